@@ -1,0 +1,44 @@
+# `make demo` and `make test` need python3 (3.11 or newer, with its venv module) and nothing else installed.
+.PHONY: demo test check lint bench lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Names with blanks or quotes are quoted as for the shell: make demo FILES="'my clip.mov' other.mp4"
+CLIP := demo/clip.mp4
+
+demo: $(READY) $(if $(FILES),,$(CLIP))
+	$(BIN)/ffspool run $(or $(FILES),$(CLIP)) -p h264-480p -p thumbnail-sheet -o demo/out --overwrite
+
+$(CLIP): $(READY)
+	@mkdir -p demo
+	"$$($(BIN)/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')" -v error -y \
+		-f lavfi -i testsrc2=size=1280x720:rate=30 -f lavfi -i sine=frequency=440 -t 8 -pix_fmt yuv420p $@
+
+test: $(READY) lint
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+# The lock has hashes but no addresses: packages come from whatever registry pip is set up with.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: $(READY)
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--upgrade --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet -o requirements.lock
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache
