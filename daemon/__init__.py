@@ -1,0 +1,1 @@
+"""ffspool: an FFmpeg batch transcoding daemon for one Linux host."""

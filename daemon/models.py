@@ -1,0 +1,172 @@
+"""The shapes that cross a border: what a user asks for, what an engine is told, what it answers.
+
+All are JSON-able msgspec structs. Times are seconds since the epoch inside ffspool and RFC 3339
+at the edges; durations are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+Parameters = dict[str, Any]
+
+
+def new_id() -> str:
+    """An opaque identifier that nobody can guess: 16 hexadecimal digits."""
+    return secrets.token_hex(8)
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of our value types: immutable, built by name."""
+
+
+# What a probe finds
+
+
+class VideoStream(Model, frozen=True):
+    """The picture that matters: never cover art.
+
+    `width` and `height` are the displayed size, after rotation and in square pixels;
+    `coded_width` and `coded_height` are what the stream holds.
+    """
+
+    index: int
+    codec: str
+    width: int
+    height: int
+    coded_width: int
+    coded_height: int
+    rotation: int = 0  # degrees clockwise a player turns the picture, 0, 90, 180 or 270
+    frame_rate: float | None = None  # average, frames per second; None when the file does not say
+    pixel_format: str | None = None
+    alpha: bool = False
+    interlaced: bool = False
+    transfer: str | None = None  # "smpte2084" (PQ) or "arib-std-b67" (HLG) when the picture is HDR
+    duration_seconds: float | None = None  # of this stream, where the file says it
+
+
+class AudioStream(Model, frozen=True):
+    index: int
+    codec: str
+    channels: int
+    sample_rate: int
+    language: str | None = None
+    duration_seconds: float | None = None  # of this stream, where the file says it
+
+
+class SubtitleStream(Model, frozen=True):
+    index: int
+    codec: str
+    language: str | None = None
+
+
+class Media(Model, frozen=True):
+    """What one file holds. `duration_seconds` is None when the file neither says it nor lets it be measured."""
+
+    format: str
+    duration_seconds: float | None
+    video: VideoStream | None
+    audio: tuple[AudioStream, ...]
+    subtitles: tuple[SubtitleStream, ...]
+
+
+# What is asked for
+
+
+class VariationRequest(msgspec.Struct, frozen=True):
+    """One entry of `variations` in a job request: a preset's name and what the caller overrides."""
+
+    preset: str
+    overrides: Parameters
+
+
+class Wanted(Model, frozen=True):
+    """One output of one source, fully resolved: nothing is left to default later.
+
+    `label` tells it from its siblings and goes into its file name: `clip_{label}.{extension}`.
+    """
+
+    preset: str
+    parameters: Parameters
+    label: str
+    extension: str
+
+
+# What an engine is told, and answers
+
+
+class Order(Model, frozen=True):
+    """One variation within a task. `part` is where to write, `log` where ffmpeg's words are appended."""
+
+    variation: str
+    attempt: int
+    preset: str
+    parameters: Parameters
+    part: str
+    log: str
+
+
+class Task(Model, frozen=True):
+    """What the scheduler hands an engine: one source, one or more variations of it.
+
+    `id` is the attempt's random token; it names the task to `Engine.stop` and marks its processes.
+    Every `part` lies in a work folder of its own that outlives a restart.
+    """
+
+    id: str
+    source: str
+    source_name: str
+    media: Media
+    orders: tuple[Order, ...]
+    threads: int
+
+
+class Started(Model, frozen=True, tag="started"):
+    """A process of the task runs. `created` is its start in clock ticks since boot: with the pid, its identity."""
+
+    task: str
+    pid: int
+    created: int
+
+
+class Progress(Model, frozen=True, tag="progress"):
+    """How far a task is: `seconds` of output written, encoding at `speed` times real time (None: unknown)."""
+
+    task: str
+    seconds: float
+    speed: float | None = None
+
+
+Report = Started | Progress
+
+
+class Stage(StrEnum):
+    """What ended a process that we were asked to stop."""
+
+    QUIT = "quit"
+    TERMINATE = "terminate"
+    KILL = "kill"
+    EXITED = "exited"  # it was gone, or had not begun
+
+
+class Stopped(Model, frozen=True):
+    """How a process was ended, and how many seconds that took from the first signal to its exit."""
+
+    stage: Stage
+    seconds: float
+
+
+class Outcome(Model, frozen=True):
+    """How a task ended. Exactly one of: `stopped` set, `error` set, or neither: every part is encoded.
+
+    An encoded part is not yet a completed variation: the daemon proves it first.
+    """
+
+    stopped: Stopped | None = None
+    error: str | None = None
+    exit_code: int | None = None
+    cpu_seconds: float = 0.0

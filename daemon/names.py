@@ -1,0 +1,48 @@
+"""Names users give their files, and the names we make from them. None of these ever reaches our disk."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+from daemon.errors import BadName
+
+MAX_BYTES = 255
+
+
+def check(name: str) -> str:
+    """`name`, if it can name a file in some folder. Raises BadName that says what is wrong with it."""
+    shown = repr(name if len(name) <= 80 else name[:77] + "…")
+    if not name or name in {".", ".."}:
+        raise BadName(f"{shown} does not name a file")
+    if "/" in name:
+        raise BadName(f"the file name {shown} holds a '/': give the name alone, without folders")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+        raise BadName(f"the file name {shown} holds a control character or is not valid text")
+    if len(name.encode()) > MAX_BYTES:
+        raise BadName(f"the file name {shown} is longer than {MAX_BYTES} bytes")
+    return name
+
+
+def output_name(source: str, label: str, extension: str) -> str:
+    """`clip.mov`, `h264-720p`, `mp4` → `clip_h264-720p.mp4`, at most 255 bytes long."""
+    ending = f"_{label}.{extension}"
+    return _shorten(PurePosixPath(source).stem, MAX_BYTES - len(ending.encode())) + ending
+
+
+def folders(sources: Iterable[str]) -> Iterator[str]:
+    """For each source its folder in the zip: its stem, numbered where two would share one."""
+    taken: set[str] = set()
+    for source in sources:
+        stem = _shorten(PurePosixPath(source).stem, MAX_BYTES - 8)
+        folder, number = stem, 1
+        while folder.casefold() in taken:
+            number += 1
+            folder = f"{stem} ({number})"
+        taken.add(folder.casefold())
+        yield folder
+
+
+def _shorten(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore")

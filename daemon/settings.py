@@ -1,0 +1,152 @@
+"""Every setting, its default and where it may come from. The environment is read here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from daemon.errors import StartupError
+
+PREFIX = "FFSPOOL_"
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The daemon's settings. Strongest first: flags, `FFSPOOL_*` variables, `ffspool.toml`, these defaults."""
+
+    state_dir: Path
+    """Holds the database, the spool and the token."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
+    """Port to listen on; 0 takes a free one, which `address` in the state dir then tells."""
+    password: str | None = None
+    """What the login page asks for; None: the token serves as the password."""
+    ffmpeg: str | None = None
+    """Path or name of the encoder; None: the one bundled with imageio-ffmpeg."""
+    slots: Count = msgspec.field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    """Encodes that run at once; by default one per core this process may use."""
+    nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 5
+    """Niceness of the encoders, so that the daemon and the host stay responsive."""
+    grace: Positive = 2.0
+    """Seconds a process is given after `q`, and again after SIGTERM, before the next stage."""
+    retention: Annotated[float, msgspec.Meta(ge=0)] = 24 * 3600.0
+    """Seconds a job is kept after it ended, unless it says otherwise."""
+    tombstone: Annotated[float, msgspec.Meta(ge=0)] = 7 * 24 * 3600.0
+    """Seconds an expired job's links answer 410 rather than 404."""
+    sweep_every: Positive = 300.0
+    """Seconds between two rounds of sweep, expiry and eviction."""
+    max_disk_use: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85
+    """Share of the spool's file system in use above which the oldest ended jobs are evicted."""
+    max_upload_bytes: Count = 10 * 1024**3
+    """Largest file a request may carry."""
+    max_json_bytes: Count = 8 * 1024**2
+    """Largest JSON body or `spec` field."""
+    max_sources: Count = 1000
+    """Most files in one job."""
+    max_encode_hours: Positive = 24.0
+    """CPU hours after which the kernel ends an encoder, whatever it does."""
+    source_roots: tuple[Path, ...] = ()
+    """Folders a request's `path` may point into; separated by `:` in the environment."""
+    session_hours: Positive = 24.0
+    """How long a login lasts."""
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What systemd tells through the environment."""
+
+    notify_socket: str | None
+    watchdog_seconds: float | None
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in force. `flags` holds what the command line gave (None: not given).
+
+    Raises StartupError naming the setting, where it was set and what is wrong with it.
+    """
+    env = os.environ if environ is None else environ
+    given: dict[str, Any] = {"state_dir": _default_state_dir(env)}
+    for origin, values in (
+        (str(_config_file(env)), _from_file(_config_file(env))),
+        ("the environment", _from_environment(env)),
+        ("the command line", {name: value for name, value in flags.items() if value is not None}),
+    ):
+        _check(values, origin, base=given)
+        given |= values
+    return _convert(given)
+
+
+def surroundings(environ: Mapping[str, str] | None = None) -> Surroundings:
+    """What systemd set for this process: where to report readiness, how often to prove life (seconds)."""
+    env = os.environ if environ is None else environ
+    micros = env.get("WATCHDOG_USEC") if env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()) else None
+    return Surroundings(env.get("NOTIFY_SOCKET"), int(micros) / 1e6 if micros else None)
+
+
+def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | None, str | None]:
+    """`FFSPOOL_URL` and `FFSPOOL_TOKEN`, with which the CLI reaches a daemon it does not share a state dir with."""
+    env = os.environ if environ is None else environ
+    return env.get(PREFIX + "URL"), env.get(PREFIX + "TOKEN")
+
+
+_NOT_SETTINGS = {"url", "token", "config"}
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        name.removeprefix(PREFIX).lower(): value for name, value in env.items() if name.startswith(PREFIX) and value
+    }
+    if "source_roots" in values:
+        values["source_roots"] = [root for root in values["source_roots"].split(os.pathsep) if root]
+    return {name: value for name, value in values.items() if name not in _NOT_SETTINGS}
+
+
+def _config_file(env: Mapping[str, str]) -> Path:
+    if named := env.get(PREFIX + "CONFIG"):
+        return Path(named)
+    home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME", "/")) / ".config")
+    personal = home / "ffspool.toml"
+    return personal if personal.exists() else Path("/etc/ffspool.toml")
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise StartupError(f"{path} cannot be read: {error}") from error
+
+
+def _default_state_dir(env: Mapping[str, str]) -> str:
+    if systemd := env.get("STATE_DIRECTORY"):
+        return systemd.split(":")[0]
+    home = env.get("XDG_STATE_HOME") or Path(env.get("HOME", "/")) / ".local" / "state"
+    return str(Path(home) / "ffspool")
+
+
+def _check(values: Mapping[str, Any], origin: str, base: Mapping[str, Any]) -> None:
+    try:
+        _convert({**base, **values})
+    except StartupError as error:
+        raise StartupError(f"In {origin}: {error}") from error
+
+
+def _decode_path(kind: type[Any], value: Any) -> Any:
+    if kind is Path and isinstance(value, str | Path) and str(value):
+        return Path(value).expanduser()
+    raise ValueError(f"{value!r} is not a path")
+
+
+def _convert(values: Mapping[str, Any]) -> Settings:
+    try:
+        return msgspec.convert(dict(values), Settings, strict=False, dec_hook=_decode_path)
+    except msgspec.ValidationError as error:
+        raise StartupError(f"a setting is not valid: {error}") from error

@@ -1,0 +1,48 @@
+"""The states of a variation, the arrows between them, and how a job's state follows from its variations.
+
+A leaf: it imports nothing of ours. `schema.sql` holds the same arrows as a trigger, and a test
+compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class State(StrEnum):
+    QUEUED = "queued"  # waits for a slot
+    PROCESSING = "processing"  # has a slot, and a live process but for the moments around it
+    COMPLETED = "completed"  # proven, published; final
+    FAILED = "failed"  # ended by its content or by force; may be retried
+    CANCELLED = "cancelled"  # ended by request; may be retried
+
+
+ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
+LIVE = frozenset({State.QUEUED, State.PROCESSING})
+
+ARROWS = frozenset(
+    {
+        (State.QUEUED, State.PROCESSING),  # claimed
+        (State.QUEUED, State.CANCELLED),  # cancelled before it began
+        (State.QUEUED, State.FAILED),  # its source cannot be read
+        (State.PROCESSING, State.COMPLETED),  # proven and published
+        (State.PROCESSING, State.FAILED),
+        (State.PROCESSING, State.CANCELLED),
+        (State.PROCESSING, State.QUEUED),  # the daemon stopped, or died
+        (State.FAILED, State.QUEUED),  # retried
+        (State.CANCELLED, State.QUEUED),  # retried
+    }
+)
+
+
+def derive(counts: Mapping[State, int]) -> State:
+    """The state of a job or source whose variations are counted by state (at least one in all)."""
+    queued = counts.get(State.QUEUED, 0)
+    if counts.get(State.PROCESSING, 0) or (queued and any(counts.get(state, 0) for state in ENDED)):
+        return State.PROCESSING
+    if queued:
+        return State.QUEUED
+    if counts.get(State.CANCELLED, 0):
+        return State.CANCELLED
+    return State.COMPLETED if counts.get(State.COMPLETED, 0) else State.FAILED

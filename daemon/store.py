@@ -1,0 +1,235 @@
+"""The SQLite store: one writer, group commits, a reader beside it, and the schema's version.
+
+A transaction is a plain function over a `Transaction`, run whole on the writer's thread, so a
+cancelled coroutine can never leave one open. Writes that wait together share one commit, each in a
+savepoint of its own: one that raises is undone alone. When `write` returns, the data is fsynced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import aiosqlite
+
+from daemon.errors import FfspoolError, OutOfSpace, StartupError, Unavailable
+
+T = TypeVar("T")
+Row = sqlite3.Row
+
+SCHEMA_VERSION = 1
+MAX_GROUP = 256  # writes in one commit; bounds how long the first of them waits
+
+
+class Transaction:
+    """Runs the statements of `queries.sql` by name."""
+
+    def __init__(self, connection: sqlite3.Connection, queries: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._queries = queries
+
+    def run(self, query: str, **parameters: Any) -> int:
+        """How many rows the statement changed."""
+        return self._connection.execute(self._queries[query], parameters).rowcount
+
+    def run_many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        self._connection.executemany(self._queries[query], rows)
+
+    def one(self, query: str, **parameters: Any) -> Row | None:
+        """The first row, or None."""
+        row: Row | None = self._connection.execute(self._queries[query], parameters).fetchone()
+        return row
+
+    def all(self, query: str, **parameters: Any) -> list[Row]:
+        return self._connection.execute(self._queries[query], parameters).fetchall()
+
+
+class _Write(Generic[T]):
+    """A transaction that waits for its turn, and the future its caller awaits."""
+
+    def __init__(self, work: Callable[[Transaction], T]) -> None:
+        self.work = work
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def settle(self, result: T | BaseException) -> None:
+        if self.future.done():  # its caller was cancelled; the transaction stands all the same
+            return
+        if isinstance(result, BaseException):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
+
+class Store:
+    """The database. Open it with `Store.open`, close it before the loop ends."""
+
+    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._queries = load_queries()
+        self._waiting: asyncio.Queue[_Write[Any]] = asyncio.Queue()
+        self._committer = asyncio.create_task(self._commit_groups(), name="store writer")
+
+    @classmethod
+    async def open(cls, path: Path) -> Store:
+        """Opens, makes or upgrades the database at `path`.
+
+        Raises StartupError when it is damaged, or was made by a newer ffspool.
+        """
+        await asyncio.to_thread(prepare, path)
+        writer = await _connect(path)
+        try:
+            reader = await _connect(path, read_only=True)
+        except BaseException:
+            await writer.close()
+            raise
+        return cls(writer, reader)
+
+    async def close(self) -> None:
+        """Commits what waits, then closes. Writes after this raise."""
+        await self._waiting.join()
+        self._committer.cancel()
+        await asyncio.gather(self._committer, return_exceptions=True)
+        await self._reader.close()
+        await self._writer.close()
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Runs `work` in a transaction; when this returns its changes are durable.
+
+        What `work` raises is raised here, its changes undone. Raises OutOfSpace or Unavailable when the
+        disk cannot take it. Cancelling the caller does not stop it.
+        """
+        if self._committer.done():
+            raise RuntimeError("the store is closed")
+        write = _Write(work)
+        self._waiting.put_nowait(write)
+        return await write.future
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Runs `work` on one consistent snapshot that includes every finished `write`."""
+        return await _on_thread(self._reader, partial(self._snapshot, work))
+
+    def _snapshot(self, work: Callable[[Transaction], T], connection: sqlite3.Connection) -> T:
+        connection.execute("BEGIN")
+        try:
+            return work(Transaction(connection, self._queries))
+        finally:
+            connection.execute("ROLLBACK")
+
+    async def _commit_groups(self) -> None:
+        while True:
+            group = [await self._waiting.get()]
+            while len(group) < MAX_GROUP and not self._waiting.empty():
+                group.append(self._waiting.get_nowait())
+            try:
+                results = await _on_thread(self._writer, partial(self._commit, group))
+            except sqlite3.Error as error:
+                results = [_refusal(error)] * len(group)
+            for write, result in zip(group, results, strict=True):
+                write.settle(result)
+                self._waiting.task_done()
+
+    def _commit(self, group: list[_Write[Any]], connection: sqlite3.Connection) -> list[Any]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            results = [self._in_savepoint(connection, write.work) for write in group]
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return results
+
+    def _in_savepoint(self, connection: sqlite3.Connection, work: Callable[[Transaction], Any]) -> Any:
+        connection.execute("SAVEPOINT one_write")
+        try:
+            result = work(Transaction(connection, self._queries))
+        except Exception as error:
+            if not connection.in_transaction:  # SQLite gave up the whole transaction: full disk, I/O error
+                raise
+            connection.execute("ROLLBACK TO one_write")
+            result = error
+        connection.execute("RELEASE one_write")
+        return result
+
+
+def _refusal(error: sqlite3.Error) -> FfspoolError:
+    if "full" in str(error):
+        return OutOfSpace("the disk that holds the database is full")
+    return Unavailable(f"the database cannot be written: {error}")
+
+
+def load_queries() -> dict[str, str]:
+    """The statements of `queries.sql` by name."""
+    text = (files("daemon") / "queries.sql").read_text()
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def prepare(path: Path, schema: str | None = None, upgrades: Traversable | None = None) -> None:
+    """Makes the database at `path`, or brings an older one to this version after setting a copy aside.
+
+    `schema` and the folder of `upgrades` (`0002.sql` leads from version 1 to 2) default to the package's own.
+    Raises StartupError and leaves the file as it was when that cannot be done.
+    """
+    schema = schema if schema is not None else (files("daemon") / "schema.sql").read_text()
+    target = int(re.search(r"PRAGMA user_version = (\d+)", schema)[1])  # type: ignore[index]
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        version = _version(connection)
+        if version > target:
+            raise StartupError(f"{path.name} was made by a newer ffspool (schema {version}, this one knows {target})")
+        if version == 0:
+            _run_script(connection, schema)
+        elif version < target:
+            _upgrade(connection, path, version, target, upgrades or files("daemon") / "upgrades")
+    except sqlite3.DatabaseError as error:
+        raise StartupError(
+            f"{path} cannot be used as ffspool's database: {error}. "
+            f"Put a backup in its place, or move it away to begin with an empty queue."
+        ) from error
+    finally:
+        connection.close()
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        raise sqlite3.DatabaseError("it holds tables that are not ffspool's")
+    return version
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path, version: int, target: int, upgrades: Traversable) -> None:
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copyfile(path, path.with_name(f"{path.name}.before-{target}"))
+    steps = [(upgrades / f"{step:04}.sql").read_text() for step in range(version + 1, target + 1)]
+    _run_script(connection, "\n".join([*steps, f"PRAGMA user_version = {target};"]))
+
+
+def _run_script(connection: sqlite3.Connection, script: str) -> None:
+    connection.executescript(f"BEGIN EXCLUSIVE;\n{script}\nCOMMIT;")
+
+
+async def _connect(path: Path, *, read_only: bool = False) -> aiosqlite.Connection:
+    mode = "ro" if read_only else "rw"
+    connection = await aiosqlite.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 10000"):
+        if not (read_only and pragma.startswith("journal_mode")):
+            await connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+async def _on_thread(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    # aiosqlite offers no public way to run one function on its thread; a coroutine per statement would
+    # let a cancelled caller leave a transaction open.
+    result: T = await connection._execute(work, connection._conn)  # type: ignore[no-untyped-call]
+    return result

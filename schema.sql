@@ -1,0 +1,163 @@
+-- The one source of the schema. A new database is made from this file; an older one is brought here by
+-- daemon/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
+
+PRAGMA user_version = 1;
+
+CREATE TABLE jobs (
+    seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
+    id                   TEXT NOT NULL UNIQUE,
+    name                 TEXT,
+    priority             INTEGER NOT NULL DEFAULT 0,
+    paused               INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+    metadata             TEXT NOT NULL DEFAULT '{}',
+    created_at           REAL NOT NULL,
+    started_at           REAL,
+    finished_at          REAL,
+    expires_in           REAL NOT NULL CHECK (expires_in >= 0),  -- seconds kept after the job ended
+    expires_at           REAL,
+    cancel_requested_at  REAL,
+    cancelled_at         REAL,
+    -- What a caller may be billed for, of completed variations only; and CPU seconds that came to nothing.
+    cpu_seconds          REAL NOT NULL DEFAULT 0,
+    output_seconds       REAL NOT NULL DEFAULT 0,
+    output_bytes         INTEGER NOT NULL DEFAULT 0,
+    discarded_cpu        REAL NOT NULL DEFAULT 0,
+    -- Counters of the variations, kept by the triggers below and by nothing else.
+    total                INTEGER NOT NULL DEFAULT 0,
+    queued               INTEGER NOT NULL DEFAULT 0 CHECK (queued >= 0),
+    processing           INTEGER NOT NULL DEFAULT 0 CHECK (processing >= 0),
+    completed            INTEGER NOT NULL DEFAULT 0 CHECK (completed >= 0),
+    failed               INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
+    cancelled            INTEGER NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
+    status               TEXT NOT NULL GENERATED ALWAYS AS (
+        CASE
+            WHEN processing > 0 OR (queued > 0 AND queued < total) THEN 'processing'
+            WHEN queued > 0 THEN 'queued'
+            WHEN cancelled > 0 THEN 'cancelled'
+            WHEN completed > 0 THEN 'completed'
+            ELSE 'failed'
+        END
+    ) VIRTUAL
+) STRICT;
+
+CREATE INDEX jobs_by_status ON jobs (status, seq);
+CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE sources (
+    seq     INTEGER PRIMARY KEY,
+    id      TEXT NOT NULL UNIQUE,
+    job     INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE,
+    name    TEXT NOT NULL,  -- as the user knows it
+    folder  TEXT NOT NULL,  -- its folder in the zip, unique within the job
+    path    TEXT,           -- a file of the host below a source root; NULL: the upload in the spool
+    bytes   INTEGER NOT NULL,
+    media   TEXT,           -- what the probe found, once it looked
+    error   TEXT            -- why it cannot be used
+) STRICT;
+
+CREATE INDEX sources_by_job ON sources (job, seq);
+
+CREATE TABLE variations (
+    seq                  INTEGER PRIMARY KEY,
+    id                   TEXT NOT NULL UNIQUE,
+    job                  INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE,
+    source               INTEGER NOT NULL REFERENCES sources (seq) ON DELETE CASCADE,
+    name                 TEXT NOT NULL,  -- of the file a user downloads
+    preset               TEXT NOT NULL,
+    parameters           TEXT NOT NULL,
+    extension            TEXT NOT NULL,
+    status               TEXT NOT NULL DEFAULT 'queued'
+        CHECK (status IN ('queued', 'processing', 'completed', 'failed', 'cancelled')),
+    priority             INTEGER NOT NULL DEFAULT 0,  -- its job's
+    held                 INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),  -- its job is paused
+    attempts             INTEGER NOT NULL DEFAULT 0,
+    cancel_requested_at  REAL,  -- a request; set before anything is signalled, cleared by a retry
+    started_at           REAL,
+    finished_at          REAL,
+    error                TEXT,
+    proof                TEXT,  -- of the encoded part, written before it gets its final name
+    bytes                INTEGER,
+    sha256               TEXT,
+    output_seconds       REAL,
+    cpu_seconds          REAL,
+    speed                REAL,  -- of the whole encode, times real time
+    lost_at              REAL,  -- when the sweep found the published file gone
+    CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
+) STRICT;
+
+CREATE INDEX variations_by_job ON variations (job, seq);
+CREATE INDEX variations_by_source ON variations (source);
+CREATE INDEX variations_ready ON variations (priority DESC, seq) WHERE status = 'queued' AND held = 0;
+CREATE INDEX variations_processing ON variations (seq) WHERE status = 'processing';
+
+-- One row per encode begun. While `ended_at` is NULL its process may live: the token is in that
+-- process's environment, and (boot, pid, pid_created) is its identity.
+CREATE TABLE attempts (
+    variation    INTEGER NOT NULL REFERENCES variations (seq) ON DELETE CASCADE,
+    number       INTEGER NOT NULL,
+    token        TEXT NOT NULL,  -- shared by the variations of one task
+    boot         TEXT NOT NULL,  -- of the host, from /proc/sys/kernel/random/boot_id
+    started_at   REAL NOT NULL,
+    pid          INTEGER,
+    pid_created  INTEGER,        -- clock ticks since boot
+    ended_at     REAL,
+    PRIMARY KEY (variation, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX attempts_live ON attempts (token) WHERE ended_at IS NULL;
+
+CREATE TABLE sessions (
+    token_sha256  TEXT PRIMARY KEY,
+    expires_at    REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What is left of a job that expired, so that its links can say so.
+CREATE TABLE tombstones (
+    job      TEXT PRIMARY KEY,
+    made_at  REAL NOT NULL,
+    reason   TEXT NOT NULL CHECK (reason IN ('expired', 'evicted'))
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER variation_is_added AFTER INSERT ON variations
+BEGIN
+    UPDATE jobs SET total = total + 1, queued = queued + 1 WHERE seq = new.job;
+END;
+
+CREATE TRIGGER variation_starts_queued BEFORE INSERT ON variations WHEN new.status <> 'queued'
+BEGIN
+    SELECT RAISE(ABORT, 'a variation starts as queued');
+END;
+
+CREATE TRIGGER variation_follows_an_arrow BEFORE UPDATE OF status ON variations
+WHEN old.status || ' -> ' || new.status NOT IN (
+    'queued -> processing', 'queued -> cancelled', 'queued -> failed',
+    'processing -> completed', 'processing -> failed', 'processing -> cancelled', 'processing -> queued',
+    'failed -> queued', 'cancelled -> queued'
+)
+BEGIN
+    SELECT RAISE(ABORT, 'no such transition');
+END;
+
+-- Keeps the job's counters, and with them its derived status and the times that hang on its end.
+CREATE TRIGGER variation_changes_its_job AFTER UPDATE OF status ON variations
+BEGIN
+    UPDATE jobs SET
+        queued     = queued     + (new.status = 'queued')     - (old.status = 'queued'),
+        processing = processing + (new.status = 'processing') - (old.status = 'processing'),
+        completed  = completed  + (new.status = 'completed')  - (old.status = 'completed'),
+        failed     = failed     + (new.status = 'failed')     - (old.status = 'failed'),
+        cancelled  = cancelled  + (new.status = 'cancelled')  - (old.status = 'cancelled'),
+        started_at = coalesce(started_at, new.started_at)
+    WHERE seq = new.job;
+    UPDATE jobs SET
+        cpu_seconds    = cpu_seconds + coalesce(new.cpu_seconds, 0),
+        output_seconds = output_seconds + coalesce(new.output_seconds, 0),
+        output_bytes   = output_bytes + new.bytes
+    WHERE seq = new.job AND new.status = 'completed';
+    UPDATE jobs SET
+        finished_at  = iif(queued + processing = 0, new.finished_at, NULL),
+        expires_at   = iif(queued + processing = 0, new.finished_at + expires_in, NULL),
+        cancelled_at = iif(queued + processing = 0 AND cancelled > 0, new.finished_at, NULL)
+    WHERE seq = new.job;
+END;
