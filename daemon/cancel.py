@@ -1,0 +1,96 @@
+"""Ending a process: stdin `q`, then SIGTERM, then SIGKILL, and in the end it is reaped.
+
+The only place that signals processes. Signalling never decides a status: the caller learns here how
+the process ended, and the scheduler writes what that means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import time
+
+from daemon.models import Stage, Stopped
+from daemon.processes import Child, start_ticks
+
+SECOND_TERMINATE = 0.2  # one SIGTERM does not end an ffmpeg whose I/O hangs; two this far apart do
+
+
+async def stop(child: Child, grace: float) -> Stopped:
+    """Ends `child` and returns once it is reaped: at most 2 × `grace` seconds, plus what the kernel needs.
+
+    The stage tells what ended it, `exited` if it was gone before we asked. If the caller is cancelled
+    half-way the escalation goes on: nothing leaves a process half-asked.
+    """
+    return await asyncio.shield(asyncio.ensure_future(_escalate(child, grace)))
+
+
+async def _escalate(child: Child, grace: float) -> Stopped:
+    if not child.running:
+        return Stopped(stage=Stage.EXITED, seconds=0.0)
+    began = time.monotonic()
+    stage = Stage.KILL
+    for attempted, ask in ((Stage.QUIT, _quit), (Stage.TERMINATE, _terminate)):
+        if await ask(child, grace):
+            stage = attempted
+            break
+    else:
+        _signal(child, signal.SIGKILL)
+        await child.wait()
+    return Stopped(stage=stage, seconds=round(time.monotonic() - began, 3))
+
+
+async def _quit(child: Child, grace: float) -> bool:
+    _signal(child, signal.SIGCONT)  # a stopped process reads no stdin and acts on no SIGTERM
+    child.write(b"q")
+    return await _exited_within(child, grace)
+
+
+async def _terminate(child: Child, grace: float) -> bool:
+    _signal(child, signal.SIGTERM)
+    if await _exited_within(child, min(SECOND_TERMINATE, grace)):
+        return True
+    _signal(child, signal.SIGTERM)
+    return await _exited_within(child, max(0.0, grace - SECOND_TERMINATE))
+
+
+async def _exited_within(child: Child, seconds: float) -> bool:
+    done, _ = await asyncio.wait([child.exited], timeout=seconds)
+    return bool(done)
+
+
+def _signal(child: Child, number: signal.Signals) -> None:
+    if child.running:
+        try:
+            signal.pidfd_send_signal(child.pidfd, number)
+        except ProcessLookupError:
+            return  # it exited a moment ago; its pidfd is about to tell
+
+
+def kill(child: Child) -> None:
+    """Ends a helper process of ours at once; `child.wait()` tells when it is gone."""
+    _signal(child, signal.SIGKILL)
+
+
+def kill_stranger(pid: int, created: int, timeout: float = 5.0) -> bool:
+    """Kills a process that an earlier daemon left behind and waits until it is gone.
+
+    Whoever has the pid *now* is pinned by a pidfd and then compared by its start, in clock ticks since boot,
+    so a recycled pid is never signalled. False: nobody, or somebody else, has that pid.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if start_ticks(pid) != created:
+            return False
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        select.select([pidfd], [], [], timeout)
+        return True
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)

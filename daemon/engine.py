@@ -1,0 +1,53 @@
+"""The seam behind which encodes happen: an engine is given tasks, reports on them and ends them.
+
+An engine knows nothing of jobs, the store or the queue, and what it exchanges is JSON-able, so that one
+may run on another machine, fuse variations into one process or go on in mid-file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from daemon.models import Outcome, Report, Stage, Stopped, Task
+from daemon.processes import Limits, Registry
+from daemon.runner import Run
+
+
+class Engine(Protocol):
+    async def run(self, task: Task, on_report: Callable[[Report], None]) -> Outcome:
+        """Runs the task to its end and says how it ended; no process of it is left then.
+
+        A failed encode is an outcome, not an exception. Cancelling the coroutine stops the task first.
+        """
+        ...
+
+    async def stop(self, task: str) -> Stopped:
+        """Ends the task of that id gracefully, then by force; returns once its processes are reaped.
+
+        One that is not running (any more) answers `exited`. `run` then returns an outcome with `stopped`.
+        """
+        ...
+
+
+class LocalEngine:
+    """Runs tasks as children of this process."""
+
+    def __init__(self, *, ffmpeg: str, limits: Limits, grace: float) -> None:
+        self.registry = Registry()
+        self._ffmpeg = ffmpeg
+        self._limits = limits
+        self._grace = grace
+        self._runs: dict[str, Run] = {}
+
+    async def run(self, task: Task, on_report: Callable[[Report], None]) -> Outcome:
+        run = Run(task, ffmpeg=self._ffmpeg, registry=self.registry, limits=self._limits, grace=self._grace)
+        self._runs[task.id] = run
+        try:
+            return await run.execute(on_report)
+        finally:
+            del self._runs[task.id]
+
+    async def stop(self, task: str) -> Stopped:
+        run = self._runs.get(task)
+        return await run.stop() if run else Stopped(stage=Stage.EXITED, seconds=0.0)

@@ -1,0 +1,88 @@
+"""Where everything lies in the state dir. Names on disk are ours alone: identifiers, never a user's words.
+
+state/
+  ffspool.db  lock  token  address
+  spool/
+    incoming/{random}            bodies on their way in
+    jobs/{job}/
+      sources/{source}           uploads, without an extension
+      work/{variation}/          one variation's work folder: `{attempt}.part`; outlives a restart
+      logs/{variation}.log       the encoder's words
+      outputs/{variation}.{ext}  proven, whole files and nothing else
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+class Paths:
+    """Names within one state dir; `prepare` makes the folders that must be there."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state = state_dir
+        self.database = state_dir / "ffspool.db"
+        self.lock = state_dir / "lock"
+        self.token = state_dir / "token"
+        self.address = state_dir / "address"
+        self.spool = state_dir / "spool"
+        self.incoming = self.spool / "incoming"
+        self.jobs = self.spool / "jobs"
+
+    def prepare(self) -> None:
+        """Makes the folders, closed to other users."""
+        for folder in (self.state, self.spool, self.incoming, self.jobs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def job(self, job: str) -> Path:
+        return self.jobs / job
+
+    def source(self, job: str, source: str) -> Path:
+        return self.jobs / job / "sources" / source
+
+    def work(self, job: str, variation: str) -> Path:
+        return self.jobs / job / "work" / variation
+
+    def part(self, job: str, variation: str, attempt: int) -> Path:
+        return self.work(job, variation) / f"{attempt}.part"
+
+    def log(self, job: str, variation: str) -> Path:
+        return self.jobs / job / "logs" / f"{variation}.log"
+
+    def output(self, job: str, variation: str, extension: str) -> Path:
+        return self.jobs / job / "outputs" / f"{variation}.{extension}"
+
+
+def remove(path: Path) -> int:
+    """Removes a file or a whole folder and returns the bytes it held; one that is not there held none."""
+    freed = size(path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+    return freed
+
+
+def size(path: Path) -> int:
+    """Bytes in a file, or in all files below a folder; 0 when it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        return sum(_file_size(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
+    return _file_size(path)
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def fsync_folder(folder: Path) -> None:
+    """Makes the names in the folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,124 @@
+"""Asks what a media file holds, in a process that may crash: the daemon's side of `daemon.probing`.
+
+The server process has the decoder library loaded and forks for each file, so a probe costs a fork and a
+hostile file takes nothing down with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import socket
+from pathlib import Path
+
+import msgspec
+
+from daemon import cancel
+from daemon.errors import ProbeError
+from daemon.models import Media
+from daemon.processes import Child, spawn_server
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 20.0  # seconds for one file, enforced by the server
+MAX_PACKET = 256 * 1024
+PATIENCE = 5.0  # seconds beyond TIMEOUT after which the server itself is taken for hung
+
+
+class _Answer(msgspec.Struct):
+    id: int
+    media: Media | None = None
+    error: str | None = None
+
+
+class _ServerGone(Exception):
+    """The server ended before it answered; another one may be asked."""
+
+
+class Prober:
+    """Probes files through one server process, started when first needed and again when it dies."""
+
+    def __init__(self) -> None:
+        self._server: Child | None = None
+        self._socket: socket.socket | None = None
+        self._ids = itertools.count(1)
+        self._pending: dict[int, asyncio.Future[_Answer]] = {}
+        self._decoder = msgspec.json.Decoder(_Answer)
+
+    def start(self) -> None:
+        """Starts the server ahead of the first probe, which then need not wait for it."""
+        if self._server is None or not self._server.running:
+            self._disconnect()
+            self._server, self._socket = spawn_server("daemon.probing")
+            asyncio.get_running_loop().add_reader(self._socket, self._receive, self._socket)
+
+    async def close(self) -> None:
+        """Ends the server; probes under way fail."""
+        server, self._server = self._server, None
+        self._disconnect()
+        if server is not None:
+            cancel.kill(server)
+            await server.wait()
+
+    async def probe(self, path: Path) -> Media:
+        """What the file holds. Raises ProbeError, in words without a path, when it cannot be read as media."""
+        return await self._ask(path, measure=False)
+
+    async def measured_seconds(self, path: Path) -> float | None:
+        """Where the file's data really ends, in seconds, whatever its header says. Reads the whole file.
+
+        Raises ProbeError as `probe` does.
+        """
+        return (await self._ask(path, measure=True)).duration_seconds
+
+    async def _ask(self, path: Path, *, measure: bool) -> Media:
+        try:
+            answer = await self._exchange(path, measure)
+        except _ServerGone:  # killed from outside, or by another file: this one gets a second chance
+            answer = await self._exchange(path, measure)
+        if answer.media is None:
+            raise ProbeError(answer.error or "the prober gave no answer")
+        return answer.media
+
+    async def _exchange(self, path: Path, measure: bool) -> _Answer:
+        self.start()
+        assert self._socket is not None
+        number = next(self._ids)
+        request = {"id": number, "path": str(path), "timeout": TIMEOUT, "measure": measure}
+        answer = self._pending[number] = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._socket, msgspec.json.encode(request))
+            return await asyncio.wait_for(answer, TIMEOUT + PATIENCE)
+        except TimeoutError:
+            await self.close()
+            raise ProbeError("reading it took too long") from None
+        except OSError as error:
+            raise _ServerGone from error
+        finally:
+            self._pending.pop(number, None)
+
+    def _receive(self, ours: socket.socket) -> None:
+        try:
+            packet = ours.recv(MAX_PACKET)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet = b""
+        if not packet:
+            log.warning("the probe server ended; it is started again when needed")
+            self._disconnect()
+            return
+        answer = self._decoder.decode(packet)
+        pending = self._pending.get(answer.id)
+        if pending and not pending.done():
+            pending.set_result(answer)
+
+    def _disconnect(self) -> None:
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+        for pending in self._pending.values():
+            if not pending.done():
+                pending.set_exception(_ServerGone())

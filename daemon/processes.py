@@ -1,0 +1,224 @@
+"""Child processes: starting them, draining them, learning how they ended, and who is alive.
+
+The only place that starts processes. Exits are read through a pidfd and `wait4`, not through asyncio's
+child watcher, which may report a false status and signal a recycled pid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import psutil
+
+from daemon.models import Model
+
+TOKEN_VARIABLE = "FFSPOOL_ATTEMPT"
+CHUNK = 65536
+
+
+class Exit(Model, frozen=True):
+    """How a process ended: `code` is its exit code, or minus the signal's number; CPU in seconds."""
+
+    code: int
+    cpu_seconds: float
+
+
+class Limits(Model, frozen=True):
+    """What a child may use: niceness, CPU seconds, open files."""
+
+    nice: int = 0
+    cpu_seconds: int = 24 * 3600
+    open_files: int = 256
+
+
+class Child:
+    """A running process with piped stdin, stdout and stderr, in a process group of its own.
+
+    Both output pipes must be drained for as long as it runs: a full one blocks an encoder for ever,
+    and then it ignores `q` and SIGTERM.
+    """
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+        self.pid = popen.pid
+        self.pidfd = os.pidfd_open(popen.pid)
+        self.created = start_ticks(popen.pid)
+        self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(self.pidfd, self._reap)
+
+    def _reap(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.pidfd)
+        _, status, usage = os.wait4(self.pid, 0)
+        os.close(self.pidfd)
+        code = os.waitstatus_to_exitcode(status)
+        self._popen.returncode = code  # so that Popen never waits for a pid that is no longer ours
+        if self._popen.stdin:
+            self._popen.stdin.close()
+        self.exited.set_result(Exit(code=code, cpu_seconds=usage.ru_utime + usage.ru_stime))
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not been reaped yet; only then do its pid and pidfd mean this process."""
+        return not self.exited.done()
+
+    def write(self, data: bytes) -> None:
+        """Writes to its stdin; a pipe it has closed, or never reads, is no error."""
+        if self.running and self._popen.stdin:
+            try:
+                os.write(self._popen.stdin.fileno(), data)
+            except (BrokenPipeError, BlockingIOError):
+                return
+
+    async def wait(self) -> Exit:
+        """How it ended, once it is reaped. Cancelling this leaves the process alone."""
+        return await asyncio.shield(self.exited)
+
+    def stdout(self) -> AsyncIterator[bytes]:
+        """Chunks of its stdout until it closes that."""
+        assert self._popen.stdout is not None
+        return _chunks(self._popen.stdout)
+
+    def stderr(self) -> AsyncIterator[bytes]:
+        """Chunks of its stderr until it closes that."""
+        assert self._popen.stderr is not None
+        return _chunks(self._popen.stderr)
+
+
+def spawn(argv: list[str], *, program: str, folder: Path, limits: Limits, environment: Mapping[str, str]) -> Child:
+    """Starts `program` with `argv` in `folder`, with that environment and nothing more.
+
+    Must be called on the main thread: the parent-death signal follows the thread that spawned. A program
+    that cannot be executed shows as exit code 127 and words on its stderr.
+    """
+    order_read, order_write = os.pipe()
+    try:
+        popen = subprocess.Popen(
+            [sys.executable, "-I", "-m", "daemon.launch", str(order_read)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[order_read],
+            env={},
+            bufsize=0,
+        )
+    except BaseException:
+        os.close(order_write)
+        raise
+    finally:
+        os.close(order_read)
+    with os.fdopen(order_write, "wb") as pipe:
+        pipe.write(_order(argv, program, folder, limits, environment))
+    assert popen.stdin is not None
+    os.set_blocking(popen.stdin.fileno(), False)
+    return Child(popen)
+
+
+def spawn_server(module: str) -> tuple[Child, socket.socket]:
+    """Starts `python -I -m module FD` with FD a packet socket; returns the child and our end of it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    with theirs:
+        popen = subprocess.Popen(
+            [sys.executable, "-I", "-m", module, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            env={},
+        )
+    return Child(popen), ours
+
+
+def _order(argv: list[str], program: str, folder: Path, limits: Limits, environment: Mapping[str, str]) -> bytes:
+    return json.dumps(
+        {
+            "parent": os.getpid(),
+            "program": program,
+            "argv": argv,
+            "folder": str(folder),
+            "environment": dict(environment),
+            "nice": limits.nice,
+            "limits": {
+                "RLIMIT_CPU": limits.cpu_seconds,
+                "RLIMIT_NOFILE": limits.open_files,
+                "RLIMIT_CORE": 0,
+            },
+        }
+    ).encode()
+
+
+async def _chunks(pipe: object) -> AsyncIterator[bytes]:
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), pipe
+    )
+    try:
+        while chunk := await reader.read(CHUNK):
+            yield chunk
+    finally:
+        transport.close()
+
+
+class Registry:
+    """Every live child by the variations it works for: what may be stopped, and whether any is left."""
+
+    def __init__(self) -> None:
+        self._children: dict[str, Child] = {}
+
+    def add(self, child: Child, variations: Iterable[str]) -> None:
+        """Holds the child until it is reaped."""
+        names = list(variations)
+        self._children.update(dict.fromkeys(names, child))
+        child.exited.add_done_callback(lambda _: self._forget(child, names))
+
+    def _forget(self, child: Child, variations: list[str]) -> None:
+        for variation in variations:
+            if self._children.get(variation) is child:
+                del self._children[variation]
+
+    def get(self, variation: str) -> Child | None:
+        return self._children.get(variation)
+
+    def __len__(self) -> int:
+        return len(set(self._children.values()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._children))
+
+
+# Identity of processes that an earlier daemon left behind
+
+
+def boot_id() -> str:
+    """Names this boot of the host: a pid means nothing across a reboot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_ticks(pid: int) -> int:
+    """When the process started, in clock ticks since boot; with the pid, its identity.
+
+    Raises ProcessLookupError when there is no such process.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError as error:
+        raise ProcessLookupError(pid) from error
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def find_by_token(tokens: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+    """(pid, start ticks) of each process whose environment carries an attempt's token that `tokens` accepts."""
+    for process in psutil.process_iter():
+        try:
+            token = process.environ().get(TOKEN_VARIABLE)
+            if token and tokens(token):
+                yield process.pid, start_ticks(process.pid)
+        except (psutil.Error, ProcessLookupError, PermissionError):
+            continue  # gone, or another user's: not ours in either case

@@ -1,0 +1,111 @@
+"""From an encoded part to a published file: proven against the plan, made durable, then named.
+
+An exit code proves nothing: an ffmpeg that was asked to quit, or met the end of a truncated source, says 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from daemon.errors import ProbeError, ProofError
+from daemon.models import Media, Model
+from daemon.paths import fsync_folder
+from daemon.probe import Prober
+from daemon.recipes import Plan
+
+TOLERANCE_SECONDS = 0.5
+TOLERANCE_SHARE = 0.01
+
+
+class Proof(Model, frozen=True):
+    """What is known of a proven part. `inode` ties it to one file, so that recovery can tell it from another."""
+
+    bytes: int
+    sha256: str
+    inode: int
+    output_seconds: float | None
+    cpu_seconds: float
+    speed: float | None
+
+
+async def prove(prober: Prober, part: Path, plan: Plan, source: Path) -> Media:
+    """What the part holds, once it is shown to be what was planned.
+
+    Raises ProofError in words: nothing came out, streams are missing, or the duration is off by more than
+    0.5 s and 1 %. A source that ends before its header says is named as the cause.
+    """
+    try:
+        made = await prober.probe(part)
+    except ProbeError as error:
+        words = f"the encoder said it was done, but its output cannot be read: {error}"
+        raise ProofError(await _truncation(prober, plan, source) or words) from error
+    if differences := _stream_differences(made, plan):
+        raise ProofError(f"the output is not what was planned: {'; '.join(differences)}")
+    if _duration_differs(made, plan):
+        words = f"the output lasts {_seconds(made.duration_seconds)} instead of {_seconds(plan.duration_seconds)}"
+        raise ProofError(await _truncation(prober, plan, source) or words)
+    return made
+
+
+def _stream_differences(made: Media, plan: Plan) -> list[str]:
+    differences = []
+    if (made.video is not None) != (plan.video is not None):
+        differences.append("it has no picture" if plan.video else "it has a picture")
+    if len(made.audio) != plan.audio:
+        differences.append(f"it has {len(made.audio)} audio streams instead of {plan.audio}")
+    return differences
+
+
+def _duration_differs(made: Media, plan: Plan) -> bool:
+    if plan.duration_seconds is None:
+        return False
+    if made.duration_seconds is None:
+        return True
+    return not _close(made.duration_seconds, plan.duration_seconds)
+
+
+def _close(one: float, other: float) -> bool:
+    return abs(one - other) <= max(TOLERANCE_SECONDS, TOLERANCE_SHARE * other)
+
+
+async def _truncation(prober: Prober, plan: Plan, source: Path) -> str | None:
+    """That the source ends before its header says, in words; None when that is not what happened."""
+    planned = plan.duration_seconds
+    try:
+        held = await prober.measured_seconds(source)
+    except ProbeError:
+        return None
+    if planned is None or held is None or held >= planned or _close(held, planned):
+        return None
+    return f"the source is truncated: its header says {_seconds(planned)}, its data ends at {_seconds(held)}"
+
+
+def _seconds(value: float | None) -> str:
+    return "an unknown time" if value is None else f"{value:.2f} s"
+
+
+def seal(part: Path) -> tuple[int, str, int]:
+    """Makes the part's bytes durable; returns its size, SHA-256 and inode. Blocks; run it in a thread."""
+    with part.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+        status = os.fstat(file.fileno())
+    return status.st_size, digest, status.st_ino
+
+
+def reveal(part: Path, output: Path) -> None:
+    """Gives a sealed part its final name, durably. Blocks; run it in a thread."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part.rename(output)
+    fsync_folder(output.parent)
+
+
+def matches(path: Path, proof: Proof) -> bool:
+    """Whether the file at `path` is the very one that `proof` speaks of."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return False
+    return (status.st_ino, status.st_size) == (proof.inode, proof.bytes)
