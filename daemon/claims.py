@@ -1,0 +1,127 @@
+"""What the database knows of a variation on its way: claimed, then completed, or abandoned.
+
+Each function is one step within a transaction, guarded in its WHERE by state and attempt, so that a late
+writer changes nothing.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from daemon.models import Media, Model, Parameters, Started, new_id
+from daemon.publish import Proof
+from daemon.states import State
+from daemon.store import Row, Transaction
+
+
+class Claim(Model, frozen=True):
+    """A variation that has its slot: all that is needed to run and settle it."""
+
+    seq: int
+    id: str
+    attempt: int
+    token: str
+    preset: str
+    parameters: Parameters
+    extension: str
+    waiting: int  # how many more could start now, counted no further than the slots
+    job_seq: int
+    job: str
+    source_seq: int
+    source: str
+    source_name: str
+    source_path: str | None
+    media: Media | None
+    source_error: str | None
+
+
+def claim(transaction: Transaction, *, boot: str, slots: int, now: float) -> Claim | None:
+    """Takes the best variation that may start, with a new attempt and its token; None when there is none."""
+    row = transaction.one("claim", now=now)
+    if row is None:
+        return None
+    token = new_id() + new_id()
+    attempt = {"variation": row["seq"], "number": row["attempts"]}
+    transaction.run("insert_attempt", token=token, boot=boot, now=now, **attempt)
+    source = transaction.one("claimed_context", source=row["source"])
+    ready = transaction.one("count_ready", limit=slots)
+    assert source is not None
+    assert ready is not None
+    return _claim_of(row, source, token, ready["ready"])
+
+
+def _claim_of(row: Row, source: Row, token: str, waiting: int) -> Claim:
+    return Claim(
+        seq=row["seq"],
+        id=row["id"],
+        attempt=row["attempts"],
+        token=token,
+        preset=row["preset"],
+        parameters=msgspec.json.decode(row["parameters"]),
+        extension=row["extension"],
+        waiting=waiting,
+        job_seq=row["job"],
+        job=source["job"],
+        source_seq=row["source"],
+        source=source["source"],
+        source_name=source["name"],
+        source_path=source["path"],
+        media=msgspec.json.decode(source["media"], type=Media) if source["media"] else None,
+        source_error=source["error"],
+    )
+
+
+def record_process(started: Started, transaction: Transaction) -> None:
+    """Which process works for the attempt; with the boot id, its identity after a crash."""
+    transaction.run("record_process", token=started.task, pid=started.pid, created=started.created)
+
+
+def record_media(transaction: Transaction, *, source: int, media: Media) -> None:
+    transaction.run("record_media", source=source, media=msgspec.json.encode(media).decode())
+
+
+def refuse_source(transaction: Transaction, *, source: int, error: str, now: float) -> None:
+    """The source cannot be used: what waits for it fails with it."""
+    transaction.run("record_source_error", source=source, error=error)
+    transaction.run("fail_queued_of_source", source=source, error=error, now=now)
+
+
+def record_proof(transaction: Transaction, *, variation: int, attempt: int, proof: Proof) -> bool:
+    """Says which file is about to be published. False: it was cancelled, or the attempt is not its last."""
+    encoded = msgspec.json.encode(proof).decode()
+    return bool(transaction.run("record_proof", variation=variation, attempt=attempt, proof=encoded))
+
+
+def complete(transaction: Transaction, *, variation: int, attempt: int, proof: Proof, now: float) -> bool:
+    """Marks a published variation completed. False: a cancel came first, or the attempt is not its last."""
+    done = transaction.run(
+        "complete",
+        variation=variation,
+        attempt=attempt,
+        now=now,
+        bytes=proof.bytes,
+        sha256=proof.sha256,
+        output_seconds=proof.output_seconds,
+        cpu_seconds=proof.cpu_seconds,
+        speed=proof.speed,
+    )
+    if done:
+        transaction.run("end_attempt", variation=variation, now=now)
+    return bool(done)
+
+
+def abandon(
+    transaction: Transaction,
+    *,
+    variation: int,
+    attempt: int,
+    status: State,
+    now: float,
+    error: str | None = None,
+    cpu_seconds: float = 0.0,
+) -> None:
+    """Ends an attempt that came to nothing: `status` is failed or queued, and a requested cancel overrules it."""
+    row = transaction.one("abandon", variation=variation, attempt=attempt, status=status, error=error, now=now)
+    transaction.run("end_attempt", variation=variation, now=now)
+    if row is not None:
+        transaction.run("discard_cpu", job=row["job"], cpu_seconds=cpu_seconds)

@@ -1,0 +1,147 @@
+"""Puts disk and database in step again: boot recovery, and the sweep of what either does not know of."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from daemon import claims
+from daemon.cancel import kill_stranger
+from daemon.paths import Paths, remove
+from daemon.processes import boot_id, find_by_token
+from daemon.publish import Proof, matches, reveal
+from daemon.states import State
+from daemon.store import Row, Store, Transaction
+
+log = logging.getLogger(__name__)
+
+YOUNG = 3600.0  # seconds: a file not in the database may be on its way there
+PAGE = 500
+
+
+# Boot recovery
+
+
+async def recover(store: Store, paths: Paths, now: float) -> None:
+    """Settles what an earlier daemon left in flight. Call it alone: with the lock held, before the scheduler.
+
+    Processes that survived are ended, by identity. A variation whose proven part is there is completed;
+    otherwise it is cancelled if that was requested, else queued again.
+    """
+    attempts = await store.read(lambda t: t.all("live_attempts"))
+    if attempts:
+        await asyncio.to_thread(_end_survivors, attempts)
+    for row in await store.read(lambda t: t.all("interrupted")):
+        if not await _finish_publishing(store, paths, row, now):
+            await _requeue(store, paths, row, now)
+
+
+def _end_survivors(attempts: Iterable[Row]) -> None:
+    rows = list(attempts)
+    tokens = {row["token"] for row in rows}
+    boot = boot_id()
+    known = {row["pid"]: row["pid_created"] for row in rows if row["pid"] and row["boot"] == boot}
+    living = dict(find_by_token(tokens.__contains__))
+    for pid, created in {**known, **living}.items():
+        if kill_stranger(pid, created):
+            log.warning("ended the encoder %d that an earlier daemon left behind", pid)
+
+
+async def _finish_publishing(store: Store, paths: Paths, row: Row, now: float) -> bool:
+    """Goes on where a publication was interrupted: the proof says which file it is. False: it was not that far."""
+    if row["proof"] is None or row["cancel_requested_at"] is not None:
+        return False
+    proof = msgspec.json.decode(row["proof"], type=Proof)
+    part = paths.part(row["job_id"], row["id"], row["attempts"])
+    output = paths.output(row["job_id"], row["id"], row["extension"])
+    if matches(part, proof):
+        await asyncio.to_thread(reveal, part, output)
+    elif not matches(output, proof):
+        return False
+    mine = {"variation": row["seq"], "attempt": row["attempts"]}
+    done = await store.write(lambda t: claims.complete(t, proof=proof, now=now, **mine))
+    remove(paths.work(row["job_id"], row["id"]))
+    return done
+
+
+async def _requeue(store: Store, paths: Paths, row: Row, now: float) -> None:
+    remove(paths.work(row["job_id"], row["id"]))
+    remove(paths.output(row["job_id"], row["id"], row["extension"]))
+
+    mine = {"variation": row["seq"], "attempt": row["attempts"]}
+    await store.write(lambda t: claims.abandon(t, status=State.QUEUED, now=now, **mine))
+
+
+# Sweep
+
+
+async def sweep(store: Store, paths: Paths, now: float, min_age: float = YOUNG) -> int:
+    """Removes files that no row knows, and marks completed rows whose file is gone. Returns bytes freed.
+
+    Files younger than `min_age` seconds are left alone: an upload or a new job is on disk before it is in
+    the database. At boot, with nothing on its way, it may be 0.
+    """
+    freed = 0
+    for path in await asyncio.to_thread(_old, paths.incoming, now - min_age):
+        freed += await asyncio.to_thread(remove, path)
+    for folder in await asyncio.to_thread(_old, paths.jobs, now - min_age):
+        freed += await _sweep_job(store, folder)
+    await _mark_lost(store, paths, now)
+    if freed:
+        log.info("swept %d bytes that belonged to no job", freed)
+    return freed
+
+
+def _old(folder: Path, before: float) -> list[Path]:
+    return [path for path in folder.iterdir() if path.lstat().st_mtime <= before]
+
+
+async def _sweep_job(store: Store, folder: Path) -> int:
+    found = await asyncio.to_thread(lambda: list(folder.glob("*/*")))
+    known = await store.read(partial(_known_files, folder.name))
+    if known is None:
+        return await asyncio.to_thread(remove, folder)
+    strangers = [path for path in found if str(path.relative_to(folder)) not in known]
+    return sum([await asyncio.to_thread(remove, path) for path in strangers])
+
+
+def _known_files(job: str, transaction: Transaction) -> set[str] | None:
+    """Paths below the job's folder that may be there; None when there is no such job."""
+    row = transaction.one("known_job", id=job)
+    if row is None:
+        return None
+    known = {f"sources/{source['id']}" for source in transaction.all("sources_of_job", job=row["seq"])}
+    for variation in transaction.all("variations_of_job", job=row["seq"]):
+        known.add(f"logs/{variation['id']}.log")
+        if variation["status"] in {State.QUEUED, State.PROCESSING}:
+            known.add(f"work/{variation['id']}")
+        if variation["status"] in {State.COMPLETED, State.PROCESSING}:
+            known.add(f"outputs/{variation['id']}.{variation['extension']}")
+    return known
+
+
+async def _mark_lost(store: Store, paths: Paths, now: float) -> None:
+    after = 0
+    while rows := await store.read(partial(_completed_after, after)):
+        after = rows[-1]["seq"]
+        for row in await asyncio.to_thread(_without_file, paths, rows):
+            log.error("the file of the completed variation %s is gone", row["id"])
+            await store.write(partial(_lose, row["seq"], now))
+
+
+def _completed_after(seq: int, transaction: Transaction) -> list[Row]:
+    return transaction.all("completed_after", after=seq, limit=PAGE)
+
+
+def _lose(variation: int, now: float, transaction: Transaction) -> None:
+    words = "its file was removed from the disk after it was completed"
+    transaction.run("mark_lost", variation=variation, now=now, error=words)
+
+
+def _without_file(paths: Paths, rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if not paths.output(row["job"], row["id"], row["extension"]).exists()]

@@ -1,0 +1,58 @@
+"""Lets go of ended jobs: those kept long enough, and the oldest when the disk fills."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from daemon.paths import Paths, remove
+from daemon.store import Store, Transaction
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+
+
+async def expire(store: Store, paths: Paths, now: float, tombstone_seconds: float) -> int:
+    """Deletes the jobs whose time is over, and tombstones older than `tombstone_seconds`. Returns how many jobs."""
+    gone = 0
+    while rows := await store.read(lambda t: t.all("expired_jobs", now=now, limit=BATCH)):
+        for row in rows:
+            gone += await _bury(store, paths, row["id"], "expired", now)
+    await store.write(partial(_forget, now=now, tombstone_seconds=tombstone_seconds))
+    return gone
+
+
+async def evict(store: Store, paths: Paths, now: float, max_use: float, use: Callable[[], float]) -> int:
+    """Deletes the oldest ended jobs while `use()`, the disk's share in use, is above `max_use`. Returns how many."""
+    gone = 0
+    while use() > max_use:
+        oldest = await store.read(lambda t: t.one("oldest_ended_jobs", limit=1))
+        if oldest is None:
+            log.warning("the disk is %.0f %% full and no ended job is left to evict", use() * 100)
+            break
+        gone += await _bury(store, paths, oldest["id"], "evicted", now)
+    return gone
+
+
+async def _bury(store: Store, paths: Paths, job: str, reason: str, now: float) -> int:
+    """Rows first, then files: should we die between, the sweep takes the files."""
+
+    def bury(transaction: Transaction) -> int:
+        deleted = transaction.run("delete_job", id=job)
+        if deleted:
+            transaction.run("bury", id=job, now=now, reason=reason)
+        return deleted
+
+    deleted = await store.write(bury)
+    if deleted:
+        await asyncio.to_thread(remove, paths.job(job))
+        log.info("the job %s was %s", job, reason)
+    return deleted
+
+
+def _forget(transaction: Transaction, *, now: float, tombstone_seconds: float) -> None:
+    transaction.run("forget_tombstones", before=now - tombstone_seconds)
+    transaction.run("forget_sessions", now=now)

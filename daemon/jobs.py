@@ -1,0 +1,268 @@
+"""A job's beginning and its harvest: create, look, fetch. Called by the HTTP layer and by `ffspool run`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from daemon import names, presets
+from daemon.errors import EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound
+from daemon.models import Model, VariationRequest, Wanted, new_id
+from daemon.paths import Paths, fsync_folder, remove
+from daemon.scheduler import Scheduler
+from daemon.settings import Settings
+from daemon.states import State
+from daemon.store import Row, Store, Transaction
+from daemon.views import JobSummary, JobView, job_summary, job_view
+
+MAX_SEQ = 2**62  # above every row
+
+
+class JobSpec(Model, frozen=True):
+    """What a job is but for its files: the entries of `variations` and what is said of the job itself."""
+
+    variations: tuple[VariationRequest, ...]
+    name: str | None = None
+    priority: int = 0
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    expires_in: float | None = None  # seconds kept after the end; None: the daemon's retention
+
+
+class NewSource(Model, frozen=True):
+    """A file of a new job: `upload` lies in `incoming` and is taken over, or `path` is read where it is."""
+
+    name: str
+    bytes: int
+    upload: Path | None = None
+    path: Path | None = None
+
+
+class JobPage(Model, frozen=True):
+    items: tuple[JobSummary, ...]
+    next_cursor: str | None
+
+
+class Jobs:
+    """Makes jobs, shows them, and tells where their files lie."""
+
+    def __init__(
+        self,
+        store: Store,
+        scheduler: Scheduler,
+        paths: Paths,
+        settings: Settings,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._scheduler = scheduler
+        self._paths = paths
+        self._settings = settings
+        self._now = now
+
+    # Create
+
+    def place(self, path: str) -> NewSource:
+        """A file that is already on the host, below a configured source root once symlinks are resolved.
+
+        Raises ForbiddenPath, or InvalidRequest when it is no regular file with something in it.
+        """
+        real = Path(os.path.realpath(path))
+        if not any(real.is_relative_to(os.path.realpath(root)) for root in self._settings.source_roots):
+            raise ForbiddenPath(f"{path} is not below a source root of this daemon")
+        return local_source(Path(path).name, real)
+
+    async def create(self, spec: JobSpec, sources: Sequence[NewSource]) -> JobView:
+        """Queues a job. When this returns, job and files are durable; when it raises, nothing is left of them."""
+        if not 1 <= len(sources) <= self._settings.max_sources:
+            raise InvalidRequest(f"a job takes 1 to {self._settings.max_sources} files, not {len(sources)}")
+        wanted = presets.expand(spec.variations)
+        for source in sources:
+            names.check(source.name)
+        job, identifiers = new_id(), [new_id() for _ in sources]
+        try:
+            await asyncio.to_thread(self._take_over, job, identifiers, sources)
+            await self._store.write(
+                partial(self._insert, job, spec, wanted, list(zip(identifiers, sources, strict=True)))
+            )
+        except BaseException:
+            remove(self._paths.job(job))
+            raise
+        self._scheduler.wake()
+        return await self.get(job)
+
+    def _take_over(self, job: str, identifiers: Iterable[str], sources: Iterable[NewSource]) -> None:
+        folder = self._paths.job(job) / "sources"
+        folder.mkdir(parents=True)
+        for identifier, source in zip(identifiers, sources, strict=True):
+            if source.upload:
+                _fsync(source.upload)
+                source.upload.rename(self._paths.source(job, identifier))
+        for durable in (folder, folder.parent, self._paths.jobs):
+            fsync_folder(durable)
+
+    def _insert(
+        self,
+        job: str,
+        spec: JobSpec,
+        wanted: Sequence[Wanted],
+        sources: Sequence[tuple[str, NewSource]],
+        transaction: Transaction,
+    ) -> None:
+        kept = self._settings.retention if spec.expires_in is None else spec.expires_in
+        row = transaction.one(
+            "insert_job",
+            id=job,
+            name=spec.name,
+            priority=spec.priority,
+            metadata=msgspec.json.encode(spec.metadata).decode(),
+            now=self._now(),
+            expires_in=kept,
+        )
+        assert row is not None
+        for (identifier, source), folder in zip(sources, names.folders(s.name for _, s in sources), strict=True):
+            place = {"path": str(source.path) if source.path else None, "bytes": source.bytes}
+            added = transaction.one(
+                "insert_source", id=identifier, job=row["seq"], name=source.name, folder=folder, **place
+            )
+            assert added is not None
+            keys = {"job": row["seq"], "source": added["seq"], "priority": spec.priority}
+            transaction.run_many("insert_variation", (_new_variation(source.name, want, keys) for want in wanted))
+
+    # Look
+
+    async def get(self, job: str) -> JobView:
+        """The job with its sources and variations. Raises NotFound, or Gone if it expired."""
+        return await self._store.read(lambda t: self._view(t, job_row(t, job)))
+
+    async def page(self, *, status: State | None, limit: int, cursor: str | None) -> JobPage:
+        """One page of jobs, newest first. Raises InvalidRequest for a cursor we did not give."""
+        below = _decode_cursor(cursor)
+        return await self._store.read(lambda t: self._page(t, status, limit, below))
+
+    def _view(self, transaction: Transaction, job: Row) -> JobView:
+        return job_view(job, *_children(transaction, job), self._scheduler.progress)
+
+    def _page(self, transaction: Transaction, status: State | None, limit: int, below: int) -> JobPage:
+        query = "page_of_jobs_by_status" if status else "page_of_jobs"
+        found = transaction.all(query, status=status, below=below, limit=limit + 1)
+        rows, more = found[:limit], len(found) > limit
+        return JobPage(
+            items=tuple(self._summary(transaction, row) for row in rows),
+            next_cursor=str(rows[-1]["seq"]) if more else None,
+        )
+
+    def _summary(self, transaction: Transaction, job: Row) -> JobSummary:
+        children = _children(transaction, job) if job["status"] == State.PROCESSING else ([], [])
+        return job_summary(job, *children, self._scheduler.progress)
+
+    # Fetch
+
+    async def output(self, job: str, variation: str) -> tuple[Path, Row]:
+        """Where a completed variation's file lies, and its row. Raises NotFound when it is not completed."""
+        row = await self._store.read(partial(variation_row, job, variation))
+        if row["status"] != State.COMPLETED:
+            raise NotFound(f"{row['name']} is {row['status']}: there is no file to download")
+        if row["lost_at"] is not None:
+            raise Gone(f"{row['name']} was completed, but its file is gone from the disk")
+        return self._paths.output(job, variation, row["extension"]), row
+
+    async def outputs(self, job: str) -> tuple[JobView, list[tuple[str, Path]]]:
+        """The job and, of all completed so far, (name in the zip, file). Raises NotFound when that is nothing."""
+        return await self._store.read(partial(self._outputs, job))
+
+    def _outputs(self, job: str, transaction: Transaction) -> tuple[JobView, list[tuple[str, Path]]]:
+        row = job_row(transaction, job)
+        files = [
+            (f"{folder}/{done['name']}", self._paths.output(job, done["id"], done["extension"]))
+            for folder, done in _completed_rows(transaction, row)
+        ]
+        if not files:
+            raise NotFound(f"nothing of {job} is completed yet")
+        return self._view(transaction, row), files
+
+    async def log(self, job: str, variation: str) -> Path:
+        """The file with the encoder's command and words. Raises NotFound when it has not been started yet."""
+        row = await self._store.read(partial(variation_row, job, variation))
+        path = self._paths.log(job, variation)
+        if not path.exists():
+            raise NotFound(f"{row['name']} has no log: its encoder was never started")
+        return path
+
+
+def local_source(name: str, path: Path) -> NewSource:
+    """A file to be read where it is. Raises InvalidRequest or EmptyUpload in words that name it."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InvalidRequest(f"{name} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidRequest(f"{name} is not a regular file")
+    if not os.access(path, os.R_OK):
+        raise InvalidRequest(f"{name} cannot be read: Permission denied")
+    if status.st_size == 0:
+        raise EmptyUpload(f"{name} is empty")
+    return NewSource(name=name, bytes=status.st_size, path=path)
+
+
+def _new_variation(source: str, want: Wanted, keys: dict[str, int]) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "name": names.output_name(source, want.label, want.extension),
+        "preset": want.preset,
+        "parameters": msgspec.json.encode(want.parameters).decode(),
+        "extension": want.extension,
+        **keys,
+    }
+
+
+def _fsync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def job_row(transaction: Transaction, job: str) -> Row:
+    row = transaction.one("job", id=job)
+    if row is not None:
+        return row
+    if transaction.one("tombstone", id=job):
+        raise Gone(f"the job {job} expired and its files were deleted")
+    raise NotFound(f"there is no job {job}")
+
+
+def _children(transaction: Transaction, job: Row) -> tuple[list[Row], list[Row]]:
+    return transaction.all("sources_of_job", job=job["seq"]), transaction.all("variations_of_job", job=job["seq"])
+
+
+def variation_row(job: str, variation: str, transaction: Transaction) -> Row:
+    job_row(transaction, job)
+    row = transaction.one("variation_of_job", job=job, id=variation)
+    if row is None:
+        raise NotFound(f"the job {job} has no variation {variation}")
+    return row
+
+
+def _completed_rows(transaction: Transaction, job: Row) -> list[tuple[str, Row]]:
+    sources, variations = _children(transaction, job)
+    folders = {source["seq"]: source["folder"] for source in sources}
+    return [
+        (folders[row["source"]], row)
+        for row in variations
+        if row["status"] == State.COMPLETED and row["lost_at"] is None
+    ]
+
+
+def _decode_cursor(cursor: str | None) -> int:
+    if cursor is None:
+        return MAX_SEQ
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise InvalidRequest("the cursor is not one that a list gave: take `next_cursor` as it is")
+    return int(cursor)

@@ -1,0 +1,121 @@
+"""Everything that runs behind the HTTP edge and behind `ffspool run`, put together and taken down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from daemon import cleanup, encoder, expiry
+from daemon.control import Control
+from daemon.engine import LocalEngine
+from daemon.errors import FfspoolError, StartupError
+from daemon.jobs import Jobs
+from daemon.paths import Paths
+from daemon.probe import Prober
+from daemon.processes import Limits
+from daemon.scheduler import Scheduler
+from daemon.settings import Settings
+from daemon.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Service:
+    """The running parts that the edges talk to."""
+
+    settings: Settings
+    paths: Paths
+    store: Store
+    scheduler: Scheduler
+    jobs: Jobs
+    control: Control
+    encoder_version: str
+
+
+@asynccontextmanager
+async def running(settings: Settings, now: Callable[[], float] = time.time) -> AsyncIterator[Service]:
+    """A service at work. On leaving, encodes are ended gracefully and their work is back in the queue.
+
+    Raises StartupError when the state dir is in use or unusable, or there is no encoder.
+    """
+    paths = Paths(settings.state_dir)
+    with _locked(paths):
+        program = encoder.locate(settings.ffmpeg)
+        version = await encoder.version(program)
+        store = await Store.open(paths.database)
+        prober = Prober()
+        try:
+            await cleanup.recover(store, paths, now())
+            await cleanup.sweep(store, paths, now(), min_age=0)
+            prober.start()
+            engine = LocalEngine(ffmpeg=program, limits=_limits(settings), grace=settings.grace)
+            scheduler = Scheduler(store, engine, prober, paths, slots=settings.slots, now=now)
+            jobs = Jobs(store, scheduler, paths, settings, now=now)
+            control = Control(store, scheduler, paths, now=now)
+            service = Service(settings, paths, store, scheduler, jobs, control, version)
+            async with _at_work(service, now):
+                yield service
+        finally:
+            await prober.close()
+            await store.close()
+
+
+@asynccontextmanager
+async def _at_work(service: Service, now: Callable[[], float]) -> AsyncIterator[None]:
+    scheduling = asyncio.create_task(service.scheduler.run(), name="scheduler")
+    housekeeping = asyncio.create_task(_keep_house(service, now), name="housekeeping")
+    try:
+        yield
+    finally:
+        housekeeping.cancel()
+        service.scheduler.close()
+        await asyncio.gather(scheduling, housekeeping, return_exceptions=True)
+
+
+async def _keep_house(service: Service, now: Callable[[], float]) -> None:
+    settings, store, paths = service.settings, service.store, service.paths
+    while True:
+        await asyncio.sleep(settings.sweep_every)
+        try:
+            await cleanup.sweep(store, paths, now())
+            await expiry.expire(store, paths, now(), settings.tombstone)
+            await expiry.evict(store, paths, now(), settings.max_disk_use, lambda: _disk_use(paths))
+        except (FfspoolError, OSError) as error:
+            log.error("housekeeping could not finish and will try again: %s", error)
+
+
+def _disk_use(paths: Paths) -> float:
+    return psutil.disk_usage(str(paths.spool)).percent / 100
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(nice=settings.nice, cpu_seconds=int(settings.max_encode_hours * 3600))
+
+
+@contextmanager
+def _locked(paths: Paths) -> Iterator[None]:
+    """Holds the state dir for this process alone. Raises StartupError when another one has it."""
+    try:
+        paths.prepare()
+        file = paths.lock.open("a+")
+    except OSError as error:
+        raise StartupError(f"the state dir {paths.state} cannot be used: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise StartupError(f"{paths.state} is in use by another ffspool (pid {file.read()})") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
