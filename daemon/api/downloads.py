@@ -1,0 +1,49 @@
+"""Finished files on their way out: one at a time with ranges, or all as a streamed zip with a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from starlette.responses import FileResponse, Response, StreamingResponse
+from zipstream import ZipStream
+
+from daemon.errors import Gone
+from daemon.store import Row
+from daemon.views import JobView
+
+MANIFEST = "manifest.json"
+
+
+def one_file(path: Path, row: Row) -> Response:
+    """The file, with Range and If-Range; its ETag is its SHA-256. Raises Gone when it was removed by hand."""
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise Gone(f"{row['name']} was completed, but its file is gone from the disk") from error
+    headers = {"ETag": f'"{row["sha256"]}"'}
+    return FileResponse(path, filename=row["name"], headers=headers, stat_result=status)
+
+
+def all_files(job: JobView, files: Sequence[tuple[str, Path]]) -> Response:
+    """A stored zip of known length. The manifest says what each file is, and what is not there and why."""
+    archive = ZipStream(sized=True)
+    for name, path in files:
+        archive.add_path(path, name)
+    archive.add(msgspec.json.format(msgspec.json.encode(manifest(job, [name for name, _ in files]))), MANIFEST)
+    headers = {
+        "Content-Length": str(len(archive)),
+        "Content-Disposition": f'attachment; filename="ffspool-{job.id}.zip"',
+    }
+    return StreamingResponse(_chunks(archive), media_type="application/zip", headers=headers)
+
+
+def manifest(job: JobView, files: Sequence[str]) -> dict[str, Any]:
+    """The job with all parameters drawn and hashes, and the names in the zip, in the order of its completed."""
+    return {"files": list(files), "job": msgspec.to_builtins(job)}
+
+
+def _chunks(archive: ZipStream) -> Iterator[bytes]:
+    yield from archive

@@ -1,0 +1,160 @@
+"""The routes: each decodes, calls one verb and encodes its answer."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from daemon import presets
+from daemon.api import downloads
+from daemon.api.auth import COOKIE, Gate
+from daemon.api.requests import JobRequest, LoginRequest, decode, spec_of, spec_of_fields
+from daemon.api.uploads import Form, read_body
+from daemon.control import Scope
+from daemon.errors import InvalidRequest, Unavailable, UnsupportedBody
+from daemon.service import Service
+from daemon.states import State
+from daemon.views import JobView
+
+MAX_PAGE = 200
+MAX_LOGIN_BYTES = 4096
+
+
+def routes(service: Service, gate: Gate) -> list[Route]:
+    """Every route of the API, for one running service."""
+    api = Api(service, gate)
+    job, source, variation = "/api/jobs/{job}", "/sources/{source}", "/variations/{variation}"
+    return [
+        Route("/healthz", api.health, methods=["GET"]),
+        Route("/readyz", api.ready, methods=["GET"]),
+        Route("/api/login", api.login, methods=["POST"]),
+        Route("/api/presets", api.presets, methods=["GET"]),
+        Route("/api/jobs", api.create, methods=["POST"]),
+        Route("/api/jobs", api.list_jobs, methods=["GET"]),
+        Route(job, api.get, methods=["GET"]),
+        Route(job, api.delete, methods=["DELETE"]),
+        Route(job + "/cancel", api.cancel, methods=["POST"]),
+        Route(job + source + "/cancel", api.cancel, methods=["POST"]),
+        Route(job + variation + "/cancel", api.cancel, methods=["POST"]),
+        Route(job + "/download", api.download_all, methods=["GET"]),
+        Route(job + variation + "/download", api.download_one, methods=["GET"]),
+        Route(job + variation + "/log", api.log, methods=["GET"]),
+    ]
+
+
+class Api:
+    def __init__(self, service: Service, gate: Gate) -> None:
+        self._service = service
+        self._jobs = service.jobs
+        self._gate = gate
+
+    async def health(self, _: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def ready(self, _: Request) -> Response:
+        if not self._service.scheduler.running:
+            raise Unavailable("the daemon is stopping")
+        await self._service.store.read(lambda t: t.one("job", id=""))
+        return _json({"status": "ready", "encoder": self._service.encoder_version})
+
+    async def login(self, request: Request) -> Response:
+        body = await read_body(request.stream(), MAX_LOGIN_BYTES)
+        wish: LoginRequest = decode(body, LoginRequest, "the body")
+        session = await self._gate.login(wish.password, request.client.host if request.client else "")
+        response = _json(session)
+        response.set_cookie(
+            COOKIE,
+            session.token,
+            expires=session.expires_at,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return response
+
+    async def presets(self, _: Request) -> Response:
+        return _json({"items": presets.describe()})
+
+    async def create(self, request: Request) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "multipart/form-data":
+            job = await self._create_from_form(request)
+        elif kind == "application/json":
+            job = await self._create_from_json(request)
+        else:
+            raise UnsupportedBody("make a job with multipart/form-data (files) or application/json (paths)")
+        return _json(job, 202, {"Location": f"/api/jobs/{job.id}"})
+
+    async def _create_from_form(self, request: Request) -> JobView:
+        settings = self._service.settings
+        with Form(
+            self._service.paths.incoming,
+            max_file_bytes=settings.max_upload_bytes,
+            max_files=settings.max_sources,
+        ) as form:
+            async with contextlib.aclosing(request.stream()) as stream:
+                await form.read(request.headers["content-type"], stream)
+            if not form.files:
+                raise InvalidRequest("the form has no 'files'")
+            return await self._jobs.create(spec_of_fields(form.fields), form.files)
+
+    async def _create_from_json(self, request: Request) -> JobView:
+        body = await read_body(request.stream(), self._service.settings.max_json_bytes)
+        wish: JobRequest = decode(body, JobRequest, "the body")
+        return await self._jobs.create(spec_of(wish), [self._jobs.place(source.path) for source in wish.sources])
+
+    async def list_jobs(self, request: Request) -> Response:
+        query = request.query_params
+        return _json(
+            await self._jobs.page(
+                status=_state(query.get("status")), limit=_limit(query.get("limit")), cursor=query.get("cursor")
+            )
+        )
+
+    async def get(self, request: Request) -> Response:
+        return _json(await self._jobs.get(request.path_params["job"]))
+
+    async def delete(self, request: Request) -> Response:
+        await self._service.control.delete(request.path_params["job"])
+        return Response(status_code=204)
+
+    async def cancel(self, request: Request) -> Response:
+        return _json(await self._service.control.cancel(Scope(**request.path_params)))
+
+    async def download_all(self, request: Request) -> Response:
+        job, files = await self._jobs.outputs(request.path_params["job"])
+        return downloads.all_files(job, files)
+
+    async def download_one(self, request: Request) -> Response:
+        path, row = await self._jobs.output(request.path_params["job"], request.path_params["variation"])
+        return downloads.one_file(path, row)
+
+    async def log(self, request: Request) -> Response:
+        path = await self._jobs.log(request.path_params["job"], request.path_params["variation"])
+        return FileResponse(path, media_type="text/plain; charset=utf-8", content_disposition_type="inline")
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
+
+
+def _state(value: str | None) -> State | None:
+    if value is None:
+        return None
+    try:
+        return State(value)
+    except ValueError:
+        raise InvalidRequest(f"status {value!r} is none of {', '.join(State)}") from None
+
+
+def _limit(value: str | None) -> int:
+    if value is None:
+        return 50
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= MAX_PAGE:
+        raise InvalidRequest(f"limit {value!r} is not a number from 1 to {MAX_PAGE}")
+    return int(value)

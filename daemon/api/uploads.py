@@ -1,0 +1,196 @@
+"""Reads `multipart/form-data` as it arrives: files straight to disk, small fields into memory, limits on both."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from daemon.errors import EmptyUpload, FfspoolError, InvalidRequest, OutOfSpace, TooLarge
+from daemon.jobs import NewSource
+from daemon.models import new_id
+from daemon.names import check
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+BATCH = 1024 * 1024  # bytes handed to a thread at a time: fewer hops, and flat memory
+MAX_FIELD_BYTES = 1024 * 1024
+FILES = "files"
+
+
+class Form:
+    """One request's form: its `files` on disk in `folder`, its other `fields` in the order they came.
+
+    As a context manager it removes the files that nobody took over when it is left.
+    """
+
+    def __init__(self, folder: Path, *, max_file_bytes: int, max_files: int) -> None:
+        self.files: list[NewSource] = []
+        self.fields: list[tuple[str, str]] = []
+        self._folder = folder
+        self._max_file_bytes = max_file_bytes
+        self._max_files = max_files
+        self._written: list[Path] = []
+
+    def __enter__(self) -> Form:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+        for path in self._written:
+            path.unlink(missing_ok=True)
+
+    async def read(self, content_type: str, stream: AsyncIterator[bytes]) -> None:
+        """Reads the whole body. Raises InvalidRequest, BadName, EmptyUpload, TooLarge or OutOfSpace, naming
+        the file or field at fault; what the stream raises goes through."""
+        parts = _Parts(self)
+        parser = MultipartParser(_boundary(content_type), parts.callbacks())
+        try:
+            async for batch in _batches(stream):
+                await asyncio.to_thread(parser.write, batch)
+            parser.finalize()
+        except FormParserError as error:
+            raise InvalidRequest(f"the multipart body is malformed: {error}") from error
+        except OSError as error:
+            raise _disk_refusal(error) from error
+        finally:
+            parts.close()
+        if not parts.complete:
+            raise InvalidRequest("the multipart body ends before its closing boundary")
+
+    def open_file(self, name: str) -> BinaryIO:
+        check(name)
+        if len(self._written) >= self._max_files:
+            raise InvalidRequest(f"a job takes at most {self._max_files} files")
+        path = self._folder / new_id()
+        self._written.append(path)
+        return path.open("xb")
+
+    def file_grew(self, name: str, size: int) -> None:
+        if size > self._max_file_bytes:
+            raise TooLarge(f"{name} is over the limit of {self._max_file_bytes} bytes")
+
+    def end_file(self, name: str, size: int) -> None:
+        if size == 0:
+            raise EmptyUpload(f"{name} is empty")
+        self.files.append(NewSource(name=name, bytes=size, upload=self._written[-1]))
+
+
+class _Parts:
+    """Follows the parser through the parts of the body. Runs on a thread, one call at a time."""
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._header = (b"", b"")
+        self._disposition: dict[bytes, bytes] = {}
+        self._field = ""
+        self._file: BinaryIO | None = None
+        self._name = ""
+        self._text = bytearray()
+        self.complete = False
+
+    def callbacks(self) -> MultipartCallbacks:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": lambda data, start, end: self._extend_header(data[start:end], b""),
+            "on_header_value": lambda data, start, end: self._extend_header(b"", data[start:end]),
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._open,
+            "on_part_data": self._take,
+            "on_part_end": self._end,
+            "on_end": self._finish,
+        }
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
+    def _begin(self) -> None:
+        self._disposition, self._file, self._text = {}, None, bytearray()
+
+    def _extend_header(self, field: bytes, value: bytes) -> None:
+        self._header = (self._header[0] + field, self._header[1] + value)
+
+    def _end_header(self) -> None:
+        field, value = self._header
+        if field.lower() == b"content-disposition":
+            _, self._disposition = parse_options_header(value)
+        self._header = (b"", b"")
+
+    def _open(self) -> None:
+        self._field = self._disposition.get(b"name", b"").decode(errors="replace")
+        filename = self._disposition.get(b"filename")
+        if filename is None:
+            return
+        if self._field != FILES:
+            raise InvalidRequest(f"a file came in the field {self._field!r}: files go into {FILES!r}")
+        self._name = _unescape(filename).decode(errors="surrogateescape")
+        self._file = self._form.open_file(self._name)
+
+    def _take(self, data: bytes, start: int, end: int) -> None:
+        chunk = memoryview(data)[start:end]
+        if self._file:
+            self._file.write(chunk)
+            self._form.file_grew(self._name, self._file.tell())
+        elif len(self._text) + len(chunk) > MAX_FIELD_BYTES:
+            raise TooLarge(f"the field {self._field!r} is over the limit of {MAX_FIELD_BYTES} bytes")
+        else:
+            self._text += chunk
+
+    def _end(self) -> None:
+        if self._file is None:
+            self._form.fields.append((self._field, self._text.decode(errors="replace")))
+            return
+        size = self._file.tell()
+        self._file.close()
+        self._form.end_file(self._name, size)
+        self._file = None
+
+    def _finish(self) -> None:
+        self.complete = True
+
+
+async def read_body(stream: AsyncIterator[bytes], limit: int) -> bytes:
+    """The whole body. Raises TooLarge as soon as it is over `limit` bytes."""
+    body = bytearray()
+    async for chunk in stream:
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"the body is over the limit of {limit} bytes")
+    return bytes(body)
+
+
+def _unescape(filename: bytes) -> bytes:
+    """What browsers percent-encode in a file name, and nothing else (WHATWG, multipart/form-data encoding)."""
+    return filename.replace(b"%22", b'"').replace(b"%0D", b"\r").replace(b"%0A", b"\n")
+
+
+def _boundary(content_type: str) -> bytes:
+    _, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if not boundary:
+        raise InvalidRequest("the Content-Type names no multipart boundary")
+    return boundary
+
+
+async def _batches(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    batch = bytearray()
+    async for chunk in stream:
+        batch += chunk
+        if len(batch) >= BATCH:
+            yield bytes(batch)
+            batch.clear()
+    if batch:
+        yield bytes(batch)
+
+
+def _disk_refusal(error: OSError) -> FfspoolError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return OutOfSpace("the upload does not fit on the daemon's disk")
+    return OutOfSpace(f"the upload cannot be stored: {error.strerror}")

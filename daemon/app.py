@@ -1,0 +1,20 @@
+"""The ASGI application over one running service."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from daemon.api.auth import Gate, Guard, load_token
+from daemon.api.problems import HANDLERS
+from daemon.api.routes import routes
+from daemon.service import Service
+
+
+def create_app(service: Service) -> Starlette:
+    """The application. Makes the token file at the first start."""
+    settings = service.settings
+    gate = Gate(service.store, load_token(service.paths.token), settings.password, settings.session_hours * 3600)
+    return Starlette(
+        routes=routes(service, gate), middleware=[Middleware(Guard, gate=gate)], exception_handlers=HANDLERS
+    )

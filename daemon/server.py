@@ -1,0 +1,107 @@
+"""`ffspool serve`: listens, tells systemd, and on SIGTERM or SIGINT stops accepting and lets encodes go gently."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from daemon.app import create_app
+from daemon.errors import StartupError
+from daemon.service import running
+from daemon.settings import Settings, Surroundings
+
+log = logging.getLogger(__name__)
+
+REQUEST_GRACE = 5  # seconds that requests under way get at shutdown
+
+
+async def serve(settings: Settings, surroundings: Surroundings) -> None:
+    """Serves until SIGTERM or SIGINT, then returns with every encode ended and its work back in the queue.
+
+    Must run on the main thread. Raises StartupError when it cannot begin.
+    """
+    async with running(settings) as service:
+        listener = _listen(settings.host, settings.port)
+        url = _url(listener)
+        config = uvicorn.Config(
+            create_app(service),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=REQUEST_GRACE,
+        )
+
+        def started() -> None:
+            service.paths.address.write_text(url + "\n")
+            log.info("ffspool listens on %s, state in %s", url, settings.state_dir)
+            notify(surroundings.notify_socket, "READY=1")
+
+        def stopping() -> None:
+            notify(surroundings.notify_socket, "STOPPING=1")
+            service.scheduler.close()
+
+        watchdog = asyncio.create_task(_feed_watchdog(surroundings))
+        try:
+            await _Server(config, started, stopping).serve([listener])
+        finally:
+            watchdog.cancel()
+            service.paths.address.unlink(missing_ok=True)
+
+
+class _Server(uvicorn.Server):
+    """Tells when it is listening and, at the first signal, that it stops; exits 0 after either."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell_started = started
+        self._tell_stopping = stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self._tell_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        # Not the base's: it would raise the signal again at the end, and a stop would not exit 0.
+        if not self.should_exit:
+            self._loop.call_soon_threadsafe(self._tell_stopping)
+        self.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise StartupError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _feed_watchdog(surroundings: Surroundings) -> None:
+    """From the event loop itself, so that a loop that hangs is noticed."""
+    while surroundings.watchdog_seconds:
+        notify(surroundings.notify_socket, "WATCHDOG=1")
+        await asyncio.sleep(surroundings.watchdog_seconds / 3)
+
+
+def notify(address: str | None, state: str) -> None:
+    """Tells systemd our state, by the sd_notify protocol; without systemd nothing happens."""
+    if not address:
+        return
+    name = "\0" + address[1:] if address.startswith("@") else address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as unix, contextlib.suppress(OSError):
+        unix.sendto(state.encode(), name)

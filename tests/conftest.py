@@ -1,0 +1,175 @@
+"""What the tests stand on: real media, a real encoder, and a real daemon in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import imageio_ffmpeg
+import psutil
+import pytest
+
+from daemon.processes import TOKEN_VARIABLE
+
+PATIENCE = 60.0  # seconds after which a condition that should come true is taken for never
+
+
+def wait_until(condition: Callable[[], Any], what: str = "the condition", seconds: float = PATIENCE) -> Any:
+    """The first true value of `condition`; fails the test when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not come true within {seconds:.0f} s")
+        time.sleep(0.01)
+    return value
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """The folder of real test files."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "media"
+    if not folder.is_dir():
+        pytest.fail(f"the test media are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+@pytest.fixture(scope="session")
+def clip(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of picture and sound, quick to encode."""
+    return make_clip(ffmpeg, tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=2)
+
+
+@pytest.fixture(scope="session")
+def long_clip(ffmpeg: str, clip: Path) -> Path:
+    """Five minutes, which no video preset gets through while a test looks at it."""
+    path = clip.with_name("long.mp4")
+    loop = [ffmpeg, "-v", "error", "-stream_loop", "149", "-i", str(clip), "-c", "copy", "-y", str(path)]
+    subprocess.run(loop, check=True)
+    return path
+
+
+def make_clip(ffmpeg: str, path: Path, *, seconds: float, size: str = "640x360") -> Path:
+    picture, sound = f"testsrc2=size={size}:rate=25:duration={seconds}", f"sine=frequency=440:duration={seconds}"
+    command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound]
+    command += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-y", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+class Daemon:
+    """`ffspool serve` as a process, and a client that has its token."""
+
+    def __init__(self, state_dir: Path, *flags: str, **environment: str) -> None:
+        self.state_dir = state_dir
+        self._flags = flags
+        self.env = {**os.environ, "FFSPOOL_STATE_DIR": str(state_dir), **environment}
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "daemon.cli", "serve", "--port", "0"]
+        with (self.state_dir.parent / "daemon.log").open("ab") as log:
+            self.process = subprocess.Popen([*command, *self._flags], stdout=log, stderr=log, env=self.env)
+        self.url = wait_until(self._address, "the daemon's start")
+        self.token = (self.state_dir / "token").read_text().strip()
+        self.client = httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=PATIENCE, trust_env=False
+        )
+
+    def _address(self) -> str | None:
+        if self.process.poll() is not None:
+            pytest.fail(f"the daemon ended with {self.process.returncode}:\n{self.log()}")
+        address = self.state_dir / "address"
+        return address.read_text().strip() if address.exists() else None
+
+    def log(self) -> str:
+        return (self.state_dir.parent / "daemon.log").read_text()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ends the daemon and returns its exit code."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(PATIENCE)
+        (self.state_dir / "address").unlink(missing_ok=True)  # as a killed daemon leaves it
+        return code
+
+    # What tests ask for again and again
+
+    def submit(self, *files: Path, presets: list[str] | None = None, spec: dict[str, Any] | None = None) -> Any:
+        """Makes a job over HTTP and returns it."""
+        data: dict[str, Any] = {"spec": json.dumps(spec)} if spec else {"preset": presets or ["h264-480p"]}
+        opened = [path.open("rb") for path in files]
+        try:
+            answer = self.client.post(
+                "/api/jobs", data=data, files=[("files", (p.name, f)) for p, f in zip(files, opened, strict=True)]
+            )
+        finally:
+            for file in opened:
+                file.close()
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    def job(self, job: str) -> Any:
+        answer = self.client.get(f"/api/jobs/{job}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def wait_for(self, job: str, *statuses: str) -> Any:
+        """The job, once it has one of these statuses (any ended one by default)."""
+        wanted = statuses or ("completed", "failed", "cancelled")
+        return wait_until(lambda: (view := self.job(job))["status"] in wanted and view, f"{job} to be {wanted}")
+
+    def encoders(self) -> list[psutil.Process]:
+        """The encoders of this daemon that live, zombies not counted."""
+        return encoders(psutil.Process(self.process.pid))
+
+    def wait_for_encoder(self) -> psutil.Process:
+        """The first encoder, once it runs and has written something."""
+        return wait_until(lambda: next(iter(self.encoders()), None), "an encoder")
+
+    def parts(self) -> list[Path]:
+        return [path for path in (self.state_dir / "spool").rglob("*") if path.name.endswith(".part")]
+
+
+def encoders(parent: psutil.Process) -> list[psutil.Process]:
+    return [child for child in parent.children(recursive=True) if _is_encoder(child)]
+
+
+def _is_encoder(process: psutil.Process) -> bool:
+    try:
+        return TOKEN_VARIABLE in process.environ() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+@pytest.fixture
+def start_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons with flags of the test's choosing; they end with it."""
+    started: list[Daemon] = []
+
+    def start(*flags: str, name: str = "state", **environment: str) -> Daemon:
+        daemon = Daemon(tmp_path / name, *flags, **environment)
+        started.append(daemon)
+        return daemon
+
+    yield start
+    for daemon in started:
+        daemon.stop()
+
+
+@pytest.fixture
+def daemon(start_daemon: Callable[..., Daemon]) -> Daemon:
+    return start_daemon()

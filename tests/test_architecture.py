@@ -1,0 +1,95 @@
+"""The house rules, held over the syntax trees: imports point down, and each power has one owner."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "daemon"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+LAYERS = [
+    {"errors", "states", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"},
+    {"store", "paths", "processes", "launch", "media", "probing", "encoder"},
+    {"cancel", "probe", "publish", "runner", "engine"},
+    {"claims", "scheduler", "views", "jobs", "control", "cleanup", "expiry", "service"},
+    {"api", "app", "server", "client", "cli"},
+]
+OWNERS = {
+    "aiosqlite": {"store"},
+    "sqlite3": {"store"},
+    "subprocess": {"processes"},
+    "ffmpeg": {"recipes"},
+    "starlette": {"api", "app"},
+    "uvicorn": {"server"},
+    "httpx": {"client"},
+    "av": {"media", "probing"},
+    "signal": {"cancel", "launch", "probing", "cli"},
+}
+
+
+def room(path: Path) -> str:
+    """The module's place in the house: `api` for all of api/, `cli` for the terminal's files."""
+    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "cli" if name.startswith(("cli", "terminal")) else name
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of everything a file imports, at its top or within functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def rooms_below(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imported(path) if name.startswith("daemon.")}
+
+
+def level(name: str) -> int:
+    return next(number for number, names in enumerate(LAYERS) if name in names)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.name != "__init__.py"], ids=lambda p: p.stem)
+def test_nothing_imports_upward(path: Path) -> None:
+    for other in rooms_below(path):
+        name = "cli" if other.startswith(("cli", "terminal")) else other
+        assert level(name) <= level(room(path)), f"{path.name} imports {other}, which lies above it"
+
+
+def test_imports_have_no_cycle() -> None:
+    graph = {path.stem: rooms_below(path) - {path.stem} for path in FILES if path.parent == PACKAGE}
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " → ".join([*trail, name])
+        for other in graph.get(name, ()):
+            visit(other, (*trail, name))
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("power", OWNERS)
+def test_each_power_has_one_owner(power: str) -> None:
+    users = {room(path) for path in FILES if any(n.split(".")[0] == power for n in imported(path))}
+    assert users <= OWNERS[power], f"{power} belongs to {OWNERS[power]}"
+    assert users, f"nobody uses {power}: strike it from the list"
+
+
+def test_the_environment_is_read_in_settings_alone() -> None:
+    users = {room(path) for path in FILES for node in ast.walk(ast.parse(path.read_text())) if _reads_environment(node)}
+    assert users == {"settings"}
+
+
+def _reads_environment(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"} and _is_os(node.value)
+
+
+def _is_os(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "os"
