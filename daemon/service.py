@@ -55,7 +55,7 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
         prober = Prober()
         try:
             await cleanup.recover(store, paths, now())
-            await cleanup.sweep(store, paths, now(), min_age=0)
+            await _tidy(settings, store, paths, now(), min_age=0)
             prober.start()
             engine = LocalEngine(ffmpeg=program, limits=_limits(settings), grace=settings.grace)
             scheduler = Scheduler(store, engine, prober, paths, slots=settings.slots, now=now)
@@ -82,15 +82,18 @@ async def _at_work(service: Service, now: Callable[[], float]) -> AsyncIterator[
 
 
 async def _keep_house(service: Service, now: Callable[[], float]) -> None:
-    settings, store, paths = service.settings, service.store, service.paths
     while True:
-        await asyncio.sleep(settings.sweep_every)
+        await asyncio.sleep(service.settings.sweep_every)
         try:
-            await cleanup.sweep(store, paths, now())
-            await expiry.expire(store, paths, now(), settings.tombstone)
-            await expiry.evict(store, paths, now(), settings.max_disk_use, lambda: _disk_use(paths))
+            await _tidy(service.settings, service.store, service.paths, now(), min_age=cleanup.YOUNG)
         except (FfspoolError, OSError) as error:
             log.error("housekeeping could not finish and will try again: %s", error)
+
+
+async def _tidy(settings: Settings, store: Store, paths: Paths, now: float, min_age: float) -> None:
+    await cleanup.sweep(store, paths, now, min_age)
+    await expiry.expire(store, paths, now, settings.tombstone)
+    await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))
 
 
 def _disk_use(paths: Paths) -> float:

@@ -1,0 +1,257 @@
+"""What an earlier daemon left in flight, what nobody knows of, and what has had its time. `now` is an argument."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon import claims, cleanup, expiry
+from daemon.errors import Gone, NotFound
+from daemon.jobs import job_row
+from daemon.models import Started
+from daemon.paths import Paths
+from daemon.processes import TOKEN_VARIABLE, boot_id, start_ticks
+from daemon.publish import Proof, seal
+from daemon.store import Store, Transaction
+
+CONTENT = b"a proven file"
+OLD = 1e12  # a `now` at which every file on disk is old
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+    return paths
+
+
+def in_store(paths: Paths, work: Callable[[Store], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        store = await Store.open(paths.database)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(main())
+
+
+def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -> None:
+    """A job with one source and one variation, all of that name."""
+    job = transaction.one("insert_job", id=name, name=None, priority=0, metadata="{}", now=1.0, expires_in=expires_in)
+    assert job is not None
+    source = transaction.one(
+        "insert_source", id=name, job=job["seq"], name="clip.mp4", folder="clip", path=None, bytes=1
+    )
+    assert source is not None
+    transaction.run(
+        "insert_variation", id=name, job=job["seq"], source=source["seq"], name="clip_mp3.mp3", preset="mp3",
+        parameters="{}", extension="mp3", priority=0,
+    )  # fmt: skip
+
+
+def claim(transaction: Transaction) -> claims.Claim:
+    claimed = claims.claim(transaction, boot=boot_id(), slots=1, now=2.0)
+    assert claimed is not None
+    return claimed
+
+
+def finish(transaction: Transaction, name: str, paths: Paths, *, at: float, **job: Any) -> None:
+    """A completed job whose file is there."""
+    add_job(transaction, name, **job)
+    output = write(paths.output(name, name, "mp3"))
+    size, sha256, inode = seal(output)
+    proof = Proof(bytes=size, sha256=sha256, inode=inode, output_seconds=1.0, cpu_seconds=1.0, speed=None)
+    assert claims.complete(transaction, variation=claim(transaction).seq, attempt=1, proof=proof, now=at)
+
+
+def write(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(CONTENT)
+    return path
+
+
+def variation(transaction: Transaction, name: str) -> Any:
+    return transaction.one("variation_of_job", job=name, id=name)
+
+
+# Boot recovery
+
+
+def interrupt(paths: Paths, *, proof: bool, revealed: bool, cancelled: bool = False) -> Any:
+    """Runs recovery over a job that a dead daemon left at that point; returns its variation."""
+
+    async def work(store: Store) -> Any:
+        await store.write(partial(add_job, name="j"))
+        claimed = await store.write(claim)
+        part = write(paths.part("j", "j", 1))
+        size, sha256, inode = seal(part)
+        sealed = Proof(bytes=size, sha256=sha256, inode=inode, output_seconds=3.0, cpu_seconds=1.0, speed=2.0)
+        if proof:
+            assert await store.write(lambda t: claims.record_proof(t, variation=claimed.seq, attempt=1, proof=sealed))
+        if revealed:
+            output = paths.output("j", "j", "mp3")
+            output.parent.mkdir(parents=True)
+            part.rename(output)
+        if cancelled:
+            where = {"job": claimed.job_seq, "source": None, "variation": None}
+            await store.write(lambda t: t.run("request_cancel", now=5.0, **where))
+        await cleanup.recover(store, paths, now=9.0)
+        assert await store.read(lambda t: t.all("live_attempts")) == []
+        return await store.read(partial(variation, name="j"))
+
+    return in_store(paths, work)
+
+
+@pytest.mark.parametrize("revealed", [False, True], ids=["before the rename", "after the rename"])
+def test_a_proven_file_is_not_encoded_again_after_a_crash(paths: Paths, revealed: bool) -> None:
+    row = interrupt(paths, proof=True, revealed=revealed)
+    output = paths.output("j", "j", "mp3")
+    assert (row["status"], row["output_seconds"]) == ("completed", 3.0)
+    assert row["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
+    assert not paths.work("j", "j").exists()
+
+
+@pytest.mark.parametrize("revealed", [False, True], ids=["a partial file", "a file under its final name"])
+def test_an_unproven_file_goes_and_its_work_is_queued_again(paths: Paths, revealed: bool) -> None:
+    row = interrupt(paths, proof=False, revealed=revealed)
+    assert (row["status"], row["attempts"], row["started_at"]) == ("queued", 1, None)
+    assert [path for path in paths.jobs.rglob("*") if path.is_file()] == []
+
+
+def test_a_proof_does_not_pass_for_another_file(paths: Paths) -> None:
+    async def work(store: Store) -> Any:
+        await store.write(partial(add_job, name="j"))
+        claimed = await store.write(claim)
+        write(paths.part("j", "j", 1))
+        other = Proof(bytes=len(CONTENT), sha256="x", inode=1, output_seconds=1.0, cpu_seconds=1.0, speed=None)
+        await store.write(lambda t: claims.record_proof(t, variation=claimed.seq, attempt=1, proof=other))
+        await cleanup.recover(store, paths, now=9.0)
+        return await store.read(partial(variation, name="j"))
+
+    assert in_store(paths, work)["status"] == "queued"
+
+
+def test_a_requested_cancel_outlives_a_crash_even_of_a_proven_file(paths: Paths) -> None:
+    row = interrupt(paths, proof=True, revealed=True, cancelled=True)
+    assert (row["status"], row["finished_at"]) == ("cancelled", 9.0)
+    assert [path for path in paths.jobs.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["by its token", "by pid and start time"])
+def test_a_process_that_survived_is_ended(paths: Paths, recorded: bool) -> None:
+    async def work(store: Store) -> None:
+        await store.write(partial(add_job, name="j"))
+        claimed = await store.write(claim)
+        environment = {} if recorded else {TOKEN_VARIABLE: claimed.token}
+        with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], env=environment) as survivor:
+            if recorded:
+                started = Started(task=claimed.token, pid=survivor.pid, created=start_ticks(survivor.pid))
+                await store.write(partial(claims.record_process, started))
+            await cleanup.recover(store, paths, now=9.0)
+            assert survivor.wait(10) == -signal.SIGKILL
+
+    in_store(paths, work)
+
+
+def test_a_process_that_has_the_pid_now_is_left_alone(paths: Paths) -> None:
+    async def work(store: Store) -> None:
+        await store.write(partial(add_job, name="j"))
+        claimed = await store.write(claim)
+        stranger = Started(task=claimed.token, pid=os.getpid(), created=start_ticks(os.getpid()) - 1)
+        await store.write(partial(claims.record_process, stranger))
+        await cleanup.recover(store, paths, now=9.0)
+
+    in_store(paths, work)  # still here
+
+
+# Sweep
+
+
+def test_the_sweep_takes_what_no_row_knows_and_nothing_else(paths: Paths) -> None:
+    known = [paths.source("j", "j"), paths.output("j", "j", "mp3"), paths.log("j", "j")]
+    strangers = [
+        write(paths.incoming / "left over"),
+        write(paths.output("deleted job", "v", "mp3")),
+        write(paths.output("j", "another", "mp3")),
+        write(paths.work("j", "j") / "1.part"),
+        write(paths.source("j", "another")),
+    ]
+
+    async def work(store: Store) -> int:
+        await store.write(lambda t: finish(t, "j", paths, at=5.0))
+        for path in known:
+            write(path)
+        return await cleanup.sweep(store, paths, now=OLD)
+
+    assert in_store(paths, work) == len(strangers) * len(CONTENT)
+    assert [path for path in known if not path.exists()] == []
+    assert [path for path in strangers if path.exists()] == []
+
+
+def test_the_sweep_leaves_young_files_alone(paths: Paths) -> None:
+    young = [write(paths.incoming / "coming in"), write(paths.source("being made", "s"))]
+    now = young[0].stat().st_mtime + cleanup.YOUNG - 1
+    assert in_store(paths, lambda store: cleanup.sweep(store, paths, now=now)) == 0
+    assert all(path.exists() for path in young)
+
+
+def test_a_completed_row_whose_file_is_gone_says_so(paths: Paths) -> None:
+    async def work(store: Store) -> Any:
+        await store.write(lambda t: finish(t, "j", paths, at=5.0))
+        paths.output("j", "j", "mp3").unlink()
+        await cleanup.sweep(store, paths, now=OLD)
+        return await store.read(partial(variation, name="j"))
+
+    row = in_store(paths, work)
+    assert (row["status"], row["lost_at"]) == ("completed", OLD)
+    assert "removed from the disk" in row["error"]
+
+
+# Expiry and eviction
+
+
+def test_a_job_expires_when_its_time_after_the_end_is_over(paths: Paths) -> None:
+    async def work(store: Store) -> list[int]:
+        await store.write(lambda t: finish(t, "j", paths, at=1000.0, expires_in=50.0))
+        await store.write(partial(add_job, name="queued"))
+        gone = [await expiry.expire(store, paths, now, 1e6) for now in (1049.0, 1050.0)]
+        with pytest.raises(Gone, match="expired"):
+            await store.read(lambda t: job_row(t, "j"))
+        await expiry.expire(store, paths, 1050.0 + 1e6, 1e6)
+        with pytest.raises(NotFound):
+            await store.read(lambda t: job_row(t, "j"))
+        assert (await store.read(lambda t: job_row(t, "queued")))["status"] == "queued"
+        return gone
+
+    assert in_store(paths, work) == [0, 1]
+    assert not paths.job("j").exists()
+
+
+def test_the_oldest_ended_jobs_are_evicted_until_the_disk_has_room(paths: Paths) -> None:
+    async def work(store: Store) -> int:
+        for name, at in (("newest", 30.0), ("oldest", 10.0), ("middle", 20.0)):
+            await store.write(lambda t, name=name, at=at: finish(t, name, paths, at=at))
+        await store.write(partial(add_job, name="queued"))
+        return await expiry.evict(store, paths, 99.0, 0.85, use=lambda: 0.79 + 0.025 * len(list(paths.jobs.iterdir())))
+
+    assert in_store(paths, work) == 1
+    assert sorted(path.name for path in paths.jobs.iterdir()) == ["middle", "newest"]
+
+
+def test_eviction_stops_when_nothing_ended_is_left(paths: Paths) -> None:
+    async def work(store: Store) -> int:
+        await store.write(partial(add_job, name="queued"))
+        return await expiry.evict(store, paths, 99.0, 0.85, use=lambda: 0.99)
+
+    assert in_store(paths, work) == 0
