@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,9 +45,7 @@ def read_media(path: str, patience: float = 10.0) -> Media:
 
     Raises ProbeError, in words without the path.
     """
-    _refuse_empty(path)
-    with _opened(path) as container:
-        media = _described(container)
+    media = _read(path)
     if media.duration_seconds is None or media.format in GUESSING:
         return _with_duration(media, measure(path, media, patience) or None)
     return media
@@ -54,7 +53,7 @@ def read_media(path: str, patience: float = 10.0) -> Media:
 
 def read_measured(path: str) -> Media:
     """As `read_media`, but `duration_seconds` is where the data ends, which takes reading all of it."""
-    media = read_media(path)
+    media = _read(path)
     return _with_duration(media, measure(path, media, math.inf))
 
 
@@ -91,12 +90,20 @@ def _with_duration(media: Media, seconds: float | None) -> Media:
 # Opening
 
 
-def _refuse_empty(path: str) -> None:
+def _read(path: str) -> Media:
+    _refuse_unreadable(path)
+    with _opened(path) as container:
+        return _described(container)
+
+
+def _refuse_unreadable(path: str) -> None:
     try:
-        size = Path(path).stat().st_size
+        status = Path(path).stat()
     except OSError as error:
         raise ProbeError(f"the file cannot be opened: {error.strerror}") from error
-    if size == 0:
+    if not stat.S_ISREG(status.st_mode):
+        raise ProbeError("it is not a file")
+    if status.st_size == 0:
         raise ProbeError("the file is empty")
 
 

@@ -28,12 +28,12 @@ class ProgressParser:
         *lines, rest = (self._rest + chunk).split(b"\n")
         self._rest = rest[:MAX_LINE]
         for line in lines:
-            key, _, value = line.partition(b"=")
+            key, equals, value = line.partition(b"=")
             if key == b"out_time_us":
                 self._seconds = max(self._seconds, (_number(value) or 0.0) / 1e6)
             elif key == b"speed":
                 self._speed = _number(value.strip().removesuffix(b"x"))
-            elif key == b"progress":
+            elif key + equals == b"progress=":
                 yield Update(self._seconds, self._speed)
 
 

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from daemon import media as reading
+from daemon.demuxers import GUARDS
+from daemon.errors import UnsuitableSource
+from daemon.models import AudioStream, Media, VariationRequest, VideoStream
+from daemon.presets import PRESETS, expand
+from daemon.recipes import Output, Plan, command, plan
+
+PICTURE = VideoStream(
+    index=0, codec="h264", width=1920, height=1080, coded_width=1920, coded_height=1080, frame_rate=25.0
+)
+SURROUND = AudioStream(index=1, codec="ac3", channels=6, sample_rate=48000)
+MONO = AudioStream(index=2, codec="aac", channels=1, sample_rate=96000)
+FILM = Media(format="matroska,webm", duration_seconds=10.0, video=PICTURE, audio=(SURROUND, MONO), subtitles=())
+
+BEGIN = (
+    "ffmpeg -hide_banner -loglevel info -nostats -y -progress pipe:1 -stats_period 0.1 -filter_complex_threads 2"
+    f" -codec_whitelist {GUARDS['codec_whitelist']} -format_whitelist {GUARDS['format_whitelist']}"
+    " -max_pixels 40000000 -protocol_whitelist file -threads 2 -i file:source "
+)
+FULL_HD = "-filter_complex [0:0]scale=1920:1080[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] "
+HD = "-filter_complex [0:0]scale=1280:720[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] "
+SD = "-filter_complex [0:0]scale=852:480[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] "
+MP4 = "-map [s2] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 "
+GOLDEN = {
+    "h264-1080p": FULL_HD + MP4 + "-b:a 192k -c:a aac -c:v libx264 -crf 21 -enc_time_base demux -fps_mode vfr"
+    " -movflags +faststart -preset medium -t 21.000 -threads 2",
+    "h264-720p": HD + MP4 + "-b:a 160k -c:a aac -c:v libx264 -crf 22 -enc_time_base demux -fps_mode vfr"
+    " -movflags +faststart -preset medium -t 21.000 -threads 2",
+    "h264-480p": SD + MP4 + "-b:a 128k -c:a aac -c:v libx264 -crf 23 -enc_time_base demux -fps_mode vfr"
+    " -movflags +faststart -preset medium -t 21.000 -threads 2",
+    "hevc-1080p": FULL_HD + MP4 + "-b:a 192k -bf 0 -c:a aac -c:v libx265 -crf 25 -enc_time_base demux -fps_mode vfr"
+    " -movflags +faststart -preset medium -t 21.000 -tag:v hvc1 -threads 2"
+    " -x265-params pools=2:log-level=warning",
+    "av1-720p": HD + MP4 + "-b:a 160k -c:a aac -c:v libsvtav1 -crf 34 -enc_time_base demux -fps_mode vfr"
+    " -movflags +faststart -preset 6 -svtav1-params lp=2:fps-num=30:fps-denom=1 -t 21.000",
+    "webm-720p": HD + "-map [s2] -map 0:1 -map 0:2 -f webm -ac:a:0 2 -ar:a:1 48000 -b:a 128k -b:v 0"
+    " -c:a libopus -c:v libvpx-vp9 -cpu-used 2 -crf 33 -deadline good -enc_time_base demux -fps_mode vfr"
+    " -row-mt 1 -t 21.000 -threads 2",
+    "mp3": "-map 0:1 -f mp3 -ac:a:0 2 -b:a 192k -c:a libmp3lame -t 21.000",
+    "m4a": "-map 0:1 -f ipod -ac:a:0 2 -b:a 160k -c:a aac -t 21.000",
+    "gif": "-filter_complex [0:0]fps=12:eof_action=pass:start_time=0[s0];[s0]trim=duration=10.0:start=0.0[s1];"
+    "[s1]setpts=PTS-STARTPTS[s2];[s2]scale=480:270[s3];[s3]setsar=1[s4];[s4]format=yuv444p[s5];"
+    "[s5]split=2[s6][s7];[s6]palettegen=stats_mode=diff[s8];"
+    "[s7][s8]paletteuse=bayer_scale=4:diff_mode=rectangle:dither=bayer[s9]"
+    " -map [s9] -f gif -c:v gif -loop 0 -t 21.000",
+    "thumbnail-sheet": "-filter_complex [0:0]fps=1.600000:eof_action=pass:start_time=0[s0];[s0]scale=320:180[s1];"
+    "[s1]setsar=1[s2];[s2]format=yuvj420p[s3];[s3]tile=4x4[s4]"
+    " -map [s4] -f mjpeg -c:v mjpeg -frames:v 1 -q:v 3 -t 86400.000",
+    "refresh": "-filter_complex [0:0]scale=1932:1088[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2];"
+    "[s2]rotate=a=0.0034:oh=1080:ow=1920[s3];[s3]eq=brightness=-0.0433:contrast=1.01:saturation=1.0144[s4]"
+    " -map [s4] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 20"
+    " -enc_time_base demux -fps_mode vfr -movflags +faststart -preset medium -t 21.000 -threads 2",
+}
+
+
+def outputs(*asked: str | tuple[str, dict[str, Any]], folder: str = "") -> list[Output]:
+    entries = [(entry, {}) if isinstance(entry, str) else entry for entry in asked]
+    requests = [VariationRequest(preset=name, overrides=overrides) for name, overrides in entries]
+    return [
+        Output(preset=wanted.preset, parameters=wanted.parameters, path=f"{folder}{wanted.label}.part")
+        for wanted in expand(requests)
+    ]
+
+
+def planned(media: Media, preset: str, **overrides: Any) -> Plan:
+    (output,) = outputs((preset, overrides))
+    return plan(media, output.preset, output.parameters)
+
+
+def shown(**changes: Any) -> Media:
+    return msgspec.structs.replace(FILM, video=msgspec.structs.replace(PICTURE, **changes))
+
+
+def arguments(media: Media, *asked: str | tuple[str, dict[str, Any]]) -> str:
+    return shlex.join(command("source", media, outputs(*asked), threads=2))
+
+
+# The command, to the letter
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_command_of_every_preset(preset: str) -> None:
+    (output,) = outputs((preset, {"seed": "a"} if preset == "refresh" else {}))
+    expected = f"{BEGIN}{GOLDEN[preset]} file:{preset}{'-01' if preset == 'refresh' else ''}.part"
+    assert command("source", FILM, [output], threads=2) == expected.split(" ")
+
+
+def test_several_outputs_share_one_decode() -> None:
+    both = command("source", FILM, outputs("h264-720p", "h264-720p", "mp3"), threads=2)
+    encode = "-f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 22 -enc_time_base demux"
+    encode += " -fps_mode vfr -movflags +faststart -preset medium -t 21.000 -threads 2"
+    expected = (
+        f"{BEGIN}-filter_complex [0:0]split=2[s0][s1];"
+        "[s0]scale=1280:720[s2];[s2]setsar=1[s3];[s3]format=yuv420p[s4];"
+        "[s1]scale=1280:720[s5];[s5]setsar=1[s6];[s6]format=yuv420p[s7]"
+        f" -map [s4] -map 0:1 -map 0:2 {encode} file:h264-720p.part"
+        f" -map [s7] -map 0:1 -map 0:2 {encode} file:h264-720p-2.part"
+        f" -map 0:1 {GOLDEN['mp3'].removeprefix('-map 0:1 ')} file:mp3.part"
+    )
+    assert both == expected.split(" ")
+
+
+def test_names_reach_ffmpeg_as_they_are() -> None:
+    (output,) = outputs("mp3")
+    odd = "-y 'a' [b]=c:d,e;%d .mp4"
+    argv = command(odd, FILM, [msgspec.structs.replace(output, path=odd)], threads=1)
+    assert argv[argv.index("-i") + 1] == f"file:{odd}"
+    assert argv[-1] == f"file:{odd}"
+
+
+# Picture
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1920, 1080), (1280, 720)),
+        ((1080, 1920), (720, 1280)),
+        ((161, 121), (160, 120)),
+        ((640, 360), (640, 360)),
+        ((3840, 800), (3456, 720)),
+        ((20, 4000), (20, 4000)),
+        ((1, 1), (2, 2)),
+    ],
+)
+def test_720p_bounds_the_short_side_and_never_enlarges(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert planned(shown(width=size[0], height=size[1]), "h264-720p").video == expected
+
+
+def test_interlaced_pictures_are_deinterlaced_once_for_all_outputs() -> None:
+    words = arguments(shown(interlaced=True), "h264-720p", "h264-480p")
+    assert "[0:0]bwdif=deint=interlaced:mode=send_frame:parity=auto[s0];[s0]split=2[s1][s2];" in words
+    assert words.count("bwdif") == 1
+
+
+def test_hdr_is_mapped_to_ordinary_screens() -> None:
+    words = arguments(shown(transfer="smpte2084"), "h264-720p")
+    assert "zscale=min=2020_ncl:npl=100:pin=2020:t=linear:tin=smpte2084" in words
+    assert "tonemap=hable" in words
+
+
+@pytest.mark.parametrize(("rate", "thinned"), [(25.0, False), (60.0, False), (240.0, True), (None, True)])
+def test_frames_beyond_the_maximum_rate_are_dropped(rate: float | None, thinned: bool) -> None:
+    assert ("select=" in arguments(shown(frame_rate=rate), "h264-720p")) is thinned
+
+
+def test_a_refreshed_picture_keeps_its_size_but_for_odd_pixels() -> None:
+    assert planned(shown(width=161, height=121), "refresh").video == (160, 120)
+
+
+# Plans
+
+
+def test_plan_of_a_film() -> None:
+    assert planned(FILM, "webm-720p") == Plan(container="webm", duration_seconds=10.0, video=(1280, 720), audio=2)
+
+
+def test_plan_of_the_first_sound_lasts_as_long_as_that_stream() -> None:
+    shorter = msgspec.structs.replace(SURROUND, duration_seconds=7.5)
+    media = msgspec.structs.replace(FILM, audio=(shorter, MONO))
+    assert planned(media, "m4a") == Plan(container="ipod", duration_seconds=7.5, video=None, audio=1)
+
+
+def test_plan_of_an_excerpt_ends_with_its_source() -> None:
+    assert planned(FILM, "gif", start_seconds=8).duration_seconds == 2.0
+    assert planned(FILM, "gif", start_seconds=1, seconds=3).duration_seconds == 3.0
+
+
+def test_plan_of_a_sheet_has_no_duration() -> None:
+    sheet = planned(FILM, "thumbnail-sheet", columns=3, rows=2)
+    assert sheet == Plan(container="mjpeg", duration_seconds=None, video=(960, 360), audio=0)
+
+
+def test_an_unknown_duration_is_planned_as_unknown_and_bounded_by_a_day() -> None:
+    media = msgspec.structs.replace(FILM, duration_seconds=None)
+    assert planned(media, "h264-720p").duration_seconds is None
+    assert " -t 86400.000 " in arguments(media, "h264-720p")
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name not in {"mp3", "m4a"}])
+def test_a_source_without_picture_suits_sound_only(preset: str) -> None:
+    with pytest.raises(UnsuitableSource, match=f"no picture, which the preset {preset} needs"):
+        planned(msgspec.structs.replace(FILM, video=None), preset)
+
+
+@pytest.mark.parametrize("preset", ["mp3", "m4a"])
+def test_a_source_without_sound_suits_picture_only(preset: str) -> None:
+    silent = msgspec.structs.replace(FILM, audio=())
+    assert planned(silent, "h264-720p").audio == 0
+    with pytest.raises(UnsuitableSource, match=f"no sound, which the preset {preset} needs"):
+        planned(silent, preset)
+
+
+def test_an_excerpt_from_beyond_the_end_is_refused() -> None:
+    with pytest.raises(UnsuitableSource, match=r"the source lasts 10\.0 s; nothing is left at 10 s"):
+        planned(FILM, "gif", start_seconds=10)
+
+
+# The real encoder
+
+QUICK = {"speed": "ultrafast", "short_side": 240}
+REFRESHED = ("refresh", {"speed": "ultrafast", "seed": "a"})
+SHORT = ("gif", {"seconds": 1, "long_side": 160})
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("phone_rotated_ios.mov", [("h264-720p", QUICK), ("hevc-1080p", QUICK), REFRESHED, SHORT, "mp3", "m4a"]),
+        ("rotate_and_mirror.mp4", [("webm-720p", QUICK), ("av1-720p", QUICK), "thumbnail-sheet"]),
+        ("screenrec_vfr.webm", [(f, QUICK) for f in ("h264-720p", "hevc-1080p", "av1-720p", "webm-720p")]),
+        ("odd_dimensions_161x121.webm", [("h264-720p", QUICK), REFRESHED, SHORT, "thumbnail-sheet"]),
+        ("multi_video_audio_subs.mp4", [("webm-720p", QUICK), "mp3"]),
+        ("interlaced_tff_dvd_ntsc.mkv", [("h264-480p", {"speed": "ultrafast"}), SHORT]),
+        ("hdr_hlg_dolbyvision_rotated.MOV", [("h264-720p", QUICK), "thumbnail-sheet"]),
+        ("wmv2_1000fps.asf", [("av1-720p", QUICK), SHORT, "thumbnail-sheet", "m4a"]),
+        ("dv_header_truncated.dv", [SHORT, "thumbnail-sheet"]),
+        ("coverart_id3_broken_jpeg.mp3", ["m4a", "mp3"]),
+        ("opus_5_1.mka", ["mp3", "m4a"]),
+        ("ts_scte35.ts", [("h264-720p", QUICK), "m4a"]),
+        ("anim_vfr_58s.gif", [("h264-720p", QUICK)]),
+    ],
+)
+def test_real_sources_become_what_was_planned(
+    media: Path, ffmpeg: str, tmp_path: Path, name: str, asked: list[Any]
+) -> None:
+    source = reading.read_media(str(media / name))
+    wanted = outputs(*asked, folder=f"{tmp_path}/")
+    encode(ffmpeg, command(str(media / name), source, wanted, threads=2))
+    for output in wanted:
+        expected = plan(source, output.preset, output.parameters)
+        made = reading.read_media(output.path)
+        assert (made.video and (made.video.width, made.video.height)) == expected.video, output.path
+        assert len(made.audio) == expected.audio, output.path
+        if expected.duration_seconds is not None:
+            assert made.duration_seconds == pytest.approx(expected.duration_seconds, abs=0.25), output.path
+
+
+@pytest.mark.parametrize("preset", ["h264-720p", "hevc-1080p", "av1-720p", "webm-720p"])
+def test_every_frame_of_a_screen_recording_is_kept_at_its_time(
+    media: Path, ffmpeg: str, tmp_path: Path, preset: str
+) -> None:
+    path = media / "screenrec_vfr.webm"
+    source = reading.read_media(str(path))
+    (output,) = outputs((preset, QUICK), folder=f"{tmp_path}/")
+    encode(ffmpeg, command(str(path), source, [output], threads=2))
+    times = frame_times(output.path)
+    assert len(times) == 36
+    assert times == pytest.approx(frame_times(str(path)), abs=0.002)
+
+
+def encode(ffmpeg: str, argv: list[str]) -> None:
+    done = subprocess.run(argv, executable=ffmpeg, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def frame_times(path: str) -> list[float]:
+    """Seconds from the first to each frame's showing."""
+    import av
+
+    with av.open(path) as container:
+        stamps = [float(p.pts * p.time_base) for p in container.demux(video=0) if p.pts is not None and p.time_base]
+    return [stamp - min(stamps) for stamp in sorted(stamps)]
