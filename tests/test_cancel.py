@@ -100,7 +100,7 @@ def test_each_child_ends_at_the_stage_it_listens_to(script: str, stage: Stage, c
 async def freeze(child: Child) -> None:
     os.kill(child.pid, signal.SIGSTOP)
     while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # noqa: ASYNC110 - nobody sets an event when a process is stopped
 
 
 def test_a_stopped_child_is_continued_so_that_it_can_quit(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_program_that_cannot_be_executed_says_which(tmp_path: Path) -> None:
     assert b"/no/such/encoder cannot be executed: No such file" in said
 
 
-def test_children_die_with_the_process_that_started_them(tmp_path: Path) -> None:
+def test_children_die_with_the_process_that_started_them() -> None:
     parent = """
 import asyncio, sys
 from pathlib import Path

@@ -1,0 +1,1 @@
+"""Measurements of the real daemon, printed and never asserted."""
