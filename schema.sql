@@ -14,6 +14,7 @@ CREATE TABLE jobs (
     started_at           REAL,
     finished_at          REAL,
     expires_in           REAL NOT NULL CHECK (expires_in >= 0),  -- seconds kept after the job ended
+    keep_until           REAL,  -- set by the user; overrules expires_in
     expires_at           REAL,
     cancel_requested_at  REAL,
     cancelled_at         REAL,
@@ -71,8 +72,12 @@ CREATE TABLE variations (
         CHECK (status IN ('queued', 'processing', 'completed', 'failed', 'cancelled')),
     priority             INTEGER NOT NULL DEFAULT 0,  -- its job's
     held                 INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),  -- its job is paused
+    not_before           REAL,  -- it failed of what may pass, and waits to be tried again
     attempts             INTEGER NOT NULL DEFAULT 0,
-    cancel_requested_at  REAL,  -- a request; set before anything is signalled, cleared by a retry
+    retries              INTEGER NOT NULL DEFAULT 0,  -- of attempts that failed of what may pass
+    crashes              INTEGER NOT NULL DEFAULT 0,  -- of the daemon while it was encoded
+    cancel_requested_at  REAL,  -- requests; set before anything is signalled, cleared by a retry
+    fail_requested_at    REAL,
     started_at           REAL,
     finished_at          REAL,
     error                TEXT,
@@ -88,7 +93,9 @@ CREATE TABLE variations (
 
 CREATE INDEX variations_by_job ON variations (job, seq);
 CREATE INDEX variations_by_source ON variations (source);
-CREATE INDEX variations_ready ON variations (priority DESC, seq) WHERE status = 'queued' AND held = 0;
+CREATE INDEX variations_ready ON variations (priority DESC, seq)
+    WHERE status = 'queued' AND held = 0 AND not_before IS NULL;
+CREATE INDEX variations_delayed ON variations (not_before) WHERE not_before IS NOT NULL;
 CREATE INDEX variations_processing ON variations (seq) WHERE status = 'processing';
 
 -- One row per encode begun. While `ended_at` is NULL its process may live: the token is in that
@@ -106,6 +113,26 @@ CREATE TABLE attempts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX attempts_live ON attempts (token) WHERE ended_at IS NULL;
+
+-- The whole queue, one row: `paused` freezes what runs, `draining` lets it finish; neither starts anything.
+CREATE TABLE queue (
+    only   INTEGER PRIMARY KEY CHECK (only = 1),
+    state  TEXT NOT NULL CHECK (state IN ('running', 'paused', 'draining'))
+) STRICT;
+
+INSERT INTO queue VALUES (1, 'running');
+
+-- Every change of state in the order it was committed; written by the triggers below and by nothing else.
+CREATE TABLE events (
+    id    INTEGER PRIMARY KEY AUTOINCREMENT,  -- only ever grows
+    at    REAL NOT NULL,
+    type  TEXT NOT NULL CHECK (type IN ('job', 'variation', 'deleted', 'queue')),
+    job   TEXT,  -- the job it is about; NULL for the whole queue
+    data  TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX events_by_job ON events (job, id);
+CREATE INDEX events_by_age ON events (at);
 
 CREATE TABLE sessions (
     token_sha256  TEXT PRIMARY KEY,
@@ -157,7 +184,40 @@ BEGIN
     WHERE seq = new.job AND new.status = 'completed';
     UPDATE jobs SET
         finished_at  = iif(queued + processing = 0, new.finished_at, NULL),
-        expires_at   = iif(queued + processing = 0, new.finished_at + expires_in, NULL),
+        expires_at   = iif(queued + processing = 0, coalesce(keep_until, new.finished_at + expires_in), NULL),
         cancelled_at = iif(queued + processing = 0 AND cancelled > 0, new.finished_at, NULL)
     WHERE seq = new.job;
+END;
+
+CREATE TRIGGER variation_event AFTER UPDATE OF status ON variations
+BEGIN
+    INSERT INTO events (at, type, job, data)
+    SELECT (julianday('now') - 2440587.5) * 86400, 'variation', jobs.id, json_object(
+        'job', jobs.id, 'source', sources.id, 'id', new.id, 'status', new.status,
+        'attempts', new.attempts, 'bytes', new.bytes, 'error', new.error
+    )
+    FROM jobs, sources WHERE jobs.seq = new.job AND sources.seq = new.source;
+END;
+
+CREATE TRIGGER job_event AFTER UPDATE ON jobs
+WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new.priority
+    OR old.name IS NOT new.name OR (old.expires_at IS NOT new.expires_at AND old.status = new.status)
+BEGIN
+    INSERT INTO events (at, type, job, data)
+    VALUES ((julianday('now') - 2440587.5) * 86400, 'job', new.id, json_object(
+        'id', new.id, 'status', new.status, 'paused', json(iif(new.paused, 'true', 'false')),
+        'priority', new.priority, 'name', new.name
+    ));
+END;
+
+CREATE TRIGGER job_deleted_event BEFORE DELETE ON jobs
+BEGIN
+    INSERT INTO events (at, type, job, data)
+    VALUES ((julianday('now') - 2440587.5) * 86400, 'deleted', old.id, json_object('id', old.id));
+END;
+
+CREATE TRIGGER queue_event AFTER UPDATE ON queue WHEN old.state <> new.state
+BEGIN
+    INSERT INTO events (at, type, job, data)
+    VALUES ((julianday('now') - 2440587.5) * 86400, 'queue', NULL, json_object('state', new.state));
 END;

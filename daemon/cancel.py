@@ -13,7 +13,7 @@ import signal
 import time
 
 from daemon.models import Stage, Stopped
-from daemon.processes import Child, start_ticks
+from daemon.processes import Child, start_ticks, state
 
 SECOND_TERMINATE = 0.2  # one SIGTERM does not end an ffmpeg whose I/O hangs; two this far apart do
 
@@ -43,7 +43,7 @@ async def _escalate(child: Child, grace: float) -> Stopped:
 
 
 async def _quit(child: Child, grace: float) -> bool:
-    _signal(child, signal.SIGCONT)  # a stopped process reads no stdin and acts on no SIGTERM
+    _signal_group(child, signal.SIGCONT)  # a stopped process reads no stdin and acts on no SIGTERM
     child.write(b"q")
     return await _exited_within(child, grace)
 
@@ -67,6 +67,29 @@ def _signal(child: Child, number: signal.Signals) -> None:
             signal.pidfd_send_signal(child.pidfd, number)
         except ProcessLookupError:
             return  # it exited a moment ago; its pidfd is about to tell
+
+
+async def freeze(child: Child, patience: float = 2.0) -> bool:
+    """Stops the child's process group where it stands; True once the kernel says so, False if it has ended."""
+    _signal_group(child, signal.SIGSTOP)
+    deadline = time.monotonic() + patience
+    while child.running and state(child.pid) != "T" and time.monotonic() < deadline:  # noqa: ASYNC110 - the kernel tells only by SIGCHLD
+        await asyncio.sleep(0.001)
+    return child.running
+
+
+def thaw(child: Child) -> None:
+    """Lets a frozen child go on; one that is not frozen does not notice."""
+    _signal_group(child, signal.SIGCONT)
+
+
+def _signal_group(child: Child, number: signal.Signals) -> None:
+    if not child.running:
+        return
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:  # the launcher has not made its group yet
+        _signal(child, number)
 
 
 def kill(child: Child) -> None:

@@ -13,6 +13,11 @@ from daemon.publish import Proof
 from daemon.states import State
 from daemon.store import Row, Transaction
 
+MAX_RETRIES = 3  # of what may pass
+MAX_CRASHES = 2  # of the daemon, with this variation in flight
+RETRY_GROWTH = 4  # each wait is so many times the one before
+FORCED = "failed by request"
+
 
 class Claim(Model, frozen=True):
     """A variation that has its slot: all that is needed to run and settle it."""
@@ -37,6 +42,7 @@ class Claim(Model, frozen=True):
 
 def claim(transaction: Transaction, *, boot: str, slots: int, now: float) -> Claim | None:
     """Takes the best variation that may start, with a new attempt and its token; None when there is none."""
+    transaction.run("release_delayed", now=now)
     row = transaction.one("claim", now=now)
     if row is None:
         return None
@@ -110,18 +116,60 @@ def complete(transaction: Transaction, *, variation: int, attempt: int, proof: P
     return bool(done)
 
 
+class Verdict(Model, frozen=True):
+    """What becomes of a variation whose attempt came to nothing."""
+
+    status: State
+    error: str | None
+    retries: int
+    crashes: int
+    not_before: float | None = None
+
+
+class Failure(Model, frozen=True):
+    """Why an attempt came to nothing. One that may pass is tried again up to `retries` times."""
+
+    error: str
+    retries: int = 0
+
+
+INTERRUPTED = None  # in place of a Failure: the daemon stopped, so the work goes back to the queue
+
+
 def abandon(
     transaction: Transaction,
     *,
     variation: int,
     attempt: int,
-    status: State,
     now: float,
-    error: str | None = None,
+    failure: Failure | None,
     cpu_seconds: float = 0.0,
+    crashed: bool = False,
+    retry_delay: float = 0.0,
 ) -> None:
-    """Ends an attempt that came to nothing: `status` is failed or queued, and a requested cancel overrules it."""
-    row = transaction.one("abandon", variation=variation, attempt=attempt, status=status, error=error, now=now)
+    """Ends an attempt that came to nothing; `crashed` if it was the daemon that died. Requests overrule it."""
+    row = transaction.one("in_flight", variation=variation, attempt=attempt)
+    if row is None:
+        return
+    verdict = judge(row, failure=failure, crashed=crashed, now=now, retry_delay=retry_delay)
+    transaction.run("abandon", variation=variation, now=now, **msgspec.structs.asdict(verdict))
     transaction.run("end_attempt", variation=variation, now=now)
-    if row is not None:
-        transaction.run("discard_cpu", job=row["job"], cpu_seconds=cpu_seconds)
+    transaction.run("discard_cpu", job=row["job"], cpu_seconds=cpu_seconds)
+
+
+def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry_delay: float) -> Verdict:
+    """A requested cancel or force-fail decides; then too many crashes; then whether it is worth another try."""
+    retries, crashes = row["retries"], row["crashes"] + crashed
+    if row["cancel_requested_at"] is not None:
+        return Verdict(status=State.CANCELLED, error=None, retries=retries, crashes=crashes)
+    if row["fail_requested_at"] is not None:
+        return Verdict(status=State.FAILED, error=FORCED, retries=retries, crashes=crashes)
+    if crashes >= MAX_CRASHES:
+        words = f"the daemon died {crashes} times while this was being encoded: it is not tried again"
+        return Verdict(status=State.FAILED, error=words, retries=retries, crashes=crashes)
+    if failure is None:
+        return Verdict(status=State.QUEUED, error=None, retries=retries, crashes=crashes)
+    if retries < failure.retries:
+        later = now + retry_delay * RETRY_GROWTH**retries
+        return Verdict(status=State.QUEUED, error=failure.error, retries=retries + 1, crashes=crashes, not_before=later)
+    return Verdict(status=State.FAILED, error=failure.error, retries=retries, crashes=crashes)

@@ -74,7 +74,7 @@ async def _requeue(store: Store, paths: Paths, row: Row, now: float) -> None:
     remove(paths.output(row["job_id"], row["id"], row["extension"]))
 
     mine = {"variation": row["seq"], "attempt": row["attempts"]}
-    await store.write(lambda t: claims.abandon(t, status=State.QUEUED, now=now, **mine))
+    await store.write(lambda t: claims.abandon(t, failure=claims.INTERRUPTED, crashed=True, now=now, **mine))
 
 
 # Sweep

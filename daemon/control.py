@@ -1,4 +1,4 @@
-"""The verbs that change a job under way: cancel, delete. Called by the HTTP layer and by `ffspool run`.
+"""The verbs that change a job under way, or all of them. Called by the HTTP layer and by `ffspool run`.
 
 Each writes its wish in one transaction before it signals anything, and answers when the wish is true.
 """
@@ -8,18 +8,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Annotated
 
-from daemon.errors import Conflict, NotFound
+import msgspec
+
+from daemon.claims import FORCED
+from daemon.errors import Conflict, Gone, NotFound
 from daemon.jobs import job_row, variation_row
 from daemon.models import Model
 from daemon.paths import Paths, remove
 from daemon.scheduler import Receipt, Scheduler
-from daemon.states import State, derive
+from daemon.states import ENDED, LIVE, QueueState, State, derive
 from daemon.store import Row, Store, Transaction
 from daemon.views import when
+
+BULK_AT_ONCE = 200  # jobs a bulk verb works on at a time
 
 
 class CancelReceipt(Model, frozen=True):
@@ -72,6 +78,55 @@ class _Located(Model, frozen=True):
         return derive(Counter(State(row["status"]) for row in self.rows))
 
 
+class Changed(Model, frozen=True):
+    """The answer of a verb that ends nothing: where the job stands now, and whether this call changed it."""
+
+    id: str
+    status: State
+    paused: bool
+    changed: bool
+
+
+class QueueView(Model, frozen=True):
+    state: QueueState
+    changed: bool
+
+
+class BulkReceipt(Model, frozen=True):
+    """What a bulk verb did: how many jobs it matched, and how many of them it changed."""
+
+    matched: int
+    changed: int
+
+
+class JobPatch(Model, frozen=True, forbid_unknown_fields=True):
+    """What may be changed of a job; what is left out stays."""
+
+    name: Annotated[str, msgspec.Meta(max_length=200)] | msgspec.UnsetType | None = msgspec.UNSET
+    priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] | msgspec.UnsetType = msgspec.UNSET
+    expires_at: datetime | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Verb(Model, frozen=True):
+    """One way of ending what is left of a scope."""
+
+    result: State
+    mark_running: Callable[[Transaction, _Located, float], int]
+    end_queued: Callable[[Transaction, _Located, float], int]
+
+
+_CANCEL = _Verb(
+    result=State.CANCELLED,
+    mark_running=lambda t, scope, now: t.run("request_cancel", now=now, **scope.keys),
+    end_queued=lambda t, scope, now: t.run("cancel_queued", now=now, **scope.keys),
+)
+_FAIL = _Verb(
+    result=State.FAILED,
+    mark_running=lambda t, scope, now: t.run("request_fail", now=now, job=scope.job),
+    end_queued=lambda t, scope, now: t.run("fail_queued", now=now, job=scope.job, error=FORCED),
+)
+
+
 class Control:
     """The verbs, over one store and one scheduler."""
 
@@ -82,7 +137,9 @@ class Control:
         self._scheduler = scheduler
         self._paths = paths
         self._now = now
-        self._cancels: dict[Scope, asyncio.Task[CancelReceipt]] = {}
+        self._ending: dict[tuple[Scope, State], asyncio.Task[CancelReceipt]] = {}
+
+    # Ending
 
     async def cancel(self, scope: Scope) -> CancelReceipt:
         """Stops what is left of the scope and keeps what is completed.
@@ -91,17 +148,25 @@ class Control:
         cancel with one receipt; a caller that goes away does not stop it. Raises NotFound, Gone, or Conflict
         when the scope ended without being cancelled.
         """
-        cancelling = self._cancels.get(scope)
-        if cancelling is None:
-            cancelling = self._cancels[scope] = asyncio.create_task(self._cancel(scope))
-            cancelling.add_done_callback(lambda _: self._cancels.pop(scope, None))
-        return await asyncio.shield(cancelling)
+        return await self._end_once(scope, _CANCEL)
 
-    async def _cancel(self, scope: Scope) -> CancelReceipt:
+    async def fail(self, job: str) -> CancelReceipt:
+        """Stops what is left of the job and marks it failed; otherwise as `cancel`."""
+        return await self._end_once(Scope(job=job), _FAIL)
+
+    async def _end_once(self, scope: Scope, verb: _Verb) -> CancelReceipt:
+        key = scope, verb.result
+        ending = self._ending.get(key)
+        if ending is None:
+            ending = self._ending[key] = asyncio.create_task(self._end(scope, verb))
+            ending.add_done_callback(lambda _: self._ending.pop(key, None))
+        return await asyncio.shield(ending)
+
+    async def _end(self, scope: Scope, verb: _Verb) -> CancelReceipt:
         before = await self._store.read(partial(_locate, scope))
-        if before.status in {State.COMPLETED, State.FAILED}:
-            raise Conflict(f"{scope.id} is {before.status} already: there is nothing to cancel", before.status)
-        changed = await self._store.write(partial(_request_cancel, before, self._now()))
+        if before.status in ENDED - {verb.result}:
+            raise Conflict(f"{scope.id} is {before.status} already: nothing of it is left to stop", before.status)
+        changed = await self._store.write(partial(_request, verb, before, self._now()))
         running = [row["id"] for row in before.rows] if changed else []
         receipts = await self._scheduler.stop(running)
         self._scheduler.changed.set()
@@ -111,11 +176,98 @@ class Control:
     async def delete(self, job: str) -> None:
         """Cancels the job and deletes all of it: processes, rows, files. Raises NotFound, Gone or Conflict."""
         row = await self._store.read(lambda t: job_row(t, job))
-        if row["status"] in {State.QUEUED, State.PROCESSING}:
+        if row["status"] in LIVE:
             await self.cancel(Scope(job=job))
         if not await self._store.write(lambda t: t.run("delete_job", id=job)):
             raise Conflict(f"{job} was started again while it was being deleted", State.PROCESSING)
         await asyncio.to_thread(remove, self._paths.job(job))
+
+    # Going on
+
+    async def retry(self, job: str) -> Changed:
+        """Queues what failed or was cancelled again; what is completed stays. Raises Conflict when all of it is."""
+        row = await self._store.read(lambda t: job_row(t, job))
+        if row["status"] == State.COMPLETED and not row["failed"]:
+            raise Conflict(f"{job} is completed: there is nothing to try again", State.COMPLETED)
+        changed = await self._store.write(partial(_requeue_ended, job))
+        self._scheduler.wake()
+        return await self._answer(job, changed)
+
+    async def pause(self, job: str) -> Changed:
+        """Freezes what runs of the job and starts nothing more of it; when this returns, it stands still.
+
+        Raises Conflict when the job has ended.
+        """
+        row = await self._store.read(lambda t: job_row(t, job))
+        if row["status"] in ENDED:
+            raise Conflict(f"{job} is {row['status']}: there is nothing to pause", State(row["status"]))
+        changed, live = await self._store.write(partial(_set_paused, job, True))
+        await self._scheduler.hold(live)
+        return await self._answer(job, changed)
+
+    async def resume(self, job: str) -> Changed:
+        """Lets a paused job go on. One that has ended since is resumed too: it only loses the flag."""
+        changed, live = await self._store.write(partial(_set_paused, job, False))
+        await self._scheduler.release(live)
+        return await self._answer(job, changed)
+
+    async def set_queue(self, state: QueueState) -> QueueView:
+        """Lets the whole queue run, freezes it, or lets what runs be finished and starts nothing more."""
+        changed = bool(await self._store.write(lambda t: t.run("set_queue_state", state=state)))
+        await self._scheduler.set_queue(state)
+        return QueueView(state=state, changed=changed)
+
+    async def patch(self, job: str, patch: JobPatch) -> Changed:
+        """Changes a job's name, priority or expiry; a new priority counts from the next start on."""
+        await self._store.write(partial(_patch, job, patch))
+        self._scheduler.wake()
+        return await self._answer(job, True)
+
+    async def _answer(self, job: str, changed: bool) -> Changed:
+        row = await self._store.read(lambda t: job_row(t, job))
+        return Changed(id=job, status=State(row["status"]), paused=bool(row["paused"]), changed=changed)
+
+    # In bulk
+
+    async def cancel_all(self, status: State | None) -> BulkReceipt:
+        """Cancels every job with that status, or every job that is under way."""
+        return await self._each("live_jobs", status, self._cancel_one)
+
+    async def delete_all(self, status: State | None) -> BulkReceipt:
+        """Cancels and deletes every job with that status, or every job there is."""
+        return await self._each("jobs_with_status", status, self._delete_one)
+
+    async def _each(self, query: str, status: State | None, act: Callable[[str], Awaitable[bool]]) -> BulkReceipt:
+        """All at once: the writes share commits, and the escalations run side by side."""
+        rows = await self._store.read(lambda t: t.all(query, status=status, limit=-1))
+        limit = asyncio.Semaphore(BULK_AT_ONCE)
+
+        async def one(job: str) -> bool:
+            async with limit:
+                return await act(job)
+
+        results = await asyncio.gather(*(one(row["id"]) for row in rows))
+        return BulkReceipt(matched=len(rows), changed=sum(results))
+
+    async def _cancel_one(self, job: str) -> bool:
+        try:
+            return (await self.cancel(Scope(job=job))).changed
+        except (Conflict, NotFound, Gone):  # it ended, or was deleted, a moment ago
+            return False
+
+    async def _delete_one(self, job: str) -> bool:
+        try:
+            await self.delete(job)
+        except (Conflict, NotFound, Gone):
+            return False
+        return True
+
+
+async def queue_state(store: Store) -> QueueState:
+    """What was last asked of the whole queue."""
+    row = await store.read(lambda t: t.one("queue_state"))
+    assert row is not None
+    return QueueState(row["state"])
 
 
 def _locate(scope: Scope, transaction: Transaction) -> _Located:
@@ -141,13 +293,41 @@ def _latest(rows: Iterable[Row], column: str) -> float | None:
     return max((row[column] for row in rows if row[column] is not None), default=None)
 
 
-def _request_cancel(scope: _Located, now: float, transaction: Transaction) -> bool:
-    """Writes the request before anything is signalled. False: there was nothing left to cancel."""
-    if scope.source is None and scope.variation is None:
+def _request(verb: _Verb, scope: _Located, now: float, transaction: Transaction) -> bool:
+    """Writes the request before anything is signalled. False: there was nothing left to end."""
+    if verb is _CANCEL and scope.source is None and scope.variation is None:
         transaction.run("request_cancel_of_job", job=scope.job, now=now)
-    queued = transaction.run("cancel_queued", now=now, **scope.keys)
-    running = transaction.run("request_cancel", now=now, **scope.keys)
+    queued = verb.end_queued(transaction, scope, now)
+    running = verb.mark_running(transaction, scope, now)
     return queued + running > 0
+
+
+def _requeue_ended(job: str, transaction: Transaction) -> bool:
+    row = job_row(transaction, job)
+    again = transaction.run("requeue_ended", job=row["seq"], priority=row["priority"], held=row["paused"])
+    if again:
+        transaction.run("forget_cancel_of_job", job=row["seq"])
+        transaction.run("forgive_sources", job=row["seq"])
+    return again > 0
+
+
+def _set_paused(job: str, paused: bool, transaction: Transaction) -> tuple[bool, list[str]]:
+    """Whether that changed anything, and the job's variations that may run."""
+    row = job_row(transaction, job)
+    changed = transaction.run("set_paused", job=row["seq"], paused=int(paused))
+    transaction.run("hold", job=row["seq"], held=int(paused))
+    scope = {"job": row["seq"], "source": None, "variation": None}
+    return bool(changed), [v["id"] for v in transaction.all("scope", **scope) if v["status"] == State.PROCESSING]
+
+
+def _patch(job: str, patch: JobPatch, transaction: Transaction) -> None:
+    row = job_row(transaction, job)
+    keep_until = row["keep_until"] if patch.expires_at is msgspec.UNSET else patch.expires_at.timestamp()
+    priority = row["priority"] if patch.priority is msgspec.UNSET else patch.priority
+    name = row["name"] if patch.name is msgspec.UNSET else patch.name
+    transaction.run("update_job", job=row["seq"], name=name, priority=priority, keep_until=keep_until)
+    if priority != row["priority"]:
+        transaction.run("reprioritise", job=row["seq"], priority=priority)
 
 
 def _receipt(scope: Scope, after: _Located, changed: bool, receipts: Sequence[Receipt]) -> CancelReceipt:

@@ -22,6 +22,14 @@ class Engine(Protocol):
         """
         ...
 
+    async def pause(self, task: str) -> bool:
+        """Freezes the task where it stands; True once it does. False: it has no process (yet, or any more)."""
+        ...
+
+    def resume(self, task: str) -> None:
+        """Lets a frozen task go on."""
+        ...
+
     async def stop(self, task: str) -> Stopped:
         """Ends the task of that id gracefully, then by force; returns once its processes are reaped.
 
@@ -47,6 +55,14 @@ class LocalEngine:
             return await run.execute(on_report)
         finally:
             del self._runs[task.id]
+
+    async def pause(self, task: str) -> bool:
+        run = self._runs.get(task)
+        return await run.pause() if run else False
+
+    def resume(self, task: str) -> None:
+        if run := self._runs.get(task):
+            run.resume()
 
     async def stop(self, task: str) -> Stopped:
         run = self._runs.get(task)

@@ -141,7 +141,15 @@ class Progress(Model, frozen=True, tag="progress"):
     speed: float | None = None
 
 
-Report = Started | Progress
+class Vitals(Model, frozen=True, tag="vitals"):
+    """What the task's process has used so far: CPU seconds, and bytes it read or wrote."""
+
+    task: str
+    cpu_seconds: float
+    io_bytes: int
+
+
+Report = Started | Progress | Vitals
 
 
 class Stage(StrEnum):
@@ -163,10 +171,12 @@ class Stopped(Model, frozen=True):
 class Outcome(Model, frozen=True):
     """How a task ended. Exactly one of: `stopped` set, `error` set, or neither: every part is encoded.
 
-    An encoded part is not yet a completed variation: the daemon proves it first.
+    An encoded part is not yet a completed variation: the daemon proves it first. An error that `may_pass`
+    lies in the host and not in the source: a full disk, no memory, a signal from outside.
     """
 
     stopped: Stopped | None = None
     error: str | None = None
+    may_pass: bool = False
     exit_code: int | None = None
     cpu_seconds: float = 0.0

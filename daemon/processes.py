@@ -213,6 +213,25 @@ def start_ticks(pid: int) -> int:
     return int(stat.rpartition(")")[2].split()[19])
 
 
+def state(pid: int) -> str:
+    """The kernel's letter for the process, such as `T` for stopped; empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
+def usage(pid: int) -> tuple[float, int]:
+    """CPU seconds the process used, and bytes it read or wrote. Raises ProcessLookupError when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times, io = process.cpu_times(), process.io_counters()
+    except psutil.Error as error:
+        raise ProcessLookupError(pid) from error
+    return times.user + times.system, io.read_chars + io.write_chars
+
+
 def find_by_token(tokens: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
     """(pid, start ticks) of each process whose environment carries an attempt's token that `tokens` accepts."""
     for process in psutil.process_iter():

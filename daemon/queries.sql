@@ -16,6 +16,14 @@ RETURNING seq
 INSERT INTO variations (id, job, source, name, preset, parameters, extension, priority)
 VALUES (:id, :job, :source, :name, :preset, :parameters, :extension, :priority)
 
+-- name: update_job
+UPDATE jobs SET name = :name, priority = :priority, keep_until = :keep_until,
+    expires_at = iif(finished_at IS NULL, NULL, coalesce(:keep_until, expires_at))
+WHERE seq = :job
+
+-- name: reprioritise
+UPDATE variations SET priority = :priority WHERE job = :job AND status = 'queued'
+
 -- name: job
 SELECT * FROM jobs WHERE id = :id
 
@@ -51,8 +59,17 @@ DELETE FROM jobs WHERE id = :id AND queued = 0 AND processing = 0
 -- name: claim
 UPDATE variations SET status = 'processing', attempts = attempts + 1, started_at = :now, finished_at = NULL,
     error = NULL, proof = NULL
-WHERE seq = (SELECT seq FROM variations WHERE status = 'queued' AND held = 0 ORDER BY priority DESC, seq LIMIT 1)
+WHERE seq = (
+    SELECT seq FROM variations WHERE status = 'queued' AND held = 0 AND not_before IS NULL
+    ORDER BY priority DESC, seq LIMIT 1
+)
 RETURNING *
+
+-- name: release_delayed
+UPDATE variations SET not_before = NULL WHERE not_before <= :now
+
+-- name: next_delayed
+SELECT min(not_before) AS at FROM variations WHERE not_before IS NOT NULL
 
 -- name: claimed_context
 SELECT jobs.id AS job, sources.id AS source, sources.name, sources.path, sources.media, sources.error
@@ -61,7 +78,7 @@ FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.seq = :source
 -- How many could start now, counted no further than `:limit`.
 -- name: count_ready
 SELECT count(*) AS ready FROM
-    (SELECT 1 FROM variations WHERE status = 'queued' AND held = 0 ORDER BY priority DESC, seq LIMIT :limit)
+    (SELECT 1 FROM variations WHERE status = 'queued' AND held = 0 AND not_before IS NULL LIMIT :limit)
 
 -- name: insert_attempt
 INSERT INTO attempts (variation, number, token, boot, started_at)
@@ -87,24 +104,26 @@ WHERE source = :source AND status = 'queued'
 -- What is about to be published. No row: it was cancelled, or is no longer this attempt's.
 -- name: record_proof
 UPDATE variations SET proof = :proof
-WHERE seq = :variation AND status = 'processing' AND attempts = :attempt AND cancel_requested_at IS NULL
+WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
+    AND cancel_requested_at IS NULL AND fail_requested_at IS NULL
 
 -- No row: a cancel came first, and wins.
 -- name: complete
 UPDATE variations SET status = 'completed', finished_at = :now, bytes = :bytes, sha256 = :sha256,
     output_seconds = :output_seconds, cpu_seconds = :cpu_seconds, speed = :speed, proof = NULL
-WHERE seq = :variation AND status = 'processing' AND attempts = :attempt AND cancel_requested_at IS NULL
-
--- Ends or requeues an attempt that came to nothing; a requested cancel decides over what the caller meant.
--- name: abandon
-UPDATE variations SET
-    status = iif(cancel_requested_at IS NULL, :status, 'cancelled'),
-    error = iif(cancel_requested_at IS NULL, :error, NULL),
-    finished_at = iif(cancel_requested_at IS NULL AND :status = 'queued', NULL, :now),
-    started_at = iif(cancel_requested_at IS NULL AND :status = 'queued', NULL, started_at),
-    proof = NULL
 WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
-RETURNING status, job
+    AND cancel_requested_at IS NULL AND fail_requested_at IS NULL
+
+-- name: in_flight
+SELECT job, cancel_requested_at, fail_requested_at, retries, crashes FROM variations
+WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
+
+-- Ends or requeues an attempt that came to nothing.
+-- name: abandon
+UPDATE variations SET status = :status, error = :error, not_before = :not_before, retries = :retries,
+    crashes = :crashes, proof = NULL,
+    finished_at = iif(:status = 'queued', NULL, :now), started_at = iif(:status = 'queued', NULL, started_at)
+WHERE seq = :variation
 
 -- name: discard_cpu
 UPDATE jobs SET discarded_cpu = discarded_cpu + :cpu_seconds WHERE seq = :job
@@ -122,9 +141,49 @@ WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NU
     AND status = 'processing' AND cancel_requested_at IS NULL
 
 -- name: cancel_queued
-UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished_at = :now
+UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished_at = :now, not_before = NULL
 WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
     AND status = 'queued'
+
+-- name: request_fail
+UPDATE variations SET fail_requested_at = :now
+WHERE job = :job AND status = 'processing' AND cancel_requested_at IS NULL AND fail_requested_at IS NULL
+
+-- name: fail_queued
+UPDATE variations SET status = 'failed', finished_at = :now, error = :error, not_before = NULL
+WHERE job = :job AND status = 'queued'
+
+-- Retry, pause, the queue
+
+-- name: forget_cancel_of_job
+UPDATE jobs SET cancel_requested_at = NULL, cancelled_at = NULL, keep_until = NULL WHERE seq = :job
+
+-- name: forgive_sources
+UPDATE sources SET error = NULL WHERE job = :job AND error IS NOT NULL
+
+-- name: requeue_ended
+UPDATE variations SET status = 'queued', cancel_requested_at = NULL, fail_requested_at = NULL, error = NULL,
+    started_at = NULL, finished_at = NULL, retries = 0, crashes = 0, priority = :priority, held = :held
+WHERE job = :job AND status IN ('failed', 'cancelled')
+
+-- name: set_paused
+UPDATE jobs SET paused = :paused WHERE seq = :job AND paused <> :paused AND (queued + processing > 0 OR NOT :paused)
+
+-- name: hold
+UPDATE variations SET held = :held WHERE job = :job AND status IN ('queued', 'processing')
+
+-- name: queue_state
+SELECT state FROM queue
+
+-- name: set_queue_state
+UPDATE queue SET state = :state WHERE state <> :state
+
+-- name: live_jobs
+SELECT id FROM jobs WHERE status IN ('queued', 'processing') AND (:status IS NULL OR status = :status)
+ORDER BY seq LIMIT :limit
+
+-- name: jobs_with_status
+SELECT id FROM jobs WHERE :status IS NULL OR status = :status ORDER BY seq LIMIT :limit
 
 -- name: scope
 SELECT id, seq, status, cancel_requested_at, finished_at FROM variations
@@ -165,6 +224,24 @@ INSERT OR REPLACE INTO tombstones (job, made_at, reason) VALUES (:id, :now, :rea
 
 -- name: forget_tombstones
 DELETE FROM tombstones WHERE made_at <= :before
+
+-- Events
+
+-- name: events_after
+SELECT id, type, job, data FROM events WHERE id > :after ORDER BY id LIMIT :limit
+
+-- name: events_of_job_after
+SELECT id, type, job, data FROM events WHERE job = :job AND id > :after ORDER BY id LIMIT :limit
+
+-- The newest id given out so far, even if its event is forgotten.
+-- name: last_event
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) AS id
+
+-- name: first_event
+SELECT min(id) AS id FROM events
+
+-- name: forget_events
+DELETE FROM events WHERE at <= :before
 
 -- Sessions
 

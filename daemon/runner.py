@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import signal
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
 from daemon import cancel, recipes
-from daemon.models import Outcome, Progress, Report, Started, Stopped, Task
-from daemon.processes import TOKEN_VARIABLE, Child, Limits, Registry, spawn
+from daemon.models import Outcome, Progress, Report, Started, Stopped, Task, Vitals
+from daemon.processes import TOKEN_VARIABLE, Child, Exit, Limits, Registry, spawn, usage
 from daemon.progress import ProgressParser
 
 SOURCE_LINK = "source"  # what the encoder calls its input, so that no path of the host stands in its log
 MAX_LOG_BYTES = 1024 * 1024  # of one attempt
 TAIL_LINES = 12
+SAMPLE_EVERY = 2.0  # seconds between two looks at what the process uses
+PASSING = ("No space left on device", "Cannot allocate memory", "Disk quota exceeded")
 
 
 class Run:
@@ -42,8 +45,7 @@ class Run:
         child = self._child = self._spawn()
         report(Started(task=self._task.id, pid=child.pid, created=child.created))
         try:
-            await asyncio.gather(self._drain_progress(child, report), self._drain_log(child))
-            ended = await child.wait()
+            ended = await self._attend(child, report)
         except BaseException:
             await self.stop()
             raise
@@ -51,8 +53,31 @@ class Run:
             _write_all(logs, f"# exit code {ended.code}, {ended.cpu_seconds:.2f} s of CPU\n".encode())
         if self._stopping is not None:  # before the exit code: a stopped ffmpeg says 0 and leaves a truncated file
             return Outcome(stopped=await self._stopping, exit_code=ended.code, cpu_seconds=ended.cpu_seconds)
-        error = None if ended.code == 0 else self._complaint(ended.code)
-        return Outcome(error=error, exit_code=ended.code, cpu_seconds=ended.cpu_seconds)
+        if ended.code == 0:
+            return Outcome(exit_code=0, cpu_seconds=ended.cpu_seconds)
+        return Outcome(
+            error=self._complaint(ended.code),
+            may_pass=self._may_pass(ended.code),
+            exit_code=ended.code,
+            cpu_seconds=ended.cpu_seconds,
+        )
+
+    async def _attend(self, child: Child, report: Callable[[Report], None]) -> Exit:
+        sampling = asyncio.create_task(self._sample(child, report))
+        try:
+            await asyncio.gather(self._drain_progress(child, report), self._drain_log(child))
+            return await child.wait()
+        finally:
+            sampling.cancel()
+
+    async def pause(self) -> bool:
+        """Freezes the process; True once it stands still, False if it has ended or is being ended."""
+        return self._child is not None and self._stopping is None and await cancel.freeze(self._child)
+
+    def resume(self) -> None:
+        """Lets a frozen process go on."""
+        if self._child is not None:
+            cancel.thaw(self._child)
 
     async def stop(self) -> Stopped:
         """Ends the process by the escalation and returns when it is reaped. Calls at once share one escalation."""
@@ -87,6 +112,13 @@ class Run:
         ]
         return recipes.command(SOURCE_LINK, self._task.media, outputs, self._task.threads)
 
+    async def _sample(self, child: Child, report: Callable[[Report], None]) -> None:
+        while True:
+            await asyncio.sleep(SAMPLE_EVERY)
+            with suppress(ProcessLookupError):
+                cpu_seconds, io_bytes = usage(child.pid)
+                report(Vitals(task=self._task.id, cpu_seconds=cpu_seconds, io_bytes=io_bytes))
+
     async def _drain_progress(self, child: Child, report: Callable[[Report], None]) -> None:
         parser = ProgressParser()
         async for chunk in child.stdout():
@@ -109,10 +141,19 @@ class Run:
         with ExitStack() as stack:
             yield [stack.enter_context(Path(order.log).open("ab", buffering=0)) for order in self._task.orders]
 
+    def _may_pass(self, code: int) -> bool:
+        """Whether the host is at fault: nobody of ours sent that signal, and its CPU limit is the source's doing."""
+        by_signal = code < 0 and -code not in {signal.SIGXCPU, signal.SIGSEGV, signal.SIGFPE, signal.SIGILL}
+        return by_signal or _said(self._tail, PASSING)
+
     def _complaint(self, code: int) -> str:
         how = f"exit code {code}" if code >= 0 else f"signal {-code}"
         words = [line for line in self._tail if line.strip()]
         return "\n".join([f"ffmpeg could not encode {self._task.source_name} ({how})", *words])
+
+
+def _said(tail: Iterable[str], phrases: Iterable[str]) -> bool:
+    return any(phrase in line for line in tail for phrase in phrases)
 
 
 def _link(link: Path, target: str) -> None:

@@ -16,15 +16,16 @@ from functools import partial
 from pathlib import Path
 
 from daemon import claims, recipes
-from daemon.claims import Claim
+from daemon.claims import INTERRUPTED, Claim, Failure
 from daemon.engine import Engine
 from daemon.errors import FfspoolError, ProbeError, ProofError, UnsuitableSource
-from daemon.models import Media, Model, Order, Outcome, Progress, Report, Stage, Started, Stopped, Task
+from daemon.models import Media, Model, Order, Outcome, Progress, Report, Stage, Started, Stopped, Task, Vitals
 from daemon.paths import Paths, remove
 from daemon.probe import Prober
 from daemon.processes import boot_id
 from daemon.publish import Proof, prove, reveal, seal
-from daemon.states import State
+from daemon.stall import Pace, StallWatch
+from daemon.states import QueueState
 from daemon.store import Store, Transaction
 
 log = logging.getLogger(__name__)
@@ -42,11 +43,16 @@ class Receipt(Model, frozen=True):
 
 
 class Work:
-    """One claimed variation on its way: its latest progress, and whether it was asked to stop."""
+    """One claimed variation on its way: its latest progress, and what was asked of it."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, watch: StallWatch) -> None:
         self.claim = claim
+        self.watch = watch
+        self.duration: float | None = None
         self.progress: Progress | None = None
+        self.held = False  # its job is paused
+        self.frozen = False
+        self.hung: Failure | None = None
         self.stopping: asyncio.Task[Stopped] | None = None
         self.bytes_freed = 0
         self.task: asyncio.Task[None] | None = None
@@ -63,6 +69,9 @@ class Scheduler:
         paths: Paths,
         *,
         slots: int,
+        queue: QueueState = QueueState.RUNNING,
+        hung_after: float = 120.0,
+        retry_delay: float = 5.0,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -70,12 +79,15 @@ class Scheduler:
         self._prober = prober
         self._paths = paths
         self._slots = slots
+        self._hung_after = hung_after
+        self._retry_delay = retry_delay
         self._now = now
         self._boot = boot_id()
         self._work: dict[str, Work] = {}
         self._probes: dict[str, asyncio.Task[Media]] = {}
         self._awake = asyncio.Event()
         self._closing = False
+        self._queue = queue
         self.changed = asyncio.Event()  # set whenever a variation changed its state
 
     # What others may ask
@@ -94,6 +106,52 @@ class Scheduler:
         work = self._work.get(variation)
         return work.progress if work else None
 
+    def pace(self, variation: str) -> Pace | None:
+        """What the stall watch says of a running variation; None while it gets on, is frozen, or does not run."""
+        work = self._work.get(variation)
+        if work is None or work.frozen:
+            return None
+        return Pace.HUNG if work.hung else work.watch.pace(time.monotonic(), work.duration)
+
+    @property
+    def queue(self) -> QueueState:
+        return self._queue
+
+    async def set_queue(self, state: QueueState) -> None:
+        """Lets the queue run, freezes all that runs, or lets that finish and starts nothing more."""
+        self._queue = state
+        await self._settle_freezing(list(self._work.values()))
+
+    async def hold(self, variations: Iterable[str]) -> None:
+        """Freezes those of `variations` that run and gives their slots away; returns when they stand still."""
+        await self._set_held(variations, True)
+
+    async def release(self, variations: Iterable[str]) -> None:
+        """Lets those of `variations` that were held go on, unless the whole queue is paused."""
+        await self._set_held(variations, False)
+
+    async def _set_held(self, variations: Iterable[str], held: bool) -> None:
+        works = [self._work[variation] for variation in variations if variation in self._work]
+        for work in works:
+            work.held = held
+        await self._settle_freezing(works)
+
+    async def _settle_freezing(self, works: Iterable[Work]) -> None:
+        await asyncio.gather(*(self._freeze_or_thaw(work) for work in works))
+        self.changed.set()
+        self.wake()
+
+    async def _freeze_or_thaw(self, work: Work) -> None:
+        if self._stands(work):
+            work.frozen = await self._engine.pause(work.claim.token)
+        elif work.frozen:
+            work.frozen = False
+            work.watch.restart(time.monotonic())
+            self._engine.resume(work.claim.token)
+
+    def _stands(self, work: Work) -> bool:
+        return work.held or self._queue == QueueState.PAUSED
+
     async def stop(self, variations: Iterable[str]) -> list[Receipt]:
         """Ends those of `variations` that run; returns when each is settled and its partial files are gone.
 
@@ -111,7 +169,7 @@ class Scheduler:
             except FfspoolError as error:  # a full disk must not end the scheduler; the safety poll tries again
                 log.error("nothing can be started: %s", error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), SAFETY_POLL)
+                await asyncio.wait_for(self._awake.wait(), await self._patience())
         await self.stop(list(self._work))
 
     def close(self) -> None:
@@ -121,15 +179,26 @@ class Scheduler:
 
     # Claiming
 
+    def _may_start(self) -> bool:
+        busy = sum(not work.frozen for work in self._work.values())
+        return not self._closing and self._queue == QueueState.RUNNING and busy < self._slots
+
+    async def _patience(self) -> float:
+        """Seconds until something may have to be started without anybody waking us."""
+        delayed = await self._store.read(lambda t: t.one("next_delayed"))
+        if delayed is None or delayed["at"] is None:
+            return SAFETY_POLL
+        return float(min(SAFETY_POLL, max(0.05, delayed["at"] - self._now())))
+
     def _claim_next(self, transaction: Transaction) -> Claim | None:
         return claims.claim(transaction, boot=self._boot, slots=self._slots, now=self._now())
 
     async def _fill_slots(self) -> None:
-        while not self._closing and len(self._work) < self._slots:
+        while self._may_start():
             claim = await self._store.write(self._claim_next)
             if claim is None:
                 return
-            work = self._work[claim.id] = Work(claim)
+            work = self._work[claim.id] = Work(claim, StallWatch(self._hung_after, time.monotonic()))
             work.task = asyncio.create_task(self._attend(work), name=f"variation {claim.id}")
             self.changed.set()
 
@@ -145,12 +214,13 @@ class Scheduler:
         try:
             await self._encode(work)
         except (ProbeError, UnsuitableSource) as error:
-            await self._abandon(work, State.FAILED, str(error))
+            await self._abandon(work, Failure(error=str(error)))
         except OSError as error:
-            await self._abandon(work, State.FAILED, f"the host refused: {error.strerror}")
+            words = f"the host refused: {error.strerror}"
+            await self._abandon(work, Failure(error=words, retries=claims.MAX_RETRIES))
         except Exception:
             log.exception("variation %s failed by a fault of ffspool", claim.id)
-            await self._abandon(work, State.FAILED, "an internal error; the daemon's log has the details")
+            await self._abandon(work, Failure(error="an internal error; the daemon's log has the details"))
         finally:
             del self._work[claim.id]
             self.changed.set()
@@ -160,17 +230,20 @@ class Scheduler:
         claim = work.claim
         media = await self._media(claim)
         plan = recipes.plan(media, claim.preset, claim.parameters)
-        if work.stopping:  # asked before there was a process
-            return await self._abandon(work, State.QUEUED)
+        work.duration = plan.duration_seconds
+        if work.stopping or self._stands(work):  # asked before there was a process
+            return await self._abandon(work, INTERRUPTED)
+        work.watch.restart(time.monotonic())
         outcome = await self._engine.run(self._task(claim, media), partial(self._report, work))
         if outcome.stopped or work.stopping:
-            return await self._abandon(work, State.QUEUED, cpu_seconds=outcome.cpu_seconds)
+            return await self._abandon(work, work.hung, outcome.cpu_seconds)
         if outcome.error:
-            return await self._abandon(work, State.FAILED, outcome.error, outcome.cpu_seconds)
+            retries = claims.MAX_RETRIES if outcome.may_pass else 0
+            return await self._abandon(work, Failure(error=outcome.error, retries=retries), outcome.cpu_seconds)
         try:
             made = await prove(self._prober, self._part(claim), plan, self._source(claim))
         except ProofError as error:
-            return await self._abandon(work, State.FAILED, str(error), outcome.cpu_seconds)
+            return await self._abandon(work, Failure(error=str(error)), outcome.cpu_seconds)
         return await self._publish(work, outcome, made)
 
     async def _media(self, claim: Claim) -> Media:
@@ -215,10 +288,21 @@ class Scheduler:
         )
 
     def _report(self, work: Work, report: Report) -> None:
+        now = time.monotonic()
         if isinstance(report, Progress):
             work.progress = report
+            work.watch.progress(report.seconds, now)
+        elif isinstance(report, Vitals):
+            work.watch.vitals(report.cpu_seconds, report.io_bytes, now)
+            self._end_if_hung(work)
         else:
             self._record_process(report)
+
+    def _end_if_hung(self, work: Work) -> None:
+        if work.stopping is None and not work.frozen and self.pace(work.claim.id) == Pace.HUNG:
+            words = f"the encoder hung: for {self._hung_after:.0f} s nothing came of it, so it was ended"
+            work.hung = Failure(error=words, retries=1)
+            work.stopping = asyncio.ensure_future(self._engine.stop(work.claim.token))
 
     def _record_process(self, started: Started) -> None:
         # Not waited for: should the daemon die before this is durable, the token still finds the process.
@@ -239,29 +323,28 @@ class Scheduler:
         )
         mine = {"variation": claim.seq, "attempt": claim.attempt}
         if not await self._store.write(lambda t: claims.record_proof(t, proof=proof, **mine)):
-            return await self._abandon(work, State.QUEUED, cpu_seconds=outcome.cpu_seconds)
+            return await self._abandon(work, INTERRUPTED, outcome.cpu_seconds)
         output = self._paths.output(claim.job, claim.id, claim.extension)
         await asyncio.to_thread(reveal, self._part(claim), output)
         if not await self._store.write(lambda t: claims.complete(t, proof=proof, now=self._now(), **mine)):
             work.bytes_freed += remove(output)
-            return await self._abandon(work, State.QUEUED, cpu_seconds=outcome.cpu_seconds)
+            return await self._abandon(work, INTERRUPTED, outcome.cpu_seconds)
         remove(self._paths.work(claim.job, claim.id))
         return None
 
-    async def _abandon(self, work: Work, status: State, error: str | None = None, cpu_seconds: float = 0.0) -> None:
-        """Ends an attempt that came to nothing: partial files first, then the row, which a cancel overrules."""
+    async def _abandon(self, work: Work, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
+        """Ends an attempt that came to nothing: partial files first, then the row, which a request overrules."""
         claim = work.claim
         work.bytes_freed += await asyncio.to_thread(remove, self._paths.work(claim.job, claim.id))
-
         await self._store.write(
             lambda t: claims.abandon(
                 t,
                 variation=claim.seq,
                 attempt=claim.attempt,
-                status=status,
                 now=self._now(),
-                error=error,
+                failure=failure,
                 cpu_seconds=cpu_seconds,
+                retry_delay=self._retry_delay,
             )
         )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import psutil
 
 from daemon import cleanup, encoder, expiry
-from daemon.control import Control
+from daemon.control import Control, queue_state
 from daemon.engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
 from daemon.jobs import Jobs
@@ -58,7 +58,17 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
             await _tidy(settings, store, paths, now(), min_age=0)
             prober.start()
             engine = LocalEngine(ffmpeg=program, limits=_limits(settings), grace=settings.grace)
-            scheduler = Scheduler(store, engine, prober, paths, slots=settings.slots, now=now)
+            scheduler = Scheduler(
+                store,
+                engine,
+                prober,
+                paths,
+                slots=settings.slots,
+                queue=await queue_state(store),
+                hung_after=settings.hung_after,
+                retry_delay=settings.retry_delay,
+                now=now,
+            )
             jobs = Jobs(store, scheduler, paths, settings, now=now)
             control = Control(store, scheduler, paths, now=now)
             service = Service(settings, paths, store, scheduler, jobs, control, version)

@@ -37,6 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Niceness of the encoders, so that the daemon and the host stay responsive."""
     grace: Positive = 2.0
     """Seconds a process is given after `q`, and again after SIGTERM, before the next stage."""
+    hung_after: Positive = 120.0
+    """Seconds after which an encoder that does nothing at all is ended and tried once more."""
+    retry_delay: Positive = 5.0
+    """Seconds before the first retry of what may pass, such as a full disk; the next waits are longer."""
     retention: Annotated[float, msgspec.Meta(ge=0)] = 24 * 3600.0
     """Seconds a job is kept after it ended, unless it says otherwise."""
     tombstone: Annotated[float, msgspec.Meta(ge=0)] = 7 * 24 * 3600.0

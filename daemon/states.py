@@ -18,6 +18,14 @@ class State(StrEnum):
     CANCELLED = "cancelled"  # ended by request; may be retried
 
 
+class QueueState(StrEnum):
+    """Of the whole queue; it survives a restart."""
+
+    RUNNING = "running"
+    PAUSED = "paused"  # what runs is frozen, nothing is started
+    DRAINING = "draining"  # what runs is finished, nothing is started
+
+
 ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
 LIVE = frozenset({State.QUEUED, State.PROCESSING})
 

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "daemon"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "states", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"},
+    {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"},
     {"store", "paths", "processes", "launch", "media", "probing", "encoder"},
     {"cancel", "probe", "publish", "runner", "engine"},
     {"claims", "scheduler", "views", "jobs", "control", "cleanup", "expiry", "service"},
@@ -26,7 +26,6 @@ OWNERS = {
     "uvicorn": {"server"},
     "httpx": {"client"},
     "av": {"media", "probing"},
-    "signal": {"cancel", "launch", "probing", "cli"},
 }
 
 

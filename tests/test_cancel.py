@@ -41,7 +41,7 @@ def python(script: str, folder: Path, **environment: str) -> Child:
         program=sys.executable,
         folder=folder,
         limits=Limits(),
-        environment={"PYTHONUNBUFFERED": "1", **environment},
+        environment=environment,
     )
 
 
@@ -99,8 +99,8 @@ def test_each_child_ends_at_the_stage_it_listens_to(script: str, stage: Stage, c
 
 async def freeze(child: Child) -> None:
     os.kill(child.pid, signal.SIGSTOP)
-    while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:
-        await asyncio.sleep(0)  # noqa: ASYNC110 - nobody sets an event when a process is stopped
+    while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110 - nobody sets an event when a process stops
+        await asyncio.sleep(0)
 
 
 def test_a_stopped_child_is_continued_so_that_it_can_quit(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -15,13 +16,14 @@ from daemon.api import downloads
 from daemon.api.auth import COOKIE, Gate
 from daemon.api.requests import JobRequest, LoginRequest, decode, spec_of, spec_of_fields
 from daemon.api.uploads import Form, read_body
-from daemon.control import Scope
+from daemon.control import JobPatch, Scope
 from daemon.errors import InvalidRequest, Unavailable, UnsupportedBody
 from daemon.service import Service
-from daemon.states import State
+from daemon.states import QueueState, State
 from daemon.views import JobView
 
 MAX_PAGE = 200
+QUEUE = {"pause": QueueState.PAUSED, "resume": QueueState.RUNNING, "drain": QueueState.DRAINING}
 MAX_LOGIN_BYTES = 4096
 
 
@@ -37,7 +39,16 @@ def routes(service: Service, gate: Gate) -> list[Route]:
         Route("/api/jobs", api.create, methods=["POST"]),
         Route("/api/jobs", api.list_jobs, methods=["GET"]),
         Route(job, api.get, methods=["GET"]),
+        Route("/api/jobs", api.delete_all, methods=["DELETE"]),
+        Route("/api/jobs/cancel", api.cancel_all, methods=["POST"]),
+        Route("/api/queue", api.show_queue, methods=["GET"]),
+        *(Route(f"/api/queue/{verb}", api.queue_verb(state), methods=["POST"]) for verb, state in QUEUE.items()),
         Route(job, api.delete, methods=["DELETE"]),
+        Route(job, api.patch, methods=["PATCH"]),
+        Route(job + "/fail", api.fail, methods=["POST"]),
+        Route(job + "/retry", api.retry, methods=["POST"]),
+        Route(job + "/pause", api.pause, methods=["POST"]),
+        Route(job + "/resume", api.resume, methods=["POST"]),
         Route(job + "/cancel", api.cancel, methods=["POST"]),
         Route(job + source + "/cancel", api.cancel, methods=["POST"]),
         Route(job + variation + "/cancel", api.cancel, methods=["POST"]),
@@ -51,6 +62,7 @@ class Api:
     def __init__(self, service: Service, gate: Gate) -> None:
         self._service = service
         self._jobs = service.jobs
+        self._control = service.control
         self._gate = gate
 
     async def health(self, _: Request) -> Response:
@@ -120,11 +132,46 @@ class Api:
         return _json(await self._jobs.get(request.path_params["job"]))
 
     async def delete(self, request: Request) -> Response:
-        await self._service.control.delete(request.path_params["job"])
+        await self._control.delete(request.path_params["job"])
         return Response(status_code=204)
 
     async def cancel(self, request: Request) -> Response:
-        return _json(await self._service.control.cancel(Scope(**request.path_params)))
+        return _json(await self._control.cancel(Scope(**request.path_params)))
+
+    async def fail(self, request: Request) -> Response:
+        return _json(await self._control.fail(request.path_params["job"]))
+
+    async def retry(self, request: Request) -> Response:
+        return _json(await self._control.retry(request.path_params["job"]))
+
+    async def pause(self, request: Request) -> Response:
+        return _json(await self._control.pause(request.path_params["job"]))
+
+    async def resume(self, request: Request) -> Response:
+        return _json(await self._control.resume(request.path_params["job"]))
+
+    async def patch(self, request: Request) -> Response:
+        body = await read_body(request.stream(), self._service.settings.max_json_bytes)
+        patch: JobPatch = decode(body, JobPatch, "the body")
+        await self._control.patch(request.path_params["job"], patch)
+        return await self.get(request)
+
+    async def cancel_all(self, request: Request) -> Response:
+        return _json(await self._control.cancel_all(_state(request.query_params.get("status"))))
+
+    async def delete_all(self, request: Request) -> Response:
+        return _json(await self._control.delete_all(_state(request.query_params.get("status"))))
+
+    async def show_queue(self, _: Request) -> Response:
+        return _json({"state": self._service.scheduler.queue})
+
+    def queue_verb(self, state: QueueState) -> Callable[[Request], Awaitable[Response]]:
+        """The handler that puts the whole queue into that state."""
+
+        async def handle(_: Request) -> Response:
+            return _json(await self._control.set_queue(state))
+
+        return handle
 
     async def download_all(self, request: Request) -> Response:
         job, files = await self._jobs.outputs(request.path_params["job"])

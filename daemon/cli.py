@@ -1,0 +1,189 @@
+"""The command `ffspool`. Commands import what they need when they run: `--help` answers at once."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from daemon import cli_jobs, cli_run
+from daemon.cli_options import as_json, ffmpeg, grace, load_settings, print_json, slots, state_dir
+from daemon.errors import FfspoolError, InvalidRequest
+
+FAILED, USAGE, NO_DAEMON, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
+
+
+class Commands(click.Group):
+    """Turns what a command raises into words on stderr and an exit code; lists commands as they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except FfspoolError as error:
+            _complain(error)
+            sys.exit(_exit_code(error))
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # click knows what to do when the reader of a pipe has gone
+                raise
+            _complain(error)
+            sys.exit(FAILED)
+
+
+def _exit_code(error: FfspoolError) -> int:
+    if error.code == "no_daemon":
+        return NO_DAEMON
+    if error.code in {"startup", "broken_transfer"}:
+        return FAILED
+    return USAGE if isinstance(error, InvalidRequest) else REFUSED
+
+
+def _complain(error: Exception) -> None:
+    from daemon.terminal import printable
+
+    click.echo(f"ffspool: {printable(str(error))}", err=True)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ffspool", message="%(prog)s %(version)s")
+def main() -> None:
+    """Transcodes batches of media files with FFmpeg.
+
+    `ffspool run` does it right here; `ffspool serve` starts a daemon to which jobs are submitted.
+
+    Exit codes: 0 done, 1 a job or variation failed, 2 usage, 3 no daemon, 4 not found or refused,
+    130 interrupted.
+    """
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Where to listen; by default 127.0.0.1.")
+@click.option("--port", metavar="PORT", help="By default 8080; 0 takes a free one.")
+@click.option("--state-dir", type=click.Path(path_type=Path), help="Holds the database, the spool and the token.")
+@ffmpeg
+@slots
+@grace
+@click.option("--nice", metavar="0-19", help="Niceness of the encoders; by default 5.")
+@click.option("--source-root", "source_roots", multiple=True, type=click.Path(path_type=Path),
+              help="A folder whose files may be named by path instead of uploaded; may be repeated.")  # fmt: skip
+@click.option("--retention", metavar="SECONDS", help="How long a job is kept after its end; by default a day.")
+@click.option("--tombstone", metavar="SECONDS", help="How long links of an expired job say so; by default 7 days.")
+@click.option("--sweep-every", metavar="SECONDS", help="Between two rounds of cleaning up; by default 300.")
+@click.option("--max-disk-use", metavar="0-1", help="Above it the oldest ended jobs go; by default 0.85.")
+@click.option("--max-upload-bytes", metavar="BYTES", help="Largest file; by default 10 GiB.")
+@click.option("--max-json-bytes", metavar="BYTES", help="Largest JSON body; by default 8 MiB.")
+@click.option("--max-sources", metavar="N", help="Most files in one job; by default 1000.")
+@click.option("--max-encode-hours", metavar="HOURS", help="CPU time an encode may take; by default 24.")
+@click.option("--session-hours", metavar="HOURS", help="How long a login lasts; by default 24.")
+def serve(source_roots: tuple[Path, ...], **flags: Any) -> None:
+    """Run the daemon, until SIGTERM or Ctrl-C.
+
+    Every option may also come from FFSPOOL_… in the environment or from ffspool.toml.
+    """
+    import logging
+
+    settings = load_settings({**flags, "source_roots": source_roots or None})
+    from daemon.server import serve as serve_until_told
+    from daemon.settings import surroundings
+
+    when = "%(asctime)s " if sys.stderr.isatty() else ""  # elsewhere a journal has the time
+    logging.basicConfig(level=logging.INFO, format=f"{when}%(levelname)s %(message)s")
+    asyncio.run(serve_until_told(settings, surroundings()))
+
+
+@click.command()
+@click.argument("name", required=False)
+@as_json
+def presets(name: str | None, as_json: bool) -> None:
+    """List the presets, or the parameters of one. Needs no daemon."""
+    from daemon.presets import describe, find
+
+    if name is not None:
+        find(name)
+    described = [preset for preset in describe() if name in (None, preset["name"])]
+    if as_json:
+        print_json({"items": described} if name is None else described[0])
+    elif name is None:
+        _list_presets(described)
+    else:
+        _list_parameters(described[0])
+
+
+def _list_presets(described: list[dict[str, Any]]) -> None:
+    from daemon.terminal import Column, console, table
+
+    columns = (Column("PRESET", 0), Column("MAKES", 1, least=30), Column("FILE", 2))
+    rows = [(preset["name"], preset["description"], f".{preset['extension']}") for preset in described]
+    table(console(), columns, rows)
+
+
+def _list_parameters(preset: dict[str, Any]) -> None:
+    from daemon.terminal import Column, console, table
+
+    screen = console()
+    screen.print(f"{preset['name']}: {preset['description']} (.{preset['extension']})\n")
+    columns = (Column("PARAMETER", 0), Column("VALUES", 1, least=12), Column("DEFAULT", 2), Column("IS", 3, least=16))
+    table(screen, columns, [_parameter_row(parameter) for parameter in preset["parameters"]])
+    first = preset["parameters"][0]
+    screen.print(f"\nFor example: -p {preset['name']}:{first['name']}={first['default']}")
+
+
+def _parameter_row(parameter: dict[str, Any]) -> tuple[str, str, str, str]:
+    if parameter["choices"]:
+        values = ", ".join(parameter["choices"])
+    elif parameter["minimum"] is not None:
+        values = f"{parameter['minimum']:g} to {parameter['maximum']:g}"
+    else:
+        values = "text"
+    default = "–" if parameter["default"] is None else str(parameter["default"])
+    return parameter["name"], values, default, parameter["description"]
+
+
+@click.command()
+@state_dir
+@ffmpeg
+@as_json
+def doctor(as_json: bool, **flags: Any) -> None:
+    """Check encoder, presets, prober, state dir, disk and daemon. Changes nothing."""
+    settings = load_settings(flags)
+    checks = asyncio.run(_examined(settings, quiet=as_json))
+    ok = all(check.ok for check in checks)
+    if as_json:
+        print_json({"ok": ok, "checks": checks})
+    sys.exit(0 if ok else FAILED)
+
+
+async def _examined(settings: Any, *, quiet: bool) -> list[Any]:
+    from daemon.cli_doctor import examine
+
+    checks = []
+    async for check in examine(settings):
+        checks.append(check)
+        if not quiet:
+            _print_check(check)
+    return checks
+
+
+def _print_check(check: Any) -> None:
+    from daemon.terminal import console, printable, row
+
+    screen = console()
+    screen.print(row("ok     " if check.ok else "PROBLEM", f"{check.name:9}", printable(check.found)))
+    if not check.ok and check.advice:
+        screen.print(row("       ", " " * 9, check.advice))
+
+
+for command in (serve, cli_run.run, *cli_jobs.COMMANDS, presets, doctor):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main(prog_name="ffspool")

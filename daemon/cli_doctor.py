@@ -1,0 +1,176 @@
+"""`ffspool doctor`: looks at everything ffspool needs, changes nothing, and says what to do."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import platform
+import sys
+import tempfile
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+
+from daemon import client, encoder, presets, recipes
+from daemon.errors import FfspoolError, ProbeError, StartupError
+from daemon.models import AudioStream, Media, Model, VariationRequest, VideoStream
+from daemon.probe import Prober
+from daemon.processes import Limits, spawn
+from daemon.settings import Settings, client_environment
+
+OLDEST_PYTHON = (3, 11)
+
+
+class Check(Model, frozen=True):
+    """What was looked at and found. `advice` says what to do when it is not `ok`."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str | None = None
+
+
+async def examine(settings: Settings) -> AsyncIterator[Check]:
+    """Every check, one after the other. Must run on the main thread: some start processes."""
+    yield _python()
+    async for check in _encoder(settings):
+        yield check
+    yield await _prober()
+    yield _state_dir(settings.state_dir)
+    yield _disk(settings)
+    yield _daemon(settings)
+
+
+def _python() -> Check:
+    return Check(
+        name="python",
+        ok=sys.version_info >= OLDEST_PYTHON,
+        found=f"Python {platform.python_version()}",
+        advice="ffspool needs Python 3.11 or newer: install it and make the environment anew",
+    )
+
+
+# The encoder
+
+
+async def _encoder(settings: Settings) -> AsyncIterator[Check]:
+    try:
+        program = encoder.locate(settings.ffmpeg)
+        version = await encoder.version(program)
+    except StartupError as error:
+        advice = "name a working ffmpeg with --ffmpeg or FFSPOOL_FFMPEG, or reinstall imageio-ffmpeg"
+        yield Check(name="encoder", ok=False, found=str(error), advice=advice)
+        return
+    yield Check(name="encoder", ok=True, found=version.partition(" Copyright")[0])
+    yield _presets(await _encoders_of(program))
+
+
+async def _encoders_of(program: str) -> set[str]:
+    """Names of all encoders that this build of ffmpeg has."""
+    argv = ["ffmpeg", "-hide_banner", "-encoders"]
+    child = spawn(argv, program=program, folder=Path("/"), limits=Limits(), environment={})
+    listing = b"".join([chunk async for chunk in child.stdout()]).decode(errors="replace")
+    async for _ in child.stderr():
+        continue
+    await child.wait()
+    return {words[1] for line in listing.splitlines() if len(words := line.split()) > 1}
+
+
+def _presets(have: set[str]) -> Check:
+    missing = {name: lacking for name in presets.PRESETS if (lacking := sorted(_encoders_needed(name) - have))}
+    words = "; ".join(f"{name} lacks {', '.join(lacking)}" for name, lacking in missing.items())
+    return Check(
+        name="presets",
+        ok=not missing,
+        found=words or f"all {len(presets.PRESETS)} find their encoders",
+        advice="do without these presets, or use the bundled encoder by leaving --ffmpeg away",
+    )
+
+
+def _encoders_needed(preset: str) -> set[str]:
+    """The encoders that the preset's command line names, for a source with picture and sound."""
+    wanted = presets.expand([VariationRequest(preset, {})])[0]
+    output = recipes.Output(preset=preset, parameters=wanted.parameters, path="out")
+    argv = recipes.command("in", _EXAMPLE, [output], threads=1)
+    return {value for option, value in itertools.pairwise(argv) if option in {"-c:v", "-c:a"}}
+
+
+_EXAMPLE = Media(
+    format="mov,mp4",
+    duration_seconds=10.0,
+    video=VideoStream(index=0, codec="h264", width=640, height=360, coded_width=640, coded_height=360),
+    audio=(AudioStream(index=1, codec="aac", channels=2, sample_rate=48000),),
+    subtitles=(),
+)
+
+
+# Probing
+
+
+async def _prober() -> Check:
+    advice = "reinstall ffspool with its dependencies: PyAV reads the files, in a process of its own"
+    prober = Prober()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            sound = Path(folder) / "silence"
+            _write_silence(sound)
+            media = await prober.probe(sound)
+    except (ProbeError, OSError) as error:
+        return Check(name="prober", ok=False, found=f"a test file could not be read: {error}", advice=advice)
+    finally:
+        await prober.close()
+    return Check(name="prober", ok=len(media.audio) == 1, found="a test file was read", advice=advice)
+
+
+def _write_silence(path: Path) -> None:
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(1600))
+
+
+# The state dir
+
+
+def _state_dir(path: Path) -> Check:
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    usable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    found = f"{path} is {'there' if there == path else 'made at the first start'}"
+    return Check(
+        name="state dir",
+        ok=usable,
+        found=found if usable else f"{there} cannot be written by this user",
+        advice="name another folder with --state-dir, or run as the user who owns it",
+    )
+
+
+def _disk(settings: Settings) -> Check:
+    path = next(folder for folder in (settings.state_dir, *settings.state_dir.absolute().parents) if folder.exists())
+    usage = psutil.disk_usage(str(path))
+    return Check(
+        name="disk",
+        ok=usage.percent / 100 <= settings.max_disk_use,
+        found=f"{usage.percent:.0f} % used, {usage.free / 1e9:.1f} GB free",
+        advice=f"free some space: above {settings.max_disk_use:.0%} the oldest ended jobs are deleted (--max-disk-use)",
+    )
+
+
+# The daemon
+
+
+def _daemon(settings: Settings) -> Check:
+    """One that does not run is no fault; one that does must be ready and must know us."""
+    try:
+        daemon = client.find(settings.state_dir, *client_environment())
+    except client.NoDaemon:
+        return Check(name="daemon", ok=True, found="none runs on this state dir; `ffspool serve` starts one")
+    try:
+        daemon.ready()
+        daemon.jobs(limit=1)
+    except FfspoolError as error:
+        advice = "look at its log, or start it again: `ffspool serve`"
+        return Check(name="daemon", ok=False, found=str(error), advice=advice)
+    return Check(name="daemon", ok=True, found="ready")

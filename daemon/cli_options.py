@@ -1,0 +1,105 @@
+"""What the commands share: options, how a preset is written on the command line, settings, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from daemon.errors import StartupError
+
+if TYPE_CHECKING:
+    from daemon.client import Client
+    from daemon.settings import Settings
+
+
+class PresetType(click.ParamType[dict[str, Any]]):
+    """`h264-720p`, or with overrides `h264-720p:crf=20,speed=fast`, becomes an entry of a job's `variations`."""
+
+    name = "preset"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        preset, _, overrides = str(value).partition(":")
+        entry: dict[str, Any] = {"preset": preset}
+        for override in filter(None, overrides.split(",")):
+            name, equals, text = override.partition("=")
+            if not equals or not name or name in entry:
+                self.fail(f"{override!r} in {value!r} is not NAME=VALUE, once for each name", param, ctx)
+            entry[name] = _typed(preset, name, text)
+        return entry
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        from daemon.presets import PRESETS
+
+        return [
+            CompletionItem(preset.name, help=preset.description)
+            for preset in PRESETS.values()
+            if preset.name.startswith(incomplete)
+        ]
+
+
+def _typed(preset: str, name: str, text: str) -> Any:
+    """A number where it looks like one, unless the preset wants text there: a seed may be all digits."""
+    import msgspec
+
+    from daemon.presets import describe
+
+    kinds = {
+        parameter["name"]: parameter["type"]
+        for described in describe()
+        if described["name"] == preset
+        for parameter in described["parameters"]
+    }
+    if kinds.get(name) == "string":
+        return text
+    try:
+        return msgspec.json.decode(text, type=int | float)
+    except msgspec.DecodeError:
+        return text
+
+
+wanted = click.option(
+    "-p",
+    "--preset",
+    "variations",
+    type=PresetType(),
+    multiple=True,
+    required=True,
+    metavar="PRESET[:NAME=VALUE,…]",
+    help="What to make of each file; may be repeated. `ffspool presets` lists them.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
+state_dir = click.option(
+    "--state-dir", type=click.Path(path_type=Path), help="The daemon's state dir, where it is found."
+)
+overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
+ffmpeg = click.option("--ffmpeg", metavar="PROGRAM", help="The encoder; by default the bundled one.")
+slots = click.option("--slots", metavar="N", help="Encodes at once; by default one per core.")
+grace = click.option("--grace", metavar="SECONDS", help="What an encoder is given to end at each stage of a cancel.")
+
+
+def load_settings(flags: Mapping[str, Any]) -> Settings:
+    """The settings in force. One that is not valid is a usage error."""
+    from daemon.settings import load
+
+    try:
+        return load(flags)
+    except StartupError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def reach(state_dir: Path | None) -> Client:
+    """The daemon. Raises NoDaemon when none is known."""
+    from daemon.client import find
+    from daemon.settings import client_environment
+
+    return find(load_settings({"state_dir": state_dir}).state_dir, *client_environment())
+
+
+def print_json(value: Any) -> None:
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))

@@ -1,0 +1,143 @@
+"""`ffspool run`: asks the batch to be run and shows how it goes and what came out."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daemon.cli_options import as_json, ffmpeg, grace, load_settings, overwrite, print_json, slots, wanted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from daemon.cli_batch import Result
+    from daemon.views import JobView, VariationView
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@wanted
+@click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path),
+              help="The folder the results go to; made if need be.")  # fmt: skip
+@overwrite
+@slots
+@ffmpeg
+@grace
+@as_json
+def run(
+    files: tuple[Path, ...],
+    variations: tuple[dict[str, Any], ...],
+    output: Path,
+    overwrite: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Transcode FILES here and now, without a daemon.
+
+    Each result is in the output folder as soon as it is complete. Ctrl-C ends the encodes gracefully and
+    keeps what is completed.
+    """
+    from daemon import cli_batch
+    from daemon.models import VariationRequest
+    from daemon.terminal import Follower, console
+
+    settings = load_settings(flags)
+    requests = [VariationRequest(entry["preset"], _without_preset(entry)) for entry in variations]
+    planned = cli_batch.plan(files, requests, output, overwrite=overwrite)
+    with Follower(console(sys.stderr if as_json else sys.stdout)) as follower:
+        result = asyncio.run(cli_batch.run(planned, settings, follower))
+    if as_json:
+        print_json(_as_json(result))
+    else:
+        _report(console(), result, output)
+    sys.exit(_exit_code(result))
+
+
+def _without_preset(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name != "preset"}
+
+
+def _exit_code(result: Result) -> int:
+    if result.interrupted:
+        return 130
+    return 1 if result.job.completed_variations < result.job.total_variations else 0
+
+
+def _as_json(result: Result) -> Any:
+    """The job as the API would tell it, with the `path` and `duration_seconds` of each variation's file."""
+    import msgspec
+
+    job = msgspec.to_builtins(result.job)
+    for source in job["sources"]:
+        for variation in source["variations"]:
+            made = result.made.get(variation["id"])
+            variation["path"] = str(made.path) if made else None
+            variation["duration_seconds"] = made.duration_seconds if made else None
+    return job
+
+
+def _report(screen: Console, result: Result, output: Path) -> None:
+    from daemon.terminal import Column, table, tally
+
+    columns = (
+        Column("FILE", 6),
+        Column("PRESET", 5),
+        Column("STATUS", 1),
+        Column("SIZE", 2, right=True),
+        Column("DURATION", 4, right=True),
+        Column("TOOK", 3, right=True),
+        Column("RESULT", 0, least=36),
+    )
+    screen.print()
+    table(screen, columns, _rows(result))
+    screen.print()
+    _report_errors(screen, result.job)
+    screen.print(f"{tally(result.job)}. What is completed is in {output}")
+
+
+def _rows(result: Result) -> list[list[Any]]:
+    from daemon.terminal import printable
+
+    return [
+        [printable(source.name), variation.preset, *_facts(result, variation)]
+        for source in result.job.sources
+        for variation in source.variations
+    ]
+
+
+def _facts(result: Result, variation: VariationView) -> list[Any]:
+    from daemon.terminal import lasting, paint, printable, size, took
+
+    made = result.made.get(variation.id)
+    return [
+        paint(variation.status),
+        size(variation.bytes),
+        lasting(made.duration_seconds if made else None),
+        lasting(took(variation)),
+        printable(made.path.name if made else variation.name),
+    ]
+
+
+def _report_errors(screen: Console, job: JobView) -> None:
+    from rich.text import Text
+
+    from daemon.terminal import printable
+
+    for words in _errors(job):
+        screen.print(Text(printable(words), "red"))
+        screen.print()
+
+
+def _errors(job: JobView) -> Iterator[str]:
+    """A source that cannot be used once, not for each of its variations."""
+    for source in job.sources:
+        if source.error:
+            yield source.error
+        for variation in source.variations:
+            if variation.error and variation.error != source.error:
+                yield f"{source.name} → {variation.preset}: {variation.error}"

@@ -1,0 +1,225 @@
+"""Speaks to a running daemon for the CLI: one method for each route, and how the daemon is found."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from daemon.errors import FfspoolError
+from daemon.paths import Paths
+
+Json = dict[str, Any]
+OnBytes = Callable[[int], None]  # told how many more bytes went
+
+CONNECT_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 600.0  # a cancel takes two graces, and an upload is fsynced before it is answered
+CHUNK = 1024 * 1024
+
+
+class NoDaemon(FfspoolError):
+    """No daemon answers; the message says how to start or name one."""
+
+    code = "no_daemon"
+    title = "No daemon"
+
+
+class Refused(FfspoolError):
+    """The daemon answered with a problem, whose `status`, `code` and detail these are."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+
+
+class Broken(FfspoolError):
+    """The conversation ended half-way, or what came is not what the daemon said it would be."""
+
+    code = "broken_transfer"
+
+
+def find(state_dir: Path, url: str | None, token: str | None) -> Client:
+    """The daemon named by `url` and `token` or, for what is not given, by the files in its state dir.
+
+    Raises NoDaemon when neither names one.
+    """
+    paths = Paths(state_dir)
+    address = _content(paths.address)
+    if url is None and address is None:
+        raise NoDaemon(_how_to_begin(f"no daemon has left its address in {state_dir}"))
+    base = (url or address or "").rstrip("/")
+    if token is None and base == address:  # a token goes to nobody but the daemon that made it
+        token = _content(paths.token)
+    return Client(base, token)
+
+
+class Client:
+    """Every method raises NoDaemon, Refused or Broken."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        timeout = httpx.Timeout(ANSWER_TIMEOUT, connect=CONNECT_TIMEOUT)
+        self._url = url
+        try:
+            # The environment's proxies are not asked: a daemon is usually on this very host.
+            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+        except httpx.InvalidURL as error:
+            raise NoDaemon(_how_to_begin(f"{url} is not a URL: {error}")) from error
+
+    # Routes
+
+    def ready(self) -> Json:
+        return self._json("GET", "/readyz")
+
+    def upload_job(self, files: Sequence[Path], spec: Json, on_bytes: OnBytes) -> Json:
+        """Makes a job of files of ours, streamed from disk; `spec` is the job but for its sources."""
+        parts = [("files", (path.name, _Upload(path, on_bytes))) for path in files]
+        return self._json("POST", "/api/jobs", data={"spec": _encoded(spec)}, files=parts)
+
+    def place_job(self, paths: Sequence[str], spec: Json) -> Json:
+        """Makes a job of files that are on the daemon's host already."""
+        return self._json("POST", "/api/jobs", json={"sources": [{"path": path} for path in paths], **spec})
+
+    def jobs(self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None) -> Json:
+        query = {"status": status, "limit": limit, "cursor": cursor}
+        return self._json("GET", "/api/jobs", params={key: value for key, value in query.items() if value is not None})
+
+    def job(self, job: str) -> Json:
+        return self._json("GET", _route("jobs", job))
+
+    def cancel(self, job: str) -> Json:
+        return self._json("POST", _route("jobs", job, "cancel"))
+
+    def cancel_source(self, job: str, source: str) -> Json:
+        return self._json("POST", _route("jobs", job, "sources", source, "cancel"))
+
+    def cancel_variation(self, job: str, variation: str) -> Json:
+        return self._json("POST", _route("jobs", job, "variations", variation, "cancel"))
+
+    def delete(self, job: str) -> None:
+        with self._answer("DELETE", _route("jobs", job)):
+            return
+
+    def log(self, job: str, variation: str) -> Iterator[bytes]:
+        with self._answer("GET", _route("jobs", job, "variations", variation, "log")) as answer:
+            yield from answer.iter_bytes()
+
+    def download(self, job: str, target: Path) -> int:
+        """Writes the zip of what is completed so far to `target`. Returns its bytes."""
+        return self._fetch(_route("jobs", job, "download"), target)
+
+    def download_variation(self, job: str, variation: str, target: Path, sha256: str | None) -> int:
+        """Writes one variation's file to `target`, checked against `sha256` if that is known. Returns its bytes."""
+        return self._fetch(_route("jobs", job, "variations", variation, "download"), target, sha256)
+
+    # How they are spoken
+
+    def _json(self, method: str, route: str, **request: Any) -> Json:
+        with self._answer(method, route, **request) as answer:
+            try:
+                return msgspec.json.decode(answer.read(), type=Json)
+            except msgspec.DecodeError as error:
+                raise NoDaemon(f"what answers at {self._url} is not ffspool: check FFSPOOL_URL") from error
+
+    @contextmanager
+    def _answer(self, method: str, route: str, **request: Any) -> Iterator[httpx.Response]:
+        try:
+            with self._http.stream(method, route, **request) as answer:
+                if not answer.is_success:
+                    raise _refusal(answer)
+                yield answer
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+            raise NoDaemon(_how_to_begin(f"no daemon answers at {self._url}")) from error
+        except httpx.HTTPError as error:
+            words = str(error) or type(error).__name__
+            raise Broken(f"the conversation with the daemon at {self._url} broke off: {words}") from error
+
+    def _fetch(self, route: str, target: Path, sha256: str | None = None) -> int:
+        part = target.with_name(f"{target.name}.part")
+        digest = hashlib.sha256()
+        try:
+            with self._answer("GET", route) as answer, part.open("wb") as file:
+                for chunk in answer.iter_bytes(CHUNK):
+                    file.write(chunk)
+                    digest.update(chunk)
+                size = file.tell()
+            if sha256 is not None and digest.hexdigest() != sha256:
+                raise Broken(f"{target.name} arrived damaged: its SHA-256 is not the job's. Download it again")
+            part.rename(target)
+        finally:
+            part.unlink(missing_ok=True)
+        return size
+
+
+class _Upload(io.RawIOBase):
+    """A file that is opened when its turn comes: a thousand of them are under way without a thousand descriptors."""
+
+    def __init__(self, path: Path, on_bytes: OnBytes) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+        self._on_bytes = on_bytes
+        self._file: BinaryIO | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        if self._file is None:
+            self._file = self._path.open("rb")
+        chunk = self._file.read(size)
+        self._on_bytes(len(chunk))
+        if not chunk:
+            self._file.close()
+        return chunk
+
+    def tell(self) -> int:
+        return 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Says how long the file is, which is all that httpx asks of it."""
+        return self._size if whence == os.SEEK_END else offset
+
+
+def _route(*segments: str) -> str:
+    for segment in segments:
+        if segment in {"", ".", ".."}:  # normalised away, it would leave the route of something larger: all jobs
+            raise Refused(404, "not_found", f"{segment!r} is not the identifier of anything")
+    return "/api/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+def _encoded(spec: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(spec).decode()
+
+
+def _refusal(answer: httpx.Response) -> FfspoolError:
+    try:
+        problem = msgspec.json.decode(answer.read(), type=Json)
+    except msgspec.DecodeError:
+        problem = {}
+    if answer.status_code == 401:
+        return Refused(
+            401, "unauthorized", "the daemon wants its token: set FFSPOOL_TOKEN to what it made at its start"
+        )
+    words = problem.get("detail") or problem.get("title") or f"HTTP status {answer.status_code}"
+    return Refused(answer.status_code, problem.get("code", "error"), words)
+
+
+def _content(path: Path) -> str | None:
+    """What the file says; None when it is not there or not ours to read."""
+    try:
+        return path.read_text().strip() or None
+    except (FileNotFoundError, PermissionError, NotADirectoryError):
+        return None
+
+
+def _how_to_begin(problem: str) -> str:
+    return (
+        f"{problem}. Start one with `ffspool serve`, name one with --state-dir or FFSPOOL_URL, "
+        "or work without one: `ffspool run`"
+    )

@@ -1,0 +1,438 @@
+"""The commands as a user runs them: real processes, real files, exit codes, and what is left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import Daemon, encoders, wait_until
+
+FFSPOOL = [sys.executable, "-m", "daemon.cli"]
+CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+FAST = "h264-480p:speed=ultrafast"
+
+
+def ffspool(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*FFSPOOL, *map(str, arguments)], capture_output=True, text=True, env=env)
+
+
+def printed(*arguments: str | Path, env: dict[str, str] | None = None) -> Any:
+    """The JSON that a command prints, and nothing else, on stdout."""
+    done = ffspool(*arguments, "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    command = [*FFSPOOL, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def decodes(ffmpeg: str, path: Path) -> bool:
+    command = [ffmpeg, "-v", "error", "-xerror", "-i", str(path), "-f", "null", "-"]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def no_environment(state_dir: Path) -> dict[str, str]:
+    """One in which no daemon is known but that of `state_dir`."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("FFSPOOL_")}
+    return {**clean, "FFSPOOL_STATE_DIR": str(state_dir)}
+
+
+# run
+
+
+def test_run_makes_every_variation_of_every_file_and_leaves_nothing_else(
+    media: Path, ffmpeg: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = ffspool("run", media / "awesome'movie.mov", media / "odd_dimensions_161x121.webm",
+                   "-p", FAST, "-p", "thumbnail-sheet", "-o", out)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert names(out) == [
+        "awesome'movie_h264-480p.mp4",
+        "awesome'movie_thumbnail-sheet.jpg",
+        "odd_dimensions_161x121_h264-480p.mp4",
+        "odd_dimensions_161x121_thumbnail-sheet.jpg",
+    ]
+    assert all(decodes(ffmpeg, path) for path in out.iterdir())
+    assert all(name in done.stdout for name in names(out))
+    assert "4 of 4 completed" in done.stdout
+
+
+def test_run_tells_in_json_what_was_made_where(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = printed("run", clip, "-p", f"{FAST},crf=30", "-p", "refresh:count=2,seed=7,speed=ultrafast", "-o", out)
+    made = job["sources"][0]["variations"]
+    assert [Path(variation["path"]).name for variation in made] == [
+        "clip_h264-480p.mp4",
+        "clip_refresh-01.mp4",
+        "clip_refresh-02.mp4",
+    ]
+    assert [variation["parameters"].get("seed") for variation in made] == [None, "7", "7"]
+    assert made[0]["parameters"]["crf"] == 30
+    for variation in made:
+        assert hashlib.sha256(Path(variation["path"]).read_bytes()).hexdigest() == variation["sha256"]
+
+
+def test_a_bad_file_fails_alone_and_run_says_why(media: Path, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = ffspool("run", media / "truncated_no_moov.mp4", clip, "-p", FAST, "-o", out)
+    assert done.returncode == 1
+    assert names(out) == ["clip_h264-480p.mp4"]
+    assert "truncated_no_moov.mp4: its index (moov) is missing" in done.stdout
+
+
+def test_files_of_one_name_do_not_overwrite_each_other(clip: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "elsewhere" / clip.name
+    twin.parent.mkdir()
+    twin.symlink_to(clip)
+    assert ffspool("run", clip, twin, "-p", "m4a", "-o", tmp_path / "out").returncode == 0
+    assert names(tmp_path / "out") == ["clip_m4a (2).m4a", "clip_m4a.m4a"]
+
+
+def test_a_file_that_is_there_is_never_overwritten_unasked(clip: Path, tmp_path: Path) -> None:
+    there = tmp_path / "clip_m4a.m4a"
+    there.write_text("precious")
+    refused = ffspool("run", clip, "-p", "m4a", "-o", tmp_path)
+    assert (refused.returncode, there.read_text()) == (2, "precious")
+    assert str(there) in refused.stderr
+    assert ffspool("run", clip, "-p", "m4a", "-o", tmp_path, "--overwrite").returncode == 0
+    assert there.stat().st_size > 1000
+
+
+def test_a_file_that_comes_meanwhile_is_not_overwritten_either(clip: Path, tmp_path: Path) -> None:
+    with started("run", clip, "-p", FAST, "-o", tmp_path) as process:
+        wait_until((tmp_path / ".ffspool").exists, "the run's start")
+        (tmp_path / "clip_h264-480p.mp4").write_text("precious")
+        output, _ = process.communicate()
+    assert process.returncode == 0
+    assert (tmp_path / "clip_h264-480p.mp4").read_text() == "precious"
+    assert "clip_h264-480p (2).mp4" in output
+
+
+def test_an_input_is_not_overwritten_even_if_asked(clip: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "clip.mp4", tmp_path / "clip_m4a.m4a"
+    source.write_bytes(clip.read_bytes())
+    target.write_bytes(clip.read_bytes())
+    done = ffspool("run", source, target, "-p", "m4a", "-o", tmp_path, "--overwrite")
+    assert (done.returncode, target.read_bytes()) == (2, clip.read_bytes())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_run_keeps_what_is_completed_and_leaves_nothing_else(
+    number: signal.Signals, clip: Path, long_clip: Path, ffmpeg: str, tmp_path: Path
+) -> None:
+    with started("run", clip, long_clip, "-p", FAST, "--slots", "1", "-o", tmp_path) as process:
+        parent = psutil.Process(process.pid)
+        wait_until((tmp_path / "clip_h264-480p.mp4").exists, "the first file")
+        children = wait_until(lambda: encoders(parent), "the second encoder")
+        process.send_signal(number)
+        output, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert names(tmp_path) == ["clip_h264-480p.mp4"]
+    assert decodes(ffmpeg, tmp_path / "clip_h264-480p.mp4")
+    assert not any(child.is_running() for child in children)
+    assert "1 of 2 completed, 1 cancelled" in output
+
+
+def test_interrupting_run_again_and_again_leaves_no_encoder(long_clip: Path, tmp_path: Path) -> None:
+    with started("run", long_clip, "-p", "h264-1080p:speed=slow", "-o", tmp_path) as process:
+        children = wait_until(lambda: encoders(psutil.Process(process.pid)), "the encoder")
+        while psutil.wait_procs(children, timeout=0.05)[1]:
+            process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert process.returncode == 130
+    assert not any(child.is_running() for child in children)
+    assert names(tmp_path) == []
+
+
+def test_a_killed_run_leaves_no_encoder_and_the_next_one_clears_up(clip: Path, long_clip: Path, tmp_path: Path) -> None:
+    with started("run", long_clip, "-p", FAST, "-o", tmp_path) as process:
+        children = wait_until(lambda: encoders(psutil.Process(process.pid)), "the encoder")
+        process.kill()
+        process.wait()
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert names(tmp_path) == [".ffspool"]
+    assert ffspool("run", clip, "-p", "m4a", "-o", tmp_path).returncode == 0
+    assert names(tmp_path) == ["clip_m4a.m4a"]
+
+
+def test_two_runs_do_not_share_a_folder(clip: Path, long_clip: Path, tmp_path: Path) -> None:
+    with started("run", long_clip, "-p", FAST, "-o", tmp_path) as process:
+        wait_until(lambda: encoders(psutil.Process(process.pid)), "the encoder")
+        second = ffspool("run", clip, "-p", "m4a", "-o", tmp_path)
+        assert second.returncode == 1
+        assert "another `ffspool run`" in second.stderr
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+
+
+def test_run_refuses_to_work_in_the_state_dir_of_a_daemon(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / ".ffspool").mkdir()
+    (tmp_path / ".ffspool" / "token").write_text("precious")
+    assert ffspool("run", clip, "-p", "m4a", "-o", tmp_path).returncode == 1
+    assert (tmp_path / ".ffspool" / "token").read_text() == "precious"
+
+
+USAGE_ERRORS = {
+    "no such file": (["run", "nowhere.mp4", "-p", "mp3"], "nowhere.mp4"),
+    "no such preset": (["run", "CLIP", "-p", "h264-720"], "h264-720p"),
+    "a parameter out of range": (["run", "CLIP", "-p", "h264-720p:crf=99"], "crf"),
+    "an override without a value": (["run", "CLIP", "-p", "h264-720p:crf"], "crf"),
+    "a setting out of range": (["run", "CLIP", "-p", "mp3", "--slots", "0"], "slots"),
+    "no preset": (["run", "CLIP"], "--preset"),
+}
+
+
+@pytest.mark.parametrize("case", USAGE_ERRORS)
+def test_a_usage_error_is_2_and_names_what_is_wrong(case: str, clip: Path, tmp_path: Path) -> None:
+    arguments, word = USAGE_ERRORS[case]
+    done = ffspool(*(clip if argument == "CLIP" else argument for argument in arguments), "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_encoder_that_does_not_run_is_named(clip: Path, tmp_path: Path) -> None:
+    done = ffspool("run", clip, "-p", "mp3", "-o", tmp_path, "--ffmpeg", "/bin/false")
+    assert (done.returncode, names(tmp_path)) == (1, [])
+    assert "/bin/false" in done.stderr
+
+
+# With a daemon
+
+
+@pytest.fixture(scope="module")
+def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon for the tests that need nothing special of it and leave nothing running."""
+    daemon = Daemon(tmp_path_factory.mktemp("daemon") / "state")
+    yield daemon
+    daemon.stop()
+
+
+def test_a_job_from_submit_to_rm(shared_daemon: Daemon, clip: Path) -> None:
+    submitted = ffspool("submit", clip, "-p", FAST, "-p", "mp3", "--name", "holiday", "--wait", env=shared_daemon.env)
+    assert submitted.returncode == 0, submitted.stderr
+    job = submitted.stdout.strip()
+    assert shared_daemon.job(job)["status"] == "completed"
+    assert printed("ls", env=shared_daemon.env)["items"][0]["name"] == "holiday"
+    assert printed("show", job, env=shared_daemon.env) == shared_daemon.job(job)
+    for view in (ffspool("ls", env=shared_daemon.env).stdout, ffspool("show", job, env=shared_daemon.env).stdout):
+        assert job in view
+        assert "holiday" in view
+    assert ffspool("rm", job, env=shared_daemon.env).returncode == 0
+    assert ffspool("show", job, env=shared_daemon.env).returncode == 4
+
+
+def test_downloads_are_the_very_files_and_never_overwrite(shared_daemon: Daemon, clip: Path, tmp_path: Path) -> None:
+    job = shared_daemon.wait_for(shared_daemon.submit(clip, presets=["m4a", "mp3"])["id"])
+    first = job["sources"][0]["variations"][0]
+    assert ffspool("download", job["id"], first["id"], "-o", tmp_path, env=shared_daemon.env).returncode == 0
+    assert hashlib.sha256((tmp_path / first["name"]).read_bytes()).hexdigest() == first["sha256"]
+    assert ffspool("download", job["id"], first["id"], "-o", tmp_path, env=shared_daemon.env).returncode == 2
+    assert ffspool("download", job["id"], "-o", tmp_path / "all.zip", env=shared_daemon.env).returncode == 0
+    assert ffspool("download", job["id"], "-o", tmp_path / "each", "--extract", env=shared_daemon.env).returncode == 0
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        zipped = {name: archive.read(name) for name in archive.namelist() if name != "manifest.json"}
+    fetched = {
+        str(path.relative_to(tmp_path / "each")): path.read_bytes() for path in (tmp_path / "each").rglob("*.m*")
+    }
+    assert zipped == fetched
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_cancel_tells_what_was_ended_and_what_is_kept(daemon: Daemon, clip: Path, long_clip: Path) -> None:
+    job = daemon.submit(clip, long_clip, presets=["h264-480p"])["id"]
+    wait_until(lambda: daemon.job(job)["completed_variations"], "the first variation")
+    daemon.wait_for_encoder()
+    receipt = printed("cancel", job, env=daemon.env)
+    assert (receipt["status"], receipt["completed_variations"]) == ("cancelled", 1)
+    again = ffspool("cancel", job, env=daemon.env)
+    assert again.returncode == 0
+    assert "was cancelled before: 1 of 2 completed are kept" in again.stdout
+    assert daemon.encoders() == []
+
+
+def test_one_source_or_one_variation_is_cancelled_alone(daemon: Daemon, long_clip: Path) -> None:
+    job = daemon.submit(long_clip, long_clip, presets=["h264-480p", "mp3"])
+    one, other = job["sources"]
+    variation = one["variations"][0]["id"]
+    assert ffspool("cancel", job["id"], "--variation", variation, env=daemon.env).returncode == 0
+    assert ffspool("cancel", job["id"], "--source", other["id"], env=daemon.env).returncode == 0
+    one, other = daemon.job(job["id"])["sources"]
+    assert one["variations"][0]["status"] == "cancelled"
+    assert other["status"] == "cancelled"
+    assert one["status"] in {"queued", "processing", "completed"}
+    assert ffspool("rm", job["id"], env=daemon.env).returncode == 0
+
+
+def test_watch_follows_to_the_end_and_interrupting_it_stops_nothing(daemon: Daemon, long_clip: Path) -> None:
+    job = daemon.submit(long_clip, presets=["h264-480p"])["id"]
+    encoder = daemon.wait_for_encoder()
+    command = [*FFSPOOL, "watch", job]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=daemon.env) as watching:
+        wait_until(lambda: psutil.Process(watching.pid).net_connections(), "the watcher's connection")
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait() == 130
+    assert encoder.is_running()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=daemon.env) as watching:
+        wait_until(lambda: psutil.Process(watching.pid).net_connections(), "the watcher's connection")
+        assert ffspool("cancel", job, env=daemon.env).returncode == 0
+        output, _ = watching.communicate()
+    assert watching.returncode == 1
+    assert f"{job} is cancelled: 0 of 1 completed, 1 cancelled" in output
+
+
+def test_submit_wait_is_1_when_something_failed(shared_daemon: Daemon, media: Path, clip: Path) -> None:
+    bad = media / "truncated_no_moov.mp4"
+    done = ffspool("submit", bad, clip, "-p", "mp3", "--wait", env=shared_daemon.env)
+    assert done.returncode == 1
+    assert "its index (moov) is missing" in done.stderr
+
+
+def test_the_log_of_an_encode_is_told(shared_daemon: Daemon, clip: Path) -> None:
+    job = shared_daemon.wait_for(shared_daemon.submit(clip, presets=["mp3"])["id"])["id"]
+    done = ffspool("log", job, env=shared_daemon.env)
+    assert done.returncode == 0
+    assert done.stdout.startswith("$ ffmpeg ")
+
+
+def test_files_of_the_host_are_submitted_by_path(start_daemon: Any, clip: Path) -> None:
+    daemon = start_daemon("--source-root", str(clip.parent))
+    done = ffspool("submit", "--path", clip, "-p", "mp3", "--wait", env=daemon.env)
+    assert done.returncode == 0, done.stderr
+    refused = ffspool("submit", "--path", "/etc/hostname", "-p", "mp3", env=daemon.env)
+    assert refused.returncode == 4
+    assert "/etc/hostname" in refused.stderr
+
+
+def test_a_daemon_elsewhere_is_reached_by_url_and_token(shared_daemon: Daemon, tmp_path: Path) -> None:
+    env = {**no_environment(tmp_path / "nothing"), "FFSPOOL_URL": shared_daemon.url}
+    refused = ffspool("ls", env=env)
+    assert refused.returncode == 4
+    assert "FFSPOOL_TOKEN" in refused.stderr
+    assert ffspool("ls", env={**env, "FFSPOOL_TOKEN": shared_daemon.token}).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["show", "cancel", "rm", "log", "download", "watch"])
+def test_what_is_not_there_is_4(shared_daemon: Daemon, command: str) -> None:
+    done = ffspool(command, "nothing", env=shared_daemon.env)
+    assert done.returncode == 4
+    assert "there is no job nothing" in done.stderr
+
+
+@pytest.mark.parametrize("job", ["", ".", "..", "../jobs", "a/b"])
+def test_what_is_no_identifier_never_becomes_another_route(shared_daemon: Daemon, job: str) -> None:
+    assert ffspool("rm", job, env=shared_daemon.env).returncode == 4
+
+
+def test_without_a_daemon_every_command_says_how_to_start_one(tmp_path: Path, clip: Path) -> None:
+    env = no_environment(tmp_path)
+    commands: list[list[str | Path]] = [["ls"], ["show", "x"], ["watch"], ["submit", clip, "-p", "mp3"], ["rm", "x"]]
+    for done in [ffspool(*command, env=env) for command in commands]:
+        assert done.returncode == 3
+        assert "ffspool serve" in done.stderr
+
+
+def test_a_daemon_that_is_gone_is_no_daemon(daemon: Daemon) -> None:
+    daemon.stop(signal.SIGKILL)
+    (daemon.state_dir / "address").write_text(daemon.url)
+    done = ffspool("ls", env=daemon.env)
+    assert done.returncode == 3
+    assert daemon.url in done.stderr
+
+
+# Without one
+
+
+def test_presets_are_told_without_a_daemon(tmp_path: Path) -> None:
+    env = no_environment(tmp_path)
+    listed = [preset["name"] for preset in printed("presets", env=env)["items"]]
+    assert "h264-720p" in listed
+    table = ffspool("presets", env=env).stdout
+    assert all(name in table for name in listed)
+    assert "10 to 51" in ffspool("presets", "h264-720p", env=env).stdout
+
+
+def test_the_doctor_finds_a_sound_host_sound_and_a_bad_encoder_bad(tmp_path: Path) -> None:
+    env = no_environment(tmp_path / "state")
+    sound = printed("doctor", env=env)
+    assert sound["ok"]
+    assert not (tmp_path / "state").exists()
+    ill = ffspool("doctor", "--ffmpeg", "/bin/false", env=env)
+    assert ill.returncode == 1
+    assert "/bin/false" in ill.stdout
+    assert "name a working ffmpeg" in ill.stdout
+
+
+# In a terminal
+
+
+def on_terminal(*arguments: str | Path, columns: int, env: dict[str, str]) -> list[str]:
+    """The lines a command shows on a pseudo-terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    env = {**env, "TERM": "xterm", "NO_COLOR": "1"}
+    with subprocess.Popen([*FFSPOOL, *map(str, arguments)], stdout=theirs, stderr=theirs, env=env) as process:
+        os.close(theirs)
+        shown = b"".join(_until_closed(ours))
+        os.close(ours)
+    assert process.returncode == 0, shown
+    return CONTROL_SEQUENCE.sub("", shown.decode()).replace("\r", "").splitlines()
+
+
+def _until_closed(terminal: int) -> Iterator[bytes]:
+    while True:
+        try:
+            yield os.read(terminal, 65536)
+        except OSError:  # EIO: nobody holds the other end any more
+            return
+
+
+def test_lists_fit_any_terminal_and_never_cut_an_identifier(shared_daemon: Daemon, clip: Path) -> None:
+    name = "a long name [bold]of[/bold] :smile: " + "x" * 100
+    job = shared_daemon.wait_for(
+        shared_daemon.submit(clip, spec={"name": name, "variations": [{"preset": "mp3"}]})["id"]
+    )
+    for columns in (40, 60, 80, 120):
+        for command in (["ls"], ["show", job["id"]]):
+            lines = on_terminal(*command, columns=columns, env=shared_daemon.env)
+            assert all(len(line) <= columns for line in lines)
+            assert any(job["id"] in line for line in lines)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_run_shows_bars_on_a_terminal_and_a_table_at_the_end(clip: Path, tmp_path: Path, columns: int) -> None:
+    presets = ["-p", "h264-480p", "-p", "mp3"]
+    lines = on_terminal("run", clip, *presets, "-o", tmp_path, columns=columns, env=dict(os.environ))
+    assert any("0 of 2 completed" in line for line in lines)
+    result = lines[next(number for number, line in enumerate(lines) if "RESULT" in line) :]
+    assert any("completed" in line and "clip_mp3.mp3" in line for line in result)
+    assert all(len(line) <= columns for line in result)

@@ -1,0 +1,268 @@
+"""Every verb in every state: what it answers, and that the answer is true when it is given."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import Daemon, wait_until
+
+VERBS = ("cancel", "fail", "retry", "pause", "resume")
+# (status, changed) of a 200, or 409 and the state that forbids the verb
+TABLE: dict[str, dict[str, tuple[int, str, bool | None]]] = {
+    "queued": {
+        "cancel": (200, "cancelled", True),
+        "fail": (200, "failed", True),
+        "retry": (200, "queued", False),
+        "pause": (200, "queued", True),
+        "resume": (200, "queued", False),
+    },
+    "processing": {
+        "cancel": (200, "cancelled", True),
+        "fail": (200, "failed", True),
+        "retry": (200, "processing", False),
+        "pause": (200, "processing", True),
+        "resume": (200, "processing", False),
+    },
+    "paused": {
+        "cancel": (200, "cancelled", True),
+        "fail": (200, "failed", True),
+        "retry": (200, "processing", False),
+        "pause": (200, "processing", False),
+        "resume": (200, "processing", True),
+    },
+    "completed": {
+        "cancel": (409, "completed", None),
+        "fail": (409, "completed", None),
+        "retry": (409, "completed", None),
+        "pause": (409, "completed", None),
+        "resume": (200, "completed", False),
+    },
+    "failed": {
+        "cancel": (409, "failed", None),
+        "fail": (200, "failed", False),
+        "retry": (200, "queued", True),
+        "pause": (409, "failed", None),
+        "resume": (200, "failed", False),
+    },
+    "cancelled": {
+        "cancel": (200, "cancelled", False),
+        "fail": (409, "cancelled", None),
+        "retry": (200, "queued", True),
+        "pause": (409, "cancelled", None),
+        "resume": (200, "cancelled", False),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon with one slot for the whole table."""
+    daemon = Daemon(tmp_path_factory.mktemp("busy") / "state", "--slots", "1")
+    yield daemon
+    daemon.stop()
+
+
+def post(daemon: Daemon, job: str, verb: str) -> Any:
+    return daemon.client.post(f"/api/jobs/{job}/{verb}")
+
+
+def job_in(daemon: Daemon, state: str, clip: Path, long_clip: Path) -> str:
+    """A job that is in that state and stays there."""
+    if state == "completed":
+        job: str = daemon.submit(clip, presets=["mp3"])["id"]
+        assert daemon.wait_for(job)["status"] == "completed"
+        return job
+    job = daemon.submit(long_clip)["id"]
+    if state != "queued":
+        wait_until(lambda: daemon.job(job)["status"] == "processing", "the job to start")
+        wait_until(daemon.parts, "a partial file")
+    if state == "paused":
+        post(daemon, job, "pause")
+    if state in {"failed", "cancelled"}:
+        post(daemon, job, {"failed": "fail", "cancelled": "cancel"}[state])
+    return job
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("state", TABLE)
+def test_every_verb_in_every_state(busy: Daemon, state: str, verb: str, clip: Path, long_clip: Path) -> None:
+    blocker = None
+    if state == "queued":
+        blocker = job_in(busy, "processing", clip, long_clip)
+    job = job_in(busy, state, clip, long_clip)
+    if state in {"failed", "cancelled"} and verb == "retry":
+        blocker = job_in(busy, "processing", clip, long_clip)
+    try:
+        code, status, changed = TABLE[state][verb]
+        answer = post(busy, job, verb)
+        body = answer.json()
+        assert answer.status_code == code, body
+        if code == 409:
+            assert (body["code"], body["state"]) == ("conflict", status)
+        else:
+            assert (body["status"], body["changed"]) == (status, changed)
+            assert busy.job(job)["status"] == status
+            again = post(busy, job, verb)
+            assert (again.status_code, again.json()["changed"]) == (200, False), "the verb is not idempotent"
+    finally:
+        for live in filter(None, (job, blocker)):
+            busy.client.delete(f"/api/jobs/{live}")
+
+
+def test_a_paused_encode_stands_still_and_gives_its_slot_away(busy: Daemon, clip: Path, long_clip: Path) -> None:
+    job = job_in(busy, "processing", clip, long_clip)
+    encoder = busy.wait_for_encoder()
+    assert post(busy, job, "pause").json()["paused"] is True
+    assert encoder.status() == psutil.STATUS_STOPPED
+    other = busy.submit(clip, presets=["mp3"])["id"]
+    assert busy.wait_for(other)["status"] == "completed"
+    assert encoder.status() == psutil.STATUS_STOPPED
+    assert post(busy, job, "resume").json()["paused"] is False
+    assert encoder.status() != psutil.STATUS_STOPPED
+    part = busy.parts()[0]
+    size = part.stat().st_size
+    wait_until(lambda: part.stat().st_size > size, "the thawed encode to go on")
+    busy.client.delete(f"/api/jobs/{job}")
+
+
+def test_a_paused_job_is_paused_after_a_restart(
+    start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path
+) -> None:
+    daemon = start_daemon("--slots", "1")
+    job = job_in(daemon, "paused", clip, long_clip)
+    assert daemon.stop() == 0
+    daemon.start()
+    other = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    view = daemon.job(job)
+    assert (other["status"], view["status"], view["paused"]) == ("completed", "queued", True)
+    assert post(daemon, job, "resume").json()["changed"] is True
+    daemon.wait_for_encoder()
+    post(daemon, job, "cancel")
+
+
+def test_the_whole_queue_is_paused_and_resumed(
+    start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path
+) -> None:
+    daemon = start_daemon("--slots", "1")
+    job = job_in(daemon, "processing", clip, long_clip)
+    encoder = daemon.wait_for_encoder()
+    assert daemon.client.post("/api/queue/pause").json() == {"state": "paused", "changed": True}
+    assert encoder.status() == psutil.STATUS_STOPPED
+    daemon.stop()
+    daemon.start()
+    assert daemon.client.get("/api/queue").json() == {"state": "paused"}
+    assert daemon.encoders() == []
+    assert daemon.client.post("/api/queue/resume").json() == {"state": "running", "changed": True}
+    daemon.wait_for_encoder()
+    post(daemon, job, "cancel")
+
+
+def test_drain_finishes_what_runs_and_starts_nothing(start_daemon: Callable[..., Daemon], clip: Path) -> None:
+    daemon = start_daemon("--slots", "1")
+    running = daemon.submit(clip, presets=["h264-1080p"])["id"]
+    daemon.wait_for_encoder()
+    assert daemon.client.post("/api/queue/drain").json() == {"state": "draining", "changed": True}
+    waiting = daemon.submit(clip, presets=["mp3"])["id"]
+    assert daemon.wait_for(running)["status"] == "completed"
+    assert daemon.job(waiting)["status"] == "queued"
+    daemon.client.post("/api/queue/resume")
+    assert daemon.wait_for(waiting)["status"] == "completed"
+
+
+def test_retry_encodes_only_what_is_missing(start_daemon: Callable[..., Daemon], clip: Path) -> None:
+    daemon = start_daemon("--slots", "1")
+    job = daemon.submit(clip, clip, presets=["mp3", "h264-480p"])["id"]
+    wait_until(lambda: daemon.job(job)["completed_variations"] >= 1, "the first to complete")
+    post(daemon, job, "cancel")
+    before = daemon.job(job)
+    assert post(daemon, job, "retry").status_code == 200
+    after = daemon.wait_for(job)
+    assert (after["status"], after["cancel_requested_at"], after["cancelled_at"]) == ("completed", None, None)
+    kept = [v for s in before["sources"] for v in s["variations"] if v["status"] == "completed"]
+    again = {v["id"]: v for s in after["sources"] for v in s["variations"]}
+    assert kept
+    for variation in kept:
+        assert again[variation["id"]] == variation
+    assert after["completed_variations"] == 4
+
+
+def test_a_new_priority_reorders_at_once(start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path) -> None:
+    daemon = start_daemon("--slots", "1")
+    blocker = job_in(daemon, "processing", clip, long_clip)
+    first, second = (daemon.submit(clip, presets=["mp3"])["id"] for _ in range(2))
+    patched = daemon.client.patch(f"/api/jobs/{second}", json={"priority": 9, "name": "urgent"}).json()
+    assert (patched["priority"], patched["name"]) == (9, "urgent")
+    post(daemon, blocker, "cancel")
+    assert daemon.wait_for(second)["started_at"] < daemon.wait_for(first)["started_at"]
+    later = "2099-01-01T00:00:00Z"
+    assert daemon.client.patch(f"/api/jobs/{first}", json={"expires_at": later}).json()["expires_at"] == later
+    assert daemon.client.patch(f"/api/jobs/{first}", json={"colour": 1}).status_code == 422
+
+
+def test_bulk_verbs_take_the_lists_filter(start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path) -> None:
+    daemon = start_daemon("--slots", "1")
+    done = job_in(daemon, "completed", clip, long_clip)
+    running = job_in(daemon, "processing", clip, long_clip)
+    queued = [daemon.submit(clip, presets=["mp3"])["id"] for _ in range(3)]
+    answer = daemon.client.post("/api/jobs/cancel", params={"status": "queued"}).json()
+    assert answer == {"matched": 3, "changed": 3}
+    assert daemon.job(running)["status"] == "processing"
+    assert daemon.client.post("/api/jobs/cancel").json() == {"matched": 1, "changed": 1}
+    assert daemon.encoders() == []
+    assert daemon.client.delete("/api/jobs", params={"status": "cancelled"}).json() == {"matched": 4, "changed": 4}
+    assert [item["id"] for item in daemon.client.get("/api/jobs").json()["items"]] == [done]
+    assert all(daemon.client.get(f"/api/jobs/{job}").status_code == 404 for job in queued)
+
+
+def test_what_may_pass_is_tried_again_and_what_is_the_sources_fault_is_not(
+    start_daemon: Callable[..., Daemon], long_clip: Path
+) -> None:
+    daemon = start_daemon("--slots", "1", FFSPOOL_RETRY_DELAY="0.1")
+    job = daemon.submit(long_clip)["id"]
+    for attempt in range(1, 5):
+        view = wait_until(
+            lambda attempt=attempt: (
+                (v := daemon.job(job)["sources"][0]["variations"][0])["attempts"] == attempt
+                and v["status"] == "processing"
+                and daemon.encoders()
+                and v
+            ),
+            f"attempt {attempt}",
+        )
+        assert view
+        daemon.wait_for_encoder().kill()
+    done = daemon.wait_for(job)
+    variation = done["sources"][0]["variations"][0]
+    assert (done["status"], variation["attempts"]) == ("failed", 4)
+    assert "signal 9" in variation["error"]
+
+
+def test_a_file_that_takes_the_daemon_down_twice_is_not_tried_again(daemon: Daemon, long_clip: Path) -> None:
+    job = daemon.submit(long_clip)["id"]
+    for _ in range(2):
+        daemon.wait_for_encoder()
+        daemon.stop(signal.SIGKILL)
+        daemon.start()
+    done = daemon.job(job)
+    assert done["status"] == "failed"
+    assert "the daemon died 2 times" in done["error"]
+
+
+def test_a_hung_encoder_is_ended_tried_once_more_and_then_failed(
+    start_daemon: Callable[..., Daemon], long_clip: Path
+) -> None:
+    daemon = start_daemon("--grace", "0.2", FFSPOOL_HUNG_AFTER="1", FFSPOOL_RETRY_DELAY="0.1")
+    job = daemon.submit(long_clip)["id"]
+    for _ in range(2):
+        encoder = daemon.wait_for_encoder()
+        encoder.suspend()  # behind the daemon's back
+        wait_until(lambda encoder=encoder: not encoder.is_running(), "the hung encoder to be ended")
+    done = daemon.wait_for(job)
+    variation = done["sources"][0]["variations"][0]
+    assert (done["status"], variation["attempts"]) == ("failed", 2)
+    assert "hung" in variation["error"]
