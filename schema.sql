@@ -201,7 +201,7 @@ END;
 
 CREATE TRIGGER job_event AFTER UPDATE ON jobs
 WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new.priority
-    OR old.name IS NOT new.name OR (old.expires_at IS NOT new.expires_at AND old.status = new.status)
+    OR old.name IS NOT new.name OR old.keep_until IS NOT new.keep_until
 BEGIN
     INSERT INTO events (at, type, job, data)
     VALUES ((julianday('now') - 2440587.5) * 86400, 'job', new.id, json_object(

@@ -13,6 +13,7 @@ from daemon.store import Store, Transaction
 log = logging.getLogger(__name__)
 
 BATCH = 100
+EVENTS_KEPT = 24 * 3600.0  # seconds a client may stay away and resume without a gap
 
 
 async def expire(store: Store, paths: Paths, now: float, tombstone_seconds: float) -> int:
@@ -56,3 +57,4 @@ async def _bury(store: Store, paths: Paths, job: str, reason: str, now: float) -
 def _forget(transaction: Transaction, *, now: float, tombstone_seconds: float) -> None:
     transaction.run("forget_tombstones", before=now - tombstone_seconds)
     transaction.run("forget_sessions", now=now)
+    transaction.run("forget_events", before=now - EVENTS_KEPT)

@@ -143,6 +143,10 @@ class Jobs:
         """The job with its sources and variations. Raises NotFound, or Gone if it expired."""
         return await self._store.read(lambda t: self._view(t, job_row(t, job)))
 
+    async def check(self, job: str) -> None:
+        """Raises NotFound when there is no such job, or Gone if it expired."""
+        await self._store.read(lambda t: job_row(t, job))
+
     async def page(self, *, status: State | None, limit: int, cursor: str | None) -> JobPage:
         """One page of jobs, newest first. Raises InvalidRequest for a cursor we did not give."""
         below = _decode_cursor(cursor)

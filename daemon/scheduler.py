@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -105,6 +105,12 @@ class Scheduler:
         """The latest report on a running variation; None while it has none."""
         work = self._work.get(variation)
         return work.progress if work else None
+
+    def running_progress(self) -> Iterator[tuple[str, str, Progress, float | None]]:
+        """(job, variation, latest report, planned seconds or None) of all that runs and has reported."""
+        for work in self._work.values():
+            if work.progress:
+                yield work.claim.job, work.claim.id, work.progress, work.duration
 
     def pace(self, variation: str) -> Pace | None:
         """What the stall watch says of a running variation; None while it gets on, is frozen, or does not run."""

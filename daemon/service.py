@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import psutil
 
@@ -17,6 +18,7 @@ from daemon import cleanup, encoder, expiry
 from daemon.control import Control, queue_state
 from daemon.engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
+from daemon.events import Feed, progress_data
 from daemon.jobs import Jobs
 from daemon.paths import Paths
 from daemon.probe import Prober
@@ -36,6 +38,7 @@ class Service:
     paths: Paths
     store: Store
     scheduler: Scheduler
+    feed: Feed
     jobs: Jobs
     control: Control
     encoder_version: str
@@ -71,7 +74,8 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
             )
             jobs = Jobs(store, scheduler, paths, settings, now=now)
             control = Control(store, scheduler, paths, now=now)
-            service = Service(settings, paths, store, scheduler, jobs, control, version)
+            feed = Feed(store, partial(_progress_events, scheduler))
+            service = Service(settings, paths, store, scheduler, feed, jobs, control, version)
             async with _at_work(service, now):
                 yield service
         finally:
@@ -82,13 +86,17 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
 @asynccontextmanager
 async def _at_work(service: Service, now: Callable[[], float]) -> AsyncIterator[None]:
     scheduling = asyncio.create_task(service.scheduler.run(), name="scheduler")
+    feeding = asyncio.create_task(service.feed.run(), name="event feed")
     housekeeping = asyncio.create_task(_keep_house(service, now), name="housekeeping")
     try:
         yield
     finally:
         housekeeping.cancel()
+        service.feed.close()
         service.scheduler.close()
         await asyncio.gather(scheduling, housekeeping, return_exceptions=True)
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
 
 
 async def _keep_house(service: Service, now: Callable[[], float]) -> None:
@@ -104,6 +112,14 @@ async def _tidy(settings: Settings, store: Store, paths: Paths, now: float, min_
     await cleanup.sweep(store, paths, now, min_age)
     await expiry.expire(store, paths, now, settings.tombstone)
     await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))
+
+
+def _progress_events(scheduler: Scheduler) -> list[tuple[str, str, bytes]]:
+    """The present progress of all that runs, as `Feed` wants it."""
+    return [
+        (job, variation, progress_data(job, variation, report, duration))
+        for job, variation, report, duration in scheduler.running_progress()
+    ]
 
 
 def _disk_use(paths: Paths) -> float:

@@ -75,6 +75,7 @@ class Store:
         self._writer = writer
         self._reader = reader
         self._queries = load_queries()
+        self._listeners: list[Callable[[], None]] = []
         self._waiting: asyncio.Queue[_Write[Any]] = asyncio.Queue()
         self._committer = asyncio.create_task(self._commit_groups(), name="store writer")
 
@@ -117,6 +118,10 @@ class Store:
         """Runs `work` on one consistent snapshot that includes every finished `write`."""
         return await _on_thread(self._reader, partial(self._snapshot, work))
 
+    def on_commit(self, tell: Callable[[], None]) -> None:
+        """Has `tell` called after every commit, when its changes can be read and before its writers go on."""
+        self._listeners.append(tell)
+
     def _snapshot(self, work: Callable[[Transaction], T], connection: sqlite3.Connection) -> T:
         connection.execute("BEGIN")
         try:
@@ -133,6 +138,8 @@ class Store:
                 results = await _on_thread(self._writer, partial(self._commit, group))
             except sqlite3.Error as error:
                 results = [_refusal(error)] * len(group)
+            for tell in self._listeners:
+                tell()
             for write, result in zip(group, results, strict=True):
                 write.settle(result)
                 self._waiting.task_done()

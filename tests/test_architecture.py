@@ -12,7 +12,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"},
-    {"store", "paths", "processes", "launch", "media", "probing", "encoder"},
+    {"store", "events", "paths", "processes", "launch", "media", "probing", "encoder"},
     {"cancel", "probe", "publish", "runner", "engine"},
     {"claims", "scheduler", "views", "jobs", "control", "cleanup", "expiry", "service"},
     {"api", "app", "server", "client", "cli"},

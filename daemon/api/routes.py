@@ -15,6 +15,7 @@ from daemon import presets
 from daemon.api import downloads
 from daemon.api.auth import COOKIE, Gate
 from daemon.api.requests import JobRequest, LoginRequest, decode, spec_of, spec_of_fields
+from daemon.api.stream import event_id, stream
 from daemon.api.uploads import Form, read_body
 from daemon.control import JobPatch, Scope
 from daemon.errors import InvalidRequest, Unavailable, UnsupportedBody
@@ -36,6 +37,7 @@ def routes(service: Service, gate: Gate) -> list[Route]:
         Route("/readyz", api.ready, methods=["GET"]),
         Route("/api/login", api.login, methods=["POST"]),
         Route("/api/presets", api.presets, methods=["GET"]),
+        Route("/api/events", api.events, methods=["GET"]),
         Route("/api/jobs", api.create, methods=["POST"]),
         Route("/api/jobs", api.list_jobs, methods=["GET"]),
         Route(job, api.get, methods=["GET"]),
@@ -45,6 +47,7 @@ def routes(service: Service, gate: Gate) -> list[Route]:
         *(Route(f"/api/queue/{verb}", api.queue_verb(state), methods=["POST"]) for verb, state in QUEUE.items()),
         Route(job, api.delete, methods=["DELETE"]),
         Route(job, api.patch, methods=["PATCH"]),
+        Route(job + "/events", api.events, methods=["GET"]),
         Route(job + "/fail", api.fail, methods=["POST"]),
         Route(job + "/retry", api.retry, methods=["POST"]),
         Route(job + "/pause", api.pause, methods=["POST"]),
@@ -91,6 +94,13 @@ class Api:
 
     async def presets(self, _: Request) -> Response:
         return _json({"items": presets.describe()})
+
+    async def events(self, request: Request) -> Response:
+        job = request.path_params.get("job")
+        if job is not None:
+            await self._jobs.check(job)
+        after = event_id(request.headers.get("last-event-id") or request.query_params.get("after"))
+        return stream(self._service.feed.stream(job, after))
 
     async def create(self, request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

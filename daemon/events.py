@@ -1,0 +1,214 @@
+"""The event feed: every change of state in order, from SQLite, and conflated progress, to many subscribers.
+
+Changes are rows that triggers wrote in the very transaction that made them, so the feed has no gap and no
+repeat, across a restart too. One task reads new rows and hands the same bytes to every subscriber; one that
+falls behind loses its place in memory, not in the log, and reads on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import msgspec
+
+from daemon import progress
+from daemon.models import Progress
+from daemon.store import Row, Store, Transaction
+
+BATCH = 500  # rows read at once
+MAX_PENDING = 256  # events that wait in memory for one subscriber
+TICK = 0.25  # seconds between two progress events of one variation, at least
+CROWD = 50  # so many subscribers are served each tick; with more, progress comes less often
+KEEP_ALIVE = 15.0  # seconds of silence after which a comment shows that the connection lives
+
+
+class Subscriber:
+    """One client's place in the feed. `pending` holds what it has not been sent; None: it has to read the log."""
+
+    def __init__(self, job: str | None, after: int) -> None:
+        self.job = job
+        self.sent = after
+        self.pending: deque[tuple[int, bytes]] | None = None
+        self.progress: dict[str, bytes] = {}
+        self.news = asyncio.Event()
+
+    def offer(self, row: Row, event: bytes) -> None:
+        if self.job is not None and row["job"] != self.job:
+            return
+        if self.pending is not None:
+            self.pending.append((row["id"], event))
+            if len(self.pending) > MAX_PENDING:
+                self.pending = None
+        self.news.set()
+
+
+class Feed:
+    """Hands out events. `run` is its loop; `close` ends every stream."""
+
+    def __init__(self, store: Store, progress: Callable[[], list[tuple[str, str, bytes]]]) -> None:
+        """`progress` gives the present (job, variation, data as JSON) of all that runs."""
+        self._store = store
+        self._progress = progress
+        self._subscribers: set[Subscriber] = set()
+        self._committed = asyncio.Event()
+        self._last = 0
+        self._told: dict[str, bytes] = {}
+        self._closed = False
+        store.on_commit(self._committed.set)
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscribers)
+
+    async def run(self) -> None:
+        """Reads new events as they are committed, and progress at every tick, until cancelled."""
+        self._last = await last_event(self._store)
+        ticking = asyncio.create_task(self._tick())
+        try:
+            while True:
+                await self._committed.wait()
+                self._committed.clear()
+                await self._hand_out()
+        finally:
+            ticking.cancel()
+
+    async def _hand_out(self) -> None:
+        ending = self._present()  # before those who run it go on: what ends now is still among it
+        while rows := await self._store.read(partial(_read, None, self._last)):
+            self._last = rows[-1]["id"]
+            for row in rows:
+                event = self._last_progress(row, ending) + render(row)
+                for subscriber in self._subscribers:
+                    subscriber.offer(row, event)
+
+    def _present(self) -> dict[str, tuple[str, bytes]]:
+        return {variation: (job, data) for job, variation, data in self._progress()} if self._subscribers else {}
+
+    def _last_progress(self, row: Row, ending: dict[str, tuple[str, bytes]]) -> bytes:
+        """The progress a variation ended with, if that was not told yet; it goes right before its new state."""
+        if not ending or row["type"] != "variation":
+            return b""
+        variation = msgspec.json.decode(row["data"])["id"]
+        _, data = ending.pop(variation, ("", b""))
+        return b"" if data == self._told.get(variation, b"") else _progress_event(data)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK * max(1.0, len(self._subscribers) / CROWD))
+            if self._subscribers:
+                self._conflate()
+
+    def _conflate(self) -> None:
+        """Gives every subscriber the latest progress of what moved; what it was not sent yet is replaced."""
+        present = self._present()
+        for variation, (job, data) in present.items():
+            if self._told.get(variation) != data:
+                self._tell(job, variation, _progress_event(data))
+        self._told = {variation: data for variation, (_, data) in present.items()}
+
+    def _tell(self, job: str, variation: str, event: bytes) -> None:
+        for subscriber in self._subscribers:
+            if subscriber.job in {None, job}:
+                subscriber.progress[variation] = event
+                subscriber.news.set()
+
+    def close(self) -> None:
+        """Ends every stream, so that a server which waits for its connections can stop."""
+        self._closed = True
+        for subscriber in self._subscribers:
+            subscriber.news.set()
+
+    async def stream(self, job: str | None, after: int | None) -> AsyncIterator[bytes]:
+        """Server-Sent Events of one job, or of all: those after the id `after`, or (None) from now on.
+
+        An id that is older than what is kept gets a `reset` event first: some events are lost to the client,
+        which should read the present state anew.
+        """
+        subscriber = Subscriber(job, self._last if after is None else after)
+        self._subscribers.add(subscriber)
+        try:
+            yield b"retry: 1000\n\n"
+            if after is not None and await self._store.read(partial(_forgotten, after)):
+                yield b"event: reset\ndata: {}\n\n"
+            while not self._closed:
+                async for chunk in self._due(subscriber):
+                    yield chunk
+                if not await _wait(subscriber.news, KEEP_ALIVE):
+                    yield b": still here\n\n"
+        finally:
+            self._subscribers.discard(subscriber)
+
+    async def _due(self, subscriber: Subscriber) -> AsyncIterator[bytes]:
+        """What the subscriber has not been sent, as few chunks."""
+        subscriber.news.clear()
+        while subscriber.pending is None:
+            subscriber.pending = deque()  # from here on new events are collected, while the log is read
+            async for chunk in self._from_log(subscriber):
+                yield chunk
+        events = [event for number, event in subscriber.pending if number > subscriber.sent]
+        if subscriber.pending:
+            subscriber.sent = max(subscriber.sent, subscriber.pending[-1][0])
+            subscriber.pending.clear()
+        events += subscriber.progress.values()
+        subscriber.progress.clear()
+        if events:
+            yield b"".join(events)
+
+    async def _from_log(self, subscriber: Subscriber) -> AsyncIterator[bytes]:
+        while rows := await self._store.read(partial(_read, subscriber.job, subscriber.sent)):
+            subscriber.sent = rows[-1]["id"]
+            yield b"".join(render(row) for row in rows)
+
+
+def render(row: Row) -> bytes:
+    """One row of the log as a Server-Sent Event."""
+    return f"id: {row['id']}\nevent: {row['type']}\ndata: {row['data']}\n\n".encode()
+
+
+def _progress_event(data: bytes) -> bytes:
+    return b"event: progress\ndata: " + data + b"\n\n"
+
+
+def progress_data(job: str, variation: str, report: Progress, duration: float | None) -> bytes:
+    """The data of a progress event; `duration` in seconds is what the output will last, None if nobody knows."""
+    percent = progress.percent(report.seconds, duration)
+    return msgspec.json.encode(
+        {
+            "job": job,
+            "id": variation,
+            "progress": None if percent is None else round(percent, 1),
+            "speed": report.speed,
+            "eta_seconds": progress.eta(report.seconds, duration, report.speed),
+        }
+    )
+
+
+async def last_event(store: Store) -> int:
+    """The newest id given out."""
+    row = await store.read(lambda t: t.one("last_event"))
+    return int(row["id"]) if row else 0
+
+
+def _read(job: str | None, after: int, transaction: Transaction) -> list[Row]:
+    if job is None:
+        return transaction.all("events_after", after=after, limit=BATCH)
+    return transaction.all("events_of_job_after", job=job, after=after, limit=BATCH)
+
+
+def _forgotten(after: int, transaction: Transaction) -> bool:
+    first, last = transaction.one("first_event"), transaction.one("last_event")
+    assert first is not None
+    assert last is not None
+    oldest = first["id"] if first["id"] is not None else last["id"] + 1
+    return bool(after < oldest - 1)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
