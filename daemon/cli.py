@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from daemon import cli_jobs, cli_run
+from daemon import cli_download, cli_jobs, cli_run, cli_watch
 from daemon.cli_options import as_json, ffmpeg, grace, load_settings, print_json, slots, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
 
@@ -82,6 +82,16 @@ def main() -> None:
 @click.option("--max-json-bytes", metavar="BYTES", help="Largest JSON body; by default 8 MiB.")
 @click.option("--max-sources", metavar="N", help="Most files in one job; by default 1000.")
 @click.option("--max-encode-hours", metavar="HOURS", help="CPU time an encode may take; by default 24.")
+@click.option(
+    "--hung-after", metavar="SECONDS", help="An encoder idle for so long is ended and tried again; by default 120."
+)
+@click.option("--retry-delay", metavar="SECONDS", help="Before the first retry of what may pass; by default 5.")
+@click.option(
+    "--webhook-allow-private", is_flag=True, default=None, help="Let webhooks go to loopback and private addresses."
+)
+@click.option(
+    "--webhook-backoff", metavar="SECONDS", help="Before a webhook that failed is sent again, later more; by default 5."
+)
 @click.option("--session-hours", metavar="HOURS", help="How long a login lasts; by default 24.")
 def serve(source_roots: tuple[Path, ...], **flags: Any) -> None:
     """Run the daemon, until SIGTERM or Ctrl-C.
@@ -181,7 +191,15 @@ def _print_check(check: Any) -> None:
         screen.print(row("       ", " " * 9, check.advice))
 
 
-for command in (serve, cli_run.run, *cli_jobs.COMMANDS, presets, doctor):
+for command in (
+    serve,
+    cli_run.run,
+    *cli_jobs.COMMANDS,
+    cli_watch.watch,
+    cli_download.download,
+    presets,
+    doctor,
+):
     main.add_command(command)
 
 

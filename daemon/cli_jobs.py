@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli_options import as_json, overwrite, print_json, reach, state_dir, wanted
-from daemon.errors import FfspoolError, InvalidRequest
+from daemon.cli_options import as_json, print_json, reach, state_dir, wanted
+from daemon.cli_watch import exit_code, follow, screen, understood
+from daemon.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from daemon.client import Client, Json
-    from daemon.views import JobSummary, JobView
-
-T = TypeVar("T")
-
-LOOK_EVERY = 0.5  # seconds
-PATIENCE = 30.0  # seconds that a daemon being restarted is waited for
+    from daemon.views import JobSummary
 
 
 @click.command()
@@ -53,11 +46,11 @@ def submit(
     if not as_json:
         click.echo(job["id"])
     if wait:
-        job = _follow(daemon, job["id"], _screen(aside=True))
+        job = follow(daemon, job["id"], screen(aside=True))
     if as_json:
         print_json(job)
     if wait:
-        sys.exit(_exit_code(job))
+        sys.exit(exit_code(job))
 
 
 def _name_after(files: Sequence[Path]) -> str:
@@ -77,7 +70,7 @@ def _uploaded(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
         check(path.name)
         if not path.is_file() or not os.access(path, os.R_OK):
             raise InvalidRequest(f"{path} is not a file that can be read")
-    with transfer(_screen(aside=True), "Uploading", sum(path.stat().st_size for path in files)) as advance:
+    with transfer(screen(aside=True), "Uploading", sum(path.stat().st_size for path in files)) as advance:
         return daemon.upload_job(files, spec, advance)
 
 
@@ -94,7 +87,9 @@ def ls(status: str | None, limit: int, cursor: str | None, state_dir: Path | Non
     if as_json:
         print_json(found)
         return
-    _list(_summaries(found["items"]))
+    from daemon.views import JobSummary
+
+    _list([understood(item, JobSummary) for item in found["items"]])
     if found["next_cursor"]:
         click.echo(f"There are more: --cursor {found['next_cursor']}", err=True)
 
@@ -136,33 +131,10 @@ def show(job: str, state_dir: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    from daemon.terminal import console, page
+    from daemon.terminal import page
+    from daemon.views import JobView
 
-    console().print(page(_view(found)))
-
-
-@click.command()
-@click.argument("job", required=False)
-@state_dir
-@as_json
-def watch(job: str | None, state_dir: Path | None, as_json: bool) -> None:
-    """Follow JOB, or else the newest that runs or waits, to its end. Ctrl-C only stops watching."""
-    daemon = reach(state_dir)
-    job = job or _newest(daemon)
-    if job is None:
-        click.echo("Nothing runs and nothing waits: `ffspool submit` makes a job.", err=True)
-        return
-    ended = _follow(daemon, job, _screen(aside=as_json))
-    if as_json:
-        print_json(ended)
-    sys.exit(_exit_code(ended))
-
-
-def _newest(daemon: Client) -> str | None:
-    for status in ("processing", "queued"):
-        if items := daemon.jobs(status=status, limit=1)["items"]:
-            return str(items[0]["id"])
-    return None
+    screen().print(page(understood(found, JobView)))
 
 
 @click.command()
@@ -239,158 +211,4 @@ def rm(jobs: tuple[str, ...], state_dir: Path | None) -> None:
         click.echo(f"{job} is deleted")
 
 
-@click.command()
-@click.argument("job")
-@click.argument("variation", required=False)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file or folder; by default the current one.")
-@click.option(
-    "--extract", is_flag=True, help="Fetch each file instead of one zip, into folders named after the sources."
-)
-@overwrite
-@state_dir
-@as_json
-def download(
-    job: str,
-    variation: str | None,
-    output: Path | None,
-    extract: bool,
-    overwrite: bool,
-    state_dir: Path | None,
-    as_json: bool,
-) -> None:
-    """Fetch what is completed of JOB as a zip, or the file of one VARIATION."""
-    if variation and extract:
-        raise click.UsageError("--extract is for a whole job: a variation is one file anyway")
-    daemon = reach(state_dir)
-    fetch = _fetch_each if extract else _fetch_zip
-    fetched = (
-        _fetch_one(daemon, job, variation, output, overwrite) if variation else fetch(daemon, job, output, overwrite)
-    )
-    if as_json:
-        print_json({"files": [{"path": str(path), "bytes": size} for path, size in fetched]})
-        return
-    from daemon.terminal import size as words
-
-    for path, size in fetched:
-        click.echo(f"{path}  {words(size)}")
-
-
-def _fetch_zip(daemon: Client, job: str, output: Path | None, overwrite: bool) -> list[tuple[Path, int]]:
-    target = _target(output, f"ffspool-{job}.zip", overwrite)
-    return [(target, daemon.download(job, target))]
-
-
-def _fetch_one(
-    daemon: Client, job: str, variation: str, output: Path | None, overwrite: bool
-) -> list[tuple[Path, int]]:
-    from daemon.names import check
-
-    known = {entry["id"]: entry for source in daemon.job(job)["sources"] for entry in source["variations"]}
-    entry = known.get(variation, {"name": variation, "sha256": None})  # of one unknown the daemon tells what is wrong
-    target = _target(output, check(entry["name"]), overwrite)
-    return [(target, daemon.download_variation(job, variation, target, entry["sha256"]))]
-
-
-def _fetch_each(daemon: Client, job: str, output: Path | None, overwrite: bool) -> list[tuple[Path, int]]:
-    """Lays the files out as in the zip. The daemon's names are checked before they become paths of ours."""
-    from daemon.names import check, folders
-
-    sources = daemon.job(job)["sources"]
-    wanted = [
-        ((output or Path()) / check(folder) / check(entry["name"]), entry)
-        for source, folder in zip(sources, folders(source["name"] for source in sources), strict=True)
-        for entry in source["variations"]
-        if entry["status"] == "completed"
-    ]
-    if not wanted:
-        raise FfspoolError(f"nothing of {job} is completed yet")
-    for target, _ in wanted:
-        _refuse_existing(target, overwrite)
-    fetched = []
-    for target, entry in wanted:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fetched.append((target, daemon.download_variation(job, entry["id"], target, entry["sha256"])))
-    return fetched
-
-
-def _target(output: Path | None, name: str, overwrite: bool) -> Path:
-    target = output / name if output and output.is_dir() else output or Path(name)
-    _refuse_existing(target, overwrite)
-    return target
-
-
-def _refuse_existing(target: Path, overwrite: bool) -> None:
-    if target.exists() and not overwrite:
-        raise InvalidRequest(f"{target} exists already: remove it, name another with -o or add --overwrite")
-
-
-# Following a job
-
-
-def _screen(*, aside: bool) -> Console:
-    """Where a person looks; `aside` keeps stdout for what a program reads."""
-    from daemon.terminal import console
-
-    return console(sys.stderr if aside else sys.stdout)
-
-
-def _follow(daemon: Client, job: str, screen: Console) -> Json:
-    """Shows the job until it has ended, and returns it as it is then."""
-    from daemon.states import ENDED
-    from daemon.terminal import Follower, tally
-
-    with Follower(screen) as follower:
-        while True:
-            found = _patiently(daemon, job, follower)
-            view = _view(found)
-            follower.show(view)
-            if view.status in ENDED:
-                follower.say(f"{job} is {view.status}: {tally(view)}")
-                return found
-            time.sleep(LOOK_EVERY)
-
-
-def _patiently(daemon: Client, job: str, follower: Any) -> Json:
-    """The job, from a daemon that may just be starting again."""
-    from daemon.client import Broken, NoDaemon
-
-    deadline = time.monotonic() + PATIENCE
-    waiting = False
-    while True:
-        try:
-            return daemon.job(job)
-        except (NoDaemon, Broken):
-            if time.monotonic() > deadline:
-                raise
-            if not waiting:
-                follower.say("The daemon does not answer: waiting for it to come back.")
-            waiting = True
-            time.sleep(LOOK_EVERY)
-
-
-def _exit_code(job: Json) -> int:
-    return 0 if job["completed_variations"] == job["total_variations"] else 1
-
-
-def _view(job: Json) -> JobView:
-    from daemon.views import JobView
-
-    return _understood(job, JobView)
-
-
-def _summaries(items: Sequence[Json]) -> list[JobSummary]:
-    from daemon.views import JobSummary
-
-    return [_understood(item, JobSummary) for item in items]
-
-
-def _understood(answer: Json, kind: type[T]) -> T:
-    import msgspec
-
-    try:
-        return msgspec.convert(answer, kind)
-    except msgspec.ValidationError as error:
-        raise FfspoolError(f"the daemon's answer is not understood; is it of another version? {error}") from error
-
-
-COMMANDS = (submit, ls, show, watch, log, cancel, rm, download)
+COMMANDS = (submit, ls, show, log, cancel, rm)

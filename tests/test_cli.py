@@ -19,9 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 from conftest import Daemon, encoders, wait_until
+
+from daemon.cli import serve
+from daemon.settings import Settings
 
 FFSPOOL = [sys.executable, "-m", "daemon.cli"]
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -268,6 +272,17 @@ def test_downloads_are_the_very_files_and_never_overwrite(shared_daemon: Daemon,
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_a_file_that_arrives_damaged_is_not_kept(daemon: Daemon, clip: Path, tmp_path: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    variation = job["sources"][0]["variations"][0]["id"]
+    [stored] = daemon.state_dir.rglob(f"{variation}.mp3")
+    stored.write_bytes(bytes(stored.stat().st_size))
+    done = ffspool("download", job["id"], variation, "-o", tmp_path / "clip.mp3", env=daemon.env)
+    assert done.returncode == 1
+    assert "damaged" in done.stderr
+    assert not list(tmp_path.glob("clip*"))
+
+
 def test_cancel_tells_what_was_ended_and_what_is_kept(daemon: Daemon, clip: Path, long_clip: Path) -> None:
     job = daemon.submit(clip, long_clip, presets=["h264-480p"])["id"]
     wait_until(lambda: daemon.job(job)["completed_variations"], "the first variation")
@@ -370,6 +385,11 @@ def test_a_daemon_that_is_gone_is_no_daemon(daemon: Daemon) -> None:
 
 
 # Without one
+
+
+def test_every_setting_but_the_password_is_a_flag_of_serve() -> None:
+    settings = {field.name for field in msgspec.structs.fields(Settings)}
+    assert {parameter.name for parameter in serve.params} == settings - {"password"}
 
 
 def test_presets_are_told_without_a_daemon(tmp_path: Path) -> None:

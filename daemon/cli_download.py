@@ -1,0 +1,99 @@
+"""`ffspool download`: what is completed, as a zip or file by file. No file is ever half there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from daemon.cli_options import as_json, overwrite, print_json, reach, state_dir
+from daemon.errors import FfspoolError, InvalidRequest
+
+if TYPE_CHECKING:
+    from daemon.client import Client
+
+
+@click.command()
+@click.argument("job")
+@click.argument("variation", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file or folder; by default the current one.")
+@click.option(
+    "--extract", is_flag=True, help="Fetch each file instead of one zip, into folders named after the sources."
+)
+@overwrite
+@state_dir
+@as_json
+def download(
+    job: str,
+    variation: str | None,
+    output: Path | None,
+    extract: bool,
+    overwrite: bool,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Fetch what is completed of JOB as a zip, or the file of one VARIATION."""
+    if variation and extract:
+        raise click.UsageError("--extract is for a whole job: a variation is one file anyway")
+    daemon = reach(state_dir)
+    fetch = _fetch_each if extract else _fetch_zip
+    fetched = (
+        _fetch_one(daemon, job, variation, output, overwrite) if variation else fetch(daemon, job, output, overwrite)
+    )
+    if as_json:
+        print_json({"files": [{"path": str(path), "bytes": size} for path, size in fetched]})
+        return
+    from daemon.terminal import size as words
+
+    for path, size in fetched:
+        click.echo(f"{path}  {words(size)}")
+
+
+def _fetch_zip(daemon: Client, job: str, output: Path | None, overwrite: bool) -> list[tuple[Path, int]]:
+    target = _target(output, f"ffspool-{job}.zip", overwrite)
+    return [(target, daemon.download(job, target))]
+
+
+def _fetch_one(
+    daemon: Client, job: str, variation: str, output: Path | None, overwrite: bool
+) -> list[tuple[Path, int]]:
+    from daemon.names import check
+
+    known = {entry["id"]: entry for source in daemon.job(job)["sources"] for entry in source["variations"]}
+    entry = known.get(variation, {"name": variation, "sha256": None})  # of one unknown the daemon tells what is wrong
+    target = _target(output, check(entry["name"]), overwrite)
+    return [(target, daemon.download_variation(job, variation, target, entry["sha256"]))]
+
+
+def _fetch_each(daemon: Client, job: str, output: Path | None, overwrite: bool) -> list[tuple[Path, int]]:
+    """Lays the files out as in the zip. The daemon's names are checked before they become paths of ours."""
+    from daemon.names import check, folders
+
+    sources = daemon.job(job)["sources"]
+    wanted = [
+        ((output or Path()) / check(folder) / check(entry["name"]), entry)
+        for source, folder in zip(sources, folders(source["name"] for source in sources), strict=True)
+        for entry in source["variations"]
+        if entry["status"] == "completed"
+    ]
+    if not wanted:
+        raise FfspoolError(f"nothing of {job} is completed yet")
+    for target, _ in wanted:
+        _refuse_existing(target, overwrite)
+    fetched = []
+    for target, entry in wanted:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fetched.append((target, daemon.download_variation(job, entry["id"], target, entry["sha256"])))
+    return fetched
+
+
+def _target(output: Path | None, name: str, overwrite: bool) -> Path:
+    target = output / name if output and output.is_dir() else output or Path(name)
+    _refuse_existing(target, overwrite)
+    return target
+
+
+def _refuse_existing(target: Path, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        raise InvalidRequest(f"{target} exists already: remove it, name another with -o or add --overwrite")
