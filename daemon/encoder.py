@@ -35,6 +35,6 @@ async def version(program: str) -> str:
     ended = await child.wait()
     first = output.decode(errors="replace").partition("\n")[0]
     if ended.code != 0 or not first.startswith("ffmpeg version"):
-        said = complaint.decode(errors="replace").strip() or first
+        said = complaint.decode(errors="replace").strip() or first or "it said nothing"
         raise StartupError(f"the encoder {program} does not run (exit code {ended.code}): {said}")
     return first

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from daemon.models import Outcome, Report, Stage, Stopped, Task
-from daemon.processes import Limits, Registry
+from daemon.processes import Limits, Registry, Reserve
 from daemon.runner import Run
 
 
@@ -43,13 +43,29 @@ class LocalEngine:
 
     def __init__(self, *, ffmpeg: str, limits: Limits, grace: float) -> None:
         self.registry = Registry()
+        self._reserve = Reserve()
         self._ffmpeg = ffmpeg
         self._limits = limits
         self._grace = grace
         self._runs: dict[str, Run] = {}
 
+    def start(self) -> None:
+        """Makes ready, so that the first task need not wait. Must be called on the main thread."""
+        self._reserve.fill()
+
+    def close(self) -> None:
+        """Lets go of what waits in reserve; every task has ended."""
+        self._reserve.close()
+
     async def run(self, task: Task, on_report: Callable[[Report], None]) -> Outcome:
-        run = Run(task, ffmpeg=self._ffmpeg, registry=self.registry, limits=self._limits, grace=self._grace)
+        run = Run(
+            task,
+            ffmpeg=self._ffmpeg,
+            registry=self.registry,
+            reserve=self._reserve,
+            limits=self._limits,
+            grace=self._grace,
+        )
         self._runs[task.id] = run
         try:
             return await run.execute(on_report)

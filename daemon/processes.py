@@ -7,7 +7,7 @@ child watcher, which may report a false status and signal a recycled pid.
 from __future__ import annotations
 
 import asyncio
-import json
+import marshal
 import os
 import socket
 import subprocess
@@ -91,33 +91,96 @@ class Child:
         return _chunks(self._popen.stderr)
 
 
-def spawn(argv: list[str], *, program: str, folder: Path, limits: Limits, environment: Mapping[str, str]) -> Child:
+class Launcher:
+    """A process that waits to be told which program to become."""
+
+    def __init__(self) -> None:
+        order_read, self._order = os.pipe()
+        try:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-I", "-m", "daemon.launch", str(order_read), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=[order_read],
+                env={},
+                bufsize=0,
+            )
+        except BaseException:
+            os.close(self._order)
+            raise
+        finally:
+            os.close(order_read)
+
+    @property
+    def alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def launch(self, order: bytes) -> Child:
+        """Has it become what the order says."""
+        with os.fdopen(self._order, "wb") as pipe:
+            pipe.write(order)
+        assert self._popen.stdin is not None
+        os.set_blocking(self._popen.stdin.fileno(), False)
+        return Child(self._popen)
+
+    def dismiss(self) -> None:
+        """Lets it go without an order, and waits for that."""
+        os.close(self._order)
+        with self._popen:
+            pass
+
+
+class Reserve:
+    """Keeps one launcher waiting, so that an encode need not wait for an interpreter to start."""
+
+    def __init__(self) -> None:
+        self._waiting: Launcher | None = None
+        self._closed = False
+
+    def fill(self) -> None:
+        """Starts a launcher if none waits. Must be called on the main thread, as `spawn`."""
+        if self._waiting is None and not self._closed:
+            self._waiting = Launcher()
+
+    def take(self) -> Launcher:
+        """The launcher that waits, or a new one; the next is started once the loop is idle again."""
+        waiting, self._waiting = self._waiting, None
+        launcher = waiting if waiting and waiting.alive else Launcher()
+        asyncio.get_running_loop().call_soon(self.fill)
+        return launcher
+
+    def close(self) -> None:
+        self._closed = True
+        if self._waiting is not None:
+            self._waiting.dismiss()
+            self._waiting = None
+
+
+def spawn(
+    argv: list[str],
+    *,
+    program: str,
+    folder: Path,
+    limits: Limits,
+    environment: Mapping[str, str],
+    reserve: Reserve | None = None,
+) -> Child:
     """Starts `program` with `argv` in `folder`, with that environment and nothing more.
 
     Must be called on the main thread: the parent-death signal follows the thread that spawned. A program
     that cannot be executed shows as exit code 127 and words on its stderr.
     """
-    order_read, order_write = os.pipe()
-    try:
-        popen = subprocess.Popen(
-            [sys.executable, "-I", "-m", "daemon.launch", str(order_read)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=[order_read],
-            env={},
-            bufsize=0,
-        )
-    except BaseException:
-        os.close(order_write)
-        raise
-    finally:
-        os.close(order_read)
-    with os.fdopen(order_write, "wb") as pipe:
-        pipe.write(_order(argv, program, folder, limits, environment))
-    assert popen.stdin is not None
-    os.set_blocking(popen.stdin.fileno(), False)
-    return Child(popen)
+    order = {
+        "program": program,
+        "argv": argv,
+        "folder": str(folder),
+        "environment": dict(environment),
+        "nice": limits.nice,
+        "limits": {"RLIMIT_CPU": limits.cpu_seconds, "RLIMIT_NOFILE": limits.open_files, "RLIMIT_CORE": 0},
+    }
+    launcher = reserve.take() if reserve else Launcher()
+    return launcher.launch(marshal.dumps(order))
 
 
 def spawn_server(module: str) -> tuple[Child, socket.socket]:
@@ -134,24 +197,6 @@ def spawn_server(module: str) -> tuple[Child, socket.socket]:
             env={},
         )
     return Child(popen), ours
-
-
-def _order(argv: list[str], program: str, folder: Path, limits: Limits, environment: Mapping[str, str]) -> bytes:
-    return json.dumps(
-        {
-            "parent": os.getpid(),
-            "program": program,
-            "argv": argv,
-            "folder": str(folder),
-            "environment": dict(environment),
-            "nice": limits.nice,
-            "limits": {
-                "RLIMIT_CPU": limits.cpu_seconds,
-                "RLIMIT_NOFILE": limits.open_files,
-                "RLIMIT_CORE": 0,
-            },
-        }
-    ).encode()
 
 
 async def _chunks(pipe: object) -> AsyncIterator[bytes]:

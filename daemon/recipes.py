@@ -47,6 +47,11 @@ class Plan(Model, frozen=True):
     video: Size | None
     audio: int
 
+    @property
+    def still(self) -> bool:
+        """Whether it is one picture, which has no duration."""
+        return self.container == "mjpeg"
+
 
 class Output(Model, frozen=True):
     """One file to write."""

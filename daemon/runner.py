@@ -14,7 +14,7 @@ from pathlib import Path
 
 from daemon import cancel, recipes
 from daemon.models import Outcome, Progress, Report, Started, Stopped, Task, Vitals
-from daemon.processes import TOKEN_VARIABLE, Child, Exit, Limits, Registry, spawn, usage
+from daemon.processes import TOKEN_VARIABLE, Child, Exit, Limits, Registry, Reserve, spawn, usage
 from daemon.progress import ProgressParser
 
 SOURCE_LINK = "source"  # what the encoder calls its input, so that no path of the host stands in its log
@@ -27,10 +27,13 @@ PASSING = ("No space left on device", "Cannot allocate memory", "Disk quota exce
 class Run:
     """One ffmpeg working on one task. `stop` may be called from the first moment on, and more than once."""
 
-    def __init__(self, task: Task, *, ffmpeg: str, registry: Registry, limits: Limits, grace: float) -> None:
+    def __init__(
+        self, task: Task, *, ffmpeg: str, registry: Registry, reserve: Reserve, limits: Limits, grace: float
+    ) -> None:
         self._task = task
         self._ffmpeg = ffmpeg
         self._registry = registry
+        self._reserve = reserve
         self._limits = limits
         self._grace = grace
         self._child: Child | None = None
@@ -101,6 +104,7 @@ class Run:
             folder=folder,
             limits=self._limits,
             environment={TOKEN_VARIABLE: self._task.id, "LC_ALL": "C.UTF-8"},
+            reserve=self._reserve,
         )
         self._registry.add(child, (order.variation for order in self._task.orders))
         return child
