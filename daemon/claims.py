@@ -152,9 +152,9 @@ def abandon(
     if row is None:
         return
     verdict = judge(row, failure=failure, crashed=crashed, now=now, retry_delay=retry_delay)
+    transaction.run("discard_cpu", job=row["job"], cpu_seconds=cpu_seconds)  # first: the job may end with the next
     transaction.run("abandon", variation=variation, now=now, **msgspec.structs.asdict(verdict))
     transaction.run("end_attempt", variation=variation, now=now)
-    transaction.run("discard_cpu", job=row["job"], cpu_seconds=cpu_seconds)
 
 
 def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry_delay: float) -> Verdict:

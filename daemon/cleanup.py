@@ -89,6 +89,7 @@ async def sweep(store: Store, paths: Paths, now: float, min_age: float = YOUNG) 
     freed = 0
     for path in await asyncio.to_thread(_old, paths.incoming, now - min_age):
         freed += await asyncio.to_thread(remove, path)
+    freed += await _sweep_uploads(store, paths)
     for folder in await asyncio.to_thread(_old, paths.jobs, now - min_age):
         freed += await _sweep_job(store, folder)
     await _mark_lost(store, paths, now)
@@ -99,6 +100,13 @@ async def sweep(store: Store, paths: Paths, now: float, min_age: float = YOUNG) 
 
 def _old(folder: Path, before: float) -> list[Path]:
     return [path for path in folder.iterdir() if path.lstat().st_mtime <= before]
+
+
+async def _sweep_uploads(store: Store, paths: Paths) -> int:
+    """Of any age: an upload's row is there before its file, and goes before it."""
+    found = await asyncio.to_thread(lambda: list(paths.uploads.iterdir()))
+    known = {row["id"] for row in await store.read(lambda t: t.all("uploads"))} if found else set()
+    return sum([await asyncio.to_thread(remove, path) for path in found if path.name not in known])
 
 
 async def _sweep_job(store: Store, folder: Path) -> int:

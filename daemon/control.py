@@ -15,12 +15,13 @@ from typing import Annotated
 
 import msgspec
 
+from daemon.attempt import Receipt
 from daemon.claims import FORCED
 from daemon.errors import Conflict, Gone, NotFound
 from daemon.jobs import job_row, variation_row
 from daemon.models import Model
 from daemon.paths import Paths, remove
-from daemon.scheduler import Receipt, Scheduler
+from daemon.scheduler import Scheduler
 from daemon.states import ENDED, LIVE, QueueState, State, derive
 from daemon.store import Row, Store, Transaction
 from daemon.views import when
@@ -202,19 +203,19 @@ class Control:
         if row["status"] in ENDED:
             raise Conflict(f"{job} is {row['status']}: there is nothing to pause", State(row["status"]))
         changed, live = await self._store.write(partial(_set_paused, job, True))
-        await self._scheduler.hold(live)
+        await self._scheduler.hold(live, True)
         return await self._answer(job, changed)
 
     async def resume(self, job: str) -> Changed:
         """Lets a paused job go on. One that has ended since is resumed too: it only loses the flag."""
         changed, live = await self._store.write(partial(_set_paused, job, False))
-        await self._scheduler.release(live)
+        await self._scheduler.hold(live, False)
         return await self._answer(job, changed)
 
     async def set_queue(self, state: QueueState) -> QueueView:
         """Lets the whole queue run, freezes it, or lets what runs be finished and starts nothing more."""
-        changed = bool(await self._store.write(lambda t: t.run("set_queue_state", state=state)))
-        await self._scheduler.set_queue(state)
+        changed, held = await self._store.write(partial(_set_queue, state))
+        await self._scheduler.set_queue(state, held)
         return QueueView(state=state, changed=changed)
 
     async def patch(self, job: str, patch: JobPatch) -> Changed:
@@ -318,6 +319,12 @@ def _set_paused(job: str, paused: bool, transaction: Transaction) -> tuple[bool,
     transaction.run("hold", job=row["seq"], held=int(paused))
     scope = {"job": row["seq"], "source": None, "variation": None}
     return bool(changed), [v["id"] for v in transaction.all("scope", **scope) if v["status"] == State.PROCESSING]
+
+
+def _set_queue(state: QueueState, transaction: Transaction) -> tuple[bool, list[str]]:
+    """Whether that changed anything, and the variations of paused jobs that may run."""
+    changed = transaction.run("set_queue_state", state=state)
+    return bool(changed), [row["id"] for row in transaction.all("held_processing")]
 
 
 def _patch(job: str, patch: JobPatch, transaction: Transaction) -> None:

@@ -6,6 +6,8 @@ refusal is one class in one place.
 
 from __future__ import annotations
 
+import errno
+
 
 class FfspoolError(Exception):
     """Base of everything ffspool refuses on purpose. `str(error)` is a sentence for a person."""
@@ -45,6 +47,17 @@ class BadName(InvalidRequest):
 class EmptyUpload(InvalidRequest):
     code = "empty_upload"
     title = "The file is empty"
+
+
+class UnsupportedChecksum(InvalidRequest):
+    code = "unsupported_checksum"
+    status = 400
+    title = "The checksum's algorithm is not supported"
+
+
+class IdempotencyMismatch(InvalidRequest):
+    code = "idempotency_mismatch"
+    title = "The Idempotency-Key belongs to another request"
 
 
 class ForbiddenPath(FfspoolError):
@@ -111,10 +124,57 @@ class Conflict(FfspoolError):
         self.state = state
 
 
+class IdempotencyInFlight(FfspoolError):
+    """The first request with this key has no answer yet."""
+
+    code = "idempotency_in_flight"
+    status = 409
+    title = "The same request is under way"
+
+
+class UploadUnfinished(FfspoolError):
+    code = "upload_unfinished"
+    status = 409
+    title = "The upload is not complete"
+
+
+class UploadLocked(FfspoolError):
+    code = "upload_locked"
+    status = 423
+    title = "The upload is being sent to"
+
+
+class UploadStalled(FfspoolError):
+    code = "upload_stalled"
+    status = 408
+    title = "The upload stood still"
+
+
+class ChecksumMismatch(FfspoolError):
+    """The status is the tus protocol's own."""
+
+    code = "checksum_mismatch"
+    status = 460
+    title = "The bytes are not those that were sent"
+
+
+class UnsupportedTus(FfspoolError):
+    code = "unsupported_tus_version"
+    status = 412
+    title = "This version of tus is not supported"
+
+
 class OutOfSpace(FfspoolError):
     code = "out_of_space"
     status = 507
     title = "The disk is full"
+
+    @classmethod
+    def of(cls, error: OSError) -> OutOfSpace:
+        """What to tell of an upload that cannot be written."""
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            return cls("the upload does not fit on the daemon's disk")
+        return cls(f"the upload cannot be stored: {error.strerror}")
 
 
 class Unavailable(FfspoolError):

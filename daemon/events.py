@@ -63,6 +63,11 @@ class Feed:
     def subscribers(self) -> int:
         return len(self._subscribers)
 
+    @property
+    def lag(self) -> int:
+        """How many ids the slowest subscriber is behind the newest."""
+        return max((self._last - subscriber.sent for subscriber in self._subscribers), default=0)
+
     async def run(self) -> None:
         """Reads new events as they are committed, and progress at every tick, until cancelled."""
         self._last = await last_event(self._store)

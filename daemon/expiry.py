@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from daemon import idempotency, webhooks
 from daemon.paths import Paths, remove
 from daemon.store import Store, Transaction
 
@@ -57,4 +58,7 @@ async def _bury(store: Store, paths: Paths, job: str, reason: str, now: float) -
 def _forget(transaction: Transaction, *, now: float, tombstone_seconds: float) -> None:
     transaction.run("forget_tombstones", before=now - tombstone_seconds)
     transaction.run("forget_sessions", now=now)
+    transaction.run("forget_uploads", now=now)  # the sweep takes their files
+    transaction.run("forget_keys", before=now - idempotency.KEPT)
+    transaction.run("forget_deliveries", before=now - webhooks.KEPT)
     transaction.run("forget_events", before=now - EVENTS_KEPT)

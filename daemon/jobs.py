@@ -14,13 +14,14 @@ from typing import Any
 import msgspec
 
 from daemon import names, presets
-from daemon.errors import EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound
+from daemon.errors import EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound, UploadUnfinished
 from daemon.models import Model, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync_folder, remove
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
 from daemon.states import State
 from daemon.store import Row, Store, Transaction
+from daemon.uploads import durable_upload
 from daemon.views import JobSummary, JobView, job_summary, job_view
 
 MAX_SEQ = 2**62  # above every row
@@ -34,15 +35,21 @@ class JobSpec(Model, frozen=True):
     priority: int = 0
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)
     expires_in: float | None = None  # seconds kept after the end; None: the daemon's retention
+    webhook_url: str | None = None  # told of the job's end
+    webhook_variations: bool = False  # and of the end of every variation
 
 
 class NewSource(Model, frozen=True):
-    """A file of a new job: `upload` lies in `incoming` and is taken over, or `path` is read where it is."""
+    """A file of a new job: `upload` is a file in the spool that is taken over, or `path` is read where it is.
+
+    `resumable` is the upload that `upload` is the file of, where it came in pieces: its row goes with it.
+    """
 
     name: str
     bytes: int
     upload: Path | None = None
     path: Path | None = None
+    resumable: str | None = None
 
 
 class JobPage(Model, frozen=True):
@@ -80,32 +87,55 @@ class Jobs:
             raise ForbiddenPath(f"{path} is not below a source root of this daemon")
         return local_source(Path(path).name, real)
 
-    async def create(self, spec: JobSpec, sources: Sequence[NewSource]) -> JobView:
-        """Queues a job. When this returns, job and files are durable; when it raises, nothing is left of them."""
+    async def uploaded(self, upload: str) -> NewSource:
+        """A resumable upload that is complete. Raises NotFound, Gone, UploadUnfinished or EmptyUpload."""
+        found = await self._store.read(partial(durable_upload, self._paths, upload, self._now()))
+        if found.offset < found.length:
+            missing = found.length - found.offset
+            raise UploadUnfinished(f"the upload {upload} lacks {missing} of {found.length} bytes: send them first")
+        if found.length == 0:
+            raise EmptyUpload(f"{found.name} is empty")
+        return NewSource(name=found.name, bytes=found.length, upload=self._paths.upload(upload), resumable=upload)
+
+    async def create(
+        self,
+        spec: JobSpec,
+        sources: Sequence[NewSource],
+        *,
+        also: Callable[[Transaction, JobView], None] | None = None,
+    ) -> JobView:
+        """Queues a job. When this returns, job and files are durable; when it raises, nothing is left of them.
+
+        `also` is run in the transaction that makes the job. Raises NotFound when another job took an upload first.
+        """
         if not 1 <= len(sources) <= self._settings.max_sources:
             raise InvalidRequest(f"a job takes 1 to {self._settings.max_sources} files, not {len(sources)}")
         wanted = presets.expand(spec.variations)
         for source in sources:
             names.check(source.name)
+        resumable = [source.resumable for source in sources if source.resumable]
+        if len(set(resumable)) < len(resumable):
+            raise InvalidRequest(f"the upload {_first_repeated(resumable)} is listed twice: a job takes it once")
         job, identifiers = new_id(), [new_id() for _ in sources]
         try:
             await asyncio.to_thread(self._take_over, job, identifiers, sources)
-            await self._store.write(
-                partial(self._insert, job, spec, wanted, list(zip(identifiers, sources, strict=True)))
+            made = await self._store.write(
+                partial(self._insert, job, spec, wanted, list(zip(identifiers, sources, strict=True)), also)
             )
-        except BaseException:
+        except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
             remove(self._paths.job(job))
             raise
         self._scheduler.wake()
-        return await self.get(job)
+        for upload in resumable:
+            self._paths.upload(upload).unlink(missing_ok=True)
+        return made
 
     def _take_over(self, job: str, identifiers: Iterable[str], sources: Iterable[NewSource]) -> None:
         folder = self._paths.job(job) / "sources"
         folder.mkdir(parents=True)
         for identifier, source in zip(identifiers, sources, strict=True):
             if source.upload:
-                _fsync(source.upload)
-                source.upload.rename(self._paths.source(job, identifier))
+                _take_over(source, source.upload, self._paths.source(job, identifier))
         for durable in (folder, folder.parent, self._paths.jobs):
             fsync_folder(durable)
 
@@ -115,8 +145,9 @@ class Jobs:
         spec: JobSpec,
         wanted: Sequence[Wanted],
         sources: Sequence[tuple[str, NewSource]],
+        also: Callable[[Transaction, JobView], None] | None,
         transaction: Transaction,
-    ) -> None:
+    ) -> JobView:
         kept = self._settings.retention if spec.expires_in is None else spec.expires_in
         row = transaction.one(
             "insert_job",
@@ -128,6 +159,10 @@ class Jobs:
             expires_in=kept,
         )
         assert row is not None
+        if spec.webhook_url:
+            transaction.run(
+                "set_webhook", job=row["seq"], url=spec.webhook_url, variations=int(spec.webhook_variations)
+            )
         for (identifier, source), folder in zip(sources, names.folders(s.name for _, s in sources), strict=True):
             place = {"path": str(source.path) if source.path else None, "bytes": source.bytes}
             added = transaction.one(
@@ -136,6 +171,12 @@ class Jobs:
             assert added is not None
             keys = {"job": row["seq"], "source": added["seq"], "priority": spec.priority}
             transaction.run_many("insert_variation", (_new_variation(source.name, want, keys) for want in wanted))
+            if source.resumable and not transaction.run("take_upload", id=source.resumable):
+                raise _taken(source.resumable)
+        made = self._view(transaction, job_row(transaction, job))
+        if also:
+            also(transaction, made)
+        return made
 
     # Look
 
@@ -149,11 +190,11 @@ class Jobs:
 
     async def page(self, *, status: State | None, limit: int, cursor: str | None) -> JobPage:
         """One page of jobs, newest first. Raises InvalidRequest for a cursor we did not give."""
-        below = _decode_cursor(cursor)
+        below = decode_cursor(cursor)
         return await self._store.read(lambda t: self._page(t, status, limit, below))
 
     def _view(self, transaction: Transaction, job: Row) -> JobView:
-        return job_view(job, *_children(transaction, job), self._scheduler.progress)
+        return job_view(job, *_children(transaction, job), self._scheduler)
 
     def _page(self, transaction: Transaction, status: State | None, limit: int, below: int) -> JobPage:
         query = "page_of_jobs_by_status" if status else "page_of_jobs"
@@ -166,7 +207,7 @@ class Jobs:
 
     def _summary(self, transaction: Transaction, job: Row) -> JobSummary:
         children = _children(transaction, job) if job["status"] == State.PROCESSING else ([], [])
-        return job_summary(job, *children, self._scheduler.progress)
+        return job_summary(job, *children, self._scheduler)
 
     # Fetch
 
@@ -228,6 +269,25 @@ def _new_variation(source: str, want: Wanted, keys: dict[str, int]) -> dict[str,
     }
 
 
+def _take_over(source: NewSource, file: Path, place: Path) -> None:
+    if not source.resumable:
+        _fsync(file)
+        file.rename(place)
+        return
+    try:  # a second name for it: until the job is committed the file is the upload's, from then on the job's
+        place.hardlink_to(file)
+    except FileNotFoundError as error:
+        raise _taken(source.resumable) from error
+
+
+def _taken(upload: str) -> NotFound:
+    return NotFound(f"there is no upload {upload} any more: another job took it, or it was deleted")
+
+
+def _first_repeated(values: Sequence[str]) -> str:
+    return next(value for place, value in enumerate(values) if value in values[:place])
+
+
 def _fsync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
@@ -264,7 +324,7 @@ def _completed_rows(transaction: Transaction, job: Row) -> list[tuple[str, Row]]
     ]
 
 
-def _decode_cursor(cursor: str | None) -> int:
+def decode_cursor(cursor: str | None) -> int:
     if cursor is None:
         return MAX_SEQ
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:

@@ -1,9 +1,10 @@
 """Where everything lies in the state dir. Names on disk are ours alone: identifiers, never a user's words.
 
 state/
-  ffspool.db  lock  token  address
+  ffspool.db  lock  token  address  webhook-secret
   spool/
     incoming/{random}            bodies on their way in
+    uploads/{upload}             resumable uploads, until a job takes them
     jobs/{job}/
       sources/{source}           uploads, without an extension
       work/{variation}/          one variation's work folder: `{attempt}.part`; outlives a restart
@@ -26,15 +27,20 @@ class Paths:
         self.database = state_dir / "ffspool.db"
         self.lock = state_dir / "lock"
         self.token = state_dir / "token"
+        self.webhook_secret = state_dir / "webhook-secret"
         self.address = state_dir / "address"
         self.spool = state_dir / "spool"
         self.incoming = self.spool / "incoming"
+        self.uploads = self.spool / "uploads"
         self.jobs = self.spool / "jobs"
 
     def prepare(self) -> None:
         """Makes the folders, closed to other users."""
-        for folder in (self.state, self.spool, self.incoming, self.jobs):
+        for folder in (self.state, self.spool, self.incoming, self.uploads, self.jobs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def upload(self, upload: str) -> Path:
+        return self.uploads / upload
 
     def job(self, job: str) -> Path:
         return self.jobs / job
@@ -66,7 +72,7 @@ def remove(path: Path) -> int:
 
 
 def size(path: Path) -> int:
-    """Bytes in a file, or in all files below a folder; 0 when it is not there."""
+    """Bytes in a file, or in all files below a folder; 0 when it is not there. Links count nothing."""
     if path.is_dir() and not path.is_symlink():
         return sum(_file_size(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
     return _file_size(path)
@@ -74,9 +80,21 @@ def size(path: Path) -> int:
 
 def _file_size(path: Path) -> int:
     try:
-        return path.lstat().st_size
+        return 0 if path.is_symlink() else path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def write_private(path: Path, text: str) -> None:
+    """Puts a line or more into a file that only its owner may read; it is replaced whole, or not at all."""
+    draft = path.with_name(f".{path.name}.new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(descriptor)
+    draft.rename(path)
+    fsync_folder(path.parent)
 
 
 def fsync_folder(folder: Path) -> None:

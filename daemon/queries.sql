@@ -16,6 +16,9 @@ RETURNING seq
 INSERT INTO variations (id, job, source, name, preset, parameters, extension, priority)
 VALUES (:id, :job, :source, :name, :preset, :parameters, :extension, :priority)
 
+-- name: set_webhook
+UPDATE jobs SET webhook_url = :url, webhook_variations = :variations WHERE seq = :job
+
 -- name: update_job
 UPDATE jobs SET name = :name, priority = :priority, keep_until = :keep_until,
     expires_at = iif(finished_at IS NULL, NULL, coalesce(:keep_until, expires_at))
@@ -178,6 +181,9 @@ SELECT state FROM queue
 -- name: set_queue_state
 UPDATE queue SET state = :state WHERE state <> :state
 
+-- name: held_processing
+SELECT id FROM variations WHERE status = 'processing' AND held = 1
+
 -- name: live_jobs
 SELECT id FROM jobs WHERE status IN ('queued', 'processing') AND (:status IS NULL OR status = :status)
 ORDER BY seq LIMIT :limit
@@ -242,6 +248,108 @@ SELECT min(id) AS id FROM events
 
 -- name: forget_events
 DELETE FROM events WHERE at <= :before
+
+-- Webhooks
+
+-- The oldest that is due, is not being sent, and whose URL is not being sent as much as it may.
+-- name: due_delivery
+SELECT id, type, url, snapshot, created_at, failures, since FROM outbox
+WHERE status = 'pending' AND next_attempt_at <= :now
+    AND id NOT IN (SELECT value FROM json_each(:sending)) AND url NOT IN (SELECT value FROM json_each(:busy))
+ORDER BY next_attempt_at LIMIT 1
+
+-- name: next_delivery
+SELECT min(next_attempt_at) AS at FROM outbox WHERE status = 'pending' AND next_attempt_at > :now
+
+-- What an attempt came to. No row: it was replayed or disabled meanwhile.
+-- name: settle_delivery
+UPDATE outbox SET status = :status, attempts = attempts + 1, failures = :failures,
+    next_attempt_at = :next_attempt_at, last_status_code = :status_code, last_error = :error,
+    delivered_at = iif(:status = 'delivered', :now, delivered_at)
+WHERE id = :id AND since = :since AND (status = 'pending' OR :status = 'delivered')
+
+-- name: disable_deliveries
+UPDATE outbox SET status = 'disabled', next_attempt_at = NULL, last_error = :error
+WHERE job = (SELECT job FROM outbox WHERE id = :id) AND status = 'pending'
+
+-- name: replay_delivery
+UPDATE outbox SET status = 'pending', failures = 0, next_attempt_at = :now, since = :now
+WHERE id = :id
+
+-- name: delivery
+SELECT * FROM outbox WHERE id = :id
+
+-- Newest first, below the cursor.
+-- name: page_of_deliveries
+SELECT * FROM outbox WHERE seq < :below AND (:status IS NULL OR status = :status)
+ORDER BY seq DESC LIMIT :limit
+
+-- name: page_of_deliveries_of_job
+SELECT * FROM outbox WHERE job = :job AND seq < :below AND (:status IS NULL OR status = :status)
+ORDER BY seq DESC LIMIT :limit
+
+-- name: forget_deliveries
+DELETE FROM outbox WHERE status <> 'pending' AND created_at <= :before
+
+-- Figures
+
+-- name: tally
+SELECT status, jobs, variations FROM tally
+
+-- name: oldest_queued
+SELECT jobs.created_at FROM variations JOIN jobs ON jobs.seq = variations.job
+WHERE variations.status = 'queued' ORDER BY variations.seq LIMIT 1
+
+-- name: stops
+SELECT stage, count, seconds FROM stops
+
+-- name: count_stop
+UPDATE stops SET count = count + 1, seconds = seconds + :seconds WHERE stage = :stage
+
+-- Resumable uploads
+
+-- name: insert_upload
+INSERT INTO uploads (id, name, metadata, length, created_at, expires_at)
+VALUES (:id, :name, :metadata, :length, :now, :expires_at)
+RETURNING *
+
+-- name: upload
+SELECT * FROM uploads WHERE id = :id AND expires_at > :now
+
+-- name: uploads
+SELECT id FROM uploads
+
+-- name: touch_upload
+UPDATE uploads SET expires_at = :expires_at WHERE id = :id AND expires_at > :now RETURNING *
+
+-- name: grow_upload
+UPDATE uploads SET offset = :offset, expires_at = :expires_at WHERE id = :id RETURNING *
+
+-- name: delete_upload
+DELETE FROM uploads WHERE id = :id
+
+-- No row: another job took it first.
+-- name: take_upload
+DELETE FROM uploads WHERE id = :id AND offset = length
+
+-- name: forget_uploads
+DELETE FROM uploads WHERE expires_at <= :now
+
+-- Idempotency keys
+
+-- name: bound_key
+SELECT * FROM idempotency_keys WHERE key = :key AND bound_at > :after
+
+-- A key that was to be forgotten by now is bound anew. No row: it is bound to something else.
+-- name: bind_key
+INSERT INTO idempotency_keys (key, fingerprint, status, location, body, bound_at)
+VALUES (:key, :fingerprint, :status, :location, :body, :now)
+ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status,
+    location = excluded.location, body = excluded.body, bound_at = excluded.bound_at
+WHERE idempotency_keys.bound_at <= :after
+
+-- name: forget_keys
+DELETE FROM idempotency_keys WHERE bound_at <= :before
 
 -- Sessions
 

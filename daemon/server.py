@@ -46,6 +46,7 @@ async def serve(settings: Settings, surroundings: Surroundings) -> None:
         def stopping() -> None:
             notify(surroundings.notify_socket, "STOPPING=1")
             service.feed.close()
+            service.uploads.stop()
             service.scheduler.close()
 
         watchdog = asyncio.create_task(_feed_watchdog(surroundings))

@@ -15,17 +15,24 @@ from functools import partial
 import psutil
 
 from daemon import cleanup, encoder, expiry
+from daemon.attempt import Workshop
 from daemon.control import Control, queue_state
+from daemon.courier import Courier
 from daemon.engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
 from daemon.events import Feed, progress_data
+from daemon.idempotency import IdempotencyKeys
 from daemon.jobs import Jobs
+from daemon.metrics import Figures
 from daemon.paths import Paths
 from daemon.probe import Prober
 from daemon.processes import Limits
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
+from daemon.signatures import Secrets
 from daemon.store import Store
+from daemon.uploads import Uploads
+from daemon.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +46,11 @@ class Service:
     store: Store
     scheduler: Scheduler
     feed: Feed
+    figures: Figures
     jobs: Jobs
+    uploads: Uploads
+    keys: IdempotencyKeys
+    webhooks: Webhooks
     control: Control
     encoder_version: str
 
@@ -56,29 +67,27 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
         version = await encoder.version(program)
         store = await Store.open(paths.database)
         prober = Prober()
+        engine = LocalEngine(ffmpeg=program, limits=_limits(settings), grace=settings.grace)
         try:
             await cleanup.recover(store, paths, now())
             await _tidy(settings, store, paths, now(), min_age=0)
             prober.start()
-            engine = LocalEngine(ffmpeg=program, limits=_limits(settings), grace=settings.grace)
-            scheduler = Scheduler(
-                store,
-                engine,
-                prober,
-                paths,
-                slots=settings.slots,
-                queue=await queue_state(store),
-                hung_after=settings.hung_after,
-                retry_delay=settings.retry_delay,
-                now=now,
-            )
+            engine.start()
+            figures = Figures()
+            shop = Workshop(store, engine, prober, paths, figures, settings.hung_after, settings.retry_delay, now)
+            scheduler = Scheduler(shop, slots=settings.slots, queue=await queue_state(store))
             jobs = Jobs(store, scheduler, paths, settings, now=now)
             control = Control(store, scheduler, paths, now=now)
             feed = Feed(store, partial(_progress_events, scheduler))
-            service = Service(settings, paths, store, scheduler, feed, jobs, control, version)
+            uploads, keys = Uploads(store, paths, settings, now=now), IdempotencyKeys(store, now=now)
+            webhooks = _webhooks(settings, store, paths, now)
+            service = Service(
+                settings, paths, store, scheduler, feed, figures, jobs, uploads, keys, webhooks, control, version
+            )
             async with _at_work(service, now):
                 yield service
         finally:
+            engine.close()
             await prober.close()
             await store.close()
 
@@ -87,6 +96,7 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
 async def _at_work(service: Service, now: Callable[[], float]) -> AsyncIterator[None]:
     scheduling = asyncio.create_task(service.scheduler.run(), name="scheduler")
     feeding = asyncio.create_task(service.feed.run(), name="event feed")
+    telling = asyncio.create_task(service.webhooks.run(), name="webhooks")
     housekeeping = asyncio.create_task(_keep_house(service, now), name="housekeeping")
     try:
         yield
@@ -95,8 +105,10 @@ async def _at_work(service: Service, now: Callable[[], float]) -> AsyncIterator[
         service.feed.close()
         service.scheduler.close()
         await asyncio.gather(scheduling, housekeeping, return_exceptions=True)
+        await service.uploads.close()
         feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
+        telling.cancel()
+        await asyncio.gather(feeding, telling, return_exceptions=True)
 
 
 async def _keep_house(service: Service, now: Callable[[], float]) -> None:
@@ -120,6 +132,12 @@ def _progress_events(scheduler: Scheduler) -> list[tuple[str, str, bytes]]:
         (job, variation, progress_data(job, variation, report, duration))
         for job, variation, report, duration in scheduler.running_progress()
     ]
+
+
+def _webhooks(settings: Settings, store: Store, paths: Paths, now: Callable[[], float]) -> Webhooks:
+    secrets = Secrets(paths.webhook_secret, now=now)
+    courier = Courier(secrets, allow_private=settings.webhook_allow_private, now=now)
+    return Webhooks(store, secrets, courier, backoff=settings.webhook_backoff, now=now)
 
 
 def _disk_use(paths: Paths) -> float:

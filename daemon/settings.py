@@ -51,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Share of the spool's file system in use above which the oldest ended jobs are evicted."""
     max_upload_bytes: Count = 10 * 1024**3
     """Largest file a request may carry."""
+    upload_expiry: Positive = 24 * 3600.0
+    """Seconds a resumable upload is kept after its last bytes came, unless a job takes it."""
     max_json_bytes: Count = 8 * 1024**2
     """Largest JSON body or `spec` field."""
     max_sources: Count = 1000
@@ -59,6 +61,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """CPU hours after which the kernel ends an encoder, whatever it does."""
     source_roots: tuple[Path, ...] = ()
     """Folders a request's `path` may point into; separated by `:` in the environment."""
+    webhook_allow_private: bool = False
+    """Whether webhooks may go to loopback, private and link-local addresses."""
+    webhook_backoff: Positive = 5.0
+    """Seconds before a webhook that failed is sent again; the next waits are longer, up to 4320 times as long."""
     session_hours: Positive = 24.0
     """How long a login lasts."""
 

@@ -26,6 +26,15 @@ class QueueState(StrEnum):
     DRAINING = "draining"  # what runs is finished, nothing is started
 
 
+class DeliveryStatus(StrEnum):
+    """Of a webhook's message."""
+
+    PENDING = "pending"  # to be sent, or sent again
+    DELIVERED = "delivered"
+    FAILED = "failed"  # given up; may be replayed
+    DISABLED = "disabled"  # the receiver answered 410 to a message of this job; may be replayed
+
+
 ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
 LIVE = frozenset({State.QUEUED, State.PROCESSING})
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from daemon import progress
 from daemon.models import AudioStream, Media, Model, Parameters, Progress, SubtitleStream, VideoStream
+from daemon.stall import Pace
 from daemon.states import ENDED, State, derive
-from daemon.store import Row
 
-LiveProgress = Callable[[str], Progress | None]
+if TYPE_CHECKING:  # a client that only reads answers need not load the database
+    from daemon.store import Row
+
+
+class Live(Protocol):
+    """What is known of running variations and stands in no row."""
+
+    def progress(self, variation: str) -> Progress | None: ...
+
+    def pace(self, variation: str) -> Pace | None: ...
 
 
 class MediaView(Model, frozen=True):
@@ -39,6 +48,8 @@ class VariationView(Model, frozen=True):
     error: str | None
     started_at: datetime | None
     finished_at: datetime | None
+    output_seconds: float | None = None
+    pace: Pace | None = None  # slow, finishing or hung; None while it gets on
 
 
 class SourceView(Model, frozen=True):
@@ -88,16 +99,39 @@ class JobView(JobSummary, frozen=True):
     sources: tuple[SourceView, ...]
 
 
-def job_view(job: Row, sources: Sequence[Row], variations: Sequence[Row], live: LiveProgress) -> JobView:
+def job_view(job: Row, sources: Sequence[Row], variations: Sequence[Row], live: Live) -> JobView:
     """The job with everything below it."""
     shown = tuple(_source_view(source, variations, live) for source in sources)
     return JobView(sources=shown, **_job_fields(job, shown))
 
 
-def job_summary(job: Row, sources: Sequence[Row], variations: Sequence[Row], live: LiveProgress) -> JobSummary:
+def job_summary(job: Row, sources: Sequence[Row], variations: Sequence[Row], live: Live) -> JobSummary:
     """The job as lists show it; of one that is not under way, sources and variations may be left out."""
     shown = tuple(_source_view(source, variations, live) for source in sources)
     return JobSummary(**_job_fields(job, shown))
+
+
+def ended_job(copy: Any) -> JobSummary:
+    """An ended job, from a copy of its row in which `error` stands too."""
+    return msgspec.structs.replace(job_summary(copy, (), (), _OVER), error=copy["error"])
+
+
+def ended_variation(copy: Any) -> VariationView:
+    """An ended variation, from its row or a copy of it."""
+    return _variation_view(copy, None, _OVER)
+
+
+class _Over:
+    """Of what ended nothing is live."""
+
+    def progress(self, _: str) -> None:
+        return None
+
+    def pace(self, _: str) -> None:
+        return None
+
+
+_OVER = _Over()
 
 
 def when(seconds: float | None) -> datetime | None:
@@ -134,7 +168,7 @@ def _job_fields(job: Row, sources: Sequence[SourceView]) -> dict[str, Any]:
 _TIMES = ("created_at", "started_at", "finished_at", "expires_at", "cancel_requested_at", "cancelled_at")
 
 
-def _source_view(source: Row, variations: Iterable[Row], live: LiveProgress) -> SourceView:
+def _source_view(source: Row, variations: Iterable[Row], live: Live) -> SourceView:
     media = msgspec.json.decode(source["media"], type=Media) if source["media"] else None
     duration = media.duration_seconds if media else None
     mine = tuple(_variation_view(row, duration, live) for row in variations if row["source"] == source["seq"])
@@ -159,9 +193,9 @@ def _media_view(media: Media) -> MediaView:
     )
 
 
-def _variation_view(row: Row, duration: float | None, live: LiveProgress) -> VariationView:
+def _variation_view(row: Row, duration: float | None, live: Live) -> VariationView:
     status = State(row["status"])
-    seconds, speed = _where(status, live(row["id"]))
+    seconds, speed = _where(status, live.progress(row["id"]))
     return VariationView(
         id=row["id"],
         name=row["name"],
@@ -171,8 +205,10 @@ def _variation_view(row: Row, duration: float | None, live: LiveProgress) -> Var
         progress=100.0 if status == State.COMPLETED else _percent(status, seconds, duration),
         speed=row["speed"] if status == State.COMPLETED else speed,
         eta_seconds=0.0 if status in ENDED else progress.eta(seconds, duration, speed),
+        pace=live.pace(row["id"]) if status == State.PROCESSING else None,
         bytes=row["bytes"],
         sha256=row["sha256"],
+        output_seconds=row["output_seconds"],
         attempts=row["attempts"],
         error=row["error"],
         started_at=when(row["started_at"]),

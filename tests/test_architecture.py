@@ -12,9 +12,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"},
-    {"store", "events", "paths", "processes", "launch", "media", "probing", "encoder"},
+    {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
+    | {"encoder", "courier"},
     {"cancel", "probe", "publish", "runner", "engine"},
-    {"claims", "scheduler", "views", "jobs", "control", "cleanup", "expiry", "service"},
+    {"claims", "attempt", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "cleanup", "expiry"}
+    | {"webhooks", "stats", "service"},
     {"api", "app", "server", "client", "cli"},
 ]
 OWNERS = {
@@ -23,8 +25,9 @@ OWNERS = {
     "subprocess": {"processes"},
     "ffmpeg": {"recipes"},
     "starlette": {"api", "app"},
+    "prometheus_client": {"metrics"},
     "uvicorn": {"server"},
-    "httpx": {"client"},
+    "httpx": {"client", "courier"},
     "av": {"media", "probing"},
 }
 

@@ -169,6 +169,19 @@ def test_completion_that_was_first_wins(daemon: Daemon, clip: Path) -> None:
     assert daemon.job(job["id"]) == job
 
 
+def test_a_cancel_does_not_wait_for_a_probe_that_hangs(daemon: Daemon, clip: Path) -> None:
+    children = psutil.Process(daemon.process.pid).children(recursive=True)
+    [prober] = [child for child in children if "daemon.probing" in child.cmdline()]
+    prober.suspend()
+    job = daemon.submit(clip)
+    wait_until(lambda: daemon.job(job["id"])["status"] == "processing", "the probe to be asked for")
+    receipt = cancel(daemon, job["id"])
+    assert prober.status() == psutil.STATUS_STOPPED, "the answer waited for the probe"
+    assert (receipt["status"], [stopped["stage"] for stopped in receipt["stopped"]]) == ("cancelled", ["exited"])
+    prober.resume()
+    assert daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["status"] == "completed"
+
+
 def test_20_cancels_at_random_moments_leave_nothing_and_lose_nothing(
     start_daemon: Callable[..., Daemon], clip: Path
 ) -> None:

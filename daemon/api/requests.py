@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from daemon.courier import parsed
 from daemon.errors import InvalidRequest
 from daemon.jobs import JobSpec
 from daemon.models import VariationRequest
@@ -16,10 +17,15 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=366 * 24 * 3600)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 
 
-class SourceRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A file that is on the host already, below a source root."""
+class SourceRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """One of the two: a finished upload, or a file that is on the host already, below a source root."""
 
-    path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+    upload: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+    path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.upload is None) == (self.path is None):
+            raise ValueError('A source is either {"upload": ID} or {"path": PATH}')
 
 
 class SpecRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -30,6 +36,8 @@ class SpecRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     priority: Priority = 0
     metadata: dict[str, Any] = {}
     expires_in: Seconds | None = None
+    webhook_url: Annotated[str, msgspec.Meta(max_length=2048)] | None = None
+    webhook_variations: bool = False
 
 
 class JobRequest(SpecRequest, kw_only=True):
@@ -57,6 +65,8 @@ def spec_of(request: SpecRequest) -> JobSpec:
         priority=request.priority,
         metadata=request.metadata,
         expires_in=request.expires_in,
+        webhook_url=_webhook_url(request),
+        webhook_variations=request.webhook_variations,
     )
 
 
@@ -73,6 +83,15 @@ def spec_of_fields(fields: Sequence[tuple[str, str]]) -> JobSpec:
     if specs:
         return spec_of(decode(specs[0], SpecRequest, "the field 'spec'"))
     return JobSpec(variations=tuple(VariationRequest(preset, {}) for preset in chosen))
+
+
+def _webhook_url(request: SpecRequest) -> str | None:
+    """The URL as it was given. Where its host leads is looked at when something is sent there."""
+    if request.webhook_url is not None:
+        parsed(request.webhook_url)
+    elif request.webhook_variations:
+        raise InvalidRequest("webhook_variations says what is sent to webhook_url, which is missing")
+    return request.webhook_url
 
 
 def _variation(entry: dict[str, Any]) -> VariationRequest:

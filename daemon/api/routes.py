@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Any
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -12,16 +13,21 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from daemon import presets
-from daemon.api import downloads
+from daemon.api import downloads, tus
 from daemon.api.auth import COOKIE, Gate
-from daemon.api.requests import JobRequest, LoginRequest, decode, spec_of, spec_of_fields
+from daemon.api.requests import JobRequest, LoginRequest, SourceRequest, decode, spec_of, spec_of_fields
 from daemon.api.stream import event_id, stream
 from daemon.api.uploads import Form, read_body
 from daemon.control import JobPatch, Scope
 from daemon.errors import InvalidRequest, Unavailable, UnsupportedBody
+from daemon.idempotency import Answer, Hold
+from daemon.jobs import JobSpec, NewSource
 from daemon.service import Service
-from daemon.states import QueueState, State
+from daemon.states import DeliveryStatus, QueueState, State
+from daemon.stats import exposition, gather
 from daemon.views import JobView
+
+Status = TypeVar("Status", State, DeliveryStatus)
 
 MAX_PAGE = 200
 QUEUE = {"pause": QueueState.PAUSED, "resume": QueueState.RUNNING, "drain": QueueState.DRAINING}
@@ -37,9 +43,12 @@ def routes(service: Service, gate: Gate) -> list[Route]:
         Route("/readyz", api.ready, methods=["GET"]),
         Route("/api/login", api.login, methods=["POST"]),
         Route("/api/presets", api.presets, methods=["GET"]),
+        Route("/api/stats", api.stats, methods=["GET"]),
+        Route("/metrics", api.metrics, methods=["GET"]),
         Route("/api/events", api.events, methods=["GET"]),
         Route("/api/jobs", api.create, methods=["POST"]),
         Route("/api/jobs", api.list_jobs, methods=["GET"]),
+        *tus.routes(service.uploads),
         Route(job, api.get, methods=["GET"]),
         Route("/api/jobs", api.delete_all, methods=["DELETE"]),
         Route("/api/jobs/cancel", api.cancel_all, methods=["POST"]),
@@ -58,6 +67,10 @@ def routes(service: Service, gate: Gate) -> list[Route]:
         Route(job + "/download", api.download_all, methods=["GET"]),
         Route(job + variation + "/download", api.download_one, methods=["GET"]),
         Route(job + variation + "/log", api.log, methods=["GET"]),
+        Route("/api/webhooks/deliveries", api.list_deliveries, methods=["GET"]),
+        Route("/api/webhooks/deliveries/{delivery}/replay", api.replay, methods=["POST"]),
+        Route("/api/webhooks/secret", api.show_secret, methods=["GET"]),
+        Route("/api/webhooks/secret/rotate", api.rotate_secret, methods=["POST"]),
     ]
 
 
@@ -95,6 +108,13 @@ class Api:
     async def presets(self, _: Request) -> Response:
         return _json({"items": presets.describe()})
 
+    async def stats(self, _: Request) -> Response:
+        return _json(await gather(self._service))
+
+    async def metrics(self, _: Request) -> Response:
+        text, kind = exposition(self._service.figures, await gather(self._service))
+        return Response(text, media_type=kind)
+
     async def events(self, request: Request) -> Response:
         job = request.path_params.get("job")
         if job is not None:
@@ -104,31 +124,45 @@ class Api:
 
     async def create(self, request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "multipart/form-data":
-            job = await self._create_from_form(request)
-        elif kind == "application/json":
-            job = await self._create_from_json(request)
-        else:
-            raise UnsupportedBody("make a job with multipart/form-data (files) or application/json (paths)")
-        return _json(job, 202, {"Location": f"/api/jobs/{job.id}"})
+        create = {"multipart/form-data": self._create_from_form, "application/json": self._create_from_json}.get(kind)
+        if create is None:
+            raise UnsupportedBody("make a job with multipart/form-data (files) or application/json (uploads or paths)")
+        with self._service.keys.hold(request.headers.get("idempotency-key")) as hold:
+            answer = await create(request, hold)
+        return Response(answer.body, answer.status, {"Location": answer.location}, media_type="application/json")
 
-    async def _create_from_form(self, request: Request) -> JobView:
+    async def _create_from_form(self, request: Request, hold: Hold) -> Answer:
         settings = self._service.settings
         with Form(
             self._service.paths.incoming,
             max_file_bytes=settings.max_upload_bytes,
             max_files=settings.max_sources,
+            hashed=hold.key is not None,
         ) as form:
             async with contextlib.aclosing(request.stream()) as stream:
                 await form.read(request.headers["content-type"], stream)
             if not form.files:
                 raise InvalidRequest("the form has no 'files'")
-            return await self._jobs.create(spec_of_fields(form.fields), form.files)
+            if hold.key and (first := await hold.first_answer(form.fingerprint)):
+                return first
+            return await self._create(spec_of_fields(form.fields), form.files, hold)
 
-    async def _create_from_json(self, request: Request) -> JobView:
+    async def _create_from_json(self, request: Request, hold: Hold) -> Answer:
         body = await read_body(request.stream(), self._service.settings.max_json_bytes)
+        if hold.key and (first := await hold.first_answer(hashlib.sha256(body).hexdigest())):
+            return first
         wish: JobRequest = decode(body, JobRequest, "the body")
-        return await self._jobs.create(spec_of(wish), [self._jobs.place(source.path) for source in wish.sources])
+        return await self._create(spec_of(wish), [await self._source(source) for source in wish.sources], hold)
+
+    async def _source(self, wish: SourceRequest) -> NewSource:
+        if wish.upload is not None:
+            return await self._jobs.uploaded(wish.upload)
+        assert wish.path is not None
+        return self._jobs.place(wish.path)
+
+    async def _create(self, spec: JobSpec, sources: Sequence[NewSource], hold: Hold) -> Answer:
+        job = await self._jobs.create(spec, sources, also=lambda t, made: hold.keep(t, _accepted(made)))
+        return _accepted(job)
 
     async def list_jobs(self, request: Request) -> Response:
         query = request.query_params
@@ -195,18 +229,46 @@ class Api:
         path = await self._jobs.log(request.path_params["job"], request.path_params["variation"])
         return FileResponse(path, media_type="text/plain; charset=utf-8", content_disposition_type="inline")
 
+    async def list_deliveries(self, request: Request) -> Response:
+        query = request.query_params
+        return _json(
+            await self._service.webhooks.page(
+                job=query.get("job"),
+                status=_one_of(DeliveryStatus, query.get("status")),
+                limit=_limit(query.get("limit")),
+                cursor=query.get("cursor"),
+            )
+        )
+
+    async def replay(self, request: Request) -> Response:
+        return _json(await self._service.webhooks.replay(request.path_params["delivery"]), 202)
+
+    async def show_secret(self, _: Request) -> Response:
+        return _json(self._service.webhooks.secret())
+
+    async def rotate_secret(self, _: Request) -> Response:
+        return _json(self._service.webhooks.rotate())
+
+
+def _accepted(job: JobView) -> Answer:
+    return Answer(status=202, location=f"/api/jobs/{job.id}", body=msgspec.json.encode(job))
+
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
 
 
 def _state(value: str | None) -> State | None:
+    return _one_of(State, value)
+
+
+def _one_of(kind: type[Status], value: str | None) -> Status | None:
     if value is None:
         return None
     try:
-        return State(value)
+        return kind(value)
     except ValueError:
-        raise InvalidRequest(f"status {value!r} is none of {', '.join(State)}") from None
+        raise InvalidRequest(f"status {value!r} is none of {', '.join(kind)}") from None
 
 
 def _limit(value: str | None) -> int:

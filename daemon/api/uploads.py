@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
+import msgspec
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from daemon.errors import EmptyUpload, FfspoolError, InvalidRequest, OutOfSpace, TooLarge
+from daemon.errors import EmptyUpload, InvalidRequest, OutOfSpace, TooLarge
 from daemon.jobs import NewSource
 from daemon.models import new_id
 from daemon.names import check
@@ -31,13 +32,15 @@ class Form:
     As a context manager it removes the files that nobody took over when it is left.
     """
 
-    def __init__(self, folder: Path, *, max_file_bytes: int, max_files: int) -> None:
+    def __init__(self, folder: Path, *, max_file_bytes: int, max_files: int, hashed: bool = False) -> None:
+        self.hashed = hashed
         self.files: list[NewSource] = []
         self.fields: list[tuple[str, str]] = []
         self._folder = folder
         self._max_file_bytes = max_file_bytes
         self._max_files = max_files
         self._written: list[Path] = []
+        self._digests: list[str] = []
 
     def __enter__(self) -> Form:
         return self
@@ -58,11 +61,18 @@ class Form:
         except FormParserError as error:
             raise InvalidRequest(f"the multipart body is malformed: {error}") from error
         except OSError as error:
-            raise _disk_refusal(error) from error
+            raise OutOfSpace.of(error) from error
         finally:
             parts.close()
         if not parts.complete:
             raise InvalidRequest("the multipart body ends before its closing boundary")
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what the form holds, whatever its boundary was; asked for with `hashed`."""
+        assert self.hashed
+        files = [(file.name, file.bytes, sha256) for file, sha256 in zip(self.files, self._digests, strict=True)]
+        return hashlib.sha256(msgspec.json.encode(["form", self.fields, files])).hexdigest()
 
     def open_file(self, name: str) -> BinaryIO:
         check(name)
@@ -76,9 +86,10 @@ class Form:
         if size > self._max_file_bytes:
             raise TooLarge(f"{name} is over the limit of {self._max_file_bytes} bytes")
 
-    def end_file(self, name: str, size: int) -> None:
+    def end_file(self, name: str, size: int, sha256: str) -> None:
         if size == 0:
             raise EmptyUpload(f"{name} is empty")
+        self._digests.append(sha256)
         self.files.append(NewSource(name=name, bytes=size, upload=self._written[-1]))
 
 
@@ -92,6 +103,7 @@ class _Parts:
         self._field = ""
         self._file: BinaryIO | None = None
         self._name = ""
+        self._sha256 = hashlib.sha256()
         self._text = bytearray()
         self.complete = False
 
@@ -132,11 +144,14 @@ class _Parts:
             raise InvalidRequest(f"a file came in the field {self._field!r}: files go into {FILES!r}")
         self._name = _unescape(filename).decode(errors="surrogateescape")
         self._file = self._form.open_file(self._name)
+        self._sha256 = hashlib.sha256()
 
     def _take(self, data: bytes, start: int, end: int) -> None:
         chunk = memoryview(data)[start:end]
         if self._file:
             self._file.write(chunk)
+            if self._form.hashed:
+                self._sha256.update(chunk)
             self._form.file_grew(self._name, self._file.tell())
         elif len(self._text) + len(chunk) > MAX_FIELD_BYTES:
             raise TooLarge(f"the field {self._field!r} is over the limit of {MAX_FIELD_BYTES} bytes")
@@ -149,7 +164,7 @@ class _Parts:
             return
         size = self._file.tell()
         self._file.close()
-        self._form.end_file(self._name, size)
+        self._form.end_file(self._name, size, self._sha256.hexdigest())
         self._file = None
 
     def _finish(self) -> None:
@@ -188,9 +203,3 @@ async def _batches(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             batch.clear()
     if batch:
         yield bytes(batch)
-
-
-def _disk_refusal(error: OSError) -> FfspoolError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return OutOfSpace("the upload does not fit on the daemon's disk")
-    return OutOfSpace(f"the upload cannot be stored: {error.strerror}")

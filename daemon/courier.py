@@ -1,0 +1,158 @@
+"""Carries one message to the URL it is for: signed, to checked addresses alone, within a set time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from daemon import targets
+from daemon.errors import FfspoolError, InvalidRequest
+from daemon.models import Model
+from daemon.signatures import Secrets
+
+log = logging.getLogger(__name__)
+
+ATTEMPT_TIMEOUT = 10.0  # seconds for one attempt, its redirects included
+CONNECT_TIMEOUT = 4.0  # for one address; a host may have more
+MAX_REDIRECTS = 3
+REDIRECTS = frozenset({301, 302, 307, 308})
+
+
+class Outcome(Model, frozen=True):
+    """What an attempt came to: no `error` means that the receiver took it. `final`: trying again is of no use."""
+
+    status_code: int | None = None
+    error: str | None = None
+    retry_after: float | None = None  # seconds the receiver wants to be left alone
+    final: bool = False
+
+
+class Courier:
+    """Sends, and says what became of it. Nothing is remembered between two attempts."""
+
+    def __init__(
+        self,
+        secrets: Secrets,
+        *,
+        allow_private: bool = False,
+        now: Callable[[], float] = time.time,
+        resolve: targets.Resolve = targets.look_up,
+    ) -> None:
+        self._secrets = secrets
+        self._allow_private = allow_private
+        self._now = now
+        self._resolve = resolve
+
+    async def attempt(self, url: str, identifier: str, body: bytes) -> Outcome:
+        """One attempt at a message. Whatever goes wrong is in the outcome; cancelled, it may have arrived."""
+        try:
+            async with asyncio.timeout(ATTEMPT_TIMEOUT):
+                return await self._send(parsed(url), self._headers(identifier, body), body)
+        except FfspoolError as refusal:
+            return Outcome(error=str(refusal), final=True)
+        except TimeoutError:
+            return Outcome(error=f"no answer within {ATTEMPT_TIMEOUT:.0f} s")
+        except (httpx.HTTPError, OSError) as error:  # of an OSError no more than its reason: it may name a file
+            return Outcome(error=getattr(error, "strerror", None) or str(error) or type(error).__name__)
+        except Exception:
+            log.exception("the webhook %s could not be sent by a fault of ffspool", identifier)
+            return Outcome(error="a fault of ffspool; its log has the details")
+
+    def _headers(self, identifier: str, body: bytes) -> dict[str, str]:
+        timestamp = int(self._now())
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": "ffspool",
+            "webhook-id": identifier,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": self._secrets.sign(identifier, timestamp, body),
+        }
+
+    async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """Raises FfspoolError for a target we do not go to, httpx.HTTPError and OSError when it cannot be reached."""
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._post(url, headers, body)
+            location = response.headers.get("location")
+            if response.status_code not in REDIRECTS or not location:
+                return self._judge(response)
+            url = parsed(location, base=url)
+        words = f"it redirected us more than {MAX_REDIRECTS} times, at last to {url.host}"
+        return Outcome(status_code=response.status_code, error=words)
+
+    async def _post(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        """The answer of the first of the host's addresses that takes a connection; its body is not read."""
+        host = url.raw_host.decode("ascii")
+        port = url.port or {"http": 80, "https": 443}[url.scheme]
+        *others, last = await targets.addresses(host, port, allow_private=self._allow_private, resolve=self._resolve)
+        for address in others:
+            with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._post_to(address, host, url, headers, body)
+        return await self._post_to(last, host, url, headers, body)
+
+    async def _post_to(
+        self, address: targets.Address, host: str, url: httpx.URL, headers: Mapping[str, str], body: bytes
+    ) -> httpx.Response:
+        # To the address itself, so that no second look-up can lead elsewhere; the name stays in Host, in TLS and
+        # in the certificate that is asked for. A transport alone keeps no cookies and follows nothing by itself,
+        # and one of our own shares no connection with another name at the same address.
+        timeout = httpx.Timeout(ATTEMPT_TIMEOUT, connect=CONNECT_TIMEOUT)
+        request = httpx.Request(
+            "POST",
+            url.copy_with(host=str(address)),
+            headers={"Host": url.netloc.decode("ascii"), **headers},
+            content=body,
+            extensions={"sni_hostname": host, "timeout": timeout.as_dict()},
+        )
+        async with httpx.AsyncHTTPTransport(verify=self._tls) as transport:
+            response = await transport.handle_async_request(request)
+            await response.aclose()
+            return response
+
+    @cached_property
+    def _tls(self) -> Any:
+        return httpx.create_ssl_context()  # reads every root certificate: once, and only if there is a webhook
+
+    def _judge(self, response: httpx.Response) -> Outcome:
+        code = response.status_code
+        if response.is_success:
+            return Outcome(status_code=code)
+        pause = response.headers.get("retry-after") if code in {429, 503} else None
+        return Outcome(
+            status_code=code,
+            error=f"it answered {code} {response.reason_phrase}".rstrip(),
+            retry_after=seconds_of(pause, self._now()) if pause else None,
+        )
+
+
+def parsed(url: str, base: httpx.URL | None = None) -> httpx.URL:
+    """The URL of a webhook, or of a redirect from `base`. Raises InvalidRequest when it cannot be one."""
+    try:
+        found = base.join(url) if base else httpx.URL(url)
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise InvalidRequest(f"the webhook's URL {url!r} is not one: {error}") from error
+    if found.port is not None and not 0 < found.port < 2**16:
+        raise InvalidRequest(f"the webhook's URL {url!r} names a port that there is not")
+    if found.scheme not in {"http", "https"} or not found.host:
+        raise InvalidRequest(f"the webhook's URL {url!r} does not begin with http:// or https:// and a host")
+    if found.userinfo:
+        raise InvalidRequest(f"the webhook's URL to {found.host} holds a user name: send secrets in its path instead")
+    return found
+
+
+def seconds_of(retry_after: str, now: float) -> float | None:
+    """The seconds of a `Retry-After` header, which holds a number or a date; None when it holds neither."""
+    value = retry_after.strip()
+    if value.isascii() and value.isdigit() and len(value) <= 9:
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (TypeError, ValueError, OverflowError):
+        return None

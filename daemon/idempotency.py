@@ -1,0 +1,97 @@
+"""`Idempotency-Key`: a request sent twice is done once, and both times gets the first answer.
+
+A key is bound in the transaction that does what was asked, so there is never one without the other. That
+a request is in flight is known in memory alone: when the daemon dies, so does the request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from daemon.errors import IdempotencyInFlight, IdempotencyMismatch, InvalidRequest
+from daemon.models import Model
+from daemon.store import Row, Store, Transaction
+
+KEPT = 24 * 3600.0  # seconds after which a key is forgotten
+MAX_LENGTH = 255
+
+
+class Answer(Model, frozen=True):
+    status: int
+    location: str
+    body: bytes
+
+
+class IdempotencyKeys:
+    """The keys that were used, and those in use this moment."""
+
+    def __init__(self, store: Store, *, now: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._now = now
+        self._in_flight: set[str] = set()
+
+    @contextmanager
+    def hold(self, key: str | None) -> Iterator[Hold]:
+        """Keeps other requests with this key away until it is left. Without a key nothing is held or kept.
+
+        Raises InvalidRequest for what is no key, IdempotencyInFlight when another request has it.
+        """
+        if key is None:
+            yield Hold(self._store, None, self._now)
+            return
+        if not 1 <= len(key) <= MAX_LENGTH:
+            raise InvalidRequest(f"an Idempotency-Key has 1 to {MAX_LENGTH} characters, not {len(key)}")
+        if key in self._in_flight:
+            raise _in_flight()
+        self._in_flight.add(key)
+        try:
+            yield Hold(self._store, key, self._now)
+        finally:
+            self._in_flight.remove(key)
+
+
+class Hold:
+    """One request's hold on its key; with the key None it remembers nothing."""
+
+    def __init__(self, store: Store, key: str | None, now: Callable[[], float]) -> None:
+        self.key = key
+        self._store = store
+        self._now = now
+        self._fingerprint = ""
+
+    async def first_answer(self, fingerprint: str) -> Answer | None:
+        """What the first request with this key was answered; None: this is the first, of that fingerprint.
+
+        Raises IdempotencyMismatch when the first asked for something else.
+        """
+        self._fingerprint = fingerprint
+        row = await self._store.read(partial(self._find, self.key)) if self.key else None
+        if row is None:
+            return None
+        if row["fingerprint"] != fingerprint:
+            raise IdempotencyMismatch("this Idempotency-Key was used for another request: take a new key for a new one")
+        return Answer(status=row["status"], location=row["location"], body=row["body"])
+
+    def keep(self, transaction: Transaction, answer: Answer) -> None:
+        """Binds the key to the answer, in the transaction that makes the answer true.
+
+        Raises IdempotencyInFlight when the key is bound by now: a request whose client gave up may still have been
+        waiting to be committed.
+        """
+        if not self.key:
+            return
+        now = self._now()
+        bound = {"status": answer.status, "location": answer.location, "body": answer.body}
+        keys = {"key": self.key, "fingerprint": self._fingerprint, "now": now, "after": now - KEPT}
+        if not transaction.run("bind_key", **keys, **bound):
+            raise _in_flight()
+
+    def _find(self, key: str, transaction: Transaction) -> Row | None:
+        return transaction.one("bound_key", key=key, after=self._now() - KEPT)
+
+
+def _in_flight() -> IdempotencyInFlight:
+    return IdempotencyInFlight("a request with this Idempotency-Key is still under way: ask again later")

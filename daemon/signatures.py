@@ -1,0 +1,82 @@
+"""The secret webhooks are signed with, and the signatures: Standard Webhooks, symmetric, version 1."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from daemon.models import Model
+from daemon.paths import write_private
+
+PREFIX = "whsec_"
+OVERLAP = 24 * 3600.0  # seconds a secret still signs after it was rotated
+
+
+class Secret(Model, frozen=True):
+    """`whsec_…`; `expires_at` is None for the current one."""
+
+    value: str
+    expires_at: float | None = None
+
+
+class SecretView(Model, frozen=True):
+    """`previous_expires_at` is when the latest secret before this one stops signing; None: it has, or never was."""
+
+    secret: str
+    previous_expires_at: datetime | None
+
+
+class Secrets:
+    """The secrets in a file: the current one on its first line, older ones below, each with the time it expires."""
+
+    def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._now = now
+
+    def valid(self) -> list[Secret]:
+        """The secrets that sign now, the current one first; it is made at the first use."""
+        try:
+            lines = self._path.read_text().splitlines()
+        except FileNotFoundError:
+            return self._write([Secret(value=_new_secret())])
+        found = [_from_line(line) for line in lines if line.strip()]
+        return [secret for secret in found if secret.expires_at is None or secret.expires_at > self._now()]
+
+    def rotate(self) -> list[Secret]:
+        """Makes a new secret. Those in use until now go on signing beside it for OVERLAP seconds."""
+        current, *older = self.valid()
+        retired = Secret(value=current.value, expires_at=self._now() + OVERLAP)
+        return self._write([Secret(value=_new_secret()), retired, *older])
+
+    def sign(self, identifier: str, timestamp: int, body: bytes) -> str:
+        """The `webhook-signature` header: one signature by each secret that is valid."""
+        return " ".join(signature(secret.value, identifier, timestamp, body) for secret in self.valid())
+
+    def _write(self, found: list[Secret]) -> list[Secret]:
+        write_private(self._path, "\n".join(_line(secret) for secret in found))
+        return found
+
+
+def signature(secret: str, identifier: str, timestamp: int, body: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix(PREFIX))
+    digest = hmac.digest(key, f"{identifier}.{timestamp}.".encode() + body, hashlib.sha256)
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def _new_secret() -> str:
+    return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def _line(secret: Secret) -> str:
+    return secret.value if secret.expires_at is None else f"{secret.value} {secret.expires_at:.0f}"
+
+
+def _from_line(line: str) -> Secret:
+    value, _, expires_at = line.strip().partition(" ")
+    return Secret(value=value, expires_at=float(expires_at) if expires_at else None)

@@ -1,0 +1,91 @@
+"""The figures of the whole daemon at this moment, for people (`/api/stats`) and for Prometheus."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+from daemon.metrics import Figures
+from daemon.models import Model
+from daemon.service import Service
+from daemon.states import QueueState
+from daemon.store import Transaction
+
+
+class Queue(Model, frozen=True):
+    state: QueueState
+    depth: int
+    oldest_seconds: float | None  # age of the job whose variation waits longest; None: nothing waits
+
+
+class Stops(Model, frozen=True):
+    """Processes ended at one stage of the escalation, and the seconds that took together."""
+
+    count: int
+    seconds: float
+
+
+class Disk(Model, frozen=True):
+    total_bytes: int
+    free_bytes: int
+
+
+class Events(Model, frozen=True):
+    subscribers: int
+    lag: int
+
+
+class Stats(Model, frozen=True):
+    jobs: dict[str, int]
+    variations: dict[str, int]
+    queue: Queue
+    cancellations: dict[str, Stops]
+    disk: Disk
+    events: Events
+    encoder: str
+
+
+async def gather(service: Service) -> Stats:
+    """Reads counters only: it costs the same with a million rows."""
+    now = time.time()
+    jobs, variations, oldest, stops = await service.store.read(_counters)
+    disk = psutil.disk_usage(str(service.paths.spool))
+    return Stats(
+        jobs=jobs,
+        variations=variations,
+        queue=Queue(
+            state=service.scheduler.queue,
+            depth=variations["queued"],
+            oldest_seconds=None if oldest is None else round(max(0.0, now - oldest), 3),
+        ),
+        cancellations=stops,
+        disk=Disk(total_bytes=disk.total, free_bytes=disk.free),
+        events=Events(subscribers=service.feed.subscribers, lag=service.feed.lag),
+        encoder=service.encoder_version,
+    )
+
+
+def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
+    """The metrics as Prometheus reads them, brought up to date, and their content type."""
+    for state in stats.jobs:
+        figures.jobs.labels(state).set(stats.jobs[state])
+        figures.variations.labels(state).set(stats.variations[state])
+    figures.oldest.set(stats.queue.oldest_seconds or 0.0)
+    figures.disk.labels("total").set(stats.disk.total_bytes)
+    figures.disk.labels("free").set(stats.disk.free_bytes)
+    figures.subscribers.set(stats.events.subscribers)
+    figures.lag.set(stats.events.lag)
+    return figures.render()
+
+
+def _counters(
+    transaction: Transaction,
+) -> tuple[dict[str, int], dict[str, int], float | None, dict[str, Stops]]:
+    tally, oldest = transaction.all("tally"), transaction.one("oldest_queued")
+    return (
+        {row["status"]: row["jobs"] for row in tally},
+        {row["status"]: row["variations"] for row in tally},
+        oldest["created_at"] if oldest else None,
+        {row["stage"]: Stops(count=row["count"], seconds=row["seconds"]) for row in transaction.all("stops")},
+    )

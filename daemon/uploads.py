@@ -1,0 +1,324 @@
+"""Resumable uploads: a file that arrives in pieces, over days and restarts, until a job takes it.
+
+A piece is written and fsynced first, then its offset is committed: an offset that a client was told is
+never ahead of the disk. What a crash leaves beyond it is cut off before the next piece is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from daemon import names
+from daemon.errors import (
+    ChecksumMismatch,
+    Conflict,
+    Gone,
+    NotFound,
+    OutOfSpace,
+    TooLarge,
+    Unavailable,
+    UploadLocked,
+    UploadStalled,
+)
+from daemon.models import Model, new_id
+from daemon.paths import Paths, fsync_folder, remove
+from daemon.settings import Settings
+from daemon.store import Row, Store, Transaction
+
+T = TypeVar("T")
+
+BATCH = 1024 * 1024  # bytes handed to a thread at a time
+COMMIT_EVERY = 8 * 1024 * 1024  # bytes; a crash costs a client no more than this
+PATIENCE = 60.0  # seconds without a byte after which a piece is over: a peer that vanished would hold its upload
+
+
+class Checksum(Model, frozen=True):
+    """What the bytes of one piece must hash to; `algorithm` is a name hashlib knows."""
+
+    algorithm: str
+    digest: bytes
+
+
+class Upload(Model, frozen=True):
+    id: str
+    name: str
+    metadata: str | None  # the client's `Upload-Metadata`, as it was sent
+    length: int
+    offset: int  # bytes that are here, and durable
+    expires_at: float
+
+
+class Uploads:
+    """Makes uploads, lets them grow and forgets them. Taking a finished one is the job's business."""
+
+    def __init__(
+        self,
+        store: Store,
+        paths: Paths,
+        settings: Settings,
+        *,
+        now: Callable[[], float] = time.time,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.max_bytes = settings.max_upload_bytes
+        self._store = store
+        self._paths = paths
+        self._kept = settings.upload_expiry
+        self._now = now
+        self._patience = patience
+        self._growing: dict[str, asyncio.Task[object]] = {}
+        self._waiting: set[asyncio.Timeout] = set()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Ends every piece under way where it is; its client hears that the daemon stops."""
+        self._stopped = True
+        for timeout in self._waiting:
+            if not timeout.expired():
+                timeout.reschedule(0)
+
+    async def close(self) -> None:
+        """Stops, and returns when every piece is settled."""
+        self.stop()
+        if self._growing:
+            await asyncio.wait(self._growing.values())
+
+    async def create(self, name: str, length: int, metadata: str | None = None) -> Upload:
+        """A new, empty upload of `length` bytes. Raises BadName or TooLarge."""
+        names.check(name)
+        if length > self.max_bytes:
+            raise TooLarge(f"{name} is over the limit of {self.max_bytes} bytes")
+        now = self._now()
+        row = {"id": new_id(), "name": name, "metadata": metadata, "length": length, "now": now}
+        return _upload(await self._store.write(lambda t: t.one("insert_upload", expires_at=now + self._kept, **row)))
+
+    async def get(self, upload: str) -> Upload:
+        """The upload as far as it is durable. Raises NotFound, or Gone when its file was removed by hand."""
+        return await self._store.read(partial(durable_upload, self._paths, upload, self._now()))
+
+    async def delete(self, upload: str) -> None:
+        """Forgets the upload; a piece under way comes to nothing. Raises NotFound."""
+        if not await self._store.write(lambda t: t.run("delete_upload", id=upload)):
+            raise _unknown(upload)
+        await asyncio.to_thread(remove, self._paths.upload(upload))
+
+    async def append(
+        self, upload: str, offset: int, stream: AsyncIterator[bytes], checksum: Checksum | None = None
+    ) -> Upload:
+        """Takes the piece that begins at `offset`, and returns the upload with all of it durable.
+
+        When the stream raises, or the caller is cancelled, what has arrived is kept and the exception goes
+        on; with a `checksum` a piece is kept whole or not at all. Raises NotFound, Gone, Conflict (the
+        upload is at another offset), UploadLocked (another piece is under way), TooLarge (longer than was
+        said), UploadStalled, ChecksumMismatch, OutOfSpace, or Unavailable when the daemon stops.
+        """
+        with self._alone(upload):
+            row = await self._store.write(partial(self._touch, upload))
+            if row["offset"] != offset:
+                raise Conflict(f"the upload {upload} is at offset {row['offset']}, not {offset}: go on from there")
+            piece = _Piece(self._paths.upload(upload), row, checksum)
+            try:
+                await _on_thread(piece.open)
+                return await self._receive(upload, piece, stream)
+            except NotFound:
+                remove(self._paths.upload(upload))  # deleted, or taken, after it was found
+                raise
+            finally:
+                piece.close()
+
+    async def _receive(self, upload: str, piece: _Piece, stream: AsyncIterator[bytes]) -> Upload:
+        try:
+            async for chunk in self._patient(stream):
+                piece.take(chunk)
+                if piece.pending >= BATCH:
+                    await _on_thread(piece.write)
+                if piece.uncommitted >= COMMIT_EVERY and piece.may_be_split:
+                    await self._commit(upload, piece)
+        except BaseException:
+            if piece.may_be_split:
+                await self._commit(upload, piece)
+            raise
+        await _on_thread(piece.verify)
+        return await self._commit(upload, piece)
+
+    async def _commit(self, upload: str, piece: _Piece) -> Upload:
+        offset = await _on_thread(piece.sync)
+        expires_at = self._now() + self._kept
+        row = await self._store.write(lambda t: t.one("grow_upload", id=upload, offset=offset, expires_at=expires_at))
+        if row is None:
+            raise _unknown(upload)
+        return _upload(row)
+
+    def _touch(self, upload: str, transaction: Transaction) -> Row:
+        now = self._now()
+        row = transaction.one("touch_upload", id=upload, now=now, expires_at=now + self._kept)
+        if row is None:
+            raise _unknown(upload)
+        return row
+
+    async def _patient(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        chunks = aiter(stream)
+        while not self._stopped:
+            try:
+                async with asyncio.timeout(self._patience) as timeout:
+                    with _within(self._waiting, timeout):
+                        chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if not self._stopped:
+                    raise UploadStalled(f"no bytes came for {self._patience:.0f} s: go on where it ended") from None
+            else:
+                yield chunk
+        raise Unavailable("the daemon is stopping: go on when it is back")
+
+    @contextmanager
+    def _alone(self, upload: str) -> Iterator[None]:
+        if upload in self._growing:
+            raise UploadLocked(f"another request is sending to the upload {upload}: try again when it has ended")
+        task = asyncio.current_task()
+        assert task is not None
+        self._growing[upload] = task
+        try:
+            yield
+        finally:
+            del self._growing[upload]
+
+
+class _Piece:
+    """One request's bytes on their way into an upload's file. One call at a time; what blocks runs on a thread."""
+
+    def __init__(self, path: Path, row: Row, checksum: Checksum | None) -> None:
+        self._path = path
+        self._name = row["name"]
+        self._length = row["length"]
+        self._start = self._committed = self._end = row["offset"]  # `_end`: of what is in the file
+        self._checksum = checksum
+        self._hash = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
+        self._buffer = bytearray()
+        self._file: int | None = None
+
+    @property
+    def pending(self) -> int:
+        return len(self._buffer)
+
+    @property
+    def uncommitted(self) -> int:
+        return int(self._end - self._committed)
+
+    @property
+    def may_be_split(self) -> bool:
+        """Whether a part of it is worth keeping: not while a checksum has to vouch for the whole."""
+        return self._checksum is None
+
+    def open(self) -> None:
+        """Opens the file and cuts off what no commit vouches for. Blocks."""
+        new = self._start == 0
+        try:
+            self._file = os.open(self._path, os.O_RDWR | (os.O_CREAT if new else 0), 0o600)
+        except FileNotFoundError as error:
+            raise _lost(self._name) from error
+        except OSError as error:
+            raise OutOfSpace.of(error) from error
+        if os.fstat(self._file).st_size < self._start:
+            raise _lost(self._name)
+        os.ftruncate(self._file, self._start)
+        if new:
+            fsync_folder(self._path.parent)
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def take(self, chunk: bytes) -> None:
+        if self._end + len(self._buffer) + len(chunk) > self._length:
+            raise TooLarge(f"{self._name} was said to be {self._length} bytes long, and more are coming")
+        self._buffer += chunk
+
+    def write(self) -> None:
+        """Writes what is pending. Blocks. What fails is not tried again: it is not pending any more."""
+        batch, self._buffer = self._buffer, bytearray()
+        if self._hash:
+            self._hash.update(batch)
+        assert self._file is not None
+        try:
+            with memoryview(batch) as rest:
+                written = 0
+                while written < len(batch):
+                    count = os.pwrite(self._file, rest[written:], self._end)
+                    written += count
+                    self._end += count
+        except OSError as error:
+            raise OutOfSpace.of(error) from error
+
+    def sync(self) -> int:
+        """Makes everything taken durable and returns where it ends. Blocks."""
+        self.write()
+        assert self._file is not None
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise OutOfSpace.of(error) from error
+        self._committed = self._end
+        return int(self._end)
+
+    def verify(self) -> None:
+        """Raises ChecksumMismatch when the piece is not what its checksum says. Blocks."""
+        self.write()
+        if self._checksum and self._hash and self._hash.digest() != self._checksum.digest:
+            raise ChecksumMismatch(
+                f"the bytes that came for {self._name} do not have the {self._checksum.algorithm} they were sent with: "
+                f"send them again from offset {self._start}"
+            )
+
+
+def durable_upload(paths: Paths, upload: str, now: float, transaction: Transaction) -> Upload:
+    """The upload, once it is sure that its file holds what its row says. Raises NotFound or Gone."""
+    row = transaction.one("upload", id=upload, now=now)
+    if row is None:
+        raise _unknown(upload)
+    path = paths.upload(upload)
+    if row["offset"] and (not path.exists() or path.stat().st_size < row["offset"]):
+        raise _lost(row["name"])
+    return _upload(row)
+
+
+def _upload(row: Row | None) -> Upload:
+    assert row is not None
+    return Upload(**{field: row[field] for field in Upload.__struct_fields__})
+
+
+def _unknown(upload: str) -> NotFound:
+    return NotFound(f"there is no upload {upload}: it expired, was deleted, or a job took it")
+
+
+def _lost(name: str) -> Gone:
+    return Gone(f"what was uploaded of {name} is gone from the disk: begin again")
+
+
+@contextmanager
+def _within(group: set[T], member: T) -> Iterator[None]:
+    group.add(member)
+    try:
+        yield
+    finally:
+        group.remove(member)
+
+
+async def _on_thread(work: Callable[[], T]) -> T:
+    """Runs `work` on a thread. A cancelled caller still waits for it, lest it writes to a file closed meanwhile."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

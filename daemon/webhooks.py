@@ -1,0 +1,247 @@
+"""Webhooks: what ended is told to whoever asked, at least once, signed as Standard Webhooks says.
+
+The outbox is filled by triggers in the transaction of each end, so nothing that ended goes untold; here it is
+emptied. A message is sent with the same `webhook-id` however often, by which a receiver knows it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from daemon.courier import Courier, Outcome
+from daemon.errors import NotFound
+from daemon.jobs import decode_cursor
+from daemon.models import Model
+from daemon.signatures import Secrets, SecretView
+from daemon.states import DeliveryStatus
+from daemon.store import Row, Store, Transaction
+from daemon.views import JobSummary, VariationView, ended_job, ended_variation, when
+
+log = logging.getLogger(__name__)
+
+CONCURRENCY = 8  # messages in flight at once
+PER_URL = 4  # of them to one URL: one that hangs leaves room for the others
+GIVE_UP = 3 * 24 * 3600.0  # seconds after which a message is not tried again
+WAITS = (1, 6, 24, 120, 360, 720, 1440, 4320)  # of the backoff: 5 s, 30 s, 2 min … 6 h
+JITTER = 0.2
+KEPT = 7 * 24 * 3600.0  # seconds a message is kept after its end, once it is settled
+LOOK_EVERY = 5.0  # seconds, should nothing wake us
+
+
+class Delivery(Model, frozen=True):
+    """One message to one URL, and how far it is."""
+
+    id: str
+    job: str
+    type: str
+    url: str
+    status: DeliveryStatus
+    attempts: int
+    next_attempt_at: datetime | None
+    last_status_code: int | None
+    last_error: str | None
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+class DeliveryPage(Model, frozen=True):
+    items: tuple[Delivery, ...]
+    next_cursor: str | None
+
+
+class EndedVariation(VariationView, frozen=True, kw_only=True):
+    """What the end of a variation is told with: the variation, and where it belongs."""
+
+    job: str
+    source: str
+
+
+class Message(Model, frozen=True):
+    """The body of every webhook. `timestamp` is when it happened, not when it is sent."""
+
+    type: str
+    timestamp: datetime
+    data: JobSummary | EndedVariation
+
+
+class Webhooks:
+    """Empties the outbox, shows it, and sends again. `run` is its loop; the rest may be called beside it."""
+
+    def __init__(
+        self,
+        store: Store,
+        secrets: Secrets,
+        courier: Courier,
+        *,
+        backoff: float = 5.0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._secrets = secrets
+        self._courier = courier
+        self._backoff = backoff
+        self._now = now
+        self._sending: dict[str, str] = {}  # id → URL
+        self._awake = asyncio.Event()
+        store.on_commit(self._awake.set)
+
+    # What others may ask
+
+    async def page(
+        self, *, job: str | None, status: DeliveryStatus | None, limit: int, cursor: str | None
+    ) -> DeliveryPage:
+        """One page of deliveries, newest first. Raises InvalidRequest for a cursor we did not give."""
+        query = "page_of_deliveries_of_job" if job else "page_of_deliveries"
+        wanted = {"job": job, "status": status, "below": decode_cursor(cursor), "limit": limit + 1}
+        found = await self._store.read(lambda t: t.all(query, **wanted))
+        rows, more = found[:limit], len(found) > limit
+        return DeliveryPage(
+            items=tuple(_shown(row) for row in rows), next_cursor=str(rows[-1]["seq"]) if more else None
+        )
+
+    async def replay(self, delivery: str) -> Delivery:
+        """Has a delivery sent again, whatever became of it, under its old id. Raises NotFound."""
+        return _shown(await self._store.write(partial(_replay, delivery, self._now())))
+
+    def secret(self) -> SecretView:
+        return _secret_view(self._secrets.valid())
+
+    def rotate(self) -> SecretView:
+        """A new secret; the one before it goes on signing for a day, so that receivers can change over."""
+        return _secret_view(self._secrets.rotate())
+
+    # The loop
+
+    async def run(self) -> None:
+        """Sends what is due until it is cancelled; what is in flight then is sent again by the next run."""
+        async with asyncio.TaskGroup() as sending:
+            while True:
+                self._awake.clear()
+                try:
+                    await self._send_due(sending)
+                    await self._until_something_is_due()
+                except Exception:
+                    log.exception("the outbox cannot be read; it is looked at again in %.0f s", LOOK_EVERY)
+                    await asyncio.sleep(LOOK_EVERY)
+
+    async def _send_due(self, sending: asyncio.TaskGroup) -> None:
+        while len(self._sending) < CONCURRENCY and (due := await self._next()):
+            self._sending[due["id"]] = due["url"]
+            sending.create_task(self._deliver(due), name=f"webhook {due['id']}")
+
+    async def _next(self) -> Row | None:
+        busy = [url for url, count in Counter(self._sending.values()).items() if count >= PER_URL]
+        wanted = {"now": self._now(), "sending": _json(list(self._sending)), "busy": _json(busy)}
+        return await self._store.read(lambda t: t.one("due_delivery", **wanted))
+
+    async def _until_something_is_due(self) -> None:
+        now = self._now()
+        row = await self._store.read(lambda t: t.one("next_delivery", now=now))
+        at = row["at"] if row else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY if at is None else min(LOOK_EVERY, at - now)):
+                await self._awake.wait()
+
+    async def _deliver(self, due: Row) -> None:
+        """One attempt, and its outcome in the outbox."""
+        try:
+            outcome = await self._attempt(due)
+            settled = verdict(outcome, due["failures"], due["since"], self._now(), self._backoff)
+            await self._store.write(partial(_settle, due, outcome, settled, self._now()))
+        except Exception:
+            log.exception("what became of the webhook %s cannot be recorded", due["id"])
+            await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody sends it again
+        finally:
+            del self._sending[due["id"]]
+            self._awake.set()
+
+    async def _attempt(self, due: Row) -> Outcome:
+        try:
+            body = render(due)
+        except Exception:  # it must not hold a place for ever
+            log.exception("the body of the webhook %s cannot be made", due["id"])
+            return Outcome(error="its body cannot be made, by a fault of ffspool; its log has the details", final=True)
+        return await self._courier.attempt(due["url"], due["id"], body)
+
+
+def render(due: Row | Mapping[str, Any]) -> bytes:
+    """The body of a message; the same bytes at every attempt."""
+    copy: Any = defaultdict(lambda: None, msgspec.json.decode(due["snapshot"]))  # a later version may look for more
+    happened = when(due["created_at"])
+    assert happened is not None
+    data: JobSummary | EndedVariation
+    if due["type"].startswith("job."):
+        data = ended_job(copy)
+    else:
+        fields = msgspec.structs.asdict(ended_variation(copy))
+        data = EndedVariation(job=copy["job"], source=copy["source"], **fields)
+    return msgspec.json.encode(Message(type=due["type"], timestamp=happened, data=data))
+
+
+def verdict(
+    outcome: Outcome, failures: int, since: float, now: float, backoff: float
+) -> tuple[DeliveryStatus, float | None]:
+    """What becomes of a message after an attempt, `failures` of them before it; and when it is due again."""
+    if outcome.error is None:
+        return DeliveryStatus.DELIVERED, None
+    if outcome.status_code == 410:
+        return DeliveryStatus.DISABLED, None
+    wait = backoff * WAITS[min(failures, len(WAITS) - 1)] * random.uniform(1 - JITTER, 1 + JITTER)
+    again = now + max(wait, outcome.retry_after or 0.0)
+    if outcome.final or again > since + GIVE_UP:
+        return DeliveryStatus.FAILED, None
+    return DeliveryStatus.PENDING, again
+
+
+def _settle(
+    due: Row, outcome: Outcome, settled: tuple[DeliveryStatus, float | None], now: float, transaction: Transaction
+) -> None:
+    status, again = settled
+    changed = transaction.run(
+        "settle_delivery",
+        id=due["id"],
+        since=due["since"],
+        status=status,
+        failures=due["failures"] + (outcome.error is not None),
+        next_attempt_at=again,
+        status_code=outcome.status_code,
+        error=outcome.error,
+        now=now,
+    )
+    if changed and status == DeliveryStatus.DISABLED:
+        words = "not sent: the receiver answered 410 to another message of this job"
+        transaction.run("disable_deliveries", id=due["id"], error=words)
+
+
+def _replay(delivery: str, now: float, transaction: Transaction) -> Row:
+    transaction.run("replay_delivery", id=delivery, now=now)
+    row = transaction.one("delivery", id=delivery)
+    if row is None:
+        raise NotFound(f"there is no delivery {delivery}")
+    return row
+
+
+def _shown(row: Row) -> Delivery:
+    times: dict[str, Any] = {name: when(row[name]) for name in ("next_attempt_at", "created_at", "delivered_at")}
+    plain = {name: row[name] for name in ("id", "job", "type", "url", "attempts", "last_status_code", "last_error")}
+    return Delivery(status=DeliveryStatus(row["status"]), **plain, **times)
+
+
+def _secret_view(valid: list[Any]) -> SecretView:
+    current, *older = valid
+    return SecretView(secret=current.value, previous_expires_at=when(older[0].expires_at) if older else None)
+
+
+def _json(values: list[str]) -> str:
+    return msgspec.json.encode(values).decode()
