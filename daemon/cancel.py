@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import time
+from contextlib import suppress
 
 from daemon.models import Stage, Stopped
 from daemon.processes import Child, start_ticks, state
@@ -43,7 +44,7 @@ async def _escalate(child: Child, grace: float) -> Stopped:
 
 
 async def _quit(child: Child, grace: float) -> bool:
-    _signal_group(child, signal.SIGCONT)  # a stopped process reads no stdin and acts on no SIGTERM
+    _signal(child, signal.SIGCONT)  # a stopped process reads no stdin and acts on no SIGTERM
     child.write(b"q")
     return await _exited_within(child, grace)
 
@@ -61,17 +62,9 @@ async def _exited_within(child: Child, seconds: float) -> bool:
     return bool(done)
 
 
-def _signal(child: Child, number: signal.Signals) -> None:
-    if child.running:
-        try:
-            signal.pidfd_send_signal(child.pidfd, number)
-        except ProcessLookupError:
-            return  # it exited a moment ago; its pidfd is about to tell
-
-
 async def freeze(child: Child, patience: float = 2.0) -> bool:
     """Stops the child's process group where it stands; True once the kernel says so, False if it has ended."""
-    _signal_group(child, signal.SIGSTOP)
+    _signal(child, signal.SIGSTOP)
     deadline = time.monotonic() + patience
     while child.running and state(child.pid) != "T" and time.monotonic() < deadline:  # noqa: ASYNC110 - the kernel tells only by SIGCHLD
         await asyncio.sleep(0.001)
@@ -80,16 +73,24 @@ async def freeze(child: Child, patience: float = 2.0) -> bool:
 
 def thaw(child: Child) -> None:
     """Lets a frozen child go on; one that is not frozen does not notice."""
-    _signal_group(child, signal.SIGCONT)
+    _signal(child, signal.SIGCONT)
 
 
-def _signal_group(child: Child, number: signal.Signals) -> None:
+def _signal(child: Child, number: signal.Signals) -> None:
+    """To the child's whole process group: an encoder may stand behind a wrapper script."""
     if not child.running:
         return
     try:
         os.killpg(child.pid, number)
     except ProcessLookupError:  # the launcher has not made its group yet
-        _signal(child, number)
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child.pidfd, number)
+
+
+def end_group(leader: int) -> None:
+    """Kills what an ended process left behind in its group. Call it before the leader is reaped: its pid names it."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def kill(child: Child) -> None:

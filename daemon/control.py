@@ -9,7 +9,8 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
@@ -17,7 +18,7 @@ import msgspec
 
 from daemon.attempt import Receipt
 from daemon.claims import FORCED
-from daemon.errors import Conflict, Gone, NotFound
+from daemon.errors import BadParameter, Conflict, Gone, NotFound
 from daemon.jobs import job_row, variation_row
 from daemon.models import Model
 from daemon.paths import Paths, remove
@@ -167,9 +168,8 @@ class Control:
         before = await self._store.read(partial(_locate, scope))
         if before.status in ENDED - {verb.result}:
             raise Conflict(f"{scope.id} is {before.status} already: nothing of it is left to stop", before.status)
-        changed = await self._store.write(partial(_request, verb, before, self._now()))
-        running = [row["id"] for row in before.rows] if changed else []
-        receipts = await self._scheduler.stop(running)
+        changed, running = await self._store.write(partial(_request, verb, before, self._now()))
+        receipts = await self._scheduler.stop(running)  # also what another verb is ending already
         self._scheduler.changed.set()
         after = await self._store.read(partial(_locate, scope))
         return _receipt(scope, after, changed, receipts)
@@ -178,7 +178,8 @@ class Control:
         """Cancels the job and deletes all of it: processes, rows, files. Raises NotFound, Gone or Conflict."""
         row = await self._store.read(lambda t: job_row(t, job))
         if row["status"] in LIVE:
-            await self.cancel(Scope(job=job))
+            with suppress(Conflict):  # it ended by itself a moment ago
+                await self.cancel(Scope(job=job))
         if not await self._store.write(lambda t: t.run("delete_job", id=job)):
             raise Conflict(f"{job} was started again while it was being deleted", State.PROCESSING)
         await asyncio.to_thread(remove, self._paths.job(job))
@@ -294,13 +295,17 @@ def _latest(rows: Iterable[Row], column: str) -> float | None:
     return max((row[column] for row in rows if row[column] is not None), default=None)
 
 
-def _request(verb: _Verb, scope: _Located, now: float, transaction: Transaction) -> bool:
-    """Writes the request before anything is signalled. False: there was nothing left to end."""
+def _request(verb: _Verb, scope: _Located, now: float, transaction: Transaction) -> tuple[bool, list[str]]:
+    """Writes the request before anything is signalled.
+
+    Whether there was anything left to end, and the variations that may have a process.
+    """
     if verb is _CANCEL and scope.source is None and scope.variation is None:
         transaction.run("request_cancel_of_job", job=scope.job, now=now)
     queued = verb.end_queued(transaction, scope, now)
     running = verb.mark_running(transaction, scope, now)
-    return queued + running > 0
+    live = [row["id"] for row in transaction.all("scope", **scope.keys) if row["status"] == State.PROCESSING]
+    return queued + running > 0, live
 
 
 def _requeue_ended(job: str, transaction: Transaction) -> bool:
@@ -321,6 +326,13 @@ def _set_paused(job: str, paused: bool, transaction: Transaction) -> tuple[bool,
     return bool(changed), [v["id"] for v in transaction.all("scope", **scope) if v["status"] == State.PROCESSING]
 
 
+def _moment(wish: datetime) -> float:
+    """Seconds since the epoch. Raises BadParameter for a time that cannot be told back in UTC."""
+    if not 1970 < wish.year < 9999:
+        raise BadParameter(f"expires_at {wish.isoformat()} is not between the years 1971 and 9998")
+    return wish.replace(tzinfo=wish.tzinfo or UTC).timestamp()
+
+
 def _set_queue(state: QueueState, transaction: Transaction) -> tuple[bool, list[str]]:
     """Whether that changed anything, and the variations of paused jobs that may run."""
     changed = transaction.run("set_queue_state", state=state)
@@ -329,7 +341,7 @@ def _set_queue(state: QueueState, transaction: Transaction) -> tuple[bool, list[
 
 def _patch(job: str, patch: JobPatch, transaction: Transaction) -> None:
     row = job_row(transaction, job)
-    keep_until = row["keep_until"] if patch.expires_at is msgspec.UNSET else patch.expires_at.timestamp()
+    keep_until = row["keep_until"] if patch.expires_at is msgspec.UNSET else _moment(patch.expires_at)
     priority = row["priority"] if patch.priority is msgspec.UNSET else patch.priority
     name = row["name"] if patch.name is msgspec.UNSET else patch.name
     transaction.run("update_job", job=row["seq"], name=name, priority=priority, keep_until=keep_until)

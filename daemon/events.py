@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 
 import msgspec
 
 from daemon import progress
+from daemon.errors import FfspoolError
 from daemon.models import Progress
 from daemon.store import Row, Store, Transaction
 
@@ -76,7 +78,8 @@ class Feed:
             while True:
                 await self._committed.wait()
                 self._committed.clear()
-                await self._hand_out()
+                with suppress(FfspoolError):  # what cannot be read now is read after the next commit
+                    await self._hand_out()
         finally:
             ticking.cancel()
 
@@ -129,14 +132,15 @@ class Feed:
     async def stream(self, job: str | None, after: int | None) -> AsyncIterator[bytes]:
         """Server-Sent Events of one job, or of all: those after the id `after`, or (None) from now on.
 
-        An id that is older than what is kept gets a `reset` event first: some events are lost to the client,
-        which should read the present state anew.
+        An id that is older than what is kept, or is of another database, gets a `reset` event first: the client
+        should read the present state anew, and is told what comes from now on.
         """
         subscriber = Subscriber(job, self._last if after is None else after)
         self._subscribers.add(subscriber)
         try:
             yield b"retry: 1000\n\n"
             if after is not None and await self._store.read(partial(_forgotten, after)):
+                subscriber.sent = self._last
                 yield b"event: reset\ndata: {}\n\n"
             while not self._closed:
                 async for chunk in self._due(subscriber):
@@ -208,7 +212,7 @@ def _forgotten(after: int, transaction: Transaction) -> bool:
     assert first is not None
     assert last is not None
     oldest = first["id"] if first["id"] is not None else last["id"] + 1
-    return bool(after < oldest - 1)
+    return not oldest - 1 <= after <= last["id"]
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

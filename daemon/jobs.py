@@ -82,6 +82,8 @@ class Jobs:
 
         Raises ForbiddenPath, or InvalidRequest when it is no regular file with something in it.
         """
+        if "\0" in path:
+            raise InvalidRequest("the path holds a NUL character")
         real = Path(os.path.realpath(path))
         if not any(real.is_relative_to(os.path.realpath(root)) for root in self._settings.source_roots):
             raise ForbiddenPath(f"{path} is not below a source root of this daemon")
@@ -206,7 +208,8 @@ class Jobs:
         )
 
     def _summary(self, transaction: Transaction, job: Row) -> JobSummary:
-        children = _children(transaction, job) if job["status"] == State.PROCESSING else ([], [])
+        told_by_counters = job["status"] in {State.QUEUED, State.COMPLETED}
+        children = ([], []) if told_by_counters else _children(transaction, job)
         return job_summary(job, *children, self._scheduler)
 
     # Fetch
@@ -245,6 +248,8 @@ class Jobs:
 
 def local_source(name: str, path: Path) -> NewSource:
     """A file to be read where it is. Raises InvalidRequest or EmptyUpload in words that name it."""
+    if not _is_text(str(path)):
+        raise InvalidRequest(f"{name!r} lies in a folder whose name is not valid text: move or rename it")
     try:
         status = path.stat()
     except OSError as error:
@@ -286,6 +291,14 @@ def _taken(upload: str) -> NotFound:
 
 def _first_repeated(values: Sequence[str]) -> str:
     return next(value for place, value in enumerate(values) if value in values[:place])
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fsync(path: Path) -> None:

@@ -34,7 +34,7 @@ def main() -> None:
     try:
         os.execve(order["program"], order["argv"], order["environment"])
     except OSError as error:
-        print(f"{order['program']} cannot be executed: {error.strerror}", file=sys.stderr)
+        print(f"the encoder cannot be executed: {error.strerror}", file=sys.stderr)
         sys.exit(CANNOT_START)
 
 

@@ -45,8 +45,10 @@ class Child:
     and then it ignores `q` and SIGTERM.
     """
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], before_reaping: Callable[[int], None] | None = None) -> None:
+        """`before_reaping` is told the pid once it has ended, while nobody else can have that pid."""
         self._popen = popen
+        self._before_reaping = before_reaping
         self.pid = popen.pid
         self.pidfd = os.pidfd_open(popen.pid)
         self.created = start_ticks(popen.pid)
@@ -55,6 +57,8 @@ class Child:
 
     def _reap(self) -> None:
         asyncio.get_running_loop().remove_reader(self.pidfd)
+        if self._before_reaping:
+            self._before_reaping(self.pid)
         _, status, usage = os.wait4(self.pid, 0)
         os.close(self.pidfd)
         code = os.waitstatus_to_exitcode(status)
@@ -116,13 +120,13 @@ class Launcher:
     def alive(self) -> bool:
         return self._popen.poll() is None
 
-    def launch(self, order: bytes) -> Child:
+    def launch(self, order: bytes, before_reaping: Callable[[int], None] | None) -> Child:
         """Has it become what the order says."""
         with os.fdopen(self._order, "wb") as pipe:
             pipe.write(order)
         assert self._popen.stdin is not None
         os.set_blocking(self._popen.stdin.fileno(), False)
-        return Child(self._popen)
+        return Child(self._popen, before_reaping)
 
     def dismiss(self) -> None:
         """Lets it go without an order, and waits for that."""
@@ -165,6 +169,7 @@ def spawn(
     limits: Limits,
     environment: Mapping[str, str],
     reserve: Reserve | None = None,
+    before_reaping: Callable[[int], None] | None = None,
 ) -> Child:
     """Starts `program` with `argv` in `folder`, with that environment and nothing more.
 
@@ -180,7 +185,7 @@ def spawn(
         "limits": {"RLIMIT_CPU": limits.cpu_seconds, "RLIMIT_NOFILE": limits.open_files, "RLIMIT_CORE": 0},
     }
     launcher = reserve.take() if reserve else Launcher()
-    return launcher.launch(marshal.dumps(order))
+    return launcher.launch(marshal.dumps(order), before_reaping)
 
 
 def spawn_server(module: str) -> tuple[Child, socket.socket]:

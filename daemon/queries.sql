@@ -25,7 +25,7 @@ UPDATE jobs SET name = :name, priority = :priority, keep_until = :keep_until,
 WHERE seq = :job
 
 -- name: reprioritise
-UPDATE variations SET priority = :priority WHERE job = :job AND status = 'queued'
+UPDATE variations SET priority = :priority WHERE job = :job AND status IN ('queued', 'processing')
 
 -- name: job
 SELECT * FROM jobs WHERE id = :id

@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from daemon import cancel, recipes
+from daemon.launch import CANNOT_START
 from daemon.models import Outcome, Progress, Report, Started, Stopped, Task, Vitals
 from daemon.processes import TOKEN_VARIABLE, Child, Exit, Limits, Registry, Reserve, spawn, usage
 from daemon.progress import ProgressParser
@@ -20,8 +22,10 @@ from daemon.progress import ProgressParser
 SOURCE_LINK = "source"  # what the encoder calls its input, so that no path of the host stands in its log
 MAX_LOG_BYTES = 1024 * 1024  # of one attempt
 TAIL_LINES = 12
+DRAIN_PATIENCE = 1.0  # seconds that pipes may stay open after the process is gone
+MAX_TOLD = 500  # bytes of one line that go into an error
 SAMPLE_EVERY = 2.0  # seconds between two looks at what the process uses
-PASSING = ("No space left on device", "Cannot allocate memory", "Disk quota exceeded")
+PASSING = ("received signal 15", "No space left on device", "Cannot allocate memory", "Disk quota exceeded")
 
 
 class Run:
@@ -68,10 +72,21 @@ class Run:
     async def _attend(self, child: Child, report: Callable[[Report], None]) -> Exit:
         sampling = asyncio.create_task(self._sample(child, report))
         try:
-            await asyncio.gather(self._drain_progress(child, report), self._drain_log(child))
-            return await child.wait()
+            return await self._drain_to_the_end(child, report)
         finally:
             sampling.cancel()
+
+    async def _drain_to_the_end(self, child: Child, report: Callable[[Report], None]) -> Exit:
+        draining = asyncio.gather(self._drain_progress(child, report), self._drain_log(child))
+        exited = asyncio.ensure_future(child.wait())
+        either: list[asyncio.Future[Any]] = [draining, exited]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if draining.done():
+            draining.result()  # a log that cannot be written ends the encode at once
+        ended = await exited
+        with suppress(TimeoutError):  # somebody who left the group may hold the pipes open
+            await asyncio.wait_for(draining, DRAIN_PATIENCE)
+        return ended
 
     async def pause(self) -> bool:
         """Freezes the process; True once it stands still, False if it has ended or is being ended."""
@@ -105,6 +120,7 @@ class Run:
             limits=self._limits,
             environment={TOKEN_VARIABLE: self._task.id, "LC_ALL": "C.UTF-8"},
             reserve=self._reserve,
+            before_reaping=cancel.end_group,
         )
         self._registry.add(child, (order.variation for order in self._task.orders))
         return child
@@ -133,7 +149,7 @@ class Run:
         room = MAX_LOG_BYTES
         with self._logs() as logs:
             async for line in _lines(child.stderr()):
-                self._tail.append(line.decode(errors="replace").rstrip())
+                self._tail.append(line[:MAX_TOLD].decode(errors="replace").rstrip())
                 if room > 0:
                     _write_all(logs, line)
                     room -= len(line)
@@ -148,7 +164,7 @@ class Run:
     def _may_pass(self, code: int) -> bool:
         """Whether the host is at fault: nobody of ours sent that signal, and its CPU limit is the source's doing."""
         by_signal = code < 0 and -code not in {signal.SIGXCPU, signal.SIGSEGV, signal.SIGFPE, signal.SIGILL}
-        return by_signal or _said(self._tail, PASSING)
+        return by_signal or code == CANNOT_START or _said(self._tail, PASSING)
 
     def _complaint(self, code: int) -> str:
         how = f"exit code {code}" if code >= 0 else f"signal {-code}"

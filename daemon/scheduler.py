@@ -155,6 +155,8 @@ class Scheduler:
 
     async def _until_delayed(self) -> float:
         """Seconds until something may have to be started without anybody waking us."""
+        if not self._may_start():
+            return SAFETY_POLL
         row = await self._shop.store.read(lambda t: t.one("next_delayed"))
         if row is None or row["at"] is None:
             return SAFETY_POLL

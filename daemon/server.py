@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
 from daemon.app import create_app
 from daemon.errors import StartupError
-from daemon.service import running
+from daemon.service import Service, running
 from daemon.settings import Settings, Surroundings
 
 log = logging.getLogger(__name__)
@@ -26,55 +26,57 @@ async def serve(settings: Settings, surroundings: Surroundings) -> None:
 
     Must run on the main thread. Raises StartupError when it cannot begin.
     """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # from the first moment to the last: one stop is enough
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(settings) as service:
         listener = _listen(settings.host, settings.port)
-        url = _url(listener)
-        config = uvicorn.Config(
-            create_app(service),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=REQUEST_GRACE,
-        )
 
         def started() -> None:
-            service.paths.address.write_text(url + "\n")
-            log.info("ffspool listens on %s, state in %s", url, settings.state_dir)
+            service.paths.address.write_text(_url(listener) + "\n")
+            log.info("ffspool listens on %s, state in %s", _url(listener), settings.state_dir)
             notify(surroundings.notify_socket, "READY=1")
 
-        def stopping() -> None:
-            notify(surroundings.notify_socket, "STOPPING=1")
-            service.feed.close()
-            service.uploads.stop()
-            service.scheduler.close()
-
+        server = _Server(_config(service), started)
         watchdog = asyncio.create_task(_feed_watchdog(surroundings))
+        serving = asyncio.create_task(server.serve([listener]))
         try:
-            await _Server(config, started, stopping).serve([listener])
+            await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+            notify(surroundings.notify_socket, "STOPPING=1")
+            service.quiesce()
+            server.should_exit = True
+            await serving
         finally:
             watchdog.cancel()
             service.paths.address.unlink(missing_ok=True)
 
 
-class _Server(uvicorn.Server):
-    """Tells when it is listening and, at the first signal, that it stops; exits 0 after either."""
+def _config(service: Service) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(service),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # who a client is must not be for the client to say
+        server_header=False,
+        timeout_graceful_shutdown=REQUEST_GRACE,
+    )
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None], stopping: Callable[[], None]) -> None:
+
+class _Server(uvicorn.Server):
+    """Tells when it is listening, and leaves signals to us: uvicorn's own would end the process by the signal."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._tell_started = started
-        self._tell_stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._tell_started()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        # Not the base's: it would raise the signal again at the end, and a stop would not exit 0.
-        if not self.should_exit:
-            self._loop.call_soon_threadsafe(self._tell_stopping)
-        self.should_exit = True
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -54,6 +54,12 @@ class Service:
     control: Control
     encoder_version: str
 
+    def quiesce(self) -> None:
+        """Starts nothing more, ends what streams, and begins to end what is encoded."""
+        self.feed.close()
+        self.uploads.stop()
+        self.scheduler.close()
+
 
 @asynccontextmanager
 async def running(settings: Settings, now: Callable[[], float] = time.time) -> AsyncIterator[Service]:
@@ -65,6 +71,7 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
     with _locked(paths):
         program = encoder.locate(settings.ffmpeg)
         version = await encoder.version(program)
+        _refuse_to_forget(paths)
         store = await Store.open(paths.database)
         prober = Prober()
         engine = LocalEngine(ffmpeg=program, limits=_limits(settings), grace=settings.grace)
@@ -102,8 +109,7 @@ async def _at_work(service: Service, now: Callable[[], float]) -> AsyncIterator[
         yield
     finally:
         housekeeping.cancel()
-        service.feed.close()
-        service.scheduler.close()
+        service.quiesce()
         await asyncio.gather(scheduling, housekeeping, return_exceptions=True)
         await service.uploads.close()
         feeding.cancel()
@@ -124,6 +130,16 @@ async def _tidy(settings: Settings, store: Store, paths: Paths, now: float, min_
     await cleanup.sweep(store, paths, now, min_age)
     await expiry.expire(store, paths, now, settings.tombstone)
     await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))
+
+
+def _refuse_to_forget(paths: Paths) -> None:
+    """A new database beside a spool with jobs would have the sweep delete them all."""
+    empty = not paths.database.exists() or paths.database.stat().st_size == 0
+    if empty and any(paths.jobs.iterdir()):
+        raise StartupError(
+            f"there is no database in {paths.state}, but its spool holds jobs. Put a backup of {paths.database.name} "
+            f"in its place; or, to begin with an empty queue, move the folder {paths.spool} away"
+        )
 
 
 def _progress_events(scheduler: Scheduler) -> list[tuple[str, str, bytes]]:

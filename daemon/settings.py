@@ -14,7 +14,10 @@ from daemon.errors import StartupError
 
 PREFIX = "FFSPOOL_"
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+YEARS = 100 * 366 * 24 * 3600.0  # seconds; beyond it a time is no date any more
+
+Positive = Annotated[float, msgspec.Meta(gt=0, le=YEARS)]
+Duration = Annotated[float, msgspec.Meta(ge=0, le=YEARS)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -41,9 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds after which an encoder that does nothing at all is ended and tried once more."""
     retry_delay: Positive = 5.0
     """Seconds before the first retry of what may pass, such as a full disk; the next waits are longer."""
-    retention: Annotated[float, msgspec.Meta(ge=0)] = 24 * 3600.0
+    retention: Duration = 24 * 3600.0
     """Seconds a job is kept after it ended, unless it says otherwise."""
-    tombstone: Annotated[float, msgspec.Meta(ge=0)] = 7 * 24 * 3600.0
+    tombstone: Duration = 7 * 24 * 3600.0
     """Seconds an expired job's links answer 410 rather than 404."""
     sweep_every: Positive = 300.0
     """Seconds between two rounds of sweep, expiry and eviction."""
@@ -131,7 +134,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
         return {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StartupError(f"{path} cannot be read: {error}") from error
 
 
@@ -151,7 +154,7 @@ def _check(values: Mapping[str, Any], origin: str, base: Mapping[str, Any]) -> N
 
 def _decode_path(kind: type[Any], value: Any) -> Any:
     if kind is Path and isinstance(value, str | Path) and str(value):
-        return Path(value).expanduser()
+        return Path(value).expanduser().absolute()
     raise ValueError(f"{value!r} is not a path")
 
 

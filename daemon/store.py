@@ -115,8 +115,16 @@ class Store:
         return await write.future
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
-        """Runs `work` on one consistent snapshot that includes every finished `write`."""
-        return await _on_thread(self._reader, partial(self._snapshot, work))
+        """Runs `work` on one consistent snapshot that includes every finished `write`.
+
+        Raises Unavailable when the database cannot be read.
+        """
+        try:
+            return await _on_thread(self._reader, partial(self._snapshot, work))
+        except sqlite3.ProgrammingError:  # a fault of ours, which must not pass for one of the disk
+            raise
+        except sqlite3.Error as error:
+            raise Unavailable(f"the database cannot be read: {error}") from error
 
     def on_commit(self, tell: Callable[[], None]) -> None:
         """Has `tell` called after every commit, when its changes can be read and before its writers go on."""
@@ -199,12 +207,16 @@ def prepare(path: Path, schema: str | None = None, upgrades: Traversable | None 
         elif version < target:
             _upgrade(connection, path, version, target, upgrades or files("daemon") / "upgrades")
     except sqlite3.DatabaseError as error:
-        raise StartupError(
-            f"{path} cannot be used as ffspool's database: {error}. "
-            f"Put a backup in its place, or move it away to begin with an empty queue."
-        ) from error
+        raise _unusable(path, error) from error
     finally:
         connection.close()
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> StartupError:
+    return StartupError(
+        f"{path} cannot be used as ffspool's database: {error}. Put a backup in its place; "
+        f"or, to begin with an empty queue, move it and the folder `spool` beside it away."
+    )
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -229,9 +241,13 @@ async def _connect(path: Path, *, read_only: bool = False) -> aiosqlite.Connecti
     mode = "ro" if read_only else "rw"
     connection = await aiosqlite.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
     connection.row_factory = sqlite3.Row
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 10000"):
-        if not (read_only and pragma.startswith("journal_mode")):
-            await connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 10000"):
+            if not (read_only and pragma.startswith("journal_mode")):
+                await connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error as error:
+        await connection.close()  # its thread would keep the process alive
+        raise _unusable(path, error) from error
     return connection
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -101,13 +101,13 @@ class JobView(JobSummary, frozen=True):
 
 def job_view(job: Row, sources: Sequence[Row], variations: Sequence[Row], live: Live) -> JobView:
     """The job with everything below it."""
-    shown = tuple(_source_view(source, variations, live) for source in sources)
+    shown = _source_views(sources, variations, live)
     return JobView(sources=shown, **_job_fields(job, shown))
 
 
 def job_summary(job: Row, sources: Sequence[Row], variations: Sequence[Row], live: Live) -> JobSummary:
-    """The job as lists show it; of one that is not under way, sources and variations may be left out."""
-    shown = tuple(_source_view(source, variations, live) for source in sources)
+    """The job as lists show it; of one that is queued or completed, sources and variations may be left out."""
+    shown = _source_views(sources, variations, live)
     return JobSummary(**_job_fields(job, shown))
 
 
@@ -168,10 +168,17 @@ def _job_fields(job: Row, sources: Sequence[SourceView]) -> dict[str, Any]:
 _TIMES = ("created_at", "started_at", "finished_at", "expires_at", "cancel_requested_at", "cancelled_at")
 
 
+def _source_views(sources: Sequence[Row], variations: Sequence[Row], live: Live) -> tuple[SourceView, ...]:
+    by_source: dict[int, list[Row]] = defaultdict(list)
+    for row in variations:
+        by_source[row["source"]].append(row)
+    return tuple(_source_view(source, by_source[source["seq"]], live) for source in sources)
+
+
 def _source_view(source: Row, variations: Iterable[Row], live: Live) -> SourceView:
     media = msgspec.json.decode(source["media"], type=Media) if source["media"] else None
     duration = media.duration_seconds if media else None
-    mine = tuple(_variation_view(row, duration, live) for row in variations if row["source"] == source["seq"])
+    mine = tuple(_variation_view(row, duration, live) for row in variations)
     return SourceView(
         id=source["id"],
         name=source["name"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 import time
 from collections import defaultdict
@@ -17,8 +16,9 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from daemon.api.problems import refusal
-from daemon.errors import Throttled, Unauthorized
+from daemon.errors import StartupError, Throttled, Unauthorized
 from daemon.models import Model
+from daemon.paths import write_private
 from daemon.store import Store
 from daemon.views import when
 
@@ -36,15 +36,13 @@ class Session(Model, frozen=True):
 def load_token(path: Path) -> str:
     """The daemon's token; made at the first start, readable by its owner alone."""
     try:
-        return path.read_text().strip()
+        token = path.read_text().strip()
+        if not token:
+            raise StartupError(f"{path} is empty: delete it, and a new token is made")
+        return token
     except FileNotFoundError:
         token = secrets.token_urlsafe(32)
-        draft = path.with_name(f".{path.name}.new")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(token + "\n")
-            os.fsync(descriptor)
-        draft.rename(path)
+        write_private(path, token + "\n")
         return token
 
 

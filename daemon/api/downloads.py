@@ -28,11 +28,15 @@ def one_file(path: Path, row: Row) -> Response:
 
 
 def all_files(job: JobView, files: Sequence[tuple[str, Path]]) -> Response:
-    """A stored zip of known length. The manifest says what each file is, and what is not there and why."""
+    """A stored zip of known length. The manifest says what each file is, and what is not there and why.
+
+    A file that was removed by hand is left out. Touches the disk for each file; run it in a thread.
+    """
     archive = ZipStream(sized=True)
-    for name, path in files:
+    there = [(name, path) for name, path in files if path.is_file()]
+    for name, path in there:
         archive.add_path(path, name)
-    archive.add(msgspec.json.format(msgspec.json.encode(manifest(job, [name for name, _ in files]))), MANIFEST)
+    archive.add(msgspec.json.format(msgspec.json.encode(manifest(job, [name for name, _ in there]))), MANIFEST)
     headers = {
         "Content-Length": str(len(archive)),
         "Content-Disposition": f'attachment; filename="ffspool-{job.id}.zip"',

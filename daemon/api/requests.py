@@ -56,6 +56,8 @@ def decode(body: bytes | str, kind: type[Any], what: str) -> Any:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{what} is not valid: {error}") from error
+    except RecursionError:
+        raise InvalidRequest(f"{what} is nested too deeply") from None
 
 
 def spec_of(request: SpecRequest) -> JobSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from daemon import presets
@@ -137,6 +138,7 @@ class Api:
             self._service.paths.incoming,
             max_file_bytes=settings.max_upload_bytes,
             max_files=settings.max_sources,
+            max_field_bytes=settings.max_json_bytes,
             hashed=hold.key is not None,
         ) as form:
             async with contextlib.aclosing(request.stream()) as stream:
@@ -165,6 +167,7 @@ class Api:
         return _accepted(job)
 
     async def list_jobs(self, request: Request) -> Response:
+        _check_query(request, {"status", "limit", "cursor"})
         query = request.query_params
         return _json(
             await self._jobs.page(
@@ -201,9 +204,11 @@ class Api:
         return await self.get(request)
 
     async def cancel_all(self, request: Request) -> Response:
+        _check_query(request, {"status"})
         return _json(await self._control.cancel_all(_state(request.query_params.get("status"))))
 
     async def delete_all(self, request: Request) -> Response:
+        _check_query(request, {"status"})
         return _json(await self._control.delete_all(_state(request.query_params.get("status"))))
 
     async def show_queue(self, _: Request) -> Response:
@@ -219,7 +224,7 @@ class Api:
 
     async def download_all(self, request: Request) -> Response:
         job, files = await self._jobs.outputs(request.path_params["job"])
-        return downloads.all_files(job, files)
+        return await asyncio.to_thread(downloads.all_files, job, files)
 
     async def download_one(self, request: Request) -> Response:
         path, row = await self._jobs.output(request.path_params["job"], request.path_params["variation"])
@@ -227,7 +232,8 @@ class Api:
 
     async def log(self, request: Request) -> Response:
         path = await self._jobs.log(request.path_params["job"], request.path_params["variation"])
-        return FileResponse(path, media_type="text/plain; charset=utf-8", content_disposition_type="inline")
+        # Read first: while the encoder writes on, a length told beforehand would not hold.
+        return Response(await asyncio.to_thread(path.read_bytes), media_type="text/plain; charset=utf-8")
 
     async def list_deliveries(self, request: Request) -> Response:
         query = request.query_params
@@ -256,6 +262,12 @@ def _accepted(job: JobView) -> Answer:
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
+
+
+def _check_query(request: Request, known: set[str]) -> None:
+    """Raises InvalidRequest for a misspelt filter: it would make the verb act on everything."""
+    if strange := sorted(set(request.query_params) - known):
+        raise InvalidRequest(f"unknown filter {strange[0]!r}: there is {', '.join(sorted(known))}")
 
 
 def _state(value: str | None) -> State | None:

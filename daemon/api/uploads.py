@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 BATCH = 1024 * 1024  # bytes handed to a thread at a time: fewer hops, and flat memory
-MAX_FIELD_BYTES = 1024 * 1024
+FIELD_COST = 256  # bytes that a field costs besides what it holds
 FILES = "files"
 
 
@@ -32,13 +32,18 @@ class Form:
     As a context manager it removes the files that nobody took over when it is left.
     """
 
-    def __init__(self, folder: Path, *, max_file_bytes: int, max_files: int, hashed: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, max_file_bytes: int, max_files: int, max_field_bytes: int, hashed: bool = False
+    ) -> None:
+        """`max_field_bytes` is for all fields together; each counts for a little more than it holds."""
         self.hashed = hashed
         self.files: list[NewSource] = []
         self.fields: list[tuple[str, str]] = []
         self._folder = folder
         self._max_file_bytes = max_file_bytes
         self._max_files = max_files
+        self._max_field_bytes = max_field_bytes
+        self._field_bytes = 0
         self._written: list[Path] = []
         self._digests: list[str] = []
 
@@ -81,6 +86,11 @@ class Form:
         path = self._folder / new_id()
         self._written.append(path)
         return path.open("xb")
+
+    def fields_grew(self, name: str, size: int) -> None:
+        self._field_bytes += size
+        if self._field_bytes > self._max_field_bytes:
+            raise TooLarge(f"with {name!r} the form's fields are over the limit of {self._max_field_bytes} bytes")
 
     def file_grew(self, name: str, size: int) -> None:
         if size > self._max_file_bytes:
@@ -153,13 +163,13 @@ class _Parts:
             if self._form.hashed:
                 self._sha256.update(chunk)
             self._form.file_grew(self._name, self._file.tell())
-        elif len(self._text) + len(chunk) > MAX_FIELD_BYTES:
-            raise TooLarge(f"the field {self._field!r} is over the limit of {MAX_FIELD_BYTES} bytes")
         else:
+            self._form.fields_grew(self._field, len(chunk))
             self._text += chunk
 
     def _end(self) -> None:
         if self._file is None:
+            self._form.fields_grew(self._field, FIELD_COST)
             self._form.fields.append((self._field, self._text.decode(errors="replace")))
             return
         size = self._file.tell()

@@ -1,0 +1,185 @@
+"""What broke it once: hosts, encoders, databases and clients that misbehave."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import Daemon, wait_until
+from test_cancel_over_http import DEAF_FFMPEG, cancel
+
+from daemon.settings import load
+
+
+@pytest.fixture
+def deaf(tmp_path: Path) -> Path:
+    """An encoder that listens to nothing but SIGKILL."""
+    path = tmp_path / "deaf-ffmpeg"
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    path.write_text(DEAF_FFMPEG.format(python=shutil.which("python3"), ignore=ignore))
+    path.chmod(0o755)
+    return path
+
+
+def starts(state: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Starts a daemon that should refuse to."""
+    command = [sys.executable, "-m", "daemon.cli", "serve", "--port", "0", "--state-dir", str(state)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment or None, check=False)
+
+
+def test_a_cancel_beside_another_cancel_waits_for_the_same_process(
+    start_daemon: Callable[..., Daemon], deaf: Path, clip: Path
+) -> None:
+    daemon = start_daemon("--ffmpeg", str(deaf), "--grace", "1")
+    job = daemon.submit(clip)
+    variation = job["sources"][0]["variations"][0]["id"]
+    wait_until(daemon.parts, "a partial file")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(cancel, daemon, job["id"], "variations", variation)
+        wait_until(lambda: daemon.client.get("/api/stats") and not first.done(), "the first cancel to begin")
+        second = cancel(daemon, job["id"])
+        assert second["status"] == "cancelled", "it answered while the encoder lived"
+        assert daemon.encoders() == []
+        assert first.result()["status"] == "cancelled"
+    assert daemon.client.delete(f"/api/jobs/{job['id']}").status_code == 204
+
+
+def test_an_encoder_behind_a_wrapper_is_ended_with_it(
+    start_daemon: Callable[..., Daemon], deaf: Path, tmp_path: Path, clip: Path
+) -> None:
+    wrapper = tmp_path / "wrapper"
+    wrapper.write_text(f'#!/bin/sh\n{deaf} "$@"\nexit 0\n')
+    wrapper.chmod(0o755)
+    daemon = start_daemon("--ffmpeg", str(wrapper), "--grace", "0.3")
+    job = daemon.submit(clip)
+    wait_until(daemon.parts, "a partial file")
+    assert len(daemon.encoders()) == 2
+    assert cancel(daemon, job["id"])["status"] == "cancelled"
+    assert daemon.encoders() == []
+
+
+def test_a_relative_state_dir_means_the_same_from_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load({"state_dir": "state"}, {}).state_dir == tmp_path / "state"
+
+
+@pytest.mark.parametrize("content", [None, b""], ids=["gone", "empty"])
+def test_a_spool_is_never_swept_against_a_new_database(daemon: Daemon, clip: Path, content: bytes | None) -> None:
+    daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    daemon.stop()
+    for path in daemon.state_dir.glob("ffspool.db*"):
+        path.unlink()
+    if content is not None:
+        (daemon.state_dir / "ffspool.db").write_bytes(content)
+    refused = starts(daemon.state_dir)
+    assert refused.returncode == 1
+    assert "its spool holds jobs" in refused.stderr
+    assert list((daemon.state_dir / "spool").rglob("*.mp3"))
+
+
+def test_a_database_damaged_inside_is_a_refusal_and_not_a_hang(daemon: Daemon, clip: Path) -> None:
+    daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    daemon.stop()
+    path = daemon.state_dir / "ffspool.db"
+    data = bytearray(path.read_bytes())
+    data[3 * 4096 :] = b"\xa5" * (len(data) - 3 * 4096)
+    path.write_bytes(data)
+    refused = starts(daemon.state_dir)
+    assert refused.returncode == 1
+    assert "database" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_times_that_cannot_be_told_are_refused(daemon: Daemon, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["id"]
+    for time in ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"):
+        assert daemon.client.patch(f"/api/jobs/{job}", json={"expires_at": time}).status_code == 422
+    assert daemon.client.get("/api/jobs").status_code == 200
+    refused = starts(daemon.state_dir.with_name("other"), FFSPOOL_RETENTION="1e12", HOME="/")
+    assert refused.returncode != 0
+    assert "retention" in refused.stderr
+
+
+def test_deep_nesting_and_nul_characters_are_the_clients_fault(daemon: Daemon) -> None:
+    deep = b'{"sources": [{"path": "/x"}], "variations": [{"preset": "mp3"}], "metadata": ' + b'{"a":' * 100_000
+    kind = {"Content-Type": "application/json"}
+    assert daemon.client.post("/api/jobs", content=deep + b"1" + b"}" * 100_001, headers=kind).status_code == 422
+    nul = {"sources": [{"path": "/x\0"}], "variations": [{"preset": "mp3"}]}
+    assert daemon.client.post("/api/jobs", json=nul).status_code == 422
+
+
+def test_a_misspelt_filter_deletes_nothing(daemon: Daemon, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["id"]
+    answer = daemon.client.delete("/api/jobs", params={"stauts": "failed"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert daemon.job(job)["status"] == "completed"
+
+
+def test_an_id_from_another_database_is_told_to_start_anew(daemon: Daemon) -> None:
+    with daemon.client.stream("GET", "/api/events", headers={"Last-Event-ID": "999999"}) as answer:
+        lines = answer.iter_lines()
+        assert "event: reset" in [next(lines) for _ in range(4)]
+
+
+def test_a_lost_output_does_not_break_the_zip_of_the_others(daemon: Daemon, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3", "m4a"])["id"])["id"]
+    next((daemon.state_dir / "spool").rglob("outputs/*.mp3")).unlink()
+    assert daemon.client.get(f"/api/jobs/{job}/download").status_code == 200
+
+
+def test_who_a_client_is_is_not_for_the_client_to_say(daemon: Daemon) -> None:
+    with httpx.Client(base_url=daemon.url, trust_env=False) as guesser:
+        answers = [
+            guesser.post("/api/login", json={"password": "x"}, headers={"X-Forwarded-For": f"10.0.0.{number}"})
+            for number in range(6)
+        ]
+    assert answers[-1].status_code == 429
+
+
+def test_many_fields_are_refused_before_they_fill_the_memory(daemon: Daemon) -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="preset"\r\n\r\n' + b"x" * 1_000_000 + b"\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = daemon.client.post("/api/jobs", content=part * 20 + b"--b--\r\n", headers=kind)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+def test_an_encoder_that_is_replaced_meanwhile_fails_nothing_for_good(
+    start_daemon: Callable[..., Daemon], ffmpeg: str, tmp_path: Path, clip: Path
+) -> None:
+    encoder = tmp_path / "encoder"
+    encoder.symlink_to(ffmpeg)
+    daemon = start_daemon("--ffmpeg", str(encoder), FFSPOOL_RETRY_DELAY="0.5")
+    encoder.unlink()
+    job = daemon.submit(clip, presets=["mp3"])["id"]
+    wait_until(lambda: daemon.job(job)["sources"][0]["variations"][0]["attempts"] == 1, "the first try")
+    encoder.symlink_to(ffmpeg)
+    done = daemon.wait_for(job)
+    assert done["status"] == "completed"
+    assert str(tmp_path) not in str(done)
+
+
+def test_a_second_signal_does_not_cut_the_shutdown_short(
+    start_daemon: Callable[..., Daemon], deaf: Path, clip: Path
+) -> None:
+    daemon = start_daemon("--ffmpeg", str(deaf), "--grace", "0.5")
+    job = daemon.submit(clip)["id"]
+    wait_until(daemon.parts, "a partial file")
+    daemon.process.send_signal(signal.SIGINT)
+    wait_until(lambda: not _answers(daemon), "the daemon to stop listening")
+    assert daemon.stop(signal.SIGTERM) == 0
+    daemon.start()
+    assert daemon.job(job)["sources"][0]["variations"][0]["error"] is None
+
+
+def _answers(daemon: Daemon) -> bool:
+    try:
+        return daemon.client.get("/healthz").status_code == 200
+    except httpx.HTTPError:
+        return False
