@@ -18,7 +18,7 @@ $(CLIP): $(READY)
 		-f lavfi -i testsrc2=size=1280x720:rate=30 -f lavfi -i sine=frequency=440 -t 8 -pix_fmt yuv420p $@
 
 test: $(READY) lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 lint: $(READY)
 	$(BIN)/ruff check .

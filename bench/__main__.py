@@ -5,80 +5,25 @@ Everything is measured on a daemon in a process of its own, over HTTP on loopbac
 
 from __future__ import annotations
 
-import os
 import secrets
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import httpx
 import imageio_ffmpeg
 import psutil
+
+from bench.daemons import Daemon, daemon, wait_until
+from bench.queue import queue
 
 ROUNDS = 20
 IDLE_SECONDS = 20
 SETTLE_SECONDS = 5
 UPLOAD_BYTES = 1024**3
 CHUNK = 1024 * 1024
-
-
-class Daemon:
-    """`ffspool serve` with a state dir of its own, and a client that has its token."""
-
-    def __init__(self, folder: Path, **environment: str) -> None:
-        state = folder / "state"
-        settings = {"FFSPOOL_STATE_DIR": str(state), "FFSPOOL_PORT": "0", "FFSPOOL_MAX_DISK_USE": "1"}
-        with (folder / "daemon.log").open("ab") as log:
-            command = [sys.executable, "-m", "daemon.cli", "serve"]
-            self.process = psutil.Popen(command, env={**os.environ, **settings, **environment}, stdout=log, stderr=log)
-        wait_until((state / "address").exists)
-        self.client = httpx.Client(
-            base_url=(state / "address").read_text().strip(),
-            headers={"Authorization": f"Bearer {(state / 'token').read_text().strip()}"},
-            timeout=600,
-            trust_env=False,
-        )
-
-    def submit(self, path: Path, preset: str) -> Any:
-        with path.open("rb") as file:
-            answer = self.client.post("/api/jobs", data={"preset": preset}, files={"files": (path.name, file)})
-        return answer.raise_for_status().json()
-
-    def job(self, job: str) -> Any:
-        return self.client.get(f"/api/jobs/{job}").raise_for_status().json()
-
-    def family(self) -> list[psutil.Process]:
-        return [psutil.Process(self.process.pid), *self.process.children(recursive=True)]
-
-    def stop(self) -> None:
-        self.client.close()
-        self.process.terminate()
-        self.process.wait(30)
-
-
-@contextmanager
-def daemon(**environment: str) -> Iterator[tuple[Daemon, Path]]:
-    with tempfile.TemporaryDirectory(prefix="ffspool-bench-") as name:
-        running = Daemon(Path(name), **environment)
-        try:
-            yield running, Path(name)
-        finally:
-            running.stop()
-
-
-def wait_until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 120
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError("the daemon did not do what the bench waits for")
-        time.sleep(0.002)
-    return value
 
 
 def make_clip(path: Path, seconds: int) -> Path:
@@ -102,7 +47,7 @@ def dispatch() -> None:
         wrapper.chmod(0o755)
         clip = make_clip(Path(folder) / "clip.mp4", 1)
         waits = []
-        with daemon(FFSPOOL_FFMPEG=str(wrapper)) as (running, _):
+        with daemon(Path(folder), FFSPOOL_FFMPEG=str(wrapper)) as running:
             for _ in range(ROUNDS):
                 job = running.submit(clip, "h264-480p")
                 answered = time.time()
@@ -114,7 +59,7 @@ def dispatch() -> None:
 
 def cancel() -> None:
     """A running x264 encode (medium, 720p): from the cancel's request to its receipt."""
-    with daemon() as (running, folder):
+    with tempfile.TemporaryDirectory() as name, daemon(folder := Path(name)) as running:
         clip = make_clip(folder / "clip.mp4", 120)
         waits, stages = [], []
         for _ in range(ROUNDS):
@@ -129,7 +74,7 @@ def cancel() -> None:
 
 
 def idle() -> None:
-    with daemon() as (running, _):
+    with tempfile.TemporaryDirectory() as name, daemon(Path(name)) as running:
         time.sleep(SETTLE_SECONDS)  # the prober loads its decoders once
         before = cpu_seconds(running)
         time.sleep(IDLE_SECONDS)  # the measurement itself
@@ -144,7 +89,7 @@ def cpu_seconds(running: Daemon) -> float:
 
 def upload() -> None:
     """1 GiB of noise: peak memory of the daemon above what it had before, and speed against `cp`."""
-    with daemon() as (running, folder):
+    with tempfile.TemporaryDirectory() as name, daemon(folder := Path(name)) as running:
         file = folder / "noise"
         with file.open("wb") as noise:
             for _ in range(UPLOAD_BYTES // CHUNK):
@@ -169,7 +114,7 @@ def upload() -> None:
 
 
 def main() -> None:
-    for measure in (dispatch, cancel, idle, upload):
+    for measure in (dispatch, cancel, idle, upload, partial(queue, 1_000), partial(queue, 100_000)):
         measure()
 
 

@@ -10,11 +10,15 @@ from typing import Any
 
 import click
 
-from daemon import cli_download, cli_jobs, cli_run, cli_watch
+from daemon import cli_control, cli_download, cli_jobs, cli_run, cli_watch
 from daemon.cli_options import as_json, ffmpeg, grace, load_settings, print_json, slots, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
 
 FAILED, USAGE, NO_DAEMON, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
+ADVICE = {
+    "not_found": ". `ffspool ls` and `ffspool show JOB` tell what there is",
+    "conflict": ". `ffspool show JOB` tells how it stands",
+}
 
 
 class Commands(click.Group):
@@ -26,7 +30,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):  # Abort is a no to a question
             sys.exit(INTERRUPTED)
         except FfspoolError as error:
             _complain(error)
@@ -49,7 +53,8 @@ def _exit_code(error: FfspoolError) -> int:
 def _complain(error: Exception) -> None:
     from daemon.terminal import printable
 
-    click.echo(f"ffspool: {printable(str(error))}", err=True)
+    advice = ADVICE.get(error.code, "") if isinstance(error, FfspoolError) else ""
+    click.echo(f"ffspool: {printable(str(error))}{advice}", err=True)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,6 +84,7 @@ def main() -> None:
 @click.option("--sweep-every", metavar="SECONDS", help="Between two rounds of cleaning up; by default 300.")
 @click.option("--max-disk-use", metavar="0-1", help="Above it the oldest ended jobs go; by default 0.85.")
 @click.option("--max-upload-bytes", metavar="BYTES", help="Largest file; by default 10 GiB.")
+@click.option("--upload-expiry", metavar="SECONDS", help="How long an idle resumable upload is kept; by default a day.")
 @click.option("--max-json-bytes", metavar="BYTES", help="Largest JSON body; by default 8 MiB.")
 @click.option("--max-sources", metavar="N", help="Most files in one job; by default 1000.")
 @click.option("--max-encode-hours", metavar="HOURS", help="CPU time an encode may take; by default 24.")
@@ -191,14 +197,31 @@ def _print_check(check: Any) -> None:
         screen.print(row("       ", " " * 9, check.advice))
 
 
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that makes SHELL complete commands, options and presets.
+
+    For bash, into ~/.bashrc: eval "$(ffspool completion bash)"
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(main, {}, "ffspool", "_FFSPOOL_COMPLETE").source())
+
+
 for command in (
     serve,
     cli_run.run,
     *cli_jobs.COMMANDS,
     cli_watch.watch,
+    cli_watch.events,
+    *cli_control.COMMANDS,
     cli_download.download,
     presets,
     doctor,
+    completion,
 ):
     main.add_command(command)
 

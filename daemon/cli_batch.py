@@ -93,7 +93,9 @@ async def run(batch: Batch, settings: Settings, watcher: Watcher) -> Result:
     """
     interrupt = asyncio.Event()
     with _working_in(batch.folder) as state_dir, _signals_to(interrupt):
-        own = msgspec.structs.replace(settings, state_dir=state_dir, sweep_every=NEVER)
+        own = msgspec.structs.replace(
+            settings, state_dir=state_dir, sweep_every=NEVER, max_sources=max(len(batch.sources), settings.max_sources)
+        )
         async with running(own) as service:
             spec = JobSpec(variations=batch.variations)
             job = await service.jobs.create(spec, batch.sources)

@@ -1,4 +1,4 @@
-"""The commands that speak to a daemon, one for each verb of a job."""
+"""The commands that give a daemon jobs and tell what it has; `cli_control` has those that change them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli_options import as_json, print_json, reach, state_dir, wanted
+from daemon.cli_options import as_json, print_json, reach, state_dir, status, wanted
 from daemon.cli_watch import exit_code, follow, screen, understood
 from daemon.errors import InvalidRequest
 
@@ -75,8 +75,7 @@ def _uploaded(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
 
 
 @click.command()
-@click.option("--status", type=click.Choice(["queued", "processing", "completed", "failed", "cancelled"]),
-              help="Only jobs in this state.")  # fmt: skip
+@status
 @click.option("--limit", type=click.IntRange(1, 200), default=50, help="Most jobs to list; by default 50.")
 @click.option("--cursor", help="Go on where an earlier list ended.")
 @state_dir
@@ -109,7 +108,7 @@ def _list(jobs: Sequence[JobSummary]) -> None:
     rows = [
         (
             job.id,
-            paint(job.status),
+            paint(job.status).append(", paused" if job.paused else ""),
             f"{job.completed_variations}/{job.total_variations}",
             percent(job.progress),
             clock(job.eta_seconds) if job.status == "processing" else "",
@@ -165,50 +164,48 @@ def _only_variation(job: Json) -> str:
 
 
 @click.command()
-@click.argument("job")
-@click.option("--source", metavar="ID", help="Only this source's variations.")
-@click.option("--variation", metavar="ID", help="Only this variation.")
 @state_dir
 @as_json
-def cancel(job: str, source: str | None, variation: str | None, state_dir: Path | None, as_json: bool) -> None:
-    """Stop JOB, or a part of it, and keep what is completed."""
-    if source and variation:
-        raise click.UsageError("name either --source or --variation")
-    daemon = reach(state_dir)
-    if source:
-        receipt = daemon.cancel_source(job, source)
-    elif variation:
-        receipt = daemon.cancel_variation(job, variation)
-    else:
-        receipt = daemon.cancel(job)
+def stats(state_dir: Path | None, as_json: bool) -> None:
+    """Show how the daemon stands: the queue, counts, disk, and how encoders were ended."""
+    found = reach(state_dir).stats()
     if as_json:
-        print_json(receipt)
-    else:
-        click.echo(_receipt(receipt))
+        print_json(found)
+        return
+    from daemon.terminal import printable, size
+
+    queue, disk = found["queue"], found["disk"]
+    click.echo(f"The queue is {queue['state']}; {_waiting(queue)}")
+    click.echo(f"{size(disk['free_bytes'])} of {size(disk['total_bytes'])} of the disk are free")
+    click.echo(f"The encoder is {printable(found['encoder'].partition(' Copyright')[0])}\n")
+    _count(found["jobs"], found["variations"])
+    if ended := {stage: stop for stage, stop in found["cancellations"].items() if stop["count"]}:
+        click.echo()
+        _count_stops(ended)
 
 
-def _receipt(receipt: Json) -> str:
-    from daemon.terminal import size
+def _waiting(queue: Json) -> str:
+    from daemon.terminal import clock
 
-    kept = f"{receipt['completed_variations']} of {receipt['total_variations']} completed are kept"
-    if receipt["status"] != "cancelled":
-        return f"{receipt['id']} is {receipt['status']}: {kept}"
-    if not receipt["changed"]:
-        return f"{receipt['id']} was cancelled before: {kept}"
-    stopped = ", ".join(f"{stop['stage']} in {stop['seconds']:.2f} s" for stop in receipt["stopped"])
-    ended = f"; encoders ended: {stopped}; {size(receipt['bytes_freed'])} freed" if stopped else ""
-    return f"{receipt['id']} is cancelled: {kept}{ended}"
+    if queue["oldest_seconds"] is None:
+        return "nothing waits"
+    verb = "variation waits" if queue["depth"] == 1 else "variations wait"
+    return f"{queue['depth']} {verb}, the longest for {clock(queue['oldest_seconds'])}"
 
 
-@click.command()
-@click.argument("jobs", nargs=-1, required=True)
-@state_dir
-def rm(jobs: tuple[str, ...], state_dir: Path | None) -> None:
-    """Cancel JOBS and delete all of them, completed files too."""
-    daemon = reach(state_dir)
-    for job in jobs:
-        daemon.delete(job)
-        click.echo(f"{job} is deleted")
+def _count(jobs: dict[str, int], variations: dict[str, int]) -> None:
+    from daemon.terminal import Column, console, paint, table
+
+    columns = (Column("STATUS", 0), Column("JOBS", 1, right=True), Column("VARIATIONS", 2, right=True))
+    table(console(), columns, [(paint(state), str(jobs[state]), str(variations[state])) for state in jobs])
 
 
-COMMANDS = (submit, ls, show, log, cancel, rm)
+def _count_stops(stops: dict[str, Json]) -> None:
+    from daemon.terminal import Column, console, lasting, table
+
+    columns = (Column("ENDED BY", 0), Column("ENCODERS", 1, right=True), Column("EACH IN", 2, right=True))
+    rows = [(stage, str(stop["count"]), lasting(stop["seconds"] / stop["count"])) for stage, stop in stops.items()]
+    table(console(), columns, rows)
+
+
+COMMANDS = (submit, ls, show, log, stats)

@@ -75,6 +75,11 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, and 
 state_dir = click.option(
     "--state-dir", type=click.Path(path_type=Path), help="The daemon's state dir, where it is found."
 )
+status = click.option(
+    "--status",
+    type=click.Choice(["queued", "processing", "completed", "failed", "cancelled"]),
+    help="Only jobs in this state.",
+)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
 ffmpeg = click.option("--ffmpeg", metavar="PROGRAM", help="The encoder; by default the bundled one.")
 slots = click.option("--slots", metavar="N", help="Encodes at once; by default one per core.")
@@ -92,11 +97,13 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
 
 
 def reach(state_dir: Path | None) -> Client:
-    """The daemon. Raises NoDaemon when none is known."""
+    """The daemon, until the command ends. Raises NoDaemon when none is known."""
     from daemon.client import find
     from daemon.settings import client_environment
 
-    return find(load_settings({"state_dir": state_dir}).state_dir, *client_environment())
+    daemon = find(load_settings({"state_dir": state_dir}).state_dir, *client_environment())
+    click.get_current_context().call_on_close(daemon.close)
+    return daemon
 
 
 def print_json(value: Any) -> None:

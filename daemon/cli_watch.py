@@ -1,9 +1,12 @@
-"""`ffspool watch`, and what else follows a job of the daemon to its end."""
+"""`ffspool watch` and `ffspool events`, and what else follows a job of the daemon to its end."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,13 +18,16 @@ from daemon.errors import FfspoolError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from daemon.client import Client, Json
+    from daemon.client import Client, Event, Json
     from daemon.terminal import Follower
 
 T = TypeVar("T")
 
-LOOK_EVERY = 0.5  # seconds
+LOOK_LEAST = 0.25  # seconds between two looks at a job of which there is news
+LOOK_MOST = 5.0  # seconds between two looks at one of which there is none: that it stands still is no event
+TRY_AGAIN = 0.5  # seconds between two tries to reach a daemon
 PATIENCE = 30.0  # seconds that a daemon being restarted is waited for
+WAITING = "The daemon does not answer: waiting for it to come back."
 
 
 @click.command()
@@ -61,15 +67,68 @@ def follow(daemon: Client, job: str, screen: Console) -> Json:
     from daemon.terminal import Follower, tally
     from daemon.views import JobView
 
+    news = _news(daemon, job)
     with Follower(screen) as follower:
+        _say_if_the_queue_stands(daemon, follower)
         while True:
+            news.clear()  # before it is read: what changes from here on is read again
             found = _patiently(daemon, job, follower)
             view = understood(found, JobView)
             follower.show(view)
             if view.status in ENDED:
                 follower.say(f"{job} is {view.status}: {tally(view)}")
                 return found
-            time.sleep(LOOK_EVERY)
+            time.sleep(LOOK_LEAST)
+            news.wait(LOOK_MOST - LOOK_LEAST)
+
+
+def _news(daemon: Client, job: str) -> threading.Event:
+    """Is set whenever something of the job may have changed.
+
+    A thread listens, so that what piles up while the job is being read and shown is one piece of news.
+    """
+    news = threading.Event()
+
+    def listen() -> None:
+        # Whoever reads the job is told the same, and tells it. A closed client, a RuntimeError, is the command's end.
+        with suppress(FfspoolError, RuntimeError):
+            for _ in listened(daemon, job, None, lost=news.set):
+                news.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    return news
+
+
+def listened(daemon: Client, job: str | None, after: int | None, lost: Callable[[], None]) -> Iterator[Event]:
+    """The events of a job, or of all, from the one behind `after` on, for ever: a lost daemon is waited for.
+
+    The first one, and the first after each connection that was lost, is `OPEN`. `lost` is called as a wait begins.
+    Raises NoDaemon or Broken when it took too long, and Refused when the daemon knows no such job.
+    """
+    from daemon.client import Broken, NoDaemon
+
+    since: float | None = None
+    while True:
+        try:
+            for event in daemon.events(job, after):
+                since = None
+                after = after if event.id is None else event.id
+                yield event
+        except (NoDaemon, Broken):
+            if since is not None and time.monotonic() - since > PATIENCE:
+                raise
+        if since is None:
+            since = time.monotonic()
+            lost()
+        time.sleep(TRY_AGAIN)
+
+
+def _say_if_the_queue_stands(daemon: Client, follower: Follower) -> None:
+    """What never begins needs a reason; a daemon that does not answer here is dealt with when the job is read."""
+    with suppress(FfspoolError):
+        state = daemon.queue()["state"]
+        if state != "running":
+            follower.say(f"The queue is {state}: `ffspool resume --queue` lets it go on.")
 
 
 def _patiently(daemon: Client, job: str, follower: Follower) -> Json:
@@ -85,9 +144,34 @@ def _patiently(daemon: Client, job: str, follower: Follower) -> Json:
             if time.monotonic() > deadline:
                 raise
             if not waiting:
-                follower.say("The daemon does not answer: waiting for it to come back.")
+                follower.say(WAITING)
             waiting = True
-            time.sleep(LOOK_EVERY)
+            time.sleep(TRY_AGAIN)
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("--after", metavar="ID", type=click.IntRange(min=0), help="Begin behind this event; 0 tells all.")
+@state_dir
+def events(job: str | None, after: int | None, state_dir: Path | None) -> None:
+    """Print what happens, to JOB or to all, as one line of JSON for each event, until Ctrl-C.
+
+    Without --after it begins now. Changes have an id, and go on behind the last one when the daemon restarts; progress
+    has none and is thinned out. The events of a JOB end when it is deleted.
+    """
+    from daemon.client import OPEN
+
+    for event in listened(reach(state_dir), job, after, lost=lambda: click.echo(WAITING, err=True)):
+        if event.type != OPEN:
+            click.echo(_line(event))
+        if job is not None and event.type == "deleted":
+            return
+
+
+def _line(event: Event) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode({"id": event.id, "type": event.type, "data": msgspec.Raw(event.data)})
 
 
 def exit_code(job: Json) -> int:

@@ -5,24 +5,36 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from daemon.errors import FfspoolError
-from daemon.paths import Paths
+from daemon.paths import Paths, is_held
 
 Json = dict[str, Any]
 OnBytes = Callable[[int], None]  # told how many more bytes went
 
 CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 600.0  # a cancel takes two graces, and an upload is fsynced before it is answered
+SILENCE = 60.0  # the event stream says every few seconds that it lives; after so long it does not
 CHUNK = 1024 * 1024
+
+
+class Event(NamedTuple):
+    """One of the daemon's events: a change has an `id`, progress has none. `data` is JSON, as it came."""
+
+    id: int | None
+    type: str
+    data: bytes
+
+
+OPEN = "open"  # type of the event that stands for a connection being made
 
 
 class NoDaemon(FfspoolError):
@@ -53,9 +65,9 @@ def find(state_dir: Path, url: str | None, token: str | None) -> Client:
     Raises NoDaemon when neither names one.
     """
     paths = Paths(state_dir)
-    address = _content(paths.address)
+    address = _content(paths.address) if is_held(paths.lock) else None  # a killed daemon leaves it behind
     if url is None and address is None:
-        raise NoDaemon(_how_to_begin(f"no daemon has left its address in {state_dir}"))
+        raise NoDaemon(_how_to_begin(f"no daemon runs in {state_dir}"))
     base = (url or address or "").rstrip("/")
     if token is None and base == address:  # a token goes to nobody but the daemon that made it
         token = _content(paths.token)
@@ -75,6 +87,10 @@ class Client:
         except httpx.InvalidURL as error:
             raise NoDaemon(_how_to_begin(f"{url} is not a URL: {error}")) from error
 
+    def close(self) -> None:
+        """Ends its connections; nothing may be asked of it any more."""
+        self._http.close()
+
     # Routes
 
     def ready(self) -> Json:
@@ -90,8 +106,7 @@ class Client:
         return self._json("POST", "/api/jobs", json={"sources": [{"path": path} for path in paths], **spec})
 
     def jobs(self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None) -> Json:
-        query = {"status": status, "limit": limit, "cursor": cursor}
-        return self._json("GET", "/api/jobs", params={key: value for key, value in query.items() if value is not None})
+        return self._json("GET", "/api/jobs", params=_given(status=status, limit=limit, cursor=cursor))
 
     def job(self, job: str) -> Json:
         return self._json("GET", _route("jobs", job))
@@ -108,6 +123,57 @@ class Client:
     def delete(self, job: str) -> None:
         with self._answer("DELETE", _route("jobs", job)):
             return
+
+    def cancel_all(self, status: str | None) -> Json:
+        return self._json("POST", "/api/jobs/cancel", params=_given(status=status))
+
+    def delete_all(self, status: str | None) -> Json:
+        return self._json("DELETE", "/api/jobs", params=_given(status=status))
+
+    def fail(self, job: str) -> Json:
+        return self._json("POST", _route("jobs", job, "fail"))
+
+    def retry(self, job: str) -> Json:
+        return self._json("POST", _route("jobs", job, "retry"))
+
+    def pause(self, job: str) -> Json:
+        return self._json("POST", _route("jobs", job, "pause"))
+
+    def resume(self, job: str) -> Json:
+        return self._json("POST", _route("jobs", job, "resume"))
+
+    def edit(self, job: str, changes: Json) -> Json:
+        """Changes what is named of `name`, `priority` and `expires_at`. Returns the job."""
+        return self._json("PATCH", _route("jobs", job), json=changes)
+
+    def queue(self) -> Json:
+        return self._json("GET", "/api/queue")
+
+    def pause_queue(self) -> Json:
+        return self._json("POST", "/api/queue/pause")
+
+    def resume_queue(self) -> Json:
+        return self._json("POST", "/api/queue/resume")
+
+    def drain_queue(self) -> Json:
+        return self._json("POST", "/api/queue/drain")
+
+    def stats(self) -> Json:
+        return self._json("GET", "/api/stats")
+
+    def events(self, job: str | None, after: int | None) -> Iterator[Event]:
+        """One `OPEN`, then the events of a job, or of all: those after the id `after`, or (None) from now on.
+
+        Ends when the daemon ends the stream, as it does when it stops.
+        """
+        route = "/api/events" if job is None else _route("jobs", job, "events")
+        headers = {} if after is None else {"Last-Event-ID": str(after)}
+        timeout = httpx.Timeout(SILENCE, connect=CONNECT_TIMEOUT)
+        with self._answer("GET", route, headers=headers, timeout=timeout) as answer:
+            if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+                raise self._stranger()
+            yield Event(None, OPEN, b"{}")
+            yield from _events(answer.iter_bytes())
 
     def log(self, job: str, variation: str) -> Iterator[bytes]:
         with self._answer("GET", _route("jobs", job, "variations", variation, "log")) as answer:
@@ -128,7 +194,10 @@ class Client:
             try:
                 return msgspec.json.decode(answer.read(), type=Json)
             except msgspec.DecodeError as error:
-                raise NoDaemon(f"what answers at {self._url} is not ffspool: check FFSPOOL_URL") from error
+                raise self._stranger() from error
+
+    def _stranger(self) -> NoDaemon:
+        return NoDaemon(f"what answers at {self._url} is not ffspool: check FFSPOOL_URL")
 
     @contextmanager
     def _answer(self, method: str, route: str, **request: Any) -> Iterator[httpx.Response]:
@@ -191,6 +260,22 @@ def _route(*segments: str) -> str:
         if segment in {"", ".", ".."}:  # normalised away, it would leave the route of something larger: all jobs
             raise Refused(404, "not_found", f"{segment!r} is not the identifier of anything")
     return "/api/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+def _given(**query: Any) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def _events(chunks: Iterable[bytes]) -> Iterator[Event]:
+    """Lines end at a line feed alone: a name in the data may hold what else counts as a line's end."""
+    rest = b""
+    for chunk in chunks:
+        *blocks, rest = (rest + chunk).split(b"\n\n")
+        for block in blocks:
+            fields = dict(line.partition(b": ")[::2] for line in block.split(b"\n"))
+            if b"event" in fields:  # else it is a comment
+                number = int(fields[b"id"]) if b"id" in fields else None
+                yield Event(number, fields[b"event"].decode(), fields[b"data"])
 
 
 def _encoded(spec: Mapping[str, Any]) -> str:

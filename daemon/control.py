@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +27,8 @@ from daemon.states import ENDED, LIVE, QueueState, State, derive
 from daemon.store import Row, Store, Transaction
 from daemon.views import when
 
-BULK_AT_ONCE = 200  # jobs a bulk verb works on at a time
+BULK_CHUNK = 500  # jobs cancelled in one transaction, so that others get their turn
+DELETES_AT_ONCE = 50
 
 
 class CancelReceipt(Model, frozen=True):
@@ -233,36 +234,32 @@ class Control:
 
     async def cancel_all(self, status: State | None) -> BulkReceipt:
         """Cancels every job with that status, or every job that is under way."""
-        return await self._each("live_jobs", status, self._cancel_one)
+        jobs = [row["id"] for row in await self._store.read(lambda t: t.all("live_jobs", status=status, limit=-1))]
+        changed = 0
+        for first in range(0, len(jobs), BULK_CHUNK):
+            ended, running = await self._store.write(
+                partial(_request_many, jobs[first : first + BULK_CHUNK], self._now())
+            )
+            await self._scheduler.stop(running)
+            changed += ended
+        self._scheduler.changed.set()
+        return BulkReceipt(matched=len(jobs), changed=changed)
 
     async def delete_all(self, status: State | None) -> BulkReceipt:
         """Cancels and deletes every job with that status, or every job there is."""
-        return await self._each("jobs_with_status", status, self._delete_one)
+        rows = await self._store.read(lambda t: t.all("jobs_with_status", status=status, limit=-1))
+        limit = asyncio.Semaphore(DELETES_AT_ONCE)
 
-    async def _each(self, query: str, status: State | None, act: Callable[[str], Awaitable[bool]]) -> BulkReceipt:
-        """All at once: the writes share commits, and the escalations run side by side."""
-        rows = await self._store.read(lambda t: t.all(query, status=status, limit=-1))
-        limit = asyncio.Semaphore(BULK_AT_ONCE)
-
-        async def one(job: str) -> bool:
+        async def delete(job: str) -> bool:
             async with limit:
-                return await act(job)
+                try:
+                    await self.delete(job)
+                except (Conflict, NotFound, Gone):  # somebody else was there first
+                    return False
+                return True
 
-        results = await asyncio.gather(*(one(row["id"]) for row in rows))
+        results = await asyncio.gather(*(delete(row["id"]) for row in rows))
         return BulkReceipt(matched=len(rows), changed=sum(results))
-
-    async def _cancel_one(self, job: str) -> bool:
-        try:
-            return (await self.cancel(Scope(job=job))).changed
-        except (Conflict, NotFound, Gone):  # it ended, or was deleted, a moment ago
-            return False
-
-    async def _delete_one(self, job: str) -> bool:
-        try:
-            await self.delete(job)
-        except (Conflict, NotFound, Gone):
-            return False
-        return True
 
 
 async def queue_state(store: Store) -> QueueState:
@@ -306,6 +303,17 @@ def _request(verb: _Verb, scope: _Located, now: float, transaction: Transaction)
     running = verb.mark_running(transaction, scope, now)
     live = [row["id"] for row in transaction.all("scope", **scope.keys) if row["status"] == State.PROCESSING]
     return queued + running > 0, live
+
+
+def _request_many(jobs: Sequence[str], now: float, transaction: Transaction) -> tuple[int, list[str]]:
+    """How many of the jobs had anything left to cancel, and the variations that may have a process."""
+    changed, live = 0, list[str]()
+    for job in jobs:
+        with suppress(NotFound, Gone):  # deleted a moment ago
+            ended, running = _request(_CANCEL, _locate(Scope(job=job), transaction), now, transaction)
+            changed += ended
+            live += running
+    return changed, live
 
 
 def _requeue_ended(job: str, transaction: Transaction) -> bool:

@@ -14,6 +14,7 @@ state/
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -95,6 +96,18 @@ def write_private(path: Path, text: str) -> None:
         os.fsync(descriptor)
     draft.rename(path)
     fsync_folder(path.parent)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds that lock: its daemon lives."""
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def fsync_folder(folder: Path) -> None:

@@ -22,8 +22,6 @@ from daemon.models import Parameters, VariationRequest, Wanted
 MAX_VARIATIONS = 200  # of one source
 
 Speed = Literal["ultrafast", "veryfast", "fast", "medium", "slow"]
-# Its lookahead is shorter than medium's: there is less to flush when a cancel comes.
-DEFAULT_SPEED: Speed = "fast"
 SpeedField = Annotated[Speed, Meta(description="encoding effort: slower gives smaller files of equal quality")]
 CrfField = Annotated[
     int, Meta(ge=10, le=51, description="constant rate factor: lower is better and larger; encoders differ in scale")
@@ -40,7 +38,7 @@ class VideoParameters(_Family, frozen=True):
         int, Meta(ge=120, le=2160, description="the shorter side in pixels, at most; a picture is never enlarged")
     ]
     crf: CrfField
-    speed: SpeedField = DEFAULT_SPEED
+    speed: SpeedField = "fast"
     max_frame_rate: Annotated[int, Meta(ge=1, le=120, description="frames per second, at most")] = 60
     audio_bitrate_kbps: TrackBitrateField = 160
 
@@ -72,7 +70,7 @@ class RefreshParameters(_Family, frozen=True):
         Meta(description="any text; the same seed gives the same looks, none draws one"),
     ] = None
     crf: CrfField = 20
-    speed: SpeedField = DEFAULT_SPEED
+    speed: SpeedField = "veryfast"
     audio_bitrate_kbps: TrackBitrateField = 160
 
 
@@ -122,7 +120,7 @@ PRESETS = _table(
         container="mp4",
         extension="mp4",
         description="1080p for every device and browser: H.264 and AAC",
-        defaults=VideoParameters(short_side=1080, crf=21, audio_bitrate_kbps=192),
+        defaults=VideoParameters(short_side=1080, crf=20, speed="veryfast", audio_bitrate_kbps=192),
     ),
     Preset(
         name="h264-720p",
@@ -131,7 +129,7 @@ PRESETS = _table(
         container="mp4",
         extension="mp4",
         description="720p for every device and browser: H.264 and AAC",
-        defaults=VideoParameters(short_side=720, crf=22),
+        defaults=VideoParameters(short_side=720, crf=21, speed="veryfast"),
     ),
     Preset(
         name="h264-480p",
@@ -140,7 +138,7 @@ PRESETS = _table(
         container="mp4",
         extension="mp4",
         description="480p for slow connections and previews: H.264 and AAC",
-        defaults=VideoParameters(short_side=480, crf=23, audio_bitrate_kbps=128),
+        defaults=VideoParameters(short_side=480, crf=22, speed="veryfast", audio_bitrate_kbps=128),
     ),
     Preset(
         name="hevc-1080p",

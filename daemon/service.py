@@ -7,10 +7,11 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TextIO
 
 import psutil
 
@@ -35,6 +36,8 @@ from daemon.uploads import Uploads
 from daemon.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
+
+LOCK_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
     Raises StartupError when the state dir is in use or unusable, or there is no encoder.
     """
     paths = Paths(settings.state_dir)
-    with _locked(paths):
+    async with _locked(paths):
         program = encoder.locate(settings.ffmpeg)
         version = await encoder.version(program)
         _refuse_to_forget(paths)
@@ -164,8 +167,8 @@ def _limits(settings: Settings) -> Limits:
     return Limits(nice=settings.nice, cpu_seconds=int(settings.max_encode_hours * 3600))
 
 
-@contextmanager
-def _locked(paths: Paths) -> Iterator[None]:
+@asynccontextmanager
+async def _locked(paths: Paths) -> AsyncIterator[None]:
     """Holds the state dir for this process alone. Raises StartupError when another one has it."""
     try:
         paths.prepare()
@@ -173,12 +176,23 @@ def _locked(paths: Paths) -> Iterator[None]:
     except OSError as error:
         raise StartupError(f"the state dir {paths.state} cannot be used: {error.strerror}") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not await _lock(file):
             file.seek(0)
-            raise StartupError(f"{paths.state} is in use by another ffspool (pid {file.read()})") from None
+            raise StartupError(f"{paths.state} is in use by another ffspool (pid {file.read()})")
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
+        paths.address.unlink(missing_ok=True)  # of a daemon that was killed
         yield
+
+
+async def _lock(file: TextIO) -> bool:
+    """Several tries: a client that asks whether a daemon lives holds the lock for a moment."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(0.02)
+        else:
+            return True
+    return False

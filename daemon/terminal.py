@@ -21,6 +21,7 @@ from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
 
+from daemon.stall import Pace
 from daemon.states import ENDED, State
 from daemon.views import JobView, SourceView, VariationView
 
@@ -32,6 +33,11 @@ STYLES: dict[str, str] = {
     State.FAILED: "red",
     State.CANCELLED: "yellow",
     State.QUEUED: "dim",
+}
+PACES: dict[Pace, str] = {
+    Pace.SLOW: "no progress for a while, but it works",
+    Pace.FINISHING: "all is encoded, and the file is being completed",
+    Pace.HUNG: "nothing moves, and it is being ended",
 }
 
 
@@ -100,8 +106,8 @@ def took(variation: VariationView) -> float | None:
     return (variation.finished_at - variation.started_at).total_seconds()
 
 
-def paint(status: State) -> Text:
-    return Text(status, STYLES[status])
+def paint(status: str) -> Text:
+    return Text(status, STYLES.get(status, ""))
 
 
 # Tables
@@ -176,7 +182,7 @@ def _facts(job: JobView) -> Iterator[str]:
     left = f", {clock(job.eta_seconds)} left" if job.eta_seconds else ""
     yield tally(job) + ("" if job.status in ENDED else f", {percent(job.progress)} done{left}")
     times = {"created": job.created_at, "finished": job.finished_at, "kept until": job.expires_at}
-    yield ", ".join(f"{what} {_local(when)}" for what, when in times.items() if when)
+    yield ", ".join(f"{what} {local(when)}" for what, when in times.items() if when)
     if job.usage.output_bytes:
         yield f"{size(job.usage.output_bytes)} of output for {job.usage.cpu_seconds:.1f} s of CPU"
 
@@ -189,7 +195,7 @@ def tally(job: JobView) -> str:
     return words
 
 
-def _local(when: datetime) -> str:
+def local(when: datetime) -> str:
     return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -213,6 +219,7 @@ def _variation_words(variation: VariationView) -> Text:
     if variation.status == State.PROCESSING:
         words.append(f"  {percent(variation.progress)} at {factor(variation.speed)}")
         words.append(f", {clock(variation.eta_seconds)} left" if variation.eta_seconds is not None else "")
+        words.append(f", {variation.pace}: {PACES[variation.pace]}" if variation.pace else "", "yellow")
     elif variation.status == State.COMPLETED:
         words.append(f"  {size(variation.bytes)} in {lasting(took(variation))}")
     return words
@@ -240,6 +247,8 @@ class Follower:
     def __init__(self, screen: Console) -> None:
         self._screen = screen
         self._seen: dict[str, State] = {}
+        self._paces: dict[str, Pace | None] = {}
+        self._paused = False
         self._live: Live | None = None
 
     def __enter__(self) -> Follower:
@@ -262,9 +271,21 @@ class Follower:
         for variation in variations:
             if self._is_news(variation):
                 self._screen.print(_news(variation))
+            self._say_pace(variation)
+        self._say_whether_paused(job)
         self._seen = {variation.id: variation.status for variation in variations}
         if self._live:
             self._live.update(bars(job, self._screen), refresh=True)
+
+    def _say_pace(self, variation: VariationView) -> None:
+        if not self._live and variation.pace and self._paces.get(variation.id) != variation.pace:
+            self.say(f"{variation.pace:10}  {variation.name}: {PACES[variation.pace]}")
+        self._paces[variation.id] = variation.pace
+
+    def _say_whether_paused(self, job: JobView) -> None:
+        if job.paused != self._paused and job.status not in ENDED:
+            self.say(f"Paused: `ffspool resume {job.id}` lets it go on." if job.paused else "Paused no more.")
+        self._paused = job.paused
 
     def _is_news(self, variation: VariationView) -> bool:
         """What begins is news only where no bar shows it."""
@@ -291,10 +312,12 @@ def bars(job: JobView, screen: Console, now: Callable[[], datetime] = datetime.n
     width = screen.width - len("^C^C")  # which the terminal echoes behind the last line; folded, it would shift all
     lines = _grid(width)
     for variation in running[:room]:
-        lines.add_row(*_bar_cells(variation.name, variation.progress, factor(variation.speed), variation.eta_seconds))
+        how = variation.pace or factor(variation.speed)
+        lines.add_row(*_bar_cells(variation.name, variation.progress, how, variation.eta_seconds))
     hidden = [Text(f"and {len(running) - room} more", "dim")] if len(running) > room else []
     batch = _grid(width)
     ends = f"ends {now() + timedelta(seconds=job.eta_seconds):%H:%M}" if job.eta_seconds else ""
+    ends = "paused" if job.paused else ends
     batch.add_row(*_bar_cells(tally(job), job.progress, ends, job.eta_seconds))
     return Group(lines, *hidden, batch)
 

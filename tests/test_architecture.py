@@ -13,8 +13,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"},
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
-    | {"encoder", "courier"},
-    {"cancel", "probe", "publish", "runner", "engine"},
+    | {"courier"},
+    {"cancel", "encoder", "probe", "publish", "runner", "engine"},
     {"claims", "attempt", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "cleanup", "expiry"}
     | {"webhooks", "stats", "service"},
     {"api", "app", "server", "client", "cli"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,6 +164,22 @@ def test_an_encoder_that_is_replaced_meanwhile_fails_nothing_for_good(
     done = daemon.wait_for(job)
     assert done["status"] == "completed"
     assert str(tmp_path) not in str(done)
+
+
+def test_the_token_goes_to_nobody_who_took_a_dead_daemons_port(daemon: Daemon) -> None:
+    address = daemon.state_dir / "address"
+    left = address.read_text()
+    daemon.stop(signal.SIGKILL)
+    address.write_text(left)
+    host, port = left.strip().removeprefix("http://").split(":")
+    with socket.create_server((host, int(port))) as stranger:
+        stranger.setblocking(False)
+        asked = subprocess.run(
+            [sys.executable, "-m", "daemon.cli", "ls"], env=daemon.env, capture_output=True, check=False
+        )
+        assert asked.returncode == 3
+        with pytest.raises(BlockingIOError):
+            stranger.accept()
 
 
 def test_a_second_signal_does_not_cut_the_shutdown_short(

@@ -32,7 +32,7 @@ def test_overrides_replace_defaults_and_nothing_else() -> None:
         parameters={
             "short_side": 720,
             "crf": 30,
-            "speed": "fast",
+            "speed": "veryfast",
             "max_frame_rate": 60,
             "audio_bitrate_kbps": 160,
         },
@@ -98,7 +98,7 @@ def test_one_seed_gives_the_same_looks_for_ever() -> None:
         "saturation": 0.9618,
         "seed": "summer",
         "crf": 20,
-        "speed": "fast",
+        "speed": "veryfast",
         "audio_bitrate_kbps": 160,
     }
 
@@ -132,7 +132,7 @@ def test_every_parameter_is_described_with_its_default_and_range() -> None:
     assert parameters["crf"] == {
         "name": "crf",
         "type": "integer",
-        "default": 22,
+        "default": 21,
         "minimum": 10,
         "maximum": 51,
         "choices": None,

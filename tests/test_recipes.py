@@ -32,12 +32,12 @@ HD = "-filter_complex [0:0]scale=1280:720[s0];[s0]setsar=1[s1];[s1]format=yuv420
 SD = "-filter_complex [0:0]scale=852:480[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] "
 MP4 = "-map [s2] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 "
 GOLDEN = {
-    "h264-1080p": FULL_HD + MP4 + "-b:a 192k -c:a aac -c:v libx264 -crf 21 -enc_time_base demux -fps_mode vfr"
-    " -movflags +faststart -preset fast -t 21.000 -threads 2",
-    "h264-720p": HD + MP4 + "-b:a 160k -c:a aac -c:v libx264 -crf 22 -enc_time_base demux -fps_mode vfr"
-    " -movflags +faststart -preset fast -t 21.000 -threads 2",
-    "h264-480p": SD + MP4 + "-b:a 128k -c:a aac -c:v libx264 -crf 23 -enc_time_base demux -fps_mode vfr"
-    " -movflags +faststart -preset fast -t 21.000 -threads 2",
+    "h264-1080p": FULL_HD + MP4 + "-b:a 192k -c:a aac -c:v libx264 -crf 20 -enc_time_base demux -fps_mode vfr"
+    " -movflags +faststart -preset veryfast -t 21.000 -threads 2",
+    "h264-720p": HD + MP4 + "-b:a 160k -c:a aac -c:v libx264 -crf 21 -enc_time_base demux -fps_mode vfr"
+    " -movflags +faststart -preset veryfast -t 21.000 -threads 2",
+    "h264-480p": SD + MP4 + "-b:a 128k -c:a aac -c:v libx264 -crf 22 -enc_time_base demux -fps_mode vfr"
+    " -movflags +faststart -preset veryfast -t 21.000 -threads 2",
     "hevc-1080p": FULL_HD + MP4 + "-b:a 192k -bf 0 -c:a aac -c:v libx265 -crf 25 -enc_time_base demux -fps_mode vfr"
     " -movflags +faststart -preset fast -t 21.000 -tag:v hvc1 -threads 2"
     " -x265-params pools=2:log-level=warning",
@@ -59,7 +59,7 @@ GOLDEN = {
     "refresh": "-filter_complex [0:0]scale=1932:1088[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2];"
     "[s2]rotate=a=0.0034:oh=1080:ow=1920[s3];[s3]eq=brightness=-0.0433:contrast=1.01:saturation=1.0144[s4]"
     " -map [s4] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 20"
-    " -enc_time_base demux -fps_mode vfr -movflags +faststart -preset fast -t 21.000 -threads 2",
+    " -enc_time_base demux -fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2",
 }
 
 
@@ -97,8 +97,8 @@ def test_command_of_every_preset(preset: str) -> None:
 
 def test_several_outputs_share_one_decode() -> None:
     both = command("source", FILM, outputs("h264-720p", "h264-720p", "mp3"), threads=2)
-    encode = "-f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 22 -enc_time_base demux"
-    encode += " -fps_mode vfr -movflags +faststart -preset fast -t 21.000 -threads 2"
+    encode = "-f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 21 -enc_time_base demux"
+    encode += " -fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2"
     expected = (
         f"{BEGIN}-filter_complex [0:0]split=2[s0][s1];"
         "[s0]scale=1280:720[s2];[s2]setsar=1[s3];[s3]format=yuv420p[s4];"

@@ -1,0 +1,67 @@
+"""A daemon in a process of its own, for measuring."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+
+class Daemon:
+    """`ffspool serve` with a state dir of its own, and a client that has its token."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        state = folder / "state"
+        settings = {"FFSPOOL_STATE_DIR": str(state), "FFSPOOL_PORT": "0", "FFSPOOL_MAX_DISK_USE": "1"}
+        with (folder / "daemon.log").open("ab") as log:
+            command = [sys.executable, "-m", "daemon.cli", "serve"]
+            self.process = psutil.Popen(command, env={**os.environ, **settings, **environment}, stdout=log, stderr=log)
+        wait_until((state / "address").exists)
+        self.client = httpx.Client(
+            base_url=(state / "address").read_text().strip(),
+            headers={"Authorization": f"Bearer {(state / 'token').read_text().strip()}"},
+            timeout=600,
+            trust_env=False,
+        )
+
+    def submit(self, path: Path, preset: str) -> Any:
+        with path.open("rb") as file:
+            answer = self.client.post("/api/jobs", data={"preset": preset}, files={"files": (path.name, file)})
+        return answer.raise_for_status().json()
+
+    def job(self, job: str) -> Any:
+        return self.client.get(f"/api/jobs/{job}").raise_for_status().json()
+
+    def family(self) -> list[psutil.Process]:
+        return [psutil.Process(self.process.pid), *self.process.children(recursive=True)]
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@contextmanager
+def daemon(folder: Path, **environment: str) -> Iterator[Daemon]:
+    """A daemon whose state dir is `state` in that folder; it ends with the block."""
+    running = Daemon(folder, **environment)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def wait_until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 120
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError("the daemon did not do what the bench waits for")
+        time.sleep(0.002)
+    return value

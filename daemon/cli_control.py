@@ -1,0 +1,292 @@
+"""The commands that change jobs, or the whole queue: one for each verb of the API."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daemon.cli_options import as_json, print_json, reach, state_dir, status
+
+if TYPE_CHECKING:
+    from daemon.client import Client, Json
+
+yes = click.option("--yes", is_flag=True, help="With --all: do it without asking.")
+
+
+# Ending
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("--source", metavar="ID", help="Only this source's variations.")
+@click.option("--variation", metavar="ID", help="Only this variation.")
+@click.option("--all", "every", is_flag=True, help="Every job that runs or waits.")
+@status
+@yes
+@state_dir
+@as_json
+def cancel(
+    job: str | None,
+    source: str | None,
+    variation: str | None,
+    every: bool,
+    status: str | None,
+    yes: bool,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Stop JOB, a part of it, or all jobs, and keep what is completed."""
+    _either(job, every, "--all", only_with_all=status)
+    if source and variation:
+        raise click.UsageError("name either --source or --variation")
+    if every and (source or variation):
+        raise click.UsageError("--source and --variation are parts of one JOB: name it instead of --all")
+    daemon = reach(state_dir)
+    if every:
+        _confirm(daemon, "Cancel", _LIVE, status, yes)
+        _tell(daemon.cancel_all(status), as_json, lambda receipt: _bulk(receipt, "cancelled"))
+    elif job is not None:
+        _tell(_cancelled(daemon, job, source, variation), as_json, _receipt)
+
+
+_LIVE = ("queued", "processing")
+
+
+def _cancelled(daemon: Client, job: str, source: str | None, variation: str | None) -> Json:
+    if source is not None:
+        return daemon.cancel_source(job, source)
+    return daemon.cancel(job) if variation is None else daemon.cancel_variation(job, variation)
+
+
+@click.command()
+@click.argument("job")
+@state_dir
+@as_json
+def fail(job: str, state_dir: Path | None, as_json: bool) -> None:
+    """Stop JOB, keep what is completed and mark the rest failed, to be tried again with `ffspool retry`."""
+    _tell(reach(state_dir).fail(job), as_json, _receipt)
+
+
+def _receipt(receipt: Json) -> str:
+    from daemon.terminal import size
+
+    kept = f"{receipt['completed_variations']} of {receipt['total_variations']} completed are kept"
+    if receipt["status"] not in {"cancelled", "failed"}:
+        return f"{receipt['id']} is {receipt['status']}: {kept}"
+    if not receipt["changed"]:
+        return f"{receipt['id']} was {receipt['status']} before: {kept}"
+    stopped = ", ".join(f"{stop['stage']} in {stop['seconds']:.2f} s" for stop in receipt["stopped"])
+    ended = f"; encoders ended: {stopped}; {size(receipt['bytes_freed'])} freed" if stopped else ""
+    return f"{receipt['id']} is {receipt['status']}: {kept}{ended}"
+
+
+@click.command()
+@click.argument("jobs", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every job there is.")
+@status
+@yes
+@state_dir
+@as_json
+def rm(
+    jobs: tuple[str, ...], every: bool, status: str | None, yes: bool, state_dir: Path | None, as_json: bool
+) -> None:
+    """Cancel JOBS, or all jobs, and delete all of them, completed files too."""
+    _either(jobs, every, "--all", only_with_all=status)
+    daemon = reach(state_dir)
+    if every:
+        _confirm(daemon, "Delete, with their files,", None, status, yes)
+        _tell(daemon.delete_all(status), as_json, lambda receipt: _bulk(receipt, "deleted"))
+    else:
+        _each(jobs, lambda job: _deleted(daemon, job), as_json, lambda answer: f"{answer['id']} is deleted")
+
+
+def _deleted(daemon: Client, job: str) -> Json:
+    daemon.delete(job)
+    return {"id": job, "deleted": True}
+
+
+def _confirm(daemon: Client, deed: str, states: Sequence[str] | None, status: str | None, yes: bool) -> None:
+    """Asks whoever sits there. Raises Abort when the answer is no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("--all asks before it does anything, and here is nobody to ask: add --yes")
+    jobs = daemon.stats()["jobs"]
+    wanted = [status] if status else states or list(jobs)
+    count = sum(jobs.get(state, 0) for state in wanted)
+    click.confirm(f"{deed} {'1 job' if count == 1 else f'{count} jobs'} ({', '.join(wanted)})?", abort=True, err=True)
+
+
+def _bulk(receipt: Json, done: str) -> str:
+    left = receipt["matched"] - receipt["changed"]
+    others = f"; {left} ended or went away meanwhile" if left else ""
+    return f"{receipt['changed']} of {receipt['matched']} jobs are {done}{others}"
+
+
+# Going on
+
+
+@click.command()
+@click.argument("jobs", nargs=-1, required=True)
+@state_dir
+@as_json
+def retry(jobs: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
+    """Queue what failed or was cancelled of JOBS again; what is completed stays."""
+    daemon = reach(state_dir)
+    _each(jobs, daemon.retry, as_json, _retried)
+
+
+def _retried(answer: Json) -> str:
+    if answer["changed"]:
+        return f"{answer['id']} is {answer['status']} again: `ffspool watch {answer['id']}` follows it"
+    return f"{answer['id']} is {answer['status']}: nothing of it failed or was cancelled"
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("--queue", is_flag=True, help="All jobs, and those that come.")
+@state_dir
+@as_json
+def pause(job: str | None, queue: bool, state_dir: Path | None, as_json: bool) -> None:
+    """Freeze the encodes of JOB, or of the whole queue, and start nothing more until `ffspool resume`."""
+    _either(job, queue, "--queue")
+    daemon = reach(state_dir)
+    if job is None:
+        _tell(daemon.pause_queue(), as_json, _queue)
+    else:
+        _tell(daemon.pause(job), as_json, _paused)
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("--queue", is_flag=True, help="All that was paused or drained with the queue.")
+@state_dir
+@as_json
+def resume(job: str | None, queue: bool, state_dir: Path | None, as_json: bool) -> None:
+    """Let JOB, or the whole queue, go on. A job paused by itself stays paused when the queue goes on."""
+    _either(job, queue, "--queue")
+    daemon = reach(state_dir)
+    if job is None:
+        _tell(daemon.resume_queue(), as_json, _queue)
+    else:
+        _tell(daemon.resume(job), as_json, _resumed)
+
+
+@click.command()
+@state_dir
+@as_json
+def drain(state_dir: Path | None, as_json: bool) -> None:
+    """Let what runs be finished and start nothing more, until `ffspool resume --queue`."""
+    _tell(reach(state_dir).drain_queue(), as_json, _queue)
+
+
+def _paused(answer: Json) -> str:
+    job = answer["id"]
+    return f"{job} {'is' if answer['changed'] else 'was'} paused: `ffspool resume {job}` lets it go on"
+
+
+def _resumed(answer: Json) -> str:
+    return f"{answer['id']} {'is paused no more' if answer['changed'] else 'was not paused'}"
+
+
+def _queue(answer: Json) -> str:
+    words = f"The queue {'is' if answer['changed'] else 'was'} {answer['state']}"
+    return words if answer["state"] == "running" else f"{words}: `ffspool resume --queue` lets it go on"
+
+
+# Changing
+
+
+class When(click.ParamType[datetime]):
+    """A time in ISO 8601; without a zone it is the local one."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            return datetime.fromisoformat(str(value)).astimezone()
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{value!r} is not a time such as 2030-01-31T18:00 or 2030-01-31T18:00:00Z", param, ctx)
+
+
+@click.command()
+@click.argument("job")
+@click.option("--priority", type=click.IntRange(-1000, 1000), help="Higher goes first, from the next start on.")
+@click.option("--name", metavar="TEXT", help="What to call it; empty takes its name away.")
+@click.option("--expires-at", metavar="TIME", type=When(), help="Until when to keep it once it has ended.")
+@state_dir
+@as_json
+def edit(
+    job: str,
+    priority: int | None,
+    name: str | None,
+    expires_at: datetime | None,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Change JOB's priority, its name, or how long it is kept."""
+    changes: dict[str, Any] = {}
+    if priority is not None:
+        changes["priority"] = priority
+    if name is not None:
+        changes["name"] = name or None
+    if expires_at is not None:
+        changes["expires_at"] = expires_at.isoformat()
+    if not changes:
+        raise click.UsageError("nothing to change: give --priority, --name or --expires-at")
+    _tell(reach(state_dir).edit(job, changes), as_json, lambda found: _edited(found, expires_at))
+
+
+def _edited(job: Json, kept_until: datetime | None) -> str:
+    from daemon.terminal import local, printable
+
+    facts = [f"priority {job['priority']}", f"name {printable(job['name'])}" if job["name"] else "no name"]
+    if kept_until is not None:
+        facts.append(f"kept until {local(kept_until)}")
+    return f"{job['id']} has {', '.join(facts)}"
+
+
+# What they share
+
+
+def _either(named: Any, flagged: bool, flag: str, only_with_all: str | None = None) -> None:
+    """A verb for one job or for all must be told which."""
+    if bool(flagged) == (named not in (None, ())):
+        raise click.UsageError(f"name what is meant, or all of it with {flag}, but not both")
+    if only_with_all and not flagged:
+        raise click.UsageError(f"--status goes with {flag}")
+
+
+def _tell(answer: Json, as_json: bool, words: Callable[[Json], str]) -> None:
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(words(answer))
+
+
+def _each(jobs: Sequence[str], act: Callable[[str], Json], as_json: bool, words: Callable[[Json], str]) -> None:
+    """Does it to every job, also when it is refused for one; raises Refused at the end."""
+    from daemon.client import Refused
+
+    answers: list[Json] = []
+    refusals: list[Refused] = []
+    for job in jobs:
+        try:
+            answers.append(act(job))
+        except Refused as error:
+            refusals.append(error)
+            continue
+        if not as_json:
+            click.echo(words(answers[-1]))
+    if as_json:
+        print_json({"items": answers})
+    if refusals:
+        raise Refused(refusals[0].status, refusals[0].code, "\n".join(map(str, refusals)))
+
+
+COMMANDS = (cancel, pause, resume, drain, retry, fail, edit, rm)

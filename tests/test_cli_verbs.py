@@ -1,0 +1,399 @@
+"""The verbs on the command line against a real daemon: what each changes, tells and refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+from conftest import Daemon, wait_until
+from test_cli import FFSPOOL, no_environment
+
+from daemon.cli import main
+from daemon.cli_watch import follow, understood
+from daemon.client import OPEN, Client, Event, Refused
+from daemon.stall import Pace
+from daemon.terminal import PACES, Follower, bars, console, page
+from daemon.views import JobView
+
+
+def ffspool(*arguments: str, env: dict[str, str]) -> Result:
+    """A command, run in this process: a new one each time would cost more than the daemon's whole work."""
+    return CliRunner().invoke(main, arguments, prog_name="ffspool", env=env)
+
+
+def printed(*arguments: str, env: dict[str, str]) -> Any:
+    """The JSON that a command prints, and nothing else, on stdout."""
+    done = ffspool(*arguments, "--json", env=env)
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon with one slot for all of these; every test ends its jobs and lets the queue run."""
+    daemon = Daemon(tmp_path_factory.mktemp("verbs") / "state", "--slots", "1")
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def job(daemon: Daemon, long_clip: Path) -> Iterator[str]:
+    """A job under way."""
+    job = daemon.submit(long_clip)["id"]
+    daemon.wait_for_encoder()
+    yield job
+    daemon.client.delete(f"/api/jobs/{job}")
+
+
+class Printing:
+    """A command under way. What it printed so far is in `lines`."""
+
+    def __init__(self, path: Path, *arguments: str, env: dict[str, str]) -> None:
+        self._path = path
+        with path.open("wb") as file:
+            self.process = subprocess.Popen([*FFSPOOL, *arguments], stdout=file, stderr=file, env=env)
+
+    @property
+    def lines(self) -> list[str]:
+        return self._path.read_text().split("\n")[:-1]
+
+    def wait_for(self, words: str) -> str:
+        line: str = wait_until(lambda: next((line for line in self.lines if words in line), None), repr(words))
+        return line
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Printing]]:
+    started: list[Printing] = []
+
+    def start(*arguments: str, env: dict[str, str]) -> Printing:
+        started.append(Printing(tmp_path / f"output-{len(started)}", *arguments, env=env))
+        return started[-1]
+
+    yield start
+    for printing in started:
+        printing.process.kill()
+        printing.process.wait()
+
+
+# Pause, resume, drain
+
+
+def test_a_job_is_paused_and_resumed_and_show_and_ls_tell_it(daemon: Daemon, job: str) -> None:
+    assert printed("pause", job, env=daemon.env) == {
+        "id": job, "status": "processing", "paused": True, "changed": True
+    }  # fmt: skip
+    again = ffspool("pause", job, env=daemon.env)
+    assert (again.exit_code, again.stdout) == (0, f"{job} was paused: `ffspool resume {job}` lets it go on\n")
+    for command in (["show", job], ["ls"]):
+        assert "paused" in ffspool(*command, env=daemon.env).stdout
+    assert ffspool("resume", job, env=daemon.env).stdout == f"{job} is paused no more\n"
+    assert daemon.job(job)["paused"] is False
+    assert printed("resume", job, env=daemon.env)["changed"] is False
+
+
+def test_the_queue_is_paused_drained_and_resumed(daemon: Daemon) -> None:
+    assert printed("pause", "--queue", env=daemon.env) == {"state": "paused", "changed": True}
+    assert "The queue is draining: `ffspool resume --queue`" in ffspool("drain", env=daemon.env).stdout
+    assert daemon.client.get("/api/queue").json() == {"state": "draining"}
+    assert "The queue is draining; nothing waits" in ffspool("stats", env=daemon.env).stdout
+    assert ffspool("resume", "--queue", env=daemon.env).stdout == "The queue is running\n"
+    assert printed("resume", "--queue", env=daemon.env) == {"state": "running", "changed": False}
+
+
+# Fail, retry, edit
+
+
+def test_a_job_is_failed_by_force_and_tried_again(daemon: Daemon, job: str) -> None:
+    failed = ffspool("fail", job, env=daemon.env)
+    assert failed.exit_code == 0
+    assert f"{job} is failed: 0 of 1 completed are kept; encoders ended: " in failed.stdout
+    assert daemon.job(job)["status"] == "failed"
+    assert printed("fail", job, env=daemon.env)["changed"] is False
+    assert f"{job} is queued again" in ffspool("retry", job, env=daemon.env).stdout
+    daemon.wait_for(job, "processing")
+
+
+def test_retry_does_what_it_can_and_tells_what_it_cannot(daemon: Daemon, job: str, clip: Path) -> None:
+    assert ffspool("cancel", job, env=daemon.env).exit_code == 0
+    done = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["id"]
+    tried = ffspool("retry", done, "nothing", job, "--json", env=daemon.env)
+    assert tried.exit_code == 4
+    assert [(item["id"], item["changed"]) for item in json.loads(tried.stdout)["items"]] == [(job, True)]
+    assert f"{done} is completed: there is nothing to try again" in tried.stderr
+    assert "there is no job nothing" in tried.stderr
+
+
+def test_edit_changes_what_is_given_and_nothing_else(daemon: Daemon, job: str) -> None:
+    before = daemon.job(job)
+    edited = printed("edit", job, "--priority", "-7", env=daemon.env)
+    assert (edited["priority"], edited["name"]) == (-7, before["name"])
+    edited = printed("edit", job, "--name", "urgent", "--expires-at", "2099-01-31T18:00:00+01:00", env=daemon.env)
+    assert (edited["priority"], edited["name"]) == (-7, "urgent")
+    assert ffspool("edit", job, "--name", "", env=daemon.env).stdout == f"{job} has priority -7, no name\n"
+    assert ffspool("cancel", job, env=daemon.env).exit_code == 0
+    assert daemon.job(job)["expires_at"] == "2099-01-31T17:00:00Z"
+
+
+# In bulk
+
+
+def test_all_jobs_in_a_state_are_cancelled_then_deleted(daemon: Daemon, job: str, clip: Path) -> None:
+    waiting = [daemon.submit(clip, presets=["mp3"])["id"] for _ in range(2)]
+    assert printed("cancel", "--all", "--status", "queued", "--yes", env=daemon.env) == {"matched": 2, "changed": 2}
+    assert daemon.job(job)["status"] == "processing"
+    removed = ffspool("rm", "--all", "--status", "cancelled", "--yes", env=daemon.env)
+    assert (removed.exit_code, removed.stdout) == (0, "2 of 2 jobs are deleted\n")
+    assert all(daemon.client.get(f"/api/jobs/{gone}").status_code == 404 for gone in waiting)
+    assert daemon.job(job)["status"] == "processing"
+
+
+@pytest.mark.parametrize("command", ["cancel", "rm"])
+def test_all_jobs_are_touched_only_by_who_says_yes(daemon: Daemon, job: str, command: str) -> None:
+    refused = ffspool(command, "--all", env=daemon.env)
+    assert refused.exit_code == 2
+    assert "add --yes" in refused.stderr
+    for answer, code in ((b"n\n", 130), (b"\x04", 130)):
+        assert answered(answer, command, "--all", "--status", "processing", env=daemon.env) == code
+        assert daemon.job(job)["status"] == "processing"
+    assert answered(b"y\n", command, "--all", "--status", "processing", env=daemon.env) == 0
+    assert daemon.client.get("/api/jobs?status=processing").json()["items"] == []
+
+
+def answered(answer: bytes, *arguments: str, env: dict[str, str]) -> int:
+    """The exit code of a command that is asked on a terminal what it does there, and told `answer`."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(FFSPOOL[0], [*FFSPOOL, *arguments], env)
+    shown = b""
+    while b"1 job (processing)? [y/N]" not in shown:
+        shown += os.read(terminal, 4096)
+    os.write(terminal, answer)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(terminal)
+    return code
+
+
+def test_rm_tells_in_json_what_is_deleted(daemon: Daemon, job: str) -> None:
+    assert printed("rm", job, env=daemon.env) == {"items": [{"id": job, "deleted": True}]}
+    gone = ffspool("rm", job, "--json", env=daemon.env)
+    assert (gone.exit_code, json.loads(gone.stdout)) == (4, {"items": []})
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "retry", "fail", "edit", "events"])
+def test_a_verb_on_what_is_not_there_is_4(daemon: Daemon, command: str) -> None:
+    done = ffspool(command, "nothing", *(["--priority", "1"] if command == "edit" else []), env=daemon.env)
+    assert done.exit_code == 4
+    assert "there is no job nothing" in done.stderr
+    assert "`ffspool ls`" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["pause", "fail", "retry", "cancel"])
+def test_a_verb_that_comes_too_late_is_4_and_says_why(daemon: Daemon, clip: Path, command: str) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["id"]
+    done = ffspool(command, job, env=daemon.env)
+    assert done.exit_code == 4
+    assert f"{job} is completed" in done.stderr
+
+
+USAGE_ERRORS = [
+    ["pause"],
+    ["pause", "x", "--queue"],
+    ["resume"],
+    ["cancel"],
+    ["cancel", "x", "--all", "--yes"],
+    ["cancel", "x", "--status", "queued"],
+    ["cancel", "--all", "--source", "x", "--yes"],
+    ["rm"],
+    ["rm", "x", "--all", "--yes"],
+    ["rm", "--all", "--status", "done", "--yes"],
+    ["edit", "x"],
+    ["edit", "x", "--priority", "1001"],
+    ["edit", "x", "--expires-at", "tomorrow"],
+    ["events", "--after", "x"],
+    ["completion", "cmd"],
+]
+
+
+def test_what_cannot_be_meant_is_a_usage_error_before_anything_is_asked(tmp_path: Path) -> None:
+    env = no_environment(tmp_path)
+    assert {" ".join(command): ffspool(*command, env=env).exit_code for command in USAGE_ERRORS} == {
+        " ".join(command): 2 for command in USAGE_ERRORS
+    }
+
+
+def test_without_a_daemon_every_verb_says_how_to_start_one(tmp_path: Path) -> None:
+    env = no_environment(tmp_path)
+    for command in (["pause", "--queue"], ["drain"], ["retry", "x"], ["rm", "--all", "--yes"], ["stats"], ["events"]):
+        done = ffspool(*command, env=env)
+        assert done.exit_code == 3
+        assert "ffspool serve" in done.stderr
+
+
+# Looking on
+
+
+def test_stats_are_those_of_the_daemon(daemon: Daemon) -> None:
+    told, asked = printed("stats", env=daemon.env), daemon.client.get("/api/stats").json()
+    assert told.keys() == asked.keys()
+    assert told["jobs"] == asked["jobs"]
+    rows = [line.split() for line in ffspool("stats", env=daemon.env).stdout.splitlines()]
+    for state, jobs in asked["jobs"].items():
+        assert [state, str(jobs), str(asked["variations"][state])] in rows
+
+
+def test_events_are_one_line_of_json_each_and_end_with_the_job(
+    daemon: Daemon, job: str, start: Callable[..., Printing]
+) -> None:
+    listening = start("events", job, "--after", "0", env=daemon.env)
+    listening.wait_for('"type":"progress"')
+    name = "two\u2028lines\x85of [bold]one[/bold] name"
+    assert ffspool("edit", job, "--name", name, env=daemon.env).exit_code == 0
+    assert ffspool("rm", job, env=daemon.env).exit_code == 0
+    assert listening.process.wait() == 0
+    told = [json.loads(line) for line in listening.lines]
+    assert name in [event["data"].get("name") for event in told if event["type"] == "job"]
+    assert told[-1]["type"] == "deleted"
+    ids = [event["id"] for event in told if event["type"] != "progress"]
+    assert ids == sorted(set(ids))
+    assert {event["data"].get("job", event["data"]["id"]) for event in told} == {job}
+
+
+def test_interrupting_events_is_130(daemon: Daemon, job: str, start: Callable[..., Printing]) -> None:
+    listening = start("events", env=daemon.env)
+    listening.wait_for(job)
+    listening.process.send_signal(signal.SIGINT)
+    assert listening.process.wait() == 130
+
+
+def test_watch_and_events_go_on_over_a_crash_of_the_daemon(
+    start_daemon: Callable[..., Daemon], start: Callable[..., Printing], long_clip: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    daemon = start_daemon("--port", port)
+    job = daemon.submit(long_clip)["id"]
+    listening = start("events", "--after", "0", env=daemon.env)
+    listening.wait_for('"status":"processing"')
+    watching = start("watch", job, env=daemon.env)
+    wait_until(lambda: daemon.client.get("/api/stats").json()["events"]["subscribers"] == 2, "both to listen")
+    daemon.stop(signal.SIGKILL)
+    for printing in (listening, watching):
+        printing.wait_for("waiting for it to come back")
+    daemon.start()
+    assert ffspool("cancel", job, env=daemon.env).exit_code == 0
+    assert watching.process.wait() == 1
+    watching.wait_for(f"{job} is cancelled: 0 of 1 completed, 1 cancelled")
+    listening.wait_for('"status":"cancelled"')
+    told = [json.loads(line) for line in listening.lines if line.startswith("{")]
+    ids = [event["id"] for event in told if event["id"] is not None]
+    assert ids == list(range(1, len(ids) + 1)), "an event was lost or told twice"
+
+
+def test_watch_tells_that_the_job_and_that_the_queue_is_paused(
+    daemon: Daemon, job: str, start: Callable[..., Printing]
+) -> None:
+    daemon.client.post("/api/queue/pause")
+    watching = start("watch", job, env=daemon.env)
+    watching.wait_for("The queue is paused: `ffspool resume --queue`")
+    daemon.client.post("/api/queue/resume")
+    daemon.client.post(f"/api/jobs/{job}/pause")
+    watching.wait_for(f"Paused: `ffspool resume {job}` lets it go on.")
+    daemon.client.post(f"/api/jobs/{job}/resume")
+    watching.wait_for("Paused no more.")
+    daemon.client.post(f"/api/jobs/{job}/cancel")
+    assert watching.process.wait() == 1
+
+
+class Bursting(Client):
+    """Tells ten thousand events at once, and the job's end once they are told. Counts how often it is read."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        super().__init__(daemon.url, daemon.token)
+        self.told = threading.Event()
+        self.reads = 0
+
+    def events(self, job: str | None, after: int | None) -> Iterator[Event]:  # noqa: ARG002
+        if self.told.is_set():
+            raise Refused(404, "not_found", "the stream is over")
+        yield Event(None, OPEN, b"{}")
+        yield from (Event(number, "variation", b"{}") for number in range(1, 10_001))
+        self.told.set()
+
+    def job(self, job: str) -> Any:
+        self.reads += 1
+        return {**super().job(job), "status": "cancelled" if self.told.is_set() else "processing"}
+
+
+def test_a_burst_of_events_is_read_as_one_piece_of_news(daemon: Daemon, job: str) -> None:
+    with closing(Bursting(daemon)) as bursting:
+        assert follow(bursting, job, console())["status"] == "cancelled"
+    assert bursting.reads < 100
+
+
+def test_show_and_watch_tell_at_what_pace_an_encode_goes(
+    daemon: Daemon, job: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, screen = daemon.job(job), console()
+    for pace in Pace:
+        view = understood(paced(found, pace), JobView)
+        screen.print(page(view))
+        screen.print(bars(view, screen))
+        with Follower(screen) as follower:
+            follower.show(view)
+            follower.show(view)
+        shown = capsys.readouterr().out.splitlines()
+        assert sum(f"{pace}: {PACES[pace]}" in line for line in shown) == 1
+        assert sum(line.startswith(f"{pace:10}  ") and line.endswith(PACES[pace]) for line in shown) == 1
+        assert sum(line.split()[3:4] == [pace] for line in shown) == 1
+
+
+def paced(job: Any, pace: Pace) -> Any:
+    """That job as it is told when its encode goes at that pace."""
+    job["sources"][0]["variations"][0]["pace"] = pace
+    return msgspec.json.decode(msgspec.json.encode(job))
+
+
+# In a shell
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_of_that_shell(shell: str, tmp_path: Path) -> None:
+    done = ffspool("completion", shell, env=no_environment(tmp_path))
+    assert done.exit_code == 0
+    assert f"_FFSPOOL_COMPLETE={shell}_complete" in done.stdout
+    if shell == "bash":
+        told = subprocess.run(["bash", "-c", f"{done.stdout}\ncomplete -p ffspool"], capture_output=True, text=True)
+        assert "ffspool" in told.stdout, told.stderr
+
+
+def test_completion_knows_commands_and_presets(tmp_path: Path) -> None:
+    assert completed("ffspool re", tmp_path) == ["resume", "retry"]
+    assert "h264-720p" in completed("ffspool run a.mp4 -p h264-7", tmp_path)
+
+
+def completed(line: str, tmp_path: Path) -> list[str]:
+    words = str(len(line.split()) - 1)
+    env = {
+        **no_environment(tmp_path),
+        "_FFSPOOL_COMPLETE": "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": words,
+    }
+    return [answer.partition(",")[2] for answer in ffspool(env=env).stdout.split()]
