@@ -468,6 +468,8 @@ def js(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(JS, folder)
     quietly = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
     installed = subprocess.run(["npm", "ci", *quietly, "--prefix", folder], capture_output=True, text=True)
+    if installed.returncode and "CI" not in os.environ:
+        pytest.skip(f"tus-js-client could not be installed: {installed.stderr[-300:]}")
     assert installed.returncode == 0, installed.stderr
     return folder / "upload.mjs"
 
