@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -122,7 +123,8 @@ def test_a_job_is_failed_by_force_and_tried_again(daemon: Daemon, job: str) -> N
     assert f"{job} is failed: 0 of 1 completed are kept; encoders ended: " in failed.stdout
     assert daemon.job(job)["status"] == "failed"
     assert printed("fail", job, env=daemon.env)["changed"] is False
-    assert f"{job} is queued again" in ffspool("retry", job, env=daemon.env).stdout
+    # Whichever is true when it answers: with a free slot the job may run already.
+    assert re.search(f"{job} is (queued|processing) again", ffspool("retry", job, env=daemon.env).stdout)
     daemon.wait_for(job, "processing")
 
 
