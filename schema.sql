@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -56,7 +56,14 @@ CREATE TABLE sources (
     path    TEXT,           -- a file of the host below a source root; NULL: the upload in the spool
     bytes   INTEGER NOT NULL,
     media   TEXT,           -- what the probe found, once it looked
-    error   TEXT            -- why it cannot be used
+    error   TEXT,           -- why it cannot be used
+    -- Counters of its variations, kept by the triggers below, so that a list need not look at a single one.
+    queued      INTEGER NOT NULL DEFAULT 0,
+    processing  INTEGER NOT NULL DEFAULT 0,
+    completed   INTEGER NOT NULL DEFAULT 0,
+    failed      INTEGER NOT NULL DEFAULT 0,
+    cancelled   INTEGER NOT NULL DEFAULT 0,
+    duration    REAL GENERATED ALWAYS AS (json_extract(media, '$.duration_seconds')) VIRTUAL  -- NULL: unknown
 ) STRICT;
 
 CREATE INDEX sources_by_job ON sources (job, seq);
@@ -100,6 +107,7 @@ CREATE INDEX variations_ready ON variations (priority DESC, seq)
 CREATE INDEX variations_delayed ON variations (not_before) WHERE not_before IS NOT NULL;
 CREATE INDEX variations_queued ON variations (seq) WHERE status = 'queued';
 CREATE INDEX variations_processing ON variations (seq) WHERE status = 'processing';
+CREATE INDEX variations_with_file ON variations (seq) WHERE status = 'completed' AND lost_at IS NULL;
 
 -- One row per encode begun. While `ended_at` is NULL its process may live: the token is in that
 -- process's environment, and (boot, pid, pid_created) is its identity.
@@ -221,6 +229,7 @@ CREATE TABLE tombstones (
 CREATE TRIGGER variation_is_added AFTER INSERT ON variations
 BEGIN
     UPDATE jobs SET total = total + 1, queued = queued + 1 WHERE seq = new.job;
+    UPDATE sources SET queued = queued + 1 WHERE seq = new.source;
     UPDATE tally SET variations = variations + 1 WHERE status = 'queued';
 END;
 
@@ -239,26 +248,33 @@ BEGIN
     SELECT RAISE(ABORT, 'no such transition');
 END;
 
--- Keeps the job's counters, and with them its derived status and the times that hang on its end.
+-- Keeps the counters, and with them the job's derived status and the times that hang on its end. All of it is
+-- one UPDATE of the job, since each would fire the job's own triggers. What ends here was live until now, so
+-- `queued + processing` still counts it.
 CREATE TRIGGER variation_changes_its_job AFTER UPDATE OF status ON variations
 BEGIN
-    UPDATE jobs SET
+    UPDATE sources SET
         queued     = queued     + (new.status = 'queued')     - (old.status = 'queued'),
         processing = processing + (new.status = 'processing') - (old.status = 'processing'),
         completed  = completed  + (new.status = 'completed')  - (old.status = 'completed'),
         failed     = failed     + (new.status = 'failed')     - (old.status = 'failed'),
-        cancelled  = cancelled  + (new.status = 'cancelled')  - (old.status = 'cancelled'),
-        started_at = coalesce(started_at, new.started_at)
-    WHERE seq = new.job;
+        cancelled  = cancelled  + (new.status = 'cancelled')  - (old.status = 'cancelled')
+    WHERE seq = new.source;
     UPDATE jobs SET
-        cpu_seconds    = cpu_seconds + coalesce(new.cpu_seconds, 0),
-        output_seconds = output_seconds + coalesce(new.output_seconds, 0),
-        output_bytes   = output_bytes + new.bytes
-    WHERE seq = new.job AND new.status = 'completed';
-    UPDATE jobs SET
-        finished_at  = iif(queued + processing = 0, new.finished_at, NULL),
-        expires_at   = iif(queued + processing = 0, coalesce(keep_until, new.finished_at + expires_in), NULL),
-        cancelled_at = iif(queued + processing = 0 AND cancelled > 0, new.finished_at, NULL)
+        queued         = queued     + (new.status = 'queued')     - (old.status = 'queued'),
+        processing     = processing + (new.status = 'processing') - (old.status = 'processing'),
+        completed      = completed  + (new.status = 'completed')  - (old.status = 'completed'),
+        failed         = failed     + (new.status = 'failed')     - (old.status = 'failed'),
+        cancelled      = cancelled  + (new.status = 'cancelled')  - (old.status = 'cancelled'),
+        started_at     = coalesce(started_at, new.started_at),
+        cpu_seconds    = cpu_seconds + iif(new.status = 'completed', coalesce(new.cpu_seconds, 0), 0),
+        output_seconds = output_seconds + iif(new.status = 'completed', coalesce(new.output_seconds, 0), 0),
+        output_bytes   = output_bytes + iif(new.status = 'completed', new.bytes, 0),
+        finished_at    = iif(new.status IN ('queued', 'processing') OR queued + processing > 1, NULL, new.finished_at),
+        expires_at     = iif(new.status IN ('queued', 'processing') OR queued + processing > 1, NULL,
+            coalesce(keep_until, new.finished_at + expires_in)),
+        cancelled_at   = iif(new.status IN ('queued', 'processing') OR queued + processing > 1
+            OR cancelled + (new.status = 'cancelled') = 0, NULL, new.finished_at)
     WHERE seq = new.job;
 END;
 

@@ -114,7 +114,7 @@ def upload() -> None:
 
 
 def main() -> None:
-    for measure in (dispatch, cancel, idle, upload, partial(queue, 1_000), partial(queue, 100_000)):
+    for measure in (dispatch, cancel, idle, upload, *(partial(queue, jobs) for jobs in (1_000, 100_000, 1_000_000))):
         measure()
 
 

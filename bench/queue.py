@@ -1,68 +1,151 @@
-"""What the queue's verbs cost with many jobs in the table, over HTTP; and what a claim costs, in the store."""
+"""What the queue's verbs cost with many jobs in the table, over HTTP; what a claim costs in the store; and start-up."""
 
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
+import sqlite3
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from bench.daemons import daemon
+import psutil
+
+from bench.daemons import Daemon, daemon
 from daemon import claims
 from daemon.paths import Paths
-from daemon.store import Store, Transaction
+from daemon.store import Store, Transaction, prepare
 
-ROUNDS = 200
+ROUNDS = 300
 BULK = 10_000
+CLIENTS = 8
+SUBMITS = 100  # of each client
+WIDE = 5_000  # variations of the one job that has many
 
 
 def queue(jobs: int) -> None:
     """Prints medians and 99th percentiles with so many ended jobs, and BULK queued ones, in the table."""
     with tempfile.TemporaryDirectory(prefix="ffspool-bench-") as name:
-        asyncio.run(_fill(Paths(Path(name) / "state"), jobs))
-        with daemon(Path(name)) as running:
-            client = running.client
-            newest = [f"queued-{number}" for number in range(ROUNDS)]
-            print(f"with {jobs:,} ended and {BULK:,} queued jobs, over HTTP:")
-            _report("first page", lambda _: client.get("/api/jobs?limit=50"))
-            _report("page of the completed", lambda _: client.get("/api/jobs?status=completed&limit=50"))
-            _report("get", lambda turn: client.get(f"/api/jobs/ended-{turn * (jobs // ROUNDS)}"))
-            _report("cancel of a queued job", lambda turn: client.post(f"/api/jobs/{newest[turn]}/cancel"))
-            _report("stats", lambda _: client.get("/api/stats"))
-            began = time.perf_counter()
-            answer = client.post("/api/jobs/cancel").json()
-            print(f"  bulk cancel of {answer['changed']:,} queued jobs: {time.perf_counter() - began:.2f} s")
+        paths = Paths(Path(name) / "state")
+        paths.prepare()
+        _fill(paths.database, jobs)
+        print(f"with {jobs:,} ended and {BULK:,} queued jobs:")
+        asyncio.run(_claims(paths.database))
+        began = time.perf_counter()
+        settings = {"FFSPOOL_SOURCE_ROOTS": name, "FFSPOOL_RETENTION": "1e6"}
+        with daemon(Path(name), **settings) as running:
+            print(f"  from exec to listening: {time.perf_counter() - began:.2f} s")
+            _requests(running, jobs)
+            _submits(running, Path(name))
+            _bulk(running)
+            resident = psutil.Process(running.process.pid).memory_info().rss
+            print(f"  the daemon's memory after all that: {resident / 1e6:.0f} MB")
+
+
+def _requests(running: Daemon, jobs: int) -> None:
+    ask = Caller(running)
+    _report("first page", lambda _: ask("GET", "/api/jobs?limit=50"))
+    _report("page of the completed", lambda _: ask("GET", "/api/jobs?status=completed&limit=50"))
+    _report("page of the failed", lambda _: ask("GET", "/api/jobs?status=failed&limit=50"))
+    _report(f"page with a job of {WIDE:,} variations", lambda _: ask("GET", "/api/jobs?status=processing&limit=50"))
+    _report("get", lambda turn: ask("GET", f"/api/jobs/ended-{turn * (jobs // ROUNDS)}"))
+    _report("cancel of a queued job", lambda turn: ask("POST", f"/api/jobs/queued-{turn}/cancel"))
+    _report("stats", lambda _: ask("GET", "/api/stats"))
+
+
+def _submits(running: Daemon, folder: Path) -> None:
+    (folder / "clip.mp4").write_bytes(b"never read: the queue is paused")
+    wish = json.dumps({"sources": [{"path": str(folder / "clip.mp4")}], "variations": [{"preset": "mp3"}]})
+
+    def submit(_: int) -> None:
+        ask = Caller(running)
+        for _ in range(SUBMITS):
+            ask("POST", "/api/jobs", wish)
+
+    used = psutil.Process(running.process.pid).cpu_times()
+    began = time.perf_counter()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(submit, range(CLIENTS)))
+    took, now = time.perf_counter() - began, psutil.Process(running.process.pid).cpu_times()
+    cpu = (now.user + now.system - used.user - used.system) / (CLIENTS * SUBMITS)
+    print(f"  submits by {CLIENTS} clients: {CLIENTS * SUBMITS / took:.0f} jobs/s; {cpu * 1e3:.2f} ms of CPU each")
+
+
+def _bulk(running: Daemon) -> None:
+    """The bulk verbs, with another client that asks all the while."""
+    for method, path, what in (
+        ("POST", "/api/jobs/cancel", "cancel"),
+        ("DELETE", "/api/jobs?status=cancelled", "delete"),
+    ):
+        waits, done = list[float](), threading.Event()
+        other = threading.Thread(target=_ask_until, args=(running, done, waits))
+        other.start()
+        began = time.perf_counter()
+        answer = Caller(running)(method, path)
+        took = time.perf_counter() - began
+        done.set()
+        other.join()
+        waits.sort()
+        print(
+            f"  bulk {what} of {answer['changed']:,} jobs: {took:.2f} s; meanwhile another's writes took "
+            f"median {statistics.median(waits) * 1e3:.0f} ms, at most {waits[-1] * 1e3:.0f} ms (n={len(waits)})"
+        )
+
+
+def _ask_until(running: Daemon, done: threading.Event, waits: list[float]) -> None:
+    ask = Caller(running)
+    while not done.is_set():
+        began = time.perf_counter()
+        ask("PATCH", "/api/jobs/ended-0", json.dumps({"name": f"name {len(waits)}"}))
+        waits.append(time.perf_counter() - began)
+
+
+class Caller:
+    """A client that costs little itself: one kept connection, no parsing but of JSON."""
+
+    def __init__(self, running: Daemon) -> None:
+        host = urlsplit(str(running.client.base_url)).netloc
+        self._connection = http.client.HTTPConnection(host, timeout=600)
+        self._headers = {"Authorization": running.client.headers["authorization"], "Content-Type": "application/json"}
+
+    def __call__(self, method: str, path: str, body: str | None = None) -> Any:
+        self._connection.request(method, path, body, self._headers)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        assert answer.status in {200, 202}, content
+        return json.loads(content)
 
 
 def _report(what: str, act: Callable[[int], Any]) -> None:
     took = []
     for turn in range(ROUNDS):
         began = time.perf_counter()
-        answer = act(turn)
+        act(turn)
         took.append(time.perf_counter() - began)
-        assert answer.status_code == 200, answer.text
     took.sort()
     print(f"  {what}: median {statistics.median(took) * 1e3:.1f} ms, 99th {took[int(ROUNDS * 0.99)] * 1e3:.1f} ms")
 
 
-async def _fill(paths: Paths, jobs: int) -> None:
-    paths.prepare()
-    store = await Store.open(paths.database)
-    await store.write(lambda t: t.run("set_queue_state", state="paused"))
-    for first in range(0, jobs, 1000):
-        await store.write(
-            lambda t, first=first: [_add(t, f"ended-{n}", ended=True) for n in range(first, first + 1000)]
-        )
-    await store.write(lambda t: [_add(t, f"queued-{n}", ended=False) for n in range(BULK)])
+async def _claims(database: Path) -> None:
+    store = await Store.open(database)
     took = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
         await store.write(_claim_and_give_back)
         took.append(time.perf_counter() - began)
-    print(f"claim, durable, in the store: median {statistics.median(took) * 1e3:.1f} ms")
+    took.sort()
+    print(
+        f"  claim and give back, durable, in the store: median {statistics.median(took) * 1e3:.1f} ms, "
+        f"99th {took[int(ROUNDS * 0.99)] * 1e3:.1f} ms"
+    )
     await store.close()
 
 
@@ -73,19 +156,40 @@ def _claim_and_give_back(transaction: Transaction) -> None:
     claims.abandon(transaction, failure=claims.INTERRUPTED, now=1.0, **mine)
 
 
-def _add_many(names: list[str], ended: bool, transaction: Transaction) -> None:
-    for name in names:
-        _add(transaction, name, ended=ended)
+def _fill(database: Path, jobs: int) -> None:
+    """Rows as the daemon would have left them, by sets: half of the ended jobs failed, half are completed."""
+    prepare(database)
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(
+            f"""
+            BEGIN;
+            UPDATE queue SET state = 'paused';
+            {_rows("ended", jobs)}
+            UPDATE variations SET status = 'processing', attempts = 1, started_at = unixepoch();
+            UPDATE variations SET status = 'completed', finished_at = unixepoch(), bytes = 1, sha256 = 'x',
+                lost_at = unixepoch() WHERE seq % 2;
+            UPDATE variations SET status = 'failed', finished_at = unixepoch(), error = 'made for the bench'
+                WHERE seq % 2 = 0;
+            {_rows("wide", 1)}
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {WIDE})
+            INSERT INTO variations (id, job, source, name, preset, parameters, extension)
+                SELECT 'wide-' || i, jobs.seq, sources.seq, 'c.mp3', 'mp3', '{{}}', 'mp3'
+                FROM n, jobs JOIN sources ON sources.job = jobs.seq WHERE jobs.id = 'wide-0';
+            UPDATE variations SET status = 'cancelled', finished_at = unixepoch() WHERE id = 'wide-1';
+            {_rows("queued", BULK)}
+            COMMIT;
+            """
+        )
 
 
-def _add(transaction: Transaction, name: str, *, ended: bool) -> None:
-    now = time.time()
-    job = transaction.one("insert_job", id=name, name=None, priority=0, metadata="{}", now=now, expires_in=1e6)
-    assert job is not None
-    place = {"name": "clip.mp4", "folder": "clip", "path": "/nowhere", "bytes": 1}
-    source = transaction.one("insert_source", id=name, job=job["seq"], **place)
-    assert source is not None
-    keys = {"id": name, "job": job["seq"], "source": source["seq"], "priority": 0}
-    transaction.run("insert_variation", name="c.mp3", preset="mp3", parameters="{}", extension="mp3", **keys)
-    if ended:
-        transaction.run("fail_queued", job=job["seq"], now=now, error="made for the bench")
+def _rows(name: str, count: int) -> str:
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {count - 1})"
+    return f"""
+        {numbers} INSERT INTO jobs (id, created_at, expires_in) SELECT '{name}-' || i, unixepoch(), 1e6 FROM n;
+        {numbers} INSERT INTO sources (id, job, name, folder, path, bytes)
+            SELECT '{name}-' || i, jobs.seq, 'clip.mp4', 'clip', '/nowhere', 1
+            FROM n JOIN jobs ON jobs.id = '{name}-' || i;
+        {numbers} INSERT INTO variations (id, job, source, name, preset, parameters, extension)
+            SELECT '{name}-' || i, job, seq, 'c.mp3', 'mp3', '{{}}', 'mp3' FROM n JOIN sources ON id = '{name}-' || i;
+    """

@@ -61,6 +61,7 @@ class Attempt:
     def __init__(self, claim: Claim, shop: Workshop, threads: Callable[[Claim], int]) -> None:
         self.claim = claim
         self.duration: float | None = None  # planned seconds of output; None while or where nobody knows
+        self.source_seconds: float | None = None  # as the probe found it
         self.progress: Progress | None = None
         self.held = False  # it shall not start, or stand still once it runs
         self.frozen = False
@@ -145,7 +146,7 @@ class Attempt:
         with self._waiting():
             media = await self._media()
         plan = recipes.plan(media, claim.preset, claim.parameters)
-        self.duration = plan.duration_seconds
+        self.duration, self.source_seconds = plan.duration_seconds, media.duration_seconds
         if self._stopping or self.held:  # asked before there was a process
             return await self._abandon(INTERRUPTED)
         self._watch.restart(time.monotonic())

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Iterable
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +26,7 @@ log = logging.getLogger(__name__)
 
 YOUNG = 3600.0  # seconds: a file not in the database may be on its way there
 PAGE = 500
+ROUND = 5000  # jobs and completed variations that one round of the sweep looks at
 
 
 # Boot recovery
@@ -80,26 +85,75 @@ async def _requeue(store: Store, paths: Paths, row: Row, now: float) -> None:
 # Sweep
 
 
-async def sweep(store: Store, paths: Paths, now: float, min_age: float = YOUNG) -> int:
-    """Removes files that no row knows, and marks completed rows whose file is gone. Returns bytes freed.
+class Sweep:
+    """Goes round the spool in rounds of bounded work, each from where the last one stopped. Close it when done.
 
-    Files younger than `min_age` seconds are left alone: an upload or a new job is on disk before it is in
-    the database. At boot, with nothing on its way, it may be 0.
+    A round removes files that no row knows, and marks completed rows whose file is gone.
     """
-    freed = 0
-    for path in await asyncio.to_thread(_old, paths.incoming, now - min_age):
-        freed += await asyncio.to_thread(remove, path)
-    freed += await _sweep_uploads(store, paths)
-    for folder in await asyncio.to_thread(_old, paths.jobs, now - min_age):
-        freed += await _sweep_job(store, folder)
-    await _mark_lost(store, paths, now)
-    if freed:
-        log.info("swept %d bytes that belonged to no job", freed)
-    return freed
+
+    def __init__(self, store: Store, paths: Paths) -> None:
+        self._store = store
+        self._paths = paths
+        self._folders: Iterator[os.DirEntry[str]] | None = None  # of jobs, still to be looked at
+        self._listing = threading.Lock()  # a round that was cancelled may still be listing
+        self._after = 0  # the last row whose file was looked for
+
+    def close(self) -> None:
+        with self._listing:
+            self._close()
+
+    def _close(self) -> None:
+        if self._folders is not None:
+            self._folders.close()  # type: ignore[attr-defined]
+            self._folders = None
+
+    async def round(self, now: float, min_age: float = YOUNG) -> int:
+        """Looks at ROUND jobs and as many completed variations, and at all that came in; returns bytes freed.
+
+        Files younger than `min_age` seconds are left alone: an upload or a new job is on disk before it is in
+        the database. With a `now` from before anything was taken in, it may be 0.
+        """
+        before = now - min_age
+        freed = 0
+        for path in await asyncio.to_thread(_old, self._paths.incoming.iterdir(), before):
+            freed += await asyncio.to_thread(remove, path)
+        freed += await _sweep_uploads(self._store, self._paths)
+        for _ in range(ROUND // PAGE):
+            freed += await _sweep_jobs(self._store, await asyncio.to_thread(self._next_folders), before)
+            if self._folders is None:  # that was all of them
+                break
+        await self._mark_lost(now)
+        if freed:
+            log.info("swept %d bytes that belonged to no job", freed)
+        return freed
+
+    def _next_folders(self) -> list[Path]:
+        with self._listing:
+            if self._folders is None:
+                self._folders = os.scandir(self._paths.jobs)
+            found = [Path(entry.path) for entry in itertools.islice(self._folders, PAGE)]
+            if len(found) < PAGE:
+                self._close()
+        return found
+
+    async def _mark_lost(self, now: float) -> None:
+        for _ in range(ROUND // PAGE):
+            rows = await self._store.read(partial(_completed_after, self._after))
+            self._after = rows[-1]["seq"] if len(rows) == PAGE else 0
+            for row in await asyncio.to_thread(_without_file, self._paths, rows):
+                log.error("the file of the completed variation %s is gone", row["id"])
+                await self._store.write(partial(_lose, row["seq"], now))
+            if len(rows) < PAGE:
+                return
 
 
-def _old(folder: Path, before: float) -> list[Path]:
-    return [path for path in folder.iterdir() if path.lstat().st_mtime <= before]
+def _old(paths: Iterable[Path], before: float) -> list[Path]:
+    found = []
+    for path in paths:
+        with suppress(FileNotFoundError):  # gone since it was listed
+            if path.lstat().st_mtime <= before:
+                found.append(path)
+    return found
 
 
 async def _sweep_uploads(store: Store, paths: Paths) -> int:
@@ -109,13 +163,18 @@ async def _sweep_uploads(store: Store, paths: Paths) -> int:
     return sum([await asyncio.to_thread(remove, path) for path in found if path.name not in known])
 
 
-async def _sweep_job(store: Store, folder: Path) -> int:
-    found = await asyncio.to_thread(lambda: list(folder.glob("*/*")))
-    known = await store.read(partial(_known_files, folder.name))
-    if known is None:
-        return await asyncio.to_thread(remove, folder)
-    strangers = [path for path in found if str(path.relative_to(folder)) not in known]
+async def _sweep_jobs(store: Store, folders: Sequence[Path], before: float) -> int:
+    """Listed first, asked for then: what came between is not among the listed."""
+    found = await asyncio.to_thread(lambda: [(f, _old(f.glob("*/*"), before)) for f in _old(folders, before)])
+    known = await store.read(lambda t: {folder: _known_files(folder.name, t) for folder, _ in found})
+    strangers = [path for folder, paths in found for path in _strangers(folder, paths, known[folder])]
     return sum([await asyncio.to_thread(remove, path) for path in strangers])
+
+
+def _strangers(folder: Path, found: Iterable[Path], known: set[str] | None) -> list[Path]:
+    if known is None:
+        return [folder]
+    return [path for path in found if str(path.relative_to(folder)) not in known]
 
 
 def _known_files(job: str, transaction: Transaction) -> set[str] | None:
@@ -131,15 +190,6 @@ def _known_files(job: str, transaction: Transaction) -> set[str] | None:
         if variation["status"] in {State.COMPLETED, State.PROCESSING}:
             known.add(f"outputs/{variation['id']}.{variation['extension']}")
     return known
-
-
-async def _mark_lost(store: Store, paths: Paths, now: float) -> None:
-    after = 0
-    while rows := await store.read(partial(_completed_after, after)):
-        after = rows[-1]["seq"]
-        for row in await asyncio.to_thread(_without_file, paths, rows):
-            log.error("the file of the completed variation %s is gone", row["id"])
-            await store.write(partial(_lose, row["seq"], now))
 
 
 def _completed_after(seq: int, transaction: Transaction) -> list[Row]:

@@ -18,7 +18,7 @@ import msgspec
 
 from daemon.attempt import Receipt
 from daemon.claims import FORCED
-from daemon.errors import BadParameter, Conflict, Gone, NotFound
+from daemon.errors import BadParameter, Conflict, NotFound
 from daemon.jobs import job_row, variation_row
 from daemon.models import Model
 from daemon.paths import Paths, remove
@@ -26,9 +26,6 @@ from daemon.scheduler import Scheduler
 from daemon.states import ENDED, LIVE, QueueState, State, derive
 from daemon.store import Row, Store, Transaction
 from daemon.views import when
-
-BULK_CHUNK = 500  # jobs cancelled in one transaction, so that others get their turn
-DELETES_AT_ONCE = 50
 
 
 class CancelReceipt(Model, frozen=True):
@@ -230,37 +227,6 @@ class Control:
         row = await self._store.read(lambda t: job_row(t, job))
         return Changed(id=job, status=State(row["status"]), paused=bool(row["paused"]), changed=changed)
 
-    # In bulk
-
-    async def cancel_all(self, status: State | None) -> BulkReceipt:
-        """Cancels every job with that status, or every job that is under way."""
-        jobs = [row["id"] for row in await self._store.read(lambda t: t.all("live_jobs", status=status, limit=-1))]
-        changed = 0
-        for first in range(0, len(jobs), BULK_CHUNK):
-            ended, running = await self._store.write(
-                partial(_request_many, jobs[first : first + BULK_CHUNK], self._now())
-            )
-            await self._scheduler.stop(running)
-            changed += ended
-        self._scheduler.changed.set()
-        return BulkReceipt(matched=len(jobs), changed=changed)
-
-    async def delete_all(self, status: State | None) -> BulkReceipt:
-        """Cancels and deletes every job with that status, or every job there is."""
-        rows = await self._store.read(lambda t: t.all("jobs_with_status", status=status, limit=-1))
-        limit = asyncio.Semaphore(DELETES_AT_ONCE)
-
-        async def delete(job: str) -> bool:
-            async with limit:
-                try:
-                    await self.delete(job)
-                except (Conflict, NotFound, Gone):  # somebody else was there first
-                    return False
-                return True
-
-        results = await asyncio.gather(*(delete(row["id"]) for row in rows))
-        return BulkReceipt(matched=len(rows), changed=sum(results))
-
 
 async def queue_state(store: Store) -> QueueState:
     """What was last asked of the whole queue."""
@@ -303,17 +269,6 @@ def _request(verb: _Verb, scope: _Located, now: float, transaction: Transaction)
     running = verb.mark_running(transaction, scope, now)
     live = [row["id"] for row in transaction.all("scope", **scope.keys) if row["status"] == State.PROCESSING]
     return queued + running > 0, live
-
-
-def _request_many(jobs: Sequence[str], now: float, transaction: Transaction) -> tuple[int, list[str]]:
-    """How many of the jobs had anything left to cancel, and the variations that may have a process."""
-    changed, live = 0, list[str]()
-    for job in jobs:
-        with suppress(NotFound, Gone):  # deleted a moment ago
-            ended, running = _request(_CANCEL, _locate(Scope(job=job), transaction), now, transaction)
-            changed += ended
-            live += running
-    return changed, live
 
 
 def _requeue_ended(job: str, transaction: Transaction) -> bool:

@@ -14,6 +14,7 @@ from daemon.store import Store, Transaction
 log = logging.getLogger(__name__)
 
 BATCH = 100
+EVENTS_AT_ONCE = 5000
 EVENTS_KEPT = 24 * 3600.0  # seconds a client may stay away and resume without a gap
 
 
@@ -24,6 +25,8 @@ async def expire(store: Store, paths: Paths, now: float, tombstone_seconds: floa
         for row in rows:
             gone += await _bury(store, paths, row["id"], "expired", now)
     await store.write(partial(_forget, now=now, tombstone_seconds=tombstone_seconds))
+    while await store.write(lambda t: t.run("forget_events", before=now - EVENTS_KEPT, limit=EVENTS_AT_ONCE)):
+        pass
     return gone
 
 
@@ -61,4 +64,3 @@ def _forget(transaction: Transaction, *, now: float, tombstone_seconds: float) -
     transaction.run("forget_uploads", now=now)  # the sweep takes their files
     transaction.run("forget_keys", before=now - idempotency.KEPT)
     transaction.run("forget_deliveries", before=now - webhooks.KEPT)
-    transaction.run("forget_events", before=now - EVENTS_KEPT)

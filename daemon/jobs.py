@@ -22,9 +22,10 @@ from daemon.settings import Settings
 from daemon.states import State
 from daemon.store import Row, Store, Transaction
 from daemon.uploads import durable_upload
-from daemon.views import JobSummary, JobView, job_summary, job_view
+from daemon.views import Effort, JobSummary, JobView, job_summary, job_view
 
 MAX_SEQ = 2**62  # above every row
+_TOLD_BY_STATUS = {State.QUEUED, State.COMPLETED}
 
 
 class JobSpec(Model, frozen=True):
@@ -120,7 +121,8 @@ class Jobs:
             raise InvalidRequest(f"the upload {_first_repeated(resumable)} is listed twice: a job takes it once")
         job, identifiers = new_id(), [new_id() for _ in sources]
         try:
-            await asyncio.to_thread(self._take_over, job, identifiers, sources)
+            if any(source.upload for source in sources):
+                await asyncio.to_thread(self._take_over, job, identifiers, sources)
             made = await self._store.write(
                 partial(self._insert, job, spec, wanted, list(zip(identifiers, sources, strict=True)), also)
             )
@@ -196,21 +198,20 @@ class Jobs:
         return await self._store.read(lambda t: self._page(t, status, limit, below))
 
     def _view(self, transaction: Transaction, job: Row) -> JobView:
-        return job_view(job, *_children(transaction, job), self._scheduler)
+        effort = _efforts(transaction, [job]).get(job["seq"])
+        return job_view(job, effort, _error(transaction, job), *_children(transaction, job), self._scheduler)
 
     def _page(self, transaction: Transaction, status: State | None, limit: int, below: int) -> JobPage:
         query = "page_of_jobs_by_status" if status else "page_of_jobs"
         found = transaction.all(query, status=status, below=below, limit=limit + 1)
         rows, more = found[:limit], len(found) > limit
+        efforts = _efforts(transaction, [row for row in rows if row["status"] not in _TOLD_BY_STATUS])
         return JobPage(
-            items=tuple(self._summary(transaction, row) for row in rows),
+            items=tuple(
+                job_summary(row, efforts.get(row["seq"]), _error(transaction, row), self._scheduler) for row in rows
+            ),
             next_cursor=str(rows[-1]["seq"]) if more else None,
         )
-
-    def _summary(self, transaction: Transaction, job: Row) -> JobSummary:
-        told_by_counters = job["status"] in {State.QUEUED, State.COMPLETED}
-        children = ([], []) if told_by_counters else _children(transaction, job)
-        return job_summary(job, *children, self._scheduler)
 
     # Fetch
 
@@ -317,6 +318,27 @@ def job_row(transaction: Transaction, job: str) -> Row:
 
 def _children(transaction: Transaction, job: Row) -> tuple[list[Row], list[Row]]:
     return transaction.all("sources_of_job", job=job["seq"]), transaction.all("variations_of_job", job=job["seq"])
+
+
+def _efforts(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Effort]:
+    """What each job is about, by its `seq`, from the counters of its sources."""
+    keys = msgspec.json.encode([job["seq"] for job in jobs]).decode()
+    return {
+        row["job"]: Effort(
+            planned=row["planned"],
+            done=row["done"],
+            left=row["left"],
+            running_unknown=bool(row["running_unknown"]),
+            left_unknown=bool(row["left_unknown"]),
+        )
+        for row in transaction.all("efforts", jobs=keys)
+    }
+
+
+def _error(transaction: Transaction, job: Row) -> str | None:
+    """Why the job failed, in the words of the first variation that did."""
+    row = transaction.one("first_error", job=job["seq"]) if job["status"] == State.FAILED else None
+    return row["error"] if row else None
 
 
 def variation_row(job: str, variation: str, transaction: Transaction) -> Row:

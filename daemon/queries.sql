@@ -46,6 +46,20 @@ SELECT * FROM sources WHERE job = :job ORDER BY seq
 -- name: variations_of_job
 SELECT * FROM variations WHERE job = :job ORDER BY seq
 
+-- Seconds of output by job, as its sources count them; a source of unknown duration weighs as one second.
+-- name: efforts
+SELECT job,
+    sum(weight * (queued + processing + completed + cancelled)) AS planned,
+    sum(weight * completed) AS done,
+    sum(weight * (queued + processing)) AS left,
+    max(unknown AND processing > 0) AS running_unknown,
+    max(unknown AND queued + processing > 0) AS left_unknown
+FROM (SELECT *, iif(duration > 0, duration, 1.0) AS weight, coalesce(duration, 0) <= 0 AS unknown FROM sources)
+WHERE job IN (SELECT value FROM json_each(:jobs)) GROUP BY job
+
+-- name: first_error
+SELECT error FROM variations WHERE job = :job AND error IS NOT NULL ORDER BY seq LIMIT 1
+
 -- name: source_of_job
 SELECT sources.* FROM sources JOIN jobs ON jobs.seq = sources.job WHERE jobs.id = :job AND sources.id = :id
 
@@ -184,12 +198,34 @@ UPDATE queue SET state = :state WHERE state <> :state
 -- name: held_processing
 SELECT id FROM variations WHERE status = 'processing' AND held = 1
 
--- name: live_jobs
-SELECT id FROM jobs WHERE status IN ('queued', 'processing') AND (:status IS NULL OR status = :status)
-ORDER BY seq LIMIT :limit
+-- Bulk verbs take jobs of one status page by page, oldest first.
+-- name: bulk_page
+SELECT seq, total FROM jobs
+WHERE status = :status AND seq > :after AND seq <= :newest ORDER BY seq LIMIT :limit
 
--- name: jobs_with_status
-SELECT id FROM jobs WHERE :status IS NULL OR status = :status ORDER BY seq LIMIT :limit
+-- name: newest_job
+SELECT coalesce(max(seq), 0) AS seq FROM jobs
+
+-- name: request_cancel_of_jobs
+UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, :now)
+WHERE seq IN (SELECT value FROM json_each(:jobs)) AND queued + processing > 0
+    AND (queued > 0 OR cancel_requested_at IS NULL)
+
+-- name: cancel_queued_of_jobs
+UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished_at = :now, not_before = NULL
+WHERE job IN (SELECT value FROM json_each(:jobs)) AND status = 'queued'
+
+-- Of what runs there is little: it is looked for among that, not among the jobs' variations.
+-- name: request_cancel_of_running
+UPDATE variations SET cancel_requested_at = :now
+WHERE status = 'processing' AND +job IN (SELECT value FROM json_each(:jobs)) AND cancel_requested_at IS NULL
+
+-- name: running_of_jobs
+SELECT id FROM variations WHERE status = 'processing' AND +job IN (SELECT value FROM json_each(:jobs))
+
+-- name: delete_jobs
+DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(:jobs)) AND queued = 0 AND processing = 0
+RETURNING id
 
 -- name: scope
 SELECT id, seq, status, cancel_requested_at, finished_at FROM variations
@@ -246,8 +282,9 @@ SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) AS i
 -- name: first_event
 SELECT min(id) AS id FROM events
 
+-- Some at a time: others want to write too.
 -- name: forget_events
-DELETE FROM events WHERE at <= :before
+DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= :before ORDER BY at LIMIT :limit)
 
 -- Webhooks
 

@@ -79,6 +79,15 @@ class Scheduler:
         attempt = self._attempts.get(variation)
         return attempt.pace if attempt else None
 
+    def of_job(self, job: str) -> Iterator[tuple[Progress, float | None]]:
+        """The latest report on each running variation of the job, and the seconds its source lasts (None: unknown).
+
+        May be called on any thread.
+        """
+        for attempt in list(self._attempts.values()):  # one step for the interpreter: nothing comes between
+            if attempt.claim.job == job and attempt.progress:
+                yield attempt.progress, attempt.source_seconds
+
     def running_progress(self) -> Iterator[tuple[str, str, Progress, float | None]]:
         """(job, variation, latest report, planned seconds or None) of all that runs and has reported."""
         for attempt in self._attempts.values():

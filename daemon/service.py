@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TextIO
@@ -17,6 +17,7 @@ import psutil
 
 from daemon import cleanup, encoder, expiry
 from daemon.attempt import Workshop
+from daemon.bulk import Bulk
 from daemon.control import Control, queue_state
 from daemon.courier import Courier
 from daemon.engine import LocalEngine
@@ -55,6 +56,7 @@ class Service:
     keys: IdempotencyKeys
     webhooks: Webhooks
     control: Control
+    bulk: Bulk
     encoder_version: str
 
     def quiesce(self) -> None:
@@ -72,6 +74,7 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
     """
     paths = Paths(settings.state_dir)
     async with _locked(paths):
+        began = now()
         program = encoder.locate(settings.ffmpeg)
         version = await encoder.version(program)
         _refuse_to_forget(paths)
@@ -80,7 +83,6 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
         engine = LocalEngine(ffmpeg=program, limits=_limits(settings), grace=settings.grace)
         try:
             await cleanup.recover(store, paths, now())
-            await _tidy(settings, store, paths, now(), min_age=0)
             prober.start()
             engine.start()
             figures = Figures()
@@ -91,10 +93,11 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
             feed = Feed(store, partial(_progress_events, scheduler))
             uploads, keys = Uploads(store, paths, settings, now=now), IdempotencyKeys(store, now=now)
             webhooks = _webhooks(settings, store, paths, now)
+            bulk = Bulk(store, scheduler, paths, now=now)
             service = Service(
-                settings, paths, store, scheduler, feed, figures, jobs, uploads, keys, webhooks, control, version
+                settings, paths, store, scheduler, feed, figures, jobs, uploads, keys, webhooks, control, bulk, version
             )
-            async with _at_work(service, now):
+            async with _at_work(service, began, now):
                 yield service
         finally:
             engine.close()
@@ -103,11 +106,11 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
 
 
 @asynccontextmanager
-async def _at_work(service: Service, now: Callable[[], float]) -> AsyncIterator[None]:
+async def _at_work(service: Service, began: float, now: Callable[[], float]) -> AsyncIterator[None]:
     scheduling = asyncio.create_task(service.scheduler.run(), name="scheduler")
     feeding = asyncio.create_task(service.feed.run(), name="event feed")
     telling = asyncio.create_task(service.webhooks.run(), name="webhooks")
-    housekeeping = asyncio.create_task(_keep_house(service, now), name="housekeeping")
+    housekeeping = asyncio.create_task(_keep_house(service, began, now), name="housekeeping")
     try:
         yield
     finally:
@@ -120,19 +123,23 @@ async def _at_work(service: Service, now: Callable[[], float]) -> AsyncIterator[
         await asyncio.gather(feeding, telling, return_exceptions=True)
 
 
-async def _keep_house(service: Service, now: Callable[[], float]) -> None:
-    while True:
-        await asyncio.sleep(service.settings.sweep_every)
-        try:
-            await _tidy(service.settings, service.store, service.paths, now(), min_age=cleanup.YOUNG)
-        except (FfspoolError, OSError) as error:
-            log.error("housekeeping could not finish and will try again: %s", error)
+async def _keep_house(service: Service, began: float, now: Callable[[], float]) -> None:
+    """At once for what an earlier daemon left, while all that is on its way is younger than we are; then at times."""
+    with closing(cleanup.Sweep(service.store, service.paths)) as sweep:
+        await _tidy(service, sweep, began, min_age=0)
+        while True:
+            await asyncio.sleep(service.settings.sweep_every)
+            await _tidy(service, sweep, now(), min_age=cleanup.YOUNG)
 
 
-async def _tidy(settings: Settings, store: Store, paths: Paths, now: float, min_age: float) -> None:
-    await cleanup.sweep(store, paths, now, min_age)
-    await expiry.expire(store, paths, now, settings.tombstone)
-    await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))
+async def _tidy(service: Service, sweep: cleanup.Sweep, now: float, min_age: float) -> None:
+    settings, store, paths = service.settings, service.store, service.paths
+    try:
+        await sweep.round(now, min_age)
+        await expiry.expire(store, paths, now, settings.tombstone)
+        await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))
+    except (FfspoolError, OSError) as error:
+        log.error("housekeeping could not finish and will try again: %s", error)
 
 
 def _refuse_to_forget(paths: Paths) -> None:

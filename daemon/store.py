@@ -25,7 +25,6 @@ from daemon.errors import FfspoolError, OutOfSpace, StartupError, Unavailable
 T = TypeVar("T")
 Row = sqlite3.Row
 
-SCHEMA_VERSION = 1
 MAX_GROUP = 256  # writes in one commit; bounds how long the first of them waits
 
 

@@ -25,6 +25,10 @@ class Live(Protocol):
 
     def pace(self, variation: str) -> Pace | None: ...
 
+    def of_job(self, job: str) -> Iterable[tuple[Progress, float | None]]:
+        """The latest report on each running variation of the job, and the seconds its source lasts."""
+        ...
+
 
 class MediaView(Model, frozen=True):
     duration_seconds: float | None
@@ -99,21 +103,31 @@ class JobView(JobSummary, frozen=True):
     sources: tuple[SourceView, ...]
 
 
-def job_view(job: Row, sources: Sequence[Row], variations: Sequence[Row], live: Live) -> JobView:
+class Effort(Model, frozen=True):
+    """Seconds of output of one job; a source of unknown duration weighs as one second."""
+
+    planned: float  # by all that did not fail
+    done: float  # by what is completed
+    left: float  # by what is queued or runs, however far that is
+    running_unknown: bool  # the duration of something that runs is unknown
+    left_unknown: bool  # the duration of something that is queued or runs is unknown
+
+
+def job_view(
+    job: Row, effort: Effort | None, error: str | None, sources: Sequence[Row], variations: Sequence[Row], live: Live
+) -> JobView:
     """The job with everything below it."""
-    shown = _source_views(sources, variations, live)
-    return JobView(sources=shown, **_job_fields(job, shown))
+    return JobView(sources=_source_views(sources, variations, live), error=error, **_job_fields(job, effort, live))
 
 
-def job_summary(job: Row, sources: Sequence[Row], variations: Sequence[Row], live: Live) -> JobSummary:
-    """The job as lists show it; of one that is queued or completed, sources and variations may be left out."""
-    shown = _source_views(sources, variations, live)
-    return JobSummary(**_job_fields(job, shown))
+def job_summary(job: Row, effort: Effort | None, error: str | None, live: Live) -> JobSummary:
+    """The job as lists show it. What its status alone tells needs no `effort`; `error` is why it failed."""
+    return JobSummary(error=error, **_job_fields(job, effort, live))
 
 
 def ended_job(copy: Any) -> JobSummary:
     """An ended job, from a copy of its row in which `error` stands too."""
-    return msgspec.structs.replace(job_summary(copy, (), (), _OVER), error=copy["error"])
+    return job_summary(copy, None, copy["error"], _OVER)
 
 
 def ended_variation(copy: Any) -> VariationView:
@@ -130,6 +144,9 @@ class _Over:
     def pace(self, _: str) -> None:
         return None
 
+    def of_job(self, _: str) -> tuple[()]:
+        return ()
+
 
 _OVER = _Over()
 
@@ -139,22 +156,22 @@ def when(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _job_fields(job: Row, sources: Sequence[SourceView]) -> dict[str, Any]:
+def _job_fields(job: Row, effort: Effort | None, live: Live) -> dict[str, Any]:
     status = State(job["status"])
+    running = list(live.of_job(job["id"])) if status == State.PROCESSING else []
     return {
         "id": job["id"],
         "name": job["name"],
         "status": status,
         "paused": bool(job["paused"]),
         "priority": job["priority"],
-        "progress": _job_progress(status, sources),
-        "eta_seconds": _job_eta(status, sources),
+        "progress": _job_progress(status, effort, running),
+        "eta_seconds": _job_eta(status, effort, running),
         "total_variations": job["total"],
         "completed_variations": job["completed"],
         "failed_variations": job["failed"],
         "cancelled_variations": job["cancelled"],
         **{name: when(job[name]) for name in _TIMES},
-        "error": _first_error(status, sources),
         "metadata": msgspec.json.decode(job["metadata"]),
         "usage": Usage(
             cpu_seconds=round(job["cpu_seconds"], 3),
@@ -165,6 +182,7 @@ def _job_fields(job: Row, sources: Sequence[SourceView]) -> dict[str, Any]:
     }
 
 
+_Running = Sequence[tuple[Progress, float | None]]
 _TIMES = ("created_at", "started_at", "finished_at", "expires_at", "cancel_requested_at", "cancelled_at")
 
 
@@ -246,46 +264,25 @@ def _mean(variations: Sequence[VariationView]) -> float | None:
     return round(sum(progress or 0.0 for progress in counted) / len(counted), 1) if counted else 0.0
 
 
-def _job_progress(status: State, sources: Sequence[SourceView]) -> float | None:
-    """Progress of all variations weighted by their duration; None while any is unknown."""
-    if not sources:
+def _job_progress(status: State, effort: Effort | None, running: _Running) -> float | None:
+    """Progress of all variations weighted by their duration; None while that of any is unknown."""
+    if effort is None or not effort.planned:
         return 100.0 if status == State.COMPLETED else 0.0
-    if any(source.progress is None for source in sources):
+    if effort.running_unknown:
         return None
-    weights = [_weight(source) for source in sources]
-    done = sum(weight * (source.progress or 0.0) for weight, source in zip(weights, sources, strict=True))
-    return round(done / sum(weights), 1) if sum(weights) else 0.0
+    return round(min(100.0, 100 * (effort.done + _made(running)) / effort.planned), 1)
 
 
-def _weight(source: SourceView) -> float:
-    duration = source.media.duration_seconds if source.media else None
-    return (duration or 1.0) * sum(variation.status != State.FAILED for variation in source.variations)
-
-
-def _job_eta(status: State, sources: Sequence[SourceView]) -> float | None:
+def _job_eta(status: State, effort: Effort | None, running: _Running) -> float | None:
     """Seconds left at the present speed of all that runs; None while that cannot be told."""
     if status in ENDED:
         return 0.0
-    speed = sum(variation.speed or 0.0 for source in sources for variation in source.variations
-                if variation.status == State.PROCESSING)  # fmt: skip
-    left = [_seconds_left(source) for source in sources]
-    if not speed or any(seconds is None for seconds in left):
+    speed = sum(report.speed or 0.0 for report, _ in running)
+    if effort is None or effort.left_unknown or not speed:
         return None
-    return round(sum(seconds or 0.0 for seconds in left) / speed, 1)
+    return round(max(0.0, effort.left - _made(running)) / speed, 1)
 
 
-def _seconds_left(source: SourceView) -> float | None:
-    open_ = [variation for variation in source.variations if variation.status not in ENDED]
-    if not open_:
-        return 0.0
-    duration = source.media.duration_seconds if source.media else None
-    if duration is None:
-        return None
-    return sum(duration * (1 - (variation.progress or 0.0) / 100) for variation in open_)
-
-
-def _first_error(status: State, sources: Sequence[SourceView]) -> str | None:
-    """Why the job failed, in the words of the first variation that did."""
-    if status != State.FAILED:
-        return None
-    return next((variation.error for source in sources for variation in source.variations if variation.error), None)
+def _made(running: _Running) -> float:
+    """Seconds of output that running variations have made so far."""
+    return sum(min(report.seconds, duration) for report, duration in running if duration)

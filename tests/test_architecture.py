@@ -15,7 +15,19 @@ LAYERS = [
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
     | {"courier"},
     {"cancel", "encoder", "probe", "publish", "runner", "engine"},
-    {"claims", "attempt", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "cleanup", "expiry"}
+    {
+        "claims",
+        "attempt",
+        "scheduler",
+        "views",
+        "jobs",
+        "uploads",
+        "idempotency",
+        "control",
+        "bulk",
+        "cleanup",
+        "expiry",
+    }
     | {"webhooks", "stats", "service"},
     {"api", "app", "server", "client", "cli"},
 ]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,11 @@ def test_a_process_that_has_the_pid_now_is_left_alone(paths: Paths) -> None:
 # Sweep
 
 
+async def sweep(store: Store, paths: Paths, now: float) -> int:
+    with closing(cleanup.Sweep(store, paths)) as whole:
+        return await whole.round(now)
+
+
 def test_the_sweep_takes_what_no_row_knows_and_nothing_else(paths: Paths) -> None:
     known = [paths.source("j", "j"), paths.output("j", "j", "mp3"), paths.log("j", "j")]
     strangers = [
@@ -192,7 +198,7 @@ def test_the_sweep_takes_what_no_row_knows_and_nothing_else(paths: Paths) -> Non
         await store.write(lambda t: finish(t, "j", paths, at=5.0))
         for path in known:
             write(path)
-        return await cleanup.sweep(store, paths, now=OLD)
+        return await sweep(store, paths, OLD)
 
     assert in_store(paths, work) == len(strangers) * len(CONTENT)
     assert [path for path in known if not path.exists()] == []
@@ -202,7 +208,7 @@ def test_the_sweep_takes_what_no_row_knows_and_nothing_else(paths: Paths) -> Non
 def test_the_sweep_leaves_young_files_alone(paths: Paths) -> None:
     young = [write(paths.incoming / "coming in"), write(paths.source("being made", "s"))]
     now = young[0].stat().st_mtime + cleanup.YOUNG - 1
-    assert in_store(paths, lambda store: cleanup.sweep(store, paths, now=now)) == 0
+    assert in_store(paths, lambda store: sweep(store, paths, now)) == 0
     assert all(path.exists() for path in young)
 
 
@@ -210,12 +216,35 @@ def test_a_completed_row_whose_file_is_gone_says_so(paths: Paths) -> None:
     async def work(store: Store) -> Any:
         await store.write(lambda t: finish(t, "j", paths, at=5.0))
         paths.output("j", "j", "mp3").unlink()
-        await cleanup.sweep(store, paths, now=OLD)
+        await sweep(store, paths, OLD)
         return await store.read(partial(variation, name="j"))
 
     row = in_store(paths, work)
     assert (row["status"], row["lost_at"]) == ("completed", OLD)
     assert "removed from the disk" in row["error"]
+
+
+def test_a_sweep_in_rounds_comes_to_every_folder_and_row(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleanup, "PAGE", 2)
+    monkeypatch.setattr(cleanup, "ROUND", 2)
+    names = [f"lost-{number}" for number in range(5)]
+    for number in range(5):
+        write(paths.source(f"stranger-{number}", "s"))
+
+    async def work(store: Store) -> list[int]:
+        for name in names:
+            await store.write(lambda t, name=name: finish(t, name, paths, at=5.0))
+            paths.output(name, name, "mp3").unlink()
+        with closing(cleanup.Sweep(store, paths)) as whole:
+            freed = [await whole.round(OLD) for _ in range(6)]
+        rows = [await store.read(partial(variation, name=name)) for name in names]
+        assert [row["lost_at"] for row in rows] == [OLD] * 5
+        return freed
+
+    freed = in_store(paths, work)
+    assert sum(freed) == 5 * len(CONTENT)
+    assert max(freed) <= 2 * len(CONTENT), "a round did more than its share"
+    assert not list(paths.jobs.glob("stranger-*"))
 
 
 # Expiry and eviction

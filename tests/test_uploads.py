@@ -15,6 +15,7 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -391,9 +392,14 @@ def test_an_upload_expires_after_its_last_activity_and_its_file_is_swept(tmp_pat
     in_uploads(tmp_path, work)
 
 
+async def sweep(store: Store, paths: Paths, now: float) -> int:
+    with closing(cleanup.Sweep(store, paths)) as whole:
+        return await whole.round(now)
+
+
 async def tidy(store: Store, paths: Paths, now: float) -> int:
     await expiry.expire(store, paths, now, 1e6)
-    return await cleanup.sweep(store, paths, now)
+    return await sweep(store, paths, now)
 
 
 def test_files_in_the_uploads_folder_that_no_row_knows_are_swept(tmp_path: Path) -> None:
@@ -401,7 +407,7 @@ def test_files_in_the_uploads_folder_that_no_row_knows_are_swept(tmp_path: Path)
         upload = await uploads.create("clip.mp4", 4)
         await uploads.append(upload.id, 0, stream(b"0123"))
         paths.upload("stranger").write_bytes(b"12345")
-        assert await cleanup.sweep(store, paths, clock.now) == 5
+        assert await sweep(store, paths, clock.now) == 5
         assert [path.name for path in paths.uploads.iterdir()] == [upload.id]
 
     in_uploads(tmp_path, work)

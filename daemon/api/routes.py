@@ -205,11 +205,11 @@ class Api:
 
     async def cancel_all(self, request: Request) -> Response:
         _check_query(request, {"status"})
-        return _json(await self._control.cancel_all(_state(request.query_params.get("status"))))
+        return _json(await self._service.bulk.cancel(_state(request.query_params.get("status"))))
 
     async def delete_all(self, request: Request) -> Response:
         _check_query(request, {"status"})
-        return _json(await self._control.delete_all(_state(request.query_params.get("status"))))
+        return _json(await self._service.bulk.delete(_state(request.query_params.get("status"))))
 
     async def show_queue(self, _: Request) -> Response:
         return _json({"state": self._service.scheduler.queue})

@@ -1,0 +1,107 @@
+"""The verbs that act on many jobs at once, by sets: a transaction takes hundreds of them, and then lets others in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from daemon.control import BulkReceipt
+from daemon.paths import Paths, remove
+from daemon.scheduler import Scheduler
+from daemon.states import ENDED, LIVE, State
+from daemon.store import Row, Store, Transaction
+
+BULK_JOBS = 1000  # read at once
+BULK_VARIATIONS = 500  # ended or deleted in one transaction, so that others get their turn
+# In the order jobs go through them; then again, for those whose only variation went back to the queue meanwhile.
+_LIVE = (State.QUEUED, State.PROCESSING, State.QUEUED)
+
+
+class Bulk:
+    """Cancels and deletes by filter, over one store and one scheduler."""
+
+    def __init__(
+        self, store: Store, scheduler: Scheduler, paths: Paths, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._scheduler = scheduler
+        self._paths = paths
+        self._now = now
+
+    async def cancel(self, status: State | None) -> BulkReceipt:
+        """Cancels every job with that status, or every job that is under way."""
+        matched, changed, running = 0, 0, list[str]()
+        async for jobs in self._portions(_LIVE if status is None else LIVE & {status}):
+            ended, live = await self._store.write(partial(_request_many, jobs, self._now()))
+            matched, changed = matched + len(jobs), changed + ended
+            running += live
+        await self._scheduler.stop(running)  # all are asked by now: no slot went to one that would be cancelled too
+        self._scheduler.changed.set()
+        return BulkReceipt(matched=matched, changed=changed)
+
+    async def delete(self, status: State | None) -> BulkReceipt:
+        """Cancels and deletes every job with that status, or every job there is."""
+        matched, changed = 0, 0
+        async for jobs in self._portions((*_LIVE, *ENDED) if status is None else {status}):
+            matched += len(jobs)
+            _, running = await self._store.write(partial(_request_many, jobs, self._now()))
+            await self._scheduler.stop(running)
+            rows = await self._store.write(partial(_delete_many, jobs))
+            await asyncio.to_thread(_remove_all, [self._paths.job(row["id"]) for row in rows])
+            changed += len(rows)
+        self._scheduler.changed.set()
+        return BulkReceipt(matched=matched, changed=changed)
+
+    async def _portions(self, statuses: Iterable[State]) -> AsyncIterator[list[int]]:
+        """The jobs that are there now, by row number, in portions that one transaction may take at once.
+
+        One whose status changes meanwhile may come twice: a bulk verb acts on what it meets.
+        """
+        newest = await self._store.read(lambda t: t.one("newest_job"))
+        assert newest is not None
+        for status in statuses:
+            after = 0
+            while rows := await self._store.read(partial(_bulk_page, status, after, newest["seq"])):
+                after = rows[-1]["seq"]
+                for portion in portions(rows):
+                    yield portion
+
+
+def _bulk_page(status: State, after: int, newest: int, transaction: Transaction) -> list[Row]:
+    return transaction.all("bulk_page", status=status, after=after, newest=newest, limit=BULK_JOBS)
+
+
+def portions(jobs: Iterable[Row]) -> Iterator[list[int]]:
+    """Row numbers of jobs that have some BULK_VARIATIONS together, or of one that has more."""
+    portion, size = list[int](), 0
+    for job in jobs:
+        if portion and size + job["total"] > BULK_VARIATIONS:
+            yield portion
+            portion, size = [], 0
+        portion.append(job["seq"])
+        size += job["total"]
+    yield portion
+
+
+def _request_many(jobs: Sequence[int], now: float, transaction: Transaction) -> tuple[int, list[str]]:
+    """How many of the jobs had anything left to cancel, and the variations that may have a process."""
+    keys = msgspec.json.encode(jobs).decode()
+    changed = transaction.run("request_cancel_of_jobs", jobs=keys, now=now)
+    transaction.run("cancel_queued_of_jobs", jobs=keys, now=now)
+    transaction.run("request_cancel_of_running", jobs=keys, now=now)
+    return changed, [row["id"] for row in transaction.all("running_of_jobs", jobs=keys)]
+
+
+def _delete_many(jobs: Sequence[int], transaction: Transaction) -> list[Row]:
+    """The jobs that were deleted: all but those that were started again a moment ago."""
+    return transaction.all("delete_jobs", jobs=msgspec.json.encode(jobs).decode())
+
+
+def _remove_all(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        remove(folder)

@@ -1,0 +1,364 @@
+-- The one source of the schema. A new database is made from this file; an older one is brought here by
+-- daemon/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
+
+PRAGMA user_version = 1;
+
+CREATE TABLE jobs (
+    seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
+    id                   TEXT NOT NULL UNIQUE,
+    name                 TEXT,
+    priority             INTEGER NOT NULL DEFAULT 0,
+    paused               INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+    metadata             TEXT NOT NULL DEFAULT '{}',
+    created_at           REAL NOT NULL,
+    started_at           REAL,
+    finished_at          REAL,
+    expires_in           REAL NOT NULL CHECK (expires_in >= 0),  -- seconds kept after the job ended
+    keep_until           REAL,  -- set by the user; overrules expires_in
+    webhook_url          TEXT,  -- told of the job's end
+    webhook_variations   INTEGER NOT NULL DEFAULT 0 CHECK (webhook_variations IN (0, 1)),  -- and of every variation's
+    expires_at           REAL,
+    cancel_requested_at  REAL,
+    cancelled_at         REAL,
+    -- What a caller may be billed for, of completed variations only; and CPU seconds that came to nothing.
+    cpu_seconds          REAL NOT NULL DEFAULT 0,
+    output_seconds       REAL NOT NULL DEFAULT 0,
+    output_bytes         INTEGER NOT NULL DEFAULT 0,
+    discarded_cpu        REAL NOT NULL DEFAULT 0,
+    -- Counters of the variations, kept by the triggers below and by nothing else.
+    total                INTEGER NOT NULL DEFAULT 0,
+    queued               INTEGER NOT NULL DEFAULT 0 CHECK (queued >= 0),
+    processing           INTEGER NOT NULL DEFAULT 0 CHECK (processing >= 0),
+    completed            INTEGER NOT NULL DEFAULT 0 CHECK (completed >= 0),
+    failed               INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
+    cancelled            INTEGER NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
+    status               TEXT NOT NULL GENERATED ALWAYS AS (
+        CASE
+            WHEN processing > 0 OR (queued > 0 AND queued < total) THEN 'processing'
+            WHEN queued > 0 THEN 'queued'
+            WHEN cancelled > 0 THEN 'cancelled'
+            WHEN completed > 0 THEN 'completed'
+            ELSE 'failed'
+        END
+    ) VIRTUAL
+) STRICT;
+
+CREATE INDEX jobs_by_status ON jobs (status, seq);
+CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE sources (
+    seq     INTEGER PRIMARY KEY,
+    id      TEXT NOT NULL UNIQUE,
+    job     INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE,
+    name    TEXT NOT NULL,  -- as the user knows it
+    folder  TEXT NOT NULL,  -- its folder in the zip, unique within the job
+    path    TEXT,           -- a file of the host below a source root; NULL: the upload in the spool
+    bytes   INTEGER NOT NULL,
+    media   TEXT,           -- what the probe found, once it looked
+    error   TEXT            -- why it cannot be used
+) STRICT;
+
+CREATE INDEX sources_by_job ON sources (job, seq);
+
+CREATE TABLE variations (
+    seq                  INTEGER PRIMARY KEY,
+    id                   TEXT NOT NULL UNIQUE,
+    job                  INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE,
+    source               INTEGER NOT NULL REFERENCES sources (seq) ON DELETE CASCADE,
+    name                 TEXT NOT NULL,  -- of the file a user downloads
+    preset               TEXT NOT NULL,
+    parameters           TEXT NOT NULL,
+    extension            TEXT NOT NULL,
+    status               TEXT NOT NULL DEFAULT 'queued'
+        CHECK (status IN ('queued', 'processing', 'completed', 'failed', 'cancelled')),
+    priority             INTEGER NOT NULL DEFAULT 0,  -- its job's
+    held                 INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),  -- its job is paused
+    not_before           REAL,  -- it failed of what may pass, and waits to be tried again
+    attempts             INTEGER NOT NULL DEFAULT 0,
+    retries              INTEGER NOT NULL DEFAULT 0,  -- of attempts that failed of what may pass
+    crashes              INTEGER NOT NULL DEFAULT 0,  -- of the daemon while it was encoded
+    cancel_requested_at  REAL,  -- requests; set before anything is signalled, cleared by a retry
+    fail_requested_at    REAL,
+    started_at           REAL,
+    finished_at          REAL,
+    error                TEXT,
+    proof                TEXT,  -- of the encoded part, written before it gets its final name
+    bytes                INTEGER,
+    sha256               TEXT,
+    output_seconds       REAL,
+    cpu_seconds          REAL,
+    speed                REAL,  -- of the whole encode, times real time
+    lost_at              REAL,  -- when the sweep found the published file gone
+    CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
+) STRICT;
+
+CREATE INDEX variations_by_job ON variations (job, seq);
+CREATE INDEX variations_by_source ON variations (source);
+CREATE INDEX variations_ready ON variations (priority DESC, seq)
+    WHERE status = 'queued' AND held = 0 AND not_before IS NULL;
+CREATE INDEX variations_delayed ON variations (not_before) WHERE not_before IS NOT NULL;
+CREATE INDEX variations_queued ON variations (seq) WHERE status = 'queued';
+CREATE INDEX variations_processing ON variations (seq) WHERE status = 'processing';
+
+-- One row per encode begun. While `ended_at` is NULL its process may live: the token is in that
+-- process's environment, and (boot, pid, pid_created) is its identity.
+CREATE TABLE attempts (
+    variation    INTEGER NOT NULL REFERENCES variations (seq) ON DELETE CASCADE,
+    number       INTEGER NOT NULL,
+    token        TEXT NOT NULL,  -- shared by the variations of one task
+    boot         TEXT NOT NULL,  -- of the host, from /proc/sys/kernel/random/boot_id
+    started_at   REAL NOT NULL,
+    pid          INTEGER,
+    pid_created  INTEGER,        -- clock ticks since boot
+    ended_at     REAL,
+    PRIMARY KEY (variation, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX attempts_live ON attempts (token) WHERE ended_at IS NULL;
+
+-- The whole queue, one row: `paused` freezes what runs, `draining` lets it finish; neither starts anything.
+CREATE TABLE queue (
+    only   INTEGER PRIMARY KEY CHECK (only = 1),
+    state  TEXT NOT NULL CHECK (state IN ('running', 'paused', 'draining'))
+) STRICT;
+
+INSERT INTO queue VALUES (1, 'running');
+
+-- How many there are in each state, kept by the triggers below: counting a million rows takes too long.
+CREATE TABLE tally (
+    status      TEXT PRIMARY KEY,
+    jobs        INTEGER NOT NULL DEFAULT 0,
+    variations  INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO tally (status) VALUES ('queued'), ('processing'), ('completed'), ('failed'), ('cancelled');
+
+-- What it took to end processes that we were asked to end, since the database was made.
+CREATE TABLE stops (
+    stage    TEXT PRIMARY KEY,
+    count    INTEGER NOT NULL DEFAULT 0,
+    seconds  REAL NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO stops (stage) VALUES ('quit'), ('terminate'), ('kill'), ('exited');
+
+-- Every change of state in the order it was committed; written by the triggers below and by nothing else.
+CREATE TABLE events (
+    id    INTEGER PRIMARY KEY AUTOINCREMENT,  -- only ever grows
+    at    REAL NOT NULL,
+    type  TEXT NOT NULL CHECK (type IN ('job', 'variation', 'deleted', 'queue')),
+    job   TEXT,  -- the job it is about; NULL for the whole queue
+    data  TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX events_by_job ON events (job, id);
+CREATE INDEX events_by_age ON events (at);
+
+-- What a webhook is to be told: one row per end, written by the triggers below in the transaction of that end.
+-- It outlives its job, and is kept for a while after it is settled.
+CREATE TABLE outbox (
+    seq               INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
+    id                TEXT NOT NULL UNIQUE,  -- the `webhook-id`, the same however often it is sent
+    job               TEXT NOT NULL,
+    type              TEXT NOT NULL,
+    url               TEXT NOT NULL,
+    snapshot          TEXT NOT NULL,  -- the row that ended, as it was then: a retry may change it before it is sent
+    status            TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed', 'disabled')),
+    created_at        REAL NOT NULL,
+    attempts          INTEGER NOT NULL DEFAULT 0,
+    since             REAL NOT NULL,               -- the end it tells of or, once replayed, the replay
+    failures          INTEGER NOT NULL DEFAULT 0,  -- since then
+    next_attempt_at   REAL,
+    last_status_code  INTEGER,
+    last_error        TEXT,
+    delivered_at      REAL,
+    CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL))
+) STRICT;
+
+CREATE INDEX outbox_by_job ON outbox (job, seq);
+CREATE INDEX outbox_due ON outbox (next_attempt_at) WHERE status = 'pending';
+CREATE INDEX outbox_disabled ON outbox (job) WHERE status = 'disabled';
+CREATE INDEX outbox_settled ON outbox (created_at) WHERE status <> 'pending';
+
+-- Resumable uploads that no job took yet. What is in the file beyond `offset` was never acknowledged.
+CREATE TABLE uploads (
+    id          TEXT PRIMARY KEY,
+    name        TEXT NOT NULL,  -- as the user knows it
+    metadata    TEXT,           -- as the client sent it
+    length      INTEGER NOT NULL CHECK (length >= 0),
+    offset      INTEGER NOT NULL DEFAULT 0 CHECK (offset BETWEEN 0 AND length),
+    created_at  REAL NOT NULL,
+    expires_at  REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX uploads_by_expiry ON uploads (expires_at);
+
+-- What a request with an Idempotency-Key was answered; written with what it made.
+CREATE TABLE idempotency_keys (
+    key          TEXT PRIMARY KEY,
+    fingerprint  TEXT NOT NULL,
+    status       INTEGER NOT NULL,
+    location     TEXT NOT NULL,
+    body         BLOB NOT NULL,
+    bound_at     REAL NOT NULL
+) STRICT;
+
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (bound_at);
+
+CREATE TABLE sessions (
+    token_sha256  TEXT PRIMARY KEY,
+    expires_at    REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What is left of a job that expired, so that its links can say so.
+CREATE TABLE tombstones (
+    job      TEXT PRIMARY KEY,
+    made_at  REAL NOT NULL,
+    reason   TEXT NOT NULL CHECK (reason IN ('expired', 'evicted'))
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER variation_is_added AFTER INSERT ON variations
+BEGIN
+    UPDATE jobs SET total = total + 1, queued = queued + 1 WHERE seq = new.job;
+    UPDATE tally SET variations = variations + 1 WHERE status = 'queued';
+END;
+
+CREATE TRIGGER variation_starts_queued BEFORE INSERT ON variations WHEN new.status <> 'queued'
+BEGIN
+    SELECT RAISE(ABORT, 'a variation starts as queued');
+END;
+
+CREATE TRIGGER variation_follows_an_arrow BEFORE UPDATE OF status ON variations
+WHEN old.status || ' -> ' || new.status NOT IN (
+    'queued -> processing', 'queued -> cancelled', 'queued -> failed',
+    'processing -> completed', 'processing -> failed', 'processing -> cancelled', 'processing -> queued',
+    'failed -> queued', 'cancelled -> queued'
+)
+BEGIN
+    SELECT RAISE(ABORT, 'no such transition');
+END;
+
+-- Keeps the job's counters, and with them its derived status and the times that hang on its end.
+CREATE TRIGGER variation_changes_its_job AFTER UPDATE OF status ON variations
+BEGIN
+    UPDATE jobs SET
+        queued     = queued     + (new.status = 'queued')     - (old.status = 'queued'),
+        processing = processing + (new.status = 'processing') - (old.status = 'processing'),
+        completed  = completed  + (new.status = 'completed')  - (old.status = 'completed'),
+        failed     = failed     + (new.status = 'failed')     - (old.status = 'failed'),
+        cancelled  = cancelled  + (new.status = 'cancelled')  - (old.status = 'cancelled'),
+        started_at = coalesce(started_at, new.started_at)
+    WHERE seq = new.job;
+    UPDATE jobs SET
+        cpu_seconds    = cpu_seconds + coalesce(new.cpu_seconds, 0),
+        output_seconds = output_seconds + coalesce(new.output_seconds, 0),
+        output_bytes   = output_bytes + new.bytes
+    WHERE seq = new.job AND new.status = 'completed';
+    UPDATE jobs SET
+        finished_at  = iif(queued + processing = 0, new.finished_at, NULL),
+        expires_at   = iif(queued + processing = 0, coalesce(keep_until, new.finished_at + expires_in), NULL),
+        cancelled_at = iif(queued + processing = 0 AND cancelled > 0, new.finished_at, NULL)
+    WHERE seq = new.job;
+END;
+
+CREATE TRIGGER variation_tally AFTER UPDATE OF status ON variations WHEN old.status <> new.status
+BEGIN
+    UPDATE tally SET variations = variations + iif(status = new.status, 1, -1) WHERE status IN (old.status, new.status);
+END;
+
+CREATE TRIGGER job_is_added_tally AFTER INSERT ON jobs
+BEGIN
+    UPDATE tally SET jobs = jobs + 1 WHERE status = new.status;
+END;
+
+CREATE TRIGGER job_tally AFTER UPDATE ON jobs WHEN old.status <> new.status
+BEGIN
+    UPDATE tally SET jobs = jobs + iif(status = new.status, 1, -1) WHERE status IN (old.status, new.status);
+END;
+
+CREATE TRIGGER job_is_deleted_tally BEFORE DELETE ON jobs
+BEGIN
+    UPDATE tally SET jobs = jobs - 1 WHERE status = old.status;
+    UPDATE tally SET variations = variations - CASE status
+        WHEN 'queued' THEN old.queued
+        WHEN 'processing' THEN old.processing
+        WHEN 'completed' THEN old.completed
+        WHEN 'failed' THEN old.failed
+        ELSE old.cancelled
+    END;
+END;
+
+CREATE TRIGGER variation_event AFTER UPDATE OF status ON variations
+BEGIN
+    INSERT INTO events (at, type, job, data)
+    SELECT (julianday('now') - 2440587.5) * 86400, 'variation', jobs.id, json_object(
+        'job', jobs.id, 'source', sources.id, 'id', new.id, 'status', new.status,
+        'attempts', new.attempts, 'bytes', new.bytes, 'error', new.error
+    )
+    FROM jobs, sources WHERE jobs.seq = new.job AND sources.seq = new.source;
+END;
+
+CREATE TRIGGER job_event AFTER UPDATE ON jobs
+WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new.priority
+    OR old.name IS NOT new.name OR old.keep_until IS NOT new.keep_until
+BEGIN
+    INSERT INTO events (at, type, job, data)
+    VALUES ((julianday('now') - 2440587.5) * 86400, 'job', new.id, json_object(
+        'id', new.id, 'status', new.status, 'paused', json(iif(new.paused, 'true', 'false')),
+        'priority', new.priority, 'name', new.name
+    ));
+END;
+
+CREATE TRIGGER job_deleted_event BEFORE DELETE ON jobs
+BEGIN
+    INSERT INTO events (at, type, job, data)
+    VALUES ((julianday('now') - 2440587.5) * 86400, 'deleted', old.id, json_object('id', old.id));
+END;
+
+CREATE TRIGGER queue_event AFTER UPDATE ON queue WHEN old.state <> new.state
+BEGIN
+    INSERT INTO events (at, type, job, data)
+    VALUES ((julianday('now') - 2440587.5) * 86400, 'queue', NULL, json_object('state', new.state));
+END;
+
+-- A job ends each time its last variation does: once more after a retry. Times are quoted, which keeps every
+-- digit; json_object alone would round them.
+CREATE TRIGGER job_end_is_told AFTER UPDATE OF finished_at ON jobs
+WHEN old.finished_at IS NULL AND new.finished_at IS NOT NULL AND new.webhook_url IS NOT NULL
+BEGIN
+    INSERT INTO outbox (id, job, type, url, snapshot, status, created_at, since, next_attempt_at)
+    SELECT 'msg_' || lower(hex(randomblob(12))), new.id, 'job.' || new.status, new.webhook_url, json_object(
+        'id', new.id, 'name', new.name, 'status', new.status, 'paused', new.paused, 'priority', new.priority,
+        'total', new.total, 'completed', new.completed, 'failed', new.failed, 'cancelled', new.cancelled,
+        'created_at', json(lower(quote(new.created_at))), 'started_at', json(lower(quote(new.started_at))),
+        'finished_at', json(lower(quote(new.finished_at))), 'expires_at', json(lower(quote(new.expires_at))),
+        'cancel_requested_at', json(lower(quote(new.cancel_requested_at))),
+        'cancelled_at', json(lower(quote(new.cancelled_at))), 'metadata', new.metadata,
+        'cpu_seconds', new.cpu_seconds, 'output_seconds', new.output_seconds, 'output_bytes', new.output_bytes,
+        'discarded_cpu', new.discarded_cpu, 'error', (
+            SELECT error FROM variations WHERE job = new.seq AND new.status = 'failed' AND error IS NOT NULL
+            ORDER BY source, seq LIMIT 1
+        )
+    ), iif(gone, 'disabled', 'pending'), new.finished_at, new.finished_at, iif(gone, NULL, new.finished_at)
+    FROM (SELECT EXISTS (SELECT 1 FROM outbox WHERE job = new.id AND status = 'disabled') AS gone);
+END;
+
+CREATE TRIGGER variation_end_is_told AFTER UPDATE OF status ON variations
+WHEN new.status IN ('completed', 'failed', 'cancelled')
+BEGIN
+    INSERT INTO outbox (id, job, type, url, snapshot, status, created_at, since, next_attempt_at)
+    SELECT 'msg_' || lower(hex(randomblob(12))), jobs.id, 'variation.' || new.status, jobs.webhook_url, json_object(
+        'job', jobs.id, 'source', sources.id, 'id', new.id, 'name', new.name, 'preset', new.preset,
+        'parameters', new.parameters, 'status', new.status, 'bytes', new.bytes, 'sha256', new.sha256,
+        'attempts', new.attempts, 'error', new.error, 'speed', json(lower(quote(new.speed))),
+        'output_seconds', json(lower(quote(new.output_seconds))),
+        'started_at', json(lower(quote(new.started_at))), 'finished_at', json(lower(quote(new.finished_at)))
+    ), iif(gone, 'disabled', 'pending'), new.finished_at, new.finished_at, iif(gone, NULL, new.finished_at)
+    FROM jobs, sources, (SELECT EXISTS (
+        SELECT 1 FROM outbox JOIN jobs ON jobs.id = outbox.job
+        WHERE jobs.seq = new.job AND outbox.status = 'disabled'
+    ) AS gone)
+    WHERE jobs.seq = new.job AND sources.seq = new.source AND jobs.webhook_variations
+        AND jobs.webhook_url IS NOT NULL;
+END;

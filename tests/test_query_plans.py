@@ -1,0 +1,52 @@
+"""No statement looks through the finished: each finds its rows by a key, or by an index that holds live rows alone."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from daemon.store import load_queries, prepare
+
+GROWING = {"jobs", "sources", "variations", "attempts", "events", "outbox"}  # by what was done, and not by what runs
+OF_THE_LIVE = {
+    "variations_ready",
+    "variations_queued",
+    "variations_processing",
+    "variations_delayed",
+    "attempts_live",
+    "outbox_due",
+}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    path = tmp_path_factory.mktemp("plans") / "db"
+    prepare(path)
+    with closing(sqlite3.connect(path)) as connection:
+        yield connection
+
+
+def scans(database: sqlite3.Connection, statement: str) -> list[str]:
+    """Steps of the plan that read a growing table from end to end."""
+    parameters = dict.fromkeys(re.findall(r":(\w+)", statement))
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    return [step for step in plan if _is_scan(step)]
+
+
+def _is_scan(step: str) -> bool:
+    found = re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", step)
+    return found is not None and found[1] in GROWING and found[2] not in OF_THE_LIVE
+
+
+@pytest.mark.parametrize("name", load_queries())
+def test_no_statement_scans_the_finished(database: sqlite3.Connection, name: str) -> None:
+    assert scans(database, load_queries()[name]) == []
+
+
+def test_a_scan_is_noticed(database: sqlite3.Connection) -> None:
+    assert scans(database, "SELECT * FROM jobs WHERE name = :name")
+    assert scans(database, "SELECT * FROM variations WHERE status = 'completed' ORDER BY name")

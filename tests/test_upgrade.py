@@ -1,0 +1,80 @@
+"""A database of an earlier version, once upgraded, is the same as a new one; and keeps what it held."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.store import prepare
+
+SCHEMA_1 = Path(__file__).with_name("schema_1.sql").read_text()
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A database of version 1, open."""
+    with closing(sqlite3.connect(tmp_path / "old", isolation_level=None)) as database:
+        database.executescript(SCHEMA_1)
+        yield database
+
+
+def upgraded(old: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    old.close()
+    prepare(path)
+    return sqlite3.connect(path)
+
+
+def shape(database: sqlite3.Connection) -> dict[str, Any]:
+    """Table by table every column, every index, and every trigger: those of one event in the order they were made."""
+    tables = [row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+    made = "SELECT name, sql FROM sqlite_schema WHERE type = ? AND tbl_name = ? ORDER BY {}"
+    return {
+        table: {
+            "columns": database.execute(f"PRAGMA table_xinfo({table})").fetchall(),
+            "indexes": _texts(database.execute(made.format("name"), ["index", table])),
+            "triggers": sorted(_texts(database.execute(made.format("rowid"), ["trigger", table])), key=_event),
+        }
+        for table in tables
+    }
+
+
+def _texts(rows: sqlite3.Cursor) -> list[tuple[str, str]]:
+    return [(name, re.sub(r"\s+", " ", sql or "")) for name, sql in rows]
+
+
+def _event(trigger: tuple[str, str]) -> str:
+    found = re.search(r"(BEFORE|AFTER) (INSERT|UPDATE|DELETE)", trigger[1])
+    assert found is not None
+    return found[0]
+
+
+def test_an_upgraded_database_is_made_like_a_new_one(old: sqlite3.Connection, tmp_path: Path) -> None:
+    prepare(tmp_path / "new")
+    with closing(upgraded(old, tmp_path / "old")) as after, closing(sqlite3.connect(tmp_path / "new")) as new:
+        assert shape(after) == shape(new)
+        assert after.execute("PRAGMA user_version").fetchone() == new.execute("PRAGMA user_version").fetchone()
+
+
+def test_sources_of_an_upgraded_database_count_their_variations(old: sqlite3.Connection, tmp_path: Path) -> None:
+    old.execute("INSERT INTO jobs (id, created_at, expires_in) VALUES ('j', 0, 1)")
+    media = '{"duration_seconds": 2.5}'
+    old.execute("INSERT INTO sources (id, job, name, folder, bytes, media) VALUES ('s', 1, 'a', 'a', 1, ?)", [media])
+    for name in "abc":
+        old.execute(
+            "INSERT INTO variations (id, job, source, name, preset, parameters, extension)"
+            " VALUES (?, 1, 1, 'n', 'p', '{}', 'e')",
+            [name],
+        )
+    old.execute("UPDATE variations SET status = 'cancelled', finished_at = 1 WHERE id = 'b'")
+    old.execute("UPDATE variations SET status = 'processing' WHERE id = 'c'")
+    with closing(upgraded(old, tmp_path / "old")) as after:
+        counted = "SELECT queued, processing, completed, failed, cancelled, duration FROM sources"
+        assert after.execute(counted).fetchall() == [(1, 1, 0, 0, 1, 2.5)]
+        after.execute("UPDATE variations SET status = 'failed', finished_at = 1 WHERE id = 'a'")
+        assert after.execute(counted).fetchall() == [(0, 1, 0, 1, 1, 2.5)]
