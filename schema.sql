@@ -97,6 +97,7 @@ CREATE TABLE variations (
     cpu_seconds          REAL,
     speed                REAL,  -- of the whole encode, times real time
     lost_at              REAL,  -- when the sweep found the published file gone
+    sandbox              TEXT,  -- what its last encode was shut in by, such as `landlock 7, seccomp`, or `none`
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 

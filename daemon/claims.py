@@ -78,7 +78,8 @@ def _claim_of(row: Row, source: Row, token: str, waiting: int) -> Claim:
 
 
 def record_process(started: Started, transaction: Transaction) -> None:
-    """Which process works for the attempt; with the boot id, its identity after a crash."""
+    """Which process works for the attempt, its identity after a crash with the boot id, and what shuts it in."""
+    transaction.run("record_sandbox", token=started.task, sandbox=started.sandbox)
     transaction.run("record_process", token=started.task, pid=started.pid, created=started.created)
 
 

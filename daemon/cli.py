@@ -87,6 +87,10 @@ def main() -> None:
 @click.option("--upload-expiry", metavar="SECONDS", help="How long an idle resumable upload is kept; by default a day.")
 @click.option("--max-json-bytes", metavar="BYTES", help="Largest JSON body; by default 8 MiB.")
 @click.option("--max-sources", metavar="N", help="Most files in one job; by default 1000.")
+@click.option("--sandbox", metavar="require|auto|off", help="Whether encoders are shut in; by default auto.")
+@click.option("--sandbox-read", multiple=True, type=click.Path(path_type=Path),
+              help="More that the encoder reads in its sandbox; may be repeated.")  # fmt: skip
+@click.option("--max-encoder-memory", metavar="BYTES", help="Of one encoder; by default 8 GiB.")
 @click.option("--max-encode-hours", metavar="HOURS", help="CPU time an encode may take; by default 24.")
 @click.option(
     "--hung-after", metavar="SECONDS", help="An encoder idle for so long is ended and tried again; by default 120."
@@ -99,14 +103,14 @@ def main() -> None:
     "--webhook-backoff", metavar="SECONDS", help="Before a webhook that failed is sent again, later more; by default 5."
 )
 @click.option("--session-hours", metavar="HOURS", help="How long a login lasts; by default 24.")
-def serve(source_roots: tuple[Path, ...], **flags: Any) -> None:
+def serve(source_roots: tuple[Path, ...], sandbox_read: tuple[Path, ...], **flags: Any) -> None:
     """Run the daemon, until SIGTERM or Ctrl-C.
 
     Every option may also come from FFSPOOL_… in the environment or from ffspool.toml.
     """
     import logging
 
-    settings = load_settings({**flags, "source_roots": source_roots or None})
+    settings = load_settings({**flags, "source_roots": source_roots or None, "sandbox_read": sandbox_read or None})
     from daemon.server import serve as serve_until_told
     from daemon.settings import surroundings
 

@@ -73,7 +73,7 @@ def plan(files: Sequence[Path], variations: Sequence[VariationRequest], folder: 
 
     Raises InvalidRequest or one of its kind, naming the file, the preset or the output at fault.
     """
-    sources = tuple(local_source(names.check(path.name), path.absolute()) for path in files)
+    sources = tuple(local_source(names.check(path.name), path.resolve()) for path in files)
     wanted = presets.expand(variations)
     taken: set[str] = set()
     targets = tuple(

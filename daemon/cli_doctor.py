@@ -7,15 +7,14 @@ import os
 import platform
 import sys
 import tempfile
-import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 
-from daemon import client, encoder, presets, recipes
+from daemon import client, encoder, presets, recipes, rehearsal
 from daemon.errors import FfspoolError, ProbeError, StartupError
-from daemon.models import AudioStream, Media, Model, VariationRequest, VideoStream
+from daemon.models import AudioStream, Media, Model, Sandbox, VariationRequest, VideoStream
 from daemon.probe import Prober
 from daemon.processes import Limits, spawn
 from daemon.settings import Settings, client_environment
@@ -65,6 +64,7 @@ async def _encoder(settings: Settings) -> AsyncIterator[Check]:
         return
     yield Check(name="encoder", ok=True, found=version.partition(" Copyright")[0])
     yield _presets(await _encoders_of(program))
+    yield await _sandbox(settings, program)
 
 
 async def _encoders_of(program: str) -> set[str]:
@@ -106,30 +106,41 @@ _EXAMPLE = Media(
 )
 
 
+# The sandbox
+
+
+async def _sandbox(settings: Settings, program: str) -> Check:
+    """Tried as the daemon would; where it is switched off that is said, but no fault."""
+    readable = tuple(map(str, settings.sandbox_read))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            verdict = await rehearsal.choose(settings.sandbox, program, readable, Path(folder).resolve())
+        except StartupError as error:
+            verdict = Sandbox(active=False, reason=str(error))
+    return Check(
+        name="sandbox",
+        ok=verdict.active or settings.sandbox == "off",
+        found=str(verdict),
+        advice="Landlock wants Linux 5.13 or newer, switched on; an encoder with libraries of its own --sandbox-read",
+    )
+
+
 # Probing
 
 
 async def _prober() -> Check:
     advice = "reinstall ffspool with its dependencies: PyAV reads the files, in a process of its own"
-    prober = Prober()
+    prober = Prober(sandboxed=False)
     try:
         with tempfile.TemporaryDirectory() as folder:
             sound = Path(folder) / "silence"
-            _write_silence(sound)
+            rehearsal.write_silence(sound)
             media = await prober.probe(sound)
     except (ProbeError, OSError) as error:
         return Check(name="prober", ok=False, found=f"a test file could not be read: {error}", advice=advice)
     finally:
         await prober.close()
     return Check(name="prober", ok=len(media.audio) == 1, found="a test file was read", advice=advice)
-
-
-def _write_silence(path: Path) -> None:
-    with wave.open(str(path), "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(8000)
-        sound.writeframes(bytes(1600))
 
 
 # The state dir

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from daemon.models import Outcome, Report, Stage, Stopped, Task
+from daemon.models import Outcome, Report, Sandbox, Stage, Stopped, Task
 from daemon.processes import Limits, Registry, Reserve
 from daemon.runner import Run
 
@@ -41,12 +41,17 @@ class Engine(Protocol):
 class LocalEngine:
     """Runs tasks as children of this process."""
 
-    def __init__(self, *, ffmpeg: str, limits: Limits, grace: float) -> None:
+    def __init__(
+        self, *, ffmpeg: str, limits: Limits, grace: float, sandbox: Sandbox, readable: tuple[str, ...] = ()
+    ) -> None:
+        """`readable` are files and folders that the encoder needs beside itself and the system's libraries."""
         self.registry = Registry()
         self._reserve = Reserve()
         self._ffmpeg = ffmpeg
         self._limits = limits
         self._grace = grace
+        self._sandbox = sandbox
+        self._readable = readable
         self._runs: dict[str, Run] = {}
 
     def start(self) -> None:
@@ -65,6 +70,8 @@ class LocalEngine:
             reserve=self._reserve,
             limits=self._limits,
             grace=self._grace,
+            sandbox=self._sandbox,
+            readable=self._readable,
         )
         self._runs[task.id] = run
         try:

@@ -2,8 +2,8 @@
 
 What a child must have before its first instruction is set here, in a process that has one thread,
 because a `preexec_fn` is not safe beside the daemon's threads: the parent-death signal, a process group
-of its own, niceness and limits. Every encode waits for it, so it imports little: `json` and `signal` alone
-would double its start-up.
+of its own, niceness, limits and the sandbox. Every encode waits for it, so it imports little: `json` and
+`signal` alone would double its start-up.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import marshal
 import os
 import resource
 import sys
+
+from daemon import sandbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,11 +33,29 @@ def main() -> None:
     for name, limit in order["limits"].items():
         resource.setrlimit(getattr(resource, name), (limit, limit))
     os.chdir(order["folder"])
+    if order["walls"] is not None:
+        shut_in(order["walls"])
+    if order["canary"] is not None:
+        print("\n".join(sandbox.leaks(order["canary"])), flush=True)
+        return
     try:
         os.execve(order["program"], order["argv"], order["environment"])
     except OSError as error:
-        print(f"the encoder cannot be executed: {error.strerror}", file=sys.stderr)
-        sys.exit(CANNOT_START)
+        give_up(f"the encoder cannot be executed: {error.strerror}")
+
+
+def shut_in(walls: dict[str, Any]) -> None:
+    try:
+        sandbox.confine(**walls)
+    except sandbox.SourceRefused as error:
+        give_up(f"the source cannot be opened: {error.strerror}")
+    except (sandbox.Shortfall, OSError) as error:
+        give_up(f"there is no sandbox for the encoder: {error}")
+
+
+def give_up(words: str) -> None:
+    print(words, file=sys.stderr)
+    sys.exit(CANNOT_START)
 
 
 def read_order(descriptor: int) -> dict[str, Any]:

@@ -96,6 +96,20 @@ class Wanted(Model, frozen=True):
     extension: str
 
 
+# Where strangers' files are decoded
+
+
+class Sandbox(Model, frozen=True):
+    """Whether decoders and encoders are shut in, by what, and if they are not, why."""
+
+    active: bool
+    by: str = "none"
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        return self.by if self.active else f"none: {self.reason}"
+
+
 # What an engine is told, and answers
 
 
@@ -126,11 +140,15 @@ class Task(Model, frozen=True):
 
 
 class Started(Model, frozen=True, tag="started"):
-    """A process of the task runs. `created` is its start in clock ticks since boot: with the pid, its identity."""
+    """A process of the task runs. `created` is its start in clock ticks since boot: with the pid, its identity.
+
+    `sandbox` is what shuts it in, such as `landlock 7, seccomp`, or `none`.
+    """
 
     task: str
     pid: int
     created: int
+    sandbox: str = "none"
 
 
 class Progress(Model, frozen=True, tag="progress"):

@@ -24,13 +24,13 @@ class Paths:
     """Names within one state dir; `prepare` makes the folders that must be there."""
 
     def __init__(self, state_dir: Path) -> None:
-        self.state = state_dir
-        self.database = state_dir / "ffspool.db"
-        self.lock = state_dir / "lock"
-        self.token = state_dir / "token"
-        self.webhook_secret = state_dir / "webhook-secret"
-        self.address = state_dir / "address"
-        self.spool = state_dir / "spool"
+        self.state = state_dir.resolve()  # a sandbox lets nobody follow symlinks to a source
+        self.database = self.state / "ffspool.db"
+        self.lock = self.state / "lock"
+        self.token = self.state / "token"
+        self.webhook_secret = self.state / "webhook-secret"
+        self.address = self.state / "address"
+        self.spool = self.state / "spool"
         self.incoming = self.spool / "incoming"
         self.uploads = self.spool / "uploads"
         self.jobs = self.spool / "jobs"

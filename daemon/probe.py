@@ -39,7 +39,9 @@ class _ServerGone(Exception):
 class Prober:
     """Probes files through one server process, started when first needed and again when it dies."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sandboxed: bool) -> None:
+        """`sandboxed`: each file is read by a process that reaches nothing else."""
+        self._sandboxed = sandboxed
         self._server: Child | None = None
         self._socket: socket.socket | None = None
         self._ids = itertools.count(1)
@@ -50,7 +52,7 @@ class Prober:
         """Starts the server ahead of the first probe, which then need not wait for it."""
         if self._server is None or not self._server.running:
             self._disconnect()
-            self._server, self._socket = spawn_server("daemon.probing")
+            self._server, self._socket = spawn_server("daemon.probing", "sandbox" if self._sandboxed else "open")
             asyncio.get_running_loop().add_reader(self._socket, self._receive, self._socket)
 
     async def close(self) -> None:

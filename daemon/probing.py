@@ -1,8 +1,9 @@
-"""Reads media files on the daemon's behalf: `python -I -m daemon.probing FD`, a fork server.
+"""Reads media files on the daemon's behalf: `python -I -m daemon.probing FD sandbox|open`, a fork server.
 
 FD is an inherited AF_UNIX SOCK_SEQPACKET socket. Each packet that comes in is one JSON `Request`, each
 that goes out one JSON answer: `{"id", "media"}` or `{"id", "error"}`. FFmpeg's libraries are loaded once;
-every file is read by a forked child of its own, so one that crashes or hangs takes only its own answer.
+every file is read by a forked child of its own, so one that crashes or hangs takes only its own answer. With
+`sandbox` that child can reach nothing but the file; it never has the socket, so that it answers for no other.
 The server ends when the daemon closes the socket, and its children die with it.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import os
+import pkgutil
 import resource
 import selectors
 import signal
@@ -18,10 +21,12 @@ import socket
 import sys
 from typing import NoReturn
 
+import av
 import msgspec
 
-from daemon import media
+from daemon import media, sandbox
 from daemon.errors import ProbeError
+from daemon.models import Media
 
 MAX_REQUEST = 64 * 1024
 MAX_ANSWER = 200 * 1024
@@ -38,11 +43,19 @@ class Request(msgspec.Struct, frozen=True):
     measure: bool = False
 
 
-class Server:
-    """Forks a reader for each request and answers for those that die without a word. Never waits for one."""
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a reader found: one or the other."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    media: Media | None = None
+    error: str | None = None
+
+
+class Server:
+    """Forks a reader for each request and passes on what it found, or how it died. Never waits for one."""
+
+    def __init__(self, channel: socket.socket, *, sandboxed: bool) -> None:
         self._channel = channel
+        self._sandboxed = sandboxed
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ)
 
@@ -59,26 +72,41 @@ class Server:
 
     def _fork(self, request: Request) -> None:
         parent = os.getpid()
+        answer = os.memfd_create("answer", os.MFD_CLOEXEC)
         pid = os.fork()
         if pid == 0:
-            _read_and_exit(self._channel, request, parent)
-        self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, request))
+            self._channel.close()
+            _read_and_exit(answer, request, parent, self._sandboxed)
+        self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, answer, request))
 
-    def _reap(self, pidfd: int, pid: int, request: Request) -> None:
+    def _reap(self, pidfd: int, pid: int, answer: int, request: Request) -> None:
         _, status = os.waitpid(pid, 0)
         self._selector.unregister(pidfd)
         os.close(pidfd)
-        if status != 0:
-            self._channel.send(_error(request, _epitaph(os.waitstatus_to_exitcode(status), request)))
+        with os.fdopen(answer, "rb") as file:
+            said = os.pread(file.fileno(), MAX_ANSWER + 1, 0)
+        found = Finding(error=_epitaph(os.waitstatus_to_exitcode(status), request)) if status else _understood(said)
+        self._channel.send(msgspec.json.encode({"id": request.id, **msgspec.to_builtins(found)}))
 
 
-def _read_and_exit(channel: socket.socket, request: Request, parent: int) -> NoReturn:
-    """The child: exits with 0 only once its answer is sent."""
+def _understood(said: bytes) -> Finding:
+    """A reader that a file took over may say anything."""
+    if len(said) > MAX_ANSWER:
+        return Finding(error="its description is too long")
+    try:
+        return msgspec.json.decode(said, type=Finding)
+    except msgspec.DecodeError:
+        return Finding(error="reading it failed in a way ffspool did not foresee")
+
+
+def _read_and_exit(answer: int, request: Request, parent: int, sandboxed: bool) -> NoReturn:
+    """The child: exits with 0 only once its answer is written."""
     code = 1
     try:
         _die_with(parent)
         _limit(request.timeout)
-        channel.send(_answer(request))
+        with os.fdopen(answer, "wb", closefd=False) as file:
+            file.write(msgspec.json.encode(_find(request, sandboxed)))
         code = 0
     finally:
         if code:
@@ -96,20 +124,19 @@ def _limit(timeout: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, timeout)
 
 
-def _answer(request: Request) -> bytes:
+def _find(request: Request, sandboxed: bool) -> Finding:
     try:
+        if sandboxed:
+            sandbox.confine(source=request.path)
         if request.measure:
-            found = media.read_measured(request.path)
-        else:
-            found = media.read_media(request.path, patience=request.timeout / 2)
+            return Finding(media=media.read_measured(request.path))
+        return Finding(media=media.read_media(request.path, patience=request.timeout / 2))
     except ProbeError as error:
-        return _error(request, str(error))
-    packet = msgspec.json.encode({"id": request.id, "media": found})
-    return packet if len(packet) <= MAX_ANSWER else _error(request, "its description is too long")
-
-
-def _error(request: Request, words: str) -> bytes:
-    return msgspec.json.encode({"id": request.id, "error": words})
+        return Finding(error=str(error))
+    except sandbox.SourceRefused as error:
+        return Finding(error=f"the file cannot be opened: {error.strerror}")
+    except sandbox.Shortfall as error:
+        return Finding(error=f"there is no sandbox to read it in: {error}")
 
 
 def _epitaph(code: int, request: Request) -> str:
@@ -127,13 +154,21 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
+def _load_all() -> None:
+    """PyAV imports some of itself on first use, which a reader in its sandbox cannot."""
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
 def main() -> None:
     _die_with(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon decides when we end
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.setblocking(True)
+    _load_all()
     gc.freeze()  # forks then share these pages
-    Server(channel).serve()
+    Server(channel, sandboxed=sys.argv[2] == "sandbox").serve()
 
 
 if __name__ == "__main__":

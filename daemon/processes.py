@@ -14,8 +14,10 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
+from msgspec.structs import asdict, replace
 
 from daemon.models import Model
 
@@ -31,11 +33,34 @@ class Exit(Model, frozen=True):
 
 
 class Limits(Model, frozen=True):
-    """What a child may use: niceness, CPU seconds, open files."""
+    """What a child may use: niceness, CPU seconds, bytes of memory, open files."""
 
     nice: int = 0
     cpu_seconds: int = 24 * 3600
+    memory: int = 8 * 1024**3
     open_files: int = 256
+
+    def by_name(self) -> dict[str, int]:
+        """The kernel's names. Memory is what is written to; of addresses, which threads take and leave empty, there
+        may be four times as many."""
+        return {
+            "RLIMIT_CPU": self.cpu_seconds,
+            "RLIMIT_DATA": self.memory,
+            "RLIMIT_AS": 4 * self.memory,
+            "RLIMIT_NOFILE": self.open_files,
+            "RLIMIT_CORE": 0,
+        }
+
+
+class Walls(Model, frozen=True):
+    """What a child in a sandbox may reach: `programs` to read and execute, `source` to read, `folders` to write in.
+
+    `source` has no symlink in its path. `daemon.sandbox` says what else it may do.
+    """
+
+    programs: tuple[str, ...] = ()
+    source: str | None = None
+    folders: tuple[str, ...] = ()
 
 
 class Child:
@@ -168,33 +193,50 @@ def spawn(
     folder: Path,
     limits: Limits,
     environment: Mapping[str, str],
+    walls: Walls | None = None,
     reserve: Reserve | None = None,
     before_reaping: Callable[[int], None] | None = None,
 ) -> Child:
-    """Starts `program` with `argv` in `folder`, with that environment and nothing more.
+    """Starts `program` with `argv` in `folder`, with that environment and nothing more, within `walls` if given.
 
     Must be called on the main thread: the parent-death signal follows the thread that spawned. A program
-    that cannot be executed shows as exit code 127 and words on its stderr.
+    that cannot be executed, or walls that cannot be put up, show as exit code 127 and words on its stderr.
     """
+    if walls is not None:
+        walls = replace(walls, programs=(*walls.programs, program))
     order = {
+        **_conditions(folder, limits, walls),
         "program": program,
         "argv": argv,
-        "folder": str(folder),
         "environment": dict(environment),
-        "nice": limits.nice,
-        "limits": {"RLIMIT_CPU": limits.cpu_seconds, "RLIMIT_NOFILE": limits.open_files, "RLIMIT_CORE": 0},
+        "canary": None,
     }
     launcher = reserve.take() if reserve else Launcher()
     return launcher.launch(marshal.dumps(order), before_reaping)
 
 
-def spawn_server(module: str) -> tuple[Child, socket.socket]:
-    """Starts `python -I -m module FD` with FD a packet socket; returns the child and our end of it."""
+def spawn_rehearsal(canary: Path, folder: Path, walls: Walls) -> Child:
+    """Starts a child that says on stdout, line by line, what it can do to `canary` and the host in spite of `walls`."""
+    order = {**_conditions(folder, Limits(), walls), "canary": str(canary)}
+    return Launcher().launch(marshal.dumps(order), None)
+
+
+def _conditions(folder: Path, limits: Limits, walls: Walls | None) -> dict[str, Any]:
+    return {
+        "folder": str(folder),
+        "nice": limits.nice,
+        "limits": limits.by_name(),
+        "walls": asdict(walls) if walls is not None else None,
+    }
+
+
+def spawn_server(module: str, *arguments: str) -> tuple[Child, socket.socket]:
+    """Starts `python -I -m module FD arguments…` with FD a packet socket; returns the child and our end of it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     with theirs:
         popen = subprocess.Popen(
-            [sys.executable, "-I", "-m", module, str(theirs.fileno())],
+            [sys.executable, "-I", "-m", module, str(theirs.fileno()), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

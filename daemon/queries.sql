@@ -104,6 +104,10 @@ VALUES (:variation, :number, :token, :boot, :now)
 -- name: record_process
 UPDATE attempts SET pid = :pid, pid_created = :created WHERE token = :token AND ended_at IS NULL
 
+-- name: record_sandbox
+UPDATE variations SET sandbox = :sandbox
+WHERE seq IN (SELECT variation FROM attempts WHERE token = :token AND ended_at IS NULL)
+
 -- name: end_attempt
 UPDATE attempts SET ended_at = :now WHERE variation = :variation AND ended_at IS NULL
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from daemon import cancel, recipes
 from daemon.launch import CANNOT_START
-from daemon.models import Outcome, Progress, Report, Started, Stopped, Task, Vitals
-from daemon.processes import TOKEN_VARIABLE, Child, Exit, Limits, Registry, Reserve, spawn, usage
+from daemon.models import Outcome, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
+from daemon.processes import TOKEN_VARIABLE, Child, Exit, Limits, Registry, Reserve, Walls, spawn, usage
 from daemon.progress import ProgressParser
 
 SOURCE_LINK = "source"  # what the encoder calls its input, so that no path of the host stands in its log
@@ -32,7 +32,16 @@ class Run:
     """One ffmpeg working on one task. `stop` may be called from the first moment on, and more than once."""
 
     def __init__(
-        self, task: Task, *, ffmpeg: str, registry: Registry, reserve: Reserve, limits: Limits, grace: float
+        self,
+        task: Task,
+        *,
+        ffmpeg: str,
+        registry: Registry,
+        reserve: Reserve,
+        limits: Limits,
+        grace: float,
+        sandbox: Sandbox,
+        readable: tuple[str, ...],
     ) -> None:
         self._task = task
         self._ffmpeg = ffmpeg
@@ -40,6 +49,8 @@ class Run:
         self._reserve = reserve
         self._limits = limits
         self._grace = grace
+        self._sandbox = sandbox
+        self._readable = readable
         self._child: Child | None = None
         self._stopping: asyncio.Task[Stopped] | None = None
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -50,7 +61,7 @@ class Run:
         Whoever cancels this coroutine waits for the process to be ended and reaped.
         """
         child = self._child = self._spawn()
-        report(Started(task=self._task.id, pid=child.pid, created=child.created))
+        report(Started(task=self._task.id, pid=child.pid, created=child.created, sandbox=self._sandbox.by))
         try:
             ended = await self._attend(child, report)
         except BaseException:
@@ -112,18 +123,23 @@ class Run:
         _link(folder / SOURCE_LINK, self._task.source)
         argv = self._argv(folder)
         with self._logs() as logs:
-            _write_all(logs, f"$ {shlex.join(argv)}\n".encode())
+            _write_all(logs, f"$ {shlex.join(argv)}\n# sandbox: {self._sandbox}\n".encode())
         child = spawn(
             argv,
             program=self._ffmpeg,
             folder=folder,
             limits=self._limits,
             environment={TOKEN_VARIABLE: self._task.id, "LC_ALL": "C.UTF-8"},
+            walls=self._walls() if self._sandbox.active else None,
             reserve=self._reserve,
             before_reaping=cancel.end_group,
         )
         self._registry.add(child, (order.variation for order in self._task.orders))
         return child
+
+    def _walls(self) -> Walls:
+        folders = tuple(str(Path(order.part).parent) for order in self._task.orders)
+        return Walls(programs=self._readable, source=self._task.source, folders=folders)
 
     def _argv(self, folder: Path) -> list[str]:
         outputs = [

@@ -15,7 +15,7 @@ from typing import TextIO
 
 import psutil
 
-from daemon import cleanup, encoder, expiry
+from daemon import cleanup, encoder, expiry, rehearsal
 from daemon.attempt import Workshop
 from daemon.bulk import Bulk
 from daemon.control import Control, queue_state
@@ -26,6 +26,7 @@ from daemon.events import Feed, progress_data
 from daemon.idempotency import IdempotencyKeys
 from daemon.jobs import Jobs
 from daemon.metrics import Figures
+from daemon.models import Sandbox
 from daemon.paths import Paths
 from daemon.probe import Prober
 from daemon.processes import Limits
@@ -58,6 +59,7 @@ class Service:
     control: Control
     bulk: Bulk
     encoder_version: str
+    sandbox: Sandbox
 
     def quiesce(self) -> None:
         """Starts nothing more, ends what streams, and begins to end what is encoded."""
@@ -78,9 +80,13 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
         program = encoder.locate(settings.ffmpeg)
         version = await encoder.version(program)
         _refuse_to_forget(paths)
+        readable = tuple(map(str, settings.sandbox_read))
+        sandbox = await rehearsal.choose(settings.sandbox, program, readable, paths.incoming)
         store = await Store.open(paths.database)
-        prober = Prober()
-        engine = LocalEngine(ffmpeg=program, limits=_limits(settings), grace=settings.grace)
+        prober = Prober(sandboxed=sandbox.active)
+        engine = LocalEngine(
+            ffmpeg=program, limits=_limits(settings), grace=settings.grace, sandbox=sandbox, readable=readable
+        )
         try:
             await cleanup.recover(store, paths, now())
             prober.start()
@@ -95,7 +101,23 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
             webhooks = _webhooks(settings, store, paths, now)
             bulk = Bulk(store, scheduler, paths, now=now)
             service = Service(
+<<<<<<< HEAD
                 settings, paths, store, scheduler, feed, figures, jobs, uploads, keys, webhooks, control, bulk, version
+=======
+                settings,
+                paths,
+                store,
+                scheduler,
+                feed,
+                figures,
+                jobs,
+                uploads,
+                keys,
+                webhooks,
+                control,
+                version,
+                sandbox,
+>>>>>>> 75db829 (Shut encoders and the reading of media in: Landlock, seccomp, limits, tried before they are trusted)
             )
             async with _at_work(service, began, now):
                 yield service
@@ -171,7 +193,11 @@ def _disk_use(paths: Paths) -> float:
 
 
 def _limits(settings: Settings) -> Limits:
-    return Limits(nice=settings.nice, cpu_seconds=int(settings.max_encode_hours * 3600))
+    return Limits(
+        nice=settings.nice,
+        cpu_seconds=int(settings.max_encode_hours * 3600),
+        memory=settings.max_encoder_memory,
+    )
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -60,6 +60,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Largest JSON body or `spec` field."""
     max_sources: Count = 1000
     """Most files in one job."""
+    sandbox: Literal["require", "auto", "off"] = "auto"
+    """Whether encoders and the reading of media are shut in. `auto` says so when this host cannot; `require` then
+    refuses to start."""
+    sandbox_read: tuple[Path, ...] = ()
+    """More files and folders that the encoder reads in its sandbox, such as libraries of its own; separated by `:` in
+    the environment."""
+    max_encoder_memory: Count = 8 * 1024**3
+    """Most bytes of memory of one encoder."""
     max_encode_hours: Positive = 24.0
     """CPU hours after which the kernel ends an encoder, whatever it does."""
     source_roots: tuple[Path, ...] = ()
@@ -116,8 +124,8 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value for name, value in env.items() if name.startswith(PREFIX) and value
     }
-    if "source_roots" in values:
-        values["source_roots"] = [root for root in values["source_roots"].split(os.pathsep) if root]
+    for several in {"source_roots", "sandbox_read"} & values.keys():
+        values[several] = [path for path in values[several].split(os.pathsep) if path]
     return {name: value for name, value in values.items() if name not in _NOT_SETTINGS}
 
 

@@ -7,7 +7,7 @@ import time
 import psutil
 
 from daemon.metrics import Figures
-from daemon.models import Model
+from daemon.models import Model, Sandbox
 from daemon.service import Service
 from daemon.states import QueueState
 from daemon.store import Transaction
@@ -44,6 +44,7 @@ class Stats(Model, frozen=True):
     disk: Disk
     events: Events
     encoder: str
+    sandbox: Sandbox
 
 
 async def gather(service: Service) -> Stats:
@@ -63,6 +64,7 @@ async def gather(service: Service) -> Stats:
         disk=Disk(total_bytes=disk.total, free_bytes=disk.free),
         events=Events(subscribers=service.feed.subscribers, lag=service.feed.lag),
         encoder=service.encoder_version,
+        sandbox=service.sandbox,
     )
 
 

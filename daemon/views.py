@@ -54,6 +54,7 @@ class VariationView(Model, frozen=True):
     finished_at: datetime | None
     output_seconds: float | None = None
     pace: Pace | None = None  # slow, finishing or hung; None while it gets on
+    sandbox: str | None = None  # what its last encode was shut in by, or `none`; None: it was never encoded
 
 
 class SourceView(Model, frozen=True):
@@ -235,6 +236,7 @@ def _variation_view(row: Row, duration: float | None, live: Live) -> VariationVi
         sha256=row["sha256"],
         output_seconds=row["output_seconds"],
         attempts=row["attempts"],
+        sandbox=row["sandbox"],
         error=row["error"],
         started_at=when(row["started_at"]),
         finished_at=when(row["finished_at"]),

@@ -35,7 +35,7 @@ def wait_until(condition: Callable[[], Any], what: str = "the condition", second
 @pytest.fixture(scope="session")
 def media() -> Path:
     """The folder of real test files."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "media"
+    folder = (Path(__file__).parents[2] / "shared" / "media").resolve()
     if not folder.is_dir():
         pytest.fail(f"the test media are not at {folder}")
     return folder

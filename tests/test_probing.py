@@ -41,7 +41,7 @@ class Server:
     def __init__(self) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-m", "daemon.probing", str(theirs.fileno())]
+            command = [sys.executable, "-m", "daemon.probing", str(theirs.fileno()), "sandbox"]
             self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT)
         self.socket.settimeout(PATIENCE)
 

@@ -89,7 +89,7 @@ class Api:
         if not self._service.scheduler.running:
             raise Unavailable("the daemon is stopping")
         await self._service.store.read(lambda t: t.one("job", id=""))
-        return _json({"status": "ready", "encoder": self._service.encoder_version})
+        return _json({"status": "ready", "encoder": self._service.encoder_version, "sandbox": self._service.sandbox})
 
     async def login(self, request: Request) -> Response:
         body = await read_body(request.stream(), MAX_LOGIN_BYTES)

@@ -96,3 +96,5 @@ BEGIN
     WHERE jobs.seq = new.job AND sources.seq = new.source AND jobs.webhook_variations
         AND jobs.webhook_url IS NOT NULL;
 END;
+
+ALTER TABLE variations ADD COLUMN sandbox TEXT;

@@ -1,0 +1,130 @@
+"""Tries the sandbox before it is trusted: what it must forbid is forbidden, what it must allow works.
+
+Nothing is ever run unguarded in silence: the verdict is told in the log, `/readyz`, the statistics, `doctor`
+and of every encode.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal
+
+from daemon import cancel, sandbox
+from daemon.errors import ProbeError, StartupError
+from daemon.models import Sandbox
+from daemon.probe import Prober
+from daemon.processes import Child, Exit, Limits, Walls, spawn, spawn_rehearsal
+
+log = logging.getLogger(__name__)
+
+Mode = Literal["require", "auto", "off"]
+
+PATIENCE = 10.0  # seconds
+MAX_SAID = 4096  # bytes
+
+
+async def choose(mode: Mode, encoder: str, readable: tuple[str, ...], folder: Path) -> Sandbox:
+    """The sandbox for decoders and encoders, after it was tried in `folder`. Must be called on the main thread.
+
+    Raises StartupError when it is required and does not hold.
+    """
+    if mode == "off":
+        return _told(Sandbox(active=False, reason="it is switched off by the setting `sandbox`"))
+    flaw = await _flaw(encoder, readable, folder)
+    if flaw is None:
+        return _told(Sandbox(active=True, by=sandbox.parts()))
+    if mode == "require":
+        raise StartupError(f"the sandbox is required, but {flaw}. Mend that, or set `sandbox` to auto or off")
+    return _told(Sandbox(active=False, reason=flaw))
+
+
+def _told(verdict: Sandbox) -> Sandbox:
+    if verdict.active:
+        log.info("encoders and the reading of media are sandboxed by %s", verdict.by)
+    else:
+        log.warning("encoders and the reading of media are NOT sandboxed: %s", verdict.reason)
+    return verdict
+
+
+async def _flaw(encoder: str, readable: tuple[str, ...], folder: Path) -> str | None:
+    """What speaks against the sandbox on this host, in words; None when nothing does."""
+    try:
+        sandbox.parts()
+        with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=folder) as scratch:
+            return await _tried(encoder, readable, Path(scratch))
+    except sandbox.Shortfall as error:
+        return str(error)
+    except OSError as error:
+        return f"it could not be tried: {error.strerror}"
+
+
+async def _tried(encoder: str, readable: tuple[str, ...], scratch: Path) -> str | None:
+    canary, work = scratch / "outside" / "canary", scratch / "work"
+    for inner in (canary.parent, work):
+        inner.mkdir()
+    write_silence(canary)
+    walls = Walls(programs=readable, source=str(canary), folders=(str(work),))
+    flaws = await asyncio.gather(_leak(canary, work), _encode(encoder, walls, work), _probe(canary))
+    return next((flaw for flaw in flaws if flaw), None)
+
+
+async def _leak(canary: Path, work: Path) -> str | None:
+    """A process shut in as an encoder is tries to get out."""
+    ended, said, complaint = await _heard(spawn_rehearsal(canary, work, Walls(folders=(str(work),))))
+    if ended is None or ended.code != 0:
+        return complaint or "trying it took too long"
+    return f"in it one can still {said.splitlines()[0]}" if said else None
+
+
+async def _encode(encoder: str, walls: Walls, work: Path) -> str | None:
+    argv = ["ffmpeg", "-v", "error", "-y", "-i", f"file:{walls.source}", "-c:a", "pcm_s16le", "-f", "wav", "file:part"]
+    child = spawn(argv, program=encoder, folder=work, limits=Limits(), environment={}, walls=walls)
+    ended, _, complaint = await _heard(child)
+    if ended is not None and ended.code == 0 and (work / "part").is_file():
+        return None
+    return f"the encoder does not work in it: {complaint or 'it made nothing of a test file'}"
+
+
+async def _probe(canary: Path) -> str | None:
+    prober = Prober(sandboxed=True)
+    try:
+        await prober.probe(canary)
+    except ProbeError as error:
+        return f"media cannot be read in it: {error}"
+    finally:
+        await prober.close()
+    return None
+
+
+def write_silence(path: Path) -> None:
+    """A tenth of a second of sound: a whole media file of 1.6 kB."""
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(1600))
+
+
+async def _heard(child: Child) -> tuple[Exit | None, str, str]:
+    """How it ended (None: it had to be ended), what it said, and the last line of its complaint."""
+    try:
+        said, complaint = await asyncio.wait_for(asyncio.gather(_some(child.stdout()), _some(child.stderr())), PATIENCE)
+        return await asyncio.wait_for(child.wait(), PATIENCE), said, (complaint.splitlines() or [""])[-1]
+    except TimeoutError:
+        return None, "", "it took too long"
+    finally:
+        cancel.kill(child)
+        await child.wait()
+
+
+async def _some(chunks: AsyncIterator[bytes]) -> str:
+    """The end of what is said; all of it is read."""
+    end = b""
+    async for chunk in chunks:
+        end = (end + chunk)[-MAX_SAID:]
+    return end.decode(errors="replace").strip()
