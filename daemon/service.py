@@ -101,9 +101,6 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
             webhooks = _webhooks(settings, store, paths, now)
             bulk = Bulk(store, scheduler, paths, now=now)
             service = Service(
-<<<<<<< HEAD
-                settings, paths, store, scheduler, feed, figures, jobs, uploads, keys, webhooks, control, bulk, version
-=======
                 settings,
                 paths,
                 store,
@@ -115,9 +112,9 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
                 keys,
                 webhooks,
                 control,
+                bulk,
                 version,
                 sandbox,
->>>>>>> 75db829 (Shut encoders and the reading of media in: Landlock, seccomp, limits, tried before they are trusted)
             )
             async with _at_work(service, began, now):
                 yield service

@@ -13,27 +13,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"},
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
-<<<<<<< HEAD
-    | {"courier"},
-    {"cancel", "encoder", "probe", "publish", "runner", "engine"},
-    {
-        "claims",
-        "attempt",
-        "scheduler",
-        "views",
-        "jobs",
-        "uploads",
-        "idempotency",
-        "control",
-        "bulk",
-        "cleanup",
-        "expiry",
-    }
-=======
     | {"courier", "sandbox"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "runner", "engine"},
-    {"claims", "attempt", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "cleanup", "expiry"}
->>>>>>> 75db829 (Shut encoders and the reading of media in: Landlock, seccomp, limits, tried before they are trusted)
+    {"claims", "attempt", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "bulk", "cleanup"}
+    | {"expiry"}
     | {"webhooks", "stats", "service"},
     {"api", "app", "server", "client", "cli"},
 ]
