@@ -98,6 +98,8 @@ CREATE TABLE variations (
     speed                REAL,  -- of the whole encode, times real time
     lost_at              REAL,  -- when the sweep found the published file gone
     sandbox              TEXT,  -- what its last encode was shut in by, such as `landlock 7, seccomp`, or `none`
+    waiting              TEXT,  -- why it does not start though it could: words about the disk
+    space_needed         INTEGER,  -- bytes, learnt from a disk that was full
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 
@@ -108,6 +110,7 @@ CREATE INDEX variations_ready ON variations (priority DESC, seq)
 CREATE INDEX variations_delayed ON variations (not_before) WHERE not_before IS NOT NULL;
 CREATE INDEX variations_queued ON variations (seq) WHERE status = 'queued';
 CREATE INDEX variations_processing ON variations (seq) WHERE status = 'processing';
+CREATE INDEX variations_aside ON variations (seq) WHERE status = 'queued' AND waiting IS NOT NULL;
 CREATE INDEX variations_with_file ON variations (seq) WHERE status = 'completed' AND lost_at IS NULL;
 
 -- One row per encode begun. While `ended_at` is NULL its process may live: the token is in that

@@ -151,7 +151,7 @@ async def _claims(database: Path) -> None:
 
 def _claim_and_give_back(transaction: Transaction) -> None:
     claimed = claims.claim(transaction, boot="bench", slots=2, now=1.0)
-    assert claimed is not None
+    assert isinstance(claimed, claims.Claim)
     mine = {"variation": claimed.seq, "attempt": claimed.attempt}
     claims.abandon(transaction, failure=claims.INTERRUPTED, now=1.0, **mine)
 

@@ -6,6 +6,7 @@ An attempt is the one writer that ends the variation it was claimed for.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +17,15 @@ from pathlib import Path
 
 from daemon import claims, recipes
 from daemon.claims import INTERRUPTED, MAX_RETRIES, Claim, Failure
+from daemon.disk import Space, learnt, usual_bytes
 from daemon.engine import Engine
 from daemon.errors import OutOfSpace, ProbeError, ProofError, Unavailable, UnsuitableSource
 from daemon.metrics import Figures
 from daemon.models import Media, Model, Order, Outcome, Progress, Report, Stage, Started, Stopped, Task, Vitals
-from daemon.paths import Paths, remove
+from daemon.paths import Paths, remove, size
 from daemon.probe import Prober
 from daemon.publish import Proof, prove, reveal, seal
+from daemon.recipes import Plan
 from daemon.stall import Pace, StallWatch
 from daemon.store import Store, Transaction
 
@@ -49,6 +52,7 @@ class Workshop:
     prober: Prober
     paths: Paths
     figures: Figures
+    space: Space
     hung_after: float = 120.0
     retry_delay: float = 5.0
     now: Callable[[], float] = time.time
@@ -73,6 +77,8 @@ class Attempt:
         self._stopping: asyncio.Task[Stopped] | None = None
         self._interruptible = False
         self._bytes_freed = 0
+        self.crowded_out = False  # the disk had no room for it
+        self._usual = 0
         self._running = asyncio.create_task(self._run(), name=f"variation {claim.id}")
 
     @property
@@ -133,10 +139,15 @@ class Attempt:
             await self._abandon(self._hung)
         except (ProbeError, UnsuitableSource) as error:
             await self._abandon(Failure(error=str(error)))
-        except (OutOfSpace, Unavailable) as error:
+        except OutOfSpace:
+            await self._wait_for_space()
+        except Unavailable as error:
             await self._abandon(Failure(error=str(error), retries=MAX_RETRIES))
         except OSError as error:
-            await self._abandon(Failure(error=f"the host refused: {error.strerror}", retries=MAX_RETRIES))
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                await self._wait_for_space()
+            else:
+                await self._abandon(Failure(error=f"the host refused: {error.strerror}", retries=MAX_RETRIES))
         except Exception:
             log.exception("variation %s failed by a fault of ffspool", self.claim.id)
             await self._abandon(Failure(error="an internal error; the daemon's log has the details"))
@@ -149,10 +160,15 @@ class Attempt:
         self.duration, self.source_seconds = plan.duration_seconds, media.duration_seconds
         if self._stopping or self.held:  # asked before there was a process
             return await self._abandon(INTERRUPTED)
+        if words := self._crowded(plan, media):
+            self.crowded_out = True
+            return await self._abandon(Failure(error=words, space=0))
         self._watch.restart(time.monotonic())
         outcome = await self._shop.engine.run(self._task(media), self._report)
         if outcome.stopped or self._stopping:
             return await self._abandon(self._hung, outcome.cpu_seconds)
+        if outcome.disk_full:
+            return await self._wait_for_space(outcome.cpu_seconds)
         if outcome.error:
             retries = MAX_RETRIES if outcome.may_pass else 0
             return await self._abandon(Failure(error=outcome.error, retries=retries), outcome.cpu_seconds)
@@ -164,6 +180,22 @@ class Attempt:
             return await self._abandon(Failure(error=str(error)), outcome.cpu_seconds)
         lasting = None if plan.still else made.duration_seconds
         return await self._publish(outcome, sealed, lasting)
+
+    def _crowded(self, plan: Plan, media: Media) -> str | None:
+        """Words about the disk, when only the probe told how much this comes to and there is no room for it."""
+        claim, space = self.claim, self._shop.space
+        self._usual = usual_bytes(plan, claim.preset, claim.parameters, media, claim.source_bytes)
+        if claim.media is not None:
+            return None
+        return space.resize(claim.id, max(claim.space, space.experience.expected(claim.preset, self._usual)))
+
+    async def _wait_for_space(self, cpu_seconds: float = 0.0) -> None:
+        """The disk is full: gives back what was written, and lets the work wait until what it needs is free."""
+        seconds = self.progress.seconds if self.progress else 0.0
+        needed = learnt(size(self._part.parent), seconds, self.duration)
+        self.crowded_out = True
+        words = "it waits for disk space: the disk was full while it was encoded"
+        await self._abandon(Failure(error=words, space=max(needed, self.claim.space)), cpu_seconds)
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -247,9 +279,9 @@ class Attempt:
     async def _publish(self, outcome: Outcome, sealed: tuple[int, str, int], output_seconds: float | None) -> None:
         """Proof in the database, final name on disk, `completed` in the database: recovery can go on from each."""
         claim, shop = self.claim, self._shop
-        size, sha256, inode = sealed
+        length, sha256, inode = sealed
         proof = Proof(
-            bytes=size,
+            bytes=length,
             sha256=sha256,
             inode=inode,
             output_seconds=output_seconds,
@@ -265,6 +297,7 @@ class Attempt:
             self._bytes_freed += remove(output)
             return await self._abandon(INTERRUPTED, outcome.cpu_seconds)
         remove(shop.paths.work(claim.job, claim.id))
+        shop.space.experience.learn(claim.preset, self._usual, length)
         shop.figures.completed(claim.preset, time.monotonic() - self._began, proof.speed, proof.output_seconds)
         return None
 

@@ -7,7 +7,9 @@ writer changes nothing.
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
+from daemon.disk import Offer, refusal
 from daemon.models import Media, Model, Parameters, Started, new_id
 from daemon.publish import Proof
 from daemon.states import State
@@ -17,6 +19,7 @@ MAX_RETRIES = 3  # of what may pass
 MAX_CRASHES = 2  # of the daemon, with this variation in flight
 RETRY_GROWTH = 4  # each wait is so many times the one before
 FORCED = "failed by request"
+ASIDE = 30.0  # seconds that work lets other work pass which may fit on the disk
 
 
 class Claim(Model, frozen=True):
@@ -30,33 +33,72 @@ class Claim(Model, frozen=True):
     parameters: Parameters
     extension: str
     waiting: int  # how many more could start now, counted no further than the slots
+    space: int  # bytes of disk it may come to; 0 until its source was probed
     job_seq: int
     job: str
     source_seq: int
     source: str
     source_name: str
     source_path: str | None
+    source_bytes: int
     media: Media | None
     source_error: str | None
 
 
-def claim(transaction: Transaction, *, boot: str, slots: int, now: float) -> Claim | None:
-    """Takes the best variation that may start, with a new attempt and its token; None when there is none."""
+class Aside(Model, frozen=True):
+    """The best that may start does not fit on the disk, and lets others pass for a while."""
+
+    variation: str
+
+
+def claim(
+    transaction: Transaction, *, boot: str, slots: int, now: float, disk: Offer | None = None
+) -> Claim | Aside | None:
+    """Takes the best variation that may start, with a new attempt and its token; None when there is none.
+
+    One that does not fit on the `disk` (None: anything does) is set aside with the words for it.
+    """
     transaction.run("release_delayed", now=now)
-    row = transaction.one("claim", now=now)
-    if row is None:
+    best = transaction.one("best_ready")
+    if best is None:
         return None
+    source = transaction.one("claimed_context", source=best["source"])
+    assert source is not None
+    media = msgspec.json.decode(source["media"], type=Media) if source["media"] else None
+    space = _space(best, source, media, disk)
+    if disk is not None and (words := refusal(space, disk.room)):
+        transaction.run("set_aside", variation=best["seq"], waiting=words, until=now + ASIDE)
+        return Aside(variation=best["id"])
+    return _taken(transaction, best, source, media=media, space=space, boot=boot, slots=slots, now=now)
+
+
+def _space(best: Row, source: Row, media: Media | None, disk: Offer | None) -> int:
+    """The prediction, or what was learnt from a full disk; nothing is known of a source before it is probed."""
+    learnt: int = best["space_needed"] or 0
+    if disk is None or media is None:
+        return learnt
+    parameters = msgspec.json.decode(best["parameters"])
+    return max(learnt, disk.predict(best["preset"], parameters, media, source["bytes"]))
+
+
+def _taken(
+    transaction: Transaction,
+    best: Row,
+    source: Row,
+    *,
+    media: Media | None,
+    space: int,
+    boot: str,
+    slots: int,
+    now: float,
+) -> Claim:
+    row = transaction.one("claim", variation=best["seq"], now=now)
+    assert row is not None
     token = new_id() + new_id()
     attempt = {"variation": row["seq"], "number": row["attempts"]}
     transaction.run("insert_attempt", token=token, boot=boot, now=now, **attempt)
-    source = transaction.one("claimed_context", source=row["source"])
     ready = transaction.one("count_ready", limit=slots)
-    assert source is not None
     assert ready is not None
-    return _claim_of(row, source, token, ready["ready"])
-
-
-def _claim_of(row: Row, source: Row, token: str, waiting: int) -> Claim:
     return Claim(
         seq=row["seq"],
         id=row["id"],
@@ -65,14 +107,16 @@ def _claim_of(row: Row, source: Row, token: str, waiting: int) -> Claim:
         preset=row["preset"],
         parameters=msgspec.json.decode(row["parameters"]),
         extension=row["extension"],
-        waiting=waiting,
+        waiting=ready["ready"],
+        space=space,
         job_seq=row["job"],
         job=source["job"],
         source_seq=row["source"],
         source=source["source"],
         source_name=source["name"],
         source_path=source["path"],
-        media=msgspec.json.decode(source["media"], type=Media) if source["media"] else None,
+        source_bytes=source["bytes"],
+        media=media,
         source_error=source["error"],
     )
 
@@ -125,13 +169,19 @@ class Verdict(Model, frozen=True):
     retries: int
     crashes: int
     not_before: float | None = None
+    waiting: str | None = None
+    space_needed: int | None = None
 
 
 class Failure(Model, frozen=True):
-    """Why an attempt came to nothing. One that may pass is tried again up to `retries` times."""
+    """Why an attempt came to nothing. One that may pass is tried again up to `retries` times.
+
+    With `space` it is no failure but a full disk: the work waits, however long, until so many bytes are free.
+    """
 
     error: str
     retries: int = 0
+    space: int | None = None
 
 
 INTERRUPTED = None  # in place of a Failure: the daemon stopped, so the work goes back to the queue
@@ -170,6 +220,9 @@ def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry
         return Verdict(status=State.FAILED, error=words, retries=retries, crashes=crashes)
     if failure is None:
         return Verdict(status=State.QUEUED, error=None, retries=retries, crashes=crashes)
+    if failure.space is not None:
+        queued = Verdict(status=State.QUEUED, error=None, retries=retries, crashes=crashes, not_before=now + ASIDE)
+        return replace(queued, waiting=failure.error, space_needed=failure.space)
     if retries < failure.retries:
         later = now + retry_delay * RETRY_GROWTH**retries
         return Verdict(status=State.QUEUED, error=failure.error, retries=retries + 1, crashes=crashes, not_before=later)

@@ -83,6 +83,7 @@ def main() -> None:
 @click.option("--tombstone", metavar="SECONDS", help="How long links of an expired job say so; by default 7 days.")
 @click.option("--sweep-every", metavar="SECONDS", help="Between two rounds of cleaning up; by default 300.")
 @click.option("--max-disk-use", metavar="0-1", help="Above it the oldest ended jobs go; by default 0.85.")
+@click.option("--disk-reserve", metavar="BYTES", help="Left free by encodes; by default 2 %, at most 1 GiB.")
 @click.option("--max-upload-bytes", metavar="BYTES", help="Largest file; by default 10 GiB.")
 @click.option("--upload-expiry", metavar="SECONDS", help="How long an idle resumable upload is kept; by default a day.")
 @click.option("--max-json-bytes", metavar="BYTES", help="Largest JSON body; by default 8 MiB.")

@@ -190,11 +190,12 @@ class Outcome(Model, frozen=True):
     """How a task ended. Exactly one of: `stopped` set, `error` set, or neither: every part is encoded.
 
     An encoded part is not yet a completed variation: the daemon proves it first. An error that `may_pass`
-    lies in the host and not in the source: a full disk, no memory, a signal from outside.
+    lies in the host and not in the source: a full disk (`disk_full` if it still is), no memory, a signal from outside.
     """
 
     stopped: Stopped | None = None
     error: str | None = None
     may_pass: bool = False
+    disk_full: bool = False
     exit_code: int | None = None
     cpu_seconds: float = 0.0

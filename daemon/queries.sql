@@ -73,14 +73,22 @@ DELETE FROM jobs WHERE id = :id AND queued = 0 AND processing = 0
 -- The scheduler
 
 -- The best variation that may start: highest priority first, then oldest.
+-- name: best_ready
+SELECT seq, id, source, preset, parameters, space_needed FROM variations
+WHERE status = 'queued' AND held = 0 AND not_before IS NULL ORDER BY priority DESC, seq LIMIT 1
+
 -- name: claim
 UPDATE variations SET status = 'processing', attempts = attempts + 1, started_at = :now, finished_at = NULL,
-    error = NULL, proof = NULL
-WHERE seq = (
-    SELECT seq FROM variations WHERE status = 'queued' AND held = 0 AND not_before IS NULL
-    ORDER BY priority DESC, seq LIMIT 1
-)
+    error = NULL, proof = NULL, waiting = NULL
+WHERE seq = :variation
 RETURNING *
+
+-- name: set_aside
+UPDATE variations SET waiting = :waiting, not_before = :until WHERE seq = :variation AND status = 'queued'
+
+-- name: recall_aside
+UPDATE variations SET not_before = :now
+WHERE seq IN (SELECT seq FROM variations WHERE status = 'queued' AND waiting IS NOT NULL LIMIT :limit)
 
 -- name: release_delayed
 UPDATE variations SET not_before = NULL WHERE not_before <= :now
@@ -89,7 +97,7 @@ UPDATE variations SET not_before = NULL WHERE not_before <= :now
 SELECT min(not_before) AS at FROM variations WHERE not_before IS NOT NULL
 
 -- name: claimed_context
-SELECT jobs.id AS job, sources.id AS source, sources.name, sources.path, sources.media, sources.error
+SELECT jobs.id AS job, sources.id AS source, sources.name, sources.path, sources.bytes, sources.media, sources.error
 FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.seq = :source
 
 -- How many could start now, counted no further than `:limit`.
@@ -142,7 +150,7 @@ WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
 -- Ends or requeues an attempt that came to nothing.
 -- name: abandon
 UPDATE variations SET status = :status, error = :error, not_before = :not_before, retries = :retries,
-    crashes = :crashes, proof = NULL,
+    crashes = :crashes, proof = NULL, waiting = :waiting, space_needed = coalesce(:space_needed, space_needed),
     finished_at = iif(:status = 'queued', NULL, :now), started_at = iif(:status = 'queued', NULL, started_at)
 WHERE seq = :variation
 

@@ -13,6 +13,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from daemon import cancel, recipes
 from daemon.launch import CANNOT_START
 from daemon.models import Outcome, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
@@ -25,7 +27,9 @@ TAIL_LINES = 12
 DRAIN_PATIENCE = 1.0  # seconds that pipes may stay open after the process is gone
 MAX_TOLD = 500  # bytes of one line that go into an error
 SAMPLE_EVERY = 2.0  # seconds between two looks at what the process uses
-PASSING = ("received signal 15", "No space left on device", "Cannot allocate memory", "Disk quota exceeded")
+FULL = ("No space left on device", "Disk quota exceeded")
+PASSING = ("received signal 15", "Cannot allocate memory", *FULL)
+SCARCE = 64 * 1024**2  # bytes
 
 
 class Run:
@@ -76,6 +80,7 @@ class Run:
         return Outcome(
             error=self._complaint(ended.code),
             may_pass=self._may_pass(ended.code),
+            disk_full=self._met_a_full_disk(),
             exit_code=ended.code,
             cpu_seconds=ended.cpu_seconds,
         )
@@ -181,6 +186,11 @@ class Run:
         """Whether the host is at fault: nobody of ours sent that signal, and its CPU limit is the source's doing."""
         by_signal = code < 0 and -code not in {signal.SIGXCPU, signal.SIGSEGV, signal.SIGFPE, signal.SIGILL}
         return by_signal or code == CANNOT_START or _said(self._tail, PASSING)
+
+    def _met_a_full_disk(self) -> bool:
+        """Believed only while it is so: words in the log may be the source's own."""
+        folder = Path(self._task.orders[0].part).parent
+        return _said(self._tail, FULL) and psutil.disk_usage(str(folder)).free < SCARCE
 
     def _complaint(self, code: int) -> str:
         how = f"exit code {code}" if code >= 0 else f"signal {-code}"

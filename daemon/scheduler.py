@@ -10,12 +10,15 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from daemon import claims
 from daemon.attempt import Attempt, Receipt, Workshop
-from daemon.claims import Claim
+from daemon.claims import Aside, Claim
+from daemon.disk import Offer
 from daemon.errors import FfspoolError
 from daemon.models import Progress
+from daemon.paths import size
 from daemon.processes import boot_id
 from daemon.stall import Pace
 from daemon.states import QueueState
@@ -23,7 +26,9 @@ from daemon.store import Transaction
 
 log = logging.getLogger(__name__)
 
-SAFETY_POLL = 30.0
+SAFETY_POLL = 30.0  # seconds
+LOOK_AT_DISK = 5.0  # seconds between two looks at a disk that has no room for anything
+MOST_AT_ONCE = 200  # variations looked at before others get their turn
 
 
 class Scheduler:
@@ -37,6 +42,9 @@ class Scheduler:
         self._attempts: dict[str, Attempt] = {}
         self._awake = asyncio.Event()
         self._closing = False
+        self._any_aside = True  # some may be, from before a restart
+        self._ended_one = False
+        self.shortage: str | None = None  # why nothing starts though there may be work
         self.changed = asyncio.Event()  # set whenever a variation changed its state
 
     def wake(self) -> None:
@@ -61,6 +69,11 @@ class Scheduler:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), patience)
         await self.stop(list(self._attempts))
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that those that run may yet write."""
+        return self._shop.space.reserved
 
     def close(self) -> None:
         """Starts nothing more; `run` returns once all that runs has been ended."""
@@ -133,27 +146,46 @@ class Scheduler:
     # Claiming
 
     async def _fill_slots(self) -> None:
-        while self._may_start():
-            claim = await self._shop.store.write(self._claim)
+        await self._recall_aside()
+        for _ in range(MOST_AT_ONCE):
+            self.shortage = self._shop.space.shortage()
+            if self.shortage or not self._may_start():
+                return
+            claim = await self._shop.store.write(partial(self._claim, self._shop.space.offer()))
             if claim is None:
                 return
-            self._start(claim)
+            if isinstance(claim, Claim):
+                self._start(claim)
+            else:
+                self._any_aside = True
+
+    async def _recall_aside(self) -> None:
+        """What did not fit on the disk gets another chance once an encode has ended."""
+        if self._ended_one and self._any_aside:
+            self._any_aside = False
+            now = self._shop.now()
+            await self._shop.store.write(lambda t: t.run("recall_aside", now=now, limit=MOST_AT_ONCE))
+        self._ended_one = False
 
     def _may_start(self) -> bool:
         busy = sum(not attempt.frozen for attempt in self._attempts.values())
         return not self._closing and self._queue == QueueState.RUNNING and busy < self._slots
 
-    def _claim(self, transaction: Transaction) -> Claim | None:
-        return claims.claim(transaction, boot=self._boot, slots=self._slots, now=self._shop.now())
+    def _claim(self, disk: Offer, transaction: Transaction) -> Claim | Aside | None:
+        return claims.claim(transaction, boot=self._boot, slots=self._slots, now=self._shop.now(), disk=disk)
 
     def _start(self, claim: Claim) -> None:
+        self._shop.space.hold(claim.id, claim.space, partial(size, self._shop.paths.work(claim.job, claim.id)))
         attempt = self._attempts[claim.id] = Attempt(claim, self._shop, self._threads)
         attempt.held = self._queue == QueueState.PAUSED  # since the claim was asked for
         attempt.on_end(lambda: self._ended(claim.id))
         self.changed.set()
 
     def _ended(self, variation: str) -> None:
-        del self._attempts[variation]
+        attempt = self._attempts.pop(variation)
+        self._shop.space.release(variation)
+        self._any_aside |= attempt.crowded_out
+        self._ended_one |= not attempt.crowded_out  # else it would be recalled to the same full disk at once
         self.changed.set()
         self.wake()
 
@@ -164,6 +196,8 @@ class Scheduler:
 
     async def _until_delayed(self) -> float:
         """Seconds until something may have to be started without anybody waking us."""
+        if self.shortage:
+            return LOOK_AT_DISK
         if not self._may_start():
             return SAFETY_POLL
         row = await self._shop.store.read(lambda t: t.one("next_delayed"))

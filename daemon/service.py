@@ -20,6 +20,7 @@ from daemon.attempt import Workshop
 from daemon.bulk import Bulk
 from daemon.control import Control, queue_state
 from daemon.courier import Courier
+from daemon.disk import Space, Usage
 from daemon.engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
 from daemon.events import Feed, progress_data
@@ -92,7 +93,10 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
             prober.start()
             engine.start()
             figures = Figures()
-            shop = Workshop(store, engine, prober, paths, figures, settings.hung_after, settings.retry_delay, now)
+            space = Space(partial(_usage, paths), settings.disk_reserve)
+            shop = Workshop(
+                store, engine, prober, paths, figures, space, settings.hung_after, settings.retry_delay, now
+            )
             scheduler = Scheduler(shop, slots=settings.slots, queue=await queue_state(store))
             jobs = Jobs(store, scheduler, paths, settings, now=now)
             control = Control(store, scheduler, paths, now=now)
@@ -183,6 +187,11 @@ def _webhooks(settings: Settings, store: Store, paths: Paths, now: Callable[[], 
     secrets = Secrets(paths.webhook_secret, now=now)
     courier = Courier(secrets, allow_private=settings.webhook_allow_private, now=now)
     return Webhooks(store, secrets, courier, backoff=settings.webhook_backoff, now=now)
+
+
+def _usage(paths: Paths) -> Usage:
+    disk = psutil.disk_usage(str(paths.spool))
+    return Usage(total=disk.total, free=disk.free)
 
 
 def _disk_use(paths: Paths) -> float:

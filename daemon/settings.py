@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds between two rounds of sweep, expiry and eviction."""
     max_disk_use: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85
     """Share of the spool's file system in use above which the oldest ended jobs are evicted."""
+    disk_reserve: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Bytes that encodes leave free on the spool's file system; None: 2 % of it, at most 1 GiB."""
     max_upload_bytes: Count = 10 * 1024**3
     """Largest file a request may carry."""
     upload_expiry: Positive = 24 * 3600.0

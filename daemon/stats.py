@@ -29,6 +29,8 @@ class Stops(Model, frozen=True):
 class Disk(Model, frozen=True):
     total_bytes: int
     free_bytes: int
+    reserved_bytes: int  # that those which run may yet write
+    waiting: str | None  # why nothing starts; None while something small could
 
 
 class Events(Model, frozen=True):
@@ -61,7 +63,12 @@ async def gather(service: Service) -> Stats:
             oldest_seconds=None if oldest is None else round(max(0.0, now - oldest), 3),
         ),
         cancellations=stops,
-        disk=Disk(total_bytes=disk.total, free_bytes=disk.free),
+        disk=Disk(
+            total_bytes=disk.total,
+            free_bytes=disk.free,
+            reserved_bytes=service.scheduler.reserved,
+            waiting=service.scheduler.shortage,
+        ),
         events=Events(subscribers=service.feed.subscribers, lag=service.feed.lag),
         encoder=service.encoder_version,
         sandbox=service.sandbox,
@@ -76,6 +83,7 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
     figures.oldest.set(stats.queue.oldest_seconds or 0.0)
     figures.disk.labels("total").set(stats.disk.total_bytes)
     figures.disk.labels("free").set(stats.disk.free_bytes)
+    figures.disk.labels("reserved").set(stats.disk.reserved_bytes)
     figures.subscribers.set(stats.events.subscribers)
     figures.lag.set(stats.events.lag)
     return figures.render()

@@ -25,6 +25,11 @@ class Live(Protocol):
 
     def pace(self, variation: str) -> Pace | None: ...
 
+    @property
+    def shortage(self) -> str | None:
+        """Why nothing starts."""
+        ...
+
     def of_job(self, job: str) -> Iterable[tuple[Progress, float | None]]:
         """The latest report on each running variation of the job, and the seconds its source lasts."""
         ...
@@ -54,6 +59,7 @@ class VariationView(Model, frozen=True):
     finished_at: datetime | None
     output_seconds: float | None = None
     pace: Pace | None = None  # slow, finishing or hung; None while it gets on
+    waiting: str | None = None  # why it does not start though it could; None: it waits for its turn
     sandbox: str | None = None  # what its last encode was shut in by, or `none`; None: it was never encoded
 
 
@@ -138,6 +144,8 @@ def ended_variation(copy: Any) -> VariationView:
 
 class _Over:
     """Of what ended nothing is live."""
+
+    shortage = None
 
     def progress(self, _: str) -> None:
         return None
@@ -236,6 +244,7 @@ def _variation_view(row: Row, duration: float | None, live: Live) -> VariationVi
         sha256=row["sha256"],
         output_seconds=row["output_seconds"],
         attempts=row["attempts"],
+        waiting=(row["waiting"] or live.shortage) if status == State.QUEUED else None,
         sandbox=row["sandbox"],
         error=row["error"],
         started_at=when(row["started_at"]),

@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "daemon"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"},
+    {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"}
+    | {"disk"},
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
     | {"courier", "sandbox"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "runner", "engine"},

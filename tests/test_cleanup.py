@@ -63,7 +63,7 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -
 
 def claim(transaction: Transaction) -> claims.Claim:
     claimed = claims.claim(transaction, boot=boot_id(), slots=1, now=2.0)
-    assert claimed is not None
+    assert isinstance(claimed, claims.Claim)
     return claimed
 
 

@@ -17,6 +17,7 @@ OF_THE_LIVE = {
     "variations_queued",
     "variations_processing",
     "variations_delayed",
+    "variations_aside",
     "attempts_live",
     "outbox_due",
 }

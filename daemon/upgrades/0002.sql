@@ -98,3 +98,6 @@ BEGIN
 END;
 
 ALTER TABLE variations ADD COLUMN sandbox TEXT;
+ALTER TABLE variations ADD COLUMN waiting TEXT;
+ALTER TABLE variations ADD COLUMN space_needed INTEGER;
+CREATE INDEX variations_aside ON variations (seq) WHERE status = 'queued' AND waiting IS NOT NULL;

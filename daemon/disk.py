@@ -1,0 +1,180 @@
+"""How much an encode will write, and whether that fits. Pure: what the disk holds is told by who asks.
+
+A variation starts when its prediction fits into what is free, beside a reserve and beside what those that run
+have yet to write. Predictions begin with what encoders usually make of a picture of that size, and follow what
+came out lately.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from daemon.errors import UnsuitableSource
+from daemon.models import Media, Model, Parameters
+from daemon.presets import find
+from daemon.recipes import Plan, plan
+
+RESERVE = 1024**3  # bytes that are left free, unless the disk is small
+RESERVE_SHARE = 0.02  # of a small disk
+OVERHEAD = 64 * 1024  # bytes of any file
+MARGIN = 2.0  # while little is known of a preset
+HEADROOM = 1.25  # over the worst that came out lately
+ENOUGH, LATELY = 3, 20  # outputs of a preset
+MOST_OFF = 16.0  # how far a prediction is corrected
+UNKNOWN_BYTE_RATE = 50_000  # of a source that does not say how long it lasts
+
+
+class _Habit(NamedTuple):
+    """What an encoder makes of a pixel: bits at one rate factor, and the steps of it that halve them."""
+
+    bits: float
+    crf: int
+    halving: float
+
+
+_HABITS = {
+    "h264": _Habit(0.10, 23, 6),
+    "hevc": _Habit(0.06, 28, 6),
+    "vp9": _Habit(0.06, 33, 9),
+    "av1": _Habit(0.05, 34, 10),
+}
+_GIF_BITS, _JPEG_BITS = 4.0, 2.0  # for each pixel
+_FRAME_RATE = 30.0  # of a source that does not say
+
+
+def usual_bytes(plan: Plan, preset: str, parameters: Parameters, media: Media, source_bytes: int) -> int:
+    """What such an output usually comes to."""
+    seconds = plan.duration_seconds or source_bytes / UNKNOWN_BYTE_RATE
+    sound = plan.audio * (parameters.get("audio_bitrate_kbps") or parameters.get("bitrate_kbps") or 0) * 125
+    return OVERHEAD + int(_picture_bytes(plan, preset, parameters, media, seconds) + sound * seconds)
+
+
+def _picture_bytes(plan: Plan, preset: str, parameters: Parameters, media: Media, seconds: float) -> float:
+    if plan.video is None:
+        return 0.0
+    pixels = plan.video[0] * plan.video[1]
+    if plan.still:
+        return pixels * _JPEG_BITS / 8
+    rate = (media.video.frame_rate if media.video else None) or _FRAME_RATE
+    habit = _HABITS.get(find(preset).encoder)
+    if habit is None:
+        bits, rate = _GIF_BITS, parameters["fps"]
+    else:
+        bits = habit.bits * math.pow(2, (habit.crf - parameters["crf"]) / habit.halving)
+        rate = min(rate, parameters.get("max_frame_rate", rate))
+    return float(pixels * seconds * rate * bits / 8)
+
+
+def learnt(written: int, seconds: float, planned: float | None) -> int:
+    """Bytes an output needs that met a full disk after `written` bytes, `seconds` into the `planned` ones."""
+    share = seconds / planned if planned else 0.0
+    return int(written / share * HEADROOM) if share > 0.1 else 2 * written
+
+
+class Experience:
+    """How outputs of each preset compare with what is usual."""
+
+    def __init__(self) -> None:
+        self._ratios: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LATELY))
+
+    def learn(self, preset: str, usual: int, actual: int) -> None:
+        self._ratios[preset].append(min(MOST_OFF, max(1 / MOST_OFF, actual / usual)))
+
+    def expected(self, preset: str, usual: int) -> int:
+        """What an output that is `usual` bytes elsewhere may come to here. May be called on any thread."""
+        ratios = list(self._ratios.get(preset, ()))
+        return int(usual * (HEADROOM * max(ratios) if len(ratios) >= ENOUGH else MARGIN))
+
+
+class Offer(Model, frozen=True):
+    """What the disk has for one more encode at this moment."""
+
+    room: int  # bytes; below 0 when the reserve is used up
+    experience: Experience
+
+    def predict(self, preset: str, parameters: Parameters, media: Media, source_bytes: int) -> int:
+        """Bytes that the output may come to; 0 for one that cannot be made of this source."""
+        try:
+            planned = plan(media, preset, parameters)
+        except UnsuitableSource:
+            return 0
+        return self.experience.expected(preset, usual_bytes(planned, preset, parameters, media, source_bytes))
+
+
+class Usage(NamedTuple):
+    """Of one file system, in bytes."""
+
+    total: int
+    free: int
+
+
+class _Held(Model, frozen=True):
+    """Bytes that an encode may come to, and how many of them it has written."""
+
+    bytes: int
+    written: Callable[[], int]
+
+    @property
+    def outstanding(self) -> int:
+        return max(0, self.bytes - self.written())
+
+
+class Space:
+    """The disk as those that run and those that want to share it. `reserve` is in bytes; None: 2 %, at most 1 GiB."""
+
+    def __init__(self, usage: Callable[[], Usage], reserve: int | None) -> None:
+        self.experience = Experience()
+        self._usage = usage
+        self._reserve = reserve
+        self._held: dict[str, _Held] = {}
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that those that run may yet write."""
+        return sum(held.outstanding for held in self._held.values())
+
+    def offer(self) -> Offer:
+        return Offer(room=self._room(), experience=self.experience)
+
+    def shortage(self) -> str | None:
+        """Why nothing at all can start; None while something small could."""
+        return refusal(0, self._room())
+
+    def _room(self) -> int:
+        total, free = self._usage()
+        reserve = min(RESERVE, int(total * RESERVE_SHARE)) if self._reserve is None else self._reserve
+        return free - reserve - self.reserved
+
+    def hold(self, variation: str, wanted: int, written: Callable[[], int]) -> None:
+        """Keeps that many bytes for a variation that starts, until `release`."""
+        self._held[variation] = _Held(bytes=wanted, written=written)
+
+    def resize(self, variation: str, wanted: int) -> str | None:
+        """Keeps another number of bytes for a variation that `hold` knows; if there is no room, the words for it."""
+        held = self._held[variation]
+        if words := refusal(wanted, self._room() + held.outstanding):
+            return words
+        self.hold(variation, wanted, held.written)
+        return None
+
+    def release(self, variation: str) -> None:
+        del self._held[variation]
+
+
+def refusal(wanted: int, room: int) -> str | None:
+    """Why an encode has to wait; None when there is room for it."""
+    if wanted <= room:
+        return None
+    if room <= 0:
+        return "it waits for disk space: nothing is free beside the reserve and what runs"
+    return (
+        f"it waits for disk space: it may need {_told(wanted)}, "
+        f"and {_told(room)} are free beside the reserve and what runs"
+    )
+
+
+def _told(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
