@@ -6,8 +6,9 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from daemon.api.auth import Gate, Guard, load_token
+from daemon.api.endpoints import open_paths, routes
 from daemon.api.problems import HANDLERS
-from daemon.api.routes import routes
+from daemon.api.routes import ENDPOINTS
 from daemon.service import Service
 
 
@@ -16,5 +17,7 @@ def create_app(service: Service) -> Starlette:
     settings = service.settings
     gate = Gate(service.store, load_token(service.paths.token), settings.password, settings.session_hours * 3600)
     return Starlette(
-        routes=routes(service, gate), middleware=[Middleware(Guard, gate=gate)], exception_handlers=HANDLERS
+        routes=routes(ENDPOINTS, service, gate),
+        middleware=[Middleware(Guard, gate=gate, open_paths=open_paths(ENDPOINTS))],
+        exception_handlers=HANDLERS,
     )

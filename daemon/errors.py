@@ -7,6 +7,8 @@ refusal is one class in one place.
 from __future__ import annotations
 
 import errno
+import math
+from collections.abc import Iterable, Mapping
 
 
 class FfspoolError(Exception):
@@ -15,6 +17,7 @@ class FfspoolError(Exception):
     code = "error"
     status = 500
     title = "Something went wrong"
+    headers: Mapping[str, str] = {}  # that go with the status
 
 
 class InvalidRequest(FfspoolError):
@@ -84,6 +87,7 @@ class Unauthorized(FfspoolError):
     code = "unauthorized"
     status = 401
     title = "A valid token is needed"
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class Throttled(FfspoolError):
@@ -95,7 +99,7 @@ class Throttled(FfspoolError):
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.headers = {"Retry-After": str(math.ceil(retry_after))}
 
 
 class NotFound(FfspoolError):
@@ -110,6 +114,29 @@ class Gone(FfspoolError):
     code = "gone"
     status = 410
     title = "No longer here"
+
+
+class MethodNotAllowed(FfspoolError):
+    code = "method_not_allowed"
+    status = 405
+    title = "Not a method of this route"
+
+    def __init__(self, method: str, allowed: Iterable[str]) -> None:
+        names = ", ".join(sorted(allowed))
+        super().__init__(f"this route does not take {method}; it takes {names}")
+        self.headers = {"Allow": names}
+
+
+class BadRange(FfspoolError):
+    """A range of bytes that begins behind the end of the file, which is `size` bytes long."""
+
+    code = "range_not_satisfiable"
+    status = 416
+    title = "The file has no such bytes"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the range lies outside the file, which has {size} bytes")
+        self.headers = {"Content-Range": f"bytes */{size}"}
 
 
 class Conflict(FfspoolError):
@@ -147,7 +174,7 @@ class UploadLocked(FfspoolError):
 class UploadStalled(FfspoolError):
     code = "upload_stalled"
     status = 408
-    title = "The upload stood still"
+    title = "The body stood still"
 
 
 class ChecksumMismatch(FfspoolError):

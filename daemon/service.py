@@ -16,6 +16,7 @@ from typing import TextIO
 import psutil
 
 from daemon import cleanup, encoder, expiry, rehearsal
+from daemon.arrivals import Arrivals
 from daemon.attempt import Workshop
 from daemon.bulk import Bulk
 from daemon.control import Control, queue_state
@@ -52,6 +53,7 @@ class Service:
     store: Store
     scheduler: Scheduler
     feed: Feed
+    arrivals: Arrivals
     figures: Figures
     jobs: Jobs
     uploads: Uploads
@@ -65,7 +67,7 @@ class Service:
     def quiesce(self) -> None:
         """Starts nothing more, ends what streams, and begins to end what is encoded."""
         self.feed.close()
-        self.uploads.stop()
+        self.arrivals.stop()
         self.scheduler.close()
 
 
@@ -101,7 +103,8 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
             jobs = Jobs(store, scheduler, paths, settings, now=now)
             control = Control(store, scheduler, paths, now=now)
             feed = Feed(store, partial(_progress_events, scheduler))
-            uploads, keys = Uploads(store, paths, settings, now=now), IdempotencyKeys(store, now=now)
+            arrivals = Arrivals()
+            uploads, keys = Uploads(store, paths, settings, arrivals, now=now), IdempotencyKeys(store, now=now)
             webhooks = _webhooks(settings, store, paths, now)
             bulk = Bulk(store, scheduler, paths, now=now)
             service = Service(
@@ -110,6 +113,7 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
                 store,
                 scheduler,
                 feed,
+                arrivals,
                 figures,
                 jobs,
                 uploads,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from daemon import names
+from daemon.arrivals import Arrivals
 from daemon.errors import (
     ChecksumMismatch,
     Conflict,
@@ -24,9 +25,7 @@ from daemon.errors import (
     NotFound,
     OutOfSpace,
     TooLarge,
-    Unavailable,
     UploadLocked,
-    UploadStalled,
 )
 from daemon.models import Model, new_id
 from daemon.paths import Paths, fsync_folder, remove
@@ -37,7 +36,6 @@ T = TypeVar("T")
 
 BATCH = 1024 * 1024  # bytes handed to a thread at a time
 COMMIT_EVERY = 8 * 1024 * 1024  # bytes; a crash costs a client no more than this
-PATIENCE = 60.0  # seconds without a byte after which a piece is over: a peer that vanished would hold its upload
 
 
 class Checksum(Model, frozen=True):
@@ -64,30 +62,20 @@ class Uploads:
         store: Store,
         paths: Paths,
         settings: Settings,
+        arrivals: Arrivals,
         *,
         now: Callable[[], float] = time.time,
-        patience: float = PATIENCE,
     ) -> None:
         self.max_bytes = settings.max_upload_bytes
         self._store = store
         self._paths = paths
         self._kept = settings.upload_expiry
         self._now = now
-        self._patience = patience
+        self._arrivals = arrivals
         self._growing: dict[str, asyncio.Task[object]] = {}
-        self._waiting: set[asyncio.Timeout] = set()
-        self._stopped = False
-
-    def stop(self) -> None:
-        """Ends every piece under way where it is; its client hears that the daemon stops."""
-        self._stopped = True
-        for timeout in self._waiting:
-            if not timeout.expired():
-                timeout.reschedule(0)
 
     async def close(self) -> None:
-        """Stops, and returns when every piece is settled."""
-        self.stop()
+        """Returns when every piece under way is settled; none begins once what arrives is stopped."""
         if self._growing:
             await asyncio.wait(self._growing.values())
 
@@ -136,7 +124,7 @@ class Uploads:
 
     async def _receive(self, upload: str, piece: _Piece, stream: AsyncIterator[bytes]) -> Upload:
         try:
-            async for chunk in self._patient(stream):
+            async for chunk in self._arrivals.of(stream):
                 piece.take(chunk)
                 if piece.pending >= BATCH:
                     await _on_thread(piece.write)
@@ -163,22 +151,6 @@ class Uploads:
         if row is None:
             raise _unknown(upload)
         return row
-
-    async def _patient(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        chunks = aiter(stream)
-        while not self._stopped:
-            try:
-                async with asyncio.timeout(self._patience) as timeout:
-                    with _within(self._waiting, timeout):
-                        chunk = await anext(chunks)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                if not self._stopped:
-                    raise UploadStalled(f"no bytes came for {self._patience:.0f} s: go on where it ended") from None
-            else:
-                yield chunk
-        raise Unavailable("the daemon is stopping: go on when it is back")
 
     @contextmanager
     def _alone(self, upload: str) -> Iterator[None]:
@@ -303,15 +275,6 @@ def _unknown(upload: str) -> NotFound:
 
 def _lost(name: str) -> Gone:
     return Gone(f"what was uploaded of {name} is gone from the disk: begin again")
-
-
-@contextmanager
-def _within(group: set[T], member: T) -> Iterator[None]:
-    group.add(member)
-    try:
-        yield
-    finally:
-        group.remove(member)
 
 
 async def _on_thread(work: Callable[[], T]) -> T:

@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"}
     | {"disk"},
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
-    | {"courier", "sandbox"},
+    | {"courier", "sandbox", "arrivals"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "runner", "engine"},
     {"claims", "attempt", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "bulk", "cleanup"}
     | {"expiry"}

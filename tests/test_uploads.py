@@ -25,6 +25,7 @@ import pytest
 from conftest import Daemon, wait_until
 
 from daemon import cleanup, expiry, settings
+from daemon.arrivals import Arrivals
 from daemon.errors import NotFound, Unavailable, UploadStalled
 from daemon.paths import Paths
 from daemon.store import Store
@@ -354,14 +355,18 @@ class Clock:
         return self.now
 
 
-def in_uploads(tmp_path: Path, work: Callable[[Uploads, Store, Paths, Clock], Awaitable[None]], **timing: Any) -> None:
+def in_uploads(
+    tmp_path: Path,
+    work: Callable[[Uploads, Store, Paths, Clock], Awaitable[None]],
+    arrivals: Arrivals | None = None,
+) -> None:
     async def main() -> None:
         chosen, clock = settings.load({"state_dir": tmp_path / "state", "upload_expiry": 100.0}, {}), Clock()
         paths = Paths(chosen.state_dir)
         paths.prepare()
         store = await Store.open(paths.database)
         try:
-            await work(Uploads(store, paths, chosen, now=clock, **timing), store, paths, clock)
+            await work(Uploads(store, paths, chosen, arrivals or Arrivals(), now=clock), store, paths, clock)
         finally:
             await store.close()
 
@@ -424,14 +429,16 @@ def test_a_peer_that_vanished_does_not_hold_its_upload_for_ever(tmp_path: Path) 
             await uploads.append(upload.id, 0, vanishing())
         assert (await uploads.append(upload.id, 4, stream(b"456789"))).offset == 10
 
-    in_uploads(tmp_path, work, patience=0.01)
+    in_uploads(tmp_path, work, Arrivals(patience=0.01))
 
 
 def test_a_stop_ends_a_piece_at_once_and_keeps_what_has_arrived(tmp_path: Path) -> None:
+    arrivals = Arrivals()
+
     async def work(uploads: Uploads, *_: Any) -> None:
         async def ending() -> AsyncIterator[bytes]:
             yield b"0123"
-            asyncio.get_running_loop().call_soon(uploads.stop)
+            asyncio.get_running_loop().call_soon(arrivals.stop)
             await asyncio.Event().wait()
 
         upload = await uploads.create("clip.mp4", 10)
@@ -439,7 +446,7 @@ def test_a_stop_ends_a_piece_at_once_and_keeps_what_has_arrived(tmp_path: Path) 
             await uploads.append(upload.id, 0, ending())
         assert (await uploads.get(upload.id)).offset == 4
 
-    in_uploads(tmp_path, work)
+    in_uploads(tmp_path, work, arrivals)
 
 
 def test_a_cancelled_request_keeps_what_has_arrived(tmp_path: Path) -> None:

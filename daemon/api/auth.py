@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections import defaultdict
@@ -23,7 +24,6 @@ from daemon.store import Store
 from daemon.views import when
 
 COOKIE = "ffspool_session"
-OPEN_PATHS = {"/healthz", "/readyz", "/api/login"}
 FREE_FAILURES = 5  # wrong passwords from one address before it has to wait
 FAILURE_MEMORY = 60.0  # seconds such a failure counts
 
@@ -99,14 +99,16 @@ class Gate:
 
 
 class Guard:
-    """ASGI middleware: nothing but OPEN_PATHS without admission. A refused body is not read."""
+    """ASGI middleware: nothing but the open paths without admission. A refused body is not read."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, open_paths: re.Pattern[str]) -> None:
         self._app = app
         self._gate = gate
+        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or await self._gate.admits(HTTPConnection(scope)):
+        is_open = scope["type"] != "http" or self._open_paths.fullmatch(scope["path"])
+        if is_open or await self._gate.admits(HTTPConnection(scope)):
             return await self._app(scope, receive, send)
         answer = refusal(Unauthorized("send the daemon's token as `Authorization: Bearer TOKEN`, or log in"))
         return await answer(scope, receive, send)

@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import (
+    FileResponse,
+    MalformedRangeHeader,
+    RangeNotSatisfiable,
+    Response,
+    StreamingResponse,
+)
 from zipstream import ZipStream
 
-from daemon.errors import Gone
+from daemon.errors import BadRange, Gone
 from daemon.store import Row
 from daemon.views import JobView
 
@@ -24,7 +30,20 @@ def one_file(path: Path, row: Row) -> Response:
     except FileNotFoundError as error:
         raise Gone(f"{row['name']} was completed, but its file is gone from the disk") from error
     headers = {"ETag": f'"{row["sha256"]}"'}
-    return FileResponse(path, filename=row["name"], headers=headers, stat_result=status)
+    return _File(path, filename=row["name"], headers=headers, stat_result=status)
+
+
+class _File(FileResponse):
+    """Answers a range that is behind the file's end with a problem, and leaves what is no range unheeded."""
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader:
+            return []
+        except RangeNotSatisfiable as error:
+            raise BadRange(file_size) from error
 
 
 def all_files(job: JobView, files: Sequence[tuple[str, Path]]) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -12,27 +12,34 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from daemon.errors import FfspoolError, Throttled
+from daemon.errors import FfspoolError
+from daemon.models import Model
 
 log = logging.getLogger(__name__)
 
-CODES = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
+MEDIA_TYPE = "application/problem+json"
 
 
-def problem(status: int, code: str, title: str, detail: str, **extra: Any) -> Response:
-    body = {"type": "about:blank", "status": status, "code": code, "title": title, "detail": detail, **extra}
-    return Response(msgspec.json.encode(body), status, media_type="application/problem+json")
+class Problem(Model, frozen=True):
+    """What was wrong: `code` is for programs, `detail` for people; `state` is what a conflict is with."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    type: str = "about:blank"
+    state: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(problem), problem.status, headers, media_type=MEDIA_TYPE)
 
 
 def refusal(error: FfspoolError) -> Response:
     """The answer to a refusal of ours; what was wrong is in its words."""
-    state = getattr(error, "state", None)
-    response = problem(error.status, error.code, error.title, str(error), **({"state": state} if state else {}))
-    if isinstance(error, Throttled):
-        response.headers["Retry-After"] = str(math.ceil(error.retry_after))
-    if error.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+    state = getattr(error, "state", None) or msgspec.UNSET
+    problem = Problem(status=error.status, code=error.code, title=error.title, detail=str(error), state=state)
+    return answer(problem, error.headers)
 
 
 async def on_refusal(_: Request, error: Exception) -> Response:
@@ -43,12 +50,11 @@ async def on_refusal(_: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(_: Request, error: Exception) -> Response:
+    """What the framework refuses: a path that no route has."""
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
-    code = CODES.get(error.status_code, title.lower().replace(" ", "_"))
-    response = problem(error.status_code, code, title, error.detail)
-    response.headers.update(error.headers or {})
-    return response
+    code = title.lower().replace(" ", "_")
+    return answer(Problem(status=error.status_code, code=code, title=title, detail=error.detail), error.headers)
 
 
 async def on_disconnect(_: Request, __: Exception) -> Response:
@@ -58,7 +64,8 @@ async def on_disconnect(_: Request, __: Exception) -> Response:
 async def on_fault(_: Request, error: Exception) -> Response:
     """A fault of ours: the log has the details, the client gets none."""
     log.error("a request failed by a fault of ffspool", exc_info=error)
-    return problem(500, "internal_error", "Something went wrong", "The daemon's log has the details.")
+    words = "The daemon's log has the details."
+    return answer(Problem(status=500, code="internal_error", title="Something went wrong", detail=words))
 
 
 HANDLERS: dict[Any, Any] = {

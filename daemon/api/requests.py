@@ -1,20 +1,34 @@
-"""What clients send to make a job, decoded into `JobSpec` and sources."""
+"""What clients send: bodies and queries, decoded; and what they say of a job, as `JobSpec`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from enum import Enum
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
+from starlette.datastructures import QueryParams
 
 from daemon.courier import parsed
 from daemon.errors import InvalidRequest
 from daemon.jobs import JobSpec
 from daemon.models import VariationRequest
+from daemon.states import DeliveryStatus, State
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 Priority = Annotated[int, msgspec.Meta(ge=-1000, le=1000)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=366 * 24 * 3600)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=200, description="items on a page, at most")]
+Cursor = Annotated[str, msgspec.Meta(description="`next_cursor` of the page before")]
+EventId = Annotated[int, msgspec.Meta(ge=0, le=10**18, description="the id of the last event that was seen")]
+BINARY = {"format": "binary"}
+Variation = Annotated[
+    dict[str, Any],
+    msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/VariationRequest"}),  # made from the presets
+]
 
 
 class SourceRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -31,7 +45,7 @@ class SourceRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class SpecRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A job but for its files: the `spec` field of a multipart request. Each variation is `{"preset": NAME, …}`."""
 
-    variations: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+    variations: Annotated[list[Variation], msgspec.Meta(min_length=1)]
     name: Name | None = None
     priority: Priority = 0
     metadata: dict[str, Any] = {}
@@ -48,6 +62,65 @@ class JobRequest(SpecRequest, kw_only=True):
 
 class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
     password: str
+
+
+class JobFilter(msgspec.Struct):
+    """Which jobs a verb in bulk is about."""
+
+    status: State | None = None
+
+
+class JobPageQuery(JobFilter):
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class DeliveryPageQuery(msgspec.Struct):
+    job: str | None = None
+    status: DeliveryStatus | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class EventQuery(msgspec.Struct):
+    after: EventId | None = None
+
+
+class NewJobForm(msgspec.Struct, kw_only=True):
+    """A job's files, and either `preset` (once for each output wanted) or `spec`."""
+
+    files: Annotated[list[Annotated[str, msgspec.Meta(extra_json_schema=BINARY)]], msgspec.Meta(min_length=1)]
+    preset: list[str] = []
+    spec: SpecRequest | None = None
+
+
+def decode_query(query: QueryParams, kind: type[T]) -> T:
+    """The query as `kind`. Raises InvalidRequest, also for a misspelt name: a verb would act on everything."""
+    types = {field.name: _filled(field.type) for field in msgspec.structs.fields(kind)}
+    for name in query:
+        if name not in types:
+            raise InvalidRequest(f"unknown filter {name!r}: there is {', '.join(types)}")
+        if len(query.getlist(name)) > 1:
+            raise InvalidRequest(f"{name} is there more than once")
+    return kind(**{name: _converted(name, value, types[name]) for name, value in query.items()})
+
+
+def _filled(declared: Any) -> Any:
+    """The type without None: what is not said is left out, and "null" is a word like any other."""
+    choices = [choice for choice in get_args(declared) if choice is not NoneType]
+    return choices[0] if NoneType in get_args(declared) else declared
+
+
+def _converted(name: str, value: str, kind: Any) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        words = f"it is one of {', '.join(kind)}" if _is_choice(kind) else str(error)
+        raise InvalidRequest(f"{name} {value[:80]!r} is not valid: {words}") from None
+
+
+def _is_choice(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)
 
 
 def decode(body: bytes | str, kind: type[Any], what: str) -> Any:

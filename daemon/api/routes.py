@@ -1,291 +1,137 @@
-"""The routes: each decodes, calls one verb and encodes its answer."""
+"""The table of the API. A new route is one entry here; requests find it, and `/openapi.json` tells of it."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import hashlib
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
-
-import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
-from daemon import presets
-from daemon.api import downloads, tus
-from daemon.api.auth import COOKIE, Gate
-from daemon.api.requests import JobRequest, LoginRequest, SourceRequest, decode, spec_of, spec_of_fields
-from daemon.api.stream import event_id, stream
-from daemon.api.uploads import Form, read_body
-from daemon.control import JobPatch, Scope
-from daemon.errors import InvalidRequest, Unavailable, UnsupportedBody
-from daemon.idempotency import Answer, Hold
-from daemon.jobs import JobSpec, NewSource
-from daemon.service import Service
-from daemon.states import DeliveryStatus, QueueState, State
-from daemon.stats import exposition, gather
+from daemon.api import assets, control, description, host, jobs, queue, tus, webhooks
+from daemon.api.auth import Session
+from daemon.api.creation import FORM
+from daemon.api.endpoints import JSON, Endpoint
+from daemon.api.requests import (
+    DeliveryPageQuery,
+    EventQuery,
+    JobFilter,
+    JobPageQuery,
+    JobRequest,
+    LoginRequest,
+    NewJobForm,
+)
+from daemon.control import JobPatch
+from daemon.errors import (
+    BadName,
+    BadParameter,
+    BadRange,
+    ChecksumMismatch,
+    Conflict,
+    EmptyUpload,
+    ForbiddenPath,
+    Gone,
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Throttled,
+    TooLarge,
+    Unauthorized,
+    UnknownPreset,
+    UnsupportedBody,
+    UnsupportedChecksum,
+    UnsupportedTus,
+    UploadLocked,
+    UploadUnfinished,
+)
 from daemon.views import JobView
 
-Status = TypeVar("Status", State, DeliveryStatus)
-
-MAX_PAGE = 200
-QUEUE = {"pause": QueueState.PAUSED, "resume": QueueState.RUNNING, "drain": QueueState.DRAINING}
 MAX_LOGIN_BYTES = 4096
 
+JOBS, UPLOADS, HOOKS = "/api/jobs", "/api/uploads", "/api/webhooks"
+JOB, UPLOAD = f"{JOBS}/{{job}}", f"{UPLOADS}/{{upload}}"
+SOURCE, VARIATION = f"{JOB}/sources/{{source}}", f"{JOB}/variations/{{variation}}"
+SSE, ZIP, TEXT, HTML, ANY = "text/event-stream", "application/zip", "text/plain", "text/html", "*/*"
 
-def routes(service: Service, gate: Gate) -> list[Route]:
-    """Every route of the API, for one running service."""
-    api = Api(service, gate)
-    job, source, variation = "/api/jobs/{job}", "/sources/{source}", "/variations/{variation}"
-    return [
-        Route("/healthz", api.health, methods=["GET"]),
-        Route("/readyz", api.ready, methods=["GET"]),
-        Route("/api/login", api.login, methods=["POST"]),
-        Route("/api/presets", api.presets, methods=["GET"]),
-        Route("/api/stats", api.stats, methods=["GET"]),
-        Route("/metrics", api.metrics, methods=["GET"]),
-        Route("/api/events", api.events, methods=["GET"]),
-        Route("/api/jobs", api.create, methods=["POST"]),
-        Route("/api/jobs", api.list_jobs, methods=["GET"]),
-        *tus.routes(service.uploads),
-        Route(job, api.get, methods=["GET"]),
-        Route("/api/jobs", api.delete_all, methods=["DELETE"]),
-        Route("/api/jobs/cancel", api.cancel_all, methods=["POST"]),
-        Route("/api/queue", api.show_queue, methods=["GET"]),
-        *(Route(f"/api/queue/{verb}", api.queue_verb(state), methods=["POST"]) for verb, state in QUEUE.items()),
-        Route(job, api.delete, methods=["DELETE"]),
-        Route(job, api.patch, methods=["PATCH"]),
-        Route(job + "/events", api.events, methods=["GET"]),
-        Route(job + "/fail", api.fail, methods=["POST"]),
-        Route(job + "/retry", api.retry, methods=["POST"]),
-        Route(job + "/pause", api.pause, methods=["POST"]),
-        Route(job + "/resume", api.resume, methods=["POST"]),
-        Route(job + "/cancel", api.cancel, methods=["POST"]),
-        Route(job + source + "/cancel", api.cancel, methods=["POST"]),
-        Route(job + variation + "/cancel", api.cancel, methods=["POST"]),
-        Route(job + "/download", api.download_all, methods=["GET"]),
-        Route(job + variation + "/download", api.download_one, methods=["GET"]),
-        Route(job + variation + "/log", api.log, methods=["GET"]),
-        Route("/api/webhooks/deliveries", api.list_deliveries, methods=["GET"]),
-        Route("/api/webhooks/deliveries/{delivery}/replay", api.replay, methods=["POST"]),
-        Route("/api/webhooks/secret", api.show_secret, methods=["GET"]),
-        Route("/api/webhooks/secret/rotate", api.rotate_secret, methods=["POST"]),
-    ]
-
-
-class Api:
-    def __init__(self, service: Service, gate: Gate) -> None:
-        self._service = service
-        self._jobs = service.jobs
-        self._control = service.control
-        self._gate = gate
-
-    async def health(self, _: Request) -> Response:
-        return _json({"status": "ok"})
-
-    async def ready(self, _: Request) -> Response:
-        if not self._service.scheduler.running:
-            raise Unavailable("the daemon is stopping")
-        await self._service.store.read(lambda t: t.one("job", id=""))
-        return _json({"status": "ready", "encoder": self._service.encoder_version, "sandbox": self._service.sandbox})
-
-    async def login(self, request: Request) -> Response:
-        body = await read_body(request.stream(), MAX_LOGIN_BYTES)
-        wish: LoginRequest = decode(body, LoginRequest, "the body")
-        session = await self._gate.login(wish.password, request.client.host if request.client else "")
-        response = _json(session)
-        response.set_cookie(
-            COOKIE,
-            session.token,
-            expires=session.expires_at,
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https",
-        )
-        return response
-
-    async def presets(self, _: Request) -> Response:
-        return _json({"items": presets.describe()})
-
-    async def stats(self, _: Request) -> Response:
-        return _json(await gather(self._service))
-
-    async def metrics(self, _: Request) -> Response:
-        text, kind = exposition(self._service.figures, await gather(self._service))
-        return Response(text, media_type=kind)
-
-    async def events(self, request: Request) -> Response:
-        job = request.path_params.get("job")
-        if job is not None:
-            await self._jobs.check(job)
-        after = event_id(request.headers.get("last-event-id") or request.query_params.get("after"))
-        return stream(self._service.feed.stream(job, after))
-
-    async def create(self, request: Request) -> Response:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        create = {"multipart/form-data": self._create_from_form, "application/json": self._create_from_json}.get(kind)
-        if create is None:
-            raise UnsupportedBody("make a job with multipart/form-data (files) or application/json (uploads or paths)")
-        with self._service.keys.hold(request.headers.get("idempotency-key")) as hold:
-            answer = await create(request, hold)
-        return Response(answer.body, answer.status, {"Location": answer.location}, media_type="application/json")
-
-    async def _create_from_form(self, request: Request, hold: Hold) -> Answer:
-        settings = self._service.settings
-        with Form(
-            self._service.paths.incoming,
-            max_file_bytes=settings.max_upload_bytes,
-            max_files=settings.max_sources,
-            max_field_bytes=settings.max_json_bytes,
-            hashed=hold.key is not None,
-        ) as form:
-            async with contextlib.aclosing(request.stream()) as stream:
-                await form.read(request.headers["content-type"], stream)
-            if not form.files:
-                raise InvalidRequest("the form has no 'files'")
-            if hold.key and (first := await hold.first_answer(form.fingerprint)):
-                return first
-            return await self._create(spec_of_fields(form.fields), form.files, hold)
-
-    async def _create_from_json(self, request: Request, hold: Hold) -> Answer:
-        body = await read_body(request.stream(), self._service.settings.max_json_bytes)
-        if hold.key and (first := await hold.first_answer(hashlib.sha256(body).hexdigest())):
-            return first
-        wish: JobRequest = decode(body, JobRequest, "the body")
-        return await self._create(spec_of(wish), [await self._source(source) for source in wish.sources], hold)
-
-    async def _source(self, wish: SourceRequest) -> NewSource:
-        if wish.upload is not None:
-            return await self._jobs.uploaded(wish.upload)
-        assert wish.path is not None
-        return self._jobs.place(wish.path)
-
-    async def _create(self, spec: JobSpec, sources: Sequence[NewSource], hold: Hold) -> Answer:
-        job = await self._jobs.create(spec, sources, also=lambda t, made: hold.keep(t, _accepted(made)))
-        return _accepted(job)
-
-    async def list_jobs(self, request: Request) -> Response:
-        _check_query(request, {"status", "limit", "cursor"})
-        query = request.query_params
-        return _json(
-            await self._jobs.page(
-                status=_state(query.get("status")), limit=_limit(query.get("limit")), cursor=query.get("cursor")
-            )
-        )
-
-    async def get(self, request: Request) -> Response:
-        return _json(await self._jobs.get(request.path_params["job"]))
-
-    async def delete(self, request: Request) -> Response:
-        await self._control.delete(request.path_params["job"])
-        return Response(status_code=204)
-
-    async def cancel(self, request: Request) -> Response:
-        return _json(await self._control.cancel(Scope(**request.path_params)))
-
-    async def fail(self, request: Request) -> Response:
-        return _json(await self._control.fail(request.path_params["job"]))
-
-    async def retry(self, request: Request) -> Response:
-        return _json(await self._control.retry(request.path_params["job"]))
-
-    async def pause(self, request: Request) -> Response:
-        return _json(await self._control.pause(request.path_params["job"]))
-
-    async def resume(self, request: Request) -> Response:
-        return _json(await self._control.resume(request.path_params["job"]))
-
-    async def patch(self, request: Request) -> Response:
-        body = await read_body(request.stream(), self._service.settings.max_json_bytes)
-        patch: JobPatch = decode(body, JobPatch, "the body")
-        await self._control.patch(request.path_params["job"], patch)
-        return await self.get(request)
-
-    async def cancel_all(self, request: Request) -> Response:
-        _check_query(request, {"status"})
-        return _json(await self._service.bulk.cancel(_state(request.query_params.get("status"))))
-
-    async def delete_all(self, request: Request) -> Response:
-        _check_query(request, {"status"})
-        return _json(await self._service.bulk.delete(_state(request.query_params.get("status"))))
-
-    async def show_queue(self, _: Request) -> Response:
-        return _json({"state": self._service.scheduler.queue})
-
-    def queue_verb(self, state: QueueState) -> Callable[[Request], Awaitable[Response]]:
-        """The handler that puts the whole queue into that state."""
-
-        async def handle(_: Request) -> Response:
-            return _json(await self._control.set_queue(state))
-
-        return handle
-
-    async def download_all(self, request: Request) -> Response:
-        job, files = await self._jobs.outputs(request.path_params["job"])
-        return await asyncio.to_thread(downloads.all_files, job, files)
-
-    async def download_one(self, request: Request) -> Response:
-        path, row = await self._jobs.output(request.path_params["job"], request.path_params["variation"])
-        return downloads.one_file(path, row)
-
-    async def log(self, request: Request) -> Response:
-        path = await self._jobs.log(request.path_params["job"], request.path_params["variation"])
-        # Read first: while the encoder writes on, a length told beforehand would not hold.
-        return Response(await asyncio.to_thread(path.read_bytes), media_type="text/plain; charset=utf-8")
-
-    async def list_deliveries(self, request: Request) -> Response:
-        query = request.query_params
-        return _json(
-            await self._service.webhooks.page(
-                job=query.get("job"),
-                status=_one_of(DeliveryStatus, query.get("status")),
-                limit=_limit(query.get("limit")),
-                cursor=query.get("cursor"),
-            )
-        )
-
-    async def replay(self, request: Request) -> Response:
-        return _json(await self._service.webhooks.replay(request.path_params["delivery"]), 202)
-
-    async def show_secret(self, _: Request) -> Response:
-        return _json(self._service.webhooks.secret())
-
-    async def rotate_secret(self, _: Request) -> Response:
-        return _json(self._service.webhooks.rotate())
-
-
-def _accepted(job: JobView) -> Answer:
-    return Answer(status=202, location=f"/api/jobs/{job.id}", body=msgspec.json.encode(job))
-
-
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
-
-
-def _check_query(request: Request, known: set[str]) -> None:
-    """Raises InvalidRequest for a misspelt filter: it would make the verb act on everything."""
-    if strange := sorted(set(request.query_params) - known):
-        raise InvalidRequest(f"unknown filter {strange[0]!r}: there is {', '.join(sorted(known))}")
-
-
-def _state(value: str | None) -> State | None:
-    return _one_of(State, value)
-
-
-def _one_of(kind: type[Status], value: str | None) -> Status | None:
-    if value is None:
-        return None
-    try:
-        return kind(value)
-    except ValueError:
-        raise InvalidRequest(f"status {value!r} is none of {', '.join(kind)}") from None
-
-
-def _limit(value: str | None) -> int:
-    if value is None:
-        return 50
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= MAX_PAGE:
-        raise InvalidRequest(f"limit {value!r} is not a number from 1 to {MAX_PAGE}")
-    return int(value)
+ENDPOINTS = (
+    # Jobs
+    Endpoint(
+        "POST", JOBS, jobs.create, "Make a job: sources × variations",
+        takes={FORM: NewJobForm, JSON: JobRequest}, status=202, answer=JobView,
+        sends=("Idempotency-Key",), told=("Location",),
+        problems=(UnknownPreset, BadParameter, BadName, EmptyUpload, ForbiddenPath, NotFound, Gone, UploadUnfinished,
+                  UnsupportedBody, IdempotencyInFlight, IdempotencyMismatch),
+    ),
+    Endpoint("GET", JOBS, jobs.page, "List jobs, newest first", query=JobPageQuery),
+    Endpoint("DELETE", JOBS, control.delete_all, "Cancel and delete jobs", query=JobFilter),
+    Endpoint("POST", f"{JOBS}/cancel", control.cancel_all, "Cancel jobs", query=JobFilter),
+    Endpoint("GET", JOB, jobs.get, "A job with its sources and variations"),
+    Endpoint("PATCH", JOB, jobs.patch, "Change a job's name, priority or expiry", body=JobPatch,
+             problems=(BadParameter,)),
+    Endpoint("DELETE", JOB, control.delete, "Cancel a job and delete all of it", status=204, problems=(Conflict,)),
+    Endpoint("POST", f"{JOB}/cancel", control.cancel, "Stop a job, keep what is completed", problems=(Conflict,)),
+    Endpoint("POST", f"{SOURCE}/cancel", control.cancel_source, "Stop one source's variations",
+             problems=(Conflict,)),
+    Endpoint("POST", f"{VARIATION}/cancel", control.cancel_variation, "Stop one variation", problems=(Conflict,)),
+    Endpoint("POST", f"{JOB}/fail", control.fail, "Stop a job and mark what is left failed", problems=(Conflict,)),
+    Endpoint("POST", f"{JOB}/retry", control.retry, "Queue again what failed or was cancelled",
+             problems=(Conflict,)),
+    Endpoint("POST", f"{JOB}/pause", control.pause, "Freeze a job's encodes, start nothing more of it",
+             problems=(Conflict,)),
+    Endpoint("POST", f"{JOB}/resume", control.resume, "Let a paused job go on"),
+    Endpoint("GET", f"{JOB}/download", jobs.download, "A zip of what is completed so far, with manifest.json",
+             media_type=ZIP, told=("Content-Disposition",)),
+    Endpoint("GET", f"{VARIATION}/download", jobs.download_variation, "One variation's file", media_type=ANY,
+             sends=("Range", "If-Range"), told=("ETag", "Accept-Ranges", "Content-Disposition"),
+             problems=(BadRange,)),
+    Endpoint("GET", f"{VARIATION}/log", jobs.log, "That encode's command and log", media_type=TEXT),
+    # The queue
+    Endpoint("GET", "/api/queue", queue.show, "Whether the queue runs"),
+    Endpoint("POST", "/api/queue/pause", queue.pause, "Freeze all encodes, start nothing"),
+    Endpoint("POST", "/api/queue/resume", queue.resume, "Let the queue run"),
+    Endpoint("POST", "/api/queue/drain", queue.drain, "Finish what runs, start nothing"),
+    # Resumable uploads
+    Endpoint("OPTIONS", UPLOADS, tus.abilities, "What this tus server can do", status=204, media_type=None,
+             told=("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm")),
+    Endpoint("POST", UPLOADS, tus.create, "Begin an upload", status=201, media_type=None,
+             sends=("Tus-Resumable", "Upload-Length", "Upload-Metadata"),
+             told=("Tus-Resumable", "Location", "Upload-Offset", "Upload-Expires"),
+             problems=(InvalidRequest, BadName, TooLarge, UnsupportedTus)),
+    Endpoint("OPTIONS", UPLOAD, tus.upload_abilities, "What this tus server can do", status=204, media_type=None,
+             told=("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm")),
+    Endpoint("HEAD", UPLOAD, tus.show, "How far an upload is", media_type=None, sends=("Tus-Resumable",),
+             told=("Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires"),
+             problems=(Gone, UnsupportedTus)),
+    Endpoint("PATCH", UPLOAD, tus.append, "Send the bytes that begin at an offset", status=204, media_type=None,
+             takes={tus.PIECE: bytes}, sends=("Tus-Resumable", "Upload-Offset", "Upload-Checksum"),
+             told=("Tus-Resumable", "Upload-Offset", "Upload-Expires"),
+             problems=(Gone, Conflict, UploadLocked, ChecksumMismatch, UnsupportedChecksum, UnsupportedBody,
+                       UnsupportedTus)),
+    Endpoint("POST", UPLOAD, tus.overridden, "PATCH or DELETE, for clients that can say neither", status=204,
+             media_type=None, takes={tus.PIECE: bytes},
+             sends=("X-HTTP-Method-Override", "Tus-Resumable", "Upload-Offset", "Upload-Checksum"),
+             told=("Tus-Resumable", "Upload-Offset", "Upload-Expires"),
+             problems=(MethodNotAllowed, Gone, Conflict, UploadLocked, ChecksumMismatch, UnsupportedChecksum,
+                       UnsupportedBody, UnsupportedTus)),
+    Endpoint("DELETE", UPLOAD, tus.delete, "Forget an upload", status=204, media_type=None, sends=("Tus-Resumable",),
+             told=("Tus-Resumable",), problems=(UnsupportedTus,)),
+    # Webhooks
+    Endpoint("GET", f"{HOOKS}/deliveries", webhooks.deliveries, "What was and is to be sent, newest first",
+             query=DeliveryPageQuery),
+    Endpoint("POST", f"{HOOKS}/deliveries/{{delivery}}/replay", webhooks.replay, "Send a delivery again", status=202),
+    Endpoint("GET", f"{HOOKS}/secret", webhooks.secret, "The secret that signs"),
+    Endpoint("POST", f"{HOOKS}/secret/rotate", webhooks.rotate, "Make a new secret; the old one signs for a day too"),
+    # The host
+    Endpoint("POST", "/api/login", host.login, "Exchange the password for a token and a cookie", body=LoginRequest,
+             max_body=MAX_LOGIN_BYTES, answer=Session, told=("Set-Cookie",), problems=(Unauthorized, Throttled),
+             open=True),
+    Endpoint("GET", "/api/presets", host.list_presets, "What can be asked for, with every parameter's range"),
+    Endpoint("GET", "/api/stats", host.stats, "Counts, the queue, cancellations, the disk"),
+    Endpoint("GET", "/api/events", host.events, "What happens, as Server-Sent Events", media_type=SSE,
+             query=EventQuery, sends=("Last-Event-ID",)),
+    Endpoint("GET", f"{JOB}/events", host.job_events, "What happens to a job, as Server-Sent Events", media_type=SSE,
+             query=EventQuery, sends=("Last-Event-ID",)),
+    Endpoint("GET", "/metrics", host.metrics, "The figures for Prometheus", media_type=TEXT),
+    Endpoint("GET", "/healthz", host.healthz, "Whether the daemon lives", open=True),
+    Endpoint("GET", "/readyz", host.readyz, "Whether it can work", open=True),
+    # What describes it
+    Endpoint("GET", "/openapi.json", description.openapi, "This description"),
+    Endpoint("GET", "/docs", description.docs, "A page made from it", media_type=HTML),
+    Endpoint("GET", "/web/{asset:path}", assets.asset, "What pages are made with", media_type=ANY, open=True),
+)  # fmt: skip

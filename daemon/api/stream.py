@@ -15,10 +15,8 @@ def stream(events: AsyncIterator[bytes]) -> Response:
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
 
-def event_id(value: str | None) -> int | None:
-    """The id a client has seen last; None when it has seen none. Raises InvalidRequest when it is no id."""
-    if value is None:
-        return None
+def event_id(value: str) -> int:
+    """The id a client has seen last. Raises InvalidRequest when it is no id."""
     if not value.isascii() or not value.isdigit() or len(value) > 18:
         raise InvalidRequest(f"Last-Event-ID {value[:40]!r} is not an id that an event had")
     return int(value)

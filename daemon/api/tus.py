@@ -7,15 +7,22 @@ import binascii
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from email.utils import formatdate
+from functools import wraps
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from daemon.api.endpoints import Call
 from daemon.api.problems import on_refusal
-from daemon.errors import FfspoolError, InvalidRequest, UnsupportedBody, UnsupportedChecksum, UnsupportedTus
-from daemon.uploads import Checksum, Upload, Uploads
+from daemon.errors import (
+    FfspoolError,
+    InvalidRequest,
+    MethodNotAllowed,
+    UnsupportedBody,
+    UnsupportedChecksum,
+    UnsupportedTus,
+)
+from daemon.uploads import Checksum, Upload
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,expiration,checksum,termination"
@@ -24,79 +31,79 @@ PIECE = "application/offset+octet-stream"
 UNNAMED = "upload"  # what a file is called whose client gave no `filename`
 
 
-def routes(uploads: Uploads) -> list[Route]:
-    tus = Tus(uploads)
-    return [
-        Route("/api/uploads", tus.answer({"OPTIONS": tus.abilities, "POST": tus.create}), methods=["OPTIONS", "POST"]),
-        Route(
-            "/api/uploads/{upload}",
-            tus.answer(
-                {"OPTIONS": tus.abilities, "HEAD": tus.show, "PATCH": tus.append, "DELETE": tus.delete},
-            ),
-            methods=["OPTIONS", "HEAD", "PATCH", "DELETE", "POST"],
-        ),
-    ]
+def tus(handler: Callable[[Call], Awaitable[Response]]) -> Callable[[Call], Awaitable[Response]]:
+    """In the protocol's version, with its headers on every answer."""
+
+    @wraps(handler)
+    async def handle(call: Call) -> Response:
+        try:
+            if call.request.method != "OPTIONS":
+                _check_version(call.request)
+            response = await handler(call)
+        except FfspoolError as error:
+            response = await on_refusal(call.request, error)
+            response.headers["Tus-Version"] = VERSION
+        response.headers["Tus-Resumable"] = VERSION
+        return response
+
+    return handle
 
 
-Handler = Callable[[Request], Awaitable[Response]]
+@tus
+async def abilities(call: Call) -> Response:
+    headers = {
+        "Tus-Version": VERSION,
+        "Tus-Extension": EXTENSIONS,
+        "Tus-Max-Size": str(call.service.uploads.max_bytes),
+        "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
+    }
+    return Response(status_code=204, headers=headers)
 
 
-class Tus:
-    def __init__(self, uploads: Uploads) -> None:
-        self._uploads = uploads
+async def upload_abilities(call: Call) -> Response:
+    return await abilities(call)
 
-    def answer(self, handlers: dict[str, Handler]) -> Handler:
-        """The handler for all methods of one route: in the protocol's version, with its headers on every answer."""
 
-        async def handle(request: Request) -> Response:
-            method = request.headers.get("x-http-method-override", request.method).upper()
-            if method not in handlers:
-                raise HTTPException(405, headers={"Allow": ", ".join(handlers)})
-            try:
-                if method != "OPTIONS":
-                    _check_version(request)
-                response = await handlers[method](request)
-            except FfspoolError as error:
-                response = await on_refusal(request, error)
-                response.headers["Tus-Version"] = VERSION
-            response.headers["Tus-Resumable"] = VERSION
-            return response
+@tus
+async def create(call: Call) -> Response:
+    length = _number(call.request, "Upload-Length")
+    sent = call.request.headers.get("upload-metadata")
+    upload = await call.service.uploads.create(_metadata(sent).get("filename", UNNAMED), length, sent)
+    return Response(status_code=201, headers={"Location": f"/api/uploads/{upload.id}", **_state(upload)})
 
-        return handle
 
-    async def abilities(self, _: Request) -> Response:
-        headers = {
-            "Tus-Version": VERSION,
-            "Tus-Extension": EXTENSIONS,
-            "Tus-Max-Size": str(self._uploads.max_bytes),
-            "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
-        }
-        return Response(status_code=204, headers=headers)
+@tus
+async def show(call: Call) -> Response:
+    upload = await call.service.uploads.get(call.path["upload"])
+    headers = {"Upload-Length": str(upload.length), "Cache-Control": "no-store", **_state(upload)}
+    if upload.metadata is not None:
+        headers["Upload-Metadata"] = upload.metadata
+    return Response(headers=headers)
 
-    async def create(self, request: Request) -> Response:
-        length = _number(request, "Upload-Length")
-        sent = request.headers.get("upload-metadata")
-        upload = await self._uploads.create(_metadata(sent).get("filename", UNNAMED), length, sent)
-        return Response(status_code=201, headers={"Location": f"/api/uploads/{upload.id}", **_state(upload)})
 
-    async def show(self, request: Request) -> Response:
-        upload = await self._uploads.get(request.path_params["upload"])
-        headers = {"Upload-Length": str(upload.length), "Cache-Control": "no-store", **_state(upload)}
-        if upload.metadata is not None:
-            headers["Upload-Metadata"] = upload.metadata
-        return Response(headers=headers)
+@tus
+async def append(call: Call) -> Response:
+    request = call.request
+    if request.headers.get("content-type", "").strip().lower() != PIECE:
+        raise UnsupportedBody(f"a piece of an upload is sent as {PIECE}")
+    offset, checksum = _number(request, "Upload-Offset"), _checksum(request.headers.get("upload-checksum"))
+    async with aclosing(request.stream()) as stream:
+        upload = await call.service.uploads.append(call.path["upload"], offset, stream, checksum)
+    return Response(status_code=204, headers=_state(upload))
 
-    async def append(self, request: Request) -> Response:
-        if request.headers.get("content-type", "").strip().lower() != PIECE:
-            raise UnsupportedBody(f"a piece of an upload is sent as {PIECE}")
-        offset, checksum = _number(request, "Upload-Offset"), _checksum(request.headers.get("upload-checksum"))
-        async with aclosing(request.stream()) as stream:
-            upload = await self._uploads.append(request.path_params["upload"], offset, stream, checksum)
-        return Response(status_code=204, headers=_state(upload))
 
-    async def delete(self, request: Request) -> Response:
-        await self._uploads.delete(request.path_params["upload"])
-        return Response(status_code=204)
+@tus
+async def delete(call: Call) -> Response:
+    await call.service.uploads.delete(call.path["upload"])
+    return Response(status_code=204)
+
+
+async def overridden(call: Call) -> Response:
+    """Of a client that can say nothing but POST."""
+    handler = {"PATCH": append, "DELETE": delete}.get(call.request.headers.get("x-http-method-override", "").upper())
+    if handler is None:
+        raise MethodNotAllowed("POST", ("OPTIONS", "HEAD", "PATCH", "DELETE"))
+    return await handler(call)
 
 
 def _state(upload: Upload) -> dict[str, str]:

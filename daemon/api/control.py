@@ -1,0 +1,49 @@
+"""The verbs that change jobs under way, over HTTP."""
+
+from __future__ import annotations
+
+from daemon.api.endpoints import Call
+from daemon.api.requests import JobFilter
+from daemon.control import BulkReceipt, CancelReceipt, Changed, Scope
+
+
+async def cancel(call: Call) -> CancelReceipt:
+    return await call.service.control.cancel(Scope(**call.path))
+
+
+async def cancel_source(call: Call) -> CancelReceipt:
+    return await cancel(call)
+
+
+async def cancel_variation(call: Call) -> CancelReceipt:
+    return await cancel(call)
+
+
+async def delete(call: Call) -> None:
+    await call.service.control.delete(call.path["job"])
+
+
+async def fail(call: Call) -> CancelReceipt:
+    return await call.service.control.fail(call.path["job"])
+
+
+async def retry(call: Call) -> Changed:
+    return await call.service.control.retry(call.path["job"])
+
+
+async def pause(call: Call) -> Changed:
+    return await call.service.control.pause(call.path["job"])
+
+
+async def resume(call: Call) -> Changed:
+    return await call.service.control.resume(call.path["job"])
+
+
+async def cancel_all(call: Call) -> BulkReceipt:
+    wish: JobFilter = call.query
+    return await call.service.bulk.cancel(wish.status)
+
+
+async def delete_all(call: Call) -> BulkReceipt:
+    wish: JobFilter = call.query
+    return await call.service.bulk.delete(wish.status)

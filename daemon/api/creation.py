@@ -1,0 +1,71 @@
+"""How a job is made of a request: from a form with files, or from JSON that names uploads or paths."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from daemon.api.endpoints import JSON, Call
+from daemon.api.requests import JobRequest, SourceRequest, decode, spec_of, spec_of_fields
+from daemon.api.uploads import Form, read_body
+from daemon.errors import InvalidRequest, UnsupportedBody
+from daemon.idempotency import Answer, Hold
+from daemon.jobs import Jobs, JobSpec, NewSource
+from daemon.views import JobView
+
+FORM = "multipart/form-data"
+
+
+async def create(call: Call, hold: Hold) -> Answer:
+    """Makes the job, or gives the first answer to a request that is sent again."""
+    kind = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    made = {FORM: _from_form, JSON: _from_json}.get(kind)
+    if made is None:
+        raise UnsupportedBody(f"make a job with {FORM} (files) or {JSON} (uploads or paths)")
+    return await made(call, hold)
+
+
+async def _from_form(call: Call, hold: Hold) -> Answer:
+    settings = call.service.settings
+    with Form(
+        call.service.paths.incoming,
+        max_file_bytes=settings.max_upload_bytes,
+        max_files=settings.max_sources,
+        max_field_bytes=settings.max_json_bytes,
+        hashed=hold.key is not None,
+    ) as form:
+        async with aclosing(call.request.stream()) as stream:
+            await form.read(call.request.headers["content-type"], call.service.arrivals.of(stream))
+        if not form.files:
+            raise InvalidRequest("the form has no 'files'")
+        if hold.key and (first := await hold.first_answer(form.fingerprint)):
+            return first
+        return await _made(call.service.jobs, spec_of_fields(form.fields), form.files, hold)
+
+
+async def _from_json(call: Call, hold: Hold) -> Answer:
+    body = await read_body(call.stream(), call.service.settings.max_json_bytes)
+    if hold.key and (first := await hold.first_answer(hashlib.sha256(body).hexdigest())):
+        return first
+    wish: JobRequest = decode(body, JobRequest, "the body")
+    sources = [await _source(call.service.jobs, source) for source in wish.sources]
+    return await _made(call.service.jobs, spec_of(wish), sources, hold)
+
+
+async def _source(jobs: Jobs, wish: SourceRequest) -> NewSource:
+    if wish.upload is not None:
+        return await jobs.uploaded(wish.upload)
+    assert wish.path is not None
+    return jobs.place(wish.path)
+
+
+async def _made(jobs: Jobs, spec: JobSpec, sources: Sequence[NewSource], hold: Hold) -> Answer:
+    job = await jobs.create(spec, sources, also=lambda t, made: hold.keep(t, _accepted(made)))
+    return _accepted(job)
+
+
+def _accepted(job: JobView) -> Answer:
+    return Answer(status=202, location=f"/api/jobs/{job.id}", body=msgspec.json.encode(job))

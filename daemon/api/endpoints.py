@@ -1,0 +1,178 @@
+"""What an endpoint is, and how requests come to it: the routes are made of these, and so is the API's description."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
+from itertools import groupby
+from typing import Any, get_type_hints
+
+import msgspec
+from starlette.concurrency import iterate_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route, compile_path
+from starlette.types import Receive, Scope, Send
+
+from daemon.api.auth import Gate
+from daemon.api.requests import decode, decode_query
+from daemon.api.uploads import read_body
+from daemon.errors import (
+    FfspoolError,
+    Gone,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    OutOfSpace,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UploadStalled,
+)
+from daemon.service import Service
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as a handler gets it: `query` and `body` decoded into what its endpoint says."""
+
+    request: Request
+    service: Service
+    gate: Gate
+    endpoints: tuple[Endpoint, ...]  # all there are
+    query: Any = None
+    body: Any = None
+
+    @property
+    def path(self) -> dict[str, str]:
+        return self.request.path_params
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """The body as it arrives, for handlers that read it themselves."""
+        return self.service.arrivals.of(self.request.stream())
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """A method of a path. A handler answers with what is encoded as JSON, with None for 204, or with a Response."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    _: KW_ONLY
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None  # decoded from JSON
+    max_body: int | None = None  # bytes; None: the setting
+    takes: Mapping[str, Any] | None = None  # by media type, a body that the handler reads itself
+    status: int = 200
+    media_type: str | None = JSON  # of the answer; None: it has no body
+    answer: Any = None  # its type, where the handler's annotation does not tell
+    sends: tuple[str, ...] = ()  # request headers that mean something here
+    told: tuple[str, ...] = ()  # response headers
+    problems: tuple[type[FfspoolError], ...] = ()  # besides those that `refusals` adds
+    open: bool = False  # to whoever asks, without a token
+
+    @property
+    def name(self) -> str:
+        return self.handler.__name__
+
+    @property
+    def group(self) -> str:
+        """The noun it belongs to: its handler's module."""
+        return self.handler.__module__.rpartition(".")[2]
+
+    @property
+    def answers_with(self) -> Any:
+        """The type that is encoded; None for an answer without a body, Response for one that is no JSON."""
+        declared = self.answer or get_type_hints(self.handler)["return"]
+        return None if declared is type(None) else declared
+
+    @property
+    def refusals(self) -> tuple[type[FfspoolError], ...]:
+        """Every problem it may answer with."""
+        follows: tuple[tuple[object, Sequence[type[FfspoolError]]], ...] = (
+            (True, (Unavailable,)),
+            (not self.open, (Unauthorized,)),
+            ("{" in self.path, (NotFound,)),
+            ("{job}" in self.path, (Gone,)),
+            (self.query, (InvalidRequest,)),
+            (self.body or self.takes, (InvalidRequest, TooLarge, UploadStalled)),
+            (self.method in {"POST", "PATCH", "DELETE"}, (OutOfSpace,)),
+        )
+        found = [error for holds, errors in follows if holds for error in errors]
+        return tuple(dict.fromkeys([*found, *self.problems]))
+
+
+class Resource:
+    """All methods of one path, as an ASGI application. Who may GET may HEAD."""
+
+    def __init__(self, endpoints: Iterable[Endpoint], call: Callable[[Request], Call]) -> None:
+        self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
+        if "GET" in self._endpoints:
+            self._endpoints.setdefault("HEAD", self._endpoints["GET"])
+        self._call = call
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        endpoint = self._endpoints.get(request.method)
+        if endpoint is None:
+            raise MethodNotAllowed(request.method, self._endpoints)
+        response = _unchanged(request, await self._response(endpoint, request))
+        if request.method == "HEAD" and isinstance(response, StreamingResponse):
+            response.body_iterator = iterate_in_threadpool(())
+        await response(scope, receive, send)
+
+    async def _response(self, endpoint: Endpoint, request: Request) -> Response:
+        answer = await endpoint.handler(await _decoded(endpoint, self._call(request)))
+        if isinstance(answer, Response):
+            return answer
+        if answer is None:
+            return Response(status_code=204)
+        body = msgspec.json.encode(answer)
+        headers = {"ETag": _tag(body), "Cache-Control": "no-cache"} if endpoint.method == "GET" else None
+        return Response(body, endpoint.status, headers, media_type=JSON)
+
+
+async def _decoded(endpoint: Endpoint, call: Call) -> Call:
+    query = decode_query(call.request.query_params, endpoint.query) if endpoint.query else None
+    body = await _body(endpoint.body, call, endpoint.max_body) if endpoint.body else None
+    return replace(call, query=query, body=body)
+
+
+async def _body(kind: type[msgspec.Struct], call: Call, limit: int | None) -> Any:
+    return decode(await read_body(call.stream(), limit or call.service.settings.max_json_bytes), kind, "the body")
+
+
+def routes(endpoints: tuple[Endpoint, ...], service: Service, gate: Gate) -> list[Route]:
+    """One route for each path; paths without parameters first, lest a parameter takes their last word."""
+    call = partial(Call, service=service, gate=gate, endpoints=endpoints)
+    ordered = sorted(endpoints, key=lambda endpoint: ("{" in endpoint.path, endpoint.path))
+    return [Route(path, Resource(of_path, call)) for path, of_path in groupby(ordered, key=lambda e: e.path)]
+
+
+def open_paths(endpoints: Iterable[Endpoint]) -> re.Pattern[str]:
+    """What the paths match that anybody may ask for."""
+    return re.compile("|".join(compile_path(endpoint.path)[0].pattern for endpoint in endpoints if endpoint.open))
+
+
+def _tag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def _unchanged(request: Request, response: Response) -> Response:
+    """304 in place of what the client says it has already."""
+    tag = response.headers.get("etag")
+    known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+    if tag is None or response.status_code != 200 or known.isdisjoint({tag, "*"}):
+        return response
+    kept = {name: response.headers[name] for name in ("etag", "cache-control") if name in response.headers}
+    return Response(status_code=304, headers=kept)

@@ -1,0 +1,104 @@
+"""The daemon itself over HTTP: whether it is well, who may use it, what it can do and what it counts."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from daemon import presets
+from daemon.api.auth import COOKIE
+from daemon.api.endpoints import JSON, Call
+from daemon.api.requests import EventQuery, LoginRequest
+from daemon.api.stream import event_id, stream
+from daemon.errors import Unavailable
+from daemon.models import Model, Sandbox
+from daemon.stats import Stats, exposition, gather
+
+
+class Health(Model, frozen=True):
+    status: str
+
+
+class Readiness(Model, frozen=True):
+    status: str
+    encoder: str
+    sandbox: Sandbox
+
+
+class ParameterView(Model, frozen=True):
+    """`minimum` and `maximum` are of a number, `choices` of text that is one of them; else they are null."""
+
+    name: str
+    type: str
+    default: str | int | float | None
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...] | None
+    description: str
+
+
+class PresetView(Model, frozen=True):
+    name: str
+    kind: str
+    description: str
+    extension: str
+    parameters: tuple[ParameterView, ...]
+
+
+class PresetList(Model, frozen=True):
+    items: tuple[PresetView, ...]
+
+
+async def healthz(_: Call) -> Health:
+    return Health(status="ok")
+
+
+async def readyz(call: Call) -> Readiness:
+    if not call.service.scheduler.running:
+        raise Unavailable("the daemon is stopping")
+    await call.service.store.read(lambda t: t.one("job", id=""))
+    return Readiness(status="ready", encoder=call.service.encoder_version, sandbox=call.service.sandbox)
+
+
+async def login(call: Call) -> Response:
+    wish: LoginRequest = call.body
+    request = call.request
+    session = await call.gate.login(wish.password, request.client.host if request.client else "")
+    response = Response(msgspec.json.encode(session), media_type=JSON)
+    response.set_cookie(
+        COOKIE,
+        session.token,
+        expires=session.expires_at,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+async def list_presets(_: Call) -> PresetList:
+    return msgspec.convert({"items": presets.describe()}, PresetList)
+
+
+async def stats(call: Call) -> Stats:
+    return await gather(call.service)
+
+
+async def metrics(call: Call) -> Response:
+    text, kind = exposition(call.service.figures, await gather(call.service))
+    return Response(text, media_type=kind)
+
+
+async def events(call: Call) -> Response:
+    return _stream(call, None)
+
+
+async def job_events(call: Call) -> Response:
+    await call.service.jobs.check(call.path["job"])
+    return _stream(call, call.path["job"])
+
+
+def _stream(call: Call, job: str | None) -> Response:
+    query: EventQuery = call.query
+    seen = call.request.headers.get("last-event-id")
+    return stream(call.service.feed.stream(job, event_id(seen) if seen else query.after))

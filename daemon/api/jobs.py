@@ -1,0 +1,49 @@
+"""Jobs over HTTP: made, listed, looked at and fetched."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import Response
+
+from daemon.api import creation, downloads
+from daemon.api.endpoints import JSON, Call
+from daemon.api.requests import JobPageQuery
+from daemon.jobs import JobPage
+from daemon.views import JobView
+
+
+async def create(call: Call) -> Response:
+    with call.service.keys.hold(call.request.headers.get("idempotency-key")) as hold:
+        answer = await creation.create(call, hold)
+    return Response(answer.body, answer.status, {"Location": answer.location}, media_type=JSON)
+
+
+async def page(call: Call) -> JobPage:
+    query: JobPageQuery = call.query
+    return await call.service.jobs.page(status=query.status, limit=query.limit, cursor=query.cursor)
+
+
+async def get(call: Call) -> JobView:
+    return await call.service.jobs.get(call.path["job"])
+
+
+async def patch(call: Call) -> JobView:
+    await call.service.control.patch(call.path["job"], call.body)
+    return await get(call)
+
+
+async def download(call: Call) -> Response:
+    job, files = await call.service.jobs.outputs(call.path["job"])
+    return await asyncio.to_thread(downloads.all_files, job, files)
+
+
+async def download_variation(call: Call) -> Response:
+    path, row = await call.service.jobs.output(call.path["job"], call.path["variation"])
+    return downloads.one_file(path, row)
+
+
+async def log(call: Call) -> Response:
+    path = await call.service.jobs.log(call.path["job"], call.path["variation"])
+    # Read first: while the encoder writes on, a length told beforehand would not hold.
+    return Response(await asyncio.to_thread(path.read_bytes), media_type="text/plain; charset=utf-8")

@@ -1,0 +1,25 @@
+"""Webhooks over HTTP: what was and is to be sent, and the secret that signs it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from daemon.api.endpoints import Call
+from daemon.signatures import SecretView
+from daemon.webhooks import Delivery, DeliveryPage
+
+
+async def deliveries(call: Call) -> DeliveryPage:
+    return await call.service.webhooks.page(**msgspec.structs.asdict(call.query))
+
+
+async def replay(call: Call) -> Delivery:
+    return await call.service.webhooks.replay(call.path["delivery"])
+
+
+async def secret(call: Call) -> SecretView:
+    return call.service.webhooks.secret()
+
+
+async def rotate(call: Call) -> SecretView:
+    return call.service.webhooks.rotate()
