@@ -162,11 +162,11 @@ def test_a_piece_whose_checksum_differs_is_not_kept(shared: Daemon, algorithm: s
 
 
 def test_a_piece_that_broke_off_before_its_checksum_could_be_checked_is_not_kept(shared: Daemon) -> None:
-    path, content = begin(shared, 2_000_000), b"x" * 1_000_000
+    path, content = begin(shared, 4_000_000), b"x" * 2_000_000
     digest = "sha1 " + base64.b64encode(hashlib.sha1(content * 2).digest()).decode()
-    with half_sent(shared, path, 0, 2_000_000, content, **{"Upload-Checksum": digest}):
+    with half_sent(shared, path, 0, 4_000_000, content, **{"Upload-Checksum": digest}):
         wait_until(lambda: any(file.stat().st_size for file in upload_files(shared)), "bytes on disk")
-    assert send(shared, path, 0, content).headers["upload-offset"] == "1000000"
+    assert send(shared, path, 0, content).headers["upload-offset"] == "2000000"
 
 
 def test_what_the_protocol_does_not_allow_is_refused(shared: Daemon) -> None:
