@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from daemon import cli_control, cli_download, cli_jobs, cli_run, cli_watch
+from daemon import cli_control, cli_download, cli_jobs, cli_run, cli_watch, cli_webhooks
 from daemon.cli_options import as_json, ffmpeg, grace, load_settings, print_json, slots, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
 
@@ -224,6 +224,7 @@ for command in (
     cli_watch.events,
     *cli_control.COMMANDS,
     cli_download.download,
+    cli_webhooks.webhooks,
     presets,
     doctor,
     completion,

@@ -49,9 +49,9 @@ def cancel(
     daemon = reach(state_dir)
     if every:
         _confirm(daemon, "Cancel", _LIVE, status, yes)
-        _tell(daemon.cancel_all(status), as_json, lambda receipt: _bulk(receipt, "cancelled"))
+        tell(daemon.cancel_all(status), as_json, lambda receipt: _bulk(receipt, "cancelled"))
     elif job is not None:
-        _tell(_cancelled(daemon, job, source, variation), as_json, _receipt)
+        tell(_cancelled(daemon, job, source, variation), as_json, _receipt)
 
 
 _LIVE = ("queued", "processing")
@@ -69,7 +69,7 @@ def _cancelled(daemon: Client, job: str, source: str | None, variation: str | No
 @as_json
 def fail(job: str, state_dir: Path | None, as_json: bool) -> None:
     """Stop JOB, keep what is completed and mark the rest failed, to be tried again with `ffspool retry`."""
-    _tell(reach(state_dir).fail(job), as_json, _receipt)
+    tell(reach(state_dir).fail(job), as_json, _receipt)
 
 
 def _receipt(receipt: Json) -> str:
@@ -100,9 +100,9 @@ def rm(
     daemon = reach(state_dir)
     if every:
         _confirm(daemon, "Delete, with their files,", None, status, yes)
-        _tell(daemon.delete_all(status), as_json, lambda receipt: _bulk(receipt, "deleted"))
+        tell(daemon.delete_all(status), as_json, lambda receipt: _bulk(receipt, "deleted"))
     else:
-        _each(jobs, lambda job: _deleted(daemon, job), as_json, lambda answer: f"{answer['id']} is deleted")
+        each(jobs, lambda job: _deleted(daemon, job), as_json, lambda answer: f"{answer['id']} is deleted")
 
 
 def _deleted(daemon: Client, job: str) -> Json:
@@ -138,7 +138,7 @@ def _bulk(receipt: Json, done: str) -> str:
 def retry(jobs: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
     """Queue what failed or was cancelled of JOBS again; what is completed stays."""
     daemon = reach(state_dir)
-    _each(jobs, daemon.retry, as_json, _retried)
+    each(jobs, daemon.retry, as_json, _retried)
 
 
 def _retried(answer: Json) -> str:
@@ -157,9 +157,9 @@ def pause(job: str | None, queue: bool, state_dir: Path | None, as_json: bool) -
     _either(job, queue, "--queue")
     daemon = reach(state_dir)
     if job is None:
-        _tell(daemon.pause_queue(), as_json, _queue)
+        tell(daemon.pause_queue(), as_json, _queue)
     else:
-        _tell(daemon.pause(job), as_json, _paused)
+        tell(daemon.pause(job), as_json, _paused)
 
 
 @click.command()
@@ -172,9 +172,17 @@ def resume(job: str | None, queue: bool, state_dir: Path | None, as_json: bool) 
     _either(job, queue, "--queue")
     daemon = reach(state_dir)
     if job is None:
-        _tell(daemon.resume_queue(), as_json, _queue)
+        tell(daemon.resume_queue(), as_json, _queue)
     else:
-        _tell(daemon.resume(job), as_json, _resumed)
+        tell(daemon.resume(job), as_json, _resumed)
+
+
+@click.command()
+@state_dir
+@as_json
+def queue(state_dir: Path | None, as_json: bool) -> None:
+    """Tell whether the queue runs, is paused or drains."""
+    tell(reach(state_dir).queue(), as_json, lambda answer: _queue({**answer, "changed": True}))
 
 
 @click.command()
@@ -182,7 +190,7 @@ def resume(job: str | None, queue: bool, state_dir: Path | None, as_json: bool) 
 @as_json
 def drain(state_dir: Path | None, as_json: bool) -> None:
     """Let what runs be finished and start nothing more, until `ffspool resume --queue`."""
-    _tell(reach(state_dir).drain_queue(), as_json, _queue)
+    tell(reach(state_dir).drain_queue(), as_json, _queue)
 
 
 def _paused(answer: Json) -> str:
@@ -239,7 +247,7 @@ def edit(
         changes["expires_at"] = expires_at.isoformat()
     if not changes:
         raise click.UsageError("nothing to change: give --priority, --name or --expires-at")
-    _tell(reach(state_dir).edit(job, changes), as_json, lambda found: _edited(found, expires_at))
+    tell(reach(state_dir).edit(job, changes), as_json, lambda found: _edited(found, expires_at))
 
 
 def _edited(job: Json, kept_until: datetime | None) -> str:
@@ -262,14 +270,15 @@ def _either(named: Any, flagged: bool, flag: str, only_with_all: str | None = No
         raise click.UsageError(f"--status goes with {flag}")
 
 
-def _tell(answer: Json, as_json: bool, words: Callable[[Json], str]) -> None:
+def tell(answer: Json, as_json: bool, words: Callable[[Json], str]) -> None:
+    """Prints the daemon's answer, as JSON or in words."""
     if as_json:
         print_json(answer)
     else:
         click.echo(words(answer))
 
 
-def _each(jobs: Sequence[str], act: Callable[[str], Json], as_json: bool, words: Callable[[Json], str]) -> None:
+def each(jobs: Sequence[str], act: Callable[[str], Json], as_json: bool, words: Callable[[Json], str]) -> None:
     """Does it to every job, also when it is refused for one; raises Refused at the end."""
     from daemon.client import Refused
 
@@ -289,4 +298,4 @@ def _each(jobs: Sequence[str], act: Callable[[str], Json], as_json: bool, words:
         raise Refused(refusals[0].status, refusals[0].code, "\n".join(map(str, refusals)))
 
 
-COMMANDS = (cancel, pause, resume, drain, retry, fail, edit, rm)
+COMMANDS = (cancel, queue, pause, resume, drain, retry, fail, edit, rm)

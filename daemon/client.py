@@ -34,7 +34,7 @@ class Event(NamedTuple):
     data: bytes
 
 
-OPEN = "open"  # type of the event that stands for a connection being made
+OPEN = "open"  # type of the event that stands for a connection being made: an id without data
 
 
 class NoDaemon(FfspoolError):
@@ -161,8 +161,22 @@ class Client:
     def stats(self) -> Json:
         return self._json("GET", "/api/stats")
 
+    def deliveries(self, **query: Any) -> Json:
+        """Webhooks' messages, newest first; `query` holds what is known of `job`, `status`, `limit` and `cursor`."""
+        return self._json("GET", "/api/webhooks/deliveries", params=_given(**query))
+
+    def replay(self, delivery: str) -> Json:
+        return self._json("POST", _route("webhooks", "deliveries", delivery, "replay"))
+
+    def webhook_secret(self) -> Json:
+        return self._json("GET", "/api/webhooks/secret")
+
+    def rotate_webhook_secret(self) -> Json:
+        return self._json("POST", "/api/webhooks/secret/rotate")
+
     def events(self, job: str | None, after: int | None) -> Iterator[Event]:
-        """One `OPEN`, then the events of a job, or of all: those after the id `after`, or (None) from now on.
+        """One `OPEN` with the id they begin behind, then the events of a job, or of all: those after the id `after`,
+        or (None) from now on.
 
         Ends when the daemon ends the stream, as it does when it stops.
         """
@@ -172,7 +186,6 @@ class Client:
         with self._answer("GET", route, headers=headers, timeout=timeout) as answer:
             if not answer.headers.get("content-type", "").startswith("text/event-stream"):
                 raise self._stranger()
-            yield Event(None, OPEN, b"{}")
             yield from _events(answer.iter_bytes())
 
     def log(self, job: str, variation: str) -> Iterator[bytes]:
@@ -273,9 +286,11 @@ def _events(chunks: Iterable[bytes]) -> Iterator[Event]:
         *blocks, rest = (rest + chunk).split(b"\n\n")
         for block in blocks:
             fields = dict(line.partition(b": ")[::2] for line in block.split(b"\n"))
-            if b"event" in fields:  # else it is a comment
-                number = int(fields[b"id"]) if b"id" in fields else None
+            number = int(fields[b"id"]) if b"id" in fields else None
+            if b"event" in fields:
                 yield Event(number, fields[b"event"].decode(), fields[b"data"])
+            elif number is not None:  # else it is a comment
+                yield Event(number, OPEN, b"{}")
 
 
 def _encoded(spec: Mapping[str, Any]) -> str:

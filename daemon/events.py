@@ -132,15 +132,16 @@ class Feed:
     async def stream(self, job: str | None, after: int | None) -> AsyncIterator[bytes]:
         """Server-Sent Events of one job, or of all: those after the id `after`, or (None) from now on.
 
-        An id that is older than what is kept, or is of another database, gets a `reset` event first: the client
-        should read the present state anew, and is told what comes from now on.
+        The first block is an id alone, from which a client goes on that was sent nothing else. An id that is older
+        than what is kept, or is of another database, gets a `reset` event first: the client should read the present
+        state anew, and is told what comes from now on.
         """
-        subscriber = Subscriber(job, self._last if after is None else after)
+        from_now = after is None or await self._store.read(partial(_forgotten, after))
+        subscriber = Subscriber(job, await last_event(self._store) if from_now else after or 0)
         self._subscribers.add(subscriber)
         try:
-            yield b"retry: 1000\n\n"
-            if after is not None and await self._store.read(partial(_forgotten, after)):
-                subscriber.sent = self._last
+            yield f"id: {subscriber.sent}\nretry: 1000\n\n".encode()
+            if from_now and after is not None:
                 yield b"event: reset\ndata: {}\n\n"
             while not self._closed:
                 async for chunk in self._due(subscriber):

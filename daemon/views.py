@@ -107,6 +107,8 @@ class JobSummary(Model, frozen=True):
 
 
 class JobView(JobSummary, frozen=True):
+    webhook_url: str | None
+    webhook_variations: bool
     sources: tuple[SourceView, ...]
 
 
@@ -124,7 +126,9 @@ def job_view(
     job: Row, effort: Effort | None, error: str | None, sources: Sequence[Row], variations: Sequence[Row], live: Live
 ) -> JobView:
     """The job with everything below it."""
-    return JobView(sources=_source_views(sources, variations, live), error=error, **_job_fields(job, effort, live))
+    shown = _source_views(sources, variations, live)
+    webhook = {"webhook_url": job["webhook_url"], "webhook_variations": bool(job["webhook_variations"])}
+    return JobView(sources=shown, error=error, **webhook, **_job_fields(job, effort, live))
 
 
 def job_summary(job: Row, effort: Effort | None, error: str | None, live: Live) -> JobSummary:

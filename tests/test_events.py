@@ -29,9 +29,10 @@ def parse(lines: Iterator[str]) -> Iterator[Event]:
         if line:
             name, _, value = line.partition(": ")
             fields[name] = value
-        elif "event" in fields:
-            number = int(fields["id"]) if "id" in fields else None
-            yield Event(number, fields["event"], json.loads(fields["data"]))
+        else:
+            if "event" in fields:
+                number = int(fields["id"]) if "id" in fields else None
+                yield Event(number, fields["event"], json.loads(fields["data"]))
             fields = {}
 
 
@@ -134,6 +135,17 @@ def test_a_client_that_comes_back_misses_nothing_even_across_a_crash(
     # "processing" twice: the crash in between is told as its way back to the queue
     states = [e.data["status"] for e in whole if e.type == "variation" and e.data["job"] == second]
     assert states in (["processing", "queued", "processing", "cancelled"], ["processing", "queued", "cancelled"])
+
+
+def test_a_client_that_was_told_nothing_yet_comes_back_without_a_gap(daemon: Daemon, clip: Path) -> None:
+    daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    with daemon.client.stream("GET", "/api/events") as answer:
+        first = next(answer.iter_lines())
+    assert first.startswith("id: ")
+    job = daemon.submit(clip, presets=["mp3"])["id"]
+    news = log(daemon, after=int(first.removeprefix("id: ")), until=is_job(job, "completed"))
+    jobs = [(event.data["id"], event.data["status"]) for event in news if event.type == "job"]
+    assert jobs == [(job, "queued"), (job, "processing"), (job, "completed")]
 
 
 def test_a_jobs_stream_is_about_that_job_alone(daemon: Daemon, clip: Path) -> None:

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from conftest import Daemon, wait_until
 from standardwebhooks.webhooks import Webhook
 
 from daemon import targets, webhooks
+from daemon.cli import main
 from daemon.courier import Courier, Outcome, parsed
 from daemon.errors import InvalidRequest
 from daemon.signatures import OVERLAP, Secrets
@@ -279,6 +281,34 @@ def test_a_replay_sends_it_again_under_its_old_id(open_daemon: Daemon, receiver:
     again = wait_until(lambda: (found := settled(open_daemon, job, "delivered"))["attempts"] == 2 and found, "it again")
     assert receiver.ids == [again["id"]] * 2
     assert open_daemon.client.post("/api/webhooks/deliveries/msg_none/replay").status_code == 404
+
+
+def test_a_job_tells_whom_its_end_is_told(open_daemon: Daemon, receiver: Receiver, clip: Path) -> None:
+    job = submit(open_daemon, clip, receiver.url, webhook_variations=True)
+    assert (job["webhook_url"], job["webhook_variations"]) == (receiver.url, True)
+    assert open_daemon.job(job["id"])["webhook_url"] == receiver.url
+    silent = open_daemon.submit(clip, presets=["mp3"])
+    assert (silent["webhook_url"], silent["webhook_variations"]) == (None, False)
+
+
+def test_the_commands_show_send_again_and_rotate(open_daemon: Daemon, receiver: Receiver, clip: Path) -> None:
+    job = submit(open_daemon, clip, receiver.url)["id"]
+    delivery = settled(open_daemon, job, "delivered")["id"]
+
+    def ffspool(*arguments: str) -> str:
+        done = CliRunner().invoke(main, ["webhooks", *arguments], env=open_daemon.env)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    [shown] = json.loads(ffspool("deliveries", "--job", job, "--json"))["items"]
+    assert (shown["id"], shown["status"]) == (delivery, "delivered")
+    assert delivery in ffspool("deliveries", "--status", "delivered")
+    assert ffspool("replay", delivery) == f"{delivery} is sent again\n"
+    wait_until(lambda: receiver.ids == [delivery] * 2, "it again")
+    before = ffspool("secret").strip()
+    after = json.loads(ffspool("rotate", "--json"))["secret"]
+    assert after != before
+    assert ffspool("secret").strip() == after
 
 
 def test_deliveries_are_listed_newest_first_page_by_page(

@@ -98,7 +98,18 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
     """The JSON Schema of every struct that goes in or out, by name."""
     kinds = [Problem, *(kind for endpoint in endpoints for kind in _kinds(endpoint))]
     _, schemas = msgspec.json.schema_components(dict.fromkeys(kinds), ref_template=SCHEMAS + "{name}")
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            if name.endswith("_at"):
+                _tell_time(field)
     return schemas
+
+
+def _tell_time(schema: Json) -> None:
+    """A time of any zone is plain text to msgspec; ours say which one."""
+    for choice in schema.get("anyOf", [schema]):
+        if choice.get("type") == "string":
+            choice["format"] = "date-time"
 
 
 def _kinds(endpoint: Endpoint) -> Iterable[Any]:
