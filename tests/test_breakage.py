@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Daemon, wait_until
+from conftest import PATIENCE, Daemon, wait_until
 from test_cancel_over_http import DEAF_FFMPEG, cancel
 
 from daemon.settings import load
@@ -200,3 +200,18 @@ def _answers(daemon: Daemon) -> bool:
         return daemon.client.get("/healthz").status_code == 200
     except httpx.HTTPError:
         return False
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "application/json"])
+def test_a_stop_answers_a_body_under_way_with_a_problem(daemon: Daemon, kind: str) -> None:
+    host, port = daemon.url.removeprefix("http://").split(":")
+    head = f"POST /api/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {daemon.token}\r\nContent-Type: {kind}\r\n"
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+        connection.sendall(f"{head}Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100")  # the body is being read
+        connection.sendall(b"--b\r\nContent-Disposition: form-data; name=")
+        assert daemon.stop() == 0
+        told = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert told.startswith(b"HTTP/1.1 503 ")
+    assert b"application/problem+json" in told
+    assert b'"code":"unavailable"' in told

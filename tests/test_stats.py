@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,17 @@ def test_stats_and_metrics_tell_what_happened(daemon: Daemon, clip: Path, long_c
     assert samples["ffspool_output_seconds_total", "mp3"] == pytest.approx(2, abs=0.2)
     assert samples["ffspool_stop_seconds_count", stopped["stage"]] == 1
     assert cancelled not in text
+
+
+def test_promtool_accepts_the_metrics(daemon: Daemon, clip: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None and "CI" not in os.environ:
+        pytest.skip("there is no promtool: it comes with Debian's package prometheus")
+    assert promtool is not None
+    daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    metrics = daemon.client.get("/metrics").content
+    checked = subprocess.run([promtool, "check", "metrics"], input=metrics, capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
 def test_the_tally_equals_a_count_after_any_walk(tmp_path: Path) -> None:
