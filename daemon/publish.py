@@ -12,8 +12,8 @@ from pathlib import Path
 from daemon.errors import ProbeError, ProofError
 from daemon.models import Media, Model
 from daemon.paths import fsync_folder
+from daemon.plans import Plan
 from daemon.probe import Prober
-from daemon.recipes import Plan
 
 TOLERANCE_SECONDS = 0.5
 TOLERANCE_SHARE = 0.01

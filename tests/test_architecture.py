@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"}
     | {"disk"},
+    | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills"},
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
     | {"courier", "sandbox", "arrivals"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "runner", "engine"},
@@ -25,7 +26,7 @@ OWNERS = {
     "aiosqlite": {"store"},
     "sqlite3": {"store"},
     "subprocess": {"processes"},
-    "ffmpeg": {"recipes"},
+    "ffmpeg": {"recipes", "stills"},
     "starlette": {"api", "app"},
     "prometheus_client": {"metrics"},
     "uvicorn": {"server"},

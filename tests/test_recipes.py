@@ -12,8 +12,9 @@ from daemon import media as reading
 from daemon.demuxers import GUARDS
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media, VariationRequest, VideoStream
+from daemon.plans import Plan
 from daemon.presets import PRESETS, expand
-from daemon.recipes import Output, Plan, command, plan
+from daemon.recipes import Output, command, plan
 
 PICTURE = VideoStream(
     index=0, codec="h264", width=1920, height=1080, coded_width=1920, coded_height=1080, frame_rate=25.0
