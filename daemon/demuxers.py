@@ -7,9 +7,10 @@ other files and URLs, and the hundreds of decoders nobody's camera writes.
 from __future__ import annotations
 
 # One of a demuxer's names is enough: "mov" stands for "mov,mp4,m4a,3gp,3g2,mj2", "matroska" for WebM too.
-# "jpeg_pipe" reads a single JPEG, which is how a thumbnail sheet is proven.
+# Those that end in "_pipe" read a single picture; never "image2", which takes a name for a pattern of names.
 DEMUXERS = (
-    *("mov", "matroska", "avi", "flv", "mpegts", "mpeg", "asf", "ogg", "gif", "dv", "mxf", "mjpeg", "jpeg_pipe"),
+    *("mov", "matroska", "avi", "flv", "mpegts", "mpeg", "asf", "ogg", "gif", "dv", "mxf", "mjpeg"),
+    *("jpeg_pipe", "png_pipe", "webp_pipe", "webp_anim", "bmp_pipe", "tiff_pipe"),
     *("h264", "hevc", "m4v", "mpegvideo"),
     *("mp3", "aac", "ac3", "eac3", "dts", "wav", "w64", "flac", "amr", "amrnb", "amrwb", "aiff", "caf"),
 )
@@ -20,7 +21,8 @@ _VIDEO_DECODERS = (
     *("wmv1", "wmv2", "wmv3", "vc1", "flv", "vp6", "vp6a", "vp6f", "theora", "svq1", "svq3", "cinepak"),
     *("indeo3", "indeo4", "indeo5", "msvideo1", "msrle", "rpza", "qtrle", "tscc2", "camtasia", "zmbv", "flashsv"),
     *("prores", "dnxhd", "dvvideo", "cfhd", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "lagarith"),
-    *("hap", "mjpeg", "jpeg2000", "libopenjpeg", "rawvideo", "v210", "v410", "r210", "gif", "png"),
+    *("hap", "mjpeg", "jpeg2000", "libopenjpeg", "rawvideo", "v210", "v410", "r210", "gif"),
+    *("png", "webp", "webp_anim", "bmp", "tiff"),
 )
 _AUDIO_DECODERS = (
     *("aac", "aac_fixed", "aac_latm", "libfdk_aac", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float"),

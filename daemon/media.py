@@ -6,85 +6,78 @@ A hostile file may crash or hang the caller: the daemon calls it only through `d
 from __future__ import annotations
 
 import math
-import re
 import stat
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
+from daemon import durations, frames, webp
 from daemon.demuxers import DECODERS, GUARDS, MAX_PIXELS
 from daemon.errors import ProbeError
-from daemon.models import AudioStream, Media, SubtitleStream, VideoStream
+from daemon.models import AudioStream, Chapter, Media, SubtitleStream, VideoStream
 
 MAX_STREAMS = 64
-MAX_PACKETS_BEFORE_A_PICTURE = 1000
-DAY = 86400.0
-LEAST_BITS_PER_SECOND = 2000  # below which a duration of more than a day is a damaged header
+MAX_CHAPTERS = 500
 MOST_FRAMES_PER_SECOND = 1000
 MOST_STRETCH = 8  # a pixel's aspect ratio beyond it is a damaged header
+SMALL = 64 * 1024**2  # bytes of a file that is read whole rather than believed
 
 # Demuxers that have no index and guess the duration from the first bit rate they meet.
 GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
-TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}  # ITU-T H.273 numbers of the HDR transfer functions
-
-Timed = Sequence[VideoStream | AudioStream]
+HEADERLESS = {"mpegts", "mpeg"}  # whose duration is a difference of two timestamps that may have wrapped
+BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
 
 
 def read_media(path: str, patience: float = 10.0) -> Media:
-    """What the file holds, one picture of it decoded. `patience` bounds, in seconds, the reading of a whole
-    file that does not say how long it lasts.
+    """What the file holds, some pictures of it decoded. `patience` bounds, in seconds, the reading of a whole
+    file that does not say how long it lasts, or is small enough to make sure.
 
     Raises ProbeError, in words without the path.
     """
     media = _read(path)
+    if media.format == webp.FORMAT:
+        return media
     if media.duration_seconds is None or media.format in GUESSING:
-        return _with_duration(media, measure(path, media, patience) or None)
+        found = _spans(path, media, patience)
+        return _lasting(durations.gapped(durations.measured(media, found), found))
+    if Path(path).stat().st_size <= SMALL:
+        return _checked(path, media, patience)
     return media
 
 
 def read_measured(path: str) -> Media:
     """As `read_media`, but `duration_seconds` is where the data ends, which takes reading all of it."""
     media = _read(path)
-    return _with_duration(media, measure(path, media, math.inf))
+    return media if media.format == webp.FORMAT else durations.measured(media, _spans(path, media, math.inf))
 
 
-def measure(path: str, media: Media, patience: float) -> float | None:
-    """Seconds from the first to the end of the last picture or sound in the file, 0.0 if there is none.
-
-    None when reading it all took longer than `patience` seconds.
-    """
-    deadline = time.monotonic() + patience
-    first, last = math.inf, -math.inf
-    with _opened(path) as container:
-        for begin, end in _packet_times(container, [stream.index for stream in _timed(media)]):
-            first, last = min(first, begin), max(last, end)
-            if time.monotonic() > deadline:
-                return None
-    return max(0.0, last - first)
+def _spans(path: str, media: Media, patience: float) -> durations.Spans | None:
+    with opened(path) as container:
+        return durations.spans(container, [stream.index for stream in durations.timed(media)], patience)
 
 
-def _timed(media: Media) -> Timed:
-    return [*([media.video] if media.video else []), *media.audio]
+def _checked(path: str, media: Media, patience: float) -> Media:
+    """The data's own duration, should the header say another; but not of a file that was cut off, which is to fail."""
+    said = media.duration_seconds
+    found = _spans(path, media, patience)
+    media = durations.gapped(media, found)
+    held = durations.measured(media, found)
+    if said is None or not held.duration_seconds or durations.close(held.duration_seconds, said):
+        return media
+    lies = media.format in HEADERLESS or durations.cut_off(path) is False
+    return held if lies else media
 
 
-def _with_duration(media: Media, seconds: float | None) -> Media:
-    """The same with a measured duration; what the file said of its streams goes, being no better."""
-    unknown = {"duration_seconds": None}
-    return replace(
-        media,
-        duration_seconds=seconds,
-        video=replace(media.video, **unknown) if media.video else None,
-        audio=tuple(replace(stream, **unknown) for stream in media.audio),
-    )
+def _lasting(media: Media) -> Media:
+    return replace(media, duration_seconds=media.duration_seconds or None)
 
 
 # Opening
@@ -92,7 +85,9 @@ def _with_duration(media: Media, seconds: float | None) -> Media:
 
 def _read(path: str) -> Media:
     _refuse_unreadable(path)
-    with _opened(path) as container:
+    if webp.animated(path):
+        return webp.read(path)
+    with opened(path) as container:
         return _described(container)
 
 
@@ -108,7 +103,7 @@ def _refuse_unreadable(path: str) -> None:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[InputContainer]:
+def opened(path: str) -> Iterator[InputContainer]:
     """Raises ProbeError for whatever FFmpeg says, then and while the file is read."""
     try:
         with av.open(f"file:{path}", options=dict(GUARDS), metadata_errors="replace") as container:
@@ -135,16 +130,23 @@ def _misses_its_index(path: str) -> bool:
 def _described(container: InputContainer) -> Media:
     if len(container.streams) > MAX_STREAMS:
         raise ProbeError(f"it holds {len(container.streams)} streams; {MAX_STREAMS} are the limit")
-    audio = tuple(_audio(stream) for stream in container.streams.audio if _hearable(stream))
+    audio = [_audio(stream) for stream in container.streams.audio if _hearable(stream)]
     video = _video(container)
-    if video is None and not audio:
+    timed: list[durations.Timed] = [*([video] if video else []), *audio]
+    if not timed:
         raise ProbeError(f"it holds neither a picture nor sound ffspool can decode{_named_codecs(container)}")
+    first = min(stream.start_seconds for stream in timed)
+    since: list[durations.Timed] = [replace(stream, start_seconds=stream.start_seconds - first) for stream in timed]
     return Media(
         format=container.format.name,
-        duration_seconds=_duration(container, [*([video] if video else []), *audio]),
-        video=video,
-        audio=audio,
+        duration_seconds=durations.whole(container, since),
+        video=next((stream for stream in since if isinstance(stream, VideoStream)), None),
+        audio=tuple(stream for stream in since if isinstance(stream, AudioStream)),
         subtitles=tuple(_subtitle(stream) for stream in container.streams.subtitles if _decoder(stream)),
+        chapters=tuple(_chapter(chapter) for chapter in container.chapters()[:MAX_CHAPTERS]),
+        attachments=sum(stream.type == "attachment" for stream in container.streams),
+        covers=sum(bool(stream.disposition & Disposition.attached_pic) for stream in container.streams),
+        lead_seconds=first - (container.start_time or 0) / av.time_base,
     )
 
 
@@ -169,23 +171,49 @@ def _language(stream: Stream) -> str | None:
     return language if language not in {"", "und"} else None
 
 
+def _title(stream: Stream) -> str | None:
+    return stream.metadata.get("title", "").strip()[:200] or None
+
+
 def _hearable(stream: Any) -> bool:
     return _decoder(stream) is not None and stream.channels > 0 and stream.sample_rate > 0
 
 
 def _audio(stream: Any) -> AudioStream:
+    layout = stream.codec_context.layout.name
     return AudioStream(
         index=stream.index,
         codec=_decoder(stream) or "",
         channels=stream.channels,
         sample_rate=stream.sample_rate,
+        layout=layout if "channels" not in layout else None,
         language=_language(stream),
-        duration_seconds=_stream_duration(stream),
+        title=_title(stream),
+        default=bool(stream.disposition & Disposition.default),
+        start_seconds=durations.begin(stream),
+        duration_seconds=durations.of_stream(stream),
     )
 
 
 def _subtitle(stream: Stream) -> SubtitleStream:
-    return SubtitleStream(index=stream.index, codec=_decoder(stream) or "", language=_language(stream))
+    return SubtitleStream(
+        index=stream.index,
+        codec=_decoder(stream) or "",
+        language=_language(stream),
+        text=_decoder(stream) not in BITMAPS,
+        title=_title(stream),
+        default=bool(stream.disposition & Disposition.default),
+        forced=bool(stream.disposition & Disposition.forced),
+    )
+
+
+def _chapter(chapter: Any) -> Chapter:
+    tick = float(chapter["time_base"])
+    return Chapter(
+        start_seconds=chapter["start"] * tick,
+        end_seconds=chapter["end"] * tick,
+        title=chapter["metadata"].get("title", "").strip()[:200] or None,
+    )
 
 
 # The picture
@@ -193,17 +221,24 @@ def _subtitle(stream: Stream) -> SubtitleStream:
 
 def _video(container: InputContainer) -> VideoStream | None:
     """The first candidate that yields a picture. Raises ProbeError when there are candidates and none does."""
+    _refuse_tiles(container)
     candidates = sorted(filter(_moving, container.streams.video), key=_prominence, reverse=True)
     for tried, stream in enumerate(candidates):
         _refuse_oversized(stream)
         if tried:
             container.seek(0)
-        frame = _first_frame(container, stream)
-        if frame is not None:
-            return _pictured(stream, frame)
+        look = frames.look(container, stream)
+        if look is not None:
+            return _pictured(stream, look)
     if candidates and not container.streams.audio:
         raise ProbeError("its picture cannot be decoded: the file is damaged")
     return None
+
+
+def _refuse_tiles(container: InputContainer) -> None:
+    """A phone's still picture comes in tiles, of which one would pass for the whole."""
+    if any(stream.disposition & Disposition.dependent for stream in container.streams.video):
+        raise ProbeError("it is a still picture made of tiles (HEIC or AVIF), which ffspool cannot put together")
 
 
 def _moving(stream: Pictures) -> bool:
@@ -224,22 +259,15 @@ def _refuse_oversized(stream: Pictures) -> None:
         )
 
 
-def _first_frame(container: InputContainer, stream: Pictures) -> VideoFrame | None:
-    stream.thread_count = 1
-    for count, packet in enumerate(container.demux(stream)):
-        try:
-            for frame in packet.decode():
-                return frame
-        except av.error.InvalidDataError:
-            pass  # damaged pictures before the first good one
-        if count > MAX_PACKETS_BEFORE_A_PICTURE:
-            break
-    return None
-
-
-def _pictured(stream: Pictures, frame: VideoFrame) -> VideoStream:
-    rotation = _quarter_turns(frame.rotation)
-    width, height = _displayed(frame.width, frame.height, _stretch(stream), rotation)
+def _pictured(stream: Pictures, look: frames.Look) -> VideoStream:
+    frame = look.frame
+    rotation = frames.quarter_turns(frame)
+    stretch = _stretch(stream)
+    width, height = _displayed(frame.width, frame.height, float(stretch), rotation)
+    colour = frames.colour(frame)
+    dolby_vision = frames.dolby_vision(frame)
+    if dolby_vision and colour.transfer is None:
+        raise ProbeError("its picture is Dolby Vision alone (profile 5), whose colours only its own players know")
     return VideoStream(
         index=stream.index,
         codec=_decoder(stream) or "",
@@ -248,82 +276,44 @@ def _pictured(stream: Pictures, frame: VideoFrame) -> VideoStream:
         coded_width=frame.width,
         coded_height=frame.height,
         rotation=rotation,
-        frame_rate=_frame_rate(stream),
+        mirrored=frames.mirrored(frame),
+        sample_aspect_ratio=f"{stretch.numerator}:{stretch.denominator}",
+        frame_rate=_frame_rate(stream, look),
+        variable_frame_rate=look.variable,
         pixel_format=frame.format.name,
+        bit_depth=max(part.bits for part in frame.format.components),
         alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
-        interlaced=bool(frame.interlaced_frame),
-        transfer=TRANSFERS.get(int(frame.color_trc)),
-        duration_seconds=_stream_duration(stream),
+        interlaced=look.interlaced,
+        field_order=_field_order(stream, look),
+        colour=colour,
+        hdr=frames.hdr(frame),
+        dolby_vision=dolby_vision,
+        start_seconds=durations.begin(stream),
+        duration_seconds=durations.of_stream(stream),
     )
 
 
-def _frame_rate(stream: Pictures) -> float | None:
-    rate = float(stream.average_rate or 0)
-    return rate if 0 < rate <= MOST_FRAMES_PER_SECOND else None
+def _frame_rate(stream: Pictures, look: frames.Look) -> float | None:
+    """What the file says, unless its frames come at quite another rate."""
+    said = float(stream.average_rate or 0)
+    if look.rate and not look.rate / 2 < said < look.rate * 2 and look.rate <= MOST_FRAMES_PER_SECOND:
+        return look.rate
+    return said if 0 < said <= MOST_FRAMES_PER_SECOND else None
 
 
-def _quarter_turns(counterclockwise: float) -> int:
-    """Degrees clockwise, a multiple of 90: FFmpeg turns the picture's frame by these only."""
-    turned = round(-counterclockwise) % 360
-    return turned if turned % 90 == 0 else 0
+def _field_order(stream: Pictures, look: frames.Look) -> str | None:
+    said = frames.FIELD_ORDERS.get(int(stream.codec_context.field_order))
+    if not look.interlaced:
+        return "progressive"
+    return said if said != "progressive" else None
 
 
-def _stretch(stream: Pictures) -> float:
+def _stretch(stream: Pictures) -> Fraction:
     """How much wider than high a pixel is shown."""
-    ratio = float(stream.sample_aspect_ratio or 1)
-    return ratio if 1 / MOST_STRETCH <= ratio <= MOST_STRETCH else 1.0
+    ratio = Fraction(stream.sample_aspect_ratio or 1)
+    return ratio if 1 / MOST_STRETCH <= ratio <= MOST_STRETCH else Fraction(1)
 
 
 def _displayed(width: int, height: int, stretch: float, rotation: int) -> tuple[int, int]:
     squared = max(1, round(width * stretch))
     return (height, squared) if rotation in {90, 270} else (squared, height)
-
-
-# Durations
-
-
-def _duration(container: InputContainer, streams: Timed) -> float | None:
-    """What the file says, None if nothing or nonsense. A stream we do not use (subtitles, data) does not count."""
-    begins = [_begin(container.streams[stream.index]) for stream in streams]
-    lengths = [stream.duration_seconds for stream in streams]
-    ends = [begin + length for begin, length in zip(begins, lengths, strict=True) if length is not None]
-    whole = (container.duration or 0) / av.time_base
-    seconds = max(ends) - min(begins) if len(ends) == len(begins) else whole
-    return seconds if _plausible(seconds, container.size) else None
-
-
-def _plausible(seconds: float, size: int) -> bool:
-    return seconds > 0 and (seconds <= DAY or size * 8 / seconds >= LEAST_BITS_PER_SECOND)
-
-
-def _begin(stream: Stream) -> float:
-    return float((stream.start_time or 0) * _tick(stream))
-
-
-def _stream_duration(stream: Stream) -> float | None:
-    if stream.duration:
-        seconds = float(stream.duration * _tick(stream))
-    else:
-        seconds = _tagged_end(stream.metadata.get("DURATION", "")) - _begin(stream)
-    return seconds if 0 < seconds <= DAY else None
-
-
-def _tagged_end(tag: str) -> float:
-    """Seconds in Matroska's DURATION tag, such as 00:00:03.041000000, which counts from 0; 0.0 if it is none."""
-    found = re.fullmatch(r"(\d\d):(\d\d):(\d\d(?:\.\d+)?)", tag.strip("\0 "))
-    if found is None:
-        return 0.0
-    hours, minutes, seconds = map(float, found.groups())
-    return hours * 3600 + minutes * 60 + seconds
-
-
-def _tick(stream: Stream) -> Any:
-    return stream.time_base or 0
-
-
-def _packet_times(container: InputContainer, indices: Sequence[int]) -> Iterator[tuple[float, float]]:
-    """Begin and end, in seconds, of every packet that has a timestamp."""
-    for packet in container.demux([container.streams[index] for index in indices]):
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None:
-            yield float(stamp * packet.time_base), float((stamp + (packet.duration or 0)) * packet.time_base)

@@ -27,6 +27,15 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 # What a probe finds
 
 
+class Colour(Model, frozen=True):
+    """What numbers in the picture mean, in FFmpeg's names (ITU-T H.273); None where the file does not say."""
+
+    primaries: str | None = None
+    transfer: str | None = None
+    matrix: str | None = None
+    range: str | None = None  # "tv" (limited) or "pc" (full)
+
+
 class VideoStream(Model, frozen=True):
     """The picture that matters: never cover art.
 
@@ -41,11 +50,19 @@ class VideoStream(Model, frozen=True):
     coded_width: int
     coded_height: int
     rotation: int = 0  # degrees clockwise a player turns the picture, 0, 90, 180 or 270
+    mirrored: bool = False  # whether it is flipped as well
+    sample_aspect_ratio: str = "1:1"  # of the coded pixels
     frame_rate: float | None = None  # average, frames per second; None when the file does not say
+    variable_frame_rate: bool = False
     pixel_format: str | None = None
+    bit_depth: int = 8  # of each component
     alpha: bool = False
-    interlaced: bool = False
-    transfer: str | None = None  # "smpte2084" (PQ) or "arib-std-b67" (HLG) when the picture is HDR
+    interlaced: bool = False  # whether any frame looked at is made of two fields
+    field_order: str | None = None  # "tff" (top field first), "bff" or "progressive"; None when nobody says
+    colour: Colour = Colour()
+    hdr: str | None = None  # "hlg", "pq", "hdr10" (PQ with the mastering display) or "hdr10+"
+    dolby_vision: bool = False
+    start_seconds: float = 0.0  # after the first of picture and sound
     duration_seconds: float | None = None  # of this stream, where the file says it
 
 
@@ -54,14 +71,29 @@ class AudioStream(Model, frozen=True):
     codec: str
     channels: int
     sample_rate: int
+    layout: str | None = None  # FFmpeg's name, such as "5.1(side)"; None when only the number is known
     language: str | None = None
+    title: str | None = None
+    default: bool = False
+    start_seconds: float = 0.0  # after the first of picture and sound
     duration_seconds: float | None = None  # of this stream, where the file says it
+    gap_seconds: float = 0.0  # that its timestamps leave out in the middle, where the whole file was read
 
 
 class SubtitleStream(Model, frozen=True):
     index: int
     codec: str
     language: str | None = None
+    text: bool = True  # False for bitmaps
+    title: str | None = None
+    default: bool = False
+    forced: bool = False
+
+
+class Chapter(Model, frozen=True):
+    start_seconds: float
+    end_seconds: float
+    title: str | None = None
 
 
 class Media(Model, frozen=True):
@@ -72,6 +104,10 @@ class Media(Model, frozen=True):
     video: VideoStream | None
     audio: tuple[AudioStream, ...]
     subtitles: tuple[SubtitleStream, ...]
+    chapters: tuple[Chapter, ...] = ()
+    attachments: int = 0  # fonts and other files within it
+    covers: int = 0  # pictures that are cover art
+    lead_seconds: float = 0.0  # of the file before the first of picture and sound
 
 
 # What is asked for

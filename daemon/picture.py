@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import math
 
-from daemon.models import VideoStream
+from msgspec.structs import replace
+
+from daemon.models import Colour, VideoStream
 from daemon.plans import Node, Size
+
+BT709 = Colour(primaries="bt709", transfer="bt709", matrix="bt709", range="tv")
+BT601 = {  # by the lines of a full frame: 625-line systems, and 525-line ones
+    True: Colour(primaries="bt470bg", transfer="smpte170m", matrix="bt470bg", range="tv"),
+    False: Colour(primaries="smpte170m", transfer="smpte170m", matrix="smpte170m", range="tv"),
+}
+JFIF = Colour(primaries="bt709", transfer="iec61966-2-1", matrix="bt470bg", range="pc")
+WHITE_NITS = 203  # of a white page in HDR (ITU-R BT.2408): what becomes white on an ordinary screen
+PEAK_NITS = 1000  # above which highlights are one white
+
+
+# Size
 
 
 def even(pixels: float) -> int:
@@ -14,10 +28,15 @@ def even(pixels: float) -> int:
 
 
 def bounded(picture: VideoStream, *, short_side: int | None = None, long_side: int | None = None) -> Size:
-    """The displayed size, shrunk to the bound but never enlarged, in even numbers."""
+    """The displayed size, shrunk to the bound but never enlarged, in even numbers.
+
+    Where nothing has to be scaled an odd row or column goes; else the size is the nearest even one.
+    """
     sides = picture.width, picture.height
     factor = min(1.0, (short_side or math.inf) / min(sides), (long_side or math.inf) / max(sides))
-    width, height = (even(side * factor + 0.5) for side in sides)
+    if factor == 1 and picture.sample_aspect_ratio == "1:1":
+        return even(picture.width), even(picture.height)
+    width, height = (even(side * factor + 1) for side in sides)
     return width, height
 
 
@@ -32,13 +51,132 @@ def scaled(node: Node, size: Size) -> Node:
     return node.filter("scale", *size).filter("setsar", 1)
 
 
-def graded(node: Node, picture: VideoStream, pixel_format: str = "yuv420p") -> Node:
-    """In 8 bits; HDR mapped to the range of ordinary screens, on which it would look washed out otherwise."""
-    if picture.transfer is None:
-        return node.filter("format", pixel_format)
-    linear = node.filter("zscale", tin=picture.transfer, pin="2020", min="2020_ncl", t="linear", npl=100)
-    mapped = linear.filter("format", "gbrpf32le").filter("zscale", p="709").filter("tonemap", "hable", desat=0)
-    return mapped.filter("zscale", t="709", m="709", r="limited").filter("format", pixel_format)
+def fitted(node: Node, picture: VideoStream, size: Size) -> Node:
+    """As `scaled`, but a picture that is one pixel too wide or high is cropped instead, and stays sharp."""
+    width, height = picture.width, picture.height
+    if picture.sample_aspect_ratio == "1:1" and size == (even(width), even(height)) and min(width, height) > 1:
+        cropped = node if size == (width, height) else node.filter("crop", *size, 0, 0)
+        return cropped.filter("setsar", 1)
+    return scaled(node, size)
+
+
+# Colour
+
+
+def source_colour(picture: VideoStream) -> Colour:
+    """What the source's numbers mean; where it does not say, what players take them for."""
+    if is_rgb(picture):
+        return replace(BT709, transfer="iec61966-2-1", matrix="gbr", range="pc")
+    said = picture.colour
+    usual = BT709 if picture.coded_width >= 1280 or picture.coded_height > 576 else BT601[picture.coded_height == 576]
+    if said.matrix in {"bt2020nc", "bt2020c"} or said.primaries == "bt2020":
+        usual = replace(BT709, primaries="bt2020", matrix="bt2020nc")
+    elif "bt709" in {said.matrix, said.primaries}:
+        usual = BT709
+    elif said.matrix in {"smpte170m", "bt470bg"}:
+        usual = BT601[said.matrix == "bt470bg"]
+    return Colour(
+        primaries=said.primaries or usual.primaries,
+        transfer=said.transfer or usual.transfer,
+        matrix=said.matrix if said.matrix not in {None, "gbr"} else usual.matrix,
+        range=said.range or usual.range,
+    )
+
+
+def shown_colour(picture: VideoStream, pixel_format: str = "yuv420p", tone_map: str = "auto") -> Colour:
+    """What the numbers of an output in that pixel format mean: its source's colours, in limited range.
+
+    HDR, where it is mapped, and RGB become BT.709.
+    """
+    if pixel_format == "yuvj420p":
+        return JFIF
+    if is_mapped(picture, pixel_format, tone_map) or is_rgb(picture):
+        return BT709
+    return replace(source_colour(picture), range="tv")
+
+
+def is_rgb(picture: VideoStream) -> bool:
+    name = picture.pixel_format or ""
+    return name.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"))
+
+
+def is_mapped(picture: VideoStream, pixel_format: str, tone_map: str) -> bool:
+    """Whether HDR becomes what ordinary screens show: always in 8 bits, elsewhere if asked for."""
+    return picture.hdr is not None and (tone_map != "auto" or "10" not in pixel_format)
+
+
+def graded(
+    node: Node,
+    picture: VideoStream,
+    pixel_format: str = "yuv420p",
+    *,
+    tone_map: str = "auto",
+    alpha_colour: str = "#000000",
+) -> Node:
+    """In that pixel format, tagged with what `shown_colour` tells.
+
+    Alpha is kept if the format has it, else the picture is laid on `alpha_colour`. More than 8 bits are
+    dithered to 8.
+    """
+    before, after = source_colour(picture), shown_colour(picture, pixel_format, tone_map)
+    told = node if is_rgb(picture) or picture.colour == before else _tagged(node, before)
+    if is_mapped(picture, pixel_format, tone_map):
+        return _mapped(told, after, "mobius" if tone_map == "auto" else tone_map).filter("format", pixel_format)
+    if picture.alpha and not pixel_format.startswith("yuva"):
+        told = _flattened(told, alpha_colour)
+        before = replace(before, matrix="gbr", range="pc")
+    elif is_rgb(picture):
+        told = told.filter("format", "gbrap" if picture.alpha else "gbrp")
+    if (before.matrix, before.range) != (after.matrix, after.range):
+        told = told.filter("scale", out_color_matrix=after.matrix, out_range=after.range)
+    formed = told.filter("format", pixel_format)
+    return formed if before == after else _tagged(formed, after)
+
+
+def _tagged(node: Node, colour: Colour) -> Node:
+    return node.filter(
+        "setparams",
+        color_primaries=colour.primaries,
+        color_trc=colour.transfer,
+        colorspace=colour.matrix,
+        range=colour.range,
+    )
+
+
+def _mapped(node: Node, after: Colour, operator: str) -> Node:
+    """HDR to the range of ordinary screens, on which it would look washed out otherwise."""
+    linear = node.filter("zscale", t="linear", npl=WHITE_NITS).filter("format", "gbrpf32le")
+    mapped = linear.filter("zscale", p="709").filter("tonemap", operator, desat=0, peak=f"{PEAK_NITS / WHITE_NITS:.3f}")
+    matrix = "470bg" if after.matrix == "bt470bg" else "709"
+    levels = "full" if after.range == "pc" else "limited"
+    return mapped.filter("zscale", t="709", m=matrix, r=levels, dither="ordered")
+
+
+def _flattened(node: Node, colour: str) -> Node:
+    """Laid on a plain colour, made of the picture itself so that it has its size and its times."""
+    copies = node.filter("format", "gbrap").split()
+    ground = copies[0].filter("drawbox", color=f"0x{colour.removeprefix('#')}@1", thickness="fill", replace=1)
+    return ground.overlay(copies[1], format="gbrp")
+
+
+# Frames
+
+
+def to_deinterlace(picture: VideoStream, wanted: str = "auto") -> str | None:
+    """Which frames: "all", those that say they are "interlaced", or None."""
+    if wanted == "always":
+        return "all"
+    return "interlaced" if wanted == "auto" and picture.interlaced else None
+
+
+def deinterlaced(node: Node, which: str) -> Node:
+    """Whole frames instead of fields, as many as there were."""
+    return node.filter("bwdif", mode="send_frame", parity="auto", deint=which)
+
+
+def rewound(node: Node, picture: VideoStream) -> Node:
+    """Beginning at 0, where the sound that is left out began before the picture."""
+    return node.filter("setpts", "PTS-STARTPTS") if picture.start_seconds > 0.001 else node
 
 
 def resampled(node: Node, rate: str) -> Node:
@@ -46,13 +184,14 @@ def resampled(node: Node, rate: str) -> Node:
     return node.filter("fps", rate, start_time=0, eof_action="pass")
 
 
+def kept_rate(picture: VideoStream, most: float = math.inf) -> float | None:
+    """Frames per second of an output that keeps the source's frames; None where they vary or some are dropped."""
+    rate = picture.frame_rate
+    return rate if rate is not None and rate <= most * 1.01 and not picture.variable_frame_rate else None
+
+
 def thinned(node: Node, picture: VideoStream, most: int) -> Node:
     """Drops frames that follow the last one too soon; the rest keep their times. Nothing is ever doubled."""
     if picture.frame_rate is not None and picture.frame_rate <= most * 1.01:
         return node
     return node.filter("select", f"isnan(prev_selected_t)+gte(t-prev_selected_t,{0.95 / most:.6f})")
-
-
-def deinterlaced(node: Node) -> Node:
-    """Whole frames instead of fields, where a frame says that it is made of fields."""
-    return node.filter("bwdif", mode="send_frame", parity="auto", deint="interlaced")

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from daemon.errors import BadParameter, InvalidRequest, UnknownPreset
 from daemon.models import Parameters, VariationRequest, Wanted
+from daemon.traits import BitDepthField, Family, SoundTraits, Traits, traits
 
 MAX_VARIATIONS = 200  # of one source
 
@@ -29,25 +30,22 @@ CrfField = Annotated[
 TrackBitrateField = Annotated[int, Meta(ge=32, le=256, description="kilobits per second of each audio track")]
 
 
-class _Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Parameters of one kind of recipe."""
-
-
-class VideoParameters(_Family, frozen=True):
+class VideoParameters(Traits, frozen=True, kw_only=True):
     short_side: Annotated[
         int, Meta(ge=120, le=2160, description="the shorter side in pixels, at most; a picture is never enlarged")
     ]
     crf: CrfField
     speed: SpeedField = "fast"
     max_frame_rate: Annotated[int, Meta(ge=1, le=120, description="frames per second, at most")] = 60
+    bit_depth: BitDepthField = 8
     audio_bitrate_kbps: TrackBitrateField = 160
 
 
-class AudioParameters(_Family, frozen=True):
+class AudioParameters(SoundTraits, frozen=True, kw_only=True):
     bitrate_kbps: Annotated[int, Meta(ge=32, le=320, description="kilobits per second")] = 192
 
 
-class GifParameters(_Family, frozen=True):
+class GifParameters(Family, frozen=True, kw_only=True):
     long_side: Annotated[
         int, Meta(ge=64, le=800, description="the longer side in pixels, at most; a picture is never enlarged")
     ] = 480
@@ -57,13 +55,13 @@ class GifParameters(_Family, frozen=True):
     seconds: Annotated[float, Meta(ge=0.1, le=30, description="how much of the source to show, at most")] = 10.0
 
 
-class SheetParameters(_Family, frozen=True):
+class SheetParameters(Family, frozen=True, kw_only=True):
     columns: Annotated[int, Meta(ge=1, le=8, description="tiles side by side")] = 4
     rows: Annotated[int, Meta(ge=1, le=8, description="tiles one above the other")] = 4
     tile_long_side: Annotated[int, Meta(ge=64, le=640, description="the longer side of a tile in pixels")] = 320
 
 
-class RefreshParameters(_Family, frozen=True):
+class RefreshParameters(Traits, frozen=True, kw_only=True):
     count: Annotated[int, Meta(ge=1, le=20, description="how many variations, each with a look of its own")] = 1
     seed: Annotated[
         Annotated[str, Meta(max_length=200)] | None,
@@ -83,7 +81,7 @@ class Look(NamedTuple):
     saturation: float  # a factor
 
 
-class RefreshedParameters(_Family, frozen=True):
+class RefreshedParameters(Traits, frozen=True, kw_only=True):
     """One drawn variation: what `RefreshParameters` resolves to."""
 
     rotation: float
@@ -105,7 +103,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     container: Literal["mp4", "webm", "mp3", "ipod", "gif", "mjpeg"]
     extension: str
     description: str
-    defaults: _Family
+    defaults: Family
 
 
 def _table(*presets: Preset) -> dict[str, Preset]:
@@ -269,7 +267,7 @@ def _too_many(count: int) -> InvalidRequest:
     return InvalidRequest(f"{count} variations of one source are asked for; {MAX_VARIATIONS} are the limit")
 
 
-def _wanted(preset: Preset, parameters: _Family, label: str) -> Wanted:
+def _wanted(preset: Preset, parameters: Family, label: str) -> Wanted:
     return Wanted(
         preset=preset.name,
         parameters=msgspec.to_builtins(parameters),
@@ -278,7 +276,7 @@ def _wanted(preset: Preset, parameters: _Family, label: str) -> Wanted:
     )
 
 
-def _resolve(preset: Preset, overrides: Parameters) -> _Family:
+def _resolve(preset: Preset, overrides: Parameters) -> Family:
     """The preset's defaults with the caller's overrides. Raises BadParameter."""
     family = type(preset.defaults)
     for name, value in overrides.items():
@@ -306,20 +304,22 @@ def _quoted(value: object) -> str:
 
 def _bounds(schema: dict[str, Any]) -> str:
     if "enum" in schema:
-        return "one of " + ", ".join(schema["enum"])
+        return "one of " + ", ".join(map(str, schema["enum"]))
     if "minimum" in schema:
         kind = "a whole number" if schema["type"] == "integer" else "a number"
         return f"{kind} from {schema['minimum']} to {schema['maximum']}"
+    if "pattern" in schema:
+        return "a colour such as #ffcc00"
     return f"text of at most {schema['maxLength']} characters"
 
 
 @functools.cache
-def _types(family: type[_Family]) -> dict[str, Any]:
+def _types(family: type[Family]) -> dict[str, Any]:
     return {field.name: field.type for field in msgspec.structs.fields(family)}
 
 
 @functools.cache
-def _schema(family: type[_Family]) -> dict[str, dict[str, Any]]:
+def _schema(family: type[Family]) -> dict[str, dict[str, Any]]:
     """The JSON Schema of each parameter, made plain for people."""
     properties = msgspec.json.schema(family)["$defs"][family.__name__]["properties"]
     return {name: _plain(schema, _types(family)[name]) for name, schema in properties.items()}
@@ -352,6 +352,7 @@ def _refreshed(
     for number, look in enumerate(_draw(seed, parameters.count, taken_looks), taken_labels + 1):
         drawn = RefreshedParameters(
             **look._asdict(),
+            **traits(parameters),
             seed=seed,
             crf=parameters.crf,
             speed=parameters.speed,

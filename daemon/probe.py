@@ -11,6 +11,7 @@ import itertools
 import logging
 import socket
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -18,6 +19,8 @@ from daemon import cancel
 from daemon.errors import ProbeError
 from daemon.models import Media
 from daemon.processes import Child, spawn_server
+
+How = Literal["describe", "measure", "prove"]  # what `daemon.probing` is asked to do
 
 log = logging.getLogger(__name__)
 
@@ -65,29 +68,33 @@ class Prober:
 
     async def probe(self, path: Path) -> Media:
         """What the file holds. Raises ProbeError, in words without a path, when it cannot be read as media."""
-        return await self._ask(path, measure=False)
+        return await self._ask(path, "describe")
+
+    async def probe_output(self, path: Path) -> Media:
+        """As `probe`, and its last second is decoded too."""
+        return await self._ask(path, "prove")
 
     async def measured_seconds(self, path: Path) -> float | None:
         """Where the file's data really ends, in seconds, whatever its header says. Reads the whole file.
 
         Raises ProbeError as `probe` does.
         """
-        return (await self._ask(path, measure=True)).duration_seconds
+        return (await self._ask(path, "measure")).duration_seconds
 
-    async def _ask(self, path: Path, *, measure: bool) -> Media:
+    async def _ask(self, path: Path, how: How) -> Media:
         try:
-            answer = await self._exchange(path, measure)
+            answer = await self._exchange(path, how)
         except _ServerGone:  # killed from outside, or by another file: this one gets a second chance
-            answer = await self._exchange(path, measure)
+            answer = await self._exchange(path, how)
         if answer.media is None:
             raise ProbeError(answer.error or "the prober gave no answer")
         return answer.media
 
-    async def _exchange(self, path: Path, measure: bool) -> _Answer:
+    async def _exchange(self, path: Path, how: How) -> _Answer:
         self.start()
         assert self._socket is not None
         number = next(self._ids)
-        request = {"id": number, "path": str(path), "timeout": TIMEOUT, "measure": measure}
+        request = {"id": number, "path": str(path), "timeout": TIMEOUT, "how": how}
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, msgspec.json.encode(request))

@@ -19,12 +19,13 @@ import selectors
 import signal
 import socket
 import sys
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import av
 import msgspec
 
 from daemon import media, sandbox
+from daemon import ending, media
 from daemon.errors import ProbeError
 from daemon.models import Media
 
@@ -35,12 +36,12 @@ PR_SET_PDEATHSIG = 1
 
 
 class Request(msgspec.Struct, frozen=True):
-    """`timeout` is in seconds. With `measure` the duration told is where the file's data ends."""
+    """`timeout` is in seconds. To "measure" is to tell where the data ends, to "prove" to decode the end as well."""
 
     id: int
     path: str
     timeout: float
-    measure: bool = False
+    how: Literal["describe", "measure", "prove"] = "describe"
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -131,6 +132,12 @@ def _find(request: Request, sandboxed: bool) -> Finding:
         if request.measure:
             return Finding(media=media.read_measured(request.path))
         return Finding(media=media.read_media(request.path, patience=request.timeout / 2))
+        if request.how == "measure":
+            found = media.read_measured(request.path)
+        else:
+            found = media.read_media(request.path, patience=request.timeout / 2)
+        if request.how == "prove":
+            ending.decode(request.path, found, patience=request.timeout / 4)
     except ProbeError as error:
         return Finding(error=str(error))
     except sandbox.SourceRefused as error:

@@ -9,14 +9,13 @@ import hashlib
 import os
 from pathlib import Path
 
+from daemon.durations import close
 from daemon.errors import ProbeError, ProofError
 from daemon.models import Media, Model
 from daemon.paths import fsync_folder
 from daemon.plans import Plan
 from daemon.probe import Prober
-
-TOLERANCE_SECONDS = 0.5
-TOLERANCE_SHARE = 0.01
+from daemon.proof import differences, lasts_as_planned
 
 
 class Proof(Model, frozen=True):
@@ -31,43 +30,23 @@ class Proof(Model, frozen=True):
 
 
 async def prove(prober: Prober, part: Path, plan: Plan, source: Path) -> Media:
-    """What the part holds, once it is shown to be what was planned.
+    """What the part holds, once it is shown to be what was planned and its end is decoded.
 
-    Raises ProofError in words: nothing came out, streams are missing, or the duration is off by more than
-    0.5 s and 1 %. A source that ends before its header says is named as the cause.
+    Raises ProofError in words, with all that differs. A source that ends before its header says is named as
+    the cause.
     """
     try:
-        made = await prober.probe(part)
+        made = await prober.probe_output(part)
     except ProbeError as error:
         words = f"the encoder said it was done, but its output cannot be read: {error}"
         raise ProofError(await _truncation(prober, plan, source) or words) from error
-    if differences := _stream_differences(made, plan):
-        raise ProofError(f"the output is not what was planned: {'; '.join(differences)}")
-    if _duration_differs(made, plan):
+    if not lasts_as_planned(made, plan):
         words = f"the output lasts {_seconds(made.duration_seconds)} instead of {_seconds(plan.duration_seconds)}"
+        raise ProofError(await _truncation(prober, plan, source) or "; ".join([words, *differences(made, plan)]))
+    if found := differences(made, plan):
+        words = f"the output is not what was planned: {'; '.join(found)}"
         raise ProofError(await _truncation(prober, plan, source) or words)
     return made
-
-
-def _stream_differences(made: Media, plan: Plan) -> list[str]:
-    differences = []
-    if (made.video is not None) != (plan.video is not None):
-        differences.append("it has no picture" if plan.video else "it has a picture")
-    if len(made.audio) != plan.audio:
-        differences.append(f"it has {len(made.audio)} audio streams instead of {plan.audio}")
-    return differences
-
-
-def _duration_differs(made: Media, plan: Plan) -> bool:
-    if plan.duration_seconds is None:
-        return False
-    if made.duration_seconds is None:
-        return True
-    return not _close(made.duration_seconds, plan.duration_seconds)
-
-
-def _close(one: float, other: float) -> bool:
-    return abs(one - other) <= max(TOLERANCE_SECONDS, TOLERANCE_SHARE * other)
 
 
 async def _truncation(prober: Prober, plan: Plan, source: Path) -> str | None:
@@ -77,7 +56,7 @@ async def _truncation(prober: Prober, plan: Plan, source: Path) -> str | None:
         held = await prober.measured_seconds(source)
     except ProbeError:
         return None
-    if planned is None or held is None or held >= planned or _close(held, planned):
+    if planned is None or held is None or held >= planned or close(held, planned):
         return None
     return f"the source is truncated: its header says {_seconds(planned)}, its data ends at {_seconds(held)}"
 

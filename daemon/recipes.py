@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -64,8 +65,8 @@ def command(source: str, media: Media, outputs: Sequence[Output], threads: int) 
     threads. Raises as `plan` does.
     """
     recipes = [_recipe(media, output.preset, output.parameters) for output in outputs]
-    decoded = ffmpeg.input(f"file:{source}", threads=threads, **GUARDS)
-    pictures = _pictures(decoded, media, sum(recipe.filtered is not None for recipe in recipes))
+    decoded = ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media))
+    pictures = _pictures(decoded, media, [recipe for recipe in recipes if recipe.filtered])
     written = [
         _written(decoded, pictures, recipe, output.path, threads)
         for recipe, output in zip(recipes, outputs, strict=True)
@@ -80,23 +81,45 @@ def _recipe(media: Media, name: str, parameters: Parameters) -> Recipe:
     return build(media, preset, msgspec.convert(parameters, family))
 
 
-def _pictures(decoded: Node, media: Media, count: int) -> Iterator[Node]:
-    """The source's picture, deinterlaced if need be, once for each output that shows it."""
-    if count == 0 or media.video is None:
-        return iter(())
-    picture = decoded[str(media.video.index)]
-    if media.video.interlaced:
-        picture = deinterlaced(picture)
+def _reading(media: Media) -> dict[str, Any]:
+    """How this source is to be read: its first picture or sound at 0, and its alpha, which VP8 and VP9 hide."""
+    options: dict[str, Any] = {}
+    if media.lead_seconds > 0.001:
+        options["itsoffset"] = f"{-media.lead_seconds:.6f}"
+    picture = media.video
+    if picture and picture.alpha and picture.codec in _ALPHA_DECODERS:
+        options[f"c:{picture.index}"] = _ALPHA_DECODERS[picture.codec]
+    return options
+
+
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+def _pictures(decoded: Node, media: Media, recipes: Sequence[Recipe]) -> dict[str | None, Iterator[Node]]:
+    """By what is to be deinterlaced: the source's picture, treated once, for each recipe that shows it."""
+    if media.video is None:
+        return {}
+    found = {}
+    for which, count in Counter(recipe.deinterlace for recipe in recipes).items():
+        picture = decoded[str(media.video.index)]
+        found[which] = _copies(deinterlaced(picture, which) if which else picture, count)
+    return found
+
+
+def _copies(picture: Node, count: int) -> Iterator[Node]:
     if count == 1:
         return iter([picture])
     copies = picture.filter_multi_output("split", count)
     return iter([copies[number] for number in range(count)])
 
 
-def _written(decoded: Node, pictures: Iterator[Node], recipe: Recipe, path: str, threads: int) -> Node:
-    streams = [decoded[str(stream.index)] for stream in recipe.sound]
+def _written(
+    decoded: Node, pictures: dict[str | None, Iterator[Node]], recipe: Recipe, path: str, threads: int
+) -> Node:
+    indices = [*(stream.index for stream in recipe.sound), *(stream.index for stream in recipe.subtitles)]
+    streams = [decoded[str(index)] for index in indices]
     if recipe.filtered is not None:
-        streams.insert(0, recipe.filtered(next(pictures)))
+        streams.insert(0, recipe.filtered(next(pictures[recipe.deinterlace])))
     limit = {"f": recipe.plan.container, "t": f"{_guard(recipe.plan.duration_seconds):.3f}"}
     return ffmpeg.output(*streams, f"file:{path}", **recipe.options(threads), **limit)
 

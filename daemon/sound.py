@@ -1,4 +1,4 @@
-"""How the sound is encoded."""
+"""Which sound is kept, and how it is encoded."""
 
 from __future__ import annotations
 
@@ -7,21 +7,49 @@ from collections.abc import Iterable, Sequence
 from daemon.models import AudioStream
 from daemon.plans import Options
 
+LONGEST_FILLED = 600.0  # seconds of gaps: what fills them waits in memory
 
-def encoded(container: str, streams: Sequence[AudioStream], bitrate_kbps: int) -> Options:
+
+def default_first(streams: Iterable[AudioStream]) -> tuple[AudioStream, ...]:
+    """All of them, with the one a player would choose in front."""
+    return tuple(sorted(streams, key=lambda stream: not stream.default))
+
+
+def encoded(container: str, streams: Sequence[AudioStream], bitrate_kbps: int, max_channels: int = 2) -> Options:
+    """Every stream with its gaps filled, the first one marked as what to play."""
     fast_start = {"movflags": "+faststart"} if container == "mp4" else {}
     if not streams:
         return fast_start
     encoder = "libopus" if container == "webm" else "aac"
-    return {**fast_start, "c:a": encoder, "b:a": f"{bitrate_kbps}k", **narrowed(streams)}
+    marks = {f"disposition:a:{number}": "0" if number else "default" for number in range(len(streams))}
+    return {**fast_start, "c:a": encoder, "b:a": f"{bitrate_kbps}k", **marks, **narrowed(streams, max_channels)}
 
 
-def narrowed(streams: Iterable[AudioStream]) -> Options:
-    """At most stereo and 48 kHz; mono stays mono."""
+def narrowed(streams: Iterable[AudioStream], max_channels: int = 2, *, rewound: bool = False) -> Options:
+    """At most so many channels and 48 kHz, never more than the source has; gaps become silence.
+
+    `rewound` has each begin at 0, whatever it began after.
+    """
     options: Options = {}
     for number, stream in enumerate(streams):
-        if stream.channels > 2:
-            options[f"ac:a:{number}"] = 2
+        if stream.channels > max_channels:
+            options[f"ac:a:{number}"] = max_channels
         if stream.sample_rate > 48000:
             options[f"ar:a:{number}"] = 48000
+        if filters := _filters(stream, max_channels, rewound):
+            options[f"filter:a:{number}"] = ",".join(filters)
     return options
+
+
+_WIDE = {3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # what every encoder knows by that number
+
+
+def _filters(stream: AudioStream, max_channels: int, rewound: bool) -> list[str]:
+    filters = ["asetpts=PTS-STARTPTS"] if rewound and stream.start_seconds > 0.001 else []
+    if 0 < stream.gap_seconds <= LONGEST_FILLED:
+        filters.append("aresample=async=1")
+    if stream.layout is None and stream.channels > max(2, max_channels):
+        filters.append("pan=stereo|c0=c0|c1=c1")  # channels without a place cannot be mixed
+    elif 2 < stream.channels <= max_channels:
+        filters.append(f"aformat=channel_layouts={_WIDE[stream.channels]}")
+    return filters

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from daemon import progress
-from daemon.models import AudioStream, Media, Model, Parameters, Progress, SubtitleStream, VideoStream
+from daemon.models import AudioStream, Chapter, Media, Model, Parameters, Progress, SubtitleStream, VideoStream
 from daemon.stall import Pace
 from daemon.states import ENDED, State, derive
 
@@ -40,6 +40,10 @@ class MediaView(Model, frozen=True):
     video: VideoStream | None
     audio: tuple[AudioStream, ...]
     subtitles: tuple[SubtitleStream, ...]
+    chapters: tuple[Chapter, ...] = ()
+    attachments: int = 0
+    covers: int = 0
+    format: str = ""
 
 
 class VariationView(Model, frozen=True):
@@ -228,6 +232,10 @@ def _media_view(media: Media) -> MediaView:
         video=media.video,
         audio=media.audio,
         subtitles=media.subtitles,
+        chapters=media.chapters,
+        attachments=media.attachments,
+        covers=media.covers,
+        format=media.format,
     )
 
 

@@ -19,6 +19,12 @@ LAYERS = [
     {"cancel", "encoder", "probe", "rehearsal", "publish", "runner", "engine"},
     {"claims", "attempt", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "bulk", "cleanup"}
     | {"expiry"}
+    | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills"}
+    | {"traits", "subtitles", "tags"},
+    {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
+    | {"courier", "frames", "durations", "webp", "ending"},
+    {"cancel", "encoder", "probe", "publish", "proof", "runner", "engine"},
+    {"claims", "attempt", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "cleanup", "expiry"}
     | {"webhooks", "stats", "service"},
     {"api", "app", "server", "client", "cli"},
 ]
@@ -31,7 +37,7 @@ OWNERS = {
     "prometheus_client": {"metrics"},
     "uvicorn": {"server"},
     "httpx": {"client", "courier"},
-    "av": {"media", "probing"},
+    "av": {"media", "frames", "durations", "ending"},
 }
 
 

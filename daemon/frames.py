@@ -1,0 +1,182 @@
+"""What the frames of a stream tell of it: how they are turned, scanned, coloured and spaced."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream as Pictures
+
+from daemon.models import Colour
+
+MAX_PACKETS_BEFORE_A_PICTURE = 1000
+LOOKED_AT = 12  # frames, where the first does not settle how the stream is scanned
+TIMED = 240  # packets at most whose distance is looked at
+PATIENCE = 2.0  # seconds for all of this, beyond the first frame
+JITTER = 0.25  # of the median distance of frames: below it, a clock that rounds
+
+# Codecs that can hold fields; a stream of another is progressive.
+INTERLACING = {"h264", "hevc", "mpeg2video", "mpeg4", "vc1", "wmv3", "dvvideo", "prores", "dnxhd", "mjpeg", "ffv1"}
+PRIMARIES = {
+    1: "bt709",
+    4: "bt470m",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "film",
+    9: "bt2020",
+    10: "smpte428",
+    11: "smpte431",
+    12: "smpte432",
+    22: "jedec-p22",
+}
+TRANSFERS = {
+    1: "bt709",
+    4: "gamma22",
+    5: "gamma28",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "linear",
+    9: "log100",
+    10: "log316",
+    11: "iec61966-2-4",
+    12: "bt1361e",
+    13: "iec61966-2-1",
+    14: "bt2020-10",
+    15: "bt2020-12",
+    16: "smpte2084",
+    17: "smpte428",
+    18: "arib-std-b67",
+}
+MATRICES = {
+    0: "gbr",
+    1: "bt709",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "ycgco",
+    9: "bt2020nc",
+    10: "bt2020c",
+    11: "smpte2085",
+    12: "chroma-derived-nc",
+    13: "chroma-derived-c",
+    14: "ictcp",
+}
+RANGES = {1: "tv", 2: "pc"}
+FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # of AVFieldOrder, by what is shown first
+
+
+class Look(NamedTuple):
+    """The first frame, and what it and those after it show. `rate` is None where too few have a time."""
+
+    frame: VideoFrame
+    interlaced: bool
+    rate: float | None
+    variable: bool
+
+
+def look(container: InputContainer, stream: Pictures) -> Look | None:
+    """What the stream shows at its beginning; None when none of its pictures can be decoded."""
+    stream.thread_count = 1
+    deadline = time.monotonic() + PATIENCE
+    stamps: list[float] = []
+    frames: list[VideoFrame] = []
+    for count, packet in enumerate(container.demux(stream)):
+        if packet.pts is not None and packet.time_base:
+            stamps.append(float(packet.pts * packet.time_base))
+        if len(frames) < _enough(stream, frames):
+            frames += _decoded(packet)
+        if count > MAX_PACKETS_BEFORE_A_PICTURE or (frames and _settled(stream, frames, stamps, deadline)):
+            break
+    if not frames:
+        return None
+    rate, variable = _spacing(stamps)
+    return Look(frames[0], any(frame.interlaced_frame for frame in frames), rate, variable)
+
+
+def _enough(stream: Pictures, frames: Sequence[VideoFrame]) -> int:
+    return 1 if stream.codec_context.name not in INTERLACING or _interlaced(frames) else LOOKED_AT
+
+
+def _interlaced(frames: Sequence[VideoFrame]) -> bool:
+    return any(frame.interlaced_frame for frame in frames)
+
+
+def _settled(stream: Pictures, frames: Sequence[VideoFrame], stamps: Sequence[float], deadline: float) -> bool:
+    seen = len(frames) >= _enough(stream, frames) and len(stamps) >= TIMED
+    return seen or time.monotonic() > deadline
+
+
+def _decoded(packet: Any) -> Iterator[VideoFrame]:
+    try:
+        yield from packet.decode()
+    except av.error.InvalidDataError:
+        return  # damaged pictures before the first good one
+
+
+def _spacing(stamps: Sequence[float]) -> tuple[float | None, bool]:
+    """Frames per second, and whether their distance varies by more than a clock's rounding."""
+    ordered = sorted(set(stamps))
+    gaps = sorted(after - before for before, after in pairwise(ordered))
+    if len(gaps) < 2:
+        return None, False
+    usual = gaps[len(gaps) // 2]
+    tolerance = max(0.002, usual * JITTER)
+    variable = any(abs(gap - usual) > tolerance for gap in (gaps[len(gaps) // 50], gaps[-1 - len(gaps) // 50]))
+    return len(gaps) / (ordered[-1] - ordered[0]), variable
+
+
+# What one frame says
+
+
+def colour(frame: VideoFrame) -> Colour:
+    return Colour(
+        primaries=PRIMARIES.get(int(frame.color_primaries)),
+        transfer=TRANSFERS.get(int(frame.color_trc)),
+        matrix=MATRICES.get(int(frame.colorspace)),
+        range="pc" if frame.format.name.startswith("yuvj") else RANGES.get(int(frame.color_range)),
+    )
+
+
+def hdr(frame: VideoFrame) -> str | None:
+    """The kind of HDR: hlg, pq, hdr10 or hdr10+."""
+    transfer = TRANSFERS.get(int(frame.color_trc))
+    if transfer == "arib-std-b67":
+        return "hlg"
+    if transfer != "smpte2084":
+        return None
+    held = side_data(frame)
+    if "DYNAMIC_HDR_PLUS" in held:
+        return "hdr10+"
+    return "hdr10" if "MASTERING_DISPLAY_METADATA" in held else "pq"
+
+
+def dolby_vision(frame: VideoFrame) -> bool:
+    return "DOVI_METADATA" in side_data(frame)
+
+
+def mirrored(frame: VideoFrame) -> bool:
+    """Whether the display matrix flips the picture besides turning it."""
+    matrix = side_data(frame).get("DISPLAYMATRIX")
+    if matrix is None:
+        return False
+    a, b, _, c, d, *_ = struct.unpack("<9i", matrix[:36])
+    return bool(a * d - b * c < 0)
+
+
+def quarter_turns(frame: VideoFrame) -> int:
+    """Degrees clockwise a player turns the picture; a mirrored one is turned after it was flipped upside down."""
+    turned = round(-frame.rotation) % 360
+    return turned if turned % 90 == 0 else 0
+
+
+def side_data(frame: VideoFrame) -> dict[str, bytes]:
+    held: Any = frame.side_data  # which its stubs take for a mapping
+    return {item.type.name: bytes(item) for item in held}

@@ -1,0 +1,101 @@
+"""In what an output differs from its plan, in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from daemon.durations import close
+from daemon.models import AudioStream, Media, VideoStream
+from daemon.plans import Plan
+
+OFFSET = 0.04  # seconds between picture and sound that nobody notices
+END = 0.5  # seconds one of them may end earlier or later than planned, or 1 %
+LEAST_TIMED = 1.0  # seconds an output must last for its frame rate to be told
+RATE_SHARE = 0.03
+
+
+def differences(made: Media, plan: Plan) -> list[str]:
+    """All that differs but the duration; none when the output is what was planned."""
+    found = [*_of_streams(made, plan)]
+    if made.video and plan.video:
+        found += _of_picture(made.video, plan)
+    if made.video and made.audio and len(made.audio) == plan.audio == len(plan.audio_seconds):
+        found += [*_of_offset(made.video, made.audio[0], plan), *_of_ends(made, plan)]
+    return found
+
+
+def lasts_as_planned(made: Media, plan: Plan) -> bool:
+    if plan.duration_seconds is None:
+        return True
+    return made.duration_seconds is not None and close(made.duration_seconds, plan.duration_seconds)
+
+
+def _of_streams(made: Media, plan: Plan) -> Iterator[str]:
+    if (made.video is not None) != (plan.video is not None):
+        yield "it has no picture" if plan.video else "it has a picture"
+    for count, wanted, noun in (
+        (len(made.audio), plan.audio, "audio streams"),
+        (len(made.subtitles), plan.subtitles, "subtitle streams"),
+        (len(made.chapters), plan.chapters, "chapters"),
+    ):
+        if count != wanted:
+            yield f"it has {count} {noun} instead of {wanted}"
+
+
+def _of_picture(made: VideoStream, plan: Plan) -> Iterator[str]:
+    if plan.video and (made.width, made.height) != plan.video:
+        yield f"its picture is {made.width}×{made.height} instead of {plan.video[0]}×{plan.video[1]}"
+    if made.rotation or made.mirrored:
+        yield "its picture is still to be turned by the player"
+    yield from _of_rate(made, plan)
+    yield from _of_colour(made, plan)
+
+
+def _of_rate(made: VideoStream, plan: Plan) -> Iterator[str]:
+    if not plan.frame_rate or not made.frame_rate or (plan.duration_seconds or 0) < LEAST_TIMED:
+        return
+    if abs(made.frame_rate - plan.frame_rate) > plan.frame_rate * RATE_SHARE:
+        yield f"it has {made.frame_rate:.4g} frames per second instead of {plan.frame_rate:.4g}"
+
+
+def _of_colour(made: VideoStream, plan: Plan) -> Iterator[str]:
+    if plan.colour is None:
+        return
+    for noun in ("primaries", "transfer", "matrix", "range"):
+        said, wanted = getattr(made.colour, noun), getattr(plan.colour, noun)
+        if wanted and said != wanted:
+            yield f"its colour {noun} says {said or 'nothing'} instead of {wanted}"
+
+
+def _of_offset(video: VideoStream, audio: AudioStream, plan: Plan) -> Iterator[str]:
+    if plan.audio_offset is None:
+        return
+    frame = 1 / plan.frame_rate if plan.frame_rate else 0.0
+    off = audio.start_seconds - video.start_seconds - plan.audio_offset
+    if abs(off) > OFFSET + frame:
+        yield f"its sound begins {abs(off):.2f} s too {'late' if off > 0 else 'early'}"
+
+
+def _of_ends(made: Media, plan: Plan) -> Iterator[str]:
+    """Sound that ends before the picture does, or after, by more than it did in the source."""
+    lead, planned = _lead(made), _planned_lead(plan)
+    if lead is not None and planned is not None and abs(lead - planned) > max(END, 0.01 * (plan.video_seconds or 0.0)):
+        yield f"audio ends {abs(lead):.1f} s {'before' if lead > 0 else 'after'} the video"
+    for number, (stream, seconds) in enumerate(zip(made.audio, plan.audio_seconds, strict=True), 1):
+        if seconds is not None and stream.duration_seconds and not close(stream.duration_seconds, seconds):
+            yield f"audio track {number} lasts {stream.duration_seconds:.1f} s instead of {seconds:.1f} s"
+
+
+def _lead(made: Media) -> float | None:
+    """Seconds by which the first sound ends before the picture."""
+    video, audio = made.video, made.audio[0]
+    if video is None or video.duration_seconds is None or audio.duration_seconds is None:
+        return None
+    return video.start_seconds + video.duration_seconds - audio.start_seconds - audio.duration_seconds
+
+
+def _planned_lead(plan: Plan) -> float | None:
+    first = plan.audio_seconds[0] if plan.audio_seconds else None
+    if plan.video_seconds is None or first is None or plan.audio_offset is None:
+        return None
+    return plan.video_seconds - first - plan.audio_offset

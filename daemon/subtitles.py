@@ -1,0 +1,30 @@
+"""Which subtitles a container takes, and as what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from daemon.models import Media, SubtitleStream
+from daemon.plans import Options
+
+ENCODERS = {"mp4": "mov_text", "webm": "webvtt"}
+MATROSKA = {"subrip", "ass", "ssa", "webvtt", "text", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"}
+
+
+def carried(container: str, media: Media, wanted: str) -> tuple[SubtitleStream, ...]:
+    """The streams this container can hold; none if `wanted` is to drop them."""
+    if wanted == "drop":
+        return ()
+    if container == "matroska":
+        return media.subtitles
+    return tuple(stream for stream in media.subtitles if stream.text) if container in ENCODERS else ()
+
+
+def encoded(container: str, streams: Sequence[SubtitleStream]) -> Options:
+    """As the container's own kind of text; in Matroska, as they are."""
+    if container != "matroska":
+        return {"c:s": ENCODERS[container]} if streams else {}
+    return {
+        f"c:s:{number}": "copy" if stream.codec in MATROSKA else "srt" if stream.text else "dvdsub"
+        for number, stream in enumerate(streams)
+    }

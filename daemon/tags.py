@@ -1,0 +1,31 @@
+"""What is told about an output beside its streams: metadata, languages, chapters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from daemon.models import AudioStream, SubtitleStream
+from daemon.plans import Options
+
+
+def written(
+    metadata: str, chapters: str, sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream] = ()
+) -> Options:
+    """FFmpeg copies all of it by itself; here is what it shall leave out, but for the languages."""
+    options: Options = {} if chapters == "keep" else {"map_chapters": -1}
+    if metadata == "keep":
+        return options
+    languages = {
+        f"metadata:s:{kind}:{number}": f"language={stream.language}"
+        for kind, streams in _by_kind(sound, subtitles)
+        for number, stream in enumerate(streams)
+        if stream.language
+    }
+    return {**options, "map_metadata": -1, **languages}
+
+
+def _by_kind(
+    sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]
+) -> Iterator[tuple[str, Sequence[AudioStream | SubtitleStream]]]:
+    yield "a", sound
+    yield "s", subtitles

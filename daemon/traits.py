@@ -1,0 +1,50 @@
+"""What a caller may say about how a source's traits are dealt with; every default does what a person would expect."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Parameters of one kind of recipe."""
+
+
+class SoundTraits(Family, frozen=True, kw_only=True):
+    """What every recipe with sound has in common."""
+
+    chapters: Annotated[Literal["keep", "drop"], Meta(description="chapter marks and their titles")] = "keep"
+    metadata: Annotated[
+        Literal["keep", "strip"], Meta(description="title, date, place, device; languages of tracks always stay")
+    ] = "keep"
+
+
+class Traits(SoundTraits, frozen=True, kw_only=True):
+    """What recipes that keep picture and sound have in common."""
+
+    deinterlace: Annotated[
+        Literal["auto", "always", "never"], Meta(description="auto: the frames that say they are made of two fields")
+    ] = "auto"
+    tone_map: Annotated[
+        Literal["auto", "mobius", "hable", "reinhard"],
+        Meta(description="how HDR is brought to ordinary screens; auto: by mobius, and only where HDR cannot be kept"),
+    ] = "auto"
+    alpha_colour: Annotated[
+        str, Meta(pattern="^#[0-9a-fA-F]{6}$", description="what shows through where the output cannot be transparent")
+    ] = "#000000"
+    max_channels: Annotated[int, Meta(ge=1, le=8, description="of each audio track; what has more is mixed down")] = 2
+    subtitles: Annotated[
+        Literal["keep", "drop"], Meta(description="keep: as far as the container takes them; bitmaps only in MKV")
+    ] = "keep"
+
+
+BitDepthField = Annotated[
+    Literal[8, 10], Meta(description="bits of each colour; HDR is kept in 10, and brought to ordinary screens in 8")
+]
+
+
+def traits(parameters: Traits) -> dict[str, Any]:
+    """The traits alone, for a struct that takes them over."""
+    return {field.name: getattr(parameters, field.name) for field in msgspec.structs.fields(Traits)}
