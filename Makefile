@@ -1,5 +1,5 @@
 # `make demo` and `make test` need python3 (3.11 or newer, with its venv module) and nothing else installed.
-.PHONY: demo test check lint bench lock clean
+.PHONY: demo test media check lint bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -19,6 +19,10 @@ $(CLIP): $(READY)
 
 test: $(READY) lint
 	$(BIN)/pytest -n auto
+
+# Every test file by every preset, looked at by an independent reader; prints a table. It takes a while.
+media: $(READY)
+	$(BIN)/pytest -n auto tests/test_outputs.py --every-preset
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -104,12 +104,20 @@ def spans(container: InputContainer, indices: Sequence[int], patience: float) ->
 
 
 def _packets(container: InputContainer, indices: Sequence[int]) -> Iterator[tuple[int, float, float]]:
-    """Stream, begin and end, in seconds, of every packet that has a timestamp."""
+    """Stream, begin and end, in seconds, of every packet; a raw stream's have no times, and follow one another."""
+    followed = dict.fromkeys(indices, 0.0)
     for packet in container.demux([container.streams[index] for index in indices]):
         stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None and not packet.is_discard:
-            tick: Any = packet.time_base
-            yield packet.stream_index, float(stamp * tick), float((stamp + (packet.duration or 0)) * tick)
+        lasts = float((packet.duration or 0) * (packet.time_base or 0)) or _frame_seconds(packet.stream)
+        if packet.size and not packet.is_discard:
+            index = packet.stream_index
+            begins = followed[index] if stamp is None else float(stamp * (packet.time_base or 0))
+            followed[index] = begins + lasts
+            yield index, begins, begins + lasts
+
+
+def _frame_seconds(stream: Any) -> float:
+    return float(1 / stream.average_rate) if stream.type == "video" and stream.average_rate else 0.0
 
 
 def measured(media: Media, found: Spans | None) -> Media:

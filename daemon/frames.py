@@ -101,6 +101,22 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
     return Look(frames[0], any(frame.interlaced_frame for frame in frames), rate, variable)
 
 
+def interlaced_later(container: InputContainer, stream: Pictures, seconds: float) -> bool:
+    """Whether any of some frames from there on is made of fields."""
+    if stream.codec_context.name not in INTERLACING:
+        return False
+    try:
+        container.seek((container.start_time or 0) + int(seconds * av.time_base))
+    except av.FFmpegError:  # a stream without an index
+        return False
+    frames: list[VideoFrame] = []
+    for count, packet in enumerate(container.demux(stream)):
+        frames += _decoded(packet)
+        if len(frames) >= LOOKED_AT or count > 2 * LOOKED_AT:
+            break
+    return _interlaced(frames)
+
+
 def _enough(stream: Pictures, frames: Sequence[VideoFrame]) -> int:
     return 1 if stream.codec_context.name not in INTERLACING or _interlaced(frames) else LOOKED_AT
 

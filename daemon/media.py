@@ -33,6 +33,11 @@ SMALL = 64 * 1024**2  # bytes of a file that is read whole rather than believed
 # Demuxers that have no index and guess the duration from the first bit rate they meet.
 GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
 HEADERLESS = {"mpegts", "mpeg"}  # whose duration is a difference of two timestamps that may have wrapped
+STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+STILLS = {
+    **{b"\xff\xd8\xff": "jpeg_pipe", b"\x89PNG": "png_pipe", b"BM": "bmp_pipe"},
+    **{b"II*\0": "tiff_pipe", b"MM\0*": "tiff_pipe"},
+}
 BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
 
 
@@ -106,7 +111,8 @@ def _refuse_unreadable(path: str) -> None:
 def opened(path: str) -> Iterator[InputContainer]:
     """Raises ProbeError for whatever FFmpeg says, then and while the file is read."""
     try:
-        with av.open(f"file:{path}", options=dict(GUARDS), metadata_errors="replace") as container:
+        shape = _still_format(path)
+        with av.open(f"file:{path}", format=shape, options=dict(GUARDS), metadata_errors="replace") as container:
             yield container
     except MemoryError as error:
         raise ProbeError("reading it needs more memory than a media file should") from error
@@ -116,6 +122,15 @@ def opened(path: str) -> Iterator[InputContainer]:
         if _misses_its_index(path):
             raise ProbeError("its index (moov) is missing: the file was cut off, or is still being written") from error
         raise ProbeError("it is not a media file ffspool can read") from error
+
+
+def _still_format(path: str) -> str | None:
+    """The demuxer for a single picture whose name ends as one's: FFmpeg would take the name for a pattern of names."""
+    if Path(path).suffix.lower() not in STILL_SUFFIXES:
+        return None
+    with Path(path).open("rb") as file:
+        head = file.read(12)
+    return next((name for beginning, name in STILLS.items() if head.startswith(beginning)), None)
 
 
 def _misses_its_index(path: str) -> bool:
@@ -229,10 +244,16 @@ def _video(container: InputContainer) -> VideoStream | None:
             container.seek(0)
         look = frames.look(container, stream)
         if look is not None:
-            return _pictured(stream, look)
+            return _pictured(stream, look._replace(interlaced=look.interlaced or _mixed(container, stream)))
     if candidates and not container.streams.audio:
         raise ProbeError("its picture cannot be decoded: the file is damaged")
     return None
+
+
+def _mixed(container: InputContainer, stream: Pictures) -> bool:
+    """Whether frames are made of fields further on, as in a broadcast."""
+    seconds = (container.duration or 0) / av.time_base
+    return any(frames.interlaced_later(container, stream, seconds * share) for share in (0.4, 0.75))
 
 
 def _refuse_tiles(container: InputContainer) -> None:

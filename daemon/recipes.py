@@ -83,7 +83,7 @@ def _recipe(media: Media, name: str, parameters: Parameters) -> Recipe:
 
 def _reading(media: Media) -> dict[str, Any]:
     """How this source is to be read: its first picture or sound at 0, and its alpha, which VP8 and VP9 hide."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"f": media.format} if media.format.endswith("_pipe") else {}
     if media.lead_seconds > 0.001:
         options["itsoffset"] = f"{-media.lead_seconds:.6f}"
     picture = media.video

@@ -19,6 +19,20 @@ import pytest
 
 from daemon.processes import TOKEN_VARIABLE
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-preset", action="store_true", help="make outputs by every preset, not by cheap ones")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The table of what became of every file, when all of it was asked for."""
+    if not config.getoption("--every-preset"):
+        return
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    rows = sorted(value for report in reports for name, value in report.user_properties if name == "row")
+    for file, preset, verdict in rows:
+        terminalreporter.write_line(f"{file:36} {preset:16} {verdict}")
+
+
 PATIENCE = 60.0  # seconds after which a condition that should come true is taken for never
 
 

@@ -1,0 +1,141 @@
+"""An independent reader of media: decodes all of a file with PyAV and tells what a viewer would see and hear.
+
+It shares nothing with the daemon's own probe and proof.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace
+
+GRID = 8  # a picture is looked at as so many squares by so many
+Thumbnail = Any  # GRID × GRID × RGB, 0–255
+
+
+@dataclass
+class Heard:
+    language: str | None
+    default: bool
+    channels: int
+    start: float = 0.0
+    end: float = 0.0
+    loudness: float = 0.0  # root mean square, full scale 1
+
+
+@dataclass
+class Seen:
+    size: tuple[int, int]
+    aspect: float
+    rotation: int
+    pixel_format: str
+    colours: tuple[int, int, int, int]  # primaries, transfer, matrix, range, by ITU-T H.273 and FFmpeg
+    times: list[float]
+    end: float
+    thumbnails: list[Thumbnail] = field(default_factory=list)
+
+    @property
+    def start(self) -> float:
+        return self.times[0]
+
+
+@dataclass
+class Reading:
+    video: Seen | None
+    audio: list[Heard]
+    subtitles: int
+    chapters: list[str]
+    title: str | None
+
+    @property
+    def seconds(self) -> float:
+        spans = [(part.start, part.end) for part in [*([self.video] if self.video else []), *self.audio]]
+        return max(end for _, end in spans) - min(start for start, _ in spans)
+
+
+def read(path: Path, picture: int | None = None) -> Reading:
+    """All that is in it; `picture` is the index of the stream to look at, else the best one."""
+    with av.open(str(path)) as container:
+        pictures = [s for s in container.streams.video if not int(s.disposition) & 0x400]
+        best = max(pictures, key=lambda s: s.width * s.height, default=None)
+        seen = best.index if best and picture is None else picture
+        audio = [stream.index for stream in container.streams.audio]
+        subtitles = len(container.streams.subtitles)
+        chapters = [chapter["metadata"].get("title", "") for chapter in container.chapters()]
+        title = container.metadata.get("title")
+    return Reading(
+        video=None if seen is None else _seen(path, seen),
+        audio=[heard for index in audio if (heard := _heard(path, index))],
+        subtitles=subtitles,
+        chapters=chapters,
+        title=title,
+    )
+
+
+def _seen(path: Path, index: int) -> Seen:
+    seen: Seen | None = None
+    with av.open(str(path)) as container:
+        stream: Any = container.streams[index]
+        stream.thread_type = "AUTO"
+        usual = float(1 / stream.average_rate) if stream.average_rate else 0.0
+        for count, frame in enumerate(_frames(container, stream)):
+            time = float(frame.time) if frame.time is not None else count * usual
+            if seen is None:
+                seen = Seen(
+                    (frame.width, frame.height),
+                    float(stream.sample_aspect_ratio or 1),
+                    round(frame.rotation),
+                    frame.format.name,
+                    (int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace), int(frame.color_range)),
+                    [],
+                    0.0,
+                )
+            seen.times.append(time)
+            lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else usual
+            seen.end = max(seen.end, time + lasts)
+            if count in {0, 10}:
+                seen.thumbnails.append(_thumbnail(frame))
+    assert seen is not None, f"{path.name} has no picture"
+    seen.times.sort()
+    return seen
+
+
+def _frames(container: Any, stream: Any) -> Any:
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue  # a damaged source; of outputs the daemon has proven the end
+
+
+def _thumbnail(frame: Any) -> Thumbnail:
+    """Means of squares. An untagged picture is taken for what players take it."""
+    matrix = Colorspace.ITU709 if frame.colorspace == 2 and (frame.height > 576 or frame.width >= 1280) else None
+    pixels = frame.reformat(format="rgb24", src_colorspace=matrix).to_ndarray().astype(float)
+    rows = np.array_split(np.arange(pixels.shape[0]), GRID)
+    columns = np.array_split(np.arange(pixels.shape[1]), GRID)
+    return np.array([[pixels[np.ix_(r, c)].mean(axis=(0, 1)) for c in columns] for r in rows])
+
+
+def _heard(path: Path, index: int) -> Heard | None:
+    heard: Heard | None = None
+    energy, samples = 0.0, 0
+    with av.open(str(path)) as container:
+        stream: Any = container.streams[index]
+        resampler = av.AudioResampler(format="fltp")
+        for frame in _frames(container, stream):
+            time = float(frame.time or 0.0)
+            if heard is None:
+                language = stream.metadata.get("language")
+                heard = Heard(None if language == "und" else language, bool(int(stream.disposition) & 1), stream.channels, time)
+            heard.end = max(heard.end, time + frame.samples / frame.sample_rate)
+            for part in resampler.resample(frame):
+                values = part.to_ndarray()
+                energy, samples = energy + float((values**2).sum()), samples + values.size
+    if heard:
+        heard.loudness = (energy / max(1, samples)) ** 0.5
+    return heard
