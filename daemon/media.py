@@ -35,8 +35,11 @@ GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264",
 HEADERLESS = {"mpegts", "mpeg"}  # whose duration is a difference of two timestamps that may have wrapped
 STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 STILLS = {
-    **{b"\xff\xd8\xff": "jpeg_pipe", b"\x89PNG": "png_pipe", b"BM": "bmp_pipe"},
-    **{b"II*\0": "tiff_pipe", b"MM\0*": "tiff_pipe"},
+    b"\xff\xd8\xff": "jpeg_pipe",
+    b"\x89PNG": "png_pipe",
+    b"BM": "bmp_pipe",
+    b"II*\0": "tiff_pipe",
+    b"MM\0*": "tiff_pipe",
 }
 BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
 

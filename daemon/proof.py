@@ -11,7 +11,7 @@ from daemon.plans import Plan
 OFFSET = 0.04  # seconds between picture and sound that nobody notices
 END = 0.5  # seconds one of them may end earlier or later than planned, or 1 %
 LEAST_TIMED = 1.0  # seconds an output must last for its frame rate to be told
-RATE_SHARE = 0.03
+RATE_SHARE = 0.1  # damaged frames of a source are left out
 
 
 def differences(made: Media, plan: Plan) -> list[str]:

@@ -48,8 +48,8 @@ def _filters(stream: AudioStream, max_channels: int, rewound: bool) -> list[str]
     filters = ["asetpts=PTS-STARTPTS"] if rewound and stream.start_seconds > 0.001 else []
     if 0 < stream.gap_seconds <= LONGEST_FILLED:
         filters.append("aresample=async=1")
-    if stream.layout is None and stream.channels > max(2, max_channels):
-        filters.append("pan=stereo|c0=c0|c1=c1")  # channels without a place cannot be mixed
+    if stream.layout is None and stream.channels > max(_WIDE):
+        filters.append("pan=stereo|c0=c0|c1=c1")  # so many channels without a place cannot be mixed
     elif 2 < stream.channels <= max_channels:
         filters.append(f"aformat=channel_layouts={_WIDE[stream.channels]}")
     return filters

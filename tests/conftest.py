@@ -19,6 +19,7 @@ import pytest
 
 from daemon.processes import TOKEN_VARIABLE
 
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-preset", action="store_true", help="make outputs by every preset, not by cheap ones")
 

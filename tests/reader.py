@@ -131,7 +131,9 @@ def _heard(path: Path, index: int) -> Heard | None:
             time = float(frame.time or 0.0)
             if heard is None:
                 language = stream.metadata.get("language")
-                heard = Heard(None if language == "und" else language, bool(int(stream.disposition) & 1), stream.channels, time)
+                heard = Heard(
+                    None if language == "und" else language, bool(int(stream.disposition) & 1), stream.channels, time
+                )
             heard.end = max(heard.end, time + frame.samples / frame.sample_rate)
             for part in resampler.resample(frame):
                 values = part.to_ndarray()

@@ -9,6 +9,7 @@ import pytest
 from daemon.errors import BadParameter, InvalidRequest, UnknownPreset
 from daemon.models import VariationRequest, Wanted
 from daemon.presets import PRESETS, describe, expand
+from daemon.traits import Traits
 
 
 def ask(preset: str, **overrides: Any) -> VariationRequest:
@@ -18,6 +19,9 @@ def ask(preset: str, **overrides: Any) -> VariationRequest:
 def looks(wanted: tuple[Wanted, ...]) -> list[tuple[float, ...]]:
     names = ("rotation", "brightness", "contrast", "saturation")
     return [tuple(one.parameters[name] for name in names) for one in wanted]
+
+
+TRAITS = msgspec.to_builtins(Traits())
 
 
 def test_every_preset_resolves_to_parameters_that_survive_json() -> None:
@@ -30,6 +34,8 @@ def test_overrides_replace_defaults_and_nothing_else() -> None:
     assert wanted == Wanted(
         preset="h264-720p",
         parameters={
+            **TRAITS,
+            "bit_depth": 8,
             "short_side": 720,
             "crf": 30,
             "speed": "veryfast",
@@ -69,8 +75,13 @@ def test_an_unknown_preset_like_none_is_told_with_all_there_are() -> None:
         (ask("refresh", count=21), "preset refresh: count is 21, but it takes a whole number from 1 to 20"),
         (ask("refresh", seed=7), "preset refresh: seed is 7, but it takes text of at most 200 characters"),
         (ask("refresh", seed="\ud800"), "seed is '\\ud800', but it takes text"),
-        (ask("refresh", rotation=1), "preset refresh has no parameter 'rotation': it takes count, seed, crf"),
-        (ask("mp3", vf="movie=x"), "preset mp3 has no parameter 'vf': it takes bitrate_kbps"),
+        (
+            ask("refresh", rotation=1),
+            "preset refresh has no parameter 'rotation': it takes chapters, metadata, deinterlace",
+        ),
+        (ask("h264-720p", alpha_colour="red"), "alpha_colour is 'red', but it takes a colour such as #ffcc00"),
+        (ask("h264-720p", bit_depth=9), "bit_depth is 9, but it takes one of 8, 10"),
+        (ask("mp3", vf="movie=x"), "preset mp3 has no parameter 'vf': it takes chapters, metadata, bitrate_kbps"),
     ],
 )
 def test_a_bad_parameter_is_told_with_its_range(request_: VariationRequest, words: str) -> None:
@@ -92,6 +103,7 @@ def test_200_variations_are_accepted() -> None:
 def test_one_seed_gives_the_same_looks_for_ever() -> None:
     (first, *_) = expand([ask("refresh", count=3, seed="summer")])
     assert first.parameters == {
+        **TRAITS,
         "rotation": 0.0061,
         "brightness": -0.0158,
         "contrast": 1.0015,

@@ -11,7 +11,7 @@ import pytest
 from daemon import media as reading
 from daemon.demuxers import GUARDS
 from daemon.errors import UnsuitableSource
-from daemon.models import AudioStream, Media, VariationRequest, VideoStream
+from daemon.models import AudioStream, Colour, Media, SubtitleStream, VariationRequest, VideoStream
 from daemon.plans import Plan
 from daemon.presets import PRESETS, expand
 from daemon.recipes import Output, command, plan
@@ -28,39 +28,43 @@ BEGIN = (
     f" -codec_whitelist {GUARDS['codec_whitelist']} -format_whitelist {GUARDS['format_whitelist']}"
     " -max_pixels 40000000 -protocol_whitelist file -threads 2 -i file:source "
 )
-FULL_HD = "-filter_complex [0:0]scale=1920:1080[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] "
-HD = "-filter_complex [0:0]scale=1280:720[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] "
-SD = "-filter_complex [0:0]scale=852:480[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] "
-MP4 = "-map [s2] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 "
+TAGS = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
+FULL_HD = f"-filter_complex [0:0]setsar=1[s0];[s0]{TAGS}[s1];[s1]format=yuv420p[s2] "
+HD = f"-filter_complex [0:0]scale=1280:720[s0];[s0]setsar=1[s1];[s1]{TAGS}[s2];[s2]format=yuv420p[s3] "
+SD = f"-filter_complex [0:0]scale=854:480[s0];[s0]setsar=1[s1];[s1]{TAGS}[s2];[s2]format=yuv420p[s3] "
+SOUND = "-map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 "
+FIRST = " -disposition:a:0 default -disposition:a:1 0 -enc_time_base demux -fps_mode vfr"
 GOLDEN = {
-    "h264-1080p": FULL_HD + MP4 + "-b:a 192k -c:a aac -c:v libx264 -crf 20 -enc_time_base demux -fps_mode vfr"
+    "h264-1080p": FULL_HD + "-map [s2] " + SOUND + "-b:a 192k -c:a aac -c:v libx264 -crf 20" + FIRST + ""
     " -movflags +faststart -preset veryfast -t 21.000 -threads 2",
-    "h264-720p": HD + MP4 + "-b:a 160k -c:a aac -c:v libx264 -crf 21 -enc_time_base demux -fps_mode vfr"
+    "h264-720p": HD + "-map [s3] " + SOUND + "-b:a 160k -c:a aac -c:v libx264 -crf 21" + FIRST + ""
     " -movflags +faststart -preset veryfast -t 21.000 -threads 2",
-    "h264-480p": SD + MP4 + "-b:a 128k -c:a aac -c:v libx264 -crf 22 -enc_time_base demux -fps_mode vfr"
+    "h264-480p": SD + "-map [s3] " + SOUND + "-b:a 128k -c:a aac -c:v libx264 -crf 22" + FIRST + ""
     " -movflags +faststart -preset veryfast -t 21.000 -threads 2",
-    "hevc-1080p": FULL_HD + MP4 + "-b:a 192k -bf 0 -c:a aac -c:v libx265 -crf 25 -enc_time_base demux -fps_mode vfr"
+    "hevc-1080p": FULL_HD + "-map [s2] " + SOUND + "-b:a 192k -bf 0 -c:a aac -c:v libx265 -crf 25" + FIRST + ""
     " -movflags +faststart -preset fast -t 21.000 -tag:v hvc1 -threads 2"
     " -x265-params pools=2:log-level=warning",
-    "av1-720p": HD + MP4 + "-b:a 160k -c:a aac -c:v libsvtav1 -crf 34 -enc_time_base demux -fps_mode vfr"
+    "av1-720p": HD + "-map [s3] " + SOUND + "-b:a 160k -c:a aac -c:v libsvtav1 -crf 34" + FIRST + ""
     " -movflags +faststart -preset 8 -svtav1-params lp=2:fps-num=30:fps-denom=1 -t 21.000",
-    "webm-720p": HD + "-map [s2] -map 0:1 -map 0:2 -f webm -ac:a:0 2 -ar:a:1 48000 -b:a 128k -b:v 0"
-    " -c:a libopus -c:v libvpx-vp9 -cpu-used 4 -crf 33 -deadline good -enc_time_base demux -fps_mode vfr"
+    "webm-720p": HD + "-map [s3] -map 0:1 -map 0:2 -f webm -ac:a:0 2 -ar:a:1 48000 -b:a 128k -b:v 0"
+    " -c:a libopus -c:v libvpx-vp9 -cpu-used 4 -crf 33 -deadline good" + FIRST + ""
     " -row-mt 1 -t 21.000 -threads 2",
     "mp3": "-map 0:1 -f mp3 -ac:a:0 2 -b:a 192k -c:a libmp3lame -t 21.000",
     "m4a": "-map 0:1 -f ipod -ac:a:0 2 -b:a 160k -c:a aac -t 21.000",
     "gif": "-filter_complex [0:0]fps=12:eof_action=pass:start_time=0[s0];[s0]trim=duration=10.0:start=0.0[s1];"
-    "[s1]setpts=PTS-STARTPTS[s2];[s2]scale=480:270[s3];[s3]setsar=1[s4];[s4]format=yuv444p[s5];"
-    "[s5]split=2[s6][s7];[s6]palettegen=stats_mode=diff[s8];"
-    "[s7][s8]paletteuse=bayer_scale=4:diff_mode=rectangle:dither=bayer[s9]"
-    " -map [s9] -f gif -c:v gif -loop 0 -t 21.000",
+    "[s1]setpts=PTS-STARTPTS[s2];[s2]scale=480:270[s3];[s3]setsar=1[s4];[s4]" + TAGS + "[s5];"
+    "[s5]format=yuv444p[s6];[s6]split=2[s7][s8];[s7]palettegen=stats_mode=diff[s9];"
+    "[s8][s9]paletteuse=bayer_scale=4:diff_mode=rectangle:dither=bayer[s10]"
+    " -map [s10] -f gif -c:v gif -loop 0 -t 21.000",
     "thumbnail-sheet": "-filter_complex [0:0]fps=1.600000:eof_action=pass:start_time=0[s0];[s0]scale=320:180[s1];"
-    "[s1]setsar=1[s2];[s2]format=yuvj420p[s3];[s3]tile=4x4[s4]"
-    " -map [s4] -f mjpeg -c:v mjpeg -frames:v 1 -q:v 3 -t 86400.000",
-    "refresh": "-filter_complex [0:0]scale=1932:1088[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2];"
-    "[s2]rotate=a=0.0034:oh=1080:ow=1920[s3];[s3]eq=brightness=-0.0433:contrast=1.01:saturation=1.0144[s4]"
-    " -map [s4] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 20"
-    " -enc_time_base demux -fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2",
+    "[s1]setsar=1[s2];[s2]" + TAGS + "[s3];[s3]scale=out_color_matrix=bt470bg:out_range=pc[s4];[s4]format=yuvj420p[s5];"
+    "[s5]setparams=color_primaries=bt709:color_trc=iec61966-2-1:colorspace=bt470bg:range=pc[s6];[s6]tile=4x4[s7]"
+    " -map [s7] -f mjpeg -c:v mjpeg -frames:v 1 -q:v 3 -t 86400.000",
+    "refresh": "-filter_complex [0:0]scale=1932:1088[s0];[s0]setsar=1[s1];[s1]" + TAGS + "[s2];[s2]format=yuv420p[s3];"
+    "[s3]rotate=a=0.0034:oh=1080:ow=1920[s4];[s4]eq=brightness=-0.0433:contrast=1.01:saturation=1.0144[s5]"
+    " -map [s5] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 20"
+    + FIRST
+    + " -movflags +faststart -preset veryfast -t 21.000 -threads 2",
 }
 
 
@@ -98,14 +102,15 @@ def test_command_of_every_preset(preset: str) -> None:
 
 def test_several_outputs_share_one_decode() -> None:
     both = command("source", FILM, outputs("h264-720p", "h264-720p", "mp3"), threads=2)
-    encode = "-f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 21 -enc_time_base demux"
-    encode += " -fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2"
+    encode = "-f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 21 -disposition:a:0 default"
+    encode += " -disposition:a:1 0 -enc_time_base demux -fps_mode vfr -movflags +faststart"
+    encode += " -preset veryfast -t 21.000 -threads 2"
     expected = (
         f"{BEGIN}-filter_complex [0:0]split=2[s0][s1];"
-        "[s0]scale=1280:720[s2];[s2]setsar=1[s3];[s3]format=yuv420p[s4];"
-        "[s1]scale=1280:720[s5];[s5]setsar=1[s6];[s6]format=yuv420p[s7]"
-        f" -map [s4] -map 0:1 -map 0:2 {encode} file:h264-720p.part"
-        f" -map [s7] -map 0:1 -map 0:2 {encode} file:h264-720p-2.part"
+        f"[s0]scale=1280:720[s2];[s2]setsar=1[s3];[s3]{TAGS}[s4];[s4]format=yuv420p[s5];"
+        f"[s1]scale=1280:720[s6];[s6]setsar=1[s7];[s7]{TAGS}[s8];[s8]format=yuv420p[s9]"
+        f" -map [s5] -map 0:1 -map 0:2 {encode} file:h264-720p.part"
+        f" -map [s9] -map 0:1 -map 0:2 {encode} file:h264-720p-2.part"
         f" -map 0:1 {GOLDEN['mp3'].removeprefix('-map 0:1 ')} file:mp3.part"
     )
     assert both == expected.split(" ")
@@ -144,10 +149,94 @@ def test_interlaced_pictures_are_deinterlaced_once_for_all_outputs() -> None:
     assert words.count("bwdif") == 1
 
 
-def test_hdr_is_mapped_to_ordinary_screens() -> None:
-    words = arguments(shown(transfer="smpte2084"), "h264-720p")
-    assert "zscale=min=2020_ncl:npl=100:pin=2020:t=linear:tin=smpte2084" in words
-    assert "tonemap=hable" in words
+PQ = Colour(primaries="bt2020", transfer="smpte2084", matrix="bt2020nc", range="tv")
+
+
+def test_hdr_is_mapped_to_ordinary_screens_in_8_bits() -> None:
+    hdr = shown(hdr="pq", bit_depth=10, colour=PQ)
+    words = arguments(hdr, "h264-720p")
+    assert "zscale=npl=203:t=linear[s2];[s2]format=gbrpf32le[s3];[s3]zscale=p=709[s4]" in words
+    assert "[s4]tonemap=mobius:desat=0:peak=4.926[s5]" in words
+    assert "zscale=dither=ordered:m=709:r=limited:t=709" in words
+    assert planned(hdr, "h264-720p").colour == Colour(primaries="bt709", transfer="bt709", matrix="bt709", range="tv")
+
+
+def test_hdr_is_kept_in_10_bits_unless_mapping_is_asked_for() -> None:
+    hdr = shown(hdr="pq", bit_depth=10, colour=PQ)
+    assert "format=yuv420p10le" in arguments(hdr, ("hevc-1080p", {"bit_depth": 10}))
+    assert planned(hdr, "hevc-1080p", bit_depth=10).colour == PQ
+    assert "tonemap=hable" in arguments(hdr, ("hevc-1080p", {"bit_depth": 10, "tone_map": "hable"}))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "matrix"), [(1280, 720, "bt709"), (720, 576, "bt470bg"), (640, 480, "smpte170m")]
+)
+def test_an_untagged_picture_is_tagged_as_players_take_it(width: int, height: int, matrix: str) -> None:
+    changes = {"width": width, "height": height, "coded_width": width, "coded_height": height}
+    colour = planned(shown(**changes), "h264-1080p").colour
+    assert colour is not None
+    assert (colour.matrix, colour.range) == (matrix, "tv")
+
+
+def test_full_range_becomes_limited() -> None:
+    assert "scale=out_range=tv" in arguments(shown(colour=Colour(range="pc")), "h264-720p").replace(
+        "out_color_matrix=bt709:", ""
+    )
+
+
+def test_alpha_is_kept_in_webm_and_laid_on_a_colour_elsewhere() -> None:
+    clear = shown(alpha=True, codec="vp9")
+    assert "format=yuva420p" in arguments(clear, "webm-720p")
+    assert "-c:0 libvpx-vp9" in arguments(clear, "webm-720p")
+    words = arguments(clear, ("h264-720p", {"alpha_colour": "#ff8800"}))
+    assert "drawbox=color=0xff8800@1:replace=1:thickness=fill" in words
+    assert "format=gbrp" in words
+
+
+def test_interlacing_is_dealt_with_as_asked() -> None:
+    assert "bwdif" not in arguments(shown(interlaced=True), ("h264-720p", {"deinterlace": "never"}))
+    assert "bwdif=deint=all" in arguments(shown(), ("h264-720p", {"deinterlace": "always"}))
+
+
+# Sound, subtitles, tags
+
+
+def test_the_default_track_comes_first_with_its_language_even_when_metadata_go() -> None:
+    german = msgspec.structs.replace(MONO, language="ger", default=True)
+    words = arguments(msgspec.structs.replace(FILM, audio=(SURROUND, german)), ("h264-720p", {"metadata": "strip"}))
+    assert "-map 0:2 -map 0:1" in words
+    assert "-map_metadata -1" in words
+    assert "-metadata:s:a:0 language=ger" in words
+
+
+def test_gaps_in_sound_become_silence() -> None:
+    gapped = msgspec.structs.replace(MONO, gap_seconds=1.5)
+    assert "-filter:a:0 aresample=async=1" in arguments(msgspec.structs.replace(FILM, audio=(gapped,)), "h264-720p")
+
+
+def test_surround_is_kept_where_it_is_asked_for() -> None:
+    words = arguments(FILM, ("h264-720p", {"max_channels": 6}))
+    assert "-ac:a:0" not in words
+    assert "-filter:a:0 aformat=channel_layouts=5.1" in words
+
+
+def test_text_subtitles_are_carried_where_the_container_takes_them() -> None:
+    text = SubtitleStream(index=3, codec="ass")
+    bitmap = SubtitleStream(index=4, codec="hdmv_pgs_subtitle", text=False)
+    media = msgspec.structs.replace(FILM, subtitles=(text, bitmap))
+    assert "-map 0:3 -f mp4" in arguments(media, "h264-720p")
+    assert "-c:s mov_text" in arguments(media, "h264-720p")
+    assert "-c:s webvtt" in arguments(media, "webm-720p")
+    assert "-c:s" not in arguments(media, ("h264-720p", {"subtitles": "drop"}))
+    assert planned(media, "h264-720p").subtitles == 1
+
+
+def test_chapters_go_when_they_are_dropped() -> None:
+    assert "-map_chapters -1" in arguments(FILM, ("h264-720p", {"chapters": "drop"}))
+
+
+def test_what_precedes_picture_and_sound_is_left_out() -> None:
+    assert "-itsoffset -0.722000" in arguments(msgspec.structs.replace(FILM, lead_seconds=0.722), "h264-720p")
 
 
 @pytest.mark.parametrize(("rate", "thinned"), [(25.0, False), (60.0, False), (240.0, True), (None, True)])
@@ -163,7 +252,16 @@ def test_a_refreshed_picture_keeps_its_size_but_for_odd_pixels() -> None:
 
 
 def test_plan_of_a_film() -> None:
-    assert planned(FILM, "webm-720p") == Plan(container="webm", duration_seconds=10.0, video=(1280, 720), audio=2)
+    assert planned(FILM, "webm-720p") == Plan(
+        container="webm",
+        duration_seconds=10.0,
+        video=(1280, 720),
+        audio=2,
+        colour=Colour(primaries="bt709", transfer="bt709", matrix="bt709", range="tv"),
+        frame_rate=25.0,
+        audio_seconds=(None, None),
+        audio_offset=0.0,
+    )
 
 
 def test_plan_of_the_first_sound_lasts_as_long_as_that_stream() -> None:
