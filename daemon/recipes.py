@@ -84,7 +84,7 @@ def _recipe(media: Media, name: str, parameters: Parameters) -> Recipe:
 def _reading(media: Media) -> dict[str, Any]:
     """How this source is to be read: its first picture or sound at 0, and its alpha, which VP8 and VP9 hide."""
     options: dict[str, Any] = {"f": media.format} if media.format.endswith("_pipe") else {}
-    if media.lead_seconds > 0.001:
+    if media.lead_seconds > 0.001 and media.format not in _REWOUND:
         options["itsoffset"] = f"{-media.lead_seconds:.6f}"
     picture = media.video
     if picture and picture.alpha and picture.codec in _ALPHA_DECODERS:
@@ -92,6 +92,8 @@ def _reading(media: Media) -> dict[str, Any]:
     return options
 
 
+# Formats whose timestamps may jump: of them ffmpeg itself leaves out what precedes the streams it uses.
+_REWOUND = {"mpegts", "mpeg", "ogg"}
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 

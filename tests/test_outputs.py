@@ -33,7 +33,7 @@ REFUSED = {
     "hls_ssrf_http.avi": NO_MEDIA,
     "huge_16000x9000.webp": "its picture has no size, or more than 40 megapixels",
     "text_imagemagick_mvg.gif": NO_MEDIA,
-    "truncated_after_moov.m4b": "the source is truncated: its header says 6422.00 s, its data ends at 0.00 s",
+    "truncated_after_moov.m4b": "the source is truncated: its header says 6422.00 s, its data ends at 0.00 s|the source has no picture",
     "truncated_no_moov.mp4": r"its index \(moov\) is missing",
     "zero_bytes.m4a": "",
 }
@@ -41,7 +41,7 @@ REFUSED = {
 TURNED = {
     "phone_rotated_ios.mov": (3, False),
     "hdr_hlg_dolbyvision_rotated.MOV": (3, False),
-    "rotate_and_mirror.mp4": (1, True),
+    "rotate_and_mirror.mp4": (3, True),
 }
 SIZES = {
     "interlaced_tff_dvd_ntsc.mkv": (853, 480),
@@ -225,12 +225,15 @@ def first_sound(reading: Reading) -> float:
 def check_film(specimen: Specimen, variation: Any, source: Reading, made: Reading) -> None:
     assert source.video and made.video
     parameters = variation["parameters"]
-    assert made.seconds == pytest.approx(source.seconds, abs=0.1), f"lasts {made.seconds} instead of {source.seconds}"
+    tolerance = 0.2 if specimen.name in DAMAGED else 0.1  # what a reader makes of damaged frames is its own affair
+    assert made.seconds == pytest.approx(source.seconds, abs=tolerance), (
+        f"lasts {made.seconds} instead of {source.seconds}"
+    )
     assert made.video.size == shown_size(specimen, source.video, parameters.get("short_side")), "size"
     assert set(made.video.size) and not any(side % 2 for side in made.video.size), "odd size"
     check_frames(specimen, source.video, made.video)
     check_colours(made.video)
-    check_picture(specimen, source.video, made.video)
+    check_picture(specimen, source.video, made.video, opaque=not variation["name"].endswith(".webm"))
     for before, after in zip(sorted(source.audio, key=lambda heard: not heard.default), made.audio, strict=True):
         offset = (after.start - made.video.start) - (before.start - source.video.start)
         assert abs(offset) < 0.04, f"sound begins {offset:+.3f} s off"
@@ -263,9 +266,9 @@ def check_colours(made: Seen) -> None:
     assert levels == 1, "not in limited range"
 
 
-def check_picture(specimen: Specimen, source: Seen, made: Seen) -> None:
+def check_picture(specimen: Specimen, source: Seen, made: Seen, *, opaque: bool) -> None:
     if specimen.alpha:  # what is under it shows nowhere, and differs from reader to reader
-        if specimen.steps and "yuva" not in made.pixel_format:
+        if specimen.steps and opaque:
             assert made.thumbnails[0][:, -2:].max() < 40, "what is transparent is not black"
         return
     for before, after in zip(source.thumbnails, made.thumbnails, strict=False):
