@@ -135,6 +135,8 @@ def _heard(path: Path, index: int) -> Heard | None:
                     None if language == "und" else language, bool(int(stream.disposition) & 1), stream.channels, time
                 )
             heard.end = max(heard.end, time + frame.samples / frame.sample_rate)
+            if frame.layout.nb_channels > 8:
+                continue  # more than the library lays out
             for part in resampler.resample(frame):
                 values = part.to_ndarray()
                 energy, samples = energy + float((values**2).sum()), samples + values.size

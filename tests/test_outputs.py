@@ -33,7 +33,7 @@ REFUSED = {
     "hls_ssrf_http.avi": NO_MEDIA,
     "huge_16000x9000.webp": "its picture has no size, or more than 40 megapixels",
     "text_imagemagick_mvg.gif": NO_MEDIA,
-    "truncated_after_moov.m4b": "the source is truncated: its header says 6422.00 s, its data ends at 0.00 s|the source has no picture",
+    "truncated_after_moov.m4b": "the source is truncated: its header says 6422.00 s|the source has no picture",
     "truncated_no_moov.mp4": r"its index \(moov\) is missing",
     "zero_bytes.m4a": "",
 }
@@ -68,7 +68,7 @@ def given(name: str) -> Specimen:
         flip=flip,
         size=SIZES.get(name),
         error=REFUSED.get(name),
-        frames=name not in UNEVEN,
+        frames=name not in UNEVEN | DAMAGED,
         colours=name not in HDR | ALPHA | DAMAGED,
         alpha=name in ALPHA,
     )
