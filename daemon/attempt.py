@@ -23,9 +23,9 @@ from daemon.errors import OutOfSpace, ProbeError, ProofError, Unavailable, Unsui
 from daemon.metrics import Figures
 from daemon.models import Media, Model, Order, Outcome, Progress, Report, Stage, Started, Stopped, Task, Vitals
 from daemon.paths import Paths, remove, size
+from daemon.plans import Plan
 from daemon.probe import Prober
 from daemon.publish import Proof, prove, reveal, seal
-from daemon.recipes import Plan
 from daemon.stall import Pace, StallWatch
 from daemon.store import Store, Transaction
 

@@ -24,8 +24,7 @@ from typing import Literal, NoReturn
 import av
 import msgspec
 
-from daemon import media, sandbox
-from daemon import ending, media
+from daemon import ending, media, sandbox
 from daemon.errors import ProbeError
 from daemon.models import Media
 
@@ -129,15 +128,12 @@ def _find(request: Request, sandboxed: bool) -> Finding:
     try:
         if sandboxed:
             sandbox.confine(source=request.path)
-        if request.measure:
-            return Finding(media=media.read_measured(request.path))
-        return Finding(media=media.read_media(request.path, patience=request.timeout / 2))
         if request.how == "measure":
-            found = media.read_measured(request.path)
-        else:
-            found = media.read_media(request.path, patience=request.timeout / 2)
+            return Finding(media=media.read_measured(request.path))
+        found = media.read_media(request.path, patience=request.timeout / 2)
         if request.how == "prove":
             ending.decode(request.path, found, patience=request.timeout / 4)
+        return Finding(media=found)
     except ProbeError as error:
         return Finding(error=str(error))
     except sandbox.SourceRefused as error:

@@ -12,19 +12,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"}
-    | {"disk"},
-    | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills"},
+    | {"disk", "plans", "picture", "sound", "codecs", "film", "soundtrack", "stills", "traits", "subtitles", "tags"},
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
-    | {"courier", "sandbox", "arrivals"},
-    {"cancel", "encoder", "probe", "rehearsal", "publish", "runner", "engine"},
+    | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending"},
+    {"cancel", "encoder", "probe", "rehearsal", "publish", "proof", "runner", "engine"},
     {"claims", "attempt", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "bulk", "cleanup"}
     | {"expiry"}
-    | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills"}
-    | {"traits", "subtitles", "tags"},
-    {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
-    | {"courier", "frames", "durations", "webp", "ending"},
-    {"cancel", "encoder", "probe", "publish", "proof", "runner", "engine"},
-    {"claims", "attempt", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "cleanup", "expiry"}
     | {"webhooks", "stats", "service"},
     {"api", "app", "server", "client", "cli"},
 ]
@@ -37,7 +30,7 @@ OWNERS = {
     "prometheus_client": {"metrics"},
     "uvicorn": {"server"},
     "httpx": {"client", "courier"},
-    "av": {"media", "frames", "durations", "ending"},
+    "av": {"media", "probing", "frames", "durations", "ending"},
 }
 
 
