@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from daemon.errors import UnsuitableSource
 from daemon.models import Media, Model, Parameters
+from daemon.plans import Plan
 from daemon.presets import find
-from daemon.recipes import Plan, plan
+from daemon.recipes import plan
 
 RESERVE = 1024**3  # bytes that are left free, unless the disk is small
 RESERVE_SHARE = 0.02  # of a small disk
