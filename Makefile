@@ -1,5 +1,5 @@
 # `make demo` and `make test` need python3 (3.11 or newer, with its venv module) and nothing else installed.
-.PHONY: demo test media check lint bench lock clean
+.PHONY: demo test media model check lint bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,6 +23,10 @@ test: $(READY) lint
 # Every test file by every preset, looked at by an independent reader; prints a table. It takes a while.
 media: $(READY)
 	$(BIN)/pytest -n auto tests/test_outputs.py --every-preset
+
+# Random walks through the verbs against the model of the contract, many more than in `make test`.
+model: $(READY)
+	MODEL_EXAMPLES=250 $(BIN)/pytest -s tests/test_contract_model.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -16,7 +16,9 @@ from pathlib import Path
 import imageio_ffmpeg
 import psutil
 
+from bench.clips import make_clip
 from bench.daemons import Daemon, daemon, wait_until
+from bench.events import events
 from bench.queue import queue
 
 ROUNDS = 20
@@ -24,13 +26,6 @@ IDLE_SECONDS = 20
 SETTLE_SECONDS = 5
 UPLOAD_BYTES = 1024**3
 CHUNK = 1024 * 1024
-
-
-def make_clip(path: Path, seconds: int) -> Path:
-    source = ["-f", "lavfi", "-i", f"testsrc2=size=1280x720:rate=25:duration={seconds}"]
-    encode = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-y", str(path)]
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source, *encode], check=True)
-    return path
 
 
 def spread(seconds: list[float]) -> str:
@@ -114,7 +109,14 @@ def upload() -> None:
 
 
 def main() -> None:
-    for measure in (dispatch, cancel, idle, upload, *(partial(queue, jobs) for jobs in (1_000, 100_000, 1_000_000))):
+    for measure in (
+        dispatch,
+        cancel,
+        idle,
+        upload,
+        events,
+        *(partial(queue, jobs) for jobs in (1_000, 100_000, 1_000_000)),
+    ):
         measure()
 
 

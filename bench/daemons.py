@@ -59,7 +59,7 @@ def daemon(folder: Path, **environment: str) -> Iterator[Daemon]:
 
 
 def wait_until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError("the daemon did not do what the bench waits for")

@@ -10,7 +10,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -57,6 +57,7 @@ class Workshop:
     retry_delay: float = 5.0
     now: Callable[[], float] = time.time
     probes: dict[str, asyncio.Task[Media]] = field(default_factory=dict)  # under way, by source
+    closing: asyncio.Event = field(default_factory=asyncio.Event)  # what cannot be written now is left to recovery
 
 
 class Attempt:
@@ -318,15 +319,21 @@ class Attempt:
         )
 
     async def _insist(self, work: Callable[[Transaction], object]) -> None:
-        """Writes what must not be lost, however long the disk takes to have room for it."""
+        """Writes what must not be lost, however long the disk takes to have room for it.
+
+        At shutdown it is tried once more and then left: the row still says that it runs, and recovery settles it.
+        """
         while True:
+            last = self._shop.closing.is_set()
             try:
                 await self._shop.store.write(work)
-            except (OutOfSpace, Unavailable) as error:
-                log.error("variation %s cannot be settled yet: %s", self.claim.id, error)
-                await asyncio.sleep(INSIST_EVERY)
-            else:
                 return
+            except (OutOfSpace, Unavailable) as error:
+                log.error("variation %s cannot be settled %s: %s", self.claim.id, "any more" if last else "yet", error)
+            if last:
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._shop.closing.wait(), INSIST_EVERY)
 
     @property
     def _part(self) -> Path:

@@ -212,6 +212,12 @@ class Unavailable(FfspoolError):
     title = "Not ready"
 
 
+class Damaged(Unavailable):
+    """The database is not what was written; the daemon ends, and refuses to start while that is so."""
+
+    code = "damaged"
+
+
 class StartupError(FfspoolError):
     """The daemon cannot start: no encoder, a state dir in use, a database of another version."""
 

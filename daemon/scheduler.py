@@ -78,6 +78,7 @@ class Scheduler:
     def close(self) -> None:
         """Starts nothing more; `run` returns once all that runs has been ended."""
         self._closing = True
+        self._shop.closing.set()
         self.wake()
 
     # What is said of running variations

@@ -13,6 +13,7 @@ import uvicorn
 
 from daemon.app import create_app
 from daemon.errors import StartupError
+from daemon.paths import write_private
 from daemon.service import Service, running
 from daemon.settings import Settings, Surroundings
 
@@ -24,7 +25,7 @@ REQUEST_GRACE = 5  # seconds that requests under way get at shutdown
 async def serve(settings: Settings, surroundings: Surroundings) -> None:
     """Serves until SIGTERM or SIGINT, then returns with every encode ended and its work back in the queue.
 
-    Must run on the main thread. Raises StartupError when it cannot begin.
+    Must run on the main thread. Raises StartupError when it cannot begin, or cannot go on with this database.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # from the first moment to the last: one stop is enough
@@ -33,15 +34,16 @@ async def serve(settings: Settings, surroundings: Surroundings) -> None:
         listener = _listen(settings.host, settings.port)
 
         def started() -> None:
-            service.paths.address.write_text(_url(listener) + "\n")
+            write_private(service.paths.address, _url(listener))  # whole, or not there: clients look for it
             log.info("ffspool listens on %s, state in %s", _url(listener), settings.state_dir)
             notify(surroundings.notify_socket, "READY=1")
 
         server = _Server(_config(service), started)
         watchdog = asyncio.create_task(_feed_watchdog(surroundings))
         serving = asyncio.create_task(server.serve([listener]))
+        asked, broken = asyncio.create_task(stop.wait()), asyncio.create_task(service.store.damaged.wait())
         try:
-            await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([serving, asked, broken], return_when=asyncio.FIRST_COMPLETED)
             notify(surroundings.notify_socket, "STOPPING=1")
             service.quiesce()
             server.should_exit = True
@@ -49,6 +51,10 @@ async def serve(settings: Settings, surroundings: Surroundings) -> None:
         finally:
             watchdog.cancel()
             service.paths.address.unlink(missing_ok=True)
+    if service.store.damaged.is_set():
+        raise StartupError(
+            f"the database {service.paths.database} is damaged; the next start checks it, and says what to do"
+        )
 
 
 def _config(service: Service) -> uvicorn.Config:

@@ -12,6 +12,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -20,11 +21,12 @@ from typing import Any, Generic, TypeVar
 
 import aiosqlite
 
-from daemon.errors import FfspoolError, OutOfSpace, StartupError, Unavailable
+from daemon.errors import Damaged, FfspoolError, OutOfSpace, StartupError, Unavailable
 
 T = TypeVar("T")
 Row = sqlite3.Row
 
+DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 MAX_GROUP = 256  # writes in one commit; bounds how long the first of them waits
 
 
@@ -70,7 +72,9 @@ class _Write(Generic[T]):
 class Store:
     """The database. Open it with `Store.open`, close it before the loop ends."""
 
-    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self.damaged = asyncio.Event()  # set once the database was found to be not what was written
+        self._path = path
         self._writer = writer
         self._reader = reader
         self._queries = load_queries()
@@ -91,7 +95,7 @@ class Store:
         except BaseException:
             await writer.close()
             raise
-        return cls(writer, reader)
+        return cls(path, writer, reader)
 
     async def close(self) -> None:
         """Commits what waits, then closes. Writes after this raise."""
@@ -123,7 +127,7 @@ class Store:
         except sqlite3.ProgrammingError:  # a fault of ours, which must not pass for one of the disk
             raise
         except sqlite3.Error as error:
-            raise Unavailable(f"the database cannot be read: {error}") from error
+            raise self._refusal(error, "read") from error
 
     def on_commit(self, tell: Callable[[], None]) -> None:
         """Has `tell` called after every commit, when its changes can be read and before its writers go on."""
@@ -144,7 +148,7 @@ class Store:
             try:
                 results = await _on_thread(self._writer, partial(self._commit, group))
             except sqlite3.Error as error:
-                results = [_refusal(error)] * len(group)
+                results = [self._refusal(error, "written")] * len(group)
             for tell in self._listeners:
                 tell()
             for write, result in zip(group, results, strict=True):
@@ -162,6 +166,16 @@ class Store:
             raise
         return results
 
+    def _refusal(self, error: sqlite3.Error, what: str) -> FfspoolError:
+        if "full" in str(error):
+            return OutOfSpace("the disk that holds the database is full")
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE:
+            self.damaged.set()
+            with suppress(OSError):
+                _suspicion(self._path).touch()
+            return Damaged(f"the database is damaged: {error}")
+        return Unavailable(f"the database cannot be {what}: {error}")
+
     def _in_savepoint(self, connection: sqlite3.Connection, work: Callable[[Transaction], Any]) -> Any:
         connection.execute("SAVEPOINT one_write")
         try:
@@ -173,12 +187,6 @@ class Store:
             result = error
         connection.execute("RELEASE one_write")
         return result
-
-
-def _refusal(error: sqlite3.Error) -> FfspoolError:
-    if "full" in str(error):
-        return OutOfSpace("the disk that holds the database is full")
-    return Unavailable(f"the database cannot be written: {error}")
 
 
 def load_queries() -> dict[str, str]:
@@ -205,10 +213,26 @@ def prepare(path: Path, schema: str | None = None, upgrades: Traversable | None 
             _run_script(connection, schema)
         elif version < target:
             _upgrade(connection, path, version, target, upgrades or files("daemon") / "upgrades")
+        _check_if_suspected(connection, path)
     except sqlite3.DatabaseError as error:
         raise _unusable(path, error) from error
     finally:
         connection.close()
+
+
+def _suspicion(path: Path) -> Path:
+    """Stands beside a database that was found damaged at work, until a check has found it sound."""
+    return path.with_name(f"{path.name}.suspect")
+
+
+def _check_if_suspected(connection: sqlite3.Connection, path: Path) -> None:
+    """Reads the whole database, which takes too long for every start. Raises DatabaseError when it is damaged."""
+    if not _suspicion(path).exists():
+        return
+    found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
+    _suspicion(path).unlink()
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> StartupError:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -96,6 +99,46 @@ def test_a_database_damaged_inside_is_a_refusal_and_not_a_hang(daemon: Daemon, c
     assert refused.returncode == 1
     assert "database" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_database_damaged_at_work_ends_the_daemon_and_is_refused_then(daemon: Daemon, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["id"]
+    path = daemon.state_dir / "ffspool.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("UPDATE queue SET state = state")  # a write from outside: the daemon drops what it has cached
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\xa5" * (size - 4096))
+    answer = daemon.client.get(f"/api/jobs/{job}")
+    assert (answer.status_code, answer.json()["code"]) == (503, "damaged")
+    assert daemon.process.wait(PATIENCE) == 1
+    assert "is damaged" in daemon.log()
+    refused = starts(daemon.state_dir)
+    assert refused.returncode == 1
+    assert "Put a backup in its place" in refused.stderr
+
+
+def test_a_suspected_database_that_is_sound_is_used(daemon: Daemon) -> None:
+    daemon.stop()
+    suspicion = daemon.state_dir / "ffspool.db.suspect"
+    suspicion.touch()
+    daemon.start()
+    assert not suspicion.exists()
+
+
+def test_a_disk_that_takes_nothing_does_not_hold_up_a_stop(
+    start_daemon: Callable[..., Daemon], long_clip: Path
+) -> None:
+    daemon = start_daemon("--slots", "1")
+    job = daemon.submit(long_clip)["id"]
+    daemon.wait_for_encoder()
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    daemon.stop()
+    daemon.start()
+    variation = daemon.wait_for(job, "processing")["sources"][0]["variations"][0]
+    assert variation["error"] is None
 
 
 def test_times_that_cannot_be_told_are_refused(daemon: Daemon, clip: Path) -> None:

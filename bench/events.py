@@ -1,0 +1,113 @@
+"""What 500 clients that listen cost: memory, and encode throughput against the same work with nobody listening."""
+
+from __future__ import annotations
+
+import json
+import re
+import selectors
+import socket
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from bench.clips import make_clip
+from bench.daemons import Daemon, daemon, wait_until
+
+CLIENTS = 500
+PAIRS = 3
+WORK = {"variations": [{"preset": "refresh", "count": 20, "seed": "bench"}]}
+
+
+class Crowd:
+    """Listeners that only keep what they are sent, so that they cost as little as clients can."""
+
+    def __init__(self, running: Daemon) -> None:
+        host, port = urlsplit(str(running.client.base_url)).netloc.split(":")
+        token = running.client.headers["authorization"]
+        ask = f"GET /api/events HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n".encode()
+        self._selector = selectors.DefaultSelector()
+        self.heard = []
+        for _ in range(CLIENTS):
+            client = socket.create_connection((host, int(port)))
+            client.sendall(ask)
+            self.heard.append(heard := bytearray())
+            self._selector.register(client, selectors.EVENT_READ, heard)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+        wait_until(lambda: running.client.get("/api/stats").json()["events"]["subscribers"] == CLIENTS)
+
+    def _listen(self) -> None:
+        while not self._done.is_set():
+            for key, _ in self._selector.select(0.2):
+                key.data.extend(key.fileobj.recv(1 << 16))  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        self._done.set()
+        self._thread.join()
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+
+    def changes(self) -> list[list[int]]:
+        """The ids that each client heard, in its order."""
+        return [[int(number) for number in re.findall(rb"^id: (\d+)", heard, re.MULTILINE)] for heard in self.heard]
+
+
+def events() -> None:
+    with tempfile.TemporaryDirectory() as name, daemon(folder := Path(name)) as running:
+        clip = make_clip(folder / "clip.mp4", 4, size="320x180")
+        _encode(running, clip)  # warms caches
+        walls, shares = list[float](), list[float]()
+        peak = 0.0
+        for _ in range(PAIRS):
+            alone, cpu_alone = _encode(running, clip)
+            with _crowd(running) as crowd:
+                crowded, cpu_crowded = _encode(running, clip)
+                peak = max(peak, psutil.Process(running.process.pid).memory_info().rss / 1e6)
+                _check(crowd)
+            walls.append(crowded / alone)
+            shares.append(cpu_crowded - cpu_alone)
+        print(
+            f"{CLIENTS} clients on a busy queue: each heard every change in order; the same encodes took "
+            f"{statistics.median(walls):.3f} × as long (runs: {', '.join(f'{wall:.3f}' for wall in walls)}); "
+            f"the daemon used {statistics.median(shares):.1%} more of a core, {peak:.0f} MB resident"
+        )
+
+
+@contextmanager
+def _crowd(running: Daemon) -> Iterator[Crowd]:
+    crowd = Crowd(running)
+    try:
+        yield crowd
+    finally:
+        crowd.close()
+        wait_until(lambda: running.client.get("/api/stats").json()["events"]["subscribers"] == 0)
+
+
+def _encode(running: Daemon, clip: Path) -> tuple[float, float]:
+    """Wall seconds of the work, and CPU seconds of the daemon meanwhile."""
+    before = psutil.Process(running.process.pid).cpu_times()
+    began = time.perf_counter()
+    with clip.open("rb") as file:
+        answer = running.client.post("/api/jobs", data={"spec": json.dumps(WORK)}, files={"files": (clip.name, file)})
+    job = answer.raise_for_status().json()["id"]
+    wait_until(lambda: time.sleep(0.1) or running.job(job)["status"] == "completed")
+    took, after = time.perf_counter() - began, psutil.Process(running.process.pid).cpu_times()
+    return took, after.user + after.system - before.user - before.system
+
+
+def _check(crowd: Crowd) -> None:
+    """Raises unless every client heard of the same changes, and of each that the log holds."""
+    wait_until(lambda: len({len(heard) for heard in crowd.changes()}) == 1)
+    first, *others = crowd.changes()
+    assert first == list(range(first[0], first[-1] + 1)), "a change was left out, or came out of order"
+    assert all(other == first for other in others), "clients heard different things"
+    assert len(first) > 2 * WORK["variations"][0]["count"]  # type: ignore[operator]
