@@ -22,7 +22,7 @@ from bench.daemons import Daemon, daemon, wait_until
 
 CLIENTS = 500
 PAIRS = 3
-WORK = {"variations": [{"preset": "refresh", "count": 20, "seed": "bench"}]}
+WORK = {"variations": [{"preset": "refresh", "count": 12, "seed": "bench"}]}
 
 
 class Crowd:
@@ -63,22 +63,22 @@ class Crowd:
 
 def events() -> None:
     with tempfile.TemporaryDirectory() as name, daemon(folder := Path(name)) as running:
-        clip = make_clip(folder / "clip.mp4", 4, size="320x180")
+        clip = make_clip(folder / "clip.mp4", 4, size="640x360")
         _encode(running, clip)  # warms caches
-        walls, shares = list[float](), list[float]()
+        walls, costs = list[float](), list[float]()
         peak = 0.0
         for _ in range(PAIRS):
-            alone, cpu_alone = _encode(running, clip)
+            alone, cpu_alone, encoding = _encode(running, clip)
             with _crowd(running) as crowd:
-                crowded, cpu_crowded = _encode(running, clip)
+                crowded, cpu_crowded, _ = _encode(running, clip)
                 peak = max(peak, psutil.Process(running.process.pid).memory_info().rss / 1e6)
                 _check(crowd)
             walls.append(crowded / alone)
-            shares.append(cpu_crowded - cpu_alone)
+            costs.append((cpu_crowded - cpu_alone) / encoding)
         print(
             f"{CLIENTS} clients on a busy queue: each heard every change in order; the same encodes took "
-            f"{statistics.median(walls):.3f} × as long (runs: {', '.join(f'{wall:.3f}' for wall in walls)}); "
-            f"the daemon used {statistics.median(shares):.1%} more of a core, {peak:.0f} MB resident"
+            f"{statistics.median(walls):.3f} × as long (runs: {', '.join(f'{wall:.3f}' for wall in walls)}); the "
+            f"daemon's CPU rose by {statistics.median(costs):.1%} of the encoders', to {peak:.0f} MB resident"
         )
 
 
@@ -92,8 +92,8 @@ def _crowd(running: Daemon) -> Iterator[Crowd]:
         wait_until(lambda: running.client.get("/api/stats").json()["events"]["subscribers"] == 0)
 
 
-def _encode(running: Daemon, clip: Path) -> tuple[float, float]:
-    """Wall seconds of the work, and CPU seconds of the daemon meanwhile."""
+def _encode(running: Daemon, clip: Path) -> tuple[float, float, float]:
+    """Wall seconds of the work, and CPU seconds of the daemon meanwhile, and of the encoders."""
     before = psutil.Process(running.process.pid).cpu_times()
     began = time.perf_counter()
     with clip.open("rb") as file:
@@ -101,7 +101,8 @@ def _encode(running: Daemon, clip: Path) -> tuple[float, float]:
     job = answer.raise_for_status().json()["id"]
     wait_until(lambda: time.sleep(0.1) or running.job(job)["status"] == "completed")
     took, after = time.perf_counter() - began, psutil.Process(running.process.pid).cpu_times()
-    return took, after.user + after.system - before.user - before.system
+    used = after.user + after.system - before.user - before.system
+    return took, used, running.job(job)["usage"]["cpu_seconds"]
 
 
 def _check(crowd: Crowd) -> None:

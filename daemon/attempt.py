@@ -218,6 +218,7 @@ class Attempt:
         if probing is None:
             probing = probes[claim.source] = asyncio.create_task(self._probe())
             probing.add_done_callback(lambda _: probes.pop(claim.source, None))
+            probing.add_done_callback(_retrieve)
         return await asyncio.shield(probing)
 
     async def _probe(self) -> Media:
@@ -344,6 +345,12 @@ class Attempt:
         if self.claim.source_path:
             return Path(self.claim.source_path)
         return self._shop.paths.source(self.claim.job, self.claim.source)
+
+
+def _retrieve(probing: asyncio.Task[Media]) -> None:
+    """Marks a failure as seen: all who waited for the probe may have been cancelled."""
+    if not probing.cancelled():
+        probing.exception()
 
 
 def _log_failure(task: asyncio.Future[None]) -> None:

@@ -8,6 +8,7 @@ falls behind loses its place in memory, not in the log, and reads on from there.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -23,7 +24,8 @@ from daemon.store import Row, Store, Transaction
 BATCH = 500  # rows read at once
 MAX_PENDING = 256  # events that wait in memory for one subscriber
 TICK = 0.25  # seconds between two progress events of one variation, at least
-CROWD = 50  # so many subscribers are served each tick; with more, progress comes less often
+CROWD = 50  # so many subscribers are served each tick and each commit; with more, all comes less often
+PACE = 0.001  # seconds per subscriber of a crowd between two rounds of changes; each round wakes every one of them
 KEEP_ALIVE = 15.0  # seconds of silence after which a comment shows that the connection lives
 
 
@@ -36,6 +38,7 @@ class Subscriber:
         self.pending: deque[tuple[int, bytes]] | None = None
         self.progress: dict[str, bytes] = {}
         self.news = asyncio.Event()
+        self.served_at = time.monotonic()
 
     def offer(self, row: Row, event: bytes) -> None:
         if self.job is not None and row["job"] != self.job:
@@ -56,10 +59,11 @@ class Feed:
         self._progress = progress
         self._subscribers: set[Subscriber] = set()
         self._committed = asyncio.Event()
+        self._ending: dict[str, tuple[str, bytes]] = {}  # progress at the commits that were not handed out yet
         self._last = 0
         self._told: dict[str, bytes] = {}
         self._closed = False
-        store.on_commit(self._committed.set)
+        store.on_commit(self._on_commit)
 
     @property
     def subscribers(self) -> int:
@@ -80,11 +84,18 @@ class Feed:
                 self._committed.clear()
                 with suppress(FfspoolError):  # what cannot be read now is read after the next commit
                     await self._hand_out()
+                if len(self._subscribers) > CROWD:
+                    await asyncio.sleep(PACE * len(self._subscribers))
         finally:
             ticking.cancel()
 
+    def _on_commit(self) -> None:
+        """Called before those who run it go on: what ends with this commit is still among what runs."""
+        self._ending |= self._present()
+        self._committed.set()
+
     async def _hand_out(self) -> None:
-        ending = self._present()  # before those who run it go on: what ends now is still among it
+        ending, self._ending = self._ending, {}
         while rows := await self._store.read(partial(_read, None, self._last)):
             self._last = rows[-1]["id"]
             for row in rows:
@@ -108,6 +119,7 @@ class Feed:
             await asyncio.sleep(TICK * max(1.0, len(self._subscribers) / CROWD))
             if self._subscribers:
                 self._conflate()
+                self._keep_alive(time.monotonic())
 
     def _conflate(self) -> None:
         """Gives every subscriber the latest progress of what moved; what it was not sent yet is replaced."""
@@ -116,6 +128,11 @@ class Feed:
             if self._told.get(variation) != data:
                 self._tell(job, variation, _progress_event(data))
         self._told = {variation: data for variation, (_, data) in present.items()}
+
+    def _keep_alive(self, now: float) -> None:
+        for subscriber in self._subscribers:
+            if now - subscriber.served_at > KEEP_ALIVE:
+                subscriber.news.set()
 
     def _tell(self, job: str, variation: str, event: bytes) -> None:
         for subscriber in self._subscribers:
@@ -146,8 +163,7 @@ class Feed:
             while not self._closed:
                 async for chunk in self._due(subscriber):
                     yield chunk
-                if not await _wait(subscriber.news, KEEP_ALIVE):
-                    yield b": still here\n\n"
+                await subscriber.news.wait()
         finally:
             self._subscribers.discard(subscriber)
 
@@ -164,7 +180,11 @@ class Feed:
             subscriber.pending.clear()
         events += subscriber.progress.values()
         subscriber.progress.clear()
+        now = time.monotonic()
+        if not events and now - subscriber.served_at > KEEP_ALIVE:
+            events.append(b": still here\n\n")
         if events:
+            subscriber.served_at = now
             yield b"".join(events)
 
     async def _from_log(self, subscriber: Subscriber) -> AsyncIterator[bytes]:
@@ -214,11 +234,3 @@ def _forgotten(after: int, transaction: Transaction) -> bool:
     assert last is not None
     oldest = first["id"] if first["id"] is not None else last["id"] + 1
     return not oldest - 1 <= after <= last["id"]
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True

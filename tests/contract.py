@@ -138,7 +138,10 @@ class Job:
         self.drift(queue)
         shown = {v["id"]: v["status"] for source in view["sources"] for v in source["variations"]}
         world = World(tuple(shown[variation] for variation in self.variations), view["paused"])
-        assert world in self.worlds, f"{self.id} is {world}, which nothing led to from {sorted(map(str, self.worlds))}"
+        errors = [v["error"] for source in view["sources"] for v in source["variations"]]
+        assert world in self.worlds, (
+            f"{self.id} is {world} ({errors}), which nothing led to from {sorted(map(str, self.worlds))}"
+        )
         assert view["status"] == derived(world.states)
         for state in ("completed", "failed", "cancelled"):
             assert view[f"{state}_variations"] == world.states.count(state)
