@@ -1,5 +1,5 @@
 # `make demo` and `make test` need python3 (3.11 or newer, with its venv module) and nothing else installed.
-.PHONY: demo test media model check lint bench lock clean
+.PHONY: demo test media model check lint bench faults lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,6 +32,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Damaged files by the thousand: takes half an hour.
+faults: $(READY)
+	cd tests && ../$(BIN)/python -m faults.hostile 2000
 
 bench: $(READY)
 	$(BIN)/python -m bench

@@ -156,7 +156,7 @@ class Space:
     def resize(self, variation: str, wanted: int) -> str | None:
         """Keeps another number of bytes for a variation that `hold` knows; if there is no room, the words for it."""
         held = self._held[variation]
-        if words := refusal(wanted, self._room() + held.outstanding):
+        if words := refusal(wanted - held.written(), self._room() + held.outstanding):
             return words
         self.hold(variation, wanted, held.written)
         return None

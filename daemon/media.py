@@ -26,6 +26,7 @@ from daemon.models import AudioStream, Chapter, Media, SubtitleStream, VideoStre
 
 MAX_STREAMS = 64
 MAX_CHAPTERS = 500
+MOST_DAYS = 7
 MOST_FRAMES_PER_SECOND = 1000
 MOST_STRETCH = 8  # a pixel's aspect ratio beyond it is a damaged header
 SMALL = 64 * 1024**2  # bytes of a file that is read whole rather than believed
@@ -50,6 +51,15 @@ def read_media(path: str, patience: float = 10.0) -> Media:
 
     Raises ProbeError, in words without the path.
     """
+    media = _timed(path, patience)
+    if media.duration_seconds is not None and media.duration_seconds > MOST_DAYS * durations.DAY:
+        days = media.duration_seconds / durations.DAY
+        raise ProbeError(f"it lasts {days:.0f} days; {MOST_DAYS} days are the limit")
+    return media
+
+
+def _timed(path: str, patience: float) -> Media:
+    """What the file holds and how long it lasts: as it says, where that is to be believed."""
     media = _read(path)
     if media.format == webp.FORMAT:
         return media

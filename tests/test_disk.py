@@ -1,0 +1,163 @@
+"""What does not fit on the disk waits and says why; a full disk fails no job."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import Daemon, wait_until
+
+from daemon import disk, recipes
+from daemon.disk import Space, Usage
+from daemon.media import read_media
+from daemon.models import VariationRequest
+from daemon.presets import PRESETS, expand
+
+MB = 1024**2
+
+
+# The policy
+
+
+def test_what_runs_the_reserve_and_what_wants_to_start_share_the_disk() -> None:
+    written = [0]
+    space = Space(lambda: Usage(total=1000, free=500 - written[0]), reserve=100)
+    assert disk.refusal(400, space.offer().room) is None
+    space.hold("a", 300, lambda: written[0])
+    assert space.offer().room == 100
+    written[0] = 200  # what it wrote is not counted twice
+    assert (space.offer().room, space.reserved) == (100, 100)
+    words = disk.refusal(101, space.offer().room)
+    assert words is not None
+    assert "waits for disk space" in words
+    assert space.resize("a", 401) is not None
+    assert space.resize("a", 400) is None
+    space.release("a")
+    assert space.offer().room == 200
+
+
+@pytest.mark.parametrize(("total", "reserve"), [(1024**4, 1024**3), (100 * MB, 2 * MB)])
+def test_the_reserve_is_smaller_on_a_small_disk(total: int, reserve: int) -> None:
+    assert Space(lambda: Usage(total=total, free=total), reserve=None).offer().room == total - reserve
+
+
+def test_predictions_follow_what_came_out_lately() -> None:
+    experience = disk.Experience()
+    assert experience.expected("mp3", 100) == 200
+    for _ in range(disk.ENOUGH):
+        experience.learn("mp3", usual=100, actual=400)
+    assert experience.expected("mp3", 100) == 500
+    assert experience.expected("m4a", 100) == 200
+
+
+def test_what_a_full_disk_teaches_is_what_the_rest_needs_too() -> None:
+    assert disk.learnt(1000, seconds=5.0, planned=10.0) == 2500
+    assert disk.learnt(1000, seconds=0.0, planned=10.0) == 2000
+    assert disk.learnt(1000, seconds=5.0, planned=None) == 2000
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_has_a_prediction(preset: str, clip: Path) -> None:
+    media = read_media(str(clip))
+    [wanted] = expand([VariationRequest(preset, {})])
+    plan = recipes.plan(media, preset, wanted.parameters)
+    usual = disk.usual_bytes(plan, preset, wanted.parameters, media, clip.stat().st_size)
+    assert 10_000 < usual < 5_000_000
+
+
+# A real disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Puts a file system of a given size under the state dir, or gives it another one."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    state = tmp_path / "state"
+
+    def sized(size: str) -> None:
+        if state.is_mount():
+            subprocess.run(["mount", "-o", f"remount,size={size}", str(state)], check=True)
+        else:
+            state.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(state)], check=True)
+
+    yield sized
+    if state.is_mount():
+        subprocess.run(["umount", "--lazy", str(state)], check=True)
+
+
+def submitted(daemon: Daemon, path: Path, preset: str) -> str:
+    spec = {"sources": [{"path": str(path)}], "variations": [{"preset": preset}]}
+    answer = daemon.client.post("/api/jobs", json=spec)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def variation(daemon: Daemon, job: str) -> Any:
+    return daemon.job(job)["sources"][0]["variations"][0]
+
+
+def test_what_does_not_fit_waits_and_lets_others_pass(
+    small_disk: Callable[[str], None], start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path
+) -> None:
+    small_disk("24m")
+    daemon = start_daemon("--source-root", str(clip.parent))
+    large = submitted(daemon, long_clip, "h264-480p")
+    waiting = wait_until(lambda: variation(daemon, large)["waiting"], "the words for it")
+    assert "waits for disk space: it may need" in waiting
+    assert variation(daemon, large)["status"] == "queued"
+    assert daemon.wait_for(submitted(daemon, clip, "mp3"))["status"] == "completed"
+    assert variation(daemon, large)["status"] == "queued"
+    small_disk("200m")
+    assert daemon.wait_for(submitted(daemon, clip, "mp3"))["status"] == "completed"  # whose end is a new look
+    wait_until(lambda: variation(daemon, large)["status"] == "processing", "the large one to start")
+    assert daemon.client.get("/api/stats").json()["disk"]["reserved_bytes"] > 20 * MB
+    daemon.client.post(f"/api/jobs/{large}/cancel")
+
+
+def test_a_disk_that_fills_up_in_mid_encode_fails_nothing(
+    small_disk: Callable[[str], None], start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path
+) -> None:
+    small_disk("128m")
+    daemon = start_daemon("--source-root", str(clip.parent))
+    job = submitted(daemon, long_clip, "h264-480p")
+    wait_until(lambda: any(part.stat().st_size > MB for part in daemon.parts()), "a partial file of some size")
+    ballast = daemon.state_dir / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        fill(file.fileno(), daemon.state_dir)
+    put_back = wait_until(lambda: (v := variation(daemon, job))["status"] == "queued" and v, "it to be put back")
+    assert (put_back["error"], put_back["attempts"]) == (None, 1)
+    assert "waits for disk space" in put_back["waiting"]
+    assert daemon.parts() == []
+    fill_up(ballast, daemon.state_dir)
+    wait_until(lambda: daemon.client.get("/api/stats").json()["disk"]["waiting"], "the daemon to see a full disk")
+    assert variation(daemon, job)["attempts"] == 1
+    ballast.unlink()
+    assert daemon.wait_for(submitted(daemon, clip, "mp3"))["status"] == "completed"
+    wait_until(lambda: variation(daemon, job)["status"] == "processing", "it to start again")
+    assert variation(daemon, job)["waiting"] is None
+    daemon.client.post(f"/api/jobs/{job}/cancel")
+
+
+def fill(descriptor: int, folder: Path) -> None:
+    """Writes until nothing goes in any more."""
+    for size in (MB, 4096):
+        try:
+            while True:
+                os.write(descriptor, bytes(size))
+        except OSError:
+            continue
+    assert psutil.disk_usage(str(folder)).free < MB
+
+
+def fill_up(path: Path, folder: Path) -> None:
+    """Leaves less than the reserve, but enough for the database."""
+    with path.open("ab", buffering=0) as file:
+        while psutil.disk_usage(str(folder)).free > 1.5 * MB:
+            file.write(bytes(MB // 4))
