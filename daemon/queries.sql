@@ -192,7 +192,8 @@ UPDATE sources SET error = NULL WHERE job = :job AND error IS NOT NULL
 
 -- name: requeue_ended
 UPDATE variations SET status = 'queued', cancel_requested_at = NULL, fail_requested_at = NULL, error = NULL,
-    started_at = NULL, finished_at = NULL, retries = 0, crashes = 0, priority = :priority, held = :held
+    started_at = NULL, finished_at = NULL, retries = 0, crashes = 0, priority = :priority, held = :held,
+    waiting = NULL, space_needed = NULL
 WHERE job = :job AND status IN ('failed', 'cancelled')
 
 -- name: set_paused

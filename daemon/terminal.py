@@ -222,6 +222,8 @@ def _variation_words(variation: VariationView) -> Text:
         words.append(f", {variation.pace}: {PACES[variation.pace]}" if variation.pace else "", "yellow")
     elif variation.status == State.COMPLETED:
         words.append(f"  {size(variation.bytes)} in {lasting(took(variation))}")
+    elif variation.waiting:
+        words.append(f"  {variation.waiting}", "yellow")
     return words
 
 
@@ -248,6 +250,7 @@ class Follower:
         self._screen = screen
         self._seen: dict[str, State] = {}
         self._paces: dict[str, Pace | None] = {}
+        self._anybody_waits = False
         self._paused = False
         self._live: Live | None = None
 
@@ -273,6 +276,7 @@ class Follower:
                 self._screen.print(_news(variation))
             self._say_pace(variation)
         self._say_whether_paused(job)
+        self._say_who_waits(variations)
         self._seen = {variation.id: variation.status for variation in variations}
         if self._live:
             self._live.update(bars(job, self._screen), refresh=True)
@@ -281,6 +285,13 @@ class Follower:
         if not self._live and variation.pace and self._paces.get(variation.id) != variation.pace:
             self.say(f"{variation.pace:10}  {variation.name}: {PACES[variation.pace]}")
         self._paces[variation.id] = variation.pace
+
+    def _say_who_waits(self, variations: Iterable[VariationView]) -> None:
+        """Of the first alone: where one waits for the disk, others do."""
+        waiting = next((variation for variation in variations if variation.waiting), None)
+        if waiting and not self._anybody_waits:
+            self.say(f"{waiting.name}: {waiting.waiting}")
+        self._anybody_waits = waiting is not None
 
     def _say_whether_paused(self, job: JobView) -> None:
         if job.paused != self._paused and job.status not in ENDED:
