@@ -15,17 +15,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from daemon import claims, recipes
+from daemon import claims, evidence, recipes
 from daemon.claims import INTERRUPTED, MAX_RETRIES, Claim, Failure
 from daemon.disk import Space, learnt, usual_bytes
 from daemon.engine import Engine
-from daemon.errors import OutOfSpace, ProbeError, ProofError, Unavailable, UnsuitableSource
+from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
+from daemon.library import Library
 from daemon.metrics import Figures
 from daemon.models import Media, Model, Order, Outcome, Progress, Report, Stage, Started, Stopped, Task, Vitals
 from daemon.paths import Paths, remove, size
 from daemon.plans import Plan
 from daemon.probe import Prober
-from daemon.publish import Proof, prove, reveal, seal
+from daemon.publish import Proof, reveal, seal
 from daemon.stall import Pace, StallWatch
 from daemon.store import Store, Transaction
 
@@ -53,6 +54,7 @@ class Workshop:
     paths: Paths
     figures: Figures
     space: Space
+    library: Library
     hung_after: float = 120.0
     retry_delay: float = 5.0
     now: Callable[[], float] = time.time
@@ -138,7 +140,7 @@ class Attempt:
             await self._encode()
         except asyncio.CancelledError:
             await self._abandon(self._hung)
-        except (ProbeError, UnsuitableSource) as error:
+        except (ProbeError, UnsuitableSource, UnknownPreset, BadParameter) as error:
             await self._abandon(Failure(error=str(error)))
         except OutOfSpace:
             await self._wait_for_space()
@@ -157,7 +159,7 @@ class Attempt:
         claim = self.claim
         with self._waiting():
             media = await self._media()
-        plan = recipes.plan(media, claim.preset, claim.parameters)
+        plan = recipes.plan(media, self._base, claim.parameters)
         self.duration, self.source_seconds = plan.duration_seconds, media.duration_seconds
         if self._stopping or self.held:  # asked before there was a process
             return await self._abandon(INTERRUPTED)
@@ -175,17 +177,16 @@ class Attempt:
             return await self._abandon(Failure(error=outcome.error, retries=retries), outcome.cpu_seconds)
         try:
             with self._waiting():
-                made = await prove(self._shop.prober, self._part, plan, self._source)
+                lasting = await evidence.find(self._shop.prober, self._part, plan, self._source)
                 sealed = await asyncio.to_thread(seal, self._part)
         except ProofError as error:
             return await self._abandon(Failure(error=str(error)), outcome.cpu_seconds)
-        lasting = None if plan.still else made.duration_seconds
         return await self._publish(outcome, sealed, lasting)
 
     def _crowded(self, plan: Plan, media: Media) -> str | None:
         """Words about the disk, when only the probe told how much this comes to and there is no room for it."""
         claim, space = self.claim, self._shop.space
-        self._usual = usual_bytes(plan, claim.preset, claim.parameters, media, claim.source_bytes)
+        self._usual = usual_bytes(plan, self._base, claim.parameters, media, claim.source_bytes)
         if claim.media is not None:
             return None
         return space.resize(claim.id, max(claim.space, space.experience.expected(claim.preset, self._usual)))
@@ -238,7 +239,7 @@ class Attempt:
         order = Order(
             variation=claim.id,
             attempt=claim.attempt,
-            preset=claim.preset,
+            preset=self._base,
             parameters=claim.parameters,
             part=str(self._part),
             log=str(self._shop.paths.log(claim.job, claim.id)),
@@ -335,6 +336,11 @@ class Attempt:
                 return
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._shop.closing.wait(), INSIST_EVERY)
+
+    @property
+    def _base(self) -> str:
+        """The built-in preset by whose rules it is made. Raises UnknownPreset when the user's own is gone by now."""
+        return self._shop.library.find(self.claim.preset).base
 
     @property
     def _part(self) -> Path:

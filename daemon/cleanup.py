@@ -119,7 +119,7 @@ class Sweep:
             freed += await asyncio.to_thread(remove, path)
         freed += await _sweep_uploads(self._store, self._paths)
         for _ in range(ROUND // PAGE):
-            freed += await _sweep_jobs(self._store, await asyncio.to_thread(self._next_folders), before)
+            freed += await _sweep_jobs(self._store, self._paths, await asyncio.to_thread(self._next_folders), before)
             if self._folders is None:  # that was all of them
                 break
         await self._mark_lost(now)
@@ -163,32 +163,32 @@ async def _sweep_uploads(store: Store, paths: Paths) -> int:
     return sum([await asyncio.to_thread(remove, path) for path in found if path.name not in known])
 
 
-async def _sweep_jobs(store: Store, folders: Sequence[Path], before: float) -> int:
+async def _sweep_jobs(store: Store, paths: Paths, folders: Sequence[Path], before: float) -> int:
     """Listed first, asked for then: what came between is not among the listed."""
     found = await asyncio.to_thread(lambda: [(f, _old(f.glob("*/*"), before)) for f in _old(folders, before)])
-    known = await store.read(lambda t: {folder: _known_files(folder.name, t) for folder, _ in found})
-    strangers = [path for folder, paths in found for path in _strangers(folder, paths, known[folder])]
+    known = await store.read(lambda t: {folder: _known_files(paths, folder.name, t) for folder, _ in found})
+    strangers = [path for folder, there in found for path in _strangers(folder, there, known[folder])]
     return sum([await asyncio.to_thread(remove, path) for path in strangers])
 
 
-def _strangers(folder: Path, found: Iterable[Path], known: set[str] | None) -> list[Path]:
+def _strangers(folder: Path, found: Iterable[Path], known: set[Path] | None) -> list[Path]:
     if known is None:
         return [folder]
-    return [path for path in found if str(path.relative_to(folder)) not in known]
+    return [path for path in found if path not in known]
 
 
-def _known_files(job: str, transaction: Transaction) -> set[str] | None:
-    """Paths below the job's folder that may be there; None when there is no such job."""
+def _known_files(paths: Paths, job: str, transaction: Transaction) -> set[Path] | None:
+    """What may be there below the job's folder, files and whole folders; None when there is no such job."""
     row = transaction.one("known_job", id=job)
     if row is None:
         return None
-    known = {f"sources/{source['id']}" for source in transaction.all("sources_of_job", job=row["seq"])}
+    known = {paths.source(job, source["id"]) for source in transaction.all("sources_of_job", job=row["seq"])}
     for variation in transaction.all("variations_of_job", job=row["seq"]):
-        known.add(f"logs/{variation['id']}.log")
+        known.add(paths.log(job, variation["id"]))
         if variation["status"] in {State.QUEUED, State.PROCESSING}:
-            known.add(f"work/{variation['id']}")
+            known.add(paths.work(job, variation["id"]))
         if variation["status"] in {State.COMPLETED, State.PROCESSING}:
-            known.add(f"outputs/{variation['id']}.{variation['extension']}")
+            known.add(paths.output(job, variation["id"], variation["extension"]))
     return known
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from daemon import cli_control, cli_download, cli_jobs, cli_run, cli_watch, cli_webhooks
-from daemon.cli_options import as_json, ffmpeg, grace, load_settings, print_json, slots, state_dir
+from daemon import cli_control, cli_download, cli_jobs, cli_presets, cli_run, cli_watch, cli_webhooks
+from daemon.cli_options import as_json, ffmpeg, grace, load_library, load_settings, print_json, slots, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
 
 FAILED, USAGE, NO_DAEMON, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
@@ -112,60 +112,13 @@ def serve(source_roots: tuple[Path, ...], sandbox_read: tuple[Path, ...], **flag
     import logging
 
     settings = load_settings({**flags, "source_roots": source_roots or None, "sandbox_read": sandbox_read or None})
+    library = load_library()
     from daemon.server import serve as serve_until_told
     from daemon.settings import surroundings
 
     when = "%(asctime)s " if sys.stderr.isatty() else ""  # elsewhere a journal has the time
     logging.basicConfig(level=logging.INFO, format=f"{when}%(levelname)s %(message)s")
-    asyncio.run(serve_until_told(settings, surroundings()))
-
-
-@click.command()
-@click.argument("name", required=False)
-@as_json
-def presets(name: str | None, as_json: bool) -> None:
-    """List the presets, or the parameters of one. Needs no daemon."""
-    from daemon.presets import describe, find
-
-    if name is not None:
-        find(name)
-    described = [preset for preset in describe() if name in (None, preset["name"])]
-    if as_json:
-        print_json({"items": described} if name is None else described[0])
-    elif name is None:
-        _list_presets(described)
-    else:
-        _list_parameters(described[0])
-
-
-def _list_presets(described: list[dict[str, Any]]) -> None:
-    from daemon.terminal import Column, console, table
-
-    columns = (Column("PRESET", 0), Column("MAKES", 1, least=30), Column("FILE", 2))
-    rows = [(preset["name"], preset["description"], f".{preset['extension']}") for preset in described]
-    table(console(), columns, rows)
-
-
-def _list_parameters(preset: dict[str, Any]) -> None:
-    from daemon.terminal import Column, console, table
-
-    screen = console()
-    screen.print(f"{preset['name']}: {preset['description']} (.{preset['extension']})\n")
-    columns = (Column("PARAMETER", 0), Column("VALUES", 1, least=12), Column("DEFAULT", 2), Column("IS", 3, least=16))
-    table(screen, columns, [_parameter_row(parameter) for parameter in preset["parameters"]])
-    first = preset["parameters"][0]
-    screen.print(f"\nFor example: -p {preset['name']}:{first['name']}={first['default']}")
-
-
-def _parameter_row(parameter: dict[str, Any]) -> tuple[str, str, str, str]:
-    if parameter["choices"]:
-        values = ", ".join(parameter["choices"])
-    elif parameter["minimum"] is not None:
-        values = f"{parameter['minimum']:g} to {parameter['maximum']:g}"
-    else:
-        values = "text"
-    default = "–" if parameter["default"] is None else str(parameter["default"])
-    return parameter["name"], values, default, parameter["description"]
+    asyncio.run(serve_until_told(settings, library, surroundings()))
 
 
 @click.command()
@@ -186,7 +139,7 @@ async def _examined(settings: Any, *, quiet: bool) -> list[Any]:
     from daemon.cli_doctor import examine
 
     checks = []
-    async for check in examine(settings):
+    async for check in examine(settings, load_library()):
         checks.append(check)
         if not quiet:
             _print_check(check)
@@ -225,7 +178,7 @@ for command in (
     *cli_control.COMMANDS,
     cli_download.download,
     cli_webhooks.webhooks,
-    presets,
+    cli_presets.presets,
     doctor,
     completion,
 ):

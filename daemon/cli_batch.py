@@ -16,10 +16,11 @@ from typing import Protocol
 
 import msgspec
 
-from daemon import names, presets
+from daemon import names
 from daemon.control import Scope
 from daemon.errors import Conflict, InvalidRequest, StartupError
 from daemon.jobs import JobSpec, NewSource, local_source
+from daemon.library import Library
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths, remove
 from daemon.service import Service, running
@@ -68,13 +69,15 @@ class Watcher(Protocol):
     def say(self, words: str) -> None: ...
 
 
-def plan(files: Sequence[Path], variations: Sequence[VariationRequest], folder: Path, *, overwrite: bool) -> Batch:
+def plan(
+    files: Sequence[Path], variations: Sequence[VariationRequest], library: Library, folder: Path, *, overwrite: bool
+) -> Batch:
     """Checks all that can be checked before anything is encoded.
 
     Raises InvalidRequest or one of its kind, naming the file, the preset or the output at fault.
     """
     sources = tuple(local_source(names.check(path.name), path.resolve()) for path in files)
-    wanted = presets.expand(variations)
+    wanted = library.expand(variations)
     taken: set[str] = set()
     targets = tuple(
         tuple(_untaken(names.output_name(source.name, want.label, want.extension), taken) for want in wanted)
@@ -85,7 +88,7 @@ def plan(files: Sequence[Path], variations: Sequence[VariationRequest], folder: 
     return batch
 
 
-async def run(batch: Batch, settings: Settings, watcher: Watcher) -> Result:
+async def run(batch: Batch, settings: Settings, library: Library, watcher: Watcher) -> Result:
     """Runs the batch; each output is in its folder as soon as it is completed.
 
     SIGINT and SIGTERM cancel what is left and keep what is completed. Must run on the main thread. Raises
@@ -96,7 +99,7 @@ async def run(batch: Batch, settings: Settings, watcher: Watcher) -> Result:
         own = msgspec.structs.replace(
             settings, state_dir=state_dir, sweep_every=NEVER, max_sources=max(len(batch.sources), settings.max_sources)
         )
-        async with running(own) as service:
+        async with running(own, library) as service:
             spec = JobSpec(variations=batch.variations)
             job = await service.jobs.create(spec, batch.sources)
             return await _Following(service, batch, watcher, interrupt).follow(job)
@@ -196,6 +199,8 @@ def _listed(paths: Sequence[Path], most: int = 5) -> str:
 def _moved(output: Path, target: Path, *, overwrite: bool) -> Path:
     """Where `output` is now: at `target`, or numbered beside a file that came there while we encoded."""
     if overwrite:
+        if output.is_dir() or target.is_dir():
+            remove(target)
         output.replace(target)
         return target
     free, number = target, 1
@@ -206,7 +211,9 @@ def _moved(output: Path, target: Path, *, overwrite: bool) -> Path:
 
 
 def _linked(output: Path, target: Path) -> bool:
-    """Moves without ever replacing a file; False: there is one."""
+    """Moves without ever replacing anything; False: there is something."""
+    if output.is_dir():
+        return _moved_folder(output, target)
     try:
         os.link(output, target)
     except FileExistsError:
@@ -219,6 +226,15 @@ def _linked(output: Path, target: Path) -> bool:
         output.rename(target)
         return True
     output.unlink()
+    return True
+
+
+def _moved_folder(output: Path, target: Path) -> bool:
+    try:
+        target.mkdir()  # a rename replaces an empty folder, and nothing else
+    except FileExistsError:
+        return False
+    output.rename(target)
     return True
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import psutil
 
-from daemon import client, encoder, presets, recipes, rehearsal
+from daemon import client, encoder, recipes, rehearsal
 from daemon.errors import FfspoolError, ProbeError, StartupError
+from daemon.library import Library
 from daemon.models import AudioStream, Media, Model, Sandbox, VariationRequest, VideoStream
+from daemon.presets import Preset
 from daemon.probe import Prober
 from daemon.processes import Limits, spawn
 from daemon.settings import Settings, client_environment
@@ -31,10 +33,10 @@ class Check(Model, frozen=True):
     advice: str | None = None
 
 
-async def examine(settings: Settings) -> AsyncIterator[Check]:
+async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
     """Every check, one after the other. Must run on the main thread: some start processes."""
     yield _python()
-    async for check in _encoder(settings):
+    async for check in _encoder(settings, library):
         yield check
     yield await _prober()
     yield _state_dir(settings.state_dir)
@@ -54,7 +56,7 @@ def _python() -> Check:
 # The encoder
 
 
-async def _encoder(settings: Settings) -> AsyncIterator[Check]:
+async def _encoder(settings: Settings, library: Library) -> AsyncIterator[Check]:
     try:
         program = encoder.locate(settings.ffmpeg)
         version = await encoder.version(program)
@@ -63,7 +65,7 @@ async def _encoder(settings: Settings) -> AsyncIterator[Check]:
         yield Check(name="encoder", ok=False, found=str(error), advice=advice)
         return
     yield Check(name="encoder", ok=True, found=version.partition(" Copyright")[0])
-    yield _presets(await _encoders_of(program))
+    yield _presets(library, await _encoders_of(program))
     yield await _sandbox(settings, program)
 
 
@@ -78,23 +80,26 @@ async def _encoders_of(program: str) -> set[str]:
     return {words[1] for line in listing.splitlines() if len(words := line.split()) > 1}
 
 
-def _presets(have: set[str]) -> Check:
-    missing = {name: lacking for name in presets.PRESETS if (lacking := sorted(_encoders_needed(name) - have))}
+def _presets(library: Library, have: set[str]) -> Check:
+    needed = {preset.name: _encoders_needed(library, preset) for preset in library}
+    missing = {name: lacking for name, encoders in needed.items() if (lacking := sorted(encoders - have))}
     words = "; ".join(f"{name} lacks {', '.join(lacking)}" for name, lacking in missing.items())
     return Check(
         name="presets",
         ok=not missing,
-        found=words or f"all {len(presets.PRESETS)} find their encoders",
+        found=words or f"all {len(needed)} find their encoders",
         advice="do without these presets, or use the bundled encoder by leaving --ffmpeg away",
     )
 
 
-def _encoders_needed(preset: str) -> set[str]:
+def _encoders_needed(library: Library, preset: Preset) -> set[str]:
     """The encoders that the preset's command line names, for a source with picture and sound."""
-    wanted = presets.expand([VariationRequest(preset, {})])[0]
-    output = recipes.Output(preset=preset, parameters=wanted.parameters, path="out")
+    if preset.encoder == "copy":
+        return set()
+    wanted = library.expand([VariationRequest(preset.name, {})])[0]
+    output = recipes.Output(preset=preset.base, parameters=wanted.parameters, path="out")
     argv = recipes.command("in", _EXAMPLE, [output], threads=1)
-    return {value for option, value in itertools.pairwise(argv) if option in {"-c:v", "-c:a"}}
+    return {value for option, value in itertools.pairwise(argv) if option in {"-c:v", "-c:a"}} - {"copy"}
 
 
 _EXAMPLE = Media(

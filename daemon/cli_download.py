@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,7 +33,7 @@ def download(
     state_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Fetch what is completed of JOB as a zip, or the file of one VARIATION."""
+    """Fetch what is completed of JOB as a zip, or the file of one VARIATION (a zip, if it is a folder)."""
     if variation and extract:
         raise click.UsageError("--extract is for a whole job: a variation is one file anyway")
     daemon = reach(state_dir)
@@ -62,6 +62,9 @@ def _fetch_one(
 
     known = {entry["id"]: entry for source in daemon.job(job)["sources"] for entry in source["variations"]}
     entry = known.get(variation, {"name": variation, "sha256": None})  # of one unknown the daemon tells what is wrong
+    if entry.get("folder"):  # as a zip, whose own SHA-256 nobody knows: that of the folder is checked by --extract
+        target = _target(output, check(f"{entry['name']}.zip"), overwrite)
+        return [(target, daemon.download_variation(job, variation, target, None))]
     target = _target(output, check(entry["name"]), overwrite)
     return [(target, daemon.download_variation(job, variation, target, entry["sha256"]))]
 
@@ -84,8 +87,14 @@ def _fetch_each(daemon: Client, job: str, output: Path | None, overwrite: bool) 
     fetched = []
     for target, entry in wanted:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fetched.append((target, daemon.download_variation(job, entry["id"], target, entry["sha256"])))
+        fetched.append((target, _fetch_entry(daemon, job, entry, target)))
     return fetched
+
+
+def _fetch_entry(daemon: Client, job: str, entry: dict[str, Any], target: Path) -> int:
+    if not entry.get("folder"):
+        return daemon.download_variation(job, entry["id"], target, entry["sha256"])
+    return daemon.download_folder(job, entry["id"], target, entry["sha256"])
 
 
 def _target(output: Path | None, name: str, overwrite: bool) -> Path:

@@ -13,6 +13,7 @@ from daemon.errors import StartupError
 
 if TYPE_CHECKING:
     from daemon.client import Client
+    from daemon.library import Library
     from daemon.settings import Settings
 
 
@@ -32,11 +33,9 @@ class PresetType(click.ParamType[dict[str, Any]]):
         return entry
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
-        from daemon.presets import PRESETS
-
         return [
             CompletionItem(preset.name, help=preset.description)
-            for preset in PRESETS.values()
+            for preset in load_library()
             if preset.name.startswith(incomplete)
         ]
 
@@ -45,16 +44,16 @@ def _typed(preset: str, name: str, text: str) -> Any:
     """A number where it looks like one, unless the preset wants text there: a seed may be all digits."""
     import msgspec
 
-    from daemon.presets import describe
-
     kinds = {
         parameter["name"]: parameter["type"]
-        for described in describe()
+        for described in load_library().describe()
         if described["name"] == preset
         for parameter in described["parameters"]
     }
     if kinds.get(name) == "string":
         return text
+    if kinds.get(name) == "boolean" and text in {"true", "false"}:
+        return text == "true"
     try:
         return msgspec.json.decode(text, type=int | float)
     except msgspec.DecodeError:
@@ -92,6 +91,17 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
 
     try:
         return load(flags)
+    except StartupError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def load_library() -> Library:
+    """The built-in presets and the user's own. One of those that is not valid is a usage error."""
+    from daemon.own_presets import library
+    from daemon.settings import presets_table
+
+    try:
+        return library(*presets_table())
     except StartupError as error:
         raise click.UsageError(str(error)) from error
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli_options import as_json, ffmpeg, grace, load_settings, overwrite, print_json, slots, wanted
+from daemon.cli_options import as_json, ffmpeg, grace, load_library, load_settings, overwrite, print_json, slots, wanted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,11 +46,11 @@ def run(
     from daemon.models import VariationRequest
     from daemon.terminal import Follower, console
 
-    settings = load_settings(flags)
+    settings, library = load_settings(flags), load_library()
     requests = [VariationRequest(entry["preset"], _without_preset(entry)) for entry in variations]
-    planned = cli_batch.plan(files, requests, output, overwrite=overwrite)
+    planned = cli_batch.plan(files, requests, library, output, overwrite=overwrite)
     with Follower(console(sys.stderr if as_json else sys.stdout)) as follower:
-        result = asyncio.run(cli_batch.run(planned, settings, follower))
+        result = asyncio.run(cli_batch.run(planned, settings, library, follower))
     if as_json:
         print_json(_as_json(result))
     else:

@@ -105,7 +105,8 @@ def listened(daemon: Client, job: str | None, after: int | None, lost: Callable[
     The first one, and the first after each connection that was lost, is `OPEN`. `lost` is called as a wait begins.
     Raises NoDaemon or Broken when it took too long, and Refused when the daemon knows no such job.
     """
-    from daemon.client import Broken, NoDaemon
+    from daemon.client import NoDaemon
+    from daemon.errors import Broken
 
     since: float | None = None
     while True:
@@ -133,7 +134,8 @@ def _say_if_the_queue_stands(daemon: Client, follower: Follower) -> None:
 
 def _patiently(daemon: Client, job: str, follower: Follower) -> Json:
     """The job, from a daemon that may just be starting again."""
-    from daemon.client import Broken, NoDaemon
+    from daemon.client import NoDaemon
+    from daemon.errors import Broken
 
     deadline = time.monotonic() + PATIENCE
     waiting = False

@@ -14,8 +14,9 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from daemon.errors import FfspoolError
-from daemon.paths import Paths, is_held
+from daemon import bundle
+from daemon.errors import Broken, FfspoolError
+from daemon.paths import Paths, is_held, remove
 
 Json = dict[str, Any]
 OnBytes = Callable[[int], None]  # told how many more bytes went
@@ -51,12 +52,6 @@ class Refused(FfspoolError):
         super().__init__(detail)
         self.status = status
         self.code = code
-
-
-class Broken(FfspoolError):
-    """The conversation ended half-way, or what came is not what the daemon said it would be."""
-
-    code = "broken_transfer"
 
 
 def find(state_dir: Path, url: str | None, token: str | None) -> Client:
@@ -199,6 +194,22 @@ class Client:
     def download_variation(self, job: str, variation: str, target: Path, sha256: str | None) -> int:
         """Writes one variation's file to `target`, checked against `sha256` if that is known. Returns its bytes."""
         return self._fetch(_route("jobs", job, "variations", variation, "download"), target, sha256)
+
+    def download_folder(self, job: str, variation: str, target: Path, sha256: str | None) -> int:
+        """Lays out one variation that is a folder at `target`, in place of what was there. Returns its files' bytes.
+
+        Raises Broken, and changes nothing, when what came is not what `sha256` says.
+        """
+        archive, part = (target.with_name(f"{target.name}.{ending}") for ending in ("zip", "part"))
+        remove(part)
+        try:
+            self._fetch(_route("jobs", job, "variations", variation, "download"), archive)
+            size = bundle.unpack(archive, part, sha256)
+        finally:
+            archive.unlink(missing_ok=True)
+        remove(target)
+        part.rename(target)
+        return size
 
     # How they are spoken
 

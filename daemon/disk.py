@@ -12,10 +12,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from daemon.errors import UnsuitableSource
+from daemon.errors import InvalidRequest, UnsuitableSource
+from daemon.library import Library
 from daemon.models import Media, Model, Parameters
-from daemon.plans import Plan
-from daemon.presets import find
+from daemon.plans import Ladder, Plan, Sprites
+from daemon.presets import PRESETS
 from daemon.recipes import plan
 
 RESERVE = 1024**3  # bytes that are left free, unless the disk is small
@@ -42,31 +43,47 @@ _HABITS = {
     "vp9": _Habit(0.06, 33, 9),
     "av1": _Habit(0.05, 34, 10),
 }
-_GIF_BITS, _JPEG_BITS = 4.0, 2.0  # for each pixel
+_BITS = {"gif": 4.0, "webp": 1.0, "ffv1": 8.0}  # for each pixel
+_JPEG_BITS = 2.0
+_KEPT_SOUND_KBPS = 800  # of a track that is not encoded, or without loss
 _FRAME_RATE = 30.0  # of a source that does not say
 
 
 def usual_bytes(plan: Plan, preset: str, parameters: Parameters, media: Media, source_bytes: int) -> int:
-    """What such an output usually comes to."""
+    """What such an output of a built-in preset usually comes to."""
+    if plan.max_bytes is not None:
+        return plan.max_bytes
+    if plan.copied:
+        return OVERHEAD + source_bytes
     seconds = plan.duration_seconds or source_bytes / UNKNOWN_BYTE_RATE
-    sound = plan.audio * (parameters.get("audio_bitrate_kbps") or parameters.get("bitrate_kbps") or 0) * 125
+    kbps = parameters.get("audio_bitrate_kbps") or parameters.get("bitrate_kbps") or _KEPT_SOUND_KBPS
+    sound = plan.audio * kbps * 125
     return OVERHEAD + int(_picture_bytes(plan, preset, parameters, media, seconds) + sound * seconds)
 
 
 def _picture_bytes(plan: Plan, preset: str, parameters: Parameters, media: Media, seconds: float) -> float:
     if plan.video is None:
         return 0.0
-    pixels = plan.video[0] * plan.video[1]
+    pixels = _pixels(plan)
     if plan.still:
         return pixels * _JPEG_BITS / 8
     rate = (media.video.frame_rate if media.video else None) or _FRAME_RATE
-    habit = _HABITS.get(find(preset).encoder)
+    encoder = PRESETS[preset].encoder
+    habit = _HABITS.get(encoder)
     if habit is None:
-        bits, rate = _GIF_BITS, parameters["fps"]
+        bits, rate = _BITS[encoder], parameters.get("fps", rate)
     else:
         bits = habit.bits * math.pow(2, (habit.crf - parameters["crf"]) / habit.halving)
         rate = min(rate, parameters.get("max_frame_rate", rate))
     return float(pixels * seconds * rate * bits / 8)
+
+
+def _pixels(plan: Plan) -> int:
+    """Of all pictures that are shown at one time, or on all sheets."""
+    assert plan.video is not None
+    if isinstance(plan.folder, Ladder):
+        return sum(width * height for width, height in plan.folder.rungs)
+    return plan.video[0] * plan.video[1] * (plan.folder.sheets if isinstance(plan.folder, Sprites) else 1)
 
 
 def learnt(written: int, seconds: float, planned: float | None) -> int:
@@ -95,14 +112,16 @@ class Offer(Model, frozen=True):
 
     room: int  # bytes; below 0 when the reserve is used up
     experience: Experience
+    library: Library
 
     def predict(self, preset: str, parameters: Parameters, media: Media, source_bytes: int) -> int:
         """Bytes that the output may come to; 0 for one that cannot be made of this source."""
         try:
-            planned = plan(media, preset, parameters)
-        except UnsuitableSource:
+            base = self.library.find(preset).base
+            planned = plan(media, base, parameters)
+        except (UnsuitableSource, InvalidRequest):
             return 0
-        return self.experience.expected(preset, usual_bytes(planned, preset, parameters, media, source_bytes))
+        return self.experience.expected(preset, usual_bytes(planned, base, parameters, media, source_bytes))
 
 
 class Usage(NamedTuple):
@@ -126,10 +145,11 @@ class _Held(Model, frozen=True):
 class Space:
     """The disk as those that run and those that want to share it. `reserve` is in bytes; None: 2 %, at most 1 GiB."""
 
-    def __init__(self, usage: Callable[[], Usage], reserve: int | None) -> None:
+    def __init__(self, usage: Callable[[], Usage], reserve: int | None, library: Library) -> None:
         self.experience = Experience()
         self._usage = usage
         self._reserve = reserve
+        self._library = library
         self._held: dict[str, _Held] = {}
 
     @property
@@ -138,7 +158,7 @@ class Space:
         return sum(held.outstanding for held in self._held.values())
 
     def offer(self) -> Offer:
-        return Offer(room=self._room(), experience=self.experience)
+        return Offer(room=self._room(), experience=self.experience, library=self._library)
 
     def shortage(self) -> str | None:
         """Why nothing at all can start; None while something small could."""

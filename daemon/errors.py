@@ -244,3 +244,27 @@ class ProofError(FfspoolError):
     """An encode ended, but its output is not what was planned."""
 
     code = "not_proven"
+
+
+class Broken(FfspoolError):
+    """A conversation ended half-way, or what came is not what the daemon said it would be."""
+
+    code = "broken_transfer"
+
+
+class ManifestError(FfspoolError):
+    """The manifest of a streaming folder is not whole, or names what it should not."""
+
+    code = "bad_manifest"
+
+
+class TargetMissed(FfspoolError):
+    """No pass came out as small as the preset's `target_bytes` asks for."""
+
+    code = "target_missed"
+
+
+class MeasurementMissing(FfspoolError):
+    """A pass of ffmpeg that was to measure the source did not tell what it found."""
+
+    code = "measurement_missing"

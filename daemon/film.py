@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from daemon import sound, subtitles, tags
+from msgspec.structs import replace
+
+from daemon import passthrough, sound, subtitles, tags
 from daemon.codecs import ENCODERS, timing
 from daemon.models import Media, VideoStream
+from daemon.parameters import RefreshedParameters, VideoParameters
 from daemon.picture import (
     bounded,
     covering,
@@ -20,8 +24,8 @@ from daemon.picture import (
     to_deinterlace,
 )
 from daemon.plans import Node, Options, Plan, Recipe, Size, pictured
-from daemon.presets import Preset, RefreshedParameters, VideoParameters
-from daemon.traits import Traits
+from daemon.presets import Preset
+from daemon.traits import FilmTraits, Traits
 
 
 def video(media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
@@ -35,7 +39,9 @@ def video(media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
         return graded(sized, picture, pixel_format, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
 
     planned = planned_film(media, preset, wanted, size=size, pixel_format=pixel_format, frame_rate=rate)
-    return film(media, preset, wanted, planned, filtered)
+    encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)
+    encoded = film(media, preset, wanted, planned, filtered, encode, wanted.audio_bitrate_kbps)
+    return _copying(encoded, media, preset, wanted) if wanted.copy else encoded
 
 
 def refresh(media: Media, preset: Preset, wanted: RefreshedParameters) -> Recipe:
@@ -49,7 +55,8 @@ def refresh(media: Media, preset: Preset, wanted: RefreshedParameters) -> Recipe
         return turned.filter("eq", brightness=wanted.brightness, contrast=wanted.contrast, saturation=wanted.saturation)
 
     planned = planned_film(media, preset, wanted, size=size, frame_rate=kept_rate(picture))
-    return film(media, preset, wanted, planned, filtered)
+    encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)
+    return film(media, preset, wanted, planned, filtered, encode, wanted.audio_bitrate_kbps)
 
 
 def _pixel_format(picture: VideoStream, preset: Preset, wanted: VideoParameters) -> str:
@@ -61,7 +68,7 @@ def _pixel_format(picture: VideoStream, preset: Preset, wanted: VideoParameters)
 def planned_film(
     media: Media,
     preset: Preset,
-    wanted: Traits,
+    wanted: FilmTraits,
     *,
     size: Size,
     pixel_format: str = "yuv420p",
@@ -88,21 +95,47 @@ def planned_film(
 def film(
     media: Media,
     preset: Preset,
-    wanted: VideoParameters | RefreshedParameters,
+    wanted: Traits,
     planned: Plan,
     filtered: Callable[[Node], Node],
+    encode: Callable[[int], Options],
+    audio_bitrate_kbps: int,
 ) -> Recipe:
-    """How that picture is made, and what goes with it."""
+    """How that picture is made, and what goes with it. `encode` gives the picture's options by the number of threads."""
     heard = sound.default_first(media.audio)
     read = subtitles.carried(preset.container, media, wanted.subtitles)
 
     def options(threads: int) -> Options:
         return {
             **timing(),
-            **ENCODERS[preset.encoder](wanted.crf, wanted.speed, threads),
-            **sound.encoded(preset.container, heard, wanted.audio_bitrate_kbps, wanted.max_channels),
+            **encode(threads),
+            **sound.encoded(preset.container, heard, audio_bitrate_kbps, wanted.max_channels),
             **subtitles.encoded(preset.container, read),
             **tags.written(wanted.metadata, wanted.chapters, heard, read),
         }
 
     return Recipe(planned, filtered, heard, options, read, to_deinterlace(pictured(media, preset), wanted.deinterlace))
+
+
+def _copying(encoded: Recipe, media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
+    """The same, but picture and tracks that already fit are copied, each for itself."""
+    picture = pictured(media, preset)
+    as_it_is = passthrough.picture_fits(picture, preset, wanted)
+    encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)
+
+    def options(threads: int) -> Options:
+        heard = passthrough.sound_options(encoded.sound, encoded.options(threads), sound.codec(preset.container))
+        if not as_it_is:
+            return heard
+        rest = {name: value for name, value in heard.items() if name not in {**timing(), **encode(threads)}}
+        return {**rest, "c:v": "copy", **tagged(picture, preset.container)}
+
+    if not as_it_is:
+        return encoded._replace(options=options)
+    planned = replace(encoded.plan, colour=None, copied=True)
+    return encoded._replace(plan=planned, options=options, filtered=None, direct=picture, deinterlace=None)
+
+
+def tagged(picture: VideoStream | None, container: str) -> Options:
+    """What Apple's players want HEVC in an MP4 to be called."""
+    return {"tag:v": "hvc1"} if picture and picture.codec == "hevc" and container == "mp4" else {}

@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
-from daemon import names, presets
+from daemon import names
 from daemon.errors import EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound, UploadUnfinished
+from daemon.library import Library
 from daemon.models import Model, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync_folder, remove
 from daemon.scheduler import Scheduler
@@ -67,6 +68,7 @@ class Jobs:
         scheduler: Scheduler,
         paths: Paths,
         settings: Settings,
+        library: Library,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -74,6 +76,7 @@ class Jobs:
         self._scheduler = scheduler
         self._paths = paths
         self._settings = settings
+        self._library = library
         self._now = now
 
     # Create
@@ -113,7 +116,7 @@ class Jobs:
         """
         if not 1 <= len(sources) <= self._settings.max_sources:
             raise InvalidRequest(f"a job takes 1 to {self._settings.max_sources} files, not {len(sources)}")
-        wanted = presets.expand(spec.variations)
+        wanted = self._library.expand(spec.variations)
         for source in sources:
             names.check(source.name)
         resumable = [source.resumable for source in sources if source.resumable]

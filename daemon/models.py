@@ -123,7 +123,8 @@ class VariationRequest(msgspec.Struct, frozen=True):
 class Wanted(Model, frozen=True):
     """One output of one source, fully resolved: nothing is left to default later.
 
-    `label` tells it from its siblings and goes into its file name: `clip_{label}.{extension}`.
+    `label` tells it from its siblings and goes into its file name: `clip_{label}.{extension}`. The extension is
+    empty for a folder of files.
     """
 
     preset: str
@@ -150,7 +151,10 @@ class Sandbox(Model, frozen=True):
 
 
 class Order(Model, frozen=True):
-    """One variation within a task. `part` is where to write, `log` where ffmpeg's words are appended."""
+    """One variation within a task. `part` is where to write, `log` where ffmpeg's words are appended.
+
+    `preset` is a built-in one: an engine knows no others.
+    """
 
     variation: str
     attempt: int

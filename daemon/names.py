@@ -26,8 +26,8 @@ def check(name: str) -> str:
 
 
 def output_name(source: str, label: str, extension: str) -> str:
-    """`clip.mov`, `h264-720p`, `mp4` → `clip_h264-720p.mp4`, at most 255 bytes long."""
-    ending = f"_{label}.{extension}"
+    """`clip.mov`, `h264-720p`, `mp4` → `clip_h264-720p.mp4`, at most 255 bytes long; a folder has no extension."""
+    ending = f"_{label}.{extension}" if extension else f"_{label}"
     return _shorten(PurePosixPath(source).stem, MAX_BYTES - len(ending.encode())) + ending
 
 

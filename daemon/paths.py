@@ -7,9 +7,10 @@ state/
     uploads/{upload}             resumable uploads, until a job takes them
     jobs/{job}/
       sources/{source}           uploads, without an extension
-      work/{variation}/          one variation's work folder: `{attempt}.part`; outlives a restart
+      work/{variation}/          one variation's work folder: `{attempt}.part`, a file or a folder; outlives a restart
       logs/{variation}.log       the encoder's words
       outputs/{variation}.{ext}  proven, whole files and nothing else
+      outputs/{variation}        the same, where the output is a folder of files
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class Paths:
         return self.jobs / job / "logs" / f"{variation}.log"
 
     def output(self, job: str, variation: str, extension: str) -> Path:
-        return self.jobs / job / "outputs" / f"{variation}.{extension}"
+        """`extension` is empty for an output that is a folder."""
+        return self.jobs / job / "outputs" / (f"{variation}.{extension}" if extension else variation)
 
 
 def remove(path: Path) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
+
+import msgspec
 
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Colour, Media, Model, SubtitleStream, VideoStream
@@ -14,10 +16,23 @@ Options = dict[str, Any]
 Size = tuple[int, int]
 
 
+class Ladder(Model, frozen=True, tag="ladder"):
+    """A folder with the same film in several sizes, best first, cut into segments; its sound stands apart."""
+
+    rungs: tuple[Size, ...]
+
+
+class Sprites(Model, frozen=True, tag="sprites"):
+    """A folder with so many pictures full of tiles, and an index of them."""
+
+    sheets: int
+
+
 class Plan(Model, frozen=True):
     """What an output shall be. `container` is ffmpeg's name for the format, `audio` counts its audio streams.
 
-    `duration_seconds` is None where it is not known or, for a still picture, not meant; the rest likewise.
+    `duration_seconds` is None where it is not known or, for a still picture, not meant; the rest likewise. An output with a
+    `folder` is one of files, else it is a file; `max_bytes` is what it may have, if anything was said.
     """
 
     container: str
@@ -31,25 +46,59 @@ class Plan(Model, frozen=True):
     video_seconds: float | None = None  # of the picture alone
     audio_seconds: tuple[float | None, ...] = ()  # of each audio stream
     audio_offset: float | None = None  # seconds after the picture at which the first audio stream begins
+    copied: bool = False  # whether the picture is the source's own, which players may have to turn
+    folder: Ladder | Sprites | None = None
+    max_bytes: int | None = None
 
     @property
     def still(self) -> bool:
-        """Whether it is one picture, which has no duration."""
-        return self.container == "mjpeg"
+        """Whether it is pictures, which have no duration."""
+        return self.container in {"mjpeg", "image2"}
 
 
 class Recipe(NamedTuple):
     """One output: what is planned, what is done to the picture, what is kept beside it, how all is encoded.
 
     `deinterlace` names the frames it is done to: "interlaced" ones, "all", or None.
+
+    The picture is `filtered`, into several for a ladder, or taken `direct`, with no filter; or there is none.
+    Of an output that is a folder, `entry` is the name ffmpeg writes to, and `files` stand beside that: their
+    text by name. An output that takes several runs of ffmpeg has `steps`; the rest then tells of the last one.
     """
 
     plan: Plan
-    filtered: Callable[[Node], Node] | None
+    filtered: Callable[[Node], Node | list[Node]] | None
     sound: tuple[AudioStream, ...]
     options: Callable[[int], Options]  # by the number of threads
     subtitles: tuple[SubtitleStream, ...] = ()
     deinterlace: str | None = None
+    direct: VideoStream | None = None
+    entry: str = ""
+    files: Mapping[str, str] = {}
+    steps: Callable[[], Steps] | None = None
+
+
+class Step(NamedTuple):
+    """One of several runs of ffmpeg for one output, and its share of the time they all take."""
+
+    recipe: Recipe
+    share: float
+
+
+class Passed(NamedTuple):
+    """What a run left behind: the last lines it said, and the bytes of the output so far (0: there is none)."""
+
+    said: str
+    bytes: int
+
+
+# Sent what each step left behind, it yields the next. Pure: whoever asks it runs them.
+Steps = Generator[Step, Passed, None]
+
+
+def measuring(recipe: Recipe) -> Recipe:
+    """The same, but what comes out is thrown away: only what is learnt meanwhile counts."""
+    return recipe._replace(plan=msgspec.structs.replace(recipe.plan, container="null"), steps=None)
 
 
 def pictured(media: Media, preset: Preset) -> VideoStream:

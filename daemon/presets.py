@@ -1,382 +1,242 @@
-"""What can be asked for: the presets, their typed parameters, and how a request becomes concrete outputs.
+"""The built-in presets. Pure data: a new one is one more row, which may set any parameter of its family.
 
-Pure data. A new preset is one more row of `PRESETS`; it may set any parameter of its family's struct.
-Callers never pass filter strings or raw arguments, only these fields.
+Callers never pass filter strings or raw arguments, only the typed fields of `daemon.parameters`.
 """
 
 from __future__ import annotations
 
-import difflib
-import functools
-import random
-import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
-from daemon.errors import BadParameter, InvalidRequest, UnknownPreset
-from daemon.models import Parameters, VariationRequest, Wanted
-from daemon.traits import BitDepthField, Family, SoundTraits, Traits, traits
+from daemon.parameters import (
+    ArchiveParameters,
+    AudioParameters,
+    CappedParameters,
+    FlacParameters,
+    FramedParameters,
+    GifParameters,
+    LadderParameters,
+    LosslessParameters,
+    PosterParameters,
+    RefreshParameters,
+    RemuxParameters,
+    SheetParameters,
+    SpritesParameters,
+    VideoParameters,
+    WebpParameters,
+)
+from daemon.traits import Family
 
-MAX_VARIATIONS = 200  # of one source
+FOLDER = ""  # the extension of an output that is a folder of files
 
-Speed = Literal["ultrafast", "veryfast", "fast", "medium", "slow"]
-SpeedField = Annotated[Speed, Meta(description="encoding effort: slower gives smaller files of equal quality")]
-CrfField = Annotated[
-    int, Meta(ge=10, le=51, description="constant rate factor: lower is better and larger; encoders differ in scale")
+# fmt: off
+Kind = Literal[
+    "video", "framed", "capped", "archive", "lossless", "remux", "ladder", "audio",
+    "gif", "webp", "poster", "sheet", "sprites", "refresh",
 ]
-TrackBitrateField = Annotated[int, Meta(ge=32, le=256, description="kilobits per second of each audio track")]
+Encoder = Literal[
+    "h264", "hevc", "av1", "vp9", "ffv1", "copy", "mp3", "aac", "opus", "flac", "gif", "webp", "jpeg",
+]
+Container = Literal[
+    "mp4", "webm", "matroska", "hls", "dash", "mp3", "ipod", "opus", "flac", "gif", "webp", "mjpeg", "image2",
+]
+# fmt: on
+
+GROUPS = {
+    "web": "For web pages and players",
+    "mobile": "For phones",
+    "social": "For social networks: a frame of fixed shape",
+    "size": "For a limit on the file's size",
+    "streaming": "For adaptive streaming: a folder of CMAF segments",
+    "copy": "Without encoding what need not be",
+    "archive": "To keep",
+    "sound": "The sound alone",
+    "animation": "Short animations without sound",
+    "stills": "Single pictures",
+    "looks": "Variations of one source",
+    "own": "Your own, from ffspool.toml",
+}
 
 
-class VideoParameters(Traits, frozen=True, kw_only=True):
-    short_side: Annotated[
-        int, Meta(ge=120, le=2160, description="the shorter side in pixels, at most; a picture is never enlarged")
-    ]
-    crf: CrfField
-    speed: SpeedField = "fast"
-    max_frame_rate: Annotated[int, Meta(ge=1, le=120, description="frames per second, at most")] = 60
-    bit_depth: BitDepthField = 8
-    audio_bitrate_kbps: TrackBitrateField = 160
+class Preset(msgspec.Struct, frozen=True):
+    """A named way to encode. `kind`, `encoder` and `container` (ffmpeg's name for it) are what `recipes` goes by.
 
-
-class AudioParameters(SoundTraits, frozen=True, kw_only=True):
-    bitrate_kbps: Annotated[int, Meta(ge=32, le=320, description="kilobits per second")] = 192
-
-
-class GifParameters(Family, frozen=True, kw_only=True):
-    long_side: Annotated[
-        int, Meta(ge=64, le=800, description="the longer side in pixels, at most; a picture is never enlarged")
-    ] = 480
-    fps: Annotated[int, Meta(ge=1, le=25, description="frames per second")] = 12
-    start_seconds: Annotated[float, Meta(ge=0, le=86400, description="where in the source to begin")] = 0.0
-    # The palette is made from all frames, which wait in memory meanwhile.
-    seconds: Annotated[float, Meta(ge=0.1, le=30, description="how much of the source to show, at most")] = 10.0
-
-
-class SheetParameters(Family, frozen=True, kw_only=True):
-    columns: Annotated[int, Meta(ge=1, le=8, description="tiles side by side")] = 4
-    rows: Annotated[int, Meta(ge=1, le=8, description="tiles one above the other")] = 4
-    tile_long_side: Annotated[int, Meta(ge=64, le=640, description="the longer side of a tile in pixels")] = 320
-
-
-class RefreshParameters(Traits, frozen=True, kw_only=True):
-    count: Annotated[int, Meta(ge=1, le=20, description="how many variations, each with a look of its own")] = 1
-    seed: Annotated[
-        Annotated[str, Meta(max_length=200)] | None,
-        Meta(description="any text; the same seed gives the same looks, none draws one"),
-    ] = None
-    crf: CrfField = 20
-    speed: SpeedField = "veryfast"
-    audio_bitrate_kbps: TrackBitrateField = 160
-
-
-class Look(NamedTuple):
-    """How one refresh variation differs from its source."""
-
-    rotation: float  # radians clockwise
-    brightness: float  # added, in shares of full scale
-    contrast: float  # a factor
-    saturation: float  # a factor
-
-
-class RefreshedParameters(Traits, frozen=True, kw_only=True):
-    """One drawn variation: what `RefreshParameters` resolves to."""
-
-    rotation: float
-    brightness: float
-    contrast: float
-    saturation: float
-    seed: str
-    crf: int
-    speed: Speed
-    audio_bitrate_kbps: int
-
-
-class Preset(msgspec.Struct, frozen=True, kw_only=True):
-    """A named way to encode. `encoder` and `container` are what `recipes` goes by."""
+    An `extension` of FOLDER says that the output is a folder of files. `base` is the built-in preset that one
+    of the user's own was made from, and the name itself of a built-in one.
+    """
 
     name: str
-    kind: Literal["video", "audio", "gif", "sheet", "refresh"]
-    encoder: Literal["h264", "hevc", "av1", "vp9", "mp3", "aac", "gif", "jpeg"]
-    container: Literal["mp4", "webm", "mp3", "ipod", "gif", "mjpeg"]
+    group: str
+    kind: Kind
+    encoder: Encoder
+    container: Container
     extension: str
     description: str
     defaults: Family
+    own_of: str | None = None
+
+    @property
+    def base(self) -> str:
+        return self.own_of or self.name
 
 
-def _table(*presets: Preset) -> dict[str, Preset]:
-    return {preset.name: preset for preset in presets}
-
-
-PRESETS = _table(
+_ROWS = (
     Preset(
-        name="h264-1080p",
-        kind="video",
-        encoder="h264",
-        container="mp4",
-        extension="mp4",
-        description="1080p for every device and browser: H.264 and AAC",
-        defaults=VideoParameters(short_side=1080, crf=20, speed="veryfast", audio_bitrate_kbps=192),
+        "h264-1080p", "web", "video", "h264", "mp4", "mp4",
+        "1080p for every device and browser: H.264 and AAC",
+        VideoParameters(short_side=1080, crf=20, speed="veryfast", audio_bitrate_kbps=192),
     ),
     Preset(
-        name="h264-720p",
-        kind="video",
-        encoder="h264",
-        container="mp4",
-        extension="mp4",
-        description="720p for every device and browser: H.264 and AAC",
-        defaults=VideoParameters(short_side=720, crf=21, speed="veryfast"),
+        "h264-720p", "web", "video", "h264", "mp4", "mp4",
+        "720p for every device and browser: H.264 and AAC",
+        VideoParameters(short_side=720, crf=21, speed="veryfast"),
     ),
     Preset(
-        name="h264-480p",
-        kind="video",
-        encoder="h264",
-        container="mp4",
-        extension="mp4",
-        description="480p for slow connections and previews: H.264 and AAC",
-        defaults=VideoParameters(short_side=480, crf=22, speed="veryfast", audio_bitrate_kbps=128),
+        "h264-480p", "web", "video", "h264", "mp4", "mp4",
+        "480p for slow connections and previews: H.264 and AAC",
+        VideoParameters(short_side=480, crf=22, speed="veryfast", audio_bitrate_kbps=128),
     ),
     Preset(
-        name="hevc-1080p",
-        kind="video",
-        encoder="hevc",
-        container="mp4",
-        extension="mp4",
-        description="1080p in some two thirds of H.264's size, for recent phones, televisions and Apple devices",
-        defaults=VideoParameters(short_side=1080, crf=25, audio_bitrate_kbps=192),
+        "hevc-1080p", "web", "video", "hevc", "mp4", "mp4",
+        "1080p in some two thirds of H.264's size, for recent phones, televisions and Apple devices",
+        VideoParameters(short_side=1080, crf=25, audio_bitrate_kbps=192),
     ),
     Preset(
-        name="av1-720p",
-        kind="video",
-        encoder="av1",
-        container="mp4",
-        extension="mp4",
-        description="720p in half of H.264's size; MP4 with AAC, which plays wherever AV1 itself does",
-        defaults=VideoParameters(short_side=720, crf=34),
+        "av1-720p", "web", "video", "av1", "mp4", "mp4",
+        "720p in half of H.264's size; MP4 with AAC, which plays wherever AV1 itself does",
+        VideoParameters(short_side=720, crf=34),
     ),
     Preset(
-        name="webm-720p",
-        kind="video",
-        encoder="vp9",
-        container="webm",
-        extension="webm",
-        description="720p free of patent fees, for browsers: VP9 and Opus",
-        defaults=VideoParameters(short_side=720, crf=33, audio_bitrate_kbps=128),
+        "webm-720p", "web", "video", "vp9", "webm", "webm",
+        "720p free of patent fees, for browsers: VP9 and Opus",
+        VideoParameters(short_side=720, crf=33, audio_bitrate_kbps=128),
     ),
     Preset(
-        name="mp3",
-        kind="audio",
-        encoder="mp3",
-        container="mp3",
-        extension="mp3",
-        description="the sound alone, for every player",
-        defaults=AudioParameters(bitrate_kbps=192),
+        "webm-1080p", "web", "video", "vp9", "webm", "webm",
+        "1080p free of patent fees, for browsers: VP9 and Opus",
+        VideoParameters(short_side=1080, crf=31, audio_bitrate_kbps=128),
     ),
     Preset(
-        name="m4a",
-        kind="audio",
-        encoder="aac",
-        container="ipod",
-        extension="m4a",
-        description="the sound alone as AAC: smaller than MP3 at equal quality",
-        defaults=AudioParameters(bitrate_kbps=160),
+        "webm-av1-1080p", "web", "video", "av1", "webm", "webm",
+        "1080p at the least bytes a browser takes, free of patent fees: AV1 and Opus",
+        VideoParameters(short_side=1080, crf=32, audio_bitrate_kbps=128),
     ),
     Preset(
-        name="gif",
-        kind="gif",
-        encoder="gif",
-        container="gif",
-        extension="gif",
-        description="a short looping animation without sound, for chats and pages that take no video",
-        defaults=GifParameters(),
+        "mobile-540p", "mobile", "video", "h264", "mp4", "mp4",
+        "540p and at most 30 frames per second, to watch on a phone and over its connection: H.264 and AAC",
+        VideoParameters(short_side=540, crf=25, speed="veryfast", max_frame_rate=30, audio_bitrate_kbps=96),
     ),
     Preset(
-        name="thumbnail-sheet",
-        kind="sheet",
-        encoder="jpeg",
-        container="mjpeg",
-        extension="jpg",
-        description="one JPEG with a grid of frames from the whole source, to see at a glance what it holds",
-        defaults=SheetParameters(),
+        "vertical-1080p", "social", "framed", "h264", "mp4", "mp4",
+        "1080×1920, upright for Reels, Shorts and TikTok: bars, cut or blurred sides, as `fit` says",
+        FramedParameters(aspect="9:16"),
     ),
     Preset(
-        name="refresh",
-        kind="refresh",
-        encoder="h264",
-        container="mp4",
-        extension="mp4",
-        description="seeded random looks of the source in its own size: slight rotation, brightness, contrast, colour",
-        defaults=RefreshParameters(),
+        "square-1080p", "social", "framed", "h264", "mp4", "mp4",
+        "1080×1080 for feeds that show squares: bars, cut or blurred sides, as `fit` says",
+        FramedParameters(aspect="1:1"),
     ),
-)
+    Preset(
+        "h264-capped", "size", "capped", "h264", "mp4", "mp4",
+        "the best H.264 that stays within `target_bytes`, for mail and chats; smaller in size where it must be",
+        CappedParameters(target_bytes=10_000_000),
+    ),
+    Preset(
+        "hls", "streaming", "ladder", "h264", "hls", FOLDER,
+        "HLS with H.264 and AAC in several sizes, for Apple devices and every player: master.m3u8",
+        LadderParameters(),
+    ),
+    Preset(
+        "dash", "streaming", "ladder", "h264", "dash", FOLDER,
+        "MPEG-DASH with H.264 and AAC in several sizes, for browsers and televisions: manifest.mpd",
+        LadderParameters(),
+    ),
+    Preset(
+        "h264-1080p-smart", "copy", "video", "h264", "mp4", "mp4",
+        "as h264-1080p, but picture and sound that already are like that are copied: fast, without any loss",
+        VideoParameters(short_side=1080, crf=20, speed="veryfast", audio_bitrate_kbps=192, copy=True),
+    ),
+    Preset(
+        "remux-mp4", "copy", "remux", "copy", "mp4", "mp4",
+        "the same picture and sound in an MP4, untouched; refused where MP4 cannot hold them",
+        RemuxParameters(),
+    ),
+    Preset(
+        "remux-mkv", "copy", "remux", "copy", "matroska", "mkv",
+        "the same picture and sound in a Matroska file, untouched",
+        RemuxParameters(),
+    ),
+    Preset(
+        "remux-webm", "copy", "remux", "copy", "webm", "webm",
+        "the same picture and sound in a WebM file, untouched; refused where WebM cannot hold them",
+        RemuxParameters(),
+    ),
+    Preset(
+        "archive-hevc", "archive", "archive", "hevc", "matroska", "mkv",
+        "visually the same at a fraction of the size: HEVC in 10 bits at the source's size, the sound untouched",
+        ArchiveParameters(),
+    ),
+    Preset(
+        "archive-ffv1", "archive", "lossless", "ffv1", "matroska", "mkv",
+        "every pixel and sample as it was, with checksums: FFV1 and FLAC, as archives keep films; large",
+        LosslessParameters(),
+    ),
+    Preset(
+        "mp3", "sound", "audio", "mp3", "mp3", "mp3",
+        "the sound alone, for every player",
+        AudioParameters(bitrate_kbps=192),
+    ),
+    Preset(
+        "m4a", "sound", "audio", "aac", "ipod", "m4a",
+        "the sound alone as AAC: smaller than MP3 at equal quality",
+        AudioParameters(bitrate_kbps=160),
+    ),
+    Preset(
+        "opus", "sound", "audio", "opus", "opus", "opus",
+        "the sound alone as Opus: the smallest, for browsers, phones and speech",
+        AudioParameters(bitrate_kbps=112),
+    ),
+    Preset(
+        "flac", "sound", "audio", "flac", "flac", "flac",
+        "the sound alone without loss, with all its channels",
+        FlacParameters(),
+    ),
+    Preset(
+        "m4a-r128", "sound", "audio", "aac", "ipod", "m4a",
+        "the sound alone, at the loudness broadcasters ask for (EBU R128, -23 LUFS; -16 suits podcasts): AAC",
+        AudioParameters(bitrate_kbps=160, loudness_lufs=-23.0),
+    ),
+    Preset(
+        "gif", "animation", "gif", "gif", "gif", "gif",
+        "a short looping animation without sound, for chats and pages that take no video",
+        GifParameters(),
+    ),
+    Preset(
+        "webp", "animation", "webp", "webp", "webp", "webp",
+        "the same as a WebP: all colours, and a fraction of a GIF's size",
+        WebpParameters(),
+    ),
+    Preset(
+        "poster", "stills", "poster", "jpeg", "mjpeg", "jpg",
+        "one JPEG of the most typical frame, to show before a film is played",
+        PosterParameters(),
+    ),
+    Preset(
+        "thumbnail-sheet", "stills", "sheet", "jpeg", "mjpeg", "jpg",
+        "one JPEG with a grid of frames from the whole source, to see at a glance what it holds",
+        SheetParameters(),
+    ),
+    Preset(
+        "sprite-sheet", "stills", "sprites", "jpeg", "image2", FOLDER,
+        "frames at even intervals in JPEG sheets with a WebVTT index, for the preview above a player's bar",
+        SpritesParameters(),
+    ),
+    Preset(
+        "refresh", "looks", "refresh", "h264", "mp4", "mp4",
+        "seeded random looks of the source in its own size: slight rotation, brightness, contrast, colour",
+        RefreshParameters(),
+    ),
+)  # fmt: skip
 
-
-def find(name: str) -> Preset:
-    """The preset of that name. Raises UnknownPreset, which names what comes closest, or all there is."""
-    if name in PRESETS:
-        return PRESETS[name]
-    close = difflib.get_close_matches(name, PRESETS)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(PRESETS)}"
-    raise UnknownPreset(f"there is no preset {name!r}: {hint}")
-
-
-def expand(requests: Sequence[VariationRequest]) -> tuple[Wanted, ...]:
-    """All outputs of one source, in the order asked for: every default filled in, every refresh look drawn.
-
-    Labels are unique. Raises UnknownPreset, BadParameter, or InvalidRequest for none or too many of them.
-    """
-    if not requests:
-        raise InvalidRequest("no variation is asked for: name at least one preset")
-    if len(requests) > MAX_VARIATIONS:
-        raise _too_many(len(requests))
-    wanted: list[Wanted] = []
-    looks: set[Look] = set()
-    for request in requests:
-        preset = find(request.preset)
-        parameters = _resolve(preset, request.overrides)
-        taken = sum(other.preset == preset.name for other in wanted)
-        if isinstance(parameters, RefreshParameters):
-            wanted += _refreshed(preset, parameters, looks, taken)
-        else:
-            wanted.append(_wanted(preset, parameters, preset.name + (f"-{taken + 1}" if taken else "")))
-    if len(wanted) > MAX_VARIATIONS:
-        raise _too_many(len(wanted))
-    return tuple(wanted)
-
-
-def describe() -> list[dict[str, Any]]:
-    """Every preset as JSON: name, kind, description, extension, and each parameter's type, default and range."""
-    return [
-        {
-            "name": preset.name,
-            "kind": preset.kind,
-            "description": preset.description,
-            "extension": preset.extension,
-            "parameters": [
-                _described(field, schema, getattr(preset.defaults, field))
-                for field, schema in _schema(type(preset.defaults)).items()
-            ],
-        }
-        for preset in PRESETS.values()
-    ]
-
-
-def _too_many(count: int) -> InvalidRequest:
-    return InvalidRequest(f"{count} variations of one source are asked for; {MAX_VARIATIONS} are the limit")
-
-
-def _wanted(preset: Preset, parameters: Family, label: str) -> Wanted:
-    return Wanted(
-        preset=preset.name,
-        parameters=msgspec.to_builtins(parameters),
-        label=label,
-        extension=preset.extension,
-    )
-
-
-def _resolve(preset: Preset, overrides: Parameters) -> Family:
-    """The preset's defaults with the caller's overrides. Raises BadParameter."""
-    family = type(preset.defaults)
-    for name, value in overrides.items():
-        _check(preset, name, value)
-    return msgspec.convert({**msgspec.to_builtins(preset.defaults), **overrides}, family)
-
-
-def _check(preset: Preset, name: str, value: object) -> None:
-    family = type(preset.defaults)
-    types = _types(family)
-    if name not in types:
-        raise BadParameter(f"preset {preset.name} has no parameter {name!r}: it takes {', '.join(types)}")
-    try:
-        msgspec.convert(value, types[name])
-        str(value).encode()  # a lone surrogate, from a command line that is not UTF-8, can be stored nowhere
-    except (msgspec.ValidationError, UnicodeEncodeError):
-        bounds = _bounds(_schema(family)[name])
-        raise BadParameter(f"preset {preset.name}: {name} is {_quoted(value)}, but it takes {bounds}") from None
-
-
-def _quoted(value: object) -> str:
-    words = repr(value)
-    return words if len(words) <= 40 else f"{words[:40]}…"
-
-
-def _bounds(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
-        return "one of " + ", ".join(map(str, schema["enum"]))
-    if "minimum" in schema:
-        kind = "a whole number" if schema["type"] == "integer" else "a number"
-        return f"{kind} from {schema['minimum']} to {schema['maximum']}"
-    if "pattern" in schema:
-        return "a colour such as #ffcc00"
-    return f"text of at most {schema['maxLength']} characters"
-
-
-@functools.cache
-def _types(family: type[Family]) -> dict[str, Any]:
-    return {field.name: field.type for field in msgspec.structs.fields(family)}
-
-
-@functools.cache
-def _schema(family: type[Family]) -> dict[str, dict[str, Any]]:
-    """The JSON Schema of each parameter, made plain for people."""
-    properties = msgspec.json.schema(family)["$defs"][family.__name__]["properties"]
-    return {name: _plain(schema, _types(family)[name]) for name, schema in properties.items()}
-
-
-def _plain(schema: dict[str, Any], declared: Any) -> dict[str, Any]:
-    """One that may be null is told as what it is otherwise; choices stand in the order they are declared."""
-    if "enum" in schema:
-        return {**schema, "enum": list(get_args(get_args(declared)[0]))}
-    filled = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
-    return {**schema, **filled[0]} if filled else schema
-
-
-def _described(name: str, schema: dict[str, Any], default: object) -> dict[str, Any]:
-    return {
-        "name": name,
-        "type": schema.get("type", "string"),
-        "default": default,
-        "minimum": schema.get("minimum"),
-        "maximum": schema.get("maximum"),
-        "choices": schema.get("enum"),
-        "description": schema["description"],
-    }
-
-
-def _refreshed(
-    preset: Preset, parameters: RefreshParameters, taken_looks: set[Look], taken_labels: int
-) -> Iterator[Wanted]:
-    seed = secrets.token_hex(8) if parameters.seed is None else parameters.seed
-    for number, look in enumerate(_draw(seed, parameters.count, taken_looks), taken_labels + 1):
-        drawn = RefreshedParameters(
-            **look._asdict(),
-            **traits(parameters),
-            seed=seed,
-            crf=parameters.crf,
-            speed=parameters.speed,
-            audio_bitrate_kbps=parameters.audio_bitrate_kbps,
-        )
-        yield _wanted(preset, drawn, f"{preset.name}-{number:02}")
-
-
-def _draw(seed: str, count: int, taken: set[Look]) -> Iterable[Look]:
-    """`count` looks that are not yet taken; they are taken then. The seed alone decides what is drawn."""
-    source = random.Random(seed)
-    drawn: list[Look] = []
-    while len(drawn) < count:
-        look = _drawn_look(source)
-        if look not in taken:
-            taken.add(look)
-            drawn.append(look)
-    return drawn
-
-
-def _drawn_look(source: random.Random) -> Look:
-    return Look(
-        rotation=round(source.uniform(0.001, 0.01), 4),
-        brightness=round(source.uniform(-0.05, 0.05), 4),
-        contrast=round(source.uniform(0.95, 1.05), 4),
-        saturation=round(source.uniform(0.95, 1.05), 4),
-    )
+PRESETS = {preset.name: preset for preset in _ROWS}

@@ -45,7 +45,7 @@ def _of_streams(made: Media, plan: Plan) -> Iterator[str]:
 def _of_picture(made: VideoStream, plan: Plan) -> Iterator[str]:
     if plan.video and (made.width, made.height) != plan.video:
         yield f"its picture is {made.width}×{made.height} instead of {plan.video[0]}×{plan.video[1]}"
-    if made.rotation or made.mirrored:
+    if (made.rotation or made.mirrored) and not plan.copied:
         yield "its picture is still to be turned by the player"
     yield from _of_rate(made, plan)
     yield from _of_colour(made, plan)

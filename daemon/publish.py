@@ -9,10 +9,11 @@ import hashlib
 import os
 from pathlib import Path
 
+from daemon import bundle
 from daemon.durations import close
 from daemon.errors import ProbeError, ProofError
 from daemon.models import Media, Model
-from daemon.paths import fsync_folder
+from daemon.paths import fsync_folder, remove, size
 from daemon.plans import Plan
 from daemon.probe import Prober
 from daemon.proof import differences, lasts_as_planned
@@ -66,7 +67,12 @@ def _seconds(value: float | None) -> str:
 
 
 def seal(part: Path) -> tuple[int, str, int]:
-    """Makes the part's bytes durable; returns its size, SHA-256 and inode. Blocks; run it in a thread."""
+    """Makes the part's bytes durable; returns its size, SHA-256 and inode. Blocks; run it in a thread.
+
+    Of a folder they are those of `bundle.sealed`, and the inode is the folder's.
+    """
+    if part.is_dir():
+        return (*bundle.sealed(part), part.stat().st_ino)
     with part.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())
@@ -77,14 +83,16 @@ def seal(part: Path) -> tuple[int, str, int]:
 def reveal(part: Path, output: Path) -> None:
     """Gives a sealed part its final name, durably. Blocks; run it in a thread."""
     output.parent.mkdir(parents=True, exist_ok=True)
+    if output.is_dir():  # which, unlike a file, is not replaced by a rename
+        remove(output)
     part.rename(output)
     fsync_folder(output.parent)
 
 
 def matches(path: Path, proof: Proof) -> bool:
-    """Whether the file at `path` is the very one that `proof` speaks of."""
+    """Whether the file or folder at `path` is the very one that `proof` speaks of."""
     try:
-        status = path.stat()
+        inode = path.stat().st_ino
     except FileNotFoundError:
         return False
-    return (status.st_ino, status.st_size) == (proof.inode, proof.bytes)
+    return (inode, size(path)) == (proof.inode, proof.bytes)

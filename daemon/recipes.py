@@ -1,28 +1,22 @@
-"""From typed parameters to ffmpeg's command line, by way of ffmpeg-python's graph. Pure: nothing runs here."""
+"""From typed parameters to ffmpeg's command lines, by way of ffmpeg-python's graph. Pure: nothing runs here."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import ffmpeg
 import msgspec
 
-from daemon import film, soundtrack, stills
+from daemon import capped, film, framed, keeping, ladder, soundtrack, sprites, stills
 from daemon.demuxers import GUARDS
+from daemon.errors import BadParameter, UnknownPreset
 from daemon.models import Media, Model, Parameters
+from daemon.parameters import RefreshedParameters
 from daemon.picture import deinterlaced
-from daemon.plans import Node, Plan, Recipe
-from daemon.presets import (
-    AudioParameters,
-    GifParameters,
-    Preset,
-    RefreshedParameters,
-    SheetParameters,
-    VideoParameters,
-    find,
-)
+from daemon.plans import Node, Passed, Plan, Recipe
+from daemon.presets import PRESETS, Preset
 
 DAY = 86400.0
 
@@ -34,26 +28,49 @@ GLOBAL_OPTIONS = (
 
 
 class Output(Model, frozen=True):
-    """One file to write."""
+    """One file or folder to write. `preset` is a built-in one: all that makes the user's own stands in `parameters`."""
 
     preset: str
     parameters: Parameters
     path: str
 
 
-_KINDS: dict[str, tuple[Callable[[Media, Preset, Any], Recipe], type]] = {
-    "video": (film.video, VideoParameters),
-    "refresh": (film.refresh, RefreshedParameters),
-    "audio": (soundtrack.audio, AudioParameters),
-    "gif": (stills.gif, GifParameters),
-    "sheet": (stills.sheet, SheetParameters),
+class Pass(NamedTuple):
+    """One run of ffmpeg, and its share of the time that the whole takes.
+
+    `folders` and `files` (text by path) must be there before it starts; paths are as the outputs' are.
+    """
+
+    argv: list[str]
+    share: float = 1.0
+    folders: tuple[str, ...] = ()
+    files: Mapping[str, str] = {}
+
+
+Passes = Generator[Pass, Passed, None]
+
+_KINDS: dict[str, Callable[[Media, Preset, Any], Recipe]] = {
+    "video": film.video,
+    "refresh": film.refresh,
+    "framed": framed.framed,
+    "capped": capped.capped,
+    "archive": keeping.archive,
+    "lossless": keeping.lossless,
+    "remux": keeping.remux,
+    "ladder": ladder.ladder,
+    "audio": soundtrack.audio,
+    "gif": stills.gif,
+    "webp": stills.webp,
+    "poster": stills.poster,
+    "sheet": stills.sheet,
+    "sprites": sprites.sprites,
 }
 
 
 def plan(media: Media, preset: str, parameters: Parameters) -> Plan:
-    """What this preset makes of that source.
+    """What this built-in preset makes of that source.
 
-    Raises UnknownPreset, or UnsuitableSource when the source lacks the picture or the sound it needs.
+    Raises UnknownPreset, BadParameter, or UnsuitableSource when the source lacks what it needs.
     """
     return _recipe(media, preset, parameters).plan
 
@@ -62,23 +79,69 @@ def command(source: str, media: Media, outputs: Sequence[Output], threads: int) 
     """The whole argv of one ffmpeg that decodes `source` once and writes every output.
 
     Each output is written to its `path` as it stands, whatever its extension. Each encoder uses `threads`
-    threads. Raises as `plan` does.
+    threads. Of an output that takes several passes it is the last. Raises as `plan` does.
     """
-    recipes = [_recipe(media, output.preset, output.parameters) for output in outputs]
+    recipes = [(_recipe(media, output.preset, output.parameters), output.path) for output in outputs]
+    return _argv(source, media, recipes, threads)
+
+
+def passes(source: str, media: Media, outputs: Sequence[Output], threads: int) -> Passes:
+    """Every run of ffmpeg it takes, one after the other in the same folder, for the outputs `command` speaks of.
+
+    Sent what one left behind, it yields the next: most outputs share a single run. Passes of one output find each
+    other's files in the folder they run in. Raises as `plan` does before the first; and later, with words for
+    the user, an FfspoolError when what a pass left behind shows that nothing will come of it.
+    """
+    recipes = [(_recipe(media, output.preset, output.parameters), output.path) for output in outputs]
+    at_once = [(recipe, path) for recipe, path in recipes if recipe.steps is None]
+    in_turn = [(recipe, path) for recipe, path in recipes if recipe.steps is not None]
+    share = 1 / (bool(at_once) + len(in_turn))
+    if at_once:
+        yield _pass(source, media, at_once, threads, share)
+    for recipe, path in in_turn:
+        assert recipe.steps is not None
+        steps, passed = recipe.steps(), None
+        while (step := _next(steps, passed)) is not None:
+            passed = yield _pass(source, media, [(step.recipe, path)], threads, share * step.share)
+
+
+_Made = Sequence[tuple[Recipe, str]]  # recipes, and where to write what they make
+
+
+def _next(steps: Any, passed: Passed | None) -> Any:
+    try:
+        return steps.send(passed)
+    except StopIteration:
+        return None
+
+
+def _pass(source: str, media: Media, made: _Made, threads: int, share: float) -> Pass:
+    return Pass(
+        argv=_argv(source, media, made, threads),
+        share=share,
+        folders=tuple(path for recipe, path in made if recipe.plan.folder),
+        files={f"{path}/{name}": text for recipe, path in made for name, text in recipe.files.items()},
+    )
+
+
+def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
     decoded = ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media))
-    pictures = _pictures(decoded, media, [recipe for recipe in recipes if recipe.filtered])
-    written = [
-        _written(decoded, pictures, recipe, output.path, threads)
-        for recipe, output in zip(recipes, outputs, strict=True)
-    ]
+    pictures = _pictures(decoded, media, [recipe for recipe, _ in made if recipe.filtered])
+    written = [_written(decoded, pictures, recipe, path, threads) for recipe, path in made]
     arguments = ffmpeg.merge_outputs(*written).get_args()
     return ["ffmpeg", *GLOBAL_OPTIONS, "-filter_complex_threads", str(threads), *arguments]
 
 
 def _recipe(media: Media, name: str, parameters: Parameters) -> Recipe:
-    preset = find(name)
-    build, family = _KINDS[preset.kind]
-    return build(media, preset, msgspec.convert(parameters, family))
+    if name not in PRESETS:
+        raise UnknownPreset(f"there is no built-in preset {name!r}")
+    preset = PRESETS[name]
+    family = RefreshedParameters if preset.kind == "refresh" else type(preset.defaults)
+    try:
+        wanted = msgspec.convert(parameters, family)
+    except msgspec.ValidationError as error:
+        raise BadParameter(f"these parameters are not the preset {name}'s: {error}") from error
+    return _KINDS[preset.kind](media, preset, wanted)
 
 
 def _reading(media: Media) -> dict[str, Any]:
@@ -118,12 +181,16 @@ def _copies(picture: Node, count: int) -> Iterator[Node]:
 def _written(
     decoded: Node, pictures: dict[str | None, Iterator[Node]], recipe: Recipe, path: str, threads: int
 ) -> Node:
-    indices = [*(stream.index for stream in recipe.sound), *(stream.index for stream in recipe.subtitles)]
-    streams = [decoded[str(index)] for index in indices]
+    picture = [recipe.direct.index] if recipe.direct else []
+    kept = [*picture, *(stream.index for stream in recipe.sound), *(stream.index for stream in recipe.subtitles)]
+    streams = [decoded[str(index)] for index in kept]
     if recipe.filtered is not None:
-        streams.insert(0, recipe.filtered(next(pictures[recipe.deinterlace])))
+        shown = recipe.filtered(next(pictures[recipe.deinterlace]))
+        streams[:0] = shown if isinstance(shown, list) else [shown]
     limit = {"f": recipe.plan.container, "t": f"{_guard(recipe.plan.duration_seconds):.3f}"}
-    return ffmpeg.output(*streams, f"file:{path}", **recipe.options(threads), **limit)
+    # The HLS muxer takes "file:" for the name of a folder; a folder's name is ours, and needs no such guard.
+    place = f"{path}/{recipe.entry}" if recipe.entry else f"file:{path}"
+    return ffmpeg.output(*streams, place, **recipe.options(threads), **limit)
 
 
 def _guard(duration: float | None) -> float:

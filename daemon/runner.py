@@ -1,4 +1,8 @@
-"""One encode: compiles the command, runs ffmpeg in the work folder, reports progress, tells how it ended."""
+"""One encode: runs ffmpeg in the work folder, pass by pass, reports progress, tells how it ended.
+
+Most encodes are one pass. All passes of one go through the same launcher, registry and log, and whatever is
+asked of the encode (freeze, thaw, stop) holds for the pass that runs and for those that would follow.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,18 @@ from typing import Any
 import psutil
 
 from daemon import cancel, recipes
+from daemon.errors import FfspoolError
 from daemon.launch import CANNOT_START
 from daemon.models import Outcome, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
+from daemon.paths import size
+from daemon.plans import Passed
 from daemon.processes import TOKEN_VARIABLE, Child, Exit, Limits, Registry, Reserve, Walls, spawn, usage
 from daemon.progress import ProgressParser
 
 SOURCE_LINK = "source"  # what the encoder calls its input, so that no path of the host stands in its log
-MAX_LOG_BYTES = 1024 * 1024  # of one attempt
-TAIL_LINES = 12
+MAX_LOG_BYTES = 1024 * 1024  # of one pass
+TAIL_LINES = 12  # of the log that go into an error
+HEARD_LINES = 64  # of the log that the next pass may learn from
 DRAIN_PATIENCE = 1.0  # seconds that pipes may stay open after the process is gone
 MAX_TOLD = 500  # bytes of one line that go into an error
 SAMPLE_EVERY = 2.0  # seconds between two looks at what the process uses
@@ -33,7 +41,7 @@ SCARCE = 64 * 1024**2  # bytes
 
 
 class Run:
-    """One ffmpeg working on one task. `stop` may be called from the first moment on, and more than once."""
+    """One ffmpeg after the other working on one task. `stop` may be called from the first moment on, and again."""
 
     def __init__(
         self,
@@ -57,43 +65,78 @@ class Run:
         self._readable = readable
         self._child: Child | None = None
         self._stopping: asyncio.Task[Stopped] | None = None
-        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+        self._tail: deque[str] = deque(maxlen=HEARD_LINES)
+        self._cpu_seconds = 0.0  # of passes that are over
+        self._seconds = 0.0  # of the whole output, as far as these passes brought it
 
     async def execute(self, report: Callable[[Report], None]) -> Outcome:
-        """Runs to the end of the process; both its pipes are drained all the while.
+        """Runs to the end of the last process; both its pipes are drained all the while.
 
         Whoever cancels this coroutine waits for the process to be ended and reaped.
         """
-        child = self._child = self._spawn()
-        report(Started(task=self._task.id, pid=child.pid, created=child.created, sandbox=self._sandbox.by))
         try:
-            ended = await self._attend(child, report)
+            code = await self._run_passes(report)
+        except FfspoolError as error:  # what a pass left behind says that nothing will come of it
+            return Outcome(error=str(error), exit_code=0, cpu_seconds=self._cpu_seconds)
         except BaseException:
-            await self.stop()
+            if self._child is not None:
+                await self.stop()
             raise
-        with self._logs() as logs:
-            _write_all(logs, f"# exit code {ended.code}, {ended.cpu_seconds:.2f} s of CPU\n".encode())
         if self._stopping is not None:  # before the exit code: a stopped ffmpeg says 0 and leaves a truncated file
-            return Outcome(stopped=await self._stopping, exit_code=ended.code, cpu_seconds=ended.cpu_seconds)
-        if ended.code == 0:
-            return Outcome(exit_code=0, cpu_seconds=ended.cpu_seconds)
+            return Outcome(stopped=await self._stopping, exit_code=code, cpu_seconds=self._cpu_seconds)
+        if code == 0:
+            return Outcome(exit_code=0, cpu_seconds=self._cpu_seconds)
         return Outcome(
-            error=self._complaint(ended.code),
-            may_pass=self._may_pass(ended.code),
+            error=self._complaint(code),
+            may_pass=self._may_pass(code),
             disk_full=self._met_a_full_disk(),
-            exit_code=ended.code,
-            cpu_seconds=ended.cpu_seconds,
+            exit_code=code,
+            cpu_seconds=self._cpu_seconds,
         )
 
-    async def _attend(self, child: Child, report: Callable[[Report], None]) -> Exit:
+    async def _run_passes(self, report: Callable[[Report], None]) -> int:
+        """The exit code of the last one: one that failed or was stopped has no successor, nor has one frozen yet."""
+        passes = recipes.passes(SOURCE_LINK, self._task.media, self._outputs(), self._task.threads)
+        one = next(passes)
+        while True:
+            ended = await self._run_pass(one, report)
+            if ended.code != 0 or self._ending():
+                return ended.code
+            try:
+                one = passes.send(self._passed())
+            except StopIteration:
+                return 0
+            await self._thawed.wait()
+            if self._ending():
+                return 0
+
+    def _ending(self) -> bool:
+        return self._stopping is not None
+
+    async def _run_pass(self, one: recipes.Pass, report: Callable[[Report], None]) -> Exit:
+        self._tail.clear()
+        child = self._child = self._spawn(one)
+        report(Started(task=self._task.id, pid=child.pid, created=child.created, sandbox=self._sandbox.by))
+        ended = await self._attend(child, one.share, report)
+        self._cpu_seconds += ended.cpu_seconds
+        with self._logs() as logs:
+            _write_all(logs, f"# exit code {ended.code}, {ended.cpu_seconds:.2f} s of CPU\n".encode())
+        return ended
+
+    def _passed(self) -> Passed:
+        return Passed(said="\n".join(self._tail), bytes=sum(size(Path(order.part)) for order in self._task.orders))
+
+    async def _attend(self, child: Child, share: float, report: Callable[[Report], None]) -> Exit:
         sampling = asyncio.create_task(self._sample(child, report))
         try:
-            return await self._drain_to_the_end(child, report)
+            return await self._drain_to_the_end(child, share, report)
         finally:
             sampling.cancel()
 
-    async def _drain_to_the_end(self, child: Child, report: Callable[[Report], None]) -> Exit:
-        draining = asyncio.gather(self._drain_progress(child, report), self._drain_log(child))
+    async def _drain_to_the_end(self, child: Child, share: float, report: Callable[[Report], None]) -> Exit:
+        draining = asyncio.gather(self._drain_progress(child, share, report), self._drain_log(child))
         exited = asyncio.ensure_future(child.wait())
         either: list[asyncio.Future[Any]] = [draining, exited]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -105,32 +148,41 @@ class Run:
         return ended
 
     async def pause(self) -> bool:
-        """Freezes the process; True once it stands still, False if it has ended or is being ended."""
-        return self._child is not None and self._stopping is None and await cancel.freeze(self._child)
+        """Freezes the process, or keeps the next from starting; False if all is being ended."""
+        if self._child is None or self._stopping is not None:
+            return False
+        self._thawed.clear()
+        await cancel.freeze(self._child)
+        return True
 
     def resume(self) -> None:
-        """Lets a frozen process go on."""
+        """Lets a frozen process go on, or the next one start."""
+        self._thawed.set()
         if self._child is not None:
             cancel.thaw(self._child)
 
     async def stop(self) -> Stopped:
-        """Ends the process by the escalation and returns when it is reaped. Calls at once share one escalation."""
+        """Ends the process by the escalation and returns when it is reaped. Calls at once share one escalation.
+
+        Between two passes there is none to be ended, and no other is started.
+        """
         assert self._child is not None
         if self._stopping is None:
             self._stopping = asyncio.ensure_future(cancel.stop(self._child, self._grace))
+            self._thawed.set()
         return await asyncio.shield(self._stopping)
 
-    def _spawn(self) -> Child:
+    def _spawn(self, one: recipes.Pass) -> Child:
         folder = Path(self._task.orders[0].part).parent
         for order in self._task.orders:
             Path(order.part).parent.mkdir(parents=True, exist_ok=True)
             Path(order.log).parent.mkdir(parents=True, exist_ok=True)
+        _furnish(folder, one)
         _link(folder / SOURCE_LINK, self._task.source)
-        argv = self._argv(folder)
         with self._logs() as logs:
-            _write_all(logs, f"$ {shlex.join(argv)}\n# sandbox: {self._sandbox}\n".encode())
+            _write_all(logs, f"$ {shlex.join(one.argv)}\n# sandbox: {self._sandbox}\n".encode())
         child = spawn(
-            argv,
+            one.argv,
             program=self._ffmpeg,
             folder=folder,
             limits=self._limits,
@@ -146,25 +198,29 @@ class Run:
         folders = tuple(str(Path(order.part).parent) for order in self._task.orders)
         return Walls(programs=self._readable, source=self._task.source, folders=folders)
 
-    def _argv(self, folder: Path) -> list[str]:
-        outputs = [
+    def _outputs(self) -> list[recipes.Output]:
+        """Their paths relative to the work folder of the first, where all of it runs."""
+        folder = Path(self._task.orders[0].part).parent
+        return [
             recipes.Output(preset=order.preset, parameters=order.parameters, path=os.path.relpath(order.part, folder))
             for order in self._task.orders
         ]
-        return recipes.command(SOURCE_LINK, self._task.media, outputs, self._task.threads)
 
     async def _sample(self, child: Child, report: Callable[[Report], None]) -> None:
         while True:
             await asyncio.sleep(SAMPLE_EVERY)
             with suppress(ProcessLookupError):
                 cpu_seconds, io_bytes = usage(child.pid)
-                report(Vitals(task=self._task.id, cpu_seconds=cpu_seconds, io_bytes=io_bytes))
+                report(Vitals(task=self._task.id, cpu_seconds=self._cpu_seconds + cpu_seconds, io_bytes=io_bytes))
 
-    async def _drain_progress(self, child: Child, report: Callable[[Report], None]) -> None:
-        parser = ProgressParser()
+    async def _drain_progress(self, child: Child, share: float, report: Callable[[Report], None]) -> None:
+        """Of the whole: each pass brings it forward by its share, at its share of the speed."""
+        parser, before = ProgressParser(), self._seconds
         async for chunk in child.stdout():
             for update in parser.feed(chunk):
-                report(Progress(task=self._task.id, seconds=update.seconds, speed=update.speed))
+                self._seconds = before + share * update.seconds
+                speed = None if update.speed is None else share * update.speed
+                report(Progress(task=self._task.id, seconds=self._seconds, speed=speed))
 
     async def _drain_log(self, child: Child) -> None:
         room = MAX_LOG_BYTES
@@ -185,21 +241,29 @@ class Run:
     def _may_pass(self, code: int) -> bool:
         """Whether the host is at fault: nobody of ours sent that signal, and its CPU limit is the source's doing."""
         by_signal = code < 0 and -code not in {signal.SIGXCPU, signal.SIGSEGV, signal.SIGFPE, signal.SIGILL}
-        return by_signal or code == CANNOT_START or _said(self._tail, PASSING)
+        return by_signal or code == CANNOT_START or _said(list(self._tail)[-TAIL_LINES:], PASSING)
 
     def _met_a_full_disk(self) -> bool:
         """Believed only while it is so: words in the log may be the source's own."""
         folder = Path(self._task.orders[0].part).parent
-        return _said(self._tail, FULL) and psutil.disk_usage(str(folder)).free < SCARCE
+        return _said(list(self._tail)[-TAIL_LINES:], FULL) and psutil.disk_usage(str(folder)).free < SCARCE
 
     def _complaint(self, code: int) -> str:
         how = f"exit code {code}" if code >= 0 else f"signal {-code}"
-        words = [line for line in self._tail if line.strip()]
+        words = [line for line in list(self._tail)[-TAIL_LINES:] if line.strip()]
         return "\n".join([f"ffmpeg could not encode {self._task.source_name} ({how})", *words])
 
 
 def _said(tail: Iterable[str], phrases: Iterable[str]) -> bool:
     return any(phrase in line for line in tail for phrase in phrases)
+
+
+def _furnish(folder: Path, one: recipes.Pass) -> None:
+    """What must be there before it starts."""
+    for name in one.folders:
+        (folder / name).mkdir(exist_ok=True)
+    for name, text in one.files.items():
+        (folder / name).write_text(text)
 
 
 def _link(link: Path, target: str) -> None:

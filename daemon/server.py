@@ -14,6 +14,7 @@ import uvicorn
 from daemon.app import create_app
 from daemon.errors import StartupError
 from daemon.paths import write_private
+from daemon.library import Library
 from daemon.service import Service, running
 from daemon.settings import Settings, Surroundings
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 REQUEST_GRACE = 5  # seconds that requests under way get at shutdown
 
 
-async def serve(settings: Settings, surroundings: Surroundings) -> None:
+async def serve(settings: Settings, library: Library, surroundings: Surroundings) -> None:
     """Serves until SIGTERM or SIGINT, then returns with every encode ended and its work back in the queue.
 
     Must run on the main thread. Raises StartupError when it cannot begin, or cannot go on with this database.
@@ -30,7 +31,7 @@ async def serve(settings: Settings, surroundings: Surroundings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # from the first moment to the last: one stop is enough
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(settings) as service:
+    async with running(settings, library) as service:
         listener = _listen(settings.host, settings.port)
 
         def started() -> None:

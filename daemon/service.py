@@ -27,6 +27,7 @@ from daemon.errors import FfspoolError, StartupError
 from daemon.events import Feed, progress_data
 from daemon.idempotency import IdempotencyKeys
 from daemon.jobs import Jobs
+from daemon.library import Library
 from daemon.metrics import Figures
 from daemon.models import Sandbox
 from daemon.paths import Paths
@@ -49,6 +50,7 @@ class Service:
     """The running parts that the edges talk to."""
 
     settings: Settings
+    library: Library
     paths: Paths
     store: Store
     scheduler: Scheduler
@@ -72,8 +74,8 @@ class Service:
 
 
 @asynccontextmanager
-async def running(settings: Settings, now: Callable[[], float] = time.time) -> AsyncIterator[Service]:
-    """A service at work. On leaving, encodes are ended gracefully and their work is back in the queue.
+async def running(settings: Settings, library: Library, now: Callable[[], float] = time.time) -> AsyncIterator[Service]:
+    """A service at work, with these presets. On leaving, encodes are ended gracefully and their work is queued again.
 
     Raises StartupError when the state dir is in use or unusable, or there is no encoder.
     """
@@ -95,12 +97,12 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
             prober.start()
             engine.start()
             figures = Figures()
-            space = Space(partial(_usage, paths), settings.disk_reserve)
+            space = Space(partial(_usage, paths), settings.disk_reserve, library)
             shop = Workshop(
-                store, engine, prober, paths, figures, space, settings.hung_after, settings.retry_delay, now
+                store, engine, prober, paths, figures, space, library, settings.hung_after, settings.retry_delay, now
             )
             scheduler = Scheduler(shop, slots=settings.slots, queue=await queue_state(store))
-            jobs = Jobs(store, scheduler, paths, settings, now=now)
+            jobs = Jobs(store, scheduler, paths, settings, library, now=now)
             control = Control(store, scheduler, paths, now=now)
             feed = Feed(store, partial(_progress_events, scheduler))
             arrivals = Arrivals()
@@ -109,6 +111,7 @@ async def running(settings: Settings, now: Callable[[], float] = time.time) -> A
             bulk = Bulk(store, scheduler, paths, now=now)
             service = Service(
                 settings,
+                library,
                 paths,
                 store,
                 scheduler,

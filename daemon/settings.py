@@ -97,13 +97,23 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
     env = os.environ if environ is None else environ
     given: dict[str, Any] = {"state_dir": _default_state_dir(env)}
     for origin, values in (
-        (str(_config_file(env)), _from_file(_config_file(env))),
+        (str(_config_file(env)), _without_presets(_from_file(_config_file(env)))),
         ("the environment", _from_environment(env)),
         ("the command line", {name: value for name, value in flags.items() if value is not None}),
     ):
         _check(values, origin, base=given)
         given |= values
     return _convert(given)
+
+
+def presets_table(environ: Mapping[str, str] | None = None) -> tuple[Path, str, Any]:
+    """Where `ffspool.toml` is looked for, its text, and its table `presets` as it stands there; empty if there is none.
+
+    Raises StartupError when it cannot be read.
+    """
+    path = _config_file(os.environ if environ is None else environ)
+    values = _from_file(path)
+    return path, path.read_text() if values else "", values.get("presets", {})
 
 
 def surroundings(environ: Mapping[str, str] | None = None) -> Surroundings:
@@ -146,6 +156,10 @@ def _from_file(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StartupError(f"{path} cannot be read: {error}") from error
+
+
+def _without_presets(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != "presets"}
 
 
 def _default_state_dir(env: Mapping[str, str]) -> str:

@@ -20,9 +20,14 @@ def encoded(container: str, streams: Sequence[AudioStream], bitrate_kbps: int, m
     fast_start = {"movflags": "+faststart"} if container == "mp4" else {}
     if not streams:
         return fast_start
-    encoder = "libopus" if container == "webm" else "aac"
+    encoder = {"opus": "libopus"}.get(codec(container), codec(container))
     marks = {f"disposition:a:{number}": "0" if number else "default" for number in range(len(streams))}
     return {**fast_start, "c:a": encoder, "b:a": f"{bitrate_kbps}k", **marks, **narrowed(streams, max_channels)}
+
+
+def codec(container: str) -> str:
+    """The codec of the sound in films of that container."""
+    return "opus" if container == "webm" else "aac"
 
 
 def narrowed(streams: Iterable[AudioStream], max_channels: int = 2, *, rewound: bool = False) -> Options:

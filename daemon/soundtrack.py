@@ -1,30 +1,53 @@
-"""The kind of recipe that keeps the sound alone."""
+"""The kind of recipe that keeps the sound alone, at the loudness it has or at one that is asked for."""
 
 from __future__ import annotations
 
+from daemon import loudness
 from daemon.errors import UnsuitableSource
-from daemon.models import Media
-from daemon.plans import Options, Plan, Recipe
-from daemon.presets import AudioParameters, Preset
+from daemon.models import AudioStream, Media
+from daemon.parameters import AudioParameters, FlacParameters
+from daemon.plans import Options, Plan, Recipe, Step, Steps, measuring
+from daemon.presets import Preset
 from daemon.sound import default_first, narrowed
 from daemon.tags import written
 
+ENCODERS = {"mp3": "libmp3lame", "aac": "aac", "opus": "libopus", "flac": "flac"}
 
-def audio(media: Media, preset: Preset, wanted: AudioParameters) -> Recipe:
+
+def audio(media: Media, preset: Preset, wanted: AudioParameters | FlacParameters) -> Recipe:
     if not media.audio:
         raise UnsuitableSource(f"the source has no sound, which the preset {preset.name} needs")
     first = default_first(media.audio)[0]
     duration = first.duration_seconds or media.duration_seconds
     chapters = len(media.chapters) if wanted.chapters == "keep" else 0
     planned = Plan(container=preset.container, duration_seconds=duration, video=None, audio=1, chapters=chapters)
-    encoder = {"mp3": "libmp3lame", "aac": "aac"}[preset.encoder]
+    options = {**_encoded(preset, wanted, first), **written(wanted.metadata, wanted.chapters, [first])}
+    plain = Recipe(planned, None, (first,), lambda _threads: options)
+    if wanted.loudness_lufs is None:
+        return plain
+    target = wanted.loudness_lufs
+    return plain._replace(steps=lambda: _levelled(plain, first, options, target))
 
-    def options(_threads: int) -> Options:
-        return {
-            "c:a": encoder,
-            "b:a": f"{wanted.bitrate_kbps}k",
-            **narrowed([first], rewound=True),
-            **written(wanted.metadata, wanted.chapters, [first]),
-        }
 
-    return Recipe(planned, None, (first,), options)
+def _encoded(preset: Preset, wanted: AudioParameters | FlacParameters, stream: AudioStream) -> Options:
+    encoder: Options = {"c:a": ENCODERS[preset.encoder]}
+    if isinstance(wanted, FlacParameters):
+        whole = {name: value for name, value in narrowed([stream], 8, rewound=True).items() if name != "ar:a:0"}
+        return {**encoder, "compression_level": wanted.compression_level, **whole}
+    return {**encoder, "b:a": f"{wanted.bitrate_kbps}k", **narrowed([stream], rewound=True)}
+
+
+def _levelled(plain: Recipe, stream: AudioStream, options: Options, target: float) -> Steps:
+    """Mixed down before it is measured: afterwards it would no longer be as loud.
+
+    What is measured is not encoded: of silence loudnorm makes numbers that encoders refuse.
+    """
+    before = [options["filter:a:0"]] if "filter:a:0" in options else []
+    before += ["aformat=channel_layouts=stereo"] if "ac:a:0" in options else []
+    listening = {"filter:a:0": ",".join([*before, loudness.measuring(target)])}
+    passed = yield Step(measuring(plain)._replace(options=lambda _threads: listening), 0.4)
+    correction = loudness.correcting(target, loudness.read(passed.said))
+    rate = options.get("ar:a:0", stream.sample_rate)  # loudnorm may work at 192 kHz
+    filters = [*before, *([correction, f"aresample={rate}"] if correction else [])]
+    levelled = {**options, "filter:a:0": ",".join(filters)} if filters else options
+    yield Step(plain._replace(options=lambda _threads: levelled), 0.6)

@@ -1,34 +1,76 @@
-"""Kinds of recipe that show some frames of the picture, without sound: an animation and a sheet of thumbnails."""
+"""Kinds of recipe that show some frames of the picture, without sound: animations, a poster, a sheet of thumbnails."""
 
 from __future__ import annotations
 
 import ffmpeg
 
 from daemon.errors import UnsuitableSource
-from daemon.models import Media
+from daemon.models import Media, VideoStream
+from daemon.parameters import GifParameters, PosterParameters, SheetParameters, WebpParameters
 from daemon.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace
-from daemon.plans import Node, Plan, Recipe, pictured
-from daemon.presets import GifParameters, Preset, SheetParameters
+from daemon.plans import Node, Plan, Recipe, Size, pictured
+from daemon.presets import Preset
+
+POSTER_CANDIDATES = 24  # frames among which the most typical one is looked for
 
 
 def gif(media: Media, preset: Preset, wanted: GifParameters) -> Recipe:
-    picture = pictured(media, preset)
-    size = bounded(picture, long_side=wanted.long_side)
-    duration = _excerpt(picture.duration_seconds or media.duration_seconds, wanted)
-
     def filtered(node: Node) -> Node:
-        # At a fixed rate first: a long frame would outlast the end of the excerpt.
-        frames = resampled(rewound(node, picture), str(wanted.fps))
-        excerpt = frames.filter("trim", start=wanted.start_seconds, duration=wanted.seconds)
-        begun = excerpt.filter("setpts", "PTS-STARTPTS")
-        copies = graded(scaled(begun, size), picture, "yuva444p" if picture.alpha else "yuv444p").split()
+        copies = graded(
+            _excerpt(node, picture, wanted, size), picture, "yuva444p" if picture.alpha else "yuv444p"
+        ).split()
         palette = copies[0].filter("palettegen", stats_mode="diff")
         return ffmpeg.filter([copies[1], palette], "paletteuse", dither="bayer", bayer_scale=4, diff_mode="rectangle")
 
-    planned = Plan(container=preset.container, duration_seconds=duration, video=size, audio=0)
-    return Recipe(
-        planned, filtered, (), lambda _threads: {"c:v": "gif", "loop": 0}, deinterlace=to_deinterlace(picture)
-    )
+    picture, size, planned = _animation(media, preset, wanted)
+    options = {"c:v": "gif", "loop": 0}
+    return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=to_deinterlace(picture))
+
+
+def webp(media: Media, preset: Preset, wanted: WebpParameters) -> Recipe:
+    def filtered(node: Node) -> Node:
+        return graded(_excerpt(node, picture, wanted, size), picture, "yuva420p" if picture.alpha else "yuv420p")
+
+    picture, size, planned = _animation(media, preset, wanted)
+    options = {"c:v": "libwebp_anim", "quality": wanted.quality, "loop": 0}
+    return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=to_deinterlace(picture))
+
+
+def _animation(media: Media, preset: Preset, wanted: GifParameters) -> tuple[VideoStream, Size, Plan]:
+    picture = pictured(media, preset)
+    size = bounded(picture, long_side=wanted.long_side)
+    duration = _shown_seconds(picture.duration_seconds or media.duration_seconds, wanted)
+    return picture, size, Plan(container=preset.container, duration_seconds=duration, video=size, audio=0)
+
+
+def _excerpt(node: Node, picture: VideoStream, wanted: GifParameters, size: Size) -> Node:
+    # At a fixed rate first: a long frame would outlast the end of the excerpt.
+    frames = resampled(rewound(node, picture), str(wanted.fps))
+    excerpt = frames.filter("trim", start=wanted.start_seconds, duration=wanted.seconds)
+    return scaled(excerpt.filter("setpts", "PTS-STARTPTS"), size)
+
+
+def poster(media: Media, preset: Preset, wanted: PosterParameters) -> Recipe:
+    picture = pictured(media, preset)
+    size = bounded(picture, long_side=wanted.long_side)
+    duration = picture.duration_seconds or media.duration_seconds
+    if wanted.at_seconds is not None and duration is not None and wanted.at_seconds >= duration:
+        raise UnsuitableSource(f"the source lasts {duration:.1f} s; there is no frame at {wanted.at_seconds:g} s")
+
+    def filtered(node: Node) -> Node:
+        return graded(scaled(_chosen(rewound(node, picture), duration, wanted.at_seconds), size), picture, "yuvj420p")
+
+    options = {"c:v": "mjpeg", "q:v": 2, "frames:v": 1}
+    planned = Plan(container=preset.container, duration_seconds=None, video=size, audio=0)
+    return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=to_deinterlace(picture))
+
+
+def _chosen(node: Node, duration: float | None, at_seconds: float | None) -> Node:
+    """The frame shown at that time or, without one, the most typical of some from the whole source."""
+    if at_seconds is not None:
+        return resampled(node, "30").filter("trim", start=at_seconds)
+    rate = POSTER_CANDIDATES / duration if duration else 1.0
+    return resampled(node, f"{rate:.6f}").filter("thumbnail", n=POSTER_CANDIDATES)
 
 
 def sheet(media: Media, preset: Preset, wanted: SheetParameters) -> Recipe:
@@ -48,7 +90,7 @@ def sheet(media: Media, preset: Preset, wanted: SheetParameters) -> Recipe:
     return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=to_deinterlace(picture))
 
 
-def _excerpt(duration: float | None, wanted: GifParameters) -> float | None:
+def _shown_seconds(duration: float | None, wanted: GifParameters) -> float | None:
     """Seconds that are shown. Raises UnsuitableSource when the source ends before they begin."""
     if duration is None:
         return None

@@ -21,23 +21,38 @@ class SoundTraits(Family, frozen=True, kw_only=True):
     ] = "keep"
 
 
-class Traits(SoundTraits, frozen=True, kw_only=True):
-    """What recipes that keep picture and sound have in common."""
+class KeptTraits(SoundTraits, frozen=True, kw_only=True):
+    """What recipes that keep picture and sound have in common, however they keep them."""
 
-    deinterlace: Annotated[
-        Literal["auto", "always", "never"], Meta(description="auto: the frames that say they are made of two fields")
-    ] = "auto"
-    tone_map: Annotated[
-        Literal["auto", "mobius", "hable", "reinhard"],
-        Meta(description="how HDR is brought to ordinary screens; auto: by mobius, and only where HDR cannot be kept"),
-    ] = "auto"
-    alpha_colour: Annotated[
-        str, Meta(pattern="^#[0-9a-fA-F]{6}$", description="what shows through where the output cannot be transparent")
-    ] = "#000000"
-    max_channels: Annotated[int, Meta(ge=1, le=8, description="of each audio track; what has more is mixed down")] = 2
     subtitles: Annotated[
         Literal["keep", "drop"], Meta(description="keep: as far as the container takes them; bitmaps only in MKV")
     ] = "keep"
+
+
+DeinterlaceField = Annotated[
+    Literal["auto", "always", "never"], Meta(description="auto: the frames that say they are made of two fields")
+]
+ToneMapField = Annotated[
+    Literal["auto", "mobius", "hable", "reinhard"],
+    Meta(description="how HDR is brought to ordinary screens; auto: by mobius, and only where HDR cannot be kept"),
+]
+AlphaColourField = Annotated[
+    str, Meta(pattern="^#[0-9a-fA-F]{6}$", description="what shows through where the output cannot be transparent")
+]
+
+
+class FilmTraits(KeptTraits, frozen=True, kw_only=True):
+    """Those of recipes that encode the picture."""
+
+    deinterlace: DeinterlaceField = "auto"
+    tone_map: ToneMapField = "auto"
+    alpha_colour: AlphaColourField = "#000000"
+
+
+class Traits(FilmTraits, frozen=True, kw_only=True):
+    """Those of recipes that encode the sound as well."""
+
+    max_channels: Annotated[int, Meta(ge=1, le=8, description="of each audio track; what has more is mixed down")] = 2
 
 
 BitDepthField = Annotated[

@@ -11,6 +11,7 @@ import msgspec
 
 from daemon import progress
 from daemon.models import AudioStream, Chapter, Media, Model, Parameters, Progress, SubtitleStream, VideoStream
+from daemon.presets import FOLDER
 from daemon.stall import Pace
 from daemon.states import ENDED, State, derive
 
@@ -65,6 +66,7 @@ class VariationView(Model, frozen=True):
     pace: Pace | None = None  # slow, finishing or hung; None while it gets on
     waiting: str | None = None  # why it does not start though it could; None: it waits for its turn
     sandbox: str | None = None  # what its last encode was shut in by, or `none`; None: it was never encoded
+    folder: bool | msgspec.UnsetType = msgspec.UNSET  # of files, which is downloaded as a zip; not told in webhooks
 
 
 class SourceView(Model, frozen=True):
@@ -147,7 +149,7 @@ def ended_job(copy: Any) -> JobSummary:
 
 def ended_variation(copy: Any) -> VariationView:
     """An ended variation, from its row or a copy of it."""
-    return _variation_view(copy, None, _OVER)
+    return _variation_view({"extension": None, **copy}, None, _OVER)
 
 
 class _Over:
@@ -239,7 +241,7 @@ def _media_view(media: Media) -> MediaView:
     )
 
 
-def _variation_view(row: Row, duration: float | None, live: Live) -> VariationView:
+def _variation_view(row: Row | dict[str, Any], duration: float | None, live: Live) -> VariationView:
     status = State(row["status"])
     seconds, speed = _where(status, live.progress(row["id"]))
     return VariationView(
@@ -259,6 +261,7 @@ def _variation_view(row: Row, duration: float | None, live: Live) -> VariationVi
         waiting=(row["waiting"] or live.shortage) if status == State.QUEUED else None,
         sandbox=row["sandbox"],
         error=row["error"],
+        folder=msgspec.UNSET if row["extension"] is None else row["extension"] == FOLDER,
         started_at=when(row["started_at"]),
         finished_at=when(row["finished_at"]),
     )

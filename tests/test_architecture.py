@@ -12,10 +12,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"}
-    | {"disk", "plans", "picture", "sound", "codecs", "film", "soundtrack", "stills", "traits", "subtitles", "tags"},
+    | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills", "parameters", "library", "own_presets"}
+    | {"capped", "framed", "keeping", "ladder", "loudness", "passthrough", "sprites", "manifests"}
+    | {"traits", "subtitles", "tags", "disk"},
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
-    | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending"},
-    {"cancel", "encoder", "probe", "rehearsal", "publish", "proof", "runner", "engine"},
+    | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle"},
+    {"cancel", "encoder", "probe", "rehearsal", "publish", "proof", "evidence", "runner", "engine"},
     {"claims", "attempt", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "bulk", "cleanup"}
     | {"expiry"}
     | {"webhooks", "stats", "service"},

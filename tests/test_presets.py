@@ -7,9 +7,13 @@ import msgspec
 import pytest
 
 from daemon.errors import BadParameter, InvalidRequest, UnknownPreset
+from daemon.library import Library
 from daemon.models import VariationRequest, Wanted
-from daemon.presets import PRESETS, describe, expand
+from daemon.presets import PRESETS
 from daemon.traits import Traits
+
+BUILT_IN = Library()
+expand, describe = BUILT_IN.expand, BUILT_IN.describe
 
 
 def ask(preset: str, **overrides: Any) -> VariationRequest:
@@ -41,6 +45,7 @@ def test_overrides_replace_defaults_and_nothing_else() -> None:
             "speed": "veryfast",
             "max_frame_rate": 60,
             "audio_bitrate_kbps": 160,
+            "copy": False,
         },
         label="h264-720p",
         extension="mp4",

@@ -11,9 +11,10 @@ import pytest
 from daemon import media as reading
 from daemon.demuxers import GUARDS
 from daemon.errors import UnsuitableSource
+from daemon.library import Library
 from daemon.models import AudioStream, Colour, Media, SubtitleStream, VariationRequest, VideoStream
 from daemon.plans import Plan
-from daemon.presets import PRESETS, expand
+from daemon.presets import PRESETS
 from daemon.recipes import Output, command, plan
 
 PICTURE = VideoStream(
@@ -73,7 +74,7 @@ def outputs(*asked: str | tuple[str, dict[str, Any]], folder: str = "") -> list[
     requests = [VariationRequest(preset=name, overrides=overrides) for name, overrides in entries]
     return [
         Output(preset=wanted.preset, parameters=wanted.parameters, path=f"{folder}{wanted.label}.part")
-        for wanted in expand(requests)
+        for wanted in Library().expand(requests)
     ]
 
 
@@ -93,7 +94,7 @@ def arguments(media: Media, *asked: str | tuple[str, dict[str, Any]]) -> str:
 # The command, to the letter
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", GOLDEN)
 def test_command_of_every_preset(preset: str) -> None:
     (output,) = outputs((preset, {"seed": "a"} if preset == "refresh" else {}))
     expected = f"{BEGIN}{GOLDEN[preset]} file:{preset}{'-01' if preset == 'refresh' else ''}.part"
@@ -286,13 +287,13 @@ def test_an_unknown_duration_is_planned_as_unknown_and_bounded_by_a_day() -> Non
     assert " -t 86400.000 " in arguments(media, "h264-720p")
 
 
-@pytest.mark.parametrize("preset", [name for name in PRESETS if name not in {"mp3", "m4a"}])
+@pytest.mark.parametrize("preset", [p.name for p in PRESETS.values() if p.kind not in {"audio", "remux"}])
 def test_a_source_without_picture_suits_sound_only(preset: str) -> None:
     with pytest.raises(UnsuitableSource, match=f"no picture, which the preset {preset} needs"):
         planned(msgspec.structs.replace(FILM, video=None), preset)
 
 
-@pytest.mark.parametrize("preset", ["mp3", "m4a"])
+@pytest.mark.parametrize("preset", [preset.name for preset in PRESETS.values() if preset.kind == "audio"])
 def test_a_source_without_sound_suits_picture_only(preset: str) -> None:
     silent = msgspec.structs.replace(FILM, audio=())
     assert planned(silent, "h264-720p").audio == 0

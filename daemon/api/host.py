@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
-from daemon import presets
 from daemon.api.auth import COOKIE
 from daemon.api.endpoints import JSON, Call
 from daemon.api.requests import EventQuery, LoginRequest
@@ -30,7 +29,7 @@ class ParameterView(Model, frozen=True):
 
     name: str
     type: str
-    default: str | int | float | None
+    default: str | bool | int | float | None
     minimum: float | None
     maximum: float | None
     choices: tuple[str, ...] | None
@@ -38,10 +37,15 @@ class ParameterView(Model, frozen=True):
 
 
 class PresetView(Model, frozen=True):
+    """`extension` is empty where the output is a `folder` of files; `base` is null but for the user's own."""
+
     name: str
+    group: str
     kind: str
     description: str
     extension: str
+    folder: bool
+    base: str | None
     parameters: tuple[ParameterView, ...]
 
 
@@ -76,8 +80,8 @@ async def login(call: Call) -> Response:
     return response
 
 
-async def list_presets(_: Call) -> PresetList:
-    return msgspec.convert({"items": presets.describe()}, PresetList)
+async def list_presets(call: Call) -> PresetList:
+    return msgspec.convert({"items": call.service.library.describe()}, PresetList)
 
 
 async def stats(call: Call) -> Stats:

@@ -40,7 +40,7 @@ async def download(call: Call) -> Response:
 
 async def download_variation(call: Call) -> Response:
     path, row = await call.service.jobs.output(call.path["job"], call.path["variation"])
-    return downloads.one_file(path, row)
+    return await asyncio.to_thread(downloads.one_variation, path, row)
 
 
 async def log(call: Call) -> Response:

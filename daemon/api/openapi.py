@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from daemon import presets
 from daemon.api.auth import COOKIE
 from daemon.api.endpoints import JSON, Endpoint
 from daemon.api.problems import MEDIA_TYPE, Problem
 from daemon.api.requests import BINARY
 from daemon.errors import FfspoolError
+from daemon.library import Library
 
 Json = dict[str, Any]
 
@@ -71,7 +71,7 @@ PROBLEM_HEADERS = {401: "WWW-Authenticate", 405: "Allow", 416: "Content-Range", 
 
 
 @cache
-def document(endpoints: tuple[Endpoint, ...]) -> Json:
+def document(endpoints: tuple[Endpoint, ...], library: Library) -> Json:
     """The whole description, as JSON."""
     schemas = _schemas(endpoints)
     paths: dict[str, Json] = defaultdict(dict)
@@ -85,7 +85,7 @@ def document(endpoints: tuple[Endpoint, ...]) -> Json:
         "security": [{"token": []}, {"session": []}],
         "paths": paths,
         "components": {
-            "schemas": {**shown, "VariationRequest": _variation_request()},
+            "schemas": {**shown, "VariationRequest": _variation_request(library)},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "the daemon's token, or one of a login"},
                 "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
@@ -219,12 +219,12 @@ def _problem(status: int, errors: Sequence[type[FfspoolError]]) -> Json:
     }
 
 
-def _variation_request() -> Json:
+def _variation_request(library: Library) -> Json:
     """One entry of `variations`: a preset's name and what is overridden of its parameters."""
     return {
         "title": "VariationRequest",
         "description": "A preset, and what to override of its parameters.",
-        "oneOf": [_preset_request(preset) for preset in presets.describe()],
+        "oneOf": [_preset_request(preset) for preset in library.describe()],
     }
 
 

@@ -1,0 +1,84 @@
+"""An output that is a folder of files: its size, its SHA-256, its way into a zip and out of one.
+
+Its bytes are those of all its files. Its SHA-256 is that of the list of them that `sha256sum` prints: a line
+`{sha256}  {path}` for each, sorted by path. So whoever has unpacked it can tell that it is whole:
+
+    find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from daemon.errors import Broken
+from daemon.names import check
+from daemon.paths import fsync_folder
+
+MAX_DEPTH = 4
+
+
+def members(folder: Path) -> list[tuple[str, Path]]:
+    """(name below the folder, file) of all in it, sorted by name."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted((path.relative_to(folder).as_posix(), path) for path in found)
+
+
+def sealed(folder: Path) -> tuple[int, str]:
+    """Makes all of it durable; returns its bytes and its SHA-256. Blocks; run it in a thread."""
+    bytes_, digest = _summed(folder, durably=True)
+    for path in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
+        fsync_folder(path)
+    return bytes_, digest
+
+
+def digest(folder: Path) -> str:
+    """Its SHA-256."""
+    return _summed(folder, durably=False)[1]
+
+
+def _summed(folder: Path, *, durably: bool) -> tuple[int, str]:
+    total, listing = 0, hashlib.sha256()
+    for name, path in members(folder):
+        with path.open("rb") as file:
+            one = hashlib.file_digest(file, "sha256").hexdigest()
+            if durably:
+                os.fsync(file.fileno())
+            total += os.fstat(file.fileno()).st_size
+        listing.update(f"{one}  {name}\n".encode())
+    return total, listing.hexdigest()
+
+
+def unpack(archive: Path, folder: Path, sha256: str | None) -> int:
+    """Lays out a zip of such a folder, below `folder`, which must not exist. Returns the bytes of its files.
+
+    Raises Broken when it holds names that lead elsewhere, or does not have that SHA-256; nothing is left then.
+    """
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for name in _names(packed):
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with packed.open(name) as source, target.open("xb") as file:
+                    shutil.copyfileobj(source, file)
+        total, found = _summed(folder, durably=False)
+        if sha256 is not None and found != sha256:
+            raise Broken(f"{folder.name} arrived damaged: its SHA-256 is not the job's. Download it again")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return total
+
+
+def _names(packed: zipfile.ZipFile) -> Iterator[str]:
+    for entry in packed.infolist():
+        parts = entry.filename.split("/")
+        if len(parts) > MAX_DEPTH:
+            raise Broken(f"the zip holds {entry.filename!r}, which lies too deep for a folder of ours")
+        for part in parts:
+            check(part)
+        yield entry.filename

@@ -1,0 +1,131 @@
+"""Which proof an output takes: a file is proven by `publish`, a folder file by file."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from daemon import manifests
+from daemon.durations import close
+from daemon.errors import ManifestError, ProbeError, ProofError
+from daemon.ladder import MASTERS
+from daemon.manifests import Track
+from daemon.models import Media
+from daemon.plans import Ladder, Plan, Sprites
+from daemon.probe import Prober
+from daemon.publish import prove
+from daemon.sprites import INDEX, SHEET
+
+
+async def find(prober: Prober, part: Path, plan: Plan, source: Path) -> float | None:
+    """Seconds that the output plays, once it is shown to be what was planned; None where it has no duration.
+
+    Raises ProofError in words.
+    """
+    try:
+        if isinstance(plan.folder, Ladder):
+            return await _ladder(prober, part, plan, plan.folder)
+        if isinstance(plan.folder, Sprites):
+            await _sprites(prober, part, plan, plan.folder)
+            return None
+    except (ProbeError, ManifestError, OSError) as error:
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        raise ProofError(f"the encoder said it was done, but its output is not whole: {words}") from error
+    made = await prove(prober, part, plan, source)
+    _refuse_larger(part, plan)
+    return None if plan.still else made.duration_seconds
+
+
+def _refuse_larger(part: Path, plan: Plan) -> None:
+    size = part.stat().st_size
+    if plan.max_bytes is not None and size > plan.max_bytes:
+        raise ProofError(f"the output has {size} bytes; {plan.max_bytes} are the limit")
+
+
+# A ladder
+
+
+async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder) -> float:
+    """Every track's segments are there, are read to their end, and last as long as was planned."""
+    tracks = await asyncio.to_thread(_tracks, part, plan)
+    made = [await _joined(prober, part, track) for track in tracks]
+    pictures = [media.video for media in made if media.video]
+    sizes = tuple((picture.coded_width, picture.coded_height) for picture in pictures)
+    if sizes != ladder.rungs:
+        raise ProofError(f"the output has the sizes {_listed(sizes)} instead of {_listed(ladder.rungs)}")
+    sounds = [media for media in made if media.audio]
+    if len(sounds) != plan.audio:
+        raise ProofError(f"the output has {len(sounds)} sounds instead of {plan.audio}")
+    lengths = [media.duration_seconds or 0.0 for media in made if media.video]
+    for length in lengths:
+        if plan.duration_seconds is not None and not close(length, plan.duration_seconds):
+            raise ProofError(f"a size of the output lasts {length:.2f} s instead of {plan.duration_seconds:.2f} s")
+    return max(lengths)
+
+
+def _tracks(part: Path, plan: Plan) -> list[Track]:
+    text = (part / MASTERS[plan.container]).read_text()
+    if plan.container == "dash":
+        return manifests.representations(text)
+    names = manifests.playlists(text)
+    return [manifests.playlist((part / name).read_text(), str(Path(name).parent)) for name in names]
+
+
+async def _joined(prober: Prober, part: Path, track: Track) -> Media:
+    """What the track holds, its segments read one after the other, as a player would.
+
+    `duration_seconds` is where its data ends. Raises ProofError where that is not what its manifest says.
+    """
+    whole = part.with_name(f"{part.name}.track")
+    try:
+        await asyncio.to_thread(_join, whole, (part / name for name in track.names))
+        media = await prober.probe_output(whole)
+        measured = await prober.measured_seconds(whole)
+    finally:
+        whole.unlink(missing_ok=True)
+    if measured is None or not close(measured, track.seconds):
+        held = "an unknown time" if measured is None else f"{measured:.2f} s"
+        raise ProofError(f"the segments of a track last {held}, its manifest says {track.seconds:.2f} s")
+    return replace(media, duration_seconds=measured)
+
+
+def _join(whole: Path, parts: Iterable[Path]) -> None:
+    with whole.open("wb") as file:
+        for part in parts:
+            with part.open("rb") as segment:
+                shutil.copyfileobj(segment, file)
+
+
+def _listed(sizes: Iterable[tuple[int, int]]) -> str:
+    return ", ".join(f"{width}×{height}" for width, height in sizes) or "none"
+
+
+# Sheets of sprites
+
+
+async def _sprites(prober: Prober, part: Path, plan: Plan, sprites: Sprites) -> None:
+    """Index and sheets are there, and nothing else; each sheet is a picture of the planned size."""
+    expected = {INDEX, *(SHEET % number for number in range(1, sprites.sheets + 1))}
+    found = {path.name for path in part.iterdir()}
+    if found != expected:
+        strange = ", ".join(sorted(found ^ expected)[:3])
+        raise ProofError(f"the output has {len(found)} files instead of {len(expected)}: see {strange}")
+    for name in sorted(expected - {INDEX}):
+        video = (await _sheet(prober, part, name)).video
+        sizes = [(video.width, video.height)] if video else []
+        if sizes != [plan.video]:
+            raise ProofError(f"the sheet {name} is {_listed(sizes)} instead of {_listed(filter(None, [plan.video]))}")
+
+
+async def _sheet(prober: Prober, part: Path, name: str) -> Media:
+    """By its content: by its name FFmpeg would take it for one of a sequence of pictures."""
+    nameless = part.with_name(f"{part.name}.sheet")
+    nameless.symlink_to(Path(part.name) / name)
+    try:
+        return await prober.probe(nameless)
+    finally:
+        nameless.unlink()

@@ -1,0 +1,66 @@
+"""The kind of recipe that puts the picture into a frame of fixed shape, as social networks want it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from daemon import film
+from daemon.codecs import ENCODERS
+from daemon.models import Media, VideoStream
+from daemon.parameters import Aspect, FramedParameters
+from daemon.picture import even, graded, kept_rate, scaled, thinned
+from daemon.plans import Node, Recipe, Size, pictured
+from daemon.presets import Preset
+
+SHAPES: dict[Aspect, tuple[int, int]] = {"9:16": (9, 16), "4:5": (4, 5), "1:1": (1, 1), "16:9": (16, 9)}
+BLUR = 8  # the background is blurred at a fraction of its size, which costs little and blurs more
+
+
+def framed(media: Media, preset: Preset, wanted: FramedParameters) -> Recipe:
+    picture = pictured(media, preset)
+    frame = _frame(wanted)
+    placed = {"fit": _with_bars, "fill": _cut, "blur": _before_itself}[wanted.fit]
+
+    def filtered(node: Node) -> Node:
+        sparse = thinned(node, picture, wanted.max_frame_rate)
+        shown = graded(sparse, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
+        return placed(shown, picture, frame)
+
+    rate = kept_rate(picture, wanted.max_frame_rate)
+    planned = film.planned_film(media, preset, wanted, size=frame, frame_rate=rate)
+    encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)
+    return film.film(media, preset, wanted, planned, filtered, encode, wanted.audio_bitrate_kbps)
+
+
+def _frame(wanted: FramedParameters) -> Size:
+    width, height = SHAPES[wanted.aspect]
+    unit = wanted.short_side / min(width, height)
+    return even(width * unit), even(height * unit)
+
+
+def _with_bars(node: Node, picture: VideoStream, frame: Size) -> Node:
+    return scaled(node, _within(picture, frame)).filter("pad", *frame, "(ow-iw)/2", "(oh-ih)/2")
+
+
+def _cut(node: Node, picture: VideoStream, frame: Size) -> Node:
+    return scaled(node, _over(picture, frame)).filter("crop", *frame)
+
+
+def _before_itself(node: Node, picture: VideoStream, frame: Size) -> Node:
+    copies = node.split()
+    small = even(frame[0] / BLUR), even(frame[1] / BLUR)
+    behind = scaled(copies[0], _over(picture, small)).filter("crop", *small).filter("gblur", sigma=3)
+    whole = scaled(copies[1], _within(picture, frame))
+    return scaled(behind, frame).overlay(whole, x="(W-w)/2", y="(H-h)/2").filter("format", "yuv420p")
+
+
+def _within(picture: VideoStream, frame: Size) -> Size:
+    """The picture's size when all of it is to be seen in the frame."""
+    factor = min(frame[0] / picture.width, frame[1] / picture.height)
+    return even(picture.width * factor + 0.5), even(picture.height * factor + 0.5)
+
+
+def _over(picture: VideoStream, frame: Size) -> Size:
+    """The picture's size when it is to fill all of the frame."""
+    factor = max(frame[0] / picture.width, frame[1] / picture.height)
+    return max(frame[0], even(picture.width * factor + 0.5)), max(frame[1], even(picture.height * factor + 0.5))

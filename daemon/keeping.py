@@ -1,0 +1,102 @@
+"""Kinds of recipe that change as little as can be: remuxed, archived, archived without any loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from daemon import film, subtitles, tags
+from daemon.codecs import timing
+from daemon.errors import UnsuitableSource
+from daemon.models import AudioStream, Media
+from daemon.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
+from daemon.picture import even, fitted, graded, kept_rate, to_deinterlace
+from daemon.plans import Node, Options, Plan, Recipe, Size, pictured
+from daemon.presets import Preset
+from daemon.sound import default_first
+from daemon.traits import KeptTraits
+
+CALLED = {"mp4": "MP4", "webm": "WebM", "matroska": "Matroska"}
+_MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 dts alac opus flac"
+_OLD = "theora vp8 mjpeg prores ffv1 huffyuv ffvhuff utvideo rawvideo vc1 wmv1 wmv2 wmv3 msmpeg4v2 msmpeg4v3 h263"
+_PCM = "pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le pcm_f32le pcm_u8 vorbis truehd mlp wmav2 wmapro mp1"
+HOLDS = {
+    "mp4": set(_MP4.split()),
+    "webm": {"vp8", "vp9", "av1", "opus", "vorbis"},
+    "matroska": set(f"{_MP4} {_OLD} {_PCM}".split()),
+}
+
+
+def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
+    """Raises UnsuitableSource that names the codec which the container cannot hold."""
+    heard = default_first(media.audio)[: None if wanted.tracks == "all" else 1]
+    codecs = [*([media.video.codec] if media.video else []), *(stream.codec for stream in heard)]
+    if strange := [codec for codec in codecs if codec not in HOLDS[preset.container]]:
+        advice = "encode it with another preset" if preset.container == "matroska" else "take remux-mkv, or encode it"
+        raise UnsuitableSource(f"{CALLED[preset.container]} cannot hold the source's {', '.join(strange)}: {advice}")
+    size = (media.video.width, media.video.height) if media.video else None
+    planned = replace(_planned(media, preset, wanted, size, heard), copied=True)
+    fast_start = {"movflags": "+faststart"} if preset.container == "mp4" else {}
+    options = {**fast_start, "c": "copy", **film.tagged(media.video, preset.container)}
+    return _kept(media, preset, wanted, planned, options, heard)._replace(direct=media.video)
+
+
+def archive(media: Media, preset: Preset, wanted: ArchiveParameters) -> Recipe:
+    """HEVC in 10 bits: even of an 8-bit source it keeps gradients smoother. HDR stays what it is."""
+    picture = pictured(media, preset)
+    size, deep = (even(picture.width), even(picture.height)), "yuv420p10le"
+
+    def filtered(node: Node) -> Node:
+        whole = fitted(node, picture, size)
+        return graded(whole, picture, deep, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
+
+    def options(threads: int) -> Options:
+        encode = {"c:v": "libx265", "preset": wanted.speed, "crf": wanted.crf, "threads": threads}
+        quiet = {"x265-params": f"pools={threads}:log-level=warning"}
+        return {**timing(), **encode, **quiet, **kept.options(threads)}
+
+    rate = kept_rate(picture)
+    planned = film.planned_film(media, preset, wanted, size=size, pixel_format=deep, frame_rate=rate)
+    heard = default_first(media.audio)
+    kept = _kept(media, preset, wanted, planned, _sound_as_it_is(heard), heard)
+    return kept._replace(options=options, filtered=filtered, deinterlace=to_deinterlace(picture, wanted.deinterlace))
+
+
+def _sound_as_it_is(streams: Iterable[AudioStream]) -> Options:
+    """What Matroska cannot hold becomes FLAC."""
+    strange = [number for number, stream in enumerate(streams) if stream.codec not in HOLDS["matroska"]]
+    return {"c:a": "copy", **{f"c:a:{number}": "flac" for number in strange}}
+
+
+def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe:
+    """The picture as it is decoded: fields stay fields, and pixels keep their shape and their depth."""
+    picture = pictured(media, preset)
+    heard = default_first(media.audio)
+    planned = _planned(media, preset, wanted, (picture.width, picture.height), heard)
+    exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "slices": 4, "c:a": "flac"}
+    kept = _kept(media, preset, wanted, planned, {**timing(), **exact}, heard)
+    return kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads}, direct=picture)
+
+
+def _planned(media: Media, preset: Preset, wanted: KeptTraits, size: Size | None, heard: Iterable[AudioStream]) -> Plan:
+    return Plan(
+        container=preset.container,
+        duration_seconds=media.duration_seconds,
+        video=size,
+        audio=len(tuple(heard)),
+        subtitles=len(subtitles.carried(preset.container, media, wanted.subtitles)),
+        chapters=len(media.chapters) if wanted.chapters == "keep" else 0,
+    )
+
+
+def _kept(
+    media: Media, preset: Preset, wanted: KeptTraits, planned: Plan, options: Options, heard: tuple[AudioStream, ...]
+) -> Recipe:
+    """Sound and subtitles beside a picture that is still to be added."""
+    read = subtitles.carried(preset.container, media, wanted.subtitles)
+    beside = {
+        **subtitles.encoded(preset.container, read),
+        **tags.written(wanted.metadata, wanted.chapters, heard, read),
+    }
+    return Recipe(planned, None, heard, lambda _threads: {**options, **beside}, read)

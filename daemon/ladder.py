@@ -1,0 +1,139 @@
+"""The kind of recipe that makes one film in several sizes for adaptive streaming: HLS or DASH, of CMAF segments.
+
+The source is decoded once. All rungs have their key frames at the same times, so that a player can change
+between any two of them at every segment.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from daemon.codecs import ENCODERS, timing
+from daemon.models import AudioStream, Media, VideoStream
+from daemon.parameters import LadderParameters
+from daemon.picture import bounded, graded, thinned, to_deinterlace
+from daemon.plans import Ladder, Node, Options, Plan, Recipe, Size, pictured
+from daemon.presets import Preset
+from daemon.sound import default_first, narrowed
+
+# Short sides, and the most kilobits per second for each.
+RUNGS = {2160: 16000, 1440: 9000, 1080: 5000, 720: 2800, 480: 1400, 360: 800, 240: 400}
+LEAST_KBPS = 300
+MOST_RATIO = 4096  # numerator or denominator of a pixel's shape, as x264 takes it
+ENTRIES = {"hls": "%v/index.m3u8", "dash": "manifest.mpd"}
+MASTERS = {"hls": "master.m3u8", "dash": "manifest.mpd"}  # what a player is given
+
+
+def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
+    picture = pictured(media, preset)
+    sides = _sides(picture, wanted)
+    sizes, heard = _sizes(picture, sides), default_first(media.audio)
+
+    def filtered(node: Node) -> list[Node]:
+        sparse = thinned(node, picture, wanted.max_frame_rate)
+        shown = graded(sparse, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
+        copies = shown.filter_multi_output("split", len(sizes)) if len(sizes) > 1 else [shown]
+        return [_rung(copies[number], size, sizes[0]) for number, size in enumerate(sizes)]
+
+    def options(threads: int) -> Options:
+        encode = ENCODERS[preset.encoder](wanted.crf, wanted.speed, threads)
+        muxed = {"hls": _hls, "dash": _dash}[preset.container](sides, heard, wanted.segment_seconds)
+        return {
+            **timing(),
+            **encode,
+            **_capped(sides),
+            "sc_threshold": 0,
+            "force_key_frames": f"expr:gte(t,n_forced*{wanted.segment_seconds})",
+            **_sound(heard, wanted.audio_bitrate_kbps),
+            **muxed,
+        }
+
+    planned = Plan(
+        container=preset.container,
+        duration_seconds=media.duration_seconds,
+        video=sizes[0],
+        audio=len(heard),
+        folder=Ladder(rungs=sizes),
+    )
+    which = to_deinterlace(picture, wanted.deinterlace)
+    return Recipe(planned, filtered, heard, options, deinterlace=which, entry=ENTRIES[preset.container])
+
+
+def _sides(picture: VideoStream, wanted: LadderParameters) -> tuple[int, ...]:
+    """The rungs' short sides, largest first: at least one, none above the source or what is wanted."""
+    most = min(picture.width, picture.height, wanted.short_side)
+    return tuple(side for side in RUNGS if side <= most)[: wanted.rungs] or (most,)
+
+
+def _sizes(picture: VideoStream, sides: tuple[int, ...]) -> tuple[Size, ...]:
+    """Of every rung. DASH wants all of one aspect ratio, to the pixel, which rounding to even numbers spoils: the
+    pixels of the lower rungs are as much wider or narrower as that takes, which must be a ratio H.264 can write.
+    """
+    top = bounded(picture, short_side=sides[0])
+    lower = (bounded(picture, short_side=side) for side in sides[1:])
+    return top, *(_writable(size, top) for size in lower)
+
+
+def _writable(size: Size, top: Size) -> Size:
+    near = [(size[0] + across, size[1] + down) for across in (0, -2, 2, -4, 4) for down in (0, -2, 2)]
+    return next((other for other in near if max(_stretch(other, top).as_integer_ratio()) <= MOST_RATIO), size)
+
+
+def _stretch(size: Size, top: Size) -> Fraction:
+    """How much wider than high the pixels of that rung are."""
+    return Fraction(top[0] * size[1], top[1] * size[0])
+
+
+def _rung(node: Node, size: Size, top: Size) -> Node:
+    return node.filter("scale", *size).filter("setsar", str(_stretch(size, top)), max=MOST_RATIO)
+
+
+def _capped(sides: tuple[int, ...]) -> Options:
+    most = {number: RUNGS.get(side, LEAST_KBPS) for number, side in enumerate(sides)}
+    ceilings = {f"maxrate:v:{number}": f"{kbps}k" for number, kbps in most.items()}
+    return ceilings | {f"bufsize:v:{number}": f"{2 * kbps}k" for number, kbps in most.items()}
+
+
+def _sound(streams: tuple[AudioStream, ...], kbps: int) -> Options:
+    return {"c:a": "aac", "b:a": f"{kbps}k", **narrowed(streams)} if streams else {}
+
+
+def _hls(sides: tuple[int, ...], streams: tuple[AudioStream, ...], segment_seconds: int) -> Options:
+    return {
+        "hls_time": segment_seconds,
+        "hls_playlist_type": "vod",
+        "hls_segment_type": "fmp4",
+        "hls_segment_options": "movflags=+cmaf",
+        "hls_flags": "independent_segments",
+        "master_pl_name": MASTERS["hls"],
+        "var_stream_map": " ".join([*_variants(sides, streams), *_renditions(streams)]),
+    }
+
+
+def _variants(sides: tuple[int, ...], streams: tuple[AudioStream, ...]) -> list[str]:
+    group = ",agroup:sound" if streams else ""
+    return [f"v:{number}{group},name:{side}p" for number, side in enumerate(sides)]
+
+
+def _renditions(streams: tuple[AudioStream, ...]) -> list[str]:
+    return [
+        f"a:{number},agroup:sound,name:sound{number or ''}{_language(stream)}" + (",default:yes" if not number else "")
+        for number, stream in enumerate(streams)
+    ]
+
+
+def _language(stream: AudioStream) -> str:
+    """Only what is a plain language code: the file's own words stand in a map of ours."""
+    code = stream.language or ""
+    return f",language:{code}" if code.isascii() and code.isalpha() and len(code) <= 8 else ""
+
+
+def _dash(sides: tuple[int, ...], streams: tuple[AudioStream, ...], segment_seconds: int) -> Options:
+    sound = [f"id={number + 1},streams={len(sides) + number}" for number in range(len(streams))]
+    return {
+        "seg_duration": segment_seconds,
+        "use_template": 1,
+        "use_timeline": 1,
+        "format_options": "movflags=+cmaf",
+        "adaptation_sets": " ".join(["id=0,streams=v", *sound]),
+    }

@@ -1,0 +1,51 @@
+"""Loudness by EBU R128: measured in one pass of ffmpeg's `loudnorm`, brought to its target by the next."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import NamedTuple
+
+from daemon.errors import MeasurementMissing
+
+TRUE_PEAK = -1.0  # dBTP, at most
+LEAST_RANGE, MOST_RANGE = 7.0, 50.0  # LU, which loudnorm takes for a target
+
+
+class Loudness(NamedTuple):
+    """What the first pass heard: integrated (LUFS), true peak (dBTP), range (LU), threshold (LUFS)."""
+
+    integrated: float
+    true_peak: float
+    range: float
+    threshold: float
+
+    @property
+    def silent(self) -> bool:
+        return not math.isfinite(self.integrated)
+
+
+def read(said: str) -> Loudness:
+    """The measurement in the last lines of that pass. Raises MeasurementMissing when there is none."""
+    found = re.findall(r"\{[^{}]*\"input_i\"[^{}]*\}", said)
+    try:
+        values = json.loads(found[-1])
+        return Loudness(*(float(values[f"input_{name}"]) for name in ("i", "tp", "lra", "thresh")))
+    except (IndexError, KeyError, ValueError) as error:
+        raise MeasurementMissing("ffmpeg did not say how loud the source is; its log has the details") from error
+
+
+def measuring(target: float) -> str:
+    """The filter that measures. Its target does not matter for what is heard."""
+    return f"loudnorm=I={target:g}:TP={TRUE_PEAK:g}:LRA={LEAST_RANGE:g}:print_format=json"
+
+
+def correcting(target: float, heard: Loudness) -> str | None:
+    """The filter that brings it to the target, by one gain where the peaks allow it; None for silence."""
+    if heard.silent:
+        return None
+    span = min(MOST_RANGE, max(LEAST_RANGE, math.ceil(heard.range)))  # a smaller one would be squeezed
+    measured = f"measured_I={heard.integrated:g}:measured_TP={heard.true_peak:g}:measured_LRA={heard.range:g}"
+    wanted = f"I={target:g}:TP={TRUE_PEAK:g}:LRA={span:g}"
+    return f"loudnorm={wanted}:{measured}:measured_thresh={heard.threshold:g}:linear=true"

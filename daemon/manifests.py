@@ -1,0 +1,100 @@
+"""What the manifests of adaptive streaming name: the tracks of an HLS or DASH folder, and the files of each.
+
+They are read as ffmpeg writes them, from a folder of ours; FFmpeg itself is never given one, since it would open
+whatever a playlist names.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from daemon.errors import ManifestError
+
+DASH = "{urn:mpeg:dash:schema:mpd:2011}"
+MAX_SEGMENTS = 100_000
+
+
+class Track(NamedTuple):
+    """One rung or one sound. Its files are to be read one after the other: `names` begins with the initialisation.
+
+    `seconds` is what its segments last, as the manifest says.
+    """
+
+    names: tuple[str, ...]
+    seconds: float
+
+
+# HLS
+
+
+def playlists(master: str) -> list[str]:
+    """Names of the media playlists that a master playlist lists. Raises ManifestError when it is none."""
+    if not master.startswith("#EXTM3U"):
+        raise ManifestError("the master playlist does not begin as one")
+    lines = master.splitlines()
+    renditions = [found[1] for line in lines if (found := re.match(r'#EXT-X-MEDIA:.*URI="([^"]+)"', line))]
+    variants = [line for line in lines if line and not line.startswith("#")]
+    return list(dict.fromkeys(map(_within, [*variants, *renditions])))
+
+
+def playlist(text: str, folder: str) -> Track:
+    """The track of a media playlist that lies in `folder`. Raises ManifestError when it is not a finished one."""
+    start = re.search(r'^#EXT-X-MAP:URI="([^"]+)"', text, re.MULTILINE)
+    lengths = re.findall(r"^#EXTINF:([\d.]+),", text, re.MULTILINE)
+    segments = [line for line in text.splitlines() if line and not line.startswith("#")]
+    if not start or not text.startswith("#EXTM3U") or "#EXT-X-ENDLIST" not in text:
+        raise ManifestError(f"the playlist in {folder} is not complete")
+    if not segments or len(segments) != len(lengths):
+        raise ManifestError(f"the playlist in {folder} lists {len(segments)} segments and {len(lengths)} durations")
+    names = tuple(f"{folder}/{_within(name)}" for name in (start[1], *segments))
+    return Track(names, sum(map(float, lengths)))
+
+
+# DASH
+
+
+def representations(manifest: str) -> list[Track]:
+    """The tracks of a DASH manifest. Raises ManifestError when it cannot be read."""
+    try:
+        root = ElementTree.fromstring(manifest)
+        return [_representation(node) for node in root.iter(f"{DASH}Representation")]
+    except (ElementTree.ParseError, KeyError, ValueError) as error:
+        raise ManifestError(f"the manifest cannot be read: {error!r}") from error
+
+
+def _representation(node: ElementTree.Element) -> Track:
+    template = node.find(f"{DASH}SegmentTemplate")
+    if template is None:
+        raise ManifestError("a representation has no segments")
+    ticks = list(itertools.islice(_timeline(template), MAX_SEGMENTS))
+    first = int(template.get("startNumber", "1"))
+    names = [
+        _filled(template.attrib["initialization"], node.attrib["id"], 0),
+        *(_filled(template.attrib["media"], node.attrib["id"], number) for number in range(first, first + len(ticks))),
+    ]
+    return Track(tuple(map(_within, names)), sum(ticks) / int(template.attrib["timescale"]))
+
+
+def _timeline(template: ElementTree.Element) -> Iterator[int]:
+    """Length of each segment, in ticks."""
+    for entry in template.iter(f"{DASH}S"):
+        yield from itertools.repeat(int(entry.attrib["d"]), 1 + int(entry.get("r", "0")))
+
+
+def _filled(template: str, identifier: str, number: int) -> str:
+    """`chunk-$RepresentationID$-$Number%05d$.m4s` → `chunk-0-00001.m4s`."""
+    named = template.replace("$RepresentationID$", identifier)
+    return re.sub(r"\$Number(?:%0(\d+)d)?\$", lambda found: f"{number:0{found[1] or 1}}", named)
+
+
+def _within(name: str) -> str:
+    """The name, if it lies in the manifest's own folder. Raises ManifestError."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or ":" in name or "\\" in name:
+        raise ManifestError(f"the manifest names {name!r}, which lies outside its folder")
+    return path.as_posix()

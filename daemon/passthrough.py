@@ -1,0 +1,38 @@
+"""What need not be encoded: a picture, or a track of sound, that already is what the preset would make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from daemon.models import AudioStream, VideoStream
+from daemon.parameters import VideoParameters
+from daemon.picture import to_deinterlace
+from daemon.plans import Options
+from daemon.presets import Preset
+
+
+def picture_fits(picture: VideoStream, preset: Preset, wanted: VideoParameters) -> bool:
+    """Whether it has that codec, lies within the bounds, and shows as it is stored: plain SDR, unturned, whole."""
+    depth = {8: "yuv420p", 10: "yuv420p10le"}[wanted.bit_depth]
+    plain = picture.pixel_format == depth and picture.hdr is None and not picture.alpha and picture.colour.range != "pc"
+    upright = not picture.rotation and not picture.mirrored and picture.sample_aspect_ratio == "1:1"
+    small = min(picture.width, picture.height) <= wanted.short_side
+    slow = picture.frame_rate is not None and picture.frame_rate <= wanted.max_frame_rate * 1.01
+    whole = to_deinterlace(picture, wanted.deinterlace) is None
+    return picture.codec == preset.encoder and plain and upright and small and slow and whole
+
+
+def sound_options(streams: Iterable[AudioStream], encoded: Options, codec: str) -> Options:
+    """`encoded`, but tracks without gaps that already have that codec, in stereo and 48 kHz at most, are copied."""
+    tracks = list(streams)
+    copied = [number for number, track in enumerate(tracks) if _fits(track, codec)]
+    if not copied:
+        return encoded
+    if len(copied) == len(tracks):
+        rest = {name: value for name, value in encoded.items() if name not in {"c:a", "b:a"}}
+        return {**rest, "c:a": "copy"}
+    return {**encoded, **{f"c:a:{number}": "copy" for number in copied}}
+
+
+def _fits(track: AudioStream, codec: str) -> bool:
+    return track.codec == codec and track.channels <= 2 and track.sample_rate <= 48000 and track.gap_seconds == 0

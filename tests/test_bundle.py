@@ -1,0 +1,257 @@
+"""Outputs that are folders: proven, published whole, downloaded as a zip, laid out again, swept."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from conftest import Daemon
+from test_cancel_over_http import variations
+from test_cli import ffspool
+
+from daemon import bundle
+from daemon.errors import BadName, Broken, ManifestError, ProofError
+from daemon.evidence import find
+from daemon.manifests import playlist, playlists, representations
+from daemon.plans import Ladder, Plan, Sprites
+from daemon.probe import Prober
+from daemon.publish import Proof, matches, reveal, seal
+
+LADDER = {"preset": "hls", "speed": "ultrafast", "segment_seconds": 1}
+SPRITES = {"preset": "sprite-sheet", "interval_seconds": 1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("made") / "it"
+    (made / "sub").mkdir(parents=True)
+    (made / "b.txt").write_bytes(b"bb")
+    (made / "sub" / "a.txt").write_bytes(b"aaa")
+    return made
+
+
+def test_a_folder_is_downloaded_as_a_zip_that_its_sha256_proves(daemon: Daemon, clip: Path, tmp_path: Path) -> None:
+    job = daemon.submit(clip, spec={"variations": [LADDER, {"preset": "mp3"}]})
+    done = daemon.wait_for(job["id"])
+    ladder, mp3 = variations(done)
+    assert ladder["status"] == "completed", ladder["error"]
+    assert (ladder["name"], ladder["folder"], mp3["folder"]) == ("clip_hls", True, False)
+    answer = daemon.client.get(f"/api/jobs/{job['id']}/variations/{ladder['id']}/download")
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-disposition"] == 'attachment; filename="clip_hls.zip"'
+    assert answer.headers["etag"] == f'"{ladder["sha256"]}"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
+        assert {entry.compress_type for entry in packed.infolist()} == {zipfile.ZIP_STORED}
+        assert sum(entry.file_size for entry in packed.infolist()) == ladder["bytes"]
+        packed.extractall(tmp_path / "there")
+    listing = "find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum"
+    told = subprocess.run(["sh", "-c", listing], cwd=tmp_path / "there", capture_output=True, text=True, check=True)
+    assert told.stdout.split()[0] == ladder["sha256"] == bundle.digest(tmp_path / "there")
+    assert ladder["output_seconds"] == pytest.approx(2.0, abs=0.1)
+
+
+def test_a_folder_is_a_folder_in_the_jobs_zip(daemon: Daemon, clip: Path) -> None:
+    job = daemon.submit(clip, spec={"variations": [SPRITES, {"preset": "mp3"}]})
+    assert daemon.wait_for(job["id"])["status"] == "completed"
+    answer = daemon.client.get(f"/api/jobs/{job['id']}/download")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
+        assert packed.namelist() == [
+            "clip/clip_sprite-sheet/sprites-001.jpg",
+            "clip/clip_sprite-sheet/thumbnails.vtt",
+            "clip/clip_mp3.mp3",
+            "manifest.json",
+        ]
+        assert packed.testzip() is None
+    assert len(answer.content) == int(answer.headers["content-length"])
+
+
+def test_the_command_line_fetches_a_folder_as_a_zip_or_laid_out(daemon: Daemon, clip: Path, tmp_path: Path) -> None:
+    job = daemon.submit(clip, spec={"variations": [SPRITES, {"preset": "mp3"}]})
+    sheet, _ = variations(daemon.wait_for(job["id"], "completed"))
+    reach = ("--state-dir", daemon.state_dir)
+    assert ffspool("download", job["id"], sheet["id"], "-o", tmp_path, *reach).returncode == 0
+    with zipfile.ZipFile(tmp_path / "clip_sprite-sheet.zip") as packed:
+        assert packed.namelist() == ["sprites-001.jpg", "thumbnails.vtt"]
+    for _ in range(2):
+        fetched = ffspool("download", job["id"], "--extract", "--overwrite", "-o", tmp_path / "out", *reach)
+        assert fetched.returncode == 0, fetched.stderr
+        assert sorted(path.name for path in (tmp_path / "out" / "clip").iterdir()) == [
+            "clip_mp3.mp3",
+            "clip_sprite-sheet",
+        ]
+        assert bundle.digest(tmp_path / "out" / "clip" / "clip_sprite-sheet") == sheet["sha256"]
+
+
+def test_run_puts_folders_beside_files_and_never_over_what_is_there(clip: Path, tmp_path: Path) -> None:
+    asked = ("run", clip, "-p", "sprite-sheet:interval_seconds=1", "-o", tmp_path)
+    assert ffspool(*asked).returncode == 0
+    made = tmp_path / "clip_sprite-sheet"
+    assert sorted(path.name for path in made.iterdir()) == ["sprites-001.jpg", "thumbnails.vtt"]
+    (made / "mine.txt").write_text("mine")
+    refused = ffspool(*asked)
+    assert (refused.returncode, (made / "mine.txt").exists()) == (2, True)
+    assert ffspool(*asked, "--overwrite").returncode == 0
+    assert not (made / "mine.txt").exists()
+
+
+def test_deleting_a_job_and_a_restart_leave_folders_as_they_should_be(daemon: Daemon, clip: Path) -> None:
+    kept, gone = (daemon.submit(clip, spec={"variations": [SPRITES]}) for _ in range(2))
+    (variation,) = variations(daemon.wait_for(kept["id"], "completed"))
+    daemon.wait_for(gone["id"], "completed")
+    assert daemon.client.delete(f"/api/jobs/{gone['id']}").status_code == 204
+    assert not (daemon.state_dir / "spool" / "jobs" / gone["id"]).exists()
+    stranger = daemon.state_dir / "spool" / "jobs" / kept["id"] / "outputs" / "stranger"
+    stranger.mkdir()
+    (stranger / "file").write_bytes(b"1")
+    daemon.stop()
+    daemon.start()
+    assert not stranger.exists()
+    answer = daemon.client.get(f"/api/jobs/{kept['id']}/variations/{variation['id']}/download")
+    assert answer.status_code == 200
+
+
+# Sealed, revealed, laid out
+
+
+def test_a_sealed_folder_is_known_again_until_it_changes(folder: Path, tmp_path: Path) -> None:
+    part = tmp_path / "1.part"
+    part.mkdir()
+    (part / "one").write_bytes(b"123")
+    size, sha256, inode = seal(part)
+    assert (size, sha256) == (3, hashlib.sha256(f"{hashlib.sha256(b'123').hexdigest()}  one\n".encode()).hexdigest())
+    proof = Proof(bytes=size, sha256=sha256, inode=inode, output_seconds=None, cpu_seconds=0.0, speed=None)
+    output = tmp_path / "outputs" / "v"
+    output.mkdir(parents=True)
+    (output / "stale").write_bytes(b"")
+    reveal(part, output)
+    assert matches(output, proof)
+    assert [name for name, _ in bundle.members(output)] == ["one"]
+    (output / "one").write_bytes(b"1234")
+    assert not matches(output, proof)
+    assert bundle.digest(folder) != sha256
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_what_arrives_damaged_is_told_and_not_kept(folder: Path, tmp_path: Path) -> None:
+    whole = zipped(tmp_path / "whole.zip", {"b.txt": b"bb", "sub/a.txt": b"aaa"})
+    assert bundle.unpack(whole, tmp_path / "good", bundle.digest(folder)) == 5
+    other = zipped(tmp_path / "other.zip", {"b.txt": b"bb", "sub/a.txt": b"aab"})
+    with pytest.raises(Broken, match="arrived damaged"):
+        bundle.unpack(other, tmp_path / "bad", bundle.digest(folder))
+    assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/x", "a/../../x", "a//b", "a/b/c/d/e"])
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises((BadName, Broken)):
+        bundle.unpack(zipped(tmp_path / "evil.zip", {name: b""}), tmp_path / "in" / "it", None)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "evil.zip"]
+
+
+# Proof
+
+
+def proven(part: Path, plan: Plan) -> float | None:
+    async def main() -> float | None:
+        prober = Prober()
+        try:
+            return await find(prober, part, plan, part)
+        finally:
+            await prober.close()
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(scope="module")
+def ladder(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("ladder")
+    options = "speed=ultrafast,segment_seconds=1"
+    assert ffspool("run", clip, "-p", f"hls:{options}", "-p", f"dash:{options}", "-o", target).returncode == 0
+    return target
+
+
+PLANNED = {
+    kind: Plan(
+        container=kind, duration_seconds=2.0, video=(640, 360), audio=1, folder=Ladder(rungs=((640, 360), (426, 240)))
+    )
+    for kind in ("hls", "dash")
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "harm", "words"),
+    [
+        ("hls", lambda at: (at / "360p" / "index1.m4s").unlink(), "not whole: No such file"),
+        ("hls", lambda at: (at / "360p" / "index1.m4s").write_bytes(b""), "its manifest says 2.00 s"),
+        ("hls", lambda at: cut(at / "360p" / "index.m3u8", "#EXT-X-ENDLIST"), "not complete"),
+        ("hls", lambda at: (at / "master.m3u8").unlink(), "not whole: No such file"),
+        ("dash", lambda at: (at / "chunk-stream1-00002.m4s").unlink(), "not whole: No such file"),
+        ("dash", lambda at: cut(at / "manifest.mpd", "</MPD>"), "the manifest cannot be read"),
+    ],
+)
+def test_a_ladder_that_is_not_whole_is_not_proven(
+    ladder: Path, tmp_path: Path, kind: str, harm: Any, words: str
+) -> None:
+    part = tmp_path / "1.part"
+    subprocess.run(["cp", "-r", str(ladder / f"clip_{kind}"), str(part)], check=True)
+    assert proven(part, PLANNED[kind]) == pytest.approx(2.0, abs=0.1)
+    harm(part)
+    with pytest.raises(ProofError, match=words):
+        proven(part, PLANNED[kind])
+    assert list(tmp_path.iterdir()) == [part]
+
+
+def cut(path: Path, words: str) -> None:
+    path.write_text(path.read_text().replace(words, ""))
+
+
+def test_a_ladder_of_other_sizes_or_another_length_is_not_proven(ladder: Path) -> None:
+    part, planned = ladder / "clip_hls", PLANNED["hls"]
+    with pytest.raises(ProofError, match="the sizes 640×360, 426×240 instead of 640×360"):
+        proven(part, msgspec.structs.replace(planned, folder=Ladder(rungs=((640, 360),))))
+    with pytest.raises(ProofError, match=r"lasts 2\.00 s instead of 5\.00 s"):
+        proven(part, msgspec.structs.replace(planned, duration_seconds=5.0))
+    with pytest.raises(ProofError, match="1 sounds instead of 2"):
+        proven(part, msgspec.structs.replace(planned, audio=2))
+
+
+def test_sheets_that_are_missing_are_not_proven(clip: Path, tmp_path: Path) -> None:
+    assert ffspool("run", clip, "-p", "sprite-sheet:interval_seconds=1", "-o", tmp_path).returncode == 0
+    part = tmp_path / "clip_sprite-sheet"
+    plan = Plan(container="image2", duration_seconds=None, video=(320, 90), audio=0, folder=Sprites(sheets=1))
+    assert proven(part, plan) is None
+    (part / "thumbnails.vtt").unlink()
+    with pytest.raises(ProofError, match=r"1 files instead of 2: see thumbnails\.vtt"):
+        proven(part, plan)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x.m4s", "http://host/x.m4s", "file:x"])
+def test_manifests_name_nothing_outside_their_folder(name: str) -> None:
+    with pytest.raises(ManifestError, match="outside its folder"):
+        playlists(f"#EXTM3U\n{name}\n")
+    with pytest.raises(ManifestError, match="outside its folder"):
+        playlist(
+            f'#EXTM3U\n#EXT-X-MAP:URI="{name}"\n#EXTINF:1,\na\n#EXT-X-ENDLIST\n', "." if "/" in name[:1] else "x/.."
+        )
+    space = 'xmlns="urn:mpeg:dash:schema:mpd:2011"'
+    template = f'<SegmentTemplate timescale="1" initialization="{name}" media="a"><S d="1"/></SegmentTemplate>'
+    with pytest.raises(ManifestError, match="outside its folder"):
+        representations(f'<MPD {space}><Representation id="0">{template}</Representation></MPD>')
+
+
+def test_a_plan_with_a_folder_is_json() -> None:
+    plan = PLANNED["hls"]
+    assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan

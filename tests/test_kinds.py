@@ -1,0 +1,285 @@
+"""Every kind of recipe on real media, looked at by an independent reader: PyAV, and ffmpeg's ebur128."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean as mean
+from typing import Any
+
+import av
+import pytest
+from daemon.animation import read_webp
+from test_recipes import outputs
+
+from daemon import media as reading
+from daemon.errors import ProbeError
+from daemon.manifests import playlist, playlists, representations
+from daemon.plans import Passed
+from daemon.recipes import passes, plan
+
+QUICK = {"speed": "ultrafast"}
+
+
+def make(ffmpeg: str, source: Path, folder: Path, preset: str, **overrides: Any) -> Path:
+    """What the preset makes of the source, by as many passes as it takes."""
+    media = reading.read_media(str(source))
+    (output,) = outputs((preset, overrides), folder=f"{folder}/")
+    going, passed = passes(str(source), media, [output], threads=2), None
+    while True:
+        try:
+            one = going.send(passed)  # type: ignore[arg-type]
+        except StopIteration:
+            return Path(output.path)
+        for name in one.folders:
+            Path(name).mkdir(exist_ok=True)
+        for name, text in one.files.items():
+            Path(name).write_text(text)
+        done = subprocess.run(
+            one.argv, executable=ffmpeg, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        made = Path(output.path)
+        passed = Passed(done.stderr, made.stat().st_size if made.is_file() else 0)
+
+
+def frames(path: Path | str) -> Iterator[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        yield from container.decode(video=0)
+
+
+def grey(frame: av.VideoFrame) -> list[bytes]:
+    """The rows of the picture, a byte for each pixel."""
+    (plane,) = frame.reformat(format="gray").planes
+    data, line = bytes(plane), plane.line_size
+    return [data[line * row : line * row + frame.width] for row in range(frame.height)]
+
+
+def lasting(path: Path | str, kind: str) -> float:
+    """Seconds from the first to the end of the last frame, every one of them decoded."""
+    with av.open(str(path)) as container:
+        times = [(frame.time, _length(frame)) for frame in container.decode(**{kind: 0})]
+    return max(time + length for time, length in times) - min(time for time, _ in times)
+
+
+def _length(frame: Any) -> float:
+    if isinstance(frame, av.AudioFrame):
+        return frame.samples / frame.sample_rate
+    return float((frame.duration or 0) * frame.time_base)
+
+
+def codecs(path: Path) -> list[str]:
+    with av.open(str(path)) as container:
+        return [stream.codec_context.codec.canonical_name for stream in container.streams]
+
+
+# Films
+
+
+@pytest.mark.parametrize("fit", ["fit", "fill", "blur"])
+def test_a_frame_is_filled_as_was_asked(ffmpeg: str, clip: Path, tmp_path: Path, fit: str) -> None:
+    made = make(ffmpeg, clip, tmp_path, "vertical-1080p", fit=fit, short_side=240, **QUICK)
+    shown = list(frames(made))
+    assert {(frame.width, frame.height) for frame in shown} == {(240, 426)}
+    assert len(shown) == 50
+    rows = grey(shown[10])
+    assert mean(rows[213]) > 40
+    assert (mean(rows[4]) < 20) is (fit == "fit")
+    edge, middle = (mean(abs(a - b) for a, b in itertools.pairwise(row)) for row in (rows[20], rows[213]))
+    assert (edge < middle / 3) is (fit != "fill")
+
+
+def test_a_capped_file_stays_within_its_bytes_and_plays_to_its_end(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
+    for target in (60_000, 150_000, 600_000):
+        made = make(ffmpeg, clip, tmp_path, "h264-capped", target_bytes=target, **QUICK)
+        assert 0.5 * target < made.stat().st_size <= target
+        assert lasting(made, "video") == pytest.approx(2.0, abs=0.05)
+
+
+def test_what_fits_is_copied_bit_by_bit(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
+    for preset in ("h264-1080p-smart", "remux-mp4", "remux-mkv"):
+        made = make(ffmpeg, clip, tmp_path, preset)
+        assert [packet for kind in ("video", "audio") for packet in payloads(made, kind)] == [
+            packet for kind in ("video", "audio") for packet in payloads(clip, kind)
+        ], preset
+
+
+def payloads(path: Path, kind: str) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(**{kind: 0}) if packet.size]
+
+
+def test_an_archive_holds_every_pixel_and_sample(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
+    made = make(ffmpeg, clip, tmp_path, "archive-ffv1")
+    assert codecs(made) == ["ffv1", "flac"]
+    pairs = zip(frames(clip), frames(made), strict=True)
+    assert all(list(map(bytes, before.planes)) == list(map(bytes, after.planes)) for before, after in pairs)
+
+
+def test_a_ten_bit_archive_has_ten_bits_and_the_sound_as_it_was(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
+    made = make(ffmpeg, clip, tmp_path, "archive-hevc", **QUICK)
+    assert codecs(made) == ["hevc", "aac"]
+    assert {frame.format.name for frame in frames(made)} == {"yuv420p10le"}
+    assert payloads(made, "audio") == payloads(clip, "audio")
+
+
+@pytest.mark.parametrize(
+    ("preset", "codec"), [("webm-av1-1080p", "av1"), ("webm-1080p", "vp9"), ("mobile-540p", "h264")]
+)
+def test_films_for_the_web_play_to_their_end(ffmpeg: str, clip: Path, tmp_path: Path, preset: str, codec: str) -> None:
+    made = make(ffmpeg, clip, tmp_path, preset, **QUICK)
+    assert codecs(made) == [codec, "aac" if codec == "h264" else "opus"]
+    assert lasting(made, "video") == pytest.approx(2.0, abs=0.05)
+    assert lasting(made, "audio") == pytest.approx(2.0, abs=0.06)
+
+
+# Sound
+
+
+@pytest.mark.parametrize(("preset", "codec"), [("opus", "opus"), ("flac", "flac"), ("m4a-r128", "aac")])
+def test_the_sound_alone_plays_to_its_end(ffmpeg: str, clip: Path, tmp_path: Path, preset: str, codec: str) -> None:
+    made = make(ffmpeg, clip, tmp_path, preset)
+    assert codecs(made) == [codec]
+    assert lasting(made, "audio") == pytest.approx(2.0, abs=0.06)
+
+
+@pytest.mark.parametrize(("preset", "target"), [("m4a-r128", -23), ("m4a-r128", -16), ("mp3", -18), ("flac", -23)])
+def test_loudness_comes_out_as_asked(ffmpeg: str, tmp_path: Path, preset: str, target: float) -> None:
+    source = speech(ffmpeg, tmp_path / "source.wav")
+    assert abs(loudness(ffmpeg, source) - target) > 2
+    made = make(ffmpeg, source, tmp_path, preset, loudness_lufs=target)
+    assert loudness(ffmpeg, made) == pytest.approx(target, abs=0.5)
+
+
+def test_surround_is_as_loud_as_asked_once_it_is_mixed_down(ffmpeg: str, tmp_path: Path) -> None:
+    source = speech(ffmpeg, tmp_path / "source.wav", layout="5.1")
+    made = make(ffmpeg, source, tmp_path, "m4a-r128")
+    assert loudness(ffmpeg, made) == pytest.approx(-23, abs=0.5)
+
+
+def test_silence_can_be_levelled(ffmpeg: str, tmp_path: Path) -> None:
+    source = tmp_path / "silence.wav"
+    silence = ["-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo", "-t", "1", str(source)]
+    subprocess.run([ffmpeg, "-v", "error", *silence], check=True)
+    assert lasting(make(ffmpeg, source, tmp_path, "m4a-r128"), "audio") == pytest.approx(1.0, abs=0.06)
+
+
+def speech(ffmpeg: str, path: Path, layout: str = "stereo") -> Path:
+    """Ten seconds that are louder and softer by turns, as speech is."""
+    noise = "anoisesrc=r=48000:c=pink:seed=7:d=10,volume='0.02+0.15*abs(sin(t*2))':eval=frame"
+    subprocess.run(
+        [ffmpeg, "-v", "error", "-f", "lavfi", "-i", f"{noise},aformat=channel_layouts={layout}", str(path)], check=True
+    )
+    return path
+
+
+def loudness(ffmpeg: str, path: Path) -> float:
+    heard = subprocess.run(
+        [ffmpeg, "-hide_banner", "-i", str(path), "-af", "ebur128", "-f", "null", "-"], capture_output=True, text=True
+    )
+    return float(re.findall(r"I:\s+(-?[\d.]+) LUFS", heard.stderr)[-1])
+
+
+# Pictures
+
+
+def test_an_animated_webp_shows_the_excerpt(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
+    made = make(ffmpeg, clip, tmp_path, "webp", start_seconds=0.5, seconds=1, fps=10, long_side=160)
+    animation = read_webp(made)
+    assert animation.size == (160, 90)
+    assert animation.seconds == pytest.approx(1.0, abs=0.05)
+    assert animation.frames >= 8
+    made.write_bytes(made.read_bytes()[:-20])
+    with pytest.raises(ProbeError, match="not a whole WebP"):
+        read_webp(made)
+
+
+def test_a_poster_is_one_picture(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
+    typical = list(frames(make(ffmpeg, clip, tmp_path, "poster", long_side=320)))
+    assert [(frame.width, frame.height) for frame in typical] == [(320, 180)]
+
+
+def test_a_poster_shows_the_frame_of_the_time_asked_for(ffmpeg: str, tmp_path: Path) -> None:
+    source = brightening(ffmpeg, tmp_path / "source.mp4")
+    (early,) = frames(make(ffmpeg, source, tmp_path, "poster", at_seconds=1))
+    (late,) = frames(make(ffmpeg, source, tmp_path, "poster", at_seconds=8))
+    assert 10 < mean(b"".join(grey(early))) < 50
+    assert 180 < mean(b"".join(grey(late))) < 220
+
+
+def brightening(ffmpeg: str, path: Path) -> Path:
+    """Ten seconds; the second tells the grey: 0, 24, 48, …"""
+    grey = "color=black:s=160x90:r=10:d=10,format=gray,geq=lum='24*floor(T)',format=yuvj420p"
+    subprocess.run([ffmpeg, "-v", "error", "-f", "lavfi", "-i", grey, "-c:v", "libx264", str(path)], check=True)
+    return path
+
+
+def test_the_cues_of_a_sprite_sheet_match_its_tiles(ffmpeg: str, tmp_path: Path) -> None:
+    source = brightening(ffmpeg, tmp_path / "source.mp4")
+    made = make(ffmpeg, source, tmp_path, "sprite-sheet", interval_seconds=1, columns=2, rows=2, tile_long_side=64)
+    sheets = {path.name: grey(next(frames(path))) for path in made.glob("*.jpg")}
+    assert len(sheets) == 3
+    cues = re.findall(r"(\S+) --> (\S+)\n(\S+)#xywh=(\d+),(\d+),(\d+),(\d+)", (made / "thumbnails.vtt").read_text())
+    assert [(begin, end) for begin, end, *_ in cues] == [
+        (f"00:00:{second:02}.000", f"00:00:{second + 1:02}.000") for second in range(10)
+    ]
+    for second, (_, _, name, *rectangle) in enumerate(cues):
+        x, y, width, height = map(int, rectangle)
+        tile = b"".join(row[x : x + width] for row in sheets[name][y : y + height])
+        assert len(tile) == 36 * 64
+        assert abs(mean(tile) - 24 * second) < 8, f"the tile of second {second}"
+
+
+# Ladders
+
+
+@pytest.mark.parametrize("preset", ["hls", "dash"])
+@pytest.mark.parametrize("name", ["clip", "silent", "portrait"])
+def test_every_track_of_a_ladder_plays_to_its_end(
+    ffmpeg: str, clip: Path, tmp_path: Path, preset: str, name: str
+) -> None:
+    source = {"clip": clip, "silent": tmp_path / "silent.mp4", "portrait": tmp_path / "portrait.mp4"}[name]
+    changed = {"silent": ["-an", "-c", "copy"], "portrait": ["-vf", "transpose=1,scale=278:496", "-c:a", "copy"]}
+    if name in changed:
+        subprocess.run([ffmpeg, "-v", "error", "-i", str(clip), *changed[name], str(source)], check=True)
+    made = make(ffmpeg, source, tmp_path, preset, segment_seconds=1, **QUICK)
+    folder = plan(reading.read_media(str(source)), *described(preset)).folder
+    found = tracks(made, preset)
+    pictures = []
+    for number, track in enumerate(found):
+        assert track.seconds == pytest.approx(2.0, abs=0.1)
+        whole = tmp_path / f"{number}.mp4"
+        whole.write_bytes(b"".join((made / part).read_bytes() for part in track.names))
+        with av.open(str(whole)) as container:
+            kind = container.streams[0].type
+        assert lasting(whole, kind) == pytest.approx(2.0, abs=0.1)
+        if kind == "video":
+            pictures.append(key_frames(whole))
+            assert b"cmfc" in (made / track.names[0]).read_bytes()
+            size = next(frames(whole))
+            assert (size.width, size.height) == folder.rungs[len(pictures) - 1]  # type: ignore[union-attr]
+    assert len(pictures) == len(folder.rungs)  # type: ignore[union-attr]
+    assert len(found) - len(pictures) == (0 if name == "silent" else 1)
+    assert all(times == pictures[0] for times in pictures)
+    assert {0.0, 1.0} <= set(pictures[0])
+
+
+def described(preset: str) -> tuple[str, dict[str, Any]]:
+    (output,) = outputs((preset, {"segment_seconds": 1, **QUICK}))
+    return output.preset, output.parameters
+
+
+def tracks(folder: Path, preset: str) -> list[Any]:
+    if preset == "dash":
+        return representations((folder / "manifest.mpd").read_text())
+    names = playlists((folder / "master.m3u8").read_text())
+    return [playlist((folder / name).read_text(), str(Path(name).parent)) for name in names]
+
+
+def key_frames(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        times = [float(p.pts * p.time_base) for p in container.demux(video=0) if p.is_keyframe and p.size]
+    return [round(time - times[0], 3) for time in times]
