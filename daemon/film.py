@@ -101,7 +101,7 @@ def film(
     encode: Callable[[int], Options],
     audio_bitrate_kbps: int,
 ) -> Recipe:
-    """How that picture is made, and what goes with it. `encode` gives the picture's options by the number of threads."""
+    """How that picture is made, and what goes with it. `encode` gives its options by the number of threads."""
     heard = sound.default_first(media.audio)
     read = subtitles.carried(preset.container, media, wanted.subtitles)
 

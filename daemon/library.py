@@ -18,7 +18,7 @@ from daemon.errors import BadParameter, InvalidRequest, UnknownPreset
 from daemon.models import Parameters, VariationRequest, Wanted
 from daemon.parameters import Look, RefreshedParameters, RefreshParameters
 from daemon.presets import FOLDER, GROUPS, PRESETS, Preset
-from daemon.traits import Family, traits
+from daemon.traits import Family, Traits, traits
 
 MAX_VARIATIONS = 200  # of one source
 
@@ -142,14 +142,17 @@ def _description(preset: Preset) -> dict[str, Any]:
 
 @functools.cache
 def _types(family: type[Family]) -> dict[str, Any]:
-    return {field.name: field.type for field in msgspec.structs.fields(family)}
+    """What each parameter takes: first those of the kind itself, then what many kinds have in common."""
+    common = {field.name for field in msgspec.structs.fields(Traits)}
+    fields = sorted(msgspec.structs.fields(family), key=lambda field: field.name in common)
+    return {field.name: field.type for field in fields}
 
 
 @functools.cache
 def _schema(family: type[Family]) -> dict[str, dict[str, Any]]:
     """The JSON Schema of each parameter, made plain for people."""
     properties = msgspec.json.schema(family)["$defs"][family.__name__]["properties"]
-    return {name: _plain(schema, _types(family)[name]) for name, schema in properties.items()}
+    return {name: _plain(properties[name], declared) for name, declared in _types(family).items()}
 
 
 def _plain(schema: dict[str, Any], declared: Any) -> dict[str, Any]:

@@ -31,8 +31,8 @@ class Sprites(Model, frozen=True, tag="sprites"):
 class Plan(Model, frozen=True):
     """What an output shall be. `container` is ffmpeg's name for the format, `audio` counts its audio streams.
 
-    `duration_seconds` is None where it is not known or, for a still picture, not meant; the rest likewise. An output with a
-    `folder` is one of files, else it is a file; `max_bytes` is what it may have, if anything was said.
+    `duration_seconds` is None where it is not known or, for a still picture, not meant; the rest likewise. An
+    output with a `folder` is one of files, else it is a file; `max_bytes` is what it may have, if anything was said.
     """
 
     container: str

@@ -35,9 +35,8 @@ def sprites(media: Media, preset: Preset, wanted: SpritesParameters) -> Recipe:
     sheets = math.ceil(count / (columns * rows))
 
     def filtered(node: Node) -> Node:
-        tiles = graded(
-            scaled(resampled(rewound(node, picture), f"1/{wanted.interval_seconds:g}"), tile), picture, "yuvj420p"
-        )
+        frames = resampled(rewound(node, picture), f"1/{wanted.interval_seconds:g}")
+        tiles = graded(scaled(frames, tile), picture, "yuvj420p")
         # A source that ends early shows its last frame on: the index speaks of every tile.
         exactly = tiles.filter("tpad", stop=-1, stop_mode="clone").filter("trim", end_frame=count)
         return exactly.filter("tile", f"{columns}x{rows}")

@@ -27,79 +27,100 @@ WEB = msgspec.structs.replace(
 # fmt: off
 COMMANDS = {
     "webm-1080p": (
-        "-filter_complex [0:0]scale=1920:1080[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] -map [s2] -map 0:1 "
-        "-map 0:2 -f webm -ac:a:0 2 -ar:a:1 48000 -b:a 128k -b:v 0 -c:a libopus -c:v libvpx-vp9 -cpu-used 4 "
-        "-crf 31 -deadline good -enc_time_base demux -fps_mode vfr -row-mt 1 -t 21.000 "
-        "-threads 2 file:webm-1080p.part",
+        "-filter_complex [0:0]setsar=1[s0];"
+        "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
+        "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -map 0:2 -f webm -ac:a:0 2 -ar:a:1 48000 -b:a 128k -b:v 0 "
+        "-c:a libopus -c:v libvpx-vp9 -cpu-used 4 -crf 31 -deadline good -disposition:a:0 default "
+        "-disposition:a:1 0 -enc_time_base demux -filter:a:0 pan=stereo|c0=c0|c1=c1 -fps_mode vfr -row-mt 1 "
+        "-t 21.000 -threads 2 file:webm-1080p.part",
     ),
     "webm-av1-1080p": (
-        "-filter_complex [0:0]scale=1920:1080[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] -map [s2] -map 0:1 "
-        "-map 0:2 -f webm -ac:a:0 2 -ar:a:1 48000 -b:a 128k -c:a libopus -c:v libsvtav1 -crf 32 "
-        "-enc_time_base demux -fps_mode vfr -preset 8 -svtav1-params lp=2:fps-num=30:fps-denom=1 "
+        "-filter_complex [0:0]setsar=1[s0];"
+        "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
+        "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -map 0:2 -f webm -ac:a:0 2 -ar:a:1 48000 -b:a 128k "
+        "-c:a libopus -c:v libsvtav1 -crf 32 -disposition:a:0 default -disposition:a:1 0 -enc_time_base demux "
+        "-filter:a:0 pan=stereo|c0=c0|c1=c1 -fps_mode vfr -preset 8 -svtav1-params lp=2:fps-num=30:fps-denom=1 "
         "-t 21.000 file:webm-av1-1080p.part",
     ),
     "mobile-540p": (
-        "-filter_complex [0:0]scale=960:540[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] -map [s2] -map 0:1 "
-        "-map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 96k -c:a aac -c:v libx264 -crf 25 -enc_time_base demux "
-        "-fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2 file:mobile-540p.part",
+        "-filter_complex [0:0]scale=960:540[s0];[s0]setsar=1[s1];"
+        "[s1]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s2];"
+        "[s2]format=yuv420p[s3] -map [s3] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 96k -c:a aac "
+        "-c:v libx264 -crf 25 -disposition:a:0 default -disposition:a:1 0 -enc_time_base demux "
+        "-filter:a:0 pan=stereo|c0=c0|c1=c1 -fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 "
+        "-threads 2 file:mobile-540p.part",
     ),
     "vertical-1080p": (
-        "-filter_complex [0:0]format=yuv420p[s0];[s0]split=2[s1][s2];[s1]scale=426:240[s3];[s3]setsar=1[s4];"
-        "[s4]crop=134:240[s5];[s5]gblur=sigma=3[s6];[s6]scale=1080:1920[s7];[s7]setsar=1[s8];"
-        "[s2]scale=1080:608[s9];[s9]setsar=1[s10];[s8][s10]overlay=eof_action=repeat:x=(W-w)/2:y=(H-h)/2[s11];"
-        "[s11]format=yuv420p[s12] -map [s12] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac "
-        "-c:v libx264 -crf 21 -enc_time_base demux -fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 "
-        "-threads 2 file:vertical-1080p.part",
+        "-filter_complex [0:0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s0];"
+        "[s0]format=yuv420p[s1];[s1]split=2[s2][s3];[s2]scale=426:240[s4];[s4]setsar=1[s5];[s5]crop=134:240[s6];"
+        "[s6]gblur=sigma=3[s7];[s7]scale=1080:1920[s8];[s8]setsar=1[s9];[s3]scale=1080:608[s10];"
+        "[s10]setsar=1[s11];[s9][s11]overlay=eof_action=repeat:x=(W-w)/2:y=(H-h)/2[s12];[s12]format=yuv420p[s13] "
+        "-map [s13] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 21 "
+        "-disposition:a:0 default -disposition:a:1 0 -enc_time_base demux -filter:a:0 pan=stereo|c0=c0|c1=c1 "
+        "-fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2 file:vertical-1080p.part",
     ),
     "square-1080p": (
-        "-filter_complex [0:0]format=yuv420p[s0];[s0]split=2[s1][s2];[s1]scale=238:134[s3];[s3]setsar=1[s4];"
-        "[s4]crop=134:134[s5];[s5]gblur=sigma=3[s6];[s6]scale=1080:1080[s7];[s7]setsar=1[s8];"
-        "[s2]scale=1080:608[s9];[s9]setsar=1[s10];[s8][s10]overlay=eof_action=repeat:x=(W-w)/2:y=(H-h)/2[s11];"
-        "[s11]format=yuv420p[s12] -map [s12] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac "
-        "-c:v libx264 -crf 21 -enc_time_base demux -fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 "
-        "-threads 2 file:square-1080p.part",
+        "-filter_complex [0:0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s0];"
+        "[s0]format=yuv420p[s1];[s1]split=2[s2][s3];[s2]scale=238:134[s4];[s4]setsar=1[s5];[s5]crop=134:134[s6];"
+        "[s6]gblur=sigma=3[s7];[s7]scale=1080:1080[s8];[s8]setsar=1[s9];[s3]scale=1080:608[s10];"
+        "[s10]setsar=1[s11];[s9][s11]overlay=eof_action=repeat:x=(W-w)/2:y=(H-h)/2[s12];[s12]format=yuv420p[s13] "
+        "-map [s13] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 21 "
+        "-disposition:a:0 default -disposition:a:1 0 -enc_time_base demux -filter:a:0 pan=stereo|c0=c0|c1=c1 "
+        "-fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2 file:square-1080p.part",
     ),
     "h264-capped": (
-        "-filter_complex [0:0]scale=1920:1080[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] -map [s2] -f null "
-        "-ac:a:0 2 -b:a 128k -b:v 7697646 -c:a aac -c:v libx264 -enc_time_base demux -fps_mode vfr "
-        "-movflags +faststart -pass 1 -preset veryfast -t 21.000 -threads 2 file:h264-capped.part",
-        "-filter_complex [0:0]scale=1920:1080[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] -map [s2] -map 0:1 "
-        "-f mp4 -ac:a:0 2 -b:a 128k -b:v 7697646 -c:a aac -c:v libx264 -enc_time_base demux -fps_mode vfr "
+        "-filter_complex [0:0]setsar=1[s0];"
+        "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
+        "[s1]format=yuv420p[s2] -map [s2] -f null -b:v 7697646 -c:v libx264 -enc_time_base demux -fps_mode vfr "
+        "-pass 1 -preset veryfast -t 21.000 -threads 2 file:h264-capped.part",
+        "-filter_complex [0:0]setsar=1[s0];"
+        "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
+        "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -f mp4 -ac:a:0 2 -b:a 128k -b:v 7697646 -c:a aac -c:v libx264 "
+        "-disposition:a:0 default -enc_time_base demux -filter:a:0 pan=stereo|c0=c0|c1=c1 -fps_mode vfr "
         "-movflags +faststart -pass 2 -preset veryfast -t 21.000 -threads 2 file:h264-capped.part",
-        "-filter_complex [0:0]scale=1920:1080[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] -map [s2] -map 0:1 "
-        "-f mp4 -ac:a:0 2 -b:a 128k -b:v 6857902 -c:a aac -c:v libx264 -enc_time_base demux -fps_mode vfr "
+        "-filter_complex [0:0]setsar=1[s0];"
+        "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
+        "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -f mp4 -ac:a:0 2 -b:a 128k -b:v 6857902 -c:a aac -c:v libx264 "
+        "-disposition:a:0 default -enc_time_base demux -filter:a:0 pan=stereo|c0=c0|c1=c1 -fps_mode vfr "
         "-movflags +faststart -pass 2 -preset veryfast -t 21.000 -threads 2 file:h264-capped.part",
     ),
     "hls": (
-        "-filter_complex [0:0]format=yuv420p[s0];[s0]split=4[s1][s2][s3][s4];[s1]scale=1920:1080[s5];"
-        "[s5]setsar=1:max=4096[s6];[s2]scale=1280:720[s7];[s7]setsar=1:max=4096[s8];[s3]scale=852:480[s9];"
-        "[s9]setsar=640/639:max=4096[s10];[s4]scale=640:360[s11];[s11]setsar=1:max=4096[s12] -map [s6] -map [s8] "
-        "-map [s10] -map [s12] -map 0:1 -map 0:2 -f hls -ac:a:0 2 -ar:a:1 48000 -b:a 128k -bufsize:v:0 10000k "
-        "-bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k -c:a aac -c:v libx264 -crf 22 "
-        "-enc_time_base demux -force_key_frames expr:gte(t,n_forced*4) -fps_mode vfr "
-        "-hls_flags independent_segments -hls_playlist_type vod -hls_segment_options movflags=+cmaf "
-        "-hls_segment_type fmp4 -hls_time 4 -master_pl_name master.m3u8 -maxrate:v:0 5000k -maxrate:v:1 2800k "
-        "-maxrate:v:2 1400k -maxrate:v:3 800k -preset veryfast -sc_threshold 0 -t 21.000 -threads 2 "
+        "-filter_complex [0:0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s0];"
+        "[s0]format=yuv420p[s1];[s1]split=4[s2][s3][s4][s5];[s2]scale=1920:1080[s6];[s6]setsar=1:max=4096[s7];"
+        "[s3]scale=1280:720[s8];[s8]setsar=1:max=4096[s9];[s4]scale=854:480[s10];"
+        "[s10]setsar=1280/1281:max=4096[s11];[s5]scale=640:360[s12];[s12]setsar=1:max=4096[s13] -map [s7] "
+        "-map [s9] -map [s11] -map [s13] -map 0:1 -map 0:2 -f hls -ac:a:0 2 -ar:a:1 48000 -b:a 128k "
+        "-bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k -c:a aac -c:v libx264 "
+        "-crf 22 -enc_time_base demux -filter:a:0 pan=stereo|c0=c0|c1=c1 "
+        "-force_key_frames expr:gte(t,n_forced*4) -fps_mode vfr -hls_flags independent_segments "
+        "-hls_playlist_type vod -hls_segment_options movflags=+cmaf -hls_segment_type fmp4 -hls_time 4 "
+        "-master_pl_name master.m3u8 -maxrate:v:0 5000k -maxrate:v:1 2800k -maxrate:v:2 1400k -maxrate:v:3 800k "
+        "-preset veryfast -sc_threshold 0 -t 21.000 -threads 2 "
         "-var_stream_map v:0,agroup:sound,name:1080p v:1,agroup:sound,name:720p v:2,agroup:sound,name:480p v:3,"
         "agroup:sound,name:360p a:0,agroup:sound,name:sound,default:yes a:1,agroup:sound,name:sound1 "
         "hls.part/%v/index.m3u8",
     ),
     "dash": (
-        "-filter_complex [0:0]format=yuv420p[s0];[s0]split=4[s1][s2][s3][s4];[s1]scale=1920:1080[s5];"
-        "[s5]setsar=1:max=4096[s6];[s2]scale=1280:720[s7];[s7]setsar=1:max=4096[s8];[s3]scale=852:480[s9];"
-        "[s9]setsar=640/639:max=4096[s10];[s4]scale=640:360[s11];[s11]setsar=1:max=4096[s12] -map [s6] -map [s8] "
-        "-map [s10] -map [s12] -map 0:1 -map 0:2 -f dash -ac:a:0 2 "
+        "-filter_complex [0:0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s0];"
+        "[s0]format=yuv420p[s1];[s1]split=4[s2][s3][s4][s5];[s2]scale=1920:1080[s6];[s6]setsar=1:max=4096[s7];"
+        "[s3]scale=1280:720[s8];[s8]setsar=1:max=4096[s9];[s4]scale=854:480[s10];"
+        "[s10]setsar=1280/1281:max=4096[s11];[s5]scale=640:360[s12];[s12]setsar=1:max=4096[s13] -map [s7] "
+        "-map [s9] -map [s11] -map [s13] -map 0:1 -map 0:2 -f dash -ac:a:0 2 "
         "-adaptation_sets id=0,streams=v id=1,streams=4 id=2,streams=5 -ar:a:1 48000 -b:a 128k "
         "-bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k -c:a aac -c:v libx264 "
-        "-crf 22 -enc_time_base demux -force_key_frames expr:gte(t,n_forced*4) -format_options movflags=+cmaf "
-        "-fps_mode vfr -maxrate:v:0 5000k -maxrate:v:1 2800k -maxrate:v:2 1400k -maxrate:v:3 800k "
-        "-preset veryfast -sc_threshold 0 -seg_duration 4 -t 21.000 -threads 2 -use_template 1 "
+        "-crf 22 -enc_time_base demux -filter:a:0 pan=stereo|c0=c0|c1=c1 "
+        "-force_key_frames expr:gte(t,n_forced*4) -format_options movflags=+cmaf -fps_mode vfr "
+        "-maxrate:v:0 5000k -maxrate:v:1 2800k -maxrate:v:2 1400k -maxrate:v:3 800k -preset veryfast "
+        "-sc_threshold 0 -seg_duration 4 -t 21.000 -threads 2 -use_template 1 "
         "-use_timeline 1 dash.part/manifest.mpd",
     ),
     "h264-1080p-smart": (
-        "-filter_complex [0:0]scale=1920:1080[s0];[s0]setsar=1[s1];[s1]format=yuv420p[s2] -map [s2] -map 0:1 "
-        "-map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 192k -c:a aac -c:v libx264 -crf 20 -enc_time_base demux "
-        "-fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2 file:h264-1080p-smart.part",
+        "-filter_complex [0:0]setsar=1[s0];"
+        "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
+        "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 192k -c:a aac "
+        "-c:v libx264 -crf 20 -disposition:a:0 default -disposition:a:1 0 -enc_time_base demux "
+        "-filter:a:0 pan=stereo|c0=c0|c1=c1 -fps_mode vfr -movflags +faststart -preset veryfast -t 21.000 "
+        "-threads 2 file:h264-1080p-smart.part",
     ),
     "remux-mp4": (
         "-map 0:0 -map 0:1 -map 0:2 -f mp4 -c copy -movflags +faststart -t 21.000 file:remux-mp4.part",
@@ -111,43 +132,54 @@ COMMANDS = {
         "-map 0:0 -map 0:1 -map 0:2 -f webm -c copy -t 21.000 file:remux-webm.part",
     ),
     "archive-hevc": (
-        "-filter_complex [0:0]scale=1920:1080[s0];[s0]setsar=1[s1];[s1]format=yuv420p10le[s2] -map [s2] -map 0:1 "
-        "-map 0:2 -f matroska -c:a copy -c:v libx265 -crf 18 -enc_time_base demux -fps_mode vfr -preset medium "
-        "-t 21.000 -threads 2 -x265-params pools=2:log-level=warning file:archive-hevc.part",
+        "-filter_complex [0:0]setsar=1[s0];"
+        "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
+        "[s1]format=yuv420p10le[s2] -map [s2] -map 0:1 -map 0:2 -f matroska -c:a copy -c:v libx265 -crf 18 "
+        "-enc_time_base demux -fps_mode vfr -preset medium -t 21.000 -threads 2 "
+        "-x265-params pools=2:log-level=warning file:archive-hevc.part",
     ),
     "archive-ffv1": (
         "-map 0:0 -map 0:1 -map 0:2 -f matroska -c:a flac -c:v ffv1 -enc_time_base demux -fps_mode vfr -g 1 "
         "-level 3 -slicecrc 1 -slices 4 -t 21.000 -threads 2 file:archive-ffv1.part",
     ),
     "opus": (
-        "-map 0:1 -f opus -ac:a:0 2 -b:a 112k -c:a libopus -t 21.000 file:opus.part",
+        "-map 0:1 -f opus -ac:a:0 2 -b:a 112k -c:a libopus -filter:a:0 pan=stereo|c0=c0|c1=c1 "
+        "-t 21.000 file:opus.part",
     ),
     "flac": (
-        "-map 0:1 -f flac -c:a flac -compression_level 8 -t 21.000 file:flac.part",
+        "-map 0:1 -f flac -c:a flac -compression_level 8 -filter:a:0 aformat=channel_layouts=5.1 "
+        "-t 21.000 file:flac.part",
     ),
     "m4a-r128": (
-        "-map 0:1 -f null -af aformat=channel_layouts=stereo,loudnorm=I=-23:TP=-1:LRA=7:print_format=json "
-        "-t 21.000 file:m4a-r128.part",
-        "-map 0:1 -f ipod -ac:a:0 2 "
-        "-af aformat=channel_layouts=stereo,loudnorm=I=-23:TP=-1:LRA=7:measured_I=-21.76:measured_TP=-11.65:"
-        "measured_LRA=0.2:measured_thresh=-31.76:linear=true,aresample=48000 -b:a 160k -c:a aac "
-        "-t 21.000 file:m4a-r128.part",
+        "-map 0:1 -f null "
+        "-filter:a:0 pan=stereo|c0=c0|c1=c1,aformat=channel_layouts=stereo,loudnorm=I=-23:TP=-1:LRA=7:"
+        "print_format=json -t 21.000 file:m4a-r128.part",
+        "-map 0:1 -f ipod -ac:a:0 2 -b:a 160k -c:a aac "
+        "-filter:a:0 pan=stereo|c0=c0|c1=c1,aformat=channel_layouts=stereo,loudnorm=I=-23:TP=-1:LRA=7:"
+        "measured_I=-21.76:measured_TP=-11.65:measured_LRA=0.2:measured_thresh=-31.76:linear=true,"
+        "aresample=48000 -t 21.000 file:m4a-r128.part",
     ),
     "webp": (
         "-filter_complex [0:0]fps=12:eof_action=pass:start_time=0[s0];[s0]trim=duration=10.0:start=0.0[s1];"
-        "[s1]setpts=PTS-STARTPTS[s2];[s2]scale=480:270[s3];[s3]setsar=1[s4];[s4]format=yuv420p[s5] -map [s5] "
-        "-f webp -c:v libwebp_anim -loop 0 -quality 75 -t 21.000 file:webp.part",
+        "[s1]setpts=PTS-STARTPTS[s2];[s2]scale=480:270[s3];[s3]setsar=1[s4];"
+        "[s4]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s5];"
+        "[s5]format=yuv420p[s6] -map [s6] -f webp -c:v libwebp_anim -loop 0 -quality 75 -t 21.000 file:webp.part",
     ),
     "poster": (
         "-filter_complex [0:0]fps=2.400000:eof_action=pass:start_time=0[s0];[s0]thumbnail=n=24[s1];"
-        "[s1]scale=1280:720[s2];[s2]setsar=1[s3];[s3]format=yuvj420p[s4] -map [s4] -f mjpeg -c:v mjpeg "
-        "-frames:v 1 -q:v 2 -t 86400.000 file:poster.part",
+        "[s1]scale=1280:720[s2];[s2]setsar=1[s3];"
+        "[s3]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s4];"
+        "[s4]scale=out_color_matrix=bt470bg:out_range=pc[s5];[s5]format=yuvj420p[s6];"
+        "[s6]setparams=color_primaries=bt709:color_trc=iec61966-2-1:colorspace=bt470bg:range=pc[s7] -map [s7] "
+        "-f mjpeg -c:v mjpeg -frames:v 1 -q:v 2 -t 86400.000 file:poster.part",
     ),
     "sprite-sheet": (
         "-filter_complex [0:0]fps=1/5:eof_action=pass:start_time=0[s0];[s0]scale=160:90[s1];[s1]setsar=1[s2];"
-        "[s2]format=yuvj420p[s3];[s3]tpad=stop=-1:stop_mode=clone[s4];[s4]trim=end_frame=2[s5];[s5]tile=2x1[s6] "
-        "-map [s6] -f image2 -c:v mjpeg -fps_mode passthrough -q:v 4 "
-        "-t 86400.000 sprite-sheet.part/sprites-%03d.jpg",
+        "[s2]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s3];"
+        "[s3]scale=out_color_matrix=bt470bg:out_range=pc[s4];[s4]format=yuvj420p[s5];"
+        "[s5]setparams=color_primaries=bt709:color_trc=iec61966-2-1:colorspace=bt470bg:range=pc[s6];"
+        "[s6]tpad=stop=-1:stop_mode=clone[s7];[s7]trim=end_frame=2[s8];[s8]tile=2x1[s9] -map [s9] -f image2 "
+        "-c:v mjpeg -fps_mode passthrough -q:v 4 -t 86400.000 sprite-sheet.part/sprites-%03d.jpg",
     ),
 }
 # fmt: on
@@ -240,9 +272,9 @@ def test_a_measurement_that_is_not_there_is_told() -> None:
 @pytest.mark.parametrize(
     ("size", "overrides", "rungs"),
     [
-        ((1920, 1080), {}, ((1920, 1080), (1280, 720), (852, 480), (640, 360))),
+        ((1920, 1080), {}, ((1920, 1080), (1280, 720), (854, 480), (640, 360))),
         ((1080, 1920), {"rungs": 2}, ((1080, 1920), (720, 1280))),
-        ((1280, 720), {"short_side": 480}, ((852, 480), (640, 360), (426, 240))),
+        ((1280, 720), {"short_side": 480}, ((854, 480), (640, 360), (426, 240))),
         ((160, 120), {}, ((160, 120),)),
     ],
 )
@@ -282,7 +314,7 @@ def film(picture: VideoStream = PLAIN, *audio: Any) -> Media:
 
 def test_what_already_fits_is_copied() -> None:
     words = arguments(film(), "h264-1080p-smart")
-    assert "-map 0:0 -map 0:2 -f mp4 -c:a copy -c:v copy -movflags +faststart" in words
+    assert "-map 0:0 -map 0:2 -f mp4 -c:a copy -c:v copy -disposition:a:0 default -movflags +faststart" in words
 
 
 @pytest.mark.parametrize(
@@ -290,13 +322,14 @@ def test_what_already_fits_is_copied() -> None:
     [
         {"codec": "hevc"},
         {"rotation": 90},
-        {"coded_width": 1440},
+        {"mirrored": True},
+        {"sample_aspect_ratio": "4:3"},
         {"pixel_format": "yuv420p10le"},
         {"width": 2560, "height": 1440, "coded_width": 2560, "coded_height": 1440},
         {"frame_rate": 120.0},
         {"frame_rate": None},
         {"interlaced": True},
-        {"transfer": "smpte2084"},
+        {"hdr": "pq"},
         {"alpha": True},
     ],
     ids=lambda changes: next(iter(changes)),
@@ -329,12 +362,10 @@ def test_a_container_that_cannot_hold_the_codec_is_told(preset: str, words: str)
 
 
 def test_remuxed_subtitles_are_kept_where_the_container_takes_them() -> None:
-    subtitles = tuple(
-        SubtitleStream(index=number, codec=codec) for number, codec in ((3, "subrip"), (4, "hdmv_pgs_subtitle"))
-    )
+    subtitles = (SubtitleStream(index=3, codec="subrip"), SubtitleStream(index=4, codec="dvd_subtitle", text=False))
     media = msgspec.structs.replace(film(), subtitles=subtitles)
-    assert "-map 0:3 -f mp4 -c copy -c:s:0 mov_text" in arguments(media, "remux-mp4")
-    assert "-map 0:3 -map 0:4 -f matroska -c copy -t" in arguments(media, "remux-mkv")
+    assert "-map 0:3 -f mp4 -c copy -c:s mov_text" in arguments(media, "remux-mp4")
+    assert "-map 0:3 -map 0:4 -f matroska -c copy -c:s:0 copy -c:s:1 copy -t" in arguments(media, "remux-mkv")
 
 
 # Sprites

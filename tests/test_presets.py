@@ -13,6 +13,7 @@ from daemon.presets import PRESETS
 from daemon.traits import Traits
 
 BUILT_IN = Library()
+TRAITS = msgspec.to_builtins(Traits())
 expand, describe = BUILT_IN.expand, BUILT_IN.describe
 
 
@@ -45,7 +46,9 @@ def test_overrides_replace_defaults_and_nothing_else() -> None:
             "speed": "veryfast",
             "max_frame_rate": 60,
             "audio_bitrate_kbps": 160,
+            "bit_depth": 8,
             "copy": False,
+            **TRAITS,
         },
         label="h264-720p",
         extension="mp4",
@@ -117,6 +120,7 @@ def test_one_seed_gives_the_same_looks_for_ever() -> None:
         "crf": 20,
         "speed": "veryfast",
         "audio_bitrate_kbps": 160,
+        **TRAITS,
     }
 
 
