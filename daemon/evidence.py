@@ -124,7 +124,7 @@ async def _sprites(prober: Prober, part: Path, plan: Plan, sprites: Sprites) -> 
 async def _sheet(prober: Prober, part: Path, name: str) -> Media:
     """By its content: by its name FFmpeg would take it for one of a sequence of pictures."""
     nameless = part.with_name(f"{part.name}.sheet")
-    nameless.symlink_to(Path(part.name) / name)
+    nameless.hardlink_to(part / name)
     try:
         return await prober.probe(nameless)
     finally:

@@ -56,7 +56,9 @@ def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
         folder=Ladder(rungs=sizes),
     )
     which = to_deinterlace(picture, wanted.deinterlace)
-    return Recipe(planned, filtered, heard, options, deinterlace=which, entry=ENTRIES[preset.container])
+    folders = _folders(sides, heard) if preset.container == "hls" else ()
+    entry = ENTRIES[preset.container]
+    return Recipe(planned, filtered, heard, options, deinterlace=which, entry=entry, folders=folders)
 
 
 def _sides(picture: VideoStream, wanted: LadderParameters) -> tuple[int, ...]:
@@ -115,9 +117,19 @@ def _variants(sides: tuple[int, ...], streams: tuple[AudioStream, ...]) -> list[
     return [f"v:{number}{group},name:{side}p" for number, side in enumerate(sides)]
 
 
+def _folders(sides: tuple[int, ...], streams: tuple[AudioStream, ...]) -> tuple[str, ...]:
+    """Where the map says that each variant and rendition goes."""
+    return (*(f"{side}p" for side in sides), *(_sound_name(number) for number in range(len(streams))))
+
+
+def _sound_name(number: int) -> str:
+    return f"sound{number or ''}"
+
+
 def _renditions(streams: tuple[AudioStream, ...]) -> list[str]:
     return [
-        f"a:{number},agroup:sound,name:sound{number or ''}{_language(stream)}" + (",default:yes" if not number else "")
+        f"a:{number},agroup:sound,name:{_sound_name(number)}{_language(stream)}"
+        + (",default:yes" if not number else "")
         for number, stream in enumerate(streams)
     ]
 

@@ -62,8 +62,9 @@ class Recipe(NamedTuple):
     `deinterlace` names the frames it is done to: "interlaced" ones, "all", or None.
 
     The picture is `filtered`, into several for a ladder, or taken `direct`, with no filter; or there is none.
-    Of an output that is a folder, `entry` is the name ffmpeg writes to, and `files` stand beside that: their
-    text by name. An output that takes several runs of ffmpeg has `steps`; the rest then tells of the last one.
+    Of an output that is a folder, `entry` is the name ffmpeg writes to; `folders` in it must be there, since no
+    encoder may make any; and `files` stand beside, their text by name. An output that takes several runs of
+    ffmpeg has `steps`; the rest then tells of the last one.
     """
 
     plan: Plan
@@ -74,6 +75,7 @@ class Recipe(NamedTuple):
     deinterlace: str | None = None
     direct: VideoStream | None = None
     entry: str = ""
+    folders: tuple[str, ...] = ()
     files: Mapping[str, str] = {}
     steps: Callable[[], Steps] | None = None
 

@@ -119,9 +119,13 @@ def _pass(source: str, media: Media, made: _Made, threads: int, share: float) ->
     return Pass(
         argv=_argv(source, media, made, threads),
         share=share,
-        folders=tuple(path for recipe, path in made if recipe.plan.folder),
+        folders=tuple(folder for recipe, path in made for folder in _folders(recipe, path)),
         files={f"{path}/{name}": text for recipe, path in made for name, text in recipe.files.items()},
     )
+
+
+def _folders(recipe: Recipe, path: str) -> list[str]:
+    return [path, *(f"{path}/{name}" for name in recipe.folders)] if recipe.plan.folder else []
 
 
 def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
