@@ -166,7 +166,7 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> Non
 
 def proven(part: Path, plan: Plan) -> float | None:
     async def main() -> float | None:
-        prober = Prober()
+        prober = Prober(sandboxed=True)
         try:
             return await find(prober, part, plan, part)
         finally:
