@@ -46,7 +46,6 @@ def test_overrides_replace_defaults_and_nothing_else() -> None:
             "speed": "veryfast",
             "max_frame_rate": 60,
             "audio_bitrate_kbps": 160,
-            "bit_depth": 8,
             "copy": False,
             **TRAITS,
         },
