@@ -13,7 +13,6 @@ from daemon.models import Media, VideoStream
 from daemon.parameters import RefreshedParameters, VideoParameters
 from daemon.picture import (
     bounded,
-    covering,
     even,
     fitted,
     graded,
@@ -22,6 +21,7 @@ from daemon.picture import (
     shown_colour,
     thinned,
     to_deinterlace,
+    turned,
 )
 from daemon.plans import Node, Options, Plan, Recipe, Size, pictured
 from daemon.presets import Preset
@@ -49,10 +49,11 @@ def refresh(media: Media, preset: Preset, wanted: RefreshedParameters) -> Recipe
     size = even(picture.width), even(picture.height)
 
     def filtered(node: Node) -> Node:
-        filled = scaled(node, covering(size, wanted.rotation))
-        shown = graded(filled, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
-        turned = shown.filter("rotate", a=wanted.rotation, ow=size[0], oh=size[1])
-        return turned.filter("eq", brightness=wanted.brightness, contrast=wanted.contrast, saturation=wanted.saturation)
+        straight = scaled(node, size)
+        shown = graded(straight, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
+        return turned(shown, size, wanted.rotation).filter(
+            "eq", brightness=wanted.brightness, contrast=wanted.contrast, saturation=wanted.saturation
+        )
 
     planned = planned_film(media, preset, wanted, size=size, frame_rate=kept_rate(picture))
     encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)

@@ -40,13 +40,6 @@ def bounded(picture: VideoStream, *, short_side: int | None = None, long_side: i
     return width, height
 
 
-def covering(size: Size, angle: float) -> Size:
-    """The size from which a frame of `size`, turned by `angle` radians, can be cut without empty corners."""
-    width, height = size
-    factor = math.cos(angle) + math.sin(angle) * max(width / height, height / width)
-    return even(width * factor + 2), even(height * factor + 2)
-
-
 def scaled(node: Node, size: Size) -> Node:
     return node.filter("scale", *size).filter("setsar", 1)
 
@@ -58,6 +51,22 @@ def fitted(node: Node, picture: VideoStream, size: Size) -> Node:
         cropped = node if size == (width, height) else node.filter("crop", *size, 0, 0)
         return cropped.filter("setsar", 1)
     return scaled(node, size)
+
+
+def turned(node: Node, size: Size, angle: float) -> Node:
+    """Turned clockwise by `angle` radians, and enlarged just so far that no corner stays empty.
+
+    `perspective` does both in one pass, for a third of what `scale` and `rotate` take; it wants 8 bits.
+    """
+    width, height = size
+    zoom = math.cos(angle) + math.sin(angle) * max(width / height, height / width)
+    cosine, sine = math.cos(angle) / zoom, math.sin(angle) / zoom
+    corners: dict[str, str] = {}
+    for number, (right, down) in enumerate([(-1, -1), (1, -1), (-1, 1), (1, 1)]):
+        x, y = right * width / 2, down * height / 2
+        corners[f"x{number}"] = f"{width / 2 + cosine * x + sine * y:.3f}"
+        corners[f"y{number}"] = f"{height / 2 - sine * x + cosine * y:.3f}"
+    return node.filter("perspective", **corners)
 
 
 # Colour

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+import re
 import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import ffmpeg as ffmpeg_python
 import msgspec
 import pytest
 
@@ -13,6 +16,7 @@ from daemon.demuxers import GUARDS
 from daemon.errors import UnsuitableSource
 from daemon.library import Library
 from daemon.models import AudioStream, Colour, Media, SubtitleStream, VariationRequest, VideoStream
+from daemon.picture import turned
 from daemon.plans import Plan
 from daemon.presets import PRESETS
 from daemon.recipes import Output, command, plan
@@ -61,8 +65,9 @@ GOLDEN = {
     "[s1]setsar=1[s2];[s2]" + TAGS + "[s3];[s3]scale=out_color_matrix=bt470bg:out_range=pc[s4];[s4]format=yuvj420p[s5];"
     "[s5]setparams=color_primaries=bt709:color_trc=iec61966-2-1:colorspace=bt470bg:range=pc[s6];[s6]tile=4x4[s7]"
     " -map [s7] -f mjpeg -c:v mjpeg -frames:v 1 -q:v 3 -t 86400.000",
-    "refresh": "-filter_complex [0:0]scale=1932:1088[s0];[s0]setsar=1[s1];[s1]" + TAGS + "[s2];[s2]format=yuv420p[s3];"
-    "[s3]rotate=a=0.0034:oh=1080:ow=1920[s4];[s4]eq=brightness=-0.0433:contrast=1.01:saturation=1.0144[s5]"
+    "refresh": "-filter_complex [0:0]scale=1920:1080[s0];[s0]setsar=1[s1];[s1]" + TAGS + "[s2];[s2]format=yuv420p[s3];"
+    "[s3]perspective=x0=3.943:x1=1912.407:x2=7.593:x3=1916.057:y0=6.489:y1=0.000:y2=1080.000:y3=1073.511[s4];"
+    "[s4]eq=brightness=-0.0433:contrast=1.01:saturation=1.0144[s5]"
     " -map [s5] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 20"
     + FIRST
     + " -movflags +faststart -preset veryfast -t 21.000 -threads 2",
@@ -308,6 +313,31 @@ def test_an_excerpt_from_beyond_the_end_is_refused() -> None:
 
 # The real encoder
 
+
+@pytest.mark.parametrize("size", [(640, 360), (360, 640)])
+@pytest.mark.parametrize("angle", [0.001, 0.01])
+def test_a_turned_picture_is_what_scaling_and_rotating_give(ffmpeg: str, size: tuple[int, int], angle: float) -> None:
+    width, height = size
+    zoom = math.cos(angle) + math.sin(angle) * max(width / height, height / width)
+    source = ffmpeg_python.input(f"mandelbrot=size={width}x{height}", f="lavfi", t=0.2).filter("format", "yuv444p")
+    (copy, other) = (source.split()[number] for number in range(2))
+    # Four times as large meanwhile, so that only `turned` blurs.
+    large = other.filter("scale", round(width * zoom * 4), round(height * zoom * 4), flags="lanczos")
+    rotated = large.filter("rotate", angle, ow=width * 4, oh=height * 4).filter("scale", width, height, flags="area")
+    compared = ffmpeg_python.filter([turned(copy, size, angle), rotated], "ssim").output("-", f="null")
+    said = encode(ffmpeg, compared.compile())
+    assert float(re.search(r"All:([0-9.]+)", said)[1]) > 0.98  # type: ignore[index]
+
+
+@pytest.mark.parametrize("size", [(640, 360), (360, 640), (500, 500), (160, 120)])
+@pytest.mark.parametrize("angle", [0.001, 0.0047, 0.01])
+def test_a_turned_picture_has_no_empty_corner(size: tuple[int, int], angle: float) -> None:
+    (graph,) = turned(ffmpeg_python.input("a"), size, angle).output("b").get_args()[3:4]
+    corners = {name: float(value) for name, value in re.findall(r"([xy]\d)=([0-9.-]+)", graph)}
+    assert len(corners) == 8
+    assert all(0 <= value <= size[name[0] == "y"] for name, value in corners.items()), corners
+
+
 QUICK = {"speed": "ultrafast", "short_side": 240}
 REFRESHED = ("refresh", {"speed": "ultrafast", "seed": "a"})
 SHORT = ("gif", {"seconds": 1, "long_side": 160})
@@ -359,9 +389,10 @@ def test_every_frame_of_a_screen_recording_is_kept_at_its_time(
     assert times == pytest.approx(frame_times(str(path)), abs=0.002)
 
 
-def encode(ffmpeg: str, argv: list[str]) -> None:
+def encode(ffmpeg: str, argv: list[str]) -> str:
     done = subprocess.run(argv, executable=ffmpeg, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def frame_times(path: str) -> list[float]:
