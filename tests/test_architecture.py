@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"}
     | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills", "parameters", "library", "own_presets"}
     | {"capped", "framed", "keeping", "ladder", "loudness", "passthrough", "sprites", "manifests"}
-    | {"traits", "subtitles", "tags", "disk"},
+    | {"traits", "subtitles", "tags", "disk", "costs", "planner"},
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
     | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "proof", "evidence", "runner", "engine"},

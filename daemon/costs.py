@@ -1,0 +1,66 @@
+"""What an encode will cost, in CPU seconds: sane defaults, corrected by what this host's own encodes took.
+
+Pure: whoever has the history hands it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from daemon.models import Media, Model, Parameters, VideoStream
+from daemon.plans import Plan
+
+USUAL_FRAME_RATE = 30.0  # of a picture that does not say
+USUAL_DURATION = 60.0  # seconds, of a source that does not say
+START_UP = 0.05  # CPU seconds that any process takes
+DECODING = 0.005  # CPU seconds per megapixel
+FILTERING = 0.003  # the same, of the source's picture on its way to one output
+SOUND = 0.01  # CPU seconds to encode one second of one track
+ENCODING = {"h264": 0.03, "hevc": 0.12, "av1": 0.06, "vp9": 0.09}  # CPU seconds per megapixel, at its default speed
+LESS_FOR_STILLS = 0.1  # of the encoding of a film
+EFFORT = {"ultrafast": 0.5, "veryfast": 1.0, "fast": 1.6, "medium": 2.2, "slow": 4.0}
+TRUST = 0.3  # in the newest encode, against all before it
+WILD = 4.0  # times more or less than predicted: no single encode moves the prediction further
+
+
+class Cost(Model, frozen=True):
+    """CPU seconds of one output. Those of `decode` are spent once by outputs that share a process."""
+
+    decode: float
+    encode: float
+
+
+Corrections = Mapping[str, float]  # by key: how many times the default this host takes
+
+
+def key(preset: str, parameters: Parameters) -> str:
+    """What encodes are told apart by when their costs are learnt."""
+    speed = parameters.get("speed")
+    return f"{preset}/{speed}" if speed else preset
+
+
+def predict(media: Media, encoder: str, plan: Plan, parameters: Parameters, correction: float = 1.0) -> Cost:
+    """What one output of that source takes. `encoder` is the preset's."""
+    seconds = media.duration_seconds or USUAL_DURATION
+    shown = seconds if plan.duration_seconds is None else min(seconds, plan.duration_seconds)
+    decode = START_UP + (_megapixels(media.video, seconds) * DECODING if media.video and plan.video else 0.0)
+    encode = plan.audio * seconds * SOUND
+    if media.video and plan.video:
+        width, height = plan.video
+        frames = shown * (media.video.frame_rate or USUAL_FRAME_RATE)
+        per_megapixel = ENCODING.get(encoder, ENCODING["h264"] * LESS_FOR_STILLS)
+        encode += frames * width * height / 1e6 * per_megapixel * EFFORT.get(str(parameters.get("speed")), 1.0)
+        encode += _megapixels(media.video, shown) * FILTERING
+    return Cost(decode=decode, encode=encode * correction)
+
+
+def _megapixels(picture: VideoStream, seconds: float) -> float:
+    return seconds * (picture.frame_rate or USUAL_FRAME_RATE) * picture.coded_width * picture.coded_height / 1e6
+
+
+def learn(correction: float, predicted: float, taken: float) -> float:
+    """The correction after an encode that was `predicted` with it, in CPU seconds, and took `taken`."""
+    if predicted <= 0 or taken <= 0:
+        return correction
+    ratio = min(max(taken / predicted, 1 / WILD), WILD)
+    return correction * (1 + TRUST * (ratio - 1))
