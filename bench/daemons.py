@@ -58,10 +58,10 @@ def daemon(folder: Path, **environment: str) -> Iterator[Daemon]:
         running.stop()
 
 
-def wait_until(condition: Callable[[], Any]) -> Any:
+def wait_until(condition: Callable[[], Any], every: float = 0.002) -> Any:
     deadline = time.monotonic() + 600
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError("the daemon did not do what the bench waits for")
-        time.sleep(0.002)
+        time.sleep(every)
     return value

@@ -1,0 +1,249 @@
+"""Whole batches against what people do by hand: a shell loop over ffmpeg, and `xargs -P` with a process per core.
+
+All contestants make the same outputs with the same encoder settings, one after the other within each round; the
+frames they made are counted and compared by SSIM. Ratios are of medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import resource
+import shlex
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import imageio_ffmpeg
+
+from bench.daemons import Daemon, daemon, wait_until
+from daemon.media import read_media
+from daemon.models import Media, VariationRequest
+from daemon.presets import expand
+from daemon.recipes import Output, command, plan
+
+MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
+CORES = len(os.sched_getaffinity(0))
+ROUNDS = 5
+SAME = 0.98  # SSIM above which two encodes of one picture are the same work
+
+
+class Batch(NamedTuple):
+    """What is to be made: every source in every variation, written as in a job."""
+
+    name: str
+    sources: tuple[Path, ...]
+    variations: tuple[dict[str, Any], ...]
+
+
+class Took(NamedTuple):
+    """Seconds on the clock and of CPU."""
+
+    wall: float
+    cpu: float
+
+
+class Encode(NamedTuple):
+    source: Path
+    media: Media
+    preset: str
+    parameters: dict[str, Any]
+
+    def argv(self, path: Path, threads: int) -> list[str]:
+        output = Output(preset=self.preset, parameters=self.parameters, path=str(path))
+        return command(str(self.source), self.media, [output], threads)
+
+    def by_hand(self, path: Path, threads: int | None) -> list[str]:
+        """What a person writes: `rotate` for a turned picture, and the encoder's own number of threads (None)."""
+        argv = self.argv(path, threads or 1)
+        if self.preset == "refresh":
+            argv = [_with_rotate(word, self) for word in argv]
+        return argv if threads else list(_without_threads(argv))
+
+
+def _with_rotate(word: str, encode: Encode) -> str:
+    size = plan(encode.media, encode.preset, encode.parameters).video
+    assert size is not None
+    (width, height), angle = size, encode.parameters["rotation"]
+    zoom = math.cos(angle) + math.sin(angle) * max(width / height, height / width)
+    turn = f"scale={round(width * zoom)}:{round(height * zoom)},rotate={angle}:ow={width}:oh={height}"
+    return re.sub(r"perspective=[^\[]*", turn, word)
+
+
+def _without_threads(argv: Sequence[str]) -> Iterator[str]:
+    words = iter(argv)
+    for word in words:
+        if word in {"-threads", "-filter_complex_threads"}:
+            next(words)
+        else:
+            yield word
+
+
+# The contestants: each makes the batch in a folder, outputs numbered in the order of `encodes`
+
+
+def loop(encodes: Sequence[Encode], folder: Path) -> Took:
+    """One ffmpeg after the other, each with as many threads as it likes."""
+    return _by_shell([encode.by_hand(folder / f"{n}", None) for n, encode in enumerate(encodes)], folder, 1)
+
+
+def xargs(encodes: Sequence[Encode], folder: Path) -> Took:
+    """One ffmpeg with one thread for each core."""
+    return _by_shell([encode.by_hand(folder / f"{n}", 1) for n, encode in enumerate(encodes)], folder, CORES)
+
+
+def bare(encodes: Sequence[Encode], folder: Path) -> Took:
+    """The commands that ffspool itself would give, one after the other."""
+    return _by_shell([encode.argv(folder / f"{n}", CORES) for n, encode in enumerate(encodes)], folder, 1)
+
+
+def _by_shell(commands: Sequence[list[str]], folder: Path, at_once: int) -> Took:
+    scripts = [folder / f"{number}.sh" for number in range(len(commands))]
+    for script, argv in zip(scripts, commands, strict=True):
+        script.write_text(f"exec {shlex.join([imageio_ffmpeg.get_ffmpeg_exe(), *argv[1:]])} 2>/dev/null >/dev/null\n")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.perf_counter()
+    subprocess.run(
+        ["xargs", "-0", "-n1", f"-P{at_once}", "sh"], input="\0".join(map(str, scripts)), text=True, check=True
+    )
+    took = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Took(took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def ffspool(batch: Batch, folder: Path) -> Took:
+    """A daemon that runs already, from the POST to the last completed variation; the daemon's own CPU counts."""
+    with daemon(folder, FFSPOOL_SOURCE_ROOTS=str(batch.sources[0].parent), FFSPOOL_NICE="0") as running:
+        spec = {"sources": [{"path": str(source)} for source in batch.sources], "variations": batch.variations}
+        before, began = _cpu_seconds(running), time.perf_counter()
+        job = running.client.post("/api/jobs", json=spec).raise_for_status().json()["id"]
+        ended = wait_until(lambda: (view := running.job(job))["status"] not in {"queued", "processing"} and view, 0.02)
+        took = Took(time.perf_counter() - began, _cpu_seconds(running) - before)
+        assert ended["completed_variations"] == ended["total_variations"], ended["error"]
+        made = [variation["id"] for source in ended["sources"] for variation in source["variations"]]
+        for number, variation in enumerate(made):
+            data = running.client.get(f"/api/jobs/{job}/variations/{variation}/download").raise_for_status().content
+            (folder / f"{number}").write_bytes(data)
+        return took
+
+
+def _cpu_seconds(running: Daemon) -> float:
+    return sum(sum(process.cpu_times()[:4]) for process in running.family())
+
+
+# Rounds
+
+
+def compete(batch: Batch, rounds: int = ROUNDS) -> None:
+    """Runs the contestants in turn, prints what they took and how alike their outputs are."""
+    encodes = list(_encodes(batch))
+    contestants: dict[str, Callable[[Path], Took]] = {
+        "shell loop": lambda folder: loop(encodes, folder),
+        "xargs -P": lambda folder: xargs(encodes, folder),
+        "own commands": lambda folder: bare(encodes, folder),
+        "ffspool": lambda folder: ffspool(batch, folder),
+    }
+    times: dict[str, list[Took]] = {name: [] for name in contestants}
+    likeness: list[float] = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as name:
+            folders = {contestant: Path(name) / contestant.replace(" ", "-") for contestant in contestants}
+            for contestant, make in contestants.items():
+                folders[contestant].mkdir()
+                times[contestant].append(make(folders[contestant]))
+            if not likeness:
+                likeness = list(_likeness(folders["shell loop"], folders["ffspool"], len(encodes)))
+    _report(batch, times, likeness)
+
+
+def _encodes(batch: Batch) -> Iterator[Encode]:
+    requests = [VariationRequest(entry["preset"], _overrides(entry)) for entry in batch.variations]
+    wanted = expand(requests)
+    for source in batch.sources:
+        media = read_media(str(source))
+        for want in wanted:
+            yield Encode(source, media, want.preset, want.parameters)
+
+
+def _overrides(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name != "preset"}
+
+
+def _likeness(one: Path, other: Path, count: int) -> Iterator[float]:
+    return (_ssim(one / f"{number}", other / f"{number}") for number in range(count))
+
+
+def _ssim(one: Path, other: Path) -> float:
+    """Of two videos with equally many frames; raises where they differ in number or are not alike."""
+    frames = {sum(1 for _ in _packets(path)) for path in (one, other)}
+    if len(frames) != 1:
+        raise AssertionError(f"{one} and {other} have {frames} frames")
+    compare = ["-i", str(one), "-i", str(other), "-lavfi", "ssim", "-f", "null", "-"]
+    said = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), *compare], capture_output=True, text=True, check=True
+    ).stderr
+    alike = float(re.findall(r"All:([0-9.]+)", said)[-1])
+    if alike < SAME:
+        raise AssertionError(f"{one} and {other} are not the same work: SSIM {alike}")
+    return alike
+
+
+def _packets(path: Path) -> Iterator[Any]:
+    import av
+
+    with av.open(str(path)) as container:
+        yield from (packet for packet in container.demux(video=0) if packet.size)
+
+
+def _report(batch: Batch, times: dict[str, list[Took]], likeness: Sequence[float]) -> None:
+    middle = {
+        name: Took(statistics.median(t.wall for t in took), statistics.median(t.cpu for t in took))
+        for name, took in times.items()
+    }
+    ours = middle["ffspool"]
+    print(f"{batch.name}: {len(likeness)} encodes, alike by SSIM {min(likeness):.4f} or more")
+    for name, took in middle.items():
+        print(
+            f"  {name:13} {took.wall:6.2f} s, {took.cpu:6.2f} s of CPU; "
+            f"ffspool takes {ours.wall / took.wall:.2f} of its time, {ours.cpu / took.cpu:.2f} of its CPU"
+        )
+
+
+# The batches
+
+
+def batches(folder: Path, seconds: float = 6.0) -> Iterator[Batch]:
+    """Cuts of one real film: looks of one clip, a ladder, many short clips, one long file."""
+    clip = _cut(folder / "clip.mp4", 20, seconds)
+    yield Batch("5 refresh variations", (clip,), ({"preset": "refresh", "count": 5, "seed": "bench"},))
+    rungs = tuple({"preset": "h264-720p", "short_side": side} for side in (720, 480, 360, 240))
+    yield Batch("ladder of 4", (clip,), rungs)
+    short = tuple(_cut(folder / f"short{number}.mp4", 2 * number, 1.0) for number in range(20))
+    yield Batch("20 short clips × 2", short, ({"preset": "h264-720p"}, {"preset": "h264-480p"}))
+    yield Batch("one long file", (_cut(folder / "long.mp4", 0, 3 * seconds),), ({"preset": "h264-720p"},))
+
+
+def _cut(path: Path, begin: float, seconds: float) -> Path:
+    cut = ["-ss", str(begin), "-t", str(seconds), "-i", str(MEDIA / "bench.mp4"), "-c:v", "libx264", "-crf", "16"]
+    encode = [*cut, "-preset", "veryfast", "-c:a", "copy", "-y", str(path)]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *encode], check=True)
+    return path
+
+
+def batch(rounds: int = ROUNDS) -> None:
+    """Prints every batch's times and ratios; needs `../shared/media`."""
+    if not MEDIA.exists():
+        print(f"batches: skipped, there is no {MEDIA.name} beside the checkout")
+        return
+    with tempfile.TemporaryDirectory() as name:
+        for one in batches(Path(name)):
+            compete(one, rounds)
+
+
+if __name__ == "__main__":
+    batch()
