@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import imageio_ffmpeg
 
 from bench.daemons import Daemon, daemon, wait_until
+from daemon.library import Library
 from daemon.media import read_media
 from daemon.models import Media, VariationRequest
-from daemon.presets import expand
 from daemon.recipes import Output, command, plan
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
@@ -163,7 +163,7 @@ def compete(batch: Batch, rounds: int = ROUNDS) -> None:
 
 def _encodes(batch: Batch) -> Iterator[Encode]:
     requests = [VariationRequest(entry["preset"], _overrides(entry)) for entry in batch.variations]
-    wanted = expand(requests)
+    wanted = Library().expand(requests)
     for source in batch.sources:
         media = read_media(str(source))
         for want in wanted:
