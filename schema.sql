@@ -85,6 +85,8 @@ CREATE TABLE variations (
     attempts             INTEGER NOT NULL DEFAULT 0,
     retries              INTEGER NOT NULL DEFAULT 0,  -- of attempts that failed of what may pass
     crashes              INTEGER NOT NULL DEFAULT 0,  -- of the daemon while it was encoded
+    sharing              INTEGER,  -- how many were encoded in the same process at the last attempt, itself included
+    alone                INTEGER NOT NULL DEFAULT 0 CHECK (alone IN (0, 1)),  -- it failed in company: no more of that
     cancel_requested_at  REAL,  -- requests; set before anything is signalled, cleared by a retry
     fail_requested_at    REAL,
     started_at           REAL,
@@ -145,6 +147,12 @@ CREATE TABLE tally (
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO tally (status) VALUES ('queued'), ('processing'), ('completed'), ('failed'), ('cancelled');
+
+-- What encodes take on this host, told by preset and speed: how many times the CPU seconds that are the default.
+CREATE TABLE costs (
+    encode      TEXT PRIMARY KEY,
+    correction  REAL NOT NULL CHECK (correction > 0)
+) STRICT, WITHOUT ROWID;
 
 -- What it took to end processes that we were asked to end, since the database was made.
 CREATE TABLE stops (
@@ -371,7 +379,7 @@ BEGIN
     SELECT 'msg_' || lower(hex(randomblob(12))), jobs.id, 'variation.' || new.status, jobs.webhook_url, json_object(
         'job', jobs.id, 'source', sources.id, 'id', new.id, 'name', new.name, 'preset', new.preset,
         'parameters', new.parameters, 'status', new.status, 'bytes', new.bytes, 'sha256', new.sha256,
-        'attempts', new.attempts, 'error', new.error, 'speed', json(lower(quote(new.speed))),
+        'attempts', new.attempts, 'sharing', new.sharing, 'error', new.error, 'speed', json(lower(quote(new.speed))),
         'output_seconds', json(lower(quote(new.output_seconds))),
         'started_at', json(lower(quote(new.started_at))), 'finished_at', json(lower(quote(new.finished_at)))
     ), iif(gone, 'disabled', 'pending'), new.finished_at, new.finished_at, iif(gone, NULL, new.finished_at)

@@ -1,6 +1,6 @@
-"""One variation from its slot to its end: probed, encoded, proven, published, or abandoned.
+"""Variations of one source from slot to end: encoded in one process, each proven and published, or abandoned.
 
-An attempt is the one writer that ends the variation it was claimed for.
+An attempt is the one writer that ends the variations it was claimed for.
 """
 
 from __future__ import annotations
@@ -9,30 +9,34 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from daemon import claims, evidence, recipes
 from daemon.claims import INTERRUPTED, MAX_RETRIES, Claim, Failure
-from daemon.disk import Space, learnt, usual_bytes
+from daemon.disk import Space, learnt
 from daemon.engine import Engine
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
+from daemon.history import History
 from daemon.library import Library
 from daemon.metrics import Figures
-from daemon.models import Media, Model, Order, Outcome, Progress, Report, Stage, Started, Stopped, Task, Vitals
+from daemon.models import Model, Order, Outcome, Progress, Report, Stage, Started, Stopped, Task, Vitals
 from daemon.paths import Paths, remove, size
 from daemon.plans import Plan
 from daemon.probe import Prober
-from daemon.publish import Proof, reveal, seal
+from daemon.publish import Proof, Sealed, reveal, seal
 from daemon.stall import Pace, StallWatch
 from daemon.store import Store, Transaction
 
 log = logging.getLogger(__name__)
 
 INSIST_EVERY = 1.0  # seconds between two tries to write an end that the disk does not take
+
+# What is wrong with the source, or with what was asked of it: another try would end alike.
+UNSUITABLE = (ProbeError, ProofError, UnsuitableSource, UnknownPreset, BadParameter)
 
 
 class Receipt(Model, frozen=True):
@@ -55,70 +59,114 @@ class Workshop:
     figures: Figures
     space: Space
     library: Library
+    history: History
     hung_after: float = 120.0
     retry_delay: float = 5.0
     now: Callable[[], float] = time.time
-    probes: dict[str, asyncio.Task[Media]] = field(default_factory=dict)  # under way, by source
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # what cannot be written now is left to recovery
 
 
-class Attempt:
-    """A claimed variation on its way. `run` takes it to its end; the rest may be called beside it."""
+@dataclass
+class Member:
+    """One of the variations that share the process, and what becomes of it.
 
-    def __init__(self, claim: Claim, shop: Workshop, threads: Callable[[Claim], int]) -> None:
-        self.claim = claim
-        self.duration: float | None = None  # planned seconds of output; None while or where nobody knows
-        self.source_seconds: float | None = None  # as the probe found it
+    Predicted are its `cost` in CPU seconds, the bytes it `usual`ly comes to, and the `space` kept for it.
+    """
+
+    claim: Claim
+    cost: float
+    usual: int
+    space: int
+    plan: Plan | None = None
+    proving: asyncio.Task[tuple[float | None, Sealed]] | None = None
+    bytes_freed: int = 0
+    settled: bool = False
+
+
+class Attempt:
+    """Claimed variations on their way. `run` takes them to their end; the rest may be called beside it."""
+
+    def __init__(self, members: Sequence[Member], shop: Workshop, *, threads: int, held: bool = False) -> None:
+        self.members = members
         self.progress: Progress | None = None
-        self.held = False  # it shall not start, or stand still once it runs
+        self.crowded_out = False  # the disk had no room for it
+        self.held = held  # it shall not start, or stand still once it runs
         self.frozen = False
         self._shop = shop
         self._threads = threads
+        self._source = members[0].claim  # of all of them
         self._began = time.monotonic()
         self._watch = StallWatch(shop.hung_after, self._began)
         self._hung: Failure | None = None
         self._stopping: asyncio.Task[Stopped] | None = None
-        self._interruptible = False
-        self._bytes_freed = 0
-        self.crowded_out = False  # the disk had no room for it
-        self._usual = 0
-        self._running = asyncio.create_task(self._run(), name=f"variation {claim.id}")
+        self._running = asyncio.create_task(self._run(), name=f"source {self._source.source}")
+
+    @property
+    def job(self) -> str:
+        return self._source.job
+
+    @property
+    def variations(self) -> tuple[str, ...]:
+        return tuple(member.claim.id for member in self.members)
+
+    @property
+    def task(self) -> str:
+        return self._source.token
 
     @property
     def pace(self) -> Pace | None:
         """What the stall watch says; None while it gets on or is frozen."""
         if self.frozen:
             return None
-        return Pace.HUNG if self._hung else self._watch.pace(time.monotonic(), self.duration)
+        return Pace.HUNG if self._hung else self._watch.pace(time.monotonic(), self._longest())
+
+    def duration(self, variation: str) -> float | None:
+        """Planned seconds of that output; None while or where nobody knows."""
+        plan = next(member.plan for member in self.members if member.claim.id == variation)
+        return plan.duration_seconds if plan else None
+
+    @property
+    def source_seconds(self) -> float | None:
+        """How long the source lasts; None: unknown."""
+        return self._source.media.duration_seconds
+
+    def _longest(self) -> float | None:
+        return max(filter(None, (self.duration(member.claim.id) for member in self.members)), default=None)
 
     def on_end(self, tell: Callable[[], None]) -> None:
-        """Has `tell` called when it is settled."""
+        """Has `tell` called when all is settled."""
         self._running.add_done_callback(lambda _: tell())
 
     async def wait(self) -> None:
-        """Returns when the variation is settled and its partial files are gone."""
+        """Returns when every variation is settled and all partial files are gone."""
         await asyncio.wait([self._running])
 
-    async def stop(self) -> Receipt:
-        """Ends the encode by the escalation and waits until it is settled.
+    async def stop(self) -> list[Receipt]:
+        """Ends the encode by the escalation and waits until each of its variations is settled.
 
-        What the variation becomes, the database decides: what was requested of it, else queued again.
+        What a variation becomes, the database decides: what was requested of it, else queued again.
         """
         stopped = await asyncio.shield(self._stop_engine())
         await self.wait()
-        return Receipt(
-            variation=self.claim.id, stage=stopped.stage, seconds=stopped.seconds, bytes_freed=self._bytes_freed
-        )
+        return [
+            Receipt(
+                variation=member.claim.id,
+                stage=stopped.stage,
+                seconds=stopped.seconds,
+                bytes_freed=member.bytes_freed,
+            )
+            for member in self.members
+        ]
 
     async def hold(self, held: bool) -> None:
         """Freezes the encode, or lets it go on; when this returns, it stands still. One not begun will not begin."""
         self.held = held
         if held:
-            self.frozen = await self._shop.engine.pause(self.claim.token)
+            self.frozen = await self._shop.engine.pause(self.task)
         elif self.frozen:
             self.frozen = False
             self._watch.restart(time.monotonic())
-            self._shop.engine.resume(self.claim.token)
+            self._shop.engine.resume(self.task)
 
     def _stop_engine(self) -> asyncio.Task[Stopped]:
         if self._stopping is None:
@@ -126,9 +174,10 @@ class Attempt:
         return self._stopping
 
     async def _end_process(self) -> Stopped:
-        stopped = await self._shop.engine.stop(self.claim.token)
-        if self._interruptible:  # a probe or a proof may take long, and nothing will come of it any more
-            self._running.cancel()
+        stopped = await self._shop.engine.stop(self.task)
+        for member in self.members:
+            if member.proving:  # it may take long, and nothing will come of it any more
+                member.proving.cancel()
         self._shop.figures.stopped(stopped)
         await self._insist(lambda t: t.run("count_stop", stage=stopped.stage, seconds=stopped.seconds))
         return stopped
@@ -136,121 +185,107 @@ class Attempt:
     # To its end
 
     async def _run(self) -> None:
+        await self._settling(self.members, self._encode())
+
+    async def _settling(self, members: Sequence[Member], work: Awaitable[None]) -> None:
+        """Whatever `work` raises is the end of those of its `members` that are not settled by then."""
+        failure = INTERRUPTED
         try:
-            await self._encode()
+            return await work
         except asyncio.CancelledError:
-            await self._abandon(self._hung)
-        except (ProbeError, UnsuitableSource, UnknownPreset, BadParameter) as error:
-            await self._abandon(Failure(error=str(error)))
+            failure = self._hung
+        except UNSUITABLE as error:
+            failure = Failure(error=str(error))
         except OutOfSpace:
-            await self._wait_for_space()
+            return await self._wait_for_space(members)
         except Unavailable as error:
-            await self._abandon(Failure(error=str(error), retries=MAX_RETRIES))
+            failure = Failure(error=str(error), retries=MAX_RETRIES)
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                await self._wait_for_space()
-            else:
-                await self._abandon(Failure(error=f"the host refused: {error.strerror}", retries=MAX_RETRIES))
+                return await self._wait_for_space(members)
+            failure = Failure(error=f"the host refused: {error.strerror}", retries=MAX_RETRIES)
         except Exception:
-            log.exception("variation %s failed by a fault of ffspool", self.claim.id)
-            await self._abandon(Failure(error="an internal error; the daemon's log has the details"))
+            log.exception("%s failed by a fault of ffspool", ", ".join(member.claim.id for member in members))
+            failure = Failure(error="an internal error; the daemon's log has the details")
+        return await self._abandon_all(members, failure)
 
     async def _encode(self) -> None:
-        claim = self.claim
-        with self._waiting():
-            media = await self._media()
-        plan = recipes.plan(media, self._base, claim.parameters)
-        self.duration, self.source_seconds = plan.duration_seconds, media.duration_seconds
-        if self._stopping or self.held:  # asked before there was a process
-            return await self._abandon(INTERRUPTED)
-        if words := self._crowded(plan, media):
-            self.crowded_out = True
-            return await self._abandon(Failure(error=words, space=0))
-        self._watch.restart(time.monotonic())
-        outcome = await self._shop.engine.run(self._task(media), self._report)
-        if outcome.stopped or self._stopping:
-            return await self._abandon(self._hung, outcome.cpu_seconds)
-        if outcome.disk_full:
-            return await self._wait_for_space(outcome.cpu_seconds)
-        if outcome.error:
-            retries = MAX_RETRIES if outcome.may_pass else 0
-            return await self._abandon(Failure(error=outcome.error, retries=retries), outcome.cpu_seconds)
-        try:
-            with self._waiting():
-                lasting = await evidence.find(self._shop.prober, self._part, plan, self._source)
-                sealed = await asyncio.to_thread(seal, self._part)
-        except ProofError as error:
-            return await self._abandon(Failure(error=str(error)), outcome.cpu_seconds)
-        return await self._publish(outcome, sealed, lasting)
-
-    def _crowded(self, plan: Plan, media: Media) -> str | None:
-        """Words about the disk, when only the probe told how much this comes to and there is no room for it."""
-        claim, space = self.claim, self._shop.space
-        self._usual = usual_bytes(plan, self._base, claim.parameters, media, claim.source_bytes)
-        if claim.media is not None:
+        members = await self._suitable()
+        if not members:
             return None
-        return space.resize(claim.id, max(claim.space, space.experience.expected(claim.preset, self._usual)))
+        if self._stopping or self.held:  # asked before there was a process
+            return await self._abandon_all(members, INTERRUPTED)
+        self._watch.restart(time.monotonic())
+        outcome = await self._shop.engine.run(self._order(members), self._report)
+        if outcome.stopped or self._stopping:
+            return await self._abandon_all(members, self._hung, outcome.cpu_seconds)
+        if outcome.disk_full:
+            return await self._wait_for_space(members, outcome.cpu_seconds)
+        if outcome.error:
+            return await self._abandon_all(members, _failure(outcome, len(members)), outcome.cpu_seconds)
+        self._learn(members, outcome)
+        whole = sum(member.cost for member in members) or 1.0
+        finishing = (
+            self._settling([one], self._finish(one, outcome.cpu_seconds * one.cost / whole)) for one in members
+        )
+        await asyncio.gather(*finishing)
+        return None
 
-    async def _wait_for_space(self, cpu_seconds: float = 0.0) -> None:
-        """The disk is full: gives back what was written, and lets the work wait until what it needs is free."""
-        seconds = self.progress.seconds if self.progress else 0.0
-        needed = learnt(size(self._part.parent), seconds, self.duration)
-        self.crowded_out = True
-        words = "it waits for disk space: the disk was full while it was encoded"
-        await self._abandon(Failure(error=words, space=max(needed, self.claim.space)), cpu_seconds)
+    async def _suitable(self) -> list[Member]:
+        """The members of which something can be made; the others are abandoned."""
+        for member in self.members:
+            await self._settling([member], self._plan(member))
+        return [member for member in self.members if not member.settled]
 
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        """Marks a wait that a stop may cut short: no process runs, and nothing is published yet."""
-        self._interruptible = True
+    async def _plan(self, member: Member) -> None:
+        preset = self._base(member.claim)
+        member.plan = recipes.plan(self._source.media, preset, member.claim.parameters)
+
+    def _learn(self, members: Sequence[Member], outcome: Outcome) -> None:
+        keys = [(member.claim.preset, member.claim.parameters) for member in members]
+        predicted = sum(member.cost for member in members)
+        learning = asyncio.ensure_future(self._shop.history.learn(keys, predicted, outcome.cpu_seconds))
+        learning.add_done_callback(_log_failure)
+
+    async def _finish(self, member: Member, cpu_seconds: float) -> None:
+        """From an encoded part to a published file, if it is what was planned."""
+        member.proving = asyncio.create_task(self._prove(member))
+        if self._stopping:
+            member.proving.cancel()
         try:
-            yield
+            lasting, sealed = await member.proving
+        except ProofError as error:
+            return await self._abandon(member, Failure(error=str(error)), cpu_seconds)
         finally:
-            self._interruptible = False
+            member.proving = None
+        return await self._publish(member, cpu_seconds, sealed, lasting)
 
-    async def _media(self) -> Media:
-        """The source's media, probed once however many of its variations start at the same time."""
-        claim, probes = self.claim, self._shop.probes
-        if claim.source_error:
-            raise ProbeError(claim.source_error)
-        if claim.media:
-            return claim.media
-        probing = probes.get(claim.source)
-        if probing is None:
-            probing = probes[claim.source] = asyncio.create_task(self._probe())
-            probing.add_done_callback(lambda _: probes.pop(claim.source, None))
-            probing.add_done_callback(_retrieve)
-        return await asyncio.shield(probing)
+    async def _prove(self, member: Member) -> tuple[float | None, Sealed]:
+        """Seconds it plays (None: pictures), and its seal."""
+        assert member.plan is not None
+        part = self._part(member.claim)
+        lasting = await evidence.find(self._shop.prober, part, member.plan, self._source_path)
+        return lasting, await asyncio.to_thread(seal, part)
 
-    async def _probe(self) -> Media:
-        claim, store = self.claim, self._shop.store
-        try:
-            media = await self._shop.prober.probe(self._source)
-        except ProbeError as error:
-            words = f"{claim.source_name}: {error}"
-            refuse = partial(claims.refuse_source, source=claim.source_seq, error=words, now=self._shop.now())
-            await store.write(refuse)
-            raise ProbeError(words) from error
-        await store.write(lambda t: claims.record_media(t, source=claim.source_seq, media=media))
-        return media
-
-    def _task(self, media: Media) -> Task:
-        claim = self.claim
-        order = Order(
-            variation=claim.id,
-            attempt=claim.attempt,
-            preset=self._base,
-            parameters=claim.parameters,
-            part=str(self._part),
-            log=str(self._shop.paths.log(claim.job, claim.id)),
+    def _order(self, members: Iterable[Member]) -> Task:
+        orders = tuple(
+            Order(
+                variation=member.claim.id,
+                attempt=member.claim.attempt,
+                preset=self._base(member.claim),
+                parameters=member.claim.parameters,
+                part=str(self._part(member.claim)),
+                log=str(self._shop.paths.log(member.claim.job, member.claim.id)),
+            )
+            for member in members
         )
         return Task(
-            id=claim.token,
-            source=str(self._source),
-            source_name=claim.source_name,
-            media=media,
-            orders=(order,),
-            threads=self._threads(claim),
+            id=self.task,
+            source=str(self._source_path),
+            source_name=self._source.source_name,
+            media=self._source.media,
+            orders=orders,
+            threads=self._threads,
         )
 
     # While it runs
@@ -269,7 +304,7 @@ class Attempt:
     def _end_if_hung(self) -> None:
         if self._stopping is None and self.pace == Pace.HUNG:
             words = f"the encoder hung: for {self._shop.hung_after:.0f} s nothing came of it, so it was ended"
-            self._hung = Failure(error=words, retries=1)
+            self._hung = Failure(error=words, retries=1, alone=len(self.members) > 1)
             self._stop_engine()
 
     def _record_process(self, started: Started) -> None:
@@ -279,35 +314,54 @@ class Attempt:
 
     # Settled one way or the other
 
-    async def _publish(self, outcome: Outcome, sealed: tuple[int, str, int], output_seconds: float | None) -> None:
+    async def _publish(self, member: Member, cpu_seconds: float, sealed: Sealed, output_seconds: float | None) -> None:
         """Proof in the database, final name on disk, `completed` in the database: recovery can go on from each."""
-        claim, shop = self.claim, self._shop
+        claim, shop = member.claim, self._shop
         length, sha256, inode = sealed
         proof = Proof(
             bytes=length,
             sha256=sha256,
             inode=inode,
             output_seconds=output_seconds,
-            cpu_seconds=round(outcome.cpu_seconds, 3),
+            cpu_seconds=round(cpu_seconds, 3),
             speed=self.progress.speed if self.progress else None,
         )
         mine = {"variation": claim.seq, "attempt": claim.attempt}
         if not await shop.store.write(lambda t: claims.record_proof(t, proof=proof, **mine)):
-            return await self._abandon(INTERRUPTED, outcome.cpu_seconds)
+            return await self._abandon(member, INTERRUPTED, cpu_seconds)
         output = shop.paths.output(claim.job, claim.id, claim.extension)
-        await asyncio.to_thread(reveal, self._part, output)
+        await asyncio.to_thread(reveal, self._part(claim), output)
         if not await shop.store.write(lambda t: claims.complete(t, proof=proof, now=shop.now(), **mine)):
-            self._bytes_freed += remove(output)
-            return await self._abandon(INTERRUPTED, outcome.cpu_seconds)
+            member.bytes_freed += remove(output)
+            return await self._abandon(member, INTERRUPTED, cpu_seconds)
+        member.settled = True
         remove(shop.paths.work(claim.job, claim.id))
-        shop.space.experience.learn(claim.preset, self._usual, length)
+        shop.space.experience.learn(claim.preset, member.usual, length)
         shop.figures.completed(claim.preset, time.monotonic() - self._began, proof.speed, proof.output_seconds)
         return None
 
-    async def _abandon(self, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
-        """Ends an attempt that came to nothing: partial files first, then the row, which a request overrules."""
-        claim, shop = self.claim, self._shop
-        self._bytes_freed += await asyncio.to_thread(remove, shop.paths.work(claim.job, claim.id))
+    async def _wait_for_space(self, members: Iterable[Member], cpu_seconds: float = 0.0) -> None:
+        """The disk is full: gives back what was written, and lets the work wait until what it needs is free."""
+        self.crowded_out = True
+        seconds = self.progress.seconds if self.progress else 0.0
+        words = "it waits for disk space: the disk was full while it was encoded"
+        left = [member for member in members if not member.settled]
+        for member in left:
+            planned = member.plan.duration_seconds if member.plan else None
+            needed = learnt(size(self._part(member.claim).parent), seconds, planned)
+            waiting = Failure(error=words, space=max(needed, member.space))
+            await self._abandon(member, waiting, cpu_seconds / len(left))
+
+    async def _abandon_all(self, members: Iterable[Member], failure: Failure | None, cpu_seconds: float = 0.0) -> None:
+        """Ends those that are not settled; the CPU seconds came to nothing once, not for each of them."""
+        left = [member for member in members if not member.settled]
+        for member in left:
+            await self._abandon(member, failure, cpu_seconds / len(left))
+
+    async def _abandon(self, member: Member, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
+        """Ends one that came to nothing: partial files first, then the row, which a request overrules."""
+        claim, shop = member.claim, self._shop
+        member.bytes_freed += await asyncio.to_thread(remove, shop.paths.work(claim.job, claim.id))
         await self._insist(
             lambda t: claims.abandon(
                 t,
@@ -319,6 +373,7 @@ class Attempt:
                 retry_delay=shop.retry_delay,
             )
         )
+        member.settled = True
 
     async def _insist(self, work: Callable[[Transaction], object]) -> None:
         """Writes what must not be lost, however long the disk takes to have room for it.
@@ -331,34 +386,33 @@ class Attempt:
                 await self._shop.store.write(work)
                 return
             except (OutOfSpace, Unavailable) as error:
-                log.error("variation %s cannot be settled %s: %s", self.claim.id, "any more" if last else "yet", error)
+                name, when = self._running.get_name(), "any more" if last else "yet"
+                log.error("%s cannot be settled %s: %s", name, when, error)
             if last:
                 return
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._shop.closing.wait(), INSIST_EVERY)
 
-    @property
-    def _base(self) -> str:
+    def _base(self, claim: Claim) -> str:
         """The built-in preset by whose rules it is made. Raises UnknownPreset when the user's own is gone by now."""
-        return self._shop.library.find(self.claim.preset).base
+        return self._shop.library.find(claim.preset).base
+
+    def _part(self, claim: Claim) -> Path:
+        return self._shop.paths.part(claim.job, claim.id, claim.attempt)
 
     @property
-    def _part(self) -> Path:
-        return self._shop.paths.part(self.claim.job, self.claim.id, self.claim.attempt)
-
-    @property
-    def _source(self) -> Path:
-        if self.claim.source_path:
-            return Path(self.claim.source_path)
-        return self._shop.paths.source(self.claim.job, self.claim.source)
+    def _source_path(self) -> Path:
+        return self._shop.paths.source_of(self._source.job, self._source.source, self._source.source_path)
 
 
-def _retrieve(probing: asyncio.Task[Media]) -> None:
-    """Marks a failure as seen: all who waited for the probe may have been cancelled."""
-    if not probing.cancelled():
-        probing.exception()
+def _failure(outcome: Outcome, sharing: int) -> Failure:
+    """Why the process came to nothing. Those that shared it are tried each by itself: one may have failed them all."""
+    assert outcome.error is not None
+    if sharing > 1:
+        return Failure(error=outcome.error, alone=True)
+    return Failure(error=outcome.error, retries=MAX_RETRIES if outcome.may_pass else 0)
 
 
 def _log_failure(task: asyncio.Future[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.error("a process could not be recorded: %s", error)
+        log.error("what an encode told could not be recorded: %s", error)

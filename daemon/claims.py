@@ -6,10 +6,12 @@ writer changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+
 import msgspec
 from msgspec.structs import replace
 
-from daemon.disk import Offer, refusal
 from daemon.models import Media, Model, Parameters, Started, new_id
 from daemon.publish import Proof
 from daemon.states import State
@@ -23,7 +25,7 @@ ASIDE = 30.0  # seconds that work lets other work pass which may fit on the disk
 
 
 class Claim(Model, frozen=True):
-    """A variation that has its slot: all that is needed to run and settle it."""
+    """A variation that has its slot: all that is needed to run and settle it. Those of one task share its `token`."""
 
     seq: int
     id: str
@@ -32,73 +34,40 @@ class Claim(Model, frozen=True):
     preset: str
     parameters: Parameters
     extension: str
-    waiting: int  # how many more could start now, counted no further than the slots
-    space: int  # bytes of disk it may come to; 0 until its source was probed
     job_seq: int
     job: str
-    source_seq: int
     source: str
     source_name: str
     source_path: str | None
-    source_bytes: int
-    media: Media | None
-    source_error: str | None
+    media: Media
 
 
-class Aside(Model, frozen=True):
-    """The best that may start does not fit on the disk, and lets others pass for a while."""
+def claim(transaction: Transaction, *, variations: Sequence[int], boot: str, now: float) -> list[Claim]:
+    """Takes those of the variations that may still start, with a new attempt each and one token for all.
 
-    variation: str
-
-
-def claim(
-    transaction: Transaction, *, boot: str, slots: int, now: float, disk: Offer | None = None
-) -> Claim | Aside | None:
-    """Takes the best variation that may start, with a new attempt and its token; None when there is none.
-
-    One that does not fit on the `disk` (None: anything does) is set aside with the words for it.
+    They are of one source, whose media is known.
     """
-    transaction.run("release_delayed", now=now)
-    best = transaction.one("best_ready")
-    if best is None:
-        return None
-    source = transaction.one("claimed_context", source=best["source"])
-    assert source is not None
-    media = msgspec.json.decode(source["media"], type=Media) if source["media"] else None
-    space = _space(best, source, media, disk)
-    if disk is not None and (words := refusal(space, disk.room)):
-        transaction.run("set_aside", variation=best["seq"], waiting=words, until=now + ASIDE)
-        return Aside(variation=best["id"])
-    return _taken(transaction, best, source, media=media, space=space, boot=boot, slots=slots, now=now)
-
-
-def _space(best: Row, source: Row, media: Media | None, disk: Offer | None) -> int:
-    """The prediction, or what was learnt from a full disk; nothing is known of a source before it is probed."""
-    learnt: int = best["space_needed"] or 0
-    if disk is None or media is None:
-        return learnt
-    parameters = msgspec.json.decode(best["parameters"])
-    return max(learnt, disk.predict(best["preset"], parameters, media, source["bytes"]))
-
-
-def _taken(
-    transaction: Transaction,
-    best: Row,
-    source: Row,
-    *,
-    media: Media | None,
-    space: int,
-    boot: str,
-    slots: int,
-    now: float,
-) -> Claim:
-    row = transaction.one("claim", variation=best["seq"], now=now)
-    assert row is not None
     token = new_id() + new_id()
-    attempt = {"variation": row["seq"], "number": row["attempts"]}
-    transaction.run("insert_attempt", token=token, boot=boot, now=now, **attempt)
-    ready = transaction.one("count_ready", limit=slots)
-    assert ready is not None
+    chosen = msgspec.json.encode(variations).decode()
+    rows = transaction.all("claim", variations=chosen, now=now)
+    for row in rows:
+        transaction.run("insert_attempt", variation=row["seq"], number=row["attempts"], token=token, boot=boot, now=now)
+    if not rows:
+        return []
+    source = transaction.one("claimed_source", source=rows[0]["source"])
+    assert source is not None
+    transaction.run("record_sharing", variations=chosen, count=len(rows))
+    return [_claim_of(row, source, token) for row in sorted(rows, key=itemgetter("seq"))]
+
+
+def set_aside(transaction: Transaction, *, waiting: Mapping[str, str], now: float) -> None:
+    """Variations that do not fit on the disk let others pass for a while; `waiting` tells of each why."""
+    until = now + ASIDE
+    rows = [{"variation": variation, "waiting": words, "until": until} for variation, words in waiting.items()]
+    transaction.run_many("set_aside", rows)
+
+
+def _claim_of(row: Row, source: Row, token: str) -> Claim:
     return Claim(
         seq=row["seq"],
         id=row["id"],
@@ -107,17 +76,12 @@ def _taken(
         preset=row["preset"],
         parameters=msgspec.json.decode(row["parameters"]),
         extension=row["extension"],
-        waiting=ready["ready"],
-        space=space,
         job_seq=row["job"],
         job=source["job"],
-        source_seq=row["source"],
         source=source["source"],
         source_name=source["name"],
         source_path=source["path"],
-        source_bytes=source["bytes"],
-        media=media,
-        source_error=source["error"],
+        media=msgspec.json.decode(source["media"], type=Media),
     )
 
 
@@ -169,6 +133,7 @@ class Verdict(Model, frozen=True):
     retries: int
     crashes: int
     not_before: float | None = None
+    alone: bool = False
     waiting: str | None = None
     space_needed: int | None = None
 
@@ -176,11 +141,13 @@ class Verdict(Model, frozen=True):
 class Failure(Model, frozen=True):
     """Why an attempt came to nothing. One that may pass is tried again up to `retries` times.
 
-    With `space` it is no failure but a full disk: the work waits, however long, until so many bytes are free.
+    `alone`: it failed in company, which may have been at fault, and is tried again by itself at once. With `space`
+    it is no failure but a full disk: the work waits, however long, until so many bytes are free.
     """
 
     error: str
     retries: int = 0
+    alone: bool = False
     space: int | None = None
 
 
@@ -223,6 +190,8 @@ def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry
     if failure.space is not None:
         queued = Verdict(status=State.QUEUED, error=None, retries=retries, crashes=crashes, not_before=now + ASIDE)
         return replace(queued, waiting=failure.error, space_needed=failure.space)
+    if failure.alone:
+        return Verdict(status=State.QUEUED, error=None, retries=retries, crashes=crashes, alone=True)
     if retries < failure.retries:
         later = now + retry_delay * RETRY_GROWTH**retries
         return Verdict(status=State.QUEUED, error=failure.error, retries=retries + 1, crashes=crashes, not_before=later)

@@ -12,12 +12,9 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from daemon.errors import InvalidRequest, UnsuitableSource
-from daemon.library import Library
 from daemon.models import Media, Model, Parameters
 from daemon.plans import Ladder, Plan, Sprites
 from daemon.presets import PRESETS
-from daemon.recipes import plan
 
 RESERVE = 1024**3  # bytes that are left free, unless the disk is small
 RESERVE_SHARE = 0.02  # of a small disk
@@ -107,23 +104,6 @@ class Experience:
         return int(usual * (HEADROOM * max(ratios) if len(ratios) >= ENOUGH else MARGIN))
 
 
-class Offer(Model, frozen=True):
-    """What the disk has for one more encode at this moment."""
-
-    room: int  # bytes; below 0 when the reserve is used up
-    experience: Experience
-    library: Library
-
-    def predict(self, preset: str, parameters: Parameters, media: Media, source_bytes: int) -> int:
-        """Bytes that the output may come to; 0 for one that cannot be made of this source."""
-        try:
-            base = self.library.find(preset).base
-            planned = plan(media, base, parameters)
-        except (UnsuitableSource, InvalidRequest):
-            return 0
-        return self.experience.expected(preset, usual_bytes(planned, base, parameters, media, source_bytes))
-
-
 class Usage(NamedTuple):
     """Of one file system, in bytes."""
 
@@ -145,11 +125,10 @@ class _Held(Model, frozen=True):
 class Space:
     """The disk as those that run and those that want to share it. `reserve` is in bytes; None: 2 %, at most 1 GiB."""
 
-    def __init__(self, usage: Callable[[], Usage], reserve: int | None, library: Library) -> None:
+    def __init__(self, usage: Callable[[], Usage], reserve: int | None) -> None:
         self.experience = Experience()
         self._usage = usage
         self._reserve = reserve
-        self._library = library
         self._held: dict[str, _Held] = {}
 
     @property
@@ -157,14 +136,12 @@ class Space:
         """Bytes that those that run may yet write."""
         return sum(held.outstanding for held in self._held.values())
 
-    def offer(self) -> Offer:
-        return Offer(room=self._room(), experience=self.experience, library=self._library)
-
     def shortage(self) -> str | None:
         """Why nothing at all can start; None while something small could."""
-        return refusal(0, self._room())
+        return refusal(0, self.room())
 
-    def _room(self) -> int:
+    def room(self) -> int:
+        """Bytes for one more encode at this moment; below 0 when the reserve is used up."""
         total, free = self._usage()
         reserve = min(RESERVE, int(total * RESERVE_SHARE)) if self._reserve is None else self._reserve
         return free - reserve - self.reserved
@@ -172,14 +149,6 @@ class Space:
     def hold(self, variation: str, wanted: int, written: Callable[[], int]) -> None:
         """Keeps that many bytes for a variation that starts, until `release`."""
         self._held[variation] = _Held(bytes=wanted, written=written)
-
-    def resize(self, variation: str, wanted: int) -> str | None:
-        """Keeps another number of bytes for a variation that `hold` knows; if there is no room, the words for it."""
-        held = self._held[variation]
-        if words := refusal(wanted - held.written(), self._room() + held.outstanding):
-            return words
-        self.hold(variation, wanted, held.written)
-        return None
 
     def release(self, variation: str) -> None:
         del self._held[variation]

@@ -7,6 +7,7 @@ failure or cancel stops all who share; so it is bounded by the predicted time an
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -19,22 +20,33 @@ MAX_MEGAPIXELS = 12.0  # of one frame of all its outputs: every encoder holds so
 
 
 class Ready(Model, frozen=True):
-    """A variation that may start. `alone`: it failed in company, and is tried by itself."""
+    """A variation that may start. `alone`: it failed in company, or takes several passes, and runs by itself."""
 
     variation: str
     source: str
     cost: Cost
     megapixels: float = 0.0  # of one frame
+    bytes: int = 0  # of disk that it may come to
     alone: bool = False
 
 
 class Share(Model, frozen=True):
-    """What one process is to do. Each of its encoders uses `threads`; the seconds are predicted."""
+    """What one process is to do. Each of its encoders uses `threads`; the seconds are predicted.
 
-    variations: tuple[str, ...]
+    `costs` are the CPU seconds of each variation, with its part of the decoding that all share.
+    """
+
+    costs: dict[str, float]
     threads: int
-    cpu_seconds: float
     wall_seconds: float
+
+    @property
+    def variations(self) -> tuple[str, ...]:
+        return tuple(self.costs)
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self.costs.values())
 
 
 class Start(Model, frozen=True):
@@ -44,23 +56,25 @@ class Start(Model, frozen=True):
     share: Share
 
 
-def next_share(ready: Sequence[Ready], *, cores: int, slots: int, running: int, longest: float) -> Share:
+def next_share(
+    ready: Sequence[Ready], *, cores: int, slots: int, running: int, longest: float, room: float = math.inf
+) -> Share:
     """The process to start next beside `running` others, of what is ready, which must not be nothing.
 
     The source with most to do goes first, so that little is left for the end; the last process to start gets
     every core, since its neighbours will leave it alone. `longest` bounds, in predicted seconds, a process that
-    several variations share; one by itself may take as long as it takes.
+    several variations share, and `room` the bytes they may come to; one by itself may take what it takes.
     """
     sources = _by_source(ready)
     first = max(sources, key=_cpu_seconds)
     cores_for_each = max(1, cores // min(slots, running + len(sources)))
-    chosen = _together(first, longest * cores_for_each)
+    chosen = _together(first, longest * cores_for_each, room)
     rivals = -(-(len(ready) - len(chosen)) // len(chosen))  # processes like this one that are still to come
     own_cores = max(1, cores // min(slots, running + 1 + rivals)) if rivals else cores
+    decode = max(one.cost.decode for one in chosen) / len(chosen)
     return Share(
-        variations=tuple(one.variation for one in chosen),
+        costs={one.variation: one.cost.encode + decode for one in chosen},
         threads=max(1, own_cores // len(chosen)),
-        cpu_seconds=_cpu_seconds(chosen),
         wall_seconds=_cpu_seconds(chosen) / own_cores,
     )
 
@@ -85,19 +99,20 @@ def _by_source(ready: Iterable[Ready]) -> list[list[Ready]]:
     return [list(group) for _, group in groupby(sorted(ready, key=by_source), by_source)]
 
 
-def _together(ready: Sequence[Ready], most_cpu_seconds: float) -> list[Ready]:
+def _together(ready: Sequence[Ready], most_cpu_seconds: float, room: float) -> list[Ready]:
     """The first, and those after it that may share its process."""
     chosen = [ready[0]]
     for other in ready[1:]:
-        if not ready[0].alone and not other.alone and _fits([*chosen, other], most_cpu_seconds):
+        if not ready[0].alone and not other.alone and _fits([*chosen, other], most_cpu_seconds, room):
             chosen.append(other)
     return chosen
 
 
-def _fits(sharing: Sequence[Ready], most_cpu_seconds: float) -> bool:
+def _fits(sharing: Sequence[Ready], most_cpu_seconds: float, room: float) -> bool:
     return (
         len(sharing) <= MAX_OUTPUTS
         and sum(one.megapixels for one in sharing) <= MAX_MEGAPIXELS
+        and sum(one.bytes for one in sharing) <= room
         and _cpu_seconds(sharing) <= most_cpu_seconds
     )
 

@@ -66,8 +66,11 @@ def _seconds(value: float | None) -> str:
     return "an unknown time" if value is None else f"{value:.2f} s"
 
 
-def seal(part: Path) -> tuple[int, str, int]:
-    """Makes the part's bytes durable; returns its size, SHA-256 and inode. Blocks; run it in a thread.
+Sealed = tuple[int, str, int]  # size in bytes, SHA-256, inode
+
+
+def seal(part: Path) -> Sealed:
+    """Makes the part's bytes durable; returns what it was sealed with. Blocks; run it in a thread.
 
     Of a folder they are those of `bundle.sealed`, and the inode is the folder's.
     """

@@ -72,19 +72,27 @@ DELETE FROM jobs WHERE id = :id AND queued = 0 AND processing = 0
 
 -- The scheduler
 
--- The best variation that may start: highest priority first, then oldest.
--- name: best_ready
-SELECT seq, id, source, preset, parameters, space_needed FROM variations
-WHERE status = 'queued' AND held = 0 AND not_before IS NULL ORDER BY priority DESC, seq LIMIT 1
+-- What may start: highest priority first, then oldest.
+-- name: ready
+SELECT variations.seq, variations.id, variations.preset, variations.parameters, variations.alone,
+    variations.space_needed, variations.source, sources.id AS source_id, sources.name, sources.path, sources.bytes,
+    sources.media, jobs.id AS job
+FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON jobs.seq = variations.job
+WHERE variations.status = 'queued' AND held = 0 AND not_before IS NULL
+ORDER BY variations.priority DESC, variations.seq LIMIT :limit
 
 -- name: claim
 UPDATE variations SET status = 'processing', attempts = attempts + 1, started_at = :now, finished_at = NULL,
     error = NULL, proof = NULL, waiting = NULL
-WHERE seq = :variation
+WHERE seq IN (SELECT value FROM json_each(:variations)) AND status = 'queued' AND held = 0 AND not_before IS NULL
 RETURNING *
 
+-- name: record_sharing
+UPDATE variations SET sharing = :count
+WHERE seq IN (SELECT value FROM json_each(:variations)) AND status = 'processing'
+
 -- name: set_aside
-UPDATE variations SET waiting = :waiting, not_before = :until WHERE seq = :variation AND status = 'queued'
+UPDATE variations SET waiting = :waiting, not_before = :until WHERE id = :variation AND status = 'queued'
 
 -- name: recall_aside
 UPDATE variations SET not_before = :now
@@ -96,14 +104,9 @@ UPDATE variations SET not_before = NULL WHERE not_before <= :now
 -- name: next_delayed
 SELECT min(not_before) AS at FROM variations WHERE not_before IS NOT NULL
 
--- name: claimed_context
-SELECT jobs.id AS job, sources.id AS source, sources.name, sources.path, sources.bytes, sources.media, sources.error
+-- name: claimed_source
+SELECT jobs.id AS job, sources.id AS source, sources.name, sources.path, sources.media
 FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.seq = :source
-
--- How many could start now, counted no further than `:limit`.
--- name: count_ready
-SELECT count(*) AS ready FROM
-    (SELECT 1 FROM variations WHERE status = 'queued' AND held = 0 AND not_before IS NULL LIMIT :limit)
 
 -- name: insert_attempt
 INSERT INTO attempts (variation, number, token, boot, started_at)
@@ -119,8 +122,15 @@ WHERE seq IN (SELECT variation FROM attempts WHERE token = :token AND ended_at I
 -- name: end_attempt
 UPDATE attempts SET ended_at = :now WHERE variation = :variation AND ended_at IS NULL
 
+-- name: corrections
+SELECT encode, correction FROM costs
+
+-- name: record_correction
+INSERT INTO costs (encode, correction) VALUES (:encode, :correction)
+ON CONFLICT (encode) DO UPDATE SET correction = excluded.correction
+
 -- name: record_media
-UPDATE sources SET media = :media WHERE seq = :source
+UPDATE sources SET media = :media, error = NULL WHERE seq = :source
 
 -- The source cannot be used: what waits for it fails with it.
 -- name: record_source_error
@@ -150,7 +160,8 @@ WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
 -- Ends or requeues an attempt that came to nothing.
 -- name: abandon
 UPDATE variations SET status = :status, error = :error, not_before = :not_before, retries = :retries,
-    crashes = :crashes, proof = NULL, waiting = :waiting, space_needed = coalesce(:space_needed, space_needed),
+    crashes = :crashes, alone = :alone, proof = NULL, waiting = :waiting,
+    space_needed = coalesce(:space_needed, space_needed),
     finished_at = iif(:status = 'queued', NULL, :now), started_at = iif(:status = 'queued', NULL, started_at)
 WHERE seq = :variation
 
@@ -192,7 +203,7 @@ UPDATE sources SET error = NULL WHERE job = :job AND error IS NOT NULL
 
 -- name: requeue_ended
 UPDATE variations SET status = 'queued', cancel_requested_at = NULL, fail_requested_at = NULL, error = NULL,
-    started_at = NULL, finished_at = NULL, retries = 0, crashes = 0, priority = :priority, held = :held,
+    started_at = NULL, finished_at = NULL, retries = 0, crashes = 0, alone = 0, priority = :priority, held = :held,
     waiting = NULL, space_needed = NULL
 WHERE job = :job AND status IN ('failed', 'cancelled')
 

@@ -75,6 +75,11 @@ def plan(media: Media, preset: str, parameters: Parameters) -> Plan:
     return _recipe(media, preset, parameters).plan
 
 
+def shareable(media: Media, preset: str, parameters: Parameters) -> bool:
+    """Whether it is made in one pass, so that others may be made in the same. Raises as `plan` does."""
+    return _recipe(media, preset, parameters).steps is None
+
+
 def command(source: str, media: Media, outputs: Sequence[Output], threads: int) -> list[str]:
     """The whole argv of one ffmpeg that decodes `source` once and writes every output.
 

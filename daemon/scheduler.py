@@ -1,4 +1,4 @@
-"""Keeps the slots full: claims the best of what is queued, starts attempts, freezes, thaws and stops them.
+"""Keeps the slots full: has sources read, claims the best of what is queued, starts, freezes and stops attempts.
 
 It is woken by events; the slow safety poll only covers a wake-up that was lost.
 """
@@ -9,37 +9,51 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
-from daemon import claims
-from daemon.attempt import Attempt, Receipt, Workshop
-from daemon.claims import Aside, Claim
-from daemon.disk import Offer
+from daemon import claims, planner
+from daemon.attempt import Attempt, Member, Receipt, Workshop
+from daemon.claims import Claim
+from daemon.disk import refusal
 from daemon.errors import FfspoolError
+from daemon.forecast import Forecast, Outlook
 from daemon.models import Progress
 from daemon.paths import size
+from daemon.planner import Ready, Share
 from daemon.processes import boot_id
 from daemon.stall import Pace
 from daemon.states import QueueState
-from daemon.store import Transaction
+from daemon.store import Row
+from daemon.survey import Survey
 
 log = logging.getLogger(__name__)
 
 SAFETY_POLL = 30.0  # seconds
 LOOK_AT_DISK = 5.0  # seconds between two looks at a disk that has no room for anything
-MOST_AT_ONCE = 200  # variations looked at before others get their turn
+WINDOW = 64  # ready variations that are looked at when one process is planned
+MOST_AT_ONCE = 200  # processes planned before others get their turn
 
 
 class Scheduler:
-    """Keeps `slots` encodes going while there is work. `run` is its loop; the rest may be called beside it."""
+    """Keeps `slots` processes going while there is work. `run` is its loop; the rest may be called beside it.
 
-    def __init__(self, shop: Workshop, *, slots: int, queue: QueueState = QueueState.RUNNING) -> None:
+    `longest` bounds, in predicted seconds, a process that several variations share; 0: none ever does.
+    """
+
+    def __init__(
+        self, shop: Workshop, *, slots: int, longest: float = 120.0, queue: QueueState = QueueState.RUNNING
+    ) -> None:
         self._shop = shop
         self._slots = slots
+        self._longest = longest
         self._queue = queue
         self._boot = boot_id()
-        self._attempts: dict[str, Attempt] = {}
+        self._cores = len(os.sched_getaffinity(0))
+        self._forecast = Forecast(shop.library, shop.history, shop.space.experience)
+        self._survey = Survey(shop.store, shop.prober, shop.paths, self.wake, shop.now)
+        self._running: list[Attempt] = []
+        self._attempts: dict[str, Attempt] = {}  # the same, by variation
         self._awake = asyncio.Event()
         self._closing = False
         self._any_aside = True  # some may be, from before a restart
@@ -68,6 +82,7 @@ class Scheduler:
                 log.error("nothing can be started: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), patience)
+        await self._survey.close()
         await self.stop(list(self._attempts))
 
     @property
@@ -99,20 +114,25 @@ class Scheduler:
         May be called on any thread.
         """
         for attempt in list(self._attempts.values()):  # one step for the interpreter: nothing comes between
-            if attempt.claim.job == job and attempt.progress:
+            if attempt.job == job and attempt.progress:
                 yield attempt.progress, attempt.source_seconds
 
     def running_progress(self) -> Iterator[tuple[str, str, Progress, float | None]]:
         """(job, variation, latest report, planned seconds or None) of all that runs and has reported."""
-        for attempt in self._attempts.values():
+        for variation, attempt in self._attempts.items():
             if attempt.progress:
-                yield attempt.claim.job, attempt.claim.id, attempt.progress, attempt.duration
+                yield attempt.job, variation, attempt.progress, attempt.duration(variation)
 
     # What is done to them
 
     async def stop(self, variations: Iterable[str]) -> list[Receipt]:
-        """Ends those of `variations` that run; returns when each is settled and its partial files are gone."""
-        return list(await asyncio.gather(*(attempt.stop() for attempt in self._among(variations))))
+        """Ends those of `variations` that run; returns when each is settled and its partial files are gone.
+
+        Others that share a process with them end too, and are queued again unless they were completed.
+        """
+        wanted = set(variations)
+        ended = await asyncio.gather(*(attempt.stop() for attempt in self._among(wanted)))
+        return [receipt for receipts in ended for receipt in receipts if receipt.variation in wanted]
 
     async def hold(self, variations: Iterable[str], held: bool) -> None:
         """Freezes those of `variations` that run and gives their slots away, or lets them go on.
@@ -132,9 +152,9 @@ class Scheduler:
         """
         self._queue = state
         stay = set(held)
-        frozen = [a for a in self._attempts.values() if state == QueueState.PAUSED or a.claim.id in stay]
+        frozen = [a for a in self._running if state == QueueState.PAUSED or not stay.isdisjoint(a.variations)]
         await self._hold(frozen, True)
-        await self._hold([a for a in self._attempts.values() if a not in frozen], False)
+        await self._hold([a for a in self._running if a not in frozen], False)
 
     async def _hold(self, attempts: Iterable[Attempt], held: bool) -> None:
         await asyncio.gather(*(attempt.hold(held) for attempt in attempts))
@@ -142,7 +162,9 @@ class Scheduler:
         self.wake()
 
     def _among(self, variations: Iterable[str]) -> list[Attempt]:
-        return [self._attempts[variation] for variation in variations if variation in self._attempts]
+        """Each process once, however many of the variations share it."""
+        wanted = set(variations)
+        return [attempt for attempt in self._running if not wanted.isdisjoint(attempt.variations)]
 
     # Claiming
 
@@ -152,13 +174,10 @@ class Scheduler:
             self.shortage = self._shop.space.shortage()
             if self.shortage or not self._may_start():
                 return
-            claim = await self._shop.store.write(partial(self._claim, self._shop.space.offer()))
-            if claim is None:
+            rows = await self._next_ready()
+            if not rows:
                 return
-            if isinstance(claim, Claim):
-                self._start(claim)
-            else:
-                self._any_aside = True
+            await self._start_best(rows)
 
     async def _recall_aside(self) -> None:
         """What did not fit on the disk gets another chance once an encode has ended."""
@@ -168,32 +187,69 @@ class Scheduler:
             await self._shop.store.write(lambda t: t.run("recall_aside", now=now, limit=MOST_AT_ONCE))
         self._ended_one = False
 
+    async def _next_ready(self) -> list[Row]:
+        """What may start of the first job in turn, as far as its sources were read; reading of the others begins."""
+        rows = await self._shop.store.read(lambda t: t.all("ready", limit=WINDOW))
+        for row in rows:
+            if row["media"] is None:
+                self._survey.look(row)
+        known = [row for row in rows if row["media"] is not None]
+        return [row for row in known if row["job"] == known[0]["job"]]
+
+    async def _start_best(self, rows: list[Row]) -> None:
+        """Starts one process for some of the rows; those that do not fit on the disk let others pass."""
+        room = self._shop.space.room()
+        outlooks = {row["id"]: self._forecast.of_row(row) for row in rows}
+        waiting = {one: words for one, outlook in outlooks.items() if (words := refusal(outlook.ready.bytes, room))}
+        if waiting:
+            self._any_aside = True
+            await self._shop.store.write(partial(claims.set_aside, waiting=waiting, now=self._shop.now()))
+        fitting = [outlook.ready for one, outlook in outlooks.items() if one not in waiting]
+        if not fitting:
+            return
+        share = self._share(fitting, room)
+        chosen = [row["seq"] for row in rows if row["id"] in share.costs]
+        claimed = await self._shop.store.write(
+            partial(claims.claim, variations=chosen, boot=self._boot, now=self._shop.now())
+        )
+        if claimed:
+            self._start(claimed, share, outlooks)
+
+    def _share(self, ready: list[Ready], room: int) -> Share:
+        running = sum(not attempt.frozen for attempt in self._running)
+        return planner.next_share(
+            ready, cores=self._cores, slots=self._slots, running=running, longest=self._longest, room=room
+        )
+
     def _may_start(self) -> bool:
-        busy = sum(not attempt.frozen for attempt in self._attempts.values())
+        busy = sum(not attempt.frozen for attempt in self._running)
         return not self._closing and self._queue == QueueState.RUNNING and busy < self._slots
 
-    def _claim(self, disk: Offer, transaction: Transaction) -> Claim | Aside | None:
-        return claims.claim(transaction, boot=self._boot, slots=self._slots, now=self._shop.now(), disk=disk)
-
-    def _start(self, claim: Claim) -> None:
-        self._shop.space.hold(claim.id, claim.space, partial(size, self._shop.paths.work(claim.job, claim.id)))
-        attempt = self._attempts[claim.id] = Attempt(claim, self._shop, self._threads)
-        attempt.held = self._queue == QueueState.PAUSED  # since the claim was asked for
-        attempt.on_end(lambda: self._ended(claim.id))
+    def _start(self, claimed: list[Claim], share: Share, outlooks: Mapping[str, Outlook]) -> None:
+        members = [
+            Member(claim, share.costs[claim.id], outlooks[claim.id].usual, outlooks[claim.id].ready.bytes)
+            for claim in claimed
+        ]
+        for member in members:
+            work = self._shop.paths.work(member.claim.job, member.claim.id)
+            self._shop.space.hold(member.claim.id, member.space, partial(size, work))
+        held = self._queue == QueueState.PAUSED  # since the claim was asked for
+        attempt = Attempt(members, self._shop, threads=share.threads, held=held)
+        self._running.append(attempt)
+        self._attempts |= dict.fromkeys(attempt.variations, attempt)
+        attempt.on_end(lambda: self._ended(attempt))
         self.changed.set()
 
-    def _ended(self, variation: str) -> None:
-        attempt = self._attempts.pop(variation)
-        self._shop.space.release(variation)
+    def _ended(self, attempt: Attempt) -> None:
+        self._running.remove(attempt)
+        for variation in attempt.variations:
+            if self._attempts[variation] is attempt:  # one that ended early may be on its way again
+                del self._attempts[variation]
+                self._shop.space.release(variation)
         self._any_aside |= attempt.crowded_out
         self._ended_one |= not attempt.crowded_out  # else it would be recalled to the same full disk at once
         self.changed.set()
         self.wake()
-
-    def _threads(self, claim: Claim) -> int:
-        """Threads for one encode: all cores for the only one that could run, one each when there are many."""
-        cores = len(os.sched_getaffinity(0))
-        return max(1, cores // min(self._slots, len(self._attempts) + claim.waiting))
 
     async def _until_delayed(self) -> float:
         """Seconds until something may have to be started without anybody waking us."""
@@ -204,4 +260,7 @@ class Scheduler:
         row = await self._shop.store.read(lambda t: t.one("next_delayed"))
         if row is None or row["at"] is None:
             return SAFETY_POLL
-        return float(min(SAFETY_POLL, max(0.05, row["at"] - self._shop.now())))
+        left: float = row["at"] - self._shop.now()
+        if left <= 0:
+            await self._shop.store.write(lambda t: t.run("release_delayed", now=self._shop.now()))
+        return min(SAFETY_POLL, max(0.0, left))

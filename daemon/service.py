@@ -25,6 +25,7 @@ from daemon.disk import Space, Usage
 from daemon.engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
 from daemon.events import Feed, progress_data
+from daemon.history import History
 from daemon.idempotency import IdempotencyKeys
 from daemon.jobs import Jobs
 from daemon.library import Library
@@ -97,11 +98,24 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
             prober.start()
             engine.start()
             figures = Figures()
-            space = Space(partial(_usage, paths), settings.disk_reserve, library)
+            space = Space(partial(_usage, paths), settings.disk_reserve)
+            history = await History.load(store)
             shop = Workshop(
-                store, engine, prober, paths, figures, space, library, settings.hung_after, settings.retry_delay, now
+                store,
+                engine,
+                prober,
+                paths,
+                figures,
+                space,
+                library,
+                history,
+                settings.hung_after,
+                settings.retry_delay,
+                now,
             )
-            scheduler = Scheduler(shop, slots=settings.slots, queue=await queue_state(store))
+            scheduler = Scheduler(
+                shop, slots=settings.slots, longest=settings.max_shared_seconds, queue=await queue_state(store)
+            )
             jobs = Jobs(store, scheduler, paths, settings, library, now=now)
             control = Control(store, scheduler, paths, now=now)
             feed = Feed(store, partial(_progress_events, scheduler))

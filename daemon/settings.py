@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Path or name of the encoder; None: the one bundled with imageio-ffmpeg."""
     slots: Count = msgspec.field(default_factory=lambda: len(os.sched_getaffinity(0)))
     """Encodes that run at once; by default one per core this process may use."""
+    max_shared_seconds: Duration = 120.0
+    """Predicted seconds up to which variations of one source share a process, and its decoding; 0: none ever do."""
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 5
     """Niceness of the encoders, so that the daemon and the host stay responsive."""
     grace: Positive = 2.0

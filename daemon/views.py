@@ -59,6 +59,7 @@ class VariationView(Model, frozen=True):
     bytes: int | None
     sha256: str | None
     attempts: int
+    sharing: int | None  # how many were or are encoded in the same process, itself included; None: it never began
     error: str | None
     started_at: datetime | None
     finished_at: datetime | None
@@ -149,7 +150,7 @@ def ended_job(copy: Any) -> JobSummary:
 
 def ended_variation(copy: Any) -> VariationView:
     """An ended variation, from its row or a copy of it."""
-    return _variation_view({"extension": None, **copy}, None, _OVER)
+    return _variation_view({"extension": None, "sharing": None, **copy}, None, _OVER)
 
 
 class _Over:
@@ -260,6 +261,7 @@ def _variation_view(row: Row | dict[str, Any], duration: float | None, live: Liv
         attempts=row["attempts"],
         waiting=(row["waiting"] or live.shortage) if status == State.QUEUED else None,
         sandbox=row["sandbox"],
+        sharing=row["sharing"],
         error=row["error"],
         folder=msgspec.UNSET if row["extension"] is None else row["extension"] == FOLDER,
         started_at=when(row["started_at"]),

@@ -14,18 +14,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from daemon import claims, cleanup, expiry
 from daemon.errors import Gone, NotFound
 from daemon.jobs import job_row
-from daemon.models import Started
+from daemon.models import Media, Started
 from daemon.paths import Paths
 from daemon.processes import TOKEN_VARIABLE, boot_id, start_ticks
 from daemon.publish import Proof, seal
 from daemon.store import Store, Transaction
 
 CONTENT = b"a proven file"
+SILENCE = Media(format="wav", duration_seconds=1.0, video=None, audio=(), subtitles=())
 OLD = 1e12  # a `now` at which every file on disk is old
 
 
@@ -62,8 +64,9 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -
 
 
 def claim(transaction: Transaction) -> claims.Claim:
-    claimed = claims.claim(transaction, boot=boot_id(), slots=1, now=2.0)
-    assert isinstance(claimed, claims.Claim)
+    row = transaction.all("ready", limit=1)[0]
+    transaction.run("record_media", source=row["source"], media=msgspec.json.encode(SILENCE).decode())
+    (claimed,) = claims.claim(transaction, variations=[row["seq"]], boot=boot_id(), now=2.0)
     return claimed
 
 

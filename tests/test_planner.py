@@ -24,9 +24,8 @@ def first(*waiting: Ready, cores: int = 2, slots: int = 2, running: int = 0, lon
 
 def test_variations_of_one_source_share_a_process_with_one_thread_each() -> None:
     share = first(*(ready(f"a{number}") for number in range(5)))
-    assert share == Share(
-        variations=("a0", "a1", "a2", "a3", "a4"), threads=1, cpu_seconds=5.1, wall_seconds=pytest.approx(2.55)
-    )
+    assert share.variations == ("a0", "a1", "a2", "a3", "a4")
+    assert (share.threads, share.cpu_seconds, share.wall_seconds) == (1, pytest.approx(5.1), pytest.approx(2.55))
 
 
 def test_variations_of_different_sources_do_not_share() -> None:
@@ -93,7 +92,7 @@ def test_a_plan_runs_every_variation_once_within_its_bounds(
         if len(sharing) > 1:
             assert len(sharing) <= MAX_OUTPUTS
             assert sum(one.megapixels for one in sharing) <= MAX_MEGAPIXELS
-            assert start.share.cpu_seconds <= longest * cores
+            assert start.share.cpu_seconds <= longest * cores + 1e-6
             assert not any(one.alone for one in sharing)
     for start in starts:
         beside = sum(s.at <= start.at < s.at + s.share.wall_seconds for s in starts)

@@ -16,6 +16,14 @@ UPDATE sources SET (queued, processing, completed, failed, cancelled) = (
     FROM variations WHERE source = sources.seq
 );
 
+-- Variations of one source may share a process, and what encodes take is learnt.
+ALTER TABLE variations ADD COLUMN sharing INTEGER;
+ALTER TABLE variations ADD COLUMN alone INTEGER NOT NULL DEFAULT 0 CHECK (alone IN (0, 1));
+CREATE TABLE costs (
+    encode      TEXT PRIMARY KEY,
+    correction  REAL NOT NULL CHECK (correction > 0)
+) STRICT, WITHOUT ROWID;
+
 -- What the sweep looks for on the disk.
 CREATE INDEX variations_with_file ON variations (seq) WHERE status = 'completed' AND lost_at IS NULL;
 
@@ -85,7 +93,7 @@ BEGIN
     SELECT 'msg_' || lower(hex(randomblob(12))), jobs.id, 'variation.' || new.status, jobs.webhook_url, json_object(
         'job', jobs.id, 'source', sources.id, 'id', new.id, 'name', new.name, 'preset', new.preset,
         'parameters', new.parameters, 'status', new.status, 'bytes', new.bytes, 'sha256', new.sha256,
-        'attempts', new.attempts, 'error', new.error, 'speed', json(lower(quote(new.speed))),
+        'attempts', new.attempts, 'sharing', new.sharing, 'error', new.error, 'speed', json(lower(quote(new.speed))),
         'output_seconds', json(lower(quote(new.output_seconds))),
         'started_at', json(lower(quote(new.started_at))), 'finished_at', json(lower(quote(new.finished_at)))
     ), iif(gone, 'disabled', 'pending'), new.finished_at, new.finished_at, iif(gone, NULL, new.finished_at)

@@ -1,0 +1,67 @@
+"""What a ready variation will cost: CPU seconds, and bytes of disk."""
+
+from __future__ import annotations
+
+import msgspec
+
+from daemon import costs, recipes
+from daemon.costs import Cost
+from daemon.disk import Experience, usual_bytes
+from daemon.errors import FfspoolError
+from daemon.history import History
+from daemon.library import Library
+from daemon.models import Media, Model, Parameters
+from daemon.planner import Ready
+from daemon.presets import PRESETS
+from daemon.store import Row
+
+NOTHING = Cost(decode=0.0, encode=0.0)
+
+
+class Outlook(Model, frozen=True):
+    """A variation as the planner wants it, and the bytes that such an output `usual`ly comes to (0: none is made)."""
+
+    ready: Ready
+    usual: int = 0
+
+
+class Forecast:
+    """Predicts from the presets there are and what encodes came to on this host."""
+
+    def __init__(self, library: Library, history: History, experience: Experience) -> None:
+        self._library = library
+        self._history = history
+        self._experience = experience
+
+    def of_row(self, row: Row) -> Outlook:
+        """Of a row of the query `ready` whose source's media is known.
+
+        One of which nothing can be made costs nothing: it is told so when its turn comes.
+        """
+        media = msgspec.json.decode(row["media"], type=Media)
+        parameters = msgspec.json.decode(row["parameters"])
+        try:
+            outlook = self.of(row["id"], row["source_id"], media, row["preset"], parameters, row["bytes"])
+        except FfspoolError:
+            return Outlook(ready=Ready(variation=row["id"], source=row["source_id"], cost=NOTHING))
+        learnt = max(outlook.ready.bytes, row["space_needed"] or 0)
+        alone = outlook.ready.alone or bool(row["alone"])
+        return msgspec.structs.replace(outlook, ready=msgspec.structs.replace(outlook.ready, bytes=learnt, alone=alone))
+
+    def of(
+        self, variation: str, source: str, media: Media, preset: str, parameters: Parameters, source_bytes: int
+    ) -> Outlook:
+        """Raises UnknownPreset, BadParameter, or UnsuitableSource when nothing can be made of the source."""
+        base = self._library.find(preset).base
+        plan = recipes.plan(media, base, parameters)
+        correction = self._history.correction(preset, parameters)
+        usual = usual_bytes(plan, base, parameters, media, source_bytes)
+        ready = Ready(
+            variation=variation,
+            source=source,
+            cost=costs.predict(media, PRESETS[base].encoder, plan, parameters, correction),
+            megapixels=plan.video[0] * plan.video[1] / 1e6 if plan.video else 0.0,
+            bytes=self._experience.expected(preset, usual),
+            alone=not recipes.shareable(media, base, parameters),
+        )
+        return Outlook(ready=ready, usual=usual)

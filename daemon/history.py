@@ -1,0 +1,42 @@
+"""What this host's own encodes took, for predicting the next ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from daemon import costs
+from daemon.models import Parameters
+from daemon.store import Store, Transaction
+
+
+class History:
+    """Corrections of the predicted CPU seconds, by preset and speed; kept in the database. Make it with `load`."""
+
+    def __init__(self, store: Store, corrections: dict[str, float]) -> None:
+        self._store = store
+        self._corrections = corrections
+
+    @classmethod
+    async def load(cls, store: Store) -> History:
+        rows = await store.read(lambda t: t.all("corrections"))
+        return cls(store, {row["encode"]: row["correction"] for row in rows})
+
+    def correction(self, preset: str, parameters: Parameters) -> float:
+        """How many times the default such an encode takes here; 1.0 before there was one."""
+        return self._corrections.get(costs.key(preset, parameters), 1.0)
+
+    async def learn(self, encodes: Iterable[tuple[str, Parameters]], predicted: float, taken: float) -> None:
+        """Learns from encodes that shared a process: CPU seconds `predicted` and `taken` by all of them together."""
+        learnt = {
+            costs.key(preset, parameters): costs.learn(self.correction(preset, parameters), predicted, taken)
+            for preset, parameters in encodes
+        }
+        self._corrections |= learnt
+        await self._store.write(partial(_record, learnt))
+
+
+def _record(learnt: dict[str, float], transaction: Transaction) -> None:
+    transaction.run_many(
+        "record_correction", [{"encode": encode, "correction": value} for encode, value in learnt.items()]
+    )

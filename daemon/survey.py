@@ -1,0 +1,69 @@
+"""What sources hold: each is read once, before its first encode is begun, and those that come next ahead of time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from daemon import claims
+from daemon.errors import FfspoolError, ProbeError
+from daemon.paths import Paths
+from daemon.probe import Prober
+from daemon.store import Row, Store
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4  # sources that are read at the same time
+RESPITE = 1.0  # seconds before a source is read again when what was found could not be recorded
+
+
+class Survey:
+    """Reads the sources of ready variations. `tell` is called when what was found of one stands in the database."""
+
+    def __init__(
+        self, store: Store, prober: Prober, paths: Paths, tell: Callable[[], None], now: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._prober = prober
+        self._paths = paths
+        self._tell = tell
+        self._now = now
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+
+    def look(self, row: Row) -> None:
+        """Begins to read the source of this ready variation, unless that is under way or enough others are."""
+        source = row["source"]
+        if source in self._under_way or len(self._under_way) >= AT_ONCE:
+            return
+        reading = self._under_way[source] = asyncio.create_task(self._read(row), name=f"survey of {source}")
+        reading.add_done_callback(lambda _: self._read_one(source))
+
+    async def close(self) -> None:
+        """Gives up what is under way."""
+        for reading in self._under_way.values():
+            reading.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    def _read_one(self, source: int) -> None:
+        del self._under_way[source]
+        self._tell()
+
+    async def _read(self, row: Row) -> None:
+        source = row["source"]
+        try:
+            media = await self._prober.probe(self._paths.source_of(row["job"], row["source_id"], row["path"]))
+        except ProbeError as error:
+            words = f"{row['name']}: {error}"
+            await self._record(partial(claims.refuse_source, source=source, error=words, now=self._now()))
+        else:
+            await self._record(partial(claims.record_media, source=source, media=media))
+
+    async def _record(self, work: Callable[..., None]) -> None:
+        try:
+            await self._store.write(work)
+        except FfspoolError as error:  # the scheduler comes back to it
+            log.error("what a source holds could not be recorded: %s", error)
+            await asyncio.sleep(RESPITE)
