@@ -1,0 +1,103 @@
+"""Variations of one source share a process: what that saves must cost nobody an output."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Daemon, wait_until
+
+PRESETS = ["h264-480p", "h264-720p", "mp3"]
+
+
+def variations(job: Any) -> list[Any]:
+    return [variation for source in job["sources"] for variation in source["variations"]]
+
+
+def statuses(job: Any) -> list[str]:
+    return [variation["status"] for variation in variations(job)]
+
+
+def test_variations_of_one_source_are_encoded_in_one_process(
+    start_daemon: Callable[..., Daemon], long_clip: Path
+) -> None:
+    daemon = start_daemon("--slots", "2", "--max-shared-seconds", "100000")
+    job = daemon.submit(long_clip, presets=PRESETS)["id"]
+    daemon.wait_for_encoder()
+    assert len(daemon.encoders()) == 1
+    shown = daemon.job(job)
+    assert [(one["status"], one["sharing"]) for one in variations(shown)] == [("processing", 3)] * 3
+
+
+def test_each_output_of_a_shared_process_is_proven_and_kept(daemon: Daemon, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=PRESETS)["id"])
+    assert [(one["status"], one["sharing"], one["attempts"]) for one in variations(job)] == [("completed", 3, 1)] * 3
+    assert job["usage"]["discarded_cpu_seconds"] == 0
+    for one in variations(job):
+        got = daemon.client.get(f"/api/jobs/{job['id']}/variations/{one['id']}/download")
+        assert len(got.content) == one["bytes"]
+
+
+def test_cancel_of_one_that_shares_a_process_queues_the_others_again(
+    start_daemon: Callable[..., Daemon], long_clip: Path
+) -> None:
+    daemon = start_daemon("--slots", "1", "--max-shared-seconds", "100000")
+    job = daemon.submit(long_clip, presets=PRESETS)["id"]
+    daemon.wait_for_encoder()
+    unwanted = variations(daemon.job(job))[1]["id"]
+    receipt = daemon.client.post(f"/api/jobs/{job}/variations/{unwanted}/cancel").json()
+    assert [stopped["variation"] for stopped in receipt["stopped"]] == [unwanted]
+    assert statuses(daemon.job(job))[1] == "cancelled"
+    wait_until(lambda: [one["attempts"] for one in variations(daemon.job(job))] == [2, 1, 2], "the others to go on")
+    assert [variations(daemon.job(job))[n]["sharing"] for n in (0, 2)] == [2, 2]
+
+
+@pytest.fixture
+def lonely_encoder(ffmpeg: str, tmp_path: Path) -> Path:
+    """The real encoder, but it fails when it is to write more than one file."""
+    script = tmp_path / "lonely"
+    script.write_text(
+        "#!/bin/sh\n"
+        'parts=$(printf "%s\\n" "$@" | grep -c "[.]part$")\n'
+        '[ "$parts" -lt 2 ] || { echo "no company" >&2; exit 1; }\n'
+        f'exec {ffmpeg} "$@"\n'
+    )
+    script.chmod(0o755)
+    return script
+
+
+def test_those_that_failed_together_are_tried_alone(
+    start_daemon: Callable[..., Daemon], clip: Path, lonely_encoder: Path
+) -> None:
+    daemon = start_daemon("--ffmpeg", str(lonely_encoder), "--sandbox", "off")
+    job = daemon.wait_for(daemon.submit(clip, presets=PRESETS)["id"])
+    assert [(one["status"], one["sharing"], one["attempts"]) for one in variations(job)] == [("completed", 1, 2)] * 3
+
+
+def test_one_that_cannot_be_made_leaves_its_siblings_alone(daemon: Daemon, clip: Path) -> None:
+    spec = {"variations": [{"preset": "mp3"}, {"preset": "gif", "start_seconds": 3600}, {"preset": "m4a"}]}
+    job = daemon.wait_for(daemon.submit(clip, spec=spec)["id"])
+    assert statuses(job) == ["completed", "failed", "completed"]
+    assert "nothing is left at 3600 s" in variations(job)[1]["error"]
+
+
+def test_nothing_is_shared_where_that_is_set(start_daemon: Callable[..., Daemon], clip: Path) -> None:
+    daemon = start_daemon("--max-shared-seconds", "0")
+    job = daemon.wait_for(daemon.submit(clip, presets=PRESETS)["id"])
+    assert [(one["status"], one["sharing"]) for one in variations(job)] == [("completed", 1)] * 3
+
+
+def test_what_encodes_took_is_remembered(daemon: Daemon, clip: Path) -> None:
+    daemon.wait_for(daemon.submit(clip, presets=["h264-480p"])["id"])
+
+    def learnt() -> list[Any]:
+        with sqlite3.connect(f"file:{daemon.state_dir}/ffspool.db?mode=ro", uri=True) as database:
+            return database.execute("SELECT encode, correction FROM costs").fetchall()
+
+    ((encode, correction),) = wait_until(learnt, "the cost to be recorded")
+    assert encode == "h264-480p/veryfast"
+    assert correction != 1.0
