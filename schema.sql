@@ -85,8 +85,6 @@ CREATE TABLE variations (
     attempts             INTEGER NOT NULL DEFAULT 0,
     retries              INTEGER NOT NULL DEFAULT 0,  -- of attempts that failed of what may pass
     crashes              INTEGER NOT NULL DEFAULT 0,  -- of the daemon while it was encoded
-    sharing              INTEGER,  -- how many were encoded in the same process at the last attempt, itself included
-    alone                INTEGER NOT NULL DEFAULT 0 CHECK (alone IN (0, 1)),  -- it failed in company: no more of that
     cancel_requested_at  REAL,  -- requests; set before anything is signalled, cleared by a retry
     fail_requested_at    REAL,
     started_at           REAL,
@@ -99,6 +97,8 @@ CREATE TABLE variations (
     cpu_seconds          REAL,
     speed                REAL,  -- of the whole encode, times real time
     lost_at              REAL,  -- when the sweep found the published file gone
+    sharing              INTEGER,  -- how many were encoded in the same process at the last attempt, itself included
+    alone                INTEGER NOT NULL DEFAULT 0 CHECK (alone IN (0, 1)),  -- it failed in company: no more of that
     sandbox              TEXT,  -- what its last encode was shut in by, such as `landlock 7, seccomp`, or `none`
     waiting              TEXT,  -- why it does not start though it could: words about the disk
     space_needed         INTEGER,  -- bytes, learnt from a disk that was full
