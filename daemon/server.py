@@ -13,8 +13,8 @@ import uvicorn
 
 from daemon.app import create_app
 from daemon.errors import StartupError
-from daemon.paths import write_private
 from daemon.library import Library
+from daemon.paths import write_private
 from daemon.service import Service, running
 from daemon.settings import Settings, Surroundings
 

@@ -18,7 +18,21 @@ LAYERS = [
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
     | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "proof", "evidence", "runner", "engine"},
-    {"claims", "attempt", "history", "survey", "forecast", "scheduler", "views", "jobs", "uploads", "idempotency", "control", "bulk", "cleanup"}
+    {
+        "claims",
+        "attempt",
+        "history",
+        "survey",
+        "forecast",
+        "scheduler",
+        "views",
+        "jobs",
+        "uploads",
+        "idempotency",
+        "control",
+        "bulk",
+        "cleanup",
+    }
     | {"expiry"}
     | {"webhooks", "stats", "service"},
     {"api", "app", "server", "client", "cli"},

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from conftest import Daemon, wait_until
 
 PRESETS = ["h264-480p", "h264-720p", "mp3"]
