@@ -66,7 +66,7 @@ def _list_parameters(preset: dict[str, Any]) -> None:
 
 def _parameter_row(parameter: dict[str, Any]) -> tuple[str, str, str, str]:
     if parameter["choices"]:
-        values = ", ".join(parameter["choices"])
+        values = ", ".join(map(str, parameter["choices"]))
     elif parameter["minimum"] is not None:
         values = f"{_written(parameter['minimum'])} to {_written(parameter['maximum'])}"
     else:

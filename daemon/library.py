@@ -166,7 +166,7 @@ def _plain(schema: dict[str, Any], declared: Any) -> dict[str, Any]:
 def _described(name: str, schema: dict[str, Any], default: object) -> dict[str, Any]:
     return {
         "name": name,
-        "type": schema.get("type", "string"),
+        "type": schema.get("type") or ("integer" if isinstance(default, int) else "string"),
         "default": default,
         "minimum": schema.get("minimum"),
         "maximum": schema.get("maximum"),

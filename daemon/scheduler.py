@@ -188,11 +188,16 @@ class Scheduler:
         self._ended_one = False
 
     async def _next_ready(self) -> list[Row]:
-        """What may start of the first job in turn, as far as its sources were read; reading of the others begins."""
+        """What may start of the first job in turn, as far as its sources were read; reading of the others begins.
+
+        A source that takes long to be read is overtaken.
+        """
         rows = await self._shop.store.read(lambda t: t.all("ready", limit=WINDOW))
         for row in rows:
             if row["media"] is None:
                 self._survey.look(row)
+        if rows and self._survey.is_fresh(rows[0]["source"]):
+            return []
         known = [row for row in rows if row["media"] is not None]
         return [row for row in known if row["job"] == known[0]["job"]]
 
@@ -243,7 +248,7 @@ class Scheduler:
     def _ended(self, attempt: Attempt) -> None:
         self._running.remove(attempt)
         for variation in attempt.variations:
-            if self._attempts[variation] is attempt:  # one that ended early may be on its way again
+            if self._attempts.get(variation) is attempt:  # one that ended early may be on its way again
                 del self._attempts[variation]
                 self._shop.space.release(variation)
         self._any_aside |= attempt.crowded_out

@@ -17,6 +17,7 @@ from daemon.store import Row, Store
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4  # sources that are read at the same time
+PATIENCE = 2.0  # seconds that work waits for the reading of the source of what is first in turn
 RESPITE = 1.0  # seconds before a source is read again when what was found could not be recorded
 
 
@@ -32,6 +33,7 @@ class Survey:
         self._tell = tell
         self._now = now
         self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._since: dict[int, float] = {}
 
     def look(self, row: Row) -> None:
         """Begins to read the source of this ready variation, unless that is under way or enough others are."""
@@ -40,6 +42,12 @@ class Survey:
             return
         reading = self._under_way[source] = asyncio.create_task(self._read(row), name=f"survey of {source}")
         reading.add_done_callback(lambda _: self._read_one(source))
+        self._since[source] = time.monotonic()
+        asyncio.get_running_loop().call_later(PATIENCE, self._tell)
+
+    def is_fresh(self, source: int) -> bool:
+        """Whether it is being read since a moment ago, so that others should not overtake it yet."""
+        return source in self._since and time.monotonic() - self._since[source] < PATIENCE
 
     async def close(self) -> None:
         """Gives up what is under way."""
@@ -48,7 +56,7 @@ class Survey:
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     def _read_one(self, source: int) -> None:
-        del self._under_way[source]
+        del self._under_way[source], self._since[source]
         self._tell()
 
     async def _read(self, row: Row) -> None:

@@ -42,7 +42,10 @@ def assert_nothing_is_left(daemon: Daemon, job: str) -> None:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == completed[path.stem]["sha256"]
 
 
-def test_a_polite_encoder_ends_at_quit_and_the_receipt_tells_it(daemon: Daemon, long_clip: Path) -> None:
+def test_a_polite_encoder_ends_at_quit_and_the_receipt_tells_it(
+    start_daemon: Callable[..., Daemon], long_clip: Path
+) -> None:
+    daemon = start_daemon("--grace", "20")
     job = daemon.submit(long_clip)
     daemon.wait_for_encoder()
     wait_until(daemon.parts, "a partial file")

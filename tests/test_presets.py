@@ -84,11 +84,11 @@ def test_an_unknown_preset_like_none_is_told_with_all_there_are() -> None:
         (ask("refresh", seed="\ud800"), "seed is '\\ud800', but it takes text"),
         (
             ask("refresh", rotation=1),
-            "preset refresh has no parameter 'rotation': it takes chapters, metadata, deinterlace",
+            "preset refresh has no parameter 'rotation': it takes count, seed, crf, speed",
         ),
         (ask("h264-720p", alpha_colour="red"), "alpha_colour is 'red', but it takes a colour such as #ffcc00"),
         (ask("h264-720p", bit_depth=9), "bit_depth is 9, but it takes one of 8, 10"),
-        (ask("mp3", vf="movie=x"), "preset mp3 has no parameter 'vf': it takes chapters, metadata, bitrate_kbps"),
+        (ask("mp3", vf="movie=x"), "preset mp3 has no parameter 'vf': it takes bitrate_kbps, loudness_lufs"),
     ],
 )
 def test_a_bad_parameter_is_told_with_its_range(request_: VariationRequest, words: str) -> None:

@@ -14,10 +14,12 @@ from test_cancel_over_http import assert_nothing_is_left, cancel, variations
 from daemon import media as reading
 from daemon.engine import LocalEngine
 from daemon.library import Library
-from daemon.models import Order, Outcome, Progress, Report, Started, Task, VariationRequest
+from daemon.models import Order, Outcome, Progress, Report, Sandbox, Started, Task, VariationRequest
 from daemon.processes import Limits
 
 CAPPED = {"preset": "h264-capped", "target_bytes": 40_000_000, "speed": "slow"}
+
+UNSANDBOXED = Sandbox(active=False, reason="not of interest here")
 
 
 def log(daemon: Daemon, job: Any) -> str:
@@ -87,7 +89,7 @@ def run(ffmpeg: str, order: Task, act: Any = None) -> tuple[Outcome, list[Report
     """The outcome, all reports, and how many processes are left; `act` is told each report and the engine."""
 
     async def main() -> tuple[Outcome, list[Report], int]:
-        engine = LocalEngine(ffmpeg=ffmpeg, limits=Limits(), grace=1.0)
+        engine = LocalEngine(ffmpeg=ffmpeg, limits=Limits(), grace=1.0, sandbox=UNSANDBOXED)
         engine.start()
         reports: list[Report] = []
 

@@ -32,7 +32,7 @@ class ParameterView(Model, frozen=True):
     default: str | bool | int | float | None
     minimum: float | None
     maximum: float | None
-    choices: tuple[str, ...] | None
+    choices: tuple[str | int, ...] | None
     description: str
 
 
