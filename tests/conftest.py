@@ -87,6 +87,8 @@ def make_clip(ffmpeg: str, path: Path, *, seconds: float, size: str = "640x360")
 class Daemon:
     """`ffspool serve` as a process, and a client that has its token."""
 
+    prefix: tuple[str, ...] = ()  # a command it is started by
+
     def __init__(self, state_dir: Path, *flags: str, **environment: str) -> None:
         self.state_dir = state_dir
         self._flags = flags
@@ -94,14 +96,24 @@ class Daemon:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "daemon.cli", "serve", "--port", "0"]
-        with (self.state_dir.parent / "daemon.log").open("ab") as log:
-            self.process = subprocess.Popen([*command, *self._flags], stdout=log, stderr=log, env=self.env)
-        self.url = wait_until(self._address, "the daemon's start")
+        self.launch()
+        wait_until(self._address, "the daemon's start")
+        self.connect()
+
+    def connect(self) -> None:
+        """Finds the address and the token of a daemon that listens."""
+        self.url = (self.state_dir / "address").read_text().strip()
         self.token = (self.state_dir / "token").read_text().strip()
         self.client = httpx.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=PATIENCE, trust_env=False
         )
+
+    def launch(self) -> None:
+        """Starts the process, in the folder beside its state dir."""
+        command = [*self.prefix, sys.executable, "-m", "daemon.cli", "serve", "--port", "0", *self._flags]
+        home = self.state_dir.parent
+        with (home / "daemon.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.env, cwd=home)
 
     def _address(self) -> str | None:
         if self.process.poll() is not None:

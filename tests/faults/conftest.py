@@ -1,0 +1,95 @@
+"""Fixtures of the attacks, and the summary: one line per promise."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import make_clip
+
+from faults.ledger import Ledger
+from faults.load import Clips
+from faults.promises import PROMISES, Promises
+from faults.tally import VARIABLE, Tally, total
+from faults.victim import Victim
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-faults", action="store_true", help="every attack, not the short selection of `make test`")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test marked `rounds(short, every)` runs for each of these values of its argument `round`."""
+    if marker := metafunc.definition.get_closest_marker("rounds"):
+        short, every = marker.args
+        everything = metafunc.config.getoption("--all-faults", default=False)
+        metafunc.parametrize("round", every if everything else short)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "rounds(short, every): values of `round` in the short selection, and in all")
+    if VARIABLE not in os.environ:  # not yet set by the process that spreads the tests
+        descriptor, os.environ[VARIABLE] = tempfile.mkstemp(prefix="ffspool-faults-")
+        os.close(descriptor)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    totals = total(Path(os.environ[VARIABLE]))
+    if totals["cases"]:
+        terminalreporter.section("promises")
+        for number, words in PROMISES.items():
+            cases, violations = totals["cases"][str(number)], totals["violations"][str(number)]
+            terminalreporter.write_line(f"{number}. {words}: {cases} cases tried, {violations} violations")
+        attacks = ", ".join(f"{count} {kind}" for kind, count in sorted(totals["attacks"].items()))
+        terminalreporter.write_line(f"after {attacks}")
+
+
+def need(program: str, package: str) -> None:
+    """Skips where a Debian package is missing, but not in continuous integration."""
+    if shutil.which(program) is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is missing: apt-get install {package}")
+
+
+@pytest.fixture
+def strace_is_there() -> None:
+    need("strace", "strace")
+
+
+@pytest.fixture(scope="session")
+def clips(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    folder = tmp_path_factory.mktemp("clips")
+    return Clips(
+        short=make_clip(ffmpeg, folder / "short.mp4", seconds=0.5, size="64x64"),
+        long=make_clip(ffmpeg, folder / "long.mp4", seconds=20, size="64x64"),
+    )
+
+
+@pytest.fixture
+def tally() -> Iterator[Tally]:
+    tally = Tally()
+    yield tally
+    tally.close()
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def attack(tmp_path: Path, ledger: Ledger, tally: Tally, ffmpeg: str) -> Iterator[Callable[..., tuple[Victim, Promises]]]:
+    """Makes a daemon to be hurt, and who holds it to its promises."""
+    victims: list[Victim] = []
+
+    def make(*flags: str, **environment: str) -> tuple[Victim, Promises]:
+        victim = Victim(tmp_path / f"home{len(victims)}", *flags, **environment)
+        victims.append(victim)
+        return victim, Promises(victim, ledger, tally, ffmpeg)
+
+    yield make
+    for victim in victims:
+        victim.stop()
