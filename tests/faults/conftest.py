@@ -82,7 +82,7 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def attack(tmp_path: Path, ledger: Ledger, tally: Tally, ffmpeg: str) -> Iterator[Callable[..., tuple[Victim, Promises]]]:
-    """Makes a daemon to be hurt, and who holds it to its promises."""
+    """Makes a daemon that is yet to be started and hurt, and who holds it to its promises."""
     victims: list[Victim] = []
 
     def make(*flags: str, **environment: str) -> tuple[Victim, Promises]:
@@ -92,4 +92,4 @@ def attack(tmp_path: Path, ledger: Ledger, tally: Tally, ffmpeg: str) -> Iterato
 
     yield make
     for victim in victims:
-        victim.stop()
+        victim.end()

@@ -116,6 +116,8 @@ class Promises:
     # By rows and files
 
     def _rows_and_files(self, database: sqlite3.Connection) -> None:
+        if not self._ledger.wishes | self._ledger.jobs and not _has_tables(database):
+            return  # it died while it made its database
         self._jobs_once(database)
         self._sources_there(database)
         self._outputs_are_whole(database)
@@ -318,6 +320,10 @@ def _du(spool: Path, pattern: str) -> int:
         ["du", "--apparent-size", "--block-size=1", "--total", *paths], capture_output=True, text=True, check=True
     )
     return int(listing.stdout.splitlines()[-1].split()[0])
+
+
+def _has_tables(database: sqlite3.Connection) -> bool:
+    return bool(database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
 
 
 def _completed(database: sqlite3.Connection) -> Iterator[sqlite3.Row]:

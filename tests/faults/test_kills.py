@@ -60,6 +60,7 @@ def test_promises_hold_after_kills_at_random_moments(
 ) -> None:
     victim, promises = attack()
     random = Random(round)
+    assert victim.starts(), victim.log()
     for number in range(KILLS):
         with loaded(victim, ledger, clips, f"{round}/{number}"):
             random.choice(MOMENTS)(victim, ledger, random)
@@ -87,7 +88,6 @@ def test_promises_hold_after_a_kill_at_every_fsync(
     need("strace", "strace")
     victim, promises = attack()
     call, number = round
-    victim.stop()
     if victim.starts(*strace(call, "signal=KILL", str(number))):
         with loaded(victim, ledger, clips, str(round)):
             assert victim.dies(LONGEST * 10), "it never came so far"
