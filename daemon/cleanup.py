@@ -44,6 +44,8 @@ async def recover(store: Store, paths: Paths, now: float) -> None:
     for row in await store.read(lambda t: t.all("interrupted")):
         if not await _finish_publishing(store, paths, row, now):
             await _requeue(store, paths, row, now)
+    for row in await store.read(lambda t: t.all("uploads")):
+        await asyncio.to_thread(_trim, paths.upload(row["id"]), row["offset"])
 
 
 def _end_survivors(attempts: Iterable[Row]) -> None:
@@ -80,6 +82,13 @@ async def _requeue(store: Store, paths: Paths, row: Row, now: float) -> None:
 
     mine = {"variation": row["seq"], "attempt": row["attempts"]}
     await store.write(lambda t: claims.abandon(t, failure=claims.INTERRUPTED, crashed=True, now=now, **mine))
+
+
+def _trim(upload: Path, offset: int) -> None:
+    """Cuts off what no commit vouches for, so that the disk holds what the database says."""
+    with suppress(FileNotFoundError):  # nothing came yet
+        if upload.stat().st_size > offset:
+            os.truncate(upload, offset)
 
 
 # Sweep

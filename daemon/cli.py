@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from daemon import cli_control, cli_download, cli_jobs, cli_presets, cli_run, cli_watch, cli_webhooks
+from daemon import cli_backup, cli_control, cli_download, cli_jobs, cli_presets, cli_run, cli_watch, cli_webhooks
 from daemon.cli_options import as_json, ffmpeg, grace, load_library, load_settings, print_json, slots, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
 
@@ -180,6 +180,7 @@ for command in (
     *cli_control.COMMANDS,
     cli_download.download,
     cli_webhooks.webhooks,
+    cli_backup.backup,
     cli_presets.presets,
     doctor,
     completion,

@@ -17,7 +17,7 @@ from daemon import names
 from daemon.errors import EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound, UploadUnfinished
 from daemon.library import Library
 from daemon.models import Model, VariationRequest, Wanted, new_id
-from daemon.paths import Paths, fsync_folder, remove
+from daemon.paths import Paths, fsync, fsync_folder, remove
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
 from daemon.states import State
@@ -280,7 +280,7 @@ def _new_variation(source: str, want: Wanted, keys: dict[str, int]) -> dict[str,
 
 def _take_over(source: NewSource, file: Path, place: Path) -> None:
     if not source.resumable:
-        _fsync(file)
+        fsync(file)
         file.rename(place)
         return
     try:  # a second name for it: until the job is committed the file is the upload's, from then on the job's
@@ -303,11 +303,6 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _fsync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def job_row(transaction: Transaction, job: str) -> Row:

@@ -11,6 +11,8 @@ state/
       logs/{variation}.log       the encoder's words
       outputs/{variation}.{ext}  proven, whole files and nothing else
       outputs/{variation}        the same, where the output is a folder of files
+    set-aside/{generation}/{job} of jobs that a restored, older database does not know; nobody but you removes it
+    mark                         which database, and how new, the spool belongs to
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ class Paths:
         self.incoming = self.spool / "incoming"
         self.uploads = self.spool / "uploads"
         self.jobs = self.spool / "jobs"
+        self.set_aside = self.spool / "set-aside"
+        self.mark = self.spool / "mark"
 
     def prepare(self) -> None:
         """Makes the folders, closed to other users."""
@@ -114,6 +118,12 @@ def is_held(lock: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def fsync(path: Path) -> None:
+    """Makes the file's bytes durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def fsync_folder(folder: Path) -> None:

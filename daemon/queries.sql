@@ -367,6 +367,27 @@ SELECT stage, count, seconds FROM stops
 -- name: count_stop
 UPDATE stops SET count = count + 1, seconds = seconds + :seconds WHERE stage = :stage
 
+-- name: disk
+SELECT kind, bytes FROM disk
+
+-- Which database this is
+
+-- name: lineage
+SELECT id, generation, backup FROM lineage
+
+-- name: begin_generation
+UPDATE lineage SET generation = :generation, backup = 0
+
+-- name: known_jobs
+SELECT id FROM jobs
+
+-- Ids that a later state of this database gave out are not given out again.
+-- name: skip_event_ids
+UPDATE sqlite_sequence SET seq = seq + :gap WHERE name = 'events'
+
+-- name: clear_events
+DELETE FROM events
+
 -- Resumable uploads
 
 -- name: insert_upload
@@ -378,7 +399,7 @@ RETURNING *
 SELECT * FROM uploads WHERE id = :id AND expires_at > :now
 
 -- name: uploads
-SELECT id FROM uploads
+SELECT id, offset FROM uploads
 
 -- name: touch_upload
 UPDATE uploads SET expires_at = :expires_at WHERE id = :id AND expires_at > :now RETURNING *

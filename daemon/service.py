@@ -15,7 +15,7 @@ from typing import TextIO
 
 import psutil
 
-from daemon import cleanup, encoder, expiry, rehearsal
+from daemon import cleanup, encoder, expiry, lineage, rehearsal
 from daemon.arrivals import Arrivals
 from daemon.attempt import Workshop
 from daemon.bulk import Bulk
@@ -95,6 +95,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
         )
         try:
             await cleanup.recover(store, paths, now())
+            await lineage.renew(store, paths)
             prober.start()
             engine.start()
             figures = Figures()
@@ -179,6 +180,7 @@ async def _keep_house(service: Service, began: float, now: Callable[[], float]) 
 async def _tidy(service: Service, sweep: cleanup.Sweep, now: float, min_age: float) -> None:
     settings, store, paths = service.settings, service.store, service.paths
     try:
+        await lineage.renew(store, paths)
         await sweep.round(now, min_age)
         await expiry.expire(store, paths, now, settings.tombstone)
         await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))

@@ -27,10 +27,15 @@ class Stops(Model, frozen=True):
 
 
 class Disk(Model, frozen=True):
+    """The spool's file system, and what ffspool has there: not counted are logs, and what is being written."""
+
     total_bytes: int
     free_bytes: int
     reserved_bytes: int  # that those which run may yet write
     waiting: str | None  # why nothing starts; None while something small could
+    sources_bytes: int
+    outputs_bytes: int
+    uploads_bytes: int
 
 
 class Events(Model, frozen=True):
@@ -52,7 +57,7 @@ class Stats(Model, frozen=True):
 async def gather(service: Service) -> Stats:
     """Reads counters only: it costs the same with a million rows."""
     now = time.time()
-    jobs, variations, oldest, stops = await service.store.read(_counters)
+    jobs, variations, oldest, stops, held = await service.store.read(_counters)
     disk = psutil.disk_usage(str(service.paths.spool))
     return Stats(
         jobs=jobs,
@@ -68,6 +73,7 @@ async def gather(service: Service) -> Stats:
             free_bytes=disk.free,
             reserved_bytes=service.scheduler.reserved,
             waiting=service.scheduler.shortage,
+            **held,
         ),
         events=Events(subscribers=service.feed.subscribers, lag=service.feed.lag),
         encoder=service.encoder_version,
@@ -84,6 +90,9 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
     figures.disk.labels("total").set(stats.disk.total_bytes)
     figures.disk.labels("free").set(stats.disk.free_bytes)
     figures.disk.labels("reserved").set(stats.disk.reserved_bytes)
+    figures.disk.labels("sources").set(stats.disk.sources_bytes)
+    figures.disk.labels("outputs").set(stats.disk.outputs_bytes)
+    figures.disk.labels("uploads").set(stats.disk.uploads_bytes)
     figures.subscribers.set(stats.events.subscribers)
     figures.lag.set(stats.events.lag)
     return figures.render()
@@ -91,11 +100,12 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
 
 def _counters(
     transaction: Transaction,
-) -> tuple[dict[str, int], dict[str, int], float | None, dict[str, Stops]]:
+) -> tuple[dict[str, int], dict[str, int], float | None, dict[str, Stops], dict[str, int]]:
     tally, oldest = transaction.all("tally"), transaction.one("oldest_queued")
     return (
         {row["status"]: row["jobs"] for row in tally},
         {row["status"]: row["variations"] for row in tally},
         oldest["created_at"] if oldest else None,
         {row["stage"]: Stops(count=row["count"], seconds=row["seconds"]) for row in transaction.all("stops")},
+        {f"{row['kind']}_bytes": row["bytes"] for row in transaction.all("disk")},
     )

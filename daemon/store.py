@@ -8,11 +8,12 @@ savepoint of its own: one that raises is undone alone. When `write` returns, the
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -22,6 +23,7 @@ from typing import Any, Generic, TypeVar
 import aiosqlite
 
 from daemon.errors import Damaged, FfspoolError, OutOfSpace, StartupError, Unavailable
+from daemon.paths import fsync, fsync_folder
 
 T = TypeVar("T")
 Row = sqlite3.Row
@@ -208,7 +210,11 @@ def prepare(path: Path, schema: str | None = None, upgrades: Traversable | None 
     try:
         version = _version(connection)
         if version > target:
-            raise StartupError(f"{path.name} was made by a newer ffspool (schema {version}, this one knows {target})")
+            raise StartupError(
+                f"{path} was made by a newer ffspool (schema {version}, this one knows {target}): install that version "
+                f"again, or put a backup from before it in its place"
+            )
+        _check_integrity(connection)
         if version == 0:
             _run_script(connection, schema)
         elif version < target:
@@ -236,6 +242,8 @@ def _check_if_suspected(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> StartupError:
+    if getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StartupError(f"{path} is locked by another program: end that (`fuser {path}` names it) and start again")
     return StartupError(
         f"{path} cannot be used as ffspool's database: {error}. Put a backup in its place; "
         f"or, to begin with an empty queue, move it and the folder `spool` beside it away."
@@ -249,9 +257,49 @@ def _version(connection: sqlite3.Connection) -> int:
     return version
 
 
+def _check_integrity(connection: sqlite3.Connection) -> None:
+    """A damaged page may lie where nothing looks for months: better it is found while there is a backup."""
+    [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(f"it is damaged ({found})")
+
+
+def back_up(path: Path, file: Path) -> int:
+    """Copies the database at `path`, in use or not, to the new `file`; returns its size. Blocks.
+
+    The copy is checked, marked as a backup, durable, readable by its owner alone, and there whole or not at all.
+    Raises StartupError when there is no database or it is damaged, FileExistsError, or another OSError.
+    """
+    if file.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+            return _copy(connection, file, backup=True)
+    except sqlite3.Error as error:
+        raise StartupError(f"{path} cannot be copied: {error}") from error
+
+
+def _copy(connection: sqlite3.Connection, file: Path, *, backup: bool) -> int:
+    draft = file.with_name(f".{file.name}.new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    try:
+        with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # else its first reader leaves two more files beside it
+            if backup and copy.execute("SELECT 1 FROM sqlite_schema WHERE name = 'lineage'").fetchone():
+                copy.execute("UPDATE lineage SET backup = 1")
+            _check_integrity(copy)
+        fsync(draft)
+        draft.rename(file)
+    finally:
+        draft.unlink(missing_ok=True)
+    fsync_folder(file.parent)
+    return file.stat().st_size
+
+
 def _upgrade(connection: sqlite3.Connection, path: Path, version: int, target: int, upgrades: Traversable) -> None:
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copyfile(path, path.with_name(f"{path.name}.before-{target}"))
+    _copy(connection, path.with_name(f"{path.name}.before-{target}"), backup=False)
     steps = [(upgrades / f"{step:04}.sql").read_text() for step in range(version + 1, target + 1)]
     _run_script(connection, "\n".join([*steps, f"PRAGMA user_version = {target};"]))
 

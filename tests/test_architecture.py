@@ -33,7 +33,7 @@ LAYERS = [
         "bulk",
         "cleanup",
     }
-    | {"expiry"}
+    | {"expiry", "lineage"}
     | {"webhooks", "stats", "service"},
     {"api", "app", "server", "client", "cli"},
 ]

@@ -78,3 +78,59 @@ def test_sources_of_an_upgraded_database_count_their_variations(old: sqlite3.Con
         assert after.execute(counted).fetchall() == [(1, 1, 0, 0, 1, 2.5)]
         after.execute("UPDATE variations SET status = 'failed', finished_at = 1 WHERE id = 'a'")
         assert after.execute(counted).fetchall() == [(0, 1, 0, 1, 1, 2.5)]
+
+
+# A whole database of version 1
+
+
+DUMP_1 = (Path(__file__).parent / "data" / "version-1.sql").read_text()  # of a daemon that was killed at work
+STATES = {
+    "completed": "completed",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "partly failed": "completed",
+    "with a key": "completed",
+    "processing": "processing",
+    "queued": "queued",
+    "paused": "queued",
+}
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    with closing(sqlite3.connect(tmp_path / "ffspool.db")) as database:
+        database.executescript(DUMP_1)
+    return tmp_path / "ffspool.db"
+
+
+def test_an_upgrade_keeps_every_job_and_its_history(full: Path) -> None:
+    prepare(full)
+    with closing(sqlite3.connect(full)) as after, closing(sqlite3.connect(":memory:")) as before:
+        before.executescript(DUMP_1)
+        assert dict(after.execute("SELECT name, status FROM jobs")) == STATES
+        assert after.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert after.execute("PRAGMA foreign_key_check").fetchall() == []
+        for [table] in before.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+            names = ", ".join(sorted(column[1] for column in before.execute(f"PRAGMA table_xinfo({table})")))
+            rows = f"SELECT {names} FROM {table} ORDER BY {names}"
+            assert after.execute(rows).fetchall() == before.execute(rows).fetchall(), table
+
+
+def test_an_upgrade_counts_what_is_on_the_disk_already(full: Path) -> None:
+    prepare(full)
+    with closing(sqlite3.connect(full)) as after:
+        [sources] = after.execute("SELECT sum(bytes) FROM sources").fetchone()
+        [outputs] = after.execute("SELECT sum(bytes) FROM variations WHERE status = 'completed'").fetchone()
+        counted = dict(after.execute("SELECT kind, bytes FROM disk"))
+        assert counted == {"sources": sources, "outputs": outputs, "uploads": 40}
+
+
+def test_an_upgrade_that_was_killed_is_begun_anew(full: Path) -> None:
+    """After the copy was set aside, half-way: the transaction is gone, and the copy is made again, whole."""
+    aside = full.with_name("ffspool.db.before-2")
+    aside.write_bytes(b"half a copy")
+    prepare(full)
+    with closing(sqlite3.connect(aside)) as copy:
+        assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+        assert dict(copy.execute("SELECT name, status FROM jobs")) == STATES
+    assert aside.stat().st_mode & 0o777 == 0o600

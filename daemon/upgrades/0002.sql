@@ -109,3 +109,65 @@ ALTER TABLE variations ADD COLUMN sandbox TEXT;
 ALTER TABLE variations ADD COLUMN waiting TEXT;
 ALTER TABLE variations ADD COLUMN space_needed INTEGER;
 CREATE INDEX variations_aside ON variations (seq) WHERE status = 'queued' AND waiting IS NOT NULL;
+
+-- Bytes in the spool by what they are, kept by the triggers below: walking a large spool takes too long.
+-- Logs, and what is being written, are not among them.
+CREATE TABLE disk (
+    kind   TEXT PRIMARY KEY,
+    bytes  INTEGER NOT NULL DEFAULT 0 CHECK (bytes >= 0)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO disk (kind) VALUES ('sources'), ('outputs'), ('uploads');
+
+-- Which database this is, and how often it was counted on: the spool keeps the last count it saw, by which an older
+-- copy of the database is told from this one.
+CREATE TABLE lineage (
+    only        INTEGER PRIMARY KEY CHECK (only = 1),
+    id          TEXT NOT NULL,
+    generation  INTEGER NOT NULL,
+    backup      INTEGER NOT NULL CHECK (backup IN (0, 1))  -- it is a copy that no daemon has worked with yet
+) STRICT;
+
+INSERT INTO lineage VALUES (1, lower(hex(randomblob(16))), 0, 0);
+
+UPDATE disk SET bytes = (SELECT coalesce(sum(bytes), 0) FROM sources WHERE path IS NULL) WHERE kind = 'sources';
+UPDATE disk SET bytes = (
+    SELECT coalesce(sum(bytes), 0) FROM variations WHERE status = 'completed' AND lost_at IS NULL
+) WHERE kind = 'outputs';
+UPDATE disk SET bytes = (SELECT coalesce(sum(offset), 0) FROM uploads) WHERE kind = 'uploads';
+
+CREATE TRIGGER source_is_added_disk AFTER INSERT ON sources WHEN new.path IS NULL
+BEGIN
+    UPDATE disk SET bytes = bytes + new.bytes WHERE kind = 'sources';
+END;
+
+CREATE TRIGGER source_is_deleted_disk AFTER DELETE ON sources WHEN old.path IS NULL
+BEGIN
+    UPDATE disk SET bytes = bytes - old.bytes WHERE kind = 'sources';
+END;
+
+CREATE TRIGGER output_is_added_disk AFTER UPDATE OF status ON variations WHEN new.status = 'completed'
+BEGIN
+    UPDATE disk SET bytes = bytes + new.bytes WHERE kind = 'outputs';
+END;
+
+CREATE TRIGGER output_is_lost_disk AFTER UPDATE OF lost_at ON variations
+WHEN old.lost_at IS NULL AND new.lost_at IS NOT NULL
+BEGIN
+    UPDATE disk SET bytes = bytes - old.bytes WHERE kind = 'outputs';
+END;
+
+CREATE TRIGGER output_is_deleted_disk AFTER DELETE ON variations WHEN old.status = 'completed' AND old.lost_at IS NULL
+BEGIN
+    UPDATE disk SET bytes = bytes - old.bytes WHERE kind = 'outputs';
+END;
+
+CREATE TRIGGER upload_grows_disk AFTER UPDATE OF offset ON uploads
+BEGIN
+    UPDATE disk SET bytes = bytes + new.offset - old.offset WHERE kind = 'uploads';
+END;
+
+CREATE TRIGGER upload_is_deleted_disk AFTER DELETE ON uploads
+BEGIN
+    UPDATE disk SET bytes = bytes - old.offset WHERE kind = 'uploads';
+END;

@@ -81,7 +81,9 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-def attack(tmp_path: Path, ledger: Ledger, tally: Tally, ffmpeg: str) -> Iterator[Callable[..., tuple[Victim, Promises]]]:
+def attack(
+    tmp_path: Path, ledger: Ledger, tally: Tally, ffmpeg: str
+) -> Iterator[Callable[..., tuple[Victim, Promises]]]:
     """Makes a daemon that is yet to be started and hurt, and who holds it to its promises."""
     victims: list[Victim] = []
 

@@ -9,8 +9,10 @@ import json
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -43,7 +45,7 @@ class Clips:
 
 
 class Load:
-    """Runs while it is entered. Clients leave by themselves when the daemon is gone, if it may die."""
+    """Runs while it is entered, whatever becomes of the daemon."""
 
     def __init__(self, url: str, token: str, ledger: Ledger, clips: Clips, seed: str, clients: int = CLIENTS) -> None:
         self._address: dict[str, Any] = {
@@ -55,34 +57,32 @@ class Load:
         self.ledger = ledger
         self._clips = clips
         self._over = threading.Event()
-        work = [threading.Thread(target=self._client, args=(Random(f"{seed}/{n}"),)) for n in range(clients)]
-        self._threads = [*work, threading.Thread(target=self._listen)]
-        self.faults: list[BaseException] = []
+        self._randoms = [Random(f"{seed}/{number}") for number in range(clients)]
+        self._pool = ThreadPoolExecutor(clients + 1)
+        self._work: list[Future[None]] = []
 
     def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
+        self._work = [
+            self._pool.submit(self._until_over, partial(self._act, random=random)) for random in self._randoms
+        ]
+        self._work.append(self._pool.submit(self._until_over, self._hear))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        for thread in self._threads:
-            thread.join()
-        for fault in self.faults:
-            raise fault
+        self._pool.shutdown()
+        for client in self._work:
+            client.result()
 
     # Clients
 
-    def _client(self, random: Random) -> None:
-        try:
-            with httpx.Client(**self._address) as http:
-                while not self._over.is_set():
-                    try:
-                        self._act(http, random)
-                    except httpx.TransportError:  # what was asked is in doubt
-                        self._over.wait(0.02)
-        except BaseException as fault:  # a fault of these tests: the main thread raises it
-            self.faults.append(fault)
+    def _until_over(self, act: Callable[[httpx.Client], None]) -> None:
+        with httpx.Client(**self._address) as http:
+            while not self._over.is_set():
+                try:
+                    act(http)
+                except httpx.TransportError:  # what was asked is in doubt
+                    self._over.wait(0.02)
 
     def _act(self, http: httpx.Client, random: Random) -> None:
         with suppress(IndexError):
@@ -201,17 +201,6 @@ class Load:
             job.deleted = self._ask(http, "DELETE", f"/api/jobs/{job.id}").status_code == 204
 
     # The listener
-
-    def _listen(self) -> None:
-        try:
-            with httpx.Client(**self._address) as http:
-                while not self._over.is_set():
-                    try:
-                        self._hear(http)
-                    except httpx.TransportError:
-                        self._over.wait(0.05)
-        except BaseException as fault:
-            self.faults.append(fault)
 
     def _hear(self, http: httpx.Client) -> None:
         """Events after the last one heard, until the load is over or the daemon is gone."""

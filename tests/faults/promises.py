@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 from conftest import wait_until
@@ -200,7 +200,7 @@ class Promises:
 
     def _events_grow(self, database: sqlite3.Connection) -> None:
         heard = [number for number, _, _ in self._ledger.events]
-        self.hold(8, all(one < two for one, two in zip(heard, heard[1:], strict=False)), "ids went back on the wire")
+        self.hold(8, all(one < two for one, two in pairwise(heard)), "ids went back on the wire")
         there = {row["id"]: (row["type"], row["data"]) for row in database.execute("SELECT id, type, data FROM events")}
         for number, kind, data in self._ledger.events:
             self.hold(8, there.get(number) == (kind, data), f"the event {number} was {data} and is {there.get(number)}")
@@ -309,7 +309,7 @@ class Promises:
                 yield database
 
 
-DU: dict[str, str] = {}
+DU = {"sources_bytes": "jobs/*/sources/*", "outputs_bytes": "jobs/*/outputs/*", "uploads_bytes": "uploads/*"}
 
 
 def _du(spool: Path, pattern: str) -> int:
@@ -366,12 +366,3 @@ def _sha256_of(path: Path, *_: int) -> str | None:
     with suppress(FileNotFoundError), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
     return None
-
-
-def is_refused(client: httpx.Client) -> bool:
-    """Whether nobody answers there any more."""
-    try:
-        client.get("/healthz")
-    except httpx.TransportError:
-        return True
-    return False

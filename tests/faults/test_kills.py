@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -22,48 +23,47 @@ AT_ONCE = 0.004  # seconds after an answer in which what it promised must not ha
 LONGEST = 6.0  # seconds of load before one kill
 
 
-def loaded(victim: Victim, ledger: Ledger, clips: Clips, seed: str) -> Load:
-    return Load(victim.url, victim.token, ledger, clips, seed)
+class Scene:
+    """A daemon under load. Each of its `moments` returns when that is just passing."""
+
+    def __init__(self, victim: Victim, ledger: Ledger, random: Random) -> None:
+        self._jobs = victim.state_dir / "spool" / "jobs"
+        self._ledger = ledger
+        self._random = random
+        self.moments = (self.after_a_submit, self.in_a_cancel, self.in_a_publication, self.whenever)
+
+    def after_a_submit(self) -> None:
+        self._ledger.wait_for("submitted", LONGEST)
+        time.sleep(self._random.uniform(0, AT_ONCE))
+
+    def in_a_cancel(self) -> None:
+        self._ledger.wait_for("cancelling", LONGEST)
+        time.sleep(self._random.uniform(0, 0.1))
+
+    def in_a_publication(self) -> None:
+        """When a file just got its final name: its row does not know yet."""
+        before, deadline = self._outputs(), time.monotonic() + LONGEST
+        while not self._outputs() - before and time.monotonic() < deadline:
+            time.sleep(0.0005)
+
+    def whenever(self) -> None:
+        time.sleep(self._random.uniform(0, 2))
+
+    def _outputs(self) -> set[Path]:
+        return set(self._jobs.glob("*/outputs/*"))
 
 
-# Moments
-
-
-def after_a_submit(victim: Victim, ledger: Ledger, random: Random) -> None:
-    ledger.wait_for("submitted", LONGEST)
-    time.sleep(random.uniform(0, AT_ONCE))
-
-
-def in_a_cancel(victim: Victim, ledger: Ledger, random: Random) -> None:
-    ledger.wait_for("cancelling", LONGEST)
-    time.sleep(random.uniform(0, 0.1))
-
-
-def in_a_publication(victim: Victim, ledger: Ledger, random: Random) -> None:
-    """When a file just got its final name: its row does not know yet."""
-    outputs = lambda: set((victim.state_dir / "spool" / "jobs").glob("*/outputs/*"))  # noqa: E731
-    before, deadline = outputs(), time.monotonic() + LONGEST
-    while not outputs() - before and time.monotonic() < deadline:
-        time.sleep(0.0005)
-
-
-def whenever(victim: Victim, ledger: Ledger, random: Random) -> None:
-    time.sleep(random.uniform(0, 2))
-
-
-MOMENTS = (after_a_submit, in_a_cancel, in_a_publication, whenever)
-
-
-@pytest.mark.rounds(["a"], [f"round {number}" for number in range(45)])
+@pytest.mark.rounds(["a"], [f"round {number}" for number in range(30)])
 def test_promises_hold_after_kills_at_random_moments(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: str
 ) -> None:
     victim, promises = attack()
     random = Random(round)
+    scene = Scene(victim, ledger, random)
     assert victim.starts(), victim.log()
     for number in range(KILLS):
-        with loaded(victim, ledger, clips, f"{round}/{number}"):
-            random.choice(MOMENTS)(victim, ledger, random)
+        with Load(victim.url, victim.token, ledger, clips, f"{round}/{number}"):
+            random.choice(scene.moments)()
             victim.kill()
         tally.attack("kills")
         promises.when_dead()
@@ -76,7 +76,7 @@ def test_promises_hold_after_kills_at_random_moments(
     promises.when_settled()
 
 
-SWEPT = [*(("fdatasync", n) for n in range(1, 121)), *(("fsync", n) for n in range(1, 41))]
+SWEPT = [*(("fdatasync", n) for n in range(1, 81)), *(("fsync", n) for n in range(1, 31))]
 A_FEW = [("fdatasync", 3), ("fdatasync", 24), ("fsync", 6)]
 
 
@@ -89,7 +89,7 @@ def test_promises_hold_after_a_kill_at_every_fsync(
     victim, promises = attack()
     call, number = round
     if victim.starts(*strace(call, "signal=KILL", str(number))):
-        with loaded(victim, ledger, clips, str(round)):
+        with Load(victim.url, victim.token, ledger, clips, str(round)):
             assert victim.dies(LONGEST * 10), "it never came so far"
     tally.attack("kills at an fsync")
     promises.when_dead()

@@ -13,10 +13,22 @@ import httpx
 import psutil
 from conftest import PATIENCE, Daemon, wait_until
 
+
 def strace(calls: str, what: str, when: str) -> tuple[str, ...]:
     """Has the kernel do `what` (`signal=KILL`, `error=EIO`) at the calls that `when` counts, in each thread."""
     fast = ["--seccomp-bpf"] if what.startswith("error=") else []  # with it strace 6.1 injects no signals
-    return "strace", "-f", "-qq", *fast, "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:{what}:when={when}"
+    return (
+        "strace",
+        "-f",
+        "-qq",
+        *fast,
+        "-o",
+        "/dev/null",
+        "-e",
+        f"trace={calls}",
+        "-e",
+        f"inject={calls}:{what}:when={when}",
+    )
 
 
 class Victim(Daemon):

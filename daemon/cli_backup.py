@@ -1,0 +1,29 @@
+"""`ffspool backup`: a copy of the database, taken while the daemon works, or without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from daemon.cli_options import as_json, load_settings, print_json, state_dir
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@state_dir
+@as_json
+def backup(file: Path, state_dir: Path | None, as_json: bool) -> None:
+    """Copy the database, with all jobs but not their files, to the new FILE. No daemon need run, or stop.
+
+    To restore it: stop the daemon, move ffspool.db, ffspool.db-wal and ffspool.db-shm out of the state dir, put
+    FILE there as ffspool.db and start the daemon.
+    """
+    from daemon.paths import Paths
+    from daemon.store import back_up
+
+    size = back_up(Paths(load_settings({"state_dir": state_dir}).state_dir).database, file)
+    if as_json:
+        print_json({"file": str(file), "bytes": size})
+    else:
+        click.echo(f"{file}: {size} bytes")

@@ -1,0 +1,84 @@
+"""Whether the database is the one its spool belongs to, or an older copy that was put in its place.
+
+The database counts generations, and the spool keeps the count it last saw. A database that is behind, is marked
+as a backup or is another one altogether knows nothing of the newest jobs: what the spool holds of those is moved
+aside instead of being swept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import msgspec
+
+from daemon.models import Model
+from daemon.paths import Paths, fsync_folder, write_private
+from daemon.store import Store, Transaction
+
+log = logging.getLogger(__name__)
+
+EVENT_GAP = 2**32  # more events than a daemon gives out between two backups; JavaScript counts to 2**53
+
+
+class Mark(Model, frozen=True):
+    """What the spool remembers of its database."""
+
+    database: str
+    generation: int
+
+
+async def renew(store: Store, paths: Paths) -> None:
+    """Begins a generation. Call it before every sweep; raises OSError when files cannot be moved aside.
+
+    After a restore, jobs' folders that the database does not know are moved aside first, and event ids go on
+    beyond all that may have been given out. Interrupted at any point it is done again.
+    """
+    row = await store.read(lambda t: t.one("lineage"))
+    assert row is not None
+    mark = await asyncio.to_thread(_seen, paths)
+    behind = mark is not None and (mark.database != row["id"] or mark.generation > row["generation"])
+    restored = behind or bool(row["backup"])
+    generation = max(row["generation"], mark.generation if mark else 0) + 1
+    if restored:
+        await _set_aside(store, paths, paths.set_aside / str(generation))
+    await store.write(lambda t: _begin(t, generation, skip_events=restored))
+    text = msgspec.json.encode(Mark(database=row["id"], generation=generation)).decode()
+    await asyncio.to_thread(write_private, paths.mark, text)
+
+
+def _seen(paths: Paths) -> Mark | None:
+    """What the spool saw last; None in a new one. One that cannot be read is of no database we know."""
+    try:
+        return msgspec.json.decode(paths.mark.read_bytes(), type=Mark)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError:
+        return Mark(database="", generation=0)
+
+
+async def _set_aside(store: Store, paths: Paths, place: Path) -> None:
+    known = {row["id"] for row in await store.read(lambda t: t.all("known_jobs"))}
+    moved = await asyncio.to_thread(_move, paths.jobs, known, place)
+    log.warning("the database is older than its spool, as after a restore, or belongs to another one")
+    if moved:
+        log.warning("%d jobs in the spool are unknown to it; their files are in %s now", moved, place)
+
+
+def _move(jobs: Path, known: set[str], place: Path) -> int:
+    unknown = [folder for folder in jobs.iterdir() if folder.name not in known]
+    if unknown:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in unknown:
+            folder.rename(place / folder.name)
+        for durable in (place, place.parent, place.parent.parent, jobs):
+            fsync_folder(durable)
+    return len(unknown)
+
+
+def _begin(transaction: Transaction, generation: int, *, skip_events: bool) -> None:
+    transaction.run("begin_generation", generation=generation)
+    if skip_events:
+        transaction.run("clear_events")  # so that whoever asks for what came after one of them is told to start anew
+        transaction.run("skip_event_ids", gap=EVENT_GAP)
