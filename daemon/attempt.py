@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from daemon import claims, evidence, recipes
 from daemon.claims import INTERRUPTED, MAX_RETRIES, Claim, Failure
@@ -30,6 +31,8 @@ from daemon.probe import Prober
 from daemon.publish import Proof, Sealed, reveal, seal
 from daemon.stall import Pace, StallWatch
 from daemon.store import Store, Transaction
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -330,11 +333,19 @@ class Attempt:
         if not await shop.store.write(lambda t: claims.record_proof(t, proof=proof, **mine)):
             return await self._abandon(member, INTERRUPTED, cpu_seconds)
         output = shop.paths.output(claim.job, claim.id, claim.extension)
-        await asyncio.to_thread(reveal, self._part(claim), output)
-        if not await shop.store.write(lambda t: claims.complete(t, proof=proof, now=shop.now(), **mine)):
+        try:
+            await asyncio.to_thread(reveal, self._part(claim), output)
+        except OSError:  # perhaps only after the rename
+            member.bytes_freed += remove(output)
+            raise
+        # Insisted on: a commit that failed at its fsync may be found after a crash, and then needs the file.
+        done = await self._insist(lambda t: claims.complete(t, proof=proof, now=shop.now(), **mine))
+        if done is False:
             member.bytes_freed += remove(output)
             return await self._abandon(member, INTERRUPTED, cpu_seconds)
         member.settled = True
+        if done is None:
+            return None
         remove(shop.paths.work(claim.job, claim.id))
         shop.space.experience.learn(claim.preset, member.usual, length)
         shop.figures.completed(claim.preset, time.monotonic() - self._began, proof.speed, proof.output_seconds)
@@ -375,21 +386,21 @@ class Attempt:
         )
         member.settled = True
 
-    async def _insist(self, work: Callable[[Transaction], object]) -> None:
-        """Writes what must not be lost, however long the disk takes to have room for it.
+    async def _insist(self, work: Callable[[Transaction], T]) -> T | None:
+        """Writes what must not be lost, however long the disk takes to have room for it, and returns what it came to.
 
-        At shutdown it is tried once more and then left: the row still says that it runs, and recovery settles it.
+        At shutdown it is tried once more and then left (None): the row still says that it runs, and recovery
+        settles it.
         """
         while True:
             last = self._shop.closing.is_set()
             try:
-                await self._shop.store.write(work)
-                return
+                return await self._shop.store.write(work)
             except (OutOfSpace, Unavailable) as error:
                 name, when = self._running.get_name(), "any more" if last else "yet"
                 log.error("%s cannot be settled %s: %s", name, when, error)
             if last:
-                return
+                return None
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._shop.closing.wait(), INSIST_EVERY)
 

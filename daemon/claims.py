@@ -60,6 +60,16 @@ def claim(transaction: Transaction, *, variations: Sequence[int], boot: str, now
     return [_claim_of(row, source, token) for row in sorted(rows, key=itemgetter("seq"))]
 
 
+def longest_wait(retry_delay: float) -> float:
+    """Seconds after which everything that waits is due. What is to wait longer saw the clock set back meanwhile."""
+    return max(ASIDE, retry_delay * RETRY_GROWTH ** (MAX_RETRIES - 1))
+
+
+def release_delayed(transaction: Transaction, *, retry_delay: float, now: float) -> None:
+    """What waited long enough may start again."""
+    transaction.run("release_delayed", now=now, latest=now + longest_wait(retry_delay))
+
+
 def set_aside(transaction: Transaction, *, waiting: Mapping[str, str], now: float) -> None:
     """Variations that do not fit on the disk let others pass for a while; `waiting` tells of each why."""
     until = now + ASIDE

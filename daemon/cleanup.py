@@ -7,7 +7,8 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from daemon.store import Row, Store, Transaction
 
 log = logging.getLogger(__name__)
 
-YOUNG = 3600.0  # seconds: a file not in the database may be on its way there
+YOUNG = 3600.0  # seconds: a file that is not in the database, and was changed since, may be on its way there
 PAGE = 500
 ROUND = 5000  # jobs and completed variations that one round of the sweep looks at
 
@@ -92,6 +93,12 @@ def _trim(upload: Path, offset: int) -> None:
 
 
 # Sweep
+
+
+def steady(now: Callable[[], float], clock: Callable[[], float] = time.monotonic) -> Callable[[], float]:
+    """The host's time without its jumps ahead: a file that is on its way does not look old by one."""
+    began, started = now(), clock()
+    return lambda: min(now(), began + clock() - started)
 
 
 class Sweep:

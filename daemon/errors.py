@@ -218,6 +218,20 @@ class Damaged(Unavailable):
     code = "damaged"
 
 
+HOST_TROUBLE = {
+    errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+}  # fmt: skip
+
+
+def refusal_of_host(error: OSError) -> FfspoolError | None:
+    """What to tell of a host that is full, broken or short of something; None when the fault is ours."""
+    if error.errno not in HOST_TROUBLE:
+        return None
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return OutOfSpace("there is no room on the daemon's disk")
+    return Unavailable(f"the daemon's host refused: {error.strerror}")
+
+
 class StartupError(FfspoolError):
     """The daemon cannot start: no encoder, a state dir in use, a database of another version."""
 

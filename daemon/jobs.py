@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from daemon import names
-from daemon.errors import EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound, UploadUnfinished
+from daemon.errors import EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound, Unavailable, UploadUnfinished
 from daemon.library import Library
 from daemon.models import Model, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync, fsync_folder, remove
@@ -112,6 +112,8 @@ class Jobs:
     ) -> JobView:
         """Queues a job. When this returns, job and files are durable; when it raises, nothing is left of them.
 
+        But for Unavailable, where the sweep has to see: the disk did not say whether the job is on it.
+
         `also` is run in the transaction that makes the job. Raises NotFound when another job took an upload first.
         """
         if not 1 <= len(sources) <= self._settings.max_sources:
@@ -129,6 +131,8 @@ class Jobs:
             made = await self._store.write(
                 partial(self._insert, job, spec, wanted, list(zip(identifiers, sources, strict=True)), also)
             )
+        except Unavailable:  # it failed at its fsync: after a crash the row may be there all the same, and need them
+            raise
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
             remove(self._paths.job(job))
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -59,22 +60,21 @@ def _seen(paths: Paths) -> Mark | None:
 
 
 async def _set_aside(store: Store, paths: Paths, place: Path) -> None:
-    known = {row["id"] for row in await store.read(lambda t: t.all("known_jobs"))}
-    moved = await asyncio.to_thread(_move, paths.jobs, known, place)
+    folders = await asyncio.to_thread(lambda: list(paths.jobs.iterdir()))
+    unknown = await store.read(lambda t: [folder for folder in folders if not t.one("known_job", id=folder.name)])
+    await asyncio.to_thread(_move, unknown, place)
     log.warning("the database is older than its spool, as after a restore, or belongs to another one")
-    if moved:
-        log.warning("%d jobs in the spool are unknown to it; their files are in %s now", moved, place)
-
-
-def _move(jobs: Path, known: set[str], place: Path) -> int:
-    unknown = [folder for folder in jobs.iterdir() if folder.name not in known]
     if unknown:
+        log.warning("%d jobs in the spool are unknown to it; their files are in %s now", len(unknown), place)
+
+
+def _move(folders: Sequence[Path], place: Path) -> None:
+    for folder in folders:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in unknown:
-            folder.rename(place / folder.name)
-        for durable in (place, place.parent, place.parent.parent, jobs):
+        folder.rename(place / folder.name)
+    if folders:
+        for durable in (place, place.parent, place.parent.parent, folders[0].parent):
             fsync_folder(durable)
-    return len(unknown)
 
 
 def _begin(transaction: Transaction, generation: int, *, skip_events: bool) -> None:

@@ -98,8 +98,9 @@ UPDATE variations SET waiting = :waiting, not_before = :until WHERE id = :variat
 UPDATE variations SET not_before = :now
 WHERE seq IN (SELECT seq FROM variations WHERE status = 'queued' AND waiting IS NOT NULL LIMIT :limit)
 
+-- Those beyond `:latest` were not delayed for so long: the clock was set back since.
 -- name: release_delayed
-UPDATE variations SET not_before = NULL WHERE not_before <= :now
+UPDATE variations SET not_before = NULL WHERE not_before <= :now OR not_before > :latest
 
 -- name: next_delayed
 SELECT min(not_before) AS at FROM variations WHERE not_before IS NOT NULL
@@ -377,9 +378,6 @@ SELECT id, generation, backup FROM lineage
 
 -- name: begin_generation
 UPDATE lineage SET generation = :generation, backup = 0
-
--- name: known_jobs
-SELECT id FROM jobs
 
 -- Ids that a later state of this database gave out are not given out again.
 -- name: skip_event_ids

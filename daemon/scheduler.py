@@ -266,6 +266,8 @@ class Scheduler:
         if row is None or row["at"] is None:
             return SAFETY_POLL
         left: float = row["at"] - self._shop.now()
-        if left <= 0:
-            await self._shop.store.write(lambda t: t.run("release_delayed", now=self._shop.now()))
-        return min(SAFETY_POLL, max(0.0, left))
+        if 0 < left <= claims.longest_wait(self._shop.retry_delay):
+            return min(SAFETY_POLL, left)
+        release = partial(claims.release_delayed, retry_delay=self._shop.retry_delay, now=self._shop.now())
+        await self._shop.store.write(release)
+        return 0.0

@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
@@ -170,18 +170,19 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
 
 async def _keep_house(service: Service, began: float, now: Callable[[], float]) -> None:
     """At once for what an earlier daemon left, while all that is on its way is younger than we are; then at times."""
+    swept_by = cleanup.steady(now)
     with closing(cleanup.Sweep(service.store, service.paths)) as sweep:
-        await _tidy(service, sweep, began, min_age=0)
+        await _tidy(service, partial(sweep.round, began, min_age=0), now())
         while True:
             await asyncio.sleep(service.settings.sweep_every)
-            await _tidy(service, sweep, now(), min_age=cleanup.YOUNG)
+            await _tidy(service, partial(sweep.round, swept_by()), now())
 
 
-async def _tidy(service: Service, sweep: cleanup.Sweep, now: float, min_age: float) -> None:
+async def _tidy(service: Service, sweep: Callable[[], Awaitable[object]], now: float) -> None:
     settings, store, paths = service.settings, service.store, service.paths
     try:
         await lineage.renew(store, paths)
-        await sweep.round(now, min_age)
+        await sweep()
         await expiry.expire(store, paths, now, settings.tombstone)
         await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))
     except (FfspoolError, OSError) as error:

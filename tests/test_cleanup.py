@@ -215,6 +215,33 @@ def test_the_sweep_leaves_young_files_alone(paths: Paths) -> None:
     assert all(path.exists() for path in young)
 
 
+def test_a_clock_that_is_set_forward_makes_no_file_old(paths: Paths) -> None:
+    """What comes in at that moment would be swept for having stood there for a day."""
+    host = clock = 1000.0
+    swept_by = cleanup.steady(lambda: host, lambda: clock)
+    arriving = write(paths.incoming / "coming in")
+    os.utime(arriving, (host, host))
+    host, clock = host + 86400, clock + 1
+    assert in_store(paths, lambda store: sweep(store, paths, swept_by())) == 0
+    clock += cleanup.YOUNG
+    assert in_store(paths, lambda store: sweep(store, paths, swept_by())) == len(CONTENT)
+
+
+def test_a_retry_does_not_wait_for_a_day_when_the_clock_is_set_back(paths: Paths) -> None:
+    day = 86400.0
+
+    async def work(store: Store) -> list[bool]:
+        await store.write(partial(add_job, name="j"))
+        begin = partial(claims.claim, boot=boot_id(), slots=1, retry_delay=5.0)
+        first = await store.write(partial(begin, now=2 * day))
+        failure = claims.Failure(error="it may pass", retries=3)
+        attempt = {"variation": first.seq, "attempt": 1, "failure": failure, "retry_delay": 5.0}
+        await store.write(partial(claims.abandon, now=2 * day, **attempt))
+        return [await store.write(partial(begin, now=now)) is not None for now in (2 * day + 4, day)]
+
+    assert in_store(paths, work) == [False, True]
+
+
 def test_a_completed_row_whose_file_is_gone_says_so(paths: Paths) -> None:
     async def work(store: Store) -> Any:
         await store.write(lambda t: finish(t, "j", paths, at=5.0))

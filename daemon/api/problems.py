@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from daemon.errors import FfspoolError
+from daemon.errors import FfspoolError, refusal_of_host
 from daemon.models import Model
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,12 @@ async def on_disconnect(_: Request, __: Exception) -> Response:
     return Response(status_code=400)  # nobody is there to read it
 
 
+async def on_host_trouble(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    told = refusal_of_host(error)
+    return await (on_refusal(request, told) if told else on_fault(request, error))
+
+
 async def on_fault(_: Request, error: Exception) -> Response:
     """A fault of ours: the log has the details, the client gets none."""
     log.error("a request failed by a fault of ffspool", exc_info=error)
@@ -72,5 +78,6 @@ HANDLERS: dict[Any, Any] = {
     FfspoolError: on_refusal,
     HTTPException: on_http_exception,
     ClientDisconnect: on_disconnect,
+    OSError: on_host_trouble,
     Exception: on_fault,
 }
