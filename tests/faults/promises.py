@@ -93,10 +93,10 @@ class Promises:
             self.hold(1, not job.deleted or status == 404, f"{job.id} was deleted, and answers {status}")
         listed = [item["id"] for item in self._listed()]
         self.hold(1, len(listed) == len(set(listed)), "a job is listed twice")
-        incoming = sorted(path.name for path in (self._spool / "incoming").iterdir())
-        self.hold(4, not incoming, f"bodies of dead requests are left: {incoming}")
-        strange = {path.name for path in (self._spool / "uploads").iterdir()} - known
-        self.hold(6, not strange, f"files of no upload are left: {strange}")
+        swept = _soon(lambda: not list((self._spool / "incoming").iterdir()))
+        self.hold(4, swept, "bodies of dead requests are left")
+        swept = _soon(lambda: {path.name for path in (self._spool / "uploads").iterdir()} <= known)
+        self.hold(6, swept, "files of no upload are left")
         self.judge()
 
     def when_settled(self) -> None:
@@ -250,13 +250,13 @@ class Promises:
             known.add(f"jobs/{row['j']}/logs/{row['id']}.log")
             if row["status"] == "completed":
                 known.add(f"jobs/{row['j']}/outputs/{row['id']}.{row['extension']}")
-        there = {
-            os.path.relpath(Path(folder) / name, self._spool)
-            for folder, _, names in os.walk(self._spool)
-            for name in names
-        }
-        strange = {path for path in there - known if path.startswith(("jobs/", "incoming/", "uploads/"))}
-        self.hold(6, not strange, f"files that belong to nothing: {sorted(strange)}")
+        swept = _soon(lambda: self._files() <= known)
+        self.hold(6, swept, f"files that belong to nothing: {sorted(self._files() - known)}")
+
+    def _files(self) -> set[str]:
+        paths = [Path(folder) / name for folder, _, names in os.walk(self._spool) for name in names]
+        there = {str(path.relative_to(self._spool)) for path in paths}
+        return {path for path in there if path.startswith(("jobs/", "incoming/", "uploads/"))}
 
     def _disk_is_accounted(self) -> None:
         told = self._victim.client.get("/api/stats").json()["disk"]
