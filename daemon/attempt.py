@@ -333,11 +333,7 @@ class Attempt:
         if not await shop.store.write(lambda t: claims.record_proof(t, proof=proof, **mine)):
             return await self._abandon(member, INTERRUPTED, cpu_seconds)
         output = shop.paths.output(claim.job, claim.id, claim.extension)
-        try:
-            await asyncio.to_thread(reveal, self._part(claim), output)
-        except OSError:  # perhaps only after the rename
-            member.bytes_freed += remove(output)
-            raise
+        await asyncio.to_thread(reveal, self._part(claim), output)
         # Insisted on: a commit that failed at its fsync may be found after a crash, and then needs the file.
         done = await self._insist(lambda t: claims.complete(t, proof=proof, now=shop.now(), **mine))
         if done is False:

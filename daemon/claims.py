@@ -62,7 +62,8 @@ def claim(transaction: Transaction, *, variations: Sequence[int], boot: str, now
 
 def longest_wait(retry_delay: float) -> float:
     """Seconds after which everything that waits is due. What is to wait longer saw the clock set back meanwhile."""
-    return max(ASIDE, retry_delay * RETRY_GROWTH ** (MAX_RETRIES - 1))
+    longest: float = retry_delay * RETRY_GROWTH ** (MAX_RETRIES - 1)
+    return max(ASIDE, longest)
 
 
 def release_delayed(transaction: Transaction, *, retry_delay: float, now: float) -> None:

@@ -84,12 +84,16 @@ def seal(part: Path) -> Sealed:
 
 
 def reveal(part: Path, output: Path) -> None:
-    """Gives a sealed part its final name, durably. Blocks; run it in a thread."""
+    """Gives a sealed part its final name, durably, or not at all. Blocks; run it in a thread."""
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.is_dir():  # which, unlike a file, is not replaced by a rename
         remove(output)
     part.rename(output)
-    fsync_folder(output.parent)
+    try:
+        fsync_folder(output.parent)
+    except OSError:
+        output.unlink(missing_ok=True)
+        raise
 
 
 def matches(path: Path, proof: Proof) -> bool:

@@ -87,3 +87,11 @@ def test_the_settings_named_exist() -> None:
     named = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
     assert named
     assert named <= set(Settings.__struct_fields__)
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    promises = README.split("## Promises\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(test_\w+)`", promises))
+    tests = "".join(path.read_text() for path in Path(__file__).parent.rglob("test_*.py"))
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
+    assert len(re.findall(r"^\| \d \|.*`test_", promises, re.MULTILINE)) == 9

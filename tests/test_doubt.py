@@ -1,0 +1,80 @@
+"""A disk that fails at the very commit: nobody knows whether the change is on it, and either must be right."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_cleanup import in_store
+
+from daemon import publish
+from daemon.api.problems import on_host_trouble
+from daemon.errors import FfspoolError, OutOfSpace, Unavailable
+from daemon.jobs import Jobs, JobSpec, NewSource
+from daemon.models import VariationRequest
+from daemon.paths import Paths
+from daemon.settings import load
+from daemon.store import Store, Transaction
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+    return paths
+
+
+class Woken:
+    def wake(self) -> None:
+        """There is no scheduler to wake."""
+
+
+@pytest.mark.parametrize(("refusal", "kept"), [(Unavailable("EIO"), True), (OutOfSpace("full"), False)])
+def test_files_of_a_job_whose_commit_is_in_doubt_are_kept(
+    paths: Paths,
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: FfspoolError,
+    kept: bool,
+) -> None:
+    """After a crash the job may be found in the log: then a client that asks again is told of it."""
+
+    async def work(store: Store) -> None:
+        async def fail(_: Callable[[Transaction], Any]) -> None:
+            raise refusal
+
+        body = paths.incoming / "body"
+        body.write_bytes(b"a source")
+        monkeypatch.setattr(store, "write", fail)
+        jobs = Jobs(store, Woken(), paths, load({"state_dir": paths.state}, {}))  # type: ignore[arg-type]
+        with pytest.raises(type(refusal)):
+            source = NewSource(name="clip.mp4", bytes=8, upload=body)
+            await jobs.create(JobSpec(variations=(VariationRequest("mp3", {}),)), [source])
+
+    in_store(paths, work)
+    assert [path.read_bytes() for path in paths.jobs.glob("*/sources/*")] == ([b"a source"] if kept else [])
+
+
+@pytest.mark.parametrize(("number", "status"), [(errno.EIO, 503), (errno.ENOSPC, 507), (errno.EMFILE, 503)])
+def test_a_host_in_trouble_is_not_told_as_a_fault_of_ffspool(number: int, status: int) -> None:
+    answer = asyncio.run(on_host_trouble(None, OSError(number, "words of the host", "/a/path")))  # type: ignore[arg-type]
+    assert answer.status_code == status
+    assert b"/a/path" not in answer.body
+
+
+def test_a_file_that_failed_to_be_made_durable_does_not_stay_under_its_final_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, output = tmp_path / "1.part", tmp_path / "outputs" / "v.mp3"
+    part.write_bytes(b"proven")
+
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(publish, "fsync_folder", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        publish.reveal(part, output)
+    assert not output.exists()
