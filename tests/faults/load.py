@@ -208,7 +208,7 @@ class Load:
         with http.stream("GET", "/api/events", headers=after, timeout=httpx.Timeout(30.0, read=0.5)) as answer:
             if answer.status_code == 200:
                 for event in events(answer.iter_lines()):
-                    if "id" in event:
+                    if event.keys() >= {"id", "event"}:
                         self.ledger.events.append((int(event["id"]), event["event"], event["data"]))
                     if self._over.is_set():
                         return
