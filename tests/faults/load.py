@@ -210,6 +210,7 @@ class Load:
                 for event in events(answer.iter_lines()):
                     if event.keys() >= {"id", "event"}:
                         self.ledger.events.append((int(event["id"]), event["event"], event["data"]))
+                        self.ledger.happened(json.loads(event["data"]).get("status", event["event"]))
                     if self._over.is_set():
                         return
 

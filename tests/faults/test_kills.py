@@ -30,7 +30,9 @@ class Scene:
         self._jobs = victim.state_dir / "spool" / "jobs"
         self._ledger = ledger
         self._random = random
-        self.moments = (self.after_a_submit, self.in_a_cancel, self.in_a_publication, self.whenever)
+        self.moments = (
+            self.after_a_submit, self.in_a_cancel, self.in_a_publication, self.after_a_completion, self.whenever,
+        )  # fmt: skip
 
     def after_a_submit(self) -> None:
         self._ledger.wait_for("submitted", LONGEST)
@@ -45,6 +47,10 @@ class Scene:
         before, deadline = self._outputs(), time.monotonic() + LONGEST
         while not self._outputs() - before and time.monotonic() < deadline:
             time.sleep(0.0005)
+
+    def after_a_completion(self) -> None:
+        self._ledger.wait_for("completed", LONGEST)
+        time.sleep(self._random.uniform(0, AT_ONCE))
 
     def whenever(self) -> None:
         time.sleep(self._random.uniform(0, 2))
