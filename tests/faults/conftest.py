@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if VARIABLE not in os.environ:  # not yet set by the process that spreads the tests
         descriptor, os.environ[VARIABLE] = tempfile.mkstemp(prefix="ffspool-faults-")
         os.close(descriptor)
+        config.add_cleanup(Path(os.environ[VARIABLE]).unlink)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
