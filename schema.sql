@@ -45,6 +45,8 @@ CREATE TABLE jobs (
 
 CREATE INDEX jobs_by_status ON jobs (status, seq);
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX jobs_upcoming ON jobs (status, -priority, seq);
+CREATE INDEX jobs_paused ON jobs (seq) WHERE paused = 1;
 CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE sources (
@@ -162,6 +164,16 @@ CREATE TABLE stops (
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO stops (stage) VALUES ('quit'), ('terminate'), ('kill'), ('exited');
+
+-- What was completed, by hour and preset, since a while; written by the trigger below and by nothing else.
+CREATE TABLE hours (
+    hour            INTEGER NOT NULL,  -- since the epoch
+    preset          TEXT NOT NULL,
+    completed       INTEGER NOT NULL DEFAULT 0,
+    output_seconds  REAL NOT NULL DEFAULT 0,  -- of those that tell how long they last
+    encode_seconds  REAL NOT NULL DEFAULT 0,  -- that the same took, from slot to file
+    PRIMARY KEY (hour, preset)
+) STRICT, WITHOUT ROWID;
 
 -- Every change of state in the order it was committed; written by the triggers below and by nothing else.
 CREATE TABLE events (
@@ -335,6 +347,19 @@ BEGIN
         WHEN 'failed' THEN old.failed
         ELSE old.cancelled
     END;
+END;
+
+CREATE TRIGGER variation_hour AFTER UPDATE OF status ON variations WHEN new.status = 'completed'
+BEGIN
+    INSERT INTO hours (hour, preset, completed, output_seconds, encode_seconds)
+    VALUES (
+        CAST(new.finished_at / 3600 AS INTEGER), new.preset, 1,
+        coalesce(new.output_seconds, 0), iif(new.output_seconds, max(0, new.finished_at - new.started_at), 0)
+    )
+    ON CONFLICT DO UPDATE SET
+        completed = completed + 1,
+        output_seconds = output_seconds + excluded.output_seconds,
+        encode_seconds = encode_seconds + excluded.encode_seconds;
 END;
 
 CREATE TRIGGER variation_event AFTER UPDATE OF status ON variations

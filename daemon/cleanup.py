@@ -198,13 +198,16 @@ def _known_files(paths: Paths, job: str, transaction: Transaction) -> set[Path] 
     row = transaction.one("known_job", id=job)
     if row is None:
         return None
-    known = {paths.source(job, source["id"]) for source in transaction.all("sources_of_job", job=row["seq"])}
+    known = set[Path]()
+    for source in transaction.all("sources_of_job", job=row["seq"]):
+        known |= {paths.source(job, source["id"]), paths.thumbnail(job, source["id"])}
     for variation in transaction.all("variations_of_job", job=row["seq"]):
         known.add(paths.log(job, variation["id"]))
         if variation["status"] in {State.QUEUED, State.PROCESSING}:
             known.add(paths.work(job, variation["id"]))
         if variation["status"] in {State.COMPLETED, State.PROCESSING}:
             known.add(paths.output(job, variation["id"], variation["extension"]))
+            known.add(paths.thumbnail(job, variation["id"]))
     return known
 
 

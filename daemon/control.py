@@ -18,8 +18,8 @@ import msgspec
 
 from daemon.attempt import Receipt
 from daemon.claims import FORCED
-from daemon.errors import BadParameter, Conflict, NotFound
-from daemon.jobs import job_row, variation_row
+from daemon.errors import BadParameter, Conflict
+from daemon.jobs import job_row, source_row, variation_row
 from daemon.models import Model
 from daemon.paths import Paths, remove
 from daemon.scheduler import Scheduler
@@ -239,9 +239,7 @@ def _locate(scope: Scope, transaction: Transaction) -> _Located:
     job = job_row(transaction, scope.job)
     source = variation = None
     if scope.source is not None:
-        source = transaction.one("source_of_job", job=scope.job, id=scope.source)
-        if source is None:
-            raise NotFound(f"the job {scope.job} has no source {scope.source}")
+        source = source_row(scope.job, scope.source, transaction)
     if scope.variation is not None:
         variation = variation_row(scope.job, scope.variation, transaction)
     keys = {

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 100
 EVENTS_AT_ONCE = 5000
+HOURS_KEPT = 31 * 24 * 3600.0  # seconds that figures of the past are kept
 EVENTS_KEPT = 24 * 3600.0  # seconds a client may stay away and resume without a gap
 
 
@@ -64,3 +65,4 @@ def _forget(transaction: Transaction, *, now: float, tombstone_seconds: float) -
     transaction.run("forget_uploads", now=now)  # the sweep takes their files
     transaction.run("forget_keys", before=now - idempotency.KEPT)
     transaction.run("forget_deliveries", before=now - webhooks.KEPT)
+    transaction.run("forget_hours", hour=int((now - HOURS_KEPT) // 3600))

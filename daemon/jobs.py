@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from daemon import names
+from daemon import listing, names
 from daemon.errors import EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound, Unavailable, UploadUnfinished
 from daemon.library import Library
+from daemon.listing import Selection
 from daemon.models import Model, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync, fsync_folder, remove
 from daemon.scheduler import Scheduler
@@ -23,9 +24,8 @@ from daemon.settings import Settings
 from daemon.states import State
 from daemon.store import Row, Store, Transaction
 from daemon.uploads import durable_upload
-from daemon.views import Effort, JobSummary, JobView, job_summary, job_view
+from daemon.views import Effort, JobView, ListedJob, job_view, listed_job
 
-MAX_SEQ = 2**62  # above every row
 _TOLD_BY_STATUS = {State.QUEUED, State.COMPLETED}
 
 
@@ -55,7 +55,7 @@ class NewSource(Model, frozen=True):
 
 
 class JobPage(Model, frozen=True):
-    items: tuple[JobSummary, ...]
+    items: tuple[ListedJob, ...]
     next_cursor: str | None
 
 
@@ -199,26 +199,24 @@ class Jobs:
         """Raises NotFound when there is no such job, or Gone if it expired."""
         await self._store.read(lambda t: job_row(t, job))
 
-    async def page(self, *, status: State | None, limit: int, cursor: str | None) -> JobPage:
-        """One page of jobs, newest first. Raises InvalidRequest for a cursor we did not give."""
-        below = decode_cursor(cursor)
-        return await self._store.read(lambda t: self._page(t, status, limit, below))
+    async def page(self, selection: Selection, *, limit: int, cursor: str | None) -> JobPage:
+        """One page of the selected jobs. Raises InvalidRequest for a cursor we did not give."""
+        return await self._store.read(lambda t: self._page(t, selection, limit, cursor))
 
     def _view(self, transaction: Transaction, job: Row) -> JobView:
         effort = _efforts(transaction, [job]).get(job["seq"])
         return job_view(job, effort, _error(transaction, job), *_children(transaction, job), self._scheduler)
 
-    def _page(self, transaction: Transaction, status: State | None, limit: int, below: int) -> JobPage:
-        query = "page_of_jobs_by_status" if status else "page_of_jobs"
-        found = transaction.all(query, status=status, below=below, limit=limit + 1)
-        rows, more = found[:limit], len(found) > limit
+    def _page(self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None) -> JobPage:
+        rows, next_cursor = listing.page(transaction, selection, limit, cursor)
         efforts = _efforts(transaction, [row for row in rows if row["status"] not in _TOLD_BY_STATUS])
-        return JobPage(
-            items=tuple(
-                job_summary(row, efforts.get(row["seq"]), _error(transaction, row), self._scheduler) for row in rows
-            ),
-            next_cursor=str(rows[-1]["seq"]) if more else None,
-        )
+        items = (self._listed(transaction, row, efforts.get(row["seq"])) for row in rows)
+        return JobPage(items=tuple(items), next_cursor=next_cursor)
+
+    def _listed(self, transaction: Transaction, job: Row, effort: Effort | None) -> ListedJob:
+        files = transaction.one("files_of_job", job=job["seq"])
+        assert files is not None
+        return listed_job(job, files, effort, _error(transaction, job), self._scheduler)
 
     # Fetch
 
@@ -230,6 +228,15 @@ class Jobs:
         if row["lost_at"] is not None:
             raise Gone(f"{row['name']} was completed, but its file is gone from the disk")
         return self._paths.output(job, variation, row["extension"]), row
+
+    async def source(self, job: str, source: str) -> tuple[Path, Row]:
+        """Where a source's file lies, and its row. Raises NotFound."""
+        row = await self._store.read(partial(source_row, job, source))
+        return Path(row["path"]) if row["path"] else self._paths.source(job, source), row
+
+    async def first_source(self, job: str) -> str:
+        """The identifier of the job's first source. Raises NotFound, or Gone if it expired."""
+        return str((await self._store.read(lambda t: _children(t, job_row(t, job))))[0][0]["id"])
 
     async def outputs(self, job: str) -> tuple[JobView, list[tuple[str, Path]]]:
         """The job and, of all completed so far, (name in the zip, file). Raises NotFound when that is nothing."""
@@ -343,6 +350,14 @@ def _error(transaction: Transaction, job: Row) -> str | None:
     return row["error"] if row else None
 
 
+def source_row(job: str, source: str, transaction: Transaction) -> Row:
+    job_row(transaction, job)
+    row = transaction.one("source_of_job", job=job, id=source)
+    if row is None:
+        raise NotFound(f"the job {job} has no source {source}")
+    return row
+
+
 def variation_row(job: str, variation: str, transaction: Transaction) -> Row:
     job_row(transaction, job)
     row = transaction.one("variation_of_job", job=job, id=variation)
@@ -359,11 +374,3 @@ def _completed_rows(transaction: Transaction, job: Row) -> list[tuple[str, Row]]
         for row in variations
         if row["status"] == State.COMPLETED and row["lost_at"] is None
     ]
-
-
-def decode_cursor(cursor: str | None) -> int:
-    if cursor is None:
-        return MAX_SEQ
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise InvalidRequest("the cursor is not one that a list gave: take `next_cursor` as it is")
-    return int(cursor)

@@ -11,6 +11,7 @@ state/
       logs/{variation}.log       the encoder's words
       outputs/{variation}.{ext}  proven, whole files and nothing else
       outputs/{variation}        the same, where the output is a folder of files
+      thumbnails/{id}.webp       of a source or a variation, once somebody asked for it
     set-aside/{generation}/{job} of jobs that a restored, older database does not know; nobody but you removes it
     mark                         which database, and how new, the spool belongs to
 """
@@ -70,6 +71,10 @@ class Paths:
     def output(self, job: str, variation: str, extension: str) -> Path:
         """`extension` is empty for an output that is a folder."""
         return self.jobs / job / "outputs" / (f"{variation}.{extension}" if extension else variation)
+
+    def thumbnail(self, job: str, shown: str) -> Path:
+        """Of the source or variation `shown`."""
+        return self.jobs / job / "thumbnails" / f"{shown}.webp"
 
 
 def remove(path: Path) -> int:

@@ -20,7 +20,7 @@ from daemon.errors import ProbeError
 from daemon.models import Media
 from daemon.processes import Child, spawn_server
 
-How = Literal["describe", "measure", "prove"]  # what `daemon.probing` is asked to do
+How = Literal["describe", "measure", "prove", "picture"]  # what `daemon.probing` is asked to do
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ PATIENCE = 5.0  # seconds beyond TIMEOUT after which the server itself is taken 
 class _Answer(msgspec.Struct):
     id: int
     media: Media | None = None
+    picture: bytes | None = None
     error: str | None = None
 
 
@@ -68,27 +69,31 @@ class Prober:
 
     async def probe(self, path: Path) -> Media:
         """What the file holds. Raises ProbeError, in words without a path, when it cannot be read as media."""
-        return await self._ask(path, "describe")
+        return _media(await self._ask(path, "describe"))
 
     async def probe_output(self, path: Path) -> Media:
         """As `probe`, and its last second is decoded too."""
-        return await self._ask(path, "prove")
+        return _media(await self._ask(path, "prove"))
 
     async def measured_seconds(self, path: Path) -> float | None:
         """Where the file's data really ends, in seconds, whatever its header says. Reads the whole file.
 
         Raises ProbeError as `probe` does.
         """
-        return (await self._ask(path, "measure")).duration_seconds
+        return _media(await self._ask(path, "measure")).duration_seconds
 
-    async def _ask(self, path: Path, how: How) -> Media:
-        try:
-            answer = await self._exchange(path, how)
-        except _ServerGone:  # killed from outside, or by another file: this one gets a second chance
-            answer = await self._exchange(path, how)
-        if answer.media is None:
+    async def picture(self, path: Path) -> bytes:
+        """A small WebP of a picture near the file's beginning. Raises ProbeError as `probe` does."""
+        answer = await self._ask(path, "picture")
+        if answer.picture is None:
             raise ProbeError(answer.error or "the prober gave no answer")
-        return answer.media
+        return answer.picture
+
+    async def _ask(self, path: Path, how: How) -> _Answer:
+        try:
+            return await self._exchange(path, how)
+        except _ServerGone:  # killed from outside, or by another file: this one gets a second chance
+            return await self._exchange(path, how)
 
     async def _exchange(self, path: Path, how: How) -> _Answer:
         self.start()
@@ -131,3 +136,9 @@ class Prober:
         for pending in self._pending.values():
             if not pending.done():
                 pending.set_exception(_ServerGone())
+
+
+def _media(answer: _Answer) -> Media:
+    if answer.media is None:
+        raise ProbeError(answer.error or "the prober gave no answer")
+    return answer.media

@@ -1,7 +1,7 @@
 """Reads media files on the daemon's behalf: `python -I -m daemon.probing FD sandbox|open`, a fork server.
 
 FD is an inherited AF_UNIX SOCK_SEQPACKET socket. Each packet that comes in is one JSON `Request`, each
-that goes out one JSON answer: `{"id", "media"}` or `{"id", "error"}`. FFmpeg's libraries are loaded once;
+that goes out one JSON answer: `{"id"}` and a `Finding`. FFmpeg's libraries are loaded once;
 every file is read by a forked child of its own, so one that crashes or hangs takes only its own answer. With
 `sandbox` that child can reach nothing but the file; it never has the socket, so that it answers for no other.
 The server ends when the daemon closes the socket, and its children die with it.
@@ -24,7 +24,7 @@ from typing import Literal, NoReturn
 import av
 import msgspec
 
-from daemon import ending, media, sandbox
+from daemon import ending, media, miniature, sandbox
 from daemon.errors import ProbeError
 from daemon.models import Media
 
@@ -32,21 +32,26 @@ MAX_REQUEST = 64 * 1024
 MAX_ANSWER = 200 * 1024
 MAX_MEMORY = 2 * 1024**3  # bytes of address space
 PR_SET_PDEATHSIG = 1
+PICTURE_NICENESS = 10
 
 
 class Request(msgspec.Struct, frozen=True):
-    """`timeout` is in seconds. To "measure" is to tell where the data ends, to "prove" to decode the end as well."""
+    """`timeout` is in seconds. To "measure" is to tell where the data ends, to "prove" to decode the end as well.
+
+    To "picture" is to make a small WebP, with what CPU time nobody else wants.
+    """
 
     id: int
     path: str
     timeout: float
-    how: Literal["describe", "measure", "prove"] = "describe"
+    how: Literal["describe", "measure", "prove", "picture"] = "describe"
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a reader found: one or the other."""
+    """What a reader found: one of these."""
 
     media: Media | None = None
+    picture: bytes | None = None
     error: str | None = None
 
 
@@ -131,6 +136,9 @@ def _find(request: Request, sandboxed: bool) -> Finding:
             sandbox.confine(source=request.path)
         if request.how == "measure":
             return Finding(media=media.read_measured(request.path))
+        if request.how == "picture":
+            os.nice(PICTURE_NICENESS)
+            return Finding(picture=miniature.webp(request.path, patience=request.timeout / 4))
         found = media.read_media(request.path, patience=request.timeout / 2)
         if request.how == "prove":
             ending.decode(request.path, found, patience=request.timeout / 4)

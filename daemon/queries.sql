@@ -33,12 +33,48 @@ SELECT * FROM jobs WHERE id = :id
 -- name: tombstone
 SELECT * FROM tombstones WHERE job = :id
 
--- Newest first, below the cursor.
+-- Newest first, below the cursor; those whose name, or a source's, is like a pattern.
 -- name: page_of_jobs
-SELECT * FROM jobs WHERE seq < :below ORDER BY seq DESC LIMIT :limit
+SELECT * FROM jobs WHERE seq < :below AND seq >= :floor AND (
+    :like IS NULL OR name LIKE :like ESCAPE '\'
+    OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
+)
+ORDER BY seq DESC LIMIT :limit
 
 -- name: page_of_jobs_by_status
-SELECT * FROM jobs WHERE status = :status AND seq < :below ORDER BY seq DESC LIMIT :limit
+SELECT * FROM jobs WHERE status = :status AND seq < :below AND seq >= :floor AND (
+    :like IS NULL OR name LIKE :like ESCAPE '\'
+    OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
+)
+ORDER BY seq DESC LIMIT :limit
+
+-- name: page_of_paused_jobs
+SELECT * FROM jobs WHERE paused = 1 AND queued + processing > 0 AND seq < :below AND seq >= :floor AND (
+    :like IS NULL OR name LIKE :like ESCAPE '\'
+    OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
+)
+ORDER BY seq DESC LIMIT :limit
+
+-- As they will be started, beyond the cursor: the rest of its rank, and the ranks below.
+-- name: page_of_upcoming_jobs
+SELECT * FROM (
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE status = 'queued' AND -priority = :rank AND seq > :seq ORDER BY seq LIMIT :limit
+    )
+    UNION ALL
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE status = 'queued' AND -priority > :rank ORDER BY -priority, seq LIMIT :limit
+    )
+) ORDER BY -priority, seq LIMIT :limit
+
+-- name: newest_job
+SELECT max(seq) AS seq FROM jobs
+
+-- What a list tells of a job's files.
+-- name: files_of_job
+SELECT name AS first, (SELECT count(*) FROM sources WHERE job = :job) AS total,
+    iif(error IS NULL, json_type(media, '$.video') = 'object', 0) AS picture
+FROM sources WHERE job = :job ORDER BY seq LIMIT 1
 
 -- name: sources_of_job
 SELECT * FROM sources WHERE job = :job ORDER BY seq
@@ -69,6 +105,18 @@ WHERE jobs.id = :job AND variations.id = :id
 
 -- name: delete_job
 DELETE FROM jobs WHERE id = :id AND queued = 0 AND processing = 0
+
+-- What was completed
+
+-- name: hours_since
+SELECT hour, sum(completed) AS completed FROM hours WHERE hour >= :hour GROUP BY hour ORDER BY hour
+
+-- name: presets_since
+SELECT preset, sum(completed) AS completed, sum(output_seconds) / nullif(sum(encode_seconds), 0) AS speed
+FROM hours WHERE hour >= :hour GROUP BY preset ORDER BY preset
+
+-- name: forget_hours
+DELETE FROM hours WHERE hour < :hour
 
 -- The scheduler
 

@@ -38,6 +38,7 @@ from daemon.scheduler import Scheduler
 from daemon.settings import Settings
 from daemon.signatures import Secrets
 from daemon.store import Store
+from daemon.thumbnails import Thumbnails
 from daemon.uploads import Uploads
 from daemon.webhooks import Webhooks
 
@@ -64,6 +65,7 @@ class Service:
     webhooks: Webhooks
     control: Control
     bulk: Bulk
+    thumbnails: Thumbnails
     encoder_version: str
     sandbox: Sandbox
 
@@ -139,6 +141,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
                 webhooks,
                 control,
                 bulk,
+                Thumbnails(jobs, prober, paths),
                 version,
                 sandbox,
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
+from functools import partial
 
 import psutil
 
@@ -43,6 +45,18 @@ class Events(Model, frozen=True):
     lag: int
 
 
+class Hour(Model, frozen=True):
+    """Variations completed in the hour that began `at`; an hour without any is left out."""
+
+    at: datetime
+    completed: int
+
+
+class PresetSpeed(Model, frozen=True):
+    completed: int
+    speed: float | None  # seconds of output per second in a slot; None for what does not last
+
+
 class Stats(Model, frozen=True):
     jobs: dict[str, int]
     variations: dict[str, int]
@@ -52,12 +66,15 @@ class Stats(Model, frozen=True):
     events: Events
     encoder: str
     sandbox: Sandbox
+    hours: tuple[Hour, ...]  # of the last day
+    presets: dict[str, PresetSpeed]  # of the last week
 
 
 async def gather(service: Service) -> Stats:
     """Reads counters only: it costs the same with a million rows."""
     now = time.time()
     jobs, variations, oldest, stops, held = await service.store.read(_counters)
+    hours, speeds = await service.store.read(partial(_history, int(now // 3600)))
     disk = psutil.disk_usage(str(service.paths.spool))
     return Stats(
         jobs=jobs,
@@ -78,6 +95,8 @@ async def gather(service: Service) -> Stats:
         events=Events(subscribers=service.feed.subscribers, lag=service.feed.lag),
         encoder=service.encoder_version,
         sandbox=service.sandbox,
+        hours=hours,
+        presets=speeds,
     )
 
 
@@ -108,4 +127,13 @@ def _counters(
         oldest["created_at"] if oldest else None,
         {row["stage"]: Stops(count=row["count"], seconds=row["seconds"]) for row in transaction.all("stops")},
         {f"{row['kind']}_bytes": row["bytes"] for row in transaction.all("disk")},
+    )
+
+
+def _history(hour: int, transaction: Transaction) -> tuple[tuple[Hour, ...], dict[str, PresetSpeed]]:
+    hours = transaction.all("hours_since", hour=hour - 23)
+    presets = transaction.all("presets_since", hour=hour - 24 * 7)
+    return (
+        tuple(Hour(at=datetime.fromtimestamp(row["hour"] * 3600, UTC), completed=row["completed"]) for row in hours),
+        {row["preset"]: PresetSpeed(completed=row["completed"], speed=row["speed"]) for row in presets},
     )

@@ -89,7 +89,7 @@ class Usage(Model, frozen=True):
 
 
 class JobSummary(Model, frozen=True):
-    """A job as lists show it: all but its sources."""
+    """A job but for its sources."""
 
     id: str
     name: str | None
@@ -111,6 +111,14 @@ class JobSummary(Model, frozen=True):
     error: str | None
     metadata: dict[str, Any]
     usage: Usage
+
+
+class ListedJob(JobSummary, frozen=True):
+    """A job as lists show it: of its sources only the first one's name, and how many there are."""
+
+    first_source: str
+    total_sources: int
+    has_picture: bool | None  # whether the first source shows one; None: nobody looked yet
 
 
 class JobView(JobSummary, frozen=True):
@@ -138,14 +146,20 @@ def job_view(
     return JobView(sources=shown, error=error, **webhook, **_job_fields(job, effort, live))
 
 
-def job_summary(job: Row, effort: Effort | None, error: str | None, live: Live) -> JobSummary:
+def listed_job(job: Row, files: Row, effort: Effort | None, error: str | None, live: Live) -> ListedJob:
     """The job as lists show it. What its status alone tells needs no `effort`; `error` is why it failed."""
-    return JobSummary(error=error, **_job_fields(job, effort, live))
+    return ListedJob(
+        error=error,
+        first_source=files["first"],
+        total_sources=files["total"],
+        has_picture=None if files["picture"] is None else bool(files["picture"]),
+        **_job_fields(job, effort, live),
+    )
 
 
 def ended_job(copy: Any) -> JobSummary:
     """An ended job, from a copy of its row in which `error` stands too."""
-    return job_summary(copy, None, copy["error"], _OVER)
+    return JobSummary(error=copy["error"], **_job_fields(copy, None, _OVER))
 
 
 def ended_variation(copy: Any) -> VariationView:

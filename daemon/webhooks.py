@@ -21,7 +21,7 @@ import msgspec
 
 from daemon.courier import Courier, Outcome
 from daemon.errors import NotFound
-from daemon.jobs import decode_cursor
+from daemon.listing import decode_cursor
 from daemon.models import Model
 from daemon.signatures import Secrets, SecretView
 from daemon.states import DeliveryStatus

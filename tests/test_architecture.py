@@ -16,7 +16,7 @@ LAYERS = [
     | {"capped", "framed", "keeping", "ladder", "loudness", "passthrough", "sprites", "manifests"}
     | {"traits", "subtitles", "tags", "disk", "costs", "planner"},
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
-    | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle"},
+    | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle", "miniature"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "proof", "evidence", "runner", "engine"},
     {
         "claims",
@@ -33,7 +33,7 @@ LAYERS = [
         "bulk",
         "cleanup",
     }
-    | {"expiry", "lineage"}
+    | {"expiry", "lineage", "listing", "thumbnails"}
     | {"webhooks", "stats", "service"},
     {"api", "app", "server", "client", "cli"},
 ]
@@ -46,7 +46,7 @@ OWNERS = {
     "prometheus_client": {"metrics"},
     "uvicorn": {"server"},
     "httpx": {"client", "courier"},
-    "av": {"media", "probing", "frames", "durations", "ending"},
+    "av": {"media", "probing", "frames", "durations", "ending", "miniature"},
 }
 
 

@@ -15,5 +15,5 @@ async def openapi(call: Call) -> dict[str, Any]:
     return document(call.endpoints, call.service.library)
 
 
-async def docs(_: Call) -> Response:
-    return assets.page("docs.html")
+async def docs(call: Call) -> Response:
+    return assets.page(call, "docs.html")

@@ -23,6 +23,7 @@ from daemon.store import Row
 from daemon.views import JobView
 
 MANIFEST = "manifest.json"
+INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 
 
 def one_variation(path: Path, row: Row) -> Response:
@@ -52,6 +53,18 @@ class _File(FileResponse):
             return []
         except RangeNotSatisfiable as error:
             raise BadRange(file_size) from error
+
+
+def source_file(path: Path, row: Row) -> Response:
+    """A source as it was given, with Range. It may be any file: a browser that opens it shall run nothing of it.
+
+    Raises Gone when it is not where it was.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise Gone(f"{row['name']} is no longer on the disk") from error
+    return _File(path, filename=row["name"], headers=INERT, stat_result=status)
 
 
 def all_files(job: JobView, files: Sequence[tuple[str, Path]]) -> Response:

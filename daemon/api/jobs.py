@@ -21,7 +21,7 @@ async def create(call: Call) -> Response:
 
 async def page(call: Call) -> JobPage:
     query: JobPageQuery = call.query
-    return await call.service.jobs.page(status=query.status, limit=query.limit, cursor=query.cursor)
+    return await call.service.jobs.page(query.selection, limit=query.limit, cursor=query.cursor)
 
 
 async def get(call: Call) -> JobView:
@@ -41,6 +41,11 @@ async def download(call: Call) -> Response:
 async def download_variation(call: Call) -> Response:
     path, row = await call.service.jobs.output(call.path["job"], call.path["variation"])
     return await asyncio.to_thread(downloads.one_variation, path, row)
+
+
+async def download_source(call: Call) -> Response:
+    path, row = await call.service.jobs.source(call.path["job"], call.path["source"])
+    return downloads.source_file(path, row)
 
 
 async def log(call: Call) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
+from enum import Enum, StrEnum
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -13,8 +13,9 @@ from starlette.datastructures import QueryParams
 from daemon.courier import parsed
 from daemon.errors import InvalidRequest
 from daemon.jobs import JobSpec
+from daemon.listing import Selection
 from daemon.models import VariationRequest
-from daemon.states import DeliveryStatus, State
+from daemon.states import ENDED, DeliveryStatus, State
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -70,9 +71,32 @@ class JobFilter(msgspec.Struct):
     status: State | None = None
 
 
+class Order(StrEnum):
+    NEWEST = "newest"
+    UPCOMING = "upcoming"
+
+
 class JobPageQuery(JobFilter):
+    ended: Annotated[bool, msgspec.Meta(description="only those that are completed, failed or cancelled")] = False
+    paused: Annotated[bool, msgspec.Meta(description="only paused ones that have not ended")] = False
+    q: Annotated[str, msgspec.Meta(max_length=200, description="text in the job's name or a file's")] | None = None
+    order: Annotated[Order, msgspec.Meta(description="`upcoming`: as they will start, with status=queued alone")] = (
+        Order.NEWEST
+    )
     limit: Limit = 50
     cursor: Cursor | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """The jobs that are asked for. Raises InvalidRequest where the filters do not go together."""
+        if self.ended and self.status:
+            raise InvalidRequest("say either ended or a status")
+        return Selection(
+            statuses=tuple(sorted(ENDED)) if self.ended else (self.status,) if self.status else (),
+            paused=self.paused,
+            search=self.q,
+            upcoming=self.order == Order.UPCOMING,
+        )
 
 
 class DeliveryPageQuery(msgspec.Struct):

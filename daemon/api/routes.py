@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daemon.api import assets, control, description, host, jobs, queue, tus, webhooks
+from daemon.api import assets, control, description, host, jobs, queue, thumbnails, tus, webhooks
 from daemon.api.auth import Session
 from daemon.api.creation import FORM
 from daemon.api.endpoints import JSON, Endpoint
@@ -48,6 +48,7 @@ JOBS, UPLOADS, HOOKS = "/api/jobs", "/api/uploads", "/api/webhooks"
 JOB, UPLOAD = f"{JOBS}/{{job}}", f"{UPLOADS}/{{upload}}"
 SOURCE, VARIATION = f"{JOB}/sources/{{source}}", f"{JOB}/variations/{{variation}}"
 SSE, ZIP, TEXT, HTML, ANY = "text/event-stream", "application/zip", "text/plain", "text/html", "*/*"
+WEBP = "image/webp"
 
 ENDPOINTS = (
     # Jobs
@@ -58,7 +59,7 @@ ENDPOINTS = (
         problems=(UnknownPreset, BadParameter, BadName, EmptyUpload, ForbiddenPath, NotFound, Gone, UploadUnfinished,
                   UnsupportedBody, IdempotencyInFlight, IdempotencyMismatch),
     ),
-    Endpoint("GET", JOBS, jobs.page, "List jobs, newest first", query=JobPageQuery),
+    Endpoint("GET", JOBS, jobs.page, "List jobs, newest first or as they will start", query=JobPageQuery),
     Endpoint("DELETE", JOBS, control.delete_all, "Cancel and delete jobs", query=JobFilter),
     Endpoint("POST", f"{JOBS}/cancel", control.cancel_all, "Cancel jobs", query=JobFilter),
     Endpoint("GET", JOB, jobs.get, "A job with its sources and variations"),
@@ -80,6 +81,13 @@ ENDPOINTS = (
     Endpoint("GET", f"{VARIATION}/download", jobs.download_variation, "One variation's file", media_type=ANY,
              sends=("Range", "If-Range"), told=("ETag", "Accept-Ranges", "Content-Disposition"),
              problems=(BadRange,)),
+    Endpoint("GET", f"{SOURCE}/download", jobs.download_source, "A source as it was given", media_type=ANY,
+             sends=("Range", "If-Range"), told=("ETag", "Accept-Ranges", "Content-Disposition"),
+             problems=(BadRange,)),
+    Endpoint("GET", f"{JOB}/thumbnail", thumbnails.of_job, "A picture of the first source", media_type=WEBP,
+             told=("ETag",)),
+    Endpoint("GET", f"{VARIATION}/thumbnail", thumbnails.of_variation, "A picture of a completed variation",
+             media_type=WEBP, told=("ETag",)),
     Endpoint("GET", f"{VARIATION}/log", jobs.log, "That encode's command and log", media_type=TEXT),
     # The queue
     Endpoint("GET", "/api/queue", queue.show, "Whether the queue runs"),
@@ -133,5 +141,6 @@ ENDPOINTS = (
     # What describes it
     Endpoint("GET", "/openapi.json", description.openapi, "This description"),
     Endpoint("GET", "/docs", description.docs, "A page made from it", media_type=HTML),
+    Endpoint("GET", "/", assets.index, "The web page", media_type=HTML, open=True),
     Endpoint("GET", "/web/{asset:path}", assets.asset, "What pages are made with", media_type=ANY, open=True),
 )  # fmt: skip

@@ -171,3 +171,30 @@ CREATE TRIGGER upload_is_deleted_disk AFTER DELETE ON uploads
 BEGIN
     UPDATE disk SET bytes = bytes - old.offset WHERE kind = 'uploads';
 END;
+
+-- What the web page lists and plots.
+CREATE INDEX jobs_upcoming ON jobs (status, -priority, seq);
+CREATE INDEX jobs_paused ON jobs (seq) WHERE paused = 1;
+
+-- What was completed, by hour and preset, since a while; written by the trigger below and by nothing else.
+CREATE TABLE hours (
+    hour            INTEGER NOT NULL,  -- since the epoch
+    preset          TEXT NOT NULL,
+    completed       INTEGER NOT NULL DEFAULT 0,
+    output_seconds  REAL NOT NULL DEFAULT 0,  -- of those that tell how long they last
+    encode_seconds  REAL NOT NULL DEFAULT 0,  -- that the same took, from slot to file
+    PRIMARY KEY (hour, preset)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER variation_hour AFTER UPDATE OF status ON variations WHEN new.status = 'completed'
+BEGIN
+    INSERT INTO hours (hour, preset, completed, output_seconds, encode_seconds)
+    VALUES (
+        CAST(new.finished_at / 3600 AS INTEGER), new.preset, 1,
+        coalesce(new.output_seconds, 0), iif(new.output_seconds, max(0, new.finished_at - new.started_at), 0)
+    )
+    ON CONFLICT DO UPDATE SET
+        completed = completed + 1,
+        output_seconds = output_seconds + excluded.output_seconds,
+        encode_seconds = encode_seconds + excluded.encode_seconds;
+END;

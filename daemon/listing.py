@@ -1,0 +1,88 @@
+"""Which jobs a list shows, in which order, page by page: every page costs the same, however many jobs there are."""
+
+from __future__ import annotations
+
+import heapq
+from itertools import islice
+
+from daemon.errors import InvalidRequest
+from daemon.models import Model
+from daemon.states import State
+from daemon.store import Row, Transaction
+
+MAX_SEQ = 2**62  # above every row
+WINDOW = 20_000  # jobs that one page of a search looks at
+
+
+class Selection(Model, frozen=True):
+    """The jobs with one of `statuses` (none: with any), paused ones alone, or those a text is found in.
+
+    `upcoming` lists them as they will be started: by priority, then age. The others come newest first.
+    """
+
+    statuses: tuple[State, ...] = ()
+    paused: bool = False
+    search: str | None = None
+    upcoming: bool = False
+
+    def __post_init__(self) -> None:
+        if self.upcoming and (self.statuses != (State.QUEUED,) or self.paused or self.search):
+            raise InvalidRequest(
+                "only the queued jobs have an order to come: use order=upcoming with status=queued alone"
+            )
+
+
+Page = tuple[list[Row], str | None]
+
+
+def page(transaction: Transaction, selection: Selection, limit: int, cursor: str | None) -> Page:
+    """Rows of one page, `limit` at most, and the cursor of the next (None: this is the last).
+
+    A page of a search may hold fewer, or none, and yet not be the last. Raises InvalidRequest for a strange cursor.
+    """
+    if selection.upcoming:
+        return _upcoming(transaction, limit, cursor)
+    below, floor = decode_cursor(cursor), 0
+    if selection.search:
+        newest = transaction.one("newest_job")
+        below = min(below, (newest["seq"] or 0) + 1 if newest else 1)
+        floor = max(0, below - WINDOW)
+    found = _newest_first(transaction, selection, below, floor, limit + 1)
+    if len(found) > limit:
+        return found[:limit], str(found[limit - 1]["seq"])
+    return found, str(floor) if floor else None
+
+
+def decode_cursor(cursor: str | None) -> int:
+    if cursor is None:
+        return MAX_SEQ
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise InvalidRequest("the cursor is not one that a list gave: take `next_cursor` as it is")
+    return int(cursor)
+
+
+def _newest_first(t: Transaction, selection: Selection, below: int, floor: int, limit: int) -> list[Row]:
+    bounds = {"below": below, "floor": floor, "limit": limit, "like": _pattern(selection.search)}
+    if selection.paused:
+        rows = t.all("page_of_paused_jobs", **bounds)
+        return [row for row in rows if not selection.statuses or row["status"] in selection.statuses]
+    if not selection.statuses:
+        return t.all("page_of_jobs", **bounds)
+    pages = [t.all("page_of_jobs_by_status", status=status, **bounds) for status in set(selection.statuses)]
+    return list(islice(heapq.merge(*pages, key=lambda row: row["seq"], reverse=True), limit))
+
+
+def _pattern(search: str | None) -> str | None:
+    """What LIKE finds the text by."""
+    if not search:
+        return None
+    return "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def _upcoming(transaction: Transaction, limit: int, cursor: str | None) -> Page:
+    rank, _, seq = (cursor or "-9999.0").partition(".")
+    if not rank.removeprefix("-").isdecimal() or not seq.isdecimal() or len(rank) > 6:
+        raise InvalidRequest("the cursor is not one that this list gave: take `next_cursor` as it is")
+    found = transaction.all("page_of_upcoming_jobs", rank=int(rank), seq=decode_cursor(seq), limit=limit + 1)
+    rows = found[:limit]
+    return rows, f"{-rows[-1]['priority']}.{rows[-1]['seq']}" if len(found) > limit else None

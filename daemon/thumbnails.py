@@ -1,0 +1,79 @@
+"""Thumbnails of sources and finished variations: made when first asked for, kept in the job's folder."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from daemon.errors import NotFound, ProbeError
+from daemon.jobs import Jobs
+from daemon.paths import Paths
+from daemon.probe import Prober
+
+AT_ONCE = 1  # made at a time: encodes come first
+MAX_REFUSED = 10_000  # files remembered as having no picture
+
+
+class Thumbnails:
+    """Makes thumbnails in the prober's process, one by one, and each once however many ask for it."""
+
+    def __init__(self, jobs: Jobs, prober: Prober, paths: Paths) -> None:
+        self._jobs = jobs
+        self._prober = prober
+        self._paths = paths
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._making: dict[Path, asyncio.Task[bytes]] = {}
+        self._refused: dict[Path, str] = {}
+
+    async def of_job(self, job: str) -> bytes:
+        """A WebP of the job's first source. Raises NotFound with the reason when there is none, or Gone."""
+        source = await self._jobs.first_source(job)
+        path, row = await self._jobs.source(job, source)
+        return await self._of(path, self._paths.thumbnail(job, source), row["name"])
+
+    async def of_variation(self, job: str, variation: str) -> bytes:
+        """A WebP of a completed variation. Raises as `of_job`; there is none before it is completed."""
+        path, row = await self._jobs.output(job, variation)
+        return await self._of(path, self._paths.thumbnail(job, variation), row["name"])
+
+    async def _of(self, path: Path, place: Path, name: str) -> bytes:
+        if reason := self._refused.get(place):
+            raise NotFound(f"{name} has no thumbnail: {reason}")
+        try:
+            return await asyncio.to_thread(place.read_bytes)
+        except FileNotFoundError:
+            pass
+        making = self._making.get(place)
+        if making is None:
+            making = self._making[place] = asyncio.create_task(self._make(path, place))
+            making.add_done_callback(lambda _: self._making.pop(place, None))
+        try:
+            return await asyncio.shield(making)
+        except ProbeError as error:
+            raise NotFound(f"{name} has no thumbnail: {error}") from error
+
+    async def _make(self, path: Path, place: Path) -> bytes:
+        async with self._turn:
+            try:
+                picture = await self._prober.picture(path)
+            except ProbeError as error:
+                self._refuse(place, str(error))
+                raise
+        await asyncio.to_thread(_keep, place, picture)
+        return picture
+
+    def _refuse(self, place: Path, reason: str) -> None:
+        if len(self._refused) >= MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
+        self._refused[place] = reason
+
+
+def _keep(place: Path, picture: bytes) -> None:
+    """Whole or not at all. Where the job's folder is gone, so is the wish; what cannot be written is made again."""
+    draft = place.with_suffix(".draft")
+    try:
+        place.parent.mkdir(exist_ok=True)
+        draft.write_bytes(picture)
+        draft.rename(place)
+    except OSError:
+        draft.unlink(missing_ok=True)

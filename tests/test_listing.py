@@ -1,0 +1,84 @@
+"""Lists of jobs: what ended, the order to come, paused ones, a search; each paged without gap or repeat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Daemon
+
+
+def listed(daemon: Daemon, *, limit: int = 2, **query: Any) -> list[str]:
+    """The names of all jobs the query selects, read page by page."""
+    names: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        answer = daemon.client.get("/api/jobs", params={**query, "limit": limit, **cursor})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        names += [job["name"] for job in page["items"]]
+        if page["next_cursor"] is None:
+            return names
+        cursor = {"cursor": page["next_cursor"]}
+
+
+@pytest.fixture
+def queue(daemon: Daemon, clip: Path) -> Daemon:
+    """A paused queue with A to G, of which C and F go first, B is cancelled and D is paused."""
+    daemon.client.post("/api/queue/pause")
+    priorities = {"A": 0, "B": 0, "C": 5, "D": 0, "E": -3, "F": 5, "G": 0}
+    jobs = {}
+    for name, priority in priorities.items():
+        spec = {"variations": [{"preset": "mp3"}], "name": name, "priority": priority}
+        jobs[name] = daemon.submit(clip, spec=spec)["id"]
+    daemon.client.post(f"/api/jobs/{jobs['B']}/cancel")
+    daemon.client.post(f"/api/jobs/{jobs['D']}/pause")
+    return daemon
+
+
+def test_what_waits_is_listed_as_it_will_start(queue: Daemon) -> None:
+    assert listed(queue, status="queued", order="upcoming") == ["C", "F", "A", "D", "G", "E"]
+
+
+def test_what_ended_is_listed_newest_first_however_it_ended(queue: Daemon) -> None:
+    assert listed(queue, ended="true") == ["B"]
+    queue.client.post("/api/jobs/cancel")
+    assert listed(queue, ended="true") == ["G", "F", "E", "D", "C", "B", "A"]
+
+
+def test_paused_jobs_can_be_listed(queue: Daemon) -> None:
+    assert listed(queue, paused="true") == ["D"]
+
+
+def test_a_search_finds_names_of_jobs_and_of_files(queue: Daemon, clip: Path, tmp_path: Path) -> None:
+    other = tmp_path / "100%_sure.mp4"
+    other.write_bytes(clip.read_bytes())
+    queue.submit(other, spec={"variations": [{"preset": "mp3"}], "name": "H"})
+    assert listed(queue, q="100%_") == ["H"]
+    assert listed(queue, q="CLIP", status="cancelled") == ["B"]
+    assert listed(queue, q="nothing like it") == []
+
+
+def test_what_a_list_tells_of_files(queue: Daemon, clip: Path) -> None:
+    queue.submit(clip, clip, spec={"variations": [{"preset": "mp3"}]})
+    newest = queue.client.get("/api/jobs?limit=1").json()["items"][0]
+    assert (newest["first_source"], newest["total_sources"], newest["has_picture"]) == ("clip.mp4", 2, None)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "order=upcoming",
+        "order=upcoming&status=failed",
+        "order=upcoming&status=queued&cursor=x",
+        "order=upcoming&status=queued&cursor=1.2.3",
+        "order=best",
+        "paused=perhaps",
+        "ended=true&status=failed",
+        "cursor=-1",
+    ],
+)
+def test_a_strange_query_is_refused(daemon: Daemon, query: str) -> None:
+    answer = daemon.client.get(f"/api/jobs?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
