@@ -200,3 +200,6 @@ def start_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
 @pytest.fixture
 def daemon(start_daemon: Callable[..., Daemon]) -> Daemon:
     return start_daemon()
+
+
+from browser import browser, visit  # noqa: E402, F401 - fixtures; that module needs what stands above

@@ -61,6 +61,10 @@ WITHOUT_A_VERB = {
     "GET /readyz": "asked by `doctor`",
     "GET /openapi.json": "for programs",
     "GET /docs": "a page",
+    "GET /": "a page",
+    "GET /api/jobs/{job}/thumbnail": "for pages",
+    "GET /api/jobs/{job}/variations/{variation}/thumbnail": "for pages",
+    "GET /api/jobs/{job}/sources/{source}/download": "for pages: whoever submits has the source",
     "GET /web/{asset:path}": "what pages are made with",
 }
 OF_NO_ROUTE = {"serve", "run", "watch", "presets", "doctor", "completion"}

@@ -1,4 +1,4 @@
-"""The files of our pages, from `daemon/web`, read once. A page runs nothing else: its policy forbids the rest.
+"""The files of our pages, from `daemon/web`, read once. All a page runs comes from here: its policy forbids the rest.
 
 A page is asked for anew each time. What it names it finds under a digest of all files, which makes a relative
 `import` of one module by another as cacheable as a single file: another version has other addresses.
@@ -36,6 +36,7 @@ POLICY = (
 )
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Vary": "Accept-Encoding"}
 REVALIDATED, FOR_EVER = "no-cache", "public, max-age=31536000, immutable"
+COMMENTS = re.compile(rb"^\s*(?://[^\n]*|/\*.*?\*/)\n", re.DOTALL | re.MULTILINE)  # on lines of their own
 INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
@@ -86,6 +87,8 @@ def _asset(name: str, body: bytes, digest: str) -> Asset:
     media_type = MEDIA_TYPES[Path(name).suffix]
     if media_type == PAGE_TYPE:
         body = body.replace(f'"{PREFIX}'.encode(), f'"{PREFIX}{digest}/'.encode())
+    if name.endswith(".js"):
+        body = COMMENTS.sub(b"", body)
     tag = hashlib.sha256(body).hexdigest()[:32]
     headers = {**HEADERS, "Content-Type": media_type, "ETag": f'"{tag}"', "Content-Security-Policy": _policy(body)}
     return Asset(body=body, packed=gzip.compress(body, 9, mtime=0), headers=headers)

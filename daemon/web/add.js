@@ -1,0 +1,236 @@
+// Add: files, what to make of them, and go. Files go up while the choice is made.
+import { html, memory, useChanges, useEffect, useState } from "./html.js";
+import { get } from "./api.js";
+import { IconButton } from "./icons.js";
+import { bytes, duration, percent, plural } from "./format.js";
+import { fail, overlays } from "./overlays.js";
+import { transfers } from "./transfers.js";
+
+const FIRST = { refresh: 2 }; // parameters shown at once; the rest behind "more"
+const MANY = 15; // presets beyond which one wants to search
+const KINDS = { video: "Video", refresh: "Video", audio: "Sound" };
+const OTHERS = "Pictures and more";
+const KEPT = [
+  ["", "as the daemon is set up"],
+  ["3600", "1 hour"],
+  ["86400", "1 day"],
+  ["604800", "7 days"],
+  ["2592000", "30 days"],
+];
+
+export function AddView() {
+  useChanges(transfers);
+  const [presets, setPresets] = useState([]);
+  const [chosen, setChosen] = useState(memory.get("chosen") ?? {}); // preset name → overrides
+  const [words, setWords] = useState("");
+  const [details, setDetails] = useState({ name: "", priority: 0, expires_in: "", together: false });
+  useEffect(() => void get("/api/presets").then(({ items }) => setPresets(items), fail), []);
+  useEffect(() => memory.set("chosen", chosen), [chosen]);
+
+  const files = transfers.draft.filter((item) => item.state !== "failed");
+  const wanted = presets.filter((preset) => preset.name in chosen);
+  const each = wanted.reduce((sum, preset) => sum + (preset.kind === "refresh" ? Number(chosen[preset.name].count ?? 1) : 1), 0);
+  const missing = !files.length ? "Add at least one file." : !each ? "Choose at least one preset." : "";
+
+  const submit = (event) => {
+    event.preventDefault();
+    transfers.order(spec(wanted, chosen, details), details.together);
+    const left = files.filter((item) => item.state !== "done").length;
+    overlays.say(left ? `Ordered. ${plural(left, "file")} still on the way: keep this page open until they are here.` : "Ordered.");
+    location.hash = "#/";
+  };
+
+  return html`
+    <h1 class="hidden" tabindex="-1">Add files</h1>
+    <form class="add" onSubmit=${submit}>
+      <section aria-labelledby="files">
+        <h2 id="files">1 · Files</h2>
+        <${Picker} />
+        <${TransferList} items=${transfers.draft} />
+      </section>
+      <section aria-labelledby="presets">
+        <h2 id="presets">2 · What to make of each</h2>
+        ${presets.length > MANY && html`<input type="search" placeholder="Search presets" aria-label="Search presets" value=${words} onInput=${(event) => setWords(event.target.value)} />`}
+        ${groups(presets, words, chosen).map(
+          ([name, some]) => html`
+            <h3 key="heading of ${name}">${name}</h3>
+            <div class="cards" key=${name}>
+              ${some.map((preset) => html`<${Card} key=${preset.name} preset=${preset} overrides=${chosen[preset.name]} set=${(overrides) => setChosen(without(chosen, preset.name, overrides))} />`)}
+            </div>
+          `,
+        )}
+      </section>
+      <section aria-labelledby="go">
+        <h2 id="go">3 · Go</h2>
+        <${Details} ...${{ details, setDetails, several: files.length > 1 }} />
+        <div class="go">
+          <button class="primary large" disabled=${!!missing}>
+            ${missing ? "Start" : `Start: ${plural(files.length, "file")} × ${each} = ${plural(files.length * each, "variation")}`}
+          </button>
+          <span class="muted" role="status">${missing}</span>
+        </div>
+      </section>
+    </form>
+  `;
+}
+
+/** Presets by kind, those that match the words or are chosen already. */
+function groups(presets, words, chosen) {
+  const found = presets.filter(({ name, description }) => name in chosen || `${name} ${description}`.toLowerCase().includes(words.trim().toLowerCase()));
+  const named = (preset) => KINDS[preset.kind] ?? OTHERS;
+  return ["Video", "Sound", OTHERS].map((name) => [name, found.filter((preset) => named(preset) === name)]).filter(([, some]) => some.length);
+}
+
+function without(chosen, name, overrides) {
+  const { [name]: _, ...rest } = chosen;
+  return overrides ? { ...rest, [name]: overrides } : rest;
+}
+
+function spec(wanted, chosen, { name, priority, expires_in: keep }) {
+  const variations = wanted.map((preset) => ({ preset: preset.name, ...chosen[preset.name] }));
+  return { variations, priority: Number(priority), ...(name && { name }), ...(keep && { expires_in: Number(keep) }) };
+}
+
+function Picker() {
+  const pick = (folder) => {
+    const input = document.createElement("input");
+    Object.assign(input, { type: "file", multiple: true, webkitdirectory: folder });
+    input.onchange = () => transfers.add([...input.files].filter((file) => !file.name.startsWith(".")));
+    input.click();
+  };
+  return html`
+    <div class="picker">
+      <p>Drop files or folders anywhere on this page, paste them, or</p>
+      <button type="button" onClick=${() => pick(false)}>Choose files</button>
+      <button type="button" onClick=${() => pick(true)}>Choose a folder</button>
+    </div>
+  `;
+}
+
+function Card({ preset, overrides, set }) {
+  const on = overrides !== undefined;
+  const first = FIRST[preset.name] ?? 0;
+  const field = (parameter) => html`<${Field} key=${parameter.name} id="${preset.name}-${parameter.name}" parameter=${parameter} value=${overrides?.[parameter.name]} set=${(value) => set(changed(overrides, parameter, value))} />`;
+  return html`
+    <div class="card ${on ? "on" : ""}">
+      <label class="choice">
+        <input type="checkbox" aria-label=${preset.name} aria-describedby="about-${preset.name}" checked=${on} onChange=${(event) => set(event.target.checked ? {} : undefined)} />
+        <span><strong>${preset.name}</strong> <span class="muted">.${preset.extension}</span><br /><span id="about-${preset.name}">${preset.description}</span></span>
+      </label>
+      ${on && html`
+        <div class="fields">${preset.parameters.slice(0, first).map(field)}</div>
+        <details>
+          <summary>${first ? "More" : "Adjust"}</summary>
+          <div class="fields">${preset.parameters.slice(first).map(field)}</div>
+        </details>
+      `}
+    </div>
+  `;
+}
+
+function changed(overrides, { name, type, default: standard }, text) {
+  const { [name]: _, ...rest } = overrides;
+  const value = type === "integer" || type === "number" ? Number(text) : text;
+  return text === "" || value === standard ? rest : { ...rest, [name]: value };
+}
+
+function Field({ id, parameter, value, set }) {
+  const { name, type, minimum, maximum, choices, description, default: standard } = parameter;
+  const label = name.replace("kbps", "(kbit/s)").replaceAll("_", " ");
+  const number = type === "integer" || type === "number";
+  return html`
+    <label for=${id} title=${description}>${label}</label>
+    ${choices
+      ? html`<select id=${id} aria-describedby="${id}-hint" onChange=${(event) => set(event.target.value)}>${choices.map((choice) => html`<option selected=${choice === (value ?? standard)}>${choice}</option>`)}</select>`
+      : html`<input
+          id=${id}
+          aria-describedby="${id}-hint"
+          type=${number ? "number" : "text"}
+          min=${minimum}
+          max=${maximum}
+          step=${type === "number" ? "any" : 1}
+          value=${value ?? ""}
+          placeholder=${standard ?? "any text"}
+          onInput=${(event) => set(event.target.value)}
+        />`}
+    <small id="${id}-hint">${description}${minimum != null ? ` (${minimum}–${maximum})` : ""}</small>
+  `;
+}
+
+function Details({ details, setDetails, several }) {
+  const bind = (name) => ({ value: details[name], onInput: (event) => setDetails({ ...details, [name]: event.target.value }) });
+  const choose = (together) => () => setDetails({ ...details, together });
+  return html`
+    ${several && html`
+      <fieldset>
+        <legend>Begin</legend>
+        <label><input type="radio" name="together" checked=${!details.together} onChange=${choose(false)} /> each file as soon as it is here, as a job of its own</label>
+        <label><input type="radio" name="together" checked=${details.together} onChange=${choose(true)} /> when all files are here, as one job with one download</label>
+      </fieldset>
+    `}
+    <details>
+      <summary>Name, priority, how long to keep</summary>
+      <div class="fields">
+        <label for="job-name">name</label><input id="job-name" maxlength="200" placeholder="the file's" ...${bind("name")} />
+        <label for="job-priority">priority</label><input id="job-priority" type="number" min="-1000" max="1000" ...${bind("priority")} />
+        <label for="job-keep">keep results</label>
+        <select id="job-keep" ...${bind("expires_in")}>${KEPT.map(([seconds, words]) => html`<option value=${seconds}>${words}</option>`)}</select>
+      </div>
+    </details>
+  `;
+}
+
+const WORDS = {
+  waiting: "waits for its turn",
+  paused: "paused",
+  done: "here",
+  lost: "connection lost; goes on by itself",
+  missing: "was interrupted: choose the same file again to go on where it was",
+};
+
+/** Files on their way, each with what can be done to it. */
+export function TransferList({ items }) {
+  if (!items.length) return null;
+  return html`
+    <ul class="transfers">
+      ${items.map((item) => html`<${Transfer} key=${item.id} item=${item} />`)}
+    </ul>
+  `;
+}
+
+function Transfer({ item }) {
+  const { name, size, sent, speed, state, words } = item;
+  const share = size ? (100 * sent) / size : 0;
+  const left = state === "sending" && speed > 0 ? duration((size - sent) / speed) : "";
+  const said = state === "sending" ? `${percent(share)} · ${speed ? `${bytes(speed)}/s` : "starting"} ${left && `· ${left} left`}` : words || WORDS[state];
+  return html`
+    <li class=${state}>
+      <span class="name" title=${name}>${name}</span>
+      <span class="muted size">${bytes(size)}</span>
+      <progress max="100" value=${share} aria-label="Upload of ${name}"></progress>
+      <span class="said">${said}</span>
+      <span class="actions">
+        ${(state === "sending" || state === "waiting") && html`<${IconButton} of="pause" title="Pause" label="Pause the upload of ${name}" onClick=${() => transfers.pause(item)} />`}
+        ${(state === "paused" || state === "lost") && html`<${IconButton} of="play" title="Resume" label="Resume the upload of ${name}" onClick=${() => transfers.resume(item)} />`}
+        <${IconButton} of="close" title="Remove" label="Remove ${name}" onClick=${() => transfers.drop(item)} />
+      </span>
+    </li>
+  `;
+}
+
+/** What goes up after its jobs were ordered, below every view. */
+export function Tray() {
+  useChanges(transfers);
+  const ordered = transfers.items.filter((item) => item.order !== null);
+  if (!ordered.length) return null;
+  const [sent, size] = ordered.reduce(([sent, size], item) => [sent + item.sent, size + item.size], [0, 0]);
+  return html`
+    <details class="tray" open>
+      <summary>${plural(ordered.length, "file")} on the way · ${percent((100 * sent) / size)} · keep this page open</summary>
+      ${transfers.orders.filter((order) => order.problem).map(
+        (order) => html`<p class="bad-text" role="alert">${order.problem} <button onClick=${() => transfers.retry(order)}>Try again</button></p>`,
+      )}
+      <${TransferList} items=${ordered} />
+    </details>
+  `;
+}

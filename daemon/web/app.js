@@ -1,0 +1,154 @@
+// The page: what is asked for by the address, the header that is always there, and files dropped anywhere.
+import { html, render, useChanges, useEffect, useState } from "./html.js";
+import { session, signIn, tokenFromAddress } from "./api.js";
+import { events } from "./events.js";
+import { Icon, IconButton } from "./icons.js";
+import { queue } from "./jobs.js";
+import { notifier } from "./notify.js";
+import { fail, Overlay, overlays } from "./overlays.js";
+import { QueueView } from "./queue.js";
+import { filesIn, transfers } from "./transfers.js";
+import { setQueue } from "./verbs.js";
+
+const load = (path, name) => () => import(path).then((module) => module[name]);
+const VIEWS = [
+  [/^#\/add$/, "Add files", load("./add.js", "AddView")],
+  [/^#\/stats$/, "Stats", load("./stats.js", "StatsView")],
+  [/^#\/jobs\/(?<id>[^/]+)$/, "Job", load("./job.js", "JobView")],
+  [/^#\/jobs\/(?<job>[^/]+)\/(?<variation>[^/]+)$/, "Result", load("./result.js", "ResultView")],
+];
+const HOME = { name: "Queue", View: Home, parameters: {} };
+
+function useRoute() {
+  const [route, setRoute] = useState(HOME);
+  useEffect(() => {
+    let first = true;
+    const go = async () => {
+      const asked = location.hash;
+      const [found] = VIEWS.flatMap(([pattern, name, view]) => (pattern.test(asked) ? [{ pattern, name, view }] : []));
+      const next = found ? { name: found.name, View: await found.view(), parameters: { ...asked.match(found.pattern).groups } } : HOME;
+      if (location.hash !== asked) return; // clicked on meanwhile
+      setRoute(next);
+      document.title = next === HOME ? "ffspool" : `${next.name} – ffspool`;
+      if (!first) requestAnimationFrame(() => (scrollTo(0, 0), focusHeading()));
+      first = false;
+    };
+    addEventListener("hashchange", go);
+    go();
+    return () => removeEventListener("hashchange", go);
+  }, []);
+  return route;
+}
+
+/** Moves the focus to the view's heading, once it is there. */
+function focusHeading(frames = 300) {
+  const heading = document.querySelector("main h1");
+  if (heading) heading.focus({ preventScroll: true });
+  else if (frames) requestAnimationFrame(() => focusHeading(frames - 1));
+}
+
+function Home() {
+  return html`<h1 class="hidden" tabindex="-1">Queue</h1><${QueueView} />`;
+}
+
+function App() {
+  useChanges(session);
+  const { name, View, parameters } = useRoute();
+  const [dropping, setDropping] = useState(false);
+  const [Tray, setTray] = useState(null);
+  const [SignIn, setSignIn] = useState(null);
+  useChanges(transfers);
+  useEffect(() => takeFiles(setDropping), []);
+  const ordered = transfers.items.some((item) => item.order !== null);
+  useEffect(() => void (ordered && !Tray && load("./add.js", "Tray")().then((Tray) => setTray(() => Tray))), [ordered]);
+  const out = session.open === false;
+  useEffect(() => void (out && !SignIn && load("./signin.js", "SignIn")().then((SignIn) => setSignIn(() => SignIn))), [out]);
+
+  if (out) return html`<main class="page">${SignIn && html`<${SignIn} />`}</main><${Overlay} />`;
+  return html`
+    <a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), document.querySelector("#main").focus())}>Skip to the content</a>
+    <${Header} current=${name} />
+    <main class="page" id="main" tabindex="-1"><${View} key=${JSON.stringify(parameters)} ...${parameters} /></main>
+    ${ordered && Tray && html`<${Tray} />`}
+    ${dropping && html`<div class="drop" aria-hidden="true">Drop to add</div>`}
+    <${Overlay} />
+  `;
+}
+
+function Header({ current }) {
+  useChanges(events, queue);
+  const link = (name, hash) => html`<a href=${hash} aria-current=${current === name ? "page" : undefined}>${name}</a>`;
+  return html`
+    <header class="top">
+      <a class="brand" href="#/" aria-label="ffspool: queue"><${Icon} of="play" /> ffspool</a>
+      <nav aria-label="Views">${link("Queue", "#/")}${link("Stats", "#/stats")}</nav>
+      <span class="live ${events.state}" role="status">${{ live: "live", connecting: "connecting…", reconnecting: "reconnecting…" }[events.state]}</span>
+      <${QueueSwitch} />
+      <${Bell} />
+      <a class="button primary" href="#/add">Add files</a>
+    </header>
+    ${queue.state !== "running" && html`
+      <p class="banner" role="status">
+        ${queue.state === "paused" ? "The queue is paused: nothing runs." : "The queue is draining: what runs is finished, nothing new starts."}
+        <button onClick=${() => setQueue("resume")}>Resume the queue</button>
+      </p>
+    `}
+  `;
+}
+
+function QueueSwitch() {
+  if (queue.state !== "running") return null;
+  const drain = async () => {
+    const body = html`<p>What runs is finished; nothing new is started until you resume the queue. Good before a reboot.</p>`;
+    if (await overlays.ask({ title: "Drain the queue?", body, yes: "Drain" })) setQueue("drain");
+  };
+  return html`
+    <span class="switch">
+      <${IconButton} of="pause" label="Pause the whole queue" onClick=${() => setQueue("pause")} />
+      <${IconButton} of="drain" label="Drain the queue" title="Drain: finish what runs, start nothing" onClick=${drain} />
+    </span>
+  `;
+}
+
+function Bell() {
+  useChanges(notifier);
+  const label = "Notify me when a batch ends";
+  return html`<${IconButton} of="bell" label=${label} aria-pressed=${notifier.on} onClick=${() => notifier.toggle()} />`;
+}
+
+/** Files dropped or pasted anywhere go to the view where one says what to make of them. */
+function takeFiles(setDropping) {
+  const holds = (event) => event.dataTransfer?.types.includes("Files");
+  const take = async (items) => {
+    const files = await filesIn(items);
+    if (!files.length) return;
+    transfers.add(files);
+    location.hash = "#/add";
+  };
+  const listeners = {
+    dragover: (event) => holds(event) && (event.preventDefault(), setDropping(true)),
+    dragleave: (event) => event.relatedTarget === null && setDropping(false),
+    drop: (event) => {
+      setDropping(false);
+      if (!holds(event)) return;
+      event.preventDefault();
+      take(event.dataTransfer.items);
+    },
+    paste: (event) => take(event.clipboardData.items),
+  };
+  for (const [type, listen] of Object.entries(listeners)) addEventListener(type, listen);
+  return () => Object.entries(listeners).forEach(([type, listen]) => removeEventListener(type, listen));
+}
+
+async function begin() {
+  const token = tokenFromAddress();
+  if (token !== null) await signIn(token).catch((error) => fail(error.status === 401 ? Object.assign(error, { status: 403, message: "The link's token is wrong." }) : error));
+  queue.start();
+  transfers.start();
+  notifier.start();
+  session.subscribe(() => session.open !== false && events.start());
+  session.resume();
+}
+
+render(html`<${App} />`, document.querySelector("#app"));
+begin();

@@ -1,0 +1,136 @@
+// One job in the queue.
+import { html, useChanges, useEffect, useState } from "./html.js";
+import { jobPath } from "./api.js";
+import { Icon, IconButton } from "./icons.js";
+import { ago, clock, duration, ENDED, exact, percent, plural, speed, STATES, title } from "./format.js";
+import { outlook, queue, watch } from "./jobs.js";
+import * as verbs from "./verbs.js";
+
+const CALM = 120; // ms a row must stay in view before its thumbnail is asked for
+
+/** A job's detail while the component is there; null where there is nothing to follow. */
+export function useDetail(id) {
+  const [detail, setDetail] = useState(null);
+  useEffect(() => {
+    if (!id) return setDetail(null);
+    const [found, leave] = watch(id);
+    setDetail(found);
+    return leave;
+  }, [id]);
+  return detail;
+}
+
+/** The picture behind an address, or a sign for sound where there is none. */
+export function Thumbnail({ path, there = true }) {
+  const [calm, setCalm] = useState(false);
+  const [failed, setFailed] = useState(false);
+  useEffect(() => {
+    setFailed(false);
+    const timer = setTimeout(() => setCalm(true), CALM);
+    return () => clearTimeout(timer);
+  }, [path]);
+  return html`
+    <span class="thumbnail" aria-hidden="true">
+      ${there && !failed ? calm && html`<img src=${path} alt="" onError=${() => setFailed(true)} />` : html`<${Icon} of="sound" />`}
+    </span>
+  `;
+}
+
+export function State({ job }) {
+  const words = job.paused && !ENDED.has(job.status) ? "paused" : STATES[job.status];
+  return html`<span class="state ${words}">${words}</span>`;
+}
+
+export function Bar({ value, label }) {
+  return html`<progress max="100" value=${value ?? undefined} aria-label=${label}></progress>`;
+}
+
+export const BAR = 26; // pixels of one variation's line
+export const MOST_BARS = 4;
+
+/** The row of one job. `order` is given where it can be moved: `{up, down, drag}`. */
+export function Row({ job, selected, onSelect, order }) {
+  const detail = useDetail(job.status === "processing" ? job.id : null);
+  return detail ? html`<${LiveRow} ...${{ job, selected, onSelect, detail }} />` : html`<${Line} ...${{ job, selected, onSelect, order }} />`;
+}
+
+function LiveRow({ job, selected, onSelect, detail }) {
+  useChanges(detail);
+  const full = detail.job ?? { sources: [] };
+  const running = full.sources.flatMap((source) => source.variations).filter((variation) => variation.status === "processing");
+  const lines = Math.min(MOST_BARS, running.length);
+  useEffect(() => void (job.lines !== lines && queue.patch(job.id, { lines })), [lines]); // the list makes room
+  const { progress, eta_seconds: eta } = outlook(full);
+  return html`
+    <${Line} ...${{ job, selected, onSelect, progress, eta }}>
+      ${running.slice(0, MOST_BARS).map((variation) => html`<${VariationLine} key=${variation.id} variation=${variation} />`)}
+    <//>
+  `;
+}
+
+function VariationLine({ variation }) {
+  const { name, progress, speed: times, eta_seconds: eta, pace } = variation;
+  return html`
+    <div class="variation-line">
+      <span class="name" title=${name}>${name}</span>
+      <${Bar} value=${progress} label="Progress of ${name}" />
+      <span class="figures">${figures(percent(progress), speed(times), pace ?? (eta ? `${duration(eta)} left` : ""))}</span>
+    </div>
+  `;
+}
+
+/** What is known of some figures, side by side. */
+export const figures = (...known) => known.filter(Boolean).join(" · ");
+
+function Line({ job, selected, onSelect, order, progress, eta, children }) {
+  const name = title(job);
+  const id = `job-${job.id}`;
+  return html`
+    <article class="row" aria-labelledby=${id} draggable=${!!order} onDragStart=${order?.drag} data-job=${job.id}>
+      <input type="checkbox" aria-label="Select ${name}" checked=${selected} onClick=${onSelect} />
+      <a class="main" href="#/jobs/${job.id}" draggable="false">
+        <${Thumbnail} path="${jobPath(job.id)}/thumbnail" there=${job.has_picture !== false} />
+        <span class="words">
+          <strong id=${id} title=${name}>${name}</strong>
+          <span class="muted">${summary(job)}</span>
+        </span>
+      </a>
+      <span class="standing"><${State} job=${job} /><${Standing} ...${{ job, progress, eta }} /></span>
+      <span class="actions"><${Actions} job=${job} order=${order} /></span>
+      ${children && html`<div class="variation-lines">${children}</div>`}
+    </article>
+  `;
+}
+
+function summary(job) {
+  if (job.status === "failed" && job.error) return html`<span class="bad-text">${job.error.split("\n")[0]}</span>`;
+  const parts = [plural(job.total_variations, "variation")];
+  if (job.completed_variations && job.completed_variations < job.total_variations) parts.push(`${job.completed_variations} done`);
+  if (job.failed_variations) parts.push(`${job.failed_variations} failed`);
+  if (job.priority) parts.push(`priority ${job.priority}`);
+  return parts.join(" · ");
+}
+
+/** How far it is and when it will be done, or when it ended. */
+function Standing({ job, progress = job.progress, eta = job.eta_seconds }) {
+  if (ENDED.has(job.status)) return html`<time class="muted" dateTime=${job.finished_at} title=${exact(job.finished_at)}>${job.finished_at ? ago(job.finished_at) : ""}</time>`;
+  if (job.status === "queued") return html`<time class="muted" dateTime=${job.created_at} title=${exact(job.created_at)}>since ${ago(job.created_at)}</time>`;
+  if (job.paused) return html`<span class="muted">${percent(progress)}</span>`;
+  return html`
+    <span class="whole"><${Bar} value=${progress} label="Progress of ${title(job)}" /> ${percent(progress)}</span>
+    <span class="muted">${eta ? html`done ~${clock(eta)} (${duration(eta)})` : "estimating…"}</span>
+  `;
+}
+
+function Actions({ job, order }) {
+  const name = title(job);
+  const button = (label, of, act) => html`<${IconButton} of=${of} title=${label} label="${label} ${name}" onClick=${act} />`;
+  return html`
+    ${order && html`<${IconButton} of="move" title="Move: drag, or use the arrow keys" label="Move ${name}: press the arrow keys" onKeyDown=${order.key} />`}
+    ${verbs.can.pause(job) && button("Pause", "pause", () => verbs.pause(job))}
+    ${verbs.can.resume(job) && !ENDED.has(job.status) && button("Resume", "play", () => verbs.resume(job))}
+    ${ENDED.has(job.status) && verbs.can.retry(job) && button("Retry", "retry", () => verbs.retry(job))}
+    ${verbs.can.download(job) && button("Download", "download", () => verbs.download(`${jobPath(job.id)}/download`))}
+    ${verbs.can.cancel(job) ? button("Cancel", "stop", () => verbs.cancel(job)) : button("Delete", "remove", () => verbs.remove([job]))}
+  `;
+}

@@ -1,0 +1,125 @@
+// Parts of the list of jobs: each is one query of the API in one order, read page by page and kept in step by events.
+import { get, Problem } from "./api.js";
+
+const PAGE = 100;
+
+const newest = (one, other) => (one.created_at < other.created_at ? 1 : one.created_at > other.created_at ? -1 : 0);
+const upcoming = (one, other) => other.priority - one.priority || -newest(one, other);
+
+export class Segment {
+  items = [];
+  problem = null;
+
+  #cursor; // undefined: nothing read yet; null: all of it is read
+  #reading = null;
+
+  /** `query` are the API's filters, `holds` says whether a job belongs here. `preview` shows only so many. */
+  constructor({ id, heading, query, holds, order = newest, preview = Infinity }) {
+    Object.assign(this, { id, heading, query, holds, order, preview });
+  }
+
+  get complete() {
+    return this.#cursor === null;
+  }
+
+  get wantsMore() {
+    return typeof this.#cursor === "string" && !this.#reading && !this.problem && this.items.length < this.preview;
+  }
+
+  /** Reads one more page; true when that changed anything. */
+  async read(known) {
+    this.#reading ??= this.#readPage(known).finally(() => (this.#reading = null));
+    return this.#reading;
+  }
+
+  async #readPage(known) {
+    const query = new URLSearchParams(this.query);
+    query.set("limit", Math.min(PAGE, this.preview + 1)); // the one after the last shown tells where a move ends
+    if (this.#cursor) query.set("cursor", this.#cursor);
+    try {
+      const page = await get(`/api/jobs?${query}`);
+      const here = new Set(this.items.map((job) => job.id));
+      for (const job of page.items) {
+        if (here.has(job.id)) continue;
+        Object.assign(job, known.get(job.id)?.pending);
+        known.set(job.id, job);
+        this.items.push(job);
+      }
+      this.#cursor = page.next_cursor;
+      this.problem = null;
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      this.problem = error;
+    }
+    return true;
+  }
+
+  /** Puts a job where it belongs now, or takes it out. Beyond what is read it is left for the page it is on. */
+  place(job) {
+    this.drop(job.id);
+    if (!this.holds(job) || this.#cursor === undefined) return;
+    const at = this.items.findIndex((other) => this.order(job, other) < 0);
+    if (at >= 0) this.items.splice(at, 0, job);
+    else if (this.complete) this.items.push(job);
+  }
+
+  drop(id) {
+    const at = this.items.findIndex((job) => job.id === id);
+    if (at >= 0) this.items.splice(at, 1);
+  }
+}
+
+const query = (status) => [["status", status]];
+const is = (...statuses) => (job) => statuses.includes(job.status);
+
+const RUNNING = { id: "running", heading: "Running", query: query("processing"), holds: is("processing") };
+const WAITING = {
+  id: "waiting",
+  heading: "Waiting, in the order they will start",
+  query: [...query("queued"), ["order", "upcoming"]],
+  holds: is("queued"),
+  order: upcoming,
+};
+const ENDED = {
+  id: "ended",
+  heading: "Ended, newest first",
+  query: [["ended", "true"]],
+  holds: is("completed", "failed", "cancelled"),
+};
+const one = (id, heading, status) => [{ id, heading, query: query(status), holds: is(status) }];
+
+/** What each filter of the queue shows. */
+export const FILTERS = {
+  all: { name: "All", parts: [RUNNING, { ...WAITING, preview: 5 }, ENDED] },
+  running: { name: "Running", status: "processing", parts: [RUNNING] },
+  waiting: { name: "Waiting", status: "queued", parts: [WAITING] },
+  paused: {
+    name: "Paused",
+    parts: [
+      {
+        id: "paused",
+        heading: "Paused",
+        query: [["paused", "true"]],
+        holds: (job) => job.paused && (job.status === "queued" || job.status === "processing"),
+      },
+    ],
+  },
+  failed: { name: "Failed", status: "failed", parts: one("failed", "Failed", "failed") },
+  done: { name: "Done", status: "completed", parts: one("done", "Done", "completed") },
+  cancelled: { name: "Cancelled", status: "cancelled", parts: one("cancelled", "Cancelled", "cancelled") },
+};
+
+/** The parts a filter shows; with a search, newest first and whole. */
+export function segments(filter, search) {
+  return FILTERS[filter].parts.map((part) => {
+    if (!search) return new Segment(part);
+    const found = [...part.query.filter(([name]) => name !== "order"), ["q", search]];
+    const here = (job) => part.holds(job) && matches(job, search);
+    return new Segment({ ...part, query: found, holds: here, order: newest, preview: Infinity });
+  });
+}
+
+function matches(job, search) {
+  const words = search.toLowerCase();
+  return [job.name, job.first_source].some((name) => name?.toLowerCase().includes(words));
+}

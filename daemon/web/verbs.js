@@ -1,0 +1,177 @@
+// What may be done to jobs: asked first where something is lost, undoable where it can be, told with what came of it.
+import { html } from "./html.js";
+import { call, get, jobPath, post } from "./api.js";
+import { bytes, duration, ENDED, plural, STATES, title } from "./format.js";
+import { queue } from "./jobs.js";
+import { fail, overlays } from "./overlays.js";
+
+const HOW = {
+  quit: "ended by itself when asked to quit",
+  terminate: "had to be terminated",
+  kill: "had to be killed",
+  exited: "was gone already",
+};
+
+/** Whether a verb makes sense for a job in its present state. */
+export const can = {
+  pause: (job) => !job.paused && !ENDED.has(job.status),
+  resume: (job) => job.paused,
+  cancel: (job) => !ENDED.has(job.status),
+  fail: (job) => !ENDED.has(job.status),
+  retry: (job) => job.failed_variations + job.cancelled_variations > 0,
+  download: (job) => job.completed_variations > 0,
+};
+
+export const pause = (job) => act(`${jobPath(job.id)}/pause`, { id: job.id, paused: true });
+export const resume = (job) => act(`${jobPath(job.id)}/resume`, { id: job.id, paused: false });
+export const retry = (job) => act(`${jobPath(job.id)}/retry`, null);
+
+async function act(path, change) {
+  try {
+    await post(path);
+    if (change) queue.patch(change.id, { paused: change.paused });
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/** Cancels a job, or one source or variation of it, once a person agreed knowing what is kept. */
+export async function cancel(job, { source = null, variation = null } = {}) {
+  const scope = variation ? [variation] : source ? source.variations : (await detail(job))?.sources.flatMap((s) => s.variations);
+  if (!scope) return;
+  const name = variation?.name ?? source?.name ?? title(job);
+  const agreed = await overlays.ask({ title: `Cancel ${name}?`, body: kept(scope), yes: "Cancel it", no: "Let it run", danger: true });
+  if (!agreed) return;
+  const below = variation ? `/variations/${variation.id}` : source ? `/sources/${source.id}` : "";
+  await stop(`${jobPath(job.id)}${below}/cancel`, scope, "Cancelled");
+}
+
+/** Ends a job as failed, so that what is left can be tried again later. */
+export async function forceFail(job) {
+  const all = (await detail(job))?.sources.flatMap((source) => source.variations);
+  if (!all) return;
+  const body = html`${kept(all)}<p>What is left is marked failed and can be retried.</p>`;
+  if (await overlays.ask({ title: `Fail ${title(job)}?`, body, yes: "Fail it", danger: true })) await stop(`${jobPath(job.id)}/fail`, all, "Failed by request");
+}
+
+async function detail(job) {
+  if (job.sources) return job;
+  try {
+    return await get(jobPath(job.id));
+  } catch (error) {
+    fail(error);
+    return null;
+  }
+}
+
+function kept(variations) {
+  const count = (status) => variations.filter((variation) => variation.status === status).length;
+  const [done, running, waiting] = [count("completed"), count("processing"), count("queued")];
+  return html`
+    <ul class="plain">
+      ${done > 0 && html`<li>✓ ${plural(done, "finished variation")} ${done === 1 ? "is" : "are"} kept and can be downloaded.</li>`}
+      ${running > 0 && html`<li>■ ${plural(running, "running encode")} will be stopped; what it wrote so far is deleted.</li>`}
+      ${waiting > 0 && html`<li>– ${plural(waiting, "waiting variation")} will not be made.</li>`}
+    </ul>
+    <p class="muted">A retry makes what is missing, later.</p>
+  `;
+}
+
+async function stop(path, variations, heading) {
+  const end = overlays.say("Stopping…", { stay: 60_000 });
+  try {
+    const told = await post(path);
+    receipt(heading, told, new Map(variations.map((variation) => [variation.id, variation.name])));
+  } catch (error) {
+    fail(error);
+  } finally {
+    end();
+  }
+}
+
+/** What a cancel did, in words. */
+function receipt(heading, { status, changed, completed_variations: done, total_variations: all, bytes_freed: freed, stopped }, names) {
+  if (!changed) return overlays.say(`There was nothing left to stop: it is ${STATES[status]}.`);
+  const body = html`
+    <dl class="facts receipt">
+      <dt>State</dt><dd>${STATES[status]}</dd>
+      <dt>Kept</dt><dd>${done} of ${plural(all, "variation")}</dd>
+      <dt>Freed</dt><dd>${bytes(freed)} of partial files</dd>
+    </dl>
+    ${stopped.length
+      ? html`<ul class="plain">${stopped.map(
+          ({ variation, stage, seconds }) => html`<li><strong>${names.get(variation)}</strong> ${HOW[stage]}, in ${duration(seconds)}</li>`,
+        )}</ul>`
+      : html`<p>No encoder was running.</p>`}
+  `;
+  return overlays.tell(heading, body);
+}
+
+/** Deletes jobs after a grace in which it can be undone; they are out of sight at once. */
+export async function remove(jobs) {
+  const what = jobs.length === 1 ? title(jobs[0]) : plural(jobs.length, "job");
+  const live = jobs.some((job) => !ENDED.has(job.status));
+  hide(jobs, true);
+  const words = `${what} will be ${live ? "cancelled and deleted" : "deleted"}, files and all.`;
+  const done = await overlays.unlessUndone(words, () => each(jobs, (job) => call("DELETE", jobPath(job.id))));
+  if (!done) hide(jobs, false);
+}
+
+function hide(jobs, hidden) {
+  for (const job of jobs) queue.patch(job.id, { hidden });
+}
+
+/** The same for all; the first refusal is told, the others go on. */
+export async function each(jobs, verb) {
+  const results = await Promise.allSettled(jobs.map(verb));
+  const refused = results.find((result) => result.status === "rejected");
+  if (refused) throw refused.reason;
+}
+
+export async function cancelMany(jobs) {
+  const body = html`<p>What is finished is kept. Running encodes are stopped, waiting ones are not made.</p>`;
+  if (!(await overlays.ask({ title: `Cancel ${plural(jobs.length, "job")}?`, body, yes: "Cancel them", danger: true }))) return;
+  await each(jobs, (job) => post(`${jobPath(job.id)}/cancel`)).then(() => overlays.say(`${plural(jobs.length, "job")} cancelled.`), fail);
+}
+
+/** A verb for every job of one status, however many there are. */
+export async function bulk(verb, status, count) {
+  const what = `all ${plural(count, `${STATES[status]} job`)}`;
+  const body = html`<p>${verb === "delete" ? "Their files go with them. This cannot be undone." : "What is finished is kept."}</p>`;
+  const ask = { title: verb === "delete" ? `Delete ${what}?` : `Cancel ${what}?`, body, yes: verb === "delete" ? "Delete them" : "Cancel them", danger: true };
+  if (!(await overlays.ask(ask))) return;
+  try {
+    const { changed } = verb === "delete" ? await call("DELETE", `/api/jobs?status=${status}`) : await post(`/api/jobs/cancel?status=${status}`);
+    overlays.say(`${plural(changed, "job")} ${verb === "delete" ? "deleted" : "cancelled"}.`);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+export async function patch(job, change) {
+  try {
+    const { sources, ...now } = await call("PATCH", jobPath(job.id), { body: change });
+    queue.patch(job.id, now);
+    return true;
+  } catch (error) {
+    fail(error);
+    return false;
+  }
+}
+
+export async function setQueue(verb) {
+  try {
+    queue.state = (await post(`/api/queue/${verb}`)).state;
+    queue.changed();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/** Saves what is behind an address of the API as a file. */
+export function download(path) {
+  const link = document.createElement("a");
+  link.href = path;
+  link.download = "";
+  link.click();
+}

@@ -1,0 +1,117 @@
+"""A real Chromium that visits the page as a person would, and what every visit must be free of."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PATIENCE, Daemon, wait_until
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+NOTHING = r"(?!)"
+LOST = r"net::ERR_(CONNECTION|INTERNET|INCOMPLETE|EMPTY|NETWORK|SOCKET|ABORTED)|status of 503"
+REFUSED = r"status of 4\d\d"
+
+expect.set_options(timeout=PATIENCE * 1000 / 4)
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium. Without it the test is skipped, but not where everything has to be tested."""
+    if not shutil.which(CHROMIUM):
+        (pytest.fail if "CI" in os.environ else pytest.skip)(f"there is no {CHROMIUM}: apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Opens the page of a daemon, signed in by a token link. When the test is over, no visit may have had faults."""
+    faults: list[str] = []
+    contexts = []
+
+    def open_page(
+        daemon: Daemon, *, path: str = "", signed_in: bool = True, bears: str = NOTHING, **context: Any
+    ) -> Page:
+        """`bears` are the faults the test itself brings about, as a pattern."""
+        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE * 1000 / 4)
+
+        def tell(kind: str, words: str) -> None:
+            if not re.search(bears, words):
+                faults.append(f"{kind}: {words}")
+
+        page.on("console", lambda said: said.type in {"error", "warning"} and tell(said.type, said.text))
+        page.on("pageerror", lambda error: tell("exception", str(error)))
+        if signed_in:
+            page.goto(f"{daemon.url}/#token={daemon.token}")
+            page.get_by_text("live", exact=True).wait_for()
+        if path or not signed_in:
+            page.goto(f"{daemon.url}/{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    if faults:
+        pytest.fail("the page had faults:\n" + "\n".join(faults))
+
+
+def until(page: Page, expression: str) -> None:
+    """Waits until the expression is true in the page. (Playwright's own way is an `eval`, which the page forbids.)"""
+    wait_until(lambda: page.evaluate(expression), expression)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong with the page as it is now."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [f"{rule['id']}: {node['html']} ({node['failureSummary']})" for rule in found for node in rule["nodes"]]
+
+
+def choose(page: Page, *files: Path, button: str = "Choose files") -> None:
+    """Picks files by the button, as a person does."""
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name=button).click()
+    chooser.value.set_files([str(file) for file in files])
+
+
+def want(page: Page, preset: str) -> None:
+    page.get_by_role("checkbox", name=preset, exact=True).check()
+
+
+def row(page: Page, name: str) -> Any:
+    """The queue's row of the job with that name."""
+    return page.locator("article").filter(has=page.get_by_text(name, exact=True))
+
+
+def drop(page: Page, files: dict[str, bytes]) -> None:
+    """Drops files of that content onto the page."""
+    page.evaluate(
+        """files => {
+            const transfer = new DataTransfer();
+            for (const [name, content] of Object.entries(files)) transfer.items.add(new File([content], name));
+            const how = {dataTransfer: transfer, bubbles: true, cancelable: true};
+            for (const type of ["dragover", "drop"]) document.body.dispatchEvent(new DragEvent(type, how));
+        }""",
+        {name: content.decode("latin-1") for name, content in files.items()},
+    )

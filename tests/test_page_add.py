@@ -1,0 +1,160 @@
+"""Adding files in the page: picked, dropped, paused, resumed; jobs that start while other files are on their way."""
+
+from __future__ import annotations
+
+import socket
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import LOST, REFUSED, Visit, choose, drop, row, want
+from conftest import Daemon, make_clip, wait_until
+from playwright.sync_api import Page, Request, expect
+
+MB = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def big_clip(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip that takes seconds to upload at the speed that `slow_down` leaves."""
+    path = make_clip(ffmpeg, tmp_path_factory.mktemp("big") / "big.mp4", seconds=2)
+    with path.open("ab") as file:
+        file.write(b"\0\0\0\x08free" * (4 * MB // 8))
+    return path
+
+
+def slow_down(page: Page, bytes_per_second: int) -> Any:
+    """Throttles what the page sends; call the answer to let it go."""
+    chrome = page.context.new_cdp_session(page)
+    chrome.send("Network.enable")
+
+    def throttle(speed: int) -> None:
+        conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": speed}
+        chrome.send("Network.emulateNetworkConditions", conditions)
+
+    throttle(bytes_per_second)
+    return lambda: throttle(-1)
+
+
+def transfer(page: Page, name: str) -> Any:
+    return page.locator(".transfers li").filter(has_text=name)
+
+
+def jobs(daemon: Daemon) -> Any:
+    return daemon.client.get("/api/jobs").json()["items"]
+
+
+def test_files_become_jobs_with_the_parameters_chosen(daemon: Daemon, visit: Visit, clip: Path, tmp_path: Path) -> None:
+    page = visit(daemon)
+    page.get_by_role("link", name="Add files").first.click()
+    expect(page.get_by_role("button", name="Start")).to_be_disabled()
+    choose(page, clip)
+    want(page, "mp3")
+    want(page, "refresh")
+    page.get_by_label("count").fill("2")
+    page.get_by_label("seed").fill("tuesday")
+    page.get_by_role("button", name="Start: 1 file × 3 = 3 variations").click()
+    expect(row(page, "clip.mp4")).to_be_visible()
+    job = daemon.wait_for(jobs(daemon)[0]["id"])
+    made = [(v["preset"], v["parameters"].get("seed")) for v in job["sources"][0]["variations"]]
+    assert sorted(made) == [("mp3", None), ("refresh", "tuesday"), ("refresh", "tuesday")]
+
+    expect(row(page, "clip.mp4").get_by_text("done", exact=True)).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download clip.mp4").click()
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        assert len(archive.namelist()) == 4  # and the manifest
+
+
+def test_a_job_starts_while_another_file_is_still_on_its_way(
+    daemon: Daemon, visit: Visit, clip: Path, big_clip: Path
+) -> None:
+    page = visit(daemon, path="#/add")
+    choose(page, clip)
+    expect(transfer(page, "clip.mp4")).to_contain_text("here")
+    hurry = slow_down(page, MB // 20)
+    choose(page, big_clip)
+    want(page, "mp3")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_text("keep this page open").first).to_be_visible()
+    expect(row(page, "clip.mp4").get_by_text("done", exact=True)).to_be_visible()
+    assert [job["first_source"] for job in jobs(daemon)] == ["clip.mp4"]
+    expect(transfer(page, "big.mp4")).to_contain_text("kB/s")
+    transfer(page, "big.mp4").get_by_role("button", name="Pause").click()
+    expect(transfer(page, "big.mp4")).to_contain_text("paused")
+    hurry()
+    transfer(page, "big.mp4").get_by_role("button", name="Resume").click()
+    expect(row(page, "big.mp4").get_by_text("done", exact=True)).to_be_visible()
+    expect(page.locator(".tray")).to_have_count(0)
+    assert len({job["metadata"]["batch"] for job in jobs(daemon)}) == 1
+
+
+def test_an_upload_goes_on_after_a_reload_and_a_restart_of_the_daemon(
+    start_daemon: Callable[..., Daemon], visit: Visit, big_clip: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    daemon = start_daemon("--port", port)
+    page = visit(daemon, path="#/add", bears=LOST)
+    slow_down(page, MB // 4)
+    choose(page, big_clip)
+    want(page, "mp3")
+    page.get_by_role("button", name="Start").click()
+    wait_until(lambda: uploaded(daemon) > MB // 4, "a quarter of a megabyte to arrive")
+    daemon.stop()
+    expect(page.locator(".live")).to_have_text("reconnecting…")
+    with page.expect_request(is_piece) as piece:
+        daemon.start()
+    assert offset(piece.value) > 0, "after the restart it began anew"
+    expect(page.locator(".live")).to_have_text("live")
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.reload()
+    expect(transfer(page, "big.mp4")).to_contain_text("choose the same file again")
+    page.get_by_role("link", name="Add files").first.click()
+    with page.expect_request(is_piece) as piece:
+        choose(page, big_clip)
+    assert offset(piece.value) > 0, "after the reload it began anew"
+    job = wait_until(lambda: jobs(daemon), "the job")[0]
+    assert daemon.wait_for(job["id"])["status"] == "completed"
+
+
+def is_piece(request: Request) -> bool:
+    return request.method == "PATCH" and "/api/uploads/" in request.url
+
+
+def offset(piece: Request) -> int:
+    return int(piece.headers["upload-offset"])
+
+
+def uploaded(daemon: Daemon) -> int:
+    return sum(path.stat().st_size for path in (daemon.state_dir / "spool" / "uploads").iterdir())
+
+
+def test_dropped_files_can_become_one_job(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    page = visit(daemon)
+    drop(page, {"one.mp4": clip.read_bytes(), "two.mp4": clip.read_bytes(), "empty.mp4": b""})
+    expect(transfer(page, "empty.mp4")).to_contain_text("The file is empty.")
+    want(page, "mp3")
+    page.get_by_label("when all files are here").check()
+    page.get_by_text("Name, priority").click()
+    page.get_by_label("name", exact=True).fill("Both")
+    page.get_by_label("priority").fill("7")
+    page.get_by_role("button", name="Start: 2 files × 1 = 2 variations").click()
+    expect(row(page, "Both").get_by_text("done", exact=True)).to_be_visible()
+    (job,) = jobs(daemon)
+    assert (job["total_sources"], job["completed_variations"], job["priority"]) == (2, 2, 7)
+
+
+def test_what_the_daemon_refuses_is_told_and_can_be_sent_again(
+    start_daemon: Callable[..., Daemon], visit: Visit, clip: Path
+) -> None:
+    page = visit(start_daemon("--max-upload-bytes", "1000"), path="#/add", bears=REFUSED)
+    choose(page, clip)
+    expect(transfer(page, "clip.mp4")).to_contain_text("1000")
+    expect(page.get_by_role("button", name="Start")).to_be_disabled()

@@ -1,0 +1,101 @@
+"""One job in the page: what is done to it is asked first, told truly, and undone where that was promised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from browser import REFUSED, Visit
+from conftest import Daemon, wait_until
+from playwright.sync_api import expect
+
+HOW = {"quit": "ended by itself when asked to quit", "terminate": "had to be terminated", "kill": "had to be killed"}
+
+
+def test_a_cancel_says_what_is_kept_and_then_what_it_did(
+    start_daemon: Callable[..., Daemon], visit: Visit, clip: Path, long_clip: Path
+) -> None:
+    daemon = start_daemon("--slots", "1")
+    job = daemon.submit(clip, long_clip, presets=["mp3", "h264-1080p"])
+    wait_until(lambda: daemon.job(job["id"])["completed_variations"] == 3 and daemon.encoders(), "the long encode")
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text("3 finished variations are kept")
+    expect(question).to_contain_text("1 running encode will be stopped")
+    question.get_by_role("button", name="Let it run").click()
+    assert daemon.job(job["id"])["status"] == "processing"
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    question.get_by_role("button", name="Cancel it").click()
+    receipt = page.get_by_role("dialog", name="Cancelled")
+    expect(receipt).to_contain_text("3 of 4 variations")
+    (stage,) = (
+        stage for stage, stops in daemon.client.get("/api/stats").json()["cancellations"].items() if stops["count"]
+    )
+    expect(receipt).to_contain_text(f"long_h264-1080p.mp4 {HOW[stage]}")
+    assert daemon.encoders() == []
+    receipt.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("link", name="Download all 3 as zip")).to_be_visible()
+    page.get_by_role("button", name="Retry what is missing").click()
+    expect(page.locator("header.job").get_by_text("running", exact=True)).to_be_visible()
+
+
+def test_one_variation_is_cancelled_and_the_job_goes_on(daemon: Daemon, visit: Visit, long_clip: Path) -> None:
+    job = daemon.submit(long_clip, presets=["h264-480p", "h264-720p"])
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    page.get_by_role("button", name="Cancel long_h264-480p.mp4").click()
+    page.get_by_role("button", name="Cancel it").click()
+    page.get_by_role("dialog", name="Cancelled").get_by_role("button", name="Close").click()
+    expect(page.locator("li.variation").filter(has_text="480p").get_by_text("cancelled", exact=True)).to_be_visible()
+    assert daemon.job(job["id"])["status"] == "processing"
+    page.get_by_role("button", name="Force-fail").click()
+    page.get_by_role("button", name="Fail it").click()
+    expect(page.get_by_role("dialog", name="Failed by request")).to_be_visible()
+    states = [v["status"] for v in daemon.job(job["id"])["sources"][0]["variations"]]
+    assert states == ["cancelled", "failed"]
+
+
+def test_the_log_is_live_and_its_command_can_be_copied(daemon: Daemon, visit: Visit, long_clip: Path) -> None:
+    job = daemon.submit(long_clip, presets=["h264-480p"])
+    daemon.wait_for_encoder()
+    page = visit(daemon, path=f"#/jobs/{job['id']}", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Log of").click()
+    page.get_by_role("button", name="Copy the command").click()
+    expect(page.get_by_text("The command is on the clipboard.")).to_be_visible()
+    (made,) = job["sources"][0]["variations"]
+    log = daemon.client.get(f"/api/jobs/{job['id']}/variations/{made['id']}/log").text
+    assert page.evaluate("navigator.clipboard.readText()") == log.splitlines()[0].removeprefix("$ ")
+
+
+def test_an_error_is_told_in_words(daemon: Daemon, visit: Visit, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no video" * 100)
+    job = daemon.wait_for(daemon.submit(broken, presets=["mp3"])["id"])
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    expect(page.get_by_role("alert")).to_contain_text("it is not a media file ffspool can read")
+
+
+def test_a_deletion_can_be_undone_until_it_is_done(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    page = visit(daemon)
+    article = page.locator("article")
+    article.get_by_role("button", name="Delete").click()
+    expect(article).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(article).to_have_count(1)
+    article.get_by_role("button", name="Delete").click()
+    wait_until(lambda: daemon.client.get(f"/api/jobs/{job['id']}").status_code == 404, "the deletion")
+
+
+def test_results_are_kept_longer_on_request(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    expect(page.locator("dl.facts")).to_contain_text("23 h 59 min")
+    page.get_by_role("button", name="30 days").click()
+    expect(page.locator("dl.facts")).to_contain_text("31 days")
+    assert daemon.job(job["id"])["expires_at"] > job["expires_at"]
+
+
+def test_a_job_that_is_gone_is_told_so(daemon: Daemon, visit: Visit) -> None:
+    page = visit(daemon, path="#/jobs/0123456789abcdef", bears=REFUSED)
+    expect(page.get_by_role("heading", name="No such job")).to_be_visible()

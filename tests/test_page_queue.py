@@ -1,0 +1,171 @@
+"""The queue in the page: live, whole after an offline spell, of any length, in the order one drags it into."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import LOST, Visit, row, until
+from conftest import Daemon, wait_until
+from playwright.sync_api import Page, expect
+
+from daemon.paths import Paths
+from daemon.store import Store, Transaction
+
+MANY = 1500
+
+
+def waiting(daemon: Daemon, clip: Path, *names: str) -> None:
+    """Jobs that wait, in a queue that is paused."""
+    daemon.client.post("/api/queue/pause")
+    for name in names:
+        daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "name": name})
+
+
+def order(daemon: Daemon) -> list[str]:
+    page = daemon.client.get("/api/jobs", params={"status": "queued", "order": "upcoming"}).json()
+    return [job["name"] for job in page["items"]]
+
+
+def test_a_job_is_seen_from_its_arrival_to_its_end(daemon: Daemon, visit: Visit, long_clip: Path) -> None:
+    page = visit(daemon)
+    expect(page.get_by_role("heading", name="Nothing to do yet")).to_be_visible()
+    job = daemon.submit(long_clip, spec={"variations": [{"preset": "h264-480p"}], "name": "Long"})
+    expect(row(page, "Long")).to_be_visible()
+    line = row(page, "Long").locator(".variation-line")
+    expect(line).to_contain_text("long_h264-480p.mp4")
+    expect(line.locator(".figures")).to_contain_text("×")
+    expect(row(page, "Long")).to_contain_text("done ~")
+    row(page, "Long").get_by_role("button", name="Pause").click()
+    expect(row(page, "Long").get_by_text("paused", exact=True)).to_be_visible()
+    wait_until(lambda: daemon.job(job["id"])["paused"], "the pause")
+    daemon.client.delete(f"/api/jobs/{job['id']}")
+    expect(row(page, "Long")).to_have_count(0)
+
+
+def test_after_an_offline_spell_the_page_knows_what_happened_meanwhile(
+    daemon: Daemon, visit: Visit, clip: Path
+) -> None:
+    before = daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "name": "Before"})
+    daemon.wait_for(before["id"])
+    page = visit(daemon, bears=LOST)
+    expect(row(page, "Before")).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.locator(".live")).to_have_text("reconnecting…")
+    daemon.client.delete(f"/api/jobs/{before['id']}")
+    meanwhile = daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "name": "Meanwhile"})
+    daemon.wait_for(meanwhile["id"])
+    page.context.set_offline(False)
+    expect(row(page, "Meanwhile").get_by_text("done", exact=True)).to_be_visible()
+    expect(row(page, "Before")).to_have_count(0)
+    expect(page.locator(".live")).to_have_text("live")
+
+
+def test_what_waits_is_reordered_by_keys_and_by_dragging(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    waiting(daemon, clip, "A", "B", "C", "D")
+    page = visit(daemon)
+    expect(page.get_by_text("The queue is paused")).to_be_visible()
+    row(page, "C").get_by_role("button", name="Move C").press("ArrowUp")
+    wait_until(lambda: order(daemon) == ["A", "C", "B", "D"], "C before B")
+    expect(page.get_by_text("C is now number 2")).to_be_visible()
+    row(page, "A").drag_to(row(page, "D"), source_position={"x": 300, "y": 8})
+    wait_until(lambda: order(daemon) == ["C", "B", "D", "A"], "A last")
+    expect(page.locator("article strong")).to_have_text(["C", "B", "D", "A"])
+    row(page, "A").get_by_role("button", name="Move A").press("Home")
+    wait_until(lambda: order(daemon)[0] == "A", "A first")
+
+
+def test_filters_and_search_show_what_is_asked_for(daemon: Daemon, visit: Visit, clip: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no video" * 100)
+    for job in (daemon.submit(clip, presets=["mp3"]), daemon.submit(broken, presets=["mp3"])):
+        daemon.wait_for(job["id"])
+    waiting(daemon, clip, "Monday 100%", "Monday")
+    page = visit(daemon)
+    filters = page.get_by_role("navigation", name="Filter by state")
+    names = page.locator("article strong")
+    expect(filters.get_by_role("button", name="Waiting 2")).to_be_visible()
+    filters.get_by_role("button", name="Failed 1").click()
+    expect(names).to_have_text(["broken.mp4"])
+    expect(row(page, "broken.mp4")).to_contain_text("not a media file")
+    filters.get_by_role("button", name="Done 1").click()
+    expect(names).to_have_text(["clip.mp4"])
+    filters.get_by_role("button", name="All").click()
+    page.get_by_role("searchbox").fill("monday")
+    expect(names).to_have_text(["Monday", "Monday 100%"])
+    page.get_by_role("searchbox").fill("0%")
+    expect(names).to_have_text(["Monday 100%"])
+    page.get_by_role("searchbox").fill("nobody")
+    expect(page.get_by_text("Nothing is called “nobody”")).to_be_visible()
+
+
+def test_many_are_paused_and_deleted_together(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    waiting(daemon, clip, "A", "B", "C")
+    page = visit(daemon)
+    row(page, "A").get_by_role("checkbox").click()
+    row(page, "C").get_by_role("checkbox").click(modifiers=["Shift"])
+    bar = page.get_by_role("toolbar", name="Selected jobs")
+    expect(bar).to_contain_text("3 jobs selected")
+    bar.get_by_role("button", name="Pause").click()
+    expect(page.locator("article").get_by_text("paused", exact=True)).to_have_count(3)
+    page.get_by_role("button", name="Paused").click()
+    expect(page.locator("article")).to_have_count(3)
+    row(page, "B").get_by_role("checkbox").click()
+    bar.get_by_role("button", name="Delete").click()
+    expect(page.locator("article strong")).to_have_text(["B"])
+    wait_until(lambda: order(daemon) == ["B"], "the others' deletion")
+
+
+@pytest.fixture
+def crowded(tmp_path: Path, start_daemon: Callable[..., Daemon]) -> Daemon:
+    """A daemon whose database held MANY ended jobs when it started."""
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+
+    def add(transaction: Transaction) -> None:
+        for number in range(MANY):
+            add_ended(transaction, f"job {number}")
+
+    async def fill() -> None:
+        store = await Store.open(paths.database)
+        await store.write(add)
+        await store.close()
+
+    with ThreadPoolExecutor(1) as thread:  # this one has the browser's event loop
+        thread.submit(asyncio.run, fill()).result()
+    return start_daemon()
+
+
+def add_ended(transaction: Transaction, name: str) -> None:
+    now = time.time()
+    job = transaction.one("insert_job", id=name, name=name, priority=0, metadata="{}", now=now, expires_in=1e6)
+    assert job is not None
+    place = {"name": "clip.mp4", "folder": "clip", "path": "/nowhere", "bytes": 1}
+    source = transaction.one("insert_source", id=name, job=job["seq"], **place)
+    assert source is not None
+    transaction.run("record_source_error", source=source["seq"], error="made for the test")
+    keys = {"id": name, "job": job["seq"], "source": source["seq"], "priority": 0}
+    transaction.run("insert_variation", name="c.mp3", preset="mp3", parameters="{}", extension="mp3", **keys)
+    transaction.run("fail_queued", job=job["seq"], now=now, error="made for the test")
+
+
+def test_a_long_queue_is_scrolled_to_its_end_with_few_rows_in_the_document(crowded: Daemon, visit: Visit) -> None:
+    page = visit(crowded)
+    expect(row(page, f"job {MANY - 1}")).to_be_visible()
+    most = 0
+    while not row(page, "job 0").count():
+        page.mouse.wheel(0, 20_000)
+        most = max(most, rows(page))
+    expect(row(page, "job 0")).to_be_visible()
+    assert most < 60
+
+
+def rows(page: Page) -> Any:
+    """How many rows are in the document, once what was scrolled to is there."""
+    until(page, "document.querySelector('article')")
+    return page.locator("article").count()

@@ -1,0 +1,101 @@
+"""What came out, in the page: played, beside its source to the frame, and downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from browser import Visit, until
+from conftest import Daemon
+from playwright.sync_api import Page, expect
+
+FRAME = 1 / 25  # seconds of one frame of the test clip
+SHOWN = """
+selector => new Promise(resolve => {
+    const video = document.querySelector(selector);
+    const canvas = Object.assign(document.createElement("canvas"), {width: 64, height: 36});
+    canvas.getContext("2d").drawImage(video, 0, 0, 64, 36);
+    resolve([video.currentTime, [...canvas.getContext("2d").getImageData(0, 0, 64, 36).data]]);
+})
+"""
+
+
+def difference(page: Page) -> tuple[float, float]:
+    """How far source and variation are apart: in seconds, and in mean levels of what their pictures show."""
+    (one, source), (other, variation) = (page.evaluate(SHOWN, selector) for selector in (".leader", ".follower"))
+    apart = sum(abs(a - b) for a, b in zip(source, variation, strict=True)) / len(source)
+    return abs(one - other), apart
+
+
+def settled(page: Page) -> None:
+    still = "video => video.paused && !video.seeking && video.readyState > 1"
+    until(page, f"[...document.querySelectorAll('video')].every({still})")
+
+
+def compare(daemon: Daemon, visit: Visit, clip: Path) -> tuple[Page, Any]:
+    job = daemon.wait_for(daemon.submit(clip, presets=["h264-480p"])["id"])
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    page.get_by_role("link", name="View").click()
+    until(page, "[...document.querySelectorAll('video')].every(video => video.readyState > 1)")
+    return page, job
+
+
+def test_source_and_variation_show_the_same_frame(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    page, _ = compare(daemon, visit, clip)
+    settled(page)
+    first = page.evaluate(SHOWN, ".leader")[1]
+    for _ in range(7):
+        page.get_by_role("button", name="One frame on").click()
+        settled(page)
+    page.get_by_role("button", name="One frame back").click()
+    settled(page)
+    moment, picture = page.evaluate(SHOWN, ".leader")
+    assert 6 <= moment / FRAME < 7
+    assert picture != first
+    seconds, levels = difference(page)
+    assert seconds < FRAME / 2
+    assert levels < 6, "they show different frames"
+    page.get_by_role("button", name="Play").click()
+    until(page, "document.querySelector('.leader').currentTime > 1")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    settled(page)
+    assert difference(page)[0] < FRAME / 2
+
+
+def test_the_wipe_follows_key_and_pointer(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    page, _ = compare(daemon, visit, clip)
+    wipe = page.get_by_role("slider", name="Wipe")
+    wipe.press("ArrowRight")
+    expect(wipe).to_have_value("51")
+    box = page.locator(".pictures").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + 20)
+    expect(wipe).to_have_value("25")
+    assert "25%" in page.locator(".follower").evaluate("video => video.style.clipPath")
+
+
+def test_size_saving_and_file_are_told_truly(daemon: Daemon, visit: Visit, clip: Path, tmp_path: Path) -> None:
+    page, job = compare(daemon, visit, clip)
+    (made,) = job["sources"][0]["variations"]
+    saving = round(100 * (1 - made["bytes"] / clip.stat().st_size))
+    expect(page.locator("dl.facts")).to_contain_text(f"{saving} % smaller")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download", exact=True).click()
+    download.value.save_as(tmp_path / "result.mp4")
+    assert hashlib.sha256((tmp_path / "result.mp4").read_bytes()).hexdigest() == made["sha256"]
+
+
+def test_sound_is_played_in_the_page(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    page.get_by_role("link", name="View").click()
+    until(page, "document.querySelector('audio')?.duration > 1.9")
+
+
+def test_a_source_the_browser_cannot_play_leaves_the_result_alone(daemon: Daemon, visit: Visit, media: Path) -> None:
+    job = daemon.wait_for(daemon.submit(media / "xvid_mp3.avi", presets=["h264-480p"])["id"])
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    page.get_by_role("link", name="View").click()
+    expect(page.get_by_text("This browser cannot play the source")).to_be_visible()
+    until(page, "document.querySelector('video.result').readyState > 0")
