@@ -41,6 +41,9 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench
 
+screenshots: $(READY)
+	$(BIN)/python tests/screenshots.py screenshots
+
 # The lock has hashes but no addresses: packages come from whatever registry pip is set up with.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

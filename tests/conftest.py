@@ -34,6 +34,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{file:36} {preset:16} {verdict}")
 
 
+pytest_plugins = ["browser"]
+
 PATIENCE = 60.0  # seconds after which a condition that should come true is taken for never
 
 
@@ -200,6 +202,3 @@ def start_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
 @pytest.fixture
 def daemon(start_daemon: Callable[..., Daemon]) -> Daemon:
     return start_daemon()
-
-
-from browser import browser, visit  # noqa: E402, F401 - fixtures; that module needs what stands above
