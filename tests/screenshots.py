@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +24,9 @@ def busy_daemon(folder: Path) -> Iterator[tuple[Daemon, dict[str, Any], Path]]:
     """A daemon with a job in every state, the finished one, and a clip to add."""
     ffmpeg = str(imageio_ffmpeg.get_ffmpeg_exe())
     clip = make_clip(ffmpeg, folder / "harbour at dawn.mp4", seconds=4)
-    long = make_clip(ffmpeg, folder / "a long walk home.mp4", seconds=600, size="1280x720")
+    long = folder / "a long walk home.mp4"
+    loop = [ffmpeg, "-v", "error", "-stream_loop", "149", "-i", str(clip), "-c", "copy", str(long)]
+    subprocess.run(loop, check=True)
     broken = folder / "broken.mov"
     broken.write_bytes(b"this is no video" * 100)
     daemon = Daemon(folder / "state", "--slots", "2")

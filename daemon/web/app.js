@@ -5,7 +5,7 @@ import { events } from "./events.js";
 import { Icon, IconButton } from "./icons.js";
 import { queue } from "./jobs.js";
 import { notifier } from "./notify.js";
-import { fail, Overlay, overlays } from "./overlays.js";
+import { Overlay, overlays } from "./overlays.js";
 import { QueueView } from "./queue.js";
 import { filesIn, transfers } from "./transfers.js";
 import { setQueue } from "./verbs.js";
@@ -140,9 +140,20 @@ function takeFiles(setDropping) {
   return () => Object.entries(listeners).forEach(([type, listen]) => removeEventListener(type, listen));
 }
 
-async function begin() {
+/** Signs in by a token link, also one that is followed while the page is open. */
+async function takeToken() {
   const token = tokenFromAddress();
-  if (token !== null) await signIn(token).catch((error) => fail(error.status === 401 ? Object.assign(error, { status: 403, message: "The link's token is wrong." }) : error));
+  if (token === null) return;
+  try {
+    await signIn(token);
+  } catch (error) {
+    overlays.say(error.status === 401 ? "The link's token is wrong." : error.message, { kind: "bad" });
+  }
+}
+
+async function begin() {
+  await takeToken();
+  addEventListener("hashchange", takeToken);
   queue.start();
   transfers.start();
   notifier.start();
