@@ -6,7 +6,7 @@ import { bytes, duration, percent, plural } from "./format.js";
 import { fail, overlays } from "./overlays.js";
 import { transfers } from "./transfers.js";
 
-const FIRST = { refresh: 2 }; // parameters shown at once; the rest behind "more"
+const FIRST = { refresh: ["count", "seed"] }; // parameters shown at once; the rest behind "more"
 const MANY = 15; // presets beyond which one wants to search
 const KINDS = { video: "Video", refresh: "Video", audio: "Sound" };
 const OTHERS = "Pictures and more";
@@ -109,7 +109,8 @@ function Picker() {
 
 function Card({ preset, overrides, set }) {
   const on = overrides !== undefined;
-  const first = FIRST[preset.name] ?? 0;
+  const first = FIRST[preset.name] ?? [];
+  const shown = (parameter) => first.includes(parameter.name);
   const field = (parameter) => html`<${Field} key=${parameter.name} id="${preset.name}-${parameter.name}" parameter=${parameter} value=${overrides?.[parameter.name]} set=${(value) => set(changed(overrides, parameter, value))} />`;
   return html`
     <div class="card ${on ? "on" : ""}">
@@ -118,10 +119,10 @@ function Card({ preset, overrides, set }) {
         <span><strong>${preset.name}</strong> <span class="muted">.${preset.extension}</span><br /><span id="about-${preset.name}">${preset.description}</span></span>
       </label>
       ${on && html`
-        <div class="fields">${preset.parameters.slice(0, first).map(field)}</div>
+        <div class="fields">${preset.parameters.filter(shown).map(field)}</div>
         <details>
-          <summary>${first ? "More" : "Adjust"}</summary>
-          <div class="fields">${preset.parameters.slice(first).map(field)}</div>
+          <summary>${first.length ? "More" : "Adjust"}</summary>
+          <div class="fields">${preset.parameters.filter((parameter) => !shown(parameter)).map(field)}</div>
         </details>
       `}
     </div>

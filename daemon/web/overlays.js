@@ -94,8 +94,8 @@ function Question({ title, body, yes, no, danger, settle }) {
         <h2 id="question">${title}</h2>
         <div class="body">${body}</div>
         <div class="buttons">
-          ${no && html`<button value="no">${no}</button>`}
-          <button value="yes" class=${danger ? "danger" : "primary"} autofocus>${yes}</button>
+          ${no && html`<button value="no" autofocus=${danger}>${no}</button>`}
+          <button value="yes" class=${danger ? "danger" : "primary"} autofocus=${!danger}>${yes}</button>
         </div>
       </form>
     </dialog>

@@ -34,10 +34,15 @@ function Followed({ detail, wanted }) {
       <dd>${bytes(source.bytes)} → ${bytes(variation.bytes)} ${variation.bytes && html`<${Saving} from=${source.bytes} to=${variation.bytes} />`}</dd>
       <dt>Lasts</dt>
       <dd>${duration(variation.output_seconds)}</dd>
-      ${Object.entries(variation.parameters).map(([name, value]) => html`<dt>${name.replaceAll("_", " ")}</dt><dd>${String(value)}</dd>`)}
-      <dt>SHA-256</dt>
-      <dd><code class="break">${variation.sha256}</code></dd>
     </dl>
+    <details>
+      <summary>How it was made</summary>
+      <dl class="facts">
+        ${Object.entries(variation.parameters).map(([name, value]) => html`<dt>${name.replaceAll("_", " ")}</dt><dd>${String(value)}</dd>`)}
+        <dt>SHA-256</dt>
+        <dd><code class="break">${variation.sha256}</code></dd>
+      </dl>
+    </details>
     <${Quality} quality=${variation.quality} />
     <p><a class="button primary" href=${path} download>Download</a></p>
   `;

@@ -70,7 +70,7 @@ function kept(variations) {
   return html`
     <ul class="plain">
       ${done > 0 && html`<li>✓ ${plural(done, "finished variation")} ${done === 1 ? "is" : "are"} kept and can be downloaded.</li>`}
-      ${running > 0 && html`<li>■ ${plural(running, "running encode")} will be stopped; what it wrote so far is deleted.</li>`}
+      ${running > 0 && html`<li>■ ${plural(running, "running encode")} will be stopped; what was written so far is deleted.</li>`}
       ${waiting > 0 && html`<li>– ${plural(waiting, "waiting variation")} will not be made.</li>`}
     </ul>
     <p class="muted">A retry makes what is missing, later.</p>
