@@ -349,19 +349,6 @@ BEGIN
     END;
 END;
 
-CREATE TRIGGER variation_hour AFTER UPDATE OF status ON variations WHEN new.status = 'completed'
-BEGIN
-    INSERT INTO hours (hour, preset, completed, output_seconds, encode_seconds)
-    VALUES (
-        CAST(new.finished_at / 3600 AS INTEGER), new.preset, 1,
-        coalesce(new.output_seconds, 0), iif(new.output_seconds, max(0, new.finished_at - new.started_at), 0)
-    )
-    ON CONFLICT DO UPDATE SET
-        completed = completed + 1,
-        output_seconds = output_seconds + excluded.output_seconds,
-        encode_seconds = encode_seconds + excluded.encode_seconds;
-END;
-
 CREATE TRIGGER variation_event AFTER UPDATE OF status ON variations
 BEGIN
     INSERT INTO events (at, type, job, data)
@@ -470,4 +457,17 @@ END;
 CREATE TRIGGER upload_is_deleted_disk AFTER DELETE ON uploads
 BEGIN
     UPDATE disk SET bytes = bytes - old.offset WHERE kind = 'uploads';
+END;
+
+CREATE TRIGGER variation_hour AFTER UPDATE OF status ON variations WHEN new.status = 'completed'
+BEGIN
+    INSERT INTO hours (hour, preset, completed, output_seconds, encode_seconds)
+    VALUES (
+        CAST(new.finished_at / 3600 AS INTEGER), new.preset, 1,
+        coalesce(new.output_seconds, 0), iif(new.output_seconds, max(0, new.finished_at - new.started_at), 0)
+    )
+    ON CONFLICT DO UPDATE SET
+        completed = completed + 1,
+        output_seconds = output_seconds + excluded.output_seconds,
+        encode_seconds = encode_seconds + excluded.encode_seconds;
 END;
