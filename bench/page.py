@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import sys
 import tempfile
@@ -11,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from bench.daemons import daemon, wait_until
-from bench.queue import _fill
+from bench.queue import fill
 from daemon.paths import Paths
 
 JOBS = 100_000
@@ -25,7 +24,9 @@ ROWS = "document.querySelector('article') ? performance.now() : null"
 def main() -> None:
     jobs = int(sys.argv[1]) if sys.argv[1:] else JOBS
     with tempfile.TemporaryDirectory(prefix="ffspool-bench-") as name, sync_playwright() as playwright:
-        with_thread(Path(name), jobs)
+        paths = Paths(Path(name) / "state")
+        paths.prepare()
+        fill(paths.database, jobs)
         with daemon(Path(name)) as running:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             page = browser.new_page()
@@ -36,14 +37,6 @@ def main() -> None:
             browser.close()
     for what, values in zip(("first paint", "first rows"), zip(*times, strict=True), strict=True):
         print(f"{what} with {jobs:,} jobs: median {statistics.median(values):.0f} ms, worst {max(values):.0f} ms")
-
-
-def with_thread(folder: Path, jobs: int) -> None:
-    """Fills the database; off this thread, which has the browser's event loop."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, _fill(Paths(folder / "state"), jobs)).result()
 
 
 def measure(page: Page, url: str) -> tuple[float, float]:

@@ -36,7 +36,7 @@ def queue(jobs: int) -> None:
     with tempfile.TemporaryDirectory(prefix="ffspool-bench-") as name:
         paths = Paths(Path(name) / "state")
         paths.prepare()
-        _fill(paths.database, jobs)
+        fill(paths.database, jobs)
         print(f"with {jobs:,} ended and {BULK:,} queued jobs:")
         asyncio.run(_claims(paths.database))
         began = time.perf_counter()
@@ -156,7 +156,7 @@ def _claim_and_give_back(transaction: Transaction) -> None:
     claims.abandon(transaction, failure=claims.INTERRUPTED, now=1.0, **mine)
 
 
-def _fill(database: Path, jobs: int) -> None:
+def fill(database: Path, jobs: int) -> None:
     """Rows as the daemon would have left them: half of the ended jobs completed, half failed; one wide; BULK queued."""
     prepare(database)
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:

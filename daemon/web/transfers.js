@@ -106,7 +106,7 @@ class Transfers extends Observable {
     const { Upload } = await import("./vendor/tus.mjs");
     let [at, from] = [performance.now(), item.sent];
     const upload = new Upload(item.file, {
-      endpoint: "/api/uploads",
+      endpoint: `${location.origin}/api/uploads`,
       metadata: { filename: item.name },
       retryDelays: RETRIES,
       removeFingerprintOnSuccess: true,
