@@ -109,7 +109,8 @@ def drop(page: Page, files: dict[str, bytes]) -> None:
     page.evaluate(
         """files => {
             const transfer = new DataTransfer();
-            for (const [name, content] of Object.entries(files)) transfer.items.add(new File([content], name));
+            for (const [name, content] of Object.entries(files))
+                transfer.items.add(new File([Uint8Array.from(content, (c) => c.charCodeAt(0))], name));
             const how = {dataTransfer: transfer, bubbles: true, cancelable: true};
             for (const type of ["dragover", "drop"]) document.body.dispatchEvent(new DragEvent(type, how));
         }""",
