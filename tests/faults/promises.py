@@ -40,7 +40,7 @@ PROMISES = {
 MAX_CRASHES, MAX_RETRIES = 2, 3  # of one variation, until a user retries it
 MOMENT = 20.0  # seconds on a busy machine between a claim and its process, or its end and its new state
 TOKEN = "FFSPOOL_ATTEMPT"
-SETTLE = 120.0  # seconds for what is queued to be encoded
+SETTLE = 900.0  # seconds for all that is queued to be encoded, on a busy machine
 
 
 class Promises:
@@ -80,7 +80,7 @@ class Promises:
             self._rows_and_files(database)
         self.judge()
 
-    def when_alive(self) -> None:
+    def when_alive(self, *, swept: bool = True) -> None:
         """While a daemon works and no client changes anything."""
         self._processing_has_children()
         self._children_have_rows()
@@ -93,10 +93,11 @@ class Promises:
             self.hold(1, not job.deleted or status == 404, f"{job.id} was deleted, and answers {status}")
         listed = [item["id"] for item in self._listed()]
         self.hold(1, len(listed) == len(set(listed)), "a job is listed twice")
-        swept = _soon(lambda: not list((self._spool / "incoming").iterdir()))
-        self.hold(4, swept, "bodies of dead requests are left")
-        swept = _soon(lambda: {path.name for path in (self._spool / "uploads").iterdir()} <= known)
-        self.hold(6, swept, "files of no upload are left")
+        if swept:
+            gone = _soon(lambda: not list((self._spool / "incoming").iterdir()))
+            self.hold(4, gone, "bodies of dead requests are left")
+            gone = _soon(lambda: {path.name for path in (self._spool / "uploads").iterdir()} <= known)
+            self.hold(6, gone, "files of no upload are left")
         self.judge()
 
     def when_settled(self) -> None:
