@@ -1,5 +1,5 @@
 # `make demo` and `make test` need python3 (3.11 or newer, with its venv module) and nothing else installed.
-.PHONY: demo test media model check lint bench faults lock clean
+.PHONY: demo test media model boot check lint bench faults lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,6 +32,10 @@ model: $(READY)
 faults: $(READY)
 	$(BIN)/pytest tests/faults -n 2 --all-faults
 	cd tests && ../$(BIN)/python -m faults.hostile 2000
+
+# The systemd unit in a real systemd, in namespaces of its own. Needs root, systemd and cgroups of version 2.
+boot: $(READY)
+	$(BIN)/pytest tests/test_boot.py --boot -rs
 
 lint: $(READY)
 	$(BIN)/ruff check .

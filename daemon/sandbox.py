@@ -8,6 +8,7 @@ each start 100 ms, and opens paths through symlinks.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -19,9 +20,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_SECCOMP = 22
 SECCOMP_MODE_FILTER = 2
-CREATE_RULESET, ADD_RULE, RESTRICT_SELF, OPENAT2 = 444, 445, 446, 437  # the same on every architecture
-AT_FDCWD = -100
-RESOLVE_NO_SYMLINKS = 0x04
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM = 1, 2, 10, 1
 
 # Rights to files, by their bits in the kernel's interface
@@ -119,10 +118,6 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("rights", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
 def _abi() -> int:
     """Landlock's version in this kernel, at least 1. Raises Shortfall."""
     return _succeed(_libc.syscall(CREATE_RULESET, None, 0, 1), "Landlock")
@@ -159,12 +154,22 @@ def _add_rule(ruleset: int, descriptor: int, rights: int) -> None:
 
 
 def _open_source(path: str) -> int:
-    """Not through symlinks: one put there since the path was checked would lead anywhere."""
-    how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, RESOLVE_NO_SYMLINKS)
-    descriptor: int = _libc.syscall(OPENAT2, AT_FDCWD, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
-    if descriptor < 0:
-        raise SourceRefused(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return descriptor
+    """Not through symlinks: one put there since the path was checked would lead anywhere.
+
+    One folder after the other, since systemd's RestrictSUIDSGID= takes openat2 away.
+    """
+    at = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    for name in filter(None, path.split("/")):
+        try:
+            inner = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+        except OSError as error:
+            raise SourceRefused(error.errno, error.strerror) from error
+        finally:
+            os.close(at)
+        at = inner
+        if os.fstat(at).st_mode & 0o170000 == 0o120000:
+            raise SourceRefused(errno.ELOOP, os.strerror(errno.ELOOP))
+    return at
 
 
 # Seccomp

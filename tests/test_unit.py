@@ -53,3 +53,11 @@ def test_the_daemon_alone_is_told_to_stop_and_proves_that_it_lives() -> None:
 
 def test_one_encoder_out_of_memory_does_not_end_the_daemon() -> None:
     assert service()["OOMPolicy"] == "continue"
+
+
+def test_the_sandbox_of_the_encoders_may_be_made_in_the_units_own() -> None:
+    """`make boot` shows that it holds."""
+    unit = service()
+    needed = {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp"}
+    assert needed <= {*unit["SystemCallFilter"].split()}
+    assert unit["AmbientCapabilities"] == unit["CapabilityBoundingSet"] == ""
