@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
-from daemon.api.auth import Gate, Guard, load_token
+from daemon.api.auth import Gate, load_token
 from daemon.api.endpoints import open_paths, routes
+from daemon.api.guard import Guard, Hardened, Hosts
 from daemon.api.problems import HANDLERS
 from daemon.api.routes import ENDPOINTS
 from daemon.service import Service
 
 
-def create_app(service: Service) -> Starlette:
+def create_app(service: Service) -> ASGIApp:
     """The application. Makes the token file at the first start."""
     settings = service.settings
     gate = Gate(service.store, load_token(service.paths.token), settings.password, settings.session_hours * 3600)
-    return Starlette(
+    hosts = Hosts(settings.host, settings.allowed_hosts)
+    app = Starlette(
         routes=routes(ENDPOINTS, service, gate),
-        middleware=[Middleware(Guard, gate=gate, open_paths=open_paths(ENDPOINTS))],
+        middleware=[Middleware(Guard, gate=gate, hosts=hosts, open_paths=open_paths(ENDPOINTS))],
         exception_handlers=HANDLERS,
     )
+    return Hardened(app)  # outside of the framework, which answers to faults itself

@@ -72,6 +72,16 @@ def main() -> None:
 @click.command()
 @click.option("--host", metavar="ADDRESS", help="Where to listen; by default 127.0.0.1.")
 @click.option("--port", metavar="PORT", help="By default 8080; 0 takes a free one.")
+@click.option("--unix-socket", type=click.Path(path_type=Path), help="Where to listen instead, for this user alone.")
+@click.option("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME",
+              help="A name clients may ask under besides loopback's and the host; may be repeated.")  # fmt: skip
+@click.option("--trusted-proxy", "trusted_proxies", multiple=True, metavar="ADDRESS",
+              help="A proxy that is believed who a client is; may be repeated.")  # fmt: skip
+@click.option("--max-connections", metavar="N", help="At once; by default half of the files that may be open.")
+@click.option("--header-timeout", metavar="SECONDS", help="For the header of a request; by default 15.")
+@click.option("--max-queued", metavar="N", help="Most variations in the queue; by default a million.")
+@click.option("--max-uploads", metavar="N", help="Most resumable uploads that no job took; by default 1000.")
+@click.option("--max-stored-bytes", metavar="BYTES", help="Most bytes stored; by default as many as the disk holds.")
 @click.option("--state-dir", type=click.Path(path_type=Path), help="Holds the database, the spool and the token.")
 @ffmpeg
 @slots
@@ -106,14 +116,14 @@ def main() -> None:
     "--webhook-backoff", metavar="SECONDS", help="Before a webhook that failed is sent again, later more; by default 5."
 )
 @click.option("--session-hours", metavar="HOURS", help="How long a login lasts; by default 24.")
-def serve(source_roots: tuple[Path, ...], sandbox_read: tuple[Path, ...], **flags: Any) -> None:
+def serve(**flags: Any) -> None:
     """Run the daemon, until SIGTERM or Ctrl-C.
 
     Every option may also come from FFSPOOL_… in the environment or from ffspool.toml.
     """
     import logging
 
-    settings = load_settings({**flags, "source_roots": source_roots or None, "sandbox_read": sandbox_read or None})
+    settings = load_settings({name: value for name, value in flags.items() if value != ()})
     library = load_library()
     from daemon.server import serve as serve_until_told
     from daemon.settings import surroundings

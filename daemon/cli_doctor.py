@@ -14,6 +14,7 @@ import psutil
 
 from daemon import client, encoder, recipes, rehearsal
 from daemon.errors import FfspoolError, ProbeError, StartupError
+from daemon.exposure import ADVICE, exposure
 from daemon.library import Library
 from daemon.models import AudioStream, Media, Model, Sandbox, VariationRequest, VideoStream
 from daemon.presets import Preset
@@ -42,6 +43,7 @@ async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
     yield _state_dir(settings.state_dir)
     yield _disk(settings)
     yield _daemon(settings)
+    yield _address(settings)
 
 
 def _python() -> Check:
@@ -175,6 +177,13 @@ def _disk(settings: Settings) -> Check:
 
 
 # The daemon
+
+
+def _address(settings: Settings) -> Check:
+    """What `serve` would lay open with these settings."""
+    laid_open = exposure(settings)
+    found = laid_open or "reached by this host alone, or through a trusted proxy"
+    return Check(name="address", ok=laid_open is None, found=found, advice=ADVICE)
 
 
 def _daemon(settings: Settings) -> Check:

@@ -35,6 +35,7 @@ class Event(NamedTuple):
     data: bytes
 
 
+UNIX = "unix:"  # begins a URL that is the path of a socket
 OPEN = "open"  # type of the event that stands for a connection being made: an id without data
 
 
@@ -78,7 +79,11 @@ class Client:
         self._url = url
         try:
             # The environment's proxies are not asked: a daemon is usually on this very host.
-            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+            base, socket = ("http://localhost", url.removeprefix(UNIX)) if url.startswith(UNIX) else (url, None)
+            transport = httpx.HTTPTransport(uds=socket)
+            self._http = httpx.Client(
+                base_url=base, headers=headers, timeout=timeout, trust_env=False, transport=transport
+            )
         except httpx.InvalidURL as error:
             raise NoDaemon(_how_to_begin(f"{url} is not a URL: {error}")) from error
 

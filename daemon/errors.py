@@ -102,6 +102,29 @@ class Throttled(FfspoolError):
         self.headers = {"Retry-After": str(math.ceil(retry_after))}
 
 
+class LimitReached(FfspoolError):
+    """As much is under way as a setting allows; it fits again once something ended or was deleted."""
+
+    code = "limit_reached"
+    status = 429
+    title = "As much as there may be"
+    headers: Mapping[str, str] = {"Retry-After": "60"}
+
+
+class ForeignHost(FfspoolError):
+    """The Host is none of the daemon's names: perhaps a name that was made to lead here."""
+
+    code = "foreign_host"
+    status = 421
+    title = "Not a name of this daemon"
+
+
+class CrossSite(FfspoolError):
+    code = "cross_site"
+    status = 403
+    title = "The request comes from another site"
+
+
 class NotFound(FfspoolError):
     code = "not_found"
     status = 404

@@ -19,6 +19,7 @@ from daemon.library import Library
 from daemon.listing import Selection
 from daemon.models import Model, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync, fsync_folder, remove
+from daemon.quota import Quota
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
 from daemon.states import State
@@ -77,6 +78,7 @@ class Jobs:
         self._paths = paths
         self._settings = settings
         self._library = library
+        self._quota = Quota(settings)
         self._now = now
 
     # Create
@@ -92,6 +94,14 @@ class Jobs:
         if not any(real.is_relative_to(os.path.realpath(root)) for root in self._settings.source_roots):
             raise ForbiddenPath(f"{path} is not below a source root of this daemon")
         return local_source(Path(path).name, real)
+
+    async def check_room(self, size: int) -> None:
+        """Raises LimitReached when a job with `size` bytes of files cannot be taken now, whatever it is."""
+        await self._store.read(partial(self._check_room, size))
+
+    def _check_room(self, size: int, transaction: Transaction) -> None:
+        self._quota.check_queue(transaction, 1)
+        self._quota.check_bytes(transaction, size)
 
     async def uploaded(self, upload: str) -> NewSource:
         """A resumable upload that is complete. Raises NotFound, Gone, UploadUnfinished or EmptyUpload."""
@@ -114,7 +124,8 @@ class Jobs:
 
         But for Unavailable, where the sweep has to see: the disk did not say whether the job is on it.
 
-        `also` is run in the transaction that makes the job. Raises NotFound when another job took an upload first.
+        `also` is run in the transaction that makes the job. Raises NotFound when another job took an upload first,
+        LimitReached when it would be too much at once.
         """
         if not 1 <= len(sources) <= self._settings.max_sources:
             raise InvalidRequest(f"a job takes 1 to {self._settings.max_sources} files, not {len(sources)}")
@@ -159,6 +170,8 @@ class Jobs:
         also: Callable[[Transaction, JobView], None] | None,
         transaction: Transaction,
     ) -> JobView:
+        self._quota.check_queue(transaction, len(wanted) * len(sources))
+        self._quota.check_bytes(transaction, _added_bytes(source for _, source in sources))
         kept = self._settings.retention if spec.expires_in is None else spec.expires_in
         row = transaction.one(
             "insert_job",
@@ -302,6 +315,11 @@ def _take_over(source: NewSource, file: Path, place: Path) -> None:
 
 def _taken(upload: str) -> NotFound:
     return NotFound(f"there is no upload {upload} any more: another job took it, or it was deleted")
+
+
+def _added_bytes(sources: Iterable[NewSource]) -> int:
+    """Of uploads that no row tells of yet."""
+    return sum(source.bytes for source in sources if source.upload and not source.resumable)
 
 
 def _first_repeated(values: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
@@ -9,6 +10,10 @@ from pathlib import PurePosixPath
 from daemon.errors import BadName
 
 MAX_BYTES = 255
+MANIFEST = "manifest.json"  # beside the folders in the zip
+RESERVED = set('\\:*?"<>|')  # elsewhere these part folders, name drives and streams, or cannot be in a name
+BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they turn `gpm.exe` round
+DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE)
 
 
 def check(name: str) -> str:
@@ -28,20 +33,28 @@ def check(name: str) -> str:
 def output_name(source: str, label: str, extension: str) -> str:
     """`clip.mov`, `h264-720p`, `mp4` → `clip_h264-720p.mp4`, at most 255 bytes long; a folder has no extension."""
     ending = f"_{label}.{extension}" if extension else f"_{label}"
-    return _shorten(PurePosixPath(source).stem, MAX_BYTES - len(ending.encode())) + ending
+    return _shorten(_stem(source), MAX_BYTES - len(ending.encode())) + ending
 
 
 def folders(sources: Iterable[str]) -> Iterator[str]:
-    """For each source its folder in the zip: its stem, numbered where two would share one."""
-    taken: set[str] = set()
+    """For each source its folder in the zip: its stem, numbered where two would share one, on any system."""
+    taken = {MANIFEST}
     for source in sources:
-        stem = _shorten(PurePosixPath(source).stem, MAX_BYTES - 8)
+        stem = _shorten(_stem(source), MAX_BYTES - 8).rstrip(". ")
         folder, number = stem, 1
         while folder.casefold() in taken:
             number += 1
             folder = f"{stem} ({number})"
         taken.add(folder.casefold())
         yield folder
+
+
+def _stem(source: str) -> str:
+    """`source` without its extension, as a name that every system takes for one file in the folder it is put into."""
+    stem = unicodedata.normalize("NFC", PurePosixPath(source).stem)
+    shown = "".join("" if mark in BIDI else "_" if mark in RESERVED else mark for mark in stem)
+    plain = shown.strip(" ").rstrip(". ") or "_"
+    return f"_{plain}" if DEVICE.fullmatch(plain) else plain
 
 
 def _shorten(text: str, size: int) -> str:

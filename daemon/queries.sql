@@ -403,6 +403,15 @@ DELETE FROM outbox WHERE status <> 'pending' AND created_at <= :before
 
 -- Figures
 
+-- name: queued_variations
+SELECT variations AS count FROM tally WHERE status = 'queued'
+
+-- name: stored_bytes
+SELECT
+    (SELECT coalesce(sum(bytes), 0) FROM sources WHERE path IS NULL)
+    + (SELECT coalesce(sum(output_bytes), 0) FROM jobs)
+    + (SELECT coalesce(sum(length), 0) FROM uploads) AS count
+
 -- name: tally
 SELECT status, jobs, variations FROM tally
 
@@ -435,6 +444,9 @@ UPDATE sqlite_sequence SET seq = seq + :gap WHERE name = 'events'
 DELETE FROM events
 
 -- Resumable uploads
+
+-- name: pending_uploads
+SELECT count(*) AS count FROM uploads
 
 -- name: insert_upload
 INSERT INTO uploads (id, name, metadata, length, created_at, expires_at)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import uvicorn
 
 from daemon.app import create_app
+from daemon.connection import Connection, most_connections
 from daemon.errors import StartupError
+from daemon.exposure import ADVICE, exposure
 from daemon.library import Library
 from daemon.paths import write_private
 from daemon.service import Service, running
@@ -32,11 +37,13 @@ async def serve(settings: Settings, library: Library, surroundings: Surroundings
     for number in (signal.SIGTERM, signal.SIGINT):  # from the first moment to the last: one stop is enough
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(settings, library) as service:
-        listener = _listen(settings.host, settings.port)
+        listener = _listen_locally(settings.unix_socket) if settings.unix_socket else _listen(settings)
 
         def started() -> None:
             write_private(service.paths.address, _url(listener))  # whole, or not there: clients look for it
-            log.info("ffspool listens on %s, state in %s", _url(listener), settings.state_dir)
+            log.info("ffspool listens on %s", "a unix socket" if settings.unix_socket else _url(listener))
+            if laid_open := exposure(settings):
+                log.warning("%s: %s", laid_open, ADVICE)
             notify(surroundings.notify_socket, "READY=1")
 
         server = _Server(_config(service), started)
@@ -52,6 +59,8 @@ async def serve(settings: Settings, library: Library, surroundings: Surroundings
         finally:
             watchdog.cancel()
             service.paths.address.unlink(missing_ok=True)
+            if settings.unix_socket:
+                settings.unix_socket.unlink(missing_ok=True)
     if service.store.damaged.is_set():
         raise StartupError(
             f"the database {service.paths.database} is damaged; the next start checks it, and says what to do"
@@ -59,12 +68,17 @@ async def serve(settings: Settings, library: Library, surroundings: Surroundings
 
 
 def _config(service: Service) -> uvicorn.Config:
+    settings = service.settings
+    connection = partial(Connection, most=most_connections(settings.max_connections), patience=settings.header_timeout)
     return uvicorn.Config(
         create_app(service),
+        http=connection,  # type: ignore[arg-type]
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # who a client is must not be for the client to say
+        proxy_headers=bool(settings.trusted_proxies),  # who a client is must not be for the client to say
+        forwarded_allow_ips=[*settings.trusted_proxies],
         server_header=False,
         timeout_graceful_shutdown=REQUEST_GRACE,
     )
@@ -86,7 +100,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.host, settings.port
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         # With the protocol named, asyncio turns Nagle's algorithm off; without it each answer waits 40 ms for an ACK.
@@ -100,7 +115,32 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _listen_locally(path: Path) -> socket.socket:
+    """On a socket that only its owner may connect to, from its first moment on."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket() and not _answers(path):
+            path.unlink()  # of a daemon that was killed
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        listener.listen(2048)
+    except OSError as error:
+        raise StartupError(f"cannot listen on {path}: {error.strerror or error}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 def _url(listener: socket.socket) -> str:
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -30,6 +30,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Address to listen on."""
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
     """Port to listen on; 0 takes a free one, which `address` in the state dir then tells."""
+    unix_socket: Path | None = None
+    """A socket to listen on instead of host and port, for this user alone."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that clients may ask under besides loopback's and `host`; separated by commas in the environment."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies that are believed who a client is, and whether it came by TLS; separated by
+    commas in the environment."""
+    max_connections: Count | None = None
+    """Most connections at once; None: half of the files this process may open, which is never exceeded."""
+    header_timeout: Positive = 15.0
+    """Seconds a connection is given for the header of a request."""
+    max_queued: Count = 1_000_000
+    """Most variations in the queue."""
+    max_uploads: Count = 1000
+    """Most resumable uploads that no job took yet."""
+    max_stored_bytes: Count | None = None
+    """Most bytes of uploads, sources and outputs that are stored at once; None: as many as the disk holds."""
     password: str | None = None
     """What the login page asks for; None: the token serves as the password."""
     ffmpeg: str | None = None
@@ -140,6 +157,8 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     }
     for several in {"source_roots", "sandbox_read"} & values.keys():
         values[several] = [path for path in values[several].split(os.pathsep) if path]
+    for several in {"allowed_hosts", "trusted_proxies"} & values.keys():
+        values[several] = [one.strip() for one in values[several].split(",") if one.strip()]
     return {name: value for name, value in values.items() if name not in _NOT_SETTINGS}
 
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from daemon import names
 from daemon.arrivals import Arrivals
@@ -29,6 +29,7 @@ from daemon.errors import (
 )
 from daemon.models import Model, new_id
 from daemon.paths import Paths, fsync_folder, remove
+from daemon.quota import Quota
 from daemon.settings import Settings
 from daemon.store import Row, Store, Transaction
 
@@ -67,6 +68,7 @@ class Uploads:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.max_bytes = settings.max_upload_bytes
+        self._quota = Quota(settings)
         self._store = store
         self._paths = paths
         self._kept = settings.upload_expiry
@@ -80,13 +82,18 @@ class Uploads:
             await asyncio.wait(self._growing.values())
 
     async def create(self, name: str, length: int, metadata: str | None = None) -> Upload:
-        """A new, empty upload of `length` bytes. Raises BadName or TooLarge."""
+        """A new, empty upload of `length` bytes. Raises BadName, TooLarge or LimitReached."""
         names.check(name)
         if length > self.max_bytes:
             raise TooLarge(f"{name} is over the limit of {self.max_bytes} bytes")
         now = self._now()
         row = {"id": new_id(), "name": name, "metadata": metadata, "length": length, "now": now}
-        return _upload(await self._store.write(lambda t: t.one("insert_upload", expires_at=now + self._kept, **row)))
+        return _upload(await self._store.write(partial(self._insert, {**row, "expires_at": now + self._kept})))
+
+    def _insert(self, row: dict[str, Any], transaction: Transaction) -> Row | None:
+        self._quota.check_uploads(transaction)
+        self._quota.check_bytes(transaction, row["length"])
+        return transaction.one("insert_upload", **row)
 
     async def get(self, upload: str) -> Upload:
         """The upload as far as it is durable. Raises NotFound, or Gone when its file was removed by hand."""

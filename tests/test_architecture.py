@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"}
     | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills", "parameters", "library", "own_presets"}
     | {"capped", "framed", "keeping", "ladder", "loudness", "passthrough", "sprites", "manifests"}
-    | {"traits", "subtitles", "tags", "disk", "costs", "planner"},
+    | {"traits", "subtitles", "tags", "disk", "costs", "planner", "exposure"},
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
     | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle", "miniature"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "proof", "evidence", "runner", "engine"},
@@ -33,9 +33,9 @@ LAYERS = [
         "bulk",
         "cleanup",
     }
-    | {"expiry", "lineage", "listing", "thumbnails"}
+    | {"expiry", "lineage", "listing", "thumbnails", "quota"}
     | {"webhooks", "stats", "service"},
-    {"api", "app", "server", "client", "cli"},
+    {"api", "app", "connection", "server", "client", "cli"},
 ]
 OWNERS = {
     "aiosqlite": {"store"},
@@ -44,7 +44,7 @@ OWNERS = {
     "ffmpeg": {"recipes", "stills"},
     "starlette": {"api", "app"},
     "prometheus_client": {"metrics"},
-    "uvicorn": {"server"},
+    "uvicorn": {"server", "connection"},
     "httpx": {"client", "courier"},
     "av": {"media", "probing", "frames", "durations", "ending", "miniature"},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
+import ipaddress
 import secrets
 import time
 from collections import defaultdict
@@ -14,9 +14,7 @@ from pathlib import Path
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from daemon.api.problems import refusal
 from daemon.errors import StartupError, Throttled, Unauthorized
 from daemon.models import Model
 from daemon.paths import write_private
@@ -26,6 +24,7 @@ from daemon.views import when
 COOKIE = "ffspool_session"
 FREE_FAILURES = 5  # wrong passwords from one address before it has to wait
 FAILURE_MEMORY = 60.0  # seconds such a failure counts
+MOST_REMEMBERED = 10_000  # addresses; then those are forgotten that need not wait any more
 
 
 class Session(Model, frozen=True):
@@ -47,7 +46,10 @@ def load_token(path: Path) -> str:
 
 
 class Throttle:
-    """Counts failures by address: after FREE_FAILURES within FAILURE_MEMORY seconds it makes them wait."""
+    """Counts failures by address: after FREE_FAILURES within FAILURE_MEMORY seconds it makes them wait.
+
+    Of IPv6, the whole /64 counts as one: it is what a single client has at its command.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -55,14 +57,31 @@ class Throttle:
 
     def check(self, address: str) -> None:
         """Raises Throttled when this address has to wait."""
-        recent = [at for at in self._failures.pop(address, []) if at > self._now() - FAILURE_MEMORY]
-        if recent:
-            self._failures[address] = recent
+        recent = self._recent(_network(address))
         if len(recent) >= FREE_FAILURES:
             raise Throttled("too many wrong passwords: wait a little", recent[0] + FAILURE_MEMORY - self._now())
 
     def failed(self, address: str) -> None:
-        self._failures[address].append(self._now())
+        if len(self._failures) >= MOST_REMEMBERED:
+            for known in [*self._failures]:
+                self._recent(known)
+        self._failures[_network(address)].append(self._now())
+
+    def _recent(self, network: str) -> list[float]:
+        recent = [at for at in self._failures.pop(network, []) if at > self._now() - FAILURE_MEMORY]
+        if recent:
+            self._failures[network] = recent
+        return recent
+
+
+def _network(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:  # a unix socket has none
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ipaddress.ip_network((parsed.packed[:8] + bytes(8), 64)))
+    return address
 
 
 class Gate:
@@ -89,7 +108,8 @@ class Gate:
 
     async def admits(self, connection: HTTPConnection) -> bool:
         """Whether the request carries the token, or a session that still runs."""
-        given = _bearer(connection.headers) or connection.cookies.get(COOKIE)
+        headers = connection.headers  # with an Authorization the cookie counts for nothing: `check_origin` relies on it
+        given = _bearer(headers) if "authorization" in headers else connection.cookies.get(COOKIE)
         if not given:
             return False
         if _same(given, self._token):
@@ -98,29 +118,14 @@ class Gate:
         return await self._store.read(lambda t: t.one("session", token=digest, now=time.time())) is not None
 
 
-class Guard:
-    """ASGI middleware: nothing but the open paths without admission. A refused body is not read."""
-
-    def __init__(self, app: ASGIApp, gate: Gate, open_paths: re.Pattern[str]) -> None:
-        self._app = app
-        self._gate = gate
-        self._open_paths = open_paths
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_open = scope["type"] != "http" or self._open_paths.fullmatch(scope["path"])
-        if is_open or await self._gate.admits(HTTPConnection(scope)):
-            return await self._app(scope, receive, send)
-        answer = refusal(Unauthorized("send the daemon's token as `Authorization: Bearer TOKEN`, or log in"))
-        return await answer(scope, receive, send)
-
-
 def _bearer(headers: Headers) -> str | None:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())
+    """Takes as long whatever they are: of digests not even the length tells."""
+    return hmac.compare_digest(_digest(one), _digest(other))
 
 
 def _digest(token: str) -> str:

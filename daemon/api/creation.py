@@ -30,6 +30,8 @@ async def create(call: Call, hold: Hold) -> Answer:
 
 async def _from_form(call: Call, hold: Hold) -> Answer:
     settings = call.service.settings
+    if hold.key is None:  # else the first answer may be waiting
+        await call.service.jobs.check_room(0)
     with Form(
         call.service.paths.incoming,
         max_file_bytes=settings.max_upload_bytes,

@@ -19,10 +19,10 @@ from zipstream import ZipStream
 
 from daemon.bundle import members
 from daemon.errors import BadRange, Gone
+from daemon.names import MANIFEST
 from daemon.store import Row
 from daemon.views import JobView
 
-MANIFEST = "manifest.json"
 INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 
 

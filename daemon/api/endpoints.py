@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -18,10 +19,13 @@ from starlette.routing import Route, compile_path
 from starlette.types import Receive, Scope, Send
 
 from daemon.api.auth import Gate
+from daemon.api.guard import SAFE_METHODS
 from daemon.api.requests import decode, decode_query
 from daemon.api.uploads import read_body
 from daemon.errors import (
+    CrossSite,
     FfspoolError,
+    ForeignHost,
     Gone,
     InvalidRequest,
     MethodNotAllowed,
@@ -100,7 +104,8 @@ class Endpoint:
     def refusals(self) -> tuple[type[FfspoolError], ...]:
         """Every problem it may answer with."""
         follows: tuple[tuple[object, Sequence[type[FfspoolError]]], ...] = (
-            (True, (Unavailable,)),
+            (True, (Unavailable, ForeignHost)),
+            (self.method not in SAFE_METHODS, (CrossSite,)),
             (not self.open, (Unauthorized,)),
             ("{" in self.path, (NotFound,)),
             ("{job}" in self.path, (Gone,)),
@@ -144,12 +149,23 @@ class Resource:
 
 async def _decoded(endpoint: Endpoint, call: Call) -> Call:
     query = decode_query(call.request.query_params, endpoint.query) if endpoint.query else None
-    body = await _body(endpoint.body, call, endpoint.max_body) if endpoint.body else None
+    read = _strangers_body if endpoint.open else _body
+    body = await read(endpoint.body, call, endpoint.max_body) if endpoint.body else None
     return replace(call, query=query, body=body)
 
 
 async def _body(kind: type[msgspec.Struct], call: Call, limit: int | None) -> Any:
     return decode(await read_body(call.stream(), limit or call.service.settings.max_json_bytes), kind, "the body")
+
+
+async def _strangers_body(kind: type[msgspec.Struct], call: Call, limit: int | None) -> Any:
+    """Bounded as a whole: in small bites it would hold a connection for hours."""
+    patience = call.service.settings.header_timeout
+    try:
+        async with asyncio.timeout(patience):
+            return await _body(kind, call, limit)
+    except TimeoutError:
+        raise UploadStalled(f"the body did not come within {patience:.0f} s") from None
 
 
 def routes(endpoints: tuple[Endpoint, ...], service: Service, gate: Gate) -> list[Route]:

@@ -1,0 +1,79 @@
+"""One client's connection: refused when there are too many, ended when no request comes of it in time."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+REFUSAL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 34\r\n\r\n"
+    b"The daemon has no connection left\n"
+)
+
+
+class Connection(H11Protocol):
+    """Whenever no request is handled, the next one's header has to be here, whole, within `patience` seconds.
+
+    That also ends who sends on what was refused already: the body of a request that had no token.
+    """
+
+    def __init__(self, *args: Any, most: int, patience: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._most = most
+        self._patience = patience
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._most:
+            transport.write(REFUSAL)
+            transport.close()
+        else:
+            self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            super().data_received(data)
+            self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unwatch()
+
+    @property
+    def _is_handling(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _watch(self) -> None:
+        """A deadline that runs is kept: bytes alone win no time."""
+        if self._is_handling or self.transport.is_closing():
+            self._unwatch()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(self._patience, self._give_up)
+
+    def _unwatch(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self.transport.get_write_buffer_size() > 0:  # the end of the last answer is still on its way
+            self._watch()
+        else:
+            self.transport.abort()
+
+
+def most_connections(setting: int | None) -> int:
+    """How many there may be: never so many that the encoders and the database find no descriptor left."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    half = descriptors // 2
+    return min(setting or half, half)
