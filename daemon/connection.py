@@ -16,7 +16,8 @@ REFUSAL = (
 
 
 class Connection(H11Protocol):
-    """Whenever no request is handled, the next one's header has to be here, whole, within `patience` seconds.
+    """From its beginning, and after an answer from the first byte on, a connection has `patience` seconds to send the
+    whole header of a request. One that is silent after an answer is uvicorn's to end.
 
     That also ends who sends on what was refused already: the body of a request that had no token.
     """
@@ -39,10 +40,6 @@ class Connection(H11Protocol):
         if not self.transport.is_closing():
             super().data_received(data)
             self._watch()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -479,10 +479,7 @@ def test_no_answer_and_no_log_tells_a_path_or_the_token(daemon: Daemon, clip: Pa
             for variation in source["variations"]:
                 base = f"/api/jobs/{job['id']}/variations/{variation['id']}"
                 paths += [f"{base}/log", f"{base}/download"]
-    told = {}
-    for path in paths:
-        print(path, time.time())
-        told[path] = answer_of(daemon, "GET", path)
+    told = {path: answer_of(daemon, "GET", path) for path in paths}
     told["a path"] = answer_of(
         daemon, "POST", "/api/jobs", json={"sources": [{"path": "/x"}], "variations": [{"preset": "mp3"}]}
     )
