@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from daemon import cli_backup, cli_control, cli_download, cli_jobs, cli_presets,
 from daemon.cli_options import as_json, ffmpeg, grace, load_library, load_settings, print_json, slots, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
 
+ENDLESS = 1000  # letters: no sentence is that long
 FAILED, USAGE, NO_DAEMON, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
 ADVICE = {
     "not_found": ". `ffspool ls` and `ffspool show JOB` tell what there is",
@@ -27,10 +29,16 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """What each command does in a whole sentence, folded where need be."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(ENDLESS)) for name, command in self.commands.items()])
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort):  # Abort is a no to a question
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would break into the end
             sys.exit(INTERRUPTED)
         except FfspoolError as error:
             _complain(error)
@@ -51,10 +59,10 @@ def _exit_code(error: FfspoolError) -> int:
 
 
 def _complain(error: Exception) -> None:
-    from daemon.terminal import printable
+    from daemon.terminal import console, say
 
     advice = ADVICE.get(error.code, "") if isinstance(error, FfspoolError) else ""
-    click.echo(f"ffspool: {printable(str(error))}{advice}", err=True)
+    say(console(sys.stderr), f"ffspool: {error}{advice}")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -275,7 +275,7 @@ def tell(answer: Json, as_json: bool, words: Callable[[Json], str]) -> None:
     if as_json:
         print_json(answer)
     else:
-        click.echo(words(answer))
+        _say(words(answer))
 
 
 def each(jobs: Sequence[str], act: Callable[[str], Json], as_json: bool, words: Callable[[Json], str]) -> None:
@@ -291,11 +291,17 @@ def each(jobs: Sequence[str], act: Callable[[str], Json], as_json: bool, words: 
             refusals.append(error)
             continue
         if not as_json:
-            click.echo(words(answers[-1]))
+            _say(words(answers[-1]))
     if as_json:
         print_json({"items": answers})
     if refusals:
         raise Refused(refusals[0].status, refusals[0].code, "\n".join(map(str, refusals)))
+
+
+def _say(words: str) -> None:
+    from daemon.terminal import console, say
+
+    say(console(), words)
 
 
 COMMANDS = (cancel, queue, pause, resume, drain, retry, fail, edit, rm)

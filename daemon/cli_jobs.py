@@ -108,7 +108,7 @@ def _list(jobs: Sequence[JobSummary]) -> None:
     rows = [
         (
             job.id,
-            paint(job.status).append(", paused" if job.paused else ""),
+            paint(job.status).append(_remarks(job)),
             f"{job.completed_variations}/{job.total_variations}",
             percent(job.progress),
             clock(job.eta_seconds) if job.status == "processing" else "",
@@ -118,6 +118,11 @@ def _list(jobs: Sequence[JobSummary]) -> None:
         for job in jobs
     ]
     table(console(), columns, rows)
+
+
+def _remarks(job: JobSummary) -> str:
+    failed = f", {job.failed_variations} failed" if job.failed_variations and job.status != "failed" else ""
+    return failed + (", paused" if job.paused else "")
 
 
 @click.command()
@@ -172,12 +177,13 @@ def stats(state_dir: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    from daemon.terminal import printable, size
+    from daemon.terminal import console, say, size
 
     queue, disk = found["queue"], found["disk"]
-    click.echo(f"The queue is {queue['state']}; {_waiting(queue)}")
-    click.echo(f"{size(disk['free_bytes'])} of {size(disk['total_bytes'])} of the disk are free")
-    click.echo(f"The encoder is {printable(found['encoder'].partition(' Copyright')[0])}\n")
+    shown = console()
+    say(shown, f"The queue is {queue['state']}; {_waiting(queue)}")
+    say(shown, f"{size(disk['free_bytes'])} of {size(disk['total_bytes'])} of the disk are free")
+    say(shown, f"The encoder is {found['encoder'].partition(' Copyright')[0]}\n")
     _count(found["jobs"], found["variations"])
     if ended := {stage: stop for stage, stop in found["cancellations"].items() if stop["count"]}:
         click.echo()

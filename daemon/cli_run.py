@@ -43,8 +43,9 @@ def run(
     keeps what is completed.
     """
     from daemon import cli_batch
+    from daemon.cli_follower import Follower
     from daemon.models import VariationRequest
-    from daemon.terminal import Follower, console
+    from daemon.terminal import console
 
     settings, library = load_settings(flags), load_library()
     requests = [VariationRequest(entry["preset"], _without_preset(entry)) for entry in variations]

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,8 +18,8 @@ from daemon.errors import FfspoolError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from daemon.cli_follower import Follower
     from daemon.client import Client, Event, Json
-    from daemon.terminal import Follower
 
 T = TypeVar("T")
 
@@ -63,12 +63,13 @@ def screen(*, aside: bool = False) -> Console:
 
 def follow(daemon: Client, job: str, screen: Console) -> Json:
     """Shows the job until it has ended, and returns it as it is then."""
+    from daemon.cli_follower import Follower
     from daemon.states import ENDED
-    from daemon.terminal import Follower, tally
+    from daemon.terminal import tally
     from daemon.views import JobView
 
     news = _news(daemon, job)
-    with Follower(screen) as follower:
+    with Follower(screen) as follower, _farewell(job, follower):
         _say_if_the_queue_stands(daemon, follower)
         while True:
             news.clear()  # before it is read: what changes from here on is read again
@@ -80,6 +81,16 @@ def follow(daemon: Client, job: str, screen: Console) -> Json:
                 return found
             time.sleep(LOOK_LEAST)
             news.wait(LOOK_MOST - LOOK_LEAST)
+
+
+@contextmanager
+def _farewell(job: str, follower: Follower) -> Iterator[None]:
+    """Whoever stops watching with Ctrl-C is told that the job does not stop."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        follower.say(f"{job} goes on: `ffspool watch {job}` follows it again, `ffspool cancel {job}` ends it.")
+        raise
 
 
 def _news(daemon: Client, job: str) -> threading.Event:

@@ -1,4 +1,4 @@
-"""What a person sees: jobs, tables and live progress in a terminal of any width, or as plain lines."""
+"""What a person sees: words, tables and jobs in a terminal of any width, or as plain lines."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import IO, NamedTuple
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import IO, Any, NamedTuple
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
-from rich.progress_bar import ProgressBar
 from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
@@ -42,15 +41,35 @@ PACES: dict[Pace, str] = {
 
 
 def console(file: IO[str] | None = None) -> Console:
-    """Writes words as they are: a file's name is never markup."""
+    """Writes words as they are: a file's name is never markup. NO_COLOR takes bold and dim away too."""
     file = file or sys.stdout
     width = None if file.isatty() else ENDLESS
-    return Console(file=file, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    plain: Any = {"markup": False, "highlight": False, "emoji": False}
+    screen = Console(file=file, width=width, **plain)
+    return Console(file=file, width=width, color_system=None, **plain) if screen.no_color else screen
 
 
 def printable(text: str) -> str:
     """`text` without what could steer a terminal: a file's metadata is in the encoder's words."""
     return "".join(mark if mark in "\n\t" or unicodedata.category(mark) != "Cc" else "�" for mark in text)
+
+
+def say(screen: Console, words: str | Text) -> None:
+    """A line of words, folded between them; what is too long for a line, such as a path, is folded within."""
+    screen.print(words if isinstance(words, Text) else Text(printable(words)), overflow="fold")
+
+
+def shortened(text: str, room: int) -> str:
+    """At most `room` cells of it: what gives way is the middle, for a file's name ends in what tells it from others."""
+    if cell_len(text) <= room:
+        return text
+    tail = min(room - 1, (room - 1) * 2 // 3 + 1)
+    return f"{set_cell_size(text, room - 1 - tail).rstrip()}…{_ending(text, tail)}"
+
+
+def _ending(text: str, room: int) -> str:
+    start = next(start for start in range(len(text) + 1) if cell_len(text[start:]) <= room)
+    return text[start:]
 
 
 # Words for numbers
@@ -168,7 +187,7 @@ def page(job: JobView) -> RenderableType:
     parts: list[RenderableType] = [_headline(job), *map(Text, _facts(job))]
     for source in job.sources:
         parts += ["", *_source_parts(source)]
-    return Group(*parts)
+    return Group(*parts, "", *(Text(words, "dim") for words in _next_steps(job)))
 
 
 def _headline(job: JobView) -> Text:
@@ -181,8 +200,9 @@ def _headline(job: JobView) -> Text:
 def _facts(job: JobView) -> Iterator[str]:
     left = f", {clock(job.eta_seconds)} left" if job.eta_seconds else ""
     yield tally(job) + ("" if job.status in ENDED else f", {percent(job.progress)} done{left}")
-    times = {"created": job.created_at, "finished": job.finished_at, "kept until": job.expires_at}
-    yield ", ".join(f"{what} {local(when)}" for what, when in times.items() if when)
+    yield f"created {local(job.created_at)}" + (f", finished {local(job.finished_at)}" if job.finished_at else "")
+    if job.expires_at:
+        yield f"kept until {local(job.expires_at)}"
     if job.usage.output_bytes:
         yield f"{size(job.usage.output_bytes)} of output for {job.usage.cpu_seconds:.1f} s of CPU"
 
@@ -193,6 +213,16 @@ def tally(job: JobView) -> str:
     for count, what in ((job.failed_variations, "failed"), (job.cancelled_variations, "cancelled")):
         words += f", {count} {what}" if count else ""
     return words
+
+
+def _next_steps(job: JobView) -> Iterator[str]:
+    """What one may want to do with a job that stands like this."""
+    if job.status not in ENDED:
+        yield f"`ffspool resume {job.id}` lets it go on" if job.paused else f"`ffspool watch {job.id}` follows it"
+    elif job.failed_variations or job.cancelled_variations:
+        yield f"`ffspool retry {job.id}` makes what is missing"
+    if job.completed_variations:
+        yield f"`ffspool download {job.id}` fetches what is completed"
 
 
 def local(when: datetime) -> str:
@@ -209,13 +239,14 @@ def _source_parts(source: SourceView) -> Iterator[RenderableType]:
     if source.error:
         yield _complaint(source.error)
     for variation in source.variations:
-        yield Padding(row(variation.id, f"{variation.status:10}", _variation_words(variation)), (0, 0, 0, 2))
+        yield Padding(row(variation.id, f"{variation.status:10}", _variation_words(source, variation)), (0, 0, 0, 2))
         if variation.error and variation.error != source.error:
             yield _complaint(variation.error)
 
 
-def _variation_words(variation: VariationView) -> Text:
-    words = Text(printable(variation.name))
+def _variation_words(source: SourceView, variation: VariationView) -> Text:
+    """Its name without what it has from its source, which stands above it."""
+    words = Text(printable(variation.name.removeprefix(f"{PurePosixPath(source.name).stem}_")))
     if variation.status == State.PROCESSING:
         words.append(f"  {percent(variation.progress)} at {factor(variation.speed)}")
         words.append(f", {clock(variation.eta_seconds)} left" if variation.eta_seconds is not None else "")
@@ -238,113 +269,6 @@ def row(*cells: str | Text) -> Table:
     )
     grid.add_row(*(cell if isinstance(cell, Text) else Text(cell, STYLES.get(cell.strip(), "")) for cell in cells))
     return grid
-
-
-# A job on its way
-
-
-class Follower:
-    """Shows a job as it goes on: a line for each change of state and, on a terminal, bars below them."""
-
-    def __init__(self, screen: Console) -> None:
-        self._screen = screen
-        self._seen: dict[str, State] = {}
-        self._paces: dict[str, Pace | None] = {}
-        self._anybody_waits = False
-        self._paused = False
-        self._live: Live | None = None
-
-    def __enter__(self) -> Follower:
-        if self._screen.file.isatty() and not self._screen.is_dumb_terminal:
-            self._live = Live(console=self._screen, auto_refresh=False, transient=True)
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    def say(self, words: str) -> None:
-        """A line that stays, above the bars."""
-        self._screen.print(printable(words))
-
-    def show(self, job: JobView) -> None:
-        """Prints what changed since the last call; the first one only looks at what has ended before."""
-        variations = [variation for source in job.sources for variation in source.variations]
-        for variation in variations:
-            if self._is_news(variation):
-                self._screen.print(_news(variation))
-            self._say_pace(variation)
-        self._say_whether_paused(job)
-        self._say_who_waits(variations)
-        self._seen = {variation.id: variation.status for variation in variations}
-        if self._live:
-            self._live.update(bars(job, self._screen), refresh=True)
-
-    def _say_pace(self, variation: VariationView) -> None:
-        if not self._live and variation.pace and self._paces.get(variation.id) != variation.pace:
-            self.say(f"{variation.pace:10}  {variation.name}: {PACES[variation.pace]}")
-        self._paces[variation.id] = variation.pace
-
-    def _say_who_waits(self, variations: Iterable[VariationView]) -> None:
-        """Of the first alone: where one waits for the disk, others do."""
-        waiting = next((variation for variation in variations if variation.waiting), None)
-        if waiting and not self._anybody_waits:
-            self.say(f"{waiting.name}: {waiting.waiting}")
-        self._anybody_waits = waiting is not None
-
-    def _say_whether_paused(self, job: JobView) -> None:
-        if job.paused != self._paused and job.status not in ENDED:
-            self.say(f"Paused: `ffspool resume {job.id}` lets it go on." if job.paused else "Paused no more.")
-        self._paused = job.paused
-
-    def _is_news(self, variation: VariationView) -> bool:
-        """What begins is news only where no bar shows it."""
-        if self._live and variation.status not in ENDED:
-            return False
-        return variation.id in self._seen and self._seen[variation.id] != variation.status
-
-
-def _news(variation: VariationView) -> Text:
-    words = Text.assemble((f"{variation.status:10}", STYLES[variation.status]), "  ", printable(variation.name))
-    if variation.status == State.COMPLETED:
-        words.append(f"  {size(variation.bytes)} in {lasting(took(variation))}", "dim")
-    elif variation.status == State.FAILED and variation.error:
-        words.append(f": {printable(variation.error).splitlines()[0]}")
-    return words
-
-
-def bars(job: JobView, screen: Console, now: Callable[[], datetime] = datetime.now) -> RenderableType:
-    """One line for each running variation, as far as they fit, and one for the batch."""
-    running = [
-        variation for source in job.sources for variation in source.variations if variation.status == State.PROCESSING
-    ]
-    room = max(1, screen.height - 3)
-    width = screen.width - len("^C^C")  # which the terminal echoes behind the last line; folded, it would shift all
-    lines = _grid(width)
-    for variation in running[:room]:
-        how = variation.pace or factor(variation.speed)
-        lines.add_row(*_bar_cells(variation.name, variation.progress, how, variation.eta_seconds))
-    hidden = [Text(f"and {len(running) - room} more", "dim")] if len(running) > room else []
-    batch = _grid(width)
-    ends = f"ends {now() + timedelta(seconds=job.eta_seconds):%H:%M}" if job.eta_seconds else ""
-    ends = "paused" if job.paused else ends
-    batch.add_row(*_bar_cells(tally(job), job.progress, ends, job.eta_seconds))
-    return Group(lines, *hidden, batch)
-
-
-def _grid(width: int) -> Table:
-    name = RichColumn(ratio=1, no_wrap=True, overflow="ellipsis")
-    bar = RichColumn(width=max(6, (width - 40) // 3))
-    numbers = [RichColumn(width=cells, justify="right", no_wrap=True) for cells in (6, 10, 8)]
-    grid = Table.grid(name, bar, *numbers, padding=(0, 1, 0, 0))
-    grid.width = width
-    return grid
-
-
-def _bar_cells(name: str, progress: float | None, middle: str, left: float | None) -> list[RenderableType]:
-    bar = ProgressBar(total=None if progress is None else 100, completed=progress or 0)
-    return [Text(printable(name)), bar, Text(percent(progress)), Text(middle), Text(clock(left))]
 
 
 @contextmanager

@@ -22,10 +22,11 @@ from conftest import Daemon, wait_until
 from test_cli import FFSPOOL, no_environment
 
 from daemon.cli import main
+from daemon.cli_follower import Follower, bars
 from daemon.cli_watch import follow, understood
 from daemon.client import OPEN, Client, Event, Refused
 from daemon.stall import Pace
-from daemon.terminal import PACES, Follower, bars, console, page
+from daemon.terminal import PACES, console, page
 from daemon.views import JobView
 
 

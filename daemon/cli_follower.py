@@ -1,0 +1,178 @@
+"""A job on its way: bars on a terminal, elsewhere a plain log with a line for each event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
+from rich.text import Text
+
+from daemon.stall import Pace
+from daemon.states import ENDED, State
+from daemon.terminal import (
+    PACES,
+    STYLES,
+    clock,
+    factor,
+    lasting,
+    percent,
+    printable,
+    say,
+    shortened,
+    size,
+    tally,
+    took,
+)
+from daemon.views import JobView, SourceView, VariationView
+
+MOST_BARS = 10  # running variations with a line each: what was said above them stays in sight
+ECHO = len("^C^C")  # cells that the terminal itself writes behind the last line; folded, it would shift all
+NUMBERS = (5, 10, 7)  # cells of `100 %`, of `ends 17:45` or `finishing`, of `1:02:05`
+
+
+class Follower:
+    """Shows a job as it goes on: a line for each change of state and, on a terminal, bars below them."""
+
+    def __init__(self, screen: Console) -> None:
+        self._screen = screen
+        self._seen: dict[str, State] = {}
+        self._broken: set[str] = set()  # sources whose error was told
+        self._paces: dict[str, Pace | None] = {}
+        self._anybody_waits = False
+        self._paused = False
+        self._live: Live | None = None
+
+    def __enter__(self) -> Follower:
+        if self._screen.file.isatty() and not self._screen.is_dumb_terminal:
+            self._live = Live(Text("Starting", "dim"), console=self._screen, auto_refresh=False, transient=True)
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def say(self, words: str) -> None:
+        """A line that stays, above the bars."""
+        say(self._screen, words)
+
+    def show(self, job: JobView) -> None:
+        """Prints what changed since the last call; the first one only looks at what has ended before."""
+        variations = [variation for source in job.sources for variation in source.variations]
+        for source in job.sources:
+            self._say_what_is_new(source)
+        for variation in variations:
+            self._say_pace(variation)
+        self._say_whether_paused(job)
+        self._say_who_waits(variations)
+        self._seen = {variation.id: variation.status for variation in variations}
+        if self._live:
+            self._live.update(bars(job, self._screen), refresh=True)
+
+    def _say_what_is_new(self, source: SourceView) -> None:
+        """A source that cannot be used is one piece of news, not one for each of its variations."""
+        for variation in filter(self._is_news, source.variations):
+            if variation.error is None or variation.error != source.error:
+                say(self._screen, _news(variation))
+            elif source.id not in self._broken:
+                self._broken.add(source.id)
+                say(self._screen, _beginning(State.FAILED).append(printable(source.error)))
+
+    def _say_pace(self, variation: VariationView) -> None:
+        if not self._live and variation.pace and self._paces.get(variation.id) != variation.pace:
+            self.say(f"{variation.pace:10}  {variation.name}: {PACES[variation.pace]}")
+        self._paces[variation.id] = variation.pace
+
+    def _say_who_waits(self, variations: Iterable[VariationView]) -> None:
+        """Of the first alone: where one waits for the disk, others do."""
+        waiting = next((variation for variation in variations if variation.waiting), None)
+        if waiting and not self._anybody_waits:
+            self.say(f"{waiting.name}: {waiting.waiting}")
+        self._anybody_waits = waiting is not None
+
+    def _say_whether_paused(self, job: JobView) -> None:
+        if job.paused != self._paused and job.status not in ENDED:
+            self.say(f"Paused: `ffspool resume {job.id}` lets it go on." if job.paused else "Paused no more.")
+        self._paused = job.paused
+
+    def _is_news(self, variation: VariationView) -> bool:
+        """What begins is news only where no bar shows it."""
+        if self._live and variation.status not in ENDED:
+            return False
+        return variation.id in self._seen and self._seen[variation.id] != variation.status
+
+
+def _beginning(status: State) -> Text:
+    return Text.assemble((f"{status:10}", STYLES[status]), "  ")
+
+
+def _news(variation: VariationView) -> Text:
+    words = _beginning(variation.status).append(printable(variation.name))
+    if variation.status == State.COMPLETED:
+        words.append(f"  {size(variation.bytes)} in {lasting(took(variation))}", "dim")
+    elif variation.status == State.FAILED and variation.error:
+        words.append(f": {printable(variation.error).splitlines()[0]}")
+    return words
+
+
+# Bars
+
+
+def bars(job: JobView, screen: Console, now: Callable[[], datetime] = datetime.now) -> RenderableType:
+    """One line for each running variation, as far as they fit, and one for the batch."""
+    running = [
+        variation for source in job.sources for variation in source.variations if variation.status == State.PROCESSING
+    ]
+    room = max(1, min(MOST_BARS, screen.height - 4))
+    shown, hidden = running[:room], len(running) - room
+    width = screen.width - ECHO
+    grid, names = _grid(width)
+    for variation in shown:
+        how = variation.pace or factor(variation.speed)
+        grid.add_row(*_cells(variation.name, names, variation.progress, how, variation.eta_seconds))
+    if hidden > 0:
+        grid.add_row(Text(f"and {hidden} more", "dim"))
+    grid.add_row(*_cells(_brief(job, names), names, job.progress, _end(job, now()), job.eta_seconds))
+    return Group(*_if_nothing_runs(job, running, width), grid)
+
+
+def _if_nothing_runs(job: JobView, running: list[VariationView], width: int) -> Iterator[RenderableType]:
+    if not running and job.status not in ENDED and not job.paused:
+        words = "Waiting for its turn" if job.started_at is None else "Waiting for the next turn"
+        yield Text(words[:width], "dim")
+
+
+def _grid(width: int) -> tuple[Table, int]:
+    """A table of lines of that width, and the cells its names have."""
+    left = width - sum(NUMBERS) - len(NUMBERS) - 1
+    bar = min(40, max(8, left // 3))
+    names = max(8, left - bar)
+    numbers = [Column(width=cells, justify="right", no_wrap=True) for cells in NUMBERS]
+    grid = Table.grid(Column(width=names, no_wrap=True), Column(width=bar), *numbers, padding=(0, 1, 0, 0))
+    return grid, names
+
+
+def _cells(name: str, room: int, progress: float | None, how: str, left: float | None) -> list[RenderableType]:
+    bar = ProgressBar(total=None if progress is None else 100, completed=progress or 0)
+    return [Text(shortened(printable(name), room)), bar, Text(percent(progress)), Text(how), Text(clock(left))]
+
+
+def _brief(job: JobView, room: int) -> str:
+    """`3 of 10 completed, 1 failed`, or where that is too long `3/10, 1 failed`."""
+    words = tally(job)
+    return words if cell_len(words) <= room else words.replace(" of ", "/", 1).replace(" completed", "", 1)
+
+
+def _end(job: JobView, now: datetime) -> str:
+    """`ends 17:45`; on another day `Tue 17:45`."""
+    if job.paused:
+        return "paused"
+    if not job.eta_seconds:
+        return ""
+    end = now + timedelta(seconds=job.eta_seconds)
+    return f"ends {end:%H:%M}" if end.date() == now.date() else f"{end:%a %H:%M}"
