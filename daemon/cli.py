@@ -146,7 +146,10 @@ def serve(**flags: Any) -> None:
 @ffmpeg
 @as_json
 def doctor(as_json: bool, **flags: Any) -> None:
-    """Check encoder, presets, prober, state dir, disk and daemon. Changes nothing."""
+    """Check encoder, sandbox, every preset by a tiny encode, disk, database, clock and daemon; say what to do.
+
+    Changes nothing.
+    """
     settings = load_settings(flags)
     checks = asyncio.run(_examined(settings, quiet=as_json))
     ok = all(check.ok for check in checks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import platform
 import sys
@@ -12,26 +11,16 @@ from pathlib import Path
 
 import psutil
 
-from daemon import client, encoder, recipes, rehearsal
+from daemon import cli_checks, client, encoder, rehearsal
+from daemon.cli_checks import Check
 from daemon.errors import FfspoolError, ProbeError, StartupError
 from daemon.exposure import ADVICE, exposure
 from daemon.library import Library
-from daemon.models import AudioStream, Media, Model, Sandbox, VariationRequest, VideoStream
-from daemon.presets import Preset
+from daemon.models import Sandbox
 from daemon.probe import Prober
-from daemon.processes import Limits, spawn
 from daemon.settings import Settings, client_environment
 
 OLDEST_PYTHON = (3, 11)
-
-
-class Check(Model, frozen=True):
-    """What was looked at and found. `advice` says what to do when it is not `ok`."""
-
-    name: str
-    ok: bool
-    found: str
-    advice: str | None = None
 
 
 async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
@@ -42,6 +31,8 @@ async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
     yield await _prober()
     yield _state_dir(settings.state_dir)
     yield _disk(settings)
+    yield cli_checks.database(settings.state_dir)
+    yield cli_checks.clock(settings.state_dir)
     yield _daemon(settings)
     yield _address(settings)
 
@@ -67,50 +58,12 @@ async def _encoder(settings: Settings, library: Library) -> AsyncIterator[Check]
         yield Check(name="encoder", ok=False, found=str(error), advice=advice)
         return
     yield Check(name="encoder", ok=True, found=version.partition(" Copyright")[0])
-    yield _presets(library, await _encoders_of(program))
     yield await _sandbox(settings, program)
-
-
-async def _encoders_of(program: str) -> set[str]:
-    """Names of all encoders that this build of ffmpeg has."""
-    argv = ["ffmpeg", "-hide_banner", "-encoders"]
-    child = spawn(argv, program=program, folder=Path("/"), limits=Limits(), environment={})
-    listing = b"".join([chunk async for chunk in child.stdout()]).decode(errors="replace")
-    async for _ in child.stderr():
-        continue
-    await child.wait()
-    return {words[1] for line in listing.splitlines() if len(words := line.split()) > 1}
-
-
-def _presets(library: Library, have: set[str]) -> Check:
-    needed = {preset.name: _encoders_needed(library, preset) for preset in library}
-    missing = {name: lacking for name, encoders in needed.items() if (lacking := sorted(encoders - have))}
-    words = "; ".join(f"{name} lacks {', '.join(lacking)}" for name, lacking in missing.items())
-    return Check(
-        name="presets",
-        ok=not missing,
-        found=words or f"all {len(needed)} find their encoders",
-        advice="do without these presets, or use the bundled encoder by leaving --ffmpeg away",
-    )
-
-
-def _encoders_needed(library: Library, preset: Preset) -> set[str]:
-    """The encoders that the preset's command line names, for a source with picture and sound."""
-    if preset.encoder == "copy":
-        return set()
-    wanted = library.expand([VariationRequest(preset.name, {})])[0]
-    output = recipes.Output(preset=preset.base, parameters=wanted.parameters, path="out")
-    argv = recipes.command("in", _EXAMPLE, [output], threads=1)
-    return {value for option, value in itertools.pairwise(argv) if option in {"-c:v", "-c:a"}} - {"copy"}
-
-
-_EXAMPLE = Media(
-    format="mov,mp4",
-    duration_seconds=10.0,
-    video=VideoStream(index=0, codec="h264", width=640, height=360, coded_width=640, coded_height=360),
-    audio=(AudioStream(index=1, codec="aac", channels=2, sample_rate=48000),),
-    subtitles=(),
-)
+    with cli_checks.scratch() as clip:
+        known = await cli_checks.options(program, clip)
+        yield known
+        if known.ok:
+            yield await cli_checks.trials(library, settings, clip)
 
 
 # The sandbox

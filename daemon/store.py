@@ -241,6 +241,24 @@ def _check_if_suspected(connection: sqlite3.Connection, path: Path) -> None:
     _suspicion(path).unlink()
 
 
+def inspect(path: Path) -> tuple[int, int]:
+    """The schema's version in the database, and the one this ffspool makes. Changes nothing.
+
+    Raises StartupError when it is damaged or not ours.
+    """
+    target = int(re.search(r"PRAGMA user_version = (\d+)", (files("daemon") / "schema.sql").read_text())[1])  # type: ignore[index]
+    alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"  # else files would appear beside it
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True)) as connection:
+            version = _version(connection)
+            flaw = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+    if flaw != "ok":
+        raise _unusable(path, sqlite3.DatabaseError(flaw))
+    return version, target
+
+
 def _unusable(path: Path, error: sqlite3.Error) -> StartupError:
     if getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StartupError(f"{path} is locked by another program: end that (`fuser {path}` names it) and start again")

@@ -401,17 +401,6 @@ def test_presets_are_told_without_a_daemon(tmp_path: Path) -> None:
     assert "10 to 51" in ffspool("presets", "h264-720p", env=env).stdout
 
 
-def test_the_doctor_finds_a_sound_host_sound_and_a_bad_encoder_bad(tmp_path: Path) -> None:
-    env = no_environment(tmp_path / "state")
-    sound = printed("doctor", env=env)
-    assert sound["ok"]
-    assert not (tmp_path / "state").exists()
-    ill = ffspool("doctor", "--ffmpeg", "/bin/false", env=env)
-    assert ill.returncode == 1
-    assert "/bin/false" in ill.stdout
-    assert "name a working ffmpeg" in ill.stdout
-
-
 # In a terminal
 
 

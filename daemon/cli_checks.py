@@ -1,0 +1,155 @@
+"""What `ffspool doctor` tries rather than looks up: encodes by every preset, the database, the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from daemon import cli_batch, recipes, store
+from daemon.errors import FfspoolError, StartupError
+from daemon.library import Library
+from daemon.models import Model, VariationRequest
+from daemon.paths import Paths
+from daemon.processes import Limits, spawn
+from daemon.settings import Settings
+from daemon.views import JobView
+
+PATIENCE = 120.0  # seconds that the trial encodes may take together
+LAG = 60.0  # seconds by which files may come from the future: file systems round, and hosts differ
+SILENT = {"-nostats", "-progress", "pipe:1"}  # what would only fill a pipe
+
+
+class Check(Model, frozen=True):
+    """What was looked at and found. `advice` says what to do when it is not `ok`."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str | None = None
+
+
+# The encoder
+
+
+async def options(program: str, clip: Path) -> Check:
+    """Makes a test clip, with the options of ours that old versions do not know. Needs the main thread."""
+    ours = [option for option in recipes.GLOBAL_OPTIONS if option not in SILENT]
+    made = [*("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=0.6")]
+    made += [*("-f", "lavfi", "-i", "sine=frequency=440:duration=0.6")]
+    made += [*("-fps_mode", "vfr", "-enc_time_base", "demux", "-c:v", "mpeg4", "-c:a", "pcm_s16le")]
+    argv = ["ffmpeg", *ours, *made, "-f", "matroska", f"file:{clip.name}"]
+    child = spawn(argv, program=program, folder=clip.parent, limits=Limits(), environment={})
+    _, said = await asyncio.gather(_all(child.stdout()), _all(child.stderr()))
+    ended = await child.wait()
+    return Check(
+        name="options",
+        ok=ended.code == 0,
+        found="the encoder knows those that ffspool uses" if ended.code == 0 else _complaint(said),
+        advice="use FFmpeg 6.1 or newer, or the bundled encoder by leaving --ffmpeg away",
+    )
+
+
+async def _all(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+def _complaint(said: bytes) -> str:
+    """What ffmpeg calls an error, else its last words."""
+    lines = said.decode(errors="replace").splitlines() or ["it said nothing"]
+    errors = [line for line in lines if "Error" in line or "Unrecognized" in line or "not found" in line]
+    return (errors or lines[-1:])[0].strip()
+
+
+async def trials(library: Library, settings: Settings, clip: Path) -> Check:
+    """Has every preset make something of the clip, as `ffspool run` would. Needs the main thread."""
+    requests = [VariationRequest(preset.name, {"count": 1} if preset.kind == "refresh" else {}) for preset in library]
+    advice = "do without these presets, or use the bundled encoder by leaving --ffmpeg away"
+    batch = cli_batch.plan([clip], requests, library, clip.parent / "made", overwrite=False)
+    try:
+        result = await asyncio.wait_for(cli_batch.run(batch, _own(settings), library, _Nobody()), PATIENCE)
+    except TimeoutError:
+        found = f"trying them took longer than {PATIENCE:.0f} s"
+        return Check(name="presets", ok=False, found=found, advice="try again when less runs on this host")
+    except FfspoolError as error:
+        return Check(name="presets", ok=False, found=f"they could not be tried: {error}", advice=advice)
+    failed = _failures(result.job)
+    return Check(name="presets", ok=not failed, found=failed or f"all {len(requests)} work here", advice=advice)
+
+
+def _own(settings: Settings) -> Settings:
+    """Nothing is to hold a trial up: what fails here fails for good."""
+    cores = len(os.sched_getaffinity(0))
+    return msgspec.structs.replace(settings, slots=min(settings.slots, cores), disk_reserve=0, retry_delay=0.1)
+
+
+def _failures(job: JobView) -> str:
+    """`av1-720p: Unknown encoder 'libsvtav1'; …`, or nothing."""
+    return "; ".join(
+        f"{variation.preset}: {_complaint((variation.error or variation.status).encode())}"
+        for source in job.sources
+        for variation in source.variations
+        if variation.status != "completed"
+    )
+
+
+class _Nobody:
+    """Nobody looks on."""
+
+    def show(self, job: JobView) -> None: ...
+
+    def say(self, words: str) -> None: ...
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Where to put the test clip; its folder, with what is made of it, is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="ffspool-doctor-") as folder:
+        yield Path(folder).resolve() / "clip.mkv"
+
+
+# The database
+
+
+def database(state_dir: Path) -> Check:
+    """Its version and its pages. One that is not there yet is made at the first start."""
+    path = Paths(state_dir).database
+    if not path.exists():
+        return Check(name="database", ok=True, found="there is none yet; it is made at the first start")
+    advice = "with no daemon running: run `ffspool serve` as the user who owns it"
+    if not os.access(path, os.R_OK | os.W_OK) or not os.access(path.parent, os.W_OK):
+        return Check(name="database", ok=False, found=f"{path} cannot be written by this user", advice=advice)
+    try:
+        version, target = store.inspect(path)
+    except StartupError as error:
+        return Check(name="database", ok=False, found=str(error))
+    if version > target:
+        advice = "install that newer ffspool again, or name another --state-dir"
+        found = f"it was made by a newer ffspool (schema {version}, this one knows {target})"
+        return Check(name="database", ok=False, found=found, advice=advice)
+    older = f"; the next start brings it to {target} and sets a copy aside" if version < target else ""
+    return Check(name="database", ok=True, found=f"sound, schema {version}{older}")
+
+
+# The clock
+
+
+def clock(state_dir: Path) -> Check:
+    """Jobs expire by it. It is wrong for sure when files were written after what it calls now."""
+    now = datetime.now(UTC)
+    known = [Path(str(files("daemon") / "cli_checks.py")), Paths(state_dir).database]
+    ahead = max(path.stat().st_mtime for path in known if path.exists()) - now.timestamp()
+    found = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    return Check(
+        name="clock",
+        ok=ahead <= LAG,
+        found=found if ahead <= LAG else f"{found}, but files here were written {ahead:.0f} s later than that",
+        advice="set it (`timedatectl set-ntp true`): jobs are kept and deleted by it",
+    )

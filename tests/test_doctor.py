@@ -1,0 +1,92 @@
+"""`ffspool doctor`: finds what is sound sound, what is ill ill, says what to do, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from test_cli import ffspool, no_environment, printed
+
+from daemon import cli_checks, store
+from daemon.library import Library
+
+
+def found(state_dir: Path, *flags: str) -> dict[str, Any]:
+    told = ffspool("doctor", *flags, "--json", env=no_environment(state_dir))
+    checks = {check["name"]: check for check in msgspec.json.decode(told.stdout)["checks"]}
+    assert told.returncode == (0 if all(check["ok"] for check in checks.values()) else 1)
+    return checks
+
+
+def test_a_sound_host_is_found_sound_and_every_preset_is_tried(tmp_path: Path) -> None:
+    sound = printed("doctor", env=no_environment(tmp_path / "state"))
+    assert sound["ok"]
+    assert {check["name"]: check["found"] for check in sound["checks"]}[
+        "presets"
+    ] == f"all {len(list(Library()))} work here"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_does_not_run_is_found(tmp_path: Path) -> None:
+    ill = ffspool("doctor", "--ffmpeg", "/bin/false", env=no_environment(tmp_path))
+    assert ill.returncode == 1
+    assert "/bin/false" in ill.stdout
+    assert "name a working ffmpeg" in ill.stdout
+
+
+def test_an_encoder_that_lacks_an_option_is_found_before_anything_is_tried(tmp_path: Path, ffmpeg: str) -> None:
+    old = tmp_path / "ffmpeg"
+    old.write_text(
+        f'#!/bin/sh\ncase "$*" in *enc_time_base*) echo "Error parsing enc_time_base: demux" >&2; exit 1;; esac\n'
+        f'exec {ffmpeg} "$@"\n'
+    )
+    old.chmod(0o755)
+    checks = found(tmp_path / "state", "--ffmpeg", str(old))
+    assert checks["options"]["found"] == "Error parsing enc_time_base: demux"
+    assert "FFmpeg 6.1" in checks["options"]["advice"]
+    assert "presets" not in checks
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "ffspool.db"
+    store.prepare(path)
+    return path
+
+
+def test_a_sound_database_is_found_sound_and_left_as_it_is(database: Path) -> None:
+    before = database.read_bytes()
+    assert cli_checks.database(database.parent).found.startswith("sound, schema ")
+    assert [path.name for path in database.parent.iterdir()] == ["ffspool.db"]
+    assert database.read_bytes() == before
+
+
+def test_a_damaged_database_is_found(database: Path) -> None:
+    content = bytearray(database.read_bytes())
+    content[4096 * 2 : 4096 * 4] = os.urandom(4096 * 2)
+    database.write_bytes(content)
+    check = cli_checks.database(database.parent)
+    assert not check.ok
+    assert "Put a backup in its place" in check.found
+
+
+def test_a_database_of_a_newer_ffspool_is_found(database: Path) -> None:
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    check = cli_checks.database(database.parent)
+    assert not check.ok
+    assert "schema 999" in check.found
+
+
+def test_a_clock_behind_the_files_is_found(database: Path) -> None:
+    assert cli_checks.clock(database.parent).ok
+    os.utime(database, (time.time() + 3600,) * 2)
+    check = cli_checks.clock(database.parent)
+    assert not check.ok
+    assert "timedatectl" in str(check.advice)
