@@ -18,6 +18,7 @@ from daemon.errors import FfspoolError, StartupError
 from daemon.library import Library
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths
+from daemon.presets import Preset
 from daemon.processes import Limits, spawn
 from daemon.settings import Settings
 from daemon.views import JobView
@@ -69,8 +70,8 @@ def _complaint(said: bytes) -> str:
 
 
 async def trials(library: Library, settings: Settings, clip: Path) -> Check:
-    """Has every preset make something of the clip, as `ffspool run` would. Needs the main thread."""
-    requests = [VariationRequest(preset.name, {"count": 1} if preset.kind == "refresh" else {}) for preset in library]
+    """Has every preset that encodes make something of the clip, as `ffspool run` would. Needs the main thread."""
+    requests = [_cheapest(preset) for preset in library if preset.kind != "remux"]
     advice = "do without these presets, or use the bundled encoder by leaving --ffmpeg away"
     batch = cli_batch.plan([clip], requests, library, clip.parent / "made", overwrite=False)
     try:
@@ -81,7 +82,13 @@ async def trials(library: Library, settings: Settings, clip: Path) -> Check:
     except FfspoolError as error:
         return Check(name="presets", ok=False, found=f"they could not be tried: {error}", advice=advice)
     failed = _failures(result.job)
-    return Check(name="presets", ok=not failed, found=failed or f"all {len(requests)} work here", advice=advice)
+    return Check(
+        name="presets", ok=not failed, found=failed or f"all {len(requests)} that encode work here", advice=advice
+    )
+
+
+def _cheapest(preset: Preset) -> VariationRequest:
+    return VariationRequest(preset.name, {"count": 1} if preset.kind == "refresh" else {})
 
 
 def _own(settings: Settings) -> Settings:
