@@ -78,7 +78,7 @@ class Follower:
         """A source that cannot be used is one piece of news, not one for each of its variations."""
         for variation in filter(self._is_news, source.variations):
             if variation.error is None or variation.error != source.error:
-                say(self._screen, _news(variation))
+                say(self._screen, _news(variation, self._screen.width))
             elif source.id not in self._broken:
                 self._broken.add(source.id)
                 say(self._screen, _beginning(State.FAILED).append(printable(source.error)))
@@ -111,13 +111,14 @@ def _beginning(status: State) -> Text:
     return Text.assemble((f"{status:10}", STYLES[status]), "  ")
 
 
-def _news(variation: VariationView) -> Text:
-    words = _beginning(variation.status).append(printable(variation.name))
+def _news(variation: VariationView, width: int) -> Text:
+    """A single line, but for the words of an error."""
+    words, name, after = _beginning(variation.status), printable(variation.name), Text()
     if variation.status == State.COMPLETED:
-        words.append(f"  {size(variation.bytes)} in {lasting(took(variation))}", "dim")
+        after = Text(f"  {size(variation.bytes)} in {lasting(took(variation))}", "dim")
     elif variation.status == State.FAILED and variation.error:
-        words.append(f": {printable(variation.error).splitlines()[0]}")
-    return words
+        return words.append(f"{name}: {printable(variation.error).splitlines()[0]}")
+    return words.append(shortened(name, max(8, width - words.cell_len - after.cell_len))).append_text(after)
 
 
 # Bars

@@ -83,7 +83,7 @@ def _as_json(result: Result) -> Any:
 
 
 def _report(screen: Console, result: Result, output: Path) -> None:
-    from daemon.terminal import Column, table, tally
+    from daemon.terminal import Column, say, table, tally
 
     columns = (
         Column("FILE", 6),
@@ -98,7 +98,8 @@ def _report(screen: Console, result: Result, output: Path) -> None:
     table(screen, columns, _rows(result))
     screen.print()
     _report_errors(screen, result.job)
-    screen.print(f"{tally(result.job)}. What is completed is in {output}")
+    where = f". What is completed is in {output}" if result.made else ""
+    say(screen, tally(result.job) + where)
 
 
 def _rows(result: Result) -> list[list[Any]]:
