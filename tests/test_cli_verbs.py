@@ -6,9 +6,11 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -400,3 +402,24 @@ def completed(line: str, tmp_path: Path) -> list[str]:
         "COMP_CWORD": words,
     }
     return [answer.partition(",")[2] for answer in ffspool(env=env).stdout.split()]
+
+
+SHELLS = {
+    "bash": ["bash", "-c", 'eval "$(ffspool completion bash)"; complete -p ffspool'],
+    "zsh": [
+        "zsh",
+        "-fc",
+        'autoload -U compinit; compinit -u -D; eval "$(ffspool completion zsh)"; print $_comps[ffspool]',
+    ],
+    "fish": ["fish", "-c", 'ffspool completion fish | source; complete -C "ffspool run a.mp4 -p h264-7"'],
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_real_shell_takes_its_completion(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**no_environment(tmp_path), "PATH": path, "HOME": str(tmp_path)}
+    told = subprocess.run(SHELLS[shell], capture_output=True, text=True, env=env)
+    assert ("h264-720p" if shell == "fish" else "_ffspool_completion") in told.stdout, told.stderr
