@@ -144,7 +144,7 @@ def test_run_has_one_line_for_a_variation_and_one_for_the_batch_and_ctrl_c_says_
 ) -> None:
     terminal = start("run", clip, long_named, "-p", FAST, "--slots", "1", "-o", tmp_path / "out", columns=columns)
     first = wait_until(lambda: (bar := terminal.line("…")) and percentage(bar) > 0 and bar, "the bar")
-    assert first.split(" ━")[0].rstrip().endswith("h264-480p.mp4"), "what tells variations apart is cut off"
+    assert re.split(" [━╸╺]", first)[0].rstrip().endswith("h264-480p.mp4"), "what tells variations apart is cut off"
     assert re.search(r"\d×\s+\d+:\d\d$", first), "speed and time left"
     wait_until(lambda: (bar := terminal.line("…")) and percentage(bar) > percentage(first), "the bar to move")
     batch = wait_until(lambda: next((line for line in terminal.lines() if "ends " in line), None), "the finish time")
@@ -186,12 +186,12 @@ def test_many_running_variations_take_a_bounded_number_of_lines_and_survive_a_re
     many = ["-p", "refresh:count=13,speed=ultrafast", "--slots", "13"]
     terminal = start("run", long_named, *many, "-o", tmp_path / "out", columns=120)
     terminal.wait_for("and 3 more")
-    assert sum("refresh-" in line for line in terminal.lines()) == 10
+    assert sum("fresh-" in line for line in terminal.lines()) == 10
     for columns in (60, 100):
         terminal.resize(columns)
         drawn = len(terminal.raw)
         wait_until(lambda drawn=drawn: terminal.raw.count(b"more", drawn) > 1, "it to be drawn again")
-        wait_until(lambda: sum("refresh-" in line for line in terminal.lines()) == 10, "ten lines")
+        wait_until(lambda: sum("fresh-" in line for line in terminal.lines()) == 10, "ten lines")
         wait_until(lambda: terminal.line("and 3 more"), "the others, once")
     terminal.press(CTRL_C)
     assert terminal.end() == 130
