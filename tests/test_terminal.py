@@ -142,13 +142,13 @@ def percentage(line: str) -> int:
 def test_run_has_one_line_for_a_variation_and_one_for_the_batch_and_ctrl_c_says_what_is_kept(
     start: Start, clip: Path, long_named: Path, tmp_path: Path, columns: int
 ) -> None:
-    terminal = start("run", clip, long_named, "-p", FAST, "--slots", "1", "-o", tmp_path / "out", columns=columns)
+    terminal = start("run", clip, long_named, "-p", FAST, "--slots", "2", "-o", tmp_path / "out", columns=columns)
     first = wait_until(lambda: (bar := terminal.line("…")) and percentage(bar) > 0 and bar, "the bar")
     assert re.split(" [━╸╺]", first)[0].rstrip().endswith("h264-480p.mp4"), "what tells variations apart is cut off"
     assert re.search(r"\d×\s+\d+:\d\d$", first), "speed and time left"
     wait_until(lambda: (bar := terminal.line("…")) and percentage(bar) > percentage(first), "the bar to move")
-    batch = wait_until(lambda: next((line for line in terminal.lines() if "ends " in line), None), "the finish time")
-    assert re.search(r"^1( of |/)2.*━.*\d+ %\s+ends \d\d:\d\d\s+\d+:\d\d$", batch)
+    batch = re.compile(r"^1( of |/)2.*━.*\d+ %\s+ends \d\d:\d\d\s+\d+:\d\d$")
+    wait_until(lambda: any(map(batch.match, terminal.lines())), "the batch's bar and finish time")
     assert max(map(len, terminal.lines())) <= columns - 4, "an echoed ^C would fold the last line"
     terminal.press(CTRL_C)
     assert terminal.end() == 130
