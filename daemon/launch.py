@@ -30,8 +30,8 @@ def main() -> None:
     order = read_order(int(sys.argv[1]))
     os.setpgid(0, 0)
     os.nice(order["nice"])
-    for name, limit in order["limits"].items():
-        resource.setrlimit(getattr(resource, name), (limit, limit))
+    for name, soft_and_hard in order["limits"].items():
+        resource.setrlimit(getattr(resource, name), soft_and_hard)
     os.chdir(order["folder"])
     if order["walls"] is not None:
         shut_in(order["walls"])

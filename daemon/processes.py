@@ -23,6 +23,7 @@ from daemon.models import Model
 
 TOKEN_VARIABLE = "FFSPOOL_ATTEMPT"
 CHUNK = 65536
+LAST_WORDS = 10  # CPU seconds
 
 
 class Exit(Model, frozen=True):
@@ -40,15 +41,15 @@ class Limits(Model, frozen=True):
     memory: int = 8 * 1024**3
     open_files: int = 256
 
-    def by_name(self) -> dict[str, int]:
-        """The kernel's names. Memory is what is written to; of addresses, which threads take and leave empty, there
-        may be four times as many."""
+    def by_name(self) -> dict[str, tuple[int, int]]:
+        """By the kernel's names, each soft and hard. Memory is what is written to; of addresses, which threads take
+        and leave empty, there may be four times as many. Beyond its CPU time a child may still say what ended it."""
         return {
-            "RLIMIT_CPU": self.cpu_seconds,
-            "RLIMIT_DATA": self.memory,
-            "RLIMIT_AS": 4 * self.memory,
-            "RLIMIT_NOFILE": self.open_files,
-            "RLIMIT_CORE": 0,
+            "RLIMIT_CPU": (self.cpu_seconds, self.cpu_seconds + LAST_WORDS),
+            "RLIMIT_DATA": (self.memory, self.memory),
+            "RLIMIT_AS": (4 * self.memory, 4 * self.memory),
+            "RLIMIT_NOFILE": (self.open_files, self.open_files),
+            "RLIMIT_CORE": (0, 0),
         }
 
 

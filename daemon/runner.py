@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import signal
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -20,8 +19,8 @@ from typing import Any
 import psutil
 
 from daemon import cancel, recipes
+from daemon.diagnosis import Diagnosis, Ending, diagnose
 from daemon.errors import FfspoolError
-from daemon.launch import CANNOT_START
 from daemon.models import Outcome, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
 from daemon.paths import size
 from daemon.plans import Passed
@@ -31,12 +30,10 @@ from daemon.progress import ProgressParser
 SOURCE_LINK = "source"  # what the encoder calls its input, so that no path of the host stands in its log
 MAX_LOG_BYTES = 1024 * 1024  # of one pass
 TAIL_LINES = 12  # of the log that go into an error
-HEARD_LINES = 64  # of the log that the next pass may learn from
+HEARD_LINES = 256  # of the log that the next pass, or the reason of a failure, may be found in
 DRAIN_PATIENCE = 1.0  # seconds that pipes may stay open after the process is gone
 MAX_TOLD = 500  # bytes of one line that go into an error
 SAMPLE_EVERY = 2.0  # seconds between two looks at what the process uses
-FULL = ("No space left on device", "Disk quota exceeded")
-PASSING = ("received signal 15", "Cannot allocate memory", *FULL)
 SCARCE = 64 * 1024**2  # bytes
 
 
@@ -69,6 +66,7 @@ class Run:
         self._thawed.set()
         self._tail: deque[str] = deque(maxlen=HEARD_LINES)
         self._cpu_seconds = 0.0  # of passes that are over
+        self._cpu_seconds_of_pass = 0.0  # of the last of them
         self._seconds = 0.0  # of the whole output, as far as these passes brought it
 
     async def execute(self, report: Callable[[Report], None]) -> Outcome:
@@ -88,13 +86,7 @@ class Run:
             return Outcome(stopped=await self._stopping, exit_code=code, cpu_seconds=self._cpu_seconds)
         if code == 0:
             return Outcome(exit_code=0, cpu_seconds=self._cpu_seconds)
-        return Outcome(
-            error=self._complaint(code),
-            may_pass=self._may_pass(code),
-            disk_full=self._met_a_full_disk(),
-            exit_code=code,
-            cpu_seconds=self._cpu_seconds,
-        )
+        return self._failure(code)
 
     async def _run_passes(self, report: Callable[[Report], None]) -> int:
         """The exit code of the last one: one that failed or was stopped has no successor, nor has one frozen yet."""
@@ -120,6 +112,7 @@ class Run:
         child = self._child = self._spawn(one)
         report(Started(task=self._task.id, pid=child.pid, created=child.created, sandbox=self._sandbox.by))
         ended = await self._attend(child, one.share, report)
+        self._cpu_seconds_of_pass = ended.cpu_seconds
         self._cpu_seconds += ended.cpu_seconds
         with self._logs() as logs:
             _write_all(logs, f"# exit code {ended.code}, {ended.cpu_seconds:.2f} s of CPU\n".encode())
@@ -238,24 +231,31 @@ class Run:
         with ExitStack() as stack:
             yield [stack.enter_context(Path(order.log).open("ab", buffering=0)) for order in self._task.orders]
 
-    def _may_pass(self, code: int) -> bool:
-        """Whether the host is at fault: nobody of ours sent that signal, and its CPU limit is the source's doing."""
-        by_signal = code < 0 and -code not in {signal.SIGXCPU, signal.SIGSEGV, signal.SIGFPE, signal.SIGILL}
-        return by_signal or code == CANNOT_START or _said(list(self._tail)[-TAIL_LINES:], PASSING)
+    def _failure(self, code: int) -> Outcome:
+        """A signal that is not known here came from outside, so another try may end otherwise."""
+        spent = self._cpu_seconds_of_pass >= self._limits.cpu_seconds
+        diagnosis = diagnose(Ending(code, self._tail, cpu_spent=spent))
+        return Outcome(
+            error=self._complaint(code, diagnosis),
+            may_pass=diagnosis.may_pass if diagnosis else code < 0,
+            disk_full=bool(diagnosis and diagnosis.disk_full) and self._disk_is_full(),
+            exit_code=code,
+            cpu_seconds=self._cpu_seconds,
+        )
 
-    def _met_a_full_disk(self) -> bool:
-        """Believed only while it is so: words in the log may be the source's own."""
-        folder = Path(self._task.orders[0].part).parent
-        return _said(list(self._tail)[-TAIL_LINES:], FULL) and psutil.disk_usage(str(folder)).free < SCARCE
+    def _disk_is_full(self) -> bool:
+        """Words alone are not believed: the space may have been there again, or never have been the matter."""
+        return psutil.disk_usage(str(Path(self._task.orders[0].part).parent)).free < SCARCE
 
-    def _complaint(self, code: int) -> str:
+    def _complaint(self, code: int, diagnosis: Diagnosis | None) -> str:
         how = f"exit code {code}" if code >= 0 else f"signal {-code}"
-        words = [line for line in list(self._tail)[-TAIL_LINES:] if line.strip()]
-        return "\n".join([f"ffmpeg could not encode {self._task.source_name} ({how})", *words])
-
-
-def _said(tail: Iterable[str], phrases: Iterable[str]) -> bool:
-    return any(phrase in line for line in tail for phrase in phrases)
+        failed = f"ffmpeg could not encode {self._task.source_name}"
+        tail = [line for line in list(self._tail)[-TAIL_LINES:] if line.strip()]
+        if diagnosis is None:
+            return "\n".join([f"{failed} ({how})", *tail])
+        evidence = diagnosis.evidence
+        above = [] if evidence is None or evidence in tail else [evidence, "…"]
+        return "\n".join([f"{failed}: {diagnosis.what} ({how}); {diagnosis.remedy}", *above, *tail])
 
 
 def _furnish(folder: Path, one: recipes.Pass) -> None:

@@ -16,7 +16,7 @@ LAYERS = [
     | {"capped", "framed", "keeping", "ladder", "loudness", "passthrough", "sprites", "manifests"}
     | {"traits", "subtitles", "tags", "disk", "costs", "planner", "exposure"},
     {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
-    | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle", "miniature"},
+    | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle", "miniature", "diagnosis"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "proof", "evidence", "runner", "engine"},
     {
         "claims",

@@ -161,7 +161,7 @@ def test_an_encoder_lives_under_limits_and_without_privileges(daemon: Daemon, lo
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{encoder.pid}/status").read_text().splitlines())
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     limits = {name: encoder.rlimit(getattr(resource, name)) for name in Limits().by_name()}
-    assert limits == {name: (limit, limit) for name, limit in Limits().by_name().items()}
+    assert limits == Limits().by_name()
     daemon.client.post(f"/api/jobs/{job['id']}/cancel")
 
 

@@ -1,0 +1,204 @@
+"""Why ffmpeg failed, in words for a person: told from how it ended and from what it said. Pure.
+
+ffmpeg 7 and later exit with the low byte of the error's number, older ones always with 1; an encoder that
+prints its statistics on the way out pushes the reason out of the last lines. So both are looked at.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from daemon.launch import CANNOT_START
+
+
+class Ending(NamedTuple):
+    """How ffmpeg ended by itself: `code` is its exit code, or minus the signal's number; `said` its last lines."""
+
+    code: int
+    said: Sequence[str]
+    cpu_spent: bool = False  # whether it had used all the CPU time it may
+
+
+class Diagnosis(NamedTuple):
+    """What happened and what to do, each a phrase; and the line that gave it away, if one did.
+
+    What `may_pass` lies in the host and not in the source; one of these is a full disk.
+    """
+
+    what: str
+    remedy: str
+    evidence: str | None = None
+    may_pass: bool = False
+    disk_full: bool = False
+
+
+class Cause(NamedTuple):
+    """A way to fail, known by a pattern of a line that was said, whose groups go into `what`, or by exit codes."""
+
+    what: str
+    remedy: str
+    line: str | None = None
+    codes: frozenset[int] = frozenset()
+    may_pass: bool = False
+    disk_full: bool = False
+
+
+def diagnose(ending: Ending) -> Diagnosis | None:
+    """What is to be told of it; None for a way to fail that is not known here."""
+    if ending.cpu_spent:
+        return _told(_OUT_OF_TIME)
+    own_words = [line for line in ending.said if _is_own(line)]
+    by_words = (_told(cause, *found) for cause in CAUSES if (found := _search(cause, own_words)))
+    by_code = (_told(cause) for cause in CAUSES if ending.code in cause.codes)
+    return next(by_words, None) or next(by_code, None)
+
+
+def _is_own(line: str) -> bool:
+    """Whether ffmpeg says so itself: what it quotes of a source, such as a title, it indents."""
+    return bool(line) and not line[0].isspace()
+
+
+def _search(cause: Cause, said: Sequence[str]) -> tuple[str, ...] | None:
+    """The line that fits, and what it names."""
+    for line in said if cause.line else ():
+        if match := re.search(cause.line or "", line):
+            return (line, *filter(None, match.groups()))
+    return None
+
+
+def _told(cause: Cause, evidence: str | None = None, *names: str) -> Diagnosis:
+    what = cause.what.format(*names)
+    return Diagnosis(what, cause.remedy, evidence, may_pass=cause.may_pass, disk_full=cause.disk_full)
+
+
+def _errors(*numbers: int) -> frozenset[int]:
+    """What ffmpeg 7 and later exit with for these errors of the system."""
+    return frozenset(256 - number for number in numbers)
+
+
+def _signals(*numbers: int) -> frozenset[int]:
+    return frozenset(-number for number in numbers)
+
+
+_INVALID_DATA, _TOO_MANY_ERRORS = 183, 69  # exit codes of ffmpeg 7 and later
+
+_ANOTHER_FFMPEG = "use the encoder that comes with ffspool, or a newer ffmpeg built with it; `ffspool doctor` looks"
+
+_OUT_OF_TIME = Cause(
+    "it used all the CPU time that one encode may have",
+    "raise `max_encode_hours`, or ask for a smaller picture or a faster `speed`",
+    r"received signal 24\b",
+    _signals(signal.SIGXCPU),
+)
+
+# The first that fits is told, so what is behind a failure stands above what follows from it.
+CAUSES = (
+    _OUT_OF_TIME,
+    Cause(
+        "the disk is full",
+        "free some space where the state dir is, then retry",
+        r"No space left on device|Disk quota exceeded",
+        _errors(errno.ENOSPC),
+        may_pass=True,
+        disk_full=True,
+    ),
+    Cause(
+        "the output is larger than a file may be",
+        "lift the daemon's limit (`ulimit -f`, `LimitFSIZE` of the unit), or ask for a smaller picture",
+        r"File too large",
+        _errors(errno.EFBIG) | _signals(signal.SIGXFSZ),
+    ),
+    Cause("this ffmpeg has no encoder {0}", _ANOTHER_FFMPEG, r"Unknown encoder '([^']+)'"),
+    Cause("this ffmpeg has no decoder {0}", _ANOTHER_FFMPEG, r"Unknown decoder '([^']+)'"),
+    Cause("this ffmpeg has no filter {0}", _ANOTHER_FFMPEG, r"No such filter: '([^']+)'"),
+    Cause("this ffmpeg cannot write the format {0}", _ANOTHER_FFMPEG, r"[Oo]utput format '([^']+)' is not"),
+    Cause(
+        "this ffmpeg does not know the option {0}",
+        _ANOTHER_FFMPEG,
+        r"Unrecognized option '([^']+)'|Error applying option '([^']+)'.*not found|Option '?([^' ]+)'? not found",
+    ),
+    Cause(
+        "the source has a codec that ffspool does not read",
+        "convert it first, with a program that knows the codec",
+        r"Codec \(\S+\) not on whitelist|no decoder found for",
+    ),
+    Cause(
+        "the source's picture is larger than ffspool takes",
+        "make it smaller first: it may have 40 million pixels",
+        r"exceeds specified max pixel count",
+    ),
+    Cause(
+        "the encoder does not take these audio channels",
+        "ask for fewer by `max_channels`, such as 2",
+        r"(?:Unsupported|Invalid) channel layout|channel layout .* is not supported|Rematrix is needed between",
+    ),
+    Cause(
+        "the encoder does not take a picture of this size",
+        "ask for another by `short_side` or `long_side`",
+        r"(?:width|height) not divisible|[Pp]icture size .*(?:too large|not valid|invalid)|TU size",
+    ),
+    Cause(
+        "the encoder does not take pixels of this kind",
+        "ask for another `bit_depth`, or for another preset",
+        r"pixel format .*(?:not supported|requested)|do not have a common format|input chroma subsampling",
+    ),
+    Cause(
+        "the container does not take one of the streams",
+        "choose a preset with another container, or one that encodes what this one copies",
+        r"not currently supported in container|are supported for WebM|from text to text or bitmap to bitmap",
+    ),
+    Cause(
+        "there was not enough memory",
+        "raise `max_encoder_memory`, run fewer `slots`, or ask for a smaller picture, then retry",
+        r"Cannot allocate memory|malloc of size \d+ failed|Resource temporarily unavailable",
+        _errors(errno.ENOMEM, errno.EAGAIN),
+        may_pass=True,
+    ),
+    Cause(
+        "the host does not let the encoder read or write its files",
+        "see who owns the source and the state dir, and `sandbox_read` if the encoder needs files of its own",
+        r"Error opening .*: Permission denied|Read-only file system",
+        _errors(errno.EACCES, errno.EPERM, errno.EROFS),
+    ),
+    Cause(
+        "the disk did not give or take the data",
+        "see to the health of the disks that hold the source and the state dir, then retry",
+        r"Input/output error",
+        _errors(errno.EIO),
+        may_pass=True,
+    ),
+    Cause(
+        "the source is damaged or not complete",
+        "fetch or export it again, and see whether a player shows all of it",
+        r"moov atom not found|Invalid data found when processing input|Decode error rate|opening input: End of file",
+        frozenset({_INVALID_DATA, _TOO_MANY_ERRORS}),
+    ),
+    Cause(
+        "somebody else asked the encoder to end",
+        "see who ends processes on this host, then retry",
+        r"received signal \d+|system signals, hard exiting",
+        _signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+        may_pass=True,
+    ),
+    Cause(
+        "the encoder was killed from outside, most likely by the kernel for want of memory",
+        "see what `dmesg` says; give the host more memory or run fewer `slots`, then retry",
+        codes=_signals(signal.SIGKILL),
+        may_pass=True,
+    ),
+    Cause(
+        "the encoder crashed",
+        "try another preset, and report it to the makers of ffmpeg together with the source",
+        codes=_signals(signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS, signal.SIGTRAP),
+    ),
+    Cause(
+        "the encoder could not be started",
+        "see what `ffspool doctor` says, then retry",
+        codes=frozenset({CANNOT_START}),
+        may_pass=True,
+    ),
+)
