@@ -104,6 +104,7 @@ CREATE TABLE variations (
     sandbox              TEXT,  -- what its last encode was shut in by, such as `landlock 7, seccomp`, or `none`
     waiting              TEXT,  -- why it does not start though it could: words about the disk
     space_needed         INTEGER,  -- bytes, learnt from a disk that was full
+    quality              TEXT,  -- how close it is to its source, if that was asked
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 

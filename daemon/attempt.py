@@ -29,6 +29,8 @@ from daemon.paths import Paths, remove, size
 from daemon.plans import Plan
 from daemon.probe import Prober
 from daemon.publish import Proof, Sealed, reveal, seal
+from daemon.quality import Quality
+from daemon.scoring import score
 from daemon.stall import Pace, StallWatch
 from daemon.store import Store, Transaction
 
@@ -82,6 +84,8 @@ class Member:
     space: int
     plan: Plan | None = None
     proving: asyncio.Task[tuple[float | None, Sealed]] | None = None
+    unmeasured: str | None = None  # why it could not be compared with the source
+    quality: Quality | None = None
     bytes_freed: int = 0
     settled: bool = False
 
@@ -227,6 +231,8 @@ class Attempt:
         if outcome.error:
             return await self._abandon_all(members, _failure(outcome, len(members)), outcome.cpu_seconds)
         self._learn(members, outcome)
+        for member in members:
+            member.unmeasured = outcome.unmeasured.get(member.claim.id)
         whole = sum(member.cost for member in members) or 1.0
         finishing = (
             self._settling([one], self._finish(one, outcome.cpu_seconds * one.cost / whole)) for one in members
@@ -268,6 +274,9 @@ class Attempt:
         assert member.plan is not None
         part = self._part(member.claim)
         lasting = await evidence.find(self._shop.prober, part, member.plan, self._source_path)
+        if metric := member.plan.quality:
+            picture = self._shop.paths.plot(member.claim.job, member.claim.id)
+            member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)
         return lasting, await asyncio.to_thread(seal, part)
 
     def _order(self, members: Iterable[Member]) -> Task:
@@ -328,6 +337,7 @@ class Attempt:
             output_seconds=output_seconds,
             cpu_seconds=round(cpu_seconds, 3),
             speed=self.progress.speed if self.progress else None,
+            quality=member.quality,
         )
         mine = {"variation": claim.seq, "attempt": claim.attempt}
         if not await shop.store.write(lambda t: claims.record_proof(t, proof=proof, **mine)):

@@ -130,6 +130,7 @@ def complete(transaction: Transaction, *, variation: int, attempt: int, proof: P
         output_seconds=proof.output_seconds,
         cpu_seconds=proof.cpu_seconds,
         speed=proof.speed,
+        quality=msgspec.json.encode(proof.quality).decode() if proof.quality else None,
     )
     if done:
         transaction.run("end_attempt", variation=variation, now=now)

@@ -90,6 +90,7 @@ def planned_film(
         video_seconds=picture.duration_seconds,
         audio_seconds=tuple(stream.duration_seconds for stream in heard),
         audio_offset=heard[0].start_seconds - picture.start_seconds if heard else None,
+        quality=None if wanted.quality == "none" else wanted.quality,
     )
 
 
@@ -133,7 +134,7 @@ def _copying(encoded: Recipe, media: Media, preset: Preset, wanted: VideoParamet
 
     if not as_it_is:
         return encoded._replace(options=options)
-    planned = replace(encoded.plan, colour=None, copied=True)
+    planned = replace(encoded.plan, colour=None, copied=True, quality=None)
     return encoded._replace(plan=planned, options=options, filtered=None, direct=picture, deinterlace=None)
 
 

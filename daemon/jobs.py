@@ -273,6 +273,16 @@ class Jobs:
             raise NotFound(f"{row['name']} has no log: its encoder was never started")
         return path
 
+    async def plot(self, job: str, variation: str) -> tuple[Path, str]:
+        """The SVG of its quality, frame by frame, and a name for it. Raises NotFound with the reason for none."""
+        row = await self._store.read(partial(variation_row, job, variation))
+        path = self._paths.plot(job, variation)
+        if row["quality"] is None:
+            raise NotFound(f"{row['name']} has no score: ask for one with the parameter `quality` before it is encoded")
+        if not path.exists():
+            raise NotFound(f"{row['name']} has no plot: {msgspec.json.decode(row['quality'])['error'] or 'it is gone'}")
+        return path, f"{Path(row['name']).stem}_quality.svg"
+
 
 def local_source(name: str, path: Path) -> NewSource:
     """A file to be read where it is. Raises InvalidRequest or EmptyUpload in words that name it."""

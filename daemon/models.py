@@ -231,6 +231,7 @@ class Outcome(Model, frozen=True):
 
     An encoded part is not yet a completed variation: the daemon proves it first. An error that `may_pass`
     lies in the host and not in the source: a full disk (`disk_full` if it still is), no memory, a signal from outside.
+    `unmeasured` tells, by variation, why it could not be compared with the source.
     """
 
     stopped: Stopped | None = None
@@ -239,3 +240,4 @@ class Outcome(Model, frozen=True):
     disk_full: bool = False
     exit_code: int | None = None
     cpu_seconds: float = 0.0
+    unmeasured: dict[str, str] = {}

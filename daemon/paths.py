@@ -9,6 +9,7 @@ state/
       sources/{source}           uploads, without an extension
       work/{variation}/          one variation's work folder: `{attempt}.part`, a file or a folder; outlives a restart
       logs/{variation}.log       the encoder's words
+      plots/{variation}.svg      how close each of its frames is to the source's
       outputs/{variation}.{ext}  proven, whole files and nothing else
       outputs/{variation}        the same, where the output is a folder of files
       thumbnails/{id}.webp       of a source or a variation, once somebody asked for it
@@ -67,6 +68,9 @@ class Paths:
 
     def log(self, job: str, variation: str) -> Path:
         return self.jobs / job / "logs" / f"{variation}.log"
+
+    def plot(self, job: str, variation: str) -> Path:
+        return self.jobs / job / "plots" / f"{variation}.svg"
 
     def output(self, job: str, variation: str, extension: str) -> Path:
         """`extension` is empty for an output that is a folder."""

@@ -10,6 +10,7 @@ import msgspec
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Colour, Media, Model, SubtitleStream, VideoStream
 from daemon.presets import Preset
+from daemon.traits import Metric
 
 Node = Any  # of ffmpeg-python's graph, which has no types
 Options = dict[str, Any]
@@ -49,6 +50,7 @@ class Plan(Model, frozen=True):
     copied: bool = False  # whether the picture is the source's own, which players may have to turn
     folder: Ladder | Sprites | None = None
     max_bytes: int | None = None
+    quality: Metric | None = None  # what is to be measured of the picture against the source's
 
     @property
     def still(self) -> bool:

@@ -17,6 +17,7 @@ from daemon.paths import fsync_folder, remove, size
 from daemon.plans import Plan
 from daemon.probe import Prober
 from daemon.proof import differences, lasts_as_planned
+from daemon.quality import Quality
 
 
 class Proof(Model, frozen=True):
@@ -28,6 +29,7 @@ class Proof(Model, frozen=True):
     output_seconds: float | None
     cpu_seconds: float
     speed: float | None
+    quality: Quality | None = None
 
 
 async def prove(prober: Prober, part: Path, plan: Plan, source: Path) -> Media:

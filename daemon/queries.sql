@@ -198,7 +198,8 @@ WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
 -- No row: a cancel came first, and wins.
 -- name: complete
 UPDATE variations SET status = 'completed', finished_at = :now, bytes = :bytes, sha256 = :sha256,
-    output_seconds = :output_seconds, cpu_seconds = :cpu_seconds, speed = :speed, proof = NULL
+    output_seconds = :output_seconds, cpu_seconds = :cpu_seconds, speed = :speed, quality = :quality,
+    proof = NULL
 WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
     AND cancel_requested_at IS NULL AND fail_requested_at IS NULL
 

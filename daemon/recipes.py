@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import ffmpeg
 import msgspec
 
-from daemon import capped, film, framed, keeping, ladder, soundtrack, sprites, stills
+from daemon import capped, film, framed, keeping, ladder, quality, soundtrack, sprites, stills
 from daemon.demuxers import GUARDS
 from daemon.errors import BadParameter, UnknownPreset
 from daemon.models import Media, Model, Parameters
@@ -19,6 +19,8 @@ from daemon.plans import Node, Passed, Plan, Recipe
 from daemon.presets import PRESETS, Preset
 
 DAY = 86400.0
+MEASURING = 0.15  # of the time, where a picture is compared with its source
+FIGURES = ".quality"  # behind an output's name: a file with the figures of its frames
 
 # `-stats_period` is also how often ffmpeg looks for a `q` on its stdin, so `-nostdin` must never be here.
 GLOBAL_OPTIONS = (
@@ -38,13 +40,15 @@ class Output(Model, frozen=True):
 class Pass(NamedTuple):
     """One run of ffmpeg, and its share of the time that the whole takes.
 
-    `folders` and `files` (text by path) must be there before it starts; paths are as the outputs' are.
+    `folders` and `files` (text by path) must be there before it starts; paths are as the outputs' are. One that
+    only `measures` an output, named by its path, may fail without harm to that, and has no haste.
     """
 
     argv: list[str]
     share: float = 1.0
     folders: tuple[str, ...] = ()
     files: Mapping[str, str] = {}
+    measures: str | None = None
 
 
 Passes = Generator[Pass, Passed, None]
@@ -100,7 +104,8 @@ def passes(source: str, media: Media, outputs: Sequence[Output], threads: int) -
     recipes = [(_recipe(media, output.preset, output.parameters), output.path) for output in outputs]
     at_once = [(recipe, path) for recipe, path in recipes if recipe.steps is None]
     in_turn = [(recipe, path) for recipe, path in recipes if recipe.steps is not None]
-    share = 1 / (bool(at_once) + len(in_turn))
+    measured = [(recipe, path) for recipe, path in recipes if recipe.plan.quality]
+    share = (1 - MEASURING * bool(measured)) / (bool(at_once) + len(in_turn))
     if at_once:
         yield _pass(source, media, at_once, threads, share)
     for recipe, path in in_turn:
@@ -108,6 +113,8 @@ def passes(source: str, media: Media, outputs: Sequence[Output], threads: int) -
         steps, passed = recipe.steps(), None
         while (step := _next(steps, passed)) is not None:
             passed = yield _pass(source, media, [(step.recipe, path)], threads, share * step.share)
+    for recipe, path in measured:
+        yield _comparison(source, media, recipe, path, threads, MEASURING / len(measured))
 
 
 _Made = Sequence[tuple[Recipe, str]]  # recipes, and where to write what they make
@@ -133,12 +140,34 @@ def _folders(recipe: Recipe, path: str) -> list[str]:
     return [path, *(f"{path}/{name}" for name in recipe.folders)] if recipe.plan.folder else []
 
 
+def _comparison(source: str, media: Media, recipe: Recipe, path: str, threads: int, share: float) -> Pass:
+    """Compares the picture that was made with the source's, as the recipe shows that."""
+    plan = recipe.plan
+    assert plan.quality
+    assert plan.video
+    made = ffmpeg.input(f"file:{path}", threads=threads, **GUARDS)["v:0"]
+    [reference] = _shown(recipe, _pictures(_read(source, media, threads), media, [recipe]))
+    name, options = quality.comparing(plan.quality, plan.video, path + FIGURES, threads)
+    pair = [picture.filter("format", quality.FORMATS) for picture in (made, reference)]
+    written = ffmpeg.output(
+        ffmpeg.filter(pair, name, **options), "-", f="null", t=f"{_guard(plan.duration_seconds):.3f}"
+    )
+    return Pass(_whole(written, threads), share, measures=path)
+
+
+def _read(source: str, media: Media, threads: int) -> Node:
+    return ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media))
+
+
+def _whole(written: Node, threads: int) -> list[str]:
+    return ["ffmpeg", *GLOBAL_OPTIONS, "-filter_complex_threads", str(threads), *written.get_args()]
+
+
 def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
-    decoded = ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media))
+    decoded = _read(source, media, threads)
     pictures = _pictures(decoded, media, [recipe for recipe, _ in made if recipe.filtered])
     written = [_written(decoded, pictures, recipe, path, threads) for recipe, path in made]
-    arguments = ffmpeg.merge_outputs(*written).get_args()
-    return ["ffmpeg", *GLOBAL_OPTIONS, "-filter_complex_threads", str(threads), *arguments]
+    return _whole(ffmpeg.merge_outputs(*written), threads)
 
 
 def _recipe(media: Media, name: str, parameters: Parameters) -> Recipe:
@@ -193,13 +222,19 @@ def _written(
     picture = [recipe.direct.index] if recipe.direct else []
     kept = [*picture, *(stream.index for stream in recipe.sound), *(stream.index for stream in recipe.subtitles)]
     streams = [decoded[str(index)] for index in kept]
-    if recipe.filtered is not None:
-        shown = recipe.filtered(next(pictures[recipe.deinterlace]))
-        streams[:0] = shown if isinstance(shown, list) else [shown]
+    streams[:0] = _shown(recipe, pictures)
     limit = {"f": recipe.plan.container, "t": f"{_guard(recipe.plan.duration_seconds):.3f}"}
     # The HLS muxer takes "file:" for the name of a folder; a folder's name is ours, and needs no such guard.
     place = f"{path}/{recipe.entry}" if recipe.entry else f"file:{path}"
     return ffmpeg.output(*streams, place, **recipe.options(threads), **limit)
+
+
+def _shown(recipe: Recipe, pictures: dict[str | None, Iterator[Node]]) -> list[Node]:
+    """What the recipe makes of the picture: none, one, or several of a ladder."""
+    if recipe.filtered is None:
+        return []
+    shown = recipe.filtered(next(pictures[recipe.deinterlace]))
+    return shown if isinstance(shown, list) else [shown]
 
 
 def _guard(duration: float | None) -> float:

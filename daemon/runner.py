@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from msgspec.structs import replace
 
 from daemon import cancel, recipes
 from daemon.diagnosis import Diagnosis, Ending, diagnose
@@ -33,6 +34,7 @@ TAIL_LINES = 12  # of the log that go into an error
 HEARD_LINES = 256  # of the log that the next pass, or the reason of a failure, may be found in
 DRAIN_PATIENCE = 1.0  # seconds that pipes may stay open after the process is gone
 MAX_TOLD = 500  # bytes of one line that go into an error
+UNHURRIED = 19  # the niceness of a pass that only measures
 SAMPLE_EVERY = 2.0  # seconds between two looks at what the process uses
 SCARCE = 64 * 1024**2  # bytes
 
@@ -68,6 +70,8 @@ class Run:
         self._cpu_seconds = 0.0  # of passes that are over
         self._cpu_seconds_of_pass = 0.0  # of the last of them
         self._seconds = 0.0  # of the whole output, as far as these passes brought it
+        self._speed: float | None = None
+        self._unmeasured: dict[str, str] = {}
 
     async def execute(self, report: Callable[[Report], None]) -> Outcome:
         """Runs to the end of the last process; both its pipes are drained all the while.
@@ -85,7 +89,7 @@ class Run:
         if self._stopping is not None:  # before the exit code: a stopped ffmpeg says 0 and leaves a truncated file
             return Outcome(stopped=await self._stopping, exit_code=code, cpu_seconds=self._cpu_seconds)
         if code == 0:
-            return Outcome(exit_code=0, cpu_seconds=self._cpu_seconds)
+            return Outcome(exit_code=0, cpu_seconds=self._cpu_seconds, unmeasured=self._unmeasured)
         return self._failure(code)
 
     async def _run_passes(self, report: Callable[[Report], None]) -> int:
@@ -94,8 +98,10 @@ class Run:
         one = next(passes)
         while True:
             ended = await self._run_pass(one, report)
-            if ended.code != 0 or self._ending():
+            if self._ending() or (ended.code != 0 and one.measures is None):
                 return ended.code
+            if ended.code != 0:
+                self._remark(one, ended.code)
             try:
                 one = passes.send(self._passed())
             except StopIteration:
@@ -104,6 +110,17 @@ class Run:
             if self._ending():
                 return 0
 
+    def _remark(self, measuring: recipes.Pass, code: int) -> None:
+        """Keeps why a pass failed on which nothing hangs."""
+        [order] = [
+            order
+            for order, output in zip(self._task.orders, self._outputs(), strict=True)
+            if output.path == measuring.measures
+        ]
+        diagnosis = self._diagnose(code)
+        why = f"{diagnosis.what}; {diagnosis.remedy}" if diagnosis else "the log tells more"
+        self._unmeasured[order.variation] = f"it could not be compared with the source ({_how(code)}): {why}"
+
     def _ending(self) -> bool:
         return self._stopping is not None
 
@@ -111,7 +128,7 @@ class Run:
         self._tail.clear()
         child = self._child = self._spawn(one)
         report(Started(task=self._task.id, pid=child.pid, created=child.created, sandbox=self._sandbox.by))
-        ended = await self._attend(child, one.share, report)
+        ended = await self._attend(child, one, report)
         self._cpu_seconds_of_pass = ended.cpu_seconds
         self._cpu_seconds += ended.cpu_seconds
         with self._logs() as logs:
@@ -121,15 +138,15 @@ class Run:
     def _passed(self) -> Passed:
         return Passed(said="\n".join(self._tail), bytes=sum(size(Path(order.part)) for order in self._task.orders))
 
-    async def _attend(self, child: Child, share: float, report: Callable[[Report], None]) -> Exit:
+    async def _attend(self, child: Child, one: recipes.Pass, report: Callable[[Report], None]) -> Exit:
         sampling = asyncio.create_task(self._sample(child, report))
         try:
-            return await self._drain_to_the_end(child, share, report)
+            return await self._drain_to_the_end(child, one, report)
         finally:
             sampling.cancel()
 
-    async def _drain_to_the_end(self, child: Child, share: float, report: Callable[[Report], None]) -> Exit:
-        draining = asyncio.gather(self._drain_progress(child, share, report), self._drain_log(child))
+    async def _drain_to_the_end(self, child: Child, one: recipes.Pass, report: Callable[[Report], None]) -> Exit:
+        draining = asyncio.gather(self._drain_progress(child, one, report), self._drain_log(child))
         exited = asyncio.ensure_future(child.wait())
         either: list[asyncio.Future[Any]] = [draining, exited]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -178,7 +195,7 @@ class Run:
             one.argv,
             program=self._ffmpeg,
             folder=folder,
-            limits=self._limits,
+            limits=replace(self._limits, nice=UNHURRIED) if one.measures else self._limits,
             environment={TOKEN_VARIABLE: self._task.id, "LC_ALL": "C.UTF-8"},
             walls=self._walls() if self._sandbox.active else None,
             reserve=self._reserve,
@@ -206,14 +223,15 @@ class Run:
                 cpu_seconds, io_bytes = usage(child.pid)
                 report(Vitals(task=self._task.id, cpu_seconds=self._cpu_seconds + cpu_seconds, io_bytes=io_bytes))
 
-    async def _drain_progress(self, child: Child, share: float, report: Callable[[Report], None]) -> None:
-        """Of the whole: each pass brings it forward by its share, at its share of the speed."""
+    async def _drain_progress(self, child: Child, one: recipes.Pass, report: Callable[[Report], None]) -> None:
+        """Of the whole: each pass brings it forward by its share, at its share of the speed; only encodes have one."""
         parser, before = ProgressParser(), self._seconds
         async for chunk in child.stdout():
             for update in parser.feed(chunk):
-                self._seconds = before + share * update.seconds
-                speed = None if update.speed is None else share * update.speed
-                report(Progress(task=self._task.id, seconds=self._seconds, speed=speed))
+                self._seconds = before + one.share * update.seconds
+                if one.measures is None:
+                    self._speed = None if update.speed is None else one.share * update.speed
+                report(Progress(task=self._task.id, seconds=self._seconds, speed=self._speed))
 
     async def _drain_log(self, child: Child) -> None:
         room = MAX_LOG_BYTES
@@ -233,8 +251,7 @@ class Run:
 
     def _failure(self, code: int) -> Outcome:
         """A signal that is not known here came from outside, so another try may end otherwise."""
-        spent = self._cpu_seconds_of_pass >= self._limits.cpu_seconds
-        diagnosis = diagnose(Ending(code, self._tail, cpu_spent=spent))
+        diagnosis = self._diagnose(code)
         return Outcome(
             error=self._complaint(code, diagnosis),
             may_pass=diagnosis.may_pass if diagnosis else code < 0,
@@ -243,12 +260,16 @@ class Run:
             cpu_seconds=self._cpu_seconds,
         )
 
+    def _diagnose(self, code: int) -> Diagnosis | None:
+        spent = self._cpu_seconds_of_pass >= self._limits.cpu_seconds
+        return diagnose(Ending(code, self._tail, cpu_spent=spent))
+
     def _disk_is_full(self) -> bool:
         """Words alone are not believed: the space may have been there again, or never have been the matter."""
         return psutil.disk_usage(str(Path(self._task.orders[0].part).parent)).free < SCARCE
 
     def _complaint(self, code: int, diagnosis: Diagnosis | None) -> str:
-        how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        how = _how(code)
         failed = f"ffmpeg could not encode {self._task.source_name}"
         tail = [line for line in list(self._tail)[-TAIL_LINES:] if line.strip()]
         if diagnosis is None:
@@ -256,6 +277,10 @@ class Run:
         evidence = diagnosis.evidence
         above = [] if evidence is None or evidence in tail else [evidence, "…"]
         return "\n".join([f"{failed}: {diagnosis.what} ({how}); {diagnosis.remedy}", *above, *tail])
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
 def _furnish(folder: Path, one: recipes.Pass) -> None:

@@ -41,12 +41,20 @@ AlphaColourField = Annotated[
 ]
 
 
+Metric = Literal["vmaf", "ssim"]
+QualityField = Annotated[
+    Literal["none", "vmaf", "ssim"],
+    Meta(description="a score of how close the picture is to the source's, frame by frame; it takes its time"),
+]
+
+
 class FilmTraits(KeptTraits, frozen=True, kw_only=True):
     """Those of recipes that encode the picture."""
 
     deinterlace: DeinterlaceField = "auto"
     tone_map: ToneMapField = "auto"
     alpha_colour: AlphaColourField = "#000000"
+    quality: QualityField = "none"
 
 
 class Traits(FilmTraits, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 from daemon import progress
 from daemon.models import AudioStream, Chapter, Media, Model, Parameters, Progress, SubtitleStream, VideoStream
 from daemon.presets import FOLDER
+from daemon.quality import Quality
 from daemon.stall import Pace
 from daemon.states import ENDED, State, derive
 
@@ -67,6 +68,7 @@ class VariationView(Model, frozen=True):
     pace: Pace | None = None  # slow, finishing or hung; None while it gets on
     waiting: str | None = None  # why it does not start though it could; None: it waits for its turn
     sandbox: str | None = None  # what its last encode was shut in by, or `none`; None: it was never encoded
+    quality: Quality | None = None  # how close it is to its source; None: not asked, or not completed
     folder: bool | msgspec.UnsetType = msgspec.UNSET  # of files, which is downloaded as a zip; not told in webhooks
 
 
@@ -164,7 +166,7 @@ def ended_job(copy: Any) -> JobSummary:
 
 def ended_variation(copy: Any) -> VariationView:
     """An ended variation, from its row or a copy of it."""
-    return _variation_view({"extension": None, "sharing": None, **copy}, None, _OVER)
+    return _variation_view({"extension": None, "sharing": None, "quality": None, **copy}, None, _OVER)
 
 
 class _Over:
@@ -277,6 +279,7 @@ def _variation_view(row: Row | dict[str, Any], duration: float | None, live: Liv
         sandbox=row["sandbox"],
         sharing=row["sharing"],
         error=row["error"],
+        quality=msgspec.json.decode(row["quality"], type=Quality) if row["quality"] else None,
         folder=msgspec.UNSET if row["extension"] is None else row["extension"] == FOLDER,
         started_at=when(row["started_at"]),
         finished_at=when(row["finished_at"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from daemon.api import creation, downloads
 from daemon.api.endpoints import JSON, Call
@@ -52,3 +52,8 @@ async def log(call: Call) -> Response:
     path = await call.service.jobs.log(call.path["job"], call.path["variation"])
     # Read first: while the encoder writes on, a length told beforehand would not hold.
     return Response(await asyncio.to_thread(path.read_bytes), media_type="text/plain; charset=utf-8")
+
+
+async def quality_plot(call: Call) -> Response:
+    path, name = await call.service.jobs.plot(call.path["job"], call.path["variation"])
+    return FileResponse(path, filename=name, media_type="image/svg+xml")

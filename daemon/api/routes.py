@@ -49,7 +49,7 @@ JOBS, UPLOADS, HOOKS = "/api/jobs", "/api/uploads", "/api/webhooks"
 JOB, UPLOAD = f"{JOBS}/{{job}}", f"{UPLOADS}/{{upload}}"
 SOURCE, VARIATION = f"{JOB}/sources/{{source}}", f"{JOB}/variations/{{variation}}"
 SSE, ZIP, TEXT, HTML, ANY = "text/event-stream", "application/zip", "text/plain", "text/html", "*/*"
-WEBP = "image/webp"
+WEBP, SVG = "image/webp", "image/svg+xml"
 
 ENDPOINTS = (
     # Jobs
@@ -90,6 +90,8 @@ ENDPOINTS = (
     Endpoint("GET", f"{VARIATION}/thumbnail", thumbnails.of_variation, "A picture of a completed variation",
              media_type=WEBP, told=("ETag",)),
     Endpoint("GET", f"{VARIATION}/log", jobs.log, "That encode's command and log", media_type=TEXT),
+    Endpoint("GET", f"{VARIATION}/quality.svg", jobs.quality_plot, "A plot of how close each frame is to the source's",
+             media_type=SVG),
     # The queue
     Endpoint("GET", "/api/queue", queue.show, "Whether the queue runs"),
     Endpoint("POST", "/api/queue/pause", queue.pause, "Freeze all encodes, start nothing"),

@@ -109,6 +109,7 @@ ALTER TABLE variations ADD COLUMN sandbox TEXT;
 ALTER TABLE variations ADD COLUMN waiting TEXT;
 ALTER TABLE variations ADD COLUMN space_needed INTEGER;
 CREATE INDEX variations_aside ON variations (seq) WHERE status = 'queued' AND waiting IS NOT NULL;
+ALTER TABLE variations ADD COLUMN quality TEXT;
 
 -- Bytes in the spool by what they are, kept by the triggers below: walking a large spool takes too long.
 -- Logs, and what is being written, are not among them.
