@@ -24,7 +24,7 @@ from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unav
 from daemon.history import History
 from daemon.library import Library
 from daemon.metrics import Figures
-from daemon.models import Model, Order, Outcome, Progress, Report, Stage, Started, Stopped, Task, Vitals
+from daemon.models import Model, Order, Outcome, Parameters, Progress, Report, Stage, Started, Stopped, Task, Vitals
 from daemon.paths import Paths, remove, size
 from daemon.plans import Plan
 from daemon.probe import Prober
@@ -86,6 +86,7 @@ class Member:
     proving: asyncio.Task[tuple[float | None, Sealed]] | None = None
     unmeasured: str | None = None  # why it could not be compared with the source
     quality: Quality | None = None
+    chosen: Parameters = field(default_factory=dict)
     bytes_freed: int = 0
     settled: bool = False
 
@@ -233,6 +234,7 @@ class Attempt:
         self._learn(members, outcome)
         for member in members:
             member.unmeasured = outcome.unmeasured.get(member.claim.id)
+            member.chosen = outcome.chosen.get(member.claim.id, {})
         whole = sum(member.cost for member in members) or 1.0
         finishing = (
             self._settling([one], self._finish(one, outcome.cpu_seconds * one.cost / whole)) for one in members
@@ -338,6 +340,7 @@ class Attempt:
             cpu_seconds=round(cpu_seconds, 3),
             speed=self.progress.speed if self.progress else None,
             quality=member.quality,
+            chosen=member.chosen,
         )
         mine = {"variation": claim.seq, "attempt": claim.attempt}
         if not await shop.store.write(lambda t: claims.record_proof(t, proof=proof, **mine)):

@@ -131,6 +131,7 @@ def complete(transaction: Transaction, *, variation: int, attempt: int, proof: P
         cpu_seconds=proof.cpu_seconds,
         speed=proof.speed,
         quality=msgspec.json.encode(proof.quality).decode() if proof.quality else None,
+        chosen=msgspec.json.encode(proof.chosen).decode(),
     )
     if done:
         transaction.run("end_attempt", variation=variation, now=now)

@@ -7,7 +7,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from daemon import passthrough, sound, subtitles, tags
+from daemon import passthrough, sound, subtitles, tags, targeting
 from daemon.codecs import ENCODERS, timing
 from daemon.models import Media, VideoStream
 from daemon.parameters import RefreshedParameters, VideoParameters
@@ -39,9 +39,19 @@ def video(media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
         return graded(sized, picture, pixel_format, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
 
     planned = planned_film(media, preset, wanted, size=size, pixel_format=pixel_format, frame_rate=rate)
-    encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)
-    encoded = film(media, preset, wanted, planned, filtered, encode, wanted.audio_bitrate_kbps)
-    return _copying(encoded, media, preset, wanted) if wanted.copy else encoded
+
+    def encode(crf: int) -> Callable[[int], Options]:
+        return partial(ENCODERS[preset.encoder], crf, wanted.speed)
+
+    def encoded(crf: int) -> Recipe:
+        made = film(media, preset, wanted, planned, filtered, encode(crf), wanted.audio_bitrate_kbps)
+        return _copying(made, media, preset, wanted) if wanted.copy else made
+
+    recipe = encoded(wanted.crf)
+    if wanted.target_vmaf is None or recipe.direct:
+        return recipe
+    looking = partial(targeting.steps, media, encoded, encode, wanted.crf, wanted.target_vmaf)
+    return recipe._replace(steps=looking)
 
 
 def refresh(media: Media, preset: Preset, wanted: RefreshedParameters) -> Recipe:

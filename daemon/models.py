@@ -231,7 +231,8 @@ class Outcome(Model, frozen=True):
 
     An encoded part is not yet a completed variation: the daemon proves it first. An error that `may_pass`
     lies in the host and not in the source: a full disk (`disk_full` if it still is), no memory, a signal from outside.
-    `unmeasured` tells, by variation, why it could not be compared with the source.
+    By variation, `unmeasured` tells why it could not be compared with the source, and `chosen` which parameters its
+    passes decided.
     """
 
     stopped: Stopped | None = None
@@ -241,3 +242,4 @@ class Outcome(Model, frozen=True):
     exit_code: int | None = None
     cpu_seconds: float = 0.0
     unmeasured: dict[str, str] = {}
+    chosen: dict[str, Parameters] = {}

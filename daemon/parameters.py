@@ -37,9 +37,16 @@ ShortSideField = Annotated[
 ]
 
 
+TargetVmafField = (
+    Annotated[float, Meta(ge=60, le=99, description="VMAF to reach: the crf is then found by trying short parts")]
+    | None
+)
+
+
 class VideoParameters(Traits, frozen=True, kw_only=True):
     short_side: ShortSideField
     crf: CrfField
+    target_vmaf: TargetVmafField = None
     speed: SpeedField = "fast"
     max_frame_rate: FrameRateField = 60
     bit_depth: BitDepthField = 8

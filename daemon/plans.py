@@ -83,9 +83,37 @@ class Recipe(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One of several runs of ffmpeg for one output, and its share of the time they all take."""
+    """One of several runs of ffmpeg for one output, and its share of the time they all take.
+
+    `chosen` are parameters that those before it decided.
+    """
 
     recipe: Recipe
+    share: float
+    chosen: Mapping[str, Any] = {}
+
+
+class Part(NamedTuple):
+    """Seconds into the source, and for how many."""
+
+    start: float
+    seconds: float
+
+
+class Trial(NamedTuple):
+    """A run that encodes the picture of some parts, one after the other, by these options, to be thrown away."""
+
+    recipe: Recipe
+    parts: tuple[Part, ...]
+    options: Callable[[int], Options]
+    share: float
+
+
+class Judgement(NamedTuple):
+    """A run that compares what the trial before it made with those parts, and says their VMAF."""
+
+    recipe: Recipe
+    parts: tuple[Part, ...]
     share: float
 
 
@@ -97,7 +125,7 @@ class Passed(NamedTuple):
 
 
 # Sent what each step left behind, it yields the next. Pure: whoever asks it runs them.
-Steps = Generator[Step, Passed, None]
+Steps = Generator[Step | Trial | Judgement, Passed, None]
 
 
 def measuring(recipe: Recipe) -> Recipe:

@@ -9,10 +9,12 @@ import hashlib
 import os
 from pathlib import Path
 
+import msgspec
+
 from daemon import bundle
 from daemon.durations import close
 from daemon.errors import ProbeError, ProofError
-from daemon.models import Media, Model
+from daemon.models import Media, Model, Parameters
 from daemon.paths import fsync_folder, remove, size
 from daemon.plans import Plan
 from daemon.probe import Prober
@@ -30,6 +32,7 @@ class Proof(Model, frozen=True):
     cpu_seconds: float
     speed: float | None
     quality: Quality | None = None
+    chosen: Parameters = msgspec.field(default_factory=dict)
 
 
 async def prove(prober: Prober, part: Path, plan: Plan, source: Path) -> Media:

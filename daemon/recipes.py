@@ -10,16 +10,19 @@ import ffmpeg
 import msgspec
 
 from daemon import capped, film, framed, keeping, ladder, quality, soundtrack, sprites, stills
+from daemon.codecs import timing
 from daemon.demuxers import GUARDS
 from daemon.errors import BadParameter, UnknownPreset
 from daemon.models import Media, Model, Parameters
 from daemon.parameters import RefreshedParameters
 from daemon.picture import deinterlaced
-from daemon.plans import Node, Passed, Plan, Recipe
+from daemon.plans import Judgement, Node, Passed, Plan, Recipe, Step, Trial
 from daemon.presets import PRESETS, Preset
+from daemon.traits import Metric
 
 DAY = 86400.0
 MEASURING = 0.15  # of the time, where a picture is compared with its source
+TRIAL = ".trial"  # behind an output's name: what is encoded to try something
 FIGURES = ".quality"  # behind an output's name: a file with the figures of its frames
 
 # `-stats_period` is also how often ffmpeg looks for a `q` on its stdin, so `-nostdin` must never be here.
@@ -41,7 +44,8 @@ class Pass(NamedTuple):
     """One run of ffmpeg, and its share of the time that the whole takes.
 
     `folders` and `files` (text by path) must be there before it starts; paths are as the outputs' are. One that
-    only `measures` an output, named by its path, may fail without harm to that, and has no haste.
+    only `measures` an output, named by its path, may fail without harm to that, and has no haste. `chosen` are, by
+    the output's path, parameters that passes before it decided.
     """
 
     argv: list[str]
@@ -49,6 +53,7 @@ class Pass(NamedTuple):
     folders: tuple[str, ...] = ()
     files: Mapping[str, str] = {}
     measures: str | None = None
+    chosen: Mapping[str, Parameters] = {}
 
 
 Passes = Generator[Pass, Passed, None]
@@ -112,7 +117,7 @@ def passes(source: str, media: Media, outputs: Sequence[Output], threads: int) -
         assert recipe.steps is not None
         steps, passed = recipe.steps(), None
         while (step := _next(steps, passed)) is not None:
-            passed = yield _pass(source, media, [(step.recipe, path)], threads, share * step.share)
+            passed = yield _next_pass(source, media, step, path, threads, share * step.share)
     for recipe, path in measured:
         yield _comparison(source, media, recipe, path, threads, MEASURING / len(measured))
 
@@ -140,23 +145,50 @@ def _folders(recipe: Recipe, path: str) -> list[str]:
     return [path, *(f"{path}/{name}" for name in recipe.folders)] if recipe.plan.folder else []
 
 
+def _next_pass(
+    source: str, media: Media, step: Step | Trial | Judgement, path: str, threads: int, share: float
+) -> Pass:
+    if isinstance(step, Step):
+        one = _pass(source, media, [(step.recipe, path)], threads, share)
+        return one._replace(chosen={path: dict(step.chosen)} if step.chosen else {})
+    plan, trial = step.recipe.plan, path + TRIAL
+    shown = _partly(source, media, step, threads)
+    if isinstance(step, Trial):
+        options = {**timing(), **step.options(threads), "f": plan.container}
+        return Pass(_whole(ffmpeg.output(shown, f"file:{trial}", **options), threads), share)
+    return Pass(_compared("vmaf", plan, trial, trial + FIGURES, shown, threads), share)
+
+
+def _partly(source: str, media: Media, step: Trial | Judgement, threads: int) -> Node:
+    """Parts of the source as the recipe shows them, one after the other."""
+    shown = []
+    for part in step.parts:
+        decoded = _read(source, media, threads, ss=f"{part.start:.3f}", t=f"{part.seconds:.3f}")
+        shown += _shown(step.recipe, _pictures(decoded, media, [step.recipe]))
+    joined = ffmpeg.concat(*shown) if len(shown) > 1 else shown[0]
+    return joined.filter("setpts", "PTS-STARTPTS")
+
+
 def _comparison(source: str, media: Media, recipe: Recipe, path: str, threads: int, share: float) -> Pass:
     """Compares the picture that was made with the source's, as the recipe shows that."""
     plan = recipe.plan
     assert plan.quality
+    [reference] = _shown(recipe, _pictures(_read(source, media, threads), media, [recipe]))
+    argv = _compared(plan.quality, plan, path, path + FIGURES, reference, threads)
+    return Pass(argv, share, measures=path)
+
+
+def _compared(metric: Metric, plan: Plan, path: str, figures: str, reference: Node, threads: int) -> list[str]:
     assert plan.video
     made = ffmpeg.input(f"file:{path}", threads=threads, **GUARDS)["v:0"]
-    [reference] = _shown(recipe, _pictures(_read(source, media, threads), media, [recipe]))
-    name, options = quality.comparing(plan.quality, plan.video, path + FIGURES, threads)
+    name, options = quality.comparing(metric, plan.video, figures, threads)
     pair = [picture.filter("format", quality.FORMATS) for picture in (made, reference)]
-    written = ffmpeg.output(
-        ffmpeg.filter(pair, name, **options), "-", f="null", t=f"{_guard(plan.duration_seconds):.3f}"
-    )
-    return Pass(_whole(written, threads), share, measures=path)
+    limit = f"{_guard(plan.duration_seconds):.3f}"
+    return _whole(ffmpeg.output(ffmpeg.filter(pair, name, **options), "-", f="null", t=limit), threads)
 
 
-def _read(source: str, media: Media, threads: int) -> Node:
-    return ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media))
+def _read(source: str, media: Media, threads: int, **options: str) -> Node:
+    return ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media), **options)
 
 
 def _whole(written: Node, threads: int) -> list[str]:

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from daemon import cancel, recipes
 from daemon.diagnosis import Diagnosis, Ending, diagnose
 from daemon.errors import FfspoolError
-from daemon.models import Outcome, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
+from daemon.models import Outcome, Parameters, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
 from daemon.paths import size
 from daemon.plans import Passed
 from daemon.processes import TOKEN_VARIABLE, Child, Exit, Limits, Registry, Reserve, Walls, spawn, usage
@@ -72,6 +72,7 @@ class Run:
         self._seconds = 0.0  # of the whole output, as far as these passes brought it
         self._speed: float | None = None
         self._unmeasured: dict[str, str] = {}
+        self._chosen: dict[str, Parameters] = {}
 
     async def execute(self, report: Callable[[Report], None]) -> Outcome:
         """Runs to the end of the last process; both its pipes are drained all the while.
@@ -89,7 +90,8 @@ class Run:
         if self._stopping is not None:  # before the exit code: a stopped ffmpeg says 0 and leaves a truncated file
             return Outcome(stopped=await self._stopping, exit_code=code, cpu_seconds=self._cpu_seconds)
         if code == 0:
-            return Outcome(exit_code=0, cpu_seconds=self._cpu_seconds, unmeasured=self._unmeasured)
+            spent = self._cpu_seconds
+            return Outcome(exit_code=0, cpu_seconds=spent, unmeasured=self._unmeasured, chosen=self._chosen)
         return self._failure(code)
 
     async def _run_passes(self, report: Callable[[Report], None]) -> int:
@@ -112,20 +114,23 @@ class Run:
 
     def _remark(self, measuring: recipes.Pass, code: int) -> None:
         """Keeps why a pass failed on which nothing hangs."""
-        [order] = [
-            order
-            for order, output in zip(self._task.orders, self._outputs(), strict=True)
-            if output.path == measuring.measures
-        ]
         diagnosis = self._diagnose(code)
         why = f"{diagnosis.what}; {diagnosis.remedy}" if diagnosis else "the log tells more"
-        self._unmeasured[order.variation] = f"it could not be compared with the source ({_how(code)}): {why}"
+        assert measuring.measures
+        self._unmeasured[self._variation(measuring.measures)] = (
+            f"it could not be compared with the source ({_how(code)}): {why}"
+        )
+
+    def _variation(self, path: str) -> str:
+        outputs = zip(self._task.orders, self._outputs(), strict=True)
+        return next(order.variation for order, output in outputs if output.path == path)
 
     def _ending(self) -> bool:
         return self._stopping is not None
 
     async def _run_pass(self, one: recipes.Pass, report: Callable[[Report], None]) -> Exit:
         self._tail.clear()
+        self._chosen |= {self._variation(path): chosen for path, chosen in one.chosen.items()}
         child = self._child = self._spawn(one)
         report(Started(task=self._task.id, pid=child.pid, created=child.created, sandbox=self._sandbox.by))
         ended = await self._attend(child, one, report)
