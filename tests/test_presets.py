@@ -43,6 +43,7 @@ def test_overrides_replace_defaults_and_nothing_else() -> None:
             "bit_depth": 8,
             "short_side": 720,
             "crf": 30,
+            "target_vmaf": None,
             "speed": "veryfast",
             "max_frame_rate": 60,
             "audio_bitrate_kbps": 160,
