@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
-from operator import attrgetter
 
 from daemon.costs import Cost
 from daemon.models import Model
@@ -61,12 +60,13 @@ def next_share(
 ) -> Share:
     """The process to start next beside `running` others, of what is ready, which must not be nothing.
 
-    The source with most to do goes first, so that little is left for the end; the last process to start gets
-    every core, since its neighbours will leave it alone. `longest` bounds, in predicted seconds, a process that
-    several variations share, and `room` the bytes they may come to; one by itself may take what it takes.
+    Where processes run side by side, the source with most to do goes first, so that little is left for the end;
+    the last process to start gets every core, since its neighbours will leave it alone. `longest` bounds, in
+    predicted seconds, a process that several variations share, and `room` the bytes they may come to; one by
+    itself may take what it takes.
     """
     sources = _by_source(ready)
-    first = max(sources, key=_cpu_seconds)
+    first = max(sources, key=_cpu_seconds) if slots > 1 else sources[0]
     cores_for_each = max(1, cores // min(slots, running + len(sources)))
     chosen = _together(first, longest * cores_for_each, room)
     rivals = -(-(len(ready) - len(chosen)) // len(chosen))  # processes like this one that are still to come
@@ -95,8 +95,10 @@ def plan(ready: Iterable[Ready], *, cores: int, slots: int, longest: float) -> I
 
 
 def _by_source(ready: Iterable[Ready]) -> list[list[Ready]]:
-    by_source = attrgetter("source")
-    return [list(group) for _, group in groupby(sorted(ready, key=by_source), by_source)]
+    groups: dict[str, list[Ready]] = defaultdict(list)
+    for one in ready:
+        groups[one.source].append(one)
+    return list(groups.values())
 
 
 def _together(ready: Sequence[Ready], most_cpu_seconds: float, room: float) -> list[Ready]:

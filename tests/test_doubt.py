@@ -15,6 +15,7 @@ from daemon import publish
 from daemon.api.problems import on_host_trouble
 from daemon.errors import FfspoolError, OutOfSpace, Unavailable
 from daemon.jobs import Jobs, JobSpec, NewSource
+from daemon.library import Library
 from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.settings import load
@@ -49,7 +50,7 @@ def test_files_of_a_job_whose_commit_is_in_doubt_are_kept(
         body = paths.incoming / "body"
         body.write_bytes(b"a source")
         monkeypatch.setattr(store, "write", fail)
-        jobs = Jobs(store, Woken(), paths, load({"state_dir": paths.state}, {}))  # type: ignore[arg-type]
+        jobs = Jobs(store, Woken(), paths, load({"state_dir": paths.state}, {}), Library())  # type: ignore[arg-type]
         with pytest.raises(type(refusal)):
             source = NewSource(name="clip.mp4", bytes=8, upload=body)
             await jobs.create(JobSpec(variations=(VariationRequest("mp3", {}),)), [source])

@@ -14,8 +14,9 @@ import jsonschema_rs
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon import errors, presets
+from daemon import errors
 from daemon.api.routes import ENDPOINTS
+from daemon.library import Library
 from daemon.views import JobView
 
 CONFIG = """
@@ -115,7 +116,7 @@ def test_what_a_job_is_told_as_in_each_state_is_as_described(daemon: Daemon, des
 
 def test_every_preset_and_range_is_described_as_it_is_checked(description: Any) -> None:
     validator = resolved(description, {"$ref": "#/components/schemas/VariationRequest"})
-    for preset in presets.describe():
+    for preset in Library().describe():
         assert validator.is_valid({"preset": preset["name"]})
         assert not validator.is_valid({"preset": preset["name"], "vf": "movie=x"})
         for parameter in preset["parameters"]:
@@ -127,9 +128,11 @@ def test_every_preset_and_range_is_described_as_it_is_checked(description: Any) 
 
 def test_every_refusal_a_request_can_meet_is_described_somewhere() -> None:
     described = {error for endpoint in ENDPOINTS for error in endpoint.refusals}
-    of_files = {errors.ProbeError, errors.UnsuitableSource, errors.ProofError, errors.StartupError}
+    of_files = {errors.ProbeError, errors.UnsuitableSource, errors.ProofError, errors.ManifestError}
+    of_files |= {errors.TargetMissed, errors.MeasurementMissing}
+    elsewhere = of_files | {errors.StartupError, errors.Broken}
     known = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.FfspoolError)}
-    assert known - described - of_files == {errors.FfspoolError}
+    assert known - described - elsewhere == {errors.FfspoolError}
 
 
 def test_the_schema_of_an_answer_is_made_of_its_struct(description: Any) -> None:

@@ -15,7 +15,7 @@ HOW = {"quit": "ended by itself when asked to quit", "terminate": "had to be ter
 def test_a_cancel_says_what_is_kept_and_then_what_it_did(
     start_daemon: Callable[..., Daemon], visit: Visit, clip: Path, long_clip: Path
 ) -> None:
-    daemon = start_daemon("--slots", "1")
+    daemon = start_daemon("--slots", "1", "--max-shared-seconds", "0")
     job = daemon.submit(clip, long_clip, presets=["mp3", "h264-1080p"])
     wait_until(lambda: daemon.job(job["id"])["completed_variations"] == 3 and daemon.encoders(), "the long encode")
     page = visit(daemon, path=f"#/jobs/{job['id']}")

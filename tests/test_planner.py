@@ -41,12 +41,17 @@ def test_many_single_variations_get_one_thread_each_and_the_last_every_core() ->
     assert threads == [1, 1, 1, 1, 1, 2]
 
 
-def test_the_source_with_most_to_do_goes_first() -> None:
+def test_the_source_with_most_to_do_goes_first_unless_they_run_one_by_one() -> None:
     order = [ready("a", 1), ready("b", 5), ready("c", 3), ready("c2", 3)]
-    assert [start.share.variations for start in plan(order, cores=2, slots=1, longest=120)] == [
+    assert [start.share.variations for start in plan(order, cores=4, slots=2, longest=120)] == [
         ("c", "c2"),
         ("b",),
         ("a",),
+    ]
+    assert [start.share.variations for start in plan(order, cores=4, slots=1, longest=120)] == [
+        ("a",),
+        ("b",),
+        ("c", "c2"),
     ]
 
 
