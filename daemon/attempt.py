@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+SHARED_PATIENCE = 20.0  # seconds without a sign of life after which those who share a process are tried alone
 INSIST_EVERY = 1.0  # seconds between two tries to write an end that the disk does not take
 
 # What is wrong with the source, or with what was asked of it: another try would end alike.
@@ -104,7 +105,8 @@ class Attempt:
         self._threads = threads
         self._source = members[0].claim  # of all of them
         self._began = time.monotonic()
-        self._watch = StallWatch(shop.hung_after, self._began)
+        self._patience = min(shop.hung_after, SHARED_PATIENCE) if len(members) > 1 else shop.hung_after
+        self._watch = StallWatch(self._patience, self._began)
         self._hung: Failure | None = None
         self._stopping: asyncio.Task[Stopped] | None = None
         self._running = asyncio.create_task(self._run(), name=f"source {self._source.source}")
@@ -317,7 +319,7 @@ class Attempt:
 
     def _end_if_hung(self) -> None:
         if self._stopping is None and self.pace == Pace.HUNG:
-            words = f"the encoder hung: for {self._shop.hung_after:.0f} s nothing came of it, so it was ended"
+            words = f"the encoder hung: for {self._patience:.0f} s nothing came of it, so it was ended"
             self._hung = Failure(error=words, retries=1, alone=len(self.members) > 1)
             self._stop_engine()
 
@@ -355,7 +357,7 @@ class Attempt:
         member.settled = True
         if done is None:
             return None
-        remove(shop.paths.work(claim.job, claim.id))
+        await self._clear(claim)
         shop.space.experience.learn(claim.preset, member.usual, length)
         shop.figures.completed(claim.preset, time.monotonic() - self._began, proof.speed, proof.output_seconds)
         return None
@@ -381,7 +383,7 @@ class Attempt:
     async def _abandon(self, member: Member, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
         """Ends one that came to nothing: partial files first, then the row, which a request overrules."""
         claim, shop = member.claim, self._shop
-        member.bytes_freed += await asyncio.to_thread(remove, shop.paths.work(claim.job, claim.id))
+        member.bytes_freed += await self._clear(claim)
         await self._insist(
             lambda t: claims.abandon(
                 t,
@@ -394,6 +396,14 @@ class Attempt:
             )
         )
         member.settled = True
+
+    async def _clear(self, claim: Claim) -> int:
+        """Removes the work folder and returns its bytes. What cannot be removed now is left to the sweep."""
+        try:
+            return await asyncio.to_thread(remove, self._shop.paths.work(claim.job, claim.id))
+        except OSError as error:
+            log.warning("partial files of %s cannot be removed yet: %s", claim.id, error.strerror)
+            return 0
 
     async def _insist(self, work: Callable[[Transaction], T]) -> T | None:
         """Writes what must not be lost, however long the disk takes to have room for it, and returns what it came to.

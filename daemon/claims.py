@@ -42,7 +42,7 @@ class Claim(Model, frozen=True):
     media: Media
 
 
-def claim(transaction: Transaction, *, variations: Sequence[int], boot: str, now: float) -> list[Claim]:
+def claim(transaction: Transaction, *, variations: Sequence[str], boot: str, now: float) -> list[Claim]:
     """Takes those of the variations that may still start, with a new attempt each and one token for all.
 
     They are of one source, whose media is known.
@@ -102,11 +102,11 @@ def record_process(started: Started, transaction: Transaction) -> None:
     transaction.run("record_process", token=started.task, pid=started.pid, created=started.created)
 
 
-def record_media(transaction: Transaction, *, source: int, media: Media) -> None:
+def record_media(transaction: Transaction, *, source: str, media: Media) -> None:
     transaction.run("record_media", source=source, media=msgspec.json.encode(media).decode())
 
 
-def refuse_source(transaction: Transaction, *, source: int, error: str, now: float) -> None:
+def refuse_source(transaction: Transaction, *, source: str, error: str, now: float) -> None:
     """The source cannot be used: what waits for it fails with it."""
     transaction.run("record_source_error", source=source, error=error)
     transaction.run("fail_queued_of_source", source=source, error=error, now=now)

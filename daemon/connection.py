@@ -6,13 +6,25 @@ import asyncio
 import resource
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+VERSIONS = {b"1.0", b"1.1"}
 REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
     b"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 34\r\n\r\n"
     b"The daemon has no connection left\n"
 )
+
+
+class Parser(h11.Connection):
+    """Refuses what h11 lets through: a version of HTTP that nobody here speaks."""
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request) and event.http_version not in VERSIONS:
+            raise h11.RemoteProtocolError("the request is of another version of HTTP")
+        return event
 
 
 class Connection(H11Protocol):
@@ -24,6 +36,7 @@ class Connection(H11Protocol):
 
     def __init__(self, *args: Any, most: int, patience: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn = Parser(h11.SERVER)
         self._most = most
         self._patience = patience
         self._deadline: asyncio.TimerHandle | None = None

@@ -164,12 +164,13 @@ class Control:
 
     async def _end(self, scope: Scope, verb: _Verb) -> CancelReceipt:
         before = await self._store.read(partial(_locate, scope))
-        if before.status in ENDED - {verb.result}:
-            raise Conflict(f"{scope.id} is {before.status} already: nothing of it is left to stop", before.status)
+        _check_open(scope, before, verb)
         changed, running = await self._store.write(partial(_request, verb, before, self._now()))
         receipts = await self._scheduler.stop(running)  # also what another verb is ending already
         self._scheduler.changed.set()
         after = await self._store.read(partial(_locate, scope))
+        if not changed:  # it may have ended by itself since the first look
+            _check_open(scope, after, verb)
         return _receipt(scope, after, changed, receipts)
 
     async def delete(self, job: str) -> None:
@@ -308,6 +309,12 @@ def _patch(job: str, patch: JobPatch, transaction: Transaction) -> None:
     transaction.run("update_job", job=row["seq"], name=name, priority=priority, keep_until=keep_until)
     if priority != row["priority"]:
         transaction.run("reprioritise", job=row["seq"], priority=priority)
+
+
+def _check_open(scope: Scope, located: _Located, verb: _Verb) -> None:
+    """Raises Conflict when the scope has ended otherwise than the verb would have it."""
+    if located.status in ENDED - {verb.result}:
+        raise Conflict(f"{scope.id} is {located.status} already: nothing of it is left to stop", located.status)
 
 
 def _receipt(scope: Scope, after: _Located, changed: bool, receipts: Sequence[Receipt]) -> CancelReceipt:

@@ -132,12 +132,12 @@ ORDER BY variations.priority DESC, variations.seq LIMIT :limit
 -- name: claim
 UPDATE variations SET status = 'processing', attempts = attempts + 1, started_at = :now, finished_at = NULL,
     error = NULL, proof = NULL, waiting = NULL
-WHERE seq IN (SELECT value FROM json_each(:variations)) AND status = 'queued' AND held = 0 AND not_before IS NULL
+WHERE id IN (SELECT value FROM json_each(:variations)) AND status = 'queued' AND held = 0 AND not_before IS NULL
 RETURNING *
 
 -- name: record_sharing
 UPDATE variations SET sharing = :count
-WHERE seq IN (SELECT value FROM json_each(:variations)) AND status = 'processing'
+WHERE id IN (SELECT value FROM json_each(:variations)) AND status = 'processing'
 
 -- name: set_aside
 UPDATE variations SET waiting = :waiting, not_before = :until WHERE id = :variation AND status = 'queued'
@@ -178,16 +178,17 @@ SELECT encode, correction FROM costs
 INSERT INTO costs (encode, correction) VALUES (:encode, :correction)
 ON CONFLICT (encode) DO UPDATE SET correction = excluded.correction
 
+-- What was read of a source is recorded by its id: its seq may be another's since it was deleted.
 -- name: record_media
-UPDATE sources SET media = :media, error = NULL WHERE seq = :source
+UPDATE sources SET media = :media, error = NULL WHERE id = :source
 
 -- The source cannot be used: what waits for it fails with it.
 -- name: record_source_error
-UPDATE sources SET error = :error WHERE seq = :source
+UPDATE sources SET error = :error WHERE id = :source
 
 -- name: fail_queued_of_source
 UPDATE variations SET status = 'failed', error = :error, finished_at = :now
-WHERE source = :source AND status = 'queued'
+WHERE source = (SELECT seq FROM sources WHERE id = :source) AND status = 'queued'
 
 -- What is about to be published. No row: it was cancelled, or is no longer this attempt's.
 -- name: record_proof
@@ -410,8 +411,7 @@ SELECT variations AS count FROM tally WHERE status = 'queued'
 
 -- name: stored_bytes
 SELECT
-    (SELECT coalesce(sum(bytes), 0) FROM sources WHERE path IS NULL)
-    + (SELECT coalesce(sum(output_bytes), 0) FROM jobs)
+    (SELECT sum(bytes) FROM disk WHERE kind IN ('sources', 'outputs'))
     + (SELECT coalesce(sum(length), 0) FROM uploads) AS count
 
 -- name: tally

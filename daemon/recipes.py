@@ -85,8 +85,11 @@ def plan(media: Media, preset: str, parameters: Parameters) -> Plan:
 
 
 def shareable(media: Media, preset: str, parameters: Parameters) -> bool:
-    """Whether it is made in one pass, so that others may be made in the same. Raises as `plan` does."""
-    return _recipe(media, preset, parameters).steps is None
+    """Whether it may be made beside others in one pass. Raises as `plan` does.
+
+    Gaps in the sound can bring FFmpeg's threads to wait for each other when several films are made at once.
+    """
+    return _recipe(media, preset, parameters).steps is None and not any(heard.gap_seconds for heard in media.audio)
 
 
 def command(source: str, media: Media, outputs: Sequence[Output], threads: int) -> list[str]:
@@ -215,8 +218,12 @@ def _recipe(media: Media, name: str, parameters: Parameters) -> Recipe:
 
 
 def _reading(media: Media) -> dict[str, Any]:
-    """How this source is to be read: its first picture or sound at 0, and its alpha, which VP8 and VP9 hide."""
-    options: dict[str, Any] = {"f": media.format} if media.format.endswith("_pipe") else {}
+    """How this source is to be read: with its first picture or sound at 0, and its alpha, which VP8 and VP9 hide.
+
+    The encoder sees no name, by which alone the probe may have known some formats.
+    """
+    known_by_name = media.format.endswith("_pipe") or media.format == "mp3"
+    options: dict[str, Any] = {"f": media.format} if known_by_name else {}
     if media.lead_seconds > 0.001 and media.format not in _REWOUND:
         options["itsoffset"] = f"{-media.lead_seconds:.6f}"
     picture = media.video

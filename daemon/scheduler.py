@@ -213,9 +213,8 @@ class Scheduler:
         if not fitting:
             return
         share = self._share(fitting, room)
-        chosen = [row["seq"] for row in rows if row["id"] in share.costs]
         claimed = await self._shop.store.write(
-            partial(claims.claim, variations=chosen, boot=self._boot, now=self._shop.now())
+            partial(claims.claim, variations=share.variations, boot=self._boot, now=self._shop.now())
         )
         if claimed:
             self._start(claimed, share, outlooks)

@@ -60,7 +60,7 @@ class Survey:
         self._tell()
 
     async def _read(self, row: Row) -> None:
-        source = row["source"]
+        source = row["source_id"]
         try:
             media = await self._prober.probe(self._paths.source_of(row["job"], row["source_id"], row["path"]))
         except ProbeError as error:

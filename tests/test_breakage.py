@@ -248,7 +248,8 @@ def _answers(daemon: Daemon) -> bool:
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "application/json"])
 def test_a_stop_answers_a_body_under_way_with_a_problem(daemon: Daemon, kind: str) -> None:
     host, port = daemon.url.removeprefix("http://").split(":")
-    head = f"POST /api/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {daemon.token}\r\nContent-Type: {kind}\r\n"
+    head = f"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {daemon.token}\r\n"
+    head += f"Content-Type: {kind}\r\n"
     with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(f"{head}Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n".encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 100")  # the body is being read

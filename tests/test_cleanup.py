@@ -65,8 +65,8 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -
 
 def claim(transaction: Transaction) -> claims.Claim:
     row = transaction.all("ready", limit=1)[0]
-    transaction.run("record_media", source=row["source"], media=msgspec.json.encode(SILENCE).decode())
-    (claimed,) = claims.claim(transaction, variations=[row["seq"]], boot=boot_id(), now=2.0)
+    transaction.run("record_media", source=row["source_id"], media=msgspec.json.encode(SILENCE).decode())
+    (claimed,) = claims.claim(transaction, variations=[row["id"]], boot=boot_id(), now=2.0)
     return claimed
 
 
@@ -131,6 +131,28 @@ def test_an_unproven_file_goes_and_its_work_is_queued_again(paths: Paths, reveal
     row = interrupt(paths, proof=False, revealed=revealed)
     assert (row["status"], row["attempts"], row["started_at"]) == ("queued", 1, None)
     assert [path for path in paths.jobs.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_was_read_of_a_deleted_source_is_not_told_of_the_next(paths: Paths, refused: bool) -> None:
+    """The next takes the row of the deleted one, while that is still being read."""
+
+    def work(transaction: Transaction) -> None:
+        add_job(transaction, "old")
+        old = transaction.all("ready", limit=1)[0]
+        transaction.run("fail_queued_of_source", source="old", error="made for the test", now=1.0)
+        transaction.run("delete_job", id="old")
+        add_job(transaction, "new")
+        assert transaction.all("ready", limit=1)[0]["source"] == old["source"]
+        if refused:
+            claims.refuse_source(transaction, source=old["source_id"], error="unreadable", now=2.0)
+        else:
+            claims.record_media(transaction, source=old["source_id"], media=SILENCE)
+        new = transaction.all("ready", limit=1)[0]
+        assert new["source_id"] == "new"
+        assert not new["media"]
+
+    in_store(paths, lambda store: store.write(work))
 
 
 def test_a_proof_does_not_pass_for_another_file(paths: Paths) -> None:
@@ -230,14 +252,17 @@ def test_a_clock_that_is_set_forward_makes_no_file_old(paths: Paths) -> None:
 def test_a_retry_does_not_wait_for_a_day_when_the_clock_is_set_back(paths: Paths) -> None:
     day = 86400.0
 
+    def is_ready(transaction: Transaction, now: float) -> bool:
+        claims.release_delayed(transaction, retry_delay=5.0, now=now)
+        return bool(transaction.all("ready", limit=1))
+
     async def work(store: Store) -> list[bool]:
         await store.write(partial(add_job, name="j"))
-        begin = partial(claims.claim, boot=boot_id(), slots=1, retry_delay=5.0)
-        first = await store.write(partial(begin, now=2 * day))
+        first = await store.write(claim)
         failure = claims.Failure(error="it may pass", retries=3)
         attempt = {"variation": first.seq, "attempt": 1, "failure": failure, "retry_delay": 5.0}
         await store.write(partial(claims.abandon, now=2 * day, **attempt))
-        return [await store.write(partial(begin, now=now)) is not None for now in (2 * day + 4, day)]
+        return [await store.write(partial(is_ready, now=now)) for now in (2 * day + 4, day)]
 
     assert in_store(paths, work) == [False, True]
 

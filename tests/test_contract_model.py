@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ exec {ffmpeg} "$@"
 KIND_LISTS = st.lists(st.sampled_from(["quick", "quick", "slow", "broken"]), min_size=1, max_size=3)
 PLACE = st.integers(0, 11)
 MAX_JOBS = 5
+SHARERS = re.compile(r"^\.\./([^/\n]+)/", re.MULTILINE)  # outputs beside the folder that an encoder works in
 STATUS = st.sampled_from([None, "queued", "processing", "completed", "failed", "cancelled"])
 
 
@@ -295,14 +297,15 @@ class Contract(RuleBasedStateMachine):
         assert not [path for path in self.daemon.parts() if path.parent.name in ids]
 
     def children(self) -> Iterator[tuple[str, psutil.Process]]:
-        """Each encoder that lives, with its variation: its work folder says whose it is."""
+        """Each encoder that lives, with each of its variations: the folders it works in and writes to say whose."""
         for child in self.daemon.encoders():
             try:
-                folder = Path(child.cwd())
+                folder, words = Path(child.cwd()), child.cmdline()
             except psutil.Error:  # ended a moment ago
                 continue
             if folder.parent.name == "work":
-                yield folder.name, child
+                for variation in {folder.name, *SHARERS.findall("\n".join(words))}:
+                    yield variation, child
 
 
 def stands_still(child: psutil.Process) -> bool:

@@ -171,7 +171,8 @@ def test_a_client_that_does_not_read_costs_little_and_misses_nothing(
     with socket.socket() as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         lazy.connect((host, int(port)))
-        lazy.sendall(f"GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {daemon.token}\r\n\r\n".encode())
+        head = f"GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {daemon.token}\r\n\r\n"
+        lazy.sendall(head.encode())
         assert lazy.recv(16).startswith(b"HTTP/1.1 200")
         spec = {"variations": [{"preset": "refresh", "count": 20, "seed": str(n)} for n in range(10)]}
         before = psutil.Process(daemon.process.pid).memory_info().rss

@@ -214,7 +214,7 @@ def test_a_picture_of_a_quarter_billion_pixels_is_refused(
     command = [ffmpeg, "-v", "error", "-f", "image2", "-i", str(picture), "-c", "copy", str(bomb)]
     subprocess.run(command, check=True)
     assert "megapixels" in refused(daemon, bomb, clip)
-    assert "it is not a media file ffspool can read" in refused(daemon, picture, clip)
+    assert "megapixels" in refused(daemon, picture, clip)
 
 
 def test_more_streams_than_anybody_needs_are_refused(daemon: Daemon, tmp_path: Path, ffmpeg: str, clip: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_single_download_has_ranges_an_etag_and_its_name(daemon: Daemon, clip:
     whole = daemon.client.get(url)
     assert hashlib.sha256(whole.content).hexdigest() == variation["sha256"]
     assert whole.headers["etag"] == f'"{variation["sha256"]}"'
-    assert "t%C3%A4%22st%27%3B%20x_mp3.mp3" in whole.headers["content-disposition"]
+    assert "t%C3%A4_st%27%3B%20x_mp3.mp3" in whole.headers["content-disposition"]
     part = daemon.client.get(url, headers={"Range": "bytes=100-199", "If-Range": whole.headers["etag"]})
     assert (part.status_code, part.content) == (206, whole.content[100:200])
     assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"

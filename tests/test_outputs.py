@@ -1,6 +1,7 @@
 """Every kind of file by every preset: a right output, looked at by an independent reader, or a plain refusal.
 
-Here each file goes through a cheap preset or two; `make media` takes every preset that suits it and prints the table.
+Here each file goes through one cheap film preset, and m4a where it has sound; `make media` takes every preset that
+suits it and prints the table.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from specimens import SPECIMENS, Specimen, make
 from daemon.presets import PRESETS
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
-CHEAP = {"h264-480p": {"speed": "ultrafast"}, "webm-720p": {"speed": "ultrafast", "short_side": 240}, "m4a": {}}
+CHEAP = {"h264-480p": {"speed": "ultrafast"}, "webm-720p": {"speed": "ultrafast", "short_side": 240}}
 SOUND = {"mp3", "m4a"}
 FILMS = ("video", "refresh")
 HUGE = {"long_6min_1080p_tiny.mp4"}  # half an hour of encoding for one trait
@@ -106,11 +107,11 @@ def test_every_file_becomes_what_a_person_expects(
     pytestconfig: pytest.Config,
     record_property: Callable[[str, object], None],
 ) -> None:
-    asked = wanted(specimen, every=pytestconfig.getoption("--every-preset"))
-    job = submitted(worker, source, asked)
     seen = (
         None if specimen.error is not None or specimen.name in UNREADABLE else read(source, PICTURES.get(source.name))
     )
+    asked = wanted(specimen, seen, every=pytestconfig.getoption("--every-preset"))
+    job = submitted(worker, source, asked)
     failures = []
     for variation in job["sources"][0]["variations"]:
         try:
@@ -122,10 +123,11 @@ def test_every_file_becomes_what_a_person_expects(
     assert not failures, "\n".join(failures)
 
 
-def wanted(specimen: Specimen, *, every: bool) -> dict[str, dict[str, Any]]:
+def wanted(specimen: Specimen, seen: Reading | None, *, every: bool) -> dict[str, dict[str, Any]]:
     """What is asked of this file: presets with their parameters."""
     if not every:
-        return {"thumbnail-sheet": {}, "m4a": {}} if specimen.name in HUGE else CHEAP
+        film = {} if specimen.name in HUGE else {"h264-480p": CHEAP["h264-480p"]}
+        return {**film, "m4a": {}} if seen and seen.audio else film
     asked = {name: CHEAP.get(name, {}) for name in PRESETS}
     return {name: {**more, "seed": "a"} if name == "refresh" else more for name, more in asked.items()}
 
@@ -253,6 +255,8 @@ def check_frames(specimen: Specimen, source: Seen, made: Seen) -> None:
     rate = len(source.times) / max(0.001, source.end - source.start)
     if specimen.frames and rate < 61:
         assert abs(len(made.times) - len(source.times)) <= 1, f"{len(made.times)} frames of {len(source.times)}"
+    if specimen.name in DAMAGED:  # which of them are shown, and when, is each decoder's own affair
+        return
     ours = np.array(made.times) - made.start
     theirs = np.array(source.times) - source.start
     off = max(float(np.abs(theirs - time).min()) for time in ours)

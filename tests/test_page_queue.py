@@ -148,7 +148,7 @@ def add_ended(transaction: Transaction, name: str) -> None:
     place = {"name": "clip.mp4", "folder": "clip", "path": "/nowhere", "bytes": 1}
     source = transaction.one("insert_source", id=name, job=job["seq"], **place)
     assert source is not None
-    transaction.run("record_source_error", source=source["seq"], error="made for the test")
+    transaction.run("record_source_error", source=name, error="made for the test")
     keys = {"id": name, "job": job["seq"], "source": source["seq"], "priority": 0}
     transaction.run("insert_variation", name="c.mp3", preset="mp3", parameters="{}", extension="mp3", **keys)
     transaction.run("fail_queued", job=job["seq"], now=now, error="made for the test")
