@@ -97,7 +97,7 @@ def reveal(part: Path, output: Path) -> None:
     try:
         fsync_folder(output.parent)
     except OSError:
-        output.unlink(missing_ok=True)
+        remove(output)
         raise
 
 
