@@ -200,7 +200,7 @@ WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
 -- name: complete
 UPDATE variations SET status = 'completed', finished_at = :now, bytes = :bytes, sha256 = :sha256,
     output_seconds = :output_seconds, cpu_seconds = :cpu_seconds, speed = :speed, quality = :quality,
-    parameters = json_patch(parameters, :chosen),
+    parameters = json_patch(parameters, :chosen) || '',
     proof = NULL
 WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
     AND cancel_requested_at IS NULL AND fail_requested_at IS NULL
