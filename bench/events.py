@@ -99,7 +99,7 @@ def _encode(running: Daemon, clip: Path) -> tuple[float, float, float]:
     with clip.open("rb") as file:
         answer = running.client.post("/api/jobs", data={"spec": json.dumps(WORK)}, files={"files": (clip.name, file)})
     job = answer.raise_for_status().json()["id"]
-    wait_until(lambda: time.sleep(0.1) or running.job(job)["status"] == "completed")
+    wait_until(lambda: running.job(job)["status"] == "completed", every=0.1)
     took, after = time.perf_counter() - began, psutil.Process(running.process.pid).cpu_times()
     used = after.user + after.system - before.user - before.system
     return took, used, running.job(job)["usage"]["cpu_seconds"]

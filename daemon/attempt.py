@@ -10,36 +10,22 @@ import errno
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from daemon import claims, evidence, recipes
-from daemon.claims import INTERRUPTED, MAX_RETRIES, Claim, Failure
-from daemon.disk import Space, learnt
-from daemon.engine import Engine
+from daemon.claims import INTERRUPTED, MAX_RETRIES, Failure
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
-from daemon.history import History
-from daemon.library import Library
-from daemon.metrics import Figures
-from daemon.models import Model, Order, Outcome, Parameters, Progress, Report, Stage, Started, Stopped, Task, Vitals
-from daemon.paths import Paths, remove, size
-from daemon.plans import Plan
-from daemon.probe import Prober
-from daemon.publish import Proof, Sealed, reveal, seal
-from daemon.quality import Quality
+from daemon.models import Model, Order, Outcome, Progress, Report, Stage, Started, Stopped, Task, Vitals
+from daemon.publish import Proof, Sealed, seal
 from daemon.scoring import score
+from daemon.settlement import Member, Settlement
 from daemon.stall import Pace, StallWatch
-from daemon.store import Store, Transaction
-
-T = TypeVar("T")
+from daemon.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
 SHARED_PATIENCE = 20.0  # seconds without a sign of life after which those who share a process are tried alone
-INSIST_EVERY = 1.0  # seconds between two tries to write an end that the disk does not take
 
 # What is wrong with the source, or with what was asked of it: another try would end alike.
 UNSUITABLE = (ProbeError, ProofError, UnsuitableSource, UnknownPreset, BadParameter)
@@ -54,44 +40,6 @@ class Receipt(Model, frozen=True):
     bytes_freed: int
 
 
-@dataclass(frozen=True)
-class Workshop:
-    """What every attempt works with. `hung_after` and `retry_delay` are in seconds."""
-
-    store: Store
-    engine: Engine
-    prober: Prober
-    paths: Paths
-    figures: Figures
-    space: Space
-    library: Library
-    history: History
-    hung_after: float = 120.0
-    retry_delay: float = 5.0
-    now: Callable[[], float] = time.time
-    closing: asyncio.Event = field(default_factory=asyncio.Event)  # what cannot be written now is left to recovery
-
-
-@dataclass
-class Member:
-    """One of the variations that share the process, and what becomes of it.
-
-    Predicted are its `cost` in CPU seconds, the bytes it `usual`ly comes to, and the `space` kept for it.
-    """
-
-    claim: Claim
-    cost: float
-    usual: int
-    space: int
-    plan: Plan | None = None
-    proving: asyncio.Task[tuple[float | None, Sealed]] | None = None
-    unmeasured: str | None = None  # why it could not be compared with the source
-    quality: Quality | None = None
-    chosen: Parameters = field(default_factory=dict)
-    bytes_freed: int = 0
-    settled: bool = False
-
-
 class Attempt:
     """Claimed variations on their way. `run` takes them to their end; the rest may be called beside it."""
 
@@ -102,6 +50,7 @@ class Attempt:
         self.held = held  # it shall not start, or stand still once it runs
         self.frozen = False
         self._shop = shop
+        self._settlement = Settlement(shop)
         self._threads = threads
         self._source = members[0].claim  # of all of them
         self._began = time.monotonic()
@@ -189,7 +138,7 @@ class Attempt:
             if member.proving:  # it may take long, and nothing will come of it any more
                 member.proving.cancel()
         self._shop.figures.stopped(stopped)
-        await self._insist(lambda t: t.run("count_stop", stage=stopped.stage, seconds=stopped.seconds))
+        await self._settlement.insist(lambda t: t.run("count_stop", stage=stopped.stage, seconds=stopped.seconds))
         return stopped
 
     # To its end
@@ -217,22 +166,22 @@ class Attempt:
         except Exception:
             log.exception("%s failed by a fault of ffspool", ", ".join(member.claim.id for member in members))
             failure = Failure(error="an internal error; the daemon's log has the details")
-        return await self._abandon_all(members, failure)
+        return await self._settlement.abandon_all(members, failure)
 
     async def _encode(self) -> None:
         members = await self._suitable()
         if not members:
             return None
         if self._stopping or self.held:  # asked before there was a process
-            return await self._abandon_all(members, INTERRUPTED)
+            return await self._settlement.abandon_all(members, INTERRUPTED)
         self._watch.restart(time.monotonic())
         outcome = await self._shop.engine.run(self._order(members), self._report)
         if outcome.stopped or self._stopping:
-            return await self._abandon_all(members, self._hung, outcome.cpu_seconds)
+            return await self._settlement.abandon_all(members, self._hung, outcome.cpu_seconds)
         if outcome.disk_full:
             return await self._wait_for_space(members, outcome.cpu_seconds)
         if outcome.error:
-            return await self._abandon_all(members, _failure(outcome, len(members)), outcome.cpu_seconds)
+            return await self._settlement.abandon_all(members, _failure(outcome, len(members)), outcome.cpu_seconds)
         self._learn(members, outcome)
         for member in members:
             member.unmeasured = outcome.unmeasured.get(member.claim.id)
@@ -251,7 +200,7 @@ class Attempt:
         return [member for member in self.members if not member.settled]
 
     async def _plan(self, member: Member) -> None:
-        preset = self._base(member.claim)
+        preset = self._shop.base(member.claim)
         member.plan = recipes.plan(self._source.media, preset, member.claim.parameters)
 
     def _learn(self, members: Sequence[Member], outcome: Outcome) -> None:
@@ -268,15 +217,29 @@ class Attempt:
         try:
             lasting, sealed = await member.proving
         except ProofError as error:
-            return await self._abandon(member, Failure(error=str(error)), cpu_seconds)
+            return await self._settlement.abandon(member, Failure(error=str(error)), cpu_seconds)
         finally:
             member.proving = None
-        return await self._publish(member, cpu_seconds, sealed, lasting)
+        proof = self._proof(member, cpu_seconds, sealed, lasting)
+        return await self._settlement.publish(member, proof, time.monotonic() - self._began)
+
+    def _proof(self, member: Member, cpu_seconds: float, sealed: Sealed, output_seconds: float | None) -> Proof:
+        length, sha256, inode = sealed
+        return Proof(
+            bytes=length,
+            sha256=sha256,
+            inode=inode,
+            output_seconds=output_seconds,
+            cpu_seconds=round(cpu_seconds, 3),
+            speed=self.progress.speed if self.progress else None,
+            quality=member.quality,
+            chosen=member.chosen,
+        )
 
     async def _prove(self, member: Member) -> tuple[float | None, Sealed]:
         """Seconds it plays (None: pictures), and its seal."""
         assert member.plan is not None
-        part = self._part(member.claim)
+        part = self._shop.part(member.claim)
         lasting = await evidence.find(self._shop.prober, part, member.plan, self._source_path)
         if metric := member.plan.quality:
             picture = self._shop.paths.plot(member.claim.job, member.claim.id)
@@ -288,9 +251,9 @@ class Attempt:
             Order(
                 variation=member.claim.id,
                 attempt=member.claim.attempt,
-                preset=self._base(member.claim),
+                preset=self._shop.base(member.claim),
                 parameters=member.claim.parameters,
-                part=str(self._part(member.claim)),
+                part=str(self._shop.part(member.claim)),
                 log=str(self._shop.paths.log(member.claim.job, member.claim.id)),
             )
             for member in members
@@ -328,107 +291,9 @@ class Attempt:
         writing = asyncio.ensure_future(self._shop.store.write(partial(claims.record_process, started)))
         writing.add_done_callback(_log_failure)
 
-    # Settled one way or the other
-
-    async def _publish(self, member: Member, cpu_seconds: float, sealed: Sealed, output_seconds: float | None) -> None:
-        """Proof in the database, final name on disk, `completed` in the database: recovery can go on from each."""
-        claim, shop = member.claim, self._shop
-        length, sha256, inode = sealed
-        proof = Proof(
-            bytes=length,
-            sha256=sha256,
-            inode=inode,
-            output_seconds=output_seconds,
-            cpu_seconds=round(cpu_seconds, 3),
-            speed=self.progress.speed if self.progress else None,
-            quality=member.quality,
-            chosen=member.chosen,
-        )
-        mine = {"variation": claim.seq, "attempt": claim.attempt}
-        if not await shop.store.write(lambda t: claims.record_proof(t, proof=proof, **mine)):
-            return await self._abandon(member, INTERRUPTED, cpu_seconds)
-        output = shop.paths.output(claim.job, claim.id, claim.extension)
-        await asyncio.to_thread(reveal, self._part(claim), output)
-        # Insisted on: a commit that failed at its fsync may be found after a crash, and then needs the file.
-        done = await self._insist(lambda t: claims.complete(t, proof=proof, now=shop.now(), **mine))
-        if done is False:
-            member.bytes_freed += remove(output)
-            return await self._abandon(member, INTERRUPTED, cpu_seconds)
-        member.settled = True
-        if done is None:
-            return None
-        await self._clear(claim)
-        shop.space.experience.learn(claim.preset, member.usual, length)
-        shop.figures.completed(claim.preset, time.monotonic() - self._began, proof.speed, proof.output_seconds)
-        return None
-
     async def _wait_for_space(self, members: Iterable[Member], cpu_seconds: float = 0.0) -> None:
-        """The disk is full: gives back what was written, and lets the work wait until what it needs is free."""
         self.crowded_out = True
-        seconds = self.progress.seconds if self.progress else 0.0
-        words = "it waits for disk space: the disk was full while it was encoded"
-        left = [member for member in members if not member.settled]
-        for member in left:
-            planned = member.plan.duration_seconds if member.plan else None
-            needed = learnt(size(self._part(member.claim).parent), seconds, planned)
-            waiting = Failure(error=words, space=max(needed, member.space))
-            await self._abandon(member, waiting, cpu_seconds / len(left))
-
-    async def _abandon_all(self, members: Iterable[Member], failure: Failure | None, cpu_seconds: float = 0.0) -> None:
-        """Ends those that are not settled; the CPU seconds came to nothing once, not for each of them."""
-        left = [member for member in members if not member.settled]
-        for member in left:
-            await self._abandon(member, failure, cpu_seconds / len(left))
-
-    async def _abandon(self, member: Member, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
-        """Ends one that came to nothing: partial files first, then the row, which a request overrules."""
-        claim, shop = member.claim, self._shop
-        member.bytes_freed += await self._clear(claim)
-        await self._insist(
-            lambda t: claims.abandon(
-                t,
-                variation=claim.seq,
-                attempt=claim.attempt,
-                now=shop.now(),
-                failure=failure,
-                cpu_seconds=cpu_seconds,
-                retry_delay=shop.retry_delay,
-            )
-        )
-        member.settled = True
-
-    async def _clear(self, claim: Claim) -> int:
-        """Removes the work folder and returns its bytes. What cannot be removed now is left to the sweep."""
-        try:
-            return await asyncio.to_thread(remove, self._shop.paths.work(claim.job, claim.id))
-        except OSError as error:
-            log.warning("partial files of %s cannot be removed yet: %s", claim.id, error.strerror)
-            return 0
-
-    async def _insist(self, work: Callable[[Transaction], T]) -> T | None:
-        """Writes what must not be lost, however long the disk takes to have room for it, and returns what it came to.
-
-        At shutdown it is tried once more and then left (None): the row still says that it runs, and recovery
-        settles it.
-        """
-        while True:
-            last = self._shop.closing.is_set()
-            try:
-                return await self._shop.store.write(work)
-            except (OutOfSpace, Unavailable) as error:
-                name, when = self._running.get_name(), "any more" if last else "yet"
-                log.error("%s cannot be settled %s: %s", name, when, error)
-            if last:
-                return None
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._shop.closing.wait(), INSIST_EVERY)
-
-    def _base(self, claim: Claim) -> str:
-        """The built-in preset by whose rules it is made. Raises UnknownPreset when the user's own is gone by now."""
-        return self._shop.library.find(claim.preset).base
-
-    def _part(self, claim: Claim) -> Path:
-        return self._shop.paths.part(claim.job, claim.id, claim.attempt)
+        await self._settlement.let_wait(members, self.progress.seconds if self.progress else 0.0, cpu_seconds)
 
     @property
     def _source_path(self) -> Path:

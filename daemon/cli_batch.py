@@ -19,12 +19,13 @@ import msgspec
 from daemon import names
 from daemon.control import Scope
 from daemon.errors import Conflict, InvalidRequest, StartupError
-from daemon.jobs import JobSpec, NewSource, local_source
+from daemon.jobs import JobSpec
 from daemon.library import Library
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths, remove
 from daemon.service import Service, running
 from daemon.settings import Settings
+from daemon.sources import NewSource, local_source
 from daemon.states import ENDED, State
 from daemon.views import JobView
 

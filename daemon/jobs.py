@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -18,10 +17,11 @@ from daemon.errors import EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotF
 from daemon.library import Library
 from daemon.listing import Selection
 from daemon.models import Model, VariationRequest, Wanted, new_id
-from daemon.paths import Paths, fsync, fsync_folder, remove
+from daemon.paths import Paths, fsync_folder, remove
 from daemon.quota import Quota
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
+from daemon.sources import NewSource, local_source, take_over, taken
 from daemon.states import State
 from daemon.store import Row, Store, Transaction
 from daemon.uploads import durable_upload
@@ -40,19 +40,6 @@ class JobSpec(Model, frozen=True):
     expires_in: float | None = None  # seconds kept after the end; None: the daemon's retention
     webhook_url: str | None = None  # told of the job's end
     webhook_variations: bool = False  # and of the end of every variation
-
-
-class NewSource(Model, frozen=True):
-    """A file of a new job: `upload` is a file in the spool that is taken over, or `path` is read where it is.
-
-    `resumable` is the upload that `upload` is the file of, where it came in pieces: its row goes with it.
-    """
-
-    name: str
-    bytes: int
-    upload: Path | None = None
-    path: Path | None = None
-    resumable: str | None = None
 
 
 class JobPage(Model, frozen=True):
@@ -157,7 +144,7 @@ class Jobs:
         folder.mkdir(parents=True)
         for identifier, source in zip(identifiers, sources, strict=True):
             if source.upload:
-                _take_over(source, source.upload, self._paths.source(job, identifier))
+                take_over(source, source.upload, self._paths.source(job, identifier))
         for durable in (folder, folder.parent, self._paths.jobs):
             fsync_folder(durable)
 
@@ -196,7 +183,7 @@ class Jobs:
             keys = {"job": row["seq"], "source": added["seq"], "priority": spec.priority}
             transaction.run_many("insert_variation", (_new_variation(source.name, want, keys) for want in wanted))
             if source.resumable and not transaction.run("take_upload", id=source.resumable):
-                raise _taken(source.resumable)
+                raise taken(source.resumable)
         made = self._view(transaction, job_row(transaction, job))
         if also:
             also(transaction, made)
@@ -284,23 +271,6 @@ class Jobs:
         return path, f"{Path(row['name']).stem}_quality.svg"
 
 
-def local_source(name: str, path: Path) -> NewSource:
-    """A file to be read where it is. Raises InvalidRequest or EmptyUpload in words that name it."""
-    if not _is_text(str(path)):
-        raise InvalidRequest(f"{name!r} lies in a folder whose name is not valid text: move or rename it")
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise InvalidRequest(f"{name} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise InvalidRequest(f"{name} is not a regular file")
-    if not os.access(path, os.R_OK):
-        raise InvalidRequest(f"{name} cannot be read: Permission denied")
-    if status.st_size == 0:
-        raise EmptyUpload(f"{name} is empty")
-    return NewSource(name=name, bytes=status.st_size, path=path)
-
-
 def _new_variation(source: str, want: Wanted, keys: dict[str, int]) -> dict[str, Any]:
     return {
         "id": new_id(),
@@ -312,21 +282,6 @@ def _new_variation(source: str, want: Wanted, keys: dict[str, int]) -> dict[str,
     }
 
 
-def _take_over(source: NewSource, file: Path, place: Path) -> None:
-    if not source.resumable:
-        fsync(file)
-        file.rename(place)
-        return
-    try:  # a second name for it: until the job is committed the file is the upload's, from then on the job's
-        place.hardlink_to(file)
-    except FileNotFoundError as error:
-        raise _taken(source.resumable) from error
-
-
-def _taken(upload: str) -> NotFound:
-    return NotFound(f"there is no upload {upload} any more: another job took it, or it was deleted")
-
-
 def _added_bytes(sources: Iterable[NewSource]) -> int:
     """Of uploads that no row tells of yet."""
     return sum(source.bytes for source in sources if source.upload and not source.resumable)
@@ -334,14 +289,6 @@ def _added_bytes(sources: Iterable[NewSource]) -> int:
 
 def _first_repeated(values: Sequence[str]) -> str:
     return next(value for place, value in enumerate(values) if value in values[:place])
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def job_row(transaction: Transaction, job: str) -> Row:

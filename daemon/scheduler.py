@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from daemon import claims, planner
-from daemon.attempt import Attempt, Member, Receipt, Workshop
+from daemon.attempt import Attempt, Receipt
 from daemon.claims import Claim
 from daemon.disk import refusal
 from daemon.errors import FfspoolError
@@ -22,10 +22,12 @@ from daemon.models import Progress
 from daemon.paths import size
 from daemon.planner import Ready, Share
 from daemon.processes import boot_id
+from daemon.settlement import Member
 from daemon.stall import Pace
 from daemon.states import QueueState
 from daemon.store import Row
 from daemon.survey import Survey
+from daemon.workshop import Workshop
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ import psutil
 
 from daemon import cleanup, encoder, expiry, lineage, rehearsal
 from daemon.arrivals import Arrivals
-from daemon.attempt import Workshop
 from daemon.bulk import Bulk
 from daemon.control import Control, queue_state
 from daemon.courier import Courier
@@ -41,6 +40,7 @@ from daemon.store import Store
 from daemon.thumbnails import Thumbnails
 from daemon.uploads import Uploads
 from daemon.webhooks import Webhooks
+from daemon.workshop import Workshop
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,12 @@ from test_cleanup import in_store
 from daemon import publish
 from daemon.api.problems import on_host_trouble
 from daemon.errors import FfspoolError, OutOfSpace, Unavailable
-from daemon.jobs import Jobs, JobSpec, NewSource
+from daemon.jobs import Jobs, JobSpec
 from daemon.library import Library
 from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.settings import load
+from daemon.sources import NewSource
 from daemon.store import Store, Transaction
 
 

@@ -13,7 +13,8 @@ from daemon.api.requests import JobRequest, SourceRequest, decode, spec_of, spec
 from daemon.api.uploads import Form, read_body
 from daemon.errors import InvalidRequest, UnsupportedBody
 from daemon.idempotency import Answer, Hold
-from daemon.jobs import Jobs, JobSpec, NewSource
+from daemon.jobs import Jobs, JobSpec
+from daemon.sources import NewSource
 from daemon.views import JobView
 
 FORM = "multipart/form-data"

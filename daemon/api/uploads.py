@@ -14,9 +14,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from daemon.errors import EmptyUpload, InvalidRequest, OutOfSpace, TooLarge
-from daemon.jobs import NewSource
 from daemon.models import new_id
 from daemon.names import check
+from daemon.sources import NewSource
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

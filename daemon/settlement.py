@@ -1,0 +1,140 @@
+"""How a claimed variation ends: published, abandoned, or left to wait for the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from daemon import claims
+from daemon.claims import INTERRUPTED, Claim, Failure
+from daemon.disk import learnt
+from daemon.errors import OutOfSpace, Unavailable
+from daemon.models import Parameters
+from daemon.paths import remove, size
+from daemon.plans import Plan
+from daemon.publish import Proof, Sealed, reveal
+from daemon.quality import Quality
+from daemon.store import Transaction
+from daemon.workshop import Workshop
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+INSIST_EVERY = 1.0  # seconds between two tries to write an end that the disk does not take
+
+
+@dataclass
+class Member:
+    """One of the variations that share the process, and what becomes of it.
+
+    Predicted are its `cost` in CPU seconds, the bytes it `usual`ly comes to, and the `space` kept for it.
+    """
+
+    claim: Claim
+    cost: float
+    usual: int
+    space: int
+    plan: Plan | None = None
+    proving: asyncio.Task[tuple[float | None, Sealed]] | None = None
+    unmeasured: str | None = None  # why it could not be compared with the source
+    quality: Quality | None = None
+    chosen: Parameters = field(default_factory=dict)
+    bytes_freed: int = 0
+    settled: bool = False
+
+
+class Settlement:
+    """Writes the ends of variations; what the end is, whoever ran them says, and requests overrule."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+
+    async def publish(self, member: Member, proof: Proof, took: float) -> None:
+        """Proof in the database, final name on disk, `completed` in the database: recovery can go on from each.
+
+        `took` is in seconds, from slot to now.
+        """
+        claim, shop = member.claim, self._shop
+        mine = {"variation": claim.seq, "attempt": claim.attempt}
+        if not await shop.store.write(lambda t: claims.record_proof(t, proof=proof, **mine)):
+            return await self.abandon(member, INTERRUPTED, proof.cpu_seconds)
+        output = shop.paths.output(claim.job, claim.id, claim.extension)
+        await asyncio.to_thread(reveal, shop.part(claim), output)
+        # Insisted on: a commit that failed at its fsync may be found after a crash, and then needs the file.
+        done = await self.insist(lambda t: claims.complete(t, proof=proof, now=shop.now(), **mine))
+        if done is False:
+            member.bytes_freed += remove(output)
+            return await self.abandon(member, INTERRUPTED, proof.cpu_seconds)
+        member.settled = True
+        if done is None:
+            return None
+        await self._clear(claim)
+        shop.space.experience.learn(claim.preset, member.usual, proof.bytes)
+        shop.figures.completed(claim.preset, took, proof.speed, proof.output_seconds)
+        return None
+
+    async def let_wait(self, members: Iterable[Member], seconds: float, cpu_seconds: float) -> None:
+        """The disk is full: gives back what was written, and lets the work wait until what it needs is free.
+
+        `seconds` of output had been made by then.
+        """
+        words = "it waits for disk space: the disk was full while it was encoded"
+        left = [member for member in members if not member.settled]
+        for member in left:
+            planned = member.plan.duration_seconds if member.plan else None
+            needed = learnt(size(self._shop.part(member.claim).parent), seconds, planned)
+            waiting = Failure(error=words, space=max(needed, member.space))
+            await self.abandon(member, waiting, cpu_seconds / len(left))
+
+    async def abandon_all(self, members: Iterable[Member], failure: Failure | None, cpu_seconds: float = 0.0) -> None:
+        """Ends those that are not settled; the CPU seconds came to nothing once, not for each of them."""
+        left = [member for member in members if not member.settled]
+        for member in left:
+            await self.abandon(member, failure, cpu_seconds / len(left))
+
+    async def abandon(self, member: Member, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
+        """Ends one that came to nothing: partial files first, then the row, which a request overrules."""
+        claim, shop = member.claim, self._shop
+        member.bytes_freed += await self._clear(claim)
+        await self.insist(
+            lambda t: claims.abandon(
+                t,
+                variation=claim.seq,
+                attempt=claim.attempt,
+                now=shop.now(),
+                failure=failure,
+                cpu_seconds=cpu_seconds,
+                retry_delay=shop.retry_delay,
+            )
+        )
+        member.settled = True
+
+    async def _clear(self, claim: Claim) -> int:
+        """Removes the work folder and returns its bytes. What cannot be removed now is left to the sweep."""
+        try:
+            return await asyncio.to_thread(remove, self._shop.paths.work(claim.job, claim.id))
+        except OSError as error:
+            log.warning("partial files of %s cannot be removed yet: %s", claim.id, error.strerror)
+            return 0
+
+    async def insist(self, work: Callable[[Transaction], T]) -> T | None:
+        """Writes what must not be lost, however long the disk takes to have room for it, and returns what it came to.
+
+        At shutdown it is tried once more and then left (None): the row still says that it runs, and recovery
+        settles it.
+        """
+        while True:
+            last = self._shop.closing.is_set()
+            try:
+                return await self._shop.store.write(work)
+            except (OutOfSpace, Unavailable) as error:
+                log.error("an end cannot be written %s: %s", "any more" if last else "yet", error)
+            if last:
+                return None
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._shop.closing.wait(), INSIST_EVERY)

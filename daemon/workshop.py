@@ -1,0 +1,45 @@
+"""What those who bring variations to their ends have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from daemon.claims import Claim
+from daemon.disk import Space
+from daemon.engine import Engine
+from daemon.history import History
+from daemon.library import Library
+from daemon.metrics import Figures
+from daemon.paths import Paths
+from daemon.probe import Prober
+from daemon.store import Store
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every attempt works with. `hung_after` and `retry_delay` are in seconds."""
+
+    store: Store
+    engine: Engine
+    prober: Prober
+    paths: Paths
+    figures: Figures
+    space: Space
+    library: Library
+    history: History
+    hung_after: float = 120.0
+    retry_delay: float = 5.0
+    now: Callable[[], float] = time.time
+    closing: asyncio.Event = field(default_factory=asyncio.Event)  # what cannot be written now is left to recovery
+
+    def part(self, claim: Claim) -> Path:
+        """Where that attempt writes."""
+        return self.paths.part(claim.job, claim.id, claim.attempt)
+
+    def base(self, claim: Claim) -> str:
+        """The built-in preset by whose rules it is made. Raises UnknownPreset when the user's own is gone by now."""
+        return self.library.find(claim.preset).base
