@@ -44,9 +44,11 @@ def test_the_page_and_all_it_names_is_sent_to_anybody(stranger: httpx.Client) ->
 def test_what_a_browser_has_is_not_sent_again(stranger: httpx.Client) -> None:
     with stranger:
         for path in ("/", named_in(stranger.get("/").text)[0]):
-            etag = stranger.get(path).headers["etag"]
-            again = stranger.get(path, headers={"If-None-Match": etag})
+            first = stranger.get(path)
+            again = stranger.get(path, headers={"If-None-Match": first.headers["etag"]})
             assert (again.status_code, again.content) == (304, b"")
+            for name in ("Content-Security-Policy", "Cache-Control", "ETag", "Vary"):
+                assert again.headers[name] == first.headers[name], "a browser puts these in place of what it keeps"
             assert stranger.get(path, headers={"Accept-Encoding": "identity"}).content == stranger.get(path).content
 
 

@@ -64,10 +64,11 @@ WITHOUT_A_VERB = {
     "GET /": "a page",
     "GET /api/jobs/{job}/thumbnail": "for pages",
     "GET /api/jobs/{job}/variations/{variation}/thumbnail": "for pages",
+    "GET /api/jobs/{job}/variations/{variation}/quality.svg": "for pages; `show` has the score",
     "GET /api/jobs/{job}/sources/{source}/download": "for pages: whoever submits has the source",
     "GET /web/{asset:path}": "what pages are made with",
 }
-OF_NO_ROUTE = {"serve", "run", "watch", "presets", "doctor", "completion"}
+OF_NO_ROUTE = {"serve", "run", "watch", "presets", "doctor", "completion", "backup"}
 
 
 def name(endpoint: Endpoint) -> str:

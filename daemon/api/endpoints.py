@@ -39,6 +39,7 @@ from daemon.errors import (
 from daemon.service import Service
 
 JSON = "application/json"
+OF_CONTENT = {"content-length", "content-type", "content-encoding", "content-disposition", "accept-ranges"}
 
 
 @dataclass(frozen=True)
@@ -190,5 +191,6 @@ def _unchanged(request: Request, response: Response) -> Response:
     known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
     if tag is None or response.status_code != 200 or known.isdisjoint({tag, "*"}):
         return response
-    kept = {name: response.headers[name] for name in ("etag", "cache-control") if name in response.headers}
+    # A browser puts these headers in place of those it keeps: a page's policy is among them.
+    kept = {name: value for name, value in response.headers.items() if name not in OF_CONTENT}
     return Response(status_code=304, headers=kept)
