@@ -21,8 +21,9 @@ import psutil
 
 from bench.daemons import Daemon, daemon
 from daemon import claims
+from daemon.database import prepare
 from daemon.paths import Paths
-from daemon.store import Store, Transaction, prepare
+from daemon.store import Store, Transaction
 
 ROUNDS = 300
 BULK = 10_000

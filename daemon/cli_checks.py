@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from daemon import cli_batch, recipes, store
+from daemon import cli_batch, recipes
+from daemon.database import inspect
 from daemon.errors import FfspoolError, StartupError
 from daemon.library import Library
 from daemon.models import Model, VariationRequest
@@ -134,7 +135,7 @@ def database(state_dir: Path) -> Check:
     if not os.access(path, os.R_OK | os.W_OK) or not os.access(path.parent, os.W_OK):
         return Check(name="database", ok=False, found=f"{path} cannot be written by this user", advice=advice)
     try:
-        version, target = store.inspect(path)
+        version, target = inspect(path)
     except StartupError as error:
         return Check(name="database", ok=False, found=str(error))
     if version > target:

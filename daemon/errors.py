@@ -235,6 +235,10 @@ class Unavailable(FfspoolError):
     title = "Not ready"
 
 
+class Doubtful(Unavailable):
+    """The disk failed at the very commit: after a crash the change may be there, or not."""
+
+
 class Damaged(Unavailable):
     """The database is not what was written; the daemon ends, and refuses to start while that is so."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from daemon import listing, names
-from daemon.errors import EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound, Unavailable, UploadUnfinished
+from daemon.errors import Doubtful, EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound, UploadUnfinished
 from daemon.library import Library
 from daemon.listing import Selection
 from daemon.models import Model, VariationRequest, Wanted, new_id
@@ -109,7 +109,7 @@ class Jobs:
     ) -> JobView:
         """Queues a job. When this returns, job and files are durable; when it raises, nothing is left of them.
 
-        But for Unavailable, where the sweep has to see: the disk did not say whether the job is on it.
+        But for Doubtful, where the sweep has to see: the disk did not say whether the job is on it.
 
         `also` is run in the transaction that makes the job. Raises NotFound when another job took an upload first,
         LimitReached when it would be too much at once.
@@ -129,7 +129,7 @@ class Jobs:
             made = await self._store.write(
                 partial(self._insert, job, spec, wanted, list(zip(identifiers, sources, strict=True)), also)
             )
-        except Unavailable:  # it failed at its fsync: after a crash the row may be there all the same, and need them
+        except Doubtful:  # after a crash the row may be there all the same, and need them
             raise
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
             remove(self._paths.job(job))

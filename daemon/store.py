@@ -8,27 +8,26 @@ savepoint of its own: one that raises is undone alone. When `write` returns, the
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
+import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import aiosqlite
 
-from daemon.errors import Damaged, FfspoolError, OutOfSpace, StartupError, Unavailable
-from daemon.paths import fsync, fsync_folder
+from daemon.database import CHECKED_AT_START, flaw, is_damage, prepare, suspicion, unusable
+from daemon.errors import Damaged, Doubtful, FfspoolError, OutOfSpace, Unavailable
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Row = sqlite3.Row
 
-DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 MAX_GROUP = 256  # writes in one commit; bounds how long the first of them waits
 
 
@@ -83,6 +82,7 @@ class Store:
         self._listeners: list[Callable[[], None]] = []
         self._waiting: asyncio.Queue[_Write[Any]] = asyncio.Queue()
         self._committer = asyncio.create_task(self._commit_groups(), name="store writer")
+        self._checking: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, path: Path) -> Store:
@@ -97,13 +97,18 @@ class Store:
         except BaseException:
             await writer.close()
             raise
-        return cls(path, writer, reader)
+        store = cls(path, writer, reader)
+        if path.stat().st_size > CHECKED_AT_START:
+            store._checking = asyncio.create_task(store._check(), name="store check")
+        return store
 
     async def close(self) -> None:
         """Commits what waits, then closes. Writes after this raise."""
         await self._waiting.join()
-        self._committer.cancel()
-        await asyncio.gather(self._committer, return_exceptions=True)
+        background = [task for task in (self._committer, self._checking) if task]
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         await self._reader.close()
         await self._writer.close()
 
@@ -161,22 +166,44 @@ class Store:
         connection.execute("BEGIN IMMEDIATE")
         try:
             results = [self._in_savepoint(connection, write.work) for write in group]
-            connection.execute("COMMIT")
-        except BaseException:
+            try:
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                results = [self._doubt(error)] * len(group)
+            return results
+        finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            raise
-        return results
+
+    def _doubt(self, error: sqlite3.Error) -> FfspoolError:
+        """What to tell of a commit that failed: its pages may be on the disk all the same."""
+        refusal = self._refusal(error, "written")
+        return refusal if isinstance(refusal, OutOfSpace) else Doubtful(str(refusal))
 
     def _refusal(self, error: sqlite3.Error, what: str) -> FfspoolError:
         if "full" in str(error):
             return OutOfSpace("the disk that holds the database is full")
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE:
-            self.damaged.set()
-            with suppress(OSError):
-                _suspicion(self._path).touch()
+        if is_damage(error):
+            self._give_up()
             return Damaged(f"the database is damaged: {error}")
         return Unavailable(f"the database cannot be {what}: {error}")
+
+    def _give_up(self) -> None:
+        """Tells that nothing can be trusted any more; the next start then reads all of it."""
+        self.damaged.set()
+        with suppress(OSError):
+            suspicion(self._path).touch()
+
+    async def _check(self) -> None:
+        """Looks at every page of a database too large for that at a start, beside the work."""
+        checker = await _connect(self._path, read_only=True)
+        try:
+            if found := await _on_thread(checker, flaw):
+                log.error("the database is damaged: %s", found)
+                self._give_up()
+        finally:
+            await checker.interrupt()  # of a check under way when the store closes
+            await checker.close()
 
     def _in_savepoint(self, connection: sqlite3.Connection, work: Callable[[Transaction], Any]) -> Any:
         connection.execute("SAVEPOINT one_write")
@@ -198,134 +225,6 @@ def load_queries() -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def prepare(path: Path, schema: str | None = None, upgrades: Traversable | None = None) -> None:
-    """Makes the database at `path`, or brings an older one to this version after setting a copy aside.
-
-    `schema` and the folder of `upgrades` (`0002.sql` leads from version 1 to 2) default to the package's own.
-    Raises StartupError and leaves the file as it was when that cannot be done.
-    """
-    schema = schema if schema is not None else (files("daemon") / "schema.sql").read_text()
-    target = int(re.search(r"PRAGMA user_version = (\d+)", schema)[1])  # type: ignore[index]
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        version = _version(connection)
-        if version > target:
-            raise StartupError(
-                f"{path} was made by a newer ffspool (schema {version}, this one knows {target}): install that version "
-                f"again, or put a backup from before it in its place"
-            )
-        _check_integrity(connection)
-        if version == 0:
-            _run_script(connection, schema)
-        elif version < target:
-            _upgrade(connection, path, version, target, upgrades or files("daemon") / "upgrades")
-        _check_if_suspected(connection, path)
-    except sqlite3.DatabaseError as error:
-        raise _unusable(path, error) from error
-    finally:
-        connection.close()
-
-
-def _suspicion(path: Path) -> Path:
-    """Stands beside a database that was found damaged at work, until a check has found it sound."""
-    return path.with_name(f"{path.name}.suspect")
-
-
-def _check_if_suspected(connection: sqlite3.Connection, path: Path) -> None:
-    """Reads the whole database, which takes too long for every start. Raises DatabaseError when it is damaged."""
-    if not _suspicion(path).exists():
-        return
-    found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    if found != "ok":
-        raise sqlite3.DatabaseError(found)
-    _suspicion(path).unlink()
-
-
-def inspect(path: Path) -> tuple[int, int]:
-    """The schema's version in the database, and the one this ffspool makes. Changes nothing.
-
-    Raises StartupError when it is damaged or not ours.
-    """
-    target = int(re.search(r"PRAGMA user_version = (\d+)", (files("daemon") / "schema.sql").read_text())[1])  # type: ignore[index]
-    alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"  # else files would appear beside it
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True)) as connection:
-            version = _version(connection)
-            flaw = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.Error as error:
-        raise _unusable(path, error) from error
-    if flaw != "ok":
-        raise _unusable(path, sqlite3.DatabaseError(flaw))
-    return version, target
-
-
-def _unusable(path: Path, error: sqlite3.Error) -> StartupError:
-    if getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return StartupError(f"{path} is locked by another program: end that (`fuser {path}` names it) and start again")
-    return StartupError(
-        f"{path} cannot be used as ffspool's database: {error}. Put a backup in its place; "
-        f"or, to begin with an empty queue, move it and the folder `spool` beside it away."
-    )
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        raise sqlite3.DatabaseError("it holds tables that are not ffspool's")
-    return version
-
-
-def _check_integrity(connection: sqlite3.Connection) -> None:
-    """A damaged page may lie where nothing looks for months: better it is found while there is a backup."""
-    [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        raise sqlite3.DatabaseError(f"it is damaged ({found})")
-
-
-def back_up(path: Path, file: Path) -> int:
-    """Copies the database at `path`, in use or not, to the new `file`; returns its size. Blocks.
-
-    The copy is checked, marked as a backup, durable, readable by its owner alone, and there whole or not at all.
-    Raises StartupError when there is no database or it is damaged, FileExistsError, or another OSError.
-    """
-    if file.exists():
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
-            return _copy(connection, file, backup=True)
-    except sqlite3.Error as error:
-        raise StartupError(f"{path} cannot be copied: {error}") from error
-
-
-def _copy(connection: sqlite3.Connection, file: Path, *, backup: bool) -> int:
-    draft = file.with_name(f".{file.name}.new")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)
-    try:
-        with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
-            connection.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")  # else its first reader leaves two more files beside it
-            if backup and copy.execute("SELECT 1 FROM sqlite_schema WHERE name = 'lineage'").fetchone():
-                copy.execute("UPDATE lineage SET backup = 1")
-            _check_integrity(copy)
-        fsync(draft)
-        draft.rename(file)
-    finally:
-        draft.unlink(missing_ok=True)
-    fsync_folder(file.parent)
-    return file.stat().st_size
-
-
-def _upgrade(connection: sqlite3.Connection, path: Path, version: int, target: int, upgrades: Traversable) -> None:
-    _copy(connection, path.with_name(f"{path.name}.before-{target}"), backup=False)
-    steps = [(upgrades / f"{step:04}.sql").read_text() for step in range(version + 1, target + 1)]
-    _run_script(connection, "\n".join([*steps, f"PRAGMA user_version = {target};"]))
-
-
-def _run_script(connection: sqlite3.Connection, script: str) -> None:
-    connection.executescript(f"BEGIN EXCLUSIVE;\n{script}\nCOMMIT;")
-
-
 async def _connect(path: Path, *, read_only: bool = False) -> aiosqlite.Connection:
     mode = "ro" if read_only else "rw"
     connection = await aiosqlite.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
@@ -336,7 +235,7 @@ async def _connect(path: Path, *, read_only: bool = False) -> aiosqlite.Connecti
                 await connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error as error:
         await connection.close()  # its thread would keep the process alive
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     return connection
 
 

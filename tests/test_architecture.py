@@ -15,34 +15,18 @@ LAYERS = [
     | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills", "parameters", "library", "own_presets"}
     | {"capped", "framed", "keeping", "ladder", "loudness", "quality", "passthrough", "sprites", "manifests"}
     | {"traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure"},
-    {"store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media", "probing"}
-    | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle", "miniature", "diagnosis"},
+    {"database", "store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media"}
+    | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle", "miniature", "diagnosis"}
+    | {"probing"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "scoring", "proof", "evidence", "runner", "engine"},
-    {
-        "claims",
-        "workshop",
-        "settlement",
-        "attempt",
-        "history",
-        "survey",
-        "forecast",
-        "scheduler",
-        "views",
-        "sources",
-        "jobs",
-        "uploads",
-        "idempotency",
-        "control",
-        "bulk",
-        "cleanup",
-    }
-    | {"expiry", "lineage", "listing", "thumbnails", "quota"}
-    | {"webhooks", "stats", "service"},
+    {"claims", "workshop", "settlement", "attempt", "history", "survey", "forecast", "scheduler", "views", "sources"}
+    | {"jobs", "uploads", "idempotency", "control", "bulk", "cleanup", "expiry", "lineage", "listing", "thumbnails"}
+    | {"quota", "webhooks", "stats", "service"},
     {"api", "app", "connection", "server", "client", "cli"},
 ]
 OWNERS = {
     "aiosqlite": {"store"},
-    "sqlite3": {"store"},
+    "sqlite3": {"database", "store"},
     "subprocess": {"processes"},
     "ffmpeg": {"recipes", "stills"},
     "starlette": {"api", "app"},

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 from test_cli import ffspool, no_environment, printed
 
-from daemon import cli_checks, store
+from daemon import cli_checks
+from daemon.database import prepare
 from daemon.library import Library
 
 
@@ -55,7 +56,7 @@ def test_an_encoder_that_lacks_an_option_is_found_before_anything_is_tried(tmp_p
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "ffspool.db"
-    store.prepare(path)
+    prepare(path)
     return path
 
 

@@ -13,7 +13,7 @@ from test_cleanup import in_store
 
 from daemon import publish
 from daemon.api.problems import on_host_trouble
-from daemon.errors import FfspoolError, OutOfSpace, Unavailable
+from daemon.errors import Doubtful, FfspoolError, OutOfSpace, Unavailable
 from daemon.jobs import Jobs, JobSpec
 from daemon.library import Library
 from daemon.models import VariationRequest
@@ -35,7 +35,9 @@ class Woken:
         """There is no scheduler to wake."""
 
 
-@pytest.mark.parametrize(("refusal", "kept"), [(Unavailable("EIO"), True), (OutOfSpace("full"), False)])
+@pytest.mark.parametrize(
+    ("refusal", "kept"), [(Doubtful("EIO"), True), (Unavailable("locked"), False), (OutOfSpace("full"), False)]
+)
 def test_files_of_a_job_whose_commit_is_in_doubt_are_kept(
     paths: Paths,
     monkeypatch: pytest.MonkeyPatch,

@@ -9,7 +9,8 @@ from contextlib import closing
 
 import pytest
 
-from daemon.store import load_queries, prepare
+from daemon.database import prepare
+from daemon.store import load_queries
 
 GROWING = {"jobs", "sources", "variations", "attempts", "events", "outbox"}  # by what was done, and not by what runs
 OF_THE_LIVE = {

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from daemon.database import prepare
 from daemon.states import ARROWS, State, derive
-from daemon.store import prepare
 
 
 @pytest.fixture

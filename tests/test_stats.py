@@ -13,8 +13,8 @@ import pytest
 from conftest import Daemon
 from prometheus_client.parser import text_string_to_metric_families
 
+from daemon.database import prepare
 from daemon.states import ARROWS, State
-from daemon.store import prepare
 
 
 def test_stats_and_metrics_tell_what_happened(daemon: Daemon, clip: Path, long_clip: Path) -> None:

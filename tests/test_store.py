@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 import signal
 import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon.errors import StartupError
-from daemon.store import Store, Transaction, load_queries, prepare
+from daemon import database, store
+from daemon.database import prepare
+from daemon.errors import Doubtful, StartupError, Unavailable
+from daemon.store import Store, Transaction, load_queries
 
 
 def add_job(name: str) -> Callable[[Transaction], Any]:
@@ -165,3 +169,62 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StartupError, match="not ffspool's"):
         prepare(tmp_path / "db")
+
+
+def test_a_database_too_large_to_check_at_a_start_is_checked_beside_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "db"
+
+    async def fill(opened: Store) -> None:
+        for number in range(100):
+            await opened.write(add_job(f"{number:04000}"))
+
+    in_store(path, fill)
+    spoil_last_page(path)
+    monkeypatch.setattr(store, "CHECKED_AT_START", 4096)
+    monkeypatch.setattr(database, "CHECKED_AT_START", 4096)
+
+    async def work(opened: Store) -> None:
+        await asyncio.wait_for(opened.damaged.wait(), 30)
+
+    in_store(path, work)
+    with pytest.raises(StartupError, match="Put a backup in its place"):
+        prepare(path)
+
+
+def spoil_last_page(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek(-4096, 2)
+        file.write(b"\xff" * 4096)
+
+
+def test_what_failed_for_certain_is_told_from_what_is_in_doubt(tmp_path: Path) -> None:
+    """A write that never came to its commit is not there; what failed at its commit may be, after a crash."""
+    path = tmp_path / "db"
+
+    async def work(opened: Store) -> None:
+        await opened._writer.execute("PRAGMA busy_timeout = 10")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(Unavailable) as locked:
+                await opened.write(add_job("locked"))
+        assert not isinstance(locked.value, Doubtful)
+        with files_stop_growing(), pytest.raises(Doubtful):  # which the log notices as it is written: at the commit
+            await opened.write(add_job("in doubt"))
+        await opened.write(add_job("a"))
+
+    in_store(path, work)
+    assert ids(path) == {"a"}
+
+
+@contextmanager
+def files_stop_growing() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daemon.store import prepare
+from daemon.database import prepare
 
 SCHEMA_1 = Path(__file__).with_name("schema_1.sql").read_text()
 
