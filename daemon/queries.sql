@@ -501,5 +501,8 @@ INSERT INTO sessions (token_sha256, expires_at) VALUES (:token, :expires_at)
 -- name: session
 SELECT expires_at FROM sessions WHERE token_sha256 = :token AND expires_at > :now
 
+-- name: end_session
+DELETE FROM sessions WHERE token_sha256 = :token
+
 -- name: forget_sessions
 DELETE FROM sessions WHERE expires_at <= :now

@@ -64,6 +64,18 @@ def ffmpeg() -> str:
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
+@pytest.fixture
+def ffmpeg_without_vmaf(ffmpeg: str, tmp_path: Path) -> str:
+    """An encoder that lacks the filter which compares by VMAF, as some builds do."""
+    wrapper = tmp_path / "ffmpeg-without-vmaf"
+    older = (
+        'for word do shift; case "$word" in *libvmaf=*) word="[0:v]nothing=a=1[s2]" ;; esac; set -- "$@" "$word"; done'
+    )
+    wrapper.write_text(f'#!/bin/sh\n{older}\nexec {ffmpeg} "$@"\n')
+    wrapper.chmod(0o755)
+    return str(wrapper)
+
+
 @pytest.fixture(scope="session")
 def clip(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seconds of picture and sound, quick to encode."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from test_events import parse
+
+from daemon.processes import TOKEN_VARIABLE
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "20"))
 STEPS = 8
@@ -36,7 +39,10 @@ exec {ffmpeg} "$@"
 KIND_LISTS = st.lists(st.sampled_from(["quick", "quick", "slow", "broken"]), min_size=1, max_size=3)
 PLACE = st.integers(0, 11)
 MAX_JOBS = 5
-SHARERS = re.compile(r"^\.\./([^/\n]+)/", re.MULTILINE)  # outputs beside the folder that an encoder works in
+ATTEMPTS = """
+SELECT variations.id, attempts.token, CASE WHEN attempts.ended_at IS NULL THEN attempts.pid END
+FROM attempts JOIN variations ON variations.seq = attempts.variation
+"""
 STATUS = st.sampled_from([None, "queued", "processing", "completed", "failed", "cancelled"])
 
 
@@ -235,7 +241,17 @@ class Contract(RuleBasedStateMachine):
 
     @invariant()
     def what_is_processing_has_a_process_and_nothing_else_has(self) -> None:
-        wait_until(lambda: self.processing() == {variation for variation, _ in self.children()}, "children to fit")
+        found: tuple[set[str], dict[str, psutil.Process]] = set(), {}
+
+        def fit() -> bool:
+            nonlocal found
+            found = self.processing(), dict(self.children())
+            return found[0] == found[1].keys()
+
+        try:
+            wait_until(fit)
+        except pytest.fail.Exception:
+            pytest.fail(f"processing is {found[0]}, and there are children for {found[1]}")
 
     def processing(self) -> set[str]:
         views = [self.daemon.job(job.id) for job in self.jobs]
@@ -297,15 +313,23 @@ class Contract(RuleBasedStateMachine):
         assert not [path for path in self.daemon.parts() if path.parent.name in ids]
 
     def children(self) -> Iterator[tuple[str, psutil.Process]]:
-        """Each encoder that lives, with each of its variations: the folders it works in and writes to say whose."""
-        for child in self.daemon.encoders():
-            try:
-                folder, words = Path(child.cwd()), child.cmdline()
-            except psutil.Error:  # ended a moment ago
-                continue
-            if folder.parent.name == "work":
-                for variation in {folder.name, *SHARERS.findall("\n".join(words))}:
-                    yield variation, child
+        """Each process that works for a variation, with each of those it works for.
+
+        One frozen before it became the encoder has no token yet, but the database has its pid.
+        """
+        with closing(sqlite3.connect(self.daemon.state_dir / "ffspool.db")) as database:
+            attempts = database.execute(ATTEMPTS).fetchall()
+        works_for: dict[psutil.Process, str] = {}
+        for encoder in self.daemon.encoders():
+            with suppress(psutil.Error):
+                works_for[encoder] = encoder.environ()[TOKEN_VARIABLE]
+        for _, token, pid in attempts:
+            if pid and token not in works_for.values():
+                with suppress(psutil.Error):
+                    works_for[psutil.Process(pid)] = token
+        for process, token in works_for.items():
+            for variation in {one for one, its, _ in attempts if its == token} or {f"none that is known: {token}"}:
+                yield variation, process
 
 
 def stands_still(child: psutil.Process) -> bool:

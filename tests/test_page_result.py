@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from browser import Visit, until
+from browser import Visit, until, violations
 from conftest import Daemon
 from playwright.sync_api import Page, expect
 
@@ -99,3 +100,25 @@ def test_a_source_the_browser_cannot_play_leaves_the_result_alone(daemon: Daemon
     page.get_by_role("link", name="View").click()
     expect(page.get_by_text("This browser cannot play the source")).to_be_visible()
     until(page, "document.querySelector('video.result').readyState > 0")
+
+
+def test_the_quality_is_told_and_drawn(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    wish = {"preset": "h264-480p", "quality": "ssim", "speed": "ultrafast"}
+    job = daemon.wait_for(daemon.submit(clip, spec={"variations": [wish]})["id"])
+    (made,) = job["sources"][0]["variations"]
+    page = visit(daemon, path=f"#/jobs/{job['id']}/{made['id']}")
+    expect(page.get_by_text(f"SSIM {made['quality']['mean']:.4f} on average")).to_be_visible()
+    until(page, "document.querySelector('img.quality')?.naturalWidth > 0")
+    assert violations(page) == []
+
+
+def test_a_quality_that_could_not_be_told_says_why(
+    start_daemon: Callable[..., Daemon], visit: Visit, clip: Path, ffmpeg_without_vmaf: str
+) -> None:
+    daemon = start_daemon("--ffmpeg", ffmpeg_without_vmaf, "--sandbox", "off")
+    wish = {"preset": "h264-480p", "quality": "vmaf", "speed": "ultrafast"}
+    job = daemon.wait_for(daemon.submit(clip, spec={"variations": [wish]})["id"])
+    (made,) = job["sources"][0]["variations"]
+    page = visit(daemon, path=f"#/jobs/{job['id']}/{made['id']}")
+    expect(page.get_by_text("VMAF is not known: ")).to_be_visible()
+    expect(page.locator("img.quality")).to_have_count(0)

@@ -42,6 +42,20 @@ def test_the_end_of_a_session_is_told(start_daemon: Callable[..., Daemon], visit
     expect(page.locator(".live")).to_have_text("live")
 
 
+def test_who_signs_out_is_out_at_the_daemon_too(daemon: Daemon, visit: Visit) -> None:
+    page = visit(daemon)
+    cookies = page.context.cookies()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("You have signed out.")).to_be_visible()
+    assert page.context.cookies() == []
+    page.context.add_cookies(cookies)  # as somebody would who had copied it
+    assert page.context.request.get(f"{daemon.url}/api/jobs").status == 401
+    page.context.clear_cookies()
+    page.get_by_label("Password or token").fill(daemon.token)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".live")).to_have_text("live")
+
+
 def test_who_asked_for_it_is_notified_of_a_batchs_end(daemon: Daemon, visit: Visit, clip: Path) -> None:
     page = visit(daemon, permissions=["notifications"])
     page.evaluate(

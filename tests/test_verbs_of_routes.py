@@ -49,6 +49,7 @@ WITHOUT_A_VERB = {
     "GET /api/jobs/{job}/variations/{variation}/download": "`download --variation` reads the job first, for the name",
     "GET /api/presets": "`presets` needs no daemon",
     "POST /api/login": "for browsers: a command has the token",
+    "POST /api/logout": "for browsers",
     "OPTIONS /api/uploads": "tus is for programs; `submit` sends files in one request",
     "POST /api/uploads": "tus",
     "OPTIONS /api/uploads/{upload}": "tus",

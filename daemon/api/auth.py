@@ -106,16 +106,26 @@ class Gate:
         assert expires is not None
         return Session(token=token, expires_at=expires)
 
+    async def logout(self, connection: HTTPConnection) -> None:
+        """Forgets the session that the request carries, if it does."""
+        digest = _digest(_credential(connection) or "")
+        await self._store.write(lambda t: t.run("end_session", token=digest))
+
     async def admits(self, connection: HTTPConnection) -> bool:
         """Whether the request carries the token, or a session that still runs."""
-        headers = connection.headers  # with an Authorization the cookie counts for nothing: `check_origin` relies on it
-        given = _bearer(headers) if "authorization" in headers else connection.cookies.get(COOKIE)
+        given = _credential(connection)
         if not given:
             return False
         if _same(given, self._token):
             return True
         digest = _digest(given)
         return await self._store.read(lambda t: t.one("session", token=digest, now=time.time())) is not None
+
+
+def _credential(connection: HTTPConnection) -> str | None:
+    """With an Authorization the cookie counts for nothing: `check_origin` relies on it."""
+    headers = connection.headers
+    return _bearer(headers) if "authorization" in headers else connection.cookies.get(COOKIE)
 
 
 def _bearer(headers: Headers) -> str | None:

@@ -80,6 +80,13 @@ async def login(call: Call) -> Response:
     return response
 
 
+async def logout(call: Call) -> Response:
+    await call.gate.logout(call.request)
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response
+
+
 async def list_presets(call: Call) -> PresetList:
     return msgspec.convert({"items": call.service.library.describe()}, PresetList)
 

@@ -132,6 +132,8 @@ ENDPOINTS = (
     Endpoint("POST", "/api/login", host.login, "Exchange the password for a token and a cookie", body=LoginRequest,
              max_body=MAX_LOGIN_BYTES, answer=Session, told=("Set-Cookie",), problems=(Unauthorized, Throttled),
              open=True),
+    Endpoint("POST", "/api/logout", host.logout, "End the session that asks", status=204, media_type=None,
+             told=("Set-Cookie",)),
     Endpoint("GET", "/api/presets", host.list_presets, "What can be asked for, with every parameter's range"),
     Endpoint("GET", "/api/stats", host.stats, "Counts, the queue, cancellations, the disk"),
     Endpoint("GET", "/api/events", host.events, "What happens, as Server-Sent Events", media_type=SSE,

@@ -45,10 +45,19 @@ class Session extends Observable {
   }
 
   over() {
+    if (this.open === false) return;
     const ends = memory.get("session")?.expires_at;
     this.ended = ends && new Date(ends) <= Date.now() + 1000 ? EXPIRED : null;
     if (!this.ended && this.open) this.ended = "The daemon does not know this session any more. Sign in to go on.";
     this.open = false;
+    this.changed();
+  }
+
+  left() {
+    memory.set("session", null);
+    clearTimeout(this.#timer);
+    this.open = false;
+    this.ended = "You have signed out.";
     this.changed();
   }
 
@@ -101,6 +110,12 @@ export const post = (path, body, headers) => call("POST", path, { body, headers 
 export async function signIn(password) {
   const answer = await call("POST", "/api/login", { body: { password } });
   session.began(answer.expires_at);
+}
+
+/** Ends the session here and at the daemon. */
+export async function signOut() {
+  await call("POST", "/api/logout");
+  session.left();
 }
 
 /** Takes the token out of the address (`#token=…`) before anything else can see or keep it; null if there is none. */

@@ -1,11 +1,11 @@
 // The page: what is asked for by the address, the header that is always there, and files dropped anywhere.
 import { html, render, useChanges, useEffect, useState } from "./html.js";
-import { session, signIn, tokenFromAddress } from "./api.js";
+import { session, signIn, signOut, tokenFromAddress } from "./api.js";
 import { events } from "./events.js";
 import { Icon, IconButton } from "./icons.js";
 import { queue } from "./jobs.js";
 import { notifier } from "./notify.js";
-import { Overlay, overlays } from "./overlays.js";
+import { fail, Overlay, overlays } from "./overlays.js";
 import { QueueView } from "./queue.js";
 import { filesIn, transfers } from "./transfers.js";
 import { setQueue } from "./verbs.js";
@@ -85,6 +85,7 @@ function Header({ current }) {
       <span class="live ${events.state}" role="status">${{ live: "live", connecting: "connecting…", reconnecting: "reconnecting…" }[events.state]}</span>
       <${QueueSwitch} />
       <${Bell} />
+      <${IconButton} of="leave" label="Sign out" onClick=${() => signOut().catch(fail)} />
       <a class="button primary" href="#/add">Add files</a>
     </header>
     ${queue.state !== "running" && html`

@@ -30,7 +30,10 @@ class Events extends Observable {
     setInterval(() => this.#tick(), 1000);
     addEventListener("online", () => this.#again());
     addEventListener("offline", () => this.#lost());
-    session.subscribe(() => session.open && this.state !== "live" && this.#again());
+    session.subscribe(() => {
+      if (session.open === false) this.#rest();
+      else if (session.open && this.state !== "live") this.#again();
+    });
     this.#connect();
   }
 
@@ -46,6 +49,13 @@ class Events extends Observable {
     this.#tries = 0;
     this.#lost();
     this.#connect();
+  }
+
+  /** Until somebody signs in there is nothing to be heard. */
+  #rest() {
+    clearTimeout(this.#retry);
+    this.#lost();
+    this.#abort = null;
   }
 
   #lost() {

@@ -1,7 +1,7 @@
 // What came out: played in the page, beside its source with a wipe, and how good it is.
 import { html, useChanges, useEffect, useRef, useState } from "./html.js";
 import { jobPath } from "./api.js";
-import { bytes, duration, SOUNDS } from "./format.js";
+import { bytes, duration, number, SOUNDS } from "./format.js";
 import { IconButton } from "./icons.js";
 import { Saving } from "./job.js";
 import { useDetail } from "./row.js";
@@ -22,7 +22,8 @@ function Followed({ detail, wanted }) {
   const source = job.sources.find((source) => source.variations.some((variation) => variation.id === wanted));
   const variation = source?.variations.find((variation) => variation.id === wanted);
   if (!variation) return html`<div class="empty"><h1 tabindex="-1">No such variation</h1></div>`;
-  const path = `${jobPath(job.id)}/variations/${variation.id}/download`;
+  const base = `${jobPath(job.id)}/variations/${variation.id}`;
+  const path = `${base}/download`;
   return html`
     <a class="back" href="#/jobs/${job.id}">← Job</a>
     <h1 tabindex="-1">${variation.name}</h1>
@@ -43,20 +44,25 @@ function Followed({ detail, wanted }) {
         <dd><code class="break">${variation.sha256}</code></dd>
       </dl>
     </details>
-    <${Quality} quality=${variation.quality} />
+    <${Quality} quality=${variation.quality} plot="${base}/quality.svg" />
     <p><a class="button primary" href=${path} download>Download</a></p>
   `;
 }
 
-/** The score and its plot, where one was asked for. */
-function Quality({ quality }) {
+/** How close it comes to its source, where that was asked for, and each frame's figure in a plot. */
+function Quality({ quality, plot }) {
   if (!quality) return null;
-  const plot = quality.plot ?? quality.plot_url;
+  const metric = quality.metric.toUpperCase();
+  const figure = (value) => value.toFixed(quality.metric === "vmaf" ? 1 : 4);
   return html`
     <section aria-labelledby="quality">
       <h2 id="quality">Quality</h2>
-      <p>${quality.metric?.toUpperCase()} ${quality.mean ?? quality.score}</p>
-      ${plot && html`<img class="plot" src=${plot} alt="${quality.metric} of every frame" />`}
+      ${quality.error
+        ? html`<p class="notice">${metric} is not known: ${quality.error}</p>`
+        : html`
+            <p>${metric} ${figure(quality.mean)} on average, ${figure(quality.percentile_5)} or less in the worst 5 % of ${number(quality.frames)} frames, ${figure(quality.lowest)} in the worst of all.</p>
+            <p><a href=${plot}><img class="quality" src=${plot} alt="${metric} of each frame, from the first to the last" /></a></p>
+          `}
     </section>
   `;
 }
