@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli_options import as_json, print_json, reach, state_dir, status, wanted
+from daemon.cli_options import JsonObject, as_json, print_json, reach, state_dir, status, wanted
 from daemon.cli_watch import exit_code, follow, screen, understood
 from daemon.errors import InvalidRequest
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
               help="Upload nothing: FILES are on the daemon's host, below one of its source roots.")  # fmt: skip
 @click.option("--name", help="What to call the job; by default after its files.")
 @click.option("--priority", type=int, default=0, help="Higher goes first; by default 0.")
+@click.option("--keep-hours", type=click.FloatRange(0, 366 * 24),
+              help="How long to keep it once it has ended; by default as long as the daemon keeps jobs.")  # fmt: skip
+@click.option("--metadata", type=JsonObject(), metavar="JSON",
+              help="An object of your own, which the job and its webhooks carry.")  # fmt: skip
+@click.option("--webhook", metavar="URL", help="Is told of the job's end.")
+@click.option("--webhook-variations", is_flag=True, help="It is told of each variation's end, too.")
 @click.option("--wait", is_flag=True, help="Follow the job to its end; exit code 1 if not all of it is completed.")
 @state_dir
 @as_json
@@ -35,13 +41,27 @@ def submit(
     in_place: bool,
     name: str | None,
     priority: int,
+    keep_hours: float | None,
+    metadata: dict[str, Any] | None,
+    webhook: str | None,
+    webhook_variations: bool,
     wait: bool,
     state_dir: Path | None,
     as_json: bool,
 ) -> None:
     """Give the daemon a job and print the job's id."""
+    if webhook_variations and not webhook:
+        raise click.UsageError("--webhook-variations needs --webhook: who is to be told?")
     daemon = reach(state_dir)
-    spec = {"variations": variations, "name": name or _name_after(files), "priority": priority}
+    spec = {
+        "variations": variations,
+        "name": name or _name_after(files),
+        "priority": priority,
+        "metadata": metadata or {},
+        "expires_in": keep_hours * 3600 if keep_hours is not None else None,
+        "webhook_url": webhook,
+        "webhook_variations": webhook_variations,
+    }
     job = _placed(daemon, files, spec) if in_place else _uploaded(daemon, files, spec)
     if not as_json:
         click.echo(job["id"])

@@ -40,6 +40,20 @@ class PresetType(click.ParamType[dict[str, Any]]):
         ]
 
 
+class JsonObject(click.ParamType[dict[str, Any]]):
+    """An object of JSON, as it is written in a request."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        import msgspec
+
+        try:
+            return msgspec.json.decode(value, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            self.fail(f"{value!r} is not an object of JSON: {error}", param, ctx)
+
+
 def _typed(preset: str, name: str, text: str) -> Any:
     """A number where it looks like one, unless the preset wants text there: a seed may be all digits."""
     import msgspec

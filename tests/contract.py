@@ -175,6 +175,7 @@ class Job:
 def _futures(state: str, kind: str, may_start: bool) -> set[str]:
     outcomes = OUTCOMES[kind]
     if state == "queued":
-        return {"queued", "processing", *outcomes} if may_start else {"queued"}
+        refused = outcomes & {"failed"}  # sources are read ahead, and one is found broken whether or not it may start
+        return {"queued", "processing", *outcomes} if may_start else {"queued", *refused}
     # What was about to begin when a pause came goes back to the queue; what was being published is published.
     return {"processing", "queued", *outcomes} if state == "processing" else {state}

@@ -16,6 +16,7 @@ import termios
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,25 @@ def test_watch_follows_to_the_end_and_interrupting_it_stops_nothing(daemon: Daem
         output, _ = watching.communicate()
     assert watching.returncode == 1
     assert f"{job} is cancelled: 0 of 1 completed, 1 cancelled" in output
+
+
+def test_what_goes_with_a_job_can_be_given(shared_daemon: Daemon, clip: Path) -> None:
+    given = ["--keep-hours", "2", "--metadata", '{"order": 7}', "--webhook", "https://example.com/hook"]
+    done = ffspool("submit", clip, "-p", "mp3", *given, "--webhook-variations", "--json", env=shared_daemon.env)
+    job = shared_daemon.wait_for(json.loads(done.stdout)["id"])
+    told = job["metadata"], job["webhook_url"], job["webhook_variations"]
+    assert told == ({"order": 7}, "https://example.com/hook", True)
+    kept = datetime.fromisoformat(job["expires_at"]) - datetime.fromisoformat(job["finished_at"])
+    assert kept.total_seconds() == pytest.approx(7200)
+
+
+@pytest.mark.parametrize("given", [("--metadata", "[1]"), ("--metadata", "{"), ("--webhook-variations",)])
+def test_what_makes_no_sense_with_a_job_is_refused_before_anything_is_sent(
+    given: tuple[str, ...], clip: Path, tmp_path: Path
+) -> None:
+    done = ffspool("submit", clip, "-p", "mp3", *given, env=no_environment(tmp_path))
+    assert done.returncode == 2, done.stderr
+    assert given[0].partition("-variations")[0] in done.stderr
 
 
 def test_submit_wait_is_1_when_something_failed(shared_daemon: Daemon, media: Path, clip: Path) -> None:
