@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from daemon.errors import Doubtful, EmptyUpload, ForbiddenPath, Gone, InvalidReq
 from daemon.library import Library
 from daemon.listing import Selection
 from daemon.models import Model, VariationRequest, Wanted, new_id
-from daemon.paths import Paths, fsync_folder, remove
+from daemon.paths import Paths, fsync_folder
 from daemon.quota import Quota
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
@@ -132,7 +133,7 @@ class Jobs:
         except Doubtful:  # after a crash the row may be there all the same, and need them
             raise
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
-            remove(self._paths.job(job))
+            self._take_back(job, identifiers)
             raise
         self._scheduler.wake()
         for upload in resumable:
@@ -147,6 +148,15 @@ class Jobs:
                 take_over(source, source.upload, self._paths.source(job, identifier))
         for durable in (folder, folder.parent, self._paths.jobs):
             fsync_folder(durable)
+
+    def _take_back(self, job: str, identifiers: Iterable[str]) -> None:
+        """Opens nothing: that there is no descriptor left may be why. What cannot be removed is left to the sweep."""
+        for identifier in identifiers:
+            self._paths.source(job, identifier).unlink(missing_ok=True)
+        folder = self._paths.job(job)
+        for emptied in (folder / "sources", folder):
+            with suppress(OSError):
+                emptied.rmdir()
 
     def _insert(
         self,

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -169,9 +170,13 @@ class Reserve:
         self._closed = False
 
     def fill(self) -> None:
-        """Starts a launcher if none waits. Must be called on the main thread, as `spawn`."""
+        """Starts a launcher if none waits. Must be called on the main thread, as `spawn`.
+
+        Where the host refuses now, the next encode starts its own.
+        """
         if self._waiting is None and not self._closed:
-            self._waiting = Launcher()
+            with suppress(OSError):
+                self._waiting = Launcher()
 
     def take(self) -> Launcher:
         """The launcher that waits, or a new one; the next is started once the loop is idle again."""

@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Row = sqlite3.Row
 
+OF_OURS = {  # errors that tell of our statements; the others tell of the host
+    sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_SCHEMA,
+}  # fmt: skip
 MAX_GROUP = 256  # writes in one commit; bounds how long the first of them waits
 
 
@@ -131,10 +135,8 @@ class Store:
         """
         try:
             return await _on_thread(self._reader, partial(self._snapshot, work))
-        except sqlite3.ProgrammingError:  # a fault of ours, which must not pass for one of the disk
-            raise
         except sqlite3.Error as error:
-            raise self._refusal(error, "read") from error
+            raise self._told(error, "read") from error
 
     def on_commit(self, tell: Callable[[], None]) -> None:
         """Has `tell` called after every commit, when its changes can be read and before its writers go on."""
@@ -180,6 +182,12 @@ class Store:
         refusal = self._refusal(error, "written")
         return refusal if isinstance(refusal, OutOfSpace) else Doubtful(str(refusal))
 
+    def _told(self, error: Exception, what: str) -> Exception:
+        """The error itself, when it tells of a fault of ours, which must not pass for one of the host."""
+        if not isinstance(error, sqlite3.Error) or getattr(error, "sqlite_errorcode", 1) & 0xFF in OF_OURS:
+            return error
+        return self._refusal(error, what)
+
     def _refusal(self, error: sqlite3.Error, what: str) -> FfspoolError:
         if "full" in str(error):
             return OutOfSpace("the disk that holds the database is full")
@@ -213,7 +221,7 @@ class Store:
             if not connection.in_transaction:  # SQLite gave up the whole transaction: full disk, I/O error
                 raise
             connection.execute("ROLLBACK TO one_write")
-            result = error
+            result = self._told(error, "written")
         connection.execute("RELEASE one_write")
         return result
 
@@ -233,6 +241,8 @@ async def _connect(path: Path, *, read_only: bool = False) -> aiosqlite.Connecti
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 10000"):
             if not (read_only and pragma.startswith("journal_mode")):
                 await connection.execute(f"PRAGMA {pragma}")
+        # Without it, a statement in the middle of a transaction opens a file, and has to find a descriptor left.
+        await connection.execute("PRAGMA temp_store = MEMORY")
     except sqlite3.Error as error:
         await connection.close()  # its thread would keep the process alive
         raise unusable(path, error) from error
