@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 
 from daemon.models import Colour
+from daemon.sps import frames_only
 
 MAX_PACKETS_BEFORE_A_PICTURE = 1000
 LOOKED_AT = 12  # frames, where the first does not settle how the stream is scanned
@@ -103,7 +104,7 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
 
 def interlaced_later(container: InputContainer, stream: Pictures, seconds: float) -> bool:
     """Whether any of some frames from there on is made of fields."""
-    if stream.codec_context.name not in INTERLACING:
+    if not _may_hold_fields(stream):
         return False
     try:
         container.seek((container.start_time or 0) + int(seconds * av.time_base))
@@ -118,7 +119,12 @@ def interlaced_later(container: InputContainer, stream: Pictures, seconds: float
 
 
 def _enough(stream: Pictures, frames: Sequence[VideoFrame]) -> int:
-    return 1 if stream.codec_context.name not in INTERLACING or _interlaced(frames) else LOOKED_AT
+    return LOOKED_AT if _may_hold_fields(stream) and not _interlaced(frames) else 1
+
+
+def _may_hold_fields(stream: Pictures) -> bool:
+    codec = stream.codec_context
+    return codec.name in INTERLACING and not (codec.name == "h264" and frames_only(codec.extradata))
 
 
 def _interlaced(frames: Sequence[VideoFrame]) -> bool:

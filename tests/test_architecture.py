@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"}
     | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills", "parameters", "library", "own_presets"}
     | {"capped", "framed", "keeping", "ladder", "loudness", "quality", "passthrough", "sprites", "manifests"}
-    | {"traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure"},
+    | {"traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure", "sps"},
     {"database", "store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media"}
     | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle", "miniature", "diagnosis"}
     | {"probing"},
