@@ -214,19 +214,20 @@ class Jobs:
         return await self._store.read(lambda t: self._page(t, selection, limit, cursor))
 
     def _view(self, transaction: Transaction, job: Row) -> JobView:
-        effort = _efforts(transaction, [job]).get(job["seq"])
-        return job_view(job, effort, _error(transaction, job), *_children(transaction, job), self._scheduler)
+        effort, error = _efforts(transaction, [job]).get(job["seq"]), _errors(transaction, [job]).get(job["seq"])
+        return job_view(job, effort, error, *_children(transaction, job), self._scheduler)
 
     def _page(self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None) -> JobPage:
         rows, next_cursor = listing.page(transaction, selection, limit, cursor)
+        files = {row["job"]: row for row in transaction.all("files_of_jobs", jobs=_keys(rows))}
         efforts = _efforts(transaction, [row for row in rows if row["status"] not in _TOLD_BY_STATUS])
-        items = (self._listed(transaction, row, efforts.get(row["seq"])) for row in rows)
+        errors = _errors(transaction, rows)
+        items = (
+            listed_job(row, files[seq], efforts.get(seq), errors.get(seq), self._scheduler)
+            for row in rows
+            for seq in (row["seq"],)
+        )
         return JobPage(items=tuple(items), next_cursor=next_cursor)
-
-    def _listed(self, transaction: Transaction, job: Row, effort: Effort | None) -> ListedJob:
-        files = transaction.one("files_of_job", job=job["seq"])
-        assert files is not None
-        return listed_job(job, files, effort, _error(transaction, job), self._scheduler)
 
     # Fetch
 
@@ -316,7 +317,6 @@ def _children(transaction: Transaction, job: Row) -> tuple[list[Row], list[Row]]
 
 def _efforts(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Effort]:
     """What each job is about, by its `seq`, from the counters of its sources."""
-    keys = msgspec.json.encode([job["seq"] for job in jobs]).decode()
     return {
         row["job"]: Effort(
             planned=row["planned"],
@@ -325,14 +325,19 @@ def _efforts(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Effort]
             running_unknown=bool(row["running_unknown"]),
             left_unknown=bool(row["left_unknown"]),
         )
-        for row in transaction.all("efforts", jobs=keys)
+        for row in transaction.all("efforts", jobs=_keys(jobs))
     }
 
 
-def _error(transaction: Transaction, job: Row) -> str | None:
-    """Why the job failed, in the words of the first variation that did."""
-    row = transaction.one("first_error", job=job["seq"]) if job["status"] == State.FAILED else None
-    return row["error"] if row else None
+def _errors(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, str]:
+    """Why those failed that did, in the words of the first variation that did, by their `seq`."""
+    failed = [job for job in jobs if job["status"] == State.FAILED]
+    return {row["job"]: row["error"] for row in transaction.all("first_errors", jobs=_keys(failed))} if failed else {}
+
+
+def _keys(jobs: Iterable[Row]) -> str:
+    """What `json_each` takes for a table of them."""
+    return msgspec.json.encode([job["seq"] for job in jobs]).decode()
 
 
 def source_row(job: str, source: str, transaction: Transaction) -> Row:

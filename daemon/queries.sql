@@ -71,10 +71,11 @@ SELECT * FROM (
 SELECT max(seq) AS seq FROM jobs
 
 -- What a list tells of a job's files.
--- name: files_of_job
-SELECT name AS first, (SELECT count(*) FROM sources WHERE job = :job) AS total,
-    iif(error IS NULL, json_type(media, '$.video') = 'object', 0) AS picture
-FROM sources WHERE job = :job ORDER BY seq LIMIT 1
+-- name: files_of_jobs
+SELECT first.job, first.name AS first, (SELECT count(*) FROM sources WHERE job = first.job) AS total,
+    iif(first.error IS NULL, json_type(first.media, '$.video') = 'object', 0) AS picture
+FROM json_each(:jobs) AS wanted
+JOIN sources AS first ON first.seq = (SELECT min(seq) FROM sources WHERE job = wanted.value)
 
 -- name: sources_of_job
 SELECT * FROM sources WHERE job = :job ORDER BY seq
@@ -93,8 +94,9 @@ SELECT job,
 FROM (SELECT *, iif(duration > 0, duration, 1.0) AS weight, coalesce(duration, 0) <= 0 AS unknown FROM sources)
 WHERE job IN (SELECT value FROM json_each(:jobs)) GROUP BY job
 
--- name: first_error
-SELECT error FROM variations WHERE job = :job AND error IS NOT NULL ORDER BY seq LIMIT 1
+-- name: first_errors
+SELECT job, error FROM json_each(:jobs) AS wanted JOIN variations
+ON seq = (SELECT min(seq) FROM variations WHERE job = wanted.value AND error IS NOT NULL)
 
 -- name: source_of_job
 SELECT sources.* FROM sources JOIN jobs ON jobs.seq = sources.job WHERE jobs.id = :job AND sources.id = :id
