@@ -79,11 +79,11 @@ def events() -> None:
                 _check(crowd)
             walls.append(crowded / alone)
             costs.append((cpu_crowded - cpu_alone) / (crowded * machine))
+        runs = ", ".join(f"{wall:.3f}" for wall in walls)
         print(
             f"{CLIENTS} clients on a busy queue: each heard every change in order, at {peak:.0f} MB resident; they "
-            f"took {statistics.median(costs):.1%} of the machine in the daemon and {statistics.median(listening):.1%} in the"
-            f"  clients themselves, so that the same encodes took {statistics.median(walls):.3f} × as long "
-            f"(runs: {', '.join(f'{wall:.3f}' for wall in walls)})"
+            f"took {statistics.median(costs):.1%} of the machine in the daemon and {statistics.median(listening):.1%} "
+            f"in the clients themselves; the same encodes took {statistics.median(walls):.3f} × as long (runs: {runs})"
         )
 
 
