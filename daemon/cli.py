@@ -11,7 +11,17 @@ from typing import Any
 
 import click
 
-from daemon import cli_backup, cli_control, cli_download, cli_jobs, cli_presets, cli_run, cli_watch, cli_webhooks
+from daemon import (
+    cli_backup,
+    cli_control,
+    cli_download,
+    cli_jobs,
+    cli_plan,
+    cli_presets,
+    cli_run,
+    cli_watch,
+    cli_webhooks,
+)
 from daemon.cli_options import as_json, ffmpeg, grace, load_library, load_settings, print_json, slots, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
 
@@ -195,6 +205,7 @@ def completion(shell: str) -> None:
 for command in (
     serve,
     cli_run.run,
+    cli_plan.plan,
     *cli_jobs.COMMANDS,
     cli_watch.watch,
     cli_watch.events,

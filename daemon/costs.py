@@ -39,6 +39,11 @@ def key(preset: str, parameters: Parameters) -> str:
     return f"{preset}/{speed}" if speed else preset
 
 
+def correction(known: Corrections, preset: str, parameters: Parameters) -> float:
+    """How many times the default such an encode takes; 1.0 before there was one."""
+    return known.get(key(preset, parameters), 1.0)
+
+
 def predict(media: Media, encoder: str, plan: Plan, parameters: Parameters, correction: float = 1.0) -> Cost:
     """What one output of that source takes. `encoder` is the preset's."""
     seconds = media.duration_seconds or USUAL_DURATION

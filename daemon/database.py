@@ -24,8 +24,8 @@ def prepare(path: Path, schema: str | None = None, upgrades: Traversable | None 
     `schema` and the folder of `upgrades` (`0002.sql` leads from version 1 to 2) default to the package's own.
     Raises StartupError and leaves the file as it was when that cannot be done.
     """
-    schema = schema if schema is not None else (files("daemon") / "schema.sql").read_text()
-    target = int(re.search(r"PRAGMA user_version = (\d+)", schema)[1])  # type: ignore[index]
+    schema = schema if schema is not None else _schema()
+    target = _target(schema)
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         version = _version(connection)
@@ -67,15 +67,33 @@ def inspect(path: Path) -> tuple[int, int]:
 
     Raises StartupError when it is damaged or not ours.
     """
-    target = int(re.search(r"PRAGMA user_version = (\d+)", (files("daemon") / "schema.sql").read_text())[1])  # type: ignore[index]
-    alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"  # else files would appear beside it
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True)) as connection:
+        with closing(_reader(path)) as connection:
             version = _version(connection)
             _check_integrity(connection)
     except sqlite3.Error as error:
         raise unusable(path, error) from error
-    return version, target
+    return version, _target()
+
+
+def peek(path: Path, query: str) -> list[sqlite3.Row]:
+    """What a query finds in the database at `path`, in use or not; nothing in one of another version, or in none.
+
+    Raises StartupError when it is not ours, or cannot be read.
+    """
+    if not path.exists():
+        return []
+    try:
+        with closing(_reader(path)) as connection:
+            connection.row_factory = sqlite3.Row
+            return connection.execute(query).fetchall() if _version(connection) == _target() else []
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"  # else files would appear beside it
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True)
 
 
 def unusable(path: Path, error: sqlite3.Error) -> StartupError:
@@ -85,6 +103,15 @@ def unusable(path: Path, error: sqlite3.Error) -> StartupError:
         f"{path} cannot be used as ffspool's database: {error}. Put a backup in its place; "
         f"or, to begin with an empty queue, move it and the folder `spool` beside it away."
     )
+
+
+def _schema() -> str:
+    return (files("daemon") / "schema.sql").read_text()
+
+
+def _target(schema: str | None = None) -> int:
+    """The version that a schema makes, ours by default."""
+    return int(re.search(r"PRAGMA user_version = (\d+)", schema or _schema())[1])  # type: ignore[index]
 
 
 def _version(connection: sqlite3.Connection) -> int:

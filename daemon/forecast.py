@@ -5,10 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from daemon import costs, recipes
-from daemon.costs import Cost
+from daemon.costs import Corrections, Cost
 from daemon.disk import Experience, usual_bytes
 from daemon.errors import FfspoolError
-from daemon.history import History
 from daemon.library import Library
 from daemon.models import Media, Model, Parameters
 from daemon.planner import Ready
@@ -28,9 +27,9 @@ class Outlook(Model, frozen=True):
 class Forecast:
     """Predicts from the presets there are and what encodes came to on this host."""
 
-    def __init__(self, library: Library, history: History, experience: Experience) -> None:
+    def __init__(self, library: Library, corrections: Corrections, experience: Experience) -> None:
         self._library = library
-        self._history = history
+        self._corrections = corrections
         self._experience = experience
 
     def of_row(self, row: Row) -> Outlook:
@@ -54,7 +53,7 @@ class Forecast:
         """Raises UnknownPreset, BadParameter, or UnsuitableSource when nothing can be made of the source."""
         base = self._library.find(preset).base
         plan = recipes.plan(media, base, parameters)
-        correction = self._history.correction(preset, parameters)
+        correction = costs.correction(self._corrections, preset, parameters)
         usual = usual_bytes(plan, base, parameters, media, source_bytes)
         ready = Ready(
             variation=variation,

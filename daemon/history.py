@@ -15,24 +15,22 @@ class History:
 
     def __init__(self, store: Store, corrections: dict[str, float]) -> None:
         self._store = store
-        self._corrections = corrections
+        self.corrections = corrections  # changed in place
 
     @classmethod
     async def load(cls, store: Store) -> History:
         rows = await store.read(lambda t: t.all("corrections"))
         return cls(store, {row["encode"]: row["correction"] for row in rows})
 
-    def correction(self, preset: str, parameters: Parameters) -> float:
-        """How many times the default such an encode takes here; 1.0 before there was one."""
-        return self._corrections.get(costs.key(preset, parameters), 1.0)
-
     async def learn(self, encodes: Iterable[tuple[str, Parameters]], predicted: float, taken: float) -> None:
         """Learns from encodes that shared a process: CPU seconds `predicted` and `taken` by all of them together."""
         learnt = {
-            costs.key(preset, parameters): costs.learn(self.correction(preset, parameters), predicted, taken)
+            costs.key(preset, parameters): costs.learn(
+                costs.correction(self.corrections, preset, parameters), predicted, taken
+            )
             for preset, parameters in encodes
         }
-        self._corrections |= learnt
+        self.corrections |= learnt
         await self._store.write(partial(_record, learnt))
 
 

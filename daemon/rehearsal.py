@@ -43,6 +43,23 @@ async def choose(mode: Mode, encoder: str, readable: tuple[str, ...], folder: Pa
     return _told(Sandbox(active=False, reason=flaw))
 
 
+def promised(mode: Mode) -> bool:
+    """Whether this host has what a sandbox is made of, where that will do: nothing is tried.
+
+    Raises StartupError when one is required and the host lacks it.
+    """
+    if mode == "off":
+        return False
+    try:
+        sandbox.parts()
+    except sandbox.Shortfall as error:
+        if mode == "require":
+            raise StartupError(f"the sandbox is required, but {error}") from error
+        log.warning("the files are read without a sandbox: %s", error)
+        return False
+    return True
+
+
 def _told(verdict: Sandbox) -> Sandbox:
     if verdict.active:
         log.info("encoders and the reading of media are sandboxed by %s", verdict.by)

@@ -52,7 +52,7 @@ class Scheduler:
         self._queue = queue
         self._boot = boot_id()
         self._cores = len(os.sched_getaffinity(0))
-        self._forecast = Forecast(shop.library, shop.history, shop.space.experience)
+        self._forecast = Forecast(shop.library, shop.history.corrections, shop.space.experience)
         self._survey = Survey(shop.store, shop.prober, shop.paths, self.wake, shop.now)
         self._running: list[Attempt] = []
         self._attempts: dict[str, Attempt] = {}  # the same, by variation

@@ -19,9 +19,21 @@ LAYERS = [
     | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle", "miniature", "diagnosis"}
     | {"probing"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "scoring", "proof", "evidence", "runner", "engine"},
-    {"claims", "workshop", "settlement", "attempt", "history", "survey", "forecast", "scheduler", "views", "sources"}
-    | {"jobs", "uploads", "idempotency", "control", "bulk", "cleanup", "expiry", "lineage", "listing", "thumbnails"}
-    | {"quota", "webhooks", "stats", "service"},
+    {
+        "claims",
+        "workshop",
+        "settlement",
+        "attempt",
+        "history",
+        "survey",
+        "forecast",
+        "preview",
+        "scheduler",
+        "views",
+        "sources",
+    }
+    | {"jobs", "uploads", "idempotency", "control", "bulk", "cleanup", "expiry", "lineage", "listing"}
+    | {"thumbnails", "quota", "webhooks", "stats", "service"},
     {"api", "app", "connection", "server", "client", "cli"},
 ]
 OWNERS = {

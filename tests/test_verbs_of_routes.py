@@ -69,7 +69,7 @@ WITHOUT_A_VERB = {
     "GET /api/jobs/{job}/sources/{source}/download": "for pages: whoever submits has the source",
     "GET /web/{asset:path}": "what pages are made with",
 }
-OF_NO_ROUTE = {"serve", "run", "watch", "presets", "doctor", "completion", "backup"}
+OF_NO_ROUTE = {"serve", "run", "plan", "watch", "presets", "doctor", "completion", "backup"}
 
 
 def name(endpoint: Endpoint) -> str:

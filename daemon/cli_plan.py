@@ -1,0 +1,105 @@
+"""`ffspool plan`: what a batch would come to, told before anything is encoded."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daemon.cli_options import as_json, load_library, load_settings, print_json, slots, state_dir, wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daemon.library import Library
+    from daemon.models import Wanted
+    from daemon.preview import Preview
+    from daemon.settings import Settings
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@wanted
+@slots
+@state_dir
+@as_json
+def plan(files: tuple[Path, ...], variations: tuple[dict[str, Any], ...], as_json: bool, **flags: Any) -> None:
+    """Tell how FILES would be encoded: in which processes, when each would begin, and how long all of it would take.
+
+    The figures are predicted, the better the more this host's daemon has encoded. Exit code 1: something of it cannot
+    be made.
+    """
+    import msgspec
+
+    from daemon.models import VariationRequest
+
+    settings, library = load_settings(flags), load_library()
+    entries = [dict(entry) for entry in variations]
+    requests = [VariationRequest(entry.pop("preset"), entry) for entry in entries]
+    found = asyncio.run(_foreseen(files, library.expand(requests), settings, library))
+    if as_json:
+        print_json(msgspec.to_builtins(found))
+    else:
+        _print(found)
+    sys.exit(1 if found.refused else 0)
+
+
+async def _foreseen(files: Sequence[Path], wanted: Sequence[Wanted], settings: Settings, library: Library) -> Preview:
+    from daemon.database import peek
+    from daemon.disk import Experience
+    from daemon.forecast import Forecast
+    from daemon.paths import Paths
+    from daemon.preview import preview
+    from daemon.probe import Prober
+    from daemon.rehearsal import promised
+    from daemon.store import load_queries
+
+    learnt = peek(Paths(settings.state_dir).database, load_queries()["corrections"])
+    forecast = Forecast(library, {row["encode"]: row["correction"] for row in learnt}, Experience())
+    prober = Prober(sandboxed=promised(settings.sandbox))
+    try:
+        return await preview(
+            files,
+            wanted,
+            prober,
+            forecast,
+            cores=len(os.sched_getaffinity(0)),
+            slots=settings.slots,
+            longest=settings.max_shared_seconds,
+        )
+    finally:
+        await prober.close()
+
+
+def _print(found: Preview) -> None:
+    from daemon.terminal import Column, clock, console, lasting, say, size, table
+
+    screen = console()
+    for one in found.refused:
+        say(screen, f"{one.file}: {one.preset + ': ' if one.preset else ''}{one.reason}")
+    processes = len(found.processes)
+    say(
+        screen,
+        f"{processes} process{'es' if processes != 1 else ''}, {found.slots} at a time on {found.cores} cores: "
+        f"about {lasting(found.wall_seconds)}, {lasting(found.cpu_seconds)} of CPU, at most {size(found.bytes)}",
+    )
+    columns = (
+        Column("BEGINS", 4, right=True),
+        Column("TAKES", 3, right=True),
+        Column("THREADS", 2, right=True),
+        Column("FILE", 5, 12, cut=True),
+        Column("MAKES", 6, 12),
+    )
+    if found.processes:
+        table(
+            screen,
+            columns,
+            [
+                (clock(one.at), lasting(one.wall_seconds), str(one.threads), Path(one.file).name, ", ".join(one.presets))
+                for one in found.processes
+            ],
+        )

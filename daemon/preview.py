@@ -1,0 +1,118 @@
+"""What a batch would come to, before anything of it is encoded: its processes, and when each would begin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from daemon import planner
+from daemon.errors import FfspoolError
+from daemon.forecast import Forecast
+from daemon.models import Model, Wanted, new_id
+from daemon.planner import Ready, Start
+from daemon.probe import Prober
+
+READ_AT_ONCE = 4  # files
+
+
+class Process(Model, frozen=True):
+    """One process, as predicted: it begins `at` so many seconds from the batch's begin, each encoder with `threads`."""
+
+    at: float
+    wall_seconds: float
+    cpu_seconds: float
+    threads: int
+    file: str
+    presets: tuple[str, ...]
+
+
+class Refused(Model, frozen=True):
+    """What cannot be made, and why; `preset` None: nothing can be made of the file."""
+
+    file: str
+    preset: str | None
+    reason: str
+
+
+class Preview(Model, frozen=True):
+    """A batch as the planner would run it with nothing beside it. All its figures are predictions."""
+
+    cores: int
+    slots: int
+    wall_seconds: float
+    cpu_seconds: float
+    bytes: int
+    processes: tuple[Process, ...]
+    refused: tuple[Refused, ...]
+
+
+class _Draft:
+    """The batch as far as it was read."""
+
+    def __init__(self, forecast: Forecast) -> None:
+        self._forecast = forecast
+        self.ready: list[Ready] = []
+        self.made: dict[str, tuple[str, str]] = {}  # by variation: of which file, and what
+        self.refused: list[Refused] = []
+
+    async def read(self, file: Path, wanted: Sequence[Wanted], prober: Prober) -> None:
+        source = new_id()
+        try:
+            media = await prober.probe(file.resolve())
+        except FfspoolError as error:
+            return self.refused.append(Refused(file=str(file), preset=None, reason=str(error)))
+        for want in wanted:
+            variation = new_id()
+            try:
+                outlook = self._forecast.of(variation, source, media, want.preset, want.parameters, file.stat().st_size)
+            except FfspoolError as error:
+                self.refused.append(Refused(file=str(file), preset=want.label, reason=str(error)))
+            else:
+                self.ready.append(outlook.ready)
+                self.made[variation] = str(file), want.label
+        return None
+
+
+async def preview(
+    files: Sequence[Path],
+    wanted: Sequence[Wanted],
+    prober: Prober,
+    forecast: Forecast,
+    *,
+    cores: int,
+    slots: int,
+    longest: float,
+) -> Preview:
+    """Reads the files, and nothing else. `longest` bounds, in seconds, a process that several variations share."""
+    draft = _Draft(forecast)
+    permits = asyncio.Semaphore(READ_AT_ONCE)
+
+    async def read(file: Path) -> None:
+        async with permits:
+            await draft.read(file, wanted, prober)
+
+    await asyncio.gather(*map(read, files))
+    starts = planner.plan(draft.ready, cores=cores, slots=slots, longest=longest)
+    processes = tuple(_process(start, draft.made) for start in starts)
+    return Preview(
+        cores=cores,
+        slots=slots,
+        wall_seconds=max((process.at + process.wall_seconds for process in processes), default=0.0),
+        cpu_seconds=sum(process.cpu_seconds for process in processes),
+        bytes=sum(one.bytes for one in draft.ready),
+        processes=processes,
+        refused=tuple(draft.refused),
+    )
+
+
+def _process(start: Start, made: Mapping[str, tuple[str, str]]) -> Process:
+    share = start.share
+    return Process(
+        at=start.at,
+        wall_seconds=share.wall_seconds,
+        cpu_seconds=share.cpu_seconds,
+        threads=share.threads,
+        file=made[share.variations[0]][0],
+        presets=tuple(made[variation][1] for variation in share.variations),
+    )

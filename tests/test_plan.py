@@ -1,0 +1,56 @@
+"""`ffspool plan`: what it tells of a batch is what the daemon then does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import Daemon
+from test_cli import ffspool, no_environment, printed
+from test_terminal import Terminal
+
+WISHES = ["-p", "h264-480p:speed=ultrafast", "-p", "mp3"]
+
+
+def test_the_processes_are_those_that_the_daemon_starts(start_daemon: Callable[..., Daemon], clip: Path) -> None:
+    daemon = start_daemon("--slots", "1")
+    planned = printed("plan", clip, *WISHES, "--slots", "1", env=daemon.env)
+    job = daemon.wait_for(daemon.submit(clip, spec={"variations": [{"preset": "h264-480p"}, {"preset": "mp3"}]})["id"])
+    [process] = planned["processes"]
+    assert process["presets"] == ["h264-480p", "mp3"]
+    assert [variation["sharing"] for variation in job["sources"][0]["variations"]] == [2, 2]
+    assert 0 < planned["wall_seconds"] <= planned["cpu_seconds"]
+    assert not planned["refused"]
+
+
+def test_what_was_learnt_of_this_host_is_used(start_daemon: Callable[..., Daemon], clip: Path, tmp_path: Path) -> None:
+    daemon = start_daemon()
+    daemon.wait_for(daemon.submit(clip, presets=["h264-480p"])["id"])
+    learnt, guessed = (
+        printed("plan", clip, "-p", "h264-480p", env=env)["cpu_seconds"]
+        for env in (daemon.env, no_environment(tmp_path / "none"))
+    )
+    assert learnt != guessed
+    assert not (tmp_path / "none").exists(), "it left something behind"
+
+
+def test_what_cannot_be_made_is_told_with_the_reason(clip: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no video" * 100)
+    done = ffspool("plan", clip, broken, "-p", "mp3", env=no_environment(tmp_path / "none"))
+    assert done.returncode == 1
+    assert f"{broken}: it is not a media file ffspool can read" in done.stdout
+    assert "1 process, " in done.stdout
+    told = json.loads(ffspool("plan", broken, "-p", "mp3", "--json", env=no_environment(tmp_path / "none")).stdout)
+    assert (told["processes"], told["refused"][0]["preset"]) == ([], None)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_process_takes_one_line_of_any_terminal(columns: int, clip: Path, tmp_path: Path) -> None:
+    with closing(Terminal("plan", clip, *WISHES, columns=columns, env=no_environment(tmp_path / "none"))) as terminal:
+        assert terminal.end() == 0
+        assert (terminal.line("BEGINS") or "").endswith("MAKES")
+        assert (terminal.line(" 0:00 ") or "").endswith("h264-480p, mp3")
