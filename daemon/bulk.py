@@ -35,32 +35,34 @@ class Bulk:
 
     async def cancel(self, status: State | None) -> BulkReceipt:
         """Cancels every job with that status, or every job that is under way."""
-        matched, changed, running = 0, 0, list[str]()
+        matched, changed, running = set[int](), set[int](), set[str]()
         async for jobs in self._portions(_LIVE if status is None else LIVE & {status}):
             ended, live = await self._store.write(partial(_request_many, jobs, self._now()))
-            matched, changed = matched + len(jobs), changed + ended
-            running += live
+            matched.update(jobs)
+            changed |= ended
+            running |= live
         await self._scheduler.stop(running)  # all are asked by now: no slot went to one that would be cancelled too
         self._scheduler.changed.set()
-        return BulkReceipt(matched=matched, changed=changed)
+        return BulkReceipt(matched=len(matched), changed=len(changed))
 
     async def delete(self, status: State | None) -> BulkReceipt:
         """Cancels and deletes every job with that status, or every job there is."""
-        matched, changed = 0, 0
+        left, changed = set[int](), 0
         async for jobs in self._portions((*_LIVE, *ENDED) if status is None else {status}):
-            matched += len(jobs)
             _, running = await self._store.write(partial(_request_many, jobs, self._now()))
             await self._scheduler.stop(running)
             rows = await self._store.write(partial(_delete_many, jobs))
             await asyncio.to_thread(_remove_all, [self._paths.job(row["id"]) for row in rows])
             changed += len(rows)
+            gone = {row["seq"] for row in rows}
+            left = {job for job in (*left, *jobs) if job not in gone}
         self._scheduler.changed.set()
-        return BulkReceipt(matched=matched, changed=changed)
+        return BulkReceipt(matched=changed + len(left), changed=changed)
 
     async def _portions(self, statuses: Iterable[State]) -> AsyncIterator[list[int]]:
         """The jobs that are there now, by row number, in portions that one transaction may take at once.
 
-        One whose status changes meanwhile may come twice: a bulk verb acts on what it meets.
+        One whose status changes meanwhile may come twice: a bulk verb acts on what it meets, and counts it once.
         """
         newest = await self._store.read(lambda t: t.one("newest_job"))
         assert newest is not None
@@ -88,13 +90,13 @@ def portions(jobs: Iterable[Row]) -> Iterator[list[int]]:
     yield portion
 
 
-def _request_many(jobs: Sequence[int], now: float, transaction: Transaction) -> tuple[int, list[str]]:
-    """How many of the jobs had anything left to cancel, and the variations that may have a process."""
+def _request_many(jobs: Sequence[int], now: float, transaction: Transaction) -> tuple[set[int], set[str]]:
+    """Those of the jobs that had anything left to cancel, and the variations that may have a process."""
     keys = msgspec.json.encode(jobs).decode()
-    changed = transaction.run("request_cancel_of_jobs", jobs=keys, now=now)
+    changed = {row["seq"] for row in transaction.all("request_cancel_of_jobs", jobs=keys, now=now)}
     transaction.run("cancel_queued_of_jobs", jobs=keys, now=now)
     transaction.run("request_cancel_of_running", jobs=keys, now=now)
-    return changed, [row["id"] for row in transaction.all("running_of_jobs", jobs=keys)]
+    return changed, {row["id"] for row in transaction.all("running_of_jobs", jobs=keys)}
 
 
 def _delete_many(jobs: Sequence[int], transaction: Transaction) -> list[Row]:

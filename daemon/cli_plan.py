@@ -94,12 +94,9 @@ def _print(found: Preview) -> None:
         Column("FILE", 5, 12, cut=True),
         Column("MAKES", 6, 12),
     )
-    if found.processes:
-        table(
-            screen,
-            columns,
-            [
-                (clock(one.at), lasting(one.wall_seconds), str(one.threads), Path(one.file).name, ", ".join(one.presets))
-                for one in found.processes
-            ],
-        )
+    rows = [
+        (clock(one.at), lasting(one.wall_seconds), str(one.threads), Path(one.file).name, ", ".join(one.presets))
+        for one in found.processes
+    ]
+    if rows:
+        table(screen, columns, rows)

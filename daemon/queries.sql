@@ -288,6 +288,7 @@ SELECT coalesce(max(seq), 0) AS seq FROM jobs
 UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, :now)
 WHERE seq IN (SELECT value FROM json_each(:jobs)) AND queued + processing > 0
     AND (queued > 0 OR cancel_requested_at IS NULL)
+RETURNING seq
 
 -- name: cancel_queued_of_jobs
 UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished_at = :now, not_before = NULL
@@ -303,7 +304,7 @@ SELECT id FROM variations WHERE status = 'processing' AND +job IN (SELECT value 
 
 -- name: delete_jobs
 DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(:jobs)) AND queued = 0 AND processing = 0
-RETURNING id
+RETURNING id, seq
 
 -- name: scope
 SELECT id, seq, status, cancel_requested_at, finished_at FROM variations
