@@ -25,6 +25,9 @@ export function duration(seconds) {
   return `${Math.round(s / 86400)} days`;
 }
 
+/** A duration nobody knows to the second: from ten minutes on without them. */
+export const roughly = (seconds) => duration(seconds >= 600 ? Math.round(seconds / 60) * 60 : seconds);
+
 /** The time of day something `seconds` ahead happens, with the day when that is not today. */
 export function clock(seconds, from = Date.now()) {
   const then = new Date(from + seconds * 1000);

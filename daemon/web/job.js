@@ -1,7 +1,7 @@
 // One job: every source and variation, what may be done to it, what came of it.
 import { html, useChanges, useEffect, useRef, useState } from "./html.js";
 import { get, jobPath } from "./api.js";
-import { ago, bytes, clock, duration, ENDED, exact, hasPicture, number, percent, plural, SOUNDS, speed, title } from "./format.js";
+import { ago, bytes, clock, duration, ENDED, exact, hasPicture, number, percent, plural, roughly, SOUNDS, speed, title } from "./format.js";
 import { IconButton } from "./icons.js";
 import { outlook } from "./jobs.js";
 import { overlays } from "./overlays.js";
@@ -55,7 +55,7 @@ function Progress({ job }) {
   const { progress, eta_seconds: eta, speed: times } = outlook(job);
   return html`
     <span class="whole"><${Bar} value=${progress} label="Progress of the job" /> ${percent(progress)}</span>
-    <span class="muted">${speed(times)} ${eta && !job.paused ? `done ~${clock(eta)} (${duration(eta)} left)` : ""}</span>
+    <span class="muted">${speed(times)} ${eta && !job.paused ? `done ~${clock(eta)} (${roughly(eta)} left)` : ""}</span>
   `;
 }
 
@@ -194,7 +194,7 @@ function VariationStanding({ source, variation: { status, progress, speed: times
   if (status !== "processing") return null;
   return html`
     <span class="whole"><${Bar} value=${progress} label="Progress of ${name}" /> ${percent(progress)}</span>
-    <span class="muted">${speed(times)} ${pace ?? (eta ? `${duration(eta)} left` : "")}</span>
+    <span class="muted">${speed(times)} ${pace ?? (eta ? `${roughly(eta)} left` : "")}</span>
   `;
 }
 

@@ -2,7 +2,7 @@
 import { html, useChanges, useEffect, useState } from "./html.js";
 import { jobPath } from "./api.js";
 import { Icon, IconButton } from "./icons.js";
-import { ago, clock, duration, ENDED, exact, percent, plural, speed, STATES, title } from "./format.js";
+import { ago, clock, ENDED, exact, percent, plural, roughly, speed, STATES, title } from "./format.js";
 import { outlook, queue, watch } from "./jobs.js";
 import * as verbs from "./verbs.js";
 
@@ -74,7 +74,7 @@ function VariationLine({ variation }) {
     <div class="variation-line">
       <span class="name" title=${name}>${name}</span>
       <${Bar} value=${progress} label="Progress of ${name}" />
-      <span class="figures">${figures(percent(progress), speed(times), pace ?? (eta ? `${duration(eta)} left` : ""))}</span>
+      <span class="figures">${figures(percent(progress), speed(times), pace ?? (eta ? `${roughly(eta)} left` : ""))}</span>
     </div>
   `;
 }
@@ -118,7 +118,7 @@ function Standing({ job, progress = job.progress, eta = job.eta_seconds }) {
   if (job.paused) return html`<span class="muted">${percent(progress)}</span>`;
   return html`
     <span class="whole"><${Bar} value=${progress} label="Progress of ${title(job)}" /> ${percent(progress)}</span>
-    <span class="muted">${eta ? html`done ~${clock(eta)} (${duration(eta)})` : "estimating…"}</span>
+    <span class="muted">${eta ? html`done ~${clock(eta)} (${roughly(eta)})` : "estimating…"}</span>
   `;
 }
 
