@@ -13,14 +13,14 @@ import pytest
 
 from daemon.database import prepare
 
-SCHEMA_1 = Path(__file__).with_name("schema_1.sql").read_text()
+DUMP_1 = (Path(__file__).parent / "data" / "version-1.sql").read_text()  # of a daemon that was killed at work
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """A database of version 1, open."""
+    """A database of version 1 with jobs in every state, open."""
     with closing(sqlite3.connect(tmp_path / "old", isolation_level=None)) as database:
-        database.executescript(SCHEMA_1)
+        database.executescript(DUMP_1)
         yield database
 
 
@@ -62,19 +62,21 @@ def test_an_upgraded_database_is_made_like_a_new_one(old: sqlite3.Connection, tm
 
 
 def test_sources_of_an_upgraded_database_count_their_variations(old: sqlite3.Connection, tmp_path: Path) -> None:
-    old.execute("INSERT INTO jobs (id, created_at, expires_in) VALUES ('j', 0, 1)")
-    media = '{"duration_seconds": 2.5}'
-    old.execute("INSERT INTO sources (id, job, name, folder, bytes, media) VALUES ('s', 1, 'a', 'a', 1, ?)", [media])
+    job = old.execute("INSERT INTO jobs (id, created_at, expires_in) VALUES ('j', 0, 1)").lastrowid
+    source = old.execute(
+        "INSERT INTO sources (id, job, name, folder, bytes, media) VALUES ('s', ?, 'a', 'a', 1, ?)",
+        [job, '{"duration_seconds": 2.5}'],
+    ).lastrowid
     for name in "abc":
         old.execute(
             "INSERT INTO variations (id, job, source, name, preset, parameters, extension)"
-            " VALUES (?, 1, 1, 'n', 'p', '{}', 'e')",
-            [name],
+            " VALUES (?, ?, ?, 'n', 'p', '{}', 'e')",
+            [name, job, source],
         )
     old.execute("UPDATE variations SET status = 'cancelled', finished_at = 1 WHERE id = 'b'")
     old.execute("UPDATE variations SET status = 'processing' WHERE id = 'c'")
     with closing(upgraded(old, tmp_path / "old")) as after:
-        counted = "SELECT queued, processing, completed, failed, cancelled, duration FROM sources"
+        counted = "SELECT queued, processing, completed, failed, cancelled, duration FROM sources WHERE id = 's'"
         assert after.execute(counted).fetchall() == [(1, 1, 0, 0, 1, 2.5)]
         after.execute("UPDATE variations SET status = 'failed', finished_at = 1 WHERE id = 'a'")
         assert after.execute(counted).fetchall() == [(0, 1, 0, 1, 1, 2.5)]
@@ -83,7 +85,6 @@ def test_sources_of_an_upgraded_database_count_their_variations(old: sqlite3.Con
 # A whole database of version 1
 
 
-DUMP_1 = (Path(__file__).parent / "data" / "version-1.sql").read_text()  # of a daemon that was killed at work
 STATES = {
     "completed": "completed",
     "failed": "failed",
