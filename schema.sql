@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -405,25 +405,6 @@ BEGIN
     FROM (SELECT EXISTS (SELECT 1 FROM outbox WHERE job = new.id AND status = 'disabled') AS gone);
 END;
 
-CREATE TRIGGER variation_end_is_told AFTER UPDATE OF status ON variations
-WHEN new.status IN ('completed', 'failed', 'cancelled')
-BEGIN
-    INSERT INTO outbox (id, job, type, url, snapshot, status, created_at, since, next_attempt_at)
-    SELECT 'msg_' || lower(hex(randomblob(12))), jobs.id, 'variation.' || new.status, jobs.webhook_url, json_object(
-        'job', jobs.id, 'source', sources.id, 'id', new.id, 'name', new.name, 'preset', new.preset,
-        'parameters', new.parameters, 'status', new.status, 'bytes', new.bytes, 'sha256', new.sha256,
-        'attempts', new.attempts, 'sharing', new.sharing, 'error', new.error, 'speed', json(lower(quote(new.speed))),
-        'output_seconds', json(lower(quote(new.output_seconds))),
-        'started_at', json(lower(quote(new.started_at))), 'finished_at', json(lower(quote(new.finished_at)))
-    ), iif(gone, 'disabled', 'pending'), new.finished_at, new.finished_at, iif(gone, NULL, new.finished_at)
-    FROM jobs, sources, (SELECT EXISTS (
-        SELECT 1 FROM outbox JOIN jobs ON jobs.id = outbox.job
-        WHERE jobs.seq = new.job AND outbox.status = 'disabled'
-    ) AS gone)
-    WHERE jobs.seq = new.job AND sources.seq = new.source AND jobs.webhook_variations
-        AND jobs.webhook_url IS NOT NULL;
-END;
-
 CREATE TRIGGER source_is_added_disk AFTER INSERT ON sources WHEN new.path IS NULL
 BEGIN
     UPDATE disk SET bytes = bytes + new.bytes WHERE kind = 'sources';
@@ -471,4 +452,24 @@ BEGIN
         completed = completed + 1,
         output_seconds = output_seconds + excluded.output_seconds,
         encode_seconds = encode_seconds + excluded.encode_seconds;
+END;
+
+CREATE TRIGGER variation_end_is_told AFTER UPDATE OF status ON variations
+WHEN new.status IN ('completed', 'failed', 'cancelled')
+BEGIN
+    INSERT INTO outbox (id, job, type, url, snapshot, status, created_at, since, next_attempt_at)
+    SELECT 'msg_' || lower(hex(randomblob(12))), jobs.id, 'variation.' || new.status, jobs.webhook_url, json_object(
+        'job', jobs.id, 'source', sources.id, 'id', new.id, 'name', new.name, 'preset', new.preset,
+        'parameters', new.parameters, 'status', new.status, 'bytes', new.bytes, 'sha256', new.sha256,
+        'attempts', new.attempts, 'sharing', new.sharing, 'error', new.error, 'speed', json(lower(quote(new.speed))),
+        'extension', new.extension, 'sandbox', new.sandbox, 'quality', new.quality,
+        'output_seconds', json(lower(quote(new.output_seconds))),
+        'started_at', json(lower(quote(new.started_at))), 'finished_at', json(lower(quote(new.finished_at)))
+    ), iif(gone, 'disabled', 'pending'), new.finished_at, new.finished_at, iif(gone, NULL, new.finished_at)
+    FROM jobs, sources, (SELECT EXISTS (
+        SELECT 1 FROM outbox JOIN jobs ON jobs.id = outbox.job
+        WHERE jobs.seq = new.job AND outbox.status = 'disabled'
+    ) AS gone)
+    WHERE jobs.seq = new.job AND sources.seq = new.source AND jobs.webhook_variations
+        AND jobs.webhook_url IS NOT NULL;
 END;

@@ -166,7 +166,7 @@ def ended_job(copy: Any) -> JobSummary:
 
 def ended_variation(copy: Any) -> VariationView:
     """An ended variation, from its row or a copy of it."""
-    return _variation_view({"extension": None, "sharing": None, "sandbox": None, "quality": None, **copy}, None, _OVER)
+    return _variation_view(copy, None, _OVER)
 
 
 class _Over:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from daemon import database
 from daemon.database import prepare
 
+NEWEST = int(max(path.stem for path in (Path(database.__file__).parent / "upgrades").glob("*.sql")))
 DUMP_1 = (Path(__file__).parent / "data" / "version-1.sql").read_text()  # of a daemon that was killed at work
 
 
@@ -128,7 +130,7 @@ def test_an_upgrade_counts_what_is_on_the_disk_already(full: Path) -> None:
 
 def test_an_upgrade_that_was_killed_is_begun_anew(full: Path) -> None:
     """After the copy was set aside, half-way: the transaction is gone, and the copy is made again, whole."""
-    aside = full.with_name("ffspool.db.before-2")
+    aside = full.with_name(f"ffspool.db.before-{NEWEST}")
     aside.write_bytes(b"half a copy")
     prepare(full)
     with closing(sqlite3.connect(aside)) as copy:
