@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from daemon import claims, evidence, recipes
 from daemon.claims import INTERRUPTED, MAX_RETRIES, Failure
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
@@ -78,6 +80,13 @@ class Attempt:
         if self.frozen:
             return None
         return Pace.HUNG if self._hung else self._watch.pace(time.monotonic(), self._longest())
+
+    @property
+    def shown(self) -> Progress | None:
+        """The latest report; of what stands still the speed, and what follows from it, is not known."""
+        if self.progress is None or not (self.frozen or self.pace == Pace.HUNG):
+            return self.progress
+        return replace(self.progress, speed=None)
 
     def duration(self, variation: str) -> float | None:
         """Planned seconds of that output; None while or where nobody knows."""

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import msgspec
 
+from daemon import listing
 from daemon.control import BulkReceipt
+from daemon.listing import Selection
 from daemon.paths import Paths, remove
 from daemon.scheduler import Scheduler
-from daemon.states import ENDED, LIVE, State
+from daemon.states import ENDED, State
 from daemon.store import Row, Store, Transaction
 
 BULK_JOBS = 1000  # read at once
@@ -33,10 +35,10 @@ class Bulk:
         self._paths = paths
         self._now = now
 
-    async def cancel(self, status: State | None) -> BulkReceipt:
-        """Cancels every job with that status, or every job that is under way."""
+    async def cancel(self, selection: Selection) -> BulkReceipt:
+        """Cancels every selected job that is under way."""
         matched, changed, running = set[int](), set[int](), set[str]()
-        async for jobs in self._portions(_LIVE if status is None else LIVE & {status}):
+        async for jobs in self._portions(selection, _LIVE):
             ended, live = await self._store.write(partial(_request_many, jobs, self._now()))
             matched.update(jobs)
             changed |= ended
@@ -45,10 +47,10 @@ class Bulk:
         self._scheduler.changed.set()
         return BulkReceipt(matched=len(matched), changed=len(changed))
 
-    async def delete(self, status: State | None) -> BulkReceipt:
-        """Cancels and deletes every job with that status, or every job there is."""
+    async def delete(self, selection: Selection) -> BulkReceipt:
+        """Cancels and deletes every selected job."""
         left, changed = set[int](), 0
-        async for jobs in self._portions((*_LIVE, *ENDED) if status is None else {status}):
+        async for jobs in self._portions(selection, (*_LIVE, *ENDED)):
             _, running = await self._store.write(partial(_request_many, jobs, self._now()))
             await self._scheduler.stop(running)
             rows = await self._store.write(partial(_delete_many, jobs))
@@ -59,19 +61,34 @@ class Bulk:
         self._scheduler.changed.set()
         return BulkReceipt(matched=changed + len(left), changed=changed)
 
-    async def _portions(self, statuses: Iterable[State]) -> AsyncIterator[list[int]]:
-        """The jobs that are there now, by row number, in portions that one transaction may take at once.
+    async def _portions(self, selection: Selection, among: Sequence[State]) -> AsyncIterator[list[int]]:
+        """The selected jobs that are there now, by row number, in portions that one transaction may take at once.
 
         One whose status changes meanwhile may come twice: a bulk verb acts on what it meets, and counts it once.
         """
+        if selection.search or selection.paused:
+            async for found in self._pages(selection):
+                for portion in portions(row for row in found if row["status"] in among):
+                    yield portion
+            return
         newest = await self._store.read(lambda t: t.one("newest_job"))
         assert newest is not None
-        for status in statuses:
+        for status in (one for one in among if not selection.statuses or one in selection.statuses):
             after = 0
             while rows := await self._store.read(partial(_bulk_page, status, after, newest["seq"])):
                 after = rows[-1]["seq"]
                 for portion in portions(rows):
                     yield portion
+
+    async def _pages(self, selection: Selection) -> AsyncIterator[list[Row]]:
+        cursor = None
+        while True:
+            rows, cursor = await self._store.read(
+                partial(listing.page, selection=selection, limit=BULK_JOBS, cursor=cursor)
+            )
+            yield rows
+            if cursor is None:
+                return
 
 
 def _bulk_page(status: State, after: int, newest: int, transaction: Transaction) -> list[Row]:
@@ -87,7 +104,8 @@ def portions(jobs: Iterable[Row]) -> Iterator[list[int]]:
             portion, size = [], 0
         portion.append(job["seq"])
         size += job["total"]
-    yield portion
+    if portion:
+        yield portion
 
 
 def _request_many(jobs: Sequence[int], now: float, transaction: Transaction) -> tuple[set[int], set[str]]:

@@ -166,7 +166,8 @@ def _patiently(daemon: Client, job: str, follower: Follower) -> Json:
 @click.argument("job", required=False)
 @click.option("--after", metavar="ID", type=click.IntRange(min=0), help="Begin behind this event; 0 tells all.")
 @state_dir
-def events(job: str | None, after: int | None, state_dir: Path | None) -> None:
+@as_json
+def events(job: str | None, after: int | None, state_dir: Path | None, as_json: bool) -> None:  # noqa: ARG001 - it is JSON
     """Print what happens, to JOB or to all, as one line of JSON for each event, until Ctrl-C.
 
     Without --after it begins now. Changes have an id, and go on behind the last one when the daemon restarts; progress

@@ -312,8 +312,8 @@ def _patch(job: str, patch: JobPatch, transaction: Transaction) -> None:
 
 
 def _check_open(scope: Scope, located: _Located, verb: _Verb) -> None:
-    """Raises Conflict when the scope has ended otherwise than the verb would have it."""
-    if located.status in ENDED - {verb.result}:
+    """Raises Conflict when the scope has ended, and nothing of it as the verb would have it."""
+    if located.status in ENDED and all(row["status"] != verb.result for row in located.rows):
         raise Conflict(f"{scope.id} is {located.status} already: nothing of it is left to stop", located.status)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from daemon.codecs import ENCODERS, timing
+from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import LadderParameters
 from daemon.picture import bounded, graded, thinned, to_deinterlace
@@ -19,6 +20,7 @@ from daemon.sound import default_first, narrowed
 # Short sides, and the most kilobits per second for each.
 RUNGS = {2160: 16000, 1440: 9000, 1080: 5000, 720: 2800, 480: 1400, 360: 800, 240: 400}
 LEAST_KBPS = 300
+LEAST_SECONDS = 0.5
 MOST_RATIO = 4096  # numerator or denominator of a pixel's shape, as x264 takes it
 ENTRIES = {"hls": "%v/index.m3u8", "dash": "manifest.mpd"}
 MASTERS = {"hls": "master.m3u8", "dash": "manifest.mpd"}  # what a player is given
@@ -26,6 +28,7 @@ MASTERS = {"hls": "master.m3u8", "dash": "manifest.mpd"}  # what a player is giv
 
 def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
     picture = pictured(media, preset)
+    _refuse_too_short(media, preset)
     sides = _sides(picture, wanted)
     sizes, heard = _sizes(picture, sides), default_first(media.audio)
 
@@ -59,6 +62,13 @@ def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
     folders = _folders(sides, heard) if preset.container == "hls" else ()
     entry = ENTRIES[preset.container]
     return Recipe(planned, filtered, heard, options, deinterlace=which, entry=entry, folders=folders)
+
+
+def _refuse_too_short(media: Media, preset: Preset) -> None:
+    """FFmpeg tells no bit rate of such a segment, and leaves its track out of the master playlist."""
+    seconds = media.duration_seconds
+    if preset.container == "hls" and seconds is not None and seconds <= LEAST_SECONDS:
+        raise UnsuitableSource(f"the source lasts {seconds:.2f} s; HLS needs more than {LEAST_SECONDS} s")
 
 
 def _sides(picture: VideoStream, wanted: LadderParameters) -> tuple[int, ...]:

@@ -30,6 +30,8 @@ class Selection(Model, frozen=True):
             raise InvalidRequest(
                 "only the queued jobs have an order to come: use order=upcoming with status=queued alone"
             )
+        if self.search and "\0" in self.search:
+            raise InvalidRequest("no name has a NUL in it, so none can be found by one")
 
 
 Page = tuple[list[Row], str | None]

@@ -103,7 +103,7 @@ class Scheduler:
     def progress(self, variation: str) -> Progress | None:
         """The latest report on a running variation; None while it has none."""
         attempt = self._attempts.get(variation)
-        return attempt.progress if attempt else None
+        return attempt.shown if attempt else None
 
     def pace(self, variation: str) -> Pace | None:
         """What the stall watch says of a running variation; None while it gets on, is frozen, or does not run."""
@@ -116,14 +116,14 @@ class Scheduler:
         May be called on any thread.
         """
         for attempt in list(self._attempts.values()):  # one step for the interpreter: nothing comes between
-            if attempt.job == job and attempt.progress:
-                yield attempt.progress, attempt.source_seconds
+            if attempt.job == job and (shown := attempt.shown):
+                yield shown, attempt.source_seconds
 
     def running_progress(self) -> Iterator[tuple[str, str, Progress, float | None]]:
         """(job, variation, latest report, planned seconds or None) of all that runs and has reported."""
         for variation, attempt in self._attempts.items():
-            if attempt.progress:
-                yield attempt.job, variation, attempt.progress, attempt.duration(variation)
+            if shown := attempt.shown:
+                yield attempt.job, variation, shown, attempt.duration(variation)
 
     # What is done to them
 

@@ -208,6 +208,7 @@ def _job_fields(job: Row, effort: Effort | None, live: Live) -> dict[str, Any]:
         "failed_variations": job["failed"],
         "cancelled_variations": job["cancelled"],
         **{name: when(job[name]) for name in _TIMES},
+        "expires_at": when(job["expires_at"] or job["keep_until"]),  # until it ends, only what the user wants is known
         "metadata": msgspec.json.decode(job["metadata"]),
         "usage": Usage(
             cpu_seconds=round(job["cpu_seconds"], 3),
@@ -219,7 +220,7 @@ def _job_fields(job: Row, effort: Effort | None, live: Live) -> dict[str, Any]:
 
 
 _Running = Sequence[tuple[Progress, float | None]]
-_TIMES = ("created_at", "started_at", "finished_at", "expires_at", "cancel_requested_at", "cancelled_at")
+_TIMES = ("created_at", "started_at", "finished_at", "cancel_requested_at", "cancelled_at")
 
 
 def _source_views(sources: Sequence[Row], variations: Sequence[Row], live: Live) -> tuple[SourceView, ...]:

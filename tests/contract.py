@@ -56,8 +56,9 @@ def ending(result: str, scope: Sequence[int]) -> Verb:
     """Cancel or force-fail of those variations: what is left of them gets the result."""
 
     def verb(world: World) -> tuple[Answer, World]:
-        status = derived(world.states[place] for place in scope)
-        if status not in LIVE | {result}:
+        states = {world.states[place] for place in scope}
+        status = derived(states)
+        if status not in LIVE and result not in states:
             return Answer(409, status=status), world
         after = ended(world, result, scope)
         return Answer(200, status in LIVE, derived(after.states[place] for place in scope)), after

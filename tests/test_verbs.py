@@ -219,6 +219,43 @@ def test_bulk_verbs_take_the_lists_filter(start_daemon: Callable[..., Daemon], c
     assert all(daemon.client.get(f"/api/jobs/{job}").status_code == 404 for job in queued)
 
 
+def test_bulk_verbs_find_jobs_by_text_and_by_pause(daemon: Daemon, clip: Path) -> None:
+    daemon.client.post("/api/queue/pause")
+    names = ("harbour one", "harbour two", "a walk")
+    jobs = {name: daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "name": name})["id"] for name in names}
+    post(daemon, jobs["a walk"], "pause")
+    assert daemon.client.post("/api/jobs/cancel", params={"q": "harbour"}).json() == {"matched": 2, "changed": 2}
+    assert daemon.client.post("/api/jobs/cancel", params={"q": "harbour"}).json() == {"matched": 0, "changed": 0}
+    assert daemon.client.delete("/api/jobs", params={"q": "two"}).json() == {"matched": 1, "changed": 1}
+    assert daemon.client.delete("/api/jobs", params={"paused": "true"}).json() == {"matched": 1, "changed": 1}
+    assert [item["id"] for item in daemon.client.get("/api/jobs").json()["items"]] == [jobs["harbour one"]]
+    assert daemon.client.delete("/api/jobs", params={"q": "\0"}).status_code == 422
+
+
+def test_fail_is_idempotent_though_some_of_the_job_was_cancelled(daemon: Daemon, clip: Path) -> None:
+    daemon.client.post("/api/queue/pause")
+    job = daemon.submit(clip, presets=["mp3", "m4a"])
+    first = job["sources"][0]["variations"][0]["id"]
+    assert daemon.client.post(f"/api/jobs/{job['id']}/variations/{first}/cancel").status_code == 200
+    assert [daemon.client.post(f"/api/jobs/{job['id']}/fail").json()["changed"] for _ in range(2)] == [True, False]
+
+
+def test_what_stands_still_has_no_time_left(daemon: Daemon, long_clip: Path) -> None:
+    job = daemon.submit(long_clip, presets=["h264-480p"])["id"]
+    wait_until(lambda: daemon.job(job)["eta_seconds"], "a time left")
+    post(daemon, job, "pause")
+    variation = daemon.job(job)["sources"][0]["variations"][0]
+    assert (daemon.job(job)["eta_seconds"], variation["eta_seconds"], variation["speed"]) == (None, None, None)
+    assert variation["progress"] > 0
+
+
+def test_a_time_to_keep_a_job_until_is_told_at_once(daemon: Daemon, long_clip: Path) -> None:
+    job = daemon.submit(long_clip)["id"]
+    later = "2099-01-01T00:00:00Z"
+    assert daemon.client.patch(f"/api/jobs/{job}", json={"expires_at": later}).json()["expires_at"] == later
+    assert daemon.job(job)["expires_at"] == later
+
+
 def test_what_may_pass_is_tried_again_and_what_is_the_sources_fault_is_not(
     start_daemon: Callable[..., Daemon], long_clip: Path
 ) -> None:

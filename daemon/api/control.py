@@ -41,9 +41,9 @@ async def resume(call: Call) -> Changed:
 
 async def cancel_all(call: Call) -> BulkReceipt:
     wish: JobFilter = call.query
-    return await call.service.bulk.cancel(wish.status)
+    return await call.service.bulk.cancel(wish.selection)
 
 
 async def delete_all(call: Call) -> BulkReceipt:
     wish: JobFilter = call.query
-    return await call.service.bulk.delete(wish.status)
+    return await call.service.bulk.delete(wish.selection)

@@ -66,9 +66,20 @@ class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class JobFilter(msgspec.Struct):
-    """Which jobs a verb in bulk is about."""
+    """Which jobs a list shows, or a verb in bulk is about."""
 
     status: State | None = None
+    ended: Annotated[bool, msgspec.Meta(description="only those that are completed, failed or cancelled")] = False
+    paused: Annotated[bool, msgspec.Meta(description="only paused ones that have not ended")] = False
+    q: Annotated[str, msgspec.Meta(max_length=200, description="text in the job's name or a file's")] | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """The jobs that are asked for. Raises InvalidRequest where the filters do not go together."""
+        if self.ended and self.status:
+            raise InvalidRequest("say either ended or a status")
+        statuses = tuple(sorted(ENDED)) if self.ended else (self.status,) if self.status else ()
+        return Selection(statuses=statuses, paused=self.paused, search=self.q)
 
 
 class Order(StrEnum):
@@ -77,9 +88,6 @@ class Order(StrEnum):
 
 
 class JobPageQuery(JobFilter):
-    ended: Annotated[bool, msgspec.Meta(description="only those that are completed, failed or cancelled")] = False
-    paused: Annotated[bool, msgspec.Meta(description="only paused ones that have not ended")] = False
-    q: Annotated[str, msgspec.Meta(max_length=200, description="text in the job's name or a file's")] | None = None
     order: Annotated[Order, msgspec.Meta(description="`upcoming`: as they will start, with status=queued alone")] = (
         Order.NEWEST
     )
@@ -88,15 +96,7 @@ class JobPageQuery(JobFilter):
 
     @property
     def selection(self) -> Selection:
-        """The jobs that are asked for. Raises InvalidRequest where the filters do not go together."""
-        if self.ended and self.status:
-            raise InvalidRequest("say either ended or a status")
-        return Selection(
-            statuses=tuple(sorted(ENDED)) if self.ended else (self.status,) if self.status else (),
-            paused=self.paused,
-            search=self.q,
-            upcoming=self.order == Order.UPCOMING,
-        )
+        return msgspec.structs.replace(super().selection, upcoming=self.order == Order.UPCOMING)
 
 
 class DeliveryPageQuery(msgspec.Struct):

@@ -145,7 +145,8 @@ ENDPOINTS = (
     Endpoint("GET", "/readyz", host.readyz, "Whether it can work", open=True),
     # What describes it
     Endpoint("GET", "/openapi.json", description.openapi, "This description"),
-    Endpoint("GET", "/docs", description.docs, "A page made from it", media_type=HTML),
-    Endpoint("GET", "/", assets.index, "The web page", media_type=HTML, open=True),
-    Endpoint("GET", "/web/{asset:path}", assets.asset, "What pages are made with", media_type=ANY, open=True),
+    Endpoint("GET", "/docs", description.docs, "A page made from it", media_type=HTML, told=("ETag",)),
+    Endpoint("GET", "/", assets.index, "The web page", media_type=HTML, told=("ETag",), open=True),
+    Endpoint("GET", "/web/{asset:path}", assets.asset, "What pages are made with", media_type=ANY,
+             told=("ETag",), open=True),
 )  # fmt: skip
