@@ -12,10 +12,12 @@ from typing import Any
 
 import av
 import pytest
+from conftest import make_clip
 from test_recipes import outputs
 
 from daemon import media as reading
 from daemon import webp
+from daemon.errors import UnsuitableSource
 from daemon.manifests import playlist, playlists, representations
 from daemon.plans import Passed
 from daemon.recipes import passes, plan
@@ -230,6 +232,15 @@ def test_the_cues_of_a_sprite_sheet_match_its_tiles(ffmpeg: str, tmp_path: Path)
 
 
 # Ladders
+
+
+def test_hls_of_what_is_too_short_for_it_is_refused_and_dash_is_made(ffmpeg: str, tmp_path: Path) -> None:
+    short = make_clip(ffmpeg, tmp_path / "short.mp4", seconds=0.4)
+    media = reading.read_media(str(short))
+    with pytest.raises(UnsuitableSource, match=r"lasts 0.40 s; HLS needs more than 0.5 s"):
+        plan(media, *described("hls"))
+    made = make(ffmpeg, short, tmp_path, "dash", segment_seconds=1, **QUICK)
+    assert all(track.seconds == pytest.approx(0.4, abs=0.1) for track in tracks(made, "dash"))
 
 
 @pytest.mark.parametrize("preset", ["hls", "dash"])

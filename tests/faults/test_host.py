@@ -57,6 +57,7 @@ def test_promises_hold_when_the_clock_jumps(
         LD_PRELOAD=str(LIBRARY), FAKETIME_TIMESTAMP_FILE=str(clock), FAKETIME_NO_CACHE="1",
         FAKETIME_DONT_FAKE_MONOTONIC="1",
     )  # fmt: skip
+    promises.aged = True
     assert victim.starts(), victim.log()
     with Load(victim.url, victim.token, ledger, clips, round):
         for jump in round.split():
