@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import signal
 import sys
 from pathlib import Path
@@ -141,6 +142,7 @@ def serve(**flags: Any) -> None:
     """
     import logging
 
+    os.umask(0o077)  # what it keeps is nobody else's, whoever may enter the state dir
     settings = load_settings({name: value for name, value in flags.items() if value != ()})
     library = load_library()
     from daemon.server import serve as serve_until_told

@@ -17,6 +17,7 @@ from daemon import cli_batch, recipes
 from daemon.database import inspect
 from daemon.errors import FfspoolError, StartupError
 from daemon.library import Library
+from daemon.lineage import refuse_to_forget
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths
 from daemon.presets import Preset
@@ -128,7 +129,12 @@ def scratch() -> Iterator[Path]:
 
 def database(state_dir: Path) -> Check:
     """Its version and its pages. One that is not there yet is made at the first start."""
-    path = Paths(state_dir).database
+    paths = Paths(state_dir)
+    path = paths.database
+    try:
+        refuse_to_forget(paths)
+    except StartupError as error:
+        return Check(name="database", ok=False, found=str(error))
     if not path.exists():
         return Check(name="database", ok=True, found="there is none yet; it is made at the first start")
     advice = "with no daemon running: run `ffspool serve` as the user who owns it"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from daemon.errors import StartupError
 from daemon.models import Model
 from daemon.paths import Paths, fsync_folder, write_private
 from daemon.store import Store, Transaction
@@ -28,6 +29,19 @@ class Mark(Model, frozen=True):
 
     database: str
     generation: int
+
+
+def refuse_to_forget(paths: Paths) -> None:
+    """A new database beside a spool that another one worked with would have all that forgotten, and its files swept.
+
+    Raises StartupError with what to do.
+    """
+    empty = not paths.database.exists() or paths.database.stat().st_size == 0
+    if empty and (paths.mark.exists() or (paths.jobs.is_dir() and any(paths.jobs.iterdir()))):
+        raise StartupError(
+            f"there is no database in {paths.state}, but its spool is of one. Put a backup of {paths.database.name} "
+            f"in its place; or, to begin with an empty queue, move the folder {paths.spool} away"
+        )
 
 
 async def renew(store: Store, paths: Paths) -> None:
@@ -65,7 +79,9 @@ async def _set_aside(store: Store, paths: Paths, place: Path) -> None:
     await asyncio.to_thread(_move, unknown, place)
     log.warning("the database is older than its spool, as after a restore, or belongs to another one")
     if unknown:
-        log.warning("%d jobs in the spool are unknown to it; their files are in %s now", len(unknown), place)
+        log.warning(
+            "%d jobs in the spool are unknown to it; their files are in its set-aside/%s now", len(unknown), place.name
+        )
 
 
 def _move(folders: Sequence[Path], place: Path) -> None:

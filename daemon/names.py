@@ -13,7 +13,7 @@ MAX_BYTES = 255
 MANIFEST = "manifest.json"  # beside the folders in the zip
 RESERVED = set('\\:*?"<>|')  # elsewhere these part folders, name drives and streams, or cannot be in a name
 BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they turn `gpm.exe` round
-DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE)
+DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\..*)?", re.IGNORECASE)
 
 
 def check(name: str) -> str:

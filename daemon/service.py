@@ -87,7 +87,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
         began = now()
         program = encoder.locate(settings.ffmpeg)
         version = await encoder.version(program)
-        _refuse_to_forget(paths)
+        lineage.refuse_to_forget(paths)
         readable = tuple(map(str, settings.sandbox_read))
         sandbox = await rehearsal.choose(settings.sandbox, program, readable, paths.incoming)
         store = await Store.open(paths.database)
@@ -190,16 +190,6 @@ async def _tidy(service: Service, sweep: Callable[[], Awaitable[object]], now: f
         await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))
     except (FfspoolError, OSError) as error:
         log.error("housekeeping could not finish and will try again: %s", error)
-
-
-def _refuse_to_forget(paths: Paths) -> None:
-    """A new database beside a spool with jobs would have the sweep delete them all."""
-    empty = not paths.database.exists() or paths.database.stat().st_size == 0
-    if empty and any(paths.jobs.iterdir()):
-        raise StartupError(
-            f"there is no database in {paths.state}, but its spool holds jobs. Put a backup of {paths.database.name} "
-            f"in its place; or, to begin with an empty queue, move the folder {paths.spool} away"
-        )
 
 
 def _progress_events(scheduler: Scheduler) -> list[tuple[str, str, bytes]]:

@@ -19,6 +19,7 @@ import pytest
 from conftest import PATIENCE, Daemon, wait_until
 from test_cancel_over_http import DEAF_FFMPEG, cancel
 
+from daemon import cli_checks
 from daemon.settings import load
 
 
@@ -84,8 +85,44 @@ def test_a_spool_is_never_swept_against_a_new_database(daemon: Daemon, clip: Pat
         (daemon.state_dir / "ffspool.db").write_bytes(content)
     refused = starts(daemon.state_dir)
     assert refused.returncode == 1
-    assert "its spool holds jobs" in refused.stderr
+    assert "its spool is of one" in refused.stderr
     assert list((daemon.state_dir / "spool").rglob("*.mp3"))
+
+
+def test_a_spool_that_is_empty_is_of_its_database_all_the_same(start_daemon: Callable[..., Daemon], clip: Path) -> None:
+    """Jobs whose files are read where they are leave nothing in it while they wait."""
+    daemon = start_daemon("--source-root", str(clip.parent))
+    daemon.client.post("/api/queue/pause")
+    wish = {"sources": [{"path": str(clip)}], "variations": [{"preset": "mp3"}]}
+    assert daemon.client.post("/api/jobs", json=wish).status_code == 202
+    daemon.stop(signal.SIGKILL)
+    for path in daemon.state_dir.glob("ffspool.db*"):
+        path.unlink()
+    assert "its spool is of one" in starts(daemon.state_dir).stderr
+    assert not cli_checks.database(daemon.state_dir).ok
+
+
+def test_what_a_daemon_keeps_is_nobody_elses_wherever_its_state_dir_is(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o755)
+    daemon = Daemon(state)
+    try:
+        open_to_others = [path.name for path in state.iterdir() if path.stat().st_mode & 0o077]
+        assert not open_to_others
+    finally:
+        daemon.stop()
+
+
+def test_a_form_that_cannot_fit_is_refused_before_it_is_sent(start_daemon: Callable[..., Daemon]) -> None:
+    daemon = start_daemon("--max-stored-bytes", "100000")
+    host, port = daemon.url.removeprefix("http://").split(":")
+    head = (
+        f"POST /api/jobs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {daemon.token}\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 429 ")
 
 
 def test_a_database_damaged_inside_is_a_refusal_and_not_a_hang(daemon: Daemon, clip: Path) -> None:

@@ -18,6 +18,7 @@ from daemon.sources import NewSource
 from daemon.views import JobView
 
 FORM = "multipart/form-data"
+NOT_FILES = 64 * 1024  # bytes of a form that are not its files', at most but for long specifications
 
 
 async def create(call: Call, hold: Hold) -> Answer:
@@ -32,7 +33,8 @@ async def create(call: Call, hold: Hold) -> Answer:
 async def _from_form(call: Call, hold: Hold) -> Answer:
     settings = call.service.settings
     if hold.key is None:  # else the first answer may be waiting
-        await call.service.jobs.check_room(0)
+        said = int(call.request.headers.get("content-length", 0))
+        await call.service.jobs.check_room(max(0, said - NOT_FILES))
     with Form(
         call.service.paths.incoming,
         max_file_bytes=settings.max_upload_bytes,
