@@ -97,7 +97,7 @@ def test_files_of_jobs_newer_than_a_restored_backup_are_set_aside_and_not_delete
         [place] = aside.iterdir()
         assert {path.relative_to(place): path.read_bytes() for path in place.rglob("*") if path.is_file()} == files
     assert daemon.client.get(f"/api/jobs/{newer}").status_code == 404
-    assert f"now in its set-aside/{place.name}" in daemon.log()
+    assert f"their files are in its set-aside/{place.name} now" in daemon.log()
 
 
 @pytest.mark.parametrize("copied", ["by hand", "from elsewhere"])
