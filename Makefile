@@ -30,8 +30,8 @@ model: $(READY)
 
 # Every attack on the daemon's promises; `make test` runs a short selection. As root it mounts small file systems too.
 faults: $(READY)
-	$(BIN)/pytest tests/faults -n 2 --all-faults
 	cd tests && ../$(BIN)/python -m faults.hostile 2000
+	$(BIN)/pytest tests/faults -n 2 --all-faults
 
 # The systemd unit in a real systemd, in namespaces of its own. Needs root, systemd and cgroups of version 2.
 boot: $(READY)

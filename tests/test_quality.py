@@ -107,9 +107,13 @@ def test_a_comparison_that_fails_leaves_the_output_and_says_why(
     assert daemon.client.get(f"/api/jobs/{job}/variations/{variation['id']}/download").status_code == 200
 
 
-def test_a_comparison_is_cancelled_as_an_encode_is(daemon: Daemon, long_clip: Path) -> None:
+def test_a_comparison_is_cancelled_as_an_encode_is(
+    daemon: Daemon, long_clip: Path, ffmpeg: str, tmp_path: Path
+) -> None:
+    minute = tmp_path / "minute.mp4"
+    subprocess.run([ffmpeg, "-v", "error", "-i", str(long_clip), "-t", "60", "-c", "copy", str(minute)], check=True)
     spec = {"variations": [{"preset": "h264-480p", "short_side": 120, "quality": "vmaf", "speed": "ultrafast"}]}
-    job = daemon.submit(long_clip, spec=spec)["id"]
+    job = daemon.submit(minute, spec=spec)["id"]
 
     def comparing() -> Any:
         return next((one for one in daemon.encoders() if any("libvmaf" in word for word in one.cmdline())), None)

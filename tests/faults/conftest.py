@@ -17,6 +17,8 @@ from faults.promises import PROMISES, Promises
 from faults.tally import VARIABLE, Tally, total
 from faults.victim import Victim
 
+EVERYTHING = "FFSPOOL_ALL_FAULTS"  # set for the processes that tests are spread over
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-faults", action="store_true", help="every attack, not the short selection of `make test`")
@@ -32,6 +34,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rounds(short, every): values of `round` in the short selection, and in all")
+    if config.getoption("--all-faults"):
+        os.environ[EVERYTHING] = "1"
     if VARIABLE not in os.environ:  # not yet set by the process that spreads the tests
         descriptor, os.environ[VARIABLE] = tempfile.mkstemp(prefix="ffspool-faults-")
         os.close(descriptor)
@@ -50,9 +54,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def need(program: str, package: str) -> None:
-    """Skips where a Debian package is missing, but not in continuous integration."""
+    """Skips where a Debian package is missing, but not in continuous integration, or where every attack is wanted."""
     if shutil.which(program) is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is missing: apt-get install {package}")
+        (pytest.fail if {"CI", EVERYTHING} & os.environ.keys() else pytest.skip)(
+            f"{program} is missing: apt-get install {package}"
+        )
 
 
 @pytest.fixture

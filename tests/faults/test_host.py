@@ -33,10 +33,10 @@ def test_promises_hold_with_few_file_descriptors(
 ) -> None:
     need("prlimit", "util-linux")
     victim, promises = attack()
-    tally.attack("daemons short of descriptors")
     if not victim.starts("prlimit", f"--nofile={round}:4096"):
         assert "Traceback" not in victim.log(), victim.log()
         return
+    tally.attack("daemons short of descriptors")
     with Load(victim.url, victim.token, ledger, clips, str(round), clients=10):
         time.sleep(LOADED)
     victim.stop()  # a folder that could not be opened could not be removed: the next start sees to that

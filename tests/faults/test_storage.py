@@ -113,6 +113,11 @@ def test_a_read_only_state_dir_is_a_refusal_that_says_so(attack: Attack, tally: 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
     """For everything that is opened below it from now on."""
-    with mounted(folder, "--bind", str(folder)):
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
-        yield
+    # Made read-only beside it, where nobody writes, and put over it then: one that is in use could be busy.
+    aside = folder.with_name(f"{folder.name}.read-only")
+    aside.mkdir()
+    with mounted(aside, "--bind", str(folder)):
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(aside)], check=True)
+        with mounted(folder, "--bind", str(aside)):
+            yield
+    aside.rmdir()
