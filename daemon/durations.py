@@ -91,29 +91,31 @@ def _clock(tag: str) -> float:
 def spans(container: InputContainer, indices: Sequence[int], patience: float) -> Spans | None:
     """When each stream begins and ends by its packets. None when reading them took more than `patience` seconds."""
     deadline = time.monotonic() + patience
-    found: Spans = {}
+    found: dict[int, list[float]] = {}
     for index, begins, ends in _packets(container, indices):
-        so_far = found.get(index, Span(begins, begins))
-        gap = begins - so_far.end
-        found[index] = Span(
-            min(so_far.begin, begins), max(so_far.end, ends), so_far.gaps + (gap if gap > LEAST_GAP else 0.0)
-        )
+        so_far = found.setdefault(index, [begins, begins, 0.0])
+        gap = begins - so_far[1]
+        if gap > LEAST_GAP:
+            so_far[2] += gap
+        so_far[:2] = min(so_far[0], begins), max(so_far[1], ends)
         if time.monotonic() > deadline:
             return None
-    return found
+    return {index: Span(*so_far) for index, so_far in found.items()}
 
 
 def _packets(container: InputContainer, indices: Sequence[int]) -> Iterator[tuple[int, float, float]]:
     """Stream, begin and end, in seconds, of every packet; a raw stream's have no times, and follow one another."""
+    streams = [container.streams[index] for index in indices]
     followed = dict.fromkeys(indices, 0.0)
-    for packet in container.demux([container.streams[index] for index in indices]):
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        lasts = float((packet.duration or 0) * (packet.time_base or 0)) or _frame_seconds(packet.stream)
+    ticks = {stream.index: float(stream.time_base or 0) for stream in streams}  # fractions take most of the time
+    usual = {stream.index: _frame_seconds(stream) for stream in streams}
+    for packet in container.demux(streams):
         if packet.size and not packet.is_discard:
             index = packet.stream_index
-            begins = followed[index] if stamp is None else float(stamp * (packet.time_base or 0))
-            followed[index] = begins + lasts
-            yield index, begins, begins + lasts
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            begins = followed[index] if stamp is None else stamp * ticks[index]
+            followed[index] = begins + ((packet.duration or 0) * ticks[index] or usual[index])
+            yield index, begins, followed[index]
 
 
 def _frame_seconds(stream: Any) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -87,13 +87,14 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
     """What the stream shows at its beginning; None when none of its pictures can be decoded."""
     stream.thread_count = 1
     deadline = time.monotonic() + PATIENCE
+    tick = float(stream.time_base or 0)
     stamps: list[float] = []
     frames: list[VideoFrame] = []
     for count, packet in enumerate(container.demux(stream)):
-        if packet.pts is not None and packet.time_base:
-            stamps.append(float(packet.pts * packet.time_base))
+        if packet.pts is not None and tick:
+            stamps.append(packet.pts * tick)
         if len(frames) < _enough(stream, frames):
-            frames += _decoded(packet)
+            frames += _decoded(packet) or (_forced(packet) if not count and not _may_hold_fields(stream) else [])
         if count > MAX_PACKETS_BEFORE_A_PICTURE or (frames and _settled(stream, frames, stamps, deadline)):
             break
     if not frames:
@@ -136,11 +137,27 @@ def _settled(stream: Pictures, frames: Sequence[VideoFrame], stamps: Sequence[fl
     return seen or time.monotonic() > deadline
 
 
-def _decoded(packet: Any) -> Iterator[VideoFrame]:
+def _decoded(packet: Any) -> list[VideoFrame]:
     try:
-        yield from packet.decode()
+        return list(packet.decode())
     except av.error.InvalidDataError:
-        return  # damaged pictures before the first good one
+        return []  # damaged pictures before the first good one
+
+
+def _forced(packet: Any) -> list[VideoFrame]:
+    """The picture of a packet that was given to its decoder, which need not see those after it to put them in order.
+
+    Where nothing comes of it, the decoder is as before.
+    """
+    decoder = packet.stream.codec_context
+    try:
+        found = list(decoder.decode(None)) if packet.is_keyframe else []
+    except av.error.InvalidDataError:
+        found = []
+    if packet.is_keyframe and not found:
+        decoder.flush_buffers()
+        _decoded(packet)
+    return found
 
 
 def _spacing(stamps: Sequence[float]) -> tuple[float | None, bool]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 AVCC = 1  # the first byte of an avcC record (ISO/IEC 14496-15), which holds every set that its stream uses
 WITH_CHROMA = {44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244}  # profiles that tell of it
 
 
+@lru_cache(maxsize=8)  # asked for anew with every frame of a stream
 def frames_only(extradata: bytes | None) -> bool:
     """Whether no picture of the stream can be made of fields. False where that is not sure."""
     if not extradata or extradata[0] != AVCC:
