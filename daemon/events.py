@@ -58,6 +58,7 @@ class Feed:
         self._store = store
         self._progress = progress
         self._subscribers: set[Subscriber] = set()
+        self._joined = asyncio.Event()
         self._committed = asyncio.Event()
         self._ending: dict[str, tuple[str, bytes]] = {}  # progress at the commits that were not handed out yet
         self._last = 0
@@ -116,8 +117,10 @@ class Feed:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK * max(1.0, len(self._subscribers) / CROWD))
-            if self._subscribers:
+            await self._joined.wait()
+            self._joined.clear()
+            while self._subscribers:
+                await asyncio.sleep(TICK * max(1.0, len(self._subscribers) / CROWD))
                 self._conflate()
                 self._keep_alive(time.monotonic())
 
@@ -156,6 +159,7 @@ class Feed:
         from_now = after is None or await self._store.read(partial(_forgotten, after))
         subscriber = Subscriber(job, await last_event(self._store) if from_now else after or 0)
         self._subscribers.add(subscriber)
+        self._joined.set()
         try:
             yield f"id: {subscriber.sent}\nretry: 1000\n\n".encode()
             if from_now and after is not None:

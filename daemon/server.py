@@ -25,6 +25,7 @@ from daemon.settings import Settings, Surroundings
 
 log = logging.getLogger(__name__)
 
+TICK = 1.0  # seconds
 REQUEST_GRACE = 5  # seconds that requests under way get at shutdown
 
 
@@ -54,7 +55,7 @@ async def serve(settings: Settings, library: Library, surroundings: Surroundings
             await asyncio.wait([serving, asked, broken], return_when=asyncio.FIRST_COMPLETED)
             notify(surroundings.notify_socket, "STOPPING=1")
             service.quiesce()
-            server.should_exit = True
+            server.stop()
             await serving
         finally:
             watchdog.cancel()
@@ -85,11 +86,25 @@ def _config(service: Service) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is listening, and leaves signals to us: uvicorn's own would end the process by the signal."""
+    """Tells when it is listening, and leaves signals to us: uvicorn's own would end the process by the signal.
+
+    Nor does it look ten times a second whether it should end; each second it sets the date that answers carry.
+    """
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._tell_started = started
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Takes no more connections and lets `serve` return once those it has are done, or were given their grace."""
+        self.should_exit = True
+        self._stopped.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), TICK)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
