@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon import listing, names
 from daemon.errors import Doubtful, EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound, UploadUnfinished
@@ -127,9 +128,9 @@ class Jobs:
         try:
             if any(source.upload for source in sources):
                 await asyncio.to_thread(self._take_over, job, identifiers, sources)
-            made = await self._store.write(
-                partial(self._insert, job, spec, wanted, list(zip(identifiers, sources, strict=True)), also)
-            )
+            first = await self._looked_at(sources[0], self._paths.source(job, identifiers[0]))
+            new = list(zip(identifiers, [first, *sources[1:]], strict=True))
+            made = await self._store.write(partial(self._insert, job, spec, wanted, new, also))
         except Doubtful:  # after a crash the row may be there all the same, and need them
             raise
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
@@ -139,6 +140,10 @@ class Jobs:
         for upload in resumable:
             self._paths.upload(upload).unlink(missing_ok=True)
         return made
+
+    async def _looked_at(self, source: NewSource, place: Path) -> NewSource:
+        """The same, with what it holds if its first encode could begin at once: that then need not wait for a look."""
+        return replace(source, media=await self._scheduler.glance(source.path or place))
 
     def _take_over(self, job: str, identifiers: Iterable[str], sources: Iterable[NewSource]) -> None:
         folder = self._paths.job(job) / "sources"
@@ -185,9 +190,15 @@ class Jobs:
                 "set_webhook", job=row["seq"], url=spec.webhook_url, variations=int(spec.webhook_variations)
             )
         for (identifier, source), folder in zip(sources, names.folders(s.name for _, s in sources), strict=True):
-            place = {"path": str(source.path) if source.path else None, "bytes": source.bytes}
             added = transaction.one(
-                "insert_source", id=identifier, job=row["seq"], name=source.name, folder=folder, **place
+                "insert_source",
+                id=identifier,
+                job=row["seq"],
+                name=source.name,
+                folder=folder,
+                path=str(source.path) if source.path else None,
+                bytes=source.bytes,
+                media=msgspec.json.encode(source.media).decode() if source.media else None,
             )
             assert added is not None
             keys = {"job": row["seq"], "source": added["seq"], "priority": spec.priority}

@@ -8,8 +8,8 @@ VALUES (:id, :name, :priority, :metadata, :now, :expires_in)
 RETURNING seq
 
 -- name: insert_source
-INSERT INTO sources (id, job, name, folder, path, bytes)
-VALUES (:id, :job, :name, :folder, :path, :bytes)
+INSERT INTO sources (id, job, name, folder, path, bytes, media)
+VALUES (:id, :job, :name, :folder, :path, :bytes, :media)
 RETURNING seq
 
 -- name: insert_variation

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 
 from daemon import claims, planner
 from daemon.attempt import Attempt, Receipt
@@ -18,7 +19,7 @@ from daemon.claims import Claim
 from daemon.disk import refusal
 from daemon.errors import FfspoolError
 from daemon.forecast import Forecast, Outlook
-from daemon.models import Progress
+from daemon.models import Media, Progress
 from daemon.paths import size
 from daemon.planner import Ready, Share
 from daemon.processes import boot_id
@@ -66,6 +67,10 @@ class Scheduler:
     def wake(self) -> None:
         """Something may have become ready."""
         self._awake.set()
+
+    async def glance(self, path: Path) -> Media | None:
+        """What the file of a job to come holds. None: nothing could be started now, or it is to be read in its turn."""
+        return await self._survey.glance(path) if self._may_start() else None
 
     @property
     def running(self) -> bool:

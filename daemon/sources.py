@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from daemon.errors import EmptyUpload, InvalidRequest, NotFound
-from daemon.models import Model
+from daemon.models import Media, Model
 from daemon.paths import fsync
 
 
@@ -22,6 +22,7 @@ class NewSource(Model, frozen=True):
     upload: Path | None = None
     path: Path | None = None
     resumable: str | None = None
+    media: Media | None = None  # what it holds, where somebody looked already
 
 
 def local_source(name: str, path: Path) -> NewSource:

@@ -7,9 +7,11 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from daemon import claims
 from daemon.errors import FfspoolError, ProbeError
+from daemon.models import Media
 from daemon.paths import Paths
 from daemon.probe import Prober
 from daemon.store import Row, Store
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 4  # sources that are read at the same time
 PATIENCE = 2.0  # seconds that work waits for the reading of the source of what is first in turn
+GLANCE = 0.1  # seconds that a job's beginning waits at most for the reading of its first source
 RESPITE = 1.0  # seconds before a source is read again when what was found could not be recorded
 
 
@@ -34,6 +37,7 @@ class Survey:
         self._now = now
         self._under_way: dict[int, asyncio.Task[None]] = {}
         self._since: dict[int, float] = {}
+        self._glances = 0
 
     def look(self, row: Row) -> None:
         """Begins to read the source of this ready variation, unless that is under way or enough others are."""
@@ -44,6 +48,22 @@ class Survey:
         reading.add_done_callback(lambda _: self._read_one(source))
         self._since[source] = time.monotonic()
         asyncio.get_running_loop().call_later(PATIENCE, self._tell)
+
+    async def glance(self, path: Path) -> Media | None:
+        """What the file holds, if others do not keep the readers busy and it is read in a moment. None: see later.
+
+        Nor does it tell why a file cannot be read.
+        """
+        if self._glances + len(self._under_way) >= AT_ONCE:
+            return None
+        self._glances += 1
+        try:
+            async with asyncio.timeout(GLANCE):
+                return await self._prober.probe(path)
+        except (ProbeError, TimeoutError):
+            return None
+        finally:
+            self._glances -= 1
 
     def is_fresh(self, source: int) -> bool:
         """Whether it is being read since a moment ago, so that others should not overtake it yet."""
