@@ -1,31 +1,42 @@
-"""`make bench`: how long a submission takes to become an encode, a cancel to be answered, and what idling costs.
+"""`make bench`: what ffspool costs, against other ways to the same outputs and by itself; it writes RESULTS.md.
 
-Everything is measured on a daemon in a process of its own, over HTTP on loopback, with the bundled encoder.
+Everything is measured on a daemon in a process of its own, over HTTP on loopback, with the bundled encoder. Names
+on the command line choose measurements; then nothing is written.
 """
 
 from __future__ import annotations
 
-import secrets
+import asyncio
+import json
+import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
-from functools import partial
+import wave
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import imageio_ffmpeg
 import psutil
 
-from bench.clips import make_clip
+from bench.batch import batch
+from bench.clips import make_clip, make_noise
 from bench.daemons import Daemon, daemon, wait_until
 from bench.events import events
 from bench.queue import queue
+from bench.report import Report, plot
+from daemon.processes import Limits, Reserve, Walls, spawn
 
 ROUNDS = 20
 IDLE_SECONDS = 20
 SETTLE_SECONDS = 5
-UPLOAD_BYTES = 1024**3
-CHUNK = 1024 * 1024
+TRANSFERS = 5
+MANY_JOBS = 1000
+JOBS_AT_ONCE = 50
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 
 def spread(seconds: list[float]) -> str:
@@ -38,7 +49,7 @@ def dispatch() -> None:
     with tempfile.TemporaryDirectory() as folder:
         stamp, wrapper = Path(folder) / "stamp", Path(folder) / "ffmpeg"
         real = imageio_ffmpeg.get_ffmpeg_exe()
-        wrapper.write_text(f'#!/bin/sh\n[ "$1" = -version ] || date +%s.%N > {stamp}\nexec {real} "$@"\n')
+        wrapper.write_text(f'#!/bin/bash\n[ "$1" = -version ] || echo $EPOCHREALTIME > {stamp}\nexec {real} "$@"\n')
         wrapper.chmod(0o755)
         clip = make_clip(Path(folder) / "clip.mp4", 1)
         waits = []
@@ -52,20 +63,60 @@ def dispatch() -> None:
         print(f"POST answered → ffmpeg started, a slot being free: {spread(waits)}")
 
 
-def cancel() -> None:
-    """A running x264 encode (medium, 720p): from the cancel's request to its receipt."""
-    with tempfile.TemporaryDirectory() as name, daemon(folder := Path(name)) as running:
-        clip = make_clip(folder / "clip.mp4", 120)
-        waits, stages = [], []
+def launch() -> None:
+    """From the wish for a process to its end, for a program that does nothing."""
+    took = asyncio.run(_launches())
+    for what, seconds in took.items():
+        print(f"a sandboxed process that does nothing, {what}: {spread(seconds)}")
+
+
+async def _launches() -> dict[str, list[float]]:
+    took: dict[str, list[float]] = {"its launcher started for it": [], "its launcher waiting": []}
+    reserve = Reserve()
+    with tempfile.TemporaryDirectory() as folder:
         for _ in range(ROUNDS):
-            job = running.submit(clip, "h264-720p")["id"]
-            wait_until(lambda job=job: (running.job(job)["progress"] or 0) > 0.5)
-            began = time.perf_counter()
-            receipt = running.client.post(f"/api/jobs/{job}/cancel").raise_for_status().json()
-            waits.append(time.perf_counter() - began)
-            stages += [stopped["stage"] for stopped in receipt["stopped"]]
-        counted = ", ".join(f"{stages.count(stage)} × {stage}" for stage in sorted(set(stages)))
-        print(f"cancel of a running x264 encode answered: {spread(waits)}; ended by {counted}")
+            for (what, seconds), kept in zip(took.items(), (None, reserve), strict=True):
+                if kept:
+                    kept.fill()
+                    await asyncio.sleep(0.3)  # until it waits
+                walls = Walls(folders=(os.path.realpath(folder),))
+                began = time.perf_counter()
+                child = spawn(
+                    ["true"],
+                    program="/bin/true",
+                    folder=Path(folder),
+                    limits=Limits(),
+                    environment={},
+                    walls=walls,
+                    reserve=kept,
+                )
+                assert (await child.wait()).code == 0, what
+                seconds.append(time.perf_counter() - began)
+    reserve.close()
+    return took
+
+
+def cancel() -> None:
+    """A running x264 encode (720p), at two of its speeds: from the cancel's request to its receipt."""
+    with tempfile.TemporaryDirectory() as name, daemon(folder := Path(name), FFSPOOL_SOURCE_ROOTS=name) as running:
+        clip = make_clip(folder / "clip.mp4", 120)
+        for speed in ("ultrafast", "medium"):
+            waits, stages = list[float](), list[str]()
+            for _ in range(ROUNDS):
+                took, stage = _cancel(running, clip, speed)
+                waits.append(took)
+                stages.append(stage)
+            counted = ", ".join(f"{stages.count(stage)} × {stage}" for stage in sorted(set(stages)))
+            print(f"cancel of a running x264 encode ({speed}) answered: {spread(waits)}; ended by {counted}")
+
+
+def _cancel(running: Daemon, clip: Path, speed: str) -> tuple[float, str]:
+    wish = {"sources": [{"path": str(clip)}], "variations": [{"preset": "h264-720p", "speed": speed}]}
+    job = running.client.post("/api/jobs", json=wish).raise_for_status().json()["id"]
+    wait_until(lambda: (running.job(job)["progress"] or 0) > 0.5)
+    began = time.perf_counter()
+    receipt = running.client.post(f"/api/jobs/{job}/cancel").raise_for_status().json()
+    return time.perf_counter() - began, receipt["stopped"][0]["stage"]
 
 
 def idle() -> None:
@@ -74,50 +125,118 @@ def idle() -> None:
         before = cpu_seconds(running)
         time.sleep(IDLE_SECONDS)  # the measurement itself
         used = (cpu_seconds(running) - before) / IDLE_SECONDS
+        busy = _cost_of_an_encode(running, Path(name))
         rss, pss = (sum(getattr(p.memory_full_info(), kind) for p in running.family()) / 1e6 for kind in ("rss", "pss"))
         print(f"idle: {used:.2%} of a core, {rss:.0f} MB resident in daemon and prober ({pss:.0f} MB shared out)")
+        print(f"the daemon beside one running encode: {busy:.2%} of a core")
+
+
+def _cost_of_an_encode(running: Daemon, folder: Path) -> float:
+    """CPU that the daemon itself takes while one encode runs: its progress is read, its log kept."""
+    job = running.submit(make_clip(folder / "clip.mp4", 300), "h264-720p")["id"]
+    wait_until(lambda: (running.job(job)["progress"] or 0) > 0.5)
+    process = psutil.Process(running.process.pid)
+    before = process.cpu_times()
+    time.sleep(IDLE_SECONDS)
+    after = process.cpu_times()
+    running.client.post(f"/api/jobs/{job}/cancel").raise_for_status()
+    return (after.user + after.system - before.user - before.system) / IDLE_SECONDS
 
 
 def cpu_seconds(running: Daemon) -> float:
     return sum(times.user + times.system for times in (process.cpu_times() for process in running.family()))
 
 
-def upload() -> None:
-    """1 GiB of noise: peak memory of the daemon above what it had before, and speed against `cp`."""
+def transfers() -> None:
+    """A large file up against `cp`, down and in a zip against `curl file://`; and the daemon's memory meanwhile."""
     with tempfile.TemporaryDirectory() as name, daemon(folder := Path(name)) as running:
-        file = folder / "noise"
-        with file.open("wb") as noise:
-            for _ in range(UPLOAD_BYTES // CHUNK):
-                noise.write(secrets.token_bytes(CHUNK))
+        file, copy, answer = folder / "film.mkv", folder / "copy", folder / "answer"
+        make_noise(file)
+        ask = ["curl", "-sS", "-H", f"Authorization: {running.client.headers['authorization']}", "-o"]
+        jobs = f"{running.client.base_url}/api/jobs"
         process = psutil.Process(running.process.pid)
         before = process.memory_info().rss
         Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # resets the kernel's peak
-        began = time.perf_counter()
-        curl = ["curl", "-sS", "-o", "/dev/null", "-F", "preset=mp3", "-F", f"files=@{file}"]
-        headers = ["-H", f"Authorization: {running.client.headers['authorization']}"]
-        subprocess.run([*curl, *headers, f"{running.client.base_url}/api/jobs"], check=True)
-        took = time.perf_counter() - began
+        took = defaultdict[str, list[float]](list)
+        for _ in range(TRANSFERS):
+            took["up"].append(_seconds(*ask, answer, "-F", "preset=remux-mkv", "-F", f"files=@{file}", jobs))
+            took["cp"].append(_seconds("cp", file, copy) + _seconds("sync", copy))
+            job = json.loads(answer.read_text())["id"]
+            done = wait_until(lambda job=job: (v := running.job(job))["status"] == "completed" and v, 0.05)
+            variation = done["sources"][0]["variations"][0]["id"]
+            took["down"].append(_seconds(*ask, copy, f"{jobs}/{job}/variations/{variation}/download"))
+            took["in a zip"].append(_seconds(*ask, copy, f"{jobs}/{job}/download"))
+            took["file"].append(_seconds("curl", "-sS", "-o", copy, f"file://{file}"))
+            running.client.delete(f"/api/jobs/{job}").raise_for_status()
         peak = int(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
-        began = time.perf_counter()
-        subprocess.run(["cp", file, folder / "copy"], check=True)
-        subprocess.run(["sync", folder / "copy"], check=True)
-        copied = time.perf_counter() - began
+        size = file.stat().st_size
+        for what, rival in (("up", "cp"), ("down", "file"), ("in a zip", "file")):
+            ours, theirs = statistics.median(took[what]), statistics.median(took[rival])
+            names = {"cp": "cp and sync", "file": "curl file://"}
+            print(f"{size >> 20} MiB {what}: {size / ours / 1e6:.0f} MB/s, {theirs / ours:.2f} × {names[rival]}")
+        print(f"the daemon's memory rose by {(peak - before) / 1e6:.0f} MB")
+
+
+def _seconds(*command: str | Path) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True)
+    return time.perf_counter() - began
+
+
+def leaks() -> None:
+    """The daemon's memory over many jobs: a leak is a slope."""
+    with tempfile.TemporaryDirectory() as name, daemon(folder := Path(name), FFSPOOL_SOURCE_ROOTS=name) as running:
+        clip = folder / "clip.wav"
+        with wave.open(str(clip), "wb") as sound:
+            sound.setnchannels(1)
+            sound.setsampwidth(2)
+            sound.setframerate(8000)
+            sound.writeframes(bytes(1600))
+        wish = {"sources": [{"path": str(clip)}], "variations": [{"preset": "mp3"}]}
+        resident = list[float]()
+        for _ in range(MANY_JOBS // JOBS_AT_ONCE):
+            jobs = [
+                running.client.post("/api/jobs", json=wish).raise_for_status().json()["id"] for _ in range(JOBS_AT_ONCE)
+            ]
+            wait_until(lambda jobs=jobs: all(running.job(job)["status"] == "completed" for job in jobs), 0.05)
+            resident.append(psutil.Process(running.process.pid).memory_info().rss / 1e3)
+        half = len(resident) // 2
+        slope = statistics.linear_regression(range(half), resident[-half:]).slope / JOBS_AT_ONCE
         print(
-            f"1 GiB upload by curl: {UPLOAD_BYTES / took / 1e6:.0f} MB/s, {copied / took:.2f} × cp and sync; "
-            f"memory rose by {(peak - before) / 1e6:.0f} MB"
+            f"{MANY_JOBS:,} jobs: {resident[0] / 1e3:.0f} MB after the first {JOBS_AT_ONCE}, "
+            f"{resident[-1] / 1e3:.0f} MB after all; {slope:.1f} kB for each job of the second half"
         )
 
 
+def queues() -> dict[str, list[float]]:
+    """Medians in milliseconds by operation, one for each of SIZES."""
+    found = [queue(jobs) for jobs in SIZES]
+    return {name: [medians[name] for medians in found] for name in found[0]}
+
+
+MEASURES: dict[str, tuple[str, Callable[[], object]]] = {
+    "batches": ("Batches against a shell loop, `xargs -P` and the bare commands", batch),
+    "dispatch": ("From a submission to its encode", dispatch),
+    "launch": ("Launching a process", launch),
+    "cancel": ("A cancel", cancel),
+    "idle": ("Doing nothing", idle),
+    "transfers": ("Uploads and downloads", transfers),
+    "events": ("Clients that listen", events),
+    "leaks": ("Memory over many jobs", leaks),
+    "queue": ("The queue, by how many jobs are in the table", queues),
+}
+
+
 def main() -> None:
-    for measure in (
-        dispatch,
-        cancel,
-        idle,
-        upload,
-        events,
-        *(partial(queue, jobs) for jobs in (1_000, 100_000, 1_000_000)),
-    ):
-        measure()
+    chosen = sys.argv[1:] or list(MEASURES)
+    report = Report()
+    for name in chosen:
+        title, act = MEASURES[name]
+        found = report.measure(title, act)
+        if isinstance(found, dict):
+            report.show("queue.svg", plot("Milliseconds by ended jobs in the table (median)", SIZES, found))
+    if not sys.argv[1:]:
+        report.write()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What 500 clients that listen cost: memory, and encode throughput against the same work with nobody listening."""
+"""What 1,000 clients that listen cost: memory, and encode throughput against the same work with nobody listening."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import psutil
 from bench.clips import make_clip
 from bench.daemons import Daemon, daemon, wait_until
 
-CLIENTS = 500
+CLIENTS = 1000
 PAIRS = 3
 WORK = {"variations": [{"preset": "refresh", "count": 12, "seed": "bench"}]}
 

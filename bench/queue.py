@@ -36,34 +36,39 @@ SUBMITS = 100  # of each client
 WIDE = 5_000  # variations of the one job that has many
 
 
-def queue(jobs: int) -> None:
-    """Prints medians and 99th percentiles with so many ended jobs, and BULK queued ones, in the table."""
+def queue(jobs: int) -> dict[str, float]:
+    """Prints medians and 99th percentiles with so many ended jobs, and BULK queued ones, in the table.
+
+    Returns the medians, in ms, of what people do most.
+    """
     with tempfile.TemporaryDirectory(prefix="ffspool-bench-") as name:
         paths = Paths(Path(name) / "state")
         paths.prepare()
         fill(paths.database, jobs)
         print(f"with {jobs:,} ended and {BULK:,} queued jobs:")
-        asyncio.run(_claims(paths.database))
+        claim = asyncio.run(_claims(paths.database))
         began = time.perf_counter()
         settings = {"FFSPOOL_SOURCE_ROOTS": name, "FFSPOOL_RETENTION": "1e6"}
         with daemon(Path(name), **settings) as running:
             print(f"  from exec to listening: {time.perf_counter() - began:.2f} s")
-            _requests(running, jobs)
+            medians = _requests(running, jobs)
             _submits(running, Path(name))
             _bulk(running)
             resident = psutil.Process(running.process.pid).memory_info().rss
             print(f"  the daemon's memory after all that: {resident / 1e6:.0f} MB")
+    return {"claim": claim, **medians}
 
 
-def _requests(running: Daemon, jobs: int) -> None:
+def _requests(running: Daemon, jobs: int) -> dict[str, float]:
     ask = Caller(running)
-    _report("first page", lambda _: ask("GET", "/api/jobs?limit=50"))
+    first_page = _report("first page", lambda _: ask("GET", "/api/jobs?limit=50"))
     _report("page of the completed", lambda _: ask("GET", "/api/jobs?status=completed&limit=50"))
     _report("page of the failed", lambda _: ask("GET", "/api/jobs?status=failed&limit=50"))
     _report(f"page with a job of {WIDE:,} variations", lambda _: ask("GET", "/api/jobs?status=processing&limit=50"))
-    _report("get", lambda turn: ask("GET", f"/api/jobs/ended-{turn * (jobs // ROUNDS)}"))
-    _report("cancel of a queued job", lambda turn: ask("POST", f"/api/jobs/queued-{turn}/cancel"))
+    get = _report("get", lambda turn: ask("GET", f"/api/jobs/ended-{turn * (jobs // ROUNDS)}"))
+    cancel = _report("cancel of a queued job", lambda turn: ask("POST", f"/api/jobs/queued-{turn}/cancel"))
     _report("stats", lambda _: ask("GET", "/api/stats"))
+    return {"first page": first_page, "get": get, "cancel": cancel}
 
 
 def _submits(running: Daemon, folder: Path) -> None:
@@ -129,18 +134,24 @@ class Caller:
         return json.loads(content)
 
 
-def _report(what: str, act: Callable[[int], Any]) -> None:
+def _report(what: str, act: Callable[[int], Any]) -> float:
     took = []
     for turn in range(ROUNDS):
         began = time.perf_counter()
         act(turn)
         took.append(time.perf_counter() - began)
-    took.sort()
-    print(f"  {what}: median {statistics.median(took) * 1e3:.1f} ms, 99th {took[int(ROUNDS * 0.99)] * 1e3:.1f} ms")
+    return _told(what, took)
 
 
-async def _claims(database: Path) -> None:
-    """As the scheduler does it: looks at what is ready, and claims the first; then gives it back."""
+def _told(what: str, took: list[float]) -> float:
+    """Prints how the times are spread; returns their median in ms."""
+    median, last = (value * 1e3 for value in (statistics.median(took), sorted(took)[int(len(took) * 0.99)]))
+    print(f"  {what}: median {median:.1f} ms, 99th {last:.1f} ms")
+    return median
+
+
+async def _claims(database: Path) -> float:
+    """As the scheduler does it: looks at what is ready, claims the first, then gives it back. The median in ms."""
     store = await Store.open(database)
     took = []
     for _ in range(ROUNDS):
@@ -149,12 +160,8 @@ async def _claims(database: Path) -> None:
         [claimed] = await store.write(partial(claims.claim, variations=[first["id"]], boot="bench", now=1.0))
         took.append(time.perf_counter() - began)
         await store.write(partial(_give_back, claimed))
-    took.sort()
-    print(
-        f"  claim, durable, in the store: median {statistics.median(took) * 1e3:.1f} ms, "
-        f"99th {took[int(ROUNDS * 0.99)] * 1e3:.1f} ms"
-    )
     await store.close()
+    return _told("claim, durable, in the store", took)
 
 
 def _give_back(claimed: claims.Claim, transaction: Transaction) -> None:

@@ -194,7 +194,7 @@ def when(seconds: float | None) -> datetime | None:
 
 def _job_fields(job: Row, effort: Effort | None, live: Live) -> dict[str, Any]:
     status = State(job["status"])
-    running = list(live.of_job(job["id"])) if status == State.PROCESSING else []
+    running = list(live.of_job(job["id"])) if status is State.PROCESSING else []
     return {
         "id": job["id"],
         "name": job["name"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum, StrEnum
+from functools import cache
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -120,13 +121,19 @@ class NewJobForm(msgspec.Struct, kw_only=True):
 
 def decode_query(query: QueryParams, kind: type[T]) -> T:
     """The query as `kind`. Raises InvalidRequest, also for a misspelt name: a verb would act on everything."""
-    types = {field.name: _filled(field.type) for field in msgspec.structs.fields(kind)}
+    types = _types(kind)
     for name in query:
         if name not in types:
             raise InvalidRequest(f"unknown filter {name!r}: there is {', '.join(types)}")
         if len(query.getlist(name)) > 1:
             raise InvalidRequest(f"{name} is there more than once")
     return kind(**{name: _converted(name, value, types[name]) for name, value in query.items()})
+
+
+@cache  # msgspec looks them up anew each time, which takes longer than all the rest
+def _types(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """What each field may be, by its name."""
+    return {field.name: _filled(field.type) for field in msgspec.structs.fields(kind)}
 
 
 def _filled(declared: Any) -> Any:
