@@ -9,7 +9,7 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -45,7 +45,9 @@ class Receipt(Model, frozen=True):
 class Attempt:
     """Claimed variations on their way. `run` takes them to their end; the rest may be called beside it."""
 
-    def __init__(self, members: Sequence[Member], shop: Workshop, *, threads: int, held: bool = False) -> None:
+    def __init__(
+        self, members: Sequence[Member], shop: Workshop, *, threads: Mapping[str, int], held: bool = False
+    ) -> None:
         self.members = members
         self.progress: Progress | None = None
         self.crowded_out = False  # the disk had no room for it
@@ -264,6 +266,7 @@ class Attempt:
                 parameters=member.claim.parameters,
                 part=str(self._shop.part(member.claim)),
                 log=str(self._shop.paths.log(member.claim.job, member.claim.id)),
+                threads=self._threads[member.claim.id],
             )
             for member in members
         )
@@ -273,7 +276,6 @@ class Attempt:
             source_name=self._source.source_name,
             media=self._source.media,
             orders=orders,
-            threads=self._threads,
         )
 
     # While it runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +96,12 @@ def _print(found: Preview) -> None:
         Column("MAKES", 6, 12),
     )
     rows = [
-        (clock(one.at), lasting(one.wall_seconds), str(one.threads), Path(one.file).name, ", ".join(one.presets))
+        (clock(one.at), lasting(one.wall_seconds), _threads(one.threads), Path(one.file).name, ", ".join(one.presets))
         for one in found.processes
     ]
     if rows:
         table(screen, columns, rows)
+
+
+def _threads(each: Sequence[int]) -> str:
+    return str(each[0]) if len(set(each)) == 1 else "+".join(map(str, each))

@@ -162,6 +162,7 @@ class Order(Model, frozen=True):
     parameters: Parameters
     part: str
     log: str
+    threads: int  # of its encoder
 
 
 class Task(Model, frozen=True):
@@ -176,7 +177,6 @@ class Task(Model, frozen=True):
     source_name: str
     media: Media
     orders: tuple[Order, ...]
-    threads: int
 
 
 class Started(Model, frozen=True, tag="started"):

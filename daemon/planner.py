@@ -9,12 +9,13 @@ from __future__ import annotations
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from daemon.costs import Cost
 from daemon.models import Model
 
 MAX_OUTPUTS = 8  # of one process
+SLACK = 0.05  # of a core, that is no reason for another thread
 MAX_MEGAPIXELS = 12.0  # of one frame of all its outputs: every encoder holds some tens of frames in memory
 
 
@@ -30,13 +31,14 @@ class Ready(Model, frozen=True):
 
 
 class Share(Model, frozen=True):
-    """What one process is to do. Each of its encoders uses `threads`; the seconds are predicted.
+    """What one process is to do; the seconds are predicted.
 
-    `costs` are the CPU seconds of each variation, with its part of the decoding that all share.
+    `costs` are the CPU seconds of each variation, with its part of the decoding that all share; `threads` are its
+    encoder's.
     """
 
     costs: dict[str, float]
-    threads: int
+    threads: dict[str, int]
     wall_seconds: float
 
     @property
@@ -72,11 +74,17 @@ def next_share(
     rivals = -(-(len(ready) - len(chosen)) // len(chosen))  # processes like this one that are still to come
     own_cores = max(1, cores // min(slots, running + 1 + rivals)) if rivals else cores
     decode = max(one.cost.decode for one in chosen) / len(chosen)
-    return Share(
-        costs={one.variation: one.cost.encode + decode for one in chosen},
-        threads=max(1, own_cores // len(chosen)),
-        wall_seconds=_cpu_seconds(chosen) / own_cores,
-    )
+    costs = {one.variation: one.cost.encode + decode for one in chosen}
+    return Share(costs=costs, threads=_threads(costs, own_cores), wall_seconds=_cpu_seconds(chosen) / own_cores)
+
+
+def _threads(costs: Mapping[str, float], cores: int) -> dict[str, int]:
+    """As many as an encoder's part of the work keeps busy: the one with most to do would else run on by itself."""
+    whole = sum(costs.values()) or math.inf
+    parts = {variation: cores * cost / whole for variation, cost in costs.items()}
+    if len(parts) == 1:
+        return dict.fromkeys(parts, cores)
+    return {variation: max(1, math.ceil(part - SLACK)) for variation, part in parts.items()}
 
 
 def plan(ready: Iterable[Ready], *, cores: int, slots: int, longest: float) -> Iterator[Start]:

@@ -17,14 +17,17 @@ READ_AT_ONCE = 4  # files
 
 
 class Process(Model, frozen=True):
-    """One process, as predicted: it begins `at` so many seconds from the batch's begin, each encoder with `threads`."""
+    """One process, as predicted: it begins `at` so many seconds from the batch's begin.
+
+    `presets` says what it makes, `threads` how many the encoder of each uses.
+    """
 
     at: float
     wall_seconds: float
     cpu_seconds: float
-    threads: int
     file: str
     presets: tuple[str, ...]
+    threads: tuple[int, ...]
 
 
 class Refused(Model, frozen=True):
@@ -112,7 +115,7 @@ def _process(start: Start, made: Mapping[str, tuple[str, str]]) -> Process:
         at=start.at,
         wall_seconds=share.wall_seconds,
         cpu_seconds=share.cpu_seconds,
-        threads=share.threads,
         file=made[share.variations[0]][0],
         presets=tuple(made[variation][1] for variation in share.variations),
+        threads=tuple(share.threads[variation] for variation in share.variations),
     )

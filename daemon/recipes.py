@@ -38,6 +38,7 @@ class Output(Model, frozen=True):
     preset: str
     parameters: Parameters
     path: str
+    threads: int | None = None  # of its encoder; None: as many as all else has
 
 
 class Pass(NamedTuple):
@@ -95,10 +96,10 @@ def shareable(media: Media, preset: str, parameters: Parameters) -> bool:
 def command(source: str, media: Media, outputs: Sequence[Output], threads: int) -> list[str]:
     """The whole argv of one ffmpeg that decodes `source` once and writes every output.
 
-    Each output is written to its `path` as it stands, whatever its extension. Each encoder uses `threads`
-    threads. Of an output that takes several passes it is the last. Raises as `plan` does.
+    Each output is written to its `path` as it stands, whatever its extension. Decoder and filters use `threads`
+    threads each. Of an output that takes several passes it is the last. Raises as `plan` does.
     """
-    recipes = [(_recipe(media, output.preset, output.parameters), output.path) for output in outputs]
+    recipes = [(_making(media, output), output.path) for output in outputs]
     return _argv(source, media, recipes, threads)
 
 
@@ -109,7 +110,7 @@ def passes(source: str, media: Media, outputs: Sequence[Output], threads: int) -
     other's files in the folder they run in. Raises as `plan` does before the first; and later, with words for
     the user, an FfspoolError when what a pass left behind shows that nothing will come of it.
     """
-    recipes = [(_recipe(media, output.preset, output.parameters), output.path) for output in outputs]
+    recipes = [(_making(media, output), output.path) for output in outputs]
     at_once = [(recipe, path) for recipe, path in recipes if recipe.steps is None]
     in_turn = [(recipe, path) for recipe, path in recipes if recipe.steps is not None]
     measured = [(recipe, path) for recipe, path in recipes if recipe.plan.quality]
@@ -203,6 +204,11 @@ def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
     pictures = _pictures(decoded, media, [recipe for recipe, _ in made if recipe.filtered])
     written = [_written(decoded, pictures, recipe, path, threads) for recipe, path in made]
     return _whole(ffmpeg.merge_outputs(*written), threads)
+
+
+def _making(media: Media, output: Output) -> Recipe:
+    recipe, threads = _recipe(media, output.preset, output.parameters), output.threads
+    return recipe._replace(options=lambda _: recipe.options(threads)) if threads else recipe
 
 
 def _recipe(media: Media, name: str, parameters: Parameters) -> Recipe:

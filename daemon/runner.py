@@ -96,7 +96,7 @@ class Run:
 
     async def _run_passes(self, report: Callable[[Report], None]) -> int:
         """The exit code of the last one: one that failed or was stopped has no successor, nor has one frozen yet."""
-        passes = recipes.passes(SOURCE_LINK, self._task.media, self._outputs(), self._task.threads)
+        passes = recipes.passes(SOURCE_LINK, self._task.media, self._outputs(), self._threads())
         one = next(passes)
         while True:
             ended = await self._run_pass(one, report)
@@ -217,9 +217,18 @@ class Run:
         """Their paths relative to the work folder of the first, where all of it runs."""
         folder = Path(self._task.orders[0].part).parent
         return [
-            recipes.Output(preset=order.preset, parameters=order.parameters, path=os.path.relpath(order.part, folder))
+            recipes.Output(
+                preset=order.preset,
+                parameters=order.parameters,
+                path=os.path.relpath(order.part, folder),
+                threads=order.threads,
+            )
             for order in self._task.orders
         ]
+
+    def _threads(self) -> int:
+        """Of what the encoders share."""
+        return min(order.threads for order in self._task.orders)
 
     async def _sample(self, child: Child, report: Callable[[Report], None]) -> None:
         while True:

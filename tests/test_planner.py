@@ -25,7 +25,14 @@ def first(*waiting: Ready, cores: int = 2, slots: int = 2, running: int = 0, lon
 def test_variations_of_one_source_share_a_process_with_one_thread_each() -> None:
     share = first(*(ready(f"a{number}") for number in range(5)))
     assert share.variations == ("a0", "a1", "a2", "a3", "a4")
-    assert (share.threads, share.cpu_seconds, share.wall_seconds) == (1, pytest.approx(5.1), pytest.approx(2.55))
+    assert set(share.threads.values()) == {1}
+    assert (share.cpu_seconds, share.wall_seconds) == (pytest.approx(5.1), pytest.approx(2.55))
+
+
+def test_who_has_most_to_do_in_a_process_gets_the_threads_that_keeps_busy() -> None:
+    ladder = first(*(ready(f"a{lines}", encode=cost) for lines, cost in ((720, 9), (480, 4), (360, 2.3), (240, 1.2))))
+    assert ladder.threads == {"a720": 2, "a480": 1, "a360": 1, "a240": 1}
+    assert first(ready("a1"), ready("a2"), cores=8).threads == {"a1": 4, "a2": 4}
 
 
 def test_variations_of_different_sources_do_not_share() -> None:
@@ -33,11 +40,13 @@ def test_variations_of_different_sources_do_not_share() -> None:
 
 
 def test_a_single_variation_gets_every_core() -> None:
-    assert first(ready("a"), cores=16, slots=16).threads == 16
+    assert first(ready("a"), cores=16, slots=16).threads == {"a": 16}
 
 
 def test_many_single_variations_get_one_thread_each_and_the_last_every_core() -> None:
-    threads = [start.share.threads for start in plan([ready(c) for c in "abcdef"], cores=2, slots=2, longest=120)]
+    threads = [
+        max(start.share.threads.values()) for start in plan([ready(c) for c in "abcdef"], cores=2, slots=2, longest=120)
+    ]
     assert threads == [1, 1, 1, 1, 1, 2]
 
 
@@ -93,7 +102,7 @@ def test_a_plan_runs_every_variation_once_within_its_bounds(
     for start in starts:
         sharing = [by_name[name] for name in start.share.variations]
         assert len({one.source for one in sharing}) == 1
-        assert 1 <= start.share.threads <= cores
+        assert all(1 <= threads <= cores for threads in start.share.threads.values())
         if len(sharing) > 1:
             assert len(sharing) <= MAX_OUTPUTS
             assert sum(one.megapixels for one in sharing) <= MAX_MEGAPIXELS

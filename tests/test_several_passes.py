@@ -79,10 +79,10 @@ def task(source: Path, folder: Path, **request: Any) -> Task:
     (wanted,) = Library().expand([VariationRequest(preset, request)])
     order = Order(
         variation="v", attempt=1, preset=preset, parameters=wanted.parameters, part=str(folder / "1.part"),
-        log=str(folder / "log"),
+        log=str(folder / "log"), threads=1,
     )  # fmt: skip
     media = reading.read_media(str(source))
-    return Task(id="t", source=str(source), source_name="clip.mp4", media=media, orders=(order,), threads=1)
+    return Task(id="t", source=str(source), source_name="clip.mp4", media=media, orders=(order,))
 
 
 def run(ffmpeg: str, order: Task, act: Any = None) -> tuple[Outcome, list[Report], int]:
