@@ -71,12 +71,14 @@ async def _encoder(settings: Settings, library: Library) -> AsyncIterator[Check]
 
 async def _sandbox(settings: Settings, program: str) -> Check:
     """Tried as the daemon would; where it is switched off that is said, but no fault."""
-    readable = tuple(map(str, settings.sandbox_read))
+    readable, prober = tuple(map(str, settings.sandbox_read)), Prober(sandboxed=True)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            verdict = await rehearsal.choose(settings.sandbox, program, readable, Path(folder).resolve())
+            verdict = await rehearsal.choose(settings.sandbox, program, readable, Path(folder).resolve(), prober)
         except StartupError as error:
             verdict = Sandbox(active=False, reason=str(error))
+        finally:
+            await prober.close()
     return Check(
         name="sandbox",
         ok=verdict.active or settings.sandbox == "off",

@@ -7,15 +7,17 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-import av
-from av.container import InputContainer
-from av.stream import Stream
 from msgspec.structs import replace
 
 from daemon.models import AudioStream, Media, VideoStream
 
+if TYPE_CHECKING:  # the daemon compares durations, and need not load FFmpeg's libraries for that
+    from av.container import InputContainer
+    from av.stream import Stream
+
+TICK = 1_000_000  # of a container's own duration, in a second (AV_TIME_BASE)
 DAY = 86400.0
 LEAST_BITS_PER_SECOND = 2000  # below which a duration of more than a day is a damaged header
 
@@ -50,7 +52,7 @@ def close(one: float, other: float) -> bool:
 def whole(container: InputContainer, streams: Sequence[Timed]) -> float | None:
     """What the file says, None if nothing or nonsense. A stream we do not use (subtitles, data) does not count."""
     ends = [stream.start_seconds + length for stream in streams if (length := stream.duration_seconds) is not None]
-    seconds = max(ends) if streams and len(ends) == len(streams) else (container.duration or 0) / av.time_base
+    seconds = max(ends) if streams and len(ends) == len(streams) else (container.duration or 0) / TICK
     return seconds if _plausible(seconds, container.size) else None
 
 

@@ -28,14 +28,16 @@ PATIENCE = 10.0  # seconds
 MAX_SAID = 4096  # bytes
 
 
-async def choose(mode: Mode, encoder: str, readable: tuple[str, ...], folder: Path) -> Sandbox:
+async def choose(mode: Mode, encoder: str, readable: tuple[str, ...], folder: Path, prober: Prober) -> Sandbox:
     """The sandbox for decoders and encoders, after it was tried in `folder`. Must be called on the main thread.
+
+    `prober` reads within one, unless the mode is "off".
 
     Raises StartupError when it is required and does not hold.
     """
     if mode == "off":
         return _told(Sandbox(active=False, reason="it is switched off by the setting `sandbox`"))
-    flaw = await _flaw(encoder, readable, folder)
+    flaw = await _flaw(encoder, readable, folder, prober)
     if flaw is None:
         return _told(Sandbox(active=True, by=sandbox.parts()))
     if mode == "require":
@@ -68,25 +70,25 @@ def _told(verdict: Sandbox) -> Sandbox:
     return verdict
 
 
-async def _flaw(encoder: str, readable: tuple[str, ...], folder: Path) -> str | None:
+async def _flaw(encoder: str, readable: tuple[str, ...], folder: Path, prober: Prober) -> str | None:
     """What speaks against the sandbox on this host, in words; None when nothing does."""
     try:
         sandbox.parts()
         with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=folder) as scratch:
-            return await _tried(encoder, readable, Path(scratch))
+            return await _tried(encoder, readable, Path(scratch), prober)
     except sandbox.Shortfall as error:
         return str(error)
     except OSError as error:
         return f"it could not be tried: {error.strerror}"
 
 
-async def _tried(encoder: str, readable: tuple[str, ...], scratch: Path) -> str | None:
+async def _tried(encoder: str, readable: tuple[str, ...], scratch: Path, prober: Prober) -> str | None:
     canary, work = scratch / "outside" / "canary", scratch / "work"
     for inner in (canary.parent, work):
         inner.mkdir()
     write_silence(canary)
     walls = Walls(programs=readable, source=str(canary), folders=(str(work),))
-    flaws = await asyncio.gather(_leak(canary, work), _encode(encoder, walls, work), _probe(canary))
+    flaws = await asyncio.gather(_leak(canary, work), _encode(encoder, walls, work), _probe(canary, prober))
     return next((flaw for flaw in flaws if flaw), None)
 
 
@@ -107,14 +109,11 @@ async def _encode(encoder: str, walls: Walls, work: Path) -> str | None:
     return f"the encoder does not work in it: {complaint or 'it made nothing of a test file'}"
 
 
-async def _probe(canary: Path) -> str | None:
-    prober = Prober(sandboxed=True)
+async def _probe(canary: Path, prober: Prober) -> str | None:
     try:
         await prober.probe(canary)
     except ProbeError as error:
         return f"media cannot be read in it: {error}"
-    finally:
-        await prober.close()
     return None
 
 

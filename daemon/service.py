@@ -7,11 +7,11 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TextIO
+from typing import Any, TextIO, TypeVar
 
 import psutil
 
@@ -43,6 +43,9 @@ from daemon.webhooks import Webhooks
 from daemon.workshop import Workshop
 
 log = logging.getLogger(__name__)
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 LOCK_TRIES = 5
 
@@ -83,74 +86,84 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
     Raises StartupError when the state dir is in use or unusable, or there is no encoder.
     """
     paths = Paths(settings.state_dir)
-    async with _locked(paths):
+    async with _locked(paths), AsyncExitStack() as stack:
         began = now()
         program = encoder.locate(settings.ffmpeg)
-        version = await encoder.version(program)
         lineage.refuse_to_forget(paths)
+        prober = Prober(sandboxed=settings.sandbox != "off")
+        stack.push_async_callback(prober.close)
+        prober.start()  # first: it takes longest to begin
         readable = tuple(map(str, settings.sandbox_read))
-        sandbox = await rehearsal.choose(settings.sandbox, program, readable, paths.incoming)
+        rehearsing = rehearsal.choose(settings.sandbox, program, readable, paths.incoming, prober)
+        version, sandbox = await _both(encoder.version(program), rehearsing)
+        if not sandbox.active:
+            await prober.relax()
         store = await Store.open(paths.database)
-        prober = Prober(sandboxed=sandbox.active)
+        stack.push_async_callback(store.close)
         engine = LocalEngine(
             ffmpeg=program, limits=_limits(settings), grace=settings.grace, sandbox=sandbox, readable=readable
         )
-        try:
-            await cleanup.recover(store, paths, now())
-            await lineage.renew(store, paths)
-            prober.start()
-            engine.start()
-            figures = Figures()
-            space = Space(partial(_usage, paths), settings.disk_reserve)
-            history = await History.load(store)
-            shop = Workshop(
-                store,
-                engine,
-                prober,
-                paths,
-                figures,
-                space,
-                library,
-                history,
-                settings.hung_after,
-                settings.retry_delay,
-                now,
-            )
-            scheduler = Scheduler(
-                shop, slots=settings.slots, longest=settings.max_shared_seconds, queue=await queue_state(store)
-            )
-            jobs = Jobs(store, scheduler, paths, settings, library, now=now)
-            control = Control(store, scheduler, paths, now=now)
-            feed = Feed(store, partial(_progress_events, scheduler))
-            arrivals = Arrivals()
-            uploads, keys = Uploads(store, paths, settings, arrivals, now=now), IdempotencyKeys(store, now=now)
-            webhooks = _webhooks(settings, store, paths, now)
-            bulk = Bulk(store, scheduler, paths, now=now)
-            service = Service(
-                settings,
-                library,
-                paths,
-                store,
-                scheduler,
-                feed,
-                arrivals,
-                figures,
-                jobs,
-                uploads,
-                keys,
-                webhooks,
-                control,
-                bulk,
-                Thumbnails(jobs, prober, paths),
-                version,
-                sandbox,
-            )
-            async with _at_work(service, began, now):
-                yield service
-        finally:
-            engine.close()
-            await prober.close()
-            await store.close()
+        stack.callback(engine.close)
+        await cleanup.recover(store, paths, now())
+        await lineage.renew(store, paths)
+        prober.start()
+        engine.start()
+        figures = Figures()
+        space = Space(partial(_usage, paths), settings.disk_reserve)
+        history = await History.load(store)
+        shop = Workshop(
+            store,
+            engine,
+            prober,
+            paths,
+            figures,
+            space,
+            library,
+            history,
+            settings.hung_after,
+            settings.retry_delay,
+            now,
+        )
+        scheduler = Scheduler(
+            shop, slots=settings.slots, longest=settings.max_shared_seconds, queue=await queue_state(store)
+        )
+        jobs = Jobs(store, scheduler, paths, settings, library, now=now)
+        control = Control(store, scheduler, paths, now=now)
+        feed = Feed(store, partial(_progress_events, scheduler))
+        arrivals = Arrivals()
+        uploads, keys = Uploads(store, paths, settings, arrivals, now=now), IdempotencyKeys(store, now=now)
+        webhooks = _webhooks(settings, store, paths, now)
+        bulk = Bulk(store, scheduler, paths, now=now)
+        service = Service(
+            settings,
+            library,
+            paths,
+            store,
+            scheduler,
+            feed,
+            arrivals,
+            figures,
+            jobs,
+            uploads,
+            keys,
+            webhooks,
+            control,
+            bulk,
+            Thumbnails(jobs, prober, paths),
+            version,
+            sandbox,
+        )
+        async with _at_work(service, began, now):
+            yield service
+
+
+async def _both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, S]) -> tuple[T, S]:
+    """What both come to; when one raises, after the other has ended too."""
+    found, beside = await asyncio.gather(one, other, return_exceptions=True)
+    for result in (found, beside):
+        if isinstance(result, BaseException):
+            raise result
+    return found, beside
 
 
 @asynccontextmanager

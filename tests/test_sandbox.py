@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from conftest import Daemon, wait_until
 
 from daemon import sandbox
 from daemon.models import Sandbox
+from daemon.probe import Prober
 from daemon.processes import Limits, Walls, spawn, spawn_rehearsal
 from daemon.rehearsal import choose, write_silence
 
@@ -218,6 +220,12 @@ def test_what_an_encoder_needs_beside_itself_can_be_named(
 
 
 def test_a_rehearsal_leaves_nothing_behind(tmp_path: Path, ffmpeg: str) -> None:
-    assert asyncio.run(choose("require", ffmpeg, (), tmp_path)) == Sandbox(active=True, by=SHUT_IN)
+    async def rehearse() -> Sandbox:
+        async with AsyncExitStack() as stack:
+            prober = Prober(sandboxed=True)
+            stack.push_async_callback(prober.close)
+            return await choose("require", ffmpeg, (), tmp_path, prober)
+
+    assert asyncio.run(rehearse()) == Sandbox(active=True, by=SHUT_IN)
     assert list(tmp_path.iterdir()) == []
     assert psutil.Process().children() == []
