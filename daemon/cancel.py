@@ -78,13 +78,9 @@ def thaw(child: Child) -> None:
 
 def _signal(child: Child, number: signal.Signals) -> None:
     """To the child's whole process group: an encoder may stand behind a wrapper script."""
-    if not child.running:
-        return
-    try:
-        os.killpg(child.pid, number)
-    except ProcessLookupError:  # the launcher has not made its group yet
+    if child.running:
         with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(child.pidfd, number)
+            os.killpg(child.pid, number)
 
 
 def end_group(leader: int) -> None:

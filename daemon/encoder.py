@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from importlib import resources
 from pathlib import Path
-
-import imageio_ffmpeg
 
 from daemon import cancel
 from daemon.errors import StartupError
@@ -27,10 +26,15 @@ def locate(named: str | None) -> str:
         if found is None:
             raise StartupError(f"the encoder {named!r} is not an executable file: check --ffmpeg or FFSPOOL_FFMPEG")
         return str(Path(found).absolute())
-    try:
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError as error:
-        raise StartupError("there is no bundled encoder for this machine: name one with --ffmpeg") from error
+    if (bundled := _bundled()) is None:
+        raise StartupError("there is no bundled encoder for this machine: name one with --ffmpeg")
+    return bundled
+
+
+def _bundled() -> str | None:
+    """The program within imageio-ffmpeg. Its own `get_ffmpeg_exe` runs it first, where Ctrl-C makes it look broken."""
+    held = resources.files("imageio_ffmpeg.binaries").iterdir()
+    return next((str(entry) for entry in held if entry.name.startswith("ffmpeg-")), None)
 
 
 async def version(program: str) -> str:

@@ -1,9 +1,9 @@
 """Becomes an encoder: run as `python -I -m daemon.launch FD PARENT`, reads its order from FD and `exec`s.
 
 What a child must have before its first instruction is set here, in a process that has one thread,
-because a `preexec_fn` is not safe beside the daemon's threads: the parent-death signal, a process group
-of its own, niceness, limits and the sandbox. Every encode waits for it, so it imports little: `json` and
-`signal` alone would double its start-up.
+because a `preexec_fn` is not safe beside the daemon's threads: the parent-death signal, niceness, limits
+and the sandbox. Every encode waits for it, so it imports little: `json` and `signal` alone would double its
+start-up.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ CANNOT_START = 127  # the exit code when the encoder could not be executed, as i
 def main() -> None:
     die_with(int(sys.argv[2]))
     order = read_order(int(sys.argv[1]))
-    os.setpgid(0, 0)
     os.nice(order["nice"])
     for name, soft_and_hard in order["limits"].items():
         resource.setrlimit(getattr(resource, name), soft_and_hard)

@@ -175,7 +175,6 @@ def _load_all() -> None:
 
 def main() -> None:
     _die_with(os.getppid())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon decides when we end
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.setblocking(True)
     _load_all()

@@ -25,6 +25,7 @@ from daemon.models import Model
 TOKEN_VARIABLE = "FFSPOOL_ATTEMPT"
 CHUNK = 65536
 LAST_WORDS = 10  # CPU seconds
+APART = 0  # a process group of its own, from before `exec` on: a terminal's Ctrl-C is ours to act upon, not theirs
 
 
 class Exit(Model, frozen=True):
@@ -130,6 +131,7 @@ class Launcher:
         try:
             self._popen = subprocess.Popen(
                 [sys.executable, "-I", "-m", "daemon.launch", str(order_read), str(os.getpid())],
+                process_group=APART,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -243,6 +245,7 @@ def spawn_server(module: str, *arguments: str) -> tuple[Child, socket.socket]:
     with theirs:
         popen = subprocess.Popen(
             [sys.executable, "-I", "-m", module, str(theirs.fileno()), *arguments],
+            process_group=APART,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

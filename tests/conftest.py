@@ -187,10 +187,10 @@ class Daemon:
 
 
 def encoders(parent: psutil.Process) -> list[psutil.Process]:
-    return [child for child in parent.children(recursive=True) if _is_encoder(child)]
+    return [child for child in parent.children(recursive=True) if is_encoder(child)]
 
 
-def _is_encoder(process: psutil.Process) -> bool:
+def is_encoder(process: psutil.Process) -> bool:
     try:
         return TOKEN_VARIABLE in process.environ() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

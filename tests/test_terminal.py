@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pyte
 import pytest
-from conftest import Daemon, wait_until
+from conftest import Daemon, is_encoder, wait_until
 
 FFSPOOL = [sys.executable, "-m", "daemon.cli"]
 WIDTHS = pytest.mark.parametrize("columns", [60, 80, 120])
@@ -86,6 +86,14 @@ class Terminal:
         """All that was said, as one line: where it was folded does not matter."""
         return " ".join(" ".join(self.lines()).split())
 
+    def children(self) -> list[psutil.Process]:
+        """What the command has started and what that has started."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def groups(self) -> set[int]:
+        """The process groups they are in."""
+        return {os.getpgid(child.pid) for child in self.children()}
+
     def end(self) -> int:
         """Waits for the command and returns its exit code."""
         code = self.process.wait(60)
@@ -94,7 +102,7 @@ class Terminal:
 
     def close(self) -> None:
         if self.process.poll() is None:  # the test failed before its end
-            for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
+            for process in [*self.children(), self.process]:
                 process.kill()
         self.end()
         os.close(self._ours)
@@ -158,6 +166,22 @@ def test_run_has_one_line_for_a_variation_and_one_for_the_batch_and_ctrl_c_says_
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["clip_h264-480p.mp4"]
 
 
+def test_ctrl_c_reaches_the_command_alone_from_its_first_child_on(
+    start: Start, long_named: Path, tmp_path: Path
+) -> None:
+    terminal = start("run", long_named, "-p", "h264-1080p:speed=slow", "-o", tmp_path / "out")
+    wait_until(terminal.children, "its first child")
+    terminal.press(CTRL_C)
+    assert terminal.end() == 130
+    assert terminal.text().startswith("Stopping: ending the encoders")
+    assert "0 of 1 completed, 1 cancelled" in terminal.text()
+    assert list((tmp_path / "out").iterdir()) == []
+
+    terminal = start("run", long_named, "-p", "h264-1080p:speed=slow", "-o", tmp_path / "out")
+    wait_until(lambda: any(map(is_encoder, terminal.children())), "the encoder")
+    wait_until(lambda: terminal.process.pid not in terminal.groups(), "its children to be in groups of their own")
+
+
 def unfolded(terminal: Terminal) -> str:
     """The words with paths made whole that were folded within."""
     lines = terminal.lines()
@@ -183,8 +207,9 @@ def test_watch_shows_bars_and_ctrl_c_says_that_the_job_goes_on(
 def test_many_running_variations_take_a_bounded_number_of_lines_and_survive_a_resize(
     start: Start, long_named: Path, tmp_path: Path
 ) -> None:
-    many = ["-p", "refresh:count=13,speed=ultrafast", "--slots", "13"]
-    terminal = start("run", long_named, *many, "-o", tmp_path / "out", columns=120)
+    few_encoders = {**os.environ, "FFSPOOL_MAX_SHARED_SECONDS": "1e6", "FFSPOOL_NICE": "19"}
+    many = ["-p", "refresh:count=13,speed=ultrafast", "--slots", "2"]
+    terminal = start("run", long_named, *many, "-o", tmp_path / "out", columns=120, env=few_encoders)
     terminal.wait_for("and 3 more")
     assert sum("fresh-" in line for line in terminal.lines()) == 10
     for columns in (60, 100):
