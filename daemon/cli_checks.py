@@ -45,7 +45,7 @@ class Check(Model, frozen=True):
 async def options(program: str, clip: Path) -> Check:
     """Makes a test clip, with the options of ours that old versions do not know. Needs the main thread."""
     ours = [option for option in recipes.GLOBAL_OPTIONS if option not in SILENT]
-    made = [*("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=0.6")]
+    made = [*("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10:duration=0.6")]
     made += [*("-f", "lavfi", "-i", "sine=frequency=440:duration=0.6")]
     made += [*("-fps_mode", "vfr", "-enc_time_base", "demux", "-c:v", "mpeg4", "-c:a", "pcm_s16le")]
     argv = ["ffmpeg", *ours, *made, "-f", "matroska", f"file:{clip.name}"]
@@ -94,9 +94,10 @@ def _cheapest(preset: Preset) -> VariationRequest:
 
 
 def _own(settings: Settings) -> Settings:
-    """Nothing is to hold a trial up: what fails here fails for good."""
+    """Nothing is to hold a trial up: somebody waits for it, and what fails here fails for good."""
     cores = len(os.sched_getaffinity(0))
-    return msgspec.structs.replace(settings, slots=min(settings.slots, cores), disk_reserve=0, retry_delay=0.1)
+    own = {"slots": min(settings.slots, cores), "nice": 0, "disk_reserve": 0, "retry_delay": 0.1}
+    return msgspec.structs.replace(settings, **own)
 
 
 def _failures(job: JobView) -> str:
