@@ -12,10 +12,12 @@ import hashlib
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from daemon.errors import Broken
+from daemon import manifests
+from daemon.errors import BadName, Broken, ManifestError
+from daemon.manifests import MASTERS, Track
 from daemon.names import check
 from daemon.paths import fsync_folder
 
@@ -23,9 +25,50 @@ MAX_DEPTH = 4
 
 
 def members(folder: Path) -> list[tuple[str, Path]]:
-    """(name below the folder, file) of all in it, sorted by name."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
+    """(name below the folder, file) of all in it, sorted by name. What a link leads to is not in it."""
+    found = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     return sorted((path.relative_to(folder).as_posix(), path) for path in found)
+
+
+def member(folder: Path, name: str) -> Path | None:
+    """The file that `members` gives that name; None for any other name, wherever it may lead."""
+    try:
+        parts = [check(part) for part in name.split("/")]
+    except BadName:
+        return None
+    path = folder.resolve().joinpath(*parts)
+    return path if len(parts) <= MAX_DEPTH and path.is_file() and path.resolve() == path else None
+
+
+def tracks(folder: Path, container: str) -> list[Track]:
+    """The tracks of a ladder, as its manifest names them. Raises ManifestError, or OSError where one is not there."""
+    text = (folder / MASTERS[container]).read_text()
+    if container == "dash":
+        return manifests.representations(text)
+    listed = manifests.playlists(text)
+    return [manifests.playlist((folder / name).read_text(), str(Path(name).parent)) for name in listed]
+
+
+def glimpse(folder: Path, place: Path) -> None:
+    """Writes one file to `place` that shows a picture of it: the beginning of its best track, or its first picture.
+
+    Raises ManifestError or OSError.
+    """
+    container = next((container for container, master in MASTERS.items() if (folder / master).exists()), None)
+    if container is not None:
+        join(place, (folder / name for name in tracks(folder, container)[0].names[:2]))
+    elif pictures := sorted(folder.glob("*.jpg")):
+        join(place, pictures[:1])
+    else:
+        raise ManifestError("it holds no picture")
+
+
+def join(whole: Path, parts: Iterable[Path]) -> None:
+    """Writes the files into one, one after the other: what a player gets of a track."""
+    with whole.open("wb") as file:
+        for part in parts:
+            with part.open("rb") as segment:
+                shutil.copyfileobj(segment, file)
 
 
 def sealed(folder: Path) -> tuple[int, str]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from daemon import manifests
+from daemon import bundle
 from daemon.durations import close
 from daemon.errors import ManifestError, ProbeError, ProofError
-from daemon.ladder import MASTERS
 from daemon.manifests import Track
 from daemon.models import Media
 from daemon.plans import Ladder, Plan, Sprites
@@ -51,7 +49,7 @@ def _refuse_larger(part: Path, plan: Plan) -> None:
 
 async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder) -> float:
     """Every track's segments are there, are read to their end, and last as long as was planned."""
-    tracks = await asyncio.to_thread(_tracks, part, plan)
+    tracks = await asyncio.to_thread(bundle.tracks, part, plan.container)
     made = [await _joined(prober, part, track) for track in tracks]
     pictures = [media.video for media in made if media.video]
     sizes = tuple((picture.coded_width, picture.coded_height) for picture in pictures)
@@ -67,14 +65,6 @@ async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder) -> flo
     return max(lengths)
 
 
-def _tracks(part: Path, plan: Plan) -> list[Track]:
-    text = (part / MASTERS[plan.container]).read_text()
-    if plan.container == "dash":
-        return manifests.representations(text)
-    names = manifests.playlists(text)
-    return [manifests.playlist((part / name).read_text(), str(Path(name).parent)) for name in names]
-
-
 async def _joined(prober: Prober, part: Path, track: Track) -> Media:
     """What the track holds, its segments read one after the other, as a player would.
 
@@ -82,7 +72,7 @@ async def _joined(prober: Prober, part: Path, track: Track) -> Media:
     """
     whole = part.with_name(f"{part.name}.track")
     try:
-        await asyncio.to_thread(_join, whole, (part / name for name in track.names))
+        await asyncio.to_thread(bundle.join, whole, (part / name for name in track.names))
         media = await prober.probe_output(whole)
         measured = await prober.measured_seconds(whole)
     finally:
@@ -91,13 +81,6 @@ async def _joined(prober: Prober, part: Path, track: Track) -> Media:
         held = "an unknown time" if measured is None else f"{measured:.2f} s"
         raise ProofError(f"the segments of a track last {held}, its manifest says {track.seconds:.2f} s")
     return replace(media, duration_seconds=measured)
-
-
-def _join(whole: Path, parts: Iterable[Path]) -> None:
-    with whole.open("wb") as file:
-        for part in parts:
-            with part.open("rb") as segment:
-                shutil.copyfileobj(segment, file)
 
 
 def _listed(sizes: Iterable[tuple[int, int]]) -> str:

@@ -20,6 +20,7 @@ from daemon.library import Library
 from daemon.listing import Selection
 from daemon.models import Model, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync_folder
+from daemon.presets import FOLDER
 from daemon.quota import Quota
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
@@ -250,6 +251,13 @@ class Jobs:
         if row["lost_at"] is not None:
             raise Gone(f"{row['name']} was completed, but its file is gone from the disk")
         return self._paths.output(job, variation, row["extension"]), row
+
+    async def folder(self, job: str, variation: str) -> tuple[Path, Row]:
+        """As `output`, of one that is a folder of files. Raises NotFound when it is a single file."""
+        path, row = await self.output(job, variation)
+        if row["extension"] != FOLDER:
+            raise NotFound(f"{row['name']} is one file, not a folder of files: its download is all of it")
+        return path, row
 
     async def source(self, job: str, source: str) -> tuple[Path, Row]:
         """Where a source's file lies, and its row. Raises NotFound."""

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from daemon.codecs import ENCODERS, timing
 from daemon.errors import UnsuitableSource
+from daemon.manifests import MASTERS
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import LadderParameters
 from daemon.picture import bounded, graded, thinned, to_deinterlace
@@ -22,8 +23,7 @@ RUNGS = {2160: 16000, 1440: 9000, 1080: 5000, 720: 2800, 480: 1400, 360: 800, 24
 LEAST_KBPS = 300
 LEAST_SECONDS = 0.5
 MOST_RATIO = 4096  # numerator or denominator of a pixel's shape, as x264 takes it
-ENTRIES = {"hls": "%v/index.m3u8", "dash": "manifest.mpd"}
-MASTERS = {"hls": "master.m3u8", "dash": "manifest.mpd"}  # what a player is given
+ENTRIES = {"hls": "%v/index.m3u8", "dash": MASTERS["dash"]}
 
 
 def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from daemon.errors import ManifestError
 
+MASTERS = {"hls": "master.m3u8", "dash": "manifest.mpd"}  # what a player is given
 DASH = "{urn:mpeg:dash:schema:mpd:2011}"
 MAX_SEGMENTS = 100_000
 

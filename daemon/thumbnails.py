@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from daemon.errors import NotFound, ProbeError
+from daemon import bundle
+from daemon.errors import ManifestError, NotFound, ProbeError
 from daemon.jobs import Jobs
 from daemon.paths import Paths
 from daemon.probe import Prober
@@ -55,12 +56,24 @@ class Thumbnails:
     async def _make(self, path: Path, place: Path) -> bytes:
         async with self._turn:
             try:
-                picture = await self._prober.picture(path)
+                picture = await (self._glimpse(path, place) if path.is_dir() else self._prober.picture(path))
             except ProbeError as error:
                 self._refuse(place, str(error))
                 raise
         await asyncio.to_thread(_keep, place, picture)
         return picture
+
+    async def _glimpse(self, folder: Path, place: Path) -> bytes:
+        whole = place.with_suffix(".glimpse")
+        try:
+            place.parent.mkdir(exist_ok=True)
+            await asyncio.to_thread(bundle.glimpse, folder, whole)
+            return await self._prober.picture(whole)
+        except (ManifestError, OSError) as error:
+            words = error.strerror if isinstance(error, OSError) else str(error)
+            raise ProbeError(f"the folder cannot be read: {words}") from error
+        finally:
+            whole.unlink(missing_ok=True)
 
     def _refuse(self, place: Path, reason: str) -> None:
         if len(self._refused) >= MAX_REFUSED:

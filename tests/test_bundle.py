@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import socket
 import subprocess
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from conftest import Daemon
@@ -115,6 +118,66 @@ def test_deleting_a_job_and_a_restart_leave_folders_as_they_should_be(daemon: Da
     assert not stranger.exists()
     answer = daemon.client.get(f"/api/jobs/{kept['id']}/variations/{variation['id']}/download")
     assert answer.status_code == 200
+
+
+# One file of it
+
+
+def test_the_files_of_a_folder_are_listed_and_sent_one_by_one(daemon: Daemon, clip: Path) -> None:
+    job = daemon.submit(clip, spec={"variations": [LADDER, {"preset": "mp3"}]})
+    ladder, mp3 = variations(daemon.wait_for(job["id"], "completed"))
+    base = f"/api/jobs/{job['id']}/variations/{ladder['id']}"
+    with zipfile.ZipFile(io.BytesIO(daemon.client.get(f"{base}/download").content)) as packed:
+        content = {entry.filename: packed.read(entry) for entry in packed.infolist()}
+    listed = [*pages(daemon, f"{base}/files", limit=4)]
+    assert listed == [{"name": name, "bytes": len(held)} for name, held in sorted(content.items())]
+    for name, held in content.items():
+        answer = daemon.client.get(f"{base}/files/{name}")
+        assert (answer.status_code, answer.content) == (200, held)
+        assert "sandbox" in answer.headers["content-security-policy"]
+        unchanged = daemon.client.get(f"{base}/files/{name}", headers={"If-None-Match": answer.headers["etag"]})
+        assert unchanged.status_code == 304
+    assert daemon.client.get(f"{base}/files/master.m3u8").headers["content-type"] == "application/vnd.apple.mpegurl"
+    part = daemon.client.get(f"{base}/files/master.m3u8", headers={"Range": "bytes=1-6"})
+    assert (part.status_code, part.content) == (206, b"EXTM3U")
+    for path in ("files", "files/clip_mp3.mp3"):
+        refused = daemon.client.get(f"/api/jobs/{job['id']}/variations/{mp3['id']}/{path}")
+        assert (refused.status_code, "is one file" in refused.json()["detail"]) == (404, True)
+    assert daemon.client.get(f"{base}/files?cursor=strange").status_code == 422
+    with httpx.Client(base_url=daemon.url, trust_env=False) as stranger:
+        assert stranger.get(f"{base}/files/master.m3u8").status_code == 401
+
+
+def pages(daemon: Daemon, path: str, limit: int) -> Iterator[Any]:
+    query: dict[str, Any] = {"limit": limit}
+    while True:
+        page = daemon.client.get(path, params=query).json()
+        assert len(page["items"]) <= limit
+        yield from page["items"]
+        if page["next_cursor"] is None:
+            return
+        query["cursor"] = page["next_cursor"]
+
+
+def test_a_name_leads_to_no_file_but_the_folders_own(daemon: Daemon, clip: Path) -> None:
+    job = daemon.submit(clip, spec={"variations": [SPRITES]})
+    (sheet,) = variations(daemon.wait_for(job["id"], "completed"))
+    folder = daemon.state_dir / "spool" / "jobs" / job["id"] / "outputs" / sheet["id"]
+    (folder / "link").symlink_to(daemon.state_dir / "token")
+    (folder / "elsewhere").symlink_to(daemon.state_dir)
+    base = f"/api/jobs/{job['id']}/variations/{sheet['id']}/files"
+    strange = ["../../../../../token", "..%2f..%2f..%2f..%2f..%2ftoken", "%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/token"]
+    strange += [str(daemon.state_dir / "token"), f"{daemon.state_dir}/token".replace("/", "%2f"), "link"]
+    strange += ["elsewhere/token", "thumbnails.vtt/", "./thumbnails.vtt", "a%00b", "x" * 5000, "a/" * 2000, "", "."]
+    with socket.create_connection(("127.0.0.1", httpx.URL(daemon.url).port)) as wire:
+        answers = wire.makefile("rb")
+        for name in strange:  # as they are: a client of HTTP would tidy them up
+            head = f"GET {base}/{name} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {daemon.token}\r\n\r\n"
+            wire.sendall(head.encode())
+            assert answers.readline().split()[1] in {b"404", b"400"}, name
+            headers = dict(line.rstrip().split(b": ", 1) for line in iter(answers.readline, b"\r\n"))
+            assert daemon.token.encode() not in answers.read(int(headers[b"content-length"]))
+    assert {one["name"] for one in pages(daemon, base, 200)} == {"sprites-001.jpg", "thumbnails.vtt"}
 
 
 # Sealed, revealed, laid out

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import httpx
+import pytest
 from conftest import Daemon
 
 
@@ -38,6 +39,18 @@ def test_source_and_variation_have_a_thumbnail_that_is_kept(daemon: Daemon, clip
     assert len(list(folder.iterdir())) == 2
     daemon.client.delete(f"/api/jobs/{job['id']}")
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("preset", ["hls", "dash", "sprite-sheet"])
+def test_a_folder_has_a_thumbnail_too(preset: str, daemon: Daemon, clip: Path, tmp_path: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=[preset])["id"])
+    (variation,) = job["sources"][0]["variations"]
+    answer = thumbnail(daemon, job["id"], variation["id"])
+    assert answer.status_code == 200, answer.text
+    width, height = size(answer.content, tmp_path)
+    assert max(width, height) in {320, 160}  # a sheet of one tile is no larger
+    folder = daemon.state_dir / "spool" / "jobs" / job["id"] / "thumbnails"
+    assert [path.name for path in folder.iterdir()] == [f"{variation['id']}.webp"]
 
 
 def test_a_picture_that_was_taken_upright_is_upright(daemon: Daemon, media: Path, tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ VERBS = {
 }
 WITHOUT_A_VERB = {
     "GET /api/jobs/{job}/variations/{variation}/download": "`download --variation` reads the job first, for the name",
+    "GET /api/jobs/{job}/variations/{variation}/files": "for pages; `download --extract` lays a folder out",
+    "GET /api/jobs/{job}/variations/{variation}/files/{file:path}": "for pages and players",
     "GET /api/presets": "`presets` needs no daemon",
     "POST /api/login": "for browsers: a command has the token",
     "POST /api/logout": "for browsers",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,12 +19,22 @@ from starlette.responses import (
 )
 from zipstream import ZipStream
 
-from daemon.bundle import members
-from daemon.errors import BadRange, Gone
+from daemon.bundle import member, members
+from daemon.errors import BadRange, Gone, NotFound
+from daemon.listing import decode_cursor
+from daemon.models import Model
 from daemon.names import MANIFEST
 from daemon.store import Row
 from daemon.views import JobView
 
+MEDIA_TYPES = {
+    ".m3u8": "application/vnd.apple.mpegurl",
+    ".mpd": "application/dash+xml",
+    ".m4s": "video/iso.segment",
+    ".mp4": "video/mp4",
+    ".vtt": "text/vtt; charset=utf-8",
+    ".jpg": "image/jpeg",
+}  # of what is in folders
 INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 
 
@@ -32,11 +44,8 @@ def one_variation(path: Path, row: Row) -> Response:
     Raises Gone when it was removed by hand. Touches the disk for each file; run it in a thread.
     """
     headers = {"ETag": f'"{row["sha256"]}"'}
-    try:
+    with _gone_if_missing(row):
         status = path.stat()
-    except FileNotFoundError as error:
-        raise Gone(f"{row['name']} was completed, but its file is gone from the disk") from error
-    headers = {"ETag": f'"{row["sha256"]}"'}
     if path.is_dir():
         return _zip(_archive(members(path)), f"{row['name']}.zip", headers)
     return _File(path, filename=row["name"], headers=headers, stat_result=status)
@@ -53,6 +62,61 @@ class _File(FileResponse):
             return []
         except RangeNotSatisfiable as error:
             raise BadRange(file_size) from error
+
+
+class FileView(Model, frozen=True):
+    """One file of an output that is a folder; folders in its name are parted by "/"."""
+
+    name: str
+    bytes: int
+
+
+class FilePage(Model, frozen=True):
+    items: tuple[FileView, ...]
+    next_cursor: str | None
+
+
+def file_page(folder: Path, row: Row, limit: int, cursor: str | None) -> FilePage:
+    """Files of an output that is a folder, by name. Raises InvalidRequest for a strange cursor, Gone without them.
+
+    Touches the disk for each file; run it in a thread.
+    """
+    start = decode_cursor(cursor) if cursor else 0
+    with _gone_if_missing(row):
+        folder.stat()
+        every = members(folder)
+        items = tuple(FileView(name=name, bytes=path.stat().st_size) for name, path in every[start : start + limit])
+    return FilePage(items=items, next_cursor=str(start + limit) if start + limit < len(every) else None)
+
+
+def one_file(folder: Path, row: Row, name: str) -> Response:
+    """A file of an output that is a folder, with Range, to be shown in place: a browser runs nothing of it.
+
+    Raises NotFound for any name that is none of its files, Gone without the folder.
+    """
+    with _gone_if_missing(row):
+        folder.stat()
+        path = member(folder, name)
+        if path is None:
+            raise NotFound(f"{row['name']} holds no file {name[:200]!r}")
+        status = path.stat()
+    tag = hashlib.sha256(f"{row['sha256']}/{name}".encode()).hexdigest()[:32]
+    return _File(
+        path,
+        filename=path.name,
+        media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
+        headers={**INERT, "ETag": f'"{tag}"', "Cache-Control": "private, no-cache"},
+        stat_result=status,
+        content_disposition_type="inline",
+    )
+
+
+@contextmanager
+def _gone_if_missing(row: Row) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Gone(f"{row['name']} was completed, but its file is gone from the disk") from error
 
 
 def source_file(path: Path, row: Row) -> Response:

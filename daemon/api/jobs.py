@@ -7,8 +7,9 @@ import asyncio
 from starlette.responses import FileResponse, Response
 
 from daemon.api import creation, downloads
+from daemon.api.downloads import FilePage
 from daemon.api.endpoints import JSON, Call
-from daemon.api.requests import JobPageQuery
+from daemon.api.requests import FilePageQuery, JobPageQuery
 from daemon.jobs import JobPage
 from daemon.views import JobView
 
@@ -41,6 +42,17 @@ async def download(call: Call) -> Response:
 async def download_variation(call: Call) -> Response:
     path, row = await call.service.jobs.output(call.path["job"], call.path["variation"])
     return await asyncio.to_thread(downloads.one_variation, path, row)
+
+
+async def files(call: Call) -> FilePage:
+    path, row = await call.service.jobs.folder(call.path["job"], call.path["variation"])
+    query: FilePageQuery = call.query
+    return await asyncio.to_thread(downloads.file_page, path, row, query.limit, query.cursor)
+
+
+async def download_file(call: Call) -> Response:
+    path, row = await call.service.jobs.folder(call.path["job"], call.path["variation"])
+    return await asyncio.to_thread(downloads.one_file, path, row, call.path["file"])
 
 
 async def download_source(call: Call) -> Response:

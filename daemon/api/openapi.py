@@ -41,7 +41,7 @@ HEADERS: Mapping[str, tuple[Json, str]] = {
     "Allow": (TEXT, "the methods there are"),
     "Content-Disposition": (TEXT, "the file's name"),
     "Content-Range": (TEXT, "which bytes these are"),
-    "ETag": (TEXT, "changes when the answer does; of a file, its SHA-256"),
+    "ETag": (TEXT, "changes when the answer does; of a whole output, its SHA-256"),
     "Idempotency-Key": (
         {"type": "string", "minLength": 1, "maxLength": 255},
         "any text, new for each job: the same key and body get the first answer again, for a day",

@@ -100,6 +100,11 @@ class JobPageQuery(JobFilter):
         return msgspec.structs.replace(super().selection, upcoming=self.order == Order.UPCOMING)
 
 
+class FilePageQuery(msgspec.Struct):
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000, description="files on a page, at most")] = 200
+    cursor: Cursor | None = None
+
+
 class DeliveryPageQuery(msgspec.Struct):
     job: str | None = None
     status: DeliveryStatus | None = None

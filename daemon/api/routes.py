@@ -9,6 +9,7 @@ from daemon.api.endpoints import JSON, Endpoint
 from daemon.api.requests import (
     DeliveryPageQuery,
     EventQuery,
+    FilePageQuery,
     JobFilter,
     JobPageQuery,
     JobRequest,
@@ -81,6 +82,10 @@ ENDPOINTS = (
              media_type=ZIP, told=("Content-Disposition",)),
     Endpoint("GET", f"{VARIATION}/download", jobs.download_variation, "One variation's file", media_type=ANY,
              sends=("Range", "If-Range"), told=("ETag", "Accept-Ranges", "Content-Disposition"),
+             problems=(BadRange,)),
+    Endpoint("GET", f"{VARIATION}/files", jobs.files, "The files of a variation that is a folder", query=FilePageQuery),
+    Endpoint("GET", f"{VARIATION}/files/{{file:path}}", jobs.download_file, "One file of a variation that is a folder",
+             media_type=ANY, sends=("Range", "If-Range"), told=("ETag", "Accept-Ranges", "Content-Disposition"),
              problems=(BadRange,)),
     Endpoint("GET", f"{SOURCE}/download", jobs.download_source, "A source as it was given", media_type=ANY,
              sends=("Range", "If-Range"), told=("ETag", "Accept-Ranges", "Content-Disposition"),
