@@ -8,10 +8,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import PATIENCE, Daemon, wait_until
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from starlette.routing import compile_path
+
+from daemon.api.routes import ENDPOINTS
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -22,6 +26,7 @@ FLAGS = [
     "--no-first-run",
 ]
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+PUBLIC = [(endpoint.method, compile_path(endpoint.path)[0]) for endpoint in ENDPOINTS]
 NOTHING = r"(?!)"
 LOST = r"net::ERR_(CONNECTION|INTERNET|INCOMPLETE|EMPTY|NETWORK|SOCKET|ABORTED)|status of 503"
 REFUSED = r"status of 4\d\d"
@@ -62,6 +67,7 @@ def visit(browser: Browser) -> Iterator[Visit]:
 
         page.on("console", lambda said: said.type in {"error", "warning"} and tell(said.type, said.text))
         page.on("pageerror", lambda error: tell("exception", str(error)))
+        page.on("request", lambda asked: is_public(asked, daemon) or tell("not of the API", asked.url))
         if signed_in:
             page.goto(f"{daemon.url}/#token={daemon.token}")
             page.get_by_text("live", exact=True).wait_for()
@@ -74,6 +80,15 @@ def visit(browser: Browser) -> Iterator[Visit]:
         context.close()
     if faults:
         pytest.fail("the page had faults:\n" + "\n".join(faults))
+
+
+def is_public(asked: Request, daemon: Daemon) -> bool:
+    """Whether it is for a route of the API, or for what the page holds itself."""
+    if asked.url.startswith(("blob:", "data:")):
+        return True
+    path = urlsplit(asked.url).path
+    routes = any(asked.method == method and pattern.match(path) for method, pattern in PUBLIC)
+    return routes and asked.url.startswith(f"{daemon.url}/")
 
 
 def until(page: Page, expression: str) -> None:
@@ -115,4 +130,24 @@ def drop(page: Page, files: dict[str, bytes]) -> None:
             for (const type of ["dragover", "drop"]) document.body.dispatchEvent(new DragEvent(type, how));
         }""",
         {name: content.decode("latin-1") for name, content in files.items()},
+    )
+
+
+def drop_from_disk(page: Page, *paths: Path) -> None:
+    """Drags files and folders from the host's desktop onto the page."""
+    chrome = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        chrome.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+
+
+def paste(page: Page, name: str, content: bytes) -> None:
+    """Pastes a file of that content."""
+    page.evaluate(
+        """([name, content]) => {
+            const clipboardData = new DataTransfer();
+            clipboardData.items.add(new File([Uint8Array.from(content, (c) => c.charCodeAt(0))], name));
+            document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true}));
+        }""",
+        [name, content.decode("latin-1")],
     )

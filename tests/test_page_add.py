@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import LOST, REFUSED, Visit, choose, drop, row, want
+from browser import LOST, REFUSED, Visit, choose, drop, drop_from_disk, paste, row, want
 from conftest import Daemon, make_clip, wait_until
 from playwright.sync_api import Page, Request, expect
 
@@ -150,6 +150,30 @@ def test_dropped_files_can_become_one_job(daemon: Daemon, visit: Visit, clip: Pa
     expect(row(page, "Both").get_by_text("done", exact=True)).to_be_visible()
     (job,) = jobs(daemon)
     assert (job["total_sources"], job["completed_variations"], job["priority"]) == (2, 2, 7)
+
+
+def test_files_in_folders_are_found_however_deep(daemon: Daemon, visit: Visit, clip: Path, tmp_path: Path) -> None:
+    deep = tmp_path / "holiday" / "second day"
+    deep.mkdir(parents=True)
+    for path in (deep / "deep.mp4", deep.parent / "high.mp4", deep / ".hidden", tmp_path / "alone.mp4"):
+        path.write_bytes(clip.read_bytes())
+    page = visit(daemon)
+    drop_from_disk(page, tmp_path / "holiday", tmp_path / "alone.mp4")
+    names = page.locator(".transfers .name")
+    expect(names).to_have_count(3)
+    assert sorted(names.all_text_contents()) == ["alone.mp4", "deep.mp4", "high.mp4"]
+    for _ in range(3):
+        page.get_by_role("button", name="Remove").first.click()
+    expect(names).to_have_count(0)
+    choose(page, tmp_path / "holiday", button="Choose a folder")
+    expect(names).to_have_count(2)
+
+
+def test_a_pasted_file_is_taken(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    page = visit(daemon)
+    paste(page, "pasted.mp4", clip.read_bytes())
+    expect(transfer(page, "pasted.mp4")).to_contain_text("here")
+    expect(page.get_by_role("heading", level=2, name="2 · What to make of each")).to_be_visible()
 
 
 def test_what_the_daemon_refuses_is_told_and_can_be_sent_again(

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from browser import Visit, until, violations
-from conftest import Daemon
+from conftest import Daemon, make_clip
 from playwright.sync_api import Page, expect
 
 FRAME = 1 / 25  # seconds of one frame of the test clip
@@ -92,6 +93,71 @@ def test_sound_is_played_in_the_page(daemon: Daemon, visit: Visit, clip: Path) -
     page = visit(daemon, path=f"#/jobs/{job['id']}")
     page.get_by_role("link", name="View").click()
     until(page, "document.querySelector('audio')?.duration > 1.9")
+
+
+@pytest.mark.parametrize("preset", ["hls", "dash"])
+def test_a_ladder_is_played_in_the_size_one_chooses(
+    preset: str, daemon: Daemon, visit: Visit, ffmpeg: str, tmp_path: Path
+) -> None:
+    film = make_clip(ffmpeg, tmp_path / "film.mp4", seconds=30, size="640x480")
+    wish = {"preset": preset, "speed": "ultrafast", "segment_seconds": 2, "rungs": 2}
+    job = daemon.wait_for(daemon.submit(film, spec={"variations": [wish]})["id"])
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    page.get_by_role("link", name="View").click()
+    sizes = page.get_by_role("group", name="Sizes")
+    expect(sizes.get_by_role("radio", name="480×360 ·")).to_be_checked()
+    expect(sizes.get_by_text("with sound ·")).to_be_visible()
+    shows = "document.querySelector('video').{}"
+    until(page, shows.format("videoHeight === 360"))
+    assert page.evaluate(shows.format("duration")) == pytest.approx(30, abs=0.2)
+    page.evaluate(shows.format("play()"))
+    until(page, shows.format("currentTime > 0.5"))
+    sizes.get_by_role("radio", name="640×480 ·").check()
+    until(page, shows.format("videoHeight === 480"))
+    until(page, shows.format("currentTime > 1"))
+    page.evaluate(shows.format("currentTime = 27"))  # beyond what is fetched ahead
+    until(page, shows.format("currentTime > 27.5"))
+    assert page.evaluate(shows.format("webkitAudioDecodedByteCount")) > 0
+    assert violations(page) == []
+    (made,) = job["sources"][0]["variations"]
+    page.get_by_text("files, ").click()
+    listed = daemon.client.get(f"/api/jobs/{job['id']}/variations/{made['id']}/files").json()["items"]
+    expect(page.locator(".files li")).to_have_count(len(listed))
+    expect(page.get_by_role("link", name="Download as zip")).to_be_visible()
+
+
+def test_hls_is_left_to_a_browser_that_plays_it_by_itself(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["hls"])["id"])
+    (made,) = job["sources"][0]["variations"]
+    page = visit(daemon)
+    page.evaluate("delete globalThis.MediaSource")
+    page.goto(f"{daemon.url}/#/jobs/{job['id']}/{made['id']}")
+    until(page, "document.querySelector('video')?.duration > 1.9")
+
+
+def test_a_sprite_sheet_is_shown(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    wish = {"preset": "sprite-sheet", "interval_seconds": 0.5, "columns": 2, "rows": 1}
+    job = daemon.wait_for(daemon.submit(clip, spec={"variations": [wish]})["id"])
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    until(page, "document.querySelector('li.variation img')?.naturalWidth > 0")
+    page.get_by_role("link", name="View").click()
+    expect(page.get_by_role("img", name="Sheet 2 of 2")).to_be_visible()
+    until(page, "[...document.querySelectorAll('img.sheet')].every(sheet => sheet.naturalWidth === 320)")
+    assert violations(page) == []
+
+
+def test_some_results_are_downloaded_together(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3", "flac", "opus"])["id"])
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    page.get_by_text("Download some").click()
+    page.get_by_role("checkbox", name="clip_mp3.mp3").check()
+    page.get_by_role("checkbox", name="clip_opus.opus").check()
+    saved: list[str] = []
+    page.on("download", lambda download: saved.append(download.suggested_filename))
+    page.get_by_role("button", name="Download 2 files").click()
+    while len(saved) < 2:
+        page.wait_for_event("download")
+    assert sorted(saved) == ["clip_mp3.mp3", "clip_opus.opus"]
 
 
 def test_a_source_the_browser_cannot_play_leaves_the_result_alone(daemon: Daemon, visit: Visit, media: Path) -> None:

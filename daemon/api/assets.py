@@ -31,12 +31,13 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
 }
 POLICY = (
-    "default-src 'none'; script-src 'self'{scripts}; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+    "default-src 'none'; script-src 'self'{scripts}; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Vary": "Accept-Encoding"}
 REVALIDATED, FOR_EVER = "no-cache", "public, max-age=31536000, immutable"
 COMMENTS = re.compile(rb"^\s*(?://[^\n]*|/\*.*?\*/)\n", re.DOTALL | re.MULTILINE)  # on lines of their own
+INDENTATION = re.compile(rb"^\s+", re.MULTILINE)
 INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
@@ -88,7 +89,7 @@ def _asset(name: str, body: bytes, digest: str) -> Asset:
     if media_type == PAGE_TYPE:
         body = body.replace(f'"{PREFIX}'.encode(), f'"{PREFIX}{digest}/'.encode())
     if name.endswith(".js"):
-        body = COMMENTS.sub(b"", body)
+        body = INDENTATION.sub(b"", COMMENTS.sub(b"", body))
     tag = hashlib.sha256(body).hexdigest()[:32]
     headers = {**HEADERS, "Content-Type": media_type, "ETag": f'"{tag}"', "Content-Security-Policy": _policy(body)}
     return Asset(body=body, packed=gzip.compress(body, 9, mtime=0), headers=headers)

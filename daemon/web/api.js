@@ -71,8 +71,8 @@ class Session extends Observable {
 
 export const session = new Session();
 
-/** Calls the API; returns the decoded answer (text where it is no JSON). Raises Problem. */
-export async function call(method, path, { body, headers = {}, signal } = {}) {
+/** Calls the API; returns the decoded answer (text where it is no JSON, or `as` one says). Raises Problem. */
+export async function call(method, path, { body, headers = {}, signal, as } = {}) {
   const options = { method, headers: { ...headers }, signal };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
@@ -87,6 +87,7 @@ export async function call(method, path, { body, headers = {}, signal } = {}) {
   }
   if (answer.ok) {
     session.proven();
+    if (as) return answer[as]();
     const kind = answer.headers.get("content-type") ?? "";
     return answer.status === 204 ? null : kind.includes("json") ? answer.json() : answer.text();
   }

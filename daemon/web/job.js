@@ -87,7 +87,7 @@ function Facts({ job }) {
       <dt>Variations</dt>
       <dd>${plural(job.total_variations, "variation")}: ${job.completed_variations} done${job.failed_variations ? `, ${job.failed_variations} failed` : ""}${job.cancelled_variations ? `, ${job.cancelled_variations} cancelled` : ""}</dd>
       <dt>Size</dt>
-      <dd>${bytes(sent)} → ${bytes(made)}${fair && sent ? html` <${Saving} from=${sent} to=${made} />` : ""}</dd>
+      <dd>${bytes(sent)} → ${bytes(made)}${fair && sent ? html` <${Saving} from=${sent} to=${made} lasts=${job.usage.output_seconds} />` : ""}</dd>
       <dt>Priority</dt>
       <dd><${Priority} job=${job} /></dd>
       <dt>CPU time</dt>
@@ -99,8 +99,10 @@ function Facts({ job }) {
   `;
 }
 
-export function Saving({ from, to }) {
-  const share = Math.round(100 * (1 - to / from));
+/** How much smaller what came out is, where it plays as its source does: a picture of it is always smaller. */
+export function Saving({ from, to, lasts }) {
+  if (!lasts) return null;
+  const share = Math.min(99, Math.round(100 * (1 - to / from)));
   return html`<span class=${share > 0 ? "good-text" : "muted"}>${share > 0 ? `${share} % smaller` : share < 0 ? `${-share} % larger` : "same size"}</span>`;
 }
 
@@ -189,8 +191,8 @@ function Variation({ job, source, variation }) {
   `;
 }
 
-function VariationStanding({ source, variation: { status, progress, speed: times, eta_seconds: eta, bytes: size, pace, name } }) {
-  if (status === "completed") return html`<span class="muted">${bytes(size)} <${Saving} from=${source.bytes} to=${size} /></span>`;
+function VariationStanding({ source, variation: { status, progress, speed: times, eta_seconds: eta, bytes: size, pace, name, output_seconds: lasts } }) {
+  if (status === "completed") return html`<span class="muted">${bytes(size)} <${Saving} from=${source.bytes} to=${size} lasts=${lasts} /></span>`;
   if (status !== "processing") return null;
   return html`
     <span class="whole"><${Bar} value=${progress} label="Progress of ${name}" /> ${percent(progress)}</span>

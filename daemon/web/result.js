@@ -28,13 +28,12 @@ function Followed({ detail, wanted }) {
     <a class="back" href="#/jobs/${job.id}">← Job</a>
     <h1 tabindex="-1">${variation.name}</h1>
     ${variation.status === "completed"
-      ? html`<${Player} key=${variation.id} ...${{ path, name: variation.name, source, from: `${jobPath(job.id)}/sources/${source.id}/download` }} />`
+      ? html`<${variation.folder ? Contents : Player} key=${variation.id} ...${{ base, path, name: variation.name, source, from: `${jobPath(job.id)}/sources/${source.id}/download` }} />`
       : html`<p class="muted">It is not finished: there is nothing to see yet.</p>`}
     <dl class="facts">
       <dt>Size</dt>
-      <dd>${bytes(source.bytes)} → ${bytes(variation.bytes)} ${variation.bytes && html`<${Saving} from=${source.bytes} to=${variation.bytes} />`}</dd>
-      <dt>Lasts</dt>
-      <dd>${duration(variation.output_seconds)}</dd>
+      <dd>${bytes(source.bytes)} → ${bytes(variation.bytes)} ${variation.bytes && html`<${Saving} from=${source.bytes} to=${variation.bytes} lasts=${variation.output_seconds} />`}</dd>
+      ${variation.output_seconds != null && html`<dt>Lasts</dt><dd>${duration(variation.output_seconds)}</dd>`}
     </dl>
     <details>
       <summary>How it was made</summary>
@@ -45,7 +44,7 @@ function Followed({ detail, wanted }) {
       </dl>
     </details>
     <${Quality} quality=${variation.quality} plot="${base}/quality.svg" />
-    <p><a class="button primary" href=${path} download>Download</a></p>
+    <p><a class="button primary" href=${path} download>Download${variation.folder ? " as zip" : ""}</a></p>
   `;
 }
 
@@ -65,6 +64,12 @@ function Quality({ quality, plot }) {
           `}
     </section>
   `;
+}
+
+function Contents(shown) {
+  const [Folder, setFolder] = useState(null);
+  useEffect(() => void import("./folder.js").then((module) => setFolder(() => module.Folder)), []);
+  return Folder && html`<${Folder} ...${shown} />`;
 }
 
 function Player({ path, name, source, from }) {
