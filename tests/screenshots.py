@@ -31,7 +31,7 @@ def busy_daemon(folder: Path) -> Iterator[tuple[Daemon, dict[str, Any], Path]]:
     broken.write_bytes(b"this is no video" * 100)
     daemon = Daemon(folder / "state", "--slots", "2")
     try:
-        done = daemon.wait_for(daemon.submit(clip, presets=["h264-480p", "mp3", "thumbnail-sheet"])["id"])
+        done = daemon.wait_for(daemon.submit(clip, presets=["h264-480p", "mp3", "sprite-sheet", "hls"])["id"])
         daemon.wait_for(daemon.submit(broken, presets=["mp3"])["id"])
         stopped = daemon.submit(clip, long, presets=["hevc-1080p"])["id"]
         daemon.wait_for_encoder()
@@ -49,13 +49,15 @@ def busy_daemon(folder: Path) -> Iterator[tuple[Daemon, dict[str, Any], Path]]:
 def views(daemon: Daemon, done: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """By name: the address, and what must be there before the picture is taken."""
     running = daemon.client.get("/api/jobs?status=processing").json()["items"][0]["id"]
-    result = done["sources"][0]["variations"][0]["id"]
+    film, _, sheet, ladder = (variation["id"] for variation in done["sources"][0]["variations"])
     return {
         "queue": ("#/", "article img"),
         "add": ("#/add", ".card"),
         "job": (f"#/jobs/{running}", "li.variation"),
         "done": (f"#/jobs/{done['id']}", "li.variation img"),
-        "result": (f"#/jobs/{done['id']}/{result}", ".comparison"),
+        "result": (f"#/jobs/{done['id']}/{film}", ".comparison"),
+        "sheet": (f"#/jobs/{done['id']}/{sheet}", "img.sheet"),
+        "ladder": (f"#/jobs/{done['id']}/{ladder}", "input:checked"),
         "stats": ("#/stats", "figure"),
     }
 
@@ -74,6 +76,8 @@ def photograph(browser: Browser, folder: Path, width: int, scheme: Any, daemon: 
         if name == "add":
             choose(page, clip)
             want(page, "refresh")
+            want(page, "h264-720p")
+            page.evaluate("scrollTo(0, 0)")
         shoot(page, folder, name, width, scheme)
     page.goto(f"{daemon.url}/#/")
     page.locator("article").first.get_by_role("button", name="Cancel").click()

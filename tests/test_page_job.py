@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def test_a_cancel_says_what_is_kept_and_then_what_it_did(
     question.get_by_role("button", name="Cancel it").click()
     receipt = page.get_by_role("dialog", name="Cancelled")
     expect(receipt).to_contain_text("3 of 4 variations")
+    expect(receipt).to_contain_text(re.compile(r"Freed[\d.]+ [kM]?B of partial files"))
     (stage,) = (
         stage for stage, stops in daemon.client.get("/api/stats").json()["cancellations"].items() if stops["count"]
     )
@@ -55,16 +57,53 @@ def test_one_variation_is_cancelled_and_the_job_goes_on(daemon: Daemon, visit: V
     assert states == ["cancelled", "failed"]
 
 
+def test_one_file_is_cancelled_and_the_others_go_on(
+    start_daemon: Callable[..., Daemon], visit: Visit, long_clip: Path, tmp_path: Path
+) -> None:
+    daemon = start_daemon("--slots", "1")
+    other = tmp_path / "other.mp4"
+    other.symlink_to(long_clip)
+    job = daemon.submit(long_clip, other, presets=["h264-480p"])
+    daemon.wait_for_encoder()
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    source = page.locator("details.source").filter(has_text="other.mp4")
+    source.get_by_role("button", name="Cancel this file").click()
+    expect(page.get_by_role("dialog")).to_contain_text("1 waiting variation will not be made")
+    page.get_by_role("button", name="Cancel it").click()
+    receipt = page.get_by_role("dialog", name="Cancelled")
+    expect(receipt).to_contain_text("No encoder was running.")
+    receipt.get_by_role("button", name="Close").click()
+    expect(source.get_by_text("cancelled", exact=True)).to_be_visible()
+    assert [one["status"] for one in daemon.job(job["id"])["sources"]] == ["processing", "cancelled"]
+
+
+def test_a_running_job_is_deleted_only_when_nobody_undid_it(daemon: Daemon, visit: Visit, long_clip: Path) -> None:
+    job = daemon.submit(long_clip, presets=["h264-480p"])
+    daemon.wait_for_encoder()
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    page.get_by_role("button", name="Cancel & delete").click()
+    expect(page.get_by_text("will be cancelled and deleted, files and all.")).to_be_visible()
+    assert daemon.job(job["id"])["status"] == "processing"
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("link", name="long.mp4").click()
+    page.get_by_role("button", name="Cancel & delete").click()
+    wait_until(lambda: daemon.client.get(f"/api/jobs/{job['id']}").status_code == 404, "the deletion")
+    assert daemon.encoders() == []
+
+
 def test_the_log_is_live_and_its_command_can_be_copied(daemon: Daemon, visit: Visit, long_clip: Path) -> None:
     job = daemon.submit(long_clip, presets=["h264-480p"])
     daemon.wait_for_encoder()
     page = visit(daemon, path=f"#/jobs/{job['id']}", permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Log of").click()
+    log = page.get_by_label("The encoder's log")
+    first = log.text_content() or ""
+    wait_until(lambda: len(log.text_content() or "") > len(first), "the log to grow")
     page.get_by_role("button", name="Copy the command").click()
     expect(page.get_by_text("The command is on the clipboard.")).to_be_visible()
     (made,) = job["sources"][0]["variations"]
-    log = daemon.client.get(f"/api/jobs/{job['id']}/variations/{made['id']}/log").text
-    assert page.evaluate("navigator.clipboard.readText()") == log.splitlines()[0].removeprefix("$ ")
+    told = daemon.client.get(f"/api/jobs/{job['id']}/variations/{made['id']}/log").text
+    assert page.evaluate("navigator.clipboard.readText()") == told.splitlines()[0].removeprefix("$ ")
 
 
 def test_an_error_is_told_in_words(daemon: Daemon, visit: Visit, tmp_path: Path) -> None:

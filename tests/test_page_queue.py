@@ -44,6 +44,9 @@ def test_a_job_is_seen_from_its_arrival_to_its_end(daemon: Daemon, visit: Visit,
     row(page, "Long").get_by_role("button", name="Pause").click()
     expect(row(page, "Long").get_by_text("paused", exact=True)).to_be_visible()
     wait_until(lambda: daemon.job(job["id"])["paused"], "the pause")
+    row(page, "Long").get_by_role("button", name="Resume").click()
+    expect(row(page, "Long")).to_contain_text("done ~")
+    until(page, "document.querySelector('article img').naturalWidth > 0")
     daemon.client.delete(f"/api/jobs/{job['id']}")
     expect(row(page, "Long")).to_have_count(0)
 
@@ -63,6 +66,19 @@ def test_after_an_offline_spell_the_page_knows_what_happened_meanwhile(
     page.context.set_offline(False)
     expect(row(page, "Meanwhile").get_by_text("done", exact=True)).to_be_visible()
     expect(row(page, "Before")).to_have_count(0)
+    expect(page.locator(".live")).to_have_text("live")
+
+
+def test_after_a_sleep_the_page_asks_for_what_it_missed(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    page = visit(daemon, signed_in=False, bears=LOST)
+    page.clock.install()
+    page.goto(f"{daemon.url}/#token={daemon.token}")
+    expect(page.locator(".live")).to_have_text("live")
+    daemon.wait_for(daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "name": "Before"})["id"])
+    expect(row(page, "Before")).to_be_visible()
+    with page.expect_request(f"{daemon.url}/api/events") as again:  # though nothing is wrong with the connection
+        page.clock.fast_forward("20:00")
+    assert int(again.value.headers["last-event-id"]) > 0
     expect(page.locator(".live")).to_have_text("live")
 
 

@@ -84,14 +84,16 @@ def test_the_figures_are_the_daemons(daemon: Daemon, visit: Visit, clip: Path, l
     expect(health).to_contain_text("Daemon ready")
     expect(health).to_contain_text(daemon.client.get("/readyz").json()["encoder"].split(" ")[2])
     expect(health).to_contain_text("free of")
+    expect(health).to_contain_text(daemon.client.get("/readyz").json()["sandbox"]["by"])
+    expect(page.get_by_text("nothing waits")).to_be_visible()
     expect(page.get_by_role("img", name="2 in all")).to_be_visible()
     expect(page.locator(".lying").filter(has_text="h264-480p")).to_contain_text("×")
     expect(page.locator(".lying").filter(has_text="asked to quit")).to_contain_text("1,")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_everybody_can_use_every_view(
-    scheme: str, daemon: Daemon, visit: Visit, clip: Path, long_clip: Path, tmp_path: Path
+    scheme: str, width: int, daemon: Daemon, visit: Visit, clip: Path, long_clip: Path, tmp_path: Path
 ) -> None:
     done = daemon.wait_for(daemon.submit(clip, presets=["mp3", "h264-480p"])["id"])
     broken = tmp_path / "broken.mp4"
@@ -99,7 +101,7 @@ def test_everybody_can_use_every_view(
     daemon.wait_for(daemon.submit(broken, presets=["mp3"])["id"])
     daemon.submit(long_clip, presets=["h264-480p"])
     result = done["sources"][0]["variations"][1]["id"]
-    page = visit(daemon, color_scheme=scheme)
+    page = visit(daemon, color_scheme=scheme, viewport={"width": width, "height": 800})
     found = {}
     for path, ready in {
         "#/": "article",
@@ -111,6 +113,7 @@ def test_everybody_can_use_every_view(
         page.goto(f"{daemon.url}/{path}")
         page.locator(ready).first.wait_for()
         found[path] = violations(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the screen"
     page.goto(f"{daemon.url}/#/")
     page.locator("article").first.get_by_role("button", name="Cancel").click()
     page.get_by_role("dialog").wait_for()

@@ -11,6 +11,7 @@ from daemon.api.requests import EventQuery, LoginRequest
 from daemon.api.stream import event_id, stream
 from daemon.errors import Unavailable
 from daemon.models import Model, Sandbox
+from daemon.presets import GROUPS
 from daemon.stats import Stats, exposition, gather
 
 
@@ -50,7 +51,10 @@ class PresetView(Model, frozen=True):
 
 
 class PresetList(Model, frozen=True):
+    """`groups` are a heading for each `group` of the items, in their order."""
+
     items: tuple[PresetView, ...]
+    groups: dict[str, str]
 
 
 async def healthz(_: Call) -> Health:
@@ -88,7 +92,7 @@ async def logout(call: Call) -> Response:
 
 
 async def list_presets(call: Call) -> PresetList:
-    return msgspec.convert({"items": call.service.library.describe()}, PresetList)
+    return msgspec.convert({"items": call.service.library.describe(), "groups": GROUPS}, PresetList)
 
 
 async def stats(call: Call) -> Stats:

@@ -8,8 +8,6 @@ import { transfers } from "./transfers.js";
 
 const FIRST = { refresh: ["count", "seed"] }; // parameters shown at once; the rest behind "more"
 const MANY = 15; // presets beyond which one wants to search
-const KINDS = { video: "Video", refresh: "Video", audio: "Sound" };
-const OTHERS = "Pictures and more";
 const KEPT = [
   ["", "as the daemon is set up"],
   ["3600", "1 hour"],
@@ -20,11 +18,11 @@ const KEPT = [
 
 export function AddView() {
   useChanges(transfers);
-  const [presets, setPresets] = useState([]);
+  const [{ items: presets, groups }, setPresets] = useState({ items: [], groups: {} });
   const [chosen, setChosen] = useState(memory.get("chosen") ?? {}); // preset name → overrides
   const [words, setWords] = useState("");
   const [details, setDetails] = useState({ name: "", priority: 0, expires_in: "", together: false });
-  useEffect(() => void get("/api/presets").then(({ items }) => setPresets(items), fail), []);
+  useEffect(() => void get("/api/presets").then(setPresets, fail), []);
   useEffect(() => memory.set("chosen", chosen), [chosen]);
 
   const files = transfers.draft.filter((item) => item.state !== "failed");
@@ -51,7 +49,7 @@ export function AddView() {
       <section aria-labelledby="presets">
         <h2 id="presets">2 · What to make of each</h2>
         ${presets.length > MANY && html`<input type="search" placeholder="Search presets" aria-label="Search presets" value=${words} onInput=${(event) => setWords(event.target.value)} />`}
-        ${groups(presets, words, chosen).map(
+        ${grouped(presets, groups, words, chosen).map(
           ([name, some]) => html`
             <h3 key="heading of ${name}">${name}</h3>
             <div class="cards" key=${name}>
@@ -74,11 +72,10 @@ export function AddView() {
   `;
 }
 
-/** Presets by kind, those that match the words or are chosen already. */
-function groups(presets, words, chosen) {
+/** Presets below their group's heading: those that match the words or are chosen already. */
+function grouped(presets, groups, words, chosen) {
   const found = presets.filter(({ name, description }) => name in chosen || `${name} ${description}`.toLowerCase().includes(words.trim().toLowerCase()));
-  const named = (preset) => KINDS[preset.kind] ?? OTHERS;
-  return ["Video", "Sound", OTHERS].map((name) => [name, found.filter((preset) => named(preset) === name)]).filter(([, some]) => some.length);
+  return Object.entries(groups).map(([group, heading]) => [heading, found.filter((preset) => preset.group === group)]).filter(([, some]) => some.length);
 }
 
 function without(chosen, name, overrides) {
@@ -116,7 +113,7 @@ function Card({ preset, overrides, set }) {
     <div class="card ${on ? "on" : ""}">
       <label class="choice">
         <input type="checkbox" aria-label=${preset.name} aria-describedby="about-${preset.name}" checked=${on} onChange=${(event) => set(event.target.checked ? {} : undefined)} />
-        <span><strong>${preset.name}</strong> <span class="muted">.${preset.extension}</span><br /><span id="about-${preset.name}">${preset.description}</span></span>
+        <span><strong>${preset.name}</strong> <span class="muted">${preset.folder ? "folder" : `.${preset.extension}`}</span><br /><span id="about-${preset.name}">${preset.description}</span></span>
       </label>
       ${on && html`
         <div class="fields">${preset.parameters.filter(shown).map(field)}</div>

@@ -5,7 +5,7 @@ import { ago, bytes, clock, duration, ENDED, exact, hasPicture, number, percent,
 import { IconButton } from "./icons.js";
 import { outlook } from "./jobs.js";
 import { overlays } from "./overlays.js";
-import { Bar, State, Thumbnail, useDetail } from "./row.js";
+import { Bar, figures, FileName, State, Thumbnail, useDetail } from "./row.js";
 import * as verbs from "./verbs.js";
 
 const FEW = 20; // sources that are shown open
@@ -55,7 +55,7 @@ function Progress({ job }) {
   const { progress, eta_seconds: eta, speed: times } = outlook(job);
   return html`
     <span class="whole"><${Bar} value=${progress} label="Progress of the job" /> ${percent(progress)}</span>
-    <span class="muted">${speed(times)} ${eta && !job.paused ? `done ~${clock(eta)} (${roughly(eta)} left)` : ""}</span>
+    <span class="muted">${figures(speed(times), eta && !job.paused && `done ~${clock(eta)} (${roughly(eta)} left)`)}</span>
   `;
 }
 
@@ -176,7 +176,7 @@ function Variation({ job, source, variation }) {
     <li class="variation">
       ${done ? html`<${Thumbnail} path="${path}/thumbnail" there=${!SOUNDS.test(name)} />` : html`<span class="thumbnail" aria-hidden="true"></span>`}
       <div class="words">
-        <strong title=${name}>${name}</strong>
+        <strong><${FileName} name=${name} /></strong>
         <span class="muted">${variation.preset}${variation.attempts > 1 ? ` · attempt ${variation.attempts}` : ""}</span>
       </div>
       <div class="standing"><${State} job=${{ ...variation, paused: job.paused }} /><${VariationStanding} ...${{ source, variation }} /></div>
@@ -196,7 +196,7 @@ function VariationStanding({ source, variation: { status, progress, speed: times
   if (status !== "processing") return null;
   return html`
     <span class="whole"><${Bar} value=${progress} label="Progress of ${name}" /> ${percent(progress)}</span>
-    <span class="muted">${speed(times)} ${pace ?? (eta ? `${roughly(eta)} left` : "")}</span>
+    <span class="muted">${figures(speed(times), pace ?? (eta && `${roughly(eta)} left`))}</span>
   `;
 }
 

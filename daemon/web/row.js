@@ -72,11 +72,17 @@ function VariationLine({ variation }) {
   const { name, progress, speed: times, eta_seconds: eta, pace } = variation;
   return html`
     <div class="variation-line">
-      <span class="name" title=${name}>${name}</span>
+      <${FileName} name=${name} />
       <${Bar} value=${progress} label="Progress of ${name}" />
-      <span class="figures">${figures(percent(progress), speed(times), pace ?? (eta ? `${roughly(eta)} left` : ""))}</span>
+      <span class="figures">${percent(progress)}<span class="speed">${times ? ` · ${speed(times)}` : ""}</span>${pace ? ` · ${pace}` : eta ? ` · ${roughly(eta)} left` : ""}</span>
     </div>
   `;
+}
+
+/** A variation's name: where room is short its beginning gives way, which it has from its source. */
+export function FileName({ name }) {
+  const end = name.lastIndexOf("_");
+  return html`<span class="name split" title=${name}><span>${name.slice(0, end)}</span>${name.slice(end)}</span>`;
 }
 
 /** What is known of some figures, side by side. */
