@@ -51,6 +51,10 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):  # Abort is a no to a question
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would break into the end
             sys.exit(INTERRUPTED)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise click.UsageError(_folded(error.format_message()), error.ctx) from error
         except FfspoolError as error:
             _complain(error)
             sys.exit(_exit_code(error))
@@ -67,6 +71,14 @@ def _exit_code(error: FfspoolError) -> int:
     if error.code in {"startup", "broken_transfer"}:
         return FAILED
     return USAGE if isinstance(error, InvalidRequest) else REFUSED
+
+
+def _folded(words: str) -> str:
+    """As it is to stand behind click's "Error: ", folded between words."""
+    from daemon.terminal import console
+
+    begin = "Error: "
+    return click.wrap_text(begin + words, console(sys.stderr).width).removeprefix(begin)
 
 
 def _complain(error: Exception) -> None:
@@ -172,19 +184,21 @@ def doctor(as_json: bool, **flags: Any) -> None:
 
 async def _examined(settings: Any, *, quiet: bool) -> list[Any]:
     from daemon.cli_doctor import examine
+    from daemon.terminal import console
 
     checks = []
-    async for check in examine(settings, load_library()):
-        checks.append(check)
-        if not quiet:
-            _print_check(check)
+    screen = console(sys.stderr if quiet else sys.stdout)
+    with screen.status("Looking, and trying every preset"):  # on a terminal alone
+        async for check in examine(settings, load_library()):
+            checks.append(check)
+            if not quiet:
+                _print_check(screen, check)
     return checks
 
 
-def _print_check(check: Any) -> None:
-    from daemon.terminal import console, printable, row
+def _print_check(screen: Any, check: Any) -> None:
+    from daemon.terminal import printable, row
 
-    screen = console()
     screen.print(row("ok     " if check.ok else "PROBLEM", f"{check.name:9}", printable(check.found)))
     if not check.ok and check.advice:
         screen.print(row("       ", " " * 9, check.advice))

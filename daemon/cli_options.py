@@ -32,6 +32,9 @@ class PresetType(click.ParamType[dict[str, Any]]):
             entry[name] = _typed(preset, name, text)
         return entry
 
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:  # noqa: ARG002
+        return "`ffspool presets` lists what there is to choose from"
+
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
         return [
             CompletionItem(preset.name, help=preset.description)

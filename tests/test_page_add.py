@@ -50,6 +50,10 @@ def test_files_become_jobs_with_the_parameters_chosen(daemon: Daemon, visit: Vis
     page = visit(daemon)
     page.get_by_role("link", name="Add files").first.click()
     expect(page.get_by_role("button", name="Start")).to_be_disabled()
+    told = daemon.client.get("/api/presets").json()
+    used = {preset["group"] for preset in told["items"]}
+    headings = [heading for group, heading in told["groups"].items() if group in used]
+    expect(page.locator(".add h3")).to_have_text(headings)
     choose(page, clip)
     want(page, "mp3")
     want(page, "refresh")

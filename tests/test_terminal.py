@@ -251,6 +251,21 @@ def test_errors_are_folded_between_words(start: Start, tmp_path: Path, columns: 
     assert "Start one with `ffspool serve`, name one with --state-dir or FFSPOOL_URL" in terminal.text()
 
 
+@WIDTHS
+def test_who_names_no_preset_is_told_where_they_are(start: Start, clip: Path, tmp_path: Path, columns: int) -> None:
+    terminal = start("run", clip, "-o", tmp_path, columns=columns)
+    assert terminal.end() == 2
+    assert "Missing option '-p' / '--preset'. `ffspool presets` lists what there is to choose from" in terminal.text()
+
+
+@WIDTHS
+def test_doctor_fits_and_leaves_nothing_of_its_waiting(start: Start, tmp_path: Path, columns: int) -> None:
+    terminal = start("doctor", "--ffmpeg", "/bin/false", "--state-dir", tmp_path, columns=columns)
+    assert terminal.end() == 1
+    assert "name a working ffmpeg with --ffmpeg or FFSPOOL_FFMPEG" in terminal.text()
+    assert "trying every preset" not in terminal.text()
+
+
 def test_the_parameters_of_every_preset_are_told(start: Start) -> None:
     terminal = start("presets", "h264-720p", columns=60)
     assert terminal.end() == 0
