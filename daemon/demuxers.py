@@ -10,10 +10,14 @@ from __future__ import annotations
 # Those that end in "_pipe" read a single picture; never "image2", which takes a name for a pattern of names.
 DEMUXERS = (
     *("mov", "matroska", "avi", "flv", "mpegts", "mpeg", "asf", "ogg", "gif", "dv", "mxf", "mjpeg"),
-    *("jpeg_pipe", "png_pipe", "webp_pipe", "webp_anim", "bmp_pipe", "tiff_pipe"),
+    *("jpeg_pipe", "png_pipe", "apng", "webp_pipe", "webp_anim", "bmp_pipe", "tiff_pipe"),
     *("h264", "hevc", "m4v", "mpegvideo"),
     *("mp3", "aac", "ac3", "eac3", "dts", "wav", "w64", "flac", "amr", "amrnb", "amrwb", "aiff", "caf"),
 )
+
+DISCONTINUOUS = {"mpegts", "mpeg", "ogg"}  # whose timestamps may jump in the middle, as of recordings put together
+RAW = {"h264", "hevc", "m4v", "mpegvideo"}  # whose pictures have no times of their own
+FORWARD_JUMP, BACKWARD_JUMP = 10.0, 0.1  # seconds that are such a jump to FFmpeg, and no gap
 
 _VIDEO_DECODERS = (
     *("h264", "hevc", "vvc", "av1", "libdav1d", "libaom-av1", "vp8", "libvpx", "vp9", "libvpx-vp9"),
@@ -22,7 +26,7 @@ _VIDEO_DECODERS = (
     *("indeo3", "indeo4", "indeo5", "msvideo1", "msrle", "rpza", "qtrle", "tscc2", "camtasia", "zmbv", "flashsv"),
     *("prores", "dnxhd", "dvvideo", "cfhd", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "lagarith"),
     *("hap", "mjpeg", "jpeg2000", "libopenjpeg", "rawvideo", "v210", "v410", "r210", "gif"),
-    *("png", "webp", "webp_anim", "bmp", "tiff"),
+    *("png", "apng", "webp", "webp_anim", "bmp", "tiff"),
 )
 _AUDIO_DECODERS = (
     *("aac", "aac_fixed", "aac_latm", "libfdk_aac", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from msgspec.structs import replace
 
+from daemon.demuxers import BACKWARD_JUMP, DISCONTINUOUS, FORWARD_JUMP
 from daemon.models import AudioStream, Media, VideoStream
 
 if TYPE_CHECKING:  # the daemon compares durations, and need not load FFmpeg's libraries for that
@@ -66,8 +68,13 @@ def begin(stream: Stream) -> float:
 
 def of_stream(stream: Stream) -> float | None:
     """Seconds the stream lasts, where the file says it."""
-    seconds = float((stream.duration or 0) * (stream.time_base or 0)) or _tagged(stream)
+    seconds = _tagged(stream) if _tells_by_tags(stream) else float((stream.duration or 0) * (stream.time_base or 0))
     return seconds if 0 < seconds <= DAY else None
+
+
+def _tells_by_tags(stream: Stream) -> bool:
+    """Whether its container has no field for it: FFmpeg then gives the whole file's length for the stream's."""
+    return bool(stream.container.format.name.startswith("matroska"))
 
 
 def _tagged(stream: Stream) -> float:
@@ -90,11 +97,14 @@ def _clock(tag: str) -> float:
 # What the data holds
 
 
-def spans(container: InputContainer, indices: Sequence[int], patience: float) -> Spans | None:
-    """When each stream begins and ends by its packets. None when reading them took more than `patience` seconds."""
+def spans(container: InputContainer, media: Media, patience: float) -> Spans | None:
+    """When each stream begins and ends by its packets. None when reading them took more than `patience` seconds.
+
+    A picture begins with the first that can be decoded: a recording may start in the middle of one.
+    """
     deadline = time.monotonic() + patience
     found: dict[int, list[float]] = {}
-    for index, begins, ends in _packets(container, indices):
+    for index, begins, ends in _packets(container, [stream.index for stream in timed(media)]):
         so_far = found.setdefault(index, [begins, begins, 0.0])
         gap = begins - so_far[1]
         if gap > LEAST_GAP:
@@ -102,22 +112,53 @@ def spans(container: InputContainer, indices: Sequence[int], patience: float) ->
         so_far[:2] = min(so_far[0], begins), max(so_far[1], ends)
         if time.monotonic() > deadline:
             return None
-    return {index: Span(*so_far) for index, so_far in found.items()}
+    spans = {index: Span(*so_far) for index, so_far in found.items()}
+    if media.video and media.video.index in spans:
+        begin = (container.start_time or 0) / TICK + media.lead_seconds + media.video.start_seconds
+        span = spans[media.video.index]
+        spans[media.video.index] = span._replace(begin=max(span.begin, min(begin, span.end)))
+    return spans
 
 
 def _packets(container: InputContainer, indices: Sequence[int]) -> Iterator[tuple[int, float, float]]:
-    """Stream, begin and end, in seconds, of every packet; a raw stream's have no times, and follow one another."""
+    """Stream, begin and end, in seconds, of every packet; a raw stream's have no times, and follow one another.
+
+    Times of a broadcast that jump go on as if they did not, as the encoder has them.
+    """
     streams = [container.streams[index] for index in indices]
     followed = dict.fromkeys(indices, 0.0)
     ticks = {stream.index: float(stream.time_base or 0) for stream in streams}  # fractions take most of the time
     usual = {stream.index: _frame_seconds(stream) for stream in streams}
+    jumps = _Jumps(container.format.name)
     for packet in container.demux(streams):
         if packet.size and not packet.is_discard:
             index = packet.stream_index
+            tick = ticks[index]
             stamp = packet.pts if packet.pts is not None else packet.dts
-            begins = followed[index] if stamp is None else stamp * ticks[index]
-            followed[index] = begins + ((packet.duration or 0) * ticks[index] or usual[index])
+            lasts = (packet.duration or 0) * tick or usual[index]
+            shift = jumps.seconds_before(index, None if packet.dts is None else packet.dts * tick, lasts)
+            begins = followed[index] if stamp is None else stamp * tick - shift
+            followed[index] = begins + lasts
             yield index, begins, followed[index]
+
+
+class _Jumps:
+    """How far the timestamps of a file have jumped: of a recording put together of several, or of a clock set anew."""
+
+    def __init__(self, format_name: str) -> None:
+        self._possible = format_name in DISCONTINUOUS
+        self._shift = 0.0
+        self._next: dict[int, float] = {}  # by stream, where its next packet is expected
+
+    def seconds_before(self, stream: int, at: float | None, lasts: float) -> float:
+        """What is to be taken off the times of this stream's packet, which is to be decoded `at` so many seconds."""
+        if not self._possible or at is None:
+            return self._shift
+        off = at - self._shift - self._next.get(stream, at - self._shift)
+        if off > FORWARD_JUMP or off < -BACKWARD_JUMP:
+            self._shift += off
+        self._next[stream] = at - self._shift + lasts
+        return self._shift
 
 
 def _frame_seconds(stream: Any) -> float:
@@ -134,10 +175,13 @@ def measured(media: Media, found: Spans | None) -> Media:
 
 
 def gapped(media: Media, found: Spans | None) -> Media:
-    """The same, with the gaps of its sound told."""
-    spans = found or {}
+    """The same, with the gaps of its sound told; a picture with gaps has no constant frame rate."""
+    spans, picture = found or {}, media.video
     heard = (replace(s, gap_seconds=spans[s.index].gaps if s.index in spans else 0.0) for s in media.audio)
-    return replace(media, audio=tuple(heard))
+    if picture and picture.index in spans and not picture.variable_frame_rate:
+        slowest = 1.5 / picture.frame_rate if picture.frame_rate else LEAST_GAP
+        picture = replace(picture, variable_frame_rate=spans[picture.index].gaps > max(LEAST_GAP, slowest))
+    return replace(media, audio=tuple(heard), video=picture)
 
 
 def _with_durations(media: Media, seconds: float | None, found: Spans) -> Media:
@@ -170,16 +214,32 @@ def cut_off(path: str) -> bool | None:
     return None
 
 
-def _boxes_end(file: BinaryIO, size: int) -> int:
-    """Where the last box of an MP4 file ends."""
+def box(file: BinaryIO, wanted: bytes, most: int) -> bytes:
+    """The first `most` bytes of the first box of that name at the top of an MP4 file; none if there is none."""
+    size = file.seek(0, io.SEEK_END)
+    for name, begin, end in _boxes(file, size):
+        if name == wanted:
+            file.seek(begin)
+            return file.read(min(end - begin, most))
+    return b""
+
+
+def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, begin and end of every box at the top; the last may end behind the file."""
     end = 0
     while end + 8 <= size:
-        file.seek(end)
-        length, _ = struct.unpack(">I4s", file.read(8))
+        begin = end
+        file.seek(begin)
+        length, name = struct.unpack(">I4s", file.read(8))
         if length == 1:
             length = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))[0]
-        end = size if length == 0 else end + max(8, length)
-    return end
+        end = size if length == 0 else begin + max(8, length)
+        yield name, begin, end
+
+
+def _boxes_end(file: BinaryIO, size: int) -> int:
+    """Where the last box of an MP4 file ends."""
+    return max((end for _, _, end in _boxes(file, size)), default=0)
 
 
 def _segment_end(file: BinaryIO, size: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 
+from daemon.demuxers import DISCONTINUOUS, FORWARD_JUMP
 from daemon.models import Colour
 from daemon.sps import frames_only
 
@@ -99,7 +101,7 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
             break
     if not frames:
         return None
-    rate, variable = _spacing(stamps)
+    rate, variable = _spacing(stamps, FORWARD_JUMP if container.format.name in DISCONTINUOUS else math.inf)
     return Look(frames[0], any(frame.interlaced_frame for frame in frames), rate, variable)
 
 
@@ -160,16 +162,15 @@ def _forced(packet: Any) -> list[VideoFrame]:
     return found
 
 
-def _spacing(stamps: Sequence[float]) -> tuple[float | None, bool]:
-    """Frames per second, and whether their distance varies by more than a clock's rounding."""
-    ordered = sorted(set(stamps))
-    gaps = sorted(after - before for before, after in pairwise(ordered))
+def _spacing(stamps: Sequence[float], jump: float) -> tuple[float | None, bool]:
+    """Frames per second, and whether their distance varies by more than a clock's rounding; a `jump` is none."""
+    gaps = sorted(gap for before, after in pairwise(sorted(set(stamps))) if (gap := after - before) <= jump)
     if len(gaps) < 2:
         return None, False
     usual = gaps[len(gaps) // 2]
     tolerance = max(0.002, usual * JITTER)
     variable = any(abs(gap - usual) > tolerance for gap in (gaps[len(gaps) // 50], gaps[-1 - len(gaps) // 50]))
-    return len(gaps) / (ordered[-1] - ordered[0]), variable
+    return len(gaps) / sum(gaps), variable
 
 
 # What one frame says

@@ -11,7 +11,7 @@ from daemon.codecs import timing
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media
 from daemon.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
-from daemon.picture import even, fitted, graded, kept_rate, to_deinterlace
+from daemon.picture import even, fitted, graded, kept_rate, to_deinterlace, upright
 from daemon.plans import Node, Options, Plan, Recipe, Size, pictured
 from daemon.presets import Preset
 from daemon.sound import default_first
@@ -73,7 +73,7 @@ def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe
     """The picture as it is decoded: fields stay fields, and pixels keep their shape and their depth."""
     picture = pictured(media, preset)
     heard = default_first(media.audio)
-    planned = _planned(media, preset, wanted, (picture.width, picture.height), heard)
+    planned = _planned(media, preset, wanted, upright(picture), heard)
     exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "slices": 4, "c:a": "flac"}
     kept = _kept(media, preset, wanted, planned, {**timing(), **exact}, heard)
     return kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads}, direct=picture)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from fractions import Fraction
 
 from daemon.codecs import ENCODERS, timing
+from daemon.demuxers import DISCONTINUOUS
 from daemon.errors import UnsuitableSource
 from daemon.manifests import MASTERS
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import LadderParameters
-from daemon.picture import bounded, graded, thinned, to_deinterlace
+from daemon.picture import bounded, graded, resampled, thinned, to_deinterlace
 from daemon.plans import Ladder, Node, Options, Plan, Recipe, Size, pictured
 from daemon.presets import Preset
 from daemon.sound import default_first, narrowed
@@ -22,6 +23,7 @@ from daemon.sound import default_first, narrowed
 RUNGS = {2160: 16000, 1440: 9000, 1080: 5000, 720: 2800, 480: 1400, 360: 800, 240: 400}
 LEAST_KBPS = 300
 LEAST_SECONDS = 0.5
+LEAST_HELD = 1.0  # seconds of sound alone at the end, for which the last picture is held
 MOST_RATIO = 4096  # numerator or denominator of a pixel's shape, as x264 takes it
 ENTRIES = {"hls": "%v/index.m3u8", "dash": MASTERS["dash"]}
 
@@ -33,7 +35,7 @@ def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
     sizes, heard = _sizes(picture, sides), default_first(media.audio)
 
     def filtered(node: Node) -> list[Node]:
-        sparse = thinned(node, picture, wanted.max_frame_rate)
+        sparse = thinned(_without_holes(node, media, picture), picture, wanted.max_frame_rate)
         shown = graded(sparse, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
         copies = shown.filter_multi_output("split", len(sizes)) if len(sizes) > 1 else [shown]
         return [_rung(copies[number], size, sizes[0]) for number, size in enumerate(sizes)]
@@ -69,6 +71,15 @@ def _refuse_too_short(media: Media, preset: Preset) -> None:
     seconds = media.duration_seconds
     if preset.container == "hls" and seconds is not None and seconds <= LEAST_SECONDS:
         raise UnsuitableSource(f"the source lasts {seconds:.2f} s; HLS needs more than {LEAST_SECONDS} s")
+
+
+def _without_holes(node: Node, media: Media, picture: VideoStream) -> Node:
+    """Segments tell their length by their frames: what a broadcast lost is filled, and the last is held to the end."""
+    if media.format in DISCONTINUOUS and picture.variable_frame_rate and picture.frame_rate:
+        node = resampled(node, f"{picture.frame_rate:.6f}", start_time=None)
+    shown, whole = picture.duration_seconds, media.duration_seconds
+    missing = whole - picture.start_seconds - shown if shown and whole else 0.0
+    return node.filter("tpad", stop_mode="clone", stop_duration=f"{missing:.3f}") if missing > LEAST_HELD else node
 
 
 def _sides(picture: VideoStream, wanted: LadderParameters) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ A hostile file may crash or hang the caller: the daemon calls it only through `d
 from __future__ import annotations
 
 import math
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
-from daemon import durations, frames, webp
+from daemon import durations, frames, strangers, webp
 from daemon.demuxers import DECODERS, GUARDS, MAX_PIXELS
 from daemon.errors import ProbeError
 from daemon.models import AudioStream, Chapter, Media, SubtitleStream, VideoStream
@@ -30,6 +31,8 @@ MOST_DAYS = 7
 MOST_FRAMES_PER_SECOND = 1000
 MOST_STRETCH = 8  # a pixel's aspect ratio beyond it is a damaged header
 SMALL = 64 * 1024**2  # bytes of a file that is read whole rather than believed
+LARGE = 2 * 1024**3  # the same of one whose header tells nothing
+HEAD = 1024**2  # bytes in which a Matroska file tells its tracks
 
 # Demuxers that have no index and guess the duration from the first bit rate they meet.
 GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
@@ -65,8 +68,10 @@ def _timed(path: str, patience: float) -> Media:
         return media
     if media.duration_seconds is None or media.format in GUESSING:
         found = _spans(path, media, patience)
+        if found == {}:
+            raise ProbeError("there is neither a picture nor sound behind its header")
         return _lasting(durations.gapped(durations.measured(media, found), found))
-    if Path(path).stat().st_size <= SMALL:
+    if Path(path).stat().st_size <= (LARGE if media.format in HEADERLESS else SMALL):
         return _checked(path, media, patience)
     return media
 
@@ -79,7 +84,7 @@ def read_measured(path: str) -> Media:
 
 def _spans(path: str, media: Media, patience: float) -> durations.Spans | None:
     with opened(path) as container:
-        return durations.spans(container, [stream.index for stream in durations.timed(media)], patience)
+        return durations.spans(container, media, patience)
 
 
 def _checked(path: str, media: Media, patience: float) -> Media:
@@ -88,8 +93,10 @@ def _checked(path: str, media: Media, patience: float) -> Media:
     found = _spans(path, media, patience)
     media = durations.gapped(media, found)
     held = durations.measured(media, found)
-    if said is None or not held.duration_seconds or durations.close(held.duration_seconds, said):
+    if said is None or not held.duration_seconds:
         return media
+    if durations.close(held.duration_seconds, said):
+        return replace(held, duration_seconds=said)
     lies = media.format in HEADERLESS or durations.cut_off(path) is False
     return held if lies else media
 
@@ -106,7 +113,16 @@ def _read(path: str) -> Media:
     if webp.animated(path):
         return webp.read(path)
     with opened(path) as container:
-        return _described(container)
+        described = _described(container)
+    return replace(described, cropped=_crops(path, described.format))
+
+
+def _crops(path: str, format_name: str) -> bool:
+    """Whether the container asks to leave out edges of the picture: `clap` of QuickTime, `PixelCrop` of Matroska."""
+    with Path(path).open("rb") as file:
+        if format_name.startswith("matroska"):
+            return re.search(rb"\x54[\xaa\xbb\xcc\xdd](?:\x81[^\0]|\x82..)", file.read(HEAD), re.DOTALL) is not None
+        return format_name.startswith("mov") and b"\0\0\0\x28clap" in durations.box(file, b"moov", most=SMALL)
 
 
 def _refuse_unreadable(path: str) -> None:
@@ -134,7 +150,13 @@ def opened(path: str) -> Iterator[InputContainer]:
     except av.FFmpegError as error:
         if _misses_its_index(path):
             raise ProbeError("its index (moov) is missing: the file was cut off, or is still being written") from error
-        raise ProbeError("it is not a media file ffspool can read") from error
+        raise ProbeError(_no_media(path)) from error
+
+
+def _no_media(path: str) -> str:
+    with Path(path).open("rb") as file:
+        known = strangers.named(file.read(strangers.HEAD))
+    return "it is not a media file ffspool can read" + (f", but {known}" if known else "")
 
 
 def _still_format(path: str) -> str | None:
@@ -142,7 +164,9 @@ def _still_format(path: str) -> str | None:
     if Path(path).suffix.lower() not in STILL_SUFFIXES:
         return None
     with Path(path).open("rb") as file:
-        head = file.read(12)
+        head = file.read(4096)
+    if b"acTL" in head:
+        return "apng"
     return next((name for beginning, name in STILLS.items() if head.startswith(beginning)), None)
 
 
@@ -164,6 +188,7 @@ def _described(container: InputContainer) -> Media:
     if not timed:
         raise ProbeError(f"it holds neither a picture nor sound ffspool can decode{_named_codecs(container)}")
     first = min(stream.start_seconds for stream in timed)
+    chapters = (_chapter(chapter, first) for chapter in container.chapters()[:MAX_CHAPTERS])
     since: list[durations.Timed] = [replace(stream, start_seconds=stream.start_seconds - first) for stream in timed]
     return Media(
         format=container.format.name,
@@ -171,7 +196,7 @@ def _described(container: InputContainer) -> Media:
         video=next((stream for stream in since if isinstance(stream, VideoStream)), None),
         audio=tuple(stream for stream in since if isinstance(stream, AudioStream)),
         subtitles=tuple(_subtitle(stream) for stream in container.streams.subtitles if _decoder(stream)),
-        chapters=tuple(_chapter(chapter) for chapter in container.chapters()[:MAX_CHAPTERS]),
+        chapters=tuple(chapter for chapter in chapters if chapter.end_seconds >= 0),
         attachments=sum(stream.type == "attachment" for stream in container.streams),
         covers=sum(bool(stream.disposition & Disposition.attached_pic) for stream in container.streams),
         lead_seconds=first - (container.start_time or 0) / av.time_base,
@@ -235,11 +260,12 @@ def _subtitle(stream: Stream) -> SubtitleStream:
     )
 
 
-def _chapter(chapter: Any) -> Chapter:
+def _chapter(chapter: Any, first: float) -> Chapter:
+    """By the time since the `first` of picture and sound; the end of one that lies before is negative."""
     tick = float(chapter["time_base"])
     return Chapter(
-        start_seconds=chapter["start"] * tick,
-        end_seconds=chapter["end"] * tick,
+        start_seconds=max(0.0, chapter["start"] * tick - first),
+        end_seconds=chapter["end"] * tick - first,
         title=chapter["metadata"].get("title", "").strip()[:200] or None,
     )
 
@@ -280,8 +306,9 @@ def _moving(stream: Pictures) -> bool:
     return _decoder(stream) is not None and not stream.disposition & still
 
 
-def _prominence(stream: Pictures) -> tuple[bool, int]:
-    return bool(stream.disposition & Disposition.default), stream.width * stream.height
+def _prominence(stream: Pictures) -> tuple[bool, bool, int]:
+    """A single picture beside a film, such as the one an animated AVIF shows first, is not what matters."""
+    return stream.frames != 1, bool(stream.disposition & Disposition.default), stream.width * stream.height
 
 
 def _refuse_oversized(stream: Pictures) -> None:
@@ -300,6 +327,8 @@ def _pictured(stream: Pictures, look: frames.Look) -> VideoStream:
     width, height = _displayed(frame.width, frame.height, float(stretch), rotation)
     colour = frames.colour(frame)
     dolby_vision = frames.dolby_vision(frame)
+    begin, length = durations.begin(stream), durations.of_stream(stream)
+    lost = max(0.0, frame.time - begin) if frame.time is not None else 0.0  # a recording may start within a picture
     if dolby_vision and colour.transfer is None:
         raise ProbeError("its picture is Dolby Vision alone (profile 5), whose colours only its own players know")
     return VideoStream(
@@ -322,8 +351,8 @@ def _pictured(stream: Pictures, look: frames.Look) -> VideoStream:
         colour=colour,
         hdr=frames.hdr(frame),
         dolby_vision=dolby_vision,
-        start_seconds=durations.begin(stream),
-        duration_seconds=durations.of_stream(stream),
+        start_seconds=begin + lost,
+        duration_seconds=length - lost if length and length > lost else length,
     )
 
 

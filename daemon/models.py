@@ -108,6 +108,7 @@ class Media(Model, frozen=True):
     attachments: int = 0  # fonts and other files within it
     covers: int = 0  # pictures that are cover art
     lead_seconds: float = 0.0  # of the file before the first of picture and sound
+    cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
 
 
 # What is asked for

@@ -40,6 +40,14 @@ def bounded(picture: VideoStream, *, short_side: int | None = None, long_side: i
     return width, height
 
 
+def upright(picture: VideoStream) -> Size:
+    """The displayed size of an output that holds the same pixels turned, and of as odd a shape as they are."""
+    if picture.rotation not in {90, 270}:
+        return picture.width, picture.height
+    across, down = map(int, picture.sample_aspect_ratio.split(":"))
+    return max(1, round(picture.coded_height * down / across)), picture.coded_width
+
+
 def scaled(node: Node, size: Size) -> Node:
     return node.filter("scale", *size).filter("setsar", 1)
 
@@ -188,9 +196,13 @@ def rewound(node: Node, picture: VideoStream) -> Node:
     return node.filter("setpts", "PTS-STARTPTS") if picture.start_seconds > 0.001 else node
 
 
-def resampled(node: Node, rate: str) -> Node:
-    """At a fixed frame rate from 0 on. Without `pass` a source of one short frame would yield none."""
-    return node.filter("fps", rate, start_time=0, eof_action="pass")
+def resampled(node: Node, rate: str, start_time: float | None = 0) -> Node:
+    """At a fixed frame rate from 0 on, or with None from the first frame on.
+
+    Without `pass` a source of one short frame would yield none.
+    """
+    begin = {} if start_time is None else {"start_time": start_time}
+    return node.filter("fps", rate, **begin, eof_action="pass")
 
 
 def kept_rate(picture: VideoStream, most: float = math.inf) -> float | None:

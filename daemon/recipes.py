@@ -11,7 +11,7 @@ import msgspec
 
 from daemon import capped, film, framed, keeping, ladder, quality, soundtrack, sprites, stills
 from daemon.codecs import timing
-from daemon.demuxers import GUARDS
+from daemon.demuxers import DISCONTINUOUS, GUARDS, RAW
 from daemon.errors import BadParameter, UnknownPreset
 from daemon.models import Media, Model, Parameters
 from daemon.parameters import RefreshedParameters
@@ -230,16 +230,19 @@ def _reading(media: Media) -> dict[str, Any]:
     """
     known_by_name = media.format.endswith("_pipe") or media.format == "mp3"
     options: dict[str, Any] = {"f": media.format} if known_by_name else {}
-    if media.lead_seconds > 0.001 and media.format not in _REWOUND:
+    # Where timestamps may jump ffmpeg itself leaves out what precedes the streams it uses.
+    if media.lead_seconds > 0.001 and media.format not in DISCONTINUOUS:
         options["itsoffset"] = f"{-media.lead_seconds:.6f}"
+    if media.format in RAW:
+        options["fflags"] = "+genpts"
+    if media.cropped:
+        options["apply_cropping:v"] = "codec"  # the size is planned as the stream has it
     picture = media.video
     if picture and picture.alpha and picture.codec in _ALPHA_DECODERS:
         options[f"c:{picture.index}"] = _ALPHA_DECODERS[picture.codec]
     return options
 
 
-# Formats whose timestamps may jump: of them ffmpeg itself leaves out what precedes the streams it uses.
-_REWOUND = {"mpegts", "mpeg", "ogg"}
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 

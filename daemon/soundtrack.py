@@ -19,7 +19,8 @@ def audio(media: Media, preset: Preset, wanted: AudioParameters | FlacParameters
         raise UnsuitableSource(f"the source has no sound, which the preset {preset.name} needs")
     first = default_first(media.audio)[0]
     duration = first.duration_seconds or media.duration_seconds
-    chapters = len(media.chapters) if wanted.chapters == "keep" else 0
+    # In FLAC they are comments, which FFmpeg writes and does not read.
+    chapters = len(media.chapters) if wanted.chapters == "keep" and preset.container != "flac" else 0
     planned = Plan(container=preset.container, duration_seconds=duration, video=None, audio=1, chapters=chapters)
     options = {**_encoded(preset, wanted, first), **written(wanted.metadata, wanted.chapters, [first])}
     plain = Recipe(planned, None, (first,), lambda _threads: options)

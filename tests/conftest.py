@@ -22,6 +22,7 @@ from daemon.processes import TOKEN_VARIABLE
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-preset", action="store_true", help="make outputs by every preset, not by cheap ones")
+    parser.addoption("--presets", default="", help="with --every-preset: these only, with commas between")
     parser.addoption("--boot", action="store_true", help="boot a systemd with the unit in it, as root")
 
 

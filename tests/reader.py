@@ -5,6 +5,8 @@ It shares nothing with the daemon's own probe and proof.
 
 from __future__ import annotations
 
+import itertools
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from av.video.reformatter import Colorspace
 
 GRID = 8  # a picture is looked at as so many squares by so many
 Thumbnail = Any  # GRID × GRID × RGB, 0–255
+Region = tuple[float, float, float, float]  # left, top, right and bottom, in shares of the picture
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Seen:
     size: tuple[int, int]
     aspect: float
     rotation: int
+    mirrored: bool
     pixel_format: str
     colours: tuple[int, int, int, int]  # primaries, transfer, matrix, range, by ITU-T H.273 and FFmpeg
     times: list[float]
@@ -50,6 +54,7 @@ class Reading:
     subtitles: int
     chapters: list[str]
     title: str | None
+    codecs: list[str]  # of picture and sound
 
     @property
     def seconds(self) -> float:
@@ -57,8 +62,8 @@ class Reading:
         return max(end for _, end in spans) - min(start for start, _ in spans)
 
 
-def read(path: Path, picture: int | None = None) -> Reading:
-    """All that is in it; `picture` is the index of the stream to look at, else the best one."""
+def read(path: Path, picture: int | None = None, region: Region = (0.0, 0.0, 1.0, 1.0)) -> Reading:
+    """All that is in it; `picture` is the index of the stream to look at, else the best one, of which a `region`."""
     with av.open(str(path)) as container:
         pictures = [s for s in container.streams.video if not int(s.disposition) & 0x400]
         best = max(pictures, key=lambda s: s.width * s.height, default=None)
@@ -67,16 +72,19 @@ def read(path: Path, picture: int | None = None) -> Reading:
         subtitles = len(container.streams.subtitles)
         chapters = [chapter["metadata"].get("title", "") for chapter in container.chapters()]
         title = container.metadata.get("title")
+        looked_at = [stream for stream in container.streams if stream.index in {seen, *audio}]
+        codecs = [stream.codec_context.codec.canonical_name for stream in looked_at]
     return Reading(
-        video=None if seen is None else _seen(path, seen),
+        video=None if seen is None else _seen(path, seen, region),
         audio=[heard for index in audio if (heard := _heard(path, index))],
         subtitles=subtitles,
         chapters=chapters,
         title=title,
+        codecs=codecs,
     )
 
 
-def _seen(path: Path, index: int) -> Seen:
+def _seen(path: Path, index: int, region: Region) -> Seen:
     seen: Seen | None = None
     with av.open(str(path)) as container:
         stream: Any = container.streams[index]
@@ -89,6 +97,7 @@ def _seen(path: Path, index: int) -> Seen:
                     (frame.width, frame.height),
                     float(stream.sample_aspect_ratio or 1),
                     round(frame.rotation),
+                    _mirrored(frame),
                     frame.format.name,
                     (int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace), int(frame.color_range)),
                     [],
@@ -98,7 +107,7 @@ def _seen(path: Path, index: int) -> Seen:
             lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else usual
             seen.end = max(seen.end, time + lasts)
             if count in {0, 10}:
-                seen.thumbnails.append(_thumbnail(frame))
+                seen.thumbnails.append(_thumbnail(frame, region))
     assert seen is not None, f"{path.name} has no picture"
     seen.times.sort()
     return seen
@@ -112,13 +121,29 @@ def _frames(container: Any, stream: Any) -> Any:
             continue  # a damaged source; of outputs the daemon has proven the end
 
 
-def _thumbnail(frame: Any) -> Thumbnail:
+def _mirrored(frame: Any) -> bool:
+    """Whether the display matrix turns left and right around."""
+    matrix = next((bytes(held) for held in frame.side_data if held.type.name == "DISPLAYMATRIX"), None)
+    if matrix is None:
+        return False
+    a, b, _, c, d = struct.unpack_from("<5i", matrix)
+    return bool(a * d < b * c)
+
+
+def _thumbnail(frame: Any, region: Region) -> Thumbnail:
     """Means of squares. An untagged picture is taken for what players take it."""
     matrix = Colorspace.ITU709 if frame.colorspace == 2 and (frame.height > 576 or frame.width >= 1280) else None
     pixels = frame.reformat(format="rgb24", src_colorspace=matrix).to_ndarray().astype(float)
-    rows = np.array_split(np.arange(pixels.shape[0]), GRID)
-    columns = np.array_split(np.arange(pixels.shape[1]), GRID)
+    left, top, right, bottom = region
+    rows = _shares(top * frame.height, bottom * frame.height)
+    columns = _shares(left * frame.width, right * frame.width)
     return np.array([[pixels[np.ix_(r, c)].mean(axis=(0, 1)) for c in columns] for r in rows])
+
+
+def _shares(first: float, last: float) -> list[Any]:
+    """So many parts, each of at least one pixel."""
+    edges = np.linspace(first, last, GRID + 1)
+    return [np.arange(int(a), max(int(a) + 1, int(b))) for a, b in itertools.pairwise(edges)]
 
 
 def _heard(path: Path, index: int) -> Heard | None:
@@ -126,7 +151,6 @@ def _heard(path: Path, index: int) -> Heard | None:
     energy, samples = 0.0, 0
     with av.open(str(path)) as container:
         stream: Any = container.streams[index]
-        resampler = av.AudioResampler(format="fltp")
         for frame in _frames(container, stream):
             time = float(frame.time or 0.0)
             if heard is None:
@@ -135,11 +159,18 @@ def _heard(path: Path, index: int) -> Heard | None:
                     None if language == "und" else language, bool(int(stream.disposition) & 1), stream.channels, time
                 )
             heard.end = max(heard.end, time + frame.samples / frame.sample_rate)
-            if frame.layout.nb_channels > 8:
-                continue  # more than the library lays out
-            for part in resampler.resample(frame):
-                values = part.to_ndarray()
-                energy, samples = energy + float((values**2).sum()), samples + values.size
+            values = _amplitudes(frame)
+            energy, samples = energy + float((values**2).sum()), samples + values.size
     if heard:
         heard.loudness = (energy / max(1, samples)) ** 0.5
     return heard
+
+
+def _amplitudes(frame: Any) -> Any:
+    """Every sample, full scale 1. Not by the library's resampler, which crashes at seven and more channels."""
+    values = frame.to_ndarray()
+    if values.dtype.kind == "f":
+        return values
+    if values.dtype.kind == "u":
+        return values / 128.0 - 1.0
+    return values / -float(np.iinfo(values.dtype).min)

@@ -38,12 +38,21 @@ class Specimen:
     seconds: float | None = None  # where decoding does not tell
     colours: bool = True  # whether the colours can be compared with the source's as they are
     alpha: bool = False
+    corners: bool = True  # whether the colours in the corners are to be seen
     cut: float | None = None  # share of the file that is left
+    join: tuple[str, ...] = ()  # files it is put together of, as recorders do: end to end
+    text: str | None = None  # what it holds, where it is no media at all
+    build: Callable[[Path], bytes] | None = None  # makes it of what the steps left in a folder
+    edit: Callable[[bytes], bytes] | None = None  # what is done to its bytes at last
     companions: dict[str, str] = field(default_factory=dict)
 
 
 def picture(size: str = "320x180", rate: str = "25", seconds: float = 1.6, more: str = "") -> Step:
-    filters = f"testsrc2=size={size}:rate={rate}:duration={seconds},{CORNERS}" + (f",{more}" if more else "")
+    """Of that size to the pixel: what generates it makes even ones only, so an odd one is cut out, in 4:4:4."""
+    width, height = (int(side) for side in size.split("x"))
+    odd = f",format=yuv444p,crop={width}:{height}:0:0:exact=1" if width % 2 or height % 2 else ""
+    even = f"{max(16, width + width % 2)}x{max(16, height + height % 2)}"
+    filters = f"testsrc2=size={even}:rate={rate}:duration={seconds},{CORNERS}{odd}" + (f",{more}" if more else "")
     return ["-f", "lavfi", "-i", filters]
 
 
@@ -556,9 +565,17 @@ def make(specimen: Specimen, ffmpeg: str, folder: Path) -> Path:
     out = folder / specimen.name
     for step in specimen.steps:
         run(ffmpeg, [part.format(work=work, out=out) if "{" in part else part for part in step], out)
+    if specimen.join:
+        out.write_bytes(b"".join((work / name).read_bytes() for name in specimen.join))
+    if specimen.build:
+        out.write_bytes(specimen.build(work))
+    if specimen.text:
+        out.write_text(specimen.text)
     if specimen.cut:
         whole = out.read_bytes()
         out.write_bytes(whole[: int(len(whole) * specimen.cut)])
+    if specimen.edit:
+        out.write_bytes(specimen.edit(out.read_bytes()))
     return out
 
 

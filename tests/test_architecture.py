@@ -16,7 +16,19 @@ LAYERS = [
     | {"capped", "framed", "keeping", "ladder", "loudness", "quality", "passthrough", "sprites", "manifests"}
     | {"traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure", "sps"},
     {"database", "store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media"}
-    | {"courier", "sandbox", "arrivals", "frames", "durations", "webp", "ending", "bundle", "miniature", "diagnosis"}
+    | {
+        "courier",
+        "sandbox",
+        "arrivals",
+        "frames",
+        "durations",
+        "strangers",
+        "webp",
+        "ending",
+        "bundle",
+        "miniature",
+        "diagnosis",
+    }
     | {"probing"},
     {"cancel", "encoder", "probe", "rehearsal", "publish", "scoring", "proof", "evidence", "runner", "engine"},
     {

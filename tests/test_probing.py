@@ -21,14 +21,15 @@ from daemon.errors import ProbeError
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 60.0  # seconds after which a test gives up; nothing here takes as long
 
+PLAYLIST = "it is not a media file ffspool can read, but a playlist, which names other files: give those"
 REFUSED = {
     "bomb_11390x12595.gif": "its picture has no size, or more than 40 megapixels",
-    "concat_reads_sibling.mkv": "it is not a media file ffspool can read",
+    "concat_reads_sibling.mkv": PLAYLIST,
     "hls_gab2_read_passwd.avi": "it holds neither a picture nor sound ffspool can decode",
-    "hls_reads_sibling.mp4": "it is not a media file ffspool can read",
-    "hls_ssrf_http.avi": "it is not a media file ffspool can read",
+    "hls_reads_sibling.mp4": PLAYLIST,
+    "hls_ssrf_http.avi": PLAYLIST,
     "huge_16000x9000.webp": "its picture has no size, or more than 40 megapixels",
-    "text_imagemagick_mvg.gif": "it is not a media file ffspool can read",
+    "text_imagemagick_mvg.gif": "it is not a media file ffspool can read, but a text",
     "truncated_no_moov.mp4": "its index (moov) is missing: the file was cut off, or is still being written",
     "zero_bytes.m4a": "the file is empty",
 }
