@@ -96,13 +96,19 @@ def _check(preset: Preset, name: str, value: object) -> None:
     family = type(preset.defaults)
     types = _types(family)
     if name not in types:
-        raise BadParameter(f"preset {preset.name} has no parameter {name!r}: it takes {', '.join(types)}")
+        raise BadParameter(f"preset {preset.name} has no parameter {name!r}{_owner(name)}: it takes {', '.join(types)}")
     try:
         msgspec.convert(value, types[name])
         str(value).encode()  # a lone surrogate, from a command line that is not UTF-8, can be stored nowhere
     except (msgspec.ValidationError, UnicodeEncodeError):
         bounds = _bounds(_schema(family)[name])
         raise BadParameter(f"preset {preset.name}: {name} is {_quoted(value)}, but it takes {bounds}") from None
+
+
+def _owner(name: str) -> str:
+    """Which preset has that parameter, if one does."""
+    owner = next((preset.name for preset in PRESETS.values() if name in _types(type(preset.defaults))), None)
+    return f", as {owner} has" if owner else ""
 
 
 def _quoted(value: object) -> str:

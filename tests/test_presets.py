@@ -89,6 +89,7 @@ def test_an_unknown_preset_like_none_is_told_with_all_there_are() -> None:
         ),
         (ask("h264-720p", alpha_colour="red"), "alpha_colour is 'red', but it takes a colour such as #ffcc00"),
         (ask("h264-720p", bit_depth=9), "bit_depth is 9, but it takes one of 8, 10"),
+        (ask("hls", quality="vmaf"), "preset hls has no parameter 'quality', as h264-1080p has: it takes short_side"),
         (ask("mp3", vf="movie=x"), "preset mp3 has no parameter 'vf': it takes bitrate_kbps, loudness_lufs"),
     ],
 )
@@ -159,6 +160,10 @@ def test_every_parameter_is_described_with_its_default_and_range() -> None:
         "choices": None,
         "description": "constant rate factor: lower is better and larger; encoders differ in scale",
     }
+    for parameter in (one for preset in described.values() for one in preset["parameters"]):
+        assert parameter["description"]
+        bounded = None not in (parameter["minimum"], parameter["maximum"])
+        assert bounded or parameter["choices"] or parameter["type"] in {"boolean", "string"}, parameter
     assert parameters["speed"]["choices"] == ["ultrafast", "veryfast", "fast", "medium", "slow"]
 
 
