@@ -60,8 +60,8 @@ async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder) -> flo
         raise ProofError(f"the output has {len(sounds)} sounds instead of {plan.audio}")
     lengths = [media.duration_seconds or 0.0 for media in made if media.video]
     for length in lengths:
-        if plan.duration_seconds is not None and not close(length, plan.duration_seconds):
-            raise ProofError(f"a size of the output lasts {length:.2f} s instead of {plan.duration_seconds:.2f} s")
+        if plan.video_seconds is not None and not close(length, plan.video_seconds):
+            raise ProofError(f"a size of the output lasts {length:.2f} s instead of {plan.video_seconds:.2f} s")
     return max(lengths)
 
 

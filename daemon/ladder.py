@@ -6,6 +6,7 @@ between any two of them at every segment.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 from daemon.codecs import ENCODERS, timing
@@ -23,7 +24,7 @@ from daemon.sound import default_first, narrowed
 RUNGS = {2160: 16000, 1440: 9000, 1080: 5000, 720: 2800, 480: 1400, 360: 800, 240: 400}
 LEAST_KBPS = 300
 LEAST_SECONDS = 0.5
-LEAST_HELD = 1.0  # seconds of sound alone at the end, for which the last picture is held
+LEAST_HELD = 0.1  # seconds of sound alone at the end, for which the last picture is held
 MOST_RATIO = 4096  # numerator or denominator of a pixel's shape, as x264 takes it
 ENTRIES = {"hls": "%v/index.m3u8", "dash": MASTERS["dash"]}
 
@@ -58,6 +59,7 @@ def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
         duration_seconds=media.duration_seconds,
         video=sizes[0],
         audio=len(heard),
+        video_seconds=_shown_seconds(media, picture) or None,
         folder=Ladder(rungs=sizes),
     )
     which = to_deinterlace(picture, wanted.deinterlace)
@@ -77,9 +79,13 @@ def _without_holes(node: Node, media: Media, picture: VideoStream) -> Node:
     """Segments tell their length by their frames: what a broadcast lost is filled, and the last is held to the end."""
     if media.format in DISCONTINUOUS and picture.variable_frame_rate and picture.frame_rate:
         node = resampled(node, f"{picture.frame_rate:.6f}", start_time=None)
-    shown, whole = picture.duration_seconds, media.duration_seconds
-    missing = whole - picture.start_seconds - shown if shown and whole else 0.0
-    return node.filter("tpad", stop_mode="clone", stop_duration=f"{missing:.3f}") if missing > LEAST_HELD else node
+    held = _shown_seconds(media, picture) - (picture.duration_seconds or math.inf)
+    return node.filter("tpad", stop_mode="clone", stop_duration=f"{held:.3f}") if held > LEAST_HELD else node
+
+
+def _shown_seconds(media: Media, picture: VideoStream) -> float:
+    """From the first picture to the end of all; 0.0 where nobody knows."""
+    return max(0.0, (media.duration_seconds or 0.0) - picture.start_seconds)
 
 
 def _sides(picture: VideoStream, wanted: LadderParameters) -> tuple[int, ...]:

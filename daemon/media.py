@@ -121,7 +121,8 @@ def _crops(path: str, format_name: str) -> bool:
     """Whether the container asks to leave out edges of the picture: `clap` of QuickTime, `PixelCrop` of Matroska."""
     with Path(path).open("rb") as file:
         if format_name.startswith("matroska"):
-            return re.search(rb"\x54[\xaa\xbb\xcc\xdd](?:\x81[^\0]|\x82..)", file.read(HEAD), re.DOTALL) is not None
+            tracks = file.read(HEAD).partition(b"\x1f\x43\xb6\x75")[0]  # what stands before the first cluster
+            return re.search(rb"\x54[\xaa\xbb\xcc\xdd](?:\x81[^\0]|\x82..)", tracks, re.DOTALL) is not None
         return format_name.startswith("mov") and b"\0\0\0\x28clap" in durations.box(file, b"moov", most=SMALL)
 
 

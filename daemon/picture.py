@@ -16,6 +16,14 @@ BT601 = {  # by the lines of a full frame: 625-line systems, and 525-line ones
 }
 JFIF = Colour(primaries="bt709", transfer="iec61966-2-1", matrix="bt470bg", range="pc")
 WHITE_NITS = 203  # of a white page in HDR (ITU-R BT.2408): what becomes white on an ordinary screen
+# What frames tell of the screen they were made for; left in an ordinary picture, players would take it for HDR.
+HDR_SIDE_DATA = (
+    "MASTERING_DISPLAY_METADATA",
+    "CONTENT_LIGHT_LEVEL",
+    "DYNAMIC_HDR_PLUS",
+    "DOVI_RPU_BUFFER",
+    "DOVI_METADATA",
+)
 PEAK_NITS = 1000  # above which highlights are one white
 
 
@@ -166,7 +174,10 @@ def _mapped(node: Node, after: Colour, operator: str) -> Node:
     mapped = linear.filter("zscale", p="709").filter("tonemap", operator, desat=0, peak=f"{PEAK_NITS / WHITE_NITS:.3f}")
     matrix = "470bg" if after.matrix == "bt470bg" else "709"
     levels = "full" if after.range == "pc" else "limited"
-    return mapped.filter("zscale", t="709", m=matrix, r=levels, dither="ordered")
+    plain = mapped.filter("zscale", t="709", m=matrix, r=levels, dither="ordered")
+    for told in HDR_SIDE_DATA:
+        plain = plain.filter("sidedata", "delete", type=told)
+    return plain
 
 
 def _flattened(node: Node, colour: str) -> Node:

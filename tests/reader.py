@@ -15,6 +15,7 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
+HDR_SIDE_DATA = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA"}
 GRID = 8  # a picture is looked at as so many squares by so many
 Thumbnail = Any  # GRID × GRID × RGB, 0–255
 Region = tuple[float, float, float, float]  # left, top, right and bottom, in shares of the picture
@@ -36,6 +37,7 @@ class Seen:
     aspect: float
     rotation: int
     mirrored: bool
+    for_hdr: bool  # whether frames tell of the HDR screen they were made for
     pixel_format: str
     colours: tuple[int, int, int, int]  # primaries, transfer, matrix, range, by ITU-T H.273 and FFmpeg
     times: list[float]
@@ -98,6 +100,7 @@ def _seen(path: Path, index: int, region: Region) -> Seen:
                     float(stream.sample_aspect_ratio or 1),
                     round(frame.rotation),
                     _mirrored(frame),
+                    any(held.type.name in HDR_SIDE_DATA for held in frame.side_data),
                     frame.format.name,
                     (int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace), int(frame.color_range)),
                     [],

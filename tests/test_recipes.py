@@ -164,6 +164,7 @@ def test_hdr_is_mapped_to_ordinary_screens_in_8_bits() -> None:
     assert "zscale=npl=203:t=linear[s2];[s2]format=gbrpf32le[s3];[s3]zscale=p=709[s4]" in words
     assert "[s4]tonemap=mobius:desat=0:peak=4.926[s5]" in words
     assert "zscale=dither=ordered:m=709:r=limited:t=709" in words
+    assert "sidedata=delete:type=MASTERING_DISPLAY_METADATA" in words
     assert planned(hdr, "h264-720p").colour == Colour(primaries="bt709", transfer="bt709", matrix="bt709", range="tv")
 
 

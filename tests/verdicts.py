@@ -147,7 +147,10 @@ def _size(specimen: Specimen, parameters: Any, source: Seen, preset: Preset) -> 
     factor = min(factor, parameters.get("long_side", 10**6) / max(width, height))
     if factor == 1 and specimen.size is None:
         return (max(2, width // 2 * 2), max(2, height // 2 * 2)), True
-    return (max(2, int(width * factor / 2 + 0.5) * 2), max(2, int(height * factor / 2 + 0.5) * 2)), factor == 1
+    return (
+        max(2, int(width * factor / 2 + 0.5) * 2),
+        max(2, int(height * factor / 2 + 0.5) * 2),
+    ), factor == 1 and not (width % 2 or height % 2)
 
 
 def _check_frames(specimen: Specimen, preset: Preset, variation: Any, source: Seen, made: Seen) -> None:
@@ -183,6 +186,7 @@ def _check_colours(preset: Preset, source: Seen, made: Seen, *, copied: bool) ->
         return
     assert 2 not in (primaries, transfer, matrix), f"colours are not told: {made.colours}"
     assert transfer not in (16, 18) or "10" in made.pixel_format, "HDR in 8 bits"
+    assert transfer in (16, 18) or not made.for_hdr, "an ordinary picture says that it is HDR"
     assert levels == 1, "not in limited range"
     deep = preset.kind == "archive"
     assert ("10" in made.pixel_format) == deep, f"pixels are {made.pixel_format}"
