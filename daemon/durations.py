@@ -28,11 +28,12 @@ LEAST_GAP = 0.1  # seconds between two packets that are more than a clock's roun
 
 
 class Span(NamedTuple):
-    """Seconds at which a stream begins and ends, and how many it leaves out between."""
+    """Seconds at which a stream begins and ends, how many it leaves out between, and how many it holds but hides."""
 
     begin: float
     end: float
     gaps: float = 0.0
+    hidden: float = 0.0
 
 
 Spans = dict[int, Span]  # by a stream's index
@@ -104,7 +105,8 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
     """
     deadline = time.monotonic() + patience
     found: dict[int, list[float]] = {}
-    for index, begins, ends in _packets(container, [stream.index for stream in timed(media)]):
+    hidden: dict[int, float] = {}
+    for index, begins, ends in _packets(container, [stream.index for stream in timed(media)], hidden):
         so_far = found.setdefault(index, [begins, begins, 0.0])
         gap = begins - so_far[1]
         if gap > LEAST_GAP:
@@ -112,7 +114,7 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
         so_far[:2] = min(so_far[0], begins), max(so_far[1], ends)
         if time.monotonic() > deadline:
             return None
-    spans = {index: Span(*so_far) for index, so_far in found.items()}
+    spans = {index: Span(*so_far, hidden=hidden.get(index, 0.0)) for index, so_far in found.items()}
     if media.video and media.video.index in spans:
         begin = (container.start_time or 0) / TICK + media.lead_seconds + media.video.start_seconds
         span = spans[media.video.index]
@@ -120,8 +122,12 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
     return spans
 
 
-def _packets(container: InputContainer, indices: Sequence[int]) -> Iterator[tuple[int, float, float]]:
+def _packets(
+    container: InputContainer, indices: Sequence[int], hidden: dict[int, float]
+) -> Iterator[tuple[int, float, float]]:
     """Stream, begin and end, in seconds, of every packet; a raw stream's have no times, and follow one another.
+
+    Those that are not to be shown add to what is `hidden` of their stream instead.
 
     Times of a broadcast that jump go on as if they did not, as the encoder has them.
     """
@@ -131,15 +137,19 @@ def _packets(container: InputContainer, indices: Sequence[int]) -> Iterator[tupl
     usual = {stream.index: _frame_seconds(stream) for stream in streams}
     jumps = _Jumps(container.format.name)
     for packet in container.demux(streams):
-        if packet.size and not packet.is_discard:
-            index = packet.stream_index
-            tick = ticks[index]
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            lasts = (packet.duration or 0) * tick or usual[index]
-            shift = jumps.seconds_before(index, None if packet.dts is None else packet.dts * tick, lasts)
-            begins = followed[index] if stamp is None else stamp * tick - shift
-            followed[index] = begins + lasts
-            yield index, begins, followed[index]
+        if not packet.size:
+            continue
+        index = packet.stream_index
+        tick = ticks[index]
+        lasts = (packet.duration or 0) * tick or usual[index]
+        if packet.is_discard:
+            hidden[index] = hidden.get(index, 0.0) + lasts
+            continue
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        shift = jumps.seconds_before(index, None if packet.dts is None else packet.dts * tick, lasts)
+        begins = followed[index] if stamp is None else stamp * tick - shift
+        followed[index] = begins + lasts
+        yield index, begins, followed[index]
 
 
 class _Jumps:
@@ -175,12 +185,19 @@ def measured(media: Media, found: Spans | None) -> Media:
 
 
 def gapped(media: Media, found: Spans | None) -> Media:
-    """The same, with the gaps of its sound told; a picture with gaps has no constant frame rate."""
+    """The same, with what it leaves out and hides; a picture with gaps has no constant frame rate."""
     spans, picture = found or {}, media.video
-    heard = (replace(s, gap_seconds=spans[s.index].gaps if s.index in spans else 0.0) for s in media.audio)
-    if picture and picture.index in spans and not picture.variable_frame_rate:
+    heard = (
+        replace(stream, gap_seconds=spans[stream.index].gaps, hidden_seconds=spans[stream.index].hidden)
+        if stream.index in spans
+        else stream
+        for stream in media.audio
+    )
+    if picture and picture.index in spans:
+        span = spans[picture.index]
         slowest = 1.5 / picture.frame_rate if picture.frame_rate else LEAST_GAP
-        picture = replace(picture, variable_frame_rate=spans[picture.index].gaps > max(LEAST_GAP, slowest))
+        uneven = picture.variable_frame_rate or span.gaps > max(LEAST_GAP, slowest)
+        picture = replace(picture, variable_frame_rate=uneven, hidden_seconds=span.hidden)
     return replace(media, audio=tuple(heard), video=picture)
 
 

@@ -8,7 +8,7 @@ import av
 from av.container import InputContainer
 
 from daemon import webp
-from daemon.durations import timed
+from daemon.durations import Timed, timed
 from daemon.errors import ProbeError
 from daemon.media import opened
 from daemon.models import Media
@@ -26,10 +26,16 @@ def decode(path: str, media: Media, patience: float) -> None:
     deadline = time.monotonic() + patience
     for stream in timed(media):
         with opened(path) as container:
-            _seek(container, (media.duration_seconds or 0.0) - LAST)
+            _seek(container, _end(stream, media) - LAST)
             if not _decoded(container, stream.index, deadline):
                 noun = "picture" if stream is media.video else "sound"
                 raise ProbeError(f"the last second of its {noun} cannot be decoded")
+
+
+def _end(stream: Timed, media: Media) -> float:
+    """Seconds at which this stream ends, which may be before the others do."""
+    whole = media.duration_seconds or 0.0
+    return min(whole, stream.start_seconds + stream.duration_seconds) if stream.duration_seconds else whole
 
 
 def _seek(container: InputContainer, seconds: float) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from daemon import film, subtitles, tags
 from daemon.codecs import timing
 from daemon.errors import UnsuitableSource
-from daemon.models import AudioStream, Media
+from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
 from daemon.picture import even, fitted, graded, kept_rate, to_deinterlace, upright
 from daemon.plans import Node, Options, Plan, Recipe, Size, pictured
@@ -17,6 +17,7 @@ from daemon.presets import Preset
 from daemon.sound import default_first
 from daemon.traits import KeptTraits
 
+MOST_HIDDEN = 0.1  # seconds; encoders of sound hide less at its beginning
 CALLED = {"mp4": "MP4", "webm": "WebM", "matroska": "Matroska"}
 _MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 dts alac opus flac"
 _OLD = "theora vp8 mjpeg prores ffv1 huffyuv ffvhuff utvideo rawvideo vc1 wmv1 wmv2 wmv3 msmpeg4v2 msmpeg4v3 h263"
@@ -35,6 +36,12 @@ def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
     if strange := [codec for codec in codecs if codec not in HOLDS[preset.container]]:
         advice = "encode it with another preset" if preset.container == "matroska" else "take remux-mkv, or encode it"
         raise UnsuitableSource(f"{CALLED[preset.container]} cannot hold the source's {', '.join(strange)}: {advice}")
+    kept: list[AudioStream | VideoStream] = [*([media.video] if media.video else []), *heard]
+    if preset.container != "mp4" and any(stream.hidden_seconds > MOST_HIDDEN for stream in kept):
+        raise UnsuitableSource(
+            f"the source hides parts by an edit list, which {CALLED[preset.container]} would show: "
+            "take remux-mp4, or encode it"
+        )
     size = (media.video.width, media.video.height) if media.video else None
     planned = replace(_planned(media, preset, wanted, size, heard), copied=True)
     fast_start = {"movflags": "+faststart"} if preset.container == "mp4" else {}
@@ -64,8 +71,12 @@ def archive(media: Media, preset: Preset, wanted: ArchiveParameters) -> Recipe:
 
 
 def _sound_as_it_is(streams: Iterable[AudioStream]) -> Options:
-    """What Matroska cannot hold becomes FLAC."""
-    strange = [number for number, stream in enumerate(streams) if stream.codec not in HOLDS["matroska"]]
+    """What Matroska cannot hold, or would not hide, becomes FLAC."""
+    strange = [
+        number
+        for number, stream in enumerate(streams)
+        if stream.codec not in HOLDS["matroska"] or stream.hidden_seconds > MOST_HIDDEN
+    ]
     return {"c:a": "copy", **{f"c:a:{number}": "flac" for number in strange}}
 
 

@@ -10,12 +10,11 @@ import math
 from fractions import Fraction
 
 from daemon.codecs import ENCODERS, timing
-from daemon.demuxers import DISCONTINUOUS
 from daemon.errors import UnsuitableSource
 from daemon.manifests import MASTERS
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import LadderParameters
-from daemon.picture import bounded, graded, resampled, thinned, to_deinterlace
+from daemon.picture import bounded, graded, thinned, to_deinterlace
 from daemon.plans import Ladder, Node, Options, Plan, Recipe, Size, pictured
 from daemon.presets import Preset
 from daemon.sound import default_first, narrowed
@@ -26,6 +25,8 @@ LEAST_KBPS = 300
 LEAST_SECONDS = 0.5
 LEAST_HELD = 0.1  # seconds of sound alone at the end, for which the last picture is held
 MOST_RATIO = 4096  # numerator or denominator of a pixel's shape, as x264 takes it
+# A picture lasts until the next one: playlists tell the length of a segment by that, and encoders do not know of holes.
+LASTING = "setts=duration='if(gt(NEXT_DTS,DTS),NEXT_DTS-DTS,DURATION)'"
 ENTRIES = {"hls": "%v/index.m3u8", "dash": MASTERS["dash"]}
 
 
@@ -36,7 +37,7 @@ def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
     sizes, heard = _sizes(picture, sides), default_first(media.audio)
 
     def filtered(node: Node) -> list[Node]:
-        sparse = thinned(_without_holes(node, media, picture), picture, wanted.max_frame_rate)
+        sparse = thinned(_held(node, media, picture), picture, wanted.max_frame_rate)
         shown = graded(sparse, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
         copies = shown.filter_multi_output("split", len(sizes)) if len(sizes) > 1 else [shown]
         return [_rung(copies[number], size, sizes[0]) for number, size in enumerate(sizes)]
@@ -49,6 +50,7 @@ def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
             **encode,
             **_capped(sides),
             "sc_threshold": 0,
+            "bsf:v": LASTING,
             "force_key_frames": f"expr:gte(t,n_forced*{wanted.segment_seconds})",
             **_sound(heard, wanted.audio_bitrate_kbps),
             **muxed,
@@ -75,10 +77,8 @@ def _refuse_too_short(media: Media, preset: Preset) -> None:
         raise UnsuitableSource(f"the source lasts {seconds:.2f} s; HLS needs more than {LEAST_SECONDS} s")
 
 
-def _without_holes(node: Node, media: Media, picture: VideoStream) -> Node:
-    """Segments tell their length by their frames: what a broadcast lost is filled, and the last is held to the end."""
-    if media.format in DISCONTINUOUS and picture.variable_frame_rate and picture.frame_rate:
-        node = resampled(node, f"{picture.frame_rate:.6f}", start_time=None)
+def _held(node: Node, media: Media, picture: VideoStream) -> Node:
+    """The last picture stays to the end of all: players would not get on to segments without one."""
     held = _shown_seconds(media, picture) - (picture.duration_seconds or math.inf)
     return node.filter("tpad", stop_mode="clone", stop_duration=f"{held:.3f}") if held > LEAST_HELD else node
 

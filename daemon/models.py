@@ -64,6 +64,7 @@ class VideoStream(Model, frozen=True):
     dolby_vision: bool = False
     start_seconds: float = 0.0  # after the first of picture and sound
     duration_seconds: float | None = None  # of this stream, where the file says it
+    hidden_seconds: float = 0.0  # that an edit list has players leave out, where the whole file was read
 
 
 class AudioStream(Model, frozen=True):
@@ -78,6 +79,7 @@ class AudioStream(Model, frozen=True):
     start_seconds: float = 0.0  # after the first of picture and sound
     duration_seconds: float | None = None  # of this stream, where the file says it
     gap_seconds: float = 0.0  # that its timestamps leave out in the middle, where the whole file was read
+    hidden_seconds: float = 0.0  # that an edit list has players leave out, where the whole file was read
 
 
 class SubtitleStream(Model, frozen=True):

@@ -207,13 +207,9 @@ def rewound(node: Node, picture: VideoStream) -> Node:
     return node.filter("setpts", "PTS-STARTPTS") if picture.start_seconds > 0.001 else node
 
 
-def resampled(node: Node, rate: str, start_time: float | None = 0) -> Node:
-    """At a fixed frame rate from 0 on, or with None from the first frame on.
-
-    Without `pass` a source of one short frame would yield none.
-    """
-    begin = {} if start_time is None else {"start_time": start_time}
-    return node.filter("fps", rate, **begin, eof_action="pass")
+def resampled(node: Node, rate: str) -> Node:
+    """At a fixed frame rate from 0 on. Without `pass` a source of one short frame would yield none."""
+    return node.filter("fps", rate, start_time=0, eof_action="pass")
 
 
 def kept_rate(picture: VideoStream, most: float = math.inf) -> float | None:

@@ -54,7 +54,9 @@ def _of_picture(made: VideoStream, plan: Plan) -> Iterator[str]:
 def _of_rate(made: VideoStream, plan: Plan) -> Iterator[str]:
     if not plan.frame_rate or not made.frame_rate or (plan.duration_seconds or 0) < LEAST_TIMED:
         return
-    if abs(made.frame_rate - plan.frame_rate) > plan.frame_rate * RATE_SHARE:
+    # Of few frames, one more or less makes a difference that nobody sees.
+    allowed = max(plan.frame_rate * RATE_SHARE, 1.5 / (plan.video_seconds or plan.duration_seconds or LEAST_TIMED))
+    if abs(made.frame_rate - plan.frame_rate) > allowed:
         yield f"it has {made.frame_rate:.4g} frames per second instead of {plan.frame_rate:.4g}"
 
 
@@ -79,11 +81,21 @@ def _of_offset(video: VideoStream, audio: AudioStream, plan: Plan) -> Iterator[s
 def _of_ends(made: Media, plan: Plan) -> Iterator[str]:
     """Sound that ends before the picture does, or after, by more than it did in the source."""
     lead, planned = _lead(made), _planned_lead(plan)
-    if lead is not None and planned is not None and abs(lead - planned) > max(END, 0.01 * (plan.video_seconds or 0.0)):
+    allowed = max(END, 0.01 * (plan.video_seconds or 0.0))
+    if lead is not None and planned is not None and abs(lead - planned) > allowed and not _holds_on(made, plan):
         yield f"audio ends {abs(lead):.1f} s {'before' if lead > 0 else 'after'} the video"
     for number, (stream, seconds) in enumerate(zip(made.audio, plan.audio_seconds, strict=True), 1):
         if seconds is not None and stream.duration_seconds and not close(stream.duration_seconds, seconds):
             yield f"audio track {number} lasts {stream.duration_seconds:.1f} s instead of {seconds:.1f} s"
+
+
+def _holds_on(made: Media, plan: Plan) -> bool:
+    """Whether the last picture only stays until the sound ends, as players show it anyway."""
+    shown, heard = made.video and made.video.duration_seconds, made.audio[0].duration_seconds
+    if not (made.video and shown and heard and plan.video_seconds and plan.audio_seconds[0] and plan.duration_seconds):
+        return False
+    ends_in_time = made.video.start_seconds + shown < plan.duration_seconds + OFFSET
+    return shown >= plan.video_seconds and ends_in_time and close(heard, plan.audio_seconds[0])
 
 
 def _lead(made: Media) -> float | None:

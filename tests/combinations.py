@@ -341,10 +341,12 @@ LYING = (
         "negative-start.mov",
         [film("-bf", "3", "-output_ts_offset", "-0.3", "-avoid_negative_ts", "disabled", "{out}")],
         frames=False,
+        refused={"remux-mkv": "hides parts by an edit list, which Matroska would show"},
     ),
     Specimen(
         "edit-list.mov",
         [film("-g", "100", "{work}/f.mov", seconds=3.0), ["-ss", "1.3", "-i", "{work}/f.mov", "-c", "copy", "{out}"]],
+        refused={"remux-mkv": "hides parts by an edit list, which Matroska would show"},
     ),
     Specimen(
         "late-audio.ts",
@@ -1338,3 +1340,47 @@ COMBINATIONS = (
     *BROKEN,
     *FORMATS,
 )
+
+# One of each trait that the files elsewhere lack, for when there is little time.
+QUICK = {
+    *(
+        "turned-90-sar-odd.mkv",
+        "tff.ts",
+        "bff-mpeg2.ts",
+        "tff.vob",
+        "telecined.mpg",
+        "slides.mp4",
+        "picture-of-song.mkv",
+    ),
+    *("claims-an-hour.mp4", "claims-a-moment.webm", "late-start.mkv", "negative-start.mov", "edit-list.mov"),
+    *(
+        "late-video.ts",
+        "headless.ts",
+        "gap.ts",
+        "joined.ts",
+        "joined-back.ts",
+        "languages.ts",
+        "7.1.mkv",
+        "hexagonal.mkv",
+    ),
+    *(
+        "tiny.wav",
+        "cover-first.mp4",
+        "chapters-late.mkv",
+        "hdr10.mkv",
+        "bt2020-sdr.mp4",
+        "grey10.mkv",
+        "alpha-qtrle.mov",
+    ),
+    *(
+        "1x1.mkv",
+        "clap.mp4",
+        "one.heic",
+        "tiles.heic",
+        "animated.png",
+        "animated.avif",
+        "no-samples.wav",
+        "no-index.avi",
+    ),
+    *("theora.ogv", "wmv.wmv", "dv-pal.dv", "dv.mxf"),
+}

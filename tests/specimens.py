@@ -34,6 +34,7 @@ class Specimen:
     flip: bool = False
     size: tuple[int, int] | None = None  # as shown, where it is not the stored one
     error: str | None = None  # why every preset must fail
+    refused: dict[str, str] = field(default_factory=dict)  # why, by preset
     frames: bool = True  # whether the frames come at a constant rate
     seconds: float | None = None  # where decoding does not tell
     colours: bool = True  # whether the colours can be compared with the source's as they are

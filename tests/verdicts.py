@@ -91,7 +91,7 @@ def _check_film(specimen: Specimen, preset: Preset, variation: Any, source: Read
     assert made.seconds == pytest.approx(seconds, abs=tolerance), f"lasts {made.seconds:.2f} s instead of {seconds:.2f}"
     if source.video and made.video:
         _check_shape(specimen, preset, variation, source.video, made.video)
-        copied = variation["parameters"].get("copy", False) and made.video.colours == source.video.colours
+        copied = variation["parameters"].get("copy", False) and made.video.colours[:3] == source.video.colours[:3]
         _check_colours(preset, source.video, made.video, copied=copied)
         _check_frames(specimen, preset, variation, source.video, made.video)
         _check_picture(specimen, preset, source.video, made.video, opaque=_opaque(preset, variation))
@@ -99,13 +99,14 @@ def _check_film(specimen: Specimen, preset: Preset, variation: Any, source: Read
 
 
 def _check_together(specimen: Specimen, source: Reading, made: Reading) -> None:
-    """Picture and sound begin, and end, as far from each other as they did."""
+    """Picture and sound begin, and end, as far from each other as they did, unless the last picture is held."""
     assert source.video
     assert made.video
+    held = made.video.end - made.video.start > source.video.end - source.video.start + 0.1
     for before, after in zip(default_first(source.audio), made.audio, strict=False):
         offset = (after.start - made.video.start) - (before.start - source.video.start)
         assert abs(offset) < 0.04, f"sound begins {offset:+.3f} s off"
-        if specimen.seconds is None:
+        if specimen.seconds is None and not held:
             end = (after.end - made.video.end) - (before.end - source.video.end)
             assert abs(end) < 0.15, f"sound ends {end:+.3f} s off"
 
