@@ -43,7 +43,7 @@ def named(head: bytes) -> str | None:
     if found := next((words for beginning, words in SIGNATURES.items() if head.startswith(beginning)), None):
         return found
     if head and not head.strip(b"\0"):
-        return "nothing but zeros at its beginning, as of a copy or download that was not completed"
+        return "zeros alone at its beginning, as of a copy or download that was not completed"
     if head.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith(_MARKUP):
         return "a page or a list for programs (HTML or XML), perhaps what a server answered instead of the file"
     return "a text" if head and all(byte >= 32 or byte in b"\t\r\n" for byte in head) and _is_text(head) else None

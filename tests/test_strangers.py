@@ -17,7 +17,7 @@ WORDS = {
     b"%PDF-1.7\n\xe2\xe3\xcf\xd3": "but a PDF",
     b"wvpk" + bytes(SEVERAL): "but WavPack, which ffspool does not read: convert it first",
     b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(SEVERAL): "but JPEG XL, which ffspool does not read: convert it first",
-    bytes(4096): "but nothing but zeros at its beginning, as of a copy or download that was not completed",
+    bytes(4096): "but zeros alone at its beginning, as of a copy or download that was not completed",
     b"\n<!DOCTYPE html>\n<title>404</title>": "but a page or a list for programs (HTML or XML), perhaps what a server "
     "answered instead of the file",
     "Grüße aus der Küche\n".encode(): "but a text",
