@@ -10,11 +10,12 @@ import math
 from fractions import Fraction
 
 from daemon.codecs import ENCODERS, timing
+from daemon.demuxers import DISCONTINUOUS
 from daemon.errors import UnsuitableSource
 from daemon.manifests import MASTERS
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import LadderParameters
-from daemon.picture import bounded, graded, thinned, to_deinterlace
+from daemon.picture import bounded, graded, kept_rate, to_deinterlace
 from daemon.plans import Ladder, Node, Options, Plan, Recipe, Size, pictured
 from daemon.presets import Preset
 from daemon.sound import default_first, narrowed
@@ -23,10 +24,9 @@ from daemon.sound import default_first, narrowed
 RUNGS = {2160: 16000, 1440: 9000, 1080: 5000, 720: 2800, 480: 1400, 360: 800, 240: 400}
 LEAST_KBPS = 300
 LEAST_SECONDS = 0.5
+USUAL_RATE = 30.0  # frames per second
 LEAST_HELD = 0.1  # seconds of sound alone at the end, for which the last picture is held
 MOST_RATIO = 4096  # numerator or denominator of a pixel's shape, as x264 takes it
-# A picture lasts until the next one: playlists tell the length of a segment by that, and encoders do not know of holes.
-LASTING = "setts=duration='if(gt(NEXT_DTS,DTS),NEXT_DTS-DTS,DURATION)'"
 ENTRIES = {"hls": "%v/index.m3u8", "dash": MASTERS["dash"]}
 
 
@@ -37,8 +37,8 @@ def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
     sizes, heard = _sizes(picture, sides), default_first(media.audio)
 
     def filtered(node: Node) -> list[Node]:
-        sparse = thinned(_held(node, media, picture), picture, wanted.max_frame_rate)
-        shown = graded(sparse, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
+        steady = _held(_steady(node, media, picture, wanted.max_frame_rate), media, picture)
+        shown = graded(steady, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
         copies = shown.filter_multi_output("split", len(sizes)) if len(sizes) > 1 else [shown]
         return [_rung(copies[number], size, sizes[0]) for number, size in enumerate(sizes)]
 
@@ -50,7 +50,6 @@ def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
             **encode,
             **_capped(sides),
             "sc_threshold": 0,
-            "bsf:v": LASTING,
             "force_key_frames": f"expr:gte(t,n_forced*{wanted.segment_seconds})",
             **_sound(heard, wanted.audio_bitrate_kbps),
             **muxed,
@@ -75,6 +74,16 @@ def _refuse_too_short(media: Media, preset: Preset) -> None:
     seconds = media.duration_seconds
     if preset.container == "hls" and seconds is not None and seconds <= LEAST_SECONDS:
         raise UnsuitableSource(f"the source lasts {seconds:.2f} s; HLS needs more than {LEAST_SECONDS} s")
+
+
+def _steady(node: Node, media: Media, picture: VideoStream, most: int) -> Node:
+    """At a constant rate, since the lengths of segments are told by it: that of a broadcast which lost some of its
+    frames, else one at which those that come unevenly are hardly moved."""
+    if kept_rate(picture, most) is not None or picture.frame_rate is None:
+        return node
+    lossy = media.format in DISCONTINUOUS
+    rate = picture.frame_rate if lossy or not picture.variable_frame_rate else max(USUAL_RATE, picture.frame_rate)
+    return node.filter("fps", f"{min(rate, most):.6f}", eof_action="pass")
 
 
 def _held(node: Node, media: Media, picture: VideoStream) -> Node:

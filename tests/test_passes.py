@@ -23,7 +23,6 @@ WEB = msgspec.structs.replace(
     video=msgspec.structs.replace(PICTURE, codec="vp9"),
     audio=tuple(msgspec.structs.replace(stream, codec="opus") for stream in FILM.audio),
 )
-LASTING = "-bsf:v setts=duration='if(gt(NEXT_DTS,DTS),NEXT_DTS-DTS,DURATION)' "
 # Each pass as a line of its own; the second one of h264-capped is told that it came out too large.
 # fmt: off
 COMMANDS = {
@@ -89,8 +88,7 @@ COMMANDS = {
         "[s3]scale=1280:720[s8];[s8]setsar=1:max=4096[s9];[s4]scale=854:480[s10];"
         "[s10]setsar=1280/1281:max=4096[s11];[s5]scale=640:360[s12];"
         "[s12]setsar=1:max=4096[s13] -map [s7] -map [s9] -map [s11] -map [s13] -map 0:1 -map 0:2 -f hls -ac:a:0 "
-        "2 -ar:a:1 48000 -b:a 128k " + LASTING + "-bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k "
-        "-bufsize:v:3 1600k "
+        "2 -ar:a:1 48000 -b:a 128k -bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k "
         "-c:a aac -c:v libx264 -crf 22 -enc_time_base demux -force_key_frames expr:gte(t,n_forced*4) -fps_mode "
         "vfr -hls_flags independent_segments -hls_playlist_type vod -hls_segment_options movflags=+cmaf "
         "-hls_segment_type fmp4 -hls_time 4 -master_pl_name master.m3u8 -maxrate:v:0 5000k -maxrate:v:1 2800k "
@@ -106,8 +104,7 @@ COMMANDS = {
         "[s10]setsar=1280/1281:max=4096[s11];[s5]scale=640:360[s12];"
         "[s12]setsar=1:max=4096[s13] -map [s7] -map [s9] -map [s11] -map [s13] -map 0:1 -map 0:2 -f dash "
         "-ac:a:0 2 -adaptation_sets id=0,streams=v id=1,streams=4 id=2,streams=5 -ar:a:1 48000 -b:a 128k "
-        + LASTING + "-bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k -c:a aac "
-        "-c:v libx264 "
+        "-bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k -c:a aac -c:v libx264 "
         "-crf 22 -enc_time_base demux -force_key_frames expr:gte(t,n_forced*4) -format_options movflags=+cmaf "
         "-fps_mode vfr -maxrate:v:0 5000k -maxrate:v:1 2800k -maxrate:v:2 1400k -maxrate:v:3 800k -preset "
         "veryfast -sc_threshold 0 -seg_duration 4 -t 21.000 -threads 2 -use_template 1 -use_timeline 1 "
