@@ -147,7 +147,8 @@ def test_every_file_becomes_what_a_person_expects(
 def wanted(specimen: Specimen, seen: Reading | None, config: pytest.Config) -> dict[str, dict[str, Any]]:
     """What is asked of this file: presets with their parameters."""
     if not config.getoption("--every-preset"):
-        film = {} if specimen.name in HUGE else {"h264-480p": {"speed": "ultrafast"}}
+        quick = SMALL if specimen.name in LONG else {"speed": "ultrafast"}
+        film = {} if specimen.name in HUGE else {"h264-480p": quick}
         return {**film, "m4a": {}} if seen and seen.audio else film
     named = config.getoption("--presets").split(",")
     return {name: _asked(specimen, preset) for name, preset in PRESETS.items() if named == [""] or name in named}
