@@ -228,7 +228,7 @@ def _check_picture(specimen: Specimen, preset: Preset, source: Seen, made: Seen,
 def _likeness(one: Thumbnail, other: Thumbnail) -> float:
     """How well light and dark agree, 1.0 at best; a plain picture has neither."""
     lights = [seen.mean(axis=2).ravel() for seen in (one, other)]
-    if one.std() < 3:
+    if lights[0].std() < 3:
         return 1.0
     return float(np.corrcoef(*lights)[0, 1]) if lights[1].std() > 0 else 0.0
 
