@@ -106,19 +106,23 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
     deadline = time.monotonic() + patience
     found: dict[int, list[float]] = {}
     hidden: dict[int, float] = {}
+    pictures = 0
     for index, begins, ends in _packets(container, [stream.index for stream in timed(media)], hidden):
         so_far = found.setdefault(index, [begins, begins, 0.0])
         gap = begins - so_far[1]
         if gap > LEAST_GAP:
             so_far[2] += gap
         so_far[:2] = min(so_far[0], begins), max(so_far[1], ends)
+        pictures += media.video is not None and index == media.video.index
         if time.monotonic() > deadline:
             return None
     spans = {index: Span(*so_far, hidden=hidden.get(index, 0.0)) for index, so_far in found.items()}
     if media.video and media.video.index in spans:
         begin = (container.start_time or 0) / TICK + media.lead_seconds + media.video.start_seconds
         span = spans[media.video.index]
-        spans[media.video.index] = span._replace(begin=max(span.begin, min(begin, span.end)))
+        # Pictures come in the order they are decoded in, so that only their number tells how many are missing.
+        missing = span.end - span.begin - pictures / media.video.frame_rate if media.video.frame_rate else 0.0
+        spans[media.video.index] = span._replace(begin=max(span.begin, min(begin, span.end)), gaps=max(0.0, missing))
     return spans
 
 

@@ -92,12 +92,15 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
     tick = float(stream.time_base or 0)
     stamps: list[float] = []
     frames: list[VideoFrame] = []
+    read_to = -math.inf  # no picture before this is still to come
     for count, packet in enumerate(container.demux(stream)):
         if packet.pts is not None and tick:
             stamps.append(packet.pts * tick)
+            read_to = packet.dts * tick if packet.dts is not None else read_to
         if len(frames) < _enough(stream, frames):
             frames += _decoded(packet) or (_forced(packet) if not count and not _may_hold_fields(stream) else [])
         if count > MAX_PACKETS_BEFORE_A_PICTURE or (frames and _settled(stream, frames, stamps, deadline)):
+            stamps = [stamp for stamp in stamps if stamp <= read_to]
             break
     if not frames:
         return None
