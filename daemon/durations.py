@@ -116,7 +116,7 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
         pictures += media.video is not None and index == media.video.index
         if time.monotonic() > deadline:
             return None
-    spans = {index: Span(*so_far, hidden=hidden.get(index, 0.0)) for index, so_far in found.items()}
+    spans = {index: Span(b, e, gaps, hidden.get(index, 0.0)) for index, (b, e, gaps) in found.items()}
     if media.video and media.video.index in spans:
         begin = (container.start_time or 0) / TICK + media.lead_seconds + media.video.start_seconds
         span = spans[media.video.index]
