@@ -217,15 +217,15 @@ def _report(batch: Batch, times: dict[str, list[Took]], likeness: Sequence[float
 # The batches
 
 
-def batches(folder: Path, seconds: float = 6.0) -> Iterator[Batch]:
-    """Cuts of one real film: looks of one clip, a ladder, many short clips, one long file."""
-    clip = _cut(folder / "clip.mp4", 20, seconds)
-    yield Batch("5 refresh variations", (clip,), ({"preset": "refresh", "count": 5, "seed": "bench"},))
+def batches(folder: Path) -> Iterator[Batch]:
+    """Cuts of one real film: looks of one clip, a ladder, many short clips, one that is long beside them."""
+    looks = {"preset": "refresh", "count": 5, "seed": "bench"}
+    yield Batch("5 refresh variations", (_cut(folder / "looks.mp4", 20, 2.5),), (looks,))
     rungs = tuple({"preset": "h264-720p", "short_side": side} for side in (720, 480, 360, 240))
-    yield Batch("ladder of 4", (clip,), rungs)
-    short = tuple(_cut(folder / f"short{number}.mp4", 2 * number, 1.0) for number in range(20))
+    yield Batch("ladder of 4", (_cut(folder / "ladder.mp4", 20, 5),), rungs)
+    short = tuple(_cut(folder / f"short{number}.mp4", 2 * number, 0.5) for number in range(20))
     yield Batch("20 short clips × 2", short, ({"preset": "h264-720p"}, {"preset": "h264-480p"}))
-    yield Batch("one long file", (_cut(folder / "long.mp4", 0, 3 * seconds),), ({"preset": "h264-720p"},))
+    yield Batch("one long file", (_cut(folder / "long.mp4", 0, 15),), ({"preset": "h264-720p"},))
 
 
 def _cut(path: Path, begin: float, seconds: float) -> Path:

@@ -104,26 +104,27 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
     A picture begins with the first that can be decoded: a recording may start in the middle of one.
     """
     deadline = time.monotonic() + patience
-    found: dict[int, list[float]] = {}
+    read: dict[int, list[float]] = {}
     hidden: dict[int, float] = {}
     pictures = 0
+    shown = media.video.index if media.video else None
     for index, begins, ends in _packets(container, [stream.index for stream in timed(media)], hidden):
-        so_far = found.setdefault(index, [begins, begins, 0.0])
+        so_far = read.setdefault(index, [begins, begins, 0.0])
         gap = begins - so_far[1]
         if gap > LEAST_GAP:
             so_far[2] += gap
         so_far[:2] = min(so_far[0], begins), max(so_far[1], ends)
-        pictures += media.video is not None and index == media.video.index
+        pictures += index == shown
         if time.monotonic() > deadline:
             return None
-    spans = {index: Span(b, e, gaps, hidden.get(index, 0.0)) for index, (b, e, gaps) in found.items()}
-    if media.video and media.video.index in spans:
+    found = {index: Span(so_far[0], so_far[1], so_far[2], hidden.get(index, 0.0)) for index, so_far in read.items()}
+    if media.video and media.video.index in found:
         begin = (container.start_time or 0) / TICK + media.lead_seconds + media.video.start_seconds
-        span = spans[media.video.index]
+        span = found[media.video.index]
         # Pictures come in the order they are decoded in, so that only their number tells how many are missing.
         missing = span.end - span.begin - pictures / media.video.frame_rate if media.video.frame_rate else 0.0
-        spans[media.video.index] = span._replace(begin=max(span.begin, min(begin, span.end)), gaps=max(0.0, missing))
-    return spans
+        found[media.video.index] = span._replace(begin=max(span.begin, min(begin, span.end)), gaps=max(0.0, missing))
+    return found
 
 
 def _packets(
@@ -131,47 +132,43 @@ def _packets(
 ) -> Iterator[tuple[int, float, float]]:
     """Stream, begin and end, in seconds, of every packet; a raw stream's have no times, and follow one another.
 
-    Those that are not to be shown add to what is `hidden` of their stream instead.
-
-    Times of a broadcast that jump go on as if they did not, as the encoder has them.
+    Those that are not to be shown add to what is `hidden` of their stream instead. Times of a broadcast that jump go
+    on as if they did not, as the encoder has them.
     """
     streams = [container.streams[index] for index in indices]
     followed = dict.fromkeys(indices, 0.0)
     ticks = {stream.index: float(stream.time_base or 0) for stream in streams}  # fractions take most of the time
     usual = {stream.index: _frame_seconds(stream) for stream in streams}
-    jumps = _Jumps(container.format.name)
+    jumps = _Jumps() if container.format.name in DISCONTINUOUS else None
     for packet in container.demux(streams):
-        if not packet.size:
+        if not packet.size:  # the end, which is told of streams nobody asked for, too
             continue
         index = packet.stream_index
-        tick = ticks[index]
-        lasts = (packet.duration or 0) * tick or usual[index]
+        lasts = (packet.duration or 0) * ticks[index] or usual[index]
         if packet.is_discard:
             hidden[index] = hidden.get(index, 0.0) + lasts
-            continue
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        shift = jumps.seconds_before(index, None if packet.dts is None else packet.dts * tick, lasts)
-        begins = followed[index] if stamp is None else stamp * tick - shift
-        followed[index] = begins + lasts
-        yield index, begins, followed[index]
+        else:
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            begins = followed[index] if stamp is None else stamp * ticks[index]
+            if jumps and packet.dts is not None:
+                begins -= jumps.seconds_before(index, packet.dts * ticks[index], lasts)
+            followed[index] = begins + lasts
+            yield index, begins, followed[index]
 
 
 class _Jumps:
     """How far the timestamps of a file have jumped: of a recording put together of several, or of a clock set anew."""
 
-    def __init__(self, format_name: str) -> None:
-        self._possible = format_name in DISCONTINUOUS
+    def __init__(self) -> None:
         self._shift = 0.0
         self._next: dict[int, float] = {}  # by stream, where its next packet is expected
 
-    def seconds_before(self, stream: int, at: float | None, lasts: float) -> float:
-        """What is to be taken off the times of this stream's packet, which is to be decoded `at` so many seconds."""
-        if not self._possible or at is None:
-            return self._shift
-        off = at - self._shift - self._next.get(stream, at - self._shift)
+    def seconds_before(self, index: int, at: float, lasts: float) -> float:
+        """What is to be taken off the times of a packet that is decoded then."""
+        off = at - self._shift - self._next.get(index, at - self._shift)
         if off > FORWARD_JUMP or off < -BACKWARD_JUMP:
             self._shift += off
-        self._next[stream] = at - self._shift + lasts
+        self._next[index] = at - self._shift + lasts
         return self._shift
 
 

@@ -18,6 +18,7 @@ from daemon.sound import default_first
 from daemon.traits import KeptTraits
 
 MOST_HIDDEN = 0.1  # seconds; encoders of sound hide less at its beginning
+LEAST_SLICED = 16  # pixels of a side, below which FFV1 refuses to cut the picture up
 CALLED = {"mp4": "MP4", "webm": "WebM", "matroska": "Matroska"}
 _MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 dts alac opus flac"
 _OLD = "theora vp8 mjpeg prores ffv1 huffyuv ffvhuff utvideo rawvideo vc1 wmv1 wmv2 wmv3 msmpeg4v2 msmpeg4v3 h263"
@@ -85,7 +86,9 @@ def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe
     picture = pictured(media, preset)
     heard = default_first(media.audio)
     planned = _planned(media, preset, wanted, upright(picture), heard)
-    exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "slices": 4, "c:a": "flac"}
+    exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac"}
+    if min(picture.coded_width, picture.coded_height) >= LEAST_SLICED:
+        exact["slices"] = 4
     kept = _kept(media, preset, wanted, planned, {**timing(), **exact}, heard)
     return kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads}, direct=picture)
 

@@ -1081,6 +1081,7 @@ SIZED = (
     Specimen(
         "3x300.mkv",
         [[*picture("3x300"), *sound(), "-c:v", "ffv1", "-pix_fmt", "yuv444p", "-c:a", "flac", "{out}"]],
+        corners=False,
         size=(2, 300),
         colours=False,
     ),
