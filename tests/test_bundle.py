@@ -248,7 +248,12 @@ def ladder(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 PLANNED = {
     kind: Plan(
-        container=kind, duration_seconds=2.0, video=(640, 360), audio=1, folder=Ladder(rungs=((640, 360), (426, 240)))
+        container=kind,
+        duration_seconds=2.0,
+        video=(640, 360),
+        video_seconds=2.0,
+        audio=1,
+        folder=Ladder(rungs=((640, 360), (426, 240))),
     )
     for kind in ("hls", "dash")
 }
@@ -286,7 +291,7 @@ def test_a_ladder_of_other_sizes_or_another_length_is_not_proven(ladder: Path) -
     with pytest.raises(ProofError, match="the sizes 640×360, 426×240 instead of 640×360"):
         proven(part, msgspec.structs.replace(planned, folder=Ladder(rungs=((640, 360),))))
     with pytest.raises(ProofError, match=r"lasts 2\.00 s instead of 5\.00 s"):
-        proven(part, msgspec.structs.replace(planned, duration_seconds=5.0))
+        proven(part, msgspec.structs.replace(planned, video_seconds=5.0))
     with pytest.raises(ProofError, match="1 sounds instead of 2"):
         proven(part, msgspec.structs.replace(planned, audio=2))
 
