@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from conftest import Daemon
+from conftest import Daemon, wait_until
 from test_cancel_over_http import variations
 from test_cli import ffspool
 
@@ -115,7 +115,7 @@ def test_deleting_a_job_and_a_restart_leave_folders_as_they_should_be(daemon: Da
     (stranger / "file").write_bytes(b"1")
     daemon.stop()
     daemon.start()
-    assert not stranger.exists()
+    wait_until(lambda: not stranger.exists())
     answer = daemon.client.get(f"/api/jobs/{kept['id']}/variations/{variation['id']}/download")
     assert answer.status_code == 200
 
