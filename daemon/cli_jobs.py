@@ -16,7 +16,7 @@ from daemon.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from daemon.client import Client, Json
-    from daemon.views import JobSummary
+    from daemon.views import ListedJob
 
 
 @click.command()
@@ -106,14 +106,14 @@ def ls(status: str | None, limit: int, cursor: str | None, state_dir: Path | Non
     if as_json:
         print_json(found)
         return
-    from daemon.views import JobSummary
+    from daemon.views import ListedJob
 
-    _list([understood(item, JobSummary) for item in found["items"]])
+    _list([understood(item, ListedJob) for item in found["items"]])
     if found["next_cursor"]:
         click.echo(f"There are more: --cursor {found['next_cursor']}", err=True)
 
 
-def _list(jobs: Sequence[JobSummary]) -> None:
+def _list(jobs: Sequence[ListedJob]) -> None:
     from daemon.terminal import Column, ago, clock, console, paint, percent, printable, table
 
     columns = (
@@ -133,14 +133,20 @@ def _list(jobs: Sequence[JobSummary]) -> None:
             percent(job.progress),
             clock(job.eta_seconds) if job.status == "processing" else "",
             ago(job.created_at),
-            printable(job.name or ""),
+            printable(_title(job)),
         )
         for job in jobs
     ]
     table(console(), columns, rows)
 
 
-def _remarks(job: JobSummary) -> str:
+def _title(job: ListedJob) -> str:
+    """Its name, or its files'."""
+    more = f" and {job.total_sources - 1:,} more" if job.total_sources > 1 else ""
+    return job.name or f"{job.first_source}{more}"
+
+
+def _remarks(job: ListedJob) -> str:
     failed = f", {job.failed_variations} failed" if job.failed_variations and job.status != "failed" else ""
     return failed + (", paused" if job.paused else "")
 

@@ -78,6 +78,8 @@ def follow(daemon: Client, job: str, screen: Console) -> Json:
             follower.show(view)
             if view.status in ENDED:
                 follower.say(f"{job} is {view.status}: {tally(view)}")
+                if view.error:
+                    follower.say(f"{view.error.splitlines()[0]}; `ffspool show {job}` tells more")
                 return found
             time.sleep(LOOK_LEAST)
             news.wait(LOOK_MOST - LOOK_LEAST)

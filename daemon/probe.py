@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from daemon import cancel
-from daemon.errors import ProbeError
+from daemon.errors import ProbeError, Unavailable
 from daemon.models import Media
 from daemon.processes import Child, spawn_server
 
@@ -36,8 +36,11 @@ class _Answer(msgspec.Struct):
     error: str | None = None
 
 
-class _ServerGone(Exception):
+class _ServerGone(Unavailable):
     """The server ended before it answered; another one may be asked."""
+
+    def __init__(self) -> None:
+        super().__init__("the process that reads media was ended from outside, or by the file, twice")
 
 
 class Prober:
@@ -73,7 +76,10 @@ class Prober:
             await server.wait()
 
     async def probe(self, path: Path) -> Media:
-        """What the file holds. Raises ProbeError, in words without a path, when it cannot be read as media."""
+        """What the file holds. Raises ProbeError, in words without a path, when it cannot be read as media.
+
+        Like all the others it raises Unavailable when the server is killed again and again.
+        """
         return _media(await self._ask(path, "describe"))
 
     async def probe_output(self, path: Path) -> Media:
@@ -113,7 +119,7 @@ class Prober:
             await self.close()
             raise ProbeError("reading it took too long") from None
         except OSError as error:
-            raise _ServerGone from error
+            raise _ServerGone() from error
         finally:
             self._pending.pop(number, None)
 

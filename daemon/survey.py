@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from daemon import claims
-from daemon.errors import FfspoolError, ProbeError
+from daemon.errors import FfspoolError, ProbeError, Unavailable
 from daemon.models import Media
 from daemon.paths import Paths
 from daemon.probe import Prober
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 4  # sources that are read at the same time
 PATIENCE = 2.0  # seconds that work waits for the reading of the source of what is first in turn
 GLANCE = 0.1  # seconds that a job's beginning waits at most for the reading of its first source
-RESPITE = 1.0  # seconds before a source is read again when what was found could not be recorded
+RESPITE = 1.0  # seconds before a source is read again that could not be, or of which nothing could be recorded
 
 
 class Survey:
@@ -60,7 +60,7 @@ class Survey:
         try:
             async with asyncio.timeout(GLANCE):
                 return await self._prober.probe(path)
-        except (ProbeError, TimeoutError):
+        except (ProbeError, Unavailable, TimeoutError):
             return None
         finally:
             self._glances -= 1
@@ -86,6 +86,9 @@ class Survey:
         except ProbeError as error:
             words = f"{row['name']}: {error}"
             await self._record(partial(claims.refuse_source, source=source, error=words, now=self._now()))
+        except Unavailable as error:  # the scheduler comes back to it
+            log.warning("a source could not be looked into: %s", error)
+            await asyncio.sleep(RESPITE)
         else:
             await self._record(partial(claims.record_media, source=source, media=media))
 

@@ -239,7 +239,8 @@ def _source_parts(source: SourceView) -> Iterator[RenderableType]:
     if source.error:
         yield _complaint(source.error)
     for variation in source.variations:
-        yield Padding(row(variation.id, f"{variation.status:10}", _variation_words(source, variation)), (0, 0, 0, 2))
+        words = row(variation.id, f"{variation.status:10}", _variation_words(source, variation))
+        yield Padding(words, (0, 0, 0, 2), expand=False)
         if variation.error and variation.error != source.error:
             yield _complaint(variation.error)
 
@@ -259,7 +260,7 @@ def _variation_words(source: SourceView, variation: VariationView) -> Text:
 
 
 def _complaint(error: str) -> RenderableType:
-    return Padding(Text(printable(error), "red"), (0, 0, 0, 4))
+    return Padding(Text(printable(error), "red"), (0, 0, 0, 4), expand=False)
 
 
 def row(*cells: str | Text) -> Table:

@@ -54,7 +54,7 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -
     job = transaction.one("insert_job", id=name, name=None, priority=0, metadata="{}", now=1.0, expires_in=expires_in)
     assert job is not None
     source = transaction.one(
-        "insert_source", id=name, job=job["seq"], name="clip.mp4", folder="clip", path=None, bytes=1
+        "insert_source", id=name, job=job["seq"], name="clip.mp4", folder="clip", path=None, bytes=1, media=None
     )
     assert source is not None
     transaction.run(

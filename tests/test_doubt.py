@@ -34,6 +34,9 @@ class Woken:
     def wake(self) -> None:
         """There is no scheduler to wake."""
 
+    async def glance(self, _: Path) -> None:
+        """Nor would it start anything."""
+
 
 @pytest.mark.parametrize(
     ("refusal", "kept"), [(Doubtful("EIO"), True), (Unavailable("locked"), False), (OutOfSpace("full"), False)]

@@ -126,6 +126,15 @@ def test_a_deletion_can_be_undone_until_it_is_done(daemon: Daemon, visit: Visit,
     wait_until(lambda: daemon.client.get(f"/api/jobs/{job['id']}").status_code == 404, "the deletion")
 
 
+def test_who_leaves_the_page_has_not_undone_a_deletion(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    page = visit(daemon)
+    page.locator("article").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    page.goto("about:blank")
+    wait_until(lambda: daemon.client.get(f"/api/jobs/{job['id']}").status_code == 404, "the deletion")
+
+
 def test_results_are_kept_longer_on_request(daemon: Daemon, visit: Visit, clip: Path) -> None:
     job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
     page = visit(daemon, path=f"#/jobs/{job['id']}")

@@ -161,7 +161,7 @@ def add_ended(transaction: Transaction, name: str) -> None:
     now = time.time()
     job = transaction.one("insert_job", id=name, name=name, priority=0, metadata="{}", now=now, expires_in=1e6)
     assert job is not None
-    place = {"name": "clip.mp4", "folder": "clip", "path": "/nowhere", "bytes": 1}
+    place = {"name": "clip.mp4", "folder": "clip", "path": "/nowhere", "bytes": 1, "media": None}
     source = transaction.one("insert_source", id=name, job=job["seq"], **place)
     assert source is not None
     transaction.run("record_source_error", source=name, error="made for the test")

@@ -73,7 +73,7 @@ export const session = new Session();
 
 /** Calls the API; returns the decoded answer (text where it is no JSON, or `as` one says). Raises Problem. */
 export async function call(method, path, { body, headers = {}, signal, as } = {}) {
-  const options = { method, headers: { ...headers }, signal };
+  const options = { method, headers: { ...headers }, signal, keepalive: method === "DELETE" }; // it may be our last act
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";

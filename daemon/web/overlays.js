@@ -43,12 +43,21 @@ class Overlays extends Observable {
     return end;
   }
 
-  /** Does something after a grace in which it can be undone. Returns whether it was done. */
+  /** Does something after a grace in which it can be undone; whoever leaves the page did not. Returns whether it was done. */
   unlessUndone(words, act) {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => act().then(() => resolve(true), (error) => (fail(error), resolve(false))), NOTICE);
-      const undo = () => {
+      const now = () => {
+        decided();
+        act().then(() => resolve(true), (error) => (fail(error), resolve(false)));
+      };
+      const timer = setTimeout(now, NOTICE);
+      const decided = () => {
         clearTimeout(timer);
+        removeEventListener("pagehide", now);
+      };
+      addEventListener("pagehide", now);
+      const undo = () => {
+        decided();
         end();
         resolve(false);
       };

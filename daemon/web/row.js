@@ -38,7 +38,8 @@ export function Thumbnail({ path, there = true }) {
 
 export function State({ job }) {
   const words = job.paused && !ENDED.has(job.status) ? "paused" : STATES[job.status];
-  return html`<span class="state ${words}">${words}</span>`;
+  const partly = job.status === "completed" && job.failed_variations > 0;
+  return partly ? html`<span class="state failed">partly failed</span>` : html`<span class="state ${words}">${words}</span>`;
 }
 
 export function Bar({ value, label }) {
@@ -110,9 +111,9 @@ function Line({ job, selected, onSelect, order, progress, eta, children }) {
 
 function summary(job) {
   if (job.status === "failed" && job.error) return html`<span class="bad-text">${job.error.split("\n")[0]}</span>`;
-  const parts = [plural(job.total_variations, "variation")];
+  const parts = job.failed_variations ? [`${job.failed_variations} failed`] : []; // first, where it is not cut off
+  parts.push(plural(job.total_variations, "variation"));
   if (job.completed_variations && job.completed_variations < job.total_variations) parts.push(`${job.completed_variations} done`);
-  if (job.failed_variations) parts.push(`${job.failed_variations} failed`);
   if (job.priority) parts.push(`priority ${job.priority}`);
   return parts.join(" · ");
 }

@@ -40,7 +40,8 @@ export async function cancel(job, { source = null, variation = null } = {}) {
   const scope = variation ? [variation] : source ? source.variations : (await detail(job))?.sources.flatMap((s) => s.variations);
   if (!scope) return;
   const name = variation?.name ?? source?.name ?? title(job);
-  const agreed = await overlays.ask({ title: `Cancel ${name}?`, body: kept(scope), yes: "Cancel it", no: "Let it run", danger: true });
+  const body = html`${kept(scope)}${variation && beside(variation)}`;
+  const agreed = await overlays.ask({ title: `Cancel ${name}?`, body, yes: "Cancel it", no: "Let it run", danger: true });
   if (!agreed) return;
   const below = variation ? `/variations/${variation.id}` : source ? `/sources/${source.id}` : "";
   await stop(`${jobPath(job.id)}${below}/cancel`, scope, "Cancelled");
@@ -75,6 +76,12 @@ function kept(variations) {
     </ul>
     <p class="muted">A retry makes what is missing, later.</p>
   `;
+}
+
+/** Of those that are made in the same process, which ends with this one. */
+function beside(variation) {
+  const others = variation.status === "processing" ? variation.sharing - 1 : 0;
+  return others > 0 && html`<p>It shares its encoder with ${plural(others, "other")}: what is not finished of them begins again.</p>`;
 }
 
 async function stop(path, variations, heading) {
