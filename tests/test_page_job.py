@@ -97,13 +97,14 @@ def test_the_log_is_live_and_its_command_can_be_copied(daemon: Daemon, visit: Vi
     page = visit(daemon, path=f"#/jobs/{job['id']}", permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Log of").click()
     log = page.get_by_label("The encoder's log")
-    first = log.text_content() or ""
-    wait_until(lambda: len(log.text_content() or "") > len(first), "the log to grow")
+    expect(log).to_contain_text("# sandbox:")
     page.get_by_role("button", name="Copy the command").click()
     expect(page.get_by_text("The command is on the clipboard.")).to_be_visible()
     (made,) = job["sources"][0]["variations"]
     told = daemon.client.get(f"/api/jobs/{job['id']}/variations/{made['id']}/log").text
     assert page.evaluate("navigator.clipboard.readText()") == told.splitlines()[0].removeprefix("$ ")
+    daemon.client.post(f"/api/jobs/{job['id']}/cancel").raise_for_status()
+    expect(log).to_contain_text("# exit code")
 
 
 def test_an_error_is_told_in_words(daemon: Daemon, visit: Visit, tmp_path: Path) -> None:
