@@ -149,10 +149,15 @@ class Launcher:
     def alive(self) -> bool:
         return self._popen.poll() is None
 
-    def launch(self, order: bytes, before_reaping: Callable[[int], None] | None) -> Child:
-        """Has it become what the order says."""
-        with os.fdopen(self._order, "wb") as pipe:
-            pipe.write(order)
+    def launch(self, order: bytes, before_reaping: Callable[[int], None] | None = None) -> Child:
+        """Has it become what the order says; one that was ended before it could hear it makes room for another."""
+        try:
+            with os.fdopen(self._order, "wb") as pipe:
+                pipe.write(order)
+        except BrokenPipeError:
+            with self._popen:
+                pass
+            return Launcher().launch(order, before_reaping)
         assert self._popen.stdin is not None
         os.set_blocking(self._popen.stdin.fileno(), False)
         return Child(self._popen, before_reaping)
@@ -226,7 +231,7 @@ def spawn(
 def spawn_rehearsal(canary: Path, folder: Path, walls: Walls | None) -> Child:
     """Starts a child that says on stdout, line by line, what it can do to `canary` and the host in spite of `walls`."""
     order = {**_conditions(folder, Limits(), walls), "canary": str(canary)}
-    return Launcher().launch(marshal.dumps(order), None)
+    return Launcher().launch(marshal.dumps(order))
 
 
 def _conditions(folder: Path, limits: Limits, walls: Walls | None) -> dict[str, Any]:
