@@ -57,7 +57,7 @@ class Prober:
 
     def start(self) -> None:
         """Starts the server ahead of the first probe, which then need not wait for it."""
-        if self._server is None or not self._server.running:
+        if self._server is None or not self._server.running or self._socket is None:  # one that ends is not reaped yet
             self._disconnect()
             self._server, self._socket = spawn_server("daemon.probing", "sandbox" if self._sandboxed else "open")
             asyncio.get_running_loop().add_reader(self._socket, self._receive, self._socket)
