@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -18,7 +19,31 @@ REFUSAL = (
 
 
 class Parser(h11.Connection):
-    """Refuses what h11 lets through: a version of HTTP that nobody here speaks."""
+    """Refuses what h11 lets through: a version of HTTP that nobody here speaks.
+
+    It keeps back the header of an answer, for its body to go out with it: two writes wake the client twice. `held`
+    is called where there is one to fetch with `header`, should no body follow at once.
+    """
+
+    def __init__(self, held: Callable[[], object]) -> None:
+        super().__init__(h11.SERVER)
+        self._held = held
+        self._header: list[bytes] = []
+
+    def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
+        parts = super().send_with_data_passthrough(event)
+        if parts is None:
+            return None
+        if isinstance(event, h11.Response):
+            self._header = parts
+            self._held()
+            return []
+        return [*self.header(), *parts]
+
+    def header(self) -> list[bytes]:
+        """What is kept back, which is then the caller's to send."""
+        header, self._header = self._header, []
+        return header
 
     def next_event(self) -> Any:
         event = super().next_event()
@@ -36,7 +61,7 @@ class Connection(H11Protocol):
 
     def __init__(self, *args: Any, most: int, patience: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.conn = Parser(h11.SERVER)
+        self.conn = self._parser = Parser(lambda: self.loop.call_soon(self._send_header))
         self._most = most
         self._patience = patience
         self._deadline: asyncio.TimerHandle | None = None
@@ -53,6 +78,9 @@ class Connection(H11Protocol):
         if not self.transport.is_closing():
             super().data_received(data)
             self._watch()
+
+    def _send_header(self) -> None:
+        self.transport.write(b"".join(self._parser.header()))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

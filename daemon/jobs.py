@@ -81,7 +81,7 @@ class Jobs:
         if "\0" in path:
             raise InvalidRequest("the path holds a NUL character")
         real = Path(os.path.realpath(path))
-        if not any(real.is_relative_to(os.path.realpath(root)) for root in self._settings.source_roots):
+        if not any(_below(real, root) for root in self._settings.source_roots):
             raise ForbiddenPath(f"{path} is not below a source root of this daemon")
         return local_source(Path(path).name, real)
 
@@ -232,7 +232,7 @@ class Jobs:
     def _page(self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None) -> JobPage:
         rows, next_cursor = listing.page(transaction, selection, limit, cursor)
         files = {row["job"]: row for row in transaction.all("files_of_jobs", jobs=_keys(rows))}
-        efforts = _efforts(transaction, [row for row in rows if row["status"] not in _TOLD_BY_STATUS])
+        efforts = _efforts(transaction, rows)
         errors = _errors(transaction, rows)
         items = (
             listed_job(row, files[seq], efforts.get(seq), errors.get(seq), self._scheduler)
@@ -301,6 +301,11 @@ class Jobs:
         return path, f"{Path(row['name']).stem}_quality.svg"
 
 
+def _below(real: Path, root: Path) -> bool:
+    """Of a path without symlinks, whether it is below what `root` leads to: as it stands it has none then, either."""
+    return real.is_relative_to(root) or real.is_relative_to(os.path.realpath(root))
+
+
 def _new_variation(source: str, want: Wanted, keys: dict[str, int]) -> dict[str, Any]:
     return {
         "id": new_id(),
@@ -335,7 +340,10 @@ def _children(transaction: Transaction, job: Row) -> tuple[list[Row], list[Row]]
 
 
 def _efforts(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Effort]:
-    """What each job is about, by its `seq`, from the counters of its sources."""
+    """What each job is about whose status alone does not tell, by its `seq`, from the counters of its sources."""
+    asked = [job for job in jobs if job["status"] not in _TOLD_BY_STATUS]
+    if not asked:
+        return {}
     return {
         row["job"]: Effort(
             planned=row["planned"],
@@ -344,7 +352,7 @@ def _efforts(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Effort]
             running_unknown=bool(row["running_unknown"]),
             left_unknown=bool(row["left_unknown"]),
         )
-        for row in transaction.all("efforts", jobs=_keys(jobs))
+        for row in transaction.all("efforts", jobs=_keys(asked))
     }
 
 

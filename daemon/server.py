@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -45,6 +46,7 @@ async def serve(settings: Settings, library: Library, surroundings: Surroundings
             log.info("ffspool listens on %s", "a unix socket" if settings.unix_socket else _url(listener))
             if laid_open := exposure(settings):
                 log.warning("%s: %s", laid_open, ADVICE)
+            gc.freeze()  # all that was loaded stays; to look through it for garbage holds answers up for 20 ms and more
             notify(surroundings.notify_socket, "READY=1")
 
         server = _Server(_config(service), started)

@@ -192,7 +192,8 @@ def when(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _job_fields(job: Row, effort: Effort | None, live: Live) -> dict[str, Any]:
+def _job_fields(row: Row | dict[str, Any], effort: Effort | None, live: Live) -> dict[str, Any]:
+    job = _by_name(row)
     status = State(job["status"])
     running = list(live.of_job(job["id"])) if status is State.PROCESSING else []
     return {
@@ -217,6 +218,11 @@ def _job_fields(job: Row, effort: Effort | None, live: Live) -> dict[str, Any]:
             discarded_cpu_seconds=round(job["discarded_cpu"], 3),
         ),
     }
+
+
+def _by_name(row: Row | dict[str, Any]) -> dict[str, Any]:
+    """A Row goes through its names one by one for each that is looked up: with all of them asked for, that is slow."""
+    return row if isinstance(row, dict) else dict(zip(row.keys(), row, strict=True))
 
 
 _Running = Sequence[tuple[Progress, float | None]]
@@ -259,7 +265,8 @@ def _media_view(media: Media) -> MediaView:
     )
 
 
-def _variation_view(row: Row | dict[str, Any], duration: float | None, live: Live) -> VariationView:
+def _variation_view(columns: Row | dict[str, Any], duration: float | None, live: Live) -> VariationView:
+    row = _by_name(columns)
     status = State(row["status"])
     seconds, speed = _where(status, live.progress(row["id"]))
     return VariationView(
