@@ -47,10 +47,9 @@ def _cut(node: Node, picture: VideoStream, frame: Size) -> Node:
 
 
 def _before_itself(node: Node, picture: VideoStream, frame: Size) -> Node:
-    copies = node.split()
     small = even(frame[0] / BLUR), even(frame[1] / BLUR)
-    behind = scaled(copies[0], _over(picture, small)).filter("crop", *small).filter("gblur", sigma=3)
-    whole = scaled(copies[1], _within(picture, frame))
+    behind = scaled(node, _over(picture, small)).filter("crop", *small).filter("gblur", sigma=3)
+    whole = scaled(node, _within(picture, frame))
     return scaled(behind, frame).overlay(whole, x="(W-w)/2", y="(H-h)/2").filter("format", "yuv420p")
 
 

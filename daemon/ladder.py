@@ -39,8 +39,7 @@ def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
     def filtered(node: Node) -> list[Node]:
         steady = _held(_steady(node, media, picture, wanted.max_frame_rate), media, picture)
         shown = graded(steady, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
-        copies = shown.filter_multi_output("split", len(sizes)) if len(sizes) > 1 else [shown]
-        return [_rung(copies[number], size, sizes[0]) for number, size in enumerate(sizes)]
+        return [_rung(shown, size, sizes[0]) for size in sizes]
 
     def options(threads: int) -> Options:
         encode = ENCODERS[preset.encoder](wanted.crf, wanted.speed, threads)

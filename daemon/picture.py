@@ -182,9 +182,9 @@ def _mapped(node: Node, after: Colour, operator: str) -> Node:
 
 def _flattened(node: Node, colour: str) -> Node:
     """Laid on a plain colour, made of the picture itself so that it has its size and its times."""
-    copies = node.filter("format", "gbrap").split()
-    ground = copies[0].filter("drawbox", color=f"0x{colour.removeprefix('#')}@1", thickness="fill", replace=1)
-    return ground.overlay(copies[1], format="gbrp")
+    formed = node.filter("format", "gbrap")
+    ground = formed.filter("drawbox", color=f"0x{colour.removeprefix('#')}@1", thickness="fill", replace=1)
+    return ground.overlay(formed, format="gbrp")
 
 
 # Frames

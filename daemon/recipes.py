@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import ffmpeg
@@ -13,6 +13,7 @@ from daemon import capped, film, framed, keeping, ladder, quality, soundtrack, s
 from daemon.codecs import timing
 from daemon.demuxers import DISCONTINUOUS, GUARDS, RAW
 from daemon.errors import BadParameter, UnknownPreset
+from daemon.graph import branched
 from daemon.models import Media, Model, Parameters
 from daemon.parameters import RefreshedParameters
 from daemon.picture import deinterlaced
@@ -165,10 +166,8 @@ def _next_pass(
 
 def _partly(source: str, media: Media, step: Trial | Judgement, threads: int) -> Node:
     """Parts of the source as the recipe shows them, one after the other."""
-    shown = []
-    for part in step.parts:
-        decoded = _read(source, media, threads, ss=f"{part.start:.3f}", t=f"{part.seconds:.3f}")
-        shown += _shown(step.recipe, _pictures(decoded, media, [step.recipe]))
+    read = [_read(source, media, threads, ss=f"{part.start:.3f}", t=f"{part.seconds:.3f}") for part in step.parts]
+    shown = branched([picture for decoded in read for picture in _shown(decoded, media, step.recipe)])
     joined = ffmpeg.concat(*shown) if len(shown) > 1 else shown[0]
     return joined.filter("setpts", "PTS-STARTPTS")
 
@@ -177,7 +176,7 @@ def _comparison(source: str, media: Media, recipe: Recipe, path: str, threads: i
     """Compares the picture that was made with the source's, as the recipe shows that."""
     plan = recipe.plan
     assert plan.quality
-    [reference] = _shown(recipe, _pictures(_read(source, media, threads), media, [recipe]))
+    [reference] = branched(_shown(_read(source, media, threads), media, recipe))
     argv = _compared(plan.quality, plan, path, path + FIGURES, reference, threads)
     return Pass(argv, share, measures=path)
 
@@ -201,8 +200,12 @@ def _whole(written: Node, threads: int) -> list[str]:
 
 def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
     decoded = _read(source, media, threads)
-    pictures = _pictures(decoded, media, [recipe for recipe, _ in made if recipe.filtered])
-    written = [_written(decoded, pictures, recipe, path, threads) for recipe, path in made]
+    shown = [_shown(decoded, media, recipe) for recipe, _ in made]
+    lines = iter(branched([picture for pictures in shown for picture in pictures]))
+    written = [
+        _written(decoded, list(islice(lines, len(pictures))), recipe, path, threads)
+        for pictures, (recipe, path) in zip(shown, made, strict=True)
+    ]
     return _whole(ffmpeg.merge_outputs(*written), threads)
 
 
@@ -246,42 +249,22 @@ def _reading(media: Media) -> dict[str, Any]:
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
-def _pictures(decoded: Node, media: Media, recipes: Sequence[Recipe]) -> dict[str | None, Iterator[Node]]:
-    """By what is to be deinterlaced: the source's picture, treated once, for each recipe that shows it."""
-    if media.video is None:
-        return {}
-    found = {}
-    for which, count in Counter(recipe.deinterlace for recipe in recipes).items():
-        picture = decoded[str(media.video.index)]
-        found[which] = _copies(deinterlaced(picture, which) if which else picture, count)
-    return found
-
-
-def _copies(picture: Node, count: int) -> Iterator[Node]:
-    if count == 1:
-        return iter([picture])
-    copies = picture.filter_multi_output("split", count)
-    return iter([copies[number] for number in range(count)])
-
-
-def _written(
-    decoded: Node, pictures: dict[str | None, Iterator[Node]], recipe: Recipe, path: str, threads: int
-) -> Node:
+def _written(decoded: Node, shown: list[Node], recipe: Recipe, path: str, threads: int) -> Node:
     picture = [recipe.direct.index] if recipe.direct else []
     kept = [*picture, *(stream.index for stream in recipe.sound), *(stream.index for stream in recipe.subtitles)]
-    streams = [decoded[str(index)] for index in kept]
-    streams[:0] = _shown(recipe, pictures)
+    streams = [*shown, *(decoded[str(index)] for index in kept)]
     limit = {"f": recipe.plan.container, "t": f"{_guard(recipe.plan.duration_seconds):.3f}"}
     # The HLS muxer takes "file:" for the name of a folder; a folder's name is ours, and needs no such guard.
     place = f"{path}/{recipe.entry}" if recipe.entry else f"file:{path}"
     return ffmpeg.output(*streams, place, **recipe.options(threads), **limit)
 
 
-def _shown(recipe: Recipe, pictures: dict[str | None, Iterator[Node]]) -> list[Node]:
+def _shown(decoded: Node, media: Media, recipe: Recipe) -> list[Node]:
     """What the recipe makes of the picture: none, one, or several of a ladder."""
-    if recipe.filtered is None:
+    if recipe.filtered is None or media.video is None:
         return []
-    shown = recipe.filtered(next(pictures[recipe.deinterlace]))
+    picture = decoded[str(media.video.index)]
+    shown = recipe.filtered(deinterlaced(picture, recipe.deinterlace) if recipe.deinterlace else picture)
     return shown if isinstance(shown, list) else [shown]
 
 

@@ -16,11 +16,9 @@ POSTER_CANDIDATES = 24  # frames among which the most typical one is looked for
 
 def gif(media: Media, preset: Preset, wanted: GifParameters) -> Recipe:
     def filtered(node: Node) -> Node:
-        copies = graded(
-            _excerpt(node, picture, wanted, size), picture, "yuva444p" if picture.alpha else "yuv444p"
-        ).split()
-        palette = copies[0].filter("palettegen", stats_mode="diff")
-        return ffmpeg.filter([copies[1], palette], "paletteuse", dither="bayer", bayer_scale=4, diff_mode="rectangle")
+        shown = graded(_excerpt(node, picture, wanted, size), picture, "yuva444p" if picture.alpha else "yuv444p")
+        palette = shown.filter("palettegen", stats_mode="diff")
+        return ffmpeg.filter([shown, palette], "paletteuse", dither="bayer", bayer_scale=4, diff_mode="rectangle")
 
     picture, size, planned = _animation(media, preset, wanted)
     options = {"c:v": "gif", "loop": 0}

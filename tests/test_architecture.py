@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"}
     | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills", "parameters", "library", "own_presets"}
     | {"capped", "framed", "keeping", "ladder", "loudness", "quality", "passthrough", "sprites", "manifests"}
-    | {"traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure", "sps"},
+    | {"traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure", "sps", "graph"},
     {"database", "store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media"}
     | {
         "courier",
@@ -52,7 +52,7 @@ OWNERS = {
     "aiosqlite": {"store"},
     "sqlite3": {"database", "store"},
     "subprocess": {"processes"},
-    "ffmpeg": {"recipes", "stills"},
+    "ffmpeg": {"recipes", "stills", "graph"},
     "starlette": {"api", "app"},
     "prometheus_client": {"metrics"},
     "uvicorn": {"server", "connection"},

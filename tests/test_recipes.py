@@ -58,8 +58,8 @@ GOLDEN = {
     "m4a": "-map 0:1 -f ipod -ac:a:0 2 -b:a 160k -c:a aac -t 21.000",
     "gif": "-filter_complex [0:0]fps=12:eof_action=pass:start_time=0[s0];[s0]trim=duration=10.0:start=0.0[s1];"
     "[s1]setpts=PTS-STARTPTS[s2];[s2]scale=480:270[s3];[s3]setsar=1[s4];[s4]" + TAGS + "[s5];"
-    "[s5]format=yuv444p[s6];[s6]split=2[s7][s8];[s7]palettegen=stats_mode=diff[s9];"
-    "[s8][s9]paletteuse=bayer_scale=4:diff_mode=rectangle:dither=bayer[s10]"
+    "[s5]format=yuv444p[s6];[s6]split=2[s7][s8];[s8]palettegen=stats_mode=diff[s9];"
+    "[s7][s9]paletteuse=bayer_scale=4:diff_mode=rectangle:dither=bayer[s10]"
     " -map [s10] -f gif -c:v gif -loop 0 -t 21.000",
     "thumbnail-sheet": "-filter_complex [0:0]fps=1.600000:eof_action=pass:start_time=0[s0];[s0]scale=320:180[s1];"
     "[s1]setsar=1[s2];[s2]" + TAGS + "[s3];[s3]scale=out_color_matrix=bt470bg:out_range=pc[s4];[s4]format=yuvj420p[s5];"
@@ -106,17 +106,16 @@ def test_command_of_every_preset(preset: str) -> None:
     assert command("source", FILM, [output], threads=2) == expected.split(" ")
 
 
-def test_several_outputs_share_one_decode() -> None:
+def test_several_outputs_share_one_decode_and_what_their_pictures_have_in_common() -> None:
     both = command("source", FILM, outputs("h264-720p", "h264-720p", "mp3"), threads=2)
     encode = "-f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 21 -disposition:a:0 default"
     encode += " -disposition:a:1 0 -enc_time_base demux -fps_mode vfr -movflags +faststart"
     encode += " -preset veryfast -t 21.000 -threads 2"
     expected = (
-        f"{BEGIN}-filter_complex [0:0]split=2[s0][s1];"
-        f"[s0]scale=1280:720[s2];[s2]setsar=1[s3];[s3]{TAGS}[s4];[s4]format=yuv420p[s5];"
-        f"[s1]scale=1280:720[s6];[s6]setsar=1[s7];[s7]{TAGS}[s8];[s8]format=yuv420p[s9]"
-        f" -map [s5] -map 0:1 -map 0:2 {encode} file:h264-720p.part"
-        f" -map [s9] -map 0:1 -map 0:2 {encode} file:h264-720p-2.part"
+        f"{BEGIN}-filter_complex [0:0]scale=1280:720[s0];[s0]setsar=1[s1];"
+        f"[s1]{TAGS}[s2];[s2]format=yuv420p[s3];[s3]split=2[s4][s5]"
+        f" -map [s4] -map 0:1 -map 0:2 {encode} file:h264-720p.part"
+        f" -map [s5] -map 0:1 -map 0:2 {encode} file:h264-720p-2.part"
         f" -map 0:1 {GOLDEN['mp3'].removeprefix('-map 0:1 ')} file:mp3.part"
     )
     assert both == expected.split(" ")
@@ -166,6 +165,13 @@ def test_hdr_is_mapped_to_ordinary_screens_in_8_bits() -> None:
     assert "zscale=dither=ordered:m=709:r=limited:t=709" in words
     assert "sidedata=delete:type=MASTERING_DISPLAY_METADATA" in words
     assert planned(hdr, "h264-720p").colour == Colour(primaries="bt709", transfer="bt709", matrix="bt709", range="tv")
+
+
+@pytest.mark.parametrize("alike", [["refresh", "refresh"], ["square-1080p", "vertical-1080p", "hls"]])
+def test_hdr_is_mapped_once_for_outputs_that_begin_alike(alike: list[str]) -> None:
+    words = arguments(shown(hdr="pq", bit_depth=10, colour=PQ), *alike)
+    assert words.count("tonemap") == 1
+    assert words.count(" -map '[s") >= len(alike)
 
 
 def test_hdr_is_kept_in_10_bits_unless_mapping_is_asked_for() -> None:
