@@ -11,6 +11,7 @@ from daemon.api.endpoints import open_paths, routes
 from daemon.api.guard import Guard, Hardened, Hosts
 from daemon.api.problems import HANDLERS
 from daemon.api.routes import ENDPOINTS
+from daemon.api.tus import Versioned
 from daemon.service import Service
 
 
@@ -21,7 +22,7 @@ def create_app(service: Service) -> ASGIApp:
     hosts = Hosts(settings.host, settings.allowed_hosts)
     app = Starlette(
         routes=routes(ENDPOINTS, service, gate),
-        middleware=[Middleware(Guard, gate=gate, hosts=hosts, open_paths=open_paths(ENDPOINTS))],
+        middleware=[Middleware(Versioned), Middleware(Guard, gate=gate, hosts=hosts, open_paths=open_paths(ENDPOINTS))],
         exception_handlers=HANDLERS,
     )
     return Hardened(app)  # outside of the framework, which answers to faults itself

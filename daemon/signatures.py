@@ -51,7 +51,7 @@ class Secrets:
     def rotate(self) -> list[Secret]:
         """Makes a new secret. Those in use until now go on signing beside it for OVERLAP seconds."""
         current, *older = self.valid()
-        retired = Secret(value=current.value, expires_at=self._now() + OVERLAP)
+        retired = Secret(value=current.value, expires_at=round(self._now() + OVERLAP))  # to the second, as it is kept
         return self._write([Secret(value=_new_secret()), retired, *older])
 
     def sign(self, identifier: str, timestamp: int, body: bytes) -> str:

@@ -185,7 +185,9 @@ def test_what_the_protocol_does_not_allow_is_refused(shared: Daemon) -> None:
     assert_problem(client.patch(path, headers=PIECE), 422, "invalid_request", "Upload-Offset")
     crc = send(shared, path, 0, b"x", **{"Upload-Checksum": "crc32 AAAA"})
     assert_problem(crc, 400, "unsupported_checksum", "crc32", "sha1")
-    assert client.put(path, headers=TUS).status_code == 405
+    unknown, stranger = client.put(path, headers=TUS), httpx.post(f"{client.base_url}/api/uploads", headers=TUS)
+    assert (unknown.status_code, stranger.status_code) == (405, 401)
+    assert {answer.headers["tus-resumable"] for answer in (other, plain, unknown, stranger)} == {"1.0.0"}
     assert offset(shared, path) == 0
 
 
@@ -336,12 +338,12 @@ def test_a_crash_before_the_job_is_committed_leaves_the_upload_and_after_it_the_
     linked.parent.mkdir(parents=True)
     linked.hardlink_to(upload_files(daemon)[0])
     daemon.start()
-    assert not linked.exists()
+    wait_until(lambda: not linked.exists(), "the sweep of what belongs to no job")
     job = submit(daemon, {"upload": upload}).json()
     daemon.stop(signal.SIGKILL)
     (daemon.state_dir / "spool" / "uploads" / upload).hardlink_to(source_file(daemon, job))
     daemon.start()
-    assert upload_files(daemon) == []
+    wait_until(lambda: upload_files(daemon) == [], "the sweep of an upload that a job took")
     assert source_file(daemon, job).read_bytes() == b"0123"
 
 

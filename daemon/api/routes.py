@@ -46,7 +46,7 @@ from daemon.views import JobView
 
 MAX_LOGIN_BYTES = 4096
 
-JOBS, UPLOADS, HOOKS = "/api/jobs", "/api/uploads", "/api/webhooks"
+JOBS, UPLOADS, HOOKS = "/api/jobs", tus.UPLOADS, "/api/webhooks"
 JOB, UPLOAD = f"{JOBS}/{{job}}", f"{UPLOADS}/{{upload}}"
 SOURCE, VARIATION = f"{JOB}/sources/{{source}}", f"{JOB}/variations/{{variation}}"
 SSE, ZIP, TEXT, HTML, ANY = "text/event-stream", "application/zip", "text/plain", "text/html", "*/*"

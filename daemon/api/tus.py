@@ -9,8 +9,10 @@ from contextlib import aclosing
 from email.utils import formatdate
 from functools import wraps
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from daemon.api.endpoints import Call
 from daemon.api.problems import on_refusal
@@ -24,6 +26,7 @@ from daemon.errors import (
 )
 from daemon.uploads import Checksum, Upload
 
+UPLOADS = "/api/uploads"
 VERSION = "1.0.0"
 EXTENSIONS = "creation,expiration,checksum,termination"
 ALGORITHMS = ("sha1", "sha256", "md5")
@@ -31,20 +34,34 @@ PIECE = "application/offset+octet-stream"
 UNNAMED = "upload"  # what a file is called whose client gave no `filename`
 
 
+class Versioned:
+    """ASGI middleware: every answer about uploads tells the protocol's version, whoever gives it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def versioned(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Tus-Resumable"] = VERSION
+            await send(message)
+
+        await self._app(scope, receive, versioned if scope["path"].startswith(UPLOADS) else send)
+
+
 def tus(handler: Callable[[Call], Awaitable[Response]]) -> Callable[[Call], Awaitable[Response]]:
-    """In the protocol's version, with its headers on every answer."""
+    """In the protocol's version, which a refusal tells too."""
 
     @wraps(handler)
     async def handle(call: Call) -> Response:
         try:
             if call.request.method != "OPTIONS":
                 _check_version(call.request)
-            response = await handler(call)
+            return await handler(call)
         except FfspoolError as error:
             response = await on_refusal(call.request, error)
             response.headers["Tus-Version"] = VERSION
-        response.headers["Tus-Resumable"] = VERSION
-        return response
+            return response
 
     return handle
 
@@ -69,7 +86,7 @@ async def create(call: Call) -> Response:
     length = _number(call.request, "Upload-Length")
     sent = call.request.headers.get("upload-metadata")
     upload = await call.service.uploads.create(_metadata(sent).get("filename", UNNAMED), length, sent)
-    return Response(status_code=201, headers={"Location": f"/api/uploads/{upload.id}", **_state(upload)})
+    return Response(status_code=201, headers={"Location": f"{UPLOADS}/{upload.id}", **_state(upload)})
 
 
 @tus
