@@ -424,6 +424,11 @@ SELECT status, jobs, variations FROM tally
 SELECT jobs.created_at FROM variations JOIN jobs ON jobs.seq = variations.job
 WHERE variations.status = 'queued' ORDER BY variations.seq LIMIT 1
 
+-- name: paused_jobs
+SELECT count(*) AS count FROM (
+    SELECT 1 FROM jobs WHERE paused = 1 AND seq > 0 AND queued + processing > 0 LIMIT 1000
+)
+
 -- name: stops
 SELECT stage, count, seconds FROM stops
 

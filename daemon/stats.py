@@ -19,6 +19,7 @@ class Queue(Model, frozen=True):
     state: QueueState
     depth: int
     oldest_seconds: float | None  # age of the job whose variation waits longest; None: nothing waits
+    paused_jobs: int  # that are paused by themselves and have not ended; counted up to a thousand
 
 
 class Stops(Model, frozen=True):
@@ -73,7 +74,7 @@ class Stats(Model, frozen=True):
 async def gather(service: Service) -> Stats:
     """Reads counters only: it costs the same with a million rows."""
     now = time.time()
-    jobs, variations, oldest, stops, held = await service.store.read(_counters)
+    jobs, variations, oldest, paused, stops, held = await service.store.read(_counters)
     hours, speeds = await service.store.read(partial(_history, int(now // 3600)))
     disk = psutil.disk_usage(str(service.paths.spool))
     return Stats(
@@ -83,6 +84,7 @@ async def gather(service: Service) -> Stats:
             state=service.scheduler.queue,
             depth=variations["queued"],
             oldest_seconds=None if oldest is None else round(max(0.0, now - oldest), 3),
+            paused_jobs=paused,
         ),
         cancellations=stops,
         disk=Disk(
@@ -119,12 +121,14 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
 
 def _counters(
     transaction: Transaction,
-) -> tuple[dict[str, int], dict[str, int], float | None, dict[str, Stops], dict[str, int]]:
+) -> tuple[dict[str, int], dict[str, int], float | None, int, dict[str, Stops], dict[str, int]]:
     tally, oldest = transaction.all("tally"), transaction.one("oldest_queued")
+    paused = transaction.one("paused_jobs")
     return (
         {row["status"]: row["jobs"] for row in tally},
         {row["status"]: row["variations"] for row in tally},
         oldest["created_at"] if oldest else None,
+        paused["count"] if paused else 0,
         {row["stage"]: Stops(count=row["count"], seconds=row["seconds"]) for row in transaction.all("stops")},
         {f"{row['kind']}_bytes": row["bytes"] for row in transaction.all("disk")},
     )

@@ -25,7 +25,7 @@ def test_stats_and_metrics_tell_what_happened(daemon: Daemon, clip: Path, long_c
     stats = daemon.client.get("/api/stats").json()
     assert stats["jobs"] == {"queued": 0, "processing": 0, "completed": 1, "failed": 0, "cancelled": 1}
     assert stats["variations"] == stats["jobs"]
-    assert stats["queue"] == {"state": "running", "depth": 0, "oldest_seconds": None}
+    assert stats["queue"] == {"state": "running", "depth": 0, "oldest_seconds": None, "paused_jobs": 0}
     [stopped] = receipt["stopped"]
     assert stats["cancellations"][stopped["stage"]] == {"count": 1, "seconds": stopped["seconds"]}
     assert 0 < stats["disk"]["free_bytes"] < stats["disk"]["total_bytes"]
