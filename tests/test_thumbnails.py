@@ -67,6 +67,8 @@ def test_why_there_is_no_thumbnail_is_told(daemon: Daemon, clip: Path, media: Pa
     for answer in (thumbnail(daemon, job["id"], variation["id"]), thumbnail(daemon, job["id"], variation["id"])):
         assert answer.status_code == 404
         assert answer.json()["detail"] == "clip_mp3.mp3 has no thumbnail: it holds no picture"
+    rather_nothing = daemon.client.get(f"/api/jobs/{job['id']}/variations/{variation['id']}/thumbnail?optional=true")
+    assert (rather_nothing.status_code, rather_nothing.content) == (204, b"")
     sound = daemon.submit(media / "opus_5_1.mka", presets=["mp3"])["id"]
     assert "no picture" in thumbnail(daemon, sound).json()["detail"]
     broken = daemon.submit(media / "truncated_no_moov.mp4", presets=["mp3"])["id"]

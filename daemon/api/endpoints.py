@@ -83,6 +83,7 @@ class Endpoint:
     answer: Any = None  # its type, where the handler's annotation does not tell
     sends: tuple[str, ...] = ()  # request headers that mean something here
     told: tuple[str, ...] = ()  # response headers
+    may_lack: bool = False  # 204 is an answer too, where the query asks for it
     problems: tuple[type[FfspoolError], ...] = ()  # besides those that `refusals` adds
     open: bool = False  # to whoever asks, without a token
 

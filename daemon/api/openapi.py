@@ -183,6 +183,8 @@ def _answers(endpoint: Endpoint) -> Json:
         answers["206"] = {**answer, "description": "The range", "headers": _described([*told, "Content-Range"])}
     if _revalidates(endpoint):
         answers["304"] = {"description": "Nothing changed", "headers": _described(["ETag"])}
+    if endpoint.may_lack:
+        answers["204"] = {"description": "There is none"}
     return answers
 
 

@@ -66,6 +66,12 @@ class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
     password: str
 
 
+class ThumbnailQuery(msgspec.Struct):
+    """How to be told that there is no picture."""
+
+    optional: Annotated[bool, msgspec.Meta(description="204 where there is none, instead of why")] = False
+
+
 class JobFilter(msgspec.Struct):
     """Which jobs a list shows, or a verb in bulk is about."""
 

@@ -15,6 +15,7 @@ from daemon.api.requests import (
     JobRequest,
     LoginRequest,
     NewJobForm,
+    ThumbnailQuery,
 )
 from daemon.control import JobPatch
 from daemon.errors import (
@@ -90,10 +91,10 @@ ENDPOINTS = (
     Endpoint("GET", f"{SOURCE}/download", jobs.download_source, "A source as it was given", media_type=ANY,
              sends=("Range", "If-Range"), told=("ETag", "Accept-Ranges", "Content-Disposition"),
              problems=(BadRange,)),
-    Endpoint("GET", f"{JOB}/thumbnail", thumbnails.of_job, "A picture of the first source", media_type=WEBP,
-             told=("ETag",)),
+    Endpoint("GET", f"{JOB}/thumbnail", thumbnails.of_job, "A picture of the first source", query=ThumbnailQuery,
+             media_type=WEBP, told=("ETag",), may_lack=True),
     Endpoint("GET", f"{VARIATION}/thumbnail", thumbnails.of_variation, "A picture of a completed variation",
-             media_type=WEBP, told=("ETag",)),
+             query=ThumbnailQuery, media_type=WEBP, told=("ETag",), may_lack=True),
     Endpoint("GET", f"{VARIATION}/log", jobs.log, "That encode's command and log", media_type=TEXT),
     Endpoint("GET", f"{VARIATION}/quality.svg", jobs.quality_plot, "A plot of how close each frame is to the source's",
              media_type=SVG),
