@@ -42,6 +42,11 @@ def transfer(page: Page, name: str) -> Any:
     return page.locator(".transfers li").filter(has_text=name)
 
 
+def whole(words: Any) -> bool:
+    """Whether nothing of the words is cut off."""
+    return bool(words.evaluate("words => words.scrollWidth <= words.clientWidth"))
+
+
 def jobs(daemon: Daemon) -> Any:
     return daemon.client.get("/api/jobs").json()["items"]
 
@@ -56,6 +61,8 @@ def test_files_become_jobs_with_the_parameters_chosen(daemon: Daemon, visit: Vis
     expect(page.locator(".add h3")).to_have_text(headings)
     choose(page, clip)
     want(page, "mp3")
+    expect(page.get_by_role("button", name="Start: 1 file × 1")).to_be_in_viewport()  # however far the cards go
+    assert not any("`" in words for words in page.locator(".cards").all_inner_texts())
     want(page, "refresh")
     page.get_by_label("count").fill("2")
     page.get_by_label("seed").fill("tuesday")
@@ -79,7 +86,7 @@ def test_a_job_starts_while_another_file_is_still_on_its_way(
 ) -> None:
     page = visit(daemon, path="#/add")
     choose(page, clip)
-    expect(transfer(page, "clip.mp4")).to_contain_text("here")
+    expect(transfer(page, "clip.mp4")).to_contain_text("uploaded")
     hurry = slow_down(page, MB // 20)
     choose(page, big_clip)
     want(page, "mp3")
@@ -98,7 +105,7 @@ def test_a_job_starts_while_another_file_is_still_on_its_way(
 
 
 def test_an_upload_goes_on_after_a_reload_and_a_restart_of_the_daemon(
-    start_daemon: Callable[..., Daemon], visit: Visit, big_clip: Path
+    start_daemon: Callable[..., Daemon], visit: Visit, clip: Path, big_clip: Path
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -120,10 +127,13 @@ def test_an_upload_goes_on_after_a_reload_and_a_restart_of_the_daemon(
     page.on("dialog", lambda dialog: dialog.accept())
     page.reload()
     expect(transfer(page, "big.mp4")).to_contain_text("choose the same file again")
+    expect(page.locator(".tray summary")).to_have_text("1 file to be chosen again")
+    assert whole(transfer(page, "big.mp4").locator(".name")), "the file's name is squeezed"
+    choose(page, clip, button="Choose big.mp4 again")
+    expect(page.get_by_text("clip.mp4 is another file: big.mp4 of 4")).to_be_visible()
     hurry()
-    page.get_by_role("link", name="Add files").first.click()
     with page.expect_request(is_piece) as piece:
-        choose(page, big_clip)
+        choose(page, big_clip, button="Choose big.mp4 again")
     assert offset(piece.value) > 0, "after the reload it began anew"
     job = wait_until(lambda: jobs(daemon), "the job")[0]
     assert daemon.wait_for(job["id"])["status"] == "completed"
@@ -176,7 +186,7 @@ def test_files_in_folders_are_found_however_deep(daemon: Daemon, visit: Visit, c
 def test_a_pasted_file_is_taken(daemon: Daemon, visit: Visit, clip: Path) -> None:
     page = visit(daemon)
     paste(page, "pasted.mp4", clip.read_bytes())
-    expect(transfer(page, "pasted.mp4")).to_contain_text("here")
+    expect(transfer(page, "pasted.mp4")).to_contain_text("uploaded")
     expect(page.get_by_role("heading", level=2, name="2 · What to make of each")).to_be_visible()
 
 

@@ -1,5 +1,5 @@
 // Add: files, what to make of them, and go. Files go up while the choice is made.
-import { html, memory, useChanges, useEffect, useState } from "./html.js";
+import { html, memory, prose, useChanges, useEffect, useState } from "./html.js";
 import { get } from "./api.js";
 import { IconButton } from "./icons.js";
 import { bytes, duration, percent, plural } from "./format.js";
@@ -34,7 +34,8 @@ export function AddView() {
     event.preventDefault();
     transfers.order(spec(wanted, chosen, details), details.together);
     const left = files.filter((item) => item.state !== "done").length;
-    overlays.say(left ? `Ordered. ${plural(left, "file")} still on the way: keep this page open until they are here.` : "Ordered.");
+    const made = plural(files.length * each, "variation");
+    overlays.say(left ? `${made} ordered. Keep this page open: ${plural(left, "file")} still on the way.` : `${made} ordered.`);
     location.hash = "#/";
   };
 
@@ -61,13 +62,13 @@ export function AddView() {
       <section aria-labelledby="go">
         <h2 id="go">3 · Go</h2>
         <${Details} ...${{ details, setDetails, several: files.length > 1 }} />
-        <div class="go">
-          <button class="primary large" disabled=${!!missing}>
-            ${missing ? "Start" : `Start: ${plural(files.length, "file")} × ${each} = ${plural(files.length * each, "variation")}`}
-          </button>
-          <span class="muted" role="status">${missing}</span>
-        </div>
       </section>
+      <div class="go">
+        <button class="primary large" disabled=${!!missing}>
+          ${missing ? "Start" : `Start: ${plural(files.length, "file")} × ${each} = ${plural(files.length * each, "variation")}`}
+        </button>
+        <span class="muted" role="status">${missing}</span>
+      </div>
     </form>
   `;
 }
@@ -88,13 +89,16 @@ function spec(wanted, chosen, { name, priority, expires_in: keep }) {
   return { variations, priority: Number(priority), ...(name && { name }), ...(keep && { expires_in: Number(keep) }) };
 }
 
+/** Opens the browser's own dialog; `take` is given what was chosen in it. */
+function pickFiles(how, take) {
+  const input = document.createElement("input");
+  Object.assign(input, { type: "file", ...how });
+  input.onchange = () => take([...input.files]);
+  input.click();
+}
+
 function Picker() {
-  const pick = (folder) => {
-    const input = document.createElement("input");
-    Object.assign(input, { type: "file", multiple: true, webkitdirectory: folder });
-    input.onchange = () => transfers.add([...input.files].filter((file) => !file.name.startsWith(".")));
-    input.click();
-  };
+  const pick = (folder) => pickFiles({ multiple: true, webkitdirectory: folder }, (files) => transfers.add(files.filter((file) => !file.name.startsWith("."))));
   return html`
     <div class="picker">
       <p>Drop files or folders anywhere on this page, paste them, or</p>
@@ -113,7 +117,7 @@ function Card({ preset, overrides, set }) {
     <div class="card ${on ? "on" : ""}">
       <label class="choice">
         <input type="checkbox" aria-label=${preset.name} aria-describedby="about-${preset.name}" checked=${on} onChange=${(event) => set(event.target.checked ? {} : undefined)} />
-        <span><strong>${preset.name}</strong> <span class="muted">${preset.folder ? "folder" : `.${preset.extension}`}</span><br /><span id="about-${preset.name}">${preset.description}</span></span>
+        <span><strong>${preset.name}</strong> <span class="muted">${preset.folder ? "folder" : `.${preset.extension}`}</span><br /><span id="about-${preset.name}">${prose(preset.description)}</span></span>
       </label>
       ${on && html`
         <div class="fields">${preset.parameters.filter(shown).map(field)}</div>
@@ -151,7 +155,7 @@ function Field({ id, parameter, value, set }) {
           placeholder=${standard ?? "any text"}
           onInput=${(event) => set(event.target.value)}
         />`}
-    <small id="${id}-hint">${description}${minimum != null ? ` (${minimum}–${maximum})` : ""}</small>
+    <small id="${id}-hint">${prose(description)}${minimum != null ? ` (${minimum}–${maximum})` : ""}</small>
   `;
 }
 
@@ -181,9 +185,9 @@ function Details({ details, setDetails, several }) {
 const WORDS = {
   waiting: "waits for its turn",
   paused: "paused",
-  done: "here",
+  done: "uploaded",
   lost: "connection lost; goes on by itself",
-  missing: "was interrupted: choose the same file again to go on where it was",
+  missing: "stopped by the reload: choose the same file again, and it goes on from",
 };
 
 /** Files on their way, each with what can be done to it. */
@@ -200,7 +204,9 @@ function Transfer({ item }) {
   const { name, size, sent, speed, state, words } = item;
   const share = size ? (100 * sent) / size : 0;
   const left = state === "sending" && speed > 0 ? duration((size - sent) / speed) : "";
-  const said = state === "sending" ? `${percent(share)} · ${speed ? `${bytes(speed)}/s` : "starting"} ${left && `· ${left} left`}` : words || WORDS[state];
+  const said = state === "sending" ? `${percent(share)} · ${speed ? `${bytes(speed)}/s` : "starting"} ${left && `· ${left} left`}` : words || `${WORDS[state]}${state === "missing" ? ` ${percent(share)}` : ""}`;
+  const again = () =>
+    pickFiles({}, ([file]) => transfers.again(item, file) || overlays.say(`${file.name} is another file: ${name} of ${bytes(size)} is what was on its way.`, { kind: "bad" }));
   return html`
     <li class=${state}>
       <span class="name" title=${name}>${name}</span>
@@ -208,6 +214,7 @@ function Transfer({ item }) {
       <progress max="100" value=${share} aria-label="Upload of ${name}"></progress>
       <span class="said">${said}</span>
       <span class="actions">
+        ${state === "missing" && html`<button type="button" aria-label="Choose ${name} again" onClick=${again}>Choose again</button>`}
         ${(state === "sending" || state === "waiting") && html`<${IconButton} of="pause" title="Pause" label="Pause the upload of ${name}" onClick=${() => transfers.pause(item)} />`}
         ${(state === "paused" || state === "lost") && html`<${IconButton} of="play" title="Resume" label="Resume the upload of ${name}" onClick=${() => transfers.resume(item)} />`}
         <${IconButton} of="close" title="Remove" label="Remove ${name}" onClick=${() => transfers.drop(item)} />
@@ -221,14 +228,29 @@ export function Tray() {
   useChanges(transfers);
   const ordered = transfers.items.filter((item) => item.order !== null);
   if (!ordered.length) return null;
-  const [sent, size] = ordered.reduce(([sent, size], item) => [sent + item.sent, size + item.size], [0, 0]);
   return html`
     <details class="tray" open>
-      <summary>${plural(ordered.length, "file")} on the way · ${percent((100 * sent) / size)} · keep this page open</summary>
+      <summary>${headline(ordered)}</summary>
       ${transfers.orders.filter((order) => order.problem).map(
         (order) => html`<p class="bad-text" role="alert">${order.problem} <button onClick=${() => transfers.retry(order)}>Try again</button></p>`,
       )}
       <${TransferList} items=${ordered} />
     </details>
   `;
+}
+
+/** What moves, and what somebody has to do something about. */
+function headline(items) {
+  const some = (...states) => items.filter((item) => states.includes(item.state));
+  const moving = some("sending", "waiting");
+  const sum = (figure) => moving.reduce((total, item) => total + item[figure], 0);
+  const told = (count, words) => count > 0 && `${plural(count, "file")} ${words}`;
+  return [
+    told(moving.length, `on the way · ${percent((100 * sum("sent")) / sum("size"))} · keep this page open`),
+    told(some("missing").length, "to be chosen again"),
+    told(some("lost").length, "waiting for the connection"),
+    told(some("paused").length, "paused"),
+    told(some("failed").length, "refused"),
+    told(some("done").length, "uploaded"),
+  ].filter(Boolean).join(" · ");
 }

@@ -44,7 +44,15 @@ async function everyFile(base) {
 
 const sum = (files) => files.reduce((total, file) => total + file.bytes, 0);
 
-/** The film in the size one chooses; the smallest at first. */
+/** The smallest track that fills what the video has on this screen, or else the largest. */
+function fitting(tracks) {
+  const room = Math.min(document.querySelector("main").clientWidth, innerWidth) * devicePixelRatio;
+  const tall = 0.7 * innerHeight * devicePixelRatio; // as the style sheet has it
+  const fills = ({ label }) => label.split("×").some((pixels, side) => Number(pixels) >= (side ? tall : room));
+  return tracks.filter(fills).at(-1) ?? tracks[0];
+}
+
+/** The film in the size one chooses; at first in the one that fits the screen. */
 function Film({ files, names, address, name }) {
   const [tracks, setTracks] = useState([]);
   const [chosen, setChosen] = useState(null);
@@ -55,7 +63,7 @@ function Film({ files, names, address, name }) {
   useEffect(() => {
     tracksOf((name) => get(address(name)), names).then((found) => {
       setTracks(found);
-      setChosen(found.filter((track) => track.kind === "video" && playable(track)).at(-1));
+      setChosen(fitting(found.filter((track) => track.kind === "video" && playable(track))));
     }, fail);
   }, []);
   const sound = kind("audio").find(playable);

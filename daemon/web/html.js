@@ -7,6 +7,9 @@ export const html = htm.bind(h);
 export { Fragment, render } from "preact";
 export { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
+/** Words in which `backticks` mark what is typed. */
+export const prose = (text) => text.split("`").map((part, place) => (place % 2 ? html`<code>${part}</code>` : part));
+
 /** A value that tells its subscribers, once for changes made together, that it changed. */
 export class Observable {
   version = 0;

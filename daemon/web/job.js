@@ -3,9 +3,9 @@ import { html, useChanges, useEffect, useRef, useState } from "./html.js";
 import { get, jobPath } from "./api.js";
 import { ago, bytes, clock, duration, ENDED, exact, hasPicture, number, percent, plural, roughly, SOUNDS, speed, title } from "./format.js";
 import { IconButton } from "./icons.js";
-import { outlook } from "./jobs.js";
+import { outlook, queue } from "./jobs.js";
 import { overlays } from "./overlays.js";
-import { Bar, figures, FileName, State, Thumbnail, useDetail } from "./row.js";
+import { Bar, figures, FileName, isStopping, standsStill, State, Thumbnail, useDetail } from "./row.js";
 import * as verbs from "./verbs.js";
 
 const FEW = 20; // sources that are shown open
@@ -18,7 +18,7 @@ export function JobView({ id }) {
 }
 
 function Followed({ detail }) {
-  useChanges(detail);
+  useChanges(detail, queue);
   const { job, problem } = detail;
   if (problem) {
     return html`<div class="empty"><h1 tabindex="-1">No such job</h1><p>${problem.message}</p><p><a class="button" href="#/">To the queue</a></p></div>`;
@@ -27,14 +27,14 @@ function Followed({ detail }) {
   return html`
     <a class="back" href="#/">← Queue</a>
     <header class="job">
-      <${Thumbnail} path="${jobPath(job.id)}/thumbnail" there=${hasPicture(job.sources[0])} />
+      <${Thumbnail} of=${jobPath(job.id)} there=${hasPicture(job.sources[0])} />
       <div>
         <div class="title"><${Name} job=${job} /></div>
         <p><${State} job=${job} /> <${Progress} job=${job} /></p>
       </div>
     </header>
     <${JobActions} job=${job} />
-    ${job.error && html`<p class="bad-text" role="alert">${job.error}</p>`}
+    ${job.error && html`<div role="alert"><${Trouble} words=${job.error} /></div>`}
     <${Facts} job=${job} />
     <${Downloads} job=${job} />
     ${job.sources.map((source) => html`<${Source} key=${source.id} ...${{ job, source, open: job.sources.length <= FEW }} />`)}
@@ -55,7 +55,7 @@ function Progress({ job }) {
   const { progress, eta_seconds: eta, speed: times } = outlook(job);
   return html`
     <span class="whole"><${Bar} value=${progress} label="Progress of the job" /> ${percent(progress)}</span>
-    <span class="muted">${figures(speed(times), eta && !job.paused && `done ~${clock(eta)} (${roughly(eta)} left)`)}</span>
+    <span class="muted">${figures(speed(times), eta && !standsStill(job) && !isStopping(job) && `done ~${clock(eta)} (${roughly(eta)} left)`)}</span>
   `;
 }
 
@@ -71,8 +71,8 @@ function JobActions({ job }) {
       ${verbs.can.resume(job) && button("Resume", () => verbs.resume(job))}
       ${verbs.can.retry(job) && button("Retry what is missing", () => verbs.retry(job))}
       ${verbs.can.download(job) && html`<a class="button primary" href="${jobPath(job.id)}/download" download>Download all ${number(job.completed_variations)} as zip</a>`}
-      ${verbs.can.cancel(job) && button("Cancel", () => verbs.cancel(job))}
-      ${verbs.can.fail(job) && button("Force-fail", () => verbs.forceFail(job))}
+      ${verbs.can.cancel(job) && !isStopping(job) && button("Cancel", () => verbs.cancel(job))}
+      ${verbs.can.fail(job) && !isStopping(job) && button("Force-fail", () => verbs.forceFail(job))}
       ${button(ENDED.has(job.status) ? "Delete" : "Cancel & delete", leave, "danger")}
     </div>
   `;
@@ -158,7 +158,7 @@ function Source({ job, source, open }) {
         <strong>${source.name}</strong>
         <span class="muted"> ${bytes(source.bytes)}${seen ? ` · ${seen.filter(Boolean).join(" · ")}` : ""}</span>
       </summary>
-      ${source.error && html`<p class="bad-text">${source.error}</p>`}
+      ${source.error && !(job.sources.length === 1 && job.error === source.error) && html`<${Trouble} words=${source.error} />`}
       ${job.sources.length > 1 && !ENDED.has(source.status) && html`<button onClick=${() => verbs.cancel(job, { source })}>Cancel this file</button>`}
       <ul class="variations">
         ${source.variations.map((variation) => html`<${Variation} key=${variation.id} ...${{ job, source, variation }} />`)}
@@ -169,34 +169,45 @@ function Source({ job, source, open }) {
 
 function Variation({ job, source, variation }) {
   const { id, name, status, error } = variation;
+  const toldAbove = error === source.error || (error === job.error && job.total_variations === 1);
+  const shown = { ...variation, paused: job.paused, cancel_requested_at: job.cancel_requested_at };
   const [log, setLog] = useState(false);
   const path = `${jobPath(job.id)}/variations/${id}`;
   const done = status === "completed";
   return html`
     <li class="variation">
-      ${done ? html`<${Thumbnail} path="${path}/thumbnail" there=${!SOUNDS.test(name)} />` : html`<span class="thumbnail" aria-hidden="true"></span>`}
+      ${done ? html`<${Thumbnail} of=${path} there=${!SOUNDS.test(name)} />` : html`<span class="thumbnail" aria-hidden="true"></span>`}
       <div class="words">
         <strong><${FileName} name=${name} /></strong>
         <span class="muted">${variation.preset}${variation.attempts > 1 ? ` · attempt ${variation.attempts}` : ""}</span>
       </div>
-      <div class="standing"><${State} job=${{ ...variation, paused: job.paused }} /><${VariationStanding} ...${{ source, variation }} /></div>
+      <div class="standing"><${State} job=${shown} /><${VariationStanding} ...${{ source, variation: shown }} /></div>
       <div class="actions">
         ${done && html`<a class="button" href="#/jobs/${job.id}/${id}">View</a> <a class="button" href="${path}/download" download aria-label="Download ${name}">Download</a>`}
-        ${!ENDED.has(status) && html`<button aria-label="Cancel ${name}" onClick=${() => verbs.cancel(job, { variation })}>Cancel</button>`}
+        ${!ENDED.has(status) && !isStopping(shown) && html`<button aria-label="Cancel ${name}" onClick=${() => verbs.cancel(job, { variation })}>Cancel</button>`}
         ${variation.attempts > 0 && html`<button class="quiet" aria-expanded=${log} aria-label="Log of ${name}" onClick=${() => setLog(!log)}>Log</button>`}
       </div>
-      ${error && html`<p class="bad-text wide">${error}</p>`}
+      ${error && !toldAbove && html`<div class="wide"><${Trouble} words=${error} /></div>`}
       ${log && html`<${Log} path="${path}/log" live=${status === "processing"} />`}
     </li>
   `;
 }
 
-function VariationStanding({ source, variation: { status, progress, speed: times, eta_seconds: eta, bytes: size, pace, name, output_seconds: lasts } }) {
+/** An error: what it means in a line, the encoder's own words on request. */
+function Trouble({ words }) {
+  const [first, ...rest] = words.split("\n");
+  return html`
+    <p class="bad-text">${first}</p>
+    ${rest.length > 0 && html`<details><summary>More of it</summary><p class="bad-text">${rest.join("\n")}</p></details>`}
+  `;
+}
+
+function VariationStanding({ source, variation, variation: { status, progress, speed: times, eta_seconds: eta, bytes: size, pace, name, output_seconds: lasts } }) {
   if (status === "completed") return html`<span class="muted">${bytes(size)} <${Saving} from=${source.bytes} to=${size} lasts=${lasts} /></span>`;
   if (status !== "processing") return null;
   return html`
     <span class="whole"><${Bar} value=${progress} label="Progress of ${name}" /> ${percent(progress)}</span>
-    <span class="muted">${figures(speed(times), pace ?? (eta && `${roughly(eta)} left`))}</span>
+    <span class="muted">${!isStopping(variation) && !standsStill(variation) && figures(speed(times), pace ?? (eta && `${roughly(eta)} left`))}</span>
   `;
 }
 

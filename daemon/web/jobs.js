@@ -3,6 +3,7 @@ import { Observable } from "./html.js";
 import { get, jobPath, Problem } from "./api.js";
 import { events } from "./events.js";
 import { ENDED, hasPicture } from "./format.js";
+import { remember } from "./past.js";
 import { segments } from "./segments.js";
 
 const SETTLE = 250; // ms in which changes gather before something is asked anew
@@ -13,7 +14,8 @@ class Queue extends Observable {
   search = "";
   parts = segments("all", "");
   state = "running"; // of the whole queue
-  counts = null; // jobs by status
+  counts = null; // jobs by status, and `paused` ones
+  stopping = new Set(); // ids of what was asked to end and has not yet
 
   #known = new Map();
   #strange = new Set();
@@ -68,6 +70,16 @@ class Queue extends Observable {
     this.changed();
   }
 
+  /** Notes that these are being stopped; call the answer once that is over. */
+  stops(items) {
+    const note = (how) => {
+      for (const { id } of items) this.stopping[how](id);
+      this.changed();
+    };
+    note("add");
+    return () => note("delete");
+  }
+
   #set(change) {
     Object.assign(this, change);
     this.changed();
@@ -119,7 +131,8 @@ class Queue extends Observable {
   async #recount() {
     try {
       const [stats, { state }] = await Promise.all([get("/api/stats"), get("/api/queue")]);
-      this.#set({ counts: stats.jobs, state });
+      remember(stats);
+      this.#set({ counts: { ...stats.jobs, paused: stats.queue.paused_jobs }, state });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
     }
@@ -177,6 +190,7 @@ export class Detail extends Observable {
 
   #fail(problem) {
     this.problem = problem;
+    clearTimeout(this.#timer); // there is nothing to be read any more
     this.changed();
   }
 
@@ -238,10 +252,10 @@ export function outlook(job) {
     for (const variation of source.variations) {
       if (variation.status === "processing") speed += variation.speed ?? 0;
       if (variation.status === "failed") continue;
-      if (variation.progress == null) weight = done = NaN;
+      if (variation.progress == null && lasts == null) weight = done = NaN; // of a sheet alone nobody knows how far it is
       weight += lasts ?? 1;
       done += ((lasts ?? 1) * (variation.progress ?? 0)) / 100;
-      if (!ENDED.has(variation.status)) left += (lasts ?? NaN) * (1 - (variation.progress ?? NaN) / 100);
+      if (!ENDED.has(variation.status)) left += (lasts ?? NaN) * (1 - (variation.progress ?? 0) / 100);
     }
   }
   const seconds = left / speed;

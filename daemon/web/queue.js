@@ -52,7 +52,7 @@ function rowsOf(part, selected, setSelected, all) {
 function Heading({ part, more }) {
   return html`
     <div class="heading">
-      <h2>${part.heading}</h2>
+      <h2>${part.id === "running" && queue.state === "paused" ? "Paused with the queue" : part.heading}</h2>
       ${more && html`<button class="quiet" onClick=${() => queue.show(part.id)}>Show all ${number(queue.counts?.queued ?? 0)}</button>`}
     </div>
   `;
@@ -105,7 +105,7 @@ function Filters() {
         ${Object.entries(FILTERS).map(
           ([id, filter]) => html`
             <button aria-pressed=${queue.filter === id} onClick=${() => queue.show(id, queue.search)}>
-              ${filter.name}${filter.status && queue.counts ? html` <span class="count">${number(queue.counts[filter.status])}</span>` : ""}
+              ${filter.name}${filter.count && queue.counts ? html` <span class="count">${number(queue.counts[filter.count])}</span>` : ""}
             </button>
           `,
         )}

@@ -20,8 +20,9 @@ export function useDetail(id) {
   return detail;
 }
 
-/** The picture behind an address, or a sign for sound where there is none. */
-export function Thumbnail({ path, there = true }) {
+/** The picture of what has that address, or a sign for sound where there is none. */
+export function Thumbnail({ of, there = true }) {
+  const path = `${of}/thumbnail?optional=true`; // a browser writes every 404 to its console
   const [calm, setCalm] = useState(false);
   const [failed, setFailed] = useState(false);
   useEffect(() => {
@@ -36,8 +37,14 @@ export function Thumbnail({ path, there = true }) {
   `;
 }
 
+/** Whether it stands still by request: by its own, or with the whole queue though it had begun. */
+export const standsStill = (job) => !ENDED.has(job.status) && (job.paused || (queue.state === "paused" && job.status === "processing"));
+
+/** Whether its cancel was asked for and is not done yet. */
+export const isStopping = (job) => !ENDED.has(job.status) && Boolean(job.cancel_requested_at || queue.stopping.has(job.id));
+
 export function State({ job }) {
-  const words = job.paused && !ENDED.has(job.status) ? "paused" : STATES[job.status];
+  const words = isStopping(job) ? "stopping" : standsStill(job) ? "paused" : STATES[job.status];
   const partly = job.status === "completed" && job.failed_variations > 0;
   return partly ? html`<span class="state failed">partly failed</span>` : html`<span class="state ${words}">${words}</span>`;
 }
@@ -71,11 +78,12 @@ function LiveRow({ job, selected, onSelect, detail }) {
 
 function VariationLine({ variation }) {
   const { name, progress, speed: times, eta_seconds: eta, pace } = variation;
+  const how = isStopping(variation) ? "stopping" : standsStill(variation) ? "paused" : pace ?? (eta && `${roughly(eta)} left`);
   return html`
     <div class="variation-line">
       <${FileName} name=${name} />
       <${Bar} value=${progress} label="Progress of ${name}" />
-      <span class="figures">${percent(progress)}<span class="speed">${times ? ` · ${speed(times)}` : ""}</span>${pace ? ` · ${pace}` : eta ? ` · ${roughly(eta)} left` : ""}</span>
+      <span class="figures">${percent(progress)}<span class="speed">${times ? ` · ${speed(times)}` : ""}</span>${how ? ` · ${how}` : ""}</span>
     </div>
   `;
 }
@@ -96,7 +104,7 @@ function Line({ job, selected, onSelect, order, progress, eta, children }) {
     <article class="row" aria-labelledby=${id} draggable=${!!order} onDragStart=${order?.drag} data-job=${job.id}>
       <input type="checkbox" aria-label="Select ${name}" checked=${selected} onClick=${onSelect} />
       <a class="main" href="#/jobs/${job.id}" draggable="false">
-        <${Thumbnail} path="${jobPath(job.id)}/thumbnail" there=${job.has_picture !== false} />
+        <${Thumbnail} of=${jobPath(job.id)} there=${job.has_picture !== false} />
         <span class="words">
           <strong id=${id} title=${name}>${name}</strong>
           <span class="muted">${summary(job)}</span>
@@ -121,8 +129,9 @@ function summary(job) {
 /** How far it is and when it will be done, or when it ended. */
 function Standing({ job, progress = job.progress, eta = job.eta_seconds }) {
   if (ENDED.has(job.status)) return html`<time class="muted" dateTime=${job.finished_at} title=${exact(job.finished_at)}>${job.finished_at ? ago(job.finished_at) : ""}</time>`;
+  if (isStopping(job)) return html`<span class="muted">keeping what is complete</span>`;
   if (job.status === "queued") return html`<time class="muted" dateTime=${job.created_at} title=${exact(job.created_at)}>since ${ago(job.created_at)}</time>`;
-  if (job.paused) return html`<span class="muted">${percent(progress)}</span>`;
+  if (standsStill(job)) return html`<span class="muted">${percent(progress)}</span>`;
   return html`
     <span class="whole"><${Bar} value=${progress} label="Progress of ${title(job)}" /> ${percent(progress)}</span>
     <span class="muted">${eta ? html`done ~${clock(eta)} (${roughly(eta)})` : "estimating…"}</span>
@@ -134,10 +143,10 @@ function Actions({ job, order }) {
   const button = (label, of, act) => html`<${IconButton} of=${of} title=${label} label="${label} ${name}" onClick=${act} />`;
   return html`
     ${order && html`<${IconButton} of="move" title="Move: drag, or use the arrow keys" label="Move ${name}: press the arrow keys" onKeyDown=${order.key} />`}
-    ${verbs.can.pause(job) && button("Pause", "pause", () => verbs.pause(job))}
-    ${verbs.can.resume(job) && !ENDED.has(job.status) && button("Resume", "play", () => verbs.resume(job))}
+    ${verbs.can.pause(job) && !isStopping(job) && button("Pause", "pause", () => verbs.pause(job))}
+    ${verbs.can.resume(job) && !ENDED.has(job.status) && !isStopping(job) && button("Resume", "play", () => verbs.resume(job))}
     ${ENDED.has(job.status) && verbs.can.retry(job) && button("Retry", "retry", () => verbs.retry(job))}
     ${verbs.can.download(job) && button("Download", "download", () => verbs.download(`${jobPath(job.id)}/download`))}
-    ${verbs.can.cancel(job) ? button("Cancel", "stop", () => verbs.cancel(job)) : button("Delete", "remove", () => verbs.remove([job]))}
+    ${isStopping(job) ? null : verbs.can.cancel(job) ? button("Cancel", "stop", () => verbs.cancel(job)) : button("Delete", "remove", () => verbs.remove([job]))}
   `;
 }

@@ -91,10 +91,11 @@ const one = (id, heading, status) => [{ id, heading, query: query(status), holds
 /** What each filter of the queue shows. */
 export const FILTERS = {
   all: { name: "All", parts: [RUNNING, { ...WAITING, preview: 5 }, ENDED] },
-  running: { name: "Running", status: "processing", parts: [RUNNING] },
-  waiting: { name: "Waiting", status: "queued", parts: [WAITING] },
+  running: { name: "Running", status: "processing", count: "processing", parts: [RUNNING] },
+  waiting: { name: "Waiting", status: "queued", count: "queued", parts: [WAITING] },
   paused: {
     name: "Paused",
+    count: "paused",
     parts: [
       {
         id: "paused",
@@ -104,9 +105,9 @@ export const FILTERS = {
       },
     ],
   },
-  failed: { name: "Failed", status: "failed", parts: one("failed", "Failed", "failed") },
-  done: { name: "Done", status: "completed", parts: one("done", "Done", "completed") },
-  cancelled: { name: "Cancelled", status: "cancelled", parts: one("cancelled", "Cancelled", "cancelled") },
+  failed: { name: "Failed", status: "failed", count: "failed", parts: one("failed", "Failed", "failed") },
+  done: { name: "Done", status: "completed", count: "completed", parts: one("done", "Done", "completed") },
+  cancelled: { name: "Cancelled", status: "cancelled", count: "cancelled", parts: one("cancelled", "Cancelled", "cancelled") },
 };
 
 /** The parts a filter shows; with a search, newest first and whole. */

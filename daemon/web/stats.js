@@ -1,8 +1,9 @@
 // How the daemon fares: a health strip, figures, and small plots.
 import { html, useEffect, useState } from "./html.js";
 import { get } from "./api.js";
-import { bytes, duration, number, speed } from "./format.js";
+import { bytes, duration, number, roughly, speed } from "./format.js";
 import { fail } from "./overlays.js";
+import { past, remember } from "./past.js";
 
 const EVERY = 5000; // ms
 const STAGES = { quit: "asked to quit", terminate: "terminated", kill: "killed", exited: "gone already" };
@@ -12,7 +13,7 @@ export function StatsView() {
   const [stats, setStats] = useState(null);
   const [ready, setReady] = useState(null);
   useEffect(() => {
-    const read = () => Promise.all([get("/api/stats").then(setStats), get("/readyz").then(setReady)]).catch(fail);
+    const read = () => Promise.all([get("/api/stats").then((stats) => (remember(stats), setStats(stats))), get("/readyz").then(setReady)]).catch(fail);
     read();
     const timer = setInterval(read, EVERY);
     return () => clearInterval(timer);
@@ -28,6 +29,8 @@ export function StatsView() {
       <${Tile} name="Failed" value=${number(stats.variations.failed)} note="variations kept now" />
     </div>
     <div class="plots">
+      <${Line} title="Age of the oldest that waits" points=${past.map(({ at, age }) => [at, age])} words=${duration} />
+      <${Line} title="Disk reserved for what runs" points=${past.map(({ at, reserved }) => [at, reserved])} words=${bytes} />
       <${Plot} title="Variations done per hour, last 24 h" bars=${byHour(stats.hours)} empty="Nothing was finished in the last 24 hours." />
       <${Plot} title="Speed by preset, times real time, last 7 days" bars=${byPreset(stats.presets)} empty="No encode was finished yet." wide />
       <${Plot} title="Cancelled encodes, by what ended them" bars=${byStage(stats.cancellations)} empty="No encode was cancelled yet." wide />
@@ -78,6 +81,26 @@ const byStage = (stops) =>
   Object.entries(stops)
     .filter(([, { count }]) => count)
     .map(([stage, { count, seconds }]) => ({ name: STAGES[stage] ?? stage, value: count, label: `${number(count)}, ${duration(seconds / count)} each` }));
+
+/** A figure over the time that this page has been open. */
+function Line({ title, points, words }) {
+  const values = points.map(([, value]) => value);
+  const most = Math.max(...values);
+  const [from, to] = [points[0][0], points.at(-1)[0]];
+  const spot = ([at, value]) => `${to > from ? (240 * (at - from)) / (to - from) : 240},${72 - (68 * value) / (most || 1)}`;
+  const told = `now ${words(values.at(-1))}, at most ${words(most)}`;
+  return html`
+    <figure class="plot">
+      <figcaption>${title}</figcaption>
+      <svg viewBox="0 0 240 90" role="img" aria-label="${title}: ${told}">
+        <polyline points="0,${spot(points[0]).split(",")[1]} ${points.map(spot).join(" ")}" />
+        <text x="0" y="86">${to - from < 1000 ? "" : `${roughly((to - from) / 1000)} ago`}</text>
+        <text x="240" y="86" text-anchor="end">now</text>
+      </svg>
+      <p class="muted">${told}</p>
+    </figure>
+  `;
+}
 
 /** Bars: upright ones for times, lying ones with their words for categories. */
 function Plot({ title, bars, empty, wide = false }) {

@@ -25,6 +25,7 @@ class Transfers extends Observable {
     this.items = kept.items.map((item) => (item.state === "done" ? item : { ...item, state: "missing", speed: 0 }));
     events.subscribe(() => events.state === "live" && this.#goOn());
     session.subscribe(() => session.open && this.#goOn());
+    addEventListener("pagehide", () => this.#keep()); // how far each is
     addEventListener("beforeunload", (event) => this.items.some((item) => item.state === "sending") && event.preventDefault());
     this.#goOn();
   }
@@ -43,6 +44,14 @@ class Transfers extends Observable {
       else this.items.push(fresh(file, key));
     }
     this.#pump();
+  }
+
+  /** Goes on with a file that a reload has taken from us. False where that is another file. */
+  again(item, file) {
+    const same = [item.name, item.size].join() === [file.name, file.size].join() && item.key.endsWith(`/${file.lastModified}`);
+    if (same) this.#patch(item, { file, state: "waiting" });
+    this.#pump();
+    return same;
   }
 
   pause(item) {

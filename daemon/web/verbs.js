@@ -44,7 +44,7 @@ export async function cancel(job, { source = null, variation = null } = {}) {
   const agreed = await overlays.ask({ title: `Cancel ${name}?`, body, yes: "Cancel it", no: "Let it run", danger: true });
   if (!agreed) return;
   const below = variation ? `/variations/${variation.id}` : source ? `/sources/${source.id}` : "";
-  await stop(`${jobPath(job.id)}${below}/cancel`, scope, "Cancelled");
+  await stop(`${jobPath(job.id)}${below}/cancel`, below ? null : job, scope, "Cancelled");
 }
 
 /** Ends a job as failed, so that what is left can be tried again later. */
@@ -52,7 +52,7 @@ export async function forceFail(job) {
   const all = (await detail(job))?.sources.flatMap((source) => source.variations);
   if (!all) return;
   const body = html`${kept(all)}<p>What is left is marked failed and can be retried.</p>`;
-  if (await overlays.ask({ title: `Fail ${title(job)}?`, body, yes: "Fail it", danger: true })) await stop(`${jobPath(job.id)}/fail`, all, "Failed by request");
+  if (await overlays.ask({ title: `Fail ${title(job)}?`, body, yes: "Fail it", danger: true })) await stop(`${jobPath(job.id)}/fail`, job, all, "Failed by request");
 }
 
 async function detail(job) {
@@ -84,8 +84,10 @@ function beside(variation) {
   return others > 0 && html`<p>It shares its encoder with ${plural(others, "other")}: what is not finished of them begins again.</p>`;
 }
 
-async function stop(path, variations, heading) {
+/** `job` is what ends as a whole, null where a part of it does. */
+async function stop(path, job, variations, heading) {
   const end = overlays.say("Stopping…", { stay: 60_000 });
+  const gone = queue.stops([job, ...variations].filter(Boolean));
   try {
     const told = await post(path);
     receipt(heading, told, new Map(variations.map((variation) => [variation.id, variation.name])));
@@ -93,6 +95,7 @@ async function stop(path, variations, heading) {
     fail(error);
   } finally {
     end();
+    gone();
   }
 }
 
@@ -138,7 +141,9 @@ export async function each(jobs, verb) {
 export async function cancelMany(jobs) {
   const body = html`<p>What is finished is kept. Running encodes are stopped, waiting ones are not made.</p>`;
   if (!(await overlays.ask({ title: `Cancel ${plural(jobs.length, "job")}?`, body, yes: "Cancel them", danger: true }))) return;
+  const gone = queue.stops(jobs);
   await each(jobs, (job) => post(`${jobPath(job.id)}/cancel`)).then(() => overlays.say(`${plural(jobs.length, "job")} cancelled.`), fail);
+  gone();
 }
 
 /** A verb for every job of one status, however many there are. */
