@@ -70,7 +70,7 @@ def _exit_code(error: FfspoolError) -> int:
         return NO_DAEMON
     if error.code in {"startup", "broken_transfer"}:
         return FAILED
-    return USAGE if isinstance(error, InvalidRequest) else REFUSED
+    return USAGE if error.status == InvalidRequest.status else REFUSED  # whether we found it or the daemon did
 
 
 def _folded(words: str) -> str:
@@ -162,7 +162,12 @@ def serve(**flags: Any) -> None:
 
     when = "%(asctime)s " if sys.stderr.isatty() else ""  # elsewhere a journal has the time
     logging.basicConfig(level=logging.INFO, format=f"{when}%(levelname)s %(message)s")
-    asyncio.run(serve_until_told(settings, library, surroundings()))
+    asyncio.run(serve_until_told(settings, library, surroundings(), _invite if sys.stderr.isatty() else None))
+
+
+def _invite(link: str) -> None:
+    """To whoever sits there; a log that is kept must not hold the token."""
+    click.echo(f"Open {link} in a browser: it signs in by itself. Ctrl-C ends the daemon.", err=True)
 
 
 @click.command()

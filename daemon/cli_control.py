@@ -264,8 +264,11 @@ def _edited(job: Json, kept_until: datetime | None) -> str:
 
 def _either(named: Any, flagged: bool, flag: str, only_with_all: str | None = None) -> None:
     """A verb for one job or for all must be told which."""
-    if bool(flagged) == (named not in (None, ())):
-        raise click.UsageError(f"name what is meant, or all of it with {flag}, but not both")
+    is_named = named not in (None, ())
+    if flagged and is_named:
+        raise click.UsageError(f"name a JOB or add {flag}, not both")
+    if not flagged and not is_named:
+        raise click.UsageError(f"name a JOB, as `ffspool ls` lists them, or add {flag}")
     if only_with_all and not flagged:
         raise click.UsageError(f"--status goes with {flag}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from rich.cells import cell_len
@@ -45,6 +45,8 @@ class Follower:
         self._paces: dict[str, Pace | None] = {}
         self._anybody_waits = False
         self._paused = False
+        self._notice = ""  # what holds the job up; on a terminal it goes once it does no more
+        self._job: JobView | None = None
         self._live: Live | None = None
 
     def __enter__(self) -> Follower:
@@ -61,6 +63,24 @@ class Follower:
         """A line that stays, above the bars."""
         say(self._screen, words)
 
+    def note(self, words: str) -> None:
+        """What is true for now: on a terminal it stands above the bars until the job is shown running, or `clear`."""
+        self._notice = words
+        if self._live:
+            self._draw()
+        else:
+            self.say(words)
+
+    def clear(self) -> None:
+        """What was noted holds no more."""
+        self._notice = ""
+
+    def _draw(self) -> None:
+        if self._live:
+            shown = [Text(printable(self._notice), "yellow")] if self._notice else []
+            below = [bars(self._job, self._screen)] if self._job else []
+            self._live.update(Group(*shown, *below), refresh=True)
+
     def show(self, job: JobView) -> None:
         """Prints what changed since the last call; the first one only looks at what has ended before."""
         variations = [variation for source in job.sources for variation in source.variations]
@@ -71,8 +91,8 @@ class Follower:
         self._say_whether_paused(job)
         self._say_who_waits(variations)
         self._seen = {variation.id: variation.status for variation in variations}
-        if self._live:
-            self._live.update(bars(job, self._screen), refresh=True)
+        self._job = job
+        self._draw()
 
     def _say_what_is_new(self, source: SourceView) -> None:
         """A source that cannot be used is one piece of news, not one for each of its variations."""
@@ -88,11 +108,13 @@ class Follower:
             self.say(f"{variation.pace:10}  {variation.name}: {PACES[variation.pace]}")
         self._paces[variation.id] = variation.pace
 
-    def _say_who_waits(self, variations: Iterable[VariationView]) -> None:
+    def _say_who_waits(self, variations: Sequence[VariationView]) -> None:
         """Of the first alone: where one waits for the disk, others do."""
         waiting = next((variation for variation in variations if variation.waiting), None)
         if waiting and not self._anybody_waits:
-            self.say(f"{waiting.name}: {waiting.waiting}")
+            self.note(f"{waiting.name}: {waiting.waiting}")
+        elif not waiting and (self._anybody_waits or any(map(_gets_on, variations))):
+            self.clear()
         self._anybody_waits = waiting is not None
 
     def _say_whether_paused(self, job: JobView) -> None:
@@ -105,6 +127,11 @@ class Follower:
         if self._live and variation.status not in ENDED:
             return False
         return variation.id in self._seen and self._seen[variation.id] != variation.status
+
+
+def _gets_on(variation: VariationView) -> bool:
+    """What stands still has no speed."""
+    return variation.status == State.PROCESSING and variation.speed is not None
 
 
 def _beginning(status: State) -> Text:

@@ -141,8 +141,11 @@ def _say_if_the_queue_stands(daemon: Client, follower: Follower) -> None:
     """What never begins needs a reason; a daemon that does not answer here is dealt with when the job is read."""
     with suppress(FfspoolError):
         state = daemon.queue()["state"]
-        if state != "running":
-            follower.say(f"The queue is {state}: `ffspool resume --queue` lets it go on.")
+        words = f"The queue is {state}: `ffspool resume --queue` lets it go on."
+        if state == "paused":
+            follower.note(words)
+        elif state != "running":
+            follower.say(words)  # while it drains, what runs goes on
 
 
 def _patiently(daemon: Client, job: str, follower: Follower) -> Json:
@@ -154,12 +157,15 @@ def _patiently(daemon: Client, job: str, follower: Follower) -> Json:
     waiting = False
     while True:
         try:
-            return daemon.job(job)
+            found = daemon.job(job)
+            if waiting:
+                follower.clear()
+            return found
         except (NoDaemon, Broken):
             if time.monotonic() > deadline:
                 raise
             if not waiting:
-                follower.say(WAITING)
+                follower.note(WAITING)
             waiting = True
             time.sleep(TRY_AGAIN)
 

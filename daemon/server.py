@@ -30,10 +30,13 @@ TICK = 1.0  # seconds
 REQUEST_GRACE = 5  # seconds that requests under way get at shutdown
 
 
-async def serve(settings: Settings, library: Library, surroundings: Surroundings) -> None:
+async def serve(
+    settings: Settings, library: Library, surroundings: Surroundings, invite: Callable[[str], None] | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT, then returns with every encode ended and its work back in the queue.
 
-    Must run on the main thread. Raises StartupError when it cannot begin, or cannot go on with this database.
+    `invite` is given an address that signs in, token and all, once there is one. Must run on the main thread.
+    Raises StartupError when it cannot begin, or cannot go on with this database.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # from the first moment to the last: one stop is enough
@@ -44,6 +47,8 @@ async def serve(settings: Settings, library: Library, surroundings: Surroundings
         def started() -> None:
             write_private(service.paths.address, _url(listener))  # whole, or not there: clients look for it
             log.info("ffspool listens on %s", "a unix socket" if settings.unix_socket else _url(listener))
+            if invite and not settings.unix_socket:
+                invite(f"{_url(listener)}/#token={service.paths.token.read_text().strip()}")
             if laid_open := exposure(settings):
                 log.warning("%s: %s", laid_open, ADVICE)
             gc.freeze()  # all that was loaded stays; to look through it for garbage holds answers up for 20 ms and more

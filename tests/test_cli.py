@@ -466,3 +466,19 @@ def test_run_shows_bars_on_a_terminal_and_a_table_at_the_end(clip: Path, tmp_pat
     result = lines[next(number for number, line in enumerate(lines) if "RESULT" in line) :]
     assert any("completed" in line and "clip_mp3.mp3" in line for line in result)
     assert all(len(line) <= columns for line in result)
+
+
+@pytest.mark.parametrize(
+    ("code", "preset", "content"),
+    [(2, "h264-721p", None), (2, "h264-480p:crf=99", None), (2, "mp3", b""), (1, "mp3", b"this is no sound" * 100)],
+)
+def test_run_and_submit_end_with_the_same_code(
+    shared_daemon: Daemon, clip: Path, tmp_path: Path, code: int, preset: str, content: bytes | None
+) -> None:
+    file = clip
+    if content is not None:
+        file = tmp_path / "other.mp3"
+        file.write_bytes(content)
+    ran = ffspool("run", file, "-p", preset, "-o", tmp_path / "out")
+    submitted = ffspool("submit", file, "-p", preset, "--wait", env=shared_daemon.env)
+    assert (ran.returncode, submitted.returncode) == (code, code), submitted.stderr

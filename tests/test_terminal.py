@@ -223,6 +223,28 @@ def test_many_running_variations_take_a_bounded_number_of_lines_and_survive_a_re
     assert "0 of 13 completed, 13 cancelled" in terminal.text()
 
 
+def test_what_held_a_job_up_is_gone_once_it_gets_on(start: Start, daemon: Daemon, long_clip: Path) -> None:
+    daemon.client.post("/api/queue/pause")
+    job = daemon.submit(long_clip, presets=["h264-480p"])["id"]
+    terminal = start("watch", job, env=daemon.env)
+    terminal.wait_for("The queue is paused: `ffspool resume --queue`")
+    daemon.client.post("/api/queue/resume")
+    wait_until(lambda: "×" in terminal.text() and "The queue is" not in terminal.text(), "the bars alone")
+    terminal.press(CTRL_C)
+    assert terminal.end() == 130
+
+
+def test_serve_at_a_terminal_tells_the_link_that_signs_in_and_a_log_does_not_hold_it(
+    start: Start, shared_daemon: Daemon, tmp_path: Path
+) -> None:
+    terminal = start("serve", "--port", "0", "--state-dir", tmp_path / "state", columns=200)
+    line = terminal.wait_for("/#token=")
+    assert (tmp_path / "state" / "token").read_text().strip() in line
+    terminal.press(CTRL_C)
+    assert terminal.end() == 0
+    assert shared_daemon.token not in shared_daemon.log()
+
+
 # What is printed once
 
 
