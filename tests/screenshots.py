@@ -17,6 +17,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 WIDTHS = {390: 844, 1280: 800}
 SCHEMES = ("light", "dark")
+INTERRUPTED = """
+    addEventListener("pagehide", () => localStorage.setItem("ffspool.transfers", JSON.stringify({
+        items: [{id: "1", key: "film/8e8/1", name: "a film of two hours.mkv", size: 8e8, sent: 3e8, state: "sending",
+                 order: "2"}],
+        orders: [{id: "2", spec: {variations: [], metadata: {}}}],
+    })), {once: true})
+"""
 
 
 @contextmanager
@@ -32,7 +39,7 @@ def busy_daemon(folder: Path) -> Iterator[tuple[Daemon, dict[str, Any], Path]]:
     daemon = Daemon(folder / "state", "--slots", "2")
     try:
         done = daemon.wait_for(daemon.submit(clip, presets=["h264-480p", "mp3", "sprite-sheet", "hls"])["id"])
-        daemon.wait_for(daemon.submit(broken, presets=["mp3"])["id"])
+        daemon.wait_for(daemon.submit(broken, presets=["mp3", "flac"])["id"])
         stopped = daemon.submit(clip, long, presets=["hevc-1080p"])["id"]
         daemon.wait_for_encoder()
         daemon.client.post(f"/api/jobs/{stopped}/cancel")
@@ -49,11 +56,13 @@ def busy_daemon(folder: Path) -> Iterator[tuple[Daemon, dict[str, Any], Path]]:
 def views(daemon: Daemon, done: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """By name: the address, and what must be there before the picture is taken."""
     running = daemon.client.get("/api/jobs?status=processing").json()["items"][0]["id"]
+    failed = daemon.client.get("/api/jobs?status=failed").json()["items"][0]["id"]
     film, _, sheet, ladder = (variation["id"] for variation in done["sources"][0]["variations"])
     return {
         "queue": ("#/", "article img"),
         "add": ("#/add", ".card"),
         "job": (f"#/jobs/{running}", "li.variation"),
+        "failed": (f"#/jobs/{failed}", "[role=alert]"),
         "done": (f"#/jobs/{done['id']}", "li.variation img"),
         "result": (f"#/jobs/{done['id']}/{film}", ".comparison"),
         "sheet": (f"#/jobs/{done['id']}/{sheet}", "img.sheet"),
@@ -83,6 +92,16 @@ def photograph(browser: Browser, folder: Path, width: int, scheme: Any, daemon: 
     page.locator("article").first.get_by_role("button", name="Cancel").click()
     page.get_by_role("dialog").wait_for()
     shoot(page, folder, "cancel", width, scheme)
+    page.get_by_role("button", name="Let it run").click()
+    page.get_by_role("button", name="Pause the whole queue").click()
+    page.get_by_text("Paused with the queue").wait_for()
+    shoot(page, folder, "paused", width, scheme)
+    page.get_by_role("button", name="Resume the queue").click()
+    page.get_by_role("heading", name="Running").wait_for()
+    page.evaluate(INTERRUPTED)
+    page.reload()
+    page.locator(".tray").wait_for()
+    shoot(page, folder, "interrupted", width, scheme)
     context.close()
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from browser import REFUSED, Visit
+from browser import REFUSED, Visit, violations
 from conftest import Daemon, wait_until
 from playwright.sync_api import expect
 
@@ -110,9 +110,57 @@ def test_the_log_is_live_and_its_command_can_be_copied(daemon: Daemon, visit: Vi
 def test_an_error_is_told_in_words(daemon: Daemon, visit: Visit, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"this is no video" * 100)
-    job = daemon.wait_for(daemon.submit(broken, presets=["mp3"])["id"])
+    job = daemon.wait_for(daemon.submit(broken, presets=["mp3", "flac"])["id"])
     page = visit(daemon, path=f"#/jobs/{job['id']}")
     expect(page.get_by_role("alert")).to_contain_text("it is not a media file ffspool can read")
+    expect(page.locator("li.variation")).to_have_count(2)
+    expect(page.get_by_text("it is not a media file")).to_have_count(1)
+
+
+def test_a_long_error_stays_within_its_row(daemon: Daemon, visit: Visit, tmp_path: Path) -> None:
+    broken = tmp_path / f"{'a name that goes on ' * 9}.mp4"
+    broken.write_bytes(b"this is no video" * 100)
+    daemon.wait_for(daemon.submit(broken, presets=["mp3"])["id"])
+    page = visit(daemon, viewport={"width": 390, "height": 800})
+    told = page.locator("article .bad-text")
+    expect(told).to_contain_text("a name that goes on")
+    assert page.locator("article .words").evaluate("words => words.scrollHeight <= words.clientHeight")
+
+
+def test_what_is_being_stopped_says_so_until_it_has_ended(
+    start_daemon: Callable[..., Daemon], visit: Visit, long_clip: Path
+) -> None:
+    daemon = start_daemon("--grace", "3", "--slots", "1", "--max-shared-seconds", "0")
+    job = daemon.submit(long_clip, presets=["h264-480p"])["id"]
+    encoder = daemon.wait_for_encoder()
+    (first, other) = (visit(daemon, path=path) for path in (f"#/jobs/{job}", ""))
+    expect(other.locator("article")).to_contain_text("done ~")
+    encoder.suspend()  # it hears neither the word nor the signal
+    first.get_by_role("button", name="Cancel", exact=True).click()
+    first.get_by_role("button", name="Cancel it").click()
+    expect(first.locator("header.job").get_by_text("stopping", exact=True)).to_be_visible()
+    expect(first.locator("li.variation").get_by_text("stopping", exact=True)).to_be_visible()
+    other.reload()
+    expect(other.locator("article").get_by_text("stopping", exact=True)).to_be_visible()
+    assert violations(other) == []
+    expect(first.get_by_role("dialog", name="Cancelled")).to_be_visible()
+    expect(other.locator("article").get_by_text("cancelled", exact=True)).to_be_visible()
+
+
+def test_a_sheet_does_not_hide_how_far_its_job_is(
+    start_daemon: Callable[..., Daemon], visit: Visit, long_clip: Path
+) -> None:
+    daemon = start_daemon("--slots", "2", "--max-shared-seconds", "0")
+    job = daemon.submit(long_clip, presets=["thumbnail-sheet", "h264-1080p"])["id"]
+    wait_until(lambda: len(daemon.encoders()) == 2, "both encoders")
+    for encoder in daemon.encoders():
+        if "tile=" in " ".join(encoder.cmdline()):
+            encoder.suspend()
+    page = visit(daemon, path=f"#/jobs/{job}")
+    bar = page.get_by_role("progressbar", name="Progress of the job")
+    expect(bar).to_have_attribute("value", re.compile(r"[1-9]"))
+    sheet = page.locator("li.variation").filter(has_text="thumbnail-sheet").get_by_role("progressbar")
+    expect(sheet).not_to_have_attribute("value", re.compile(r"[1-9]"))
 
 
 def test_a_deletion_can_be_undone_until_it_is_done(daemon: Daemon, visit: Visit, clip: Path) -> None:

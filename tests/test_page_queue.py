@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import LOST, Visit, row, until
+from browser import LOST, Visit, row, until, violations
 from conftest import Daemon, wait_until
 from playwright.sync_api import Page, expect
 
@@ -135,6 +135,33 @@ def test_many_are_paused_and_deleted_together(daemon: Daemon, visit: Visit, clip
     bar.get_by_role("button", name="Delete").click()
     expect(page.locator("article strong")).to_have_text(["B"])
     wait_until(lambda: order(daemon) == ["B"], "the others' deletion")
+
+
+def test_what_stands_still_with_the_queue_says_so(daemon: Daemon, visit: Visit, clip: Path, long_clip: Path) -> None:
+    daemon.submit(long_clip, spec={"variations": [{"preset": "h264-480p"}], "name": "Long"})
+    page = visit(daemon)
+    expect(row(page, "Long")).to_contain_text("done ~")
+    page.get_by_role("button", name="Pause the whole queue").click()
+    expect(row(page, "Long").get_by_text("paused", exact=True)).to_be_visible()
+    expect(row(page, "Long").locator(".figures")).to_contain_text("· paused")
+    expect(row(page, "Long")).not_to_contain_text("done ~")
+    expect(page.get_by_role("heading", name="Paused with the queue")).to_be_visible()
+    assert violations(page) == []
+    paused = daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "name": "Short"})["id"]
+    daemon.client.post(f"/api/jobs/{paused}/pause")
+    expect(page.get_by_role("button", name="Paused 1")).to_be_visible()
+    page.get_by_role("button", name="Resume the queue").click()
+    expect(row(page, "Long")).to_contain_text("done ~")
+
+
+def test_what_has_no_picture_leaves_no_error_in_the_console(daemon: Daemon, visit: Visit, media: Path) -> None:
+    daemon.client.post("/api/queue/pause")
+    for name in ("opus_5_1.mka", "truncated_no_moov.mp4"):
+        daemon.submit(media / name, presets=["mp3"])
+    page = visit(daemon)
+    with page.expect_response(lambda answer: "/thumbnail" in answer.url and answer.status == 204):
+        page.reload()
+    expect(page.locator("article .thumbnail svg")).to_have_count(2)
 
 
 @pytest.fixture

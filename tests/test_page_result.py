@@ -95,25 +95,26 @@ def test_sound_is_played_in_the_page(daemon: Daemon, visit: Visit, clip: Path) -
     until(page, "document.querySelector('audio')?.duration > 1.9")
 
 
-@pytest.mark.parametrize("preset", ["hls", "dash"])
-def test_a_ladder_is_played_in_the_size_one_chooses(
-    preset: str, daemon: Daemon, visit: Visit, ffmpeg: str, tmp_path: Path
+@pytest.mark.parametrize(("preset", "width", "fitting"), [("hls", 1280, "640×480"), ("dash", 390, "480×360")])
+def test_a_ladder_is_played_in_the_size_that_fits_and_then_in_those_one_chooses(
+    preset: str, width: int, fitting: str, daemon: Daemon, visit: Visit, ffmpeg: str, tmp_path: Path
 ) -> None:
     film = make_clip(ffmpeg, tmp_path / "film.mp4", seconds=30, size="640x480")
     wish = {"preset": preset, "speed": "ultrafast", "segment_seconds": 2, "rungs": 2}
     job = daemon.wait_for(daemon.submit(film, spec={"variations": [wish]})["id"])
-    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    page = visit(daemon, path=f"#/jobs/{job['id']}", viewport={"width": width, "height": 800})
     page.get_by_role("link", name="View").click()
     sizes = page.get_by_role("group", name="Sizes")
-    expect(sizes.get_by_role("radio", name="480×360 ·")).to_be_checked()
+    expect(sizes.get_by_role("radio", name=f"{fitting} ·")).to_be_checked()
     expect(sizes.get_by_text("with sound ·")).to_be_visible()
     shows = "document.querySelector('video').{}"
-    until(page, shows.format("videoHeight === 360"))
+    until(page, shows.format(f"videoHeight === {fitting[-3:]}"))
     assert page.evaluate(shows.format("duration")) == pytest.approx(30, abs=0.2)
     page.evaluate(shows.format("play()"))
     until(page, shows.format("currentTime > 0.5"))
-    sizes.get_by_role("radio", name="640×480 ·").check()
-    until(page, shows.format("videoHeight === 480"))
+    for height in (360, 480):
+        sizes.get_by_role("radio", name=f"×{height} ·").check()
+        until(page, shows.format(f"videoHeight === {height}"))
     until(page, shows.format("currentTime > 1"))
     page.evaluate(shows.format("currentTime = 27"))  # beyond what is fetched ahead
     until(page, shows.format("currentTime > 27.5"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +87,8 @@ def test_the_figures_are_the_daemons(daemon: Daemon, visit: Visit, clip: Path, l
     expect(health).to_contain_text("free of")
     expect(health).to_contain_text(daemon.client.get("/readyz").json()["sandbox"]["by"])
     expect(page.get_by_text("nothing waits")).to_be_visible()
+    for name in ("Age of the oldest that waits", "Disk reserved for what runs"):
+        expect(page.get_by_role("img", name=name)).to_have_accessible_name(re.compile(r"now .+, at most "))
     expect(page.get_by_role("img", name="2 in all")).to_be_visible()
     expect(page.locator(".lying").filter(has_text="h264-480p")).to_contain_text("×")
     expect(page.locator(".lying").filter(has_text="asked to quit")).to_contain_text("1,")

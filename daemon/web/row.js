@@ -130,7 +130,7 @@ function summary(job) {
 function Standing({ job, progress = job.progress, eta = job.eta_seconds }) {
   if (ENDED.has(job.status)) return html`<time class="muted" dateTime=${job.finished_at} title=${exact(job.finished_at)}>${job.finished_at ? ago(job.finished_at) : ""}</time>`;
   if (isStopping(job)) return html`<span class="muted">keeping what is complete</span>`;
-  if (job.status === "queued") return html`<time class="muted" dateTime=${job.created_at} title=${exact(job.created_at)}>since ${ago(job.created_at)}</time>`;
+  if (job.status === "queued") return html`<time class="muted" dateTime=${job.created_at} title=${exact(job.created_at)}>added ${ago(job.created_at)}</time>`;
   if (standsStill(job)) return html`<span class="muted">${percent(progress)}</span>`;
   return html`
     <span class="whole"><${Bar} value=${progress} label="Progress of ${title(job)}" /> ${percent(progress)}</span>
