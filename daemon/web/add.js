@@ -35,7 +35,7 @@ export function AddView() {
     transfers.order(spec(wanted, chosen, details), details.together);
     const left = files.filter((item) => item.state !== "done").length;
     const made = plural(files.length * each, "variation");
-    overlays.say(left ? `${made} ordered. Keep this page open: ${plural(left, "file")} still on the way.` : `${made} ordered.`);
+    overlays.say(left ? `${made} will be made. Keep this page open: ${plural(left, "file")} still on the way.` : `${made} will be made.`);
     location.hash = "#/";
   };
 
