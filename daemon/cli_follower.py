@@ -38,8 +38,10 @@ NUMBERS = (5, 10, 7)  # cells of `100 %`, of `ends 17:45` or `finishing`, of `1:
 class Follower:
     """Shows a job as it goes on: a line for each change of state and, on a terminal, bars below them."""
 
-    def __init__(self, screen: Console) -> None:
+    def __init__(self, screen: Console, *, newborn: bool = False) -> None:
+        """Of a `newborn` job all is news, also what has ended before it is first shown."""
         self._screen = screen
+        self._newborn = newborn
         self._seen: dict[str, State] = {}
         self._broken: set[str] = set()  # sources whose error was told
         self._paces: dict[str, Pace | None] = {}
@@ -82,7 +84,7 @@ class Follower:
             self._live.update(Group(*shown, *below), refresh=True)
 
     def show(self, job: JobView) -> None:
-        """Prints what changed since the last call; the first one only looks at what has ended before."""
+        """Prints what changed since the last call; the first only looks at what is there, unless the job is newborn."""
         variations = [variation for source in job.sources for variation in source.variations]
         for source in job.sources:
             self._say_what_is_new(source)
@@ -126,7 +128,8 @@ class Follower:
         """What begins is news only where no bar shows it."""
         if self._live and variation.status not in ENDED:
             return False
-        return variation.id in self._seen and self._seen[variation.id] != variation.status
+        unseen = State.QUEUED if self._newborn else variation.status
+        return self._seen.get(variation.id, unseen) != variation.status
 
 
 def _gets_on(variation: VariationView) -> bool:

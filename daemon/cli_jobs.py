@@ -66,7 +66,7 @@ def submit(
     if not as_json:
         click.echo(job["id"])
     if wait:
-        job = follow(daemon, job["id"], screen(aside=True))
+        job = follow(daemon, job["id"], screen(aside=True), newborn=True)
     if as_json:
         print_json(job)
     if wait:

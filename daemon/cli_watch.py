@@ -61,15 +61,15 @@ def screen(*, aside: bool = False) -> Console:
     return console(sys.stderr if aside else sys.stdout)
 
 
-def follow(daemon: Client, job: str, screen: Console) -> Json:
-    """Shows the job until it has ended, and returns it as it is then."""
+def follow(daemon: Client, job: str, screen: Console, *, newborn: bool = False) -> Json:
+    """Shows the job until it has ended, and returns it as it is then. Of a `newborn` one all is told."""
     from daemon.cli_follower import Follower
     from daemon.states import ENDED
     from daemon.terminal import tally
     from daemon.views import JobView
 
     news = _news(daemon, job)
-    with Follower(screen) as follower, _farewell(job, follower):
+    with Follower(screen, newborn=newborn) as follower, _farewell(job, follower):
         _say_if_the_queue_stands(daemon, follower)
         while True:
             news.clear()  # before it is read: what changes from here on is read again

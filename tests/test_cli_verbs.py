@@ -326,6 +326,17 @@ def test_watch_tells_that_the_job_and_that_the_queue_is_paused(
     assert watching.process.wait() == 1
 
 
+def test_of_a_newborn_job_that_is_told_too_which_ended_before_the_first_look(
+    daemon: Daemon, clip: Path, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = daemon.wait_for(daemon.submit(clip, media / "truncated_no_moov.mp4", presets=["mp3"])["id"])["id"]
+    with closing(Client(daemon.url, daemon.token)) as client:
+        follow(client, job, console())
+        assert "its index (moov) is missing" not in capsys.readouterr().out
+        follow(client, job, console(), newborn=True)
+    assert "its index (moov) is missing" in capsys.readouterr().out
+
+
 class Bursting(Client):
     """Tells ten thousand events at once, and the job's end once they are told. Counts how often it is read."""
 
