@@ -171,6 +171,7 @@ def test_ctrl_c_reaches_the_command_alone_from_its_first_child_on(
 ) -> None:
     terminal = start("run", long_named, "-p", "h264-1080p:speed=slow", "-o", tmp_path / "out")
     wait_until(terminal.children, "its first child")
+    wait_until(lambda: terminal.process.pid not in terminal.groups(), "it to be in a group of its own")
     terminal.press(CTRL_C)
     assert terminal.end() == 130
     assert terminal.text().startswith("Stopping: ending the encoders")
