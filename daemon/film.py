@@ -8,7 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from daemon import passthrough, sound, subtitles, tags, targeting
-from daemon.codecs import ENCODERS, timing
+from daemon.codecs import ENCODERS, GRAINS, timing
 from daemon.models import Media, VideoStream
 from daemon.parameters import RefreshedParameters, VideoParameters
 from daemon.picture import (
@@ -40,17 +40,18 @@ def video(media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
 
     planned = planned_film(media, preset, wanted, size=size, pixel_format=pixel_format, frame_rate=rate)
 
-    def encode(crf: int) -> Callable[[int], Options]:
+    def encode(crf: float) -> Callable[[int], Options]:
         return partial(ENCODERS[preset.encoder], crf, wanted.speed)
 
-    def encoded(crf: int) -> Recipe:
+    def encoded(crf: float) -> Recipe:
         made = film(media, preset, wanted, planned, filtered, encode(crf), wanted.audio_bitrate_kbps)
         return _copying(made, media, preset, wanted) if wanted.copy else made
 
     recipe = encoded(wanted.crf)
     if wanted.target_vmaf is None or recipe.direct:
         return recipe
-    looking = partial(targeting.steps, media, encoded, encode, wanted.crf, wanted.target_vmaf)
+    grains = GRAINS[preset.encoder]
+    looking = partial(targeting.steps, media, encoded, encode, wanted.crf, wanted.target_vmaf, grains)
     return recipe._replace(steps=looking)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from daemon import film, subtitles, tags
-from daemon.codecs import timing
+from daemon.codecs import timing, written
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
@@ -60,7 +60,7 @@ def archive(media: Media, preset: Preset, wanted: ArchiveParameters) -> Recipe:
         return graded(whole, picture, deep, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
 
     def options(threads: int) -> Options:
-        encode = {"c:v": "libx265", "preset": wanted.speed, "crf": wanted.crf, "threads": threads}
+        encode = {"c:v": "libx265", "preset": wanted.speed, "crf": written(wanted.crf), "threads": threads}
         quiet = {"x265-params": f"pools={threads}:log-level=warning"}
         return {**timing(), **encode, **quiet, **kept.options(threads)}
 

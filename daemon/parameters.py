@@ -25,7 +25,12 @@ Tracks = Literal["all", "first"]
 
 SpeedField = Annotated[Speed, Meta(description="encoding effort: slower gives smaller files of equal quality")]
 CrfField = Annotated[
-    int, Meta(ge=10, le=51, description="constant rate factor: lower is better and larger; encoders differ in scale")
+    float,
+    Meta(
+        ge=10,
+        le=51,
+        description="constant rate factor: lower is better and larger; encoders differ in scale; VP9 and AV1 round it",
+    ),
 ]
 FrameRateField = Annotated[int, Meta(ge=1, le=120, description="frames per second, at most")]
 TrackBitrateField = Annotated[int, Meta(ge=32, le=256, description="kilobits per second of each audio track")]
@@ -183,6 +188,6 @@ class RefreshedParameters(Traits, frozen=True, kw_only=True):
     contrast: float
     saturation: float
     seed: str
-    crf: int
+    crf: float
     speed: Speed
     audio_bitrate_kbps: int

@@ -13,10 +13,10 @@ LOWEST, HIGHEST = 10, 51  # CRFs a preset takes
 PART = 3.0  # seconds of each part that is tried
 PARTS, MOST_PARTS, ANOTHER_EVERY = 5, 12, 600.0  # how many; one more for so many seconds of the source
 CLOSE_ENOUGH = 0.3  # of VMAF above what is wanted
-SLOPE = 1.0  # of VMAF for each step of CRF, until two are known
+SLOPE = 1.0  # of VMAF for each CRF, until two are known
 TRIAL, JUDGEMENT, FINAL = 0.02, 0.01, 0.85  # shares of the time
 
-Search = Generator[int, float, int]
+Search = Generator[float, float, float]
 
 
 def parts(media: Media) -> tuple[Part, ...]:
@@ -32,16 +32,19 @@ def parts(media: Media) -> tuple[Part, ...]:
 
 def steps(
     media: Media,
-    encoded: Callable[[int], Recipe],
-    encode: Callable[[int], Callable[[int], Options]],
-    crf: int,
+    encoded: Callable[[float], Recipe],
+    encode: Callable[[float], Callable[[int], Options]],
+    crf: float,
     wanted: float,
+    grains: int,
 ) -> Steps:
     """Trials that begin at `crf`, and then the encode. `encoded` and `encode` give a recipe and its picture's options.
 
+    The encoder tells CRFs apart that are one of so many `grains` of 1 from each other.
+
     Raises TargetMissed when no CRF reaches it, and MeasurementMissing.
     """
-    tried, looking = parts(media), search(wanted, crf)
+    tried, looking = parts(media), search(wanted, crf, grains)
     try:
         candidate = next(looking)
         while True:
@@ -53,16 +56,24 @@ def steps(
         yield Step(encoded(found.value), FINAL, chosen={"crf": found.value})
 
 
-def search(wanted: float, first: int) -> Search:
-    """Yields CRFs, is sent their VMAF, and returns the highest that reaches what is wanted, or nearly so."""
-    good: tuple[int, float] | None = None  # the highest that reaches it
-    bad: tuple[int, float] | None = None  # the lowest that does not
-    crf = min(max(first, LOWEST), HIGHEST)
+def search(wanted: float, first: float, grains: int) -> Search:
+    """Yields CRFs, is sent their VMAF, and returns one that just reaches what is wanted.
+
+    At low quality neighbours may be 2 of VMAF apart, even those that differ by a tenth: encoders round. Then the
+    one that is nearer to it is taken, be it below.
+    """
+    good: tuple[float, float] | None = None  # the highest that reaches it
+    bad: tuple[float, float] | None = None  # the lowest that does not
+    aim, stride, stayed = wanted + CLOSE_ENOUGH / 2, 0.0, 0
+    crf = _grained(first, grains)
     while True:
         score = yield crf
-        if score >= wanted:
+        reaches = score >= wanted
+        # Whoever goes on from one side only has stayed there: the other end tells less and less.
+        stayed = max(1, stayed + 1) if reaches else min(-1, stayed - 1)
+        if reaches:
             good = crf, score
-            if crf == HIGHEST or score - wanted <= CLOSE_ENOUGH or (bad and bad[0] == crf + 1):
+            if crf == HIGHEST or score - wanted <= CLOSE_ENOUGH:
                 return crf
         else:
             bad = crf, score
@@ -71,20 +82,28 @@ def search(wanted: float, first: int) -> Search:
                     f"a VMAF of {wanted:g} is out of reach: at crf {LOWEST}, the best there is, it was {score:.1f}; "
                     "ask for a lower target_vmaf"
                 )
-            if good and good[0] == crf - 1:
-                return good[0]
-        crf = _between(good, bad, wanted)
+        if good and bad:
+            if round((bad[0] - good[0]) * grains) <= 1:
+                return min(good, bad, key=lambda tried: abs(tried[1] - wanted))[0]
+            within = good[0] + 1 / grains, bad[0] - 1 / grains
+            crf = _grained(min(max(_between(good, bad, aim, stayed), within[0]), within[1]), grains)
+        else:
+            stride = max(2 * stride, 1 / grains, abs(score - aim) / SLOPE)
+            crf = _grained(crf + (stride if reaches else -stride), grains)
 
 
-def _between(good: tuple[int, float] | None, bad: tuple[int, float] | None, wanted: float) -> int:
-    """The CRF that should just reach it, by a straight line through what is known."""
-    if good and bad:
-        share = (good[1] - wanted) / (good[1] - bad[1])
-        return min(max(good[0] + round(share * (bad[0] - good[0])), good[0] + 1), bad[0] - 1)
-    if good:
-        return min(HIGHEST, good[0] + max(1, int((good[1] - wanted) / SLOPE)))
-    assert bad
-    return max(LOWEST, bad[0] - max(1, round((wanted - bad[1]) / SLOPE)))
+def _between(good: tuple[float, float], bad: tuple[float, float], aim: float, stayed: int) -> float:
+    """The CRF that should just reach it, by a straight line; the line bends, so an end that stays counts by half."""
+    above, below = good[1] - aim, aim - bad[1]
+    if stayed > 1:
+        below /= 2 ** (stayed - 1)
+    elif stayed < -1:
+        above /= 2 ** (-stayed - 1)
+    return good[0] + (bad[0] - good[0]) * above / (above + below)
+
+
+def _grained(crf: float, grains: int) -> float:
+    return round(min(max(crf, LOWEST), HIGHEST) * grains) / grains
 
 
 def _score(said: str) -> float:

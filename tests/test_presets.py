@@ -74,9 +74,9 @@ def test_an_unknown_preset_like_none_is_told_with_all_there_are() -> None:
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (ask("h264-720p", crf=9), "preset h264-720p: crf is 9, but it takes a whole number from 10 to 51"),
-        (ask("h264-720p", crf="22"), "preset h264-720p: crf is '22', but it takes a whole number from 10 to 51"),
-        (ask("h264-720p", crf=True), "preset h264-720p: crf is True, but it takes a whole number from 10 to 51"),
+        (ask("h264-720p", crf=9), "preset h264-720p: crf is 9, but it takes a number from 10 to 51"),
+        (ask("h264-720p", crf="22"), "preset h264-720p: crf is '22', but it takes a number from 10 to 51"),
+        (ask("h264-720p", crf=True), "preset h264-720p: crf is True, but it takes a number from 10 to 51"),
         (ask("mp3", bitrate_kbps=None), "mp3: bitrate_kbps is None, but it takes a whole number from 32 to 320"),
         (ask("h264-720p", speed="warp"), "speed is 'warp', but it takes one of ultrafast, veryfast, fast, medium"),
         (ask("gif", seconds=3600), "preset gif: seconds is 3600, but it takes a number from 0.1 to 30"),
@@ -153,12 +153,13 @@ def test_every_parameter_is_described_with_its_default_and_range() -> None:
     parameters = {parameter["name"]: parameter for parameter in described["h264-720p"]["parameters"]}
     assert parameters["crf"] == {
         "name": "crf",
-        "type": "integer",
+        "type": "number",
         "default": 21,
         "minimum": 10,
         "maximum": 51,
         "choices": None,
-        "description": "constant rate factor: lower is better and larger; encoders differ in scale",
+        "description": "constant rate factor: lower is better and larger; encoders differ in scale; "
+        "VP9 and AV1 round it",
     }
     for parameter in (one for preset in described.values() for one in preset["parameters"]):
         assert parameter["description"]
