@@ -36,7 +36,7 @@ class Proof(Model, frozen=True):
 
 
 async def prove(prober: Prober, part: Path, plan: Plan, source: Path) -> Media:
-    """What the part holds, once it is shown to be what was planned and its end is decoded.
+    """What the part holds, once it is shown to be what was planned and its end is decoded, as far as the source's is.
 
     Raises ProofError in words, with all that differs. A source that ends before its header says is named as
     the cause.
@@ -44,8 +44,10 @@ async def prove(prober: Prober, part: Path, plan: Plan, source: Path) -> Media:
     try:
         made = await prober.probe_output(part)
     except ProbeError as error:
-        words = f"the encoder said it was done, but its output cannot be read: {error}"
-        raise ProofError(await _truncation(prober, plan, source) or words) from error
+        if not await _damaged_likewise(prober, source, error):
+            words = f"the encoder said it was done, but its output cannot be read: {error}"
+            raise ProofError(await _truncation(prober, plan, source) or words) from error
+        made = await _described(prober, part)
     if not lasts_as_planned(made, plan):
         words = f"the output lasts {_seconds(made.duration_seconds)} instead of {_seconds(plan.duration_seconds)}"
         raise ProofError(await _truncation(prober, plan, source) or "; ".join([words, *differences(made, plan)]))
@@ -53,6 +55,22 @@ async def prove(prober: Prober, part: Path, plan: Plan, source: Path) -> Media:
         words = f"the output is not what was planned: {'; '.join(found)}"
         raise ProofError(await _truncation(prober, plan, source) or words)
     return made
+
+
+async def _described(prober: Prober, part: Path) -> Media:
+    try:
+        return await prober.probe(part)
+    except ProbeError as error:
+        raise ProofError(f"the encoder said it was done, but its output cannot be read: {error}") from error
+
+
+async def _damaged_likewise(prober: Prober, source: Path, flaw: ProbeError) -> bool:
+    """Whether the source itself has that flaw, which a faithful copy of its packets keeps."""
+    try:
+        await prober.probe_output(source)
+    except ProbeError as its_own:
+        return str(its_own) == str(flaw)
+    return False
 
 
 async def _truncation(prober: Prober, plan: Plan, source: Path) -> str | None:
