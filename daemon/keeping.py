@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from daemon.sound import default_first
 from daemon.traits import KeptTraits
 
 MOST_HIDDEN = 0.1  # seconds; encoders of sound hide less at its beginning
-LEAST_SLICED = 16  # pixels of a side, below which FFV1 refuses to cut the picture up
+LEAST_SLICED = 16  # pixels of a side, below which FFV1 may find no way to cut a picture up that has coarser colours
 CALLED = {"mp4": "MP4", "webm": "WebM", "matroska": "Matroska"}
 _MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 dts alac opus flac"
 _OLD = "theora vp8 mjpeg prores ffv1 huffyuv ffvhuff utvideo rawvideo vc1 wmv1 wmv2 wmv3 msmpeg4v2 msmpeg4v3 h263"
@@ -86,11 +87,19 @@ def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe
     picture = pictured(media, preset)
     heard = default_first(media.audio)
     planned = _planned(media, preset, wanted, upright(picture), heard)
-    exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac"}
-    if min(picture.coded_width, picture.coded_height) >= LEAST_SLICED:
-        exact["slices"] = 4
+    exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac", **_sliced(picture)}
     kept = _kept(media, preset, wanted, planned, {**timing(), **exact}, heard)
     return kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads}, direct=picture)
+
+
+def _sliced(picture: VideoStream) -> Options:
+    """In how many parts FFV1 codes it. It refuses four where an odd side would cut a colour sample in two, and knows
+    better then; where that leads nowhere, each pixel gets a colour of its own."""
+    sides = picture.coded_width, picture.coded_height
+    if min(sides) < LEAST_SLICED:
+        finer = re.sub(r"^yuvj?(a?)4(?:2[02]|1[01]|40)p", r"yuv\g<1>444p", picture.pixel_format or "")
+        return {} if finer == (picture.pixel_format or "") else {"pix_fmt": finer}
+    return {} if any(side % 2 for side in sides) else {"slices": 4}
 
 
 def _planned(media: Media, preset: Preset, wanted: KeptTraits, size: Size | None, heard: Iterable[AudioStream]) -> Plan:
