@@ -25,6 +25,7 @@ RUNGS = {2160: 16000, 1440: 9000, 1080: 5000, 720: 2800, 480: 1400, 360: 800, 24
 LEAST_KBPS = 300
 LEAST_SECONDS = 0.5
 USUAL_RATE = 30.0  # frames per second
+LEAST_RATE = 44100  # of sound: 23 ms too early is what nobody notices
 LEAST_HELD = 0.1  # seconds of sound alone at the end, for which the last picture is held
 MOST_RATIO = 4096  # numerator or denominator of a pixel's shape, as x264 takes it
 ENTRIES = {"hls": "%v/index.m3u8", "dash": MASTERS["dash"]}
@@ -132,7 +133,11 @@ def _capped(sides: tuple[int, ...]) -> Options:
 
 
 def _sound(streams: tuple[AudioStream, ...], kbps: int) -> Options:
-    return {"c:a": "aac", "b:a": f"{kbps}k", **narrowed(streams)} if streams else {}
+    """What AAC puts before the first sample lasts the longer the lower its rate is, and no segment hides it."""
+    if not streams:
+        return {}
+    slow = {f"ar:a:{number}": LEAST_RATE for number, stream in enumerate(streams) if stream.sample_rate < LEAST_RATE}
+    return {"c:a": "aac", "b:a": f"{kbps}k", **narrowed(streams), **slow}
 
 
 def _hls(sides: tuple[int, ...], streams: tuple[AudioStream, ...], segment_seconds: int) -> Options:
