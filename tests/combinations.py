@@ -9,12 +9,63 @@ import struct
 from collections.abc import Callable
 
 from heif import heic
-from specimens import AAC, BT709, CHAPTERS, H264, SUBTITLES, Specimen, Step, film, picture, sound
-
-X264 = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "12"]
-X265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:crf=12"]
-PQ = "primaries=bt2020:trc=smpte2084:matrix=bt2020nc"
-
+from specimens import (
+    AAC,
+    AV1,
+    BT709,
+    CHAPTERS,
+    COPY,
+    FFV1,
+    FIELDS,
+    FLAC,
+    H264,
+    MJPEG,
+    MP3,
+    MPEG2,
+    MPEG4,
+    NO_INDEX,
+    ONCE,
+    OPUS,
+    PALETTE,
+    PCM,
+    PRORES,
+    PRORES_ALPHA,
+    SUBTITLES,
+    TRUNCATED,
+    UNEVENLY,
+    VP8,
+    VP9,
+    WEBM,
+    X264,
+    X265,
+    Specimen,
+    Step,
+    alpha,
+    attached,
+    chaptered,
+    cover,
+    covered,
+    encoded,
+    film,
+    heard,
+    interlaced,
+    mapped,
+    painted,
+    picture,
+    read,
+    remuxed,
+    see_through,
+    shifted,
+    silent,
+    sound,
+    still,
+    subtitled,
+    telling,
+    tone_mapped,
+    tongues,
+    turning,
+    uneven,
+)
 
 # Bytes no muxer writes
 
@@ -98,359 +149,134 @@ def headless(whole: bytes) -> bytes:
     return whole[len(whole) // 188 // 4 * 188 :]
 
 
-# How they are made
-
-
-def interlaced(*more: str, size: str = "320x240", rate: str = "50", scan: str = "tff", seconds: float = 1.6) -> Step:
-    return [*picture(size, rate, seconds, f"interlace=scan={scan}"), *sound(seconds), *more]
+# Specimens of one kind
 
 
 def turned_in(
     name: str, degrees: int, turns: int, *encode: str, size: str = "320x180", shown: str, more: str = ""
 ) -> Specimen:
     width, height = (int(side) for side in shown.split("x"))
-    return Specimen(
-        name,
-        [
-            [*picture(size, more=more), *sound(), *encode, *AAC, "{work}/upright.mov"],
-            ["-display_rotation", str(degrees), "-i", "{work}/upright.mov", "-c", "copy", "{out}"],
-        ],
-        turns=turns,
-        size=(width, height),
-    )
+    upright = encoded(*encode, *AAC, size=size, more=more, to="{work}/upright.mov")
+    steps = [upright, turning("upright.mov", "-display_rotation", str(degrees))]
+    return Specimen(name, steps, turns=turns, size=(width, height))
 
 
 def sounding(name: str, channels: str, *encode: str, seconds: float = 1.6) -> Specimen:
-    return Specimen(name, [[*picture(seconds=seconds), *sound(seconds, channels), *H264, *encode, "{out}"]])
+    return Specimen(name, [encoded(*H264, *encode, seconds=seconds, channels=channels)])
+
+
+def hears(name: str, *encode: str, channels: str = "stereo", seconds: float = 1.6, to: str = "{out}") -> Specimen:
+    return Specimen(name, [heard(*encode, channels=channels, seconds=seconds, to=to)])
+
+
+def tiny(name: str, seconds: float, rate: int, *encode: str) -> Specimen:
+    return Specimen(name, [["-f", "lavfi", "-i", f"sine=duration={seconds}:sample_rate={rate}", *encode, "{out}"]])
 
 
 def pixels(
-    name: str, pixel_format: str, *encode: str, size: str = "320x180", more: str = "", **told: object
+    name: str,
+    pixel_format: str,
+    *encode: str,
+    size: str = "320x180",
+    shown: tuple[int, int] | None = None,
+    corners: bool = True,
 ) -> Specimen:
-    steps = [[*picture(size, more=more), *sound(), "-pix_fmt", pixel_format, *encode, "{out}"]]
-    return Specimen(name, steps, **told)  # type: ignore[arg-type]
+    return Specimen(name, [encoded("-pix_fmt", pixel_format, *encode, size=size)], size=shown, corners=corners)
 
 
-def see_through(kept: str = "rgba") -> str:
-    return f"format={kept},geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*lt(X,W*0.7)'"
+def wide(name: str, step: Step) -> Specimen:
+    """Of more light and colour than ordinary screens have."""
+    return Specimen(name, [step], colours=False)
 
 
-def tone_mapped(transfer: str, pixel_format: str) -> str:
-    """What was painted for ordinary screens, brought to HDR."""
-    told = "format=yuv420p,setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
-    linear = "zscale=tin=709:pin=709:min=709:rin=tv:t=linear:npl=203,format=gbrpf32le"
-    return f"{told},{linear},zscale=p=2020:t={transfer}:m=2020_ncl:r=tv:npl=203,format={pixel_format}"
+def sized(name: str, size: str, *, shown: tuple[int, int], large: bool = False) -> Specimen:
+    """Of that size to the pixel, in 4:4:4; whether it is large enough for its corners to be seen."""
+    steps = [encoded(*FFV1, "-pix_fmt", "yuv444p", *FLAC, size=size)]
+    return Specimen(name, steps, size=shown, colours=large, corners=large)
 
 
+def cut(name: str, share: float, step: Step, *, error: str | None = None) -> Specimen:
+    return Specimen(name, [step], cut=share, error=error)
+
+
+def late(name: str, kind: str, *how: str, picture: float = 0.0, sound: float = 0.0, frames: bool = True) -> Specimen:
+    step = encoded(*WEBM, to="{work}/f.webm") if kind == "webm" else film(f"{{work}}/f.{kind}")
+    return Specimen(name, [step, shifted(f"f.{kind}", *how, picture=picture, sound=sound)], frames=frames)
+
+
+X444 = [*X264, "-pix_fmt", "yuv444p"]
 SLIDES = "select='not(mod(n,40))',setpts=N/TB*1.6"
 UNEVEN = "select='not(mod(n,7))+not(mod(n,5))'"
+HIDES = {"remux-mkv": "hides parts by an edit list, which Matroska would show"}
+MASTERING = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
+BT709_TO_2020 = "zscale=p=2020:m=2020_ncl:t=2020_10:r=tv,format=yuv420p10le"
+AS_BT709 = "format=yuv420p,setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+PQ_TOLD = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"]
 
 TURNED = (
-    turned_in("turned-90-odd.mov", 90, 1, *X264, "-pix_fmt", "yuv444p", size="161x91", shown="90x160"),
+    turned_in("turned-90-odd.mov", 90, 1, *X444, size="161x91", shown="90x160"),
     turned_in("turned-90-sar.mp4", 90, 1, *H264, more="setsar=4/3", size="240x180", shown="180x320"),
     turned_in("turned-270.mkv", 270, 3, *H264, shown="180x320"),
     turned_in("turned-180.mkv", 180, 2, *H264, shown="320x180"),
     turned_in("turned-270-hevc.mov", 270, 3, *X265, "-pix_fmt", "yuv420p10le", "-tag:v", "hvc1", shown="180x320"),
-    turned_in(
-        "turned-90-sar-odd.mkv",
-        90,
-        1,
-        *X264,
-        "-pix_fmt",
-        "yuv444p",
-        more="setsar=32/27",
-        size="321x241",
-        shown="241x380",
-    ),
+    turned_in("turned-90-sar-odd.mkv", 90, 1, *X444, more="setsar=32/27", size="321x241", shown="241x380"),
 )
 SCANNED = (
-    Specimen(
-        "tff.ts",
-        [
-            interlaced(
-                *X264, "-pix_fmt", "yuv420p", "-flags", "+ilme+ildct", "-x264opts", "tff=1", "-c:a", "ac3", "{out}"
-            )
-        ],
-    ),
-    Specimen(
-        "bff.mp4",
-        [
-            interlaced(
-                *X264, "-pix_fmt", "yuv420p", "-flags", "+ilme+ildct", "-x264opts", "bff=1", *AAC, "{out}", scan="bff"
-            )
-        ],
-    ),
-    Specimen(
-        "bff-mpeg2.ts",
-        [
-            interlaced(
-                "-c:v",
-                "mpeg2video",
-                "-q:v",
-                "3",
-                "-flags",
-                "+ilme+ildct",
-                "-bf",
-                "2",
-                "-c:a",
-                "mp2",
-                "{out}",
-                scan="bff",
-            )
-        ],
-    ),
-    Specimen(
-        "tff.mxf",
-        [
-            interlaced(
-                "-c:v", "mpeg2video", "-q:v", "3", "-flags", "+ilme+ildct", "-c:a", "pcm_s16le", "-ar", "48000", "{out}"
-            )
-        ],
-    ),
-    Specimen(
-        "tff-prores.mov",
-        [
-            interlaced(
-                "-c:v", "prores_ks", "-flags", "+ilme+ildct", "-pix_fmt", "yuv422p10le", "-c:a", "pcm_s24le", "{out}"
-            )
-        ],
-    ),
+    Specimen("tff.ts", [interlaced(*H264, *FIELDS, "-x264opts", "tff=1", "-c:a", "ac3")]),
+    Specimen("bff.mp4", [interlaced(*H264, *FIELDS, "-x264opts", "bff=1", *AAC, scan="bff")]),
+    Specimen("bff-mpeg2.ts", [interlaced(*MPEG2, *FIELDS, "-bf", "2", "-c:a", "mp2", scan="bff")]),
+    Specimen("tff.mxf", [interlaced(*MPEG2, *FIELDS, *PCM, "-ar", "48000")]),
+    Specimen("tff-prores.mov", [interlaced(*PRORES, *FIELDS, "-pix_fmt", "yuv422p10le", "-c:a", "pcm_s24le")]),
     Specimen(
         "tff.vob",
-        [interlaced("-target", "ntsc-dvd", "-aspect", "16:9", "{out}", size="720x480", rate="60000/1001")],
+        [interlaced("-target", "ntsc-dvd", "-aspect", "16:9", size="720x480", rate="60000/1001")],
         size=(853, 480),
     ),
-    Specimen(
+    uneven(
         "telecined.mpg",
-        [
-            [
-                *picture("320x240", "24000/1001", 1.6, "telecine"),
-                *sound(),
-                "-c:v",
-                "mpeg2video",
-                "-q:v",
-                "3",
-                "-flags",
-                "+ilme+ildct",
-                "-c:a",
-                "mp2",
-                "{out}",
-            ]
-        ],
-        frames=False,
+        encoded(*MPEG2, *FIELDS, "-c:a", "mp2", size="320x240", rate="24000/1001", more="telecine"),
     ),
 )
 SPACED = (
-    Specimen(
-        "vfr.webm",
-        [
-            [
-                *picture(more=UNEVEN),
-                *sound(),
-                "-fps_mode",
-                "vfr",
-                "-c:v",
-                "libvpx",
-                "-b:v",
-                "1M",
-                "-deadline",
-                "realtime",
-                "-cpu-used",
-                "8",
-                "-c:a",
-                "libvorbis",
-                "{out}",
-            ]
-        ],
-        frames=False,
-    ),
-    Specimen(
-        "vfr.mov", [film("-vf", UNEVEN, "-fps_mode", "vfr", "-video_track_timescale", "600", "{out}")], frames=False
-    ),
-    Specimen(
-        "slides.mp4",
-        [[*picture(rate="25", seconds=8, more=SLIDES), *sound(8), "-fps_mode", "vfr", *H264, *AAC, "{out}"]],
-        frames=False,
-    ),
+    uneven("vfr.webm", encoded(*UNEVENLY, *VP8, "-c:a", "libvorbis", more=UNEVEN)),
+    uneven("vfr.mov", film("-vf", UNEVEN, *UNEVENLY, "-video_track_timescale", "600", "{out}")),
+    uneven("slides.mp4", encoded(*UNEVENLY, *H264, *AAC, seconds=8, more=SLIDES)),
     Specimen("one-fps.mp4", [film("{out}", rate="1", seconds=4.0)]),
-    Specimen("fps-240.mov", [film("{out}", rate="240", seconds=0.8)], frames=False),
+    uneven("fps-240.mov", film("{out}", rate="240", seconds=0.8)),
     Specimen("fps-59.94.ts", [film("{out}", rate="60000/1001")]),
-    Specimen("picture-of-song.mp4", [[*picture(seconds=0.04), *sound(4), *H264, *AAC, "{out}"]], frames=False),
-    Specimen("picture-of-song.mkv", [[*picture(seconds=0.04), *sound(4), *H264, *AAC, "{out}"]], frames=False),
+    uneven("picture-of-song.mp4", [*picture(seconds=0.04), *sound(4), *H264, *AAC, "{out}"]),
+    uneven("picture-of-song.mkv", [*picture(seconds=0.04), *sound(4), *H264, *AAC, "{out}"]),
 )
 LYING = (
     Specimen("claims-an-hour.mp4", [film("{out}")], edit=lasting(3600)),
     Specimen("claims-a-moment.mp4", [film("{out}")], edit=lasting(0.2)),
     Specimen("claims-an-hour.mkv", [film("{out}")], edit=ebml_duration(3600)),
-    Specimen(
-        "claims-a-moment.webm",
-        [
-            [
-                *picture(),
-                *sound(),
-                "-c:v",
-                "libvpx",
-                "-b:v",
-                "1M",
-                "-deadline",
-                "realtime",
-                "-cpu-used",
-                "8",
-                "-c:a",
-                "libopus",
-                "{out}",
-            ]
-        ],
-        edit=ebml_duration(0.2),
-    ),
+    Specimen("claims-a-moment.webm", [encoded(*WEBM)], edit=ebml_duration(0.2)),
     Specimen("no-duration.flv", [film("-f", "flv", "-flvflags", "no_duration_filesize", "{out}")]),
-    Specimen("no-total.flac", [[*sound(), "-c:a", "flac", "-f", "flac", "pipe:1"]]),
-    Specimen(
-        "cbr-no-xing.mp3",
-        [[*sound(4), "-c:a", "libmp3lame", "-b:a", "128k", "-write_xing", "0", "-id3v2_version", "0", "{out}"]],
-    ),
+    hears("no-total.flac", *FLAC, "-f", "flac", to="pipe:1"),
+    hears("cbr-no-xing.mp3", *MP3, "-b:a", "128k", "-write_xing", "0", "-id3v2_version", "0", seconds=4),
     Specimen("late-start.mkv", [film("-output_ts_offset", "5", "{out}")]),
     Specimen("late-start.mp4", [film("-output_ts_offset", "5", "-use_editlist", "1", "{out}")]),
     Specimen(
         "late-fragment.mp4",
         [film("-movflags", "+frag_keyframe+empty_moov+default_base_moof", "-output_ts_offset", "100", "{out}")],
     ),
-    Specimen(
-        "late-start.webm",
-        [
-            [
-                *picture(),
-                *sound(),
-                "-c:v",
-                "libvpx",
-                "-b:v",
-                "1M",
-                "-deadline",
-                "realtime",
-                "-cpu-used",
-                "8",
-                "-c:a",
-                "libopus",
-                "-output_ts_offset",
-                "7",
-                "{out}",
-            ]
-        ],
-    ),
+    Specimen("late-start.webm", [encoded(*WEBM, "-output_ts_offset", "7")]),
     Specimen(
         "negative-start.mov",
         [film("-bf", "3", "-output_ts_offset", "-0.3", "-avoid_negative_ts", "disabled", "{out}")],
         frames=False,
-        refused={"remux-mkv": "hides parts by an edit list, which Matroska would show"},
+        refused=HIDES,
     ),
     Specimen(
         "edit-list.mov",
-        [film("-g", "100", "{work}/f.mov", seconds=3.0), ["-ss", "1.3", "-i", "{work}/f.mov", "-c", "copy", "{out}"]],
-        refused={"remux-mkv": "hides parts by an edit list, which Matroska would show"},
+        [film("-g", "100", "{work}/f.mov", seconds=3.0), ["-ss", "1.3", *read("f.mov"), *COPY, "{out}"]],
+        refused=HIDES,
     ),
-    Specimen(
-        "late-audio.ts",
-        [
-            film("{work}/f.mp4"),
-            [
-                "-i",
-                "{work}/f.mp4",
-                "-itsoffset",
-                "0.6",
-                "-i",
-                "{work}/f.mp4",
-                "-map",
-                "0:v",
-                "-map",
-                "1:a",
-                "-c",
-                "copy",
-                "{out}",
-            ],
-        ],
-    ),
-    Specimen(
-        "late-audio.avi",
-        [
-            film("{work}/f.mp4"),
-            [
-                "-i",
-                "{work}/f.mp4",
-                "-itsoffset",
-                "0.5",
-                "-i",
-                "{work}/f.mp4",
-                "-map",
-                "0:v",
-                "-map",
-                "1:a",
-                "-c:v",
-                "mpeg4",
-                "-q:v",
-                "3",
-                "-c:a",
-                "libmp3lame",
-                "{out}",
-            ],
-        ],
-        frames=False,
-    ),
-    Specimen(
-        "late-video.ts",
-        [
-            film("{work}/f.mp4"),
-            [
-                "-itsoffset",
-                "0.8",
-                "-i",
-                "{work}/f.mp4",
-                "-i",
-                "{work}/f.mp4",
-                "-map",
-                "0:v",
-                "-map",
-                "1:a",
-                "-c",
-                "copy",
-                "{out}",
-            ],
-        ],
-    ),
-    Specimen(
-        "late-video.webm",
-        [
-            [
-                *picture(),
-                *sound(),
-                "-c:v",
-                "libvpx",
-                "-b:v",
-                "1M",
-                "-deadline",
-                "realtime",
-                "-cpu-used",
-                "8",
-                "-c:a",
-                "libopus",
-                "{work}/f.webm",
-            ],
-            [
-                "-itsoffset",
-                "0.8",
-                "-i",
-                "{work}/f.webm",
-                "-i",
-                "{work}/f.webm",
-                "-map",
-                "0:v",
-                "-map",
-                "1:a",
-                "-c",
-                "copy",
-                "{out}",
-            ],
-        ],
-    ),
+    late("late-audio.ts", "mp4", sound=0.6),
+    late("late-audio.avi", "mp4", *MPEG4, *MP3, sound=0.5, frames=False),
+    late("late-video.ts", "mp4", picture=0.8),
+    late("late-video.webm", "webm", picture=0.8),
     Specimen("short-audio.ts", [[*picture(seconds=3), *sound(1.0), *H264, *AAC, "{out}"]]),
     Specimen("short-audio.mkv", [[*picture(seconds=3), *sound(1.0), *H264, *AAC, "{out}"]]),
 )
@@ -462,7 +288,7 @@ BROADCAST = (
         [
             film("{work}/a.ts"),
             film("-output_ts_offset", "500", "{work}/b.ts"),
-            ["-i", "concat:{work}/a.ts|{work}/b.ts", "-c", "copy", "-copyts", "-f", "mpegts", "{work}/c.ts"],
+            ["-i", "concat:{work}/a.ts|{work}/b.ts", *COPY, "-copyts", "-f", "mpegts", "{work}/c.ts"],
         ],
         join=("a.ts", "b.ts"),
         seconds=3.22,
@@ -479,717 +305,209 @@ BROADCAST = (
         "two-programs.ts",
         [
             [
-                *picture(),
-                *sound(),
-                *picture("160x90"),
-                *sound(frequency=900),
-                "-map",
-                "0",
-                "-map",
-                "1",
-                "-map",
-                "2",
-                "-map",
-                "3",
-                *H264,
-                *AAC,
-                "-program",
-                "title=one:st=0:st=1",
-                "-program",
-                "title=two:st=2:st=3",
-                "{out}",
+                *(*picture(), *sound(), *picture("160x90"), *sound(frequency=900), *mapped("0", "1", "2", "3")),
+                *(*H264, *AAC, "-program", "title=one:st=0:st=1", "-program", "title=two:st=2:st=3", "{out}"),
             ]
         ],
     ),
 )
 TRACKS = (
-    Specimen(
-        "languages.mov",
-        [
-            [
-                *picture(),
-                *sound(frequency=300),
-                *sound(frequency=900),
-                "-map",
-                "0:v",
-                "-map",
-                "1:a",
-                "-map",
-                "2:a",
-                *H264,
-                *AAC,
-                "-metadata:s:a:0",
-                "language=eng",
-                "-metadata:s:a:1",
-                "language=jpn",
-                "-disposition:a:0",
-                "0",
-                "-disposition:a:1",
-                "default",
-                "{out}",
-            ]
-        ],
-    ),
-    Specimen(
-        "languages.ts",
-        [
-            [
-                *picture(),
-                *sound(frequency=300),
-                *sound(frequency=900),
-                "-map",
-                "0:v",
-                "-map",
-                "1:a",
-                "-map",
-                "2:a",
-                *H264,
-                "-c:a",
-                "mp2",
-                "-metadata:s:a:0",
-                "language=eng",
-                "-metadata:s:a:1",
-                "language=fra",
-                "{out}",
-            ]
-        ],
-    ),
+    Specimen("languages.mov", [tongues(*H264, *AAC, languages=("eng", "jpn"), default=1)]),
+    Specimen("languages.ts", [tongues(*H264, "-c:a", "mp2", languages=("eng", "fra"))]),
     Specimen(
         "languages.mka",
         [
             [
-                *sound(frequency=300),
-                *sound(frequency=900),
-                "-map",
-                "0",
-                "-map",
-                "1",
-                "-c:a",
-                "libvorbis",
-                "-metadata:s:a:0",
-                "language=eng",
-                "-metadata:s:a:1",
-                "language=fra",
-                "-disposition:a:0",
-                "0",
-                "-disposition:a:1",
-                "default",
-                "{out}",
+                *(*sound(frequency=300), *sound(frequency=900), *mapped("0", "1"), "-c:a", "libvorbis"),
+                *("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra"),
+                *("-disposition:a:0", "0", "-disposition:a:1", "default", "{out}"),
             ]
         ],
     ),
-    Specimen("sound-first.mp4", [[*picture(), *sound(), "-map", "1:a", "-map", "0:v", *H264, *AAC, "{out}"]]),
-    sounding("mono-8k.mkv", "mono", "-c:a", "pcm_s16le", "-ar", "8000"),
+    Specimen("sound-first.mp4", [encoded(*mapped("1:a", "0:v"), *H264, *AAC)]),
+    sounding("mono-8k.mkv", "mono", *PCM, "-ar", "8000"),
     sounding("5.1-side.mkv", "5.1(side)", "-c:a", "dca", "-strict", "-2"),
     sounding("5.1.mp4", "5.1", "-c:a", "eac3"),
     sounding("5.1-truehd.mkv", "5.1(side)", "-c:a", "truehd", "-strict", "-2"),
-    sounding("7.1.mkv", "7.1", "-c:a", "flac"),
+    sounding("7.1.mkv", "7.1", *FLAC),
     sounding("7.1.mov", "7.1", "-c:a", "pcm_s24be"),
-    sounding("6.1.mkv", "6.1", "-c:a", "flac"),
-    sounding("2.1.mkv", "2.1", "-c:a", "pcm_s16le"),
+    sounding("6.1.mkv", "6.1", *FLAC),
+    sounding("2.1.mkv", "2.1", *PCM),
     sounding("hexagonal.mkv", "hexagonal", "-c:a", "pcm_f32le"),
     sounding("alac.mov", "stereo", "-c:a", "alac"),
-    sounding("opus.mp4", "stereo", "-c:a", "libopus"),
-    sounding(
-        "opus-5.1.webm",
-        "5.1",
-        "-c:v",
-        "libvpx",
-        "-b:v",
-        "1M",
-        "-deadline",
-        "realtime",
-        "-cpu-used",
-        "8",
-        "-c:a",
-        "libopus",
-        "-mapping_family",
-        "1",
-    ),
-    sounding("mp3.mp4", "stereo", "-c:a", "libmp3lame"),
+    sounding("opus.mp4", "stereo", *OPUS),
+    sounding("opus-5.1.webm", "5.1", *WEBM, "-mapping_family", "1"),
+    sounding("mp3.mp4", "stereo", *MP3),
     sounding("u8-11k.avi", "mono", "-c:v", "mjpeg", "-c:a", "pcm_u8", "-ar", "11025"),
     sounding("192k.mkv", "stereo", "-c:a", "pcm_s32le", "-ar", "192000"),
-    sounding("22k.flv", "mono", "-c:v", "flv1", "-q:v", "3", "-c:a", "libmp3lame", "-ar", "22050"),
-    Specimen("tiny.wav", [["-f", "lavfi", "-i", "sine=duration=0.01:sample_rate=44100", "{out}"]]),
-    Specimen(
-        "tiny.mp3", [["-f", "lavfi", "-i", "sine=duration=0.02:sample_rate=44100", "-c:a", "libmp3lame", "{out}"]]
-    ),
-    Specimen("tiny.opus", [["-f", "lavfi", "-i", "sine=duration=0.02:sample_rate=48000", "-c:a", "libopus", "{out}"]]),
-    Specimen("alac.m4a", [[*sound(), "-c:a", "alac", "{out}"]]),
-    Specimen("alac.caf", [[*sound(), "-c:a", "alac", "{out}"]]),
-    Specimen("wma.wma", [[*sound(), "-c:a", "wmav2", "{out}"]]),
-    Specimen("dts.dts", [[*sound(channels="5.1(side)"), "-c:a", "dca", "-strict", "-2", "{out}"]]),
-    Specimen("eac3.eac3", [[*sound(channels="5.1"), "-c:a", "eac3", "{out}"]]),
-    Specimen("voice.amr", [[*sound(channels="mono"), "-ar", "8000", "-c:a", "libopencore_amrnb", "{out}"]]),
-    Specimen("7.1.flac", [[*sound(channels="7.1"), "-c:a", "flac", "{out}"]]),
-    Specimen("be.aiff", [[*sound(), "-c:a", "pcm_s24be", "{out}"]]),
-    Specimen("vorbis-cover.ogg", [[*sound(), "-c:a", "libvorbis", "{out}"]]),
-    Specimen(
-        "cover.flac",
-        [
-            [*picture("200x200", "1", 1), "-frames:v", "1", "{work}/c.png"],
-            [
-                *sound(),
-                "-i",
-                "{work}/c.png",
-                "-map",
-                "0",
-                "-map",
-                "1",
-                "-c:v",
-                "copy",
-                "-c:a",
-                "flac",
-                "-disposition:v",
-                "attached_pic",
-                "{out}",
-            ],
-        ],
-    ),
+    sounding("22k.flv", "mono", "-c:v", "flv1", "-q:v", "3", *MP3, "-ar", "22050"),
+    tiny("tiny.wav", 0.01, 44100),
+    tiny("tiny.mp3", 0.02, 44100, *MP3),
+    tiny("tiny.opus", 0.02, 48000, *OPUS),
+    hears("alac.m4a", "-c:a", "alac"),
+    hears("alac.caf", "-c:a", "alac"),
+    hears("wma.wma", "-c:a", "wmav2"),
+    hears("dts.dts", "-c:a", "dca", "-strict", "-2", channels="5.1(side)"),
+    hears("eac3.eac3", "-c:a", "eac3", channels="5.1"),
+    hears("voice.amr", "-ar", "8000", "-c:a", "libopencore_amrnb", channels="mono"),
+    hears("7.1.flac", *FLAC, channels="7.1"),
+    hears("be.aiff", "-c:a", "pcm_s24be"),
+    hears("vorbis-cover.ogg", "-c:a", "libvorbis"),
+    Specimen("cover.flac", [cover(), covered(*FLAC)]),
 )
 BESIDE = (
     Specimen(
         "cover-first.mp4",
         [
             film("{work}/f.mp4"),
-            [*picture("600x600", "1", 1), "-frames:v", "1", "{work}/c.png"],
-            [
-                "-i",
-                "{work}/c.png",
-                "-i",
-                "{work}/f.mp4",
-                "-map",
-                "0",
-                "-map",
-                "1",
-                "-c",
-                "copy",
-                "-disposition:v:0",
-                "attached_pic",
-                "{out}",
-            ],
+            cover("600x600"),
+            [*read("c.png"), *read("f.mp4"), *mapped("0", "1"), *COPY, *attached(0), "{out}"],
         ],
     ),
     Specimen(
         "cover.mkv",
         [
             film("{work}/f.mkv"),
-            [*picture("600x600", "1", 1), "-frames:v", "1", "{work}/cover.png"],
-            [
-                "-i",
-                "{work}/f.mkv",
-                "-attach",
-                "{work}/cover.png",
-                "-metadata:s:t",
-                "mimetype=image/png",
-                "-metadata:s:t",
-                "filename=cover.png",
-                "-c",
-                "copy",
-                "{out}",
-            ],
+            cover("600x600", "cover.png"),
+            remuxed(
+                *("f.mkv", "-attach", "{work}/cover.png"),
+                *("-metadata:s:t", "mimetype=image/png", "-metadata:s:t", "filename=cover.png"),
+            ),
         ],
     ),
-    Specimen(
+    telling(
         "font.mkv",
-        [
-            [
-                *picture(),
-                *sound(),
-                "-i",
-                "{work}/s.srt",
-                *H264,
-                *AAC,
-                "-c:s",
-                "ass",
-                "-attach",
-                "{work}/s.srt",
-                "-metadata:s:t",
-                "mimetype=application/x-truetype-font",
-                "{out}",
-            ]
-        ],
-        companions={"s.srt": SUBTITLES},
+        SUBTITLES,
+        subtitled(
+            *(*H264, *AAC, "-c:s", "ass", "-attach", "{work}/s.srt"),
+            *("-metadata:s:t", "mimetype=application/x-truetype-font"),
+        ),
     ),
-    Specimen(
+    telling(
         "two-subtitles.mp4",
+        SUBTITLES,
         [
-            [
-                *picture(),
-                *sound(),
-                "-i",
-                "{work}/s.srt",
-                "-i",
-                "{work}/s.srt",
-                "-map",
-                "0",
-                "-map",
-                "1",
-                "-map",
-                "2",
-                "-map",
-                "3",
-                *H264,
-                *AAC,
-                "-c:s",
-                "mov_text",
-                "-metadata:s:s:0",
-                "language=eng",
-                "-metadata:s:s:1",
-                "language=deu",
-                "{out}",
-            ]
+            *(*picture(), *sound(), *read("s.srt"), *read("s.srt"), *mapped("0", "1", "2", "3")),
+            *(*H264, *AAC, "-c:s", "mov_text"),
+            *("-metadata:s:s:0", "language=eng", "-metadata:s:s:1", "language=deu", "{out}"),
         ],
-        companions={"s.srt": SUBTITLES},
     ),
-    Specimen(
-        "webvtt.webm",
-        [
-            [
-                *picture(),
-                *sound(),
-                "-i",
-                "{work}/s.srt",
-                "-c:v",
-                "libvpx",
-                "-b:v",
-                "1M",
-                "-deadline",
-                "realtime",
-                "-cpu-used",
-                "8",
-                "-c:a",
-                "libopus",
-                "-c:s",
-                "webvtt",
-                "{out}",
-            ]
-        ],
-        companions={"s.srt": SUBTITLES},
-    ),
-    Specimen(
+    telling("webvtt.webm", SUBTITLES, subtitled(*WEBM, "-c:s", "webvtt")),
+    telling(
         "long-subtitle.mkv",
-        [[*picture(), *sound(), "-i", "{work}/s.srt", *H264, *AAC, "-c:s", "srt", "{out}"]],
-        companions={"s.srt": "1\n00:00:00,200 --> 00:00:30,000\nHello\n"},
+        "1\n00:00:00,200 --> 00:00:30,000\nHello\n",
+        subtitled(*H264, *AAC, "-c:s", "srt"),
     ),
-    Specimen(
-        "chapters.mov",
-        [
-            [
-                *picture(),
-                *sound(),
-                "-i",
-                "{work}/c.txt",
-                "-map_metadata",
-                "2",
-                "-metadata:s:v",
-                "timecode=01:00:00:00",
-                *H264,
-                *AAC,
-                "{out}",
-            ]
-        ],
-        companions={"c.txt": CHAPTERS},
-    ),
-    Specimen(
-        "chapters.m4b",
-        [[*sound(), "-i", "{work}/c.txt", "-map_metadata", "1", *AAC, "-f", "ipod", "{out}"]],
-        companions={"c.txt": CHAPTERS},
-    ),
-    Specimen(
+    telling("chapters.mov", CHAPTERS, chaptered("-metadata:s:v", "timecode=01:00:00:00", *H264, *AAC)),
+    telling("chapters.m4b", CHAPTERS, heard(*read("c.txt"), "-map_metadata", "1", *AAC, "-f", "ipod")),
+    telling(
         "chapters-late.mkv",
-        [
-            [
-                *picture(),
-                *sound(),
-                "-i",
-                "{work}/c.txt",
-                "-map_metadata",
-                "2",
-                "-output_ts_offset",
-                "5",
-                *H264,
-                *AAC,
-                "{out}",
-            ]
-        ],
-        companions={"c.txt": CHAPTERS.replace("=800", "=5800").replace("END=1600", "END=6600")},
+        CHAPTERS.replace("=800", "=5800").replace("END=1600", "END=6600"),
+        chaptered("-output_ts_offset", "5", *H264, *AAC),
     ),
     Specimen(
         "fields.mp4", [film("-metadata", 'title=Ünï ☃ "quoted" \\ back', "-metadata", "artist=a=b;c#d\ne", "{out}")]
     ),
 )
 COLOURED = (
-    Specimen(
+    wide(
         "hdr10.mkv",
-        [
-            [
-                *picture(more=tone_mapped("smpte2084", "yuv420p10le")),
-                *sound(),
-                *X265[:-1],
-                "log-level=error:crf=12:hdr10=1:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400",
-                *AAC,
-                "{out}",
-            ]
-        ],
-        colours=False,
+        encoded(
+            *(*X265[:-1], f"log-level=error:crf=12:hdr10=1:{MASTERING}", *AAC),
+            more=tone_mapped("smpte2084", "yuv420p10le"),
+        ),
     ),
-    Specimen(
-        "hlg.webm",
-        [
-            [
-                *picture(more=tone_mapped("arib-std-b67", "yuv420p10le")),
-                *sound(),
-                "-c:v",
-                "libvpx-vp9",
-                "-crf",
-                "20",
-                "-b:v",
-                "0",
-                "-cpu-used",
-                "8",
-                "-deadline",
-                "realtime",
-                "-c:a",
-                "libopus",
-                "{out}",
-            ]
-        ],
-        colours=False,
-    ),
-    Specimen(
-        "pq-prores.mov",
-        [
-            [
-                *picture(more=tone_mapped("smpte2084", "yuv422p10le")),
-                "-c:v",
-                "prores_ks",
-                "-color_primaries",
-                "bt2020",
-                "-color_trc",
-                "smpte2084",
-                "-colorspace",
-                "bt2020nc",
-                "{out}",
-            ]
-        ],
-        colours=False,
-    ),
-    Specimen("pq-12bit.mkv", [[*picture(more=tone_mapped("smpte2084", "yuv444p12le")), *X265, "{out}"]], colours=False),
-    Specimen(
-        "bt2020-sdr.mp4",
-        [
-            [
-                *picture(
-                    more="format=yuv420p,setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709,zscale=p=2020:m=2020_ncl:t=2020_10:r=tv,format=yuv420p10le"
-                ),
-                *sound(),
-                *X265,
-                "-tag:v",
-                "hvc1",
-                *AAC,
-                "{out}",
-            ]
-        ],
-        colours=False,
-    ),
+    wide("hlg.webm", encoded(*VP9, *OPUS, more=tone_mapped("arib-std-b67", "yuv420p10le"))),
+    wide("pq-prores.mov", silent(*PRORES, *PQ_TOLD, more=tone_mapped("smpte2084", "yuv422p10le"))),
+    wide("pq-12bit.mkv", silent(*X265, more=tone_mapped("smpte2084", "yuv444p12le"))),
+    wide("bt2020-sdr.mp4", encoded(*X265, "-tag:v", "hvc1", *AAC, more=f"{AS_BT709},{BT709_TO_2020}")),
     pixels("422-10.mp4", "yuv422p10le", *X264, *AAC, *BT709),
-    Specimen(
-        "444-odd.mp4", [[*picture("321x181"), *sound(), *X264, "-pix_fmt", "yuv444p", *AAC, "{out}"]], size=(320, 180)
-    ),
+    pixels("444-odd.mp4", "yuv444p", *X264, *AAC, size="321x181", shown=(320, 180)),
     pixels("444-12.mkv", "yuv444p12le", *X265, *AAC),
     pixels("grey.mp4", "gray", *X264, *AAC, corners=False),
     pixels("grey10.mkv", "gray10le", *X265, *AAC, corners=False),
     pixels("rgb.mp4", "rgb24", "-c:v", "libx264rgb", "-preset", "ultrafast", "-crf", "12", *AAC),
-    pixels("rgb48.mkv", "gbrp16le", "-c:v", "ffv1", "-strict", "-2", "-c:a", "flac"),
+    pixels("rgb48.mkv", "gbrp16le", *FFV1, "-strict", "-2", *FLAC),
     pixels(
-        "full-range.mov",
-        "yuv420p10le",
-        "-vf",
-        "scale=out_range=pc,format=yuv420p10le",
-        *X265,
-        "-color_range",
-        "pc",
-        "-tag:v",
-        "hvc1",
-        *AAC,
+        *("full-range.mov", "yuv420p10le", "-vf", "scale=out_range=pc,format=yuv420p10le"),
+        *(*X265, "-color_range", "pc", "-tag:v", "hvc1", *AAC),
     ),
-    pixels("full-range.mkv", "yuvj422p", "-c:v", "mjpeg", "-q:v", "2", "-c:a", "pcm_s16le"),
-    pixels("411.avi", "yuv411p", "-c:v", "ffvhuff", "-c:a", "pcm_s16le"),
+    pixels("full-range.mkv", "yuvj422p", "-c:v", "mjpeg", "-q:v", "2", *PCM),
+    pixels("411.avi", "yuv411p", "-c:v", "ffvhuff", *PCM),
     pixels(
-        "ntsc-601.mov",
-        "yuv420p",
-        "-vf",
-        "scale=out_color_matrix=bt601:out_range=tv,format=yuv420p,setparams=color_primaries=smpte170m:color_trc=bt709:colorspace=smpte170m",
-        *X264,
-        *AAC,
+        *("ntsc-601.mov", "yuv420p", *painted("bt601", "smpte170m/bt709/smpte170m"), *X264, *AAC),
         size="720x480",
     ),
     pixels(
-        "pal-601.ts",
-        "yuv420p",
-        "-vf",
-        "scale=out_color_matrix=bt601:out_range=tv,format=yuv420p,setparams=color_primaries=bt470bg:color_trc=bt470bg:colorspace=bt470bg",
-        "-c:v",
-        "mpeg2video",
-        "-q:v",
-        "2",
-        "-c:a",
-        "mp2",
+        *("pal-601.ts", "yuv420p", *painted("bt601", "bt470bg/bt470bg/bt470bg")),
+        *("-c:v", "mpeg2video", "-q:v", "2", "-c:a", "mp2"),
         size="704x576",
     ),
-    pixels(
-        "vp9-444.webm",
-        "yuv444p",
-        "-c:v",
-        "libvpx-vp9",
-        "-crf",
-        "15",
-        "-b:v",
-        "0",
-        "-cpu-used",
-        "8",
-        "-deadline",
-        "realtime",
-        "-c:a",
-        "libopus",
-        size="321x179",
-    ),
-    pixels(
-        "av1-10.webm",
-        "yuv420p10le",
-        "-c:v",
-        "libsvtav1",
-        "-preset",
-        "12",
-        "-crf",
-        "15",
-        "-svtav1-params",
-        "lp=2",
-        "-c:a",
-        "libopus",
-    ),
-    pixels(
-        "av1.mkv",
-        "yuv420p",
-        "-c:v",
-        "libsvtav1",
-        "-preset",
-        "12",
-        "-crf",
-        "15",
-        "-svtav1-params",
-        "lp=2",
-        "-c:a",
-        "libvorbis",
-    ),
+    pixels("vp9-444.webm", "yuv444p", *VP9, *OPUS, size="321x179"),
+    pixels("av1-10.webm", "yuv420p10le", *AV1, *OPUS),
+    pixels("av1.mkv", "yuv420p", *AV1, "-c:a", "libvorbis"),
 )
 TRANSPARENT = (
-    Specimen(
-        "alpha-qtrle.mov",
-        [[*picture(more=see_through()), *sound(), "-c:v", "qtrle", "-pix_fmt", "argb", "-c:a", "pcm_s16le", "{out}"]],
-        colours=False,
-        alpha=True,
-    ),
-    Specimen(
-        "alpha-png.mov",
-        [[*picture(more=see_through()), *sound(), "-c:v", "png", "-pix_fmt", "rgba", "-c:a", "pcm_s16le", "{out}"]],
-        colours=False,
-        alpha=True,
-    ),
-    Specimen(
-        "alpha-ffv1.mkv",
-        [[*picture(more=see_through()), "-c:v", "ffv1", "-pix_fmt", "yuva420p", "{out}"]],
-        colours=False,
-        alpha=True,
-    ),
-    Specimen(
-        "alpha-vp8.webm",
-        [
-            [
-                *picture(more=see_through() + ",format=yuva420p"),
-                "-c:v",
-                "libvpx",
-                "-b:v",
-                "1M",
-                "-auto-alt-ref",
-                "0",
-                "-deadline",
-                "realtime",
-                "-cpu-used",
-                "8",
-                "{out}",
-            ]
-        ],
-        colours=False,
-        alpha=True,
-    ),
-    Specimen(
-        "alpha-odd.gif",
-        [
-            [
-                *picture(
-                    "161x91",
-                    rate="10",
-                    more=see_through() + ",split[a][b];[a]palettegen=reserve_transparent=1[p];[b][p]paletteuse",
-                ),
-                "{out}",
-            ]
-        ],
-        colours=False,
-        alpha=True,
-        size=(160, 90),
-    ),
-    Specimen(
-        "alpha-still.png",
-        [[*picture(seconds=0.1, more=see_through()), "-frames:v", "1", "{out}"]],
-        colours=False,
-        alpha=True,
-    ),
-    Specimen(
+    alpha("alpha-qtrle.mov", encoded("-c:v", "qtrle", "-pix_fmt", "argb", *PCM, more=see_through())),
+    alpha("alpha-png.mov", encoded("-c:v", "png", "-pix_fmt", "rgba", *PCM, more=see_through())),
+    alpha("alpha-ffv1.mkv", silent(*FFV1, "-pix_fmt", "yuva420p", more=see_through())),
+    alpha("alpha-vp8.webm", silent(*VP8, "-auto-alt-ref", "0", more=see_through() + ",format=yuva420p")),
+    alpha("alpha-odd.gif", silent(size="161x91", rate="10", more=see_through() + PALETTE), size=(160, 90)),
+    alpha("alpha-still.png", still(more=see_through())),
+    alpha(
         "alpha-turned.mov",
-        [
-            [
-                *picture(more=see_through()),
-                "-c:v",
-                "prores_ks",
-                "-pix_fmt",
-                "yuva444p10le",
-                "-alpha_bits",
-                "16",
-                "{work}/f.mov",
-            ],
-            ["-display_rotation", "90", "-i", "{work}/f.mov", "-c", "copy", "{out}"],
-        ],
-        colours=False,
-        alpha=True,
+        silent(*PRORES_ALPHA, more=see_through(), to="{work}/f.mov"),
+        turning("f.mov", "-display_rotation", "90"),
         turns=1,
         size=(180, 320),
     ),
 )
 SIZED = (
-    Specimen(
-        "1x1.mkv",
-        [[*picture("1x1"), *sound(), "-c:v", "ffv1", "-pix_fmt", "yuv444p", "-c:a", "flac", "{out}"]],
-        size=(2, 2),
-        colours=False,
-        corners=False,
-    ),
-    Specimen(
-        "2x2.mp4", [[*picture("16x16", more="crop=2:2"), *sound(), *H264, *AAC, "{out}"]], colours=False, corners=False
-    ),
-    Specimen(
-        "3x300.mkv",
-        [[*picture("3x300"), *sound(), "-c:v", "ffv1", "-pix_fmt", "yuv444p", "-c:a", "flac", "{out}"]],
-        corners=False,
-        size=(2, 300),
-        colours=False,
-    ),
-    Specimen(
-        "641x359.mkv",
-        [[*picture("641x359"), *sound(), "-c:v", "ffv1", "-pix_fmt", "yuv444p", "-c:a", "flac", "{out}"]],
-        size=(640, 358),
-    ),
+    sized("1x1.mkv", "1x1", shown=(2, 2)),
+    Specimen("2x2.mp4", [encoded(*H264, *AAC, size="16x16", more="crop=2:2")], colours=False, corners=False),
+    sized("3x300.mkv", "3x300", shown=(2, 300)),
+    sized("641x359.mkv", "641x359", shown=(640, 358), large=True),
     Specimen("2000x16.mp4", [film("{out}", size="2000x16")]),
     Specimen(
         "odd-sar.mkv",
-        [[*picture("351x241", more="setsar=10/11"), *sound(), *X264, "-pix_fmt", "yuv444p", *AAC, "{out}"]],
+        [encoded(*X444, *AAC, size="351x241", more="setsar=10/11")],
         size=(320, 242),
     ),
     Specimen("sar-3-4.mp4", [film("-vf", "setsar=3/4", "{out}", size="320x180")], size=(240, 180)),
-    Specimen(
-        "clap.mp4",
-        [film("{out}", size="320x240")],
-        edit=cropped(320, 180),
-        colours=False,
-        corners=False,
-    ),
+    Specimen("clap.mp4", [film("{out}", size="320x240")], edit=cropped(320, 180), colours=False, corners=False),
 )
-STILL_HEVC = [*picture(seconds=0.1), *X265, "-pix_fmt", "yuv420p", "-frames:v", "1", "{work}/f.mp4"]
+STILL_HEVC = still(*X265, "-pix_fmt", "yuv420p", to="{work}/f.mp4")
 SHORT = (
     Specimen("one.heic", [STILL_HEVC], build=lambda work: heic(work / "f.mp4")),
     Specimen(
         "tiles.heic", [STILL_HEVC], build=lambda work: heic(work / "f.mp4", 4), error="a still picture made of tiles"
     ),
-    Specimen(
-        "still.avif",
-        [
-            [
-                *picture(seconds=0.1),
-                "-frames:v",
-                "1",
-                "-c:v",
-                "libaom-av1",
-                "-cpu-used",
-                "8",
-                "-still-picture",
-                "1",
-                "{out}",
-            ]
-        ],
-    ),
-    Specimen("animated.avif", [[*picture(rate="10"), "-c:v", "libsvtav1", "-preset", "12", "-crf", "20", "{out}"]]),
-    Specimen("animated.png", [[*picture(rate="10"), "-f", "apng", "{out}"]]),
-    Specimen(
-        "animated.apng", [[*picture(rate="10", more=see_through()), "-f", "apng", "{out}"]], colours=False, alpha=True
-    ),
-    Specimen("one-frame.mkv", [[*picture(), *X264, "-pix_fmt", "yuv420p", "-frames:v", "1", "{out}"]]),
-    Specimen("one-frame.webm", [[*picture(), "-c:v", "libvpx", "-b:v", "1M", "-frames:v", "1", "{out}"]]),
-    Specimen("one-frame.avi", [[*picture(), "-c:v", "mpeg4", "-q:v", "2", "-frames:v", "1", "{out}"]]),
-    Specimen("one-frame.ts", [[*picture(), *H264, "-frames:v", "1", "{out}"]]),
-    Specimen("one-frame-sound.mov", [[*picture(seconds=0.04), *sound(0.04), *H264, *AAC, "{out}"]]),
-    Specimen("two-frames.mp4", [[*picture(), *H264, "-frames:v", "2", "{out}"]]),
-    Specimen("still.bmp", [[*picture(seconds=0.1), "-frames:v", "1", "{out}"]]),
-    Specimen("still.tiff", [[*picture("161x91", seconds=0.1), "-frames:v", "1", "{out}"]], size=(160, 90)),
-    Specimen("still.gif", [[*picture(seconds=0.1), "-frames:v", "1", "{out}"]]),
+    Specimen("still.avif", [still("-c:v", "libaom-av1", "-cpu-used", "8", "-still-picture", "1")]),
+    Specimen("animated.avif", [silent("-c:v", "libsvtav1", "-preset", "12", "-crf", "20", rate="10")]),
+    Specimen("animated.png", [silent("-f", "apng", rate="10")]),
+    alpha("animated.apng", silent("-f", "apng", rate="10", more=see_through())),
+    Specimen("one-frame.mkv", [silent(*H264, *ONCE)]),
+    Specimen("one-frame.webm", [silent("-c:v", "libvpx", "-b:v", "1M", *ONCE)]),
+    Specimen("one-frame.avi", [silent("-c:v", "mpeg4", "-q:v", "2", *ONCE)]),
+    Specimen("one-frame.ts", [silent(*H264, *ONCE)]),
+    Specimen("one-frame-sound.mov", [encoded(*H264, *AAC, seconds=0.04)]),
+    Specimen("two-frames.mp4", [silent(*H264, "-frames:v", "2")]),
+    Specimen("still.bmp", [still()]),
+    Specimen("still.tiff", [still(size="161x91")], size=(160, 90)),
+    Specimen("still.gif", [still()]),
 )
 BROKEN = (
-    Specimen(
-        "truncated.webm",
-        [
-            [
-                *picture(seconds=4),
-                *sound(4),
-                "-c:v",
-                "libvpx",
-                "-b:v",
-                "1M",
-                "-deadline",
-                "realtime",
-                "-cpu-used",
-                "8",
-                "-c:a",
-                "libopus",
-                "{out}",
-            ]
-        ],
-        cut=0.5,
-        error="the source is truncated: its header says",
-    ),
-    Specimen(
-        "truncated.avi",
-        [[*picture(seconds=4), *sound(4), "-c:v", "mpeg4", "-q:v", "3", "-c:a", "libmp3lame", "{out}"]],
-        cut=0.5,
-        error="the source is truncated: its header says",
-    ),
-    Specimen(
-        "truncated.wav",
-        [[*sound(4), "{out}"]],
-        cut=0.5,
-        error="the source is truncated: its header says|has no picture",
-    ),
-    Specimen("truncated.flv", [film("-f", "flv", "{out}", seconds=4.0)], cut=0.5),
-    Specimen("truncated.mp3", [[*sound(4), "-c:a", "libmp3lame", "{out}"]], cut=0.5),
-    Specimen("truncated.ogg", [[*sound(4), "-c:a", "libvorbis", "{out}"]], cut=0.5),
-    Specimen("no-index.mov", [film("{out}")], cut=0.5, error="its index \\(moov\\) is missing"),
-    Specimen(
-        "no-index.avi",
-        [[*picture(), *sound(), "-c:v", "mjpeg", "-q:v", "3", "-c:a", "pcm_s16le", "{out}"]],
-        edit=without_index,
-    ),
+    cut("truncated.webm", 0.5, encoded(*WEBM, seconds=4), error=TRUNCATED),
+    cut("truncated.avi", 0.5, encoded(*MPEG4, *MP3, seconds=4), error=TRUNCATED),
+    cut("truncated.wav", 0.5, heard(seconds=4), error=f"{TRUNCATED}|has no picture"),
+    cut("truncated.flv", 0.5, film("-f", "flv", "{out}", seconds=4.0)),
+    cut("truncated.mp3", 0.5, heard(*MP3, seconds=4)),
+    cut("truncated.ogg", 0.5, heard("-c:a", "libvorbis", seconds=4)),
+    cut("no-index.mov", 0.5, film("{out}"), error=NO_INDEX),
+    Specimen("no-index.avi", [encoded(*MJPEG, *PCM)], edit=without_index),
     Specimen(
         "subtitles.srt",
-        [[*picture(seconds=0.1), "-frames:v", "1", "{work}/c.png"]],
+        [still(to="{work}/c.png")],
         text=SUBTITLES,
         error="it is not a media file ffspool can read, but a text",
     ),
@@ -1199,131 +517,50 @@ BROKEN = (
         error="neither a picture nor sound behind its header",
     ),
 )
+DV = ["-c:v", "dvvideo", "-pix_fmt"]
 FORMATS = (
     Specimen("h264.flv", [film("-f", "flv", "{out}")]),
     Specimen(
         "h263.3gp",
         [
-            [
-                *picture("176x144", "15"),
-                *sound(channels="mono"),
-                "-c:v",
-                "h263",
-                "-q:v",
-                "3",
-                "-c:a",
-                "libopencore_amrnb",
-                "-ar",
-                "8000",
-                "-b:a",
-                "12.2k",
-                "{out}",
-            ]
+            encoded(
+                *("-c:v", "h263", "-q:v", "3", "-c:a", "libopencore_amrnb", "-ar", "8000", "-b:a", "12.2k"),
+                size="176x144",
+                rate="15",
+                channels="mono",
+            )
         ],
     ),
-    Specimen("wmv.wmv", [[*picture(), *sound(), "-c:v", "wmv2", "-q:v", "3", "-c:a", "wmav2", "{out}"]]),
-    Specimen("theora.ogv", [[*picture(), *sound(), "-c:v", "libtheora", "-q:v", "8", "-c:a", "libvorbis", "{out}"]]),
-    Specimen("mpeg1.mpg", [[*picture(), *sound(), "-c:v", "mpeg1video", "-q:v", "3", "-c:a", "mp2", "{out}"]]),
+    Specimen("wmv.wmv", [encoded("-c:v", "wmv2", "-q:v", "3", "-c:a", "wmav2")]),
+    Specimen("theora.ogv", [encoded("-c:v", "libtheora", "-q:v", "8", "-c:a", "libvorbis")]),
+    Specimen("mpeg1.mpg", [encoded("-c:v", "mpeg1video", "-q:v", "3", "-c:a", "mp2")]),
     Specimen(
         "film.vob",
-        [
-            [
-                *picture("720x576"),
-                *sound(channels="5.1"),
-                "-c:v",
-                "mpeg2video",
-                "-q:v",
-                "3",
-                "-c:a",
-                "ac3",
-                "-aspect",
-                "16:9",
-                "-f",
-                "vob",
-                "{out}",
-            ]
-        ],
+        [encoded(*MPEG2, "-c:a", "ac3", "-aspect", "16:9", "-f", "vob", size="720x576", channels="5.1")],
         size=(1024, 576),
     ),
-    Specimen("dv-pal.dv", [[*picture("720x576"), *sound(), "-target", "pal-dv", "{out}"]], size=(768, 576)),
-    Specimen(
-        "dv-ntsc.dv", [[*picture("720x480", "30000/1001"), *sound(), "-target", "ntsc-dv", "{out}"]], size=(640, 480)
-    ),
-    Specimen(
-        "dv.avi",
-        [[*picture("720x576"), *sound(), "-c:v", "dvvideo", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le", "{out}"]],
-        size=(768, 576),
-    ),
-    Specimen(
-        "dv.mov",
-        [
-            [
-                *picture("720x480", "30000/1001"),
-                *sound(),
-                "-c:v",
-                "dvvideo",
-                "-pix_fmt",
-                "yuv411p",
-                "-c:a",
-                "pcm_s16le",
-                "{out}",
-            ]
-        ],
-        size=(640, 480),
-    ),
-    Specimen(
-        "dv.mxf",
-        [
-            [
-                *picture("720x576"),
-                *sound(),
-                "-c:v",
-                "dvvideo",
-                "-pix_fmt",
-                "yuv420p",
-                "-c:a",
-                "pcm_s16le",
-                "-ar",
-                "48000",
-                "{out}",
-            ]
-        ],
-        size=(768, 576),
-    ),
-    Specimen(
-        "dv50.mov",
-        [[*picture("720x576"), *sound(), "-c:v", "dvvideo", "-pix_fmt", "yuv422p", "-c:a", "pcm_s16le", "{out}"]],
-        size=(768, 576),
-    ),
+    Specimen("dv-pal.dv", [encoded("-target", "pal-dv", size="720x576")], size=(768, 576)),
+    Specimen("dv-ntsc.dv", [encoded("-target", "ntsc-dv", size="720x480", rate="30000/1001")], size=(640, 480)),
+    Specimen("dv.avi", [encoded(*DV, "yuv420p", *PCM, size="720x576")], size=(768, 576)),
+    Specimen("dv.mov", [encoded(*DV, "yuv411p", *PCM, size="720x480", rate="30000/1001")], size=(640, 480)),
+    Specimen("dv.mxf", [encoded(*DV, "yuv420p", *PCM, "-ar", "48000", size="720x576")], size=(768, 576)),
+    Specimen("dv50.mov", [encoded(*DV, "yuv422p", *PCM, size="720x576")], size=(768, 576)),
     Specimen(
         "dnxhd.mxf",
         [
-            [
-                *picture("1280x720", "25", 0.6),
-                *sound(0.6),
-                "-c:v",
-                "dnxhd",
-                "-profile:v",
-                "dnxhr_sq",
-                "-pix_fmt",
-                "yuv422p",
-                "-c:a",
-                "pcm_s16le",
-                "-ar",
-                "48000",
-                "{out}",
-            ]
+            encoded(
+                *("-c:v", "dnxhd", "-profile:v", "dnxhr_sq", "-pix_fmt", "yuv422p", *PCM, "-ar", "48000"),
+                size="1280x720",
+                seconds=0.6,
+            )
         ],
     ),
-    Specimen(
-        "mjpeg.mov",
-        [[*picture(), *sound(), "-c:v", "mjpeg", "-q:v", "3", "-pix_fmt", "yuvj420p", "-c:a", "pcm_s16le", "{out}"]],
-    ),
+    Specimen("mjpeg.mov", [encoded(*MJPEG, "-pix_fmt", "yuvj420p", *PCM)]),
     Specimen("misnamed.avi", [film("-f", "matroska", "{out}")]),
     Specimen("misnamed.jpg", [film("-f", "mp4", "{out}")]),
     Specimen("SHOUTED.MKV", [film("-f", "matroska", "{out}")]),
     Specimen("m2ts.m2ts", [film("-f", "mpegts", "-mpegts_m2ts_mode", "1", "{out}")]),
-    Specimen("raw.m2v", [[*picture(), "-c:v", "mpeg2video", "-q:v", "3", "-f", "mpeg2video", "{out}"]]),
+    Specimen("raw.m2v", [silent(*MPEG2, "-f", "mpeg2video")]),
 )
 
 COMBINATIONS = (

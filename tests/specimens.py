@@ -19,8 +19,28 @@ CORNERS = ",".join(
         ("iw*3/4", "ih*3/4", "white"),
     )
 )
-H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p"]
+X264 = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "12"]
+H264 = [*X264, "-pix_fmt", "yuv420p"]
+X265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:crf=12"]
+VP8 = ["-c:v", "libvpx", "-b:v", "1M", "-deadline", "realtime", "-cpu-used", "8"]
+VP9 = ["-c:v", "libvpx-vp9", "-crf", "20", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "8"]
+AV1 = ["-c:v", "libsvtav1", "-preset", "12", "-crf", "15", "-svtav1-params", "lp=2"]
+MPEG2 = ["-c:v", "mpeg2video", "-q:v", "3"]
+MPEG4 = ["-c:v", "mpeg4", "-q:v", "3"]
+MJPEG = ["-c:v", "mjpeg", "-q:v", "3"]
+PRORES = ["-c:v", "prores_ks"]
+PRORES_ALPHA = [*PRORES, "-pix_fmt", "yuva444p10le", "-alpha_bits", "16"]
+FFV1 = ["-c:v", "ffv1"]
+FIELDS = ["-flags", "+ilme+ildct"]
 AAC = ["-c:a", "aac", "-b:a", "96k"]
+OPUS = ["-c:a", "libopus"]
+MP3 = ["-c:a", "libmp3lame"]
+FLAC = ["-c:a", "flac"]
+PCM = ["-c:a", "pcm_s16le"]
+WEBM = [*VP8, *OPUS]
+COPY = ["-c", "copy"]
+UNEVENLY = ["-fps_mode", "vfr"]
+ONCE = ["-frames:v", "1"]
 BT709 = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
 
 
@@ -48,6 +68,9 @@ class Specimen:
     companions: dict[str, str] = field(default_factory=dict)
 
 
+# Inputs
+
+
 def picture(size: str = "320x180", rate: str = "25", seconds: float = 1.6, more: str = "") -> Step:
     """Of that size to the pixel: what generates it makes even ones only, so an odd one is cut out, in 4:4:4."""
     width, height = (int(side) for side in size.split("x"))
@@ -62,22 +85,150 @@ def sound(seconds: float = 1.6, channels: str = "stereo", frequency: int = 440) 
     return ["-f", "lavfi", "-i", tone]
 
 
+def read(name: str) -> Step:
+    """What another step has left."""
+    return ["-i", f"{{work}}/{name}"]
+
+
+# Steps. Each ends with where it writes to: the specimen itself, or what the next one reads.
+
+
 def film(*more: str, size: str = "320x180", rate: str = "25", filters: str = "", seconds: float = 1.6) -> Step:
+    """H.264 and AAC; `more` says where to."""
     return [*picture(size, rate, seconds, filters), *sound(seconds), *H264, *AAC, *more]
+
+
+def encoded(
+    *how: str,
+    size: str = "320x180",
+    rate: str = "25",
+    seconds: float = 1.6,
+    more: str = "",
+    channels: str = "stereo",
+    to: str = "{out}",
+) -> Step:
+    """Picture and sound."""
+    return [*picture(size, rate, seconds, more), *sound(seconds, channels), *how, to]
+
+
+def silent(
+    *how: str, size: str = "320x180", rate: str = "25", seconds: float = 1.6, more: str = "", to: str = "{out}"
+) -> Step:
+    """A picture alone."""
+    return [*picture(size, rate, seconds, more), *how, to]
+
+
+def heard(*how: str, seconds: float = 1.6, channels: str = "stereo", to: str = "{out}") -> Step:
+    """Sound alone."""
+    return [*sound(seconds, channels), *how, to]
+
+
+def still(*how: str, size: str = "320x180", more: str = "", to: str = "{out}") -> Step:
+    return silent(*ONCE, *how, size=size, seconds=0.1, more=more, to=to)
+
+
+def cover(size: str = "200x200", name: str = "c.png") -> Step:
+    return silent(*ONCE, size=size, rate="1", seconds=1, to=f"{{work}}/{name}")
+
+
+def covered(*how: str) -> Step:
+    """Sound with the cover."""
+    return [*sound(), *read("c.png"), *mapped("0", "1"), "-c:v", "copy", *how, *attached(0), "{out}"]
+
+
+def remuxed(name: str, *how: str) -> Step:
+    return [*read(name), *COPY, *how, "{out}"]
+
+
+def turning(name: str, *how: str) -> Step:
+    """The same with a display matrix."""
+    return [*how, *read(name), *COPY, "{out}"]
+
+
+def shifted(name: str, *how: str, picture: float = 0.0, sound: float = 0.0) -> Step:
+    """One of both begins so many seconds late."""
+    late = [["-itsoffset", str(seconds)] if seconds else [] for seconds in (picture, sound)]
+    return [*late[0], *read(name), *late[1], *read(name), *mapped("0:v", "1:a"), *(how or COPY), "{out}"]
+
+
+def subtitled(*how: str) -> Step:
+    return [*picture(), *sound(), *read("s.srt"), *how, "{out}"]
+
+
+def chaptered(*how: str) -> Step:
+    return [*picture(), *sound(), *read("c.txt"), "-map_metadata", "2", *how, "{out}"]
+
+
+def tongues(*how: str, languages: tuple[str, str], default: int | None = None) -> Step:
+    """Two tracks of sound."""
+    told = [word for n in (0, 1) for word in (f"-metadata:s:a:{n}", f"language={languages[n]}")]
+    marks = [word for n in (0, 1) for word in (f"-disposition:a:{n}", "default" if n == default else "0")]
+    inputs = [*picture(), *sound(frequency=300), *sound(frequency=900), *mapped("0:v", "1:a", "2:a")]
+    return [*inputs, *how, *told, *(marks if default is not None else []), "{out}"]
+
+
+def interlaced(*how: str, size: str = "320x240", rate: str = "50", scan: str = "tff", to: str = "{out}") -> Step:
+    return encoded(*how, size=size, rate=rate, more=f"interlace=scan={scan}", to=to)
+
+
+# Options
+
+
+def mapped(*streams: str) -> Step:
+    return [part for stream in streams for part in ("-map", stream)]
+
+
+def attached(number: int) -> Step:
+    return [f"-disposition:v:{number}", "attached_pic"]
+
+
+def painted(matrix: str, told: str) -> Step:
+    """Colours by that matrix, called what is told of primaries, transfer and matrix."""
+    converted = f"scale=out_color_matrix={matrix}:out_range=tv,format=yuv420p"
+    primaries, transfer, space = told.split("/")
+    return ["-vf", f"{converted},setparams=color_primaries={primaries}:color_trc={transfer}:colorspace={space}"]
+
+
+def see_through(kept: str = "rgba") -> str:
+    return f"format={kept},geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*lt(X,W*0.7)'"
+
+
+PALETTE = ",split[a][b];[a]palettegen=reserve_transparent=1[p];[b][p]paletteuse"
+
+
+def tone_mapped(transfer: str, pixel_format: str) -> str:
+    """What was painted for ordinary screens, brought to HDR."""
+    told = "format=yuv420p,setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+    linear = "zscale=tin=709:pin=709:min=709:rin=tv:t=linear:npl=203,format=gbrpf32le"
+    return f"{told},{linear},zscale=p=2020:t={transfer}:m=2020_ncl:r=tv:npl=203,format={pixel_format}"
+
+
+# Specimens of one kind
 
 
 def turned(name: str, *how: str, turns: int, flip: bool = False) -> Specimen:
     """The stored picture is upright; the display matrix says that it be turned."""
     size = (180, 320) if turns % 2 else (320, 180)
-    steps = [film("{work}/upright.mp4"), [*how, "-i", "{work}/upright.mp4", "-c", "copy", "{out}"]]
+    steps = [film("{work}/upright.mp4"), turning("upright.mp4", *how)]
     return Specimen(name, steps, turns=turns, flip=flip, size=size)
 
 
 def hdr(name: str, transfer: str) -> Specimen:
-    mapped = f"zscale=tin=709:pin=709:min=709:rin=tv:t=linear:npl=203,format=gbrpf32le,zscale=p=2020:t={transfer}:m=2020_ncl:r=tv:npl=203"
-    filters = f"setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709,{mapped},format=yuv420p10le"
     encoder = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:hdr10=1", "-tag:v", "hvc1"]
-    return Specimen(name, [[*picture(more="format=yuv420p," + filters), *encoder, "{out}"]], colours=False)
+    return Specimen(name, [silent(*encoder, more=tone_mapped(transfer, "yuv420p10le"))], colours=False)
+
+
+def alpha(name: str, *steps: Step, turns: int = 0, size: tuple[int, int] | None = None) -> Specimen:
+    return Specimen(name, list(steps), turns=turns, size=size, colours=False, alpha=True)
+
+
+def uneven(name: str, step: Step) -> Specimen:
+    return Specimen(name, [step], frames=False)
+
+
+def telling(name: str, text: str, *steps: Step) -> Specimen:
+    """Subtitles, or chapters, are read from a text beside it."""
+    return Specimen(name, list(steps), companions={"c.txt" if text.startswith(";") else "s.srt": text})
 
 
 SUBTITLES = "1\n00:00:00,200 --> 00:00:00,900\nHello\n\n2\n00:00:01,000 --> 00:00:01,400\nWorld\n"
@@ -85,9 +236,9 @@ CHAPTERS = (
     ";FFMETADATA1\ntitle=A film\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=800\ntitle=One\n"
     "[CHAPTER]\nTIMEBASE=1/1000\nSTART=800\nEND=1600\ntitle=Two\n"
 )
-LANGUAGES = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=fre"]
-TRACKS = ["-map", "0:v", "-map", "1:a", "-map", "2:a"]
-INTERLACED = ["-c:v", "mpeg2video", "-q:v", "3", "-flags", "+ilme+ildct", *AAC]
+SOFT_ALPHA = "format=yuva420p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='255*lt(X,W*0.7)'"
+TRUNCATED = "the source is truncated: its header says"
+NO_INDEX = "its index \\(moov\\) is missing"
 
 SPECIMENS = (
     Specimen("plain.mp4", [film("{out}")]),
@@ -99,461 +250,103 @@ SPECIMENS = (
     Specimen("anamorphic.mp4", [film("-vf", "setsar=4/3", "{out}", size="240x180")], size=(320, 180)),
     Specimen(
         "anamorphic-pal.mpg",
-        [film("-c:v", "mpeg2video", "-q:v", "3", "-c:a", "mp2", "-aspect", "4:3", "{out}", size="720x576")],
+        [film(*MPEG2, "-c:a", "mp2", "-aspect", "4:3", "{out}", size="720x576")],
         size=(768, 576),
     ),
-    Specimen("tff.mkv", [[*picture("320x240", "50", more="interlace=scan=tff"), *sound(), *INTERLACED, "{out}"]]),
-    Specimen("bff.mkv", [[*picture("320x240", "50", more="interlace=scan=bff"), *sound(), *INTERLACED, "{out}"]]),
+    Specimen("tff.mkv", [interlaced(*MPEG2, *FIELDS, *AAC)]),
+    Specimen("bff.mkv", [interlaced(*MPEG2, *FIELDS, *AAC, scan="bff")]),
     Specimen(
         "mixed-scan.ts",
         [
-            [
-                *picture("320x240", "25"),
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-                "-crf",
-                "12",
-                "-pix_fmt",
-                "yuv420p",
-                "{work}/p.ts",
-            ],
-            [
-                *picture("320x240", "50", more="interlace=scan=tff"),
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-                "-crf",
-                "12",
-                "-pix_fmt",
-                "yuv420p",
-                "-flags",
-                "+ilme+ildct",
-                "-x264opts",
-                "tff=1",
-                "{work}/i.ts",
-            ],
+            silent(*H264, size="320x240", to="{work}/p.ts"),
+            [*picture("320x240", "50", more="interlace=scan=tff"), *H264, *FIELDS, "-x264opts", "tff=1", "{work}/i.ts"],
             ["-i", "concat:{work}/p.ts|{work}/i.ts", "-c", "copy", "{out}"],
         ],
     ),
-    Specimen("vfr.mp4", [film("-vf", "select='not(mod(n,3))+lt(n,10)'", "-fps_mode", "vfr", "{out}")], frames=False),
-    Specimen("vfr.mkv", [film("-vf", "select='not(mod(n,5))+gt(n,20)'", "-fps_mode", "vfr", "{out}")], frames=False),
-    Specimen("fps-120.mp4", [film("{out}", rate="120", seconds=1.0)], frames=False),
+    uneven("vfr.mp4", film("-vf", "select='not(mod(n,3))+lt(n,10)'", *UNEVENLY, "{out}")),
+    uneven("vfr.mkv", film("-vf", "select='not(mod(n,5))+gt(n,20)'", *UNEVENLY, "{out}")),
+    uneven("fps-120.mp4", film("{out}", rate="120", seconds=1.0)),
     Specimen("fps-film.mkv", [film("{out}", rate="24000/1001")]),
     Specimen("10bit.mp4", [film("-pix_fmt", "yuv420p10le", *BT709, "{out}")]),
-    Specimen(
-        "422.mov",
-        [[*picture(), *sound(), "-c:v", "prores_ks", "-pix_fmt", "yuv422p10le", "-c:a", "pcm_s16le", "{out}"]],
-    ),
+    Specimen("422.mov", [encoded(*PRORES, "-pix_fmt", "yuv422p10le", *PCM)]),
     Specimen("full-range.mp4", [film("-vf", "scale=out_range=pc,format=yuvj420p", "-color_range", "pc", "{out}")]),
     Specimen(
         "bt601.mp4",
-        [
-            film(
-                "-vf",
-                "scale=out_color_matrix=bt601:out_range=tv,format=yuv420p,setparams=color_primaries=smpte170m:color_trc=smpte170m:colorspace=smpte170m",
-                "{out}",
-                size="1280x720",
-                seconds=0.6,
-            )
-        ],
+        [film(*painted("bt601", "smpte170m/smpte170m/smpte170m"), "{out}", size="1280x720", seconds=0.6)],
     ),
-    Specimen(
-        "bt709.mp4",
-        [
-            film(
-                "-vf",
-                "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709",
-                "{out}",
-            )
-        ],
-    ),
+    Specimen("bt709.mp4", [film(*painted("bt709", "bt709/bt709/bt709"), "{out}")]),
     Specimen(
         "untagged-hd.mkv",
-        [
-            film(
-                "-vf",
-                "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams=colorspace=unknown:color_primaries=unknown:color_trc=unknown",
-                "{out}",
-                size="1280x720",
-                seconds=0.6,
-            )
-        ],
+        [film(*painted("bt709", "unknown/unknown/unknown"), "{out}", size="1280x720", seconds=0.6)],
     ),
-    Specimen("rgb.mkv", [[*picture(more="format=gbrp"), *sound(), "-c:v", "ffv1", "-c:a", "flac", "{out}"]]),
+    Specimen("rgb.mkv", [encoded(*FFV1, *FLAC, more="format=gbrp")]),
     hdr("hlg.mp4", "arib-std-b67"),
     hdr("pq.mp4", "smpte2084"),
-    Specimen(
-        "alpha-vp9.webm",
-        [
-            [
-                *picture(more="format=yuva420p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='255*lt(X,W*0.7)'"),
-                "-c:v",
-                "libvpx-vp9",
-                "-crf",
-                "20",
-                "-b:v",
-                "0",
-                "-cpu-used",
-                "8",
-                "-deadline",
-                "realtime",
-                "{out}",
-            ]
-        ],
-        colours=False,
-        alpha=True,
-    ),
-    Specimen(
-        "alpha-prores.mov",
-        [
-            [
-                *picture(more="format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*lt(X,W*0.7)'"),
-                "-c:v",
-                "prores_ks",
-                "-pix_fmt",
-                "yuva444p10le",
-                "-alpha_bits",
-                "16",
-                "{out}",
-            ]
-        ],
-        colours=False,
-        alpha=True,
-    ),
-    Specimen(
-        "alpha.gif",
-        [
-            [
-                *picture(
-                    rate="10",
-                    more="format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*lt(X,W*0.7)',split[a][b];[a]palettegen=reserve_transparent=1[p];[b][p]paletteuse",
-                ),
-                "{out}",
-            ]
-        ],
-        colours=False,
-        alpha=True,
-    ),
-    Specimen(
-        "odd.mkv",
-        [[*picture("33x17"), *sound(), "-c:v", "ffv1", "-pix_fmt", "yuv444p", "-c:a", "flac", "{out}"]],
-        size=(32, 16),
-    ),
-    Specimen("surround.mkv", [[*picture(), *sound(channels="5.1"), *H264, "-c:a", "ac3", "{out}"]]),
-    Specimen("surround.m4a", [[*sound(channels="5.1"), *AAC, "{out}"]]),
-    Specimen("quad.wav", [[*sound(channels="quad"), "-c:a", "pcm_s24le", "-ar", "96000", "{out}"]]),
+    alpha("alpha-vp9.webm", silent(*VP9, more=SOFT_ALPHA)),
+    alpha("alpha-prores.mov", silent(*PRORES_ALPHA, more=see_through())),
+    alpha("alpha.gif", silent(rate="10", more=see_through() + PALETTE)),
+    Specimen("odd.mkv", [encoded(*FFV1, "-pix_fmt", "yuv444p", *FLAC, size="33x17")], size=(32, 16)),
+    Specimen("surround.mkv", [encoded(*H264, "-c:a", "ac3", channels="5.1")]),
+    Specimen("surround.m4a", [heard(*AAC, channels="5.1")]),
+    Specimen("quad.wav", [heard("-c:a", "pcm_s24le", "-ar", "96000", channels="quad")]),
     Specimen(
         "placeless.wav",
-        [
-            [
-                "-f",
-                "lavfi",
-                "-i",
-                "sine=duration=1,pan=10c|" + "|".join(f"c{n}=c0" for n in range(10)),
-                "-c:a",
-                "pcm_s16le",
-                "{out}",
-            ]
-        ],
+        [["-f", "lavfi", "-i", f"sine=duration=1,pan=10c|{'|'.join(f'c{n}=c0' for n in range(10))}", *PCM, "{out}"]],
     ),
-    Specimen(
-        "languages.mkv",
-        [
-            [
-                *picture(),
-                *sound(frequency=300),
-                *sound(frequency=900),
-                *TRACKS,
-                *H264,
-                *AAC,
-                *LANGUAGES,
-                "-disposition:a:0",
-                "0",
-                "-disposition:a:1",
-                "default",
-                "{out}",
-            ]
-        ],
-    ),
-    Specimen(
-        "subtitles.mkv",
-        [
-            [
-                *picture(),
-                *sound(),
-                "-i",
-                "{work}/s.srt",
-                *H264,
-                *AAC,
-                "-c:s",
-                "srt",
-                "-metadata:s:s:0",
-                "language=eng",
-                "{out}",
-            ]
-        ],
-        companions={"s.srt": SUBTITLES},
-    ),
-    Specimen(
-        "subtitles-ass.mkv",
-        [[*picture(), *sound(), "-i", "{work}/s.srt", *H264, *AAC, "-c:s", "ass", "{out}"]],
-        companions={"s.srt": SUBTITLES},
-    ),
-    Specimen(
-        "subtitles.mp4",
-        [[*picture(), *sound(), "-i", "{work}/s.srt", *H264, *AAC, "-c:s", "mov_text", "{out}"]],
-        companions={"s.srt": SUBTITLES},
-    ),
-    Specimen(
-        "chapters.mp4",
-        [[*picture(), *sound(), "-i", "{work}/c.txt", "-map_metadata", "2", *H264, *AAC, "{out}"]],
-        companions={"c.txt": CHAPTERS},
-    ),
-    Specimen(
-        "chapters.mkv",
-        [[*picture(), *sound(), "-i", "{work}/c.txt", "-map_metadata", "2", *H264, *AAC, "{out}"]],
-        companions={"c.txt": CHAPTERS},
-    ),
+    Specimen("languages.mkv", [tongues(*H264, *AAC, languages=("ger", "fre"), default=1)]),
+    telling("subtitles.mkv", SUBTITLES, subtitled(*H264, *AAC, "-c:s", "srt", "-metadata:s:s:0", "language=eng")),
+    telling("subtitles-ass.mkv", SUBTITLES, subtitled(*H264, *AAC, "-c:s", "ass")),
+    telling("subtitles.mp4", SUBTITLES, subtitled(*H264, *AAC, "-c:s", "mov_text")),
+    telling("chapters.mp4", CHAPTERS, chaptered(*H264, *AAC)),
+    telling("chapters.mkv", CHAPTERS, chaptered(*H264, *AAC)),
     Specimen(
         "cover.mp4",
         [
             film("{work}/f.mp4"),
-            [*picture("200x200", "1", 1), "-frames:v", "1", "{work}/c.png"],
-            [
-                "-i",
-                "{work}/f.mp4",
-                "-i",
-                "{work}/c.png",
-                "-map",
-                "0",
-                "-map",
-                "1",
-                "-c",
-                "copy",
-                "-disposition:v:1",
-                "attached_pic",
-                "{out}",
-            ],
+            cover(),
+            [*read("f.mp4"), *read("c.png"), *mapped("0", "1"), *COPY, *attached(1), "{out}"],
         ],
     ),
-    Specimen(
-        "cover.mp3",
-        [
-            [*picture("200x200", "1", 1), "-frames:v", "1", "{work}/c.png"],
-            [
-                *sound(),
-                "-i",
-                "{work}/c.png",
-                "-map",
-                "0",
-                "-map",
-                "1",
-                "-c:v",
-                "copy",
-                "-c:a",
-                "libmp3lame",
-                "-disposition:v:0",
-                "attached_pic",
-                "{out}",
-            ],
-        ],
-    ),
-    Specimen(
-        "cover.m4a",
-        [
-            [*picture("200x200", "1", 1), "-frames:v", "1", "{work}/c.png"],
-            [
-                *sound(),
-                "-i",
-                "{work}/c.png",
-                "-map",
-                "0",
-                "-map",
-                "1",
-                "-c:v",
-                "copy",
-                "-c:a",
-                "aac",
-                "-disposition:v:0",
-                "attached_pic",
-                "{out}",
-            ],
-        ],
-    ),
+    Specimen("cover.mp3", [cover(), covered(*MP3)]),
+    Specimen("cover.m4a", [cover(), covered("-c:a", "aac")]),
     Specimen(
         "edit-list.mp4",
-        [film("-g", "25", "{work}/f.mp4", seconds=3.0), ["-ss", "0.5", "-i", "{work}/f.mp4", "-c", "copy", "{out}"]],
+        [film("-g", "25", "{work}/f.mp4", seconds=3.0), ["-ss", "0.5", *read("f.mp4"), *COPY, "{out}"]],
     ),
-    Specimen("no-audio.mp4", [[*picture(), *H264, "{out}"]]),
-    Specimen(
-        "late-audio.mp4",
-        [
-            film("{work}/f.mp4"),
-            [
-                "-i",
-                "{work}/f.mp4",
-                "-itsoffset",
-                "0.5",
-                "-i",
-                "{work}/f.mp4",
-                "-map",
-                "0:v",
-                "-map",
-                "1:a",
-                "-c",
-                "copy",
-                "{out}",
-            ],
-        ],
-    ),
-    Specimen(
-        "late-audio.mkv",
-        [
-            film("{work}/f.mkv"),
-            [
-                "-i",
-                "{work}/f.mkv",
-                "-itsoffset",
-                "0.7",
-                "-i",
-                "{work}/f.mkv",
-                "-map",
-                "0:v",
-                "-map",
-                "1:a",
-                "-c",
-                "copy",
-                "{out}",
-            ],
-        ],
-    ),
-    Specimen(
-        "late-video.mp4",
-        [
-            film("{work}/f.mp4"),
-            [
-                "-itsoffset",
-                "0.5",
-                "-i",
-                "{work}/f.mp4",
-                "-i",
-                "{work}/f.mp4",
-                "-map",
-                "0:v",
-                "-map",
-                "1:a",
-                "-c",
-                "copy",
-                "{out}",
-            ],
-        ],
-    ),
+    Specimen("no-audio.mp4", [silent(*H264)]),
+    Specimen("late-audio.mp4", [film("{work}/f.mp4"), shifted("f.mp4", sound=0.5)]),
+    Specimen("late-audio.mkv", [film("{work}/f.mkv"), shifted("f.mkv", sound=0.7)]),
+    Specimen("late-video.mp4", [film("{work}/f.mp4"), shifted("f.mp4", picture=0.5)]),
     Specimen("short-audio.mp4", [[*picture(), *sound(0.6), *H264, *AAC, "{out}"]]),
     Specimen("long-audio.mp4", [[*picture(seconds=0.6), *sound(2.0), *H264, *AAC, "{out}"]]),
     Specimen(
         "gap.mkv",
-        [
-            film("{work}/f.mkv", seconds=3.0),
-            ["-i", "{work}/f.mkv", "-c", "copy", "-bsf:a", "noise=drop='gt(n,40)*lt(n,90)'", "{out}"],
-        ],
+        [film("{work}/f.mkv", seconds=3.0), remuxed("f.mkv", "-bsf:a", "noise=drop='gt(n,40)*lt(n,90)'")],
     ),
-    Specimen(
-        "truncated.mp4",
-        [film("-movflags", "+faststart", "{out}", seconds=4.0)],
-        cut=0.5,
-        error="the source is truncated: its header says",
-    ),
-    Specimen("truncated.mkv", [film("{out}", seconds=4.0)], cut=0.5, error="the source is truncated: its header says"),
+    Specimen("truncated.mp4", [film("-movflags", "+faststart", "{out}", seconds=4.0)], cut=0.5, error=TRUNCATED),
+    Specimen("truncated.mkv", [film("{out}", seconds=4.0)], cut=0.5, error=TRUNCATED),
     Specimen("truncated.ts", [film("{out}", seconds=4.0)], cut=0.5),
-    Specimen("no-index.mp4", [film("{out}")], cut=0.9, error="its index \\(moov\\) is missing"),
+    Specimen("no-index.mp4", [film("{out}")], cut=0.9, error=NO_INDEX),
     Specimen("wrapped.ts", [film("-output_ts_offset", "95442.9", "-muxdelay", "0", "{out}")]),
     Specimen("offset.ts", [film("-output_ts_offset", "3600", "{out}")]),
     Specimen("live.mkv", [film("-f", "matroska", "-live", "1", "{out}")]),
-    Specimen(
-        "live.webm",
-        [
-            [
-                *picture(),
-                *sound(),
-                "-c:v",
-                "libvpx",
-                "-deadline",
-                "realtime",
-                "-cpu-used",
-                "8",
-                "-b:v",
-                "1M",
-                "-c:a",
-                "libopus",
-                "-f",
-                "webm",
-                "-live",
-                "1",
-                "{out}",
-            ]
-        ],
-    ),
-    Specimen(
-        "no-cues.webm",
-        [
-            [
-                *picture(),
-                *sound(),
-                "-c:v",
-                "libvpx",
-                "-deadline",
-                "realtime",
-                "-cpu-used",
-                "8",
-                "-b:v",
-                "1M",
-                "-c:a",
-                "libopus",
-                "-f",
-                "webm",
-                "pipe:1",
-            ]
-        ],
-    ),
+    Specimen("live.webm", [encoded(*WEBM, "-f", "webm", "-live", "1")]),
+    Specimen("no-cues.webm", [encoded(*WEBM, "-f", "webm", to="pipe:1")]),
     Specimen("fragmented.mp4", [film("-movflags", "+frag_keyframe+empty_moov", "-g", "10", "{out}")]),
-    Specimen("raw.h264", [[*picture(), *H264, "-f", "h264", "{out}"]]),
-    Specimen(
-        "raw.hevc",
-        [
-            [
-                *picture(),
-                "-c:v",
-                "libx265",
-                "-preset",
-                "ultrafast",
-                "-x265-params",
-                "log-level=error",
-                "-f",
-                "hevc",
-                "{out}",
-            ]
-        ],
-    ),
-    Specimen("still.png", [[*picture(seconds=0.1), "-frames:v", "1", "{out}"]]),
-    Specimen("still.jpg", [[*picture(seconds=0.1), "-frames:v", "1", "-update", "1", "{out}"]]),
-    Specimen("still.webp", [[*picture(seconds=0.1), "-frames:v", "1", "-c:v", "libwebp", "{out}"]]),
-    Specimen("one-frame.mp4", [[*picture(), *H264, "-frames:v", "1", "{out}"]]),
-    Specimen(
-        "cartoon.avi", [[*picture(), *sound(), "-c:v", "mpeg4", "-q:v", "3", "-bf", "2", "-c:a", "libmp3lame", "{out}"]]
-    ),
-    Specimen(
-        "theora.flv",
-        [[*picture(), *sound(), "-c:v", "flv1", "-q:v", "3", "-c:a", "libmp3lame", "-ar", "44100", "{out}"]],
-    ),
-    Specimen("speech.wav", [[*sound(channels="mono"), "-ar", "8000", "-c:a", "pcm_mulaw", "{out}"]]),
-    Specimen("streamed.wav", [[*sound(), "-f", "wav", "pipe:1"]]),
-    Specimen("album.flac", [[*sound(), "-c:a", "flac", "{out}"]]),
-    Specimen("voice.ogg", [[*sound(), "-c:a", "libopus", "{out}"]]),
-    Specimen("adts.aac", [[*sound(), *AAC, "{out}"]]),
-    Specimen("vbr.mp3", [[*sound(), "-c:a", "libmp3lame", "-q:a", "4", "-write_xing", "0", "{out}"]]),
+    Specimen("raw.h264", [silent(*H264, "-f", "h264")]),
+    Specimen("raw.hevc", [silent(*X265, "-f", "hevc")]),
+    Specimen("still.png", [still()]),
+    Specimen("still.jpg", [still("-update", "1")]),
+    Specimen("still.webp", [still("-c:v", "libwebp")]),
+    Specimen("one-frame.mp4", [silent(*H264, *ONCE)]),
+    Specimen("cartoon.avi", [encoded(*MPEG4, "-bf", "2", *MP3)]),
+    Specimen("theora.flv", [encoded("-c:v", "flv1", "-q:v", "3", *MP3, "-ar", "44100")]),
+    Specimen("speech.wav", [heard("-ar", "8000", "-c:a", "pcm_mulaw", channels="mono")]),
+    Specimen("streamed.wav", [heard("-f", "wav", to="pipe:1")]),
+    Specimen("album.flac", [heard(*FLAC)]),
+    Specimen("voice.ogg", [heard(*OPUS)]),
+    Specimen("adts.aac", [heard(*AAC)]),
+    Specimen("vbr.mp3", [heard(*MP3, "-q:a", "4", "-write_xing", "0")]),
 )
 
 
