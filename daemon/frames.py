@@ -22,6 +22,8 @@ MAX_PACKETS_BEFORE_A_PICTURE = 1000
 LOOKED_AT = 12  # frames, where the first does not settle how the stream is scanned
 TIMED = 240  # packets at most whose distance is looked at
 PATIENCE = 2.0  # seconds for all of this, beyond the first frame
+HIDING = {"vp8", "vp9", "libvpx", "libvpx-vp9"}  # codecs whose packets may hold what is never shown
+TICK = 0.0015  # seconds: one of Matroska's clock
 JITTER = 0.25  # of the median distance of frames: below it, a clock that rounds
 
 # Codecs that can hold fields; a stream of another is progressive.
@@ -104,6 +106,8 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
             break
     if not frames:
         return None
+    if stream.codec_context.name in HIDING:
+        stamps = _shown(stamps)
     rate, variable = _spacing(stamps, FORWARD_JUMP if container.format.name in DISCONTINUOUS else math.inf)
     return Look(frames[0], any(frame.interlaced_frame for frame in frames), rate, variable)
 
@@ -163,6 +167,12 @@ def _forced(packet: Any) -> list[VideoFrame]:
         decoder.flush_buffers()
         _decoded(packet)
     return found
+
+
+def _shown(stamps: Sequence[float]) -> list[float]:
+    """Without those of pictures that are only there for others to refer to: a tick before the next that is shown."""
+    ordered = sorted(set(stamps))
+    return [before for before, after in pairwise(ordered) if after - before > TICK] + ordered[-1:]
 
 
 def _spacing(stamps: Sequence[float], jump: float) -> tuple[float | None, bool]:
