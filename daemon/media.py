@@ -343,7 +343,7 @@ def _pictured(stream: Pictures, look: frames.Look) -> VideoStream:
         mirrored=frames.mirrored(frame),
         sample_aspect_ratio=f"{stretch.numerator}:{stretch.denominator}",
         frame_rate=_frame_rate(stream, look),
-        variable_frame_rate=look.variable,
+        variable_frame_rate=look.variable or _misstated(stream, look),
         pixel_format=frame.format.name,
         bit_depth=max(part.bits for part in frame.format.components),
         alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
@@ -360,9 +360,15 @@ def _pictured(stream: Pictures, look: frames.Look) -> VideoStream:
 def _frame_rate(stream: Pictures, look: frames.Look) -> float | None:
     """What the file says, unless its frames come at quite another rate."""
     said = float(stream.average_rate or 0)
-    if look.rate and not look.rate / 2 < said < look.rate * 2 and look.rate <= MOST_FRAMES_PER_SECOND:
+    if look.rate and _misstated(stream, look) and look.rate <= MOST_FRAMES_PER_SECOND:
         return look.rate
     return said if 0 < said <= MOST_FRAMES_PER_SECOND else None
+
+
+def _misstated(stream: Pictures, look: frames.Look) -> bool:
+    """Whether the file tells quite another rate than its frames have: what is copied of it will, too, and muxers take
+    the length of the last frame from it."""
+    return bool(look.rate and not look.rate / 2 < float(stream.average_rate or 0) < look.rate * 2)
 
 
 def _field_order(stream: Pictures, look: frames.Look) -> str | None:
