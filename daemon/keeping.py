@@ -27,7 +27,7 @@ _PCM = "pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le pcm_f32le pcm_u8 vorbi
 HOLDS = {
     "mp4": set(_MP4.split()),
     "webm": {"vp8", "vp9", "av1", "opus", "vorbis"},
-    "matroska": set(f"{_MP4} {_OLD} {_PCM}".split()),
+    "matroska": set(f"{_MP4} {_OLD} {_PCM}".split()) - {"vvc"},  # which has no place in it yet
 }
 
 
