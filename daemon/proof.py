@@ -8,6 +8,7 @@ from daemon.durations import close
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.plans import Plan
 
+STILL_WEBP = "webp_pipe"
 OFFSET = 0.04  # seconds between picture and sound that nobody notices
 END = 0.5  # seconds one of them may end earlier or later than planned, or 1 %
 LEAST_TIMED = 1.0  # seconds an output must last for its frame rate to be told
@@ -25,7 +26,8 @@ def differences(made: Media, plan: Plan) -> list[str]:
 
 
 def lasts_as_planned(made: Media, plan: Plan) -> bool:
-    if plan.duration_seconds is None:
+    """Where nothing moves, an animated WebP comes out as a plain one, which shows the same for as long as one looks."""
+    if plan.duration_seconds is None or (plan.container == "webp" and made.format == STILL_WEBP):
         return True
     return made.duration_seconds is not None and close(made.duration_seconds, plan.duration_seconds)
 
