@@ -30,6 +30,7 @@ from specimens import (
     PCM,
     PRORES,
     PRORES_ALPHA,
+    SOFT_ALPHA,
     SUBTITLES,
     TRUNCATED,
     UNEVENLY,
@@ -153,16 +154,23 @@ def headless(whole: bytes) -> bytes:
 
 
 def turned_in(
-    name: str, degrees: int, turns: int, *encode: str, size: str = "320x180", shown: str, more: str = ""
+    name: str,
+    degrees: int,
+    turns: int,
+    *encode: str,
+    size: str = "320x180",
+    shown: str,
+    rate: str = "25",
+    more: str = "",
 ) -> Specimen:
     width, height = (int(side) for side in shown.split("x"))
-    upright = encoded(*encode, *AAC, size=size, more=more, to="{work}/upright.mov")
+    upright = encoded(*encode, *AAC, size=size, rate=rate, more=more, to="{work}/upright.mov")
     steps = [upright, turning("upright.mov", "-display_rotation", str(degrees))]
     return Specimen(name, steps, turns=turns, size=(width, height))
 
 
-def sounding(name: str, channels: str, *encode: str, seconds: float = 1.6) -> Specimen:
-    return Specimen(name, [encoded(*H264, *encode, seconds=seconds, channels=channels)])
+def sounding(name: str, channels: str, *encode: str, refused: dict[str, str] | None = None) -> Specimen:
+    return Specimen(name, [encoded(*H264, *encode, channels=channels)], refused=refused or {})
 
 
 def hears(name: str, *encode: str, channels: str = "stereo", seconds: float = 1.6, to: str = "{out}") -> Specimen:
@@ -182,6 +190,15 @@ def pixels(
     corners: bool = True,
 ) -> Specimen:
     return Specimen(name, [encoded("-pix_fmt", pixel_format, *encode, size=size)], size=shown, corners=corners)
+
+
+def wide_fields(*how: str) -> Step:
+    return encoded(*how, size="720x576", rate="50", more="interlace=scan=bff,setsar=64/45")
+
+
+def small(name: str, step: Step, shown: tuple[int, int] | None = None) -> Specimen:
+    """Too small for its corners to be seen."""
+    return Specimen(name, [step], size=shown, colours=False, corners=False)
 
 
 def wide(name: str, step: Step) -> Specimen:
@@ -562,6 +579,107 @@ FORMATS = (
     Specimen("m2ts.m2ts", [film("-f", "mpegts", "-mpegts_m2ts_mode", "1", "{out}")]),
     Specimen("raw.m2v", [silent(*MPEG2, "-f", "mpeg2video")]),
 )
+WIDE_PQ = tone_mapped("smpte2084", "yuv420p10le") + ",setsar=4/3"
+TONGUES = [w for n, tongue in enumerate(("eng", "deu", "fra")) for w in (f"-metadata:s:s:{n}", f"language={tongue}")]
+MIXED = (
+    Specimen("dv-wide.avi", [wide_fields(*DV, "yuv420p", *FIELDS, *PCM)], size=(1024, 576)),
+    Specimen("dv50-wide.mov", [wide_fields(*DV, "yuv422p", *FIELDS, *PCM)], size=(1024, 576)),
+    Specimen(
+        "dv50-ntsc.mov",
+        [encoded(*DV, "yuv422p", *PCM, size="720x480", rate="30000/1001", more="setsar=8/9")],
+        size=(640, 480),
+    ),
+    Specimen(
+        "dvcpro-hd.mov",
+        [encoded(*DV, "yuv422p", *PCM, size="1440x1080", seconds=0.4, more="setsar=4/3")],
+        size=(1920, 1080),
+    ),
+    turned_in(
+        *("turned-90-sar-tff.mov", 90, 1, *H264, *FIELDS, "-x264opts", "tff=1"),
+        size="240x180",
+        shown="180x320",
+        rate="50",
+        more="interlace=scan=tff,setsar=4/3",
+    ),
+    Specimen(
+        "turned-270-hlg.mov",
+        [
+            encoded(*X265, "-tag:v", "hvc1", *AAC, more=tone_mapped("arib-std-b67", "yuv420p10le"), to="{work}/f.mov"),
+            turning("f.mov", "-display_rotation", "270"),
+        ],
+        turns=3,
+        size=(180, 320),
+        colours=False,
+    ),
+    Specimen(
+        "turned-180-pq-sar.mkv",
+        [
+            encoded(*X265, *AAC, size="240x180", more=WIDE_PQ, to="{work}/f.mkv"),
+            turning("f.mkv", "-display_rotation", "180"),
+        ],
+        turns=2,
+        size=(320, 180),
+        colours=False,
+    ),
+    Specimen(
+        "vfr-late-audio.mp4",
+        [film("-vf", UNEVEN, *UNEVENLY, "{work}/f.mp4"), shifted("f.mp4", sound=0.5)],
+        frames=False,
+    ),
+    Specimen(
+        "turned-90-surround-late.mkv",
+        [
+            encoded(*H264, "-c:a", "ac3", channels="5.1", to="{work}/f.mkv"),
+            shifted("f.mkv", sound=0.6, to="{work}/g.mkv"),
+            turning("g.mkv", "-display_rotation", "90"),
+        ],
+        turns=1,
+        size=(180, 320),
+    ),
+    Specimen(
+        "everything-beside.mkv",
+        [
+            cover("600x600", "cover.png"),
+            [
+                *(*picture(), *sound(), *read("s.srt"), *read("s.srt"), *read("s.srt")),
+                *(*mapped("0", "1", "2", "3", "4"), *H264, *AAC, "-c:s", "srt", "-c:s:1", "ass", *TONGUES),
+                *("-attach", "{work}/cover.png", "-metadata:s:t:0", "mimetype=image/png"),
+                *("-attach", "{work}/s.srt", "-metadata:s:t:1", "mimetype=application/x-truetype-font", "{out}"),
+            ],
+        ],
+        companions={"s.srt": SUBTITLES},
+    ),
+    alpha(
+        "alpha-10bit-odd.mkv",
+        silent(*FFV1, "-pix_fmt", "yuva444p10le", size="161x91", more=see_through("gbrap10le").replace("255", "1023")),
+        size=(160, 90),
+    ),
+    alpha("alpha-vp9-odd.webm", silent(*VP9, size="161x91", more=SOFT_ALPHA), size=(160, 90)),
+    Specimen(
+        "edit-list-turned.mp4",
+        [
+            film("-g", "25", "{work}/f.mp4", seconds=3.0),
+            turning("f.mp4", "-display_rotation", "90", "-ss", "0.5"),
+        ],
+        turns=1,
+        size=(180, 320),
+        refused=HIDES,
+    ),
+    Specimen("timecode.mov", [encoded(*PRORES, "-pix_fmt", "yuv422p10le", *PCM, "-timecode", "01:00:00:00")]),
+    Specimen("timecode.mxf", [encoded(*MPEG2, *PCM, "-timecode", "10:00:00:00")]),
+    sounding("22k.mp4", "mono", *AAC, "-ar", "22050"),
+    sounding("8k.mp4", "mono", *AAC, "-ar", "8000", refused=HIDES),
+    sounding("7.1.mp4", "7.1", *AAC),
+    sounding("5.1-side.mov", "5.1(side)", *PCM),
+    small("3x300.webm", encoded(*WEBM, size="3x300", more="format=yuv420p"), (2, 300)),
+    small("300x3.avi", encoded("-c:v", "ffvhuff", "-pix_fmt", "yuv422p", *PCM, size="300x3"), (300, 2)),
+    Specimen("640x359.webm", [encoded(*VP9, *OPUS, size="640x359", more="format=yuv420p")], size=(640, 358)),
+    Specimen(
+        "nothing-moves.mp4",
+        [silent(*H264, more="select='not(n)',loop=loop=39:size=1,setpts=N/25/TB", seconds=1.6)],
+    ),
+    small("3000x4.mp4", encoded(*H264, *AAC, size="3008x16", more="crop=3000:4")),
+)
 
 COMBINATIONS = (
     *TURNED,
@@ -577,48 +695,17 @@ COMBINATIONS = (
     *SHORT,
     *BROKEN,
     *FORMATS,
+    *MIXED,
 )
 
 # One of each trait that the files elsewhere lack, for when there is little time.
 QUICK = {
-    *(
-        "turned-90-sar-odd.mkv",
-        "tff.ts",
-        "bff-mpeg2.ts",
-        "tff.vob",
-        "telecined.mpg",
-        "slides.mp4",
-        "picture-of-song.mkv",
-    ),
-    *("claims-an-hour.mp4", "claims-a-moment.webm", "late-start.mkv", "negative-start.mov", "edit-list.mov"),
-    *(
-        "late-video.ts",
-        "headless.ts",
-        "gap.ts",
-        "joined.ts",
-        "joined-back.ts",
-        "languages.ts",
-        "7.1.mkv",
-        "hexagonal.mkv",
-    ),
-    *(
-        "tiny.wav",
-        "cover-first.mp4",
-        "chapters-late.mkv",
-        "hdr10.mkv",
-        "bt2020-sdr.mp4",
-        "grey10.mkv",
-        "alpha-qtrle.mov",
-    ),
-    *(
-        "1x1.mkv",
-        "clap.mp4",
-        "one.heic",
-        "tiles.heic",
-        "animated.png",
-        "animated.avif",
-        "no-samples.wav",
-        "no-index.avi",
-    ),
-    *("theora.ogv", "wmv.wmv", "dv-pal.dv", "dv.mxf"),
+    *("turned-90-sar-odd.mkv", "tff.ts", "bff-mpeg2.ts", "tff.vob", "telecined.mpg", "slides.mp4"),
+    *("picture-of-song.mkv", "claims-an-hour.mp4", "claims-a-moment.webm", "late-start.mkv", "negative-start.mov"),
+    *("edit-list.mov", "late-video.ts", "headless.ts", "gap.ts", "joined.ts", "joined-back.ts", "languages.ts"),
+    *("7.1.mkv", "hexagonal.mkv", "tiny.wav", "cover-first.mp4", "chapters-late.mkv", "hdr10.mkv", "bt2020-sdr.mp4"),
+    *("grey10.mkv", "alpha-qtrle.mov", "1x1.mkv", "clap.mp4", "one.heic", "tiles.heic", "animated.png"),
+    *("animated.avif", "no-samples.wav", "no-index.avi", "theora.ogv", "wmv.wmv", "dv-pal.dv", "dv.mxf"),
+    *("dv50-wide.mov", "turned-90-sar-tff.mov", "turned-270-hlg.mov", "vfr-late-audio.mp4", "everything-beside.mkv"),
+    *("alpha-10bit-odd.mkv", "timecode.mov", "22k.mp4", "7.1.mp4", "3x300.webm", "640x359.webm", "nothing-moves.mp4"),
 }

@@ -145,10 +145,10 @@ def turning(name: str, *how: str) -> Step:
     return [*how, *read(name), *COPY, "{out}"]
 
 
-def shifted(name: str, *how: str, picture: float = 0.0, sound: float = 0.0) -> Step:
+def shifted(name: str, *how: str, picture: float = 0.0, sound: float = 0.0, to: str = "{out}") -> Step:
     """One of both begins so many seconds late."""
     late = [["-itsoffset", str(seconds)] if seconds else [] for seconds in (picture, sound)]
-    return [*late[0], *read(name), *late[1], *read(name), *mapped("0:v", "1:a"), *(how or COPY), "{out}"]
+    return [*late[0], *read(name), *late[1], *read(name), *mapped("0:v", "1:a"), *(how or COPY), to]
 
 
 def subtitled(*how: str) -> Step:

@@ -16,7 +16,7 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from reader import Heard, Reading, Region, Seen, Thumbnail, read
+from reader import GRID, Heard, Reading, Region, Seen, Thumbnail, read
 from specimens import Specimen
 
 from daemon.presets import Preset
@@ -87,7 +87,8 @@ def _check_film(specimen: Specimen, preset: Preset, variation: Any, source: Read
     if preset.kind not in AS_IT_WAS:
         assert [heard.default for heard in made.audio] == [number == 0 for number in range(len(made.audio))], "default"
     seconds = specimen.seconds or source.seconds
-    tolerance = 0.2 if specimen.name in DAMAGED else 0.1  # what a reader makes of damaged frames is its own affair
+    # What a reader makes of damaged frames is its own affair, and how long the last one is shown few files say.
+    tolerance = 0.2 if specimen.name in DAMAGED else max(0.1, _usual_gap(source.video))
     assert made.seconds == pytest.approx(seconds, abs=tolerance), f"lasts {made.seconds:.2f} s instead of {seconds:.2f}"
     if source.video and made.video:
         _check_shape(specimen, preset, variation, source.video, made.video)
@@ -96,6 +97,11 @@ def _check_film(specimen: Specimen, preset: Preset, variation: Any, source: Read
         _check_frames(specimen, preset, variation, source.video, made.video)
         _check_picture(specimen, preset, source.video, made.video, opaque=_opaque(preset, variation))
         _check_together(specimen, source, made)
+
+
+def _usual_gap(source: Seen | None) -> float:
+    gaps = sorted(after - before for before, after in pairwise(source.times)) if source else []
+    return min(0.25, gaps[len(gaps) // 2] * 1.05) if gaps else 0.0
 
 
 def _check_together(specimen: Specimen, source: Reading, made: Reading) -> None:
@@ -178,7 +184,8 @@ def _check_colours(specimen: Specimen, preset: Preset, source: Seen, made: Seen,
         # Full range may be told by the name of the format, and limited range by nothing.
         plain = made.pixel_format.replace("yuvj", "yuv"), source.pixel_format.replace("yuvj", "yuv")
         hidden = specimen.alpha and plain[0].replace("yuva", "yuv") == plain[1]  # which this reader does not see
-        assert hidden or plain[0] == plain[1] or all(re.search("rgb|bgr|gbr", name) for name in plain), (
+        finer = min(source.size) < 16 and "444" in plain[0]  # FFV1 takes no coarser colours of so small a picture
+        assert hidden or finer or plain[0] == plain[1] or all(re.search("rgb|bgr|gbr", name) for name in plain), (
             f"pixels are {made.pixel_format}"
         )
         changed = [b for a, b in zip(source.colours[:3], made.colours[:3], strict=True) if a not in {b, 2}]
@@ -214,12 +221,19 @@ def _check_picture(specimen: Specimen, preset: Preset, source: Seen, made: Seen,
     plain = specimen.steps and specimen.corners and made.colours[1] not in (16, 18)
     for seen in made.thumbnails if plain else []:
         _check_corners(specimen, _laid_down(specimen, seen) if turned else seen, opaque=opaque)
-    if specimen.alpha:  # what is under it shows nowhere, and differs from reader to reader
+    narrow = [axis for axis, side in ((1, source.size[0]), (0, source.size[1])) if side < GRID]
+    # What is under alpha shows nowhere, and differs from reader to reader; a strip that is tilted leaves the frame.
+    if specimen.alpha or (narrow and preset.kind == "refresh"):
         return
     # At another rate than the source's the later ones are of other moments.
     same = 1 if preset.kind == "ladder" and not specimen.frames else len(source.thumbnails)
     for before, after in zip(source.thumbnails[:same], made.thumbnails, strict=False):
         wanted = _upright(specimen, before) if turned else before
+        if narrow and not specimen.turns:  # a pixel is in several squares
+            wanted, after = (
+                wanted.mean(axis=tuple(narrow), keepdims=True),
+                after.mean(axis=tuple(narrow), keepdims=True),
+            )
         if specimen.colours:
             off = float(np.abs(wanted - after).mean())
             assert off < (18 if preset.kind == "refresh" else 9), f"the picture differs by {off:.1f} of 255"
@@ -324,7 +338,7 @@ def _animation(specimen: Specimen, preset: Preset, variation: Any, source: Readi
     parameters = variation["parameters"]
     if preset.kind == "webp":  # which the reader does not decode
         plain = path.with_suffix(".mkv")
-        decoded = [ffmpeg, "-v", "error", "-i", path, "-c:v", "ffv1", "-y", plain]
+        decoded = [ffmpeg, "-v", "error", "-i", path, "-c:v", "ffv1", "-pix_fmt", "bgra", "-y", plain]
         subprocess.run(decoded, check=True, stdin=subprocess.DEVNULL)
         path = plain
     made = read(path)
@@ -335,10 +349,16 @@ def _animation(specimen: Specimen, preset: Preset, variation: Any, source: Readi
     assert off <= 2, f"the size is {made.video.size} instead of {wanted}"
     seconds = min(parameters["seconds"], specimen.seconds or source.video.end - source.video.start)
     lasts = made.video.end - made.video.start
+    if preset.kind == "webp" and len(made.video.times) == 1 and _is_still(source.video):
+        return "verified: nothing moves"
     assert lasts == pytest.approx(seconds, abs=0.25), f"lasts {lasts:.2f} s instead of {seconds:.2f}"
     if specimen.steps and specimen.corners:
         _check_corners(specimen, _laid_down(specimen, made.video.thumbnails[0]), opaque=False)
     return _told(made)
+
+
+def _is_still(source: Seen) -> bool:
+    return all(float(np.abs(one - other).max()) < 1 for one, other in pairwise(source.thumbnails))
 
 
 def _pictures(specimen: Specimen, preset: Preset, variation: Any, source: Reading, path: Path) -> str:
