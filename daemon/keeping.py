@@ -36,7 +36,8 @@ def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
     heard = default_first(media.audio)[: None if wanted.tracks == "all" else 1]
     codecs = [*([media.video.codec] if media.video else []), *(stream.codec for stream in heard)]
     if strange := [codec for codec in codecs if codec not in HOLDS[preset.container]]:
-        advice = "encode it with another preset" if preset.container == "matroska" else "take remux-mkv, or encode it"
+        elsewhere = preset.container != "matroska" and HOLDS["matroska"].issuperset(strange)
+        advice = "take remux-mkv, or encode it" if elsewhere else "encode it with another preset"
         raise UnsuitableSource(f"{CALLED[preset.container]} cannot hold the source's {', '.join(strange)}: {advice}")
     kept: list[AudioStream | VideoStream] = [*([media.video] if media.video else []), *heard]
     if preset.container != "mp4" and any(stream.hidden_seconds > MOST_HIDDEN for stream in kept):
@@ -88,6 +89,10 @@ def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe
     heard = default_first(media.audio)
     planned = _planned(media, preset, wanted, upright(picture), heard)
     exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac", **_sliced(picture)}
+    if (picture.pixel_format or "").startswith(
+        "yuv"
+    ) and picture.colour.range == "pc":  # a container that says otherwise would have it squeezed
+        exact["color_range"] = "pc"
     kept = _kept(media, preset, wanted, planned, {**timing(), **exact}, heard)
     return kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads}, direct=picture)
 

@@ -40,7 +40,8 @@ REFUSED = {
     "hls_ssrf_http.avi": NO_MEDIA,
     "huge_16000x9000.webp": "its picture has no size, or more than 40 megapixels",
     "text_imagemagick_mvg.gif": NO_MEDIA,
-    "truncated_after_moov.m4b": "the source is truncated: its header says 6422.00 s|the source has no picture",
+    "truncated_after_moov.m4b": "the source is truncated: its header says 6422.00 s|the source has no picture"
+    "|WebM cannot hold",
     "truncated_no_moov.mp4": r"its index \(moov\) is missing",
     "zero_bytes.m4a": "",
 }
