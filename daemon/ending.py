@@ -57,6 +57,7 @@ def _decoded(container: InputContainer, index: int, last: Fraction, deadline: fl
     decoder = stream.codec_context
     decoder.options = {"skip_loop_filter": "all"}
     decoder.skip_frame = "NONREF"
+    decoder.thread_type = "AUTO"
     frames = 0
     for packet in container.demux(stream):
         if packet.pts is None or packet.time_base is None or packet.pts * packet.time_base >= last:
