@@ -8,7 +8,8 @@ from functools import partial
 from msgspec.structs import replace
 
 from daemon import passthrough, sound, subtitles, tags, targeting
-from daemon.codecs import ENCODERS, GRAINS, timing
+from daemon.codecs import ENCODERS, GRAINS, LEAST_SIDES, timing
+from daemon.errors import UnsuitableSource
 from daemon.models import Media, VideoStream
 from daemon.parameters import RefreshedParameters, VideoParameters
 from daemon.picture import (
@@ -86,8 +87,14 @@ def planned_film(
     pixel_format: str = "yuv420p",
     frame_rate: float | None = None,
 ) -> Plan:
-    """A picture of that size with all of the source's sound, and the subtitles the container takes."""
-    picture = pictured(media, preset)
+    """A picture of that size with all of the source's sound, and the subtitles the container takes.
+
+    Raises UnsuitableSource for one that the encoder has no use for.
+    """
+    picture, least = pictured(media, preset), LEAST_SIDES.get(preset.encoder, 1)
+    if min(size) < least:
+        said = "×".join(map(str, size))
+        raise UnsuitableSource(f"the picture would be {said}: the encoder takes none with a side below {least} pixels")
     heard = sound.default_first(media.audio)
     return Plan(
         container=preset.container,

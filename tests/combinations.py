@@ -198,7 +198,7 @@ def wide_fields(*how: str) -> Step:
 
 def small(name: str, step: Step, shown: tuple[int, int] | None = None) -> Specimen:
     """Too small for its corners to be seen."""
-    return Specimen(name, [step], size=shown, colours=False, corners=False)
+    return Specimen(name, [step], size=shown, colours=False, corners=False, refused=SLIGHT)
 
 
 def wide(name: str, step: Step) -> Specimen:
@@ -209,7 +209,7 @@ def wide(name: str, step: Step) -> Specimen:
 def sized(name: str, size: str, *, shown: tuple[int, int], large: bool = False) -> Specimen:
     """Of that size to the pixel, in 4:4:4; whether it is large enough for its corners to be seen."""
     steps = [encoded(*FFV1, "-pix_fmt", "yuv444p", *FLAC, size=size)]
-    return Specimen(name, steps, size=shown, colours=large, corners=large)
+    return Specimen(name, steps, size=shown, colours=large, corners=large, refused={} if large else SLIGHT)
 
 
 def cut(name: str, share: float, step: Step, *, error: str | None = None) -> Specimen:
@@ -225,6 +225,7 @@ X444 = [*X264, "-pix_fmt", "yuv444p"]
 SLIDES = "select='not(mod(n,40))',setpts=N/TB*1.6"
 UNEVEN = "select='not(mod(n,7))+not(mod(n,5))'"
 HIDES = {"remux-mkv": "hides parts by an edit list, which Matroska would show"}
+SLIGHT = dict.fromkeys(("hevc-1080p", "archive-hevc"), "the encoder takes none with a side below 16 pixels")
 MASTERING = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
 BT709_TO_2020 = "zscale=p=2020:m=2020_ncl:t=2020_10:r=tv,format=yuv420p10le"
 AS_BT709 = "format=yuv420p,setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
@@ -481,7 +482,7 @@ TRANSPARENT = (
 )
 SIZED = (
     sized("1x1.mkv", "1x1", shown=(2, 2)),
-    Specimen("2x2.mp4", [encoded(*H264, *AAC, size="16x16", more="crop=2:2")], colours=False, corners=False),
+    small("2x2.mp4", encoded(*H264, *AAC, size="16x16", more="crop=2:2")),
     sized("3x300.mkv", "3x300", shown=(2, 300)),
     sized("641x359.mkv", "641x359", shown=(640, 358), large=True),
     Specimen("2000x16.mp4", [film("{out}", size="2000x16")]),
