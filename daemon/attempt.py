@@ -53,6 +53,7 @@ class Attempt:
         self.crowded_out = False  # the disk had no room for it
         self.held = held  # it shall not start, or stand still once it runs
         self.frozen = False
+        self.encoded = False  # its process did what it was to do; what came of it is being proven
         self._shop = shop
         self._settlement = Settlement(shop)
         self._threads = threads
@@ -62,6 +63,7 @@ class Attempt:
         self._watch = StallWatch(self._patience, self._began)
         self._hung: Failure | None = None
         self._stopping: asyncio.Task[Stopped] | None = None
+        self._tell_encoded: Callable[[], None] = lambda: None
         self._running = asyncio.create_task(self._run(), name=f"source {self._source.source}")
 
     @property
@@ -102,6 +104,10 @@ class Attempt:
 
     def _longest(self) -> float | None:
         return max(filter(None, (self.duration(member.claim.id) for member in self.members)), default=None)
+
+    def on_encoded(self, tell: Callable[[], None]) -> None:
+        """Has `tell` called once `encoded` is set, if ever."""
+        self._tell_encoded = tell
 
     def on_end(self, tell: Callable[[], None]) -> None:
         """Has `tell` called when all is settled."""
@@ -193,6 +199,8 @@ class Attempt:
             return await self._wait_for_space(members, outcome.cpu_seconds)
         if outcome.error:
             return await self._settlement.abandon_all(members, _failure(outcome, len(members)), outcome.cpu_seconds)
+        self.encoded = True
+        self._tell_encoded()
         self._learn(members, outcome)
         for member in members:
             member.unmeasured = outcome.unmeasured.get(member.claim.id)

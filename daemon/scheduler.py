@@ -227,14 +227,19 @@ class Scheduler:
             self._start(claimed, share, outlooks)
 
     def _share(self, ready: list[Ready], room: int) -> Share:
-        running = sum(not attempt.frozen for attempt in self._running)
         return planner.next_share(
-            ready, cores=self._cores, slots=self._slots, running=running, longest=self._longest, room=room
+            ready, cores=self._cores, slots=self._slots, running=self._encoding, longest=self._longest, room=room
         )
 
+    @property
+    def _encoding(self) -> int:
+        """Processes at work: what stands still, or is being proven, holds no slot."""
+        return sum(not (attempt.frozen or attempt.encoded) for attempt in self._running)
+
     def _may_start(self) -> bool:
-        busy = sum(not attempt.frozen for attempt in self._running)
-        return not self._closing and self._queue == QueueState.RUNNING and busy < self._slots
+        proving = sum(attempt.encoded for attempt in self._running)  # bounded too: a slow disk would gather them
+        room = self._encoding < self._slots and proving <= self._slots
+        return room and not self._closing and self._queue == QueueState.RUNNING
 
     def _start(self, claimed: list[Claim], share: Share, outlooks: Mapping[str, Outlook]) -> None:
         members = [
@@ -248,6 +253,7 @@ class Scheduler:
         attempt = Attempt(members, self._shop, threads=share.threads, held=held)
         self._running.append(attempt)
         self._attempts |= dict.fromkeys(attempt.variations, attempt)
+        attempt.on_encoded(self.wake)
         attempt.on_end(lambda: self._ended(attempt))
         self.changed.set()
 

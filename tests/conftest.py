@@ -183,6 +183,11 @@ class Daemon:
         """The first encoder, once it runs and has written something."""
         return wait_until(lambda: next(iter(self.encoders()), None), "an encoder")
 
+    def prober(self) -> psutil.Process:
+        """The process that reads media for it."""
+        children = psutil.Process(self.process.pid).children()
+        return next(child for child in children if "daemon.probing" in child.cmdline())
+
     def parts(self) -> list[Path]:
         return [path for path in (self.state_dir / "spool").rglob("*") if path.name.endswith(".part")]
 

@@ -173,8 +173,7 @@ def test_completion_that_was_first_wins(daemon: Daemon, clip: Path) -> None:
 
 
 def test_a_cancel_does_not_wait_for_a_probe_that_hangs(daemon: Daemon, clip: Path) -> None:
-    children = psutil.Process(daemon.process.pid).children(recursive=True)
-    [prober] = [child for child in children if "daemon.probing" in child.cmdline()]
+    prober = daemon.prober()
     prober.suspend()
     job = daemon.submit(clip)
     receipt = cancel(daemon, job["id"])

@@ -55,6 +55,19 @@ def test_cancel_of_one_that_shares_a_process_queues_the_others_again(
     assert [variations(daemon.job(job))[n]["sharing"] for n in (0, 2)] == [2, 2]
 
 
+def test_what_is_being_proven_holds_no_slot(start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path) -> None:
+    daemon = start_daemon("--slots", "1")
+    first, second = daemon.submit(clip, presets=["h264-480p"])["id"], daemon.submit(long_clip, presets=["mp3"])["id"]
+    daemon.wait_for_encoder()
+    wait_until(lambda: daemon.job(second)["sources"][0]["media"], "the second source to be read")
+    prober = daemon.prober()
+    prober.suspend()
+    wait_until(lambda: daemon.job(second)["status"] == "processing", "the second to begin")
+    assert daemon.job(first)["status"] == "processing"
+    prober.resume()
+    assert [daemon.wait_for(job)["status"] for job in (first, second)] == ["completed"] * 2
+
+
 @pytest.fixture
 def lonely_encoder(ffmpeg: str, tmp_path: Path) -> Path:
     """The real encoder, but it fails when it is to write more than one file."""
