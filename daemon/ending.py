@@ -25,9 +25,9 @@ def decode(path: str, media: Media, patience: float) -> None:
     if media.format == webp.FORMAT:  # which the library cannot decode
         return
     deadline = time.monotonic() + patience
-    for stream in timed(media):
-        with opened(path) as container:
-            last = _seek(container, _end(stream, media) - LAST)
+    with opened(path) as container:
+        for number, stream in enumerate(timed(media)):
+            last = _seek(container, _end(stream, media) - LAST, begun=number > 0)
             if not _decoded(container, stream.index, last, deadline):
                 noun = "picture" if stream is media.video else "sound"
                 raise ProbeError(f"the last second of its {noun} cannot be decoded")
@@ -39,11 +39,14 @@ def _end(stream: Timed, media: Media) -> float:
     return min(whole, stream.start_seconds + stream.duration_seconds) if stream.duration_seconds else whole
 
 
-def _seek(container: InputContainer, seconds: float) -> Fraction:
-    """Goes to where decoding can begin, so many seconds from the start; returns that moment in the container's time."""
+def _seek(container: InputContainer, seconds: float, *, begun: bool) -> Fraction:
+    """Goes to where decoding can begin, so many seconds from the start; returns that moment in the container's time.
+
+    Of a file not `begun` to be read, the start is where it is.
+    """
     start = container.start_time or 0
-    if seconds > 0:
-        container.seek(start + int(seconds * av.time_base))
+    if seconds > 0 or begun:
+        container.seek(start + int(max(0.0, seconds) * av.time_base))
     return Fraction(start, av.time_base) + Fraction(max(0.0, seconds))
 
 
