@@ -122,7 +122,7 @@ def ffspool(batch: Batch, folder: Path) -> Took:
         spec = {"sources": [{"path": str(source)} for source in batch.sources], "variations": batch.variations}
         before, began = _cpu_seconds(running), time.perf_counter()
         job = running.client.post("/api/jobs", json=spec).raise_for_status().json()["id"]
-        ended = wait_until(lambda: (view := running.job(job))["status"] not in {"queued", "processing"} and view, 0.02)
+        ended = wait_until(lambda: (view := running.job(job))["status"] not in {"queued", "processing"} and view, 0.05)
         took = Took(time.perf_counter() - began, _cpu_seconds(running) - before)
         assert ended["completed_variations"] == ended["total_variations"], ended["error"]
         made = [variation["id"] for source in ended["sources"] for variation in source["variations"]]
