@@ -31,9 +31,10 @@ from bench.report import Report, plot
 from daemon.processes import Limits, Reserve, Walls, spawn
 
 ROUNDS = 20
+CANCELS = 12  # at each speed
 IDLE_SECONDS = 20
 SETTLE_SECONDS = 5
-TRANSFERS = 5
+TRANSFERS = 3
 MANY_JOBS = 1000
 JOBS_AT_ONCE = 50
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -56,7 +57,7 @@ def dispatch() -> None:
         waits = []
         with daemon(Path(folder), FFSPOOL_FFMPEG=str(wrapper)) as running:
             time.sleep(SETTLE_SECONDS)
-            for _ in range(5 * ROUNDS):
+            for _ in range(3 * ROUNDS):
                 job = running.submit(clip, "h264-480p")
                 answered = time.time()
                 wait_until(lambda job=job: running.job(job["id"])["status"] == "completed")
@@ -104,7 +105,7 @@ def cancel() -> None:
         clip = make_clip(folder / "clip.mp4", 120)
         for speed in ("ultrafast", "veryfast", "medium"):
             waits, stages = list[float](), list[str]()
-            for _ in range(ROUNDS):
+            for _ in range(CANCELS):
                 took, stage = _cancel(running, clip, speed)
                 waits.append(took)
                 stages.append(stage)

@@ -29,7 +29,7 @@ from daemon.recipes import Output, command, plan
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
 CORES = len(os.sched_getaffinity(0))
-ROUNDS = 5
+ROUNDS = 3
 SAME = 0.98  # SSIM above which two encodes of one picture are the same work
 
 
