@@ -32,7 +32,7 @@ from daemon.processes import Limits, Reserve, Walls, spawn
 
 ROUNDS = 20
 CANCELS = 12  # at each speed
-IDLE_SECONDS = 20
+IDLE_SECONDS = 12
 SETTLE_SECONDS = 5
 TRANSFERS = 3
 MANY_JOBS = 1000

@@ -22,7 +22,7 @@ from bench.clips import make_clip
 from bench.daemons import Daemon, daemon, wait_until
 
 CLIENTS = 1000
-PAIRS = 3
+PAIRS = 2
 WORK = {"variations": [{"preset": "refresh", "count": 12, "seed": "bench"}]}
 
 
