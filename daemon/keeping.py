@@ -89,10 +89,8 @@ def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe
     heard = default_first(media.audio)
     planned = _planned(media, preset, wanted, upright(picture), heard)
     exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac", **_sliced(picture)}
-    if (picture.pixel_format or "").startswith(
-        "yuv"
-    ) and picture.colour.range == "pc":  # a container that says otherwise would have it squeezed
-        exact["color_range"] = "pc"
+    if picture.colour.range == "pc" and (picture.pixel_format or "").startswith("yuv"):
+        exact["color_range"] = "pc"  # a container that says otherwise would have it squeezed
     kept = _kept(media, preset, wanted, planned, {**timing(), **exact}, heard)
     return kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads}, direct=picture)
 
