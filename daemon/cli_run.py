@@ -121,7 +121,7 @@ def _facts(result: Result, variation: VariationView) -> list[Any]:
         size(variation.bytes),
         lasting(made.duration_seconds if made else None),
         lasting(took(variation)),
-        printable(made.path.name if made else variation.name),
+        printable(made.path.name) if made else "–",
     ]
 
 

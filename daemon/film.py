@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from daemon import passthrough, sound, subtitles, tags, targeting
 from daemon.codecs import ENCODERS, GRAINS, LEAST_SIDES, timing
 from daemon.errors import UnsuitableSource
-from daemon.models import Media, VideoStream
+from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import RefreshedParameters, VideoParameters
 from daemon.picture import (
     bounded,
@@ -27,6 +27,8 @@ from daemon.picture import (
 from daemon.plans import Node, Options, Plan, Recipe, Size, pictured
 from daemon.presets import Preset
 from daemon.traits import FilmTraits, Traits
+
+SILENT_FIRST = {"wmav1", "wmav2"}  # whose decoders make nothing of the first packets
 
 
 def video(media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
@@ -107,9 +109,15 @@ def planned_film(
         frame_rate=frame_rate,
         video_seconds=picture.duration_seconds,
         audio_seconds=tuple(stream.duration_seconds for stream in heard),
-        audio_offset=heard[0].start_seconds - picture.start_seconds if heard else None,
+        audio_offset=_offset(picture, heard),
         quality=None if wanted.quality == "none" else wanted.quality,
     )
+
+
+def _offset(picture: VideoStream, heard: tuple[AudioStream, ...]) -> float | None:
+    """Seconds after the picture at which the sound is heard; None where its packets do not tell."""
+    told = heard and heard[0].codec not in SILENT_FIRST
+    return heard[0].start_seconds - picture.start_seconds if told else None
 
 
 def film(

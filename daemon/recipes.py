@@ -23,6 +23,7 @@ from daemon.traits import Metric
 
 DAY = 86400.0
 MEASURING = 0.15  # of the time, where a picture is compared with its source
+HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 TRIAL = ".trial"  # behind an output's name: what is encoded to try something
 FIGURES = ".quality"  # behind an output's name: a file with the figures of its frames
 
@@ -89,9 +90,18 @@ def plan(media: Media, preset: str, parameters: Parameters) -> Plan:
 def shareable(media: Media, preset: str, parameters: Parameters) -> bool:
     """Whether it may be made beside others in one pass. Raises as `plan` does.
 
-    Gaps in the sound can bring FFmpeg's threads to wait for each other when several films are made at once.
+    Gaps in the sound can bring FFmpeg's threads to wait for each other when several films are made at once. And of
+    all that one graph of filters shows, only the first is told what screen an HDR film was made for.
     """
-    return _recipe(media, preset, parameters).steps is None and not any(heard.gap_seconds for heard in media.audio)
+    recipe = _recipe(media, preset, parameters)
+    gaps = any(heard.gap_seconds for heard in media.audio)
+    return recipe.steps is None and not gaps and not (recipe.filtered and _stays_hdr(media, recipe.plan))
+
+
+def _stays_hdr(media: Media, plan: Plan) -> bool:
+    """Whether players are to show the output as HDR."""
+    hdr = media.video is not None and media.video.hdr is not None
+    return hdr and plan.colour is not None and plan.colour.transfer in HDR_TRANSFERS
 
 
 def command(source: str, media: Media, outputs: Sequence[Output], threads: int) -> list[str]:

@@ -38,7 +38,7 @@ def local_source(name: str, path: Path) -> NewSource:
     if not os.access(path, os.R_OK):
         raise InvalidRequest(f"{name} cannot be read: Permission denied")
     if status.st_size == 0:
-        raise EmptyUpload(f"{name} is empty")
+        raise EmptyUpload(f"{name} is empty: leave it out, or fetch it anew")
     return NewSource(name=name, bytes=status.st_size, path=path)
 
 

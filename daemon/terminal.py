@@ -135,8 +135,8 @@ def paint(status: str) -> Text:
 class Column(NamedTuple):
     """`rank` says in which order columns give way in a narrow terminal: the highest goes first.
 
-    A column with `least` may be narrowed down to that many cells, by folding or, if `cut`, by an ellipsis;
-    one without always shows everything.
+    A column with `least` may be narrowed down to that many cells, by folding or, if `cut` (one at most), by an
+    ellipsis; one without always shows everything.
     """
 
     title: str
@@ -151,19 +151,27 @@ def table(screen: Console, columns: Sequence[Column], rows: Iterable[Sequence[st
     cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
     needs = [_needed(column, [row[index] for row in cells]) for index, column in enumerate(columns)]
     kept = _fitting(columns, needs, screen.width)
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    spare = screen.width - sum(needs[index] + GAP for index in kept)
+    shown = Table(box=None, header_style="bold", padding=(0, GAP, 0, 0))
     for index in kept:
         column = columns[index]
         shown.add_column(
             column.title,
             no_wrap=column.cut or column.least is None,
-            overflow="ellipsis" if column.cut else "fold",
+            overflow="fold",
             justify="right" if column.right else "left",
             min_width=needs[index],
         )
     for row in cells:
-        shown.add_row(*(row[index] for index in kept))
-    screen.print(shown)
+        shown.add_row(*(_cut(row[index], needs[index] + spare) if columns[index].cut else row[index] for index in kept))
+    with screen.capture() as printed:
+        screen.print(shown)
+    for line in printed.get().splitlines():
+        screen.file.write(line.rstrip() + "\n")
+
+
+def _cut(cell: Text, room: int) -> Text:
+    return cell if cell.cell_len <= room else Text(shortened(cell.plain, room), cell.style)
 
 
 def _needed(column: Column, cells: Sequence[Text]) -> int:
@@ -174,7 +182,7 @@ def _needed(column: Column, cells: Sequence[Text]) -> int:
 def _fitting(columns: Sequence[Column], needs: Sequence[int], width: int) -> list[int]:
     """Indices of the columns that go side by side into `width` cells, at least one."""
     by_rank = sorted(range(len(columns)), key=lambda index: columns[index].rank)
-    widths = itertools.accumulate((needs[index] + GAP for index in by_rank), initial=-GAP)
+    widths = itertools.accumulate((needs[index] + GAP for index in by_rank), initial=0)
     fit = [index for index, taken in zip(by_rank, itertools.islice(widths, 1, None), strict=True) if taken <= width]
     return sorted(fit or by_rank[:1])
 

@@ -19,7 +19,7 @@ from daemon.models import AudioStream, Colour, Media, SubtitleStream, VariationR
 from daemon.picture import turned
 from daemon.plans import Plan
 from daemon.presets import PRESETS
-from daemon.recipes import Output, command, plan
+from daemon.recipes import Output, command, plan, shareable
 
 PICTURE = VideoStream(
     index=0, codec="h264", width=1920, height=1080, coded_width=1920, coded_height=1080, frame_rate=25.0
@@ -172,6 +172,14 @@ def test_hdr_is_mapped_once_for_outputs_that_begin_alike(alike: list[str]) -> No
     words = arguments(shown(hdr="pq", bit_depth=10, colour=PQ), *alike)
     assert words.count("tonemap") == 1
     assert words.count(" -map '[s") >= len(alike)
+
+
+def test_hdr_that_is_kept_shares_no_process() -> None:
+    """FFmpeg tells the mastering display to the first output of a graph alone."""
+    hdr, deep = shown(hdr="pq", bit_depth=10, colour=PQ), outputs(("hevc-1080p", {"bit_depth": 10}))[0].parameters
+    assert not shareable(hdr, "hevc-1080p", deep)
+    assert shareable(hdr, "hevc-1080p", {**deep, "bit_depth": 8})
+    assert shareable(FILM, "hevc-1080p", deep)
 
 
 def test_hdr_is_kept_in_10_bits_unless_mapping_is_asked_for() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from conftest import Daemon, wait_until
 
@@ -55,17 +58,38 @@ def test_cancel_of_one_that_shares_a_process_queues_the_others_again(
     assert [variations(daemon.job(job))[n]["sharing"] for n in (0, 2)] == [2, 2]
 
 
-def test_what_is_being_proven_holds_no_slot(start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path) -> None:
-    daemon = start_daemon("--slots", "1")
-    first, second = daemon.submit(clip, presets=["h264-480p"])["id"], daemon.submit(long_clip, presets=["mp3"])["id"]
-    daemon.wait_for_encoder()
-    wait_until(lambda: daemon.job(second)["sources"][0]["media"], "the second source to be read")
-    prober = daemon.prober()
+def test_what_is_being_proven_holds_no_slot(start_daemon: Callable[..., Daemon], clip: Path) -> None:
+    daemon = start_daemon("--slots", "1", "--max-shared-seconds", "0")
+    job = daemon.submit(clip, presets=["h264-480p", "mp3"])["id"]
+    encoder, prober = daemon.wait_for_encoder(), daemon.prober()
+    encoder.suspend()
+    assert statuses(daemon.job(job)) == ["processing", "queued"]
     prober.suspend()
-    wait_until(lambda: daemon.job(second)["status"] == "processing", "the second to begin")
-    assert daemon.job(first)["status"] == "processing"
+    encoder.resume()
+    wait_until(lambda: statuses(daemon.job(job))[1] == "processing", "the second to begin")
+    assert statuses(daemon.job(job))[0] == "processing"
     prober.resume()
-    assert [daemon.wait_for(job)["status"] for job in (first, second)] == ["completed"] * 2
+    assert statuses(daemon.wait_for(job)) == ["completed"] * 2
+
+
+def test_outputs_that_stay_hdr_all_tell_the_screen_they_were_made_for(
+    daemon: Daemon, ffmpeg: str, tmp_path: Path
+) -> None:
+    told = "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:hdr10=1:max-cll=1000,400"
+    screen = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    picture = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10:duration=1,format=yuv420p10le"]
+    tags = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"]
+    encode = ["-c:v", "libx265", "-x265-params", f"log-level=0:{told}:{screen}", *tags]
+    film = tmp_path / "hdr.mp4"
+    subprocess.run([ffmpeg, "-v", "error", *picture, *encode, film], check=True)
+    deep = {"preset": "hevc-1080p", "bit_depth": 10, "speed": "ultrafast"}
+    job = daemon.wait_for(daemon.submit(film, spec={"variations": [deep, {"preset": "h264-480p"}, deep]})["id"])
+    first, _, last = variations(job)
+    for one in (first, last):
+        got = daemon.client.get(f"/api/jobs/{job['id']}/variations/{one['id']}/download").content
+        with av.open(io.BytesIO(got)) as container:
+            kinds = {data.type.name for data in next(container.decode(video=0)).side_data}
+        assert kinds >= {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}
 
 
 @pytest.fixture
