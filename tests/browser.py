@@ -137,7 +137,10 @@ def drop_from_disk(page: Page, *paths: Path) -> None:
     """Drags files and folders from the host's desktop onto the page."""
     chrome = page.context.new_cdp_session(page)
     data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
+    for kind in ("dragEnter", "dragOver"):
+        chrome.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+    page.get_by_text("Drop to add").wait_for()  # before it said so, a drop would be refused
+    for kind in ("dragOver", "drop"):
         chrome.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
 
 
