@@ -28,7 +28,8 @@ def test_a_cancel_says_what_is_kept_and_then_what_it_did(
     assert daemon.job(job["id"])["status"] == "processing"
     page.get_by_role("button", name="Cancel", exact=True).click()
     question.get_by_role("button", name="Cancel it").click()
-    receipt = page.get_by_role("dialog", name="Cancelled")
+    receipt = page.get_by_role("dialog", name="Cancelled", exact=True)
+    expect(receipt).to_contain_text("Jobcancelled")
     expect(receipt).to_contain_text("3 of 4 variations")
     expect(receipt).to_contain_text(re.compile(r"Freed[\d.]+ [kM]?B of partial files"))
     (stage,) = (
@@ -46,8 +47,13 @@ def test_one_variation_is_cancelled_and_the_job_goes_on(daemon: Daemon, visit: V
     job = daemon.submit(long_clip, presets=["h264-480p", "h264-720p"])
     page = visit(daemon, path=f"#/jobs/{job['id']}")
     page.get_by_role("button", name="Cancel long_h264-480p.mp4").click()
+    expect(page.get_by_role("dialog")).to_contain_text("The job goes on with 1 other variation.")
     page.get_by_role("button", name="Cancel it").click()
-    page.get_by_role("dialog", name="Cancelled").get_by_role("button", name="Close").click()
+    receipt = page.get_by_role("dialog", name="Cancelled long_h264-480p.mp4")
+    expect(receipt).to_contain_text("Variationcancelled")
+    expect(receipt).to_contain_text("Jobgoes on with 1 other variation")
+    expect(receipt).not_to_contain_text("Kept")
+    receipt.get_by_role("button", name="Close").click()
     expect(page.locator("li.variation").filter(has_text="480p").get_by_text("cancelled", exact=True)).to_be_visible()
     assert daemon.job(job["id"])["status"] == "processing"
     page.get_by_role("button", name="Force-fail").click()
@@ -63,17 +69,21 @@ def test_one_file_is_cancelled_and_the_others_go_on(
     daemon = start_daemon("--slots", "1")
     other = tmp_path / "other.mp4"
     other.symlink_to(long_clip)
-    job = daemon.submit(long_clip, other, presets=["h264-480p"])
+    job = daemon.submit(long_clip, other, presets=["h264-480p", "h264-720p"])
     daemon.wait_for_encoder()
     page = visit(daemon, path=f"#/jobs/{job['id']}")
     source = page.locator("details.source").filter(has_text="other.mp4")
     source.get_by_role("button", name="Cancel this file").click()
-    expect(page.get_by_role("dialog")).to_contain_text("1 waiting variation will not be made")
+    expect(page.get_by_role("dialog")).to_contain_text("2 waiting variations will not be made")
+    expect(page.get_by_role("dialog")).to_contain_text("The job goes on with 2 other variations.")
     page.get_by_role("button", name="Cancel it").click()
-    receipt = page.get_by_role("dialog", name="Cancelled")
+    receipt = page.get_by_role("dialog", name="Cancelled other.mp4")
+    expect(receipt).to_contain_text("Filecancelled")
+    expect(receipt).to_contain_text("Jobgoes on with 2 other variations")
+    expect(receipt).to_contain_text("0 of the file's 2 variations")
     expect(receipt).to_contain_text("No encoder was running.")
     receipt.get_by_role("button", name="Close").click()
-    expect(source.get_by_text("cancelled", exact=True)).to_be_visible()
+    expect(source.get_by_text("cancelled", exact=True)).to_have_count(2)
     assert [one["status"] for one in daemon.job(job["id"])["sources"]] == ["processing", "cancelled"]
 
 

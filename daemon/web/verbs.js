@@ -37,14 +37,17 @@ async function act(path, change) {
 
 /** Cancels a job, or one source or variation of it, once a person agreed knowing what is kept. */
 export async function cancel(job, { source = null, variation = null } = {}) {
-  const scope = variation ? [variation] : source ? source.variations : (await detail(job))?.sources.flatMap((s) => s.variations);
-  if (!scope) return;
-  const name = variation?.name ?? source?.name ?? title(job);
-  const body = html`${kept(scope)}${variation && beside(variation)}`;
-  const agreed = await overlays.ask({ title: `Cancel ${name}?`, body, yes: "Cancel it", no: "Let it run", danger: true });
+  const whole = await detail(job);
+  if (!whole) return;
+  const part = variation ?? source;
+  const scope = variation ? [variation] : (source ? [source] : whole.sources).flatMap((one) => one.variations);
+  const others = beyond(whole, scope);
+  const body = html`${kept(scope)}${variation && beside(variation)}${others > 0 && html`<p>The job goes on with ${plural(others, "other variation")}.</p>`}`;
+  const agreed = await overlays.ask({ title: `Cancel ${part?.name ?? title(job)}?`, body, yes: "Cancel it", no: "Let it run", danger: true });
   if (!agreed) return;
   const below = variation ? `/variations/${variation.id}` : source ? `/sources/${source.id}` : "";
-  await stop(`${jobPath(job.id)}${below}/cancel`, below ? null : job, scope, "Cancelled");
+  const heading = part ? `Cancelled ${part.name}` : "Cancelled";
+  await stop(`${jobPath(job.id)}${below}/cancel`, job, scope, heading, variation ? "Variation" : source ? "File" : null);
 }
 
 /** Ends a job as failed, so that what is left can be tried again later. */
@@ -78,19 +81,26 @@ function kept(variations) {
   `;
 }
 
+/** How many of the job's variations are outside the scope and have not ended. */
+function beyond(job, scope) {
+  const within = new Set(scope.map(({ id }) => id));
+  return job.sources.flatMap((source) => source.variations).filter(({ id, status }) => !within.has(id) && !ENDED.has(status)).length;
+}
+
 /** Of those that are made in the same process, which ends with this one. */
 function beside(variation) {
   const others = variation.status === "processing" ? variation.sharing - 1 : 0;
   return others > 0 && html`<p>It shares its encoder with ${plural(others, "other")}: what is not finished of them begins again.</p>`;
 }
 
-/** `job` is what ends as a whole, null where a part of it does. */
-async function stop(path, job, variations, heading) {
+/** `part` says what of the job ends, null where it does as a whole. */
+async function stop(path, job, variations, heading, part = null) {
   const end = overlays.say("Stopping…", { stay: 60_000 });
-  const gone = queue.stops([job, ...variations].filter(Boolean));
+  const gone = queue.stops(part ? variations : [job, ...variations]);
   try {
     const told = await post(path);
-    receipt(heading, told, new Map(variations.map((variation) => [variation.id, variation.name])));
+    const rest = part && (await detail({ id: job.id })); // as it stands now: the question may have been open for long
+    receipt(heading, told, new Map(variations.map((variation) => [variation.id, variation.name])), part, rest && goesOn(rest, variations));
   } catch (error) {
     fail(error);
   } finally {
@@ -99,13 +109,19 @@ async function stop(path, job, variations, heading) {
   }
 }
 
-/** What a cancel did, in words. */
-function receipt(heading, { status, changed, completed_variations: done, total_variations: all, bytes_freed: freed, stopped }, names) {
+function goesOn(job, scope) {
+  const others = beyond(job, scope);
+  return others ? `goes on with ${plural(others, "other variation")}` : STATES[job.status];
+}
+
+/** What a cancel did, in words: to a `part` of a job, and then where the rest of it stands. */
+function receipt(heading, { status, changed, completed_variations: done, total_variations: all, bytes_freed: freed, stopped }, names, part, rest) {
   if (!changed) return overlays.say(`There was nothing left to stop: it is ${STATES[status]}.`);
   const body = html`
     <dl class="facts receipt">
-      <dt>State</dt><dd>${STATES[status]}</dd>
-      <dt>Kept</dt><dd>${done} of ${plural(all, "variation")}</dd>
+      <dt>${part ?? "Job"}</dt><dd>${STATES[status]}</dd>
+      ${rest && html`<dt>Job</dt><dd>${rest}</dd>`}
+      ${(!part || all > 1) && html`<dt>Kept</dt><dd>${done} of ${part ? "the file's " : ""}${plural(all, "variation")}</dd>`}
       <dt>Freed</dt><dd>${bytes(freed)} of partial files</dd>
     </dl>
     ${stopped.length
