@@ -39,7 +39,7 @@ def test_a_cancel_says_what_is_kept_and_then_what_it_did(
     assert daemon.encoders() == []
     receipt.get_by_role("button", name="Close").click()
     expect(page.get_by_role("link", name="Download all 3 as zip")).to_be_visible()
-    page.get_by_role("button", name="Retry what is missing").click()
+    page.get_by_role("button", name="Retry 1 cancelled", exact=True).click()
     expect(page.locator("header.job").get_by_text("running", exact=True)).to_be_visible()
 
 
@@ -56,9 +56,12 @@ def test_one_variation_is_cancelled_and_the_job_goes_on(daemon: Daemon, visit: V
     receipt.get_by_role("button", name="Close").click()
     expect(page.locator("li.variation").filter(has_text="480p").get_by_text("cancelled", exact=True)).to_be_visible()
     assert daemon.job(job["id"])["status"] == "processing"
+    expect(page.get_by_role("button", name="Retry 1 cancelled", exact=True)).to_be_visible()
     page.get_by_role("button", name="Force-fail").click()
     page.get_by_role("button", name="Fail it").click()
-    expect(page.get_by_role("dialog", name="Failed by request")).to_be_visible()
+    failed = page.get_by_role("dialog", name="Failed by request")
+    failed.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("button", name="Retry 2 cancelled or failed", exact=True)).to_be_visible()
     states = [v["status"] for v in daemon.job(job["id"])["sources"][0]["variations"]]
     assert states == ["cancelled", "failed"]
 

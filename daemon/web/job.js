@@ -59,6 +59,12 @@ function Progress({ job }) {
   `;
 }
 
+/** What a retry would make: others of the job may be running. */
+function retryOf({ failed_variations: failed, cancelled_variations: cancelled }) {
+  const what = [cancelled && "cancelled", failed && "failed"].filter(Boolean).join(" or ");
+  return `Retry ${number(failed + cancelled)} ${what}`;
+}
+
 function JobActions({ job }) {
   const button = (label, act, kind = "") => html`<button class=${kind} onClick=${act}>${label}</button>`;
   const leave = () => {
@@ -69,7 +75,7 @@ function JobActions({ job }) {
     <div class="buttons" role="toolbar" aria-label="This job">
       ${verbs.can.pause(job) && button("Pause", () => verbs.pause(job))}
       ${verbs.can.resume(job) && button("Resume", () => verbs.resume(job))}
-      ${verbs.can.retry(job) && button("Retry what is missing", () => verbs.retry(job))}
+      ${verbs.can.retry(job) && button(retryOf(job), () => verbs.retry(job))}
       ${verbs.can.download(job) && html`<a class="button primary" href="${jobPath(job.id)}/download" download>Download all ${number(job.completed_variations)} as zip</a>`}
       ${verbs.can.cancel(job) && !isStopping(job) && button("Cancel", () => verbs.cancel(job))}
       ${verbs.can.fail(job) && !isStopping(job) && button("Force-fail", () => verbs.forceFail(job))}
