@@ -154,6 +154,12 @@ def test_what_stands_still_with_the_queue_says_so(daemon: Daemon, visit: Visit, 
     expect(row(page, "Long")).to_contain_text("done ~")
 
 
+def test_speeds_are_told_as_finely_as_their_bars_differ(daemon: Daemon, visit: Visit) -> None:
+    page = visit(daemon)
+    told = page.evaluate("import('/web/format.js').then(({speed}) => [0.1449, 0.15, 1.26, 24.4].map(speed))")
+    assert told == ["0.14×", "0.15×", "1.3×", "24×"]
+
+
 def test_what_has_no_picture_leaves_no_error_in_the_console(daemon: Daemon, visit: Visit, media: Path) -> None:
     daemon.client.post("/api/queue/pause")
     for name in ("opus_5_1.mka", "truncated_no_moov.mp4"):

@@ -47,7 +47,7 @@ export function ago(time) {
 
 export const exact = (time) => (time ? new Date(time).toLocaleString() : "");
 export const percent = (value) => (value == null ? "" : `${Math.floor(value)} %`);
-export const speed = (value) => (value == null ? "" : `${value < 10 ? value.toFixed(1) : Math.round(value)}×`);
+export const speed = (value) => (value == null ? "" : `${value < 10 ? value.toFixed(value < 1 ? 2 : 1) : Math.round(value)}×`);
 
 /** A job's name, or its files'. */
 export function title(job) {
