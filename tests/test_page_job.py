@@ -130,10 +130,19 @@ def test_an_error_is_told_in_words(daemon: Daemon, visit: Visit, tmp_path: Path)
     expect(page.get_by_text("it is not a media file")).to_have_count(1)
 
 
+def test_a_row_gives_the_reason_and_not_its_title_again(daemon: Daemon, visit: Visit, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no video" * 100)
+    daemon.wait_for(daemon.submit(broken, presets=["mp3"])["id"])
+    page = visit(daemon)
+    expect(page.locator("article strong")).to_have_text("broken.mp4")
+    expect(page.locator("article .bad-text")).to_have_text(re.compile("^it is not a media file"))
+
+
 def test_a_long_error_stays_within_its_row(daemon: Daemon, visit: Visit, tmp_path: Path) -> None:
     broken = tmp_path / f"{'a name that goes on ' * 9}.mp4"
     broken.write_bytes(b"this is no video" * 100)
-    daemon.wait_for(daemon.submit(broken, presets=["mp3"])["id"])
+    daemon.wait_for(daemon.submit(broken, broken, presets=["mp3"])["id"])
     page = visit(daemon, viewport={"width": 390, "height": 800})
     told = page.locator("article .bad-text")
     expect(told).to_contain_text("a name that goes on")

@@ -117,8 +117,14 @@ function Line({ job, selected, onSelect, order, progress, eta, children }) {
   `;
 }
 
+/** Why it failed, in a line: without the name of its only file, which would leave no room for it on a phone. */
+function reason({ error, first_source: name, total_sources: files }) {
+  const [line] = error.split("\n");
+  return files === 1 && line.startsWith(`${name}: `) ? line.slice(name.length + 2) : line;
+}
+
 function summary(job) {
-  if (job.status === "failed" && job.error) return html`<span class="bad-text">${job.error.split("\n")[0]}</span>`;
+  if (job.status === "failed" && job.error) return html`<span class="bad-text">${reason(job)}</span>`;
   const parts = job.failed_variations ? [`${job.failed_variations} failed`] : []; // first, where it is not cut off
   parts.push(plural(job.total_variations, "variation"));
   if (job.completed_variations && job.completed_variations < job.total_variations) parts.push(`${job.completed_variations} done`);
