@@ -170,6 +170,23 @@ def test_what_has_no_picture_leaves_no_error_in_the_console(daemon: Daemon, visi
     expect(page.locator("article .thumbnail svg")).to_have_count(2)
 
 
+def test_a_note_stands_only_for_what_is_known_to_be_sound(daemon: Daemon, visit: Visit, media: Path) -> None:
+    jobs = [daemon.submit(media / name, presets=["mp3"])["id"] for name in ("opus_5_1.mka", "truncated_no_moov.mp4")]
+    for job in jobs:
+        daemon.wait_for(job)
+    page = visit(daemon)
+    signs = [sign(row(page, name)) for name in ("opus_5_1.mka", "truncated_no_moov.mp4")]
+    assert signs[0] != signs[1]
+    for job, expected in zip(jobs, signs, strict=True):
+        page.goto(f"{daemon.url}/#/jobs/{job}")
+        page.locator(f"header.job ~ dl code:text-is('{job}')").wait_for()
+        assert sign(page.locator("header.job")) == expected
+
+
+def sign(where: Any) -> Any:
+    return where.locator(".thumbnail path").get_attribute("d")
+
+
 @pytest.fixture
 def crowded(tmp_path: Path, start_daemon: Callable[..., Daemon]) -> Daemon:
     """A daemon whose database held MANY ended jobs when it started."""

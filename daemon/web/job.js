@@ -27,7 +27,7 @@ function Followed({ detail }) {
   return html`
     <a class="back" href="#/">← Queue</a>
     <header class="job">
-      <${Thumbnail} of=${jobPath(job.id)} there=${hasPicture(job.sources[0])} />
+      <${Thumbnail} of=${jobPath(job.id)} there=${hasPicture(job.sources[0])} sound=${job.sources[0].media?.video === null} />
       <div>
         <div class="title"><${Name} job=${job} /></div>
         <p><${State} job=${job} /> <${Progress} job=${job} /></p>

@@ -20,8 +20,8 @@ export function useDetail(id) {
   return detail;
 }
 
-/** The picture of what has that address, or a sign for sound where there is none. */
-export function Thumbnail({ of, there = true }) {
+/** The picture of what has that address, or a sign where there is none: for `sound`, or for a file nobody could see. */
+export function Thumbnail({ of, there = true, sound = !there }) {
   const path = `${of}/thumbnail?optional=true`; // a browser writes every 404 to its console
   const [calm, setCalm] = useState(false);
   const [failed, setFailed] = useState(false);
@@ -32,7 +32,7 @@ export function Thumbnail({ of, there = true }) {
   }, [path]);
   return html`
     <span class="thumbnail" aria-hidden="true">
-      ${there && !failed ? calm && html`<img src=${path} alt="" onError=${() => setFailed(true)} />` : html`<${Icon} of="sound" />`}
+      ${there && !failed ? calm && html`<img src=${path} alt="" onError=${() => setFailed(true)} />` : html`<${Icon} of=${sound ? "sound" : "file"} />`}
     </span>
   `;
 }
@@ -104,7 +104,7 @@ function Line({ job, selected, onSelect, order, progress, eta, children }) {
     <article class="row" aria-labelledby=${id} draggable=${!!order} onDragStart=${order?.drag} data-job=${job.id}>
       <input type="checkbox" aria-label="Select ${name}" checked=${selected} onClick=${onSelect} />
       <a class="main" href="#/jobs/${job.id}" draggable="false">
-        <${Thumbnail} of=${jobPath(job.id)} there=${job.has_picture !== false} />
+        <${Thumbnail} of=${jobPath(job.id)} there=${job.has_picture !== false} sound=${job.has_picture === false && !job.failed_variations} />
         <span class="words">
           <strong id=${id} title=${name}>${name}</strong>
           <span class="muted">${summary(job)}</span>
