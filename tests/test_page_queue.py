@@ -154,6 +154,16 @@ def test_what_stands_still_with_the_queue_says_so(daemon: Daemon, visit: Visit, 
     expect(row(page, "Long")).to_contain_text("done ~")
 
 
+def test_on_a_phone_a_row_is_chosen_beside_its_title(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    waiting(daemon, clip, "A")
+    page = visit(daemon, viewport={"width": 390, "height": 844})
+    box, title = (row(page, "A").locator(part).bounding_box() for part in ("input", "strong"))
+    assert box is not None
+    assert title is not None
+    assert box["y"] + box["height"] / 2 == pytest.approx(title["y"] + title["height"] / 2, abs=2)
+    assert box["x"] + box["width"] < title["x"]
+
+
 def test_speeds_are_told_as_finely_as_their_bars_differ(daemon: Daemon, visit: Visit) -> None:
     page = visit(daemon)
     told = page.evaluate("import('/web/format.js').then(({speed}) => [0.1449, 0.15, 1.26, 24.4].map(speed))")
