@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
-from browser import CHROMIUM, FLAGS, choose, want
+from browser import CHROMIUM, FLAGS, choose, until, want
 from conftest import Daemon, make_clip, wait_until
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -107,6 +107,7 @@ def photograph(browser: Browser, folder: Path, width: int, scheme: Any, daemon: 
 
 def shoot(page: Page, folder: Path, name: str, width: int, scheme: str) -> None:
     page.evaluate("Promise.all([...document.images].map(image => image.decode().catch(() => {})))")
+    until(page, "[...document.querySelectorAll('video')].every(video => video.readyState > 1)")
     page.wait_for_timeout(500)  # for the bars to have moved
     page.screenshot(path=folder / f"{name}-{width}-{scheme}.png")
 
