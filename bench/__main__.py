@@ -18,6 +18,7 @@ import wave
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import psutil
@@ -104,22 +105,26 @@ def cancel() -> None:
     with tempfile.TemporaryDirectory() as name, daemon(folder := Path(name), FFSPOOL_SOURCE_ROOTS=name) as running:
         clip = make_clip(folder / "clip.mp4", 120)
         for speed in ("ultrafast", "veryfast", "medium"):
-            waits, stages = list[float](), list[str]()
+            waits, encoder, stages = list[float](), list[float](), list[str]()
             for _ in range(CANCELS):
-                took, stage = _cancel(running, clip, speed)
+                took, stopped = _cancel(running, clip, speed)
                 waits.append(took)
-                stages.append(stage)
+                encoder.append(stopped["seconds"])
+                stages.append(stopped["stage"])
             counted = ", ".join(f"{stages.count(stage)} × {stage}" for stage in sorted(set(stages)))
-            print(f"cancel of a running x264 encode ({speed}) answered: {spread(waits)}; ended by {counted}")
+            print(
+                f"cancel of a running x264 encode ({speed}) answered: {spread(waits)}; ended by {counted}; "
+                f"of it ffmpeg took {statistics.median(encoder) * 1e3:.0f} ms to end"
+            )
 
 
-def _cancel(running: Daemon, clip: Path, speed: str) -> tuple[float, str]:
+def _cancel(running: Daemon, clip: Path, speed: str) -> tuple[float, Any]:
     wish = {"sources": [{"path": str(clip)}], "variations": [{"preset": "h264-720p", "speed": speed}]}
     job = running.client.post("/api/jobs", json=wish).raise_for_status().json()["id"]
     wait_until(lambda: (running.job(job)["progress"] or 0) > 0.5)
     began = time.perf_counter()
     receipt = running.client.post(f"/api/jobs/{job}/cancel").raise_for_status().json()
-    return time.perf_counter() - began, receipt["stopped"][0]["stage"]
+    return time.perf_counter() - began, receipt["stopped"][0]
 
 
 def idle() -> None:

@@ -15,13 +15,13 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import imageio_ffmpeg
 
-from bench.daemons import Daemon, daemon, wait_until
+from bench.daemons import Daemon, daemon
 from daemon.library import Library
 from daemon.media import read_media
 from daemon.models import Media, VariationRequest
@@ -30,6 +30,7 @@ from daemon.recipes import Output, command, plan
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
 CORES = len(os.sched_getaffinity(0))
 ROUNDS = 3
+SETTLE_SECONDS = 3
 SAME = 0.98  # SSIM above which two encodes of one picture are the same work
 
 
@@ -42,10 +43,11 @@ class Batch(NamedTuple):
 
 
 class Took(NamedTuple):
-    """Seconds on the clock and of CPU."""
+    """Seconds on the clock and of CPU; by whom the latter were used, where there is more than one."""
 
     wall: float
     cpu: float
+    users: Mapping[str, float] = {}
 
 
 class Encode(NamedTuple):
@@ -119,21 +121,30 @@ def _by_shell(commands: Sequence[list[str]], folder: Path, at_once: int) -> Took
 def ffspool(batch: Batch, folder: Path) -> Took:
     """A daemon that runs already, from the POST to the last completed variation; the daemon's own CPU counts."""
     with daemon(folder, FFSPOOL_SOURCE_ROOTS=str(batch.sources[0].parent), FFSPOOL_NICE="0") as running:
+        time.sleep(SETTLE_SECONDS)  # in which its prober loads the decoders, as each daemon's does once
         spec = {"sources": [{"path": str(source)} for source in batch.sources], "variations": batch.variations}
         before, began = _cpu_seconds(running), time.perf_counter()
         job = running.client.post("/api/jobs", json=spec).raise_for_status().json()["id"]
-        ended = wait_until(lambda: (view := running.job(job))["status"] not in {"queued", "processing"} and view, 0.05)
-        took = Took(time.perf_counter() - began, _cpu_seconds(running) - before)
+        ended = running.ended(job)
+        wall = time.perf_counter() - began
+        used = {user: seconds - before[user] for user, seconds in _cpu_seconds(running).items()}
         assert ended["completed_variations"] == ended["total_variations"], ended["error"]
         made = [variation["id"] for source in ended["sources"] for variation in source["variations"]]
         for number, variation in enumerate(made):
             data = running.client.get(f"/api/jobs/{job}/variations/{variation}/download").raise_for_status().content
             (folder / f"{number}").write_bytes(data)
-        return took
+        return Took(wall, sum(used.values()), used)
 
 
-def _cpu_seconds(running: Daemon) -> float:
-    return sum(sum(process.cpu_times()[:4]) for process in running.family())
+def _cpu_seconds(running: Daemon) -> dict[str, float]:
+    daemon, *others = running.family()
+    itself, its_children = daemon.cpu_times()[:2], daemon.cpu_times()[2:4]
+    readers = [process for process in others if "daemon.probing" in process.cmdline()]
+    return {
+        "encoders": sum(its_children),
+        "readers of media": sum(sum(process.cpu_times()[:4]) for process in readers),
+        "daemon": sum(itself),
+    }
 
 
 # Rounds
@@ -144,7 +155,9 @@ def compete(batch: Batch, rounds: int = ROUNDS) -> None:
     encodes = list(_encodes(batch))
     contestants: dict[str, Callable[[Path], Took]] = {
         "shell loop": lambda folder: loop(encodes, folder),
-        "xargs -P": lambda folder: xargs(encodes, folder),
+        **(
+            {"xargs -P": lambda folder: xargs(encodes, folder)} if len(encodes) > 1 else {}
+        ),  # else a loop of one thread
         "own commands": lambda folder: bare(encodes, folder),
         "ffspool": lambda folder: ffspool(batch, folder),
     }
@@ -201,10 +214,7 @@ def _packets(path: Path) -> Iterator[Any]:
 
 
 def _report(batch: Batch, times: dict[str, list[Took]], likeness: Sequence[float]) -> None:
-    middle = {
-        name: Took(statistics.median(t.wall for t in took), statistics.median(t.cpu for t in took))
-        for name, took in times.items()
-    }
+    middle = {name: _median(took) for name, took in times.items()}
     ours = middle["ffspool"]
     print(f"{batch.name}: {len(likeness)} encodes, alike by SSIM {min(likeness):.4f} or more")
     for name, took in middle.items():
@@ -212,6 +222,15 @@ def _report(batch: Batch, times: dict[str, list[Took]], likeness: Sequence[float
             f"  {name:13} {took.wall:6.2f} s, {took.cpu:6.2f} s of CPU; "
             f"ffspool takes {ours.wall / took.wall:.2f} of its time, {ours.cpu / took.cpu:.2f} of its CPU"
         )
+    print(
+        f"  its CPU: {', '.join(f'{user} {seconds:.2f} s' for user, seconds in ours.users.items())}; "
+        f"{ours.cpu / ours.wall:.2f} of {CORES} cores were busy"
+    )
+
+
+def _median(took: Sequence[Took]) -> Took:
+    users = {user: statistics.median(one.users[user] for one in took) for user in took[0].users}
+    return Took(statistics.median(one.wall for one in took), statistics.median(one.cpu for one in took), users)
 
 
 # The batches
@@ -222,10 +241,10 @@ def batches(folder: Path) -> Iterator[Batch]:
     looks = {"preset": "refresh", "count": 5, "seed": "bench"}
     yield Batch("5 refresh variations", (_cut(folder / "looks.mp4", 20, 3),), (looks,))
     rungs = tuple({"preset": "h264-720p", "short_side": side} for side in (720, 480, 360, 240))
-    yield Batch("ladder of 4", (_cut(folder / "ladder.mp4", 20, 8),), rungs)
+    yield Batch("ladder of 4", (_cut(folder / "ladder.mp4", 20, 10),), rungs)
     short = tuple(_cut(folder / f"short{number}.mp4", 2 * number, 0.5) for number in range(20))
     yield Batch("20 short clips × 2", short, ({"preset": "h264-720p"}, {"preset": "h264-480p"}))
-    yield Batch("one long file", (_cut(folder / "long.mp4", 0, 15),), ({"preset": "h264-720p"},))
+    yield Batch("one long file", (_cut(folder / "long.mp4", 0, 40),), ({"preset": "h264-720p"},))
 
 
 def _cut(path: Path, begin: float, seconds: float) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -12,6 +13,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from daemon.states import ENDED
 
 
 class Daemon:
@@ -38,6 +41,17 @@ class Daemon:
 
     def job(self, job: str) -> Any:
         return self.client.get(f"/api/jobs/{job}").raise_for_status().json()
+
+    def ended(self, job: str) -> Any:
+        """The job as it is once it has ended. It is listened to until then: asking would cost what is measured."""
+        told = ""
+        with self.client.stream("GET", f"/api/jobs/{job}/events", headers={"Last-Event-ID": "0"}) as events:
+            for line in events.iter_lines():
+                kind, _, text = line.partition(": ")
+                told = text if kind == "event" else told
+                if kind == "data" and told == "job" and json.loads(text)["status"] in ENDED:
+                    return self.job(job)
+        raise RuntimeError("the daemon ended before the job did")
 
     def family(self) -> list[psutil.Process]:
         return [psutil.Process(self.process.pid), *self.process.children(recursive=True)]
