@@ -137,8 +137,8 @@ def ffspool(batch: Batch, folder: Path) -> Took:
 
 
 def _cpu_seconds(running: Daemon) -> dict[str, float]:
-    daemon, *others = running.family()
-    itself, its_children = daemon.cpu_times()[:2], daemon.cpu_times()[2:4]
+    first, *others = running.family()
+    itself, its_children = first.cpu_times()[:2], first.cpu_times()[2:4]
     readers = [process for process in others if "daemon.probing" in process.cmdline()]
     return {
         "encoders": sum(its_children),
@@ -155,12 +155,12 @@ def compete(batch: Batch, rounds: int = ROUNDS) -> None:
     encodes = list(_encodes(batch))
     contestants: dict[str, Callable[[Path], Took]] = {
         "shell loop": lambda folder: loop(encodes, folder),
-        **(
-            {"xargs -P": lambda folder: xargs(encodes, folder)} if len(encodes) > 1 else {}
-        ),  # else a loop of one thread
+        "xargs -P": lambda folder: xargs(encodes, folder),
         "own commands": lambda folder: bare(encodes, folder),
         "ffspool": lambda folder: ffspool(batch, folder),
     }
+    if len(encodes) == 1:
+        del contestants["xargs -P"]  # a loop that has but one thread
     times: dict[str, list[Took]] = {name: [] for name in contestants}
     likeness: list[float] = []
     for _ in range(rounds):
