@@ -29,6 +29,7 @@ FRAMED = {preset.name: {"short_side": 240} for preset in PRESETS.values() if pre
 SMALL = {"short_side": 240, "speed": "ultrafast"}
 LONG = {"bench.mp4", "long_6min_1080p_tiny.mp4", "anim_vfr_58s.gif"}  # which would take hours at full size
 HOURS = 2 * 3600.0
+FIELDS = {"avchd_1080i_flagged.mts"}  # each picture comes in two packets, and is said to last as long as one
 HUGE = {"long_6min_1080p_tiny.mp4", "bench.mp4"}  # minutes of decoding
 
 NO_MEDIA = "it is not a media file ffspool can read"
@@ -162,6 +163,7 @@ def wanted(specimen: Specimen, seen: Reading | None, config: pytest.Config) -> d
     if not config.getoption("--every-preset"):
         quick = SMALL if specimen.name in LONG else {"speed": "ultrafast"}
         film = {} if specimen.name in HUGE else {"h264-480p": quick}
+        film |= {"hls": {"short_side": 360, "speed": "ultrafast"}} if specimen.name in FIELDS else {}
         if specimen.steps and specimen.error is None:
             return {**film, **_in_turn(specimen)}
         return {**film, "m4a": {}} if seen and seen.audio else film
