@@ -13,6 +13,14 @@ def timing() -> Options:
     return {"fps_mode": "vfr", "enc_time_base": "demux"}
 
 
+def lasting(last: str) -> Options:
+    """Has each picture's packet last until the next one's, and the last for as long as that expression of FFmpeg's
+    `setts` says: how long they say they last may be wrong, or not be said at all.
+    """
+    seconds = f"if(eq(NEXT_DTS,NOPTS),{last},NEXT_DTS-DTS)".replace(",", r"\,")
+    return {"bsf:v": f"setts=pts=PTS:dts=DTS:duration={seconds}"}
+
+
 def written(crf: float) -> str:
     return f"{crf:g}"
 

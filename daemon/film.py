@@ -8,7 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from daemon import passthrough, sound, subtitles, tags, targeting
-from daemon.codecs import ENCODERS, GRAINS, LEAST_SIDES, timing
+from daemon.codecs import ENCODERS, GRAINS, LEAST_SIDES, lasting, timing
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import RefreshedParameters, VideoParameters
@@ -137,12 +137,21 @@ def film(
         return {
             **timing(),
             **encode(threads),
+            **_last_shown(pictured(media, preset), preset.encoder),
             **sound.encoded(preset.container, heard, audio_bitrate_kbps, wanted.max_channels),
             **subtitles.encoded(preset.container, read),
             **tags.written(wanted.metadata, wanted.chapters, heard, read),
         }
 
     return Recipe(planned, filtered, heard, options, read, to_deinterlace(pictured(media, preset), wanted.deinterlace))
+
+
+def _last_shown(picture: VideoStream, encoder: str) -> Options:
+    """SVT-AV1 does not tell how long pictures last; of the last one, which no other follows, nothing else does."""
+    if encoder != "av1" or not picture.variable_frame_rate or picture.duration_seconds is None:
+        return {}
+    end = picture.start_seconds + picture.duration_seconds
+    return lasting(f"max(DURATION,{end:.3f}/TB-PTS)")
 
 
 def _copying(encoded: Recipe, media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
@@ -156,7 +165,7 @@ def _copying(encoded: Recipe, media: Media, preset: Preset, wanted: VideoParamet
         if not as_it_is:
             return heard
         rest = {name: value for name, value in heard.items() if name not in {**timing(), **encode(threads)}}
-        return {**rest, "c:v": "copy", **tagged(picture, preset.container)}
+        return {**rest, "c:v": "copy", **copied(picture, preset.container)}
 
     if not as_it_is:
         return encoded._replace(options=options)
@@ -164,6 +173,12 @@ def _copying(encoded: Recipe, media: Media, preset: Preset, wanted: VideoParamet
     return encoded._replace(plan=planned, options=options, filtered=None, direct=picture, deinterlace=None)
 
 
-def tagged(picture: VideoStream | None, container: str) -> Options:
-    """What Apple's players want HEVC in an MP4 to be called."""
-    return {"tag:v": "hvc1"} if picture and picture.codec == "hevc" and container == "mp4" else {}
+def copied(picture: VideoStream | None, container: str) -> Options:
+    """What a picture takes that is not encoded: Apple's players want to find HEVC in an MP4 under this name, and
+    FFmpeg puts pictures elsewhere that come to their decoder too late.
+    """
+    if picture is None:
+        return {}
+    named = {"tag:v": "hvc1"} if picture.codec == "hevc" and container == "mp4" else {}
+    earlier = f"setts=pts=PTS:dts=DTS-{picture.late_seconds:.4f}/TB"
+    return {**named, "bsf:v": earlier} if picture.late_seconds else named

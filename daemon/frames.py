@@ -79,12 +79,17 @@ FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # of 
 
 
 class Look(NamedTuple):
-    """The first frame, and what it and those after it show. `rate` is None where too few have a time."""
+    """The first frame, and what it and those after it show. `rate` is None where too few have a time.
+
+    `late` is by how many seconds a packet is to be decoded after what is in it is to be shown: no more than 0.0 but
+    where the file errs.
+    """
 
     frame: VideoFrame
     interlaced: bool
     rate: float | None
     variable: bool
+    late: float
 
 
 def look(container: InputContainer, stream: Pictures) -> Look | None:
@@ -95,10 +100,13 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
     stamps: list[float] = []
     frames: list[VideoFrame] = []
     read_to = -math.inf  # no picture before this is still to come
+    late = 0.0
     for count, packet in enumerate(container.demux(stream)):
         if packet.pts is not None and tick:
             stamps.append(packet.pts * tick)
-            read_to = packet.dts * tick if packet.dts is not None else read_to
+            if packet.dts is not None:
+                read_to = packet.dts * tick
+                late = max(late, (packet.dts - packet.pts) * tick)
         if len(frames) < _enough(stream, frames):
             frames += _decoded(packet) or (_forced(packet) if not count and not _may_hold_fields(stream) else [])
         if count > MAX_PACKETS_BEFORE_A_PICTURE or (frames and _settled(stream, frames, stamps, deadline)):
@@ -109,7 +117,7 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
     if stream.codec_context.name in HIDING:
         stamps = _shown(stamps)
     rate, variable = _spacing(stamps, FORWARD_JUMP if container.format.name in DISCONTINUOUS else math.inf)
-    return Look(frames[0], any(frame.interlaced_frame for frame in frames), rate, variable)
+    return Look(frames[0], any(frame.interlaced_frame for frame in frames), rate, variable, late)
 
 
 def interlaced_later(container: InputContainer, stream: Pictures, seconds: float) -> bool:

@@ -48,7 +48,7 @@ def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
     size = (media.video.width, media.video.height) if media.video else None
     planned = replace(_planned(media, preset, wanted, size, heard), copied=True)
     fast_start = {"movflags": "+faststart"} if preset.container == "mp4" else {}
-    options = {**fast_start, "c": "copy", **film.tagged(media.video, preset.container)}
+    options = {**fast_start, "c": "copy", **film.copied(media.video, preset.container)}
     return _kept(media, preset, wanted, planned, options, heard)._replace(direct=media.video)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from daemon.codecs import ENCODERS, timing
+from daemon.codecs import ENCODERS, lasting, timing
 from daemon.demuxers import DISCONTINUOUS
 from daemon.errors import UnsuitableSource
 from daemon.manifests import MASTERS
@@ -29,7 +29,7 @@ LEAST_RATE = 44100  # of sound: 23 ms too early is what nobody notices
 LEAST_HELD = 0.1  # seconds of sound alone at the end, for which the last picture is held
 MOST_RATIO = 4096  # numerator or denominator of a pixel's shape, as x264 takes it
 # A segment is said to last as long as its packets say of themselves; of a picture in two fields that is one field's.
-UNTIL_THE_NEXT = r"if(eq(NEXT_DTS\,NOPTS)\,if(eq(PREV_OUTDTS\,NOPTS)\,DURATION\,DTS-PREV_OUTDTS)\,NEXT_DTS-DTS)"
+AS_THE_ONE_BEFORE = "if(eq(PREV_OUTDTS,NOPTS),DURATION,DTS-PREV_OUTDTS)"
 ENTRIES = {"hls": "%v/index.m3u8", "dash": MASTERS["dash"]}
 
 
@@ -144,7 +144,7 @@ def _sound(streams: tuple[AudioStream, ...], kbps: int) -> Options:
 
 def _hls(sides: tuple[int, ...], streams: tuple[AudioStream, ...], segment_seconds: int) -> Options:
     return {
-        "bsf:v": f"setts=duration={UNTIL_THE_NEXT}",
+        **lasting(AS_THE_ONE_BEFORE),
         "hls_time": segment_seconds,
         "hls_playlist_type": "vod",
         "hls_segment_type": "fmp4",

@@ -348,6 +348,7 @@ def _pictured(stream: Pictures, look: frames.Look) -> VideoStream:
         bit_depth=max(part.bits for part in frame.format.components),
         alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
         interlaced=look.interlaced,
+        late_seconds=look.late,
         field_order=_field_order(stream, look),
         colour=colour,
         hdr=frames.hdr(frame),

@@ -65,6 +65,7 @@ class VideoStream(Model, frozen=True):
     start_seconds: float = 0.0  # after the first of picture and sound
     duration_seconds: float | None = None  # of this stream, where the file says it
     hidden_seconds: float = 0.0  # that an edit list has players leave out, where the whole file was read
+    late_seconds: float = 0.0  # at most, after a picture is to be shown, until its packet is to be decoded
 
 
 class AudioStream(Model, frozen=True):
