@@ -20,7 +20,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
-from daemon import durations, frames, strangers, webp
+from daemon import covers, durations, frames, strangers, webp
 from daemon.demuxers import DECODERS, GUARDS, MAX_PIXELS
 from daemon.errors import ProbeError
 from daemon.models import AudioStream, Chapter, Media, SubtitleStream, VideoStream
@@ -199,7 +199,8 @@ def _described(container: InputContainer) -> Media:
         subtitles=tuple(_subtitle(stream) for stream in container.streams.subtitles if _decoder(stream)),
         chapters=tuple(chapter for chapter in chapters if chapter.end_seconds >= 0),
         attachments=sum(stream.type == "attachment" for stream in container.streams),
-        covers=sum(bool(stream.disposition & Disposition.attached_pic) for stream in container.streams),
+        covers=sum(covers.attached(stream) for stream in container.streams),
+        cover=None if any(map(_moving, container.streams.video)) else covers.chosen(container),
         lead_seconds=first - (container.start_time or 0) / av.time_base,
     )
 

@@ -99,6 +99,17 @@ class Chapter(Model, frozen=True):
     title: str | None = None
 
 
+FRONT_COVER = "Cover (front)"  # how FFmpeg tells that type of picture of ID3 and FLAC, in a comment
+
+
+class Cover(Model, frozen=True):
+    """The cover of a sound: a picture that can be decoded."""
+
+    index: int
+    codec: str  # "png" or "mjpeg"
+    bytes: int
+
+
 class Media(Model, frozen=True):
     """What one file holds. `duration_seconds` is None when the file neither says it nor lets it be measured."""
 
@@ -110,6 +121,7 @@ class Media(Model, frozen=True):
     chapters: tuple[Chapter, ...] = ()
     attachments: int = 0  # fonts and other files within it
     covers: int = 0  # pictures that are cover art
+    cover: Cover | None = None  # the one that is kept with the sound; None beside a film
     lead_seconds: float = 0.0  # of the file before the first of picture and sound
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
 

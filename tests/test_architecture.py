@@ -21,6 +21,7 @@ LAYERS = [
         "sandbox",
         "arrivals",
         "frames",
+        "covers",
         "durations",
         "strangers",
         "webp",
@@ -57,7 +58,7 @@ OWNERS = {
     "prometheus_client": {"metrics"},
     "uvicorn": {"server", "connection"},
     "httpx": {"client", "courier"},
-    "av": {"media", "probing", "frames", "durations", "ending", "miniature"},
+    "av": {"media", "probing", "frames", "covers", "durations", "ending", "miniature"},
 }
 
 

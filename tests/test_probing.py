@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
-from conftest import wait_until
+from conftest import make_clip, wait_until
 
 from daemon import media as reading
 from daemon.errors import ProbeError
+from daemon.models import Cover, Media
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 60.0  # seconds after which a test gives up; nothing here takes as long
@@ -137,6 +139,68 @@ def test_cover_art_is_no_picture(media: Path) -> None:
     found = reading.read_media(str(media / "coverart_id3_broken_jpeg.mp3"))
     assert found.video is None
     assert [stream.codec for stream in found.audio] == ["mp3"]
+
+
+def test_the_cover_of_a_sound_is_told(media: Path) -> None:
+    found = reading.read_media(str(media / "coverart_id3_broken_jpeg.mp3"))
+    assert found.covers == 1
+    assert found.cover == Cover(index=1, codec="mjpeg", bytes=38946)
+
+
+STAMP = "size=64x64:rate=1:duration=1"  # one picture
+
+
+def covered(ffmpeg: str, folder: Path, name: str, *pictures: tuple[str, str]) -> Path:
+    """A sound with PNG covers, told by colour and comment."""
+    path = folder / name
+    inputs = [word for colour, _ in pictures for word in ("-f", "lavfi", "-i", f"color={colour}:{STAMP}")]
+    told = [
+        word
+        for number, (_, comment) in enumerate(pictures)
+        for word in (
+            *("-map", str(number + 1), f"-disposition:v:{number}", "attached_pic"),
+            *(f"-metadata:s:v:{number}", f"comment={comment}"),
+        )
+    ]
+    sound = ["-f", "lavfi", "-i", "sine=duration=1", *inputs, "-map", "0", *told, "-c:v", "png"]
+    command = [ffmpeg, "-v", "error", "-y", *sound, str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+def test_the_front_cover_is_chosen_of_several(ffmpeg: str, tmp_path: Path) -> None:
+    path = covered(ffmpeg, tmp_path, "a.flac", ("red", "Cover (back)"), ("lime", "Cover (front)"))
+    found = reading.read_media(str(path))
+    assert found.covers == 2
+    assert found.cover is not None
+    assert found.cover.index == 2
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.mp3", "a.m4a"])
+@pytest.mark.parametrize("kept", [0, 8, 60])
+def test_a_cover_that_is_no_picture_is_left_alone(ffmpeg: str, tmp_path: Path, name: str, kept: int) -> None:
+    """Garbage, or what has no more of a PNG than so many bytes of its beginning."""
+    path = covered(ffmpeg, tmp_path, name, ("red", "Cover (front)"))
+    whole = path.read_bytes()
+    begin, end = whole.index(b"\x89PNG"), whole.index(b"IEND")
+    path.write_bytes(whole[: begin + kept] + b"x" * (end - begin - kept) + whole[end:])
+    found = reading.read_media(str(path))
+    assert found.covers == 1
+    assert found.cover is None
+
+
+def test_a_film_keeps_its_cover_to_itself(ffmpeg: str, tmp_path: Path) -> None:
+    make_clip(ffmpeg, tmp_path / "film.mp4", seconds=1)
+    command = [ffmpeg, "-v", "error", "-i", str(tmp_path / "film.mp4"), "-f", "lavfi", "-i", f"color=red:{STAMP}"]
+    command += ["-map", "0", "-map", "1", "-c", "copy", "-c:v:1", "png"]
+    subprocess.run([*command, "-disposition:v:1", "attached_pic", str(tmp_path / "a.mp4")], check=True)
+    found = reading.read_media(str(tmp_path / "a.mp4"))
+    assert (found.covers, found.cover) == (1, None)
+
+
+def test_media_of_before_covers_were_told_are_read() -> None:
+    stored = b'{"format":"flac","duration_seconds":1.0,"video":null,"audio":[],"subtitles":[],"covers":1}'
+    assert msgspec.json.decode(stored, type=Media).cover is None
 
 
 def test_sound_and_subtitles_are_told_with_their_language(media: Path) -> None:
