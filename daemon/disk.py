@@ -55,7 +55,8 @@ def usual_bytes(plan: Plan, preset: str, parameters: Parameters, media: Media, s
     seconds = plan.duration_seconds or source_bytes / UNKNOWN_BYTE_RATE
     kbps = parameters.get("audio_bitrate_kbps") or parameters.get("bitrate_kbps") or _KEPT_SOUND_KBPS
     sound = plan.audio * kbps * 125
-    return OVERHEAD + int(_picture_bytes(plan, preset, parameters, media, seconds) + sound * seconds)
+    cover = media.cover.bytes if media.cover and plan.covers else 0
+    return OVERHEAD + int(_picture_bytes(plan, preset, parameters, media, seconds) + sound * seconds) + cover
 
 
 def _picture_bytes(plan: Plan, preset: str, parameters: Parameters, media: Media, seconds: float) -> float:

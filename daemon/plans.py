@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from daemon.errors import UnsuitableSource
-from daemon.models import AudioStream, Colour, Media, Model, SubtitleStream, VideoStream
+from daemon.models import AudioStream, Colour, Cover, Media, Model, SubtitleStream, VideoStream
 from daemon.presets import Preset
 from daemon.traits import Metric
 
@@ -42,6 +42,7 @@ class Plan(Model, frozen=True):
     audio: int
     subtitles: int = 0
     chapters: int = 0
+    covers: int = 0  # pictures that are cover art
     colour: Colour | None = None
     frame_rate: float | None = None  # None also where it varies
     video_seconds: float | None = None  # of the picture alone
@@ -76,6 +77,7 @@ class Recipe(NamedTuple):
     subtitles: tuple[SubtitleStream, ...] = ()
     deinterlace: str | None = None
     direct: VideoStream | None = None
+    cover: Cover | None = None
     entry: str = ""
     folders: tuple[str, ...] = ()
     files: Mapping[str, str] = {}
@@ -130,7 +132,7 @@ Steps = Generator[Step | Trial | Judgement, Passed, None]
 
 def measuring(recipe: Recipe) -> Recipe:
     """The same, but what comes out is thrown away: only what is learnt meanwhile counts."""
-    return recipe._replace(plan=msgspec.structs.replace(recipe.plan, container="null"), steps=None)
+    return recipe._replace(plan=msgspec.structs.replace(recipe.plan, container="null"), cover=None, steps=None)
 
 
 def pictured(media: Media, preset: Preset) -> VideoStream:

@@ -39,6 +39,7 @@ def _of_streams(made: Media, plan: Plan) -> Iterator[str]:
         (len(made.audio), plan.audio, "audio streams"),
         (len(made.subtitles), plan.subtitles, "subtitle streams"),
         (len(made.chapters), plan.chapters, "chapters"),
+        (made.covers, plan.covers, "covers"),
     ):
         if count != wanted:
             yield f"it has {count} {noun} instead of {wanted}"

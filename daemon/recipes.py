@@ -260,9 +260,8 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def _written(decoded: Node, shown: list[Node], recipe: Recipe, path: str, threads: int) -> Node:
-    picture = [recipe.direct.index] if recipe.direct else []
-    kept = [*picture, *(stream.index for stream in recipe.sound), *(stream.index for stream in recipe.subtitles)]
-    streams = [*shown, *(decoded[str(index)] for index in kept)]
+    kept = [recipe.direct, *recipe.sound, *recipe.subtitles, recipe.cover]
+    streams = [*shown, *(decoded[str(stream.index)] for stream in kept if stream)]
     limit = {"f": recipe.plan.container, "t": f"{_guard(recipe.plan.duration_seconds):.3f}"}
     # The HLS muxer takes "file:" for the name of a folder; a folder's name is ours, and needs no such guard.
     place = f"{path}/{recipe.entry}" if recipe.entry else f"file:{path}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from daemon import loudness
 from daemon.errors import UnsuitableSource
-from daemon.models import AudioStream, Media
+from daemon.models import FRONT_COVER, AudioStream, Cover, Media
 from daemon.parameters import AudioParameters, FlacParameters
 from daemon.plans import Options, Plan, Recipe, Step, Steps, measuring
 from daemon.presets import Preset
 from daemon.sound import default_first, narrowed
 from daemon.tags import written
 
+COVERED = {"mp3", "ipod", "flac"}  # FFmpeg writes none to Ogg
+FLAC_PICTURE = 2**24 - 2**16  # bytes of a picture in FLAC, with room for what is told about it
 ENCODERS = {"mp3": "libmp3lame", "aac": "aac", "opus": "libopus", "flac": "flac"}
 
 
@@ -21,13 +23,33 @@ def audio(media: Media, preset: Preset, wanted: AudioParameters | FlacParameters
     duration = first.duration_seconds or media.duration_seconds
     # In FLAC they are comments, which FFmpeg writes and does not read.
     chapters = len(media.chapters) if wanted.chapters == "keep" and preset.container != "flac" else 0
-    planned = Plan(container=preset.container, duration_seconds=duration, video=None, audio=1, chapters=chapters)
-    options = {**_encoded(preset, wanted, first), **written(wanted.metadata, wanted.chapters, [first])}
-    plain = Recipe(planned, None, (first,), lambda _threads: options)
+    cover = media.cover if wanted.metadata == "keep" and _takes(preset.container, media.cover) else None
+    planned = Plan(
+        container=preset.container,
+        duration_seconds=duration,
+        video=None,
+        audio=1,
+        chapters=chapters,
+        covers=1 if cover else 0,
+    )
+    told = written(wanted.metadata, wanted.chapters, [first])
+    options = {**_encoded(preset, wanted, first), **told, **(_covered(preset.container) if cover else {})}
+    plain = Recipe(planned, None, (first,), lambda _threads: options, cover=cover)
     if wanted.loudness_lufs is None:
         return plain
     target = wanted.loudness_lufs
     return plain._replace(steps=lambda: _levelled(plain, first, options, target))
+
+
+def _takes(container: str, cover: Cover | None) -> bool:
+    return container in COVERED and cover is not None and (container != "flac" or cover.bytes <= FLAC_PICTURE)
+
+
+def _covered(container: str) -> Options:
+    """The cover as it is, called the front one: players may show no other kind."""
+    version = {"id3v2_version": 3} if container == "mp3" else {}  # many players read no newer tag
+    marks = {"disposition:v:0": "attached_pic", "metadata:s:v:0": f"comment={FRONT_COVER}"}
+    return {"c:v": "copy", **marks, **version}
 
 
 def _encoded(preset: Preset, wanted: AudioParameters | FlacParameters, stream: AudioStream) -> Options:

@@ -17,7 +17,7 @@ class SoundTraits(Family, frozen=True, kw_only=True):
 
     chapters: Annotated[Literal["keep", "drop"], Meta(description="chapter marks and their titles")] = "keep"
     metadata: Annotated[
-        Literal["keep", "strip"], Meta(description="title, date, place, device; languages of tracks always stay")
+        Literal["keep", "strip"], Meta(description="title, date, place, device, cover; languages of tracks always stay")
     ] = "keep"
 
 

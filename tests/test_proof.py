@@ -35,6 +35,11 @@ WRONG = {
         "it has 1 subtitle streams instead of 0",
     ),
     "a chapter": ("-i good.mp4 -i c.txt -map_chapters 1 -map 0 -c copy", "it has 1 chapters instead of 0"),
+    "a cover": (
+        "-i good.mp4 -f lavfi -i color=red:size=64x64:rate=1:duration=1 -map 0 -map 1 -c copy -c:v:1 png"
+        " -disposition:v:1 attached_pic",
+        "it has 1 covers instead of 0",
+    ),
     "another size": (f"-i good.mp4 -vf scale=160:90,{TAGS} {ENCODE}", "its picture is 160×90 instead of 320×180"),
     "upside down": (
         "-display_rotation 180 -i good.mp4 -c copy",
@@ -131,6 +136,11 @@ def test_a_limit_of_bytes_is_told(folder: Path) -> None:
     assert refusal(folder / "good.mp4", max_bytes=size) is None
     told = refusal(folder / "good.mp4", max_bytes=size - 1)
     assert told == f"the output has {size} bytes; {size - 1} are the limit"
+
+
+def test_a_cover_that_was_lost_is_told(folder: Path) -> None:
+    told = refusal(folder / "good.mp4", covers=1)
+    assert told == "the output is not what was planned: it has 0 covers instead of 1"
 
 
 def test_an_end_that_cannot_be_decoded_is_told(ffmpeg: str, folder: Path) -> None:

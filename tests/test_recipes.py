@@ -15,17 +15,26 @@ from daemon import media as reading
 from daemon.demuxers import GUARDS
 from daemon.errors import UnsuitableSource
 from daemon.library import Library
-from daemon.models import AudioStream, Colour, Media, SubtitleStream, VariationRequest, VideoStream
+from daemon.models import AudioStream, Colour, Cover, Media, SubtitleStream, VariationRequest, VideoStream
 from daemon.picture import turned
-from daemon.plans import Plan
+from daemon.plans import Passed, Plan
 from daemon.presets import PRESETS
-from daemon.recipes import Output, command, plan, shareable
+from daemon.recipes import Output, command, passes, plan, shareable
 
 PICTURE = VideoStream(
     index=0, codec="h264", width=1920, height=1080, coded_width=1920, coded_height=1080, frame_rate=25.0
 )
 SURROUND = AudioStream(index=1, codec="ac3", channels=6, sample_rate=48000)
 MONO = AudioStream(index=2, codec="aac", channels=1, sample_rate=96000)
+ALBUM = Media(
+    format="flac",
+    duration_seconds=10.0,
+    video=None,
+    audio=(AudioStream(index=0, codec="flac", channels=2, sample_rate=44100),),
+    subtitles=(),
+    covers=1,
+    cover=Cover(index=1, codec="png", bytes=50_000),
+)
 FILM = Media(format="matroska,webm", duration_seconds=10.0, video=PICTURE, audio=(SURROUND, MONO), subtitles=())
 
 BEGIN = (
@@ -72,6 +81,14 @@ GOLDEN = {
     + FIRST
     + " -movflags +faststart -preset veryfast -t 21.000 -threads 2",
 }
+FRONT = "-disposition:v:0 attached_pic"
+CALLED = "-metadata:s:v:0 'comment=Cover (front)' -t 21.000"
+COVERED = {
+    "mp3": f"-map 0:0 -map 0:1 -f mp3 -b:a 192k -c:a libmp3lame -c:v copy {FRONT} -id3v2_version 3 {CALLED}",
+    "m4a": f"-map 0:0 -map 0:1 -f ipod -b:a 160k -c:a aac -c:v copy {FRONT} {CALLED}",
+    "flac": f"-map 0:0 -map 0:1 -f flac -c:a flac -c:v copy -compression_level 8 {FRONT} {CALLED}",
+    "opus": "-map 0:0 -f opus -b:a 112k -c:a libopus -t 21.000",
+}
 
 
 def outputs(*asked: str | tuple[str, dict[str, Any]], folder: str = "") -> list[Output]:
@@ -104,6 +121,12 @@ def test_command_of_every_preset(preset: str) -> None:
     (output,) = outputs((preset, {"seed": "a"} if preset == "refresh" else {}))
     expected = f"{BEGIN}{GOLDEN[preset]} file:{preset}{'-01' if preset == 'refresh' else ''}.part"
     assert command("source", FILM, [output], threads=2) == expected.split(" ")
+
+
+@pytest.mark.parametrize("preset", COVERED)
+def test_command_of_every_preset_that_keeps_a_cover(preset: str) -> None:
+    expected = f"{BEGIN}{COVERED[preset]} file:{preset}.part"
+    assert command("source", ALBUM, outputs(preset), threads=2) == shlex.split(expected)
 
 
 def test_several_outputs_share_one_decode_and_what_their_pictures_have_in_common() -> None:
@@ -254,6 +277,38 @@ def test_text_subtitles_are_carried_where_the_container_takes_them() -> None:
 
 def test_chapters_go_when_they_are_dropped() -> None:
     assert "-map_chapters -1" in arguments(FILM, ("h264-720p", {"chapters": "drop"}))
+
+
+def test_a_cover_is_kept_with_sound_alone() -> None:
+    assert [planned(ALBUM, preset).covers for preset in ("mp3", "m4a", "flac", "m4a-r128", "opus")] == [1, 1, 1, 1, 0]
+    assert planned(ALBUM, "remux-mp4").covers == 0
+
+
+@pytest.mark.parametrize("preset", ["mp3", "m4a", "flac"])
+def test_a_cover_goes_with_the_metadata(preset: str) -> None:
+    assert planned(ALBUM, preset, metadata="strip").covers == 0
+    words = arguments(ALBUM, (preset, {"metadata": "strip"}))
+    assert "-map 0:1" not in words
+    assert "attached_pic" not in words
+
+
+def test_flac_takes_no_cover_of_16_mebibytes() -> None:
+    large = msgspec.structs.replace(ALBUM, cover=Cover(index=1, codec="png", bytes=2**24))
+    assert planned(large, "flac").covers == 0
+    assert "-map 0:1" not in arguments(large, "flac")
+    assert planned(large, "mp3").covers == 1
+
+
+def test_sound_is_measured_without_its_cover() -> None:
+    (output,) = outputs("m4a-r128")
+    runs = passes("source", ALBUM, [output], threads=2)
+    measuring = shlex.join(next(runs).argv)
+    assert " -map 0:0 -f null " in measuring
+    assert "-map 0:1" not in measuring
+    said = '{"input_i": "-20.00", "input_tp": "-3.00", "input_lra": "1.00", "input_thresh": "-30.00",'
+    levelled = shlex.join(runs.send(Passed(said + ' "target_offset": "0.00"}', 0)).argv)
+    assert "-map 0:0 -map 0:1 -f ipod" in levelled
+    assert "-c:v copy" in levelled
 
 
 def test_what_precedes_picture_and_sound_is_left_out() -> None:
