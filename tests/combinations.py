@@ -150,6 +150,16 @@ def headless(whole: bytes) -> bytes:
     return whole[len(whole) // 188 // 4 * 188 :]
 
 
+def defaced(kept: int) -> Callable[[bytes], bytes]:
+    """A file whose cover has no more of a PNG than so many bytes of its beginning, and its end."""
+
+    def edit(whole: bytes) -> bytes:
+        begin, end = whole.index(b"\x89PNG") + kept, whole.index(b"IEND")
+        return whole[:begin] + b"x" * (end - begin) + whole[end:]
+
+    return edit
+
+
 # Specimens of one kind
 
 
@@ -682,6 +692,50 @@ MIXED = (
     small("3000x4.mp4", encoded(*H264, *AAC, size="3008x16", more="crop=3000:4")),
 )
 
+COVERED = (
+    Specimen("cover-jpeg.mp3", [cover(name="c.jpg"), covered(*MP3, name="c.jpg")]),
+    Specimen("cover-jpeg.m4a", [cover(name="c.jpg"), covered(*AAC, name="c.jpg")]),
+    Specimen("cover-jpeg.flac", [cover("301x199", name="c.jpg"), covered(*FLAC, name="c.jpg")]),
+    Specimen("cover-3000.flac", [cover("3000x3000"), covered(*FLAC)]),
+    Specimen("cover-22-megabytes.mp3", [cover("3000x3000", more="noise=alls=40"), covered(*MP3)]),
+    Specimen("cover-garbage.flac", [cover(), covered(*FLAC)], edit=defaced(0)),
+    Specimen("cover-garbage.mp3", [cover(), covered(*MP3)], edit=defaced(0)),
+    Specimen("cover-garbage.m4a", [cover(), covered(*AAC)], edit=defaced(0)),
+    Specimen("cover-defaced.mp3", [cover(), covered(*MP3)], edit=defaced(60)),
+    Specimen("cover-tiff.m4a", [cover(), covered(*AAC)], edit=lambda whole: whole.replace(b"\x89PNG", b"II*\0")),
+    Specimen(
+        "covers.flac",
+        [
+            cover("100x100"),
+            cover("300x300", "front.png"),
+            [
+                *(*sound(), *read("c.png"), *read("front.png"), *mapped("0", "1", "2"), "-c:v", "copy"),
+                *(*attached(0), "-metadata:s:v:0", "comment=Cover (back)"),
+                *(*attached(1), "-metadata:s:v:1", "comment=Cover (front)", "{out}"),
+            ],
+        ],
+    ),
+    Specimen(
+        "cover-late.mka",
+        [
+            cover(),
+            [
+                *(*sound(), *FLAC, "-output_ts_offset", "5", "-attach", "{work}/c.png"),
+                *("-metadata:s:t", "mimetype=image/png", "-metadata:s:t", "filename=cover.png", "{out}"),
+            ],
+        ],
+    ),
+    telling(
+        "cover-chapters.m4b",
+        CHAPTERS,
+        cover(),
+        [
+            *(*sound(), *read("c.png"), *read("c.txt"), *mapped("0", "1"), "-map_metadata", "2"),
+            *(*AAC, "-c:v", "copy", *attached(0), "-f", "ipod", "{out}"),
+        ],
+    ),
+)
+
 COMBINATIONS = (
     *TURNED,
     *SCANNED,
@@ -697,6 +751,7 @@ COMBINATIONS = (
     *BROKEN,
     *FORMATS,
     *MIXED,
+    *COVERED,
 )
 
 # One of each trait that the files elsewhere lack, for when there is little time.
@@ -708,5 +763,6 @@ QUICK = {
     *("grey10.mkv", "alpha-qtrle.mov", "1x1.mkv", "clap.mp4", "one.heic", "tiles.heic", "animated.png"),
     *("animated.avif", "no-samples.wav", "no-index.avi", "theora.ogv", "wmv.wmv", "dv-pal.dv", "dv.mxf"),
     *("dv50-wide.mov", "turned-90-sar-tff.mov", "turned-270-hlg.mov", "vfr-late-audio.mp4", "everything-beside.mkv"),
+    *(one.name for one in COVERED),
     *("alpha-10bit-odd.mkv", "timecode.mov", "22k.mp4", "7.1.mp4", "3x300.webm", "640x359.webm", "nothing-moves.mp4"),
 }

@@ -50,6 +50,15 @@ class Seen:
 
 
 @dataclass
+class Sleeve:
+    """A cover; of one that cannot be decoded there is no size."""
+
+    size: tuple[int, int] | None
+    bytes: int
+    front: bool  # whether it says that it is the front one
+
+
+@dataclass
 class Reading:
     video: Seen | None
     audio: list[Heard]
@@ -57,6 +66,7 @@ class Reading:
     chapters: list[str]
     title: str | None
     codecs: list[str]  # of picture and sound
+    covers: list[Sleeve] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -83,7 +93,26 @@ def read(path: Path, picture: int | None = None, region: Region = (0.0, 0.0, 1.0
         chapters=chapters,
         title=title,
         codecs=codecs,
+        covers=_covers(path),
     )
+
+
+def _covers(path: Path) -> list[Sleeve]:
+    with av.open(str(path)) as container:
+        indices = [stream.index for stream in container.streams.video if int(stream.disposition) & 0x400]
+    return [_cover(path, index) for index in indices]
+
+
+def _cover(path: Path, index: int) -> Sleeve:
+    with av.open(str(path)) as container:
+        stream: Any = container.streams[index]
+        packet = next(container.demux(stream))
+        front = stream.metadata.get("comment") == "Cover (front)"
+        try:
+            frames = [*packet.decode(), *stream.codec_context.decode(None)]
+        except av.error.InvalidDataError:
+            frames = []
+        return Sleeve((frames[0].width, frames[0].height) if frames else None, packet.size, front)
 
 
 def _seen(path: Path, index: int, region: Region) -> Seen:

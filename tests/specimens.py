@@ -127,13 +127,13 @@ def still(*how: str, size: str = "320x180", more: str = "", to: str = "{out}") -
     return silent(*ONCE, *how, size=size, seconds=0.1, more=more, to=to)
 
 
-def cover(size: str = "200x200", name: str = "c.png") -> Step:
-    return silent(*ONCE, size=size, rate="1", seconds=1, to=f"{{work}}/{name}")
+def cover(size: str = "200x200", name: str = "c.png", more: str = "") -> Step:
+    return silent(*ONCE, size=size, rate="1", seconds=1, more=more, to=f"{{work}}/{name}")
 
 
-def covered(*how: str) -> Step:
+def covered(*how: str, name: str = "c.png") -> Step:
     """Sound with the cover."""
-    return [*sound(), *read("c.png"), *mapped("0", "1"), "-c:v", "copy", *how, *attached(0), "{out}"]
+    return [*sound(), *read(name), *mapped("0", "1"), "-c:v", "copy", *how, *attached(0), "{out}"]
 
 
 def remuxed(name: str, *how: str) -> Step:

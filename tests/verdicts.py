@@ -39,6 +39,7 @@ def verdict(specimen: Specimen, preset: Preset, variation: Any, source: Reading,
     if preset.kind == "audio":
         made = read(path)
         _check_sound(preset, source, made)
+        _check_cover(preset, variation, source, made)
         heard = default_first(source.audio)[0]
         seconds = specimen.seconds or heard.end - heard.start
         assert made.seconds == pytest.approx(seconds, abs=0.15), f"lasts {made.seconds:.2f} s instead of {seconds:.2f}"
@@ -73,6 +74,15 @@ def _check_sound(preset: Preset, source: Reading, made: Reading) -> None:
             assert after.loudness > 0.005, "silence"
         if preset.container not in {"mp3", "flac", "opus", "hls", "dash"}:
             assert after.language == before.language, f"the language is {after.language} instead of {before.language}"
+
+
+def _check_cover(preset: Preset, variation: Any, source: Reading, made: Reading) -> None:
+    """The front one, or the first, of those that are whole; with a film there is none."""
+    held = {"mp3": 2**28, "ipod": 2**32, "flac": 2**24}.get(preset.container, 0)
+    kept = variation["parameters"]["metadata"] == "keep" and source.video is None
+    whole = sorted((cover for cover in source.covers if cover.size), key=lambda cover: not cover.front)
+    wanted = [cover.size for cover in whole[:1] if kept and cover.bytes < held]
+    assert [cover.size for cover in made.covers] == wanted, f"covers are {made.covers} of {source.covers}"
 
 
 # Films
