@@ -9,8 +9,11 @@ from daemon.plans import Options
 
 
 def timing() -> Options:
-    """Every frame at its own time: a fixed rate would double frames, or fill a gap of days with them."""
-    return {"fps_mode": "vfr", "enc_time_base": "demux"}
+    """Every frame at its own time: a fixed rate would double frames, or fill a gap of days with them.
+
+    Sound keeps the clock of its samples: that of a container would have it stutter.
+    """
+    return {"fps_mode": "vfr", "enc_time_base:v": "demux"}
 
 
 def lasting(last: str) -> Options:

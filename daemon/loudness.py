@@ -46,6 +46,7 @@ def correcting(target: float, heard: Loudness) -> str | None:
     if heard.silent:
         return None
     span = min(MOST_RANGE, max(LEAST_RANGE, math.ceil(heard.range)))  # a smaller one would be squeezed
-    measured = f"measured_I={heard.integrated:g}:measured_TP={heard.true_peak:g}:measured_LRA={heard.range:g}"
+    integrated, threshold = min(0.0, heard.integrated), min(0.0, heard.threshold)  # floats may be louder than loudest
+    measured = f"measured_I={integrated:g}:measured_TP={heard.true_peak:g}:measured_LRA={heard.range:g}"
     wanted = f"I={target:g}:TP={TRUE_PEAK:g}:LRA={span:g}"
-    return f"loudnorm={wanted}:{measured}:measured_thresh={heard.threshold:g}:linear=true"
+    return f"loudnorm={wanted}:{measured}:measured_thresh={threshold:g}:linear=true"

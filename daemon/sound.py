@@ -22,7 +22,24 @@ def encoded(container: str, streams: Sequence[AudioStream], bitrate_kbps: int, m
         return fast_start
     encoder = {"opus": "libopus"}.get(codec(container), codec(container))
     marks = {f"disposition:a:{number}": "0" if number else "default" for number in range(len(streams))}
-    return {**fast_start, "c:a": encoder, "b:a": f"{bitrate_kbps}k", **marks, **narrowed(streams, max_channels)}
+    return {
+        **fast_start,
+        "c:a": encoder,
+        **mixed(encoder),
+        "b:a": f"{bitrate_kbps}k",
+        **marks,
+        **narrowed(streams, max_channels),
+    }
+
+
+def mixed(encoder: str) -> Options:
+    """Samples in which channels are mixed alike, whatever the source's are: of integers FFmpeg makes less of each,
+    so that a film was half as loud as MP3 as it was as AAC.
+    """
+    return {"sample_fmt": _FLOATS[encoder]} if encoder in _FLOATS else {}
+
+
+_FLOATS = {"libmp3lame": "fltp", "libopus": "flt"}  # of encoders that take others as well
 
 
 def codec(container: str) -> str:
@@ -30,31 +47,34 @@ def codec(container: str) -> str:
     return "opus" if container == "webm" else "aac"
 
 
-def narrowed(streams: Iterable[AudioStream], max_channels: int = 2, *, rewound: bool = False) -> Options:
+def narrowed(
+    streams: Iterable[AudioStream], max_channels: int = 2, *, rewound: bool = False, whole: bool = False
+) -> Options:
     """At most so many channels and 48 kHz, never more than the source has; gaps become silence.
 
-    `rewound` has each begin at 0, whatever it began after.
+    `rewound` has each begin at 0, whatever it began after. `whole` is for an encoder that takes every rate, and
+    channels wherever they are.
     """
     options: Options = {}
     for number, stream in enumerate(streams):
         if stream.channels > max_channels:
             options[f"ac:a:{number}"] = max_channels
-        if stream.sample_rate > 48000:
+        if stream.sample_rate > 48000 and not whole:
             options[f"ar:a:{number}"] = 48000
-        if filters := _filters(stream, max_channels, rewound):
+        if filters := _filters(stream, max_channels, rewound, whole):
             options[f"filter:a:{number}"] = ",".join(filters)
     return options
 
 
-_WIDE = {3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # what every encoder knows by that number
+_WIDE = {3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # what every encoder knows by that number
 
 
-def _filters(stream: AudioStream, max_channels: int, rewound: bool) -> list[str]:
+def _filters(stream: AudioStream, max_channels: int, rewound: bool, whole: bool) -> list[str]:
     filters = ["asetpts=PTS-STARTPTS"] if rewound and stream.start_seconds > 0.001 else []
     if 0 < stream.gap_seconds <= LONGEST_FILLED:
         filters.append("aresample=async=1")
     if stream.layout is None and stream.channels > max(_WIDE):
         filters.append("pan=stereo|c0=c0|c1=c1")  # so many channels without a place cannot be mixed
-    elif 2 < stream.channels <= max_channels:
+    elif 2 < stream.channels <= max_channels and not (whole and stream.layout):
         filters.append(f"aformat=channel_layouts={_WIDE[stream.channels]}")
     return filters

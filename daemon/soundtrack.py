@@ -8,7 +8,7 @@ from daemon.models import FRONT_COVER, AudioStream, Cover, Media
 from daemon.parameters import AudioParameters, FlacParameters
 from daemon.plans import Options, Plan, Recipe, Step, Steps, measuring
 from daemon.presets import Preset
-from daemon.sound import default_first, narrowed
+from daemon.sound import default_first, mixed, narrowed
 from daemon.tags import written
 
 COVERED = {"mp3", "ipod", "flac"}  # FFmpeg writes none to Ogg
@@ -53,10 +53,10 @@ def _covered(container: str) -> Options:
 
 
 def _encoded(preset: Preset, wanted: AudioParameters | FlacParameters, stream: AudioStream) -> Options:
-    encoder: Options = {"c:a": ENCODERS[preset.encoder]}
+    encoder: Options = {"c:a": ENCODERS[preset.encoder], **mixed(ENCODERS[preset.encoder])}
     if isinstance(wanted, FlacParameters):
-        whole = {name: value for name, value in narrowed([stream], 8, rewound=True).items() if name != "ar:a:0"}
-        return {**encoder, "compression_level": wanted.compression_level, **whole}
+        kept = narrowed([stream], 8, rewound=True, whole=True)
+        return {**encoder, "compression_level": wanted.compression_level, **kept}
     return {**encoder, "b:a": f"{wanted.bitrate_kbps}k", **narrowed([stream], rewound=True)}
 
 
@@ -71,6 +71,7 @@ def _levelled(plain: Recipe, stream: AudioStream, options: Options, target: floa
     passed = yield Step(measuring(plain)._replace(options=lambda _threads: listening), 0.4)
     correction = loudness.correcting(target, loudness.read(passed.said))
     rate = options.get("ar:a:0", stream.sample_rate)  # loudnorm may work at 192 kHz
-    filters = [*before, *([correction, f"aresample={rate}"] if correction else [])]
+    whole = "asetpts=N/SR/TB"  # where loudnorm drains what it holds back, it leaves out up to 0.1 s
+    filters = [*before, *([correction, whole, f"aresample={rate}"] if correction else [])]
     levelled = {**options, "filter:a:0": ",".join(filters)} if filters else options
     yield Step(plain._replace(options=lambda _threads: levelled), 0.6)

@@ -29,6 +29,8 @@ class Heard:
     start: float = 0.0
     end: float = 0.0
     loudness: float = 0.0  # root mean square, full scale 1
+    layout: str = ""
+    off: float = 0.0  # seconds at most between the end of a frame and the beginning of the next
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Reading:
     title: str | None
     codecs: list[str]  # of picture and sound
     covers: list[Sleeve] = field(default_factory=list)
+    attachments: int = 0
 
     @property
     def seconds(self) -> float:
@@ -94,7 +97,13 @@ def read(path: Path, picture: int | None = None, region: Region = (0.0, 0.0, 1.0
         title=title,
         codecs=codecs,
         covers=_covers(path),
+        attachments=_attachments(path),
     )
+
+
+def _attachments(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(stream.type == "attachment" for stream in container.streams)
 
 
 def _covers(path: Path) -> list[Sleeve]:
@@ -190,6 +199,9 @@ def _heard(path: Path, index: int) -> Heard | None:
                 heard = Heard(
                     None if language == "und" else language, bool(int(stream.disposition) & 1), stream.channels, time
                 )
+                heard.layout = frame.layout.name
+            elif frame.pts is not None:
+                heard.off = max(heard.off, abs(time - heard.end))
             heard.end = max(heard.end, time + frame.samples / frame.sample_rate)
             values = _amplitudes(frame)
             energy, samples = energy + float((values**2).sum()), samples + values.size

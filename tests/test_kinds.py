@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import pytest
+import reader
 from conftest import make_clip
 from test_recipes import outputs
 
@@ -159,6 +160,31 @@ def test_surround_is_as_loud_as_asked_once_it_is_mixed_down(ffmpeg: str, tmp_pat
     source = speech(ffmpeg, tmp_path / "source.wav", layout="5.1")
     made = make(ffmpeg, source, tmp_path, "m4a-r128")
     assert loudness(ffmpeg, made) == pytest.approx(-23, abs=0.5)
+
+
+def test_what_is_levelled_has_no_hole(ffmpeg: str, tmp_path: Path) -> None:
+    """Where peaks forbid one gain for all, and the length is no multiple of what is worked on at a time."""
+    clicks = "aevalsrc=exprs='0.9*sin(2*PI*800*t)*lt(mod(t\\,1)\\,0.02)':s=48000:d=30.06"
+    source = tmp_path / "source.wav"
+    subprocess.run([ffmpeg, "-v", "error", "-f", "lavfi", "-i", clicks, str(source)], check=True)
+    heard = reader.read(make(ffmpeg, source, tmp_path, "opus", loudness_lufs=-14)).audio[0]
+    assert heard.off < 0.001
+    assert heard.end - heard.start == pytest.approx(30.06, abs=0.03)
+
+
+def test_what_is_louder_than_full_scale_can_be_levelled(ffmpeg: str, tmp_path: Path) -> None:
+    source = tmp_path / "source.wav"
+    loud = ["-f", "lavfi", "-i", "sine=d=3,volume=40dB:precision=float", "-c:a", "pcm_f32le", str(source)]
+    subprocess.run([ffmpeg, "-v", "error", *loud], check=True)
+    assert loudness(ffmpeg, make(ffmpeg, source, tmp_path, "m4a-r128")) == pytest.approx(-23, abs=0.5)
+
+
+def test_a_mix_is_as_loud_in_every_format(ffmpeg: str, tmp_path: Path) -> None:
+    """Of integer samples, too, which FFmpeg would mix more softly."""
+    source = speech(ffmpeg, tmp_path / "source.flac", layout="5.1")
+    presets = ("mp3", "opus", "m4a")
+    loud = [loudness(ffmpeg, make(ffmpeg, source, tmp_path, preset)) for preset in presets]
+    assert max(loud) - min(loud) < 0.5
 
 
 def test_silence_can_be_levelled(ffmpeg: str, tmp_path: Path) -> None:

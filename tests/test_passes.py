@@ -31,21 +31,22 @@ COMMANDS = {
         "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
         "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -map 0:2 -f webm -ac:a:0 2 -ar:a:1 48000 -b:a 128k -b:v 0 "
         "-c:a libopus -c:v libvpx-vp9 -cpu-used 4 -crf 31 -deadline good -disposition:a:0 default "
-        "-disposition:a:1 0 -enc_time_base demux -fps_mode vfr -row-mt 1 -t 21.000 -threads 2 "
+        "-disposition:a:1 0 -enc_time_base:v demux -fps_mode vfr -row-mt 1 -sample_fmt flt -t 21.000 -threads 2 "
         "file:webm-1080p.part",
     ),
     "webm-av1-1080p": (
         "-filter_complex [0:0]setsar=1[s0];"
         "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
         "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -map 0:2 -f webm -ac:a:0 2 -ar:a:1 48000 -b:a 128k -c:a "
-        "libopus -c:v libsvtav1 -crf 32 -disposition:a:0 default -disposition:a:1 0 -enc_time_base demux "
-        "-fps_mode vfr -preset 8 -svtav1-params lp=2:fps-num=30:fps-denom=1 -t 21.000 file:webm-av1-1080p.part",
+        "libopus -c:v libsvtav1 -crf 32 -disposition:a:0 default -disposition:a:1 0 -enc_time_base:v demux "
+        "-fps_mode vfr -preset 8 -sample_fmt flt -svtav1-params lp=2:fps-num=30:fps-denom=1 -t 21.000 "
+        "file:webm-av1-1080p.part",
     ),
     "mobile-540p": (
         "-filter_complex [0:0]scale=960:540[s0];[s0]setsar=1[s1];"
         "[s1]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s2];"
         "[s2]format=yuv420p[s3] -map [s3] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 96k -c:a aac "
-        "-c:v libx264 -crf 25 -disposition:a:0 default -disposition:a:1 0 -enc_time_base demux -fps_mode vfr "
+        "-c:v libx264 -crf 25 -disposition:a:0 default -disposition:a:1 0 -enc_time_base:v demux -fps_mode vfr "
         "-movflags +faststart -preset veryfast -t 21.000 -threads 2 file:mobile-540p.part",
     ),
     "vertical-1080p": (
@@ -54,7 +55,7 @@ COMMANDS = {
         "[s6]gblur=sigma=3[s7];[s7]scale=1080:1920[s8];[s8]setsar=1[s9];[s3]scale=1080:608[s10];"
         "[s10]setsar=1[s11];[s9][s11]overlay=eof_action=repeat:x=(W-w)/2:y=(H-h)/2[s12];"
         "[s12]format=yuv420p[s13] -map [s13] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a "
-        "aac -c:v libx264 -crf 21 -disposition:a:0 default -disposition:a:1 0 -enc_time_base demux -fps_mode "
+        "aac -c:v libx264 -crf 21 -disposition:a:0 default -disposition:a:1 0 -enc_time_base:v demux -fps_mode "
         "vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2 file:vertical-1080p.part",
     ),
     "square-1080p": (
@@ -63,23 +64,23 @@ COMMANDS = {
         "[s6]gblur=sigma=3[s7];[s7]scale=1080:1080[s8];[s8]setsar=1[s9];[s3]scale=1080:608[s10];"
         "[s10]setsar=1[s11];[s9][s11]overlay=eof_action=repeat:x=(W-w)/2:y=(H-h)/2[s12];"
         "[s12]format=yuv420p[s13] -map [s13] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a "
-        "aac -c:v libx264 -crf 21 -disposition:a:0 default -disposition:a:1 0 -enc_time_base demux -fps_mode "
+        "aac -c:v libx264 -crf 21 -disposition:a:0 default -disposition:a:1 0 -enc_time_base:v demux -fps_mode "
         "vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2 file:square-1080p.part",
     ),
     "h264-capped": (
         "-filter_complex [0:0]setsar=1[s0];"
         "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
-        "[s1]format=yuv420p[s2] -map [s2] -f null -b:v 7697646 -c:v libx264 -enc_time_base demux -fps_mode vfr "
+        "[s1]format=yuv420p[s2] -map [s2] -f null -b:v 7697646 -c:v libx264 -enc_time_base:v demux -fps_mode vfr "
         "-pass 1 -preset veryfast -t 21.000 -threads 2 file:h264-capped.part",
         "-filter_complex [0:0]setsar=1[s0];"
         "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
         "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -f mp4 -ac:a:0 2 -b:a 128k -b:v 7697646 -c:a aac -c:v "
-        "libx264 -disposition:a:0 default -enc_time_base demux -fps_mode vfr -movflags +faststart -pass 2 "
+        "libx264 -disposition:a:0 default -enc_time_base:v demux -fps_mode vfr -movflags +faststart -pass 2 "
         "-preset veryfast -t 21.000 -threads 2 file:h264-capped.part",
         "-filter_complex [0:0]setsar=1[s0];"
         "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
         "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -f mp4 -ac:a:0 2 -b:a 128k -b:v 6857902 -c:a aac -c:v "
-        "libx264 -disposition:a:0 default -enc_time_base demux -fps_mode vfr -movflags +faststart -pass 2 "
+        "libx264 -disposition:a:0 default -enc_time_base:v demux -fps_mode vfr -movflags +faststart -pass 2 "
         "-preset veryfast -t 21.000 -threads 2 file:h264-capped.part",
     ),
     "hls": (
@@ -92,7 +93,7 @@ COMMANDS = {
         r"setts=pts=PTS:dts=DTS:duration=if(eq(NEXT_DTS\,NOPTS)\,"
         r"if(eq(PREV_OUTDTS\,NOPTS)\,DURATION\,DTS-PREV_OUTDTS)\,NEXT_DTS-DTS) "
         "-bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k "
-        "-c:a aac -c:v libx264 -crf 22 -enc_time_base demux -force_key_frames expr:gte(t,n_forced*4) -fps_mode "
+        "-c:a aac -c:v libx264 -crf 22 -enc_time_base:v demux -force_key_frames expr:gte(t,n_forced*4) -fps_mode "
         "vfr -hls_flags independent_segments -hls_playlist_type vod -hls_segment_options movflags=+cmaf "
         "-hls_segment_type fmp4 -hls_time 4 -master_pl_name master.m3u8 -maxrate:v:0 5000k -maxrate:v:1 2800k "
         "-maxrate:v:2 1400k -maxrate:v:3 800k -preset veryfast -sc_threshold 0 -t 21.000 -threads 2 "
@@ -108,7 +109,7 @@ COMMANDS = {
         "[s12]setsar=1:max=4096[s13] -map [s7] -map [s9] -map [s11] -map [s13] -map 0:1 -map 0:2 -f dash "
         "-ac:a:0 2 -adaptation_sets id=0,streams=v id=1,streams=4 id=2,streams=5 -ar:a:1 48000 -b:a 128k "
         "-bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k -c:a aac -c:v libx264 "
-        "-crf 22 -enc_time_base demux -force_key_frames expr:gte(t,n_forced*4) -format_options movflags=+cmaf "
+        "-crf 22 -enc_time_base:v demux -force_key_frames expr:gte(t,n_forced*4) -format_options movflags=+cmaf "
         "-fps_mode vfr -maxrate:v:0 5000k -maxrate:v:1 2800k -maxrate:v:2 1400k -maxrate:v:3 800k -preset "
         "veryfast -sc_threshold 0 -seg_duration 4 -t 21.000 -threads 2 -use_template 1 -use_timeline 1 "
         "dash.part/manifest.mpd",
@@ -117,7 +118,7 @@ COMMANDS = {
         "-filter_complex [0:0]setsar=1[s0];"
         "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
         "[s1]format=yuv420p[s2] -map [s2] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 192k -c:a aac "
-        "-c:v libx264 -crf 20 -disposition:a:0 default -disposition:a:1 0 -enc_time_base demux -fps_mode vfr "
+        "-c:v libx264 -crf 20 -disposition:a:0 default -disposition:a:1 0 -enc_time_base:v demux -fps_mode vfr "
         "-movflags +faststart -preset veryfast -t 21.000 -threads 2 file:h264-1080p-smart.part",
     ),
     "remux-mp4": (
@@ -133,15 +134,15 @@ COMMANDS = {
         "-filter_complex [0:0]setsar=1[s0];"
         "[s0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s1];"
         "[s1]format=yuv420p10le[s2] -map [s2] -map 0:1 -map 0:2 -f matroska -c:a copy -c:v libx265 -crf 18 "
-        "-enc_time_base demux -fps_mode vfr -preset medium -t 21.000 -threads 2 -x265-params "
+        "-enc_time_base:v demux -fps_mode vfr -preset medium -t 21.000 -threads 2 -x265-params "
         "pools=2:log-level=warning file:archive-hevc.part",
     ),
     "archive-ffv1": (
-        "-map 0:0 -map 0:1 -map 0:2 -f matroska -c:a flac -c:v ffv1 -enc_time_base demux -fps_mode vfr -g 1 "
+        "-map 0:0 -map 0:1 -map 0:2 -f matroska -c:a flac -c:v ffv1 -enc_time_base:v demux -fps_mode vfr -g 1 "
         "-level 3 -slicecrc 1 -slices 4 -t 21.000 -threads 2 file:archive-ffv1.part",
     ),
     "opus": (
-        "-map 0:1 -f opus -ac:a:0 2 -b:a 112k -c:a libopus -t 21.000 file:opus.part",
+        "-map 0:1 -f opus -ac:a:0 2 -b:a 112k -c:a libopus -sample_fmt flt -t 21.000 file:opus.part",
     ),
     "flac": (
         "-map 0:1 -f flac -c:a flac -compression_level 8 -filter:a:0 aformat=channel_layouts=5.1 -t 21.000 "
@@ -153,7 +154,7 @@ COMMANDS = {
         "file:m4a-r128.part",
         "-map 0:1 -f ipod -ac:a:0 2 -b:a 160k -c:a aac -filter:a:0 "
         "aformat=channel_layouts=stereo,loudnorm=I=-23:TP=-1:LRA=7:measured_I=-21.76:"
-        "measured_TP=-11.65:measured_LRA=0.2:measured_thresh=-31.76:linear=true,aresample=48000 "
+        "measured_TP=-11.65:measured_LRA=0.2:measured_thresh=-31.76:linear=true,asetpts=N/SR/TB,aresample=48000 "
         "-t 21.000 file:m4a-r128.part",
     ),
     "webp": (

@@ -47,7 +47,7 @@ FULL_HD = f"-filter_complex [0:0]setsar=1[s0];[s0]{TAGS}[s1];[s1]format=yuv420p[
 HD = f"-filter_complex [0:0]scale=1280:720[s0];[s0]setsar=1[s1];[s1]{TAGS}[s2];[s2]format=yuv420p[s3] "
 SD = f"-filter_complex [0:0]scale=854:480[s0];[s0]setsar=1[s1];[s1]{TAGS}[s2];[s2]format=yuv420p[s3] "
 SOUND = "-map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 "
-FIRST = " -disposition:a:0 default -disposition:a:1 0 -enc_time_base demux -fps_mode vfr"
+FIRST = " -disposition:a:0 default -disposition:a:1 0 -enc_time_base:v demux -fps_mode vfr"
 GOLDEN = {
     "h264-1080p": FULL_HD + "-map [s2] " + SOUND + "-b:a 192k -c:a aac -c:v libx264 -crf 20" + FIRST + ""
     " -movflags +faststart -preset veryfast -t 21.000 -threads 2",
@@ -62,8 +62,8 @@ GOLDEN = {
     " -movflags +faststart -preset 8 -svtav1-params lp=2:fps-num=30:fps-denom=1 -t 21.000",
     "webm-720p": HD + "-map [s3] -map 0:1 -map 0:2 -f webm -ac:a:0 2 -ar:a:1 48000 -b:a 128k -b:v 0"
     " -c:a libopus -c:v libvpx-vp9 -cpu-used 4 -crf 33 -deadline good" + FIRST + ""
-    " -row-mt 1 -t 21.000 -threads 2",
-    "mp3": "-map 0:1 -f mp3 -ac:a:0 2 -b:a 192k -c:a libmp3lame -t 21.000",
+    " -row-mt 1 -sample_fmt flt -t 21.000 -threads 2",
+    "mp3": "-map 0:1 -f mp3 -ac:a:0 2 -b:a 192k -c:a libmp3lame -sample_fmt fltp -t 21.000",
     "m4a": "-map 0:1 -f ipod -ac:a:0 2 -b:a 160k -c:a aac -t 21.000",
     "gif": "-filter_complex [0:0]fps=12:eof_action=pass:start_time=0[s0];[s0]trim=duration=10.0:start=0.0[s1];"
     "[s1]setpts=PTS-STARTPTS[s2];[s2]scale=480:270[s3];[s3]setsar=1[s4];[s4]" + TAGS + "[s5];"
@@ -84,10 +84,11 @@ GOLDEN = {
 FRONT = "-disposition:v:0 attached_pic"
 CALLED = "-metadata:s:v:0 'comment=Cover (front)' -t 21.000"
 COVERED = {
-    "mp3": f"-map 0:0 -map 0:1 -f mp3 -b:a 192k -c:a libmp3lame -c:v copy {FRONT} -id3v2_version 3 {CALLED}",
+    "mp3": f"-map 0:0 -map 0:1 -f mp3 -b:a 192k -c:a libmp3lame -c:v copy {FRONT} -id3v2_version 3 "
+    f"{CALLED.replace(' -t', ' -sample_fmt fltp -t')}",
     "m4a": f"-map 0:0 -map 0:1 -f ipod -b:a 160k -c:a aac -c:v copy {FRONT} {CALLED}",
     "flac": f"-map 0:0 -map 0:1 -f flac -c:a flac -c:v copy -compression_level 8 {FRONT} {CALLED}",
-    "opus": "-map 0:0 -f opus -b:a 112k -c:a libopus -t 21.000",
+    "opus": "-map 0:0 -f opus -b:a 112k -c:a libopus -sample_fmt flt -t 21.000",
 }
 
 
@@ -132,7 +133,7 @@ def test_command_of_every_preset_that_keeps_a_cover(preset: str) -> None:
 def test_several_outputs_share_one_decode_and_what_their_pictures_have_in_common() -> None:
     both = command("source", FILM, outputs("h264-720p", "h264-720p", "mp3"), threads=2)
     encode = "-f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 21 -disposition:a:0 default"
-    encode += " -disposition:a:1 0 -enc_time_base demux -fps_mode vfr -movflags +faststart"
+    encode += " -disposition:a:1 0 -enc_time_base:v demux -fps_mode vfr -movflags +faststart"
     encode += " -preset veryfast -t 21.000 -threads 2"
     expected = (
         f"{BEGIN}-filter_complex [0:0]scale=1280:720[s0];[s0]setsar=1[s1];"
@@ -315,9 +316,20 @@ def test_what_precedes_picture_and_sound_is_left_out() -> None:
     assert "-itsoffset -0.722000" in arguments(msgspec.structs.replace(FILM, lead_seconds=0.722), "h264-720p")
 
 
-@pytest.mark.parametrize(("rate", "thinned"), [(25.0, False), (60.0, False), (240.0, True), (None, True)])
-def test_frames_beyond_the_maximum_rate_are_dropped(rate: float | None, thinned: bool) -> None:
-    assert ("select=" in arguments(shown(frame_rate=rate), "h264-720p")) is thinned
+@pytest.mark.parametrize(
+    ("rate", "steady", "thinned"),
+    [
+        (25.0, True, None),
+        (60.0, True, None),
+        (240.0, True, "fps=60.000000"),
+        (100.0, True, "fps=50.000000"),
+        (119.88, False, "select="),
+        (None, True, "select="),
+    ],
+)
+def test_frames_beyond_the_maximum_rate_are_dropped(rate: float | None, steady: bool, thinned: str | None) -> None:
+    words = arguments(shown(frame_rate=rate, variable_frame_rate=not steady), "h264-720p")
+    assert thinned in words if thinned else "fps=" not in words and "select=" not in words
 
 
 def test_a_refreshed_picture_keeps_its_size_but_for_odd_pixels() -> None:

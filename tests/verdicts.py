@@ -24,6 +24,7 @@ from daemon.presets import Preset
 MASTERS = {"hls": "master.m3u8", "dash": "manifest.mpd"}
 WHOLE: Region = (0.0, 0.0, 1.0, 1.0)
 STEREO = {"video", "refresh", "framed", "capped", "ladder"}
+EVEN = 0.0015  # seconds between two pieces of sound that are none: the clock of Matroska
 AS_IT_WAS = {"archive", "lossless", "remux"}
 DAMAGED = {"corrupt_nal.mp4", "dv_header_truncated.dv"}
 
@@ -70,10 +71,18 @@ def _check_sound(preset: Preset, source: Reading, made: Reading) -> None:
     for before, after in zip(wanted, made.audio, strict=True):
         channels = min(most, before.channels) if before.channels <= 8 else after.channels
         assert after.channels == channels, f"{after.channels} channels of {before.channels}"
+        assert after.off < max(EVEN, before.off + 0.001) or preset.kind in AS_IT_WAS, f"a gap of {after.off:.4f} s"
+        if preset.name == "flac" and 2 < before.channels <= 8 and "channels" not in before.layout:
+            assert _place(after.layout) == _place(before.layout), f"{after.layout} instead of {before.layout}"
         if before.loudness > 0.01:
             assert after.loudness > 0.005, "silence"
         if preset.container not in {"mp3", "flac", "opus", "hls", "dash"}:
             assert after.language == before.language, f"the language is {after.language} instead of {before.language}"
+
+
+def _place(layout: str) -> str:
+    """FLAC does not tell sides from backs."""
+    return layout.removesuffix("(side)").removesuffix("(back)")
 
 
 def _check_cover(preset: Preset, variation: Any, source: Reading, made: Reading) -> None:
@@ -100,6 +109,8 @@ def _check_film(specimen: Specimen, preset: Preset, variation: Any, source: Read
     # What a reader makes of damaged frames is its own affair, and how long the last one is shown few files say.
     tolerance = 0.2 if specimen.name in DAMAGED else max(0.1, _usual_gap(source.video))
     assert made.seconds == pytest.approx(seconds, abs=tolerance), f"lasts {made.seconds:.2f} s instead of {seconds:.2f}"
+    if preset.container == "matroska" and preset.kind in AS_IT_WAS:
+        assert made.attachments == source.attachments, f"{made.attachments} attachments of {source.attachments}"
     if source.video and made.video:
         _check_shape(specimen, preset, variation, source.video, made.video)
         copied = variation["parameters"].get("copy", False) and made.video.colours[:3] == source.video.colours[:3]
