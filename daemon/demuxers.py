@@ -16,7 +16,7 @@ DEMUXERS = (
 )
 
 DISCONTINUOUS = {"mpegts", "mpeg", "ogg"}  # whose timestamps may jump in the middle, as of recordings put together
-RAW = {"h264", "hevc", "m4v", "mpegvideo"}  # whose pictures have no times of their own
+UNSTAMPED = {"h264", "hevc", "m4v", "mpegvideo", "avi", "mpeg"}  # that do not tell of each picture when it is shown
 FORWARD_JUMP, BACKWARD_JUMP = 10.0, 0.1  # seconds that are such a jump to FFmpeg, and no gap
 
 _VIDEO_DECODERS = (

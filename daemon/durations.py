@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the daemon compares durations, and need not load FFmpeg's l
 
 TICK = 1_000_000  # of a container's own duration, in a second (AV_TIME_BASE)
 DAY = 86400.0
+UNKNOWN = 0x7FFFF000  # bytes, from which on a WAV file's length stands for one that nobody knows
 LEAST_BITS_PER_SECOND = 2000  # below which a duration of more than a day is a damaged header
 
 Timed = VideoStream | AudioStream
@@ -230,6 +231,31 @@ def cut_off(path: str) -> bool | None:
         if head[:4] == b"\x1aE\xdf\xa3":
             return _segment_end(file, size) > size
     return None
+
+
+def promised(media: Media, path: str) -> Media:
+    """The same with what the header of an AVI or WAV file speaks of, of which FFmpeg only tells what is there."""
+    with Path(path).open("rb") as file:
+        head = file.read(64 * 1024)
+    seconds = {"avi": _avi_seconds, "wav": _wav_seconds}[media.format](head)
+    return _with_durations(media, seconds, {}) if seconds else media
+
+
+def _avi_seconds(head: bytes) -> float | None:
+    at = head.find(b"avih")
+    if at < 0 or len(head) < at + 28:
+        return None
+    microseconds, frames = struct.unpack_from("<I12xI", head, at + 8)
+    return float(microseconds * frames / TICK)
+
+
+def _wav_seconds(head: bytes) -> float | None:
+    """None also for what was written to a pipe, whose end was not known."""
+    form, data = head.find(b"fmt "), head.find(b"data")
+    if form < 0 or data < 0 or len(head) < max(form + 20, data + 8):
+        return None
+    (bytes_per_second,), (size,) = struct.unpack_from("<I", head, form + 16), struct.unpack_from("<I", head, data + 4)
+    return size / bytes_per_second if bytes_per_second and size < UNKNOWN else None
 
 
 def box(file: BinaryIO, wanted: bytes, most: int) -> bytes:

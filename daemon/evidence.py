@@ -15,7 +15,7 @@ from daemon.manifests import Track
 from daemon.models import Media
 from daemon.plans import Ladder, Plan, Sprites
 from daemon.probe import Prober
-from daemon.publish import prove
+from daemon.publish import prove, truncation
 from daemon.sprites import INDEX, SHEET
 
 
@@ -26,7 +26,7 @@ async def find(prober: Prober, part: Path, plan: Plan, source: Path) -> float | 
     """
     try:
         if isinstance(plan.folder, Ladder):
-            return await _ladder(prober, part, plan, plan.folder)
+            return await _ladder(prober, part, plan, plan.folder, source)
         if isinstance(plan.folder, Sprites):
             await _sprites(prober, part, plan, plan.folder)
             return None
@@ -47,7 +47,7 @@ def _refuse_larger(part: Path, plan: Plan) -> None:
 # A ladder
 
 
-async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder) -> float:
+async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source: Path) -> float:
     """Every track's segments are there, are read to their end, and last as long as was planned."""
     tracks = await asyncio.to_thread(bundle.tracks, part, plan.container)
     made = [await _joined(prober, part, track) for track in tracks]
@@ -61,7 +61,8 @@ async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder) -> flo
     lengths = [media.duration_seconds or 0.0 for media in made if media.video]
     for length in lengths:
         if plan.video_seconds is not None and not close(length, plan.video_seconds):
-            raise ProofError(f"a size of the output lasts {length:.2f} s instead of {plan.video_seconds:.2f} s")
+            words = f"a size of the output lasts {length:.2f} s instead of {plan.video_seconds:.2f} s"
+            raise ProofError(await truncation(prober, plan, source) or words)
     return max(lengths)
 
 

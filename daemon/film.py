@@ -157,28 +157,17 @@ def _last_shown(picture: VideoStream, encoder: str) -> Options:
 def _copying(encoded: Recipe, media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
     """The same, but picture and tracks that already fit are copied, each for itself."""
     picture = pictured(media, preset)
-    as_it_is = passthrough.picture_fits(picture, preset, wanted)
+    as_it_is = passthrough.picture_fits(picture, preset, wanted) and not passthrough.muddled(media)
     encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)
 
     def options(threads: int) -> Options:
         heard = passthrough.sound_options(encoded.sound, encoded.options(threads), sound.codec(preset.container))
         if not as_it_is:
             return heard
-        rest = {name: value for name, value in heard.items() if name not in {**timing(), **encode(threads)}}
-        return {**rest, "c:v": "copy", **copied(picture, preset.container)}
+        rest = {name: value for name, value in heard.items() if name not in {*timing(), *encode(threads), "bsf:v"}}
+        return {**rest, "c:v": "copy", **passthrough.picture_options(media, preset.container)}
 
     if not as_it_is:
         return encoded._replace(options=options)
     planned = replace(encoded.plan, colour=None, copied=True, quality=None)
     return encoded._replace(plan=planned, options=options, filtered=None, direct=picture, deinterlace=None)
-
-
-def copied(picture: VideoStream | None, container: str) -> Options:
-    """What a picture takes that is not encoded: Apple's players want to find HEVC in an MP4 under this name, and
-    FFmpeg puts pictures elsewhere that come to their decoder too late.
-    """
-    if picture is None:
-        return {}
-    named = {"tag:v": "hvc1"} if picture.codec == "hevc" and container == "mp4" else {}
-    earlier = f"setts=pts=PTS:dts=DTS-{picture.late_seconds:.4f}/TB"
-    return {**named, "bsf:v": earlier} if picture.late_seconds else named

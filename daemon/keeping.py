@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from daemon import film, subtitles, tags
+from daemon import film, passthrough, subtitles, tags
 from daemon.codecs import timing, written
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media, VideoStream
@@ -45,10 +45,14 @@ def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
             f"the source hides parts by an edit list, which {CALLED[preset.container]} would show: "
             "take remux-mp4, or encode it"
         )
+    if passthrough.muddled(media):
+        raise UnsuitableSource(
+            "its pictures are stored in another order than they are shown in, which AVI does not tell: encode it"
+        )
     size = (media.video.width, media.video.height) if media.video else None
     planned = replace(_planned(media, preset, wanted, size, heard), copied=True)
     fast_start = {"movflags": "+faststart"} if preset.container == "mp4" else {}
-    options = {**fast_start, "c": "copy", **film.copied(media.video, preset.container)}
+    options = {**fast_start, "c": "copy", **passthrough.picture_options(media, preset.container)}
     return _kept(media, preset, wanted, planned, options, heard)._replace(direct=media.video)
 
 
@@ -119,10 +123,13 @@ def _planned(media: Media, preset: Preset, wanted: KeptTraits, size: Size | None
 def _kept(
     media: Media, preset: Preset, wanted: KeptTraits, planned: Plan, options: Options, heard: tuple[AudioStream, ...]
 ) -> Recipe:
-    """Sound and subtitles beside a picture that is still to be added."""
+    """Sound, subtitles and their fonts beside a picture that is still to be added."""
     read = subtitles.carried(preset.container, media, wanted.subtitles)
     beside = {
         **subtitles.encoded(preset.container, read),
         **tags.written(wanted.metadata, wanted.chapters, heard, read),
     }
-    return Recipe(planned, None, heard, lambda _threads: {**options, **beside}, read)
+    attached = media.named_attachments if preset.container == "matroska" else ()
+    beside |= {"c:t": "copy"} if attached else {}
+    whole = replace(planned, attachments=len(attached))
+    return Recipe(whole, None, heard, lambda _threads: {**options, **beside}, read, attached=attached)

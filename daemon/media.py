@@ -37,6 +37,7 @@ HEAD = 1024**2  # bytes in which a Matroska file tells its tracks
 # Demuxers that have no index and guess the duration from the first bit rate they meet.
 GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
 HEADERLESS = {"mpegts", "mpeg"}  # whose duration is a difference of two timestamps that may have wrapped
+LATE = {"avi"}  # whose header counts what precedes the sound, which is not there
 STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 STILLS = {
     b"\xff\xd8\xff": "jpeg_pipe",
@@ -66,6 +67,8 @@ def _timed(path: str, patience: float) -> Media:
     media = _read(path)
     if media.format == webp.FORMAT:
         return media
+    if media.format in {"avi", "wav"} and durations.cut_off(path):
+        return durations.promised(media, path)
     if media.duration_seconds is None or media.format in GUESSING:
         found = _spans(path, media, patience)
         if found == {}:
@@ -95,7 +98,7 @@ def _checked(path: str, media: Media, patience: float) -> Media:
     held = durations.measured(media, found)
     if said is None or not held.duration_seconds:
         return media
-    if durations.close(held.duration_seconds, said):
+    if durations.close(held.duration_seconds, said) and media.format not in LATE:
         return replace(held, duration_seconds=said)
     lies = media.format in HEADERLESS or durations.cut_off(path) is False
     return held if lies else media
@@ -199,6 +202,7 @@ def _described(container: InputContainer) -> Media:
         subtitles=tuple(_subtitle(stream) for stream in container.streams.subtitles if _decoder(stream)),
         chapters=tuple(chapter for chapter in chapters if chapter.end_seconds >= 0),
         attachments=sum(stream.type == "attachment" for stream in container.streams),
+        named_attachments=tuple(stream.index for stream in container.streams if _named(stream)),
         covers=sum(covers.attached(stream) for stream in container.streams),
         cover=None if any(map(_moving, container.streams.video)) else covers.chosen(container),
         lead_seconds=first - (container.start_time or 0) / av.time_base,
@@ -213,6 +217,11 @@ def _named_codecs(container: InputContainer) -> str:
 def _codec(stream: Stream) -> Any:
     context = stream.codec_context
     return context.codec if context is not None else None
+
+
+def _named(stream: Stream) -> bool:
+    """Whether it is an attachment that Matroska takes."""
+    return stream.type == "attachment" and {"filename", "mimetype"} <= stream.metadata.keys()
 
 
 def _decoder(stream: Stream) -> str | None:
@@ -349,6 +358,7 @@ def _pictured(stream: Pictures, look: frames.Look) -> VideoStream:
         bit_depth=max(part.bits for part in frame.format.components),
         alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
         interlaced=look.interlaced,
+        reordered=bool(stream.codec_context.has_b_frames),
         late_seconds=look.late,
         field_order=_field_order(stream, look),
         colour=colour,

@@ -65,6 +65,7 @@ class VideoStream(Model, frozen=True):
     start_seconds: float = 0.0  # after the first of picture and sound
     duration_seconds: float | None = None  # of this stream, where the file says it
     hidden_seconds: float = 0.0  # that an edit list has players leave out, where the whole file was read
+    reordered: bool = False  # whether pictures are stored in another order than they are shown in
     late_seconds: float = 0.0  # at most, after a picture is to be shown, until its packet is to be decoded
 
 
@@ -120,6 +121,7 @@ class Media(Model, frozen=True):
     subtitles: tuple[SubtitleStream, ...]
     chapters: tuple[Chapter, ...] = ()
     attachments: int = 0  # fonts and other files within it
+    named_attachments: tuple[int, ...] = ()  # indices of those that have a name and a type
     covers: int = 0  # pictures that are cover art
     cover: Cover | None = None  # the one that is kept with the sound; None beside a film
     lead_seconds: float = 0.0  # of the file before the first of picture and sound

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from daemon.models import AudioStream, VideoStream
+from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import VideoParameters
 from daemon.picture import to_deinterlace
 from daemon.plans import Options
@@ -20,6 +20,25 @@ def picture_fits(picture: VideoStream, preset: Preset, wanted: VideoParameters) 
     slow = picture.frame_rate is not None and picture.frame_rate <= wanted.max_frame_rate * 1.01
     whole = to_deinterlace(picture, wanted.deinterlace) is None
     return picture.codec == preset.encoder and plain and upright and small and slow and whole
+
+
+def muddled(media: Media) -> bool:
+    """Whether nothing tells when its pictures are to be shown, but to their decoder: AVI has them in another order."""
+    picture = media.video
+    return media.format == "avi" and picture is not None and picture.reordered and picture.codec in {"h264", "hevc"}
+
+
+def picture_options(media: Media, container: str) -> Options:
+    """What a picture takes that is copied: Apple's players want to find HEVC in an MP4 under this name, and FFmpeg puts
+    pictures elsewhere that come to their decoder too late.
+    """
+    picture = media.video
+    if picture is None:
+        return {}
+    named = {"tag:v": "hvc1"} if picture.codec == "hevc" and container == "mp4" else {}
+    if picture.late_seconds:
+        return {**named, "bsf:v": f"setts=pts=PTS:dts=DTS-{picture.late_seconds:.4f}/TB"}
+    return named
 
 
 def sound_options(streams: Iterable[AudioStream], encoded: Options, codec: str) -> Options:

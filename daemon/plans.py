@@ -43,6 +43,7 @@ class Plan(Model, frozen=True):
     subtitles: int = 0
     chapters: int = 0
     covers: int = 0  # pictures that are cover art
+    attachments: int = 0
     colour: Colour | None = None
     frame_rate: float | None = None  # None also where it varies
     video_seconds: float | None = None  # of the picture alone
@@ -78,6 +79,7 @@ class Recipe(NamedTuple):
     deinterlace: str | None = None
     direct: VideoStream | None = None
     cover: Cover | None = None
+    attached: tuple[int, ...] = ()  # indices of other files within it
     entry: str = ""
     folders: tuple[str, ...] = ()
     files: Mapping[str, str] = {}

@@ -40,6 +40,7 @@ def _of_streams(made: Media, plan: Plan) -> Iterator[str]:
         (len(made.subtitles), plan.subtitles, "subtitle streams"),
         (len(made.chapters), plan.chapters, "chapters"),
         (made.covers, plan.covers, "covers"),
+        (made.attachments, plan.attachments, "attachments"),
     ):
         if count != wanted:
             yield f"it has {count} {noun} instead of {wanted}"

@@ -46,14 +46,14 @@ async def prove(prober: Prober, part: Path, plan: Plan, source: Path) -> Media:
     except ProbeError as error:
         if not await _damaged_likewise(prober, source, error):
             words = f"the encoder said it was done, but its output cannot be read: {error}"
-            raise ProofError(await _truncation(prober, plan, source) or words) from error
+            raise ProofError(await truncation(prober, plan, source) or words) from error
         made = await _described(prober, part)
     if not lasts_as_planned(made, plan):
         words = f"the output lasts {_seconds(made.duration_seconds)} instead of {_seconds(plan.duration_seconds)}"
-        raise ProofError(await _truncation(prober, plan, source) or "; ".join([words, *differences(made, plan)]))
+        raise ProofError(await truncation(prober, plan, source) or "; ".join([words, *differences(made, plan)]))
     if found := differences(made, plan):
         words = f"the output is not what was planned: {'; '.join(found)}"
-        raise ProofError(await _truncation(prober, plan, source) or words)
+        raise ProofError(await truncation(prober, plan, source) or words)
     return made
 
 
@@ -73,7 +73,7 @@ async def _damaged_likewise(prober: Prober, source: Path, flaw: ProbeError) -> b
     return False
 
 
-async def _truncation(prober: Prober, plan: Plan, source: Path) -> str | None:
+async def truncation(prober: Prober, plan: Plan, source: Path) -> str | None:
     """That the source ends before its header says, in words; None when that is not what happened."""
     planned = plan.duration_seconds
     try:

@@ -11,7 +11,7 @@ import msgspec
 
 from daemon import capped, film, framed, keeping, ladder, quality, soundtrack, sprites, stills
 from daemon.codecs import timing
-from daemon.demuxers import DISCONTINUOUS, GUARDS, RAW
+from daemon.demuxers import DISCONTINUOUS, GUARDS, UNSTAMPED
 from daemon.errors import BadParameter, UnknownPreset
 from daemon.graph import branched
 from daemon.models import Media, Model, Parameters
@@ -246,7 +246,7 @@ def _reading(media: Media) -> dict[str, Any]:
     # Where timestamps may jump ffmpeg itself leaves out what precedes the streams it uses.
     if media.lead_seconds > 0.001 and media.format not in DISCONTINUOUS:
         options["itsoffset"] = f"{-media.lead_seconds:.6f}"
-    if media.format in RAW:
+    if media.format in UNSTAMPED:
         options["fflags"] = "+genpts"
     if media.cropped:
         options["apply_cropping:v"] = "codec"  # the size is planned as the stream has it
@@ -262,6 +262,7 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 def _written(decoded: Node, shown: list[Node], recipe: Recipe, path: str, threads: int) -> Node:
     kept = [recipe.direct, *recipe.sound, *recipe.subtitles, recipe.cover]
     streams = [*shown, *(decoded[str(stream.index)] for stream in kept if stream)]
+    streams += [decoded[str(index)] for index in recipe.attached]
     limit = {"f": recipe.plan.container, "t": f"{_guard(recipe.plan.duration_seconds):.3f}"}
     # The HLS muxer takes "file:" for the name of a folder; a folder's name is ours, and needs no such guard.
     place = f"{path}/{recipe.entry}" if recipe.entry else f"file:{path}"

@@ -41,13 +41,15 @@ pytest_plugins = ["browser"]
 PATIENCE = 60.0  # seconds after which a condition that should come true is taken for never
 
 
-def wait_until(condition: Callable[[], Any], what: str = "the condition", seconds: float = PATIENCE) -> Any:
+def wait_until(
+    condition: Callable[[], Any], what: str = "the condition", seconds: float = PATIENCE, every: float = 0.01
+) -> Any:
     """The first true value of `condition`; fails the test when there is none in time."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
             pytest.fail(f"{what} did not come true within {seconds:.0f} s")
-        time.sleep(0.01)
+        time.sleep(every)
     return value
 
 

@@ -288,6 +288,8 @@ SPECIMENS = (
     Specimen("odd.mkv", [encoded(*FFV1, "-pix_fmt", "yuv444p", *FLAC, size="33x17")], size=(32, 16)),
     Specimen("surround.mkv", [encoded(*H264, "-c:a", "ac3", channels="5.1")]),
     Specimen("surround.m4a", [heard(*AAC, channels="5.1")]),
+    Specimen("three.flac", [heard(*FLAC, channels="3.0")]),
+    Specimen("three-and-bass.mov", [encoded(*H264, *PCM, channels="3.1")]),
     Specimen("quad.wav", [heard("-c:a", "pcm_s24le", "-ar", "96000", channels="quad")]),
     Specimen(
         "placeless.wav",
@@ -340,6 +342,11 @@ SPECIMENS = (
     Specimen("still.webp", [still("-c:v", "libwebp")]),
     Specimen("one-frame.mp4", [silent(*H264, *ONCE)]),
     Specimen("cartoon.avi", [encoded(*MPEG4, "-bf", "2", *MP3)]),
+    Specimen(
+        "reordered.avi",
+        [encoded(*H264, "-bf", "3", *MP3)],
+        refused=dict.fromkeys(("remux-mp4", "remux-mkv"), "in another order than they are shown in"),
+    ),
     Specimen("theora.flv", [encoded("-c:v", "flv1", "-q:v", "3", *MP3, "-ar", "44100")]),
     Specimen("speech.wav", [heard("-ar", "8000", "-c:a", "pcm_mulaw", channels="mono")]),
     Specimen("streamed.wav", [heard("-f", "wav", to="pipe:1")]),

@@ -206,7 +206,7 @@ def submitted(worker: Daemon, source: Path, asked: dict[str, dict[str, Any]]) ->
             ]
         }
     job = answer.json()["id"]
-    return wait_until(lambda: (view := worker.job(job))["finished_at"] and view, f"{job}'s end", HOURS)
+    return wait_until(lambda: (view := worker.job(job))["finished_at"] and view, f"{job}'s end", HOURS, every=0.1)
 
 
 def verify(
