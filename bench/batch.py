@@ -222,9 +222,12 @@ def _report(batch: Batch, times: dict[str, list[Took]], likeness: Sequence[float
             f"  {name:13} {took.wall:6.2f} s, {took.cpu:6.2f} s of CPU; "
             f"ffspool takes {ours.wall / took.wall:.2f} of its time, {ours.cpu / took.cpu:.2f} of its CPU"
         )
+    least = ours.users["encoders"] / CORES
+    floors = ", ".join(f"{least / took.wall:.2f} of {name}" for name, took in middle.items() if name != "ffspool")
     print(
         f"  its CPU: {', '.join(f'{user} {seconds:.2f} s' for user, seconds in ours.users.items())}; "
-        f"{ours.cpu / ours.wall:.2f} of {CORES} cores were busy"
+        f"{ours.cpu / ours.wall:.2f} of {CORES} cores were busy\n"
+        f"  its encoders alone, on cores that are never idle, would take {least:.2f} s: {floors}"
     )
 
 
