@@ -244,10 +244,10 @@ def batches(folder: Path) -> Iterator[Batch]:
     looks = {"preset": "refresh", "count": 5, "seed": "bench"}
     yield Batch("5 refresh variations", (_cut(folder / "looks.mp4", 20, 3),), (looks,))
     rungs = tuple({"preset": "h264-720p", "short_side": side} for side in (720, 480, 360, 240))
-    yield Batch("ladder of 4", (_cut(folder / "ladder.mp4", 20, 10),), rungs)
+    yield Batch("ladder of 4", (_cut(folder / "ladder.mp4", 20, 8),), rungs)
     short = tuple(_cut(folder / f"short{number}.mp4", 2 * number, 0.5) for number in range(20))
     yield Batch("20 short clips × 2", short, ({"preset": "h264-720p"}, {"preset": "h264-480p"}))
-    yield Batch("one long file", (_cut(folder / "long.mp4", 0, 40),), ({"preset": "h264-720p"},))
+    yield Batch("one long file", (_cut(folder / "long.mp4", 0, 20),), ({"preset": "h264-720p"},))
 
 
 def _cut(path: Path, begin: float, seconds: float) -> Path:

@@ -28,7 +28,11 @@ def decode(path: str, media: Media, patience: float) -> None:
     with opened(path) as container:
         for number, stream in enumerate(timed(media)):
             last = _seek(container, _end(stream, media) - LAST, begun=number > 0)
-            if not _decoded(container, stream.index, last, deadline):
+            frames = _decoded(container, stream.index, last, deadline)
+            if frames == 0:  # what is sought is the picture, and sound may lie before the first
+                with opened(path) as anew:
+                    frames = _decoded(anew, stream.index, last, deadline)
+            if not frames:
                 noun = "picture" if stream is media.video else "sound"
                 raise ProbeError(f"the last second of its {noun} cannot be decoded")
 
@@ -50,8 +54,8 @@ def _seek(container: InputContainer, seconds: float, *, begun: bool) -> Fraction
     return Fraction(start, av.time_base) + Fraction(max(0.0, seconds))
 
 
-def _decoded(container: InputContainer, index: int, last: Fraction, deadline: float) -> bool:
-    """Whether a frame comes of the rest of that stream, and no damaged one.
+def _decoded(container: InputContainer, index: int, last: Fraction, deadline: float) -> int | None:
+    """How many frames come of the rest of that stream; None where one is damaged.
 
     What comes before `last` only leads there: frames that no other refers to are left out, and nowhere are the edges
     of blocks smoothed. That is half of the work, and hides no damage: it makes pixels, which nobody looks at.
@@ -68,7 +72,7 @@ def _decoded(container: InputContainer, index: int, last: Fraction, deadline: fl
         try:
             frames += len(packet.decode())
         except av.error.InvalidDataError:
-            return False
+            return None
         if time.monotonic() > deadline:
-            return True
-    return frames > 0
+            return max(1, frames)
+    return frames
