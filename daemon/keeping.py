@@ -47,7 +47,8 @@ def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
         )
     if passthrough.muddled(media):
         raise UnsuitableSource(
-            "its pictures are stored in another order than they are shown in, which AVI does not tell: encode it"
+            "its pictures are stored in another order than they are shown in, which AVI and raw streams do not tell: "
+            "encode it"
         )
     size = (media.video.width, media.video.height) if media.video else None
     planned = replace(_planned(media, preset, wanted, size, heard), copied=True)

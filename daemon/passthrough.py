@@ -23,9 +23,10 @@ def picture_fits(picture: VideoStream, preset: Preset, wanted: VideoParameters) 
 
 
 def muddled(media: Media) -> bool:
-    """Whether nothing tells when its pictures are to be shown, but to their decoder: AVI has them in another order."""
+    """Whether only a decoder finds out when its pictures are to be shown, which are stored in another order."""
     picture = media.video
-    return media.format == "avi" and picture is not None and picture.reordered and picture.codec in {"h264", "hevc"}
+    reordered = picture is not None and picture.reordered and picture.codec in {"h264", "hevc"}
+    return reordered and media.format in {"avi", "h264", "hevc"}
 
 
 def picture_options(media: Media, container: str) -> Options:

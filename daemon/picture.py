@@ -221,11 +221,13 @@ def kept_rate(picture: VideoStream, most: float = math.inf) -> float | None:
 def thinned(node: Node, picture: VideoStream, most: int) -> Node:
     """Drops frames that follow the last one too soon; the rest keep their times. Nothing is ever doubled.
 
-    Of a steady source every second is left, or every third, and each lasts until the next.
+    Of a steady source every second is left, or every third; they are told to last until the next.
     """
     if picture.frame_rate is not None and picture.frame_rate <= most * 1.01:
         return node
-    if picture.frame_rate is not None and not picture.variable_frame_rate:
-        left = picture.frame_rate / math.ceil(picture.frame_rate / (most * 1.01))
-        return node.filter("fps", f"{left:.6f}", eof_action="pass")
-    return node.filter("select", f"isnan(prev_selected_t)+gte(t-prev_selected_t,{0.95 / most:.6f})")
+    least = 0.95 / most
+    sparse = node.filter("select", f"isnan(prev_selected_t)+gte(t-prev_selected_t,{least:.6f})")
+    if picture.frame_rate is None or picture.variable_frame_rate:
+        return sparse
+    left = picture.frame_rate / math.ceil(picture.frame_rate * least)
+    return sparse.filter("fps", f"{left:.6f}", eof_action="pass")

@@ -321,8 +321,8 @@ def test_what_precedes_picture_and_sound_is_left_out() -> None:
     [
         (25.0, True, None),
         (60.0, True, None),
-        (240.0, True, "fps=60.000000"),
-        (100.0, True, "fps=50.000000"),
+        (240.0, True, "[s0]fps=60.000000"),
+        (100.0, True, "[s0]fps=50.000000"),
         (119.88, False, "select="),
         (None, True, "select="),
     ],

@@ -248,7 +248,8 @@ def _check_picture(specimen: Specimen, preset: Preset, source: Seen, made: Seen,
     if specimen.alpha or (narrow and preset.kind == "refresh"):
         return
     # At another rate than the source's the later ones are of other moments.
-    same = 1 if preset.kind == "ladder" and not specimen.frames else len(source.thumbnails)
+    sparse = len(made.times) < 0.9 * len(source.times)
+    same = 1 if sparse or (preset.kind == "ladder" and not specimen.frames) else len(source.thumbnails)
     for before, after in zip(source.thumbnails[:same], made.thumbnails, strict=False):
         wanted = _upright(specimen, before) if turned else before
         if narrow and not specimen.turns:  # a pixel is in several squares
