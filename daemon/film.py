@@ -14,7 +14,6 @@ from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import RefreshedParameters, VideoParameters
 from daemon.picture import (
     bounded,
-    even,
     fitted,
     graded,
     kept_rate,
@@ -60,7 +59,7 @@ def video(media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
 
 def refresh(media: Media, preset: Preset, wanted: RefreshedParameters) -> Recipe:
     picture = pictured(media, preset)
-    size = even(picture.width), even(picture.height)
+    size = bounded(picture)
 
     def filtered(node: Node) -> Node:
         straight = scaled(node, size)

@@ -12,7 +12,7 @@ from daemon.codecs import timing, written
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
-from daemon.picture import even, fitted, graded, kept_rate, to_deinterlace, upright
+from daemon.picture import bounded, fitted, graded, kept_rate, to_deinterlace, upright
 from daemon.plans import Node, Options, Plan, Recipe, Size, pictured
 from daemon.presets import Preset
 from daemon.sound import default_first
@@ -60,7 +60,7 @@ def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
 def archive(media: Media, preset: Preset, wanted: ArchiveParameters) -> Recipe:
     """HEVC in 10 bits: even of an 8-bit source it keeps gradients smoother. HDR stays what it is."""
     picture = pictured(media, preset)
-    size, deep = (even(picture.width), even(picture.height)), "yuv420p10le"
+    size, deep = bounded(picture), "yuv420p10le"
 
     def filtered(node: Node) -> Node:
         whole = fitted(node, picture, size)

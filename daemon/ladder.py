@@ -15,7 +15,7 @@ from daemon.errors import UnsuitableSource
 from daemon.manifests import MASTERS
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import LadderParameters
-from daemon.picture import bounded, graded, kept_rate, to_deinterlace
+from daemon.picture import bounded, fitted, graded, kept_rate, to_deinterlace
 from daemon.plans import Ladder, Node, Options, Plan, Recipe, Size, pictured
 from daemon.presets import Preset
 from daemon.sound import default_first, narrowed
@@ -42,7 +42,7 @@ def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
     def filtered(node: Node) -> list[Node]:
         steady = _held(_steady(node, media, picture, wanted.max_frame_rate), media, picture)
         shown = graded(steady, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
-        return [_rung(shown, size, sizes[0]) for size in sizes]
+        return [fitted(shown, picture, sizes[0]), *(_rung(shown, size, sizes[0]) for size in sizes[1:])]
 
     def options(threads: int) -> Options:
         encode = ENCODERS[preset.encoder](wanted.crf, wanted.speed, threads)

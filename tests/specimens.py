@@ -286,6 +286,7 @@ SPECIMENS = (
     alpha("alpha-vp9.webm", silent(*VP9, more=SOFT_ALPHA)),
     alpha("alpha-prores.mov", silent(*PRORES_ALPHA, more=see_through())),
     alpha("alpha.gif", silent(rate="10", more=see_through() + PALETTE)),
+    # Of so small a picture every colour that 4:2:0 can tell is an edge's.
     Specimen("odd.mkv", [encoded(*FFV1, "-pix_fmt", "yuv444p", *FLAC, size="33x17")], size=(32, 16), colours=False),
     Specimen("surround.mkv", [encoded(*H264, "-c:a", "ac3", channels="5.1")]),
     Specimen("surround.m4a", [heard(*AAC, channels="5.1")]),
