@@ -6,7 +6,7 @@ import io
 import re
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -234,10 +234,10 @@ def cut_off(path: str) -> bool | None:
 
 
 def promised(media: Media, path: str) -> Media:
-    """The same with what the header of an AVI or WAV file speaks of, of which FFmpeg only tells what is there."""
+    """The same with what the header of a file of a `PROMISING` format speaks of."""
     with Path(path).open("rb") as file:
         head = file.read(64 * 1024)
-    seconds = {"avi": _avi_seconds, "wav": _wav_seconds}[media.format](head)
+    seconds = PROMISING[media.format](head)
     return _with_durations(media, seconds, {}) if seconds else media
 
 
@@ -256,6 +256,10 @@ def _wav_seconds(head: bytes) -> float | None:
         return None
     (bytes_per_second,), (size,) = struct.unpack_from("<I", head, form + 16), struct.unpack_from("<I", head, data + 4)
     return size / bytes_per_second if bytes_per_second and size < UNKNOWN else None
+
+
+# Formats of which FFmpeg tells what is there, by what reads the seconds that the beginning of a file speaks of.
+PROMISING: dict[str, Callable[[bytes], float | None]] = {"avi": _avi_seconds, "wav": _wav_seconds}
 
 
 def box(file: BinaryIO, wanted: bytes, most: int) -> bytes:

@@ -11,8 +11,8 @@ from av.container import InputContainer
 from daemon import webp
 from daemon.durations import Timed, timed
 from daemon.errors import ProbeError
-from daemon.media import opened
 from daemon.models import Media
+from daemon.opening import opened
 
 LAST = 1.0  # seconds that must be decoded
 

@@ -15,7 +15,7 @@ from daemon.errors import UnsuitableSource
 from daemon.manifests import MASTERS
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import LadderParameters
-from daemon.picture import bounded, fitted, graded, kept_rate, to_deinterlace
+from daemon.picture import bounded, fitted, graded, kept_rate, resampled, to_deinterlace
 from daemon.plans import Ladder, Node, Options, Plan, Recipe, Size, pictured
 from daemon.presets import Preset
 from daemon.sound import default_first, narrowed
@@ -85,7 +85,7 @@ def _steady(node: Node, media: Media, picture: VideoStream, most: int) -> Node:
         return node
     lossy = media.format in DISCONTINUOUS
     rate = picture.frame_rate if lossy or not picture.variable_frame_rate else max(USUAL_RATE, picture.frame_rate)
-    return node.filter("fps", f"{min(rate, most):.6f}", eof_action="pass")
+    return resampled(node, f"{min(rate, most):.6f}", from_zero=False)
 
 
 def _held(node: Node, media: Media, picture: VideoStream) -> Node:

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,10 +17,11 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
-from daemon import covers, durations, frames, strangers, webp
-from daemon.demuxers import DECODERS, GUARDS, MAX_PIXELS
+from daemon import covers, durations, frames, webp
+from daemon.demuxers import DECODERS, MAX_PIXELS
 from daemon.errors import ProbeError
 from daemon.models import AudioStream, Chapter, Media, SubtitleStream, VideoStream
+from daemon.opening import opened, refuse_unreadable
 
 MAX_STREAMS = 64
 MAX_CHAPTERS = 500
@@ -38,14 +36,6 @@ HEAD = 1024**2  # bytes in which a Matroska file tells its tracks
 GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
 HEADERLESS = {"mpegts", "mpeg"}  # whose duration is a difference of two timestamps that may have wrapped
 LATE = {"avi"}  # whose header counts what precedes the sound, which is not there
-STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
-STILLS = {
-    b"\xff\xd8\xff": "jpeg_pipe",
-    b"\x89PNG": "png_pipe",
-    b"BM": "bmp_pipe",
-    b"II*\0": "tiff_pipe",
-    b"MM\0*": "tiff_pipe",
-}
 BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
 
 
@@ -67,7 +57,7 @@ def _timed(path: str, patience: float) -> Media:
     media = _read(path)
     if media.format == webp.FORMAT:
         return media
-    if media.format in {"avi", "wav"} and durations.cut_off(path):
+    if media.format in durations.PROMISING and durations.cut_off(path):
         return durations.promised(media, path)
     if media.duration_seconds is None or media.format in GUESSING:
         found = _spans(path, media, patience)
@@ -108,11 +98,8 @@ def _lasting(media: Media) -> Media:
     return replace(media, duration_seconds=media.duration_seconds or None)
 
 
-# Opening
-
-
 def _read(path: str) -> Media:
-    _refuse_unreadable(path)
+    refuse_unreadable(path)
     if webp.animated(path):
         return webp.read(path)
     with opened(path) as container:
@@ -127,57 +114,6 @@ def _crops(path: str, format_name: str) -> bool:
             tracks = file.read(HEAD).partition(b"\x1f\x43\xb6\x75")[0]  # what stands before the first cluster
             return re.search(rb"\x54[\xaa\xbb\xcc\xdd](?:\x81[^\0]|\x82..)", tracks, re.DOTALL) is not None
         return format_name.startswith("mov") and b"\0\0\0\x28clap" in durations.box(file, b"moov", most=SMALL)
-
-
-def _refuse_unreadable(path: str) -> None:
-    try:
-        status = Path(path).stat()
-    except OSError as error:
-        raise ProbeError(f"the file cannot be opened: {error.strerror}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise ProbeError("it is not a file")
-    if status.st_size == 0:
-        raise ProbeError("the file is empty")
-
-
-@contextmanager
-def opened(path: str) -> Iterator[InputContainer]:
-    """Raises ProbeError for whatever FFmpeg says, then and while the file is read."""
-    try:
-        shape = _still_format(path)
-        with av.open(f"file:{path}", format=shape, options=dict(GUARDS), metadata_errors="replace") as container:
-            yield container
-    except MemoryError as error:
-        raise ProbeError("reading it needs more memory than a media file should") from error
-    except PermissionError as error:
-        raise ProbeError("the file cannot be opened: permission denied") from error
-    except av.FFmpegError as error:
-        if _misses_its_index(path):
-            raise ProbeError("its index (moov) is missing: the file was cut off, or is still being written") from error
-        raise ProbeError(_no_media(path)) from error
-
-
-def _no_media(path: str) -> str:
-    with Path(path).open("rb") as file:
-        known = strangers.named(file.read(strangers.HEAD))
-    return "it is not a media file ffspool can read" + (f", but {known}" if known else "")
-
-
-def _still_format(path: str) -> str | None:
-    """The demuxer for a single picture whose name ends as one's: FFmpeg would take the name for a pattern of names."""
-    if Path(path).suffix.lower() not in STILL_SUFFIXES:
-        return None
-    with Path(path).open("rb") as file:
-        head = file.read(4096)
-    if b"acTL" in head:
-        return "apng"
-    return next((name for beginning, name in STILLS.items() if head.startswith(beginning)), None)
-
-
-def _misses_its_index(path: str) -> bool:
-    """Whether it begins as an MP4 or QuickTime file does; FFmpeg refuses such a file when it has no index."""
-    with Path(path).open("rb") as file:
-        return file.read(12)[4:8] in {b"ftyp", b"mdat", b"wide"}
 
 
 # Describing

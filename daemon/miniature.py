@@ -12,9 +12,10 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 
-from daemon import media
 from daemon.errors import ProbeError
+from daemon.media import read_media
 from daemon.models import VideoStream
+from daemon.opening import opened
 
 LONG_SIDE = 320  # pixels
 LATEST = 60.0  # seconds into the file at most: what a still is made of should not take long to reach
@@ -28,7 +29,7 @@ def webp(path: str, patience: float) -> bytes:
 
     `patience` as for `media.read_media`. Raises ProbeError, in words without the path.
     """
-    found = media.read_media(path, patience)
+    found = read_media(path, patience)
     if found.video is None:
         raise ProbeError("it holds no picture")
     frame = _frame(path, found.video, min(LATEST, (found.duration_seconds or 0.0) * INTO))
@@ -36,7 +37,7 @@ def webp(path: str, patience: float) -> bytes:
 
 
 def _frame(path: str, video: VideoStream, seconds: float) -> VideoFrame:
-    with media.opened(path) as container:
+    with opened(path) as container:
         stream = container.streams[video.index]
         assert isinstance(stream, Pictures)
         stream.thread_count = 1

@@ -207,9 +207,10 @@ def rewound(node: Node, picture: VideoStream) -> Node:
     return node.filter("setpts", "PTS-STARTPTS") if picture.start_seconds > 0.001 else node
 
 
-def resampled(node: Node, rate: str) -> Node:
-    """At a fixed frame rate from 0 on. Without `pass` a source of one short frame would yield none."""
-    return node.filter("fps", rate, start_time=0, eof_action="pass")
+def resampled(node: Node, rate: str, *, from_zero: bool = True) -> Node:
+    """At a fixed frame rate, from 0 on or from the first frame. Without `pass` one short frame would yield none."""
+    begin = {"start_time": 0} if from_zero else {}
+    return node.filter("fps", rate, eof_action="pass", **begin)
 
 
 def kept_rate(picture: VideoStream, most: float = math.inf) -> float | None:
@@ -230,4 +231,4 @@ def thinned(node: Node, picture: VideoStream, most: int) -> Node:
     if picture.frame_rate is None or picture.variable_frame_rate:
         return sparse
     left = picture.frame_rate / math.ceil(picture.frame_rate * least)
-    return sparse.filter("fps", f"{left:.6f}", eof_action="pass")
+    return resampled(sparse, f"{left:.6f}", from_zero=False)

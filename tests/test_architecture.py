@@ -24,6 +24,7 @@ LAYERS = [
         "covers",
         "durations",
         "strangers",
+        "opening",
         "webp",
         "ending",
         "bundle",
@@ -58,7 +59,7 @@ OWNERS = {
     "prometheus_client": {"metrics"},
     "uvicorn": {"server", "connection"},
     "httpx": {"client", "courier"},
-    "av": {"media", "probing", "frames", "covers", "durations", "ending", "miniature"},
+    "av": {"media", "opening", "probing", "frames", "covers", "durations", "ending", "miniature"},
 }
 
 

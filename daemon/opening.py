@@ -1,0 +1,76 @@
+"""Opens a media file with FFmpeg's libraries, and says in words why one cannot be."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from daemon import strangers
+from daemon.demuxers import GUARDS
+from daemon.errors import ProbeError
+
+STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+STILLS = {
+    b"\xff\xd8\xff": "jpeg_pipe",
+    b"\x89PNG": "png_pipe",
+    b"BM": "bmp_pipe",
+    b"II*\0": "tiff_pipe",
+    b"MM\0*": "tiff_pipe",
+}
+
+
+def refuse_unreadable(path: str) -> None:
+    """Raises ProbeError where there is nothing that could be read."""
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        raise ProbeError(f"the file cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ProbeError("it is not a file")
+    if status.st_size == 0:
+        raise ProbeError("the file is empty")
+
+
+@contextmanager
+def opened(path: str) -> Iterator[InputContainer]:
+    """Raises ProbeError for whatever FFmpeg says, then and while the file is read."""
+    try:
+        shape = _still_format(path)
+        with av.open(f"file:{path}", format=shape, options=dict(GUARDS), metadata_errors="replace") as container:
+            yield container
+    except MemoryError as error:
+        raise ProbeError("reading it needs more memory than a media file should") from error
+    except PermissionError as error:
+        raise ProbeError("the file cannot be opened: permission denied") from error
+    except av.FFmpegError as error:
+        if _misses_its_index(path):
+            raise ProbeError("its index (moov) is missing: the file was cut off, or is still being written") from error
+        raise ProbeError(_no_media(path)) from error
+
+
+def _no_media(path: str) -> str:
+    with Path(path).open("rb") as file:
+        known = strangers.named(file.read(strangers.HEAD))
+    return "it is not a media file ffspool can read" + (f", but {known}" if known else "")
+
+
+def _still_format(path: str) -> str | None:
+    """The demuxer for a single picture whose name ends as one's: FFmpeg would take the name for a pattern of names."""
+    if Path(path).suffix.lower() not in STILL_SUFFIXES:
+        return None
+    with Path(path).open("rb") as file:
+        head = file.read(4096)
+    if b"acTL" in head:
+        return "apng"
+    return next((name for beginning, name in STILLS.items() if head.startswith(beginning)), None)
+
+
+def _misses_its_index(path: str) -> bool:
+    """Whether it begins as an MP4 or QuickTime file does; FFmpeg refuses such a file when it has no index."""
+    with Path(path).open("rb") as file:
+        return file.read(12)[4:8] in {b"ftyp", b"mdat", b"wide"}
