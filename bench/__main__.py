@@ -16,7 +16,7 @@ import tempfile
 import time
 import wave
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import psutil
 
 from bench.batch import batch
 from bench.clips import make_clip, make_noise
-from bench.daemons import Daemon, daemon, wait_until
+from bench.daemons import Daemon, cpu_seconds, daemon, wait_until
 from bench.events import events
 from bench.queue import queue
 from bench.report import Report, plot
@@ -34,7 +34,6 @@ from daemon.processes import Limits, Reserve, Walls, spawn
 ROUNDS = 20
 CANCELS = 12  # at each speed
 IDLE_SECONDS = 12
-SETTLE_SECONDS = 5
 TRANSFERS = 3
 MANY_JOBS = 1000
 JOBS_AT_ONCE = 50
@@ -57,7 +56,7 @@ def dispatch() -> None:
         clip = make_clip(Path(folder) / "clip.mp4", 1)
         waits = []
         with daemon(Path(folder), FFSPOOL_FFMPEG=str(wrapper)) as running:
-            time.sleep(SETTLE_SECONDS)
+            running.settle()
             for _ in range(3 * ROUNDS):
                 job = running.submit(clip, "h264-480p")
                 answered = time.time()
@@ -129,10 +128,8 @@ def _cancel(running: Daemon, clip: Path, speed: str) -> tuple[float, Any]:
 
 def idle() -> None:
     with tempfile.TemporaryDirectory() as name, daemon(Path(name)) as running:
-        time.sleep(SETTLE_SECONDS)  # the prober loads its decoders once
-        before = cpu_seconds(running.family())
-        time.sleep(IDLE_SECONDS)  # the measurement itself
-        used = (cpu_seconds(running.family()) - before) / IDLE_SECONDS
+        running.settle()
+        used = running.share_of_a_core(IDLE_SECONDS)
         busy = _cost_of_an_encode(running, Path(name))
         rss, pss = (sum(getattr(p.memory_full_info(), kind) for p in running.family()) / 1e6 for kind in ("rss", "pss"))
         print(f"idle: {used:.2%} of a core, {rss:.0f} MB resident in daemon and prober ({pss:.0f} MB shared out)")
@@ -149,12 +146,6 @@ def _cost_of_an_encode(running: Daemon, folder: Path) -> float:
     used = cpu_seconds(itself) - before
     running.client.post(f"/api/jobs/{job}/cancel").raise_for_status()
     return used / IDLE_SECONDS
-
-
-def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """Of all their threads, as the scheduler counts them: what wakes for less than a tick would else cost nothing."""
-    threads = (file for process in processes for file in Path(f"/proc/{process.pid}/task").glob("*/schedstat"))
-    return sum(int(file.read_text().split()[0]) for file in threads) / 1e9
 
 
 def transfers() -> None:

@@ -30,7 +30,6 @@ from daemon.recipes import Output, command, plan
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
 CORES = len(os.sched_getaffinity(0))
 ROUNDS = 3
-SETTLE_SECONDS = 3
 SAME = 0.98  # SSIM above which two encodes of one picture are the same work
 
 
@@ -121,7 +120,7 @@ def _by_shell(commands: Sequence[list[str]], folder: Path, at_once: int) -> Took
 def ffspool(batch: Batch, folder: Path) -> Took:
     """A daemon that runs already, from the POST to the last completed variation; the daemon's own CPU counts."""
     with daemon(folder, FFSPOOL_SOURCE_ROOTS=str(batch.sources[0].parent), FFSPOOL_NICE="0") as running:
-        time.sleep(SETTLE_SECONDS)  # in which its prober loads the decoders, as each daemon's does once
+        running.settle()
         spec = {"sources": [{"path": str(source)} for source in batch.sources], "variations": batch.variations}
         before, began = _cpu_seconds(running), time.perf_counter()
         job = running.client.post("/api/jobs", json=spec).raise_for_status().json()["id"]

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ import httpx
 import psutil
 
 from daemon.states import ENDED
+
+QUIET_SECONDS = 0.5
+QUIET_SHARE = 0.01  # of a core
 
 
 class Daemon:
@@ -56,6 +59,16 @@ class Daemon:
     def family(self) -> list[psutil.Process]:
         return [psutil.Process(self.process.pid), *self.process.children(recursive=True)]
 
+    def settle(self) -> None:
+        """Waits until it idles: its prober has loaded the decoders, and what an earlier daemon left is seen to."""
+        wait_until(lambda: self.share_of_a_core(QUIET_SECONDS) < QUIET_SHARE)
+
+    def share_of_a_core(self, seconds: float) -> float:
+        """What it and its prober use in the seconds to come."""
+        before = cpu_seconds(self.family())
+        time.sleep(seconds)
+        return (cpu_seconds(self.family()) - before) / seconds
+
     def stop(self) -> None:
         self.client.close()
         self.process.terminate()
@@ -70,6 +83,12 @@ def daemon(folder: Path, **environment: str) -> Iterator[Daemon]:
         yield running
     finally:
         running.stop()
+
+
+def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
+    """Of all their threads, as the scheduler counts them: what wakes for less than a tick would else cost nothing."""
+    threads = (file for process in processes for file in Path(f"/proc/{process.pid}/task").glob("*/schedstat"))
+    return sum(int(file.read_text().split()[0]) for file in threads) / 1e9
 
 
 def wait_until(condition: Callable[[], Any], every: float = 0.002) -> Any:

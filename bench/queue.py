@@ -33,7 +33,6 @@ ROUNDS = 300
 BULK = 10_000
 CLIENTS = 8
 SUBMITS = 100  # of each client
-SETTLE_SECONDS = 3  # in which a daemon that begins looks after what an earlier one left
 WIDE = 5_000  # variations of the one job that has many
 
 
@@ -52,7 +51,7 @@ def queue(jobs: int) -> dict[str, float]:
         settings = {"FFSPOOL_SOURCE_ROOTS": name, "FFSPOOL_RETENTION": "1e6"}
         with daemon(Path(name), **settings) as running:
             print(f"  from exec to listening: {time.perf_counter() - began:.2f} s")
-            time.sleep(SETTLE_SECONDS)
+            running.settle()
             medians = _requests(running, jobs)
             _submits(running, Path(name))
             _bulk(running)
