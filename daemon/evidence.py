@@ -24,6 +24,9 @@ async def find(prober: Prober, part: Path, plan: Plan, source: Path) -> float | 
 
     Raises ProofError in words.
     """
+    # Pictures do not show that they are of a part alone.
+    if plan.seen_seconds is not None and (words := await truncation(prober, plan, source)):
+        raise ProofError(words)
     try:
         if isinstance(plan.folder, Ladder):
             return await _ladder(prober, part, plan, plan.folder, source)

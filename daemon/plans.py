@@ -47,6 +47,7 @@ class Plan(Model, frozen=True):
     colour: Colour | None = None
     frame_rate: float | None = None  # None also where it varies
     video_seconds: float | None = None  # of the picture alone
+    seen_seconds: float | None = None  # of the source, where all of it becomes pictures
     audio_seconds: tuple[float | None, ...] = ()  # of each audio stream
     audio_offset: float | None = None  # seconds after the picture at which the first audio stream begins
     copied: bool = False  # whether the picture is the source's own, which players may have to turn

@@ -75,7 +75,7 @@ async def _damaged_likewise(prober: Prober, source: Path, flaw: ProbeError) -> b
 
 async def truncation(prober: Prober, plan: Plan, source: Path) -> str | None:
     """That the source ends before its header says, in words; None when that is not what happened."""
-    planned = plan.duration_seconds
+    planned = plan.duration_seconds or plan.seen_seconds
     try:
         held = await prober.measured_seconds(source)
     except ProbeError:

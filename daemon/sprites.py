@@ -46,6 +46,7 @@ def sprites(media: Media, preset: Preset, wanted: SpritesParameters) -> Recipe:
         duration_seconds=None,
         video=(tile[0] * columns, tile[1] * rows),
         audio=0,
+        seen_seconds=media.duration_seconds,
         folder=Sprites(sheets=sheets),
     )
     index = {INDEX: "\n".join(_cues(count, duration, wanted.interval_seconds, tile, (columns, rows)))}

@@ -84,7 +84,8 @@ def sheet(media: Media, preset: Preset, wanted: SheetParameters) -> Recipe:
         return tiles.filter("tile", f"{wanted.columns}x{wanted.rows}")
 
     options = {"c:v": "mjpeg", "q:v": 3, "frames:v": 1}
-    planned = Plan(container=preset.container, duration_seconds=None, video=size, audio=0)
+    seen = media.duration_seconds
+    planned = Plan(container=preset.container, duration_seconds=None, video=size, audio=0, seen_seconds=seen)
     return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=to_deinterlace(picture))
 
 
