@@ -6,7 +6,7 @@ import math
 
 from msgspec.structs import replace
 
-from daemon.models import Colour, VideoStream
+from daemon.models import Colour, Media, VideoStream
 from daemon.plans import Node, Size
 
 BT709 = Colour(primaries="bt709", transfer="bt709", matrix="bt709", range="tv")
@@ -24,6 +24,8 @@ HDR_SIDE_DATA = (
     "DOVI_RPU_BUFFER",
     "DOVI_METADATA",
 )
+SPLICED = {"mpegts", "mpeg", "flv"}  # formats whose files are put together while they are sent
+CALLS = {"vp8", "vp9"}  # codecs of video calls, whose pictures follow the network and the telephone
 PEAK_NITS = 1000  # above which highlights are one white
 
 
@@ -48,16 +50,42 @@ def bounded(picture: VideoStream, *, short_side: int | None = None, long_side: i
     return width, height
 
 
+def _ratio(picture: VideoStream) -> tuple[int, int]:
+    across, down = picture.sample_aspect_ratio.split(":")
+    return int(across), int(down)
+
+
 def upright(picture: VideoStream) -> Size:
     """The displayed size of an output that holds the same pixels turned, and of as odd a shape as they are."""
     if picture.rotation not in {90, 270}:
         return picture.width, picture.height
-    across, down = map(int, picture.sample_aspect_ratio.split(":"))
+    across, down = _ratio(picture)
     return max(1, round(picture.coded_height * down / across)), picture.coded_width
 
 
 def scaled(node: Node, size: Size) -> Node:
     return node.filter("scale", *size).filter("setsar", 1)
+
+
+def may_change_shape(media: Media) -> bool:
+    """Whether its pictures may become larger, smaller or turned in the middle: a broadcast's, or a video call's."""
+    picture = media.video
+    if picture is None or picture.coded_width % 2 or picture.coded_height % 2:  # odd ones cannot have bars
+        return False
+    return media.format in SPLICED or picture.codec in CALLS
+
+
+def of_one_shape(node: Node, picture: VideoStream) -> Node:
+    """Whatever is of another shape than the first frame gets bars at two sides, instead of being stretched."""
+    width, height, (across, down) = picture.coded_width, picture.coded_height, _ratio(picture)
+    if picture.rotation in {90, 270}:
+        width, height, across, down = height, width, down, across
+    shape = f"{width * across / (height * down):.6f}"
+    within = node.filter(
+        "scale", f"round({width}*min(1,dar/{shape}))", f"round({height}*min(1,{shape}/dar))", eval="frame", interl=-1
+    )
+    same = within.filter("setsar", f"{across}/{down}")
+    return same.filter("pad", width, height, "(ow-iw)/2", "(oh-ih)/2", eval="frame")
 
 
 def fitted(node: Node, picture: VideoStream, size: Size) -> Node:

@@ -16,7 +16,7 @@ from daemon.errors import BadParameter, UnknownPreset
 from daemon.graph import branched
 from daemon.models import Media, Model, Parameters
 from daemon.parameters import RefreshedParameters
-from daemon.picture import deinterlaced
+from daemon.picture import deinterlaced, may_change_shape, of_one_shape
 from daemon.plans import Judgement, Node, Passed, Plan, Recipe, Step, Trial
 from daemon.presets import PRESETS, Preset
 from daemon.traits import Metric
@@ -200,7 +200,9 @@ def _compared(metric: Metric, plan: Plan, path: str, figures: str, reference: No
     return _whole(ffmpeg.output(ffmpeg.filter(pair, name, **options), "-", f="null", t=limit), threads)
 
 
-def _read(source: str, media: Media, threads: int, **options: str) -> Node:
+def _read(source: str, media: Media, threads: int, *, filtered: bool = True, **options: str) -> Node:
+    if filtered and may_change_shape(media):
+        options["reinit_filter:v"] = "0"  # else what filters have gathered of the frames before would be lost
     return ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media), **options)
 
 
@@ -209,7 +211,7 @@ def _whole(written: Node, threads: int) -> list[str]:
 
 
 def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
-    decoded = _read(source, media, threads)
+    decoded = _read(source, media, threads, filtered=any(recipe.filtered for recipe, _ in made))
     shown = [_shown(decoded, media, recipe) for recipe, _ in made]
     lines = iter(branched([picture for pictures in shown for picture in pictures]))
     written = [
@@ -274,7 +276,8 @@ def _shown(decoded: Node, media: Media, recipe: Recipe) -> list[Node]:
     if recipe.filtered is None or media.video is None:
         return []
     picture = decoded[str(media.video.index)]
-    shown = recipe.filtered(deinterlaced(picture, recipe.deinterlace) if recipe.deinterlace else picture)
+    same = of_one_shape(picture, media.video) if may_change_shape(media) else picture
+    shown = recipe.filtered(deinterlaced(same, recipe.deinterlace) if recipe.deinterlace else same)
     return shown if isinstance(shown, list) else [shown]
 
 

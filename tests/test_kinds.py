@@ -213,6 +213,53 @@ def loudness(ffmpeg: str, path: Path) -> float:
 # Pictures
 
 
+def spliced(ffmpeg: str, folder: Path, kind: str, encode: list[str], *looks: str) -> Path:
+    """Red pictures of those sizes and shapes, one second of each, one after the other in one stream."""
+    parts = [folder / f"{number}.{kind}" for number in range(len(looks))]
+    for part, look in zip(parts, looks, strict=True):
+        red = ["-f", "lavfi", "-i", f"color=red:rate=50:duration=1:size={look}"]
+        subprocess.run([ffmpeg, "-v", "error", *red, *encode, part], check=True, stdin=subprocess.DEVNULL)
+    joined, listed = folder / f"joined.{kind}", folder / "list.txt"
+    listed.write_text("".join(f"file '{part}'\n" for part in parts))
+    join = ["-f", "concat", "-safe", "0", "-i", listed, "-c", "copy", joined]
+    subprocess.run([ffmpeg, "-v", "error", *join], check=True, stdin=subprocess.DEVNULL)
+    return joined
+
+
+def red_share(frame: av.VideoFrame, across: tuple[float, float], down: tuple[float, float]) -> float:
+    """Of the pixels in that part of the frame, those that are red rather than black."""
+    pixels = frame.to_ndarray(format="rgb24")
+    height, width = pixels.shape[:2]
+    part = pixels[int(down[0] * height) : int(down[1] * height), int(across[0] * width) : int(across[1] * width)]
+    return float((part[..., 0] > 128).mean())
+
+
+SIDES, MIDDLE, ALL = ((0.0, 0.15), (0.85, 1.0)), (0.25, 0.75), (0.0, 1.0)
+FIELDS = ["-flags", "+ildct+ilme", "-x264-params", "tff=1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "encode", "looks"),
+    [
+        ("ts", ["-c:v", "libx264"], ["320x240", "240x320"]),
+        ("ts", ["-c:v", "libx264", *FIELDS], ["352x288,interlace,setsar=12/11", "360x576,interlace"]),
+        ("webm", ["-c:v", "libvpx"], ["320x240", "240x320"]),
+    ],
+    ids=["broadcast", "fields", "call"],
+)
+def test_pictures_that_turn_midway_get_bars(
+    ffmpeg: str, tmp_path: Path, kind: str, encode: list[str], looks: list[str]
+) -> None:
+    source = spliced(ffmpeg, tmp_path, kind, [*encode, "-pix_fmt", "yuv420p"], *looks)
+    first, *_, last = frames(make(ffmpeg, source, tmp_path, "h264-480p"))
+    assert red_share(first, ALL, ALL) > 0.99
+    assert red_share(last, MIDDLE, ALL) > 0.99
+    assert max(red_share(last, side, ALL) for side in SIDES) < 0.01
+    [tiles] = frames(make(ffmpeg, source, tmp_path, "thumbnail-sheet"))
+    assert red_share(tiles, ALL, (0.0, 0.45)) > 0.99
+    assert 0.5 < red_share(tiles, ALL, (0.55, 1.0)) < 0.65
+
+
 def test_an_animated_webp_shows_the_excerpt(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
     made = make(ffmpeg, clip, tmp_path, "webp", start_seconds=0.5, seconds=1, fps=10, long_side=160)
     animation = webp.read(str(made))

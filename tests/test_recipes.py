@@ -365,7 +365,7 @@ def test_plan_of_an_excerpt_ends_with_its_source() -> None:
 
 def test_plan_of_a_sheet_has_no_duration() -> None:
     sheet = planned(FILM, "thumbnail-sheet", columns=3, rows=2)
-    assert sheet == Plan(container="mjpeg", duration_seconds=None, video=(960, 360), audio=0)
+    assert sheet == Plan(container="mjpeg", duration_seconds=None, video=(960, 360), audio=0, seen_seconds=10.0)
 
 
 def test_an_unknown_duration_is_planned_as_unknown_and_bounded_by_a_day() -> None:
