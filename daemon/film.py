@@ -147,7 +147,7 @@ def film(
 
 def _last_shown(picture: VideoStream, encoder: str) -> Options:
     """SVT-AV1 does not tell how long pictures last; of the last one, which no other follows, nothing else does."""
-    if encoder != "av1" or not picture.variable_frame_rate or picture.duration_seconds is None:
+    if encoder != "av1" or kept_rate(picture) is not None or picture.duration_seconds is None:
         return {}
     end = picture.start_seconds + picture.duration_seconds
     return lasting(f"max(DURATION,{end:.3f}/TB-PTS)")

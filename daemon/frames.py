@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import av
 from av.container import InputContainer
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 
@@ -239,5 +240,16 @@ def quarter_turns(frame: VideoFrame) -> int:
 
 
 def side_data(frame: VideoFrame) -> dict[str, bytes]:
+    """By the names of FFmpeg's types; by their numbers where the library knows no name."""
     held: Any = frame.side_data  # which its stubs take for a mapping
     return {item.type.name: bytes(item) for item in held}
+
+
+def _nameless(kinds: type, number: int) -> Any:
+    member: Any = object.__new__(kinds)
+    member._name_, member._value_ = str(number), number
+    return member
+
+
+# A single type that the library has no name for, such as a photograph's EXIF, would have it refuse all of a frame's.
+Type._missing_ = classmethod(_nameless)  # type: ignore[method-assign, assignment]

@@ -25,6 +25,7 @@ RUNGS = {2160: 16000, 1440: 9000, 1080: 5000, 720: 2800, 480: 1400, 360: 800, 24
 LEAST_KBPS = 300
 LEAST_SECONDS = 0.5
 USUAL_RATE = 30.0  # frames per second
+SLOWEST = 5.0  # frames per second that end near where a segment is to
 LEAST_RATE = 44100  # of sound: 23 ms too early is what nobody notices
 LEAST_HELD = 0.1  # seconds of sound alone at the end, for which the last picture is held
 MOST_RATIO = 4096  # numerator or denominator of a pixel's shape, as x264 takes it
@@ -80,12 +81,13 @@ def _refuse_too_short(media: Media, preset: Preset) -> None:
 
 def _steady(node: Node, media: Media, picture: VideoStream, most: int) -> Node:
     """At a constant rate, since the lengths of segments are told by it: that of a broadcast which lost some of its
-    frames, else one at which those that come unevenly are hardly moved."""
-    if kept_rate(picture, most) is not None or picture.frame_rate is None:
+    frames, else one at which those that come unevenly are hardly moved, and segments end where they should."""
+    rate = picture.frame_rate
+    if rate is None:
         return node
-    lossy = media.format in DISCONTINUOUS
-    rate = picture.frame_rate if lossy or not picture.variable_frame_rate else max(USUAL_RATE, picture.frame_rate)
-    return resampled(node, f"{min(rate, most):.6f}", from_zero=False)
+    even = rate >= SLOWEST and (media.format in DISCONTINUOUS or not picture.variable_frame_rate)
+    pace = rate if even else max(USUAL_RATE, rate)
+    return node if pace == kept_rate(picture, most) else resampled(node, f"{min(pace, most):.6f}", from_zero=False)
 
 
 def _held(node: Node, media: Media, picture: VideoStream) -> Node:

@@ -54,6 +54,7 @@ class VideoStream(Model, frozen=True):
     sample_aspect_ratio: str = "1:1"  # of the coded pixels
     frame_rate: float | None = None  # average, frames per second; None when the file does not say
     variable_frame_rate: bool = False
+    misstated_rate: bool = False  # whether the file tells quite another rate, as its copies will
     pixel_format: str | None = None
     bit_depth: int = 8  # of each component
     alpha: bool = False

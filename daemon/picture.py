@@ -242,9 +242,10 @@ def resampled(node: Node, rate: str, *, from_zero: bool = True) -> Node:
 
 
 def kept_rate(picture: VideoStream, most: float = math.inf) -> float | None:
-    """Frames per second of an output that keeps the source's frames; None where they vary or some are dropped."""
-    rate = picture.frame_rate
-    return rate if rate is not None and rate <= most * 1.01 and not picture.variable_frame_rate else None
+    """Frames per second that an output which keeps the source's frames will tell; None where they vary, are told
+    wrong, or some are dropped."""
+    rate, told = picture.frame_rate, not (picture.variable_frame_rate or picture.misstated_rate)
+    return rate if rate is not None and rate <= most * 1.01 and told else None
 
 
 def thinned(node: Node, picture: VideoStream, most: int) -> Node:

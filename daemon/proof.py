@@ -26,8 +26,10 @@ def differences(made: Media, plan: Plan) -> list[str]:
 
 
 def lasts_as_planned(made: Media, plan: Plan) -> bool:
-    """Where nothing moves, an animated WebP comes out as a plain one, which shows the same for as long as one looks."""
-    if plan.duration_seconds is None or (plan.container == "webp" and made.format == STILL_WEBP):
+    """Where nothing moves, an animated WebP comes out as a plain one, or as one frame that stays: it shows the same for
+    as long as one looks."""
+    stays = plan.container == "webp" and (made.format == STILL_WEBP or made.duration_seconds is None)
+    if plan.duration_seconds is None or stays:
         return True
     return made.duration_seconds is not None and close(made.duration_seconds, plan.duration_seconds)
 

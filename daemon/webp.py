@@ -36,9 +36,9 @@ def read(path: str) -> Media:
         gaps = list(_frame_durations(file))
     if width * height > MAX_PIXELS:
         raise ProbeError(f"its picture is {width}×{height}; {MAX_PIXELS // 10**6} megapixels are the limit")
-    if not gaps or not any(gaps):
-        raise ProbeError("it is an animated WebP without a frame that lasts")
-    seconds = sum(gaps) / 1000
+    if not gaps:
+        raise ProbeError("it is an animated WebP without a frame")
+    seconds = sum(gaps) / 1000 or None  # one that does not last stays
     return Media(
         format=FORMAT,
         duration_seconds=seconds,
@@ -49,7 +49,7 @@ def read(path: str) -> Media:
             height=height,
             coded_width=width,
             coded_height=height,
-            frame_rate=len(gaps) / seconds,
+            frame_rate=len(gaps) / seconds if seconds else None,
             variable_frame_rate=len(set(gaps)) > 1,
             pixel_format="argb",
             alpha=bool(head[20] & ALPHA),

@@ -71,6 +71,13 @@ from specimens import (
 # Bytes no muxer writes
 
 
+def photographed(orientation: int) -> Callable[[bytes], bytes]:
+    """Gives a JPEG the EXIF of a camera that was held that way."""
+    entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 1) + entry + struct.pack(">I", 0)
+    return lambda whole: whole[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + whole[2:]
+
+
 def box_field(name: bytes, offset: int, value: bytes) -> Callable[[bytes], bytes]:
     """Overwrites bytes `offset` behind every MP4 box's name."""
 
@@ -523,6 +530,9 @@ SHORT = (
     Specimen("still.bmp", [still()]),
     Specimen("still.tiff", [still(size="161x91")], size=(160, 90)),
     Specimen("still.gif", [still()]),
+    Specimen("photo.jpg", [still("-update", "1")], edit=photographed(1)),
+    Specimen("photo-upright.jpg", [still("-update", "1")], turns=3, edit=photographed(6)),
+    Specimen("photo-mirrored.jpg", [still("-update", "1")], flip=True, edit=photographed(2)),
 )
 BROKEN = (
     cut("truncated.webm", 0.5, encoded(*WEBM, seconds=4), error=TRUNCATED),
@@ -574,9 +584,11 @@ FORMATS = (
     Specimen("dv-pal.dv", [encoded("-target", "pal-dv", size="720x576")], size=(768, 576)),
     Specimen("dv-ntsc.dv", [encoded("-target", "ntsc-dv", size="720x480", rate="30000/1001")], size=(640, 480)),
     Specimen("dv.avi", [encoded(*DV, "yuv420p", "-aspect", "4:3", *PCM, size="720x576")], size=(768, 576)),
-    Specimen("dv.mov", [encoded(*DV, "yuv411p", *PCM, size="720x480", rate="30000/1001")], size=(640, 480)),
+    Specimen(
+        "dv.mov", [encoded(*DV, "yuv411p", "-aspect", "4:3", *PCM, size="720x480", rate="30000/1001")], size=(640, 480)
+    ),
     Specimen("dv.mxf", [encoded(*DV, "yuv420p", *PCM, "-ar", "48000", size="720x576")], size=(768, 576)),
-    Specimen("dv50.mov", [encoded(*DV, "yuv422p", *PCM, size="720x576")], size=(768, 576)),
+    Specimen("dv50.mov", [encoded(*DV, "yuv422p", "-aspect", "4:3", *PCM, size="720x576")], size=(768, 576)),
     Specimen(
         "dnxhd.mxf",
         [
@@ -764,7 +776,17 @@ QUICK = {
     *("picture-of-song.mkv", "claims-an-hour.mp4", "claims-a-moment.webm", "late-start.mkv", "negative-start.mov"),
     *("edit-list.mov", "late-video.ts", "headless.ts", "gap.ts", "joined.ts", "joined-back.ts", "languages.ts"),
     *("7.1.mkv", "hexagonal.mkv", "tiny.wav", "cover-first.mp4", "chapters-late.mkv", "hdr10.mkv", "bt2020-sdr.mp4"),
-    *("grey10.mkv", "alpha-qtrle.mov", "1x1.mkv", "clap.mp4", "one.heic", "tiles.heic", "animated.png"),
+    *(
+        "photo-upright.jpg",
+        "still.tiff",
+        "grey10.mkv",
+        "alpha-qtrle.mov",
+        "1x1.mkv",
+        "clap.mp4",
+        "one.heic",
+        "tiles.heic",
+        "animated.png",
+    ),
     *("animated.avif", "no-samples.wav", "no-index.avi", "theora.ogv", "wmv.wmv", "dv-pal.dv", "dv.mxf"),
     *("dv50-wide.mov", "turned-90-sar-tff.mov", "turned-270-hlg.mov", "vfr-late-audio.mp4", "everything-beside.mkv"),
     *(one.name for one in COVERED),

@@ -15,6 +15,8 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
+from daemon.frames import side_data
+
 HDR_SIDE_DATA = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA"}
 GRID = 8  # a picture is looked at as so many squares by so many
 Thumbnail = Any  # GRID × GRID × RGB, 0–255
@@ -138,7 +140,7 @@ def _seen(path: Path, index: int, region: Region) -> Seen:
                     float(stream.sample_aspect_ratio or 1),
                     round(frame.rotation),
                     _mirrored(frame),
-                    any(held.type.name in HDR_SIDE_DATA for held in frame.side_data),
+                    not HDR_SIDE_DATA.isdisjoint(side_data(frame)),
                     frame.format.name,
                     (int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace), int(frame.color_range)),
                     [],
@@ -164,7 +166,7 @@ def _frames(container: Any, stream: Any) -> Any:
 
 def _mirrored(frame: Any) -> bool:
     """Whether the display matrix turns left and right around."""
-    matrix = next((bytes(held) for held in frame.side_data if held.type.name == "DISPLAYMATRIX"), None)
+    matrix = side_data(frame).get("DISPLAYMATRIX")
     if matrix is None:
         return False
     a, b, _, c, d = struct.unpack_from("<5i", matrix)
