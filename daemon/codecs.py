@@ -63,5 +63,5 @@ ENCODERS: dict[str, Callable[[float, Speed, int], Options]] = {
     "vp9": _vp9,
 }
 
-LEAST_SIDES = {"hevc": 16}  # pixels, where an encoder refuses a smaller picture
+LEAST_SIDES = {"hevc": 16, "av1": 4}  # pixels, where an encoder refuses a smaller picture, or crashes
 GRAINS = {"h264": 10, "hevc": 10, "av1": 1, "vp9": 1}  # into how many a CRF of 1 is parted in the search for one

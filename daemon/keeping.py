@@ -96,6 +96,8 @@ def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe
     exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac", **_sliced(picture)}
     if picture.colour.range == "pc" and (picture.pixel_format or "").startswith("yuv"):
         exact["color_range"] = "pc"  # a container that says otherwise would have it squeezed
+    if picture.alpha and picture.codec == "vp8" and picture.colour.matrix:
+        exact["colorspace"] = picture.colour.matrix  # which the decoder that sees alpha does not tell
     kept = _kept(media, preset, wanted, planned, {**timing(), **exact}, heard)
     return kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads}, direct=picture)
 

@@ -215,7 +215,8 @@ def wide_fields(*how: str) -> Step:
 
 def small(name: str, step: Step, shown: tuple[int, int] | None = None) -> Specimen:
     """Too small for its corners to be seen."""
-    return Specimen(name, [step], size=shown, colours=False, corners=False, refused=SLIGHT)
+    refused = SLIGHT if shown and min(shown) >= 4 else FLAT
+    return Specimen(name, [step], size=shown, colours=False, corners=False, refused=refused)
 
 
 def wide(name: str, step: Step) -> Specimen:
@@ -226,7 +227,7 @@ def wide(name: str, step: Step) -> Specimen:
 def sized(name: str, size: str, *, shown: tuple[int, int], large: bool = False) -> Specimen:
     """Of that size to the pixel, in 4:4:4; whether it is large enough for its corners to be seen."""
     steps = [encoded(*FFV1, "-pix_fmt", "yuv444p", *FLAC, size=size)]
-    return Specimen(name, steps, size=shown, colours=large, corners=large, refused={} if large else SLIGHT)
+    return Specimen(name, steps, size=shown, colours=large, corners=large, refused={} if large else FLAT)
 
 
 def cut(name: str, share: float, step: Step, *, error: str | None = None) -> Specimen:
@@ -243,6 +244,7 @@ SLIDES = "select='not(mod(n,40))',setpts=N/TB*1.6"
 UNEVEN = "select='not(mod(n,7))+not(mod(n,5))'"
 HIDES = {"remux-mkv": "hides parts by an edit list, which Matroska would show"}
 SLIGHT = dict.fromkeys(("hevc-1080p", "archive-hevc"), "the encoder takes none with a side below 16 pixels")
+FLAT = SLIGHT | dict.fromkeys(("av1-720p", "webm-av1-1080p"), "the encoder takes none with a side below 4 pixels")
 MASTERING = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
 BT709_TO_2020 = "zscale=p=2020:m=2020_ncl:t=2020_10:r=tv,format=yuv420p10le"
 AS_BT709 = "format=yuv420p,setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
@@ -502,7 +504,7 @@ SIZED = (
     small("2x2.mp4", encoded(*H264, *AAC, size="16x16", more="crop=2:2")),
     sized("3x300.mkv", "3x300", shown=(2, 300)),
     sized("641x359.mkv", "641x359", shown=(640, 358), large=True),
-    Specimen("2000x16.mp4", [film("{out}", size="2000x16")]),
+    Specimen("2000x16.mp4", [film("{out}", size="2000x16")], corners=False),
     Specimen(
         "odd-sar.mkv",
         [encoded(*X444, *AAC, size="351x241", more="setsar=10/11")],
@@ -705,7 +707,7 @@ MIXED = (
         "nothing-moves.mp4",
         [silent(*H264, more="select='not(n)',loop=loop=39:size=1,setpts=N/25/TB", seconds=1.6)],
     ),
-    small("3000x4.mp4", encoded(*H264, *AAC, size="3008x16", more="crop=3000:4")),
+    small("3000x4.mp4", encoded(*H264, *AAC, size="3008x16", more="crop=3000:4"), (3000, 4)),
 )
 
 COVERED = (
