@@ -11,7 +11,7 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -147,7 +147,10 @@ class Uploads:
     async def _commit(self, upload: str, piece: _Piece) -> Upload:
         offset = await _on_thread(piece.sync)
         expires_at = self._now() + self._kept
-        row = await self._store.write(lambda t: t.one("grow_upload", id=upload, offset=offset, expires_at=expires_at))
+        with piece.vouched(offset):
+            row = await self._store.write(
+                lambda t: t.one("grow_upload", id=upload, offset=offset, expires_at=expires_at)
+            )
         if row is None:
             raise _unknown(upload)
         return _upload(row)
@@ -180,6 +183,7 @@ class _Piece:
         self._name = row["name"]
         self._length = row["length"]
         self._start = self._committed = self._end = row["offset"]  # `_end`: of what is in the file
+        self._in_doubt = False  # whether a commit may have been, or not
         self._checksum = checksum
         self._hash = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
         self._buffer = bytearray()
@@ -213,8 +217,23 @@ class _Piece:
         if new:
             fsync_folder(self._path.parent)
 
+    @contextmanager
+    def vouched(self, offset: int) -> Iterator[None]:
+        """While it lasts, that offset is committed."""
+        self._in_doubt = True
+        try:
+            yield
+        except OutOfSpace:
+            self._in_doubt = False
+            raise
+        self._committed, self._in_doubt = offset, False
+
     def close(self) -> None:
+        """Gives back what is beyond the offset: a disk that is full needs the room, and no account speaks of it."""
         if self._file is not None:
+            if self._end > self._committed and not self._in_doubt:
+                with suppress(OSError):
+                    os.ftruncate(self._file, self._committed)
             os.close(self._file)
             self._file = None
 
@@ -247,7 +266,6 @@ class _Piece:
             os.fsync(self._file)
         except OSError as error:
             raise OutOfSpace.of(error) from error
-        self._committed = self._end
         return int(self._end)
 
     def verify(self) -> None:

@@ -157,6 +157,7 @@ def test_a_piece_whose_checksum_differs_is_not_kept(shared: Daemon, algorithm: s
     wrong = send(shared, path, 0, b"0123x", **{"Upload-Checksum": digest})
     assert_problem(wrong, 460, "checksum_mismatch", algorithm)
     assert offset(shared, path) == 0
+    assert (shared.state_dir / "spool" / path.removeprefix("/api/")).stat().st_size == 0
     assert send(shared, path, 0, content, **{"Upload-Checksum": digest}).status_code == 204
     assert offset(shared, path) == 5
 
