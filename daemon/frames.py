@@ -214,22 +214,22 @@ def hdr(frame: VideoFrame) -> str | None:
         return "hlg"
     if transfer != "smpte2084":
         return None
-    held = side_data(frame)
+    held = frame.side_data
     if "DYNAMIC_HDR_PLUS" in held:
         return "hdr10+"
     return "hdr10" if "MASTERING_DISPLAY_METADATA" in held else "pq"
 
 
 def dolby_vision(frame: VideoFrame) -> bool:
-    return "DOVI_METADATA" in side_data(frame)
+    return "DOVI_METADATA" in frame.side_data
 
 
 def mirrored(frame: VideoFrame) -> bool:
     """Whether the display matrix flips the picture besides turning it."""
-    matrix = side_data(frame).get("DISPLAYMATRIX")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return False
-    a, b, _, c, d, *_ = struct.unpack("<9i", matrix[:36])
+    a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrix)[:36])
     return bool(a * d - b * c < 0)
 
 
@@ -237,12 +237,6 @@ def quarter_turns(frame: VideoFrame) -> int:
     """Degrees clockwise a player turns the picture; a mirrored one is turned after it was flipped upside down."""
     turned = round(-frame.rotation) % 360
     return turned if turned % 90 == 0 else 0
-
-
-def side_data(frame: VideoFrame) -> dict[str, bytes]:
-    """By the names of FFmpeg's types; by their numbers where the library knows no name."""
-    held: Any = frame.side_data  # which its stubs take for a mapping
-    return {item.type.name: bytes(item) for item in held}
 
 
 def _nameless(kinds: type, number: int) -> Any:

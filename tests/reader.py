@@ -15,7 +15,7 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
-from daemon.frames import side_data
+import daemon.frames  # noqa: F401 — it lets photographs be looked at
 
 HDR_SIDE_DATA = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA"}
 GRID = 8  # a picture is looked at as so many squares by so many
@@ -140,7 +140,7 @@ def _seen(path: Path, index: int, region: Region) -> Seen:
                     float(stream.sample_aspect_ratio or 1),
                     round(frame.rotation),
                     _mirrored(frame),
-                    not HDR_SIDE_DATA.isdisjoint(side_data(frame)),
+                    any(name in frame.side_data for name in HDR_SIDE_DATA),
                     frame.format.name,
                     (int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace), int(frame.color_range)),
                     [],
@@ -166,10 +166,10 @@ def _frames(container: Any, stream: Any) -> Any:
 
 def _mirrored(frame: Any) -> bool:
     """Whether the display matrix turns left and right around."""
-    matrix = side_data(frame).get("DISPLAYMATRIX")
+    matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return False
-    a, b, _, c, d = struct.unpack_from("<5i", matrix)
+    a, b, _, c, d = struct.unpack_from("<5i", bytes(matrix))
     return bool(a * d < b * c)
 
 

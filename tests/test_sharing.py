@@ -88,8 +88,9 @@ def test_outputs_that_stay_hdr_all_tell_the_screen_they_were_made_for(
     for one in (first, last):
         got = daemon.client.get(f"/api/jobs/{job['id']}/variations/{one['id']}/download").content
         with av.open(io.BytesIO(got)) as container:
-            kinds = {data.type.name for data in next(container.decode(video=0)).side_data}
-        assert kinds >= {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}
+            told = next(container.decode(video=0)).side_data
+            assert "MASTERING_DISPLAY_METADATA" in told
+            assert "CONTENT_LIGHT_LEVEL" in told
 
 
 @pytest.fixture

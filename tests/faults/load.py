@@ -22,7 +22,7 @@ import httpx
 from faults.ledger import Job, Ledger, Upload, Wish
 
 CLIENTS = 4
-LIVE_AT_MOST = 10  # jobs that are not ended: beyond it clients rather look than submit
+LIVE_AT_MOST = 5  # jobs that are not ended: beyond it clients rather look than submit
 TUS = {"Tus-Resumable": "1.0.0"}
 EXPECTED = {200, 201, 202, 204, 206, 404, 409, 410, 423, 503, 507}
 VARIATIONS = (
