@@ -51,18 +51,18 @@ COMMANDS = {
     ),
     "vertical-1080p": (
         "-filter_complex [0:0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s0];"
-        "[s0]format=yuv420p[s1];[s1]split=2[s2][s3];[s2]scale=426:240[s4];[s4]setsar=1[s5];[s5]crop=134:240[s6];"
-        "[s6]gblur=sigma=3[s7];[s7]scale=1080:1920[s8];[s8]setsar=1[s9];[s3]scale=1080:608[s10];"
-        "[s10]setsar=1[s11];[s9][s11]overlay=eof_action=repeat:x=(W-w)/2:y=(H-h)/2[s12];"
+        "[s0]format=yuv420p[s1];[s1]scale=1080:608[s2];[s2]split=2[s3][s4];[s3]scale=426:240[s5];"
+        "[s5]setsar=1[s6];[s6]crop=134:240[s7];[s7]gblur=sigma=3[s8];[s8]scale=1080:1920[s9];[s9]setsar=1[s10];"
+        "[s4]setsar=1[s11];[s10][s11]overlay=eof_action=repeat:x=(W-w)/2:y=(H-h)/2[s12];"
         "[s12]format=yuv420p[s13] -map [s13] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a "
         "aac -c:v libx264 -crf 21 -disposition:a:0 default -disposition:a:1 0 -enc_time_base:v demux -fps_mode "
         "vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2 file:vertical-1080p.part",
     ),
     "square-1080p": (
         "-filter_complex [0:0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s0];"
-        "[s0]format=yuv420p[s1];[s1]split=2[s2][s3];[s2]scale=238:134[s4];[s4]setsar=1[s5];[s5]crop=134:134[s6];"
-        "[s6]gblur=sigma=3[s7];[s7]scale=1080:1080[s8];[s8]setsar=1[s9];[s3]scale=1080:608[s10];"
-        "[s10]setsar=1[s11];[s9][s11]overlay=eof_action=repeat:x=(W-w)/2:y=(H-h)/2[s12];"
+        "[s0]format=yuv420p[s1];[s1]scale=1080:608[s2];[s2]split=2[s3][s4];[s3]scale=238:134[s5];"
+        "[s5]setsar=1[s6];[s6]crop=134:134[s7];[s7]gblur=sigma=3[s8];[s8]scale=1080:1080[s9];[s9]setsar=1[s10];"
+        "[s4]setsar=1[s11];[s10][s11]overlay=eof_action=repeat:x=(W-w)/2:y=(H-h)/2[s12];"
         "[s12]format=yuv420p[s13] -map [s13] -map 0:1 -map 0:2 -f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a "
         "aac -c:v libx264 -crf 21 -disposition:a:0 default -disposition:a:1 0 -enc_time_base:v demux -fps_mode "
         "vfr -movflags +faststart -preset veryfast -t 21.000 -threads 2 file:square-1080p.part",
@@ -85,10 +85,10 @@ COMMANDS = {
     ),
     "hls": (
         "-filter_complex [0:0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s0];"
-        "[s0]format=yuv420p[s1];[s1]split=4[s2][s3][s4][s5];[s2]setsar=1[s6];"
-        "[s3]scale=1280:720[s7];[s7]setsar=1:max=4096[s8];[s4]scale=854:480[s9];"
-        "[s9]setsar=1280/1281:max=4096[s10];[s5]scale=640:360[s11];"
-        "[s11]setsar=1:max=4096[s12] -map [s6] -map [s8] -map [s10] -map [s12] -map 0:1 -map 0:2 -f hls -ac:a:0 "
+        "[s0]format=yuv420p[s1];[s1]split=2[s2][s3];[s2]setsar=1[s4];[s3]scale=1280:720[s5];"
+        "[s5]split=2[s6][s7];[s6]setsar=1:max=4096[s8];[s7]scale=854:480[s9];[s9]split=2[s10][s11];"
+        "[s10]setsar=1280/1281:max=4096[s12];[s11]scale=640:360[s13];"
+        "[s13]setsar=1:max=4096[s14] -map [s4] -map [s8] -map [s12] -map [s14] -map 0:1 -map 0:2 -f hls -ac:a:0 "
         "2 -ar:a:1 48000 -b:a 128k -bsf:v "
         r"setts=pts=PTS:dts=DTS:duration=if(eq(NEXT_DTS\,NOPTS)\,"
         r"if(eq(PREV_OUTDTS\,NOPTS)\,DURATION\,DTS-PREV_OUTDTS)\,NEXT_DTS-DTS) "
@@ -103,10 +103,10 @@ COMMANDS = {
     ),
     "dash": (
         "-filter_complex [0:0]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[s0];"
-        "[s0]format=yuv420p[s1];[s1]split=4[s2][s3][s4][s5];[s2]setsar=1[s6];"
-        "[s3]scale=1280:720[s7];[s7]setsar=1:max=4096[s8];[s4]scale=854:480[s9];"
-        "[s9]setsar=1280/1281:max=4096[s10];[s5]scale=640:360[s11];"
-        "[s11]setsar=1:max=4096[s12] -map [s6] -map [s8] -map [s10] -map [s12] -map 0:1 -map 0:2 -f dash "
+        "[s0]format=yuv420p[s1];[s1]split=2[s2][s3];[s2]setsar=1[s4];[s3]scale=1280:720[s5];"
+        "[s5]split=2[s6][s7];[s6]setsar=1:max=4096[s8];[s7]scale=854:480[s9];[s9]split=2[s10][s11];"
+        "[s10]setsar=1280/1281:max=4096[s12];[s11]scale=640:360[s13];"
+        "[s13]setsar=1:max=4096[s14] -map [s4] -map [s8] -map [s12] -map [s14] -map 0:1 -map 0:2 -f dash "
         "-ac:a:0 2 -adaptation_sets id=0,streams=v id=1,streams=4 id=2,streams=5 -ar:a:1 48000 -b:a 128k "
         "-bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k -c:a aac -c:v libx264 "
         "-crf 22 -enc_time_base:v demux -force_key_frames expr:gte(t,n_forced*4) -format_options movflags=+cmaf "

@@ -173,9 +173,17 @@ def test_720p_bounds_the_short_side_and_never_enlarges(size: tuple[int, int], ex
 
 
 def test_interlaced_pictures_are_deinterlaced_once_for_all_outputs() -> None:
-    words = arguments(shown(interlaced=True), "h264-720p", "h264-480p")
+    words = arguments(shown(interlaced=True), "h264-1080p", "h264-480p")
     assert "[0:0]bwdif=deint=interlaced:mode=send_frame:parity=auto[s0];[s0]split=2[s1][s2];" in words
     assert words.count("bwdif") == 1
+
+
+def test_small_sizes_are_made_of_larger_ones_unless_these_are_nearly_as_small() -> None:
+    uhd = shown(width=3840, height=2160, coded_width=3840, coded_height=2160)
+    words = arguments(uhd, "h264-480p", "hevc-1080p", "mobile-540p", "h264-720p")
+    assert "[0:0]scale=1920:1080[s0];[s0]split=2[s1][s2];[s1]scale=1280:720[s3];[s3]split=3[s4][s5][s6];" in words
+    assert "[s4]scale=854:480" in words  # and not of 960 by 540
+    assert "[s5]scale=960:540" in words
 
 
 PQ = Colour(primaries="bt2020", transfer="smpte2084", matrix="bt2020nc", range="tv")
