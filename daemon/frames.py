@@ -40,12 +40,11 @@ PRIMARIES = {
     10: "smpte428",
     11: "smpte431",
     12: "smpte432",
-    22: "jedec-p22",
 }
 TRANSFERS = {
     1: "bt709",
-    4: "gamma22",
-    5: "gamma28",
+    4: "bt470m",
+    5: "bt470bg",
     6: "smpte170m",
     7: "smpte240m",
     8: "linear",

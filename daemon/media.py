@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
-from daemon import covers, durations, frames, webp
+from daemon import covers, durations, frames, programs, webp
 from daemon.demuxers import DECODERS, MAX_PIXELS
 from daemon.errors import ProbeError
 from daemon.models import AudioStream, Chapter, Media, SubtitleStream, VideoStream
-from daemon.opening import opened, refuse_unreadable
+from daemon.opening import STILL_SECONDS, opened, refuse_unreadable
 
 MAX_STREAMS = 64
 MAX_CHAPTERS = 500
@@ -34,7 +35,7 @@ HEAD = 1024**2  # bytes in which a Matroska file tells its tracks
 
 # Demuxers that have no index and guess the duration from the first bit rate they meet.
 GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
-HEADERLESS = {"mpegts", "mpeg"}  # whose duration is a difference of two timestamps that may have wrapped
+HEADERLESS = {"mpegts", "mpeg", "ogg"}  # whose duration is told by timestamps, which may wrap or begin anew
 LATE = {"avi"}  # whose header counts what precedes the sound, which is not there
 BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
 
@@ -57,6 +58,8 @@ def _timed(path: str, patience: float) -> Media:
     media = _read(path)
     if media.format == webp.FORMAT:
         return media
+    if media.still:
+        return _only_the_first(media)
     if media.format in durations.PROMISING and durations.cut_off(path):
         return durations.promised(media, path)
     if media.duration_seconds is None or media.format in GUESSING:
@@ -69,10 +72,18 @@ def _timed(path: str, patience: float) -> Media:
     return media
 
 
+def _only_the_first(media: Media) -> Media:
+    """Of a photograph: the pictures behind it are previews, depths and the like."""
+    video = media.video and replace(media.video, duration_seconds=STILL_SECONDS)
+    return replace(media, duration_seconds=STILL_SECONDS, video=video)
+
+
 def read_measured(path: str) -> Media:
     """As `read_media`, but `duration_seconds` is where the data ends, which takes reading all of it."""
     media = _read(path)
-    return media if media.format == webp.FORMAT else durations.measured(media, _spans(path, media, math.inf))
+    if media.format == webp.FORMAT:
+        return media
+    return _only_the_first(media) if media.still else durations.measured(media, _spans(path, media, math.inf))
 
 
 def _spans(path: str, media: Media, patience: float) -> durations.Spans | None:
@@ -103,7 +114,7 @@ def _read(path: str) -> Media:
     if webp.animated(path):
         return webp.read(path)
     with opened(path) as container:
-        described = _described(container)
+        described = _described(path, container)
     return replace(described, cropped=_crops(path, described.format))
 
 
@@ -119,11 +130,13 @@ def _crops(path: str, format_name: str) -> bool:
 # Describing
 
 
-def _described(container: InputContainer) -> Media:
+def _described(path: str, container: InputContainer) -> Media:
     if len(container.streams) > MAX_STREAMS:
         raise ProbeError(f"it holds {len(container.streams)} streams; {MAX_STREAMS} are the limit")
-    audio = [_audio(stream) for stream in container.streams.audio if _hearable(stream)]
+    heard = [_audio(stream) for stream in container.streams.audio if _hearable(stream)]
     video = _video(container)
+    others = _of_other_channels(path, container, [*([video] if video else []), *heard])
+    audio = [stream for stream in heard if stream.index not in others]
     timed: list[durations.Timed] = [*([video] if video else []), *audio]
     if not timed:
         raise ProbeError(f"it holds neither a picture nor sound ffspool can decode{_named_codecs(container)}")
@@ -135,7 +148,11 @@ def _described(container: InputContainer) -> Media:
         duration_seconds=durations.whole(container, since),
         video=next((stream for stream in since if isinstance(stream, VideoStream)), None),
         audio=tuple(stream for stream in since if isinstance(stream, AudioStream)),
-        subtitles=tuple(_subtitle(stream) for stream in container.streams.subtitles if _decoder(stream)),
+        subtitles=tuple(
+            _subtitle(stream)
+            for stream in container.streams.subtitles
+            if _decoder(stream) and stream.index not in others
+        ),
         chapters=tuple(chapter for chapter in chapters if chapter.end_seconds >= 0),
         attachments=sum(stream.type == "attachment" for stream in container.streams),
         named_attachments=tuple(stream.index for stream in container.streams if _named(stream)),
@@ -143,6 +160,14 @@ def _described(container: InputContainer) -> Media:
         cover=None if any(map(_moving, container.streams.video)) else covers.chosen(container),
         lead_seconds=first - (container.start_time or 0) / av.time_base,
     )
+
+
+def _of_other_channels(path: str, container: InputContainer, found: Sequence[durations.Timed]) -> set[int]:
+    """The indices of streams that belong to another channel of a broadcast than the first of what was found."""
+    if container.format.name != "mpegts" or not found:
+        return set()
+    pids = programs.strangers_to(path, container.streams[found[0].index].id)
+    return {stream.index for stream in container.streams if stream.id in pids}
 
 
 def _named_codecs(container: InputContainer) -> str:
@@ -228,9 +253,10 @@ def _video(container: InputContainer) -> VideoStream | None:
         _refuse_oversized(stream)
         if tried:
             container.seek(0)
+        begin = durations.begin(stream)  # before it is read: where nothing tells, FFmpeg takes some later packet's then
         look = frames.look(container, stream)
         if look is not None:
-            return _pictured(stream, look._replace(interlaced=look.interlaced or _mixed(container, stream)))
+            return _pictured(stream, begin, look._replace(interlaced=look.interlaced or _mixed(container, stream)))
     if candidates and not container.streams.audio:
         raise ProbeError("its picture cannot be decoded: the file is damaged")
     return None
@@ -267,14 +293,14 @@ def _refuse_oversized(stream: Pictures) -> None:
         )
 
 
-def _pictured(stream: Pictures, look: frames.Look) -> VideoStream:
+def _pictured(stream: Pictures, begin: float, look: frames.Look) -> VideoStream:
     frame = look.frame
     rotation = frames.quarter_turns(frame)
     stretch = _stretch(stream)
     width, height = _displayed(frame.width, frame.height, float(stretch), rotation)
     colour = frames.colour(frame)
     dolby_vision = frames.dolby_vision(frame)
-    begin, length = durations.begin(stream), durations.of_stream(stream)
+    length = durations.of_stream(stream)
     lost = max(0.0, frame.time - begin) if frame.time is not None else 0.0  # a recording may start within a picture
     if dolby_vision and colour.transfer is None:
         raise ProbeError("its picture is Dolby Vision alone (profile 5), whose colours only its own players know")

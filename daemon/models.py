@@ -128,6 +128,11 @@ class Media(Model, frozen=True):
     lead_seconds: float = 0.0  # of the file before the first of picture and sound
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
 
+    @property
+    def still(self) -> bool:
+        """Whether it is a photograph or the like: FFmpeg's demuxers of single pictures are named so."""
+        return self.format.endswith("_pipe")
+
 
 # What is asked for
 

@@ -15,6 +15,7 @@ from daemon.demuxers import GUARDS
 from daemon.errors import ProbeError
 
 STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+STILL_SECONDS = 0.04  # for which a single picture is shown
 STILLS = {
     b"\xff\xd8\xff": "jpeg_pipe",
     b"\x89PNG": "png_pipe",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import ffmpeg
 import msgspec
 
-from daemon import capped, film, framed, keeping, ladder, quality, soundtrack, sprites, stills
+from daemon import capped, film, framed, keeping, ladder, passthrough, quality, soundtrack, sprites, stills
 from daemon.codecs import timing
 from daemon.demuxers import DISCONTINUOUS, GUARDS, UNSTAMPED
 from daemon.errors import BadParameter, UnknownPreset
@@ -17,8 +17,9 @@ from daemon.graph import branched
 from daemon.models import Media, Model, Parameters
 from daemon.parameters import RefreshedParameters
 from daemon.picture import deinterlaced, may_change_shape, of_one_shape
-from daemon.plans import Judgement, Node, Passed, Plan, Recipe, Step, Trial
+from daemon.plans import Judgement, Node, Options, Passed, Plan, Recipe, Step, Trial
 from daemon.presets import PRESETS, Preset
+from daemon.tags import told_by_stream
 from daemon.traits import Metric
 
 DAY = 86400.0
@@ -201,7 +202,7 @@ def _compared(metric: Metric, plan: Plan, path: str, figures: str, reference: No
 
 
 def _read(source: str, media: Media, threads: int, *, filtered: bool = True, **options: str) -> Node:
-    if filtered and may_change_shape(media):
+    if filtered and media.video and (media.still or may_change_shape(media)):
         options["reinit_filter:v"] = "0"  # else what filters have gathered of the frames before would be lost
     return ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media), **options)
 
@@ -215,7 +216,7 @@ def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
     shown = [_shown(decoded, media, recipe) for recipe, _ in made]
     lines = iter(branched([picture for pictures in shown for picture in pictures]))
     written = [
-        _written(decoded, list(islice(lines, len(pictures))), recipe, path, threads)
+        _written(decoded, media, list(islice(lines, len(pictures))), recipe, path, threads)
         for pictures, (recipe, path) in zip(shown, made, strict=True)
     ]
     return _whole(ffmpeg.merge_outputs(*written), threads)
@@ -243,12 +244,13 @@ def _reading(media: Media) -> dict[str, Any]:
 
     The encoder sees no name, by which alone the probe may have known some formats.
     """
-    known_by_name = media.format.endswith("_pipe") or media.format == "mp3"
+    known_by_name = media.still or media.format == "mp3"
     options: dict[str, Any] = {"f": media.format} if known_by_name else {}
     # Where timestamps may jump ffmpeg itself leaves out what precedes the streams it uses.
     if media.lead_seconds > 0.001 and media.format not in DISCONTINUOUS:
         options["itsoffset"] = f"{-media.lead_seconds:.6f}"
-    if media.format in UNSTAMPED:
+    # A decoder knows better than what is made up of their order; and what has to be decoded is not copied.
+    if media.format in UNSTAMPED and not (media.format == "avi" and passthrough.muddled(media)):
         options["fflags"] = "+genpts"
     if media.cropped:
         options["apply_cropping:v"] = "codec"  # the size is planned as the stream has it
@@ -261,14 +263,23 @@ def _reading(media: Media) -> dict[str, Any]:
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
-def _written(decoded: Node, shown: list[Node], recipe: Recipe, path: str, threads: int) -> Node:
+def _written(decoded: Node, media: Media, shown: list[Node], recipe: Recipe, path: str, threads: int) -> Node:
     kept = [recipe.direct, *recipe.sound, *recipe.subtitles, recipe.cover]
     streams = [*shown, *(decoded[str(stream.index)] for stream in kept if stream)]
     streams += [decoded[str(index)] for index in recipe.attached]
     limit = {"f": recipe.plan.container, "t": f"{_guard(recipe.plan.duration_seconds):.3f}"}
+    if media.still and recipe.direct:
+        limit["frames:v"] = "1"
     # The HLS muxer takes "file:" for the name of a folder; a folder's name is ours, and needs no such guard.
     place = f"{path}/{recipe.entry}" if recipe.entry else f"file:{path}"
-    return ffmpeg.output(*streams, place, **recipe.options(threads), **limit)
+    return ffmpeg.output(*streams, place, **_told(media, recipe, recipe.options(threads)), **limit)
+
+
+def _told(media: Media, recipe: Recipe, options: Options) -> Options:
+    first = media.video or next(iter(recipe.sound), None)
+    if media.format != "ogg" or first is None or recipe.plan.still or "map_metadata" in options:
+        return options
+    return {**options, **told_by_stream(first.index, recipe.sound, recipe.subtitles)}
 
 
 def _shown(decoded: Node, media: Media, recipe: Recipe) -> list[Node]:
@@ -276,6 +287,8 @@ def _shown(decoded: Node, media: Media, recipe: Recipe) -> list[Node]:
     if recipe.filtered is None or media.video is None:
         return []
     picture = decoded[str(media.video.index)]
+    if media.still:
+        picture = picture.filter("trim", end_frame=1)  # what follows in a photograph are previews, depths and the like
     same = of_one_shape(picture, media.video) if may_change_shape(media) else picture
     shown = recipe.filtered(deinterlaced(same, recipe.deinterlace) if recipe.deinterlace else same)
     return shown if isinstance(shown, list) else [shown]

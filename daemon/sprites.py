@@ -49,19 +49,20 @@ def sprites(media: Media, preset: Preset, wanted: SpritesParameters) -> Recipe:
         seen_seconds=media.duration_seconds,
         folder=Sprites(sheets=sheets),
     )
-    index = {INDEX: "\n".join(_cues(count, duration, wanted.interval_seconds, tile, (columns, rows)))}
+    cues = _cues(count, picture.start_seconds, duration, wanted.interval_seconds, tile, (columns, rows))
+    index = {INDEX: "\n".join(cues)}
     options = {"c:v": "mjpeg", "q:v": 4, "fps_mode": "passthrough"}
     which = to_deinterlace(picture)
     return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=which, entry=SHEET, files=index)
 
 
-def _cues(count: int, duration: float, interval: float, tile: Size, grid: Size) -> Iterator[str]:
+def _cues(count: int, start: float, duration: float, interval: float, tile: Size, grid: Size) -> Iterator[str]:
     yield "WEBVTT\n"
     for number in range(count):
         sheet, place = divmod(number, grid[0] * grid[1])
         row, column = divmod(place, grid[0])
         begin, end = number * interval, min((number + 1) * interval, duration)
-        yield f"{_clock(begin)} --> {_clock(end)}"
+        yield f"{_clock(start + begin)} --> {_clock(start + end)}"
         yield f"{SHEET % (sheet + 1)}#xywh={column * tile[0]},{row * tile[1]},{tile[0]},{tile[1]}\n"
 
 

@@ -15,13 +15,21 @@ def written(
     options: Options = {} if chapters == "keep" else {"map_chapters": -1}
     if metadata == "keep":
         return options
-    languages = {
+    return {**options, "map_metadata": -1, **_languages(sound, subtitles)}
+
+
+def told_by_stream(index: int, sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:
+    """Takes what is told about the whole from that stream of the source, as Ogg has it."""
+    return {"map_metadata": f"0:s:{index}", **_languages(sound, subtitles)}
+
+
+def _languages(sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:
+    return {
         f"metadata:s:{kind}:{number}": f"language={stream.language}"
         for kind, streams in _by_kind(sound, subtitles)
         for number, stream in enumerate(streams)
         if stream.language
     }
-    return {**options, "map_metadata": -1, **languages}
 
 
 def _by_kind(

@@ -24,6 +24,7 @@ LAYERS = [
         "covers",
         "durations",
         "strangers",
+        "programs",
         "opening",
         "webp",
         "ending",

@@ -363,3 +363,98 @@ def key_frames(path: Path) -> list[float]:
     with av.open(str(path)) as container:
         times = [float(p.pts * p.time_base) for p in container.demux(video=0) if p.is_keyframe and p.size]
     return [round(time - times[0], 3) for time in times]
+
+
+# What several things in one file are
+
+
+def generated(ffmpeg: str, *words: str | Path) -> None:
+    subprocess.run([ffmpeg, "-v", "error", "-y", *words], check=True, stdin=subprocess.DEVNULL)
+
+
+def lavfi(*graphs: str) -> list[str]:
+    return [word for graph in graphs for word in ("-f", "lavfi", "-i", graph)]
+
+
+def test_of_several_channels_the_sound_is_the_pictures(ffmpeg: str, tmp_path: Path) -> None:
+    source = tmp_path / "two.ts"
+    small, large = "color=red:size=160x120:duration=2", "color=blue:size=320x240:duration=2"
+    channels = ["-program", "title=A:st=0:st=1", "-program", "title=B:st=2:st=3"]
+    mapped = ["-map", "0", "-map", "1", "-map", "2", "-map", "3"]
+    tones = "sine=300:duration=2", "anullsrc=duration=2"
+    generated(ffmpeg, *lavfi(small, tones[0], large, tones[1]), *mapped, "-c:a", "mp2", *channels, source)
+    assert [stream.index for stream in reading.read_media(str(source)).audio] == [3]
+    made = reader.read(make(ffmpeg, source, tmp_path, "h264-480p"))
+    assert made.video
+    assert made.video.size == (320, 240)
+    assert [round(heard.loudness, 3) for heard in made.audio] == [0], "it has the other channel's tone"
+
+
+@pytest.mark.parametrize("preset", ["poster", "h264-480p", "archive-ffv1", "remux-mkv"])
+def test_of_a_photograph_only_the_first_picture_is_shown(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    """Telephones put a map of the lights, or a depth, behind it."""
+    for name, look in (("photo", "color=red:size=320x240"), ("map", "color=gray:size=80x60")):
+        generated(ffmpeg, *lavfi(look), "-frames:v", "1", "-update", "1", tmp_path / f"{name}.jpg")
+    source = tmp_path / "both.jpg"
+    source.write_bytes((tmp_path / "photo.jpg").read_bytes() + (tmp_path / "map.jpg").read_bytes())
+    [frame] = frames(make(ffmpeg, source, tmp_path, preset))
+    assert (frame.width, frame.height) == (320, 240)
+    assert red_share(frame, ALL, ALL) > 0.99
+
+
+def test_ogg_files_that_follow_one_another_are_one(ffmpeg: str, tmp_path: Path) -> None:
+    for number in (1, 2):
+        generated(ffmpeg, *lavfi(f"sine={440 * number}:duration=2"), "-c:a", "libopus", tmp_path / f"{number}.opus")
+    source = tmp_path / "both.opus"
+    source.write_bytes((tmp_path / "1.opus").read_bytes() + (tmp_path / "2.opus").read_bytes())
+    assert reading.read_media(str(source)).duration_seconds == pytest.approx(4.0, abs=0.05)
+    assert reader.read(make(ffmpeg, source, tmp_path, "mp3")).seconds == pytest.approx(4.0, abs=0.05)
+
+
+@pytest.mark.parametrize("preset", ["mp3", "flac", "m4a", "m4a-r128", "remux-mkv"])
+def test_what_ogg_tells_of_its_sound_is_told_of_the_file(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    source = tmp_path / "song.ogg"
+    tags = ["-metadata", "title=Song", "-metadata", "artist=Singer", "-metadata:s:a:0", "language=deu"]
+    generated(ffmpeg, *lavfi("sine=440:duration=1"), "-c:a", "libvorbis", *tags, source)
+    with av.open(str(make(ffmpeg, source, tmp_path, preset))) as container:
+        told = {name.lower(): value for name, value in container.metadata.items()}
+        assert (told["title"], told["artist"]) == ("Song", "Singer")
+        if preset in {"m4a", "remux-mkv"}:
+            assert container.streams[0].metadata["language"] == reading.read_media(str(source)).audio[0].language
+
+
+def test_a_picture_every_ten_seconds_is_copied_whole(ffmpeg: str, tmp_path: Path) -> None:
+    source = tmp_path / "lapse.mp4"
+    generated(ffmpeg, *lavfi("testsrc2=size=320x240:rate=1/10:duration=50"), "-preset", "ultrafast", source)
+    copy = reading.read_media(str(make(ffmpeg, source, tmp_path, "remux-mkv")))
+    assert copy.duration_seconds == pytest.approx(50.0)
+
+
+def test_sprites_are_found_by_the_time_of_a_picture_that_begins_late(ffmpeg: str, tmp_path: Path) -> None:
+    source = tmp_path / "late.mkv"
+    looks = ["-itsoffset", "3", *lavfi("testsrc2=size=320x240:rate=25:duration=2", "sine=duration=5")]
+    generated(ffmpeg, *looks, source)
+    index = make(ffmpeg, source, tmp_path, "sprite-sheet", interval_seconds=1.0) / "thumbnails.vtt"
+    assert re.findall(r"(\S+) --> (\S+)", index.read_text()) == [
+        ("00:00:03.000", "00:00:04.000"),
+        ("00:00:04.000", "00:00:05.000"),
+    ]
+
+
+def test_avi_with_b_frames_keeps_all_its_pictures(ffmpeg: str, tmp_path: Path) -> None:
+    source = tmp_path / "b.avi"
+    generated(ffmpeg, *lavfi("testsrc2=size=320x240:rate=24:duration=2"), "-c:v", "libx264", "-bf", "3", source)
+    times = [frame.time or 0.0 for frame in frames(make(ffmpeg, source, tmp_path, "h264-480p"))]
+    assert len(times) == 48
+    assert {round((after - before) * 24) for before, after in itertools.pairwise(times)} == {1}
+
+
+@pytest.mark.parametrize("transfer", ["bt470m", "bt470bg"])
+def test_gamma_by_a_number_is_kept(ffmpeg: str, tmp_path: Path, transfer: str) -> None:
+    source = tmp_path / "gamma.mp4"
+    look = lavfi("testsrc2=size=320x240:rate=25:duration=0.4")
+    generated(ffmpeg, *look, "-c:v", "libx264", "-x264-params", f"transfer={transfer}", source)
+    assert next(frames(make(ffmpeg, source, tmp_path, "poster")))
+    made = reading.read_media(str(make(ffmpeg, source, tmp_path, "h264-480p")))
+    assert made.video
+    assert made.video.colour.transfer == transfer
