@@ -19,6 +19,7 @@ from daemon.sound import default_first
 from daemon.traits import KeptTraits
 
 MOST_HIDDEN = 0.1  # seconds; encoders of sound hide less at its beginning
+FINER_THAN_FLAC = {"pcm_s32le", "pcm_f32le", "pcm_f64le"}  # codecs, of those that Matroska holds
 LEAST_SLICED = 16  # pixels of a side, below which FFV1 may find no way to cut a picture up that has coarser colours
 CALLED = {"mp4": "MP4", "webm": "WebM", "matroska": "Matroska"}
 _MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 dts alac opus flac"
@@ -94,6 +95,8 @@ def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe
     heard = default_first(media.audio)
     planned = _planned(media, preset, wanted, upright(picture), heard)
     exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac", **_sliced(picture)}
+    # FLAC has 24 bits.
+    exact |= {f"c:a:{number}": "copy" for number, stream in enumerate(heard) if stream.codec in FINER_THAN_FLAC}
     if picture.colour.range == "pc" and (picture.pixel_format or "").startswith("yuv"):
         exact["color_range"] = "pc"  # a container that says otherwise would have it squeezed
     if picture.alpha and picture.codec == "vp8" and picture.colour.matrix:

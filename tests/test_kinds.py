@@ -423,6 +423,24 @@ def test_what_ogg_tells_of_its_sound_is_told_of_the_file(ffmpeg: str, tmp_path: 
             assert container.streams[0].metadata["language"] == reading.read_media(str(source)).audio[0].language
 
 
+@pytest.mark.parametrize("codec", ["pcm_s24le", "pcm_s32le", "pcm_f32le"])
+def test_the_lossless_archive_keeps_every_sample(ffmpeg: str, tmp_path: Path, codec: str) -> None:
+    """Louder than full scale too, where the source can be."""
+    source = tmp_path / "fine.mkv"
+    wave = "aevalsrc=1.5*sin(2*PI*440*t):duration=0.5:sample_rate=48000"
+    generated(ffmpeg, *lavfi("color=red:size=64x64:duration=0.5", wave), "-c:v", "ffv1", "-c:a", codec, source)
+    archive = make(ffmpeg, source, tmp_path, "archive-ffv1")
+    hashes = [
+        subprocess.run(
+            [ffmpeg, "-v", "error", "-i", path, "-map", "a", "-c:a", "pcm_f64le", "-f", "md5", "-"],
+            check=True,
+            capture_output=True,
+        ).stdout
+        for path in (source, archive)
+    ]
+    assert hashes[0] == hashes[1]
+
+
 def test_a_picture_every_ten_seconds_is_copied_whole(ffmpeg: str, tmp_path: Path) -> None:
     source = tmp_path / "lapse.mp4"
     generated(ffmpeg, *lavfi("testsrc2=size=320x240:rate=1/10:duration=50"), "-preset", "ultrafast", source)
