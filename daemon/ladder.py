@@ -81,9 +81,10 @@ def _refuse_too_short(media: Media, preset: Preset) -> None:
 
 def _steady(node: Node, media: Media, picture: VideoStream, most: int) -> Node:
     """At a constant rate, since the lengths of segments are told by it: that of a broadcast which lost some of its
-    frames, else one at which those that come unevenly are hardly moved, and segments end where they should."""
+    frames, else one at which those that come unevenly are hardly moved, and segments end where they should. A
+    single picture stays."""
     rate = picture.frame_rate
-    if rate is None:
+    if rate is None or rate * (picture.duration_seconds or math.inf) < 2:
         return node
     even = rate >= SLOWEST and (media.format in DISCONTINUOUS or not picture.variable_frame_rate)
     pace = rate if even else max(USUAL_RATE, rate)
