@@ -102,7 +102,8 @@ def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe
     if picture.alpha and picture.codec == "vp8" and picture.colour.matrix:
         exact["colorspace"] = picture.colour.matrix  # which the decoder that sees alpha does not tell
     kept = _kept(media, preset, wanted, planned, {**timing(), **exact}, heard)
-    return kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads}, direct=picture)
+    sliced = kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads})
+    return sliced._replace(filtered=lambda shown: shown) if picture.counted else sliced._replace(direct=picture)
 
 
 def _sliced(picture: VideoStream) -> Options:

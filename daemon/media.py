@@ -301,7 +301,9 @@ def _pictured(stream: Pictures, begin: float, look: frames.Look) -> VideoStream:
     colour = frames.colour(frame)
     dolby_vision = frames.dolby_vision(frame)
     length = durations.of_stream(stream)
-    lost = max(0.0, frame.time - begin) if frame.time is not None else 0.0  # a recording may start within a picture
+    counted = _counted(stream)
+    told = frame.time is not None and not counted
+    lost = max(0.0, frame.time - begin) if told else 0.0  # a recording may start within a picture
     if dolby_vision and colour.transfer is None:
         raise ProbeError("its picture is Dolby Vision alone (profile 5), whose colours only its own players know")
     return VideoStream(
@@ -322,6 +324,7 @@ def _pictured(stream: Pictures, begin: float, look: frames.Look) -> VideoStream:
         alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
         interlaced=look.interlaced,
         reordered=bool(stream.codec_context.has_b_frames),
+        counted=counted,
         late_seconds=look.late,
         field_order=_field_order(stream, look),
         colour=colour,
@@ -330,6 +333,12 @@ def _pictured(stream: Pictures, begin: float, look: frames.Look) -> VideoStream:
         start_seconds=begin + lost,
         duration_seconds=length - lost if length and length > lost else length,
     )
+
+
+def _counted(stream: Pictures) -> bool:
+    """Whether AVI holds what it was not made for, pictures in another order than they are shown in."""
+    reordered = bool(stream.codec_context.has_b_frames) and _decoder(stream) in {"h264", "hevc"}
+    return reordered and stream.container.format.name == "avi"
 
 
 def _frame_rate(stream: Pictures, look: frames.Look) -> float | None:

@@ -67,6 +67,7 @@ class VideoStream(Model, frozen=True):
     duration_seconds: float | None = None  # of this stream, where the file says it
     hidden_seconds: float = 0.0  # that an edit list has players leave out, where the whole file was read
     reordered: bool = False  # whether pictures are stored in another order than they are shown in
+    counted: bool = False  # whether all that its container tells of their times is that they follow each other
     late_seconds: float = 0.0  # at most, after a picture is to be shown, until its packet is to be decoded
 
 

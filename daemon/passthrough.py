@@ -25,8 +25,7 @@ def picture_fits(picture: VideoStream, preset: Preset, wanted: VideoParameters) 
 def muddled(media: Media) -> bool:
     """Whether only a decoder finds out when its pictures are to be shown, which are stored in another order."""
     picture = media.video
-    reordered = picture is not None and picture.reordered and picture.codec in {"h264", "hevc"}
-    return reordered and media.format in {"avi", "h264", "hevc"}
+    return picture is not None and (picture.counted or (picture.reordered and media.format in {"h264", "hevc"}))
 
 
 def picture_options(media: Media, container: str) -> Options:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import ffmpeg
 import msgspec
 
-from daemon import capped, film, framed, keeping, ladder, passthrough, quality, soundtrack, sprites, stills
+from daemon import capped, film, framed, keeping, ladder, quality, soundtrack, sprites, stills
 from daemon.codecs import timing
 from daemon.demuxers import DISCONTINUOUS, GUARDS, UNSTAMPED
 from daemon.errors import BadParameter, UnknownPreset
@@ -249,12 +249,12 @@ def _reading(media: Media) -> dict[str, Any]:
     # Where timestamps may jump ffmpeg itself leaves out what precedes the streams it uses.
     if media.lead_seconds > 0.001 and media.format not in DISCONTINUOUS:
         options["itsoffset"] = f"{-media.lead_seconds:.6f}"
-    # A decoder knows better than what is made up of their order; and what has to be decoded is not copied.
-    if media.format in UNSTAMPED and not (media.format == "avi" and passthrough.muddled(media)):
+    picture = media.video
+    # Made up of the order of packets, times of reordered pictures coincide, and one of two would be left out.
+    if media.format in UNSTAMPED and not (picture and picture.counted):
         options["fflags"] = "+genpts"
     if media.cropped:
         options["apply_cropping:v"] = "codec"  # the size is planned as the stream has it
-    picture = media.video
     if picture and picture.alpha and picture.codec in _ALPHA_DECODERS:
         options[f"c:{picture.index}"] = _ALPHA_DECODERS[picture.codec]
     return options
@@ -287,6 +287,8 @@ def _shown(decoded: Node, media: Media, recipe: Recipe) -> list[Node]:
     if recipe.filtered is None or media.video is None:
         return []
     picture = decoded[str(media.video.index)]
+    if media.video.counted:
+        picture = picture.filter("setpts", f"PTS-STARTPTS+{media.video.start_seconds:.6f}/TB")
     if media.still:
         picture = picture.filter("trim", end_frame=1)  # what follows in a photograph are previews, depths and the like
     same = of_one_shape(picture, media.video) if may_change_shape(media) else picture

@@ -132,6 +132,7 @@ def _seen(path: Path, index: int, region: Region) -> Seen:
         stream: Any = container.streams[index]
         stream.thread_type = "AUTO"
         usual = float(1 / stream.average_rate) if stream.average_rate else 0.0
+        begin = float((stream.start_time or 0) * stream.time_base)
         for count, frame in enumerate(_frames(container, stream)):
             time = float(frame.time) if frame.time is not None else count * usual
             if seen is None:
@@ -151,8 +152,12 @@ def _seen(path: Path, index: int, region: Region) -> Seen:
             seen.end = max(seen.end, time + lasts)
             if count in {0, 10}:
                 seen.thumbnails.append(_thumbnail(frame, region))
+        waited = container.format.name == "avi" and stream.codec_context.name in {"h264", "hevc"}
     assert seen is not None, f"{path.name} has no picture"
     seen.times.sort()
+    if waited:  # AVI tells when a decoder takes its pictures; players show the first at once
+        late = seen.times[0] - begin
+        seen.times, seen.end = [time - late for time in seen.times], seen.end - late
     return seen
 
 

@@ -465,6 +465,7 @@ def test_avi_with_b_frames_keeps_all_its_pictures(ffmpeg: str, tmp_path: Path) -
     times = [frame.time or 0.0 for frame in frames(make(ffmpeg, source, tmp_path, "h264-480p"))]
     assert len(times) == 48
     assert {round((after - before) * 24) for before, after in itertools.pairwise(times)} == {1}
+    assert times[0] == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.parametrize("transfer", ["bt470m", "bt470bg"])
