@@ -15,7 +15,7 @@ from daemon.costs import Cost
 from daemon.models import Model
 
 MAX_OUTPUTS = 8  # of one process
-SLACK = 0.05  # of a core, that is no reason for another thread
+HEADROOM = 0.2  # of a thread: all wait for the encoder that is never done, so the busiest gets one more
 MAX_MEGAPIXELS = 12.0  # of one frame of all its outputs: every encoder holds some tens of frames in memory
 
 
@@ -84,7 +84,7 @@ def _threads(costs: Mapping[str, float], cores: int) -> dict[str, int]:
     parts = {variation: cores * cost / whole for variation, cost in costs.items()}
     if len(parts) == 1:
         return dict.fromkeys(parts, cores)
-    return {variation: max(1, math.ceil(part - SLACK)) for variation, part in parts.items()}
+    return {variation: min(cores, math.ceil(part + HEADROOM)) for variation, part in parts.items()}
 
 
 def plan(ready: Iterable[Ready], *, cores: int, slots: int, longest: float) -> Iterator[Start]:

@@ -32,7 +32,13 @@ def test_variations_of_one_source_share_a_process_with_one_thread_each() -> None
 def test_who_has_most_to_do_in_a_process_gets_the_threads_that_keeps_busy() -> None:
     ladder = first(*(ready(f"a{lines}", encode=cost) for lines, cost in ((720, 9), (480, 4), (360, 2.3), (240, 1.2))))
     assert ladder.threads == {"a720": 2, "a480": 1, "a360": 1, "a240": 1}
-    assert first(ready("a1"), ready("a2"), cores=8).threads == {"a1": 4, "a2": 4}
+    assert first(ready("a1"), ready("a2"), cores=8).threads == {"a1": 5, "a2": 5}
+
+
+def test_an_encoder_that_would_keep_one_thread_busy_all_the_time_gets_another() -> None:
+    almost = first(*(ready(f"a{lines}", encode=cost) for lines, cost in ((720, 9.4), (480, 5.2), (360, 4))))
+    assert almost.threads == {"a720": 2, "a480": 1, "a360": 1}
+    assert set(first(ready("a1"), ready("a2"), cores=1).threads.values()) == {1}
 
 
 def test_variations_of_different_sources_do_not_share() -> None:
