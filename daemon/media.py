@@ -18,7 +18,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
-from daemon import covers, durations, frames, programs, webp
+from daemon import covers, durations, frames, programs, tiff, webp
 from daemon.demuxers import DECODERS, MAX_PIXELS
 from daemon.errors import ProbeError
 from daemon.models import AudioStream, Chapter, Media, SubtitleStream, VideoStream
@@ -133,6 +133,8 @@ def _crops(path: str, format_name: str) -> bool:
 def _described(path: str, container: InputContainer) -> Media:
     if len(container.streams) > MAX_STREAMS:
         raise ProbeError(f"it holds {len(container.streams)} streams; {MAX_STREAMS} are the limit")
+    if container.format.name == tiff.FORMAT and tiff.packed_as_jpeg(path):
+        raise ProbeError("it is a TIFF packed as JPEG, which FFmpeg cannot unpack: save it as PNG or as plain TIFF")
     heard = [_audio(stream) for stream in container.streams.audio if _hearable(stream)]
     video = _video(container)
     others = _of_other_channels(path, container, [*([video] if video else []), *heard])

@@ -531,6 +531,12 @@ SHORT = (
     Specimen("two-frames.mp4", [silent(*H264, "-frames:v", "2")]),
     Specimen("still.bmp", [still()]),
     Specimen("still.tiff", [still(size="161x91")], size=(160, 90)),
+    Specimen(
+        "packed.tiff",
+        [still("-compression_algo", "raw")],
+        edit=lambda whole: whole.replace(*(struct.pack("<HHIHH", 259, 3, 1, packing, 0) for packing in (1, 7))),
+        error="it is a TIFF packed as JPEG",
+    ),
     Specimen("still.gif", [still()]),
     Specimen("photo.jpg", [still("-update", "1")], edit=photographed(1)),
     Specimen("photo-upright.jpg", [still("-update", "1")], turns=3, edit=photographed(6)),
@@ -781,6 +787,7 @@ QUICK = {
     *(
         "photo-upright.jpg",
         "still.tiff",
+        "packed.tiff",
         "grey10.mkv",
         "alpha-qtrle.mov",
         "1x1.mkv",

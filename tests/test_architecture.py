@@ -27,6 +27,7 @@ LAYERS = [
         "programs",
         "opening",
         "webp",
+        "tiff",
         "ending",
         "bundle",
         "miniature",
