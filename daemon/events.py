@@ -61,7 +61,7 @@ class Feed:
         self._joined = asyncio.Event()
         self._committed = asyncio.Event()
         self._ending: dict[str, tuple[str, bytes]] = {}  # progress at the commits that were not handed out yet
-        self._last = 0
+        self._last = 0  # the id of the newest event that was handed out
         self._told: dict[str, bytes] = {}
         self._closed = False
         store.on_commit(self._on_commit)
@@ -77,7 +77,6 @@ class Feed:
 
     async def run(self) -> None:
         """Reads new events as they are committed, and progress at every tick, until cancelled."""
-        self._last = await last_event(self._store)
         ticking = asyncio.create_task(self._tick())
         try:
             while True:
@@ -97,12 +96,15 @@ class Feed:
 
     async def _hand_out(self) -> None:
         ending, self._ending = self._ending, {}
-        while rows := await self._store.read(partial(_read, None, self._last)):
-            self._last = rows[-1]["id"]
+        more = bool(self._subscribers)
+        while more:
+            rows = await self._store.read(partial(_read, None, self._last))
             for row in rows:
+                self._last = row["id"]
                 event = self._last_progress(row, ending) + render(row)
                 for subscriber in self._subscribers:
                     subscriber.offer(row, event)
+            more = len(rows) == BATCH
 
     def _present(self) -> dict[str, tuple[str, bytes]]:
         return {variation: (job, data) for job, variation, data in self._progress()} if self._subscribers else {}
@@ -157,7 +159,10 @@ class Feed:
         state anew, and is told what comes from now on.
         """
         from_now = after is None or await self._store.read(partial(_forgotten, after))
-        subscriber = Subscriber(job, await last_event(self._store) if from_now else after or 0)
+        newest = await last_event(self._store)
+        subscriber = Subscriber(job, newest if from_now else after or 0)
+        if not self._subscribers:  # while nobody listened nothing was read
+            self._last = newest
         self._subscribers.add(subscriber)
         self._joined.set()
         try:

@@ -129,28 +129,25 @@ class Webhooks:
             while True:
                 self._awake.clear()
                 try:
-                    await self._send_due(sending)
-                    await self._until_something_is_due()
+                    await self._wait(await self._send_due(sending))
                 except Exception:
                     log.exception("the outbox cannot be read; it is looked at again in %.0f s", LOOK_EVERY)
                     await asyncio.sleep(LOOK_EVERY)
 
-    async def _send_due(self, sending: asyncio.TaskGroup) -> None:
-        while len(self._sending) < CONCURRENCY and (due := await self._next()):
+    async def _send_due(self, sending: asyncio.TaskGroup) -> float | None:
+        """Sends what there is room for; returns when another is due, if that is known."""
+        while len(self._sending) < CONCURRENCY:
+            busy = [url for url, count in Counter(self._sending.values()).items() if count >= PER_URL]
+            due, following = await self._store.read(partial(_due, self._now(), list(self._sending), busy))
+            if due is None:
+                return following
             self._sending[due["id"]] = due["url"]
             sending.create_task(self._deliver(due), name=f"webhook {due['id']}")
+        return None
 
-    async def _next(self) -> Row | None:
-        busy = [url for url, count in Counter(self._sending.values()).items() if count >= PER_URL]
-        wanted = {"now": self._now(), "sending": _json(list(self._sending)), "busy": _json(busy)}
-        return await self._store.read(lambda t: t.one("due_delivery", **wanted))
-
-    async def _until_something_is_due(self) -> None:
-        now = self._now()
-        row = await self._store.read(lambda t: t.one("next_delivery", now=now))
-        at = row["at"] if row else None
+    async def _wait(self, at: float | None) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY if at is None else min(LOOK_EVERY, at - now)):
+            async with asyncio.timeout(LOOK_EVERY if at is None else min(LOOK_EVERY, at - self._now())):
                 await self._awake.wait()
 
     async def _deliver(self, due: Row) -> None:
@@ -222,6 +219,14 @@ def _settle(
     if changed and status == DeliveryStatus.DISABLED:
         words = "not sent: the receiver answered 410 to another message of this job"
         transaction.run("disable_deliveries", id=due["id"], error=words)
+
+
+def _due(now: float, sending: list[str], busy: list[str], transaction: Transaction) -> tuple[Row | None, float | None]:
+    """The next delivery whose time has come; if there is none, when one is due."""
+    if due := transaction.one("due_delivery", now=now, sending=_json(sending), busy=_json(busy)):
+        return due, None
+    following = transaction.one("next_delivery", now=now)
+    return None, following["at"] if following else None
 
 
 def _replay(delivery: str, now: float, transaction: Transaction) -> Row:
