@@ -780,7 +780,7 @@ COMBINATIONS = (
 
 # One of each trait that the files elsewhere lack, for when there is little time.
 QUICK = {
-    *("turned-90-sar-odd.mkv", "tff.ts", "bff-mpeg2.ts", "tff.vob", "telecined.mpg", "slides.mp4"),
+    *("turned-90-sar-odd.mkv", "tff.ts", "bff-mpeg2.ts", "two-programs.ts", "tff.vob", "telecined.mpg", "slides.mp4"),
     *("picture-of-song.mkv", "claims-an-hour.mp4", "claims-a-moment.webm", "late-start.mkv", "negative-start.mov"),
     *("edit-list.mov", "late-video.ts", "headless.ts", "gap.ts", "joined.ts", "joined-back.ts", "languages.ts"),
     *("7.1.mkv", "hexagonal.mkv", "tiny.wav", "cover-first.mp4", "chapters-late.mkv", "hdr10.mkv", "bt2020-sdr.mp4"),
