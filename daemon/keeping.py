@@ -102,8 +102,10 @@ def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe
     if picture.alpha and picture.codec == "vp8" and picture.colour.matrix:
         exact["colorspace"] = picture.colour.matrix  # which the decoder that sees alpha does not tell
     kept = _kept(media, preset, wanted, planned, {**timing(), **exact}, heard)
-    sliced = kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads})
-    return sliced._replace(filtered=lambda shown: shown) if picture.counted else sliced._replace(direct=picture)
+    threaded = kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads})
+    if picture.counted:  # only filters can set the clock of such a picture
+        return threaded._replace(filtered=lambda shown: shown)
+    return threaded._replace(direct=picture)
 
 
 def _sliced(picture: VideoStream) -> Options:

@@ -133,8 +133,7 @@ def _crops(path: str, format_name: str) -> bool:
 def _described(path: str, container: InputContainer) -> Media:
     if len(container.streams) > MAX_STREAMS:
         raise ProbeError(f"it holds {len(container.streams)} streams; {MAX_STREAMS} are the limit")
-    if container.format.name == tiff.FORMAT and tiff.packed_as_jpeg(path):
-        raise ProbeError("it is a TIFF packed as JPEG, which FFmpeg cannot unpack: save it as PNG or as plain TIFF")
+    _refuse_packed(path, container)
     heard = [_audio(stream) for stream in container.streams.audio if _hearable(stream)]
     video = _video(container)
     others = _of_other_channels(path, container, [*([video] if video else []), *heard])
@@ -274,6 +273,11 @@ def _refuse_tiles(container: InputContainer) -> None:
     """A phone's still picture comes in tiles, of which one would pass for the whole."""
     if any(stream.disposition & Disposition.dependent for stream in container.streams.video):
         raise ProbeError("it is a still picture made of tiles (HEIC or AVIF), which ffspool cannot put together")
+
+
+def _refuse_packed(path: str, container: InputContainer) -> None:
+    if container.format.name == tiff.FORMAT and tiff.packed_as_jpeg(path):
+        raise ProbeError("it is a TIFF packed as JPEG, which FFmpeg cannot unpack: save it as PNG or as plain TIFF")
 
 
 def _moving(stream: Pictures) -> bool:
