@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, BinaryIO
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -40,6 +41,12 @@ class Parser(h11.Connection):
             return []
         return [*self.header(), *parts]
 
+    def counted(self, count: int) -> list[bytes]:
+        """What goes out before `count` bytes of the body that are sent past it."""
+        parts = self.send_with_data_passthrough(h11.Data(data=range(count)))  # type: ignore[arg-type]
+        assert parts is not None
+        return parts[:-1]
+
     def header(self) -> list[bytes]:
         """What is kept back, which is then the caller's to send."""
         header, self._header = self._header, []
@@ -57,10 +64,13 @@ class Connection(H11Protocol):
     whole header of a request. One that is silent after an answer is uvicorn's to end.
 
     That also ends who sends on what was refused already: the body of a request that had no token.
+
+    It knows ASGI's `http.response.zerocopysend`, for answers with a Content-Length.
     """
 
     def __init__(self, *args: Any, most: int, patience: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.app = partial(self._answer, self.app)
         self.conn = self._parser = Parser(lambda: self.loop.call_soon(self._send_header))
         self._most = most
         self._patience = patience
@@ -85,6 +95,31 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unwatch()
+
+    async def _answer(self, app: Any, scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        async def answered(message: Any) -> None:
+            if message["type"] != "http.response.zerocopysend":
+                await send(message)
+                return
+            if message["count"]:
+                await self._send_file(message["file"], message["offset"], message["count"])
+            if not message["more_body"]:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        await app(scope, receive, answered)
+
+    async def _send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        """Nothing is left to send when the client is gone. Raises EOFError when the file is not that long."""
+        if self.transport.is_closing():
+            return
+        self.transport.write(b"".join(self._parser.counted(count)))
+        try:
+            sent = await self.loop.sendfile(self.transport, file, offset, count)
+        except (ConnectionError, TimeoutError):
+            self.transport.abort()
+        else:
+            if sent < count:
+                raise EOFError(f"{file.name} became shorter while it was sent")
 
     @property
     def _is_handling(self) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import (
     FileResponse,
     MalformedRangeHeader,
@@ -17,8 +19,10 @@ from starlette.responses import (
     Response,
     StreamingResponse,
 )
+from starlette.types import Receive, Scope, Send
 from zipstream import ZipStream
 
+from daemon.api.windows import WINDOW, Window, WindowedFile, windowed
 from daemon.bundle import member, members
 from daemon.errors import BadRange, Gone, NotFound
 from daemon.listing import decode_cursor
@@ -35,7 +39,6 @@ MEDIA_TYPES = {
     ".vtt": "text/vtt; charset=utf-8",
     ".jpg": "image/jpeg",
 }  # of what is in folders
-CHUNK = 256 * 1024  # bytes that a thread reads at a time: each hop between threads costs as much as to send them
 INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 
 
@@ -48,14 +51,22 @@ def one_variation(path: Path, row: Row) -> Response:
     with _gone_if_missing(row):
         status = path.stat()
     if path.is_dir():
-        return _zip(_archive(members(path)), f"{row['name']}.zip", headers)
+        return _Zip(members(path), f"{row['name']}.zip", headers)
     return _File(path, filename=row["name"], headers=headers, stat_result=status)
 
 
 class _File(FileResponse):
     """Answers a range that is behind the file's end with a problem, and leaves what is no range unheeded."""
 
-    chunk_size = CHUNK
+    chunk_size = WINDOW
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, windowed(send))
+
+    @asynccontextmanager
+    async def _open_file(self) -> AsyncIterator[Any]:
+        with await run_in_threadpool(open, self.path, "rb") as file:
+            yield WindowedFile(file)
 
     @classmethod
     def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
@@ -65,6 +76,63 @@ class _File(FileResponse):
             return []
         except RangeNotSatisfiable as error:
             raise BadRange(file_size) from error
+
+
+class _Zip(StreamingResponse):
+    """A stored zip of known length, made on the way."""
+
+    def __init__(
+        self, files: Sequence[tuple[str, Path]], name: str, headers: dict[str, str], manifest: bytes | None = None
+    ) -> None:
+        archive = ZipStream(sized=True)
+        for inner, path in files:
+            archive.add_path(path, inner)
+        if manifest is not None:
+            archive.add(manifest, MANIFEST)
+        plain = name.encode("ascii", "replace").decode().replace('"', "?").replace("\\", "?")
+        named = f'attachment; filename="{plain}"'
+        if plain != name:
+            named += f"; filename*=utf-8''{quote(name, safe='')}"
+        told = {"Content-Length": str(len(archive)), "Content-Disposition": named, **headers}
+        pieces: Iterator[Any] = _pieces(archive, [path for _, path in files])
+        super().__init__(pieces, media_type="application/zip", headers=told)
+
+    async def stream_response(self, send: Send) -> None:
+        send = windowed(send)
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for piece in self.body_iterator:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _pieces(archive: ZipStream, paths: Sequence[Path]) -> Iterator[bytes | Window]:
+    """The archive's bytes, WINDOW or so at a time; the files must be the first in it.
+
+    Large files are read here for their checksum alone, and sent as windows.
+    """
+    waiting = bytearray()
+    for path in paths:
+        entry = archive.file()
+        waiting += next(entry)  # its header
+        with path.open("rb") as file:
+            size, read, sent = os.fstat(file.fileno()).st_size, 0, 0
+            while read < size:
+                part = next(entry)
+                read += len(part)
+                if size < WINDOW:
+                    waiting += part
+                elif read == size or read - sent >= WINDOW:
+                    if waiting:
+                        yield bytes(waiting)
+                        waiting.clear()
+                    yield Window(file, sent, read - sent)
+                    sent = read
+        waiting += b"".join(entry)  # its checksum
+        if len(waiting) >= WINDOW:
+            yield bytes(waiting)
+            waiting.clear()
+    waiting += b"".join(archive)
+    yield bytes(waiting)
 
 
 class FileView(Model, frozen=True):
@@ -141,9 +209,9 @@ def all_files(job: JobView, files: Sequence[tuple[str, Path]]) -> Response:
     a thread.
     """
     there = [(name, path) for name, path in files if path.exists()]
-    archive = _archive([member for name, path in there for member in _members(name, path)])
-    archive.add(msgspec.json.format(msgspec.json.encode(manifest(job, [name for name, _ in there]))), MANIFEST)
-    return _zip(archive, f"ffspool-{job.id}.zip", {})
+    files_in_it = [member for name, path in there for member in _members(name, path)]
+    listing = msgspec.json.format(msgspec.json.encode(manifest(job, [name for name, _ in there])))
+    return _Zip(files_in_it, f"ffspool-{job.id}.zip", {}, manifest=listing)
 
 
 def manifest(job: JobView, files: Sequence[str]) -> dict[str, Any]:
@@ -153,29 +221,3 @@ def manifest(job: JobView, files: Sequence[str]) -> dict[str, Any]:
 
 def _members(name: str, path: Path) -> list[tuple[str, Path]]:
     return [(f"{name}/{inner}", file) for inner, file in members(path)] if path.is_dir() else [(name, path)]
-
-
-def _archive(files: Sequence[tuple[str, Path]]) -> ZipStream:
-    archive = ZipStream(sized=True)
-    for name, path in files:
-        archive.add_path(path, name)
-    return archive
-
-
-def _zip(archive: ZipStream, name: str, headers: dict[str, str]) -> Response:
-    plain = name.encode("ascii", "replace").decode().replace('"', "?").replace("\\", "?")
-    named = f'attachment; filename="{plain}"'
-    if plain != name:
-        named += f"; filename*=utf-8''{quote(name, safe='')}"
-    told = {"Content-Length": str(len(archive)), "Content-Disposition": named, **headers}
-    return StreamingResponse(_chunks(archive), media_type="application/zip", headers=told)
-
-
-def _chunks(archive: ZipStream) -> Iterator[bytes]:
-    waiting = list[bytes]()
-    for chunk in archive:
-        waiting.append(chunk)
-        if sum(map(len, waiting)) >= CHUNK:
-            yield b"".join(waiting)
-            waiting.clear()
-    yield b"".join(waiting)
