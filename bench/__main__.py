@@ -7,15 +7,12 @@ on the command line choose measurements; then nothing is written.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import wave
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,17 +21,17 @@ import imageio_ffmpeg
 import psutil
 
 from bench.batch import batch
-from bench.clips import make_clip, make_noise
+from bench.clips import make_clip
 from bench.daemons import Daemon, cpu_seconds, daemon, wait_until
 from bench.events import events
 from bench.queue import queue
 from bench.report import Report, plot
+from bench.transfers import transfers
 from daemon.processes import Limits, Reserve, Walls, spawn
 
 ROUNDS = 20
 CANCELS = 12  # at each speed
 IDLE_SECONDS = 12
-TRANSFERS = 3
 MANY_JOBS = 1000
 JOBS_AT_ONCE = 50
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -146,42 +143,6 @@ def _cost_of_an_encode(running: Daemon, folder: Path) -> float:
     used = cpu_seconds(itself) - before
     running.client.post(f"/api/jobs/{job}/cancel").raise_for_status()
     return used / IDLE_SECONDS
-
-
-def transfers() -> None:
-    """A large file up against `cp`, down and in a zip against `curl file://`; and the daemon's memory meanwhile."""
-    with tempfile.TemporaryDirectory() as name, daemon(folder := Path(name)) as running:
-        file, copy, answer = folder / "film.mkv", folder / "copy", folder / "answer"
-        make_noise(file)
-        ask = ["curl", "-sS", "-H", f"Authorization: {running.client.headers['authorization']}", "-o"]
-        jobs = f"{running.client.base_url}/api/jobs"
-        process = psutil.Process(running.process.pid)
-        before = process.memory_info().rss
-        Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # resets the kernel's peak
-        took = defaultdict[str, list[float]](list)
-        for _ in range(TRANSFERS):
-            took["up"].append(_seconds(*ask, answer, "-F", "preset=remux-mkv", "-F", f"files=@{file}", jobs))
-            took["cp"].append(_seconds("cp", file, copy) + _seconds("sync", copy))
-            job = json.loads(answer.read_text())["id"]
-            done = wait_until(lambda job=job: (v := running.job(job))["status"] == "completed" and v, 0.05)
-            variation = done["sources"][0]["variations"][0]["id"]
-            took["down"].append(_seconds(*ask, copy, f"{jobs}/{job}/variations/{variation}/download"))
-            took["in a zip"].append(_seconds(*ask, copy, f"{jobs}/{job}/download"))
-            took["file"].append(_seconds("curl", "-sS", "-o", copy, f"file://{file}"))
-            running.client.delete(f"/api/jobs/{job}").raise_for_status()
-        peak = int(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
-        size = file.stat().st_size
-        for what, rival in (("up", "cp"), ("down", "file"), ("in a zip", "file")):
-            ours, theirs = statistics.median(took[what]), statistics.median(took[rival])
-            names = {"cp": "cp and sync", "file": "curl file://"}
-            print(f"{size >> 20} MiB {what}: {size / ours / 1e6:.0f} MB/s, {theirs / ours:.2f} × {names[rival]}")
-        print(f"the daemon's memory rose by {(peak - before) / 1e6:.0f} MB")
-
-
-def _seconds(*command: str | Path) -> float:
-    began = time.perf_counter()
-    subprocess.run(command, check=True)
-    return time.perf_counter() - began
 
 
 def leaks() -> None:
