@@ -15,6 +15,7 @@ from daemon.models import Media
 from daemon.opening import opened
 
 LAST = 1.0  # seconds that must be decoded
+SOLO = 10.0  # seconds up to which one thread decodes: others would cost a quarter more, of cores that are to encode
 
 
 def decode(path: str, media: Media, patience: float) -> None:
@@ -25,13 +26,14 @@ def decode(path: str, media: Media, patience: float) -> None:
     if media.format == webp.FORMAT:  # which the library cannot decode
         return
     deadline = time.monotonic() + patience
+    threads = 1 if (media.duration_seconds or 0.0) <= SOLO else 0  # 0: as many as FFmpeg likes
     with opened(path) as container:
         for number, stream in enumerate(timed(media)):
             last = _seek(container, _end(stream, media) - LAST, begun=number > 0)
-            frames = _decoded(container, stream.index, last, deadline)
+            frames = _decoded(container, stream.index, threads, last, deadline)
             if frames == 0:  # what is sought is the picture, and sound may lie before the first
                 with opened(path) as anew:
-                    frames = _decoded(anew, stream.index, last, deadline)
+                    frames = _decoded(anew, stream.index, threads, last, deadline)
             if not frames:
                 noun = "picture" if stream is media.video else "sound"
                 raise ProbeError(f"the last second of its {noun} cannot be decoded")
@@ -54,7 +56,7 @@ def _seek(container: InputContainer, seconds: float, *, begun: bool) -> Fraction
     return Fraction(start, av.time_base) + Fraction(max(0.0, seconds))
 
 
-def _decoded(container: InputContainer, index: int, last: Fraction, deadline: float) -> int | None:
+def _decoded(container: InputContainer, index: int, threads: int, last: Fraction, deadline: float) -> int | None:
     """How many frames come of the rest of that stream; None where one is damaged.
 
     What comes before `last` only leads there: frames that no other refers to are left out, and nowhere are the edges
@@ -64,7 +66,7 @@ def _decoded(container: InputContainer, index: int, last: Fraction, deadline: fl
     decoder = stream.codec_context
     decoder.options = {"skip_loop_filter": "all"}
     decoder.skip_frame = "NONREF"
-    decoder.thread_type = "AUTO"
+    decoder.thread_count, decoder.thread_type = threads, "AUTO"
     frames = 0
     for packet in container.demux(stream):
         if packet.pts is None or packet.time_base is None or packet.pts * packet.time_base >= last:
