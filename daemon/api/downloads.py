@@ -39,6 +39,7 @@ MEDIA_TYPES = {
     ".vtt": "text/vtt; charset=utf-8",
     ".jpg": "image/jpeg",
 }  # of what is in folders
+SMALL = 256 * 1024  # bytes up to which a zip's members are sent from memory, several at once
 INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 
 
@@ -106,7 +107,7 @@ class _Zip(StreamingResponse):
 
 
 def _pieces(archive: ZipStream, paths: Sequence[Path]) -> Iterator[bytes | Window]:
-    """The archive's bytes, WINDOW or so at a time; the files must be the first in it.
+    """The archive's bytes; the files must be the first in it, in this order.
 
     Large files are read here for their checksum alone, and sent as windows.
     """
@@ -119,7 +120,7 @@ def _pieces(archive: ZipStream, paths: Sequence[Path]) -> Iterator[bytes | Windo
             while read < size:
                 part = next(entry)
                 read += len(part)
-                if size < WINDOW:
+                if size <= SMALL:
                     waiting += part
                 elif read == size or read - sent >= WINDOW:
                     if waiting:
@@ -128,7 +129,7 @@ def _pieces(archive: ZipStream, paths: Sequence[Path]) -> Iterator[bytes | Windo
                     yield Window(file, sent, read - sent)
                     sent = read
         waiting += b"".join(entry)  # its checksum
-        if len(waiting) >= WINDOW:
+        if len(waiting) > SMALL:
             yield bytes(waiting)
             waiting.clear()
     waiting += b"".join(archive)

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Send
 
 WINDOW = 1024 * 1024  # bytes: each hop between threads costs as much as to send a hundred kilobytes
+SCRATCH = memoryview(bytearray(WINDOW))  # what is read into it, by many threads at once, is not looked at
 
 
 class Window:
@@ -42,15 +43,13 @@ class WindowedFile:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._offset = 0
-        self._scratch = memoryview(bytearray(WINDOW))
 
     async def seek(self, offset: int) -> None:
         self._offset = offset
 
     async def read(self, size: int) -> Window:
         """The next window, of `size` bytes or up to the file's end."""
-        piece = self._scratch[:size]
-        count = await run_in_threadpool(os.preadv, self._file.fileno(), [piece], self._offset)
+        count = await run_in_threadpool(os.preadv, self._file.fileno(), [SCRATCH[:size]], self._offset)
         window = Window(self._file, self._offset, count)
         self._offset += count
         return window
