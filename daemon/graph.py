@@ -2,14 +2,16 @@
 
 Nodes of it are equal that do the same to the same: the beginnings that pictures share are one node already, with
 more than one use. FFmpeg wants a `split` there. And of what is scaled to several sizes the small ones are made of
-larger ones.
+larger ones. Pictures that have no work in common get graphs of their own: FFmpeg runs each on a thread of its own, and
+the filters of one graph in turn.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ffmpeg
@@ -19,6 +21,41 @@ from daemon.plans import Node, Size
 
 _Place = tuple[Any, Any, Any]  # a node, and which of what comes out of it
 LEAST_STEP = 1.3  # by which a picture is larger than one that is made of it: scaling twice must not be seen
+
+_LABEL = re.compile(r"(?<!\\)\[s(\d+)\]")  # that ffmpeg-python gives to what comes out of a filter
+
+
+def apart(outputs: Sequence[Sequence[Node]], idle: Callable[[Any], bool]) -> list[list[int]]:
+    """The numbers of outputs in groups, in order, such that none has work in common with one of another group.
+
+    An output is given as its pictures. `idle` tells of a filter that it does nothing to what is read.
+    """
+    larger = _cascade([picture for pictures in outputs for picture in pictures])
+    groups: list[tuple[list[int], set[Any]]] = []
+    for number, pictures in enumerate(outputs):
+        nodes = _nodes(pictures)
+        taken = {larger[node].node for node in nodes if node in larger}
+        work = {node for node in nodes | taken if isinstance(node, FilterNode) and not idle(node)}
+        company = [group for group in groups if group[1] & work]
+        groups = [group for group in groups if group not in company]
+        members = sorted([number, *(one for group in company for one in group[0])])
+        groups.append((members, work.union(*(group[1] for group in company))))
+    return sorted(members for members, _ in groups)
+
+
+def merged(parts: Sequence[list[str]]) -> list[str]:
+    """One command line, without its program, of several that read the same one file: a graph for each."""
+    [start] = {tuple(part[: part.index("-i") + 2]) for part in parts}
+    graphs, outputs = list[str](), list[str]()
+    for number, part in enumerate(parts):
+        named = f"[p{number}s\\1]" if number else r"[s\1]"
+        rest = iter(part[len(start) :])
+        for word in rest:
+            if word == "-filter_complex":
+                graphs += [word, _LABEL.sub(named, next(rest))]
+            else:
+                outputs += [word, _LABEL.sub(named, next(rest))] if word == "-map" else [word]
+    return [*start, *graphs, *outputs]
 
 
 def branched(pictures: Sequence[Node]) -> list[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -95,6 +96,20 @@ def fitted(node: Node, picture: VideoStream, size: Size) -> Node:
         cropped = node if size == (width, height) else node.filter("crop", *size, 0, 0)
         return cropped.filter("setsar", 1)
     return scaled(node, size)
+
+
+def is_idle(node: Any, picture: VideoStream | None) -> bool:
+    """Whether that filter leaves every pixel as it is, where none before it changes any.
+
+    Of a picture that is to be turned none does: FFmpeg puts that before the first.
+    """
+    if picture is None or picture.rotation or picture.mirrored:
+        return False
+    if node.name == "scale":
+        return tuple(node.args) == (picture.coded_width, picture.coded_height) and not node.kwargs
+    if node.name == "format":
+        return tuple(node.args) == (picture.pixel_format,)
+    return node.name in {"setsar", "setparams", "setpts"}
 
 
 def turned(node: Node, size: Size, angle: float) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -13,10 +14,10 @@ from daemon import capped, film, framed, keeping, ladder, quality, soundtrack, s
 from daemon.codecs import timing
 from daemon.demuxers import DISCONTINUOUS, GUARDS, UNSTAMPED
 from daemon.errors import BadParameter, UnknownPreset
-from daemon.graph import branched
+from daemon.graph import apart, branched, merged
 from daemon.models import Media, Model, Parameters
 from daemon.parameters import RefreshedParameters
-from daemon.picture import deinterlaced, may_change_shape, of_one_shape
+from daemon.picture import deinterlaced, is_idle, may_change_shape, of_one_shape
 from daemon.plans import Judgement, Node, Options, Passed, Plan, Recipe, Step, Trial
 from daemon.presets import PRESETS, Preset
 from daemon.tags import told_by_stream
@@ -171,7 +172,7 @@ def _next_pass(
     shown = _partly(source, media, step, threads)
     if isinstance(step, Trial):
         options = {**timing(), **step.options(threads), "f": plan.container}
-        return Pass(_whole(ffmpeg.output(shown, f"file:{trial}", **options), threads), share)
+        return Pass(_whole(ffmpeg.output(shown, f"file:{trial}", **options).get_args(), threads), share)
     return Pass(_compared("vmaf", plan, trial, trial + FIGURES, shown, threads), share)
 
 
@@ -198,7 +199,8 @@ def _compared(metric: Metric, plan: Plan, path: str, figures: str, reference: No
     name, options = quality.comparing(metric, plan.video, figures, threads)
     pair = [picture.filter("format", quality.FORMATS) for picture in (made, reference)]
     limit = f"{_guard(plan.duration_seconds):.3f}"
-    return _whole(ffmpeg.output(ffmpeg.filter(pair, name, **options), "-", f="null", t=limit), threads)
+    compared = ffmpeg.output(ffmpeg.filter(pair, name, **options), "-", f="null", t=limit)
+    return _whole(compared.get_args(), threads)
 
 
 def _read(source: str, media: Media, threads: int, *, filtered: bool = True, **options: str) -> Node:
@@ -207,19 +209,26 @@ def _read(source: str, media: Media, threads: int, *, filtered: bool = True, **o
     return ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media), **options)
 
 
-def _whole(written: Node, threads: int) -> list[str]:
-    return ["ffmpeg", *GLOBAL_OPTIONS, "-filter_complex_threads", str(threads), *written.get_args()]
+def _whole(args: Sequence[str], threads: int) -> list[str]:
+    return ["ffmpeg", *GLOBAL_OPTIONS, "-filter_complex_threads", str(threads), *args]
 
 
 def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
     decoded = _read(source, media, threads, filtered=any(recipe.filtered for recipe, _ in made))
     shown = [_shown(decoded, media, recipe) for recipe, _ in made]
-    lines = iter(branched([picture for pictures in shown for picture in pictures]))
+    groups = apart(shown, partial(is_idle, picture=media.video))
+    parts = [_outputs(decoded, media, [(shown[n], *made[n]) for n in group], threads).get_args() for group in groups]
+    graphs = sum(any(shown[n] for n in group) for group in groups)
+    return _whole(merged(parts), max(1, threads // max(1, graphs)))
+
+
+def _outputs(decoded: Node, media: Media, made: Sequence[tuple[list[Node], Recipe, str]], threads: int) -> Node:
+    lines = iter(branched([picture for pictures, _, _ in made for picture in pictures]))
     written = [
         _written(decoded, media, list(islice(lines, len(pictures))), recipe, path, threads)
-        for pictures, (recipe, path) in zip(shown, made, strict=True)
+        for pictures, recipe, path in made
     ]
-    return _whole(ffmpeg.merge_outputs(*written), threads)
+    return ffmpeg.merge_outputs(*written)
 
 
 def _making(media: Media, output: Output) -> Recipe:

@@ -186,6 +186,29 @@ def test_small_sizes_are_made_of_larger_ones_unless_these_are_nearly_as_small() 
     assert "[s5]scale=960:540" in words
 
 
+@pytest.mark.parametrize(
+    ("film", "presets", "graphs"),
+    [
+        ({}, ["h264-1080p", "hevc-1080p", "webm-1080p", "mp3"], 3),
+        ({}, ["h264-1080p", "h264-720p", "h264-480p"], 2),  # of the source; and of 720p, of which 480p is made
+        ({}, ["h264-1080p", "h264-720p", "hevc-1080p", "h264-480p"], 3),
+        ({"interlaced": True}, ["h264-1080p", "hevc-1080p"], 1),
+        ({"rotation": 180}, ["h264-1080p", "hevc-1080p"], 1),
+        ({"pixel_format": "yuv422p"}, ["h264-1080p", "hevc-1080p"], 1),
+        ({}, ["mp3", "flac"], 0),
+    ],
+)
+def test_pictures_with_no_work_in_common_get_graphs_of_their_own(
+    film: dict[str, Any], presets: list[str], graphs: int
+) -> None:
+    words = command("source", shown(**{"pixel_format": "yuv420p", **film}), outputs(*presets), threads=8)
+    assert words.count("-filter_complex") == graphs
+    assert words[words.index("-filter_complex_threads") + 1] == str(8 // max(1, graphs))
+    maps = [words[number + 1] for number, word in enumerate(words) if word == "-map" and words[number + 1][0] == "["]
+    assert len(maps) == len(set(maps)) == sum(preset not in {"mp3", "flac"} for preset in presets)
+    assert words.count("-i") == 1
+
+
 PQ = Colour(primaries="bt2020", transfer="smpte2084", matrix="bt2020nc", range="tv")
 
 
