@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,17 +42,25 @@ def transfers() -> None:
             used[what].append(cpu_seconds([process]) - cpu)
 
         with _bare(file, folder / "sink") as bare:
-            for _ in range(ROUNDS):
-                timed("up", *ask, answer, "-F", "preset=remux-mkv", "-F", f"files=@{file}", jobs)
-                timed("bare up", *curl, copy, "-F", f"files=@{file}", bare)
-                timed("cp and sync", "sh", "-c", 'cp "$0" "$1" && sync "$1"', file, copy)
+            for turn in range(ROUNDS):
+                ways = {
+                    "up": [*ask, answer, "-F", "preset=remux-mkv", "-F", f"files=@{file}", jobs],
+                    "bare up": [*curl, copy, "-F", f"files=@{file}", bare],
+                    "cp and sync": ["sh", "-c", 'cp "$0" "$1" && sync "$1"', file, copy],
+                }
+                for what in _turned(ways, turn):
+                    timed(what, *ways[what])
                 job = json.loads(answer.read_text())["id"]
                 done = wait_until(lambda job=job: (v := running.job(job))["status"] == "completed" and v, 0.05)
                 variation = done["sources"][0]["variations"][0]["id"]
-                timed("down", *ask, copy, f"{jobs}/{job}/variations/{variation}/download")
-                timed("in a zip", *ask, copy, f"{jobs}/{job}/download")
-                timed("bare down", *curl, copy, bare)
-                timed("curl file://", *curl, copy, f"file://{file}")
+                ways = {
+                    "down": [*ask, copy, f"{jobs}/{job}/variations/{variation}/download"],
+                    "in a zip": [*ask, copy, f"{jobs}/{job}/download"],
+                    "bare down": [*curl, copy, bare],
+                    "curl file://": [*curl, copy, f"file://{file}"],
+                }
+                for what in _turned(ways, turn):
+                    timed(what, *ways[what])
                 running.client.delete(f"/api/jobs/{job}").raise_for_status()
         peak = int(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
         medians = {what: statistics.median(seconds) for what, seconds in took.items()}
@@ -66,6 +74,13 @@ def transfers() -> None:
                 f"{statistics.median(used[what]):.2f} s of the daemon's CPU"
             )
         print(f"the daemon's memory rose by {(peak - before) / 1e6:.0f} MB")
+
+
+def _turned(ways: Iterable[str], turn: int) -> list[str]:
+    """Another goes first each time: what was written before is still on its way to the disk."""
+    order = [*ways]
+    first = turn % len(order)
+    return order[first:] + order[:first]
 
 
 @contextmanager
