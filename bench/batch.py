@@ -1,7 +1,8 @@
 """Whole batches against what people do by hand: a shell loop over ffmpeg, and `xargs -P` with a process per core.
 
-All contestants make the same outputs with the same encoder settings, one after the other within each round; the
-frames they made are counted and compared by SSIM. Ratios are of medians over the rounds.
+All contestants make the same outputs with the same encoder settings, one after the other within each round, and each
+is the first of some round; the frames that each made are counted and compared by SSIM with the shell loop's. A ratio
+is the median of those within each round, since a shared machine's speed changes from one to the next.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 import imageio_ffmpeg
 
 from bench.daemons import Daemon, daemon
+from bench.rounds import ratio, turned
 from daemon.library import Library
 from daemon.media import read_media
 from daemon.models import Media, VariationRequest
@@ -29,7 +31,7 @@ from daemon.recipes import Output, command, plan
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
 CORES = len(os.sched_getaffinity(0))
-ROUNDS = 3
+ROUNDS = 5
 SAME = 0.98  # SSIM above which two encodes of one picture are the same work
 
 
@@ -174,15 +176,16 @@ def compete(batch: Batch, rounds: int = ROUNDS) -> None:
         del contestants["xargs -P"]  # a loop that has but one thread
     times: dict[str, list[Took]] = {name: [] for name in contestants}
     likeness: list[float] = []
-    for _ in range(rounds):
+    for number in range(rounds):
         with tempfile.TemporaryDirectory() as name:
             folders = {contestant: Path(name) / contestant.replace(" ", "-") for contestant in contestants}
-            for contestant, make in contestants.items():
+            for contestant in turned(contestants, number):
                 folders[contestant].mkdir()
-                times[contestant].append(make(folders[contestant]))
+                times[contestant].append(contestants[contestant](folders[contestant]))
             if not likeness:
-                likeness = list(_likeness(folders["shell loop"], folders["ffspool"], len(encodes)))
-    _report(batch, times, likeness)
+                first, *others = folders.values()
+                likeness = [alike for other in others for alike in _likeness(first, other, len(encodes))]
+    _report(batch, len(encodes), times, min(likeness))
 
 
 def _encodes(batch: Batch) -> Iterator[Encode]:
@@ -224,27 +227,37 @@ def _packets(path: Path) -> Iterator[Any]:
         yield from (packet for packet in container.demux(video=0) if packet.size)
 
 
-def _report(batch: Batch, times: dict[str, list[Took]], likeness: Sequence[float]) -> None:
-    middle = {name: _median(took) for name, took in times.items()}
-    ours = middle["ffspool"]
-    print(f"{batch.name}: {len(likeness)} encodes, alike by SSIM {min(likeness):.4f} or more")
-    for name, took in middle.items():
+def _report(batch: Batch, encodes: int, times: dict[str, list[Took]], likeness: float) -> None:
+    ours = _median(times["ffspool"])
+    print(f"{batch.name}: {encodes} encodes, alike by SSIM {likeness:.4f} or more")
+    floors = list[str]()
+    for name, took in times.items():
+        clock = [one.wall for one in took]
+        wall = ratio((one.wall for one in times["ffspool"]), clock)
+        cpu = ratio((one.cpu for one in times["ffspool"]), (one.cpu for one in took))
+        floor = ratio(map(_least, times["ffspool"]), clock)
+        told = _median(took)
         print(
-            f"  {name:13} {took.wall:6.2f} s, {took.cpu:6.2f} s of CPU; "
-            f"ffspool takes {ours.wall / took.wall:.2f} of its time, {ours.cpu / took.cpu:.2f} of its CPU"
+            f"  {name:13} {told.wall:6.2f} s, {told.cpu:6.2f} s of CPU; "
+            f"ffspool takes {wall:.2f} of its time, {cpu:.2f} of its CPU"
         )
-    least = ours.users["encoders"] / CORES
-    floors = ", ".join(f"{least / took.wall:.2f} of {name}" for name, took in middle.items() if name != "ffspool")
+        if name != "ffspool":
+            floors.append(f"{floor:.2f} of {name}")
     print(
         f"  its CPU: {', '.join(f'{user} {seconds:.2f} s' for user, seconds in ours.users.items())}; "
         f"{ours.cpu / ours.wall:.2f} of {CORES} cores were busy\n"
-        f"  its encoders alone, on cores that are never idle, would take {least:.2f} s: {floors}"
+        f"  its encoders alone, on cores that are never idle, would take {_least(ours):.2f} s: {', '.join(floors)}"
     )
     if ours.beside is not None:
         print(
             f"  {ours.beside:.2f} s of it are the daemon's and the encoder's own start, whatever the film's length: "
             f"1 % of an encode of {ours.beside * 100:.0f} s"
         )
+
+
+def _least(ours: Took) -> float:
+    """Seconds that its encoders would take if no core were ever idle, and nothing else on them."""
+    return ours.users["encoders"] / CORES
 
 
 def _median(took: Sequence[Took]) -> Took:
@@ -269,7 +282,7 @@ def batches(folder: Path) -> Iterator[Batch]:
     yield Batch("ladder of 4", (_cut(folder / "ladder.mp4", 20, 8),), rungs)
     short = tuple(_cut(folder / f"short{number}.mp4", 2 * number, 0.5) for number in range(20))
     yield Batch("20 short clips × 2", short, ({"preset": "h264-720p"}, {"preset": "h264-480p"}))
-    yield Batch("one long file", (_cut(folder / "long.mp4", 0, 20),), ({"preset": "h264-720p"},))
+    yield Batch("one long file", (_cut(folder / "long.mp4", 0, 15),), ({"preset": "h264-720p"},))
 
 
 def _cut(path: Path, begin: float, seconds: float) -> Path:

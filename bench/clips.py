@@ -7,17 +7,27 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
+FEW = 10  # seconds that are encoded; what lasts longer repeats them
+
 
 def make_clip(path: Path, seconds: int, size: str = "1280x720") -> Path:
-    source = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25:duration={seconds}"]
-    encode = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-y", str(path)]
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source, *encode], check=True)
-    return path
+    source = f"testsrc2=size={size}:rate=25:duration={min(seconds, FEW)}"
+    return _repeated(path, source, "-preset", "ultrafast", "-pix_fmt", "yuv420p", seconds=seconds)
 
 
 def make_noise(path: Path) -> None:
     """A film of 500 MB that is nothing but noise: what is said of it takes no time beside what it holds."""
-    ffmpeg, second = imageio_ffmpeg.get_ffmpeg_exe(), path.with_name(f"second-{path.name}")
-    source = ["-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25:duration=1,noise=alls=100:allf=t"]
-    subprocess.run([ffmpeg, "-v", "error", *source, "-preset", "ultrafast", "-qp", "4", second], check=True)
-    subprocess.run([ffmpeg, "-v", "error", "-stream_loop", "10", "-i", second, "-c", "copy", path], check=True)
+    source = "testsrc2=size=1280x720:rate=25:duration=1,noise=alls=100:allf=t"
+    _repeated(path, source, "-preset", "ultrafast", "-qp", "4", seconds=11)
+
+
+def _repeated(path: Path, source: str, *encode: str, seconds: int) -> Path:
+    few = path.with_name(f"few-{path.name}")
+    _ffmpeg("-f", "lavfi", "-i", source, "-c:v", "libx264", *encode, str(few))
+    _ffmpeg("-stream_loop", "-1", "-i", str(few), "-t", str(seconds), "-c", "copy", str(path))
+    few.unlink()
+    return path
+
+
+def _ffmpeg(*words: str) -> None:
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *words], check=True)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import psutil
 
 from bench.clips import make_noise
 from bench.daemons import cpu_seconds, daemon, wait_until
+from bench.rounds import ratio, turned
 
 ROUNDS = 5
 RIVALS = {"up": "cp and sync", "down": "curl file://", "in a zip": "curl file://"}
@@ -48,7 +49,7 @@ def transfers() -> None:
                     "bare up": [*curl, copy, "-F", f"files=@{file}", bare],
                     "cp and sync": ["sh", "-c", 'cp "$0" "$1" && sync "$1"', file, copy],
                 }
-                for what in _turned(ways, turn):
+                for what in turned(ways, turn):
                     timed(what, *ways[what])
                 job = json.loads(answer.read_text())["id"]
                 done = wait_until(lambda job=job: (v := running.job(job))["status"] == "completed" and v, 0.05)
@@ -59,28 +60,20 @@ def transfers() -> None:
                     "bare down": [*curl, copy, bare],
                     "curl file://": [*curl, copy, f"file://{file}"],
                 }
-                for what in _turned(ways, turn):
+                for what in turned(ways, turn):
                     timed(what, *ways[what])
                 running.client.delete(f"/api/jobs/{job}").raise_for_status()
         peak = int(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
-        medians = {what: statistics.median(seconds) for what, seconds in took.items()}
         size = file.stat().st_size
         for what, rival in RIVALS.items():
             bare_one = "bare up" if what == "up" else "bare down"
             print(
-                f"{size >> 20} MiB {what}: {size / medians[what] / 1e6:.0f} MB/s, "
-                f"{medians[rival] / medians[what]:.2f} × {rival} "
-                f"(a bare server: {medians[rival] / medians[bare_one]:.2f}); "
+                f"{size >> 20} MiB {what}: {size / statistics.median(took[what]) / 1e6:.0f} MB/s, "
+                f"{ratio(took[rival], took[what]):.2f} × {rival} "
+                f"(a bare server: {ratio(took[rival], took[bare_one]):.2f}); "
                 f"{statistics.median(used[what]):.2f} s of the daemon's CPU"
             )
         print(f"the daemon's memory rose by {(peak - before) / 1e6:.0f} MB")
-
-
-def _turned(ways: Iterable[str], turn: int) -> list[str]:
-    """Another goes first each time: what was written before is still on its way to the disk."""
-    order = [*ways]
-    first = turn % len(order)
-    return order[first:] + order[:first]
 
 
 @contextmanager
