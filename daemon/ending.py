@@ -27,12 +27,12 @@ def decode(path: str, media: Media, patience: float) -> None:
         return
     deadline = time.monotonic() + patience
     threads = 1 if (media.duration_seconds or 0.0) <= SOLO else 0  # 0: as many as FFmpeg likes
-    with opened(path) as container:
+    with opened(path, media.format) as container:
         for number, stream in enumerate(timed(media)):
             last = _seek(container, _end(stream, media) - LAST, begun=number > 0)
             frames = _decoded(container, stream.index, threads, last, deadline)
             if frames == 0:  # what is sought is the picture, and sound may lie before the first
-                with opened(path) as anew:
+                with opened(path, media.format) as anew:
                     frames = _decoded(anew, stream.index, threads, last, deadline)
             if not frames:
                 noun = "picture" if stream is media.video else "sound"

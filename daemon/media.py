@@ -87,7 +87,7 @@ def read_measured(path: str) -> Media:
 
 
 def _spans(path: str, media: Media, patience: float) -> durations.Spans | None:
-    with opened(path) as container:
+    with opened(path, media.format) as container:
         return durations.spans(container, media, patience)
 
 

@@ -15,6 +15,7 @@ from daemon.demuxers import GUARDS
 from daemon.errors import ProbeError
 
 STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+TELLING = "mov,mp4,m4a,3gp,3g2,mj2"  # whose header says all that one needs to read on
 STILL_SECONDS = 0.04  # for which a single picture is shown
 STILLS = {
     b"\xff\xd8\xff": "jpeg_pipe",
@@ -38,11 +39,16 @@ def refuse_unreadable(path: str) -> None:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[InputContainer]:
-    """Raises ProbeError for whatever FFmpeg says, then and while the file is read."""
+def opened(path: str, known: str = "") -> Iterator[InputContainer]:
+    """Raises ProbeError for whatever FFmpeg says, then and while the file is read.
+
+    `known` is its format, if it was opened before: FFmpeg need not decode the beginning of every stream again, which
+    takes as long as to read a small file, to find out what the headers of other formats leave open.
+    """
     try:
         shape = _still_format(path)
-        with av.open(f"file:{path}", format=shape, options=dict(GUARDS), metadata_errors="replace") as container:
+        options = GUARDS | ({"codec_whitelist": "none"} if known == TELLING else {})
+        with av.open(f"file:{path}", format=shape, options=options, metadata_errors="replace") as container:
             yield container
     except MemoryError as error:
         raise ProbeError("reading it needs more memory than a media file should") from error
