@@ -31,6 +31,7 @@ from daemon.processes import Limits, Reserve, Walls, spawn
 
 ROUNDS = 20
 CANCELS = 9  # at each speed
+LOOKS_EVERY = 0.1  # seconds between FFmpeg's looks at its stdin, each with a report of its progress
 IDLE_SECONDS = 12
 MANY_JOBS = 1000
 JOBS_AT_ONCE = 50
@@ -102,8 +103,8 @@ def cancel() -> None:
         clip = make_clip(folder / "clip.mp4", 120)
         for speed in ("ultrafast", "veryfast", "medium"):
             waits, encoder, stages = list[float](), list[float](), list[str]()
-            for _ in range(CANCELS):
-                took, stopped = _cancel(running, clip, speed)
+            for turn in range(CANCELS):
+                took, stopped = _cancel(running, clip, speed, LOOKS_EVERY * turn / CANCELS)
                 waits.append(took)
                 encoder.append(stopped["seconds"])
                 stages.append(stopped["stage"])
@@ -114,10 +115,12 @@ def cancel() -> None:
             )
 
 
-def _cancel(running: Daemon, clip: Path, speed: str) -> tuple[float, Any]:
+def _cancel(running: Daemon, clip: Path, speed: str, pause: float) -> tuple[float, Any]:
+    """So long after a report: people do not cancel just when FFmpeg has looked whether they did."""
     wish = {"sources": [{"path": str(clip)}], "variations": [{"preset": "h264-720p", "speed": speed}]}
     job = running.client.post("/api/jobs", json=wish).raise_for_status().json()["id"]
     wait_until(lambda: (running.job(job)["progress"] or 0) > 0.5)
+    time.sleep(pause)
     began = time.perf_counter()
     receipt = running.client.post(f"/api/jobs/{job}/cancel").raise_for_status().json()
     return time.perf_counter() - began, receipt["stopped"][0]
