@@ -65,7 +65,8 @@ class Connection(H11Protocol):
 
     That also ends who sends on what was refused already: the body of a request that had no token.
 
-    It knows ASGI's `http.response.zerocopysend`, for answers with a Content-Length.
+    It knows ASGI's `http.response.zerocopysend`, for answers with a Content-Length. One that is left unfinished ends
+    the connection.
     """
 
     def __init__(self, *args: Any, most: int, patience: float, **kwargs: Any) -> None:
@@ -106,7 +107,16 @@ class Connection(H11Protocol):
             if not message["more_body"]:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-        await app(scope, receive, answered)
+        cycle = self.cycle
+        assert cycle is not None
+        try:
+            await app(scope, receive, answered)
+        except asyncio.CancelledError:  # the daemon ends, and this client has had its time
+            if not cycle.response_started:
+                raise
+        if cycle.response_started and not cycle.response_complete:
+            self.transport.abort()
+            cycle.disconnected = True  # or uvicorn complains
 
     async def _send_file(self, file: BinaryIO, offset: int, count: int) -> None:
         """Nothing is left to send when the client is gone. Raises EOFError when the file is not that long."""

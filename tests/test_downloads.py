@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import socket
 import wave
 import zipfile
@@ -49,6 +50,10 @@ def place(job: Any, number: int = 0) -> str:
     return f"/api/jobs/{job['id']}/variations/{variation['id']}/download"
 
 
+def everything_of(job: Any) -> str:
+    return f"/api/jobs/{job['id']}/download"
+
+
 def output(daemon: Daemon, job: Any, number: int = 0) -> Path:
     variation = job["sources"][number]["variations"][0]["id"]
     return next(path for path in (daemon.state_dir / "spool" / "jobs").rglob(f"*{variation}*") if path.is_file())
@@ -72,8 +77,7 @@ def test_any_part_of_a_file_is_what_is_there(big: Daemon, job: Any) -> None:
 
 
 def test_a_zip_holds_large_and_small_files_with_their_checksums(big: Daemon, job: Any) -> None:
-    place = f"/api/jobs/{job['id']}/download"
-    answer = big.client.get(place)
+    answer = big.client.get(everything_of(job))
     with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
         assert packed.testzip() is None
         hashes = {hashlib.sha256(packed.read(name)).hexdigest() for name in packed.namelist()}
@@ -83,7 +87,7 @@ def test_a_zip_holds_large_and_small_files_with_their_checksums(big: Daemon, job
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_who_asks_for_the_head_alone_gets_the_head_alone(big: Daemon, job: Any, zipped: bool) -> None:
-    path = f"/api/jobs/{job['id']}/download" if zipped else place(job)
+    path = everything_of(job) if zipped else place(job)
     length = big.client.get(path).headers["content-length"]
     with asking(big, path, method="HEAD") as client:
         head = everything(client)
@@ -100,12 +104,12 @@ def test_requests_behind_a_download_are_answered_after_it(big: Daemon, job: Any)
 
 
 def test_clients_that_take_nothing_hold_up_nobody(big: Daemon, job: Any) -> None:
-    stalled = [asking(big, place(job, number % 2)) for number in range(STALLED)]
+    stalled = [asking(big, everything_of(job) if number % 3 else place(job)) for number in range(STALLED)]
     try:
         for client in stalled:
             assert client.recv(1)
         assert len(big.client.get(place(job)).content) == output(big, job).stat().st_size
-        assert big.client.get(f"/api/jobs/{job['id']}/download").is_success
+        assert big.client.get(everything_of(job)).is_success
     finally:
         for client in stalled:
             client.close()
@@ -114,18 +118,49 @@ def test_clients_that_take_nothing_hold_up_nobody(big: Daemon, job: Any) -> None
     wait_until(lambda: not held & {file.path for file in daemon.open_files()}, "the files to be closed")
 
 
-def test_a_file_cut_short_under_way_ends_the_answer_short(big: Daemon, job: Any) -> None:
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("fields", ["", "Range: bytes=0-10,3000000-3000010\r\n"])
+def test_a_file_cut_short_under_way_ends_the_answer_short(big: Daemon, job: Any, zipped: bool, fields: str) -> None:
     """The client learns of it by the length it was told; nobody waits for bytes that are not there."""
     path = output(big, job, 1)
     content = path.read_bytes()
-    with asking(big, place(job, 1)) as client:
-        assert client.recv(1)
+    with asking(big, everything_of(job) if zipped else place(job, 1), fields=fields) as client:
+        came = client.recv(1)
         os.truncate(path, 2**20)
         try:
-            assert len(everything(client)) < len(content)
+            came += everything(client)
         finally:
             path.write_bytes(content)
+    head, _, body = came.partition(b"\r\n\r\n")
+    assert len(body) < length_in(head)
     assert big.client.get(place(job, 1)).content == content
+    assert "Traceback" not in big.log()
+    assert "a download was cut short" in big.log()
+
+
+def test_a_job_deleted_while_it_is_fetched_ends_the_answer_short(big: Daemon) -> None:
+    waves = sorted(big.state_dir.parent.glob("*.wav"))
+    done = big.wait_for(big.submit(*waves, presets=["flac"])["id"])
+    with asking(big, everything_of(done)) as client:
+        came = client.recv(1)
+        assert big.client.delete(f"/api/jobs/{done['id']}").is_success
+        came += everything(client)
+    head, _, body = came.partition(b"\r\n\r\n")
+    assert len(body) < length_in(head)
+    assert "Traceback" not in big.log()
+
+
+def test_a_daemon_that_ends_waits_for_no_client_that_takes_nothing(start_daemon: Any, big: Daemon) -> None:
+    daemon = start_daemon()
+    waves = sorted(big.state_dir.parent.glob("*.wav"))
+    done = daemon.wait_for(daemon.submit(*waves, presets=["flac"])["id"])
+    stalled = [asking(daemon, path) for path in (place(done), everything_of(done)) for _ in range(5)]
+    for client in stalled:
+        assert client.recv(1)
+    assert daemon.stop() == 0
+    for client in stalled:
+        client.close()
+    assert "Traceback" not in daemon.log()
 
 
 def test_downloads_go_over_a_unix_socket_too(start_daemon: Any, tmp_path: Path, big: Daemon) -> None:
@@ -168,3 +203,7 @@ def everything(client: socket.socket) -> bytes:
         while chunk := client.recv(2**20):
             found += chunk
     return bytes(found)
+
+
+def length_in(head: bytes) -> int:
+    return int(re.findall(rb"content-length: (\d+)", head)[0])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +31,8 @@ from daemon.models import Model
 from daemon.names import MANIFEST
 from daemon.store import Row
 from daemon.views import JobView
+
+log = logging.getLogger(__name__)
 
 MEDIA_TYPES = {
     ".m3u8": "application/vnd.apple.mpegurl",
@@ -62,12 +65,14 @@ class _File(FileResponse):
     chunk_size = WINDOW
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(scope, receive, windowed(send))
+        with _cut_short_if_changed():
+            await super().__call__(scope, receive, windowed(send))
 
     @asynccontextmanager
     async def _open_file(self) -> AsyncIterator[Any]:
+        assert self.stat_result is not None
         with await run_in_threadpool(open, self.path, "rb") as file:
-            yield WindowedFile(file)
+            yield WindowedFile(file, self.stat_result.st_size)
 
     @classmethod
     def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
@@ -95,18 +100,38 @@ class _Zip(StreamingResponse):
         if plain != name:
             named += f"; filename*=utf-8''{quote(name, safe='')}"
         told = {"Content-Length": str(len(archive)), "Content-Disposition": named, **headers}
-        pieces: Iterator[Any] = _pieces(archive, [path for _, path in files])
-        super().__init__(pieces, media_type="application/zip", headers=told)
+        self._pieces = _pieces(archive, [path for _, path in files])
+        content: Iterator[Any] = self._pieces
+        super().__init__(content, media_type="application/zip", headers=told)
 
     async def stream_response(self, send: Send) -> None:
-        send = windowed(send)
+        try:
+            with _cut_short_if_changed():
+                await self._send(windowed(send))
+        finally:  # of a client that left, files were else open until somebody looks for garbage
+            with suppress(ValueError):  # as the daemon ends, a thread may still be reading
+                self._pieces.close()
+
+    async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for piece in self.body_iterator:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _pieces(archive: ZipStream, paths: Sequence[Path]) -> Iterator[bytes | Window]:
+@contextmanager
+def _cut_short_if_changed() -> Iterator[None]:
+    """Of an answer that began, what cannot be sent is missing at its end: the client knows how long it should be.
+
+    Its job was deleted, or somebody works in the spool; Starlette and zipstream tell of that by RuntimeError.
+    """
+    try:
+        yield
+    except (OSError, EOFError, RuntimeError) as error:
+        log.warning("a download was cut short: %s", error)
+
+
+def _pieces(archive: ZipStream, paths: Sequence[Path]) -> Generator[bytes | Window]:
     """The archive's bytes; the files must be the first in it, in this order.
 
     Large files are read here for their checksum alone, and sent as windows.

@@ -38,18 +38,21 @@ class Window:
 
 
 class WindowedFile:
-    """An open file that is read as windows, as Starlette reads the files it sends."""
+    """An open file of so many bytes that is read as windows, as Starlette reads the files it sends."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
+        self._size = size
         self._offset = 0
 
     async def seek(self, offset: int) -> None:
         self._offset = offset
 
     async def read(self, size: int) -> Window:
-        """The next window, of `size` bytes or up to the file's end."""
+        """The next window, of `size` bytes or up to the file's end. Raises EOFError where that comes too early."""
         count = await run_in_threadpool(os.preadv, self._file.fileno(), [SCRATCH[:size]], self._offset)
+        if count < min(size, self._size - self._offset):
+            raise EOFError(f"{self._file.name} became shorter while it was sent")
         window = Window(self._file, self._offset, count)
         self._offset += count
         return window
