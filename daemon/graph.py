@@ -2,8 +2,8 @@
 
 Nodes of it are equal that do the same to the same: the beginnings that pictures share are one node already, with
 more than one use. FFmpeg wants a `split` there. And of what is scaled to several sizes the small ones are made of
-larger ones. Pictures that have no work in common get graphs of their own: FFmpeg runs each on a thread of its own, and
-the filters of one graph in turn.
+larger ones. Pictures that have no work in common, or are of different pixel formats, get graphs of their own: FFmpeg
+runs each on a thread of its own, and the filters of one graph in turn.
 """
 
 from __future__ import annotations
@@ -28,19 +28,41 @@ _LABEL = re.compile(r"(?<!\\)\[s(\d+)\]")  # that ffmpeg-python gives to what co
 def apart(outputs: Sequence[Sequence[Node]], idle: Callable[[Any], bool]) -> list[list[int]]:
     """The numbers of outputs in groups, in order, such that none has work in common with one of another group.
 
-    An output is given as its pictures. `idle` tells of a filter that it does nothing to what is read.
+    Those of different pixel formats share none: FFmpeg would do it in one of these, and the finer would lose what the
+    coarser cannot hold. An output is given as its pictures. `idle` tells of a filter that it does nothing to what is
+    read.
     """
-    larger = _cascade([picture for pictures in outputs for picture in pictures])
-    groups: list[tuple[list[int], set[Any]]] = []
+    alike = defaultdict[Any, list[int]](list)
     for number, pictures in enumerate(outputs):
-        nodes = _nodes(pictures)
+        formats = {_pixel_format(picture) for picture in pictures}
+        alike[number if None in formats else frozenset(formats)].append(number)
+    return sorted(group for numbers in alike.values() for group in _in_company(numbers, outputs, idle))
+
+
+def _in_company(
+    numbers: Sequence[int], outputs: Sequence[Sequence[Node]], idle: Callable[[Any], bool]
+) -> Iterator[list[int]]:
+    larger = _cascade([picture for number in numbers for picture in outputs[number]])
+    groups: list[tuple[list[int], set[Any]]] = []
+    for number in numbers:
+        nodes = _nodes(outputs[number])
         taken = {larger[node].node for node in nodes if node in larger}
         work = {node for node in nodes | taken if isinstance(node, FilterNode) and not idle(node)}
         company = [group for group in groups if group[1] & work]
         groups = [group for group in groups if group not in company]
         members = sorted([number, *(one for group in company for one in group[0])])
         groups.append((members, work.union(*(group[1] for group in company))))
-    return sorted(members for members, _ in groups)
+    return (members for members, _ in groups)
+
+
+def _pixel_format(picture: Node) -> str | None:
+    """That it is brought to in the end; None where that is the encoder's choice."""
+    node = picture.node
+    while isinstance(node, FilterNode):
+        if node.name == "format":
+            return str(node.args[0])
+        node = _taken(node)[0].node
+    return None
 
 
 def merged(parts: Sequence[list[str]]) -> list[str]:

@@ -193,6 +193,7 @@ def test_small_sizes_are_made_of_larger_ones_unless_these_are_nearly_as_small() 
         ({}, ["h264-1080p", "h264-720p", "h264-480p"], 2),  # of the source; and of 720p, of which 480p is made
         ({}, ["h264-1080p", "h264-720p", "hevc-1080p", "h264-480p"], 3),
         ({"interlaced": True}, ["h264-1080p", "hevc-1080p"], 1),
+        ({"interlaced": True}, ["h264-1080p", "archive-hevc"], 2),  # which has 10 bits
         ({"rotation": 180}, ["h264-1080p", "hevc-1080p"], 1),
         ({"pixel_format": "yuv422p"}, ["h264-1080p", "hevc-1080p"], 1),
         ({}, ["mp3", "flac"], 0),

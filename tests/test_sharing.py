@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
+import statistics
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,25 @@ def test_outputs_that_stay_hdr_all_tell_the_screen_they_were_made_for(
             told = next(container.decode(video=0)).side_data
             assert "MASTERING_DISPLAY_METADATA" in told
             assert "CONTENT_LIGHT_LEVEL" in told
+
+
+def test_an_output_of_10_bits_keeps_them_beside_one_of_8(daemon: Daemon, ffmpeg: str, tmp_path: Path) -> None:
+    """FFmpeg would scale both in the 8 bits of the one, and widen them for the other."""
+    ramp = ["-f", "lavfi", "-i", "nullsrc=size=1280x720:rate=5,format=yuv420p10le,geq=lum=64+0.6*X:cb=512:cr=512"]
+    encode = ["-t", "1", "-c:v", "ffv1", str(tmp_path / "ramp.mkv")]
+    subprocess.run([ffmpeg, "-v", "error", *ramp, *encode], check=True)
+    both = [{"preset": "h264-480p"}, {"preset": "hevc-1080p", "short_side": 480, "bit_depth": 10, "crf": 10}]
+    done = daemon.wait_for(daemon.submit(tmp_path / "ramp.mkv", spec={"variations": both})["id"])
+    assert statuses(done) == ["completed", "completed"]
+    assert {variation["sharing"] for variation in variations(done)} == {2}
+    wide = variations(done)[1]["id"]
+    content = daemon.client.get(f"/api/jobs/{done['id']}/variations/{wide}/download").content
+    with av.open(io.BytesIO(content)) as film:
+        plane = next(film.decode(video=0)).planes[0]
+    line = memoryview(bytes(plane)).cast("H")[: plane.width].tolist()
+    slope, start = statistics.linear_regression(range(len(line)), line)
+    off = statistics.fmean(abs(value - start - slope * place) for place, value in enumerate(line))
+    assert off < 0.45  # of 1024 levels; 0.7 if they were brought to 8 bits first
 
 
 @pytest.fixture
