@@ -16,6 +16,7 @@ BT601 = {  # by the lines of a full frame: 625-line systems, and 525-line ones
     False: Colour(primaries="smpte170m", transfer="smpte170m", matrix="smpte170m", range="tv"),
 }
 JFIF = Colour(primaries="bt709", transfer="iec61966-2-1", matrix="bt470bg", range="pc")
+YUVA = "|".join(f"yuva4{sampling}p{depth}" for sampling in (44, 22, 20) for depth in ("", "10le", "16le"))
 WHITE_NITS = 203  # of a white page in HDR (ITU-R BT.2408): what becomes white on an ordinary screen
 # What frames tell of the screen they were made for; left in an ordinary picture, players would take it for HDR.
 HDR_SIDE_DATA = (
@@ -187,7 +188,10 @@ def graded(
     dithered to 8.
     """
     before, after = source_colour(picture), shown_colour(picture, pixel_format, tone_map)
-    told = node if is_rgb(picture) or picture.colour == before else _tagged(node, before)
+    if is_rgb(picture) or picture.colour == before:
+        told = node
+    else:  # FFmpeg may scale into the format after these, before it is told what the numbers mean
+        told = _tagged(node.filter("format", YUVA) if picture.alpha else node, before)
     if is_mapped(picture, pixel_format, tone_map):
         return _mapped(told, after, "mobius" if tone_map == "auto" else tone_map).filter("format", pixel_format)
     if picture.alpha and not pixel_format.startswith("yuva"):

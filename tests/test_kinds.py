@@ -477,3 +477,14 @@ def test_gamma_by_a_number_is_kept(ffmpeg: str, tmp_path: Path, transfer: str) -
     made = reading.read_media(str(make(ffmpeg, source, tmp_path, "h264-480p")))
     assert made.video
     assert made.video.colour.transfer == transfer
+
+
+def test_what_tells_no_colours_keeps_them_when_it_is_scaled_and_laid_on_one(ffmpeg: str, tmp_path: Path) -> None:
+    """Opaque, with room for alpha: FFmpeg would scale it into RGB before it is told which RGB that is."""
+    source, levels = tmp_path / "flat.mov", (150, 75, 175)
+    fill = "geq=lum=600:cb=300:cr=700:a=1023"
+    film = ["-f", "lavfi", "-i", f"nullsrc=size=1920x1080:rate=5:duration=0.4,format=yuva444p10le,{fill}"]
+    subprocess.run([ffmpeg, "-v", "error", *film, "-c:v", "prores_ks", "-alpha_bits", "16", str(source)], check=True)
+    first = next(frames(make(ffmpeg, source, tmp_path, "h264-720p", **QUICK)))
+    middle = [bytes(plane)[plane.line_size * (plane.height // 2) + plane.width // 2] for plane in first.planes]
+    assert middle == [pytest.approx(level, abs=2) for level in levels]
