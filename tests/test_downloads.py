@@ -74,6 +74,8 @@ def test_any_part_of_a_file_is_what_is_there(big: Daemon, job: Any) -> None:
     several = big.client.get(place(job), headers={"Range": "bytes=5-2500000,4000000-4000009"})
     for piece in (content[5:2500001], content[4000000:4000010]):
         assert piece in several.content
+    partly = big.client.get(place(job), headers={"Range": f"bytes=0-9,{len(content)}-"})
+    assert (partly.status_code, partly.content) == (206, content[:10])
 
 
 def test_a_zip_holds_large_and_small_files_with_their_checksums(big: Daemon, job: Any) -> None:

@@ -83,6 +83,12 @@ class _File(FileResponse):
         except RangeNotSatisfiable as error:
             raise BadRange(file_size) from error
 
+    @classmethod
+    def _parse_ranges(cls, range_: str, file_size: int) -> list[tuple[int, int]]:
+        """Those that are behind the end do not matter beside one that is not (RFC 9110, section 14.1.2)."""
+        ranges = super()._parse_ranges(range_, file_size)
+        return [one for one in ranges if 0 <= one[0] < file_size] or ranges
+
 
 class _Zip(StreamingResponse):
     """A stored zip of known length, made on the way."""
