@@ -75,9 +75,9 @@ async def trials(library: Library, settings: Settings, clip: Path) -> Check:
     """Has every preset that encodes make something of the clip, as `ffspool run` would. Needs the main thread."""
     requests = [_cheapest(preset) for preset in library if preset.kind != "remux"]
     advice = "do without these presets, or use the bundled encoder by leaving --ffmpeg away"
-    batch = cli_batch.plan([clip], requests, library, clip.parent / "made", overwrite=False)
+    trial = cli_batch.plan([clip], requests, library, clip.parent / "made", overwrite=False)
     try:
-        result = await asyncio.wait_for(cli_batch.run(batch, _own(settings), library, _Nobody()), PATIENCE)
+        result = await asyncio.wait_for(cli_batch.run(trial, _own(settings), library, _Nobody()), PATIENCE)
     except TimeoutError:
         found = f"trying them took longer than {PATIENCE:.0f} s"
         return Check(name="presets", ok=False, found=found, advice="try again when less runs on this host")

@@ -20,12 +20,11 @@ from daemon.attempt import Receipt
 from daemon.claims import FORCED
 from daemon.errors import BadParameter, Conflict
 from daemon.jobs import job_row, source_row, variation_row
-from daemon.models import Model
+from daemon.models import Model, when
 from daemon.paths import Paths, remove
 from daemon.scheduler import Scheduler
 from daemon.states import ENDED, LIVE, QueueState, State, derive
 from daemon.store import Row, Store, Transaction
-from daemon.views import when
 
 
 class CancelReceipt(Model, frozen=True):

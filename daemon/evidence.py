@@ -13,10 +13,9 @@ from daemon.durations import close
 from daemon.errors import ManifestError, ProbeError, ProofError
 from daemon.manifests import Track
 from daemon.models import Media
-from daemon.plans import Ladder, Plan, Sprites
+from daemon.plans import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
 from daemon.probe import Prober
 from daemon.publish import prove, truncation
-from daemon.sprites import INDEX, SHEET
 
 
 async def find(prober: Prober, part: Path, plan: Plan, source: Path) -> float | None:
@@ -96,12 +95,12 @@ def _listed(sizes: Iterable[tuple[int, int]]) -> str:
 
 async def _sprites(prober: Prober, part: Path, plan: Plan, sprites: Sprites) -> None:
     """Index and sheets are there, and nothing else; each sheet is a picture of the planned size."""
-    expected = {INDEX, *(SHEET % number for number in range(1, sprites.sheets + 1))}
+    expected = {SPRITES_INDEX, *(SPRITES_SHEET % number for number in range(1, sprites.sheets + 1))}
     found = {path.name for path in part.iterdir()}
     if found != expected:
         strange = ", ".join(sorted(found ^ expected)[:3])
         raise ProofError(f"the output has {len(found)} files instead of {len(expected)}: see {strange}")
-    for name in sorted(expected - {INDEX}):
+    for name in sorted(expected - {SPRITES_INDEX}):
         video = (await _sheet(prober, part, name)).video
         sizes = [(video.width, video.height)] if video else []
         if sizes != [plan.video]:

@@ -7,6 +7,7 @@ at the edges; durations are seconds, sizes bytes.
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +19,11 @@ Parameters = dict[str, Any]
 def new_id() -> str:
     """An opaque identifier that nobody can guess: 16 hexadecimal digits."""
     return secrets.token_hex(8)
+
+
+def when(seconds: float | None) -> datetime | None:
+    """The UTC time of so many seconds since the epoch."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,10 @@ class Ladder(Model, frozen=True, tag="ladder"):
     rungs: tuple[Size, ...]
 
 
+SPRITES_INDEX = "thumbnails.vtt"
+SPRITES_SHEET = "sprites-%03d.jpg"
+
+
 class Sprites(Model, frozen=True, tag="sprites"):
     """A folder with so many pictures full of tiles, and an index of them."""
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import ffmpeg
 import msgspec
 
-from daemon import capped, film, framed, keeping, ladder, quality, soundtrack, sprites, stills
+from daemon import capped, film, framed, keeping, ladder, quality_filter, soundtrack, sprites, stills
 from daemon.codecs import timing
 from daemon.demuxers import DISCONTINUOUS, GUARDS, UNSTAMPED
 from daemon.errors import BadParameter, UnknownPreset
@@ -196,8 +196,8 @@ def _comparison(source: str, media: Media, recipe: Recipe, path: str, threads: i
 def _compared(metric: Metric, plan: Plan, path: str, figures: str, reference: Node, threads: int) -> list[str]:
     assert plan.video
     made = ffmpeg.input(f"file:{path}", threads=threads, **GUARDS)["v:0"]
-    name, options = quality.comparing(metric, plan.video, figures, threads)
-    pair = [picture.filter("format", quality.FORMATS) for picture in (made, reference)]
+    name, options = quality_filter.comparing(metric, plan.video, figures, threads)
+    pair = [picture.filter("format", quality_filter.FORMATS) for picture in (made, reference)]
     limit = f"{_guard(plan.duration_seconds):.3f}"
     compared = ffmpeg.output(ffmpeg.filter(pair, name, **options), "-", f="null", t=limit)
     return _whole(compared.get_args(), threads)

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from daemon.errors import MeasurementMissing
-from daemon.quality import Quality, plot, read, summed_up
+from daemon.quality import Quality, read, summed_up
+from daemon.quality_plot import plot
 from daemon.recipes import FIGURES
 from daemon.traits import Metric
 

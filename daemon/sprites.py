@@ -13,11 +13,9 @@ from daemon.errors import UnsuitableSource
 from daemon.models import Media
 from daemon.parameters import SpritesParameters
 from daemon.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace
-from daemon.plans import Node, Plan, Recipe, Size, Sprites, pictured
+from daemon.plans import SPRITES_INDEX, SPRITES_SHEET, Node, Plan, Recipe, Size, Sprites, pictured
 from daemon.presets import Preset
 
-INDEX = "thumbnails.vtt"
-SHEET = "sprites-%03d.jpg"
 MAX_TILES = 20_000
 
 
@@ -50,10 +48,10 @@ def sprites(media: Media, preset: Preset, wanted: SpritesParameters) -> Recipe:
         folder=Sprites(sheets=sheets),
     )
     cues = _cues(count, picture.start_seconds, duration, wanted.interval_seconds, tile, (columns, rows))
-    index = {INDEX: "\n".join(cues)}
+    index = {SPRITES_INDEX: "\n".join(cues)}
     options = {"c:v": "mjpeg", "q:v": 4, "fps_mode": "passthrough"}
     which = to_deinterlace(picture)
-    return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=which, entry=SHEET, files=index)
+    return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=which, entry=SPRITES_SHEET, files=index)
 
 
 def _cues(count: int, start: float, duration: float, interval: float, tile: Size, grid: Size) -> Iterator[str]:
@@ -63,7 +61,7 @@ def _cues(count: int, start: float, duration: float, interval: float, tile: Size
         row, column = divmod(place, grid[0])
         begin, end = number * interval, min((number + 1) * interval, duration)
         yield f"{_clock(start + begin)} --> {_clock(start + end)}"
-        yield f"{SHEET % (sheet + 1)}#xywh={column * tile[0]},{row * tile[1]},{tile[0]},{tile[1]}\n"
+        yield f"{SPRITES_SHEET % (sheet + 1)}#xywh={column * tile[0]},{row * tile[1]},{tile[0]},{tile[1]}\n"
 
 
 def _clock(seconds: float) -> str:

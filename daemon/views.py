@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from daemon import progress
-from daemon.models import AudioStream, Chapter, Media, Model, Parameters, Progress, SubtitleStream, VideoStream
+from daemon.models import AudioStream, Chapter, Media, Model, Parameters, Progress, SubtitleStream, VideoStream, when
 from daemon.presets import FOLDER
 from daemon.quality import Quality
 from daemon.stall import Pace
@@ -185,11 +185,6 @@ class _Over:
 
 
 _OVER = _Over()
-
-
-def when(seconds: float | None) -> datetime | None:
-    """The UTC time of so many seconds since the epoch."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _job_fields(row: Row | dict[str, Any], effort: Effort | None, live: Live) -> dict[str, Any]:

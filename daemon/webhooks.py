@@ -22,11 +22,11 @@ import msgspec
 from daemon.courier import Courier, Outcome
 from daemon.errors import NotFound
 from daemon.listing import decode_cursor
-from daemon.models import Model
+from daemon.models import Model, when
 from daemon.signatures import Secrets, SecretView
 from daemon.states import DeliveryStatus
 from daemon.store import Row, Store, Transaction
-from daemon.views import JobSummary, VariationView, ended_job, ended_variation, when
+from daemon.views import JobSummary, VariationView, ended_job, ended_variation
 
 log = logging.getLogger(__name__)
 

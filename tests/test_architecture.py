@@ -13,8 +13,20 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"}
     | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills", "parameters", "library", "own_presets"}
-    | {"capped", "framed", "keeping", "ladder", "loudness", "quality", "passthrough", "sprites", "manifests"}
-    | {"traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure", "sps", "graph"},
+    | {
+        "capped",
+        "framed",
+        "keeping",
+        "ladder",
+        "loudness",
+        "quality",
+        "quality_filter",
+        "quality_plot",
+        "passthrough",
+        "sprites",
+        "manifests",
+    }
+    | {"manifests", "traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure", "sps", "graph"},
     {"database", "store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media"}
     | {
         "courier",

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon import disk, recipes
-from daemon.disk import Space, Usage
+from daemon import recipes
+from daemon.disk import ENOUGH, Experience, Space, Usage, learnt, refusal, usual_bytes
 from daemon.library import Library
 from daemon.media import read_media
 from daemon.models import VariationRequest
@@ -28,12 +28,12 @@ MB = 1024**2
 def test_what_runs_the_reserve_and_what_wants_to_start_share_the_disk() -> None:
     written = [0]
     space = Space(lambda: Usage(total=1000, free=500 - written[0]), reserve=100)
-    assert disk.refusal(400, space.room()) is None
+    assert refusal(400, space.room()) is None
     space.hold("a", 300, lambda: written[0])
     assert space.room() == 100
     written[0] = 200  # what it wrote is not counted twice
     assert (space.room(), space.reserved) == (100, 100)
-    words = disk.refusal(101, space.room())
+    words = refusal(101, space.room())
     assert words is not None
     assert "waits for disk space" in words
     space.release("a")
@@ -46,18 +46,18 @@ def test_the_reserve_is_smaller_on_a_small_disk(total: int, reserve: int) -> Non
 
 
 def test_predictions_follow_what_came_out_lately() -> None:
-    experience = disk.Experience()
+    experience = Experience()
     assert experience.expected("mp3", 100) == 200
-    for _ in range(disk.ENOUGH):
+    for _ in range(ENOUGH):
         experience.learn("mp3", usual=100, actual=400)
     assert experience.expected("mp3", 100) == 500
     assert experience.expected("m4a", 100) == 200
 
 
 def test_what_a_full_disk_teaches_is_what_the_rest_needs_too() -> None:
-    assert disk.learnt(1000, seconds=5.0, planned=10.0) == 2500
-    assert disk.learnt(1000, seconds=0.0, planned=10.0) == 2000
-    assert disk.learnt(1000, seconds=5.0, planned=None) == 2000
+    assert learnt(1000, seconds=5.0, planned=10.0) == 2500
+    assert learnt(1000, seconds=0.0, planned=10.0) == 2000
+    assert learnt(1000, seconds=5.0, planned=None) == 2000
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"remux-webm"}))  # which cannot hold the clip
@@ -65,7 +65,7 @@ def test_every_preset_has_a_prediction(preset: str, clip: Path) -> None:
     media = read_media(str(clip))
     [wanted] = Library().expand([VariationRequest(preset, {})])
     plan = recipes.plan(media, preset, wanted.parameters)
-    usual = disk.usual_bytes(plan, preset, wanted.parameters, media, clip.stat().st_size)
+    usual = usual_bytes(plan, preset, wanted.parameters, media, clip.stat().st_size)
     assert 10_000 < usual < 20_000_000
 
 

@@ -14,8 +14,9 @@ from zipfile import ZipFile
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon import quality
+from daemon import quality, quality_filter
 from daemon.errors import MeasurementMissing
+from daemon.quality_plot import plot
 
 
 def made(daemon: Daemon, source: Path, **entry: Any) -> Any:
@@ -76,7 +77,7 @@ def test_a_frame_that_is_late_is_noticed(ffmpeg: str, clip: Path, tmp_path: Path
     late = tmp_path / "late.mp4"
     command = [ffmpeg, "-v", "error", "-itsoffset", "0.08", "-i", clip, "-c", "copy", "-copyts", late]
     subprocess.run(command, check=True)
-    name, options = quality.comparing("ssim", (640, 360), "late.quality", 1)
+    name, options = quality_filter.comparing("ssim", (640, 360), "late.quality", 1)
     described = ":".join(f"{option}={value}" for option, value in options.items())
     command = [
         ffmpeg,
@@ -154,7 +155,7 @@ def test_what_holds_no_figures_is_no_score() -> None:
 def test_a_plot_of_many_frames_stays_small_and_shows_the_worst() -> None:
     figures = [95.0] * 500_000
     figures[250_000] = 11.0
-    drawn = quality.plot(quality.summed_up("vmaf", figures), figures)
+    drawn = plot(quality.summed_up("vmaf", figures), figures)
     assert len(drawn) < 50_000
     deepest = max(float(point.split(",")[1]) for point in drawn.partition('d="M')[2].partition('"')[0].split())
     assert deepest > 270
