@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from daemon.errors import StartupError
+from daemon.errors import InvalidRequest, StartupError
 
 if TYPE_CHECKING:
     from daemon.client import Client
@@ -49,12 +49,13 @@ class JsonObject(click.ParamType[dict[str, Any]]):
     name = "json"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        import msgspec
+        from daemon.strictjson import decode
 
         try:
-            return msgspec.json.decode(value, type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            self.fail(f"{value!r} is not an object of JSON: {error}", param, ctx)
+            found: dict[str, Any] = decode(value, dict[str, Any], repr(value))
+        except InvalidRequest as error:
+            self.fail(str(error), param, ctx)
+        return found
 
 
 def _typed(preset: str, name: str, text: str) -> Any:

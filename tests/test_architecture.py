@@ -26,6 +26,7 @@ LAYERS = [
         "sprites",
         "manifests",
     }
+    | {"strictjson"}
     | {"manifests", "traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure", "sps", "graph"},
     {"database", "store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media"}
     | {

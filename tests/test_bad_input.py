@@ -109,6 +109,51 @@ def test_bodies_that_are_no_job_are_refused(daemon: Daemon) -> None:
     assert_nothing_was_left(daemon)
 
 
+def test_a_boundary_longer_than_any_is_refused(daemon: Daemon) -> None:
+    kind = {"Content-Type": f"multipart/form-data; boundary={'b' * 257}"}
+    answer = daemon.client.post("/api/jobs", content=b"x", headers=kind)
+    assert_problem(answer, 422, "invalid_request", "oundary")
+    assert_nothing_was_left(daemon)
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        (b"spec", b'{"variations": [{"preset": "mp3"}], "name": "\xff"}'),
+        (b"preset", b"mp3\xff"),
+        (b"pre\xffset", b"mp3"),
+    ],
+    ids=["spec", "preset", "name"],
+)
+def test_a_form_that_is_not_utf8_is_refused_not_mended(daemon: Daemon, field: bytes, said: bytes) -> None:
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    parts = [(b'files"; filename="a.mp4', b"x"), (field, said)]
+    body = b"".join(b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % part for part in parts)
+    answer = daemon.client.post("/api/jobs", content=body + b"--b--\r\n", headers=kind)
+    assert_problem(answer, 422, "invalid_request", "not UTF-8")
+    assert_nothing_was_left(daemon)
+
+
+JOB_THAT_SAYS_A_TWICE = (
+    '{"sources": [{"upload": "x"}], "variations": [{"preset": "mp3"}], "metadata": {"deep": [{"a": 1, "\\u0061": 2}]}}'
+)
+
+
+def test_json_that_says_a_thing_twice_is_refused(daemon: Daemon) -> None:
+    """Readers differ in which they take: a proxy that checks one would let the other through."""
+    spec = '{"variations": [{"preset": "mp3", "preset": "h264-480p"}]}'
+    assert_problem(form(daemon, "a.mp4", b"x", spec=spec), 422, "invalid_request", "'preset'", "more than once")
+    kind = {"Content-Type": "application/json"}
+    for method, path, body in [
+        ("POST", "/api/jobs", JOB_THAT_SAYS_A_TWICE),
+        ("PATCH", "/api/jobs/x", '{"priority": 1, "priority": 2}'),
+        ("POST", "/api/login", '{"password": "x", "password": "y"}'),
+    ]:
+        answer = daemon.client.request(method, path, content=body, headers=kind)
+        assert_problem(answer, 422, "invalid_request", "more than once")
+    assert_nothing_was_left(daemon)
+
+
 def test_a_file_over_the_limit_is_refused_while_it_comes(start_daemon: Callable[..., Daemon]) -> None:
     daemon = start_daemon("--max-upload-bytes", "1000000")
     assert_problem(form(daemon, "big.mp4", b"x" * 1_000_001), 413, "too_large", "big.mp4", "1000000")

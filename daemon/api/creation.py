@@ -9,12 +9,13 @@ from contextlib import aclosing
 import msgspec
 
 from daemon.api.endpoints import JSON, Call
-from daemon.api.requests import JobRequest, SourceRequest, decode, spec_of, spec_of_fields
+from daemon.api.requests import JobRequest, SourceRequest, spec_of, spec_of_fields
 from daemon.api.uploads import Form, read_body
 from daemon.errors import InvalidRequest, UnsupportedBody
 from daemon.idempotency import Answer, Hold
 from daemon.jobs import Jobs, JobSpec
 from daemon.sources import NewSource
+from daemon.strictjson import decode
 from daemon.views import JobView
 
 FORM = "multipart/form-data"

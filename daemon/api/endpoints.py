@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from daemon.api.auth import Gate
 from daemon.api.guard import SAFE_METHODS
-from daemon.api.requests import decode, decode_query
+from daemon.api.requests import decode_query
 from daemon.api.uploads import read_body
 from daemon.errors import (
     CrossSite,
@@ -37,6 +37,7 @@ from daemon.errors import (
     UploadStalled,
 )
 from daemon.service import Service
+from daemon.strictjson import decode
 
 JSON = "application/json"
 OF_CONTENT = {"content-length", "content-type", "content-encoding", "content-disposition", "accept-ranges"}

@@ -17,6 +17,7 @@ from daemon.jobs import JobSpec
 from daemon.listing import Selection
 from daemon.models import VariationRequest
 from daemon.states import ENDED, DeliveryStatus, State
+from daemon.strictjson import decode
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -163,16 +164,6 @@ def _converted(name: str, value: str, kind: Any) -> Any:
 
 def _is_choice(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Enum)
-
-
-def decode(body: bytes | str, kind: type[Any], what: str) -> Any:
-    """`body` as `kind`. Raises InvalidRequest saying what of `what` is wrong."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{what} is not valid: {error}") from error
-    except RecursionError:
-        raise InvalidRequest(f"{what} is nested too deeply") from None
 
 
 def spec_of(request: SpecRequest) -> JobSpec:

@@ -58,8 +58,8 @@ class Form:
         """Reads the whole body. Raises InvalidRequest, BadName, EmptyUpload, TooLarge or OutOfSpace, naming
         the file or field at fault; what the stream raises goes through."""
         parts = _Parts(self)
-        parser = MultipartParser(_boundary(content_type), parts.callbacks())
         try:
+            parser = MultipartParser(_boundary(content_type), parts.callbacks())
             async for batch in _batches(stream):
                 await asyncio.to_thread(parser.write, batch)
             parser.finalize()
@@ -146,7 +146,7 @@ class _Parts:
         self._header = (b"", b"")
 
     def _open(self) -> None:
-        self._field = self._disposition.get(b"name", b"").decode(errors="replace")
+        self._field = _text(self._disposition.get(b"name", b""), "the name of a form's field")
         filename = self._disposition.get(b"filename")
         if filename is None:
             return
@@ -170,7 +170,7 @@ class _Parts:
     def _end(self) -> None:
         if self._file is None:
             self._form.fields_grew(self._field, FIELD_COST)
-            self._form.fields.append((self._field, self._text.decode(errors="replace")))
+            self._form.fields.append((self._field, _text(self._text, f"the field {self._field!r}")))
             return
         size = self._file.tell()
         self._file.close()
@@ -194,6 +194,13 @@ async def read_body(stream: AsyncIterator[bytes], limit: int) -> bytes:
 def _unescape(filename: bytes) -> bytes:
     """What browsers percent-encode in a file name, and nothing else (WHATWG, multipart/form-data encoding)."""
     return filename.replace(b"%22", b'"').replace(b"%0D", b"\r").replace(b"%0A", b"\n")
+
+
+def _text(data: bytes | bytearray, what: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{what} is not UTF-8: {error}") from error
 
 
 def _boundary(content_type: str) -> bytes:
