@@ -8,14 +8,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import httpx
+import msgspec
 
 from daemon import targets
 from daemon.errors import FfspoolError, InvalidRequest
 from daemon.models import Model
+from daemon.plaintext import clipped, flaw, visible
 from daemon.signatures import Secrets
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 ATTEMPT_TIMEOUT = 10.0  # seconds for one attempt, its redirects included
 CONNECT_TIMEOUT = 4.0  # for one address; a host may have more
 MAX_REDIRECTS = 3
+MOST_SHOWN = 100  # characters of a URL that is refused
+MOST_WORDS = 300  # characters of what went wrong: a receiver has its say in it
 REDIRECTS = frozenset({301, 302, 307, 308})
 
 
@@ -45,14 +49,21 @@ class Courier:
         allow_private: bool = False,
         now: Callable[[], float] = time.time,
         resolve: targets.Resolve = targets.look_up,
+        interfaces: targets.Interfaces = targets.interfaces,
     ) -> None:
         self._secrets = secrets
         self._allow_private = allow_private
         self._now = now
         self._resolve = resolve
+        self._interfaces = interfaces
 
     async def attempt(self, url: str, identifier: str, body: bytes) -> Outcome:
         """One attempt at a message. Whatever goes wrong is in the outcome; cancelled, it may have arrived."""
+        outcome = await self._attempt(url, identifier, body)
+        words = outcome.error and clipped(visible(outcome.error), MOST_WORDS)
+        return msgspec.structs.replace(outcome, error=words)
+
+    async def _attempt(self, url: str, identifier: str, body: bytes) -> Outcome:
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT):
                 return await self._send(parsed(url), self._headers(identifier, body), body)
@@ -91,7 +102,9 @@ class Courier:
         """The answer of the first of the host's addresses that takes a connection; its body is not read."""
         host = url.raw_host.decode("ascii")
         port = url.port or {"http": 80, "https": 443}[url.scheme]
-        *others, last = await targets.addresses(host, port, allow_private=self._allow_private, resolve=self._resolve)
+        *others, last = await targets.addresses(
+            host, port, allow_private=self._allow_private, resolve=self._resolve, own=self._interfaces
+        )
         for address in others:
             with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
                 return await self._post_to(address, host, url, headers, body)
@@ -109,12 +122,24 @@ class Courier:
             url.copy_with(host=str(address)),
             headers={"Host": url.netloc.decode("ascii"), **headers},
             content=body,
-            extensions={"sni_hostname": host, "timeout": timeout.as_dict()},
+            extensions={"sni_hostname": host, "timeout": timeout.as_dict(), "trace": partial(self._look_whom, host)},
         )
         async with httpx.AsyncHTTPTransport(verify=self._tls) as transport:
             response = await transport.handle_async_request(request)
             await response.aclose()
             return response
+
+    async def _look_whom(self, host: str, step: str, facts: Mapping[str, Any]) -> None:
+        """Raises ForbiddenTarget once it is connected, and before anything is sent, if it reached this very host."""
+        if step != "connection.connect_tcp.complete" or self._allow_private:
+            return
+        stream = facts["return_value"]
+        ours, theirs = (targets.plain(stream.get_extra_info(end)[0]) for end in ("client_addr", "server_addr"))
+        try:
+            await targets.check_connection(host, ours, theirs, self._interfaces)
+        except BaseException:
+            await stream.aclose()
+            raise
 
     @cached_property
     def _tls(self) -> Any:
@@ -134,16 +159,20 @@ class Courier:
 
 def parsed(url: str, base: httpx.URL | None = None) -> httpx.URL:
     """The URL of a webhook, or of a redirect from `base`. Raises InvalidRequest when it cannot be one."""
+    shown = repr(clipped(url, MOST_SHOWN))
+    if reason := flaw(url):
+        raise InvalidRequest(f"the webhook's URL {shown} {reason}")
     try:
         found = base.join(url) if base else httpx.URL(url)
+        host = found.host  # decoded only here: a label that begins as Punycode may be none
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise InvalidRequest(f"the webhook's URL {url!r} is not one: {error}") from error
+        raise InvalidRequest(f"the webhook's URL {shown} is not one: {error}") from error
     if found.port is not None and not 0 < found.port < 2**16:
-        raise InvalidRequest(f"the webhook's URL {url!r} names a port that there is not")
-    if found.scheme not in {"http", "https"} or not found.host:
-        raise InvalidRequest(f"the webhook's URL {url!r} does not begin with http:// or https:// and a host")
+        raise InvalidRequest(f"the webhook's URL {shown} names a port that there is not")
+    if found.scheme not in {"http", "https"} or not host:
+        raise InvalidRequest(f"the webhook's URL {shown} does not begin with http:// or https:// and a host")
     if found.userinfo:
-        raise InvalidRequest(f"the webhook's URL to {found.host} holds a user name: send secrets in its path instead")
+        raise InvalidRequest(f"the webhook's URL to {host} holds a user name: send secrets in its path instead")
     return found
 
 

@@ -195,7 +195,8 @@ def verdict(
     if outcome.status_code == 410:
         return DeliveryStatus.DISABLED, None
     wait = backoff * WAITS[min(failures, len(WAITS) - 1)] * random.uniform(1 - JITTER, 1 + JITTER)
-    again = now + max(wait, outcome.retry_after or 0.0)
+    asked = min(outcome.retry_after or 0.0, backoff * WAITS[-1])  # for a receiver to say, within what is ours
+    again = now + max(wait, asked)
     if outcome.final or again > since + GIVE_UP:
         return DeliveryStatus.FAILED, None
     return DeliveryStatus.PENDING, again

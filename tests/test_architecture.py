@@ -26,7 +26,7 @@ LAYERS = [
         "sprites",
         "manifests",
     }
-    | {"strictjson"}
+    | {"strictjson", "plaintext"}
     | {"manifests", "traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure", "sps", "graph"},
     {"database", "store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media"}
     | {
