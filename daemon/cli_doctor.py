@@ -17,6 +17,8 @@ from daemon.errors import FfspoolError, ProbeError, StartupError
 from daemon.exposure import ADVICE, exposure
 from daemon.library import Library
 from daemon.models import Sandbox
+from daemon.ownership import weakness
+from daemon.paths import Paths
 from daemon.probe import Prober
 from daemon.settings import Settings, client_environment
 
@@ -29,7 +31,7 @@ async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
     async for check in _encoder(settings, library):
         yield check
     yield await _prober()
-    yield _state_dir(settings.state_dir)
+    yield state_dir(settings.state_dir)
     yield _disk(settings)
     yield cli_checks.database(settings.state_dir)
     yield cli_checks.clock(settings.state_dir)
@@ -108,8 +110,11 @@ async def _prober() -> Check:
 # The state dir
 
 
-def _state_dir(path: Path) -> Check:
+def state_dir(path: Path) -> Check:
+    """Whether this user can write it, and nobody else."""
     there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if weak := weakness(Paths(path)):
+        return Check(name="state dir", ok=False, found=weak.found, advice=weak.advice)
     usable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
     found = f"{path} is {'there' if there == path else 'made at the first start'}"
     return Check(

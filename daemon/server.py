@@ -20,7 +20,8 @@ from daemon.connection import Connection, most_connections
 from daemon.errors import StartupError
 from daemon.exposure import ADVICE, exposure
 from daemon.library import Library
-from daemon.paths import write_private
+from daemon.ownership import weakness
+from daemon.paths import Paths, write_private
 from daemon.service import Service, running
 from daemon.settings import Settings, Surroundings
 
@@ -36,11 +37,14 @@ async def serve(
     """Serves until SIGTERM or SIGINT, then returns with every encode ended and its work back in the queue.
 
     `invite` is given an address that signs in, token and all, once there is one. Must run on the main thread.
-    Raises StartupError when it cannot begin, or cannot go on with this database.
+    Raises StartupError when it cannot begin, as with a state dir that others may write, or cannot go on with this
+    database.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # from the first moment to the last: one stop is enough
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if weak := weakness(Paths(settings.state_dir)):
+        raise StartupError(f"{weak.found}. What to do: {weak.advice}")
     async with running(settings, library) as service:
         listener = _listen_locally(settings.unix_socket) if settings.unix_socket else _listen(settings)
 

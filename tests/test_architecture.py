@@ -29,6 +29,7 @@ LAYERS = [
     | {"strictjson", "plaintext"}
     | {"manifests", "traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure", "sps", "graph"},
     {"database", "store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media"}
+    | {"ownership"}
     | {
         "courier",
         "sandbox",
