@@ -8,19 +8,18 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from daemon import claims
+from daemon import claims, inventory
 from daemon.cancel import kill_stranger
 from daemon.paths import Paths, remove
 from daemon.processes import boot_id, find_by_token
 from daemon.publish import Proof, matches, reveal
-from daemon.states import State
 from daemon.store import Row, Store, Transaction
 
 log = logging.getLogger(__name__)
@@ -78,9 +77,9 @@ async def _finish_publishing(store: Store, paths: Paths, row: Row, now: float) -
 
 
 async def _requeue(store: Store, paths: Paths, row: Row, now: float) -> None:
-    remove(paths.work(row["job_id"], row["id"]))
-    remove(paths.output(row["job_id"], row["id"], row["extension"]))
-
+    output = paths.output(row["job_id"], row["id"], row["extension"])
+    for path in (*inventory.of_attempt(paths, row["job_id"], row["id"]), output):
+        remove(path)
     mine = {"variation": row["seq"], "attempt": row["attempts"]}
     await store.write(lambda t: claims.abandon(t, failure=claims.INTERRUPTED, crashed=True, now=now, **mine))
 
@@ -104,12 +103,14 @@ def steady(now: Callable[[], float], clock: Callable[[], float] = time.monotonic
 class Sweep:
     """Goes round the spool in rounds of bounded work, each from where the last one stopped. Close it when done.
 
-    A round removes files that no row knows, and marks completed rows whose file is gone.
+    A round removes files that no row owns, and marks completed rows whose file is gone. `began` is when the daemon
+    did, which sees to the bodies of its own requests; it sweeps those that an earlier one left.
     """
 
-    def __init__(self, store: Store, paths: Paths) -> None:
+    def __init__(self, store: Store, paths: Paths, began: float) -> None:
         self._store = store
         self._paths = paths
+        self._began = began
         self._folders: Iterator[os.DirEntry[str]] | None = None  # of jobs, still to be looked at
         self._listing = threading.Lock()  # a round that was cancelled may still be listing
         self._after = 0  # the last row whose file was looked for
@@ -126,13 +127,11 @@ class Sweep:
     async def round(self, now: float, min_age: float = YOUNG) -> int:
         """Looks at ROUND jobs and as many completed variations, and at all that came in; returns bytes freed.
 
-        Files younger than `min_age` seconds are left alone: an upload or a new job is on disk before it is in
-        the database. With a `now` from before anything was taken in, it may be 0.
+        Files younger than `min_age` seconds are left alone: a new job is on disk before it is in the database. With
+        a `now` from before anything was taken in, it may be 0.
         """
         before = now - min_age
-        freed = 0
-        for path in await asyncio.to_thread(_old, self._paths.incoming.iterdir(), before):
-            freed += await asyncio.to_thread(remove, path)
+        freed = await asyncio.to_thread(_remove_left, self._paths, min(before, self._began))
         freed += await _sweep_uploads(self._store, self._paths)
         for _ in range(ROUND // PAGE):
             freed += await _sweep_jobs(self._store, self._paths, await asyncio.to_thread(self._next_folders), before)
@@ -156,11 +155,14 @@ class Sweep:
         for _ in range(ROUND // PAGE):
             rows = await self._store.read(partial(_completed_after, self._after))
             self._after = rows[-1]["seq"] if len(rows) == PAGE else 0
-            for row in await asyncio.to_thread(_without_file, self._paths, rows):
-                log.error("the file of the completed variation %s is gone", row["id"])
-                await self._store.write(partial(_lose, row["seq"], now))
+            await mark_lost(self._store, self._paths, rows, now)
             if len(rows) < PAGE:
                 return
+
+
+def _remove_left(paths: Paths, before: float) -> int:
+    """Removes bodies that nobody takes over any more, and the rest of what was discarded; returns their bytes."""
+    return sum(remove(path) for path in [*_old(paths.incoming.iterdir(), before), *paths.discarded.iterdir()])
 
 
 def _old(paths: Iterable[Path], before: float) -> list[Path]:
@@ -175,49 +177,62 @@ def _old(paths: Iterable[Path], before: float) -> list[Path]:
 async def _sweep_uploads(store: Store, paths: Paths) -> int:
     """Of any age: an upload's row is there before its file, and goes before it."""
     found = await asyncio.to_thread(lambda: list(paths.uploads.iterdir()))
-    known = {row["id"] for row in await store.read(lambda t: t.all("uploads"))} if found else set()
-    return sum([await asyncio.to_thread(remove, path) for path in found if path.name not in known])
+    known = {item.path for item in await store.read(partial(inventory.of_uploads, paths))} if found else set()
+    return sum([await asyncio.to_thread(paths.discard, path) for path in found if path not in known])
+
+
+_Found = Mapping[Path, Sequence[Path]]  # by a job's folder what is in it
 
 
 async def _sweep_jobs(store: Store, paths: Paths, folders: Sequence[Path], before: float) -> int:
     """Listed first, asked for then: what came between is not among the listed."""
-    found = await asyncio.to_thread(lambda: [(f, _old(f.glob("*/*"), before)) for f in _old(folders, before)])
-    known = await store.read(lambda t: {folder: _known_files(paths, folder.name, t) for folder, _ in found})
-    strangers = [path for folder, there in found for path in _strangers(folder, there, known[folder])]
-    return sum([await asyncio.to_thread(remove, path) for path in strangers])
+    found = await asyncio.to_thread(lambda: {f: _listed(paths, f, before) for f in _old(folders, before)})
+    if suspects := await store.read(partial(unowned, paths, found)):
+        taken = await store.write(partial(take_unowned, paths, suspects))
+        return sum([await asyncio.to_thread(remove, path) for path in taken])
+    return 0
 
 
-def _strangers(folder: Path, found: Iterable[Path], known: set[Path] | None) -> list[Path]:
-    if known is None:
-        return [folder]
-    return [path for path in found if path not in known]
+def _listed(paths: Paths, folder: Path, before: float) -> list[Path]:
+    """What is old in a job's folder: in the folders that a job has, and beside them."""
+    rooms = inventory.folders(paths, folder.name)
+    beside = (path for path in folder.glob("*") if path not in rooms)
+    return _old(itertools.chain(folder.glob("*/*"), beside), before)
 
 
-def _known_files(paths: Paths, job: str, transaction: Transaction) -> set[Path] | None:
-    """What may be there below the job's folder, files and whole folders; None when there is no such job."""
-    row = transaction.one("known_job", id=job)
-    if row is None:
-        return None
-    known = set[Path]()
-    for source in transaction.all("sources_of_job", job=row["seq"]):
-        known |= {paths.source(job, source["id"]), paths.thumbnail(job, source["id"])}
-    for variation in transaction.all("variations_of_job", job=row["seq"]):
-        known.add(paths.log(job, variation["id"]))
-        if variation["status"] in {State.QUEUED, State.PROCESSING}:
-            known.add(paths.work(job, variation["id"]))
-        if variation["status"] in {State.COMPLETED, State.PROCESSING}:
-            known.add(paths.output(job, variation["id"], variation["extension"]))
-            known.add(paths.thumbnail(job, variation["id"]))
-    return known
+def unowned(paths: Paths, found: _Found, transaction: Transaction) -> dict[Path, list[Path]]:
+    """Of what was found in jobs' folders what no row owns; where there is no such job, the whole folder."""
+    suspects = {}
+    for folder, there in found.items():
+        items = inventory.of_job(paths, folder.name, transaction)
+        owned = {item.path for item in items or ()}
+        suspects[folder] = [folder] if items is None else [path for path in there if path not in owned]
+    return {folder: strangers for folder, strangers in suspects.items() if strangers}
+
+
+def take_unowned(paths: Paths, suspects: _Found, transaction: Transaction) -> list[Path]:
+    """Looks again and takes away what still no row owns; returns where it is now.
+
+    Nothing can be claimed or retried meanwhile, and be given the name of what is about to go.
+    """
+    again = unowned(paths, suspects, transaction)
+    return [paths.take_away(path) for strangers in again.values() for path in strangers]
+
+
+async def mark_lost(store: Store, paths: Paths, completed: Sequence[Row], now: float) -> None:
+    """Marks those of the completed variations whose file is gone. Those deleted meanwhile had theirs removed."""
+    for row in await asyncio.to_thread(_without_file, paths, completed):
+        if await store.write(partial(_lose, row["id"], now)):
+            log.error("the file of the completed variation %s is gone", row["id"])
 
 
 def _completed_after(seq: int, transaction: Transaction) -> list[Row]:
     return transaction.all("completed_after", after=seq, limit=PAGE)
 
 
-def _lose(variation: int, now: float, transaction: Transaction) -> None:
+def _lose(variation: str, now: float, transaction: Transaction) -> int:
     words = "its file was removed from the disk after it was completed"
-    transaction.run("mark_lost", variation=variation, now=now, error=words)
+    return transaction.run("mark_lost", variation=variation, now=now, error=words)
 
 
 def _without_file(paths: Paths, rows: Iterable[Row]) -> list[Row]:

@@ -13,6 +13,7 @@ state/
       outputs/{variation}.{ext}  proven, whole files and nothing else
       outputs/{variation}        the same, where the output is a folder of files
       thumbnails/{id}.webp       of a source or a variation, once somebody asked for it
+    discarded/{random}           on its way out: what lost its name at once and is being removed
     set-aside/{generation}/{job} of jobs that a restored, older database does not know; nobody but you removes it
     mark                         which database, and how new, the spool belongs to
 """
@@ -23,6 +24,8 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
+
+from daemon.models import new_id
 
 
 class Paths:
@@ -39,12 +42,13 @@ class Paths:
         self.incoming = self.spool / "incoming"
         self.uploads = self.spool / "uploads"
         self.jobs = self.spool / "jobs"
+        self.discarded = self.spool / "discarded"
         self.set_aside = self.spool / "set-aside"
         self.mark = self.spool / "mark"
 
     def prepare(self) -> None:
         """Makes the folders, closed to other users."""
-        for folder in (self.state, self.spool, self.incoming, self.uploads, self.jobs):
+        for folder in (self.state, self.spool, self.incoming, self.uploads, self.jobs, self.discarded):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def upload(self, upload: str) -> Path:
@@ -79,6 +83,22 @@ class Paths:
     def thumbnail(self, job: str, shown: str) -> Path:
         """Of the source or variation `shown`."""
         return self.jobs / job / "thumbnails" / f"{shown}.webp"
+
+    def take_away(self, path: Path) -> Path:
+        """Takes the file or folder away from where it is looked for, at once and whole; returns where it is now.
+
+        Whoever still writes below its old name finds no folder there, so nothing can outlive it.
+        """
+        place = self.discarded / new_id()
+        try:
+            path.rename(place)
+        except OSError:  # it is gone already, or the disk has no room for one more name
+            return path
+        return place
+
+    def discard(self, path: Path) -> int:
+        """Removes a file or a whole folder as `take_away` does, and returns the bytes it held. Blocks."""
+        return remove(self.take_away(path))
 
 
 def remove(path: Path) -> int:

@@ -331,8 +331,9 @@ FROM variations JOIN jobs ON jobs.seq = variations.job
 WHERE variations.seq > :after AND variations.status = 'completed' AND variations.lost_at IS NULL
 ORDER BY variations.seq LIMIT :limit
 
+-- Told by its id: its seq may be another's since it was deleted.
 -- name: mark_lost
-UPDATE variations SET lost_at = :now, error = :error WHERE seq = :variation AND status = 'completed'
+UPDATE variations SET lost_at = :now, error = :error WHERE id = :variation AND status = 'completed'
 
 -- name: expired_jobs
 SELECT id FROM jobs WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit

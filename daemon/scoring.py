@@ -24,7 +24,7 @@ def score(part: Path, metric: Metric, picture: Path, failure: str | None = None)
     try:
         figures = read(metric, _text(part.with_name(part.name + FIGURES)))
         quality = summed_up(metric, figures)
-        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.parent.mkdir(exist_ok=True)  # not the folder of a job that is deleted by now
         picture.write_text(plot(quality, figures))
     except MeasurementMissing as error:
         return Quality(metric=metric, error=str(error))

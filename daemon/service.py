@@ -187,7 +187,7 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
 async def _keep_house(service: Service, began: float, now: Callable[[], float]) -> None:
     """At once for what an earlier daemon left, while all that is on its way is younger than we are; then at times."""
     swept_by = cleanup.steady(now)
-    with closing(cleanup.Sweep(service.store, service.paths)) as sweep:
+    with closing(cleanup.Sweep(service.store, service.paths, began)) as sweep:
         await _tidy(service, partial(sweep.round, began, min_age=0), now())
         while True:
             await asyncio.sleep(service.settings.sweep_every)

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
-from daemon import claims
+from daemon import claims, inventory
 from daemon.claims import INTERRUPTED, Claim, Failure
 from daemon.disk import learnt
 from daemon.errors import OutOfSpace, Unavailable
@@ -73,7 +74,7 @@ class Settlement:
         member.settled = True
         if done is None:
             return None
-        await self._clear(claim)
+        await self._clear(shop.paths.work(claim.job, claim.id))
         shop.space.experience.learn(claim.preset, member.usual, proof.bytes)
         shop.figures.completed(claim.preset, took, proof.speed, proof.output_seconds)
         return None
@@ -100,7 +101,8 @@ class Settlement:
     async def abandon(self, member: Member, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
         """Ends one that came to nothing: partial files first, then the row, which a request overrules."""
         claim, shop = member.claim, self._shop
-        member.bytes_freed += await self._clear(claim)
+        for left in inventory.of_attempt(shop.paths, claim.job, claim.id):
+            member.bytes_freed += await self._clear(left)
         await self.insist(
             lambda t: claims.abandon(
                 t,
@@ -114,12 +116,12 @@ class Settlement:
         )
         member.settled = True
 
-    async def _clear(self, claim: Claim) -> int:
-        """Removes the work folder and returns its bytes. What cannot be removed now is left to the sweep."""
+    async def _clear(self, left: Path) -> int:
+        """Removes what an attempt left and returns its bytes. What cannot be removed now is left to the sweep."""
         try:
-            return await asyncio.to_thread(remove, self._shop.paths.work(claim.job, claim.id))
+            return await asyncio.to_thread(remove, left)
         except OSError as error:
-            log.warning("partial files of %s cannot be removed yet: %s", claim.id, error.strerror)
+            log.warning("%s cannot be removed yet: %s", left.name, error.strerror)
             return 0
 
     async def insist(self, work: Callable[[Transaction], T]) -> T | None:

@@ -62,7 +62,7 @@ LAYERS = [
         "views",
         "sources",
     }
-    | {"jobs", "uploads", "idempotency", "control", "bulk", "cleanup", "expiry", "lineage", "listing"}
+    | {"inventory", "jobs", "uploads", "idempotency", "control", "bulk", "cleanup", "expiry", "lineage", "listing"}
     | {"thumbnails", "quota", "webhooks", "stats", "service"},
     {"api", "app", "connection", "server", "client", "cli"},
 ]

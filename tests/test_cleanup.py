@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
+from stored import CONTENT, OLD, SILENCE, add_job, claim, finish, in_store, variation, write
 
 from daemon import claims, cleanup, expiry
 from daemon.errors import Gone, NotFound
 from daemon.jobs import job_row
-from daemon.models import Media, Started
+from daemon.models import Started
 from daemon.paths import Paths
-from daemon.processes import TOKEN_VARIABLE, boot_id, start_ticks
+from daemon.processes import TOKEN_VARIABLE, start_ticks
 from daemon.publish import Proof, seal
 from daemon.store import Store, Transaction
-
-CONTENT = b"a proven file"
-SILENCE = Media(format="wav", duration_seconds=1.0, video=None, audio=(), subtitles=())
-OLD = 1e12  # a `now` at which every file on disk is old
 
 
 @pytest.fixture
@@ -36,57 +30,6 @@ def paths(tmp_path: Path) -> Paths:
     paths = Paths(tmp_path / "state")
     paths.prepare()
     return paths
-
-
-def in_store(paths: Paths, work: Callable[[Store], Awaitable[Any]]) -> Any:
-    async def main() -> Any:
-        store = await Store.open(paths.database)
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(main())
-
-
-def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -> None:
-    """A job with one source and one variation, all of that name."""
-    job = transaction.one("insert_job", id=name, name=None, priority=0, metadata="{}", now=1.0, expires_in=expires_in)
-    assert job is not None
-    source = transaction.one(
-        "insert_source", id=name, job=job["seq"], name="clip.mp4", folder="clip", path=None, bytes=1, media=None
-    )
-    assert source is not None
-    transaction.run(
-        "insert_variation", id=name, job=job["seq"], source=source["seq"], name="clip_mp3.mp3", preset="mp3",
-        parameters="{}", extension="mp3", priority=0,
-    )  # fmt: skip
-
-
-def claim(transaction: Transaction) -> claims.Claim:
-    row = transaction.all("ready", limit=1)[0]
-    transaction.run("record_media", source=row["source_id"], media=msgspec.json.encode(SILENCE).decode())
-    (claimed,) = claims.claim(transaction, variations=[row["id"]], boot=boot_id(), now=2.0)
-    return claimed
-
-
-def finish(transaction: Transaction, name: str, paths: Paths, *, at: float, **job: Any) -> None:
-    """A completed job whose file is there."""
-    add_job(transaction, name, **job)
-    output = write(paths.output(name, name, "mp3"))
-    size, sha256, inode = seal(output)
-    proof = Proof(bytes=size, sha256=sha256, inode=inode, output_seconds=1.0, cpu_seconds=1.0, speed=None)
-    assert claims.complete(transaction, variation=claim(transaction).seq, attempt=1, proof=proof, now=at)
-
-
-def write(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(CONTENT)
-    return path
-
-
-def variation(transaction: Transaction, name: str) -> Any:
-    return transaction.one("variation_of_job", job=name, id=name)
 
 
 # Boot recovery
@@ -205,7 +148,7 @@ def test_a_process_that_has_the_pid_now_is_left_alone(paths: Paths) -> None:
 
 
 async def sweep(store: Store, paths: Paths, now: float) -> int:
-    with closing(cleanup.Sweep(store, paths)) as whole:
+    with closing(cleanup.Sweep(store, paths, now)) as whole:
         return await whole.round(now)
 
 
@@ -290,7 +233,7 @@ def test_a_sweep_in_rounds_comes_to_every_folder_and_row(paths: Paths, monkeypat
         for name in names:
             await store.write(lambda t, name=name: finish(t, name, paths, at=5.0))
             paths.output(name, name, "mp3").unlink()
-        with closing(cleanup.Sweep(store, paths)) as whole:
+        with closing(cleanup.Sweep(store, paths, OLD)) as whole:
             freed = [await whole.round(OLD) for _ in range(6)]
         rows = [await store.read(partial(variation, name=name)) for name in names]
         assert [row["lost_at"] for row in rows] == [OLD] * 5

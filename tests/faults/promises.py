@@ -255,6 +255,7 @@ class Promises:
             known.add(f"jobs/{row['j']}/logs/{row['id']}.log")
             if row["status"] == "completed":
                 known.add(f"jobs/{row['j']}/outputs/{row['id']}.{row['extension']}")
+                known |= {f"jobs/{row['j']}/plots/{row['id']}.svg", f"jobs/{row['j']}/thumbnails/{row['id']}.webp"}
         swept = _soon(lambda: self._files() <= known)
         self.hold(6, swept, f"files that belong to nothing: {sorted(self._files() - known)}")
 

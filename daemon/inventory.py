@@ -1,0 +1,85 @@
+"""What the spool holds for whom: the one place that says which files a row owns.
+
+The sweep removes what is not told here. Whoever lets go of a row or an attempt removes what is told of it, and what
+is told to be on an account comes to the bytes that the table `disk` has for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from daemon.paths import Paths
+from daemon.states import LIVE, State
+from daemon.store import Row, Transaction
+
+
+class Kind(StrEnum):
+    """What a file or folder is to the row that owns it."""
+
+    UPLOAD = "upload"
+    SOURCE = "source"
+    THUMBNAIL = "thumbnail"
+    LOG = "log"
+    WORK = "work"
+    PLOT = "plot"
+    OUTPUT = "output"
+
+
+# Rows of the table `disk`, which its triggers keep; what is being written, or is small, is on none.
+ACCOUNTS = {Kind.SOURCE: "sources", Kind.OUTPUT: "outputs", Kind.UPLOAD: "uploads"}
+
+
+class Item(NamedTuple):
+    """A file, or a folder with all that is in it."""
+
+    kind: Kind
+    path: Path
+
+
+def of_uploads(paths: Paths, transaction: Transaction) -> list[Item]:
+    """All that uploads own which no job took yet."""
+    return [Item(Kind.UPLOAD, paths.upload(row["id"])) for row in transaction.all("uploads")]
+
+
+def of_job(paths: Paths, job: str, transaction: Transaction) -> list[Item] | None:
+    """All that may be there of a job, each item in one of the `folders`; None when there is no such job."""
+    row = transaction.one("known_job", id=job)
+    if row is None:
+        return None
+    items = list[Item]()
+    for source in transaction.all("sources_of_job", job=row["seq"]):
+        items += _of_source(paths, job, source)
+    for variation in transaction.all("variations_of_job", job=row["seq"]):
+        items += _of_variation(paths, job, variation)
+    return items
+
+
+def folders(paths: Paths, job: str) -> set[Path]:
+    """What may lie in a job's folder: one folder for each kind of file it has."""
+    some = (paths.source(job, "-"), paths.thumbnail(job, "-"), paths.log(job, "-"), paths.work(job, "-"))
+    return {path.parent for path in (*some, paths.plot(job, "-"), paths.output(job, "-", ""))}
+
+
+def of_attempt(paths: Paths, job: str, variation: str) -> tuple[Path, ...]:
+    """What an attempt may leave that was not published. Its log stays: it says why."""
+    return paths.work(job, variation), paths.plot(job, variation)
+
+
+def _of_source(paths: Paths, job: str, source: Row) -> Iterator[Item]:
+    yield Item(Kind.THUMBNAIL, paths.thumbnail(job, source["id"]))
+    if source["path"] is None:  # one on the host is not ours
+        yield Item(Kind.SOURCE, paths.source(job, source["id"]))
+
+
+def _of_variation(paths: Paths, job: str, variation: Row) -> Iterator[Item]:
+    identifier, status = variation["id"], variation["status"]
+    yield Item(Kind.LOG, paths.log(job, identifier))
+    if status in LIVE:
+        yield Item(Kind.WORK, paths.work(job, identifier))
+    if status in {State.PROCESSING, State.COMPLETED}:  # it has its name a moment before its row says so
+        yield Item(Kind.OUTPUT, paths.output(job, identifier, variation["extension"]))
+        yield Item(Kind.PLOT, paths.plot(job, identifier))
+        yield Item(Kind.THUMBNAIL, paths.thumbnail(job, identifier))

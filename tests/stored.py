@@ -1,0 +1,72 @@
+"""Jobs written straight into a real store, with their files: for tests of what becomes of them later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from daemon import claims
+from daemon.models import Media
+from daemon.paths import Paths
+from daemon.processes import boot_id
+from daemon.publish import Proof, seal
+from daemon.store import Store, Transaction
+
+CONTENT = b"a proven file"
+SILENCE = Media(format="wav", duration_seconds=1.0, video=None, audio=(), subtitles=())
+OLD = 1e12  # a `now` at which every file on disk is old
+
+
+def in_store(paths: Paths, work: Callable[[Store], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        store = await Store.open(paths.database)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(main())
+
+
+def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -> None:
+    """A job with one source and one variation, all of that name."""
+    job = transaction.one("insert_job", id=name, name=None, priority=0, metadata="{}", now=1.0, expires_in=expires_in)
+    assert job is not None
+    source = transaction.one(
+        "insert_source", id=name, job=job["seq"], name="clip.mp4", folder="clip", path=None, bytes=1, media=None
+    )
+    assert source is not None
+    transaction.run(
+        "insert_variation", id=name, job=job["seq"], source=source["seq"], name="clip_mp3.mp3", preset="mp3",
+        parameters="{}", extension="mp3", priority=0,
+    )  # fmt: skip
+
+
+def claim(transaction: Transaction) -> claims.Claim:
+    row = transaction.all("ready", limit=1)[0]
+    transaction.run("record_media", source=row["source_id"], media=msgspec.json.encode(SILENCE).decode())
+    (claimed,) = claims.claim(transaction, variations=[row["id"]], boot=boot_id(), now=2.0)
+    return claimed
+
+
+def finish(transaction: Transaction, name: str, paths: Paths, *, at: float, **job: Any) -> None:
+    """A completed job whose file is there."""
+    add_job(transaction, name, **job)
+    output = write(paths.output(name, name, "mp3"))
+    size, sha256, inode = seal(output)
+    proof = Proof(bytes=size, sha256=sha256, inode=inode, output_seconds=1.0, cpu_seconds=1.0, speed=None)
+    assert claims.complete(transaction, variation=claim(transaction).seq, attempt=1, proof=proof, now=at)
+
+
+def write(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(CONTENT)
+    return path
+
+
+def variation(transaction: Transaction, name: str) -> Any:
+    return transaction.one("variation_of_job", job=name, id=name)
