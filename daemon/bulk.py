@@ -6,14 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
 from daemon import listing
 from daemon.control import BulkReceipt
 from daemon.listing import Selection
-from daemon.paths import Paths, remove
+from daemon.paths import Paths
 from daemon.scheduler import Scheduler
 from daemon.states import ENDED, State
 from daemon.store import Row, Store, Transaction
@@ -39,8 +38,8 @@ class Bulk:
         """Cancels every selected job that is under way."""
         matched, changed, running = set[int](), set[int](), set[str]()
         async for jobs in self._portions(selection, _LIVE):
-            ended, live = await self._store.write(partial(_request_many, jobs, self._now()))
-            matched.update(jobs)
+            found, ended, live = await self._store.write(partial(_request_many, selection, jobs, self._now()))
+            matched |= found
             changed |= ended
             running |= live
         await self._scheduler.stop(running)  # all are asked by now: no slot went to one that would be cancelled too
@@ -51,15 +50,19 @@ class Bulk:
         """Cancels and deletes every selected job."""
         left, changed = set[int](), 0
         async for jobs in self._portions(selection, (*_LIVE, *ENDED)):
-            _, running = await self._store.write(partial(_request_many, jobs, self._now()))
-            await self._scheduler.stop(running)
-            rows = await self._store.write(partial(_delete_many, jobs))
-            await asyncio.to_thread(_remove_all, [self._paths.job(row["id"]) for row in rows])
+            found, running, rows = await self._store.write(partial(_delete_ended, selection, jobs, self._now()))
+            if running:
+                await self._scheduler.stop(running)
+                rows += await self._store.write(partial(_delete_many, found))
+            await asyncio.to_thread(self._discard, rows)
             changed += len(rows)
-            gone = {row["seq"] for row in rows}
-            left = {job for job in (*left, *jobs) if job not in gone}
+            left = (left | found) - {row["seq"] for row in rows}
         self._scheduler.changed.set()
         return BulkReceipt(matched=changed + len(left), changed=changed)
+
+    def _discard(self, jobs: Iterable[Row]) -> None:
+        for job in jobs:
+            self._paths.discard(self._paths.job(job["id"]))
 
     async def _portions(self, selection: Selection, among: Sequence[State]) -> AsyncIterator[list[int]]:
         """The selected jobs that are there now, by row number, in portions that one transaction may take at once.
@@ -108,20 +111,31 @@ def portions(jobs: Iterable[Row]) -> Iterator[list[int]]:
         yield portion
 
 
-def _request_many(jobs: Sequence[int], now: float, transaction: Transaction) -> tuple[set[int], set[str]]:
-    """Those of the jobs that had anything left to cancel, and the variations that may have a process."""
-    keys = msgspec.json.encode(jobs).decode()
+def _request_many(
+    selection: Selection, jobs: Iterable[int], now: float, transaction: Transaction
+) -> tuple[set[int], set[int], set[str]]:
+    """The jobs that are still among the selected, those that had anything left to cancel, and the variations that may
+    have a process."""
+    found = listing.still(transaction, selection, jobs)
+    keys = _keys(found)
     changed = {row["seq"] for row in transaction.all("request_cancel_of_jobs", jobs=keys, now=now)}
     transaction.run("cancel_queued_of_jobs", jobs=keys, now=now)
     transaction.run("request_cancel_of_running", jobs=keys, now=now)
-    return changed, {row["id"] for row in transaction.all("running_of_jobs", jobs=keys)}
+    return found, changed, {row["id"] for row in transaction.all("running_of_jobs", jobs=keys)}
 
 
-def _delete_many(jobs: Sequence[int], transaction: Transaction) -> list[Row]:
-    """The jobs that were deleted: all but those that were started again a moment ago."""
-    return transaction.all("delete_jobs", jobs=msgspec.json.encode(jobs).decode())
+def _delete_ended(
+    selection: Selection, jobs: Iterable[int], now: float, transaction: Transaction
+) -> tuple[set[int], set[str], list[Row]]:
+    """The jobs that are still among the selected, the variations to be waited for, and the jobs that are deleted."""
+    found, _, running = _request_many(selection, jobs, now, transaction)
+    return found, running, _delete_many(found, transaction)
 
 
-def _remove_all(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        remove(folder)
+def _delete_many(jobs: Iterable[int], transaction: Transaction) -> list[Row]:
+    """The jobs that were deleted: all but those under way, or started again a moment ago."""
+    return transaction.all("delete_jobs", jobs=_keys(jobs))
+
+
+def _keys(jobs: Iterable[int]) -> str:
+    return msgspec.json.encode(list(jobs)).decode()

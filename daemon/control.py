@@ -21,7 +21,7 @@ from daemon.claims import FORCED
 from daemon.errors import BadParameter, Conflict
 from daemon.jobs import job_row, source_row, variation_row
 from daemon.models import Model, when
-from daemon.paths import Paths, remove
+from daemon.paths import Paths
 from daemon.scheduler import Scheduler
 from daemon.states import ENDED, LIVE, QueueState, State, derive
 from daemon.store import Row, Store, Transaction
@@ -180,7 +180,7 @@ class Control:
                 await self.cancel(Scope(job=job))
         if not await self._store.write(lambda t: t.run("delete_job", id=job)):
             raise Conflict(f"{job} was started again while it was being deleted", State.PROCESSING)
-        await asyncio.to_thread(remove, self._paths.job(job))
+        await asyncio.to_thread(self._paths.discard, self._paths.job(job))
 
     # Going on
 

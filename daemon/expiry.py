@@ -8,12 +8,11 @@ from collections.abc import Callable
 from functools import partial
 
 from daemon import idempotency, webhooks
-from daemon.paths import Paths, remove
+from daemon.paths import Paths
 from daemon.store import Store, Transaction
 
 log = logging.getLogger(__name__)
 
-BATCH = 100
 EVENTS_AT_ONCE = 5000
 HOURS_KEPT = 31 * 24 * 3600.0  # seconds that figures of the past are kept
 EVENTS_KEPT = 24 * 3600.0  # seconds a client may stay away and resume without a gap
@@ -22,9 +21,8 @@ EVENTS_KEPT = 24 * 3600.0  # seconds a client may stay away and resume without a
 async def expire(store: Store, paths: Paths, now: float, tombstone_seconds: float) -> int:
     """Deletes the jobs whose time is over, and tombstones older than `tombstone_seconds`. Returns how many jobs."""
     gone = 0
-    while rows := await store.read(lambda t: t.all("expired_jobs", now=now, limit=BATCH)):
-        for row in rows:
-            gone += await _bury(store, paths, row["id"], "expired", now)
+    while await _bury(store, paths, "delete_expired_job", "expired", now):
+        gone += 1
     await store.write(partial(_forget, now=now, tombstone_seconds=tombstone_seconds))
     while await store.write(lambda t: t.run("forget_events", before=now - EVENTS_KEPT, limit=EVENTS_AT_ONCE)):
         pass
@@ -35,28 +33,30 @@ async def evict(store: Store, paths: Paths, now: float, max_use: float, use: Cal
     """Deletes the oldest ended jobs while `use()`, the disk's share in use, is above `max_use`. Returns how many."""
     gone = 0
     while use() > max_use:
-        oldest = await store.read(lambda t: t.one("oldest_ended_jobs", limit=1))
-        if oldest is None:
+        if not await _bury(store, paths, "delete_oldest_ended_job", "evicted", now):
             log.warning("the disk is %.0f %% full and no ended job is left to evict", use() * 100)
             break
-        gone += await _bury(store, paths, oldest["id"], "evicted", now)
+        gone += 1
     return gone
 
 
-async def _bury(store: Store, paths: Paths, job: str, reason: str, now: float) -> int:
-    """Rows first, then files: should we die between, the sweep takes the files."""
+async def _bury(store: Store, paths: Paths, query: str, reason: str, now: float) -> bool:
+    """Deletes the one job that `query` finds, if any: rows first, then files. Should we die between, the sweep takes
+    them. It is found as it is deleted, so that what became of it a moment before counts."""
 
-    def bury(transaction: Transaction) -> int:
-        deleted = transaction.run("delete_job", id=job)
-        if deleted:
-            transaction.run("bury", id=job, now=now, reason=reason)
-        return deleted
+    def bury(transaction: Transaction) -> str | None:
+        deleted = transaction.one(query, now=now)
+        if deleted is None:
+            return None
+        transaction.run("bury", id=deleted["id"], now=now, reason=reason)
+        return str(deleted["id"])
 
-    deleted = await store.write(bury)
-    if deleted:
-        await asyncio.to_thread(remove, paths.job(job))
-        log.info("the job %s was %s", job, reason)
-    return deleted
+    job = await store.write(bury)
+    if job is None:
+        return False
+    await asyncio.to_thread(paths.discard, paths.job(job))
+    log.info("the job %s was %s", job, reason)
+    return True
 
 
 def _forget(transaction: Transaction, *, now: float, tombstone_seconds: float) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from itertools import islice
+
+import msgspec
 
 from daemon.errors import InvalidRequest
 from daemon.models import Model
@@ -53,6 +56,18 @@ def page(transaction: Transaction, selection: Selection, limit: int, cursor: str
     if len(found) > limit:
         return found[:limit], str(found[limit - 1]["seq"])
     return found, str(floor) if floor else None
+
+
+def still(transaction: Transaction, selection: Selection, jobs: Iterable[int]) -> set[int]:
+    """Those of the jobs, told by `seq`, that are among the selected now."""
+    rows = transaction.all(
+        "still_selected",
+        jobs=msgspec.json.encode(list(jobs)).decode(),
+        statuses=msgspec.json.encode(selection.statuses).decode() if selection.statuses else None,
+        paused=int(selection.paused),
+        like=_pattern(selection.search),
+    )
+    return {row["seq"] for row in rows}
 
 
 def decode_cursor(cursor: str | None) -> int:

@@ -284,6 +284,16 @@ WHERE status = :status AND seq > :after AND seq <= :newest ORDER BY seq LIMIT :l
 -- name: newest_job
 SELECT coalesce(max(seq), 0) AS seq FROM jobs
 
+-- Of jobs that a list told of those that it would tell of now.
+-- name: still_selected
+SELECT seq FROM jobs WHERE seq IN (SELECT value FROM json_each(:jobs))
+    AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
+    AND (NOT :paused OR (paused = 1 AND queued + processing > 0))
+    AND (
+        :like IS NULL OR name LIKE :like ESCAPE '\'
+        OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
+    )
+
 -- name: request_cancel_of_jobs
 UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, :now)
 WHERE seq IN (SELECT value FROM json_each(:jobs)) AND queued + processing > 0
@@ -335,11 +345,18 @@ ORDER BY variations.seq LIMIT :limit
 -- name: mark_lost
 UPDATE variations SET lost_at = :now, error = :error WHERE id = :variation AND status = 'completed'
 
--- name: expired_jobs
-SELECT id FROM jobs WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit
+-- What was given longer a moment before stays: it is looked for as it is deleted.
+-- name: delete_expired_job
+DELETE FROM jobs WHERE queued = 0 AND processing = 0 AND seq = (
+    SELECT seq FROM jobs WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT 1
+)
+RETURNING id
 
--- name: oldest_ended_jobs
-SELECT id FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT :limit
+-- name: delete_oldest_ended_job
+DELETE FROM jobs WHERE queued = 0 AND processing = 0 AND seq = (
+    SELECT seq FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT 1
+)
+RETURNING id
 
 -- name: bury
 INSERT OR REPLACE INTO tombstones (job, made_at, reason) VALUES (:id, :now, :reason)

@@ -60,7 +60,7 @@ class Thumbnails:
             except ProbeError as error:
                 self._refuse(place, str(error))
                 raise
-        await asyncio.to_thread(_keep, place, picture)
+        await asyncio.to_thread(keep, place, picture)
         return picture
 
     async def _glimpse(self, folder: Path, place: Path) -> bytes:
@@ -81,8 +81,9 @@ class Thumbnails:
         self._refused[place] = reason
 
 
-def _keep(place: Path, picture: bytes) -> None:
-    """Whole or not at all. Where the job's folder is gone, so is the wish; what cannot be written is made again."""
+def keep(place: Path, picture: bytes) -> None:
+    """Keeps it whole or not at all. Where the job's folder is gone, so is the wish, and no folder is made; what cannot
+    be written is made again."""
     draft = place.with_suffix(".draft")
     try:
         place.parent.mkdir(exist_ok=True)
