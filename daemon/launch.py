@@ -27,6 +27,7 @@ CANNOT_START = 127  # the exit code when the encoder could not be executed, as i
 
 def main() -> None:
     die_with(int(sys.argv[2]))
+    sandbox.prepare(execute=True)
     order = read_order(int(sys.argv[1]))
     os.nice(order["nice"])
     for name, soft_and_hard in order["limits"].items():

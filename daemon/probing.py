@@ -178,6 +178,7 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.setblocking(True)
     _load_all()
+    sandbox.prepare(execute=False)
     gc.freeze()  # forks then share these pages
     Server(channel, sandboxed=sys.argv[2] == "sandbox").serve()
 

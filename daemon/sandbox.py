@@ -1,4 +1,4 @@
-"""Shuts the calling process in before it meets a stranger's file: Landlock for files, seccomp for sockets.
+"""Shuts the calling process in before it meets a stranger's file: Landlock for files, seccomp for all else.
 
 What is given up here cannot be had back, and every program that is executed afterwards inherits it. It is
 applied by the launcher and the probe's children, so it imports as little as they do: landlockpy would cost
@@ -11,9 +11,11 @@ import ctypes
 import errno
 import os
 
+from daemon import system_calls
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -21,6 +23,8 @@ PR_SET_NO_NEW_PRIVS = 38
 PR_SET_SECCOMP = 22
 SECCOMP_MODE_FILTER = 2
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+INVALID, NOWHERE = 0x7FFF, 1  # as an argument, and as an address
+WITHOUT_ITS_MEMORY = 0x800  # flags of `clone` that are refused as nonsense: signal handlers are in memory
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM = 1, 2, 10, 1
 
 # Rights to files, by their bits in the kernel's interface
@@ -31,6 +35,7 @@ ABSTRACT_SOCKETS_AND_SIGNALS = 3
 
 WORK = READ_FILE | WRITE_FILE | READ_DIR | REMOVE_FILE | MAKE_REG | TRUNCATE  # neither links, folders nor devices
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")  # which the kernel executes for a program
 DEVICES = (("/dev/null", READ_FILE | WRITE_FILE), ("/dev/zero", READ_FILE), ("/dev/urandom", READ_FILE))
 
 
@@ -42,15 +47,18 @@ class SourceRefused(OSError):
     """The source is not where it was, or a symlink leads to it."""
 
 
-def confine(*, programs: Iterable[str] = (), source: str | None = None, folders: Iterable[str] = ()) -> None:
+def confine(*, programs: Collection[str] = (), source: str | None = None, folders: Iterable[str] = ()) -> None:
     """From here on this process reads the system's libraries, `programs` (files or folders, which it may execute)
-    and `source`, writes below `folders`, and opens no socket. `source` must be given without a symlink in its path.
+    and `source`, writes below `folders`, and makes the system calls of `daemon.system_calls` alone. `source` must be
+    given without a symlink in its path.
 
     Raises SourceRefused, or Shortfall in words when it is not shut in.
     """
     source_fd = _open_source(source) if source else None
     ruleset = _ruleset()
-    for path in (*LIBRARIES, *programs):
+    for path in LIBRARIES:
+        _allow(ruleset, path, READ_FILE | READ_DIR)
+    for path in (*LOADERS, *programs) if programs else ():
         _allow(ruleset, path, EXECUTE | READ_FILE | READ_DIR)
     for path, rights in DEVICES:
         _allow(ruleset, path, rights)
@@ -61,12 +69,12 @@ def confine(*, programs: Iterable[str] = (), source: str | None = None, folders:
     _succeed(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no-new-privs")
     _succeed(_libc.syscall(RESTRICT_SELF, ruleset, 0), "Landlock")
     os.close(ruleset)
-    _filter_system_calls()
+    _filter_system_calls(execute=bool(programs))
 
 
 def parts() -> str:
     """What the sandbox is made of on this host, such as `landlock 7, seccomp`. Raises Shortfall when it lacks one."""
-    _denied()
+    _machine()
     return f"landlock {_abi()}, seccomp"
 
 
@@ -82,7 +90,35 @@ def leaks(canary: str) -> list[str]:
         "list a folder outside": lambda: os.listdir(canary.rpartition("/")[0]),  # noqa: PTH208
         "open a socket": _open_sockets,
     }
-    return [what for what, attempt in tried.items() if _can(attempt)]
+    reached = [what for what, call in _calls().items() if _reaches(*call)]
+    return [what for what, attempt in tried.items() if _can(attempt)] + reached
+
+
+def _calls() -> dict[str, tuple[str, int, int, int]]:
+    """System calls, each with arguments by which it does no harm where it is let through."""
+    parent = os.getppid()
+    return {
+        "change the limits of another process": ("prlimit64", parent, 0, 0),
+        "change the priority of another process": ("setpriority", INVALID, parent, 0),
+        "bind another process to a processor": ("sched_setaffinity", parent, 0, 0),
+        "change how another process is scheduled": ("sched_setscheduler", parent, INVALID, 0),
+        "change how another process reads and writes": ("ioprio_set", INVALID, parent, 0),
+        "make a process": ("clone", WITHOUT_ITS_MEMORY, 0, 0),
+        "share memory with other processes": ("shmget", 0, 0, 0),
+        "watch files of others": ("inotify_init1", INVALID, 0, 0),
+        "set the clock": ("settimeofday", NOWHERE, 0, 0),
+        "change attributes of a file outside": ("setxattrat", INVALID, NOWHERE, INVALID),
+        "change flags of a file outside": ("file_setattr", INVALID, NOWHERE, NOWHERE),
+    }
+
+
+def _reaches(name: str, *arguments: int) -> bool:
+    """Whether the call itself is let through, whatever is then said to its arguments."""
+    at = system_calls.number(name, _machine())
+    if at is None:
+        return False
+    words = [ctypes.c_long(argument) for argument in (at, *arguments, 0, 0, 0)]
+    return _libc.syscall(*words) >= 0 or ctypes.get_errno() not in {errno.EPERM, errno.ENOSYS}
 
 
 def _can(attempt: object) -> bool:
@@ -174,71 +210,34 @@ def _open_source(path: str) -> int:
 
 # Seccomp
 
-ALLOW, FAIL = 0x7FFF0000, 0x00050000 | 1  # EPERM
-LOAD, JUMP_IF_EQUAL, JUMP_IF_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
-X32 = 0x40000000  # bit of the calls of x86-64's second interface
 
-# What a codec has no use for. Landlock does not restrict modes, owners and times of files, nor, before its third
-# version, truncation by path; nobody leaves the process group, which is ended as a whole.
-_DENIED_ON_X86_64 = (
-    *(41, 42, 43, 49, 50, 53, 288),  # socket, connect, accept, bind, listen, socketpair, accept4
-    *(425, 426, 427),  # io_uring, which opens sockets without these calls
-    *(
-        101,
-        310,
-        311,
-        438,
-        62,
-        200,
-        424,
-    ),  # ptrace, memory of others, pidfd_getfd, kill, tkill, pidfd_send_signal
-    *(109, 112),  # setpgid, setsid
-    *(76, 90, 91, 268, 452, 92, 93, 94, 260),  # truncate, chmod and chown in all their forms
-    *(188, 189, 190, 197, 198, 199, 132, 235, 261, 280, 133, 259),  # extended attributes, file times, mknod
-    *(155, 161, 165, 166, 272, 308, 303, 304, 428, 429, 430, 432, 442),  # mounts, roots, namespaces, handles
-    *(248, 249, 250, 298, 321, 323),  # keys, perf_event_open, bpf, userfaultfd
-)
-_DENIED_ON_AARCH64 = (
-    *(198, 203, 202, 200, 201, 199, 242),
-    *(425, 426, 427),
-    *(117, 270, 271, 438, 129, 130, 424),
-    *(154, 157),
-    *(45, 52, 53, 452, 54, 55),
-    *(5, 6, 7, 14, 15, 16, 88, 33),
-    *(41, 51, 40, 39, 97, 268, 264, 265, 428, 429, 430, 432, 442),
-    *(217, 218, 219, 241, 280, 282),
-)
-_MACHINES = {"x86_64": (0xC000003E, _DENIED_ON_X86_64), "aarch64": (0xC00000B7, _DENIED_ON_AARCH64)}
-
-
-class _Instruction(ctypes.Structure):
-    _fields_ = (("code", ctypes.c_uint16), ("jt", ctypes.c_uint8), ("jf", ctypes.c_uint8), ("k", ctypes.c_uint32))
+_filters: dict[bool, bytes] = {}  # by whether another program may be executed
 
 
 class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_uint16), ("filter", ctypes.POINTER(_Instruction)))
+    _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.c_char_p))
 
 
-def _denied() -> tuple[int, tuple[int, ...]]:
-    """The architecture's number and the system calls that are denied. Raises Shortfall."""
+def _machine() -> str:
+    """The architecture that has a filter. Raises Shortfall."""
     machine = os.uname().machine
-    if machine not in _MACHINES:
+    if machine not in system_calls.MACHINES:
         raise Shortfall(f"ffspool has no seccomp filter for {machine}")
-    return _MACHINES[machine]
+    return machine
 
 
-def _filter_system_calls() -> None:
-    architecture, denied = _denied()
-    count = len(denied)
-    instructions = [
-        _Instruction(LOAD, 0, 0, 4),
-        _Instruction(JUMP_IF_EQUAL, 0, count + 3, architecture),
-        _Instruction(LOAD, 0, 0, 0),
-        _Instruction(JUMP_IF_AT_LEAST, count + 1, 0, X32),
-        *(_Instruction(JUMP_IF_EQUAL, count - at, 0, number) for at, number in enumerate(denied)),
-        _Instruction(RETURN, 0, 0, ALLOW),
-        _Instruction(RETURN, 0, 0, FAIL),
-    ]
-    array = (_Instruction * len(instructions))(*instructions)
-    program = _Program(len(instructions), array)
+def prepare(*, execute: bool) -> None:
+    """Does beforehand what `confine` would have to: the filter takes longer to write than to put up. `execute`: it
+    will be given programs. Does nothing for a machine that has none."""
+    machine = os.uname().machine
+    if execute not in _filters and machine in system_calls.MACHINES:
+        _filters[execute] = system_calls.program(machine, execute=execute)
+
+
+def _filter_system_calls(*, execute: bool) -> None:
+    _machine()
+    prepare(execute=execute)
+    itself, pid = (number.to_bytes(4, "little") for number in (system_calls.ITSELF, os.getpid()))
+    instructions = _filters[execute].replace(itself, pid)
+    program = _Program(len(instructions) // system_calls.SIZE, instructions)
     _succeed(_libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0), "a seccomp filter")

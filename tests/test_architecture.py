@@ -33,6 +33,7 @@ LAYERS = [
     | {
         "courier",
         "sandbox",
+        "system_calls",
         "arrivals",
         "frames",
         "covers",
