@@ -102,7 +102,7 @@ async def run(batch: Batch, settings: Settings, library: Library, watcher: Watch
         )
         async with running(own, library) as service:
             spec = JobSpec(variations=batch.variations)
-            job = await service.jobs.create(spec, batch.sources)
+            job = await service.jobs.create(spec, batch.sources, conclude=lambda _, made: made)
             return await _Following(service, batch, watcher, interrupt).follow(job)
 
 

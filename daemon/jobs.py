@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -30,6 +30,10 @@ from daemon.store import Row, Store, Transaction
 from daemon.uploads import durable_upload
 from daemon.views import Effort, JobView, ListedJob, job_view, listed_job
 
+T = TypeVar("T")
+
+MAX_VARIATIONS = 10_000  # of one job: its answer is encoded at one go
+MAX_METADATA_BYTES = 64 * 1024
 _TOLD_BY_STATUS = {State.QUEUED, State.COMPLETED}
 
 
@@ -103,22 +107,33 @@ class Jobs:
             raise EmptyUpload(f"{found.name} is empty")
         return NewSource(name=found.name, bytes=found.length, upload=self._paths.upload(upload), resumable=upload)
 
+    def check_wish(self, spec: JobSpec, files: int) -> None:
+        """Looks at all that is asked for but the files themselves, which may take long.
+
+        Raises UnknownPreset, BadParameter, or InvalidRequest for none or too much of something.
+        """
+        self._check_files(files)
+        whole = files * len(self._library.expand(spec.variations))
+        if whole > MAX_VARIATIONS:
+            raise InvalidRequest(f"{files} files make {whole} variations; one job takes {MAX_VARIATIONS} at most")
+        if (size := len(msgspec.json.encode(spec.metadata))) > MAX_METADATA_BYTES:
+            raise InvalidRequest(f"metadata has {size} bytes; {MAX_METADATA_BYTES} are the limit")
+
+    def _check_files(self, count: int) -> None:
+        if not 1 <= count <= self._settings.max_sources:
+            raise InvalidRequest(f"a job takes 1 to {self._settings.max_sources} files, not {count}")
+
     async def create(
-        self,
-        spec: JobSpec,
-        sources: Sequence[NewSource],
-        *,
-        also: Callable[[Transaction, JobView], None] | None = None,
-    ) -> JobView:
+        self, spec: JobSpec, sources: Sequence[NewSource], *, conclude: Callable[[Transaction, JobView], T]
+    ) -> T:
         """Queues a job. When this returns, job and files are durable; when it raises, nothing is left of them.
 
         But for Doubtful, where the sweep has to see: the disk did not say whether the job is on it.
 
-        `also` is run in the transaction that makes the job. Raises NotFound when another job took an upload first,
-        LimitReached when it would be too much at once.
+        `conclude` is run in the transaction that makes the job, which comes to nothing when it raises; returns what it
+        returns. Raises NotFound when another job took an upload first, LimitReached when it would be too much at once.
         """
-        if not 1 <= len(sources) <= self._settings.max_sources:
-            raise InvalidRequest(f"a job takes 1 to {self._settings.max_sources} files, not {len(sources)}")
+        self._check_files(len(sources))
         wanted = self._library.expand(spec.variations)
         for source in sources:
             names.check(source.name)
@@ -131,16 +146,20 @@ class Jobs:
                 await asyncio.to_thread(self._take_over, job, identifiers, sources)
             first = await self._looked_at(sources[0], self._paths.source(job, identifiers[0]))
             new = list(zip(identifiers, [first, *sources[1:]], strict=True))
-            made = await self._store.write(partial(self._insert, job, spec, wanted, new, also))
+            made = await self._store.write(partial(self._insert, job, spec, wanted, new, conclude))
         except Doubtful:  # after a crash the row may be there all the same, and need them
             raise
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
-            self._take_back(job, identifiers)
+            await asyncio.to_thread(self._take_back, job, identifiers)
             raise
         self._scheduler.wake()
-        for upload in resumable:
-            self._paths.upload(upload).unlink(missing_ok=True)
+        if resumable:
+            await asyncio.to_thread(self._forget, resumable)
         return made
+
+    def _forget(self, uploads: Iterable[str]) -> None:
+        for upload in uploads:
+            self._paths.upload(upload).unlink(missing_ok=True)
 
     async def _looked_at(self, source: NewSource, place: Path) -> NewSource:
         """The same, with what it holds if its first encode could begin at once: that then need not wait for a look."""
@@ -170,9 +189,9 @@ class Jobs:
         spec: JobSpec,
         wanted: Sequence[Wanted],
         sources: Sequence[tuple[str, NewSource]],
-        also: Callable[[Transaction, JobView], None] | None,
+        conclude: Callable[[Transaction, JobView], T],
         transaction: Transaction,
-    ) -> JobView:
+    ) -> T:
         self._quota.check_queue(transaction, len(wanted) * len(sources))
         self._quota.check_bytes(transaction, _added_bytes(source for _, source in sources))
         kept = self._settings.retention if spec.expires_in is None else spec.expires_in
@@ -206,10 +225,7 @@ class Jobs:
             transaction.run_many("insert_variation", (_new_variation(source.name, want, keys) for want in wanted))
             if source.resumable and not transaction.run("take_upload", id=source.resumable):
                 raise taken(source.resumable)
-        made = self._view(transaction, job_row(transaction, job))
-        if also:
-            also(transaction, made)
-        return made
+        return conclude(transaction, self._view(transaction, job_row(transaction, job)))
 
     # Look
 
@@ -221,21 +237,25 @@ class Jobs:
         """Raises NotFound when there is no such job, or Gone if it expired."""
         await self._store.read(lambda t: job_row(t, job))
 
-    async def page(self, selection: Selection, *, limit: int, cursor: str | None) -> JobPage:
+    async def page(
+        self, selection: Selection, *, limit: int, cursor: str | None, with_metadata: bool = False
+    ) -> JobPage:
         """One page of the selected jobs. Raises InvalidRequest for a cursor we did not give."""
-        return await self._store.read(lambda t: self._page(t, selection, limit, cursor))
+        return await self._store.read(lambda t: self._page(t, selection, limit, cursor, with_metadata))
 
     def _view(self, transaction: Transaction, job: Row) -> JobView:
         effort, error = _efforts(transaction, [job]).get(job["seq"]), _errors(transaction, [job]).get(job["seq"])
         return job_view(job, effort, error, *_children(transaction, job), self._scheduler)
 
-    def _page(self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None) -> JobPage:
-        rows, next_cursor = listing.page(transaction, selection, limit, cursor)
+    def _page(
+        self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None, with_metadata: bool
+    ) -> JobPage:
+        rows, next_cursor = listing.page(transaction, selection, limit, cursor, with_metadata=with_metadata)
         files = {row["job"]: row for row in transaction.all("files_of_jobs", jobs=_keys(rows))}
         efforts = _efforts(transaction, rows)
         errors = _errors(transaction, rows)
         items = (
-            listed_job(row, files[seq], efforts.get(seq), errors.get(seq), self._scheduler)
+            listed_job(row, files[seq], efforts.get(seq), errors.get(seq), self._scheduler, with_metadata=with_metadata)
             for row in rows
             for seq in (row["seq"],)
         )

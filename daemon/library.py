@@ -21,6 +21,7 @@ from daemon.presets import FOLDER, GROUPS, PRESETS, Preset
 from daemon.traits import Family, Traits, traits
 
 MAX_VARIATIONS = 200  # of one source
+MAX_NAME = 40  # characters of a preset's; to compare longer ones with those there are takes long
 
 
 class Library:
@@ -36,6 +37,8 @@ class Library:
         """The preset of that name. Raises UnknownPreset, which names what comes closest, or all there is."""
         if name in self._presets:
             return self._presets[name]
+        if len(name) > MAX_NAME:
+            raise UnknownPreset(f"there is no preset {name[:MAX_NAME]!r}…: a name has at most {MAX_NAME} characters")
         close = difflib.get_close_matches(name, self._presets)
         hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(self._presets)}"
         raise UnknownPreset(f"there is no preset {name!r}: {hint}")
@@ -96,7 +99,8 @@ def _check(preset: Preset, name: str, value: object) -> None:
     family = type(preset.defaults)
     types = _types(family)
     if name not in types:
-        raise BadParameter(f"preset {preset.name} has no parameter {name!r}{_owner(name)}: it takes {', '.join(types)}")
+        unknown = f"preset {preset.name} has no parameter {_quoted(name)}{_owner(name)}"
+        raise BadParameter(f"{unknown}: it takes {', '.join(types)}")
     try:
         msgspec.convert(value, types[name])
         str(value).encode()  # a lone surrogate, from a command line that is not UTF-8, can be stored nowhere

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
-from itertools import islice
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, islice
 
 import msgspec
 
@@ -14,6 +15,7 @@ from daemon.states import State
 from daemon.store import Row, Transaction
 
 MAX_SEQ = 2**62  # above every row
+MAX_METADATA_BYTES = 1024**2  # that one page tells
 WINDOW = 20_000  # jobs that one page of a search looks at
 
 
@@ -40,19 +42,24 @@ class Selection(Model, frozen=True):
 Page = tuple[list[Row], str | None]
 
 
-def page(transaction: Transaction, selection: Selection, limit: int, cursor: str | None) -> Page:
+def page(
+    transaction: Transaction, selection: Selection, limit: int, cursor: str | None, *, with_metadata: bool = False
+) -> Page:
     """Rows of one page, `limit` at most, and the cursor of the next (None: this is the last).
 
-    A page of a search may hold fewer, or none, and yet not be the last. Raises InvalidRequest for a strange cursor.
+    A page of a search, or one that is to tell much metadata, may hold fewer, or none, and yet not be the last. Raises
+    InvalidRequest for a strange cursor.
     """
+    most = MAX_METADATA_BYTES if with_metadata else sys.maxsize
     if selection.upcoming:
-        return _upcoming(transaction, limit, cursor)
+        return _upcoming(transaction, limit, cursor, most)
     below, floor = decode_cursor(cursor), 0
     if selection.search:
         newest = transaction.one("newest_job")
         below = min(below, (newest["seq"] or 0) + 1 if newest else 1)
         floor = max(0, below - WINDOW)
     found = _newest_first(transaction, selection, below, floor, limit + 1)
+    limit = _fitting(found[:limit], most)
     if len(found) > limit:
         return found[:limit], str(found[limit - 1]["seq"])
     return found, str(floor) if floor else None
@@ -68,6 +75,12 @@ def still(transaction: Transaction, selection: Selection, jobs: Iterable[int]) -
         like=_pattern(selection.search),
     )
     return {row["seq"] for row in rows}
+
+
+def _fitting(rows: Sequence[Row], most: int) -> int:
+    """How many of the first rows have at most so many bytes of metadata together; the first always fits."""
+    whole = accumulate(len(row["metadata"]) for row in rows)
+    return sum(number == 0 or size <= most for number, size in enumerate(whole))
 
 
 def decode_cursor(cursor: str | None) -> int:
@@ -96,10 +109,10 @@ def _pattern(search: str | None) -> str | None:
     return "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
-def _upcoming(transaction: Transaction, limit: int, cursor: str | None) -> Page:
+def _upcoming(transaction: Transaction, limit: int, cursor: str | None, most: int) -> Page:
     rank, _, seq = (cursor or "-9999.0").partition(".")
     if not rank.removeprefix("-").isdecimal() or not seq.isdecimal() or len(rank) > 6:
         raise InvalidRequest("the cursor is not one that this list gave: take `next_cursor` as it is")
     found = transaction.all("page_of_upcoming_jobs", rank=int(rank), seq=decode_cursor(seq), limit=limit + 1)
-    rows = found[:limit]
-    return rows, f"{-rows[-1]['priority']}.{rows[-1]['seq']}" if len(found) > limit else None
+    rows = found[: _fitting(found[:limit], most)]
+    return rows, f"{-rows[-1]['priority']}.{rows[-1]['seq']}" if len(found) > len(rows) else None

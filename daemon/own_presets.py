@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daemon.errors import BadParameter, StartupError
-from daemon.library import Library, resolve
+from daemon.library import MAX_NAME, Library, resolve
 from daemon.presets import PRESETS, Preset
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{MAX_NAME - 1}}}")
 MAX_DESCRIPTION = 200
 
 

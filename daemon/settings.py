@@ -16,6 +16,8 @@ PREFIX = "FFSPOOL_"
 
 YEARS = 100 * 366 * 24 * 3600.0  # seconds; beyond it a time is no date any more
 
+MAX_SOURCES = 10_000
+
 Positive = Annotated[float, msgspec.Meta(gt=0, le=YEARS)]
 Duration = Annotated[float, msgspec.Meta(ge=0, le=YEARS)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -79,7 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds a resumable upload is kept after its last bytes came, unless a job takes it."""
     max_json_bytes: Count = 8 * 1024**2
     """Largest JSON body or `spec` field."""
-    max_sources: Count = 1000
+    max_sources: Annotated[int, msgspec.Meta(ge=1, le=MAX_SOURCES)] = 1000
     """Most files in one job."""
     sandbox: Literal["require", "auto", "off"] = "auto"
     """Whether encoders and the reading of media are shut in. `auto` says so when this host cannot; `require` then

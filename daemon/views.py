@@ -111,8 +111,13 @@ class JobSummary(Model, frozen=True):
     cancel_requested_at: datetime | None
     cancelled_at: datetime | None
     error: str | None
-    metadata: dict[str, Any]
     usage: Usage
+
+
+class EndedJob(JobSummary, frozen=True):
+    """A job as webhooks tell it."""
+
+    metadata: dict[str, Any]
 
 
 class ListedJob(JobSummary, frozen=True):
@@ -121,9 +126,11 @@ class ListedJob(JobSummary, frozen=True):
     first_source: str
     total_sources: int
     has_picture: bool | None  # whether the first source shows one; None: nobody looked yet
+    metadata: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # where it was asked for
 
 
 class JobView(JobSummary, frozen=True):
+    metadata: dict[str, Any]
     webhook_url: str | None
     webhook_variations: bool
     sources: tuple[SourceView, ...]
@@ -145,13 +152,16 @@ def job_view(
     """The job with everything below it."""
     shown = _source_views(sources, variations, live)
     webhook = {"webhook_url": job["webhook_url"], "webhook_variations": bool(job["webhook_variations"])}
-    return JobView(sources=shown, error=error, **webhook, **_job_fields(job, effort, live))
+    return JobView(sources=shown, error=error, metadata=_metadata(job), **webhook, **_job_fields(job, effort, live))
 
 
-def listed_job(job: Row, files: Row, effort: Effort | None, error: str | None, live: Live) -> ListedJob:
+def listed_job(
+    job: Row, files: Row, effort: Effort | None, error: str | None, live: Live, *, with_metadata: bool
+) -> ListedJob:
     """The job as lists show it. What its status alone tells needs no `effort`; `error` is why it failed."""
     return ListedJob(
         error=error,
+        metadata=_metadata(job) if with_metadata else msgspec.UNSET,
         first_source=files["first"],
         total_sources=files["total"],
         has_picture=None if files["picture"] is None else bool(files["picture"]),
@@ -159,9 +169,9 @@ def listed_job(job: Row, files: Row, effort: Effort | None, error: str | None, l
     )
 
 
-def ended_job(copy: Any) -> JobSummary:
+def ended_job(copy: Any) -> EndedJob:
     """An ended job, from a copy of its row in which `error` stands too."""
-    return JobSummary(error=copy["error"], **_job_fields(copy, None, _OVER))
+    return EndedJob(error=copy["error"], metadata=_metadata(copy), **_job_fields(copy, None, _OVER))
 
 
 def ended_variation(copy: Any) -> VariationView:
@@ -205,7 +215,6 @@ def _job_fields(row: Row | dict[str, Any], effort: Effort | None, live: Live) ->
         "cancelled_variations": job["cancelled"],
         **{name: when(job[name]) for name in _TIMES},
         "expires_at": when(job["expires_at"] or job["keep_until"]),  # until it ends, only what the user wants is known
-        "metadata": msgspec.json.decode(job["metadata"]),
         "usage": Usage(
             cpu_seconds=round(job["cpu_seconds"], 3),
             output_seconds=round(job["output_seconds"], 3),
@@ -213,6 +222,10 @@ def _job_fields(row: Row | dict[str, Any], effort: Effort | None, live: Live) ->
             discarded_cpu_seconds=round(job["discarded_cpu"], 3),
         ),
     }
+
+
+def _metadata(job: Row | dict[str, Any]) -> dict[str, Any]:
+    return msgspec.json.decode(job["metadata"], type=dict[str, Any])
 
 
 def _by_name(row: Row | dict[str, Any]) -> dict[str, Any]:

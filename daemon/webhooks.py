@@ -26,7 +26,7 @@ from daemon.models import Model, when
 from daemon.signatures import Secrets, SecretView
 from daemon.states import DeliveryStatus
 from daemon.store import Row, Store, Transaction
-from daemon.views import JobSummary, VariationView, ended_job, ended_variation
+from daemon.views import EndedJob, VariationView, ended_job, ended_variation
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Message(Model, frozen=True):
 
     type: str
     timestamp: datetime
-    data: JobSummary | EndedVariation
+    data: EndedJob | EndedVariation
 
 
 class Webhooks:
@@ -177,7 +177,7 @@ def render(due: Row | Mapping[str, Any]) -> bytes:
     copy: Any = defaultdict(lambda: None, msgspec.json.decode(due["snapshot"]))  # a later version may look for more
     happened = when(due["created_at"])
     assert happened is not None
-    data: JobSummary | EndedVariation
+    data: EndedJob | EndedVariation
     if due["type"].startswith("job."):
         data = ended_job(copy)
     else:

@@ -14,6 +14,9 @@ import psutil
 import pytest
 from conftest import Daemon, wait_until
 
+from daemon import strictjson
+from daemon.errors import InvalidRequest
+
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
@@ -151,6 +154,64 @@ def test_json_that_says_a_thing_twice_is_refused(daemon: Daemon) -> None:
     ]:
         answer = daemon.client.request(method, path, content=body, headers=kind)
         assert_problem(answer, 422, "invalid_request", "more than once")
+    assert_nothing_was_left(daemon)
+
+
+def nested(levels: int) -> str:
+    """JSON of so many levels, with brackets in a text that count for nothing."""
+    return '{"a": ' * (levels - 2) + '["[[{{\\"[", {}]' + "}" * (levels - 2)
+
+
+def test_json_is_nested_as_deep_as_may_be_and_no_deeper(daemon: Daemon) -> None:
+    assert strictjson.decode(nested(strictjson.MAX_DEPTH), dict[str, Any], "it")
+    deep = nested(strictjson.MAX_DEPTH)  # within an object: one too many
+    spec = f'{{"variations": [{{"preset": "mp3"}}], "metadata": {deep}}}'
+    assert_problem(form(daemon, "a.mp4", b"x", spec=spec), 422, "invalid_request", "nested", "64")
+    kind = {"Content-Type": "application/json"}
+    for method, path, body in [
+        ("POST", "/api/jobs", f'{{"sources": [{{"upload": "x"}}], {spec[1:]}'),
+        (
+            "POST",
+            "/api/jobs",
+            f'{{"sources": [{{"upload": "x"}}], "variations": [{{"preset": "mp3", "crf": {deep}}}]}}',
+        ),
+        ("POST", "/api/jobs", f'{{"sources": [{{"upload": "x"}}], {spec[1:]}'.replace(deep, nested(964))),
+    ]:
+        answer = daemon.client.request(method, path, content=body, headers=kind)
+        assert_problem(answer, 422, "invalid_request", "nested", "64")
+    assert_nothing_was_left(daemon)
+
+
+@pytest.mark.parametrize("text", ["[" + "0," * 50_000 + "0]", "[]" * 50_001, '"' * 200_001, '"\\' * 200_001])
+def test_json_of_too_many_values_is_refused_before_it_is_decoded(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strictjson.msgspec.json, "decode", None)
+    with pytest.raises(InvalidRequest, match="more than 50000 values"):
+        strictjson.decode(text, list[int], "it")
+
+
+MP3 = [{"preset": "mp3"}]
+TOO_MUCH: list[tuple[dict[str, Any], str, str]] = [
+    ({"sources": [{"path": "/x"}] * 1001, "variations": MP3}, "invalid_request", "1001"),
+    ({"sources": [{"path": "/x"}] * 10_001, "variations": MP3}, "invalid_request", "sources"),
+    ({"sources": [{"path": "/x"}], "variations": MP3 * 201}, "invalid_request", "variations"),
+    ({"sources": [{"path": "/x"}] * 51, "variations": MP3 * 200}, "invalid_request", "10200 variations"),
+    ({"sources": [{"path": "/x" * 2049}], "variations": MP3}, "invalid_request", "path"),
+    ({"sources": [{"path": "/x"}], "variations": MP3, "name": "n" * 201}, "invalid_request", "name"),
+    ({"sources": [{"path": "/x"}], "variations": [{"preset": "p" * 100_000}]}, "unknown_preset", "at most 40"),
+    ({"sources": [{"path": "/x"}], "variations": [{"preset": "mp3", "p" * 100_000: 1}]}, "bad_parameter", "takes"),
+    ({"sources": [{"path": "/x"}], "variations": MP3, "metadata": {"a": "m" * 65_529}}, "invalid_request", "65537"),
+    ({"sources": [{"path": "/x"}], "variations": [{"preset": "mp4"}]}, "unknown_preset", "mp4"),
+]
+
+
+@pytest.mark.parametrize(("wish", "code", "word"), TOO_MUCH, ids=lambda value: str(value)[:40])
+def test_too_much_of_anything_is_refused_before_a_file_is_looked_at(
+    daemon: Daemon, wish: dict[str, Any], code: str, word: str
+) -> None:
+    """No path is below a root here: whoever looked would say so."""
+    answer = daemon.client.post("/api/jobs", json=wish)
+    assert_problem(answer, 422, code, word)
+    assert len(answer.content) < 2000
     assert_nothing_was_left(daemon)
 
 

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from test_cleanup import in_store
 
 from daemon import publish
+from daemon.api import creation
 from daemon.api.problems import on_host_trouble
 from daemon.errors import Doubtful, FfspoolError, OutOfSpace, Unavailable
+from daemon.idempotency import IdempotencyKeys
 from daemon.jobs import Jobs, JobSpec
 from daemon.library import Library
+from daemon.listing import Selection
 from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.settings import load
 from daemon.sources import NewSource
 from daemon.store import Store, Transaction
+from daemon.views import JobView
 
 
 @pytest.fixture
@@ -31,6 +38,11 @@ def paths(tmp_path: Path) -> Paths:
 
 
 class Woken:
+    shortage = None
+
+    def progress(self, _: str) -> None:
+        """Nothing runs."""
+
     def wake(self) -> None:
         """There is no scheduler to wake."""
 
@@ -59,10 +71,36 @@ def test_files_of_a_job_whose_commit_is_in_doubt_are_kept(
         jobs = Jobs(store, Woken(), paths, load({"state_dir": paths.state}, {}), Library())  # type: ignore[arg-type]
         with pytest.raises(type(refusal)):
             source = NewSource(name="clip.mp4", bytes=8, upload=body)
-            await jobs.create(JobSpec(variations=(VariationRequest("mp3", {}),)), [source])
+            await jobs.create(JobSpec(variations=(VariationRequest("mp3", {}),)), [source], conclude=lambda *_: None)
 
     in_store(paths, work)
     assert [path.read_bytes() for path in paths.jobs.glob("*/sources/*")] == ([b"a source"] if kept else [])
+
+
+def test_a_job_is_there_once_its_answer_is_encoded_and_not_before(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be encoded would leave a job behind that nobody was told of."""
+    encode, there = msgspec.json.encode, list[int]()
+
+    def count_and_encode(value: Any) -> bytes:
+        if isinstance(value, JobView):
+            with closing(sqlite3.connect(paths.database)) as connection:
+                there.extend(connection.execute("SELECT count(*) FROM jobs").fetchone())
+        return encode(value)
+
+    async def work(store: Store) -> None:
+        monkeypatch.setattr(msgspec.json, "encode", count_and_encode)
+        jobs = Jobs(store, Woken(), paths, load({"state_dir": paths.state}, {}), Library())  # type: ignore[arg-type]
+        body = paths.incoming / "body"
+        body.write_bytes(b"a source")
+        source = NewSource(name="clip.mp4", bytes=8, upload=body)
+        with IdempotencyKeys(store).hold(None) as hold:
+            await creation._made(jobs, JobSpec(variations=(VariationRequest("mp3", {}),)), [source], hold)
+        assert (await jobs.page(Selection(), limit=1, cursor=None)).items
+
+    in_store(paths, work)
+    assert there == [0]
 
 
 @pytest.mark.parametrize(("number", "status"), [(errno.EIO, 503), (errno.ENOSPC, 507), (errno.EMFILE, 503)])

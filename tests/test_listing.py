@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from conftest import Daemon
 
+from daemon.listing import MAX_METADATA_BYTES
+
 
 def listed(daemon: Daemon, *, limit: int = 2, **query: Any) -> list[str]:
     """The names of all jobs the query selects, read page by page."""
@@ -60,6 +62,23 @@ def test_a_search_finds_names_of_jobs_and_of_files(queue: Daemon, clip: Path, tm
     assert listed(queue, q="nothing like it") == []
 
 
+def test_a_list_tells_metadata_where_it_is_asked_for_and_so_much_of_it_a_page(daemon: Daemon, clip: Path) -> None:
+    daemon.client.post("/api/queue/pause")
+    for number in range(40):
+        metadata = {"number": number, "text": "m" * 60_000}
+        made = daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "name": str(number), "metadata": metadata})
+    assert daemon.job(made["id"])["metadata"] == metadata
+    plain = daemon.client.get("/api/jobs?limit=200")
+    assert len(plain.json()["items"]) == 40
+    assert not any("metadata" in job for job in plain.json()["items"])
+    for order in ({}, {"order": "upcoming", "status": "queued"}):
+        whole = daemon.client.get("/api/jobs", params={"include": "metadata", "limit": 200, **order})
+        assert 1 < len(whole.json()["items"]) < 40
+        assert len(whole.content) < 1.5 * MAX_METADATA_BYTES
+        names = listed(daemon, limit=200, include="metadata", **order)
+        assert sorted(names, key=int) == [str(number) for number in range(40)]
+
+
 def test_what_a_list_tells_of_files(queue: Daemon, clip: Path) -> None:
     queue.submit(clip, clip, spec={"variations": [{"preset": "mp3"}]})
     newest = queue.client.get("/api/jobs?limit=1").json()["items"][0]
@@ -74,6 +93,7 @@ def test_what_a_list_tells_of_files(queue: Daemon, clip: Path) -> None:
         "order=upcoming&status=queued&cursor=x",
         "order=upcoming&status=queued&cursor=1.2.3",
         "order=best",
+        "include=everything",
         "paused=perhaps",
         "ended=true&status=failed",
         "cursor=-1",

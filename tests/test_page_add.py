@@ -48,7 +48,7 @@ def whole(words: Any) -> bool:
 
 
 def jobs(daemon: Daemon) -> Any:
-    return daemon.client.get("/api/jobs").json()["items"]
+    return daemon.client.get("/api/jobs?include=metadata").json()["items"]
 
 
 def test_files_become_jobs_with_the_parameters_chosen(daemon: Daemon, visit: Visit, clip: Path, tmp_path: Path) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 
 import msgspec
 
-from daemon.api.endpoints import JSON, Call
+from daemon.api.endpoints import JSON, Call, decoded
 from daemon.api.requests import JobRequest, SourceRequest, spec_of, spec_of_fields
 from daemon.api.uploads import Form, read_body
 from daemon.errors import InvalidRequest, UnsupportedBody
 from daemon.idempotency import Answer, Hold
 from daemon.jobs import Jobs, JobSpec
 from daemon.sources import NewSource
-from daemon.strictjson import decode
+from daemon.store import Transaction
 from daemon.views import JobView
 
 FORM = "multipart/form-data"
@@ -49,16 +51,19 @@ async def _from_form(call: Call, hold: Hold) -> Answer:
             raise InvalidRequest("the form has no 'files'")
         if hold.key and (first := await hold.first_answer(form.fingerprint)):
             return first
-        return await _made(call.service.jobs, spec_of_fields(form.fields), form.files, hold)
+        spec = await asyncio.to_thread(spec_of_fields, form.fields)
+        call.service.jobs.check_wish(spec, len(form.files))
+        return await _made(call.service.jobs, spec, form.files, hold)
 
 
 async def _from_json(call: Call, hold: Hold) -> Answer:
     body = await read_body(call.stream(), call.service.settings.max_json_bytes)
-    if hold.key and (first := await hold.first_answer(hashlib.sha256(body).hexdigest())):
+    if hold.key and (first := await hold.first_answer(await asyncio.to_thread(_digest, body))):
         return first
-    wish: JobRequest = decode(body, JobRequest, "the body")
-    sources = [await _source(call.service.jobs, source) for source in wish.sources]
-    return await _made(call.service.jobs, spec_of(wish), sources, hold)
+    wish: JobRequest = await decoded(body, JobRequest, "the body")
+    jobs, spec = call.service.jobs, spec_of(wish)
+    jobs.check_wish(spec, len(wish.sources))
+    return await _made(jobs, spec, [await _source(jobs, source) for source in wish.sources], hold)
 
 
 async def _source(jobs: Jobs, wish: SourceRequest) -> NewSource:
@@ -69,9 +74,15 @@ async def _source(jobs: Jobs, wish: SourceRequest) -> NewSource:
 
 
 async def _made(jobs: Jobs, spec: JobSpec, sources: Sequence[NewSource], hold: Hold) -> Answer:
-    job = await jobs.create(spec, sources, also=lambda t, made: hold.keep(t, _accepted(made)))
-    return _accepted(job)
+    return await jobs.create(spec, sources, conclude=partial(_accepted, hold))
 
 
-def _accepted(job: JobView) -> Answer:
-    return Answer(status=202, location=f"/api/jobs/{job.id}", body=msgspec.json.encode(job))
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _accepted(hold: Hold, transaction: Transaction, job: JobView) -> Answer:
+    """Encoded before the job is there for good: one that nobody can be told of is none."""
+    answer = Answer(status=202, location=f"/api/jobs/{job.id}", body=msgspec.json.encode(job))
+    hold.keep(transaction, answer)
+    return answer

@@ -40,6 +40,7 @@ from daemon.service import Service
 from daemon.strictjson import decode
 
 JSON = "application/json"
+SMALL = 64 * 1024  # bytes of JSON that are decoded sooner than a thread is found for it
 OF_CONTENT = {"content-length", "content-type", "content-encoding", "content-disposition", "accept-ranges"}
 
 
@@ -84,6 +85,7 @@ class Endpoint:
     answer: Any = None  # its type, where the handler's annotation does not tell
     sends: tuple[str, ...] = ()  # request headers that mean something here
     told: tuple[str, ...] = ()  # response headers
+    large: bool = False  # its answer may be, and then takes long to be encoded
     may_lack: bool = False  # 204 is an answer too, where the query asks for it
     problems: tuple[type[FfspoolError], ...] = ()  # besides those that `refusals` adds
     open: bool = False  # to whoever asks, without a token
@@ -145,9 +147,15 @@ class Resource:
             return answer
         if answer is None:
             return Response(status_code=204)
-        body = msgspec.json.encode(answer)
-        headers = {"ETag": _tag(body), "Cache-Control": "no-cache"} if endpoint.method == "GET" else None
-        return Response(body, endpoint.status, headers, media_type=JSON)
+        if endpoint.large:
+            return await asyncio.to_thread(_encoded, endpoint, answer)
+        return _encoded(endpoint, answer)
+
+
+def _encoded(endpoint: Endpoint, answer: Any) -> Response:
+    body = msgspec.json.encode(answer)
+    headers = {"ETag": _tag(body), "Cache-Control": "no-cache"} if endpoint.method == "GET" else None
+    return Response(body, endpoint.status, headers, media_type=JSON)
 
 
 async def _decoded(endpoint: Endpoint, call: Call) -> Call:
@@ -158,7 +166,13 @@ async def _decoded(endpoint: Endpoint, call: Call) -> Call:
 
 
 async def _body(kind: type[msgspec.Struct], call: Call, limit: int | None) -> Any:
-    return decode(await read_body(call.stream(), limit or call.service.settings.max_json_bytes), kind, "the body")
+    body = await read_body(call.stream(), limit or call.service.settings.max_json_bytes)
+    return await decoded(body, kind, "the body")
+
+
+async def decoded(text: bytes | str, kind: type[msgspec.Struct], what: str) -> Any:
+    """As `decode`, which gets a thread for what takes long."""
+    return decode(text, kind, what) if len(text) <= SMALL else await asyncio.to_thread(decode, text, kind, what)
 
 
 async def _strangers_body(kind: type[msgspec.Struct], call: Call, limit: int | None) -> Any:

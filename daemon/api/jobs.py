@@ -22,7 +22,9 @@ async def create(call: Call) -> Response:
 
 async def page(call: Call) -> JobPage:
     query: JobPageQuery = call.query
-    return await call.service.jobs.page(query.selection, limit=query.limit, cursor=query.cursor)
+    return await call.service.jobs.page(
+        query.selection, limit=query.limit, cursor=query.cursor, with_metadata=query.include == "metadata"
+    )
 
 
 async def get(call: Call) -> JobView:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum, StrEnum
 from functools import cache
 from types import NoneType
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from starlette.datastructures import QueryParams
@@ -14,8 +14,10 @@ from starlette.datastructures import QueryParams
 from daemon.courier import parsed
 from daemon.errors import InvalidRequest
 from daemon.jobs import JobSpec
+from daemon.library import MAX_VARIATIONS
 from daemon.listing import Selection
 from daemon.models import VariationRequest
+from daemon.settings import MAX_SOURCES
 from daemon.states import ENDED, DeliveryStatus, State
 from daemon.strictjson import decode
 
@@ -48,7 +50,7 @@ class SourceRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class SpecRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A job but for its files: the `spec` field of a multipart request. Each variation is `{"preset": NAME, …}`."""
 
-    variations: Annotated[list[Variation], msgspec.Meta(min_length=1)]
+    variations: Annotated[list[Variation], msgspec.Meta(min_length=1, max_length=MAX_VARIATIONS)]
     name: Name | None = None
     priority: Priority = 0
     metadata: dict[str, Any] = {}
@@ -60,7 +62,7 @@ class SpecRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class JobRequest(SpecRequest, kw_only=True):
     """A whole job as JSON."""
 
-    sources: Annotated[list[SourceRequest], msgspec.Meta(min_length=1)]
+    sources: Annotated[list[SourceRequest], msgspec.Meta(min_length=1, max_length=MAX_SOURCES)]
 
 
 class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -101,6 +103,7 @@ class JobPageQuery(JobFilter):
     )
     limit: Limit = 50
     cursor: Cursor | None = None
+    include: Annotated[Literal["metadata"], msgspec.Meta(description="what lists leave out else")] | None = None
 
     @property
     def selection(self) -> Selection:
