@@ -3,7 +3,8 @@
 FD is an inherited AF_UNIX SOCK_SEQPACKET socket. Each packet that comes in is one JSON `Request`, each
 that goes out one JSON answer: `{"id"}` and a `Finding`. FFmpeg's libraries are loaded once;
 every file is read by a forked child of its own, so one that crashes or hangs takes only its own answer. With
-`sandbox` that child can reach nothing but the file; it never has the socket, so that it answers for no other.
+`sandbox` that child can reach nothing but the file; it has neither the socket nor what its siblings write their
+answers to, so that it answers for no other.
 The server ends when the daemon closes the socket, and its children die with it.
 """
 
@@ -32,6 +33,7 @@ MAX_REQUEST = 64 * 1024
 MAX_ANSWER = 200 * 1024
 MAX_MEMORY = 2 * 1024**3  # bytes of address space
 PR_SET_PDEATHSIG = 1
+MAX_DESCRIPTOR = 2**31 - 1
 PICTURE_NICENESS = 10
 
 
@@ -80,7 +82,6 @@ class Server:
         answer = os.memfd_create("answer", os.MFD_CLOEXEC)
         pid = os.fork()
         if pid == 0:
-            self._channel.close()
             _read_and_exit(answer, request, parent, self._sandboxed)
         self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, answer, request))
 
@@ -108,6 +109,7 @@ def _read_and_exit(answer: int, request: Request, parent: int, sandboxed: bool) 
     """The child: exits with 0 only once its answer is written."""
     code = 1
     try:
+        _close_all_but(answer)
         _die_with(parent)
         _limit(request.timeout)
         with os.fdopen(answer, "wb", closefd=False) as file:
@@ -117,6 +119,12 @@ def _read_and_exit(answer: int, request: Request, parent: int, sandboxed: bool) 
         if code:
             sys.excepthook(*sys.exc_info())
         os._exit(code)
+
+
+def _close_all_but(answer: int) -> None:
+    """Beside standard streams; what siblings write their answers to was inherited, too."""
+    os.closerange(3, answer)
+    os.closerange(answer + 1, MAX_DESCRIPTOR)
 
 
 def _limit(timeout: float) -> None:

@@ -40,10 +40,11 @@ REFUSED = {
 class Server:
     """The real server process, and our end of its socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, *program: str) -> None:
+        """`program`: what Python shall run in its place."""
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-m", "daemon.probing", str(theirs.fileno()), "sandbox"]
+            command = [sys.executable, *(program or ("-m", "daemon.probing")), str(theirs.fileno()), "sandbox"]
             self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT)
         self.socket.settimeout(PATIENCE)
 
@@ -62,6 +63,38 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     server = Server()
+    yield server
+    server.socket.close()
+    assert server.process.wait(PATIENCE) == 0
+
+
+TAKEN_OVER = """
+import os, time
+from daemon import media, probing
+from daemon.errors import ProbeError
+
+def read(path, patience):
+    if path.endswith("victim"):
+        while not os.stat(path).st_size:
+            time.sleep(0.01)
+        raise ProbeError("the truth")
+    for descriptor in range(3, 1024):
+        try:
+            os.pwrite(descriptor, b'{"error": "a lie"}', 0)
+            os.lseek(descriptor, 0, os.SEEK_END)
+        except OSError:
+            continue
+    raise ProbeError("it has tried")
+
+media.read_media = read
+probing.main()
+"""
+
+
+@pytest.fixture
+def taken_over() -> Iterator[Server]:
+    """A server whose readers, but for that of a `victim`, write what they like to whatever they have open."""
+    server = Server("-c", TAKEN_OVER)
     yield server
     server.socket.close()
     assert server.process.wait(PATIENCE) == 0
@@ -300,3 +333,15 @@ def test_killing_the_server_ends_its_children(endless: Path) -> None:
     server.process.wait(PATIENCE)
     assert psutil.wait_procs([child], timeout=PATIENCE)[1] == []
     server.socket.close()
+
+
+def test_a_reader_that_was_taken_over_answers_for_no_other(taken_over: Server, tmp_path: Path) -> None:
+    victim, hostile = tmp_path / "victim", tmp_path / "hostile"
+    victim.touch()
+    hostile.touch()
+    taken_over.ask(1, victim)
+    taken_over.child()
+    taken_over.ask(2, hostile)
+    assert taken_over.answer()["id"] == 2
+    victim.write_text("x")
+    assert taken_over.answer() == {"id": 1, "error": "the truth"}
