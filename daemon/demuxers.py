@@ -1,7 +1,7 @@
 """What may be opened at all: the containers and decoders of real media, for the probe and the encoder alike.
 
 Everything else FFmpeg would recognise is refused, above all playlists (HLS, DASH, concat), which name
-other files and URLs, and the hundreds of decoders nobody's camera writes.
+other files and URLs, and the decoders of what is no media one owns: games' films, drawings and text.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ DEMUXERS = (
     *("jpeg_pipe", "png_pipe", "apng", "webp_pipe", "webp_anim", "bmp_pipe", "tiff_pipe"),
     *("h264", "hevc", "m4v", "mpegvideo"),
     *("mp3", "aac", "ac3", "eac3", "dts", "wav", "w64", "flac", "amr", "amrnb", "amrwb", "aiff", "caf"),
+    *("wv", "tta", "ape", "mpc", "mpc8", "tak", "dsf", "iff", "shn", "au", "voc", "qcp", "loas", "truehd", "mlp"),
+    *("rm", "wtv", "nut", "ivf", "obu", "yuv4mpegpipe", "dhav"),
 )
 
 DISCONTINUOUS = {"mpegts", "mpeg", "ogg"}  # whose timestamps may jump in the middle, as of recordings put together
@@ -27,6 +29,12 @@ _VIDEO_DECODERS = (
     *("prores", "dnxhd", "dvvideo", "cfhd", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "lagarith"),
     *("hap", "mjpeg", "jpeg2000", "libopenjpeg", "rawvideo", "v210", "v410", "r210", "gif"),
     *("png", "apng", "webp", "webp_anim", "bmp", "tiff"),
+    *("rv10", "rv20", "rv30", "rv40", "rv60", "vp3", "vp4", "vp5", "vp7", "cavs", "dirac", "snow", "indeo2", "vb"),
+    *("mss1", "mss2", "msa1", "mts2", "mscc", "rscc", "g2m", "flashsv2", "screenpresso", "fraps", "dxtory", "fic"),
+    *("mszh", "zlib", "loco", "vble", "ylc", "lscr", "camstudio", "vmnc", "wnv1", "xl", "smc", "8bps", "mjpegb"),
+    *("dxv", "hqx", "hq_hqa", "cllc", "aic", "notchlc", "sheervideo", "speedhq", "pixlet", "media100", "cljr"),
+    *("v308", "v408", "y41p", "yuv4", "r10k", "012v", "avrp", "avui", "asv1", "asv2", "mimic", "sp5x", "amv"),
+    *("prores_raw", "apv", "jpegls", "bitpacked", "imm4", "truemotion1", "truemotion2", "ultimotion"),
 )
 _AUDIO_DECODERS = (
     *("aac", "aac_fixed", "aac_latm", "libfdk_aac", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float"),
@@ -34,7 +42,30 @@ _AUDIO_DECODERS = (
     *("wmav1", "wmav2", "wmapro", "wmalossless", "amrnb", "amrwb", "libopencore_amrnb", "libopencore_amrwb"),
     *("pcm_s8", "pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be"),
     *("pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_alaw", "pcm_mulaw", "pcm_bluray", "pcm_dvd", "s302m"),
+    *("pcm_s16le_planar", "pcm_s16be_planar", "pcm_s24le_planar", "pcm_s32le_planar", "pcm_s8_planar", "pcm_vidc"),
+    *("pcm_u16le", "pcm_u16be", "pcm_u24le", "pcm_u24be", "pcm_u32le", "pcm_u32be", "pcm_s64le", "pcm_s64be"),
+    *("pcm_f16le", "pcm_f24le", "pcm_lxf", "pcm_s24daud", "dvaudio", "dolby_e"),
     *("adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "adpcm_swf", "gsm", "gsm_ms", "nellymoser", "speex", "qdm2"),
+    *("adpcm_ima_amv", "adpcm_ima_dk3", "adpcm_ima_dk4", "adpcm_ima_oki", "adpcm_yamaha", "adpcm_ct", "adpcm_adx"),
+    *("adpcm_sbpro_2", "adpcm_sbpro_3", "adpcm_sbpro_4", "adpcm_sanyo", "g722", "g723_1", "g726", "g726le", "g728"),
+    *("g729", "ilbc", "qcelp", "evrc", "truespeech", "wmavoice", "msnsiren", "siren", "comfortnoise", "dss_sp"),
+    *("real_144", "real_288", "ralf", "cook", "sipr", "atrac1", "atrac3", "atrac3al", "atrac3plus", "atrac3plusal"),
+    *("atrac9", "wavpack", "tta", "ape", "mpc7", "mpc8", "tak", "als", "shorten", "dst", "apac", "sbc", "aptx"),
+    *("dsd_lsbf", "dsd_lsbf_planar", "dsd_msbf", "dsd_msbf_planar", "mp3adu", "mp3adufloat", "mp3on4", "mp3on4float"),
+    *(
+        "aptx_hd",
+        "imc",
+        "iac",
+        "metasound",
+        "on2avc",
+        "qdmc",
+        "mace3",
+        "mace6",
+        "twinvq",
+        "hca",
+        "8svx_exp",
+        "8svx_fib",
+    ),
 )
 _SUBTITLE_DECODERS = (
     *("mov_text", "ass", "ssa", "srt", "subrip", "webvtt", "text", "pgssub", "dvbsub", "dvdsub", "xsub", "cc_dec"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from msgspec.structs import replace
 
+from daemon import boxes
 from daemon.demuxers import BACKWARD_JUMP, DISCONTINUOUS, FORWARD_JUMP
 from daemon.models import AudioStream, Media, VideoStream
 
@@ -225,7 +225,7 @@ def cut_off(path: str) -> bool | None:
     with Path(path).open("rb") as file:
         head = file.read(12)
         if head[4:8] in {b"ftyp", b"moov", b"wide", b"free", b"skip", b"mdat"}:
-            return _boxes_end(file, size) > size
+            return boxes.end(file, size) > size
         if head[:4] == b"RIFF":
             return 8 + int(struct.unpack("<I", head[4:8])[0]) > size + 1
         if head[:4] == b"\x1aE\xdf\xa3":
@@ -260,34 +260,6 @@ def _wav_seconds(head: bytes) -> float | None:
 
 # Formats of which FFmpeg tells what is there, by what reads the seconds that the beginning of a file speaks of.
 PROMISING: dict[str, Callable[[bytes], float | None]] = {"avi": _avi_seconds, "wav": _wav_seconds}
-
-
-def box(file: BinaryIO, wanted: bytes, most: int) -> bytes:
-    """The first `most` bytes of the first box of that name at the top of an MP4 file; none if there is none."""
-    size = file.seek(0, io.SEEK_END)
-    for name, begin, end in _boxes(file, size):
-        if name == wanted:
-            file.seek(begin)
-            return file.read(min(end - begin, most))
-    return b""
-
-
-def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, begin and end of every box at the top; the last may end behind the file."""
-    end = 0
-    while end + 8 <= size:
-        begin = end
-        file.seek(begin)
-        length, name = struct.unpack(">I4s", file.read(8))
-        if length == 1:
-            length = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))[0]
-        end = size if length == 0 else begin + max(8, length)
-        yield name, begin, end
-
-
-def _boxes_end(file: BinaryIO, size: int) -> int:
-    """Where the last box of an MP4 file ends."""
-    return max((end for _, _, end in _boxes(file, size)), default=0)
 
 
 def _segment_end(file: BinaryIO, size: int) -> int:

@@ -13,7 +13,7 @@ from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
 from daemon.picture import bounded, fitted, graded, kept_rate, to_deinterlace, upright
-from daemon.plans import Node, Options, Plan, Recipe, Size, pictured
+from daemon.plans import Node, Options, Plan, Recipe, Size, pictured, refuse_lost
 from daemon.presets import Preset
 from daemon.sound import default_first
 from daemon.traits import KeptTraits
@@ -34,6 +34,7 @@ HOLDS = {
 
 def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
     """Raises UnsuitableSource that names the codec which the container cannot hold."""
+    refuse_lost(media, "picture")
     heard = default_first(media.audio)[: None if wanted.tracks == "all" else 1]
     codecs = [*([media.video.codec] if media.video else []), *(stream.codec for stream in heard)]
     if strange := [codec for codec in codecs if codec not in HOLDS[preset.container]]:

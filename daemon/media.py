@@ -10,21 +10,19 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Disposition
 from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
-from daemon import covers, durations, frames, programs, tiff, webp
-from daemon.demuxers import DECODERS, MAX_PIXELS
+from daemon import boxes, covers, durations, frames, programs, protection, tiff, tracks, webp
+from daemon.demuxers import MAX_PIXELS
 from daemon.errors import ProbeError
-from daemon.models import AudioStream, Chapter, Media, SubtitleStream, VideoStream
+from daemon.models import AudioStream, Media, VideoStream
 from daemon.opening import STILL_SECONDS, opened, refuse_unreadable
 
-MAX_STREAMS = 64
 MAX_CHAPTERS = 500
 MOST_DAYS = 7
 MOST_FRAMES_PER_SECOND = 1000
@@ -37,7 +35,6 @@ HEAD = 1024**2  # bytes in which a Matroska file tells its tracks
 GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
 HEADERLESS = {"mpegts", "mpeg", "ogg"}  # whose duration is told by timestamps, which may wrap or begin anew
 LATE = {"avi"}  # whose header counts what precedes the sound, which is not there
-BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
 
 
 def read_media(path: str, patience: float = 10.0) -> Media:
@@ -64,8 +61,7 @@ def _timed(path: str, patience: float) -> Media:
         return durations.promised(media, path)
     if media.duration_seconds is None or media.format in GUESSING:
         found = _spans(path, media, patience)
-        if found == {}:
-            raise ProbeError("there is neither a picture nor sound behind its header")
+        media = _of_packets(media, found)
         return _lasting(durations.gapped(durations.measured(media, found), found))
     if Path(path).stat().st_size <= (LARGE if media.format in HEADERLESS else SMALL):
         return _checked(path, media, patience)
@@ -95,7 +91,8 @@ def _checked(path: str, media: Media, patience: float) -> Media:
     """The data's own duration, should the header say another; but not of a file that was cut off, which is to fail."""
     said = media.duration_seconds
     found = _spans(path, media, patience)
-    media = durations.gapped(media, found)
+    whole = _of_packets(media, found) if found and not durations.cut_off(path) else media
+    media = durations.gapped(whole, found)
     held = durations.measured(media, found)
     if said is None or not held.duration_seconds:
         return media
@@ -105,12 +102,24 @@ def _checked(path: str, media: Media, patience: float) -> Media:
     return held if lies else media
 
 
+def _of_packets(media: Media, found: durations.Spans | None) -> Media:
+    """The same without sound of which there is no packet. Raises ProbeError when nothing is left."""
+    if found is None:
+        return media
+    if not found:
+        raise ProbeError("there is neither a picture nor sound behind its header")
+    heard = tuple(stream for stream in media.audio if stream.index in found)
+    empty = tuple(tracks.EMPTY for stream in media.audio if stream.index not in found)
+    return replace(media, audio=heard, unread=(*media.unread, *empty))
+
+
 def _lasting(media: Media) -> Media:
     return replace(media, duration_seconds=media.duration_seconds or None)
 
 
 def _read(path: str) -> Media:
     refuse_unreadable(path)
+    protection.refuse_encrypted(path)
     if webp.animated(path):
         return webp.read(path)
     with opened(path) as container:
@@ -124,25 +133,25 @@ def _crops(path: str, format_name: str) -> bool:
         if format_name.startswith("matroska"):
             tracks = file.read(HEAD).partition(b"\x1f\x43\xb6\x75")[0]  # what stands before the first cluster
             return re.search(rb"\x54[\xaa\xbb\xcc\xdd](?:\x81[^\0]|\x82..)", tracks, re.DOTALL) is not None
-        return format_name.startswith("mov") and b"\0\0\0\x28clap" in durations.box(file, b"moov", most=SMALL)
+        return format_name.startswith("mov") and b"\0\0\0\x28clap" in boxes.first(file, b"moov", most=SMALL)
 
 
 # Describing
 
 
 def _described(path: str, container: InputContainer) -> Media:
-    if len(container.streams) > MAX_STREAMS:
-        raise ProbeError(f"it holds {len(container.streams)} streams; {MAX_STREAMS} are the limit")
     _refuse_packed(path, container)
-    heard = [_audio(stream) for stream in container.streams.audio if _hearable(stream)]
-    video = _video(container)
+    tracks.refuse_too_many(container)
+    closed = programs.scrambled(path) if container.format.name == "mpegts" else set[int]()
+    heard = [tracks.audio(stream) for stream in container.streams.audio if tracks.hearable(stream, closed)]
+    video = _video(container, closed)
     others = _of_other_channels(path, container, [*([video] if video else []), *heard])
     audio = [stream for stream in heard if stream.index not in others]
     timed: list[durations.Timed] = [*([video] if video else []), *audio]
     if not timed:
-        raise ProbeError(f"it holds neither a picture nor sound ffspool can decode{_named_codecs(container)}")
+        raise ProbeError(f"it holds neither a picture nor sound ffspool can decode{tracks.named_codecs(container)}")
     first = min(stream.start_seconds for stream in timed)
-    chapters = (_chapter(chapter, first) for chapter in container.chapters()[:MAX_CHAPTERS])
+    chapters = (tracks.chapter(chapter, first) for chapter in container.chapters()[:MAX_CHAPTERS])
     since: list[durations.Timed] = [replace(stream, start_seconds=stream.start_seconds - first) for stream in timed]
     return Media(
         format=container.format.name,
@@ -150,16 +159,17 @@ def _described(path: str, container: InputContainer) -> Media:
         video=next((stream for stream in since if isinstance(stream, VideoStream)), None),
         audio=tuple(stream for stream in since if isinstance(stream, AudioStream)),
         subtitles=tuple(
-            _subtitle(stream)
+            tracks.subtitle(stream)
             for stream in container.streams.subtitles
-            if _decoder(stream) and stream.index not in others
+            if tracks.decoder(stream) and stream.index not in others
         ),
         chapters=tuple(chapter for chapter in chapters if chapter.end_seconds >= 0),
         attachments=sum(stream.type == "attachment" for stream in container.streams),
-        named_attachments=tuple(stream.index for stream in container.streams if _named(stream)),
+        named_attachments=tuple(stream.index for stream in container.streams if tracks.is_named(stream)),
         covers=sum(covers.attached(stream) for stream in container.streams),
-        cover=None if any(map(_moving, container.streams.video)) else covers.chosen(container),
+        cover=None if any(_moving(stream, set()) for stream in container.streams.video) else covers.chosen(container),
         lead_seconds=first - (container.start_time or 0) / av.time_base,
+        unread=tuple(tracks.unread(path, container, closed, others)),
     )
 
 
@@ -171,85 +181,14 @@ def _of_other_channels(path: str, container: InputContainer, found: Sequence[dur
     return {stream.index for stream in container.streams if stream.id in pids}
 
 
-def _named_codecs(container: InputContainer) -> str:
-    names = sorted({codec.canonical_name for stream in container.streams if (codec := _codec(stream))})
-    return f" (it has {', '.join(names)})" if names else ""
-
-
-def _codec(stream: Stream) -> Any:
-    context = stream.codec_context
-    return context.codec if context is not None else None
-
-
-def _named(stream: Stream) -> bool:
-    """Whether it is an attachment that Matroska takes."""
-    return stream.type == "attachment" and {"filename", "mimetype"} <= stream.metadata.keys()
-
-
-def _decoder(stream: Stream) -> str | None:
-    """The canonical name of the stream's codec; None when there is no decoder for it, or none we allow."""
-    codec = _codec(stream)
-    return codec.canonical_name if codec is not None and codec.name in DECODERS else None
-
-
-def _language(stream: Stream) -> str | None:
-    language = stream.metadata.get("language", "").strip()[:35]
-    return language if language not in {"", "und"} else None
-
-
-def _title(stream: Stream) -> str | None:
-    return stream.metadata.get("title", "").strip()[:200] or None
-
-
-def _hearable(stream: Any) -> bool:
-    return _decoder(stream) is not None and stream.channels > 0 and stream.sample_rate > 0
-
-
-def _audio(stream: Any) -> AudioStream:
-    layout = stream.codec_context.layout.name
-    return AudioStream(
-        index=stream.index,
-        codec=_decoder(stream) or "",
-        channels=stream.channels,
-        sample_rate=stream.sample_rate,
-        layout=layout if "channels" not in layout else None,
-        language=_language(stream),
-        title=_title(stream),
-        default=bool(stream.disposition & Disposition.default),
-        start_seconds=durations.begin(stream),
-        duration_seconds=durations.of_stream(stream),
-    )
-
-
-def _subtitle(stream: Stream) -> SubtitleStream:
-    return SubtitleStream(
-        index=stream.index,
-        codec=_decoder(stream) or "",
-        language=_language(stream),
-        text=_decoder(stream) not in BITMAPS,
-        title=_title(stream),
-        default=bool(stream.disposition & Disposition.default),
-        forced=bool(stream.disposition & Disposition.forced),
-    )
-
-
-def _chapter(chapter: Any, first: float) -> Chapter:
-    """By the time since the `first` of picture and sound; the end of one that lies before is negative."""
-    tick = float(chapter["time_base"])
-    return Chapter(
-        start_seconds=max(0.0, chapter["start"] * tick - first),
-        end_seconds=chapter["end"] * tick - first,
-        title=chapter["metadata"].get("title", "").strip()[:200] or None,
-    )
-
-
 # The picture
 
 
-def _video(container: InputContainer) -> VideoStream | None:
+def _video(container: InputContainer, closed: set[int]) -> VideoStream | None:
     """The first candidate that yields a picture. Raises ProbeError when there are candidates and none does."""
     _refuse_tiles(container)
-    candidates = sorted(filter(_moving, container.streams.video), key=_prominence, reverse=True)
+    moving = (stream for stream in container.streams.video if _moving(stream, closed))
+    candidates = sorted(moving, key=_prominence, reverse=True)
     for tried, stream in enumerate(candidates):
         _refuse_oversized(stream)
         if tried:
@@ -280,9 +219,8 @@ def _refuse_packed(path: str, container: InputContainer) -> None:
         raise ProbeError("it is a TIFF packed as JPEG, which FFmpeg cannot unpack: save it as PNG or as plain TIFF")
 
 
-def _moving(stream: Pictures) -> bool:
-    still = Disposition.attached_pic | Disposition.timed_thumbnails
-    return _decoder(stream) is not None and not stream.disposition & still
+def _moving(stream: Pictures, closed: set[int]) -> bool:
+    return tracks.decoder(stream) is not None and stream.id not in closed and not tracks.beside(stream)
 
 
 def _prominence(stream: Pictures) -> tuple[bool, bool, int]:
@@ -314,7 +252,7 @@ def _pictured(stream: Pictures, begin: float, look: frames.Look) -> VideoStream:
         raise ProbeError("its picture is Dolby Vision alone (profile 5), whose colours only its own players know")
     return VideoStream(
         index=stream.index,
-        codec=_decoder(stream) or "",
+        codec=tracks.decoder(stream) or "",
         width=width,
         height=height,
         coded_width=frame.width,
@@ -343,7 +281,7 @@ def _pictured(stream: Pictures, begin: float, look: frames.Look) -> VideoStream:
 
 def _counted(stream: Pictures) -> bool:
     """Whether AVI holds what it was not made for, pictures in another order than they are shown in."""
-    reordered = bool(stream.codec_context.has_b_frames) and _decoder(stream) in {"h264", "hevc"}
+    reordered = bool(stream.codec_context.has_b_frames) and tracks.decoder(stream) in {"h264", "hevc"}
     return reordered and stream.container.format.name == "avi"
 
 

@@ -119,6 +119,14 @@ class Cover(Model, frozen=True):
     bytes: int
 
 
+class Unread(Model, frozen=True):
+    """A track of which nothing can be made: whether it is "picture" or "sound", and why, in words."""
+
+    kind: str
+    why: str
+    lost: bool = True  # whether it may hold anything
+
+
 class Media(Model, frozen=True):
     """What one file holds. `duration_seconds` is None when the file neither says it nor lets it be measured."""
 
@@ -133,6 +141,7 @@ class Media(Model, frozen=True):
     covers: int = 0  # pictures that are cover art
     cover: Cover | None = None  # the one that is kept with the sound; None beside a film
     lead_seconds: float = 0.0  # of the file before the first of picture and sound
+    unread: tuple[Unread, ...] = ()
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
 
     @property

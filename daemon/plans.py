@@ -144,6 +144,15 @@ def measuring(recipe: Recipe) -> Recipe:
 
 def pictured(media: Media, preset: Preset) -> VideoStream:
     """The picture this preset needs. Raises UnsuitableSource when the source has none."""
+    refuse_lost(media, "picture")
     if media.video is None:
         raise UnsuitableSource(f"the source has no picture, which the preset {preset.name} needs")
     return media.video
+
+
+def refuse_lost(media: Media, kind: str) -> None:
+    """Raises UnsuitableSource when the source has such tracks ("picture" or "sound"), and none of them can be read."""
+    found = media.video if kind == "picture" else media.audio
+    lost = [track.why for track in media.unread if track.kind == kind and track.lost]
+    if lost and not found:
+        raise UnsuitableSource(f"the source's {kind} cannot be read: {lost[0]}")

@@ -18,7 +18,7 @@ from daemon.graph import apart, branched, merged
 from daemon.models import Media, Model, Parameters
 from daemon.parameters import RefreshedParameters
 from daemon.picture import deinterlaced, is_idle, may_change_shape, of_one_shape
-from daemon.plans import Judgement, Node, Options, Passed, Plan, Recipe, Step, Trial
+from daemon.plans import Judgement, Node, Options, Passed, Plan, Recipe, Step, Trial, refuse_lost
 from daemon.presets import PRESETS, Preset
 from daemon.tags import told_by_stream
 from daemon.traits import Metric
@@ -79,6 +79,7 @@ _KINDS: dict[str, Callable[[Media, Preset, Any], Recipe]] = {
     "sheet": stills.sheet,
     "sprites": sprites.sprites,
 }
+SILENT = {"gif", "webp", "poster", "sheet", "sprites"}  # kinds that are to have no sound
 
 
 def plan(media: Media, preset: str, parameters: Parameters) -> Plan:
@@ -245,6 +246,8 @@ def _recipe(media: Media, name: str, parameters: Parameters) -> Recipe:
         wanted = msgspec.convert(parameters, family)
     except msgspec.ValidationError as error:
         raise BadParameter(f"these parameters are not the preset {name}'s: {error}") from error
+    if preset.kind not in SILENT:
+        refuse_lost(media, "sound")
     return _KINDS[preset.kind](media, preset, wanted)
 
 

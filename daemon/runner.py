@@ -96,6 +96,7 @@ class Run:
 
     async def _run_passes(self, report: Callable[[Report], None]) -> int:
         """The exit code of the last one: one that failed or was stopped has no successor, nor has one frozen yet."""
+        self._tell_what_is_left_out()
         passes = recipes.passes(SOURCE_LINK, self._task.media, self._outputs(), self._threads())
         one = next(passes)
         while True:
@@ -111,6 +112,13 @@ class Run:
             await self._thawed.wait()
             if self._ending():
                 return 0
+
+    def _tell_what_is_left_out(self) -> None:
+        for order in self._task.orders:
+            Path(order.log).parent.mkdir(parents=True, exist_ok=True)
+        with self._logs() as logs:
+            for track in self._task.media.unread:
+                _write_all(logs, f"# a {track.kind} of the source is left out: {track.why}\n".encode())
 
     def _remark(self, measuring: recipes.Pass, code: int) -> None:
         """Keeps why a pass failed on which nothing hangs."""

@@ -27,6 +27,7 @@ LAYERS = [
         "manifests",
     }
     | {"strictjson", "plaintext"}
+    | {"boxes"}
     | {"manifests", "traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure", "sps", "graph"},
     {"database", "store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media"}
     | {"ownership"}
@@ -40,6 +41,8 @@ LAYERS = [
         "durations",
         "strangers",
         "programs",
+        "protection",
+        "tracks",
         "opening",
         "webp",
         "tiff",
@@ -76,7 +79,7 @@ OWNERS = {
     "prometheus_client": {"metrics"},
     "uvicorn": {"server", "connection"},
     "httpx": {"client", "courier"},
-    "av": {"media", "opening", "probing", "frames", "covers", "durations", "ending", "miniature"},
+    "av": {"media", "opening", "tracks", "probing", "frames", "covers", "durations", "ending", "miniature"},
 }
 
 

@@ -15,6 +15,7 @@ from conftest import Daemon, make_clip, wait_until
 from faults.hostile import FLAGS, attack
 
 from daemon import media as reading
+from daemon import tracks
 from daemon.processes import TOKEN_VARIABLE
 
 CASES = 100
@@ -219,7 +220,7 @@ def test_a_picture_of_a_quarter_billion_pixels_is_refused(
 
 def test_more_streams_than_anybody_needs_are_refused(daemon: Daemon, tmp_path: Path, ffmpeg: str, clip: Path) -> None:
     crowd = tmp_path / "crowd.mkv"
-    streams = ["-map", "0:a"] * (reading.MAX_STREAMS + 1)
+    streams = ["-map", "0:a"] * (tracks.MOST_DECODED + 1)
     command = [
         ffmpeg,
         "-v",
@@ -234,7 +235,7 @@ def test_more_streams_than_anybody_needs_are_refused(daemon: Daemon, tmp_path: P
         str(crowd),
     ]
     subprocess.run(command, check=True)
-    assert f"{reading.MAX_STREAMS} are the limit" in refused(daemon, crowd, clip)
+    assert f"{tracks.MOST_DECODED} are the limit" in refused(daemon, crowd, clip)
 
 
 def test_a_sound_of_years_is_refused(daemon: Daemon, root: Path) -> None:

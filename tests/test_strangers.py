@@ -15,7 +15,7 @@ WORDS = {
     b"ffconcat version 1.0\nfile a.mp4\n": "but a playlist, which names other files: give those",
     b"PK\x03\x04" + bytes(SEVERAL): "but an archive: unpack it, and give what it holds",
     b"%PDF-1.7\n\xe2\xe3\xcf\xd3": "but a PDF",
-    b"wvpk" + bytes(SEVERAL): "but WavPack, which ffspool does not read: convert it first",
+    b"MThd" + bytes(SEVERAL): "but MIDI, which ffspool does not read: convert it first",
     b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(SEVERAL): "but JPEG XL, which ffspool does not read: convert it first",
     bytes(4096): "but zeros alone at its beginning, as of a copy or download that was not completed",
     b"\n<!DOCTYPE html>\n<title>404</title>": "but a page or a list for programs (HTML or XML), perhaps what a server "

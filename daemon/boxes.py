@@ -1,0 +1,94 @@
+"""The boxes an MP4 or QuickTime file is made of (ISO/IEC 14496-12, 4.2), and what its tracks' sample tables say."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+BEGINNINGS = {b"ftyp", b"moov", b"wide", b"free", b"skip", b"mdat"}
+LARGEST_INDEX = 64 * 1024**2  # bytes of a moov that are read
+_TABLES = (b"mdia", b"minf", b"stbl")
+
+
+class Track(NamedTuple):
+    """Names of a track's sample descriptions, what stands in each, and which of them (from 1) samples refer to."""
+
+    names: tuple[bytes, ...]
+    described: tuple[bytes, ...]
+    used: frozenset[int]
+
+
+def is_one(head: bytes) -> bool:
+    """Whether a file that begins so is made of boxes."""
+    return head[4:8] in BEGINNINGS
+
+
+def tracks(file: BinaryIO) -> list[Track]:
+    """Those its index speaks of, in order; none where there is no index."""
+    moov = first(file, b"moov", most=LARGEST_INDEX)
+    return [_track(trak) for name, trak in within(moov[8:]) if name == b"trak"]
+
+
+def first(file: BinaryIO, wanted: bytes, most: int) -> bytes:
+    """The first `most` bytes of the first box of that name at the top of an MP4 file; none if there is none."""
+    size = file.seek(0, io.SEEK_END)
+    for name, begin, end in _top(file, size):
+        if name == wanted:
+            file.seek(begin)
+            return file.read(min(end - begin, most))
+    return b""
+
+
+def end(file: BinaryIO, size: int) -> int:
+    """Where the last box at the top of a file of that `size` ends, which may be behind it."""
+    return max((end for _, _, end in _top(file, size)), default=0)
+
+
+def within(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of each box of a row of them."""
+    at = 0
+    while at + 8 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, at)
+        head = 8
+        if length == 1 and at + 16 <= len(content):
+            length, head = struct.unpack_from(">Q", content, at + 8)[0], 16
+        if length < head:  # 0 stands for the rest of a file, and has no place within a box
+            return
+        yield name, content[at + head : at + length]
+        at += length
+
+
+def _top(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, begin and end of every box at the top; the last may end behind the file."""
+    end = 0
+    while end + 8 <= size:
+        begin = end
+        file.seek(begin)
+        length, name = struct.unpack(">I4s", file.read(8))
+        if length == 1:
+            length = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))[0]
+        end = size if length == 0 else begin + max(8, length)
+        yield name, begin, end
+
+
+def _track(trak: bytes) -> Track:
+    tables = trak
+    for name in _TABLES:
+        tables = _only(tables, name)
+    entries = list(within(_only(tables, b"stsd")[8:]))
+    return Track(
+        names=tuple(name for name, _ in entries),
+        described=tuple(content for _, content in entries),
+        used=frozenset(_descriptions(_only(tables, b"stsc"))),
+    )
+
+
+def _only(content: bytes, wanted: bytes) -> bytes:
+    return next((inside for name, inside in within(content) if name == wanted), b"")
+
+
+def _descriptions(table: bytes) -> Iterator[int]:
+    for at in range(8, len(table) - 11, 12):
+        yield struct.unpack_from(">I", table, at + 8)[0]

@@ -1,0 +1,99 @@
+"""Whether a file is encrypted, told from what its container says in the clear: its packets would decode to noise."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+from daemon import boxes, programs
+from daemon.errors import ProbeError
+
+HEAD = 1024**2  # bytes in which a container tells of it
+LEAST_SHARE = 0.1  # of packets: discs scramble only some
+_EBML, _CLUSTER = b"\x1aE\xdf\xa3", b"\x1f\x43\xb6\x75"
+_PACK = b"\0\0\1\xba"
+_ASF_HEADER = UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c").bytes_le
+_ASF_ENCRYPTION = {
+    UUID(name).bytes_le
+    for name in (
+        "2211b3fb-bd23-11d2-b4b7-00a0c955fc6e",
+        "298ae614-2622-4c17-b935-dae07ee9289c",
+        "43058533-6981-49e6-9b74-ad12cb86d58c",
+    )
+}
+_COMMON = "Common Encryption"
+_ENTRIES = {b"encv": _COMMON, b"enca": _COMMON, b"drmi": "FairPlay", b"drms": "FairPlay", b"aavd": "Audible"}
+
+
+def refuse_encrypted(path: str) -> None:
+    """Raises ProbeError, in words, where picture or sound is encrypted and nothing clear stands in for it."""
+    with Path(path).open("rb") as file:
+        head = file.read(HEAD)
+    by = next((words for tells in _TELLING if (words := tells(path, head))), None)
+    if by:
+        raise ProbeError(f"it is encrypted ({by}): only who protected it can open it")
+
+
+def _by_boxes(path: str, head: bytes) -> str | None:
+    if not boxes.is_one(head):
+        return None
+    with Path(path).open("rb") as file:
+        entries = [entry for track in boxes.tracks(file) for entry in zip(track.names, track.described, strict=True)]
+    return next((_scheme(name, told) for name, told in entries if name in _ENTRIES), None)
+
+
+def _scheme(name: bytes, told: bytes) -> str:
+    """By what it is encrypted, as `schm` says within the sample's description."""
+    by, _, scheme = _ENTRIES[name], *told.partition(b"schm")[1:]
+    return f"{by}, {scheme[4:8].decode('ascii')}" if scheme[4:8].isalnum() and by == _COMMON else by
+
+
+def _by_matroska(_path: str, head: bytes) -> str | None:
+    """ContentEncryption in the ContentEncoding of a track."""
+    tracks = head.partition(_CLUSTER)[0] if head.startswith(_EBML) else b""
+    told = re.search(rb"\x6d\x80.{1,8}?\x62\x40.{1,40}?\x50\x35", tracks, re.DOTALL)
+    return "Matroska's or WebM's own encryption" if told else None
+
+
+def _by_asf(_path: str, head: bytes) -> str | None:
+    if not head.startswith(_ASF_HEADER) or len(head) < 24:
+        return None
+    header = head[: struct.unpack_from("<Q", head, 16)[0]]
+    return "Windows Media DRM" if any(guid in header for guid in _ASF_ENCRYPTION) else None
+
+
+def _by_disc(_path: str, head: bytes) -> str | None:
+    """Packets of a program stream that say they are scrambled, as those of DVDs do."""
+    if not head.startswith(_PACK):
+        return None
+    flags = [match[1][0] for match in re.finditer(rb"\x00\x00\x01[\xbd\xc0-\xef]..([\x80-\xbf])", head, re.DOTALL)]
+    scrambled = sum(bool(flag & 0x30) for flag in flags)
+    return "CSS, as on DVDs" if flags and scrambled > len(flags) * LEAST_SHARE else None
+
+
+def _by_blu_ray(_path: str, head: bytes) -> str | None:
+    """Units of 6144 bytes, of which only the first 16 are clear."""
+    marked = len(head) > 6144 and head[0] & 0xC0 and head[4] == programs.SYNC
+    return "AACS, as on Blu-ray discs" if marked and head[196 : 196 + 192 * 31 : 192] != b"G" * 31 else None
+
+
+def _by_broadcast(path: str, _head: bytes) -> str | None:
+    """A broadcast of which no picture is clear, or, where it is radio, no sound."""
+    scrambled = programs.scrambled(path)
+    for kind in (programs.PICTURES, programs.SOUNDS):
+        if found := programs.streams_of(path, kind):
+            return "scrambled by the broadcaster" if found <= scrambled else None
+    return None
+
+
+_TELLING: tuple[Callable[[str, bytes], str | None], ...] = (
+    _by_boxes,
+    _by_matroska,
+    _by_asf,
+    _by_disc,
+    _by_blu_ray,
+    _by_broadcast,
+)

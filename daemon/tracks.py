@@ -1,0 +1,134 @@
+"""Describes what stands beside the picture: sound, subtitles, chapters, and tracks that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+
+from daemon import boxes, durations
+from daemon.demuxers import DECODERS
+from daemon.errors import ProbeError
+from daemon.models import AudioStream, Chapter, SubtitleStream, Unread
+
+MOST_DECODED = 256  # streams: discs have some 70
+MOST_STREAMS = 1000  # of all kinds; a subtitle's fonts come in dozens
+BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
+EMPTY = Unread(kind="sound", why="it holds no sample", lost=False)
+_KINDS = {"audio": "sound", "video": "picture"}
+
+
+def refuse_too_many(container: InputContainer) -> None:
+    """Raises ProbeError where decoding all of it would take too much."""
+    decoded = sum(decoder(stream) is not None for stream in container.streams)
+    for count, most, noun in ((decoded, MOST_DECODED, "tracks"), (len(container.streams), MOST_STREAMS, "streams")):
+        if count > most:
+            raise ProbeError(f"it holds {count} {noun}; {most} are the limit")
+
+
+def unread(path: str, container: InputContainer, closed: set[int], others: set[int]) -> Iterator[Unread]:
+    """Pictures and sounds of which nothing can be made. `closed` are ids of those that are encrypted, `others` the
+    indices of what belongs to another channel of a broadcast.
+    """
+    for stream in container.streams:
+        if stream.type not in _KINDS or stream.index in others or beside(stream):
+            continue
+        kind = _KINDS[stream.type]
+        if stream.id in closed:
+            yield Unread(kind=kind, why="it is encrypted")
+        elif decoder(stream) is None:
+            yield Unread(kind=kind, why=f"its codec {_called(path, stream)} is none that ffspool decodes")
+        elif stream.type == "audio" and not hearable(stream, closed):
+            yield EMPTY
+
+
+def _called(path: str, stream: Stream) -> str:
+    """The name of a codec, or what an MP4 file calls one that FFmpeg has no name for."""
+    if codec := _codec(stream):
+        return str(codec.canonical_name)
+    with Path(path).open("rb") as file:
+        described = boxes.tracks(file) if boxes.is_one(file.read(8)) else []
+    names = described[stream.index].names if stream.index < len(described) else ()
+    return names[0].decode("ascii", "replace").strip() if names else "of another kind"
+
+
+def beside(stream: Stream) -> bool:
+    """Whether it is a picture that belongs to the file, such as its cover, and no film."""
+    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def named_codecs(container: InputContainer) -> str:
+    """What the file has, in brackets; nothing where that is not known either."""
+    names = sorted({codec.canonical_name for stream in container.streams if (codec := _codec(stream))})
+    return f" (it has {', '.join(names)})" if names else ""
+
+
+def is_named(stream: Stream) -> bool:
+    """Whether it is an attachment that Matroska takes."""
+    return stream.type == "attachment" and {"filename", "mimetype"} <= stream.metadata.keys()
+
+
+def decoder(stream: Stream) -> str | None:
+    """The canonical name of the stream's codec; None when there is no decoder for it, or none we allow."""
+    codec = _codec(stream)
+    return codec.canonical_name if codec is not None and codec.name in DECODERS else None
+
+
+def hearable(stream: Any, closed: set[int]) -> bool:
+    """Whether there is sound in it that can be decoded."""
+    return decoder(stream) is not None and stream.channels > 0 and stream.sample_rate > 0 and stream.id not in closed
+
+
+def audio(stream: Any) -> AudioStream:
+    layout = stream.codec_context.layout.name
+    return AudioStream(
+        index=stream.index,
+        codec=decoder(stream) or "",
+        channels=stream.channels,
+        sample_rate=stream.sample_rate,
+        layout=layout if "channels" not in layout else None,
+        language=_language(stream),
+        title=_title(stream),
+        default=bool(stream.disposition & Disposition.default),
+        start_seconds=durations.begin(stream),
+        duration_seconds=durations.of_stream(stream),
+    )
+
+
+def subtitle(stream: Stream) -> SubtitleStream:
+    return SubtitleStream(
+        index=stream.index,
+        codec=decoder(stream) or "",
+        language=_language(stream),
+        text=decoder(stream) not in BITMAPS,
+        title=_title(stream),
+        default=bool(stream.disposition & Disposition.default),
+        forced=bool(stream.disposition & Disposition.forced),
+    )
+
+
+def chapter(chapter: Any, first: float) -> Chapter:
+    """By the time since the `first` of picture and sound; the end of one that lies before is negative."""
+    tick = float(chapter["time_base"])
+    return Chapter(
+        start_seconds=max(0.0, chapter["start"] * tick - first),
+        end_seconds=chapter["end"] * tick - first,
+        title=chapter["metadata"].get("title", "").strip()[:200] or None,
+    )
+
+
+def _codec(stream: Stream) -> Any:
+    context = stream.codec_context
+    return context.codec if context is not None else None
+
+
+def _language(stream: Stream) -> str | None:
+    language = stream.metadata.get("language", "").strip()[:35]
+    return language if language not in {"", "und"} else None
+
+
+def _title(stream: Stream) -> str | None:
+    return stream.metadata.get("title", "").strip()[:200] or None
