@@ -110,6 +110,7 @@ def main() -> None:
               help="A proxy that is believed who a client is; may be repeated.")  # fmt: skip
 @click.option("--max-connections", metavar="N", help="At once; by default half of the files that may be open.")
 @click.option("--header-timeout", metavar="SECONDS", help="For the header of a request; by default 15.")
+@click.option("--stall-timeout", metavar="SECONDS", help="A download may stand still so long; by default 600.")
 @click.option("--max-queued", metavar="N", help="Most variations in the queue; by default a million.")
 @click.option("--max-uploads", metavar="N", help="Most resumable uploads that no job took; by default 1000.")
 @click.option("--max-stored-bytes", metavar="BYTES", help="Most bytes stored; by default as many as the disk holds.")

@@ -245,6 +245,29 @@ class Damaged(Unavailable):
     code = "damaged"
 
 
+class Crowded(Unavailable):
+    """As many connections are held as there may be, by clients that are known."""
+
+    code = "crowded"
+    title = "No connection left"
+    headers: Mapping[str, str] = {"Retry-After": "5"}
+
+    def __init__(self) -> None:
+        super().__init__("the daemon has no connection left: ask again in some seconds")
+
+
+class Malformed(FfspoolError):
+    """What came is no request of HTTP, or one that two readers could understand in two ways."""
+
+    code = "malformed"
+    status = 400
+    title = "Not a request of HTTP"
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 HOST_TROUBLE = {
     errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
 }  # fmt: skip

@@ -22,12 +22,15 @@ from daemon.exposure import ADVICE, exposure
 from daemon.library import Library
 from daemon.ownership import weakness
 from daemon.paths import Paths, write_private
+from daemon.places import Places
 from daemon.service import Service, running
 from daemon.settings import Settings, Surroundings
 
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds
+WAITING = 2048  # connections that the kernel holds for us
+ACCEPTED = 32  # of these at once: one that has a place too many is ended only after it was taken
 REQUEST_GRACE = 5  # seconds that requests under way get at shutdown
 
 
@@ -81,10 +84,16 @@ async def serve(
 
 def _config(service: Service) -> uvicorn.Config:
     settings = service.settings
-    connection = partial(Connection, most=most_connections(settings.max_connections), patience=settings.header_timeout)
+    connection = partial(
+        Connection,
+        places=Places(most_connections(settings.max_connections)),
+        patience=settings.header_timeout,
+        patience_with_known=settings.stall_timeout,
+    )
     return uvicorn.Config(
         create_app(service),
         http=connection,  # type: ignore[arg-type]
+        backlog=ACCEPTED,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -99,7 +108,8 @@ def _config(service: Service) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """Tells when it is listening, and leaves signals to us: uvicorn's own would end the process by the signal.
 
-    Nor does it look ten times a second whether it should end; each second it sets the date that answers carry.
+    Nor does it look ten times a second whether it should end; each second it sets the date that answers carry, and
+    looks at every connection.
     """
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
@@ -117,8 +127,17 @@ class _Server(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), TICK)
 
+    async def on_tick(self, counter: int) -> bool:
+        now = asyncio.get_running_loop().time()
+        for connection in [*self.server_state.connections]:
+            assert isinstance(connection, Connection)
+            connection.look(now)
+        return await super().on_tick(counter)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(WAITING)  # asyncio said ACCEPTED to the kernel, too
         self._tell_started()
 
     @contextlib.contextmanager
@@ -134,7 +153,7 @@ def _listen(settings: Settings) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(2048)
+        listener.listen(WAITING)
     except OSError as error:
         raise StartupError(f"cannot listen on {host} port {port}: {error.strerror}") from error
     listener.setblocking(False)
@@ -152,7 +171,7 @@ def _listen_locally(path: Path) -> socket.socket:
             listener.bind(str(path))
         finally:
             os.umask(before)
-        listener.listen(2048)
+        listener.listen(WAITING)
     except OSError as error:
         raise StartupError(f"cannot listen on {path}: {error.strerror or error}") from error
     listener.setblocking(False)

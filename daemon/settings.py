@@ -42,7 +42,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_connections: Count | None = None
     """Most connections at once; None: half of the files this process may open, which is never exceeded."""
     header_timeout: Positive = 15.0
-    """Seconds a connection is given for the header of a request."""
+    """Seconds a connection is given for the header of a request, and a client without the token for taking some of an
+    answer."""
+    stall_timeout: Positive = 600.0
+    """Seconds in which a client that has the token may take nothing of an answer, such as a film that is paused."""
     max_queued: Count = 1_000_000
     """Most variations in the queue."""
     max_uploads: Count = 1000

@@ -68,7 +68,7 @@ LAYERS = [
     }
     | {"inventory", "jobs", "uploads", "idempotency", "control", "bulk", "cleanup", "expiry", "lineage", "listing"}
     | {"thumbnails", "quota", "webhooks", "stats", "service"},
-    {"api", "app", "connection", "server", "client", "cli"},
+    {"api", "app", "places", "connection", "server", "client", "cli"},
 ]
 OWNERS = {
     "aiosqlite": {"store"},

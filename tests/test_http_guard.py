@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import re
@@ -18,7 +17,8 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import PATIENCE, Daemon, wait_until
+from conftest import PATIENCE, Daemon
+from wire import connect, said
 
 from daemon import names
 from daemon.api.auth import FREE_FAILURES, MOST_REMEMBERED, Throttle
@@ -37,22 +37,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     )
     yield daemon
     daemon.stop()
-
-
-def connect(daemon: Daemon) -> socket.socket:
-    host, port = daemon.url.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=PATIENCE)
-
-
-def said(connection: socket.socket) -> bytes:
-    """All that comes until the daemon ends the connection."""
-    heard = b""
-    try:
-        while chunk := connection.recv(65536):
-            heard += chunk
-    except ConnectionResetError:
-        pass
-    return heard
 
 
 def ask(daemon: Daemon, *lines: str) -> tuple[int, Any]:
@@ -270,45 +254,6 @@ def test_a_slow_body_of_somebody_we_know_is_waited_for(daemon: Daemon) -> None:
         connection.settimeout(PATIENCE)
         connection.sendall(b"}")
         assert said(connection).startswith(b"HTTP/1.1 404")
-
-
-def test_more_connections_than_allowed_are_refused_and_those_there_are_live_on(
-    start_daemon: Callable[..., Daemon],
-) -> None:
-    daemon = start_daemon("--max-connections", "2")
-    assert daemon.client.get("/healthz").status_code == 200
-    with connect(daemon) as first, connect(daemon) as second:
-        first.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert first.recv(65536).startswith(b"HTTP/1.1 200")
-        refused = said(second)
-        assert refused.startswith(b"HTTP/1.1 503")
-        assert b"\r\nRetry-After: " in refused
-    assert wait_until(lambda: daemon.client.get("/healthz").status_code == 200)
-
-
-HUGE = "x" * 200_000
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        [f"GET /{HUGE} HTTP/1.1", "Host: localhost"],
-        ["GET / HTTP/1.1", "Host: localhost", f"X: {HUGE}"],
-        ["GET / HTTP/1.1", "Host: localhost", "Content-Length: 1", "Content-Length: 2"],
-        ["GET / HTTP/1.1", "Host: localhost", "Content-Length: -1"],
-        ["GET / HTTP/1.1", "Host: localhost", "Transfer-Encoding: gzip"],
-        ["GET / HTTP/1.1", "Host : localhost"],
-        ["GET / HTTP/1.1", "Host: localhost", " folded: x"],
-        ["GET /\x00 HTTP/1.1", "Host: localhost"],
-        ["GET / HTTP/9.9", "Host: localhost"],
-    ],
-)
-def test_what_is_no_request_is_refused_and_the_daemon_lives_on(daemon: Daemon, lines: list[str]) -> None:
-    with connect(daemon) as connection:
-        with contextlib.suppress(OSError):  # it may have had enough before the end
-            connection.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode())
-        assert re.match(rb"HTTP/1\.1 4\d\d |$", said(connection))
-    assert daemon.client.get("/healthz").status_code == 200
 
 
 def test_a_full_queue_takes_no_more_and_says_when_to_come_back(start_daemon: Callable[..., Daemon], clip: Path) -> None:

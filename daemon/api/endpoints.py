@@ -24,10 +24,12 @@ from daemon.api.requests import decode_query
 from daemon.api.uploads import read_body
 from daemon.errors import (
     CrossSite,
+    Crowded,
     FfspoolError,
     ForeignHost,
     Gone,
     InvalidRequest,
+    Malformed,
     MethodNotAllowed,
     NotFound,
     OutOfSpace,
@@ -109,7 +111,7 @@ class Endpoint:
     def refusals(self) -> tuple[type[FfspoolError], ...]:
         """Every problem it may answer with."""
         follows: tuple[tuple[object, Sequence[type[FfspoolError]]], ...] = (
-            (True, (Unavailable, ForeignHost)),
+            (True, (Unavailable, Crowded, ForeignHost, Malformed)),
             (self.method not in SAFE_METHODS, (CrossSite,)),
             (not self.open, (Unauthorized,)),
             ("{" in self.path, (NotFound,)),

@@ -26,6 +26,9 @@ HEADERS = {
 }
 
 
+MEETING = "ffspool.meeting"  # an extension of ASGI: called with whether the client is known
+
+
 class Hardened:
     """ASGI middleware: every answer tells browsers to trust it with nothing, unless it says otherwise itself."""
 
@@ -97,7 +100,10 @@ def _authority(origin: str) -> str | None:
 
 
 class Guard:
-    """ASGI middleware: nothing but the open paths without admission. A refused body is not read."""
+    """ASGI middleware: nothing but the open paths without admission. A refused body is not read.
+
+    It tells the server whom it has met, by the extension MEETING: connections are for those first that it knows.
+    """
 
     def __init__(self, app: ASGIApp, gate: Gate, hosts: Hosts, open_paths: re.Pattern[str]) -> None:
         self._app = app
@@ -116,5 +122,12 @@ class Guard:
     async def _check(self, connection: HTTPConnection) -> None:
         self._hosts.check(connection.headers)
         check_origin(connection.scope["method"], connection.headers)
-        if not self._open_paths.fullmatch(connection.scope["path"]) and not await self._gate.admits(connection):
+        is_open = self._open_paths.fullmatch(connection.scope["path"]) is not None
+        known = not is_open and await self._gate.admits(connection)
+        connection.scope.get("extensions", {}).get(MEETING, _nobody)(known)
+        if not known and not is_open:
             raise Unauthorized("send the daemon's token as `Authorization: Bearer TOKEN`, or log in")
+
+
+def _nobody(_: bool) -> None:
+    """Where no server of ours asks."""

@@ -71,7 +71,8 @@ async def on_fault(_: Request, error: Exception) -> Response:
     """A fault of ours: the log has the details, the client gets none."""
     log.error("a request failed by a fault of ffspool", exc_info=error)
     words = "The daemon's log has the details."
-    return answer(Problem(status=500, code="internal_error", title="Something went wrong", detail=words))
+    problem = Problem(status=500, code="internal_error", title="Something went wrong", detail=words)
+    return answer(problem, {"Connection": "close"})  # the server ends it after a fault; else the next request is lost
 
 
 HANDLERS: dict[Any, Any] = {
