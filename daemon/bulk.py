@@ -78,7 +78,7 @@ class Bulk:
         assert newest is not None
         for status in (one for one in among if not selection.statuses or one in selection.statuses):
             after = 0
-            while rows := await self._store.read(partial(_bulk_page, status, after, newest["seq"])):
+            while rows := await self._store.read(partial(_bulk_page, status, after, newest["seq"], self._now())):
                 after = rows[-1]["seq"]
                 for portion in portions(rows):
                     yield portion
@@ -87,15 +87,15 @@ class Bulk:
         cursor = None
         while True:
             rows, cursor = await self._store.read(
-                partial(listing.page, selection=selection, limit=BULK_JOBS, cursor=cursor)
+                partial(listing.page, selection=selection, limit=BULK_JOBS, cursor=cursor, now=self._now())
             )
             yield rows
             if cursor is None:
                 return
 
 
-def _bulk_page(status: State, after: int, newest: int, transaction: Transaction) -> list[Row]:
-    return transaction.all("bulk_page", status=status, after=after, newest=newest, limit=BULK_JOBS)
+def _bulk_page(status: State, after: int, newest: int, now: float, transaction: Transaction) -> list[Row]:
+    return transaction.all("bulk_page", status=status, after=after, newest=newest, limit=BULK_JOBS, now=now)
 
 
 def portions(jobs: Iterable[Row]) -> Iterator[list[int]]:
@@ -116,7 +116,7 @@ def _request_many(
 ) -> tuple[set[int], set[int], set[str]]:
     """The jobs that are still among the selected, those that had anything left to cancel, and the variations that may
     have a process."""
-    found = listing.still(transaction, selection, jobs)
+    found = listing.still(transaction, selection, jobs, now)
     keys = _keys(found)
     changed = {row["seq"] for row in transaction.all("request_cancel_of_jobs", jobs=keys, now=now)}
     transaction.run("cancel_queued_of_jobs", jobs=keys, now=now)

@@ -98,7 +98,11 @@ async def run(batch: Batch, settings: Settings, library: Library, watcher: Watch
     interrupt = asyncio.Event()
     with _working_in(batch.folder) as state_dir, _signals_to(interrupt):
         own = msgspec.structs.replace(
-            settings, state_dir=state_dir, sweep_every=NEVER, max_sources=max(len(batch.sources), settings.max_sources)
+            settings,
+            state_dir=state_dir,
+            sweep_every=NEVER,
+            retention=NEVER,
+            max_sources=max(len(batch.sources), settings.max_sources),
         )
         async with running(own, library) as service:
             spec = JobSpec(variations=batch.variations)

@@ -162,19 +162,19 @@ class Control:
         return await asyncio.shield(ending)
 
     async def _end(self, scope: Scope, verb: _Verb) -> CancelReceipt:
-        before = await self._store.read(partial(_locate, scope))
+        before = await self._store.read(partial(_locate, scope, self._now()))
         _check_open(scope, before, verb)
         changed, running = await self._store.write(partial(_request, verb, before, self._now()))
         receipts = await self._scheduler.stop(running)  # also what another verb is ending already
         self._scheduler.changed.set()
-        after = await self._store.read(partial(_locate, scope))
+        after = await self._store.read(partial(_locate, scope, self._now()))
         if not changed:  # it may have ended by itself since the first look
             _check_open(scope, after, verb)
         return _receipt(scope, after, changed, receipts)
 
     async def delete(self, job: str) -> None:
         """Cancels the job and deletes all of it: processes, rows, files. Raises NotFound, Gone or Conflict."""
-        row = await self._store.read(lambda t: job_row(t, job))
+        row = await self._store.read(lambda t: job_row(t, job, self._now()))
         if row["status"] in LIVE:
             with suppress(Conflict):  # it ended by itself a moment ago
                 await self.cancel(Scope(job=job))
@@ -186,10 +186,10 @@ class Control:
 
     async def retry(self, job: str) -> Changed:
         """Queues what failed or was cancelled again; what is completed stays. Raises Conflict when all of it is."""
-        row = await self._store.read(lambda t: job_row(t, job))
+        row = await self._store.read(lambda t: job_row(t, job, self._now()))
         if row["status"] == State.COMPLETED and not row["failed"]:
             raise Conflict(f"{job} is completed: there is nothing to try again", State.COMPLETED)
-        changed = await self._store.write(partial(_requeue_ended, job))
+        changed = await self._store.write(partial(_requeue_ended, job, self._now()))
         self._scheduler.wake()
         return await self._answer(job, changed)
 
@@ -198,16 +198,16 @@ class Control:
 
         Raises Conflict when the job has ended.
         """
-        row = await self._store.read(lambda t: job_row(t, job))
+        row = await self._store.read(lambda t: job_row(t, job, self._now()))
         if row["status"] in ENDED:
             raise Conflict(f"{job} is {row['status']}: there is nothing to pause", State(row["status"]))
-        changed, live = await self._store.write(partial(_set_paused, job, True))
+        changed, live = await self._store.write(partial(_set_paused, job, True, self._now()))
         await self._scheduler.hold(live, True)
         return await self._answer(job, changed)
 
     async def resume(self, job: str) -> Changed:
         """Lets a paused job go on. One that has ended since is resumed too: it only loses the flag."""
-        changed, live = await self._store.write(partial(_set_paused, job, False))
+        changed, live = await self._store.write(partial(_set_paused, job, False, self._now()))
         await self._scheduler.hold(live, False)
         return await self._answer(job, changed)
 
@@ -218,13 +218,16 @@ class Control:
         return QueueView(state=state, changed=changed)
 
     async def patch(self, job: str, patch: JobPatch) -> Changed:
-        """Changes a job's name, priority or expiry; a new priority counts from the next start on."""
-        await self._store.write(partial(_patch, job, patch))
+        """Changes a job's name, priority or expiry; a new priority counts from the next start on.
+
+        Raises NotFound, Gone, or BadParameter for an expiry that is past.
+        """
+        await self._store.write(partial(_patch, job, patch, self._now()))
         self._scheduler.wake()
         return await self._answer(job, True)
 
     async def _answer(self, job: str, changed: bool) -> Changed:
-        row = await self._store.read(lambda t: job_row(t, job))
+        row = await self._store.read(lambda t: job_row(t, job, self._now()))
         return Changed(id=job, status=State(row["status"]), paused=bool(row["paused"]), changed=changed)
 
 
@@ -235,13 +238,13 @@ async def queue_state(store: Store) -> QueueState:
     return QueueState(row["state"])
 
 
-def _locate(scope: Scope, transaction: Transaction) -> _Located:
-    job = job_row(transaction, scope.job)
+def _locate(scope: Scope, now: float, transaction: Transaction) -> _Located:
+    job = job_row(transaction, scope.job, now)
     source = variation = None
     if scope.source is not None:
-        source = source_row(scope.job, scope.source, transaction)
+        source = source_row(scope.job, scope.source, now, transaction)
     if scope.variation is not None:
-        variation = variation_row(scope.job, scope.variation, transaction)
+        variation = variation_row(scope.job, scope.variation, now, transaction)
     keys = {
         "job": job["seq"],
         "source": source["seq"] if source else None,
@@ -269,8 +272,8 @@ def _request(verb: _Verb, scope: _Located, now: float, transaction: Transaction)
     return queued + running > 0, live
 
 
-def _requeue_ended(job: str, transaction: Transaction) -> bool:
-    row = job_row(transaction, job)
+def _requeue_ended(job: str, now: float, transaction: Transaction) -> bool:
+    row = job_row(transaction, job, now)
     again = transaction.run("requeue_ended", job=row["seq"], priority=row["priority"], held=row["paused"])
     if again:
         transaction.run("forget_cancel_of_job", job=row["seq"])
@@ -278,13 +281,24 @@ def _requeue_ended(job: str, transaction: Transaction) -> bool:
     return again > 0
 
 
-def _set_paused(job: str, paused: bool, transaction: Transaction) -> tuple[bool, list[str]]:
+def _set_paused(job: str, paused: bool, now: float, transaction: Transaction) -> tuple[bool, list[str]]:
     """Whether that changed anything, and the job's variations that may run."""
-    row = job_row(transaction, job)
+    row = job_row(transaction, job, now)
     changed = transaction.run("set_paused", job=row["seq"], paused=int(paused))
     transaction.run("hold", job=row["seq"], held=int(paused))
     scope = {"job": row["seq"], "source": None, "variation": None}
     return bool(changed), [v["id"] for v in transaction.all("scope", **scope) if v["status"] == State.PROCESSING]
+
+
+def _to_come(wish: datetime, job: str, now: float) -> float:
+    """Seconds since the epoch. Raises BadParameter for a time that is past, since that would delete the job."""
+    moment = _moment(wish)
+    if moment <= now:
+        raise BadParameter(
+            f"expires_at {wish.isoformat()} is past, and the job is kept until then: give a time to come; "
+            f"to delete the job now, send DELETE /api/jobs/{job} (`ffspool rm {job}`)"
+        )
+    return moment
 
 
 def _moment(wish: datetime) -> float:
@@ -300,9 +314,9 @@ def _set_queue(state: QueueState, transaction: Transaction) -> tuple[bool, list[
     return bool(changed), [row["id"] for row in transaction.all("held_processing")]
 
 
-def _patch(job: str, patch: JobPatch, transaction: Transaction) -> None:
-    row = job_row(transaction, job)
-    keep_until = row["keep_until"] if patch.expires_at is msgspec.UNSET else _moment(patch.expires_at)
+def _patch(job: str, patch: JobPatch, now: float, transaction: Transaction) -> None:
+    row = job_row(transaction, job, now)
+    keep_until = row["keep_until"] if patch.expires_at is msgspec.UNSET else _to_come(patch.expires_at, job, now)
     priority = row["priority"] if patch.priority is msgspec.UNSET else patch.priority
     name = row["name"] if patch.name is msgspec.UNSET else patch.name
     transaction.run("update_job", job=row["seq"], name=name, priority=priority, keep_until=keep_until)

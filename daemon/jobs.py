@@ -225,17 +225,17 @@ class Jobs:
             transaction.run_many("insert_variation", (_new_variation(source.name, want, keys) for want in wanted))
             if source.resumable and not transaction.run("take_upload", id=source.resumable):
                 raise taken(source.resumable)
-        return conclude(transaction, self._view(transaction, job_row(transaction, job)))
+        return conclude(transaction, self._view(transaction, job_row(transaction, job, self._now())))
 
     # Look
 
     async def get(self, job: str) -> JobView:
         """The job with its sources and variations. Raises NotFound, or Gone if it expired."""
-        return await self._store.read(lambda t: self._view(t, job_row(t, job)))
+        return await self._store.read(lambda t: self._view(t, job_row(t, job, self._now())))
 
     async def check(self, job: str) -> None:
         """Raises NotFound when there is no such job, or Gone if it expired."""
-        await self._store.read(lambda t: job_row(t, job))
+        await self._store.read(lambda t: job_row(t, job, self._now()))
 
     async def page(
         self, selection: Selection, *, limit: int, cursor: str | None, with_metadata: bool = False
@@ -250,7 +250,8 @@ class Jobs:
     def _page(
         self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None, with_metadata: bool
     ) -> JobPage:
-        rows, next_cursor = listing.page(transaction, selection, limit, cursor, with_metadata=with_metadata)
+        now = self._now()
+        rows, next_cursor = listing.page(transaction, selection, limit, cursor, now, with_metadata=with_metadata)
         files = {row["job"]: row for row in transaction.all("files_of_jobs", jobs=_keys(rows))}
         efforts = _efforts(transaction, rows)
         errors = _errors(transaction, rows)
@@ -265,7 +266,7 @@ class Jobs:
 
     async def output(self, job: str, variation: str) -> tuple[Path, Row]:
         """Where a completed variation's file lies, and its row. Raises NotFound when it is not completed."""
-        row = await self._store.read(partial(variation_row, job, variation))
+        row = await self._store.read(partial(variation_row, job, variation, self._now()))
         if row["status"] != State.COMPLETED:
             raise NotFound(f"{row['name']} is {row['status']}: there is no file to download")
         if row["lost_at"] is not None:
@@ -281,19 +282,19 @@ class Jobs:
 
     async def source(self, job: str, source: str) -> tuple[Path, Row]:
         """Where a source's file lies, and its row. Raises NotFound."""
-        row = await self._store.read(partial(source_row, job, source))
+        row = await self._store.read(partial(source_row, job, source, self._now()))
         return Path(row["path"]) if row["path"] else self._paths.source(job, source), row
 
     async def first_source(self, job: str) -> str:
         """The identifier of the job's first source. Raises NotFound, or Gone if it expired."""
-        return str((await self._store.read(lambda t: _children(t, job_row(t, job))))[0][0]["id"])
+        return str((await self._store.read(lambda t: _children(t, job_row(t, job, self._now()))))[0][0]["id"])
 
     async def outputs(self, job: str) -> tuple[JobView, list[tuple[str, Path]]]:
         """The job and, of all completed so far, (name in the zip, file). Raises NotFound when that is nothing."""
         return await self._store.read(partial(self._outputs, job))
 
     def _outputs(self, job: str, transaction: Transaction) -> tuple[JobView, list[tuple[str, Path]]]:
-        row = job_row(transaction, job)
+        row = job_row(transaction, job, self._now())
         files = [
             (f"{folder}/{done['name']}", self._paths.output(job, done["id"], done["extension"]))
             for folder, done in _completed_rows(transaction, row)
@@ -304,7 +305,7 @@ class Jobs:
 
     async def log(self, job: str, variation: str) -> Path:
         """The file with the encoder's command and words. Raises NotFound when it has not been started yet."""
-        row = await self._store.read(partial(variation_row, job, variation))
+        row = await self._store.read(partial(variation_row, job, variation, self._now()))
         path = self._paths.log(job, variation)
         if not path.exists():
             raise NotFound(f"{row['name']} has no log: its encoder was never started")
@@ -312,7 +313,7 @@ class Jobs:
 
     async def plot(self, job: str, variation: str) -> tuple[Path, str]:
         """The SVG of its quality, frame by frame, and a name for it. Raises NotFound with the reason for none."""
-        row = await self._store.read(partial(variation_row, job, variation))
+        row = await self._store.read(partial(variation_row, job, variation, self._now()))
         path = self._paths.plot(job, variation)
         if row["quality"] is None:
             raise NotFound(f"{row['name']} has no score: ask for one with the parameter `quality` before it is encoded")
@@ -346,13 +347,14 @@ def _first_repeated(values: Sequence[str]) -> str:
     return next(value for place, value in enumerate(values) if value in values[:place])
 
 
-def job_row(transaction: Transaction, job: str) -> Row:
+def job_row(transaction: Transaction, job: str, now: float) -> Row:
+    """The job's row. Raises NotFound, or Gone from the moment it expires, whenever it is deleted."""
     row = transaction.one("job", id=job)
-    if row is not None:
-        return row
-    if transaction.one("tombstone", id=job):
+    if row is None and not transaction.one("tombstone", id=job):
+        raise NotFound(f"there is no job {job}")
+    if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):
         raise Gone(f"the job {job} expired and its files were deleted")
-    raise NotFound(f"there is no job {job}")
+    return row
 
 
 def _children(transaction: Transaction, job: Row) -> tuple[list[Row], list[Row]]:
@@ -387,16 +389,16 @@ def _keys(jobs: Iterable[Row]) -> str:
     return msgspec.json.encode([job["seq"] for job in jobs]).decode()
 
 
-def source_row(job: str, source: str, transaction: Transaction) -> Row:
-    job_row(transaction, job)
+def source_row(job: str, source: str, now: float, transaction: Transaction) -> Row:
+    job_row(transaction, job, now)
     row = transaction.one("source_of_job", job=job, id=source)
     if row is None:
         raise NotFound(f"the job {job} has no source {source}")
     return row
 
 
-def variation_row(job: str, variation: str, transaction: Transaction) -> Row:
-    job_row(transaction, job)
+def variation_row(job: str, variation: str, now: float, transaction: Transaction) -> Row:
+    job_row(transaction, job, now)
     row = transaction.one("variation_of_job", job=job, id=variation)
     if row is None:
         raise NotFound(f"the job {job} has no variation {variation}")

@@ -43,12 +43,18 @@ Page = tuple[list[Row], str | None]
 
 
 def page(
-    transaction: Transaction, selection: Selection, limit: int, cursor: str | None, *, with_metadata: bool = False
+    transaction: Transaction,
+    selection: Selection,
+    limit: int,
+    cursor: str | None,
+    now: float,
+    *,
+    with_metadata: bool = False,
 ) -> Page:
     """Rows of one page, `limit` at most, and the cursor of the next (None: this is the last).
 
-    A page of a search, or one that is to tell much metadata, may hold fewer, or none, and yet not be the last. Raises
-    InvalidRequest for a strange cursor.
+    What expired is not shown. A page of a search, or one that is to tell much metadata, may hold fewer, or none, and
+    yet not be the last. Raises InvalidRequest for a strange cursor.
     """
     most = MAX_METADATA_BYTES if with_metadata else sys.maxsize
     if selection.upcoming:
@@ -58,14 +64,14 @@ def page(
         newest = transaction.one("newest_job")
         below = min(below, (newest["seq"] or 0) + 1 if newest else 1)
         floor = max(0, below - WINDOW)
-    found = _newest_first(transaction, selection, below, floor, limit + 1)
+    found = _newest_first(transaction, selection, below, floor, limit + 1, now)
     limit = _fitting(found[:limit], most)
     if len(found) > limit:
         return found[:limit], str(found[limit - 1]["seq"])
     return found, str(floor) if floor else None
 
 
-def still(transaction: Transaction, selection: Selection, jobs: Iterable[int]) -> set[int]:
+def still(transaction: Transaction, selection: Selection, jobs: Iterable[int], now: float) -> set[int]:
     """Those of the jobs, told by `seq`, that are among the selected now."""
     rows = transaction.all(
         "still_selected",
@@ -73,6 +79,7 @@ def still(transaction: Transaction, selection: Selection, jobs: Iterable[int]) -
         statuses=msgspec.json.encode(selection.statuses).decode() if selection.statuses else None,
         paused=int(selection.paused),
         like=_pattern(selection.search),
+        now=now,
     )
     return {row["seq"] for row in rows}
 
@@ -91,8 +98,8 @@ def decode_cursor(cursor: str | None) -> int:
     return int(cursor)
 
 
-def _newest_first(t: Transaction, selection: Selection, below: int, floor: int, limit: int) -> list[Row]:
-    bounds = {"below": below, "floor": floor, "limit": limit, "like": _pattern(selection.search)}
+def _newest_first(t: Transaction, selection: Selection, below: int, floor: int, limit: int, now: float) -> list[Row]:
+    bounds = {"below": below, "floor": floor, "limit": limit, "now": now, "like": _pattern(selection.search)}
     if selection.paused:
         rows = t.all("page_of_paused_jobs", **bounds)
         return [row for row in rows if not selection.statuses or row["status"] in selection.statuses]

@@ -33,16 +33,17 @@ SELECT * FROM jobs WHERE id = :id
 -- name: tombstone
 SELECT * FROM tombstones WHERE job = :id
 
--- Newest first, below the cursor; those whose name, or a source's, is like a pattern.
+-- Newest first, below the cursor, that did not expire; those whose name, or a source's, is like a pattern.
 -- name: page_of_jobs
-SELECT * FROM jobs WHERE seq < :below AND seq >= :floor AND (
+SELECT * FROM jobs WHERE seq < :below AND seq >= :floor AND (expires_at IS NULL OR expires_at > :now) AND (
     :like IS NULL OR name LIKE :like ESCAPE '\'
     OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
 )
 ORDER BY seq DESC LIMIT :limit
 
 -- name: page_of_jobs_by_status
-SELECT * FROM jobs WHERE status = :status AND seq < :below AND seq >= :floor AND (
+SELECT * FROM jobs WHERE status = :status AND seq < :below AND seq >= :floor
+    AND (expires_at IS NULL OR expires_at > :now) AND (
     :like IS NULL OR name LIKE :like ESCAPE '\'
     OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
 )
@@ -279,14 +280,15 @@ SELECT id FROM variations WHERE status = 'processing' AND held = 1
 -- Bulk verbs take jobs of one status page by page, oldest first.
 -- name: bulk_page
 SELECT seq, total FROM jobs
-WHERE status = :status AND seq > :after AND seq <= :newest ORDER BY seq LIMIT :limit
+WHERE status = :status AND seq > :after AND seq <= :newest AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY seq LIMIT :limit
 
 -- name: newest_job
 SELECT coalesce(max(seq), 0) AS seq FROM jobs
 
 -- Of jobs that a list told of those that it would tell of now.
 -- name: still_selected
-SELECT seq FROM jobs WHERE seq IN (SELECT value FROM json_each(:jobs))
+SELECT seq FROM jobs WHERE seq IN (SELECT value FROM json_each(:jobs)) AND (expires_at IS NULL OR expires_at > :now)
     AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
     AND (NOT :paused OR (paused = 1 AND queued + processing > 0))
     AND (

@@ -254,11 +254,11 @@ def test_a_job_expires_when_its_time_after_the_end_is_over(paths: Paths) -> None
         await store.write(partial(add_job, name="queued"))
         gone = [await expiry.expire(store, paths, now, 1e6) for now in (1049.0, 1050.0)]
         with pytest.raises(Gone, match="expired"):
-            await store.read(lambda t: job_row(t, "j"))
+            await store.read(lambda t: job_row(t, "j", 1050.0 + 1e6))
         await expiry.expire(store, paths, 1050.0 + 1e6, 1e6)
         with pytest.raises(NotFound):
-            await store.read(lambda t: job_row(t, "j"))
-        assert (await store.read(lambda t: job_row(t, "queued")))["status"] == "queued"
+            await store.read(lambda t: job_row(t, "j", 1050.0 + 1e6))
+        assert (await store.read(lambda t: job_row(t, "queued", 1e9)))["status"] == "queued"
         return gone
 
     assert in_store(paths, work) == [0, 1]

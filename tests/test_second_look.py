@@ -69,7 +69,7 @@ def then(loop: asyncio.AbstractEventLoop, store: Store, work: Callable[[Transact
 
 
 def prolong(transaction: Transaction, job: str, until: float) -> None:
-    row = job_row(transaction, job)
+    row = job_row(transaction, job, 9.0)
     transaction.run("update_job", job=row["seq"], name=row["name"], priority=row["priority"], keep_until=until)
 
 
@@ -79,7 +79,7 @@ def fail(transaction: Transaction, name: str) -> None:
 
 
 def retry(transaction: Transaction, job: str) -> None:
-    transaction.run("requeue_ended", job=job_row(transaction, job)["seq"], priority=0, held=0)
+    transaction.run("requeue_ended", job=job_row(transaction, job, 9.0)["seq"], priority=0, held=0)
 
 
 def test_a_job_that_is_given_longer_while_others_expire_is_kept(paths: Slow) -> None:
@@ -88,7 +88,7 @@ def test_a_job_that_is_given_longer_while_others_expire_is_kept(paths: Slow) -> 
             await store.write(partial(finish, name=name, paths=paths, at=at))
         paths.meanwhile = then(asyncio.get_running_loop(), store, partial(prolong, job="second", until=1e6))
         gone = await expiry.expire(store, paths, 1000.0, 1e6)
-        assert (await store.read(lambda t: job_row(t, "second")))["status"] == "completed"
+        assert (await store.read(lambda t: job_row(t, "second", 12.0)))["status"] == "completed"
         return gone
 
     assert in_store(paths, work) == 1
@@ -116,8 +116,8 @@ def test_a_failed_job_that_is_tried_again_is_no_failed_job_to_a_bulk_verb(
         for name in ("first", "second"):
             await store.write(partial(fail, name=name))
         paths.meanwhile = then(asyncio.get_running_loop(), store, partial(retry, job="second"))
-        receipt = await bulk.Bulk(store, IDLE, paths).delete(Selection(statuses=(State.FAILED,)))
-        assert (await store.read(lambda t: job_row(t, "second")))["status"] == "queued"
+        receipt = await bulk.Bulk(store, IDLE, paths, now=lambda: 12.0).delete(Selection(statuses=(State.FAILED,)))
+        assert (await store.read(lambda t: job_row(t, "second", 12.0)))["status"] == "queued"
         return receipt
 
     assert in_store(paths, work) == BulkReceipt(matched=1, changed=1)
@@ -170,7 +170,7 @@ def test_a_thumbnail_that_is_made_while_its_job_is_deleted_does_not_outlive_it(
     async def work(store: Store) -> None:
         await store.write(partial(finish, name="j", paths=paths, at=5.0))
         monkeypatch.setattr(os, "rmdir", late)
-        await Control(store, IDLE, paths).delete("j")
+        await Control(store, IDLE, paths, now=lambda: 12.0).delete("j")
 
     in_store(paths, work)
     assert list(paths.jobs.iterdir()) == []
