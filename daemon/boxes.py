@@ -81,7 +81,7 @@ def _track(trak: bytes) -> Track:
     return Track(
         names=tuple(name for name, _ in entries),
         described=tuple(content for _, content in entries),
-        used=frozenset(_descriptions(_only(tables, b"stsc"))),
+        used=frozenset(_descriptions(_only(tables, b"stsc"))) & frozenset(range(1, len(entries) + 1)),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 # One of a demuxer's names is enough: "mov" stands for "mov,mp4,m4a,3gp,3g2,mj2", "matroska" for WebM too.
 # Those that end in "_pipe" read a single picture; never "image2", which takes a name for a pattern of names.
 DEMUXERS = (
-    *("mov", "matroska", "avi", "flv", "mpegts", "mpeg", "asf", "ogg", "gif", "dv", "mxf", "mjpeg"),
+    *("mov", "matroska", "avi", "flv", "live_flv", "mpegts", "mpeg", "asf", "ogg", "gif", "dv", "mxf", "mjpeg"),
     *("jpeg_pipe", "png_pipe", "apng", "webp_pipe", "webp_anim", "bmp_pipe", "tiff_pipe"),
     *("h264", "hevc", "m4v", "mpegvideo"),
     *("mp3", "aac", "ac3", "eac3", "dts", "wav", "w64", "flac", "amr", "amrnb", "amrwb", "aiff", "caf"),
@@ -17,7 +17,9 @@ DEMUXERS = (
     *("rm", "wtv", "nut", "ivf", "obu", "yuv4mpegpipe", "dhav"),
 )
 
-DISCONTINUOUS = {"mpegts", "mpeg", "ogg"}  # whose timestamps may jump in the middle, as of recordings put together
+RESTARTABLE = "live_flv"  # for an FLV file whose sender came back and began to count anew
+# Whose timestamps may jump in the middle, as of recordings put together.
+DISCONTINUOUS = {"mpegts", "mpeg", "ogg", RESTARTABLE}
 UNSTAMPED = {"h264", "hevc", "m4v", "mpegvideo", "avi", "mpeg"}  # that do not tell of each picture when it is shown
 FORWARD_JUMP, BACKWARD_JUMP = 10.0, 0.1  # seconds that are such a jump to FFmpeg, and no gap
 

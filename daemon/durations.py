@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import time
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from msgspec.structs import replace
 
-from daemon import boxes
+from daemon import boxes, demuxing
 from daemon.demuxers import BACKWARD_JUMP, DISCONTINUOUS, FORWARD_JUMP
+from daemon.errors import ProbeError
 from daemon.models import AudioStream, Media, VideoStream
 
 if TYPE_CHECKING:  # the daemon compares durations, and need not load FFmpeg's libraries for that
@@ -26,6 +28,19 @@ LEAST_BITS_PER_SECOND = 2000  # below which a duration of more than a day is a d
 
 Timed = VideoStream | AudioStream
 LEAST_GAP = 0.1  # seconds between two packets that are more than a clock's rounding
+
+
+LEAST_RESTART = 1.0  # seconds back that no muxer's order of packets explains
+
+
+class ClockRestarted(ProbeError):
+    """The times of a file begin anew in the middle, in a format in which they go on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "its time begins anew in the middle, as of several recordings put end to end: take them apart, or join "
+            "them with a program that makes one clock of theirs"
+        )
 
 
 class Span(NamedTuple):
@@ -133,6 +148,8 @@ def _packets(
 ) -> Iterator[tuple[int, float, float]]:
     """Stream, begin and end, in seconds, of every packet; a raw stream's have no times, and follow one another.
 
+    Raises ClockRestarted where an encoder would lose what follows.
+
     Those that are not to be shown add to what is `hidden` of their stream instead. Times of a broadcast that jump go
     on as if they did not, as the encoder has them.
     """
@@ -141,7 +158,8 @@ def _packets(
     ticks = {stream.index: float(stream.time_base or 0) for stream in streams}  # fractions take most of the time
     usual = {stream.index: _frame_seconds(stream) for stream in streams}
     jumps = _Jumps() if container.format.name in DISCONTINUOUS else None
-    for packet in container.demux(streams):
+    latest = dict.fromkeys(indices, -math.inf)
+    for packet in demuxing.packets(container, streams):
         if not packet.size:  # the end, which is told of streams nobody asked for, too
             continue
         index = packet.stream_index
@@ -151,8 +169,13 @@ def _packets(
         else:
             stamp = packet.pts if packet.pts is not None else packet.dts
             begins = followed[index] if stamp is None else stamp * ticks[index]
-            if jumps and packet.dts is not None:
-                begins -= jumps.seconds_before(index, packet.dts * ticks[index], lasts)
+            if packet.dts is not None:
+                decoded = packet.dts * ticks[index]
+                if jumps:
+                    begins -= jumps.seconds_before(index, decoded, lasts)
+                elif decoded < latest[index] - LEAST_RESTART:
+                    raise ClockRestarted()
+                latest[index] = max(latest[index], decoded)
             followed[index] = begins + lasts
             yield index, begins, followed[index]
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 from av.container import InputContainer
 
-from daemon import webp
+from daemon import demuxing, webp
 from daemon.durations import Timed, timed
 from daemon.errors import ProbeError
 from daemon.models import Media
@@ -68,7 +68,7 @@ def _decoded(container: InputContainer, index: int, threads: int, last: Fraction
     decoder.skip_frame = "NONREF"
     decoder.thread_count, decoder.thread_type = threads, "AUTO"
     frames = 0
-    for packet in container.demux(stream):
+    for packet in demuxing.packets(container, stream):
         if packet.pts is None or packet.time_base is None or packet.pts * packet.time_base >= last:
             decoder.skip_frame = "DEFAULT"
         try:

@@ -15,6 +15,7 @@ from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 
+from daemon import demuxing
 from daemon.demuxers import DISCONTINUOUS, FORWARD_JUMP
 from daemon.models import Colour
 from daemon.sps import frames_only
@@ -101,7 +102,7 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
     frames: list[VideoFrame] = []
     read_to = -math.inf  # no picture before this is still to come
     late = 0.0
-    for count, packet in enumerate(container.demux(stream)):
+    for count, packet in enumerate(demuxing.packets(container, stream)):
         if packet.pts is not None and tick:
             stamps.append(packet.pts * tick)
             if packet.dts is not None:
@@ -129,7 +130,7 @@ def interlaced_later(container: InputContainer, stream: Pictures, seconds: float
     except av.FFmpegError:  # a stream without an index
         return False
     frames: list[VideoFrame] = []
-    for count, packet in enumerate(container.demux(stream)):
+    for count, packet in enumerate(demuxing.packets(container, stream)):
         frames += _decoded(packet)
         if len(frames) >= LOOKED_AT or count > 2 * LOOKED_AT:
             break

@@ -47,6 +47,11 @@ def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
             f"the source hides parts by an edit list, which {CALLED[preset.container]} would show: "
             "take remux-mp4, or encode it"
         )
+    if preset.container != "mp4" and media.redescribed:
+        raise UnsuitableSource(
+            f"the source describes parts of a track in different ways, of which {CALLED[preset.container]} keeps one: "
+            "take remux-mp4, or encode it"
+        )
     if passthrough.muddled(media):
         raise UnsuitableSource(
             "its pictures are stored in another order than they are shown in, which AVI and raw streams do not tell: "
@@ -76,16 +81,16 @@ def archive(media: Media, preset: Preset, wanted: ArchiveParameters) -> Recipe:
     rate = kept_rate(picture)
     planned = film.planned_film(media, preset, wanted, size=size, pixel_format=deep, frame_rate=rate)
     heard = default_first(media.audio)
-    kept = _kept(media, preset, wanted, planned, _sound_as_it_is(heard), heard)
+    kept = _kept(media, preset, wanted, planned, _sound_as_it_is(media, heard), heard)
     return kept._replace(options=options, filtered=filtered, deinterlace=to_deinterlace(picture, wanted.deinterlace))
 
 
-def _sound_as_it_is(streams: Iterable[AudioStream]) -> Options:
+def _sound_as_it_is(media: Media, streams: Iterable[AudioStream]) -> Options:
     """What Matroska cannot hold, or would not hide, becomes FLAC."""
     strange = [
         number
         for number, stream in enumerate(streams)
-        if stream.codec not in HOLDS["matroska"] or stream.hidden_seconds > MOST_HIDDEN
+        if stream.codec not in HOLDS["matroska"] or stream.hidden_seconds > MOST_HIDDEN or media.redescribed
     ]
     return {"c:a": "copy", **{f"c:a:{number}": "flac" for number in strange}}
 

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
 from daemon import boxes, covers, durations, frames, programs, protection, tiff, tracks, webp
-from daemon.demuxers import MAX_PIXELS
+from daemon.demuxers import MAX_PIXELS, RESTARTABLE
 from daemon.errors import ProbeError
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.opening import STILL_SECONDS, opened, refuse_unreadable
@@ -33,7 +33,8 @@ HEAD = 1024**2  # bytes in which a Matroska file tells its tracks
 
 # Demuxers that have no index and guess the duration from the first bit rate they meet.
 GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
-HEADERLESS = {"mpegts", "mpeg", "ogg"}  # whose duration is told by timestamps, which may wrap or begin anew
+# Whose duration is told by timestamps, which may wrap or begin anew, or by a sender that did not know it.
+HEADERLESS = {"mpegts", "mpeg", "ogg", "flv", RESTARTABLE}
 LATE = {"avi"}  # whose header counts what precedes the sound, which is not there
 
 
@@ -52,7 +53,16 @@ def read_media(path: str, patience: float = 10.0) -> Media:
 
 def _timed(path: str, patience: float) -> Media:
     """What the file holds and how long it lasts: as it says, where that is to be believed."""
-    media = _read(path)
+    try:
+        return _timed_as(path, "", patience)
+    except durations.ClockRestarted:
+        if _read(path).format != "flv":
+            raise
+    return _timed_as(path, RESTARTABLE, patience)
+
+
+def _timed_as(path: str, shape: str, patience: float) -> Media:
+    media = _read(path, shape)
     if media.format == webp.FORMAT:
         return media
     if media.still:
@@ -76,7 +86,14 @@ def _only_the_first(media: Media) -> Media:
 
 def read_measured(path: str) -> Media:
     """As `read_media`, but `duration_seconds` is where the data ends, which takes reading all of it."""
-    media = _read(path)
+    try:
+        return _measured_as(path, "")
+    except durations.ClockRestarted:
+        return _measured_as(path, RESTARTABLE)
+
+
+def _measured_as(path: str, shape: str) -> Media:
+    media = _read(path, shape)
     if media.format == webp.FORMAT:
         return media
     return _only_the_first(media) if media.still else durations.measured(media, _spans(path, media, math.inf))
@@ -117,14 +134,27 @@ def _lasting(media: Media) -> Media:
     return replace(media, duration_seconds=media.duration_seconds or None)
 
 
-def _read(path: str) -> Media:
+def _read(path: str, shape: str = "") -> Media:
     refuse_unreadable(path)
     protection.refuse_encrypted(path)
     if webp.animated(path):
         return webp.read(path)
-    with opened(path) as container:
+    with opened(path, shape) as container:
         described = _described(path, container)
-    return replace(described, cropped=_crops(path, described.format))
+    return replace(described, cropped=_crops(path, described.format), redescribed=_redescribed(path))
+
+
+def _redescribed(path: str) -> bool:
+    """Whether the samples of a track are described in several ways, one after the other. Raises ProbeError when they
+    are even of several codecs, of which FFmpeg decodes the first.
+    """
+    with Path(path).open("rb") as file:
+        several = [track for track in boxes.tracks(file) if len(track.used) > 1] if boxes.is_one(file.read(8)) else []
+    for names in ({track.names[number - 1] for number in track.used} for track in several):
+        if len(names) > 1:
+            called = ", ".join(sorted(name.decode("ascii", "replace") for name in names))
+            raise ProbeError(f"a track of it changes its codec midway ({called}): export it again in one")
+    return bool(several)
 
 
 def _crops(path: str, format_name: str) -> bool:

@@ -12,6 +12,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 
+from daemon import demuxing
 from daemon.errors import ProbeError
 from daemon.media import read_media
 from daemon.models import VideoStream
@@ -50,9 +51,10 @@ def _frame(path: str, video: VideoStream, seconds: float) -> VideoFrame:
 
 
 def _next_frame(container: av.container.InputContainer, stream: Pictures) -> VideoFrame | None:
-    for count, packet in enumerate(container.demux(stream)):
+    for count, packet in enumerate(demuxing.packets(container, stream)):
         try:
             for frame in packet.decode():
+                assert isinstance(frame, VideoFrame)
                 return frame
         except av.error.InvalidDataError:
             pass  # damaged pictures before the first good one

@@ -11,7 +11,7 @@ import av
 from av.container import InputContainer
 
 from daemon import strangers
-from daemon.demuxers import GUARDS
+from daemon.demuxers import GUARDS, RESTARTABLE
 from daemon.errors import ProbeError
 
 STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
@@ -46,7 +46,7 @@ def opened(path: str, known: str = "") -> Iterator[InputContainer]:
     takes as long as to read a small file, to find out what the headers of other formats leave open.
     """
     try:
-        shape = _still_format(path)
+        shape = RESTARTABLE if known == RESTARTABLE else _still_format(path)
         options = GUARDS | ({"codec_whitelist": "none"} if known == TELLING else {})
         with av.open(f"file:{path}", format=shape, options=options, metadata_errors="replace") as container:
             yield container

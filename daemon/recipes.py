@@ -12,7 +12,7 @@ import msgspec
 
 from daemon import capped, film, framed, keeping, ladder, quality_filter, soundtrack, sprites, stills
 from daemon.codecs import timing
-from daemon.demuxers import DISCONTINUOUS, GUARDS, UNSTAMPED
+from daemon.demuxers import DISCONTINUOUS, GUARDS, RESTARTABLE, UNSTAMPED
 from daemon.errors import BadParameter, UnknownPreset
 from daemon.graph import apart, branched, merged
 from daemon.models import Media, Model, Parameters
@@ -256,7 +256,7 @@ def _reading(media: Media) -> dict[str, Any]:
 
     The encoder sees no name, by which alone the probe may have known some formats.
     """
-    known_by_name = media.still or media.format == "mp3"
+    known_by_name = media.still or media.format in {"mp3", RESTARTABLE}
     options: dict[str, Any] = {"f": media.format} if known_by_name else {}
     # Where timestamps may jump ffmpeg itself leaves out what precedes the streams it uses.
     if media.lead_seconds > 0.001 and media.format not in DISCONTINUOUS:

@@ -27,7 +27,7 @@ LAYERS = [
         "manifests",
     }
     | {"strictjson", "plaintext"}
-    | {"boxes"}
+    | {"boxes", "demuxing"}
     | {"manifests", "traits", "targeting", "subtitles", "tags", "disk", "costs", "planner", "exposure", "sps", "graph"},
     {"database", "store", "events", "signatures", "targets", "metrics", "paths", "processes", "launch", "media"}
     | {"ownership"}
@@ -79,7 +79,7 @@ OWNERS = {
     "prometheus_client": {"metrics"},
     "uvicorn": {"server", "connection"},
     "httpx": {"client", "courier"},
-    "av": {"media", "opening", "tracks", "probing", "frames", "covers", "durations", "ending", "miniature"},
+    "av": {"media", "opening", "demuxing", "tracks", "probing", "frames", "covers", "durations", "ending", "miniature"},
 }
 
 

@@ -1,0 +1,157 @@
+"""Recordings whose times or tables change in the middle come out whole, or are refused in words."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from specimens import H264, MPEG4, film, silent
+from test_kinds import frames, lasting, make
+from test_unread import defaults, made
+
+from daemon.boxes import within
+from daemon.errors import ProbeError, UnsuitableSource
+from daemon.media import read_media
+from daemon.recipes import plan
+
+HEADER = 13  # bytes of FLV before the first tag
+LONG = 4.0  # seconds, beyond what is looked at before the first packet is asked for
+QUICK = {"speed": "ultrafast"}
+
+
+def sent(ffmpeg: str, folder: Path, seconds: float = 1.6) -> bytes:
+    """What a sender sends: 25 pictures a second."""
+    return made(
+        ffmpeg, folder, "sent.flv", film("-ar", "44100", "-g", "10", "-f", "flv", "{out}", seconds=seconds)
+    ).read_bytes()
+
+
+def tags(flv: bytes) -> Iterator[bytes]:
+    at = HEADER
+    while at + 11 <= len(flv):
+        end = at + 11 + int.from_bytes(flv[at + 1 : at + 4], "big") + 4
+        yield flv[at:end]
+        at = end
+
+
+def script(name: bytes, seconds: float) -> bytes:
+    """A tag with a text for programs, as of that time."""
+    told = b"\x08\0\0\0\1\0\x04text\x02\0\x05hello\0\0\x09"
+    body, stamp = b"\x02" + struct.pack(">H", len(name)) + name + told, int(seconds * 1000)
+    head = b"\x12" + len(body).to_bytes(3, "big") + stamp.to_bytes(3, "big") + bytes(4)
+    return head + body + struct.pack(">I", 11 + len(body))
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", "webm-720p", "remux-mkv", "remux-mp4", "gif"])
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_stream_whose_sender_came_back_is_whole(ffmpeg: str, tmp_path: Path, preset: str, times: int) -> None:
+    one = sent(ffmpeg, tmp_path)
+    path = tmp_path / "stream.flv"
+    path.write_bytes(one + one[HEADER:] * (times - 1))
+    output = make(ffmpeg, path, tmp_path, preset, **({} if preset in {"remux-mkv", "remux-mp4", "gif"} else QUICK))
+    assert lasting(output, "video") == pytest.approx(1.6 * times, abs=0.2)
+    if preset != "gif":
+        assert len(list(frames(output))) == 40 * times
+        assert lasting(output, "audio") == pytest.approx(1.6 * times, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["onMetaData", "onTextData", "onCuePoint"])
+def test_a_tag_for_programs_in_the_middle_is_no_hindrance(ffmpeg: str, tmp_path: Path, name: str) -> None:
+    flv = sent(ffmpeg, tmp_path, LONG)
+    before, after = list(tags(flv))[:150], list(tags(flv))[150:]
+    path = tmp_path / "stream.flv"
+    path.write_bytes(flv[:HEADER] + b"".join([*before, script(name.encode(), 2.0), *after]))
+    assert lasting(make(ffmpeg, path, tmp_path, "h264-480p", **QUICK), "video") == pytest.approx(LONG, abs=0.05)
+
+
+def test_matroska_files_put_end_to_end_are_whole_or_refused(ffmpeg: str, tmp_path: Path) -> None:
+    one = made(ffmpeg, tmp_path, "one.mkv", film("-f", "matroska", "-live", "1", "{out}", seconds=3.0)).read_bytes()
+    path = tmp_path / "two.mkv"
+    path.write_bytes(one + one)
+    with pytest.raises(ProbeError, match="its time begins anew in the middle"):
+        read_media(str(path))
+
+
+# MP4 files whose samples are described in two ways, as of clips that a phone or an editor put together
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), name) + content
+
+
+def numbers(*values: int) -> bytes:
+    return struct.pack(f">{len(values)}I", *values)
+
+
+def inside(content: bytes, *path: bytes) -> bytes:
+    """What is in the first box of the last of these names, each in the one before."""
+    for name in path:
+        content = next(inner for found, inner in within(content) if found == name)
+    return content
+
+
+STBL = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+
+
+def described_twice(one: bytes, other: bytes) -> bytes:
+    """A film without sound whose first half is of one file, and whose second of another, each with its description."""
+    halves = [inside(whole, *STBL) for whole in (one, other)]
+    sizes = [struct.unpack(f">{(len(table) - 12) // 4}I", table[12:]) for table in (inside(h, b"stsz") for h in halves)]
+    count, delta = sum(map(len, sizes)), struct.unpack_from(">I", inside(halves[0], b"stts"), 12)[0]
+    data = [inside(whole, b"mdat")[-sum(lengths) :] for whole, lengths in zip((one, other), sizes, strict=True)]
+    head = box(b"ftyp", inside(one, b"ftyp"))
+    begin = len(head) + 8
+    tables = {
+        b"stsd": numbers(0, 2) + b"".join(inside(half, b"stsd")[8:] for half in halves),
+        b"stts": numbers(0, 1, count, delta),
+        b"stss": numbers(0, 2, 1, len(sizes[0]) + 1),
+        b"stsc": numbers(0, 2, 1, len(sizes[0]), 1, 2, len(sizes[1]), 2),
+        b"stsz": numbers(0, 0, count, *sizes[0], *sizes[1]),
+        b"stco": numbers(0, 2, begin, begin + len(data[0])),
+    }
+    stbl = b"".join(box(name, table) for name, table in tables.items())
+    lengths = {b"mvhd": (16, 2 * 1600), b"tkhd": (20, 2 * 1600), b"mdhd": (16, count * delta)}
+
+    def rebuilt(name: bytes, content: bytes) -> bytes:
+        if name in lengths:
+            at, value = lengths[name]
+            return box(name, content[:at] + numbers(value) + content[at + 4 :])
+        if name == b"stbl" or name not in STBL:
+            return box(name, stbl if name == b"stbl" else content)
+        return box(name, b"".join(rebuilt(*inner) for inner in within(content) if inner[0] != b"edts"))
+
+    return head + box(b"mdat", b"".join(data)) + rebuilt(b"moov", inside(one, b"moov"))
+
+
+def clips(ffmpeg: str, folder: Path, *second: str) -> Path:
+    """Such a film, its second half encoded that way."""
+    files = [
+        made(ffmpeg, folder, f"{number}.mp4", silent(*how, "-bf", "0", "-g", "100")).read_bytes()
+        for number, how in enumerate((H264, second))
+    ]
+    path = folder / "clips.mp4"
+    path.write_bytes(described_twice(*files))
+    return path
+
+
+CABAC = ("-c:v", "libx264", "-preset", "medium", "-pix_fmt", "yuv420p")
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", "remux-mp4", "archive-ffv1"])
+def test_clips_put_together_decode_to_their_end(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    path = clips(ffmpeg, tmp_path, *CABAC)
+    assert len(list(frames(make(ffmpeg, path, tmp_path, preset)))) == 80
+
+
+def test_a_copy_that_would_keep_one_description_of_two_is_refused(ffmpeg: str, tmp_path: Path) -> None:
+    media = read_media(str(clips(ffmpeg, tmp_path, *CABAC)))
+    with pytest.raises(UnsuitableSource, match="describes parts of a track in different ways, of which Matroska"):
+        plan(media, "remux-mkv", defaults("remux-mkv"))
+
+
+def test_a_track_that_changes_its_codec_is_refused_in_words(ffmpeg: str, tmp_path: Path) -> None:
+    path = clips(ffmpeg, tmp_path, *MPEG4)
+    with pytest.raises(ProbeError, match=r"changes its codec midway \(avc1, mp4v\)"):
+        read_media(str(path))
