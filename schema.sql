@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -65,7 +65,12 @@ CREATE TABLE sources (
     completed   INTEGER NOT NULL DEFAULT 0,
     failed      INTEGER NOT NULL DEFAULT 0,
     cancelled   INTEGER NOT NULL DEFAULT 0,
-    duration    REAL GENERATED ALWAYS AS (json_extract(media, '$.duration_seconds')) VIRTUAL  -- NULL: unknown
+    duration    REAL GENERATED ALWAYS AS (json_extract(media, '$.duration_seconds')) VIRTUAL,  -- NULL: unknown
+    -- Which file was at `path` when the job was made; NULL of an upload, and of jobs older than these columns.
+    device    INTEGER,  -- in that boot of the host
+    inode     INTEGER,
+    modified  INTEGER,  -- nanoseconds since the epoch
+    boot      TEXT
 ) STRICT;
 
 CREATE INDEX sources_by_job ON sources (job, seq);

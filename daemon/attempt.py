@@ -11,14 +11,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from msgspec.structs import replace
 
 from daemon import claims, evidence, recipes
 from daemon.claims import INTERRUPTED, MAX_RETRIES, Failure
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
-from daemon.models import Model, Order, Outcome, Progress, Report, Stage, Started, Stopped, Task, Vitals
+from daemon.models import Model, Order, Outcome, Progress, Report, SourceFile, Stage, Started, Stopped, Task, Vitals
 from daemon.publish import Proof, Sealed, seal
 from daemon.scoring import score
 from daemon.settlement import Member, Settlement
@@ -259,7 +258,7 @@ class Attempt:
         """Seconds it plays (None: pictures), and its seal."""
         assert member.plan is not None
         part = self._shop.part(member.claim)
-        lasting = await evidence.find(self._shop.prober, part, member.plan, self._source_path)
+        lasting = await evidence.find(self._shop.prober, part, member.plan, self._source_file)
         if metric := member.plan.quality:
             picture = self._shop.paths.plot(member.claim.job, member.claim.id)
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)
@@ -280,7 +279,7 @@ class Attempt:
         )
         return Task(
             id=self.task,
-            source=str(self._source_path),
+            source=self._source_file,
             source_name=self._source.source_name,
             media=self._source.media,
             orders=orders,
@@ -315,8 +314,8 @@ class Attempt:
         await self._settlement.let_wait(members, self.progress.seconds if self.progress else 0.0, cpu_seconds)
 
     @property
-    def _source_path(self) -> Path:
-        return self._shop.paths.source_of(self._source.job, self._source.source, self._source.source_path)
+    def _source_file(self) -> SourceFile:
+        return self._shop.whereabouts.of(self._source.recorded)
 
 
 def _failure(outcome: Outcome, sharing: int) -> Failure:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from daemon.models import Media, Model, Parameters, Started, new_id
 from daemon.publish import Proof
+from daemon.sources import Recorded, recorded
 from daemon.states import State
 from daemon.store import Row, Transaction
 
@@ -38,7 +39,7 @@ class Claim(Model, frozen=True):
     job: str
     source: str
     source_name: str
-    source_path: str | None
+    recorded: Recorded
     media: Media
 
 
@@ -91,7 +92,7 @@ def _claim_of(row: Row, source: Row, token: str) -> Claim:
         job=source["job"],
         source=source["source"],
         source_name=source["name"],
-        source_path=source["path"],
+        recorded=recorded(source["job"], source["source"], source),
         media=msgspec.json.decode(source["media"], type=Media),
     )
 

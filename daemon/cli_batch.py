@@ -100,6 +100,7 @@ async def run(batch: Batch, settings: Settings, library: Library, watcher: Watch
         own = msgspec.structs.replace(
             settings,
             state_dir=state_dir,
+            source_roots=(Path("/"),),  # whose user names files may read them
             sweep_every=NEVER,
             retention=NEVER,
             max_sources=max(len(batch.sources), settings.max_sources),

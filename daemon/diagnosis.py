@@ -172,6 +172,11 @@ CAUSES = (
         may_pass=True,
     ),
     Cause(
+        "the source cannot be opened: {0}",
+        "put the file that the job was made of back in its place and retry, or make a new job",
+        r"^the source cannot be opened: (.+)",
+    ),
+    Cause(
         "the source is damaged or not complete",
         "fetch or export it again, and see whether a player shows all of it",
         r"moov atom not found|Invalid data found when processing input|Decode error rate|opening input: End of file",

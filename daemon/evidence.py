@@ -12,13 +12,13 @@ from daemon import bundle
 from daemon.durations import close
 from daemon.errors import ManifestError, ProbeError, ProofError
 from daemon.manifests import Track
-from daemon.models import Media
+from daemon.models import Media, SourceFile
 from daemon.plans import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
 from daemon.probe import Prober
 from daemon.publish import prove, truncation
 
 
-async def find(prober: Prober, part: Path, plan: Plan, source: Path) -> float | None:
+async def find(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> float | None:
     """Seconds that the output plays, once it is shown to be what was planned; None where it has no duration.
 
     Raises ProofError in words.
@@ -49,7 +49,7 @@ def _refuse_larger(part: Path, plan: Plan) -> None:
 # A ladder
 
 
-async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source: Path) -> float:
+async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source: SourceFile) -> float:
     """Every track's segments are there, are read to their end, and last as long as was planned."""
     tracks = await asyncio.to_thread(bundle.tracks, part, plan.container)
     made = [await _joined(prober, part, track) for track in tracks]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -15,16 +14,16 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon import listing, names
-from daemon.errors import Doubtful, EmptyUpload, ForbiddenPath, Gone, InvalidRequest, NotFound, UploadUnfinished
+from daemon.errors import Doubtful, EmptyUpload, Gone, InvalidRequest, NotFound, UploadUnfinished
 from daemon.library import Library
 from daemon.listing import Selection
-from daemon.models import Model, VariationRequest, Wanted, new_id
+from daemon.models import Model, SourceFile, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync_folder
 from daemon.presets import FOLDER
 from daemon.quota import Quota
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
-from daemon.sources import NewSource, local_source, take_over, taken
+from daemon.sources import NewSource, Whereabouts, recorded, take_over, taken
 from daemon.states import State
 from daemon.store import Row, Store, Transaction
 from daemon.uploads import durable_upload
@@ -62,6 +61,7 @@ class Jobs:
         store: Store,
         scheduler: Scheduler,
         paths: Paths,
+        whereabouts: Whereabouts,
         settings: Settings,
         library: Library,
         *,
@@ -70,24 +70,13 @@ class Jobs:
         self._store = store
         self._scheduler = scheduler
         self._paths = paths
+        self._whereabouts = whereabouts
         self._settings = settings
         self._library = library
         self._quota = Quota(settings)
         self._now = now
 
     # Create
-
-    def place(self, path: str) -> NewSource:
-        """A file that is already on the host, below a configured source root once symlinks are resolved.
-
-        Raises ForbiddenPath, or InvalidRequest when it is no regular file with something in it.
-        """
-        if "\0" in path:
-            raise InvalidRequest("the path holds a NUL character")
-        real = Path(os.path.realpath(path))
-        if not any(_below(real, root) for root in self._settings.source_roots):
-            raise ForbiddenPath(f"{path} is not below a source root of this daemon")
-        return local_source(Path(path).name, real)
 
     async def check_room(self, size: int) -> None:
         """Raises LimitReached when a job with `size` bytes of files cannot be taken now, whatever it is."""
@@ -144,7 +133,7 @@ class Jobs:
         try:
             if any(source.upload for source in sources):
                 await asyncio.to_thread(self._take_over, job, identifiers, sources)
-            first = await self._looked_at(sources[0], self._paths.source(job, identifiers[0]))
+            first = await self._looked_at(sources[0], self._whereabouts.of_new(sources[0], job, identifiers[0]))
             new = list(zip(identifiers, [first, *sources[1:]], strict=True))
             made = await self._store.write(partial(self._insert, job, spec, wanted, new, conclude))
         except Doubtful:  # after a crash the row may be there all the same, and need them
@@ -161,9 +150,9 @@ class Jobs:
         for upload in uploads:
             self._paths.upload(upload).unlink(missing_ok=True)
 
-    async def _looked_at(self, source: NewSource, place: Path) -> NewSource:
+    async def _looked_at(self, source: NewSource, file: SourceFile) -> NewSource:
         """The same, with what it holds if its first encode could begin at once: that then need not wait for a look."""
-        return replace(source, media=await self._scheduler.glance(source.path or place))
+        return replace(source, media=await self._scheduler.glance(file))
 
     def _take_over(self, job: str, identifiers: Iterable[str], sources: Iterable[NewSource]) -> None:
         folder = self._paths.job(job) / "sources"
@@ -210,6 +199,7 @@ class Jobs:
                 "set_webhook", job=row["seq"], url=spec.webhook_url, variations=int(spec.webhook_variations)
             )
         for (identifier, source), folder in zip(sources, names.folders(s.name for _, s in sources), strict=True):
+            _, device, inode, modified = source.identity
             added = transaction.one(
                 "insert_source",
                 id=identifier,
@@ -218,6 +208,10 @@ class Jobs:
                 folder=folder,
                 path=str(source.path) if source.path else None,
                 bytes=source.bytes,
+                device=device,
+                inode=inode,
+                modified=modified,
+                boot=self._whereabouts.boot,
                 media=msgspec.json.encode(source.media).decode() if source.media else None,
             )
             assert added is not None
@@ -280,10 +274,10 @@ class Jobs:
             raise NotFound(f"{row['name']} is one file, not a folder of files: its download is all of it")
         return path, row
 
-    async def source(self, job: str, source: str) -> tuple[Path, Row]:
-        """Where a source's file lies, and its row. Raises NotFound."""
+    async def source(self, job: str, source: str) -> tuple[SourceFile, Row]:
+        """A source's file, and its row. Raises NotFound."""
         row = await self._store.read(partial(source_row, job, source, self._now()))
-        return Path(row["path"]) if row["path"] else self._paths.source(job, source), row
+        return self._whereabouts.of(recorded(job, source, row)), row
 
     async def first_source(self, job: str) -> str:
         """The identifier of the job's first source. Raises NotFound, or Gone if it expired."""
@@ -320,11 +314,6 @@ class Jobs:
         if not path.exists():
             raise NotFound(f"{row['name']} has no plot: {msgspec.json.decode(row['quality'])['error'] or 'it is gone'}")
         return path, f"{Path(row['name']).stem}_quality.svg"
-
-
-def _below(real: Path, root: Path) -> bool:
-    """Of a path without symlinks, whether it is below what `root` leads to: as it stands it has none then, either."""
-    return real.is_relative_to(root) or real.is_relative_to(os.path.realpath(root))
 
 
 def _new_variation(source: str, want: Wanted, keys: dict[str, int]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import resource
 import sys
 
 from daemon import sandbox
+from daemon.source_files import SourceRefused, descriptor_path, open_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 SIGKILL = 9
+SOURCE = 9  # the descriptor by which an encoder has its source: what its name leads to may be another file by then
+SOURCE_PATH = descriptor_path(SOURCE)
 CANNOT_START = 127  # the exit code when the encoder could not be executed, as in a shell
 
 
@@ -33,8 +36,9 @@ def main() -> None:
     for name, soft_and_hard in order["limits"].items():
         resource.setrlimit(getattr(resource, name), soft_and_hard)
     os.chdir(order["folder"])
+    source = open_up(order["source"]) if order["source"] is not None else None
     if order["walls"] is not None:
-        shut_in(order["walls"])
+        shut_in(order["walls"] if source is None else {**order["walls"], "source": source})
     if order["canary"] is not None:
         print("\n".join(sandbox.leaks(order["canary"])), flush=True)
         return
@@ -44,10 +48,18 @@ def main() -> None:
         give_up(f"the encoder cannot be executed: {error.strerror}")
 
 
+def open_up(source: dict[str, Any]) -> int:
+    try:
+        os.dup2(open_source(**source), SOURCE)
+    except SourceRefused as error:
+        give_up(f"the source cannot be opened: {error.strerror}")
+    return SOURCE
+
+
 def shut_in(walls: dict[str, Any]) -> None:
     try:
         sandbox.confine(**walls)
-    except sandbox.SourceRefused as error:
+    except SourceRefused as error:
         give_up(f"the source cannot be opened: {error.strerror}")
     except (sandbox.Shortfall, OSError) as error:
         give_up(f"there is no sandbox for the encoder: {error}")

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from daemon.source_files import ANY, EVERYWHERE, Identity, open_source
+
 Parameters = dict[str, Any]
 
 
@@ -206,6 +208,18 @@ class Order(Model, frozen=True):
     threads: int  # of its encoder
 
 
+class SourceFile(Model, frozen=True):
+    """The file that a source is, as `source_files.open_source` is to be asked for it."""
+
+    path: str
+    roots: tuple[str, ...] = EVERYWHERE
+    identity: Identity = ANY
+
+    def open(self) -> int:
+        """Its descriptor, the caller's to close. Raises SourceRefused. Blocks; run it where that holds nobody up."""
+        return open_source(self.path, self.roots, self.identity)
+
+
 class Task(Model, frozen=True):
     """What the scheduler hands an engine: one source, one or more variations of it.
 
@@ -214,7 +228,7 @@ class Task(Model, frozen=True):
     """
 
     id: str
-    source: str
+    source: SourceFile
     source_name: str
     media: Media
     orders: tuple[Order, ...]

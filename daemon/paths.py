@@ -60,10 +60,6 @@ class Paths:
     def source(self, job: str, source: str) -> Path:
         return self.jobs / job / "sources" / source
 
-    def source_of(self, job: str, source: str, path: str | None) -> Path:
-        """Where a source is: at `path` on the host, or the upload in the spool."""
-        return Path(path) if path else self.source(job, source)
-
     def work(self, job: str, variation: str) -> Path:
         return self.jobs / job / "work" / variation
 

@@ -17,7 +17,7 @@ import msgspec
 
 from daemon import cancel
 from daemon.errors import ProbeError, Unavailable
-from daemon.models import Media
+from daemon.models import Media, SourceFile
 from daemon.processes import Child, spawn_server
 
 How = Literal["describe", "measure", "prove", "picture"]  # what `daemon.probing` is asked to do
@@ -44,7 +44,10 @@ class _ServerGone(Unavailable):
 
 
 class Prober:
-    """Probes files through one server process, started when first needed and again when it dies."""
+    """Probes files through one server process, started when first needed and again when it dies.
+
+    A file is asked for as the source it is, or by a path without symlinks.
+    """
 
     def __init__(self, *, sandboxed: bool) -> None:
         """`sandboxed`: each file is read by a process that reaches nothing else."""
@@ -75,42 +78,43 @@ class Prober:
             cancel.kill(server)
             await server.wait()
 
-    async def probe(self, path: Path) -> Media:
+    async def probe(self, file: Path | SourceFile) -> Media:
         """What the file holds. Raises ProbeError, in words without a path, when it cannot be read as media.
 
         Like all the others it raises Unavailable when the server is killed again and again.
         """
-        return _media(await self._ask(path, "describe"))
+        return _media(await self._ask(file, "describe"))
 
-    async def probe_output(self, path: Path) -> Media:
+    async def probe_output(self, file: Path | SourceFile) -> Media:
         """As `probe`, and its last second is decoded too."""
-        return _media(await self._ask(path, "prove"))
+        return _media(await self._ask(file, "prove"))
 
-    async def measured_seconds(self, path: Path) -> float | None:
+    async def measured_seconds(self, file: Path | SourceFile) -> float | None:
         """Where the file's data really ends, in seconds, whatever its header says. Reads the whole file.
 
         Raises ProbeError as `probe` does.
         """
-        return _media(await self._ask(path, "measure")).duration_seconds
+        return _media(await self._ask(file, "measure")).duration_seconds
 
-    async def picture(self, path: Path) -> bytes:
+    async def picture(self, file: Path | SourceFile) -> bytes:
         """A small WebP of a picture near the file's beginning. Raises ProbeError as `probe` does."""
-        answer = await self._ask(path, "picture")
+        answer = await self._ask(file, "picture")
         if answer.picture is None:
             raise ProbeError(answer.error or "the prober gave no answer")
         return answer.picture
 
-    async def _ask(self, path: Path, how: How) -> _Answer:
+    async def _ask(self, file: Path | SourceFile, how: How) -> _Answer:
         try:
-            return await self._exchange(path, how)
+            return await self._exchange(file, how)
         except _ServerGone:  # killed from outside, or by another file: this one gets a second chance
-            return await self._exchange(path, how)
+            return await self._exchange(file, how)
 
-    async def _exchange(self, path: Path, how: How) -> _Answer:
+    async def _exchange(self, file: Path | SourceFile, how: How) -> _Answer:
         self.start()
         assert self._socket is not None
         number = next(self._ids)
-        request = {"id": number, "path": str(path), "timeout": TIMEOUT, "how": how}
+        wanted = file if isinstance(file, SourceFile) else SourceFile(path=str(file))
+        request = {"id": number, "file": wanted, "timeout": TIMEOUT, "how": how}
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, msgspec.json.encode(request))

@@ -27,9 +27,10 @@ import msgspec
 
 from daemon import ending, media, miniature, sandbox
 from daemon.errors import ProbeError
-from daemon.models import Media
+from daemon.models import Media, SourceFile
+from daemon.source_files import SourceRefused, descriptor_path
 
-MAX_REQUEST = 64 * 1024
+MAX_REQUEST = 256 * 1024
 MAX_ANSWER = 200 * 1024
 MAX_MEMORY = 2 * 1024**3  # bytes of address space
 PR_SET_PDEATHSIG = 1
@@ -44,7 +45,7 @@ class Request(msgspec.Struct, frozen=True):
     """
 
     id: int
-    path: str
+    file: SourceFile
     timeout: float
     how: Literal["describe", "measure", "prove", "picture"] = "describe"
 
@@ -140,23 +141,30 @@ def _limit(timeout: float) -> None:
 
 def _find(request: Request, sandboxed: bool) -> Finding:
     try:
-        if sandboxed:
-            sandbox.confine(source=request.path)
+        descriptor = request.file.open()
+        path = _shut_in(request.file.path, descriptor) if sandboxed else descriptor_path(descriptor)
         if request.how == "measure":
-            return Finding(media=media.read_measured(request.path))
+            return Finding(media=media.read_measured(path))
         if request.how == "picture":
             os.nice(PICTURE_NICENESS)
-            return Finding(picture=miniature.webp(request.path, patience=request.timeout / 4))
-        found = media.read_media(request.path, patience=request.timeout / 2)
+            return Finding(picture=miniature.webp(path, patience=request.timeout / 4))
+        found = media.read_media(path, patience=request.timeout / 2)
         if request.how == "prove":
-            ending.decode(request.path, found, patience=request.timeout / 4)
+            ending.decode(path, found, patience=request.timeout / 4)
         return Finding(media=found)
     except ProbeError as error:
         return Finding(error=str(error))
-    except sandbox.SourceRefused as error:
+    except SourceRefused as error:
         return Finding(error=f"the file cannot be opened: {error.strerror}")
     except sandbox.Shortfall as error:
         return Finding(error=f"there is no sandbox to read it in: {error}")
+
+
+def _shut_in(path: str, descriptor: int) -> str:
+    """Some formats are known by the file's name alone, which may be kept: whatever else it leads to by now, or later,
+    the sandbox refuses."""
+    sandbox.confine(source=descriptor)
+    return path
 
 
 def _epitaph(code: int, request: Request) -> str:

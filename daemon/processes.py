@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 from msgspec.structs import asdict, replace
 
-from daemon.models import Model
+from daemon.models import Model, SourceFile
 
 TOKEN_VARIABLE = "FFSPOOL_ATTEMPT"
 CHUNK = 65536
@@ -58,7 +58,7 @@ class Limits(Model, frozen=True):
 class Walls(Model, frozen=True):
     """What a child in a sandbox may reach: `programs` to read and execute, `source` to read, `folders` to write in.
 
-    `source` has no symlink in its path. `daemon.sandbox` says what else it may do.
+    `source` has no symlink in its path; that of `spawn` overrules it. `daemon.sandbox` says what else it may do.
     """
 
     programs: tuple[str, ...] = ()
@@ -206,19 +206,22 @@ def spawn(
     folder: Path,
     limits: Limits,
     environment: Mapping[str, str],
+    source: SourceFile | None = None,
     walls: Walls | None = None,
     reserve: Reserve | None = None,
     before_reaping: Callable[[int], None] | None = None,
 ) -> Child:
     """Starts `program` with `argv` in `folder`, with that environment and nothing more, within `walls` if given.
 
-    Must be called on the main thread: the parent-death signal follows the thread that spawned. A program
-    that cannot be executed, or walls that cannot be put up, show as exit code 127 and words on its stderr.
+    It has the `source` open, and reads it as `launch.SOURCE_PATH`, within walls or without. Must be called on the
+    main thread: the parent-death signal follows the thread that spawned. A program that cannot be executed, a source
+    that is not what it was, or walls that cannot be put up, show as exit code 127 and words on its stderr.
     """
     if walls is not None:
         walls = replace(walls, programs=(*walls.programs, program))
     order = {
         **_conditions(folder, limits, walls),
+        "source": asdict(source) if source is not None else None,
         "program": program,
         "argv": argv,
         "environment": dict(environment),
@@ -230,7 +233,7 @@ def spawn(
 
 def spawn_rehearsal(canary: Path, folder: Path, walls: Walls | None) -> Child:
     """Starts a child that says on stdout, line by line, what it can do to `canary` and the host in spite of `walls`."""
-    order = {**_conditions(folder, Limits(), walls), "canary": str(canary)}
+    order = {**_conditions(folder, Limits(), walls), "source": None, "canary": str(canary)}
     return Launcher().launch(marshal.dumps(order))
 
 

@@ -14,7 +14,7 @@ import msgspec
 from daemon import bundle
 from daemon.durations import close
 from daemon.errors import ProbeError, ProofError
-from daemon.models import Media, Model, Parameters
+from daemon.models import Media, Model, Parameters, SourceFile
 from daemon.paths import fsync_folder, remove, size
 from daemon.plans import Plan
 from daemon.probe import Prober
@@ -35,7 +35,7 @@ class Proof(Model, frozen=True):
     chosen: Parameters = msgspec.field(default_factory=dict)
 
 
-async def prove(prober: Prober, part: Path, plan: Plan, source: Path) -> Media:
+async def prove(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> Media:
     """What the part holds, once it is shown to be what was planned and its end is decoded, as far as the source's is.
 
     Raises ProofError in words, with all that differs. A source that ends before its header says is named as
@@ -64,7 +64,7 @@ async def _described(prober: Prober, part: Path) -> Media:
         raise ProofError(f"the encoder said it was done, but its output cannot be read: {error}") from error
 
 
-async def _damaged_likewise(prober: Prober, source: Path, flaw: ProbeError) -> bool:
+async def _damaged_likewise(prober: Prober, source: SourceFile, flaw: ProbeError) -> bool:
     """Whether the source itself has that flaw, which a faithful copy of its packets keeps."""
     try:
         await prober.probe_output(source)
@@ -73,7 +73,7 @@ async def _damaged_likewise(prober: Prober, source: Path, flaw: ProbeError) -> b
     return False
 
 
-async def truncation(prober: Prober, plan: Plan, source: Path) -> str | None:
+async def truncation(prober: Prober, plan: Plan, source: SourceFile) -> str | None:
     """That the source ends before its header says, in words; None when that is not what happened."""
     planned = plan.duration_seconds or plan.seen_seconds
     try:

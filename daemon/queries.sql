@@ -8,8 +8,8 @@ VALUES (:id, :name, :priority, :metadata, :now, :expires_in)
 RETURNING seq
 
 -- name: insert_source
-INSERT INTO sources (id, job, name, folder, path, bytes, media)
-VALUES (:id, :job, :name, :folder, :path, :bytes, :media)
+INSERT INTO sources (id, job, name, folder, path, bytes, device, inode, modified, boot, media)
+VALUES (:id, :job, :name, :folder, :path, :bytes, :device, :inode, :modified, :boot, :media)
 RETURNING seq
 
 -- name: insert_variation
@@ -127,7 +127,7 @@ DELETE FROM hours WHERE hour < :hour
 -- name: ready
 SELECT variations.seq, variations.id, variations.preset, variations.parameters, variations.alone,
     variations.space_needed, variations.source, sources.id AS source_id, sources.name, sources.path, sources.bytes,
-    sources.media, jobs.id AS job
+    sources.device, sources.inode, sources.modified, sources.boot, sources.media, jobs.id AS job
 FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON jobs.seq = variations.job
 WHERE variations.status = 'queued' AND held = 0 AND not_before IS NULL
 ORDER BY variations.priority DESC, variations.seq LIMIT :limit
@@ -157,7 +157,8 @@ UPDATE variations SET not_before = NULL WHERE not_before <= :now OR not_before >
 SELECT min(not_before) AS at FROM variations WHERE not_before IS NOT NULL
 
 -- name: claimed_source
-SELECT jobs.id AS job, sources.id AS source, sources.name, sources.path, sources.media
+SELECT jobs.id AS job, sources.id AS source, sources.name, sources.path, sources.bytes, sources.device, sources.inode,
+    sources.modified, sources.boot, sources.media
 FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.seq = :source
 
 -- name: insert_attempt

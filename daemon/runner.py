@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from daemon import cancel, recipes
 from daemon.diagnosis import Diagnosis, Ending, diagnose
 from daemon.errors import FfspoolError
+from daemon.launch import SOURCE_PATH
 from daemon.models import Outcome, Parameters, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
 from daemon.paths import size
 from daemon.plans import Passed
@@ -201,7 +202,7 @@ class Run:
             Path(order.part).parent.mkdir(parents=True, exist_ok=True)
             Path(order.log).parent.mkdir(parents=True, exist_ok=True)
         _furnish(folder, one)
-        _link(folder / SOURCE_LINK, self._task.source)
+        _link(folder / SOURCE_LINK, SOURCE_PATH)
         with self._logs() as logs:
             _write_all(logs, f"$ {shlex.join(one.argv)}\n# sandbox: {self._sandbox}\n".encode())
         child = spawn(
@@ -210,6 +211,7 @@ class Run:
             folder=folder,
             limits=replace(self._limits, nice=UNHURRIED) if one.measures else self._limits,
             environment={TOKEN_VARIABLE: self._task.id, "LC_ALL": "C.UTF-8"},
+            source=self._task.source,
             walls=self._walls() if self._sandbox.active else None,
             reserve=self._reserve,
             before_reaping=cancel.end_group,
@@ -219,7 +221,7 @@ class Run:
 
     def _walls(self) -> Walls:
         folders = tuple(str(Path(order.part).parent) for order in self._task.orders)
-        return Walls(programs=self._readable, source=self._task.source, folders=folders)
+        return Walls(programs=self._readable, folders=folders)
 
     def _outputs(self) -> list[recipes.Output]:
         """Their paths relative to the work folder of the first, where all of it runs."""

@@ -12,6 +12,7 @@ import errno
 import os
 
 from daemon import system_calls
+from daemon.source_files import open_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,18 +44,14 @@ class Shortfall(Exception):
     """A part of the sandbox that this host does not give."""
 
 
-class SourceRefused(OSError):
-    """The source is not where it was, or a symlink leads to it."""
-
-
-def confine(*, programs: Collection[str] = (), source: str | None = None, folders: Iterable[str] = ()) -> None:
+def confine(*, programs: Collection[str] = (), source: str | int | None = None, folders: Iterable[str] = ()) -> None:
     """From here on this process reads the system's libraries, `programs` (files or folders, which it may execute)
-    and `source`, writes below `folders`, and makes the system calls of `daemon.system_calls` alone. `source` must be
-    given without a symlink in its path.
+    and `source`, writes below `folders`, and makes the system calls of `daemon.system_calls` alone. `source` is a
+    descriptor, or a path without a symlink.
 
     Raises SourceRefused, or Shortfall in words when it is not shut in.
     """
-    source_fd = _open_source(source) if source else None
+    source_fd = open_source(source) if isinstance(source, str) else source
     ruleset = _ruleset()
     for path in LIBRARIES:
         _allow(ruleset, path, READ_FILE | READ_DIR)
@@ -65,7 +62,7 @@ def confine(*, programs: Collection[str] = (), source: str | None = None, folder
     for path in folders:
         _allow(ruleset, path, WORK)
     if source_fd is not None:
-        _add_rule(ruleset, source_fd, READ_FILE)
+        _add_rule(ruleset, os.dup(source_fd), READ_FILE)
     _succeed(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no-new-privs")
     _succeed(_libc.syscall(RESTRICT_SELF, ruleset, 0), "Landlock")
     os.close(ruleset)
@@ -187,25 +184,6 @@ def _add_rule(ruleset: int, descriptor: int, rights: int) -> None:
     rule = _PathBeneath(rights & _handled(), descriptor)
     _succeed(_libc.syscall(ADD_RULE, ruleset, 1, ctypes.byref(rule), 0), "a Landlock rule")
     os.close(descriptor)
-
-
-def _open_source(path: str) -> int:
-    """Not through symlinks: one put there since the path was checked would lead anywhere.
-
-    One folder after the other, since systemd's RestrictSUIDSGID= takes openat2 away.
-    """
-    at = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    for name in filter(None, path.split("/")):
-        try:
-            inner = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-        except OSError as error:
-            raise SourceRefused(error.errno, error.strerror) from error
-        finally:
-            os.close(at)
-        at = inner
-        if os.fstat(at).st_mode & 0o170000 == 0o120000:
-            raise SourceRefused(errno.ELOOP, os.strerror(errno.ELOOP))
-    return at
 
 
 # Seccomp

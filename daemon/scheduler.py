@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 
 from daemon import claims, planner
 from daemon.attempt import Attempt, Receipt
@@ -19,7 +18,7 @@ from daemon.claims import Claim
 from daemon.disk import refusal
 from daemon.errors import FfspoolError
 from daemon.forecast import Forecast, Outlook
-from daemon.models import Media, Progress
+from daemon.models import Media, Progress, SourceFile
 from daemon.paths import size
 from daemon.planner import Ready, Share
 from daemon.processes import boot_id
@@ -54,7 +53,7 @@ class Scheduler:
         self._boot = boot_id()
         self._cores = len(os.sched_getaffinity(0))
         self._forecast = Forecast(shop.library, shop.history.corrections, shop.space.experience)
-        self._survey = Survey(shop.store, shop.prober, shop.paths, self.wake, shop.now)
+        self._survey = Survey(shop.store, shop.prober, shop.whereabouts, self.wake, shop.now)
         self._running: list[Attempt] = []
         self._attempts: dict[str, Attempt] = {}  # the same, by variation
         self._awake = asyncio.Event()
@@ -68,9 +67,9 @@ class Scheduler:
         """Something may have become ready."""
         self._awake.set()
 
-    async def glance(self, path: Path) -> Media | None:
+    async def glance(self, file: SourceFile) -> Media | None:
         """What the file of a job to come holds. None: nothing could be started now, or it is to be read in its turn."""
-        return await self._survey.glance(path) if self._may_start() else None
+        return await self._survey.glance(file) if self._may_start() else None
 
     @property
     def running(self) -> bool:

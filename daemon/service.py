@@ -36,6 +36,7 @@ from daemon.processes import Limits
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
 from daemon.signatures import Secrets
+from daemon.sources import Whereabouts
 from daemon.store import Store
 from daemon.thumbnails import Thumbnails
 from daemon.uploads import Uploads
@@ -57,6 +58,7 @@ class Service:
     settings: Settings
     library: Library
     paths: Paths
+    whereabouts: Whereabouts
     store: Store
     scheduler: Scheduler
     feed: Feed
@@ -109,6 +111,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
         prober.start()
         engine.start()
         figures = Figures()
+        whereabouts = Whereabouts(paths, settings.source_roots)
         space = Space(partial(_usage, paths), settings.disk_reserve)
         history = await History.load(store)
         shop = Workshop(
@@ -116,6 +119,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
             engine,
             prober,
             paths,
+            whereabouts,
             figures,
             space,
             library,
@@ -127,7 +131,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
         scheduler = Scheduler(
             shop, slots=settings.slots, longest=settings.max_shared_seconds, queue=await queue_state(store)
         )
-        jobs = Jobs(store, scheduler, paths, settings, library, now=now)
+        jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, now=now)
         control = Control(store, scheduler, paths, now=now)
         feed = Feed(store, partial(_progress_events, scheduler))
         arrivals = Arrivals()
@@ -138,6 +142,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
             settings,
             library,
             paths,
+            whereabouts,
             store,
             scheduler,
             feed,
@@ -149,7 +154,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
             webhooks,
             control,
             bulk,
-            Thumbnails(jobs, prober, paths),
+            Thumbnails(jobs, prober, paths, whereabouts),
             version,
             sandbox,
         )

@@ -1,14 +1,31 @@
-"""The files of a new job: where they come from, and how they become the job's."""
+"""The files of a job: where they come from, how they become the job's, and where they are found again."""
 
 from __future__ import annotations
 
 import os
-import stat
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
-from daemon.errors import EmptyUpload, InvalidRequest, NotFound
-from daemon.models import Media, Model
-from daemon.paths import fsync
+from daemon.errors import (
+    Conflict,
+    EmptyUpload,
+    FfspoolError,
+    ForbiddenPath,
+    Gone,
+    InvalidRequest,
+    NotFound,
+    refusal_of_host,
+)
+from daemon.models import Media, Model, SourceFile
+from daemon.paths import Paths, fsync
+from daemon.processes import boot_id
+from daemon.source_files import ANY, EVERYWHERE, GONE, Identity, SourceRefused, identity_of, lies_below, open_source
+from daemon.store import Row
+from daemon.workers import Workers
+
+T = TypeVar("T")
 
 
 class NewSource(Model, frozen=True):
@@ -21,25 +38,124 @@ class NewSource(Model, frozen=True):
     bytes: int
     upload: Path | None = None
     path: Path | None = None
+    identity: Identity = ANY  # of what is at `path`
     resumable: str | None = None
     media: Media | None = None  # what it holds, where somebody looked already
 
 
-def local_source(name: str, path: Path) -> NewSource:
-    """A file to be read where it is. Raises InvalidRequest or EmptyUpload in words that name it."""
+class Recorded(Model, frozen=True):
+    """What the database knows of a source's file. `path` is None of an upload, of which nothing else is compared but
+    its size: a spool that was restored has other inodes. The rest is None where it was not recorded when the job was
+    made. `boot` is of the host, since devices have other numbers after the next.
+    """
+
+    job: str
+    source: str
+    path: str | None
+    bytes: int
+    device: int | None
+    inode: int | None
+    modified: int | None
+    boot: str | None
+
+
+def recorded(job: str, source: str, row: Row) -> Recorded:
+    """`row` has the columns of a source."""
+    told = {name: row[name] for name in ("path", "bytes", "device", "inode", "modified", "boot")}
+    return Recorded(job=job, source=source, **told)
+
+
+class Whereabouts:
+    """Finds the files of sources: uploads in the spool, all others below a source root that is configured now.
+
+    Whatever it does on the disk that may hang holds up nobody but who wants the same of the same root.
+    """
+
+    def __init__(self, paths: Paths, roots: Iterable[Path]) -> None:
+        self._paths = paths
+        self._roots = tuple(root for root in map(os.path.abspath, roots) if _is_text(root))
+        self._finding, self._opening, self._reading = map(
+            Workers, ("finding a file", "opening a file", "reading a file")
+        )
+        self.boot = boot_id()
+
+    def of(self, known: Recorded) -> SourceFile:
+        """The file as it is to be opened. Touches no disk."""
+        if known.path is None:
+            return self._upload(known.job, known.source, known.bytes)
+        device = known.device if known.boot == self.boot else None
+        identity = (known.bytes, device, known.inode, known.modified)
+        return SourceFile(path=known.path, roots=self._roots, identity=identity)
+
+    def of_new(self, source: NewSource, job: str, identifier: str) -> SourceFile:
+        """The same, of a job that is being made."""
+        if source.path is None:
+            return self._upload(job, identifier, source.bytes)
+        return SourceFile(path=str(source.path), roots=self._roots, identity=source.identity)
+
+    def _upload(self, job: str, source: str, size: int) -> SourceFile:
+        place = self._paths.source(job, source)
+        return SourceFile(path=str(place), roots=(str(self._paths.spool),), identity=(size, None, None, None))
+
+    async def find(self, path: str) -> NewSource:
+        """A file that is on the host already, below a source root once symlinks are resolved.
+
+        Raises ForbiddenPath, Unavailable when its disk does not answer, or as `local_source`.
+        """
+        if "\0" in path:
+            raise InvalidRequest("the path holds a NUL character")
+        return await self._finding.run(self._place_of(path), partial(self._find, path))
+
+    def _find(self, path: str) -> NewSource:
+        real = os.path.realpath(path)
+        if not lies_below(real, self._roots):
+            raise ForbiddenPath(f"{path} is not below a source root of this daemon")
+        return local_source(Path(path).name, Path(real), self._roots)
+
+    async def open(self, file: SourceFile, name: str) -> BinaryIO:
+        """The file, the caller's to close. Raises Gone or Conflict in words that name it, or Unavailable."""
+        try:
+            return await self._opening.run(self._place_of(file.path), partial(_opened, file))
+        except SourceRefused as error:
+            raise refusal(name, error) from error
+
+    async def read(self, file: SourceFile, work: Callable[[], T]) -> T:
+        """What `work` gives, which reads of the file that is open. Raises Unavailable when its disk does not answer."""
+        return await self._reading.run(self._place_of(file.path), work)
+
+    def _place_of(self, path: str) -> str:
+        """The root or spool that a path seems to lie below, whatever it leads to."""
+        known = (*self._roots, str(self._paths.spool))
+        return next((root for root in known if path.startswith(root)), "")
+
+
+def _opened(file: SourceFile) -> BinaryIO:
+    return open(file.path, "rb", opener=lambda *_: file.open())
+
+
+def refusal(name: str, error: SourceRefused) -> FfspoolError:
+    """What to tell of a source that cannot be opened (any more)."""
+    if error.errno in GONE:
+        return Gone(f"{name} is no longer on the disk")
+    return refusal_of_host(error) or Conflict(f"{name} cannot be read: {error.strerror}")
+
+
+def local_source(name: str, path: Path, roots: Iterable[str] = EVERYWHERE) -> NewSource:
+    """A file to be read where it is, at a path without symlinks. Raises InvalidRequest or EmptyUpload in words that
+    name it. Blocks; run it where that holds nobody up."""
     if not _is_text(str(path)):
         raise InvalidRequest(f"{name!r} lies in a folder whose name is not valid text: move or rename it")
     try:
-        status = path.stat()
-    except OSError as error:
+        descriptor = open_source(str(path), roots)
+    except SourceRefused as error:
         raise InvalidRequest(f"{name} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise InvalidRequest(f"{name} is not a regular file")
-    if not os.access(path, os.R_OK):
-        raise InvalidRequest(f"{name} cannot be read: Permission denied")
-    if status.st_size == 0:
+    try:
+        identity = identity_of(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
+    if not (size := identity[0]):
         raise EmptyUpload(f"{name} is empty: leave it out, or fetch it anew")
-    return NewSource(name=name, bytes=status.st_size, path=path)
+    return NewSource(name=name, bytes=size, path=path, identity=identity)
 
 
 def take_over(source: NewSource, file: Path, place: Path) -> None:

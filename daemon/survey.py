@@ -7,13 +7,12 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from daemon import claims
 from daemon.errors import FfspoolError, ProbeError, Unavailable
-from daemon.models import Media
-from daemon.paths import Paths
+from daemon.models import Media, SourceFile
 from daemon.probe import Prober
+from daemon.sources import Whereabouts, recorded
 from daemon.store import Row, Store
 
 log = logging.getLogger(__name__)
@@ -28,11 +27,16 @@ class Survey:
     """Reads the sources of ready variations. `tell` is called when what was found of one stands in the database."""
 
     def __init__(
-        self, store: Store, prober: Prober, paths: Paths, tell: Callable[[], None], now: Callable[[], float] = time.time
+        self,
+        store: Store,
+        prober: Prober,
+        whereabouts: Whereabouts,
+        tell: Callable[[], None],
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._prober = prober
-        self._paths = paths
+        self._whereabouts = whereabouts
         self._tell = tell
         self._now = now
         self._under_way: dict[int, asyncio.Task[None]] = {}
@@ -49,7 +53,7 @@ class Survey:
         self._since[source] = time.monotonic()
         asyncio.get_running_loop().call_later(PATIENCE, self._tell)
 
-    async def glance(self, path: Path) -> Media | None:
+    async def glance(self, file: SourceFile) -> Media | None:
         """What the file holds, if others do not keep the readers busy and it is read in a moment. None: see later.
 
         Nor does it tell why a file cannot be read.
@@ -59,7 +63,7 @@ class Survey:
         self._glances += 1
         try:
             async with asyncio.timeout(GLANCE):
-                return await self._prober.probe(path)
+                return await self._prober.probe(file)
         except (ProbeError, Unavailable, TimeoutError):
             return None
         finally:
@@ -82,7 +86,7 @@ class Survey:
     async def _read(self, row: Row) -> None:
         source = row["source_id"]
         try:
-            media = await self._prober.probe(self._paths.source_of(row["job"], row["source_id"], row["path"]))
+            media = await self._prober.probe(self._whereabouts.of(recorded(row["job"], source, row)))
         except ProbeError as error:
             words = f"{row['name']}: {error}"
             await self._record(partial(claims.refuse_source, source=source, error=words, now=self._now()))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from daemon import bundle
 from daemon.errors import ManifestError, NotFound, ProbeError
 from daemon.jobs import Jobs
+from daemon.models import SourceFile
 from daemon.paths import Paths
+from daemon.presets import FOLDER
 from daemon.probe import Prober
+from daemon.sources import Whereabouts
 
 AT_ONCE = 1  # made at a time: encodes come first
 MAX_REFUSED = 10_000  # files remembered as having no picture
@@ -18,10 +23,11 @@ MAX_REFUSED = 10_000  # files remembered as having no picture
 class Thumbnails:
     """Makes thumbnails in the prober's process, one by one, and each once however many ask for it."""
 
-    def __init__(self, jobs: Jobs, prober: Prober, paths: Paths) -> None:
+    def __init__(self, jobs: Jobs, prober: Prober, paths: Paths, whereabouts: Whereabouts) -> None:
         self._jobs = jobs
         self._prober = prober
         self._paths = paths
+        self._whereabouts = whereabouts
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._making: dict[Path, asyncio.Task[bytes]] = {}
         self._refused: dict[Path, str] = {}
@@ -29,15 +35,20 @@ class Thumbnails:
     async def of_job(self, job: str) -> bytes:
         """A WebP of the job's first source. Raises NotFound with the reason when there is none, or Gone."""
         source = await self._jobs.first_source(job)
-        path, row = await self._jobs.source(job, source)
-        return await self._of(path, self._paths.thumbnail(job, source), row["name"])
+        file, row = await self._jobs.source(job, source)
+        draw = partial(self._of_source, file, row["name"])
+        return await self._of(draw, self._paths.thumbnail(job, source), row["name"])
 
     async def of_variation(self, job: str, variation: str) -> bytes:
         """A WebP of a completed variation. Raises as `of_job`; there is none before it is completed."""
         path, row = await self._jobs.output(job, variation)
-        return await self._of(path, self._paths.thumbnail(job, variation), row["name"])
+        place = self._paths.thumbnail(job, variation)
+        draw = (
+            partial(self._glimpse, path, place) if row["extension"] == FOLDER else partial(self._prober.picture, path)
+        )
+        return await self._of(draw, place, row["name"])
 
-    async def _of(self, path: Path, place: Path, name: str) -> bytes:
+    async def _of(self, draw: Callable[[], Awaitable[bytes]], place: Path, name: str) -> bytes:
         if reason := self._refused.get(place):
             raise NotFound(f"{name} has no thumbnail: {reason}")
         try:
@@ -46,22 +57,27 @@ class Thumbnails:
             pass
         making = self._making.get(place)
         if making is None:
-            making = self._making[place] = asyncio.create_task(self._make(path, place))
+            making = self._making[place] = asyncio.create_task(self._make(draw, place))
             making.add_done_callback(lambda _: self._making.pop(place, None))
         try:
             return await asyncio.shield(making)
         except ProbeError as error:
             raise NotFound(f"{name} has no thumbnail: {error}") from error
 
-    async def _make(self, path: Path, place: Path) -> bytes:
+    async def _make(self, draw: Callable[[], Awaitable[bytes]], place: Path) -> bytes:
         async with self._turn:
             try:
-                picture = await (self._glimpse(path, place) if path.is_dir() else self._prober.picture(path))
+                picture = await draw()
             except ProbeError as error:
                 self._refuse(place, str(error))
                 raise
         await asyncio.to_thread(keep, place, picture)
         return picture
+
+    async def _of_source(self, file: SourceFile, name: str) -> bytes:
+        with await self._whereabouts.open(file, name):  # for its words alone: the reader opens it anew
+            pass
+        return await self._prober.picture(file)
 
     async def _glimpse(self, folder: Path, place: Path) -> bytes:
         whole = place.with_suffix(".glimpse")

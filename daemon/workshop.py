@@ -16,6 +16,7 @@ from daemon.library import Library
 from daemon.metrics import Figures
 from daemon.paths import Paths
 from daemon.probe import Prober
+from daemon.sources import Whereabouts
 from daemon.store import Store
 
 
@@ -27,6 +28,7 @@ class Workshop:
     engine: Engine
     prober: Prober
     paths: Paths
+    whereabouts: Whereabouts
     figures: Figures
     space: Space
     library: Library

@@ -11,7 +11,19 @@ PACKAGE = Path(__file__).resolve().parents[1] / "daemon"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "states", "stall", "models", "demuxers", "names", "progress", "settings", "presets", "recipes"}
+    {
+        "errors",
+        "states",
+        "stall",
+        "models",
+        "source_files",
+        "demuxers",
+        "names",
+        "progress",
+        "settings",
+        "presets",
+        "recipes",
+    }
     | {"plans", "picture", "sound", "codecs", "film", "soundtrack", "stills", "parameters", "library", "own_presets"}
     | {
         "capped",
@@ -36,6 +48,7 @@ LAYERS = [
         "sandbox",
         "system_calls",
         "arrivals",
+        "workers",
         "frames",
         "covers",
         "durations",

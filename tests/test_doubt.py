@@ -25,7 +25,7 @@ from daemon.listing import Selection
 from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.settings import load
-from daemon.sources import NewSource
+from daemon.sources import NewSource, Whereabouts
 from daemon.store import Store, Transaction
 from daemon.views import JobView
 
@@ -68,7 +68,7 @@ def test_files_of_a_job_whose_commit_is_in_doubt_are_kept(
         body = paths.incoming / "body"
         body.write_bytes(b"a source")
         monkeypatch.setattr(store, "write", fail)
-        jobs = Jobs(store, Woken(), paths, load({"state_dir": paths.state}, {}), Library())  # type: ignore[arg-type]
+        jobs = Jobs(store, Woken(), paths, Whereabouts(paths, ()), load({"state_dir": paths.state}, {}), Library())  # type: ignore[arg-type]
         with pytest.raises(type(refusal)):
             source = NewSource(name="clip.mp4", bytes=8, upload=body)
             await jobs.create(JobSpec(variations=(VariationRequest("mp3", {}),)), [source], conclude=lambda *_: None)
@@ -91,7 +91,7 @@ def test_a_job_is_there_once_its_answer_is_encoded_and_not_before(
 
     async def work(store: Store) -> None:
         monkeypatch.setattr(msgspec.json, "encode", count_and_encode)
-        jobs = Jobs(store, Woken(), paths, load({"state_dir": paths.state}, {}), Library())  # type: ignore[arg-type]
+        jobs = Jobs(store, Woken(), paths, Whereabouts(paths, ()), load({"state_dir": paths.state}, {}), Library())  # type: ignore[arg-type]
         body = paths.incoming / "body"
         body.write_bytes(b"a source")
         source = NewSource(name="clip.mp4", bytes=8, upload=body)

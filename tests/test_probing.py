@@ -49,7 +49,7 @@ class Server:
         self.socket.settimeout(PATIENCE)
 
     def ask(self, number: int, path: Path, timeout: float = PATIENCE, *, how: str = "describe") -> None:
-        request = {"id": number, "path": str(path), "timeout": timeout, "how": how}
+        request = {"id": number, "file": {"path": str(path)}, "timeout": timeout, "how": how}
         self.socket.send(json.dumps(request).encode())
 
     def answer(self) -> Any:
@@ -313,7 +313,7 @@ def test_a_missing_file_is_refused_without_its_path(server: Server, tmp_path: Pa
 def test_what_is_no_file_is_refused(server: Server, tmp_path: Path, pipe: Path) -> None:
     for path in (tmp_path, pipe):
         server.ask(1, path)
-        assert server.answer() == {"id": 1, "error": "it is not a file"}
+        assert server.answer() == {"id": 1, "error": "the file cannot be opened: it is not a regular file"}
 
 
 def test_closing_the_socket_ends_the_server_and_its_children(endless: Path) -> None:

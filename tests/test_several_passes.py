@@ -14,7 +14,7 @@ from test_cancel_over_http import assert_nothing_is_left, cancel, variations
 from daemon import media as reading
 from daemon.engine import LocalEngine
 from daemon.library import Library
-from daemon.models import Order, Outcome, Progress, Report, Sandbox, Started, Task, VariationRequest
+from daemon.models import Order, Outcome, Progress, Report, Sandbox, SourceFile, Started, Task, VariationRequest
 from daemon.processes import Limits
 
 CAPPED = {"preset": "h264-capped", "target_bytes": 40_000_000, "speed": "slow"}
@@ -82,7 +82,7 @@ def task(source: Path, folder: Path, **request: Any) -> Task:
         log=str(folder / "log"), threads=1,
     )  # fmt: skip
     media = reading.read_media(str(source))
-    return Task(id="t", source=str(source), source_name="clip.mp4", media=media, orders=(order,))
+    return Task(id="t", source=SourceFile(path=str(source)), source_name="clip.mp4", media=media, orders=(order,))
 
 
 def run(ffmpeg: str, order: Task, act: Any = None) -> tuple[Outcome, list[Report], int]:

@@ -16,6 +16,7 @@ from daemon.api.uploads import Form, read_body
 from daemon.errors import InvalidRequest, UnsupportedBody
 from daemon.idempotency import Answer, Hold
 from daemon.jobs import Jobs, JobSpec
+from daemon.service import Service
 from daemon.sources import NewSource
 from daemon.store import Transaction
 from daemon.views import JobView
@@ -63,14 +64,14 @@ async def _from_json(call: Call, hold: Hold) -> Answer:
     wish: JobRequest = await decoded(body, JobRequest, "the body")
     jobs, spec = call.service.jobs, spec_of(wish)
     jobs.check_wish(spec, len(wish.sources))
-    return await _made(jobs, spec, [await _source(jobs, source) for source in wish.sources], hold)
+    return await _made(jobs, spec, [await _source(call.service, source) for source in wish.sources], hold)
 
 
-async def _source(jobs: Jobs, wish: SourceRequest) -> NewSource:
+async def _source(service: Service, wish: SourceRequest) -> NewSource:
     if wish.upload is not None:
-        return await jobs.uploaded(wish.upload)
+        return await service.jobs.uploaded(wish.upload)
     assert wish.path is not None
-    return jobs.place(wish.path)
+    return await service.whereabouts.find(wish.path)
 
 
 async def _made(jobs: Jobs, spec: JobSpec, sources: Sequence[NewSource], hold: Hold) -> Answer:

@@ -8,10 +8,11 @@ import os
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import msgspec
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import (
     FileResponse,
@@ -23,9 +24,9 @@ from starlette.responses import (
 from starlette.types import Receive, Scope, Send
 from zipstream import ZipStream
 
-from daemon.api.windows import WINDOW, Window, WindowedFile, windowed
+from daemon.api.windows import WINDOW, Run, Window, WindowedFile, windowed
 from daemon.bundle import member, members
-from daemon.errors import BadRange, Gone, NotFound
+from daemon.errors import BadRange, Gone, NotFound, Unavailable
 from daemon.listing import decode_cursor
 from daemon.models import Model
 from daemon.names import MANIFEST
@@ -90,6 +91,30 @@ class _File(FileResponse):
         return [one for one in ranges if 0 <= one[0] < file_size] or ranges
 
 
+class _OpenFile(_File):
+    """What is sent is read from the open file, whatever stands at its path by then."""
+
+    def __init__(self, file: BinaryIO, run: Run, *, filename: str, headers: dict[str, str]) -> None:
+        status = os.fstat(file.fileno())
+        background = BackgroundTask(_close, file)  # the answer "not modified" takes that over, and nothing else
+        super().__init__(file.name, filename=filename, headers=headers, stat_result=status, background=background)
+        self._file = file
+        self._run = run
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._file:
+            await super().__call__(scope, receive, send)
+
+    @asynccontextmanager
+    async def _open_file(self) -> AsyncIterator[Any]:
+        assert self.stat_result is not None
+        yield WindowedFile(self._file, self.stat_result.st_size, self._run)
+
+
+async def _close(file: BinaryIO) -> None:
+    file.close()
+
+
 class _Zip(StreamingResponse):
     """A stored zip of known length, made on the way."""
 
@@ -133,7 +158,7 @@ def _cut_short_if_changed() -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, EOFError, RuntimeError) as error:
+    except (OSError, EOFError, RuntimeError, Unavailable) as error:
         log.warning("a download was cut short: %s", error)
 
 
@@ -222,16 +247,12 @@ def _gone_if_missing(row: Row) -> Iterator[None]:
         raise Gone(f"{row['name']} was completed, but its file is gone from the disk") from error
 
 
-def source_file(path: Path, row: Row) -> Response:
+def source_file(file: BinaryIO, run: Run, row: Row) -> Response:
     """A source as it was given, with Range. It may be any file: a browser that opens it shall run nothing of it.
 
-    Raises Gone when it is not where it was.
+    What is sent is read from `file` by `run`, however it ends; then it is closed.
     """
-    try:
-        status = path.stat()
-    except FileNotFoundError as error:
-        raise Gone(f"{row['name']} is no longer on the disk") from error
-    return _File(path, filename=row["name"], headers=INERT, stat_result=status)
+    return _OpenFile(file, run, filename=row["name"], headers=INERT)
 
 
 def all_files(job: JobView, files: Sequence[tuple[str, Path]]) -> Response:

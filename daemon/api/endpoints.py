@@ -211,4 +211,4 @@ def _unchanged(request: Request, response: Response) -> Response:
         return response
     # A browser puts these headers in place of those it keeps: a page's policy is among them.
     kept = {name: value for name, value in response.headers.items() if name not in OF_CONTENT}
-    return Response(status_code=304, headers=kept)
+    return Response(status_code=304, headers=kept, background=response.background)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from starlette.responses import FileResponse, Response
 
@@ -58,8 +59,9 @@ async def download_file(call: Call) -> Response:
 
 
 async def download_source(call: Call) -> Response:
-    path, row = await call.service.jobs.source(call.path["job"], call.path["source"])
-    return downloads.source_file(path, row)
+    known, row = await call.service.jobs.source(call.path["job"], call.path["source"])
+    file = await call.service.whereabouts.open(known, row["name"])
+    return downloads.source_file(file, partial(call.service.whereabouts.read, known), row)
 
 
 async def log(call: Call) -> Response:

@@ -6,11 +6,14 @@ A thread has just read what the kernel is told to send, so that it waits for no 
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Send
+
+Run = Callable[[Callable[[], int]], Awaitable[int]]
 
 WINDOW = 1024 * 1024  # bytes: each hop between threads costs as much as to send a hundred kilobytes
 SCRATCH = memoryview(bytearray(WINDOW))  # what is read into it, by many threads at once, is not looked at
@@ -38,11 +41,15 @@ class Window:
 
 
 class WindowedFile:
-    """An open file of so many bytes that is read as windows, as Starlette reads the files it sends."""
+    """An open file of so many bytes that is read as windows, as Starlette reads the files it sends.
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    `run` has a thread do what reads it.
+    """
+
+    def __init__(self, file: BinaryIO, size: int, run: Run = run_in_threadpool) -> None:
         self._file = file
         self._size = size
+        self._run = run
         self._offset = 0
 
     async def seek(self, offset: int) -> None:
@@ -50,7 +57,7 @@ class WindowedFile:
 
     async def read(self, size: int) -> Window:
         """The next window, of `size` bytes or up to the file's end. Raises EOFError where that comes too early."""
-        count = await run_in_threadpool(os.preadv, self._file.fileno(), [SCRATCH[:size]], self._offset)
+        count = await self._run(partial(os.preadv, self._file.fileno(), [SCRATCH[:size]], self._offset))
         if count < min(size, self._size - self._offset):
             raise EOFError(f"{self._file.name} became shorter while it was sent")
         window = Window(self._file, self._offset, count)

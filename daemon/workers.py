@@ -1,0 +1,103 @@
+"""Threads for work that may hang, such as on a mount whose server is gone: few for each place, none waited for.
+
+The event loop's own threads are shared by all, and the process waits for them at its end. These are daemonic, and
+so many as hang for one place keep nobody else from another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from daemon.errors import Unavailable
+
+T = TypeVar("T")
+
+MOST = 8  # threads for one place
+PATIENCE = 20.0  # seconds
+
+
+class Workers:
+    """Runs one kind of work, called `what`; for each place there are at most `most` threads."""
+
+    def __init__(self, what: str, *, most: int = MOST, patience: float = PATIENCE) -> None:
+        self._what = what
+        self._patience = patience
+        self._crews: defaultdict[str, _Crew] = defaultdict(partial(_Crew, most))
+
+    async def run(self, place: str, work: Callable[[], T]) -> T:
+        """What `work` returns or raises. Raises Unavailable when it is not done within the patience.
+
+        It may be going on then, as after a cancel; nobody learns what comes of it.
+        """
+        try:
+            async with asyncio.timeout(self._patience) as patience:
+                return await self._crews[place].run(work)
+        except TimeoutError as error:
+            if not patience.expired():
+                raise
+            raise Unavailable(f"{self._what} takes too long: the disk or its server does not answer") from error
+
+
+class _Crew:
+    """The threads of one place, made as they are needed."""
+
+    def __init__(self, most: int) -> None:
+        self._free = asyncio.Semaphore(most)
+        self._idle: list[_Thread] = []
+
+    async def run(self, work: Callable[[], T]) -> T:
+        await self._free.acquire()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            thread = self._idle.pop() if self._idle else _Thread()
+        except BaseException:  # the host has none left
+            self._free.release()
+            raise
+        thread.give(partial(_carry_out, work, asyncio.get_running_loop(), partial(self._finished, thread, done)))
+        return await done
+
+    def _finished(self, thread: _Thread, done: asyncio.Future[T], result: Any, error: BaseException | None) -> None:
+        self._idle.append(thread)
+        self._free.release()
+        if done.done():  # nobody waits any more
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+
+class _Thread:
+    """A daemonic thread that does what it is given, one thing at a time."""
+
+    def __init__(self) -> None:
+        self._given: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def give(self, work: Callable[[], None]) -> None:
+        self._given.put(work)
+
+    def _work(self) -> None:
+        while True:
+            self._given.get()()
+
+
+def _carry_out(
+    work: Callable[[], Any],
+    loop: asyncio.AbstractEventLoop,
+    tell: Callable[[Any, BaseException | None], None],
+) -> None:
+    result, error = None, None
+    try:
+        result = work()
+    except BaseException as raised:  # noqa: BLE001 - it is the caller's
+        error = raised
+    with suppress(RuntimeError):  # the loop is closed: the daemon ended meanwhile
+        loop.call_soon_threadsafe(tell, result, error)
