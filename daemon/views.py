@@ -152,7 +152,9 @@ def job_view(
     """The job with everything below it."""
     shown = _source_views(sources, variations, live)
     webhook = {"webhook_url": job["webhook_url"], "webhook_variations": bool(job["webhook_variations"])}
-    return JobView(sources=shown, error=error, metadata=_metadata(job), **webhook, **_job_fields(job, effort, live))
+    left = [variation.eta_seconds for source in shown for variation in source.variations]
+    fields = _job_fields(job, effort, live, left)
+    return JobView(sources=shown, error=error, metadata=_metadata(job), **webhook, **fields)
 
 
 def listed_job(
@@ -197,7 +199,10 @@ class _Over:
 _OVER = _Over()
 
 
-def _job_fields(row: Row | dict[str, Any], effort: Effort | None, live: Live) -> dict[str, Any]:
+def _job_fields(
+    row: Row | dict[str, Any], effort: Effort | None, live: Live, parts: Iterable[float | None] = ()
+) -> dict[str, Any]:
+    """The fields that every view of a job has; `parts` are the seconds that its variations are shown to have left."""
     job = _by_name(row)
     status = State(job["status"])
     running = list(live.of_job(job["id"])) if status is State.PROCESSING else []
@@ -208,7 +213,7 @@ def _job_fields(row: Row | dict[str, Any], effort: Effort | None, live: Live) ->
         "paused": bool(job["paused"]),
         "priority": job["priority"],
         "progress": _job_progress(status, effort, running),
-        "eta_seconds": _job_eta(status, effort, running),
+        "eta_seconds": _job_eta(status, effort, running, parts),
         "total_variations": job["total"],
         "completed_variations": job["completed"],
         "failed_variations": job["failed"],
@@ -334,14 +339,15 @@ def _job_progress(status: State, effort: Effort | None, running: _Running) -> fl
     return round(min(100.0, 100 * (effort.done + _made(running)) / effort.planned), 1)
 
 
-def _job_eta(status: State, effort: Effort | None, running: _Running) -> float | None:
-    """Seconds left at the present speed of all that runs; None while that cannot be told."""
+def _job_eta(status: State, effort: Effort | None, running: _Running, parts: Iterable[float | None]) -> float | None:
+    """Seconds left at the present speed of all that runs, and no fewer than any part has; None: nobody can tell yet."""
     if status in ENDED:
         return 0.0
     speed = sum(report.speed or 0.0 for report, _ in running)
     if effort is None or effort.left_unknown or not speed:
         return None
-    return round(max(0.0, effort.left - _made(running)) / speed, 1)
+    each = (progress.eta(report.seconds, duration, report.speed) for report, duration in running)
+    return max(round(max(0.0, effort.left - _made(running)) / speed, 1), *filter(None, (*parts, *each)), 0.0)
 
 
 def _made(running: _Running) -> float:

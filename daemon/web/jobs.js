@@ -247,10 +247,14 @@ export function outlook(job) {
   let done = 0;
   let left = 0;
   let speed = 0;
+  let longest = 0;
   for (const source of job.sources) {
     const lasts = source.media?.duration_seconds;
     for (const variation of source.variations) {
-      if (variation.status === "processing") speed += variation.speed ?? 0;
+      if (variation.status === "processing") {
+        speed += variation.speed ?? 0;
+        longest = Math.max(longest, variation.eta_seconds ?? 0);
+      }
       if (variation.status === "failed") continue;
       if (variation.progress == null && lasts == null) weight = done = NaN; // of a sheet alone nobody knows how far it is
       weight += lasts ?? 1;
@@ -258,7 +262,7 @@ export function outlook(job) {
       if (!ENDED.has(variation.status)) left += (lasts ?? NaN) * (1 - (variation.progress ?? 0) / 100);
     }
   }
-  const seconds = left / speed;
+  const seconds = Math.max(left / speed, longest); // what runs slowly ends last, however fast the others are
   return {
     progress: weight ? (100 * done) / weight : weight === 0 ? 0 : null,
     speed: speed || null,
