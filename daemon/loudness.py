@@ -36,6 +36,13 @@ def read(said: str) -> Loudness:
         raise MeasurementMissing("ffmpeg did not say how loud the source is; its log has the details") from error
 
 
+def was_interrupted(said: str) -> bool:
+    """Whether the filter was set up again in that pass, as where the rate or the channels of the source change: it
+    then speaks more than once, and has heard a part alone.
+    """
+    return said.count('"input_i"') > 1
+
+
 def measuring(target: float) -> str:
     """The filter that measures. Its target does not matter for what is heard."""
     return f"loudnorm=I={target:g}:TP={TRUE_PEAK:g}:LRA={LEAST_RANGE:g}:print_format=json"

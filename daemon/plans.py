@@ -89,17 +89,20 @@ class Recipe(NamedTuple):
     folders: tuple[str, ...] = ()
     files: Mapping[str, str] = {}
     steps: Callable[[], Steps] | None = None
+    heard_aside: str = ""  # behind the output's name: where a step before has put the sound, in place of the source's
 
 
 class Step(NamedTuple):
     """One of several runs of ffmpeg for one output, and its share of the time they all take.
 
-    `chosen` are parameters that those before it decided.
+    `chosen` are parameters that those before it decided. What it writes stands `aside` from the output, behind whose
+    name that is put.
     """
 
     recipe: Recipe
     share: float
     chosen: Mapping[str, Any] = {}
+    aside: str = ""
 
 
 class Part(NamedTuple):

@@ -20,7 +20,7 @@ from daemon.parameters import RefreshedParameters
 from daemon.picture import deinterlaced, is_idle, may_change_shape, of_one_shape
 from daemon.plans import Judgement, Node, Options, Passed, Plan, Recipe, Step, Trial, refuse_lost
 from daemon.presets import PRESETS, Preset
-from daemon.tags import told_by_stream
+from daemon.tags import REPEATED, told_by_stream
 from daemon.traits import Metric
 
 DAY = 86400.0
@@ -167,7 +167,7 @@ def _next_pass(
     source: str, media: Media, step: Step | Trial | Judgement, path: str, threads: int, share: float
 ) -> Pass:
     if isinstance(step, Step):
-        one = _pass(source, media, [(step.recipe, path)], threads, share)
+        one = _pass(source, media, [(step.recipe, path + step.aside)], threads, share)
         return one._replace(chosen={path: dict(step.chosen)} if step.chosen else {})
     plan, trial = step.recipe.plan, path + TRIAL
     shown = _partly(source, media, step, threads)
@@ -211,7 +211,8 @@ def _read(source: str, media: Media, threads: int, *, filtered: bool = True, **o
 
 
 def _whole(args: Sequence[str], threads: int) -> list[str]:
-    return ["ffmpeg", *GLOBAL_OPTIONS, "-filter_complex_threads", str(threads), *args]
+    spelt = (found[1] if (found := REPEATED.fullmatch(word)) else word for word in args)
+    return ["ffmpeg", *GLOBAL_OPTIONS, "-filter_complex_threads", str(threads), *spelt]
 
 
 def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
@@ -276,8 +277,11 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def _written(decoded: Node, media: Media, shown: list[Node], recipe: Recipe, path: str, threads: int) -> Node:
-    kept = [recipe.direct, *recipe.sound, *recipe.subtitles, recipe.cover]
+    heard = () if recipe.heard_aside else recipe.sound
+    kept = [recipe.direct, *heard, *recipe.subtitles, recipe.cover]
     streams = [*shown, *(decoded[str(stream.index)] for stream in kept if stream)]
+    if recipe.heard_aside:
+        streams.insert(0, ffmpeg.input(f"file:{path}{recipe.heard_aside}", **GUARDS)["a:0"])
     streams += [decoded[str(index)] for index in recipe.attached]
     limit = {"f": recipe.plan.container, "t": f"{_guard(recipe.plan.duration_seconds):.3f}"}
     if media.still and recipe.direct:

@@ -66,11 +66,21 @@ def narrowed(
     return options
 
 
+def moved_to_front(stream: AudioStream) -> list[str]:
+    """Of one or two channels that say they sit elsewhere, as single tracks of a camera or an editor do, the filter that
+    makes them mono or stereo: encoders take them nowhere else, and mixed there a bass alone would be silent.
+    """
+    if stream.channels > 2 or stream.layout in {None, "mono", "stereo"}:
+        return []
+    return ["channelmap=0:mono" if stream.channels == 1 else "channelmap=0|1:stereo"]
+
+
 _WIDE = {3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # what every encoder knows by that number
 
 
 def _filters(stream: AudioStream, max_channels: int, rewound: bool, whole: bool) -> list[str]:
     filters = ["asetpts=PTS-STARTPTS"] if rewound and stream.start_seconds > 0.001 else []
+    filters += moved_to_front(stream)
     if 0 < stream.gap_seconds <= LONGEST_FILLED:
         filters.append("aresample=async=1")
     if stream.layout is None and stream.channels > max(_WIDE):

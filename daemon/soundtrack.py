@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from daemon import loudness
 from daemon.errors import UnsuitableSource
 from daemon.models import FRONT_COVER, AudioStream, Cover, Media
@@ -9,10 +11,11 @@ from daemon.parameters import AudioParameters, FlacParameters
 from daemon.plans import Options, Plan, Recipe, Step, Steps, measuring
 from daemon.presets import Preset
 from daemon.sound import default_first, mixed, narrowed
-from daemon.tags import written
+from daemon.tags import gains_dropped, written
 
 COVERED = {"mp3", "ipod", "flac"}  # FFmpeg writes none to Ogg
 FLAC_PICTURE = 2**24 - 2**16  # bytes of a picture in FLAC, with room for what is told about it
+EVEN = ".even"  # behind an output's name: its sound at one rate
 ENCODERS = {"mp3": "libmp3lame", "aac": "aac", "opus": "libopus", "flac": "flac"}
 
 
@@ -38,7 +41,8 @@ def audio(media: Media, preset: Preset, wanted: AudioParameters | FlacParameters
     if wanted.loudness_lufs is None:
         return plain
     target = wanted.loudness_lufs
-    return plain._replace(steps=lambda: _levelled(plain, first, options, target))
+    louder = {**options, **gains_dropped()}
+    return plain._replace(steps=lambda: _levelled(plain, first, louder, target))
 
 
 def _takes(container: str, cover: Cover | None) -> bool:
@@ -63,15 +67,35 @@ def _encoded(preset: Preset, wanted: AudioParameters | FlacParameters, stream: A
 def _levelled(plain: Recipe, stream: AudioStream, options: Options, target: float) -> Steps:
     """Mixed down before it is measured: afterwards it would no longer be as loud.
 
-    What is measured is not encoded: of silence loudnorm makes numbers that encoders refuse.
+    What is measured is not encoded: of silence loudnorm makes numbers that encoders refuse. Sound that changes its rate
+    or its channels midway is made even first: filters begin anew there.
     """
     before = [options["filter:a:0"]] if "filter:a:0" in options else []
     before += ["aformat=channel_layouts=stereo"] if "ac:a:0" in options else []
-    listening = {"filter:a:0": ",".join([*before, loudness.measuring(target)])}
-    passed = yield Step(measuring(plain)._replace(options=lambda _threads: listening), 0.4)
+    passed, left = (yield _listening(plain, before, target, 0.4)), 0.6
+    if loudness.was_interrupted(passed.said):
+        yield Step(_evened(plain, stream, options), 0.1, aside=EVEN)
+        plain, before, left = plain._replace(heard_aside=EVEN), [], 0.4
+        passed = yield _listening(plain, before, target, 0.1)
     correction = loudness.correcting(target, loudness.read(passed.said))
     rate = options.get("ar:a:0", stream.sample_rate)  # loudnorm may work at 192 kHz
     whole = "asetpts=N/SR/TB"  # where loudnorm drains what it holds back, it leaves out up to 0.1 s
-    filters = [*before, *([correction, whole, f"aresample={rate}"] if correction else [])]
+    even = ["asetnsamples=4096:p=0"] if plain.plan.container == "flac" else []  # of a short clip it makes one frame
+    filters = [*before, *([correction, whole, f"aresample={rate}", *even] if correction else [])]
     levelled = {**options, "filter:a:0": ",".join(filters)} if filters else options
-    yield Step(plain._replace(options=lambda _threads: levelled), 0.6)
+    yield Step(plain._replace(options=lambda _threads: levelled), left)
+
+
+def _listening(plain: Recipe, before: list[str], target: float, share: float) -> Step:
+    heard: Options = {"filter:a:0": ",".join([*before, loudness.measuring(target)])}
+    return Step(measuring(plain)._replace(options=lambda _threads: heard), share)
+
+
+def _evened(plain: Recipe, stream: AudioStream, options: Options) -> Recipe:
+    """The sound alone, at one rate and with the same channels throughout: two, where it begins with one."""
+    even = {"ac:a:0": max(2, stream.channels), "ar:a:0": stream.sample_rate}
+    kept = {name: value for name, value in options.items() if name in {"filter:a:0", "ac:a:0", "ar:a:0"}}
+    flac = {"c:a": "flac", "compression_level": 1, **even, **kept, "map_metadata": -1, "map_chapters": -1}
+    return plain._replace(
+        plan=replace(plain.plan, container="flac"), options=lambda _threads: flac, cover=None, steps=None
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from daemon.models import AudioStream, SubtitleStream
@@ -16,6 +17,20 @@ def written(
     if metadata == "keep":
         return options
     return {**options, "map_metadata": -1, **_languages(sound, subtitles)}
+
+
+# ffmpeg-python takes each option once: of those that are repeated, what follows a "#" is left out of the command.
+REPEATED = re.compile(r"(-metadata(?::[\w:]+)?)#\w+")
+GAINS = (
+    *("REPLAYGAIN_TRACK_GAIN", "REPLAYGAIN_TRACK_PEAK", "REPLAYGAIN_TRACK_RANGE"),
+    *("REPLAYGAIN_ALBUM_GAIN", "REPLAYGAIN_ALBUM_PEAK", "REPLAYGAIN_ALBUM_RANGE", "REPLAYGAIN_REFERENCE_LOUDNESS"),
+    *("R128_TRACK_GAIN", "R128_ALBUM_GAIN", "iTunNORM", "MP3GAIN_MINMAX", "MP3GAIN_ALBUM_MINMAX", "MP3GAIN_UNDO"),
+)
+
+
+def gains_dropped() -> Options:
+    """Leaves out by how much players were to turn down what has another loudness now; FFmpeg ignores the case."""
+    return {f"{name}#{gain}": f"{gain}=" for name in ("metadata", "metadata:s:a:0") for gain in GAINS}
 
 
 def told_by_stream(index: int, sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:

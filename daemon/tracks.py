@@ -83,13 +83,14 @@ def hearable(stream: Any, closed: set[int]) -> bool:
 
 
 def audio(stream: Any) -> AudioStream:
-    layout = stream.codec_context.layout.name
+    layout = stream.codec_context.layout.name  # "2 channels" of an unknown place, or "2 channels (FL+FC)"
+    placed = "channels" not in layout or ("(" in layout and stream.channels <= 2)
     return AudioStream(
         index=stream.index,
         codec=decoder(stream) or "",
         channels=stream.channels,
         sample_rate=stream.sample_rate,
-        layout=layout if "channels" not in layout else None,
+        layout=layout if placed else None,
         language=_language(stream),
         title=_title(stream),
         default=bool(stream.disposition & Disposition.default),

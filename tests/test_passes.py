@@ -16,7 +16,9 @@ from daemon.models import Media, SubtitleStream, VideoStream
 from daemon.plans import Ladder, Passed, Sprites
 from daemon.presets import PRESETS
 from daemon.recipes import Pass, passes
+from daemon.tags import GAINS
 
+GAINS_DROPPED = " ".join(f"-metadata{place} {gain}=" for place in ("", ":s:a:0") for gain in sorted(GAINS))
 SAID = '{"input_i" : "-21.76", "input_tp" : "-11.65", "input_lra" : "0.20", "input_thresh" : "-31.76"}'
 WEB = msgspec.structs.replace(
     FILM,
@@ -155,7 +157,7 @@ COMMANDS = {
         "-map 0:1 -f ipod -ac:a:0 2 -b:a 160k -c:a aac -filter:a:0 "
         "aformat=channel_layouts=stereo,loudnorm=I=-23:TP=-1:LRA=7:measured_I=-21.76:"
         "measured_TP=-11.65:measured_LRA=0.2:measured_thresh=-31.76:linear=true,asetpts=N/SR/TB,aresample=48000 "
-        "-t 21.000 file:m4a-r128.part",
+        f"{GAINS_DROPPED} -t 21.000 file:m4a-r128.part",
     ),
     "webp": (
         "-filter_complex [0:0]fps=12:eof_action=pass:start_time=0[s0];[s0]trim=duration=10.0:start=0.0[s1];"
