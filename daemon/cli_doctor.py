@@ -97,7 +97,7 @@ async def _prober() -> Check:
     prober = Prober(sandboxed=False)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            sound = Path(folder) / "silence"
+            sound = Path(folder).resolve() / "silence"
             rehearsal.write_silence(sound)
             media = await prober.probe(sound)
     except (ProbeError, OSError) as error:

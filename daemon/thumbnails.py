@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from daemon import bundle
-from daemon.errors import ManifestError, NotFound, ProbeError
+from daemon.errors import Gone, ManifestError, NotFound, ProbeError
 from daemon.jobs import Jobs
 from daemon.models import SourceFile
 from daemon.paths import Paths
@@ -37,7 +38,7 @@ class Thumbnails:
         source = await self._jobs.first_source(job)
         file, row = await self._jobs.source(job, source)
         draw = partial(self._of_source, file, row["name"])
-        return await self._of(draw, self._paths.thumbnail(job, source), row["name"])
+        return await self._of(job, draw, self._paths.thumbnail(job, source), row["name"])
 
     async def of_variation(self, job: str, variation: str) -> bytes:
         """A WebP of a completed variation. Raises as `of_job`; there is none before it is completed."""
@@ -46,9 +47,9 @@ class Thumbnails:
         draw = (
             partial(self._glimpse, path, place) if row["extension"] == FOLDER else partial(self._prober.picture, path)
         )
-        return await self._of(draw, place, row["name"])
+        return await self._of(job, draw, place, row["name"])
 
-    async def _of(self, draw: Callable[[], Awaitable[bytes]], place: Path, name: str) -> bytes:
+    async def _of(self, job: str, draw: Callable[[], Awaitable[bytes]], place: Path, name: str) -> bytes:
         if reason := self._refused.get(place):
             raise NotFound(f"{name} has no thumbnail: {reason}")
         try:
@@ -57,22 +58,34 @@ class Thumbnails:
             pass
         making = self._making.get(place)
         if making is None:
-            making = self._making[place] = asyncio.create_task(self._make(draw, place))
+            making = self._making[place] = asyncio.create_task(self._make(job, draw, place))
             making.add_done_callback(lambda _: self._making.pop(place, None))
         try:
             return await asyncio.shield(making)
         except ProbeError as error:
             raise NotFound(f"{name} has no thumbnail: {error}") from error
 
-    async def _make(self, draw: Callable[[], Awaitable[bytes]], place: Path) -> bytes:
-        async with self._turn:
-            try:
+    async def _make(self, job: str, draw: Callable[[], Awaitable[bytes]], place: Path) -> bytes:
+        try:
+            async with self._turn:
                 picture = await draw()
-            except ProbeError as error:
-                self._refuse(place, str(error))
-                raise
-        await asyncio.to_thread(keep, place, picture)
+            await asyncio.to_thread(keep, place, picture)
+        except ProbeError as error:
+            self._refuse(place, str(error))
+            raise
+        finally:
+            await self._take_back(job, place)
         return picture
+
+    async def _take_back(self, job: str, place: Path) -> None:
+        """Of a job that was deleted meanwhile: whoever removed its files may have been there before this one.
+
+        A job that is deleted from here on has a file more that is removed with the others.
+        """
+        try:
+            await self._jobs.check(job)
+        except (NotFound, Gone):
+            await asyncio.to_thread(_remove, place)
 
     async def _of_source(self, file: SourceFile, name: str) -> bytes:
         with await self._whereabouts.open(file, name):  # for its words alone: the reader opens it anew
@@ -95,6 +108,13 @@ class Thumbnails:
         if len(self._refused) >= MAX_REFUSED:
             del self._refused[next(iter(self._refused))]
         self._refused[place] = reason
+
+
+def _remove(place: Path) -> None:
+    place.unlink(missing_ok=True)
+    with suppress(OSError):
+        for emptied in (place.parent, place.parent.parent):
+            emptied.rmdir()
 
 
 def keep(place: Path, picture: bytes) -> None:

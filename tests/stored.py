@@ -18,6 +18,7 @@ from daemon.store import Store, Transaction
 
 CONTENT = b"a proven file"
 SILENCE = Media(format="wav", duration_seconds=1.0, video=None, audio=(), subtitles=())
+ANY_FILE = {"device": None, "inode": None, "modified": None, "boot": None}  # nothing was recorded of which it is
 OLD = 1e12  # a `now` at which every file on disk is old
 
 
@@ -37,7 +38,15 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -
     job = transaction.one("insert_job", id=name, name=None, priority=0, metadata="{}", now=1.0, expires_in=expires_in)
     assert job is not None
     source = transaction.one(
-        "insert_source", id=name, job=job["seq"], name="clip.mp4", folder="clip", path=None, bytes=1, media=None
+        "insert_source",
+        id=name,
+        job=job["seq"],
+        name="clip.mp4",
+        folder="clip",
+        path=None,
+        bytes=1,
+        media=None,
+        **ANY_FILE,
     )
     assert source is not None
     transaction.run(

@@ -13,6 +13,7 @@ import pytest
 from browser import LOST, Visit, row, until, violations
 from conftest import Daemon, wait_until
 from playwright.sync_api import Page, expect
+from stored import ANY_FILE
 
 from daemon.paths import Paths
 from daemon.store import Store, Transaction
@@ -222,7 +223,7 @@ def add_ended(transaction: Transaction, name: str) -> None:
     job = transaction.one("insert_job", id=name, name=name, priority=0, metadata="{}", now=now, expires_in=1e6)
     assert job is not None
     place = {"name": "clip.mp4", "folder": "clip", "path": "/nowhere", "bytes": 1, "media": None}
-    source = transaction.one("insert_source", id=name, job=job["seq"], **place)
+    source = transaction.one("insert_source", id=name, job=job["seq"], **place, **ANY_FILE)
     assert source is not None
     transaction.run("record_source_error", source=name, error="made for the test")
     keys = {"id": name, "job": job["seq"], "source": source["seq"], "priority": 0}

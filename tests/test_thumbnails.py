@@ -8,6 +8,15 @@ import av
 import httpx
 import pytest
 from conftest import Daemon
+from stored import finish, in_store
+
+from daemon.jobs import Jobs
+from daemon.library import Library
+from daemon.paths import Paths
+from daemon.settings import load
+from daemon.sources import Whereabouts
+from daemon.store import Store
+from daemon.thumbnails import Thumbnails
 
 
 def size(webp: bytes, folder: Path) -> tuple[int, int]:
@@ -90,3 +99,24 @@ def test_a_source_can_be_fetched_in_parts_and_runs_nothing_in_a_browser(daemon: 
     part = daemon.client.get(path, headers={"Range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, clip.read_bytes()[10:20])
     assert daemon.client.get(path.replace(job["sources"][0]["id"], "other")).status_code == 404
+
+
+def test_a_thumbnail_does_not_outlive_a_job_that_is_deleted_while_it_is_made(tmp_path: Path) -> None:
+    """Its row is gone, and whoever removes its files has looked into this folder already."""
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+
+    async def work(store: Store) -> None:
+        class Deleting:
+            async def picture(self, _: Path) -> bytes:
+                await store.write(lambda t: t.run("delete_job", id="deleted"))
+                return b"a picture"
+
+        await store.write(lambda t: finish(t, "deleted", paths, at=1.0, expires_in=1e12))
+        whereabouts = Whereabouts(paths, ())
+        jobs = Jobs(store, None, paths, whereabouts, load({"state_dir": paths.state}, {}), Library())  # type: ignore[arg-type]
+        thumbnails = Thumbnails(jobs, Deleting(), paths, whereabouts)  # type: ignore[arg-type]
+        assert await thumbnails.of_variation("deleted", "deleted") == b"a picture"
+
+    in_store(paths, work)
+    assert list(paths.job("deleted").iterdir()) == [paths.job("deleted") / "outputs"]
