@@ -27,6 +27,7 @@ from daemon.places import Places
 VERSIONS = {b"1.0", b"1.1"}
 MOST_SHOWN = 200  # characters of what is wrong with a request, which may hold what the client sent
 UNREAD, UNREAD_OF_KNOWN = 64 * 1024, 256 * 1024  # bytes at a time; more only once all these were answered
+MOST_IN_A_ROW = 8  # requests that a stranger sends before they were answered: each holds up everybody's a little
 BYTES_ACKED = slice(120, 128)  # in Linux's struct tcp_info
 
 
@@ -94,7 +95,8 @@ class Connection(H11Protocol):
       from its beginning, or from the first byte after an answer. That also ends who sends on what was refused already:
       the body of a request that had no token. One that is silent after an answer is uvicorn's to end.
 
-    Of requests that come before an answer no more is read than UNREAD bytes; they are answered one after the other.
+    Of requests that come before an answer no more is read than UNREAD bytes; they are answered one after the other, a
+    stranger's up to MOST_IN_A_ROW.
 
     It knows ASGI's `http.response.zerocopysend`, for answers with a Content-Length. One that is left unfinished ends
     the connection.
@@ -108,6 +110,7 @@ class Connection(H11Protocol):
         self._patience = patience
         self._patience_with_known = patience_with_known
         self._known = False
+        self._in_a_row = 0
         self._asked_since: float | None = None  # since when we wait for a header
         self._is_sending_file = False
         self._files_sent = 0
@@ -135,6 +138,12 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._places.leave(self)
+
+    def on_response_complete(self) -> None:
+        self._in_a_row = self._in_a_row + 1 if self.flow.read_paused else 0  # by the next request, which is there
+        if self._in_a_row >= MOST_IN_A_ROW and not self._known:
+            self.transport.close()
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what the parser did not understand, in the words of the parser."""

@@ -129,11 +129,11 @@ def test_a_proxys_connection_is_a_strangers_when_it_brings_one(daemon: Daemon, s
     for connection in shared:
         connection.sendall(asked("/api/queue", daemon.token))
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        connection.sendall(asked(ASSET) * 600)
+        connection.sendall(asked("/healthz"))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
     for _ in range(MOST // 2):
         stack.enter_context(connect(daemon))
-        assert health(daemon) == 200
-    wait_until(lambda: any(is_cut(connection) for connection in shared))
+    wait_until(lambda: is_cut(shared[0]), seconds=3)  # before it would be for its silence
 
 
 class Short(Daemon):
@@ -165,7 +165,9 @@ def test_a_stranger_who_takes_nothing_is_cut_and_one_we_know_is_waited_for(
     film = big_film(daemon, ffmpeg, tmp_path)
     paused = stack.enter_context(stuck(daemon, asked(film, daemon.token, LAST)))
     stranger = stack.enter_context(stuck(daemon, asked(ASSET) * 600))
-    wait_until(lambda: is_cut(stranger))
+    wait_until(lambda: select.select([stranger], [], [], 0)[0], "an answer")
+    wait_until(lambda: not holds(daemon, stranger), "the connection to be ended")
+    assert holds(daemon, paused)
     paused.settimeout(PATIENCE)
     assert len(said(paused)) > FILM
 
@@ -181,6 +183,15 @@ def test_a_film_that_nobody_goes_on_taking_is_let_go(
     wait_until(lambda: is_cut(paused))
     wait_until(lambda: opened(daemon) <= before, "the file to be closed")
     assert "ERROR" not in daemon.log()
+
+
+def test_a_stranger_asks_a_few_times_before_an_answer_and_one_we_know_at_will(daemon: Daemon) -> None:
+    with connect(daemon) as stranger:
+        stranger.sendall(asked("/healthz") * 600)
+        assert said(stranger).count(b"HTTP/1.1 200") < 20
+    with connect(daemon) as known:
+        known.sendall(asked("/api/queue", daemon.token) * 30 + asked("/api/queue", daemon.token, LAST))
+        assert said(known).count(b"HTTP/1.1 200") == 31
 
 
 def test_a_client_that_takes_a_little_is_never_cut(
@@ -205,6 +216,12 @@ def big_film(daemon: Daemon, ffmpeg: str, folder: Path) -> str:
     daemon.client.post("/api/queue/pause")
     job = daemon.submit(film, presets=["mp3"])
     return f"/api/jobs/{job['id']}/sources/{job['sources'][0]['id']}/download"
+
+
+def holds(daemon: Daemon, connection: socket.socket) -> bool:
+    """Whether it is open on the daemon's side."""
+    here = psutil.Process(daemon.process.pid).net_connections()
+    return any(end.raddr == connection.getsockname() for end in here)
 
 
 def opened(daemon: Daemon) -> int:
