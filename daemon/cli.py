@@ -23,8 +23,9 @@ from daemon import (
     cli_watch,
     cli_webhooks,
 )
-from daemon.cli_options import as_json, ffmpeg, grace, load_library, load_settings, print_json, slots, state_dir
+from daemon.cli_options import as_json, echo, ffmpeg, grace, load_library, load_settings, print_json, slots, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
+from daemon.plaintext import LogFormatter, visible
 
 ENDLESS = 1000  # letters: no sentence is that long
 FAILED, USAGE, NO_DAEMON, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
@@ -78,14 +79,15 @@ def _folded(words: str) -> str:
     from daemon.terminal import console
 
     begin = "Error: "
-    return click.wrap_text(begin + words, console(sys.stderr).width).removeprefix(begin)
+    return click.wrap_text(begin + visible(words), console(sys.stderr).width).removeprefix(begin)
 
 
 def _complain(error: Exception) -> None:
     from daemon.terminal import console, say
 
     advice = ADVICE.get(error.code, "") if isinstance(error, FfspoolError) else ""
-    say(console(sys.stderr), f"ffspool: {error}{advice}")
+    words = f"ffspool: {error}{advice}".replace("\n", "\n  ")  # a name in it begins no line of its own
+    say(console(sys.stderr), words)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -162,13 +164,15 @@ def serve(**flags: Any) -> None:
     from daemon.settings import surroundings
 
     when = "%(asctime)s " if sys.stderr.isatty() else ""  # elsewhere a journal has the time
-    logging.basicConfig(level=logging.INFO, format=f"{when}%(levelname)s %(message)s")
+    journal = logging.StreamHandler()
+    journal.setFormatter(LogFormatter(f"{when}%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[journal])
     asyncio.run(serve_until_told(settings, library, surroundings(), _invite if sys.stderr.isatty() else None))
 
 
 def _invite(link: str) -> None:
     """To whoever sits there; a log that is kept must not hold the token."""
-    click.echo(f"Open {link} in a browser: it signs in by itself. Ctrl-C ends the daemon.", err=True)
+    echo(f"Open {link} in a browser: it signs in by itself. Ctrl-C ends the daemon.", err=True)
 
 
 @click.command()
@@ -203,9 +207,9 @@ async def _examined(settings: Any, *, quiet: bool) -> list[Any]:
 
 
 def _print_check(screen: Any, check: Any) -> None:
-    from daemon.terminal import printable, row
+    from daemon.terminal import row
 
-    screen.print(row("ok     " if check.ok else "PROBLEM", f"{check.name:9}", printable(check.found)))
+    screen.print(row("ok     " if check.ok else "PROBLEM", f"{check.name:9}", check.found))
     if not check.ok and check.advice:
         screen.print(row("       ", " " * 9, check.advice))
 
@@ -221,7 +225,7 @@ def completion(shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(main, {}, "ffspool", "_FFSPOOL_COMPLETE").source())
+    echo(kind(main, {}, "ffspool", "_FFSPOOL_COMPLETE").source())
 
 
 for command in (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from daemon.cli_options import as_json, load_settings, print_json, state_dir
+from daemon.cli_options import as_json, echo, load_settings, print_json, state_dir
 
 
 @click.command()
@@ -26,4 +26,4 @@ def backup(file: Path, state_dir: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"file": str(file), "bytes": size})
     else:
-        click.echo(f"{file}: {size} bytes")
+        echo(f"{file}: {size} bytes")

@@ -23,6 +23,7 @@ from daemon.jobs import JobSpec
 from daemon.library import Library
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths, remove
+from daemon.plaintext import is_text, visible
 from daemon.service import Service, running
 from daemon.settings import Settings
 from daemon.sources import NewSource, local_source
@@ -77,12 +78,14 @@ def plan(
 
     Raises InvalidRequest or one of its kind, naming the file, the preset or the output at fault.
     """
-    sources = tuple(local_source(names.check(path.name), path.resolve()) for path in files)
+    sources = tuple(local_source(names.check(names.shown(path.name)), path.resolve()) for path in files)
+    if not is_text(str(folder.resolve())):
+        raise InvalidRequest(f"the output folder {visible(str(folder))} is not named in UTF-8: choose another --output")
     wanted = library.expand(variations)
     taken: set[str] = set()
     targets = tuple(
-        tuple(_untaken(names.output_name(source.name, want.label, want.extension), taken) for want in wanted)
-        for source in sources
+        tuple(_untaken(names.output_name(path.name, want.label, want.extension), taken) for want in wanted)
+        for path in files
     )
     batch = Batch(sources=sources, variations=tuple(variations), folder=folder, targets=targets, overwrite=overwrite)
     _refuse_existing(batch)

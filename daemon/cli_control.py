@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli_options import as_json, print_json, reach, state_dir, status
+from daemon.plaintext import visible
 
 if TYPE_CHECKING:
     from daemon.client import Client, Json
@@ -251,9 +252,9 @@ def edit(
 
 
 def _edited(job: Json, kept_until: datetime | None) -> str:
-    from daemon.terminal import local, printable
+    from daemon.terminal import local
 
-    facts = [f"priority {job['priority']}", f"name {printable(job['name'])}" if job["name"] else "no name"]
+    facts = [f"priority {job['priority']}", f"name {visible(job['name'])}" if job["name"] else "no name"]
     if kept_until is not None:
         facts.append(f"kept until {local(kept_until)}")
     return f"{job['id']} has {', '.join(facts)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli_options import as_json, overwrite, print_json, reach, state_dir
+from daemon.cli_options import as_json, echo, overwrite, print_json, reach, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def download(
     from daemon.terminal import size as words
 
     for path, size in fetched:
-        click.echo(f"{path}  {words(size)}")
+        echo(f"{path}  {words(size)}")
 
 
 def _fetch_zip(daemon: Client, job: str, output: Path | None, overwrite: bool) -> list[tuple[Path, int]]:

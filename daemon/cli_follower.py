@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from daemon.plaintext import visible
 from daemon.stall import Pace
 from daemon.states import ENDED, State
 from daemon.terminal import (
@@ -21,7 +22,6 @@ from daemon.terminal import (
     factor,
     lasting,
     percent,
-    printable,
     say,
     shortened,
     size,
@@ -79,7 +79,7 @@ class Follower:
 
     def _draw(self) -> None:
         if self._live:
-            shown = [Text(printable(self._notice), "yellow")] if self._notice else []
+            shown = [Text(visible(self._notice), "yellow")] if self._notice else []
             below = [bars(self._job, self._screen)] if self._job else []
             self._live.update(Group(*shown, *below), refresh=True)
 
@@ -103,7 +103,7 @@ class Follower:
                 say(self._screen, _news(variation, self._screen.width))
             elif source.id not in self._broken:
                 self._broken.add(source.id)
-                say(self._screen, _beginning(State.FAILED).append(printable(source.error)))
+                say(self._screen, _beginning(State.FAILED).append(visible(source.error, over_lines=True)))
 
     def _say_pace(self, variation: VariationView) -> None:
         if not self._live and variation.pace and self._paces.get(variation.id) != variation.pace:
@@ -143,11 +143,11 @@ def _beginning(status: State) -> Text:
 
 def _news(variation: VariationView, width: int) -> Text:
     """A single line, but for the words of an error."""
-    words, name, after = _beginning(variation.status), printable(variation.name), Text()
+    words, name, after = _beginning(variation.status), visible(variation.name), Text()
     if variation.status == State.COMPLETED:
         after = Text(f"  {size(variation.bytes)} in {lasting(took(variation))}", "dim")
     elif variation.status == State.FAILED and variation.error:
-        return words.append(f"{name}: {printable(variation.error).splitlines()[0]}")
+        return words.append(f"{name}: {visible(variation.error.splitlines()[0])}")
     return words.append(shortened(name, max(8, width - words.cell_len - after.cell_len))).append_text(after)
 
 
@@ -190,7 +190,7 @@ def _grid(width: int) -> tuple[Table, int]:
 
 def _cells(name: str, room: int, progress: float | None, how: str, left: float | None) -> list[RenderableType]:
     bar = ProgressBar(total=None if progress is None else 100, completed=progress or 0)
-    return [Text(shortened(printable(name), room)), bar, Text(percent(progress)), Text(how), Text(clock(left))]
+    return [Text(shortened(visible(name), room)), bar, Text(percent(progress)), Text(how), Text(clock(left))]
 
 
 def _brief(job: JobView, room: int) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli_options import JsonObject, as_json, print_json, reach, state_dir, status, wanted
+from daemon.cli_options import JsonObject, as_json, echo, pour, print_json, reach, state_dir, status, wanted
 from daemon.cli_watch import exit_code, follow, screen, understood
 from daemon.errors import InvalidRequest
 
@@ -64,7 +64,7 @@ def submit(
     }
     job = _placed(daemon, files, spec) if in_place else _uploaded(daemon, files, spec)
     if not as_json:
-        click.echo(job["id"])
+        echo(job["id"])
     if wait:
         job = follow(daemon, job["id"], screen(aside=True), newborn=True)
     if as_json:
@@ -110,11 +110,11 @@ def ls(status: str | None, limit: int, cursor: str | None, state_dir: Path | Non
 
     _list([understood(item, ListedJob) for item in found["items"]])
     if found["next_cursor"]:
-        click.echo(f"There are more: --cursor {found['next_cursor']}", err=True)
+        echo(f"There are more: --cursor {found['next_cursor']}", err=True)
 
 
 def _list(jobs: Sequence[ListedJob]) -> None:
-    from daemon.terminal import Column, ago, clock, console, paint, percent, printable, table
+    from daemon.terminal import Column, ago, clock, console, paint, percent, table
 
     columns = (
         Column("JOB", 0),
@@ -133,7 +133,7 @@ def _list(jobs: Sequence[ListedJob]) -> None:
             percent(job.progress),
             clock(job.eta_seconds) if job.status == "processing" else "",
             ago(job.created_at),
-            printable(_title(job)),
+            _title(job),
         )
         for job in jobs
     ]
@@ -180,11 +180,9 @@ def log(job: str, variation: str | None, state_dir: Path | None, as_json: bool) 
     if as_json:
         print_json({"job": job, "variation": variation, "log": words.decode(errors="replace")})
     elif sys.stdout.isatty():
-        from daemon.terminal import printable
-
-        click.echo(printable(words.decode(errors="replace")), nl=False)
+        echo(words.decode(errors="replace"), nl=False)
     else:
-        click.echo(words, nl=False)
+        pour(words)
 
 
 def _only_variation(job: Json) -> str:
@@ -212,7 +210,7 @@ def stats(state_dir: Path | None, as_json: bool) -> None:
     say(shown, f"The encoder is {found['encoder'].partition(' Copyright')[0]}\n")
     _count(found["jobs"], found["variations"])
     if ended := {stage: stop for stage, stop in found["cancellations"].items() if stop["count"]}:
-        click.echo()
+        echo()
         _count_stops(ended)
 
 

@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from daemon.errors import InvalidRequest, StartupError
+from daemon.plaintext import json_escaped, visible
 
 if TYPE_CHECKING:
     from daemon.client import Client
@@ -134,7 +135,18 @@ def reach(state_dir: Path | None) -> Client:
     return daemon
 
 
+def echo(words: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Prints words, in which nothing steers the terminal."""
+    click.echo(visible(words, over_lines=True), err=err, nl=nl)
+
+
+def pour(content: bytes) -> None:
+    """Writes what a program reads, as it is."""
+    click.echo(content, nl=False)
+
+
 def print_json(value: Any) -> None:
+    """What would steer a terminal is escaped, beyond what JSON asks for."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    click.echo(json_escaped(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))

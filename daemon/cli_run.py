@@ -103,17 +103,15 @@ def _report(screen: Console, result: Result, output: Path) -> None:
 
 
 def _rows(result: Result) -> list[list[Any]]:
-    from daemon.terminal import printable
-
     return [
-        [printable(source.name), variation.preset, *_facts(result, variation)]
+        [source.name, variation.preset, *_facts(result, variation)]
         for source in result.job.sources
         for variation in source.variations
     ]
 
 
 def _facts(result: Result, variation: VariationView) -> list[Any]:
-    from daemon.terminal import lasting, paint, printable, size, took
+    from daemon.terminal import lasting, paint, size, took
 
     made = result.made.get(variation.id)
     return [
@@ -121,17 +119,15 @@ def _facts(result: Result, variation: VariationView) -> list[Any]:
         size(variation.bytes),
         lasting(made.duration_seconds if made else None),
         lasting(took(variation)),
-        printable(made.path.name) if made else "–",
+        made.path.name if made else "–",
     ]
 
 
 def _report_errors(screen: Console, job: JobView) -> None:
     from rich.text import Text
 
-    from daemon.terminal import printable
-
     for words in _errors(job):
-        screen.print(Text(printable(words), "red"))
+        screen.print(Text(words, "red"))
         screen.print()
 
 

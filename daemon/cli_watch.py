@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from daemon.cli_options import as_json, print_json, reach, state_dir
+from daemon.cli_options import as_json, echo, print_json, reach, state_dir
 from daemon.errors import FfspoolError
+from daemon.plaintext import json_escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +40,7 @@ def watch(job: str | None, state_dir: Path | None, as_json: bool) -> None:
     daemon = reach(state_dir)
     job = job or _newest(daemon)
     if job is None:
-        click.echo("Nothing runs and nothing waits: `ffspool submit` makes a job.", err=True)
+        echo("Nothing runs and nothing waits: `ffspool submit` makes a job.", err=True)
         return
     ended = follow(daemon, job, screen(aside=as_json))
     if as_json:
@@ -183,17 +184,18 @@ def events(job: str | None, after: int | None, state_dir: Path | None, as_json: 
     """
     from daemon.client import OPEN
 
-    for event in listened(reach(state_dir), job, after, lost=lambda: click.echo(WAITING, err=True)):
+    for event in listened(reach(state_dir), job, after, lost=lambda: echo(WAITING, err=True)):
         if event.type != OPEN:
-            click.echo(_line(event))
+            echo(_line(event))
         if job is not None and event.type == "deleted":
             return
 
 
-def _line(event: Event) -> bytes:
+def _line(event: Event) -> str:
     import msgspec
 
-    return msgspec.json.encode({"id": event.id, "type": event.type, "data": msgspec.Raw(event.data)})
+    told = {"id": event.id, "type": event.type, "data": msgspec.Raw(event.data)}
+    return json_escaped(msgspec.json.encode(told).decode())
 
 
 def exit_code(job: Json) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli_control import each, tell
-from daemon.cli_options import as_json, print_json, reach, state_dir
+from daemon.cli_options import as_json, echo, print_json, reach, state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,11 +42,11 @@ def deliveries(
 
     _list([understood(item, Delivery) for item in found["items"]])
     if found["next_cursor"]:
-        click.echo(f"There are more: --cursor {found['next_cursor']}", err=True)
+        echo(f"There are more: --cursor {found['next_cursor']}", err=True)
 
 
 def _list(found: Sequence[Delivery]) -> None:
-    from daemon.terminal import Column, ago, console, printable, table
+    from daemon.terminal import Column, ago, console, table
 
     columns = (
         Column("DELIVERY", 0),
@@ -66,8 +66,8 @@ def _list(found: Sequence[Delivery]) -> None:
             one.type,
             one.job,
             ago(one.created_at),
-            printable(one.url),
-            printable(one.last_error or ""),
+            one.url,
+            one.last_error or "",
         )
         for one in found
     ]

@@ -22,6 +22,7 @@ from daemon.errors import BadParameter, Conflict
 from daemon.jobs import job_row, source_row, variation_row
 from daemon.models import Model, when
 from daemon.paths import Paths
+from daemon.plaintext import flaw
 from daemon.scheduler import Scheduler
 from daemon.states import ENDED, LIVE, QueueState, State, derive
 from daemon.store import Row, Store, Transaction
@@ -104,6 +105,10 @@ class JobPatch(Model, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(max_length=200)] | msgspec.UnsetType | None = msgspec.UNSET
     priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] | msgspec.UnsetType = msgspec.UNSET
     expires_at: datetime | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if reason := flaw(self.name):
+            raise ValueError(f"name {reason}")
 
 
 class _Verb(Model, frozen=True):

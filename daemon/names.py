@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from daemon.errors import BadName
+from daemon.plaintext import BIDI, STEERING, flaw, visible
 
 MAX_BYTES = 255
 MANIFEST = "manifest.json"  # beside the folders in the zip
 RESERVED = set('\\:*?"<>|')  # elsewhere these part folders, name drives and streams, or cannot be in a name
-BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they turn `gpm.exe` round
+BIDI_MARK = re.compile(f"[{BIDI}]")  # a name does without
 DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\..*)?", re.IGNORECASE)
 
 
@@ -23,11 +24,16 @@ def check(name: str) -> str:
         raise BadName(f"{shown} does not name a file")
     if "/" in name:
         raise BadName(f"the file name {shown} holds a '/': give the name alone, without folders")
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-        raise BadName(f"the file name {shown} holds a control character or is not valid text")
+    if reason := flaw(name):
+        raise BadName(f"the file name {shown} {reason}: rename the file")
     if len(name.encode()) > MAX_BYTES:
         raise BadName(f"the file name {shown} is longer than {MAX_BYTES} bytes")
     return name
+
+
+def shown(name: str) -> str:
+    """What to call a file that is on the disk under a name which `check` may refuse: nothing in it is hidden."""
+    return _shorten(visible(name), MAX_BYTES)
 
 
 def output_name(source: str, label: str, extension: str) -> str:
@@ -52,8 +58,8 @@ def folders(sources: Iterable[str]) -> Iterator[str]:
 def _stem(source: str) -> str:
     """`source` without its extension, as a name that every system takes for one file in the folder it is put into."""
     stem = unicodedata.normalize("NFC", PurePosixPath(source).stem)
-    shown = "".join("" if mark in BIDI else "_" if mark in RESERVED else mark for mark in stem)
-    plain = shown.strip(" ").rstrip(". ") or "_"
+    stem = STEERING.sub("_", BIDI_MARK.sub("", stem))
+    plain = "".join("_" if mark in RESERVED else mark for mark in stem).strip(" ").rstrip(". ") or "_"
     return f"_{plain}" if DEVICE.fullmatch(plain) else plain
 
 

@@ -6,6 +6,7 @@ and one with a bidirectional mark is read in another order than it is written in
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -24,6 +25,11 @@ def visible(text: str, *, over_lines: bool = False) -> str:
     return (STEERING_OVER_LINES if over_lines else STEERING).sub(_written_out, text)
 
 
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8, which the path of a file need not be."""
+    return not re.search(f"[{SURROGATES}]", text)
+
+
 def clipped(text: str, most: int) -> str:
     """At most `most` characters of it, with an ellipsis where it went on."""
     return text if len(text) <= most else text[: most - 1] + "…"
@@ -32,6 +38,17 @@ def clipped(text: str, most: int) -> str:
 def json_escaped(document: str) -> str:
     """JSON in which what steers is escaped: it stands within strings alone, so it means the same as before."""
     return STEERING_OVER_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
+
+
+class LogFormatter(logging.Formatter):
+    """Each record is one line, and those of a traceback are set in: no line can be made up by what is told."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = visible(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return visible(super().formatException(ei), over_lines=True).replace("\n", "\n  ")
 
 
 def flaw(value: Any) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,14 +11,16 @@ from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
+from rich.segment import Segment
 from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
 
+from daemon.plaintext import visible
 from daemon.stall import Pace
 from daemon.states import ENDED, State
 from daemon.views import JobView, SourceView, VariationView
@@ -45,18 +46,24 @@ def console(file: IO[str] | None = None) -> Console:
     file = file or sys.stdout
     width = None if file.isatty() else ENDLESS
     plain: Any = {"markup": False, "highlight": False, "emoji": False}
-    screen = Console(file=file, width=width, **plain)
-    return Console(file=file, width=width, color_system=None, **plain) if screen.no_color else screen
+    screen = _Screen(file=file, width=width, **plain)
+    return _Screen(file=file, width=width, color_system=None, **plain) if screen.no_color else screen
 
 
-def printable(text: str) -> str:
-    """`text` without what could steer a terminal: a file's metadata is in the encoder's words."""
-    return "".join(mark if mark in "\n\t" or unicodedata.category(mark) != "Cc" else "�" for mark in text)
+class _Screen(Console):
+    """Nothing that is printed steers the terminal, but for what is written of ourselves: colours, and bars anew.
+
+    What is measured before, such as a cell of a table, is made visible before: else it takes more room than it has.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text, over_lines=True))
 
 
 def say(screen: Console, words: str | Text) -> None:
     """A line of words, folded between them; what is too long for a line, such as a path, is folded within."""
-    screen.print(words if isinstance(words, Text) else Text(printable(words)), overflow="fold")
+    screen.print(words if isinstance(words, Text) else Text(visible(words, over_lines=True)), overflow="fold")
 
 
 def shortened(text: str, room: int) -> str:
@@ -148,7 +155,7 @@ class Column(NamedTuple):
 
 def table(screen: Console, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
     """Prints as many columns as the terminal takes, the most important ones first."""
-    cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    cells = [[cell if isinstance(cell, Text) else Text(visible(cell)) for cell in row] for row in rows]
     needs = [_needed(column, [row[index] for row in cells]) for index, column in enumerate(columns)]
     kept = _fitting(columns, needs, screen.width)
     spare = screen.width - sum(needs[index] + GAP for index in kept)
@@ -202,7 +209,7 @@ def _headline(job: JobView) -> Text:
     words = Text.assemble((job.id, "bold"), "  ", paint(job.status))
     if job.paused:
         words.append("  paused", "yellow")
-    return words.append(f"  {job.name}") if job.name else words
+    return words.append(f"  {visible(job.name)}") if job.name else words
 
 
 def _facts(job: JobView) -> Iterator[str]:
@@ -243,7 +250,7 @@ def _source_parts(source: SourceView) -> Iterator[RenderableType]:
         facts.append(f"{source.media.video.width}×{source.media.video.height}")
     if source.media and source.media.duration_seconds is not None:
         facts.append(clock(source.media.duration_seconds))
-    yield row(source.id, Text.assemble((printable(source.name), "bold"), f"  {', '.join(facts)}"))
+    yield row(source.id, Text.assemble((visible(source.name), "bold"), f"  {', '.join(facts)}"))
     if source.error:
         yield _complaint(source.error)
     for variation in source.variations:
@@ -255,7 +262,7 @@ def _source_parts(source: SourceView) -> Iterator[RenderableType]:
 
 def _variation_words(source: SourceView, variation: VariationView) -> Text:
     """Its name without what it has from its source, which stands above it."""
-    words = Text(printable(variation.name.removeprefix(f"{PurePosixPath(source.name).stem}_")))
+    words = Text(visible(variation.name.removeprefix(f"{PurePosixPath(source.name).stem}_")))
     if variation.status == State.PROCESSING:
         words.append(f"  {percent(variation.progress)} at {factor(variation.speed)}")
         words.append(f", {clock(variation.eta_seconds)} left" if variation.eta_seconds is not None else "")
@@ -268,7 +275,7 @@ def _variation_words(source: SourceView, variation: VariationView) -> Text:
 
 
 def _complaint(error: str) -> RenderableType:
-    return Padding(Text(printable(error), "red"), (0, 0, 0, 4), expand=False)
+    return Padding(Text(visible(error, over_lines=True), "red"), (0, 0, 0, 4), expand=False)
 
 
 def row(*cells: str | Text) -> Table:
@@ -276,8 +283,13 @@ def row(*cells: str | Text) -> Table:
     grid = Table.grid(
         *(RichColumn(no_wrap=True) for _ in cells[:-1]), RichColumn(overflow="fold"), padding=(0, GAP, 0, 0)
     )
-    grid.add_row(*(cell if isinstance(cell, Text) else Text(cell, STYLES.get(cell.strip(), "")) for cell in cells))
+    grid.add_row(*(cell if isinstance(cell, Text) else _plain(cell) for cell in cells))
     return grid
+
+
+def _plain(words: str) -> Text:
+    """In the colour of the status that it may be."""
+    return Text(visible(words, over_lines=True), STYLES.get(words.strip(), ""))
 
 
 @contextmanager

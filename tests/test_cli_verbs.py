@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -268,7 +269,9 @@ def test_events_are_one_line_of_json_each_and_end_with_the_job(
     listening = start("events", job, "--after", "0", env=daemon.env)
     listening.wait_for('"type":"progress"')
     name = "two\u2028lines\x85of [bold]one[/bold] name"
-    assert ffspool("edit", job, "--name", name, env=daemon.env).exit_code == 0
+    with closing(sqlite3.connect(daemon.state_dir / "ffspool.db", timeout=30)) as database, database:
+        database.execute("UPDATE jobs SET name = ? WHERE id = ?", (name, job))  # as an older daemon took it
+    assert ffspool("edit", job, "--priority", "1", env=daemon.env).exit_code == 0
     assert ffspool("rm", job, env=daemon.env).exit_code == 0
     assert listening.process.wait() == 0
     told = [json.loads(line) for line in listening.lines]

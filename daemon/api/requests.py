@@ -17,6 +17,7 @@ from daemon.jobs import JobSpec
 from daemon.library import MAX_VARIATIONS
 from daemon.listing import Selection
 from daemon.models import VariationRequest
+from daemon.plaintext import flaw
 from daemon.settings import MAX_SOURCES
 from daemon.states import ENDED, DeliveryStatus, State
 from daemon.strictjson import decode
@@ -57,6 +58,11 @@ class SpecRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     expires_in: Seconds | None = None
     webhook_url: Annotated[str, msgspec.Meta(max_length=2048)] | None = None
     webhook_variations: bool = False
+
+    def __post_init__(self) -> None:
+        for what, value in (("name", self.name), ("metadata", self.metadata), ("variations", self.variations)):
+            if reason := flaw(value):
+                raise ValueError(f"{what} {reason}")
 
 
 class JobRequest(SpecRequest, kw_only=True):
