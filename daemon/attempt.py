@@ -274,6 +274,7 @@ class Attempt:
                 part=str(self._shop.part(member.claim)),
                 log=str(self._shop.paths.log(member.claim.job, member.claim.id)),
                 threads=self._threads[member.claim.id],
+                bytes=member.space,
             )
             for member in members
         )

@@ -108,7 +108,8 @@ CAUSES = (
     ),
     Cause(
         "the output is larger than a file may be",
-        "lift the daemon's limit (`ulimit -f`, `LimitFSIZE` of the unit), or ask for a smaller picture",
+        "it is far beyond what was foreseen, or beyond the daemon's own limit (`ulimit -f`, `LimitFSIZE` of the unit, "
+        "which you can lift): ask for a smaller picture",
         r"File too large",
         _errors(errno.EFBIG) | _signals(signal.SIGXFSZ),
     ),

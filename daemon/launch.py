@@ -33,8 +33,8 @@ def main() -> None:
     sandbox.prepare(execute=True)
     order = read_order(int(sys.argv[1]))
     os.nice(order["nice"])
-    for name, soft_and_hard in order["limits"].items():
-        resource.setrlimit(getattr(resource, name), soft_and_hard)
+    for name, limits in order["limits"].items():
+        lower(getattr(resource, name), *limits)
     os.chdir(order["folder"])
     source = open_up(order["source"]) if order["source"] is not None else None
     if order["walls"] is not None:
@@ -54,6 +54,12 @@ def open_up(source: dict[str, Any]) -> int:
     except SourceRefused as error:
         give_up(f"the source cannot be opened: {error.strerror}")
     return SOURCE
+
+
+def lower(kind: int, *soft_and_hard: int) -> None:
+    """Limits that are lower already stay as they are."""
+    held = [sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(kind)]
+    resource.setrlimit(kind, (min(soft_and_hard[0], held[0]), min(soft_and_hard[1], held[1])))
 
 
 def shut_in(walls: dict[str, Any]) -> None:

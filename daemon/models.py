@@ -206,6 +206,7 @@ class Order(Model, frozen=True):
     part: str
     log: str
     threads: int  # of its encoder
+    bytes: int = 0  # that it may come to, as far as is foreseen
 
 
 class SourceFile(Model, frozen=True):

@@ -36,12 +36,13 @@ class Exit(Model, frozen=True):
 
 
 class Limits(Model, frozen=True):
-    """What a child may use: niceness, CPU seconds, bytes of memory, open files."""
+    """What a child may use: niceness, CPU seconds, bytes of memory, open files, bytes of a file it writes."""
 
     nice: int = 0
     cpu_seconds: int = 24 * 3600
     memory: int = 8 * 1024**3
     open_files: int = 256
+    file_bytes: int = 64 * 1024**3
 
     def by_name(self) -> dict[str, tuple[int, int]]:
         """By the kernel's names, each soft and hard. Memory is what is written to; of addresses, which threads take
@@ -51,6 +52,7 @@ class Limits(Model, frozen=True):
             "RLIMIT_DATA": (self.memory, self.memory),
             "RLIMIT_AS": (4 * self.memory, 4 * self.memory),
             "RLIMIT_NOFILE": (self.open_files, self.open_files),
+            "RLIMIT_FSIZE": (self.file_bytes, self.file_bytes),
             "RLIMIT_CORE": (0, 0),
         }
 

@@ -83,12 +83,12 @@ async def _flaw(encoder: str, readable: tuple[str, ...], folder: Path, prober: P
 
 
 async def _tried(encoder: str, readable: tuple[str, ...], scratch: Path, prober: Prober) -> str | None:
-    canary, work = scratch / "outside" / "canary", scratch / "work"
-    for inner in (canary.parent, work):
+    canary, work, cell = scratch / "outside" / "canary", scratch / "work", scratch / "cell"
+    for inner in (canary.parent, work, cell):
         inner.mkdir()
     write_silence(canary)
     walls = Walls(programs=readable, source=str(canary), folders=(str(work),))
-    flaws = await asyncio.gather(_leak(canary, work), _encode(encoder, walls, work), _probe(canary, prober))
+    flaws = await asyncio.gather(_leak(canary, cell), _encode(encoder, walls, work), _probe(canary, prober))
     return next((flaw for flaw in flaws if flaw), None)
 
 

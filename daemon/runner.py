@@ -19,8 +19,9 @@ from typing import Any
 import psutil
 from msgspec.structs import replace
 
-from daemon import cancel, recipes
+from daemon import cancel, privileges, recipes
 from daemon.diagnosis import Diagnosis, Ending, diagnose
+from daemon.disk import ceiling
 from daemon.errors import FfspoolError
 from daemon.launch import SOURCE_PATH
 from daemon.models import Outcome, Parameters, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
@@ -90,6 +91,7 @@ class Run:
             raise
         if self._stopping is not None:  # before the exit code: a stopped ffmpeg says 0 and leaves a truncated file
             return Outcome(stopped=await self._stopping, exit_code=code, cpu_seconds=self._cpu_seconds)
+        await asyncio.to_thread(privileges.take, self._folders())
         if code == 0:
             spent = self._cpu_seconds
             return Outcome(exit_code=0, cpu_seconds=spent, unmeasured=self._unmeasured, chosen=self._chosen)
@@ -209,7 +211,7 @@ class Run:
             one.argv,
             program=self._ffmpeg,
             folder=folder,
-            limits=replace(self._limits, nice=UNHURRIED) if one.measures else self._limits,
+            limits=self._limits_of(one, folder),
             environment={TOKEN_VARIABLE: self._task.id, "LC_ALL": "C.UTF-8"},
             source=self._task.source,
             walls=self._walls() if self._sandbox.active else None,
@@ -219,9 +221,16 @@ class Run:
         self._registry.add(child, (order.variation for order in self._task.orders))
         return child
 
+    def _limits_of(self, one: recipes.Pass, folder: Path) -> Limits:
+        foreseen = max(order.bytes for order in self._task.orders)
+        file_bytes = ceiling(foreseen, psutil.disk_usage(str(folder)).total)
+        return replace(self._limits, file_bytes=file_bytes, nice=UNHURRIED if one.measures else self._limits.nice)
+
     def _walls(self) -> Walls:
-        folders = tuple(str(Path(order.part).parent) for order in self._task.orders)
-        return Walls(programs=self._readable, folders=folders)
+        return Walls(programs=self._readable, folders=self._folders())
+
+    def _folders(self) -> tuple[str, ...]:
+        return tuple(str(Path(order.part).parent) for order in self._task.orders)
 
     def _outputs(self) -> list[recipes.Output]:
         """Their paths relative to the work folder of the first, where all of it runs."""

@@ -11,12 +11,12 @@ import ctypes
 import errno
 import os
 
-from daemon import system_calls
-from daemon.source_files import open_source
+from daemon import privileges, system_calls
+from daemon.source_files import descriptor_path, open_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -24,6 +24,7 @@ PR_SET_NO_NEW_PRIVS = 38
 PR_SET_SECCOMP = 22
 SECCOMP_MODE_FILTER = 2
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+TEBIBYTE = 2**40
 INVALID, NOWHERE = 0x7FFF, 1  # as an argument, and as an address
 WITHOUT_ITS_MEMORY = 0x800  # flags of `clone` that are refused as nonsense: signal handlers are in memory
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM = 1, 2, 10, 1
@@ -44,7 +45,7 @@ class Shortfall(Exception):
     """A part of the sandbox that this host does not give."""
 
 
-def confine(*, programs: Collection[str] = (), source: str | int | None = None, folders: Iterable[str] = ()) -> None:
+def confine(*, programs: Collection[str] = (), source: str | int | None = None, folders: Collection[str] = ()) -> None:
     """From here on this process reads the system's libraries, `programs` (files or folders, which it may execute)
     and `source`, writes below `folders`, and makes the system calls of `daemon.system_calls` alone. `source` is a
     descriptor, or a path without a symlink.
@@ -66,7 +67,14 @@ def confine(*, programs: Collection[str] = (), source: str | int | None = None, 
     _succeed(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no-new-privs")
     _succeed(_libc.syscall(RESTRICT_SELF, ruleset, 0), "Landlock")
     os.close(ruleset)
+    privileges.give_up([*programs, *(_paths(source_fd) if source_fd is not None else [])], folders)
     _filter_system_calls(execute=bool(programs))
+
+
+def _paths(descriptor: int) -> list[str]:
+    """By which who has it open may open it anew."""
+    itself = descriptor_path(descriptor)
+    return [itself, os.readlink(itself)]  # noqa: PTH115
 
 
 def parts() -> str:
@@ -86,6 +94,7 @@ def leaks(canary: str) -> list[str]:
         "make a file outside": lambda: os.close(os.open(beside, os.O_WRONLY | os.O_CREAT)),
         "list a folder outside": lambda: os.listdir(canary.rpartition("/")[0]),  # noqa: PTH208
         "open a socket": _open_sockets,
+        "write a file of a tebibyte": _write_far,
     }
     reached = [what for what, call in _calls().items() if _reaches(*call)]
     return [what for what, attempt in tried.items() if _can(attempt)] + reached
@@ -131,6 +140,16 @@ def _open_sockets() -> None:
         if _libc.socket(family, SOCK_STREAM, 0) >= 0:
             return
     raise OSError(ctypes.get_errno(), "no socket")
+
+
+def _write_far() -> None:
+    """Of which all but a page is a hole; in the work folder."""
+    descriptor = os.open("far", os.O_WRONLY | os.O_CREAT)
+    try:
+        os.pwrite(descriptor, b"x", TEBIBYTE - 1)
+    finally:
+        os.close(descriptor)
+        os.unlink("far")  # noqa: PTH108
 
 
 def _succeed(result: int, what: str) -> int:

@@ -47,6 +47,7 @@ LAYERS = [
         "courier",
         "sandbox",
         "system_calls",
+        "privileges",
         "arrivals",
         "workers",
         "frames",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
+import re
 import shutil
 import socket
 import subprocess
@@ -18,13 +18,14 @@ import psutil
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon import sandbox
+from daemon import privileges, sandbox
 from daemon.models import Sandbox
 from daemon.probe import Prober
 from daemon.processes import Limits, Walls, spawn, spawn_rehearsal
 from daemon.rehearsal import choose, write_silence
 
 ATTACKER = Path(__file__).with_name("attacker.py")
+NONE, TO_READ = f"{0:016x}", f"{1 << privileges.DAC_READ_SEARCH:016x}"  # capabilities
 SHUT_IN = sandbox.parts()  # where there is no sandbox, none of this can be tested: let that be loud
 
 
@@ -150,7 +151,8 @@ def test_an_encoder_that_was_taken_over_reaches_nothing_and_nobody(host: Host) -
             victim.kill()
     assert unguarded >= {"prlimit64 of another", "setpriority of another", "sched_setaffinity of another", "kill"}
     assert unguarded >= {"ioprio_set of another", "F_SETOWN", "PR_SET_PDEATHSIG", "fork", "vfork", "shared memory"}
-    assert unguarded >= {"inotify", "a sparse file", "socketpair"}
+    assert unguarded >= {"inotify", "truncate", "socketpair"}
+    assert "a sparse file" not in unguarded  # which the limit of a file's size forbids as well
 
 
 READER = "import sys; from daemon import sandbox; sandbox.confine(source={!r}); print(sandbox.leaks({!r}))"
@@ -185,11 +187,70 @@ def test_an_encoder_lives_under_limits_and_without_privileges(daemon: Daemon, lo
     job = daemon.submit(long_clip)
     encoder = daemon.wait_for_encoder()
     wait_until(daemon.parts, "a partial file")
-    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{encoder.pid}/status").read_text().splitlines())
+    status = read_status(Path(f"/proc/{encoder.pid}/status").read_text())
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
-    limits = {name: encoder.rlimit(getattr(resource, name)) for name in Limits().by_name()}
-    assert limits == Limits().by_name()
+    assert {status["CapPrm"], status["CapEff"], status["CapInh"], status["CapAmb"]} <= {NONE, TO_READ}
+    assert status["CapBnd"] == NONE or os.geteuid() != 0
+    limits, wanted = limits_of(encoder.pid), Limits()
+    assert limits["Max cpu time"] == wanted.by_name()["RLIMIT_CPU"]
+    assert limits["Max data size"] == wanted.by_name()["RLIMIT_DATA"]
+    assert limits["Max address space"] == wanted.by_name()["RLIMIT_AS"]
+    assert limits["Max open files"] == wanted.by_name()["RLIMIT_NOFILE"]
+    assert limits["Max core file size"] == (0, 0)
+    assert limits["Max file size"][1] < psutil.disk_usage("/").total + 2**31
+    assert limits["Max file size"][1] < 2**40
     daemon.client.post(f"/api/jobs/{job['id']}/cancel")
+
+
+def read_status(text: str) -> dict[str, str]:
+    return dict(line.split(":\t", 1) for line in text.splitlines())
+
+
+def limits_of(pid: int) -> dict[str, tuple[int, ...]]:
+    """Soft and hard, of those that are not infinite."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    found = (re.fullmatch(r"(Max .*?)  +(\d+) +(\d+) .*", line) for line in lines)
+    return {match[1]: (int(match[2]), int(match[3])) for match in found if match}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it needs to be root")
+def test_of_a_daemon_that_is_root_each_encoder_is_a_user_of_its_own(daemon: Daemon, long_clip: Path) -> None:
+    jobs = [daemon.submit(long_clip)["id"] for _ in range(2)]
+    pids = wait_until(lambda: len(found := daemon.encoders()) == 2 and [one.pid for one in found], "two encoders")
+    wait_until(lambda: len(daemon.parts()) == 2, "partial files")
+    users = [psutil.Process(pid).uids() for pid in pids]
+    assert len({user.real for user in users}) == 2
+    assert all(user.real == user.effective == user.saved >= privileges.FIRST_USER for user in users)
+    threads = [limits_of(pid)["Max processes"] for pid in pids]
+    assert set(threads) == {(privileges.max_threads(),) * 2}
+    for job in jobs:
+        daemon.client.post(f"/api/jobs/{job}/cancel")
+
+
+def test_what_an_encoder_made_belongs_to_the_daemon(daemon: Daemon, clip: Path) -> None:
+    [variation] = daemon.wait_for(daemon.submit(clip, presets=["hls"])["id"])["sources"][0]["variations"]
+    assert variation["status"] == "completed"
+    made = [path for path in (daemon.state_dir / "spool").rglob("outputs/**/*") if path.is_file()]
+    assert len(made) > 3
+    assert {path.stat().st_uid for path in made} == {os.geteuid()}
+
+
+STATUS = (
+    "from daemon import sandbox; told = open('/proc/self/status'); sandbox.confine(source={!r}); print(told.read())"
+)
+
+
+def test_no_capability_is_left_where_the_source_is_for_all_to_read() -> None:
+    done = subprocess.run([sys.executable, "-c", STATUS.format("/etc/passwd")], capture_output=True, text=True)
+    status = read_status(done.stdout.strip())
+    assert {status[name] for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {NONE}
+
+
+def test_a_source_that_only_its_owner_may_read_is_read_all_the_same(host: Host) -> None:
+    host.source.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(host.source, 12345, 12345)
+    assert host.encode(f"file:{host.source}", "file:part", host.walls) == (0, "", "")
 
 
 def test_switched_off_it_says_so_everywhere(start_daemon: Callable[..., Daemon], clip: Path) -> None:
