@@ -68,7 +68,8 @@ def test_a_job_ends_no_earlier_than_any_of_its_variations(tmp_path: Path) -> Non
     async def work(store: Store) -> tuple[Any, Any]:
         await store.write(add_batch)
         running: Any = Running(REPORTS)
-        jobs = Jobs(store, running, paths, Settings(state_dir=paths.state), Library(), now=lambda: 3.0)
+        unread: Any = None  # no file is opened
+        jobs = Jobs(store, running, paths, unread, Settings(state_dir=paths.state), Library(), now=lambda: 3.0)
         page = await jobs.page(Selection(), limit=9, cursor=None)
         return await jobs.get("j"), page.items[0]
 
