@@ -1,10 +1,11 @@
 # `make demo` and `make test` need python3 (3.11 or newer, with its venv module) and nothing else installed.
-.PHONY: demo test media model boot check lint bench faults lock clean
+.PHONY: demo test test-all test-rest test-media media model boot check lint bench faults lock clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+UNHURRIED := --timeout 7200 -o faulthandler_timeout=7500
 
 # Names with blanks or quotes are quoted as for the shell: make demo FILES="'my clip.mov' other.mp4"
 CLIP := demo/clip.mp4
@@ -17,21 +18,33 @@ $(CLIP): $(READY)
 	"$$($(BIN)/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')" -v error -y \
 		-f lavfi -i testsrc2=size=1280x720:rate=30 -f lavfi -i sine=frequency=440 -t 8 -pix_fmt yuv420p $@
 
+# A selection that holds every promise by at least one case.
 test: $(READY) lint
+	$(BIN)/pytest -n auto -m "not thorough"
+
+test-all: $(READY) lint
 	$(BIN)/pytest -n auto
+
+# What `make test` leaves out of it.
+test-rest: $(READY)
+	$(BIN)/pytest -n auto -m thorough
+
+# The tests of files that are no part of the project: MEDIA=FOLDER make test-media
+test-media: $(READY)
+	$(BIN)/pytest -n auto -m outside
 
 # Every test file by every preset, looked at by an independent reader; prints a table. It takes a while.
 media: $(READY)
-	$(BIN)/pytest -n auto tests/test_outputs.py --every-preset
+	$(BIN)/pytest -n auto tests/test_outputs.py --every-preset $(UNHURRIED)
 
 # Random walks through the verbs against the model of the contract, many more than in `make test`.
 model: $(READY)
-	MODEL_EXAMPLES=250 $(BIN)/pytest -s tests/test_contract_model.py
+	MODEL_EXAMPLES=250 $(BIN)/pytest -s tests/test_contract_model.py $(UNHURRIED)
 
 # Every attack on the daemon's promises; `make test` runs a short selection. As root it mounts small file systems too.
 faults: $(READY)
 	cd tests && ../$(BIN)/python -m faults.hostile 2000
-	$(BIN)/pytest tests/faults -n 2 --all-faults
+	$(BIN)/pytest tests/faults -n 2 --all-faults $(UNHURRIED)
 
 # The systemd unit in a real systemd, in namespaces of its own. Needs root, systemd and cgroups of version 2.
 boot: $(READY)

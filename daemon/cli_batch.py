@@ -295,21 +295,25 @@ def _clear_leftovers(work: Path) -> None:
 
 @contextmanager
 def _signals_to(interrupt: asyncio.Event) -> Iterator[None]:
-    """The first signal interrupts; later ones change nothing, not even what is said at the end."""
+    """The first signal interrupts; later ones change nothing, not even what is said at the end.
+
+    A script's background ignores SIGINT; there it stays ignored.
+    """
     loop = asyncio.get_running_loop()
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
     def asked() -> None:
         interrupt.set()
-        for number in SIGNALS:
+        for number in heeded:
             loop.remove_signal_handler(number)
             signal.signal(number, lambda *_: None)  # not SIG_IGN yet, which children would inherit
 
-    for number in SIGNALS:
+    for number in heeded:
         loop.add_signal_handler(number, asked)
     try:
         yield
     finally:
-        for number in SIGNALS:
+        for number in heeded:
             loop.remove_signal_handler(number)
             if interrupt.is_set():
                 signal.signal(number, signal.SIG_IGN)

@@ -45,7 +45,8 @@ async def serve(
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # from the first moment to the last: one stop is enough
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as in a script's background
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if weak := weakness(Paths(settings.state_dir)):
         raise StartupError(f"{weak.found}. What to do: {weak.advice}")
     async with running(settings, library) as service:

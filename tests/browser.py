@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 from conftest import PATIENCE, Daemon, wait_until
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 from starlette.routing import compile_path
+from surroundings import need
 
 from daemon.api.routes import ENDPOINTS
 
@@ -38,9 +37,8 @@ Visit = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium. Without it the test is skipped, but not where everything has to be tested."""
-    if not shutil.which(CHROMIUM):
-        (pytest.fail if "CI" in os.environ else pytest.skip)(f"there is no {CHROMIUM}: apt-get install chromium")
+    """Debian's Chromium."""
+    need(CHROMIUM, "chromium")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium

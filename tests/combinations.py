@@ -361,6 +361,15 @@ TRACKS = (
             ]
         ],
     ),
+    Specimen(
+        "default-second.mp4",
+        [
+            [
+                *(*picture("160x90"), *picture(), *sound(), *mapped("0:v", "1:v", "2:a"), *H264, *AAC),
+                *("-disposition:v:0", "0", "-disposition:v:1", "default", "{out}"),
+            ]
+        ],
+    ),
     Specimen("sound-first.mp4", [encoded(*mapped("1:a", "0:v"), *H264, *AAC)]),
     sounding("mono-8k.mkv", "mono", *PCM, "-ar", "8000"),
     sounding("5.1-side.mkv", "5.1(side)", "-c:a", "dca", "-strict", "-2"),

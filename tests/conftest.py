@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ import httpx
 import imageio_ffmpeg
 import psutil
 import pytest
+from combinations import COMBINATIONS
+from harmful import HARMFUL
+from specimens import SPECIMENS, make
 
 from daemon.processes import TOKEN_VARIABLE
 
@@ -36,7 +40,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{file:36} {preset:16} {verdict}")
 
 
-pytest_plugins = ["browser"]
+pytest_plugins = ["surroundings", "browser"]
 
 PATIENCE = 60.0  # seconds after which a condition that should come true is taken for never
 
@@ -54,17 +58,16 @@ def wait_until(
 
 
 @pytest.fixture(scope="session")
-def media() -> Path:
-    """The folder of real test files."""
-    folder = (Path(__file__).parents[2] / "shared" / "media").resolve()
-    if not folder.is_dir():
-        pytest.fail(f"the test media are not at {folder}")
-    return folder
+def ffmpeg() -> str:
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 @pytest.fixture(scope="session")
-def ffmpeg() -> str:
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+def media(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the specimen of that name, made when it is first asked for."""
+    folder = tmp_path_factory.mktemp("media")
+    known = {specimen.name: specimen for specimen in (*SPECIMENS, *COMBINATIONS, *HARMFUL)}
+    return cache(lambda name: make(known[name], ffmpeg, folder))
 
 
 @pytest.fixture
@@ -100,6 +103,9 @@ def make_clip(ffmpeg: str, path: Path, *, seconds: float, size: str = "640x360")
     command += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-y", str(path)]
     subprocess.run(command, check=True)
     return path
+
+
+Media = Callable[[str], Path]
 
 
 class Daemon:

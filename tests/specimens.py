@@ -49,7 +49,7 @@ class Specimen:
     """`turns` counts quarter turns counterclockwise and `flip` a mirroring left to right, from stored to shown."""
 
     name: str
-    steps: list[Step]
+    steps: list[Step] = field(default_factory=list)
     turns: int = 0
     flip: bool = False
     size: tuple[int, int] | None = None  # as shown, where it is not the stored one
@@ -66,6 +66,7 @@ class Specimen:
     build: Callable[[Path], bytes] | None = None  # makes it of what the steps left in a folder
     edit: Callable[[bytes], bytes] | None = None  # what is done to its bytes at last
     companions: dict[str, str] = field(default_factory=dict)
+    path: Path | None = None  # where it is, if nothing makes it
 
 
 # Inputs

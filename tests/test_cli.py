@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
-from conftest import Daemon, encoders, wait_until
+from conftest import Daemon, Media, encoders, wait_until
 
 from daemon.cli import serve
 from daemon.settings import Settings
@@ -45,8 +45,8 @@ def printed(*arguments: str | Path, env: dict[str, str] | None = None) -> Any:
 
 
 @contextmanager
-def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    command = [*FFSPOOL, *map(str, arguments)]
+def started(*arguments: str | Path, before: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
+    command = [*before, *FFSPOOL, *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -73,17 +73,19 @@ def no_environment(state_dir: Path) -> dict[str, str]:
 
 
 def test_run_makes_every_variation_of_every_file_and_leaves_nothing_else(
-    media: Path, ffmpeg: str, tmp_path: Path
+    media: Media, clip: Path, ffmpeg: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    done = ffspool("run", media / "awesome'movie.mov", media / "odd_dimensions_161x121.webm",
+    quoted = tmp_path / "a film's.mov"
+    quoted.symlink_to(clip)
+    done = ffspool("run", quoted, media("no-audio.mp4"),
                    "-p", FAST, "-p", "thumbnail-sheet", "-o", out)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert names(out) == [
-        "awesome'movie_h264-480p.mp4",
-        "awesome'movie_thumbnail-sheet.jpg",
-        "odd_dimensions_161x121_h264-480p.mp4",
-        "odd_dimensions_161x121_thumbnail-sheet.jpg",
+        "a film's_h264-480p.mp4",
+        "a film's_thumbnail-sheet.jpg",
+        "no-audio_h264-480p.mp4",
+        "no-audio_thumbnail-sheet.jpg",
     ]
     assert all(decodes(ffmpeg, path) for path in out.iterdir())
     assert all(name in done.stdout for name in names(out))
@@ -105,12 +107,12 @@ def test_run_tells_in_json_what_was_made_where(clip: Path, tmp_path: Path) -> No
         assert hashlib.sha256(Path(variation["path"]).read_bytes()).hexdigest() == variation["sha256"]
 
 
-def test_a_bad_file_fails_alone_and_run_says_why(media: Path, clip: Path, tmp_path: Path) -> None:
+def test_a_bad_file_fails_alone_and_run_says_why(media: Media, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = ffspool("run", media / "truncated_no_moov.mp4", clip, "-p", FAST, "-o", out)
+    done = ffspool("run", media("no-index.mp4"), clip, "-p", FAST, "-o", out)
     assert done.returncode == 1
     assert names(out) == ["clip_h264-480p.mp4"]
-    assert "truncated_no_moov.mp4: its index (moov) is missing" in done.stdout
+    assert "no-index.mp4: its index (moov) is missing" in done.stdout
 
 
 def test_files_of_one_name_do_not_overwrite_each_other(clip: Path, tmp_path: Path) -> None:
@@ -175,6 +177,33 @@ def test_interrupting_run_again_and_again_leaves_no_encoder(long_clip: Path, tmp
     assert process.returncode == 130
     assert not any(child.is_running() for child in children)
     assert names(tmp_path) == []
+
+
+BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")  # as `&` in a script has it
+
+
+def ignored(process: int) -> bool:
+    """Whether it ignores SIGINT, as the kernel has it."""
+    [mask] = [line.split()[1] for line in Path(f"/proc/{process}/status").read_text().splitlines() if "SigIgn" in line]
+    return bool(int(mask, 16) >> (signal.SIGINT - 1) & 1)
+
+
+def test_in_a_scripts_background_sigint_stays_ignored(long_clip: Path, tmp_path: Path) -> None:
+    with started("run", long_clip, "-p", FAST, "-o", tmp_path, before=BACKGROUND) as process:
+        wait_until(lambda: encoders(psutil.Process(process.pid)), "the encoder")
+        assert ignored(process.pid)
+        process.terminate()
+        process.communicate()
+    assert process.returncode == 130
+
+
+def test_a_daemon_in_a_scripts_background_ignores_sigint(
+    start_daemon: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Daemon, "prefix", BACKGROUND)
+    daemon = start_daemon()
+    assert ignored(daemon.process.pid)
+    assert daemon.stop() == 0
 
 
 def test_a_killed_run_leaves_no_encoder_and_the_next_one_clears_up(clip: Path, long_clip: Path, tmp_path: Path) -> None:
@@ -345,8 +374,8 @@ def test_what_makes_no_sense_with_a_job_is_refused_before_anything_is_sent(
     assert given[0].partition("-variations")[0] in done.stderr
 
 
-def test_submit_wait_is_1_when_something_failed(shared_daemon: Daemon, media: Path, clip: Path) -> None:
-    bad = media / "truncated_no_moov.mp4"
+def test_submit_wait_is_1_when_something_failed(shared_daemon: Daemon, media: Media, clip: Path) -> None:
+    bad = media("no-index.mp4")
     done = ffspool("submit", bad, clip, "-p", "mp3", "--wait", env=shared_daemon.env)
     assert done.returncode == 1
     assert "its index (moov) is missing" in done.stderr

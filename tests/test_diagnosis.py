@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import Daemon
+from conftest import Daemon, Media
 
 from daemon.diagnosis import CAUSES, Ending, diagnose
 
@@ -70,24 +70,25 @@ def test_what_the_encoder_refuses_is_named(fails: Callable[..., Ending], argumen
     assert what in found.what
 
 
-@pytest.mark.parametrize("source", ["truncated_no_moov.mp4", "zero_bytes.m4a", "text_imagemagick_mvg.gif"])
-def test_a_damaged_source_is_called_that(fails: Callable[..., Ending], media: Path, source: str) -> None:
-    found = diagnose(fails("-f", "null", "-", source=media / source))
+@pytest.mark.parametrize("source", ["no-index.mp4", "empty.m4a", "commands.gif"])
+def test_a_damaged_source_is_called_that(fails: Callable[..., Ending], media: Media, source: str) -> None:
+    found = diagnose(fails("-f", "null", "-", source=media(source)))
     assert found
     assert ("damaged" in found.what, found.may_pass) == (True, False)
 
 
-def test_damage_in_the_middle_is_called_that(fails: Callable[..., Ending], media: Path) -> None:
-    ending = fails("-xerror", "-err_detect", "explode", "-f", "null", "-", source=media / "corrupt_nal.mp4")
+def test_damage_in_the_middle_is_called_that(fails: Callable[..., Ending], clip: Path, tmp_path: Path) -> None:
+    damaged, whole = tmp_path / "damaged.mp4", clip.read_bytes()
+    at = whole.index(b"mdat") + len(whole) // 3
+    damaged.write_bytes(whole[:at] + b"\xff" * 30_000 + whole[at + 30_000 :])
+    ending = fails("-xerror", "-err_detect", "explode", "-f", "null", "-", source=damaged)
     found = diagnose(ending)
     assert found
     assert "damaged" in found.what
 
 
-def test_what_the_guards_refuse_is_named(fails: Callable[..., Ending], clip: Path, media: Path) -> None:
-    too_large = diagnose(
-        fails("-f", "null", "-", before=("-max_pixels", "1000"), source=media / "odd_dimensions_161x121.webm")
-    )
+def test_what_the_guards_refuse_is_named(fails: Callable[..., Ending], clip: Path, media: Media) -> None:
+    too_large = diagnose(fails("-f", "null", "-", before=("-max_pixels", "1000"), source=media("odd.mkv")))
     unread = diagnose(fails("-f", "null", "-", before=("-codec_whitelist", "h263"), source=clip))
     assert too_large
     assert unread

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Daemon, make_clip, wait_until
-from faults.hostile import FLAGS, attack
+from conftest import Daemon, Media, make_clip, wait_until
+from faults.hostile import BASES, FLAGS, attack
+from harmful import HARMFUL, concat, hls
 
 from daemon import media as reading
 from daemon import tracks
@@ -80,10 +81,6 @@ def refused(daemon: Daemon, path: Path, clip: Path, preset: str = "h264-480p") -
 # What leads elsewhere
 
 
-def hls(target: str) -> str:
-    return f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n"
-
-
 def dash(target: str) -> str:
     return (
         '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
@@ -91,10 +88,6 @@ def dash(target: str) -> str:
         '<AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1">'
         f"<BaseURL>{target}</BaseURL></Representation></AdaptationSet></Period></MPD>"
     )
-
-
-def concat(target: str) -> str:
-    return f"ffconcat version 1.0\nfile '{target}'\n"
 
 
 def sdp(target: str) -> str:
@@ -125,20 +118,11 @@ def test_a_playlist_leads_to_no_address(
     assert nobody_called(listener)
 
 
-ATTACKS = [
-    "bomb_11390x12595.gif",
-    "concat_reads_sibling.mkv",
-    "hls_gab2_read_passwd.avi",
-    "hls_reads_sibling.mp4",
-    "hls_ssrf_http.avi",
-    "huge_16000x9000.webp",
-    "text_imagemagick_mvg.gif",
-    "truncated_no_moov.mp4",
-]
+ATTACKS = [specimen.name for specimen in HARMFUL if specimen.name != "empty.m4a"]  # which no upload can be
 
 
-def test_files_that_harmed_others_are_refused(daemon: Daemon, media: Path, clip: Path) -> None:
-    *bad, good = ended(daemon, *(media / name for name in ATTACKS), clip)
+def test_files_that_harmed_others_are_refused(daemon: Daemon, media: Media, clip: Path) -> None:
+    *bad, good = ended(daemon, *(media(name) for name in ATTACKS), clip)
     assert good["status"] == "completed"
     assert [variation["status"] for variation in bad] == ["failed"] * len(ATTACKS)
     assert all(variation["error"] for variation in bad)
@@ -303,12 +287,13 @@ def test_uploads_are_stored_without_an_extension(daemon: Daemon, clip: Path) -> 
 
 
 def test_damaged_files_end_in_words_or_in_an_output(
-    start_daemon: Callable[..., Daemon], tmp_path: Path, media: Path, ffmpeg: str
+    start_daemon: Callable[..., Daemon], tmp_path: Path, media: Media, ffmpeg: str
 ) -> None:
     root = (tmp_path / "root").resolve()
     root.mkdir()
     good = make_clip(ffmpeg, root / "good.mp4", seconds=1, size="64x64")
-    verdict = attack(start_daemon("--source-root", str(root), *FLAGS), root, media, good, range(CASES))
+    bases = [media(name).read_bytes() for name in BASES]
+    verdict = attack(start_daemon("--source-root", str(root), *FLAGS), root, bases, good, range(CASES))
     assert verdict.violations == []
     assert sum(verdict.ended.values()) == CASES
     assert set(verdict.ended) == {"completed", "failed"}, "the damage is too little, or too much"

@@ -18,13 +18,14 @@ import msgspec
 import pytest
 from combinations import COMBINATIONS, HIDES, QUICK
 from conftest import Daemon, wait_until
+from harmful import HARMFUL, NO_MEDIA
 from reader import Reading, read
 from specimens import SPECIMENS, TRUNCATED, Specimen, make
+from surroundings import FILES, OUTSIDE
 from verdicts import DAMAGED, verdict
 
 from daemon.presets import PRESETS, Preset
 
-MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
 SOUND = {preset.name for preset in PRESETS.values() if preset.kind == "audio"}
 COPIES = {preset.name for preset in PRESETS.values() if preset.kind == "remux"}
 FRAMED = {preset.name: {"short_side": 240} for preset in PRESETS.values() if preset.kind == "framed"}
@@ -34,7 +35,6 @@ HOURS = 2 * 3600.0
 FIELDS = {"avchd_1080i_flagged.mts"}  # each picture comes in two packets, and is said to last as long as one
 HUGE = {"long_6min_1080p_tiny.mp4", "bench.mp4"}  # minutes of decoding
 
-NO_MEDIA = "it is not a media file ffspool can read"
 REFUSED = {
     "bomb_11390x12595.gif": "its picture has no size, or more than 40 megapixels",
     "concat_reads_sibling.mkv": NO_MEDIA,
@@ -62,7 +62,7 @@ SIZES = {
     "odd_dimensions_161x121.webm": (160, 120),
 }
 OF_ONE_CHANNEL = {"two-programs.ts": 1}  # how many tracks are of the channel whose picture is taken
-PICTURES = {"multi_video_audio_subs.mp4": 3, "animated.avif": 1}
+PICTURES = {"default-second.mp4": 1, "multi_video_audio_subs.mp4": 3, "animated.avif": 1}
 MISSTATED = {"te[s]t_ video ' _ .flv", "subs_ass.mkv"}  # whose header tells quite another rate than their frames have
 UNEVEN = MISSTATED | {
     "screenrec_vfr.webm",
@@ -90,12 +90,12 @@ ALPHA = {"alpha_vp9.webm", "alpha_prores4444.mov"}
 UNREADABLE = {"animated.webp": "webp"}  # codecs that the reader lacks: it gets what the encoder decodes
 
 
-def given(name: str) -> Specimen:
-    """A file that is there, told in the same terms as those we make."""
+def given(path: Path) -> Specimen:
+    """A file from outside, told in the same terms as those we make."""
+    name = path.name
     turns, flip = TURNED.get(name, (0, False))
     return Specimen(
         name,
-        [],
         turns=turns,
         flip=flip,
         size=SIZES.get(name),
@@ -104,17 +104,19 @@ def given(name: str) -> Specimen:
         frames=name not in UNEVEN | DAMAGED,
         colours=name not in HDR | ALPHA | DAMAGED,
         alpha=name in ALPHA,
+        path=path,
     )
 
 
-FILES = [given(path.name) for path in sorted(MEDIA.iterdir()) if path.suffix != ".json"]
-EVERY = [*FILES, *SPECIMENS, *COMBINATIONS]
-FEW = [*FILES, *SPECIMENS, *(one for one in COMBINATIONS if one.name in QUICK)]
+GIVEN = [given(path) for path in FILES]
+EVERY = [*GIVEN, *SPECIMENS, *COMBINATIONS, *HARMFUL]
+FEW = [*GIVEN, *SPECIMENS, *(one for one in COMBINATIONS if one.name in QUICK), *HARMFUL]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = EVERY if metafunc.config.getoption("--every-preset") else FEW
-    metafunc.parametrize("specimen", chosen, ids=lambda specimen: specimen.name)
+    marked = [pytest.param(one, id=one.name, marks=pytest.mark.outside if one.path else ()) for one in chosen]
+    metafunc.parametrize("specimen", marked)
 
 
 @pytest.fixture(scope="module")
@@ -124,16 +126,15 @@ def spool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def worker(spool: Path) -> Iterator[Daemon]:
-    daemon = Daemon(spool / "state", "--slots", "1", "--source-root", str(MEDIA), "--source-root", str(spool))
+    roots = ["--source-root", str(spool), *(("--source-root", str(OUTSIDE)) if FILES else ())]
+    daemon = Daemon(spool / "state", "--slots", "1", *roots)
     yield daemon
     daemon.stop()
 
 
 @pytest.fixture
 def source(spool: Path, ffmpeg: str, specimen: Specimen) -> Path:
-    if not specimen.steps:
-        return MEDIA / specimen.name
-    return make(specimen, ffmpeg, spool)
+    return specimen.path or make(specimen, ffmpeg, spool)
 
 
 def test_every_file_becomes_what_a_person_expects(
@@ -177,7 +178,7 @@ def wanted(specimen: Specimen, seen: Reading | None, config: pytest.Config) -> d
         quick = SMALL if specimen.name in LONG else {"speed": "ultrafast"}
         film = {} if specimen.name in HUGE else {"h264-480p": quick}
         film |= {"hls": {"short_side": 360, "speed": "ultrafast"}} if specimen.name in FIELDS else {}
-        if specimen.steps and specimen.error is None:
+        if specimen.path is None and specimen.error is None:
             return {**film, **_in_turn(specimen)}
         return {**film, "m4a": {}} if seen and seen.audio else film
     named = config.getoption("--presets").split(",")
@@ -186,7 +187,7 @@ def wanted(specimen: Specimen, seen: Reading | None, config: pytest.Config) -> d
 
 def _in_turn(specimen: Specimen) -> dict[str, dict[str, Any]]:
     """Beside the cheap preset another one, a different one for each of the files that are made."""
-    made = [one.name for one in FEW if one.steps and one.error is None]
+    made = [one.name for one in FEW if one.path is None and one.error is None]
     others = [preset for name, preset in PRESETS.items() if name != "h264-480p"]
     preset = others[made.index(specimen.name) % len(others)]
     return {preset.name: _asked(specimen, preset)}

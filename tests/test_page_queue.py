@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from browser import LOST, Visit, row, until, violations
-from conftest import Daemon, wait_until
+from conftest import Daemon, Media, wait_until
 from playwright.sync_api import Page, expect
 from stored import ANY_FILE
 
@@ -171,22 +171,22 @@ def test_speeds_are_told_as_finely_as_their_bars_differ(daemon: Daemon, visit: V
     assert told == ["0.14×", "0.15×", "1.3×", "24×"]
 
 
-def test_what_has_no_picture_leaves_no_error_in_the_console(daemon: Daemon, visit: Visit, media: Path) -> None:
+def test_what_has_no_picture_leaves_no_error_in_the_console(daemon: Daemon, visit: Visit, media: Media) -> None:
     daemon.client.post("/api/queue/pause")
-    for name in ("opus_5_1.mka", "truncated_no_moov.mp4"):
-        daemon.submit(media / name, presets=["mp3"])
+    for name in ("surround.m4a", "no-index.mp4"):
+        daemon.submit(media(name), presets=["mp3"])
     page = visit(daemon)
     with page.expect_response(lambda answer: "/thumbnail" in answer.url and answer.status == 204):
         page.reload()
     expect(page.locator("article .thumbnail svg")).to_have_count(2)
 
 
-def test_a_note_stands_only_for_what_is_known_to_be_sound(daemon: Daemon, visit: Visit, media: Path) -> None:
-    jobs = [daemon.submit(media / name, presets=["mp3"])["id"] for name in ("opus_5_1.mka", "truncated_no_moov.mp4")]
+def test_a_note_stands_only_for_what_is_known_to_be_sound(daemon: Daemon, visit: Visit, media: Media) -> None:
+    jobs = [daemon.submit(media(name), presets=["mp3"])["id"] for name in ("surround.m4a", "no-index.mp4")]
     for job in jobs:
         daemon.wait_for(job)
     page = visit(daemon)
-    signs = [sign(row(page, name)) for name in ("opus_5_1.mka", "truncated_no_moov.mp4")]
+    signs = [sign(row(page, name)) for name in ("surround.m4a", "no-index.mp4")]
     assert signs[0] != signs[1]
     for job, expected in zip(jobs, signs, strict=True):
         page.goto(f"{daemon.url}/#/jobs/{job}")

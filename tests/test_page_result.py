@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from browser import Visit, until, violations
-from conftest import Daemon, make_clip
+from conftest import Daemon, Media, make_clip
 from playwright.sync_api import Page, expect
 
 FRAME = 1 / 25  # seconds of one frame of the test clip
@@ -161,8 +161,8 @@ def test_some_results_are_downloaded_together(daemon: Daemon, visit: Visit, clip
     assert sorted(saved) == ["clip_mp3.mp3", "clip_opus.opus"]
 
 
-def test_a_source_the_browser_cannot_play_leaves_the_result_alone(daemon: Daemon, visit: Visit, media: Path) -> None:
-    job = daemon.wait_for(daemon.submit(media / "xvid_mp3.avi", presets=["h264-480p"])["id"])
+def test_a_source_the_browser_cannot_play_leaves_the_result_alone(daemon: Daemon, visit: Visit, media: Media) -> None:
+    job = daemon.wait_for(daemon.submit(media("cartoon.avi"), presets=["h264-480p"])["id"])
     page = visit(daemon, path=f"#/jobs/{job['id']}")
     page.get_by_role("link", name="View").click()
     expect(page.get_by_text("This browser cannot play the source")).to_be_visible()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Daemon
 from prometheus_client.parser import text_string_to_metric_families
+from surroundings import need
 
 from daemon.database import prepare
 from daemon.states import ARROWS, State
@@ -43,10 +42,7 @@ def test_stats_and_metrics_tell_what_happened(daemon: Daemon, clip: Path, long_c
 
 
 def test_promtool_accepts_the_metrics(daemon: Daemon, clip: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None and "CI" not in os.environ:
-        pytest.skip("there is no promtool: it comes with Debian's package prometheus")
-    assert promtool is not None
+    promtool = need("promtool", "prometheus")
     daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
     metrics = daemon.client.get("/metrics").content
     checked = subprocess.run([promtool, "check", "metrics"], input=metrics, capture_output=True, check=False)

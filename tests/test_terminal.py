@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pyte
 import pytest
-from conftest import Daemon, is_encoder, wait_until
+from conftest import Daemon, Media, is_encoder, wait_until
 
 FFSPOOL = [sys.executable, "-m", "daemon.cli"]
 WIDTHS = pytest.mark.parametrize("columns", [60, 80, 120])
@@ -251,9 +251,9 @@ def test_serve_at_a_terminal_tells_the_link_that_signs_in_and_a_log_does_not_hol
 
 @WIDTHS
 def test_lists_and_jobs_fit_and_say_what_to_do_next(
-    start: Start, shared_daemon: Daemon, media: Path, clip: Path, columns: int
+    start: Start, shared_daemon: Daemon, media: Media, clip: Path, columns: int
 ) -> None:
-    job = shared_daemon.submit(clip, media / "truncated_no_moov.mp4", presets=["mp3", "thumbnail-sheet"])["id"]
+    job = shared_daemon.submit(clip, media("no-index.mp4"), presets=["mp3", "thumbnail-sheet"])["id"]
     shared_daemon.wait_for(job)
     for command in (["ls"], ["show", job], ["stats"], ["--help"], ["presets"]):
         terminal = start(*command, columns=columns, env=shared_daemon.env)
@@ -310,9 +310,9 @@ def _shown(terminal: Terminal) -> bytes:
 
 
 def test_elsewhere_than_on_a_terminal_there_is_a_log_with_a_line_for_each_event(
-    clip: Path, media: Path, tmp_path: Path
+    clip: Path, media: Media, tmp_path: Path
 ) -> None:
-    bad = media / "truncated_no_moov.mp4"
+    bad = media("no-index.mp4")
     command = [*FFSPOOL, "run", str(clip), str(bad), "-p", FAST, "-p", "mp3", "-o", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import httpx
 import pytest
-from conftest import Daemon
+from conftest import Daemon, Media
 from stored import finish, in_store
 
 from daemon.jobs import Jobs
@@ -62,15 +62,15 @@ def test_a_folder_has_a_thumbnail_too(preset: str, daemon: Daemon, clip: Path, t
     assert [path.name for path in folder.iterdir()] == [f"{variation['id']}.webp"]
 
 
-def test_a_picture_that_was_taken_upright_is_upright(daemon: Daemon, media: Path, tmp_path: Path) -> None:
-    job = daemon.wait_for(daemon.submit(media / "phone_rotated_ios.mov", presets=["mp3"])["id"])
+def test_a_picture_that_was_taken_upright_is_upright(daemon: Daemon, media: Media, tmp_path: Path) -> None:
+    job = daemon.wait_for(daemon.submit(media("turned-270.mp4"), presets=["mp3"])["id"])
     video = job["sources"][0]["media"]["video"]
     width, height = size(thumbnail(daemon, job["id"]).content, tmp_path)
     assert video["rotation"] in {90, 270}
     assert abs(width / height - video["width"] / video["height"]) < 0.02
 
 
-def test_why_there_is_no_thumbnail_is_told(daemon: Daemon, clip: Path, media: Path) -> None:
+def test_why_there_is_no_thumbnail_is_told(daemon: Daemon, clip: Path, media: Media) -> None:
     job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
     (variation,) = job["sources"][0]["variations"]
     for answer in (thumbnail(daemon, job["id"], variation["id"]), thumbnail(daemon, job["id"], variation["id"])):
@@ -78,9 +78,9 @@ def test_why_there_is_no_thumbnail_is_told(daemon: Daemon, clip: Path, media: Pa
         assert answer.json()["detail"] == "clip_mp3.mp3 has no thumbnail: it holds no picture"
     rather_nothing = daemon.client.get(f"/api/jobs/{job['id']}/variations/{variation['id']}/thumbnail?optional=true")
     assert (rather_nothing.status_code, rather_nothing.content) == (204, b"")
-    sound = daemon.submit(media / "opus_5_1.mka", presets=["mp3"])["id"]
+    sound = daemon.submit(media("surround.m4a"), presets=["mp3"])["id"]
     assert "no picture" in thumbnail(daemon, sound).json()["detail"]
-    broken = daemon.submit(media / "truncated_no_moov.mp4", presets=["mp3"])["id"]
+    broken = daemon.submit(media("no-index.mp4"), presets=["mp3"])["id"]
     assert "moov" in thumbnail(daemon, broken).json()["detail"]
     daemon.client.post("/api/queue/pause")
     waiting = daemon.submit(clip, presets=["mp3"])

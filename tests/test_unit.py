@@ -14,7 +14,9 @@ from daemon.settings import Settings
 
 UNIT = Path(__file__).resolve().parents[1] / "systemd" / "ffspool.service"
 
-analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+analyze = pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="there is no systemd-analyze: apt-get install systemd"
+)
 
 
 def service() -> configparser.SectionProxy:

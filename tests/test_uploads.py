@@ -479,7 +479,7 @@ def js(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the client installed as locked, and the script that drives it."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            pytest.skip(f"tus-js-client needs {program}, which is not on this host")
+            pytest.skip(f"there is no {program}, which tus-js-client needs: apt-get install nodejs npm")
     folder = tmp_path_factory.mktemp("js") / "client"
     shutil.copytree(JS, folder)
     quietly = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import make_clip
+from surroundings import ALL_FAULTS, need
 
 from faults.ledger import Ledger
 from faults.load import Clips
 from faults.promises import PROMISES, Promises
 from faults.tally import VARIABLE, Tally, total
 from faults.victim import Victim
-
-EVERYTHING = "FFSPOOL_ALL_FAULTS"  # set for the processes that tests are spread over
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,7 +33,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rounds(short, every): values of `round` in the short selection, and in all")
     if config.getoption("--all-faults"):
-        os.environ[EVERYTHING] = "1"
+        os.environ[ALL_FAULTS] = "1"  # for the processes that tests are spread over, too
     if VARIABLE not in os.environ:  # not yet set by the process that spreads the tests
         descriptor, os.environ[VARIABLE] = tempfile.mkstemp(prefix="ffspool-faults-")
         os.close(descriptor)
@@ -51,14 +49,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{number}. {words}: {cases} cases tried, {violations} violations")
         attacks = ", ".join(f"{count} {kind}" for kind, count in sorted(totals["attacks"].items()))
         terminalreporter.write_line(f"after {attacks}")
-
-
-def need(program: str, package: str) -> None:
-    """Skips where a Debian package is missing, but not in continuous integration, or where every attack is wanted."""
-    if shutil.which(program) is None:
-        (pytest.fail if {"CI", EVERYTHING} & os.environ.keys() else pytest.skip)(
-            f"{program} is missing: apt-get install {package}"
-        )
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Damaged files by the thousand, from a seed: `python -m faults.hostile CASES` in `tests/` prints one line.
+"""Damaged files by the thousand, from a seed: `python -m faults.hostile CASES [FOLDER]` in `tests/` prints one line.
 
-Each is a real file, cut, with bits flipped or with a piece of another in it. It has to end in a clear failure or in
-an output, while a sound file beside it is encoded as if alone.
+Each is a specimen, or a file of the folder, cut, with bits flipped or with a piece of another in it. It has to end in
+a clear failure or in an output, while a sound file beside it is encoded as if alone.
 """
 
 from __future__ import annotations
@@ -16,9 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from combinations import COMBINATIONS
 from conftest import Daemon, make_clip, wait_until
+from specimens import SPECIMENS, make
 
 SEED = "ffspool"
+BASES = [
+    *("plain.mp4", "edit-list.mp4", "fragmented.mp4", "edit-list.mov", "alpha-vp9.webm", "no-cues.webm", "tff.mkv"),
+    *("subtitles-ass.mkv", "chapters.mkv", "surround.mkv", "wrapped.ts", "raw.h264", "raw.hevc", "cartoon.avi"),
+    *("theora.flv", "theora.ogv", "wmv.wmv", "h263.3gp", "mpeg1.mpg", "alpha.gif", "still.png", "still.webp"),
+    *("photo.jpg", "one.heic", "animated.avif", "cover.mp3", "cover.m4a", "album.flac", "voice.ogg", "streamed.wav"),
+]
 LARGEST = 400_000  # bytes of a file that is damaged: more takes time and finds nothing else
 BATCH = 25
 CEILING = 300.0  # seconds for one batch, on a busy machine
@@ -45,13 +53,12 @@ class Verdict:
         return f"hostile media: {cases} cases, {refused} refused, {encoded} encoded, {len(self.violations)} violations"
 
 
-def damaged(media: Path, number: int) -> bytes:
+def damaged(bases: list[bytes], number: int) -> bytes:
     """The case of that number: the same every time."""
     dice = random.Random(f"{SEED}/{number}")
-    files = sorted(path for path in media.iterdir() if path.suffix != ".json" and 0 < path.stat().st_size <= LARGEST)
-    content = bytearray(dice.choice(files).read_bytes())
+    content = bytearray(dice.choice(bases))
     for _ in range(dice.randint(1, 3)):
-        dice.choice([_truncate, _flip, _splice])(content, dice.choice(files).read_bytes(), dice)
+        dice.choice([_truncate, _flip, _splice])(content, dice.choice(bases), dice)
     return bytes(content) or b"\0"
 
 
@@ -72,10 +79,10 @@ def _splice(content: bytearray, other: bytes, dice: random.Random) -> None:
     content[at : at + dice.choice([0, length])] = other[start : start + length]
 
 
-def attack(daemon: Daemon, root: Path, media: Path, good: Path, numbers: range) -> Verdict:
+def attack(daemon: Daemon, root: Path, bases: list[bytes], good: Path, numbers: range) -> Verdict:
     """Gives the daemon those cases in batches, each with `good` among them, and looks at what it did.
 
-    `root` is a source root of the daemon.
+    `bases` are the files that are damaged; `root` is a source root of the daemon.
     """
     verdict = Verdict()
     (root / "secret").write_bytes(SECRET * 1000)
@@ -83,7 +90,7 @@ def attack(daemon: Daemon, root: Path, media: Path, good: Path, numbers: range) 
         batch = range(start, min(start + BATCH, numbers.stop))
         files = [root / f"case{number}" for number in batch]
         for number, path in zip(batch, files, strict=True):
-            path.write_bytes(damaged(media, number))
+            path.write_bytes(damaged(bases, number))
         job = _encoded(daemon, [good, *files], PRESETS[start // BATCH % len(PRESETS)])
         verdict.ended.update(_variation(source)["status"] for source in job["sources"][1:])
         verdict.violations += _violations(daemon, job)
@@ -138,19 +145,29 @@ def _flaw(variation: Any) -> str | None:
     return "its error names a path" if "/spool/" in error or "/tmp/" in error else None
 
 
+def _given(folder: Path) -> list[bytes]:
+    files = sorted(path for path in folder.iterdir() if path.suffix != ".json" and 0 < path.stat().st_size <= LARGEST)
+    return [path.read_bytes() for path in files]
+
+
+def _made(ffmpeg: str, folder: Path) -> list[bytes]:
+    return [make(one, ffmpeg, folder).read_bytes() for one in (*SPECIMENS, *COMBINATIONS) if one.name in BASES]
+
+
 def main() -> None:
     import imageio_ffmpeg
 
     cases = int(sys.argv[1])
-    media = (Path(__file__).parents[3] / "shared" / "media").resolve()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve() / "root"
         root.mkdir()
-        good = make_clip(imageio_ffmpeg.get_ffmpeg_exe(), root / "good.mp4", seconds=1, size="64x64")
+        ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+        good = make_clip(ffmpeg, root / "good.mp4", seconds=1, size="64x64")
+        bases = _given(Path(sys.argv[2])) if sys.argv[2:] else _made(ffmpeg, Path(folder) / "bases")
         daemon = Daemon(Path(folder) / "state", "--source-root", str(root), *FLAGS)
         try:
-            verdict = attack(daemon, root, media, good, range(cases))
+            verdict = attack(daemon, root, bases, good, range(cases))
         finally:
             daemon.stop()
     print(f"{verdict}, in {time.monotonic() - began:.0f} s")

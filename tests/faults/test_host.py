@@ -12,8 +12,8 @@ from random import Random
 
 import psutil
 import pytest
+from surroundings import need
 
-from faults.conftest import need
 from faults.ledger import Ledger
 from faults.load import Clips, Load
 from faults.promises import Promises

@@ -8,8 +8,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from surroundings import need
 
-from faults.conftest import need
 from faults.ledger import Ledger
 from faults.load import Clips, Load
 from faults.promises import Promises

@@ -11,8 +11,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from surroundings import need
 
-from faults.conftest import need
 from faults.ledger import Ledger
 from faults.load import Clips, Load
 from faults.promises import Promises

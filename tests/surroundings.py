@@ -1,0 +1,88 @@
+"""What the tests find around them: signals that whoever started them ignores, programs, media from outside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+IGNORED = [
+    int(number)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
+    if signal.getsignal(number) is signal.SIG_IGN
+]
+ALL_FAULTS = "FFSPOOL_ALL_FAULTS"
+STRICT = {"CI", ALL_FAULTS}  # where one of these is set, what cannot be tried fails
+BESIDE = Path(__file__).resolve().parents[2] / "shared" / "media"
+OUTSIDE = Path(os.environ.get("MEDIA") or BESIDE).resolve()  # a folder of anybody's files
+FILES = sorted(path for path in OUTSIDE.iterdir() if path.suffix != ".json") if OUTSIDE.is_dir() else []
+
+MARKERS = {
+    "thorough": "not in the selection of `make test`, which holds the same promise by another case",
+    "outside": "needs files that are no part of the project: `make test-media`",
+}
+SELECTION = "not thorough"  # how `make test` chooses
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Drops the signals that are ignored instead: so they do as little to us, but are as usual in what we start.
+
+    A script's background (`make test &`) ignores SIGINT, and `nohup` SIGHUP; children would inherit that.
+    """
+    for name, words in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {words}")
+    for number in getattr(config, "workerinput", {}).get("ignored", IGNORED):
+        signal.signal(number, lambda *_: None)
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Tells a process that tests are spread over what is ignored: it was started with all signals as usual."""
+    node.workerinput["ignored"] = IGNORED
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs files from outside is no part of the selection."""
+    for item in items:
+        if item.get_closest_marker("outside"):
+            item.add_marker("thorough")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What more would be tried, and what it takes."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    if not FILES:
+        reasons["MEDIA=FOLDER make test-media: files from outside, any folder of them"] = 0
+    if config.option.markexpr == SELECTION:
+        reasons["make test-all: everything, where this was a selection"] = 0
+    if reasons:
+        terminalreporter.section("what more can be tried")
+    for reason, tests in sorted(reasons.items()):
+        terminalreporter.write_line(f"{reason} ({tests} skipped)" if tests else reason)
+
+
+def given(name: str) -> Path:
+    """That file from outside. Skips the test where it is missing."""
+    path = OUTSIDE / name
+    if not path.exists():
+        pytest.skip(f"there is no {name} in the folder of files from outside")
+    return path
+
+
+def need(program: str, package: str) -> str:
+    """Where the program is. Skips the test where it is missing, but fails where everything has to be tried."""
+    found = shutil.which(program)
+    if found is None:
+        lacking(f"there is no {program}: apt-get install {package}")
+    return found
+
+
+def lacking(reason: str) -> NoReturn:
+    """Skips the test, but fails it where everything has to be tried."""
+    (pytest.fail if STRICT & os.environ.keys() else pytest.skip)(reason)
