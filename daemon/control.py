@@ -23,6 +23,7 @@ from daemon.jobs import job_row, source_row, variation_row
 from daemon.models import Model, when
 from daemon.paths import Paths
 from daemon.plaintext import flaw
+from daemon.quota import Quota
 from daemon.scheduler import Scheduler
 from daemon.states import ENDED, LIVE, QueueState, State, derive
 from daemon.store import Row, Store, Transaction
@@ -135,9 +136,10 @@ class Control:
     """The verbs, over one store and one scheduler."""
 
     def __init__(
-        self, store: Store, scheduler: Scheduler, paths: Paths, *, now: Callable[[], float] = time.time
+        self, store: Store, scheduler: Scheduler, paths: Paths, quota: Quota, *, now: Callable[[], float] = time.time
     ) -> None:
         self._store = store
+        self._quota = quota
         self._scheduler = scheduler
         self._paths = paths
         self._now = now
@@ -190,11 +192,14 @@ class Control:
     # Going on
 
     async def retry(self, job: str) -> Changed:
-        """Queues what failed or was cancelled again; what is completed stays. Raises Conflict when all of it is."""
+        """Queues what failed or was cancelled again; what is completed stays.
+
+        Raises Conflict when all of it is, LimitReached when so much does not fit into the queue.
+        """
         row = await self._store.read(lambda t: job_row(t, job, self._now()))
         if row["status"] == State.COMPLETED and not row["failed"]:
             raise Conflict(f"{job} is completed: there is nothing to try again", State.COMPLETED)
-        changed = await self._store.write(partial(_requeue_ended, job, self._now()))
+        changed = await self._store.write(partial(_requeue_ended, job, self._now(), self._quota))
         self._scheduler.wake()
         return await self._answer(job, changed)
 
@@ -277,8 +282,10 @@ def _request(verb: _Verb, scope: _Located, now: float, transaction: Transaction)
     return queued + running > 0, live
 
 
-def _requeue_ended(job: str, now: float, transaction: Transaction) -> bool:
+def _requeue_ended(job: str, now: float, quota: Quota, transaction: Transaction) -> bool:
     row = job_row(transaction, job, now)
+    if ended := row["failed"] + row["cancelled"]:
+        quota.check_queue(transaction, ended)
     again = transaction.run("requeue_ended", job=row["seq"], priority=row["priority"], held=row["paused"])
     if again:
         transaction.run("forget_cancel_of_job", job=row["seq"])

@@ -122,10 +122,11 @@ class Usage(NamedTuple):
 
 
 class _Held(Model, frozen=True):
-    """Bytes that an encode may come to, and how many of them it has written."""
+    """Bytes that are to be written, and how many of them are; `stored` if rows tell of them already."""
 
     bytes: int
     written: Callable[[], int]
+    stored: bool
 
     @property
     def outstanding(self) -> int:
@@ -133,7 +134,10 @@ class _Held(Model, frozen=True):
 
 
 class Space:
-    """The disk as those that run and those that want to share it. `reserve` is in bytes; None: 2 %, at most 1 GiB."""
+    """The disk as encodes and files on their way in share it. `reserve` is in bytes; None: 2 %, at most 1 GiB.
+
+    May be used on any thread.
+    """
 
     def __init__(self, usage: Callable[[], Usage], reserve: int | None) -> None:
         self.experience = Experience()
@@ -143,12 +147,13 @@ class Space:
 
     @property
     def reserved(self) -> int:
-        """Bytes that those that run may yet write."""
-        return sum(held.outstanding for held in self._held.values())
+        """Bytes that are held and not yet written."""
+        return sum(held.outstanding for held in list(self._held.values()))
 
-    def shortage(self) -> str | None:
-        """Why nothing at all can start; None while something small could."""
-        return refusal(0, self.room())
+    @property
+    def promised(self) -> int:
+        """Bytes that are held and no row tells of, written or not."""
+        return sum(held.bytes for held in list(self._held.values()) if not held.stored)
 
     def room(self) -> int:
         """Bytes for one more encode at this moment; below 0 when the reserve is used up."""
@@ -156,25 +161,31 @@ class Space:
         reserve = min(RESERVE, int(total * RESERVE_SHARE)) if self._reserve is None else self._reserve
         return free - reserve - self.reserved
 
-    def hold(self, variation: str, wanted: int, written: Callable[[], int]) -> None:
-        """Keeps that many bytes for a variation that starts, until `release`."""
-        self._held[variation] = _Held(bytes=wanted, written=written)
+    def hold(self, key: str, wanted: int, written: Callable[[], int], *, stored: bool = False) -> None:
+        """Keeps that many bytes for a variation that starts, or a file that comes, until `release`."""
+        self._held[key] = _Held(bytes=wanted, written=written, stored=stored)
 
-    def release(self, variation: str) -> None:
-        del self._held[variation]
+    def release(self, key: str) -> None:
+        """Keeps nothing for it any more, if anything was kept."""
+        self._held.pop(key, None)
 
 
-def refusal(wanted: int, room: int) -> str | None:
-    """Why an encode has to wait; None when there is room for it."""
+def refusal(wanted: int, room: int, left: int | None = None) -> str | None:
+    """Why an encode has to wait; None when there is room for it. `left`: bytes that may be stored, where bounded."""
+    if left is not None and left <= 0:
+        return "it waits for jobs to be deleted: as much is stored, or about to be, as may be"
+    if left is not None and wanted > left:
+        return f"it waits for jobs to be deleted: it may need {told(wanted)}, and {told(left)} more may be stored"
     if wanted <= room:
         return None
     if room <= 0:
         return "it waits for disk space: nothing is free beside the reserve and what runs"
     return (
-        f"it waits for disk space: it may need {_told(wanted)}, "
-        f"and {_told(room)} are free beside the reserve and what runs"
+        f"it waits for disk space: it may need {told(wanted)}, "
+        f"and {told(room)} are free beside the reserve and what runs"
     )
 
 
-def _told(size: int) -> str:
+def told(size: int) -> str:
+    """The size as words for a person."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

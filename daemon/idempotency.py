@@ -61,6 +61,12 @@ class Hold:
         self._store = store
         self._now = now
         self._fingerprint = ""
+        self._bound: Row | None = None
+
+    async def is_bound(self) -> bool:
+        """Whether a request with this key was answered already: then all that is left is to compare them."""
+        self._bound = await self._store.read(partial(self._find, self.key)) if self.key else None
+        return self._bound is not None
 
     async def first_answer(self, fingerprint: str) -> Answer | None:
         """What the first request with this key was answered; None: this is the first, of that fingerprint.
@@ -68,7 +74,9 @@ class Hold:
         Raises IdempotencyMismatch when the first asked for something else.
         """
         self._fingerprint = fingerprint
-        row = await self._store.read(partial(self._find, self.key)) if self.key else None
+        row = self._bound  # which may have become too old since
+        if row is None and self.key:
+            row = await self._store.read(partial(self._find, self.key))
         if row is None:
             return None
         if row["fingerprint"] != fingerprint:

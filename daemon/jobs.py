@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from daemon.listing import Selection
 from daemon.models import Model, SourceFile, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync_folder
 from daemon.presets import FOLDER
-from daemon.quota import Quota
+from daemon.quota import Quota, Room
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
 from daemon.sources import NewSource, Whereabouts, recorded, take_over, taken
@@ -64,6 +64,7 @@ class Jobs:
         whereabouts: Whereabouts,
         settings: Settings,
         library: Library,
+        quota: Quota,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -73,18 +74,18 @@ class Jobs:
         self._whereabouts = whereabouts
         self._settings = settings
         self._library = library
-        self._quota = Quota(settings)
+        self._quota = quota
         self._now = now
 
     # Create
 
-    async def check_room(self, size: int) -> None:
-        """Raises LimitReached when a job with `size` bytes of files cannot be taken now, whatever it is."""
-        await self._store.read(partial(self._check_room, size))
+    async def check_queue(self) -> None:
+        """Raises LimitReached when no job can be taken now, whatever it is."""
+        await self._store.read(partial(self._quota.check_queue, more=1))
 
-    def _check_room(self, size: int, transaction: Transaction) -> None:
-        self._quota.check_queue(transaction, 1)
-        self._quota.check_bytes(transaction, size)
+    def room(self) -> AbstractContextManager[Room]:
+        """Room for the files of a job to come: `create` takes them from there."""
+        return self._quota.room(self._store)
 
     async def uploaded(self, upload: str) -> NewSource:
         """A resumable upload that is complete. Raises NotFound, Gone, UploadUnfinished or EmptyUpload."""
@@ -113,7 +114,12 @@ class Jobs:
             raise InvalidRequest(f"a job takes 1 to {self._settings.max_sources} files, not {count}")
 
     async def create(
-        self, spec: JobSpec, sources: Sequence[NewSource], *, conclude: Callable[[Transaction, JobView], T]
+        self,
+        spec: JobSpec,
+        sources: Sequence[NewSource],
+        *,
+        conclude: Callable[[Transaction, JobView], T],
+        room: Room | None = None,
     ) -> T:
         """Queues a job. When this returns, job and files are durable; when it raises, nothing is left of them.
 
@@ -135,7 +141,7 @@ class Jobs:
                 await asyncio.to_thread(self._take_over, job, identifiers, sources)
             first = await self._looked_at(sources[0], self._whereabouts.of_new(sources[0], job, identifiers[0]))
             new = list(zip(identifiers, [first, *sources[1:]], strict=True))
-            made = await self._store.write(partial(self._insert, job, spec, wanted, new, conclude))
+            made = await self._store.write(partial(self._insert, job, spec, wanted, new, room, conclude))
         except Doubtful:  # after a crash the row may be there all the same, and need them
             raise
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
@@ -178,10 +184,13 @@ class Jobs:
         spec: JobSpec,
         wanted: Sequence[Wanted],
         sources: Sequence[tuple[str, NewSource]],
+        room: Room | None,
         conclude: Callable[[Transaction, JobView], T],
         transaction: Transaction,
     ) -> T:
         self._quota.check_queue(transaction, len(wanted) * len(sources))
+        if room:
+            room.release()  # for rows, in the same step
         self._quota.check_bytes(transaction, _added_bytes(source for _, source in sources))
         kept = self._settings.retention if spec.expires_in is None else spec.expires_in
         row = transaction.one(

@@ -436,7 +436,10 @@ SELECT variations AS count FROM tally WHERE status = 'queued'
 -- name: stored_bytes
 SELECT
     (SELECT sum(bytes) FROM disk WHERE kind IN ('sources', 'outputs'))
-    + (SELECT coalesce(sum(length), 0) FROM uploads) AS count
+    + (SELECT coalesce(sum(length), 0) FROM uploads)
+    + (SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size)
+    AS count
+
 
 -- name: tally
 SELECT status, jobs, variations FROM tally
@@ -456,8 +459,12 @@ SELECT stage, count, seconds FROM stops
 -- name: count_stop
 UPDATE stops SET count = count + 1, seconds = seconds + :seconds WHERE stage = :stage
 
+-- Of the database, what holds something: the rest of its file is filled before that grows.
 -- name: disk
 SELECT kind, bytes FROM disk
+UNION ALL
+SELECT 'database', (page_count - freelist_count) * page_size
+FROM pragma_page_count, pragma_freelist_count, pragma_page_size
 
 -- Which database this is
 

@@ -1,17 +1,28 @@
-"""How much may be under way at once. Asked within the transaction that would add to it."""
+"""How much may be under way and stored at once. Asked within the transaction that would add to it."""
 
 from __future__ import annotations
 
-from daemon.errors import LimitReached
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from daemon.disk import Space, told
+from daemon.errors import LimitReached, OutOfSpace
+from daemon.models import new_id
 from daemon.settings import Settings
-from daemon.store import Transaction
+from daemon.store import Store, Transaction
 
 
 class Quota:
-    """For all clients together: a session has the rights of the token, and whoever has one can make more."""
+    """For all clients together: a session has the rights of the token, and whoever has one can make more.
 
-    def __init__(self, settings: Settings) -> None:
+    Stored are sources, outputs and the database, resumable uploads as they were announced, and what `space` is held
+    for: what an encode is expected to make, and the files of a form on their way in.
+    """
+
+    def __init__(self, settings: Settings, space: Space) -> None:
         self._settings = settings
+        self._space = space
 
     def check_queue(self, transaction: Transaction, more: int) -> None:
         """Raises LimitReached when `more` variations would not fit into the queue."""
@@ -29,11 +40,77 @@ class Quota:
 
     def check_bytes(self, transaction: Transaction, more: int) -> None:
         """Raises LimitReached when `more` bytes would be over what may be stored."""
-        most = self._settings.max_stored_bytes
-        if most is not None and (stored := _count(transaction, "stored_bytes")) + more > most:
+        left, most = self.left(transaction), self._settings.max_stored_bytes
+        if left is not None and most is not None and more > left:
             raise LimitReached(
-                f"{stored} bytes are stored, and {more} more are over the limit of {most}: delete some jobs"
+                f"{most - left} bytes are stored or on their way, and {more} more are over the limit of {most}: "
+                f"delete some jobs"
             )
+
+    def check_disk(self, more: int) -> None:
+        """Raises OutOfSpace when `more` bytes do not fit on the disk beside the reserve and what is on its way."""
+        if more > (room := self._space.room()):
+            raise OutOfSpace(
+                f"{told(more)} do not fit on the daemon's disk, where {told(max(0, room))} are free beside the reserve "
+                f"and what is on its way"
+            )
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a limit of what is stored, besides the disk."""
+        return self._settings.max_stored_bytes is not None
+
+    def left(self, transaction: Transaction) -> int | None:
+        """Bytes that may be stored besides; below 0 when more is than may be. None: as many as the disk holds."""
+        most = self._settings.max_stored_bytes
+        return None if most is None else most - _count(transaction, "stored_bytes") - self._space.promised
+
+    @contextmanager
+    def arriving(self, size: int, arrived: Callable[[], int]) -> Iterator[None]:
+        """While it lasts, others leave the disk to bytes on their way in that count as stored already."""
+        key = new_id()
+        self._space.hold(key, size, arrived, stored=True)
+        try:
+            yield
+        finally:
+            self._space.release(key)
+
+    @contextmanager
+    def room(self, store: Store) -> Iterator[Room]:
+        """Room for files on their way in, as long as the request that brings them."""
+        room = Room(self, self._space, store)
+        try:
+            yield room
+        finally:
+            room.release()
+
+
+class Room:
+    """Bytes that are kept for one request's files: none, until `grow`."""
+
+    def __init__(self, quota: Quota, space: Space, store: Store) -> None:
+        self.bytes = 0
+        self.arrived = 0
+        self._quota = quota
+        self._space = space
+        self._store = store
+        self._key = new_id()
+
+    async def grow(self, size: int) -> None:
+        """Keeps so many bytes in all. Raises LimitReached or OutOfSpace when there is no room for them."""
+        if size > self.bytes:
+            await self._store.write(partial(self._grow, size))  # among writes, so that no two take the same room
+
+    def _grow(self, size: int, transaction: Transaction) -> None:
+        self._quota.check_bytes(transaction, size - self.bytes)
+        self._quota.check_disk(size - self.bytes)
+        self.bytes = size
+        self._space.hold(self._key, size, lambda: self.arrived)
+
+    def release(self) -> None:
+        """Gives back what is kept; a row tells of the files now, or nobody will."""
+        self.bytes = 0
+        self._space.release(self._key)
 
 
 def _count(transaction: Transaction, query: str) -> int:

@@ -25,7 +25,7 @@ from daemon.processes import boot_id
 from daemon.settlement import Member
 from daemon.stall import Pace
 from daemon.states import QueueState
-from daemon.store import Row
+from daemon.store import Row, Transaction
 from daemon.survey import Survey
 from daemon.workshop import Workshop
 
@@ -91,9 +91,8 @@ class Scheduler:
         await self._survey.close()
         await self.stop(list(self._attempts))
 
-    @property
     def reserved(self) -> int:
-        """Bytes that those that run may yet write."""
+        """Bytes that those that run, and files on their way in, may yet write."""
         return self._shop.space.reserved
 
     def close(self) -> None:
@@ -177,13 +176,15 @@ class Scheduler:
     async def _fill_slots(self) -> None:
         await self._recall_aside()
         for _ in range(MOST_AT_ONCE):
-            self.shortage = self._shop.space.shortage()
+            room = await asyncio.to_thread(self._shop.space.room)
+            left = await self._shop.store.read(self._shop.quota.left) if self._shop.quota.bounded else None
+            self.shortage = refusal(0, room, left)
             if self.shortage or not self._may_start():
                 return
             rows = await self._next_ready()
             if not rows:
                 return
-            await self._start_best(rows)
+            await self._start_best(rows, room, left)
 
     async def _recall_aside(self) -> None:
         """What did not fit on the disk gets another chance once an encode has ended."""
@@ -207,23 +208,40 @@ class Scheduler:
         known = [row for row in rows if row["media"] is not None]
         return [row for row in known if row["job"] == known[0]["job"]]
 
-    async def _start_best(self, rows: list[Row]) -> None:
-        """Starts one process for some of the rows; those that do not fit on the disk let others pass."""
-        room = self._shop.space.room()
+    async def _start_best(self, rows: list[Row], room: int, left: int | None) -> None:
+        """Starts one process for some of the rows; those there is no room for let others pass."""
         outlooks = {row["id"]: self._forecast.of_row(row) for row in rows}
-        waiting = {one: words for one, outlook in outlooks.items() if (words := refusal(outlook.ready.bytes, room))}
+        waiting = {
+            one: words for one, outlook in outlooks.items() if (words := refusal(outlook.ready.bytes, room, left))
+        }
         if waiting:
             self._any_aside = True
             await self._shop.store.write(partial(claims.set_aside, waiting=waiting, now=self._shop.now()))
         fitting = [outlook.ready for one, outlook in outlooks.items() if one not in waiting]
         if not fitting:
             return
-        share = self._share(fitting, room)
-        claimed = await self._shop.store.write(
-            partial(claims.claim, variations=share.variations, boot=self._boot, now=self._shop.now())
-        )
+        share = self._share(fitting, room if left is None else min(room, left))
+        claimed = list[Claim]()
+        wanted = {variation: outlooks[variation].ready.bytes for variation in share.variations}
+        self._keep_room(rows[0]["job"], wanted)
+        try:
+            claimed = await self._shop.store.write(partial(self._claim, share))
+        finally:
+            for variation in wanted.keys() - {claim.id for claim in claimed}:
+                self._shop.space.release(variation)
         if claimed:
             self._start(claimed, share, outlooks)
+
+    def _keep_room(self, job: str, wanted: Mapping[str, int]) -> None:
+        for variation, bytes_of_it in wanted.items():
+            self._shop.space.hold(variation, bytes_of_it, partial(size, self._shop.paths.work(job, variation)))
+
+    def _claim(self, share: Share, transaction: Transaction) -> list[Claim]:
+        """None, where a file that came meanwhile took the room."""
+        left = self._shop.quota.left(transaction)
+        if left is not None and left < 0:
+            return []
+        return claims.claim(transaction, variations=share.variations, boot=self._boot, now=self._shop.now())
 
     def _share(self, ready: list[Ready], room: int) -> Share:
         return planner.next_share(
@@ -245,9 +263,8 @@ class Scheduler:
             Member(claim, share.costs[claim.id], outlooks[claim.id].usual, outlooks[claim.id].ready.bytes)
             for claim in claimed
         ]
-        for member in members:
-            work = self._shop.paths.work(member.claim.job, member.claim.id)
-            self._shop.space.hold(member.claim.id, member.space, partial(size, work))
+        # Again: one that ended early in company may have given it back when its company ended.
+        self._keep_room(claimed[0].job, {member.claim.id: member.space for member in members})
         held = self._queue == QueueState.PAUSED  # since the claim was asked for
         attempt = Attempt(members, self._shop, threads=share.threads, held=held)
         self._running.append(attempt)

@@ -33,6 +33,7 @@ from daemon.models import Sandbox
 from daemon.paths import Paths
 from daemon.probe import Prober
 from daemon.processes import Limits
+from daemon.quota import Quota
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
 from daemon.signatures import Secrets
@@ -113,6 +114,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
         figures = Figures()
         whereabouts = Whereabouts(paths, settings.source_roots)
         space = Space(partial(_usage, paths), settings.disk_reserve)
+        quota = Quota(settings, space)
         history = await History.load(store)
         shop = Workshop(
             store,
@@ -122,6 +124,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
             whereabouts,
             figures,
             space,
+            quota,
             library,
             history,
             settings.hung_after,
@@ -131,11 +134,11 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
         scheduler = Scheduler(
             shop, slots=settings.slots, longest=settings.max_shared_seconds, queue=await queue_state(store)
         )
-        jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, now=now)
-        control = Control(store, scheduler, paths, now=now)
+        jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, quota, now=now)
+        control = Control(store, scheduler, paths, quota, now=now)
         feed = Feed(store, partial(_progress_events, scheduler))
         arrivals = Arrivals()
-        uploads, keys = Uploads(store, paths, settings, arrivals, now=now), IdempotencyKeys(store, now=now)
+        uploads, keys = Uploads(store, paths, settings, arrivals, quota, now=now), IdempotencyKeys(store, now=now)
         webhooks = _webhooks(settings, store, paths, now)
         bulk = Bulk(store, scheduler, paths, now=now)
         service = Service(

@@ -51,7 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_uploads: Count = 1000
     """Most resumable uploads that no job took yet."""
     max_stored_bytes: Count | None = None
-    """Most bytes of uploads, sources and outputs that are stored at once; None: as many as the disk holds."""
+    """Most bytes of uploads, sources, outputs and the database that are stored at once, those on their way included;
+    None: as many as the disk holds."""
     password: str | None = None
     """What the login page asks for; None: the token serves as the password."""
     ffmpeg: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from functools import partial
@@ -34,11 +35,12 @@ class Disk(Model, frozen=True):
 
     total_bytes: int
     free_bytes: int
-    reserved_bytes: int  # that those which run may yet write
+    reserved_bytes: int  # that those which run, and files on their way in, may yet write
     waiting: str | None  # why nothing starts; None while something small could
     sources_bytes: int
     outputs_bytes: int
     uploads_bytes: int
+    database_bytes: int  # of its file, what holds something
 
 
 class Events(Model, frozen=True):
@@ -76,7 +78,7 @@ async def gather(service: Service) -> Stats:
     now = time.time()
     jobs, variations, oldest, paused, stops, held = await service.store.read(_counters)
     hours, speeds = await service.store.read(partial(_history, int(now // 3600)))
-    disk = psutil.disk_usage(str(service.paths.spool))
+    disk = await asyncio.to_thread(psutil.disk_usage, str(service.paths.spool))
     return Stats(
         jobs=jobs,
         variations=variations,
@@ -90,7 +92,7 @@ async def gather(service: Service) -> Stats:
         disk=Disk(
             total_bytes=disk.total,
             free_bytes=disk.free,
-            reserved_bytes=service.scheduler.reserved,
+            reserved_bytes=await asyncio.to_thread(service.scheduler.reserved),
             waiting=service.scheduler.shortage,
             **held,
         ),
@@ -114,6 +116,7 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
     figures.disk.labels("sources").set(stats.disk.sources_bytes)
     figures.disk.labels("outputs").set(stats.disk.outputs_bytes)
     figures.disk.labels("uploads").set(stats.disk.uploads_bytes)
+    figures.disk.labels("database").set(stats.disk.database_bytes)
     figures.subscribers.set(stats.events.subscribers)
     figures.lag.set(stats.events.lag)
     return figures.render()

@@ -64,11 +64,12 @@ class Uploads:
         paths: Paths,
         settings: Settings,
         arrivals: Arrivals,
+        quota: Quota,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.max_bytes = settings.max_upload_bytes
-        self._quota = Quota(settings)
+        self._quota = quota
         self._store = store
         self._paths = paths
         self._kept = settings.upload_expiry
@@ -82,7 +83,7 @@ class Uploads:
             await asyncio.wait(self._growing.values())
 
     async def create(self, name: str, length: int, metadata: str | None = None) -> Upload:
-        """A new, empty upload of `length` bytes. Raises BadName, TooLarge or LimitReached."""
+        """A new, empty upload of `length` bytes. Raises BadName, TooLarge, LimitReached or OutOfSpace."""
         names.check(name)
         if length > self.max_bytes:
             raise TooLarge(f"{name} is over the limit of {self.max_bytes} bytes")
@@ -93,6 +94,7 @@ class Uploads:
     def _insert(self, row: dict[str, Any], transaction: Transaction) -> Row | None:
         self._quota.check_uploads(transaction)
         self._quota.check_bytes(transaction, row["length"])
+        self._quota.check_disk(row["length"])
         return transaction.one("insert_upload", **row)
 
     async def get(self, upload: str) -> Upload:
@@ -122,12 +124,13 @@ class Uploads:
             piece = _Piece(self._paths.upload(upload), row, checksum)
             try:
                 await _on_thread(piece.open)
-                return await self._receive(upload, piece, stream)
+                with self._quota.arriving(piece.expected, piece.written):
+                    return await self._receive(upload, piece, stream)
             except NotFound:
-                remove(self._paths.upload(upload))  # deleted, or taken, after it was found
+                await _on_thread(partial(remove, self._paths.upload(upload)))  # deleted, or taken, after it was found
                 raise
             finally:
-                piece.close()
+                await _on_thread(piece.close)
 
     async def _receive(self, upload: str, piece: _Piece, stream: AsyncIterator[bytes]) -> Upload:
         try:
@@ -196,6 +199,15 @@ class _Piece:
     @property
     def uncommitted(self) -> int:
         return int(self._end - self._committed)
+
+    @property
+    def expected(self) -> int:
+        """Bytes that the upload lacks."""
+        return int(self._length - self._start)
+
+    def written(self) -> int:
+        """Bytes of this piece that are in the file."""
+        return int(self._end - self._start)
 
     @property
     def may_be_split(self) -> bool:

@@ -16,6 +16,7 @@ from daemon.library import Library
 from daemon.metrics import Figures
 from daemon.paths import Paths
 from daemon.probe import Prober
+from daemon.quota import Quota
 from daemon.sources import Whereabouts
 from daemon.store import Store
 
@@ -31,6 +32,7 @@ class Workshop:
     whereabouts: Whereabouts
     figures: Figures
     space: Space
+    quota: Quota
     library: Library
     history: History
     hung_after: float = 120.0

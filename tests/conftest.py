@@ -42,6 +42,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 pytest_plugins = ["surroundings", "browser"]
 
+EMPTY = 1_000_000  # bytes: more than the database of a daemon that has done little
 PATIENCE = 60.0  # seconds after which a condition that should come true is taken for never
 
 
@@ -106,6 +107,12 @@ def make_clip(ffmpeg: str, path: Path, *, seconds: float, size: str = "640x360")
 
 
 Media = Callable[[str], Path]
+
+
+def stored(daemon: Daemon) -> int:
+    """Bytes that count towards what may be stored, but for uploads that lack some of theirs."""
+    disk = daemon.client.get("/api/stats").json()["disk"]
+    return sum(disk[f"{kind}_bytes"] for kind in ("sources", "outputs", "uploads", "database"))
 
 
 class Daemon:

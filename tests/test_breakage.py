@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import PATIENCE, Daemon, wait_until
+from conftest import EMPTY, PATIENCE, Daemon, wait_until
 from test_cancel_over_http import DEAF_FFMPEG, cancel
 
 from daemon import cli_checks
@@ -114,7 +114,7 @@ def test_what_a_daemon_keeps_is_nobody_elses_wherever_its_state_dir_is(tmp_path:
 
 
 def test_a_form_that_cannot_fit_is_refused_before_it_is_sent(start_daemon: Callable[..., Daemon]) -> None:
-    daemon = start_daemon("--max-stored-bytes", "100000")
+    daemon = start_daemon("--max-stored-bytes", str(EMPTY + 100_000))
     host, port = daemon.url.removeprefix("http://").split(":")
     head = (
         f"POST /api/jobs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {daemon.token}\r\n"

@@ -40,6 +40,18 @@ def test_what_runs_the_reserve_and_what_wants_to_start_share_the_disk() -> None:
     assert space.room() == 200
 
 
+def test_what_rows_do_not_tell_of_is_promised_until_they_do() -> None:
+    space = Space(lambda: Usage(total=1000, free=1000), reserve=100)
+    space.hold("an output", 300, lambda: 200)
+    space.hold("a piece of an upload", 50, lambda: 10, stored=True)
+    assert (space.promised, space.reserved, space.room()) == (300, 140, 760)
+    space.release("an output")
+    assert space.promised == 0
+    for wanted, left, word in ((101, 100, "0.0 MB more"), (1, 0, "as much is stored"), (0, -1, "as much is stored")):
+        assert word in str(refusal(wanted, 1000, left))
+    assert refusal(100, 1000, 100) is None
+
+
 @pytest.mark.parametrize(("total", "reserve"), [(1024**4, 1024**3), (100 * MB, 2 * MB)])
 def test_the_reserve_is_smaller_on_a_small_disk(total: int, reserve: int) -> None:
     assert Space(lambda: Usage(total=total, free=total), reserve=None).room() == total - reserve
@@ -84,7 +96,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], None]]:
             subprocess.run(["mount", "-o", f"remount,size={size}", str(state)], check=True)
         else:
             state.mkdir()
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(state)], check=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(state)], check=True)
 
     yield sized
     if state.is_mount():

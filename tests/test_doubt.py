@@ -17,6 +17,7 @@ from test_cleanup import in_store
 from daemon import publish
 from daemon.api import creation
 from daemon.api.problems import on_host_trouble
+from daemon.disk import Space, Usage
 from daemon.errors import Doubtful, FfspoolError, OutOfSpace, Unavailable
 from daemon.idempotency import IdempotencyKeys
 from daemon.jobs import Jobs, JobSpec
@@ -24,7 +25,8 @@ from daemon.library import Library
 from daemon.listing import Selection
 from daemon.models import VariationRequest
 from daemon.paths import Paths
-from daemon.settings import load
+from daemon.quota import Quota
+from daemon.settings import Settings, load
 from daemon.sources import NewSource, Whereabouts
 from daemon.store import Store, Transaction
 from daemon.views import JobView
@@ -35,6 +37,13 @@ def paths(tmp_path: Path) -> Paths:
     paths = Paths(tmp_path / "state")
     paths.prepare()
     return paths
+
+
+def house(paths: Paths) -> tuple[Whereabouts, Settings, Library, Quota]:
+    """What jobs are made by."""
+    settings = load({"state_dir": paths.state}, {})
+    quota = Quota(settings, Space(lambda: Usage(total=10**12, free=10**12), reserve=0))
+    return Whereabouts(paths, ()), settings, Library(), quota
 
 
 class Woken:
@@ -68,7 +77,7 @@ def test_files_of_a_job_whose_commit_is_in_doubt_are_kept(
         body = paths.incoming / "body"
         body.write_bytes(b"a source")
         monkeypatch.setattr(store, "write", fail)
-        jobs = Jobs(store, Woken(), paths, Whereabouts(paths, ()), load({"state_dir": paths.state}, {}), Library())  # type: ignore[arg-type]
+        jobs = Jobs(store, Woken(), paths, *house(paths))  # type: ignore[arg-type]
         with pytest.raises(type(refusal)):
             source = NewSource(name="clip.mp4", bytes=8, upload=body)
             await jobs.create(JobSpec(variations=(VariationRequest("mp3", {}),)), [source], conclude=lambda *_: None)
@@ -91,7 +100,7 @@ def test_a_job_is_there_once_its_answer_is_encoded_and_not_before(
 
     async def work(store: Store) -> None:
         monkeypatch.setattr(msgspec.json, "encode", count_and_encode)
-        jobs = Jobs(store, Woken(), paths, Whereabouts(paths, ()), load({"state_dir": paths.state}, {}), Library())  # type: ignore[arg-type]
+        jobs = Jobs(store, Woken(), paths, *house(paths))  # type: ignore[arg-type]
         body = paths.incoming / "body"
         body.write_bytes(b"a source")
         source = NewSource(name="clip.mp4", bytes=8, upload=body)

@@ -26,8 +26,10 @@ from conftest import Daemon, wait_until
 
 from daemon import cleanup, expiry, settings
 from daemon.arrivals import Arrivals
+from daemon.disk import Space, Usage
 from daemon.errors import NotFound, Unavailable, UploadStalled
 from daemon.paths import Paths
+from daemon.quota import Quota
 from daemon.store import Store
 from daemon.uploads import COMMIT_EVERY, Uploads
 
@@ -369,7 +371,8 @@ def in_uploads(
         paths.prepare()
         store = await Store.open(paths.database)
         try:
-            await work(Uploads(store, paths, chosen, arrivals or Arrivals(), now=clock), store, paths, clock)
+            quota = Quota(chosen, Space(lambda: Usage(total=10**12, free=10**12), reserve=0))
+            await work(Uploads(store, paths, chosen, arrivals or Arrivals(), quota, now=clock), store, paths, clock)
         finally:
             await store.close()
 
@@ -401,7 +404,7 @@ def test_an_upload_expires_after_its_last_activity_and_its_file_is_swept(tmp_pat
 
 
 async def sweep(store: Store, paths: Paths, now: float) -> int:
-    with closing(cleanup.Sweep(store, paths)) as whole:
+    with closing(cleanup.Sweep(store, paths, now)) as whole:
         return await whole.round(now)
 
 

@@ -191,6 +191,20 @@ def test_retry_encodes_only_what_is_missing(start_daemon: Callable[..., Daemon],
     assert after["completed_variations"] == 4
 
 
+def test_a_retry_does_not_go_past_the_most_that_may_be_queued(start_daemon: Callable[..., Daemon], clip: Path) -> None:
+    daemon = start_daemon("--max-queued", "3")
+    daemon.client.post("/api/queue/pause")
+    first = daemon.submit(clip, presets=["mp3", "m4a"])["id"]
+    assert post(daemon, first, "cancel").status_code == 200
+    second = daemon.submit(clip, presets=["mp3", "m4a"])["id"]
+    refused = post(daemon, first, "retry")
+    assert (refused.status_code, refused.json()["code"]) == (429, "limit_reached")
+    assert daemon.job(first)["status"] == "cancelled"
+    assert daemon.client.get("/api/stats").json()["queue"]["depth"] == 2
+    assert post(daemon, second, "cancel").status_code == 200
+    assert post(daemon, first, "retry").json()["status"] == "queued"
+
+
 def test_a_new_priority_reorders_at_once(start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path) -> None:
     daemon = start_daemon("--slots", "1")
     blocker = job_in(daemon, "processing", clip, long_clip)

@@ -12,17 +12,17 @@ import msgspec
 
 from daemon.api.endpoints import JSON, Call, decoded
 from daemon.api.requests import JobRequest, SourceRequest, spec_of, spec_of_fields
-from daemon.api.uploads import Form, read_body
+from daemon.api.uploads import NOT_FILES, Form, read_body
 from daemon.errors import InvalidRequest, UnsupportedBody
 from daemon.idempotency import Answer, Hold
 from daemon.jobs import Jobs, JobSpec
+from daemon.quota import Room
 from daemon.service import Service
 from daemon.sources import NewSource
 from daemon.store import Transaction
 from daemon.views import JobView
 
 FORM = "multipart/form-data"
-NOT_FILES = 64 * 1024  # bytes of a form that are not its files', at most but for long specifications
 
 
 async def create(call: Call, hold: Hold) -> Answer:
@@ -35,26 +35,47 @@ async def create(call: Call, hold: Hold) -> Answer:
 
 
 async def _from_form(call: Call, hold: Hold) -> Answer:
+    jobs = call.service.jobs
+    if await hold.is_bound():
+        return await _first_answer(call, hold)
+    await jobs.check_queue()
+    with jobs.room() as room:
+        await room.grow(int(call.request.headers.get("content-length", 0)) - NOT_FILES)
+        async with _form(call, room, hold) as form:
+            await _read(call, form)
+            if not form.files:
+                raise InvalidRequest("the form has no 'files'")
+            if hold.key and (first := await hold.first_answer(form.fingerprint)):
+                return first
+            spec = await asyncio.to_thread(spec_of_fields, form.fields)
+            jobs.check_wish(spec, len(form.files))
+            return await _made(jobs, spec, form.files, hold, room)
+
+
+async def _first_answer(call: Call, hold: Hold) -> Answer:
+    """To a form that is sent again: it is compared with the first, and takes no room."""
+    async with _form(call, None, hold) as form:
+        await _read(call, form)
+        first = await hold.first_answer(form.fingerprint)
+        assert first is not None
+        return first
+
+
+def _form(call: Call, room: Room | None, hold: Hold) -> Form:
     settings = call.service.settings
-    if hold.key is None:  # else the first answer may be waiting
-        said = int(call.request.headers.get("content-length", 0))
-        await call.service.jobs.check_room(max(0, said - NOT_FILES))
-    with Form(
+    return Form(
         call.service.paths.incoming,
+        room,
         max_file_bytes=settings.max_upload_bytes,
         max_files=settings.max_sources,
         max_field_bytes=settings.max_json_bytes,
         hashed=hold.key is not None,
-    ) as form:
-        async with aclosing(call.request.stream()) as stream:
-            await form.read(call.request.headers["content-type"], call.service.arrivals.of(stream))
-        if not form.files:
-            raise InvalidRequest("the form has no 'files'")
-        if hold.key and (first := await hold.first_answer(form.fingerprint)):
-            return first
-        spec = await asyncio.to_thread(spec_of_fields, form.fields)
-        call.service.jobs.check_wish(spec, len(form.files))
-        return await _made(call.service.jobs, spec, form.files, hold)
+    )
+
+
+async def _read(call: Call, form: Form) -> None:
+    async with aclosing(call.request.stream()) as stream:
+        await form.read(call.request.headers["content-type"], call.service.arrivals.of(stream))
 
 
 async def _from_json(call: Call, hold: Hold) -> Answer:
@@ -74,8 +95,10 @@ async def _source(service: Service, wish: SourceRequest) -> NewSource:
     return await service.whereabouts.find(wish.path)
 
 
-async def _made(jobs: Jobs, spec: JobSpec, sources: Sequence[NewSource], hold: Hold) -> Answer:
-    return await jobs.create(spec, sources, conclude=partial(_accepted, hold))
+async def _made(
+    jobs: Jobs, spec: JobSpec, sources: Sequence[NewSource], hold: Hold, room: Room | None = None
+) -> Answer:
+    return await jobs.create(spec, sources, conclude=partial(_accepted, hold), room=room)
 
 
 def _digest(body: bytes) -> str:

@@ -76,7 +76,7 @@ ENDPOINTS = (
     Endpoint("POST", f"{VARIATION}/cancel", control.cancel_variation, "Stop one variation", problems=(Conflict,)),
     Endpoint("POST", f"{JOB}/fail", control.fail, "Stop a job and mark what is left failed", problems=(Conflict,)),
     Endpoint("POST", f"{JOB}/retry", control.retry, "Queue again what failed or was cancelled",
-             problems=(Conflict,)),
+             problems=(Conflict, LimitReached)),
     Endpoint("POST", f"{JOB}/pause", control.pause, "Freeze a job's encodes, start nothing more of it",
              problems=(Conflict,)),
     Endpoint("POST", f"{JOB}/resume", control.resume, "Let a paused job go on"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from daemon.errors import EmptyUpload, InvalidRequest, OutOfSpace, TooLarge
 from daemon.models import new_id
 from daemon.names import check
+from daemon.quota import Room
 from daemon.sources import NewSource
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 BATCH = 1024 * 1024  # bytes handed to a thread at a time: fewer hops, and flat memory
 FIELD_COST = 256  # bytes that a field costs besides what it holds
+NOT_FILES = 64 * 1024  # bytes of a form that are not its files', at most but for long specifications
 FILES = "files"
 
 
@@ -33,13 +36,25 @@ class Form:
     """
 
     def __init__(
-        self, folder: Path, *, max_file_bytes: int, max_files: int, max_field_bytes: int, hashed: bool = False
+        self,
+        folder: Path,
+        room: Room | None,
+        *,
+        max_file_bytes: int,
+        max_files: int,
+        max_field_bytes: int,
+        hashed: bool = False,
     ) -> None:
-        """`max_field_bytes` is for all fields together; each counts for a little more than it holds."""
+        """`max_field_bytes` is for all fields together; each counts for a little more than it holds.
+
+        Files take from `room` as they come; without one nothing of them is kept but their `fingerprint`.
+        """
         self.hashed = hashed
         self.files: list[NewSource] = []
         self.fields: list[tuple[str, str]] = []
         self._folder = folder
+        self._room = room
+        self._arrived = 0
         self._max_file_bytes = max_file_bytes
         self._max_files = max_files
         self._max_field_bytes = max_field_bytes
@@ -47,10 +62,13 @@ class Form:
         self._written: list[Path] = []
         self._digests: list[str] = []
 
-    def __enter__(self) -> Form:
+    async def __aenter__(self) -> Form:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+        await asyncio.shield(asyncio.to_thread(self._remove))
+
+    def _remove(self) -> None:
         for path in self._written:
             path.unlink(missing_ok=True)
 
@@ -61,6 +79,7 @@ class Form:
         try:
             parser = MultipartParser(_boundary(content_type), parts.callbacks())
             async for batch in _batches(stream):
+                await self._take(len(batch))
                 await asyncio.to_thread(parser.write, batch)
             parser.finalize()
         except FormParserError as error:
@@ -71,6 +90,13 @@ class Form:
             parts.close()
         if not parts.complete:
             raise InvalidRequest("the multipart body ends before its closing boundary")
+
+    async def _take(self, size: int) -> None:
+        """Room for a batch more, which may have been kept already; the batches before it are on the disk."""
+        if self._room:
+            self._room.arrived = self._arrived
+            self._arrived += size
+            await self._room.grow(self._arrived - NOT_FILES)
 
     @property
     def fingerprint(self) -> str:
@@ -85,7 +111,7 @@ class Form:
             raise InvalidRequest(f"a job takes at most {self._max_files} files")
         path = self._folder / new_id()
         self._written.append(path)
-        return path.open("xb")
+        return path.open("xb") if self._room else Path(os.devnull).open("wb")
 
     def fields_grew(self, name: str, size: int) -> None:
         self._field_bytes += size
@@ -113,6 +139,7 @@ class _Parts:
         self._field = ""
         self._file: BinaryIO | None = None
         self._name = ""
+        self._size = 0
         self._sha256 = hashlib.sha256()
         self._text = bytearray()
         self.complete = False
@@ -154,6 +181,7 @@ class _Parts:
             raise InvalidRequest(f"a file came in the field {self._field!r}: files go into {FILES!r}")
         self._name = _unescape(filename).decode(errors="surrogateescape")
         self._file = self._form.open_file(self._name)
+        self._size = 0
         self._sha256 = hashlib.sha256()
 
     def _take(self, data: bytes, start: int, end: int) -> None:
@@ -162,7 +190,8 @@ class _Parts:
             self._file.write(chunk)
             if self._form.hashed:
                 self._sha256.update(chunk)
-            self._form.file_grew(self._name, self._file.tell())
+            self._size += len(chunk)
+            self._form.file_grew(self._name, self._size)
         else:
             self._form.fields_grew(self._field, len(chunk))
             self._text += chunk
@@ -172,9 +201,8 @@ class _Parts:
             self._form.fields_grew(self._field, FIELD_COST)
             self._form.fields.append((self._field, _text(self._text, f"the field {self._field!r}")))
             return
-        size = self._file.tell()
         self._file.close()
-        self._form.end_file(self._name, size, self._sha256.hexdigest())
+        self._form.end_file(self._name, self._size, self._sha256.hexdigest())
         self._file = None
 
     def _finish(self) -> None:
