@@ -31,6 +31,16 @@ def tracks(file: BinaryIO) -> list[Track]:
     return [_track(trak) for name, trak in within(moov[8:]) if name == b"trak"]
 
 
+def is_endless(file: BinaryIO) -> bool:
+    """Whether its index says that fragments follow, and not how long they last: as recorders write it on the way."""
+    index = list(within(first(file, b"moov", most=LARGEST_INDEX)[8:]))
+    extends = next((content for name, content in index if name == b"mvex"), None)
+    header = next((content for name, content in index if name == b"mvhd"), b"")
+    at, size = (24, 8) if header[:1] == b"\1" else (16, 4)
+    said = int.from_bytes(header[at : at + size], "big")
+    return extends is not None and said == 0 and all(name != b"mehd" for name, _ in within(extends))
+
+
 def first(file: BinaryIO, wanted: bytes, most: int) -> bytes:
     """The first `most` bytes of the first box of that name at the top of an MP4 file; none if there is none."""
     size = file.seek(0, io.SEEK_END)

@@ -27,6 +27,7 @@ from daemon.plans import Node, Options, Plan, Recipe, Size, pictured
 from daemon.presets import Preset
 from daemon.traits import FilmTraits, Traits
 
+LEAST_PICTURES = 3  # of fewer, FFmpeg takes the clock for their rate
 SILENT_FIRST = {"wmav1", "wmav2"}  # whose decoders make nothing of the first packets
 
 
@@ -147,7 +148,10 @@ def film(
 
 def _last_shown(picture: VideoStream, encoder: str) -> Options:
     """SVT-AV1 does not tell how long pictures last; of the last one, which no other follows, nothing else does."""
-    if encoder != "av1" or kept_rate(picture) is not None or picture.duration_seconds is None:
+    if encoder != "av1" or picture.duration_seconds is None:
+        return {}
+    rate = kept_rate(picture)
+    if rate is not None and rate * picture.duration_seconds >= LEAST_PICTURES:
         return {}
     end = picture.start_seconds + picture.duration_seconds
     return lasting(f"max(DURATION,{end:.3f}/TB-PTS)")

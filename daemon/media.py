@@ -73,9 +73,15 @@ def _timed_as(path: str, shape: str, patience: float) -> Media:
         found = _spans(path, media, patience)
         media = _of_packets(media, found)
         return _lasting(durations.gapped(durations.measured(media, found), found))
-    if Path(path).stat().st_size <= (LARGE if media.format in HEADERLESS else SMALL):
-        return _checked(path, media, patience)
-    return media
+    endless = _is_endless(path)
+    if Path(path).stat().st_size <= (LARGE if endless or media.format in HEADERLESS else SMALL):
+        media = _checked(path, media, patience, endless=endless)
+    return replace(media, cut_off=endless and durations.cut_off(path) is True)
+
+
+def _is_endless(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        return boxes.is_one(file.read(8)) and boxes.is_endless(file)
 
 
 def _only_the_first(media: Media) -> Media:
@@ -104,18 +110,20 @@ def _spans(path: str, media: Media, patience: float) -> durations.Spans | None:
         return durations.spans(container, media, patience)
 
 
-def _checked(path: str, media: Media, patience: float) -> Media:
-    """The data's own duration, should the header say another; but not of a file that was cut off, which is to fail."""
+def _checked(path: str, media: Media, patience: float, *, endless: bool) -> Media:
+    """The data's own duration, should the header say another; but not of a file that was cut off, which is to fail,
+    unless it is `endless`: then nobody ever said how long it would be.
+    """
     said = media.duration_seconds
     found = _spans(path, media, patience)
-    whole = _of_packets(media, found) if found and not durations.cut_off(path) else media
+    whole = _of_packets(media, found) if found and (endless or not durations.cut_off(path)) else media
     media = durations.gapped(whole, found)
     held = durations.measured(media, found)
     if said is None or not held.duration_seconds:
         return media
     if durations.close(held.duration_seconds, said) and media.format not in LATE:
         return replace(held, duration_seconds=said)
-    lies = media.format in HEADERLESS or durations.cut_off(path) is False
+    lies = endless or media.format in HEADERLESS or durations.cut_off(path) is False
     return held if lies else media
 
 

@@ -144,6 +144,7 @@ class Media(Model, frozen=True):
     cover: Cover | None = None  # the one that is kept with the sound; None beside a film
     lead_seconds: float = 0.0  # of the file before the first of picture and sound
     unread: tuple[Unread, ...] = ()
+    cut_off: bool = False  # whether it ends in the middle, as a recording that crashed, and is used as far as it goes
     redescribed: bool = False  # whether an MP4 describes samples of a track in several ways, of which others keep one
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
 

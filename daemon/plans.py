@@ -153,6 +153,12 @@ def pictured(media: Media, preset: Preset) -> VideoStream:
     return media.video
 
 
+def left_out(media: Media) -> list[str]:
+    """What no output will have of the source, each a sentence."""
+    lost = [f"a {track.kind} of the source is left out: {track.why}" for track in media.unread]
+    return [*lost, *(["the source ends in the middle of a recording: what is there is used"] if media.cut_off else [])]
+
+
 def refuse_lost(media: Media, kind: str) -> None:
     """Raises UnsuitableSource when the source has such tracks ("picture" or "sound"), and none of them can be read."""
     found = media.video if kind == "picture" else media.audio

@@ -12,6 +12,7 @@ STILL_WEBP = "webp_pipe"
 OFFSET = 0.04  # seconds between picture and sound that nobody notices
 END = 0.5  # seconds one of them may end earlier or later than planned, or 1 %
 LEAST_TIMED = 1.0  # seconds an output must last for its frame rate to be told
+LEAST_PICTURES = 4  # of fewer, what FFmpeg says of their rate is a guess
 RATE_SHARE = 0.1  # damaged frames of a source are left out
 
 
@@ -59,6 +60,8 @@ def _of_picture(made: VideoStream, plan: Plan) -> Iterator[str]:
 
 def _of_rate(made: VideoStream, plan: Plan) -> Iterator[str]:
     if not plan.frame_rate or not made.frame_rate or (plan.duration_seconds or 0) < LEAST_TIMED:
+        return
+    if plan.frame_rate * (plan.video_seconds or plan.duration_seconds or 0) < LEAST_PICTURES:
         return
     # Of few frames, one more or less makes a difference that nobody sees.
     allowed = max(plan.frame_rate * RATE_SHARE, 1.5 / (plan.video_seconds or plan.duration_seconds or LEAST_TIMED))

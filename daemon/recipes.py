@@ -266,6 +266,8 @@ def _reading(media: Media) -> dict[str, Any]:
     # Made up of the order of packets, times of reordered pictures coincide, and one of two would be left out.
     if media.format in UNSTAMPED and not (picture and picture.counted):
         options["fflags"] = "+genpts"
+    if media.cut_off:
+        options["fflags"] = "+discardcorrupt"  # half a packet, at its end
     if media.cropped:
         options["apply_cropping:v"] = "codec"  # the size is planned as the stream has it
     if picture and picture.alpha and picture.codec in _ALPHA_DECODERS:

@@ -26,7 +26,7 @@ from daemon.errors import FfspoolError
 from daemon.launch import SOURCE_PATH
 from daemon.models import Outcome, Parameters, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
 from daemon.paths import size
-from daemon.plans import Passed
+from daemon.plans import Passed, left_out
 from daemon.processes import TOKEN_VARIABLE, Child, Exit, Limits, Registry, Reserve, Walls, spawn, usage
 from daemon.progress import ProgressParser
 
@@ -120,8 +120,8 @@ class Run:
         for order in self._task.orders:
             Path(order.log).parent.mkdir(parents=True, exist_ok=True)
         with self._logs() as logs:
-            for track in self._task.media.unread:
-                _write_all(logs, f"# a {track.kind} of the source is left out: {track.why}\n".encode())
+            for words in left_out(self._task.media):
+                _write_all(logs, f"# {words}\n".encode())
 
     def _remark(self, measuring: recipes.Pass, code: int) -> None:
         """Keeps why a pass failed on which nothing hangs."""
