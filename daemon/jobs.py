@@ -27,13 +27,12 @@ from daemon.sources import NewSource, Whereabouts, recorded, take_over, taken
 from daemon.states import State
 from daemon.store import Row, Store, Transaction
 from daemon.uploads import durable_upload
-from daemon.views import Effort, JobView, ListedJob, job_view, listed_job
+from daemon.views import JobView, ListedJob, job_view, listed_job
 
 T = TypeVar("T")
 
 MAX_VARIATIONS = 10_000  # of one job: its answer is encoded at one go
 MAX_METADATA_BYTES = 64 * 1024
-_TOLD_BY_STATUS = {State.QUEUED, State.COMPLETED}
 
 
 class JobSpec(Model, frozen=True):
@@ -247,7 +246,8 @@ class Jobs:
         return await self._store.read(lambda t: self._page(t, selection, limit, cursor, with_metadata))
 
     def _view(self, transaction: Transaction, job: Row) -> JobView:
-        effort, error = _efforts(transaction, [job]).get(job["seq"]), _errors(transaction, [job]).get(job["seq"])
+        effort = listing.efforts(transaction, [job]).get(job["seq"])
+        error = listing.errors(transaction, [job]).get(job["seq"])
         return job_view(job, effort, error, *_children(transaction, job), self._scheduler)
 
     def _page(
@@ -255,9 +255,9 @@ class Jobs:
     ) -> JobPage:
         now = self._now()
         rows, next_cursor = listing.page(transaction, selection, limit, cursor, now, with_metadata=with_metadata)
-        files = {row["job"]: row for row in transaction.all("files_of_jobs", jobs=_keys(rows))}
-        efforts = _efforts(transaction, rows)
-        errors = _errors(transaction, rows)
+        files = listing.files(transaction, rows)
+        efforts = listing.efforts(transaction, rows)
+        errors = listing.errors(transaction, rows)
         items = (
             listed_job(row, files[seq], efforts.get(seq), errors.get(seq), self._scheduler, with_metadata=with_metadata)
             for row in rows
@@ -357,34 +357,6 @@ def job_row(transaction: Transaction, job: str, now: float) -> Row:
 
 def _children(transaction: Transaction, job: Row) -> tuple[list[Row], list[Row]]:
     return transaction.all("sources_of_job", job=job["seq"]), transaction.all("variations_of_job", job=job["seq"])
-
-
-def _efforts(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Effort]:
-    """What each job is about whose status alone does not tell, by its `seq`, from the counters of its sources."""
-    asked = [job for job in jobs if job["status"] not in _TOLD_BY_STATUS]
-    if not asked:
-        return {}
-    return {
-        row["job"]: Effort(
-            planned=row["planned"],
-            done=row["done"],
-            left=row["left"],
-            running_unknown=bool(row["running_unknown"]),
-            left_unknown=bool(row["left_unknown"]),
-        )
-        for row in transaction.all("efforts", jobs=_keys(asked))
-    }
-
-
-def _errors(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, str]:
-    """Why those failed that did, in the words of the first variation that did, by their `seq`."""
-    failed = [job for job in jobs if job["status"] == State.FAILED]
-    return {row["job"]: row["error"] for row in transaction.all("first_errors", jobs=_keys(failed))} if failed else {}
-
-
-def _keys(jobs: Iterable[Row]) -> str:
-    """What `json_each` takes for a table of them."""
-    return msgspec.json.encode([job["seq"] for job in jobs]).decode()
 
 
 def source_row(job: str, source: str, now: float, transaction: Transaction) -> Row:

@@ -13,9 +13,11 @@ from daemon.errors import InvalidRequest
 from daemon.models import Model
 from daemon.states import State
 from daemon.store import Row, Transaction
+from daemon.views import Effort
 
 MAX_SEQ = 2**62  # above every row
 MAX_METADATA_BYTES = 1024**2  # that one page tells
+TOLD_BY_STATUS = {State.QUEUED, State.COMPLETED}  # how far a job is
 WINDOW = 20_000  # jobs that one page of a search looks at
 
 
@@ -123,3 +125,39 @@ def _upcoming(transaction: Transaction, limit: int, cursor: str | None, most: in
     found = transaction.all("page_of_upcoming_jobs", rank=int(rank), seq=decode_cursor(seq), limit=limit + 1)
     rows = found[: _fitting(found[:limit], most)]
     return rows, f"{-rows[-1]['priority']}.{rows[-1]['seq']}" if len(found) > len(rows) else None
+
+
+# What is told of them
+
+
+def files(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Row]:
+    """What is told of each job's files, by its `seq`."""
+    return {row["job"]: row for row in transaction.all("files_of_jobs", jobs=_keys(jobs))}
+
+
+def efforts(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Effort]:
+    """What each job is about whose status alone does not tell, by its `seq`, from the counters of its sources."""
+    asked = [job for job in jobs if job["status"] not in TOLD_BY_STATUS]
+    if not asked:
+        return {}
+    return {
+        row["job"]: Effort(
+            planned=row["planned"],
+            done=row["done"],
+            left=row["left"],
+            running_unknown=bool(row["running_unknown"]),
+            left_unknown=bool(row["left_unknown"]),
+        )
+        for row in transaction.all("efforts", jobs=_keys(asked))
+    }
+
+
+def errors(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, str]:
+    """Why those failed that did, in the words of the first variation that did, by their `seq`."""
+    failed = [job for job in jobs if job["status"] == State.FAILED]
+    return {row["job"]: row["error"] for row in transaction.all("first_errors", jobs=_keys(failed))} if failed else {}
+
+
+def _keys(jobs: Iterable[Row]) -> str:
+    """What `json_each` takes for a table of them."""
+    return msgspec.json.encode([job["seq"] for job in jobs]).decode()

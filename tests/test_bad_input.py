@@ -196,6 +196,7 @@ TOO_MUCH: list[tuple[dict[str, Any], str, str]] = [
     ({"sources": [{"path": "/x"}], "variations": MP3 * 201}, "invalid_request", "variations"),
     ({"sources": [{"path": "/x"}] * 51, "variations": MP3 * 200}, "invalid_request", "10200 variations"),
     ({"sources": [{"path": "/x" * 2049}], "variations": MP3}, "invalid_request", "path"),
+    ({"sources": [{"path": "/a/.." * 65}], "variations": MP3}, "invalid_request", "128 folders"),
     ({"sources": [{"path": "/x"}], "variations": MP3, "name": "n" * 201}, "invalid_request", "name"),
     ({"sources": [{"path": "/x"}], "variations": [{"preset": "p" * 100_000}]}, "unknown_preset", "at most 40"),
     ({"sources": [{"path": "/x"}], "variations": [{"preset": "mp3", "p" * 100_000: 1}]}, "bad_parameter", "takes"),

@@ -30,6 +30,7 @@ Name = Annotated[str, msgspec.Meta(max_length=200)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200, description="items on a page, at most")]
 Cursor = Annotated[str, msgspec.Meta(description="`next_cursor` of the page before")]
 EventId = Annotated[int, msgspec.Meta(ge=0, le=10**18, description="the id of the last event that was seen")]
+MAX_FOLDERS = 128  # each is opened: a thousand times `a/../a/../…` takes long
 BINARY = {"format": "binary"}
 Variation = Annotated[
     dict[str, Any],
@@ -46,6 +47,8 @@ class SourceRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.upload is None) == (self.path is None):
             raise ValueError('A source is either {"upload": ID} or {"path": PATH}')
+        if self.path and self.path.count("/") > MAX_FOLDERS:
+            raise ValueError(f"A path leads through {MAX_FOLDERS} folders at most")
 
 
 class SpecRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
