@@ -10,10 +10,15 @@ from typing import Any
 import msgspec
 
 from daemon import claims
+from daemon.disk import Space, Usage
+from daemon.library import Library
 from daemon.models import Media
 from daemon.paths import Paths
 from daemon.processes import boot_id
 from daemon.publish import Proof, seal
+from daemon.quota import Quota
+from daemon.settings import Settings, load
+from daemon.sources import Whereabouts
 from daemon.store import Store, Transaction
 
 CONTENT = b"a proven file"
@@ -31,6 +36,13 @@ def in_store(paths: Paths, work: Callable[[Store], Awaitable[Any]]) -> Any:
             await store.close()
 
     return asyncio.run(main())
+
+
+def house(paths: Paths) -> tuple[Whereabouts, Settings, Library, Quota]:
+    """What jobs are made by."""
+    settings = load({"state_dir": paths.state}, {})
+    quota = Quota(settings, Space(lambda: Usage(total=10**12, free=10**12), reserve=0))
+    return Whereabouts(paths, ()), settings, Library(), quota
 
 
 def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -> None:

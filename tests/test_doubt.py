@@ -12,22 +12,18 @@ from typing import Any
 
 import msgspec
 import pytest
-from test_cleanup import in_store
+from stored import house, in_store
 
 from daemon import publish
 from daemon.api import creation
 from daemon.api.problems import on_host_trouble
-from daemon.disk import Space, Usage
 from daemon.errors import Doubtful, FfspoolError, OutOfSpace, Unavailable
 from daemon.idempotency import IdempotencyKeys
 from daemon.jobs import Jobs, JobSpec
-from daemon.library import Library
 from daemon.listing import Selection
 from daemon.models import VariationRequest
 from daemon.paths import Paths
-from daemon.quota import Quota
-from daemon.settings import Settings, load
-from daemon.sources import NewSource, Whereabouts
+from daemon.sources import NewSource
 from daemon.store import Store, Transaction
 from daemon.views import JobView
 
@@ -37,13 +33,6 @@ def paths(tmp_path: Path) -> Paths:
     paths = Paths(tmp_path / "state")
     paths.prepare()
     return paths
-
-
-def house(paths: Paths) -> tuple[Whereabouts, Settings, Library, Quota]:
-    """What jobs are made by."""
-    settings = load({"state_dir": paths.state}, {})
-    quota = Quota(settings, Space(lambda: Usage(total=10**12, free=10**12), reserve=0))
-    return Whereabouts(paths, ()), settings, Library(), quota
 
 
 class Woken:

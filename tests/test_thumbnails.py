@@ -8,12 +8,10 @@ import av
 import httpx
 import pytest
 from conftest import Daemon, Media
-from stored import finish, in_store
+from stored import finish, house, in_store
 
 from daemon.jobs import Jobs
-from daemon.library import Library
 from daemon.paths import Paths
-from daemon.settings import load
 from daemon.sources import Whereabouts
 from daemon.store import Store
 from daemon.thumbnails import Thumbnails
@@ -113,9 +111,8 @@ def test_a_thumbnail_does_not_outlive_a_job_that_is_deleted_while_it_is_made(tmp
                 return b"a picture"
 
         await store.write(lambda t: finish(t, "deleted", paths, at=1.0, expires_in=1e12))
-        whereabouts = Whereabouts(paths, ())
-        jobs = Jobs(store, None, paths, whereabouts, load({"state_dir": paths.state}, {}), Library())  # type: ignore[arg-type]
-        thumbnails = Thumbnails(jobs, Deleting(), paths, whereabouts)  # type: ignore[arg-type]
+        jobs = Jobs(store, None, paths, *house(paths))  # type: ignore[arg-type]
+        thumbnails = Thumbnails(jobs, Deleting(), paths, Whereabouts(paths, ()))  # type: ignore[arg-type]
         assert await thumbnails.of_variation("deleted", "deleted") == b"a picture"
 
     in_store(paths, work)
