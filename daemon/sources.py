@@ -20,6 +20,7 @@ from daemon.errors import (
 )
 from daemon.models import Media, Model, SourceFile
 from daemon.paths import Paths, fsync
+from daemon.plaintext import is_text
 from daemon.processes import boot_id
 from daemon.source_files import ANY, EVERYWHERE, GONE, Identity, SourceRefused, identity_of, lies_below, open_source
 from daemon.store import Row
@@ -73,7 +74,7 @@ class Whereabouts:
 
     def __init__(self, paths: Paths, roots: Iterable[Path]) -> None:
         self._paths = paths
-        self._roots = tuple(root for root in map(os.path.abspath, roots) if _is_text(root))
+        self._roots = tuple(root for root in map(os.path.abspath, roots) if is_text(root))
         self._finding, self._opening, self._reading = map(
             Workers, ("finding a file", "opening a file", "reading a file")
         )
@@ -143,8 +144,8 @@ def refusal(name: str, error: SourceRefused) -> FfspoolError:
 def local_source(name: str, path: Path, roots: Iterable[str] = EVERYWHERE) -> NewSource:
     """A file to be read where it is, at a path without symlinks. Raises InvalidRequest or EmptyUpload in words that
     name it. Blocks; run it where that holds nobody up."""
-    if not _is_text(str(path)):
-        raise InvalidRequest(f"{name!r} lies in a folder whose name is not valid text: move or rename it")
+    if not is_text(str(path)):
+        raise InvalidRequest(f"{name} is not named in UTF-8, or a folder it lies in is not: rename it")
     try:
         descriptor = open_source(str(path), roots)
     except SourceRefused as error:
@@ -173,11 +174,3 @@ def take_over(source: NewSource, file: Path, place: Path) -> None:
 def taken(upload: str) -> NotFound:
     """What to tell of an upload that is gone."""
     return NotFound(f"there is no upload {upload} any more: another job took it, or it was deleted")
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
