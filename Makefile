@@ -39,7 +39,7 @@ media: $(READY)
 
 # Random walks through the verbs against the model of the contract, many more than in `make test`.
 model: $(READY)
-	MODEL_EXAMPLES=250 $(BIN)/pytest -s tests/test_contract_model.py $(UNHURRIED)
+	MODEL_EXAMPLES=250 $(BIN)/pytest -s tests/test_contract_model.py -m thorough $(UNHURRIED)
 
 # Every attack on the daemon's promises; `make test` runs a short selection. As root it mounts small file systems too.
 faults: $(READY)

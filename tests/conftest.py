@@ -236,3 +236,11 @@ def start_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
 @pytest.fixture
 def daemon(start_daemon: Callable[..., Daemon]) -> Daemon:
     return start_daemon()
+
+
+@pytest.fixture(scope="module")
+def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One for the tests of a file that need nothing special of it and leave nothing running."""
+    daemon = Daemon(tmp_path_factory.mktemp("shared") / "state")
+    yield daemon
+    daemon.stop()

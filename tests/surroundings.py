@@ -67,6 +67,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{reason} ({tests} skipped)" if tests else reason)
 
 
+def thorough(*values: Any) -> Any:
+    """The parameters of a case that the selection of `make test` leaves out."""
+    return pytest.param(*values, marks=pytest.mark.thorough)
+
+
 def given(name: str) -> Path:
     """That file from outside. Skips the test where it is missing."""
     path = OUTSIDE / name

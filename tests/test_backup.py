@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Daemon, wait_until
+from surroundings import thorough
 
 
 def back_up(daemon: Daemon, file: Path) -> subprocess.CompletedProcess[str]:
@@ -100,7 +101,7 @@ def test_files_of_jobs_newer_than_a_restored_backup_are_set_aside_and_not_delete
     assert f"their files are in its set-aside/{place.name} now" in daemon.log()
 
 
-@pytest.mark.parametrize("copied", ["by hand", "from elsewhere"])
+@pytest.mark.parametrize("copied", ["by hand", thorough("from elsewhere")])
 def test_a_database_that_is_not_the_spools_newest_deletes_nothing(
     start_daemon: Callable[..., Daemon], clip: Path, tmp_path: Path, copied: str
 ) -> None:

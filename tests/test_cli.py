@@ -263,14 +263,6 @@ def test_an_encoder_that_does_not_run_is_named(clip: Path, tmp_path: Path) -> No
 # With a daemon
 
 
-@pytest.fixture(scope="module")
-def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """One daemon for the tests that need nothing special of it and leave nothing running."""
-    daemon = Daemon(tmp_path_factory.mktemp("daemon") / "state")
-    yield daemon
-    daemon.stop()
-
-
 def test_a_job_from_submit_to_rm(shared_daemon: Daemon, clip: Path) -> None:
     submitted = ffspool("submit", clip, "-p", FAST, "-p", "mp3", "--name", "holiday", "--wait", env=shared_daemon.env)
     assert submitted.returncode == 0, submitted.stderr

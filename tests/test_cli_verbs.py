@@ -22,6 +22,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from conftest import Daemon, Media, wait_until
+from surroundings import thorough
 from test_cli import FFSPOOL, no_environment
 
 from daemon.cli import main
@@ -429,7 +430,7 @@ SHELLS = {
 }
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", ["bash", "zsh", thorough("fish")])  # fish takes its time at its first start
 def test_the_real_shell_takes_its_completion(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:  # need() would fail in continuous integration, which has one of them
         pytest.skip(f"there is no {shell}: apt-get install {shell}")

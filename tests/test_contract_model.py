@@ -21,11 +21,12 @@ from contract import Job, Verb, World, derived, ended, ending, pause, resume, re
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from surroundings import thorough
 from test_events import parse
 
 from daemon.processes import TOKEN_VARIABLE
 
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "20"))
+EXAMPLES = [8, thorough(int(os.environ.get("MODEL_EXAMPLES", "20")))]
 STEPS = 8
 THROTTLED = """#!/bin/sh
 for word; do
@@ -349,8 +350,9 @@ def files(ffmpeg: str, tmp_path: Path, long_clip: Path) -> dict[str, Path]:
     return {"quick": quick, "slow": slow, "broken": broken}
 
 
+@pytest.mark.parametrize("examples", EXAMPLES)
 def test_any_walk_through_the_verbs_is_as_the_contract_says(
-    files: dict[str, Path], ffmpeg: str, tmp_path: Path
+    files: dict[str, Path], ffmpeg: str, tmp_path: Path, examples: int
 ) -> None:
     encoder = tmp_path / "throttled-ffmpeg"
     encoder.write_text(THROTTLED.format(ffmpeg=ffmpeg))
@@ -363,7 +365,7 @@ def test_any_walk_through_the_verbs_is_as_the_contract_says(
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=EXAMPLES,
+                max_examples=examples,
                 stateful_step_count=STEPS,
                 derandomize="MODEL_EXAMPLES" not in os.environ,
                 database=None,

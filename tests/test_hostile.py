@@ -14,12 +14,12 @@ import pytest
 from conftest import Daemon, Media, make_clip, wait_until
 from faults.hostile import BASES, FLAGS, attack
 from harmful import HARMFUL, concat, hls
+from surroundings import thorough
 
 from daemon import media as reading
 from daemon import tracks
 from daemon.processes import TOKEN_VARIABLE
 
-CASES = 100
 SECRET = b"canary-that-nobody-may-see"
 
 
@@ -286,14 +286,15 @@ def test_uploads_are_stored_without_an_extension(daemon: Daemon, clip: Path) -> 
 # By the thousand
 
 
+@pytest.mark.parametrize("cases", [25, thorough(100)])
 def test_damaged_files_end_in_words_or_in_an_output(
-    start_daemon: Callable[..., Daemon], tmp_path: Path, media: Media, ffmpeg: str
+    start_daemon: Callable[..., Daemon], tmp_path: Path, media: Media, ffmpeg: str, cases: int
 ) -> None:
     root = (tmp_path / "root").resolve()
     root.mkdir()
     good = make_clip(ffmpeg, root / "good.mp4", seconds=1, size="64x64")
     bases = [media(name).read_bytes() for name in BASES]
-    verdict = attack(start_daemon("--source-root", str(root), *FLAGS), root, bases, good, range(CASES))
+    verdict = attack(start_daemon("--source-root", str(root), *FLAGS), root, bases, good, range(cases))
     assert verdict.violations == []
-    assert sum(verdict.ended.values()) == CASES
+    assert sum(verdict.ended.values()) == cases
     assert set(verdict.ended) == {"completed", "failed"}, "the damage is too little, or too much"

@@ -99,6 +99,6 @@ def test_what_a_list_tells_of_files(queue: Daemon, clip: Path) -> None:
         "cursor=-1",
     ],
 )
-def test_a_strange_query_is_refused(daemon: Daemon, query: str) -> None:
-    answer = daemon.client.get(f"/api/jobs?{query}")
+def test_a_strange_query_is_refused(shared_daemon: Daemon, query: str) -> None:
+    answer = shared_daemon.client.get(f"/api/jobs?{query}")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")

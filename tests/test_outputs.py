@@ -110,13 +110,40 @@ def given(path: Path) -> Specimen:
 
 GIVEN = [given(path) for path in FILES]
 EVERY = [*GIVEN, *SPECIMENS, *COMBINATIONS, *HARMFUL]
-FEW = [*GIVEN, *SPECIMENS, *(one for one in COMBINATIONS if one.name in QUICK), *HARMFUL]
+# One of each trait, which the selection of `make test` goes through.
+CHOSEN = {
+    *("plain.mp4", "turned-90.mp4", "mirrored-90.mp4", "turned-270-hlg.mov", "photo-upright.jpg", "anamorphic.mp4"),
+    *("odd.mkv", "clap.mp4", "tff.mkv", "bff-mpeg2.ts", "mixed-scan.ts", "telecined.mpg", "vfr.mp4", "slides.mp4"),
+    *("10bit.mp4", "422.mov", "full-range.mp4", "bt601.mp4", "untagged-hd.mkv", "rgb.mkv", "pq.mp4", "grey10.mkv"),
+    *("alpha-vp9.webm", "alpha-prores.mov", "alpha.gif", "surround.mkv", "hexagonal.mkv", "placeless.wav", "quad.wav"),
+    *("languages.mkv", "subtitles.mkv", "subtitles.mp4", "chapters.mp4", "cover.mp4", "cover.mp3", "cover-defaced.mp3"),
+    *("everything-beside.mkv", "edit-list.mp4", "late-audio.mp4", "late-video.mp4", "short-audio.mp4", "gap.mkv"),
+    *("truncated.mp4", "truncated.ts", "no-index.mp4", "no-index.avi", "claims-an-hour.mp4", "wrapped.ts"),
+    *("two-programs.ts", "joined.ts", "headless.ts", "live.webm", "fragmented.mp4", "raw.h264", "reordered.avi"),
+    *("theora.flv", "wmv.wmv", "dv-pal.dv", "streamed.wav", "vbr.mp3", "still.png", "one.heic", "tiles.heic"),
+    *("animated.png", "one-frame.mp4", "1x1.mkv", "tiny.wav", "nothing-moves.mp4", "subtitles.srt"),
+    *("huge.gif", "concat.mkv", "hls-in-subtitles.avi", "index-alone.m4a"),
+}
+FEW = sorted(
+    [*GIVEN, *SPECIMENS, *(one for one in COMBINATIONS if one.name in QUICK | CHOSEN), *HARMFUL],
+    key=lambda one: one.name not in CHOSEN,
+)
+
+
+WHOLLY_WEBM = "live.webm"  # the rest of the selection can be no WebM without an encode
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "specimen" not in metafunc.fixturenames:
+        return
     chosen = EVERY if metafunc.config.getoption("--every-preset") else FEW
-    marked = [pytest.param(one, id=one.name, marks=pytest.mark.outside if one.path else ()) for one in chosen]
-    metafunc.parametrize("specimen", marked)
+    metafunc.parametrize("specimen", [pytest.param(one, id=one.name, marks=_marks(one)) for one in chosen])
+
+
+def _marks(specimen: Specimen) -> tuple[pytest.MarkDecorator, ...]:
+    if specimen.path:
+        return (pytest.mark.outside,)
+    return () if specimen.name in CHOSEN else (pytest.mark.thorough,)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +157,11 @@ def worker(spool: Path) -> Iterator[Daemon]:
     daemon = Daemon(spool / "state", "--slots", "1", *roots)
     yield daemon
     daemon.stop()
+
+
+def test_the_selection_takes_every_preset() -> None:
+    selected = [one for one in FEW if one.name in CHOSEN and one.error is None]
+    assert {name for one in selected for name in _in_turn(one)} == PRESETS.keys() - {"h264-480p"}
 
 
 @pytest.fixture
@@ -189,7 +221,7 @@ def _in_turn(specimen: Specimen) -> dict[str, dict[str, Any]]:
     """Beside the cheap preset another one, a different one for each of the files that are made."""
     made = [one.name for one in FEW if one.path is None and one.error is None]
     others = [preset for name, preset in PRESETS.items() if name != "h264-480p"]
-    preset = others[made.index(specimen.name) % len(others)]
+    preset = PRESETS["remux-webm"] if specimen.name == WHOLLY_WEBM else others[made.index(specimen.name) % len(others)]
     return {preset.name: _asked(specimen, preset)}
 
 

@@ -11,7 +11,7 @@ import ffmpeg as ffmpeg_python
 import msgspec
 import pytest
 from conftest import Media as Specimens
-from surroundings import given
+from surroundings import given, thorough
 
 from daemon import media as reading
 from daemon.demuxers import GUARDS
@@ -463,18 +463,18 @@ SHORT = ("gif", {"seconds": 1, "long_side": 160})
     ("name", "asked"),
     [
         ("turned-270.mp4", [("h264-720p", QUICK), ("hevc-1080p", QUICK), REFRESHED, SHORT, "mp3", "m4a"]),
-        ("mirrored-90.mp4", [("webm-720p", QUICK), ("av1-720p", QUICK), "thumbnail-sheet"]),
+        thorough("mirrored-90.mp4", [("webm-720p", QUICK), ("av1-720p", QUICK), "thumbnail-sheet"]),
         ("vfr.mkv", [(f, QUICK) for f in ("h264-720p", "hevc-1080p", "av1-720p", "webm-720p")]),
-        ("640x359.webm", [("h264-720p", QUICK), REFRESHED, SHORT, "thumbnail-sheet"]),
-        ("default-second.mp4", [("webm-720p", QUICK), "mp3"]),
+        thorough("640x359.webm", [("h264-720p", QUICK), REFRESHED, SHORT, "thumbnail-sheet"]),
+        thorough("default-second.mp4", [("webm-720p", QUICK), "mp3"]),
         ("tff.mkv", [("h264-480p", {"speed": "ultrafast"}), SHORT]),
-        ("turned-270-hlg.mov", [("h264-720p", QUICK), "thumbnail-sheet"]),
-        ("wmv.wmv", [("av1-720p", QUICK), SHORT, "thumbnail-sheet", "m4a"]),
-        ("dv-pal.dv", [SHORT, "thumbnail-sheet"]),
+        thorough("turned-270-hlg.mov", [("h264-720p", QUICK), "thumbnail-sheet"]),
+        thorough("wmv.wmv", [("av1-720p", QUICK), SHORT, "thumbnail-sheet", "m4a"]),
+        thorough("dv-pal.dv", [SHORT, "thumbnail-sheet"]),
         ("cover.mp3", ["m4a", "mp3"]),
-        ("surround.m4a", ["mp3", "m4a"]),
-        ("offset.ts", [("h264-720p", QUICK), "m4a"]),
-        ("alpha.gif", [("h264-720p", QUICK)]),
+        thorough("surround.m4a", ["mp3", "m4a"]),
+        thorough("offset.ts", [("h264-720p", QUICK), "m4a"]),
+        thorough("alpha.gif", [("h264-720p", QUICK)]),
     ],
 )
 def test_sources_become_what_was_planned(
@@ -517,7 +517,7 @@ def become_what_was_planned(path: Path, ffmpeg: str, folder: Path, asked: list[A
             assert made.duration_seconds == pytest.approx(expected.duration_seconds, abs=0.25), output.path
 
 
-@pytest.mark.parametrize("preset", ["h264-720p", "hevc-1080p", "av1-720p", "webm-720p"])
+@pytest.mark.parametrize("preset", ["h264-720p", thorough("hevc-1080p"), thorough("av1-720p"), "webm-720p"])
 def test_every_frame_of_a_screen_recording_is_kept_at_its_time(ffmpeg: str, tmp_path: Path, preset: str) -> None:
     path = tmp_path / "recording.webm"
     seldom = "select='not(mod(n,9))+lt(n,5)+eq(n,60)'"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Daemon
+from surroundings import thorough
 
 from daemon.errors import TargetMissed
 from daemon.models import Media
@@ -65,7 +66,7 @@ def test_the_parts_lie_within_the_source_apart_from_each_other(duration: float) 
     assert sum(part.seconds for part in chosen) <= max(12 * PART, duration)
 
 
-@pytest.mark.parametrize("wanted", [75.0, 85.0, 93.0])
+@pytest.mark.parametrize("wanted", [thorough(75.0), 85.0, thorough(93.0)])
 def test_a_film_is_encoded_at_the_crf_that_reaches_it(daemon: Daemon, clip: Path, wanted: float) -> None:
     entry = {"preset": "h264-480p", "target_vmaf": wanted, "quality": "vmaf", "speed": "ultrafast", "crf": 22}
     done = daemon.wait_for(daemon.submit(clip, spec={"variations": [entry]})["id"])

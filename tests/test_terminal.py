@@ -18,9 +18,10 @@ import psutil
 import pyte
 import pytest
 from conftest import Daemon, Media, is_encoder, wait_until
+from surroundings import thorough
 
 FFSPOOL = [sys.executable, "-m", "daemon.cli"]
-WIDTHS = pytest.mark.parametrize("columns", [60, 80, 120])
+WIDTHS = pytest.mark.parametrize("columns", [thorough(60), 80, thorough(120)])
 ROWS = 24
 FAST = "h264-480p:speed=ultrafast"
 CTRL_C = b"\x03"
@@ -122,13 +123,6 @@ def start() -> Iterator[Start]:
     yield open_terminal
     for terminal in opened:
         terminal.close()
-
-
-@pytest.fixture(scope="module")
-def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    daemon = Daemon(tmp_path_factory.mktemp("terminal") / "state")
-    yield daemon
-    daemon.stop()
 
 
 @pytest.fixture
