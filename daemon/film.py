@@ -140,7 +140,7 @@ def film(
             **_last_shown(pictured(media, preset), preset.encoder),
             **sound.encoded(preset.container, heard, audio_bitrate_kbps, wanted.max_channels),
             **subtitles.encoded(preset.container, read),
-            **tags.written(wanted.metadata, wanted.chapters, heard, read),
+            **tags.written(preset.container, media, wanted, heard, read),
         }
 
     return Recipe(planned, filtered, heard, options, read, to_deinterlace(pictured(media, preset), wanted.deinterlace))

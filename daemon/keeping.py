@@ -142,7 +142,7 @@ def _kept(
     read = subtitles.carried(preset.container, media, wanted.subtitles)
     beside = {
         **subtitles.encoded(preset.container, read),
-        **tags.written(wanted.metadata, wanted.chapters, heard, read),
+        **tags.written(preset.container, media, wanted, heard, read),
     }
     attached = media.named_attachments if preset.container == "matroska" else ()
     beside |= {"c:t": "copy"} if attached else {}

@@ -207,6 +207,8 @@ def _described(path: str, container: InputContainer) -> Media:
         covers=sum(covers.attached(stream) for stream in container.streams),
         cover=None if any(_moving(stream, set()) for stream in container.streams.video) else covers.chosen(container),
         lead_seconds=first - (container.start_time or 0) / av.time_base,
+        created=tracks.created(container),
+        place=container.metadata.get("com.apple.quicktime.location.ISO6709"),
         unread=tuple(tracks.unread(path, container, closed, others)),
     )
 

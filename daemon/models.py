@@ -92,6 +92,7 @@ class AudioStream(Model, frozen=True):
     duration_seconds: float | None = None  # of this stream, where the file says it
     gap_seconds: float = 0.0  # that its timestamps leave out in the middle, where the whole file was read
     hidden_seconds: float = 0.0  # that an edit list has players leave out, where the whole file was read
+    marks: tuple[str, ...] = ()  # what else it is, such as "comment", in FFmpeg's names
 
 
 class SubtitleStream(Model, frozen=True):
@@ -144,6 +145,8 @@ class Media(Model, frozen=True):
     cover: Cover | None = None  # the one that is kept with the sound; None beside a film
     lead_seconds: float = 0.0  # of the file before the first of picture and sound
     unread: tuple[Unread, ...] = ()
+    place: str | None = None  # where it was recorded (ISO 6709), where only Apple's key says it
+    created: str | None = None  # the moment it was recorded, as its container has it
     cut_off: bool = False  # whether it ends in the middle, as a recording that crashed, and is used as far as it goes
     redescribed: bool = False  # whether an MP4 describes samples of a track in several ways, of which others keep one
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in

@@ -21,7 +21,7 @@ def encoded(container: str, streams: Sequence[AudioStream], bitrate_kbps: int, m
     if not streams:
         return fast_start
     encoder = {"opus": "libopus"}.get(codec(container), codec(container))
-    marks = {f"disposition:a:{number}": "0" if number else "default" for number in range(len(streams))}
+    marks = {f"disposition:a:{number}": _marks(number, stream) for number, stream in enumerate(streams)}
     return {
         **fast_start,
         "c:a": encoder,
@@ -30,6 +30,11 @@ def encoded(container: str, streams: Sequence[AudioStream], bitrate_kbps: int, m
         **marks,
         **narrowed(streams, max_channels),
     }
+
+
+def _marks(number: int, stream: AudioStream) -> str:
+    """What the track is told to be: the first is the one to play, and a commentary stays one."""
+    return "+".join([*(() if number else ("default",)), *stream.marks]) or "0"
 
 
 def mixed(encoder: str) -> Options:

@@ -35,7 +35,7 @@ def audio(media: Media, preset: Preset, wanted: AudioParameters | FlacParameters
         chapters=chapters,
         covers=1 if cover else 0,
     )
-    told = written(wanted.metadata, wanted.chapters, [first])
+    told = written(preset.container, media, wanted, [first])
     options = {**_encoded(preset, wanted, first), **told, **(_covered(preset.container) if cover else {})}
     plain = Recipe(planned, None, (first,), lambda _threads: options, cover=cover)
     if wanted.loudness_lufs is None:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from daemon.models import AudioStream, SubtitleStream
+from daemon.models import AudioStream, Media, SubtitleStream
 from daemon.plans import Options
+from daemon.traits import SoundTraits
 
 
 def written(
-    metadata: str, chapters: str, sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream] = ()
+    container: str,
+    media: Media,
+    wanted: SoundTraits,
+    sound: Sequence[AudioStream],
+    subtitles: Sequence[SubtitleStream] = (),
 ) -> Options:
-    """FFmpeg copies all of it by itself; here is what it shall leave out, but for the languages."""
-    options: Options = {} if chapters == "keep" else {"map_chapters": -1}
-    if metadata == "keep":
-        return options
+    """FFmpeg copies most of it by itself; here is what it shall leave out, but for the languages, and what it would."""
+    options: Options = {} if wanted.chapters == "keep" else {"map_chapters": -1}
+    if wanted.metadata == "keep":
+        moment = {"metadata#created": f"creation_time={media.created}"} if media.created else {}
+        place = {"metadata#place": f"location={media.place}"} if media.place else {}
+        return {**options, **moment, **place, **(_names(sound, subtitles) if container == "mp4" else {})}
     return {**options, "map_metadata": -1, **_languages(sound, subtitles)}
 
 
@@ -36,6 +43,16 @@ def gains_dropped() -> Options:
 def told_by_stream(index: int, sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:
     """Takes what is told about the whole from that stream of the source, as Ogg has it."""
     return {"map_metadata": f"0:s:{index}", **_languages(sound, subtitles)}
+
+
+def _names(sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:
+    """Of tracks, where MP4 has players look for them: it knows no title of a track."""
+    return {
+        f"metadata:s:{kind}:{number}#name": f"handler_name={stream.title}"
+        for kind, streams in _by_kind(sound, subtitles)
+        for number, stream in enumerate(streams)
+        if stream.title
+    }
 
 
 def _languages(sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:

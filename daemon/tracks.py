@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ MOST_DECODED = 256  # streams: discs have some 70
 MOST_STREAMS = 1000  # of all kinds; a subtitle's fonts come in dozens
 BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
 EMPTY = Unread(kind="sound", why="it holds no sample", lost=False)
+MARKS = (Disposition.comment, Disposition.dub, Disposition.hearing_impaired, Disposition.visual_impaired)
 _KINDS = {"audio": "sound", "video": "picture"}
 
 
@@ -96,7 +98,14 @@ def audio(stream: Any) -> AudioStream:
         default=bool(stream.disposition & Disposition.default),
         start_seconds=durations.begin(stream),
         duration_seconds=durations.of_stream(stream),
+        marks=tuple(mark.name for mark in MARKS if stream.disposition & mark and mark.name),
     )
+
+
+def created(container: InputContainer) -> str | None:
+    """The moment the container says it was recorded at; None where that is no moment."""
+    said = container.metadata.get("creation_time", "")
+    return said if re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z?", said) else None
 
 
 def subtitle(stream: Stream) -> SubtitleStream:

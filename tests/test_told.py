@@ -1,0 +1,64 @@
+"""What a source tells of itself is told by what is made of it: when and where it was recorded, what its tracks are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import pytest
+from av.stream import Disposition
+from specimens import AAC, H264, film, mapped, picture, sound
+from test_kinds import make
+from test_unread import made
+
+QUICK = {"speed": "ultrafast"}
+MOMENT = ("-metadata", "creation_time=2022-11-09T17:36:38Z")
+PLACE = ("-metadata", "location=+48.8584+002.2945/")
+APPLE = ("-movflags", "use_metadata_tags", "-metadata", "com.apple.quicktime.location.ISO6709=+48.8584+002.2945/")
+PRESETS = ("h264-480p", "webm-720p", "remux-mp4", "remux-mkv", "archive-ffv1", "m4a")
+
+
+def quick(preset: str) -> dict[str, str]:
+    return QUICK if preset in {"h264-480p", "webm-720p"} else {}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", ["phone.mp4", "phone.mov"])
+def test_the_moment_of_recording_is_kept(ffmpeg: str, tmp_path: Path, name: str, preset: str) -> None:
+    path = made(ffmpeg, tmp_path, name, film(*MOMENT, *PLACE, "{out}"))
+    with av.open(str(make(ffmpeg, path, tmp_path, preset, **quick(preset)))) as container:
+        assert container.metadata["creation_time"].startswith("2022-11-09T17:36:38")
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", "remux-mp4", "m4a"])
+def test_the_place_in_apples_words_is_kept(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    path = made(ffmpeg, tmp_path, "phone.mov", film(*APPLE, "{out}"))
+    with av.open(str(make(ffmpeg, path, tmp_path, preset, **quick(preset)))) as container:
+        assert container.metadata["location"] == "+48.8584+002.2945/"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("how", [PLACE, APPLE])
+def test_what_is_stripped_tells_neither_moment_nor_place(
+    ffmpeg: str, tmp_path: Path, how: tuple[str, ...], preset: str
+) -> None:
+    path = made(ffmpeg, tmp_path, "phone.mov", film(*MOMENT, *how, "{out}"))
+    output = make(ffmpeg, path, tmp_path, preset, metadata="strip", **quick(preset))
+    assert b"48.8584" not in output.read_bytes()
+    with av.open(str(output)) as container:
+        assert "creation_time" not in container.metadata
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", "webm-720p", "remux-mp4", "remux-mkv"])
+def test_a_commentary_stays_one_and_tracks_keep_their_names(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    named = ["-metadata:s:a:0", "title=Main", "-metadata:s:a:1", "title=Director's commentary"]
+    marked = ["-disposition:a:0", "default", "-disposition:a:1", "comment"]
+    codecs = [*H264, *AAC]
+    step = [*picture(), *sound(), *sound(frequency=900), *mapped("0", "1", "2"), *codecs, *named, *marked, "{out}"]
+    output = make(ffmpeg, made(ffmpeg, tmp_path, "film.mkv", step), tmp_path, preset, **quick(preset))
+    with av.open(str(output)) as container:
+        main, comment = container.streams.audio
+        told = "handler_name" if "mp4" in container.format.name else "title"
+        assert [main.metadata[told], comment.metadata[told]] == ["Main", "Director's commentary"]
+        assert bool(comment.disposition & Disposition.comment) or preset == "webm-720p"
+        assert not main.disposition & Disposition.comment
