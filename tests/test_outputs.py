@@ -76,7 +76,8 @@ WEBM = {"vp8", "vp9", "av1", "opus", "vorbis"}
 MP4 = {"h264", "hevc", "av1", "vp9", "mpeg4", "aac", "mp3", "mp2", "ac3", "eac3", "dts", "alac", "opus", "flac"}
 MP4 |= {"mpeg1video", "mpeg2video", "vvc"}
 PCM = {f"pcm_{kind}" for kind in ("u8", "s16le", "s16be", "s24le", "s24be", "s32le", "f32le")}
-OLD = {"theora", "mjpeg", "prores", "ffv1", "huffyuv", "ffvhuff", "vc1", "wmv1", "wmv2", "wmv3", "h263"}
+PCM |= {"pcm_alaw", "pcm_mulaw", "wavpack", "tta"}
+OLD = {"flv1", "theora", "mjpeg", "prores", "ffv1", "huffyuv", "ffvhuff", "vc1", "wmv1", "wmv2", "wmv3", "h263"}
 HOLDS = {
     "remux-webm": WEBM,
     "remux-mp4": MP4,

@@ -69,6 +69,30 @@ def test_sound_in_rare_codecs_is_heard(ffmpeg: str, tmp_path: Path, name: str) -
     assert lasting(make(ffmpeg, path, tmp_path, "mp3"), "audio") == pytest.approx(1.6, abs=0.2)
 
 
+HELD = {
+    "alaw.mov": encoded(*H264, "-c:a", "pcm_alaw"),
+    "mulaw.avi": encoded(*H264, "-c:a", "pcm_mulaw"),
+    "double.wav": heard("-c:a", "pcm_f64le"),
+    "packed.wv": heard("-c:a", "wavpack"),
+    "true.tta": heard("-c:a", "tta"),
+    "g722.nut": encoded(*H264, "-c:a", "g722", "-ar", "16000", "-f", "nut", channels="mono"),
+    "yamaha.avi": encoded(*H264, "-c:a", "adpcm_yamaha"),
+    "old.flv": encoded("-c:v", "flv1", "-c:a", "libmp3lame", "-ar", "44100"),
+    "older.avi": encoded("-c:v", "cinepak", "-c:a", "pcm_u8", "-ar", "22050", seconds=0.4),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_matroska_takes_copies_of_what_it_can_hold(ffmpeg: str, tmp_path: Path, name: str) -> None:
+    path = made(ffmpeg, tmp_path, name, HELD[name])
+    output = make(ffmpeg, path, tmp_path, "remux-mkv")
+    seconds = lasting(path, "audio")
+    assert [stream.codec for stream in read_media(str(output)).audio] == [
+        stream.codec for stream in read_media(str(path)).audio
+    ]
+    assert lasting(output, "audio") == pytest.approx(seconds, abs=0.05)
+
+
 def test_sound_that_nobody_decodes_fails_what_is_to_have_sound(ffmpeg: str, tmp_path: Path) -> None:
     path = made(ffmpeg, tmp_path, "clip.mp4", film("{out}"), edit=called(b"mp4a", b"ac-4", b"esds"))
     media = read_media(str(path))
