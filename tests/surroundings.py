@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
@@ -86,6 +87,22 @@ def need(program: str, package: str) -> str:
     if found is None:
         lacking(f"there is no {program}: apt-get install {package}")
     return found
+
+
+def need_mounts() -> None:
+    """Skips the test where no file system can be mounted."""
+    if os.geteuid() != 0 or not _works("unshare", "--mount", "true"):
+        pytest.skip("mounting a file system takes root with all its capabilities")
+
+
+def need_tracing() -> None:
+    """Skips the test where system calls cannot be made to fail."""
+    if not _works(need("strace", "strace"), "-qq", "-e", "trace=none", "true"):
+        lacking("strace may trace nothing here: it takes CAP_SYS_PTRACE")
+
+
+def _works(*command: str) -> bool:
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
 
 
 def lacking(reason: str) -> NoReturn:

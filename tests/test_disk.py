@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import Daemon, wait_until
+from surroundings import need_mounts
 
 from daemon import recipes
 from daemon.disk import ENOUGH, Experience, Space, Usage, learnt, refusal, usual_bytes
@@ -87,8 +88,7 @@ def test_every_preset_has_a_prediction(preset: str, clip: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     """Puts a file system of a given size under the state dir, or gives it another one."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
+    need_mounts()
     state = tmp_path / "state"
 
     def sized(size: str) -> None:

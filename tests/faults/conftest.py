@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make_clip
-from surroundings import ALL_FAULTS, need
+from surroundings import ALL_FAULTS, need_tracing
 
 from faults.ledger import Ledger
 from faults.load import Clips
@@ -53,7 +53,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def strace_is_there() -> None:
-    need("strace", "strace")
+    need_tracing()
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from faults.victim import Victim, below
 Attack = Callable[..., tuple[Victim, Promises]]
 
 LOADED = 3.0  # seconds
-LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), Path("/nowhere"))
 TEN_DAYS = str(10 * 86400)
 
 

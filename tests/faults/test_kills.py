@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from surroundings import need
+from surroundings import need_tracing
 
 from faults.ledger import Ledger
 from faults.load import Clips, Load
@@ -91,7 +91,7 @@ def test_promises_hold_after_a_kill_at_every_fsync(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: tuple[str, int]
 ) -> None:
     """The nth one of each thread, under load; then the nth one of the recovery from that."""
-    need("strace", "strace")
+    need_tracing()
     victim, promises = attack()
     call, number = round
     if victim.starts(*strace(call, "signal=KILL", str(number))):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from surroundings import need
+from surroundings import need_mounts, need_tracing
 
 from faults.ledger import Ledger
 from faults.load import Clips, Load
@@ -32,7 +31,7 @@ def test_promises_hold_when_storage_fails(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: tuple[str, str, str]
 ) -> None:
     """Errors while clients are at work, then SIGKILL: what was refused must not come back, nor what was taken go."""
-    need("strace", "strace")
+    need_tracing()
     victim, promises = attack()
     calls, error, span = round
     assert victim.starts()
@@ -54,8 +53,7 @@ def test_promises_hold_when_storage_fails(
 
 @contextmanager
 def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a file system takes root")
+    need_mounts()
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", *options, str(folder)], check=True)
     try:
@@ -67,7 +65,7 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
 @pytest.mark.rounds(["a"], ["a", "b", "c"])
 def test_promises_hold_on_a_full_disk(attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: str) -> None:
     victim, promises = attack("--max-disk-use", "1", "--sweep-every", "1")
-    with mounted(victim.state_dir, "-t", "tmpfs", "-o", "size=4m", "tmpfs"):
+    with mounted(victim.state_dir, "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs"):
         assert victim.starts(), victim.log()
         with Load(victim.url, victim.token, ledger, clips, round):
             time.sleep(LOADED * 2)
