@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -82,11 +82,7 @@ def plan(
     if not is_text(str(folder.resolve())):
         raise InvalidRequest(f"the output folder {visible(str(folder))} is not named in UTF-8: choose another --output")
     wanted = library.expand(variations)
-    taken: set[str] = set()
-    targets = tuple(
-        tuple(_untaken(names.output_name(path.name, want.label, want.extension), taken) for want in wanted)
-        for path in files
-    )
+    targets = tuple(names.outputs([source.name for source in sources], [(w.label, w.extension) for w in wanted]))
     batch = Batch(sources=sources, variations=tuple(variations), folder=folder, targets=targets, overwrite=overwrite)
     _refuse_existing(batch)
     return batch
@@ -170,23 +166,6 @@ class _Following:
 # Names in the output folder
 
 
-def _untaken(name: str, taken: set[str]) -> str:
-    """`name`, numbered if another output has it already."""
-    free, number = name, 1
-    while free in taken:
-        number += 1
-        free = _numbered(name, number)
-    taken.add(free)
-    return free
-
-
-def _numbered(name: str, number: int) -> str:
-    """`clip.mp4` → `clip (2).mp4`, at most as long as a file name may be."""
-    path = PurePosixPath(name)
-    ending = f" ({number}){path.suffix}"
-    return path.stem.encode()[: names.MAX_BYTES - len(ending.encode())].decode(errors="ignore") + ending
-
-
 def _refuse_existing(batch: Batch) -> None:
     planned = [batch.folder / name for targets in batch.targets for name in targets]
     existing = [path for path in planned if os.path.lexists(path)]
@@ -215,7 +194,7 @@ def _moved(output: Path, target: Path, *, overwrite: bool) -> Path:
     free, number = target, 1
     while not _linked(output, free):
         number += 1
-        free = target.with_name(_numbered(target.name, number))
+        free = target.with_name(names.numbered(target.name, number))
     return free
 
 

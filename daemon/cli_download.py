@@ -76,7 +76,7 @@ def _fetch_each(daemon: Client, job: str, output: Path | None, overwrite: bool) 
     sources = daemon.job(job)["sources"]
     wanted = [
         ((output or Path()) / check(folder) / check(entry["name"]), entry)
-        for source, folder in zip(sources, folders(source["name"] for source in sources), strict=True)
+        for source, folder in zip(sources, folders([source["name"] for source in sources]), strict=True)
         for entry in source["variations"]
         if entry["status"] == "completed"
     ]

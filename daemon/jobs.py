@@ -206,7 +206,9 @@ class Jobs:
             transaction.run(
                 "set_webhook", job=row["seq"], url=spec.webhook_url, variations=int(spec.webhook_variations)
             )
-        for (identifier, source), folder in zip(sources, names.folders(s.name for _, s in sources), strict=True):
+        called = [source.name for _, source in sources]
+        named = zip(names.folders(called), names.outputs(called, [(w.label, w.extension) for w in wanted]), strict=True)
+        for (identifier, source), (folder, outputs) in zip(sources, named, strict=True):
             _, device, inode, modified = source.identity
             added = transaction.one(
                 "insert_source",
@@ -224,7 +226,8 @@ class Jobs:
             )
             assert added is not None
             keys = {"job": row["seq"], "source": added["seq"], "priority": spec.priority}
-            transaction.run_many("insert_variation", (_new_variation(source.name, want, keys) for want in wanted))
+            new = (_new_variation(name, want, keys) for name, want in zip(outputs, wanted, strict=True))
+            transaction.run_many("insert_variation", new)
             if source.resumable and not transaction.run("take_upload", id=source.resumable):
                 raise taken(source.resumable)
         return conclude(transaction, self._view(transaction, job_row(transaction, job, self._now())))
@@ -325,10 +328,10 @@ class Jobs:
         return path, f"{Path(row['name']).stem}_quality.svg"
 
 
-def _new_variation(source: str, want: Wanted, keys: dict[str, int]) -> dict[str, Any]:
+def _new_variation(name: str, want: Wanted, keys: dict[str, int]) -> dict[str, Any]:
     return {
         "id": new_id(),
-        "name": names.output_name(source, want.label, want.extension),
+        "name": name,
         "preset": want.preset,
         "parameters": msgspec.json.encode(want.parameters).decode(),
         "extension": want.extension,

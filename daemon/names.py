@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from daemon.errors import BadName
@@ -36,30 +37,59 @@ def shown(name: str) -> str:
     return _shorten(visible(name), MAX_BYTES)
 
 
-def output_name(source: str, label: str, extension: str) -> str:
-    """`clip.mov`, `h264-720p`, `mp4` → `clip_h264-720p.mp4`, at most 255 bytes long; a folder has no extension."""
-    ending = f"_{label}.{extension}" if extension else f"_{label}"
-    return _shorten(_stem(source), MAX_BYTES - len(ending.encode())) + ending
+def outputs(sources: Sequence[str], wanted: Sequence[tuple[str, str]]) -> list[tuple[str, ...]]:
+    """For each source the names of its outputs, no two alike in all of the job: of `clip.mov` and (`h264-720p`, `mp4`)
+    it is `clip_h264-720p.mp4`, at most 255 bytes long. An output that is a folder has no extension."""
+    taken = set[str]()
+    return [
+        tuple(_untaken(_output_name(stem, label, extension), taken) for label, extension in wanted)
+        for stem in folders(sources)
+    ]
 
 
-def folders(sources: Iterable[str]) -> Iterator[str]:
-    """For each source its folder in the zip: its stem, numbered where two would share one, on any system."""
+def folders(sources: Sequence[str]) -> Iterator[str]:
+    """For each source its folder in the zip: its stem, or its whole name where others have that stem too.
+
+    Those that are still the same, on any system, are numbered.
+    """
+    whole = [_plain(source) for source in sources]
+    stems = [_plain(PurePosixPath(source).stem) for source in sources]
+    sharing = Counter(
+        stem for stem, _ in {(one.casefold(), other.casefold()) for one, other in zip(stems, whole, strict=True)}
+    )
     taken = {MANIFEST}
-    for source in sources:
-        stem = _shorten(_stem(source), MAX_BYTES - 8).rstrip(". ")
-        folder, number = stem, 1
-        while folder.casefold() in taken:
-            number += 1
-            folder = f"{stem} ({number})"
-        taken.add(folder.casefold())
-        yield folder
+    for stem, name in zip(stems, whole, strict=True):
+        telling = name if sharing[stem.casefold()] > 1 else stem
+        yield _untaken(_shorten(telling, MAX_BYTES - 8).rstrip(". "), taken, folder=True)
 
 
-def _stem(source: str) -> str:
-    """`source` without its extension, as a name that every system takes for one file in the folder it is put into."""
-    stem = unicodedata.normalize("NFC", PurePosixPath(source).stem)
-    stem = STEERING.sub("_", BIDI_MARK.sub("", stem))
-    plain = "".join("_" if mark in RESERVED else mark for mark in stem).strip(" ").rstrip(". ") or "_"
+def numbered(name: str, number: int) -> str:
+    """`clip.mp4` → `clip (2).mp4`, at most as long as a file name may be."""
+    path = PurePosixPath(name)
+    ending = f" ({number}){path.suffix}"
+    return _shorten(path.stem, MAX_BYTES - len(ending.encode())) + ending
+
+
+def _untaken(name: str, taken: set[str], *, folder: bool = False) -> str:
+    """`name`, numbered if another has it already on any system."""
+    free, number = name, 1
+    while free.casefold() in taken:
+        number += 1
+        free = f"{name} ({number})" if folder else numbered(name, number)
+    taken.add(free.casefold())
+    return free
+
+
+def _output_name(stem: str, label: str, extension: str) -> str:
+    ending = f"_{label}.{extension}" if extension else f"_{label}"
+    return _shorten(stem, MAX_BYTES - len(ending.encode())) + ending
+
+
+def _plain(name: str) -> str:
+    """`name` as one that every system takes for a file in the folder it is put into."""
+    text = unicodedata.normalize("NFC", name)
+    text = STEERING.sub("_", BIDI_MARK.sub("", text))
+    plain = "".join("_" if mark in RESERVED else mark for mark in text).strip(" ").rstrip(". ") or "_"
     return f"_{plain}" if DEVICE.fullmatch(plain) else plain
 
 

@@ -262,7 +262,8 @@ def _source_parts(source: SourceView) -> Iterator[RenderableType]:
 
 def _variation_words(source: SourceView, variation: VariationView) -> Text:
     """Its name without what it has from its source, which stands above it."""
-    words = Text(visible(variation.name.removeprefix(f"{PurePosixPath(source.name).stem}_")))
+    own = variation.name.removeprefix(f"{source.name}_").removeprefix(f"{PurePosixPath(source.name).stem}_")
+    words = Text(visible(own))
     if variation.status == State.PROCESSING:
         words.append(f"  {percent(variation.progress)} at {factor(variation.speed)}")
         words.append(f", {clock(variation.eta_seconds)} left" if variation.eta_seconds is not None else "")

@@ -120,7 +120,17 @@ def test_files_of_one_name_do_not_overwrite_each_other(clip: Path, tmp_path: Pat
     twin.parent.mkdir()
     twin.symlink_to(clip)
     assert ffspool("run", clip, twin, "-p", "m4a", "-o", tmp_path / "out").returncode == 0
-    assert names(tmp_path / "out") == ["clip_m4a (2).m4a", "clip_m4a.m4a"]
+    assert names(tmp_path / "out") == ["clip (2)_m4a.m4a", "clip_m4a.m4a"]
+
+
+def test_what_is_told_while_it_runs_are_the_names_of_the_files(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
+    """Of two sources that only their kind tells apart, too."""
+    other = tmp_path / "clip.mkv"
+    subprocess.run([ffmpeg, "-v", "error", "-i", clip, "-c", "copy", other], check=True)
+    done = ffspool("run", clip, other, "-p", "mp3", "-p", "m4a", "-o", tmp_path / "out")
+    assert names(tmp_path / "out") == ["clip.mkv_m4a.m4a", "clip.mkv_mp3.mp3", "clip.mp4_m4a.m4a", "clip.mp4_mp3.mp3"]
+    told = {word for line in done.stdout.splitlines() if line.startswith("completed ") for word in line.split()}
+    assert set(names(tmp_path / "out")) <= told, done.stdout
 
 
 def test_a_file_that_is_there_is_never_overwritten_unasked(clip: Path, tmp_path: Path) -> None:
