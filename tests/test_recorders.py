@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Daemon
 from specimens import film, picture, silent
+from surroundings import thorough
 from test_kinds import frames, lasting, make
 from test_unread import made
 
@@ -39,8 +40,10 @@ def test_a_quicktime_recording_in_fragments_is_used_as_far_as_it_goes(ffmpeg: st
     assert 2.0 < lasting(make(ffmpeg, path, tmp_path, "remux-mkv"), "video") < 3.5
 
 
-@pytest.mark.parametrize("preset", ["h264-480p", "webm-720p", "webm-av1-1080p", "av1-720p", "hevc-1080p"])
-@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize(
+    "preset", ["h264-480p", *map(thorough, ("webm-720p", "webm-av1-1080p", "av1-720p", "hevc-1080p"))]
+)
+@pytest.mark.parametrize("count", [2, thorough(3), thorough(5)])
 def test_an_animation_of_few_slow_pictures_is_shown_as_long(
     daemon: Daemon, ffmpeg: str, tmp_path: Path, preset: str, count: int
 ) -> None:

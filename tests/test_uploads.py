@@ -488,7 +488,7 @@ def js(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quietly = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
     installed = subprocess.run(["npm", "ci", *quietly, "--prefix", folder], capture_output=True, text=True)
     if installed.returncode and "CI" not in os.environ:
-        pytest.skip(f"tus-js-client could not be installed: {installed.stderr[-300:]}")
+        pytest.skip("tus-js-client could not be installed: npm needs its registry, or a cache that holds it")
     assert installed.returncode == 0, installed.stderr
     return folder / "upload.mjs"
 

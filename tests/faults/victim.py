@@ -8,6 +8,7 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -38,6 +39,7 @@ class Victim(Daemon):
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.client: httpx.Client | None = None
+        self.process: Any = None  # until it is started
         super().__init__(home / "state", *flags, FFSPOOL_GRACE="0.5", FFSPOOL_RETRY_DELAY="0.2", **environment)
 
     def start(self) -> None:
@@ -103,7 +105,8 @@ class Victim(Daemon):
         for process in below(self.home):
             with suppress(psutil.Error):
                 process.kill()
-        self.process.wait(PATIENCE)
+        if self.process:
+            self.process.wait(PATIENCE)
 
     def left_behind(self, seconds: float) -> list[str]:
         """What outlived the daemon by so many seconds."""
