@@ -23,7 +23,6 @@ MARGIN = 2.0  # while little is known of a preset
 HEADROOM = 1.25  # over the worst that came out lately
 ENOUGH, LATELY = 3, 20  # outputs of a preset
 MOST_OFF = 16.0  # how far a prediction is corrected
-ALWAYS, FAR_OFF = 1024**3, 64  # bytes that any encode may write, and how far beyond what is foreseen it may go
 UNKNOWN_BYTE_RATE = 50_000  # of a source that does not say how long it lasts
 
 
@@ -83,14 +82,6 @@ def _pixels(plan: Plan) -> int:
     if isinstance(plan.folder, Ladder):
         return sum(width * height for width, height in plan.folder.rungs)
     return plan.video[0] * plan.video[1] * (plan.folder.sheets if isinstance(plan.folder, Sprites) else 1)
-
-
-def ceiling(foreseen: int, total: int) -> int:
-    """The largest file, in bytes, that an encode may write of which so much is foreseen, on a disk of that size.
-
-    More than what is free: that the disk is full is told by the disk.
-    """
-    return min(total, ALWAYS + FAR_OFF * foreseen)
 
 
 def learnt(written: int, seconds: float, planned: float | None) -> int:

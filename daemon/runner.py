@@ -21,7 +21,6 @@ from msgspec.structs import replace
 
 from daemon import cancel, privileges, recipes
 from daemon.diagnosis import Diagnosis, Ending, diagnose
-from daemon.disk import ceiling
 from daemon.errors import FfspoolError
 from daemon.launch import SOURCE_PATH
 from daemon.models import Outcome, Parameters, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
@@ -39,6 +38,7 @@ MAX_TOLD = 500  # bytes of one line that go into an error
 UNHURRIED = 19  # the niceness of a pass that only measures
 SAMPLE_EVERY = 2.0  # seconds between two looks at what the process uses
 SCARCE = 64 * 1024**2  # bytes
+ALWAYS, FAR_OFF = 1024**3, 64  # bytes that any encode may write, and how far beyond what is foreseen it may go
 
 
 class Run:
@@ -310,6 +310,14 @@ class Run:
         evidence = diagnosis.evidence
         above = [] if evidence is None or evidence in tail else [evidence, "…"]
         return "\n".join([f"{failed}: {diagnosis.what} ({how}); {diagnosis.remedy}", *above, *tail])
+
+
+def ceiling(foreseen: int, total: int) -> int:
+    """The largest file, in bytes, that an encode may write of which so much is foreseen, on a disk of that size.
+
+    More than what is free: that the disk is full is told by the disk.
+    """
+    return min(total, ALWAYS + FAR_OFF * foreseen)
 
 
 def _how(code: int) -> str:
