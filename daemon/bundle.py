@@ -17,8 +17,8 @@ from pathlib import Path
 
 from daemon import manifests
 from daemon.errors import BadName, Broken, ManifestError
+from daemon.filenames import check
 from daemon.manifests import MASTERS, Track
-from daemon.names import check
 from daemon.paths import fsync_folder
 
 MAX_DEPTH = 4

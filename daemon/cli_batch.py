@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from daemon import names
+from daemon import filenames
 from daemon.control import Scope
 from daemon.errors import Conflict, InvalidRequest, StartupError
 from daemon.jobs import JobSpec
@@ -78,11 +78,11 @@ def plan(
 
     Raises InvalidRequest or one of its kind, naming the file, the preset or the output at fault.
     """
-    sources = tuple(local_source(names.check(names.shown(path.name)), path.resolve()) for path in files)
+    sources = tuple(local_source(filenames.check(filenames.shown(path.name)), path.resolve()) for path in files)
     if not is_text(str(folder.resolve())):
         raise InvalidRequest(f"the output folder {visible(str(folder))} is not named in UTF-8: choose another --output")
     wanted = library.expand(variations)
-    targets = tuple(names.outputs([source.name for source in sources], [(w.label, w.extension) for w in wanted]))
+    targets = tuple(filenames.outputs([source.name for source in sources], [(w.label, w.extension) for w in wanted]))
     batch = Batch(sources=sources, variations=tuple(variations), folder=folder, targets=targets, overwrite=overwrite)
     _refuse_existing(batch)
     return batch
@@ -194,7 +194,7 @@ def _moved(output: Path, target: Path, *, overwrite: bool) -> Path:
     free, number = target, 1
     while not _linked(output, free):
         number += 1
-        free = target.with_name(names.numbered(target.name, number))
+        free = target.with_name(filenames.numbered(target.name, number))
     return free
 
 

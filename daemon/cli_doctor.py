@@ -17,8 +17,8 @@ from daemon.errors import FfspoolError, ProbeError, StartupError
 from daemon.exposure import ADVICE, exposure
 from daemon.library import Library
 from daemon.models import Sandbox
-from daemon.ownership import weakness
 from daemon.paths import Paths
+from daemon.permissions import weakness
 from daemon.probe import Prober
 from daemon.settings import Settings, client_environment
 

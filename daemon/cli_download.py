@@ -58,7 +58,7 @@ def _fetch_zip(daemon: Client, job: str, output: Path | None, overwrite: bool) -
 def _fetch_one(
     daemon: Client, job: str, variation: str, output: Path | None, overwrite: bool
 ) -> list[tuple[Path, int]]:
-    from daemon.names import check
+    from daemon.filenames import check
 
     known = {entry["id"]: entry for source in daemon.job(job)["sources"] for entry in source["variations"]}
     entry = known.get(variation, {"name": variation, "sha256": None})  # of one unknown the daemon tells what is wrong
@@ -71,7 +71,7 @@ def _fetch_one(
 
 def _fetch_each(daemon: Client, job: str, output: Path | None, overwrite: bool) -> list[tuple[Path, int]]:
     """Lays the files out as in the zip. The daemon's names are checked before they become paths of ours."""
-    from daemon.names import check, folders
+    from daemon.filenames import check, folders
 
     sources = daemon.job(job)["sources"]
     wanted = [

@@ -83,7 +83,7 @@ def _placed(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
 
 
 def _uploaded(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
-    from daemon.names import check
+    from daemon.filenames import check
     from daemon.terminal import transfer
 
     for path in files:

@@ -50,7 +50,7 @@ class JsonObject(click.ParamType[dict[str, Any]]):
     name = "json"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        from daemon.strictjson import decode
+        from daemon.strict_json import decode
 
         try:
             found: dict[str, Any] = decode(value, dict[str, Any], repr(value))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from daemon import listing, names
+from daemon import filenames, listing
 from daemon.errors import Doubtful, EmptyUpload, Gone, InvalidRequest, NotFound, UploadUnfinished
 from daemon.library import Library
 from daemon.listing import Selection
@@ -130,7 +130,7 @@ class Jobs:
         self._check_files(len(sources))
         wanted = self._library.expand(spec.variations)
         for source in sources:
-            names.check(source.name)
+            filenames.check(source.name)
         resumable = [source.resumable for source in sources if source.resumable]
         if len(set(resumable)) < len(resumable):
             raise InvalidRequest(f"the upload {_first_repeated(resumable)} is listed twice: a job takes it once")
@@ -207,7 +207,9 @@ class Jobs:
                 "set_webhook", job=row["seq"], url=spec.webhook_url, variations=int(spec.webhook_variations)
             )
         called = [source.name for _, source in sources]
-        named = zip(names.folders(called), names.outputs(called, [(w.label, w.extension) for w in wanted]), strict=True)
+        named = zip(
+            filenames.folders(called), filenames.outputs(called, [(w.label, w.extension) for w in wanted]), strict=True
+        )
         for (identifier, source), (folder, outputs) in zip(sources, named, strict=True):
             _, device, inode, modified = source.identity
             added = transaction.one(

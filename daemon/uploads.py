@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daemon import names
+from daemon import filenames
 from daemon.arrivals import Arrivals
 from daemon.errors import (
     ChecksumMismatch,
@@ -84,7 +84,7 @@ class Uploads:
 
     async def create(self, name: str, length: int, metadata: str | None = None) -> Upload:
         """A new, empty upload of `length` bytes. Raises BadName, TooLarge, LimitReached or OutOfSpace."""
-        names.check(name)
+        filenames.check(name)
         if length > self.max_bytes:
             raise TooLarge(f"{name} is over the limit of {self.max_bytes} bytes")
         now = self._now()

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon import strictjson
+from daemon import strict_json
 from daemon.errors import InvalidRequest
 
 
@@ -163,8 +163,8 @@ def nested(levels: int) -> str:
 
 
 def test_json_is_nested_as_deep_as_may_be_and_no_deeper(daemon: Daemon) -> None:
-    assert strictjson.decode(nested(strictjson.MAX_DEPTH), dict[str, Any], "it")
-    deep = nested(strictjson.MAX_DEPTH)  # within an object: one too many
+    assert strict_json.decode(nested(strict_json.MAX_DEPTH), dict[str, Any], "it")
+    deep = nested(strict_json.MAX_DEPTH)  # within an object: one too many
     spec = f'{{"variations": [{{"preset": "mp3"}}], "metadata": {deep}}}'
     assert_problem(form(daemon, "a.mp4", b"x", spec=spec), 422, "invalid_request", "nested", "64")
     kind = {"Content-Type": "application/json"}
@@ -184,9 +184,9 @@ def test_json_is_nested_as_deep_as_may_be_and_no_deeper(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("text", ["[" + "0," * 50_000 + "0]", "[]" * 50_001, '"' * 200_001, '"\\' * 200_001])
 def test_json_of_too_many_values_is_refused_before_it_is_decoded(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strictjson.msgspec.json, "decode", None)
+    monkeypatch.setattr(strict_json.msgspec.json, "decode", None)
     with pytest.raises(InvalidRequest, match="more than 50000 values"):
-        strictjson.decode(text, list[int], "it")
+        strict_json.decode(text, list[int], "it")
 
 
 MP3 = [{"preset": "mp3"}]

@@ -20,7 +20,7 @@ import pytest
 from conftest import EMPTY, PATIENCE, Daemon, stored
 from wire import connect, said
 
-from daemon import names
+from daemon import filenames
 from daemon.api.auth import FREE_FAILURES, MOST_REMEMBERED, Throttle
 from daemon.api.guard import HEADERS
 from daemon.errors import Throttled
@@ -368,28 +368,28 @@ def test_a_unix_socket_is_its_owners_and_the_command_line_finds_it(tmp_path: Pat
     ],
 )
 def test_names_in_a_zip_mean_the_same_file_everywhere(source: str, stem: str) -> None:
-    assert [*names.folders([source])] == [stem]
-    assert names.outputs([source], [("mp3", "mp3")]) == [(f"{stem}_mp3.mp3",)]
+    assert [*filenames.folders([source])] == [stem]
+    assert filenames.outputs([source], [("mp3", "mp3")]) == [(f"{stem}_mp3.mp3",)]
 
 
 def test_no_two_folders_of_a_zip_are_one_on_any_system() -> None:
     sources = ["a.mp4", "A.mov", "cafe\u0301.mp4", "caf\u00e9.mov", "manifest.json.mp4", "a (2).mp4"]
-    folders = [*names.folders(sources)]
-    assert len({folder.casefold() for folder in folders} | {names.MANIFEST}) == len(sources) + 1
+    folders = [*filenames.folders(sources)]
+    assert len({folder.casefold() for folder in folders} | {filenames.MANIFEST}) == len(sources) + 1
 
 
 def test_the_outputs_of_sources_that_share_a_stem_tell_them_apart() -> None:
     wanted = [("mp3", "mp3"), ("hls", "")]
-    assert names.outputs(["bench.webm", "bench.mp4", "a.mov"], wanted) == [
+    assert filenames.outputs(["bench.webm", "bench.mp4", "a.mov"], wanted) == [
         ("bench.webm_mp3.mp3", "bench.webm_hls"),
         ("bench.mp4_mp3.mp3", "bench.mp4_hls"),
         ("a_mp3.mp3", "a_hls"),
     ]
-    assert names.outputs(["a.mov", "A.mov"], wanted[:1]) == [("a_mp3.mp3",), ("A (2)_mp3.mp3",)]
+    assert filenames.outputs(["a.mov", "A.mov"], wanted[:1]) == [("a_mp3.mp3",), ("A (2)_mp3.mp3",)]
     long = [f"{'x' * 245}.{kind}" for kind in ("mov", "mp4")]
-    made = [name for mine in names.outputs(long, wanted) for name in mine]
+    made = [name for mine in filenames.outputs(long, wanted) for name in mine]
     assert len(set(made)) == 4
-    assert max(map(len, made)) <= names.MAX_BYTES
+    assert max(map(len, made)) <= filenames.MAX_BYTES
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from conftest import PATIENCE, Daemon
 
 from daemon import cli_doctor
-from daemon.ownership import weakness
 from daemon.paths import Paths
+from daemon.permissions import weakness
 
 STRANGER = 12345
 

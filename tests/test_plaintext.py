@@ -21,7 +21,7 @@ import pytest
 from conftest import Daemon, wait_until
 from test_terminal import FFSPOOL, Terminal
 
-from daemon import names
+from daemon import filenames
 from daemon.plaintext import STEERING, STEERING_OVER_LINES, LogFormatter, clipped, flaw, json_escaped, visible
 
 MARKS = [
@@ -319,6 +319,6 @@ def test_a_folder_whose_name_is_no_text_is_refused_in_words(clip: Path, tmp_path
 
 def test_names_we_make_of_such_names_are_plain() -> None:
     for mark in [*MARKS, "\udcff"]:
-        assert not STEERING.search(names.outputs([f"x{mark}y.mp4"], [("mp3", "mp3")])[0][0])
-        assert not any(map(STEERING.search, names.folders([f"x{mark}y.mp4"])))
-        assert names.check(names.shown(f"x{mark}y.mp4"))
+        assert not STEERING.search(filenames.outputs([f"x{mark}y.mp4"], [("mp3", "mp3")])[0][0])
+        assert not any(map(STEERING.search, filenames.folders([f"x{mark}y.mp4"])))
+        assert filenames.check(filenames.shown(f"x{mark}y.mp4"))

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 from conftest import PATIENCE, wait_until
 
+from daemon.bounded_threads import Workers
 from daemon.errors import Unavailable
-from daemon.workers import Workers
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_what_the_work_raises_is_raised() -> None:
 
 HANGING = """
 import asyncio, os, threading
-from daemon.workers import Workers
+from daemon.bounded_threads import Workers
 
 async def main():
     def work():

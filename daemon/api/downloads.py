@@ -27,9 +27,9 @@ from zipstream import ZipStream
 from daemon.api.windows import WINDOW, Run, Window, WindowedFile, windowed
 from daemon.bundle import member, members
 from daemon.errors import BadRange, Gone, NotFound, Unavailable
+from daemon.filenames import MANIFEST
 from daemon.listing import decode_cursor
 from daemon.models import Model
-from daemon.names import MANIFEST
 from daemon.store import Row
 from daemon.views import JobView
 

@@ -39,7 +39,7 @@ from daemon.errors import (
     UploadStalled,
 )
 from daemon.service import Service
-from daemon.strictjson import decode
+from daemon.strict_json import decode
 
 JSON = "application/json"
 SMALL = 64 * 1024  # bytes of JSON that are decoded sooner than a thread is found for it

@@ -20,7 +20,7 @@ from daemon.models import VariationRequest
 from daemon.plaintext import flaw
 from daemon.settings import MAX_SOURCES
 from daemon.states import ENDED, DeliveryStatus, State
-from daemon.strictjson import decode
+from daemon.strict_json import decode
 
 T = TypeVar("T", bound=msgspec.Struct)
 

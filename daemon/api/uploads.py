@@ -15,8 +15,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from daemon.errors import EmptyUpload, InvalidRequest, OutOfSpace, TooLarge
+from daemon.filenames import check
 from daemon.models import new_id
-from daemon.names import check
 from daemon.quota import Room
 from daemon.sources import NewSource
 
