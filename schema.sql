@@ -1,5 +1,5 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
--- daemon/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
+-- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
 PRAGMA user_version = 4;
 

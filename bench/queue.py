@@ -23,11 +23,11 @@ import psutil
 
 from bench.daemons import Daemon, daemon
 from daemon import claims
-from daemon.database import prepare
+from daemon.database.file import prepare
+from daemon.database.store import Store, Transaction
 from daemon.models import Media
 from daemon.paths import Paths
 from daemon.scheduler import WINDOW
-from daemon.store import Store, Transaction
 
 ROUNDS = 300
 BULK = 10_000

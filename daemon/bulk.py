@@ -11,11 +11,11 @@ import msgspec
 
 from daemon import listing
 from daemon.control import BulkReceipt
+from daemon.database.store import Row, Store, Transaction
 from daemon.listing import Selection
 from daemon.paths import Paths
 from daemon.scheduler import Scheduler
 from daemon.states import ENDED, State
-from daemon.store import Row, Store, Transaction
 
 BULK_JOBS = 1000  # read at once
 BULK_VARIATIONS = 500  # ended or deleted in one transaction, so that others get their turn

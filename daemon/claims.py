@@ -12,11 +12,11 @@ from operator import itemgetter
 import msgspec
 from msgspec.structs import replace
 
+from daemon.database.store import Row, Transaction
 from daemon.models import Media, Model, Parameters, Started, new_id
 from daemon.publish import Proof
 from daemon.sources import Recorded, recorded
 from daemon.states import State
-from daemon.store import Row, Transaction
 
 MAX_RETRIES = 3  # of what may pass
 MAX_CRASHES = 2  # of the daemon, with this variation in flight

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-from daemon import claims, inventory
+from daemon import claims
 from daemon.cancel import kill_stranger
+from daemon.database import owned_files
+from daemon.database.store import Row, Store, Transaction
 from daemon.paths import Paths, remove
 from daemon.processes import boot_id, find_by_token
 from daemon.publish import Proof, matches, reveal
-from daemon.store import Row, Store, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ async def _finish_publishing(store: Store, paths: Paths, row: Row, now: float) -
 
 async def _requeue(store: Store, paths: Paths, row: Row, now: float) -> None:
     output = paths.output(row["job_id"], row["id"], row["extension"])
-    for path in (*inventory.of_attempt(paths, row["job_id"], row["id"]), output):
+    for path in (*owned_files.of_attempt(paths, row["job_id"], row["id"]), output):
         remove(path)
     mine = {"variation": row["seq"], "attempt": row["attempts"]}
     await store.write(lambda t: claims.abandon(t, failure=claims.INTERRUPTED, crashed=True, now=now, **mine))
@@ -177,7 +178,7 @@ def _old(paths: Iterable[Path], before: float) -> list[Path]:
 async def _sweep_uploads(store: Store, paths: Paths) -> int:
     """Of any age: an upload's row is there before its file, and goes before it."""
     found = await asyncio.to_thread(lambda: list(paths.uploads.iterdir()))
-    known = {item.path for item in await store.read(partial(inventory.of_uploads, paths))} if found else set()
+    known = {item.path for item in await store.read(partial(owned_files.of_uploads, paths))} if found else set()
     return sum([await asyncio.to_thread(paths.discard, path) for path in found if path not in known])
 
 
@@ -195,7 +196,7 @@ async def _sweep_jobs(store: Store, paths: Paths, folders: Sequence[Path], befor
 
 def _listed(paths: Paths, folder: Path, before: float) -> list[Path]:
     """What is old in a job's folder: in the folders that a job has, and beside them."""
-    rooms = inventory.folders(paths, folder.name)
+    rooms = owned_files.folders(paths, folder.name)
     beside = (path for path in folder.glob("*") if path not in rooms)
     return _old(itertools.chain(folder.glob("*/*"), beside), before)
 
@@ -204,7 +205,7 @@ def unowned(paths: Paths, found: _Found, transaction: Transaction) -> dict[Path,
     """Of what was found in jobs' folders what no row owns; where there is no such job, the whole folder."""
     suspects = {}
     for folder, there in found.items():
-        items = inventory.of_job(paths, folder.name, transaction)
+        items = owned_files.of_job(paths, folder.name, transaction)
         owned = {item.path for item in items or ()}
         suspects[folder] = [folder] if items is None else [path for path in there if path not in owned]
     return {folder: strangers for folder, strangers in suspects.items() if strangers}

@@ -19,7 +19,7 @@ def backup(file: Path, state_dir: Path | None, as_json: bool) -> None:
     To restore it: stop the daemon, move ffspool.db, ffspool.db-wal and ffspool.db-shm out of the state dir, put
     FILE there as ffspool.db and start the daemon.
     """
-    from daemon.database import back_up
+    from daemon.database.file import back_up
     from daemon.paths import Paths
 
     size = back_up(Paths(load_settings({"state_dir": state_dir}).state_dir).database, file)

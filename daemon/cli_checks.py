@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 
 from daemon import cli_batch, recipes
-from daemon.database import inspect
+from daemon.database.file import inspect
+from daemon.database.lineage import refuse_to_forget
 from daemon.errors import FfspoolError, StartupError
 from daemon.library import Library
-from daemon.lineage import refuse_to_forget
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths
 from daemon.presets import Preset

@@ -50,14 +50,14 @@ def plan(files: tuple[Path, ...], variations: tuple[dict[str, Any], ...], as_jso
 
 
 async def _foreseen(files: Sequence[Path], wanted: Sequence[Wanted], settings: Settings, library: Library) -> Preview:
-    from daemon.database import peek
+    from daemon.database.file import peek
+    from daemon.database.store import load_queries
     from daemon.disk import Experience
     from daemon.forecast import Forecast
     from daemon.paths import Paths
     from daemon.preview import preview
     from daemon.probe import Prober
     from daemon.rehearsal import promised
-    from daemon.store import load_queries
 
     learnt = peek(Paths(settings.state_dir).database, load_queries()["corrections"])
     forecast = Forecast(library, {row["encode"]: row["correction"] for row in learnt}, Experience())

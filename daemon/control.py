@@ -18,6 +18,7 @@ import msgspec
 
 from daemon.attempt import Receipt
 from daemon.claims import FORCED
+from daemon.database.store import Row, Store, Transaction
 from daemon.errors import BadParameter, Conflict
 from daemon.jobs import job_row, source_row, variation_row
 from daemon.models import Model, when
@@ -26,7 +27,6 @@ from daemon.plaintext import flaw
 from daemon.quota import Quota
 from daemon.scheduler import Scheduler
 from daemon.states import ENDED, LIVE, QueueState, State, derive
-from daemon.store import Row, Store, Transaction
 
 
 class CancelReceipt(Model, frozen=True):

@@ -17,9 +17,9 @@ from functools import partial
 import msgspec
 
 from daemon import progress
+from daemon.database.store import Row, Store, Transaction
 from daemon.errors import FfspoolError
 from daemon.models import Progress
-from daemon.store import Row, Store, Transaction
 
 BATCH = 500  # rows read at once
 MAX_PENDING = 256  # events that wait in memory for one subscriber

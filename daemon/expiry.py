@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import partial
 
 from daemon import idempotency, webhooks
+from daemon.database.store import Store, Transaction
 from daemon.paths import Paths
-from daemon.store import Store, Transaction
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import partial
 
 from daemon import costs
+from daemon.database.store import Store, Transaction
 from daemon.models import Parameters
-from daemon.store import Store, Transaction
 
 
 class History:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from daemon.database.store import Row, Store, Transaction
 from daemon.errors import IdempotencyInFlight, IdempotencyMismatch, InvalidRequest
 from daemon.models import Model
-from daemon.store import Row, Store, Transaction
 
 KEPT = 24 * 3600.0  # seconds after which a key is forgotten
 MAX_LENGTH = 255

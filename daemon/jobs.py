@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon import filenames, listing
+from daemon.database.store import Row, Store, Transaction
 from daemon.errors import Doubtful, EmptyUpload, Gone, InvalidRequest, NotFound, UploadUnfinished
 from daemon.library import Library
 from daemon.listing import Selection
@@ -25,7 +26,6 @@ from daemon.scheduler import Scheduler
 from daemon.settings import Settings
 from daemon.sources import NewSource, Whereabouts, recorded, take_over, taken
 from daemon.states import State
-from daemon.store import Row, Store, Transaction
 from daemon.uploads import durable_upload
 from daemon.views import JobView, ListedJob, job_view, listed_job
 

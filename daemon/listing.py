@@ -9,10 +9,10 @@ from itertools import accumulate, islice
 
 import msgspec
 
+from daemon.database.store import Row, Transaction
 from daemon.errors import InvalidRequest
 from daemon.models import Model
 from daemon.states import State
-from daemon.store import Row, Transaction
 from daemon.views import Effort
 
 MAX_SEQ = 2**62  # above every row

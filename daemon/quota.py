@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from daemon.database.store import Store, Transaction
 from daemon.disk import Space, told
 from daemon.errors import LimitReached, OutOfSpace
 from daemon.models import new_id
 from daemon.settings import Settings
-from daemon.store import Store, Transaction
 
 
 class Quota:

@@ -15,6 +15,7 @@ from functools import partial
 from daemon import claims, planner
 from daemon.attempt import Attempt, Receipt
 from daemon.claims import Claim
+from daemon.database.store import Row, Transaction
 from daemon.disk import refusal
 from daemon.errors import FfspoolError
 from daemon.forecast import Forecast, Outlook
@@ -25,7 +26,6 @@ from daemon.processes import boot_id
 from daemon.settlement import Member
 from daemon.stall import Pace
 from daemon.states import QueueState
-from daemon.store import Row, Transaction
 from daemon.survey import Survey
 from daemon.workshop import Workshop
 

@@ -15,11 +15,13 @@ from typing import Any, TextIO, TypeVar
 
 import psutil
 
-from daemon import cleanup, encoder, expiry, lineage, rehearsal
+from daemon import cleanup, encoder, expiry, rehearsal
 from daemon.arrivals import Arrivals
 from daemon.bulk import Bulk
 from daemon.control import Control, queue_state
 from daemon.courier import Courier
+from daemon.database import lineage
+from daemon.database.store import Store
 from daemon.disk import Space, Usage
 from daemon.engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
@@ -38,7 +40,6 @@ from daemon.scheduler import Scheduler
 from daemon.settings import Settings
 from daemon.signatures import Secrets
 from daemon.sources import Whereabouts
-from daemon.store import Store
 from daemon.thumbnails import Thumbnails
 from daemon.uploads import Uploads
 from daemon.webhooks import Webhooks

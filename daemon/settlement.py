@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from daemon import claims, inventory
+from daemon import claims
 from daemon.claims import INTERRUPTED, Claim, Failure
+from daemon.database import owned_files
+from daemon.database.store import Transaction
 from daemon.disk import learnt
 from daemon.errors import OutOfSpace, Unavailable
 from daemon.models import Parameters
@@ -19,7 +21,6 @@ from daemon.paths import remove, size
 from daemon.plans import Plan
 from daemon.publish import Proof, Sealed, reveal
 from daemon.quality import Quality
-from daemon.store import Transaction
 from daemon.workshop import Workshop
 
 T = TypeVar("T")
@@ -101,7 +102,7 @@ class Settlement:
     async def abandon(self, member: Member, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
         """Ends one that came to nothing: partial files first, then the row, which a request overrules."""
         claim, shop = member.claim, self._shop
-        for left in inventory.of_attempt(shop.paths, claim.job, claim.id):
+        for left in owned_files.of_attempt(shop.paths, claim.job, claim.id):
             member.bytes_freed += await self._clear(left)
         await self.insist(
             lambda t: claims.abandon(

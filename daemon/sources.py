@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from daemon.bounded_threads import Workers
+from daemon.database.store import Row
 from daemon.errors import (
     Conflict,
     EmptyUpload,
@@ -24,7 +25,6 @@ from daemon.paths import Paths, fsync
 from daemon.plaintext import is_text
 from daemon.processes import boot_id
 from daemon.source_files import ANY, EVERYWHERE, GONE, Identity, SourceRefused, identity_of, lies_below, open_source
-from daemon.store import Row
 
 T = TypeVar("T")
 

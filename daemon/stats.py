@@ -9,11 +9,11 @@ from functools import partial
 
 import psutil
 
+from daemon.database.store import Transaction
 from daemon.metrics import Figures
 from daemon.models import Model, Sandbox
 from daemon.service import Service
 from daemon.states import QueueState
-from daemon.store import Transaction
 
 
 class Queue(Model, frozen=True):

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from functools import partial
 
 from daemon import claims
+from daemon.database.store import Row, Store
 from daemon.errors import FfspoolError, ProbeError, Unavailable
 from daemon.models import Media, SourceFile
 from daemon.probe import Prober
 from daemon.sources import Whereabouts, recorded
-from daemon.store import Row, Store
 
 log = logging.getLogger(__name__)
 

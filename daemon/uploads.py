@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from daemon import filenames
 from daemon.arrivals import Arrivals
+from daemon.database.store import Row, Store, Transaction
 from daemon.errors import (
     ChecksumMismatch,
     Conflict,
@@ -31,7 +32,6 @@ from daemon.models import Model, new_id
 from daemon.paths import Paths, fsync_folder, remove
 from daemon.quota import Quota
 from daemon.settings import Settings
-from daemon.store import Row, Store, Transaction
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from daemon.stall import Pace
 from daemon.states import ENDED, State, derive
 
 if TYPE_CHECKING:  # a client that only reads answers need not load the database
-    from daemon.store import Row
+    from daemon.database.store import Row
 
 
 class Live(Protocol):

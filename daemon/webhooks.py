@@ -20,12 +20,12 @@ from typing import Any
 import msgspec
 
 from daemon.courier import Courier, Outcome
+from daemon.database.store import Row, Store, Transaction
 from daemon.errors import NotFound
 from daemon.listing import decode_cursor
 from daemon.models import Model, when
 from daemon.signatures import Secrets, SecretView
 from daemon.states import DeliveryStatus
-from daemon.store import Row, Store, Transaction
 from daemon.views import EndedJob, VariationView, ended_job, ended_variation
 
 log = logging.getLogger(__name__)

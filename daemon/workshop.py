@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon.claims import Claim
+from daemon.database.store import Store
 from daemon.disk import Space
 from daemon.engine import Engine
 from daemon.history import History
@@ -18,7 +19,6 @@ from daemon.paths import Paths
 from daemon.probe import Prober
 from daemon.quota import Quota
 from daemon.sources import Whereabouts
-from daemon.store import Store
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from daemon import claims
+from daemon.database.store import Store, Transaction
 from daemon.disk import Space, Usage
 from daemon.library import Library
 from daemon.models import Media
@@ -19,7 +20,6 @@ from daemon.publish import Proof, seal
 from daemon.quota import Quota
 from daemon.settings import Settings, load
 from daemon.sources import Whereabouts
-from daemon.store import Store, Transaction
 
 CONTENT = b"a proven file"
 SILENCE = Media(format="wav", duration_seconds=1.0, video=None, audio=(), subtitles=())

@@ -16,13 +16,13 @@ import pytest
 from stored import CONTENT, OLD, SILENCE, add_job, claim, finish, in_store, variation, write
 
 from daemon import claims, cleanup, expiry
+from daemon.database.store import Store, Transaction
 from daemon.errors import Gone, NotFound
 from daemon.jobs import job_row
 from daemon.models import Started
 from daemon.paths import Paths
 from daemon.processes import TOKEN_VARIABLE, start_ticks
 from daemon.publish import Proof, seal
-from daemon.store import Store, Transaction
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from test_cli import ffspool, no_environment, printed
 
 from daemon import cli_checks
-from daemon.database import prepare
+from daemon.database.file import prepare
 from daemon.library import Library
 
 

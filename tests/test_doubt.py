@@ -17,6 +17,7 @@ from stored import house, in_store
 from daemon import publish
 from daemon.api import creation
 from daemon.api.problems import on_host_trouble
+from daemon.database.store import Store, Transaction
 from daemon.errors import Doubtful, FfspoolError, OutOfSpace, Unavailable
 from daemon.idempotency import IdempotencyKeys
 from daemon.jobs import Jobs, JobSpec
@@ -24,7 +25,6 @@ from daemon.listing import Selection
 from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.sources import NewSource
-from daemon.store import Store, Transaction
 from daemon.views import JobView
 
 

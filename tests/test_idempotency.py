@@ -16,10 +16,10 @@ import pytest
 from conftest import Daemon, wait_until
 
 from daemon import expiry, idempotency
+from daemon.database.store import Store
 from daemon.errors import IdempotencyInFlight, IdempotencyMismatch
 from daemon.idempotency import Answer, IdempotencyKeys
 from daemon.paths import Paths
-from daemon.store import Store
 
 Submit = Callable[..., httpx.Response]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon import inventory
 from daemon.cleanup import Sweep
-from daemon.inventory import ACCOUNTS, Item, Kind
+from daemon.database import owned_files
+from daemon.database.owned_files import ACCOUNTS, Item, Kind
+from daemon.database.store import Store, Transaction
 from daemon.paths import Paths, size
-from daemon.store import Store, Transaction
 
 OLD = 1e12  # a `now` at which every file on disk is old
 TINY = {"speed": "ultrafast", "short_side": 120}
@@ -42,8 +42,8 @@ def full(daemon: Daemon, clip: Path, long_clip: Path) -> Daemon:
 
 
 def owned(paths: Paths, transaction: Transaction) -> list[Item]:
-    jobs = [inventory.of_job(paths, folder.name, transaction) for folder in paths.jobs.iterdir()]
-    return [*inventory.of_uploads(paths, transaction), *(item for items in jobs for item in items or ())]
+    jobs = [owned_files.of_job(paths, folder.name, transaction) for folder in paths.jobs.iterdir()]
+    return [*owned_files.of_uploads(paths, transaction), *(item for items in jobs for item in items or ())]
 
 
 def accounts(transaction: Transaction) -> dict[str, int]:
@@ -59,7 +59,7 @@ def test_whatever_is_owned_outlives_the_sweep_and_nothing_else_does(full: Daemon
     paths = Paths(full.state_dir)
     there = files(paths)
     [done, *_] = [folder for folder in paths.jobs.iterdir() if (folder / "plots").exists()]
-    beside = {folder / "nobody's" for folder in inventory.folders(paths, done.name)}
+    beside = {folder / "nobody's" for folder in owned_files.folders(paths, done.name)}
     strangers = {*beside, done / "stray", paths.jobs / "unknown" / "sources" / "1", paths.uploads / "unknown"}
     strangers |= {paths.incoming / "left", paths.discarded / "left"}
     for path in strangers:

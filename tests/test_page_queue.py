@@ -15,8 +15,8 @@ from conftest import Daemon, Media, wait_until
 from playwright.sync_api import Page, expect
 from stored import ANY_FILE
 
+from daemon.database.store import Store, Transaction
 from daemon.paths import Paths
-from daemon.store import Store, Transaction
 
 MANY = 1500
 

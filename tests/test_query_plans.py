@@ -9,8 +9,8 @@ from contextlib import closing
 
 import pytest
 
-from daemon.database import prepare
-from daemon.store import load_queries
+from daemon.database.file import prepare
+from daemon.database.store import load_queries
 
 GROWING = {"jobs", "sources", "variations", "attempts", "events", "outbox"}  # by what was done, and not by what runs
 OF_THE_LIVE = {

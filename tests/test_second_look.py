@@ -17,12 +17,12 @@ from stored import CONTENT, add_job, finish, in_store, variation, write
 
 from daemon import bulk, cleanup, expiry
 from daemon.control import BulkReceipt, Control
+from daemon.database.store import Store, Transaction
 from daemon.jobs import job_row
 from daemon.listing import Selection
 from daemon.paths import Paths
 from daemon.scheduler import Scheduler
 from daemon.states import State
-from daemon.store import Store, Transaction
 from daemon.thumbnails import keep
 
 Between = Callable[[], Any]

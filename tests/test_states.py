@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.database import prepare
+from daemon.database.file import prepare
 from daemon.states import ARROWS, State, derive
 
 

@@ -12,7 +12,7 @@ from conftest import Daemon
 from prometheus_client.parser import text_string_to_metric_families
 from surroundings import need
 
-from daemon.database import prepare
+from daemon.database.file import prepare
 from daemon.states import ARROWS, State
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from daemon import database, store
-from daemon.database import prepare
+from daemon.database import file, store
+from daemon.database.file import prepare
+from daemon.database.store import Store, Transaction, load_queries
 from daemon.errors import Doubtful, StartupError, Unavailable
-from daemon.store import Store, Transaction, load_queries
 
 
 def add_job(name: str) -> Callable[[Transaction], Any]:
@@ -88,7 +88,7 @@ def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
     script = """
         import asyncio, sys
         from pathlib import Path
-        from daemon.store import Store
+        from daemon.database.store import Store
         async def main():
             store = await Store.open(Path(sys.argv[1]))
             for number in range(10**6):
@@ -183,7 +183,7 @@ def test_a_database_too_large_to_check_at_a_start_is_checked_beside_the_work(
     in_store(path, fill)
     spoil_last_page(path)
     monkeypatch.setattr(store, "CHECKED_AT_START", 4096)
-    monkeypatch.setattr(database, "CHECKED_AT_START", 4096)
+    monkeypatch.setattr(file, "CHECKED_AT_START", 4096)
 
     async def work(opened: Store) -> None:
         await asyncio.wait_for(opened.damaged.wait(), 30)

@@ -10,10 +10,10 @@ import pytest
 from conftest import Daemon, Media
 from stored import finish, house, in_store
 
+from daemon.database.store import Store
 from daemon.jobs import Jobs
 from daemon.paths import Paths
 from daemon.sources import Whereabouts
-from daemon.store import Store
 from daemon.thumbnails import Thumbnails
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from daemon import database
-from daemon.database import prepare
+from daemon.database import file
+from daemon.database.file import prepare
 
-NEWEST = int(max(path.stem for path in (Path(database.__file__).parent / "upgrades").glob("*.sql")))
+NEWEST = int(max(path.stem for path in (Path(file.__file__).parent / "upgrades").glob("*.sql")))
 DUMP_1 = (Path(__file__).parent / "data" / "version-1.sql").read_text()  # of a daemon that was killed at work
 
 

@@ -12,13 +12,13 @@ from conftest import Daemon
 from stored import add_job, in_store
 
 from daemon import claims
+from daemon.database.store import Store, Transaction
 from daemon.jobs import Jobs
 from daemon.library import Library
 from daemon.listing import Selection
 from daemon.models import Media, Progress
 from daemon.paths import Paths
 from daemon.settings import Settings
-from daemon.store import Store, Transaction
 
 FILM = Media(format="mp4", duration_seconds=100.0, video=None, audio=(), subtitles=())
 REPORTS = {  # one that is slow beside one that is fast: 50 s and 9 s left

@@ -15,10 +15,10 @@ from pathlib import Path
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
+from daemon.database.store import Store
 from daemon.errors import StartupError, Throttled, Unauthorized
 from daemon.models import Model, when
 from daemon.paths import write_private
-from daemon.store import Store
 
 COOKIE = "ffspool_session"
 FREE_FAILURES = 5  # wrong passwords from one address before it has to wait

@@ -13,13 +13,13 @@ import msgspec
 from daemon.api.endpoints import JSON, Call, decoded
 from daemon.api.requests import JobRequest, SourceRequest, spec_of, spec_of_fields
 from daemon.api.uploads import NOT_FILES, Form, read_body
+from daemon.database.store import Transaction
 from daemon.errors import InvalidRequest, UnsupportedBody
 from daemon.idempotency import Answer, Hold
 from daemon.jobs import Jobs, JobSpec
 from daemon.quota import Room
 from daemon.service import Service
 from daemon.sources import NewSource
-from daemon.store import Transaction
 from daemon.views import JobView
 
 FORM = "multipart/form-data"

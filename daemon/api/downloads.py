@@ -26,11 +26,11 @@ from zipstream import ZipStream
 
 from daemon.api.windows import WINDOW, Run, Window, WindowedFile, windowed
 from daemon.bundle import member, members
+from daemon.database.store import Row
 from daemon.errors import BadRange, Gone, NotFound, Unavailable
 from daemon.filenames import MANIFEST
 from daemon.listing import decode_cursor
 from daemon.models import Model
-from daemon.store import Row
 from daemon.views import JobView
 
 log = logging.getLogger(__name__)

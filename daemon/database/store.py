@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 import aiosqlite
 
-from daemon.database import CHECKED_AT_START, flaw, is_damage, prepare, suspicion, unusable
+from daemon.database.file import CHECKED_AT_START, flaw, is_damage, prepare, suspicion, unusable
 from daemon.errors import Damaged, Doubtful, FfspoolError, OutOfSpace, Unavailable
 
 log = logging.getLogger(__name__)
@@ -228,7 +228,7 @@ class Store:
 
 def load_queries() -> dict[str, str]:
     """The statements of `queries.sql` by name."""
-    text = (files("daemon") / "queries.sql").read_text()
+    text = (files("daemon.database") / "queries.sql").read_text()
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 

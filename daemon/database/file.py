@@ -39,7 +39,7 @@ def prepare(path: Path, schema: str | None = None, upgrades: Traversable | None 
         if version == 0:
             _run_script(connection, schema)
         elif version < target:
-            _upgrade(connection, path, version, target, upgrades or files("daemon") / "upgrades")
+            _upgrade(connection, path, version, target, upgrades or files("daemon.database") / "upgrades")
         _check_if_suspected(connection, path)
     except sqlite3.DatabaseError as error:
         raise unusable(path, error) from error
@@ -106,7 +106,7 @@ def unusable(path: Path, error: sqlite3.Error) -> StartupError:
 
 
 def _schema() -> str:
-    return (files("daemon") / "schema.sql").read_text()
+    return (files("daemon.database") / "schema.sql").read_text()
 
 
 def _target(schema: str | None = None) -> int:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
+from daemon.database.store import Store, Transaction
 from daemon.errors import StartupError
 from daemon.models import Model
 from daemon.paths import Paths, fsync_folder, write_private
-from daemon.store import Store, Transaction
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from daemon.database.store import Row, Transaction
 from daemon.paths import Paths
 from daemon.states import LIVE, State
-from daemon.store import Row, Transaction
 
 
 class Kind(StrEnum):
