@@ -27,7 +27,7 @@ from bench.events import events
 from bench.queue import queue
 from bench.report import Report, plot
 from bench.transfers import transfers
-from daemon.processes import Limits, Reserve, Walls, spawn
+from daemon.process.launcher import Limits, Reserve, Walls, spawn
 
 ROUNDS = 20
 CANCELS = 9  # at each speed

@@ -16,11 +16,11 @@ from pathlib import Path
 import msgspec
 
 from daemon import claims
-from daemon.cancel import kill_stranger
 from daemon.database import owned_files
 from daemon.database.store import Row, Store, Transaction
 from daemon.paths import Paths, remove
-from daemon.processes import boot_id, find_by_token
+from daemon.process.cancel import kill_stranger
+from daemon.process.identity import boot_id, find_by_token
 from daemon.publish import Proof, matches, reveal
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from daemon.library import Library
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths
 from daemon.presets import Preset
-from daemon.processes import Limits, spawn
+from daemon.process.launcher import Limits, spawn
 from daemon.settings import Settings
 from daemon.views import JobView
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from daemon import cli_checks, client, encoder, rehearsal
+from daemon import cli_checks, client, rehearsal
 from daemon.cli_checks import Check
 from daemon.errors import FfspoolError, ProbeError, StartupError
 from daemon.exposure import ADVICE, exposure
@@ -20,6 +20,7 @@ from daemon.models import Sandbox
 from daemon.paths import Paths
 from daemon.permissions import weakness
 from daemon.probe import Prober
+from daemon.process import ffmpeg_binary
 from daemon.settings import Settings, client_environment
 
 OLDEST_PYTHON = (3, 11)
@@ -53,8 +54,8 @@ def _python() -> Check:
 
 async def _encoder(settings: Settings, library: Library) -> AsyncIterator[Check]:
     try:
-        program = encoder.locate(settings.ffmpeg)
-        version = await encoder.version(program)
+        program = ffmpeg_binary.locate(settings.ffmpeg)
+        version = await ffmpeg_binary.version(program)
     except StartupError as error:
         advice = "name a working ffmpeg with --ffmpeg or FFSPOOL_FFMPEG, or reinstall imageio-ffmpeg"
         yield Check(name="encoder", ok=False, found=str(error), advice=advice)

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from daemon.launch import CANNOT_START
+from daemon.process.exec_child import CANNOT_START
 
 
 class Ending(NamedTuple):

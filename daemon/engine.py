@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from daemon.models import Outcome, Report, Sandbox, Stage, Stopped, Task
-from daemon.processes import Limits, Registry, Reserve
+from daemon.process.launcher import Limits, Reserve
+from daemon.process.registry import Registry
 from daemon.runner import Run
 
 

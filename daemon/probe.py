@@ -15,10 +15,11 @@ from typing import Literal
 
 import msgspec
 
-from daemon import cancel
 from daemon.errors import ProbeError, Unavailable
 from daemon.models import Media, SourceFile
-from daemon.processes import Child, spawn_server
+from daemon.process import cancel
+from daemon.process.child import Child
+from daemon.process.launcher import spawn_server
 
 How = Literal["describe", "measure", "prove", "picture"]  # what `daemon.probing` is asked to do
 

@@ -25,9 +25,10 @@ from typing import Literal, NoReturn
 import av
 import msgspec
 
-from daemon import ending, media, miniature, sandbox
+from daemon import ending, media, miniature
 from daemon.errors import ProbeError
 from daemon.models import Media, SourceFile
+from daemon.process import sandbox
 from daemon.source_files import SourceRefused, descriptor_path
 
 MAX_REQUEST = 256 * 1024

@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 
-from daemon import cancel, sandbox
 from daemon.errors import ProbeError, StartupError
 from daemon.models import Sandbox
 from daemon.probe import Prober
-from daemon.processes import Child, Exit, Limits, Walls, spawn, spawn_rehearsal
+from daemon.process import cancel, sandbox
+from daemon.process.child import Child, Exit
+from daemon.process.launcher import Limits, Walls, spawn, spawn_rehearsal
 
 log = logging.getLogger(__name__)
 

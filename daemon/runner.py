@@ -19,14 +19,18 @@ from typing import Any
 import psutil
 from msgspec.structs import replace
 
-from daemon import cancel, privileges, recipes
+from daemon import recipes
 from daemon.diagnosis import Diagnosis, Ending, diagnose
 from daemon.errors import FfspoolError
-from daemon.launch import SOURCE_PATH
 from daemon.models import Outcome, Parameters, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
 from daemon.paths import size
 from daemon.plans import Passed, left_out
-from daemon.processes import TOKEN_VARIABLE, Child, Exit, Limits, Registry, Reserve, Walls, spawn, usage
+from daemon.process import cancel, privileges
+from daemon.process.child import Child, Exit
+from daemon.process.exec_child import SOURCE_PATH
+from daemon.process.identity import TOKEN_VARIABLE, usage
+from daemon.process.launcher import Limits, Reserve, Walls, spawn
+from daemon.process.registry import Registry
 from daemon.progress import ProgressParser
 
 SOURCE_LINK = "source"  # what the encoder calls its input, so that no path of the host stands in its log

@@ -22,7 +22,7 @@ from daemon.forecast import Forecast, Outlook
 from daemon.models import Media, Progress, SourceFile
 from daemon.paths import size
 from daemon.planner import Ready, Share
-from daemon.processes import boot_id
+from daemon.process.identity import boot_id
 from daemon.settlement import Member
 from daemon.stall import Pace
 from daemon.states import QueueState

@@ -15,7 +15,7 @@ from typing import Any, TextIO, TypeVar
 
 import psutil
 
-from daemon import cleanup, encoder, expiry, rehearsal
+from daemon import cleanup, expiry, rehearsal
 from daemon.arrivals import Arrivals
 from daemon.bulk import Bulk
 from daemon.control import Control, queue_state
@@ -34,7 +34,8 @@ from daemon.metrics import Figures
 from daemon.models import Sandbox
 from daemon.paths import Paths
 from daemon.probe import Prober
-from daemon.processes import Limits
+from daemon.process import ffmpeg_binary
+from daemon.process.launcher import Limits
 from daemon.quota import Quota
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings
@@ -92,14 +93,14 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
     paths = Paths(settings.state_dir)
     async with _locked(paths), AsyncExitStack() as stack:
         began = now()
-        program = encoder.locate(settings.ffmpeg)
+        program = ffmpeg_binary.locate(settings.ffmpeg)
         lineage.refuse_to_forget(paths)
         prober = Prober(sandboxed=settings.sandbox != "off")
         stack.push_async_callback(prober.close)
         prober.start()  # first: it takes longest to begin
         readable = tuple(map(str, settings.sandbox_read))
         rehearsing = rehearsal.choose(settings.sandbox, program, readable, paths.incoming, prober)
-        version, sandbox = await _both(encoder.version(program), rehearsing)
+        version, sandbox = await _both(ffmpeg_binary.version(program), rehearsing)
         if not sandbox.active:
             await prober.relax()
         store = await Store.open(paths.database)

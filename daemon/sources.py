@@ -23,7 +23,7 @@ from daemon.errors import (
 from daemon.models import Media, Model, SourceFile
 from daemon.paths import Paths, fsync
 from daemon.plaintext import is_text
-from daemon.processes import boot_id
+from daemon.process.identity import boot_id
 from daemon.source_files import ANY, EVERYWHERE, GONE, Identity, SourceRefused, identity_of, lies_below, open_source
 
 T = TypeVar("T")

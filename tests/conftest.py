@@ -21,7 +21,7 @@ from combinations import COMBINATIONS
 from harmful import HARMFUL
 from specimens import SPECIMENS, make
 
-from daemon.processes import TOKEN_VARIABLE
+from daemon.process.identity import TOKEN_VARIABLE
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

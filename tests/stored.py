@@ -15,7 +15,7 @@ from daemon.disk import Space, Usage
 from daemon.library import Library
 from daemon.models import Media
 from daemon.paths import Paths
-from daemon.processes import boot_id
+from daemon.process.identity import boot_id
 from daemon.publish import Proof, seal
 from daemon.quota import Quota
 from daemon.settings import Settings, load

@@ -14,9 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
-from daemon import cancel
 from daemon.models import Stage, Stopped
-from daemon.processes import TOKEN_VARIABLE, Child, Limits, Registry, find_by_token, spawn, start_ticks
+from daemon.process import cancel
+from daemon.process.child import Child
+from daemon.process.identity import TOKEN_VARIABLE, find_by_token, start_ticks
+from daemon.process.launcher import Limits, spawn
+from daemon.process.registry import Registry
 
 GRACE = 0.3
 
@@ -176,7 +179,7 @@ def test_children_die_with_the_process_that_started_them() -> None:
     parent = """
 import asyncio, sys
 from pathlib import Path
-from daemon.processes import Limits, spawn
+from daemon.process.launcher import Limits, spawn
 async def main():
     child = spawn(["sleep", "600"], program="/bin/sleep", folder=Path("/"), limits=Limits(), environment={})
     while Path(f"/proc/{child.pid}/comm").read_text() != "sleep\\n":

@@ -21,7 +21,7 @@ from daemon.errors import Gone, NotFound
 from daemon.jobs import job_row
 from daemon.models import Started
 from daemon.paths import Paths
-from daemon.processes import TOKEN_VARIABLE, start_ticks
+from daemon.process.identity import TOKEN_VARIABLE, start_ticks
 from daemon.publish import Proof, seal
 
 

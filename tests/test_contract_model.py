@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from surroundings import thorough
 from test_events import parse
 
-from daemon.processes import TOKEN_VARIABLE
+from daemon.process.identity import TOKEN_VARIABLE
 
 EXAMPLES = [8, thorough(int(os.environ.get("MODEL_EXAMPLES", "20")))]
 STEPS = 8

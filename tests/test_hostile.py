@@ -18,7 +18,7 @@ from surroundings import thorough
 
 from daemon import media as reading
 from daemon import tracks
-from daemon.processes import TOKEN_VARIABLE
+from daemon.process.identity import TOKEN_VARIABLE
 
 SECRET = b"canary-that-nobody-may-see"
 

@@ -18,10 +18,10 @@ import psutil
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon import privileges, sandbox
 from daemon.models import Sandbox
 from daemon.probe import Prober
-from daemon.processes import Limits, Walls, spawn, spawn_rehearsal
+from daemon.process import privileges, sandbox
+from daemon.process.launcher import Limits, Walls, spawn, spawn_rehearsal
 from daemon.rehearsal import choose, write_silence
 
 ATTACKER = Path(__file__).with_name("attacker.py")

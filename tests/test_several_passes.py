@@ -15,7 +15,7 @@ from daemon import media as reading
 from daemon.engine import LocalEngine
 from daemon.library import Library
 from daemon.models import Order, Outcome, Progress, Report, Sandbox, SourceFile, Started, Task, VariationRequest
-from daemon.processes import Limits
+from daemon.process.launcher import Limits
 
 CAPPED = {"preset": "h264-capped", "target_bytes": 40_000_000, "speed": "slow"}
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from conftest import wait_until
 
-from daemon import sandbox, system_calls
-from daemon.processes import state
+from daemon.process import sandbox, system_calls
+from daemon.process.identity import state
 
 MACHINE = os.uname().machine
 HIGHEST = 600  # beyond any call there is

@@ -2,7 +2,7 @@
 
 Found by tracing FFmpeg and PyAV over every preset, with what the C libraries of Debian 12 and 13 need beside.
 Nothing here reaches another process, opens a socket, makes a process or changes who may do what with a file. Pure:
-`daemon.sandbox` hands the filter to the kernel, which keeps the answer for each number that depends on no argument,
+`sandbox` hands the filter to the kernel, which keeps the answer for each number that depends on no argument,
 so that the order costs nothing.
 """
 
@@ -128,7 +128,7 @@ _ALLOWED: dict[str, tuple[int, int | None]] = {
 }
 _EXECVE = (59, 221)
 
-# Ways out that others have found, for `daemon.sandbox` to try
+# Ways out that others have found, for `daemon.process.sandbox` to try
 _ATTACKS: dict[str, tuple[int, int | None]] = {
     "prlimit64": (302, 261),
     "clone": (56, 220),

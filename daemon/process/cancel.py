@@ -14,7 +14,8 @@ import time
 from contextlib import suppress
 
 from daemon.models import Stage, Stopped
-from daemon.processes import Child, start_ticks, state
+from daemon.process.child import Child
+from daemon.process.identity import start_ticks, state
 
 SECOND_TERMINATE = 0.2  # one SIGTERM does not end an ffmpeg whose I/O hangs; two this far apart do
 

@@ -2,7 +2,7 @@
 
 Where the daemon is root with all that takes, who is shut in becomes a user of its own, which nobody else is and owns
 nothing but its work folders, so that its threads can be counted and it has no siblings. Of capabilities none is left,
-but for the one, if any, without which its source or its folder is not reachable. Imports little, as `daemon.sandbox`.
+but for the one, if any, without which its source or its folder is not reachable. Imports little, as `sandbox`.
 """
 
 from __future__ import annotations

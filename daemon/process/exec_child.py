@@ -1,4 +1,4 @@
-"""Becomes an encoder: run as `python -I -m daemon.launch FD PARENT`, reads its order from FD and `exec`s.
+"""Becomes an encoder: run as `python -I -m daemon.process.exec_child FD PARENT`, reads its order from FD and `exec`s.
 
 What a child must have before its first instruction is set here, in a process that has one thread,
 because a `preexec_fn` is not safe beside the daemon's threads: the parent-death signal, niceness, limits
@@ -14,7 +14,7 @@ import os
 import resource
 import sys
 
-from daemon import sandbox
+from daemon.process import sandbox
 from daemon.source_files import SourceRefused, descriptor_path, open_source
 
 TYPE_CHECKING = False

@@ -11,7 +11,7 @@ import ctypes
 import errno
 import os
 
-from daemon import privileges, system_calls
+from daemon.process import privileges, system_calls
 from daemon.source_files import descriptor_path, open_source
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ class Shortfall(Exception):
 
 def confine(*, programs: Collection[str] = (), source: str | int | None = None, folders: Collection[str] = ()) -> None:
     """From here on this process reads the system's libraries, `programs` (files or folders, which it may execute)
-    and `source`, writes below `folders`, and makes the system calls of `daemon.system_calls` alone. `source` is a
+    and `source`, writes below `folders`, and makes the system calls of `system_calls` alone. `source` is a
     descriptor, or a path without a symlink.
 
     Raises SourceRefused, or Shortfall in words when it is not shut in.

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
 
-from daemon import cancel
 from daemon.errors import StartupError
-from daemon.processes import Child, Exit, Limits, spawn
+from daemon.process import cancel
+from daemon.process.child import Child, Exit
+from daemon.process.launcher import Limits, spawn
 
 PATIENCE = 10.0  # seconds
 MAX_SAID = 64 * 1024  # bytes

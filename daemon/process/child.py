@@ -1,0 +1,93 @@
+"""A running child: its pipes, drained, and how it ended.
+
+Exits are read through a pidfd and `wait4`, not through asyncio's child watcher, which may report a false status and
+signal a recycled pid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable
+
+from daemon.models import Model
+from daemon.process.identity import start_ticks
+
+CHUNK = 65536
+
+
+class Exit(Model, frozen=True):
+    """How a process ended: `code` is its exit code, or minus the signal's number; CPU in seconds."""
+
+    code: int
+    cpu_seconds: float
+
+
+class Child:
+    """A running process with piped stdin, stdout and stderr, in a process group of its own.
+
+    Both output pipes must be drained for as long as it runs: a full one blocks an encoder for ever,
+    and then it ignores `q` and SIGTERM.
+    """
+
+    def __init__(self, popen: subprocess.Popen[bytes], before_reaping: Callable[[int], None] | None = None) -> None:
+        """`before_reaping` is told the pid once it has ended, while nobody else can have that pid."""
+        self._popen = popen
+        self._before_reaping = before_reaping
+        self.pid = popen.pid
+        self.pidfd = os.pidfd_open(popen.pid)
+        self.created = start_ticks(popen.pid)
+        self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(self.pidfd, self._reap)
+
+    def _reap(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.pidfd)
+        if self._before_reaping:
+            self._before_reaping(self.pid)
+        _, status, usage = os.wait4(self.pid, 0)
+        os.close(self.pidfd)
+        code = os.waitstatus_to_exitcode(status)
+        self._popen.returncode = code  # so that Popen never waits for a pid that is no longer ours
+        if self._popen.stdin:
+            self._popen.stdin.close()
+        self.exited.set_result(Exit(code=code, cpu_seconds=usage.ru_utime + usage.ru_stime))
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not been reaped yet; only then do its pid and pidfd mean this process."""
+        return not self.exited.done()
+
+    def write(self, data: bytes) -> None:
+        """Writes to its stdin; a pipe it has closed, or never reads, is no error."""
+        if self.running and self._popen.stdin:
+            try:
+                os.write(self._popen.stdin.fileno(), data)
+            except (BrokenPipeError, BlockingIOError):
+                return
+
+    async def wait(self) -> Exit:
+        """How it ended, once it is reaped. Cancelling this leaves the process alone."""
+        return await asyncio.shield(self.exited)
+
+    def stdout(self) -> AsyncIterator[bytes]:
+        """Chunks of its stdout until it closes that."""
+        assert self._popen.stdout is not None
+        return _chunks(self._popen.stdout)
+
+    def stderr(self) -> AsyncIterator[bytes]:
+        """Chunks of its stderr until it closes that."""
+        assert self._popen.stderr is not None
+        return _chunks(self._popen.stderr)
+
+
+async def _chunks(pipe: object) -> AsyncIterator[bytes]:
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), pipe
+    )
+    try:
+        while chunk := await reader.read(CHUNK):
+            yield chunk
+    finally:
+        transport.close()

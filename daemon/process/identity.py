@@ -1,0 +1,63 @@
+"""Which process a pid means: by boot, start time and the token in its environment.
+
+A stored pid is only ours while its start time is the stored one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+TOKEN_VARIABLE = "FFSPOOL_ATTEMPT"
+
+
+# Identity of processes that an earlier daemon left behind
+
+
+def boot_id() -> str:
+    """Names this boot of the host: a pid means nothing across a reboot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_ticks(pid: int) -> int:
+    """When the process started, in clock ticks since boot; with the pid, its identity.
+
+    Raises ProcessLookupError when there is no such process.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError as error:
+        raise ProcessLookupError(pid) from error
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def state(pid: int) -> str:
+    """The kernel's letter for the process, such as `T` for stopped; empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
+def usage(pid: int) -> tuple[float, int]:
+    """CPU seconds the process used, and bytes it read or wrote. Raises ProcessLookupError when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times, io = process.cpu_times(), process.io_counters()
+    except psutil.Error as error:
+        raise ProcessLookupError(pid) from error
+    return times.user + times.system, io.read_chars + io.write_chars
+
+
+def find_by_token(tokens: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+    """(pid, start ticks) of each process whose environment carries an attempt's token that `tokens` accepts."""
+    for process in psutil.process_iter():
+        try:
+            token = process.environ().get(TOKEN_VARIABLE)
+            if token and tokens(token):
+                yield process.pid, start_ticks(process.pid)
+        except (psutil.Error, ProcessLookupError, PermissionError):
+            continue  # gone, or another user's: not ours in either case
