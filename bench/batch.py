@@ -24,9 +24,9 @@ import imageio_ffmpeg
 
 from bench.daemons import Daemon, daemon
 from bench.rounds import ratio, turned
-from daemon.library import Library
 from daemon.media import read_media
 from daemon.models import Media, VariationRequest
+from daemon.presets.library import Library
 from daemon.recipes import Output, command, plan
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"

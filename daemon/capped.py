@@ -11,10 +11,10 @@ from daemon import film
 from daemon.codecs import timing
 from daemon.errors import TargetMissed, UnsuitableSource
 from daemon.models import Media, VideoStream
-from daemon.parameters import CappedParameters
 from daemon.picture import bounded, fitted, graded, kept_rate, thinned
 from daemon.plans import Node, Options, Recipe, Size, Step, Steps, measuring, pictured
-from daemon.presets import Preset
+from daemon.presets.builtin import Preset
+from daemon.presets.parameters import CappedParameters
 from daemon.sound import default_first
 
 SHORT_SIDES = (2160, 1440, 1080, 720, 540, 480, 360, 240, 144, 120)

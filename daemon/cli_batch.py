@@ -20,10 +20,10 @@ from daemon import filenames
 from daemon.control import Scope
 from daemon.errors import Conflict, InvalidRequest, StartupError
 from daemon.jobs import JobSpec
-from daemon.library import Library
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths, remove
 from daemon.plaintext import is_text, visible
+from daemon.presets.library import Library
 from daemon.service import Service, running
 from daemon.settings import Settings
 from daemon.sources import NewSource, local_source

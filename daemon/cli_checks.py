@@ -17,10 +17,10 @@ from daemon import cli_batch, recipes
 from daemon.database.file import inspect
 from daemon.database.lineage import refuse_to_forget
 from daemon.errors import FfspoolError, StartupError
-from daemon.library import Library
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths
-from daemon.presets import Preset
+from daemon.presets.builtin import Preset
+from daemon.presets.library import Library
 from daemon.process.launcher import Limits, spawn
 from daemon.settings import Settings
 from daemon.views import JobView

@@ -14,7 +14,7 @@ from daemon.plaintext import json_escaped, visible
 
 if TYPE_CHECKING:
     from daemon.client import Client
-    from daemon.library import Library
+    from daemon.presets.library import Library
     from daemon.settings import Settings
 
 
@@ -116,7 +116,7 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
 
 def load_library() -> Library:
     """The built-in presets and the user's own. One of those that is not valid is a usage error."""
-    from daemon.own_presets import library
+    from daemon.presets.user_presets import library
     from daemon.settings import presets_table
 
     try:

@@ -16,8 +16,8 @@ from daemon.cli_options import as_json, load_library, load_settings, print_json,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daemon.library import Library
     from daemon.models import Wanted
+    from daemon.presets.library import Library
     from daemon.preview import Preview
     from daemon.settings import Settings
 

@@ -30,7 +30,7 @@ def presets(name: str | None, as_json: bool) -> None:
 
 
 def _list_groups(described: list[dict[str, Any]]) -> None:
-    from daemon.presets import GROUPS
+    from daemon.presets.builtin import GROUPS
     from daemon.terminal import console, row
 
     screen = console()

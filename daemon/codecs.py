@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daemon.parameters import Speed
 from daemon.plans import Options
+from daemon.presets.parameters import Speed
 
 
 def timing() -> Options:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from daemon.models import Media, Model, Parameters
 from daemon.plans import Ladder, Plan, Sprites
-from daemon.presets import PRESETS
+from daemon.presets.builtin import PRESETS
 
 RESERVE = 1024**3  # bytes that are left free, unless the disk is small
 RESERVE_SHARE = 0.02  # of a small disk

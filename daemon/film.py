@@ -11,7 +11,6 @@ from daemon import passthrough, sound, subtitles, tags, targeting
 from daemon.codecs import ENCODERS, GRAINS, LEAST_SIDES, lasting, timing
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media, VideoStream
-from daemon.parameters import RefreshedParameters, VideoParameters
 from daemon.picture import (
     bounded,
     fitted,
@@ -24,8 +23,9 @@ from daemon.picture import (
     turned,
 )
 from daemon.plans import Node, Options, Plan, Recipe, Size, pictured
-from daemon.presets import Preset
-from daemon.traits import FilmTraits, Traits
+from daemon.presets.builtin import Preset
+from daemon.presets.parameters import RefreshedParameters, VideoParameters
+from daemon.presets.traits import FilmTraits, Traits
 
 LEAST_PICTURES = 3  # of fewer, FFmpeg takes the clock for their rate
 SILENT_FIRST = {"wmav1", "wmav2"}  # whose decoders make nothing of the first packets

@@ -9,10 +9,10 @@ from daemon.costs import Corrections, Cost
 from daemon.database.store import Row
 from daemon.disk import Experience, usual_bytes
 from daemon.errors import FfspoolError
-from daemon.library import Library
 from daemon.models import Media, Model, Parameters
 from daemon.planner import Ready
-from daemon.presets import PRESETS
+from daemon.presets.builtin import PRESETS
+from daemon.presets.library import Library
 
 NOTHING = Cost(decode=0.0, encode=0.0)
 

@@ -7,10 +7,10 @@ from functools import partial
 from daemon import film
 from daemon.codecs import ENCODERS
 from daemon.models import Media, VideoStream
-from daemon.parameters import Aspect, FramedParameters
 from daemon.picture import even, graded, kept_rate, scaled, thinned
 from daemon.plans import Node, Recipe, Size, pictured
-from daemon.presets import Preset
+from daemon.presets.builtin import Preset
+from daemon.presets.parameters import Aspect, FramedParameters
 
 SHAPES: dict[Aspect, tuple[int, int]] = {"9:16": (9, 16), "4:5": (4, 5), "1:1": (1, 1), "16:9": (16, 9)}
 BLUR = 8  # the background is blurred at a fraction of its size, which costs little and blurs more

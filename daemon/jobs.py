@@ -16,11 +16,11 @@ from msgspec.structs import replace
 from daemon import filenames, listing
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import Doubtful, EmptyUpload, Gone, InvalidRequest, NotFound, UploadUnfinished
-from daemon.library import Library
 from daemon.listing import Selection
 from daemon.models import Model, SourceFile, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync_folder
-from daemon.presets import FOLDER
+from daemon.presets.builtin import FOLDER
+from daemon.presets.library import Library
 from daemon.quota import Quota, Room
 from daemon.scheduler import Scheduler
 from daemon.settings import Settings

@@ -11,12 +11,12 @@ from daemon import film, passthrough, subtitles, tags
 from daemon.codecs import timing, written
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media, VideoStream
-from daemon.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
 from daemon.picture import bounded, fitted, graded, kept_rate, to_deinterlace, upright
 from daemon.plans import Node, Options, Plan, Recipe, Size, pictured, refuse_lost
-from daemon.presets import Preset
+from daemon.presets.builtin import Preset
+from daemon.presets.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
+from daemon.presets.traits import KeptTraits
 from daemon.sound import default_first
-from daemon.traits import KeptTraits
 
 MOST_HIDDEN = 0.1  # seconds; encoders of sound hide less at its beginning
 FINER_THAN_FLAC = {"pcm_s32le", "pcm_f32le", "pcm_f64le"}  # codecs, of those that Matroska holds

@@ -14,10 +14,10 @@ from daemon.demuxers import DISCONTINUOUS
 from daemon.errors import UnsuitableSource
 from daemon.manifests import MASTERS
 from daemon.models import AudioStream, Media, VideoStream
-from daemon.parameters import LadderParameters
 from daemon.picture import bounded, fitted, graded, kept_rate, resampled, to_deinterlace
 from daemon.plans import Ladder, Node, Options, Plan, Recipe, Size, pictured
-from daemon.presets import Preset
+from daemon.presets.builtin import Preset
+from daemon.presets.parameters import LadderParameters
 from daemon.sound import default_first, narrowed
 
 # Short sides, and the most kilobits per second for each.

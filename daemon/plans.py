@@ -9,8 +9,8 @@ import msgspec
 
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Colour, Cover, Media, Model, SubtitleStream, VideoStream
-from daemon.presets import Preset
-from daemon.traits import Metric
+from daemon.presets.builtin import Preset
+from daemon.presets.traits import Metric
 
 Node = Any  # of ffmpeg-python's graph, which has no types
 Options = dict[str, Any]

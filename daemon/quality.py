@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from daemon.errors import MeasurementMissing
 from daemon.models import Model
-from daemon.traits import Metric
+from daemon.presets.traits import Metric
 
 
 class Quality(Model, frozen=True):

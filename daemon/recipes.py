@@ -16,12 +16,12 @@ from daemon.demuxers import DISCONTINUOUS, GUARDS, RESTARTABLE, UNSTAMPED
 from daemon.errors import BadParameter, UnknownPreset
 from daemon.graph import apart, branched, merged
 from daemon.models import Media, Model, Parameters
-from daemon.parameters import RefreshedParameters
 from daemon.picture import deinterlaced, is_idle, may_change_shape, of_one_shape
 from daemon.plans import Judgement, Node, Options, Passed, Plan, Recipe, Step, Trial, refuse_lost
-from daemon.presets import PRESETS, Preset
+from daemon.presets.builtin import PRESETS, Preset
+from daemon.presets.parameters import RefreshedParameters
+from daemon.presets.traits import Metric
 from daemon.tags import REPEATED, told_by_stream
-from daemon.traits import Metric
 
 DAY = 86400.0
 MEASURING = 0.15  # of the time, where a picture is compared with its source

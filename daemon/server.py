@@ -19,10 +19,10 @@ from daemon.app import create_app
 from daemon.connection import Connection, most_connections
 from daemon.errors import StartupError
 from daemon.exposure import ADVICE, exposure
-from daemon.library import Library
 from daemon.paths import Paths, write_private
 from daemon.permissions import weakness
 from daemon.places import Places
+from daemon.presets.library import Library
 from daemon.service import Service, running
 from daemon.settings import Settings, Surroundings
 

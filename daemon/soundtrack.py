@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from daemon import loudness
 from daemon.errors import UnsuitableSource
 from daemon.models import FRONT_COVER, AudioStream, Cover, Media
-from daemon.parameters import AudioParameters, FlacParameters
 from daemon.plans import Options, Plan, Recipe, Step, Steps, measuring
-from daemon.presets import Preset
+from daemon.presets.builtin import Preset
+from daemon.presets.parameters import AudioParameters, FlacParameters
 from daemon.sound import default_first, mixed, narrowed
 from daemon.tags import gains_dropped, written
 

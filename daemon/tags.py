@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from daemon.models import AudioStream, Media, SubtitleStream
 from daemon.plans import Options
-from daemon.traits import SoundTraits
+from daemon.presets.traits import SoundTraits
 
 
 def written(

@@ -13,7 +13,7 @@ from daemon.errors import Gone, ManifestError, NotFound, ProbeError
 from daemon.jobs import Jobs
 from daemon.models import SourceFile
 from daemon.paths import Paths
-from daemon.presets import FOLDER
+from daemon.presets.builtin import FOLDER
 from daemon.probe import Prober
 from daemon.sources import Whereabouts
 

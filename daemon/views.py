@@ -11,7 +11,7 @@ import msgspec
 
 from daemon import progress
 from daemon.models import AudioStream, Chapter, Media, Model, Parameters, Progress, SubtitleStream, VideoStream, when
-from daemon.presets import FOLDER
+from daemon.presets.builtin import FOLDER
 from daemon.quality import Quality
 from daemon.stall import Pace
 from daemon.states import ENDED, State, derive

@@ -13,9 +13,9 @@ from daemon.database.store import Store
 from daemon.disk import Space
 from daemon.engine import Engine
 from daemon.history import History
-from daemon.library import Library
 from daemon.metrics import Figures
 from daemon.paths import Paths
+from daemon.presets.library import Library
 from daemon.probe import Prober
 from daemon.quota import Quota
 from daemon.sources import Whereabouts

@@ -12,9 +12,9 @@ import msgspec
 from daemon import claims
 from daemon.database.store import Store, Transaction
 from daemon.disk import Space, Usage
-from daemon.library import Library
 from daemon.models import Media
 from daemon.paths import Paths
+from daemon.presets.library import Library
 from daemon.process.identity import boot_id
 from daemon.publish import Proof, seal
 from daemon.quota import Quota

@@ -15,10 +15,10 @@ from surroundings import need_mounts
 
 from daemon import recipes
 from daemon.disk import ENOUGH, Experience, Space, Usage, learnt, refusal, usual_bytes
-from daemon.library import Library
 from daemon.media import read_media
 from daemon.models import VariationRequest
-from daemon.presets import PRESETS
+from daemon.presets.builtin import PRESETS
+from daemon.presets.library import Library
 
 MB = 1024**2
 

@@ -14,7 +14,7 @@ from test_cli import ffspool, no_environment, printed
 
 from daemon import cli_checks
 from daemon.database.file import prepare
-from daemon.library import Library
+from daemon.presets.library import Library
 
 
 def found(state_dir: Path, *flags: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from conftest import Daemon, wait_until
 
 from daemon import errors
 from daemon.api.routes import ENDPOINTS
-from daemon.library import Library
+from daemon.presets.library import Library
 from daemon.views import JobView
 
 CONFIG = """

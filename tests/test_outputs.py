@@ -24,7 +24,7 @@ from specimens import SPECIMENS, TRUNCATED, Specimen, make
 from surroundings import FILES, OUTSIDE
 from verdicts import DAMAGED, verdict
 
-from daemon.presets import PRESETS, Preset
+from daemon.presets.builtin import PRESETS, Preset
 
 SOUND = {preset.name for preset in PRESETS.values() if preset.kind == "audio"}
 COPIES = {preset.name for preset in PRESETS.values() if preset.kind == "remux"}

@@ -13,9 +13,9 @@ from test_cancel_over_http import variations
 from test_cli import ffspool
 
 from daemon.errors import StartupError, UnknownPreset
-from daemon.library import Library
 from daemon.models import VariationRequest
-from daemon.own_presets import library
+from daemon.presets.library import Library
+from daemon.presets.user_presets import library
 from daemon.settings import load, presets_table
 
 LECTURE = """

@@ -14,7 +14,7 @@ from daemon.errors import MeasurementMissing, TargetMissed, UnsuitableSource
 from daemon.ladder import MOST_RATIO
 from daemon.models import Media, SubtitleStream, VideoStream
 from daemon.plans import Ladder, Passed, Sprites
-from daemon.presets import PRESETS
+from daemon.presets.builtin import PRESETS
 from daemon.recipes import Pass, passes
 from daemon.tags import GAINS
 

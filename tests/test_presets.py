@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from daemon.errors import BadParameter, InvalidRequest, UnknownPreset
-from daemon.library import Library
 from daemon.models import VariationRequest, Wanted
-from daemon.presets import PRESETS
-from daemon.traits import Traits
+from daemon.presets.builtin import PRESETS
+from daemon.presets.library import Library
+from daemon.presets.traits import Traits
 
 BUILT_IN = Library()
 TRAITS = msgspec.to_builtins(Traits())

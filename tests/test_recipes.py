@@ -16,11 +16,11 @@ from surroundings import given, thorough
 from daemon import media as reading
 from daemon.demuxers import GUARDS
 from daemon.errors import UnsuitableSource
-from daemon.library import Library
 from daemon.models import AudioStream, Colour, Cover, Media, SubtitleStream, VariationRequest, VideoStream
 from daemon.picture import turned
 from daemon.plans import Passed, Plan
-from daemon.presets import PRESETS
+from daemon.presets.builtin import PRESETS
+from daemon.presets.library import Library
 from daemon.recipes import Output, command, passes, plan, shareable
 
 PICTURE = VideoStream(

@@ -13,8 +13,8 @@ from test_cancel_over_http import assert_nothing_is_left, cancel, variations
 
 from daemon import media as reading
 from daemon.engine import LocalEngine
-from daemon.library import Library
 from daemon.models import Order, Outcome, Progress, Report, Sandbox, SourceFile, Started, Task, VariationRequest
+from daemon.presets.library import Library
 from daemon.process.launcher import Limits
 
 CAPPED = {"preset": "h264-capped", "target_bytes": 40_000_000, "speed": "slow"}

@@ -16,7 +16,7 @@ from test_kinds import lasting, make
 
 from daemon.errors import ProbeError, UnsuitableSource
 from daemon.media import read_media
-from daemon.presets import PRESETS
+from daemon.presets.builtin import PRESETS
 from daemon.recipes import plan
 
 WITH_SOUND = ("h264-480p", "webm-720p", "h264-capped", "hls", "remux-mkv", "remux-mp4", "archive-ffv1", "mp3", "flac")

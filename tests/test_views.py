@@ -14,10 +14,10 @@ from stored import add_job, in_store
 from daemon import claims
 from daemon.database.store import Store, Transaction
 from daemon.jobs import Jobs
-from daemon.library import Library
 from daemon.listing import Selection
 from daemon.models import Media, Progress
 from daemon.paths import Paths
+from daemon.presets.library import Library
 from daemon.settings import Settings
 
 FILM = Media(format="mp4", duration_seconds=100.0, video=None, audio=(), subtitles=())

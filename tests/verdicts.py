@@ -19,7 +19,7 @@ import pytest
 from reader import GRID, Heard, Reading, Region, Seen, Thumbnail, read
 from specimens import Specimen
 
-from daemon.presets import Preset
+from daemon.presets.builtin import Preset
 
 MASTERS = {"hls": "master.m3u8", "dash": "manifest.mpd"}
 WHOLE: Region = (0.0, 0.0, 1.0, 1.0)

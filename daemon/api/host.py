@@ -11,7 +11,7 @@ from daemon.api.requests import EventQuery, LoginRequest
 from daemon.api.stream import event_id, stream
 from daemon.errors import Unavailable
 from daemon.models import Model, Sandbox
-from daemon.presets import GROUPS
+from daemon.presets.builtin import GROUPS
 from daemon.stats import Stats, exposition, gather
 
 

@@ -17,7 +17,7 @@ from daemon.api.endpoints import JSON, Endpoint
 from daemon.api.problems import MEDIA_TYPE, Problem
 from daemon.api.requests import BINARY
 from daemon.errors import FfspoolError
-from daemon.library import Library
+from daemon.presets.library import Library
 
 Json = dict[str, Any]
 

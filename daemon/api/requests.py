@@ -14,10 +14,10 @@ from starlette.datastructures import QueryParams
 from daemon.courier import parsed
 from daemon.errors import InvalidRequest
 from daemon.jobs import JobSpec
-from daemon.library import MAX_VARIATIONS
 from daemon.listing import Selection
 from daemon.models import VariationRequest
 from daemon.plaintext import flaw
+from daemon.presets.library import MAX_VARIATIONS
 from daemon.settings import MAX_SOURCES
 from daemon.states import ENDED, DeliveryStatus, State
 from daemon.strict_json import decode

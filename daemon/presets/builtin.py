@@ -1,6 +1,6 @@
 """The built-in presets. Pure data: a new one is one more row, which may set any parameter of its family.
 
-Callers never pass filter strings or raw arguments, only the typed fields of `daemon.parameters`.
+Callers never pass filter strings or raw arguments, only the typed fields of `daemon.presets.parameters`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from daemon.parameters import (
+from daemon.presets.parameters import (
     ArchiveParameters,
     AudioParameters,
     CappedParameters,
@@ -26,7 +26,7 @@ from daemon.parameters import (
     VideoParameters,
     WebpParameters,
 )
-from daemon.traits import Family
+from daemon.presets.traits import Family
 
 FOLDER = ""  # the extension of an output that is a folder of files
 

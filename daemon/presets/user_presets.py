@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daemon.errors import BadParameter, StartupError
-from daemon.library import MAX_NAME, Library, resolve
-from daemon.presets import PRESETS, Preset
+from daemon.presets.builtin import PRESETS, Preset
+from daemon.presets.library import MAX_NAME, Library, resolve
 
 NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{MAX_NAME - 1}}}")
 MAX_DESCRIPTION = 200

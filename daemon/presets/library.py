@@ -16,9 +16,9 @@ import msgspec
 
 from daemon.errors import BadParameter, InvalidRequest, UnknownPreset
 from daemon.models import Parameters, VariationRequest, Wanted
-from daemon.parameters import Look, RefreshedParameters, RefreshParameters
-from daemon.presets import FOLDER, GROUPS, PRESETS, Preset
-from daemon.traits import Family, Traits, traits
+from daemon.presets.builtin import FOLDER, GROUPS, PRESETS, Preset
+from daemon.presets.parameters import Look, RefreshedParameters, RefreshParameters
+from daemon.presets.traits import Family, Traits, traits
 
 MAX_VARIATIONS = 200  # of one source
 MAX_NAME = 40  # characters of a preset's; to compare longer ones with those there are takes long

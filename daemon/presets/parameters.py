@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 
-from daemon.traits import (
+from daemon.presets.traits import (
     AlphaColourField,
     BitDepthField,
     DeinterlaceField,
