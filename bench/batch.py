@@ -24,7 +24,7 @@ import imageio_ffmpeg
 
 from bench.daemons import Daemon, daemon
 from bench.rounds import ratio, turned
-from daemon.media import read_media
+from daemon.media.describe import read_media
 from daemon.models import Media, VariationRequest
 from daemon.presets.library import Library
 from daemon.recipes import Output, command, plan
@@ -152,7 +152,7 @@ def _elapsed(running: Daemon, job: str, variation: str) -> float:
 def _cpu_seconds(running: Daemon) -> dict[str, float]:
     first, *others = running.family()
     itself, its_children = first.cpu_times()[:2], first.cpu_times()[2:4]
-    readers = [process for process in others if "daemon.probing" in process.cmdline()]
+    readers = [process for process in others if "daemon.media.probe_server" in process.cmdline()]
     return {
         "encoders": sum(its_children),
         "readers of media": sum(sum(process.cpu_times()[:4]) for process in readers),

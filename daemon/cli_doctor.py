@@ -15,11 +15,11 @@ from daemon import cli_checks, client, rehearsal
 from daemon.cli_checks import Check
 from daemon.errors import FfspoolError, ProbeError, StartupError
 from daemon.exposure import ADVICE, exposure
+from daemon.media.prober import Prober
 from daemon.models import Sandbox
 from daemon.paths import Paths
 from daemon.permissions import weakness
 from daemon.presets.library import Library
-from daemon.probe import Prober
 from daemon.process import ffmpeg_binary
 from daemon.settings import Settings, client_environment
 

@@ -54,9 +54,9 @@ async def _foreseen(files: Sequence[Path], wanted: Sequence[Wanted], settings: S
     from daemon.database.store import load_queries
     from daemon.disk import Experience
     from daemon.forecast import Forecast
+    from daemon.media.prober import Prober
     from daemon.paths import Paths
     from daemon.preview import preview
-    from daemon.probe import Prober
     from daemon.rehearsal import promised
 
     learnt = peek(Paths(settings.state_dir).database, load_queries()["corrections"])

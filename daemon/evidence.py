@@ -9,12 +9,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from daemon import bundle
-from daemon.durations import close
 from daemon.errors import ManifestError, ProbeError, ProofError
 from daemon.manifests import Track
+from daemon.media.durations import close
+from daemon.media.prober import Prober
 from daemon.models import Media, SourceFile
 from daemon.plans import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
-from daemon.probe import Prober
 from daemon.publish import prove, truncation
 
 

@@ -10,9 +10,9 @@ import math
 from fractions import Fraction
 
 from daemon.codecs import ENCODERS, lasting, timing
-from daemon.demuxers import DISCONTINUOUS
 from daemon.errors import UnsuitableSource
 from daemon.manifests import MASTERS
+from daemon.media.allowlist import DISCONTINUOUS
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.picture import bounded, fitted, graded, kept_rate, resampled, to_deinterlace
 from daemon.plans import Ladder, Node, Options, Plan, Recipe, Size, pictured

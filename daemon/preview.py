@@ -9,9 +9,9 @@ from pathlib import Path
 from daemon import planner
 from daemon.errors import FfspoolError
 from daemon.forecast import Forecast
+from daemon.media.prober import Prober
 from daemon.models import Model, Wanted, new_id
 from daemon.planner import Ready, Start
-from daemon.probe import Prober
 
 READ_AT_ONCE = 4  # files
 

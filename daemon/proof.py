@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from daemon.durations import close
+from daemon.media.durations import close
 from daemon.models import AudioStream, Media, VideoStream
 from daemon.plans import Plan
 

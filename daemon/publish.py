@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 
 from daemon import bundle
-from daemon.durations import close
 from daemon.errors import ProbeError, ProofError
+from daemon.media.durations import close
+from daemon.media.prober import Prober
 from daemon.models import Media, Model, Parameters, SourceFile
 from daemon.paths import fsync_folder, remove, size
 from daemon.plans import Plan
-from daemon.probe import Prober
 from daemon.proof import differences, lasts_as_planned
 from daemon.quality import Quality
 

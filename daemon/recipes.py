@@ -12,9 +12,9 @@ import msgspec
 
 from daemon import capped, film, framed, keeping, ladder, quality_filter, soundtrack, sprites, stills
 from daemon.codecs import timing
-from daemon.demuxers import DISCONTINUOUS, GUARDS, RESTARTABLE, UNSTAMPED
 from daemon.errors import BadParameter, UnknownPreset
 from daemon.graph import apart, branched, merged
+from daemon.media.allowlist import DISCONTINUOUS, GUARDS, RESTARTABLE, UNSTAMPED
 from daemon.models import Media, Model, Parameters
 from daemon.picture import deinterlaced, is_idle, may_change_shape, of_one_shape
 from daemon.plans import Judgement, Node, Options, Passed, Plan, Recipe, Step, Trial, refuse_lost

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from daemon.errors import ProbeError, StartupError
+from daemon.media.prober import Prober
 from daemon.models import Sandbox
-from daemon.probe import Prober
 from daemon.process import cancel, sandbox
 from daemon.process.child import Child, Exit
 from daemon.process.launcher import Limits, Walls, spawn, spawn_rehearsal

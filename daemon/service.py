@@ -29,11 +29,11 @@ from daemon.events import Feed, progress_data
 from daemon.history import History
 from daemon.idempotency import IdempotencyKeys
 from daemon.jobs import Jobs
+from daemon.media.prober import Prober
 from daemon.metrics import Figures
 from daemon.models import Sandbox
 from daemon.paths import Paths
 from daemon.presets.library import Library
-from daemon.probe import Prober
 from daemon.process import ffmpeg_binary
 from daemon.process.launcher import Limits
 from daemon.quota import Quota

@@ -11,8 +11,8 @@ from functools import partial
 from daemon import claims
 from daemon.database.store import Row, Store
 from daemon.errors import FfspoolError, ProbeError, Unavailable
+from daemon.media.prober import Prober
 from daemon.models import Media, SourceFile
-from daemon.probe import Prober
 from daemon.sources import Whereabouts, recorded
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from pathlib import Path
 from daemon import bundle
 from daemon.errors import Gone, ManifestError, NotFound, ProbeError
 from daemon.jobs import Jobs
+from daemon.media.prober import Prober
 from daemon.models import SourceFile
 from daemon.paths import Paths
 from daemon.presets.builtin import FOLDER
-from daemon.probe import Prober
 from daemon.sources import Whereabouts
 
 AT_ONCE = 1  # made at a time: encodes come first

@@ -13,10 +13,10 @@ from daemon.database.store import Store
 from daemon.disk import Space
 from daemon.engine import Engine
 from daemon.history import History
+from daemon.media.prober import Prober
 from daemon.metrics import Figures
 from daemon.paths import Paths
 from daemon.presets.library import Library
-from daemon.probe import Prober
 from daemon.quota import Quota
 from daemon.sources import Whereabouts
 

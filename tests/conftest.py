@@ -201,7 +201,7 @@ class Daemon:
     def prober(self) -> psutil.Process:
         """The process that reads media for it."""
         children = psutil.Process(self.process.pid).children()
-        return next(child for child in children if "daemon.probing" in child.cmdline())
+        return next(child for child in children if "daemon.media.probe_server" in child.cmdline())
 
     def parts(self) -> list[Path]:
         return [path for path in (self.state_dir / "spool").rglob("*") if path.name.endswith(".part")]

@@ -15,7 +15,7 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
-import daemon.frames  # noqa: F401 — it lets photographs be looked at
+import daemon.media.frames  # noqa: F401 — it lets photographs be looked at
 
 HDR_SIDE_DATA = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA"}
 GRID = 8  # a picture is looked at as so many squares by so many

@@ -23,8 +23,8 @@ from daemon import bundle
 from daemon.errors import BadName, Broken, ManifestError, ProofError
 from daemon.evidence import find
 from daemon.manifests import playlist, playlists, representations
+from daemon.media.prober import Prober
 from daemon.plans import Ladder, Plan, Sprites
-from daemon.probe import Prober
 from daemon.publish import Proof, matches, reveal, seal
 
 LADDER = {"preset": "hls", "speed": "ultrafast", "segment_seconds": 1}

@@ -11,9 +11,9 @@ from specimens import H264, MPEG4, film, silent
 from test_kinds import frames, lasting, make
 from test_unread import defaults, made
 
-from daemon.boxes import within
 from daemon.errors import ProbeError, UnsuitableSource
-from daemon.media import read_media
+from daemon.media.boxes import within
+from daemon.media.describe import read_media
 from daemon.recipes import plan
 
 HEADER = 13  # bytes of FLV before the first tag

@@ -15,7 +15,7 @@ from surroundings import need_mounts
 
 from daemon import recipes
 from daemon.disk import ENOUGH, Experience, Space, Usage, learnt, refusal, usual_bytes
-from daemon.media import read_media
+from daemon.media.describe import read_media
 from daemon.models import VariationRequest
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library

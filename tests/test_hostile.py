@@ -16,8 +16,8 @@ from faults.hostile import BASES, FLAGS, attack
 from harmful import HARMFUL, concat, hls
 from surroundings import thorough
 
-from daemon import media as reading
-from daemon import tracks
+from daemon.media import describe as reading
+from daemon.media import tracks
 from daemon.process.identity import TOKEN_VARIABLE
 
 SECRET = b"canary-that-nobody-may-see"

@@ -16,10 +16,10 @@ import reader
 from conftest import make_clip
 from test_recipes import outputs
 
-from daemon import media as reading
-from daemon import webp
 from daemon.errors import UnsuitableSource
 from daemon.manifests import playlist, playlists, representations
+from daemon.media import describe as reading
+from daemon.media import webp
 from daemon.plans import Passed
 from daemon.recipes import passes, plan
 

@@ -11,7 +11,7 @@ from specimens import AAC, H264, MP3, OPUS, Step, heard, sound
 from test_kinds import lasting, make
 from test_unread import made
 
-from daemon.media import read_media
+from daemon.media.describe import read_media
 
 QUICK = {"speed": "ultrafast"}
 PLACES = ("FL", "FR", "LFE", "BC", "downmix", "FC+LFE")

@@ -18,8 +18,8 @@ from conftest import Media as Specimens
 from conftest import make_clip, wait_until
 from harmful import HARMFUL
 
-from daemon import media as reading
 from daemon.errors import ProbeError
+from daemon.media import describe as reading
 from daemon.models import Cover, Media
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,7 +35,12 @@ class Server:
         """`program`: what Python shall run in its place."""
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, *(program or ("-m", "daemon.probing")), str(theirs.fileno()), "sandbox"]
+            command = [
+                sys.executable,
+                *(program or ("-m", "daemon.media.probe_server")),
+                str(theirs.fileno()),
+                "sandbox",
+            ]
             self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT)
         self.socket.settimeout(PATIENCE)
 

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from daemon import evidence
 from daemon.errors import ProofError
-from daemon.media import read_media
-from daemon.probe import Prober
+from daemon.media.describe import read_media
+from daemon.media.prober import Prober
 from daemon.recipes import plan
 
 TAGS = "setparams=color_primaries=smpte170m:color_trc=smpte170m:colorspace=smpte170m:range=tv"

@@ -13,9 +13,9 @@ import pytest
 from conftest import Media as Specimens
 from surroundings import given, thorough
 
-from daemon import media as reading
-from daemon.demuxers import GUARDS
 from daemon.errors import UnsuitableSource
+from daemon.media import describe as reading
+from daemon.media.allowlist import GUARDS
 from daemon.models import AudioStream, Colour, Cover, Media, SubtitleStream, VariationRequest, VideoStream
 from daemon.picture import turned
 from daemon.plans import Passed, Plan

@@ -18,8 +18,8 @@ import psutil
 import pytest
 from conftest import Daemon, wait_until
 
+from daemon.media.prober import Prober
 from daemon.models import Sandbox
-from daemon.probe import Prober
 from daemon.process import privileges, sandbox
 from daemon.process.launcher import Limits, Walls, spawn, spawn_rehearsal
 from daemon.rehearsal import choose, write_silence

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from daemon.sps import frames_only
+from daemon.media.h264_sps import frames_only
 
 
 def extradata(ffmpeg: str, path: Path, x264: str, pixels: str = "yuv420p") -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import ProbeError
-from daemon.media import read_media
+from daemon.media.describe import read_media
 
 SEVERAL = 64
 WORDS = {

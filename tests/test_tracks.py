@@ -11,7 +11,7 @@ from specimens import AAC, AV1, H264, MPEG2, SUBTITLES, Step, encoded, heard, ma
 from test_kinds import lasting, make
 from test_unread import made
 
-from daemon.media import read_media
+from daemon.media.describe import read_media
 
 FORMATS = {
     "album.wv": heard("-c:a", "wavpack"),

@@ -15,7 +15,7 @@ from specimens import AAC, H264, MPEG2, VP9, Step, encoded, film, heard, mapped,
 from test_kinds import lasting, make
 
 from daemon.errors import ProbeError, UnsuitableSource
-from daemon.media import read_media
+from daemon.media.describe import read_media
 from daemon.presets.builtin import PRESETS
 from daemon.recipes import plan
 

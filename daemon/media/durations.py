@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from msgspec.structs import replace
 
-from daemon import boxes, demuxing
-from daemon.demuxers import BACKWARD_JUMP, DISCONTINUOUS, FORWARD_JUMP
 from daemon.errors import ProbeError
+from daemon.media import boxes, demux
+from daemon.media.allowlist import BACKWARD_JUMP, DISCONTINUOUS, FORWARD_JUMP
 from daemon.models import AudioStream, Media, VideoStream
 
 if TYPE_CHECKING:  # the daemon compares durations, and need not load FFmpeg's libraries for that
@@ -159,7 +159,7 @@ def _packets(
     usual = {stream.index: _frame_seconds(stream) for stream in streams}
     jumps = _Jumps() if container.format.name in DISCONTINUOUS else None
     latest = dict.fromkeys(indices, -math.inf)
-    for packet in demuxing.packets(container, streams):
+    for packet in demux.packets(container, streams):
         if not packet.size:  # the end, which is told of streams nobody asked for, too
             continue
         index = packet.stream_index

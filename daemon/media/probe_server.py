@@ -1,4 +1,4 @@
-"""Reads media files on the daemon's behalf: `python -I -m daemon.probing FD sandbox|open`, a fork server.
+"""Reads media files on the daemon's behalf: `python -I -m daemon.media.probe_server FD sandbox|open`, a fork server.
 
 FD is an inherited AF_UNIX SOCK_SEQPACKET socket. Each packet that comes in is one JSON `Request`, each
 that goes out one JSON answer: `{"id"}` and a `Finding`. FFmpeg's libraries are loaded once;
@@ -25,8 +25,8 @@ from typing import Literal, NoReturn
 import av
 import msgspec
 
-from daemon import ending, media, miniature
 from daemon.errors import ProbeError
+from daemon.media import decode_end, describe, still
 from daemon.models import Media, SourceFile
 from daemon.process import sandbox
 from daemon.source_files import SourceRefused, descriptor_path
@@ -145,13 +145,13 @@ def _find(request: Request, sandboxed: bool) -> Finding:
         descriptor = request.file.open()
         path = _shut_in(request.file.path, descriptor) if sandboxed else descriptor_path(descriptor)
         if request.how == "measure":
-            return Finding(media=media.read_measured(path))
+            return Finding(media=describe.read_measured(path))
         if request.how == "picture":
             os.nice(PICTURE_NICENESS)
-            return Finding(picture=miniature.webp(path, patience=request.timeout / 4))
-        found = media.read_media(path, patience=request.timeout / 2)
+            return Finding(picture=still.webp(path, patience=request.timeout / 4))
+        found = describe.read_media(path, patience=request.timeout / 2)
         if request.how == "prove":
-            ending.decode(path, found, patience=request.timeout / 4)
+            decode_end.decode(path, found, patience=request.timeout / 4)
         return Finding(media=found)
     except ProbeError as error:
         return Finding(error=str(error))

@@ -8,11 +8,11 @@ from fractions import Fraction
 import av
 from av.container import InputContainer
 
-from daemon import demuxing, webp
-from daemon.durations import Timed, timed
 from daemon.errors import ProbeError
+from daemon.media import demux, webp
+from daemon.media.durations import Timed, timed
+from daemon.media.open_file import opened
 from daemon.models import Media
-from daemon.opening import opened
 
 LAST = 1.0  # seconds that must be decoded
 SOLO = 10.0  # seconds up to which one thread decodes: others would cost a quarter more, of cores that are to encode
@@ -68,7 +68,7 @@ def _decoded(container: InputContainer, index: int, threads: int, last: Fraction
     decoder.skip_frame = "NONREF"
     decoder.thread_count, decoder.thread_type = threads, "AUTO"
     frames = 0
-    for packet in demuxing.packets(container, stream):
+    for packet in demux.packets(container, stream):
         if packet.pts is None or packet.time_base is None or packet.pts * packet.time_base >= last:
             decoder.skip_frame = "DEFAULT"
         try:

@@ -10,9 +10,9 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
-from daemon import strangers
-from daemon.demuxers import GUARDS, RESTARTABLE
 from daemon.errors import ProbeError
+from daemon.media import file_signatures
+from daemon.media.allowlist import GUARDS, RESTARTABLE
 
 STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 TELLING = "mov,mp4,m4a,3gp,3g2,mj2"  # whose header says all that one needs to read on
@@ -62,7 +62,7 @@ def opened(path: str, known: str = "") -> Iterator[InputContainer]:
 
 def _no_media(path: str) -> str:
     with Path(path).open("rb") as file:
-        known = strangers.named(file.read(strangers.HEAD))
+        known = file_signatures.named(file.read(file_signatures.HEAD))
     return "it is not a media file ffspool can read" + (f", but {known}" if known else "")
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
-from daemon import boxes, programs
 from daemon.errors import ProbeError
+from daemon.media import boxes, mpegts
 
 HEAD = 1024**2  # bytes in which a container tells of it
 LEAST_SHARE = 0.1  # of packets: discs scramble only some
@@ -76,15 +76,15 @@ def _by_disc(_path: str, head: bytes) -> str | None:
 
 def _by_blu_ray(_path: str, head: bytes) -> str | None:
     """Units of 6144 bytes, of which only the first 16 are clear."""
-    marked = len(head) > 6144 and head[0] & 0xC0 and head[4] == programs.SYNC
+    marked = len(head) > 6144 and head[0] & 0xC0 and head[4] == mpegts.SYNC
     return "AACS, as on Blu-ray discs" if marked and head[196 : 196 + 192 * 31 : 192] != b"G" * 31 else None
 
 
 def _by_broadcast(path: str, _head: bytes) -> str | None:
     """A broadcast of which no picture is clear, or, where it is radio, no sound."""
-    scrambled = programs.scrambled(path)
-    for kind in (programs.PICTURES, programs.SOUNDS):
-        if found := programs.streams_of(path, kind):
+    scrambled = mpegts.scrambled(path)
+    for kind in (mpegts.PICTURES, mpegts.SOUNDS):
+        if found := mpegts.streams_of(path, kind):
             return "scrambled by the broadcaster" if found <= scrambled else None
     return None
 

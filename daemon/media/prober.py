@@ -1,4 +1,4 @@
-"""Asks what a media file holds, in a process that may crash: the daemon's side of `daemon.probing`.
+"""Asks what a media file holds, in a process that may crash: the daemon's side of `daemon.media.probe_server`.
 
 The server process has the decoder library loaded and forks for each file, so a probe costs a fork and a
 hostile file takes nothing down with it.
@@ -21,7 +21,7 @@ from daemon.process import cancel
 from daemon.process.child import Child
 from daemon.process.launcher import spawn_server
 
-How = Literal["describe", "measure", "prove", "picture"]  # what `daemon.probing` is asked to do
+How = Literal["describe", "measure", "prove", "picture"]  # what `daemon.media.probe_server` is asked to do
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,9 @@ class Prober:
         """Starts the server ahead of the first probe, which then need not wait for it."""
         if self._server is None or not self._server.running or self._socket is None:  # one that ends is not reaped yet
             self._disconnect()
-            self._server, self._socket = spawn_server("daemon.probing", "sandbox" if self._sandboxed else "open")
+            self._server, self._socket = spawn_server(
+                "daemon.media.probe_server", "sandbox" if self._sandboxed else "open"
+            )
             asyncio.get_running_loop().add_reader(self._socket, self._receive, self._socket)
 
     async def relax(self) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from daemon.demuxers import MAX_PIXELS
 from daemon.errors import ProbeError
+from daemon.media.allowlist import MAX_PIXELS
 from daemon.models import Media, VideoStream
 
 FORMAT = "webp_anim"

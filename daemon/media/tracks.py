@@ -10,9 +10,9 @@ from typing import Any
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
-from daemon import boxes, durations
-from daemon.demuxers import DECODERS
 from daemon.errors import ProbeError
+from daemon.media import boxes, durations
+from daemon.media.allowlist import DECODERS
 from daemon.models import AudioStream, Chapter, SubtitleStream, Unread
 
 MOST_DECODED = 256  # streams: discs have some 70

@@ -15,10 +15,10 @@ from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 
-from daemon import demuxing
-from daemon.demuxers import DISCONTINUOUS, FORWARD_JUMP
+from daemon.media import demux
+from daemon.media.allowlist import DISCONTINUOUS, FORWARD_JUMP
+from daemon.media.h264_sps import frames_only
 from daemon.models import Colour
-from daemon.sps import frames_only
 
 MAX_PACKETS_BEFORE_A_PICTURE = 1000
 LOOKED_AT = 12  # frames, where the first does not settle how the stream is scanned
@@ -102,7 +102,7 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
     frames: list[VideoFrame] = []
     read_to = -math.inf  # no picture before this is still to come
     late = 0.0
-    for count, packet in enumerate(demuxing.packets(container, stream)):
+    for count, packet in enumerate(demux.packets(container, stream)):
         if packet.pts is not None and tick:
             stamps.append(packet.pts * tick)
             if packet.dts is not None:
@@ -130,7 +130,7 @@ def interlaced_later(container: InputContainer, stream: Pictures, seconds: float
     except av.FFmpegError:  # a stream without an index
         return False
     frames: list[VideoFrame] = []
-    for count, packet in enumerate(demuxing.packets(container, stream)):
+    for count, packet in enumerate(demux.packets(container, stream)):
         frames += _decoded(packet)
         if len(frames) >= LOOKED_AT or count > 2 * LOOKED_AT:
             break

@@ -10,8 +10,8 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
-from daemon import demuxing
-from daemon.demuxers import MAX_PIXELS
+from daemon.media import demux
+from daemon.media.allowlist import MAX_PIXELS
 from daemon.models import FRONT_COVER, Cover
 
 KEPT = {"png", "mjpeg"}  # codecs that every container takes a cover in
@@ -34,7 +34,7 @@ def chosen(container: InputContainer) -> Cover | None:
         stream.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     # Without the sound, a picture of no bytes would have it look for one up to the end of the file.
-    packets = demuxing.packets(container, *pictures, container.streams.audio[0])
+    packets = demux.packets(container, *pictures, container.streams.audio[0])
     ahead = takewhile(lambda packet: packet.stream.type == "video", packets)
     covers = [(packet.stream.metadata.get("comment"), _cover(packet)) for packet in ahead if _shows(packet)]
     fronts = [cover for told, cover in covers if told == FRONT_COVER]

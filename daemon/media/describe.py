@@ -1,6 +1,6 @@
 """Reads what a media file holds, with FFmpeg's libraries, in whatever process calls it.
 
-A hostile file may crash or hang the caller: the daemon calls it only through `daemon.probing`.
+A hostile file may crash or hang the caller: the daemon calls it only through `daemon.media.probe_server`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from av.stream import Disposition
 from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
-from daemon import boxes, covers, durations, frames, programs, protection, tiff, tracks, webp
-from daemon.demuxers import MAX_PIXELS, RESTARTABLE
 from daemon.errors import ProbeError
+from daemon.media import boxes, covers, durations, encryption, frames, mpegts, tiff, tracks, webp
+from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE
+from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
 from daemon.models import AudioStream, Media, VideoStream
-from daemon.opening import STILL_SECONDS, opened, refuse_unreadable
 
 MAX_CHAPTERS = 500
 MOST_DAYS = 7
@@ -144,7 +144,7 @@ def _lasting(media: Media) -> Media:
 
 def _read(path: str, shape: str = "") -> Media:
     refuse_unreadable(path)
-    protection.refuse_encrypted(path)
+    encryption.refuse_encrypted(path)
     if webp.animated(path):
         return webp.read(path)
     with opened(path, shape) as container:
@@ -180,7 +180,7 @@ def _crops(path: str, format_name: str) -> bool:
 def _described(path: str, container: InputContainer) -> Media:
     _refuse_packed(path, container)
     tracks.refuse_too_many(container)
-    closed = programs.scrambled(path) if container.format.name == "mpegts" else set[int]()
+    closed = mpegts.scrambled(path) if container.format.name == "mpegts" else set[int]()
     heard = [tracks.audio(stream) for stream in container.streams.audio if tracks.hearable(stream, closed)]
     video = _video(container, closed)
     others = _of_other_channels(path, container, [*([video] if video else []), *heard])
@@ -217,7 +217,7 @@ def _of_other_channels(path: str, container: InputContainer, found: Sequence[dur
     """The indices of streams that belong to another channel of a broadcast than the first of what was found."""
     if container.format.name != "mpegts" or not found:
         return set()
-    pids = programs.strangers_to(path, container.streams[found[0].index].id)
+    pids = mpegts.strangers_to(path, container.streams[found[0].index].id)
     return {stream.index for stream in container.streams if stream.id in pids}
 
 

@@ -1,6 +1,6 @@
 """Makes one small still of a media file, with FFmpeg's libraries, in whatever process calls it.
 
-A hostile file may crash or hang the caller: the daemon calls it only through `daemon.probing`.
+A hostile file may crash or hang the caller: the daemon calls it only through `daemon.media.probe_server`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 
-from daemon import demuxing
 from daemon.errors import ProbeError
-from daemon.media import read_media
+from daemon.media import demux
+from daemon.media.describe import read_media
+from daemon.media.open_file import opened
 from daemon.models import VideoStream
-from daemon.opening import opened
 
 LONG_SIDE = 320  # pixels
 LATEST = 60.0  # seconds into the file at most: what a still is made of should not take long to reach
@@ -51,7 +51,7 @@ def _frame(path: str, video: VideoStream, seconds: float) -> VideoFrame:
 
 
 def _next_frame(container: av.container.InputContainer, stream: Pictures) -> VideoFrame | None:
-    for count, packet in enumerate(demuxing.packets(container, stream)):
+    for count, packet in enumerate(demux.packets(container, stream)):
         try:
             for frame in packet.decode():
                 assert isinstance(frame, VideoFrame)
