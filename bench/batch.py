@@ -27,7 +27,7 @@ from bench.rounds import ratio, turned
 from daemon.media.describe import read_media
 from daemon.models import Media, VariationRequest
 from daemon.presets.library import Library
-from daemon.recipes import Output, command, plan
+from daemon.recipes.command import Output, command, plan
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
 CORES = len(os.sched_getaffinity(0))

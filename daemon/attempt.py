@@ -14,11 +14,12 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from daemon import claims, evidence, recipes
+from daemon import claims, evidence
 from daemon.claims import INTERRUPTED, MAX_RETRIES, Failure
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
 from daemon.models import Model, Order, Outcome, Progress, Report, SourceFile, Stage, Started, Stopped, Task, Vitals
 from daemon.publish import Proof, Sealed, seal
+from daemon.recipes import command
 from daemon.scoring import score
 from daemon.settlement import Member, Settlement
 from daemon.stall import Pace, StallWatch
@@ -219,7 +220,7 @@ class Attempt:
 
     async def _plan(self, member: Member) -> None:
         preset = self._shop.base(member.claim)
-        member.plan = recipes.plan(self._source.media, preset, member.claim.parameters)
+        member.plan = command.plan(self._source.media, preset, member.claim.parameters)
 
     def _learn(self, members: Sequence[Member], outcome: Outcome) -> None:
         keys = [(member.claim.preset, member.claim.parameters) for member in members]

@@ -15,11 +15,11 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from daemon import manifests
 from daemon.errors import BadName, Broken, ManifestError
 from daemon.filenames import check
-from daemon.manifests import MASTERS, Track
 from daemon.paths import fsync_folder
+from daemon.recipes import streaming_manifests
+from daemon.recipes.streaming_manifests import MASTERS, Track
 
 MAX_DEPTH = 4
 
@@ -44,9 +44,9 @@ def tracks(folder: Path, container: str) -> list[Track]:
     """The tracks of a ladder, as its manifest names them. Raises ManifestError, or OSError where one is not there."""
     text = (folder / MASTERS[container]).read_text()
     if container == "dash":
-        return manifests.representations(text)
-    listed = manifests.playlists(text)
-    return [manifests.playlist((folder / name).read_text(), str(Path(name).parent)) for name in listed]
+        return streaming_manifests.representations(text)
+    listed = streaming_manifests.playlists(text)
+    return [streaming_manifests.playlist((folder / name).read_text(), str(Path(name).parent)) for name in listed]
 
 
 def glimpse(folder: Path, place: Path) -> None:

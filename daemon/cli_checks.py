@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from daemon import cli_batch, recipes
+from daemon import cli_batch
 from daemon.database.file import inspect
 from daemon.database.lineage import refuse_to_forget
 from daemon.errors import FfspoolError, StartupError
@@ -22,6 +22,7 @@ from daemon.paths import Paths
 from daemon.presets.builtin import Preset
 from daemon.presets.library import Library
 from daemon.process.launcher import Limits, spawn
+from daemon.recipes import command
 from daemon.settings import Settings
 from daemon.views import JobView
 
@@ -44,7 +45,7 @@ class Check(Model, frozen=True):
 
 async def options(program: str, clip: Path) -> Check:
     """Makes a test clip, with the options of ours that old versions do not know. Needs the main thread."""
-    ours = [option for option in recipes.GLOBAL_OPTIONS if option not in SILENT]
+    ours = [option for option in command.GLOBAL_OPTIONS if option not in SILENT]
     made = [*("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10:duration=0.6")]
     made += [*("-f", "lavfi", "-i", "sine=frequency=440:duration=0.6")]
     made += [*("-fps_mode", "vfr", "-enc_time_base", "demux", "-c:v", "mpeg4", "-c:a", "pcm_s16le")]

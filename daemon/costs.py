@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from daemon.models import Media, Model, Parameters, VideoStream
-from daemon.plans import Plan
+from daemon.recipes.recipe import Plan
 
 USUAL_FRAME_RATE = 30.0  # of a picture that does not say
 USUAL_DURATION = 60.0  # seconds, of a source that does not say

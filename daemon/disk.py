@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from daemon.models import Media, Model, Parameters
-from daemon.plans import Ladder, Plan, Sprites
 from daemon.presets.builtin import PRESETS
+from daemon.recipes.recipe import Ladder, Plan, Sprites
 
 RESERVE = 1024**3  # bytes that are left free, unless the disk is small
 RESERVE_SHARE = 0.02  # of a small disk

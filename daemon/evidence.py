@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from daemon import bundle
 from daemon.errors import ManifestError, ProbeError, ProofError
-from daemon.manifests import Track
 from daemon.media.durations import close
 from daemon.media.prober import Prober
 from daemon.models import Media, SourceFile
-from daemon.plans import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
 from daemon.publish import prove, truncation
+from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
+from daemon.recipes.streaming_manifests import Track
 
 
 async def find(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from daemon import costs, recipes
+from daemon import costs
 from daemon.costs import Corrections, Cost
 from daemon.database.store import Row
 from daemon.disk import Experience, usual_bytes
@@ -13,6 +13,7 @@ from daemon.models import Media, Model, Parameters
 from daemon.planner import Ready
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
+from daemon.recipes import command
 
 NOTHING = Cost(decode=0.0, encode=0.0)
 
@@ -52,7 +53,7 @@ class Forecast:
     ) -> Outlook:
         """Raises UnknownPreset, BadParameter, or UnsuitableSource when nothing can be made of the source."""
         base = self._library.find(preset).base
-        plan = recipes.plan(media, base, parameters)
+        plan = command.plan(media, base, parameters)
         correction = costs.correction(self._corrections, preset, parameters)
         usual = usual_bytes(plan, base, parameters, media, source_bytes)
         ready = Ready(
@@ -61,6 +62,6 @@ class Forecast:
             cost=costs.predict(media, PRESETS[base].encoder, plan, parameters, correction),
             megapixels=plan.video[0] * plan.video[1] / 1e6 if plan.video else 0.0,
             bytes=self._experience.expected(preset, usual),
-            alone=not recipes.shareable(media, base, parameters),
+            alone=not command.shareable(media, base, parameters),
         )
         return Outlook(ready=ready, usual=usual)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from daemon.media.durations import close
 from daemon.models import AudioStream, Media, VideoStream
-from daemon.plans import Plan
+from daemon.recipes.recipe import Plan
 
 STILL_WEBP = "webp_pipe"
 OFFSET = 0.04  # seconds between picture and sound that nobody notices

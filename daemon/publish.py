@@ -17,9 +17,9 @@ from daemon.media.durations import close
 from daemon.media.prober import Prober
 from daemon.models import Media, Model, Parameters, SourceFile
 from daemon.paths import fsync_folder, remove, size
-from daemon.plans import Plan
 from daemon.proof import differences, lasts_as_planned
 from daemon.quality import Quality
+from daemon.recipes.recipe import Plan
 
 
 class Proof(Model, frozen=True):

@@ -19,12 +19,10 @@ from typing import Any
 import psutil
 from msgspec.structs import replace
 
-from daemon import recipes
 from daemon.diagnosis import Diagnosis, Ending, diagnose
 from daemon.errors import FfspoolError
 from daemon.models import Outcome, Parameters, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
 from daemon.paths import size
-from daemon.plans import Passed, left_out
 from daemon.process import cancel, privileges
 from daemon.process.child import Child, Exit
 from daemon.process.exec_child import SOURCE_PATH
@@ -32,6 +30,8 @@ from daemon.process.identity import TOKEN_VARIABLE, usage
 from daemon.process.launcher import Limits, Reserve, Walls, spawn
 from daemon.process.registry import Registry
 from daemon.progress import ProgressParser
+from daemon.recipes import command
+from daemon.recipes.recipe import Passed, left_out
 
 SOURCE_LINK = "source"  # what the encoder calls its input, so that no path of the host stands in its log
 MAX_LOG_BYTES = 1024 * 1024  # of one pass
@@ -104,7 +104,7 @@ class Run:
     async def _run_passes(self, report: Callable[[Report], None]) -> int:
         """The exit code of the last one: one that failed or was stopped has no successor, nor has one frozen yet."""
         self._tell_what_is_left_out()
-        passes = recipes.passes(SOURCE_LINK, self._task.media, self._outputs(), self._threads())
+        passes = command.passes(SOURCE_LINK, self._task.media, self._outputs(), self._threads())
         one = next(passes)
         while True:
             ended = await self._run_pass(one, report)
@@ -127,7 +127,7 @@ class Run:
             for words in left_out(self._task.media):
                 _write_all(logs, f"# {words}\n".encode())
 
-    def _remark(self, measuring: recipes.Pass, code: int) -> None:
+    def _remark(self, measuring: command.Pass, code: int) -> None:
         """Keeps why a pass failed on which nothing hangs."""
         diagnosis = self._diagnose(code)
         why = f"{diagnosis.what}; {diagnosis.remedy}" if diagnosis else "the log tells more"
@@ -143,7 +143,7 @@ class Run:
     def _ending(self) -> bool:
         return self._stopping is not None
 
-    async def _run_pass(self, one: recipes.Pass, report: Callable[[Report], None]) -> Exit:
+    async def _run_pass(self, one: command.Pass, report: Callable[[Report], None]) -> Exit:
         self._tail.clear()
         self._chosen |= {self._variation(path): chosen for path, chosen in one.chosen.items()}
         child = self._child = self._spawn(one)
@@ -158,14 +158,14 @@ class Run:
     def _passed(self) -> Passed:
         return Passed(said="\n".join(self._tail), bytes=sum(size(Path(order.part)) for order in self._task.orders))
 
-    async def _attend(self, child: Child, one: recipes.Pass, report: Callable[[Report], None]) -> Exit:
+    async def _attend(self, child: Child, one: command.Pass, report: Callable[[Report], None]) -> Exit:
         sampling = asyncio.create_task(self._sample(child, report))
         try:
             return await self._drain_to_the_end(child, one, report)
         finally:
             sampling.cancel()
 
-    async def _drain_to_the_end(self, child: Child, one: recipes.Pass, report: Callable[[Report], None]) -> Exit:
+    async def _drain_to_the_end(self, child: Child, one: command.Pass, report: Callable[[Report], None]) -> Exit:
         draining = asyncio.gather(self._drain_progress(child, one, report), self._drain_log(child))
         exited = asyncio.ensure_future(child.wait())
         either: list[asyncio.Future[Any]] = [draining, exited]
@@ -202,7 +202,7 @@ class Run:
             self._thawed.set()
         return await asyncio.shield(self._stopping)
 
-    def _spawn(self, one: recipes.Pass) -> Child:
+    def _spawn(self, one: command.Pass) -> Child:
         folder = Path(self._task.orders[0].part).parent
         for order in self._task.orders:
             Path(order.part).parent.mkdir(parents=True, exist_ok=True)
@@ -225,7 +225,7 @@ class Run:
         self._registry.add(child, (order.variation for order in self._task.orders))
         return child
 
-    def _limits_of(self, one: recipes.Pass, folder: Path) -> Limits:
+    def _limits_of(self, one: command.Pass, folder: Path) -> Limits:
         foreseen = max(order.bytes for order in self._task.orders)
         file_bytes = ceiling(foreseen, psutil.disk_usage(str(folder)).total)
         return replace(self._limits, file_bytes=file_bytes, nice=UNHURRIED if one.measures else self._limits.nice)
@@ -236,11 +236,11 @@ class Run:
     def _folders(self) -> tuple[str, ...]:
         return tuple(str(Path(order.part).parent) for order in self._task.orders)
 
-    def _outputs(self) -> list[recipes.Output]:
+    def _outputs(self) -> list[command.Output]:
         """Their paths relative to the work folder of the first, where all of it runs."""
         folder = Path(self._task.orders[0].part).parent
         return [
-            recipes.Output(
+            command.Output(
                 preset=order.preset,
                 parameters=order.parameters,
                 path=os.path.relpath(order.part, folder),
@@ -260,7 +260,7 @@ class Run:
                 cpu_seconds, io_bytes = usage(child.pid)
                 report(Vitals(task=self._task.id, cpu_seconds=self._cpu_seconds + cpu_seconds, io_bytes=io_bytes))
 
-    async def _drain_progress(self, child: Child, one: recipes.Pass, report: Callable[[Report], None]) -> None:
+    async def _drain_progress(self, child: Child, one: command.Pass, report: Callable[[Report], None]) -> None:
         """Of the whole: each pass brings it forward by its share, at its share of the speed; only encodes have one."""
         parser, before = ProgressParser(), self._seconds
         async for chunk in child.stdout():
@@ -328,7 +328,7 @@ def _how(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
-def _furnish(folder: Path, one: recipes.Pass) -> None:
+def _furnish(folder: Path, one: command.Pass) -> None:
     """What must be there before it starts."""
     for name in one.folders:
         (folder / name).mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from daemon.errors import MeasurementMissing
 from daemon.presets.traits import Metric
 from daemon.quality import Quality, read, summed_up
 from daemon.quality_plot import plot
-from daemon.recipes import FIGURES
+from daemon.recipes.command import FIGURES
 
 MAX_BYTES = 1024**3  # of figures: a week of frames has less
 

@@ -18,9 +18,9 @@ from daemon.disk import learnt
 from daemon.errors import OutOfSpace, Unavailable
 from daemon.models import Parameters
 from daemon.paths import remove, size
-from daemon.plans import Plan
 from daemon.publish import Proof, Sealed, reveal
 from daemon.quality import Quality
+from daemon.recipes.recipe import Plan
 from daemon.workshop import Workshop
 
 T = TypeVar("T")

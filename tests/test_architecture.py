@@ -60,7 +60,6 @@ ON_THE_FLOOR = {
     "attempt": "scheduling",
     "bulk": "jobs",
     "bundle": "proof",
-    "capped": "recipes",
     "claims": "scheduling",
     "cleanup": "housekeeping",
     "cli": "cli",
@@ -79,7 +78,6 @@ ON_THE_FLOOR = {
     "cli_watch": "cli",
     "cli_webhooks": "cli",
     "client": "cli",
-    "codecs": "recipes",
     "connection": "http",
     "control": "jobs",
     "costs": "scheduling",
@@ -91,50 +89,31 @@ ON_THE_FLOOR = {
     "evidence": "proof",
     "expiry": "housekeeping",
     "exposure": "http",
-    "film": "recipes",
     "forecast": "scheduling",
-    "framed": "recipes",
-    "graph": "recipes",
     "history": "scheduling",
     "idempotency": "jobs",
     "jobs": "jobs",
-    "keeping": "recipes",
-    "ladder": "recipes",
     "listing": "jobs",
-    "loudness": "recipes",
-    "manifests": "recipes",
     "metrics": "scheduling",
-    "passthrough": "recipes",
-    "picture": "recipes",
     "places": "http",
     "planner": "scheduling",
-    "plans": "recipes",
     "preview": "scheduling",
     "progress": "encode",
     "proof": "proof",
     "publish": "proof",
     "quality": "proof",
-    "quality_filter": "recipes",
     "quality_plot": "proof",
     "quota": "scheduling",
-    "recipes": "recipes",
     "rehearsal": "encode",
     "runner": "encode",
     "scheduler": "scheduling",
     "scoring": "proof",
     "settlement": "scheduling",
     "signatures": "webhooks",
-    "sound": "recipes",
-    "soundtrack": "recipes",
     "sources": "scheduling",
-    "sprites": "recipes",
     "stall": "encode",
     "stats": "api",
-    "stills": "recipes",
-    "subtitles": "recipes",
     "survey": "scheduling",
-    "tags": "recipes",
-    "targeting": "recipes",
     "targets": "webhooks",
     "terminal": "cli",
     "thumbnails": "jobs",
@@ -186,6 +165,11 @@ def ours(module: str) -> set[str]:
 def test_a_package_imports_only_what_it_is_built_on(module: str) -> None:
     for other in ours(module):
         assert package(other) in reach(package(module)), f"{module} imports {other}"
+
+
+def test_kinds_of_output_are_known_to_the_command_alone() -> None:
+    kinds = {module for module in FILES if module.startswith("recipes.kinds.")}
+    assert {module for module in FILES.keys() - kinds if ours(module) & kinds} == {"recipes.command"}
 
 
 def test_imports_have_no_cycle() -> None:

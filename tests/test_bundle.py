@@ -22,10 +22,10 @@ from test_cli import ffspool
 from daemon import bundle
 from daemon.errors import BadName, Broken, ManifestError, ProofError
 from daemon.evidence import find
-from daemon.manifests import playlist, playlists, representations
 from daemon.media.prober import Prober
-from daemon.plans import Ladder, Plan, Sprites
 from daemon.publish import Proof, matches, reveal, seal
+from daemon.recipes.recipe import Ladder, Plan, Sprites
+from daemon.recipes.streaming_manifests import playlist, playlists, representations
 
 LADDER = {"preset": "hls", "speed": "ultrafast", "segment_seconds": 1}
 SPRITES = {"preset": "sprite-sheet", "interval_seconds": 1}

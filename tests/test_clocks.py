@@ -14,7 +14,7 @@ from test_unread import defaults, made
 from daemon.errors import ProbeError, UnsuitableSource
 from daemon.media.boxes import within
 from daemon.media.describe import read_media
-from daemon.recipes import plan
+from daemon.recipes.command import plan
 
 HEADER = 13  # bytes of FLV before the first tag
 LONG = 4.0  # seconds, beyond what is looked at before the first packet is asked for

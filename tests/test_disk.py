@@ -13,12 +13,12 @@ import pytest
 from conftest import Daemon, wait_until
 from surroundings import need_mounts
 
-from daemon import recipes
 from daemon.disk import ENOUGH, Experience, Space, Usage, learnt, refusal, usual_bytes
 from daemon.media.describe import read_media
 from daemon.models import VariationRequest
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
+from daemon.recipes import command
 
 MB = 1024**2
 
@@ -77,7 +77,7 @@ def test_what_a_full_disk_teaches_is_what_the_rest_needs_too() -> None:
 def test_every_preset_has_a_prediction(preset: str, clip: Path) -> None:
     media = read_media(str(clip))
     [wanted] = Library().expand([VariationRequest(preset, {})])
-    plan = recipes.plan(media, preset, wanted.parameters)
+    plan = command.plan(media, preset, wanted.parameters)
     usual = usual_bytes(plan, preset, wanted.parameters, media, clip.stat().st_size)
     assert 10_000 < usual < 20_000_000
 

@@ -17,11 +17,11 @@ from conftest import make_clip
 from test_recipes import outputs
 
 from daemon.errors import UnsuitableSource
-from daemon.manifests import playlist, playlists, representations
 from daemon.media import describe as reading
 from daemon.media import webp
-from daemon.plans import Passed
-from daemon.recipes import passes, plan
+from daemon.recipes.command import passes, plan
+from daemon.recipes.recipe import Passed
+from daemon.recipes.streaming_manifests import playlist, playlists, representations
 
 QUICK = {"speed": "ultrafast"}
 

@@ -11,12 +11,12 @@ import pytest
 from test_recipes import BEGIN, FILM, GOLDEN, MONO, PICTURE, SURROUND, arguments, outputs, planned, shown
 
 from daemon.errors import MeasurementMissing, TargetMissed, UnsuitableSource
-from daemon.ladder import MOST_RATIO
 from daemon.models import Media, SubtitleStream, VideoStream
-from daemon.plans import Ladder, Passed, Sprites
 from daemon.presets.builtin import PRESETS
-from daemon.recipes import Pass, passes
-from daemon.tags import GAINS
+from daemon.recipes.command import Pass, passes
+from daemon.recipes.kinds.adaptive import MOST_RATIO
+from daemon.recipes.metadata import GAINS
+from daemon.recipes.recipe import Ladder, Passed, Sprites
 
 GAINS_DROPPED = " ".join(f"-metadata{place} {gain}=" for place in ("", ":s:a:0") for gain in sorted(GAINS))
 SAID = '{"input_i" : "-21.76", "input_tp" : "-11.65", "input_lra" : "0.20", "input_thresh" : "-31.76"}'

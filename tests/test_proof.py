@@ -16,7 +16,7 @@ from daemon import evidence
 from daemon.errors import ProofError
 from daemon.media.describe import read_media
 from daemon.media.prober import Prober
-from daemon.recipes import plan
+from daemon.recipes.command import plan
 
 TAGS = "setparams=color_primaries=smpte170m:color_trc=smpte170m:colorspace=smpte170m:range=tv"
 UNTAGGED = "setparams=color_primaries=unknown:color_trc=unknown:colorspace=unknown:range=tv"

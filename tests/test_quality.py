@@ -15,9 +15,10 @@ import pytest
 from conftest import Daemon, Media, wait_until
 from surroundings import thorough
 
-from daemon import quality, quality_filter
+from daemon import quality
 from daemon.errors import MeasurementMissing
 from daemon.quality_plot import plot
+from daemon.recipes import quality_filter
 
 
 def made(daemon: Daemon, source: Path, **entry: Any) -> Any:

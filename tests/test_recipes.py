@@ -17,11 +17,11 @@ from daemon.errors import UnsuitableSource
 from daemon.media import describe as reading
 from daemon.media.allowlist import GUARDS
 from daemon.models import AudioStream, Colour, Cover, Media, SubtitleStream, VariationRequest, VideoStream
-from daemon.picture import turned
-from daemon.plans import Passed, Plan
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
-from daemon.recipes import Output, command, passes, plan, shareable
+from daemon.recipes.command import Output, command, passes, plan, shareable
+from daemon.recipes.picture import turned
+from daemon.recipes.recipe import Passed, Plan
 
 PICTURE = VideoStream(
     index=0, codec="h264", width=1920, height=1080, coded_width=1920, coded_height=1080, frame_rate=25.0

@@ -13,7 +13,7 @@ from surroundings import thorough
 
 from daemon.errors import TargetMissed
 from daemon.models import Media
-from daemon.targeting import CLOSE_ENOUGH, HIGHEST, LOWEST, PART, parts, search
+from daemon.recipes.crf_search import CLOSE_ENOUGH, HIGHEST, LOWEST, PART, parts, search
 
 
 def found(vmaf: Callable[[float], float], wanted: float, first: float, grains: int) -> tuple[float, list[float]]:

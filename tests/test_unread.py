@@ -17,7 +17,7 @@ from test_kinds import lasting, make
 from daemon.errors import ProbeError, UnsuitableSource
 from daemon.media.describe import read_media
 from daemon.presets.builtin import PRESETS
-from daemon.recipes import plan
+from daemon.recipes.command import plan
 
 WITH_SOUND = ("h264-480p", "webm-720p", "h264-capped", "hls", "remux-mkv", "remux-mp4", "archive-ffv1", "mp3", "flac")
 CODECS = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from daemon.models import AudioStream, Media, VideoStream
-from daemon.picture import to_deinterlace
-from daemon.plans import Options
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import VideoParameters
+from daemon.recipes.picture import to_deinterlace
+from daemon.recipes.recipe import Options
 
 
 def picture_fits(picture: VideoStream, preset: Preset, wanted: VideoParameters) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from daemon import loudness
 from daemon.errors import UnsuitableSource
 from daemon.models import FRONT_COVER, AudioStream, Cover, Media
-from daemon.plans import Options, Plan, Recipe, Step, Steps, measuring
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import AudioParameters, FlacParameters
-from daemon.sound import default_first, mixed, narrowed
-from daemon.tags import gains_dropped, written
+from daemon.recipes import loudness
+from daemon.recipes.metadata import gains_dropped, written
+from daemon.recipes.recipe import Options, Plan, Recipe, Step, Steps, measuring
+from daemon.recipes.sound import default_first, mixed, narrowed
 
 COVERED = {"mp3", "ipod", "flac"}  # FFmpeg writes none to Ogg
 FLAC_PICTURE = 2**24 - 2**16  # bytes of a picture in FLAC, with room for what is told about it

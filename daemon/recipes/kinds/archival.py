@@ -7,16 +7,17 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from daemon import film, passthrough, subtitles, tags
-from daemon.codecs import timing, written
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media, VideoStream
-from daemon.picture import bounded, fitted, graded, kept_rate, to_deinterlace, upright
-from daemon.plans import Node, Options, Plan, Recipe, Size, pictured, refuse_lost
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
 from daemon.presets.traits import KeptTraits
-from daemon.sound import default_first
+from daemon.recipes import metadata, stream_copy, subtitles
+from daemon.recipes.encoders import timing, written
+from daemon.recipes.kinds import film
+from daemon.recipes.picture import bounded, fitted, graded, kept_rate, to_deinterlace, upright
+from daemon.recipes.recipe import Node, Options, Plan, Recipe, Size, pictured, refuse_lost
+from daemon.recipes.sound import default_first
 
 MOST_HIDDEN = 0.1  # seconds; encoders of sound hide less at its beginning
 FINER_THAN_FLAC = {"pcm_s32le", "pcm_f32le", "pcm_f64le"}  # codecs, of those that Matroska holds
@@ -53,7 +54,7 @@ def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
             f"the source describes parts of a track in different ways, of which {CALLED[preset.container]} keeps one: "
             "take remux-mp4, or encode it"
         )
-    if passthrough.muddled(media):
+    if stream_copy.muddled(media):
         raise UnsuitableSource(
             "its pictures are stored in another order than they are shown in, which AVI and raw streams do not tell: "
             "encode it"
@@ -61,7 +62,7 @@ def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
     size = (media.video.width, media.video.height) if media.video else None
     planned = replace(_planned(media, preset, wanted, size, heard), copied=True)
     fast_start = {"movflags": "+faststart"} if preset.container == "mp4" else {}
-    options = {**fast_start, "c": "copy", **passthrough.picture_options(media, preset.container)}
+    options = {**fast_start, "c": "copy", **stream_copy.picture_options(media, preset.container)}
     return _kept(media, preset, wanted, planned, options, heard)._replace(direct=media.video)
 
 
@@ -143,7 +144,7 @@ def _kept(
     read = subtitles.carried(preset.container, media, wanted.subtitles)
     beside = {
         **subtitles.encoded(preset.container, read),
-        **tags.written(preset.container, media, wanted, heard, read),
+        **metadata.written(preset.container, media, wanted, heard, read),
     }
     attached = media.named_attachments if preset.container == "matroska" else ()
     beside |= {"c:t": "copy"} if attached else {}

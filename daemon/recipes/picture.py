@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from daemon.models import Colour, Media, VideoStream
-from daemon.plans import Node, Size
+from daemon.recipes.recipe import Node, Size
 
 BT709 = Colour(primaries="bt709", transfer="bt709", matrix="bt709", range="tv")
 BT601 = {  # by the lines of a full frame: 625-line systems, and 525-line ones

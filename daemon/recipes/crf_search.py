@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 
 from daemon.errors import MeasurementMissing, TargetMissed
 from daemon.models import Media
-from daemon.plans import Judgement, Options, Part, Recipe, Step, Steps, Trial
+from daemon.recipes.recipe import Judgement, Options, Part, Recipe, Step, Steps, Trial
 
 LOWEST, HIGHEST = 10, 51  # CRFs a preset takes
 PART = 3.0  # seconds of each part that is tried

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 from daemon.errors import UnsuitableSource
 from daemon.models import Media
-from daemon.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace
-from daemon.plans import SPRITES_INDEX, SPRITES_SHEET, Node, Plan, Recipe, Size, Sprites, pictured
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import SpritesParameters
+from daemon.recipes.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace
+from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Node, Plan, Recipe, Size, Sprites, pictured
 
 MAX_TILES = 20_000
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from daemon.codecs import ENCODERS, lasting, timing
 from daemon.errors import UnsuitableSource
-from daemon.manifests import MASTERS
 from daemon.media.allowlist import DISCONTINUOUS
 from daemon.models import AudioStream, Media, VideoStream
-from daemon.picture import bounded, fitted, graded, kept_rate, resampled, to_deinterlace
-from daemon.plans import Ladder, Node, Options, Plan, Recipe, Size, pictured
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import LadderParameters
-from daemon.sound import default_first, narrowed
+from daemon.recipes.encoders import ENCODERS, lasting, timing
+from daemon.recipes.picture import bounded, fitted, graded, kept_rate, resampled, to_deinterlace
+from daemon.recipes.recipe import Ladder, Node, Options, Plan, Recipe, Size, pictured
+from daemon.recipes.sound import default_first, narrowed
+from daemon.recipes.streaming_manifests import MASTERS
 
 # Short sides, and the most kilobits per second for each.
 RUNGS = {2160: 16000, 1440: 9000, 1080: 5000, 720: 2800, 480: 1400, 360: 800, 240: 400}

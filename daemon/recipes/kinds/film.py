@@ -7,11 +7,14 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from daemon import passthrough, sound, subtitles, tags, targeting
-from daemon.codecs import ENCODERS, GRAINS, LEAST_SIDES, lasting, timing
 from daemon.errors import UnsuitableSource
 from daemon.models import AudioStream, Media, VideoStream
-from daemon.picture import (
+from daemon.presets.builtin import Preset
+from daemon.presets.parameters import RefreshedParameters, VideoParameters
+from daemon.presets.traits import FilmTraits, Traits
+from daemon.recipes import crf_search, metadata, sound, stream_copy, subtitles
+from daemon.recipes.encoders import ENCODERS, GRAINS, LEAST_SIDES, lasting, timing
+from daemon.recipes.picture import (
     bounded,
     fitted,
     graded,
@@ -22,10 +25,7 @@ from daemon.picture import (
     to_deinterlace,
     turned,
 )
-from daemon.plans import Node, Options, Plan, Recipe, Size, pictured
-from daemon.presets.builtin import Preset
-from daemon.presets.parameters import RefreshedParameters, VideoParameters
-from daemon.presets.traits import FilmTraits, Traits
+from daemon.recipes.recipe import Node, Options, Plan, Recipe, Size, pictured
 
 LEAST_PICTURES = 3  # of fewer, FFmpeg takes the clock for their rate
 SILENT_FIRST = {"wmav1", "wmav2"}  # whose decoders make nothing of the first packets
@@ -54,7 +54,7 @@ def video(media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
     if wanted.target_vmaf is None or recipe.direct:
         return recipe
     grains = GRAINS[preset.encoder]
-    looking = partial(targeting.steps, media, encoded, encode, wanted.crf, wanted.target_vmaf, grains)
+    looking = partial(crf_search.steps, media, encoded, encode, wanted.crf, wanted.target_vmaf, grains)
     return recipe._replace(steps=looking)
 
 
@@ -140,7 +140,7 @@ def film(
             **_last_shown(pictured(media, preset), preset.encoder),
             **sound.encoded(preset.container, heard, audio_bitrate_kbps, wanted.max_channels),
             **subtitles.encoded(preset.container, read),
-            **tags.written(preset.container, media, wanted, heard, read),
+            **metadata.written(preset.container, media, wanted, heard, read),
         }
 
     return Recipe(planned, filtered, heard, options, read, to_deinterlace(pictured(media, preset), wanted.deinterlace))
@@ -160,15 +160,15 @@ def _last_shown(picture: VideoStream, encoder: str) -> Options:
 def _copying(encoded: Recipe, media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
     """The same, but picture and tracks that already fit are copied, each for itself."""
     picture = pictured(media, preset)
-    as_it_is = passthrough.picture_fits(picture, preset, wanted) and not passthrough.muddled(media)
+    as_it_is = stream_copy.picture_fits(picture, preset, wanted) and not stream_copy.muddled(media)
     encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)
 
     def options(threads: int) -> Options:
-        heard = passthrough.sound_options(encoded.sound, encoded.options(threads), sound.codec(preset.container))
+        heard = stream_copy.sound_options(encoded.sound, encoded.options(threads), sound.codec(preset.container))
         if not as_it_is:
             return heard
         rest = {name: value for name, value in heard.items() if name not in {*timing(), *encode(threads), "bsf:v"}}
-        return {**rest, "c:v": "copy", **passthrough.picture_options(media, preset.container)}
+        return {**rest, "c:v": "copy", **stream_copy.picture_options(media, preset.container)}
 
     if not as_it_is:
         return encoded._replace(options=options)

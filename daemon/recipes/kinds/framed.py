@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from daemon import film
-from daemon.codecs import ENCODERS
 from daemon.models import Media, VideoStream
-from daemon.picture import even, graded, kept_rate, scaled, thinned
-from daemon.plans import Node, Recipe, Size, pictured
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import Aspect, FramedParameters
+from daemon.recipes.encoders import ENCODERS
+from daemon.recipes.kinds import film
+from daemon.recipes.picture import even, graded, kept_rate, scaled, thinned
+from daemon.recipes.recipe import Node, Recipe, Size, pictured
 
 SHAPES: dict[Aspect, tuple[int, int]] = {"9:16": (9, 16), "4:5": (4, 5), "1:1": (1, 1), "16:9": (16, 9)}
 BLUR = 8  # the background is blurred at a fraction of its size, which costs little and blurs more

@@ -17,7 +17,7 @@ from typing import Any
 import ffmpeg
 from ffmpeg.nodes import FilterNode
 
-from daemon.plans import Node, Size
+from daemon.recipes.recipe import Node, Size
 
 _Place = tuple[Any, Any, Any]  # a node, and which of what comes out of it
 LEAST_STEP = 1.3  # by which a picture is larger than one that is made of it: scaling twice must not be seen

@@ -6,10 +6,10 @@ import ffmpeg
 
 from daemon.errors import UnsuitableSource
 from daemon.models import Media, VideoStream
-from daemon.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace
-from daemon.plans import Node, Plan, Recipe, Size, pictured
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import GifParameters, PosterParameters, SheetParameters, WebpParameters
+from daemon.recipes.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace
+from daemon.recipes.recipe import Node, Plan, Recipe, Size, pictured
 
 POSTER_CANDIDATES = 24  # frames among which the most typical one is looked for
 

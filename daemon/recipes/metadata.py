@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from daemon.models import AudioStream, Media, SubtitleStream
-from daemon.plans import Options
 from daemon.presets.traits import SoundTraits
+from daemon.recipes.recipe import Options
 
 
 def written(

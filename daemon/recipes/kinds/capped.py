@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from daemon import film
-from daemon.codecs import timing
 from daemon.errors import TargetMissed, UnsuitableSource
 from daemon.models import Media, VideoStream
-from daemon.picture import bounded, fitted, graded, kept_rate, thinned
-from daemon.plans import Node, Options, Recipe, Size, Step, Steps, measuring, pictured
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import CappedParameters
-from daemon.sound import default_first
+from daemon.recipes.encoders import timing
+from daemon.recipes.kinds import film
+from daemon.recipes.picture import bounded, fitted, graded, kept_rate, thinned
+from daemon.recipes.recipe import Node, Options, Recipe, Size, Step, Steps, measuring, pictured
+from daemon.recipes.sound import default_first
 
 SHORT_SIDES = (2160, 1440, 1080, 720, 540, 480, 360, 240, 144, 120)
 BITS_PER_PIXEL = 0.035  # below which a smaller picture looks better than a coarser one

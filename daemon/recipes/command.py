@@ -10,18 +10,19 @@ from typing import Any, NamedTuple
 import ffmpeg
 import msgspec
 
-from daemon import capped, film, framed, keeping, ladder, quality_filter, soundtrack, sprites, stills
-from daemon.codecs import timing
 from daemon.errors import BadParameter, UnknownPreset
-from daemon.graph import apart, branched, merged
 from daemon.media.allowlist import DISCONTINUOUS, GUARDS, RESTARTABLE, UNSTAMPED
 from daemon.models import Media, Model, Parameters
-from daemon.picture import deinterlaced, is_idle, may_change_shape, of_one_shape
-from daemon.plans import Judgement, Node, Options, Passed, Plan, Recipe, Step, Trial, refuse_lost
 from daemon.presets.builtin import PRESETS, Preset
 from daemon.presets.parameters import RefreshedParameters
 from daemon.presets.traits import Metric
-from daemon.tags import REPEATED, told_by_stream
+from daemon.recipes import quality_filter
+from daemon.recipes.encoders import timing
+from daemon.recipes.filter_graph import apart, branched, merged
+from daemon.recipes.kinds import adaptive, archival, audio, capped, film, framed, sprites, stills
+from daemon.recipes.metadata import REPEATED, told_by_stream
+from daemon.recipes.picture import deinterlaced, is_idle, may_change_shape, of_one_shape
+from daemon.recipes.recipe import Judgement, Node, Options, Passed, Plan, Recipe, Step, Trial, refuse_lost
 
 DAY = 86400.0
 MEASURING = 0.15  # of the time, where a picture is compared with its source
@@ -68,11 +69,11 @@ _KINDS: dict[str, Callable[[Media, Preset, Any], Recipe]] = {
     "refresh": film.refresh,
     "framed": framed.framed,
     "capped": capped.capped,
-    "archive": keeping.archive,
-    "lossless": keeping.lossless,
-    "remux": keeping.remux,
-    "ladder": ladder.ladder,
-    "audio": soundtrack.audio,
+    "archive": archival.archive,
+    "lossless": archival.lossless,
+    "remux": archival.remux,
+    "ladder": adaptive.ladder,
+    "audio": audio.audio,
     "gif": stills.gif,
     "webp": stills.webp,
     "poster": stills.poster,

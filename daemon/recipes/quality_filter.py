@@ -5,8 +5,8 @@ The source is compared as the recipe shows it, scaled and graded, so that only w
 
 from __future__ import annotations
 
-from daemon.plans import Options, Size
 from daemon.presets.traits import Metric
+from daemon.recipes.recipe import Options, Size
 
 FORMATS = "|".join(f"yuv{sampling}p{depth}" for sampling in (420, 422, 444) for depth in ("", "10le"))
 LARGE = 1440  # pixels of the shorter side above which VMAF's model for large screens is right

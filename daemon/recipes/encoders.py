@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daemon.plans import Options
 from daemon.presets.parameters import Speed
+from daemon.recipes.recipe import Options
 
 
 def timing() -> Options:

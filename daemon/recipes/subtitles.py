@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daemon.models import Media, SubtitleStream
-from daemon.plans import Options
+from daemon.recipes.recipe import Options
 
 ENCODERS = {"mp4": "mov_text", "webm": "webvtt"}
 MATROSKA = {"subrip", "ass", "ssa", "webvtt", "text", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"}
