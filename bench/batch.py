@@ -25,7 +25,8 @@ import imageio_ffmpeg
 from bench.daemons import Daemon, daemon
 from bench.rounds import ratio, turned
 from daemon.media.describe import read_media
-from daemon.models import Media, VariationRequest
+from daemon.media.model import Media
+from daemon.models import VariationRequest
 from daemon.presets.library import Library
 from daemon.recipes.command import Output, command, plan
 

@@ -25,7 +25,7 @@ from bench.daemons import Daemon, daemon
 from daemon import claims
 from daemon.database.file import prepare
 from daemon.database.store import Store, Transaction
-from daemon.models import Media
+from daemon.media.model import Media
 from daemon.paths import Paths
 from daemon.scheduler import WINDOW
 

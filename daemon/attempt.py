@@ -16,13 +16,15 @@ from msgspec.structs import replace
 
 from daemon import claims, evidence
 from daemon.claims import INTERRUPTED, MAX_RETRIES, Failure
+from daemon.encode.stall import Pace, StallWatch
+from daemon.encode.task import Order, Outcome, Progress, Report, Started, Task, Vitals
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
-from daemon.models import Model, Order, Outcome, Progress, Report, SourceFile, Stage, Started, Stopped, Task, Vitals
+from daemon.models import Model, SourceFile
+from daemon.process.cancel import Stage, Stopped
 from daemon.publish import Proof, Sealed, seal
 from daemon.recipes import command
 from daemon.scoring import score
 from daemon.settlement import Member, Settlement
-from daemon.stall import Pace, StallWatch
 from daemon.workshop import Workshop
 
 log = logging.getLogger(__name__)

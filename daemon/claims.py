@@ -13,7 +13,9 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon.database.store import Row, Transaction
-from daemon.models import Media, Model, Parameters, Started, new_id
+from daemon.encode.task import Started
+from daemon.media.model import Media
+from daemon.models import Model, Parameters, new_id
 from daemon.publish import Proof
 from daemon.sources import Recorded, recorded
 from daemon.states import State

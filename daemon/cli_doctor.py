@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from daemon import cli_checks, client, rehearsal
+from daemon import cli_checks, client
 from daemon.cli_checks import Check
+from daemon.encode import sandbox_trial
 from daemon.errors import FfspoolError, ProbeError, StartupError
 from daemon.exposure import ADVICE, exposure
 from daemon.media.prober import Prober
@@ -77,7 +78,7 @@ async def _sandbox(settings: Settings, program: str) -> Check:
     readable, prober = tuple(map(str, settings.sandbox_read)), Prober(sandboxed=True)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            verdict = await rehearsal.choose(settings.sandbox, program, readable, Path(folder).resolve(), prober)
+            verdict = await sandbox_trial.choose(settings.sandbox, program, readable, Path(folder).resolve(), prober)
         except StartupError as error:
             verdict = Sandbox(active=False, reason=str(error))
         finally:
@@ -99,7 +100,7 @@ async def _prober() -> Check:
     try:
         with tempfile.TemporaryDirectory() as folder:
             sound = Path(folder).resolve() / "silence"
-            rehearsal.write_silence(sound)
+            sandbox_trial.write_silence(sound)
             media = await prober.probe(sound)
     except (ProbeError, OSError) as error:
         return Check(name="prober", ok=False, found=f"a test file could not be read: {error}", advice=advice)

@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from daemon.encode.stall import Pace
 from daemon.plaintext import visible
-from daemon.stall import Pace
 from daemon.states import ENDED, State
 from daemon.terminal import (
     PACES,

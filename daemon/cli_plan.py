@@ -53,11 +53,11 @@ async def _foreseen(files: Sequence[Path], wanted: Sequence[Wanted], settings: S
     from daemon.database.file import peek
     from daemon.database.store import load_queries
     from daemon.disk import Experience
+    from daemon.encode.sandbox_trial import promised
     from daemon.forecast import Forecast
     from daemon.media.prober import Prober
     from daemon.paths import Paths
     from daemon.preview import preview
-    from daemon.rehearsal import promised
 
     learnt = peek(Paths(settings.state_dir).database, load_queries()["corrections"])
     forecast = Forecast(library, {row["encode"]: row["correction"] for row in learnt}, Experience())

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from daemon.models import Media, Model, Parameters, VideoStream
+from daemon.media.model import Media, VideoStream
+from daemon.models import Model, Parameters
 from daemon.recipes.recipe import Plan
 
 USUAL_FRAME_RATE = 30.0  # of a picture that does not say

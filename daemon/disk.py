@@ -12,7 +12,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from daemon.models import Media, Model, Parameters
+from daemon.media.model import Media
+from daemon.models import Model, Parameters
 from daemon.presets.builtin import PRESETS
 from daemon.recipes.recipe import Ladder, Plan, Sprites
 

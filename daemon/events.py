@@ -16,10 +16,10 @@ from functools import partial
 
 import msgspec
 
-from daemon import progress
 from daemon.database.store import Row, Store, Transaction
+from daemon.encode import progress
+from daemon.encode.task import Progress
 from daemon.errors import FfspoolError
-from daemon.models import Progress
 
 BATCH = 500  # rows read at once
 MAX_PENDING = 256  # events that wait in memory for one subscriber

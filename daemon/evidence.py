@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from daemon import bundle
 from daemon.errors import ManifestError, ProbeError, ProofError
 from daemon.media.durations import close
+from daemon.media.model import Media
 from daemon.media.prober import Prober
-from daemon.models import Media, SourceFile
+from daemon.models import SourceFile
 from daemon.publish import prove, truncation
 from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
 from daemon.recipes.streaming_manifests import Track

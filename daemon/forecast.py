@@ -9,7 +9,8 @@ from daemon.costs import Corrections, Cost
 from daemon.database.store import Row
 from daemon.disk import Experience, usual_bytes
 from daemon.errors import FfspoolError
-from daemon.models import Media, Model, Parameters
+from daemon.media.model import Media
+from daemon.models import Model, Parameters
 from daemon.planner import Ready
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from daemon.media.durations import close
-from daemon.models import AudioStream, Media, VideoStream
+from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.recipes.recipe import Plan
 
 STILL_WEBP = "webp_pipe"

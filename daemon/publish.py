@@ -14,8 +14,9 @@ import msgspec
 from daemon import bundle
 from daemon.errors import ProbeError, ProofError
 from daemon.media.durations import close
+from daemon.media.model import Media
 from daemon.media.prober import Prober
-from daemon.models import Media, Model, Parameters, SourceFile
+from daemon.models import Model, Parameters, SourceFile
 from daemon.paths import fsync_folder, remove, size
 from daemon.proof import differences, lasts_as_planned
 from daemon.quality import Quality

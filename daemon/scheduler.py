@@ -17,14 +17,16 @@ from daemon.attempt import Attempt, Receipt
 from daemon.claims import Claim
 from daemon.database.store import Row, Transaction
 from daemon.disk import refusal
+from daemon.encode.stall import Pace
+from daemon.encode.task import Progress
 from daemon.errors import FfspoolError
 from daemon.forecast import Forecast, Outlook
-from daemon.models import Media, Progress, SourceFile
+from daemon.media.model import Media
+from daemon.models import SourceFile
 from daemon.paths import size
 from daemon.planner import Ready, Share
 from daemon.process.identity import boot_id
 from daemon.settlement import Member
-from daemon.stall import Pace
 from daemon.states import QueueState
 from daemon.survey import Survey
 from daemon.workshop import Workshop

@@ -15,7 +15,7 @@ from typing import Any, TextIO, TypeVar
 
 import psutil
 
-from daemon import cleanup, expiry, rehearsal
+from daemon import cleanup, expiry
 from daemon.arrivals import Arrivals
 from daemon.bulk import Bulk
 from daemon.control import Control, queue_state
@@ -23,7 +23,8 @@ from daemon.courier import Courier
 from daemon.database import lineage
 from daemon.database.store import Store
 from daemon.disk import Space, Usage
-from daemon.engine import LocalEngine
+from daemon.encode import sandbox_trial
+from daemon.encode.engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
 from daemon.events import Feed, progress_data
 from daemon.history import History
@@ -99,7 +100,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
         stack.push_async_callback(prober.close)
         prober.start()  # first: it takes longest to begin
         readable = tuple(map(str, settings.sandbox_read))
-        rehearsing = rehearsal.choose(settings.sandbox, program, readable, paths.incoming, prober)
+        rehearsing = sandbox_trial.choose(settings.sandbox, program, readable, paths.incoming, prober)
         version, sandbox = await _both(ffmpeg_binary.version(program), rehearsing)
         if not sandbox.active:
             await prober.relax()

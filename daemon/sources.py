@@ -20,7 +20,8 @@ from daemon.errors import (
     NotFound,
     refusal_of_host,
 )
-from daemon.models import Media, Model, SourceFile
+from daemon.media.model import Media
+from daemon.models import Model, SourceFile
 from daemon.paths import Paths, fsync
 from daemon.plaintext import is_text
 from daemon.process.identity import boot_id

@@ -11,8 +11,9 @@ from functools import partial
 from daemon import claims
 from daemon.database.store import Row, Store
 from daemon.errors import FfspoolError, ProbeError, Unavailable
+from daemon.media.model import Media
 from daemon.media.prober import Prober
-from daemon.models import Media, SourceFile
+from daemon.models import SourceFile
 from daemon.sources import Whereabouts, recorded
 
 log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
 
+from daemon.encode.stall import Pace
 from daemon.plaintext import visible
-from daemon.stall import Pace
 from daemon.states import ENDED, State
 from daemon.views import JobView, SourceView, VariationView
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from daemon import progress
-from daemon.models import AudioStream, Chapter, Media, Model, Parameters, Progress, SubtitleStream, VideoStream, when
+from daemon.encode import progress
+from daemon.encode.stall import Pace
+from daemon.encode.task import Progress
+from daemon.media.model import AudioStream, Chapter, Media, SubtitleStream, VideoStream
+from daemon.models import Model, Parameters, when
 from daemon.presets.builtin import FOLDER
 from daemon.quality import Quality
-from daemon.stall import Pace
 from daemon.states import ENDED, State, derive
 
 if TYPE_CHECKING:  # a client that only reads answers need not load the database

@@ -11,7 +11,7 @@ from pathlib import Path
 from daemon.claims import Claim
 from daemon.database.store import Store
 from daemon.disk import Space
-from daemon.engine import Engine
+from daemon.encode.engine import Engine
 from daemon.history import History
 from daemon.media.prober import Prober
 from daemon.metrics import Figures

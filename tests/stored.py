@@ -12,7 +12,7 @@ import msgspec
 from daemon import claims
 from daemon.database.store import Store, Transaction
 from daemon.disk import Space, Usage
-from daemon.models import Media
+from daemon.media.model import Media
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.process.identity import boot_id

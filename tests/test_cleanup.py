@@ -17,9 +17,9 @@ from stored import CONTENT, OLD, SILENCE, add_job, claim, finish, in_store, vari
 
 from daemon import claims, cleanup, expiry
 from daemon.database.store import Store, Transaction
+from daemon.encode.task import Started
 from daemon.errors import Gone, NotFound
 from daemon.jobs import job_row
-from daemon.models import Started
 from daemon.paths import Paths
 from daemon.process.identity import TOKEN_VARIABLE, start_ticks
 from daemon.publish import Proof, seal

@@ -29,7 +29,7 @@ from daemon.cli import main
 from daemon.cli_follower import Follower, bars
 from daemon.cli_watch import follow, understood
 from daemon.client import OPEN, Client, Event, Refused
-from daemon.stall import Pace
+from daemon.encode.stall import Pace
 from daemon.terminal import PACES, console, page
 from daemon.views import JobView
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Daemon, Media
 
-from daemon.diagnosis import CAUSES, Ending, diagnose
+from daemon.encode.diagnosis import CAUSES, Ending, diagnose
 
 QUIET = ("-hide_banner", "-nostats", "-y")
 NOBODY = 65534

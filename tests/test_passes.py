@@ -11,7 +11,7 @@ import pytest
 from test_recipes import BEGIN, FILM, GOLDEN, MONO, PICTURE, SURROUND, arguments, outputs, planned, shown
 
 from daemon.errors import MeasurementMissing, TargetMissed, UnsuitableSource
-from daemon.models import Media, SubtitleStream, VideoStream
+from daemon.media.model import Media, SubtitleStream, VideoStream
 from daemon.presets.builtin import PRESETS
 from daemon.recipes.command import Pass, passes
 from daemon.recipes.kinds.adaptive import MOST_RATIO

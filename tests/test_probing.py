@@ -20,7 +20,7 @@ from harmful import HARMFUL
 
 from daemon.errors import ProbeError
 from daemon.media import describe as reading
-from daemon.models import Cover, Media
+from daemon.media.model import Cover, Media
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 60.0  # seconds after which a test gives up; nothing here takes as long

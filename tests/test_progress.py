@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.progress import ProgressParser, Update, eta, percent
+from daemon.encode.progress import ProgressParser, Update, eta, percent
 
 BLOCKS = b"""\
 frame=0

@@ -16,7 +16,8 @@ from surroundings import given, thorough
 from daemon.errors import UnsuitableSource
 from daemon.media import describe as reading
 from daemon.media.allowlist import GUARDS
-from daemon.models import AudioStream, Colour, Cover, Media, SubtitleStream, VariationRequest, VideoStream
+from daemon.media.model import AudioStream, Colour, Cover, Media, SubtitleStream, VideoStream
+from daemon.models import VariationRequest
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
 from daemon.recipes.command import Output, command, passes, plan, shareable

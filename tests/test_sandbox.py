@@ -18,11 +18,11 @@ import psutil
 import pytest
 from conftest import Daemon, wait_until
 
+from daemon.encode.sandbox_trial import choose, write_silence
 from daemon.media.prober import Prober
 from daemon.models import Sandbox
 from daemon.process import privileges, sandbox
 from daemon.process.launcher import Limits, Walls, spawn, spawn_rehearsal
-from daemon.rehearsal import choose, write_silence
 
 ATTACKER = Path(__file__).with_name("attacker.py")
 NONE, TO_READ = f"{0:016x}", f"{1 << privileges.DAC_READ_SEARCH:016x}"  # capabilities

@@ -11,9 +11,10 @@ import pytest
 from conftest import Daemon, wait_until
 from test_cancel_over_http import assert_nothing_is_left, cancel, variations
 
-from daemon.engine import LocalEngine
+from daemon.encode.engine import LocalEngine
+from daemon.encode.task import Order, Outcome, Progress, Report, Started, Task
 from daemon.media import describe as reading
-from daemon.models import Order, Outcome, Progress, Report, Sandbox, SourceFile, Started, Task, VariationRequest
+from daemon.models import Sandbox, SourceFile, VariationRequest
 from daemon.presets.library import Library
 from daemon.process.launcher import Limits
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.stall import BUSY_PATIENCE, Pace, StallWatch
+from daemon.encode.stall import BUSY_PATIENCE, Pace, StallWatch
 
 LIMIT = 120.0
 

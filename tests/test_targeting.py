@@ -12,7 +12,7 @@ from conftest import Daemon
 from surroundings import thorough
 
 from daemon.errors import TargetMissed
-from daemon.models import Media
+from daemon.media.model import Media
 from daemon.recipes.crf_search import CLOSE_ENOUGH, HIGHEST, LOWEST, PART, parts, search
 
 

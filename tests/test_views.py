@@ -13,9 +13,10 @@ from stored import add_job, in_store
 
 from daemon import claims
 from daemon.database.store import Store, Transaction
+from daemon.encode.task import Progress
 from daemon.jobs import Jobs
 from daemon.listing import Selection
-from daemon.models import Media, Progress
+from daemon.media.model import Media
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.settings import Settings

@@ -12,7 +12,7 @@ from av.stream import Disposition, Stream
 
 from daemon.media import demux
 from daemon.media.allowlist import MAX_PIXELS
-from daemon.models import FRONT_COVER, Cover
+from daemon.media.model import FRONT_COVER, Cover
 
 KEPT = {"png", "mjpeg"}  # codecs that every container takes a cover in
 

@@ -11,8 +11,8 @@ from av.container import InputContainer
 from daemon.errors import ProbeError
 from daemon.media import demux, webp
 from daemon.media.durations import Timed, timed
+from daemon.media.model import Media
 from daemon.media.open_file import opened
-from daemon.models import Media
 
 LAST = 1.0  # seconds that must be decoded
 SOLO = 10.0  # seconds up to which one thread decodes: others would cost a quarter more, of cores that are to encode

@@ -20,8 +20,8 @@ from msgspec.structs import replace
 from daemon.errors import ProbeError
 from daemon.media import boxes, covers, durations, encryption, frames, mpegts, tiff, tracks, webp
 from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE
+from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
-from daemon.models import AudioStream, Media, VideoStream
 
 MAX_CHAPTERS = 500
 MOST_DAYS = 7

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from daemon.errors import ProbeError
 from daemon.media import boxes, demux
 from daemon.media.allowlist import BACKWARD_JUMP, DISCONTINUOUS, FORWARD_JUMP
-from daemon.models import AudioStream, Media, VideoStream
+from daemon.media.model import AudioStream, Media, VideoStream
 
 if TYPE_CHECKING:  # the daemon compares durations, and need not load FFmpeg's libraries for that
     from av.container import InputContainer

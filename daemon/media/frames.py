@@ -18,7 +18,7 @@ from av.video.stream import VideoStream as Pictures
 from daemon.media import demux
 from daemon.media.allowlist import DISCONTINUOUS, FORWARD_JUMP
 from daemon.media.h264_sps import frames_only
-from daemon.models import Colour
+from daemon.media.model import Colour
 
 MAX_PACKETS_BEFORE_A_PICTURE = 1000
 LOOKED_AT = 12  # frames, where the first does not settle how the stream is scanned

@@ -27,7 +27,8 @@ import msgspec
 
 from daemon.errors import ProbeError
 from daemon.media import decode_end, describe, still
-from daemon.models import Media, SourceFile
+from daemon.media.model import Media
+from daemon.models import SourceFile
 from daemon.process import sandbox
 from daemon.source_files import SourceRefused, descriptor_path
 

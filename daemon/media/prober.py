@@ -16,7 +16,8 @@ from typing import Literal
 import msgspec
 
 from daemon.errors import ProbeError, Unavailable
-from daemon.models import Media, SourceFile
+from daemon.media.model import Media
+from daemon.models import SourceFile
 from daemon.process import cancel
 from daemon.process.child import Child
 from daemon.process.launcher import spawn_server

@@ -15,8 +15,8 @@ from av.video.stream import VideoStream as Pictures
 from daemon.errors import ProbeError
 from daemon.media import demux
 from daemon.media.describe import read_media
+from daemon.media.model import VideoStream
 from daemon.media.open_file import opened
-from daemon.models import VideoStream
 
 LONG_SIDE = 320  # pixels
 LATEST = 60.0  # seconds into the file at most: what a still is made of should not take long to reach

@@ -13,7 +13,8 @@ from av.stream import Disposition, Stream
 from daemon.errors import ProbeError
 from daemon.media import boxes, durations
 from daemon.media.allowlist import DECODERS
-from daemon.models import AudioStream, Chapter, SubtitleStream, Unread
+from daemon.media.model import AudioStream, Chapter, SubtitleStream
+from daemon.models import Unread
 
 MOST_DECODED = 256  # streams: discs have some 70
 MOST_STREAMS = 1000  # of all kinds; a subtitle's fonts come in dozens

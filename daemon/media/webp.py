@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from daemon.errors import ProbeError
 from daemon.media.allowlist import MAX_PIXELS
-from daemon.models import Media, VideoStream
+from daemon.media.model import Media, VideoStream
 
 FORMAT = "webp_anim"
 ANIMATED, ALPHA = 0x02, 0x10  # flags of the VP8X chunk

@@ -12,7 +12,8 @@ import msgspec
 
 from daemon.errors import BadParameter, UnknownPreset
 from daemon.media.allowlist import DISCONTINUOUS, GUARDS, RESTARTABLE, UNSTAMPED
-from daemon.models import Media, Model, Parameters
+from daemon.media.model import Media
+from daemon.models import Model, Parameters
 from daemon.presets.builtin import PRESETS, Preset
 from daemon.presets.parameters import RefreshedParameters
 from daemon.presets.traits import Metric

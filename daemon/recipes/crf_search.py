@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Generator
 
 from daemon.errors import MeasurementMissing, TargetMissed
-from daemon.models import Media
+from daemon.media.model import Media
 from daemon.recipes.recipe import Judgement, Options, Part, Recipe, Step, Steps, Trial
 
 LOWEST, HIGHEST = 10, 51  # CRFs a preset takes

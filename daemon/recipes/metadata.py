@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from daemon.models import AudioStream, Media, SubtitleStream
+from daemon.media.model import AudioStream, Media, SubtitleStream
 from daemon.presets.traits import SoundTraits
 from daemon.recipes.recipe import Options
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from daemon.models import Colour, Media, VideoStream
+from daemon.media.model import Colour, Media, VideoStream
 from daemon.recipes.recipe import Node, Size
 
 BT709 = Colour(primaries="bt709", transfer="bt709", matrix="bt709", range="tv")

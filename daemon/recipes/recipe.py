@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from daemon.errors import UnsuitableSource
-from daemon.models import AudioStream, Colour, Cover, Media, Model, SubtitleStream, VideoStream
+from daemon.media.model import AudioStream, Colour, Cover, Media, SubtitleStream, VideoStream
+from daemon.models import Model
 from daemon.presets.builtin import Preset
 from daemon.presets.traits import Metric
 

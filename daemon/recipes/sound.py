@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from daemon.models import AudioStream
+from daemon.media.model import AudioStream
 from daemon.recipes.recipe import Options
 
 LONGEST_FILLED = 600.0  # seconds of gaps: what fills them waits in memory

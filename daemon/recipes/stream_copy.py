@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from daemon.models import AudioStream, Media, VideoStream
+from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import VideoParameters
 from daemon.recipes.picture import to_deinterlace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from daemon.models import Media, SubtitleStream
+from daemon.media.model import Media, SubtitleStream
 from daemon.recipes.recipe import Options
 
 ENCODERS = {"mp4": "mov_text", "webm": "webvtt"}

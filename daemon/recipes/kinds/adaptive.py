@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from daemon.errors import UnsuitableSource
 from daemon.media.allowlist import DISCONTINUOUS
-from daemon.models import AudioStream, Media, VideoStream
+from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import LadderParameters
 from daemon.recipes.encoders import ENCODERS, lasting, timing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from daemon.errors import UnsuitableSource
-from daemon.models import FRONT_COVER, AudioStream, Cover, Media
+from daemon.media.model import FRONT_COVER, AudioStream, Cover, Media
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import AudioParameters, FlacParameters
 from daemon.recipes import loudness

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from daemon.errors import TargetMissed, UnsuitableSource
-from daemon.models import Media, VideoStream
+from daemon.media.model import Media, VideoStream
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import CappedParameters
 from daemon.recipes.encoders import timing

@@ -8,7 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from daemon.errors import UnsuitableSource
-from daemon.models import AudioStream, Media, VideoStream
+from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import RefreshedParameters, VideoParameters
 from daemon.presets.traits import FilmTraits, Traits

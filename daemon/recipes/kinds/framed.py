@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from daemon.models import Media, VideoStream
+from daemon.media.model import Media, VideoStream
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import Aspect, FramedParameters
 from daemon.recipes.encoders import ENCODERS

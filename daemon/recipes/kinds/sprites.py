@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 
 from daemon.errors import UnsuitableSource
-from daemon.models import Media
+from daemon.media.model import Media
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import SpritesParameters
 from daemon.recipes.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ffmpeg
 
 from daemon.errors import UnsuitableSource
-from daemon.models import Media, VideoStream
+from daemon.media.model import Media, VideoStream
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import GifParameters, PosterParameters, SheetParameters, WebpParameters
 from daemon.recipes.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace

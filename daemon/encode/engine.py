@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from daemon.models import Outcome, Report, Sandbox, Stage, Stopped, Task
+from daemon.encode.runner import Run
+from daemon.encode.task import Outcome, Report, Task
+from daemon.models import Sandbox
+from daemon.process.cancel import Stage, Stopped
 from daemon.process.launcher import Limits, Reserve
 from daemon.process.registry import Registry
-from daemon.runner import Run
 
 
 class Engine(Protocol):

@@ -19,17 +19,19 @@ from typing import Any
 import psutil
 from msgspec.structs import replace
 
-from daemon.diagnosis import Diagnosis, Ending, diagnose
+from daemon.encode.diagnosis import Diagnosis, Ending, diagnose
+from daemon.encode.progress import ProgressParser
+from daemon.encode.task import Outcome, Progress, Report, Started, Task, Vitals
 from daemon.errors import FfspoolError
-from daemon.models import Outcome, Parameters, Progress, Report, Sandbox, Started, Stopped, Task, Vitals
+from daemon.models import Parameters, Sandbox
 from daemon.paths import size
 from daemon.process import cancel, privileges
+from daemon.process.cancel import Stopped
 from daemon.process.child import Child, Exit
 from daemon.process.exec_child import SOURCE_PATH
 from daemon.process.identity import TOKEN_VARIABLE, usage
 from daemon.process.launcher import Limits, Reserve, Walls, spawn
 from daemon.process.registry import Registry
-from daemon.progress import ProgressParser
 from daemon.recipes import command
 from daemon.recipes.recipe import Passed, left_out
 

@@ -1,0 +1,91 @@
+"""What an engine is told, and what it answers. All of it is JSON-able, so that an engine may run elsewhere."""
+
+from __future__ import annotations
+
+import msgspec
+
+from daemon.media.model import Media
+from daemon.models import Model, Parameters, SourceFile
+from daemon.process.cancel import Stopped
+
+# What an engine is told, and answers
+
+
+class Order(Model, frozen=True):
+    """One variation within a task. `part` is where to write, `log` where ffmpeg's words are appended.
+
+    `preset` is a built-in one: an engine knows no others.
+    """
+
+    variation: str
+    attempt: int
+    preset: str
+    parameters: Parameters
+    part: str
+    log: str
+    threads: int  # of its encoder
+    bytes: int = 0  # that it may come to, as far as is foreseen
+
+
+class Task(Model, frozen=True):
+    """What the scheduler hands an engine: one source, one or more variations of it.
+
+    `id` is the attempt's random token; it names the task to `Engine.stop` and marks its processes.
+    Every `part` lies in a work folder of its own that outlives a restart.
+    """
+
+    id: str
+    source: SourceFile
+    source_name: str
+    media: Media
+    orders: tuple[Order, ...]
+
+
+class Started(Model, frozen=True, tag="started"):
+    """A process of the task runs. `created` is its start in clock ticks since boot: with the pid, its identity.
+
+    `sandbox` is what shuts it in, such as `landlock 7, seccomp`, or `none`.
+    """
+
+    task: str
+    pid: int
+    created: int
+    sandbox: str = "none"
+
+
+class Progress(Model, frozen=True, tag="progress"):
+    """How far a task is: `seconds` of output written, encoding at `speed` times real time (None: unknown)."""
+
+    task: str
+    seconds: float
+    speed: float | None = None
+
+
+class Vitals(Model, frozen=True, tag="vitals"):
+    """What the task's process has used so far: CPU seconds, and bytes it read or wrote."""
+
+    task: str
+    cpu_seconds: float
+    io_bytes: int
+
+
+Report = Started | Progress | Vitals
+
+
+class Outcome(Model, frozen=True):
+    """How a task ended. Exactly one of: `stopped` set, `error` set, or neither: every part is encoded.
+
+    An encoded part is not yet a completed variation: the daemon proves it first. An error that `may_pass`
+    lies in the host and not in the source: a full disk (`disk_full` if it still is), no memory, a signal from outside.
+    By variation, `unmeasured` tells why it could not be compared with the source, and `chosen` which parameters its
+    passes decided.
+    """
+
+    stopped: Stopped | None = None
+    error: str | None = None
+    may_pass: bool = False
+    disk_full: bool = False
+    exit_code: int | None = None
+    cpu_seconds: float = 0.0
+    unmeasured: dict[str, str] = msgspec.field(default_factory=dict)
+    chosen: dict[str, Parameters] = msgspec.field(default_factory=dict)
