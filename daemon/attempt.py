@@ -14,16 +14,17 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from daemon import claims, evidence
+from daemon import claims
 from daemon.claims import INTERRUPTED, MAX_RETRIES, Failure
 from daemon.encode.stall import Pace, StallWatch
 from daemon.encode.task import Order, Outcome, Progress, Report, Started, Task, Vitals
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
 from daemon.models import Model, SourceFile
 from daemon.process.cancel import Stage, Stopped
-from daemon.publish import Proof, Sealed, seal
+from daemon.proof import prove
+from daemon.proof.publish import Proof, Sealed, seal
+from daemon.proof.score import score
 from daemon.recipes import command
-from daemon.scoring import score
 from daemon.settlement import Member, Settlement
 from daemon.workshop import Workshop
 
@@ -261,7 +262,7 @@ class Attempt:
         """Seconds it plays (None: pictures), and its seal."""
         assert member.plan is not None
         part = self._shop.part(member.claim)
-        lasting = await evidence.find(self._shop.prober, part, member.plan, self._source_file)
+        lasting = await prove.find(self._shop.prober, part, member.plan, self._source_file)
         if metric := member.plan.quality:
             picture = self._shop.paths.plot(member.claim.job, member.claim.id)
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)

@@ -21,7 +21,7 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.paths import Paths, remove
 from daemon.process.cancel import kill_stranger
 from daemon.process.identity import boot_id, find_by_token
-from daemon.publish import Proof, matches, reveal
+from daemon.proof.publish import Proof, matches, reveal
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from daemon import bundle
 from daemon.errors import Broken, FfspoolError
 from daemon.paths import Paths, is_held, remove
+from daemon.proof import output_folder
 
 Json = dict[str, Any]
 OnBytes = Callable[[int], None]  # told how many more bytes went
@@ -209,7 +209,7 @@ class Client:
         remove(part)
         try:
             self._fetch(_route("jobs", job, "variations", variation, "download"), archive)
-            size = bundle.unpack(archive, part, sha256)
+            size = output_folder.unpack(archive, part, sha256)
         finally:
             archive.unlink(missing_ok=True)
         remove(target)

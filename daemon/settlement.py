@@ -18,8 +18,8 @@ from daemon.disk import learnt
 from daemon.errors import OutOfSpace, Unavailable
 from daemon.models import Parameters
 from daemon.paths import remove, size
-from daemon.publish import Proof, Sealed, reveal
-from daemon.quality import Quality
+from daemon.proof.publish import Proof, Sealed, reveal
+from daemon.proof.quality import Quality
 from daemon.recipes.recipe import Plan
 from daemon.workshop import Workshop
 

@@ -8,13 +8,13 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from daemon import bundle
 from daemon.errors import Gone, ManifestError, NotFound, ProbeError
 from daemon.jobs import Jobs
 from daemon.media.prober import Prober
 from daemon.models import SourceFile
 from daemon.paths import Paths
 from daemon.presets.builtin import FOLDER
+from daemon.proof import output_folder
 from daemon.sources import Whereabouts
 
 AT_ONCE = 1  # made at a time: encodes come first
@@ -96,7 +96,7 @@ class Thumbnails:
         whole = place.with_suffix(".glimpse")
         try:
             place.parent.mkdir(exist_ok=True)
-            await asyncio.to_thread(bundle.glimpse, folder, whole)
+            await asyncio.to_thread(output_folder.glimpse, folder, whole)
             return await self._prober.picture(whole)
         except (ManifestError, OSError) as error:
             words = error.strerror if isinstance(error, OSError) else str(error)

@@ -15,7 +15,7 @@ from daemon.encode.task import Progress
 from daemon.media.model import AudioStream, Chapter, Media, SubtitleStream, VideoStream
 from daemon.models import Model, Parameters, when
 from daemon.presets.builtin import FOLDER
-from daemon.quality import Quality
+from daemon.proof.quality import Quality
 from daemon.states import ENDED, State, derive
 
 if TYPE_CHECKING:  # a client that only reads answers need not load the database

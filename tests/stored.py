@@ -16,7 +16,7 @@ from daemon.media.model import Media
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.process.identity import boot_id
-from daemon.publish import Proof, seal
+from daemon.proof.publish import Proof, seal
 from daemon.quota import Quota
 from daemon.settings import Settings, load
 from daemon.sources import Whereabouts

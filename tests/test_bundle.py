@@ -19,11 +19,11 @@ from conftest import Daemon, wait_until
 from test_cancel_over_http import variations
 from test_cli import ffspool
 
-from daemon import bundle
 from daemon.errors import BadName, Broken, ManifestError, ProofError
-from daemon.evidence import find
 from daemon.media.prober import Prober
-from daemon.publish import Proof, matches, reveal, seal
+from daemon.proof import output_folder
+from daemon.proof.prove import find
+from daemon.proof.publish import Proof, matches, reveal, seal
 from daemon.recipes.recipe import Ladder, Plan, Sprites
 from daemon.recipes.streaming_manifests import playlist, playlists, representations
 
@@ -56,7 +56,7 @@ def test_a_folder_is_downloaded_as_a_zip_that_its_sha256_proves(daemon: Daemon, 
         packed.extractall(tmp_path / "there")
     listing = "find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum"
     told = subprocess.run(["sh", "-c", listing], cwd=tmp_path / "there", capture_output=True, text=True, check=True)
-    assert told.stdout.split()[0] == ladder["sha256"] == bundle.digest(tmp_path / "there")
+    assert told.stdout.split()[0] == ladder["sha256"] == output_folder.digest(tmp_path / "there")
     assert ladder["output_seconds"] == pytest.approx(2.0, abs=0.1)
 
 
@@ -89,7 +89,7 @@ def test_the_command_line_fetches_a_folder_as_a_zip_or_laid_out(daemon: Daemon, 
             "clip_mp3.mp3",
             "clip_sprite-sheet",
         ]
-        assert bundle.digest(tmp_path / "out" / "clip" / "clip_sprite-sheet") == sheet["sha256"]
+        assert output_folder.digest(tmp_path / "out" / "clip" / "clip_sprite-sheet") == sheet["sha256"]
 
 
 def test_run_puts_folders_beside_files_and_never_over_what_is_there(clip: Path, tmp_path: Path) -> None:
@@ -195,10 +195,10 @@ def test_a_sealed_folder_is_known_again_until_it_changes(folder: Path, tmp_path:
     (output / "stale").write_bytes(b"")
     reveal(part, output)
     assert matches(output, proof)
-    assert [name for name, _ in bundle.members(output)] == ["one"]
+    assert [name for name, _ in output_folder.members(output)] == ["one"]
     (output / "one").write_bytes(b"1234")
     assert not matches(output, proof)
-    assert bundle.digest(folder) != sha256
+    assert output_folder.digest(folder) != sha256
 
 
 def zipped(path: Path, files: dict[str, bytes]) -> Path:
@@ -210,17 +210,17 @@ def zipped(path: Path, files: dict[str, bytes]) -> Path:
 
 def test_what_arrives_damaged_is_told_and_not_kept(folder: Path, tmp_path: Path) -> None:
     whole = zipped(tmp_path / "whole.zip", {"b.txt": b"bb", "sub/a.txt": b"aaa"})
-    assert bundle.unpack(whole, tmp_path / "good", bundle.digest(folder)) == 5
+    assert output_folder.unpack(whole, tmp_path / "good", output_folder.digest(folder)) == 5
     other = zipped(tmp_path / "other.zip", {"b.txt": b"bb", "sub/a.txt": b"aab"})
     with pytest.raises(Broken, match="arrived damaged"):
-        bundle.unpack(other, tmp_path / "bad", bundle.digest(folder))
+        output_folder.unpack(other, tmp_path / "bad", output_folder.digest(folder))
     assert not (tmp_path / "bad").exists()
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/x", "a/../../x", "a//b", "a/b/c/d/e"])
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises((BadName, Broken)):
-        bundle.unpack(zipped(tmp_path / "evil.zip", {name: b""}), tmp_path / "in" / "it", None)
+        output_folder.unpack(zipped(tmp_path / "evil.zip", {name: b""}), tmp_path / "in" / "it", None)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "evil.zip"]
 
 

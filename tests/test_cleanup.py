@@ -22,7 +22,7 @@ from daemon.errors import Gone, NotFound
 from daemon.jobs import job_row
 from daemon.paths import Paths
 from daemon.process.identity import TOKEN_VARIABLE, start_ticks
-from daemon.publish import Proof, seal
+from daemon.proof.publish import Proof, seal
 
 
 @pytest.fixture

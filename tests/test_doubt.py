@@ -14,7 +14,6 @@ import msgspec
 import pytest
 from stored import house, in_store
 
-from daemon import publish
 from daemon.api import creation
 from daemon.api.problems import on_host_trouble
 from daemon.database.store import Store, Transaction
@@ -24,6 +23,7 @@ from daemon.jobs import Jobs, JobSpec
 from daemon.listing import Selection
 from daemon.models import VariationRequest
 from daemon.paths import Paths
+from daemon.proof import publish
 from daemon.sources import NewSource
 from daemon.views import JobView
 

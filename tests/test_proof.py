@@ -12,10 +12,10 @@ import pytest
 from conftest import make_clip
 from msgspec.structs import replace
 
-from daemon import evidence
 from daemon.errors import ProofError
 from daemon.media.describe import read_media
 from daemon.media.prober import Prober
+from daemon.proof import prove
 from daemon.recipes.command import plan
 
 TAGS = "setparams=color_primaries=smpte170m:color_trc=smpte170m:colorspace=smpte170m:range=tv"
@@ -109,7 +109,7 @@ def refusal(part: Path, **changes: Any) -> str | None:
     async def look() -> str | None:
         prober = Prober(sandboxed=False)
         try:
-            await evidence.find(prober, part, planned, source)
+            await prove.find(prober, part, planned, source)
         except ProofError as error:
             return str(error)
         finally:

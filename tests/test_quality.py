@@ -15,9 +15,9 @@ import pytest
 from conftest import Daemon, Media, wait_until
 from surroundings import thorough
 
-from daemon import quality
 from daemon.errors import MeasurementMissing
-from daemon.quality_plot import plot
+from daemon.proof import quality
+from daemon.proof.quality_plot import plot
 from daemon.recipes import quality_filter
 
 

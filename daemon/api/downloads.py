@@ -25,12 +25,12 @@ from starlette.types import Receive, Scope, Send
 from zipstream import ZipStream
 
 from daemon.api.windows import WINDOW, Run, Window, WindowedFile, windowed
-from daemon.bundle import member, members
 from daemon.database.store import Row
 from daemon.errors import BadRange, Gone, NotFound, Unavailable
 from daemon.filenames import MANIFEST
 from daemon.listing import decode_cursor
 from daemon.models import Model
+from daemon.proof.output_folder import member, members
 from daemon.views import JobView
 
 log = logging.getLogger(__name__)

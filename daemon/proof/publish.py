@@ -11,15 +11,15 @@ from pathlib import Path
 
 import msgspec
 
-from daemon import bundle
 from daemon.errors import ProbeError, ProofError
 from daemon.media.durations import close
 from daemon.media.model import Media
 from daemon.media.prober import Prober
 from daemon.models import Model, Parameters, SourceFile
 from daemon.paths import fsync_folder, remove, size
-from daemon.proof import differences, lasts_as_planned
-from daemon.quality import Quality
+from daemon.proof import output_folder
+from daemon.proof.differences import differences, lasts_as_planned
+from daemon.proof.quality import Quality
 from daemon.recipes.recipe import Plan
 
 
@@ -99,7 +99,7 @@ def seal(part: Path) -> Sealed:
     Of a folder they are those of `bundle.sealed`, and the inode is the folder's.
     """
     if part.is_dir():
-        return (*bundle.sealed(part), part.stat().st_ino)
+        return (*output_folder.sealed(part), part.stat().st_ino)
     with part.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())

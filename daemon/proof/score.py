@@ -7,8 +7,8 @@ from pathlib import Path
 
 from daemon.errors import MeasurementMissing
 from daemon.presets.traits import Metric
-from daemon.quality import Quality, read, summed_up
-from daemon.quality_plot import plot
+from daemon.proof.quality import Quality, read, summed_up
+from daemon.proof.quality_plot import plot
 from daemon.recipes.command import FIGURES
 
 MAX_BYTES = 1024**3  # of figures: a week of frames has less

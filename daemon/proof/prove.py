@@ -8,13 +8,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from daemon import bundle
 from daemon.errors import ManifestError, ProbeError, ProofError
 from daemon.media.durations import close
 from daemon.media.model import Media
 from daemon.media.prober import Prober
 from daemon.models import SourceFile
-from daemon.publish import prove, truncation
+from daemon.proof import output_folder
+from daemon.proof.publish import prove, truncation
 from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
 from daemon.recipes.streaming_manifests import Track
 
@@ -52,7 +52,7 @@ def _refuse_larger(part: Path, plan: Plan) -> None:
 
 async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source: SourceFile) -> float:
     """Every track's segments are there, are read to their end, and last as long as was planned."""
-    tracks = await asyncio.to_thread(bundle.tracks, part, plan.container)
+    tracks = await asyncio.to_thread(output_folder.tracks, part, plan.container)
     made = [await _joined(prober, part, track) for track in tracks]
     pictures = [media.video for media in made if media.video]
     sizes = tuple((picture.coded_width, picture.coded_height) for picture in pictures)
@@ -76,7 +76,7 @@ async def _joined(prober: Prober, part: Path, track: Track) -> Media:
     """
     whole = part.with_name(f"{part.name}.track")
     try:
-        await asyncio.to_thread(bundle.join, whole, (part / name for name in track.names))
+        await asyncio.to_thread(output_folder.join, whole, (part / name for name in track.names))
         media = await prober.probe_output(whole)
         measured = await prober.measured_seconds(whole)
     finally:
