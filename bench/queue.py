@@ -22,12 +22,12 @@ import msgspec
 import psutil
 
 from bench.daemons import Daemon, daemon
-from daemon import claims
 from daemon.database.file import prepare
 from daemon.database.store import Store, Transaction
 from daemon.media.model import Media
 from daemon.paths import Paths
-from daemon.scheduler import WINDOW
+from daemon.scheduling import claims
+from daemon.scheduling.scheduler import WINDOW
 
 ROUNDS = 300
 BULK = 10_000

@@ -14,7 +14,7 @@ from daemon.control import BulkReceipt
 from daemon.database.store import Row, Store, Transaction
 from daemon.listing import Selection
 from daemon.paths import Paths
-from daemon.scheduler import Scheduler
+from daemon.scheduling.scheduler import Scheduler
 from daemon.states import ENDED, State
 
 BULK_JOBS = 1000  # read at once

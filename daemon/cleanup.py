@@ -15,13 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-from daemon import claims
 from daemon.database import owned_files
 from daemon.database.store import Row, Store, Transaction
 from daemon.paths import Paths, remove
 from daemon.process.cancel import kill_stranger
 from daemon.process.identity import boot_id, find_by_token
 from daemon.proof.publish import Proof, matches, reveal
+from daemon.scheduling import claims
 
 log = logging.getLogger(__name__)
 

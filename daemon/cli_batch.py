@@ -24,9 +24,9 @@ from daemon.models import Model, VariationRequest
 from daemon.paths import Paths, remove
 from daemon.plaintext import is_text, visible
 from daemon.presets.library import Library
+from daemon.scheduling.sources import NewSource, local_source
 from daemon.service import Service, running
 from daemon.settings import Settings
-from daemon.sources import NewSource, local_source
 from daemon.states import ENDED, State
 from daemon.views import JobView
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from daemon.models import Wanted
     from daemon.presets.library import Library
-    from daemon.preview import Preview
+    from daemon.scheduling.dry_run import Preview
     from daemon.settings import Settings
 
 
@@ -52,12 +52,12 @@ def plan(files: tuple[Path, ...], variations: tuple[dict[str, Any], ...], as_jso
 async def _foreseen(files: Sequence[Path], wanted: Sequence[Wanted], settings: Settings, library: Library) -> Preview:
     from daemon.database.file import peek
     from daemon.database.store import load_queries
-    from daemon.disk import Experience
     from daemon.encode.sandbox_trial import promised
-    from daemon.forecast import Forecast
     from daemon.media.prober import Prober
     from daemon.paths import Paths
-    from daemon.preview import preview
+    from daemon.scheduling.dry_run import preview
+    from daemon.scheduling.forecast import Forecast
+    from daemon.scheduling.space import Experience
 
     learnt = peek(Paths(settings.state_dir).database, load_queries()["corrections"])
     forecast = Forecast(library, {row["encode"]: row["correction"] for row in learnt}, Experience())

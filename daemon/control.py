@@ -16,16 +16,16 @@ from typing import Annotated
 
 import msgspec
 
-from daemon.attempt import Receipt
-from daemon.claims import FORCED
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import BadParameter, Conflict
 from daemon.jobs import job_row, source_row, variation_row
 from daemon.models import Model, when
 from daemon.paths import Paths
 from daemon.plaintext import flaw
-from daemon.quota import Quota
-from daemon.scheduler import Scheduler
+from daemon.scheduling.attempt import Receipt
+from daemon.scheduling.claims import FORCED
+from daemon.scheduling.limits import Quota
+from daemon.scheduling.scheduler import Scheduler
 from daemon.states import ENDED, LIVE, QueueState, State, derive
 
 

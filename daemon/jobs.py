@@ -21,10 +21,10 @@ from daemon.models import Model, SourceFile, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync_folder
 from daemon.presets.builtin import FOLDER
 from daemon.presets.library import Library
-from daemon.quota import Quota, Room
-from daemon.scheduler import Scheduler
+from daemon.scheduling.limits import Quota, Room
+from daemon.scheduling.scheduler import Scheduler
+from daemon.scheduling.sources import NewSource, Whereabouts, recorded, take_over, taken
 from daemon.settings import Settings
-from daemon.sources import NewSource, Whereabouts, recorded, take_over, taken
 from daemon.states import State
 from daemon.uploads import durable_upload
 from daemon.views import JobView, ListedJob, job_view, listed_job

@@ -22,30 +22,30 @@ from daemon.control import Control, queue_state
 from daemon.courier import Courier
 from daemon.database import lineage
 from daemon.database.store import Store
-from daemon.disk import Space, Usage
 from daemon.encode import sandbox_trial
 from daemon.encode.engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
 from daemon.events import Feed, progress_data
-from daemon.history import History
 from daemon.idempotency import IdempotencyKeys
 from daemon.jobs import Jobs
 from daemon.media.prober import Prober
-from daemon.metrics import Figures
 from daemon.models import Sandbox
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.process import ffmpeg_binary
 from daemon.process.launcher import Limits
-from daemon.quota import Quota
-from daemon.scheduler import Scheduler
+from daemon.scheduling.cost_history import History
+from daemon.scheduling.limits import Quota
+from daemon.scheduling.metrics import Figures
+from daemon.scheduling.resources import Workshop
+from daemon.scheduling.scheduler import Scheduler
+from daemon.scheduling.sources import Whereabouts
+from daemon.scheduling.space import Space, Usage
 from daemon.settings import Settings
 from daemon.signatures import Secrets
-from daemon.sources import Whereabouts
 from daemon.thumbnails import Thumbnails
 from daemon.uploads import Uploads
 from daemon.webhooks import Webhooks
-from daemon.workshop import Workshop
 
 log = logging.getLogger(__name__)
 

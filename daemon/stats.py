@@ -10,8 +10,8 @@ from functools import partial
 import psutil
 
 from daemon.database.store import Transaction
-from daemon.metrics import Figures
 from daemon.models import Model, Sandbox
+from daemon.scheduling.metrics import Figures
 from daemon.service import Service
 from daemon.states import QueueState
 

@@ -15,7 +15,7 @@ from daemon.models import SourceFile
 from daemon.paths import Paths
 from daemon.presets.builtin import FOLDER
 from daemon.proof import output_folder
-from daemon.sources import Whereabouts
+from daemon.scheduling.sources import Whereabouts
 
 AT_ONCE = 1  # made at a time: encodes come first
 MAX_REFUSED = 10_000  # files remembered as having no picture

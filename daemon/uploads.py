@@ -30,7 +30,7 @@ from daemon.errors import (
 )
 from daemon.models import Model, new_id
 from daemon.paths import Paths, fsync_folder, remove
-from daemon.quota import Quota
+from daemon.scheduling.limits import Quota
 from daemon.settings import Settings
 
 T = TypeVar("T")

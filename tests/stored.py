@@ -9,17 +9,17 @@ from typing import Any
 
 import msgspec
 
-from daemon import claims
 from daemon.database.store import Store, Transaction
-from daemon.disk import Space, Usage
 from daemon.media.model import Media
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.process.identity import boot_id
 from daemon.proof.publish import Proof, seal
-from daemon.quota import Quota
+from daemon.scheduling import claims
+from daemon.scheduling.limits import Quota
+from daemon.scheduling.sources import Whereabouts
+from daemon.scheduling.space import Space, Usage
 from daemon.settings import Settings, load
-from daemon.sources import Whereabouts
 
 CONTENT = b"a proven file"
 SILENCE = Media(format="wav", duration_seconds=1.0, video=None, audio=(), subtitles=())

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from stored import CONTENT, OLD, SILENCE, add_job, claim, finish, in_store, variation, write
 
-from daemon import claims, cleanup, expiry
+from daemon import cleanup, expiry
 from daemon.database.store import Store, Transaction
 from daemon.encode.task import Started
 from daemon.errors import Gone, NotFound
@@ -23,6 +23,7 @@ from daemon.jobs import job_row
 from daemon.paths import Paths
 from daemon.process.identity import TOKEN_VARIABLE, start_ticks
 from daemon.proof.publish import Proof, seal
+from daemon.scheduling import claims
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ import pytest
 from conftest import Daemon, wait_until
 from surroundings import need_mounts
 
-from daemon.disk import ENOUGH, Experience, Space, Usage, learnt, refusal, usual_bytes
 from daemon.media.describe import read_media
 from daemon.models import VariationRequest
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
 from daemon.recipes import command
+from daemon.scheduling.space import ENOUGH, Experience, Space, Usage, learnt, refusal, usual_bytes
 
 MB = 1024**2
 

@@ -24,7 +24,7 @@ from daemon.listing import Selection
 from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.proof import publish
-from daemon.sources import NewSource
+from daemon.scheduling.sources import NewSource
 from daemon.views import JobView
 
 

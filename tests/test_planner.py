@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.costs import Cost, learn
-from daemon.planner import MAX_MEGAPIXELS, MAX_OUTPUTS, Ready, Share, next_share, plan
+from daemon.scheduling.costs import Cost, learn
+from daemon.scheduling.planner import MAX_MEGAPIXELS, MAX_OUTPUTS, Ready, Share, next_share, plan
 
 
 def ready(

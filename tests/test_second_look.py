@@ -21,7 +21,7 @@ from daemon.database.store import Store, Transaction
 from daemon.jobs import job_row
 from daemon.listing import Selection
 from daemon.paths import Paths
-from daemon.scheduler import Scheduler
+from daemon.scheduling.scheduler import Scheduler
 from daemon.states import State
 from daemon.thumbnails import keep
 

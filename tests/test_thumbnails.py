@@ -13,7 +13,7 @@ from stored import finish, house, in_store
 from daemon.database.store import Store
 from daemon.jobs import Jobs
 from daemon.paths import Paths
-from daemon.sources import Whereabouts
+from daemon.scheduling.sources import Whereabouts
 from daemon.thumbnails import Thumbnails
 
 

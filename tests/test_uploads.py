@@ -27,10 +27,10 @@ from conftest import Daemon, wait_until
 from daemon import cleanup, expiry, settings
 from daemon.arrivals import Arrivals
 from daemon.database.store import Store
-from daemon.disk import Space, Usage
 from daemon.errors import NotFound, Unavailable, UploadStalled
 from daemon.paths import Paths
-from daemon.quota import Quota
+from daemon.scheduling.limits import Quota
+from daemon.scheduling.space import Space, Usage
 from daemon.uploads import COMMIT_EVERY, Uploads
 
 TUS = {"Tus-Resumable": "1.0.0"}

@@ -11,7 +11,6 @@ from browser import Visit
 from conftest import Daemon
 from stored import add_job, in_store
 
-from daemon import claims
 from daemon.database.store import Store, Transaction
 from daemon.encode.task import Progress
 from daemon.jobs import Jobs
@@ -19,6 +18,7 @@ from daemon.listing import Selection
 from daemon.media.model import Media
 from daemon.paths import Paths
 from daemon.presets.library import Library
+from daemon.scheduling import claims
 from daemon.settings import Settings
 
 FILM = Media(format="mp4", duration_seconds=100.0, video=None, audio=(), subtitles=())

@@ -17,9 +17,9 @@ from daemon.database.store import Transaction
 from daemon.errors import InvalidRequest, UnsupportedBody
 from daemon.idempotency import Answer, Hold
 from daemon.jobs import Jobs, JobSpec
-from daemon.quota import Room
+from daemon.scheduling.limits import Room
+from daemon.scheduling.sources import NewSource
 from daemon.service import Service
-from daemon.sources import NewSource
 from daemon.views import JobView
 
 FORM = "multipart/form-data"

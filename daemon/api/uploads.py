@@ -17,8 +17,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from daemon.errors import EmptyUpload, InvalidRequest, OutOfSpace, TooLarge
 from daemon.filenames import check
 from daemon.models import new_id
-from daemon.quota import Room
-from daemon.sources import NewSource
+from daemon.scheduling.limits import Room
+from daemon.scheduling.sources import NewSource
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

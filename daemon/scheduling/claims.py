@@ -17,7 +17,7 @@ from daemon.encode.task import Started
 from daemon.media.model import Media
 from daemon.models import Model, Parameters, new_id
 from daemon.proof.publish import Proof
-from daemon.sources import Recorded, recorded
+from daemon.scheduling.sources import Recorded, recorded
 from daemon.states import State
 
 MAX_RETRIES = 3  # of what may pass

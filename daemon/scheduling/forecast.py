@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from daemon import costs
-from daemon.costs import Corrections, Cost
 from daemon.database.store import Row
-from daemon.disk import Experience, usual_bytes
 from daemon.errors import FfspoolError
 from daemon.media.model import Media
 from daemon.models import Model, Parameters
-from daemon.planner import Ready
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
 from daemon.recipes import command
+from daemon.scheduling import costs
+from daemon.scheduling.costs import Corrections, Cost
+from daemon.scheduling.planner import Ready
+from daemon.scheduling.space import Experience, usual_bytes
 
 NOTHING = Cost(decode=0.0, encode=0.0)
 

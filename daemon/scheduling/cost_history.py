@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from daemon import costs
 from daemon.database.store import Store, Transaction
 from daemon.models import Parameters
+from daemon.scheduling import costs
 
 
 class History:

@@ -11,8 +11,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from daemon.costs import Cost
 from daemon.models import Model
+from daemon.scheduling.costs import Cost
 
 MAX_OUTPUTS = 8  # of one process
 HEADROOM = 0.2  # of a thread: all wait for the encoder that is never done, so the busiest gets one more

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from functools import partial
 
 from daemon.database.store import Store, Transaction
-from daemon.disk import Space, told
 from daemon.errors import LimitReached, OutOfSpace
 from daemon.models import new_id
+from daemon.scheduling.space import Space, told
 from daemon.settings import Settings
 
 

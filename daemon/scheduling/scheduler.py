@@ -12,24 +12,24 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
-from daemon import claims, planner
-from daemon.attempt import Attempt, Receipt
-from daemon.claims import Claim
 from daemon.database.store import Row, Transaction
-from daemon.disk import refusal
 from daemon.encode.stall import Pace
 from daemon.encode.task import Progress
 from daemon.errors import FfspoolError
-from daemon.forecast import Forecast, Outlook
 from daemon.media.model import Media
 from daemon.models import SourceFile
 from daemon.paths import size
-from daemon.planner import Ready, Share
 from daemon.process.identity import boot_id
-from daemon.settlement import Member
+from daemon.scheduling import claims, planner
+from daemon.scheduling.attempt import Attempt, Receipt
+from daemon.scheduling.claims import Claim
+from daemon.scheduling.forecast import Forecast, Outlook
+from daemon.scheduling.planner import Ready, Share
+from daemon.scheduling.resources import Workshop
+from daemon.scheduling.settlement import Member
+from daemon.scheduling.source_reading import Survey
+from daemon.scheduling.space import refusal
 from daemon.states import QueueState
-from daemon.survey import Survey
-from daemon.workshop import Workshop
 
 log = logging.getLogger(__name__)
 

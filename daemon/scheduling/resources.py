@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from daemon.claims import Claim
 from daemon.database.store import Store
-from daemon.disk import Space
 from daemon.encode.engine import Engine
-from daemon.history import History
 from daemon.media.prober import Prober
-from daemon.metrics import Figures
 from daemon.paths import Paths
 from daemon.presets.library import Library
-from daemon.quota import Quota
-from daemon.sources import Whereabouts
+from daemon.scheduling.claims import Claim
+from daemon.scheduling.cost_history import History
+from daemon.scheduling.limits import Quota
+from daemon.scheduling.metrics import Figures
+from daemon.scheduling.sources import Whereabouts
+from daemon.scheduling.space import Space
 
 
 @dataclass(frozen=True)

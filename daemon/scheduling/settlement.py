@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from daemon import claims
-from daemon.claims import INTERRUPTED, Claim, Failure
 from daemon.database import owned_files
 from daemon.database.store import Transaction
-from daemon.disk import learnt
 from daemon.errors import OutOfSpace, Unavailable
 from daemon.models import Parameters
 from daemon.paths import remove, size
 from daemon.proof.publish import Proof, Sealed, reveal
 from daemon.proof.quality import Quality
 from daemon.recipes.recipe import Plan
-from daemon.workshop import Workshop
+from daemon.scheduling import claims
+from daemon.scheduling.claims import INTERRUPTED, Claim, Failure
+from daemon.scheduling.resources import Workshop
+from daemon.scheduling.space import learnt
 
 T = TypeVar("T")
 

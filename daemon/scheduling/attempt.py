@@ -14,8 +14,6 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from daemon import claims
-from daemon.claims import INTERRUPTED, MAX_RETRIES, Failure
 from daemon.encode.stall import Pace, StallWatch
 from daemon.encode.task import Order, Outcome, Progress, Report, Started, Task, Vitals
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
@@ -25,8 +23,10 @@ from daemon.proof import prove
 from daemon.proof.publish import Proof, Sealed, seal
 from daemon.proof.score import score
 from daemon.recipes import command
-from daemon.settlement import Member, Settlement
-from daemon.workshop import Workshop
+from daemon.scheduling import claims
+from daemon.scheduling.claims import INTERRUPTED, MAX_RETRIES, Failure
+from daemon.scheduling.resources import Workshop
+from daemon.scheduling.settlement import Member, Settlement
 
 log = logging.getLogger(__name__)
 

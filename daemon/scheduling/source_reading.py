@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from daemon import claims
 from daemon.database.store import Row, Store
 from daemon.errors import FfspoolError, ProbeError, Unavailable
 from daemon.media.model import Media
 from daemon.media.prober import Prober
 from daemon.models import SourceFile
-from daemon.sources import Whereabouts, recorded
+from daemon.scheduling import claims
+from daemon.scheduling.sources import Whereabouts, recorded
 
 log = logging.getLogger(__name__)
 

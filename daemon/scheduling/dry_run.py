@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from daemon import planner
 from daemon.errors import FfspoolError
-from daemon.forecast import Forecast
 from daemon.media.prober import Prober
 from daemon.models import Model, Wanted, new_id
-from daemon.planner import Ready, Start
+from daemon.scheduling import planner
+from daemon.scheduling.forecast import Forecast
+from daemon.scheduling.planner import Ready, Start
 
 READ_AT_ONCE = 4  # files
 
