@@ -17,9 +17,10 @@ from typing import Protocol
 import msgspec
 
 from daemon import filenames
-from daemon.control import Scope
 from daemon.errors import Conflict, InvalidRequest, StartupError
-from daemon.jobs import JobSpec
+from daemon.jobs.control import Scope
+from daemon.jobs.jobs import JobSpec
+from daemon.jobs.views import JobView
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths, remove
 from daemon.plaintext import is_text, visible
@@ -28,7 +29,6 @@ from daemon.scheduling.sources import NewSource, local_source
 from daemon.service import Service, running
 from daemon.settings import Settings
 from daemon.states import ENDED, State
-from daemon.views import JobView
 
 WORK = ".ffspool"  # below the output folder, so that publishing is a rename on one file system
 TICK = 0.25  # seconds between two looks at progress, which nobody announces

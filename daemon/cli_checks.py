@@ -17,6 +17,7 @@ from daemon import cli_batch
 from daemon.database.file import inspect
 from daemon.database.lineage import refuse_to_forget
 from daemon.errors import FfspoolError, StartupError
+from daemon.jobs.views import JobView
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths
 from daemon.presets.builtin import Preset
@@ -24,7 +25,6 @@ from daemon.presets.library import Library
 from daemon.process.launcher import Limits, spawn
 from daemon.recipes import command
 from daemon.settings import Settings
-from daemon.views import JobView
 
 PATIENCE = 120.0  # seconds that the trial encodes may take together
 LAG = 60.0  # seconds by which files may come from the future: file systems round, and hosts differ

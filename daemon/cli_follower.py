@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from daemon.encode.stall import Pace
+from daemon.jobs.views import JobView, SourceView, VariationView
 from daemon.plaintext import visible
 from daemon.states import ENDED, State
 from daemon.terminal import (
@@ -28,7 +29,6 @@ from daemon.terminal import (
     tally,
     took,
 )
-from daemon.views import JobView, SourceView, VariationView
 
 MOST_BARS = 10  # running variations with a line each: what was said above them stays in sight
 ECHO = len("^C^C")  # cells that the terminal itself writes behind the last line; folded, it would shift all

@@ -16,7 +16,7 @@ from daemon.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from daemon.client import Client, Json
-    from daemon.views import ListedJob
+    from daemon.jobs.views import ListedJob
 
 
 @click.command()
@@ -106,7 +106,7 @@ def ls(status: str | None, limit: int, cursor: str | None, state_dir: Path | Non
     if as_json:
         print_json(found)
         return
-    from daemon.views import ListedJob
+    from daemon.jobs.views import ListedJob
 
     _list([understood(item, ListedJob) for item in found["items"]])
     if found["next_cursor"]:
@@ -161,8 +161,8 @@ def show(job: str, state_dir: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    from daemon.jobs.views import JobView
     from daemon.terminal import page
-    from daemon.views import JobView
 
     screen().print(page(understood(found, JobView)))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from daemon.cli_batch import Result
-    from daemon.views import JobView, VariationView
+    from daemon.jobs.views import JobView, VariationView
 
 
 @click.command()

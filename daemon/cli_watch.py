@@ -65,9 +65,9 @@ def screen(*, aside: bool = False) -> Console:
 def follow(daemon: Client, job: str, screen: Console, *, newborn: bool = False) -> Json:
     """Shows the job until it has ended, and returns it as it is then. Of a `newborn` one all is told."""
     from daemon.cli_follower import Follower
+    from daemon.jobs.views import JobView
     from daemon.states import ENDED
     from daemon.terminal import tally
-    from daemon.views import JobView
 
     news = _news(daemon, job)
     with Follower(screen, newborn=newborn) as follower, _farewell(job, follower):

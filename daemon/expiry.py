@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from daemon import idempotency, webhooks
+from daemon import webhooks
 from daemon.database.store import Store, Transaction
+from daemon.jobs import idempotency
 from daemon.paths import Paths
 
 log = logging.getLogger(__name__)

@@ -16,18 +16,20 @@ from typing import Any, TextIO, TypeVar
 import psutil
 
 from daemon import cleanup, expiry
-from daemon.arrivals import Arrivals
-from daemon.bulk import Bulk
-from daemon.control import Control, queue_state
 from daemon.courier import Courier
 from daemon.database import lineage
 from daemon.database.store import Store
 from daemon.encode import sandbox_trial
 from daemon.encode.engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
-from daemon.events import Feed, progress_data
-from daemon.idempotency import IdempotencyKeys
-from daemon.jobs import Jobs
+from daemon.jobs.bulk import Bulk
+from daemon.jobs.control import Control, queue_state
+from daemon.jobs.feed import Feed, progress_data
+from daemon.jobs.idempotency import IdempotencyKeys
+from daemon.jobs.jobs import Jobs
+from daemon.jobs.request_bodies import Arrivals
+from daemon.jobs.resumable_uploads import Uploads
+from daemon.jobs.thumbnails import Thumbnails
 from daemon.media.prober import Prober
 from daemon.models import Sandbox
 from daemon.paths import Paths
@@ -43,8 +45,6 @@ from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import Space, Usage
 from daemon.settings import Settings
 from daemon.signatures import Secrets
-from daemon.thumbnails import Thumbnails
-from daemon.uploads import Uploads
 from daemon.webhooks import Webhooks
 
 log = logging.getLogger(__name__)

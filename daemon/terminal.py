@@ -21,9 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.encode.stall import Pace
+from daemon.jobs.views import JobView, SourceView, VariationView
 from daemon.plaintext import visible
 from daemon.states import ENDED, State
-from daemon.views import JobView, SourceView, VariationView
 
 ENDLESS = 10_000  # columns of what is no terminal: there, lines are for programs and are not folded
 GAP = 2  # cells between two columns

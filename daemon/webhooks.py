@@ -22,11 +22,11 @@ import msgspec
 from daemon.courier import Courier, Outcome
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import NotFound
-from daemon.listing import decode_cursor
+from daemon.jobs.listing import decode_cursor
+from daemon.jobs.views import EndedJob, VariationView, ended_job, ended_variation
 from daemon.models import Model, when
 from daemon.signatures import Secrets, SecretView
 from daemon.states import DeliveryStatus
-from daemon.views import EndedJob, VariationView, ended_job, ended_variation
 
 log = logging.getLogger(__name__)
 

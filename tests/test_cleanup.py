@@ -19,7 +19,7 @@ from daemon import cleanup, expiry
 from daemon.database.store import Store, Transaction
 from daemon.encode.task import Started
 from daemon.errors import Gone, NotFound
-from daemon.jobs import job_row
+from daemon.jobs.rows import job_row
 from daemon.paths import Paths
 from daemon.process.identity import TOKEN_VARIABLE, start_ticks
 from daemon.proof.publish import Proof, seal

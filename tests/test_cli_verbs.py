@@ -30,8 +30,8 @@ from daemon.cli_follower import Follower, bars
 from daemon.cli_watch import follow, understood
 from daemon.client import OPEN, Client, Event, Refused
 from daemon.encode.stall import Pace
+from daemon.jobs.views import JobView
 from daemon.terminal import PACES, console, page
-from daemon.views import JobView
 
 
 def ffspool(*arguments: str, env: dict[str, str]) -> Result:

@@ -18,14 +18,14 @@ from daemon.api import creation
 from daemon.api.problems import on_host_trouble
 from daemon.database.store import Store, Transaction
 from daemon.errors import Doubtful, FfspoolError, OutOfSpace, Unavailable
-from daemon.idempotency import IdempotencyKeys
-from daemon.jobs import Jobs, JobSpec
-from daemon.listing import Selection
+from daemon.jobs.idempotency import IdempotencyKeys
+from daemon.jobs.jobs import Jobs, JobSpec
+from daemon.jobs.listing import Selection
+from daemon.jobs.views import JobView
 from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.proof import publish
 from daemon.scheduling.sources import NewSource
-from daemon.views import JobView
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ import httpx
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon import expiry, idempotency
+from daemon import expiry
 from daemon.database.store import Store
 from daemon.errors import IdempotencyInFlight, IdempotencyMismatch
-from daemon.idempotency import Answer, IdempotencyKeys
+from daemon.jobs import idempotency
+from daemon.jobs.idempotency import Answer, IdempotencyKeys
 from daemon.paths import Paths
 
 Submit = Callable[..., httpx.Response]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import Daemon
 
-from daemon.listing import MAX_METADATA_BYTES
+from daemon.jobs.listing import MAX_METADATA_BYTES
 
 
 def listed(daemon: Daemon, *, limit: int = 2, **query: Any) -> list[str]:

@@ -16,8 +16,8 @@ from conftest import Daemon, wait_until
 
 from daemon import errors
 from daemon.api.routes import ENDPOINTS
+from daemon.jobs.views import JobView
 from daemon.presets.library import Library
-from daemon.views import JobView
 
 CONFIG = """
 request-timeout = 30

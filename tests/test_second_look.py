@@ -15,15 +15,16 @@ from typing import Any, cast
 import pytest
 from stored import CONTENT, add_job, finish, in_store, variation, write
 
-from daemon import bulk, cleanup, expiry
-from daemon.control import BulkReceipt, Control
+from daemon import cleanup, expiry
 from daemon.database.store import Store, Transaction
-from daemon.jobs import job_row
-from daemon.listing import Selection
+from daemon.jobs import bulk
+from daemon.jobs.control import BulkReceipt, Control
+from daemon.jobs.listing import Selection
+from daemon.jobs.rows import job_row
+from daemon.jobs.thumbnails import keep
 from daemon.paths import Paths
 from daemon.scheduling.scheduler import Scheduler
 from daemon.states import State
-from daemon.thumbnails import keep
 
 Between = Callable[[], Any]
 

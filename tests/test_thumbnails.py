@@ -11,10 +11,10 @@ from conftest import Daemon, Media
 from stored import finish, house, in_store
 
 from daemon.database.store import Store
-from daemon.jobs import Jobs
+from daemon.jobs.jobs import Jobs
+from daemon.jobs.thumbnails import Thumbnails
 from daemon.paths import Paths
 from daemon.scheduling.sources import Whereabouts
-from daemon.thumbnails import Thumbnails
 
 
 def size(webp: bytes, folder: Path) -> tuple[int, int]:

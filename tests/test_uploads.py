@@ -25,13 +25,13 @@ import pytest
 from conftest import Daemon, wait_until
 
 from daemon import cleanup, expiry, settings
-from daemon.arrivals import Arrivals
 from daemon.database.store import Store
 from daemon.errors import NotFound, Unavailable, UploadStalled
+from daemon.jobs.request_bodies import Arrivals
+from daemon.jobs.resumable_uploads import COMMIT_EVERY, Uploads
 from daemon.paths import Paths
 from daemon.scheduling.limits import Quota
 from daemon.scheduling.space import Space, Usage
-from daemon.uploads import COMMIT_EVERY, Uploads
 
 TUS = {"Tus-Resumable": "1.0.0"}
 PIECE = {**TUS, "Content-Type": "application/offset+octet-stream"}

@@ -13,8 +13,8 @@ from stored import add_job, in_store
 
 from daemon.database.store import Store, Transaction
 from daemon.encode.task import Progress
-from daemon.jobs import Jobs
-from daemon.listing import Selection
+from daemon.jobs.jobs import Jobs
+from daemon.jobs.listing import Selection
 from daemon.media.model import Media
 from daemon.paths import Paths
 from daemon.presets.library import Library

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from daemon.api.endpoints import Call
 from daemon.api.requests import JobFilter
-from daemon.control import BulkReceipt, CancelReceipt, Changed, Scope
+from daemon.jobs.control import BulkReceipt, CancelReceipt, Changed, Scope
 
 
 async def cancel(call: Call) -> CancelReceipt:

@@ -15,12 +15,12 @@ from daemon.api.requests import JobRequest, SourceRequest, spec_of, spec_of_fiel
 from daemon.api.uploads import NOT_FILES, Form, read_body
 from daemon.database.store import Transaction
 from daemon.errors import InvalidRequest, UnsupportedBody
-from daemon.idempotency import Answer, Hold
-from daemon.jobs import Jobs, JobSpec
+from daemon.jobs.idempotency import Answer, Hold
+from daemon.jobs.jobs import Jobs, JobSpec
+from daemon.jobs.views import JobView
 from daemon.scheduling.limits import Room
 from daemon.scheduling.sources import NewSource
 from daemon.service import Service
-from daemon.views import JobView
 
 FORM = "multipart/form-data"
 

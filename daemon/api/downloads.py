@@ -28,10 +28,10 @@ from daemon.api.windows import WINDOW, Run, Window, WindowedFile, windowed
 from daemon.database.store import Row
 from daemon.errors import BadRange, Gone, NotFound, Unavailable
 from daemon.filenames import MANIFEST
-from daemon.listing import decode_cursor
+from daemon.jobs.listing import decode_cursor
+from daemon.jobs.views import JobView
 from daemon.models import Model
 from daemon.proof.output_folder import member, members
-from daemon.views import JobView
 
 log = logging.getLogger(__name__)
 

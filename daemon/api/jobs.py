@@ -11,8 +11,8 @@ from daemon.api import creation, downloads
 from daemon.api.downloads import FilePage
 from daemon.api.endpoints import JSON, Call
 from daemon.api.requests import FilePageQuery, JobPageQuery
-from daemon.jobs import JobPage
-from daemon.views import JobView
+from daemon.jobs.jobs import JobPage
+from daemon.jobs.views import JobView
 
 
 async def create(call: Call) -> Response:

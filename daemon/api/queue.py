@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from daemon.api.endpoints import Call
-from daemon.control import QueueView
+from daemon.jobs.control import QueueView
 from daemon.models import Model
 from daemon.states import QueueState
 

@@ -13,8 +13,8 @@ from starlette.datastructures import QueryParams
 
 from daemon.courier import parsed
 from daemon.errors import InvalidRequest
-from daemon.jobs import JobSpec
-from daemon.listing import Selection
+from daemon.jobs.jobs import JobSpec
+from daemon.jobs.listing import Selection
 from daemon.models import VariationRequest
 from daemon.plaintext import flaw
 from daemon.presets.library import MAX_VARIATIONS

@@ -17,7 +17,6 @@ from daemon.api.requests import (
     NewJobForm,
     ThumbnailQuery,
 )
-from daemon.control import JobPatch
 from daemon.errors import (
     BadName,
     BadParameter,
@@ -43,7 +42,8 @@ from daemon.errors import (
     UploadLocked,
     UploadUnfinished,
 )
-from daemon.views import JobView
+from daemon.jobs.control import JobPatch
+from daemon.jobs.views import JobView
 
 MAX_LOGIN_BYTES = 4096
 

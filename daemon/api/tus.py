@@ -24,7 +24,7 @@ from daemon.errors import (
     UnsupportedChecksum,
     UnsupportedTus,
 )
-from daemon.uploads import Checksum, Upload
+from daemon.jobs.resumable_uploads import Checksum, Upload
 
 UPLOADS = "/api/uploads"
 VERSION = "1.0.0"

@@ -9,10 +9,10 @@ from functools import partial
 
 import msgspec
 
-from daemon import listing
-from daemon.control import BulkReceipt
 from daemon.database.store import Row, Store, Transaction
-from daemon.listing import Selection
+from daemon.jobs import listing
+from daemon.jobs.control import BulkReceipt
+from daemon.jobs.listing import Selection
 from daemon.paths import Paths
 from daemon.scheduling.scheduler import Scheduler
 from daemon.states import ENDED, State

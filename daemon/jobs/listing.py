@@ -11,9 +11,9 @@ import msgspec
 
 from daemon.database.store import Row, Transaction
 from daemon.errors import InvalidRequest
+from daemon.jobs.views import Effort
 from daemon.models import Model
 from daemon.states import State
-from daemon.views import Effort
 
 MAX_SEQ = 2**62  # above every row
 MAX_METADATA_BYTES = 1024**2  # that one page tells

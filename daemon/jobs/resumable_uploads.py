@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from daemon import filenames
-from daemon.arrivals import Arrivals
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import (
     ChecksumMismatch,
@@ -28,6 +27,7 @@ from daemon.errors import (
     TooLarge,
     UploadLocked,
 )
+from daemon.jobs.request_bodies import Arrivals
 from daemon.models import Model, new_id
 from daemon.paths import Paths, fsync_folder, remove
 from daemon.scheduling.limits import Quota

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from daemon.errors import Gone, ManifestError, NotFound, ProbeError
-from daemon.jobs import Jobs
+from daemon.jobs.jobs import Jobs
 from daemon.media.prober import Prober
 from daemon.models import SourceFile
 from daemon.paths import Paths

@@ -18,7 +18,7 @@ import msgspec
 
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import BadParameter, Conflict
-from daemon.jobs import job_row, source_row, variation_row
+from daemon.jobs.rows import job_row, source_row, variation_row
 from daemon.models import Model, when
 from daemon.paths import Paths
 from daemon.plaintext import flaw

@@ -13,10 +13,14 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from daemon import filenames, listing
+from daemon import filenames
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import Doubtful, EmptyUpload, Gone, InvalidRequest, NotFound, UploadUnfinished
-from daemon.listing import Selection
+from daemon.jobs import listing
+from daemon.jobs.listing import Selection
+from daemon.jobs.resumable_uploads import durable_upload
+from daemon.jobs.rows import children_of, completed_of, job_row, source_row, variation_row
+from daemon.jobs.views import JobView, ListedJob, job_view, listed_job
 from daemon.models import Model, SourceFile, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync_folder
 from daemon.presets.builtin import FOLDER
@@ -26,8 +30,6 @@ from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import NewSource, Whereabouts, recorded, take_over, taken
 from daemon.settings import Settings
 from daemon.states import State
-from daemon.uploads import durable_upload
-from daemon.views import JobView, ListedJob, job_view, listed_job
 
 T = TypeVar("T")
 
@@ -253,7 +255,7 @@ class Jobs:
     def _view(self, transaction: Transaction, job: Row) -> JobView:
         effort = listing.efforts(transaction, [job]).get(job["seq"])
         error = listing.errors(transaction, [job]).get(job["seq"])
-        return job_view(job, effort, error, *_children(transaction, job), self._scheduler)
+        return job_view(job, effort, error, *children_of(transaction, job), self._scheduler)
 
     def _page(
         self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None, with_metadata: bool
@@ -295,7 +297,7 @@ class Jobs:
 
     async def first_source(self, job: str) -> str:
         """The identifier of the job's first source. Raises NotFound, or Gone if it expired."""
-        return str((await self._store.read(lambda t: _children(t, job_row(t, job, self._now()))))[0][0]["id"])
+        return str((await self._store.read(lambda t: children_of(t, job_row(t, job, self._now()))))[0][0]["id"])
 
     async def outputs(self, job: str) -> tuple[JobView, list[tuple[str, Path]]]:
         """The job and, of all completed so far, (name in the zip, file). Raises NotFound when that is nothing."""
@@ -305,7 +307,7 @@ class Jobs:
         row = job_row(transaction, job, self._now())
         files = [
             (f"{folder}/{done['name']}", self._paths.output(job, done["id"], done["extension"]))
-            for folder, done in _completed_rows(transaction, row)
+            for folder, done in completed_of(transaction, row)
         ]
         if not files:
             raise NotFound(f"nothing of {job} is completed yet")
@@ -348,43 +350,3 @@ def _added_bytes(sources: Iterable[NewSource]) -> int:
 
 def _first_repeated(values: Sequence[str]) -> str:
     return next(value for place, value in enumerate(values) if value in values[:place])
-
-
-def job_row(transaction: Transaction, job: str, now: float) -> Row:
-    """The job's row. Raises NotFound, or Gone from the moment it expires, whenever it is deleted."""
-    row = transaction.one("job", id=job)
-    if row is None and not transaction.one("tombstone", id=job):
-        raise NotFound(f"there is no job {job}")
-    if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):
-        raise Gone(f"the job {job} expired and its files were deleted")
-    return row
-
-
-def _children(transaction: Transaction, job: Row) -> tuple[list[Row], list[Row]]:
-    return transaction.all("sources_of_job", job=job["seq"]), transaction.all("variations_of_job", job=job["seq"])
-
-
-def source_row(job: str, source: str, now: float, transaction: Transaction) -> Row:
-    job_row(transaction, job, now)
-    row = transaction.one("source_of_job", job=job, id=source)
-    if row is None:
-        raise NotFound(f"the job {job} has no source {source}")
-    return row
-
-
-def variation_row(job: str, variation: str, now: float, transaction: Transaction) -> Row:
-    job_row(transaction, job, now)
-    row = transaction.one("variation_of_job", job=job, id=variation)
-    if row is None:
-        raise NotFound(f"the job {job} has no variation {variation}")
-    return row
-
-
-def _completed_rows(transaction: Transaction, job: Row) -> list[tuple[str, Row]]:
-    sources, variations = _children(transaction, job)
-    folders = {source["seq"]: source["folder"] for source in sources}
-    return [
-        (folders[row["source"]], row)
-        for row in variations
-        if row["status"] == State.COMPLETED and row["lost_at"] is None
-    ]

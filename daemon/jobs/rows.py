@@ -1,0 +1,47 @@
+"""The rows of one job, its sources and its variations, read within a caller's transaction."""
+
+from __future__ import annotations
+
+from daemon.database.store import Row, Transaction
+from daemon.errors import Gone, NotFound
+from daemon.states import State
+
+
+def job_row(transaction: Transaction, job: str, now: float) -> Row:
+    """The job's row. Raises NotFound, or Gone from the moment it expires, whenever it is deleted."""
+    row = transaction.one("job", id=job)
+    if row is None and not transaction.one("tombstone", id=job):
+        raise NotFound(f"there is no job {job}")
+    if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):
+        raise Gone(f"the job {job} expired and its files were deleted")
+    return row
+
+
+def children_of(transaction: Transaction, job: Row) -> tuple[list[Row], list[Row]]:
+    return transaction.all("sources_of_job", job=job["seq"]), transaction.all("variations_of_job", job=job["seq"])
+
+
+def source_row(job: str, source: str, now: float, transaction: Transaction) -> Row:
+    job_row(transaction, job, now)
+    row = transaction.one("source_of_job", job=job, id=source)
+    if row is None:
+        raise NotFound(f"the job {job} has no source {source}")
+    return row
+
+
+def variation_row(job: str, variation: str, now: float, transaction: Transaction) -> Row:
+    job_row(transaction, job, now)
+    row = transaction.one("variation_of_job", job=job, id=variation)
+    if row is None:
+        raise NotFound(f"the job {job} has no variation {variation}")
+    return row
+
+
+def completed_of(transaction: Transaction, job: Row) -> list[tuple[str, Row]]:
+    sources, variations = children_of(transaction, job)
+    folders = {source["seq"]: source["folder"] for source in sources}
+    return [
+        (folders[row["source"]], row)
+        for row in variations
+        if row["status"] == State.COMPLETED and row["lost_at"] is None
+    ]
