@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from daemon.client import Json
-    from daemon.webhooks import Delivery
+    from daemon.webhooks.outbox import Delivery
 
 
 @click.group()
@@ -38,7 +38,7 @@ def deliveries(
         print_json(found)
         return
     from daemon.cli_watch import understood
-    from daemon.webhooks import Delivery
+    from daemon.webhooks.outbox import Delivery
 
     _list([understood(item, Delivery) for item in found["items"]])
     if found["next_cursor"]:

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from daemon import webhooks
 from daemon.database.store import Store, Transaction
 from daemon.jobs import idempotency
 from daemon.paths import Paths
+from daemon.webhooks import outbox
 
 log = logging.getLogger(__name__)
 
@@ -65,5 +65,5 @@ def _forget(transaction: Transaction, *, now: float, tombstone_seconds: float) -
     transaction.run("forget_sessions", now=now)
     transaction.run("forget_uploads", now=now)  # the sweep takes their files
     transaction.run("forget_keys", before=now - idempotency.KEPT)
-    transaction.run("forget_deliveries", before=now - webhooks.KEPT)
+    transaction.run("forget_deliveries", before=now - outbox.KEPT)
     transaction.run("forget_hours", hour=int((now - HOURS_KEPT) // 3600))

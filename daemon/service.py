@@ -16,7 +16,6 @@ from typing import Any, TextIO, TypeVar
 import psutil
 
 from daemon import cleanup, expiry
-from daemon.courier import Courier
 from daemon.database import lineage
 from daemon.database.store import Store
 from daemon.encode import sandbox_trial
@@ -44,8 +43,9 @@ from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import Space, Usage
 from daemon.settings import Settings
-from daemon.signatures import Secrets
-from daemon.webhooks import Webhooks
+from daemon.webhooks.delivery import Courier
+from daemon.webhooks.outbox import Webhooks
+from daemon.webhooks.signing import Secrets
 
 log = logging.getLogger(__name__)
 

@@ -74,15 +74,11 @@ ON_THE_FLOOR = {
     "cli_webhooks": "cli",
     "client": "cli",
     "connection": "http",
-    "courier": "webhooks",
     "expiry": "housekeeping",
     "exposure": "http",
     "places": "http",
-    "signatures": "webhooks",
     "stats": "api",
-    "targets": "webhooks",
     "terminal": "cli",
-    "webhooks": "webhooks",
 }
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon import targets
-from daemon.courier import Courier
-from daemon.signatures import Secrets
+from daemon.webhooks import addresses
+from daemon.webhooks.delivery import Courier
+from daemon.webhooks.signing import Secrets
 
 PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"]
 OWN = "2606:4700::77"  # never assigned to this host: it is put into its list of interfaces
@@ -20,7 +20,7 @@ OWN = "2606:4700::77"  # never assigned to this host: it is put into its list of
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_is_gone_to(address: str) -> None:
-    assert targets.why_not(ip_address(address)) is None
+    assert addresses.why_not(ip_address(address)) is None
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_public_address_is_gone_to(address: str) -> None:
      "192.175.48.1"],
 )  # fmt: skip
 def test_an_address_that_is_not_public_is_known_as_such(address: str) -> None:
-    assert targets.why_not(ip_address(address))
+    assert addresses.why_not(ip_address(address))
 
 
 @pytest.mark.parametrize(
@@ -42,43 +42,43 @@ def test_an_address_that_is_not_public_is_known_as_such(address: str) -> None:
      "fd20:ce::254", "161.26.0.10", "166.9.0.1"],
 )  # fmt: skip
 def test_what_clouds_tell_their_own_machines_is_not_gone_to(address: str) -> None:
-    assert targets.why_not(ip_address(address))
+    assert addresses.why_not(ip_address(address))
 
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_the_list_of_special_networks_holds_by_itself(monkeypatch: pytest.MonkeyPatch, version: int) -> None:
-    kind = type(targets.SPECIAL[0][0] if version == 4 else ip_address("::"))
+    kind = type(addresses.SPECIAL[0][0] if version == 4 else ip_address("::"))
     for name, value in {"is_global": True, "is_reserved": False, "is_loopback": False, "is_link_local": False}.items():
         monkeypatch.setattr(kind, name, value)
-    for network in targets.SPECIAL:
+    for network in addresses.SPECIAL:
         if network.version == version:
-            assert targets.why_not(network[0]), network
-            assert targets.why_not(network[-1]), network
+            assert addresses.why_not(network[0]), network
+            assert addresses.why_not(network[-1]), network
 
 
 @pytest.mark.parametrize(
     ("found", "own"), [("8.8.8.8", "8.8.8.8"), (OWN, OWN), ("64:ff9b::808:808", "8.8.8.8")], ids=["4", "6", "4 in 6"]
 )
 def test_a_public_address_of_this_host_is_refused(found: str, own: str) -> None:
-    async def resolve(_: str, __: int) -> list[targets.Address]:
+    async def resolve(_: str, __: int) -> list[addresses.Address]:
         return [ip_address(found)]
 
     def look(*own: str) -> object:
         interfaces = frozenset(map(ip_address, own))
         return asyncio.run(
-            targets.addresses("me.example", 80, allow_private=False, resolve=resolve, own=lambda: interfaces)
+            addresses.addresses("me.example", 80, allow_private=False, resolve=resolve, own=lambda: interfaces)
         )
 
     assert look() == [ip_address(found)]
-    with pytest.raises(targets.ForbiddenTarget, match="an address of this host"):
+    with pytest.raises(addresses.ForbiddenTarget, match="an address of this host"):
         look("10.0.0.1", own)
 
 
 def test_interfaces_that_cannot_be_looked_at_let_nothing_pass(tmp_path: Path) -> None:
-    def broken() -> frozenset[targets.Address]:
+    def broken() -> frozenset[addresses.Address]:
         raise OSError(12, "Cannot allocate memory")
 
-    async def resolve(_: str, __: int) -> list[targets.Address]:
+    async def resolve(_: str, __: int) -> list[addresses.Address]:
         return [ip_address("8.8.8.8")]
 
     courier = Courier(Secrets(tmp_path / "webhook-secret"), resolve=resolve, interfaces=broken)
@@ -89,8 +89,8 @@ def test_interfaces_that_cannot_be_looked_at_let_nothing_pass(tmp_path: Path) ->
 
 DELIVER = """
 import asyncio, pathlib, socket, sys, threading
-from daemon.courier import Courier
-from daemon.signatures import Secrets
+from daemon.webhooks.delivery import Courier
+from daemon.webhooks.signing import Secrets
 
 host, folder, allowed = sys.argv[1:]
 listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)

@@ -22,12 +22,12 @@ from click.testing import CliRunner
 from conftest import Daemon, wait_until
 from standardwebhooks.webhooks import Webhook
 
-from daemon import targets, webhooks
 from daemon.cli import main
-from daemon.courier import Courier, Outcome, parsed
 from daemon.errors import InvalidRequest
-from daemon.signatures import OVERLAP, Secrets
 from daemon.states import DeliveryStatus
+from daemon.webhooks import addresses, outbox
+from daemon.webhooks.delivery import Courier, Outcome, parsed
+from daemon.webhooks.signing import OVERLAP, Secrets
 
 AUDIO = [{"preset": "mp3"}]
 OF_THE_WHOLE = {"sources", "webhook_url", "webhook_variations"}  # what only the job itself tells
@@ -95,7 +95,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 OPEN = ("--webhook-allow-private", "--webhook-backoff", "0.05")
-LONGEST = 0.05 * webhooks.WAITS[-1]  # seconds from a message that failed to the next, by that backoff
+LONGEST = 0.05 * outbox.WAITS[-1]  # seconds from a message that failed to the next, by that backoff
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +273,7 @@ def test_a_receiver_decides_neither_how_long_it_is_left_alone_nor_what_its_error
     assert delivery["last_error"].startswith(r"it answered 503 no\x1b[2J!!!")
     assert len(delivery["last_error"]) == 300
     due = datetime.fromisoformat(delivery["next_attempt_at"]).timestamp()
-    assert before + LONGEST - 1 <= due <= time.time() + LONGEST * (1 + webhooks.JITTER)
+    assert before + LONGEST - 1 <= due <= time.time() + LONGEST * (1 + outbox.JITTER)
 
 
 def test_410_ends_the_messages_of_that_job(open_daemon: Daemon, receiver: Receiver, clip: Path) -> None:
@@ -350,7 +350,7 @@ def test_waits_grow_to_six_hours_and_end_after_three_days() -> None:
     refused = Outcome(status_code=500, error="it answered 500")
     now, failures, waits = 0.0, 0, []
     while True:
-        status, again = webhooks.verdict(refused, failures, 0.0, now, 5.0)
+        status, again = outbox.verdict(refused, failures, 0.0, now, 5.0)
         if again is None:
             break
         waits.append(again - now)
@@ -359,7 +359,7 @@ def test_waits_grow_to_six_hours_and_end_after_three_days() -> None:
     assert waits[0] <= 5 * 1.2
     assert waits == sorted(waits[:8]) + waits[8:]
     assert all(6 * 3600 * 0.8 <= wait <= 6 * 3600 * 1.2 for wait in waits[7:])
-    assert now > webhooks.GIVE_UP - 6 * 3600 * 1.2
+    assert now > outbox.GIVE_UP - 6 * 3600 * 1.2
 
 
 # Where it does not go
@@ -397,18 +397,18 @@ def test_a_refused_target_is_told_in_the_delivery(daemon: Daemon, receiver: Rece
 
 
 def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
-    async def resolve(_: str, __: int) -> list[targets.Address]:
+    async def resolve(_: str, __: int) -> list[addresses.Address]:
         return [ip_address("93.184.216.34"), ip_address("127.0.0.1")]
 
-    with pytest.raises(targets.ForbiddenTarget, match=r"127\.0\.0\.1"):
-        asyncio.run(targets.addresses("mixed.example", 80, allow_private=False, resolve=resolve))
+    with pytest.raises(addresses.ForbiddenTarget, match=r"127\.0\.0\.1"):
+        asyncio.run(addresses.addresses("mixed.example", 80, allow_private=False, resolve=resolve))
 
 
 def test_a_redirect_into_the_hosts_own_network_is_refused(
     monkeypatch: pytest.MonkeyPatch, receiver: Receiver, tmp_path: Path
 ) -> None:
-    real = targets.why_not
-    monkeypatch.setattr(targets, "why_not", lambda a, own: None if a == ip_address("127.0.0.1") else real(a, own))
+    real = addresses.why_not
+    monkeypatch.setattr(addresses, "why_not", lambda a, own: None if a == ip_address("127.0.0.1") else real(a, own))
     receiver.answers = [(307, {"Location": f"http://127.0.0.2:{receiver.server_port}/"})]
     outcome = send(tmp_path, receiver.url, allow_private=False)
     assert outcome.final
@@ -436,7 +436,7 @@ def test_redirects_are_followed_three_times_and_no_more(receiver: Receiver, tmp_
 def test_a_name_is_looked_up_once_and_stays_in_the_host_header(receiver: Receiver, tmp_path: Path) -> None:
     asked = []
 
-    async def resolve(host: str, port: int) -> list[targets.Address]:
+    async def resolve(host: str, port: int) -> list[addresses.Address]:
         asked.append((host, port))
         return [ip_address("127.0.0.1")]
 
@@ -454,7 +454,7 @@ def test_tls_asks_for_the_name_and_not_for_the_address(tmp_path: Path) -> None:
         with connection:
             hello.append(connection.recv(4096))
 
-    async def resolve(_: str, __: int) -> list[targets.Address]:
+    async def resolve(_: str, __: int) -> list[addresses.Address]:
         return [ip_address("127.0.0.1")]
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -492,8 +492,8 @@ def test_a_job_with_such_a_url_is_not_made(daemon: Daemon, clip: Path) -> None:
     assert daemon.client.get("/api/jobs").json()["items"] == []
 
 
-def send(folder: Path, url: str, *, allow_private: bool = True, resolve: targets.Resolve | None = None) -> Outcome:
+def send(folder: Path, url: str, *, allow_private: bool = True, resolve: addresses.Resolve | None = None) -> Outcome:
     """What an attempt at a message to `url` comes to."""
     secrets = Secrets(folder / "webhook-secret")
-    courier = Courier(secrets, allow_private=allow_private, resolve=resolve or targets.look_up)
+    courier = Courier(secrets, allow_private=allow_private, resolve=resolve or addresses.look_up)
     return asyncio.run(courier.attempt(url, "msg_1", b"{}"))

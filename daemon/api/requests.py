@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 from starlette.datastructures import QueryParams
 
-from daemon.courier import parsed
 from daemon.errors import InvalidRequest
 from daemon.jobs.jobs import JobSpec
 from daemon.jobs.listing import Selection
@@ -21,6 +20,7 @@ from daemon.presets.library import MAX_VARIATIONS
 from daemon.settings import MAX_SOURCES
 from daemon.states import ENDED, DeliveryStatus, State
 from daemon.strict_json import decode
+from daemon.webhooks.delivery import parsed
 
 T = TypeVar("T", bound=msgspec.Struct)
 

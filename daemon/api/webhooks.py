@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from daemon.api.endpoints import Call
-from daemon.signatures import SecretView
-from daemon.webhooks import Delivery, DeliveryPage
+from daemon.webhooks.outbox import Delivery, DeliveryPage
+from daemon.webhooks.signing import SecretView
 
 
 async def deliveries(call: Call) -> DeliveryPage:

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import msgspec
 
-from daemon import targets
 from daemon.errors import FfspoolError, InvalidRequest
 from daemon.models import Model
 from daemon.plaintext import clipped, flaw, visible
-from daemon.signatures import Secrets
+from daemon.webhooks import addresses
+from daemon.webhooks.signing import Secrets
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,8 @@ class Courier:
         *,
         allow_private: bool = False,
         now: Callable[[], float] = time.time,
-        resolve: targets.Resolve = targets.look_up,
-        interfaces: targets.Interfaces = targets.interfaces,
+        resolve: addresses.Resolve = addresses.look_up,
+        interfaces: addresses.Interfaces = addresses.interfaces,
     ) -> None:
         self._secrets = secrets
         self._allow_private = allow_private
@@ -102,7 +102,7 @@ class Courier:
         """The answer of the first of the host's addresses that takes a connection; its body is not read."""
         host = url.raw_host.decode("ascii")
         port = url.port or {"http": 80, "https": 443}[url.scheme]
-        *others, last = await targets.addresses(
+        *others, last = await addresses.addresses(
             host, port, allow_private=self._allow_private, resolve=self._resolve, own=self._interfaces
         )
         for address in others:
@@ -111,7 +111,7 @@ class Courier:
         return await self._post_to(last, host, url, headers, body)
 
     async def _post_to(
-        self, address: targets.Address, host: str, url: httpx.URL, headers: Mapping[str, str], body: bytes
+        self, address: addresses.Address, host: str, url: httpx.URL, headers: Mapping[str, str], body: bytes
     ) -> httpx.Response:
         # To the address itself, so that no second look-up can lead elsewhere; the name stays in Host, in TLS and
         # in the certificate that is asked for. A transport alone keeps no cookies and follows nothing by itself,
@@ -134,9 +134,9 @@ class Courier:
         if step != "connection.connect_tcp.complete" or self._allow_private:
             return
         stream = facts["return_value"]
-        ours, theirs = (targets.plain(stream.get_extra_info(end)[0]) for end in ("client_addr", "server_addr"))
+        ours, theirs = (addresses.plain(stream.get_extra_info(end)[0]) for end in ("client_addr", "server_addr"))
         try:
-            await targets.check_connection(host, ours, theirs, self._interfaces)
+            await addresses.check_connection(host, ours, theirs, self._interfaces)
         except BaseException:
             await stream.aclose()
             raise

@@ -19,14 +19,14 @@ from typing import Any
 
 import msgspec
 
-from daemon.courier import Courier, Outcome
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import NotFound
 from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import EndedJob, VariationView, ended_job, ended_variation
 from daemon.models import Model, when
-from daemon.signatures import Secrets, SecretView
 from daemon.states import DeliveryStatus
+from daemon.webhooks.delivery import Courier, Outcome
+from daemon.webhooks.signing import Secrets, SecretView
 
 log = logging.getLogger(__name__)
 
