@@ -15,12 +15,12 @@ from typing import Any, TextIO, TypeVar
 
 import psutil
 
-from daemon import cleanup, expiry
 from daemon.database import lineage
 from daemon.database.store import Store
 from daemon.encode import sandbox_trial
 from daemon.encode.engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
+from daemon.housekeeping import cleanup, expiry, recovery
 from daemon.jobs.bulk import Bulk
 from daemon.jobs.control import Control, queue_state
 from daemon.jobs.feed import Feed, progress_data
@@ -110,7 +110,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
             ffmpeg=program, limits=_limits(settings), grace=settings.grace, sandbox=sandbox, readable=readable
         )
         stack.callback(engine.close)
-        await cleanup.recover(store, paths, now())
+        await recovery.recover(store, paths, now())
         await lineage.renew(store, paths)
         prober.start()
         engine.start()

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from stored import CONTENT, OLD, SILENCE, add_job, claim, finish, in_store, variation, write
 
-from daemon import cleanup, expiry
 from daemon.database.store import Store, Transaction
 from daemon.encode.task import Started
 from daemon.errors import Gone, NotFound
+from daemon.housekeeping import cleanup, expiry, recovery
 from daemon.jobs.rows import job_row
 from daemon.paths import Paths
 from daemon.process.identity import TOKEN_VARIABLE, start_ticks
@@ -54,7 +54,7 @@ def interrupt(paths: Paths, *, proof: bool, revealed: bool, cancelled: bool = Fa
         if cancelled:
             where = {"job": claimed.job_seq, "source": None, "variation": None}
             await store.write(lambda t: t.run("request_cancel", now=5.0, **where))
-        await cleanup.recover(store, paths, now=9.0)
+        await recovery.recover(store, paths, now=9.0)
         assert await store.read(lambda t: t.all("live_attempts")) == []
         return await store.read(partial(variation, name="j"))
 
@@ -106,7 +106,7 @@ def test_a_proof_does_not_pass_for_another_file(paths: Paths) -> None:
         write(paths.part("j", "j", 1))
         other = Proof(bytes=len(CONTENT), sha256="x", inode=1, output_seconds=1.0, cpu_seconds=1.0, speed=None)
         await store.write(lambda t: claims.record_proof(t, variation=claimed.seq, attempt=1, proof=other))
-        await cleanup.recover(store, paths, now=9.0)
+        await recovery.recover(store, paths, now=9.0)
         return await store.read(partial(variation, name="j"))
 
     assert in_store(paths, work)["status"] == "queued"
@@ -128,7 +128,7 @@ def test_a_process_that_survived_is_ended(paths: Paths, recorded: bool) -> None:
             if recorded:
                 started = Started(task=claimed.token, pid=survivor.pid, created=start_ticks(survivor.pid))
                 await store.write(partial(claims.record_process, started))
-            await cleanup.recover(store, paths, now=9.0)
+            await recovery.recover(store, paths, now=9.0)
             assert survivor.wait(10) == -signal.SIGKILL
 
     in_store(paths, work)
@@ -140,7 +140,7 @@ def test_a_process_that_has_the_pid_now_is_left_alone(paths: Paths) -> None:
         claimed = await store.write(claim)
         stranger = Started(task=claimed.token, pid=os.getpid(), created=start_ticks(os.getpid()) - 1)
         await store.write(partial(claims.record_process, stranger))
-        await cleanup.recover(store, paths, now=9.0)
+        await recovery.recover(store, paths, now=9.0)
 
     in_store(paths, work)  # still here
 

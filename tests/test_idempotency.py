@@ -15,9 +15,9 @@ import httpx
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon import expiry
 from daemon.database.store import Store
 from daemon.errors import IdempotencyInFlight, IdempotencyMismatch
+from daemon.housekeeping import expiry
 from daemon.jobs import idempotency
 from daemon.jobs.idempotency import Answer, IdempotencyKeys
 from daemon.paths import Paths

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon.cleanup import Sweep
 from daemon.database import owned_files
 from daemon.database.owned_files import ACCOUNTS, Item, Kind
 from daemon.database.store import Store, Transaction
+from daemon.housekeeping.cleanup import Sweep
 from daemon.paths import Paths, size
 
 OLD = 1e12  # a `now` at which every file on disk is old

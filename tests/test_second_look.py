@@ -15,8 +15,8 @@ from typing import Any, cast
 import pytest
 from stored import CONTENT, add_job, finish, in_store, variation, write
 
-from daemon import cleanup, expiry
 from daemon.database.store import Store, Transaction
+from daemon.housekeeping import cleanup, expiry
 from daemon.jobs import bulk
 from daemon.jobs.control import BulkReceipt, Control
 from daemon.jobs.listing import Selection

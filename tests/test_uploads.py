@@ -24,9 +24,10 @@ import psutil
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon import cleanup, expiry, settings
+from daemon import settings
 from daemon.database.store import Store
 from daemon.errors import NotFound, Unavailable, UploadStalled
+from daemon.housekeeping import cleanup, expiry
 from daemon.jobs.request_bodies import Arrivals
 from daemon.jobs.resumable_uploads import COMMIT_EVERY, Uploads
 from daemon.paths import Paths

@@ -1,4 +1,4 @@
-"""Puts disk and database in step again: boot recovery, and the sweep of what either does not know of."""
+"""The sweep: deletes files that belong to no row, and tells of rows whose file is gone."""
 
 from __future__ import annotations
 
@@ -13,83 +13,15 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from daemon.database import owned_files
 from daemon.database.store import Row, Store, Transaction
 from daemon.paths import Paths, remove
-from daemon.process.cancel import kill_stranger
-from daemon.process.identity import boot_id, find_by_token
-from daemon.proof.publish import Proof, matches, reveal
-from daemon.scheduling import claims
 
 log = logging.getLogger(__name__)
 
 YOUNG = 3600.0  # seconds: a file that is not in the database, and was changed since, may be on its way there
 PAGE = 500
 ROUND = 5000  # jobs and completed variations that one round of the sweep looks at
-
-
-# Boot recovery
-
-
-async def recover(store: Store, paths: Paths, now: float) -> None:
-    """Settles what an earlier daemon left in flight. Call it alone: with the lock held, before the scheduler.
-
-    Processes that survived are ended, by identity. A variation whose proven part is there is completed;
-    otherwise it is cancelled if that was requested, else queued again.
-    """
-    attempts = await store.read(lambda t: t.all("live_attempts"))
-    if attempts:
-        await asyncio.to_thread(_end_survivors, attempts)
-    for row in await store.read(lambda t: t.all("interrupted")):
-        if not await _finish_publishing(store, paths, row, now):
-            await _requeue(store, paths, row, now)
-    for row in await store.read(lambda t: t.all("uploads")):
-        await asyncio.to_thread(_trim, paths.upload(row["id"]), row["offset"])
-
-
-def _end_survivors(attempts: Iterable[Row]) -> None:
-    rows = list(attempts)
-    tokens = {row["token"] for row in rows}
-    boot = boot_id()
-    known = {row["pid"]: row["pid_created"] for row in rows if row["pid"] and row["boot"] == boot}
-    living = dict(find_by_token(tokens.__contains__))
-    for pid, created in {**known, **living}.items():
-        if kill_stranger(pid, created):
-            log.warning("ended the encoder %d that an earlier daemon left behind", pid)
-
-
-async def _finish_publishing(store: Store, paths: Paths, row: Row, now: float) -> bool:
-    """Goes on where a publication was interrupted: the proof says which file it is. False: it was not that far."""
-    if row["proof"] is None or row["cancel_requested_at"] is not None:
-        return False
-    proof = msgspec.json.decode(row["proof"], type=Proof)
-    part = paths.part(row["job_id"], row["id"], row["attempts"])
-    output = paths.output(row["job_id"], row["id"], row["extension"])
-    if matches(part, proof):
-        await asyncio.to_thread(reveal, part, output)
-    elif not matches(output, proof):
-        return False
-    mine = {"variation": row["seq"], "attempt": row["attempts"]}
-    done = await store.write(lambda t: claims.complete(t, proof=proof, now=now, **mine))
-    remove(paths.work(row["job_id"], row["id"]))
-    return done
-
-
-async def _requeue(store: Store, paths: Paths, row: Row, now: float) -> None:
-    output = paths.output(row["job_id"], row["id"], row["extension"])
-    for path in (*owned_files.of_attempt(paths, row["job_id"], row["id"]), output):
-        remove(path)
-    mine = {"variation": row["seq"], "attempt": row["attempts"]}
-    await store.write(lambda t: claims.abandon(t, failure=claims.INTERRUPTED, crashed=True, now=now, **mine))
-
-
-def _trim(upload: Path, offset: int) -> None:
-    """Cuts off what no commit vouches for, so that the disk holds what the database says."""
-    with suppress(FileNotFoundError):  # nothing came yet
-        if upload.stat().st_size > offset:
-            os.truncate(upload, offset)
 
 
 # Sweep
