@@ -6,12 +6,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
-from daemon.api.auth import Gate, load_token
 from daemon.api.endpoints import open_paths, routes
-from daemon.api.guard import Guard, Hardened, Hosts
-from daemon.api.problems import HANDLERS
 from daemon.api.routes import ENDPOINTS
 from daemon.api.tus import Versioned
+from daemon.http.auth import Gate, load_token
+from daemon.http.guard import Guard, Hardened, Hosts
+from daemon.http.problems import HANDLERS
 from daemon.service import Service
 
 

@@ -15,7 +15,7 @@ from daemon import cli_checks, client
 from daemon.cli_checks import Check
 from daemon.encode import sandbox_trial
 from daemon.errors import FfspoolError, ProbeError, StartupError
-from daemon.exposure import ADVICE, exposure
+from daemon.http.exposure import ADVICE, exposure
 from daemon.media.prober import Prober
 from daemon.models import Sandbox
 from daemon.paths import Paths

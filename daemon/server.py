@@ -16,12 +16,12 @@ from pathlib import Path
 import uvicorn
 
 from daemon.app import create_app
-from daemon.connection import Connection, most_connections
 from daemon.errors import StartupError
-from daemon.exposure import ADVICE, exposure
+from daemon.http.admission import Places
+from daemon.http.connection import Connection, most_connections
+from daemon.http.exposure import ADVICE, exposure
 from daemon.paths import Paths, write_private
 from daemon.permissions import weakness
-from daemon.places import Places
 from daemon.presets.library import Library
 from daemon.service import Service, running
 from daemon.settings import Settings, Surroundings

@@ -49,12 +49,7 @@ OWNERS = {
 
 # What is not in its package yet.
 ON_THE_FLOOR = {
-    "api.auth": "http",
-    "api.guard": "http",
-    "api.problems": "http",
-    "api.stream": "http",
     "api.uploads": "api",
-    "api.windows": "http",
     "app": "api",
     "cli": "cli",
     "cli_backup": "cli",
@@ -72,9 +67,6 @@ ON_THE_FLOOR = {
     "cli_watch": "cli",
     "cli_webhooks": "cli",
     "client": "cli",
-    "connection": "http",
-    "exposure": "http",
-    "places": "http",
     "stats": "api",
     "terminal": "cli",
 }

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from wire import asked, connect, said
 
-from daemon.api.problems import HANDLERS
+from daemon.http.problems import HANDLERS
 
 MOST = 16  # connections, of the daemon that is attacked
 PATIENT = 1  # seconds that it is with clients

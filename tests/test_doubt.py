@@ -15,9 +15,9 @@ import pytest
 from stored import house, in_store
 
 from daemon.api import creation
-from daemon.api.problems import on_host_trouble
 from daemon.database.store import Store, Transaction
 from daemon.errors import Doubtful, FfspoolError, OutOfSpace, Unavailable
+from daemon.http.problems import on_host_trouble
 from daemon.jobs.idempotency import IdempotencyKeys
 from daemon.jobs.jobs import Jobs, JobSpec
 from daemon.jobs.listing import Selection

@@ -21,10 +21,10 @@ from conftest import EMPTY, PATIENCE, Daemon, stored
 from wire import connect, said
 
 from daemon import filenames
-from daemon.api.auth import FREE_FAILURES, MOST_REMEMBERED, Throttle
-from daemon.api.guard import HEADERS
 from daemon.errors import Throttled
-from daemon.exposure import exposure
+from daemon.http.auth import FREE_FAILURES, MOST_REMEMBERED, Throttle
+from daemon.http.exposure import exposure
+from daemon.http.guard import HEADERS
 from daemon.settings import Settings
 
 HEADER_TIME = 1  # seconds, of the daemon that is attacked

@@ -24,10 +24,10 @@ from starlette.responses import (
 from starlette.types import Receive, Scope, Send
 from zipstream import ZipStream
 
-from daemon.api.windows import WINDOW, Run, Window, WindowedFile, windowed
 from daemon.database.store import Row
 from daemon.errors import BadRange, Gone, NotFound, Unavailable
 from daemon.filenames import MANIFEST
+from daemon.http.zero_copy import WINDOW, Run, Window, WindowedFile, windowed
 from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import JobView
 from daemon.models import Model

@@ -18,8 +18,6 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, compile_path
 from starlette.types import Receive, Scope, Send
 
-from daemon.api.auth import Gate
-from daemon.api.guard import SAFE_METHODS
 from daemon.api.requests import decode_query
 from daemon.api.uploads import read_body
 from daemon.errors import (
@@ -38,6 +36,8 @@ from daemon.errors import (
     Unavailable,
     UploadStalled,
 )
+from daemon.http.auth import Gate
+from daemon.http.guard import SAFE_METHODS
 from daemon.service import Service
 from daemon.strict_json import decode
 

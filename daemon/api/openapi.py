@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from daemon.api.auth import COOKIE
 from daemon.api.endpoints import JSON, Endpoint
-from daemon.api.problems import MEDIA_TYPE, Problem
 from daemon.api.requests import BINARY
 from daemon.errors import FfspoolError
+from daemon.http.auth import COOKIE
+from daemon.http.problems import MEDIA_TYPE, Problem
 from daemon.presets.library import Library
 
 Json = dict[str, Any]

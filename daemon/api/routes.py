@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from daemon.api import assets, control, description, host, jobs, queue, thumbnails, tus, webhooks
-from daemon.api.auth import Session
 from daemon.api.creation import FORM
 from daemon.api.endpoints import JSON, Endpoint
 from daemon.api.requests import (
@@ -42,6 +41,7 @@ from daemon.errors import (
     UploadLocked,
     UploadUnfinished,
 )
+from daemon.http.auth import Session
 from daemon.jobs.control import JobPatch
 from daemon.jobs.views import JobView
 

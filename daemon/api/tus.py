@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from daemon.api.endpoints import Call
-from daemon.api.problems import on_refusal
 from daemon.errors import (
     FfspoolError,
     InvalidRequest,
@@ -24,6 +23,7 @@ from daemon.errors import (
     UnsupportedChecksum,
     UnsupportedTus,
 )
+from daemon.http.problems import on_refusal
 from daemon.jobs.resumable_uploads import Checksum, Upload
 
 UPLOADS = "/api/uploads"

@@ -11,9 +11,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from daemon.api.auth import Gate
-from daemon.api.problems import refusal
 from daemon.errors import CrossSite, FfspoolError, ForeignHost, Unauthorized
+from daemon.http.auth import Gate
+from daemon.http.problems import refusal
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 HOST = re.compile(r"(?:\[([\da-fA-F:.]+)\]|([^\s:/?#@\[\]\\]+))(?::\d{1,5})?")

@@ -19,10 +19,10 @@ from typing import Any, BinaryIO
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from daemon.api.guard import HEADERS, MEETING
-from daemon.api.problems import refusal
 from daemon.errors import Crowded, FfspoolError, Malformed
-from daemon.places import Places
+from daemon.http.admission import Places
+from daemon.http.guard import HEADERS, MEETING
+from daemon.http.problems import refusal
 
 VERSIONS = {b"1.0", b"1.1"}
 MOST_SHOWN = 200  # characters of what is wrong with a request, which may hold what the client sent
