@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvicorn
 
-from daemon.app import create_app
+from daemon.api.app import create_app
 from daemon.errors import StartupError
 from daemon.http.admission import Places
 from daemon.http.connection import Connection, most_connections

@@ -49,8 +49,6 @@ OWNERS = {
 
 # What is not in its package yet.
 ON_THE_FLOOR = {
-    "api.uploads": "api",
-    "app": "api",
     "cli": "cli",
     "cli_backup": "cli",
     "cli_batch": "cli",
@@ -67,7 +65,6 @@ ON_THE_FLOOR = {
     "cli_watch": "cli",
     "cli_webhooks": "cli",
     "client": "cli",
-    "stats": "api",
     "terminal": "cli",
 }
 

@@ -11,8 +11,8 @@ from functools import partial
 import msgspec
 
 from daemon.api.endpoints import JSON, Call, decoded
+from daemon.api.forms import NOT_FILES, Form, read_body
 from daemon.api.requests import JobRequest, SourceRequest, spec_of, spec_of_fields
-from daemon.api.uploads import NOT_FILES, Form, read_body
 from daemon.database.store import Transaction
 from daemon.errors import InvalidRequest, UnsupportedBody
 from daemon.jobs.idempotency import Answer, Hold

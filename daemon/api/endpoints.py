@@ -18,8 +18,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, compile_path
 from starlette.types import Receive, Scope, Send
 
+from daemon.api.forms import read_body
 from daemon.api.requests import decode_query
-from daemon.api.uploads import read_body
 from daemon.errors import (
     CrossSite,
     Crowded,

@@ -7,12 +7,12 @@ from starlette.responses import Response
 
 from daemon.api.endpoints import JSON, Call
 from daemon.api.requests import EventQuery, LoginRequest
+from daemon.api.stats import Stats, exposition, gather
 from daemon.errors import Unavailable
 from daemon.http.auth import COOKIE
 from daemon.http.stream import event_id, stream
 from daemon.models import Model, Sandbox
 from daemon.presets.builtin import GROUPS
-from daemon.stats import Stats, exposition, gather
 
 
 class Health(Model, frozen=True):
