@@ -47,32 +47,9 @@ OWNERS = {
     "av": {"media"},
 }
 
-# What is not in its package yet.
-ON_THE_FLOOR = {
-    "cli": "cli",
-    "cli_backup": "cli",
-    "cli_batch": "cli",
-    "cli_checks": "cli",
-    "cli_control": "cli",
-    "cli_doctor": "cli",
-    "cli_download": "cli",
-    "cli_follower": "cli",
-    "cli_jobs": "cli",
-    "cli_options": "cli",
-    "cli_plan": "cli",
-    "cli_presets": "cli",
-    "cli_run": "cli",
-    "cli_watch": "cli",
-    "cli_webhooks": "cli",
-    "client": "cli",
-    "terminal": "cli",
-}
-
 
 def package(module: str) -> str:
     """The package a module belongs to; one file may be a package of its own in the table."""
-    if module in ON_THE_FLOOR:
-        return ON_THE_FLOOR[module]
     first, _, rest = module.partition(".")
     return first if rest or first in BUILT_ON else "ground"
 

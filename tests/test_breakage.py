@@ -19,7 +19,7 @@ import pytest
 from conftest import EMPTY, PATIENCE, Daemon, wait_until
 from test_cancel_over_http import DEAF_FFMPEG, cancel
 
-from daemon import cli_checks
+from daemon.cli import checks
 from daemon.settings import load
 
 
@@ -99,7 +99,7 @@ def test_a_spool_that_is_empty_is_of_its_database_all_the_same(start_daemon: Cal
     for path in daemon.state_dir.glob("ffspool.db*"):
         path.unlink()
     assert "its spool is of one" in starts(daemon.state_dir).stderr
-    assert not cli_checks.database(daemon.state_dir).ok
+    assert not checks.database(daemon.state_dir).ok
 
 
 def test_what_a_daemon_keeps_is_nobody_elses_wherever_its_state_dir_is(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ import psutil
 import pytest
 from conftest import Daemon, Media, encoders, wait_until
 
-from daemon.cli import serve
+from daemon.cli.main import serve
 from daemon.settings import Settings
 
 FFSPOOL = [sys.executable, "-m", "daemon.cli"]

@@ -25,13 +25,13 @@ from conftest import Daemon, Media, wait_until
 from surroundings import thorough
 from test_cli import FFSPOOL, no_environment
 
-from daemon.cli import main
-from daemon.cli_follower import Follower, bars
-from daemon.cli_watch import follow, understood
-from daemon.client import OPEN, Client, Event, Refused
+from daemon.cli.client import OPEN, Client, Event, Refused
+from daemon.cli.follower import Follower, bars
+from daemon.cli.main import main
+from daemon.cli.terminal import PACES, console, page
+from daemon.cli.watch import follow, understood
 from daemon.encode.stall import Pace
 from daemon.jobs.views import JobView
-from daemon.terminal import PACES, console, page
 
 
 def ffspool(*arguments: str, env: dict[str, str]) -> Result:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from test_cli import ffspool, no_environment, printed
 
-from daemon import cli_checks
+from daemon.cli import checks
 from daemon.database.file import prepare
 from daemon.presets.library import Library
 
@@ -62,7 +62,7 @@ def database(tmp_path: Path) -> Path:
 
 def test_a_sound_database_is_found_sound_and_left_as_it_is(database: Path) -> None:
     before = database.read_bytes()
-    assert cli_checks.database(database.parent).found.startswith("sound, schema ")
+    assert checks.database(database.parent).found.startswith("sound, schema ")
     assert [path.name for path in database.parent.iterdir()] == ["ffspool.db"]
     assert database.read_bytes() == before
 
@@ -71,7 +71,7 @@ def test_a_damaged_database_is_found(database: Path) -> None:
     content = bytearray(database.read_bytes())
     content[4096 * 2 : 4096 * 4] = os.urandom(4096 * 2)
     database.write_bytes(content)
-    check = cli_checks.database(database.parent)
+    check = checks.database(database.parent)
     assert not check.ok
     assert "Put a backup in its place" in check.found
 
@@ -80,14 +80,14 @@ def test_a_database_of_a_newer_ffspool_is_found(database: Path) -> None:
     connection = sqlite3.connect(database)
     connection.execute("PRAGMA user_version = 999")
     connection.close()
-    check = cli_checks.database(database.parent)
+    check = checks.database(database.parent)
     assert not check.ok
     assert "schema 999" in check.found
 
 
 def test_a_clock_behind_the_files_is_found(database: Path) -> None:
-    assert cli_checks.clock(database.parent).ok
+    assert checks.clock(database.parent).ok
     os.utime(database, (time.time() + 3600,) * 2)
-    check = cli_checks.clock(database.parent)
+    check = checks.clock(database.parent)
     assert not check.ok
     assert "timedatectl" in str(check.advice)

@@ -126,14 +126,14 @@ def test_the_listing_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from rich.console import Console
 
-    from daemon import cli_presets, terminal
+    from daemon.cli import presets, terminal
 
     screen = StringIO()
     monkeypatch.setattr(terminal, "console", lambda: Console(file=screen, width=80, markup=False, highlight=False))
     described: list[dict[str, Any]] = Library().describe()
-    cli_presets._list_groups(described)
+    presets._list_groups(described)
     for preset in described:
-        cli_presets._list_parameters(preset)
+        presets._list_parameters(preset)
     lines = screen.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert all(any(line.startswith(f"  {preset['name']} ") for line in lines) for preset in described)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import PATIENCE, Daemon
 
-from daemon import cli_doctor
+from daemon.cli import doctor
 from daemon.paths import Paths
 from daemon.permissions import weakness
 
@@ -40,7 +40,7 @@ def told(state_dir: Path) -> str:
 def test_a_state_dir_that_is_ours_alone_is_trusted(state_dir: Path, tmp_path: Path) -> None:
     assert weakness(Paths(state_dir)) is None
     assert weakness(Paths(tmp_path / "not" / "there" / "yet")) is None
-    assert cli_doctor.state_dir(state_dir).ok
+    assert doctor.state_dir(state_dir).ok
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o775, 0o1777], ids=oct)
@@ -52,7 +52,7 @@ def test_what_others_may_write_is_refused_until_it_is_taken_from_them(state_dir:
     if place.endswith("-wal"):
         path.touch()
     path.chmod(mode)
-    check = cli_doctor.state_dir(state_dir)
+    check = doctor.state_dir(state_dir)
     assert not check.ok
     assert check.found.startswith(f"{path} may be written by others (mode {mode:04o})")
     assert path.stat().st_mode & 0o7777 == mode
@@ -97,7 +97,7 @@ def test_what_belongs_to_somebody_else_is_refused(state_dir: Path, place: str) -
 def test_a_file_in_its_place_is_no_fault_of_its_owner(tmp_path: Path) -> None:
     (tmp_path / "state").touch(mode=0o600)
     assert weakness(Paths(tmp_path / "state")) is None
-    assert not cli_doctor.state_dir(tmp_path / "state").ok
+    assert not doctor.state_dir(tmp_path / "state").ok
 
 
 def test_a_link_is_judged_by_its_owner(state_dir: Path, tmp_path: Path) -> None:

@@ -102,9 +102,9 @@ def test_each_record_of_the_log_is_one_line_and_tracebacks_are_set_in() -> None:
 
 def test_words_are_printed_in_one_place() -> None:
     """Whatever a command prints goes through `echo`, `print_json` or a console of ours."""
-    for path in sorted((Path(__file__).parents[1] / "daemon").glob("*.py")):
+    for path in sorted((Path(__file__).parents[1] / "daemon").rglob("*.py")):
         calls = [ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-        assert path.name == "cli_options.py" or not {"click.echo", "click.secho"} & {*calls}, path
+        assert path.name == "options.py" or not {"click.echo", "click.secho"} & {*calls}, path
         assert path.name == "terminal.py" or "Console" not in calls, path
 
 

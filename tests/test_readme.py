@@ -16,7 +16,7 @@ import pytest
 from conftest import Daemon
 from test_main_path import seconds
 
-from daemon import cli
+from daemon.cli import main
 from daemon.settings import Settings
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
@@ -67,7 +67,7 @@ def test_the_command_line_is_one_the_commands_take() -> None:
     ]
     assert len(shown) >= 10
     for name, *arguments in shown:
-        command = cli.main.commands[name]
+        command = main.main.commands[name]
         placed = ["README.md" if argument.startswith("*") else argument for argument in arguments]
         command.make_parser(click.Context(command)).parse_args(placed)
 

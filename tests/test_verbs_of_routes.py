@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from daemon.api.endpoints import Endpoint
 from daemon.api.routes import ENDPOINTS
-from daemon.cli import main
+from daemon.cli.main import main
 
 VERBS = {
     "POST /api/jobs": "submit FILE -p mp3",

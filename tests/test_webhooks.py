@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from conftest import Daemon, wait_until
 from standardwebhooks.webhooks import Webhook
 
-from daemon.cli import main
+from daemon.cli.main import main
 from daemon.errors import InvalidRequest
 from daemon.states import DeliveryStatus
 from daemon.webhooks import addresses, outbox

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli_control import each, tell
-from daemon.cli_options import as_json, echo, print_json, reach, state_dir
+from daemon.cli.control import each, tell
+from daemon.cli.options import as_json, echo, print_json, reach, state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daemon.client import Json
+    from daemon.cli.client import Json
     from daemon.webhooks.outbox import Delivery
 
 
@@ -37,7 +37,7 @@ def deliveries(
     if as_json:
         print_json(found)
         return
-    from daemon.cli_watch import understood
+    from daemon.cli.watch import understood
     from daemon.webhooks.outbox import Delivery
 
     _list([understood(item, Delivery) for item in found["items"]])
@@ -46,7 +46,7 @@ def deliveries(
 
 
 def _list(found: Sequence[Delivery]) -> None:
-    from daemon.terminal import Column, ago, console, table
+    from daemon.cli.terminal import Column, ago, console, table
 
     columns = (
         Column("DELIVERY", 0),

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli_options import as_json, print_json, reach, state_dir, status
+from daemon.cli.options import as_json, print_json, reach, state_dir, status
 from daemon.plaintext import visible
 
 if TYPE_CHECKING:
-    from daemon.client import Client, Json
+    from daemon.cli.client import Client, Json
 
 yes = click.option("--yes", is_flag=True, help="With --all: do it without asking.")
 
@@ -74,7 +74,7 @@ def fail(job: str, state_dir: Path | None, as_json: bool) -> None:
 
 
 def _receipt(receipt: Json) -> str:
-    from daemon.terminal import size
+    from daemon.cli.terminal import size
 
     kept = f"{receipt['completed_variations']} of {receipt['total_variations']} completed are kept"
     if receipt["status"] not in {"cancelled", "failed"}:
@@ -252,7 +252,7 @@ def edit(
 
 
 def _edited(job: Json, kept_until: datetime | None) -> str:
-    from daemon.terminal import local
+    from daemon.cli.terminal import local
 
     facts = [f"priority {job['priority']}", f"name {visible(job['name'])}" if job["name"] else "no name"]
     if kept_until is not None:
@@ -284,7 +284,7 @@ def tell(answer: Json, as_json: bool, words: Callable[[Json], str]) -> None:
 
 def each(jobs: Sequence[str], act: Callable[[str], Json], as_json: bool, words: Callable[[Json], str]) -> None:
     """Does it to every job, also when it is refused for one; raises Refused at the end."""
-    from daemon.client import Refused
+    from daemon.cli.client import Refused
 
     answers: list[Json] = []
     refusals: list[Refused] = []
@@ -303,7 +303,7 @@ def each(jobs: Sequence[str], act: Callable[[str], Json], as_json: bool, words: 
 
 
 def _say(words: str) -> None:
-    from daemon.terminal import console, say
+    from daemon.cli.terminal import console, say
 
     say(console(), words)
 

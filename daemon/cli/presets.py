@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from daemon.cli_options import as_json, load_library, print_json
+from daemon.cli.options import as_json, load_library, print_json
 
 
 @click.command()
@@ -30,8 +30,8 @@ def presets(name: str | None, as_json: bool) -> None:
 
 
 def _list_groups(described: list[dict[str, Any]]) -> None:
+    from daemon.cli.terminal import console, row
     from daemon.presets.builtin import GROUPS
-    from daemon.terminal import console, row
 
     screen = console()
     width = max(len(preset["name"]) for preset in described)
@@ -54,7 +54,7 @@ def _made(preset: dict[str, Any]) -> str:
 
 
 def _list_parameters(preset: dict[str, Any]) -> None:
-    from daemon.terminal import Column, console, table
+    from daemon.cli.terminal import Column, console, table
 
     screen = console()
     screen.print(f"{preset['name']}: {_purpose(preset)} ({_made(preset)})\n")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli_options import as_json, ffmpeg, grace, load_library, load_settings, overwrite, print_json, slots, wanted
+from daemon.cli.options import as_json, ffmpeg, grace, load_library, load_settings, overwrite, print_json, slots, wanted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from daemon.cli_batch import Result
+    from daemon.cli.batch import Result
     from daemon.jobs.views import JobView, VariationView
 
 
@@ -42,16 +42,16 @@ def run(
     Each result is in the output folder as soon as it is complete. Ctrl-C ends the encodes gracefully and
     keeps what is completed.
     """
-    from daemon import cli_batch
-    from daemon.cli_follower import Follower
+    from daemon.cli import batch
+    from daemon.cli.follower import Follower
+    from daemon.cli.terminal import console
     from daemon.models import VariationRequest
-    from daemon.terminal import console
 
     settings, library = load_settings(flags), load_library()
     requests = [VariationRequest(entry["preset"], _without_preset(entry)) for entry in variations]
-    planned = cli_batch.plan(files, requests, library, output, overwrite=overwrite)
+    planned = batch.plan(files, requests, library, output, overwrite=overwrite)
     with Follower(console(sys.stderr if as_json else sys.stdout)) as follower:
-        result = asyncio.run(cli_batch.run(planned, settings, library, follower))
+        result = asyncio.run(batch.run(planned, settings, library, follower))
     if as_json:
         print_json(_as_json(result))
     else:
@@ -83,7 +83,7 @@ def _as_json(result: Result) -> Any:
 
 
 def _report(screen: Console, result: Result, output: Path) -> None:
-    from daemon.terminal import Column, say, table, tally
+    from daemon.cli.terminal import Column, say, table, tally
 
     columns = (
         Column("FILE", 6),
@@ -111,7 +111,7 @@ def _rows(result: Result) -> list[list[Any]]:
 
 
 def _facts(result: Result, variation: VariationView) -> list[Any]:
-    from daemon.terminal import lasting, paint, size, took
+    from daemon.cli.terminal import lasting, paint, size, took
 
     made = result.made.get(variation.id)
     return [

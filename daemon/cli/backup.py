@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from daemon.cli_options import as_json, echo, load_settings, print_json, state_dir
+from daemon.cli.options import as_json, echo, load_settings, print_json, state_dir
 
 
 @click.command()

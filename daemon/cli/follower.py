@@ -12,23 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from daemon.cli.terminal import PACES, STYLES, clock, factor, lasting, percent, say, shortened, size, tally, took
 from daemon.encode.stall import Pace
 from daemon.jobs.views import JobView, SourceView, VariationView
 from daemon.plaintext import visible
 from daemon.states import ENDED, State
-from daemon.terminal import (
-    PACES,
-    STYLES,
-    clock,
-    factor,
-    lasting,
-    percent,
-    say,
-    shortened,
-    size,
-    tally,
-    took,
-)
 
 MOST_BARS = 10  # running variations with a line each: what was said above them stays in sight
 ECHO = len("^C^C")  # cells that the terminal itself writes behind the last line; folded, it would shift all

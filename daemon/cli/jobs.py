@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli_options import JsonObject, as_json, echo, pour, print_json, reach, state_dir, status, wanted
-from daemon.cli_watch import exit_code, follow, screen, understood
+from daemon.cli.options import JsonObject, as_json, echo, pour, print_json, reach, state_dir, status, wanted
+from daemon.cli.watch import exit_code, follow, screen, understood
 from daemon.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from daemon.client import Client, Json
+    from daemon.cli.client import Client, Json
     from daemon.jobs.views import ListedJob
 
 
@@ -83,8 +83,8 @@ def _placed(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
 
 
 def _uploaded(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
+    from daemon.cli.terminal import transfer
     from daemon.filenames import check
-    from daemon.terminal import transfer
 
     for path in files:
         check(path.name)
@@ -114,7 +114,7 @@ def ls(status: str | None, limit: int, cursor: str | None, state_dir: Path | Non
 
 
 def _list(jobs: Sequence[ListedJob]) -> None:
-    from daemon.terminal import Column, ago, clock, console, paint, percent, table
+    from daemon.cli.terminal import Column, ago, clock, console, paint, percent, table
 
     columns = (
         Column("JOB", 0),
@@ -161,8 +161,8 @@ def show(job: str, state_dir: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    from daemon.cli.terminal import page
     from daemon.jobs.views import JobView
-    from daemon.terminal import page
 
     screen().print(page(understood(found, JobView)))
 
@@ -201,7 +201,7 @@ def stats(state_dir: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    from daemon.terminal import console, say, size
+    from daemon.cli.terminal import console, say, size
 
     queue, disk = found["queue"], found["disk"]
     shown = console()
@@ -215,7 +215,7 @@ def stats(state_dir: Path | None, as_json: bool) -> None:
 
 
 def _waiting(queue: Json) -> str:
-    from daemon.terminal import clock
+    from daemon.cli.terminal import clock
 
     if queue["oldest_seconds"] is None:
         return "nothing waits"
@@ -224,14 +224,14 @@ def _waiting(queue: Json) -> str:
 
 
 def _count(jobs: dict[str, int], variations: dict[str, int]) -> None:
-    from daemon.terminal import Column, console, paint, table
+    from daemon.cli.terminal import Column, console, paint, table
 
     columns = (Column("STATUS", 0), Column("JOBS", 1, right=True), Column("VARIATIONS", 2, right=True))
     table(console(), columns, [(paint(state), str(jobs[state]), str(variations[state])) for state in jobs])
 
 
 def _count_stops(stops: dict[str, Json]) -> None:
-    from daemon.terminal import Column, console, lasting, table
+    from daemon.cli.terminal import Column, console, lasting, table
 
     columns = (Column("ENDED BY", 0), Column("ENCODERS", 1, right=True), Column("EACH IN", 2, right=True))
     rows = [(stage, str(stop["count"]), lasting(stop["seconds"] / stop["count"])) for stage, stop in stops.items()]

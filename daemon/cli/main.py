@@ -12,18 +12,8 @@ from typing import Any
 
 import click
 
-from daemon import (
-    cli_backup,
-    cli_control,
-    cli_download,
-    cli_jobs,
-    cli_plan,
-    cli_presets,
-    cli_run,
-    cli_watch,
-    cli_webhooks,
-)
-from daemon.cli_options import as_json, echo, ffmpeg, grace, load_library, load_settings, print_json, slots, state_dir
+from daemon.cli import backup, control, download, jobs, plan, presets, run, watch, webhooks
+from daemon.cli.options import as_json, echo, ffmpeg, grace, load_library, load_settings, print_json, slots, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
 from daemon.plaintext import LogFormatter, visible
 
@@ -76,14 +66,14 @@ def _exit_code(error: FfspoolError) -> int:
 
 def _folded(words: str) -> str:
     """As it is to stand behind click's "Error: ", folded between words."""
-    from daemon.terminal import console
+    from daemon.cli.terminal import console
 
     begin = "Error: "
     return click.wrap_text(begin + visible(words), console(sys.stderr).width).removeprefix(begin)
 
 
 def _complain(error: Exception) -> None:
-    from daemon.terminal import console, say
+    from daemon.cli.terminal import console, say
 
     advice = ADVICE.get(error.code, "") if isinstance(error, FfspoolError) else ""
     words = f"ffspool: {error}{advice}".replace("\n", "\n  ")  # a name in it begins no line of its own
@@ -193,8 +183,8 @@ def doctor(as_json: bool, **flags: Any) -> None:
 
 
 async def _examined(settings: Any, *, quiet: bool) -> list[Any]:
-    from daemon.cli_doctor import examine
-    from daemon.terminal import console
+    from daemon.cli.doctor import examine
+    from daemon.cli.terminal import console
 
     checks = []
     screen = console(sys.stderr if quiet else sys.stdout)
@@ -207,7 +197,7 @@ async def _examined(settings: Any, *, quiet: bool) -> list[Any]:
 
 
 def _print_check(screen: Any, check: Any) -> None:
-    from daemon.terminal import row
+    from daemon.cli.terminal import row
 
     screen.print(row("ok     " if check.ok else "PROBLEM", f"{check.name:9}", check.found))
     if not check.ok and check.advice:
@@ -230,21 +220,17 @@ def completion(shell: str) -> None:
 
 for command in (
     serve,
-    cli_run.run,
-    cli_plan.plan,
-    *cli_jobs.COMMANDS,
-    cli_watch.watch,
-    cli_watch.events,
-    *cli_control.COMMANDS,
-    cli_download.download,
-    cli_webhooks.webhooks,
-    cli_backup.backup,
-    cli_presets.presets,
+    run.run,
+    plan.plan,
+    *jobs.COMMANDS,
+    watch.watch,
+    watch.events,
+    *control.COMMANDS,
+    download.download,
+    webhooks.webhooks,
+    backup.backup,
+    presets.presets,
     doctor,
     completion,
 ):
     main.add_command(command)
-
-
-if __name__ == "__main__":
-    main(prog_name="ffspool")

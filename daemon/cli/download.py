@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli_options import as_json, echo, overwrite, print_json, reach, state_dir
+from daemon.cli.options import as_json, echo, overwrite, print_json, reach, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
 
 if TYPE_CHECKING:
-    from daemon.client import Client
+    from daemon.cli.client import Client
 
 
 @click.command()
@@ -44,7 +44,7 @@ def download(
     if as_json:
         print_json({"files": [{"path": str(path), "bytes": size} for path, size in fetched]})
         return
-    from daemon.terminal import size as words
+    from daemon.cli.terminal import size as words
 
     for path, size in fetched:
         echo(f"{path}  {words(size)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from daemon import cli_batch
+from daemon.cli import batch
 from daemon.database.file import inspect
 from daemon.database.lineage import refuse_to_forget
 from daemon.errors import FfspoolError, StartupError
@@ -76,9 +76,9 @@ async def trials(library: Library, settings: Settings, clip: Path) -> Check:
     """Has every preset that encodes make something of the clip, as `ffspool run` would. Needs the main thread."""
     requests = [_cheapest(preset) for preset in library if preset.kind != "remux"]
     advice = "do without these presets, or use the bundled encoder by leaving --ffmpeg away"
-    trial = cli_batch.plan([clip], requests, library, clip.parent / "made", overwrite=False)
+    trial = batch.plan([clip], requests, library, clip.parent / "made", overwrite=False)
     try:
-        result = await asyncio.wait_for(cli_batch.run(trial, _own(settings), library, _Nobody()), PATIENCE)
+        result = await asyncio.wait_for(batch.run(trial, _own(settings), library, _Nobody()), PATIENCE)
     except TimeoutError:
         found = f"trying them took longer than {PATIENCE:.0f} s"
         return Check(name="presets", ok=False, found=found, advice="try again when less runs on this host")
@@ -160,7 +160,7 @@ def database(state_dir: Path) -> Check:
 def clock(state_dir: Path) -> Check:
     """Jobs expire by it. It is wrong for sure when files were written after what it calls now."""
     now = datetime.now(UTC)
-    known = [Path(str(files("daemon") / "cli_checks.py")), Paths(state_dir).database]
+    known = [Path(str(files("daemon.cli") / "checks.py")), Paths(state_dir).database]
     ahead = max(path.stat().st_mtime for path in known if path.exists()) - now.timestamp()
     found = f"{now:%Y-%m-%d %H:%M:%S} UTC"
     return Check(

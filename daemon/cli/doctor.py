@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from daemon import cli_checks, client
-from daemon.cli_checks import Check
+from daemon.cli import checks, client
+from daemon.cli.checks import Check
 from daemon.encode import sandbox_trial
 from daemon.errors import FfspoolError, ProbeError, StartupError
 from daemon.http.exposure import ADVICE, exposure
@@ -35,8 +35,8 @@ async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
     yield await _prober()
     yield state_dir(settings.state_dir)
     yield _disk(settings)
-    yield cli_checks.database(settings.state_dir)
-    yield cli_checks.clock(settings.state_dir)
+    yield checks.database(settings.state_dir)
+    yield checks.clock(settings.state_dir)
     yield _daemon(settings)
     yield _address(settings)
 
@@ -63,11 +63,11 @@ async def _encoder(settings: Settings, library: Library) -> AsyncIterator[Check]
         return
     yield Check(name="encoder", ok=True, found=version.partition(" Copyright")[0])
     yield await _sandbox(settings, program)
-    with cli_checks.scratch() as clip:
-        known = await cli_checks.options(program, clip)
+    with checks.scratch() as clip:
+        known = await checks.options(program, clip)
         yield known
         if known.ok:
-            yield await cli_checks.trials(library, settings, clip)
+            yield await checks.trials(library, settings, clip)
 
 
 # The sandbox

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli_options import as_json, load_library, load_settings, print_json, slots, state_dir, wanted
+from daemon.cli.options import as_json, load_library, load_settings, print_json, slots, state_dir, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ async def _foreseen(files: Sequence[Path], wanted: Sequence[Wanted], settings: S
 
 
 def _print(found: Preview) -> None:
-    from daemon.terminal import Column, clock, console, lasting, say, size, table
+    from daemon.cli.terminal import Column, clock, console, lasting, say, size, table
 
     screen = console()
     for one in found.refused:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from daemon.cli_options import as_json, echo, print_json, reach, state_dir
+from daemon.cli.options import as_json, echo, print_json, reach, state_dir
 from daemon.errors import FfspoolError
 from daemon.plaintext import json_escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from daemon.cli_follower import Follower
-    from daemon.client import Client, Event, Json
+    from daemon.cli.client import Client, Event, Json
+    from daemon.cli.follower import Follower
 
 T = TypeVar("T")
 
@@ -57,17 +57,17 @@ def _newest(daemon: Client) -> str | None:
 
 def screen(*, aside: bool = False) -> Console:
     """Where a person looks; `aside` keeps stdout for what a program reads."""
-    from daemon.terminal import console
+    from daemon.cli.terminal import console
 
     return console(sys.stderr if aside else sys.stdout)
 
 
 def follow(daemon: Client, job: str, screen: Console, *, newborn: bool = False) -> Json:
     """Shows the job until it has ended, and returns it as it is then. Of a `newborn` one all is told."""
-    from daemon.cli_follower import Follower
+    from daemon.cli.follower import Follower
+    from daemon.cli.terminal import tally
     from daemon.jobs.views import JobView
     from daemon.states import ENDED
-    from daemon.terminal import tally
 
     news = _news(daemon, job)
     with Follower(screen, newborn=newborn) as follower, _farewell(job, follower):
@@ -119,7 +119,7 @@ def listened(daemon: Client, job: str | None, after: int | None, lost: Callable[
     The first one, and the first after each connection that was lost, is `OPEN`. `lost` is called as a wait begins.
     Raises NoDaemon or Broken when it took too long, and Refused when the daemon knows no such job.
     """
-    from daemon.client import NoDaemon
+    from daemon.cli.client import NoDaemon
     from daemon.errors import Broken
 
     since: float | None = None
@@ -151,7 +151,7 @@ def _say_if_the_queue_stands(daemon: Client, follower: Follower) -> None:
 
 def _patiently(daemon: Client, job: str, follower: Follower) -> Json:
     """The job, from a daemon that may just be starting again."""
-    from daemon.client import NoDaemon
+    from daemon.cli.client import NoDaemon
     from daemon.errors import Broken
 
     deadline = time.monotonic() + PATIENCE
@@ -182,7 +182,7 @@ def events(job: str | None, after: int | None, state_dir: Path | None, as_json: 
     Without --after it begins now. Changes have an id, and go on behind the last one when the daemon restarts; progress
     has none and is thinned out. The events of a JOB end when it is deleted.
     """
-    from daemon.client import OPEN
+    from daemon.cli.client import OPEN
 
     for event in listened(reach(state_dir), job, after, lost=lambda: echo(WAITING, err=True)):
         if event.type != OPEN:

@@ -13,7 +13,7 @@ from daemon.errors import InvalidRequest, StartupError
 from daemon.plaintext import json_escaped, visible
 
 if TYPE_CHECKING:
-    from daemon.client import Client
+    from daemon.cli.client import Client
     from daemon.presets.library import Library
     from daemon.settings import Settings
 
@@ -127,7 +127,7 @@ def load_library() -> Library:
 
 def reach(state_dir: Path | None) -> Client:
     """The daemon, until the command ends. Raises NoDaemon when none is known."""
-    from daemon.client import find
+    from daemon.cli.client import find
     from daemon.settings import client_environment
 
     daemon = find(load_settings({"state_dir": state_dir}).state_dir, *client_environment())
