@@ -88,5 +88,5 @@ def test_the_page_reckons_as_the_daemon_does(daemon: Daemon, visit: Visit) -> No
         {"status": "queued", "progress": 0, "speed": None, "eta_seconds": None},
     ]
     job = {"sources": [{"media": lasting, "variations": variations}]}
-    told = visit(daemon).evaluate("job => import('/web/jobs.js').then(({outlook}) => outlook(job))", job)
+    told = visit(daemon).evaluate("job => import('/web/queue_state.js').then(({outlook}) => outlook(job))", job)
     assert told["eta_seconds"] == 50

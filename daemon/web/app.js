@@ -3,19 +3,19 @@ import { html, render, useChanges, useEffect, useState } from "./html.js";
 import { session, signIn, signOut, tokenFromAddress } from "./api.js";
 import { events } from "./events.js";
 import { Icon, IconButton } from "./icons.js";
-import { queue } from "./jobs.js";
+import { queue } from "./queue_state.js";
 import { notifier } from "./notify.js";
 import { fail, Overlay, overlays } from "./overlays.js";
-import { QueueView } from "./queue.js";
+import { QueueView } from "./queue_view.js";
 import { filesIn, transfers } from "./transfers.js";
 import { setQueue } from "./verbs.js";
 
 const load = (path, name) => () => import(path).then((module) => module[name]);
 const VIEWS = [
-  [/^#\/add$/, "Add files", load("./add.js", "AddView")],
-  [/^#\/stats$/, "Stats", load("./stats.js", "StatsView")],
-  [/^#\/jobs\/(?<id>[^/]+)$/, "Job", load("./job.js", "JobView")],
-  [/^#\/jobs\/(?<job>[^/]+)\/(?<variation>[^/]+)$/, "Result", load("./result.js", "ResultView")],
+  [/^#\/add$/, "Add files", load("./add_view.js", "AddView")],
+  [/^#\/stats$/, "Stats", load("./stats_view.js", "StatsView")],
+  [/^#\/jobs\/(?<id>[^/]+)$/, "Job", load("./job_view.js", "JobView")],
+  [/^#\/jobs\/(?<job>[^/]+)\/(?<variation>[^/]+)$/, "Result", load("./result_view.js", "ResultView")],
 ];
 const HOME = { name: "Queue", View: Home, parameters: {} };
 
@@ -60,7 +60,7 @@ function App() {
   useChanges(transfers);
   useEffect(() => takeFiles(setDropping), []);
   const ordered = transfers.items.some((item) => item.order !== null);
-  useEffect(() => void (ordered && !Tray && load("./add.js", "Tray")().then((Tray) => setTray(() => Tray))), [ordered]);
+  useEffect(() => void (ordered && !Tray && load("./add_view.js", "Tray")().then((Tray) => setTray(() => Tray))), [ordered]);
   const out = session.open === false;
   useEffect(() => void (out && !SignIn && load("./signin.js", "SignIn")().then((SignIn) => setSignIn(() => SignIn))), [out]);
 

@@ -2,7 +2,7 @@
 import { html } from "./html.js";
 import { call, get, jobPath, post } from "./api.js";
 import { bytes, duration, ENDED, plural, STATES, title } from "./format.js";
-import { queue } from "./jobs.js";
+import { queue } from "./queue_state.js";
 import { fail, overlays } from "./overlays.js";
 
 const HOW = {

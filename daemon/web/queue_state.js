@@ -3,8 +3,8 @@ import { Observable } from "./html.js";
 import { get, jobPath, Problem } from "./api.js";
 import { events } from "./events.js";
 import { ENDED, hasPicture } from "./format.js";
-import { remember } from "./past.js";
-import { segments } from "./segments.js";
+import { remember } from "./recent_stats.js";
+import { segments } from "./list_sections.js";
 
 const SETTLE = 250; // ms in which changes gather before something is asked anew
 const MANY = 20; // unknown jobs in that time, after which the list is read anew

@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useRef, useState } from "./html.js";
 import { call, get } from "./api.js";
 import { bytes, number, plural } from "./format.js";
-import { play, playable, tracksOf } from "./ladder.js";
+import { play, playable, tracksOf } from "./adaptive_player.js";
 import { fail } from "./overlays.js";
 
 const PICTURES = /\.jpg$/;

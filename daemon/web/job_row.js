@@ -3,7 +3,7 @@ import { html, useChanges, useEffect, useState } from "./html.js";
 import { jobPath } from "./api.js";
 import { Icon, IconButton } from "./icons.js";
 import { ago, clock, ENDED, exact, percent, plural, roughly, speed, STATES, title } from "./format.js";
-import { outlook, queue, watch } from "./jobs.js";
+import { outlook, queue, watch } from "./queue_state.js";
 import * as verbs from "./verbs.js";
 
 const CALM = 120; // ms a row must stay in view before its thumbnail is asked for

@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "./html.js";
 import { get } from "./api.js";
 import { bytes, duration, number, roughly, speed } from "./format.js";
 import { fail } from "./overlays.js";
-import { past, remember } from "./past.js";
+import { past, remember } from "./recent_stats.js";
 
 const EVERY = 5000; // ms
 const STAGES = { quit: "asked to quit", terminate: "terminated", kill: "killed", exited: "gone already" };

@@ -3,9 +3,9 @@ import { html, useChanges, useEffect, useRef, useState } from "./html.js";
 import { get, jobPath } from "./api.js";
 import { ago, bytes, clock, duration, ENDED, exact, hasPicture, number, percent, plural, roughly, SOUNDS, speed, title } from "./format.js";
 import { IconButton } from "./icons.js";
-import { outlook, queue } from "./jobs.js";
+import { outlook, queue } from "./queue_state.js";
 import { overlays } from "./overlays.js";
-import { Bar, figures, FileName, isStopping, standsStill, State, Thumbnail, useDetail } from "./row.js";
+import { Bar, figures, FileName, isStopping, standsStill, State, Thumbnail, useDetail } from "./job_row.js";
 import * as verbs from "./verbs.js";
 
 const FEW = 20; // sources that are shown open

@@ -1,11 +1,11 @@
 // The queue: everything that runs, waits and ended, live.
 import { html, useChanges, useEffect, useState } from "./html.js";
 import { number, plural, title } from "./format.js";
-import { queue } from "./jobs.js";
+import { queue } from "./queue_state.js";
 import { fail, overlays } from "./overlays.js";
-import { BAR, Row } from "./row.js";
-import { Rows } from "./rows.js";
-import { FILTERS } from "./segments.js";
+import { BAR, Row } from "./job_row.js";
+import { Rows } from "./virtual_list.js";
+import { FILTERS } from "./list_sections.js";
 import * as verbs from "./verbs.js";
 
 const HEADING = 44;

@@ -3,8 +3,8 @@ import { html, useChanges, useEffect, useRef, useState } from "./html.js";
 import { jobPath } from "./api.js";
 import { bytes, duration, number, SOUNDS } from "./format.js";
 import { IconButton } from "./icons.js";
-import { Saving } from "./job.js";
-import { useDetail } from "./row.js";
+import { Saving } from "./job_view.js";
+import { useDetail } from "./job_row.js";
 
 const PICTURES = /\.(gif|jpe?g|png|webp|svg)$/i;
 const CATCH_UP = 0.1; // seconds apart beyond which the follower jumps rather than hurries
@@ -68,7 +68,7 @@ function Quality({ quality, plot }) {
 
 function Contents(shown) {
   const [Folder, setFolder] = useState(null);
-  useEffect(() => void import("./folder.js").then((module) => setFolder(() => module.Folder)), []);
+  useEffect(() => void import("./folder_view.js").then((module) => setFolder(() => module.Folder)), []);
   return Folder && html`<${Folder} ...${shown} />`;
 }
 
