@@ -77,7 +77,7 @@ def given(name: str) -> Path:
     """That file from outside. Skips the test where it is missing."""
     path = OUTSIDE / name
     if not path.exists():
-        pytest.skip(f"there is no {name} in the folder of files from outside")
+        pytest.skip("the files from outside are others than those this test knows by name")
     return path
 
 
