@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from browser import Visit
 from conftest import Daemon
-from stored import add_job, in_store
+from stored import add_job, house, in_store
 
 from daemon.database.store import Store, Transaction
 from daemon.encode.task import Progress
@@ -17,9 +17,7 @@ from daemon.jobs.jobs import Jobs
 from daemon.jobs.listing import Selection
 from daemon.media.model import Media
 from daemon.paths import Paths
-from daemon.presets.library import Library
 from daemon.scheduling import claims
-from daemon.settings import Settings
 
 FILM = Media(format="mp4", duration_seconds=100.0, video=None, audio=(), subtitles=())
 REPORTS = {  # one that is slow beside one that is fast: 50 s and 9 s left
@@ -69,8 +67,7 @@ def test_a_job_ends_no_earlier_than_any_of_its_variations(tmp_path: Path) -> Non
     async def work(store: Store) -> tuple[Any, Any]:
         await store.write(add_batch)
         running: Any = Running(REPORTS)
-        unread: Any = None  # no file is opened
-        jobs = Jobs(store, running, paths, unread, Settings(state_dir=paths.state), Library(), now=lambda: 3.0)
+        jobs = Jobs(store, running, paths, *house(paths), now=lambda: 3.0)
         page = await jobs.page(Selection(), limit=9, cursor=None)
         return await jobs.get("j"), page.items[0]
 

@@ -47,7 +47,8 @@ def owned(paths: Paths, transaction: Transaction) -> list[Item]:
 
 
 def accounts(transaction: Transaction) -> dict[str, int]:
-    return {row["kind"]: row["bytes"] for row in transaction.all("disk")}
+    rows = {row["kind"]: row["bytes"] for row in transaction.all("disk")}
+    return {kind: size for kind, size in rows.items() if kind != "database"}  # which is its own account
 
 
 def files(paths: Paths) -> set[Path]:
