@@ -6,6 +6,8 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.resources import files
+from itertools import pairwise
 
 import pytest
 
@@ -47,6 +49,12 @@ def _is_scan(step: str) -> bool:
 @pytest.mark.parametrize("name", load_queries())
 def test_no_statement_scans_the_finished(database: sqlite3.Connection, name: str) -> None:
     assert scans(database, load_queries()[name]) == []
+
+
+def test_every_statement_says_what_it_does() -> None:
+    lines = (files("daemon.database") / "queries.sql").read_text().splitlines()
+    bare = [line for above, line in pairwise(lines) if line.startswith("-- name: ") and not above.startswith("-- ")]
+    assert bare == []
 
 
 def test_a_scan_is_noticed(database: sqlite3.Connection) -> None:

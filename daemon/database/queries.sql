@@ -2,34 +2,42 @@
 
 -- Jobs
 
+-- Makes a job; its number orders jobs by age.
 -- name: insert_job
 INSERT INTO jobs (id, name, priority, metadata, created_at, expires_in)
 VALUES (:id, :name, :priority, :metadata, :now, :expires_in)
 RETURNING seq
 
+-- Makes a source, with what a file of the host is known by; of an upload that is NULL.
 -- name: insert_source
 INSERT INTO sources (id, job, name, folder, path, bytes, device, inode, modified, boot, media)
 VALUES (:id, :job, :name, :folder, :path, :bytes, :device, :inode, :modified, :boot, :media)
 RETURNING seq
 
+-- Makes a variation that waits in the queue.
 -- name: insert_variation
 INSERT INTO variations (id, job, source, name, preset, parameters, extension, priority)
 VALUES (:id, :job, :source, :name, :preset, :parameters, :extension, :priority)
 
+-- Says where a job's messages go, and whether every variation sends one.
 -- name: set_webhook
 UPDATE jobs SET webhook_url = :url, webhook_variations = :variations WHERE seq = :job
 
+-- Changes what may be changed of a job; only one that has ended expires.
 -- name: update_job
 UPDATE jobs SET name = :name, priority = :priority, keep_until = :keep_until,
     expires_at = iif(finished_at IS NULL, NULL, coalesce(:keep_until, expires_at))
 WHERE seq = :job
 
+-- Gives what is left of a job another place in the queue.
 -- name: reprioritise
 UPDATE variations SET priority = :priority WHERE job = :job AND status IN ('queued', 'processing')
 
+-- The job of that id, expired or not.
 -- name: job
 SELECT * FROM jobs WHERE id = :id
 
+-- What is left of a job that was deleted by expiry or eviction.
 -- name: tombstone
 SELECT * FROM tombstones WHERE job = :id
 
@@ -41,6 +49,7 @@ SELECT * FROM jobs WHERE seq < :below AND seq >= :floor AND (expires_at IS NULL 
 )
 ORDER BY seq DESC LIMIT :limit
 
+-- The same, of one status.
 -- name: page_of_jobs_by_status
 SELECT * FROM jobs WHERE status = :status AND seq < :below AND seq >= :floor
     AND (expires_at IS NULL OR expires_at > :now) AND (
@@ -49,6 +58,7 @@ SELECT * FROM jobs WHERE status = :status AND seq < :below AND seq >= :floor
 )
 ORDER BY seq DESC LIMIT :limit
 
+-- The same, of jobs that are paused with something left to do.
 -- name: page_of_paused_jobs
 SELECT * FROM jobs WHERE paused = 1 AND queued + processing > 0 AND seq < :below AND seq >= :floor AND (
     :like IS NULL OR name LIKE :like ESCAPE '\'
@@ -68,9 +78,6 @@ SELECT * FROM (
     )
 ) ORDER BY -priority, seq LIMIT :limit
 
--- name: newest_job
-SELECT max(seq) AS seq FROM jobs
-
 -- What a list tells of a job's files.
 -- name: files_of_jobs
 SELECT first.job, first.name AS first, (SELECT count(*) FROM sources WHERE job = first.job) AS total,
@@ -78,9 +85,11 @@ SELECT first.job, first.name AS first, (SELECT count(*) FROM sources WHERE job =
 FROM json_each(:jobs) AS wanted
 JOIN sources AS first ON first.seq = (SELECT min(seq) FROM sources WHERE job = wanted.value)
 
+-- A job's sources in the order they were given.
 -- name: sources_of_job
 SELECT * FROM sources WHERE job = :job ORDER BY seq
 
+-- A job's variations in the order they were asked for, source by source.
 -- name: variations_of_job
 SELECT * FROM variations WHERE job = :job ORDER BY seq
 
@@ -95,29 +104,36 @@ SELECT job,
 FROM (SELECT *, iif(duration > 0, duration, 1.0) AS weight, coalesce(duration, 0) <= 0 AS unknown FROM sources)
 WHERE job IN (SELECT value FROM json_each(:jobs)) GROUP BY job
 
+-- The first error of each of these jobs.
 -- name: first_errors
 SELECT job, error FROM json_each(:jobs) AS wanted JOIN variations
 ON seq = (SELECT min(seq) FROM variations WHERE job = wanted.value AND error IS NOT NULL)
 
+-- One source, if it is that job's.
 -- name: source_of_job
 SELECT sources.* FROM sources JOIN jobs ON jobs.seq = sources.job WHERE jobs.id = :job AND sources.id = :id
 
+-- One variation, if it is that job's.
 -- name: variation_of_job
 SELECT variations.* FROM variations JOIN jobs ON jobs.seq = variations.job
 WHERE jobs.id = :job AND variations.id = :id
 
+-- Deletes a job of which nothing waits or runs; its rows elsewhere go with it.
 -- name: delete_job
 DELETE FROM jobs WHERE id = :id AND queued = 0 AND processing = 0
 
 -- What was completed
 
+-- Variations completed in each hour.
 -- name: hours_since
 SELECT hour, sum(completed) AS completed FROM hours WHERE hour >= :hour GROUP BY hour ORDER BY hour
 
+-- Variations completed by each preset, and how many times real time it took.
 -- name: presets_since
 SELECT preset, sum(completed) AS completed, sum(output_seconds) / nullif(sum(encode_seconds), 0) AS speed
 FROM hours WHERE hour >= :hour GROUP BY preset ORDER BY preset
 
+-- Ends the record of hours that are long past.
 -- name: forget_hours
 DELETE FROM hours WHERE hour < :hour
 
@@ -132,19 +148,23 @@ FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON job
 WHERE variations.status = 'queued' AND held = 0 AND not_before IS NULL
 ORDER BY variations.priority DESC, variations.seq LIMIT :limit
 
+-- Takes these variations out of the queue, those that nobody took, held or delayed meanwhile.
 -- name: claim
 UPDATE variations SET status = 'processing', attempts = attempts + 1, started_at = :now, finished_at = NULL,
     error = NULL, proof = NULL, waiting = NULL
 WHERE id IN (SELECT value FROM json_each(:variations)) AND status = 'queued' AND held = 0 AND not_before IS NULL
 RETURNING *
 
+-- Says with how many a variation shares its process.
 -- name: record_sharing
 UPDATE variations SET sharing = :count
 WHERE id IN (SELECT value FROM json_each(:variations)) AND status = 'processing'
 
+-- Has a variation wait until a moment, and says why.
 -- name: set_aside
 UPDATE variations SET waiting = :waiting, not_before = :until WHERE id = :variation AND status = 'queued'
 
+-- Lets what waits for something be looked at again now.
 -- name: recall_aside
 UPDATE variations SET not_before = :now
 WHERE seq IN (SELECT seq FROM variations WHERE status = 'queued' AND waiting IS NOT NULL LIMIT :limit)
@@ -153,31 +173,39 @@ WHERE seq IN (SELECT seq FROM variations WHERE status = 'queued' AND waiting IS 
 -- name: release_delayed
 UPDATE variations SET not_before = NULL WHERE not_before <= :now OR not_before > :latest
 
+-- When the next variation that waits for a moment may go on.
 -- name: next_delayed
 SELECT min(not_before) AS at FROM variations WHERE not_before IS NOT NULL
 
+-- A source as an attempt needs it: whose it is, where its file is, what it holds.
 -- name: claimed_source
 SELECT jobs.id AS job, sources.id AS source, sources.name, sources.path, sources.bytes, sources.device, sources.inode,
     sources.modified, sources.boot, sources.media
 FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.seq = :source
 
+-- Begins an attempt, before its process is started.
 -- name: insert_attempt
 INSERT INTO attempts (variation, number, token, boot, started_at)
 VALUES (:variation, :number, :token, :boot, :now)
 
+-- Says which process works for an attempt.
 -- name: record_process
 UPDATE attempts SET pid = :pid, pid_created = :created WHERE token = :token AND ended_at IS NULL
 
+-- Says what shuts an attempt's process in.
 -- name: record_sandbox
 UPDATE variations SET sandbox = :sandbox
 WHERE seq IN (SELECT variation FROM attempts WHERE token = :token AND ended_at IS NULL)
 
+-- Ends the record of a variation's attempt.
 -- name: end_attempt
 UPDATE attempts SET ended_at = :now WHERE variation = :variation AND ended_at IS NULL
 
+-- How encodes of each kind compare with what was predicted.
 -- name: corrections
 SELECT encode, correction FROM costs
 
+-- Keeps what was learnt of one kind of encode.
 -- name: record_correction
 INSERT INTO costs (encode, correction) VALUES (:encode, :correction)
 ON CONFLICT (encode) DO UPDATE SET correction = excluded.correction
@@ -190,6 +218,7 @@ UPDATE sources SET media = :media, error = NULL WHERE id = :source
 -- name: record_source_error
 UPDATE sources SET error = :error WHERE id = :source
 
+-- Fails what waits of a source that cannot be read.
 -- name: fail_queued_of_source
 UPDATE variations SET status = 'failed', error = :error, finished_at = :now
 WHERE source = (SELECT seq FROM sources WHERE id = :source) AND status = 'queued'
@@ -209,6 +238,7 @@ UPDATE variations SET status = 'completed', finished_at = :now, bytes = :bytes, 
 WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
     AND cancel_requested_at IS NULL AND fail_requested_at IS NULL
 
+-- A running variation with what was asked of it, as long as that attempt is the current one.
 -- name: in_flight
 SELECT job, cancel_requested_at, fail_requested_at, retries, crashes FROM variations
 WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
@@ -221,11 +251,13 @@ UPDATE variations SET status = :status, error = :error, not_before = :not_before
     finished_at = iif(:status = 'queued', NULL, :now), started_at = iif(:status = 'queued', NULL, started_at)
 WHERE seq = :variation
 
+-- Counts CPU time that came to nothing.
 -- name: discard_cpu
 UPDATE jobs SET discarded_cpu = discarded_cpu + :cpu_seconds WHERE seq = :job
 
 -- Cancel
 
+-- Keeps the moment of a job's first request to cancel, as long as anything is left of it.
 -- name: request_cancel_of_job
 UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, :now)
 WHERE seq = :job AND queued + processing > 0
@@ -236,45 +268,56 @@ UPDATE variations SET cancel_requested_at = :now
 WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
     AND status = 'processing' AND cancel_requested_at IS NULL
 
+-- Cancels what waits of a job, of one source or of one variation.
 -- name: cancel_queued
 UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished_at = :now, not_before = NULL
 WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
     AND status = 'queued'
 
+-- Asks for what runs of a job to be ended as failed.
 -- name: request_fail
 UPDATE variations SET fail_requested_at = :now
 WHERE job = :job AND status = 'processing' AND cancel_requested_at IS NULL AND fail_requested_at IS NULL
 
+-- Fails what waits of a job.
 -- name: fail_queued
 UPDATE variations SET status = 'failed', finished_at = :now, error = :error, not_before = NULL
 WHERE job = :job AND status = 'queued'
 
 -- Retry, pause, the queue
 
+-- Takes back what a cancel left in a job that is tried again.
 -- name: forget_cancel_of_job
 UPDATE jobs SET cancel_requested_at = NULL, cancelled_at = NULL, keep_until = NULL WHERE seq = :job
 
+-- Has a job's sources read again that could not be.
 -- name: forgive_sources
 UPDATE sources SET error = NULL WHERE job = :job AND error IS NOT NULL
 
+-- Puts a job's failed and cancelled variations back into the queue.
 -- name: requeue_ended
 UPDATE variations SET status = 'queued', cancel_requested_at = NULL, fail_requested_at = NULL, error = NULL,
     started_at = NULL, finished_at = NULL, retries = 0, crashes = 0, alone = 0, priority = :priority, held = :held,
     waiting = NULL, space_needed = NULL
 WHERE job = :job AND status IN ('failed', 'cancelled')
 
+-- Pauses a job that has something left, or lets it go on.
 -- name: set_paused
 UPDATE jobs SET paused = :paused WHERE seq = :job AND paused <> :paused AND (queued + processing > 0 OR NOT :paused)
 
+-- Keeps what is left of a job from starting, or no longer.
 -- name: hold
 UPDATE variations SET held = :held WHERE job = :job AND status IN ('queued', 'processing')
 
+-- Whether the queue runs, drains or is paused.
 -- name: queue_state
 SELECT state FROM queue
 
+-- Changes that.
 -- name: set_queue_state
 UPDATE queue SET state = :state WHERE state <> :state
 
+-- Variations whose processes are to be frozen.
 -- name: held_processing
 SELECT id FROM variations WHERE status = 'processing' AND held = 1
 
@@ -284,6 +327,7 @@ SELECT seq, total FROM jobs
 WHERE status = :status AND seq > :after AND seq <= :newest AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY seq LIMIT :limit
 
+-- The newest job's number; 0 where there is none.
 -- name: newest_job
 SELECT coalesce(max(seq), 0) AS seq FROM jobs
 
@@ -297,12 +341,14 @@ SELECT seq FROM jobs WHERE seq IN (SELECT value FROM json_each(:jobs)) AND (expi
         OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
     )
 
+-- The same as for one job, for those of many of which anything is left.
 -- name: request_cancel_of_jobs
 UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, :now)
 WHERE seq IN (SELECT value FROM json_each(:jobs)) AND queued + processing > 0
     AND (queued > 0 OR cancel_requested_at IS NULL)
 RETURNING seq
 
+-- Cancels what waits of these jobs.
 -- name: cancel_queued_of_jobs
 UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished_at = :now, not_before = NULL
 WHERE job IN (SELECT value FROM json_each(:jobs)) AND status = 'queued'
@@ -312,13 +358,16 @@ WHERE job IN (SELECT value FROM json_each(:jobs)) AND status = 'queued'
 UPDATE variations SET cancel_requested_at = :now
 WHERE status = 'processing' AND +job IN (SELECT value FROM json_each(:jobs)) AND cancel_requested_at IS NULL
 
+-- What runs of these jobs.
 -- name: running_of_jobs
 SELECT id FROM variations WHERE status = 'processing' AND +job IN (SELECT value FROM json_each(:jobs))
 
+-- Deletes those of these jobs of which nothing waits or runs.
 -- name: delete_jobs
 DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(:jobs)) AND queued = 0 AND processing = 0
 RETURNING id, seq
 
+-- The variations that a verb speaks of.
 -- name: scope
 SELECT id, seq, status, cancel_requested_at, finished_at FROM variations
 WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
@@ -326,18 +375,22 @@ ORDER BY seq
 
 -- Boot recovery
 
+-- Variations that were in flight when the last daemon ended.
 -- name: interrupted
 SELECT variations.*, jobs.id AS job_id FROM variations JOIN jobs ON jobs.seq = variations.job
 WHERE variations.status = 'processing' ORDER BY variations.seq
 
+-- Processes that may have outlived the last daemon.
 -- name: live_attempts
 SELECT DISTINCT token, boot, pid, pid_created FROM attempts WHERE ended_at IS NULL
 
 -- Sweep, expiry, eviction
 
+-- Whether there is a job of that id.
 -- name: known_job
 SELECT seq FROM jobs WHERE id = :id
 
+-- Completed variations whose file should be there, from one on.
 -- name: completed_after
 SELECT variations.seq, variations.id, variations.extension, jobs.id AS job
 FROM variations JOIN jobs ON jobs.seq = variations.job
@@ -355,23 +408,28 @@ DELETE FROM jobs WHERE queued = 0 AND processing = 0 AND seq = (
 )
 RETURNING id
 
+-- Deletes the job that ended first, to make room on the disk.
 -- name: delete_oldest_ended_job
 DELETE FROM jobs WHERE queued = 0 AND processing = 0 AND seq = (
     SELECT seq FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT 1
 )
 RETURNING id
 
+-- Keeps that there was a job, for its links to say so.
 -- name: bury
 INSERT OR REPLACE INTO tombstones (job, made_at, reason) VALUES (:id, :now, :reason)
 
+-- Ends that for jobs that are long gone.
 -- name: forget_tombstones
 DELETE FROM tombstones WHERE made_at <= :before
 
 -- Events
 
+-- Events that came after one.
 -- name: events_after
 SELECT id, type, job, data FROM events WHERE id > :after ORDER BY id LIMIT :limit
 
+-- The same, of one job.
 -- name: events_of_job_after
 SELECT id, type, job, data FROM events WHERE job = :job AND id > :after ORDER BY id LIMIT :limit
 
@@ -379,6 +437,7 @@ SELECT id, type, job, data FROM events WHERE job = :job AND id > :after ORDER BY
 -- name: last_event
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) AS id
 
+-- The oldest event that is kept.
 -- name: first_event
 SELECT min(id) AS id FROM events
 
@@ -395,6 +454,7 @@ WHERE status = 'pending' AND next_attempt_at <= :now
     AND id NOT IN (SELECT value FROM json_each(:sending)) AND url NOT IN (SELECT value FROM json_each(:busy))
 ORDER BY next_attempt_at LIMIT 1
 
+-- When the next message is to be sent.
 -- name: next_delivery
 SELECT min(next_attempt_at) AS at FROM outbox WHERE status = 'pending' AND next_attempt_at > :now
 
@@ -405,14 +465,17 @@ UPDATE outbox SET status = :status, attempts = attempts + 1, failures = :failure
     delivered_at = iif(:status = 'delivered', :now, delivered_at)
 WHERE id = :id AND since = :since AND (status = 'pending' OR :status = 'delivered')
 
+-- Gives up a job's messages, because their receiver wants none any more.
 -- name: disable_deliveries
 UPDATE outbox SET status = 'disabled', next_attempt_at = NULL, last_error = :error
 WHERE job = (SELECT job FROM outbox WHERE id = :id) AND status = 'pending'
 
+-- Has a message sent again as if it never was.
 -- name: replay_delivery
 UPDATE outbox SET status = 'pending', failures = 0, next_attempt_at = :now, since = :now
 WHERE id = :id
 
+-- One message with what became of it.
 -- name: delivery
 SELECT * FROM outbox WHERE id = :id
 
@@ -421,18 +484,22 @@ SELECT * FROM outbox WHERE id = :id
 SELECT * FROM outbox WHERE seq < :below AND (:status IS NULL OR status = :status)
 ORDER BY seq DESC LIMIT :limit
 
+-- Messages of one job, newest first, below the cursor.
 -- name: page_of_deliveries_of_job
 SELECT * FROM outbox WHERE job = :job AND seq < :below AND (:status IS NULL OR status = :status)
 ORDER BY seq DESC LIMIT :limit
 
+-- Ends the record of messages that are long settled.
 -- name: forget_deliveries
 DELETE FROM outbox WHERE status <> 'pending' AND created_at <= :before
 
 -- Figures
 
+-- Variations that wait.
 -- name: queued_variations
 SELECT variations AS count FROM tally WHERE status = 'queued'
 
+-- What counts towards the most that may be stored: sources, outputs, announced uploads, the database.
 -- name: stored_bytes
 SELECT
     (SELECT sum(bytes) FROM disk WHERE kind IN ('sources', 'outputs'))
@@ -440,22 +507,26 @@ SELECT
     + (SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size)
     AS count
 
-
+-- Jobs and variations by status, as counted while they change.
 -- name: tally
 SELECT status, jobs, variations FROM tally
 
+-- When the job was made whose variation waits longest.
 -- name: oldest_queued
 SELECT jobs.created_at FROM variations JOIN jobs ON jobs.seq = variations.job
 WHERE variations.status = 'queued' ORDER BY variations.seq LIMIT 1
 
+-- Jobs that are paused with something left to do, up to 1,000.
 -- name: paused_jobs
 SELECT count(*) AS count FROM (
     SELECT 1 FROM jobs WHERE paused = 1 AND seq > 0 AND queued + processing > 0 LIMIT 1000
 )
 
+-- How often each stage of a cancel ended a process, and how long that took.
 -- name: stops
 SELECT stage, count, seconds FROM stops
 
+-- Counts one more of them.
 -- name: count_stop
 UPDATE stops SET count = count + 1, seconds = seconds + :seconds WHERE stage = :stage
 
@@ -468,9 +539,11 @@ FROM pragma_page_count, pragma_freelist_count, pragma_page_size
 
 -- Which database this is
 
+-- Which database this is, and how many daemons it has had.
 -- name: lineage
 SELECT id, generation, backup FROM lineage
 
+-- Counts one more daemon.
 -- name: begin_generation
 UPDATE lineage SET generation = :generation, backup = 0
 
@@ -478,31 +551,39 @@ UPDATE lineage SET generation = :generation, backup = 0
 -- name: skip_event_ids
 UPDATE sqlite_sequence SET seq = seq + :gap WHERE name = 'events'
 
+-- Forgets every event: their numbers mean nothing to clients of another database.
 -- name: clear_events
 DELETE FROM events
 
 -- Resumable uploads
 
+-- Resumable uploads that no job took.
 -- name: pending_uploads
 SELECT count(*) AS count FROM uploads
 
+-- Makes a resumable upload of which no byte has come.
 -- name: insert_upload
 INSERT INTO uploads (id, name, metadata, length, created_at, expires_at)
 VALUES (:id, :name, :metadata, :length, :now, :expires_at)
 RETURNING *
 
+-- A resumable upload that has not expired.
 -- name: upload
 SELECT * FROM uploads WHERE id = :id AND expires_at > :now
 
+-- Every resumable upload with the bytes that came.
 -- name: uploads
 SELECT id, offset FROM uploads
 
+-- Gives a resumable upload more time.
 -- name: touch_upload
 UPDATE uploads SET expires_at = :expires_at WHERE id = :id AND expires_at > :now RETURNING *
 
+-- Says how many bytes have come and are safe.
 -- name: grow_upload
 UPDATE uploads SET offset = :offset, expires_at = :expires_at WHERE id = :id RETURNING *
 
+-- Ends a resumable upload.
 -- name: delete_upload
 DELETE FROM uploads WHERE id = :id
 
@@ -510,11 +591,13 @@ DELETE FROM uploads WHERE id = :id
 -- name: take_upload
 DELETE FROM uploads WHERE id = :id AND offset = length
 
+-- Ends those that expired.
 -- name: forget_uploads
 DELETE FROM uploads WHERE expires_at <= :now
 
 -- Idempotency keys
 
+-- An idempotency key that is still kept, with its answer.
 -- name: bound_key
 SELECT * FROM idempotency_keys WHERE key = :key AND bound_at > :after
 
@@ -526,19 +609,24 @@ ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, status = exc
     location = excluded.location, body = excluded.body, bound_at = excluded.bound_at
 WHERE idempotency_keys.bound_at <= :after
 
+-- Ends keys that are no longer kept.
 -- name: forget_keys
 DELETE FROM idempotency_keys WHERE bound_at <= :before
 
 -- Sessions
 
+-- Makes a login's session; of its token only the hash is kept.
 -- name: insert_session
 INSERT INTO sessions (token_sha256, expires_at) VALUES (:token, :expires_at)
 
+-- A session that has not expired.
 -- name: session
 SELECT expires_at FROM sessions WHERE token_sha256 = :token AND expires_at > :now
 
+-- Ends a session.
 -- name: end_session
 DELETE FROM sessions WHERE token_sha256 = :token
 
+-- Ends those that expired.
 -- name: forget_sessions
 DELETE FROM sessions WHERE expires_at <= :now

@@ -227,10 +227,15 @@ class Store:
 
 
 def load_queries() -> dict[str, str]:
-    """The statements of `queries.sql` by name."""
+    """The statements of `queries.sql` by name. Raises ValueError when a name is given twice."""
     text = (files("daemon.database") / "queries.sql").read_text()
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    queries: dict[str, str] = {}
+    for name, statement in zip(parts[1::2], parts[2::2], strict=True):
+        if name in queries:
+            raise ValueError(f"queries.sql has two statements named {name}")
+        queries[name] = statement
+    return queries
 
 
 async def _connect(path: Path, *, read_only: bool = False) -> aiosqlite.Connection:

@@ -64,7 +64,8 @@ def page(
     below, floor = decode_cursor(cursor), 0
     if selection.search:
         newest = transaction.one("newest_job")
-        below = min(below, (newest["seq"] or 0) + 1 if newest else 1)
+        assert newest is not None
+        below = min(below, newest["seq"] + 1)
         floor = max(0, below - WINDOW)
     found = _newest_first(transaction, selection, below, floor, limit + 1, now)
     limit = _fitting(found[:limit], most)
