@@ -43,7 +43,7 @@ from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import Space, Usage
 from daemon.settings import Settings
-from daemon.webhooks.delivery import Courier
+from daemon.webhooks.delivery import Sender
 from daemon.webhooks.outbox import Webhooks
 from daemon.webhooks.signing import Secrets
 
@@ -226,8 +226,8 @@ def _progress_events(scheduler: Scheduler) -> list[tuple[str, str, bytes]]:
 
 def _webhooks(settings: Settings, store: Store, paths: Paths, now: Callable[[], float]) -> Webhooks:
     secrets = Secrets(paths.webhook_secret, now=now)
-    courier = Courier(secrets, allow_private=settings.webhook_allow_private, now=now)
-    return Webhooks(store, secrets, courier, backoff=settings.webhook_backoff, now=now)
+    sender = Sender(secrets, allow_private=settings.webhook_allow_private, now=now)
+    return Webhooks(store, secrets, sender, backoff=settings.webhook_backoff, now=now)
 
 
 def _usage(paths: Paths) -> Usage:

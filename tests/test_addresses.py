@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon.webhooks import addresses
-from daemon.webhooks.delivery import Courier
+from daemon.webhooks.delivery import Sender
 from daemon.webhooks.signing import Secrets
 
 PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"]
@@ -81,20 +81,20 @@ def test_interfaces_that_cannot_be_looked_at_let_nothing_pass(tmp_path: Path) ->
     async def resolve(_: str, __: int) -> list[addresses.Address]:
         return [ip_address("8.8.8.8")]
 
-    courier = Courier(Secrets(tmp_path / "webhook-secret"), resolve=resolve, interfaces=broken)
-    assert asyncio.run(courier.attempt("http://dns.example/", "msg_1", b"{}")).error == "Cannot allocate memory"
+    sender = Sender(Secrets(tmp_path / "webhook-secret"), resolve=resolve, interfaces=broken)
+    assert asyncio.run(sender.attempt("http://dns.example/", "msg_1", b"{}")).error == "Cannot allocate memory"
 
 
 # In a network of its own, where nothing leaves the host and any address may be ours
 
 DELIVER = """
 import asyncio, pathlib, socket, sys, threading
-from daemon.webhooks.delivery import Courier
+from daemon.webhooks.delivery import Sender
 from daemon.webhooks.signing import Secrets
 
 host, folder, allowed = sys.argv[1:]
 listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
-courier = Courier(Secrets(pathlib.Path(folder) / "webhook-secret"), allow_private=bool(allowed))
+sender = Sender(Secrets(pathlib.Path(folder) / "webhook-secret"), allow_private=bool(allowed))
 heard = []
 
 def listen():
@@ -105,7 +105,7 @@ def listen():
         connection.close()
 
 threading.Thread(target=listen, daemon=True).start()
-outcome = asyncio.run(courier.attempt(f"http://{host}:{listener.getsockname()[1]}/", "msg_1", b"{}"))
+outcome = asyncio.run(sender.attempt(f"http://{host}:{listener.getsockname()[1]}/", "msg_1", b"{}"))
 print(outcome.error, b"".join(heard)[:4])
 """
 

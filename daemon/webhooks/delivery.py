@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import msgspec
 
 from daemon.errors import FfspoolError, InvalidRequest
@@ -19,6 +18,9 @@ from daemon.models import Model
 from daemon.plaintext import clipped, flaw, visible
 from daemon.webhooks import addresses
 from daemon.webhooks.signing import Secrets
+
+if TYPE_CHECKING:  # it takes longer to load than a short clip to encode, and `ffspool run` sends nothing
+    import httpx
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,9 @@ MOST_WORDS = 300  # characters of what went wrong: a receiver has its say in it
 REDIRECTS = frozenset({301, 302, 307, 308})
 
 
-class Outcome(Model, frozen=True):
-    """What an attempt came to: no `error` means that the receiver took it. `final`: trying again is of no use."""
+class Answer(Model, frozen=True):
+    """What a receiver answered, or why it did not: no `error` means that it took the message. `final`: trying again is of
+    no use."""
 
     status_code: int | None = None
     error: str | None = None
@@ -39,7 +42,7 @@ class Outcome(Model, frozen=True):
     final: bool = False
 
 
-class Courier:
+class Sender:
     """Sends, and says what became of it. Nothing is remembered between two attempts."""
 
     def __init__(
@@ -57,25 +60,27 @@ class Courier:
         self._resolve = resolve
         self._interfaces = interfaces
 
-    async def attempt(self, url: str, identifier: str, body: bytes) -> Outcome:
+    async def attempt(self, url: str, identifier: str, body: bytes) -> Answer:
         """One attempt at a message. Whatever goes wrong is in the outcome; cancelled, it may have arrived."""
         outcome = await self._attempt(url, identifier, body)
         words = outcome.error and clipped(visible(outcome.error), MOST_WORDS)
         return msgspec.structs.replace(outcome, error=words)
 
-    async def _attempt(self, url: str, identifier: str, body: bytes) -> Outcome:
+    async def _attempt(self, url: str, identifier: str, body: bytes) -> Answer:
+        import httpx
+
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT):
                 return await self._send(parsed(url), self._headers(identifier, body), body)
         except FfspoolError as refusal:
-            return Outcome(error=str(refusal), final=True)
+            return Answer(error=str(refusal), final=True)
         except TimeoutError:
-            return Outcome(error=f"no answer within {ATTEMPT_TIMEOUT:.0f} s")
+            return Answer(error=f"no answer within {ATTEMPT_TIMEOUT:.0f} s")
         except (httpx.HTTPError, OSError) as error:  # of an OSError no more than its reason: it may name a file
-            return Outcome(error=getattr(error, "strerror", None) or str(error) or type(error).__name__)
+            return Answer(error=getattr(error, "strerror", None) or str(error) or type(error).__name__)
         except Exception:
             log.exception("the webhook %s could not be sent by a fault of ffspool", identifier)
-            return Outcome(error="a fault of ffspool; its log has the details")
+            return Answer(error="a fault of ffspool; its log has the details")
 
     def _headers(self, identifier: str, body: bytes) -> dict[str, str]:
         timestamp = int(self._now())
@@ -87,7 +92,7 @@ class Courier:
             "webhook-signature": self._secrets.sign(identifier, timestamp, body),
         }
 
-    async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> Outcome:
+    async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> Answer:
         """Raises FfspoolError for a target we do not go to, httpx.HTTPError and OSError when it cannot be reached."""
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._post(url, headers, body)
@@ -96,10 +101,12 @@ class Courier:
                 return self._judge(response)
             url = parsed(location, base=url)
         words = f"it redirected us more than {MAX_REDIRECTS} times, at last to {url.host}"
-        return Outcome(status_code=response.status_code, error=words)
+        return Answer(status_code=response.status_code, error=words)
 
     async def _post(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         """The answer of the first of the host's addresses that takes a connection; its body is not read."""
+        import httpx
+
         host = url.raw_host.decode("ascii")
         port = url.port or {"http": 80, "https": 443}[url.scheme]
         *others, last = await addresses.addresses(
@@ -113,6 +120,8 @@ class Courier:
     async def _post_to(
         self, address: addresses.Address, host: str, url: httpx.URL, headers: Mapping[str, str], body: bytes
     ) -> httpx.Response:
+        import httpx
+
         # To the address itself, so that no second look-up can lead elsewhere; the name stays in Host, in TLS and
         # in the certificate that is asked for. A transport alone keeps no cookies and follows nothing by itself,
         # and one of our own shares no connection with another name at the same address.
@@ -143,14 +152,16 @@ class Courier:
 
     @cached_property
     def _tls(self) -> Any:
+        import httpx
+
         return httpx.create_ssl_context()  # reads every root certificate: once, and only if there is a webhook
 
-    def _judge(self, response: httpx.Response) -> Outcome:
+    def _judge(self, response: httpx.Response) -> Answer:
         code = response.status_code
         if response.is_success:
-            return Outcome(status_code=code)
+            return Answer(status_code=code)
         pause = response.headers.get("retry-after") if code in {429, 503} else None
-        return Outcome(
+        return Answer(
             status_code=code,
             error=f"it answered {code} {response.reason_phrase}".rstrip(),
             retry_after=seconds_of(pause, self._now()) if pause else None,
@@ -159,6 +170,8 @@ class Courier:
 
 def parsed(url: str, base: httpx.URL | None = None) -> httpx.URL:
     """The URL of a webhook, or of a redirect from `base`. Raises InvalidRequest when it cannot be one."""
+    import httpx
+
     shown = repr(clipped(url, MOST_SHOWN))
     if reason := flaw(url):
         raise InvalidRequest(f"the webhook's URL {shown} {reason}")

@@ -25,7 +25,7 @@ from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import EndedJob, VariationView, ended_job, ended_variation
 from daemon.models import Model, when
 from daemon.states import DeliveryStatus
-from daemon.webhooks.delivery import Courier, Outcome
+from daemon.webhooks.delivery import Answer, Sender
 from daemon.webhooks.signing import Secrets, SecretView
 
 log = logging.getLogger(__name__)
@@ -82,14 +82,14 @@ class Webhooks:
         self,
         store: Store,
         secrets: Secrets,
-        courier: Courier,
+        sender: Sender,
         *,
         backoff: float = 5.0,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._secrets = secrets
-        self._courier = courier
+        self._sender = sender
         self._backoff = backoff
         self._now = now
         self._sending: dict[str, str] = {}  # id → URL
@@ -163,13 +163,13 @@ class Webhooks:
             del self._sending[due["id"]]
             self._awake.set()
 
-    async def _attempt(self, due: Row) -> Outcome:
+    async def _attempt(self, due: Row) -> Answer:
         try:
             body = render(due)
         except Exception:  # it must not hold a place for ever
             log.exception("the body of the webhook %s cannot be made", due["id"])
-            return Outcome(error="its body cannot be made, by a fault of ffspool; its log has the details", final=True)
-        return await self._courier.attempt(due["url"], due["id"], body)
+            return Answer(error="its body cannot be made, by a fault of ffspool; its log has the details", final=True)
+        return await self._sender.attempt(due["url"], due["id"], body)
 
 
 def render(due: Row | Mapping[str, Any]) -> bytes:
@@ -187,7 +187,7 @@ def render(due: Row | Mapping[str, Any]) -> bytes:
 
 
 def verdict(
-    outcome: Outcome, failures: int, since: float, now: float, backoff: float
+    outcome: Answer, failures: int, since: float, now: float, backoff: float
 ) -> tuple[DeliveryStatus, float | None]:
     """What becomes of a message after an attempt, `failures` of them before it; and when it is due again."""
     if outcome.error is None:
@@ -203,7 +203,7 @@ def verdict(
 
 
 def _settle(
-    due: Row, outcome: Outcome, settled: tuple[DeliveryStatus, float | None], now: float, transaction: Transaction
+    due: Row, outcome: Answer, settled: tuple[DeliveryStatus, float | None], now: float, transaction: Transaction
 ) -> None:
     status, again = settled
     changed = transaction.run(
