@@ -33,8 +33,10 @@ REDIRECTS = frozenset({301, 302, 307, 308})
 
 
 class Answer(Model, frozen=True):
-    """What a receiver answered, or why it did not: no `error` means that it took the message. `final`: trying again is of
-    no use."""
+    """What a receiver answered, or why it did not: no `error` means that it took the message.
+
+    `final`: trying again is of no use.
+    """
 
     status_code: int | None = None
     error: str | None = None
