@@ -86,9 +86,12 @@ class Service:
 
 
 @asynccontextmanager
-async def running(settings: Settings, library: Library, now: Callable[[], float] = time.time) -> AsyncIterator[Service]:
+async def running(
+    settings: Settings, library: Library, *, prober: Prober | None = None, now: Callable[[], float] = time.time
+) -> AsyncIterator[Service]:
     """A service at work, with these presets. On leaving, encodes are ended gracefully and their work is queued again.
 
+    A `prober` that was started already is taken over.
     Raises StartupError when the state dir is in use or unusable, or there is no encoder.
     """
     paths = Paths(settings.state_dir)
@@ -96,7 +99,7 @@ async def running(settings: Settings, library: Library, now: Callable[[], float]
         began = now()
         program = ffmpeg_binary.locate(settings.ffmpeg)
         lineage.refuse_to_forget(paths)
-        prober = Prober(sandboxed=settings.sandbox != "off")
+        prober = prober or Prober(sandboxed=settings.sandbox != "off")
         stack.push_async_callback(prober.close)
         prober.start()  # first: it takes longest to begin
         readable = tuple(map(str, settings.sandbox_read))

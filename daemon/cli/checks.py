@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from daemon.cli import batch
+from daemon.cli import batch, batch_job
+from daemon.cli.interrupts import signals_to
 from daemon.database.file import inspect
 from daemon.database.lineage import refuse_to_forget
 from daemon.errors import FfspoolError, StartupError
@@ -78,7 +79,10 @@ async def trials(library: Library, settings: Settings, clip: Path) -> Check:
     advice = "do without these presets, or use the bundled encoder by leaving --ffmpeg away"
     trial = batch.plan([clip], requests, library, clip.parent / "made", overwrite=False)
     try:
-        result = await asyncio.wait_for(batch.run(trial, _own(settings), library, _Nobody()), PATIENCE)
+        interrupt = asyncio.Event()
+        with signals_to(interrupt):
+            running = batch_job.run(trial, _own(settings), library, _Nobody(), interrupt)
+            result = await asyncio.wait_for(running, PATIENCE)
     except TimeoutError:
         found = f"trying them took longer than {PATIENCE:.0f} s"
         return Check(name="presets", ok=False, found=found, advice="try again when less runs on this host")

@@ -15,8 +15,11 @@ from daemon.cli.options import as_json, ffmpeg, grace, load_library, load_settin
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from daemon.cli.batch import Result
+    from daemon.cli.batch import Batch
+    from daemon.cli.batch_job import Result, Watcher
     from daemon.jobs.views import JobView, VariationView
+    from daemon.presets.library import Library
+    from daemon.settings import Settings
 
 
 @click.command()
@@ -51,12 +54,26 @@ def run(
     requests = [VariationRequest(entry["preset"], _without_preset(entry)) for entry in variations]
     planned = batch.plan(files, requests, library, output, overwrite=overwrite)
     with Follower(console(sys.stderr if as_json else sys.stdout)) as follower:
-        result = asyncio.run(batch.run(planned, settings, library, follower))
+        result = asyncio.run(_run(planned, settings, library, follower))
     if as_json:
         print_json(_as_json(result))
     else:
         _report(console(), result, output)
     sys.exit(_exit_code(result))
+
+
+async def _run(planned: Batch, settings: Settings, library: Library, watcher: Watcher) -> Result:
+    """Loads what runs a batch while the prober starts, which takes as long."""
+    from daemon.cli.interrupts import signals_to
+    from daemon.media.prober import Prober
+
+    interrupt = asyncio.Event()
+    with signals_to(interrupt):  # before there is a child that a Ctrl-C could leave behind
+        prober = Prober(sandboxed=settings.sandbox != "off")
+        prober.start()
+        from daemon.cli import batch_job
+
+        return await batch_job.run(planned, settings, library, watcher, interrupt, prober)
 
 
 def _without_preset(entry: dict[str, Any]) -> dict[str, Any]:
