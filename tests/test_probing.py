@@ -66,7 +66,7 @@ def server() -> Iterator[Server]:
 
 TAKEN_OVER = """
 import os, time
-from daemon import media, probing
+from daemon.media import describe, probe_server
 from daemon.errors import ProbeError
 
 def read(path, patience):
@@ -82,8 +82,8 @@ def read(path, patience):
             continue
     raise ProbeError("it has tried")
 
-media.read_media = read
-probing.main()
+describe.read_media = read
+probe_server.main()
 """
 
 

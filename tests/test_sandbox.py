@@ -155,7 +155,7 @@ def test_an_encoder_that_was_taken_over_reaches_nothing_and_nobody(host: Host) -
     assert "a sparse file" not in unguarded  # which the limit of a file's size forbids as well
 
 
-READER = "import sys; from daemon import sandbox; sandbox.confine(source={!r}); print(sandbox.leaks({!r}))"
+READER = "import sys; from daemon.process import sandbox; sandbox.confine(source={!r}); print(sandbox.leaks({!r}))"
 
 
 def test_a_reader_of_media_reaches_its_file_alone(host: Host) -> None:
@@ -236,7 +236,7 @@ def test_what_an_encoder_made_belongs_to_the_daemon(daemon: Daemon, clip: Path) 
 
 
 STATUS = (
-    "from daemon import sandbox; told = open('/proc/self/status'); sandbox.confine(source={!r}); print(told.read())"
+    "from daemon.process import sandbox; told = open('/proc/self/status'); sandbox.confine(source={!r}); print(told.read())"
 )
 
 

@@ -25,7 +25,7 @@ PATIENCE = 2  # seconds until a call that waits for something is ended
 
 TRY_EVERY_CALL = f"""
 import ctypes, json, os, signal
-from daemon import sandbox
+from daemon.process import sandbox
 
 libc = ctypes.CDLL(None, use_errno=True)
 DENIED = ({errno.EPERM}, {errno.ENOSYS})
@@ -77,7 +77,7 @@ def test_no_number_stands_twice() -> None:
 
 def ended(code: str) -> int:
     """How a process ends that does this once it is shut in."""
-    whole = f"import ctypes, os, threading; from daemon import sandbox; sandbox.confine(); {code}"
+    whole = f"import ctypes, os, threading; from daemon.process import sandbox; sandbox.confine(); {code}"
     return subprocess.run([sys.executable, "-c", whole], stderr=subprocess.DEVNULL, timeout=60).returncode
 
 
@@ -90,7 +90,7 @@ def test_threads_can_be_made() -> None:
 
 
 def test_a_call_that_a_stop_interrupts_goes_on_afterwards() -> None:
-    code = "import select; from daemon import sandbox; sandbox.confine(); print(flush=True); select.poll().poll(500)"
+    code = "import select; from daemon.process import sandbox; sandbox.confine(); print(flush=True); select.poll().poll(500)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
         assert child.stdout
         child.stdout.readline()
