@@ -14,7 +14,7 @@ from daemon.errors import BadParameter, UnknownPreset
 from daemon.media.allowlist import DISCONTINUOUS, GUARDS, RESTARTABLE, UNSTAMPED
 from daemon.media.model import Media
 from daemon.models import Model, Parameters
-from daemon.presets.builtin import PRESETS, Preset
+from daemon.presets.builtin import PRESETS
 from daemon.presets.parameters import RefreshedParameters
 from daemon.presets.traits import Metric
 from daemon.recipes import quality_filter
@@ -23,7 +23,7 @@ from daemon.recipes.filter_graph import apart, branched, merged
 from daemon.recipes.kinds import adaptive, archival, audio, capped, film, framed, sprites, stills
 from daemon.recipes.metadata import REPEATED, told_by_stream
 from daemon.recipes.picture import deinterlaced, is_idle, may_change_shape, of_one_shape
-from daemon.recipes.recipe import Judgement, Node, Options, Passed, Plan, Recipe, Step, Trial, refuse_lost
+from daemon.recipes.recipe import Judgement, Node, Options, Passed, Plan, Recipe, Request, Step, Trial, refuse_lost
 
 DAY = 86400.0
 MEASURING = 0.15  # of the time, where a picture is compared with its source
@@ -65,7 +65,7 @@ class Pass(NamedTuple):
 
 Passes = Generator[Pass, Passed, None]
 
-_KINDS: dict[str, Callable[[Media, Preset, Any], Recipe]] = {
+_KINDS: dict[str, Callable[[Request[Any]], Recipe]] = {
     "video": film.video,
     "refresh": film.refresh,
     "framed": framed.framed,
@@ -241,17 +241,22 @@ def _making(media: Media, output: Output) -> Recipe:
 
 
 def _recipe(media: Media, name: str, parameters: Parameters) -> Recipe:
+    request = _request(media, name, parameters)
+    if request.preset.kind not in SILENT:
+        refuse_lost(media, "sound")
+    return _KINDS[request.preset.kind](request)
+
+
+def _request(media: Media, name: str, parameters: Parameters) -> Request[Any]:
+    """Parses the parameters. Raises UnknownPreset or BadParameter."""
     if name not in PRESETS:
         raise UnknownPreset(f"there is no built-in preset {name!r}")
     preset = PRESETS[name]
     family = RefreshedParameters if preset.kind == "refresh" else type(preset.defaults)
     try:
-        wanted = msgspec.convert(parameters, family)
+        return Request(media, preset, msgspec.convert(parameters, family))
     except msgspec.ValidationError as error:
         raise BadParameter(f"these parameters are not the preset {name}'s: {error}") from error
-    if preset.kind not in SILENT:
-        refuse_lost(media, "sound")
-    return _KINDS[preset.kind](media, preset, wanted)
 
 
 def _reading(media: Media) -> dict[str, Any]:

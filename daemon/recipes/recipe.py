@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -11,11 +11,28 @@ from daemon.errors import UnsuitableSource
 from daemon.media.model import AudioStream, Colour, Cover, Media, SubtitleStream, VideoStream
 from daemon.models import Model
 from daemon.presets.builtin import Preset
-from daemon.presets.traits import Metric
+from daemon.presets.traits import Family, Metric
 
 Node = Any  # of ffmpeg-python's graph, which has no types
 Options = dict[str, Any]
 Size = tuple[int, int]
+W = TypeVar("W", bound=Family, covariant=True)
+
+
+class Request(NamedTuple, Generic[W]):
+    """What is asked for: an output of that source by this built-in preset, with parameters that are parsed already."""
+
+    media: Media
+    preset: Preset
+    wanted: W
+
+    @property
+    def picture(self) -> VideoStream:
+        """The picture the preset needs. Raises UnsuitableSource when the source has none."""
+        refuse_lost(self.media, "picture")
+        if self.media.video is None:
+            raise UnsuitableSource(f"the source has no picture, which the preset {self.preset.name} needs")
+        return self.media.video
 
 
 class Ladder(Model, frozen=True, tag="ladder"):
@@ -144,14 +161,6 @@ Steps = Generator[Step | Trial | Judgement, Passed, None]
 def measuring(recipe: Recipe) -> Recipe:
     """The same, but what comes out is thrown away: only what is learnt meanwhile counts."""
     return recipe._replace(plan=msgspec.structs.replace(recipe.plan, container="null"), cover=None, steps=None)
-
-
-def pictured(media: Media, preset: Preset) -> VideoStream:
-    """The picture this preset needs. Raises UnsuitableSource when the source has none."""
-    refuse_lost(media, "picture")
-    if media.video is None:
-        raise UnsuitableSource(f"the source has no picture, which the preset {preset.name} needs")
-    return media.video
 
 
 def left_out(media: Media) -> list[str]:

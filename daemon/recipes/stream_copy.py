@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from daemon.media.model import AudioStream, Media, VideoStream
-from daemon.presets.builtin import Preset
+from daemon.media.model import AudioStream, Media
 from daemon.presets.parameters import VideoParameters
 from daemon.recipes.picture import to_deinterlace
-from daemon.recipes.recipe import Options
+from daemon.recipes.recipe import Options, Request
 
 
-def picture_fits(picture: VideoStream, preset: Preset, wanted: VideoParameters) -> bool:
+def picture_fits(request: Request[VideoParameters]) -> bool:
     """Whether it has that codec, lies within the bounds, and shows as it is stored: plain SDR, unturned, whole."""
+    picture, wanted = request.picture, request.wanted
     depth = {8: "yuv420p", 10: "yuv420p10le"}[wanted.bit_depth]
     plain = picture.pixel_format == depth and picture.hdr is None and not picture.alpha and picture.colour.range != "pc"
     upright = not picture.rotation and not picture.mirrored and picture.sample_aspect_ratio == "1:1"
     small = min(picture.width, picture.height) <= wanted.short_side
     slow = picture.frame_rate is not None and picture.frame_rate <= wanted.max_frame_rate * 1.01
     whole = to_deinterlace(picture, wanted.deinterlace) is None
-    return picture.codec == preset.encoder and plain and upright and small and slow and whole
+    return picture.codec == request.preset.encoder and plain and upright and small and slow and whole
 
 
 def muddled(media: Media) -> bool:

@@ -16,7 +16,7 @@ from daemon.presets.builtin import Preset
 from daemon.presets.parameters import LadderParameters
 from daemon.recipes.encoders import ENCODERS, lasting, timing
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, resampled, to_deinterlace
-from daemon.recipes.recipe import Ladder, Node, Options, Plan, Recipe, Size, pictured
+from daemon.recipes.recipe import Ladder, Node, Options, Plan, Recipe, Request, Size
 from daemon.recipes.sound import default_first, narrowed
 from daemon.recipes.streaming_manifests import MASTERS
 
@@ -34,8 +34,8 @@ AS_THE_ONE_BEFORE = "if(eq(PREV_OUTDTS,NOPTS),DURATION,DTS-PREV_OUTDTS)"
 ENTRIES = {"hls": "%v/index.m3u8", "dash": MASTERS["dash"]}
 
 
-def ladder(media: Media, preset: Preset, wanted: LadderParameters) -> Recipe:
-    picture = pictured(media, preset)
+def ladder(request: Request[LadderParameters]) -> Recipe:
+    media, preset, wanted, picture = request.media, request.preset, request.wanted, request.picture
     _refuse_too_short(media, preset)
     sides = _sides(picture, wanted)
     sizes, heard = _sizes(picture, sides), default_first(media.audio)

@@ -9,14 +9,13 @@ from msgspec.structs import replace
 
 from daemon.errors import UnsuitableSource
 from daemon.media.model import AudioStream, Media, VideoStream
-from daemon.presets.builtin import Preset
 from daemon.presets.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
 from daemon.presets.traits import KeptTraits
 from daemon.recipes import metadata, stream_copy, subtitles
 from daemon.recipes.encoders import timing, written
 from daemon.recipes.kinds import film
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, to_deinterlace, upright
-from daemon.recipes.recipe import Node, Options, Plan, Recipe, Size, pictured, refuse_lost
+from daemon.recipes.recipe import Node, Options, Plan, Recipe, Request, Size, refuse_lost
 from daemon.recipes.sound import default_first
 
 MOST_HIDDEN = 0.1  # seconds; encoders of sound hide less at its beginning
@@ -34,8 +33,9 @@ HOLDS = {
 }
 
 
-def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
+def remux(request: Request[RemuxParameters]) -> Recipe:
     """Raises UnsuitableSource that names the codec which the container cannot hold."""
+    media, preset, wanted = request.media, request.preset, request.wanted
     refuse_lost(media, "picture")
     heard = default_first(media.audio)[: None if wanted.tracks == "all" else 1]
     codecs = [*([media.video.codec] if media.video else []), *(stream.codec for stream in heard)]
@@ -60,15 +60,15 @@ def remux(media: Media, preset: Preset, wanted: RemuxParameters) -> Recipe:
             "encode it"
         )
     size = (media.video.width, media.video.height) if media.video else None
-    planned = replace(_planned(media, preset, wanted, size, heard), copied=True)
+    planned = replace(_planned(request, size, heard), copied=True)
     fast_start = {"movflags": "+faststart"} if preset.container == "mp4" else {}
     options = {**fast_start, "c": "copy", **stream_copy.picture_options(media, preset.container)}
-    return _kept(media, preset, wanted, planned, options, heard)._replace(direct=media.video)
+    return _kept(request, planned, options, heard)._replace(direct=media.video)
 
 
-def archive(media: Media, preset: Preset, wanted: ArchiveParameters) -> Recipe:
+def archive(request: Request[ArchiveParameters]) -> Recipe:
     """HEVC in 10 bits: even of an 8-bit source it keeps gradients smoother. HDR stays what it is."""
-    picture = pictured(media, preset)
+    media, wanted, picture = request.media, request.wanted, request.picture
     size, deep = bounded(picture), "yuv420p10le"
 
     def filtered(node: Node) -> Node:
@@ -81,9 +81,9 @@ def archive(media: Media, preset: Preset, wanted: ArchiveParameters) -> Recipe:
         return {**timing(), **encode, **quiet, **kept.options(threads)}
 
     rate = kept_rate(picture)
-    planned = film.planned_film(media, preset, wanted, size=size, pixel_format=deep, frame_rate=rate)
+    planned = film.planned_film(request, size=size, pixel_format=deep, frame_rate=rate)
     heard = default_first(media.audio)
-    kept = _kept(media, preset, wanted, planned, _sound_as_it_is(media, heard), heard)
+    kept = _kept(request, planned, _sound_as_it_is(media, heard), heard)
     return kept._replace(options=options, filtered=filtered, deinterlace=to_deinterlace(picture, wanted.deinterlace))
 
 
@@ -97,11 +97,11 @@ def _sound_as_it_is(media: Media, streams: Iterable[AudioStream]) -> Options:
     return {"c:a": "copy", **{f"c:a:{number}": "flac" for number in strange}}
 
 
-def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe:
+def lossless(request: Request[LosslessParameters]) -> Recipe:
     """The picture as it is decoded: fields stay fields, and pixels keep their shape and their depth."""
-    picture = pictured(media, preset)
-    heard = default_first(media.audio)
-    planned = _planned(media, preset, wanted, upright(picture), heard)
+    picture, wanted = request.picture, request.wanted
+    heard = default_first(request.media.audio)
+    planned = _planned(request, upright(picture), heard)
     exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac", **_sliced(picture)}
     # FLAC has 24 bits.
     exact |= {f"c:a:{number}": "copy" for number, stream in enumerate(heard) if stream.codec in FINER_THAN_FLAC}
@@ -109,7 +109,7 @@ def lossless(media: Media, preset: Preset, wanted: LosslessParameters) -> Recipe
         exact["color_range"] = "pc"  # a container that says otherwise would have it squeezed
     if picture.alpha and picture.codec == "vp8" and picture.colour.matrix:
         exact["colorspace"] = picture.colour.matrix  # which the decoder that sees alpha does not tell
-    kept = _kept(media, preset, wanted, planned, {**timing(), **exact}, heard)
+    kept = _kept(request, planned, {**timing(), **exact}, heard)
     threaded = kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads})
     if picture.counted:  # only filters can set the clock of such a picture
         return threaded._replace(filtered=lambda shown: shown)
@@ -126,7 +126,8 @@ def _sliced(picture: VideoStream) -> Options:
     return {} if any(side % 2 for side in sides) else {"slices": 4}
 
 
-def _planned(media: Media, preset: Preset, wanted: KeptTraits, size: Size | None, heard: Iterable[AudioStream]) -> Plan:
+def _planned(request: Request[KeptTraits], size: Size | None, heard: Iterable[AudioStream]) -> Plan:
+    media, preset, wanted = request.media, request.preset, request.wanted
     return Plan(
         container=preset.container,
         duration_seconds=media.duration_seconds,
@@ -137,10 +138,9 @@ def _planned(media: Media, preset: Preset, wanted: KeptTraits, size: Size | None
     )
 
 
-def _kept(
-    media: Media, preset: Preset, wanted: KeptTraits, planned: Plan, options: Options, heard: tuple[AudioStream, ...]
-) -> Recipe:
+def _kept(request: Request[KeptTraits], planned: Plan, options: Options, heard: tuple[AudioStream, ...]) -> Recipe:
     """Sound, subtitles and their fonts beside a picture that is still to be added."""
+    media, preset, wanted = request.media, request.preset, request.wanted
     read = subtitles.carried(preset.container, media, wanted.subtitles)
     beside = {
         **subtitles.encoded(preset.container, read),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from daemon.errors import UnsuitableSource
-from daemon.media.model import FRONT_COVER, AudioStream, Cover, Media
-from daemon.presets.builtin import Preset
+from daemon.media.model import FRONT_COVER, AudioStream, Cover
 from daemon.presets.parameters import AudioParameters, FlacParameters
 from daemon.recipes import loudness
 from daemon.recipes.metadata import gains_dropped, written
-from daemon.recipes.recipe import Options, Plan, Recipe, Step, Steps, measuring
+from daemon.recipes.recipe import Options, Plan, Recipe, Request, Step, Steps, measuring
 from daemon.recipes.sound import default_first, mixed, narrowed
 
 COVERED = {"mp3", "ipod", "flac"}  # FFmpeg writes none to Ogg
@@ -19,7 +18,8 @@ EVEN = ".even"  # behind an output's name: its sound at one rate
 ENCODERS = {"mp3": "libmp3lame", "aac": "aac", "opus": "libopus", "flac": "flac"}
 
 
-def audio(media: Media, preset: Preset, wanted: AudioParameters | FlacParameters) -> Recipe:
+def audio(request: Request[AudioParameters | FlacParameters]) -> Recipe:
+    media, preset, wanted = request.media, request.preset, request.wanted
     if not media.audio:
         raise UnsuitableSource(f"the source has no sound, which the preset {preset.name} needs")
     first = default_first(media.audio)[0]
@@ -36,7 +36,7 @@ def audio(media: Media, preset: Preset, wanted: AudioParameters | FlacParameters
         covers=1 if cover else 0,
     )
     told = written(preset.container, media, wanted, [first])
-    options = {**_encoded(preset, wanted, first), **told, **(_covered(preset.container) if cover else {})}
+    options = {**_encoded(request, first), **told, **(_covered(preset.container) if cover else {})}
     plain = Recipe(planned, None, (first,), lambda _threads: options, cover=cover)
     if wanted.loudness_lufs is None:
         return plain
@@ -56,8 +56,9 @@ def _covered(container: str) -> Options:
     return {"c:v": "copy", **marks, **version}
 
 
-def _encoded(preset: Preset, wanted: AudioParameters | FlacParameters, stream: AudioStream) -> Options:
-    encoder: Options = {"c:a": ENCODERS[preset.encoder], **mixed(ENCODERS[preset.encoder])}
+def _encoded(request: Request[AudioParameters | FlacParameters], stream: AudioStream) -> Options:
+    wanted, name = request.wanted, ENCODERS[request.preset.encoder]
+    encoder: Options = {"c:a": name, **mixed(name)}
     if isinstance(wanted, FlacParameters):
         kept = narrowed([stream], 8, rewound=True, whole=True)
         return {**encoder, "compression_level": wanted.compression_level, **kept}

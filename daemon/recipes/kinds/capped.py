@@ -9,12 +9,11 @@ from msgspec.structs import replace
 
 from daemon.errors import TargetMissed, UnsuitableSource
 from daemon.media.model import Media, VideoStream
-from daemon.presets.builtin import Preset
 from daemon.presets.parameters import CappedParameters
 from daemon.recipes.encoders import timing
 from daemon.recipes.kinds import film
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, thinned
-from daemon.recipes.recipe import Node, Options, Recipe, Size, Step, Steps, measuring, pictured
+from daemon.recipes.recipe import Node, Options, Recipe, Request, Size, Step, Steps, measuring
 from daemon.recipes.sound import default_first
 
 SHORT_SIDES = (2160, 1440, 1080, 720, 540, 480, 360, 240, 144, 120)
@@ -34,12 +33,12 @@ class Budget(NamedTuple):
     audio_kbps: int
 
 
-def capped(media: Media, preset: Preset, wanted: CappedParameters) -> Recipe:
+def capped(request: Request[CappedParameters]) -> Recipe:
     """Only the audio track a player would choose is kept: others would take from the picture."""
-    picture = pictured(media, preset)
-    one = replace(media, audio=default_first(media.audio)[:1])
+    picture, wanted = request.picture, request.wanted
+    one = request._replace(media=replace(request.media, audio=default_first(request.media.audio)[:1]))
     rate = min(picture.frame_rate or 30.0, float(wanted.max_frame_rate))
-    budget = _budget(one, rate, wanted)
+    budget = _budget(one.media, rate, wanted)
     size = _affordable(picture, rate, budget, wanted)
 
     def filtered(node: Node) -> Node:
@@ -47,7 +46,7 @@ def capped(media: Media, preset: Preset, wanted: CappedParameters) -> Recipe:
         return graded(sized, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
 
     planned = replace(
-        film.planned_film(one, preset, wanted, size=size, frame_rate=kept_rate(picture, wanted.max_frame_rate)),
+        film.planned_film(one, size=size, frame_rate=kept_rate(picture, wanted.max_frame_rate)),
         max_bytes=wanted.target_bytes,
     )
 
@@ -55,7 +54,7 @@ def capped(media: Media, preset: Preset, wanted: CappedParameters) -> Recipe:
         def encode(threads: int) -> Options:
             return {"c:v": "libx264", "preset": wanted.speed, "b:v": video_bits, "pass": 2, "threads": threads}
 
-        return film.film(one, preset, wanted, planned, filtered, encode, budget.audio_kbps)
+        return film.film(one, planned, filtered, encode, budget.audio_kbps)
 
     return encoded(budget.video)._replace(steps=lambda: _passes(encoded, budget.video, wanted.target_bytes))
 

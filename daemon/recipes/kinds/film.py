@@ -8,8 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from daemon.errors import UnsuitableSource
-from daemon.media.model import AudioStream, Media, VideoStream
-from daemon.presets.builtin import Preset
+from daemon.media.model import AudioStream, VideoStream
 from daemon.presets.parameters import RefreshedParameters, VideoParameters
 from daemon.presets.traits import FilmTraits, Traits
 from daemon.recipes import crf_search, metadata, sound, stream_copy, subtitles
@@ -25,41 +24,41 @@ from daemon.recipes.picture import (
     to_deinterlace,
     turned,
 )
-from daemon.recipes.recipe import Node, Options, Plan, Recipe, Size, pictured
+from daemon.recipes.recipe import Node, Options, Plan, Recipe, Request, Size
 
 LEAST_PICTURES = 3  # of fewer, FFmpeg takes the clock for their rate
 SILENT_FIRST = {"wmav1", "wmav2"}  # whose decoders make nothing of the first packets
 
 
-def video(media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
-    picture = pictured(media, preset)
+def video(request: Request[VideoParameters]) -> Recipe:
+    picture, wanted, encoder = request.picture, request.wanted, request.preset.encoder
     size = bounded(picture, short_side=wanted.short_side)
-    pixel_format = _pixel_format(picture, preset, wanted)
+    pixel_format = _pixel_format(request)
     rate = kept_rate(picture, wanted.max_frame_rate)
 
     def filtered(node: Node) -> Node:
         sized = fitted(thinned(node, picture, wanted.max_frame_rate), picture, size)
         return graded(sized, picture, pixel_format, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
 
-    planned = planned_film(media, preset, wanted, size=size, pixel_format=pixel_format, frame_rate=rate)
+    planned = planned_film(request, size=size, pixel_format=pixel_format, frame_rate=rate)
 
     def encode(crf: float) -> Callable[[int], Options]:
-        return partial(ENCODERS[preset.encoder], crf, wanted.speed)
+        return partial(ENCODERS[encoder], crf, wanted.speed)
 
     def encoded(crf: float) -> Recipe:
-        made = film(media, preset, wanted, planned, filtered, encode(crf), wanted.audio_bitrate_kbps)
-        return _copying(made, media, preset, wanted) if wanted.copy else made
+        made = film(request, planned, filtered, encode(crf), wanted.audio_bitrate_kbps)
+        return _copying(made, request) if wanted.copy else made
 
     recipe = encoded(wanted.crf)
     if wanted.target_vmaf is None or recipe.direct:
         return recipe
-    grains = GRAINS[preset.encoder]
-    looking = partial(crf_search.steps, media, encoded, encode, wanted.crf, wanted.target_vmaf, grains)
+    grains = GRAINS[encoder]
+    looking = partial(crf_search.steps, request.media, encoded, encode, wanted.crf, wanted.target_vmaf, grains)
     return recipe._replace(steps=looking)
 
 
-def refresh(media: Media, preset: Preset, wanted: RefreshedParameters) -> Recipe:
-    picture = pictured(media, preset)
+def refresh(request: Request[RefreshedParameters]) -> Recipe:
+    picture, wanted = request.picture, request.wanted
     size = bounded(picture)
 
     def filtered(node: Node) -> Node:
@@ -69,31 +68,26 @@ def refresh(media: Media, preset: Preset, wanted: RefreshedParameters) -> Recipe
             "eq", brightness=wanted.brightness, contrast=wanted.contrast, saturation=wanted.saturation
         )
 
-    planned = planned_film(media, preset, wanted, size=size, frame_rate=kept_rate(picture))
-    encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)
-    return film(media, preset, wanted, planned, filtered, encode, wanted.audio_bitrate_kbps)
+    planned = planned_film(request, size=size, frame_rate=kept_rate(picture))
+    encode = partial(ENCODERS[request.preset.encoder], wanted.crf, wanted.speed)
+    return film(request, planned, filtered, encode, wanted.audio_bitrate_kbps)
 
 
-def _pixel_format(picture: VideoStream, preset: Preset, wanted: VideoParameters) -> str:
-    if picture.alpha and preset.encoder == "vp9":
+def _pixel_format(request: Request[VideoParameters]) -> str:
+    if request.picture.alpha and request.preset.encoder == "vp9":
         return "yuva420p"
-    return "yuv420p10le" if wanted.bit_depth == 10 else "yuv420p"
+    return "yuv420p10le" if request.wanted.bit_depth == 10 else "yuv420p"
 
 
 def planned_film(
-    media: Media,
-    preset: Preset,
-    wanted: FilmTraits,
-    *,
-    size: Size,
-    pixel_format: str = "yuv420p",
-    frame_rate: float | None = None,
+    request: Request[FilmTraits], *, size: Size, pixel_format: str = "yuv420p", frame_rate: float | None = None
 ) -> Plan:
     """A picture of that size with all of the source's sound, and the subtitles the container takes.
 
     Raises UnsuitableSource for one that the encoder has no use for.
     """
-    picture, least = pictured(media, preset), LEAST_SIDES.get(preset.encoder, 1)
+    media, preset, wanted, picture = request.media, request.preset, request.wanted, request.picture
+    least = LEAST_SIDES.get(preset.encoder, 1)
     if min(size) < least:
         said = "×".join(map(str, size))
         raise UnsuitableSource(f"the picture would be {said}: the encoder takes none with a side below {least} pixels")
@@ -121,15 +115,14 @@ def _offset(picture: VideoStream, heard: tuple[AudioStream, ...]) -> float | Non
 
 
 def film(
-    media: Media,
-    preset: Preset,
-    wanted: Traits,
+    request: Request[Traits],
     planned: Plan,
     filtered: Callable[[Node], Node],
     encode: Callable[[int], Options],
     audio_bitrate_kbps: int,
 ) -> Recipe:
     """How that picture is made, and what goes with it. `encode` gives its options by the number of threads."""
+    media, preset, wanted, picture = request.media, request.preset, request.wanted, request.picture
     heard = sound.default_first(media.audio)
     read = subtitles.carried(preset.container, media, wanted.subtitles)
 
@@ -137,13 +130,13 @@ def film(
         return {
             **timing(),
             **encode(threads),
-            **_last_shown(pictured(media, preset), preset.encoder),
+            **_last_shown(picture, preset.encoder),
             **sound.encoded(preset.container, heard, audio_bitrate_kbps, wanted.max_channels),
             **subtitles.encoded(preset.container, read),
             **metadata.written(preset.container, media, wanted, heard, read),
         }
 
-    return Recipe(planned, filtered, heard, options, read, to_deinterlace(pictured(media, preset), wanted.deinterlace))
+    return Recipe(planned, filtered, heard, options, read, to_deinterlace(picture, wanted.deinterlace))
 
 
 def _last_shown(picture: VideoStream, encoder: str) -> Options:
@@ -157,10 +150,10 @@ def _last_shown(picture: VideoStream, encoder: str) -> Options:
     return lasting(f"max(DURATION,{end:.3f}/TB-PTS)")
 
 
-def _copying(encoded: Recipe, media: Media, preset: Preset, wanted: VideoParameters) -> Recipe:
+def _copying(encoded: Recipe, request: Request[VideoParameters]) -> Recipe:
     """The same, but picture and tracks that already fit are copied, each for itself."""
-    picture = pictured(media, preset)
-    as_it_is = stream_copy.picture_fits(picture, preset, wanted) and not stream_copy.muddled(media)
+    media, preset, wanted = request.media, request.preset, request.wanted
+    as_it_is = stream_copy.picture_fits(request) and not stream_copy.muddled(media)
     encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)
 
     def options(threads: int) -> Options:
@@ -173,4 +166,4 @@ def _copying(encoded: Recipe, media: Media, preset: Preset, wanted: VideoParamet
     if not as_it_is:
         return encoded._replace(options=options)
     planned = replace(encoded.plan, colour=None, copied=True, quality=None)
-    return encoded._replace(plan=planned, options=options, filtered=None, direct=picture, deinterlace=None)
+    return encoded._replace(plan=planned, options=options, filtered=None, direct=request.picture, deinterlace=None)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 
-from daemon.media.model import Media, VideoStream
-from daemon.presets.builtin import Preset
+from daemon.media.model import VideoStream
 from daemon.presets.parameters import Aspect, FramedParameters
 from daemon.recipes.encoders import ENCODERS
 from daemon.recipes.kinds import film
 from daemon.recipes.picture import even, graded, kept_rate, scaled, thinned
-from daemon.recipes.recipe import Node, Recipe, Size, pictured
+from daemon.recipes.recipe import Node, Recipe, Request, Size
 
 SHAPES: dict[Aspect, tuple[int, int]] = {"9:16": (9, 16), "4:5": (4, 5), "1:1": (1, 1), "16:9": (16, 9)}
 BLUR = 8  # the background is blurred at a fraction of its size, which costs little and blurs more
 
 
-def framed(media: Media, preset: Preset, wanted: FramedParameters) -> Recipe:
-    picture = pictured(media, preset)
+def framed(request: Request[FramedParameters]) -> Recipe:
+    picture, wanted = request.picture, request.wanted
     frame = _frame(wanted)
     placed = {"fit": _with_bars, "fill": _cut, "blur": _before_itself}[wanted.fit]
 
@@ -27,9 +26,9 @@ def framed(media: Media, preset: Preset, wanted: FramedParameters) -> Recipe:
         return placed(shown, picture, frame)
 
     rate = kept_rate(picture, wanted.max_frame_rate)
-    planned = film.planned_film(media, preset, wanted, size=frame, frame_rate=rate)
-    encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)
-    return film.film(media, preset, wanted, planned, filtered, encode, wanted.audio_bitrate_kbps)
+    planned = film.planned_film(request, size=frame, frame_rate=rate)
+    encode = partial(ENCODERS[request.preset.encoder], wanted.crf, wanted.speed)
+    return film.film(request, planned, filtered, encode, wanted.audio_bitrate_kbps)
 
 
 def _frame(wanted: FramedParameters) -> Size:

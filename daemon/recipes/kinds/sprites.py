@@ -10,17 +10,15 @@ import math
 from collections.abc import Iterator
 
 from daemon.errors import UnsuitableSource
-from daemon.media.model import Media
-from daemon.presets.builtin import Preset
 from daemon.presets.parameters import SpritesParameters
 from daemon.recipes.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace
-from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Node, Plan, Recipe, Size, Sprites, pictured
+from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Node, Plan, Recipe, Request, Size, Sprites
 
 MAX_TILES = 20_000
 
 
-def sprites(media: Media, preset: Preset, wanted: SpritesParameters) -> Recipe:
-    picture = pictured(media, preset)
+def sprites(request: Request[SpritesParameters]) -> Recipe:
+    media, wanted, picture = request.media, request.wanted, request.picture
     duration = picture.duration_seconds or media.duration_seconds
     if duration is None:
         raise UnsuitableSource("the source does not say how long it lasts, so tiles cannot be indexed by time")
@@ -40,7 +38,7 @@ def sprites(media: Media, preset: Preset, wanted: SpritesParameters) -> Recipe:
         return exactly.filter("tile", f"{columns}x{rows}")
 
     planned = Plan(
-        container=preset.container,
+        container=request.preset.container,
         duration_seconds=None,
         video=(tile[0] * columns, tile[1] * rows),
         audio=0,

@@ -5,53 +5,53 @@ from __future__ import annotations
 import ffmpeg
 
 from daemon.errors import UnsuitableSource
-from daemon.media.model import Media, VideoStream
-from daemon.presets.builtin import Preset
+from daemon.media.model import VideoStream
 from daemon.presets.parameters import GifParameters, PosterParameters, SheetParameters, WebpParameters
 from daemon.recipes.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace
-from daemon.recipes.recipe import Node, Plan, Recipe, Size, pictured
+from daemon.recipes.recipe import Node, Plan, Recipe, Request, Size
 
 POSTER_CANDIDATES = 24  # frames among which the most typical one is looked for
 
 
-def gif(media: Media, preset: Preset, wanted: GifParameters) -> Recipe:
+def gif(request: Request[GifParameters]) -> Recipe:
     def filtered(node: Node) -> Node:
-        shown = graded(_excerpt(node, picture, wanted, size), picture, "yuva444p" if picture.alpha else "yuv444p")
+        shown = graded(_excerpt(node, request, size), picture, "yuva444p" if picture.alpha else "yuv444p")
         palette = shown.filter("palettegen", stats_mode="diff")
         return ffmpeg.filter([shown, palette], "paletteuse", dither="bayer", bayer_scale=4, diff_mode="rectangle")
 
-    picture, size, planned = _animation(media, preset, wanted)
+    picture, size, planned = _animation(request)
     options = {"c:v": "gif", "loop": 0}
     return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=to_deinterlace(picture))
 
 
-def webp(media: Media, preset: Preset, wanted: WebpParameters) -> Recipe:
+def webp(request: Request[WebpParameters]) -> Recipe:
     def filtered(node: Node) -> Node:
-        return graded(_excerpt(node, picture, wanted, size), picture, "yuva420p" if picture.alpha else "yuv420p")
+        return graded(_excerpt(node, request, size), picture, "yuva420p" if picture.alpha else "yuv420p")
 
-    picture, size, planned = _animation(media, preset, wanted)
-    options = {"c:v": "libwebp_anim", "quality": wanted.quality, "loop": 0}
+    picture, size, planned = _animation(request)
+    options = {"c:v": "libwebp_anim", "quality": request.wanted.quality, "loop": 0}
     return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=to_deinterlace(picture))
 
 
-def _animation(media: Media, preset: Preset, wanted: GifParameters) -> tuple[VideoStream, Size, Plan]:
-    picture = pictured(media, preset)
+def _animation(request: Request[GifParameters]) -> tuple[VideoStream, Size, Plan]:
+    picture, wanted = request.picture, request.wanted
     size = bounded(picture, long_side=wanted.long_side)
-    duration = _shown_seconds(picture.duration_seconds or media.duration_seconds, wanted)
-    return picture, size, Plan(container=preset.container, duration_seconds=duration, video=size, audio=0)
+    duration = _shown_seconds(picture.duration_seconds or request.media.duration_seconds, wanted)
+    return picture, size, Plan(container=request.preset.container, duration_seconds=duration, video=size, audio=0)
 
 
-def _excerpt(node: Node, picture: VideoStream, wanted: GifParameters, size: Size) -> Node:
+def _excerpt(node: Node, request: Request[GifParameters], size: Size) -> Node:
+    wanted = request.wanted
     # At a fixed rate first: a long frame would outlast the end of the excerpt.
-    frames = resampled(rewound(node, picture), str(wanted.fps))
+    frames = resampled(rewound(node, request.picture), str(wanted.fps))
     excerpt = frames.filter("trim", start=wanted.start_seconds, duration=wanted.seconds)
     return scaled(excerpt.filter("setpts", "PTS-STARTPTS"), size)
 
 
-def poster(media: Media, preset: Preset, wanted: PosterParameters) -> Recipe:
-    picture = pictured(media, preset)
+def poster(request: Request[PosterParameters]) -> Recipe:
+    picture, wanted = request.picture, request.wanted
     size = bounded(picture, long_side=wanted.long_side)
-    duration = picture.duration_seconds or media.duration_seconds
+    duration = picture.duration_seconds or request.media.duration_seconds
     if wanted.at_seconds is not None and duration is not None and wanted.at_seconds >= duration:
         raise UnsuitableSource(f"the source lasts {duration:.1f} s; there is no frame at {wanted.at_seconds:g} s")
 
@@ -59,7 +59,7 @@ def poster(media: Media, preset: Preset, wanted: PosterParameters) -> Recipe:
         return graded(scaled(_chosen(rewound(node, picture), duration, wanted.at_seconds), size), picture, "yuvj420p")
 
     options = {"c:v": "mjpeg", "q:v": 2, "frames:v": 1}
-    planned = Plan(container=preset.container, duration_seconds=None, video=size, audio=0)
+    planned = Plan(container=request.preset.container, duration_seconds=None, video=size, audio=0)
     return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=to_deinterlace(picture))
 
 
@@ -71,11 +71,11 @@ def _chosen(node: Node, duration: float | None, at_seconds: float | None) -> Nod
     return resampled(node, f"{rate:.6f}").filter("thumbnail", n=POSTER_CANDIDATES)
 
 
-def sheet(media: Media, preset: Preset, wanted: SheetParameters) -> Recipe:
-    picture = pictured(media, preset)
+def sheet(request: Request[SheetParameters]) -> Recipe:
+    picture, wanted = request.picture, request.wanted
     tile = bounded(picture, long_side=wanted.tile_long_side)
     count = wanted.columns * wanted.rows
-    duration = picture.duration_seconds or media.duration_seconds
+    duration = picture.duration_seconds or request.media.duration_seconds
     rate = count / duration if duration else 1.0
     size = tile[0] * wanted.columns, tile[1] * wanted.rows
 
@@ -84,8 +84,8 @@ def sheet(media: Media, preset: Preset, wanted: SheetParameters) -> Recipe:
         return tiles.filter("tile", f"{wanted.columns}x{wanted.rows}")
 
     options = {"c:v": "mjpeg", "q:v": 3, "frames:v": 1}
-    seen = media.duration_seconds
-    planned = Plan(container=preset.container, duration_seconds=None, video=size, audio=0, seen_seconds=seen)
+    seen = request.media.duration_seconds
+    planned = Plan(container=request.preset.container, duration_seconds=None, video=size, audio=0, seen_seconds=seen)
     return Recipe(planned, filtered, (), lambda _threads: options, deinterlace=to_deinterlace(picture))
 
 
