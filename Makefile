@@ -1,5 +1,5 @@
 # `make demo` and `make test` need python3 (3.11 or newer, with its venv module) and nothing else installed.
-.PHONY: demo test test-all test-rest test-media media model boot check lint bench faults lock clean
+.PHONY: demo test test-all test-rest test-media media model boot check lint docs bench faults lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -54,6 +54,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The tables of the pages and the man page, from what the code says.
+docs: $(READY)
+	$(BIN)/python -m docs.reference
 
 bench: $(READY)
 	$(BIN)/python -m bench

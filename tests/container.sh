@@ -2,7 +2,7 @@
 # container.sh CHECKOUT PYTHON_PREFIX SCRATCH: becomes systemd, as the init of a copy of this host in namespaces
 # of its own. What it changes lives in memory and is gone with it. Called by test_boot.py, as root.
 #
-# ffspool is put in /opt/ffspool from the checkout and its .venv, by the README's command; Python comes along,
+# ffspool is put in /opt/ffspool from the checkout and its .venv, by the command of docs/service.md; Python comes along,
 # since it may lie where the service sees nothing.
 set -eu
 checkout=$1 python=$2 scratch=$3

@@ -23,7 +23,7 @@ def back_up(daemon: Daemon, file: Path) -> subprocess.CompletedProcess[str]:
 
 
 def restore(daemon: Daemon, backup: Path) -> None:
-    """As the README says."""
+    """As docs/service.md says."""
     for path in daemon.state_dir.glob("ffspool.db*"):
         path.unlink()
     shutil.copyfile(backup, daemon.state_dir / "ffspool.db")

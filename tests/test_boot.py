@@ -46,7 +46,7 @@ def hierarchy() -> Path:
 
 
 class Container:
-    """A booted systemd with ffspool in it, as the README installs it."""
+    """A booted systemd with ffspool in it, as docs/service.md installs it."""
 
     def __init__(self, scratch: Path) -> None:
         self._log = scratch.with_name("boot.log")
