@@ -236,7 +236,8 @@ def test_what_an_encoder_made_belongs_to_the_daemon(daemon: Daemon, clip: Path) 
 
 
 STATUS = (
-    "from daemon.process import sandbox; told = open('/proc/self/status'); sandbox.confine(source={!r}); print(told.read())"
+    "from daemon.process import sandbox; told = open('/proc/self/status'); "
+    "sandbox.confine(source={!r}); print(told.read())"
 )
 
 

@@ -90,7 +90,8 @@ def test_threads_can_be_made() -> None:
 
 
 def test_a_call_that_a_stop_interrupts_goes_on_afterwards() -> None:
-    code = "import select; from daemon.process import sandbox; sandbox.confine(); print(flush=True); select.poll().poll(500)"
+    confined = "import select; from daemon.process import sandbox; sandbox.confine()"
+    code = f"{confined}; print(flush=True); select.poll().poll(500)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
         assert child.stdout
         child.stdout.readline()
