@@ -43,26 +43,12 @@ async def serve(
     Raises StartupError when it cannot begin, as with a state dir that others may write, or cannot go on with this
     database.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):  # from the first moment to the last: one stop is enough
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as in a script's background
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = _stop_signal()
     if weak := weakness(Paths(settings.state_dir)):
         raise StartupError(f"{weak.found}. What to do: {weak.advice}")
     async with running(settings, library) as service:
         listener = _listen_locally(settings.unix_socket) if settings.unix_socket else _listen(settings)
-
-        def started() -> None:
-            write_private(service.paths.address, _url(listener))  # whole, or not there: clients look for it
-            log.info("ffspool listens on %s", "a unix socket" if settings.unix_socket else _url(listener))
-            if invite and not settings.unix_socket:
-                invite(f"{_url(listener)}/#token={service.paths.token.read_text().strip()}")
-            if laid_open := exposure(settings):
-                log.warning("%s: %s", laid_open, ADVICE)
-            gc.freeze()  # all that was loaded stays; to look through it for garbage holds answers up for 20 ms and more
-            notify(surroundings.notify_socket, "READY=1")
-
-        server = _Server(_config(service), started)
+        server = _Server(_config(service), partial(_announce, service, listener, surroundings, invite))
         watchdog = asyncio.create_task(_feed_watchdog(surroundings))
         serving = asyncio.create_task(server.serve([listener]))
         asked, broken = asyncio.create_task(stop.wait()), asyncio.create_task(service.store.damaged.wait())
@@ -81,6 +67,30 @@ async def serve(
         raise StartupError(
             f"the database {service.paths.database} is damaged; the next start checks it, and says what to do"
         )
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT, from the first moment to the last: one stop is enough."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as in a script's background
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _announce(
+    service: Service, listener: socket.socket, surroundings: Surroundings, invite: Callable[[str], None] | None
+) -> None:
+    """Tells clients, the log, the person at the terminal and systemd that requests are answered from now on."""
+    settings, url = service.settings, _url(listener)
+    write_private(service.paths.address, url)  # whole, or not there: clients look for it
+    log.info("ffspool listens on %s", "a unix socket" if settings.unix_socket else url)
+    if invite and not settings.unix_socket:
+        invite(f"{url}/#token={service.paths.token.read_text().strip()}")
+    if laid_open := exposure(settings):
+        log.warning("%s: %s", laid_open, ADVICE)
+    gc.freeze()  # all that was loaded stays; to look through it for garbage holds answers up for 20 ms and more
+    notify(surroundings.notify_socket, "READY=1")
 
 
 def _config(service: Service) -> uvicorn.Config:

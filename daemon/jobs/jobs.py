@@ -193,7 +193,23 @@ class Jobs:
         if room:
             room.release()  # for rows, in the same step
         self._quota.check_bytes(transaction, _added_bytes(source for _, source in sources))
-        kept = self._settings.retention if spec.expires_in is None else spec.expires_in
+        seq = self._insert_job(job, spec, transaction)
+        called = [source.name for _, source in sources]
+        folders = filenames.folders(called)
+        outputs = filenames.outputs(called, [(want.label, want.extension) for want in wanted])
+        for (identifier, source), folder, names in zip(sources, folders, outputs, strict=True):
+            keys = {
+                "job": seq,
+                "source": self._insert_source(seq, identifier, source, folder, transaction),
+                "priority": spec.priority,
+            }
+            new = (_new_variation(name, want, keys) for name, want in zip(names, wanted, strict=True))
+            transaction.run_many("insert_variation", new)
+            if source.resumable and not transaction.run("take_upload", id=source.resumable):
+                raise taken(source.resumable)
+        return conclude(transaction, self._view(transaction, job_row(transaction, job, self._now())))
+
+    def _insert_job(self, job: str, spec: JobSpec, transaction: Transaction) -> int:
         row = transaction.one(
             "insert_job",
             id=job,
@@ -201,40 +217,34 @@ class Jobs:
             priority=spec.priority,
             metadata=msgspec.json.encode(spec.metadata).decode(),
             now=self._now(),
-            expires_in=kept,
+            expires_in=self._settings.retention if spec.expires_in is None else spec.expires_in,
         )
         assert row is not None
+        seq = int(row["seq"])
         if spec.webhook_url:
-            transaction.run(
-                "set_webhook", job=row["seq"], url=spec.webhook_url, variations=int(spec.webhook_variations)
-            )
-        called = [source.name for _, source in sources]
-        named = zip(
-            filenames.folders(called), filenames.outputs(called, [(w.label, w.extension) for w in wanted]), strict=True
+            transaction.run("set_webhook", job=seq, url=spec.webhook_url, variations=int(spec.webhook_variations))
+        return seq
+
+    def _insert_source(
+        self, job: int, identifier: str, source: NewSource, folder: str, transaction: Transaction
+    ) -> int:
+        _, device, inode, modified = source.identity
+        row = transaction.one(
+            "insert_source",
+            id=identifier,
+            job=job,
+            name=source.name,
+            folder=folder,
+            path=str(source.path) if source.path else None,
+            bytes=source.bytes,
+            device=device,
+            inode=inode,
+            modified=modified,
+            boot=self._whereabouts.boot,
+            media=msgspec.json.encode(source.media).decode() if source.media else None,
         )
-        for (identifier, source), (folder, outputs) in zip(sources, named, strict=True):
-            _, device, inode, modified = source.identity
-            added = transaction.one(
-                "insert_source",
-                id=identifier,
-                job=row["seq"],
-                name=source.name,
-                folder=folder,
-                path=str(source.path) if source.path else None,
-                bytes=source.bytes,
-                device=device,
-                inode=inode,
-                modified=modified,
-                boot=self._whereabouts.boot,
-                media=msgspec.json.encode(source.media).decode() if source.media else None,
-            )
-            assert added is not None
-            keys = {"job": row["seq"], "source": added["seq"], "priority": spec.priority}
-            new = (_new_variation(name, want, keys) for name, want in zip(outputs, wanted, strict=True))
-            transaction.run_many("insert_variation", new)
-            if source.resumable and not transaction.run("take_upload", id=source.resumable):
-                raise taken(source.resumable)
-        return conclude(transaction, self._view(transaction, job_row(transaction, job, self._now())))
+        assert row is not None
+        return int(row["seq"])
 
     # Look
 
