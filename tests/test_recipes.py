@@ -20,7 +20,7 @@ from daemon.media.model import AudioStream, Colour, Cover, Media, SubtitleStream
 from daemon.models import VariationRequest
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
-from daemon.recipes.command import Output, command, passes, plan, shareable
+from daemon.recipes.command import KINDS, Output, command, passes, plan, prospect
 from daemon.recipes.picture import turned
 from daemon.recipes.recipe import Passed, Plan
 
@@ -133,6 +133,10 @@ def test_command_of_every_preset_that_keeps_a_cover(preset: str) -> None:
     assert command("source", ALBUM, outputs(preset), threads=2) == shlex.split(expected)
 
 
+def test_every_preset_is_of_a_registered_kind_and_every_kind_has_a_preset() -> None:
+    assert {preset.kind for preset in PRESETS.values()} == KINDS.keys()
+
+
 def test_several_outputs_share_one_decode_and_what_their_pictures_have_in_common() -> None:
     both = command("source", FILM, outputs("h264-720p", "h264-720p", "mp3"), threads=2)
     encode = "-f mp4 -ac:a:0 2 -ar:a:1 48000 -b:a 160k -c:a aac -c:v libx264 -crf 21 -disposition:a:0 default"
@@ -236,9 +240,9 @@ def test_hdr_is_mapped_once_for_outputs_that_begin_alike(alike: list[str]) -> No
 def test_hdr_that_is_kept_shares_no_process() -> None:
     """FFmpeg tells the mastering display to the first output of a graph alone."""
     hdr, deep = shown(hdr="pq", bit_depth=10, colour=PQ), outputs(("hevc-1080p", {"bit_depth": 10}))[0].parameters
-    assert not shareable(hdr, "hevc-1080p", deep)
-    assert shareable(hdr, "hevc-1080p", {**deep, "bit_depth": 8})
-    assert shareable(FILM, "hevc-1080p", deep)
+    assert not prospect(hdr, "hevc-1080p", deep).shareable
+    assert prospect(hdr, "hevc-1080p", {**deep, "bit_depth": 8}).shareable
+    assert prospect(FILM, "hevc-1080p", deep).shareable
 
 
 def test_hdr_is_kept_in_10_bits_unless_mapping_is_asked_for() -> None:

@@ -31,10 +31,6 @@ from daemon.presets.traits import Family
 FOLDER = ""  # the extension of an output that is a folder of files
 
 # fmt: off
-Kind = Literal[
-    "video", "framed", "capped", "archive", "lossless", "remux", "ladder", "audio",
-    "gif", "webp", "poster", "sheet", "sprites", "refresh",
-]
 Encoder = Literal[
     "h264", "hevc", "av1", "vp9", "ffv1", "copy", "mp3", "aac", "opus", "flac", "gif", "webp", "jpeg",
 ]
@@ -60,7 +56,8 @@ GROUPS = {
 
 
 class Preset(msgspec.Struct, frozen=True):
-    """A named way to encode. `kind`, `encoder` and `container` (ffmpeg's name for it) are what `recipes` goes by.
+    """A named way to encode. `kind` (the name of one in `recipes/kinds`), `encoder` and `container` (ffmpeg's name
+    for it) are what recipes go by.
 
     An `extension` of FOLDER says that the output is a folder of files. `base` is the built-in preset that one
     of the user's own was made from, and the name itself of a built-in one.
@@ -68,7 +65,7 @@ class Preset(msgspec.Struct, frozen=True):
 
     name: str
     group: str
-    kind: Kind
+    kind: str
     encoder: Encoder
     container: Container
     extension: str

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
 import ffmpeg
-import msgspec
 
-from daemon.errors import BadParameter, UnknownPreset
+from daemon.errors import UnknownPreset
 from daemon.media.allowlist import DISCONTINUOUS, GUARDS, RESTARTABLE, UNSTAMPED
 from daemon.media.model import Media
 from daemon.models import Model, Parameters
 from daemon.presets.builtin import PRESETS
-from daemon.presets.parameters import RefreshedParameters
 from daemon.presets.traits import Metric
 from daemon.recipes import quality_filter
 from daemon.recipes.encoders import timing
 from daemon.recipes.filter_graph import apart, branched, merged
+from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import adaptive, archival, audio, capped, film, framed, sprites, stills
 from daemon.recipes.metadata import REPEATED, told_by_stream
 from daemon.recipes.picture import deinterlaced, is_idle, may_change_shape, of_one_shape
@@ -65,23 +64,23 @@ class Pass(NamedTuple):
 
 Passes = Generator[Pass, Passed, None]
 
-_KINDS: dict[str, Callable[[Request[Any]], Recipe]] = {
-    "video": film.video,
-    "refresh": film.refresh,
-    "framed": framed.framed,
-    "capped": capped.capped,
-    "archive": archival.archive,
-    "lossless": archival.lossless,
-    "remux": archival.remux,
-    "ladder": adaptive.ladder,
-    "audio": audio.audio,
-    "gif": stills.gif,
-    "webp": stills.webp,
-    "poster": stills.poster,
-    "sheet": stills.sheet,
-    "sprites": sprites.sprites,
-}
-SILENT = {"gif", "webp", "poster", "sheet", "sprites"}  # kinds that are to have no sound
+_REGISTERED: tuple[Kind[Any], ...] = (
+    *(film.VIDEO, film.REFRESH, framed.FRAMED, capped.CAPPED),
+    *(archival.ARCHIVE, archival.LOSSLESS, archival.REMUX),
+    *(adaptive.LADDER, audio.AUDIO),
+    *(stills.GIF, stills.WEBP, stills.POSTER, stills.SHEET, sprites.SPRITES),
+)
+KINDS = {kind.name: kind for kind in _REGISTERED}
+
+
+class Prospect(NamedTuple):
+    """What an output shall be, what such a one usually takes, and whether it is `shareable`: may be made beside
+    others in one pass.
+    """
+
+    plan: Plan
+    estimate: Estimate
+    shareable: bool
 
 
 def plan(media: Media, preset: str, parameters: Parameters) -> Plan:
@@ -92,13 +91,17 @@ def plan(media: Media, preset: str, parameters: Parameters) -> Plan:
     return _recipe(media, preset, parameters).plan
 
 
-def shareable(media: Media, preset: str, parameters: Parameters) -> bool:
-    """Whether it may be made beside others in one pass. Raises as `plan` does.
+def prospect(media: Media, preset: str, parameters: Parameters) -> Prospect:
+    """All that is known of an output before it is made. Raises as `plan` does."""
+    kind, request = _request(media, preset, parameters)
+    recipe = _made_of(kind, request)
+    return Prospect(recipe.plan, kind.estimate(request), _shareable(media, recipe))
 
-    Gaps in the sound can bring FFmpeg's threads to wait for each other when several films are made at once. And of
+
+def _shareable(media: Media, recipe: Recipe) -> bool:
+    """Gaps in the sound can bring FFmpeg's threads to wait for each other when several films are made at once. And of
     all that one graph of filters shows, only the first is told what screen an HDR film was made for.
     """
-    recipe = _recipe(media, preset, parameters)
     gaps = any(heard.gap_seconds for heard in media.audio)
     return recipe.steps is None and not gaps and not (recipe.filtered and _stays_hdr(media, recipe.plan))
 
@@ -241,22 +244,20 @@ def _making(media: Media, output: Output) -> Recipe:
 
 
 def _recipe(media: Media, name: str, parameters: Parameters) -> Recipe:
-    request = _request(media, name, parameters)
-    if request.preset.kind not in SILENT:
-        refuse_lost(media, "sound")
-    return _KINDS[request.preset.kind](request)
+    return _made_of(*_request(media, name, parameters))
 
 
-def _request(media: Media, name: str, parameters: Parameters) -> Request[Any]:
-    """Parses the parameters. Raises UnknownPreset or BadParameter."""
+def _request(media: Media, name: str, parameters: Parameters) -> tuple[Kind[Any], Request[Any]]:
     if name not in PRESETS:
         raise UnknownPreset(f"there is no built-in preset {name!r}")
-    preset = PRESETS[name]
-    family = RefreshedParameters if preset.kind == "refresh" else type(preset.defaults)
-    try:
-        return Request(media, preset, msgspec.convert(parameters, family))
-    except msgspec.ValidationError as error:
-        raise BadParameter(f"these parameters are not the preset {name}'s: {error}") from error
+    kind = KINDS[PRESETS[name].kind]
+    return kind, kind.request(media, PRESETS[name], parameters)
+
+
+def _made_of(kind: Kind[Any], request: Request[Any]) -> Recipe:
+    if not kind.silent:
+        refuse_lost(request.media, "sound")
+    return kind.recipe(request)
 
 
 def _reading(media: Media) -> dict[str, Any]:

@@ -1,10 +1,13 @@
-"""How each encoder is told quality, effort and threads."""
+"""How each encoder of pictures is told quality, effort and threads, and what it usually takes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 from daemon.presets.parameters import Speed
+from daemon.recipes.kind import KEPT_SOUND_KBPS, Estimate
 from daemon.recipes.recipe import Options
 
 
@@ -56,12 +59,40 @@ def _vp9(crf: float, speed: Speed, threads: int) -> Options:
     return {**options, "row-mt": 1, "threads": threads}
 
 
-ENCODERS: dict[str, Callable[[float, Speed, int], Options]] = {
-    "h264": _h264,
-    "hevc": _hevc,
-    "av1": _av1,
-    "vp9": _vp9,
-}
+class Encoder(NamedTuple):
+    """An encoder of pictures: how it is told things, what it refuses, and what it usually takes.
 
-LEAST_SIDES = {"hevc": 16, "av1": 4}  # pixels, where an encoder refuses a smaller picture, or crashes
-GRAINS = {"h264": 10, "hevc": 10, "av1": 1, "vp9": 1}  # into how many a CRF of 1 is parted in the search for one
+    A pixel takes so many `bits` at the rate factor `crf`, and half of them at one that is `halving` higher.
+    """
+
+    options: Callable[[float, Speed, int], Options]  # by CRF, speed and threads
+    cpu_per_megapixel: float  # CPU seconds, at the speed "veryfast"
+    bits: float
+    crf: int
+    halving: float
+    grains: int  # into how many a CRF of 1 is parted in the search for one
+    least_side: int = 1  # pixels; it refuses a smaller picture, or crashes
+
+    def estimate(
+        self, crf: float, speed: Speed, *, sound_kbps: int = KEPT_SOUND_KBPS, max_frame_rate: float = math.inf
+    ) -> Estimate:
+        """What a film usually takes that is encoded so."""
+        bits = self.bits * math.pow(2, (self.crf - crf) / self.halving)
+        return Estimate(self.cpu(speed), bits, sound_kbps=sound_kbps, max_frame_rate=max_frame_rate)
+
+    def cpu(self, speed: Speed) -> float:
+        """CPU seconds per megapixel at that speed."""
+        return self.cpu_per_megapixel * EFFORT[speed]
+
+
+# How many times the CPU seconds of the speed "veryfast".
+EFFORT: dict[Speed, float] = {"ultrafast": 0.5, "veryfast": 1.0, "fast": 1.6, "medium": 2.2, "slow": 4.0}
+STILLS_CPU = 0.003  # CPU seconds per megapixel, of encoders that know no speed
+JPEG = Estimate(STILLS_CPU, bits_per_pixel=2.0)
+
+ENCODERS = {
+    "h264": Encoder(_h264, 0.03, bits=0.10, crf=23, halving=6, grains=10),
+    "hevc": Encoder(_hevc, 0.12, bits=0.06, crf=28, halving=6, grains=10, least_side=16),
+    "av1": Encoder(_av1, 0.06, bits=0.05, crf=34, halving=10, grains=1, least_side=4),
+    "vp9": Encoder(_vp9, 0.09, bits=0.06, crf=33, halving=9, grains=1),
+}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from daemon.media.model import Media, VideoStream
 from daemon.models import Model, Parameters
+from daemon.recipes.kind import Estimate
 from daemon.recipes.recipe import Plan
 
 USUAL_FRAME_RATE = 30.0  # of a picture that does not say
@@ -17,9 +18,6 @@ START_UP = 0.05  # CPU seconds that any process takes
 DECODING = 0.005  # CPU seconds per megapixel
 FILTERING = 0.003  # the same, of the source's picture on its way to one output
 SOUND = 0.01  # CPU seconds to encode one second of one track
-ENCODING = {"h264": 0.03, "hevc": 0.12, "av1": 0.06, "vp9": 0.09}  # CPU seconds per megapixel, at its default speed
-LESS_FOR_STILLS = 0.1  # of the encoding of a film
-EFFORT = {"ultrafast": 0.5, "veryfast": 1.0, "fast": 1.6, "medium": 2.2, "slow": 4.0}
 TRUST = 0.3  # in the newest encode, against all before it
 WILD = 4.0  # times more or less than predicted: no single encode moves the prediction further
 
@@ -45,8 +43,8 @@ def correction(known: Corrections, preset: str, parameters: Parameters) -> float
     return known.get(key(preset, parameters), 1.0)
 
 
-def predict(media: Media, encoder: str, plan: Plan, parameters: Parameters, correction: float = 1.0) -> Cost:
-    """What one output of that source takes. `encoder` is the preset's."""
+def predict(media: Media, plan: Plan, estimate: Estimate, correction: float = 1.0) -> Cost:
+    """What one output of that source takes."""
     seconds = media.duration_seconds or USUAL_DURATION
     shown = seconds if plan.duration_seconds is None else min(seconds, plan.duration_seconds)
     decode = START_UP + (_megapixels(media.video, seconds) * DECODING if media.video and plan.video else 0.0)
@@ -54,8 +52,7 @@ def predict(media: Media, encoder: str, plan: Plan, parameters: Parameters, corr
     if media.video and plan.video:
         width, height = plan.video
         frames = shown * (media.video.frame_rate or USUAL_FRAME_RATE)
-        per_megapixel = ENCODING.get(encoder, ENCODING["h264"] * LESS_FOR_STILLS)
-        encode += frames * width * height / 1e6 * per_megapixel * EFFORT.get(str(parameters.get("speed")), 1.0)
+        encode += frames * width * height / 1e6 * estimate.cpu_per_megapixel
         encode += _megapixels(media.video, shown) * FILTERING
     return Cost(decode=decode, encode=encode * correction)
 

@@ -8,7 +8,6 @@ from daemon.database.store import Row
 from daemon.errors import FfspoolError
 from daemon.media.model import Media
 from daemon.models import Model, Parameters
-from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
 from daemon.recipes import command
 from daemon.scheduling import costs
@@ -54,15 +53,15 @@ class Forecast:
     ) -> Outlook:
         """Raises UnknownPreset, BadParameter, or UnsuitableSource when nothing can be made of the source."""
         base = self._library.find(preset).base
-        plan = command.plan(media, base, parameters)
+        plan, estimate, shareable = command.prospect(media, base, parameters)
         correction = costs.correction(self._corrections, preset, parameters)
-        usual = usual_bytes(plan, base, parameters, media, source_bytes)
+        usual = usual_bytes(plan, estimate, media, source_bytes)
         ready = Ready(
             variation=variation,
             source=source,
-            cost=costs.predict(media, PRESETS[base].encoder, plan, parameters, correction),
+            cost=costs.predict(media, plan, estimate, correction),
             megapixels=plan.video[0] * plan.video[1] / 1e6 if plan.video else 0.0,
             bytes=self._experience.expected(preset, usual),
-            alone=not command.shareable(media, base, parameters),
+            alone=not shareable,
         )
         return Outlook(ready=ready, usual=usual)

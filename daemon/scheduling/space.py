@@ -7,14 +7,13 @@ came out lately.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 from daemon.media.model import Media
-from daemon.models import Model, Parameters
-from daemon.presets.builtin import PRESETS
+from daemon.models import Model
+from daemon.recipes.kind import Estimate
 from daemon.recipes.recipe import Ladder, Plan, Sprites
 
 RESERVE = 1024**3  # bytes that are left free, unless the disk is small
@@ -27,54 +26,28 @@ MOST_OFF = 16.0  # how far a prediction is corrected
 UNKNOWN_BYTE_RATE = 50_000  # of a source that does not say how long it lasts
 
 
-class _Habit(NamedTuple):
-    """What an encoder makes of a pixel: bits at one rate factor, and the steps of it that halve them."""
-
-    bits: float
-    crf: int
-    halving: float
-
-
-_HABITS = {
-    "h264": _Habit(0.10, 23, 6),
-    "hevc": _Habit(0.06, 28, 6),
-    "vp9": _Habit(0.06, 33, 9),
-    "av1": _Habit(0.05, 34, 10),
-}
-_BITS = {"gif": 4.0, "webp": 1.0, "ffv1": 8.0}  # for each pixel
-_JPEG_BITS = 2.0
-_KEPT_SOUND_KBPS = 800  # of a track that is not encoded, or without loss
 _FRAME_RATE = 30.0  # of a source that does not say
 
 
-def usual_bytes(plan: Plan, preset: str, parameters: Parameters, media: Media, source_bytes: int) -> int:
-    """What such an output of a built-in preset usually comes to."""
+def usual_bytes(plan: Plan, estimate: Estimate, media: Media, source_bytes: int) -> int:
+    """What such an output usually comes to."""
     if plan.max_bytes is not None:
         return plan.max_bytes
     if plan.copied:
         return OVERHEAD + source_bytes
     seconds = plan.duration_seconds or source_bytes / UNKNOWN_BYTE_RATE
-    kbps = parameters.get("audio_bitrate_kbps") or parameters.get("bitrate_kbps") or _KEPT_SOUND_KBPS
-    sound = plan.audio * kbps * 125
+    sound = plan.audio * estimate.sound_kbps * 125
     cover = media.cover.bytes if media.cover and plan.covers else 0
-    return OVERHEAD + int(_picture_bytes(plan, preset, parameters, media, seconds) + sound * seconds) + cover
+    return OVERHEAD + int(_picture_bytes(plan, estimate, media, seconds) + sound * seconds) + cover
 
 
-def _picture_bytes(plan: Plan, preset: str, parameters: Parameters, media: Media, seconds: float) -> float:
+def _picture_bytes(plan: Plan, estimate: Estimate, media: Media, seconds: float) -> float:
     if plan.video is None:
         return 0.0
-    pixels = _pixels(plan)
-    if plan.still:
-        return pixels * _JPEG_BITS / 8
-    rate = (media.video.frame_rate if media.video else None) or _FRAME_RATE
-    encoder = PRESETS[preset].encoder
-    habit = _HABITS.get(encoder)
-    if habit is None:
-        bits, rate = _BITS[encoder], parameters.get("fps", rate)
-    else:
-        bits = habit.bits * math.pow(2, (habit.crf - parameters["crf"]) / habit.halving)
-        rate = min(rate, parameters.get("max_frame_rate", rate))
-    return float(pixels * seconds * rate * bits / 8)
+    said = media.video.frame_rate if media.video else None
+    rate = min(estimate.frame_rate or said or _FRAME_RATE, estimate.max_frame_rate)
+    frames = 1.0 if plan.still else seconds * rate
+    return _pixels(plan) * frames * estimate.bits_per_pixel / 8
 
 
 def _pixels(plan: Plan) -> int:

@@ -15,6 +15,7 @@ from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import LadderParameters
 from daemon.recipes.encoders import ENCODERS, lasting, timing
+from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, resampled, to_deinterlace
 from daemon.recipes.recipe import Ladder, Node, Options, Plan, Recipe, Request, Size
 from daemon.recipes.sound import default_first, narrowed
@@ -46,7 +47,7 @@ def ladder(request: Request[LadderParameters]) -> Recipe:
         return [fitted(shown, picture, sizes[0]), *(_rung(shown, size, sizes[0]) for size in sizes[1:])]
 
     def options(threads: int) -> Options:
-        encode = ENCODERS[preset.encoder](wanted.crf, wanted.speed, threads)
+        encode = ENCODERS[preset.encoder].options(wanted.crf, wanted.speed, threads)
         muxed = {"hls": _hls, "dash": _dash}[preset.container](sides, heard, wanted.segment_seconds)
         return {
             **timing(),
@@ -195,3 +196,12 @@ def _dash(sides: tuple[int, ...], streams: tuple[AudioStream, ...], segment_seco
         "format_options": "movflags=+cmaf",
         "adaptation_sets": " ".join(["id=0,streams=v", *sound]),
     }
+
+
+def _estimated(request: Request[LadderParameters]) -> Estimate:
+    wanted, encoder = request.wanted, ENCODERS[request.preset.encoder]
+    kbps, rate = wanted.audio_bitrate_kbps, wanted.max_frame_rate
+    return encoder.estimate(wanted.crf, wanted.speed, sound_kbps=kbps, max_frame_rate=rate)
+
+
+LADDER = Kind("ladder", (LadderParameters,), ladder, _estimated)

@@ -12,7 +12,8 @@ from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.presets.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
 from daemon.presets.traits import KeptTraits
 from daemon.recipes import metadata, stream_copy, subtitles
-from daemon.recipes.encoders import timing, written
+from daemon.recipes.encoders import ENCODERS, STILLS_CPU, timing, written
+from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import film
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, to_deinterlace, upright
 from daemon.recipes.recipe import Node, Options, Plan, Recipe, Request, Size, refuse_lost
@@ -150,3 +151,21 @@ def _kept(request: Request[KeptTraits], planned: Plan, options: Options, heard: 
     beside |= {"c:t": "copy"} if attached else {}
     whole = replace(planned, attachments=len(attached))
     return Recipe(whole, None, heard, lambda _threads: {**options, **beside}, read, attached=attached)
+
+
+def _estimated_archive(request: Request[ArchiveParameters]) -> Estimate:
+    return ENCODERS[request.preset.encoder].estimate(request.wanted.crf, request.wanted.speed)
+
+
+def _estimated_lossless(_request: Request[LosslessParameters]) -> Estimate:
+    return Estimate(STILLS_CPU, bits_per_pixel=8.0)
+
+
+def _estimated_remux(_request: Request[RemuxParameters]) -> Estimate:
+    """Its plan says that it is as large as its source."""
+    return Estimate(STILLS_CPU)
+
+
+REMUX = Kind("remux", (RemuxParameters,), remux, _estimated_remux)
+ARCHIVE = Kind("archive", (ArchiveParameters,), archive, _estimated_archive)
+LOSSLESS = Kind("lossless", (LosslessParameters,), lossless, _estimated_lossless)

@@ -8,6 +8,7 @@ from daemon.errors import UnsuitableSource
 from daemon.media.model import FRONT_COVER, AudioStream, Cover
 from daemon.presets.parameters import AudioParameters, FlacParameters
 from daemon.recipes import loudness
+from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.metadata import gains_dropped, written
 from daemon.recipes.recipe import Options, Plan, Recipe, Request, Step, Steps, measuring
 from daemon.recipes.sound import default_first, mixed, narrowed
@@ -100,3 +101,11 @@ def _evened(plain: Recipe, stream: AudioStream, options: Options) -> Recipe:
     return plain._replace(
         plan=replace(plain.plan, container="flac"), options=lambda _threads: flac, cover=None, steps=None
     )
+
+
+def _estimated(request: Request[AudioParameters | FlacParameters]) -> Estimate:
+    wanted = request.wanted
+    return Estimate() if isinstance(wanted, FlacParameters) else Estimate(sound_kbps=wanted.bitrate_kbps)
+
+
+AUDIO: Kind[AudioParameters | FlacParameters] = Kind("audio", (AudioParameters, FlacParameters), audio, _estimated)

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from daemon.errors import TargetMissed, UnsuitableSource
 from daemon.media.model import Media, VideoStream
 from daemon.presets.parameters import CappedParameters
-from daemon.recipes.encoders import timing
+from daemon.recipes.encoders import ENCODERS, timing
+from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import film
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, thinned
 from daemon.recipes.recipe import Node, Options, Recipe, Request, Size, Step, Steps, measuring
@@ -110,3 +111,11 @@ def _affordable(picture: VideoStream, rate: float, budget: Budget, wanted: Cappe
     sizes = [bounded(picture, short_side=side) for side in sides]
     enough = (size for size in sizes if size[0] * size[1] * rate * BITS_PER_PIXEL <= budget.video)
     return next(enough, sizes[-1])
+
+
+def _estimated(request: Request[CappedParameters]) -> Estimate:
+    """Its plan says how many bytes it may have."""
+    return Estimate(cpu_per_megapixel=ENCODERS[request.preset.encoder].cpu(request.wanted.speed))
+
+
+CAPPED = Kind("capped", (CappedParameters,), capped, _estimated)

@@ -12,7 +12,8 @@ from daemon.media.model import AudioStream, VideoStream
 from daemon.presets.parameters import RefreshedParameters, VideoParameters
 from daemon.presets.traits import FilmTraits, Traits
 from daemon.recipes import crf_search, metadata, sound, stream_copy, subtitles
-from daemon.recipes.encoders import ENCODERS, GRAINS, LEAST_SIDES, lasting, timing
+from daemon.recipes.encoders import ENCODERS, lasting, timing
+from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.picture import (
     bounded,
     fitted,
@@ -31,7 +32,7 @@ SILENT_FIRST = {"wmav1", "wmav2"}  # whose decoders make nothing of the first pa
 
 
 def video(request: Request[VideoParameters]) -> Recipe:
-    picture, wanted, encoder = request.picture, request.wanted, request.preset.encoder
+    picture, wanted, encoder = request.picture, request.wanted, ENCODERS[request.preset.encoder]
     size = bounded(picture, short_side=wanted.short_side)
     pixel_format = _pixel_format(request)
     rate = kept_rate(picture, wanted.max_frame_rate)
@@ -43,7 +44,7 @@ def video(request: Request[VideoParameters]) -> Recipe:
     planned = planned_film(request, size=size, pixel_format=pixel_format, frame_rate=rate)
 
     def encode(crf: float) -> Callable[[int], Options]:
-        return partial(ENCODERS[encoder], crf, wanted.speed)
+        return partial(encoder.options, crf, wanted.speed)
 
     def encoded(crf: float) -> Recipe:
         made = film(request, planned, filtered, encode(crf), wanted.audio_bitrate_kbps)
@@ -52,8 +53,8 @@ def video(request: Request[VideoParameters]) -> Recipe:
     recipe = encoded(wanted.crf)
     if wanted.target_vmaf is None or recipe.direct:
         return recipe
-    grains = GRAINS[encoder]
-    looking = partial(crf_search.steps, request.media, encoded, encode, wanted.crf, wanted.target_vmaf, grains)
+    vmaf, grains = wanted.target_vmaf, encoder.grains
+    looking = partial(crf_search.steps, request.media, encoded, encode, wanted.crf, vmaf, grains)
     return recipe._replace(steps=looking)
 
 
@@ -69,7 +70,7 @@ def refresh(request: Request[RefreshedParameters]) -> Recipe:
         )
 
     planned = planned_film(request, size=size, frame_rate=kept_rate(picture))
-    encode = partial(ENCODERS[request.preset.encoder], wanted.crf, wanted.speed)
+    encode = partial(ENCODERS[request.preset.encoder].options, wanted.crf, wanted.speed)
     return film(request, planned, filtered, encode, wanted.audio_bitrate_kbps)
 
 
@@ -87,7 +88,7 @@ def planned_film(
     Raises UnsuitableSource for one that the encoder has no use for.
     """
     media, preset, wanted, picture = request.media, request.preset, request.wanted, request.picture
-    least = LEAST_SIDES.get(preset.encoder, 1)
+    least = ENCODERS[preset.encoder].least_side
     if min(size) < least:
         said = "×".join(map(str, size))
         raise UnsuitableSource(f"the picture would be {said}: the encoder takes none with a side below {least} pixels")
@@ -154,7 +155,7 @@ def _copying(encoded: Recipe, request: Request[VideoParameters]) -> Recipe:
     """The same, but picture and tracks that already fit are copied, each for itself."""
     media, preset, wanted = request.media, request.preset, request.wanted
     as_it_is = stream_copy.picture_fits(request) and not stream_copy.muddled(media)
-    encode = partial(ENCODERS[preset.encoder], wanted.crf, wanted.speed)
+    encode = partial(ENCODERS[preset.encoder].options, wanted.crf, wanted.speed)
 
     def options(threads: int) -> Options:
         heard = stream_copy.sound_options(encoded.sound, encoded.options(threads), sound.codec(preset.container))
@@ -167,3 +168,18 @@ def _copying(encoded: Recipe, request: Request[VideoParameters]) -> Recipe:
         return encoded._replace(options=options)
     planned = replace(encoded.plan, colour=None, copied=True, quality=None)
     return encoded._replace(plan=planned, options=options, filtered=None, direct=request.picture, deinterlace=None)
+
+
+def _estimated(request: Request[VideoParameters]) -> Estimate:
+    wanted, encoder = request.wanted, ENCODERS[request.preset.encoder]
+    kbps, rate = wanted.audio_bitrate_kbps, wanted.max_frame_rate
+    return encoder.estimate(wanted.crf, wanted.speed, sound_kbps=kbps, max_frame_rate=rate)
+
+
+def _estimated_refreshed(request: Request[RefreshedParameters]) -> Estimate:
+    wanted, encoder = request.wanted, ENCODERS[request.preset.encoder]
+    return encoder.estimate(wanted.crf, wanted.speed, sound_kbps=wanted.audio_bitrate_kbps)
+
+
+VIDEO = Kind("video", (VideoParameters,), video, _estimated)
+REFRESH = Kind("refresh", (RefreshedParameters,), refresh, _estimated_refreshed)

@@ -7,6 +7,7 @@ from functools import partial
 from daemon.media.model import VideoStream
 from daemon.presets.parameters import Aspect, FramedParameters
 from daemon.recipes.encoders import ENCODERS
+from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import film
 from daemon.recipes.picture import even, graded, kept_rate, scaled, thinned
 from daemon.recipes.recipe import Node, Recipe, Request, Size
@@ -27,7 +28,7 @@ def framed(request: Request[FramedParameters]) -> Recipe:
 
     rate = kept_rate(picture, wanted.max_frame_rate)
     planned = film.planned_film(request, size=frame, frame_rate=rate)
-    encode = partial(ENCODERS[request.preset.encoder], wanted.crf, wanted.speed)
+    encode = partial(ENCODERS[request.preset.encoder].options, wanted.crf, wanted.speed)
     return film.film(request, planned, filtered, encode, wanted.audio_bitrate_kbps)
 
 
@@ -62,3 +63,12 @@ def _over(picture: VideoStream, frame: Size) -> Size:
     """The picture's size when it is to fill all of the frame."""
     factor = max(frame[0] / picture.width, frame[1] / picture.height)
     return max(frame[0], even(picture.width * factor + 0.5)), max(frame[1], even(picture.height * factor + 0.5))
+
+
+def _estimated(request: Request[FramedParameters]) -> Estimate:
+    wanted, encoder = request.wanted, ENCODERS[request.preset.encoder]
+    kbps, rate = wanted.audio_bitrate_kbps, wanted.max_frame_rate
+    return encoder.estimate(wanted.crf, wanted.speed, sound_kbps=kbps, max_frame_rate=rate)
+
+
+FRAMED = Kind("framed", (FramedParameters,), framed, _estimated)

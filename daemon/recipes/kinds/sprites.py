@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 from daemon.errors import UnsuitableSource
 from daemon.presets.parameters import SpritesParameters
+from daemon.recipes.encoders import JPEG
+from daemon.recipes.kind import Kind
 from daemon.recipes.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace
 from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Node, Plan, Recipe, Request, Size, Sprites
 
@@ -66,3 +68,6 @@ def _clock(seconds: float) -> str:
     """`3725.5` → `01:02:05.500`."""
     millis = round(seconds * 1000)
     return f"{millis // 3_600_000:02}:{millis // 60_000 % 60:02}:{millis // 1000 % 60:02}.{millis % 1000:03}"
+
+
+SPRITES = Kind("sprites", (SpritesParameters,), sprites, lambda _request: JPEG, silent=True)

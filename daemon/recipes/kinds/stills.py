@@ -7,6 +7,8 @@ import ffmpeg
 from daemon.errors import UnsuitableSource
 from daemon.media.model import VideoStream
 from daemon.presets.parameters import GifParameters, PosterParameters, SheetParameters, WebpParameters
+from daemon.recipes.encoders import JPEG, STILLS_CPU
+from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.picture import bounded, graded, resampled, rewound, scaled, to_deinterlace
 from daemon.recipes.recipe import Node, Plan, Recipe, Request, Size
 
@@ -96,3 +98,17 @@ def _shown_seconds(duration: float | None, wanted: GifParameters) -> float | Non
     if wanted.start_seconds >= duration:
         raise UnsuitableSource(f"the source lasts {duration:.1f} s; nothing is left at {wanted.start_seconds:g} s")
     return min(wanted.seconds, duration - wanted.start_seconds)
+
+
+def _estimated_gif(request: Request[GifParameters]) -> Estimate:
+    return Estimate(STILLS_CPU, bits_per_pixel=4.0, frame_rate=request.wanted.fps)
+
+
+def _estimated_webp(request: Request[WebpParameters]) -> Estimate:
+    return Estimate(STILLS_CPU, bits_per_pixel=1.0, frame_rate=request.wanted.fps)
+
+
+GIF = Kind("gif", (GifParameters,), gif, _estimated_gif, silent=True)
+WEBP = Kind("webp", (WebpParameters,), webp, _estimated_webp, silent=True)
+POSTER = Kind("poster", (PosterParameters,), poster, lambda _request: JPEG, silent=True)
+SHEET = Kind("sheet", (SheetParameters,), sheet, lambda _request: JPEG, silent=True)
