@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import uvicorn
 
@@ -20,6 +18,7 @@ from daemon.errors import StartupError
 from daemon.http.admission import Places
 from daemon.http.connection import Connection, most_connections
 from daemon.http.exposure import ADVICE, exposure
+from daemon.http.listener import WAITING, listening
 from daemon.paths import Paths, write_private
 from daemon.permissions import weakness
 from daemon.presets.library import Library
@@ -29,7 +28,6 @@ from daemon.settings import Settings, Surroundings
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds
-WAITING = 2048  # connections that the kernel holds for us
 ACCEPTED = 32  # of these at once: one that has a place too many is ended only after it was taken
 REQUEST_GRACE = 5  # seconds that requests under way get at shutdown
 
@@ -47,7 +45,7 @@ async def serve(
     if weak := weakness(Paths(settings.state_dir)):
         raise StartupError(f"{weak.found}. What to do: {weak.advice}")
     async with running(settings, library) as service:
-        listener = _listen_locally(settings.unix_socket) if settings.unix_socket else _listen(settings)
+        listener = listening(settings)
         server = _Server(_config(service), partial(_announce, service, listener, surroundings, invite))
         watchdog = asyncio.create_task(_feed_watchdog(surroundings))
         serving = asyncio.create_task(server.serve([listener]))
@@ -154,44 +152,6 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _listen(settings: Settings) -> socket.socket:
-    host, port = settings.host, settings.port
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        # With the protocol named, asyncio turns Nagle's algorithm off; without it each answer waits 40 ms for an ACK.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(WAITING)
-    except OSError as error:
-        raise StartupError(f"cannot listen on {host} port {port}: {error.strerror}") from error
-    listener.setblocking(False)
-    return listener
-
-
-def _listen_locally(path: Path) -> socket.socket:
-    """On a socket that only its owner may connect to, from its first moment on."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if path.is_socket() and not _answers(path):
-            path.unlink()  # of a daemon that was killed
-        before = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        listener.listen(WAITING)
-    except OSError as error:
-        raise StartupError(f"cannot listen on {path}: {error.strerror or error}") from error
-    listener.setblocking(False)
-    return listener
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        return client.connect_ex(str(path)) == 0
 
 
 def _url(listener: socket.socket) -> str:

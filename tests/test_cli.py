@@ -66,7 +66,7 @@ def decodes(ffmpeg: str, path: Path) -> bool:
 def no_environment(state_dir: Path) -> dict[str, str]:
     """One in which no daemon is known but that of `state_dir`."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FFSPOOL_")}
-    return {**clean, "FFSPOOL_STATE_DIR": str(state_dir)}
+    return {**clean, "FFSPOOL_STATE_DIR": str(state_dir), "FFSPOOL_PORT": "0"}  # whoever else has the usual port
 
 
 # run

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 from test_cli import ffspool, no_environment, printed
 
@@ -31,6 +33,29 @@ def test_a_sound_host_is_found_sound_and_every_preset_is_tried(tmp_path: Path) -
     [presets] = [check["found"] for check in sound["checks"] if check["name"] == "presets"]
     assert presets == f"all {encoding} that encode work here"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_has_the_port_is_told_by_doctor_and_by_a_start_that_fails(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        env = no_environment(tmp_path / "state") | {"FFSPOOL_PORT": port}
+        asked, started = ffspool("doctor", "--json", env=env), ffspool("serve", env=env)
+    [told] = [check["found"] for check in msgspec.json.decode(asked.stdout)["checks"] if check["name"] == "port"]
+    assert told == (
+        f"cannot listen on 127.0.0.1 port {port}: {psutil.Process().name()} (pid {os.getpid()}) has it. "
+        "Stop that, or take another with --port (0 takes a free one)"
+    )
+    assert (started.returncode, told in started.stderr) == (1, True), started.stderr
+
+
+def test_a_package_of_the_same_name_is_told_of(tmp_path: Path) -> None:
+    beside = tmp_path / "python_daemon-3.1.2.dist-info"
+    beside.mkdir()
+    (beside / "METADATA").write_text("Metadata-Version: 2.1\nName: python-daemon\nVersion: 3.1.2\n")
+    told = ffspool("doctor", "--json", env=no_environment(tmp_path / "state") | {"PYTHONPATH": str(tmp_path)})
+    [package] = [check for check in msgspec.json.decode(told.stdout)["checks"] if check["name"] == "package"]
+    assert not package["ok"]
+    assert "python-daemon 3.1.2" in package["found"]
 
 
 def test_an_encoder_that_does_not_run_is_found(tmp_path: Path) -> None:

@@ -22,6 +22,10 @@ def test_a_cancel_says_what_is_kept_and_then_what_it_did(
     page = visit(daemon, path=f"#/jobs/{job['id']}")
     page.get_by_role("button", name="Cancel", exact=True).click()
     question = page.get_by_role("dialog")
+    page.go_back()  # to another view, of which it was not asked
+    expect(question).to_be_hidden()
+    page.go_forward()
+    page.get_by_role("button", name="Cancel", exact=True).click()
     expect(question).to_contain_text("3 finished variations are kept")
     expect(question).to_contain_text("1 running encode will be stopped")
     question.get_by_role("button", name="Let it run").click()

@@ -7,6 +7,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from importlib import metadata
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ from daemon.cli.checks import Check
 from daemon.encode import sandbox_trial
 from daemon.errors import FfspoolError, ProbeError, StartupError
 from daemon.http.exposure import ADVICE, exposure
+from daemon.http.listener import listening
 from daemon.media.prober import Prober
 from daemon.models import Sandbox
 from daemon.paths import Paths
@@ -25,6 +27,7 @@ from daemon.process import ffmpeg_binary
 from daemon.settings import Settings, client_environment
 
 OLDEST_PYTHON = (3, 11)
+NO_DAEMON = "none runs on this state dir; `ffspool serve` starts one"
 
 
 async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
@@ -37,8 +40,11 @@ async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
     yield _disk(settings)
     yield checks.database(settings.state_dir)
     yield checks.clock(settings.state_dir)
-    yield _daemon(settings)
+    yield (running := _daemon(settings))
+    if running.found == NO_DAEMON and settings.unix_socket is None:
+        yield _port(settings)
     yield _address(settings)
+    yield _package()
 
 
 def _python() -> Check:
@@ -148,12 +154,21 @@ def _address(settings: Settings) -> Check:
     return Check(name="address", ok=laid_open is None, found=found, advice=ADVICE)
 
 
+def _port(settings: Settings) -> Check:
+    """Whether `serve` could listen; asked where no daemon of ours does."""
+    try:
+        listening(settings).close()
+    except StartupError as error:
+        return Check(name="port", ok=False, found=str(error), advice="or name another --host, where it is the address")
+    return Check(name="port", ok=True, found=f"{settings.port} is free" if settings.port else "any that is free")
+
+
 def _daemon(settings: Settings) -> Check:
     """One that does not run is no fault; one that does must be ready and must know us."""
     try:
         daemon = client.find(settings.state_dir, *client_environment())
     except client.NoDaemon:
-        return Check(name="daemon", ok=True, found="none runs on this state dir; `ffspool serve` starts one")
+        return Check(name="daemon", ok=True, found=NO_DAEMON)
     try:
         daemon.ready()
         daemon.jobs(limit=1)
@@ -161,3 +176,20 @@ def _daemon(settings: Settings) -> Check:
         advice = "look at its log, or start it again: `ffspool serve`"
         return Check(name="daemon", ok=False, found=str(error), advice=advice)
     return Check(name="daemon", ok=True, found="ready")
+
+
+# The installation
+
+
+def _package() -> Check:
+    """ffspool's package is named `daemon`, and so is that of python-daemon: the later one overwrites the other."""
+    try:
+        other = metadata.version("python-daemon")
+    except metadata.PackageNotFoundError:
+        return Check(name="package", ok=True, found="no other package named daemon is beside it")
+    return Check(
+        name="package",
+        ok=False,
+        found=f"python-daemon {other} is in the same environment, and each has files named as the other's",
+        advice="give ffspool an environment of its own: pipx install, or uv tool install",
+    )

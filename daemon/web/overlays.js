@@ -95,7 +95,12 @@ export function Overlay() {
 
 function Question({ title, body, yes, no, danger, settle }) {
   const element = useRef();
-  useEffect(() => element.current.showModal(), []);
+  useEffect(() => {
+    const leave = () => element.current.close(); // a no: it was asked of another view
+    element.current.showModal();
+    addEventListener("hashchange", leave);
+    return () => removeEventListener("hashchange", leave);
+  }, []);
   const answered = () => settle(element.current.returnValue === "yes");
   return html`
     <dialog ref=${element} aria-labelledby="question" onClose=${answered}>
