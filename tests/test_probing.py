@@ -74,13 +74,14 @@ def read(path, patience):
         while not os.stat(path).st_size:
             time.sleep(0.01)
         raise ProbeError("the truth")
+    with open(path, "rb") as file:
+        lie = file.read()
     for descriptor in range(3, 1024):
         try:
-            os.pwrite(descriptor, b'{"error": "a lie"}', 0)
-            os.lseek(descriptor, 0, os.SEEK_END)
+            os.pwrite(descriptor, lie, 0)
         except OSError:
             continue
-    raise ProbeError("it has tried")
+    os._exit(0)
 
 describe.read_media = read
 probe_server.main()
@@ -89,7 +90,7 @@ probe_server.main()
 
 @pytest.fixture
 def taken_over() -> Iterator[Server]:
-    """A server whose readers, but for that of a `victim`, write what they like to whatever they have open."""
+    """A server whose readers, but for that of a `victim`, write what is in the file to whatever they have open."""
     server = Server("-c", TAKEN_OVER)
     yield server
     server.socket.close()
@@ -324,13 +325,25 @@ def test_killing_the_server_ends_its_children(endless: Path) -> None:
     server.socket.close()
 
 
-def test_a_reader_that_was_taken_over_answers_for_no_other(taken_over: Server, tmp_path: Path) -> None:
+LIES = {
+    "a lie": b'{"error": "a lie"}',
+    "no text": b'{"error": "\xff"}',
+    "nested too deeply": b'{"x": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+    "longer with its defaults": b'{"media": {"format": "", "duration_seconds": null, "video": null, "audio": [], '
+    b'"subtitles": [' + b",".join([b'{"index": 1, "codec": ""}'] * 6000) + b"]}}",
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_reader_that_was_taken_over_answers_for_no_other(taken_over: Server, tmp_path: Path, lie: str) -> None:
     victim, hostile = tmp_path / "victim", tmp_path / "hostile"
     victim.touch()
-    hostile.touch()
+    hostile.write_bytes(LIES[lie])
     taken_over.ask(1, victim)
     taken_over.child()
     taken_over.ask(2, hostile)
-    assert taken_over.answer()["id"] == 2
+    answer = taken_over.answer()
+    assert answer["id"] == 2
+    assert answer["error"]
     victim.write_text("x")
     assert taken_over.answer() == {"id": 1, "error": "the truth"}

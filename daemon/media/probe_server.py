@@ -99,12 +99,14 @@ class Server:
 
 
 def _understood(said: bytes) -> Finding:
-    """A reader that a file took over may say anything."""
+    """A reader that a file took over may say anything, also what takes more room once its defaults are filled in."""
+    too_long = Finding(error="its description is too long")
     if len(said) > MAX_ANSWER:
-        return Finding(error="its description is too long")
+        return too_long
     try:
-        return msgspec.json.decode(said, type=Finding)
-    except msgspec.DecodeError:
+        found = msgspec.json.decode(said, type=Finding)
+        return found if len(msgspec.json.encode(found)) <= MAX_ANSWER else too_long
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return Finding(error="reading it failed in a way ffspool did not foresee")
 
 
