@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -18,6 +19,9 @@ import psutil
 import pytest
 from conftest import PATIENCE, Daemon
 
+from daemon.errors import ForbiddenPath
+from daemon.paths import Paths
+from daemon.scheduling.sources import Whereabouts
 from daemon.source_files import SourceRefused, identity_of, open_source
 
 SWAPPED = 45  # requests at once: more than there are threads for files
@@ -280,6 +284,19 @@ def test_fifos_hold_up_neither_other_downloads_nor_a_stop(
 
 
 # Beneath the daemon
+
+
+def test_what_is_the_daemons_own_is_no_source_though_a_root_holds_it(tmp_path: Path) -> None:
+    paths, film, link = Paths(tmp_path / "state"), tmp_path / "film", tmp_path / "link"
+    paths.prepare()
+    paths.token.write_text("secret")
+    film.write_text("a film")
+    link.symlink_to(paths.token)
+    whereabouts = Whereabouts(paths, [tmp_path])
+    assert asyncio.run(whereabouts.find(str(film))).bytes == 6
+    for path in (paths.token, link):
+        with pytest.raises(ForbiddenPath, match="state dir"):
+            asyncio.run(whereabouts.find(str(path)))
 
 
 def refused(path: Path, *roots: Path, **wanted: Any) -> str:

@@ -100,7 +100,7 @@ class Whereabouts:
         return SourceFile(path=str(place), roots=(str(self._paths.spool),), identity=(size, None, None, None))
 
     async def find(self, path: str) -> NewSource:
-        """A file that is on the host already, below a source root once symlinks are resolved.
+        """A file that is on the host already, below a source root once symlinks are resolved, and none of our own.
 
         Raises ForbiddenPath, Unavailable when its disk does not answer, or as `local_source`.
         """
@@ -112,6 +112,8 @@ class Whereabouts:
         real = os.path.realpath(path)
         if not lies_below(real, self._roots):
             raise ForbiddenPath(f"{path} is not below a source root of this daemon")
+        if lies_below(real, (str(self._paths.state),)):  # a root may hold that, as a home folder does
+            raise ForbiddenPath(f"{path} is in the daemon's state dir: the token and the database are no sources")
         return local_source(Path(path).name, Path(real), self._roots)
 
     async def open(self, file: SourceFile, name: str) -> BinaryIO:
