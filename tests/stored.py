@@ -14,7 +14,8 @@ from daemon.media.model import Media
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.process.identity import boot_id
-from daemon.proof.publish import Proof, seal
+from daemon.proof.prove import Proof
+from daemon.proof.publish import seal
 from daemon.scheduling import claims
 from daemon.scheduling.limits import Quota
 from daemon.scheduling.sources import Whereabouts

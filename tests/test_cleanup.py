@@ -22,7 +22,8 @@ from daemon.housekeeping import cleanup, expiry, recovery
 from daemon.jobs.rows import job_row
 from daemon.paths import Paths
 from daemon.process.identity import TOKEN_VARIABLE, start_ticks
-from daemon.proof.publish import Proof, seal
+from daemon.proof.prove import Proof
+from daemon.proof.publish import seal
 from daemon.scheduling import claims
 
 

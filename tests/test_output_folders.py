@@ -22,8 +22,8 @@ from test_cli import ffspool
 from daemon.errors import BadName, Broken, ManifestError, ProofError
 from daemon.media.prober import Prober
 from daemon.proof import output_folder
-from daemon.proof.prove import find
-from daemon.proof.publish import Proof, matches, reveal, seal
+from daemon.proof.prove import Proof, find
+from daemon.proof.publish import matches, reveal, seal
 from daemon.recipes.recipe import Ladder, Plan, Sprites
 from daemon.recipes.streaming_manifests import playlist, playlists, representations
 

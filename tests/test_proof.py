@@ -109,7 +109,7 @@ def refusal(part: Path, **changes: Any) -> str | None:
     async def look() -> str | None:
         prober = Prober(sandboxed=False)
         try:
-            await prove.find(prober, part, planned, source)
+            await prove.prove_output(prober, part, planned, source)
         except ProofError as error:
             return str(error)
         finally:

@@ -16,7 +16,8 @@ from daemon.housekeeping.cleanup import log
 from daemon.paths import Paths, remove
 from daemon.process.cancel import kill_stranger
 from daemon.process.identity import boot_id, find_by_token
-from daemon.proof.publish import Proof, matches, reveal
+from daemon.proof.prove import Proof
+from daemon.proof.publish import matches, reveal
 from daemon.scheduling import claims
 
 # Boot recovery

@@ -1,4 +1,7 @@
-"""Which proof an output takes: a file is proven by `publish`, a folder file by file."""
+"""Whether an output is what was planned, and what is known of it then: a file is proven whole, a folder file by file.
+
+An exit code proves nothing: an ffmpeg that was asked to quit, or met the end of a truncated source, says 0.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,35 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from daemon.errors import ManifestError, ProbeError, ProofError
 from daemon.media.durations import close
 from daemon.media.model import Media
 from daemon.media.prober import Prober
-from daemon.models import SourceFile
+from daemon.models import Model, Parameters, SourceFile
 from daemon.proof import output_folder
-from daemon.proof.publish import prove, truncation
+from daemon.proof.one_file import prove_file, truncation
+from daemon.proof.quality import Quality
 from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
 from daemon.recipes.streaming_manifests import Track
 
 
-async def find(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> float | None:
+class Proof(Model, frozen=True):
+    """What is known of a proven part. `inode` ties it to one file, so that recovery can tell it from another."""
+
+    bytes: int
+    sha256: str
+    inode: int
+    output_seconds: float | None
+    cpu_seconds: float
+    speed: float | None
+    quality: Quality | None = None
+    chosen: Parameters = msgspec.field(default_factory=dict)
+
+
+async def prove_output(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> float | None:
     """Seconds that the output plays, once it is shown to be what was planned; None where it has no duration.
 
     Raises ProofError in words.
@@ -36,7 +54,7 @@ async def find(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> fl
     except (ProbeError, ManifestError, OSError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
         raise ProofError(f"the encoder said it was done, but its output is not whole: {words}") from error
-    made = await prove(prober, part, plan, source)
+    made = await prove_file(prober, part, plan, source)
     _refuse_larger(part, plan)
     return None if plan.still else made.duration_seconds
 

@@ -20,7 +20,8 @@ from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unav
 from daemon.models import Model, SourceFile
 from daemon.process.cancel import Stage, Stopped
 from daemon.proof import prove
-from daemon.proof.publish import Proof, Sealed, seal
+from daemon.proof.prove import Proof
+from daemon.proof.publish import Sealed, seal
 from daemon.proof.score import score
 from daemon.recipes import command
 from daemon.scheduling import claims
@@ -262,7 +263,7 @@ class Attempt:
         """Seconds it plays (None: pictures), and its seal."""
         assert member.plan is not None
         part = self._shop.part(member.claim)
-        lasting = await prove.find(self._shop.prober, part, member.plan, self._source_file)
+        lasting = await prove.prove_output(self._shop.prober, part, member.plan, self._source_file)
         if metric := member.plan.quality:
             picture = self._shop.paths.plot(member.claim.job, member.claim.id)
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)

@@ -16,7 +16,7 @@ from daemon.database.store import Row, Transaction
 from daemon.encode.task import Started
 from daemon.media.model import Media
 from daemon.models import Model, Parameters, new_id
-from daemon.proof.publish import Proof
+from daemon.proof.prove import Proof
 from daemon.scheduling.sources import Recorded, recorded
 from daemon.states import State
 

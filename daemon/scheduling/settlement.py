@@ -15,7 +15,8 @@ from daemon.database.store import Transaction
 from daemon.errors import OutOfSpace, Unavailable
 from daemon.models import Parameters
 from daemon.paths import remove, size
-from daemon.proof.publish import Proof, Sealed, reveal
+from daemon.proof.prove import Proof
+from daemon.proof.publish import Sealed, reveal
 from daemon.proof.quality import Quality
 from daemon.recipes.recipe import Plan
 from daemon.scheduling import claims
