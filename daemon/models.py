@@ -62,7 +62,7 @@ class Wanted(Model, frozen=True):
     extension: str
 
 
-# Where strangers' files are decoded
+# Where untrusted files are decoded
 
 
 class Sandbox(Model, frozen=True):

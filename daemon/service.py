@@ -26,7 +26,7 @@ from daemon.jobs.control import Control, queue_state
 from daemon.jobs.feed import Feed, progress_data
 from daemon.jobs.idempotency import IdempotencyKeys
 from daemon.jobs.jobs import Jobs
-from daemon.jobs.request_bodies import Arrivals
+from daemon.jobs.request_bodies import RequestBodies
 from daemon.jobs.resumable_uploads import Uploads
 from daemon.jobs.thumbnails import Thumbnails
 from daemon.media.prober import Prober
@@ -35,10 +35,10 @@ from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.process import ffmpeg_binary
 from daemon.process.launcher import Limits
-from daemon.scheduling.cost_history import History
+from daemon.scheduling.cost_history import CostHistory
 from daemon.scheduling.limits import Quota
 from daemon.scheduling.metrics import Figures
-from daemon.scheduling.resources import Workshop
+from daemon.scheduling.resources import Resources
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import Space, Usage
@@ -66,7 +66,7 @@ class Service:
     store: Store
     scheduler: Scheduler
     feed: Feed
-    arrivals: Arrivals
+    bodies: RequestBodies
     figures: Figures
     jobs: Jobs
     uploads: Uploads
@@ -81,7 +81,7 @@ class Service:
     def quiesce(self) -> None:
         """Starts nothing more, ends what streams, and begins to end what is encoded."""
         self.feed.close()
-        self.arrivals.stop()
+        self.bodies.stop()
         self.scheduler.close()
 
 
@@ -103,8 +103,8 @@ async def running(
         stack.push_async_callback(prober.close)
         prober.start()  # first: it takes longest to begin
         readable = tuple(map(str, settings.sandbox_read))
-        rehearsing = sandbox_trial.choose(settings.sandbox, program, readable, paths.incoming, prober)
-        version, sandbox = await _both(ffmpeg_binary.version(program), rehearsing)
+        trying = sandbox_trial.choose(settings.sandbox, program, readable, paths.incoming, prober)
+        version, sandbox = await _both(ffmpeg_binary.version(program), trying)
         if not sandbox.active:
             await prober.relax()
         store = await Store.open(paths.database)
@@ -121,8 +121,8 @@ async def running(
         whereabouts = Whereabouts(paths, settings.source_roots)
         space = Space(partial(_usage, paths), settings.disk_reserve)
         quota = Quota(settings, space)
-        history = await History.load(store)
-        shop = Workshop(
+        history = await CostHistory.load(store)
+        resources = Resources(
             store,
             engine,
             prober,
@@ -138,13 +138,13 @@ async def running(
             now,
         )
         scheduler = Scheduler(
-            shop, slots=settings.slots, longest=settings.max_shared_seconds, queue=await queue_state(store)
+            resources, slots=settings.slots, longest=settings.max_shared_seconds, queue=await queue_state(store)
         )
         jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, quota, now=now)
         control = Control(store, scheduler, paths, quota, now=now)
         feed = Feed(store, partial(_progress_events, scheduler))
-        arrivals = Arrivals()
-        uploads, keys = Uploads(store, paths, settings, arrivals, quota, now=now), IdempotencyKeys(store, now=now)
+        bodies = RequestBodies()
+        uploads, keys = Uploads(store, paths, settings, bodies, quota, now=now), IdempotencyKeys(store, now=now)
         webhooks = _webhooks(settings, store, paths, now)
         bulk = Bulk(store, scheduler, paths, now=now)
         service = Service(
@@ -155,7 +155,7 @@ async def running(
             store,
             scheduler,
             feed,
-            arrivals,
+            bodies,
             figures,
             jobs,
             uploads,

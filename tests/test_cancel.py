@@ -218,12 +218,12 @@ def test_a_survivor_is_found_by_its_token_and_killed_by_identity(tmp_path: Path)
         child = python(DEAF_TO_BOTH, tmp_path, **{TOKEN_VARIABLE: "some-token"})
         draining = await is_up(child)
         assert list(find_by_token({"some-token"}.__contains__)) == [(child.pid, child.created)]
-        assert not cancel.kill_stranger(child.pid, child.created + 1), "another process's pid was killed"
+        assert not cancel.kill_orphan(child.pid, child.created + 1), "another process's pid was killed"
         assert child.running
-        assert cancel.kill_stranger(child.pid, start_ticks(child.pid))
+        assert cancel.kill_orphan(child.pid, start_ticks(child.pid))
         assert (await child.wait()).code == -signal.SIGKILL
         await draining
         [None async for _ in child.stderr()]
-        assert not cancel.kill_stranger(child.pid, child.created), "a pid that nobody has was killed"
+        assert not cancel.kill_orphan(child.pid, child.created), "a pid that nobody has was killed"
 
     asyncio.run(main())

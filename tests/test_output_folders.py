@@ -22,7 +22,7 @@ from test_cli import ffspool
 from daemon.errors import BadName, Broken, ManifestError, ProofError
 from daemon.media.prober import Prober
 from daemon.proof import output_folder
-from daemon.proof.prove import Proof, find
+from daemon.proof.prove import Proof, prove_output
 from daemon.proof.publish import matches, reveal, seal
 from daemon.recipes.recipe import Ladder, Plan, Sprites
 from daemon.recipes.streaming_manifests import playlist, playlists, representations
@@ -231,7 +231,7 @@ def proven(part: Path, plan: Plan) -> float | None:
     async def main() -> float | None:
         prober = Prober(sandboxed=True)
         try:
-            return await find(prober, part, plan, part)
+            return await prove_output(prober, part, plan, part)
         finally:
             await prober.close()
 

@@ -22,7 +22,7 @@ from daemon.encode.sandbox_trial import choose, write_silence
 from daemon.media.prober import Prober
 from daemon.models import Sandbox
 from daemon.process import privileges, sandbox
-from daemon.process.launcher import Limits, Walls, spawn, spawn_rehearsal
+from daemon.process.launcher import Limits, Walls, spawn, spawn_trial
 
 ATTACKER = Path(__file__).with_name("attacker.py")
 NONE, TO_READ = f"{0:016x}", f"{1 << privileges.DAC_READ_SEARCH:016x}"  # capabilities
@@ -61,7 +61,7 @@ class Host:
         return asyncio.run(self._leaks(walls))
 
     async def _leaks(self, walls: Walls | None) -> list[str]:
-        child = spawn_rehearsal(self.sibling, self.work, walls)
+        child = spawn_trial(self.sibling, self.work, walls)
         said = b"".join([chunk async for chunk in child.stdout()])
         assert [chunk async for chunk in child.stderr()] == []
         assert (await child.wait()).code == 0

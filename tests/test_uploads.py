@@ -28,7 +28,7 @@ from daemon import settings
 from daemon.database.store import Store
 from daemon.errors import NotFound, Unavailable, UploadStalled
 from daemon.housekeeping import cleanup, expiry
-from daemon.jobs.request_bodies import Arrivals
+from daemon.jobs.request_bodies import RequestBodies
 from daemon.jobs.resumable_uploads import COMMIT_EVERY, Uploads
 from daemon.paths import Paths
 from daemon.scheduling.limits import Quota
@@ -364,7 +364,7 @@ class Clock:
 def in_uploads(
     tmp_path: Path,
     work: Callable[[Uploads, Store, Paths, Clock], Awaitable[None]],
-    arrivals: Arrivals | None = None,
+    bodies: RequestBodies | None = None,
 ) -> None:
     async def main() -> None:
         chosen, clock = settings.load({"state_dir": tmp_path / "state", "upload_expiry": 100.0}, {}), Clock()
@@ -373,7 +373,7 @@ def in_uploads(
         store = await Store.open(paths.database)
         try:
             quota = Quota(chosen, Space(lambda: Usage(total=10**12, free=10**12), reserve=0))
-            await work(Uploads(store, paths, chosen, arrivals or Arrivals(), quota, now=clock), store, paths, clock)
+            await work(Uploads(store, paths, chosen, bodies or RequestBodies(), quota, now=clock), store, paths, clock)
         finally:
             await store.close()
 
@@ -436,16 +436,16 @@ def test_a_peer_that_vanished_does_not_hold_its_upload_for_ever(tmp_path: Path) 
             await uploads.append(upload.id, 0, vanishing())
         assert (await uploads.append(upload.id, 4, stream(b"456789"))).offset == 10
 
-    in_uploads(tmp_path, work, Arrivals(patience=0.01))
+    in_uploads(tmp_path, work, RequestBodies(patience=0.01))
 
 
 def test_a_stop_ends_a_piece_at_once_and_keeps_what_has_arrived(tmp_path: Path) -> None:
-    arrivals = Arrivals()
+    bodies = RequestBodies()
 
     async def work(uploads: Uploads, *_: Any) -> None:
         async def ending() -> AsyncIterator[bytes]:
             yield b"0123"
-            asyncio.get_running_loop().call_soon(arrivals.stop)
+            asyncio.get_running_loop().call_soon(bodies.stop)
             await asyncio.Event().wait()
 
         upload = await uploads.create("clip.mp4", 10)
@@ -453,7 +453,7 @@ def test_a_stop_ends_a_piece_at_once_and_keeps_what_has_arrived(tmp_path: Path) 
             await uploads.append(upload.id, 0, ending())
         assert (await uploads.get(upload.id)).offset == 4
 
-    in_uploads(tmp_path, work, arrivals)
+    in_uploads(tmp_path, work, bodies)
 
 
 def test_a_cancelled_request_keeps_what_has_arrived(tmp_path: Path) -> None:

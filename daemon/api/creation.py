@@ -75,7 +75,7 @@ def _form(call: Call, room: Room | None, hold: Hold) -> Form:
 
 async def _read(call: Call, form: Form) -> None:
     async with aclosing(call.request.stream()) as stream:
-        await form.read(call.request.headers["content-type"], call.service.arrivals.of(stream))
+        await form.read(call.request.headers["content-type"], call.service.bodies.of(stream))
 
 
 async def _from_json(call: Call, hold: Hold) -> Answer:

@@ -63,7 +63,7 @@ class Call:
 
     def stream(self) -> AsyncIterator[bytes]:
         """The body as it arrives, for handlers that read it themselves."""
-        return self.service.arrivals.of(self.request.stream())
+        return self.service.bodies.of(self.request.stream())
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -162,7 +162,7 @@ def _encoded(endpoint: Endpoint, answer: Any) -> Response:
 
 async def _decoded(endpoint: Endpoint, call: Call) -> Call:
     query = decode_query(call.request.query_params, endpoint.query) if endpoint.query else None
-    read = _strangers_body if endpoint.open else _body
+    read = _anonymous_body if endpoint.open else _body
     body = await read(endpoint.body, call, endpoint.max_body) if endpoint.body else None
     return replace(call, query=query, body=body)
 
@@ -177,7 +177,7 @@ async def decoded(text: bytes | str, kind: type[msgspec.Struct], what: str) -> A
     return decode(text, kind, what) if len(text) <= SMALL else await asyncio.to_thread(decode, text, kind, what)
 
 
-async def _strangers_body(kind: type[msgspec.Struct], call: Call, limit: int | None) -> Any:
+async def _anonymous_body(kind: type[msgspec.Struct], call: Call, limit: int | None) -> Any:
     """Bounded as a whole: in small bites it would hold a connection for hours."""
     patience = call.service.settings.header_timeout
     try:

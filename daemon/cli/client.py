@@ -185,7 +185,7 @@ class Client:
         timeout = httpx.Timeout(SILENCE, connect=CONNECT_TIMEOUT)
         with self._answer("GET", route, headers=headers, timeout=timeout) as answer:
             if not answer.headers.get("content-type", "").startswith("text/event-stream"):
-                raise self._stranger()
+                raise self._another_program()
             yield from _events(answer.iter_bytes())
 
     def log(self, job: str, variation: str) -> Iterator[bytes]:
@@ -223,9 +223,9 @@ class Client:
             try:
                 return msgspec.json.decode(answer.read(), type=Json)
             except msgspec.DecodeError as error:
-                raise self._stranger() from error
+                raise self._another_program() from error
 
-    def _stranger(self) -> NoDaemon:
+    def _another_program(self) -> NoDaemon:
         return NoDaemon(f"what answers at {self._url} is not ffspool: check FFSPOOL_URL")
 
     @contextmanager

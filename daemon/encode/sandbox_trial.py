@@ -19,7 +19,7 @@ from daemon.media.prober import Prober
 from daemon.models import Sandbox
 from daemon.process import cancel, sandbox
 from daemon.process.child import Child, Exit
-from daemon.process.launcher import Limits, Walls, spawn, spawn_rehearsal
+from daemon.process.launcher import Limits, Walls, spawn, spawn_trial
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ async def _flaw(encoder: str, readable: tuple[str, ...], folder: Path, prober: P
     """What speaks against the sandbox on this host, in words; None when nothing does."""
     try:
         sandbox.parts()
-        with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=folder) as scratch:
+        with tempfile.TemporaryDirectory(prefix="trial-", dir=folder) as scratch:
             return await _tried(encoder, readable, Path(scratch), prober)
     except sandbox.Shortfall as error:
         return str(error)
@@ -95,7 +95,7 @@ async def _tried(encoder: str, readable: tuple[str, ...], scratch: Path, prober:
 
 async def _leak(canary: Path, work: Path) -> str | None:
     """A process shut in as an encoder is tries to get out."""
-    ended, said, complaint = await _heard(spawn_rehearsal(canary, work, Walls(folders=(str(work),))))
+    ended, said, complaint = await _heard(spawn_trial(canary, work, Walls(folders=(str(work),))))
     if ended is None or ended.code != 0:
         return complaint or "trying it took too long"
     return f"in it one can still {said.splitlines()[0]}" if said else None

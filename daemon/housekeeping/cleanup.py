@@ -140,7 +140,7 @@ def unowned(paths: Paths, found: _Found, transaction: Transaction) -> dict[Path,
         items = owned_files.of_job(paths, folder.name, transaction)
         owned = {item.path for item in items or ()}
         suspects[folder] = [folder] if items is None else [path for path in there if path not in owned]
-    return {folder: strangers for folder, strangers in suspects.items() if strangers}
+    return {folder: unowned for folder, unowned in suspects.items() if unowned}
 
 
 def take_unowned(paths: Paths, suspects: _Found, transaction: Transaction) -> list[Path]:
@@ -149,7 +149,7 @@ def take_unowned(paths: Paths, suspects: _Found, transaction: Transaction) -> li
     Nothing can be claimed or retried meanwhile, and be given the name of what is about to go.
     """
     again = unowned(paths, suspects, transaction)
-    return [paths.take_away(path) for strangers in again.values() for path in strangers]
+    return [paths.take_away(path) for unowned in again.values() for path in unowned]
 
 
 async def mark_lost(store: Store, paths: Paths, completed: Sequence[Row], now: float) -> None:

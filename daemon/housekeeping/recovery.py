@@ -14,7 +14,7 @@ from daemon.database import owned_files
 from daemon.database.store import Row, Store
 from daemon.housekeeping.cleanup import log
 from daemon.paths import Paths, remove
-from daemon.process.cancel import kill_stranger
+from daemon.process.cancel import kill_orphan
 from daemon.process.identity import boot_id, find_by_token
 from daemon.proof.prove import Proof
 from daemon.proof.publish import matches, reveal
@@ -46,7 +46,7 @@ def _end_survivors(attempts: Iterable[Row]) -> None:
     known = {row["pid"]: row["pid_created"] for row in rows if row["pid"] and row["boot"] == boot}
     living = dict(find_by_token(tokens.__contains__))
     for pid, created in {**known, **living}.items():
-        if kill_stranger(pid, created):
+        if kill_orphan(pid, created):
             log.warning("ended the encoder %d that an earlier daemon left behind", pid)
 
 

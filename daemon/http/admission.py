@@ -1,4 +1,4 @@
-"""Who may hold a connection when there are not enough for all: clients we know come before strangers."""
+"""Who may hold a connection when there are not enough for all: clients with a token come before anonymous ones."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ class Holder(Protocol):
 
 
 class Places:
-    """Counts `most` connections. Whoever comes is a stranger, until one of its requests is known by its token.
+    """Counts `most` connections. Whoever comes is anonymous, until one of its requests is known by its token.
 
-    Strangers hold half of the places at most: the one that came first gives way to one that comes. So whoever takes
-    them all and keeps them still lets everybody in who asks at once. An eighth of the places is never known clients',
-    so that a stranger's question for the daemon's health is answered however many of them there are.
+    Anonymous clients hold half of the places at most: the one that came first gives way to one that comes. So whoever
+    takes them all and keeps them still lets everybody in who asks at once. An eighth of the places is never known clients',
+    so that an anonymous question for the daemon's health is answered however many of them there are.
 
     Addresses are not counted: behind a proxy everybody has the same.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._most_strangers = max(1, most // 2)
+        self._most_anonymous = max(1, most // 2)
         self._most_known = max(1, most - max(1, most // 8))
-        self._strangers: dict[Holder, None] = {}  # in the order they came
+        self._anonymous: dict[Holder, None] = {}  # in the order they came
         self._known: set[Holder] = set()
 
     def enter(self, holder: Holder) -> None:
-        """Gives a place to a stranger. Raises Crowded when known clients hold all there are."""
-        full = len(self._strangers) + len(self._known) >= self._most
-        if self._strangers and (full or len(self._strangers) >= self._most_strangers):
-            first = next(iter(self._strangers))
-            del self._strangers[first]
+        """Gives a place to a client nobody knows. Raises Crowded when known clients hold all there are."""
+        full = len(self._anonymous) + len(self._known) >= self._most
+        if self._anonymous and (full or len(self._anonymous) >= self._most_anonymous):
+            first = next(iter(self._anonymous))
+            del self._anonymous[first]
             first.give_way()
         elif full:
             raise Crowded
-        self._strangers[holder] = None
+        self._anonymous[holder] = None
 
     def leave(self, holder: Holder) -> None:
-        self._strangers.pop(holder, None)
+        self._anonymous.pop(holder, None)
         self._known.discard(holder)
 
     def meet(self, holder: Holder, known: bool) -> None:
@@ -49,11 +49,11 @@ class Places:
 
         Raises Crowded when as many are known as there may be.
         """
-        if known and holder in self._strangers:
+        if known and holder in self._anonymous:
             if len(self._known) >= self._most_known:
                 raise Crowded
-            del self._strangers[holder]
+            del self._anonymous[holder]
             self._known.add(holder)
         elif not known and holder in self._known:
             self._known.remove(holder)
-            self._strangers[holder] = None
+            self._anonymous[holder] = None

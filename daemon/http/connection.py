@@ -27,7 +27,7 @@ from daemon.http.problems import refusal
 VERSIONS = {b"1.0", b"1.1"}
 MOST_SHOWN = 200  # characters of what is wrong with a request, which may hold what the client sent
 UNREAD, UNREAD_OF_KNOWN = 64 * 1024, 256 * 1024  # bytes at a time; more only once all these were answered
-MOST_IN_A_ROW = 8  # requests that a stranger sends before they were answered: each holds up everybody's a little
+MOST_IN_A_ROW = 8  # unanswered requests that an anonymous client may send: each holds up everybody's a little
 BYTES_ACKED = slice(120, 128)  # in Linux's struct tcp_info
 
 
@@ -96,7 +96,7 @@ class Connection(H11Protocol):
       the body of a request that had no token. One that is silent after an answer is uvicorn's to end.
 
     Of requests that come before an answer no more is read than UNREAD bytes; they are answered one after the other, a
-    stranger's up to MOST_IN_A_ROW.
+    anonymous client's up to MOST_IN_A_ROW.
 
     It knows ASGI's `http.response.zerocopysend`, for answers with a Content-Length. One that is left unfinished ends
     the connection.

@@ -11,7 +11,7 @@ from daemon.errors import Unavailable, UploadStalled
 PATIENCE = 60.0  # seconds without a byte after which a body is over: a peer that vanished would hold what it sends to
 
 
-class Arrivals:
+class RequestBodies:
     """Every body under way; `stop` ends all of them where they are."""
 
     def __init__(self, patience: float = PATIENCE) -> None:

@@ -27,7 +27,7 @@ from daemon.errors import (
     TooLarge,
     UploadLocked,
 )
-from daemon.jobs.request_bodies import Arrivals
+from daemon.jobs.request_bodies import RequestBodies
 from daemon.models import Model, new_id
 from daemon.paths import Paths, fsync_folder, remove
 from daemon.scheduling.limits import Quota
@@ -63,7 +63,7 @@ class Uploads:
         store: Store,
         paths: Paths,
         settings: Settings,
-        arrivals: Arrivals,
+        bodies: RequestBodies,
         quota: Quota,
         *,
         now: Callable[[], float] = time.time,
@@ -74,7 +74,7 @@ class Uploads:
         self._paths = paths
         self._kept = settings.upload_expiry
         self._now = now
-        self._arrivals = arrivals
+        self._bodies = bodies
         self._growing: dict[str, asyncio.Task[object]] = {}
 
     async def close(self) -> None:
@@ -134,7 +134,7 @@ class Uploads:
 
     async def _receive(self, upload: str, piece: _Piece, stream: AsyncIterator[bytes]) -> Upload:
         try:
-            async for chunk in self._arrivals.of(stream):
+            async for chunk in self._bodies.of(stream):
                 piece.take(chunk)
                 if piece.pending >= BATCH:
                     await _on_thread(piece.write)

@@ -217,7 +217,7 @@ def _of_other_channels(path: str, container: InputContainer, found: Sequence[dur
     """The indices of streams that belong to another channel of a broadcast than the first of what was found."""
     if container.format.name != "mpegts" or not found:
         return set()
-    pids = mpegts.strangers_to(path, container.streams[found[0].index].id)
+    pids = mpegts.unrelated_to(path, container.streams[found[0].index].id)
     return {stream.index for stream in container.streams if stream.id in pids}
 
 

@@ -20,7 +20,7 @@ PROTECTED = {0xDB, 0xCF, 0xC1, 0xC2}  # types of streams whose samples are encry
 LOOKED_AT = 512 * 1024  # bytes at each of several places in which it is told whether packets are scrambled
 
 
-def strangers_to(path: str, pid: int) -> set[int]:
+def unrelated_to(path: str, pid: int) -> set[int]:
     """The packet identifiers (PID) of streams that are only in other programs than that one; none if nothing tells."""
     programs = [set(program) for program in _programs(path)]
     own = set[int]().union(*(program for program in programs if pid in program))

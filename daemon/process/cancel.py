@@ -112,7 +112,7 @@ def kill(child: Child) -> None:
     _signal(child, signal.SIGKILL)
 
 
-def kill_stranger(pid: int, created: int, timeout: float = 5.0) -> bool:
+def kill_orphan(pid: int, created: int, timeout: float = 5.0) -> bool:
     """Kills a process that an earlier daemon left behind and waits until it is gone.
 
     Whoever has the pid *now* is pinned by a pidfd and then compared by its start, in clock ticks since boot,

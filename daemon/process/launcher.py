@@ -166,7 +166,7 @@ def spawn(
     return launcher.launch(marshal.dumps(order), before_reaping)
 
 
-def spawn_rehearsal(canary: Path, folder: Path, walls: Walls | None) -> Child:
+def spawn_trial(canary: Path, folder: Path, walls: Walls | None) -> Child:
     """Starts a child that says on stdout, line by line, what it can do to `canary` and the host in spite of `walls`."""
     order = {**_conditions(folder, Limits(), walls), "source": None, "canary": str(canary)}
     return Launcher().launch(marshal.dumps(order))

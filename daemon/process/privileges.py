@@ -1,4 +1,4 @@
-"""Gives up what the user who runs the daemon may do, before a stranger's file is met: capabilities, and the user.
+"""Gives up what the user who runs the daemon may do, before an untrusted file is met: capabilities, and the user.
 
 Where the daemon is root with all that takes, who is shut in becomes a user of its own, which nobody else is and owns
 nothing but its work folders, so that its threads can be counted and it has no siblings. Of capabilities none is left,

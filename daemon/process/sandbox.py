@@ -1,4 +1,4 @@
-"""Shuts the calling process in before it meets a stranger's file: Landlock for files, seccomp for all else.
+"""Shuts the calling process in before it meets an untrusted file: Landlock for files, seccomp for all else.
 
 What is given up here cannot be had back, and every program that is executed afterwards inherits it. It is
 applied by the launcher and the probe's children, so it imports as little as they do: landlockpy would cost

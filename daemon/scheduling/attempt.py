@@ -26,7 +26,7 @@ from daemon.proof.score import score
 from daemon.recipes import command
 from daemon.scheduling import claims
 from daemon.scheduling.claims import INTERRUPTED, MAX_RETRIES, Failure
-from daemon.scheduling.resources import Workshop
+from daemon.scheduling.resources import Resources
 from daemon.scheduling.settlement import Member, Settlement
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Attempt:
     """Claimed variations on their way. `run` takes them to their end; the rest may be called beside it."""
 
     def __init__(
-        self, members: Sequence[Member], shop: Workshop, *, threads: Mapping[str, int], held: bool = False
+        self, members: Sequence[Member], resources: Resources, *, threads: Mapping[str, int], held: bool = False
     ) -> None:
         self.members = members
         self.progress: Progress | None = None
@@ -58,12 +58,12 @@ class Attempt:
         self.held = held  # it shall not start, or stand still once it runs
         self.frozen = False
         self.encoded = False  # its process did what it was to do; what came of it is being proven
-        self._shop = shop
-        self._settlement = Settlement(shop)
+        self._resources = resources
+        self._settlement = Settlement(resources)
         self._threads = threads
         self._source = members[0].claim  # of all of them
         self._began = time.monotonic()
-        self._patience = min(shop.hung_after, SHARED_PATIENCE) if len(members) > 1 else shop.hung_after
+        self._patience = min(resources.hung_after, SHARED_PATIENCE) if len(members) > 1 else resources.hung_after
         self._watch = StallWatch(self._patience, self._began)
         self._hung: Failure | None = None
         self._stopping: asyncio.Task[Stopped] | None = None
@@ -142,11 +142,11 @@ class Attempt:
         """Freezes the encode, or lets it go on; when this returns, it stands still. One not begun will not begin."""
         self.held = held
         if held:
-            self.frozen = await self._shop.engine.pause(self.task)
+            self.frozen = await self._resources.engine.pause(self.task)
         elif self.frozen:
             self.frozen = False
             self._watch.restart(time.monotonic())
-            self._shop.engine.resume(self.task)
+            self._resources.engine.resume(self.task)
 
     def _stop_engine(self) -> asyncio.Task[Stopped]:
         if self._stopping is None:
@@ -154,11 +154,11 @@ class Attempt:
         return self._stopping
 
     async def _end_process(self) -> Stopped:
-        stopped = await self._shop.engine.stop(self.task)
+        stopped = await self._resources.engine.stop(self.task)
         for member in self.members:
             if member.proving:  # it may take long, and nothing will come of it any more
                 member.proving.cancel()
-        self._shop.figures.stopped(stopped)
+        self._resources.figures.stopped(stopped)
         await self._settlement.insist(lambda t: t.run("count_stop", stage=stopped.stage, seconds=stopped.seconds))
         return stopped
 
@@ -196,7 +196,7 @@ class Attempt:
         if self._stopping or self.held:  # asked before there was a process
             return await self._settlement.abandon_all(members, INTERRUPTED)
         self._watch.restart(time.monotonic())
-        outcome = await self._shop.engine.run(self._order(members), self._report)
+        outcome = await self._resources.engine.run(self._order(members), self._report)
         if outcome.stopped or self._stopping:
             return await self._settlement.abandon_all(members, self._hung, outcome.cpu_seconds)
         if outcome.disk_full:
@@ -223,13 +223,13 @@ class Attempt:
         return [member for member in self.members if not member.settled]
 
     async def _plan(self, member: Member) -> None:
-        preset = self._shop.base(member.claim)
+        preset = self._resources.base(member.claim)
         member.plan = command.plan(self._source.media, preset, member.claim.parameters)
 
     def _learn(self, members: Sequence[Member], outcome: Outcome) -> None:
         keys = [(member.claim.preset, member.claim.parameters) for member in members]
         predicted = sum(member.cost for member in members)
-        learning = asyncio.ensure_future(self._shop.history.learn(keys, predicted, outcome.cpu_seconds))
+        learning = asyncio.ensure_future(self._resources.history.learn(keys, predicted, outcome.cpu_seconds))
         learning.add_done_callback(_log_failure)
 
     async def _finish(self, member: Member, cpu_seconds: float) -> None:
@@ -262,10 +262,10 @@ class Attempt:
     async def _prove(self, member: Member) -> tuple[float | None, Sealed]:
         """Seconds it plays (None: pictures), and its seal."""
         assert member.plan is not None
-        part = self._shop.part(member.claim)
-        lasting = await prove.prove_output(self._shop.prober, part, member.plan, self._source_file)
+        part = self._resources.part(member.claim)
+        lasting = await prove.prove_output(self._resources.prober, part, member.plan, self._source_file)
         if metric := member.plan.quality:
-            picture = self._shop.paths.plot(member.claim.job, member.claim.id)
+            picture = self._resources.paths.plot(member.claim.job, member.claim.id)
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)
         return lasting, await asyncio.to_thread(seal, part)
 
@@ -274,10 +274,10 @@ class Attempt:
             Order(
                 variation=member.claim.id,
                 attempt=member.claim.attempt,
-                preset=self._shop.base(member.claim),
+                preset=self._resources.base(member.claim),
                 parameters=member.claim.parameters,
-                part=str(self._shop.part(member.claim)),
-                log=str(self._shop.paths.log(member.claim.job, member.claim.id)),
+                part=str(self._resources.part(member.claim)),
+                log=str(self._resources.paths.log(member.claim.job, member.claim.id)),
                 threads=self._threads[member.claim.id],
                 bytes=member.space,
             )
@@ -312,7 +312,7 @@ class Attempt:
 
     def _record_process(self, started: Started) -> None:
         # Not waited for: should the daemon die before this is durable, the token still finds the process.
-        writing = asyncio.ensure_future(self._shop.store.write(partial(claims.record_process, started)))
+        writing = asyncio.ensure_future(self._resources.store.write(partial(claims.record_process, started)))
         writing.add_done_callback(_log_failure)
 
     async def _wait_for_space(self, members: Iterable[Member], cpu_seconds: float = 0.0) -> None:
@@ -321,7 +321,7 @@ class Attempt:
 
     @property
     def _source_file(self) -> SourceFile:
-        return self._shop.whereabouts.of(self._source.recorded)
+        return self._resources.whereabouts.of(self._source.recorded)
 
 
 def _failure(outcome: Outcome, sharing: int) -> Failure:

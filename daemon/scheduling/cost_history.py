@@ -10,7 +10,7 @@ from daemon.models import Parameters
 from daemon.scheduling import costs
 
 
-class History:
+class CostHistory:
     """Corrections of the predicted CPU seconds, by preset and speed; kept in the database. Make it with `load`."""
 
     def __init__(self, store: Store, corrections: dict[str, float]) -> None:
@@ -18,7 +18,7 @@ class History:
         self.corrections = corrections  # changed in place
 
     @classmethod
-    async def load(cls, store: Store) -> History:
+    async def load(cls, store: Store) -> CostHistory:
         rows = await store.read(lambda t: t.all("corrections"))
         return cls(store, {row["encode"]: row["correction"] for row in rows})
 

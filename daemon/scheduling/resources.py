@@ -14,7 +14,7 @@ from daemon.media.prober import Prober
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.scheduling.claims import Claim
-from daemon.scheduling.cost_history import History
+from daemon.scheduling.cost_history import CostHistory
 from daemon.scheduling.limits import Quota
 from daemon.scheduling.metrics import Figures
 from daemon.scheduling.sources import Whereabouts
@@ -22,7 +22,7 @@ from daemon.scheduling.space import Space
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Resources:
     """What every attempt works with. `hung_after` and `retry_delay` are in seconds."""
 
     store: Store
@@ -34,7 +34,7 @@ class Workshop:
     space: Space
     quota: Quota
     library: Library
-    history: History
+    history: CostHistory
     hung_after: float = 120.0
     retry_delay: float = 5.0
     now: Callable[[], float] = time.time

@@ -25,7 +25,7 @@ from daemon.scheduling.attempt import Attempt, Receipt
 from daemon.scheduling.claims import Claim
 from daemon.scheduling.forecast import Forecast, Outlook
 from daemon.scheduling.planner import Ready, Share
-from daemon.scheduling.resources import Workshop
+from daemon.scheduling.resources import Resources
 from daemon.scheduling.settlement import Member
 from daemon.scheduling.source_reading import Survey
 from daemon.scheduling.space import refusal
@@ -46,16 +46,16 @@ class Scheduler:
     """
 
     def __init__(
-        self, shop: Workshop, *, slots: int, longest: float = 120.0, queue: QueueState = QueueState.RUNNING
+        self, resources: Resources, *, slots: int, longest: float = 120.0, queue: QueueState = QueueState.RUNNING
     ) -> None:
-        self._shop = shop
+        self._resources = resources
         self._slots = slots
         self._longest = longest
         self._queue = queue
         self._boot = boot_id()
         self._cores = len(os.sched_getaffinity(0))
-        self._forecast = Forecast(shop.library, shop.history.corrections, shop.space.experience)
-        self._survey = Survey(shop.store, shop.prober, shop.whereabouts, self.wake, shop.now)
+        self._forecast = Forecast(resources.library, resources.history.corrections, resources.space.experience)
+        self._survey = Survey(resources.store, resources.prober, resources.whereabouts, self.wake, resources.now)
         self._running: list[Attempt] = []
         self._attempts: dict[str, Attempt] = {}  # the same, by variation
         self._awake = asyncio.Event()
@@ -95,12 +95,12 @@ class Scheduler:
 
     def reserved(self) -> int:
         """Bytes that those that run, and files on their way in, may yet write."""
-        return self._shop.space.reserved
+        return self._resources.space.reserved
 
     def close(self) -> None:
         """Starts nothing more; `run` returns once all that runs has been ended."""
         self._closing = True
-        self._shop.closing.set()
+        self._resources.closing.set()
         self.wake()
 
     # What is said of running variations
@@ -178,8 +178,10 @@ class Scheduler:
     async def _fill_slots(self) -> None:
         await self._recall_aside()
         for _ in range(MOST_AT_ONCE):
-            room = await asyncio.to_thread(self._shop.space.room)
-            left = await self._shop.store.read(self._shop.quota.left) if self._shop.quota.bounded else None
+            room = await asyncio.to_thread(self._resources.space.room)
+            left = (
+                await self._resources.store.read(self._resources.quota.left) if self._resources.quota.bounded else None
+            )
             self.shortage = refusal(0, room, left)
             if self.shortage or not self._may_start():
                 return
@@ -192,8 +194,8 @@ class Scheduler:
         """What did not fit on the disk gets another chance once an encode has ended."""
         if self._ended_one and self._any_aside:
             self._any_aside = False
-            now = self._shop.now()
-            await self._shop.store.write(lambda t: t.run("recall_aside", now=now, limit=MOST_AT_ONCE))
+            now = self._resources.now()
+            await self._resources.store.write(lambda t: t.run("recall_aside", now=now, limit=MOST_AT_ONCE))
         self._ended_one = False
 
     async def _next_ready(self) -> list[Row]:
@@ -201,7 +203,7 @@ class Scheduler:
 
         A source that takes long to be read is overtaken.
         """
-        rows = await self._shop.store.read(lambda t: t.all("ready", limit=WINDOW))
+        rows = await self._resources.store.read(lambda t: t.all("ready", limit=WINDOW))
         for row in rows:
             if row["media"] is None:
                 self._survey.look(row)
@@ -218,7 +220,7 @@ class Scheduler:
         }
         if waiting:
             self._any_aside = True
-            await self._shop.store.write(partial(claims.set_aside, waiting=waiting, now=self._shop.now()))
+            await self._resources.store.write(partial(claims.set_aside, waiting=waiting, now=self._resources.now()))
         fitting = [outlook.ready for one, outlook in outlooks.items() if one not in waiting]
         if not fitting:
             return
@@ -227,23 +229,25 @@ class Scheduler:
         wanted = {variation: outlooks[variation].ready.bytes for variation in share.variations}
         self._keep_room(rows[0]["job"], wanted)
         try:
-            claimed = await self._shop.store.write(partial(self._claim, share))
+            claimed = await self._resources.store.write(partial(self._claim, share))
         finally:
             for variation in wanted.keys() - {claim.id for claim in claimed}:
-                self._shop.space.release(variation)
+                self._resources.space.release(variation)
         if claimed:
             self._start(claimed, share, outlooks)
 
     def _keep_room(self, job: str, wanted: Mapping[str, int]) -> None:
         for variation, bytes_of_it in wanted.items():
-            self._shop.space.hold(variation, bytes_of_it, partial(size, self._shop.paths.work(job, variation)))
+            self._resources.space.hold(
+                variation, bytes_of_it, partial(size, self._resources.paths.work(job, variation))
+            )
 
     def _claim(self, share: Share, transaction: Transaction) -> list[Claim]:
         """None, where a file that came meanwhile took the room."""
-        left = self._shop.quota.left(transaction)
+        left = self._resources.quota.left(transaction)
         if left is not None and left < 0:
             return []
-        return claims.claim(transaction, variations=share.variations, boot=self._boot, now=self._shop.now())
+        return claims.claim(transaction, variations=share.variations, boot=self._boot, now=self._resources.now())
 
     def _share(self, ready: list[Ready], room: int) -> Share:
         return planner.next_share(
@@ -268,7 +272,7 @@ class Scheduler:
         # Again: one that ended early in company may have given it back when its company ended.
         self._keep_room(claimed[0].job, {member.claim.id: member.space for member in members})
         held = self._queue == QueueState.PAUSED  # since the claim was asked for
-        attempt = Attempt(members, self._shop, threads=share.threads, held=held)
+        attempt = Attempt(members, self._resources, threads=share.threads, held=held)
         self._running.append(attempt)
         self._attempts |= dict.fromkeys(attempt.variations, attempt)
         attempt.on_encoded(self.wake)
@@ -280,7 +284,7 @@ class Scheduler:
         for variation in attempt.variations:
             if self._attempts.get(variation) is attempt:  # one that ended early may be on its way again
                 del self._attempts[variation]
-                self._shop.space.release(variation)
+                self._resources.space.release(variation)
         self._any_aside |= attempt.crowded_out
         self._ended_one |= not attempt.crowded_out  # else it would be recalled to the same full disk at once
         self.changed.set()
@@ -292,12 +296,12 @@ class Scheduler:
             return LOOK_AT_DISK
         if not self._may_start():
             return SAFETY_POLL
-        row = await self._shop.store.read(lambda t: t.one("next_delayed"))
+        row = await self._resources.store.read(lambda t: t.one("next_delayed"))
         if row is None or row["at"] is None:
             return SAFETY_POLL
-        left: float = row["at"] - self._shop.now()
-        if 0 < left <= claims.longest_wait(self._shop.retry_delay):
+        left: float = row["at"] - self._resources.now()
+        if 0 < left <= claims.longest_wait(self._resources.retry_delay):
             return min(SAFETY_POLL, left)
-        release = partial(claims.release_delayed, retry_delay=self._shop.retry_delay, now=self._shop.now())
-        await self._shop.store.write(release)
+        release = partial(claims.release_delayed, retry_delay=self._resources.retry_delay, now=self._resources.now())
+        await self._resources.store.write(release)
         return 0.0

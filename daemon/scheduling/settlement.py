@@ -21,7 +21,7 @@ from daemon.proof.quality import Quality
 from daemon.recipes.recipe import Plan
 from daemon.scheduling import claims
 from daemon.scheduling.claims import INTERRUPTED, Claim, Failure
-from daemon.scheduling.resources import Workshop
+from daemon.scheduling.resources import Resources
 from daemon.scheduling.space import learnt
 
 T = TypeVar("T")
@@ -54,31 +54,31 @@ class Member:
 class Settlement:
     """Writes the ends of variations; what the end is, whoever ran them says, and requests overrule."""
 
-    def __init__(self, shop: Workshop) -> None:
-        self._shop = shop
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
 
     async def publish(self, member: Member, proof: Proof, took: float) -> None:
         """Proof in the database, final name on disk, `completed` in the database: recovery can go on from each.
 
         `took` is in seconds, from slot to now.
         """
-        claim, shop = member.claim, self._shop
+        claim, resources = member.claim, self._resources
         mine = {"variation": claim.seq, "attempt": claim.attempt}
-        if not await shop.store.write(lambda t: claims.record_proof(t, proof=proof, **mine)):
+        if not await resources.store.write(lambda t: claims.record_proof(t, proof=proof, **mine)):
             return await self.abandon(member, INTERRUPTED, proof.cpu_seconds)
-        output = shop.paths.output(claim.job, claim.id, claim.extension)
-        await asyncio.to_thread(reveal, shop.part(claim), output)
+        output = resources.paths.output(claim.job, claim.id, claim.extension)
+        await asyncio.to_thread(reveal, resources.part(claim), output)
         # Insisted on: a commit that failed at its fsync may be found after a crash, and then needs the file.
-        done = await self.insist(lambda t: claims.complete(t, proof=proof, now=shop.now(), **mine))
+        done = await self.insist(lambda t: claims.complete(t, proof=proof, now=resources.now(), **mine))
         if done is False:
             member.bytes_freed += remove(output)
             return await self.abandon(member, INTERRUPTED, proof.cpu_seconds)
         member.settled = True
         if done is None:
             return None
-        await self._clear(shop.paths.work(claim.job, claim.id))
-        shop.space.experience.learn(claim.preset, member.usual, proof.bytes)
-        shop.figures.completed(claim.preset, took, proof.speed, proof.output_seconds)
+        await self._clear(resources.paths.work(claim.job, claim.id))
+        resources.space.experience.learn(claim.preset, member.usual, proof.bytes)
+        resources.figures.completed(claim.preset, took, proof.speed, proof.output_seconds)
         return None
 
     async def let_wait(self, members: Iterable[Member], seconds: float, cpu_seconds: float) -> None:
@@ -90,7 +90,7 @@ class Settlement:
         left = [member for member in members if not member.settled]
         for member in left:
             planned = member.plan.duration_seconds if member.plan else None
-            needed = learnt(size(self._shop.part(member.claim).parent), seconds, planned)
+            needed = learnt(size(self._resources.part(member.claim).parent), seconds, planned)
             waiting = Failure(error=words, space=max(needed, member.space))
             await self.abandon(member, waiting, cpu_seconds / len(left))
 
@@ -102,18 +102,18 @@ class Settlement:
 
     async def abandon(self, member: Member, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
         """Ends one that came to nothing: partial files first, then the row, which a request overrules."""
-        claim, shop = member.claim, self._shop
-        for left in owned_files.of_attempt(shop.paths, claim.job, claim.id):
+        claim, resources = member.claim, self._resources
+        for left in owned_files.of_attempt(resources.paths, claim.job, claim.id):
             member.bytes_freed += await self._clear(left)
         await self.insist(
             lambda t: claims.abandon(
                 t,
                 variation=claim.seq,
                 attempt=claim.attempt,
-                now=shop.now(),
+                now=resources.now(),
                 failure=failure,
                 cpu_seconds=cpu_seconds,
-                retry_delay=shop.retry_delay,
+                retry_delay=resources.retry_delay,
             )
         )
         member.settled = True
@@ -133,12 +133,12 @@ class Settlement:
         settles it.
         """
         while True:
-            last = self._shop.closing.is_set()
+            last = self._resources.closing.is_set()
             try:
-                return await self._shop.store.write(work)
+                return await self._resources.store.write(work)
             except (OutOfSpace, Unavailable) as error:
                 log.error("an end cannot be written %s: %s", "any more" if last else "yet", error)
             if last:
                 return None
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._shop.closing.wait(), INSIST_EVERY)
+                await asyncio.wait_for(self._resources.closing.wait(), INSIST_EVERY)
