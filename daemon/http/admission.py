@@ -16,7 +16,7 @@ class Places:
     """Counts `most` connections. Whoever comes is anonymous, until one of its requests is known by its token.
 
     Anonymous clients hold half of the places at most: the one that came first gives way to one that comes. So whoever
-    takes them all and keeps them still lets everybody in who asks at once. An eighth of the places is never known clients',
+    takes them all and keeps them still lets everybody in who asks at once. Known clients leave an eighth of the places,
     so that an anonymous question for the daemon's health is answered however many of them there are.
 
     Addresses are not counted: behind a proxy everybody has the same.
