@@ -19,7 +19,7 @@ ON_X86_64 = os.uname().machine == "x86_64"
 F_SETSIG, PR_SET_PDEATHSIG, IPC_RMID, SIGKILL = 10, 1, 0, 9
 BEST_EFFORT = 2 << 13  # a class of priorities for reading and writing
 NEITHER, DENIED = 38, 1  # ENOSYS, EPERM
-AT_FDCWD = -100
+AT_FDCWD, RENAME_WHITEOUT = -100, 4
 
 
 def call(on_x86_64: int, on_arm64: int, *arguments: int | bytes) -> int:
@@ -61,6 +61,12 @@ def vfork() -> None:
 
 def leave_its_parent() -> None:
     call(157, 167, PR_SET_PDEATHSIG, 0)
+
+
+def leave_a_device() -> None:
+    """Where the moved file was; not every file system does so."""
+    Path("moved").touch()
+    call(316, 276, AT_FDCWD, b"moved", AT_FDCWD, b"there", RENAME_WHITEOUT)
 
 
 def have_a_pipe_kill(victim: int) -> None:
@@ -105,6 +111,7 @@ def attacks(victim: int, outside: Path) -> dict[str, Callable[[], object]]:
         "leaving its group": lambda: os.setpgid(0, 0),
         "utime": lambda: os.utime(outside),
         "truncate": lambda: os.truncate(outside, outside.stat().st_size),
+        "a device": leave_a_device,
         "a sparse file": lambda: os.truncate("sparse", 2**40),
     }
 

@@ -177,6 +177,7 @@ def conditions() -> dict[str, Condition]:
         "fcntl": {2: _DUPLICATE_AND_FLAGS},
         "ioctl": {2: _IOCTLS},
         "prctl": {0: (*_NAMES, *_VECTOR_LENGTHS)},
+        "renameat2": {8: (0, 1)},  # of flags to replace nothing alone: a whiteout is a device, which Landlock overlooks
         "getpriority": {0: (0,), 2: (0,)},
         "setpriority": {0: (0,), 2: (0,)},
         "tgkill": {0: (ITSELF,)},
