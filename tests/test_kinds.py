@@ -19,6 +19,7 @@ from test_recipes import outputs
 from daemon.errors import UnsuitableSource
 from daemon.media import describe as reading
 from daemon.media import webp
+from daemon.media.media_file import MediaFile
 from daemon.recipes.command import passes, plan
 from daemon.recipes.recipe import Passed
 from daemon.recipes.streaming_manifests import playlist, playlists, representations
@@ -262,7 +263,7 @@ def test_pictures_that_turn_midway_get_bars(
 
 def test_an_animated_webp_shows_the_excerpt(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
     made = make(ffmpeg, clip, tmp_path, "webp", start_seconds=0.5, seconds=1, fps=10, long_side=160)
-    animation = webp.read(str(made))
+    animation = webp.read(MediaFile(str(made)))
     assert animation.video is not None
     assert (animation.video.width, animation.video.height) == (160, 90)
     assert animation.duration_seconds == pytest.approx(1.0, abs=0.05)

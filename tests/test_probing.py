@@ -257,6 +257,17 @@ def test_duration_is_that_of_picture_and_sound(media: Specimens, name: str, seco
     assert reading.read_media(str(media(name))).duration_seconds == pytest.approx(seconds, abs=0.05)
 
 
+def test_a_small_file_is_opened_once_to_read_what_describes_it(clip: Path) -> None:
+    """By us, that is: what FFmpeg opens is told to no hook."""
+    program = (
+        "import sys; from daemon.media.describe import read_media; opened = []; "
+        "sys.addaudithook(lambda event, told: event == 'open' and opened.append(told[0])); "
+        "read_media(sys.argv[1]); print(sum(str(path) == sys.argv[1] for path in opened))"
+    )
+    told = subprocess.run([sys.executable, "-c", program, str(clip)], check=True, capture_output=True, cwd=ROOT)
+    assert told.stdout == b"1\n"
+
+
 def test_measuring_tells_a_header_that_lies(server: Server, media: Specimens) -> None:
     path = media("index-alone.m4a")
     for how, seconds in (("describe", 1.6), ("measure", 0.0)):

@@ -25,15 +25,14 @@ def is_one(head: bytes) -> bool:
     return head[4:8] in BEGINNINGS
 
 
-def tracks(file: BinaryIO) -> list[Track]:
-    """Those its index speaks of, in order; none where there is no index."""
-    moov = first(file, b"moov", most=LARGEST_INDEX)
+def tracks(moov: bytes) -> list[Track]:
+    """Those that index speaks of, in order."""
     return [_track(trak) for name, trak in within(moov[8:]) if name == b"trak"]
 
 
-def is_endless(file: BinaryIO) -> bool:
-    """Whether its index says that fragments follow, and not how long they last: as recorders write it on the way."""
-    index = list(within(first(file, b"moov", most=LARGEST_INDEX)[8:]))
+def is_endless(moov: bytes) -> bool:
+    """Whether that index says that fragments follow, and not how long they last: as recorders write it on the way."""
+    index = list(within(moov[8:]))
     extends = next((content for name, content in index if name == b"mvex"), None)
     header = next((content for name, content in index if name == b"mvhd"), b"")
     at, size = (24, 8) if header[:1] == b"\1" else (16, 4)

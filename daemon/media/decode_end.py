@@ -11,6 +11,7 @@ from av.container import InputContainer
 from daemon.errors import ProbeError
 from daemon.media import demux, webp
 from daemon.media.durations import Timed, timed
+from daemon.media.media_file import MediaFile
 from daemon.media.model import Media
 from daemon.media.open_file import opened
 
@@ -27,12 +28,13 @@ def decode(path: str, media: Media, patience: float) -> None:
         return
     deadline = time.monotonic() + patience
     threads = 1 if (media.duration_seconds or 0.0) <= SOLO else 0  # 0: as many as FFmpeg likes
-    with opened(path, media.format) as container:
+    file = MediaFile(path)
+    with opened(file, media.format) as container:
         for number, stream in enumerate(timed(media)):
             last = _seek(container, _end(stream, media) - LAST, begun=number > 0)
             frames = _decoded(container, stream.index, threads, last, deadline)
             if frames == 0:  # what is sought is the picture, and sound may lie before the first
-                with opened(path, media.format) as anew:
+                with opened(file, media.format) as anew:
                     frames = _decoded(anew, stream.index, threads, last, deadline)
             if not frames:
                 noun = "picture" if stream is media.video else "sound"

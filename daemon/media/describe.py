@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 
 import av
 from av.container import InputContainer
@@ -20,6 +19,7 @@ from msgspec.structs import replace
 from daemon.errors import ProbeError
 from daemon.media import boxes, covers, durations, encryption, frames, mpegts, tiff, tracks, webp
 from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE
+from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
 
@@ -44,44 +44,39 @@ def read_media(path: str, patience: float = 10.0) -> Media:
 
     Raises ProbeError, in words without the path.
     """
-    media = _timed(path, patience)
+    media = _timed(MediaFile(path), patience)
     if media.duration_seconds is not None and media.duration_seconds > MOST_DAYS * durations.DAY:
         days = media.duration_seconds / durations.DAY
         raise ProbeError(f"it lasts {days:.0f} days; {MOST_DAYS} days are the limit")
     return media
 
 
-def _timed(path: str, patience: float) -> Media:
+def _timed(file: MediaFile, patience: float) -> Media:
     """What the file holds and how long it lasts: as it says, where that is to be believed."""
     try:
-        return _timed_as(path, "", patience)
+        return _timed_as(file, "", patience)
     except durations.ClockRestarted:
-        if _read(path).format != "flv":
+        if _read(file).format != "flv":
             raise
-    return _timed_as(path, RESTARTABLE, patience)
+    return _timed_as(file, RESTARTABLE, patience)
 
 
-def _timed_as(path: str, shape: str, patience: float) -> Media:
-    media = _read(path, shape)
+def _timed_as(file: MediaFile, shape: str, patience: float) -> Media:
+    media = _read(file, shape)
     if media.format == webp.FORMAT:
         return media
     if media.still:
         return _only_the_first(media)
-    if media.format in durations.PROMISING and durations.cut_off(path):
-        return durations.promised(media, path)
+    if media.format in durations.PROMISING and file.cut_off:
+        return durations.promised(media, file.head)
     if media.duration_seconds is None or media.format in GUESSING:
-        found = _spans(path, media, patience)
+        found = _spans(file, media, patience)
         media = _of_packets(media, found)
         return _lasting(durations.gapped(durations.measured(media, found), found))
-    endless = _is_endless(path)
-    if Path(path).stat().st_size <= (LARGE if endless or media.format in HEADERLESS else SMALL):
-        media = _checked(path, media, patience, endless=endless)
-    return replace(media, cut_off=endless and durations.cut_off(path) is True)
-
-
-def _is_endless(path: str) -> bool:
-    with Path(path).open("rb") as file:
-        return boxes.is_one(file.read(8)) and boxes.is_endless(file)
+    endless = boxes.is_endless(file.index)
+    if file.size <= (LARGE if endless or media.format in HEADERLESS else SMALL):
+        media = _checked(file, media, patience, endless=endless)
+    return replace(media, cut_off=endless and file.cut_off is True)
 
 
 def _only_the_first(media: Media) -> Media:
@@ -92,38 +87,39 @@ def _only_the_first(media: Media) -> Media:
 
 def read_measured(path: str) -> Media:
     """As `read_media`, but `duration_seconds` is where the data ends, which takes reading all of it."""
+    file = MediaFile(path)
     try:
-        return _measured_as(path, "")
+        return _measured_as(file, "")
     except durations.ClockRestarted:
-        return _measured_as(path, RESTARTABLE)
+        return _measured_as(file, RESTARTABLE)
 
 
-def _measured_as(path: str, shape: str) -> Media:
-    media = _read(path, shape)
+def _measured_as(file: MediaFile, shape: str) -> Media:
+    media = _read(file, shape)
     if media.format == webp.FORMAT:
         return media
-    return _only_the_first(media) if media.still else durations.measured(media, _spans(path, media, math.inf))
+    return _only_the_first(media) if media.still else durations.measured(media, _spans(file, media, math.inf))
 
 
-def _spans(path: str, media: Media, patience: float) -> durations.Spans | None:
-    with opened(path, media.format) as container:
+def _spans(file: MediaFile, media: Media, patience: float) -> durations.Spans | None:
+    with opened(file, media.format) as container:
         return durations.spans(container, media, patience)
 
 
-def _checked(path: str, media: Media, patience: float, *, endless: bool) -> Media:
+def _checked(file: MediaFile, media: Media, patience: float, *, endless: bool) -> Media:
     """The data's own duration, should the header say another; but not of a file that was cut off, which is to fail,
     unless it is `endless`: then nobody ever said how long it would be.
     """
     said = media.duration_seconds
-    found = _spans(path, media, patience)
-    whole = _of_packets(media, found) if found and (endless or not durations.cut_off(path)) else media
+    found = _spans(file, media, patience)
+    whole = _of_packets(media, found) if found and (endless or not file.cut_off) else media
     media = durations.gapped(whole, found)
     held = durations.measured(media, found)
     if said is None or not held.duration_seconds:
         return media
     if durations.close(held.duration_seconds, said) and media.format not in LATE:
         return replace(held, duration_seconds=said)
-    lies = endless or media.format in HEADERLESS or durations.cut_off(path) is False
+    lies = endless or media.format in HEADERLESS or file.cut_off is False
     return held if lies else media
 
 
@@ -142,22 +138,21 @@ def _lasting(media: Media) -> Media:
     return replace(media, duration_seconds=media.duration_seconds or None)
 
 
-def _read(path: str, shape: str = "") -> Media:
-    refuse_unreadable(path)
-    encryption.refuse_encrypted(path)
-    if webp.animated(path):
-        return webp.read(path)
-    with opened(path, shape) as container:
-        described = _described(path, container)
-    return replace(described, cropped=_crops(path, described.format), redescribed=_redescribed(path))
+def _read(file: MediaFile, shape: str = "") -> Media:
+    refuse_unreadable(file)
+    encryption.refuse_encrypted(file)
+    if webp.animated(file.head):
+        return webp.read(file)
+    with opened(file, shape) as container:
+        described = _described(file, container)
+    return replace(described, cropped=_crops(file, described.format), redescribed=_redescribed(file))
 
 
-def _redescribed(path: str) -> bool:
+def _redescribed(file: MediaFile) -> bool:
     """Whether the samples of a track are described in several ways, one after the other. Raises ProbeError when they
     are even of several codecs, of which FFmpeg decodes the first.
     """
-    with Path(path).open("rb") as file:
-        several = [track for track in boxes.tracks(file) if len(track.used) > 1] if boxes.is_one(file.read(8)) else []
+    several = [track for track in boxes.tracks(file.index) if len(track.used) > 1]
     for names in ({track.names[number - 1] for number in track.used} for track in several):
         if len(names) > 1:
             called = ", ".join(sorted(name.decode("ascii", "replace") for name in names))
@@ -165,25 +160,24 @@ def _redescribed(path: str) -> bool:
     return bool(several)
 
 
-def _crops(path: str, format_name: str) -> bool:
+def _crops(file: MediaFile, format_name: str) -> bool:
     """Whether the container asks to leave out edges of the picture: `clap` of QuickTime, `PixelCrop` of Matroska."""
-    with Path(path).open("rb") as file:
-        if format_name.startswith("matroska"):
-            tracks = file.read(HEAD).partition(b"\x1f\x43\xb6\x75")[0]  # what stands before the first cluster
-            return re.search(rb"\x54[\xaa\xbb\xcc\xdd](?:\x81[^\0]|\x82..)", tracks, re.DOTALL) is not None
-        return format_name.startswith("mov") and b"\0\0\0\x28clap" in boxes.first(file, b"moov", most=SMALL)
+    if format_name.startswith("matroska"):
+        tracks = file.head[:HEAD].partition(b"\x1f\x43\xb6\x75")[0]  # what stands before the first cluster
+        return re.search(rb"\x54[\xaa\xbb\xcc\xdd](?:\x81[^\0]|\x82..)", tracks, re.DOTALL) is not None
+    return format_name.startswith("mov") and b"\0\0\0\x28clap" in file.index
 
 
 # Describing
 
 
-def _described(path: str, container: InputContainer) -> Media:
-    _refuse_packed(path, container)
+def _described(file: MediaFile, container: InputContainer) -> Media:
+    _refuse_packed(file, container)
     tracks.refuse_too_many(container)
-    closed = mpegts.scrambled(path) if container.format.name == "mpegts" else set[int]()
+    closed = mpegts.scrambled(file) if container.format.name == "mpegts" else set[int]()
     heard = [tracks.audio(stream) for stream in container.streams.audio if tracks.hearable(stream, closed)]
     video = _video(container, closed)
-    others = _of_other_channels(path, container, [*([video] if video else []), *heard])
+    others = _of_other_channels(file, container, [*([video] if video else []), *heard])
     audio = [stream for stream in heard if stream.index not in others]
     timed: list[durations.Timed] = [*([video] if video else []), *audio]
     if not timed:
@@ -209,15 +203,15 @@ def _described(path: str, container: InputContainer) -> Media:
         lead_seconds=first - (container.start_time or 0) / av.time_base,
         created=tracks.created(container),
         place=container.metadata.get("com.apple.quicktime.location.ISO6709"),
-        unread=tuple(tracks.unread(path, container, closed, others)),
+        unread=tuple(tracks.unread(file, container, closed, others)),
     )
 
 
-def _of_other_channels(path: str, container: InputContainer, found: Sequence[durations.Timed]) -> set[int]:
+def _of_other_channels(file: MediaFile, container: InputContainer, found: Sequence[durations.Timed]) -> set[int]:
     """The indices of streams that belong to another channel of a broadcast than the first of what was found."""
     if container.format.name != "mpegts" or not found:
         return set()
-    pids = mpegts.unrelated_to(path, container.streams[found[0].index].id)
+    pids = mpegts.unrelated_to(file, container.streams[found[0].index].id)
     return {stream.index for stream in container.streams if stream.id in pids}
 
 
@@ -254,8 +248,8 @@ def _refuse_tiles(container: InputContainer) -> None:
         raise ProbeError("it is a still picture made of tiles (HEIC or AVIF), which ffspool cannot put together")
 
 
-def _refuse_packed(path: str, container: InputContainer) -> None:
-    if container.format.name == tiff.FORMAT and tiff.packed_as_jpeg(path):
+def _refuse_packed(file: MediaFile, container: InputContainer) -> None:
+    if container.format.name == tiff.FORMAT and tiff.packed_as_jpeg(file):
         raise ProbeError("it is a TIFF packed as JPEG, which FFmpeg cannot unpack: save it as PNG or as plain TIFF")
 
 

@@ -7,13 +7,12 @@ import re
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
 from daemon.errors import ProbeError
-from daemon.media import boxes, demux
+from daemon.media import demux
 from daemon.media.allowlist import BACKWARD_JUMP, DISCONTINUOUS, FORWARD_JUMP
 from daemon.media.model import AudioStream, Media, VideoStream
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:  # the daemon compares durations, and need not load FFmpeg's l
 
 TICK = 1_000_000  # of a container's own duration, in a second (AV_TIME_BASE)
 DAY = 86400.0
+HEADER = 64 * 1024  # bytes in which an AVI or a WAV tells of itself
 UNKNOWN = 0x7FFFF000  # bytes, from which on a WAV file's length stands for one that nobody knows
 LEAST_BITS_PER_SECOND = 2000  # below which a duration of more than a day is a damaged header
 
@@ -239,28 +239,12 @@ def _with_durations(media: Media, seconds: float | None, found: Spans) -> Media:
     )
 
 
-# Whether the end is missing
+# What a header speaks of
 
 
-def cut_off(path: str) -> bool | None:
-    """Whether the file ends before its own structure does; None where the format does not tell."""
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        head = file.read(12)
-        if head[4:8] in {b"ftyp", b"moov", b"wide", b"free", b"skip", b"mdat"}:
-            return boxes.end(file, size) > size
-        if head[:4] == b"RIFF":
-            return 8 + int(struct.unpack("<I", head[4:8])[0]) > size + 1
-        if head[:4] == b"\x1aE\xdf\xa3":
-            return _segment_end(file, size) > size
-    return None
-
-
-def promised(media: Media, path: str) -> Media:
-    """The same with what the header of a file of a `PROMISING` format speaks of."""
-    with Path(path).open("rb") as file:
-        head = file.read(64 * 1024)
-    seconds = PROMISING[media.format](head)
+def promised(media: Media, head: bytes) -> Media:
+    """The same with what the `head` of a file of a `PROMISING` format speaks of."""
+    seconds = PROMISING[media.format](head[:HEADER])
     return _with_durations(media, seconds, {}) if seconds else media
 
 
@@ -283,24 +267,3 @@ def _wav_seconds(head: bytes) -> float | None:
 
 # Formats of which FFmpeg tells what is there, by what reads the seconds that the beginning of a file speaks of.
 PROMISING: dict[str, Callable[[bytes], float | None]] = {"avi": _avi_seconds, "wav": _wav_seconds}
-
-
-def _segment_end(file: BinaryIO, size: int) -> int:
-    """Where the first segment of a Matroska file says it ends; `size` when it says nothing."""
-    file.seek(4)
-    header = _vint(file)
-    file.seek(0 if header is None else header, 1)
-    if file.read(4) != b"\x18\x53\x80\x67":
-        return size
-    length = _vint(file)
-    return size if length is None else file.tell() + length
-
-
-def _vint(file: BinaryIO) -> int | None:
-    """EBML's number of variable length; None when it stands for "unknown"."""
-    first = file.read(1)
-    if not first or first == b"\0":
-        return None
-    extra = 8 - first[0].bit_length()
-    value = int.from_bytes(bytes([first[0] & (0x7F >> extra)]) + file.read(extra), "big")
-    return None if value == (1 << (7 * (extra + 1))) - 1 else value

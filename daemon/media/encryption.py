@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from pathlib import Path
 from uuid import UUID
 
 from daemon.errors import ProbeError
 from daemon.media import boxes, mpegts
+from daemon.media.media_file import MediaFile
 
 HEAD = 1024**2  # bytes in which a container tells of it
 LEAST_SHARE = 0.1  # of packets: discs scramble only some
@@ -28,20 +28,17 @@ _COMMON = "Common Encryption"
 _ENTRIES = {b"encv": _COMMON, b"enca": _COMMON, b"drmi": "FairPlay", b"drms": "FairPlay", b"aavd": "Audible"}
 
 
-def refuse_encrypted(path: str) -> None:
+def refuse_encrypted(file: MediaFile) -> None:
     """Raises ProbeError, in words, where picture or sound is encrypted and nothing clear stands in for it."""
-    with Path(path).open("rb") as file:
-        head = file.read(HEAD)
-    by = next((words for tells in _TELLING if (words := tells(path, head))), None)
+    head = file.head[:HEAD]
+    by = next((words for tells in _TELLING if (words := tells(file, head))), None)
     if by:
         raise ProbeError(f"it is encrypted ({by}): only who protected it can open it")
 
 
-def _by_boxes(path: str, head: bytes) -> str | None:
-    if not boxes.is_one(head):
-        return None
-    with Path(path).open("rb") as file:
-        entries = [entry for track in boxes.tracks(file) for entry in zip(track.names, track.described, strict=True)]
+def _by_boxes(file: MediaFile, _head: bytes) -> str | None:
+    described = boxes.tracks(file.index)
+    entries = [entry for track in described for entry in zip(track.names, track.described, strict=True)]
     return next((_scheme(name, told) for name, told in entries if name in _ENTRIES), None)
 
 
@@ -51,21 +48,21 @@ def _scheme(name: bytes, told: bytes) -> str:
     return f"{by}, {scheme[4:8].decode('ascii')}" if scheme[4:8].isalnum() and by == _COMMON else by
 
 
-def _by_matroska(_path: str, head: bytes) -> str | None:
+def _by_matroska(_file: MediaFile, head: bytes) -> str | None:
     """ContentEncryption in the ContentEncoding of a track."""
     tracks = head.partition(_CLUSTER)[0] if head.startswith(_EBML) else b""
     told = re.search(rb"\x6d\x80.{1,8}?\x62\x40.{1,40}?\x50\x35", tracks, re.DOTALL)
     return "Matroska's or WebM's own encryption" if told else None
 
 
-def _by_asf(_path: str, head: bytes) -> str | None:
+def _by_asf(_file: MediaFile, head: bytes) -> str | None:
     if not head.startswith(_ASF_HEADER) or len(head) < 24:
         return None
     header = head[: struct.unpack_from("<Q", head, 16)[0]]
     return "Windows Media DRM" if any(guid in header for guid in _ASF_ENCRYPTION) else None
 
 
-def _by_disc(_path: str, head: bytes) -> str | None:
+def _by_disc(_file: MediaFile, head: bytes) -> str | None:
     """Packets of a program stream that say they are scrambled, as those of DVDs do."""
     if not head.startswith(_PACK):
         return None
@@ -74,22 +71,22 @@ def _by_disc(_path: str, head: bytes) -> str | None:
     return "CSS, as on DVDs" if flags and scrambled > len(flags) * LEAST_SHARE else None
 
 
-def _by_blu_ray(_path: str, head: bytes) -> str | None:
+def _by_blu_ray(_file: MediaFile, head: bytes) -> str | None:
     """Units of 6144 bytes, of which only the first 16 are clear."""
     marked = len(head) > 6144 and head[0] & 0xC0 and head[4] == mpegts.SYNC
     return "AACS, as on Blu-ray discs" if marked and head[196 : 196 + 192 * 31 : 192] != b"G" * 31 else None
 
 
-def _by_broadcast(path: str, _head: bytes) -> str | None:
+def _by_broadcast(file: MediaFile, _head: bytes) -> str | None:
     """A broadcast of which no picture is clear, or, where it is radio, no sound."""
-    scrambled = mpegts.scrambled(path)
+    scrambled = mpegts.scrambled(file)
     for kind in (mpegts.PICTURES, mpegts.SOUNDS):
-        if found := mpegts.streams_of(path, kind):
+        if found := mpegts.streams_of(file, kind):
             return "scrambled by the broadcaster" if found <= scrambled else None
     return None
 
 
-_TELLING: tuple[Callable[[str, bytes], str | None], ...] = (
+_TELLING: tuple[Callable[[MediaFile, bytes], str | None], ...] = (
     _by_boxes,
     _by_matroska,
     _by_asf,

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
-HEAD = 4 * 1024**2  # bytes that are read: each table comes several times a second
+from daemon.media.media_file import MediaFile
+
 PACKETS = {188: 0, 192: 4}  # how long packets are, by what stands before their first byte: a clock, on discs
 SYNC = 0x47
 PAT, PMT = 0x00, 0x02  # kinds of tables
@@ -20,37 +20,36 @@ PROTECTED = {0xDB, 0xCF, 0xC1, 0xC2}  # types of streams whose samples are encry
 LOOKED_AT = 512 * 1024  # bytes at each of several places in which it is told whether packets are scrambled
 
 
-def unrelated_to(path: str, pid: int) -> set[int]:
+def unrelated_to(file: MediaFile, pid: int) -> set[int]:
     """The packet identifiers (PID) of streams that are only in other programs than that one; none if nothing tells."""
-    programs = [set(program) for program in _programs(path)]
+    programs = [set(program) for program in _programs(file)]
     own = set[int]().union(*(program for program in programs if pid in program))
     return set[int]().union(*programs) - own if own else set()
 
 
-def streams_of(path: str, types: set[int]) -> set[int]:
+def streams_of(file: MediaFile, types: set[int]) -> set[int]:
     """The PIDs of streams of those types; none where it is no transport stream."""
-    return {pid for program in _programs(path) for pid, kind in program.items() if kind in types}
+    return {pid for program in _programs(file) for pid, kind in program.items() if kind in types}
 
 
-def scrambled(path: str) -> set[int]:
+def scrambled(file: MediaFile) -> set[int]:
     """The PIDs of streams that cannot be read without a key: most packets say so, or the program's map does.
 
     A receiver may need some seconds to open what it records, so that the beginning alone does not tell.
     """
     all_of, closed = Counter[int](), Counter[int]()
-    for piece in _pieces(path):
+    for piece in _pieces(file):
         for pid, flags in _marks(piece):
             all_of[pid] += 1
             closed[pid] += bool(flags & 0xC0)
-    return {pid for pid, count in closed.items() if 2 * count > all_of[pid]} | streams_of(path, PROTECTED)
+    return {pid for pid, count in closed.items() if 2 * count > all_of[pid]} | streams_of(file, PROTECTED)
 
 
-def _pieces(path: str) -> Iterator[bytes]:
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
+def _pieces(file: MediaFile) -> Iterator[bytes]:
+    with file.open() as content:
         for share in (0.0, 0.4, 0.75):
-            file.seek(int(size * share) // 188 // 192 * 188 * 192)  # where packets of either length begin
-            yield file.read(LOOKED_AT)
+            content.seek(int(file.size * share) // 188 // 192 * 188 * 192)  # where packets of either length begin
+            yield content.read(LOOKED_AT)
 
 
 def _marks(piece: bytes) -> Iterator[tuple[int, int]]:
@@ -61,10 +60,9 @@ def _marks(piece: bytes) -> Iterator[tuple[int, int]]:
             yield (high & 0x1F) << 8 | low, flags
 
 
-def _programs(path: str) -> Iterator[dict[int, int]]:
+def _programs(file: MediaFile) -> Iterator[dict[int, int]]:
     """Of each program the types of its streams by their PID."""
-    with Path(path).open("rb") as file:
-        head = file.read(HEAD)
+    head = file.head
     maps = {pid for section in _sections(head, {0}) if section[0] == PAT for pid in _map_pids(section)}
     for section in _sections(head, maps):
         if section[0] == PMT:

@@ -13,6 +13,7 @@ from av.container import InputContainer
 from daemon.errors import ProbeError
 from daemon.media import file_signatures
 from daemon.media.allowlist import GUARDS, RESTARTABLE
+from daemon.media.media_file import MediaFile
 
 STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 TELLING = "mov,mp4,m4a,3gp,3g2,mj2"  # whose header says all that one needs to read on
@@ -26,10 +27,10 @@ STILLS = {
 }
 
 
-def refuse_unreadable(path: str) -> None:
+def refuse_unreadable(file: MediaFile) -> None:
     """Raises ProbeError where there is nothing that could be read."""
     try:
-        status = Path(path).stat()
+        status = file.status
     except OSError as error:
         raise ProbeError(f"the file cannot be opened: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
@@ -39,45 +40,42 @@ def refuse_unreadable(path: str) -> None:
 
 
 @contextmanager
-def opened(path: str, known: str = "") -> Iterator[InputContainer]:
+def opened(file: MediaFile, known: str = "") -> Iterator[InputContainer]:
     """Raises ProbeError for whatever FFmpeg says, then and while the file is read.
 
     `known` is its format, if it was opened before: FFmpeg need not decode the beginning of every stream again, which
     takes as long as to read a small file, to find out what the headers of other formats leave open.
     """
     try:
-        shape = RESTARTABLE if known == RESTARTABLE else _still_format(path)
+        shape = RESTARTABLE if known == RESTARTABLE else _still_format(file)
         options = GUARDS | ({"codec_whitelist": "none"} if known == TELLING else {})
-        with av.open(f"file:{path}", format=shape, options=options, metadata_errors="replace") as container:
+        with av.open(f"file:{file.path}", format=shape, options=options, metadata_errors="replace") as container:
             yield container
     except MemoryError as error:
         raise ProbeError("reading it needs more memory than a media file should") from error
     except PermissionError as error:
         raise ProbeError("the file cannot be opened: permission denied") from error
     except av.FFmpegError as error:
-        if _misses_its_index(path):
+        if _misses_its_index(file):
             raise ProbeError("its index (moov) is missing: the file was cut off, or is still being written") from error
-        raise ProbeError(_no_media(path)) from error
+        raise ProbeError(_no_media(file)) from error
 
 
-def _no_media(path: str) -> str:
-    with Path(path).open("rb") as file:
-        known = file_signatures.named(file.read(file_signatures.HEAD))
+def _no_media(file: MediaFile) -> str:
+    known = file_signatures.named(file.head[: file_signatures.HEAD])
     return "it is not a media file ffspool can read" + (f", but {known}" if known else "")
 
 
-def _still_format(path: str) -> str | None:
+def _still_format(file: MediaFile) -> str | None:
     """The demuxer for a single picture whose name ends as one's: FFmpeg would take the name for a pattern of names."""
-    if Path(path).suffix.lower() not in STILL_SUFFIXES:
+    if Path(file.path).suffix.lower() not in STILL_SUFFIXES:
         return None
-    with Path(path).open("rb") as file:
-        head = file.read(4096)
+    head = file.head[:4096]
     if b"acTL" in head:
         return "apng"
     return next((name for beginning, name in STILLS.items() if head.startswith(beginning)), None)
 
 
-def _misses_its_index(path: str) -> bool:
+def _misses_its_index(file: MediaFile) -> bool:
     """Whether it begins as an MP4 or QuickTime file does; FFmpeg refuses such a file when it has no index."""
-    with Path(path).open("rb") as file:
-        return file.read(12)[4:8] in {b"ftyp", b"mdat", b"wide"}
+    return file.head[4:8] in {b"ftyp", b"mdat", b"wide"}

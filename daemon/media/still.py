@@ -15,6 +15,7 @@ from av.video.stream import VideoStream as Pictures
 from daemon.errors import ProbeError
 from daemon.media import demux
 from daemon.media.describe import read_media
+from daemon.media.media_file import MediaFile
 from daemon.media.model import VideoStream
 from daemon.media.open_file import opened
 
@@ -38,7 +39,7 @@ def webp(path: str, patience: float) -> bytes:
 
 
 def _frame(path: str, video: VideoStream, seconds: float) -> VideoFrame:
-    with opened(path) as container:
+    with opened(MediaFile(path)) as container:
         stream = container.streams[video.index]
         assert isinstance(stream, Pictures)
         stream.thread_count = 1

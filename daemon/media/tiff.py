@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 from typing import BinaryIO, Literal
+
+from daemon.media.media_file import MediaFile
 
 FORMAT = "tiff_pipe"  # FFmpeg's name for it
 COMPRESSION = 259  # the tag that tells of it
@@ -12,9 +13,9 @@ AS_JPEG = {6, 7}
 ENTRY = 12  # bytes
 
 
-def packed_as_jpeg(path: str) -> bool:
+def packed_as_jpeg(media_file: MediaFile) -> bool:
     """Whether the first picture is. False where the file is too short to tell."""
-    with Path(path).open("rb") as file:
+    with media_file.open() as file:
         order: Literal["<", ">"] = "<" if file.read(2) == b"II" else ">"
         try:
             return _compression(file, order) in AS_JPEG

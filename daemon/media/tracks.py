@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from av.container import InputContainer
@@ -13,6 +12,7 @@ from av.stream import Disposition, Stream
 from daemon.errors import ProbeError
 from daemon.media import boxes, durations
 from daemon.media.allowlist import DECODERS
+from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Chapter, SubtitleStream
 from daemon.models import Unread
 
@@ -32,7 +32,7 @@ def refuse_too_many(container: InputContainer) -> None:
             raise ProbeError(f"it holds {count} {noun}; {most} are the limit")
 
 
-def unread(path: str, container: InputContainer, closed: set[int], others: set[int]) -> Iterator[Unread]:
+def unread(file: MediaFile, container: InputContainer, closed: set[int], others: set[int]) -> Iterator[Unread]:
     """Pictures and sounds of which nothing can be made. `closed` are ids of those that are encrypted, `others` the
     indices of what belongs to another channel of a broadcast.
     """
@@ -43,17 +43,16 @@ def unread(path: str, container: InputContainer, closed: set[int], others: set[i
         if stream.id in closed:
             yield Unread(kind=kind, why="it is encrypted")
         elif decoder(stream) is None:
-            yield Unread(kind=kind, why=f"its codec {_called(path, stream)} is none that ffspool decodes")
+            yield Unread(kind=kind, why=f"its codec {_called(file, stream)} is none that ffspool decodes")
         elif stream.type == "audio" and not hearable(stream, closed):
             yield EMPTY
 
 
-def _called(path: str, stream: Stream) -> str:
+def _called(file: MediaFile, stream: Stream) -> str:
     """The name of a codec, or what an MP4 file calls one that FFmpeg has no name for."""
     if codec := _codec(stream):
         return str(codec.canonical_name)
-    with Path(path).open("rb") as file:
-        described = boxes.tracks(file) if boxes.is_one(file.read(8)) else []
+    described = boxes.tracks(file.index)
     names = described[stream.index].names if stream.index < len(described) else ()
     return names[0].decode("ascii", "replace").strip() if names else "of another kind"
 

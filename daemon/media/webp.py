@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 from daemon.errors import ProbeError
 from daemon.media.allowlist import MAX_PIXELS
+from daemon.media.media_file import MediaFile
 from daemon.media.model import Media, VideoStream
 
 FORMAT = "webp_anim"
@@ -19,16 +19,14 @@ ANIMATED, ALPHA = 0x02, 0x10  # flags of the VP8X chunk
 MAX_FRAMES = 100_000
 
 
-def animated(path: str) -> bool:
-    """Whether the file is a WebP that says it is animated."""
-    with Path(path).open("rb") as file:
-        head = file.read(21)
+def animated(head: bytes) -> bool:
+    """Whether a file that begins so is a WebP that says it is animated."""
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & ANIMATED)
 
 
-def read(path: str) -> Media:
+def read(media_file: MediaFile) -> Media:
     """What an animated WebP holds. Raises ProbeError when it is damaged or too large."""
-    with Path(path).open("rb") as file:
+    with media_file.open() as file:
         head = file.read(30)
         if len(head) < 30:
             raise ProbeError("it is a WebP that was cut off")
