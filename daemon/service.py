@@ -97,78 +97,101 @@ async def running(
     paths = Paths(settings.state_dir)
     async with _locked(paths), AsyncExitStack() as stack:
         began = now()
-        program = ffmpeg_binary.locate(settings.ffmpeg)
-        lineage.refuse_to_forget(paths)
         prober = prober or Prober(sandboxed=settings.sandbox != "off")
         stack.push_async_callback(prober.close)
+        program = ffmpeg_binary.locate(settings.ffmpeg)
+        lineage.refuse_to_forget(paths)
         prober.start()  # first: it takes longest to begin
-        readable = tuple(map(str, settings.sandbox_read))
-        trying = sandbox_trial.choose(settings.sandbox, program, readable, paths.incoming, prober)
-        version, sandbox = await _both(ffmpeg_binary.version(program), trying)
-        if not sandbox.active:
-            await prober.relax()
+        version, sandbox = await _try_encoder(settings, paths, program, prober)
         store = await Store.open(paths.database)
         stack.push_async_callback(store.close)
-        engine = LocalEngine(
-            ffmpeg=program, limits=_limits(settings), grace=settings.grace, sandbox=sandbox, readable=readable
-        )
+        engine = _open_engine(settings, program, sandbox)
         stack.callback(engine.close)
         await recovery.recover(store, paths, now())
         await lineage.renew(store, paths)
         prober.start()
         engine.start()
-        figures = Figures()
-        whereabouts = Whereabouts(paths, settings.source_roots)
-        space = Space(partial(_usage, paths), settings.disk_reserve)
-        quota = Quota(settings, space)
-        history = await CostHistory.load(store)
-        resources = Resources(
-            store,
-            engine,
-            prober,
-            paths,
-            whereabouts,
-            figures,
-            space,
-            quota,
-            library,
-            history,
-            settings.hung_after,
-            settings.retry_delay,
-            now,
-        )
-        scheduler = Scheduler(
-            resources, slots=settings.slots, longest=settings.max_shared_seconds, queue=await queue_state(store)
-        )
-        jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, quota, now=now)
-        control = Control(store, scheduler, paths, quota, now=now)
-        feed = Feed(store, partial(_progress_events, scheduler))
-        bodies = RequestBodies()
-        uploads, keys = Uploads(store, paths, settings, bodies, quota, now=now), IdempotencyKeys(store, now=now)
-        webhooks = _webhooks(settings, store, paths, now)
-        bulk = Bulk(store, scheduler, paths, now=now)
-        service = Service(
-            settings,
-            library,
-            paths,
-            whereabouts,
-            store,
-            scheduler,
-            feed,
-            bodies,
-            figures,
-            jobs,
-            uploads,
-            keys,
-            webhooks,
-            control,
-            bulk,
-            Thumbnails(jobs, prober, paths, whereabouts),
-            version,
-            sandbox,
-        )
+        resources = await _open_resources(settings, library, paths, store, engine, prober, now)
+        service = await _open_service(settings, resources, version, sandbox)
         async with _at_work(service, began, now):
             yield service
+
+
+async def _try_encoder(settings: Settings, paths: Paths, program: str, prober: Prober) -> tuple[str, Sandbox]:
+    """The encoder's version, and the sandbox that held when it was tried. Raises StartupError."""
+    readable = tuple(map(str, settings.sandbox_read))
+    trying = sandbox_trial.choose(settings.sandbox, program, readable, paths.incoming, prober)
+    version, sandbox = await _both(ffmpeg_binary.version(program), trying)
+    if not sandbox.active:
+        await prober.relax()
+    return version, sandbox
+
+
+def _open_engine(settings: Settings, program: str, sandbox: Sandbox) -> LocalEngine:
+    return LocalEngine(
+        ffmpeg=program,
+        limits=_limits(settings),
+        grace=settings.grace,
+        sandbox=sandbox,
+        readable=tuple(map(str, settings.sandbox_read)),
+    )
+
+
+async def _open_resources(
+    settings: Settings,
+    library: Library,
+    paths: Paths,
+    store: Store,
+    engine: LocalEngine,
+    prober: Prober,
+    now: Callable[[], float],
+) -> Resources:
+    space = Space(partial(_usage, paths), settings.disk_reserve)
+    return Resources(
+        store=store,
+        engine=engine,
+        prober=prober,
+        paths=paths,
+        whereabouts=Whereabouts(paths, settings.source_roots),
+        figures=Figures(),
+        space=space,
+        quota=Quota(settings, space),
+        library=library,
+        history=await CostHistory.load(store),
+        hung_after=settings.hung_after,
+        retry_delay=settings.retry_delay,
+        now=now,
+    )
+
+
+async def _open_service(settings: Settings, resources: Resources, version: str, sandbox: Sandbox) -> Service:
+    store, paths, now = resources.store, resources.paths, resources.now
+    whereabouts, quota, library = resources.whereabouts, resources.quota, resources.library
+    scheduler = Scheduler(
+        resources, slots=settings.slots, longest=settings.max_shared_seconds, queue=await queue_state(store)
+    )
+    jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, quota, now=now)
+    bodies = RequestBodies()
+    return Service(
+        settings=settings,
+        library=library,
+        paths=paths,
+        whereabouts=whereabouts,
+        store=store,
+        scheduler=scheduler,
+        feed=Feed(store, partial(_progress_events, scheduler)),
+        bodies=bodies,
+        figures=resources.figures,
+        jobs=jobs,
+        uploads=Uploads(store, paths, settings, bodies, quota, now=now),
+        keys=IdempotencyKeys(store, now=now),
+        webhooks=_webhooks(settings, store, paths, now),
+        control=Control(store, scheduler, paths, quota, now=now),
+        bulk=Bulk(store, scheduler, paths, now=now),
+        thumbnails=Thumbnails(jobs, resources.prober, paths, whereabouts),
+        encoder_version=version,
+        sandbox=sandbox,
+    )
 
 
 async def _both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, S]) -> tuple[T, S]:

@@ -108,6 +108,18 @@ def test_imports_have_no_cycle() -> None:
         visit(module, ())
 
 
+def test_no_file_is_two_and_no_function_is() -> None:
+    long_files = [module for module, path in FILES.items() if len(path.read_text().splitlines()) > 400]
+    functions = [
+        (module, node)
+        for module in FILES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    lines = {f"{module}.{node.name}": (node.end_lineno or 0) - node.lineno + 1 for module, node in functions}
+    assert (long_files, [name for name, count in lines.items() if count > 40]) == ([], [])
+
+
 @pytest.mark.parametrize("power", OWNERS)
 def test_each_power_has_one_owner(power: str) -> None:
     users = {package(module) for module in FILES if any(n.split(".")[0] == power for n in imported(module))}
