@@ -202,8 +202,8 @@ def test_a_file_name_that_is_no_name_is_refused(shared: Daemon, name: str) -> No
     assert_problem(answer, 422, "bad_name")
 
 
-def test_metadata_that_is_no_base64_is_refused(shared: Daemon) -> None:
-    for metadata in ("filename ???", "filename YQ==,filename YQ=="):
+def test_metadata_that_is_no_base64_or_has_no_plain_keys_is_refused(shared: Daemon) -> None:
+    for metadata in ("filename ???", "filename YQ==,filename YQ==", "\x1b YQ=="):
         headers = {**TUS, "Upload-Length": "1", "Upload-Metadata": metadata}
         assert_problem(shared.client.post("/api/uploads", headers=headers), 422, "invalid_request", "Upload-Metadata")
 

@@ -148,8 +148,8 @@ def _metadata(header: str | None) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in (header or "").split(",") if header else []:
         key, _, value = pair.strip().partition(" ")
-        if not key or not key.isascii() or key in found:
-            raise InvalidRequest(f"Upload-Metadata {pair[:40]!r}: each key is ASCII, and there once")
+        if not key or not (key.isascii() and key.isprintable()) or key in found:
+            raise InvalidRequest(f"Upload-Metadata {pair[:40]!r}: each key is printable ASCII, and there once")
         found[key] = _decoded(value, "Upload-Metadata").decode(errors="surrogateescape")
     return found
 
