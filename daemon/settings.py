@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     password: str | None = None
     """What the login page asks for; None: the token serves as the password."""
     ffmpeg: str | None = None
-    """Path or name of the encoder; None: the one bundled with imageio-ffmpeg."""
+    """Path or name of the encoder, FFmpeg 6.1 or newer; None: the one bundled with imageio-ffmpeg."""
     slots: Count = msgspec.field(default_factory=lambda: len(os.sched_getaffinity(0)))
     """Encodes that run at once; by default one per core this process may use."""
     max_shared_seconds: Duration = 120.0
@@ -98,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_encode_hours: Positive = 24.0
     """CPU hours after which the kernel ends an encoder, whatever it does."""
     source_roots: tuple[Path, ...] = ()
-    """Folders a request's `path` may point into; separated by `:` in the environment."""
+    """Folders a request's `path` may point into, but for the state dir; separated by `:` in the environment."""
     webhook_allow_private: bool = False
     """Whether webhooks may go to loopback, private and link-local addresses."""
     webhook_backoff: Positive = 5.0
