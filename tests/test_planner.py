@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.scheduling.costs import Cost, learn
-from daemon.scheduling.planner import MAX_MEGAPIXELS, MAX_OUTPUTS, Ready, Share, next_share, plan
+from daemon.scheduling.planner import MAX_MEGAPIXELS, MAX_OUTPUTS, Ready, Share, next_share, simulate
 
 
 def ready(
@@ -51,19 +51,20 @@ def test_a_single_variation_gets_every_core() -> None:
 
 def test_many_single_variations_get_one_thread_each_and_the_last_every_core() -> None:
     threads = [
-        max(start.share.threads.values()) for start in plan([ready(c) for c in "abcdef"], cores=2, slots=2, longest=120)
+        max(start.share.threads.values())
+        for start in simulate([ready(c) for c in "abcdef"], cores=2, slots=2, longest=120)
     ]
     assert threads == [1, 1, 1, 1, 1, 2]
 
 
 def test_the_source_with_most_to_do_goes_first_unless_they_run_one_by_one() -> None:
     order = [ready("a", 1), ready("b", 5), ready("c", 3), ready("c2", 3)]
-    assert [start.share.variations for start in plan(order, cores=4, slots=2, longest=120)] == [
+    assert [start.share.variations for start in simulate(order, cores=4, slots=2, longest=120)] == [
         ("c", "c2"),
         ("b",),
         ("a",),
     ]
-    assert [start.share.variations for start in plan(order, cores=4, slots=1, longest=120)] == [
+    assert [start.share.variations for start in simulate(order, cores=4, slots=1, longest=120)] == [
         ("a",),
         ("b",),
         ("c", "c2"),
@@ -102,7 +103,7 @@ def test_a_plan_runs_every_variation_once_within_its_bounds(
     waiting: list[Ready], cores: int, slots: int, longest: float
 ) -> None:
     by_name = {one.variation: one for one in waiting}
-    starts = list(plan(waiting, cores=cores, slots=slots, longest=longest))
+    starts = list(simulate(waiting, cores=cores, slots=slots, longest=longest))
     assert sorted(name for start in starts for name in start.share.variations) == sorted(by_name)
     assert [start.at for start in starts] == sorted(start.at for start in starts)
     for start in starts:

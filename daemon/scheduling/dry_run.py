@@ -96,7 +96,7 @@ async def preview(
             await draft.read(file, wanted, prober)
 
     await asyncio.gather(*map(read, files))
-    starts = planner.plan(draft.ready, cores=cores, slots=slots, longest=longest)
+    starts = planner.simulate(draft.ready, cores=cores, slots=slots, longest=longest)
     processes = tuple(_process(start, draft.made) for start in starts)
     return Preview(
         cores=cores,

@@ -87,7 +87,7 @@ def _threads(costs: Mapping[str, float], cores: int) -> dict[str, int]:
     return {variation: min(cores, math.ceil(part + HEADROOM)) for variation, part in parts.items()}
 
 
-def plan(ready: Iterable[Ready], *, cores: int, slots: int, longest: float) -> Iterator[Start]:
+def simulate(ready: Iterable[Ready], *, cores: int, slots: int, longest: float) -> Iterator[Start]:
     """The whole batch in the order it would start, with nothing else beside it."""
     left = {one.variation: one for one in ready}
     ends: list[float] = []
