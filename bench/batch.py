@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import imageio_ffmpeg
 
+from bench.clips import make_film
 from bench.daemons import Daemon, daemon
 from bench.rounds import ratio, turned
 from daemon.media.describe import read_media
@@ -30,7 +31,7 @@ from daemon.models import VariationRequest
 from daemon.presets.library import Library
 from daemon.recipes.command import Output, command, plan
 
-MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
+SECONDS = 30  # of the film that the batches are cut from
 CORES = len(os.sched_getaffinity(0))
 ROUNDS = 5
 SAME = 0.98  # SSIM above which two encodes of one picture are the same work
@@ -276,28 +277,26 @@ def _median(took: Sequence[Took]) -> Took:
 
 
 def batches(folder: Path) -> Iterator[Batch]:
-    """Cuts of one real film: looks of one clip, a ladder, many short clips, one that is long beside them."""
+    """Cuts of one film: looks of one clip, a ladder, many short clips, one that is long beside them."""
+    film = make_film(folder / "film.mp4", SECONDS)
     looks = {"preset": "refresh", "count": 5, "seed": "bench"}
-    yield Batch("5 refresh variations", (_cut(folder / "looks.mp4", 20, 3),), (looks,))
+    yield Batch("5 refresh variations", (_cut(film, folder / "looks.mp4", 20, 3),), (looks,))
     rungs = tuple({"preset": "h264-720p", "short_side": side} for side in (720, 480, 360, 240))
-    yield Batch("ladder of 4", (_cut(folder / "ladder.mp4", 20, 8),), rungs)
-    short = tuple(_cut(folder / f"short{number}.mp4", 2 * number, 0.5) for number in range(20))
+    yield Batch("ladder of 4", (_cut(film, folder / "ladder.mp4", 20, 8),), rungs)
+    short = tuple(_cut(film, folder / f"short{number}.mp4", number, 0.5) for number in range(20))
     yield Batch("20 short clips × 2", short, ({"preset": "h264-720p"}, {"preset": "h264-480p"}))
-    yield Batch("one long file", (_cut(folder / "long.mp4", 0, 15),), ({"preset": "h264-720p"},))
+    yield Batch("one long file", (_cut(film, folder / "long.mp4", 0, 15),), ({"preset": "h264-720p"},))
 
 
-def _cut(path: Path, begin: float, seconds: float) -> Path:
-    cut = ["-ss", str(begin), "-t", str(seconds), "-i", str(MEDIA / "bench.mp4"), "-c:v", "libx264", "-crf", "16"]
+def _cut(film: Path, path: Path, begin: float, seconds: float) -> Path:
+    cut = ["-ss", str(begin), "-t", str(seconds), "-i", str(film), "-c:v", "libx264", "-crf", "16"]
     encode = [*cut, "-preset", "veryfast", "-c:a", "copy", "-y", str(path)]
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *encode], check=True)
     return path
 
 
 def batch(rounds: int = ROUNDS) -> None:
-    """Prints every batch's times and ratios; needs `../shared/media`."""
-    if not MEDIA.exists():
-        print(f"batches: skipped, there is no {MEDIA.name} beside the checkout")
-        return
+    """Prints every batch's times and ratios."""
     with tempfile.TemporaryDirectory() as name:
         for one in batches(Path(name)):
             compete(one, rounds)

@@ -15,6 +15,16 @@ def make_clip(path: Path, seconds: int, size: str = "1280x720") -> Path:
     return _repeated(path, source, "-preset", "ultrafast", "-pix_fmt", "yuv420p", seconds=seconds)
 
 
+def make_film(path: Path, seconds: int) -> Path:
+    """A film much as a camera gives it: moving edges beside smooth shades, a little grain, and sound."""
+    edges, shades = "testsrc2=size=640x720:rate=24[edges]", "gradients=size=640x720:rate=24:seed=1[shades]"
+    graph = f"{edges};{shades};[edges][shades]hstack,noise=alls=4:allf=t,format=yuv420p[v]"
+    inputs = ("-f", "lavfi", "-i", "sine=frequency=330:sample_rate=48000", "-filter_complex", graph)
+    encode = ("-map", "[v]", "-map", "0:a", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac")
+    _ffmpeg(*inputs, *encode, "-t", str(seconds), str(path))
+    return path
+
+
 def make_noise(path: Path) -> None:
     """A film of 500 MB that is nothing but noise: what is said of it takes no time beside what it holds."""
     source = "testsrc2=size=1280x720:rate=25:duration=1,noise=alls=100:allf=t"
