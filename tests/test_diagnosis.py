@@ -211,6 +211,18 @@ def test_an_encoder_that_used_up_its_cpu_time_is_told_and_not_tried_again(
     assert "max_encode_hours" in variation["error"]
 
 
+def test_an_encoder_that_fills_the_disk_with_many_files_is_ended_and_not_tried_again(
+    start_daemon: Callable[..., Daemon], tmp_path: Path, ffmpeg: str, clip: Path
+) -> None:
+    filling = f"""case "$*" in *-version*) exec {ffmpeg} "$@" ;; esac
+for name in a b c d; do truncate -s 400M $name; done; sleep 300"""
+    daemon = start_daemon("--ffmpeg", str(wrapped(tmp_path, filling)), "--sandbox", "off")
+    variation = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["sources"][0]["variations"][0]
+    assert (variation["status"], variation["attempts"]) == ("failed", 1)
+    assert "it wrote far more than such an output can come to" in variation["error"]
+    assert not daemon.parts()
+
+
 def test_an_encoder_out_of_memory_is_told(start_daemon: Callable[..., Daemon], clip: Path) -> None:
     daemon = start_daemon(FFSPOOL_MAX_ENCODER_MEMORY="60000000", FFSPOOL_RETRY_DELAY="0.01")
     assert "there was not enough memory" in error_of(daemon, clip)

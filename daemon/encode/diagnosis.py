@@ -21,6 +21,7 @@ class Ending(NamedTuple):
     code: int
     said: Sequence[str]
     cpu_spent: bool = False  # whether it had used all the CPU time it may
+    overfull: bool = False  # whether it was ended for all that it had written
 
 
 class Diagnosis(NamedTuple):
@@ -51,6 +52,8 @@ def diagnose(ending: Ending) -> Diagnosis | None:
     """What is to be told of it; None for a way to fail that is not known here."""
     if ending.cpu_spent:
         return _told(_OUT_OF_TIME)
+    if ending.overfull:
+        return _told(_OVERFULL)
     own_words = [line for line in ending.said if _is_own(line)]
     by_words = (_told(cause, *found) for cause in CAUSES if (found := _search(cause, own_words)))
     by_code = (_told(cause) for cause in CAUSES if ending.code in cause.codes)
@@ -93,6 +96,11 @@ _OUT_OF_TIME = Cause(
     "raise `max_encode_hours`, or ask for a smaller picture or a faster `speed`",
     r"received signal 24\b",
     _signals(signal.SIGXCPU),
+)
+
+_OVERFULL = Cause(
+    "it was ended, for it wrote far more than such an output can come to",
+    "do not trust this file; if it is a sound one, ask for a smaller picture",
 )
 
 # The first that fits is told, so what is behind a failure stands above what follows from it.

@@ -81,6 +81,7 @@ class Run:
         self._speed: float | None = None
         self._unmeasured: dict[str, str] = {}
         self._chosen: dict[str, Parameters] = {}
+        self._overfull = False
 
     async def execute(self, report: Callable[[Report], None]) -> Outcome:
         """Runs to the end of the last process; both its pipes are drained all the while.
@@ -228,9 +229,12 @@ class Run:
         return child
 
     def _limits_of(self, one: command.Pass, folder: Path) -> Limits:
-        foreseen = max(order.bytes for order in self._task.orders)
-        file_bytes = ceiling(foreseen, psutil.disk_usage(str(folder)).total)
+        file_bytes = min(self._most_bytes(), psutil.disk_usage(str(folder)).total)
         return replace(self._limits, file_bytes=file_bytes, nice=UNHURRIED if one.measures else self._limits.nice)
+
+    def _most_bytes(self) -> int:
+        """Of one output, whatever it is. More may be free: that the disk is full is told by the disk."""
+        return ALWAYS + FAR_OFF * max(order.bytes for order in self._task.orders)
 
     def _walls(self) -> Walls:
         return Walls(programs=self._readable, folders=self._folders())
@@ -261,6 +265,12 @@ class Run:
             with suppress(ProcessLookupError):
                 cpu_seconds, io_bytes = usage(child.pid)
                 report(Vitals(task=self._task.id, cpu_seconds=self._cpu_seconds + cpu_seconds, io_bytes=io_bytes))
+            if await asyncio.to_thread(self._wrote_too_much):  # in files that are each within their limit
+                self._overfull = True
+                cancel.kill(child)
+
+    def _wrote_too_much(self) -> bool:
+        return sum(map(size, map(Path, set(self._folders())))) > len(self._task.orders) * self._most_bytes()
 
     async def _drain_progress(self, child: Child, one: command.Pass, report: Callable[[Report], None]) -> None:
         """Of the whole: each pass brings it forward by its share, at its share of the speed; only encodes have one."""
@@ -301,7 +311,7 @@ class Run:
 
     def _diagnose(self, code: int) -> Diagnosis | None:
         spent = self._cpu_seconds_of_pass >= self._limits.cpu_seconds
-        return diagnose(Ending(code, self._tail, cpu_spent=spent))
+        return diagnose(Ending(code, self._tail, cpu_spent=spent, overfull=self._overfull))
 
     def _disk_is_full(self) -> bool:
         """Words alone are not believed: the space may have been there again, or never have been the matter."""
@@ -316,14 +326,6 @@ class Run:
         evidence = diagnosis.evidence
         above = [] if evidence is None or evidence in tail else [evidence, "…"]
         return "\n".join([f"{failed}: {diagnosis.what} ({how}); {diagnosis.remedy}", *above, *tail])
-
-
-def ceiling(foreseen: int, total: int) -> int:
-    """The largest file, in bytes, that an encode may write of which so much is foreseen, on a disk of that size.
-
-    More than what is free: that the disk is full is told by the disk.
-    """
-    return min(total, ALWAYS + FAR_OFF * foreseen)
 
 
 def _how(code: int) -> str:
