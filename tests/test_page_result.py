@@ -30,16 +30,22 @@ def difference(page: Page) -> tuple[float, float]:
     return abs(one - other), apart
 
 
+def both(page: Page, condition: str) -> None:
+    """Waits until source and variation are there and the condition, a function of a video, holds for each."""
+    until(
+        page, f"(videos => videos.length === 2 && videos.every({condition}))([...document.querySelectorAll('video')])"
+    )
+
+
 def settled(page: Page) -> None:
-    still = "video => video.paused && !video.seeking && video.readyState > 1"
-    until(page, f"[...document.querySelectorAll('video')].every({still})")
+    both(page, "video => video.paused && !video.seeking && video.readyState > 1")
 
 
 def compare(daemon: Daemon, visit: Visit, clip: Path) -> tuple[Page, Any]:
     job = daemon.wait_for(daemon.submit(clip, presets=["h264-480p"])["id"])
     page = visit(daemon, path=f"#/jobs/{job['id']}")
     page.get_by_role("link", name="View").click()
-    until(page, "[...document.querySelectorAll('video')].every(video => video.readyState > 1)")
+    both(page, "video => video.readyState > 1")
     return page, job
 
 
