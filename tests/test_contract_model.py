@@ -322,7 +322,7 @@ class Contract(RuleBasedStateMachine):
             attempts = database.execute(ATTEMPTS).fetchall()
         works_for: dict[psutil.Process, str] = {}
         for encoder in self.daemon.encoders():
-            with suppress(psutil.Error):
+            with suppress(psutil.Error, KeyError):  # one that ended meanwhile has no environment
                 works_for[encoder] = encoder.environ()[TOKEN_VARIABLE]
         for _, token, pid in attempts:
             if pid and token not in works_for.values():
