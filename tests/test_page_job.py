@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from browser import REFUSED, Visit, violations
 from conftest import Daemon, wait_until
 from playwright.sync_api import expect
+from test_cancel_over_http import DEAF_FFMPEG
 
 HOW = {"quit": "ended by itself when asked to quit", "terminate": "had to be terminated", "kill": "had to be killed"}
 
@@ -154,14 +156,17 @@ def test_a_long_error_stays_within_its_row(daemon: Daemon, visit: Visit, tmp_pat
 
 
 def test_what_is_being_stopped_says_so_until_it_has_ended(
-    start_daemon: Callable[..., Daemon], visit: Visit, long_clip: Path
+    start_daemon: Callable[..., Daemon], visit: Visit, tmp_path: Path, clip: Path
 ) -> None:
-    daemon = start_daemon("--grace", "3", "--slots", "1", "--max-shared-seconds", "0")
-    job = daemon.submit(long_clip, presets=["h264-480p"])["id"]
-    encoder = daemon.wait_for_encoder()
+    deaf = tmp_path / "deaf-ffmpeg"  # it hears neither the word nor the signal
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    deaf.write_text(DEAF_FFMPEG.format(python=shutil.which("python3"), ignore=ignore))
+    deaf.chmod(0o755)
+    daemon = start_daemon("--ffmpeg", str(deaf), "--grace", "5")
+    job = daemon.submit(clip, presets=["h264-480p"])["id"]
+    wait_until(daemon.parts, "a partial file")
     (first, other) = (visit(daemon, path=path) for path in (f"#/jobs/{job}", ""))
-    expect(other.locator("article")).to_contain_text("done ~")
-    encoder.suspend()  # it hears neither the word nor the signal
+    expect(other.locator("article")).to_be_visible()
     first.get_by_role("button", name="Cancel", exact=True).click()
     first.get_by_role("button", name="Cancel it").click()
     expect(first.locator("header.job").get_by_text("stopping", exact=True)).to_be_visible()
