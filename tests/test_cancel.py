@@ -17,6 +17,7 @@ import pytest
 from daemon.process import cancel
 from daemon.process.cancel import Stage, Stopped
 from daemon.process.child import Child
+from daemon.process.hear import MAX_SAID, hear
 from daemon.process.identity import TOKEN_VARIABLE, find_by_token, start_ticks
 from daemon.process.launcher import Limits, spawn
 from daemon.process.registry import Registry
@@ -225,5 +226,27 @@ def test_a_survivor_is_found_by_its_token_and_killed_by_identity(tmp_path: Path)
         await draining
         [None async for _ in child.stderr()]
         assert not cancel.kill_orphan(child.pid, child.created), "a pid that nobody has was killed"
+
+    asyncio.run(main())
+
+
+def test_a_child_is_heard_out_however_much_it_says(tmp_path: Path) -> None:
+    """Ten times what the pipes hold, of which the end is kept."""
+
+    async def main() -> None:
+        flood = "import sys; [print(n % 10, end='', file=f) for f in (sys.stderr, sys.stdout) for n in range(700000)]"
+        ended, said, complaint = await hear(python(flood + "; sys.exit(3)", tmp_path), 60.0)
+        assert ended.code == 3
+        assert said == complaint == "".join(str(n % 10) for n in range(700000))[-MAX_SAID:]
+
+    asyncio.run(main())
+
+
+def test_a_child_that_does_not_end_is_not_waited_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        child = python(DEAF_TO_BOTH, tmp_path)
+        with pytest.raises(TimeoutError):
+            await hear(child, 0.2)
+        assert not child.running
 
     asyncio.run(main())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -23,6 +23,7 @@ from daemon.models import Model, VariationRequest
 from daemon.paths import Paths
 from daemon.presets.builtin import Preset
 from daemon.presets.library import Library
+from daemon.process.hear import hear
 from daemon.process.launcher import Limits, spawn
 from daemon.recipes import command
 from daemon.settings import Settings
@@ -52,23 +53,22 @@ async def options(program: str, clip: Path) -> Check:
     made += [*("-fps_mode", "vfr", "-enc_time_base", "demux", "-c:v", "mpeg4", "-c:a", "pcm_s16le")]
     argv = ["ffmpeg", *ours, *made, "-f", "matroska", f"file:{clip.name}"]
     child = spawn(argv, program=program, folder=clip.parent, limits=Limits(), environment={})
-    _, said = await asyncio.gather(_all(child.stdout()), _all(child.stderr()))
-    ended = await child.wait()
+    try:
+        ended, _, complaint = await hear(child, PATIENCE)
+        good, complaint = ended.code == 0, _complaint(complaint)
+    except TimeoutError:
+        good, complaint = False, f"the encoder made no clip within {PATIENCE:.0f} s"
     return Check(
         name="options",
-        ok=ended.code == 0,
-        found="the encoder knows those that ffspool uses" if ended.code == 0 else _complaint(said),
+        ok=good,
+        found="the encoder knows those that ffspool uses" if good else complaint,
         advice="use FFmpeg 6.1 or newer, or the bundled encoder by leaving --ffmpeg away",
     )
 
 
-async def _all(chunks: AsyncIterator[bytes]) -> bytes:
-    return b"".join([chunk async for chunk in chunks])
-
-
-def _complaint(said: bytes) -> str:
+def _complaint(words: str) -> str:
     """What ffmpeg calls an error, else its last words."""
-    lines = said.decode(errors="replace").splitlines() or ["it said nothing"]
+    lines = words.splitlines() or ["it said nothing"]
     errors = [line for line in lines if "Error" in line or "Unrecognized" in line or "not found" in line]
     return (errors or lines[-1:])[0].strip()
 
@@ -108,7 +108,7 @@ def _own(settings: Settings) -> Settings:
 def _failures(job: JobView) -> str:
     """`av1-720p: Unknown encoder 'libsvtav1'; …`, or nothing."""
     return "; ".join(
-        f"{variation.preset}: {_complaint((variation.error or variation.status).encode())}"
+        f"{variation.preset}: {_complaint(variation.error or variation.status)}"
         for source in job.sources
         for variation in source.variations
         if variation.status != "completed"

@@ -10,15 +10,15 @@ import asyncio
 import logging
 import tempfile
 import wave
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 
 from daemon.errors import ProbeError, StartupError
 from daemon.media.prober import Prober
 from daemon.models import Sandbox
-from daemon.process import cancel, sandbox
-from daemon.process.child import Child, Exit
+from daemon.process import sandbox
+from daemon.process.child import Child
+from daemon.process.hear import hear
 from daemon.process.launcher import Limits, Walls, spawn, spawn_trial
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 Mode = Literal["require", "auto", "off"]
 
 PATIENCE = 10.0  # seconds
-MAX_SAID = 4096  # bytes
 
 
 async def choose(mode: Mode, encoder: str, readable: tuple[str, ...], folder: Path, prober: Prober) -> Sandbox:
@@ -95,8 +94,8 @@ async def _tried(encoder: str, readable: tuple[str, ...], scratch: Path, prober:
 
 async def _leak(canary: Path, work: Path) -> str | None:
     """A process shut in as an encoder is tries to get out."""
-    ended, said, complaint = await _heard(spawn_trial(canary, work, Walls(folders=(str(work),))))
-    if ended is None or ended.code != 0:
+    code, said, complaint = await _heard(spawn_trial(canary, work, Walls(folders=(str(work),))))
+    if code != 0:
         return complaint or "trying it took too long"
     return f"in it one can still {said.splitlines()[0]}" if said else None
 
@@ -104,8 +103,8 @@ async def _leak(canary: Path, work: Path) -> str | None:
 async def _encode(encoder: str, walls: Walls, work: Path) -> str | None:
     argv = ["ffmpeg", "-v", "error", "-y", "-i", f"file:{walls.source}", "-c:a", "pcm_s16le", "-f", "wav", "file:part"]
     child = spawn(argv, program=encoder, folder=work, limits=Limits(), environment={}, walls=walls)
-    ended, _, complaint = await _heard(child)
-    if ended is not None and ended.code == 0 and (work / "part").is_file():
+    code, _, complaint = await _heard(child)
+    if code == 0 and (work / "part").is_file():
         return None
     return f"the encoder does not work in it: {complaint or 'it made nothing of a test file'}"
 
@@ -127,21 +126,10 @@ def write_silence(path: Path) -> None:
         sound.writeframes(bytes(1600))
 
 
-async def _heard(child: Child) -> tuple[Exit | None, str, str]:
-    """How it ended (None: it had to be ended), what it said, and the last line of its complaint."""
+async def _heard(child: Child) -> tuple[int | None, str, str]:
+    """Its exit code (None: it had to be ended), what it said, and the last line of its complaint."""
     try:
-        said, complaint = await asyncio.wait_for(asyncio.gather(_some(child.stdout()), _some(child.stderr())), PATIENCE)
-        return await asyncio.wait_for(child.wait(), PATIENCE), said, (complaint.splitlines() or [""])[-1]
+        ended, said, complaint = await hear(child, PATIENCE)
     except TimeoutError:
         return None, "", "it took too long"
-    finally:
-        cancel.kill(child)
-        await child.wait()
-
-
-async def _some(chunks: AsyncIterator[bytes]) -> str:
-    """The end of what is said; all of it is read."""
-    end = b""
-    async for chunk in chunks:
-        end = (end + chunk)[-MAX_SAID:]
-    return end.decode(errors="replace").strip()
+    return ended.code, said, (complaint.splitlines() or [""])[-1]

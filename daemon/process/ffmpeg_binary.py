@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
 
 from daemon.errors import StartupError
-from daemon.process import cancel
-from daemon.process.child import Child, Exit
+from daemon.process.hear import hear
 from daemon.process.launcher import Limits, spawn
 
 PATIENCE = 10.0  # seconds
-MAX_SAID = 64 * 1024  # bytes
 
 
 def locate(named: str | None) -> str:
@@ -42,27 +38,11 @@ async def version(program: str) -> str:
     """The encoder's own first line, such as `ffmpeg version 9.0.2 …`. Raises StartupError when it does not run."""
     child = spawn(["ffmpeg", "-version"], program=program, folder=Path("/"), limits=Limits(), environment={})
     try:
-        said, complaint, ended = await asyncio.wait_for(_hear(child), PATIENCE)
+        ended, said, complaint = await hear(child, PATIENCE)
     except TimeoutError:
         raise StartupError(f"the encoder {program} does not answer `-version` within {PATIENCE:.0f} s") from None
-    finally:
-        cancel.kill(child)
-        await child.wait()
-    first = said.decode(errors="replace").partition("\n")[0]
+    first = said.partition("\n")[0]
     if ended.code != 0 or not first.startswith("ffmpeg version"):
-        words = complaint.decode(errors="replace").strip() or first or "it said nothing"
+        words = complaint or first or "it said nothing"
         raise StartupError(f"the encoder {program} does not run (exit code {ended.code}): {words}")
     return first
-
-
-async def _hear(child: Child) -> tuple[bytes, bytes, Exit]:
-    said, complaint = await asyncio.gather(_some(child.stdout()), _some(child.stderr()))
-    return said, complaint, await child.wait()
-
-
-async def _some(chunks: AsyncIterator[bytes]) -> bytes:
-    """The beginning of what is said; all of it is read."""
-    beginning = b""
-    async for chunk in chunks:
-        beginning += chunk[: MAX_SAID - len(beginning)]
-    return beginning
