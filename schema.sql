@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -123,17 +123,15 @@ CREATE INDEX variations_processing ON variations (seq) WHERE status = 'processin
 CREATE INDEX variations_aside ON variations (seq) WHERE status = 'queued' AND waiting IS NOT NULL;
 CREATE INDEX variations_with_file ON variations (seq) WHERE status = 'completed' AND lost_at IS NULL;
 
--- One row per encode begun. While `ended_at` is NULL its process may live: the token is in that
--- process's environment, and (boot, pid, pid_created) is its identity.
+-- One row per encode begun. While `ended_at` is NULL its process may live: the engine finds it by the token, or by
+-- the handle, which is text of the engine's own.
 CREATE TABLE attempts (
-    variation    INTEGER NOT NULL REFERENCES variations (seq) ON DELETE CASCADE,
-    number       INTEGER NOT NULL,
-    token        TEXT NOT NULL,  -- shared by the variations of one task
-    boot         TEXT NOT NULL,  -- of the host, from /proc/sys/kernel/random/boot_id
-    started_at   REAL NOT NULL,
-    pid          INTEGER,
-    pid_created  INTEGER,        -- clock ticks since boot
-    ended_at     REAL,
+    variation   INTEGER NOT NULL REFERENCES variations (seq) ON DELETE CASCADE,
+    number      INTEGER NOT NULL,
+    token       TEXT NOT NULL,  -- shared by the variations of one task
+    started_at  REAL NOT NULL,
+    ended_at    REAL,
+    handle      TEXT,  -- NULL: no process was told of yet
     PRIMARY KEY (variation, number)
 ) STRICT, WITHOUT ROWID;
 

@@ -158,7 +158,7 @@ async def _claims(database: Path) -> float:
     for _ in range(ROUNDS):
         began = time.perf_counter()
         [first, *_] = await store.read(lambda t: t.all("ready", limit=WINDOW))
-        [claimed] = await store.write(partial(claims.claim, variations=[first["id"]], boot="bench", now=1.0))
+        [claimed] = await store.write(partial(claims.claim, variations=[first["id"]], now=1.0))
         took.append(time.perf_counter() - began)
         await store.write(partial(_give_back, claimed))
     await store.close()
@@ -202,8 +202,8 @@ def _fill_ended(connection: sqlite3.Connection, jobs: int) -> None:
             finished_at, bytes, sha256, lost_at, error)
             SELECT sources.id, job, seq, 'c.mp3', 'mp3', '{{}}', 'mp3', iif(completed, 'completed', 'failed'), 1, {now},
             {now}, 1, 'x', {now}, iif(failed, 'made for the bench', NULL) FROM sources""",
-        f"""INSERT INTO attempts (variation, number, token, boot, started_at, ended_at)
-            SELECT seq, 1, id, 'bench', {now}, {now} FROM variations""",
+        f"""INSERT INTO attempts (variation, number, token, started_at, ended_at)
+            SELECT seq, 1, id, {now}, {now} FROM variations""",
         f"""INSERT INTO events (at, type, job, data)
             SELECT {now}, 'job', id, json_object('id', id, 'status', status) FROM jobs""",
         """UPDATE tally SET (jobs, variations) =

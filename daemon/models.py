@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -86,3 +87,22 @@ class SourceFile(Model, frozen=True):
     def open(self) -> int:
         """Its descriptor, the caller's to close. Raises SourceRefused. Blocks; run it where that holds nobody up."""
         return open_source(self.path, self.roots, self.identity)
+
+
+# How what runs is ended
+
+
+class Stage(StrEnum):
+    """What ended a process that we were asked to stop."""
+
+    QUIT = "quit"
+    TERMINATE = "terminate"
+    KILL = "kill"
+    EXITED = "exited"  # it was gone, or had not begun
+
+
+class Stopped(Model, frozen=True):
+    """How a process was ended, and how many seconds that took from the first signal to its exit."""
+
+    stage: Stage
+    seconds: float

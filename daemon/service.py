@@ -18,7 +18,8 @@ import psutil
 from daemon.database import lineage
 from daemon.database.store import Store
 from daemon.encode import sandbox_trial
-from daemon.encode.engine import LocalEngine
+from daemon.encode.engine import Engine
+from daemon.encode.local_engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
 from daemon.housekeeping import cleanup, expiry, recovery
 from daemon.jobs.bulk import Bulk
@@ -107,7 +108,7 @@ async def running(
         stack.push_async_callback(store.close)
         engine = _open_engine(settings, program, sandbox)
         stack.callback(engine.close)
-        await recovery.recover(store, paths, now())
+        await recovery.recover(store, paths, engine, now())
         await lineage.renew(store, paths)
         prober.start()
         engine.start()
@@ -142,7 +143,7 @@ async def _open_resources(
     library: Library,
     paths: Paths,
     store: Store,
-    engine: LocalEngine,
+    engine: Engine,
     prober: Prober,
     now: Callable[[], float],
 ) -> Resources:

@@ -10,10 +10,12 @@ from typing import Any
 import msgspec
 
 from daemon.database.store import Store, Transaction
+from daemon.encode.local_engine import LocalEngine
 from daemon.media.model import Media
+from daemon.models import Sandbox
 from daemon.paths import Paths
 from daemon.presets.library import Library
-from daemon.process.identity import boot_id
+from daemon.process.launcher import Limits
 from daemon.proof.prove import Proof
 from daemon.proof.publish import seal
 from daemon.scheduling import claims
@@ -46,6 +48,12 @@ def house(paths: Paths) -> tuple[Whereabouts, Settings, Library, Quota]:
     return Whereabouts(paths, ()), settings, Library(), quota
 
 
+def local_engine(ffmpeg: str = "no encoder", *, grace: float = 1.0) -> LocalEngine:
+    """One without a sandbox, not started."""
+    unsandboxed = Sandbox(active=False, reason="not of interest here")
+    return LocalEngine(ffmpeg=ffmpeg, limits=Limits(), grace=grace, sandbox=unsandboxed)
+
+
 def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -> None:
     """A job with one source and one variation, all of that name."""
     job = transaction.one("insert_job", id=name, name=None, priority=0, metadata="{}", now=1.0, expires_in=expires_in)
@@ -71,7 +79,7 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -
 def claim(transaction: Transaction) -> claims.Claim:
     row = transaction.all("ready", limit=1)[0]
     transaction.run("record_media", source=row["source_id"], media=msgspec.json.encode(SILENCE).decode())
-    (claimed,) = claims.claim(transaction, variations=[row["id"]], boot=boot_id(), now=2.0)
+    (claimed,) = claims.claim(transaction, variations=[row["id"]], now=2.0)
     return claimed
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
+from daemon.models import Stage, Stopped
 from daemon.process import cancel
-from daemon.process.cancel import Stage, Stopped
 from daemon.process.child import Child
 from daemon.process.hear import MAX_SAID, hear
 from daemon.process.identity import TOKEN_VARIABLE, find_by_token, start_ticks

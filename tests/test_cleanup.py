@@ -7,15 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from stored import CONTENT, OLD, SILENCE, add_job, claim, finish, in_store, variation, write
+from stored import CONTENT, OLD, SILENCE, add_job, claim, finish, in_store, local_engine, variation, write
 
+from daemon.boot import boot_id
 from daemon.database.store import Store, Transaction
+from daemon.encode.runner import Handle
 from daemon.encode.task import Started
 from daemon.errors import Gone, NotFound
 from daemon.housekeeping import cleanup, expiry, recovery
@@ -55,7 +59,7 @@ def interrupt(paths: Paths, *, proof: bool, revealed: bool, cancelled: bool = Fa
         if cancelled:
             where = {"job": claimed.job_seq, "source": None, "variation": None}
             await store.write(lambda t: t.run("request_cancel", now=5.0, **where))
-        await recovery.recover(store, paths, now=9.0)
+        await recovery.recover(store, paths, local_engine(), now=9.0)
         assert await store.read(lambda t: t.all("live_attempts")) == []
         return await store.read(partial(variation, name="j"))
 
@@ -107,7 +111,7 @@ def test_a_proof_does_not_pass_for_another_file(paths: Paths) -> None:
         write(paths.part("j", "j", 1))
         other = Proof(bytes=len(CONTENT), sha256="x", inode=1, output_seconds=1.0, cpu_seconds=1.0, speed=None)
         await store.write(lambda t: claims.record_proof(t, variation=claimed.seq, attempt=1, proof=other))
-        await recovery.recover(store, paths, now=9.0)
+        await recovery.recover(store, paths, local_engine(), now=9.0)
         return await store.read(partial(variation, name="j"))
 
     assert in_store(paths, work)["status"] == "queued"
@@ -119,31 +123,60 @@ def test_a_requested_cancel_outlives_a_crash_even_of_a_proven_file(paths: Paths)
     assert [path for path in paths.jobs.rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.parametrize("recorded", [False, True], ids=["by its token", "by pid and start time"])
-def test_a_process_that_survived_is_ended(paths: Paths, recorded: bool) -> None:
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits."""
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], env={}) as process:
+        yield process
+        process.kill()
+
+
+def handle(process: subprocess.Popen[bytes], *, later: int = 0, boot: str | None = None) -> str:
+    """Of that process, or of one that had its pid before."""
+    created = start_ticks(process.pid) - later
+    return msgspec.json.encode(Handle(boot=boot or boot_id(), pid=process.pid, created=created)).decode()
+
+
+def recover_with(paths: Paths, told: str) -> None:
+    """After a crash in an encode of which the engine told that."""
+
     async def work(store: Store) -> None:
         await store.write(partial(add_job, name="j"))
         claimed = await store.write(claim)
-        environment = {} if recorded else {TOKEN_VARIABLE: claimed.token}
-        with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], env=environment) as survivor:
-            if recorded:
-                started = Started(task=claimed.token, pid=survivor.pid, created=start_ticks(survivor.pid))
-                await store.write(partial(claims.record_process, started))
-            await recovery.recover(store, paths, now=9.0)
+        await store.write(partial(claims.record_start, Started(task=claimed.token, handle=told)))
+        await recovery.recover(store, paths, local_engine(), now=9.0)
+        assert (await store.read(partial(variation, name="j")))["status"] == "queued"
+
+    in_store(paths, work)
+
+
+def test_a_process_that_survived_is_ended(paths: Paths, other: subprocess.Popen[bytes]) -> None:
+    recover_with(paths, handle(other))
+    assert other.wait(10) == -signal.SIGKILL
+
+
+def test_a_process_that_survived_before_it_was_told_of_is_ended(paths: Paths) -> None:
+    async def work(store: Store) -> None:
+        await store.write(partial(add_job, name="j"))
+        claimed = await store.write(claim)
+        marked = {TOKEN_VARIABLE: claimed.token}
+        with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], env=marked) as survivor:
+            await recovery.recover(store, paths, local_engine(), now=9.0)
             assert survivor.wait(10) == -signal.SIGKILL
 
     in_store(paths, work)
 
 
-def test_a_process_that_has_the_pid_now_is_left_alone(paths: Paths) -> None:
-    async def work(store: Store) -> None:
-        await store.write(partial(add_job, name="j"))
-        claimed = await store.write(claim)
-        stranger = Started(task=claimed.token, pid=os.getpid(), created=start_ticks(os.getpid()) - 1)
-        await store.write(partial(claims.record_process, stranger))
-        await recovery.recover(store, paths, now=9.0)
+@pytest.mark.parametrize("another", [{"later": 1}, {"boot": "an earlier one"}], ids=["since", "since a reboot"])
+def test_a_process_that_has_the_pid_now_is_left_alone(
+    paths: Paths, other: subprocess.Popen[bytes], another: Any
+) -> None:
+    recover_with(paths, handle(other, **another))
+    assert other.poll() is None
 
-    in_store(paths, work)  # still here
+
+def test_what_another_engine_told_of_a_process_stops_no_start(paths: Paths) -> None:
+    recover_with(paths, "unit 7 of rack 3")
 
 
 # Sweep

@@ -41,7 +41,7 @@ KIND_LISTS = st.lists(st.sampled_from(["quick", "quick", "slow", "broken"]), min
 PLACE = st.integers(0, 11)
 MAX_JOBS = 5
 ATTEMPTS = """
-SELECT variations.id, attempts.token, CASE WHEN attempts.ended_at IS NULL THEN attempts.pid END
+SELECT variations.id, attempts.token, iif(attempts.ended_at IS NULL, json_extract(attempts.handle, '$.pid'), NULL)
 FROM attempts JOIN variations ON variations.seq = attempts.variation
 """
 STATUS = st.sampled_from([None, "queued", "processing", "completed", "failed", "cancelled"])

@@ -11,7 +11,7 @@ import pytest
 from conftest import Daemon, wait_until
 from test_cancel_over_http import assert_nothing_is_left, cancel, variations
 
-from daemon.encode.engine import LocalEngine
+from daemon.encode.local_engine import LocalEngine
 from daemon.encode.task import Order, Outcome, Progress, Report, Started, Task
 from daemon.media import describe as reading
 from daemon.models import Sandbox, SourceFile, VariationRequest
@@ -115,8 +115,8 @@ def test_progress_of_the_whole_only_grows_and_ends_at_its_end(ffmpeg: str, clip:
         seconds = [report.seconds for report in reports if isinstance(report, Progress)]
         assert seconds == sorted(seconds)
         assert seconds[-1] == pytest.approx(whole, abs=0.08), preset
-        pids = {report.pid for report in reports if isinstance(report, Started)}
-        assert len(pids) == (1 if preset == "mp3" else 2)
+        processes = {report.handle for report in reports if isinstance(report, Started)}
+        assert len(processes) == (1 if preset == "mp3" else 2)
 
 
 def test_a_stop_as_one_pass_ends_starts_no_other(ffmpeg: str, clip: Path, tmp_path: Path) -> None:

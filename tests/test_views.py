@@ -57,7 +57,7 @@ def add_batch(transaction: Transaction) -> None:
             "insert_variation", id=name, job=job["seq"], source=waiting["source"], name=name, preset="mp3",
             parameters="{}", extension="mp3", priority=0,
         )  # fmt: skip
-    claims.claim(transaction, variations=list(REPORTS), boot="b", now=2.0)
+    claims.claim(transaction, variations=list(REPORTS), now=2.0)
 
 
 def test_a_job_ends_no_earlier_than_any_of_its_variations(tmp_path: Path) -> None:

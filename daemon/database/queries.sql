@@ -185,12 +185,12 @@ FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.seq = :source
 
 -- Begins an attempt, before its process is started.
 -- name: insert_attempt
-INSERT INTO attempts (variation, number, token, boot, started_at)
-VALUES (:variation, :number, :token, :boot, :now)
+INSERT INTO attempts (variation, number, token, started_at)
+VALUES (:variation, :number, :token, :now)
 
--- Says which process works for an attempt.
--- name: record_process
-UPDATE attempts SET pid = :pid, pid_created = :created WHERE token = :token AND ended_at IS NULL
+-- Keeps what the engine will end an attempt's process by after a crash.
+-- name: record_handle
+UPDATE attempts SET handle = :handle WHERE token = :token AND ended_at IS NULL
 
 -- Says what shuts an attempt's process in.
 -- name: record_sandbox
@@ -382,7 +382,7 @@ WHERE variations.status = 'processing' ORDER BY variations.seq
 
 -- Processes that may have outlived the last daemon.
 -- name: live_attempts
-SELECT DISTINCT token, boot, pid, pid_created FROM attempts WHERE ended_at IS NULL
+SELECT DISTINCT token, handle FROM attempts WHERE ended_at IS NULL
 
 -- Sweep, expiry, eviction
 

@@ -16,17 +16,18 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 from msgspec.structs import replace
 
+from daemon.boot import boot_id
 from daemon.encode.diagnosis import Diagnosis, Ending, diagnose
 from daemon.encode.progress import ProgressParser
 from daemon.encode.task import Outcome, Progress, Report, Started, Task, Vitals
 from daemon.errors import FfspoolError
-from daemon.models import Parameters, Sandbox
+from daemon.models import Model, Parameters, Sandbox, Stopped
 from daemon.paths import size
 from daemon.process import cancel, privileges
-from daemon.process.cancel import Stopped
 from daemon.process.child import Child, Exit
 from daemon.process.exec_child import SOURCE_PATH
 from daemon.process.identity import TOKEN_VARIABLE, usage
@@ -45,6 +46,14 @@ UNHURRIED = 19  # the niceness of a pass that only measures
 SAMPLE_EVERY = 2.0  # seconds between two looks at what the process uses
 SCARCE = 64 * 1024**2  # bytes
 ALWAYS, FAR_OFF = 1024**3, 64  # bytes that any encode may write, and how far beyond what is foreseen it may go
+
+
+class Handle(Model, frozen=True):
+    """A process of this host: its pid, its start in clock ticks since boot, and which boot that was."""
+
+    boot: str
+    pid: int
+    created: int
 
 
 class Run:
@@ -150,7 +159,7 @@ class Run:
         self._tail.clear()
         self._chosen |= {self._variation(path): chosen for path, chosen in one.chosen.items()}
         child = self._child = self._spawn(one)
-        report(Started(task=self._task.id, pid=child.pid, created=child.created, sandbox=self._sandbox.by))
+        report(Started(task=self._task.id, handle=_handle(child), sandbox=self._sandbox.by))
         ended = await self._attend(child, one, report)
         self._cpu_seconds_of_pass = ended.cpu_seconds
         self._cpu_seconds += ended.cpu_seconds
@@ -326,6 +335,10 @@ class Run:
         evidence = diagnosis.evidence
         above = [] if evidence is None or evidence in tail else [evidence, "…"]
         return "\n".join([f"{failed}: {diagnosis.what} ({how}); {diagnosis.remedy}", *above, *tail])
+
+
+def _handle(child: Child) -> str:
+    return msgspec.json.encode(Handle(boot=boot_id(), pid=child.pid, created=child.created)).decode()
 
 
 def _how(code: int) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from daemon.media.model import Media
-from daemon.models import Model, Parameters, SourceFile
-from daemon.process.cancel import Stopped
+from daemon.models import Model, Parameters, SourceFile, Stopped
 
 # What an engine is told, and answers
 
@@ -41,15 +40,25 @@ class Task(Model, frozen=True):
     orders: tuple[Order, ...]
 
 
+class Unfinished(Model, frozen=True):
+    """A task that an earlier daemon began and did not see the end of, by its id.
+
+    `handle` is the last that the engine told of it; None where that was not recorded before the crash.
+    """
+
+    task: str
+    handle: str | None
+
+
 class Started(Model, frozen=True, tag="started"):
-    """A process of the task runs. `created` is its start in clock ticks since boot: with the pid, its identity.
+    """A process of the task runs. `handle` is what the engine would end it by after a crash: text of its own, which
+    is kept until the task has ended, and which nobody else reads. A later one takes the place of an earlier.
 
     `sandbox` is what shuts it in, such as `landlock 7, seccomp`, or `none`.
     """
 
     task: str
-    pid: int
-    created: int
+    handle: str
     sandbox: str = "none"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,10 +11,9 @@ import msgspec
 
 from daemon.database import owned_files
 from daemon.database.store import Row, Store
-from daemon.housekeeping.cleanup import log
+from daemon.encode.engine import Engine
+from daemon.encode.task import Unfinished
 from daemon.paths import Paths, remove
-from daemon.process.cancel import kill_orphan
-from daemon.process.identity import boot_id, find_by_token
 from daemon.proof.prove import Proof
 from daemon.proof.publish import matches, reveal
 from daemon.scheduling import claims
@@ -23,31 +21,20 @@ from daemon.scheduling import claims
 # Boot recovery
 
 
-async def recover(store: Store, paths: Paths, now: float) -> None:
+async def recover(store: Store, paths: Paths, engine: Engine, now: float) -> None:
     """Settles what an earlier daemon left in flight. Call it alone: with the lock held, before the scheduler.
 
-    Processes that survived are ended, by identity. A variation whose proven part is there is completed;
+    What survived is ended by the engine. A variation whose proven part is there is completed;
     otherwise it is cancelled if that was requested, else queued again.
     """
     attempts = await store.read(lambda t: t.all("live_attempts"))
     if attempts:
-        await asyncio.to_thread(_end_survivors, attempts)
+        await engine.end_survivors([Unfinished(task=row["token"], handle=row["handle"]) for row in attempts])
     for row in await store.read(lambda t: t.all("interrupted")):
         if not await _finish_publishing(store, paths, row, now):
             await _requeue(store, paths, row, now)
     for row in await store.read(lambda t: t.all("uploads")):
         await asyncio.to_thread(_trim, paths.upload(row["id"]), row["offset"])
-
-
-def _end_survivors(attempts: Iterable[Row]) -> None:
-    rows = list(attempts)
-    tokens = {row["token"] for row in rows}
-    boot = boot_id()
-    known = {row["pid"]: row["pid_created"] for row in rows if row["pid"] and row["boot"] == boot}
-    living = dict(find_by_token(tokens.__contains__))
-    for pid, created in {**known, **living}.items():
-        if kill_orphan(pid, created):
-            log.warning("ended the encoder %d that an earlier daemon left behind", pid)
 
 
 async def _finish_publishing(store: Store, paths: Paths, row: Row, now: float) -> bool:

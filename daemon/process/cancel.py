@@ -12,29 +12,12 @@ import select
 import signal
 import time
 from contextlib import suppress
-from enum import StrEnum
 
-from daemon.models import Model
+from daemon.models import Stage, Stopped
 from daemon.process.child import Child
 from daemon.process.identity import start_ticks, state
 
 SECOND_TERMINATE = 0.2  # one SIGTERM does not end an ffmpeg whose I/O hangs; two this far apart do
-
-
-class Stage(StrEnum):
-    """What ended a process that we were asked to stop."""
-
-    QUIT = "quit"
-    TERMINATE = "terminate"
-    KILL = "kill"
-    EXITED = "exited"  # it was gone, or had not begun
-
-
-class Stopped(Model, frozen=True):
-    """How a process was ended, and how many seconds that took from the first signal to its exit."""
-
-    stage: Stage
-    seconds: float
 
 
 async def stop(child: Child, grace: float) -> Stopped:

@@ -1,4 +1,4 @@
-"""Which process a pid means: by boot, start time and the token in its environment.
+"""Which process a pid means: by its start time, and by the token in its environment.
 
 A stored pid is only ours while its start time is the stored one.
 """
@@ -14,11 +14,6 @@ TOKEN_VARIABLE = "FFSPOOL_ATTEMPT"
 
 
 # Identity of processes that an earlier daemon left behind
-
-
-def boot_id() -> str:
-    """Names this boot of the host: a pid means nothing across a reboot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def start_ticks(pid: int) -> int:

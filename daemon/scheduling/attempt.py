@@ -17,8 +17,7 @@ from msgspec.structs import replace
 from daemon.encode.stall import Pace, StallWatch
 from daemon.encode.task import Order, Outcome, Progress, Report, Started, Task, Vitals
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
-from daemon.models import Model, SourceFile
-from daemon.process.cancel import Stage, Stopped
+from daemon.models import Model, SourceFile, Stage, Stopped
 from daemon.proof import prove
 from daemon.proof.prove import Proof
 from daemon.proof.publish import Sealed, seal
@@ -302,7 +301,7 @@ class Attempt:
             self._watch.vitals(report.cpu_seconds, report.io_bytes, now)
             self._end_if_hung()
         else:
-            self._record_process(report)
+            self._record_start(report)
 
     def _end_if_hung(self) -> None:
         if self._stopping is None and self.pace == Pace.HUNG:
@@ -310,9 +309,9 @@ class Attempt:
             self._hung = Failure(error=words, retries=1, alone=len(self.members) > 1)
             self._stop_engine()
 
-    def _record_process(self, started: Started) -> None:
+    def _record_start(self, started: Started) -> None:
         # Not waited for: should the daemon die before this is durable, the token still finds the process.
-        writing = asyncio.ensure_future(self._resources.store.write(partial(claims.record_process, started)))
+        writing = asyncio.ensure_future(self._resources.store.write(partial(claims.record_start, started)))
         writing.add_done_callback(_log_failure)
 
     async def _wait_for_space(self, members: Iterable[Member], cpu_seconds: float = 0.0) -> None:

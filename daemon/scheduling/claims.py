@@ -45,7 +45,7 @@ class Claim(Model, frozen=True):
     media: Media
 
 
-def claim(transaction: Transaction, *, variations: Sequence[str], boot: str, now: float) -> list[Claim]:
+def claim(transaction: Transaction, *, variations: Sequence[str], now: float) -> list[Claim]:
     """Takes those of the variations that may still start, with a new attempt each and one token for all.
 
     They are of one source, whose media is known.
@@ -54,7 +54,7 @@ def claim(transaction: Transaction, *, variations: Sequence[str], boot: str, now
     chosen = msgspec.json.encode(variations).decode()
     rows = transaction.all("claim", variations=chosen, now=now)
     for row in rows:
-        transaction.run("insert_attempt", variation=row["seq"], number=row["attempts"], token=token, boot=boot, now=now)
+        transaction.run("insert_attempt", variation=row["seq"], number=row["attempts"], token=token, now=now)
     if not rows:
         return []
     source = transaction.one("claimed_source", source=rows[0]["source"])
@@ -99,10 +99,10 @@ def _claim_of(row: Row, source: Row, token: str) -> Claim:
     )
 
 
-def record_process(started: Started, transaction: Transaction) -> None:
-    """Which process works for the attempt, its identity after a crash with the boot id, and what shuts it in."""
+def record_start(started: Started, transaction: Transaction) -> None:
+    """What the engine will end the attempt's process by after a crash, and what shuts it in."""
     transaction.run("record_sandbox", token=started.task, sandbox=started.sandbox)
-    transaction.run("record_process", token=started.task, pid=started.pid, created=started.created)
+    transaction.run("record_handle", token=started.task, handle=started.handle)
 
 
 def record_media(transaction: Transaction, *, source: str, media: Media) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from daemon.process.cancel import Stopped
+from daemon.models import Stopped
 
 SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
 STOP_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 10)

@@ -19,7 +19,6 @@ from daemon.errors import FfspoolError
 from daemon.media.model import Media
 from daemon.models import SourceFile
 from daemon.paths import size
-from daemon.process.identity import boot_id
 from daemon.scheduling import claims, planner
 from daemon.scheduling.attempt import Attempt, Receipt
 from daemon.scheduling.claims import Claim
@@ -52,7 +51,6 @@ class Scheduler:
         self._slots = slots
         self._longest = longest
         self._queue = queue
-        self._boot = boot_id()
         self._cores = len(os.sched_getaffinity(0))
         self._forecast = Forecast(resources.library, resources.history.corrections, resources.space.experience)
         self._survey = Survey(resources.store, resources.prober, resources.whereabouts, self.wake, resources.now)
@@ -247,7 +245,7 @@ class Scheduler:
         left = self._resources.quota.left(transaction)
         if left is not None and left < 0:
             return []
-        return claims.claim(transaction, variations=share.variations, boot=self._boot, now=self._resources.now())
+        return claims.claim(transaction, variations=share.variations, now=self._resources.now())
 
     def _share(self, ready: list[Ready], room: int) -> Share:
         return planner.next_share(

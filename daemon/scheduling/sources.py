@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from daemon.boot import boot_id
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row
 from daemon.errors import (
@@ -24,7 +25,6 @@ from daemon.media.model import Media
 from daemon.models import Model, SourceFile
 from daemon.paths import Paths, fsync
 from daemon.plaintext import is_text
-from daemon.process.identity import boot_id
 from daemon.source_files import ANY, EVERYWHERE, GONE, Identity, SourceRefused, identity_of, lies_below, open_source
 
 T = TypeVar("T")

@@ -1,0 +1,96 @@
+"""The engine of one host: tasks run as children of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from daemon.boot import boot_id
+from daemon.encode.runner import Handle, Run
+from daemon.encode.task import Outcome, Report, Task, Unfinished
+from daemon.models import Sandbox, Stage, Stopped
+from daemon.process.cancel import kill_orphan
+from daemon.process.identity import find_by_token
+from daemon.process.launcher import Limits, Reserve
+from daemon.process.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+class LocalEngine:
+    """Runs tasks as children of this process."""
+
+    def __init__(
+        self, *, ffmpeg: str, limits: Limits, grace: float, sandbox: Sandbox, readable: tuple[str, ...] = ()
+    ) -> None:
+        """`readable` are files and folders that the encoder needs beside itself and the system's libraries."""
+        self.registry = Registry()
+        self._reserve = Reserve()
+        self._ffmpeg = ffmpeg
+        self._limits = limits
+        self._grace = grace
+        self._sandbox = sandbox
+        self._readable = readable
+        self._runs: dict[str, Run] = {}
+
+    def start(self) -> None:
+        """Makes ready, so that the first task need not wait. Must be called on the main thread."""
+        self._reserve.fill()
+
+    def close(self) -> None:
+        """Lets go of what waits in reserve; every task has ended."""
+        self._reserve.close()
+
+    async def run(self, task: Task, on_report: Callable[[Report], None]) -> Outcome:
+        run = Run(
+            task,
+            ffmpeg=self._ffmpeg,
+            registry=self.registry,
+            reserve=self._reserve,
+            limits=self._limits,
+            grace=self._grace,
+            sandbox=self._sandbox,
+            readable=self._readable,
+        )
+        self._runs[task.id] = run
+        try:
+            return await run.execute(on_report)
+        finally:
+            del self._runs[task.id]
+
+    async def pause(self, task: str) -> bool:
+        run = self._runs.get(task)
+        return await run.pause() if run else False
+
+    def resume(self, task: str) -> None:
+        if run := self._runs.get(task):
+            run.resume()
+
+    async def stop(self, task: str) -> Stopped:
+        run = self._runs.get(task)
+        return await run.stop() if run else Stopped(stage=Stage.EXITED, seconds=0.0)
+
+    async def end_survivors(self, unfinished: Sequence[Unfinished]) -> None:
+        await asyncio.to_thread(_end_survivors, unfinished)
+
+
+def _end_survivors(unfinished: Iterable[Unfinished]) -> None:
+    """By what was told of their start, and by the token: one may have died before that was durable."""
+    told = [one.handle for one in unfinished if one.handle is not None]
+    living = find_by_token({one.task for one in unfinished}.__contains__)
+    for pid, created in {**dict(_of_this_boot(told)), **dict(living)}.items():
+        if kill_orphan(pid, created):
+            log.warning("ended the encoder %d that an earlier daemon left behind", pid)
+
+
+def _of_this_boot(handles: Iterable[str]) -> Iterator[tuple[int, int]]:
+    for text in handles:
+        try:
+            handle = msgspec.json.decode(text, type=Handle)
+        except msgspec.DecodeError:
+            continue  # another engine gave it, and would have to end what it means
+        if handle.boot == boot_id():
+            yield handle.pid, handle.created
