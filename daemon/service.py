@@ -107,11 +107,11 @@ async def running(
         store = await Store.open(paths.database)
         stack.push_async_callback(store.close)
         engine = _open_engine(settings, program, sandbox)
-        stack.callback(engine.close)
+        stack.push_async_callback(engine.close)
         await recovery.recover(store, paths, engine, now())
         await lineage.renew(store, paths)
         prober.start()
-        engine.start()
+        await engine.start()
         resources = await _open_resources(settings, library, paths, store, engine, prober, now)
         service = await _open_service(settings, resources, version, sandbox)
         async with _at_work(service, began, now):
@@ -131,6 +131,7 @@ async def _try_encoder(settings: Settings, paths: Paths, program: str, prober: P
 def _open_engine(settings: Settings, program: str, sandbox: Sandbox) -> LocalEngine:
     return LocalEngine(
         ffmpeg=program,
+        slots=settings.slots,
         limits=_limits(settings),
         grace=settings.grace,
         sandbox=sandbox,
@@ -168,9 +169,7 @@ async def _open_resources(
 async def _open_service(settings: Settings, resources: Resources, version: str, sandbox: Sandbox) -> Service:
     store, paths, now = resources.store, resources.paths, resources.now
     whereabouts, quota, library = resources.whereabouts, resources.quota, resources.library
-    scheduler = Scheduler(
-        resources, slots=settings.slots, longest=settings.max_shared_seconds, queue=await queue_state(store)
-    )
+    scheduler = Scheduler(resources, longest=settings.max_shared_seconds, queue=await queue_state(store))
     jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, quota, now=now)
     bodies = RequestBodies()
     return Service(

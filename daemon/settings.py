@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from daemon.errors import StartupError
+from daemon.host import cores
 
 PREFIX = "FFSPOOL_"
 
@@ -57,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What the login page asks for; None: the token serves as the password."""
     ffmpeg: str | None = None
     """Path or name of the encoder, FFmpeg 6.1 or newer; None: the one bundled with imageio-ffmpeg."""
-    slots: Count = msgspec.field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    slots: Count = msgspec.field(default_factory=cores)
     """Encodes that run at once; by default one per core this process may use."""
     max_shared_seconds: Duration = 120.0
     """Predicted seconds up to which variations of one source share a process, and its decoding; 0: none ever do."""

@@ -48,10 +48,10 @@ def house(paths: Paths) -> tuple[Whereabouts, Settings, Library, Quota]:
     return Whereabouts(paths, ()), settings, Library(), quota
 
 
-def local_engine(ffmpeg: str = "no encoder", *, grace: float = 1.0) -> LocalEngine:
+def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1.0) -> LocalEngine:
     """One without a sandbox, not started."""
     unsandboxed = Sandbox(active=False, reason="not of interest here")
-    return LocalEngine(ffmpeg=ffmpeg, limits=Limits(), grace=grace, sandbox=unsandboxed)
+    return LocalEngine(ffmpeg=ffmpeg, slots=slots, limits=Limits(), grace=grace, sandbox=unsandboxed)
 
 
 def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -> None:

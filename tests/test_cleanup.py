@@ -17,11 +17,11 @@ import msgspec
 import pytest
 from stored import CONTENT, OLD, SILENCE, add_job, claim, finish, in_store, local_engine, variation, write
 
-from daemon.boot import boot_id
 from daemon.database.store import Store, Transaction
 from daemon.encode.runner import Handle
 from daemon.encode.task import Started
 from daemon.errors import Gone, NotFound
+from daemon.host import boot_id
 from daemon.housekeeping import cleanup, expiry, recovery
 from daemon.jobs.rows import job_row
 from daemon.paths import Paths

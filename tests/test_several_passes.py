@@ -90,8 +90,8 @@ def run(ffmpeg: str, order: Task, act: Any = None) -> tuple[Outcome, list[Report
     """The outcome, all reports, and how many processes are left; `act` is told each report and the engine."""
 
     async def main() -> tuple[Outcome, list[Report], int]:
-        engine = LocalEngine(ffmpeg=ffmpeg, limits=Limits(), grace=1.0, sandbox=UNSANDBOXED)
-        engine.start()
+        engine = LocalEngine(ffmpeg=ffmpeg, slots=1, limits=Limits(), grace=1.0, sandbox=UNSANDBOXED)
+        await engine.start()
         reports: list[Report] = []
 
         def on_report(report: Report) -> None:
@@ -102,7 +102,7 @@ def run(ffmpeg: str, order: Task, act: Any = None) -> tuple[Outcome, list[Report
         try:
             return await engine.run(order, on_report), reports, len(engine.registry)
         finally:
-            engine.close()
+            await engine.close()
 
     return asyncio.run(main())
 

@@ -18,6 +18,7 @@ from daemon.cli.interrupts import signals_to
 from daemon.database.file import inspect
 from daemon.database.lineage import refuse_to_forget
 from daemon.errors import FfspoolError, StartupError
+from daemon.host import cores
 from daemon.jobs.views import JobView
 from daemon.models import Model, VariationRequest
 from daemon.paths import Paths
@@ -100,8 +101,7 @@ def _cheapest(preset: Preset) -> VariationRequest:
 
 def _own(settings: Settings) -> Settings:
     """Nothing is to hold a trial up: somebody waits for it, and what fails here fails for good."""
-    cores = len(os.sched_getaffinity(0))
-    own = {"slots": min(settings.slots, cores), "nice": 0, "disk_reserve": 0, "retry_delay": 0.1}
+    own = {"slots": min(settings.slots, cores()), "nice": 0, "disk_reserve": 0, "retry_delay": 0.1}
     return msgspec.structs.replace(settings, **own)
 
 

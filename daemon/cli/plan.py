@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +52,7 @@ async def _foreseen(files: Sequence[Path], wanted: Sequence[Wanted], settings: S
     from daemon.database.file import peek
     from daemon.database.store import load_queries
     from daemon.encode.sandbox_trial import promised
+    from daemon.host import cores
     from daemon.media.prober import Prober
     from daemon.paths import Paths
     from daemon.scheduling.dry_run import preview
@@ -68,7 +68,7 @@ async def _foreseen(files: Sequence[Path], wanted: Sequence[Wanted], settings: S
             wanted,
             prober,
             forecast,
-            cores=len(os.sched_getaffinity(0)),
+            cores=cores(),
             slots=settings.slots,
             longest=settings.max_shared_seconds,
         )

@@ -10,15 +10,33 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from daemon.encode.task import Outcome, Report, Task, Unfinished
+from daemon.encode.task import Capacity, Order, Outcome, Report, Task, Unfinished
 from daemon.models import Stopped
 
 
 class Engine(Protocol):
+    async def start(self) -> None:
+        """Makes ready, so that the first task need not wait. Call it on the main thread, after `end_survivors`."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of all it holds; every task has ended, and none is begun afterwards."""
+        ...
+
+    @property
+    def capacity(self) -> Capacity:
+        """What it can do at once at this moment."""
+        ...
+
+    def reads(self, path: str) -> bool:
+        """Whether its encoders can open what lies at that path of the daemon's host."""
+        ...
+
     async def run(self, task: Task, on_report: Callable[[Report], None]) -> Outcome:
         """Runs the task to its end and says how it ended; no process of it is left then.
 
-        A failed encode is an outcome, not an exception. Cancelling the coroutine stops the task first.
+        If it was encoded, each order's `part` and `log` lie where the order says, on the daemon's host. A failed
+        encode is an outcome, not an exception. Cancelling the coroutine stops the task first.
         """
         ...
 
@@ -35,6 +53,10 @@ class Engine(Protocol):
 
         One that is not running (any more) answers `exited`. `run` then returns an outcome with `stopped`.
         """
+        ...
+
+    def written(self, order: Order) -> int:
+        """Bytes made for the order so far, while it runs and after. May be called on any thread, and may block."""
         ...
 
     async def end_survivors(self, unfinished: Sequence[Unfinished]) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
-from daemon.boot import boot_id
+from daemon import host
 from daemon.encode.runner import Handle, Run
-from daemon.encode.task import Outcome, Report, Task, Unfinished
+from daemon.encode.task import Capacity, Order, Outcome, Report, Task, Unfinished
 from daemon.models import Sandbox, Stage, Stopped
+from daemon.paths import size
 from daemon.process.cancel import kill_orphan
 from daemon.process.identity import find_by_token
 from daemon.process.launcher import Limits, Reserve
@@ -24,25 +26,38 @@ class LocalEngine:
     """Runs tasks as children of this process."""
 
     def __init__(
-        self, *, ffmpeg: str, limits: Limits, grace: float, sandbox: Sandbox, readable: tuple[str, ...] = ()
+        self,
+        *,
+        ffmpeg: str,
+        slots: int,
+        limits: Limits,
+        grace: float,
+        sandbox: Sandbox,
+        readable: tuple[str, ...] = (),
     ) -> None:
         """`readable` are files and folders that the encoder needs beside itself and the system's libraries."""
         self.registry = Registry()
         self._reserve = Reserve()
         self._ffmpeg = ffmpeg
+        self._slots = slots
         self._limits = limits
         self._grace = grace
         self._sandbox = sandbox
         self._readable = readable
         self._runs: dict[str, Run] = {}
 
-    def start(self) -> None:
-        """Makes ready, so that the first task need not wait. Must be called on the main thread."""
+    async def start(self) -> None:
         self._reserve.fill()
 
-    def close(self) -> None:
-        """Lets go of what waits in reserve; every task has ended."""
+    async def close(self) -> None:
         self._reserve.close()
+
+    @property
+    def capacity(self) -> Capacity:
+        return Capacity(slots=self._slots, cores=host.cores())
+
+    def reads(self, path: str) -> bool:
+        return Path(path).is_absolute()
 
     async def run(self, task: Task, on_report: Callable[[Report], None]) -> Outcome:
         run = Run(
@@ -73,6 +88,9 @@ class LocalEngine:
         run = self._runs.get(task)
         return await run.stop() if run else Stopped(stage=Stage.EXITED, seconds=0.0)
 
+    def written(self, order: Order) -> int:
+        return size(Path(order.part).parent)
+
     async def end_survivors(self, unfinished: Sequence[Unfinished]) -> None:
         await asyncio.to_thread(_end_survivors, unfinished)
 
@@ -92,5 +110,5 @@ def _of_this_boot(handles: Iterable[str]) -> Iterator[tuple[int, int]]:
             handle = msgspec.json.decode(text, type=Handle)
         except msgspec.DecodeError:
             continue  # another engine gave it, and would have to end what it means
-        if handle.boot == boot_id():
+        if handle.boot == host.boot_id():
             yield handle.pid, handle.created

@@ -20,11 +20,11 @@ import msgspec
 import psutil
 from msgspec.structs import replace
 
-from daemon.boot import boot_id
 from daemon.encode.diagnosis import Diagnosis, Ending, diagnose
 from daemon.encode.progress import ProgressParser
 from daemon.encode.task import Outcome, Progress, Report, Started, Task, Vitals
 from daemon.errors import FfspoolError
+from daemon.host import boot_id
 from daemon.models import Model, Parameters, Sandbox, Stopped
 from daemon.paths import size
 from daemon.process import cancel, privileges
@@ -159,7 +159,7 @@ class Run:
         self._tail.clear()
         self._chosen |= {self._variation(path): chosen for path, chosen in one.chosen.items()}
         child = self._child = self._spawn(one)
-        report(Started(task=self._task.id, handle=_handle(child), sandbox=self._sandbox.by))
+        report(Started(task=self._task.id, handle=handle_of(child.pid, child.created), sandbox=self._sandbox.by))
         ended = await self._attend(child, one, report)
         self._cpu_seconds_of_pass = ended.cpu_seconds
         self._cpu_seconds += ended.cpu_seconds
@@ -337,8 +337,9 @@ class Run:
         return "\n".join([f"{failed}: {diagnosis.what} ({how}); {diagnosis.remedy}", *above, *tail])
 
 
-def _handle(child: Child) -> str:
-    return msgspec.json.encode(Handle(boot=boot_id(), pid=child.pid, created=child.created)).decode()
+def handle_of(pid: int, created: int) -> str:
+    """The process of this host and boot as the text that names it after a crash."""
+    return msgspec.json.encode(Handle(boot=boot_id(), pid=pid, created=created)).decode()
 
 
 def _how(code: int) -> str:

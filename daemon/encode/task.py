@@ -10,6 +10,13 @@ from daemon.models import Model, Parameters, SourceFile, Stopped
 # What an engine is told, and answers
 
 
+class Capacity(Model, frozen=True):
+    """What an engine can do at once: so many `slots` for processes, on so many `cores` in all."""
+
+    slots: int
+    cores: int
+
+
 class Order(Model, frozen=True):
     """One variation within a task. `part` is where to write, `log` where ffmpeg's words are appended.
 

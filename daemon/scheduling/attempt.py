@@ -60,6 +60,7 @@ class Attempt:
         self._resources = resources
         self._settlement = Settlement(resources)
         self._threads = threads
+        self._orders: dict[str, Order] = {}  # by variation, once they are given
         self._source = members[0].claim  # of all of them
         self._began = time.monotonic()
         self._patience = min(resources.hung_after, SHARED_PATIENCE) if len(members) > 1 else resources.hung_after
@@ -104,6 +105,11 @@ class Attempt:
     def source_seconds(self) -> float | None:
         """How long the source lasts; None: unknown."""
         return self._source.media.duration_seconds
+
+    def written(self, variation: str) -> int:
+        """Bytes made for one of the variations so far. May be called on any thread, and may block."""
+        order = self._orders.get(variation)
+        return self._resources.engine.written(order) if order else 0
 
     def _longest(self) -> float | None:
         return max(filter(None, (self.duration(member.claim.id) for member in self.members)), default=None)
@@ -194,8 +200,11 @@ class Attempt:
             return None
         if self._stopping or self.held:  # asked before there was a process
             return await self._settlement.abandon_all(members, INTERRUPTED)
+        task = self._task_of(members)
+        if not self._resources.engine.reads(task.source.path):
+            raise Unavailable("no machine that could encode it reads the source where it lies")
         self._watch.restart(time.monotonic())
-        outcome = await self._resources.engine.run(self._order(members), self._report)
+        outcome = await self._resources.engine.run(task, self._report)
         if outcome.stopped or self._stopping:
             return await self._settlement.abandon_all(members, self._hung, outcome.cpu_seconds)
         if outcome.disk_full:
@@ -268,9 +277,9 @@ class Attempt:
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)
         return lasting, await asyncio.to_thread(seal, part)
 
-    def _order(self, members: Iterable[Member]) -> Task:
-        orders = tuple(
-            Order(
+    def _task_of(self, members: Iterable[Member]) -> Task:
+        self._orders = {
+            member.claim.id: Order(
                 variation=member.claim.id,
                 attempt=member.claim.attempt,
                 preset=self._resources.base(member.claim),
@@ -281,13 +290,13 @@ class Attempt:
                 bytes=member.space,
             )
             for member in members
-        )
+        }
         return Task(
             id=self.task,
             source=self._source_file,
             source_name=self._source.source_name,
             media=self._source.media,
-            orders=orders,
+            orders=tuple(self._orders.values()),
         )
 
     # While it runs
@@ -316,7 +325,8 @@ class Attempt:
 
     async def _wait_for_space(self, members: Iterable[Member], cpu_seconds: float = 0.0) -> None:
         self.crowded_out = True
-        await self._settlement.let_wait(members, self.progress.seconds if self.progress else 0.0, cpu_seconds)
+        written = await asyncio.to_thread(lambda: {one: self.written(one) for one in self.variations})
+        await self._settlement.let_wait(members, written, self.progress.seconds if self.progress else 0.0, cpu_seconds)
 
     @property
     def _source_file(self) -> SourceFile:

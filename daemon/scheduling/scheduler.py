@@ -8,17 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from daemon.database.store import Row, Transaction
 from daemon.encode.stall import Pace
-from daemon.encode.task import Progress
+from daemon.encode.task import Capacity, Progress
 from daemon.errors import FfspoolError
 from daemon.media.model import Media
 from daemon.models import SourceFile
-from daemon.paths import size
 from daemon.scheduling import claims, planner
 from daemon.scheduling.attempt import Attempt, Receipt
 from daemon.scheduling.claims import Claim
@@ -39,19 +37,15 @@ MOST_AT_ONCE = 200  # processes planned before others get their turn
 
 
 class Scheduler:
-    """Keeps `slots` processes going while there is work. `run` is its loop; the rest may be called beside it.
+    """Keeps the engine's slots filled while there is work. `run` is its loop; the rest may be called beside it.
 
     `longest` bounds, in predicted seconds, a process that several variations share; 0: none ever does.
     """
 
-    def __init__(
-        self, resources: Resources, *, slots: int, longest: float = 120.0, queue: QueueState = QueueState.RUNNING
-    ) -> None:
+    def __init__(self, resources: Resources, *, longest: float = 120.0, queue: QueueState = QueueState.RUNNING) -> None:
         self._resources = resources
-        self._slots = slots
         self._longest = longest
         self._queue = queue
-        self._cores = len(os.sched_getaffinity(0))
         self._forecast = Forecast(resources.library, resources.history.corrections, resources.space.experience)
         self._survey = Survey(resources.store, resources.prober, resources.whereabouts, self.wake, resources.now)
         self._running: list[Attempt] = []
@@ -225,7 +219,8 @@ class Scheduler:
         share = self._share(fitting, room if left is None else min(room, left))
         claimed = list[Claim]()
         wanted = {variation: outlooks[variation].ready.bytes for variation in share.variations}
-        self._keep_room(rows[0]["job"], wanted)
+        for variation, bytes_of_it in wanted.items():
+            self._resources.space.hold(variation, bytes_of_it)
         try:
             claimed = await self._resources.store.write(partial(self._claim, share))
         finally:
@@ -233,12 +228,6 @@ class Scheduler:
                 self._resources.space.release(variation)
         if claimed:
             self._start(claimed, share, outlooks)
-
-    def _keep_room(self, job: str, wanted: Mapping[str, int]) -> None:
-        for variation, bytes_of_it in wanted.items():
-            self._resources.space.hold(
-                variation, bytes_of_it, partial(size, self._resources.paths.work(job, variation))
-            )
 
     def _claim(self, share: Share, transaction: Transaction) -> list[Claim]:
         """None, where a file that came meanwhile took the room."""
@@ -248,9 +237,14 @@ class Scheduler:
         return claims.claim(transaction, variations=share.variations, now=self._resources.now())
 
     def _share(self, ready: list[Ready], room: int) -> Share:
+        slots, cores = self._capacity.slots, self._capacity.cores
         return planner.next_share(
-            ready, cores=self._cores, slots=self._slots, running=self._encoding, longest=self._longest, room=room
+            ready, cores=cores, slots=slots, running=self._encoding, longest=self._longest, room=room
         )
+
+    @property
+    def _capacity(self) -> Capacity:
+        return self._resources.engine.capacity
 
     @property
     def _encoding(self) -> int:
@@ -259,7 +253,8 @@ class Scheduler:
 
     def _may_start(self) -> bool:
         proving = sum(attempt.encoded for attempt in self._running)  # bounded too: a slow disk would gather them
-        room = self._encoding < self._slots and proving <= self._slots
+        slots = self._capacity.slots
+        room = self._encoding < slots and proving <= slots
         return room and not self._closing and self._queue == QueueState.RUNNING
 
     def _start(self, claimed: list[Claim], share: Share, outlooks: Mapping[str, Outlook]) -> None:
@@ -267,10 +262,11 @@ class Scheduler:
             Member(claim, share.costs[claim.id], outlooks[claim.id].usual, outlooks[claim.id].ready.bytes)
             for claim in claimed
         ]
-        # Again: one that ended early in company may have given it back when its company ended.
-        self._keep_room(claimed[0].job, {member.claim.id: member.space for member in members})
         held = self._queue == QueueState.PAUSED  # since the claim was asked for
         attempt = Attempt(members, self._resources, threads=share.threads, held=held)
+        # Again: one that ended early in company may have given it back when its company ended.
+        for member in members:
+            self._resources.space.hold(member.claim.id, member.space, partial(attempt.written, member.claim.id))
         self._running.append(attempt)
         self._attempts |= dict.fromkeys(attempt.variations, attempt)
         attempt.on_encoded(self.wake)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from daemon.database import owned_files
 from daemon.database.store import Transaction
 from daemon.errors import OutOfSpace, Unavailable
 from daemon.models import Parameters
-from daemon.paths import remove, size
+from daemon.paths import remove
 from daemon.proof.prove import Proof
 from daemon.proof.publish import Sealed, reveal
 from daemon.proof.quality import Quality
@@ -81,16 +81,18 @@ class Settlement:
         resources.figures.completed(claim.preset, took, proof.speed, proof.output_seconds)
         return None
 
-    async def let_wait(self, members: Iterable[Member], seconds: float, cpu_seconds: float) -> None:
+    async def let_wait(
+        self, members: Iterable[Member], written: Mapping[str, int], seconds: float, cpu_seconds: float
+    ) -> None:
         """The disk is full: gives back what was written, and lets the work wait until what it needs is free.
 
-        `seconds` of output had been made by then.
+        By then `seconds` of output had been made, and that many bytes `written` for each variation.
         """
         words = "it waits for disk space: the disk was full while it was encoded"
         left = [member for member in members if not member.settled]
         for member in left:
             planned = member.plan.duration_seconds if member.plan else None
-            needed = learnt(size(self._resources.part(member.claim).parent), seconds, planned)
+            needed = learnt(written[member.claim.id], seconds, planned)
             waiting = Failure(error=words, space=max(needed, member.space))
             await self.abandon(member, waiting, cpu_seconds / len(left))
 

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from daemon.boot import boot_id
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row
 from daemon.errors import (
@@ -21,6 +20,7 @@ from daemon.errors import (
     NotFound,
     refusal_of_host,
 )
+from daemon.host import boot_id
 from daemon.media.model import Media
 from daemon.models import Model, SourceFile
 from daemon.paths import Paths, fsync

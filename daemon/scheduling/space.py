@@ -126,8 +126,11 @@ class Space:
         reserve = min(RESERVE, int(total * RESERVE_SHARE)) if self._reserve is None else self._reserve
         return free - reserve - self.reserved
 
-    def hold(self, key: str, wanted: int, written: Callable[[], int], *, stored: bool = False) -> None:
-        """Keeps that many bytes for a variation that starts, or a file that comes, until `release`."""
+    def hold(self, key: str, wanted: int, written: Callable[[], int] = lambda: 0, *, stored: bool = False) -> None:
+        """Keeps that many bytes for a variation that starts, or a file that comes, until `release`.
+
+        `written` says how many of them are on the disk; it is asked on any thread, and may block.
+        """
         self._held[key] = _Held(bytes=wanted, written=written, stored=stored)
 
     def release(self, key: str) -> None:

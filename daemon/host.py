@@ -1,0 +1,16 @@
+"""This host as it is told to others: which boot of it this is, and how many cores we may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def boot_id() -> str:
+    """Names the boot, as the kernel does: numbers of processes and devices mean nothing beyond it."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def cores() -> int:
+    """The cores that this process, and whatever it starts, may run on."""
+    return len(os.sched_getaffinity(0))
