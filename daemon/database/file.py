@@ -1,4 +1,4 @@
-"""The database as a file: made, checked, upgraded and copied, while no daemon works on it or beside one."""
+"""Makes, checks, upgrades and copies the database as a file, while no daemon works on it or beside one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def prepare(path: Path, schema: str | None = None, upgrades: Traversable | None 
 
 
 def suspicion(path: Path) -> Path:
-    """Stands beside a database that was found damaged at work, until a check has found it sound."""
+    """Names the file that stands beside a database found damaged at work, until a check has found it sound."""
     return path.with_name(f"{path.name}.suspect")
 
 
@@ -63,7 +63,7 @@ def _check_if_suspected(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def inspect(path: Path) -> tuple[int, int]:
-    """The schema's version in the database, and the one this ffspool makes. Changes nothing.
+    """Returns the schema's version in the database, and the one this ffspool makes. Changes nothing.
 
     Raises StartupError when it is damaged or not ours.
     """
@@ -77,7 +77,8 @@ def inspect(path: Path) -> tuple[int, int]:
 
 
 def peek(path: Path, query: str) -> list[sqlite3.Row]:
-    """What a query finds in the database at `path`, in use or not; nothing in one of another version, or in none.
+    """Returns the rows a query finds in the database at `path`, in use or not; none if it has another version, or is
+    not there.
 
     Raises StartupError when it is not ours, or cannot be read.
     """
@@ -128,7 +129,7 @@ def _check_integrity(connection: sqlite3.Connection) -> None:
 
 
 def flaw(connection: sqlite3.Connection) -> str | None:
-    """What the first damaged page suffers from. Reads the whole file: about 4 s per GiB."""
+    """Says what the first damaged page suffers from; None when it is sound. Reads the whole file: about 4 s per GiB."""
     try:
         [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
@@ -139,7 +140,7 @@ def flaw(connection: sqlite3.Connection) -> str | None:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether SQLite says of the file's content that it is not what was written."""
+    """Tells whether SQLite says of the file's content that it is not what was written."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
 
 

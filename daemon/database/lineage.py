@@ -1,4 +1,4 @@
-"""Whether the database is the one its spool belongs to, or an older copy that was put in its place.
+"""Tells whether the database is the one its spool belongs to, or an older copy that was put in its place.
 
 The database counts generations, and the spool keeps the count it last saw. A database that is behind, is marked
 as a backup or is another one altogether knows nothing of the newest jobs: what the spool holds of those is moved
@@ -25,14 +25,14 @@ EVENT_GAP = 2**32  # more events than a daemon gives out between two backups; Ja
 
 
 class Mark(Model, frozen=True):
-    """What the spool remembers of its database."""
+    """A mark is what the spool remembers of its database."""
 
     database: str
     generation: int
 
 
 def refuse_to_forget(paths: Paths) -> None:
-    """A new database beside a spool that another one worked with would have all that forgotten, and its files swept.
+    """Refuses a new database beside the spool of another one, whose jobs would be forgotten and whose files swept.
 
     Raises StartupError with what to do.
     """

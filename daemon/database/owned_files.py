@@ -1,4 +1,4 @@
-"""What the spool holds for whom: the one place that says which files a row owns.
+"""Says what the spool holds for whom: the one place that says which files a row owns.
 
 The sweep removes what is not told here. Whoever lets go of a row or an attempt removes what is told of it, and what
 is told to be on an account comes to the bytes that the table `disk` has for it.
@@ -17,7 +17,7 @@ from daemon.states import LIVE, State
 
 
 class Kind(StrEnum):
-    """What a file or folder is to the row that owns it."""
+    """A kind says what a file or folder is to the row that owns it."""
 
     UPLOAD = "upload"
     SOURCE = "source"
@@ -33,19 +33,19 @@ ACCOUNTS = {Kind.SOURCE: "sources", Kind.OUTPUT: "outputs", Kind.UPLOAD: "upload
 
 
 class Item(NamedTuple):
-    """A file, or a folder with all that is in it."""
+    """An item is a file, or a folder with all that is in it."""
 
     kind: Kind
     path: Path
 
 
 def of_uploads(paths: Paths, transaction: Transaction) -> list[Item]:
-    """All that uploads own which no job took yet."""
+    """Lists all that uploads own which no job took yet."""
     return [Item(Kind.UPLOAD, paths.upload(row["id"])) for row in transaction.all("uploads")]
 
 
 def of_job(paths: Paths, job: str, transaction: Transaction) -> list[Item] | None:
-    """All that may be there of a job, each item in one of the `folders`; None when there is no such job."""
+    """Lists all that may be there of a job, each item in one of the `folders`; None when there is no such job."""
     row = transaction.one("known_job", id=job)
     if row is None:
         return None
@@ -58,13 +58,13 @@ def of_job(paths: Paths, job: str, transaction: Transaction) -> list[Item] | Non
 
 
 def folders(paths: Paths, job: str) -> set[Path]:
-    """What may lie in a job's folder: one folder for each kind of file it has."""
+    """Returns what may lie in a job's folder: one folder for each kind of file it has."""
     some = (paths.source(job, "-"), paths.thumbnail(job, "-"), paths.log(job, "-"), paths.work(job, "-"))
     return {path.parent for path in (*some, paths.plot(job, "-"), paths.output(job, "-", ""))}
 
 
 def of_attempt(paths: Paths, job: str, variation: str) -> tuple[Path, ...]:
-    """What an attempt may leave that was not published. Its log stays: it says why."""
+    """Returns what an attempt may leave that was not published. Its log stays: it says why."""
     return paths.work(job, variation), paths.plot(job, variation)
 
 

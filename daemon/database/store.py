@@ -1,4 +1,4 @@
-"""The SQLite store: one writer, group commits, a reader beside it, and the schema's version.
+"""Keeps the database: one writer, group commits, a reader beside it, and the schema's version.
 
 A transaction is a plain function over a `Transaction`, run whole on the writer's thread, so a
 cancelled coroutine can never leave one open. Writes that wait together share one commit, each in a
@@ -43,14 +43,14 @@ class Transaction:
         self._queries = queries
 
     def run(self, query: str, **parameters: Any) -> int:
-        """How many rows the statement changed."""
+        """Runs a statement and returns how many rows it changed."""
         return self._connection.execute(self._queries[query], parameters).rowcount
 
     def run_many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> None:
         self._connection.executemany(self._queries[query], rows)
 
     def one(self, query: str, **parameters: Any) -> Row | None:
-        """The first row, or None."""
+        """Returns the first row that the query finds, or None."""
         row: Row | None = self._connection.execute(self._queries[query], parameters).fetchone()
         return row
 
@@ -75,7 +75,7 @@ class _Write(Generic[T]):
 
 
 class Store:
-    """The database. Open it with `Store.open`, close it before the loop ends."""
+    """A store is the open database. Open it with `Store.open`, close it before the loop ends."""
 
     def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
         self.damaged = asyncio.Event()  # set once the database was found to be not what was written
@@ -227,7 +227,7 @@ class Store:
 
 
 def load_queries() -> dict[str, str]:
-    """The statements of `queries.sql` by name. Raises ValueError when a name is given twice."""
+    """Returns the statements of `queries.sql` by name. Raises ValueError when a name is given twice."""
     text = (files("daemon.database") / "queries.sql").read_text()
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
     queries: dict[str, str] = {}
