@@ -1,7 +1,7 @@
-"""Ending a process: stdin `q`, then SIGTERM, then SIGKILL, and in the end it is reaped.
+"""Ends a process: stdin `q`, then SIGTERM, then SIGKILL, and in the end it is reaped.
 
-The only place that signals processes. Signalling never decides a status: the caller learns here how
-the process ended, and the scheduler writes what that means.
+This is the only place that signals processes. Signalling never decides a status: the caller learns here how the process
+ended, and the scheduler writes what that means.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def thaw(child: Child) -> None:
 
 
 def _signal(child: Child, number: signal.Signals) -> None:
-    """To the child's whole process group: an encoder may stand behind a wrapper script."""
+    """Signals the child's whole process group: an encoder may stand behind a wrapper script."""
     if child.running:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number)

@@ -1,4 +1,4 @@
-"""A running child: its pipes, drained, and how it ended.
+"""Follows a running child: its pipes, drained, and how it ended.
 
 Exits are read through a pidfd and `wait4`, not through asyncio's child watcher, which may report a false status and
 signal a recycled pid.
@@ -18,21 +18,21 @@ CHUNK = 65536
 
 
 class Exit(Model, frozen=True):
-    """How a process ended: `code` is its exit code, or minus the signal's number; CPU in seconds."""
+    """An exit is how a process ended: `code` is its exit code, or minus the signal's number; CPU time is in seconds."""
 
     code: int
     cpu_seconds: float
 
 
 class Child:
-    """A running process with piped stdin, stdout and stderr, in a process group of its own.
+    """A child is a running process with piped stdin, stdout and stderr, in a process group of its own.
 
     Both output pipes must be drained for as long as it runs: a full one blocks an encoder for ever,
     and then it ignores `q` and SIGTERM.
     """
 
     def __init__(self, popen: subprocess.Popen[bytes], before_reaping: Callable[[int], None] | None = None) -> None:
-        """`before_reaping` is told the pid once it has ended, while nobody else can have that pid."""
+        """Follows the process; `before_reaping` is told its pid once it has ended, while nobody else can have it."""
         self._popen = popen
         self._before_reaping = before_reaping
         self.pid = popen.pid
@@ -55,7 +55,7 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether it has not been reaped yet; only then do its pid and pidfd mean this process."""
+        """Tells whether it has not been reaped yet; only then do its pid and pidfd mean this process."""
         return not self.exited.done()
 
     def write(self, data: bytes) -> None:
@@ -67,16 +67,16 @@ class Child:
                 return
 
     async def wait(self) -> Exit:
-        """How it ended, once it is reaped. Cancelling this leaves the process alone."""
+        """Returns how it ended, once it is reaped. Cancelling this leaves the process alone."""
         return await asyncio.shield(self.exited)
 
     def stdout(self) -> AsyncIterator[bytes]:
-        """Chunks of its stdout until it closes that."""
+        """Yields chunks of its stdout until it closes that."""
         assert self._popen.stdout is not None
         return _chunks(self._popen.stdout)
 
     def stderr(self) -> AsyncIterator[bytes]:
-        """Chunks of its stderr until it closes that."""
+        """Yields chunks of its stderr until it closes that."""
         assert self._popen.stderr is not None
         return _chunks(self._popen.stderr)
 

@@ -57,7 +57,7 @@ def open_up(source: dict[str, Any]) -> int:
 
 
 def lower(kind: int, *soft_and_hard: int) -> None:
-    """Limits that are lower already stay as they are."""
+    """Lowers a limit of this process, soft and hard; one that is lower already stays as it is."""
     held = [sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(kind)]
     resource.setrlimit(kind, (min(soft_and_hard[0], held[0]), min(soft_and_hard[1], held[1])))
 
@@ -77,7 +77,7 @@ def give_up(words: str) -> None:
 
 
 def read_order(descriptor: int) -> dict[str, Any]:
-    """What the daemon wants started; both ends are the same Python, so `marshal` will do.
+    """Reads what the daemon wants started; both ends are the same Python, so `marshal` will do.
 
     Leaves quietly when the pipe is closed instead: a launcher kept in reserve was not needed.
     """

@@ -1,4 +1,4 @@
-"""Which ffmpeg encodes: the one that is named, else the one bundled with imageio-ffmpeg."""
+"""Finds the ffmpeg that encodes: the one that is named, else the one bundled with imageio-ffmpeg."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE = 10.0  # seconds
 
 
 def locate(named: str | None) -> str:
-    """The encoder's absolute path. `named` is a path or a command on PATH; None takes the bundled one.
+    """Returns the encoder's absolute path. `named` is a path or a command on PATH; None takes the bundled one.
 
     Raises StartupError when there is no such program.
     """
@@ -35,7 +35,7 @@ def _bundled() -> str | None:
 
 
 async def version(program: str) -> str:
-    """The encoder's own first line, such as `ffmpeg version 9.0.2 …`. Raises StartupError when it does not run."""
+    """Returns the encoder's first line, such as `ffmpeg version 9.0.2 …`. Raises StartupError when it does not run."""
     child = spawn(["ffmpeg", "-version"], program=program, folder=Path("/"), limits=Limits(), environment={})
     try:
         ended, said, complaint = await hear(child, PATIENCE)

@@ -13,7 +13,7 @@ MAX_SAID = 64 * 1024  # bytes that are kept of each pipe
 
 
 class Heard(NamedTuple):
-    """How a child ended, and the last of what it said on stdout and complained of on stderr."""
+    """Holds how a child ended, and the last of what it said on stdout and complained of on stderr."""
 
     ended: Exit
     said: str
@@ -21,7 +21,7 @@ class Heard(NamedTuple):
 
 
 async def hear(child: Child, patience: float) -> Heard:
-    """What the child says until it ends by itself; all of it is read, however much.
+    """Returns what the child says until it ends by itself; all of it is read, however much, and the last of it kept.
 
     Raises TimeoutError when it has not ended within `patience` seconds. Then, or when this is cancelled, it is killed;
     in any case it is reaped.

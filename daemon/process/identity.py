@@ -1,4 +1,4 @@
-"""Which process a pid means: by its start time, and by the token in its environment.
+"""Tells which process a pid means: by its start time, and by the token in its environment.
 
 A stored pid is only ours while its start time is the stored one.
 """
@@ -17,7 +17,7 @@ TOKEN_VARIABLE = "FFSPOOL_ATTEMPT"
 
 
 def start_ticks(pid: int) -> int:
-    """When the process started, in clock ticks since boot; with the pid, its identity.
+    """Returns when the process started, in clock ticks since boot; with the pid, that is its identity.
 
     Raises ProcessLookupError when there is no such process.
     """
@@ -29,7 +29,7 @@ def start_ticks(pid: int) -> int:
 
 
 def state(pid: int) -> str:
-    """The kernel's letter for the process, such as `T` for stopped; empty when there is none."""
+    """Returns the kernel's letter for the process, such as `T` for stopped; empty when there is none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -37,7 +37,7 @@ def state(pid: int) -> str:
 
 
 def usage(pid: int) -> tuple[float, int]:
-    """CPU seconds the process used, and bytes it read or wrote. Raises ProcessLookupError when it is gone."""
+    """Returns CPU seconds the process used, and bytes it read or wrote. Raises ProcessLookupError when it is gone."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
@@ -48,7 +48,7 @@ def usage(pid: int) -> tuple[float, int]:
 
 
 def find_by_token(tokens: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
-    """(pid, start ticks) of each process whose environment carries an attempt's token that `tokens` accepts."""
+    """Yields (pid, start ticks) of each process whose environment carries an attempt's token that `tokens` accepts."""
     for process in psutil.process_iter():
         try:
             token = process.environ().get(TOKEN_VARIABLE)

@@ -26,7 +26,7 @@ APART = 0  # a process group of its own, from before `exec` on: a terminal's Ctr
 
 
 class Limits(Model, frozen=True):
-    """What a child may use: niceness, CPU seconds, bytes of memory, open files, bytes of a file it writes."""
+    """Limits say what a child may use: niceness, CPU seconds, bytes of memory, open files, bytes of a written file."""
 
     nice: int = 0
     cpu_seconds: int = 24 * 3600
@@ -35,8 +35,9 @@ class Limits(Model, frozen=True):
     file_bytes: int = 64 * 1024**3
 
     def by_name(self) -> dict[str, tuple[int, int]]:
-        """By the kernel's names, each soft and hard. Memory is what is written to; of addresses, which threads take
-        and leave empty, there may be four times as many. Beyond its CPU time a child may still say what ended it."""
+        """Returns the limits by the kernel's names, each soft and hard. Memory is what is written to; of addresses,
+        which threads take and leave empty, there may be four times as many. Beyond its CPU time a child may still say
+        what ended it."""
         return {
             "RLIMIT_CPU": (self.cpu_seconds, self.cpu_seconds + LAST_WORDS),
             "RLIMIT_DATA": (self.memory, self.memory),
@@ -48,7 +49,7 @@ class Limits(Model, frozen=True):
 
 
 class Walls(Model, frozen=True):
-    """What a child in a sandbox may reach: `programs` to read and execute, `source` to read, `folders` to write in.
+    """Walls bound what a child may reach: `programs` to read and execute, `source` to read, `folders` to write in.
 
     `source` has no symlink in its path; that of `spawn` overrules it. `sandbox` says what else it may do.
     """
@@ -59,7 +60,7 @@ class Walls(Model, frozen=True):
 
 
 class Launcher:
-    """A process that waits to be told which program to become."""
+    """A launcher is a process that waits to be told which program to become."""
 
     def __init__(self) -> None:
         order_read, self._order = os.pipe()
@@ -85,7 +86,7 @@ class Launcher:
         return self._popen.poll() is None
 
     def launch(self, order: bytes, before_reaping: Callable[[int], None] | None = None) -> Child:
-        """Has it become what the order says; one that was ended before it could hear it makes room for another."""
+        """Makes it become what the order says; one that ended before it could hear it makes room for another."""
         try:
             with os.fdopen(self._order, "wb") as pipe:
                 pipe.write(order)
@@ -121,7 +122,7 @@ class Reserve:
                 self._waiting = Launcher()
 
     def take(self) -> Launcher:
-        """The launcher that waits, or a new one; the next is started once the loop is idle again."""
+        """Returns the launcher that waits, or a new one; the next is started once the loop is idle again."""
         waiting, self._waiting = self._waiting, None
         launcher = waiting if waiting and waiting.alive else Launcher()
         asyncio.get_running_loop().call_soon(self.fill)

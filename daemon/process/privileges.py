@@ -92,7 +92,7 @@ def _become_nobody() -> bool:
 
 
 def max_threads() -> int:
-    """Of a user of its own on this host."""
+    """Returns how many threads a user of its own may have on this host."""
     some, each = MAX_THREADS
     return some + each * (os.cpu_count() or 1)
 
@@ -127,7 +127,7 @@ def _permitted() -> int:
 
 
 def _hold(effective: int, *, of: int, inheritable: int) -> None:
-    """`of` are those that can still be had back."""
+    """Holds these capabilities; `of` are those that can still be had back."""
     halves = [(part(effective), part(of), part(inheritable)) for part in (_low, _high)]
     _checked(
         _libc.capset(ctypes.byref(_Header(CAPABILITIES_VERSION_3, 0)), (_Sets * 2)(*(_Sets(*half) for half in halves)))
@@ -143,7 +143,7 @@ def _high(bits: int) -> int:
 
 
 def _keep_for_good(kept: int) -> None:
-    """Also beyond the next `exec`, and no others."""
+    """Keeps these, also beyond the next `exec`, and no others."""
     _libc.prctl(PR_CAP_AMBIENT, AMBIENT_CLEAR_ALL, 0, 0, 0)
     _hold(kept, of=kept, inheritable=kept)
     if kept:

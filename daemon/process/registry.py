@@ -1,4 +1,4 @@
-"""Who is alive: every child by the variations it works for."""
+"""Knows who is alive: every child by the variations it works for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from daemon.process.child import Child
 
 
 class Registry:
-    """Every live child by the variations it works for: what may be stopped, and whether any is left."""
+    """Holds every live child by the variations it works for: what may be stopped, and whether any is left."""
 
     def __init__(self) -> None:
         self._children: dict[str, Child] = {}

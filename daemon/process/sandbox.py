@@ -42,12 +42,12 @@ DEVICES = (("/dev/null", READ_FILE | WRITE_FILE), ("/dev/zero", READ_FILE), ("/d
 
 
 class Shortfall(Exception):
-    """A part of the sandbox that this host does not give."""
+    """A shortfall is a part of the sandbox that this host does not give."""
 
 
 def confine(*, programs: Collection[str] = (), source: str | int | None = None, folders: Collection[str] = ()) -> None:
-    """From here on this process reads the system's libraries, `programs` (files or folders, which it may execute)
-    and `source`, writes below `folders`, and makes the system calls of `system_calls` alone. `source` is a
+    """Shuts this process in: from here on it reads the system's libraries, `programs` (files or folders, which it may
+    execute) and `source`, writes below `folders`, and makes the system calls of `system_calls` alone. `source` is a
     descriptor, or a path without a symlink.
 
     Raises SourceRefused, or Shortfall in words when it is not shut in.
@@ -72,19 +72,19 @@ def confine(*, programs: Collection[str] = (), source: str | int | None = None, 
 
 
 def _paths(descriptor: int) -> list[str]:
-    """By which who has it open may open it anew."""
+    """Returns the paths by which who has the file open may open it anew."""
     itself = descriptor_path(descriptor)
     return [itself, os.readlink(itself)]  # noqa: PTH115
 
 
 def parts() -> str:
-    """What the sandbox is made of on this host, such as `landlock 7, seccomp`. Raises Shortfall when it lacks one."""
+    """Says what the sandbox is made of here, such as `landlock 7, seccomp`. Raises Shortfall when one is missing."""
     _machine()
     return f"landlock {_abi()}, seccomp"
 
 
 def leaks(canary: str) -> list[str]:
-    """What a process that should be shut in can still do, in words; `canary` is a file it should not reach."""
+    """Says in words what a process that should be shut in can still do; `canary` is a file it should not reach."""
     beside = canary + ".new"
     tried = {
         "read a file outside": lambda: os.close(os.open(canary, os.O_RDONLY)),
@@ -143,7 +143,7 @@ def _open_sockets() -> None:
 
 
 def _write_far() -> None:
-    """Of which all but a page is a hole; in the work folder."""
+    """Writes a file of a tebibyte in the work folder; all but one byte of it is a hole."""
     descriptor = os.open("far", os.O_WRONLY | os.O_CREAT)
     try:
         os.pwrite(descriptor, b"x", TEBIBYTE - 1)

@@ -1,8 +1,8 @@
-"""The system calls that decoding and encoding take, by name: all others fail, those of kernels to come included.
+"""Names the system calls that decoding and encoding take: all others fail, those of kernels to come included.
 
-Found by tracing FFmpeg and PyAV over every preset, with what the C libraries of Debian 12 and 13 need beside.
-Nothing here reaches another process, opens a socket, makes a process or changes who may do what with a file. Pure:
-`sandbox` hands the filter to the kernel, which keeps the answer for each number that depends on no argument,
+They were found by tracing FFmpeg and PyAV over every preset, with what the C libraries of Debian 12 and 13 need beside.
+Nothing here reaches another process, opens a socket, makes a process or changes who may do what with a file. The module
+is pure: `sandbox` hands the filter to the kernel, which keeps the answer for each number that depends on no argument,
 so that the order costs nothing.
 """
 
@@ -160,18 +160,18 @@ ALLOW, DENY, UNKNOWN = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38  # EPERM; ENO
 
 
 def number(name: str, machine: str) -> int | None:
-    """Of an attack by that name; None where there is none."""
+    """Returns the number of the attack by that name on that machine; None where it has none."""
     return _on(machine, _ATTACKS[name])
 
 
 def allowed(machine: str) -> dict[str, int]:
-    """The numbers of what is allowed, if only with some arguments."""
+    """Returns the numbers, by name, of the calls that are allowed, if only with some arguments."""
     found = ((name, _on(machine, numbers)) for name, numbers in _ALLOWED.items())
     return {name: at for name, at in found if at is not None}
 
 
 def conditions() -> dict[str, Condition]:
-    """What may be asked of those calls that could reach beyond the process itself."""
+    """Returns what may be asked of those calls that could reach beyond the process itself."""
     return {
         "clone": {0: _THREAD_FLAGS},
         "fcntl": {2: _DUPLICATE_AND_FLAGS},
@@ -186,13 +186,13 @@ def conditions() -> dict[str, Condition]:
 
 
 def program(machine: str, *, execute: bool) -> bytes:
-    """The filter as the kernel takes it, with ITSELF for the pid of who takes it; `execute`: it may become another
-    program. Raises KeyError for a machine that is not in MACHINES."""
+    """Returns the filter as the kernel takes it, with ITSELF for the pid of who takes it. With `execute` it may become
+    another program. Raises KeyError for a machine that is not in MACHINES."""
     return b"".join(struct.pack(LAYOUT, *instruction) for instruction in instructions(machine, execute=execute))
 
 
 def instructions(machine: str, *, execute: bool) -> list[Instruction]:
-    """The filter, step by step. Raises KeyError as `program`."""
+    """Returns the filter, step by step. Raises KeyError as `program` does."""
     asked = conditions()
     answers = {at: _answer(asked.get(name, {})) for name, at in allowed(machine).items()}
     if execute:
@@ -217,7 +217,7 @@ def _spans(answers: dict[int, list[Instruction]]) -> list[tuple[int, list[Instru
 
 
 def _search(spans: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
-    """By halves: the kernel goes through the filter once for every number when it takes it."""
+    """Returns a search by halves: the kernel goes through the filter once for every number when it takes it."""
     if len(spans) == 1:
         return spans[0][1]
     middle = len(spans) // 2
