@@ -1,4 +1,4 @@
-"""The built-in presets. Pure data: a new one is one more row, which may set any parameter of its family.
+"""Holds the built-in presets, as pure data: a new one is one more row, which may set any parameter of its family.
 
 Callers never pass filter strings or raw arguments, only the typed fields of `daemon.presets.parameters`.
 """
@@ -56,8 +56,8 @@ GROUPS = {
 
 
 class Preset(msgspec.Struct, frozen=True):
-    """A named way to encode. `kind` (the name of one in `recipes/kinds`), `encoder` and `container` (ffmpeg's name
-    for it) are what recipes go by.
+    """A preset is a named way to encode. `kind` (the name of one in `recipes/kinds`), `encoder` and `container`
+    (ffmpeg's name for it) are what recipes go by.
 
     An `extension` of FOLDER says that the output is a folder of files. `base` is the built-in preset that one
     of the user's own was made from, and the name itself of a built-in one.

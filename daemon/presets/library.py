@@ -1,4 +1,4 @@
-"""Which presets there are, and how a request becomes concrete outputs: defaults filled in, looks drawn.
+"""Knows which presets there are, and makes a request concrete outputs: defaults filled in, looks drawn.
 
 A library is made once at start, of the built-in presets and the user's own, and handed to whoever needs it.
 """
@@ -25,7 +25,7 @@ MAX_NAME = 40  # characters of a preset's; to compare longer ones with those the
 
 
 class Library:
-    """The built-in presets and, after them, the user's `own`. Never changes."""
+    """Holds the built-in presets and, after them, the user's `own`. It never changes."""
 
     def __init__(self, own: Iterable[Preset] = ()) -> None:
         self._presets = PRESETS | {preset.name: preset for preset in own}
@@ -34,7 +34,7 @@ class Library:
         return iter(self._presets.values())
 
     def find(self, name: str) -> Preset:
-        """The preset of that name. Raises UnknownPreset, which names what comes closest, or all there is."""
+        """Returns the preset of that name. Raises UnknownPreset, which names what comes closest, or all there is."""
         if name in self._presets:
             return self._presets[name]
         if len(name) > MAX_NAME:
@@ -44,7 +44,7 @@ class Library:
         raise UnknownPreset(f"there is no preset {name!r}: {hint}")
 
     def expand(self, requests: Sequence[VariationRequest]) -> tuple[Wanted, ...]:
-        """All outputs of one source, in the order asked for: every default filled in, every refresh look drawn.
+        """Returns all outputs of one source, in the order asked for: every default filled in, every refresh look drawn.
 
         Labels are unique. Raises UnknownPreset, BadParameter, or InvalidRequest for none or too many of them.
         """
@@ -67,7 +67,7 @@ class Library:
         return tuple(wanted)
 
     def describe(self) -> list[dict[str, Any]]:
-        """Every preset as JSON, in groups: what it is for, and each parameter's type, default and range.
+        """Returns every preset as JSON, in groups: what it is for, and each parameter's type, default and range.
 
         `extension` is empty where the output is a folder of files, and `base` None but for the user's own.
         """
@@ -75,7 +75,7 @@ class Library:
 
 
 def resolve(preset: Preset, overrides: Parameters) -> Family:
-    """The preset's defaults with what overrides them. Raises BadParameter."""
+    """Returns the preset's defaults with what overrides them. Raises BadParameter."""
     family = type(preset.defaults)
     for name, value in overrides.items():
         _check(preset, name, value)

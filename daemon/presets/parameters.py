@@ -1,4 +1,4 @@
-"""The typed parameters a preset may take: one struct for each kind of recipe, every field with its range and words."""
+"""Defines the typed parameters a preset may take: a struct for each kind of recipe, each field with range and words."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class RefreshParameters(Traits, frozen=True, kw_only=True):
 
 
 class Look(NamedTuple):
-    """How one refresh variation differs from its source."""
+    """A look is how one refresh variation differs from its source."""
 
     rotation: float  # radians clockwise
     brightness: float  # added, in shares of full scale
@@ -181,7 +181,7 @@ class Look(NamedTuple):
 
 
 class RefreshedParameters(Traits, frozen=True, kw_only=True):
-    """One drawn variation: what `RefreshParameters` resolves to."""
+    """Holds one drawn variation: what `RefreshParameters` resolves to."""
 
     rotation: float
     brightness: float

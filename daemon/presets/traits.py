@@ -1,4 +1,4 @@
-"""What a caller may say about how a source's traits are dealt with; every default does what a person would expect."""
+"""Defines what a caller may say about a source's traits; every default does what a person would expect."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from msgspec import Meta
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Parameters of one kind of recipe."""
+    """A family holds the parameters of one kind of recipe."""
 
 
 class SoundTraits(Family, frozen=True, kw_only=True):
-    """What every recipe with sound has in common."""
+    """Holds what every recipe with sound has in common."""
 
     chapters: Annotated[Literal["keep", "drop"], Meta(description="chapter marks and their titles")] = "keep"
     metadata: Annotated[
@@ -22,7 +22,7 @@ class SoundTraits(Family, frozen=True, kw_only=True):
 
 
 class KeptTraits(SoundTraits, frozen=True, kw_only=True):
-    """What recipes that keep picture and sound have in common, however they keep them."""
+    """Holds what recipes that keep picture and sound have in common, however they keep them."""
 
     subtitles: Annotated[
         Literal["keep", "drop"], Meta(description="keep: as far as the container takes them; bitmaps only in MKV")
@@ -49,7 +49,7 @@ QualityField = Annotated[
 
 
 class FilmTraits(KeptTraits, frozen=True, kw_only=True):
-    """Those of recipes that encode the picture."""
+    """Holds what recipes that encode the picture have in common."""
 
     deinterlace: DeinterlaceField = "auto"
     tone_map: ToneMapField = "auto"
@@ -58,7 +58,7 @@ class FilmTraits(KeptTraits, frozen=True, kw_only=True):
 
 
 class Traits(FilmTraits, frozen=True, kw_only=True):
-    """Those of recipes that encode the sound as well."""
+    """Holds what recipes that encode picture and sound have in common."""
 
     max_channels: Annotated[int, Meta(ge=1, le=8, description="of each audio track; what has more is mixed down")] = 2
 
@@ -69,5 +69,5 @@ BitDepthField = Annotated[
 
 
 def traits(parameters: Traits) -> dict[str, Any]:
-    """The traits alone, for a struct that takes them over."""
+    """Returns the traits alone, for a struct that takes them over."""
     return {field.name: getattr(parameters, field.name) for field in msgspec.structs.fields(Traits)}

@@ -1,4 +1,4 @@
-"""The user's own presets, from the `[presets.NAME]` tables of ffspool.toml: a built-in one with other defaults.
+"""Reads the user's own presets, the `[presets.NAME]` tables of ffspool.toml: a built-in one with other defaults.
 
 [presets.lecture]
 base = "h264-720p"
@@ -22,7 +22,7 @@ MAX_DESCRIPTION = 200
 
 
 def library(path: Path, text: str, tables: Any) -> Library:
-    """All presets there are, with those that the table `presets` of the file at `path` defines.
+    """Returns all presets there are, with those that the table `presets` of the file at `path` defines.
 
     Raises StartupError that names the file, the line of its `text` and what is wrong there.
     """
