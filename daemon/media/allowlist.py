@@ -1,4 +1,4 @@
-"""What may be opened at all: the containers and decoders of real media, for the probe and the encoder alike.
+"""Lists what may be opened at all: the containers and decoders of real media, for the probe and the encoder alike.
 
 Everything else FFmpeg would recognise is refused, above all playlists (HLS, DASH, concat), which name
 other files and URLs, and the decoders of what is no media one owns: games' films, drawings and text.

@@ -1,4 +1,4 @@
-"""The boxes an MP4 or QuickTime file is made of (ISO/IEC 14496-12, 4.2), and what its tracks' sample tables say."""
+"""Reads the boxes of an MP4 or QuickTime file (ISO/IEC 14496-12, 4.2), and what its tracks' sample tables say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TABLES = (b"mdia", b"minf", b"stbl")
 
 
 class Track(NamedTuple):
-    """Names of a track's sample descriptions, what stands in each, and which of them (from 1) samples refer to."""
+    """Holds the names of a track's sample descriptions, their contents, and which of them (from 1) samples refer to."""
 
     names: tuple[bytes, ...]
     described: tuple[bytes, ...]
@@ -21,17 +21,17 @@ class Track(NamedTuple):
 
 
 def is_one(head: bytes) -> bool:
-    """Whether a file that begins so is made of boxes."""
+    """Tells whether a file that begins so is made of boxes."""
     return head[4:8] in BEGINNINGS
 
 
 def tracks(moov: bytes) -> list[Track]:
-    """Those that index speaks of, in order."""
+    """Returns the tracks that the index speaks of, in order."""
     return [_track(trak) for name, trak in within(moov[8:]) if name == b"trak"]
 
 
 def is_endless(moov: bytes) -> bool:
-    """Whether that index says that fragments follow, and not how long they last: as recorders write it on the way."""
+    """Tells whether that index announces fragments, and not how long they last: as recorders write it on the way."""
     index = list(within(moov[8:]))
     extends = next((content for name, content in index if name == b"mvex"), None)
     header = next((content for name, content in index if name == b"mvhd"), b"")
@@ -41,7 +41,7 @@ def is_endless(moov: bytes) -> bool:
 
 
 def first(file: BinaryIO, wanted: bytes, most: int) -> bytes:
-    """The first `most` bytes of the first box of that name at the top of an MP4 file; none if there is none."""
+    """Returns the first `most` bytes of the first box of that name at the top of an MP4 file; none if there is none."""
     size = file.seek(0, io.SEEK_END)
     for name, begin, end in _top(file, size):
         if name == wanted:
@@ -51,12 +51,12 @@ def first(file: BinaryIO, wanted: bytes, most: int) -> bytes:
 
 
 def end(file: BinaryIO, size: int) -> int:
-    """Where the last box at the top of a file of that `size` ends, which may be behind it."""
+    """Returns where the last box at the top of a file of that `size` ends, which may be behind it."""
     return max((end for _, _, end in _top(file, size)), default=0)
 
 
 def within(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of each box of a row of them."""
+    """Yields name and content of each box of a row of them."""
     at = 0
     while at + 8 <= len(content):
         length, name = struct.unpack_from(">I4s", content, at)

@@ -1,4 +1,4 @@
-"""Which of the pictures beside a file's sound is its cover."""
+"""Chooses which of the pictures beside a file's sound is its cover."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ KEPT = {"png", "mjpeg"}  # codecs that every container takes a cover in
 
 
 def attached(stream: Stream) -> bool:
-    """Whether it is cover art; the pictures of chapters are marked as such as well."""
+    """Tells whether it is cover art; the pictures of chapters are marked as such as well."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def chosen(container: InputContainer) -> Cover | None:
-    """The front cover, or else the first one, among those that are PNG or JPEG and can be decoded.
+    """Returns the front cover, or else the first one, among those that are PNG or JPEG and can be decoded; or None.
 
     Nothing may have been read of the container: it yields such pictures before all else, and once.
     """

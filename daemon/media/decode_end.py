@@ -1,4 +1,4 @@
-"""Whether the end of a file can be decoded: what a damaged or cut output fails at."""
+"""Tells whether the end of a file can be decoded: what a damaged or cut output fails at."""
 
 from __future__ import annotations
 

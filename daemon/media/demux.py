@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def packets(container: InputContainer, *streams: Any) -> Iterator[Packet[Any]]:
-    """Those of these streams, in the order of the file.
+    """Yields the packets of these streams, in the order of the file.
 
     At the end of a file in which another stream turned up late, PyAV looks for that one among those it knew before.
     """

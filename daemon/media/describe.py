@@ -39,7 +39,7 @@ LATE = {"avi"}  # whose header counts what precedes the sound, which is not ther
 
 
 def read_media(path: str, patience: float = 10.0) -> Media:
-    """What the file holds, some pictures of it decoded. `patience` bounds, in seconds, the reading of a whole
+    """Returns what the file holds, some pictures of it decoded. `patience` bounds, in seconds, the reading of a whole
     file that does not say how long it lasts, or is small enough to make sure.
 
     Raises ProbeError, in words without the path.
@@ -80,13 +80,13 @@ def _timed_as(file: MediaFile, shape: str, patience: float) -> Media:
 
 
 def _only_the_first(media: Media) -> Media:
-    """Of a photograph: the pictures behind it are previews, depths and the like."""
+    """Reduces a photograph to its first picture: those behind it are previews, depths and the like."""
     video = media.video and replace(media.video, duration_seconds=STILL_SECONDS)
     return replace(media, duration_seconds=STILL_SECONDS, video=video)
 
 
 def read_measured(path: str) -> Media:
-    """As `read_media`, but `duration_seconds` is where the data ends, which takes reading all of it."""
+    """Reads as `read_media` does, but `duration_seconds` is where the data ends, which takes reading all of it."""
     file = MediaFile(path)
     try:
         return _measured_as(file, "")

@@ -1,4 +1,4 @@
-"""How long a file and its streams last: what the header says, what the data holds, and which of them to believe."""
+"""Tells how long a file and its streams last: what the header says, what the data holds, and which to believe."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LEAST_RESTART = 1.0  # seconds back that no muxer's order of packets explains
 
 
 class ClockRestarted(ProbeError):
-    """The times of a file begin anew in the middle, in a format in which they go on."""
+    """Says that the times of a file begin anew in the middle, in a format in which they go on."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -44,7 +44,7 @@ class ClockRestarted(ProbeError):
 
 
 class Span(NamedTuple):
-    """Seconds at which a stream begins and ends, how many it leaves out between, and how many it holds but hides."""
+    """A span is when a stream begins and ends, what it leaves out between, and what it holds but hides, in seconds."""
 
     begin: float
     end: float
@@ -56,12 +56,12 @@ Spans = dict[int, Span]  # by a stream's index
 
 
 def timed(media: Media) -> list[Timed]:
-    """The streams whose times count."""
+    """Returns the streams whose times count."""
     return [*([media.video] if media.video else []), *media.audio]
 
 
 def close(one: float, other: float) -> bool:
-    """Whether two durations are the same for all that matters: within 0.5 s or 1 %."""
+    """Tells whether two durations are the same for all that matters: within 0.5 s or 1 % of the `other`."""
     return abs(one - other) <= max(0.5, 0.01 * other)
 
 
@@ -69,7 +69,7 @@ def close(one: float, other: float) -> bool:
 
 
 def whole(container: InputContainer, streams: Sequence[Timed]) -> float | None:
-    """What the file says, None if nothing or nonsense. A stream we do not use (subtitles, data) does not count."""
+    """Returns the seconds the file says it lasts; None if nothing or nonsense. Subtitles and data do not count."""
     ends = [stream.start_seconds + length for stream in streams if (length := stream.duration_seconds) is not None]
     seconds = max(ends) if streams and len(ends) == len(streams) else (container.duration or 0) / TICK
     return seconds if _plausible(seconds, container.size) else None
@@ -84,7 +84,7 @@ def begin(stream: Stream) -> float:
 
 
 def of_stream(stream: Stream) -> float | None:
-    """Seconds the stream lasts, where the file says it."""
+    """Returns the seconds the stream lasts, or None where the file does not say it."""
     seconds = _tagged(stream) if _tells_by_tags(stream) else float((stream.duration or 0) * (stream.time_base or 0))
     return seconds if 0 < seconds <= DAY else None
 
@@ -115,7 +115,7 @@ def _clock(tag: str) -> float:
 
 
 def spans(container: InputContainer, media: Media, patience: float) -> Spans | None:
-    """When each stream begins and ends by its packets. None when reading them took more than `patience` seconds.
+    """Returns when each stream begins and ends by its packets; None when reading took more than `patience` seconds.
 
     A picture begins with the first that can be decoded: a recording may start in the middle of one.
     """
@@ -201,7 +201,7 @@ def _frame_seconds(stream: Any) -> float:
 
 
 def measured(media: Media, found: Spans | None) -> Media:
-    """The same with its durations as the data has them: None where it was not read, 0.0 where there is none."""
+    """Returns the media with durations as the data has them: None where it was not read, 0.0 where there is none."""
     if found is None:
         return _with_durations(media, None, {})
     first = min((span.begin for span in found.values()), default=0.0)
@@ -210,7 +210,7 @@ def measured(media: Media, found: Spans | None) -> Media:
 
 
 def gapped(media: Media, found: Spans | None) -> Media:
-    """The same, with what it leaves out and hides; a picture with gaps has no constant frame rate."""
+    """Returns the media with what it leaves out and hides; a picture with gaps has no constant frame rate."""
     spans, picture = found or {}, media.video
     heard = (
         replace(stream, gap_seconds=spans[stream.index].gaps, hidden_seconds=spans[stream.index].hidden)
@@ -243,7 +243,7 @@ def _with_durations(media: Media, seconds: float | None, found: Spans) -> Media:
 
 
 def promised(media: Media, head: bytes) -> Media:
-    """The same with what the `head` of a file of a `PROMISING` format speaks of."""
+    """Returns the media with the duration that the `head` of a file of a `PROMISING` format speaks of."""
     seconds = PROMISING[media.format](head[:HEADER])
     return _with_durations(media, seconds, {}) if seconds else media
 

@@ -1,4 +1,4 @@
-"""Whether a file is encrypted, told from what its container says in the clear: its packets would decode to noise."""
+"""Tells whether a file is encrypted, by what its container says in the clear: its packets would decode to noise."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _by_boxes(file: MediaFile, _head: bytes) -> str | None:
 
 
 def _scheme(name: bytes, told: bytes) -> str:
-    """By what it is encrypted, as `schm` says within the sample's description."""
+    """Says what it is encrypted by, as `schm` within the sample's description does."""
     by, _, scheme = _ENTRIES[name], *told.partition(b"schm")[1:]
     return f"{by}, {scheme[4:8].decode('ascii')}" if scheme[4:8].isalnum() and by == _COMMON else by
 

@@ -1,4 +1,4 @@
-"""What a file is that FFmpeg may not read, told from its first bytes, so that its owner knows what to do. Pure."""
+"""Says what a file is that FFmpeg may not read, by its first bytes alone, so that its owner knows what to do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<svg", b"<mpd")
 
 
 def named(head: bytes) -> str | None:
-    """What the first HEAD bytes say that it is, in words; None when they say nothing known."""
+    """Says in words what the first HEAD bytes are of; None when they say nothing known."""
     if found := next((words for beginning, words in SIGNATURES.items() if head.startswith(beginning)), None):
         return found
     if head and not head.strip(b"\0"):

@@ -1,4 +1,4 @@
-"""What the frames of a stream tell of it: how they are turned, scanned, coloured and spaced."""
+"""Tells of a stream what its frames show: how they are turned, scanned, coloured and spaced."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # of 
 
 
 class Look(NamedTuple):
-    """The first frame, and what it and those after it show. `rate` is None where too few have a time.
+    """Holds the first frame, and what it and those after it show. `rate` is None where too few have a time.
 
     `late` is by how many seconds a packet is to be decoded after what is in it is to be shown: no more than 0.0 but
     where the file errs.
@@ -94,7 +94,7 @@ class Look(NamedTuple):
 
 
 def look(container: InputContainer, stream: Pictures) -> Look | None:
-    """What the stream shows at its beginning; None when none of its pictures can be decoded."""
+    """Returns what the stream shows at its beginning; None when none of its pictures can be decoded."""
     stream.thread_count = 1
     deadline = time.monotonic() + PATIENCE
     tick = float(stream.time_base or 0)
@@ -122,7 +122,7 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
 
 
 def interlaced_later(container: InputContainer, stream: Pictures, seconds: float) -> bool:
-    """Whether any of some frames from there on is made of fields."""
+    """Tells whether any of some frames from there on is made of fields."""
     if not _may_hold_fields(stream):
         return False
     try:
@@ -179,7 +179,7 @@ def _forced(packet: Any) -> list[VideoFrame]:
 
 
 def _shown(stamps: Sequence[float]) -> list[float]:
-    """Without those of pictures that are only there for others to refer to: a tick before the next that is shown."""
+    """Leaves out times of pictures that are only there for others to refer to: a tick before the next that is shown."""
     ordered = sorted(set(stamps))
     return [before for before, after in pairwise(ordered) if after - before > TICK] + ordered[-1:]
 
@@ -208,7 +208,7 @@ def colour(frame: VideoFrame) -> Colour:
 
 
 def hdr(frame: VideoFrame) -> str | None:
-    """The kind of HDR: hlg, pq, hdr10 or hdr10+."""
+    """Returns the kind of HDR: hlg, pq, hdr10 or hdr10+; None for a picture that has none."""
     transfer = TRANSFERS.get(int(frame.color_trc))
     if transfer == "arib-std-b67":
         return "hlg"
@@ -225,7 +225,7 @@ def dolby_vision(frame: VideoFrame) -> bool:
 
 
 def mirrored(frame: VideoFrame) -> bool:
-    """Whether the display matrix flips the picture besides turning it."""
+    """Tells whether the display matrix flips the picture besides turning it."""
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return False

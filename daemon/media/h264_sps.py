@@ -1,4 +1,4 @@
-"""What H.264's sequence parameter sets tell before a picture is decoded (ITU-T H.264, 7.3.2.1.1)."""
+"""Reads what H.264's sequence parameter sets tell before a picture is decoded (ITU-T H.264, 7.3.2.1.1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WITH_CHROMA = {44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244}  # 
 
 @lru_cache(maxsize=8)  # asked for anew with every frame of a stream
 def frames_only(extradata: bytes | None) -> bool:
-    """Whether no picture of the stream can be made of fields. False where that is not sure."""
+    """Tells whether no picture of the stream can be made of fields; False where that is not sure."""
     if not extradata or extradata[0] != AVCC:
         return False
     try:

@@ -1,4 +1,4 @@
-"""A file while it is described: what several readers ask of it is read once."""
+"""Reads a file while it is described: what several readers ask of it is read once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAD = 4 * 1024**2  # bytes: the tables of a broadcast come several times in the
 
 
 class MediaFile:
-    """The file at `path`. Everything but that is read when it is first asked for; then OSError may be raised."""
+    """Stands for the file at `path`. All else is read when it is first asked for; then OSError may be raised."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -26,23 +26,23 @@ class MediaFile:
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """Returns its size in bytes."""
         return self.status.st_size
 
     @cached_property
     def head(self) -> bytes:
-        """The first HEAD bytes; all of a file that is no larger."""
+        """Returns the first HEAD bytes; all of a file that is no larger."""
         with Path(self.path).open("rb") as file:
             return file.read(HEAD)
 
     @property
     def boxed(self) -> bool:
-        """Whether it is made of boxes, as MP4 and QuickTime files are."""
+        """Tells whether it is made of boxes, as MP4 and QuickTime files are."""
         return boxes.is_one(self.head)
 
     @cached_property
     def index(self) -> bytes:
-        """The `moov` of a file made of boxes; nothing where there is none."""
+        """Returns the `moov` of a file made of boxes; nothing where there is none."""
         if not self.boxed:
             return b""
         with self.open() as file:
@@ -50,7 +50,7 @@ class MediaFile:
 
     @cached_property
     def cut_off(self) -> bool | None:
-        """Whether the file ends before its own structure does; None where the format does not tell."""
+        """Tells whether the file ends before its own structure does; None where the format does not tell."""
         head = self.head[:12]
         if self.boxed:
             with self.open() as file:
@@ -63,7 +63,7 @@ class MediaFile:
         return None
 
     def open(self) -> BinaryIO:
-        """Its content from the beginning: out of memory where the head is all of it."""
+        """Opens its content at the beginning: out of memory where the head is all of it."""
         return io.BytesIO(self.head) if self.size <= len(self.head) else Path(self.path).open("rb")
 
 

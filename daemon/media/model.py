@@ -1,4 +1,4 @@
-"""What a media file holds, as a probe found it. Times are seconds, sizes bytes."""
+"""Defines what a media file holds, as a probe found it. Times are seconds, sizes bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from daemon.models import Model, Unread
 
 
 class Colour(Model, frozen=True):
-    """What numbers in the picture mean, in FFmpeg's names (ITU-T H.273); None where the file does not say."""
+    """Says what numbers in the picture mean, in FFmpeg's names (ITU-T H.273); None where the file does not say."""
 
     primaries: str | None = None
     transfer: str | None = None
@@ -17,7 +17,7 @@ class Colour(Model, frozen=True):
 
 
 class VideoStream(Model, frozen=True):
-    """The picture that matters: never cover art.
+    """Describes the picture that matters, which is never cover art.
 
     `width` and `height` are the displayed size, after rotation and in square pixels;
     `coded_width` and `coded_height` are what the stream holds.
@@ -87,7 +87,7 @@ FRONT_COVER = "Cover (front)"  # how FFmpeg tells that type of picture of ID3 an
 
 
 class Cover(Model, frozen=True):
-    """The cover of a sound: a picture that can be decoded."""
+    """Describes the cover of a sound, a picture that can be decoded."""
 
     index: int
     codec: str  # "png" or "mjpeg"
@@ -95,7 +95,7 @@ class Cover(Model, frozen=True):
 
 
 class Media(Model, frozen=True):
-    """What one file holds. `duration_seconds` is None when the file neither says it nor lets it be measured."""
+    """Holds what one file holds. `duration_seconds` is None when the file neither says it nor lets it be measured."""
 
     format: str
     duration_seconds: float | None
@@ -117,5 +117,5 @@ class Media(Model, frozen=True):
 
     @property
     def still(self) -> bool:
-        """Whether it is a photograph or the like: FFmpeg's demuxers of single pictures are named so."""
+        """Tells whether it is a photograph or the like: FFmpeg's demuxers of single pictures are named so."""
         return self.format.endswith("_pipe")

@@ -1,4 +1,4 @@
-"""Which streams of an MPEG transport stream belong together: a multiplex holds several channels.
+"""Tells which streams of an MPEG transport stream belong together: a multiplex holds several channels.
 
 The tables are those of ISO/IEC 13818-1, 2.4.4.
 """
@@ -21,19 +21,19 @@ LOOKED_AT = 512 * 1024  # bytes at each of several places in which it is told wh
 
 
 def unrelated_to(file: MediaFile, pid: int) -> set[int]:
-    """The packet identifiers (PID) of streams that are only in other programs than that one; none if nothing tells."""
+    """Returns the identifiers (PID) of streams that are only in other programs than that one; none if nothing tells."""
     programs = [set(program) for program in _programs(file)]
     own = set[int]().union(*(program for program in programs if pid in program))
     return set[int]().union(*programs) - own if own else set()
 
 
 def streams_of(file: MediaFile, types: set[int]) -> set[int]:
-    """The PIDs of streams of those types; none where it is no transport stream."""
+    """Returns the PIDs of streams of those types; none where it is no transport stream."""
     return {pid for program in _programs(file) for pid, kind in program.items() if kind in types}
 
 
 def scrambled(file: MediaFile) -> set[int]:
-    """The PIDs of streams that cannot be read without a key: most packets say so, or the program's map does.
+    """Returns the PIDs of streams that need a key: most of their packets say so, or the program's map does.
 
     A receiver may need some seconds to open what it records, so that the beginning alone does not tell.
     """
@@ -53,7 +53,7 @@ def _pieces(file: MediaFile) -> Iterator[bytes]:
 
 
 def _marks(piece: bytes) -> Iterator[tuple[int, int]]:
-    """Of each packet its PID, and the byte that tells whether it is scrambled."""
+    """Yields the PID of each packet, and the byte that tells whether it is scrambled."""
     for size, first in _spacing(piece):
         columns = (piece[first + column :: size] for column in (1, 2, 3))
         for high, low, flags in zip(*columns, strict=False):
@@ -61,7 +61,7 @@ def _marks(piece: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _programs(file: MediaFile) -> Iterator[dict[int, int]]:
-    """Of each program the types of its streams by their PID."""
+    """Yields the types of each program's streams by their PID."""
     head = file.head
     maps = {pid for section in _sections(head, {0}) if section[0] == PAT for pid in _map_pids(section)}
     for section in _sections(head, maps):
@@ -99,7 +99,7 @@ def _sections(head: bytes, wanted: set[int]) -> Iterator[bytes]:
 
 
 def _packets(head: bytes) -> Iterator[tuple[int, bool, bytes]]:
-    """Of each its PID, whether a table may begin in it, and what it holds."""
+    """Yields of each packet its PID, whether a table may begin in it, and what it holds."""
     for size, first in _spacing(head):
         for at in range(first, len(head) - 187, size):
             if head[at] != SYNC:

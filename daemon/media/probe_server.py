@@ -41,7 +41,8 @@ PICTURE_NICENESS = 10
 
 
 class Request(msgspec.Struct, frozen=True):
-    """`timeout` is in seconds. To "measure" is to tell where the data ends, to "prove" to decode the end as well.
+    """A request asks for one reading of a file, in `timeout` seconds. To "measure" is to tell where the data ends, to
+    "prove" to decode the end as well.
 
     To "picture" is to make a small WebP, with what CPU time nobody else wants.
     """
@@ -53,7 +54,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a reader found: one of these."""
+    """A finding is what a reader found: one of these."""
 
     media: Media | None = None
     picture: bytes | None = None
@@ -127,7 +128,7 @@ def _read_and_exit(answer: int, request: Request, parent: int, sandboxed: bool) 
 
 
 def _close_all_but(answer: int) -> None:
-    """Beside standard streams; what siblings write their answers to was inherited, too."""
+    """Closes all but this and the standard streams; what siblings write their answers to was inherited, too."""
     os.closerange(3, answer)
     os.closerange(answer + 1, MAX_DESCRIPTOR)
 

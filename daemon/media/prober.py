@@ -52,7 +52,7 @@ class Prober:
     """
 
     def __init__(self, *, sandboxed: bool) -> None:
-        """`sandboxed`: each file is read by a process that reaches nothing else."""
+        """Has each file read, if `sandboxed`, by a process that reaches nothing else."""
         self._sandboxed = sandboxed
         self._server: Child | None = None
         self._socket: socket.socket | None = None
@@ -83,25 +83,25 @@ class Prober:
             await server.wait()
 
     async def probe(self, file: Path | SourceFile) -> Media:
-        """What the file holds. Raises ProbeError, in words without a path, when it cannot be read as media.
+        """Returns what the file holds. Raises ProbeError, in words without a path, when it cannot be read as media.
 
         Like all the others it raises Unavailable when the server is killed again and again.
         """
         return _media(await self._ask(file, "describe"))
 
     async def probe_output(self, file: Path | SourceFile) -> Media:
-        """As `probe`, and its last second is decoded too."""
+        """Probes as `probe` does, and has the last second decoded too."""
         return _media(await self._ask(file, "prove"))
 
     async def measured_seconds(self, file: Path | SourceFile) -> float | None:
-        """Where the file's data really ends, in seconds, whatever its header says. Reads the whole file.
+        """Returns where the file's data really ends, in seconds, whatever its header says. Reads the whole file.
 
         Raises ProbeError as `probe` does.
         """
         return _media(await self._ask(file, "measure")).duration_seconds
 
     async def picture(self, file: Path | SourceFile) -> bytes:
-        """A small WebP of a picture near the file's beginning. Raises ProbeError as `probe` does."""
+        """Returns a small WebP of a picture near the file's beginning. Raises ProbeError as `probe` does."""
         answer = await self._ask(file, "picture")
         if answer.picture is None:
             raise ProbeError(answer.error or "the prober gave no answer")

@@ -27,7 +27,7 @@ TURNS = {90: ["clock"], 180: ["clock", "clock"], 270: ["cclock"]}  # for `transp
 
 
 def webp(path: str, patience: float) -> bytes:
-    """A WebP of a picture near the beginning, turned upright, in square pixels; LONG_SIDE at most.
+    """Returns a WebP of a picture near the beginning, turned upright, in square pixels; LONG_SIDE at most.
 
     `patience` as for `media.read_media`. Raises ProbeError, in words without the path.
     """

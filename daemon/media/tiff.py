@@ -1,4 +1,4 @@
-"""What a TIFF tells of how its picture is packed (TIFF 6.0, section 2): FFmpeg shows one packed as JPEG as black."""
+"""Reads how a TIFF's picture is packed (TIFF 6.0, section 2): FFmpeg shows one packed as JPEG as black."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENTRY = 12  # bytes
 
 
 def packed_as_jpeg(media_file: MediaFile) -> bool:
-    """Whether the first picture is. False where the file is too short to tell."""
+    """Tells whether the first picture is packed as JPEG; False where the file is too short to tell."""
     with media_file.open() as file:
         order: Literal["<", ">"] = "<" if file.read(2) == b"II" else ">"
         try:

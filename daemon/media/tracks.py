@@ -58,29 +58,29 @@ def _called(file: MediaFile, stream: Stream) -> str:
 
 
 def beside(stream: Stream) -> bool:
-    """Whether it is a picture that belongs to the file, such as its cover, and no film."""
+    """Tells whether it is a picture that belongs to the file, such as its cover, and no film."""
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
 
 
 def named_codecs(container: InputContainer) -> str:
-    """What the file has, in brackets; nothing where that is not known either."""
+    """Names the codecs that the file has, in brackets; nothing where they are not known either."""
     names = sorted({codec.canonical_name for stream in container.streams if (codec := _codec(stream))})
     return f" (it has {', '.join(names)})" if names else ""
 
 
 def is_named(stream: Stream) -> bool:
-    """Whether it is an attachment that Matroska takes."""
+    """Tells whether it is an attachment that Matroska takes."""
     return stream.type == "attachment" and {"filename", "mimetype"} <= stream.metadata.keys()
 
 
 def decoder(stream: Stream) -> str | None:
-    """The canonical name of the stream's codec; None when there is no decoder for it, or none we allow."""
+    """Returns the canonical name of the stream's codec; None when there is no decoder for it, or none we allow."""
     codec = _codec(stream)
     return codec.canonical_name if codec is not None and codec.name in DECODERS else None
 
 
 def hearable(stream: Any, closed: set[int]) -> bool:
-    """Whether there is sound in it that can be decoded."""
+    """Tells whether there is sound in it that can be decoded; `closed` are the ids of streams that need a key."""
     return decoder(stream) is not None and stream.channels > 0 and stream.sample_rate > 0 and stream.id not in closed
 
 
@@ -103,7 +103,7 @@ def audio(stream: Any) -> AudioStream:
 
 
 def created(container: InputContainer) -> str | None:
-    """The moment the container says it was recorded at; None where that is no moment."""
+    """Returns the moment the container says it was recorded at; None where that is no moment."""
     said = container.metadata.get("creation_time", "")
     return said if re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z?", said) else None
 
@@ -121,7 +121,7 @@ def subtitle(stream: Stream) -> SubtitleStream:
 
 
 def chapter(chapter: Any, first: float) -> Chapter:
-    """By the time since the `first` of picture and sound; the end of one that lies before is negative."""
+    """Times the chapter from the `first` moment of picture and sound on; one that lies before has a negative end."""
     tick = float(chapter["time_base"])
     return Chapter(
         start_seconds=max(0.0, chapter["start"] * tick - first),

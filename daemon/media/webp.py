@@ -1,4 +1,4 @@
-"""Animated WebP, which the encoder reads and the library we probe with does not: read here, as far as it matters.
+"""Reads animated WebP, as far as it matters: the encoder takes it, the library we probe with does not.
 
 The format is RIFF: https://developers.google.com/speed/webp/docs/riff_container
 """
@@ -20,12 +20,12 @@ MAX_FRAMES = 100_000
 
 
 def animated(head: bytes) -> bool:
-    """Whether a file that begins so is a WebP that says it is animated."""
+    """Tells whether a file that begins so is a WebP that says it is animated."""
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & ANIMATED)
 
 
 def read(media_file: MediaFile) -> Media:
-    """What an animated WebP holds. Raises ProbeError when it is damaged or too large."""
+    """Returns what an animated WebP holds. Raises ProbeError when it is damaged or too large."""
     with media_file.open() as file:
         head = file.read(30)
         if len(head) < 30:
