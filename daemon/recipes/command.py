@@ -1,4 +1,4 @@
-"""From typed parameters to ffmpeg's command lines, by way of ffmpeg-python's graph. Pure: nothing runs here."""
+"""Makes ffmpeg's command lines of typed parameters, by way of ffmpeg-python's graph. Nothing runs here."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ GLOBAL_OPTIONS = (
 
 
 class Output(Model, frozen=True):
-    """One file or folder to write. `preset` is a built-in one: all that makes the user's own stands in `parameters`."""
+    """An output is one file or folder to write. `preset` is a built-in one: `parameters` has all that makes the user's
+    own."""
 
     preset: str
     parameters: Parameters
@@ -47,7 +48,7 @@ class Output(Model, frozen=True):
 
 
 class Pass(NamedTuple):
-    """One run of ffmpeg, and its share of the time that the whole takes.
+    """A pass is one run of ffmpeg, with its share of the time that the whole takes.
 
     `folders` and `files` (text by path) must be there before it starts; paths are as the outputs' are. One that
     only `measures` an output, named by its path, may fail without harm to that, and has no haste. `chosen` are, by
@@ -74,9 +75,7 @@ KINDS = {kind.name: kind for kind in _REGISTERED}
 
 
 class Prospect(NamedTuple):
-    """What an output shall be, what such a one usually takes, and whether it is `shareable`: may be made beside
-    others in one pass.
-    """
+    """Tells what an output shall be, what such a one usually takes, and whether others may be made in the same pass."""
 
     plan: Plan
     estimate: Estimate
@@ -84,7 +83,7 @@ class Prospect(NamedTuple):
 
 
 def plan(media: Media, preset: str, parameters: Parameters) -> Plan:
-    """What this built-in preset makes of that source.
+    """Says what this built-in preset makes of that source.
 
     Raises UnknownPreset, BadParameter, or UnsuitableSource when the source lacks what it needs.
     """
@@ -92,7 +91,7 @@ def plan(media: Media, preset: str, parameters: Parameters) -> Plan:
 
 
 def prospect(media: Media, preset: str, parameters: Parameters) -> Prospect:
-    """All that is known of an output before it is made. Raises as `plan` does."""
+    """Tells all that is known of an output before it is made. Raises as `plan` does."""
     kind, request = _request(media, preset, parameters)
     recipe = _made_of(kind, request)
     return Prospect(recipe.plan, kind.estimate(request), _shareable(media, recipe))
@@ -113,7 +112,7 @@ def _stays_hdr(media: Media, plan: Plan) -> bool:
 
 
 def command(source: str, media: Media, outputs: Sequence[Output], threads: int) -> list[str]:
-    """The whole argv of one ffmpeg that decodes `source` once and writes every output.
+    """Returns the whole argv of one ffmpeg that decodes `source` once and writes every output.
 
     Each output is written to its `path` as it stands, whatever its extension. Decoder and filters use `threads`
     threads each. Of an output that takes several passes it is the last. Raises as `plan` does.
@@ -123,7 +122,7 @@ def command(source: str, media: Media, outputs: Sequence[Output], threads: int) 
 
 
 def passes(source: str, media: Media, outputs: Sequence[Output], threads: int) -> Passes:
-    """Every run of ffmpeg it takes, one after the other in the same folder, for the outputs `command` speaks of.
+    """Yields every run of ffmpeg it takes, one after the other in the same folder, for the outputs `command` speaks of.
 
     Sent what one left behind, it yields the next: most outputs share a single run. Passes of one output find each
     other's files in the folder they run in. Raises as `plan` does before the first; and later, with words for

@@ -1,4 +1,4 @@
-"""The CRF at which a film reaches a wanted VMAF: found by encoding short parts of it and comparing them. Pure."""
+"""Searches the CRF at which a film reaches a wanted VMAF, by encoding short parts of it and comparing them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Search = Generator[float, float, float]
 
 
 def parts(media: Media) -> tuple[Part, ...]:
-    """Where what is tried begins, and its seconds: evenly spread, none at the very ends. All of what is short."""
+    """Returns the parts to try: evenly spread, none at the very ends; the whole of what is short."""
     duration = media.duration_seconds
     if duration is None:
         return (Part(0.0, PART * PARTS),)

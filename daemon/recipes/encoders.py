@@ -1,4 +1,4 @@
-"""How each encoder of pictures is told quality, effort and threads, and what it usually takes."""
+"""Says how each encoder of pictures is told quality, effort and threads, and what it usually takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from daemon.recipes.recipe import Options
 
 
 def timing() -> Options:
-    """Every frame at its own time: a fixed rate would double frames, or fill a gap of days with them.
+    """Gives every frame its own time: a fixed rate would double frames, or fill a gap of days with them.
 
     Sound keeps the clock of its samples: that of a container would have it stutter.
     """
@@ -60,7 +60,7 @@ def _vp9(crf: float, speed: Speed, threads: int) -> Options:
 
 
 class Encoder(NamedTuple):
-    """An encoder of pictures: how it is told things, what it refuses, and what it usually takes.
+    """Describes an encoder of pictures: how it is told things, what it refuses, and what it usually takes.
 
     A pixel takes so many `bits` at the rate factor `crf`, and half of them at one that is `halving` higher.
     """
@@ -76,12 +76,12 @@ class Encoder(NamedTuple):
     def estimate(
         self, crf: float, speed: Speed, *, sound_kbps: int = KEPT_SOUND_KBPS, max_frame_rate: float = math.inf
     ) -> Estimate:
-        """What a film usually takes that is encoded so."""
+        """Estimates what a film usually takes that is encoded so."""
         bits = self.bits * math.pow(2, (self.crf - crf) / self.halving)
         return Estimate(self.cpu(speed), bits, sound_kbps=sound_kbps, max_frame_rate=max_frame_rate)
 
     def cpu(self, speed: Speed) -> float:
-        """CPU seconds per megapixel at that speed."""
+        """Returns CPU seconds per megapixel at that speed."""
         return self.cpu_per_megapixel * EFFORT[speed]
 
 

@@ -1,9 +1,9 @@
-"""What the filters of several pictures have in common is done once, as ffmpeg-python's graph of them.
+"""Has done once what the filters of several pictures have in common, in ffmpeg-python's graph of them.
 
-Nodes of it are equal that do the same to the same: the beginnings that pictures share are one node already, with
-more than one use. FFmpeg wants a `split` there. And of what is scaled to several sizes the small ones are made of
-larger ones. Pictures that have no work in common, or are of different pixel formats, get graphs of their own: FFmpeg
-runs each on a thread of its own, and the filters of one graph in turn.
+Nodes of it are equal that do the same to the same: the beginnings that pictures share are one node already, with more
+than one use. FFmpeg wants a `split` there. And of what is scaled to several sizes the small ones are made of larger
+ones. Pictures that have no work in common, or are of different pixel formats, get graphs of their own: FFmpeg runs each
+on a thread of its own, and the filters of one graph in turn.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LABEL = re.compile(r"(?<!\\)\[s(\d+)\]")  # that ffmpeg-python gives to what co
 
 
 def apart(outputs: Sequence[Sequence[Node]], idle: Callable[[Any], bool]) -> list[list[int]]:
-    """The numbers of outputs in groups, in order, such that none has work in common with one of another group.
+    """Groups the numbers of outputs, in order, such that none has work in common with one of another group.
 
     Those of different pixel formats share none: FFmpeg would do it in one of these, and the finer would lose what the
     coarser cannot hold. An output is given as its pictures. `idle` tells of a filter that it does nothing to what is
@@ -66,7 +66,7 @@ def _pixel_format(picture: Node) -> str | None:
 
 
 def merged(parts: Sequence[list[str]]) -> list[str]:
-    """One command line, without its program, of several that read the same one file: a graph for each."""
+    """Merges command lines, without their program, that read the same one file into one, with a graph for each."""
     [start] = {tuple(part[: part.index("-i") + 2]) for part in parts}
     graphs, outputs = list[str](), list[str]()
     for number, part in enumerate(parts):
@@ -81,7 +81,7 @@ def merged(parts: Sequence[list[str]]) -> list[str]:
 
 
 def branched(pictures: Sequence[Node]) -> list[Node]:
-    """The same pictures, each with a line of its own from the source on."""
+    """Returns the same pictures, each with a line of its own from the source on."""
     branching = _Branching(pictures)
     return [branching.line(picture) for picture in pictures]
 
@@ -124,7 +124,7 @@ class _Branching:
 
 
 def _cascade(pictures: Sequence[Node]) -> dict[Any, Node]:
-    """By the `scale` that makes it, which other size of the same picture a size is made of."""
+    """Returns, by the `scale` that makes a size, which other size of the same picture it is made of."""
     siblings = defaultdict[_Place, dict[Any, Size]](dict)
     for node in _nodes(pictures):
         if (size := _scaled_to(node)) is not None:

@@ -1,4 +1,4 @@
-"""What a kind of output tells of itself, all of it in its own file of `kinds/`: parameters, recipe, what it takes."""
+"""Defines what a kind of output tells of itself, all in its own file of `kinds/`: parameters, recipe, what it takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ K = TypeVar("K", bound=Family)
 
 
 class Estimate(NamedTuple):
-    """What outputs of a kind usually take, before this host's own encodes correct it.
+    """Holds what outputs of a kind usually take, before this host's own encodes correct it.
 
     The frame rate is `frame_rate`, or the source's where that is None, and never above `max_frame_rate`.
     """
@@ -33,7 +33,7 @@ class Estimate(NamedTuple):
 
 
 class Kind(NamedTuple, Generic[K]):
-    """A kind of output, by the name that rows of presets give it.
+    """Describes a kind of output, by the name that rows of presets give it.
 
     `parameters` are the types it takes; the first one is taken where a preset's own is none of them, as of a look
     that was drawn. One that is `silent` is to have no sound.

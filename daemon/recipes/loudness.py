@@ -14,7 +14,7 @@ LEAST_RANGE, MOST_RANGE = 7.0, 50.0  # LU, which loudnorm takes for a target
 
 
 class Loudness(NamedTuple):
-    """What the first pass heard: integrated (LUFS), true peak (dBTP), range (LU), threshold (LUFS)."""
+    """Holds what the first pass heard: integrated (LUFS), true peak (dBTP), range (LU), threshold (LUFS)."""
 
     integrated: float
     true_peak: float
@@ -27,7 +27,7 @@ class Loudness(NamedTuple):
 
 
 def read(said: str) -> Loudness:
-    """The measurement in the last lines of that pass. Raises MeasurementMissing when there is none."""
+    """Reads the measurement in the last lines of that pass. Raises MeasurementMissing when there is none."""
     found = re.findall(r"\{[^{}]*\"input_i\"[^{}]*\}", said)
     try:
         values = json.loads(found[-1])
@@ -37,19 +37,18 @@ def read(said: str) -> Loudness:
 
 
 def was_interrupted(said: str) -> bool:
-    """Whether the filter was set up again in that pass, as where the rate or the channels of the source change: it
-    then speaks more than once, and has heard a part alone.
-    """
+    """Tells whether the filter was set up again in that pass, as where the rate or the channels of the source change:
+    it then speaks more than once, and has heard a part alone."""
     return said.count('"input_i"') > 1
 
 
 def measuring(target: float) -> str:
-    """The filter that measures. Its target does not matter for what is heard."""
+    """Returns the filter that measures. Its target does not matter for what is heard."""
     return f"loudnorm=I={target:g}:TP={TRUE_PEAK:g}:LRA={LEAST_RANGE:g}:print_format=json"
 
 
 def correcting(target: float, heard: Loudness) -> str | None:
-    """The filter that brings it to the target, by one gain where the peaks allow it; None for silence."""
+    """Returns the filter that brings it to the target, by one gain where the peaks allow it; None for silence."""
     if heard.silent:
         return None
     span = min(MOST_RANGE, max(LEAST_RANGE, math.ceil(heard.range)))  # a smaller one would be squeezed

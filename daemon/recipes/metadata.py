@@ -1,4 +1,4 @@
-"""What is told about an output beside its streams: metadata, languages, chapters."""
+"""Says what is told about an output beside its streams: metadata, languages, chapters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def written(
     sound: Sequence[AudioStream],
     subtitles: Sequence[SubtitleStream] = (),
 ) -> Options:
-    """FFmpeg copies most of it by itself; here is what it shall leave out, but for the languages, and what it would."""
+    """Says what FFmpeg shall leave out, but for the languages, and what it would: it copies most of it by itself."""
     options: Options = {} if wanted.chapters == "keep" else {"map_chapters": -1}
     if wanted.metadata == "keep":
         moment = {"metadata#created": f"creation_time={media.created}"} if media.created else {}
@@ -46,7 +46,7 @@ def told_by_stream(index: int, sound: Sequence[AudioStream], subtitles: Sequence
 
 
 def _names(sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:
-    """Of tracks, where MP4 has players look for them: it knows no title of a track."""
+    """Names tracks where MP4 has players look for it: it knows no title of a track."""
     return {
         f"metadata:s:{kind}:{number}#name": f"handler_name={stream.title}"
         for kind, streams in _by_kind(sound, subtitles)

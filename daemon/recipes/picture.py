@@ -1,4 +1,4 @@
-"""What is done to a picture, as nodes of ffmpeg-python's graph: its size, its colours, its frames."""
+"""Says what is done to a picture, as nodes of ffmpeg-python's graph: its size, its colours, its frames."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ PEAK_NITS = 1000  # above which highlights are one white
 
 
 def even(pixels: float) -> int:
-    """Rounded down to what 4:2:0 can hold, at least 2."""
+    """Rounds down to what 4:2:0 can hold, at least 2."""
     return max(2, int(pixels) // 2 * 2)
 
 
 def bounded(picture: VideoStream, *, short_side: int | None = None, long_side: int | None = None) -> Size:
-    """The displayed size, shrunk to the bound but never enlarged, in even numbers.
+    """Returns the displayed size, shrunk to the bound but never enlarged, in even numbers.
 
     Where nothing has to be scaled an odd row or column goes; else the size is the nearest even one.
     """
@@ -58,7 +58,7 @@ def _ratio(picture: VideoStream) -> tuple[int, int]:
 
 
 def upright(picture: VideoStream) -> Size:
-    """The displayed size of an output that holds the same pixels turned, and of as odd a shape as they are."""
+    """Returns the displayed size of an output that holds the same pixels turned, and of as odd a shape as they are."""
     if picture.rotation not in {90, 270}:
         return picture.width, picture.height
     across, down = _ratio(picture)
@@ -70,7 +70,8 @@ def scaled(node: Node, size: Size) -> Node:
 
 
 def may_change_shape(media: Media) -> bool:
-    """Whether its pictures may become larger, smaller or turned in the middle: a broadcast's, or a video call's."""
+    """Tells whether its pictures may become larger, smaller or turned in the middle, as in broadcasts and video
+    calls."""
     picture = media.video
     if picture is None or picture.coded_width % 2 or picture.coded_height % 2:  # odd ones cannot have bars
         return False
@@ -78,7 +79,7 @@ def may_change_shape(media: Media) -> bool:
 
 
 def of_one_shape(node: Node, picture: VideoStream) -> Node:
-    """Whatever is of another shape than the first frame gets bars at two sides, instead of being stretched."""
+    """Gives what is of another shape than the first frame bars at two sides, instead of stretching it."""
     width, height, (across, down) = picture.coded_width, picture.coded_height, _ratio(picture)
     if picture.rotation in {90, 270}:
         width, height, across, down = height, width, down, across
@@ -91,7 +92,7 @@ def of_one_shape(node: Node, picture: VideoStream) -> Node:
 
 
 def fitted(node: Node, picture: VideoStream, size: Size) -> Node:
-    """As `scaled`, but a picture that is one pixel too wide or high is cropped instead, and stays sharp."""
+    """Scales as `scaled` does, but crops a picture that is one pixel too wide or high instead: it stays sharp."""
     width, height = picture.width, picture.height
     if picture.sample_aspect_ratio == "1:1" and size == (even(width), even(height)) and min(width, height) > 1:
         cropped = node if size == (width, height) else node.filter("crop", *size, 0, 0)
@@ -100,7 +101,7 @@ def fitted(node: Node, picture: VideoStream, size: Size) -> Node:
 
 
 def is_idle(node: Any, picture: VideoStream | None) -> bool:
-    """Whether that filter leaves every pixel as it is, where none before it changes any.
+    """Tells whether that filter leaves every pixel as it is, where none before it changes any.
 
     Of a picture that is to be turned none does: FFmpeg puts that before the first.
     """
@@ -114,7 +115,7 @@ def is_idle(node: Any, picture: VideoStream | None) -> bool:
 
 
 def turned(node: Node, size: Size, angle: float) -> Node:
-    """Turned clockwise by `angle` radians, and enlarged just so far that no corner stays empty.
+    """Turns it clockwise by `angle` radians, and enlarges it just so far that no corner stays empty.
 
     `perspective` does both in one pass, for a third of what `scale` and `rotate` take; it wants 8 bits.
     """
@@ -133,7 +134,7 @@ def turned(node: Node, size: Size, angle: float) -> Node:
 
 
 def source_colour(picture: VideoStream) -> Colour:
-    """What the source's numbers mean; where it does not say, what players take them for."""
+    """Says what the source's numbers mean; where it does not say, what players take them for."""
     if is_rgb(picture):
         return replace(BT709, transfer="iec61966-2-1", matrix="gbr", range="pc")
     said = picture.colour
@@ -153,7 +154,7 @@ def source_colour(picture: VideoStream) -> Colour:
 
 
 def shown_colour(picture: VideoStream, pixel_format: str = "yuv420p", tone_map: str = "auto") -> Colour:
-    """What the numbers of an output in that pixel format mean: its source's colours, in limited range.
+    """Says what the numbers of an output in that pixel format mean: its source's colours, in limited range.
 
     HDR, where it is mapped, and RGB become BT.709.
     """
@@ -170,7 +171,7 @@ def is_rgb(picture: VideoStream) -> bool:
 
 
 def is_mapped(picture: VideoStream, pixel_format: str, tone_map: str) -> bool:
-    """Whether HDR becomes what ordinary screens show: always in 8 bits, elsewhere if asked for."""
+    """Tells whether HDR becomes what ordinary screens show: always in 8 bits, elsewhere if asked for."""
     return picture.hdr is not None and (tone_map != "auto" or "10" not in pixel_format)
 
 
@@ -182,7 +183,7 @@ def graded(
     tone_map: str = "auto",
     alpha_colour: str = "#000000",
 ) -> Node:
-    """In that pixel format, tagged with what `shown_colour` tells.
+    """Brings it into that pixel format, tagged with what `shown_colour` tells.
 
     Alpha is kept if the format has it, else the picture is laid on `alpha_colour`. More than 8 bits are
     dithered to 8.
@@ -238,31 +239,31 @@ def _flattened(node: Node, colour: str) -> Node:
 
 
 def to_deinterlace(picture: VideoStream, wanted: str = "auto") -> str | None:
-    """Which frames: "all", those that say they are "interlaced", or None."""
+    """Says which frames to deinterlace: "all", those that say they are "interlaced", or None."""
     if wanted == "always":
         return "all"
     return "interlaced" if wanted == "auto" and picture.interlaced else None
 
 
 def deinterlaced(node: Node, which: str) -> Node:
-    """Whole frames instead of fields, as many as there were."""
+    """Makes whole frames of fields, as many as there were."""
     return node.filter("bwdif", mode="send_frame", parity="auto", deint=which)
 
 
 def rewound(node: Node, picture: VideoStream) -> Node:
-    """Beginning at 0, where the sound that is left out began before the picture."""
+    """Has it begin at 0, where the sound that is left out began before the picture."""
     return node.filter("setpts", "PTS-STARTPTS") if picture.start_seconds > 0.001 else node
 
 
 def resampled(node: Node, rate: str, *, from_zero: bool = True) -> Node:
-    """At a fixed frame rate, from 0 on or from the first frame. Without `pass` one short frame would yield none."""
+    """Gives it a fixed frame rate, from 0 or the first frame on. Without `pass` one short frame would yield none."""
     begin = {"start_time": 0} if from_zero else {}
     return node.filter("fps", rate, eof_action="pass", **begin)
 
 
 def kept_rate(picture: VideoStream, most: float = math.inf) -> float | None:
-    """Frames per second that an output which keeps the source's frames will tell; None where they vary, are told
-    wrong, or some are dropped."""
+    """Returns the frames per second that an output which keeps the source's frames will tell; None where they vary, are
+    told wrong, or some are dropped."""
     rate, told = picture.frame_rate, not (picture.variable_frame_rate or picture.misstated_rate)
     return rate if rate is not None and rate <= most * 1.01 and told else None
 

@@ -1,4 +1,4 @@
-"""The filter that compares an output with its source, frame by frame. Pure.
+"""Compares an output with its source, frame by frame, in one filter.
 
 The source is compared as the recipe shows it, scaled and graded, so that only what the encoder lost counts.
 """
@@ -13,7 +13,8 @@ LARGE = 1440  # pixels of the shorter side above which VMAF's model for large sc
 
 
 def comparing(metric: Metric, size: Size, file: str, threads: int) -> tuple[str, Options]:
-    """The filter that takes what was made and the source, both in FORMATS, and writes each frame's figure to `file`.
+    """Returns the filter that takes the output and the source, both in FORMATS, and writes each frame's figure to
+    `file`.
 
     Each frame is compared with that of the nearest time: containers round times, some to milliseconds.
     """

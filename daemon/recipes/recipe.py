@@ -1,4 +1,4 @@
-"""What an output shall be, and what is to be done to make it so: the terms in which recipes are written."""
+"""Defines what an output shall be, and what is to be done to make it so: the terms in which recipes are written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ W = TypeVar("W", bound=Family, covariant=True)
 
 
 class Request(NamedTuple, Generic[W]):
-    """What is asked for: an output of that source by this built-in preset, with parameters that are parsed already."""
+    """A request asks for an output of that source by this built-in preset, with parameters that are parsed already."""
 
     media: Media
     preset: Preset
@@ -28,7 +28,7 @@ class Request(NamedTuple, Generic[W]):
 
     @property
     def picture(self) -> VideoStream:
-        """The picture the preset needs. Raises UnsuitableSource when the source has none."""
+        """Returns the picture the preset needs. Raises UnsuitableSource when the source has none."""
         refuse_lost(self.media, "picture")
         if self.media.video is None:
             raise UnsuitableSource(f"the source has no picture, which the preset {self.preset.name} needs")
@@ -36,7 +36,7 @@ class Request(NamedTuple, Generic[W]):
 
 
 class Ladder(Model, frozen=True, tag="ladder"):
-    """A folder with the same film in several sizes, best first, cut into segments; its sound stands apart."""
+    """A ladder is a folder with one film in several sizes, best first, cut into segments; its sound stands apart."""
 
     rungs: tuple[Size, ...]
 
@@ -46,13 +46,13 @@ SPRITES_SHEET = "sprites-%03d.jpg"
 
 
 class Sprites(Model, frozen=True, tag="sprites"):
-    """A folder with so many pictures full of tiles, and an index of them."""
+    """Says that the output is a folder with so many pictures full of tiles, and an index of them."""
 
     sheets: int
 
 
 class Plan(Model, frozen=True):
-    """What an output shall be. `container` is ffmpeg's name for the format, `audio` counts its audio streams.
+    """A plan is what an output shall be. `container` is ffmpeg's name for the format, `audio` counts its audio streams.
 
     `duration_seconds` is None where it is not known or, for a still picture, not meant; the rest likewise. An
     output with a `folder` is one of files, else it is a file; `max_bytes` is what it may have, if anything was said.
@@ -79,12 +79,12 @@ class Plan(Model, frozen=True):
 
     @property
     def still(self) -> bool:
-        """Whether it is pictures, which have no duration."""
+        """Tells whether it is pictures, which have no duration."""
         return self.container in {"mjpeg", "image2"}
 
 
 class Recipe(NamedTuple):
-    """One output: what is planned, what is done to the picture, what is kept beside it, how all is encoded.
+    """A recipe makes one output: what is planned, done to the picture and kept beside it, and how all is encoded.
 
     `deinterlace` names the frames it is done to: "interlaced" ones, "all", or None.
 
@@ -111,7 +111,7 @@ class Recipe(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One of several runs of ffmpeg for one output, and its share of the time they all take.
+    """A step is one of several runs of ffmpeg for one output, with its share of the time they all take.
 
     `chosen` are parameters that those before it decided. What it writes stands `aside` from the output, behind whose
     name that is put.
@@ -124,14 +124,14 @@ class Step(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Seconds into the source, and for how many."""
+    """A part is a stretch of the source: the seconds before it begins, and for how many it goes on."""
 
     start: float
     seconds: float
 
 
 class Trial(NamedTuple):
-    """A run that encodes the picture of some parts, one after the other, by these options, to be thrown away."""
+    """A trial is a run that encodes some parts' picture, one after the other, by these options, to be thrown away."""
 
     recipe: Recipe
     parts: tuple[Part, ...]
@@ -140,7 +140,7 @@ class Trial(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """A run that compares what the trial before it made with those parts, and says their VMAF."""
+    """A judgement is a run that compares what the trial before it made with those parts, and says their VMAF."""
 
     recipe: Recipe
     parts: tuple[Part, ...]
@@ -148,7 +148,7 @@ class Judgement(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """What a run left behind: the last lines it said, and the bytes of the output so far (0: there is none)."""
+    """Holds what a run left behind: the last lines it said, and the bytes of the output so far (0: there is none)."""
 
     said: str
     bytes: int
@@ -159,12 +159,12 @@ Steps = Generator[Step | Trial | Judgement, Passed, None]
 
 
 def measuring(recipe: Recipe) -> Recipe:
-    """The same, but what comes out is thrown away: only what is learnt meanwhile counts."""
+    """Returns the same recipe, whose output is thrown away: only what is learnt meanwhile counts."""
     return recipe._replace(plan=msgspec.structs.replace(recipe.plan, container="null"), cover=None, steps=None)
 
 
 def left_out(media: Media) -> list[str]:
-    """What no output will have of the source, each a sentence."""
+    """Says what no output will have of the source, each a sentence."""
     lost = [f"a {track.kind} of the source is left out: {track.why}" for track in media.unread]
     return [*lost, *(["the source ends in the middle of a recording: what is there is used"] if media.cut_off else [])]
 

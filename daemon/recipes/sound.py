@@ -1,4 +1,4 @@
-"""Which sound is kept, and how it is encoded."""
+"""Chooses which sound is kept, and how it is encoded."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ LONGEST_FILLED = 600.0  # seconds of gaps: what fills them waits in memory
 
 
 def default_first(streams: Iterable[AudioStream]) -> tuple[AudioStream, ...]:
-    """All of them, with the one a player would choose in front."""
+    """Returns all of them, with the one a player would choose in front."""
     return tuple(sorted(streams, key=lambda stream: not stream.default))
 
 
 def encoded(container: str, streams: Sequence[AudioStream], bitrate_kbps: int, max_channels: int = 2) -> Options:
-    """Every stream with its gaps filled, the first one marked as what to play."""
+    """Encodes every stream with its gaps filled, the first one marked as what to play."""
     fast_start = {"movflags": "+faststart"} if container == "mp4" else {}
     if not streams:
         return fast_start
@@ -38,9 +38,8 @@ def _marks(number: int, stream: AudioStream) -> str:
 
 
 def mixed(encoder: str) -> Options:
-    """Samples in which channels are mixed alike, whatever the source's are: of integers FFmpeg makes less of each,
-    so that a film was half as loud as MP3 as it was as AAC.
-    """
+    """Asks for samples in which channels are mixed alike, whatever the source's are: of integers FFmpeg makes less of
+    each, so that a film was half as loud as MP3 as it was as AAC."""
     return {"sample_fmt": _FLOATS[encoder]} if encoder in _FLOATS else {}
 
 
@@ -48,14 +47,14 @@ _FLOATS = {"libmp3lame": "fltp", "libopus": "flt"}  # of encoders that take othe
 
 
 def codec(container: str) -> str:
-    """The codec of the sound in films of that container."""
+    """Returns the codec of the sound in films of that container."""
     return "opus" if container == "webm" else "aac"
 
 
 def narrowed(
     streams: Iterable[AudioStream], max_channels: int = 2, *, rewound: bool = False, whole: bool = False
 ) -> Options:
-    """At most so many channels and 48 kHz, never more than the source has; gaps become silence.
+    """Allows at most so many channels and 48 kHz, never more than the source has; gaps become silence.
 
     `rewound` has each begin at 0, whatever it began after. `whole` is for an encoder that takes every rate, and
     channels wherever they are.
@@ -72,9 +71,8 @@ def narrowed(
 
 
 def moved_to_front(stream: AudioStream) -> list[str]:
-    """Of one or two channels that say they sit elsewhere, as single tracks of a camera or an editor do, the filter that
-    makes them mono or stereo: encoders take them nowhere else, and mixed there a bass alone would be silent.
-    """
+    """Returns the filter that makes mono or stereo of one or two channels that say they sit elsewhere, as single tracks
+    of a camera or an editor do: encoders take them nowhere else, and mixed there a bass alone would be silent."""
     if stream.channels > 2 or stream.layout in {None, "mono", "stereo"}:
         return []
     return ["channelmap=0:mono" if stream.channels == 1 else "channelmap=0|1:stereo"]

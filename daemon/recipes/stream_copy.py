@@ -1,4 +1,4 @@
-"""What need not be encoded: a picture, or a track of sound, that already is what the preset would make of it."""
+"""Finds what need not be encoded: a picture, or a track of sound, that already is what the preset would make of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from daemon.recipes.recipe import Options, Request
 
 
 def picture_fits(request: Request[VideoParameters]) -> bool:
-    """Whether it has that codec, lies within the bounds, and shows as it is stored: plain SDR, unturned, whole."""
+    """Tells whether it has that codec, is within the bounds, and shows as it is stored: plain SDR, unturned, whole."""
     picture, wanted = request.picture, request.wanted
     depth = {8: "yuv420p", 10: "yuv420p10le"}[wanted.bit_depth]
     plain = picture.pixel_format == depth and picture.hdr is None and not picture.alpha and picture.colour.range != "pc"
@@ -23,15 +23,14 @@ def picture_fits(request: Request[VideoParameters]) -> bool:
 
 
 def muddled(media: Media) -> bool:
-    """Whether only a decoder finds out when its pictures are to be shown, which are stored in another order."""
+    """Tells whether only a decoder finds out when its pictures are to be shown, which are stored in another order."""
     picture = media.video
     return picture is not None and (picture.counted or (picture.reordered and media.format in {"h264", "hevc"}))
 
 
 def picture_options(media: Media, container: str) -> Options:
-    """What a picture takes that is copied: Apple's players want to find HEVC in an MP4 under this name, and FFmpeg puts
-    pictures elsewhere that come to their decoder too late.
-    """
+    """Returns what a copied picture takes: Apple's players want to find HEVC in an MP4 under this name, and FFmpeg puts
+    pictures elsewhere that come to their decoder too late."""
     picture = media.video
     if picture is None:
         return {}
@@ -42,7 +41,7 @@ def picture_options(media: Media, container: str) -> Options:
 
 
 def sound_options(streams: Iterable[AudioStream], encoded: Options, codec: str) -> Options:
-    """`encoded`, but tracks without gaps that already have that codec, in stereo and 48 kHz at most, are copied."""
+    """Returns `encoded`, but copies tracks that have no gaps and already that codec, in stereo and 48 kHz at most."""
     tracks = list(streams)
     copied = [number for number, track in enumerate(tracks) if _fits(track, codec)]
     if not copied:

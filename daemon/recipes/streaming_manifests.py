@@ -1,4 +1,4 @@
-"""What the manifests of adaptive streaming name: the tracks of an HLS or DASH folder, and the files of each.
+"""Reads from manifests of adaptive streaming the tracks of an HLS or DASH folder, and the files of each.
 
 They are read as ffmpeg writes them, from a folder of ours; FFmpeg itself is never given one, since it would open
 whatever a playlist names.
@@ -21,7 +21,7 @@ MAX_SEGMENTS = 100_000
 
 
 class Track(NamedTuple):
-    """One rung or one sound. Its files are to be read one after the other: `names` begins with the initialisation.
+    """A track is one rung or one sound. Its files are read one after the other: `names` begins with the initialisation.
 
     `seconds` is what its segments last, as the manifest says.
     """
@@ -34,7 +34,7 @@ class Track(NamedTuple):
 
 
 def playlists(master: str) -> list[str]:
-    """Names of the media playlists that a master playlist lists. Raises ManifestError when it is none."""
+    """Names the media playlists that a master playlist lists. Raises ManifestError when it is none."""
     if not master.startswith("#EXTM3U"):
         raise ManifestError("the master playlist does not begin as one")
     lines = master.splitlines()
@@ -44,7 +44,7 @@ def playlists(master: str) -> list[str]:
 
 
 def playlist(text: str, folder: str) -> Track:
-    """The track of a media playlist that lies in `folder`. Raises ManifestError when it is not a finished one."""
+    """Returns the track of a media playlist that lies in `folder`. Raises ManifestError when it is not finished."""
     start = re.search(r'^#EXT-X-MAP:URI="([^"]+)"', text, re.MULTILINE)
     lengths = re.findall(r"^#EXTINF:([\d.]+),", text, re.MULTILINE)
     segments = [line for line in text.splitlines() if line and not line.startswith("#")]
@@ -60,7 +60,7 @@ def playlist(text: str, folder: str) -> Track:
 
 
 def representations(manifest: str) -> list[Track]:
-    """The tracks of a DASH manifest. Raises ManifestError when it cannot be read."""
+    """Returns the tracks of a DASH manifest. Raises ManifestError when it cannot be read."""
     try:
         root = ElementTree.fromstring(manifest)
         return [_representation(node) for node in root.iter(f"{DASH}Representation")]

@@ -1,4 +1,4 @@
-"""Which subtitles a container takes, and as what."""
+"""Chooses which subtitles a container takes, and as what."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MATROSKA = {"subrip", "ass", "ssa", "webvtt", "text", "hdmv_pgs_subtitle", "dvd_
 
 
 def carried(container: str, media: Media, wanted: str) -> tuple[SubtitleStream, ...]:
-    """The streams this container can hold; none if `wanted` is to drop them."""
+    """Returns the streams this container can hold; none if `wanted` is to drop them."""
     if wanted == "drop":
         return ()
     if container == "matroska":
@@ -21,7 +21,7 @@ def carried(container: str, media: Media, wanted: str) -> tuple[SubtitleStream, 
 
 
 def encoded(container: str, streams: Sequence[SubtitleStream]) -> Options:
-    """As the container's own kind of text; in Matroska, as they are."""
+    """Encodes them as the container's own kind of text; in Matroska, as they are."""
     if container != "matroska":
         return {"c:s": ENCODERS[container]} if streams else {}
     return {

@@ -1,4 +1,4 @@
-"""The kind of recipe that makes one film in several sizes for adaptive streaming: HLS or DASH, of CMAF segments.
+"""Makes one film in several sizes for adaptive streaming: HLS or DASH, of CMAF segments.
 
 The source is decoded once. All rungs have their key frames at the same times, so that a player can change
 between any two of them at every segment.
@@ -81,8 +81,8 @@ def _refuse_too_short(media: Media, preset: Preset) -> None:
 
 
 def _steady(node: Node, media: Media, picture: VideoStream, most: int) -> Node:
-    """At a constant rate, since the lengths of segments are told by it: that of a broadcast which lost some of its
-    frames, else one at which those that come unevenly are hardly moved, and segments end where they should. A
+    """Gives it a constant rate, since the lengths of segments are told by it: that of a broadcast which lost some of
+    its frames, else one at which those that come unevenly are hardly moved, and segments end where they should. A
     single picture stays."""
     rate = picture.frame_rate
     if rate is None or rate * (picture.duration_seconds or math.inf) < 2:
@@ -99,7 +99,7 @@ def _held(node: Node, media: Media, picture: VideoStream) -> Node:
 
 
 def _shown_seconds(media: Media, picture: VideoStream) -> float:
-    """From the first picture to the end of all; 0.0 where nobody knows."""
+    """Returns the seconds from the first picture to the end of all; 0.0 where nobody knows."""
     return max(0.0, (media.duration_seconds or 0.0) - picture.start_seconds)
 
 
@@ -110,9 +110,9 @@ def _sides(picture: VideoStream, wanted: LadderParameters) -> tuple[int, ...]:
 
 
 def _sizes(picture: VideoStream, sides: tuple[int, ...]) -> tuple[Size, ...]:
-    """Of every rung. DASH wants all of one aspect ratio, to the pixel, which rounding to even numbers spoils: the
-    pixels of the lower rungs are as much wider or narrower as that takes, which must be a ratio H.264 can write.
-    """
+    """Returns the size of every rung. DASH wants all of one aspect ratio, to the pixel, which rounding to even numbers
+    spoils: the pixels of the lower rungs are as much wider or narrower as that takes, which must be a ratio H.264 can
+    write."""
     top = bounded(picture, short_side=sides[0])
     lower = (bounded(picture, short_side=side) for side in sides[1:])
     return top, *(_writable(size, top) for size in lower)

@@ -1,4 +1,4 @@
-"""Kinds of recipe that change as little as can be: remuxed, archived, archived without any loss."""
+"""Makes outputs that change as little as can be: remuxed, archived, archived without any loss."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def remux(request: Request[RemuxParameters]) -> Recipe:
 
 
 def archive(request: Request[ArchiveParameters]) -> Recipe:
-    """HEVC in 10 bits: even of an 8-bit source it keeps gradients smoother. HDR stays what it is."""
+    """Makes HEVC in 10 bits: even of an 8-bit source it keeps gradients smoother. HDR stays what it is."""
     media, wanted, picture = request.media, request.wanted, request.picture
     size, deep = bounded(picture), "yuv420p10le"
 
@@ -99,7 +99,7 @@ def _sound_as_it_is(media: Media, streams: Iterable[AudioStream]) -> Options:
 
 
 def lossless(request: Request[LosslessParameters]) -> Recipe:
-    """The picture as it is decoded: fields stay fields, and pixels keep their shape and their depth."""
+    """Keeps the picture as it is decoded: fields stay fields, and pixels keep their shape and their depth."""
     picture, wanted = request.picture, request.wanted
     heard = default_first(request.media.audio)
     planned = _planned(request, upright(picture), heard)
@@ -118,8 +118,8 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
 
 
 def _sliced(picture: VideoStream) -> Options:
-    """In how many parts FFV1 codes it. It refuses four where an odd side would cut a colour sample in two, and knows
-    better then; where that leads nowhere, each pixel gets a colour of its own."""
+    """Says in how many parts FFV1 codes it. It refuses four where an odd side would cut a colour sample in two, and
+    knows better then; where that leads nowhere, each pixel gets a colour of its own."""
     sides = picture.coded_width, picture.coded_height
     if min(sides) < LEAST_SLICED:
         finer = re.sub(r"^yuvj?(a?)4(?:2[02]|1[01]|40)p", r"yuv\g<1>444p", picture.pixel_format or "")

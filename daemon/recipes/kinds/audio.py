@@ -1,4 +1,4 @@
-"""The kind of recipe that keeps the sound alone, at the loudness it has or at one that is asked for."""
+"""Keeps the sound alone, at the loudness it has or at one that is asked for."""
 
 from __future__ import annotations
 

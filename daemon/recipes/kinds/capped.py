@@ -1,4 +1,4 @@
-"""The kind of recipe that stays within a number of bytes: H.264 in two passes, and another if that was too much."""
+"""Makes films within a number of bytes: H.264 in two passes, and another if that was too much."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Budget(NamedTuple):
 
 
 def capped(request: Request[CappedParameters]) -> Recipe:
-    """Only the audio track a player would choose is kept: others would take from the picture."""
+    """Keeps only the audio track a player would choose: others would take from the picture."""
     picture, wanted = request.picture, request.wanted
     one = request._replace(media=replace(request.media, audio=default_first(request.media.audio)[:1]))
     rate = min(picture.frame_rate or 30.0, float(wanted.max_frame_rate))

@@ -1,4 +1,4 @@
-"""Kinds of recipe that keep picture and sound: a plain film, and a refreshed one."""
+"""Makes films that keep picture and sound: a plain one, and a refreshed one."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _pixel_format(request: Request[VideoParameters]) -> str:
 def planned_film(
     request: Request[FilmTraits], *, size: Size, pixel_format: str = "yuv420p", frame_rate: float | None = None
 ) -> Plan:
-    """A picture of that size with all of the source's sound, and the subtitles the container takes.
+    """Plans a picture of that size with all of the source's sound, and the subtitles the container takes.
 
     Raises UnsuitableSource for one that the encoder has no use for.
     """
@@ -122,7 +122,7 @@ def film(
     encode: Callable[[int], Options],
     audio_bitrate_kbps: int,
 ) -> Recipe:
-    """How that picture is made, and what goes with it. `encode` gives its options by the number of threads."""
+    """Says how that picture is made, and what goes with it. `encode` gives its options by the number of threads."""
     media, preset, wanted, picture = request.media, request.preset, request.wanted, request.picture
     heard = sound.default_first(media.audio)
     read = subtitles.carried(preset.container, media, wanted.subtitles)

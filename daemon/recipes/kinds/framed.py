@@ -1,4 +1,4 @@
-"""The kind of recipe that puts the picture into a frame of fixed shape, as social networks want it."""
+"""Puts the picture into a frame of fixed shape, as social networks want it."""
 
 from __future__ import annotations
 

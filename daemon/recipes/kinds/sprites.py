@@ -1,4 +1,4 @@
-"""The kind of recipe that makes tiles at even intervals, on one or more sheets, with a WebVTT index of them.
+"""Makes tiles at even intervals, on one or more sheets, with a WebVTT index of them.
 
 Players show the tile of a time above their bar: a cue of the index says for each interval which rectangle of
 which sheet that is (`sprites-001.jpg#xywh=160,90,160,90`).

@@ -1,4 +1,4 @@
-"""Kinds of recipe that show some frames of the picture, without sound: animations, a poster, a sheet of thumbnails."""
+"""Shows some frames of the picture, without sound: as animations, a poster, a sheet of thumbnails."""
 
 from __future__ import annotations
 
