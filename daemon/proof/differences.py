@@ -1,4 +1,4 @@
-"""In what an output differs from its plan, in words. Pure."""
+"""Says in words in what an output differs from its plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RATE_SHARE = 0.1  # damaged frames of a source are left out
 
 
 def differences(made: Media, plan: Plan) -> list[str]:
-    """All that differs but the duration; none when the output is what was planned."""
+    """Lists all that differs but the duration; nothing when the output is what was planned."""
     found = [*_of_streams(made, plan)]
     if made.video and plan.video:
         found += _of_picture(made.video, plan)
@@ -27,8 +27,8 @@ def differences(made: Media, plan: Plan) -> list[str]:
 
 
 def lasts_as_planned(made: Media, plan: Plan) -> bool:
-    """Where nothing moves, an animated WebP comes out as a plain one, or as one frame that stays: it shows the same for
-    as long as one looks."""
+    """Tells whether it lasts as long as planned. Where nothing moves, an animated WebP comes out as a plain one, or as
+    one frame that stays: it shows the same for as long as one looks."""
     stays = plan.container == "webp" and (made.format == STILL_WEBP or made.duration_seconds is None)
     if plan.duration_seconds is None or stays:
         return True

@@ -14,7 +14,7 @@ from daemon.recipes.recipe import Plan
 
 
 async def prove_file(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> Media:
-    """What the part holds, once it is shown to be what was planned and its end is decoded, as far as the source's is.
+    """Returns what the part holds, once it is shown to be as planned and its end is decoded, as far as the source's is.
 
     Raises ProofError in words, with all that differs. A source that ends before its header says is named as
     the cause.
@@ -52,7 +52,7 @@ async def _damaged_likewise(prober: Prober, source: SourceFile, flaw: ProbeError
 
 
 async def truncation(prober: Prober, plan: Plan, source: SourceFile) -> str | None:
-    """That the source ends before its header says, in words; None when that is not what happened."""
+    """Says that the source ends before its header says, in words; None when that is not what happened."""
     planned = plan.duration_seconds or plan.seen_seconds
     try:
         held = await prober.measured_seconds(source)

@@ -1,9 +1,10 @@
-"""An output that is a folder of files: its size, its SHA-256, its way into a zip and out of one.
+"""Reads an output that is a folder of files: its size, its SHA-256, its way into a zip and out of one.
 
 Its bytes are those of all its files. Its SHA-256 is that of the list of them that `sha256sum` prints: a line
 `{sha256}  {path}` for each, sorted by path. So whoever has unpacked it can tell that it is whole:
 
-    find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum
+    find . -type f -printf '%P
+' | LC_ALL=C sort | xargs sha256sum | sha256sum
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ MAX_DEPTH = 4
 
 
 def members(folder: Path) -> list[tuple[str, Path]]:
-    """(name below the folder, file) of all in it, sorted by name. What a link leads to is not in it."""
+    """Lists (name below the folder, file) of all in it, sorted by name. What a link leads to is not in it."""
     found = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     return sorted((path.relative_to(folder).as_posix(), path) for path in found)
 
 
 def member(folder: Path, name: str) -> Path | None:
-    """The file that `members` gives that name; None for any other name, wherever it may lead."""
+    """Returns the file that `members` gives that name; None for any other name, wherever it may lead."""
     try:
         parts = [check(part) for part in name.split("/")]
     except BadName:
@@ -41,7 +42,7 @@ def member(folder: Path, name: str) -> Path | None:
 
 
 def tracks(folder: Path, container: str) -> list[Track]:
-    """The tracks of a ladder, as its manifest names them. Raises ManifestError, or OSError where one is not there."""
+    """Returns a ladder's tracks as its manifest names them. Raises ManifestError, or OSError when one is missing."""
     text = (folder / MASTERS[container]).read_text()
     if container == "dash":
         return streaming_manifests.representations(text)
@@ -80,7 +81,7 @@ def sealed(folder: Path) -> tuple[int, str]:
 
 
 def digest(folder: Path) -> str:
-    """Its SHA-256."""
+    """Returns its SHA-256, as 64 hexadecimal digits."""
     return _summed(folder, durably=False)[1]
 
 

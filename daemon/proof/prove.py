@@ -1,4 +1,4 @@
-"""Whether an output is what was planned, and what is known of it then: a file is proven whole, a folder file by file.
+"""Proves that an output is what was planned, and tells what is known of it then: a file whole, a folder file by file.
 
 An exit code proves nothing: an ffmpeg that was asked to quit, or met the end of a truncated source, says 0.
 """
@@ -25,7 +25,7 @@ from daemon.recipes.streaming_manifests import Track
 
 
 class Proof(Model, frozen=True):
-    """What is known of a proven part. `inode` ties it to one file, so that recovery can tell it from another."""
+    """A proof is what is known of a proven part. `inode` ties it to one file: recovery can tell it from another."""
 
     bytes: int
     sha256: str
@@ -38,7 +38,7 @@ class Proof(Model, frozen=True):
 
 
 async def prove_output(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> float | None:
-    """Seconds that the output plays, once it is shown to be what was planned; None where it has no duration.
+    """Returns the seconds that the output plays, once it is shown to be as planned; None where it has no duration.
 
     Raises ProofError in words.
     """
@@ -127,7 +127,7 @@ async def _sprites(prober: Prober, part: Path, plan: Plan, sprites: Sprites) -> 
 
 
 async def _sheet(prober: Prober, part: Path, name: str) -> Media:
-    """By its content: by its name FFmpeg would take it for one of a sequence of pictures."""
+    """Probes a sheet by its content: by its name FFmpeg would take it for one of a sequence of pictures."""
     nameless = part.with_name(f"{part.name}.sheet")
     nameless.hardlink_to(part / name)
     try:

@@ -41,7 +41,7 @@ def reveal(part: Path, output: Path) -> None:
 
 
 def matches(path: Path, proof: Proof) -> bool:
-    """Whether the file or folder at `path` is the very one that `proof` speaks of."""
+    """Tells whether the file or folder at `path` is the very one that `proof` speaks of."""
     try:
         inode = path.stat().st_ino
     except FileNotFoundError:

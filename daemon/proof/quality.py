@@ -1,4 +1,4 @@
-"""How close an output comes to its source: the figures of its frames, read and summed up. Pure."""
+"""Reads and sums up the figures of an output's frames: how close it comes to its source."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Quality(Model, frozen=True):
 
 
 def read(metric: Metric, text: str) -> list[float]:
-    """The figure of every frame. Raises MeasurementMissing when there is none."""
+    """Returns the figure of every frame. Raises MeasurementMissing when there is none."""
     try:
         figures = list(_of_csv(text) if metric == "vmaf" else _of_lines(text))
     except (KeyError, TypeError, ValueError) as error:

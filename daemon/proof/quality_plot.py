@@ -17,7 +17,7 @@ path, .mean { fill: none; stroke: #2463c4; stroke-width: 1.2 }
 
 
 def plot(quality: Quality, figures: Sequence[float]) -> str:
-    """An SVG of every frame's figure; of several in one pixel's width, the lowest and the highest."""
+    """Draws an SVG of every frame's figure; of several in one pixel's width, the lowest and the highest."""
     assert quality.mean is not None
     assert quality.lowest is not None
     top = 100.0 if quality.metric == "vmaf" else 1.0

@@ -1,4 +1,4 @@
-"""From the figures a comparison left beside an output to its quality and a plot of it."""
+"""Makes the figures that a comparison left beside an output its quality and a plot of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_BYTES = 1024**3  # of figures: a week of frames has less
 
 
 def score(part: Path, metric: Metric, picture: Path, failure: str | None = None) -> Quality:
-    """How close `part` is to its source; draws `picture` of it. `failure` is why the comparison came to nothing.
+    """Tells how close `part` is to its source; draws `picture` of it. `failure` is why the comparison came to nothing.
 
     A quality that cannot be told says why, and is no error. Blocks; run it in a thread.
     """
