@@ -1,7 +1,7 @@
-"""Why ffmpeg failed, in words for a person: told from how it ended and from what it said. Pure.
+"""Tells a person in words why ffmpeg failed: by how it ended and by what it said.
 
-ffmpeg 7 and later exit with the low byte of the error's number, older ones always with 1; an encoder that
-prints its statistics on the way out pushes the reason out of the last lines. So both are looked at.
+ffmpeg 7 and later exit with the low byte of the error's number, older ones always with 1; an encoder that prints its
+statistics on the way out pushes the reason out of the last lines. So both are looked at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from daemon.process.exec_child import CANNOT_START
 
 
 class Ending(NamedTuple):
-    """How ffmpeg ended by itself: `code` is its exit code, or minus the signal's number; `said` its last lines."""
+    """Tells how ffmpeg ended by itself: `code` is the exit code, or minus the signal's number; `said` its last
+    lines."""
 
     code: int
     said: Sequence[str]
@@ -25,7 +26,7 @@ class Ending(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """What happened and what to do, each a phrase; and the line that gave it away, if one did.
+    """Says what happened and what to do, each a phrase; and the line that gave it away, if one did.
 
     What `may_pass` lies in the host and not in the source; one of these is a full disk.
     """
@@ -38,7 +39,8 @@ class Diagnosis(NamedTuple):
 
 
 class Cause(NamedTuple):
-    """A way to fail, known by a pattern of a line that was said, whose groups go into `what`, or by exit codes."""
+    """A cause of failure is known by exit codes, or by a pattern of a line that was said, whose groups go into
+    `what`."""
 
     what: str
     remedy: str
@@ -49,7 +51,7 @@ class Cause(NamedTuple):
 
 
 def diagnose(ending: Ending) -> Diagnosis | None:
-    """What is to be told of it; None for a way to fail that is not known here."""
+    """Returns what is to be told of it; None for a way to fail that is not known here."""
     if ending.cpu_spent:
         return _told(_OUT_OF_TIME)
     if ending.overfull:

@@ -1,4 +1,4 @@
-"""The seam behind which encodes happen: an engine is given tasks, reports on them and ends them.
+"""Defines the seam behind which encodes happen: an engine is given tasks, reports on them and ends them.
 
 An engine knows nothing of jobs, the store or the queue, and what it exchanges is JSON-able, so that one
 may run on another machine, fuse variations into one process or go on in mid-file. What must hold of every engine,
@@ -25,11 +25,11 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> Capacity:
-        """What it can do at once at this moment."""
+        """Returns what it can do at once at this moment."""
         ...
 
     def reads(self, path: str) -> bool:
-        """Whether its encoders can open what lies at that path of the daemon's host."""
+        """Tells whether its encoders can open what lies at that path of the daemon's host."""
         ...
 
     async def run(self, task: Task, on_report: Callable[[Report], None]) -> Outcome:
@@ -56,7 +56,8 @@ class Engine(Protocol):
         ...
 
     def written(self, order: Order) -> int:
-        """Bytes made for the order so far, while it runs and after. May be called on any thread, and may block."""
+        """Returns the bytes made for the order so far, while it runs and after. Any thread may call it; it may
+        block."""
         ...
 
     async def end_survivors(self, unfinished: Sequence[Unfinished]) -> None:

@@ -1,4 +1,4 @@
-"""The engine of one host: tasks run as children of this process."""
+"""Runs tasks as children of this process: the engine of one host."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LocalEngine:
         sandbox: Sandbox,
         readable: tuple[str, ...] = (),
     ) -> None:
-        """`readable` are files and folders that the encoder needs beside itself and the system's libraries."""
+        """Takes as `readable` the files and folders that the encoder needs beside itself and the system's libraries."""
         self.registry = Registry()
         self._reserve = Reserve()
         self._ffmpeg = ffmpeg
@@ -96,7 +96,7 @@ class LocalEngine:
 
 
 def _end_survivors(unfinished: Iterable[Unfinished]) -> None:
-    """By what was told of their start, and by the token: one may have died before that was durable."""
+    """Ends encoders by what was told of their start, and by the token: one may have died before that was durable."""
     told = [one.handle for one in unfinished if one.handle is not None]
     living = find_by_token({one.task for one in unfinished}.__contains__)
     for pid, created in {**dict(_of_this_boot(told)), **dict(living)}.items():

@@ -9,7 +9,7 @@ MAX_LINE = 4096  # bytes; ffmpeg's lines are under 50
 
 
 class Update(NamedTuple):
-    """`seconds` of output written so far, at `speed` times real time (None: not known yet)."""
+    """Tells the `seconds` of output written so far, at `speed` times real time (None: not known yet)."""
 
     seconds: float
     speed: float | None
@@ -24,7 +24,7 @@ class ProgressParser:
         self._speed: float | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Update]:
-        """An update for each block that this chunk completes. Garbage is ignored, partial lines are kept."""
+        """Yields an update for each block that this chunk completes. Garbage is ignored, partial lines are kept."""
         *lines, rest = (self._rest + chunk).split(b"\n")
         self._rest = rest[:MAX_LINE]
         for line in lines:
@@ -38,14 +38,14 @@ class ProgressParser:
 
 
 def percent(seconds: float, duration: float | None) -> float | None:
-    """How much of `duration` is done, 0 to 100. None when the duration is unknown or not positive."""
+    """Returns how much of `duration` is done, 0 to 100; None when the duration is unknown or not positive."""
     if duration is None or duration <= 0:
         return None
     return min(100.0, max(0.0, 100.0 * seconds / duration))
 
 
 def eta(seconds: float, duration: float | None, speed: float | None) -> float | None:
-    """Seconds left at this speed, at least 0. None when the duration or the speed is unknown or not positive."""
+    """Returns the seconds left at this speed, at least 0; None when duration or speed is unknown or not positive."""
     if duration is None or duration <= 0 or speed is None or speed <= 0:
         return None
     return max(0.0, duration - seconds) / speed

@@ -1,7 +1,7 @@
-"""One encode: runs ffmpeg in the work folder, pass by pass, reports progress, tells how it ended.
+"""Runs one encode: ffmpeg in the work folder, pass by pass; reports its progress and tells how it ended.
 
-Most encodes are one pass. All passes of one go through the same launcher, registry and log, and whatever is
-asked of the encode (freeze, thaw, stop) holds for the pass that runs and for those that would follow.
+Most encodes are one pass. All passes of one go through the same launcher, registry and log, and whatever is asked of
+the encode (freeze, thaw, stop) holds for the pass that runs and for those that would follow.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ALWAYS, FAR_OFF = 1024**3, 64  # bytes that any encode may write, and how far be
 
 
 class Handle(Model, frozen=True):
-    """A process of this host: its pid, its start in clock ticks since boot, and which boot that was."""
+    """A handle names a process of this host: its pid, its start in clock ticks since boot, and which boot that was."""
 
     boot: str
     pid: int
@@ -57,7 +57,7 @@ class Handle(Model, frozen=True):
 
 
 class Run:
-    """One ffmpeg after the other working on one task. `stop` may be called from the first moment on, and again."""
+    """A run has one ffmpeg after the other work on a task. `stop` may be called from the first moment on, and again."""
 
     def __init__(
         self,
@@ -242,7 +242,7 @@ class Run:
         return replace(self._limits, file_bytes=file_bytes, nice=UNHURRIED if one.measures else self._limits.nice)
 
     def _most_bytes(self) -> int:
-        """Of one output, whatever it is. More may be free: that the disk is full is told by the disk."""
+        """Bounds the bytes of any one output. More may be free: that the disk is full is told by the disk."""
         return ALWAYS + FAR_OFF * max(order.bytes for order in self._task.orders)
 
     def _walls(self) -> Walls:
@@ -265,7 +265,7 @@ class Run:
         ]
 
     def _threads(self) -> int:
-        """Of what the encoders share."""
+        """Returns the threads of decoder and filters, which the encoders share: as many as the least of these has."""
         return min(order.threads for order in self._task.orders)
 
     async def _sample(self, child: Child, report: Callable[[Report], None]) -> None:
@@ -282,7 +282,8 @@ class Run:
         return sum(map(size, map(Path, set(self._folders())))) > len(self._task.orders) * self._most_bytes()
 
     async def _drain_progress(self, child: Child, one: command.Pass, report: Callable[[Report], None]) -> None:
-        """Of the whole: each pass brings it forward by its share, at its share of the speed; only encodes have one."""
+        """Reports how far the whole is: each pass adds its share, at its share of the speed, which only encodes
+        have."""
         parser, before = ProgressParser(), self._seconds
         async for chunk in child.stdout():
             for update in parser.feed(chunk):
@@ -338,7 +339,7 @@ class Run:
 
 
 def handle_of(pid: int, created: int) -> str:
-    """The process of this host and boot as the text that names it after a crash."""
+    """Returns the process of this host and boot as the text that names it after a crash."""
     return msgspec.json.encode(Handle(boot=boot_id(), pid=pid, created=created)).decode()
 
 

@@ -29,7 +29,7 @@ PATIENCE = 10.0  # seconds
 
 
 async def choose(mode: Mode, encoder: str, readable: tuple[str, ...], folder: Path, prober: Prober) -> Sandbox:
-    """The sandbox for decoders and encoders, after it was tried in `folder`. Must be called on the main thread.
+    """Returns the sandbox for decoders and encoders, after it was tried in `folder`. Must be called on the main thread.
 
     `prober` reads within one, unless the mode is "off".
 
@@ -46,7 +46,7 @@ async def choose(mode: Mode, encoder: str, readable: tuple[str, ...], folder: Pa
 
 
 def promised(mode: Mode) -> bool:
-    """Whether this host has what a sandbox is made of, where that will do: nothing is tried.
+    """Tells whether this host has what a sandbox is made of, where that will do: nothing is tried.
 
     Raises StartupError when one is required and the host lacks it.
     """
@@ -118,7 +118,7 @@ async def _probe(canary: Path, prober: Prober) -> str | None:
 
 
 def write_silence(path: Path) -> None:
-    """A tenth of a second of sound: a whole media file of 1.6 kB."""
+    """Writes a tenth of a second of silence: a whole media file of 1.6 kB."""
     with wave.open(str(path), "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)

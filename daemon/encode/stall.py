@@ -44,7 +44,7 @@ class StallWatch:
         self._advanced_at = self._moved_at = now
 
     def pace(self, now: float, duration: float | None) -> Pace | None:
-        """None while it gets on. `duration` is what the output will last, in seconds, if that is known."""
+        """Tells how it dawdles; None while it gets on. `duration` is what the output will last, in seconds."""
         standing = now - self._advanced_at
         if now - self._moved_at >= self._limit or standing >= BUSY_PATIENCE * self._limit:
             return Pace.HUNG

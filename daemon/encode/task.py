@@ -1,4 +1,4 @@
-"""What an engine is told, and what it answers. All of it is JSON-able, so that an engine may run elsewhere."""
+"""Defines what an engine is told, and what it answers. All of it is JSON-able, so that an engine may run elsewhere."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from daemon.models import Model, Parameters, SourceFile, Stopped
 
 
 class Capacity(Model, frozen=True):
-    """What an engine can do at once: so many `slots` for processes, on so many `cores` in all."""
+    """Says what an engine can do at once: so many `slots` for processes, on so many `cores` in all."""
 
     slots: int
     cores: int
 
 
 class Order(Model, frozen=True):
-    """One variation within a task. `part` is where to write, `log` where ffmpeg's words are appended.
+    """An order is one variation within a task. `part` is where to write, `log` where ffmpeg's words are appended.
 
     `preset` is a built-in one: an engine knows no others.
     """
@@ -34,7 +34,7 @@ class Order(Model, frozen=True):
 
 
 class Task(Model, frozen=True):
-    """What the scheduler hands an engine: one source, one or more variations of it.
+    """A task is what the scheduler hands an engine: one source, one or more variations of it.
 
     `id` is the attempt's random token; it names the task to `Engine.stop` and marks its processes.
     Every `part` lies in a work folder of its own that outlives a restart.
@@ -48,7 +48,7 @@ class Task(Model, frozen=True):
 
 
 class Unfinished(Model, frozen=True):
-    """A task that an earlier daemon began and did not see the end of, by its id.
+    """Names by its id a task that an earlier daemon began and did not see the end of.
 
     `handle` is the last that the engine told of it; None where that was not recorded before the crash.
     """
@@ -58,8 +58,8 @@ class Unfinished(Model, frozen=True):
 
 
 class Started(Model, frozen=True, tag="started"):
-    """A process of the task runs. `handle` is what the engine would end it by after a crash: text of its own, which
-    is kept until the task has ended, and which nobody else reads. A later one takes the place of an earlier.
+    """Reports that a process of the task runs. `handle` is what the engine would end it by after a crash: text of its
+    own, which is kept until the task has ended, and which nobody else reads. A later one takes the place of an earlier.
 
     `sandbox` is what shuts it in, such as `landlock 7, seccomp`, or `none`.
     """
@@ -70,7 +70,7 @@ class Started(Model, frozen=True, tag="started"):
 
 
 class Progress(Model, frozen=True, tag="progress"):
-    """How far a task is: `seconds` of output written, encoding at `speed` times real time (None: unknown)."""
+    """Reports how far a task is: `seconds` of output written, encoding at `speed` times real time (None: unknown)."""
 
     task: str
     seconds: float
@@ -78,7 +78,7 @@ class Progress(Model, frozen=True, tag="progress"):
 
 
 class Vitals(Model, frozen=True, tag="vitals"):
-    """What the task's process has used so far: CPU seconds, and bytes it read or wrote."""
+    """Reports what the task's process has used so far: CPU seconds, and bytes it read or wrote."""
 
     task: str
     cpu_seconds: float
@@ -89,7 +89,7 @@ Report = Started | Progress | Vitals
 
 
 class Outcome(Model, frozen=True):
-    """How a task ended. Exactly one of: `stopped` set, `error` set, or neither: every part is encoded.
+    """An outcome is how a task ended. Exactly one of: `stopped` set, `error` set, or neither: every part is encoded.
 
     An encoded part is not yet a completed variation: the daemon proves it first. An error that `may_pass`
     lies in the host and not in the source: a full disk (`disk_full` if it still is), no memory, a signal from outside.
