@@ -1,4 +1,4 @@
-"""Who may hold a connection when there are not enough for all: clients with a token come before anonymous ones."""
+"""Decides who may hold a connection when not all can: clients with a token come before anonymous ones."""
 
 from __future__ import annotations
 

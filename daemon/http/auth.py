@@ -1,4 +1,4 @@
-"""Who may speak: the daemon's token as a Bearer, or a session that the login gave."""
+"""Says who may speak: who gives the daemon's token as a Bearer, or a session that the login gave."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Session(Model, frozen=True):
 
 
 def load_token(path: Path) -> str:
-    """The daemon's token; made at the first start, readable by its owner alone."""
+    """Returns the daemon's token; it is made at the first start, readable by its owner alone."""
     try:
         token = path.read_text().strip()
         if not token:
@@ -94,7 +94,8 @@ class Gate:
         self._throttle = Throttle()
 
     async def login(self, password: str, address: str) -> Session:
-        """A new session, for the password or the token. Raises Unauthorized for neither, Throttled after too many."""
+        """Returns a new session, for the password or token. Raises Unauthorized for neither, Throttled after too
+        many."""
         self._throttle.check(address)
         if not _same(password, self._password) and not _same(password, self._token):
             self._throttle.failed(address)
@@ -111,7 +112,7 @@ class Gate:
         await self._store.write(lambda t: t.run("end_session", token=digest))
 
     async def admits(self, connection: HTTPConnection) -> bool:
-        """Whether the request carries the token, or a session that still runs."""
+        """Tells whether the request carries the token, or a session that still runs."""
         given = _credential(connection)
         if not given:
             return False
@@ -122,7 +123,7 @@ class Gate:
 
 
 def _credential(connection: HTTPConnection) -> str | None:
-    """With an Authorization the cookie counts for nothing: `check_origin` relies on it."""
+    """Returns what was given. With an Authorization the cookie counts for nothing: `check_origin` relies on it."""
     headers = connection.headers
     return _bearer(headers) if "authorization" in headers else connection.cookies.get(COOKIE)
 

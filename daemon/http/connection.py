@@ -1,4 +1,4 @@
-"""One client's connection: it has its place among the others, and is ended when its client dawdles."""
+"""Serves one client's connection: it has its place among the others, and is ended when its client dawdles."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ class Parser(h11.Connection):
         return [*self.header(), *parts]
 
     def counted(self, count: int) -> list[bytes]:
-        """What goes out before `count` bytes of the body that are sent past it."""
+        """Returns what goes out before `count` bytes of the body that are sent past it."""
         parts = self.send_with_data_passthrough(h11.Data(data=range(count)))  # type: ignore[arg-type]
         assert parts is not None
         return parts[:-1]
 
     def header(self) -> list[bytes]:
-        """What is kept back, which is then the caller's to send."""
+        """Returns what is kept back, which is then the caller's to send."""
         header, self._header = self._header, []
         return header
 
     def next_event(self) -> Any:
-        """What came. Raises RemoteProtocolError, which is `refused` from then on."""
+        """Returns what came. Raises RemoteProtocolError, which is `refused` from then on."""
         try:
             event = super().next_event()
             if isinstance(event, h11.Request):
@@ -87,7 +87,7 @@ def _check(request: h11.Request) -> None:
 
 
 class Connection(H11Protocol):
-    """Once each second the server looks at it. Then it is ended
+    """A connection is looked at by the server once each second. Then it is ended
 
     - when its client takes nothing of what waits for it: for `patience` seconds, or `patience_with_known` if it is
       known. One that takes a little is never ended for that.
@@ -268,7 +268,7 @@ def _written(error: FfspoolError, headers: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def most_connections(setting: int | None) -> int:
-    """How many there may be: never so many that the encoders and the database find no descriptor left."""
+    """Returns how many there may be: never so many that the encoders and the database find no descriptor left."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     half = descriptors // 2
     return min(setting or half, half)

@@ -1,4 +1,4 @@
-"""What the daemon's address lays open to others, in words."""
+"""Says in words what the daemon's address lays open to others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ADVICE = (
 
 
 def exposure(settings: Settings) -> str | None:
-    """What can be read on the way to the daemon; None when only this host reaches it, or a proxy guards it."""
+    """Says what can be read on the way to the daemon; None when only this host reaches it, or a proxy guards it."""
     if settings.unix_socket is not None or settings.trusted_proxies or _is_loopback(settings.host):
         return None
     return (

@@ -1,4 +1,4 @@
-"""What every request must pass before its endpoint sees it: under our name, from our page, by who may speak."""
+"""Guards every endpoint: a request must come under our name, from our page, by who may speak, before one sees it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MEETING = "ffspool.meeting"  # an extension of ASGI: called with whether the cli
 
 
 class Hardened:
-    """ASGI middleware: every answer tells browsers to trust it with nothing, unless it says otherwise itself."""
+    """Tells browsers, as ASGI middleware, to trust an answer with nothing, unless it says otherwise itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,7 +47,7 @@ class Hardened:
 
 
 class Hosts:
-    """The names that this daemon answers to: a page that had its own name rebound to our address has another.
+    """Holds the names that this daemon answers to: a page that had its own name rebound to our address has another.
 
     Loopback's names and the one it is bound to are among them; bound to all addresses, it answers to each, since an
     address cannot be rebound.
@@ -100,7 +100,7 @@ def _authority(origin: str) -> str | None:
 
 
 class Guard:
-    """ASGI middleware: nothing but the open paths without admission. A refused body is not read.
+    """Lets none, as ASGI middleware, reach more than the open paths without admission. A refused body is not read.
 
     It tells the server whom it has met, by the extension MEETING: connections are for those first that it knows.
     """

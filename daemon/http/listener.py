@@ -1,4 +1,4 @@
-"""Where the daemon listens: an address and port, or a socket for one user alone."""
+"""Opens where the daemon listens: an address and port, or a socket for one user alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WAITING = 2048  # connections that the kernel holds for us
 
 
 def listening(settings: Settings) -> socket.socket:
-    """The socket that the daemon answers at. Raises StartupError in words when it cannot be had."""
+    """Returns the socket that the daemon answers at. Raises StartupError in words when it cannot be had."""
     return _listen_locally(settings.unix_socket) if settings.unix_socket else _listen(settings)
 
 
@@ -37,7 +37,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _listen_locally(path: Path) -> socket.socket:
-    """On a socket that only its owner may connect to, from its first moment on."""
+    """Listens on a socket that only its owner may connect to, from its first moment on."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.is_socket() and not _answers(path):

@@ -1,4 +1,4 @@
-"""Every error as RFC 9457 `application/problem+json`, with a machine-readable `code`."""
+"""Answers every error as RFC 9457 `application/problem+json`, with a machine-readable `code`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Model, frozen=True):
-    """What was wrong: `code` is for programs, `detail` for people; `state` is what a conflict is with."""
+    """A problem is what was wrong: `code` is for programs, `detail` for people; `state` is what a conflict is with."""
 
     status: int
     code: str
@@ -36,7 +36,7 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
 
 
 def refusal(error: FfspoolError) -> Response:
-    """The answer to a refusal of ours; what was wrong is in its words."""
+    """Answers a refusal of ours; what was wrong is in its words."""
     state = getattr(error, "state", None) or msgspec.UNSET
     problem = Problem(status=error.status, code=error.code, title=error.title, detail=str(error), state=state)
     return answer(problem, error.headers)
@@ -50,7 +50,7 @@ async def on_refusal(_: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(_: Request, error: Exception) -> Response:
-    """What the framework refuses: a path that no route has."""
+    """Answers what the framework refuses: a path that no route has."""
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "_")
@@ -68,7 +68,7 @@ async def on_host_trouble(request: Request, error: Exception) -> Response:
 
 
 async def on_fault(_: Request, error: Exception) -> Response:
-    """A fault of ours: the log has the details, the client gets none."""
+    """Answers a fault of ours: the log has the details, the client gets none."""
     log.error("a request failed by a fault of ffspool", exc_info=error)
     words = "The daemon's log has the details."
     problem = Problem(status=500, code="internal_error", title="Something went wrong", detail=words)

@@ -1,4 +1,4 @@
-"""Server-Sent Events on the wire."""
+"""Writes Server-Sent Events as they are on the wire."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def stream(events: AsyncIterator[bytes]) -> Response:
 
 
 def event_id(value: str) -> int:
-    """The id a client has seen last. Raises InvalidRequest when it is no id."""
+    """Returns the id a client has seen last. Raises InvalidRequest when it is no id."""
     if not value.isascii() or not value.isdigit() or len(value) > 18:
         raise InvalidRequest(f"Last-Event-ID {value[:40]!r} is not an id that an event had")
     return int(value)

@@ -1,4 +1,4 @@
-"""Files on their way out by the kernel, a window at a time, through ASGI's `http.response.zerocopysend`.
+"""Has files sent by the kernel, a window at a time, through ASGI's `http.response.zerocopysend`.
 
 A thread has just read what the kernel is told to send, so that it waits for no disk while nothing else is served.
 """
@@ -20,7 +20,7 @@ SCRATCH = memoryview(bytearray(WINDOW))  # what is read into it, by many threads
 
 
 class Window:
-    """A part of an open file that stands for its bytes in the body of an answer."""
+    """A window is a part of an open file that stands for its bytes in the body of an answer."""
 
     def __init__(self, file: BinaryIO, offset: int, count: int) -> None:
         self._file = file
@@ -41,7 +41,7 @@ class Window:
 
 
 class WindowedFile:
-    """An open file of so many bytes that is read as windows, as Starlette reads the files it sends.
+    """Reads an open file of so many bytes as windows, as Starlette reads the files it sends.
 
     `run` has a thread do what reads it.
     """
@@ -56,7 +56,7 @@ class WindowedFile:
         self._offset = offset
 
     async def read(self, size: int) -> Window:
-        """The next window, of `size` bytes or up to the file's end. Raises EOFError where that comes too early."""
+        """Returns the next window, of `size` bytes or up to the file's end. Raises EOFError where that is too early."""
         count = await self._run(partial(os.preadv, self._file.fileno(), [SCRATCH[:size]], self._offset))
         if count < min(size, self._size - self._offset):
             raise EOFError(f"{self._file.name} became shorter while it was sent")
