@@ -1,4 +1,4 @@
-"""Where a webhook may go: a host's name is looked up here, and each of its addresses has to be a public one.
+"""Says where a webhook may go: a host's name is looked up here, and each of its addresses has to be a public one.
 
 What connects must connect to an address from here and never look the name up again: a name that points to a
 public address now may point into the host's own network a moment later.
@@ -45,14 +45,14 @@ CLOUD_SERVICES = [*map(ip_network, (
 
 
 class ForbiddenTarget(FfspoolError):
-    """A host with an address that webhooks do not go to."""
+    """Refuses a host with an address that webhooks do not go to."""
 
     code = "forbidden_target"
     title = "Webhooks do not go there"
 
 
 def interfaces() -> frozenset[Address]:
-    """The addresses of this host's interfaces, as they are now."""
+    """Returns the addresses of this host's interfaces, as they are now."""
     families = {socket.AF_INET, socket.AF_INET6}
     return frozenset(
         plain(one.address) for ones in psutil.net_if_addrs().values() for one in ones if one.family in families
@@ -60,14 +60,14 @@ def interfaces() -> frozenset[Address]:
 
 
 def plain(address: str) -> Address:
-    """Without the interface that a link-local address may be written with."""
+    """Returns the address without the interface that a link-local one may be written with."""
     return ip_address(address.partition("%")[0])
 
 
 async def addresses(
     host: str, port: int, *, allow_private: bool, resolve: Resolve | None = None, own: Interfaces = interfaces
 ) -> list[Address]:
-    """The addresses of `host`, each of them checked.
+    """Returns the addresses of `host`, each of them checked.
 
     Raises ForbiddenTarget if one of them is this host's or not public, unless `allow_private`; OSError if it has none.
     """
@@ -93,7 +93,7 @@ def _refuse(host: str, address: Address, reason: str | None) -> None:
 
 
 def why_not(address: Address, own: Collection[Address] = ()) -> str | None:
-    """What speaks against an address, in words; None when it is a public one and none of this host's `own`."""
+    """Says what speaks against an address, in words; None when it is a public one and none of this host's `own`."""
     inner = _carried(address)
     if inner is not None and (reason := why_not(inner, own)):
         return f"{reason} within IPv6"
@@ -123,14 +123,14 @@ def _is_within(address: Address, networks: Collection[IPv4Network | IPv6Network]
 
 
 def _is_public(address: Address) -> bool:
-    """By our own list and by Python's, which also knows what is reserved; of IPv6 little is in use."""
+    """Judges by our own list and by Python's, which also knows what is reserved; of IPv6 little is in use."""
     if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST:
         return address in NAT64
     return address.is_global and not address.is_reserved and not _is_within(address, SPECIAL)
 
 
 async def look_up(host: str, port: int) -> list[Address]:
-    """The addresses of a name, or of a literal. Raises OSError in words when there are none."""
+    """Returns the addresses of a name, or of a literal. Raises OSError in words when there are none."""
     return await _on_a_thread(partial(_resolved, host, port))
 
 

@@ -33,7 +33,7 @@ REDIRECTS = frozenset({301, 302, 307, 308})
 
 
 class Answer(Model, frozen=True):
-    """What a receiver answered, or why it did not: no `error` means that it took the message.
+    """Says what a receiver answered, or why it did not: no `error` means that it took the message.
 
     `final`: trying again is of no use.
     """
@@ -63,7 +63,7 @@ class Sender:
         self._interfaces = interfaces
 
     async def attempt(self, url: str, identifier: str, body: bytes) -> Answer:
-        """One attempt at a message. Whatever goes wrong is in the outcome; cancelled, it may have arrived."""
+        """Makes one attempt at a message. Whatever goes wrong is in the answer; cancelled, it may have arrived."""
         outcome = await self._attempt(url, identifier, body)
         words = outcome.error and clipped(visible(outcome.error), MOST_WORDS)
         return msgspec.structs.replace(outcome, error=words)
@@ -171,7 +171,7 @@ class Sender:
 
 
 def parsed(url: str, base: httpx.URL | None = None) -> httpx.URL:
-    """The URL of a webhook, or of a redirect from `base`. Raises InvalidRequest when it cannot be one."""
+    """Returns the URL of a webhook, or of a redirect from `base`. Raises InvalidRequest when it cannot be one."""
     import httpx
 
     shown = repr(clipped(url, MOST_SHOWN))
@@ -192,7 +192,7 @@ def parsed(url: str, base: httpx.URL | None = None) -> httpx.URL:
 
 
 def seconds_of(retry_after: str, now: float) -> float | None:
-    """The seconds of a `Retry-After` header, which holds a number or a date; None when it holds neither."""
+    """Returns the seconds of a `Retry-After` header, which holds a number or a date; None when it holds neither."""
     value = retry_after.strip()
     if value.isascii() and value.isdigit() and len(value) <= 9:
         return float(value)

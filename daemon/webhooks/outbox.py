@@ -40,7 +40,7 @@ LOOK_EVERY = 5.0  # seconds, should nothing wake us
 
 
 class Delivery(Model, frozen=True):
-    """One message to one URL, and how far it is."""
+    """A delivery is one message to one URL, and how far it is."""
 
     id: str
     job: str
@@ -61,14 +61,14 @@ class DeliveryPage(Model, frozen=True):
 
 
 class EndedVariation(VariationView, frozen=True, kw_only=True):
-    """What the end of a variation is told with: the variation, and where it belongs."""
+    """Tells of a variation's end: the variation, and where it belongs."""
 
     job: str
     source: str
 
 
 class Message(Model, frozen=True):
-    """The body of every webhook. `timestamp` is when it happened, not when it is sent."""
+    """A message is the body of every webhook. `timestamp` is when it happened, not when it is sent."""
 
     type: str
     timestamp: datetime
@@ -101,7 +101,7 @@ class Webhooks:
     async def page(
         self, *, job: str | None, status: DeliveryStatus | None, limit: int, cursor: str | None
     ) -> DeliveryPage:
-        """One page of deliveries, newest first. Raises InvalidRequest for a cursor we did not give."""
+        """Returns one page of deliveries, newest first. Raises InvalidRequest for a cursor we did not give."""
         query = "page_of_deliveries_of_job" if job else "page_of_deliveries"
         wanted = {"job": job, "status": status, "below": decode_cursor(cursor), "limit": limit + 1}
         found = await self._store.read(lambda t: t.all(query, **wanted))
@@ -118,7 +118,7 @@ class Webhooks:
         return _secret_view(self._secrets.valid())
 
     def rotate(self) -> SecretView:
-        """A new secret; the one before it goes on signing for a day, so that receivers can change over."""
+        """Makes a new secret; the one before it goes on signing for a day, so that receivers can change over."""
         return _secret_view(self._secrets.rotate())
 
     # The loop
@@ -173,7 +173,7 @@ class Webhooks:
 
 
 def render(due: Row | Mapping[str, Any]) -> bytes:
-    """The body of a message; the same bytes at every attempt."""
+    """Returns the body of a message; the same bytes at every attempt."""
     copy: Any = defaultdict(lambda: None, msgspec.json.decode(due["snapshot"]))  # a later version may look for more
     happened = when(due["created_at"])
     assert happened is not None
@@ -189,7 +189,7 @@ def render(due: Row | Mapping[str, Any]) -> bytes:
 def verdict(
     outcome: Answer, failures: int, since: float, now: float, backoff: float
 ) -> tuple[DeliveryStatus, float | None]:
-    """What becomes of a message after an attempt, `failures` of them before it; and when it is due again."""
+    """Says what becomes of a message after an attempt, `failures` of them before it; and when it is due again."""
     if outcome.error is None:
         return DeliveryStatus.DELIVERED, None
     if outcome.status_code == 410:

@@ -1,4 +1,4 @@
-"""The secret webhooks are signed with, and the signatures: Standard Webhooks, symmetric, version 1."""
+"""Keeps the secret webhooks are signed with, and signs them: Standard Webhooks, symmetric, version 1."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ OVERLAP = 24 * 3600.0  # seconds a secret still signs after it was rotated
 
 
 class Secret(Model, frozen=True):
-    """`whsec_…`; `expires_at` is None for the current one."""
+    """A secret is `whsec_…`; `expires_at` is None for the current one."""
 
     value: str
     expires_at: float | None = None
 
 
 class SecretView(Model, frozen=True):
-    """`previous_expires_at` is when the latest secret before this one stops signing; None: it has, or never was."""
+    """Shows a secret; `previous_expires_at` is when the one before stops signing; None: it has, or never was."""
 
     secret: str
     previous_expires_at: datetime | None
 
 
 class Secrets:
-    """The secrets in a file: the current one on its first line, older ones below, each with the time it expires."""
+    """Keeps the secrets in a file: the current one on its first line, older ones below, each with when it expires."""
 
     def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
         self._path = path
         self._now = now
 
     def valid(self) -> list[Secret]:
-        """The secrets that sign now, the current one first; it is made at the first use."""
+        """Returns the secrets that sign now, the current one first; it is made at the first use."""
         try:
             lines = self._path.read_text().splitlines()
         except FileNotFoundError:
@@ -55,7 +55,7 @@ class Secrets:
         return self._write([Secret(value=_new_secret()), retired, *older])
 
     def sign(self, identifier: str, timestamp: int, body: bytes) -> str:
-        """The `webhook-signature` header: one signature by each secret that is valid."""
+        """Returns the `webhook-signature` header: one signature by each secret that is valid."""
         return " ".join(signature(secret.value, identifier, timestamp, body) for secret in self.valid())
 
     def _write(self, found: list[Secret]) -> list[Secret]:
