@@ -1,4 +1,4 @@
-"""The sweep: deletes files that belong to no row, and tells of rows whose file is gone."""
+"""Sweeps: deletes files that belong to no row, and tells of rows whose file is gone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUND = 5000  # jobs and completed variations that one round of the sweep looks 
 
 
 def steady(now: Callable[[], float], clock: Callable[[], float] = time.monotonic) -> Callable[[], float]:
-    """The host's time without its jumps ahead: a file that is on its way does not look old by one."""
+    """Returns a clock of the host's time without jumps ahead: a file that is on its way does not look old by one."""
     began, started = now(), clock()
     return lambda: min(now(), began + clock() - started)
 
@@ -108,7 +108,8 @@ def _old(paths: Iterable[Path], before: float) -> list[Path]:
 
 
 async def _sweep_uploads(store: Store, paths: Paths) -> int:
-    """Of any age: an upload's row is there before its file, and goes before it."""
+    """Deletes upload files that have no row, whatever their age; the row is made before the file, and deleted before
+    it."""
     found = await asyncio.to_thread(lambda: list(paths.uploads.iterdir()))
     known = {item.path for item in await store.read(partial(owned_files.of_uploads, paths))} if found else set()
     return sum([await asyncio.to_thread(paths.discard, path) for path in found if path not in known])
@@ -134,7 +135,7 @@ def _listed(paths: Paths, folder: Path, before: float) -> list[Path]:
 
 
 def unowned(paths: Paths, found: _Found, transaction: Transaction) -> dict[Path, list[Path]]:
-    """Of what was found in jobs' folders what no row owns; where there is no such job, the whole folder."""
+    """Returns, of what was found in jobs' folders, what no row owns; where there is no such job, the whole folder."""
     suspects = {}
     for folder, there in found.items():
         items = owned_files.of_job(paths, folder.name, transaction)

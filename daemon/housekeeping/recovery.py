@@ -1,4 +1,4 @@
-"""What a daemon that crashed left behind, ended or finished at the next start."""
+"""Ends or finishes at the start what a daemon that crashed left behind."""
 
 from __future__ import annotations
 
