@@ -1,4 +1,4 @@
-"""The verbs that act on many jobs at once, by sets: a transaction takes hundreds of them, and then lets others in."""
+"""Acts on many jobs at once, by sets: a transaction takes hundreds of them, and then lets others in."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _bulk_page(status: State, after: int, newest: int, now: float, transaction: 
 
 
 def portions(jobs: Iterable[Row]) -> Iterator[list[int]]:
-    """Row numbers of jobs that have some BULK_VARIATIONS together, or of one that has more."""
+    """Yields row numbers of jobs that have some BULK_VARIATIONS together, or of one that has more."""
     portion, size = list[int](), 0
     for job in jobs:
         if portion and size + job["total"] > BULK_VARIATIONS:

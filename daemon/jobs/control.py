@@ -1,4 +1,4 @@
-"""The verbs that change a job under way, or all of them. Called by the HTTP layer and by `ffspool run`.
+"""Changes a job under way, or all of them. The HTTP layer and `ffspool run` call these verbs.
 
 Each writes its wish in one transaction before it signals anything, and answers when the wish is true.
 """
@@ -30,7 +30,7 @@ from daemon.states import ENDED, LIVE, QueueState, State, derive
 
 
 class CancelReceipt(Model, frozen=True):
-    """What a cancel did, told once no process of its scope is left and its partial files are gone."""
+    """Tells what a cancel did, once no process of its scope is left and its partial files are gone."""
 
     id: str
     status: State
@@ -50,7 +50,7 @@ class StoppedVariation(Model, frozen=True):
 
 
 class Scope(Model, frozen=True):
-    """A job, or one source or one variation of it."""
+    """A scope is a job, or one source or one variation of it."""
 
     job: str
     source: str | None = None
@@ -80,7 +80,7 @@ class _Located(Model, frozen=True):
 
 
 class Changed(Model, frozen=True):
-    """The answer of a verb that ends nothing: where the job stands now, and whether this call changed it."""
+    """Answers a verb that ends nothing: where the job stands now, and whether this call changed it."""
 
     id: str
     status: State
@@ -94,14 +94,14 @@ class QueueView(Model, frozen=True):
 
 
 class BulkReceipt(Model, frozen=True):
-    """What a bulk verb did: how many jobs it matched, and how many of them it changed."""
+    """Tells what a bulk verb did: how many jobs it matched, and how many of them it changed."""
 
     matched: int
     changed: int
 
 
 class JobPatch(Model, frozen=True, forbid_unknown_fields=True):
-    """What may be changed of a job; what is left out stays."""
+    """Names what may be changed of a job; what is left out stays."""
 
     name: Annotated[str, msgspec.Meta(max_length=200)] | msgspec.UnsetType | None = msgspec.UNSET
     priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] | msgspec.UnsetType = msgspec.UNSET
@@ -133,7 +133,7 @@ _FAIL = _Verb(
 
 
 class Control:
-    """The verbs, over one store and one scheduler."""
+    """Carries the verbs out, over one store and one scheduler."""
 
     def __init__(
         self, store: Store, scheduler: Scheduler, paths: Paths, quota: Quota, *, now: Callable[[], float] = time.time
@@ -242,7 +242,7 @@ class Control:
 
 
 async def queue_state(store: Store) -> QueueState:
-    """What was last asked of the whole queue."""
+    """Returns what was last asked of the whole queue."""
     row = await store.read(lambda t: t.one("queue_state"))
     assert row is not None
     return QueueState(row["state"])

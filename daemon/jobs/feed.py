@@ -1,4 +1,4 @@
-"""The event feed: every change of state in order, from SQLite, and conflated progress, to many subscribers.
+"""Feeds many subscribers with events: every change of state in order, from SQLite, and conflated progress.
 
 Changes are rows that triggers wrote in the very transaction that made them, so the feed has no gap and no
 repeat, across a restart too. One task reads new rows and hands the same bytes to every subscriber; one that
@@ -30,7 +30,7 @@ KEEP_ALIVE = 15.0  # seconds of silence after which a comment shows that the con
 
 
 class Subscriber:
-    """One client's place in the feed. `pending` holds what it has not been sent; None: it has to read the log."""
+    """Holds one client's place in the feed. `pending` is what it has not been sent; None: it has to read the log."""
 
     def __init__(self, job: str | None, after: int) -> None:
         self.job = job
@@ -54,7 +54,7 @@ class Feed:
     """Hands out events. `run` is its loop; `close` ends every stream."""
 
     def __init__(self, store: Store, progress: Callable[[], list[tuple[str, str, bytes]]]) -> None:
-        """`progress` gives the present (job, variation, data as JSON) of all that runs."""
+        """Takes as `progress` what gives the present (job, variation, data as JSON) of all that runs."""
         self._store = store
         self._progress = progress
         self._subscribers: set[Subscriber] = set()
@@ -72,7 +72,7 @@ class Feed:
 
     @property
     def lag(self) -> int:
-        """How many ids the slowest subscriber is behind the newest."""
+        """Returns how many ids the slowest subscriber is behind the newest."""
         return max((self._last - subscriber.sent for subscriber in self._subscribers), default=0)
 
     async def run(self) -> None:
@@ -152,7 +152,7 @@ class Feed:
             subscriber.news.set()
 
     async def stream(self, job: str | None, after: int | None) -> AsyncIterator[bytes]:
-        """Server-Sent Events of one job, or of all: those after the id `after`, or (None) from now on.
+        """Yields Server-Sent Events of one job, or of all: those after the id `after`, or (None) from now on.
 
         The first block is an id alone, from which a client goes on that was sent nothing else. An id that is older
         than what is kept, or is of another database, gets a `reset` event first: the client should read the present
@@ -203,7 +203,7 @@ class Feed:
 
 
 def render(row: Row) -> bytes:
-    """One row of the log as a Server-Sent Event."""
+    """Returns one row of the log as a Server-Sent Event."""
     return f"id: {row['id']}\nevent: {row['type']}\ndata: {row['data']}\n\n".encode()
 
 
@@ -212,7 +212,7 @@ def _progress_event(data: bytes) -> bytes:
 
 
 def progress_data(job: str, variation: str, report: Progress, duration: float | None) -> bytes:
-    """The data of a progress event; `duration` in seconds is what the output will last, None if nobody knows."""
+    """Returns the data of a progress event; the output will last `duration` seconds, None if nobody knows."""
     percent = progress.percent(report.seconds, duration)
     return msgspec.json.encode(
         {
@@ -226,7 +226,7 @@ def progress_data(job: str, variation: str, report: Progress, duration: float | 
 
 
 async def last_event(store: Store) -> int:
-    """The newest id given out."""
+    """Returns the newest id given out; 0 before the first."""
     row = await store.read(lambda t: t.one("last_event"))
     return int(row["id"]) if row else 0
 

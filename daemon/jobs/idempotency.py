@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request sent twice is done once, and both times gets the first answer.
+"""Heeds `Idempotency-Key`: a request sent twice is done once, and both times gets the first answer.
 
 A key is bound in the transaction that does what was asked, so there is never one without the other. That
 a request is in flight is known in memory alone: when the daemon dies, so does the request.
@@ -26,7 +26,7 @@ class Answer(Model, frozen=True):
 
 
 class IdempotencyKeys:
-    """The keys that were used, and those in use this moment."""
+    """Knows the keys that were used, and those in use this moment."""
 
     def __init__(self, store: Store, *, now: Callable[[], float] = time.time) -> None:
         self._store = store
@@ -54,7 +54,7 @@ class IdempotencyKeys:
 
 
 class Hold:
-    """One request's hold on its key; with the key None it remembers nothing."""
+    """Holds the key of one request; with the key None it remembers nothing."""
 
     def __init__(self, store: Store, key: str | None, now: Callable[[], float]) -> None:
         self.key = key
@@ -64,12 +64,12 @@ class Hold:
         self._bound: Row | None = None
 
     async def is_bound(self) -> bool:
-        """Whether a request with this key was answered already: then all that is left is to compare them."""
+        """Tells whether a request with this key was answered already: then all that is left is to compare them."""
         self._bound = await self._store.read(partial(self._find, self.key)) if self.key else None
         return self._bound is not None
 
     async def first_answer(self, fingerprint: str) -> Answer | None:
-        """What the first request with this key was answered; None: this is the first, of that fingerprint.
+        """Returns what the first request with this key was answered; None: this is the first, of that fingerprint.
 
         Raises IdempotencyMismatch when the first asked for something else.
         """

@@ -1,4 +1,4 @@
-"""A job's beginning and its harvest: create, look, fetch. Called by the HTTP layer and by `ffspool run`."""
+"""Begins jobs and harvests them: create, look, fetch. The HTTP layer and `ffspool run` call these verbs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MAX_METADATA_BYTES = 64 * 1024
 
 
 class JobSpec(Model, frozen=True):
-    """What a job is but for its files: the entries of `variations` and what is said of the job itself."""
+    """Says what a job is but for its files: the entries of `variations` and what is said of the job itself."""
 
     variations: tuple[VariationRequest, ...]
     name: str | None = None
@@ -85,11 +85,11 @@ class Jobs:
         await self._store.read(partial(self._quota.check_queue, more=1))
 
     def room(self) -> AbstractContextManager[Room]:
-        """Room for the files of a job to come: `create` takes them from there."""
+        """Makes room for the files of a job to come: `create` takes them from there."""
         return self._quota.room(self._store)
 
     async def uploaded(self, upload: str) -> NewSource:
-        """A resumable upload that is complete. Raises NotFound, Gone, UploadUnfinished or EmptyUpload."""
+        """Returns a resumable upload that is complete. Raises NotFound, Gone, UploadUnfinished or EmptyUpload."""
         found = await self._store.read(partial(durable_upload, self._paths, upload, self._now()))
         if found.offset < found.length:
             missing = found.length - found.offset
@@ -249,7 +249,7 @@ class Jobs:
     # Look
 
     async def get(self, job: str) -> JobView:
-        """The job with its sources and variations. Raises NotFound, or Gone if it expired."""
+        """Returns the job with its sources and variations. Raises NotFound, or Gone if it expired."""
         return await self._store.read(lambda t: self._view(t, job_row(t, job, self._now())))
 
     async def check(self, job: str) -> None:
@@ -259,7 +259,7 @@ class Jobs:
     async def page(
         self, selection: Selection, *, limit: int, cursor: str | None, with_metadata: bool = False
     ) -> JobPage:
-        """One page of the selected jobs. Raises InvalidRequest for a cursor we did not give."""
+        """Returns one page of the selected jobs. Raises InvalidRequest for a cursor we did not give."""
         return await self._store.read(lambda t: self._page(t, selection, limit, cursor, with_metadata))
 
     def _view(self, transaction: Transaction, job: Row) -> JobView:
@@ -285,7 +285,10 @@ class Jobs:
     # Fetch
 
     async def output(self, job: str, variation: str) -> tuple[Path, Row]:
-        """Where a completed variation's file lies, and its row. Raises NotFound when it is not completed."""
+        """Returns where a completed variation's file lies, and its row.
+
+        Raises NotFound before it is completed, Gone if it is lost.
+        """
         row = await self._store.read(partial(variation_row, job, variation, self._now()))
         if row["status"] != State.COMPLETED:
             raise NotFound(f"{row['name']} is {row['status']}: there is no file to download")
@@ -294,23 +297,26 @@ class Jobs:
         return self._paths.output(job, variation, row["extension"]), row
 
     async def folder(self, job: str, variation: str) -> tuple[Path, Row]:
-        """As `output`, of one that is a folder of files. Raises NotFound when it is a single file."""
+        """Returns what `output` does, for a folder of files. Raises NotFound when it is a single file."""
         path, row = await self.output(job, variation)
         if row["extension"] != FOLDER:
             raise NotFound(f"{row['name']} is one file, not a folder of files: its download is all of it")
         return path, row
 
     async def source(self, job: str, source: str) -> tuple[SourceFile, Row]:
-        """A source's file, and its row. Raises NotFound."""
+        """Returns a source's file, and its row. Raises NotFound."""
         row = await self._store.read(partial(source_row, job, source, self._now()))
         return self._whereabouts.of(recorded(job, source, row)), row
 
     async def first_source(self, job: str) -> str:
-        """The identifier of the job's first source. Raises NotFound, or Gone if it expired."""
+        """Returns the identifier of the job's first source. Raises NotFound, or Gone if it expired."""
         return str((await self._store.read(lambda t: children_of(t, job_row(t, job, self._now()))))[0][0]["id"])
 
     async def outputs(self, job: str) -> tuple[JobView, list[tuple[str, Path]]]:
-        """The job and, of all completed so far, (name in the zip, file). Raises NotFound when that is nothing."""
+        """Returns the job and, of all completed so far, (name in the zip, file).
+
+        Raises NotFound when that is nothing.
+        """
         return await self._store.read(partial(self._outputs, job))
 
     def _outputs(self, job: str, transaction: Transaction) -> tuple[JobView, list[tuple[str, Path]]]:
@@ -324,7 +330,7 @@ class Jobs:
         return self._view(transaction, row), files
 
     async def log(self, job: str, variation: str) -> Path:
-        """The file with the encoder's command and words. Raises NotFound when it has not been started yet."""
+        """Returns the file with the encoder's command and words. Raises NotFound when it has not been started yet."""
         row = await self._store.read(partial(variation_row, job, variation, self._now()))
         path = self._paths.log(job, variation)
         if not path.exists():
@@ -332,7 +338,10 @@ class Jobs:
         return path
 
     async def plot(self, job: str, variation: str) -> tuple[Path, str]:
-        """The SVG of its quality, frame by frame, and a name for it. Raises NotFound with the reason for none."""
+        """Returns the SVG of its quality, frame by frame, and a name for it.
+
+        Raises NotFound with the reason for none.
+        """
         row = await self._store.read(partial(variation_row, job, variation, self._now()))
         path = self._paths.plot(job, variation)
         if row["quality"] is None:
@@ -354,7 +363,7 @@ def _new_variation(name: str, want: Wanted, keys: dict[str, int]) -> dict[str, A
 
 
 def _added_bytes(sources: Iterable[NewSource]) -> int:
-    """Of uploads that no row tells of yet."""
+    """Returns the bytes of uploads that no row tells of yet."""
     return sum(source.bytes for source in sources if source.upload and not source.resumable)
 
 

@@ -1,4 +1,4 @@
-"""Which jobs a list shows, in which order, page by page: every page costs the same, however many jobs there are."""
+"""Lists jobs, selected and in order, page by page: every page costs the same, however many jobs there are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WINDOW = 20_000  # jobs that one page of a search looks at
 
 
 class Selection(Model, frozen=True):
-    """The jobs with one of `statuses` (none: with any), paused ones alone, or those a text is found in.
+    """Selects the jobs with one of `statuses` (none: with any), paused ones alone, or those a text is found in.
 
     `upcoming` lists them as they will be started: by priority, then age. The others come newest first.
     """
@@ -53,7 +53,7 @@ def page(
     *,
     with_metadata: bool = False,
 ) -> Page:
-    """Rows of one page, `limit` at most, and the cursor of the next (None: this is the last).
+    """Returns the rows of one page, `limit` at most, and the cursor of the next (None: this is the last).
 
     What expired is not shown. A page of a search, or one that is to tell much metadata, may hold fewer, or none, and
     yet not be the last. Raises InvalidRequest for a strange cursor.
@@ -75,7 +75,7 @@ def page(
 
 
 def still(transaction: Transaction, selection: Selection, jobs: Iterable[int], now: float) -> set[int]:
-    """Those of the jobs, told by `seq`, that are among the selected now."""
+    """Returns those of the jobs, told by `seq`, that are among the selected now."""
     rows = transaction.all(
         "still_selected",
         jobs=msgspec.json.encode(list(jobs)).decode(),
@@ -132,12 +132,12 @@ def _upcoming(transaction: Transaction, limit: int, cursor: str | None, most: in
 
 
 def files(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Row]:
-    """What is told of each job's files, by its `seq`."""
+    """Returns what is told of each job's files, by its `seq`."""
     return {row["job"]: row for row in transaction.all("files_of_jobs", jobs=_keys(jobs))}
 
 
 def efforts(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Effort]:
-    """What each job is about whose status alone does not tell, by its `seq`, from the counters of its sources."""
+    """Returns what each job is about whose status alone does not tell, by its `seq`, from its sources' counters."""
     asked = [job for job in jobs if job["status"] not in TOLD_BY_STATUS]
     if not asked:
         return {}
@@ -154,7 +154,7 @@ def efforts(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Effort]:
 
 
 def errors(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, str]:
-    """Why those failed that did, in the words of the first variation that did, by their `seq`."""
+    """Returns why those failed that did, in the words of the first variation that did, by their `seq`."""
     failed = [job for job in jobs if job["status"] == State.FAILED]
     return {row["job"]: row["error"] for row in transaction.all("first_errors", jobs=_keys(failed))} if failed else {}
 

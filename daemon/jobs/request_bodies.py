@@ -1,4 +1,4 @@
-"""Bytes of requests on their way in: none is waited for longer than is fair, and none holds up a stop."""
+"""Brings in bytes of requests: none is waited for longer than is fair, and none holds up a stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PATIENCE = 60.0  # seconds without a byte after which a body is over: a peer tha
 
 
 class RequestBodies:
-    """Every body under way; `stop` ends all of them where they are."""
+    """Knows every body under way; `stop` ends all of them where they are."""
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
@@ -20,14 +20,14 @@ class RequestBodies:
         self._stopped = False
 
     def stop(self) -> None:
-        """From now on every body, also one under way, ends with Unavailable."""
+        """Has every body, also one under way, end with Unavailable from now on."""
         self._stopped = True
         for timeout in self._waiting:
             if not timeout.expired():
                 timeout.reschedule(0)
 
     async def of(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The chunks of one body as they come. Raises UploadStalled when none does, Unavailable at a stop."""
+        """Yields the chunks of one body as they come. Raises UploadStalled when none does, Unavailable at a stop."""
         chunks = aiter(stream)
         while not self._stopped:
             try:

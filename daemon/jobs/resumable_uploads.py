@@ -1,4 +1,4 @@
-"""Resumable uploads: a file that arrives in pieces, over days and restarts, until a job takes it.
+"""Keeps resumable uploads: files that arrive in pieces, over days and restarts, until a job takes them.
 
 A piece is written and fsynced first, then its offset is committed: an offset that a client was told is
 never ahead of the disk. What a crash leaves beyond it is cut off before the next piece is written.
@@ -40,7 +40,7 @@ COMMIT_EVERY = 8 * 1024 * 1024  # bytes; a crash costs a client no more than thi
 
 
 class Checksum(Model, frozen=True):
-    """What the bytes of one piece must hash to; `algorithm` is a name hashlib knows."""
+    """Says what the bytes of one piece must hash to; `algorithm` is a name hashlib knows."""
 
     algorithm: str
     digest: bytes
@@ -83,7 +83,7 @@ class Uploads:
             await asyncio.wait(self._growing.values())
 
     async def create(self, name: str, length: int, metadata: str | None = None) -> Upload:
-        """A new, empty upload of `length` bytes. Raises BadName, TooLarge, LimitReached or OutOfSpace."""
+        """Makes a new, empty upload of `length` bytes. Raises BadName, TooLarge, LimitReached or OutOfSpace."""
         filenames.check(name)
         if length > self.max_bytes:
             raise TooLarge(f"{name} is over the limit of {self.max_bytes} bytes")
@@ -98,7 +98,7 @@ class Uploads:
         return transaction.one("insert_upload", **row)
 
     async def get(self, upload: str) -> Upload:
-        """The upload as far as it is durable. Raises NotFound, or Gone when its file was removed by hand."""
+        """Returns the upload as far as it is durable. Raises NotFound, or Gone when its file was removed by hand."""
         return await self._store.read(partial(durable_upload, self._paths, upload, self._now()))
 
     async def delete(self, upload: str) -> None:
@@ -291,7 +291,7 @@ class _Piece:
 
 
 def durable_upload(paths: Paths, upload: str, now: float, transaction: Transaction) -> Upload:
-    """The upload, once it is sure that its file holds what its row says. Raises NotFound or Gone."""
+    """Returns the upload, once it is sure that its file holds what its row says. Raises NotFound or Gone."""
     row = transaction.one("upload", id=upload, now=now)
     if row is None:
         raise _unknown(upload)

@@ -1,4 +1,4 @@
-"""The rows of one job, its sources and its variations, read within a caller's transaction."""
+"""Reads the rows of one job, its sources and its variations within a caller's transaction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from daemon.states import State
 
 
 def job_row(transaction: Transaction, job: str, now: float) -> Row:
-    """The job's row. Raises NotFound, or Gone from the moment it expires, whenever it is deleted."""
+    """Returns the job's row. Raises NotFound, or Gone from the moment it expires, whenever it is deleted."""
     row = transaction.one("job", id=job)
     if row is None and not transaction.one("tombstone", id=job):
         raise NotFound(f"there is no job {job}")

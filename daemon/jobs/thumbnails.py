@@ -34,14 +34,14 @@ class Thumbnails:
         self._refused: dict[Path, str] = {}
 
     async def of_job(self, job: str) -> bytes:
-        """A WebP of the job's first source. Raises NotFound with the reason when there is none, or Gone."""
+        """Returns a WebP of the job's first source. Raises NotFound with the reason when there is none, or Gone."""
         source = await self._jobs.first_source(job)
         file, row = await self._jobs.source(job, source)
         draw = partial(self._of_source, file, row["name"])
         return await self._of(job, draw, self._paths.thumbnail(job, source), row["name"])
 
     async def of_variation(self, job: str, variation: str) -> bytes:
-        """A WebP of a completed variation. Raises as `of_job`; there is none before it is completed."""
+        """Returns a WebP of a completed variation. Raises as `of_job` does; there is none before it is completed."""
         path, row = await self._jobs.output(job, variation)
         place = self._paths.thumbnail(job, variation)
         draw = (
@@ -78,7 +78,7 @@ class Thumbnails:
         return picture
 
     async def _take_back(self, job: str, place: Path) -> None:
-        """Of a job that was deleted meanwhile: whoever removed its files may have been there before this one.
+        """Removes it if the job was deleted meanwhile: whoever removed its files may have been there before this one.
 
         A job that is deleted from here on has a file more that is removed with the others.
         """

@@ -1,4 +1,4 @@
-"""The job as the contract shows it: rows and live progress become typed answers."""
+"""Shows the job as the contract says: rows and live progress become typed answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # a client that only reads answers need not load the database
 
 
 class Live(Protocol):
-    """What is known of running variations and stands in no row."""
+    """Knows what is known of running variations and stands in no row."""
 
     def progress(self, variation: str) -> Progress | None: ...
 
@@ -31,11 +31,11 @@ class Live(Protocol):
 
     @property
     def shortage(self) -> str | None:
-        """Why nothing starts."""
+        """Says why nothing starts; None when something may."""
         ...
 
     def of_job(self, job: str) -> Iterable[tuple[Progress, float | None]]:
-        """The latest report on each running variation of the job, and the seconds its source lasts."""
+        """Yields the latest report on each running variation of the job, and the seconds its source lasts."""
         ...
 
 
@@ -93,7 +93,7 @@ class Usage(Model, frozen=True):
 
 
 class JobSummary(Model, frozen=True):
-    """A job but for its sources."""
+    """Shows a job but for its sources."""
 
     id: str
     name: str | None
@@ -117,13 +117,13 @@ class JobSummary(Model, frozen=True):
 
 
 class EndedJob(JobSummary, frozen=True):
-    """A job as webhooks tell it."""
+    """Shows a job as webhooks tell it."""
 
     metadata: dict[str, Any]
 
 
 class ListedJob(JobSummary, frozen=True):
-    """A job as lists show it: of its sources only the first one's name, and how many there are."""
+    """Shows a job as lists do: of its sources only the first one's name, and how many there are."""
 
     first_source: str
     total_sources: int
@@ -139,7 +139,7 @@ class JobView(JobSummary, frozen=True):
 
 
 class Effort(Model, frozen=True):
-    """Seconds of output of one job; a source of unknown duration weighs as one second."""
+    """An effort is one job's seconds of output; a source of unknown duration weighs as one second."""
 
     planned: float  # by all that did not fail
     done: float  # by what is completed
@@ -151,7 +151,7 @@ class Effort(Model, frozen=True):
 def job_view(
     job: Row, effort: Effort | None, error: str | None, sources: Sequence[Row], variations: Sequence[Row], live: Live
 ) -> JobView:
-    """The job with everything below it."""
+    """Returns the job with everything below it."""
     shown = _source_views(sources, variations, live)
     webhook = {"webhook_url": job["webhook_url"], "webhook_variations": bool(job["webhook_variations"])}
     left = [variation.eta_seconds for source in shown for variation in source.variations]
@@ -162,7 +162,7 @@ def job_view(
 def listed_job(
     job: Row, files: Row, effort: Effort | None, error: str | None, live: Live, *, with_metadata: bool
 ) -> ListedJob:
-    """The job as lists show it. What its status alone tells needs no `effort`; `error` is why it failed."""
+    """Returns the job as lists show it. What its status alone tells needs no `effort`; `error` is why it failed."""
     return ListedJob(
         error=error,
         metadata=_metadata(job) if with_metadata else msgspec.UNSET,
@@ -174,17 +174,17 @@ def listed_job(
 
 
 def ended_job(copy: Any) -> EndedJob:
-    """An ended job, from a copy of its row in which `error` stands too."""
+    """Returns an ended job, from a copy of its row in which `error` stands too."""
     return EndedJob(error=copy["error"], metadata=_metadata(copy), **_job_fields(copy, None, _OVER))
 
 
 def ended_variation(copy: Any) -> VariationView:
-    """An ended variation, from its row or a copy of it."""
+    """Returns an ended variation, from its row or a copy of it."""
     return _variation_view(copy, None, _OVER)
 
 
 class _Over:
-    """Of what ended nothing is live."""
+    """Stands for what ended, of which nothing is live."""
 
     shortage = None
 
