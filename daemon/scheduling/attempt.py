@@ -1,4 +1,4 @@
-"""Variations of one source from slot to end: encoded in one process, each proven and published, or abandoned.
+"""Takes variations of one source from slot to end: encoded in one process, each proven and published, or abandoned.
 
 An attempt is the one writer that ends the variations it was claimed for.
 """
@@ -37,7 +37,7 @@ UNSUITABLE = (ProbeError, ProofError, UnsuitableSource, UnknownPreset, BadParame
 
 
 class Receipt(Model, frozen=True):
-    """What ending one running variation took, and the bytes of partial files it gave back."""
+    """Tells what ending one running variation took, and the bytes of partial files it gave back."""
 
     variation: str
     stage: Stage
@@ -46,7 +46,10 @@ class Receipt(Model, frozen=True):
 
 
 class Attempt:
-    """Claimed variations on their way. `run` takes them to their end; the rest may be called beside it."""
+    """An attempt has claimed variations on their way.
+
+    `run` takes them to their end; the rest may be called beside it.
+    """
 
     def __init__(
         self, members: Sequence[Member], resources: Resources, *, threads: Mapping[str, int], held: bool = False
@@ -84,30 +87,30 @@ class Attempt:
 
     @property
     def pace(self) -> Pace | None:
-        """What the stall watch says; None while it gets on or is frozen."""
+        """Returns what the stall watch says; None while it gets on or is frozen."""
         if self.frozen:
             return None
         return Pace.HUNG if self._hung else self._watch.pace(time.monotonic(), self._longest())
 
     @property
     def shown(self) -> Progress | None:
-        """The latest report; of what stands still the speed, and what follows from it, is not known."""
+        """Returns the latest report; of what stands still the speed, and what follows from it, is not known."""
         if self.progress is None or not (self.frozen or self.pace == Pace.HUNG):
             return self.progress
         return replace(self.progress, speed=None)
 
     def duration(self, variation: str) -> float | None:
-        """Planned seconds of that output; None while or where nobody knows."""
+        """Returns the planned seconds of that output; None while or where nobody knows."""
         plan = next(member.plan for member in self.members if member.claim.id == variation)
         return plan.duration_seconds if plan else None
 
     @property
     def source_seconds(self) -> float | None:
-        """How long the source lasts; None: unknown."""
+        """Returns how many seconds the source lasts; None: unknown."""
         return self._source.media.duration_seconds
 
     def written(self, variation: str) -> int:
-        """Bytes made for one of the variations so far. May be called on any thread, and may block."""
+        """Returns the bytes made for one of the variations so far. Any thread may call it; it may block."""
         order = self._orders.get(variation)
         return self._resources.engine.written(order) if order else 0
 
@@ -241,7 +244,7 @@ class Attempt:
         learning.add_done_callback(_log_failure)
 
     async def _finish(self, member: Member, cpu_seconds: float) -> None:
-        """From an encoded part to a published file, if it is what was planned."""
+        """Makes an encoded part a published file, if it is what was planned."""
         member.proving = asyncio.create_task(self._prove(member))
         if self._stopping:
             member.proving.cancel()

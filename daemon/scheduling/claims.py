@@ -1,4 +1,4 @@
-"""What the database knows of a variation on its way: claimed, then completed, or abandoned.
+"""Records what the database knows of a variation on its way: claimed, then completed, or abandoned.
 
 Each function is one step within a transaction, guarded in its WHERE by state and attempt, so that a late
 writer changes nothing.
@@ -28,7 +28,10 @@ ASIDE = 30.0  # seconds that work lets other work pass which may fit on the disk
 
 
 class Claim(Model, frozen=True):
-    """A variation that has its slot: all that is needed to run and settle it. Those of one task share its `token`."""
+    """A claim is a variation that has its slot: all it takes to run and settle it.
+
+    Those of one task share its `token`.
+    """
 
     seq: int
     id: str
@@ -64,18 +67,21 @@ def claim(transaction: Transaction, *, variations: Sequence[str], now: float) ->
 
 
 def longest_wait(retry_delay: float) -> float:
-    """Seconds after which everything that waits is due. What is to wait longer saw the clock set back meanwhile."""
+    """Returns the seconds after which all that waits is due.
+
+    What is to wait longer saw the clock set back meanwhile.
+    """
     longest: float = retry_delay * RETRY_GROWTH ** (MAX_RETRIES - 1)
     return max(ASIDE, longest)
 
 
 def release_delayed(transaction: Transaction, *, retry_delay: float, now: float) -> None:
-    """What waited long enough may start again."""
+    """Lets what waited long enough start again."""
     transaction.run("release_delayed", now=now, latest=now + longest_wait(retry_delay))
 
 
 def set_aside(transaction: Transaction, *, waiting: Mapping[str, str], now: float) -> None:
-    """Variations that do not fit on the disk let others pass for a while; `waiting` tells of each why."""
+    """Has variations that do not fit on the disk let others pass for a while; `waiting` tells of each why."""
     until = now + ASIDE
     rows = [{"variation": variation, "waiting": words, "until": until} for variation, words in waiting.items()]
     transaction.run_many("set_aside", rows)
@@ -100,7 +106,7 @@ def _claim_of(row: Row, source: Row, token: str) -> Claim:
 
 
 def record_start(started: Started, transaction: Transaction) -> None:
-    """What the engine will end the attempt's process by after a crash, and what shuts it in."""
+    """Records what the engine will end the attempt's process by after a crash, and what shuts it in."""
     transaction.run("record_sandbox", token=started.task, sandbox=started.sandbox)
     transaction.run("record_handle", token=started.task, handle=started.handle)
 
@@ -110,7 +116,7 @@ def record_media(transaction: Transaction, *, source: str, media: Media) -> None
 
 
 def refuse_source(transaction: Transaction, *, source: str, error: str, now: float) -> None:
-    """The source cannot be used: what waits for it fails with it."""
+    """Records that the source cannot be used: what waits for it fails with it."""
     transaction.run("record_source_error", source=source, error=error)
     transaction.run("fail_queued_of_source", source=source, error=error, now=now)
 
@@ -142,7 +148,7 @@ def complete(transaction: Transaction, *, variation: int, attempt: int, proof: P
 
 
 class Verdict(Model, frozen=True):
-    """What becomes of a variation whose attempt came to nothing."""
+    """A verdict is what becomes of a variation whose attempt came to nothing."""
 
     status: State
     error: str | None
@@ -155,7 +161,7 @@ class Verdict(Model, frozen=True):
 
 
 class Failure(Model, frozen=True):
-    """Why an attempt came to nothing. One that may pass is tried again up to `retries` times.
+    """A failure is why an attempt came to nothing. One that may pass is tried again up to `retries` times.
 
     `alone`: it failed in company, which may have been at fault, and is tried again by itself at once. With `space`
     it is no failure but a full disk: the work waits, however long, until so many bytes are free.
@@ -192,7 +198,7 @@ def abandon(
 
 
 def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry_delay: float) -> Verdict:
-    """A requested cancel or force-fail decides; then too many crashes; then whether it is worth another try."""
+    """Judges by a requested cancel or force-fail; then by too many crashes; then by whether another try is worth it."""
     retries, crashes = row["retries"], row["crashes"] + crashed
     if row["cancel_requested_at"] is not None:
         return Verdict(status=State.CANCELLED, error=None, retries=retries, crashes=crashes)

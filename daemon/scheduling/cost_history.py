@@ -1,4 +1,4 @@
-"""What this host's own encodes took, for predicting the next ones."""
+"""Remembers what this host's own encodes took, for predicting the next ones."""
 
 from __future__ import annotations
 

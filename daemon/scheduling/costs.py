@@ -1,6 +1,6 @@
-"""What an encode will cost, in CPU seconds: sane defaults, corrected by what this host's own encodes took.
+"""Predicts what an encode will cost, in CPU seconds: by sane defaults, corrected by what this host's own encodes took.
 
-Pure: whoever has the history hands it in.
+The module is pure: whoever has the history hands it in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WILD = 4.0  # times more or less than predicted: no single encode moves the pred
 
 
 class Cost(Model, frozen=True):
-    """CPU seconds of one output. Those of `decode` are spent once by outputs that share a process."""
+    """A cost is the CPU seconds of one output. Those of `decode` are spent once by outputs that share a process."""
 
     decode: float
     encode: float
@@ -33,18 +33,18 @@ Corrections = Mapping[str, float]  # by key: how many times the default this hos
 
 
 def key(preset: str, parameters: Parameters) -> str:
-    """What encodes are told apart by when their costs are learnt."""
+    """Returns what encodes are told apart by when their costs are learnt."""
     speed = parameters.get("speed")
     return f"{preset}/{speed}" if speed else preset
 
 
 def correction(known: Corrections, preset: str, parameters: Parameters) -> float:
-    """How many times the default such an encode takes; 1.0 before there was one."""
+    """Returns how many times the default such an encode takes; 1.0 before there was one."""
     return known.get(key(preset, parameters), 1.0)
 
 
 def predict(media: Media, plan: Plan, estimate: Estimate, correction: float = 1.0) -> Cost:
-    """What one output of that source takes."""
+    """Predicts what one output of that source takes."""
     seconds = media.duration_seconds or USUAL_DURATION
     shown = seconds if plan.duration_seconds is None else min(seconds, plan.duration_seconds)
     decode = START_UP + (_megapixels(media.video, seconds) * DECODING if media.video and plan.video else 0.0)
@@ -62,7 +62,7 @@ def _megapixels(picture: VideoStream, seconds: float) -> float:
 
 
 def learn(correction: float, predicted: float, taken: float) -> float:
-    """The correction after an encode that was `predicted` with it, in CPU seconds, and took `taken`."""
+    """Returns the correction after an encode that was `predicted` with it, in CPU seconds, and took `taken`."""
     if predicted <= 0 or taken <= 0:
         return correction
     ratio = min(max(taken / predicted, 1 / WILD), WILD)

@@ -1,4 +1,4 @@
-"""What a batch would come to, before anything of it is encoded: its processes, and when each would begin."""
+"""Tells what a batch would come to before anything of it is encoded: its processes, and when each would begin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READ_AT_ONCE = 4  # files
 
 
 class Process(Model, frozen=True):
-    """One process, as predicted: it begins `at` so many seconds from the batch's begin.
+    """Predicts one process: it begins `at` so many seconds from the batch's begin.
 
     `presets` says what it makes, `threads` how many the encoder of each uses.
     """
@@ -31,7 +31,7 @@ class Process(Model, frozen=True):
 
 
 class Refused(Model, frozen=True):
-    """What cannot be made, and why; `preset` None: nothing can be made of the file."""
+    """Says what cannot be made, and why; `preset` None: nothing can be made of the file."""
 
     file: str
     preset: str | None
@@ -39,7 +39,7 @@ class Refused(Model, frozen=True):
 
 
 class Preview(Model, frozen=True):
-    """A batch as the planner would run it with nothing beside it. All its figures are predictions."""
+    """Shows a batch as the planner would run it with nothing beside it. All its figures are predictions."""
 
     cores: int
     slots: int

@@ -1,4 +1,4 @@
-"""What a ready variation will cost: CPU seconds, and bytes of disk."""
+"""Foretells what a ready variation will cost: CPU seconds, and bytes of disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTHING = Cost(decode=0.0, encode=0.0)
 
 
 class Outlook(Model, frozen=True):
-    """A variation as the planner wants it, and the bytes that such an output `usual`ly comes to (0: none is made)."""
+    """Holds a variation as the planner wants it, and the bytes such an output `usual`ly comes to (0: none is made)."""
 
     ready: Ready
     usual: int = 0
@@ -34,7 +34,7 @@ class Forecast:
         self._experience = experience
 
     def of_row(self, row: Row) -> Outlook:
-        """Of a row of the query `ready` whose source's media is known.
+        """Returns the outlook of a row of the query `ready` whose source's media is known.
 
         One of which nothing can be made costs nothing: it is told so when its turn comes.
         """

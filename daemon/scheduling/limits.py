@@ -1,4 +1,4 @@
-"""How much may be under way and stored at once. Asked within the transaction that would add to it."""
+"""Limits how much may be under way and stored at once. It is asked within the transaction that would add to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daemon.settings import Settings
 
 
 class Quota:
-    """For all clients together: a session has the rights of the token, and whoever has one can make more.
+    """Counts for all clients together: a session has the rights of the token, and whoever has one can make more.
 
     Stored are sources, outputs and the database, resumable uploads as they were announced, and what `space` is held
     for: what an encode is expected to make, and the files of a form on their way in.
@@ -57,17 +57,20 @@ class Quota:
 
     @property
     def bounded(self) -> bool:
-        """Whether there is a limit of what is stored, besides the disk."""
+        """Tells whether there is a limit of what is stored, besides the disk."""
         return self._settings.max_stored_bytes is not None
 
     def left(self, transaction: Transaction) -> int | None:
-        """Bytes that may be stored besides; below 0 when more is than may be. None: as many as the disk holds."""
+        """Returns the bytes that may be stored besides; below 0 when more is than may be.
+
+        None: as many as the disk holds.
+        """
         most = self._settings.max_stored_bytes
         return None if most is None else most - _count(transaction, "stored_bytes") - self._space.promised
 
     @contextmanager
     def arriving(self, size: int, arrived: Callable[[], int]) -> Iterator[None]:
-        """While it lasts, others leave the disk to bytes on their way in that count as stored already."""
+        """Has others leave the disk, while it lasts, to bytes on their way in that count as stored already."""
         key = new_id()
         self._space.hold(key, size, arrived, stored=True)
         try:
@@ -77,7 +80,7 @@ class Quota:
 
     @contextmanager
     def room(self, store: Store) -> Iterator[Room]:
-        """Room for files on their way in, as long as the request that brings them."""
+        """Keeps room for files on their way in, as long as the request that brings them."""
         room = Room(self, self._space, store)
         try:
             yield room
@@ -86,7 +89,7 @@ class Quota:
 
 
 class Room:
-    """Bytes that are kept for one request's files: none, until `grow`."""
+    """A room is the bytes that are kept for one request's files: none, until `grow`."""
 
     def __init__(self, quota: Quota, space: Space, store: Store) -> None:
         self.bytes = 0

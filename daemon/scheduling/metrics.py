@@ -1,4 +1,4 @@
-"""What Prometheus is told: counters and histograms that grow as things happen, in base units."""
+"""Tells Prometheus counters and histograms that grow as things happen, in base units."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPEEDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
 
 
 class Figures:
-    """The metrics of one daemon. No label ever holds an id: what is named is bounded."""
+    """Holds the metrics of one daemon. No label ever holds an id: what is named is bounded."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -50,16 +50,16 @@ class Figures:
         )
 
     def completed(self, preset: str, seconds: float, speed: float | None, output_seconds: float | None) -> None:
-        """A variation was published, so many seconds after it got its slot."""
+        """Counts a variation that was published, so many seconds after it got its slot."""
         self._encode.labels(preset).observe(seconds)
         self._output.labels(preset).inc(output_seconds or 0.0)
         if speed is not None:
             self._speed.labels(preset).observe(speed)
 
     def stopped(self, stopped: Stopped) -> None:
-        """A process was ended because we were asked to."""
+        """Counts a process that was ended because we were asked to."""
         self._stop.labels(stopped.stage).observe(stopped.seconds)
 
     def render(self) -> tuple[bytes, str]:
-        """The metrics as text, and its content type."""
+        """Returns the metrics as text, and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4

@@ -1,7 +1,7 @@
-"""How ready variations become processes: which share one decode, how many threads each gets, what goes first.
+"""Makes processes of ready variations: which share one decode, how many threads each gets, what goes first.
 
-Pure. Sharing a decode saves CPU and fills the cores with few threads, but it makes early results late, and one
-failure or cancel stops all who share; so it is bounded by the predicted time and by the size of the pictures.
+Sharing a decode saves CPU and fills the cores with few threads, but it makes early results late, and one failure or
+cancel stops all who share; so it is bounded by the predicted time and by the size of the pictures. The module is pure.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_MEGAPIXELS = 12.0  # of one frame of all its outputs: every encoder holds so
 
 
 class Ready(Model, frozen=True):
-    """A variation that may start. `alone`: it failed in company, or takes several passes, and runs by itself."""
+    """Holds a variation that may start. `alone`: it failed in company, or takes several passes, and runs by itself."""
 
     variation: str
     source: str
@@ -31,7 +31,7 @@ class Ready(Model, frozen=True):
 
 
 class Share(Model, frozen=True):
-    """What one process is to do; the seconds are predicted.
+    """A share is what one process is to do; the seconds are predicted.
 
     `costs` are the CPU seconds of each variation, with its part of the decoding that all share; `threads` are its
     encoder's.
@@ -51,7 +51,7 @@ class Share(Model, frozen=True):
 
 
 class Start(Model, frozen=True):
-    """When a share is predicted to begin, in seconds from the batch's."""
+    """Tells when a share is predicted to begin, in seconds from the batch's."""
 
     at: float
     share: Share
@@ -60,7 +60,7 @@ class Start(Model, frozen=True):
 def next_share(
     ready: Sequence[Ready], *, cores: int, slots: int, running: int, longest: float, room: float = math.inf
 ) -> Share:
-    """The process to start next beside `running` others, of what is ready, which must not be nothing.
+    """Returns the process to start next beside `running` others, of what is ready, which must not be nothing.
 
     Where processes run side by side, the source with most to do goes first, so that little is left for the end;
     the last process to start gets every core, since its neighbours will leave it alone. `longest` bounds, in
@@ -79,7 +79,7 @@ def next_share(
 
 
 def _threads(costs: Mapping[str, float], cores: int) -> dict[str, int]:
-    """As many as an encoder's part of the work keeps busy: the one with most to do would else run on by itself."""
+    """Gives an encoder what its part of the work keeps busy: the one with most to do would else run on by itself."""
     whole = sum(costs.values()) or math.inf
     parts = {variation: cores * cost / whole for variation, cost in costs.items()}
     if len(parts) == 1:
@@ -88,7 +88,7 @@ def _threads(costs: Mapping[str, float], cores: int) -> dict[str, int]:
 
 
 def simulate(ready: Iterable[Ready], *, cores: int, slots: int, longest: float) -> Iterator[Start]:
-    """The whole batch in the order it would start, with nothing else beside it."""
+    """Yields the whole batch in the order it would start, with nothing else beside it."""
     left = {one.variation: one for one in ready}
     ends: list[float] = []
     now = 0.0

@@ -1,4 +1,4 @@
-"""What those who bring variations to their ends have in common."""
+"""Holds what those who bring variations to their ends have in common."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from daemon.scheduling.space import Space
 
 @dataclass(frozen=True)
 class Resources:
-    """What every attempt works with. `hung_after` and `retry_delay` are in seconds."""
+    """Holds what every attempt works with. `hung_after` and `retry_delay` are in seconds."""
 
     store: Store
     engine: Engine
@@ -41,9 +41,12 @@ class Resources:
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # what cannot be written now is left to recovery
 
     def part(self, claim: Claim) -> Path:
-        """Where that attempt writes."""
+        """Returns where that attempt writes."""
         return self.paths.part(claim.job, claim.id, claim.attempt)
 
     def base(self, claim: Claim) -> str:
-        """The built-in preset by whose rules it is made. Raises UnknownPreset when the user's own is gone by now."""
+        """Returns the built-in preset by whose rules it is made.
+
+        Raises UnknownPreset when the user's own is gone by now.
+        """
         return self.library.find(claim.preset).base

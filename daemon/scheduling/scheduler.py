@@ -58,16 +58,19 @@ class Scheduler:
         self.changed = asyncio.Event()  # set whenever a variation changed its state
 
     def wake(self) -> None:
-        """Something may have become ready."""
+        """Has it look for what may have become ready."""
         self._awake.set()
 
     async def glance(self, file: SourceFile) -> Media | None:
-        """What the file of a job to come holds. None: nothing could be started now, or it is to be read in its turn."""
+        """Returns what the file of a job to come holds.
+
+        None: nothing could start now, or it is to be read in its turn.
+        """
         return await self._survey.glance(file) if self._may_start() else None
 
     @property
     def running(self) -> bool:
-        """Whether it still starts work."""
+        """Tells whether it still starts work."""
         return not self._closing
 
     async def run(self) -> None:
@@ -86,7 +89,7 @@ class Scheduler:
         await self.stop(list(self._attempts))
 
     def reserved(self) -> int:
-        """Bytes that those that run, and files on their way in, may yet write."""
+        """Returns the bytes that those that run, and files on their way in, may yet write."""
         return self._resources.space.reserved
 
     def close(self) -> None:
@@ -98,17 +101,17 @@ class Scheduler:
     # What is said of running variations
 
     def progress(self, variation: str) -> Progress | None:
-        """The latest report on a running variation; None while it has none."""
+        """Returns the latest report on a running variation; None while it has none."""
         attempt = self._attempts.get(variation)
         return attempt.shown if attempt else None
 
     def pace(self, variation: str) -> Pace | None:
-        """What the stall watch says of a running variation; None while it gets on, is frozen, or does not run."""
+        """Returns what the stall watch says of a variation; None while it gets on, is frozen, or does not run."""
         attempt = self._attempts.get(variation)
         return attempt.pace if attempt else None
 
     def of_job(self, job: str) -> Iterator[tuple[Progress, float | None]]:
-        """The latest report on each running variation of the job, and the seconds its source lasts (None: unknown).
+        """Yields each running variation's latest report in the job, and the seconds its source lasts (None: unknown).
 
         May be called on any thread.
         """
@@ -117,7 +120,7 @@ class Scheduler:
                 yield shown, attempt.source_seconds
 
     def running_progress(self) -> Iterator[tuple[str, str, Progress, float | None]]:
-        """(job, variation, latest report, planned seconds or None) of all that runs and has reported."""
+        """Yields (job, variation, latest report, planned seconds or None) of all that runs and has reported."""
         for variation, attempt in self._attempts.items():
             if shown := attempt.shown:
                 yield attempt.job, variation, shown, attempt.duration(variation)

@@ -1,4 +1,4 @@
-"""How a claimed variation ends: published, abandoned, or left to wait for the disk."""
+"""Ends claimed variations: published, abandoned, or left to wait for the disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ INSIST_EVERY = 1.0  # seconds between two tries to write an end that the disk do
 
 @dataclass
 class Member:
-    """One of the variations that share the process, and what becomes of it.
+    """A member is one of the variations that share the process, and what becomes of it.
 
     Predicted are its `cost` in CPU seconds, the bytes it `usual`ly comes to, and the `space` kept for it.
     """
@@ -58,7 +58,7 @@ class Settlement:
         self._resources = resources
 
     async def publish(self, member: Member, proof: Proof, took: float) -> None:
-        """Proof in the database, final name on disk, `completed` in the database: recovery can go on from each.
+        """Records the proof, gives the file its final name, records `completed`: recovery can go on from each.
 
         `took` is in seconds, from slot to now.
         """
@@ -84,7 +84,7 @@ class Settlement:
     async def let_wait(
         self, members: Iterable[Member], written: Mapping[str, int], seconds: float, cpu_seconds: float
     ) -> None:
-        """The disk is full: gives back what was written, and lets the work wait until what it needs is free.
+        """Gives back what was written to a disk that is full, and lets the work wait until what it needs is free.
 
         By then `seconds` of output had been made, and that many bytes `written` for each variation.
         """

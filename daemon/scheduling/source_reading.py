@@ -1,4 +1,4 @@
-"""What sources hold: each is read once, before its first encode is begun, and those that come next ahead of time."""
+"""Reads sources: each once, before its first encode is begun, and those that come next ahead of time."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class Survey:
         asyncio.get_running_loop().call_later(PATIENCE, self._tell)
 
     async def glance(self, file: SourceFile) -> Media | None:
-        """What the file holds, if others do not keep the readers busy and it is read in a moment. None: see later.
+        """Returns what the file holds, if others do not keep the readers busy and it is read in a moment.
 
-        Nor does it tell why a file cannot be read.
+        None: see later. Nor does it tell why a file cannot be read.
         """
         if self._glances + len(self._under_way) >= AT_ONCE:
             return None
@@ -71,7 +71,7 @@ class Survey:
             self._glances -= 1
 
     def is_fresh(self, source: int) -> bool:
-        """Whether it is being read since a moment ago, so that others should not overtake it yet."""
+        """Tells whether it is being read since a moment ago, so that others should not overtake it yet."""
         return source in self._since and time.monotonic() - self._since[source] < PATIENCE
 
     async def close(self) -> None:

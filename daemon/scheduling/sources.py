@@ -1,4 +1,4 @@
-"""The files of a job: where they come from, how they become the job's, and where they are found again."""
+"""Finds the files of a job: where they come from, how they become the job's, and where they are found again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class NewSource(Model, frozen=True):
-    """A file of a new job: `upload` is a file in the spool that is taken over, or `path` is read where it is.
+    """Describes a file of a new job: `upload` is a file in the spool that is taken over, or `path` is read where it is.
 
     `resumable` is the upload that `upload` is the file of, where it came in pieces: its row goes with it.
     """
@@ -46,10 +46,9 @@ class NewSource(Model, frozen=True):
 
 
 class Recorded(Model, frozen=True):
-    """What the database knows of a source's file. `path` is None of an upload, of which nothing else is compared but
-    its size: a spool that was restored has other inodes. The rest is None where it was not recorded when the job was
-    made. `boot` is of the host, since devices have other numbers after the next.
-    """
+    """Holds what the database knows of a source's file. `path` is None of an upload, of which nothing else is compared
+    but its size: a spool that was restored has other inodes. The rest is None where it was not recorded when the job
+    was made. `boot` is of the host, since devices have other numbers after the next."""
 
     job: str
     source: str
@@ -62,7 +61,7 @@ class Recorded(Model, frozen=True):
 
 
 def recorded(job: str, source: str, row: Row) -> Recorded:
-    """`row` has the columns of a source."""
+    """Returns what is known of a source's file; `row` has the columns of a source."""
     told = {name: row[name] for name in ("path", "bytes", "device", "inode", "modified", "boot")}
     return Recorded(job=job, source=source, **told)
 
@@ -82,7 +81,7 @@ class Whereabouts:
         self.boot = boot_id()
 
     def of(self, known: Recorded) -> SourceFile:
-        """The file as it is to be opened. Touches no disk."""
+        """Returns the file as it is to be opened. Touches no disk."""
         if known.path is None:
             return self._upload(known.job, known.source, known.bytes)
         device = known.device if known.boot == self.boot else None
@@ -90,7 +89,7 @@ class Whereabouts:
         return SourceFile(path=known.path, roots=self._roots, identity=identity)
 
     def of_new(self, source: NewSource, job: str, identifier: str) -> SourceFile:
-        """The same, of a job that is being made."""
+        """Returns the same for a job that is being made."""
         if source.path is None:
             return self._upload(job, identifier, source.bytes)
         return SourceFile(path=str(source.path), roots=self._roots, identity=source.identity)
@@ -100,7 +99,7 @@ class Whereabouts:
         return SourceFile(path=str(place), roots=(str(self._paths.spool),), identity=(size, None, None, None))
 
     async def find(self, path: str) -> NewSource:
-        """A file that is on the host already, below a source root once symlinks are resolved, and none of our own.
+        """Finds a file that is on the host already, below a source root once symlinks are resolved, and not our own.
 
         Raises ForbiddenPath, Unavailable when its disk does not answer, or as `local_source`.
         """
@@ -117,14 +116,17 @@ class Whereabouts:
         return local_source(Path(path).name, Path(real), self._roots)
 
     async def open(self, file: SourceFile, name: str) -> BinaryIO:
-        """The file, the caller's to close. Raises Gone or Conflict in words that name it, or Unavailable."""
+        """Opens the file, the caller's to close. Raises Gone or Conflict in words that name it, or Unavailable."""
         try:
             return await self._opening.run(self._place_of(file.path), partial(_opened, file))
         except SourceRefused as error:
             raise refusal(name, error) from error
 
     async def read(self, file: SourceFile, work: Callable[[], T]) -> T:
-        """What `work` gives, which reads of the file that is open. Raises Unavailable when its disk does not answer."""
+        """Returns what `work` gives, which reads of the file that is open.
+
+        Raises Unavailable when its disk does not answer.
+        """
         return await self._reading.run(self._place_of(file.path), work)
 
     def _place_of(self, path: str) -> str:
@@ -138,15 +140,15 @@ def _opened(file: SourceFile) -> BinaryIO:
 
 
 def refusal(name: str, error: SourceRefused) -> FfspoolError:
-    """What to tell of a source that cannot be opened (any more)."""
+    """Returns what to tell of a source that cannot be opened (any more)."""
     if error.errno in GONE:
         return Gone(f"{name} is no longer on the disk")
     return refusal_of_host(error) or Conflict(f"{name} cannot be read: {error.strerror}")
 
 
 def local_source(name: str, path: Path, roots: Iterable[str] = EVERYWHERE) -> NewSource:
-    """A file to be read where it is, at a path without symlinks. Raises InvalidRequest or EmptyUpload in words that
-    name it. Blocks; run it where that holds nobody up."""
+    """Finds a file to be read where it is, at a path without symlinks. Raises InvalidRequest or EmptyUpload in words
+    that name it. Blocks; run it where that holds nobody up."""
     if not is_text(str(path)):
         raise InvalidRequest(f"{name} is not named in UTF-8, or a folder it lies in is not: rename it")
     try:
@@ -175,5 +177,5 @@ def take_over(source: NewSource, file: Path, place: Path) -> None:
 
 
 def taken(upload: str) -> NotFound:
-    """What to tell of an upload that is gone."""
+    """Returns what to tell of an upload that is gone."""
     return NotFound(f"there is no upload {upload} any more: another job took it, or it was deleted")

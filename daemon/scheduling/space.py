@@ -1,8 +1,7 @@
-"""How much an encode will write, and whether that fits. Pure: what the disk holds is told by who asks.
+"""Foretells how much an encode will write, and whether that fits. What the disk holds is told by who asks.
 
-A variation starts when its prediction fits into what is free, beside a reserve and beside what those that run
-have yet to write. Predictions begin with what encoders usually make of a picture of that size, and follow what
-came out lately.
+A variation starts when its prediction fits into what is free, beside a reserve and beside what those that run have yet
+to write. Predictions begin with what encoders usually make of a picture of that size, and follow what came out lately.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _FRAME_RATE = 30.0  # of a source that does not say
 
 
 def usual_bytes(plan: Plan, estimate: Estimate, media: Media, source_bytes: int) -> int:
-    """What such an output usually comes to."""
+    """Returns the bytes that such an output usually comes to."""
     if plan.max_bytes is not None:
         return plan.max_bytes
     if plan.copied:
@@ -51,7 +50,7 @@ def _picture_bytes(plan: Plan, estimate: Estimate, media: Media, seconds: float)
 
 
 def _pixels(plan: Plan) -> int:
-    """Of all pictures that are shown at one time, or on all sheets."""
+    """Counts the pixels of all pictures that are shown at one time, or on all sheets."""
     assert plan.video is not None
     if isinstance(plan.folder, Ladder):
         return sum(width * height for width, height in plan.folder.rungs)
@@ -59,13 +58,13 @@ def _pixels(plan: Plan) -> int:
 
 
 def learnt(written: int, seconds: float, planned: float | None) -> int:
-    """Bytes an output needs that met a full disk after `written` bytes, `seconds` into the `planned` ones."""
+    """Returns the bytes an output needs that met a full disk after `written`, `seconds` into the `planned` ones."""
     share = seconds / planned if planned else 0.0
     return int(written / share * HEADROOM) if share > 0.1 else 2 * written
 
 
 class Experience:
-    """How outputs of each preset compare with what is usual."""
+    """Remembers how outputs of each preset compare with what is usual."""
 
     def __init__(self) -> None:
         self._ratios: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LATELY))
@@ -74,13 +73,13 @@ class Experience:
         self._ratios[preset].append(min(MOST_OFF, max(1 / MOST_OFF, actual / usual)))
 
     def expected(self, preset: str, usual: int) -> int:
-        """What an output that is `usual` bytes elsewhere may come to here. May be called on any thread."""
+        """Returns the bytes that an output of `usual` bytes elsewhere may come to here. Any thread may call it."""
         ratios = list(self._ratios.get(preset, ()))
         return int(usual * (HEADROOM * max(ratios) if len(ratios) >= ENOUGH else MARGIN))
 
 
 class Usage(NamedTuple):
-    """Of one file system, in bytes."""
+    """Tells the use of one file system, in bytes."""
 
     total: int
     free: int
@@ -99,7 +98,7 @@ class _Held(Model, frozen=True):
 
 
 class Space:
-    """The disk as encodes and files on their way in share it. `reserve` is in bytes; None: 2 %, at most 1 GiB.
+    """Shares the disk among encodes and files on their way in. `reserve` is in bytes; None: 2 %, at most 1 GiB.
 
     May be used on any thread.
     """
@@ -112,16 +111,16 @@ class Space:
 
     @property
     def reserved(self) -> int:
-        """Bytes that are held and not yet written."""
+        """Returns the bytes that are held and not yet written."""
         return sum(held.outstanding for held in list(self._held.values()))
 
     @property
     def promised(self) -> int:
-        """Bytes that are held and no row tells of, written or not."""
+        """Returns the bytes that are held and no row tells of, written or not."""
         return sum(held.bytes for held in list(self._held.values()) if not held.stored)
 
     def room(self) -> int:
-        """Bytes for one more encode at this moment; below 0 when the reserve is used up."""
+        """Returns the bytes for one more encode at this moment; below 0 when the reserve is used up."""
         total, free = self._usage()
         reserve = min(RESERVE, int(total * RESERVE_SHARE)) if self._reserve is None else self._reserve
         return free - reserve - self.reserved
@@ -139,7 +138,10 @@ class Space:
 
 
 def refusal(wanted: int, room: int, left: int | None = None) -> str | None:
-    """Why an encode has to wait; None when there is room for it. `left`: bytes that may be stored, where bounded."""
+    """Says why an encode has to wait; None when there is room for it.
+
+    `left`: bytes that may be stored, where bounded.
+    """
     if left is not None and left <= 0:
         return "it waits for jobs to be deleted: as much is stored, or about to be, as may be"
     if left is not None and wanted > left:
@@ -155,5 +157,5 @@ def refusal(wanted: int, room: int, left: int | None = None) -> str | None:
 
 
 def told(size: int) -> str:
-    """The size as words for a person."""
+    """Returns the size as words for a person."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
