@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -110,6 +110,7 @@ CREATE TABLE variations (
     waiting              TEXT,  -- why it does not start though it could: words about the disk
     space_needed         INTEGER,  -- bytes, learnt from a disk that was full
     quality              TEXT,  -- how close it is to its source, if that was asked
+    contents             TEXT,  -- what of its source it has, and what not, once it is completed
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 
@@ -466,6 +467,7 @@ BEGIN
         'parameters', new.parameters, 'status', new.status, 'bytes', new.bytes, 'sha256', new.sha256,
         'attempts', new.attempts, 'sharing', new.sharing, 'error', new.error, 'speed', json(lower(quote(new.speed))),
         'extension', new.extension, 'sandbox', new.sandbox, 'quality', new.quality,
+        'contents', new.contents,
         'output_seconds', json(lower(quote(new.output_seconds))),
         'started_at', json(lower(quote(new.started_at))), 'finished_at', json(lower(quote(new.finished_at)))
     ), iif(gone, 'disabled', 'pending'), new.finished_at, new.finished_at, iif(gone, NULL, new.finished_at)

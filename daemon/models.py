@@ -7,11 +7,13 @@ at the edges; durations are seconds, sizes bytes.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon.source_files import ANY, EVERYWHERE, Identity, open_source
 
@@ -33,11 +35,62 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unread(Model, frozen=True):
-    """A track of which nothing can be made: whether it is "picture" or "sound", and why, in words."""
+    """A track that nothing is made of: whether it is "picture", "sound", "subtitles" or "data", and why, in words."""
 
     kind: str
     why: str
     lost: bool = True  # whether it may hold anything
+    index: int | None = None
+
+
+# What becomes of a source
+
+
+class Kept(Model, frozen=True, omit_defaults=True):
+    """Something of a source that an output has, such as "sound", "chapters" or "date".
+
+    Tracks of a kind stand in the output's order; `track` is the index in the source, and `language`, `name` and
+    `marks` (such as "comment", in FFmpeg's names) are what the output tells of it. `detail` is such as the kind of HDR.
+    """
+
+    what: str
+    track: int | None = None
+    language: str | None = None
+    name: str | None = None
+    marks: tuple[str, ...] = ()
+    detail: str | None = None
+
+
+class LeftOut(Model, frozen=True, omit_defaults=True):
+    """Something of a source that an output has not, and why, in words; `track` is its index there, if it is of one.
+
+    It is `meant` to be without where that is what the preset is for, as one of sound alone, or was asked for.
+    """
+
+    what: str
+    why: str
+    track: int | None = None
+    detail: str | None = None
+    meant: bool = False
+
+    def __str__(self) -> str:
+        told = ", ".join([*([f"track {self.track}"] if self.track is not None else []), *filter(None, [self.detail])])
+        return " ".join(f"{self.what.replace('_', ' ')}{f' ({told})' if told else ''}: {self.why}".split())
+
+
+class Contents(Model, frozen=True):
+    """What of its source an output has, and what not: together all that the source has."""
+
+    kept: tuple[Kept, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def in_lines(left_out: Iterable[LeftOut]) -> list[str]:
+    """Lists what a person may not expect, a line each; what differs in its detail alone stands in one."""
+    details: dict[LeftOut, list[str]] = {}
+    for one in (one for one in left_out if not one.meant):
+        details.setdefault(replace(one, detail=None), []).extend(filter(None, [one.detail]))
+    return [str(replace(one, detail=", ".join(found) or None)) for one, found in details.items()]
 
 
 # What is asked for

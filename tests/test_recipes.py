@@ -17,7 +17,7 @@ from daemon.errors import UnsuitableSource
 from daemon.media import describe as reading
 from daemon.media.allowlist import GUARDS
 from daemon.media.model import AudioStream, Colour, Cover, Media, SubtitleStream, VideoStream
-from daemon.models import VariationRequest
+from daemon.models import Contents, VariationRequest
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
 from daemon.recipes.command import KINDS, Output, command, passes, plan, prospect
@@ -105,8 +105,9 @@ def outputs(*asked: str | tuple[str, dict[str, Any]], folder: str = "") -> list[
 
 
 def planned(media: Media, preset: str, **overrides: Any) -> Plan:
+    """But for what it says to keep of its source."""
     (output,) = outputs((preset, overrides))
-    return plan(media, output.preset, output.parameters)
+    return msgspec.structs.replace(plan(media, output.preset, output.parameters), contents=Contents())
 
 
 def shown(**changes: Any) -> Media:

@@ -112,7 +112,7 @@ def test_sound_that_nobody_decodes_is_left_out_beside_other_sound_and_told(
     assert job["status"] == "completed"
     [variation] = job["sources"][0]["variations"]
     log = daemon.client.get(f"/api/jobs/{job['id']}/variations/{variation['id']}/log").text
-    assert "a sound of the source is left out: its codec ac-4 is none that ffspool decodes" in log
+    assert "# left out: sound (track 2): its codec ac-4 is none that ffspool decodes" in log
 
 
 @pytest.mark.parametrize("preset", ["h264-480p", "remux-mkv", "poster"])

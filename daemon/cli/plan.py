@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @state_dir
 @as_json
 def plan(files: tuple[Path, ...], variations: tuple[dict[str, Any], ...], as_json: bool, **flags: Any) -> None:
-    """Tell how FILES would be encoded: in which processes, when each would begin, and how long all of it would take.
+    """Tell how FILES would be encoded: in which processes, when each would begin, how long all of it would take, and
+    what of FILES would be left out.
 
     The figures are predicted, the better the more this host's daemon has encoded. Exit code 1: something of it cannot
     be made.
@@ -78,6 +79,7 @@ async def _foreseen(files: Sequence[Path], wanted: Sequence[Wanted], settings: S
 
 def _print(found: Preview) -> None:
     from daemon.cli.terminal import Column, clock, console, lasting, say, size, table
+    from daemon.models import in_lines
 
     screen = console()
     for one in found.refused:
@@ -101,6 +103,9 @@ def _print(found: Preview) -> None:
     ]
     if rows:
         table(screen, columns, rows)
+    for output in found.outputs:
+        for words in in_lines(output.left_out):
+            say(screen, f"{Path(output.file).name} → {output.preset} will be without {words}")
 
 
 def _threads(each: Sequence[int]) -> str:

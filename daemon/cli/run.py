@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from daemon.presets.library import Library
     from daemon.settings import Settings
 
+MOST_LOSSES = 20  # that are told after a run, a line each
+
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -115,6 +117,7 @@ def _report(screen: Console, result: Result, output: Path) -> None:
     table(screen, columns, _rows(result))
     screen.print()
     _report_errors(screen, result.job)
+    _report_losses(screen, result.job)
     where = f". What is completed is in {output}" if result.made else ""
     say(screen, tally(result.job) + where)
 
@@ -145,6 +148,24 @@ def _report_errors(screen: Console, job: JobView) -> None:
 
     for words in _errors(job):
         screen.print(Text(words, "red"))
+        screen.print()
+
+
+def _report_losses(screen: Console, job: JobView) -> None:
+    from daemon.cli.terminal import say
+    from daemon.models import in_lines
+
+    losses = [
+        f"{source.name} → {variation.preset} is without {words}"
+        for source in job.sources
+        for variation in source.variations
+        for words in in_lines(variation.left_out or ())
+    ]
+    for words in losses[:MOST_LOSSES]:
+        say(screen, words)
+    if more := len(losses) - MOST_LOSSES:
+        say(screen, f"and {more} more such losses: --json tells all")
+    if losses:
         screen.print()
 
 

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from daemon.encode.stall import Pace
 from daemon.jobs.views import JobView, SourceView, VariationView
+from daemon.models import in_lines
 from daemon.plaintext import visible
 from daemon.states import ENDED, State
 
@@ -258,6 +259,8 @@ def _source_parts(source: SourceView) -> Iterator[RenderableType]:
         yield Padding(words, (0, 0, 0, 2), expand=False)
         if variation.error and variation.error != source.error:
             yield _complaint(variation.error)
+        for lost in in_lines(variation.left_out or ()):
+            yield Padding(Text(f"left out: {visible(lost)}", "dim"), (0, 0, 0, 4), expand=False)
 
 
 def _variation_words(source: SourceView, variation: VariationView) -> Text:

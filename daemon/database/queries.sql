@@ -233,6 +233,7 @@ WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
 -- name: complete
 UPDATE variations SET status = 'completed', finished_at = :now, bytes = :bytes, sha256 = :sha256,
     output_seconds = :output_seconds, cpu_seconds = :cpu_seconds, speed = :speed, quality = :quality,
+    contents = :contents,
     parameters = json_patch(parameters, :chosen) || '',
     proof = NULL
 WHERE seq = :variation AND status = 'processing' AND attempts = :attempt

@@ -25,7 +25,7 @@ from daemon.encode.progress import ProgressParser
 from daemon.encode.task import Outcome, Progress, Report, Started, Task, Vitals
 from daemon.errors import FfspoolError
 from daemon.host import boot_id
-from daemon.models import Model, Parameters, Sandbox, Stopped
+from daemon.models import Model, Parameters, Sandbox, Stopped, in_lines
 from daemon.paths import size
 from daemon.process import cancel, privileges
 from daemon.process.child import Child, Exit
@@ -34,7 +34,7 @@ from daemon.process.identity import TOKEN_VARIABLE, usage
 from daemon.process.launcher import Limits, Reserve, Walls, spawn
 from daemon.process.registry import Registry
 from daemon.recipes import command
-from daemon.recipes.recipe import Passed, left_out
+from daemon.recipes.recipe import Passed
 
 SOURCE_LINK = "source"  # what the encoder calls its input, so that no path of the host stands in its log
 MAX_LOG_BYTES = 1024 * 1024  # of one pass
@@ -134,10 +134,13 @@ class Run:
 
     def _tell_what_is_left_out(self) -> None:
         for order in self._task.orders:
-            Path(order.log).parent.mkdir(parents=True, exist_ok=True)
-        with self._logs() as logs:
-            for words in left_out(self._task.media):
-                _write_all(logs, f"# {words}\n".encode())
+            log = Path(order.log)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            plan = command.plan(self._task.media, order.preset, order.parameters)
+            with log.open("ab", buffering=0) as words:
+                _write_all(
+                    [words], "".join(f"# left out: {line}\n" for line in in_lines(plan.contents.left_out)).encode()
+                )
 
     def _remark(self, measuring: command.Pass, code: int) -> None:
         """Keeps why a pass failed on which nothing hangs."""

@@ -13,7 +13,7 @@ from daemon.encode import progress
 from daemon.encode.stall import Pace
 from daemon.encode.task import Progress
 from daemon.media.model import AudioStream, Chapter, Media, SubtitleStream, VideoStream
-from daemon.models import Model, Parameters, when
+from daemon.models import Contents, Kept, LeftOut, Model, Parameters, when
 from daemon.presets.builtin import FOLDER
 from daemon.proof.quality import Quality
 from daemon.states import ENDED, State, derive
@@ -71,6 +71,8 @@ class VariationView(Model, frozen=True):
     waiting: str | None = None  # why it does not start though it could; None: it waits for its turn
     sandbox: str | None = None  # what its last encode was shut in by, or `none`; None: it was never encoded
     quality: Quality | None = None  # how close it is to its source; None: not asked, or not completed
+    kept: tuple[Kept, ...] | None = None  # of its source; None: not completed, or so by an older ffspool
+    left_out: tuple[LeftOut, ...] | None = None  # the rest of its source; None as before
     folder: bool | msgspec.UnsetType = msgspec.UNSET  # of files, which is downloaded as a zip; not told in webhooks
 
 
@@ -284,6 +286,7 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
     row = _by_name(columns)
     status = State(row["status"])
     seconds, speed = _where(status, live.progress(row["id"]))
+    contents = msgspec.json.decode(row["contents"], type=Contents) if row.get("contents") else None
     return VariationView(
         id=row["id"],
         name=row["name"],
@@ -303,6 +306,8 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
         sharing=row["sharing"],
         error=row["error"],
         quality=msgspec.json.decode(row["quality"], type=Quality) if row["quality"] else None,
+        kept=contents.kept if contents else None,
+        left_out=contents.left_out if contents else None,
         folder=msgspec.UNSET if row["extension"] is None else row["extension"] == FOLDER,
         started_at=when(row["started_at"]),
         finished_at=when(row["finished_at"]),

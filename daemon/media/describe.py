@@ -13,11 +13,12 @@ from fractions import Fraction
 import av
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
 from daemon.errors import ProbeError
-from daemon.media import boxes, covers, durations, encryption, frames, mpegts, tiff, tracks, webp
+from daemon.media import boxes, covers, durations, encryption, frames, labels, mpegts, tiff, tracks, webp
 from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Media, VideoStream
@@ -184,6 +185,8 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         raise ProbeError(f"it holds neither a picture nor sound ffspool can decode{tracks.named_codecs(container)}")
     first = min(stream.start_seconds for stream in timed)
     chapters = (tracks.chapter(chapter, first) for chapter in container.chapters()[:MAX_CHAPTERS])
+    told = labels.told(container)
+    used = {stream.index for stream in timed}
     since: list[durations.Timed] = [replace(stream, start_seconds=stream.start_seconds - first) for stream in timed]
     return Media(
         format=container.format.name,
@@ -201,9 +204,11 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         covers=sum(covers.attached(stream) for stream in container.streams),
         cover=None if any(_moving(stream, set()) for stream in container.streams.video) else covers.chosen(container),
         lead_seconds=first - (container.start_time or 0) / av.time_base,
-        created=tracks.created(container),
-        place=container.metadata.get("com.apple.quicktime.location.ISO6709"),
-        unread=tuple(tracks.unread(file, container, closed, others)),
+        created=labels.created(told),
+        place=labels.place(told),
+        device=labels.device(told),
+        tags=labels.tags(told),
+        unread=tuple(tracks.unread(file, container, closed, others, used)),
     )
 
 
@@ -278,12 +283,7 @@ def _pictured(stream: Pictures, begin: float, look: frames.Look) -> VideoStream:
     width, height = _displayed(frame.width, frame.height, float(stretch), rotation)
     colour = frames.colour(frame)
     dolby_vision = frames.dolby_vision(frame)
-    length = durations.of_stream(stream)
-    counted = _counted(stream)
-    told = frame.time is not None and not counted
-    lost = max(0.0, frame.time - begin) if told else 0.0  # a recording may start within a picture
-    if dolby_vision and colour.transfer is None:
-        raise ProbeError("its picture is Dolby Vision alone (profile 5), whose colours only its own players know")
+    length, lost = durations.of_stream(stream), _lost(stream, begin, frame)
     return VideoStream(
         index=stream.index,
         codec=tracks.decoder(stream) or "",
@@ -302,15 +302,24 @@ def _pictured(stream: Pictures, begin: float, look: frames.Look) -> VideoStream:
         alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
         interlaced=look.interlaced,
         reordered=bool(stream.codec_context.has_b_frames),
-        counted=counted,
+        counted=_counted(stream),
         late_seconds=look.late,
         field_order=_field_order(stream, look),
         colour=colour,
         hdr=frames.hdr(frame),
         dolby_vision=dolby_vision,
+        own_colours=dolby_vision and colour.transfer is None,
+        captions=look.captions,
+        spherical=frames.spherical(frame),
         start_seconds=begin + lost,
         duration_seconds=length - lost if length and length > lost else length,
     )
+
+
+def _lost(stream: Pictures, begin: float, frame: VideoFrame) -> float:
+    """Seconds before the first picture that can be shown: a recording may start within one."""
+    told = frame.time is not None and not _counted(stream)
+    return max(0.0, frame.time - begin) if told else 0.0
 
 
 def _counted(stream: Pictures) -> bool:

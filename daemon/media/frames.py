@@ -91,6 +91,7 @@ class Look(NamedTuple):
     rate: float | None
     variable: bool
     late: float
+    captions: bool
 
 
 def look(container: InputContainer, stream: Pictures) -> Look | None:
@@ -118,7 +119,8 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
     if stream.codec_context.name in HIDING:
         stamps = _shown(stamps)
     rate, variable = _spacing(stamps, FORWARD_JUMP if container.format.name in DISCONTINUOUS else math.inf)
-    return Look(frames[0], any(frame.interlaced_frame for frame in frames), rate, variable, late)
+    captions = any("A53_CC" in frame.side_data for frame in frames)
+    return Look(frames[0], _interlaced(frames), rate, variable, late, captions)
 
 
 def interlaced_later(container: InputContainer, stream: Pictures, seconds: float) -> bool:
@@ -222,6 +224,11 @@ def hdr(frame: VideoFrame) -> str | None:
 
 def dolby_vision(frame: VideoFrame) -> bool:
     return "DOVI_METADATA" in frame.side_data
+
+
+def spherical(frame: VideoFrame) -> bool:
+    """Tells whether it is marked as one of a 360° film."""
+    return "SPHERICAL" in frame.side_data
 
 
 def mirrored(frame: VideoFrame) -> bool:

@@ -49,6 +49,9 @@ class VideoStream(Model, frozen=True):
     reordered: bool = False  # whether pictures are stored in another order than they are shown in
     counted: bool = False  # whether all that its container tells of their times is that they follow each other
     late_seconds: float = 0.0  # at most, after a picture is to be shown, until its packet is to be decoded
+    own_colours: bool = False  # whether only players of Dolby Vision know what its numbers mean (profile 5)
+    captions: bool = False  # whether frames carry some (EIA-608 or 708)
+    spherical: bool = False  # whether it is marked as a 360° film
 
 
 class AudioStream(Model, frozen=True):
@@ -75,6 +78,7 @@ class SubtitleStream(Model, frozen=True):
     title: str | None = None
     default: bool = False
     forced: bool = False
+    marks: tuple[str, ...] = ()  # what else it is, such as "hearing_impaired", in FFmpeg's names
 
 
 class Chapter(Model, frozen=True):
@@ -109,8 +113,10 @@ class Media(Model, frozen=True):
     cover: Cover | None = None  # the one that is kept with the sound; None beside a film
     lead_seconds: float = 0.0  # of the file before the first of picture and sound
     unread: tuple[Unread, ...] = ()
-    place: str | None = None  # where it was recorded (ISO 6709), where only Apple's key says it
+    place: str | None = None  # where it was recorded (ISO 6709)
     created: str | None = None  # the moment it was recorded, as its container has it
+    device: str | None = None  # make and model of what recorded it
+    tags: tuple[str, ...] = ()  # names, in lower case, of what else is told about the whole
     cut_off: bool = False  # whether it ends in the middle, as a recording that crashed, and is used as far as it goes
     redescribed: bool = False  # whether an MP4 describes samples of a track in several ways, of which others keep one
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,9 +18,10 @@ from daemon.models import Unread
 MOST_DECODED = 256  # streams: discs have some 70
 MOST_STREAMS = 1000  # of all kinds; a subtitle's fonts come in dozens
 BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
+CHAPTERS = "text"  # what an MP4 file calls a track that names its chapters
 EMPTY = Unread(kind="sound", why="it holds no sample", lost=False)
 MARKS = (Disposition.comment, Disposition.dub, Disposition.hearing_impaired, Disposition.visual_impaired)
-_KINDS = {"audio": "sound", "video": "picture"}
+_KINDS = {"audio": "sound", "video": "picture", "subtitle": "subtitles", "data": "data"}
 
 
 def refuse_too_many(container: InputContainer) -> None:
@@ -32,20 +32,37 @@ def refuse_too_many(container: InputContainer) -> None:
             raise ProbeError(f"it holds {count} {noun}; {most} are the limit")
 
 
-def unread(file: MediaFile, container: InputContainer, closed: set[int], others: set[int]) -> Iterator[Unread]:
-    """Pictures and sounds of which nothing can be made. `closed` are ids of those that are encrypted, `others` the
-    indices of what belongs to another channel of a broadcast.
+def unread(
+    file: MediaFile, container: InputContainer, closed: set[int], others: set[int], used: set[int]
+) -> Iterator[Unread]:
+    """Tracks of which nothing is made. `closed` are ids of those that are encrypted, `others` the indices of what
+    belongs to another channel of a broadcast, `used` of the picture and the sounds that are taken.
     """
+    seen = any(stream.index in used for stream in container.streams.video)
     for stream in container.streams:
-        if stream.type not in _KINDS or stream.index in others or beside(stream):
+        if stream.index in used or stream.type not in _KINDS or beside(stream):
             continue
-        kind = _KINDS[stream.type]
-        if stream.id in closed:
-            yield Unread(kind=kind, why="it is encrypted")
-        elif decoder(stream) is None:
-            yield Unread(kind=kind, why=f"its codec {_called(file, stream)} is none that ffspool decodes")
-        elif stream.type == "audio" and not hearable(stream, closed):
-            yield EMPTY
+        if why := _why(file, stream, closed, others, seen=seen):
+            lost = why != EMPTY.why and stream.index not in others
+            yield Unread(kind=_KINDS[stream.type], why=why, lost=lost, index=stream.index)
+
+
+def _why(file: MediaFile, stream: Stream, closed: set[int], others: set[int], *, seen: bool) -> str | None:
+    """Why nothing is made of it; None of chapters, and of subtitles that can be read. `seen`: there is a picture."""
+    if stream.index in others:
+        return "it belongs to another channel of the broadcast"
+    if stream.id in closed:
+        return "it is encrypted"
+    if stream.type == "data":
+        called = _called(file, stream)
+        return None if called == CHAPTERS else f"no preset keeps data ({called})"
+    if decoder(stream) is None:
+        return f"its codec {_called(file, stream)} is none that ffspool decodes"
+    if stream.type == "audio":
+        return EMPTY.why
+    if stream.type == "video":
+        return "another picture is the one that matters" if seen else "it cannot be decoded: the file is damaged"
+    return None
 
 
 def _called(file: MediaFile, stream: Stream) -> str:
@@ -98,14 +115,8 @@ def audio(stream: Any) -> AudioStream:
         default=bool(stream.disposition & Disposition.default),
         start_seconds=durations.begin(stream),
         duration_seconds=durations.of_stream(stream),
-        marks=tuple(mark.name for mark in MARKS if stream.disposition & mark and mark.name),
+        marks=_marks(stream),
     )
-
-
-def created(container: InputContainer) -> str | None:
-    """Returns the moment the container says it was recorded at; None where that is no moment."""
-    said = container.metadata.get("creation_time", "")
-    return said if re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z?", said) else None
 
 
 def subtitle(stream: Stream) -> SubtitleStream:
@@ -117,6 +128,7 @@ def subtitle(stream: Stream) -> SubtitleStream:
         title=_title(stream),
         default=bool(stream.disposition & Disposition.default),
         forced=bool(stream.disposition & Disposition.forced),
+        marks=_marks(stream),
     )
 
 
@@ -135,10 +147,17 @@ def _codec(stream: Stream) -> Any:
     return context.codec if context is not None else None
 
 
+def _marks(stream: Stream) -> tuple[str, ...]:
+    return tuple(mark.name for mark in MARKS if stream.disposition & mark and mark.name)
+
+
 def _language(stream: Stream) -> str | None:
     language = stream.metadata.get("language", "").strip()[:35]
     return language if language not in {"", "und"} else None
 
 
 def _title(stream: Stream) -> str | None:
-    return stream.metadata.get("title", "").strip()[:200] or None
+    """Its name, which MP4 has by that word; what Ogg has as a title is the whole's."""
+    if stream.container.format.name == "ogg":
+        return None
+    return (stream.metadata.get("title") or stream.metadata.get("name", "")).strip()[:200] or None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from daemon.media.durations import close
-from daemon.media.model import AudioStream, Media, VideoStream
+from daemon.media.model import AudioStream, Media, SubtitleStream, VideoStream
+from daemon.models import Kept
 from daemon.recipes.recipe import Plan
 
 STILL_WEBP = "webp_pipe"
@@ -18,7 +19,7 @@ RATE_SHARE = 0.1  # damaged frames of a source are left out
 
 def differences(made: Media, plan: Plan) -> list[str]:
     """Lists all that differs but the duration; nothing when the output is what was planned."""
-    found = [*_of_streams(made, plan)]
+    found = [*_of_streams(made, plan)] or [*_of_contents(made, plan)]
     if made.video and plan.video:
         found += _of_picture(made.video, plan)
     if made.video and made.audio and len(made.audio) == plan.audio == len(plan.audio_seconds):
@@ -47,6 +48,58 @@ def _of_streams(made: Media, plan: Plan) -> Iterator[str]:
     ):
         if count != wanted:
             yield f"it has {count} {noun} instead of {wanted}"
+
+
+# What nearly every container tells in one way, and readers find again under the same name.
+CERTAIN_TAGS = {"title", "artist", "album", "genre"}
+
+
+def _of_contents(made: Media, plan: Plan) -> Iterator[str]:
+    """What is said to be kept of the source, and is not there. Tracks are as many as they should be."""
+    kept = [fact for fact in plan.contents.kept if fact.track is None]
+    yield from _of_tracks("sound", made.audio, plan)
+    yield from _of_tracks("subtitles", made.subtitles, plan)
+    for fact in kept:
+        if not _is_there(fact, made):
+            yield f"its {fact.what.replace('_', ' ')} is lost" + (f" ({fact.detail})" if fact.detail else "")
+
+
+def _of_tracks(what: str, made: Sequence[AudioStream | SubtitleStream], plan: Plan) -> Iterator[str]:
+    wanted = [fact for fact in plan.contents.kept if fact.what == what]
+    for number, (fact, track) in enumerate(zip(wanted, made, strict=False), 1):
+        if fact.language and track.language != fact.language:
+            yield f"the language of its {what} {number} is {track.language or 'not told'} instead of {fact.language}"
+        if fact.name and track.title != fact.name:
+            yield f"its {what} {number} is not called {fact.name}"
+        if missing := set(fact.marks) - _marks(track):
+            yield f"its {what} {number} is not marked as {', '.join(sorted(missing))}"
+
+
+def _marks(track: AudioStream | SubtitleStream) -> set[str]:
+    forced = isinstance(track, SubtitleStream) and track.forced
+    return {*track.marks, *(("forced",) if forced else ())}
+
+
+def _is_there(fact: Kept, made: Media) -> bool:
+    """Of what can be told for certain; the rest is believed."""
+    picture = made.video
+    told: dict[str, object] = {
+        "hdr": picture and picture.hdr,
+        "place": made.place,
+        "device": made.device,
+    }
+    if fact.what == "tag":
+        return fact.detail not in CERTAIN_TAGS or fact.detail in made.tags
+    if fact.what in {"dolby_vision", "spherical"}:
+        return picture is not None and bool(getattr(picture, fact.what))
+    if fact.what == "date":
+        return _day(made.created) == _day(fact.detail)
+    return fact.what not in told or told[fact.what] == fact.detail
+
+
+def _day(moment: str | None) -> str:
+    """Older tags of MP3 know no more of it, and hardly any knows fractions of a second."""
+    return (moment or "")[:10]
 
 
 def _of_picture(made: VideoStream, plan: Plan) -> Iterator[str]:

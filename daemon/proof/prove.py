@@ -16,7 +16,7 @@ from daemon.errors import ManifestError, ProbeError, ProofError
 from daemon.media.durations import close
 from daemon.media.model import Media
 from daemon.media.prober import Prober
-from daemon.models import Model, Parameters, SourceFile
+from daemon.models import Contents, Model, Parameters, SourceFile
 from daemon.proof import output_folder
 from daemon.proof.one_file import prove_file, truncation
 from daemon.proof.quality import Quality
@@ -35,6 +35,7 @@ class Proof(Model, frozen=True):
     speed: float | None
     quality: Quality | None = None
     chosen: Parameters = msgspec.field(default_factory=dict)
+    contents: Contents | None = None
 
 
 async def prove_output(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> float | None:

@@ -16,6 +16,7 @@ from daemon.models import Model, Parameters
 from daemon.presets.builtin import PRESETS
 from daemon.presets.traits import Metric
 from daemon.recipes import quality_filter
+from daemon.recipes.contents import HDR_TRANSFERS, accounted
 from daemon.recipes.encoders import timing
 from daemon.recipes.filter_graph import apart, branched, merged
 from daemon.recipes.kind import Estimate, Kind
@@ -26,7 +27,6 @@ from daemon.recipes.recipe import Judgement, Node, Options, Passed, Plan, Recipe
 
 DAY = 86400.0
 MEASURING = 0.15  # of the time, where a picture is compared with its source
-HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 TRIAL = ".trial"  # behind an output's name: what is encoded to try something
 FIGURES = ".quality"  # behind an output's name: a file with the figures of its frames
 
@@ -256,7 +256,7 @@ def _request(media: Media, name: str, parameters: Parameters) -> tuple[Kind[Any]
 def _made_of(kind: Kind[Any], request: Request[Any]) -> Recipe:
     if not kind.silent:
         refuse_lost(request.media, "sound")
-    return kind.recipe(request)
+    return accounted(kind.recipe(request), request.media, request.wanted, silent=kind.silent)
 
 
 def _reading(media: Media) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from daemon.media.model import VideoStream
 from daemon.presets.parameters import Speed
 from daemon.recipes.kind import KEPT_SOUND_KBPS, Estimate
 from daemon.recipes.recipe import Options
@@ -25,6 +26,11 @@ def lasting(last: str) -> Options:
     """
     seconds = f"if(eq(NEXT_DTS,NOPTS),{last},NEXT_DTS-DTS)".replace(",", r"\,")
     return {"bsf:v": f"setts=pts=PTS:dts=DTS:duration={seconds}"}
+
+
+def captioned(picture: VideoStream, encoder: str) -> Options:
+    """Has captions of frames kept by an encoder that would leave them out: x264 keeps them anyway."""
+    return {"a53cc": 1} if picture.captions and encoder == "hevc" else {}
 
 
 def written(crf: float) -> str:

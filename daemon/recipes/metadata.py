@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from daemon.media.model import AudioStream, Media, SubtitleStream
 from daemon.presets.traits import SoundTraits
+from daemon.recipes.containers import CONTAINERS, RELEASE
 from daemon.recipes.recipe import Options
 
 
@@ -20,10 +21,17 @@ def written(
     """Says what FFmpeg shall leave out, but for the languages, and what it would: it copies most of it by itself."""
     options: Options = {} if wanted.chapters == "keep" else {"map_chapters": -1}
     if wanted.metadata == "keep":
-        moment = {"metadata#created": f"creation_time={media.created}"} if media.created else {}
         place = {"metadata#place": f"location={media.place}"} if media.place else {}
-        return {**options, **moment, **place, **(_names(sound, subtitles) if container == "mp4" else {})}
+        names = {"mp4": _names, "opus": _of_the_whole}.get(container, _nothing)(sound, subtitles)
+        return {**options, **_moment(container, media), **place, **names}
     return {**options, "map_metadata": -1, **_languages(sound, subtitles)}
+
+
+def _moment(container: str, media: Media) -> Options:
+    """When it was recorded, in the place of when it came out where the container knows but one of them."""
+    name = CONTAINERS[container].date
+    there = name == RELEASE and RELEASE in media.tags
+    return {"metadata#created": f"{name}={media.created}"} if media.created and name and not there else {}
 
 
 # ffmpeg-python takes each option once: of those that are repeated, what follows a "#" is left out of the command.
@@ -53,6 +61,15 @@ def _names(sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) ->
         for number, stream in enumerate(streams)
         if stream.title
     }
+
+
+def _of_the_whole(sound: Sequence[AudioStream], _: Sequence[SubtitleStream]) -> Options:
+    """Ogg tells of a whole by its first stream: a track's own name would take the place of the title."""
+    return {"map_metadata:s:a:0": "0:g", **_languages(sound, ())} if sound[0].title else {}
+
+
+def _nothing(_: Sequence[AudioStream], __: Sequence[SubtitleStream]) -> Options:
+    return {}
 
 
 def _languages(sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:

@@ -268,12 +268,17 @@ def kept_rate(picture: VideoStream, most: float = math.inf) -> float | None:
     return rate if rate is not None and rate <= most * 1.01 and told else None
 
 
+def is_thinned(picture: VideoStream, most: float) -> bool:
+    """Tells whether frames may have to be dropped for it."""
+    return picture.frame_rate is None or picture.frame_rate > most * 1.01
+
+
 def thinned(node: Node, picture: VideoStream, most: int) -> Node:
     """Drops frames that follow the last one too soon; the rest keep their times. Nothing is ever doubled.
 
     Of a steady source every second is left, or every third; they are told to last until the next.
     """
-    if picture.frame_rate is not None and picture.frame_rate <= most * 1.01:
+    if not is_thinned(picture, most):
         return node
     least = 0.95 / most
     sparse = node.filter("select", f"isnan(prev_selected_t)+gte(t-prev_selected_t,{least:.6f})")

@@ -9,7 +9,7 @@ import msgspec
 
 from daemon.errors import UnsuitableSource
 from daemon.media.model import AudioStream, Colour, Cover, Media, SubtitleStream, VideoStream
-from daemon.models import Model
+from daemon.models import Contents, Model
 from daemon.presets.builtin import Preset
 from daemon.presets.traits import Family, Metric
 
@@ -32,6 +32,11 @@ class Request(NamedTuple, Generic[W]):
         refuse_lost(self.media, "picture")
         if self.media.video is None:
             raise UnsuitableSource(f"the source has no picture, which the preset {self.preset.name} needs")
+        if self.media.video.own_colours:
+            raise UnsuitableSource(
+                "the source's picture is Dolby Vision alone (profile 5), whose colours only its own players know: "
+                "remux it, or take a preset of the sound alone"
+            )
         return self.media.video
 
 
@@ -76,6 +81,7 @@ class Plan(Model, frozen=True):
     folder: Ladder | Sprites | None = None
     max_bytes: int | None = None
     quality: Metric | None = None  # what is to be measured of the picture against the source's
+    contents: Contents = Contents()
 
     @property
     def still(self) -> bool:
@@ -161,12 +167,6 @@ Steps = Generator[Step | Trial | Judgement, Passed, None]
 def measuring(recipe: Recipe) -> Recipe:
     """Returns the same recipe, whose output is thrown away: only what is learnt meanwhile counts."""
     return recipe._replace(plan=msgspec.structs.replace(recipe.plan, container="null"), cover=None, steps=None)
-
-
-def left_out(media: Media) -> list[str]:
-    """Says what no output will have of the source, each a sentence."""
-    lost = [f"a {track.kind} of the source is left out: {track.why}" for track in media.unread]
-    return [*lost, *(["the source ends in the middle of a recording: what is there is used"] if media.cut_off else [])]
 
 
 def refuse_lost(media: Media, kind: str) -> None:

@@ -29,12 +29,16 @@ def muddled(media: Media) -> bool:
 
 
 def picture_options(media: Media, container: str) -> Options:
-    """Returns what a copied picture takes: Apple's players want to find HEVC in an MP4 under this name, and FFmpeg puts
-    pictures elsewhere that come to their decoder too late."""
+    """Returns what a copied picture takes: Apple's players want to find HEVC in an MP4 under this name, FFmpeg tells of
+    360° and of Dolby Vision only when it may go beyond the standard, and puts pictures elsewhere that come to their
+    decoder too late.
+    """
     picture = media.video
     if picture is None:
         return {}
-    named = {"tag:v": "hvc1"} if picture.codec == "hevc" and container == "mp4" else {}
+    named: Options = {"tag:v": "hvc1"} if picture.codec == "hevc" and container == "mp4" else {}
+    if container == "mp4" and (picture.spherical or picture.dolby_vision):
+        named["strict"] = "unofficial"
     if picture.late_seconds:
         return {**named, "bsf:v": f"setts=pts=PTS:dts=DTS-{picture.late_seconds:.4f}/TB"}
     return named

@@ -268,6 +268,7 @@ class Attempt:
             speed=self.progress.speed if self.progress else None,
             quality=member.quality,
             chosen=member.chosen,
+            contents=member.plan.contents if member.plan else None,
         )
 
     async def _prove(self, member: Member) -> tuple[float | None, Sealed]:

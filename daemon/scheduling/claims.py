@@ -141,6 +141,7 @@ def complete(transaction: Transaction, *, variation: int, attempt: int, proof: P
         speed=proof.speed,
         quality=msgspec.json.encode(proof.quality).decode() if proof.quality else None,
         chosen=msgspec.json.encode(proof.chosen).decode(),
+        contents=msgspec.json.encode(proof.contents).decode() if proof.contents else None,
     )
     if done:
         transaction.run("end_attempt", variation=variation, now=now)

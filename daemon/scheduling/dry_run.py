@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon.errors import FfspoolError
 from daemon.media.prober import Prober
-from daemon.models import Model, Wanted, new_id
+from daemon.models import Contents, Kept, LeftOut, Model, Wanted, new_id
 from daemon.scheduling import planner
 from daemon.scheduling.forecast import Forecast
 from daemon.scheduling.planner import Ready, Start
@@ -38,6 +38,15 @@ class Refused(Model, frozen=True):
     reason: str
 
 
+class Foreseen(Model, frozen=True):
+    """What an output will have of its source, and what not."""
+
+    file: str
+    preset: str
+    kept: tuple[Kept, ...]
+    left_out: tuple[LeftOut, ...]
+
+
 class Preview(Model, frozen=True):
     """Shows a batch as the planner would run it with nothing beside it. All its figures are predictions."""
 
@@ -48,6 +57,7 @@ class Preview(Model, frozen=True):
     bytes: int
     processes: tuple[Process, ...]
     refused: tuple[Refused, ...]
+    outputs: tuple[Foreseen, ...]
 
 
 class _Draft:
@@ -58,6 +68,7 @@ class _Draft:
         self.ready: list[Ready] = []
         self.made: dict[str, tuple[str, str]] = {}  # by variation: of which file, and what
         self.refused: list[Refused] = []
+        self.outputs: list[Foreseen] = []
 
     async def read(self, file: Path, wanted: Sequence[Wanted], prober: Prober) -> None:
         source = new_id()
@@ -74,6 +85,7 @@ class _Draft:
             else:
                 self.ready.append(outlook.ready)
                 self.made[variation] = str(file), want.label
+                self.outputs.append(_foreseen(file, want, outlook.contents))
         return None
 
 
@@ -106,7 +118,12 @@ async def preview(
         bytes=sum(one.bytes for one in draft.ready),
         processes=processes,
         refused=tuple(draft.refused),
+        outputs=tuple(draft.outputs),
     )
+
+
+def _foreseen(file: Path, want: Wanted, contents: Contents) -> Foreseen:
+    return Foreseen(file=str(file), preset=want.label, kept=contents.kept, left_out=contents.left_out)
 
 
 def _process(start: Start, made: Mapping[str, tuple[str, str]]) -> Process:

@@ -7,7 +7,7 @@ import msgspec
 from daemon.database.store import Row
 from daemon.errors import FfspoolError
 from daemon.media.model import Media
-from daemon.models import Model, Parameters
+from daemon.models import Contents, Model, Parameters
 from daemon.presets.library import Library
 from daemon.recipes import command
 from daemon.scheduling import costs
@@ -19,10 +19,13 @@ NOTHING = Cost(decode=0.0, encode=0.0)
 
 
 class Outlook(Model, frozen=True):
-    """Holds a variation as the planner wants it, and the bytes such an output `usual`ly comes to (0: none is made)."""
+    """Holds a variation as the planner wants it, the bytes such an output `usual`ly comes to (0: none is made), and
+    what it will have of its source.
+    """
 
     ready: Ready
     usual: int = 0
+    contents: Contents = Contents()
 
 
 class Forecast:
@@ -64,4 +67,4 @@ class Forecast:
             bytes=self._experience.expected(preset, usual),
             alone=not shareable,
         )
-        return Outlook(ready=ready, usual=usual)
+        return Outlook(ready=ready, usual=usual, contents=plan.contents)

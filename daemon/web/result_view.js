@@ -43,8 +43,21 @@ function Followed({ detail, wanted }) {
         <dd><code class="break">${variation.sha256}</code></dd>
       </dl>
     </details>
+    <${Losses} left=${variation.left_out} />
     <${Quality} quality=${variation.quality} plot="${base}/quality.svg" />
     <p><a class="button primary" href=${path} download>Download${variation.folder ? " as zip" : ""}</a></p>
+  `;
+}
+
+/** What of its source it has not, and why. */
+function Losses({ left }) {
+  if (!left?.length) return null;
+  const told = ({ what, track, detail }) => [what.replaceAll("_", " "), track != null && `track ${track}`, detail].filter(Boolean).join(", ");
+  return html`
+    <section aria-labelledby="losses">
+      <h2 id="losses">Left out of its source</h2>
+      <ul>${left.map((one) => html`<li><b>${told(one)}</b>: ${one.why}</li>`)}</ul>
+    </section>
   `;
 }
 

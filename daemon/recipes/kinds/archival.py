@@ -12,7 +12,7 @@ from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.presets.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
 from daemon.presets.traits import KeptTraits
 from daemon.recipes import metadata, stream_copy, subtitles
-from daemon.recipes.encoders import ENCODERS, STILLS_CPU, timing, written
+from daemon.recipes.encoders import ENCODERS, STILLS_CPU, captioned, timing, written
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import film
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, to_deinterlace, upright
@@ -79,7 +79,7 @@ def archive(request: Request[ArchiveParameters]) -> Recipe:
     def options(threads: int) -> Options:
         encode = {"c:v": "libx265", "preset": wanted.speed, "crf": written(wanted.crf), "threads": threads}
         quiet = {"x265-params": f"pools={threads}:log-level=warning"}
-        return {**timing(), **encode, **quiet, **kept.options(threads)}
+        return {**timing(), **encode, **quiet, **captioned(picture, "hevc"), **kept.options(threads)}
 
     rate = kept_rate(picture)
     planned = film.planned_film(request, size=size, pixel_format=deep, frame_rate=rate)

@@ -12,7 +12,7 @@ from daemon.media.model import AudioStream, VideoStream
 from daemon.presets.parameters import RefreshedParameters, VideoParameters
 from daemon.presets.traits import FilmTraits, Traits
 from daemon.recipes import crf_search, metadata, sound, stream_copy, subtitles
-from daemon.recipes.encoders import ENCODERS, lasting, timing
+from daemon.recipes.encoders import ENCODERS, captioned, lasting, timing
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.picture import (
     bounded,
@@ -131,6 +131,7 @@ def film(
         return {
             **timing(),
             **encode(threads),
+            **captioned(picture, preset.encoder),
             **_last_shown(picture, preset.encoder),
             **sound.encoded(preset.container, heard, audio_bitrate_kbps, wanted.max_channels),
             **subtitles.encoded(preset.container, read),

@@ -1,0 +1,58 @@
+"""What a file tells about itself as a whole: when, where and by what it was recorded, and its tags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from av.container import InputContainer
+
+MOST_TAGS = 200
+MOST_TOLD = 200  # characters
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?")
+PLACE = re.compile(r"[+-]\d[\d.+-]*/?.*")
+APPLE = "com.apple.quicktime."
+PLACES = ("location", f"{APPLE}location.iso6709", "location-eng")
+# What containers and muxers write of themselves.
+TECHNICAL = {
+    *("encoder", "creation_time", "major_brand", "minor_version", "compatible_brands", "duration", "language"),
+    *("handler_name", "vendor_id", "itunsmpb", "wm/mediafoundationversion", "deviceconformancetemplate", "isvbr"),
+    *("variant_bitrate", "metadatacreator", "hasaudio", "hasvideo", "hasmetadata", "canseektoend", "timecode"),
+}
+OF_RECORDING = {*PLACES, "make", "model", f"{APPLE}make", f"{APPLE}model", f"{APPLE}creationdate"}
+
+
+def told(container: InputContainer) -> dict[str, str]:
+    """Returns what is told about the whole, by name in lower case: Ogg has it in its first stream."""
+    of_all = container.metadata or (
+        container.streams[0].metadata if container.format.name == "ogg" and len(container.streams) else {}
+    )
+    return {name.lower(): value.strip() for name, value in of_all.items() if value.strip()}
+
+
+def created(told: dict[str, str]) -> str | None:
+    """Returns the moment it was recorded at; None where nothing that is said is a moment."""
+    return next((said for name in ("creation_time", "date") if MOMENT.fullmatch(said := told.get(name, ""))), None)
+
+
+def place(told: dict[str, str]) -> str | None:
+    """Returns where it was recorded (ISO 6709); None where nothing that is said is a place."""
+    return next((said[:MOST_TOLD] for name in PLACES if PLACE.fullmatch(said := told.get(name, ""))), None)
+
+
+def device(told: dict[str, str]) -> str | None:
+    """Returns make and model of what recorded it; None where neither is said."""
+    parts = [told.get(key) or told.get(f"{APPLE}{key}") for key in ("make", "model")]
+    return " ".join(filter(None, parts))[:MOST_TOLD] or None
+
+
+def tags(told: dict[str, str]) -> tuple[str, ...]:
+    """Lists the names of all the rest."""
+    return tuple(_rest(told))[:MOST_TAGS]
+
+
+def _rest(told: dict[str, str]) -> Iterator[str]:
+    for name in sorted(told):
+        moment = name == "date" and "creation_time" not in told and MOMENT.fullmatch(told[name])
+        if name not in TECHNICAL and name not in OF_RECORDING and not moment:
+            yield name[:MOST_TOLD]

@@ -1,0 +1,205 @@
+"""What an output keeps of its source, and what it leaves out and why: told by the recipe that was made for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from daemon.media.model import AudioStream, Media, SubtitleStream, VideoStream
+from daemon.models import Contents, Kept, LeftOut
+from daemon.presets.traits import Family
+from daemon.recipes.containers import CONTAINERS, MOMENT, RELEASE, Container
+from daemon.recipes.metadata import GAINS
+from daemon.recipes.picture import is_thinned
+from daemon.recipes.recipe import Options, Recipe
+
+HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
+STAYS = {"hdr10+": "hdr10"}  # of HDR, what an encode passes on
+_OF_PICTURES = {"picture", "hdr", "end"}
+_Facts = Iterator[Kept | LeftOut]
+
+
+def accounted(recipe: Recipe, media: Media, wanted: Family, *, silent: bool) -> Recipe:
+    """Returns the same, its plan with all that the source has, kept or left out. What is `silent` is pictures alone."""
+    account = _Account(recipe, media, wanted, CONTAINERS[recipe.plan.container], recipe.options(1))
+    facts = [*account.facts()]
+    kept = tuple(fact for fact in facts if isinstance(fact, Kept))
+    lost = (fact for fact in facts if isinstance(fact, LeftOut))
+    left_out = tuple(replace(fact, meant=fact.meant or (silent and fact.what not in _OF_PICTURES)) for fact in lost)
+    return recipe._replace(plan=replace(recipe.plan, contents=Contents(kept=kept, left_out=left_out)))
+
+
+class _Account(NamedTuple):
+    recipe: Recipe
+    media: Media
+    wanted: Family
+    container: Container
+    options: Options
+
+    def facts(self) -> _Facts:
+        yield from self._picture()
+        yield from self._sound()
+        yield from self._subtitles()
+        for track in self.media.unread:
+            yield LeftOut(what=track.kind, why=track.why, track=track.index)
+        yield from self._beside()
+        yield from self._recording()
+        yield from self._tags()
+        if self.media.cut_off:
+            yield LeftOut(what="end", why="the source ends in the middle of a recording: what is there is used")
+
+    def _asked(self, name: str, value: str) -> str | None:
+        """That it was asked for, if it was."""
+        return f"{name}={value} was asked for" if getattr(self.wanted, name, None) == value else None
+
+    # The picture
+
+    def _picture(self) -> _Facts:
+        picture = self.media.video
+        if picture is None:
+            return
+        if not self.recipe.plan.video:
+            why, index = "the preset keeps sound alone", picture.index
+            yield LeftOut(what="picture", why=why, track=index, detail=picture.codec, meant=True)
+            return
+        yield Kept(what="picture", track=picture.index, detail=picture.codec)
+        yield from self._hdr(picture)
+        if picture.dolby_vision:
+            why = "an encode keeps only the picture below it"
+            yield from _either("dolby_vision", why, kept=self._encoder == "copy")
+        if picture.spherical:
+            yield from _either("spherical", "encoders do not pass it on: remux it", kept=self._is_exact())
+        if picture.captions:
+            yield from self._captions(picture)
+
+    @property
+    def _encoder(self) -> str | None:
+        """FFmpeg's name for what makes the picture, such as "copy"."""
+        return self.options.get("c:v", self.options.get("c"))
+
+    def _is_exact(self) -> bool:
+        """Whether its frames go into the output untouched."""
+        return self.recipe.direct is not None and self._encoder in {"copy", "ffv1"}
+
+    def _hdr(self, picture: VideoStream) -> _Facts:
+        colour = self.recipe.plan.colour
+        if picture.hdr is None:
+            return
+        if self._is_exact():
+            yield Kept(what="hdr", detail=picture.hdr)
+        elif colour is None or colour.transfer not in HDR_TRANSFERS:
+            yield LeftOut(what="hdr", why="the output is for ordinary screens", detail=picture.hdr)
+        else:
+            yield Kept(what="hdr", detail=STAYS.get(picture.hdr, picture.hdr))
+            if picture.hdr in STAYS:
+                yield LeftOut(what="hdr", why="encoders do not pass on what changes by scene", detail=picture.hdr)
+
+    def _captions(self, picture: VideoStream) -> _Facts:
+        carried = self._encoder in {"copy", "libx264"} or self.options.get("a53cc") == 1
+        most = getattr(self.wanted, "max_frame_rate", math.inf)
+        if carried and self._encoder != "copy" and is_thinned(picture, most):
+            yield LeftOut(what="captions", why="frames are left out, and their captions with them")
+        else:
+            yield from _either("captions", "the output's codec carries none", kept=carried)
+
+    # Tracks
+
+    def _sound(self) -> _Facts:
+        taken = self.recipe.sound
+        why = "the preset keeps one track of sound" if taken else "the preset keeps no sound"
+        for stream in taken:
+            yield from self._track("sound", stream, stream.marks)
+        for stream in self.media.audio:
+            if stream not in taken:
+                yield LeftOut(what="sound", why=why, track=stream.index, detail=_described(stream))
+
+    def _subtitles(self) -> _Facts:
+        for stream in self.recipe.subtitles:
+            forced = ("forced",) if stream.forced else ()
+            yield from self._track("subtitles", stream, (*forced, *stream.marks))
+        for stream in self.media.subtitles:
+            if stream not in self.recipe.subtitles:
+                asked, index = self._asked("subtitles", "drop"), stream.index
+                why = asked or self._without_subtitles(stream)
+                yield LeftOut(what="subtitles", why=why, track=index, detail=_described(stream), meant=bool(asked))
+
+    def _without_subtitles(self, stream: SubtitleStream) -> str:
+        if self.recipe.plan.container in {"mp4", "webm"} and not stream.text:
+            return f"{self.container.called} takes none that are pictures: take a preset of MKV"
+        return "the preset keeps none"
+
+    def _track(self, what: str, stream: AudioStream | SubtitleStream, marks: tuple[str, ...]) -> _Facts:
+        """The track, and what of what it tells has no place."""
+        told, stripped = self.container, self._asked("metadata", "strip")
+        language = stream.language if stream.language and told.tells_language(stream.language) else None
+        name = stream.title if told.names and not stripped else None
+        places = {*told.marks, *({"forced"} if told.names else ())}
+        held = tuple(mark for mark in marks if mark in places)
+        yield Kept(what=what, track=stream.index, language=language, name=name, marks=held, detail=stream.codec)
+        why = f"{told.called} has no place for it"
+        if stream.language and not language:
+            yield LeftOut(what="language", why=why, track=stream.index, detail=stream.language)
+        if stream.title and not name:
+            meant = bool(stripped)
+            yield LeftOut(what="name", why=stripped or why, track=stream.index, detail=stream.title, meant=meant)
+        for mark in marks:
+            if mark not in held:
+                yield LeftOut(what="mark", why=why, track=stream.index, detail=mark)
+
+    # What goes with the whole
+
+    def _beside(self) -> _Facts:
+        media, plan = self.media, self.recipe.plan
+        for what, there, here, why in (
+            ("chapters", len(media.chapters), plan.chapters, self._asked("chapters", "drop")),
+            ("attachments", media.attachments, plan.attachments, None),
+            ("cover", media.covers, plan.covers, self._asked("metadata", "strip")),
+        ):
+            if here:
+                yield Kept(what=what, detail=str(here))
+            if there > here:
+                yield LeftOut(what=what, why=why or _WITHOUT[what], detail=str(there - here), meant=bool(why))
+
+    def _recording(self) -> _Facts:
+        media, told = self.media, self.container
+        for what, detail, held in (
+            ("date", media.created, told.date == MOMENT or (told.date == RELEASE and RELEASE not in media.tags)),
+            ("place", media.place, told.place),
+            ("device", media.device, told.device),
+        ):
+            if detail:
+                yield from self._told(what, detail, held=held)
+
+    def _told(self, what: str, detail: str, *, held: bool) -> _Facts:
+        stripped = self._asked("metadata", "strip")
+        if stripped:
+            yield LeftOut(what=what, why=stripped, detail=detail, meant=True)
+        else:
+            yield from _either(what, f"{self.container.called} has no place for it", kept=held, detail=detail)
+
+    def _tags(self) -> _Facts:
+        tags, gains = self.media.tags, {gain.lower() for gain in GAINS}
+        levelled = getattr(self.wanted, "loudness_lufs", None) is not None
+        for tag in tags:
+            if levelled and tag in gains:
+                yield LeftOut(what="tag", why="the output has another loudness", detail=tag)
+            else:
+                yield from self._told("tag", tag, held=self.container.tells_tag(tag))
+
+
+_WITHOUT = {
+    "chapters": "the output has none that players find",
+    "attachments": "only MKV holds them, and only those that have a name and a type",
+    "cover": "one is kept, a PNG or JPEG, with sound alone, where the container takes it",
+}
+
+
+def _either(what: str, why: str, *, kept: bool, detail: str | None = None) -> _Facts:
+    yield Kept(what=what, detail=detail) if kept else LeftOut(what=what, why=why, detail=detail)
+
+
+def _described(stream: AudioStream | SubtitleStream) -> str:
+    return ", ".join(filter(None, (stream.codec, stream.language, stream.title)))

@@ -1,0 +1,319 @@
+"""Nothing is lost in silence: what a source has is in an output, or told to be left out of it, with the reason."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av
+import msgspec
+import pytest
+from av.stream import Disposition
+from conftest import Daemon
+from msgspec.structs import replace
+from specimens import AAC, COPY, H264, SPECIMENS, Specimen, Step, mapped, picture, read, silent, sound
+from specimens import make as make_specimen
+from surroundings import thorough
+from test_cli import ffspool, no_environment
+from test_kinds import make
+from test_unread import defaults, made
+
+from daemon.errors import UnsuitableSource
+from daemon.media.describe import read_media
+from daemon.media.model import Media
+from daemon.models import Contents, VariationRequest, in_lines
+from daemon.presets.builtin import PRESETS
+from daemon.presets.library import Library
+from daemon.proof.differences import differences
+from daemon.recipes.command import plan
+
+FIELDS = ("creation_time=2022-11-09T17:36:38Z", "location=+48.8584+002.2945/", "make=Acme", "model=One", "custom=x")
+TAGS = ("title=Film", "artist=Somebody", "genre=Drama")
+KINDS = {"video": "picture", "audio": "sound", "subtitle": "subtitles", "attachment": "attachments", "data": "data"}
+QUICK = {"speed": "ultrafast"}
+
+
+def rich(folder: Path) -> list[Step]:
+    """The steps to a Matroska file with something of every kind."""
+    (folder / "words.srt").write_text("1\n00:00:00,200 --> 00:00:00,900\nWords\n")
+    (folder / "font.ttf").write_bytes(b"no font, but named as one")
+    chapters = "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=800\ntitle=One\n"
+    (folder / "told.txt").write_text(";FFMETADATA1\n" + "\n".join((*FIELDS, *TAGS)) + "\n" + chapters)
+    inputs = [*picture(), *sound(), *sound(frequency=900), *read("words.srt"), *read("told.txt")]
+    sounds = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:0", "title=Main", "-metadata:s:a:1", "language=en"]
+    words = ["-metadata:s:s:0", "language=eng", "-metadata:s:s:0", "title=For the deaf"]
+    marks = ["-disposition:a:1", "comment", "-disposition:s:0", "hearing_impaired", "-disposition:s:1", "forced"]
+    font = ["-attach", "{work}/font.ttf", "-metadata:s:t:0", "mimetype=font/ttf"]
+    beside = ["-map_metadata", "4", "-map_chapters", "4"]
+    streams = mapped("0", "1", "2", "3", "3")
+    return [[*inputs, *streams, *H264, *AAC, "-c:s", "srt", *beside, *sounds, *words, *marks, *font, "{out}"]]
+
+
+@pytest.fixture(scope="module")
+def film_with_everything(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rich")
+    return made(ffmpeg, folder, "film.mkv", *rich(folder))
+
+
+def possessions(path: Path) -> Iterator[tuple[str, str | int | None]]:
+    """What the file has, as another reader tells it: every stream by its index, and what is told."""
+    with av.open(str(path)) as container:
+        for stream in container.streams:
+            of_chapters = stream.type == "data" and container.chapters()  # their names, as MP4 has them
+            if not stream.disposition & Disposition.attached_pic and not of_chapters:
+                yield KINDS[stream.type], None if stream.type == "attachment" else stream.index
+        yield from (("chapters", None) for _ in container.chapters()[:1])
+        told = {name.lower() for name in container.metadata}
+        names = {"creation_time": "date", "location": "place", "make": "device"}
+        yield from ((what, None) for name, what in names.items() if name in told)
+        yield from (("tag", name) for name in told & {"title", "artist", "genre", "custom"})
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "specimen" in metafunc.fixturenames:
+        sound = [one for one in SPECIMENS if one.error is None and not one.build]
+        marked = [
+            pytest.param(one, id=one.name, marks=() if one.name in FEW else pytest.mark.thorough) for one in sound
+        ]
+        metafunc.parametrize("specimen", marked)
+
+
+# With most beside picture and sound.
+FEW = {"languages.mkv", "subtitles.mp4", "chapters.mp4", "cover.mp3", "everything-beside.mkv", "two-programs.ts"}
+
+
+def accounted(contents: Contents) -> Counter[tuple[str, str | int | None]]:
+    facts = [*contents.kept, *contents.left_out]
+    return Counter((fact.what, fact.detail if fact.what == "tag" else fact.track) for fact in facts)
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"remux-webm"}))  # which cannot hold it
+def test_all_that_a_source_has_is_kept_or_left_out_once(film_with_everything: Path, preset: str) -> None:
+    media = read_media(str(film_with_everything))
+    [wanted] = Library().expand([VariationRequest(preset, {})])
+    found = accounted(plan(media, preset, wanted.parameters).contents)
+    for one in possessions(film_with_everything):
+        assert found[one] == 1, one
+
+
+def test_what_any_specimen_has_is_kept_or_left_out_by_every_preset(
+    ffmpeg: str, tmp_path: Path, specimen: Specimen
+) -> None:
+    path = make_specimen(specimen, ffmpeg, tmp_path)
+    media = read_media(str(path))
+    there = {*possessions(path)}
+    for want in Library().expand([VariationRequest(preset, {}) for preset in PRESETS]):
+        with suppress(UnsuitableSource):
+            found = accounted(plan(media, want.preset, want.parameters).contents)
+            assert {one: found[one] for one in there} == dict.fromkeys(there, 1), want.label
+
+
+@pytest.mark.parametrize(
+    "preset", ["h264-480p", "remux-mkv", "mp3", "flac", thorough("webm-720p"), thorough("remux-mp4"), thorough("opus")]
+)
+def test_what_is_said_to_be_kept_is_there_and_the_rest_is_not(
+    ffmpeg: str, film_with_everything: Path, tmp_path: Path, preset: str
+) -> None:
+    media = read_media(str(film_with_everything))
+    quick = QUICK if PRESETS[preset].kind == "video" else {}
+    planned = plan(media, preset, {**defaults(preset), **quick})
+    output = read_media(str(make(ffmpeg, film_with_everything, tmp_path, preset, **quick)))
+    assert differences(output, planned) == []
+    kept = {fact.detail for fact in planned.contents.kept if fact.what == "tag"}
+    assert {"title", "artist", "genre", "custom"} & {*output.tags} == {"title", "artist", "genre", "custom"} & kept
+    for what, there in (("date", output.created), ("place", output.place), ("device", output.device)):
+        assert (there is not None) == any(fact.what == what for fact in planned.contents.kept), what
+    for streams, what in ((output.audio, "sound"), (output.subtitles, "subtitles")):
+        told = [(fact.language, fact.name) for fact in planned.contents.kept if fact.what == what]
+        assert [(stream.language, stream.title) for stream in streams] == told
+
+
+def test_a_track_that_has_a_name_does_not_give_it_to_the_whole(
+    ffmpeg: str, film_with_everything: Path, tmp_path: Path
+) -> None:
+    with av.open(str(make(ffmpeg, film_with_everything, tmp_path, "opus"))) as container:
+        assert container.streams[0].metadata["title"] == "Film"
+
+
+def test_what_was_asked_for_or_is_what_the_preset_is_for_is_told_as_meant(film_with_everything: Path) -> None:
+    media = read_media(str(film_with_everything))
+    for preset, wanted in (("gif", {}), ("remux-mkv", {"metadata": "strip", "chapters": "drop", "subtitles": "drop"})):
+        assert in_lines(plan(media, preset, {**defaults(preset), **wanted}).contents.left_out) == []
+    lost = {fact.what: fact.meant for fact in plan(media, "mp3", defaults("mp3")).contents.left_out}
+    assert (lost["picture"], lost["sound"]) == (True, False)
+
+
+def lacking(media: Media, what: str) -> Media:
+    """An output that came out without it."""
+    one, two = media.audio
+    assert media.video
+    return {
+        "language": replace(media, audio=(replace(one, language="eng"), two)),
+        "name": replace(media, audio=(replace(one, title=None), two)),
+        "mark": replace(media, audio=(one, replace(two, marks=()))),
+        "place": replace(media, place=None),
+        "date": replace(media, created=None),
+        "device": replace(media, device=None),
+        "tag": replace(media, tags=()),
+    }[what]
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("language", "the language of its sound 1 is eng instead of ger"),
+        ("name", "its sound 1 is not called Main"),
+        ("mark", "its sound 2 is not marked as comment"),
+        ("place", r"its place is lost \(\+48"),
+        ("date", "its date is lost"),
+        ("device", r"its device is lost \(Acme One\)"),
+        ("tag", r"its tag is lost \(artist\)"),
+    ],
+)
+def test_an_output_that_lost_what_was_to_be_kept_is_not_what_was_planned(
+    film_with_everything: Path, what: str, words: str
+) -> None:
+    media = read_media(str(film_with_everything))
+    planned = plan(media, "remux-mkv", defaults("remux-mkv"))
+    assert differences(media, planned) == []
+    assert re.search(words, "; ".join(differences(lacking(media, what), planned)))
+
+
+# What only some of the outputs can have
+
+
+def box(name: bytes, *content: bytes) -> bytes:
+    whole = b"".join(content)
+    return struct.pack(">I", 8 + len(whole)) + name + whole
+
+
+ALL_AROUND = box(
+    b"sv3d",
+    box(b"svhd", b"\0\0\0\0made\0"),
+    box(b"proj", box(b"prhd", bytes(16)), box(b"equi", bytes(20))),
+)
+
+
+def all_around(whole: bytes) -> bytes:
+    """An MP4, its index behind its data, whose picture is marked as a 360° film."""
+    edited = bytearray(whole)
+    entry = whole.rindex(b"avc1\0\0\0\0") - 4
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        at = whole.rindex(name, 0, entry + 8) - 4
+        struct.pack_into(">I", edited, at, struct.unpack_from(">I", edited, at)[0] + len(ALL_AROUND))
+    end = entry + struct.unpack_from(">I", whole, entry)[0]
+    edited[end:end] = ALL_AROUND
+    return bytes(edited)
+
+
+@pytest.mark.parametrize("preset", ["remux-mp4", "remux-mkv", "archive-ffv1", "h264-480p"])
+def test_a_360_film_stays_one_or_it_is_told(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    path = made(ffmpeg, tmp_path, "all.mp4", silent(*H264), edit=all_around)
+    media = read_media(str(path))
+    assert media.video
+    assert media.video.spherical
+    kept = "spherical" in {fact.what for fact in plan(media, preset, defaults(preset)).contents.kept}
+    assert kept == (preset != "h264-480p")
+    quick = QUICK if preset == "h264-480p" else {}
+    output = read_media(str(make(ffmpeg, path, tmp_path, preset, **quick)))
+    assert output.video
+    assert output.video.spherical == kept
+
+
+def captioned(whole: bytes) -> bytes:
+    """Raw H.264 with delimiters, in every picture a pair of bytes of EIA-608 captions."""
+    body = b"\xb5\x00\x31GA94\x03\xc1\xff\xfc\x94\x20\xff"
+    message = b"\0\0\0\1\x06\x04" + bytes([len(body)]) + body + b"\x80"
+    delimiter = b"\0\0\0\1\x09"
+    first, *pictures = whole.split(delimiter)
+    return first + b"".join(delimiter + one[:1] + message + one[1:] for one in pictures)
+
+
+@pytest.fixture(scope="module")
+def broadcast(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("captions")
+    step = silent(*H264, "-pix_fmt", "yuv420p", "-bf", "0", "-bsf:v", "h264_metadata=aud=insert", "{out}", to="-y")
+    raw = made(ffmpeg, folder, "raw.h264", step, edit=captioned)
+    return made(
+        ffmpeg, folder, "film.ts", ["-r", "25", "-i", str(raw), *sound(), *mapped("0", "1"), *COPY, *AAC, "{out}"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("preset", "kept"),
+    [("h264-480p", True), ("hevc-1080p", True), ("archive-hevc", True), ("remux-mkv", True), ("webm-720p", False)],
+)
+def test_captions_are_kept_where_the_codec_can_or_it_is_told(
+    ffmpeg: str, broadcast: Path, tmp_path: Path, preset: str, kept: bool
+) -> None:
+    media = read_media(str(broadcast))
+    assert media.video
+    assert media.video.captions
+    quick = QUICK if PRESETS[preset].kind in {"video", "archive"} else {}
+    contents = plan(media, preset, {**defaults(preset), **quick}).contents
+    where = [{fact.what for fact in facts} for facts in (contents.kept, contents.left_out)]
+    assert ["captions" in facts for facts in where] == [kept, not kept]
+    output = read_media(str(make(ffmpeg, broadcast, tmp_path, preset, **quick)))
+    assert output.video
+    assert output.video.captions == kept
+
+
+def test_captions_of_frames_that_are_left_out_are_told(broadcast: Path) -> None:
+    media = read_media(str(broadcast))
+    contents = plan(media, "h264-480p", {**defaults("h264-480p"), "max_frame_rate": 10}).contents
+    assert "captions: frames are left out, and their captions with them" in [str(fact) for fact in contents.left_out]
+
+
+def test_dolby_vision_alone_is_refused_where_its_colours_matter_and_copied_elsewhere(clip: Path) -> None:
+    media = read_media(str(clip))
+    assert media.video
+    alone = replace(media, video=replace(media.video, dolby_vision=True, own_colours=True))
+    for preset in ("h264-480p", "archive-ffv1", "gif", "hls"):
+        with pytest.raises(UnsuitableSource, match=r"Dolby Vision alone .* remux it, or take a preset of the sound"):
+            plan(alone, preset, defaults(preset))
+    assert "dolby_vision" in {fact.what for fact in plan(alone, "remux-mp4", defaults("remux-mp4")).contents.kept}
+    assert plan(alone, "mp3", defaults("mp3")).audio == 1
+
+
+def test_a_second_picture_and_data_are_told(ffmpeg: str, tmp_path: Path) -> None:
+    two = [
+        *picture(),
+        *picture(size="160x90"),
+        *sound(),
+        *mapped("0", "1", "2"),
+        *H264,
+        *AAC,
+        "-timecode",
+        "01:00:00:00",
+    ]
+    media = read_media(str(made(ffmpeg, tmp_path, "two.mov", [*two, "{out}"])))
+    told = [str(fact) for fact in plan(media, "h264-480p", defaults("h264-480p")).contents.left_out]
+    assert "picture (track 1): another picture is the one that matters" in told
+    assert "data (track 3): no preset keeps data (tmcd)" in told
+
+
+# Where it is told
+
+
+def test_what_is_kept_and_left_out_is_told_wherever_one_looks(
+    film_with_everything: Path, daemon: Daemon, tmp_path: Path
+) -> None:
+    job = daemon.wait_for(daemon.submit(film_with_everything, presets=["mp3"])["id"])
+    [variation] = job["sources"][0]["variations"]
+    contents = plan(read_media(str(film_with_everything)), "mp3", defaults("mp3")).contents
+    told: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(contents))
+    assert variation["status"] == "completed", variation["error"]
+    assert {name: variation[name] for name in told} == told
+    manifest = daemon.client.get(f"/api/jobs/{job['id']}/download").content
+    assert b'"left_out"' in manifest
+    lost = "sound (track 2, aac, en): the preset keeps one track of sound"
+    log = daemon.client.get(f"/api/jobs/{job['id']}/variations/{variation['id']}/log").text
+    assert f"# left out: {lost}" in log
+    assert f"left out: {lost}" in ffspool("show", job["id"], env=daemon.env).stdout
+    planned = ffspool("plan", film_with_everything, "-p", "mp3", env=no_environment(tmp_path / "none")).stdout
+    assert f"film.mkv → mp3 will be without {lost}" in planned
