@@ -1,1 +1,1 @@
-"""The HTTP API: one noun per file, nothing here decides what a verb means."""
+"""Answers over HTTP, with one noun per file; nothing here decides what a verb means."""

@@ -1,4 +1,4 @@
-"""The ASGI application over one running service."""
+"""Makes the ASGI application over one running service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from daemon.service import Service
 
 
 def create_app(service: Service) -> ASGIApp:
-    """The application. Makes the token file at the first start."""
+    """Returns the application. Makes the token file at the first start."""
     settings = service.settings
     gate = Gate(service.store, load_token(service.paths.token), settings.password, settings.session_hours * 3600)
     hosts = Hosts(settings.host, settings.allowed_hosts)

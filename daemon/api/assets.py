@@ -1,4 +1,4 @@
-"""The files of our pages, from `daemon/web`, read once. All a page runs comes from here: its policy forbids the rest.
+"""Serves the files of `daemon/web`, read once. All a page runs comes from here: its policy forbids the rest.
 
 A page is asked for anew each time. What it names it finds under a digest of all files, which makes a relative
 `import` of one module by another as cacheable as a single file: another version has other addresses.
@@ -42,7 +42,7 @@ INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DO
 
 
 class Asset(Model, frozen=True):
-    """One file: its body, the same gzipped, and the headers that go with both."""
+    """Holds one file: its body, the same gzipped, and the headers that go with both."""
 
     body: bytes
     packed: bytes
@@ -60,12 +60,12 @@ async def index(call: Call) -> Response:
 
 
 def page(call: Call, name: str) -> Response:
-    """One of our pages."""
+    """Answers with one of our pages."""
     return _assets()[1][name].answer(call.request, REVALIDATED)
 
 
 async def asset(call: Call) -> Response:
-    """What a page is made with: scripts, styles and pictures, which hold no secrets. Raises NotFound."""
+    """Answers with what a page is made of: scripts, styles and pictures, which hold no secrets. Raises NotFound."""
     digest, assets = _assets()
     folder, _, name = call.path["asset"].partition("/")
     named, caching = (name, FOR_EVER) if folder == digest else (call.path["asset"], REVALIDATED)

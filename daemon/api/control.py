@@ -1,4 +1,4 @@
-"""The verbs that change jobs under way, over HTTP."""
+"""Offers over HTTP the verbs that change jobs under way."""
 
 from __future__ import annotations
 

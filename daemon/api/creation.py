@@ -1,4 +1,4 @@
-"""How a job is made of a request: from a form with files, or from JSON that names uploads or paths."""
+"""Makes a job of a request: of a form with files, or of JSON that names uploads or paths."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def _from_form(call: Call, hold: Hold) -> Answer:
 
 
 async def _first_answer(call: Call, hold: Hold) -> Answer:
-    """To a form that is sent again: it is compared with the first, and takes no room."""
+    """Answers a form that is sent again: it is compared with the first, and takes no room."""
     async with _form(call, None, hold) as form:
         await _read(call, form)
         first = await hold.first_answer(form.fingerprint)

@@ -1,4 +1,4 @@
-"""`/openapi.json`, and the page made from it."""
+"""Serves `/openapi.json`, and the page made from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finished files on their way out: one at a time with ranges, or all as a streamed zip with a manifest."""
+"""Sends finished files: one at a time with ranges, or all as a streamed zip with a manifest."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Ty
 
 
 def one_variation(path: Path, row: Row) -> Response:
-    """The file, with Range and If-Range, or the folder as a stored zip; the ETag is its SHA-256.
+    """Answers with the file, with Range and If-Range, or the folder as a stored zip; the ETag is its SHA-256.
 
     Raises Gone when it was removed by hand. Touches the disk for each file; run it in a thread.
     """
@@ -152,7 +152,7 @@ class _Zip(StreamingResponse):
 
 @contextmanager
 def _cut_short_if_changed() -> Iterator[None]:
-    """Of an answer that began, what cannot be sent is missing at its end: the client knows how long it should be.
+    """Ends an answer that began where the rest cannot be sent: the client knows how long it should be.
 
     Its job was deleted, or somebody works in the spool; Starlette and zipstream tell of that by RuntimeError.
     """
@@ -193,7 +193,7 @@ def _pieces(archive: ZipStream, paths: Sequence[Path]) -> Generator[bytes | Wind
 
 
 class FileView(Model, frozen=True):
-    """One file of an output that is a folder; folders in its name are parted by "/"."""
+    """Shows one file of an output that is a folder; folders in its name are parted by "/"."""
 
     name: str
     bytes: int
@@ -205,9 +205,9 @@ class FilePage(Model, frozen=True):
 
 
 def file_page(folder: Path, row: Row, limit: int, cursor: str | None) -> FilePage:
-    """Files of an output that is a folder, by name. Raises InvalidRequest for a strange cursor, Gone without them.
+    """Lists files of an output that is a folder, by name.
 
-    Touches the disk for each file; run it in a thread.
+    Raises InvalidRequest for a strange cursor, Gone without them. Touches the disk for each file; run it in a thread.
     """
     start = decode_cursor(cursor) if cursor else 0
     with _gone_if_missing(row):
@@ -218,7 +218,7 @@ def file_page(folder: Path, row: Row, limit: int, cursor: str | None) -> FilePag
 
 
 def one_file(folder: Path, row: Row, name: str) -> Response:
-    """A file of an output that is a folder, with Range, to be shown in place: a browser runs nothing of it.
+    """Answers with a file of an output's folder, with Range, to be shown in place: a browser runs nothing of it.
 
     Raises NotFound for any name that is none of its files, Gone without the folder.
     """
@@ -248,7 +248,7 @@ def _gone_if_missing(row: Row) -> Iterator[None]:
 
 
 def source_file(file: BinaryIO, run: Run, row: Row) -> Response:
-    """A source as it was given, with Range. It may be any file: a browser that opens it shall run nothing of it.
+    """Answers with a source as it was given, with Range: it may be any file, and a browser shall run nothing of it.
 
     What is sent is read from `file` by `run`, however it ends; then it is closed.
     """
@@ -256,7 +256,7 @@ def source_file(file: BinaryIO, run: Run, row: Row) -> Response:
 
 
 def all_files(job: JobView, files: Sequence[tuple[str, Path]]) -> Response:
-    """A stored zip of known length. The manifest says what each file is, and what is not there and why.
+    """Answers with a stored zip of known length. The manifest says what each file is, and what is not there and why.
 
     A folder is a folder in it. What was removed by hand is left out. Touches the disk for each file; run it in
     a thread.
@@ -268,7 +268,7 @@ def all_files(job: JobView, files: Sequence[tuple[str, Path]]) -> Response:
 
 
 def manifest(job: JobView, files: Sequence[str]) -> dict[str, Any]:
-    """The job with all parameters drawn and hashes, and the names in the zip, in the order of its completed."""
+    """Returns the job with parameters drawn and hashes, and the names in the zip, in the order of what is completed."""
     return {"files": list(files), "job": msgspec.to_builtins(job)}
 
 

@@ -1,4 +1,4 @@
-"""What an endpoint is, and how requests come to it: the routes are made of these, and so is the API's description."""
+"""Defines endpoints, and how requests come to them: the routes are made of these, and so is the API's description."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ OF_CONTENT = {"content-length", "content-type", "content-encoding", "content-dis
 
 @dataclass(frozen=True)
 class Call:
-    """One request as a handler gets it: `query` and `body` decoded into what its endpoint says."""
+    """A call is one request as a handler gets it: `query` and `body` decoded into what its endpoint says."""
 
     request: Request
     service: Service
@@ -62,7 +62,7 @@ class Call:
         return self.request.path_params
 
     def stream(self) -> AsyncIterator[bytes]:
-        """The body as it arrives, for handlers that read it themselves."""
+        """Yields the body as it arrives, for handlers that read it themselves."""
         return self.service.bodies.of(self.request.stream())
 
 
@@ -71,7 +71,7 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Endpoint:
-    """A method of a path. A handler answers with what is encoded as JSON, with None for 204, or with a Response."""
+    """An endpoint is a method of a path. Its handler returns what is encoded as JSON, None for 204, or a Response."""
 
     method: str
     path: str
@@ -98,18 +98,18 @@ class Endpoint:
 
     @property
     def group(self) -> str:
-        """The noun it belongs to: its handler's module."""
+        """Names the noun it belongs to: its handler's module."""
         return self.handler.__module__.rpartition(".")[2]
 
     @property
     def answers_with(self) -> Any:
-        """The type that is encoded; None for an answer without a body, Response for one that is no JSON."""
+        """Returns the type that is encoded; None for an answer without a body, Response for one that is no JSON."""
         declared = self.answer or get_type_hints(self.handler)["return"]
         return None if declared is type(None) else declared
 
     @property
     def refusals(self) -> tuple[type[FfspoolError], ...]:
-        """Every problem it may answer with."""
+        """Returns every problem it may answer with."""
         follows: tuple[tuple[object, Sequence[type[FfspoolError]]], ...] = (
             (True, (Unavailable, Crowded, ForeignHost, Malformed)),
             (self.method not in SAFE_METHODS, (CrossSite,)),
@@ -125,7 +125,7 @@ class Endpoint:
 
 
 class Resource:
-    """All methods of one path, as an ASGI application. Who may GET may HEAD."""
+    """Serves all methods of one path, as an ASGI application. Who may GET may HEAD."""
 
     def __init__(self, endpoints: Iterable[Endpoint], call: Callable[[Request], Call]) -> None:
         self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
@@ -173,7 +173,7 @@ async def _body(kind: type[msgspec.Struct], call: Call, limit: int | None) -> An
 
 
 async def decoded(text: bytes | str, kind: type[msgspec.Struct], what: str) -> Any:
-    """As `decode`, which gets a thread for what takes long."""
+    """Decodes as `decode` does, on a thread if it takes long."""
     return decode(text, kind, what) if len(text) <= SMALL else await asyncio.to_thread(decode, text, kind, what)
 
 
@@ -188,14 +188,14 @@ async def _anonymous_body(kind: type[msgspec.Struct], call: Call, limit: int | N
 
 
 def routes(endpoints: tuple[Endpoint, ...], service: Service, gate: Gate) -> list[Route]:
-    """One route for each path; paths without parameters first, lest a parameter takes their last word."""
+    """Returns one route for each path; paths without parameters first, lest a parameter takes their last word."""
     call = partial(Call, service=service, gate=gate, endpoints=endpoints)
     ordered = sorted(endpoints, key=lambda endpoint: ("{" in endpoint.path, endpoint.path))
     return [Route(path, Resource(of_path, call)) for path, of_path in groupby(ordered, key=lambda e: e.path)]
 
 
 def open_paths(endpoints: Iterable[Endpoint]) -> re.Pattern[str]:
-    """What the paths match that anybody may ask for."""
+    """Returns a pattern that the paths match which anybody may ask for."""
     return re.compile("|".join(compile_path(endpoint.path)[0].pattern for endpoint in endpoints if endpoint.open))
 
 

@@ -30,7 +30,7 @@ FILES = "files"
 
 
 class Form:
-    """One request's form: its `files` on disk in `folder`, its other `fields` in the order they came.
+    """A form is what one request brings: its `files` on disk in `folder`, its other `fields` in the order they came.
 
     As a context manager it removes the files that nobody took over when it is left.
     """
@@ -45,7 +45,7 @@ class Form:
         max_field_bytes: int,
         hashed: bool = False,
     ) -> None:
-        """`max_field_bytes` is for all fields together; each counts for a little more than it holds.
+        """Allows `max_field_bytes` for all fields together; each counts for a little more than it holds.
 
         Files take from `room` as they come; without one nothing of them is kept but their `fingerprint`.
         """
@@ -100,7 +100,7 @@ class Form:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of what the form holds, whatever its boundary was; asked for with `hashed`."""
+        """Returns a hash of what the form holds, whatever its boundary was; asked for with `hashed`."""
         assert self.hashed
         files = [(file.name, file.bytes, sha256) for file, sha256 in zip(self.files, self._digests, strict=True)]
         return hashlib.sha256(msgspec.json.encode(["form", self.fields, files])).hexdigest()
@@ -210,7 +210,7 @@ class _Parts:
 
 
 async def read_body(stream: AsyncIterator[bytes], limit: int) -> bytes:
-    """The whole body. Raises TooLarge as soon as it is over `limit` bytes."""
+    """Returns the whole body. Raises TooLarge as soon as it is over `limit` bytes."""
     body = bytearray()
     async for chunk in stream:
         body += chunk

@@ -1,4 +1,4 @@
-"""The daemon itself over HTTP: whether it is well, who may use it, what it can do and what it counts."""
+"""Tells of the daemon itself over HTTP: whether it is well, who may use it, what it can do and what it counts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class Readiness(Model, frozen=True):
 
 
 class ParameterView(Model, frozen=True):
-    """`minimum` and `maximum` are of a number, `choices` of text that is one of them; else they are null."""
+    """Describes a parameter.
+
+    `minimum` and `maximum` are of a number, `choices` of text that is one of them; else null.
+    """
 
     name: str
     type: str
@@ -38,7 +41,10 @@ class ParameterView(Model, frozen=True):
 
 
 class PresetView(Model, frozen=True):
-    """`extension` is empty where the output is a `folder` of files; `base` is null but for the user's own."""
+    """Describes a preset.
+
+    `extension` is empty where the output is a `folder`; `base` is null but for the user's own.
+    """
 
     name: str
     group: str
@@ -51,7 +57,7 @@ class PresetView(Model, frozen=True):
 
 
 class PresetList(Model, frozen=True):
-    """`groups` are a heading for each `group` of the items, in their order."""
+    """Lists presets. `groups` has a heading for each `group` of the items, in their order."""
 
     items: tuple[PresetView, ...]
     groups: dict[str, str]

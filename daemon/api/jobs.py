@@ -1,4 +1,4 @@
-"""Jobs over HTTP: made, listed, looked at and fetched."""
+"""Offers jobs over HTTP: made, listed, looked at and fetched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API's description, OpenAPI 3.1, made of the table of endpoints and the types they decode and encode."""
+"""Describes the API in OpenAPI 3.1, by the table of endpoints and the types they decode and encode."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ PROBLEM_HEADERS = {401: "WWW-Authenticate", 405: "Allow", 416: "Content-Range", 
 
 @cache
 def document(endpoints: tuple[Endpoint, ...], library: Library) -> Json:
-    """The whole description, as JSON."""
+    """Returns the whole description, as JSON."""
     schemas = _schemas(endpoints)
     paths: dict[str, Json] = defaultdict(dict)
     for endpoint in endpoints:

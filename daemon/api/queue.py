@@ -1,4 +1,4 @@
-"""The whole queue over HTTP."""
+"""Offers over HTTP the verbs of the whole queue."""
 
 from __future__ import annotations
 

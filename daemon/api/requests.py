@@ -1,4 +1,4 @@
-"""What clients send: bodies and queries, decoded; and what they say of a job, as `JobSpec`."""
+"""Defines what clients send: bodies and queries, decoded; and what they say of a job, as `JobSpec`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Variation = Annotated[
 
 
 class SourceRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One of the two: a finished upload, or a file that is on the host already, below a source root."""
+    """Names one of the two: a finished upload, or a file that is on the host already, below a source root."""
 
     upload: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None = None
@@ -52,7 +52,7 @@ class SourceRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class SpecRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A job but for its files: the `spec` field of a multipart request. Each variation is `{"preset": NAME, …}`."""
+    """Describes a job but for its files: the `spec` field of a form. Each variation is `{"preset": NAME, …}`."""
 
     variations: Annotated[list[Variation], msgspec.Meta(min_length=1, max_length=MAX_VARIATIONS)]
     name: Name | None = None
@@ -69,7 +69,7 @@ class SpecRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class JobRequest(SpecRequest, kw_only=True):
-    """A whole job as JSON."""
+    """Describes a whole job as JSON."""
 
     sources: Annotated[list[SourceRequest], msgspec.Meta(min_length=1, max_length=MAX_SOURCES)]
 
@@ -79,13 +79,13 @@ class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ThumbnailQuery(msgspec.Struct):
-    """How to be told that there is no picture."""
+    """Says how to be told that there is no picture."""
 
     optional: Annotated[bool, msgspec.Meta(description="204 where there is none, instead of why")] = False
 
 
 class JobFilter(msgspec.Struct):
-    """Which jobs a list shows, or a verb in bulk is about."""
+    """Says which jobs a list shows, or a verb in bulk is about."""
 
     status: State | None = None
     ended: Annotated[bool, msgspec.Meta(description="only those that are completed, failed or cancelled")] = False
@@ -94,7 +94,7 @@ class JobFilter(msgspec.Struct):
 
     @property
     def selection(self) -> Selection:
-        """The jobs that are asked for. Raises InvalidRequest where the filters do not go together."""
+        """Returns the jobs that are asked for. Raises InvalidRequest where the filters do not go together."""
         if self.ended and self.status:
             raise InvalidRequest("say either ended or a status")
         statuses = tuple(sorted(ENDED)) if self.ended else (self.status,) if self.status else ()
@@ -136,7 +136,7 @@ class EventQuery(msgspec.Struct):
 
 
 class NewJobForm(msgspec.Struct, kw_only=True):
-    """A job's files, and either `preset` (once for each output wanted) or `spec`."""
+    """Takes a job's files, and either `preset` (once for each output wanted) or `spec`."""
 
     files: Annotated[list[Annotated[str, msgspec.Meta(extra_json_schema=BINARY)]], msgspec.Meta(min_length=1)]
     preset: list[str] = []
@@ -144,7 +144,7 @@ class NewJobForm(msgspec.Struct, kw_only=True):
 
 
 def decode_query(query: QueryParams, kind: type[T]) -> T:
-    """The query as `kind`. Raises InvalidRequest, also for a misspelt name: a verb would act on everything."""
+    """Returns the query as `kind`. Raises InvalidRequest, also for a misspelt name: a verb would act on everything."""
     types = _types(kind)
     for name in query:
         if name not in types:
@@ -191,7 +191,10 @@ def spec_of(request: SpecRequest) -> JobSpec:
 
 
 def spec_of_fields(fields: Sequence[tuple[str, str]]) -> JobSpec:
-    """The job that a form's fields describe: repeated `preset`, or one `spec` with JSON. Raises InvalidRequest."""
+    """Returns the job that a form's fields describe: repeated `preset`, or one `spec` in JSON.
+
+    Raises InvalidRequest.
+    """
     if strange := sorted({name for name, _ in fields} - {"preset", "spec"}):
         raise InvalidRequest(
             f"unknown form field {strange[0]!r}: a job takes 'files' and 'preset', or 'files' and 'spec'"

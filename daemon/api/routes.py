@@ -1,4 +1,4 @@
-"""The table of the API. A new route is one entry here; requests find it, and `/openapi.json` tells of it."""
+"""Lists the API's endpoints. A new route is one entry here; requests find it, and `/openapi.json` tells of it."""
 
 from __future__ import annotations
 

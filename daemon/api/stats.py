@@ -1,4 +1,4 @@
-"""The figures of the whole daemon at this moment, for people (`/api/stats`) and for Prometheus."""
+"""Counts the whole daemon at this moment, for people (`/api/stats`) and for Prometheus."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stops(Model, frozen=True):
 
 
 class Disk(Model, frozen=True):
-    """The spool's file system, and what ffspool has there: not counted are logs, and what is being written."""
+    """Tells of the spool's file system, and what ffspool has there: not counted are logs, and what is being written."""
 
     total_bytes: int
     free_bytes: int
@@ -49,7 +49,7 @@ class Events(Model, frozen=True):
 
 
 class Hour(Model, frozen=True):
-    """Variations completed in the hour that began `at`; an hour without any is left out."""
+    """Counts variations completed in the hour that began `at`; an hour without any is left out."""
 
     at: datetime
     completed: int
@@ -105,7 +105,7 @@ async def gather(service: Service) -> Stats:
 
 
 def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
-    """The metrics as Prometheus reads them, brought up to date, and their content type."""
+    """Returns the metrics as Prometheus reads them, brought up to date, and their content type."""
     for state in stats.jobs:
         figures.jobs.labels(state).set(stats.jobs[state])
         figures.variations.labels(state).set(stats.variations[state])

@@ -1,4 +1,4 @@
-"""Resumable uploads as tus 1.0 speaks of them: core, creation, expiration, checksum and termination."""
+"""Takes resumable uploads as tus 1.0 speaks of them: core, creation, expiration, checksum and termination."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UNNAMED = "upload"  # what a file is called whose client gave no `filename`
 
 
 class Versioned:
-    """ASGI middleware: every answer about uploads tells the protocol's version, whoever gives it."""
+    """Tells the protocol's version, as ASGI middleware, with every answer about uploads, whoever gives it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -50,7 +50,7 @@ class Versioned:
 
 
 def tus(handler: Callable[[Call], Awaitable[Response]]) -> Callable[[Call], Awaitable[Response]]:
-    """In the protocol's version, which a refusal tells too."""
+    """Has a handler speak in the protocol's version, which a refusal tells too."""
 
     @wraps(handler)
     async def handle(call: Call) -> Response:
@@ -116,7 +116,7 @@ async def delete(call: Call) -> Response:
 
 
 async def overridden(call: Call) -> Response:
-    """Of a client that can say nothing but POST."""
+    """Serves a client that can say nothing but POST."""
     handler = {"PATCH": append, "DELETE": delete}.get(call.request.headers.get("x-http-method-override", "").upper())
     if handler is None:
         raise MethodNotAllowed("POST", ("OPTIONS", "HEAD", "PATCH", "DELETE"))
