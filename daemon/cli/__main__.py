@@ -1,4 +1,4 @@
-"""`python -m daemon.cli` is the command `ffspool`."""
+"""Makes `python -m daemon.cli` the command `ffspool`."""
 
 from daemon.cli.main import main
 

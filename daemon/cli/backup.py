@@ -1,4 +1,4 @@
-"""`ffspool backup`: a copy of the database, taken while the daemon works, or without one."""
+"""Runs `ffspool backup`: copies the database while the daemon works, or without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `ffspool run` is to do, checked before anything is begun."""
+"""Checks what `ffspool run` is to do before anything is begun."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from daemon.scheduling.sources import NewSource, local_source
 
 
 class Batch(Model, frozen=True):
-    """What is to be done: `targets` are the names in `folder` of each source's outputs, in order."""
+    """A batch is what is to be done: `targets` are the names in `folder` of each source's outputs, in order."""
 
     sources: tuple[NewSource, ...]
     variations: tuple[VariationRequest, ...]

@@ -1,4 +1,4 @@
-"""`ffspool run`: one job through the same queue in this very process, its outputs into a folder of the user's.
+"""Runs one job for `ffspool run`, through the same queue in this very process, its outputs into a folder of the user's.
 
 It loads all that a daemon is made of; whoever is in a hurry starts the prober before.
 """
@@ -39,14 +39,14 @@ NEVER = 1e9  # seconds
 
 
 class Made(Model, frozen=True):
-    """A completed variation's file, and how long it plays (None: a picture)."""
+    """Holds a completed variation's file, and how many seconds it plays (None: a picture)."""
 
     path: Path
     duration_seconds: float | None
 
 
 class Result(Model, frozen=True):
-    """The job at its end, what was made by variation, and whether a signal ended it early."""
+    """Holds the job at its end, what was made by variation, and whether a signal ended it early."""
 
     job: JobView
     made: dict[str, Made]

@@ -1,4 +1,4 @@
-"""What `ffspool doctor` tries rather than looks up: encodes by every preset, the database, the clock."""
+"""Makes the checks of `ffspool doctor` that try things: encodes by every preset, the database, the clock."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SILENT = {"-nostats", "-progress", "pipe:1"}  # what would only fill a pipe
 
 
 class Check(Model, frozen=True):
-    """What was looked at and found. `advice` says what to do when it is not `ok`."""
+    """A check is what was looked at and found. `advice` says what to do when it is not `ok`."""
 
     name: str
     ok: bool
@@ -125,7 +125,7 @@ class _Nobody:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Where to put the test clip; its folder, with what is made of it, is gone afterwards."""
+    """Gives a path for the test clip; its folder, with what is made of it, is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="ffspool-doctor-") as folder:
         yield Path(folder).resolve() / "clip.mkv"
 
@@ -134,7 +134,7 @@ def scratch() -> Iterator[Path]:
 
 
 def database(state_dir: Path) -> Check:
-    """Its version and its pages. One that is not there yet is made at the first start."""
+    """Checks its version and its pages. One that is not there yet is made at the first start."""
     paths = Paths(state_dir)
     path = paths.database
     try:
@@ -162,7 +162,7 @@ def database(state_dir: Path) -> Check:
 
 
 def clock(state_dir: Path) -> Check:
-    """Jobs expire by it. It is wrong for sure when files were written after what it calls now."""
+    """Checks what jobs expire by. It is wrong for sure when files were written after what it calls now."""
     now = datetime.now(UTC)
     known = [Path(str(files("daemon.cli") / "checks.py")), Paths(state_dir).database]
     ahead = max(path.stat().st_mtime for path in known if path.exists()) - now.timestamp()

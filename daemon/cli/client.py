@@ -28,7 +28,7 @@ CHUNK = 1024 * 1024
 
 
 class Event(NamedTuple):
-    """One of the daemon's events: a change has an `id`, progress has none. `data` is JSON, as it came."""
+    """An event is one of the daemon's: a change has an `id`, progress has none. `data` is JSON, as it came."""
 
     id: int | None
     type: str
@@ -56,7 +56,7 @@ class Refused(FfspoolError):
 
 
 def find(state_dir: Path, url: str | None, token: str | None) -> Client:
-    """The daemon named by `url` and `token` or, for what is not given, by the files in its state dir.
+    """Returns the daemon named by `url` and `token` or, for what is not given, by the files in its state dir.
 
     Raises NoDaemon when neither names one.
     """
@@ -71,7 +71,7 @@ def find(state_dir: Path, url: str | None, token: str | None) -> Client:
 
 
 class Client:
-    """Every method raises NoDaemon, Refused or Broken."""
+    """Speaks to one daemon. Every method raises NoDaemon, Refused or Broken."""
 
     def __init__(self, url: str, token: str | None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -162,7 +162,7 @@ class Client:
         return self._json("GET", "/api/stats")
 
     def deliveries(self, **query: Any) -> Json:
-        """Webhooks' messages, newest first; `query` holds what is known of `job`, `status`, `limit` and `cursor`."""
+        """Returns webhooks' messages, newest first; `query` may hold `job`, `status`, `limit` and `cursor`."""
         return self._json("GET", "/api/webhooks/deliveries", params=_given(**query))
 
     def replay(self, delivery: str) -> Json:
@@ -175,8 +175,8 @@ class Client:
         return self._json("POST", "/api/webhooks/secret/rotate")
 
     def events(self, job: str | None, after: int | None) -> Iterator[Event]:
-        """One `OPEN` with the id they begin behind, then the events of a job, or of all: those after the id `after`,
-        or (None) from now on.
+        """Yields one `OPEN` with the id they begin behind, then the events of a job, or of all: those after the id
+        `after`, or (None) from now on.
 
         Ends when the daemon ends the stream, as it does when it stops.
         """

@@ -1,4 +1,4 @@
-"""The commands that change jobs, or the whole queue: one for each verb of the API."""
+"""Holds the commands that change jobs, or the whole queue: one for each verb of the API."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def _queue(answer: Json) -> str:
 
 
 class When(click.ParamType[datetime]):
-    """A time in ISO 8601; without a zone it is the local one."""
+    """Takes a time in ISO 8601; without a zone it is the local one."""
 
     name = "time"
 

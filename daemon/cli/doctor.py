@@ -1,4 +1,4 @@
-"""`ffspool doctor`: looks at everything ffspool needs, changes nothing, and says what to do."""
+"""Runs `ffspool doctor`: looks at everything ffspool needs, changes nothing, and says what to do."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_DAEMON = "none runs on this state dir; `ffspool serve` starts one"
 
 
 async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
-    """Every check, one after the other. Must run on the main thread: some start processes."""
+    """Yields every check, one after the other. Must run on the main thread: some start processes."""
     yield _python()
     async for check in _encoder(settings, library):
         yield check
@@ -119,7 +119,7 @@ async def _prober() -> Check:
 
 
 def state_dir(path: Path) -> Check:
-    """Whether this user can write it, and nobody else."""
+    """Checks that this user can write it, and nobody else."""
     there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if weak := weakness(Paths(path)):
         return Check(name="state dir", ok=False, found=weak.found, advice=weak.advice)

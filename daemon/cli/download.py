@@ -1,4 +1,4 @@
-"""`ffspool download`: what is completed, as a zip or file by file. No file is ever half there."""
+"""Runs `ffspool download`: fetches what is completed, as a zip or file by file. No file is ever half there."""
 
 from __future__ import annotations
 

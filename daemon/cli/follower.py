@@ -1,4 +1,4 @@
-"""A job on its way: bars on a terminal, elsewhere a plain log with a line for each event."""
+"""Shows a job on its way: bars on a terminal, elsewhere a plain log with a line for each event."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Follower:
     """Shows a job as it goes on: a line for each change of state and, on a terminal, bars below them."""
 
     def __init__(self, screen: Console, *, newborn: bool = False) -> None:
-        """Of a `newborn` job all is news, also what has ended before it is first shown."""
+        """Takes all of a `newborn` job as news, also what has ended before it is first shown."""
         self._screen = screen
         self._newborn = newborn
         self._seen: dict[str, State] = {}
@@ -50,11 +50,12 @@ class Follower:
             self._live.stop()
 
     def say(self, words: str) -> None:
-        """A line that stays, above the bars."""
+        """Prints a line that stays, above the bars."""
         say(self._screen, words)
 
     def note(self, words: str) -> None:
-        """What is true for now: on a terminal it stands above the bars until the job is shown running, or `clear`."""
+        """Tells what is true for now: on a terminal it stands above the bars until the job is seen to run, or
+        `clear`."""
         self._notice = words
         if self._live:
             self._draw()
@@ -62,7 +63,7 @@ class Follower:
             self.say(words)
 
     def clear(self) -> None:
-        """What was noted holds no more."""
+        """Takes back what was noted and holds no more."""
         self._notice = ""
 
     def _draw(self) -> None:
@@ -99,7 +100,7 @@ class Follower:
         self._paces[variation.id] = variation.pace
 
     def _say_who_waits(self, variations: Sequence[VariationView]) -> None:
-        """Of the first alone: where one waits for the disk, others do."""
+        """Tells of the first alone: where one waits for the disk, others do."""
         waiting = next((variation for variation in variations if variation.waiting), None)
         if waiting and not self._anybody_waits:
             self.note(f"{waiting.name}: {waiting.waiting}")
@@ -143,7 +144,7 @@ def _news(variation: VariationView, width: int) -> Text:
 
 
 def bars(job: JobView, screen: Console, now: Callable[[], datetime] = datetime.now) -> RenderableType:
-    """One line for each running variation, as far as they fit, and one for the batch."""
+    """Draws one line for each running variation, as far as they fit, and one for the batch."""
     running = [
         variation for source in job.sources for variation in source.variations if variation.status == State.PROCESSING
     ]

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, taken for a wish to end early."""
+"""Takes SIGINT and SIGTERM for a wish to end early."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def signals_to(interrupt: asyncio.Event) -> Iterator[None]:
-    """The first signal interrupts; later ones change nothing, not even what is said at the end.
+    """Has the first signal interrupt; later ones change nothing, not even what is said at the end.
 
     A script's background ignores SIGINT; there it stays ignored.
     """

@@ -1,4 +1,4 @@
-"""The commands that give a daemon jobs and tell what it has; `cli_control` has those that change them."""
+"""Holds the commands that give a daemon jobs and tell what it has; `control` has those that change them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `ffspool`. Commands import what they need when they run: `--help` answers at once."""
+"""Is the command `ffspool`. Commands import what they need when they run: `--help` answers at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Commands(click.Group):
         return list(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """What each command does in a whole sentence, folded where need be."""
+        """Writes what each command does in a whole sentence, folded where need be."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.get_short_help_str(ENDLESS)) for name, command in self.commands.items()])
 
@@ -65,7 +65,7 @@ def _exit_code(error: FfspoolError) -> int:
 
 
 def _folded(words: str) -> str:
-    """As it is to stand behind click's "Error: ", folded between words."""
+    """Folds words between words, as they are to stand behind click's "Error: "."""
     from daemon.cli.terminal import console
 
     begin = "Error: "
@@ -161,7 +161,7 @@ def serve(**flags: Any) -> None:
 
 
 def _invite(link: str) -> None:
-    """To whoever sits there; a log that is kept must not hold the token."""
+    """Invites whoever sits there; a log that is kept must not hold the token."""
     echo(f"Open {link} in a browser: it signs in by itself. Ctrl-C ends the daemon.", err=True)
 
 

@@ -1,4 +1,4 @@
-"""What the commands share: options, how a preset is written on the command line, settings, JSON."""
+"""Holds what the commands share: options, how a preset is written on the command line, settings, JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PresetType(click.ParamType[dict[str, Any]]):
-    """`h264-720p`, or with overrides `h264-720p:crf=20,speed=fast`, becomes an entry of a job's `variations`."""
+    """Makes `h264-720p`, or with overrides `h264-720p:crf=20,speed=fast`, an entry of a job's `variations`."""
 
     name = "preset"
 
@@ -45,7 +45,7 @@ class PresetType(click.ParamType[dict[str, Any]]):
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):
-    """An object of JSON, as it is written in a request."""
+    """Takes an object of JSON, as it is written in a request."""
 
     name = "json"
 
@@ -105,7 +105,7 @@ grace = click.option("--grace", metavar="SECONDS", help="What an encoder is give
 
 
 def load_settings(flags: Mapping[str, Any]) -> Settings:
-    """The settings in force. One that is not valid is a usage error."""
+    """Returns the settings in force. One that is not valid is a usage error."""
     from daemon.settings import load
 
     try:
@@ -115,7 +115,7 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
 
 
 def load_library() -> Library:
-    """The built-in presets and the user's own. One of those that is not valid is a usage error."""
+    """Returns the built-in presets and the user's own. One of those that is not valid is a usage error."""
     from daemon.presets.user_presets import library
     from daemon.settings import presets_table
 
@@ -126,7 +126,7 @@ def load_library() -> Library:
 
 
 def reach(state_dir: Path | None) -> Client:
-    """The daemon, until the command ends. Raises NoDaemon when none is known."""
+    """Returns the daemon, until the command ends. Raises NoDaemon when none is known."""
     from daemon.cli.client import find
     from daemon.settings import client_environment
 
@@ -146,7 +146,7 @@ def pour(content: bytes) -> None:
 
 
 def print_json(value: Any) -> None:
-    """What would steer a terminal is escaped, beyond what JSON asks for."""
+    """Prints JSON in which what would steer a terminal is escaped, beyond what JSON asks for."""
     import msgspec
 
     click.echo(json_escaped(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))

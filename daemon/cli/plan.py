@@ -1,4 +1,4 @@
-"""`ffspool plan`: what a batch would come to, told before anything is encoded."""
+"""Runs `ffspool plan`: tells what a batch would come to before anything is encoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ffspool presets`: what can be asked for, in groups, and the parameters of each."""
+"""Runs `ffspool presets`: lists what can be asked for, in groups, and the parameters of each."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _parameter_row(parameter: dict[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _written(value: Any) -> str:
-    """As the command line takes it: `true`, `0.5`, `10000000`."""
+    """Returns it as the command line takes it: `true`, `0.5`, `10000000`."""
     if value is None:
         return "–"
     if isinstance(value, bool):

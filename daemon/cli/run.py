@@ -1,4 +1,4 @@
-"""`ffspool run`: asks the batch to be run and shows how it goes and what came out."""
+"""Runs `ffspool run`: asks the batch to be run and shows how it goes and what came out."""
 
 from __future__ import annotations
 

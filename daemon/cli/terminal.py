@@ -1,4 +1,4 @@
-"""What a person sees: words, tables and jobs in a terminal of any width, or as plain lines."""
+"""Shows a person words, tables and jobs, in a terminal of any width or as plain lines."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class _Screen(Console):
 
 
 def say(screen: Console, words: str | Text) -> None:
-    """A line of words, folded between them; what is too long for a line, such as a path, is folded within."""
+    """Prints a line of words, folded between them; what is too long for a line, such as a path, is folded within."""
     screen.print(words if isinstance(words, Text) else Text(visible(words, over_lines=True)), overflow="fold")
 
 
 def shortened(text: str, room: int) -> str:
-    """At most `room` cells of it: what gives way is the middle, for a file's name ends in what tells it from others."""
+    """Returns at most `room` cells of it: the middle gives way, for a file's name ends in what tells it from others."""
     if cell_len(text) <= room:
         return text
     tail = min(room - 1, (room - 1) * 2 // 3 + 1)
@@ -84,7 +84,7 @@ def _ending(text: str, room: int) -> str:
 
 
 def size(count: int | None) -> str:
-    """`1234567` → `1.2 MB`."""
+    """Makes `1.2 MB` of `1234567`, and `–` of None."""
     if count is None:
         return "–"
     amount = float(count)
@@ -96,7 +96,7 @@ def size(count: int | None) -> str:
 
 
 def clock(seconds: float | None) -> str:
-    """`3725` → `1:02:05`."""
+    """Makes `1:02:05` of `3725` seconds, and `–` of None."""
     if seconds is None:
         return "–"
     whole = round(seconds)
@@ -105,12 +105,12 @@ def clock(seconds: float | None) -> str:
 
 
 def lasting(seconds: float | None) -> str:
-    """As `clock`, with a tenth where that says more: `1.2 s`."""
+    """Writes seconds as `clock` does, with a tenth where that says more: `1.2 s`."""
     return f"{seconds:.1f} s" if seconds is not None and seconds < 59.95 else clock(seconds)
 
 
 def percent(value: float | None) -> str:
-    """Rounded down: 100 % is only what is done."""
+    """Rounds down: 100 % is only what is done."""
     return "–" if value is None else f"{int(value)} %"
 
 
@@ -127,7 +127,7 @@ def ago(moment: datetime) -> str:
 
 
 def took(variation: VariationView) -> float | None:
-    """Seconds from its start to its end."""
+    """Returns the seconds from its start to its end; None before that."""
     if variation.started_at is None or variation.finished_at is None:
         return None
     return (variation.finished_at - variation.started_at).total_seconds()
@@ -141,7 +141,7 @@ def paint(status: str) -> Text:
 
 
 class Column(NamedTuple):
-    """`rank` says in which order columns give way in a narrow terminal: the highest goes first.
+    """A column has a `rank`, by which columns give way in a narrow terminal: the highest goes first.
 
     A column with `least` may be narrowed down to that many cells, by folding or, if `cut` (one at most), by an
     ellipsis; one without always shows everything.
@@ -199,7 +199,7 @@ def _fitting(columns: Sequence[Column], needs: Sequence[int], width: int) -> lis
 
 
 def page(job: JobView) -> RenderableType:
-    """The job, its sources and their variations, errors in words below what they befell."""
+    """Draws the job, its sources and their variations, errors in words below what they befell."""
     parts: list[RenderableType] = [_headline(job), *map(Text, _facts(job))]
     for source in job.sources:
         parts += ["", *_source_parts(source)]
@@ -224,7 +224,7 @@ def _facts(job: JobView) -> Iterator[str]:
 
 
 def tally(job: JobView) -> str:
-    """`3 of 10 completed, 1 failed`."""
+    """Counts in words: `3 of 10 completed, 1 failed`."""
     words = f"{job.completed_variations} of {job.total_variations} completed"
     for count, what in ((job.failed_variations, "failed"), (job.cancelled_variations, "cancelled")):
         words += f", {count} {what}" if count else ""
@@ -292,13 +292,13 @@ def row(*cells: str | Text) -> Table:
 
 
 def _plain(words: str) -> Text:
-    """In the colour of the status that it may be."""
+    """Shows it in the colour of the status that it may be."""
     return Text(visible(words, over_lines=True), STYLES.get(words.strip(), ""))
 
 
 @contextmanager
 def transfer(screen: Console, title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar for bytes on their way, on a terminal only; call what it gives with how many more went."""
+    """Draws a bar for bytes on their way, on a terminal only; call what it gives with how many more went."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

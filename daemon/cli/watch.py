@@ -1,4 +1,4 @@
-"""`ffspool watch` and `ffspool events`, and what else follows a job of the daemon to its end."""
+"""Runs `ffspool watch` and `ffspool events`, and follows a job of the daemon to its end for other commands."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _newest(daemon: Client) -> str | None:
 
 
 def screen(*, aside: bool = False) -> Console:
-    """Where a person looks; `aside` keeps stdout for what a program reads."""
+    """Returns where a person looks; `aside` keeps stdout for what a program reads."""
     from daemon.cli.terminal import console
 
     return console(sys.stderr if aside else sys.stdout)
@@ -114,7 +114,7 @@ def _news(daemon: Client, job: str) -> threading.Event:
 
 
 def listened(daemon: Client, job: str | None, after: int | None, lost: Callable[[], None]) -> Iterator[Event]:
-    """The events of a job, or of all, from the one behind `after` on, for ever: a lost daemon is waited for.
+    """Yields the events of a job, or of all, from the one behind `after` on, for ever: a lost daemon is waited for.
 
     The first one, and the first after each connection that was lost, is `OPEN`. `lost` is called as a wait begins.
     Raises NoDaemon or Broken when it took too long, and Refused when the daemon knows no such job.
@@ -199,12 +199,12 @@ def _line(event: Event) -> str:
 
 
 def exit_code(job: Json) -> int:
-    """0 when all of it is completed."""
+    """Returns 0 when all of it is completed, else 1."""
     return 0 if job["completed_variations"] == job["total_variations"] else 1
 
 
 def understood(answer: Json, kind: type[T]) -> T:
-    """The daemon's answer as one of our views."""
+    """Returns the daemon's answer as one of our views."""
     import msgspec
 
     try:

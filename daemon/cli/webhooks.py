@@ -1,4 +1,4 @@
-"""The commands about webhooks: what was sent, what could not be, and the secret that signs it."""
+"""Holds the commands about webhooks: what was sent, what could not be, and the secret that signs it."""
 
 from __future__ import annotations
 
