@@ -1,1 +1,1 @@
-"""ffspool: an FFmpeg batch transcoding daemon for one Linux host."""
+"""Holds ffspool, an FFmpeg batch transcoding daemon for one Linux host."""

@@ -32,7 +32,7 @@ class Workers:
         self._crews: defaultdict[str, _Crew] = defaultdict(partial(_Crew, most))
 
     async def run(self, place: str, work: Callable[[], T]) -> T:
-        """What `work` returns or raises. Raises Unavailable when it is not done within the patience.
+        """Returns or raises what `work` does. Raises Unavailable when it is not done within the patience.
 
         It may be going on then, as after a cancel; nobody learns what comes of it.
         """

@@ -1,4 +1,4 @@
-"""Every refusal ffspool can give, each with the words, the code and the HTTP status it is told with.
+"""Names every refusal ffspool can give, each with the words, the code and the HTTP status it is told with.
 
 Outside the HTTP layer only `code` and the message matter; the status stands here so that a new
 refusal is one class in one place.
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 
 class FfspoolError(Exception):
-    """Base of everything ffspool refuses on purpose. `str(error)` is a sentence for a person."""
+    """Is the base of everything ffspool refuses on purpose. `str(error)` is a sentence for a person."""
 
     code = "error"
     status = 500
@@ -41,7 +41,7 @@ class BadParameter(InvalidRequest):
 
 
 class BadName(InvalidRequest):
-    """A file name that could leave its folder or break a header: `/`, `..`, control characters, over 255 bytes."""
+    """The file name could leave its folder or break a header: `/`, `..`, control characters, over 255 bytes."""
 
     code = "bad_name"
     title = "The file name is not valid"
@@ -64,7 +64,7 @@ class IdempotencyMismatch(InvalidRequest):
 
 
 class ForbiddenPath(FfspoolError):
-    """A source path that is not below a configured source root once its symlinks are resolved."""
+    """The source path is not below a configured source root once its symlinks are resolved."""
 
     code = "forbidden_path"
     status = 403
@@ -91,7 +91,7 @@ class Unauthorized(FfspoolError):
 
 
 class Throttled(FfspoolError):
-    """Too many failed logins. `retry_after` is in seconds."""
+    """Too many logins failed. `retry_after` is in seconds."""
 
     code = "throttled"
     status = 429
@@ -151,7 +151,7 @@ class MethodNotAllowed(FfspoolError):
 
 
 class BadRange(FfspoolError):
-    """A range of bytes that begins behind the end of the file, which is `size` bytes long."""
+    """The range of bytes begins behind the end of the file, which is `size` bytes long."""
 
     code = "range_not_satisfiable"
     status = 416
@@ -221,7 +221,7 @@ class OutOfSpace(FfspoolError):
 
     @classmethod
     def of(cls, error: OSError) -> OutOfSpace:
-        """What to tell of an upload that cannot be written."""
+        """Returns what to tell of an upload that cannot be written."""
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             return cls("the upload does not fit on the daemon's disk")
         return cls(f"the upload cannot be stored: {error.strerror}")
@@ -274,7 +274,7 @@ HOST_TROUBLE = {
 
 
 def refusal_of_host(error: OSError) -> FfspoolError | None:
-    """What to tell of a host that is full, broken or short of something; None when the fault is ours."""
+    """Returns what to tell of a host that is full, broken or short of something; None when the fault is ours."""
     if error.errno not in HOST_TROUBLE:
         return None
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:

@@ -1,4 +1,4 @@
-"""Names users give their files, and the names we make from them. None of these ever reaches our disk."""
+"""Checks names users give their files, and makes names from them. None of these ever reaches our disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|c
 
 
 def check(name: str) -> str:
-    """`name`, if it can name a file in some folder. Raises BadName that says what is wrong with it."""
+    """Returns `name`, if it can name a file in some folder. Raises BadName that says what is wrong with it."""
     shown = repr(name if len(name) <= 80 else name[:77] + "…")
     if not name or name in {".", ".."}:
         raise BadName(f"{shown} does not name a file")
@@ -33,13 +33,13 @@ def check(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """What to call a file that is on the disk under a name which `check` may refuse: nothing in it is hidden."""
+    """Says what to call a file that is on the disk under a name which `check` may refuse: nothing in it is hidden."""
     return _shorten(visible(name), MAX_BYTES)
 
 
 def outputs(sources: Sequence[str], wanted: Sequence[tuple[str, str]]) -> list[tuple[str, ...]]:
-    """For each source the names of its outputs, no two alike in all of the job: of `clip.mov` and (`h264-720p`, `mp4`)
-    it is `clip_h264-720p.mp4`, at most 255 bytes long. An output that is a folder has no extension."""
+    """Names for each source its outputs, no two alike in all of the job: of `clip.mov` and (`h264-720p`, `mp4`) it is
+    `clip_h264-720p.mp4`, at most 255 bytes long. An output that is a folder has no extension."""
     taken = set[str]()
     return [
         tuple(_untaken(_output_name(stem, label, extension), taken) for label, extension in wanted)
@@ -48,7 +48,7 @@ def outputs(sources: Sequence[str], wanted: Sequence[tuple[str, str]]) -> list[t
 
 
 def folders(sources: Sequence[str]) -> Iterator[str]:
-    """For each source its folder in the zip: its stem, or its whole name where others have that stem too.
+    """Names for each source its folder in the zip: its stem, or its whole name where others have that stem too.
 
     Those that are still the same, on any system, are numbered.
     """
@@ -64,7 +64,7 @@ def folders(sources: Sequence[str]) -> Iterator[str]:
 
 
 def numbered(name: str, number: int) -> str:
-    """`clip.mp4` → `clip (2).mp4`, at most as long as a file name may be."""
+    """Makes `clip (2).mp4` of `clip.mp4`, at most as long as a file name may be."""
     path = PurePosixPath(name)
     ending = f" ({number}){path.suffix}"
     return _shorten(path.stem, MAX_BYTES - len(ending.encode())) + ending

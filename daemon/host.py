@@ -1,4 +1,4 @@
-"""This host as it is told to others: which boot of it this is, and how many cores we may use."""
+"""Tells of this host which boot of it this is, and how many cores we may use."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def boot_id() -> str:
 
 
 def cores() -> int:
-    """The cores that this process, and whatever it starts, may run on."""
+    """Counts the cores that this process, and whatever it starts, may run on."""
     return len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""Where everything lies in the state dir. Names on disk are ours alone: identifiers, never a user's words.
+"""Says where everything lies in the state dir. Names on disk are ours alone: identifiers, never a user's words.
 
 state/
   ffspool.db  lock  token  address  webhook-secret
@@ -29,7 +29,7 @@ from daemon.models import new_id
 
 
 class Paths:
-    """Names within one state dir; `prepare` makes the folders that must be there."""
+    """Names what lies in one state dir; `prepare` makes the folders that must be there."""
 
     def __init__(self, state_dir: Path) -> None:
         self.state = state_dir.resolve()  # a sandbox lets nobody follow symlinks to a source
@@ -73,11 +73,11 @@ class Paths:
         return self.jobs / job / "plots" / f"{variation}.svg"
 
     def output(self, job: str, variation: str, extension: str) -> Path:
-        """`extension` is empty for an output that is a folder."""
+        """Returns where an output lies; `extension` is empty for one that is a folder."""
         return self.jobs / job / "outputs" / (f"{variation}.{extension}" if extension else variation)
 
     def thumbnail(self, job: str, shown: str) -> Path:
-        """Of the source or variation `shown`."""
+        """Returns where the thumbnail of the source or variation `shown` lies."""
         return self.jobs / job / "thumbnails" / f"{shown}.webp"
 
     def take_away(self, path: Path) -> Path:
@@ -108,7 +108,7 @@ def remove(path: Path) -> int:
 
 
 def size(path: Path) -> int:
-    """Bytes in a file, or in all files below a folder; 0 when it is not there. Links count nothing."""
+    """Returns the bytes in a file, or in all files below a folder; 0 when it is not there. Links count nothing."""
     if path.is_dir() and not path.is_symlink():
         return sum(_file_size(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
     return _file_size(path)
@@ -134,7 +134,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def is_held(lock: Path) -> bool:
-    """Whether a process holds that lock: its daemon lives."""
+    """Tells whether a process holds that lock: its daemon lives."""
     try:
         with lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

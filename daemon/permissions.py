@@ -1,4 +1,4 @@
-"""Whether others may write what the daemon trusts: they could bring a token, a database or outputs of their own.
+"""Tells whether others may write what the daemon trusts: they could bring their own token, database or outputs.
 
 As with sshd's StrictModes, such a state dir is not used, and nothing of it is changed unasked: it may be somebody
 else's. Folders above it are another's to arrange, by groups and owners; that anybody may replace them is refused.
@@ -22,14 +22,14 @@ ELSEWHERE = "or name another folder with --state-dir"
 
 
 class Weakness(NamedTuple):
-    """What others could do, and what to do about it, both in words."""
+    """A weakness is what others could do, and what to do about it, both in words."""
 
     found: str
     advice: str
 
 
 def weakness(paths: Paths, user: int | None = None) -> Weakness | None:
-    """The first reason why `user`, by default this process's, cannot trust the state dir; None when it can.
+    """Returns the first reason why `user`, by default this process's, cannot trust the state dir; None when it can.
 
     A state dir that is not there yet is judged by the folders above it.
     """
@@ -72,7 +72,7 @@ def _is_open(status: os.stat_result) -> bool:
 
 
 def _is_anybodys(status: os.stat_result) -> bool:
-    """With the sticky bit, as in /tmp, a folder is only its owner's to move."""
+    """Tells whether anybody may replace it. With the sticky bit, as in /tmp, a folder is only its owner's to move."""
     return bool(status.st_mode & stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX
 
 

@@ -21,27 +21,27 @@ STEERING_OVER_LINES = re.compile(STEERING.pattern.replace(r"\x00-\x1f", r"\x00-\
 
 
 def visible(text: str, *, over_lines: bool = False) -> str:
-    r"""`text` with what steers written out, as `\x1b` or `\u202e`; `over_lines` keeps line feeds and tabs."""
+    r"""Returns `text` with what steers written out, as `\x1b` or `\u202e`; `over_lines` keeps line feeds and tabs."""
     return (STEERING_OVER_LINES if over_lines else STEERING).sub(_written_out, text)
 
 
 def is_text(text: str) -> bool:
-    """Whether it can be written as UTF-8, which the path of a file need not be."""
+    """Tells whether it can be written as UTF-8, which the path of a file need not be."""
     return not re.search(f"[{SURROGATES}]", text)
 
 
 def clipped(text: str, most: int) -> str:
-    """At most `most` characters of it, with an ellipsis where it went on."""
+    """Returns at most `most` characters of it, with an ellipsis where it went on."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def json_escaped(document: str) -> str:
-    """JSON in which what steers is escaped: it stands within strings alone, so it means the same as before."""
+    """Returns JSON in which what steers is escaped: it stands within strings alone, so it means the same as before."""
     return STEERING_OVER_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
 class LogFormatter(logging.Formatter):
-    """Each record is one line, and those of a traceback are set in: no line can be made up by what is told."""
+    """Makes each record one line, and sets those of a traceback in: no line can be made up by what is told."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         record.message = visible(record.message)
@@ -52,7 +52,7 @@ class LogFormatter(logging.Formatter):
 
 
 def flaw(value: Any) -> str | None:
-    """What in a text, or in any text or key within JSON, is not to be taken, in words; None where all is plain."""
+    """Says in words what in a text, or in any text or key within JSON, is not to be taken; None where all is plain."""
     found = next(filter(None, map(STEERING.search, _texts(value))), None)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""`ffspool serve`: listens, tells systemd, and on SIGTERM or SIGINT stops accepting and lets encodes go gently."""
+"""Runs `ffspool serve`: listens, tells systemd, and on SIGTERM or SIGINT stops accepting and lets encodes go gently."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _url(listener: socket.socket) -> str:
 
 
 async def _feed_watchdog(surroundings: Surroundings) -> None:
-    """From the event loop itself, so that a loop that hangs is noticed."""
+    """Tells the watchdog from the event loop itself, so that a loop that hangs is noticed."""
     while surroundings.watchdog_seconds:
         notify(surroundings.notify_socket, "WATCHDOG=1")
         await asyncio.sleep(surroundings.watchdog_seconds / 3)

@@ -1,4 +1,4 @@
-"""Everything that runs behind the HTTP edge and behind `ffspool run`, put together and taken down in order."""
+"""Puts together everything that runs behind the HTTP edge and behind `ffspool run`, and takes it down in order."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ LOCK_TRIES = 5
 
 @dataclass(frozen=True)
 class Service:
-    """The running parts that the edges talk to."""
+    """Holds the running parts that the edges talk to."""
 
     settings: Settings
     library: Library
@@ -90,7 +90,7 @@ class Service:
 async def running(
     settings: Settings, library: Library, *, prober: Prober | None = None, now: Callable[[], float] = time.time
 ) -> AsyncIterator[Service]:
-    """A service at work, with these presets. On leaving, encodes are ended gracefully and their work is queued again.
+    """Runs a service with these presets. On leaving, encodes are ended gracefully and their work is queued again.
 
     A `prober` that was started already is taken over.
     Raises StartupError when the state dir is in use or unusable, or there is no encoder.
@@ -222,7 +222,7 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
 
 
 async def _keep_house(service: Service, began: float, now: Callable[[], float]) -> None:
-    """At once for what an earlier daemon left, while all that is on its way is younger than we are; then at times."""
+    """Tidies at once what an earlier daemon left, while all that is on its way is younger than we; then at times."""
     swept_by = cleanup.steady(now)
     with closing(cleanup.Sweep(service.store, service.paths, began)) as sweep:
         await _tidy(service, partial(sweep.round, began, min_age=0), now())

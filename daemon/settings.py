@@ -1,4 +1,4 @@
-"""Every setting, its default and where it may come from. The environment is read here and nowhere else."""
+"""Reads every setting: its default and where it may come from. The environment is read here and nowhere else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The daemon's settings. Strongest first: flags, `FFSPOOL_*` variables, `ffspool.toml`, these defaults."""
+    """Holds the daemon's settings. Strongest first: flags, `FFSPOOL_*` variables, `ffspool.toml`, these defaults."""
 
     state_dir: Path
     """Holds the database, the spool and the token."""
@@ -109,14 +109,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What systemd tells through the environment."""
+    """Holds what systemd tells through the environment."""
 
     notify_socket: str | None
     watchdog_seconds: float | None
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings in force. `flags` holds what the command line gave (None: not given).
+    """Returns the settings in force. `flags` holds what the command line gave (None: not given).
 
     Raises StartupError naming the setting, where it was set and what is wrong with it.
     """
@@ -133,7 +133,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
 
 
 def presets_table(environ: Mapping[str, str] | None = None) -> tuple[Path, str, Any]:
-    """Where `ffspool.toml` is looked for, its text, and its table `presets` as it stands there; empty if there is none.
+    """Returns where `ffspool.toml` is looked for, its text, and its table `presets` as it stands; empty without one.
 
     Raises StartupError when it cannot be read.
     """
@@ -143,14 +143,14 @@ def presets_table(environ: Mapping[str, str] | None = None) -> tuple[Path, str, 
 
 
 def surroundings(environ: Mapping[str, str] | None = None) -> Surroundings:
-    """What systemd set for this process: where to report readiness, how often to prove life (seconds)."""
+    """Returns what systemd set for this process: where to report readiness, how often to prove life (seconds)."""
     env = os.environ if environ is None else environ
     micros = env.get("WATCHDOG_USEC") if env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()) else None
     return Surroundings(env.get("NOTIFY_SOCKET"), int(micros) / 1e6 if micros else None)
 
 
 def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | None, str | None]:
-    """`FFSPOOL_URL` and `FFSPOOL_TOKEN`, with which the CLI reaches a daemon it does not share a state dir with."""
+    """Returns `FFSPOOL_URL` and `FFSPOOL_TOKEN`, by which the CLI reaches a daemon elsewhere; None where not set."""
     env = os.environ if environ is None else environ
     return env.get(PREFIX + "URL"), env.get(PREFIX + "TOKEN")
 

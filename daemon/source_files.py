@@ -28,7 +28,7 @@ class SourceRefused(OSError):
 
 
 def open_source(path: str, roots: Iterable[str] = EVERYWHERE, identity: Identity = ANY) -> int:
-    """A descriptor of the regular file at `path`, to be read and closed by the caller.
+    """Returns a descriptor of the regular file at `path`, to be read and closed by the caller.
 
     `path` is absolute and without a symlink, `roots` are absolute folders, below one of which it must lie (or below
     what that leads to). What is None of `identity` is not compared. Raises SourceRefused.
@@ -54,17 +54,17 @@ def identity_of(status: os.stat_result) -> Identity:
 
 
 def descriptor_path(descriptor: int) -> str:
-    """A path by which the process that holds the descriptor opens the same file anew, whatever became of its name."""
+    """Returns a path by which the process that holds the descriptor opens its file anew, whatever its name is now."""
     return f"/proc/self/fd/{descriptor}"
 
 
 def lies_below(path: str, roots: Iterable[str]) -> bool:
-    """Whether an absolute path without symlinks is below one of the roots, or what that leads to."""
+    """Tells whether an absolute path without symlinks is below one of the roots, or what that leads to."""
     return bool(path.strip("/")) and any(_below(path, root) for root in roots)
 
 
 def _below(path: str, root: str) -> bool:
-    """As the root stands, else as its own symlinks lead: to look at those may take long."""
+    """Looks as the root stands, else as its own symlinks lead: to look at those may take long."""
     return any(path.startswith(lead(root).rstrip("/") + "/") for lead in (str, os.path.realpath))
 
 

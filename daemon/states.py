@@ -1,7 +1,6 @@
-"""The states of a variation, the arrows between them, and how a job's state follows from its variations.
+"""Defines the states of a variation, the arrows between them, and how a job's state follows from its variations.
 
-A leaf: it imports nothing of ours. `schema.sql` holds the same arrows as a trigger, and a test
-compares the two.
+It is a leaf: it imports nothing of ours. `schema.sql` holds the same arrows as a trigger, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ class State(StrEnum):
 
 
 class QueueState(StrEnum):
-    """Of the whole queue; it survives a restart."""
+    """Is the state of the whole queue; it survives a restart."""
 
     RUNNING = "running"
     PAUSED = "paused"  # what runs is frozen, nothing is started
@@ -27,7 +26,7 @@ class QueueState(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Of a webhook's message."""
+    """Is the state of a webhook's message."""
 
     PENDING = "pending"  # to be sent, or sent again
     DELIVERED = "delivered"
@@ -54,7 +53,7 @@ ARROWS = frozenset(
 
 
 def derive(counts: Mapping[State, int]) -> State:
-    """The state of a job or source whose variations are counted by state (at least one in all)."""
+    """Returns the state of a job or source whose variations are counted by state (at least one in all)."""
     queued = counts.get(State.QUEUED, 0)
     if counts.get(State.PROCESSING, 0) or (queued and any(counts.get(state, 0) for state in ENDED)):
         return State.PROCESSING

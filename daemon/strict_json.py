@@ -1,4 +1,4 @@
-"""JSON that others wrote, decoded: what is out of all proportion, or could be taken for two things, is refused."""
+"""Decodes JSON that others wrote: what is out of all proportion, or could be taken for two things, is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ALIKE = bytes.maketrans(b"{}", b"[]")
 
 
 def decode(text: bytes | str, kind: type[Any], what: str) -> Any:
-    """`text` as `kind`. Raises InvalidRequest saying what of `what` is wrong; a key that is there twice is."""
+    """Returns `text` as `kind`. Raises InvalidRequest saying what of `what` is wrong; a key that is there twice is."""
     brackets = _brackets(text.encode(errors="replace") if isinstance(text, str) else text, what)
     try:
         decoded = msgspec.json.decode(text, type=kind)
