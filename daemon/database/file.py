@@ -77,10 +77,9 @@ def inspect(path: Path) -> tuple[int, int]:
 
 
 def peek(path: Path, query: str) -> list[sqlite3.Row]:
-    """Returns the rows a query finds in the database at `path`, in use or not; none if it has another version, or is
-    not there.
+    """Returns the rows a query finds in the database at `path`, in use or not.
 
-    Raises StartupError when it is not ours, or cannot be read.
+    There are none in one of another version, or in none. Raises StartupError when it is not ours, or cannot be read.
     """
     if not path.exists():
         return []

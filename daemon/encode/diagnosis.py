@@ -16,8 +16,7 @@ from daemon.process.exec_child import CANNOT_START
 
 
 class Ending(NamedTuple):
-    """Tells how ffmpeg ended by itself: `code` is the exit code, or minus the signal's number; `said` its last
-    lines."""
+    """Says how ffmpeg ended by itself: `code` is its exit code, or minus the signal's number; `said` its last lines."""
 
     code: int
     said: Sequence[str]
@@ -39,8 +38,7 @@ class Diagnosis(NamedTuple):
 
 
 class Cause(NamedTuple):
-    """A cause of failure is known by exit codes, or by a pattern of a line that was said, whose groups go into
-    `what`."""
+    """A cause is a way to fail, known by exit codes or by the pattern of a line, whose groups go into `what`."""
 
     what: str
     remedy: str

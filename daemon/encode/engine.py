@@ -56,8 +56,10 @@ class Engine(Protocol):
         ...
 
     def written(self, order: Order) -> int:
-        """Returns the bytes made for the order so far, while it runs and after. Any thread may call it; it may
-        block."""
+        """Returns the bytes made for the order so far, while it runs and after.
+
+        Any thread may call it; it may block.
+        """
         ...
 
     async def end_survivors(self, unfinished: Sequence[Unfinished]) -> None:

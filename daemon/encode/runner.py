@@ -285,8 +285,7 @@ class Run:
         return sum(map(size, map(Path, set(self._folders())))) > len(self._task.orders) * self._most_bytes()
 
     async def _drain_progress(self, child: Child, one: command.Pass, report: Callable[[Report], None]) -> None:
-        """Reports how far the whole is: each pass adds its share, at its share of the speed, which only encodes
-        have."""
+        """Reports how far the whole is: each pass adds its share, at its share of the speed; only encodes have one."""
         parser, before = ProgressParser(), self._seconds
         async for chunk in child.stdout():
             for update in parser.feed(chunk):

@@ -108,8 +108,7 @@ def _old(paths: Iterable[Path], before: float) -> list[Path]:
 
 
 async def _sweep_uploads(store: Store, paths: Paths) -> int:
-    """Deletes upload files that have no row, whatever their age; the row is made before the file, and deleted before
-    it."""
+    """Deletes upload files that have no row, whatever their age: a row is made before its file, and goes before it."""
     found = await asyncio.to_thread(lambda: list(paths.uploads.iterdir()))
     known = {item.path for item in await store.read(partial(owned_files.of_uploads, paths))} if found else set()
     return sum([await asyncio.to_thread(paths.discard, path) for path in found if path not in known])

@@ -94,8 +94,10 @@ class Gate:
         self._throttle = Throttle()
 
     async def login(self, password: str, address: str) -> Session:
-        """Returns a new session, for the password or token. Raises Unauthorized for neither, Throttled after too
-        many."""
+        """Returns a new session, for the password or token.
+
+        Raises Unauthorized for neither, Throttled after too many.
+        """
         self._throttle.check(address)
         if not _same(password, self._password) and not _same(password, self._token):
             self._throttle.failed(address)

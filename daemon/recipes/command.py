@@ -38,8 +38,10 @@ GLOBAL_OPTIONS = (
 
 
 class Output(Model, frozen=True):
-    """An output is one file or folder to write. `preset` is a built-in one: `parameters` has all that makes the user's
-    own."""
+    """An output is one file or folder to write.
+
+    `preset` is a built-in one: `parameters` has all that makes the user's own.
+    """
 
     preset: str
     parameters: Parameters

@@ -70,8 +70,7 @@ def scaled(node: Node, size: Size) -> Node:
 
 
 def may_change_shape(media: Media) -> bool:
-    """Tells whether its pictures may become larger, smaller or turned in the middle, as in broadcasts and video
-    calls."""
+    """Tells whether its pictures may become larger, smaller or turned on the way, as in broadcasts and video calls."""
     picture = media.video
     if picture is None or picture.coded_width % 2 or picture.coded_height % 2:  # odd ones cannot have bars
         return False

@@ -13,8 +13,7 @@ LARGE = 1440  # pixels of the shorter side above which VMAF's model for large sc
 
 
 def comparing(metric: Metric, size: Size, file: str, threads: int) -> tuple[str, Options]:
-    """Returns the filter that takes the output and the source, both in FORMATS, and writes each frame's figure to
-    `file`.
+    """Returns a filter that takes output and source, both in FORMATS, and writes each frame's figure to `file`.
 
     Each frame is compared with that of the nearest time: containers round times, some to milliseconds.
     """
