@@ -1,4 +1,4 @@
-"""The shapes that cross a border: what a user asks for, what an engine is told, what it answers.
+"""Defines the shapes that cross a border: what a user asks for, what an engine is told, what it answers.
 
 All are JSON-able msgspec structs. Times are seconds since the epoch inside ffspool and RFC 3339
 at the edges; durations are seconds, sizes bytes.
@@ -21,21 +21,21 @@ Parameters = dict[str, Any]
 
 
 def new_id() -> str:
-    """An opaque identifier that nobody can guess: 16 hexadecimal digits."""
+    """Returns an opaque identifier that nobody can guess: 16 hexadecimal digits."""
     return secrets.token_hex(8)
 
 
 def when(seconds: float | None) -> datetime | None:
-    """The UTC time of so many seconds since the epoch."""
+    """Returns the UTC time of so many seconds since the epoch; None of None."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of our value types: immutable, built by name."""
+    """Is the base of our value types: immutable, built by name."""
 
 
 class Unread(Model, frozen=True):
-    """A track that nothing is made of: whether it is "picture", "sound", "subtitles" or "data", and why, in words."""
+    """Tells of a track of which nothing can be made: whether it is "picture" or "sound", and why, in words."""
 
     kind: str
     why: str
@@ -97,14 +97,14 @@ def in_lines(left_out: Iterable[LeftOut]) -> list[str]:
 
 
 class VariationRequest(msgspec.Struct, frozen=True):
-    """One entry of `variations` in a job request: a preset's name and what the caller overrides."""
+    """Asks for variations by one entry of a job request: a preset's name and what the caller overrides."""
 
     preset: str
     overrides: Parameters
 
 
 class Wanted(Model, frozen=True):
-    """One output of one source, fully resolved: nothing is left to default later.
+    """Describes one output of one source, fully resolved: nothing is left to default later.
 
     `label` tells it from its siblings and goes into its file name: `clip_{label}.{extension}`. The extension is
     empty for a folder of files.
@@ -120,7 +120,7 @@ class Wanted(Model, frozen=True):
 
 
 class Sandbox(Model, frozen=True):
-    """Whether decoders and encoders are shut in, by what, and if they are not, why."""
+    """Tells whether decoders and encoders are shut in, by what, and if they are not, why."""
 
     active: bool
     by: str = "none"
@@ -131,14 +131,17 @@ class Sandbox(Model, frozen=True):
 
 
 class SourceFile(Model, frozen=True):
-    """The file that a source is, as `source_files.open_source` is to be asked for it."""
+    """Names the file that a source is, as `source_files.open_source` is to be asked for it."""
 
     path: str
     roots: tuple[str, ...] = EVERYWHERE
     identity: Identity = ANY
 
     def open(self) -> int:
-        """Its descriptor, the caller's to close. Raises SourceRefused. Blocks; run it where that holds nobody up."""
+        """Returns its descriptor, the caller's to close.
+
+        Raises SourceRefused. Blocks; run it where that holds nobody up.
+        """
         return open_source(self.path, self.roots, self.identity)
 
 
@@ -146,7 +149,7 @@ class SourceFile(Model, frozen=True):
 
 
 class Stage(StrEnum):
-    """What ended a process that we were asked to stop."""
+    """A stage is what ended a process that we were asked to stop."""
 
     QUIT = "quit"
     TERMINATE = "terminate"
@@ -155,7 +158,7 @@ class Stage(StrEnum):
 
 
 class Stopped(Model, frozen=True):
-    """How a process was ended, and how many seconds that took from the first signal to its exit."""
+    """Tells how a process was ended, and how many seconds that took from the first signal to its exit."""
 
     stage: Stage
     seconds: float
