@@ -1,4 +1,4 @@
-"""Threads for work that may hang, such as on a mount whose server is gone: few for each place, none waited for.
+"""Runs work that may hang, as on a mount whose server is gone, on threads: few for each place, none waited for.
 
 The event loop's own threads are shared by all, and the process waits for them at its end. These are daemonic, and
 so many as hang for one place keep nobody else from another.

@@ -103,7 +103,7 @@ class Throttled(FfspoolError):
 
 
 class LimitReached(FfspoolError):
-    """As much is under way as a setting allows; it fits again once something ended or was deleted."""
+    """The most that a setting allows is under way; it fits again once something ended or was deleted."""
 
     code = "limit_reached"
     status = 429
@@ -246,7 +246,7 @@ class Damaged(Unavailable):
 
 
 class Crowded(Unavailable):
-    """As many connections are held as there may be, by clients that are known."""
+    """Known clients hold as many connections as there may be."""
 
     code = "crowded"
     title = "No connection left"
@@ -257,7 +257,7 @@ class Crowded(Unavailable):
 
 
 class Malformed(FfspoolError):
-    """What came is no request of HTTP, or one that two readers could understand in two ways."""
+    """The bytes that came are no request of HTTP, or one that two readers could understand in two ways."""
 
     code = "malformed"
     status = 400

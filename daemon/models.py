@@ -35,7 +35,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unread(Model, frozen=True):
-    """Tells of a track of which nothing can be made: whether it is "picture" or "sound", and why, in words."""
+    """Tells of a track that nothing is made of: "picture", "sound", "subtitles" or "data", and why, in words."""
 
     kind: str
     why: str
@@ -47,7 +47,7 @@ class Unread(Model, frozen=True):
 
 
 class Kept(Model, frozen=True, omit_defaults=True):
-    """Something of a source that an output has, such as "sound", "chapters" or "date".
+    """Tells of something of a source that an output has, such as "sound", "chapters" or "date".
 
     Tracks of a kind stand in the output's order; `track` is the index in the source, and `language`, `name` and
     `marks` (such as "comment", in FFmpeg's names) are what the output tells of it. `detail` is such as the kind of HDR.
@@ -62,7 +62,7 @@ class Kept(Model, frozen=True, omit_defaults=True):
 
 
 class LeftOut(Model, frozen=True, omit_defaults=True):
-    """Something of a source that an output has not, and why, in words; `track` is its index there, if it is of one.
+    """Tells what of a source an output has not, and why, in words; `track` is its index there, if it is one.
 
     It is `meant` to be without where that is what the preset is for, as one of sound alone, or was asked for.
     """
@@ -79,7 +79,7 @@ class LeftOut(Model, frozen=True, omit_defaults=True):
 
 
 class Contents(Model, frozen=True):
-    """What of its source an output has, and what not: together all that the source has."""
+    """Tells what of its source an output has, and what not: together all that the source has."""
 
     kept: tuple[Kept, ...] = ()
     left_out: tuple[LeftOut, ...] = ()

@@ -1,4 +1,4 @@
-"""Characters that steer whatever shows a text: found where it comes in, made visible where it goes out.
+"""Finds characters that steer whatever shows a text where it comes in, and makes them visible where it goes out.
 
 A name with an escape sequence writes anything anywhere on a terminal, one with a line's end makes lines of a log,
 and one with a bidirectional mark is read in another order than it is written in.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +47,16 @@ OWNERS = {
     "httpx": {"cli", "webhooks"},
     "av": {"media"},
 }
+
+# A docstring that begins so is a fragment, and a public one also that begins so: "Of any age", "Whether it is there".
+PREPOSITIONS = frozenset(
+    {
+        *("After", "Against", "Along", "Among", "As", "At", "Before", "Behind", "Beside", "Between", "Beyond", "By"),
+        *("During", "For", "From", "In", "Into", "Of", "Off", "On", "Over", "Since", "Through", "To", "Towards"),
+        *("Under", "Until", "Up", "Via", "With", "Within", "Without"),
+    }
+)
+NO_SUBJECT = frozenset({"How", "What", "When", "Where", "Whether", "Which", "Who", "Whose", "Why"})
 
 
 def package(module: str) -> str:
@@ -118,6 +129,24 @@ def test_no_file_is_two_and_no_function_is() -> None:
     ]
     lines = {f"{module}.{node.name}": (node.end_lineno or 0) - node.lineno + 1 for module, node in functions}
     assert (long_files, [name for name, count in lines.items() if count > 40]) == ([], [])
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_docstrings_are_sentences(module: str) -> None:
+    described = {name: text.split()[0] for name, text in _docstrings(module, tree(module))}
+    fragments = {name for name, first in described.items() if first in PREPOSITIONS}
+    public = {name for name in described if not any(part.startswith("_") for part in name.split("."))}
+    assert not fragments | {name for name in public if described[name] in NO_SUBJECT}
+
+
+def _docstrings(
+    name: str, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+) -> Iterator[tuple[str, str]]:
+    if text := ast.get_docstring(node):
+        yield name, text
+    for inner in node.body:
+        if isinstance(inner, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _docstrings(f"{name}.{inner.name}", inner)
 
 
 @pytest.mark.parametrize("power", OWNERS)

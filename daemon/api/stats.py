@@ -24,7 +24,7 @@ class Queue(Model, frozen=True):
 
 
 class Stops(Model, frozen=True):
-    """Processes ended at one stage of the escalation, and the seconds that took together."""
+    """Counts processes ended at one stage of the escalation, and the seconds that took together."""
 
     count: int
     seconds: float

@@ -1,4 +1,4 @@
-"""Thumbnails over HTTP."""
+"""Offers thumbnails over HTTP."""
 
 from __future__ import annotations
 

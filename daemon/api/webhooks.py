@@ -1,4 +1,4 @@
-"""Webhooks over HTTP: what was and is to be sent, and the secret that signs it."""
+"""Offers webhooks over HTTP: what was and is to be sent, and the secret that signs it."""
 
 from __future__ import annotations
 

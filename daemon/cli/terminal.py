@@ -283,7 +283,7 @@ def _complaint(error: str) -> RenderableType:
 
 
 def row(*cells: str | Text) -> Table:
-    """Cells side by side; the last one folds below itself."""
+    """Puts cells side by side; the last one folds below itself."""
     grid = Table.grid(
         *(RichColumn(no_wrap=True) for _ in cells[:-1]), RichColumn(overflow="fold"), padding=(0, GAP, 0, 0)
     )

@@ -1,4 +1,4 @@
-"""Thumbnails of sources and finished variations: made when first asked for, kept in the job's folder."""
+"""Makes thumbnails of sources and finished variations when first asked for, and keeps them in the job's folder."""
 
 from __future__ import annotations
 

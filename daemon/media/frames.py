@@ -241,7 +241,7 @@ def mirrored(frame: VideoFrame) -> bool:
 
 
 def quarter_turns(frame: VideoFrame) -> int:
-    """Degrees clockwise a player turns the picture; a mirrored one is turned after it was flipped upside down."""
+    """Returns the degrees clockwise a player turns the picture; a mirrored one was flipped upside down before."""
     turned = round(-frame.rotation) % 360
     return turned if turned % 90 == 0 else 0
 

@@ -1,4 +1,4 @@
-"""What a file tells about itself as a whole: when, where and by what it was recorded, and its tags."""
+"""Reads what a file tells about itself as a whole: when, where and by what it was recorded, and its tags."""
 
 from __future__ import annotations
 

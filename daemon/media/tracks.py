@@ -35,9 +35,8 @@ def refuse_too_many(container: InputContainer) -> None:
 def unread(
     file: MediaFile, container: InputContainer, closed: set[int], others: set[int], used: set[int]
 ) -> Iterator[Unread]:
-    """Tracks of which nothing is made. `closed` are ids of those that are encrypted, `others` the indices of what
-    belongs to another channel of a broadcast, `used` of the picture and the sounds that are taken.
-    """
+    """Yields tracks of which nothing is made. `closed` are ids of those that are encrypted, `others` the indices of
+    what belongs to another channel of a broadcast, `used` of the picture and the sounds that are taken."""
     seen = any(stream.index in used for stream in container.streams.video)
     for stream in container.streams:
         if stream.index in used or stream.type not in _KINDS or beside(stream):

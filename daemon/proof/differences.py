@@ -81,7 +81,7 @@ def _marks(track: AudioStream | SubtitleStream) -> set[str]:
 
 
 def _is_there(fact: Kept, made: Media) -> bool:
-    """Of what can be told for certain; the rest is believed."""
+    """Judges what can be told for certain; the rest is believed."""
     picture = made.video
     told: dict[str, object] = {
         "hdr": picture and picture.hdr,

@@ -13,8 +13,10 @@ from daemon.presets.traits import Metric
 
 
 class Quality(Model, frozen=True):
-    """Figures over all frames, higher is better: VMAF from 0 to 100, SSIM up to 1. Or the `error` for which there
-    are none, in words."""
+    """Holds figures over all frames, higher is better: VMAF from 0 to 100, SSIM up to 1.
+
+    Or the `error` for which there are none, in words.
+    """
 
     metric: Metric
     mean: float | None = None

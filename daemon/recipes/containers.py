@@ -1,4 +1,4 @@
-"""What each container tells beside its streams, as FFmpeg writes it."""
+"""Says what each container tells beside its streams, as FFmpeg writes it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ _ANY, _THREE_LETTERS = ".+", "[a-z]{3}"
 
 
 class Container(NamedTuple):
-    """What one tells: `languages` of tracks that fit the pattern, `names` of tracks, `marks`, and about the whole
+    """A container tells `languages` of tracks that fit the pattern, `names` of tracks, `marks`, and about the whole
     `tags` (None: every one), the place, and the device that recorded it. `date` is where it has the moment of that;
-    where it has but one date, that a work came out comes first.
-    """
+    where it has but one date, that a work came out comes first."""
 
     called: str
     languages: str = ""

@@ -1,4 +1,4 @@
-"""What an output keeps of its source, and what it leaves out and why: told by the recipe that was made for it."""
+"""Tells what an output keeps of its source, and what it leaves out and why, by the recipe that was made for it."""
 
 from __future__ import annotations
 

@@ -38,9 +38,10 @@ def steps(
     wanted: float,
     grains: int,
 ) -> Steps:
-    """Trials that begin at `crf`, and then the encode. `encoded` and `encode` give a recipe and its picture's options.
+    """Yields trials that begin at `crf`, and then the encode.
 
-    The encoder tells CRFs apart that are one of so many `grains` of 1 from each other.
+    `encoded` and `encode` give a recipe and its picture's options. The encoder tells CRFs apart that are one of so many
+    `grains` of 1 from each other.
 
     Raises TargetMissed when no CRF reaches it, and MeasurementMissing.
     """

@@ -1,4 +1,4 @@
-"""Loudness by EBU R128: measured in one pass of ffmpeg's `loudnorm`, brought to its target by the next."""
+"""Corrects loudness by EBU R128: measured in one pass of ffmpeg's `loudnorm`, brought to its target by the next."""
 
 from __future__ import annotations
 

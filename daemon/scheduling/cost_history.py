@@ -11,7 +11,7 @@ from daemon.scheduling import costs
 
 
 class CostHistory:
-    """Corrections of the predicted CPU seconds, by preset and speed; kept in the database. Make it with `load`."""
+    """Corrects the predicted CPU seconds by preset and speed; it is kept in the database. Make it with `load`."""
 
     def __init__(self, store: Store, corrections: dict[str, float]) -> None:
         self._store = store

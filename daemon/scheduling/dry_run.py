@@ -39,7 +39,7 @@ class Refused(Model, frozen=True):
 
 
 class Foreseen(Model, frozen=True):
-    """What an output will have of its source, and what not."""
+    """Tells what an output will have of its source, and what not."""
 
     file: str
     preset: str

@@ -1,4 +1,4 @@
-"""Webhooks: what ended is told to whoever asked, at least once, signed as Standard Webhooks says.
+"""Tells whoever asked what ended, at least once, signed as Standard Webhooks says.
 
 The outbox is filled by triggers in the transaction of each end, so nothing that ended goes untold; here it is
 emptied. A message is sent with the same `webhook-id` however often, by which a receiver knows it again.

@@ -28,7 +28,7 @@ SHARES = (0.6, 0.04, 0.01)  # of the time: the second pass, and what may be need
 
 
 class Budget(NamedTuple):
-    """Bits per second for the picture, kilobits for the sound (0: none)."""
+    """A budget is bits per second for the picture, kilobits for the sound (0: none)."""
 
     video: int
     audio_kbps: int
