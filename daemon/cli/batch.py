@@ -24,7 +24,7 @@ class Batch(Model, frozen=True):
     overwrite: bool
 
 
-def plan(
+def check(
     files: Sequence[Path], variations: Sequence[VariationRequest], library: Library, folder: Path, *, overwrite: bool
 ) -> Batch:
     """Checks all that can be checked before anything is encoded.
@@ -42,8 +42,8 @@ def plan(
 
 
 def _refuse_existing(batch: Batch) -> None:
-    planned = [batch.folder / name for targets in batch.targets for name in targets]
-    existing = [path for path in planned if os.path.lexists(path)]
+    targets = [batch.folder / name for names in batch.targets for name in names]
+    existing = [path for path in targets if os.path.lexists(path)]
     inputs = {path.resolve() for source in batch.sources if (path := source.path)}
     if eaten := [path for path in existing if path.resolve() in inputs]:
         raise InvalidRequest(f"an input would be overwritten: {_listed(eaten)}. Choose another --output folder")

@@ -78,7 +78,7 @@ async def trials(library: Library, settings: Settings, clip: Path) -> Check:
     """Has every preset that encodes make something of the clip, as `ffspool run` would. Needs the main thread."""
     requests = [_cheapest(preset) for preset in library if preset.kind != "remux"]
     advice = "do without these presets, or use the bundled encoder by leaving --ffmpeg away"
-    trial = batch.plan([clip], requests, library, clip.parent / "made", overwrite=False)
+    trial = batch.check([clip], requests, library, clip.parent / "made", overwrite=False)
     try:
         interrupt = asyncio.Event()
         with signals_to(interrupt):

@@ -54,9 +54,9 @@ def run(
 
     settings, library = load_settings(flags), load_library()
     requests = [VariationRequest(entry["preset"], _without_preset(entry)) for entry in variations]
-    planned = batch.plan(files, requests, library, output, overwrite=overwrite)
+    checked = batch.check(files, requests, library, output, overwrite=overwrite)
     with Follower(console(sys.stderr if as_json else sys.stdout)) as follower:
-        result = asyncio.run(_run(planned, settings, library, follower))
+        result = asyncio.run(_run(checked, settings, library, follower))
     if as_json:
         print_json(_as_json(result))
     else:
@@ -64,7 +64,7 @@ def run(
     sys.exit(_exit_code(result))
 
 
-async def _run(planned: Batch, settings: Settings, library: Library, watcher: Watcher) -> Result:
+async def _run(checked: Batch, settings: Settings, library: Library, watcher: Watcher) -> Result:
     """Loads what runs a batch while the prober starts, which takes as long."""
     from daemon.cli.interrupts import signals_to
     from daemon.media.prober import Prober
@@ -75,7 +75,7 @@ async def _run(planned: Batch, settings: Settings, library: Library, watcher: Wa
         prober.start()
         from daemon.cli import batch_job
 
-        return await batch_job.run(planned, settings, library, watcher, interrupt, prober)
+        return await batch_job.run(checked, settings, library, watcher, interrupt, prober)
 
 
 def _without_preset(entry: dict[str, Any]) -> dict[str, Any]:

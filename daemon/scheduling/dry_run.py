@@ -9,9 +9,9 @@ from pathlib import Path
 from daemon.errors import FfspoolError
 from daemon.media.prober import Prober
 from daemon.models import Contents, Kept, LeftOut, Model, Wanted, new_id
-from daemon.scheduling import planner
+from daemon.scheduling import shares
 from daemon.scheduling.forecast import Forecast
-from daemon.scheduling.planner import Ready, Start
+from daemon.scheduling.shares import Ready, Start
 
 READ_AT_ONCE = 4  # files
 
@@ -48,7 +48,7 @@ class Foreseen(Model, frozen=True):
 
 
 class Preview(Model, frozen=True):
-    """Shows a batch as the planner would run it with nothing beside it. All its figures are predictions."""
+    """Shows a batch as it would run with nothing beside it. All its figures are predictions."""
 
     cores: int
     slots: int
@@ -108,7 +108,7 @@ async def preview(
             await draft.read(file, wanted, prober)
 
     await asyncio.gather(*map(read, files))
-    starts = planner.simulate(draft.ready, cores=cores, slots=slots, longest=longest)
+    starts = shares.simulate(draft.ready, cores=cores, slots=slots, longest=longest)
     processes = tuple(_process(start, draft.made) for start in starts)
     return Preview(
         cores=cores,

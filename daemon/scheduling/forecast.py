@@ -12,14 +12,14 @@ from daemon.presets.library import Library
 from daemon.recipes import command
 from daemon.scheduling import costs
 from daemon.scheduling.costs import Corrections, Cost
-from daemon.scheduling.planner import Ready
+from daemon.scheduling.shares import Ready
 from daemon.scheduling.space import Experience, usual_bytes
 
 NOTHING = Cost(decode=0.0, encode=0.0)
 
 
 class Outlook(Model, frozen=True):
-    """Holds a variation as the planner wants it, the bytes such an output `usual`ly comes to (0: none is made), and
+    """Holds a ready variation with its cost, the bytes such an output `usual`ly comes to (0: none is made), and
     what it will have of its source.
     """
 

@@ -17,13 +17,13 @@ from daemon.encode.task import Capacity, Progress
 from daemon.errors import FfspoolError
 from daemon.media.model import Media
 from daemon.models import SourceFile
-from daemon.scheduling import claims, planner
+from daemon.scheduling import claims, shares
 from daemon.scheduling.attempt import Attempt, Receipt
 from daemon.scheduling.claims import Claim
 from daemon.scheduling.forecast import Forecast, Outlook
-from daemon.scheduling.planner import Ready, Share
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.settlement import Member
+from daemon.scheduling.shares import Ready, Share
 from daemon.scheduling.source_reading import Survey
 from daemon.scheduling.space import refusal
 from daemon.states import QueueState
@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 SAFETY_POLL = 30.0  # seconds
 LOOK_AT_DISK = 5.0  # seconds between two looks at a disk that has no room for anything
-WINDOW = 64  # ready variations that are looked at when one process is planned
-MOST_AT_ONCE = 200  # processes planned before others get their turn
+WINDOW = 64  # ready variations that are looked at when one process is chosen
+MOST_AT_ONCE = 200  # processes begun before others get their turn
 
 
 class Scheduler:
@@ -241,7 +241,7 @@ class Scheduler:
 
     def _share(self, ready: list[Ready], room: int) -> Share:
         slots, cores = self._capacity.slots, self._capacity.cores
-        return planner.next_share(
+        return shares.next_share(
             ready, cores=cores, slots=slots, running=self._encoding, longest=self._longest, room=room
         )
 

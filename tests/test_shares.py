@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.scheduling.costs import Cost, learn
-from daemon.scheduling.planner import MAX_MEGAPIXELS, MAX_OUTPUTS, Ready, Share, next_share, simulate
+from daemon.scheduling.shares import MAX_MEGAPIXELS, MAX_OUTPUTS, Ready, Share, next_share, simulate
 
 
 def ready(
