@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import shutil
 import signal
@@ -296,3 +297,17 @@ def test_a_stop_answers_a_body_under_way_with_a_problem(daemon: Daemon, kind: st
     assert told.startswith(b"HTTP/1.1 503 ")
     assert b"application/problem+json" in told
     assert b'"code":"unavailable"' in told
+
+
+def test_what_cannot_be_planned_fails_alone(daemon: Daemon, clip: Path) -> None:
+    """Whoever plans for all must not be ended by what stands of one source, as if a file had forged it."""
+    daemon.client.post("/api/queue/pause")
+    first, second = (daemon.submit(clip, presets=[preset])["id"] for preset in ("h264-480p", "mp3"))
+    picture = {"index": 0, "codec": "h264", "width": 64, "height": 36, "coded_width": 64, "coded_height": 36}
+    forged = {"format": "mov", "duration_seconds": 1e308, "audio": [], "subtitles": []}
+    media = json.dumps({**forged, "video": {**picture, "frame_rate": 1e308}})
+    with closing(sqlite3.connect(daemon.state_dir / "ffspool.db")) as database, database:
+        database.execute("UPDATE sources SET media = ? WHERE job = (SELECT seq FROM jobs WHERE id = ?)", (media, first))
+    daemon.client.post("/api/queue/resume")
+    assert daemon.wait_for(second)["status"] == "completed"
+    assert daemon.wait_for(first)["status"] == "failed"

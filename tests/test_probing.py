@@ -17,10 +17,12 @@ import pytest
 from conftest import Media as Specimens
 from conftest import make_clip, wait_until
 from harmful import HARMFUL
+from msgspec.structs import replace
 
 from daemon.errors import ProbeError
 from daemon.media import describe as reading
-from daemon.media.model import Cover, Media
+from daemon.media.model import AudioStream, Cover, Media, VideoStream
+from daemon.media.plausible import is_plausible
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 60.0  # seconds after which a test gives up; nothing here takes as long
@@ -358,3 +360,38 @@ def test_a_reader_that_was_taken_over_answers_for_no_other(taken_over: Server, t
     assert answer["error"]
     victim.write_text("x")
     assert taken_over.answer() == {"id": 1, "error": "the truth"}
+
+
+TRUE = Media(
+    format="mov",
+    duration_seconds=1.0,
+    video=VideoStream(index=0, codec="h264", width=64, height=36, coded_width=64, coded_height=36, frame_rate=25.0),
+    audio=(AudioStream(index=1, codec="aac", channels=2, sample_rate=48000),),
+    subtitles=(),
+)
+
+
+IMPOSSIBLE: list[dict[str, Any]] = [
+    *({"width": 0}, {"coded_height": 10**30}, {"frame_rate": 1e308}, {"frame_rate": 0.0}),
+    {"sample_aspect_ratio": "1:0"},
+]
+
+
+@pytest.mark.parametrize("forged", IMPOSSIBLE)
+def test_what_no_file_can_hold_is_not_believed_of_a_picture(
+    taken_over: Server, tmp_path: Path, forged: dict[str, Any]
+) -> None:
+    assert TRUE.video
+    lie = replace(TRUE, video=replace(TRUE.video, **forged))
+    (tmp_path / "honest").write_bytes(msgspec.json.encode({"media": TRUE}))
+    (tmp_path / "hostile").write_bytes(msgspec.json.encode({"media": lie}))
+    taken_over.ask(1, tmp_path / "honest")
+    assert taken_over.answer()["media"]
+    taken_over.ask(2, tmp_path / "hostile")
+    assert taken_over.answer() == {"id": 2, "error": "its description cannot be true"}
+
+
+@pytest.mark.parametrize("forged", [{"duration_seconds": 1e308}, {"duration_seconds": -1.0}, {"covers": 10**30}])
+def test_what_no_file_can_hold_is_not_believed(forged: dict[str, Any]) -> None:
+    assert is_plausible(TRUE)
+    assert not is_plausible(replace(TRUE, **forged))

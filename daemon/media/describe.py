@@ -23,11 +23,10 @@ from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
+from daemon.media.plausible import MOST_FRAMES_PER_SECOND, MOST_STRETCH
 
 MAX_CHAPTERS = 500
 MOST_DAYS = 7
-MOST_FRAMES_PER_SECOND = 1000
-MOST_STRETCH = 8  # a pixel's aspect ratio beyond it is a damaged header
 SMALL = 64 * 1024**2  # bytes of a file that is read whole rather than believed
 LARGE = 2 * 1024**3  # the same of one whose header tells nothing
 HEAD = 1024**2  # bytes in which a Matroska file tells its tracks

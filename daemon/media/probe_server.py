@@ -28,6 +28,7 @@ import msgspec
 from daemon.errors import ProbeError
 from daemon.media import decode_end, describe, still
 from daemon.media.model import Media
+from daemon.media.plausible import is_plausible
 from daemon.models import SourceFile
 from daemon.process import sandbox
 from daemon.source_files import SourceRefused, descriptor_path
@@ -106,6 +107,8 @@ def _understood(said: bytes) -> Finding:
         return too_long
     try:
         found = msgspec.json.decode(said, type=Finding)
+        if found.media is not None and not is_plausible(found.media):
+            return Finding(error="its description cannot be true")
         return found if len(msgspec.json.encode(found)) <= MAX_ANSWER else too_long
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return Finding(error="reading it failed in a way ffspool did not foresee")

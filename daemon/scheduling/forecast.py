@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from daemon.database.store import Row
@@ -14,6 +16,8 @@ from daemon.scheduling import costs
 from daemon.scheduling.costs import Corrections, Cost
 from daemon.scheduling.shares import Ready
 from daemon.scheduling.space import Experience, usual_bytes
+
+log = logging.getLogger(__name__)
 
 NOTHING = Cost(decode=0.0, encode=0.0)
 
@@ -46,7 +50,10 @@ class Forecast:
         try:
             outlook = self.of(row["id"], row["source_id"], media, row["preset"], parameters, row["bytes"])
         except FfspoolError:
-            return Outlook(ready=Ready(variation=row["id"], source=row["source_id"], cost=NOTHING))
+            return _nothing(row)
+        except Exception:  # it shall fail in its turn, alone: whoever plans, plans for all
+            log.exception("what %s will cost cannot be told, by a fault of ffspool", row["id"])
+            return _nothing(row)
         learnt = max(outlook.ready.bytes, row["space_needed"] or 0)
         alone = outlook.ready.alone or bool(row["alone"])
         return msgspec.structs.replace(outlook, ready=msgspec.structs.replace(outlook.ready, bytes=learnt, alone=alone))
@@ -68,3 +75,7 @@ class Forecast:
             alone=not shareable,
         )
         return Outlook(ready=ready, usual=usual, contents=plan.contents)
+
+
+def _nothing(row: Row) -> Outlook:
+    return Outlook(ready=Ready(variation=row["id"], source=row["source_id"], cost=NOTHING))
