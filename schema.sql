@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 6;
+PRAGMA user_version = 7;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -32,9 +32,11 @@ CREATE TABLE jobs (
     completed            INTEGER NOT NULL DEFAULT 0 CHECK (completed >= 0),
     failed               INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
     cancelled            INTEGER NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
-    status               TEXT NOT NULL GENERATED ALWAYS AS (
+    skipped              INTEGER NOT NULL DEFAULT 0 CHECK (skipped >= 0),
+    on_unsuitable        TEXT NOT NULL DEFAULT 'fail' CHECK (on_unsuitable IN ('fail', 'skip')),
+    status               TEXT NOT NULL GENERATED ALWAYS AS (  -- what is skipped has no say in it
         CASE
-            WHEN processing > 0 OR (queued > 0 AND queued < total) THEN 'processing'
+            WHEN processing > 0 OR (queued > 0 AND queued < total - skipped) THEN 'processing'
             WHEN queued > 0 THEN 'queued'
             WHEN cancelled > 0 THEN 'cancelled'
             WHEN completed > 0 THEN 'completed'
@@ -47,6 +49,7 @@ CREATE INDEX jobs_by_status ON jobs (status, seq);
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX jobs_upcoming ON jobs (status, -priority, seq);
 CREATE INDEX jobs_paused ON jobs (seq) WHERE paused = 1;
+CREATE INDEX jobs_with_failures ON jobs (seq) WHERE failed > 0;
 CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE sources (
@@ -70,7 +73,8 @@ CREATE TABLE sources (
     device    INTEGER,  -- in that boot of the host
     inode     INTEGER,
     modified  INTEGER,  -- nanoseconds since the epoch
-    boot      TEXT
+    boot      TEXT,
+    skipped   INTEGER NOT NULL DEFAULT 0  -- of its variations, as those above
 ) STRICT;
 
 CREATE INDEX sources_by_job ON sources (job, seq);
@@ -85,7 +89,7 @@ CREATE TABLE variations (
     parameters           TEXT NOT NULL,
     extension            TEXT NOT NULL,
     status               TEXT NOT NULL DEFAULT 'queued'
-        CHECK (status IN ('queued', 'processing', 'completed', 'failed', 'cancelled')),
+        CHECK (status IN ('queued', 'processing', 'completed', 'failed', 'cancelled', 'skipped')),
     priority             INTEGER NOT NULL DEFAULT 0,  -- its job's
     held                 INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),  -- its job is paused
     not_before           REAL,  -- it failed of what may pass, and waits to be tried again
@@ -153,7 +157,7 @@ CREATE TABLE tally (
     variations  INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO tally (status) VALUES ('queued'), ('processing'), ('completed'), ('failed'), ('cancelled');
+INSERT INTO tally (status) VALUES ('queued'), ('processing'), ('completed'), ('failed'), ('cancelled'), ('skipped');
 
 -- What encodes take on this host, told by preset and speed: how many times the CPU seconds that are the default.
 CREATE TABLE costs (
@@ -289,7 +293,7 @@ END;
 
 CREATE TRIGGER variation_follows_an_arrow BEFORE UPDATE OF status ON variations
 WHEN old.status || ' -> ' || new.status NOT IN (
-    'queued -> processing', 'queued -> cancelled', 'queued -> failed',
+    'queued -> processing', 'queued -> cancelled', 'queued -> failed', 'queued -> skipped',
     'processing -> completed', 'processing -> failed', 'processing -> cancelled', 'processing -> queued',
     'failed -> queued', 'cancelled -> queued'
 )
@@ -307,7 +311,8 @@ BEGIN
         processing = processing + (new.status = 'processing') - (old.status = 'processing'),
         completed  = completed  + (new.status = 'completed')  - (old.status = 'completed'),
         failed     = failed     + (new.status = 'failed')     - (old.status = 'failed'),
-        cancelled  = cancelled  + (new.status = 'cancelled')  - (old.status = 'cancelled')
+        cancelled  = cancelled  + (new.status = 'cancelled')  - (old.status = 'cancelled'),
+        skipped    = skipped    + (new.status = 'skipped')    - (old.status = 'skipped')
     WHERE seq = new.source;
     UPDATE jobs SET
         queued         = queued     + (new.status = 'queued')     - (old.status = 'queued'),
@@ -315,6 +320,7 @@ BEGIN
         completed      = completed  + (new.status = 'completed')  - (old.status = 'completed'),
         failed         = failed     + (new.status = 'failed')     - (old.status = 'failed'),
         cancelled      = cancelled  + (new.status = 'cancelled')  - (old.status = 'cancelled'),
+        skipped        = skipped    + (new.status = 'skipped')    - (old.status = 'skipped'),
         started_at     = coalesce(started_at, new.started_at),
         cpu_seconds    = cpu_seconds + iif(new.status = 'completed', coalesce(new.cpu_seconds, 0), 0),
         output_seconds = output_seconds + iif(new.status = 'completed', coalesce(new.output_seconds, 0), 0),
@@ -350,6 +356,7 @@ BEGIN
         WHEN 'processing' THEN old.processing
         WHEN 'completed' THEN old.completed
         WHEN 'failed' THEN old.failed
+        WHEN 'skipped' THEN old.skipped
         ELSE old.cancelled
     END;
 END;
@@ -396,6 +403,7 @@ BEGIN
     SELECT 'msg_' || lower(hex(randomblob(12))), new.id, 'job.' || new.status, new.webhook_url, json_object(
         'id', new.id, 'name', new.name, 'status', new.status, 'paused', new.paused, 'priority', new.priority,
         'total', new.total, 'completed', new.completed, 'failed', new.failed, 'cancelled', new.cancelled,
+        'skipped', new.skipped, 'on_unsuitable', new.on_unsuitable,
         'created_at', json(lower(quote(new.created_at))), 'started_at', json(lower(quote(new.started_at))),
         'finished_at', json(lower(quote(new.finished_at))), 'expires_at', json(lower(quote(new.expires_at))),
         'cancel_requested_at', json(lower(quote(new.cancel_requested_at))),
@@ -403,7 +411,7 @@ BEGIN
         'cpu_seconds', new.cpu_seconds, 'output_seconds', new.output_seconds, 'output_bytes', new.output_bytes,
         'discarded_cpu', new.discarded_cpu, 'error', (
             SELECT error FROM variations WHERE job = new.seq AND new.status = 'failed' AND error IS NOT NULL
-            ORDER BY source, seq LIMIT 1
+            ORDER BY status = 'skipped', source, seq LIMIT 1
         )
     ), iif(gone, 'disabled', 'pending'), new.finished_at, new.finished_at, iif(gone, NULL, new.finished_at)
     FROM (SELECT EXISTS (SELECT 1 FROM outbox WHERE job = new.id AND status = 'disabled') AS gone);
@@ -459,7 +467,7 @@ BEGIN
 END;
 
 CREATE TRIGGER variation_end_is_told AFTER UPDATE OF status ON variations
-WHEN new.status IN ('completed', 'failed', 'cancelled')
+WHEN new.status IN ('completed', 'failed', 'cancelled', 'skipped')
 BEGIN
     INSERT INTO outbox (id, job, type, url, snapshot, status, created_at, since, next_attempt_at)
     SELECT 'msg_' || lower(hex(randomblob(12))), jobs.id, 'variation.' || new.status, jobs.webhook_url, json_object(

@@ -15,6 +15,22 @@ class State(StrEnum):
     COMPLETED = "completed"  # proven, published; final
     FAILED = "failed"  # ended by its content or by force; may be retried
     CANCELLED = "cancelled"  # ended by request; may be retried
+    SKIPPED = "skipped"  # its preset does not apply to its source, and that it be left out then was asked; final
+
+
+class Outcome(StrEnum):
+    """An outcome says how much of an ended job came out, beside its state."""
+
+    ALL = "all"  # but for what was skipped
+    SOME = "some"
+    NONE = "none"
+
+
+class OnUnsuitable(StrEnum):
+    """A job says what becomes of a variation whose preset does not apply to its source."""
+
+    FAIL = "fail"
+    SKIP = "skip"
 
 
 class QueueState(StrEnum):
@@ -34,7 +50,7 @@ class DeliveryStatus(StrEnum):
     DISABLED = "disabled"  # the receiver answered 410 to a message of this job; may be replayed
 
 
-ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
+ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.SKIPPED})
 LIVE = frozenset({State.QUEUED, State.PROCESSING})
 
 ARROWS = frozenset(
@@ -42,6 +58,7 @@ ARROWS = frozenset(
         (State.QUEUED, State.PROCESSING),  # claimed
         (State.QUEUED, State.CANCELLED),  # cancelled before it began
         (State.QUEUED, State.FAILED),  # its source cannot be read
+        (State.QUEUED, State.SKIPPED),  # nothing of the kind can be made of its source
         (State.PROCESSING, State.COMPLETED),  # proven and published
         (State.PROCESSING, State.FAILED),
         (State.PROCESSING, State.CANCELLED),
@@ -52,10 +69,25 @@ ARROWS = frozenset(
 )
 
 
+_COUNTED = ENDED - {State.SKIPPED}
+
+
+def outcome(counts: Mapping[State, int]) -> Outcome | None:
+    """Tells how much came out of a job whose variations are counted by state; None while anything is to come."""
+    if any(counts.get(state, 0) for state in LIVE):
+        return None
+    if not counts.get(State.COMPLETED, 0):
+        return Outcome.NONE
+    return Outcome.SOME if counts.get(State.FAILED, 0) or counts.get(State.CANCELLED, 0) else Outcome.ALL
+
+
 def derive(counts: Mapping[State, int]) -> State:
-    """Returns the state of a job or source whose variations are counted by state (at least one in all)."""
+    """Derives the state of a job or source whose variations are counted by state (at least one in all).
+
+    It follows from those that are not skipped; where all are, nothing suited, and it is failed.
+    """
     queued = counts.get(State.QUEUED, 0)
-    if counts.get(State.PROCESSING, 0) or (queued and any(counts.get(state, 0) for state in ENDED)):
+    if counts.get(State.PROCESSING, 0) or (queued and any(counts.get(state, 0) for state in _COUNTED)):
         return State.PROCESSING
     if queued:
         return State.QUEUED

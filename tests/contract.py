@@ -14,7 +14,7 @@ from typing import Any
 LIVE = {"queued", "processing"}
 OUTCOMES = {"quick": {"completed"}, "slow": set[str](), "broken": {"failed"}}
 ARROWS = {
-    "queued": {"processing", "cancelled", "failed"},
+    "queued": {"processing", "cancelled", "failed", "skipped"},
     "processing": {"completed", "failed", "cancelled", "queued"},
     "failed": {"queued"},
     "cancelled": {"queued"},
@@ -144,7 +144,7 @@ class Job:
             f"{self.id} is {world} ({errors}), which nothing led to from {sorted(map(str, self.worlds))}"
         )
         assert view["status"] == derived(world.states)
-        for state in ("completed", "failed", "cancelled"):
+        for state in ("completed", "failed", "cancelled", "skipped"):
             assert view[f"{state}_variations"] == world.states.count(state)
         assert view["total_variations"] == len(world.states)
         assert (view["finished_at"] is None) == (view["status"] in LIVE)

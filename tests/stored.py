@@ -56,7 +56,16 @@ def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1
 
 def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -> None:
     """A job with one source and one variation, all of that name."""
-    job = transaction.one("insert_job", id=name, name=None, priority=0, metadata="{}", now=1.0, expires_in=expires_in)
+    job = transaction.one(
+        "insert_job",
+        id=name,
+        name=None,
+        priority=0,
+        metadata="{}",
+        on_unsuitable="fail",
+        now=1.0,
+        expires_in=expires_in,
+    )
     assert job is not None
     source = transaction.one(
         "insert_source",

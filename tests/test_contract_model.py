@@ -271,7 +271,8 @@ class Contract(RuleBasedStateMachine):
     def counted(self) -> dict[str, int]:
         self.processing()
         states = [state for job in self.jobs for state in job.world.states]
-        return {state: states.count(state) for state in ("queued", "processing", "completed", "failed", "cancelled")}
+        known = ("queued", "processing", "completed", "failed", "cancelled", "skipped")
+        return {state: states.count(state) for state in known}
 
     @invariant()
     def what_is_completed_is_there_as_recorded(self) -> None:

@@ -220,7 +220,9 @@ def crowded(tmp_path: Path, start_daemon: Callable[..., Daemon]) -> Daemon:
 
 def add_ended(transaction: Transaction, name: str) -> None:
     now = time.time()
-    job = transaction.one("insert_job", id=name, name=name, priority=0, metadata="{}", now=now, expires_in=1e6)
+    job = transaction.one(
+        "insert_job", id=name, name=name, priority=0, metadata="{}", on_unsuitable="fail", now=now, expires_in=1e6
+    )
     assert job is not None
     place = {"name": "clip.mp4", "folder": "clip", "path": "/nowhere", "bytes": 1, "media": None}
     source = transaction.one("insert_source", id=name, job=job["seq"], **place, **ANY_FILE)

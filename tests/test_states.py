@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon.database.file import prepare
-from daemon.states import ARROWS, State, derive
+from daemon.states import ARROWS, Outcome, State, derive, outcome
 
 
 @pytest.fixture
@@ -31,7 +31,8 @@ def add_variation(database: sqlite3.Connection, name: str) -> None:
 
 def path_to(state: State) -> list[State]:
     """Arrows that lead from queued to `state`."""
-    return {State.QUEUED: [], State.PROCESSING: [State.PROCESSING]}.get(state, [State.PROCESSING, state])
+    direct = {State.QUEUED: [], State.PROCESSING: [State.PROCESSING], State.SKIPPED: [State.SKIPPED]}
+    return direct.get(state, [State.PROCESSING, state])
 
 
 def move(database: sqlite3.Connection, variation: str, state: State) -> None:
@@ -66,7 +67,8 @@ def test_a_jobs_state_follows_from_its_variations(database: sqlite3.Connection, 
         add_variation(database, str(number))
         for step in path_to(state):
             move(database, str(number), step)
-    columns = "status, total, queued, processing, completed, failed, cancelled, finished_at, expires_at, output_bytes"
+    columns = "status, total, queued, processing, completed, failed, cancelled, skipped"
+    columns += ", finished_at, expires_at, output_bytes"
     status, total, *counts, finished_at, expires_at, output_bytes = database.execute(
         f"SELECT {columns} FROM jobs"
     ).fetchone()
@@ -86,10 +88,30 @@ def test_a_jobs_state_follows_from_its_variations(database: sqlite3.Connection, 
         ([State.COMPLETED, State.FAILED], State.COMPLETED),
         ([State.COMPLETED, State.FAILED, State.CANCELLED], State.CANCELLED),
         ([State.FAILED], State.FAILED),
+        ([State.QUEUED, State.SKIPPED], State.QUEUED),
+        ([State.COMPLETED, State.SKIPPED], State.COMPLETED),
+        ([State.CANCELLED, State.SKIPPED], State.CANCELLED),
+        ([State.SKIPPED], State.FAILED),
     ],
 )
 def test_derivation_is_the_contracts(mix: list[State], expected: State) -> None:
     assert derive(Counter(mix)) == expected
+
+
+@pytest.mark.parametrize(
+    ("mix", "expected"),
+    [
+        ([State.COMPLETED, State.QUEUED], None),
+        ([State.COMPLETED, State.COMPLETED], Outcome.ALL),
+        ([State.COMPLETED, State.SKIPPED], Outcome.ALL),
+        ([State.COMPLETED, State.CANCELLED], Outcome.SOME),
+        ([State.COMPLETED, State.FAILED], Outcome.SOME),
+        ([State.FAILED, State.CANCELLED], Outcome.NONE),
+        ([State.SKIPPED], Outcome.NONE),
+    ],
+)
+def test_an_outcome_says_how_much_came_out_beside_the_state(mix: list[State], expected: Outcome | None) -> None:
+    assert outcome(Counter(mix)) == expected
 
 
 def test_the_schema_knows_no_state_of_its_own() -> None:

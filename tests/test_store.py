@@ -26,7 +26,9 @@ from daemon.errors import Doubtful, StartupError, Unavailable
 
 def add_job(name: str) -> Callable[[Transaction], Any]:
     def insert(transaction: Transaction) -> None:
-        transaction.one("insert_job", id=name, name=None, priority=0, metadata="{}", now=0.0, expires_in=1.0)
+        transaction.one(
+            "insert_job", id=name, name=None, priority=0, metadata="{}", on_unsuitable="fail", now=0.0, expires_in=1.0
+        )
 
     return insert
 

@@ -14,7 +14,7 @@ from conftest import Daemon
 from specimens import AAC, H264, MPEG2, VP9, Step, encoded, film, heard, mapped, picture, run, silent, sound
 from test_kinds import lasting, make
 
-from daemon.errors import ProbeError, UnsuitableSource
+from daemon.errors import ProbeError
 from daemon.media.describe import read_media
 from daemon.presets.builtin import PRESETS
 from daemon.recipes.command import plan
@@ -97,7 +97,7 @@ def test_sound_that_nobody_decodes_fails_what_is_to_have_sound(ffmpeg: str, tmp_
     path = made(ffmpeg, tmp_path, "clip.mp4", film("{out}"), edit=called(b"mp4a", b"ac-4", b"esds"))
     media = read_media(str(path))
     for preset in WITH_SOUND:
-        with pytest.raises(UnsuitableSource, match="sound cannot be read: its codec ac-4 is none that ffspool decodes"):
+        with pytest.raises(ProbeError, match="sound cannot be read: its codec ac-4 is none that ffspool decodes"):
             plan(media, preset, defaults(preset))
     for preset in ("gif", "poster", "thumbnail-sheet"):
         assert plan(media, preset, defaults(preset)).video
@@ -119,7 +119,7 @@ def test_sound_that_nobody_decodes_is_left_out_beside_other_sound_and_told(
 def test_a_picture_that_nobody_decodes_fails_what_is_to_show_it(ffmpeg: str, tmp_path: Path, preset: str) -> None:
     path = made(ffmpeg, tmp_path, "clip.mp4", film("{out}"), edit=called(b"avc1", b"zzzz"))
     media = read_media(str(path))
-    with pytest.raises(UnsuitableSource, match="picture cannot be read: its codec zzzz is none that ffspool decodes"):
+    with pytest.raises(ProbeError, match="picture cannot be read: its codec zzzz is none that ffspool decodes"):
         plan(media, preset, defaults(preset))
     assert plan(media, "mp3", defaults("mp3")).audio == 1
 
@@ -269,5 +269,5 @@ def test_of_a_multiplex_the_channel_that_is_not_encrypted_is_taken(ffmpeg: str, 
 
 def test_a_clear_picture_with_encrypted_sound_does_not_come_out_silent(ffmpeg: str, tmp_path: Path) -> None:
     media = read_media(str(made(ffmpeg, tmp_path, "clip.ts", DVB, edit=scrambled(pids=(257,)))))
-    with pytest.raises(UnsuitableSource, match="the source's sound cannot be read: it is encrypted"):
+    with pytest.raises(ProbeError, match="the source's sound cannot be read: it is encrypted"):
         plan(media, "remux-mkv", defaults("remux-mkv"))

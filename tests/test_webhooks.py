@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from conftest import Daemon, wait_until
+from conftest import Daemon, Media, wait_until
 from standardwebhooks.webhooks import Webhook
 
 from daemon.cli.main import main
@@ -182,6 +182,19 @@ def test_the_end_of_every_variation_is_told_to_who_asked(open_daemon: Daemon, re
         assert message["type"] == "variation.completed"
         assert message["data"] == {**variation, "job": job, "source": source["id"]}
     assert told == {}
+
+
+def test_what_is_skipped_is_told_and_how_much_of_its_job_came_out(
+    open_daemon: Daemon, receiver: Receiver, media: Media
+) -> None:
+    wanted = [{"preset": "thumbnail-sheet"}, {"preset": "mp3"}]
+    spec = {"variations": wanted, "webhook_variations": True, "on_unsuitable": "skip"}
+    submit(open_daemon, media("no-audio.mp4"), receiver.url, **spec)
+    wait_until(lambda: len(receiver.came) == 3, "all three messages")
+    told = {message["type"]: message["data"] for message in receiver.messages}
+    assert set(told) == {"variation.completed", "variation.skipped", "job.completed"}
+    assert "no sound" in told["variation.skipped"]["error"]
+    assert (told["job.completed"]["outcome"], told["job.completed"]["skipped_variations"]) == ("all", 1)
 
 
 def test_a_rotated_secret_signs_beside_the_new_one(open_daemon: Daemon, receiver: Receiver, clip: Path) -> None:

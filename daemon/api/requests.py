@@ -18,7 +18,7 @@ from daemon.models import VariationRequest
 from daemon.plaintext import flaw
 from daemon.presets.library import MAX_VARIATIONS
 from daemon.settings import MAX_SOURCES
-from daemon.states import ENDED, DeliveryStatus, State
+from daemon.states import ENDED, DeliveryStatus, OnUnsuitable, State
 from daemon.strict_json import decode
 from daemon.webhooks.delivery import parsed
 
@@ -61,6 +61,9 @@ class SpecRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     expires_in: Seconds | None = None
     webhook_url: Annotated[str, msgspec.Meta(max_length=2048)] | None = None
     webhook_variations: bool = False
+    on_unsuitable: Annotated[
+        OnUnsuitable, msgspec.Meta(description="what becomes of a variation whose preset does not apply to its source")
+    ] = OnUnsuitable.FAIL
 
     def __post_init__(self) -> None:
         for what, value in (("name", self.name), ("metadata", self.metadata), ("variations", self.variations)):
@@ -88,8 +91,9 @@ class JobFilter(msgspec.Struct):
     """Says which jobs a list shows, or a verb in bulk is about."""
 
     status: State | None = None
-    ended: Annotated[bool, msgspec.Meta(description="only those that are completed, failed or cancelled")] = False
+    ended: Annotated[bool, msgspec.Meta(description="only those that have ended, however they did")] = False
     paused: Annotated[bool, msgspec.Meta(description="only paused ones that have not ended")] = False
+    has: Annotated[Literal["failed"], msgspec.Meta(description="only those of which something failed")] | None = None
     q: Annotated[str, msgspec.Meta(max_length=200, description="text in the job's name or a file's")] | None = None
 
     @property
@@ -98,7 +102,7 @@ class JobFilter(msgspec.Struct):
         if self.ended and self.status:
             raise InvalidRequest("say either ended or a status")
         statuses = tuple(sorted(ENDED)) if self.ended else (self.status,) if self.status else ()
-        return Selection(statuses=statuses, paused=self.paused, search=self.q)
+        return Selection(statuses=statuses, paused=self.paused, failures=self.has == "failed", search=self.q)
 
 
 class Order(StrEnum):
@@ -187,6 +191,7 @@ def spec_of(request: SpecRequest) -> JobSpec:
         expires_in=request.expires_in,
         webhook_url=_webhook_url(request),
         webhook_variations=request.webhook_variations,
+        on_unsuitable=request.on_unsuitable,
     )
 
 

@@ -13,7 +13,7 @@ from daemon.database.store import Transaction
 from daemon.models import Model, Sandbox
 from daemon.scheduling.metrics import Figures
 from daemon.service import Service
-from daemon.states import QueueState
+from daemon.states import QueueState, State
 
 
 class Queue(Model, frozen=True):
@@ -21,6 +21,7 @@ class Queue(Model, frozen=True):
     depth: int
     oldest_seconds: float | None  # age of the job whose variation waits longest; None: nothing waits
     paused_jobs: int  # that are paused by themselves and have not ended; counted up to a thousand
+    jobs_with_failures: int  # that have ended, whatever became of the rest of them; counted up to a thousand
 
 
 class Stops(Model, frozen=True):
@@ -76,7 +77,7 @@ class Stats(Model, frozen=True):
 async def gather(service: Service) -> Stats:
     """Reads counters only: it costs the same with a million rows."""
     now = time.time()
-    jobs, variations, oldest, paused, stops, held = await service.store.read(_counters)
+    jobs, variations, oldest, paused, failures, stops, held = await service.store.read(_counters)
     hours, speeds = await service.store.read(partial(_history, int(now // 3600)))
     disk = await asyncio.to_thread(psutil.disk_usage, str(service.paths.spool))
     return Stats(
@@ -87,6 +88,7 @@ async def gather(service: Service) -> Stats:
             depth=variations["queued"],
             oldest_seconds=None if oldest is None else round(max(0.0, now - oldest), 3),
             paused_jobs=paused,
+            jobs_with_failures=failures,
         ),
         cancellations=stops,
         disk=Disk(
@@ -106,9 +108,10 @@ async def gather(service: Service) -> Stats:
 
 def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
     """Returns the metrics as Prometheus reads them, brought up to date, and their content type."""
-    for state in stats.jobs:
-        figures.jobs.labels(state).set(stats.jobs[state])
-        figures.variations.labels(state).set(stats.variations[state])
+    for state, count in stats.jobs.items():
+        figures.jobs.labels(state).set(count)
+    for state, count in stats.variations.items():
+        figures.variations.labels(state).set(count)
     figures.oldest.set(stats.queue.oldest_seconds or 0.0)
     figures.disk.labels("total").set(stats.disk.total_bytes)
     figures.disk.labels("free").set(stats.disk.free_bytes)
@@ -124,14 +127,15 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
 
 def _counters(
     transaction: Transaction,
-) -> tuple[dict[str, int], dict[str, int], float | None, int, dict[str, Stops], dict[str, int]]:
+) -> tuple[dict[str, int], dict[str, int], float | None, int, int, dict[str, Stops], dict[str, int]]:
     tally, oldest = transaction.all("tally"), transaction.one("oldest_queued")
-    paused = transaction.one("paused_jobs")
+    paused, failures = transaction.one("paused_jobs"), transaction.one("jobs_with_failures")
     return (
-        {row["status"]: row["jobs"] for row in tally},
+        {row["status"]: row["jobs"] for row in tally if row["status"] != State.SKIPPED},  # no job is
         {row["status"]: row["variations"] for row in tally},
         oldest["created_at"] if oldest else None,
         paused["count"] if paused else 0,
+        failures["count"] if failures else 0,
         {row["stage"]: Stops(count=row["count"], seconds=row["seconds"]) for row in transaction.all("stops")},
         {f"{row['kind']}_bytes": row["bytes"] for row in transaction.all("disk")},
     )

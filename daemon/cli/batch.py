@@ -12,6 +12,7 @@ from daemon.models import Model, VariationRequest
 from daemon.plaintext import is_text, visible
 from daemon.presets.library import Library
 from daemon.scheduling.sources import NewSource, local_source
+from daemon.states import OnUnsuitable
 
 
 class Batch(Model, frozen=True):
@@ -22,10 +23,17 @@ class Batch(Model, frozen=True):
     folder: Path
     targets: tuple[tuple[str, ...], ...]
     overwrite: bool
+    on_unsuitable: OnUnsuitable = OnUnsuitable.SKIP
 
 
 def check(
-    files: Sequence[Path], variations: Sequence[VariationRequest], library: Library, folder: Path, *, overwrite: bool
+    files: Sequence[Path],
+    variations: Sequence[VariationRequest],
+    library: Library,
+    folder: Path,
+    *,
+    overwrite: bool,
+    on_unsuitable: OnUnsuitable = OnUnsuitable.SKIP,
 ) -> Batch:
     """Checks all that can be checked before anything is encoded.
 
@@ -36,7 +44,14 @@ def check(
         raise InvalidRequest(f"the output folder {visible(str(folder))} is not named in UTF-8: choose another --output")
     wanted = library.expand(variations)
     targets = tuple(filenames.outputs([source.name for source in sources], [(w.label, w.extension) for w in wanted]))
-    batch = Batch(sources=sources, variations=tuple(variations), folder=folder, targets=targets, overwrite=overwrite)
+    batch = Batch(
+        sources=sources,
+        variations=tuple(variations),
+        folder=folder,
+        targets=targets,
+        overwrite=overwrite,
+        on_unsuitable=on_unsuitable,
+    )
     _refuse_existing(batch)
     return batch
 

@@ -84,7 +84,7 @@ async def run(
             max_sources=max(len(batch.sources), settings.max_sources),
         )
         async with running(own, library, prober=prober) as service:
-            spec = JobSpec(variations=batch.variations)
+            spec = JobSpec(variations=batch.variations, on_unsuitable=batch.on_unsuitable)
             job = await service.jobs.create(spec, batch.sources, conclude=lambda _, made: made)
             return await _Follower(service, batch, watcher, interrupt).follow(job)
 

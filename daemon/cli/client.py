@@ -105,8 +105,9 @@ class Client:
         """Makes a job of files that are on the daemon's host already."""
         return self._json("POST", "/api/jobs", json={"sources": [{"path": path} for path in paths], **spec})
 
-    def jobs(self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None) -> Json:
-        return self._json("GET", "/api/jobs", params=_given(status=status, limit=limit, cursor=cursor))
+    def jobs(self, **query: Any) -> Json:
+        """A page of jobs, newest first; `query` holds what is known of `status`, `has`, `limit` and `cursor`."""
+        return self._json("GET", "/api/jobs", params=_given(**query))
 
     def job(self, job: str) -> Json:
         return self._json("GET", _route("jobs", job))

@@ -135,7 +135,7 @@ def _news(variation: VariationView, width: int) -> Text:
     words, name, after = _beginning(variation.status), visible(variation.name), Text()
     if variation.status == State.COMPLETED:
         after = Text(f"  {size(variation.bytes)} in {lasting(took(variation))}", "dim")
-    elif variation.status == State.FAILED and variation.error:
+    elif variation.error and variation.status in {State.FAILED, State.SKIPPED}:
         return words.append(f"{name}: {visible(variation.error.splitlines()[0])}")
     return words.append(shortened(name, max(8, width - words.cell_len - after.cell_len))).append_text(after)
 

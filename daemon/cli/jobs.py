@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.options import JsonObject, as_json, echo, pour, print_json, reach, state_dir, status, wanted
+from daemon.cli.options import (
+    JsonObject,
+    as_json,
+    echo,
+    on_unsuitable,
+    pour,
+    print_json,
+    reach,
+    state_dir,
+    status,
+    wanted,
+)
 from daemon.cli.watch import exit_code, follow, screen, understood
 from daemon.errors import InvalidRequest
 
@@ -32,6 +43,7 @@ if TYPE_CHECKING:
               help="An object of your own, which the job and its webhooks carry.")  # fmt: skip
 @click.option("--webhook", metavar="URL", help="Is told of the job's end.")
 @click.option("--webhook-variations", is_flag=True, help="It is told of each variation's end, too.")
+@on_unsuitable("fail")
 @click.option("--wait", is_flag=True, help="Follow the job to its end; exit code 1 if not all of it is completed.")
 @state_dir
 @as_json
@@ -45,6 +57,7 @@ def submit(
     metadata: dict[str, Any] | None,
     webhook: str | None,
     webhook_variations: bool,
+    on_unsuitable: str,
     wait: bool,
     state_dir: Path | None,
     as_json: bool,
@@ -61,6 +74,7 @@ def submit(
         "expires_in": keep_hours * 3600 if keep_hours is not None else None,
         "webhook_url": webhook,
         "webhook_variations": webhook_variations,
+        "on_unsuitable": on_unsuitable,
     }
     job = _placed(daemon, files, spec) if in_place else _uploaded(daemon, files, spec)
     if not as_json:
@@ -96,13 +110,16 @@ def _uploaded(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
 
 @click.command()
 @status
+@click.option("--has", type=click.Choice(["failed"]), help="Only jobs of which something failed, however they ended.")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, help="Most jobs to list; by default 50.")
 @click.option("--cursor", help="Go on where an earlier list ended.")
 @state_dir
 @as_json
-def ls(status: str | None, limit: int, cursor: str | None, state_dir: Path | None, as_json: bool) -> None:
+def ls(
+    status: str | None, has: str | None, limit: int, cursor: str | None, state_dir: Path | None, as_json: bool
+) -> None:
     """List jobs, newest first."""
-    found = reach(state_dir).jobs(status=status, limit=limit, cursor=cursor)
+    found = reach(state_dir).jobs(status=status, has=has, limit=limit, cursor=cursor)
     if as_json:
         print_json(found)
         return
@@ -227,7 +244,8 @@ def _count(jobs: dict[str, int], variations: dict[str, int]) -> None:
     from daemon.cli.terminal import Column, console, paint, table
 
     columns = (Column("STATUS", 0), Column("JOBS", 1, right=True), Column("VARIATIONS", 2, right=True))
-    table(console(), columns, [(paint(state), str(jobs[state]), str(variations[state])) for state in jobs])
+    rows = [(paint(state), str(jobs.get(state, "")), str(count)) for state, count in variations.items()]
+    table(console(), columns, rows)
 
 
 def _count_stops(stops: dict[str, Json]) -> None:

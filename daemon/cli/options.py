@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from daemon.cli.client import Client
     from daemon.presets.library import Library
     from daemon.settings import Settings
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class PresetType(click.ParamType[dict[str, Any]]):
@@ -98,6 +101,17 @@ status = click.option(
     type=click.Choice(["queued", "processing", "completed", "failed", "cancelled"]),
     help="Only jobs in this state.",
 )
+
+
+def on_unsuitable(default: str) -> Callable[[F], F]:
+    return click.option(
+        "--on-unsuitable",
+        type=click.Choice(["fail", "skip"]),
+        default=default,
+        help=f"What becomes of an output that cannot be made of a file, as the sound of a silent film; here {default}.",
+    )
+
+
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
 ffmpeg = click.option("--ffmpeg", metavar="PROGRAM", help="The encoder; by default the bundled one.")
 slots = click.option("--slots", metavar="N", help="Encodes at once; by default one per core.")

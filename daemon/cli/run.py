@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.options import as_json, ffmpeg, grace, load_library, load_settings, overwrite, print_json, slots, wanted
+from daemon.cli.options import (
+    as_json,
+    ffmpeg,
+    grace,
+    load_library,
+    load_settings,
+    on_unsuitable,
+    overwrite,
+    print_json,
+    slots,
+    wanted,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +41,7 @@ MOST_LOSSES = 20  # that are told after a run, a line each
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path),
               help="The folder the results go to; made if need be.")  # fmt: skip
 @overwrite
+@on_unsuitable("skip")
 @slots
 @ffmpeg
 @grace
@@ -39,6 +51,7 @@ def run(
     variations: tuple[dict[str, Any], ...],
     output: Path,
     overwrite: bool,
+    on_unsuitable: str,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -51,10 +64,12 @@ def run(
     from daemon.cli.follower import Follower
     from daemon.cli.terminal import console
     from daemon.models import VariationRequest
+    from daemon.states import OnUnsuitable
 
     settings, library = load_settings(flags), load_library()
     requests = [VariationRequest(entry["preset"], _without_preset(entry)) for entry in variations]
-    checked = batch.check(files, requests, library, output, overwrite=overwrite)
+    unsuitable = OnUnsuitable(on_unsuitable)
+    checked = batch.check(files, requests, library, output, overwrite=overwrite, on_unsuitable=unsuitable)
     with Follower(console(sys.stderr if as_json else sys.stdout)) as follower:
         result = asyncio.run(_run(checked, settings, library, follower))
     if as_json:
@@ -85,7 +100,7 @@ def _without_preset(entry: dict[str, Any]) -> dict[str, Any]:
 def _exit_code(result: Result) -> int:
     if result.interrupted:
         return 130
-    return 1 if result.job.completed_variations < result.job.total_variations else 0
+    return 0 if result.job.outcome == "all" else 1
 
 
 def _as_json(result: Result) -> Any:
@@ -146,8 +161,10 @@ def _facts(result: Result, variation: VariationView) -> list[Any]:
 def _report_errors(screen: Console, job: JobView) -> None:
     from rich.text import Text
 
-    for words in _errors(job):
-        screen.print(Text(words, "red"))
+    from daemon.cli.terminal import STYLES
+
+    for status, words in _errors(job):
+        screen.print(Text(words, STYLES[status]))
         screen.print()
 
 
@@ -169,11 +186,11 @@ def _report_losses(screen: Console, job: JobView) -> None:
         screen.print()
 
 
-def _errors(job: JobView) -> Iterator[str]:
-    """A source that cannot be used once, not for each of its variations."""
+def _errors(job: JobView) -> Iterator[tuple[str, str]]:
+    """Tells what became of what, and why: a source that cannot be used once, not for each of its variations."""
     for source in job.sources:
         if source.error:
-            yield source.error
+            yield "failed", source.error
         for variation in source.variations:
             if variation.error and variation.error != source.error:
-                yield f"{source.name} → {variation.preset}: {variation.error}"
+                yield variation.status, f"{source.name} → {variation.preset}: {variation.error}"

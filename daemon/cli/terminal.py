@@ -34,6 +34,7 @@ STYLES: dict[str, str] = {
     State.FAILED: "red",
     State.CANCELLED: "yellow",
     State.QUEUED: "dim",
+    State.SKIPPED: "dim",
 }
 PACES: dict[Pace, str] = {
     Pace.SLOW: "no progress for a while, but it works",
@@ -226,7 +227,8 @@ def _facts(job: JobView) -> Iterator[str]:
 def tally(job: JobView) -> str:
     """Counts in words: `3 of 10 completed, 1 failed`."""
     words = f"{job.completed_variations} of {job.total_variations} completed"
-    for count, what in ((job.failed_variations, "failed"), (job.cancelled_variations, "cancelled")):
+    for what in (State.FAILED, State.CANCELLED, State.SKIPPED):
+        count = getattr(job, f"{what}_variations")
         words += f", {count} {what}" if count else ""
     return words
 
@@ -258,7 +260,7 @@ def _source_parts(source: SourceView) -> Iterator[RenderableType]:
         words = row(variation.id, f"{variation.status:10}", _variation_words(source, variation))
         yield Padding(words, (0, 0, 0, 2), expand=False)
         if variation.error and variation.error != source.error:
-            yield _complaint(variation.error)
+            yield _complaint(variation.error, STYLES[variation.status])
         for lost in in_lines(variation.left_out or ()):
             yield Padding(Text(f"left out: {visible(lost)}", "dim"), (0, 0, 0, 4), expand=False)
 
@@ -278,8 +280,8 @@ def _variation_words(source: SourceView, variation: VariationView) -> Text:
     return words
 
 
-def _complaint(error: str) -> RenderableType:
-    return Padding(Text(visible(error, over_lines=True), "red"), (0, 0, 0, 4), expand=False)
+def _complaint(error: str, style: str = "red") -> RenderableType:
+    return Padding(Text(visible(error, over_lines=True), style), (0, 0, 0, 4), expand=False)
 
 
 def row(*cells: str | Text) -> Table:

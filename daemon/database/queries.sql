@@ -4,8 +4,8 @@
 
 -- Makes a job; its number orders jobs by age.
 -- name: insert_job
-INSERT INTO jobs (id, name, priority, metadata, created_at, expires_in)
-VALUES (:id, :name, :priority, :metadata, :now, :expires_in)
+INSERT INTO jobs (id, name, priority, metadata, created_at, expires_in, on_unsuitable)
+VALUES (:id, :name, :priority, :metadata, :now, :expires_in, :on_unsuitable)
 RETURNING seq
 
 -- Makes a source, with what a file of the host is known by; of an upload that is NULL.
@@ -60,7 +60,17 @@ ORDER BY seq DESC LIMIT :limit
 
 -- The same, of jobs that are paused with something left to do.
 -- name: page_of_paused_jobs
-SELECT * FROM jobs WHERE paused = 1 AND queued + processing > 0 AND seq < :below AND seq >= :floor AND (
+SELECT * FROM jobs WHERE paused = 1 AND queued + processing > 0 AND seq < :below AND seq >= :floor
+    AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))) AND (NOT :failures OR failed > 0) AND (
+    :like IS NULL OR name LIKE :like ESCAPE '\'
+    OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
+)
+ORDER BY seq DESC LIMIT :limit
+
+-- The same, of jobs of which something failed, whatever became of the rest; of some statuses alone, if any are given.
+-- name: page_of_jobs_with_failures
+SELECT * FROM jobs WHERE failed > 0 AND seq < :below AND seq >= :floor AND (expires_at IS NULL OR expires_at > :now)
+    AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))) AND (
     :like IS NULL OR name LIKE :like ESCAPE '\'
     OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
 )
@@ -104,10 +114,11 @@ SELECT job,
 FROM (SELECT *, iif(duration > 0, duration, 1.0) AS weight, coalesce(duration, 0) <= 0 AS unknown FROM sources)
 WHERE job IN (SELECT value FROM json_each(:jobs)) GROUP BY job
 
--- The first error of each of these jobs.
+-- The first error of each of these jobs, or why the first one was skipped.
 -- name: first_errors
-SELECT job, error FROM json_each(:jobs) AS wanted JOIN variations
-ON seq = (SELECT min(seq) FROM variations WHERE job = wanted.value AND error IS NOT NULL)
+SELECT job, error FROM json_each(:jobs) AS wanted JOIN variations ON seq = (
+    SELECT seq FROM variations WHERE job = wanted.value AND error IS NOT NULL ORDER BY status = 'skipped', seq LIMIT 1
+)
 
 -- One source, if it is that job's.
 -- name: source_of_job
@@ -142,7 +153,7 @@ DELETE FROM hours WHERE hour < :hour
 -- What may start: highest priority first, then oldest.
 -- name: ready
 SELECT variations.seq, variations.id, variations.preset, variations.parameters, variations.alone,
-    variations.space_needed, variations.source, sources.id AS source_id, sources.name, sources.path, sources.bytes,
+    variations.space_needed, variations.source, jobs.on_unsuitable, sources.id AS source_id, sources.name, sources.path, sources.bytes,
     sources.device, sources.inode, sources.modified, sources.boot, sources.media, jobs.id AS job
 FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON jobs.seq = variations.job
 WHERE variations.status = 'queued' AND held = 0 AND not_before IS NULL
@@ -163,6 +174,11 @@ WHERE id IN (SELECT value FROM json_each(:variations)) AND status = 'processing'
 -- Has a variation wait until a moment, and says why.
 -- name: set_aside
 UPDATE variations SET waiting = :waiting, not_before = :until WHERE id = :variation AND status = 'queued'
+
+-- Leaves out what nothing can be made for, where that was asked; what is paused waits to be looked at.
+-- name: skip
+UPDATE variations SET status = 'skipped', error = :error, finished_at = :now, waiting = NULL
+WHERE id = :variation AND status = 'queued' AND held = 0
 
 -- Lets what waits for something be looked at again now.
 -- name: recall_aside
@@ -337,6 +353,7 @@ SELECT coalesce(max(seq), 0) AS seq FROM jobs
 SELECT seq FROM jobs WHERE seq IN (SELECT value FROM json_each(:jobs)) AND (expires_at IS NULL OR expires_at > :now)
     AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
     AND (NOT :paused OR (paused = 1 AND queued + processing > 0))
+    AND (NOT :failures OR failed > 0)
     AND (
         :like IS NULL OR name LIKE :like ESCAPE '\'
         OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
@@ -521,6 +538,12 @@ WHERE variations.status = 'queued' ORDER BY variations.seq LIMIT 1
 -- name: paused_jobs
 SELECT count(*) AS count FROM (
     SELECT 1 FROM jobs WHERE paused = 1 AND seq > 0 AND queued + processing > 0 LIMIT 1000
+)
+
+-- Ended jobs of which something failed, whatever became of the rest, up to 1,000.
+-- name: jobs_with_failures
+SELECT count(*) AS count FROM (
+    SELECT 1 FROM jobs WHERE failed > 0 AND seq > 0 AND queued + processing = 0 LIMIT 1000
 )
 
 -- How often each stage of a cancel ended a process, and how long that took.

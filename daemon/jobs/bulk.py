@@ -69,7 +69,7 @@ class Bulk:
 
         One whose status changes meanwhile may come twice: a bulk verb acts on what it meets, and counts it once.
         """
-        if selection.search or selection.paused:
+        if selection.search or selection.paused or selection.failures:
             async for found in self._pages(selection):
                 for portion in portions(row for row in found if row["status"] in among):
                     yield portion

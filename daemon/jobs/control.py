@@ -199,6 +199,8 @@ class Control:
         row = await self._store.read(lambda t: job_row(t, job, self._now()))
         if row["status"] == State.COMPLETED and not row["failed"]:
             raise Conflict(f"{job} is completed: there is nothing to try again", State.COMPLETED)
+        if row["skipped"] == row["total"]:
+            raise Conflict(f"no preset of {job} suits its files: what is skipped is not tried again", State.FAILED)
         changed = await self._store.write(partial(_requeue_ended, job, self._now(), self._quota))
         self._scheduler.wake()
         return await self._answer(job, changed)

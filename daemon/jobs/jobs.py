@@ -29,7 +29,7 @@ from daemon.scheduling.limits import Quota, Room
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import NewSource, Whereabouts, recorded, take_over, taken
 from daemon.settings import Settings
-from daemon.states import State
+from daemon.states import OnUnsuitable, State
 
 T = TypeVar("T")
 
@@ -47,6 +47,7 @@ class JobSpec(Model, frozen=True):
     expires_in: float | None = None  # seconds kept after the end; None: the daemon's retention
     webhook_url: str | None = None  # told of the job's end
     webhook_variations: bool = False  # and of the end of every variation
+    on_unsuitable: OnUnsuitable = OnUnsuitable.FAIL
 
 
 class JobPage(Model, frozen=True):
@@ -218,6 +219,7 @@ class Jobs:
             metadata=msgspec.json.encode(spec.metadata).decode(),
             now=self._now(),
             expires_in=self._settings.retention if spec.expires_in is None else spec.expires_in,
+            on_unsuitable=spec.on_unsuitable,
         )
         assert row is not None
         seq = int(row["seq"])

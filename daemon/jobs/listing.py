@@ -29,11 +29,12 @@ class Selection(Model, frozen=True):
 
     statuses: tuple[State, ...] = ()
     paused: bool = False
+    failures: bool = False
     search: str | None = None
     upcoming: bool = False
 
     def __post_init__(self) -> None:
-        if self.upcoming and (self.statuses != (State.QUEUED,) or self.paused or self.search):
+        if self.upcoming and (self.statuses != (State.QUEUED,) or self.paused or self.failures or self.search):
             raise InvalidRequest(
                 "only the queued jobs have an order to come: use order=upcoming with status=queued alone"
             )
@@ -79,8 +80,9 @@ def still(transaction: Transaction, selection: Selection, jobs: Iterable[int], n
     rows = transaction.all(
         "still_selected",
         jobs=msgspec.json.encode(list(jobs)).decode(),
-        statuses=msgspec.json.encode(selection.statuses).decode() if selection.statuses else None,
+        statuses=_statuses(selection),
         paused=int(selection.paused),
+        failures=int(selection.failures),
         like=_pattern(selection.search),
         now=now,
     )
@@ -103,13 +105,18 @@ def decode_cursor(cursor: str | None) -> int:
 
 def _newest_first(t: Transaction, selection: Selection, below: int, floor: int, limit: int, now: float) -> list[Row]:
     bounds = {"below": below, "floor": floor, "limit": limit, "now": now, "like": _pattern(selection.search)}
-    if selection.paused:
-        rows = t.all("page_of_paused_jobs", **bounds)
-        return [row for row in rows if not selection.statuses or row["status"] in selection.statuses]
+    if selection.paused or selection.failures:
+        query = "page_of_paused_jobs" if selection.paused else "page_of_jobs_with_failures"
+        return t.all(query, statuses=_statuses(selection), failures=int(selection.failures), **bounds)
     if not selection.statuses:
         return t.all("page_of_jobs", **bounds)
     pages = [t.all("page_of_jobs_by_status", status=status, **bounds) for status in set(selection.statuses)]
     return list(islice(heapq.merge(*pages, key=lambda row: row["seq"], reverse=True), limit))
+
+
+def _statuses(selection: Selection) -> str | None:
+    """What `json_each` takes; None: any."""
+    return msgspec.json.encode(selection.statuses).decode() if selection.statuses else None
 
 
 def _pattern(search: str | None) -> str | None:

@@ -16,7 +16,7 @@ from daemon.media.model import AudioStream, Chapter, Media, SubtitleStream, Vide
 from daemon.models import Contents, Kept, LeftOut, Model, Parameters, when
 from daemon.presets.builtin import FOLDER
 from daemon.proof.quality import Quality
-from daemon.states import ENDED, State, derive
+from daemon.states import ENDED, OnUnsuitable, Outcome, State, derive, outcome
 
 if TYPE_CHECKING:  # a client that only reads answers need not load the database
     from daemon.database.store import Row
@@ -108,6 +108,9 @@ class JobSummary(Model, frozen=True):
     completed_variations: int
     failed_variations: int
     cancelled_variations: int
+    skipped_variations: int  # their presets do not apply to their sources
+    outcome: Outcome | None  # how much of it came out; None: it has not ended
+    on_unsuitable: OnUnsuitable
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -222,6 +225,9 @@ def _job_fields(
         "completed_variations": job["completed"],
         "failed_variations": job["failed"],
         "cancelled_variations": job["cancelled"],
+        "skipped_variations": job["skipped"] or 0,  # messages of before this column lack it
+        "outcome": outcome({state: job[state] for state in ENDED if job[state]}) if status in ENDED else None,
+        "on_unsuitable": OnUnsuitable(job["on_unsuitable"] or OnUnsuitable.FAIL),
         **{name: when(job[name]) for name in _TIMES},
         "expires_at": when(job["expires_at"] or job["keep_until"]),  # until it ends, only what the user wants is known
         "usage": Usage(
@@ -329,9 +335,10 @@ def _percent(status: State, seconds: float, duration: float | None) -> float | N
 def _mean(variations: Sequence[VariationView]) -> float | None:
     """Mean progress of one source's variations, which all last equally long; None when one is unknown.
 
-    Failed ones are left out: nothing more is to come of them, and they should not hold the others below 100.
+    Failed and skipped ones are left out: nothing is to come of them, and they should not hold the others below 100.
     """
-    counted = [variation.progress for variation in variations if variation.status != State.FAILED]
+    out = {State.FAILED, State.SKIPPED}
+    counted = [variation.progress for variation in variations if variation.status not in out]
     if None in counted:
         return None
     return round(sum(progress or 0.0 for progress in counted) / len(counted), 1) if counted else 0.0

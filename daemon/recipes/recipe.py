@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from daemon.errors import UnsuitableSource
+from daemon.errors import ProbeError, UnsuitableSource
 from daemon.media.model import AudioStream, Colour, Cover, Media, SubtitleStream, VideoStream
 from daemon.models import Contents, Model
 from daemon.presets.builtin import Preset
@@ -28,7 +28,7 @@ class Request(NamedTuple, Generic[W]):
 
     @property
     def picture(self) -> VideoStream:
-        """Returns the picture the preset needs. Raises UnsuitableSource when the source has none."""
+        """The picture the preset needs. Raises UnsuitableSource when there is none, ProbeError when it is lost."""
         refuse_lost(self.media, "picture")
         if self.media.video is None:
             raise UnsuitableSource(f"the source has no picture, which the preset {self.preset.name} needs")
@@ -170,8 +170,8 @@ def measuring(recipe: Recipe) -> Recipe:
 
 
 def refuse_lost(media: Media, kind: str) -> None:
-    """Raises UnsuitableSource when the source has such tracks ("picture" or "sound"), and none of them can be read."""
+    """Raises ProbeError when the source has such tracks ("picture" or "sound"), and none of them can be read."""
     found = media.video if kind == "picture" else media.audio
     lost = [track.why for track in media.unread if track.kind == kind and track.lost]
     if lost and not found:
-        raise UnsuitableSource(f"the source's {kind} cannot be read: {lost[0]}")
+        raise ProbeError(f"the source's {kind} cannot be read: {lost[0]}")

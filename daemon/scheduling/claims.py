@@ -87,6 +87,12 @@ def set_aside(transaction: Transaction, *, waiting: Mapping[str, str], now: floa
     transaction.run_many("set_aside", rows)
 
 
+def skip(transaction: Transaction, *, unsuitable: Mapping[str, str], now: float) -> None:
+    """Leaves out variations of which nothing can be made; `unsuitable` tells of each why."""
+    rows = [{"variation": variation, "error": words, "now": now} for variation, words in unsuitable.items()]
+    transaction.run_many("skip", rows)
+
+
 def _claim_of(row: Row, source: Row, token: str) -> Claim:
     return Claim(
         seq=row["seq"],

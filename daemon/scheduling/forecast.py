@@ -7,7 +7,7 @@ import logging
 import msgspec
 
 from daemon.database.store import Row
-from daemon.errors import FfspoolError
+from daemon.errors import FfspoolError, UnsuitableSource
 from daemon.media.model import Media
 from daemon.models import Contents, Model, Parameters
 from daemon.presets.library import Library
@@ -29,6 +29,7 @@ class Outlook(Model, frozen=True):
 
     ready: Ready
     usual: int = 0
+    unsuitable: str | None = None  # why its preset does not apply to its source, if so
     contents: Contents = Contents()
 
 
@@ -49,6 +50,8 @@ class Forecast:
         parameters = msgspec.json.decode(row["parameters"])
         try:
             outlook = self.of(row["id"], row["source_id"], media, row["preset"], parameters, row["bytes"])
+        except UnsuitableSource as error:
+            return msgspec.structs.replace(_nothing(row), unsuitable=str(error))
         except FfspoolError:
             return _nothing(row)
         except Exception:  # it shall fail in its turn, alone: whoever plans, plans for all

@@ -26,7 +26,7 @@ from daemon.scheduling.settlement import Member
 from daemon.scheduling.shares import Ready, Share
 from daemon.scheduling.source_reading import Survey
 from daemon.scheduling.space import refusal
-from daemon.states import QueueState
+from daemon.states import OnUnsuitable, QueueState
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ class Scheduler:
 
     async def _start_best(self, rows: list[Row], room: int, left: int | None) -> None:
         """Starts one process for some of the rows; those there is no room for let others pass."""
-        outlooks = {row["id"]: self._forecast.of_row(row) for row in rows}
+        outlooks = await self._suitable({row["id"]: (row, self._forecast.of_row(row)) for row in rows})
         waiting = {
             one: words for one, outlook in outlooks.items() if (words := refusal(outlook.ready.bytes, room, left))
         }
@@ -231,6 +231,19 @@ class Scheduler:
                 self._resources.space.release(variation)
         if claimed:
             self._start(claimed, share, outlooks)
+
+    async def _suitable(self, seen: Mapping[str, tuple[Row, Outlook]]) -> dict[str, Outlook]:
+        """Those that a preset does not apply to are skipped where that was asked; the others, by variation."""
+        unsuitable = {
+            one: outlook.unsuitable
+            for one, (row, outlook) in seen.items()
+            if outlook.unsuitable and row["on_unsuitable"] == OnUnsuitable.SKIP
+        }
+        if unsuitable:
+            skip = partial(claims.skip, unsuitable=unsuitable, now=self._resources.now())
+            await self._resources.store.write(skip)
+            self.changed.set()
+        return {one: outlook for one, (_, outlook) in seen.items() if one not in unsuitable}
 
     def _claim(self, share: Share, transaction: Transaction) -> list[Claim]:
         """None, where a file that came meanwhile took the room."""

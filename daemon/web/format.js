@@ -71,5 +71,17 @@ export const STATES = {
   completed: "done",
   failed: "failed",
   cancelled: "cancelled",
+  skipped: "skipped",
 };
-export const ENDED = new Set(["completed", "failed", "cancelled"]);
+export const ENDED = new Set(["completed", "failed", "cancelled", "skipped"]);
+
+/** What became of a job that ended with more than one end: "done, 8 failed", "cancelled, 34 done". */
+export function ending({ status, completed_variations: done, failed_variations: failed }) {
+  const rest = [status !== "completed" && done && `${number(done)} done`, status !== "failed" && failed && `${number(failed)} failed`];
+  return [STATES[status], ...rest.filter(Boolean)].join(", ");
+}
+
+/** How many of a job's variations there are of each end: ", 3 failed, 1 skipped". */
+export function counts(job, ...states) {
+  return states.map((state) => (job[`${state}_variations`] ? `, ${number(job[`${state}_variations`])} ${state}` : "")).join("");
+}

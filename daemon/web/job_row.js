@@ -2,7 +2,7 @@
 import { html, useChanges, useEffect, useState } from "./html.js";
 import { jobPath } from "./api.js";
 import { Icon, IconButton } from "./icons.js";
-import { ago, clock, ENDED, exact, percent, plural, roughly, speed, STATES, title } from "./format.js";
+import { ago, clock, counts, ENDED, ending, exact, percent, plural, roughly, speed, STATES, title } from "./format.js";
 import { outlook, queue, watch } from "./queue_state.js";
 import * as verbs from "./verbs.js";
 
@@ -45,8 +45,9 @@ export const isStopping = (job) => !ENDED.has(job.status) && Boolean(job.cancel_
 
 export function State({ job }) {
   const words = isStopping(job) ? "stopping" : standsStill(job) ? "paused" : STATES[job.status];
-  const partly = job.status === "completed" && job.failed_variations > 0;
-  return partly ? html`<span class="state failed">partly failed</span>` : html`<span class="state ${words}">${words}</span>`;
+  const mixed = job.outcome === "some" && ENDED.has(job.status);
+  const kind = mixed && job.status === "completed" ? "failed" : words;
+  return html`<span class="state ${kind}">${mixed ? ending(job) : words}</span>`;
 }
 
 export function Bar({ value, label }) {
@@ -125,9 +126,9 @@ function reason({ error, first_source: name, total_sources: files }) {
 
 function summary(job) {
   if (job.status === "failed" && job.error) return html`<span class="bad-text">${reason(job)}</span>`;
-  const parts = job.failed_variations ? [`${job.failed_variations} failed`] : []; // first, where it is not cut off
-  parts.push(plural(job.total_variations, "variation"));
-  if (job.completed_variations && job.completed_variations < job.total_variations) parts.push(`${job.completed_variations} done`);
+  const parts = job.failed_variations && !ENDED.has(job.status) ? [`${job.failed_variations} failed`] : []; // first, where it is not cut off
+  parts.push(plural(job.total_variations, "variation") + counts(job, "skipped"));
+  if (!ENDED.has(job.status) && job.completed_variations && job.completed_variations < job.total_variations) parts.push(`${job.completed_variations} done`);
   if (job.priority) parts.push(`priority ${job.priority}`);
   return parts.join(" · ");
 }

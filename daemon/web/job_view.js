@@ -1,7 +1,7 @@
 // One job: every source and variation, what may be done to it, what came of it.
 import { html, useChanges, useEffect, useRef, useState } from "./html.js";
 import { get, jobPath } from "./api.js";
-import { ago, bytes, clock, duration, ENDED, exact, hasPicture, number, percent, plural, roughly, SOUNDS, speed, title } from "./format.js";
+import { ago, bytes, clock, counts, duration, ENDED, exact, hasPicture, number, percent, plural, roughly, SOUNDS, speed, title } from "./format.js";
 import { IconButton } from "./icons.js";
 import { outlook, queue } from "./queue_state.js";
 import { overlays } from "./overlays.js";
@@ -91,7 +91,7 @@ function Facts({ job }) {
   return html`
     <dl class="facts">
       <dt>Variations</dt>
-      <dd>${plural(job.total_variations, "variation")}: ${job.completed_variations} done${job.failed_variations ? `, ${job.failed_variations} failed` : ""}${job.cancelled_variations ? `, ${job.cancelled_variations} cancelled` : ""}</dd>
+      <dd>${plural(job.total_variations, "variation")}: ${job.completed_variations} done${counts(job, "failed", "cancelled", "skipped")}</dd>
       <dt>Size</dt>
       <dd>${bytes(sent)} → ${bytes(made)}${fair && sent ? html` <${Saving} from=${sent} to=${made} lasts=${job.usage.output_seconds} />` : ""}</dd>
       <dt>Priority</dt>
@@ -193,7 +193,7 @@ function Variation({ job, source, variation }) {
         ${!ENDED.has(status) && !isStopping(shown) && html`<button aria-label="Cancel ${name}" onClick=${() => verbs.cancel(job, { variation })}>Cancel</button>`}
         ${variation.attempts > 0 && html`<button class="quiet" aria-expanded=${log} aria-label="Log of ${name}" onClick=${() => setLog(!log)}>Log</button>`}
       </div>
-      ${error && !toldAbove && html`<div class="wide"><${Trouble} words=${error} /></div>`}
+      ${error && !toldAbove && html`<div class="wide">${status === "skipped" ? html`<p class="muted">${error}</p>` : html`<${Trouble} words=${error} />`}</div>`}
       ${log && html`<${Log} path="${path}/log" live=${status === "processing"} />`}
     </li>
   `;

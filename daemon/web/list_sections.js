@@ -88,6 +88,9 @@ const ENDED = {
 };
 const one = (id, heading, status) => [{ id, heading, query: query(status), holds: is(status) }];
 
+/** Jobs of which something failed, however they ended. */
+export const FAILED = [["has", "failed"], ["ended", "true"]];
+
 /** What each filter of the queue shows. */
 export const FILTERS = {
   all: { name: "All", parts: [RUNNING, { ...WAITING, preview: 5 }, ENDED] },
@@ -105,7 +108,19 @@ export const FILTERS = {
       },
     ],
   },
-  failed: { name: "Failed", status: "failed", count: "failed", parts: one("failed", "Failed", "failed") },
+  failed: {
+    name: "Failed",
+    status: "failed",
+    count: "failed",
+    parts: [
+      {
+        id: "failed",
+        heading: "Ended with something that failed",
+        query: FAILED,
+        holds: (job) => ENDED.holds(job) && job.failed_variations > 0,
+      },
+    ],
+  },
   done: { name: "Done", status: "completed", count: "completed", parts: one("done", "Done", "completed") },
   cancelled: { name: "Cancelled", status: "cancelled", count: "cancelled", parts: one("cancelled", "Cancelled", "cancelled") },
 };

@@ -132,7 +132,7 @@ class Queue extends Observable {
     try {
       const [stats, { state }] = await Promise.all([get("/api/stats"), get("/api/queue")]);
       remember(stats);
-      this.#set({ counts: { ...stats.jobs, paused: stats.queue.paused_jobs }, state });
+      this.#set({ counts: { ...stats.jobs, paused: stats.queue.paused_jobs, failed: stats.queue.jobs_with_failures }, state });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
     }
@@ -255,7 +255,7 @@ export function outlook(job) {
         speed += variation.speed ?? 0;
         longest = Math.max(longest, variation.eta_seconds ?? 0);
       }
-      if (variation.status === "failed") continue;
+      if (variation.status === "failed" || variation.status === "skipped") continue;
       if (variation.progress == null && lasts == null) weight = done = NaN; // of a sheet alone nobody knows how far it is
       weight += lasts ?? 1;
       done += ((lasts ?? 1) * (variation.progress ?? 0)) / 100;

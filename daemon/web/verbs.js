@@ -2,6 +2,7 @@
 import { html } from "./html.js";
 import { call, get, jobPath, post } from "./api.js";
 import { bytes, duration, ENDED, plural, STATES, title } from "./format.js";
+import { FAILED } from "./list_sections.js";
 import { queue } from "./queue_state.js";
 import { fail, overlays } from "./overlays.js";
 
@@ -162,14 +163,15 @@ export async function cancelMany(jobs) {
   gone();
 }
 
-/** A verb for every job of one status, however many there are. */
+/** A verb for every job of one status, or of which something failed, however many there are. */
 export async function bulk(verb, status, count) {
+  const which = new URLSearchParams(status === "failed" ? FAILED : { status });
   const what = `all ${plural(count, `${STATES[status]} job`)}`;
-  const body = html`<p>${verb === "delete" ? "Their files go with them. This cannot be undone." : "What is finished is kept."}</p>`;
+  const body = html`<p>${verb === "delete" ? "Their files go with them, those that are done too. This cannot be undone." : "What is finished is kept."}</p>`;
   const ask = { title: verb === "delete" ? `Delete ${what}?` : `Cancel ${what}?`, body, yes: verb === "delete" ? "Delete them" : "Cancel them", danger: true };
   if (!(await overlays.ask(ask))) return;
   try {
-    const { changed } = verb === "delete" ? await call("DELETE", `/api/jobs?status=${status}`) : await post(`/api/jobs/cancel?status=${status}`);
+    const { changed } = verb === "delete" ? await call("DELETE", `/api/jobs?${which}`) : await post(`/api/jobs/cancel?${which}`);
     overlays.say(`${plural(changed, "job")} ${verb === "delete" ? "deleted" : "cancelled"}.`);
   } catch (error) {
     fail(error);
