@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Files stay together, and with them what their tests share, until a process has nothing left to do.
+SPREAD := -n auto --dist worksteal
 UNHURRIED := --timeout 7200 -o faulthandler_timeout=7500
 
 # Names with blanks or quotes are quoted as for the shell: make demo FILES="'my clip.mov' other.mp4"
@@ -20,22 +22,22 @@ $(CLIP): $(READY)
 
 # A selection that holds every promise by at least one case.
 test: $(READY) lint
-	$(BIN)/pytest -n auto -m "not thorough"
+	$(BIN)/pytest $(SPREAD) -m "not thorough"
 
 test-all: $(READY) lint
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest $(SPREAD)
 
 # What `make test` leaves out of it.
 test-rest: $(READY)
-	$(BIN)/pytest -n auto -m thorough
+	$(BIN)/pytest $(SPREAD) -m thorough
 
 # The tests of files that are no part of the project: MEDIA=FOLDER make test-media
 test-media: $(READY)
-	$(BIN)/pytest -n auto -m outside
+	$(BIN)/pytest $(SPREAD) -m outside
 
 # Every test file by every preset, looked at by an independent reader; prints a table. It takes a while.
 media: $(READY)
-	$(BIN)/pytest -n auto tests/test_outputs.py --every-preset $(UNHURRIED)
+	$(BIN)/pytest $(SPREAD) tests/test_outputs.py --every-preset $(UNHURRIED)
 
 # Random walks through the verbs against the model of the contract, many more than in `make test`.
 model: $(READY)

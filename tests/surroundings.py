@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from daemon.host import cores
+
 IGNORED = [
     int(number)
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
@@ -50,6 +52,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Tells a process that tests are spread over what is ignored: it was started with all signals as usual."""
     node.workerinput["ignored"] = IGNORED
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are cores: a test waits for what it started about as long as it computes."""
+    return cores() + 2
 
 
 @pytest.hookimpl(tryfirst=True)
