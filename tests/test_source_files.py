@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from conftest import PATIENCE, Daemon
+from conftest import PATIENCE, Daemon, wait_until
+from specimens import AAC, H264, encoded
 
 from daemon.errors import ForbiddenPath
 from daemon.paths import Paths
@@ -252,6 +255,30 @@ def test_nothing_is_encoded_but_the_file_of_the_job(
     daemon.client.post("/api/queue/resume")
     assert "the source cannot be opened" in daemon.wait_for(known)["error"]
     assert "the file cannot be opened" in daemon.wait_for(unknown)["error"]
+
+
+def test_a_source_that_is_still_being_written_is_tried_again_when_it_is_left_alone(
+    start_daemon: Callable[..., Daemon], ffmpeg: str, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.ts"
+    made = encoded(*H264, *AAC, seconds=6.0, to=str(whole))
+    subprocess.run([ffmpeg, "-v", "error", *made], check=True)
+    content = whole.read_bytes()
+    recording = tmp_path.resolve() / "recording.ts"
+    recording.write_bytes(content[: len(content) // 188 // 3 * 188])
+    daemon = start_daemon("--source-root", str(tmp_path), FFSPOOL_RETRY_DELAY="0.1")
+    job = job_of(daemon, recording, "h264-480p")["id"]
+    daemon.wait_for_encoder()
+    daemon.client.post(f"/api/jobs/{job}/pause")
+    with recording.open("ab") as file:
+        file.write(content[recording.stat().st_size :])
+    daemon.client.post(f"/api/jobs/{job}/resume")
+    wait_until(lambda: "still being written" in json.dumps(daemon.job(job)), "words")
+    ended = daemon.wait_for(job)
+    assert ended["status"] == "completed", ended["error"]
+    [variation] = ended["sources"][0]["variations"]
+    assert variation["output_seconds"] == pytest.approx(6.0, abs=0.2)
+    assert variation["attempts"] == 2
 
 
 # What hangs

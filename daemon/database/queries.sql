@@ -159,11 +159,12 @@ FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON job
 WHERE variations.status = 'queued' AND held = 0 AND not_before IS NULL
 ORDER BY variations.priority DESC, variations.seq LIMIT :limit
 
--- Takes these variations out of the queue, those that nobody took, held or delayed meanwhile.
+-- Takes these variations out of the queue, those that nobody took, held or delayed meanwhile, and whose source is known.
 -- name: claim
 UPDATE variations SET status = 'processing', attempts = attempts + 1, started_at = :now, finished_at = NULL,
     error = NULL, proof = NULL, waiting = NULL
 WHERE id IN (SELECT value FROM json_each(:variations)) AND status = 'queued' AND held = 0 AND not_before IS NULL
+    AND EXISTS (SELECT 1 FROM sources WHERE sources.seq = variations.source AND sources.media IS NOT NULL)
 RETURNING *
 
 -- Says with how many a variation shares its process.
@@ -229,6 +230,14 @@ ON CONFLICT (encode) DO UPDATE SET correction = excluded.correction
 -- What was read of a source is recorded by its id: its seq may be another's since it was deleted.
 -- name: record_media
 UPDATE sources SET media = :media, error = NULL WHERE id = :source
+
+-- The source was written to while it was encoded: when it was last changed is not known until it is left alone.
+-- name: unsettle_source
+UPDATE sources SET modified = NULL, media = NULL WHERE id = :source AND path IS NOT NULL
+
+-- It is left alone.
+-- name: settle_source
+UPDATE sources SET bytes = :bytes, modified = :modified WHERE id = :source AND path IS NOT NULL
 
 -- The source cannot be used: what waits for it fails with it.
 -- name: record_source_error

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 SHARED_PATIENCE = 20.0  # seconds without a sign of life after which those who share a process are tried alone
 
 # What is wrong with the source, or with what was asked of it: another try would end alike.
+GROWING = "the source changed while it was encoded, as one that is still being written: retry when it is complete"
 UNSUITABLE = (ProbeError, ProofError, UnsuitableSource, UnknownPreset, BadParameter)
 
 
@@ -214,6 +215,10 @@ class Attempt:
             return await self._wait_for_space(members, outcome.cpu_seconds)
         if outcome.error:
             return await self._settlement.abandon_all(members, _failure(outcome, len(members)), outcome.cpu_seconds)
+        if await self._resources.whereabouts.has_grown(self._source.recorded):
+            await self._settlement.insist(partial(claims.unsettle_source, source=self._source.source))
+            growing = Failure(error=GROWING, retries=MAX_RETRIES)
+            return await self._settlement.abandon_all(members, growing, outcome.cpu_seconds)
         self.encoded = True
         self._tell_encoded()
         self._learn(members, outcome)

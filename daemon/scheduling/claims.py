@@ -18,6 +18,7 @@ from daemon.media.model import Media
 from daemon.models import Model, Parameters, new_id
 from daemon.proof.prove import Proof
 from daemon.scheduling.sources import Recorded, recorded
+from daemon.source_files import Identity
 from daemon.states import State
 
 MAX_RETRIES = 3  # of what may pass
@@ -125,6 +126,17 @@ def refuse_source(transaction: Transaction, *, source: str, error: str, now: flo
     """Records that the source cannot be used: what waits for it fails with it."""
     transaction.run("record_source_error", source=source, error=error)
     transaction.run("fail_queued_of_source", source=source, error=error, now=now)
+
+
+def unsettle_source(transaction: Transaction, *, source: str) -> None:
+    """Has a source that was written to while it was encoded read again, once it is left alone."""
+    transaction.run("unsettle_source", source=source)
+
+
+def settle_source(transaction: Transaction, *, source: str, identity: Identity) -> None:
+    """Records what a source is, now that nobody writes to it any more."""
+    size, _, _, modified = identity
+    transaction.run("settle_source", source=source, bytes=size, modified=modified)
 
 
 def record_proof(transaction: Transaction, *, variation: int, attempt: int, proof: Proof) -> bool:

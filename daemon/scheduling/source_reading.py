@@ -14,7 +14,7 @@ from daemon.media.model import Media
 from daemon.media.prober import Prober
 from daemon.models import SourceFile
 from daemon.scheduling import claims
-from daemon.scheduling.sources import Whereabouts, recorded
+from daemon.scheduling.sources import Recorded, Whereabouts, recorded
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +86,11 @@ class Survey:
 
     async def _read(self, row: Row) -> None:
         source = row["source_id"]
+        known = recorded(row["job"], source, row)
         try:
-            media = await self._prober.probe(self._whereabouts.of(recorded(row["job"], source, row)))
+            if known.unsettled:
+                return await self._settle(known)
+            media = await self._prober.probe(self._whereabouts.of(known))
         except ProbeError as error:
             words = f"{row['name']}: {error}"
             await self._record(partial(claims.refuse_source, source=source, error=words, now=self._now()))
@@ -96,6 +99,17 @@ class Survey:
             await asyncio.sleep(RESPITE)
         else:
             await self._record(partial(claims.record_media, source=source, media=media))
+        return None
+
+    async def _settle(self, known: Recorded) -> None:
+        """Looks twice at a file that was written to: one that has not changed since is read next."""
+        before = await self._whereabouts.identity(known)
+        await asyncio.sleep(RESPITE)
+        found = await self._whereabouts.identity(known)
+        if found is None:
+            raise ProbeError("it is no longer where it was")
+        if found == before:
+            await self._record(partial(claims.settle_source, source=known.source, identity=found))
 
     async def _record(self, work: Callable[..., None]) -> None:
         try:

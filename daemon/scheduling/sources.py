@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from msgspec.structs import replace
+
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row
 from daemon.errors import (
@@ -59,6 +61,11 @@ class Recorded(Model, frozen=True):
     modified: int | None
     boot: str | None
 
+    @property
+    def unsettled(self) -> bool:
+        """Tells whether it was seen to be written to, and not yet to be left alone."""
+        return self.inode is not None and self.modified is None
+
 
 def recorded(job: str, source: str, row: Row) -> Recorded:
     """Returns what is known of a source's file; `row` has the columns of a source."""
@@ -85,7 +92,7 @@ class Whereabouts:
         if known.path is None:
             return self._upload(known.job, known.source, known.bytes)
         device = known.device if known.boot == self.boot else None
-        identity = (known.bytes, device, known.inode, known.modified)
+        identity = (None if known.unsettled else known.bytes, device, known.inode, known.modified)
         return SourceFile(path=known.path, roots=self._roots, identity=identity)
 
     def of_new(self, source: NewSource, job: str, identifier: str) -> SourceFile:
@@ -128,6 +135,29 @@ class Whereabouts:
         Raises Unavailable when its disk does not answer.
         """
         return await self._reading.run(self._place_of(file.path), work)
+
+    async def has_grown(self, known: Recorded) -> bool:
+        """Tells whether a file that is read where it is was written to since it was recorded.
+
+        It is not said of another that took its place: that does not touch what was opened. Raises Unavailable.
+        """
+        if known.path is None or known.modified is None:
+            return False
+        found = await self.identity(known)
+        return found is not None and (found[0], found[3]) != (known.bytes, known.modified)
+
+    async def identity(self, known: Recorded) -> Identity | None:
+        """Returns what the recorded file is by now, however large and whenever written to; None: it is not there.
+
+        Raises Unavailable when its disk does not answer.
+        """
+        same = self.of(replace(known, modified=None))
+        try:
+            file = await self._opening.run(self._place_of(same.path), partial(_opened, same))
+        except SourceRefused:
+            return None
+        with file:
+            return identity_of(os.fstat(file.fileno()))
 
     def _place_of(self, path: str) -> str:
         """The root or spool that a path seems to lie below, whatever it leads to."""
