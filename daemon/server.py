@@ -140,7 +140,7 @@ class _Server(uvicorn.Server):
         now = asyncio.get_running_loop().time()
         for connection in [*self.server_state.connections]:
             assert isinstance(connection, Connection)
-            connection.look(now)
+            connection.end_if_stalled(now)
         return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -159,7 +159,7 @@ class Connection(H11Protocol):
         if not self._is_sending_file:  # which waits for a descriptor that must not be closed under it, and notices
             self.transport.abort()
 
-    def look(self, now: float) -> None:
+    def end_if_stalled(self, now: float) -> None:
         """Ends it if its client lets us wait for too long, at `now` by the loop's clock."""
         if self._is_sending_file or self.transport.get_write_buffer_size() > 0:
             if self._asked_since is not None:

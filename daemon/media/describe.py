@@ -232,9 +232,9 @@ def _video(container: InputContainer, closed: set[int]) -> VideoStream | None:
         if tried:
             container.seek(0)
         begin = durations.begin(stream)  # before it is read: where nothing tells, FFmpeg takes some later packet's then
-        look = frames.look(container, stream)
-        if look is not None:
-            return _pictured(stream, begin, look._replace(interlaced=look.interlaced or _mixed(container, stream)))
+        seen = frames.impression(container, stream)
+        if seen is not None:
+            return _pictured(stream, begin, seen._replace(interlaced=seen.interlaced or _mixed(container, stream)))
     if candidates and not container.streams.audio:
         raise ProbeError("its picture cannot be decoded: the file is damaged")
     return None
@@ -275,8 +275,8 @@ def _refuse_oversized(stream: Pictures) -> None:
         )
 
 
-def _pictured(stream: Pictures, begin: float, look: frames.Look) -> VideoStream:
-    frame = look.frame
+def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoStream:
+    frame = seen.frame
     rotation = frames.quarter_turns(frame)
     stretch = _stretch(stream)
     width, height = _displayed(frame.width, frame.height, float(stretch), rotation)
@@ -293,22 +293,22 @@ def _pictured(stream: Pictures, begin: float, look: frames.Look) -> VideoStream:
         rotation=rotation,
         mirrored=frames.mirrored(frame),
         sample_aspect_ratio=f"{stretch.numerator}:{stretch.denominator}",
-        frame_rate=_frame_rate(stream, look),
-        variable_frame_rate=look.variable,
-        misstated_rate=_misstated(stream, look),
+        frame_rate=_frame_rate(stream, seen),
+        variable_frame_rate=seen.variable,
+        misstated_rate=_misstated(stream, seen),
         pixel_format=frame.format.name,
         bit_depth=max(part.bits for part in frame.format.components),
         alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
-        interlaced=look.interlaced,
+        interlaced=seen.interlaced,
         reordered=bool(stream.codec_context.has_b_frames),
         counted=_counted(stream),
-        late_seconds=look.late,
-        field_order=_field_order(stream, look),
+        late_seconds=seen.late,
+        field_order=_field_order(stream, seen),
         colour=colour,
         hdr=frames.hdr(frame),
         dolby_vision=dolby_vision,
         own_colours=dolby_vision and colour.transfer is None,
-        captions=look.captions,
+        captions=seen.captions,
         spherical=frames.spherical(frame),
         start_seconds=begin + lost,
         duration_seconds=length - lost if length and length > lost else length,
@@ -327,23 +327,23 @@ def _counted(stream: Pictures) -> bool:
     return reordered and stream.container.format.name == "avi"
 
 
-def _frame_rate(stream: Pictures, look: frames.Look) -> float | None:
+def _frame_rate(stream: Pictures, seen: frames.Impression) -> float | None:
     """What the file says, unless its frames come at quite another rate."""
     said = float(stream.average_rate or 0)
-    if look.rate and _misstated(stream, look) and look.rate <= MOST_FRAMES_PER_SECOND:
-        return look.rate
+    if seen.rate and _misstated(stream, seen) and seen.rate <= MOST_FRAMES_PER_SECOND:
+        return seen.rate
     return said if 0 < said <= MOST_FRAMES_PER_SECOND else None
 
 
-def _misstated(stream: Pictures, look: frames.Look) -> bool:
+def _misstated(stream: Pictures, seen: frames.Impression) -> bool:
     """Whether the file tells quite another rate than its frames have: what is copied of it will, too, and muxers take
     the length of the last frame from it."""
-    return bool(look.rate and not look.rate / 2 < float(stream.average_rate or 0) < look.rate * 2)
+    return bool(seen.rate and not seen.rate / 2 < float(stream.average_rate or 0) < seen.rate * 2)
 
 
-def _field_order(stream: Pictures, look: frames.Look) -> str | None:
+def _field_order(stream: Pictures, seen: frames.Impression) -> str | None:
     said = frames.FIELD_ORDERS.get(int(stream.codec_context.field_order))
-    if not look.interlaced:
+    if not seen.interlaced:
         return "progressive"
     return said if said != "progressive" else None
 

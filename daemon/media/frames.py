@@ -79,8 +79,8 @@ RANGES = {1: "tv", 2: "pc"}
 FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # of AVFieldOrder, by what is shown first
 
 
-class Look(NamedTuple):
-    """Holds the first frame, and what it and those after it show. `rate` is None where too few have a time.
+class Impression(NamedTuple):
+    """An impression is the first frame, and what it and those after it show. `rate` is None where too few have a time.
 
     `late` is by how many seconds a packet is to be decoded after what is in it is to be shown: no more than 0.0 but
     where the file errs.
@@ -94,7 +94,7 @@ class Look(NamedTuple):
     captions: bool
 
 
-def look(container: InputContainer, stream: Pictures) -> Look | None:
+def impression(container: InputContainer, stream: Pictures) -> Impression | None:
     """Returns what the stream shows at its beginning; None when none of its pictures can be decoded."""
     stream.thread_count = 1
     deadline = time.monotonic() + PATIENCE
@@ -120,7 +120,7 @@ def look(container: InputContainer, stream: Pictures) -> Look | None:
         stamps = _shown(stamps)
     rate, variable = _spacing(stamps, FORWARD_JUMP if container.format.name in DISCONTINUOUS else math.inf)
     captions = any("A53_CC" in frame.side_data for frame in frames)
-    return Look(frames[0], _interlaced(frames), rate, variable, late, captions)
+    return Impression(frames[0], _interlaced(frames), rate, variable, late, captions)
 
 
 def interlaced_later(container: InputContainer, stream: Pictures, seconds: float) -> bool:

@@ -201,7 +201,7 @@ class Scheduler:
         rows = await self._resources.store.read(lambda t: t.all("ready", limit=WINDOW))
         for row in rows:
             if row["media"] is None:
-                self._survey.look(row)
+                self._survey.read_ahead(row)
         if rows and self._survey.is_fresh(rows[0]["source"]):
             return []
         known = [row for row in rows if row["media"] is not None]

@@ -44,7 +44,7 @@ class Survey:
         self._since: dict[int, float] = {}
         self._glances = 0
 
-    def look(self, row: Row) -> None:
+    def read_ahead(self, row: Row) -> None:
         """Begins to read the source of this ready variation, unless that is under way or enough others are."""
         source = row["source"]
         if source in self._under_way or len(self._under_way) >= AT_ONCE:
