@@ -31,7 +31,7 @@ from daemon.states import OnUnsuitable, QueueState
 log = logging.getLogger(__name__)
 
 SAFETY_POLL = 30.0  # seconds
-LOOK_AT_DISK = 5.0  # seconds between two looks at a disk that has no room for anything
+LOOK_FOR_ROOM = 1.0  # seconds between two looks at a disk that has no room for something
 WINDOW = 64  # ready variations that are looked at when one process is chosen
 MOST_AT_ONCE = 200  # processes begun before others get their turn
 
@@ -53,6 +53,7 @@ class Scheduler:
         self._awake = asyncio.Event()
         self._closing = False
         self._any_aside = True  # some may be, from before a restart
+        self._least_aside: int | None = None  # bytes wanted by the smallest of what did not fit
         self._ended_one = False
         self.shortage: str | None = None  # why nothing starts though there may be work
         self.changed = asyncio.Event()  # set whenever a variation changed its state
@@ -173,10 +174,7 @@ class Scheduler:
     async def _fill_slots(self) -> None:
         await self._recall_aside()
         for _ in range(MOST_AT_ONCE):
-            room = await asyncio.to_thread(self._resources.space.room)
-            left = (
-                await self._resources.store.read(self._resources.quota.left) if self._resources.quota.bounded else None
-            )
+            room, left = await self._room()
             self.shortage = refusal(0, room, left)
             if self.shortage or not self._may_start():
                 return
@@ -185,13 +183,22 @@ class Scheduler:
                 return
             await self._start_best(rows, room, left)
 
+    async def _room(self) -> tuple[int, int | None]:
+        """Bytes for one more encode on the disk, and of what may be stored (None: as much as the disk holds)."""
+        quota = self._resources.quota
+        left = await self._resources.store.read(quota.left) if quota.bounded else None
+        return await asyncio.to_thread(self._resources.space.room), left
+
     async def _recall_aside(self) -> None:
-        """What did not fit on the disk gets another chance once an encode has ended."""
-        if self._ended_one and self._any_aside:
-            self._any_aside = False
+        """What did not fit gets another chance once an encode has ended, or there is room for the smallest of it."""
+        if self._any_aside and (self._ended_one or await self._least_fits()):
+            self._any_aside, self._least_aside = False, None
             now = self._resources.now()
             await self._resources.store.write(lambda t: t.run("recall_aside", now=now, limit=MOST_AT_ONCE))
         self._ended_one = False
+
+    async def _least_fits(self) -> bool:
+        return self._least_aside is not None and refusal(self._least_aside, *await self._room()) is None
 
     async def _next_ready(self) -> list[Row]:
         """What may start of the first job in turn, as far as its sources were read; reading of the others begins.
@@ -215,6 +222,8 @@ class Scheduler:
         }
         if waiting:
             self._any_aside = True
+            least = min(outlooks[one].ready.bytes for one in waiting)
+            self._least_aside = least if self._least_aside is None else min(least, self._least_aside)
             await self._resources.store.write(partial(claims.set_aside, waiting=waiting, now=self._resources.now()))
         fitting = [outlook.ready for one, outlook in outlooks.items() if one not in waiting]
         if not fitting:
@@ -303,15 +312,16 @@ class Scheduler:
     async def _until_delayed(self) -> float:
         """Seconds until something may have to be started without anybody waking us."""
         if self.shortage:
-            return LOOK_AT_DISK
+            return LOOK_FOR_ROOM
         if not self._may_start():
             return SAFETY_POLL
+        patience = SAFETY_POLL if self._least_aside is None else LOOK_FOR_ROOM
         row = await self._resources.store.read(lambda t: t.one("next_delayed"))
         if row is None or row["at"] is None:
-            return SAFETY_POLL
+            return patience
         left: float = row["at"] - self._resources.now()
         if 0 < left <= claims.longest_wait(self._resources.retry_delay):
-            return min(SAFETY_POLL, left)
+            return min(patience, left)
         release = partial(claims.release_delayed, retry_delay=self._resources.retry_delay, now=self._resources.now())
         await self._resources.store.write(release)
         return 0.0
