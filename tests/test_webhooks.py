@@ -26,7 +26,7 @@ from daemon.cli.main import main
 from daemon.errors import InvalidRequest
 from daemon.states import DeliveryStatus
 from daemon.webhooks import addresses, outbox
-from daemon.webhooks.delivery import Answer, Sender, parsed
+from daemon.webhooks.delivery import Reply, Sender, parsed
 from daemon.webhooks.signing import OVERLAP, Secrets
 
 AUDIO = [{"preset": "mp3"}]
@@ -360,7 +360,7 @@ def test_deliveries_are_listed_newest_first_page_by_page(
 
 
 def test_waits_grow_to_six_hours_and_end_after_three_days() -> None:
-    refused = Answer(status_code=500, error="it answered 500")
+    refused = Reply(status_code=500, error="it answered 500")
     now, failures, waits = 0.0, 0, []
     while True:
         status, again = outbox.verdict(refused, failures, 0.0, now, 5.0)
@@ -505,7 +505,7 @@ def test_a_job_with_such_a_url_is_not_made(daemon: Daemon, clip: Path) -> None:
     assert daemon.client.get("/api/jobs").json()["items"] == []
 
 
-def send(folder: Path, url: str, *, allow_private: bool = True, resolve: addresses.Resolve | None = None) -> Answer:
+def send(folder: Path, url: str, *, allow_private: bool = True, resolve: addresses.Resolve | None = None) -> Reply:
     """What an attempt at a message to `url` comes to."""
     secrets = Secrets(folder / "webhook-secret")
     sender = Sender(secrets, allow_private=allow_private, resolve=resolve or addresses.look_up)

@@ -32,8 +32,8 @@ MOST_WORDS = 300  # characters of what went wrong: a receiver has its say in it
 REDIRECTS = frozenset({301, 302, 307, 308})
 
 
-class Answer(Model, frozen=True):
-    """Says what a receiver answered, or why it did not: no `error` means that it took the message.
+class Reply(Model, frozen=True):
+    """A reply is what a receiver answered, or why it did not: no `error` means that it took the message.
 
     `final`: trying again is of no use.
     """
@@ -62,27 +62,27 @@ class Sender:
         self._resolve = resolve
         self._interfaces = interfaces
 
-    async def attempt(self, url: str, identifier: str, body: bytes) -> Answer:
-        """Makes one attempt at a message. Whatever goes wrong is in the answer; cancelled, it may have arrived."""
-        outcome = await self._attempt(url, identifier, body)
-        words = outcome.error and clipped(visible(outcome.error), MOST_WORDS)
-        return msgspec.structs.replace(outcome, error=words)
+    async def attempt(self, url: str, identifier: str, body: bytes) -> Reply:
+        """Makes one attempt at a message. Whatever goes wrong is in the reply; cancelled, it may have arrived."""
+        reply = await self._attempt(url, identifier, body)
+        words = reply.error and clipped(visible(reply.error), MOST_WORDS)
+        return msgspec.structs.replace(reply, error=words)
 
-    async def _attempt(self, url: str, identifier: str, body: bytes) -> Answer:
+    async def _attempt(self, url: str, identifier: str, body: bytes) -> Reply:
         import httpx
 
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT):
                 return await self._send(parsed(url), self._headers(identifier, body), body)
         except FfspoolError as refusal:
-            return Answer(error=str(refusal), final=True)
+            return Reply(error=str(refusal), final=True)
         except TimeoutError:
-            return Answer(error=f"no answer within {ATTEMPT_TIMEOUT:.0f} s")
+            return Reply(error=f"no answer within {ATTEMPT_TIMEOUT:.0f} s")
         except (httpx.HTTPError, OSError) as error:  # of an OSError no more than its reason: it may name a file
-            return Answer(error=getattr(error, "strerror", None) or str(error) or type(error).__name__)
+            return Reply(error=getattr(error, "strerror", None) or str(error) or type(error).__name__)
         except Exception:
             log.exception("the webhook %s could not be sent by a fault of ffspool", identifier)
-            return Answer(error="a fault of ffspool; its log has the details")
+            return Reply(error="a fault of ffspool; its log has the details")
 
     def _headers(self, identifier: str, body: bytes) -> dict[str, str]:
         timestamp = int(self._now())
@@ -94,7 +94,7 @@ class Sender:
             "webhook-signature": self._secrets.sign(identifier, timestamp, body),
         }
 
-    async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> Reply:
         """Raises FfspoolError for a target we do not go to, httpx.HTTPError and OSError when it cannot be reached."""
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._post(url, headers, body)
@@ -103,7 +103,7 @@ class Sender:
                 return self._judge(response)
             url = parsed(location, base=url)
         words = f"it redirected us more than {MAX_REDIRECTS} times, at last to {url.host}"
-        return Answer(status_code=response.status_code, error=words)
+        return Reply(status_code=response.status_code, error=words)
 
     async def _post(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         """The answer of the first of the host's addresses that takes a connection; its body is not read."""
@@ -158,12 +158,12 @@ class Sender:
 
         return httpx.create_ssl_context()  # reads every root certificate: once, and only if there is a webhook
 
-    def _judge(self, response: httpx.Response) -> Answer:
+    def _judge(self, response: httpx.Response) -> Reply:
         code = response.status_code
         if response.is_success:
-            return Answer(status_code=code)
+            return Reply(status_code=code)
         pause = response.headers.get("retry-after") if code in {429, 503} else None
-        return Answer(
+        return Reply(
             status_code=code,
             error=f"it answered {code} {response.reason_phrase}".rstrip(),
             retry_after=seconds_of(pause, self._now()) if pause else None,

@@ -25,7 +25,7 @@ from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import EndedJob, VariationView, ended_job, ended_variation
 from daemon.models import Model, when
 from daemon.states import DeliveryStatus
-from daemon.webhooks.delivery import Answer, Sender
+from daemon.webhooks.delivery import Reply, Sender
 from daemon.webhooks.signing import Secrets, SecretView
 
 log = logging.getLogger(__name__)
@@ -151,11 +151,11 @@ class Webhooks:
                 await self._awake.wait()
 
     async def _deliver(self, due: Row) -> None:
-        """One attempt, and its outcome in the outbox."""
+        """Makes one attempt, and writes its reply to the outbox."""
         try:
-            outcome = await self._attempt(due)
-            settled = verdict(outcome, due["failures"], due["since"], self._now(), self._backoff)
-            await self._store.write(partial(_settle, due, outcome, settled, self._now()))
+            reply = await self._attempt(due)
+            settled = verdict(reply, due["failures"], due["since"], self._now(), self._backoff)
+            await self._store.write(partial(_settle, due, reply, settled, self._now()))
         except Exception:
             log.exception("what became of the webhook %s cannot be recorded", due["id"])
             await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody sends it again
@@ -163,12 +163,12 @@ class Webhooks:
             del self._sending[due["id"]]
             self._awake.set()
 
-    async def _attempt(self, due: Row) -> Answer:
+    async def _attempt(self, due: Row) -> Reply:
         try:
             body = render(due)
         except Exception:  # it must not hold a place for ever
             log.exception("the body of the webhook %s cannot be made", due["id"])
-            return Answer(error="its body cannot be made, by a fault of ffspool; its log has the details", final=True)
+            return Reply(error="its body cannot be made, by a fault of ffspool; its log has the details", final=True)
         return await self._sender.attempt(due["url"], due["id"], body)
 
 
@@ -187,23 +187,23 @@ def render(due: Row | Mapping[str, Any]) -> bytes:
 
 
 def verdict(
-    outcome: Answer, failures: int, since: float, now: float, backoff: float
+    reply: Reply, failures: int, since: float, now: float, backoff: float
 ) -> tuple[DeliveryStatus, float | None]:
     """Says what becomes of a message after an attempt, `failures` of them before it; and when it is due again."""
-    if outcome.error is None:
+    if reply.error is None:
         return DeliveryStatus.DELIVERED, None
-    if outcome.status_code == 410:
+    if reply.status_code == 410:
         return DeliveryStatus.DISABLED, None
     wait = backoff * WAITS[min(failures, len(WAITS) - 1)] * random.uniform(1 - JITTER, 1 + JITTER)
-    asked = min(outcome.retry_after or 0.0, backoff * WAITS[-1])  # for a receiver to say, within what is ours
+    asked = min(reply.retry_after or 0.0, backoff * WAITS[-1])  # for a receiver to say, within what is ours
     again = now + max(wait, asked)
-    if outcome.final or again > since + GIVE_UP:
+    if reply.final or again > since + GIVE_UP:
         return DeliveryStatus.FAILED, None
     return DeliveryStatus.PENDING, again
 
 
 def _settle(
-    due: Row, outcome: Answer, settled: tuple[DeliveryStatus, float | None], now: float, transaction: Transaction
+    due: Row, reply: Reply, settled: tuple[DeliveryStatus, float | None], now: float, transaction: Transaction
 ) -> None:
     status, again = settled
     changed = transaction.run(
@@ -211,10 +211,10 @@ def _settle(
         id=due["id"],
         since=due["since"],
         status=status,
-        failures=due["failures"] + (outcome.error is not None),
+        failures=due["failures"] + (reply.error is not None),
         next_attempt_at=again,
-        status_code=outcome.status_code,
-        error=outcome.error,
+        status_code=reply.status_code,
+        error=reply.error,
         now=now,
     )
     if changed and status == DeliveryStatus.DISABLED:
