@@ -42,7 +42,7 @@ from daemon.scheduling.metrics import Figures
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import Whereabouts
-from daemon.scheduling.space import Space, Usage
+from daemon.scheduling.space import DiskUsage, Space
 from daemon.settings import Settings
 from daemon.webhooks.delivery import Sender
 from daemon.webhooks.outbox import Webhooks
@@ -256,9 +256,9 @@ def _webhooks(settings: Settings, store: Store, paths: Paths, now: Callable[[], 
     return Webhooks(store, secrets, sender, backoff=settings.webhook_backoff, now=now)
 
 
-def _usage(paths: Paths) -> Usage:
+def _usage(paths: Paths) -> DiskUsage:
     disk = psutil.disk_usage(str(paths.spool))
-    return Usage(total=disk.total, free=disk.free)
+    return DiskUsage(total=disk.total, free=disk.free)
 
 
 def _disk_use(paths: Paths) -> float:

@@ -21,7 +21,7 @@ from daemon.proof.publish import seal
 from daemon.scheduling import claims
 from daemon.scheduling.limits import Quota
 from daemon.scheduling.sources import Whereabouts
-from daemon.scheduling.space import Space, Usage
+from daemon.scheduling.space import DiskUsage, Space
 from daemon.settings import Settings, load
 
 CONTENT = b"a proven file"
@@ -44,7 +44,7 @@ def in_store(paths: Paths, work: Callable[[Store], Awaitable[Any]]) -> Any:
 def house(paths: Paths) -> tuple[Whereabouts, Settings, Library, Quota]:
     """What jobs are made by."""
     settings = load({"state_dir": paths.state}, {})
-    quota = Quota(settings, Space(lambda: Usage(total=10**12, free=10**12), reserve=0))
+    quota = Quota(settings, Space(lambda: DiskUsage(total=10**12, free=10**12), reserve=0))
     return Whereabouts(paths, ()), settings, Library(), quota
 
 

@@ -18,7 +18,7 @@ from daemon.models import VariationRequest
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
 from daemon.recipes import command
-from daemon.scheduling.space import ENOUGH, Experience, Space, Usage, learnt, refusal, usual_bytes
+from daemon.scheduling.space import ENOUGH, DiskUsage, Experience, Space, learnt, refusal, usual_bytes
 
 MB = 1024**2
 
@@ -28,7 +28,7 @@ MB = 1024**2
 
 def test_what_runs_the_reserve_and_what_wants_to_start_share_the_disk() -> None:
     written = [0]
-    space = Space(lambda: Usage(total=1000, free=500 - written[0]), reserve=100)
+    space = Space(lambda: DiskUsage(total=1000, free=500 - written[0]), reserve=100)
     assert refusal(400, space.room()) is None
     space.hold("a", 300, lambda: written[0])
     assert space.room() == 100
@@ -42,7 +42,7 @@ def test_what_runs_the_reserve_and_what_wants_to_start_share_the_disk() -> None:
 
 
 def test_what_rows_do_not_tell_of_is_promised_until_they_do() -> None:
-    space = Space(lambda: Usage(total=1000, free=1000), reserve=100)
+    space = Space(lambda: DiskUsage(total=1000, free=1000), reserve=100)
     space.hold("an output", 300, lambda: 200)
     space.hold("a piece of an upload", 50, lambda: 10, stored=True)
     assert (space.promised, space.reserved, space.room()) == (300, 140, 760)
@@ -55,7 +55,7 @@ def test_what_rows_do_not_tell_of_is_promised_until_they_do() -> None:
 
 @pytest.mark.parametrize(("total", "reserve"), [(1024**4, 1024**3), (100 * MB, 2 * MB)])
 def test_the_reserve_is_smaller_on_a_small_disk(total: int, reserve: int) -> None:
-    assert Space(lambda: Usage(total=total, free=total), reserve=None).room() == total - reserve
+    assert Space(lambda: DiskUsage(total=total, free=total), reserve=None).room() == total - reserve
 
 
 def test_predictions_follow_what_came_out_lately() -> None:

@@ -32,7 +32,7 @@ from daemon.jobs.request_bodies import RequestBodies
 from daemon.jobs.resumable_uploads import COMMIT_EVERY, Uploads
 from daemon.paths import Paths
 from daemon.scheduling.limits import Quota
-from daemon.scheduling.space import Space, Usage
+from daemon.scheduling.space import DiskUsage, Space
 
 TUS = {"Tus-Resumable": "1.0.0"}
 PIECE = {**TUS, "Content-Type": "application/offset+octet-stream"}
@@ -372,7 +372,7 @@ def in_uploads(
         paths.prepare()
         store = await Store.open(paths.database)
         try:
-            quota = Quota(chosen, Space(lambda: Usage(total=10**12, free=10**12), reserve=0))
+            quota = Quota(chosen, Space(lambda: DiskUsage(total=10**12, free=10**12), reserve=0))
             await work(Uploads(store, paths, chosen, bodies or RequestBodies(), quota, now=clock), store, paths, clock)
         finally:
             await store.close()

@@ -30,7 +30,7 @@ from daemon.paths import size
 from daemon.process import cancel, privileges
 from daemon.process.child import Child, Exit
 from daemon.process.exec_child import SOURCE_PATH
-from daemon.process.identity import TOKEN_VARIABLE, usage
+from daemon.process.identity import TOKEN_VARIABLE, vitals
 from daemon.process.launcher import Limits, Reserve, Walls, spawn
 from daemon.process.registry import Registry
 from daemon.recipes import command
@@ -275,7 +275,7 @@ class Run:
         while True:
             await asyncio.sleep(SAMPLE_EVERY)
             with suppress(ProcessLookupError):
-                cpu_seconds, io_bytes = usage(child.pid)
+                cpu_seconds, io_bytes = vitals(child.pid)
                 report(Vitals(task=self._task.id, cpu_seconds=self._cpu_seconds + cpu_seconds, io_bytes=io_bytes))
             if await asyncio.to_thread(self._wrote_too_much):  # in files that are each within their limit
                 self._overfull = True

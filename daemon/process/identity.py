@@ -36,7 +36,7 @@ def state(pid: int) -> str:
         return ""
 
 
-def usage(pid: int) -> tuple[float, int]:
+def vitals(pid: int) -> tuple[float, int]:
     """Returns CPU seconds the process used, and bytes it read or wrote. Raises ProcessLookupError when it is gone."""
     try:
         process = psutil.Process(pid)

@@ -78,8 +78,8 @@ class Experience:
         return int(usual * (HEADROOM * max(ratios) if len(ratios) >= ENOUGH else MARGIN))
 
 
-class Usage(NamedTuple):
-    """Tells the use of one file system, in bytes."""
+class DiskUsage(NamedTuple):
+    """Holds the size of one file system and what is free of it, in bytes."""
 
     total: int
     free: int
@@ -103,7 +103,7 @@ class Space:
     May be used on any thread.
     """
 
-    def __init__(self, usage: Callable[[], Usage], reserve: int | None) -> None:
+    def __init__(self, usage: Callable[[], DiskUsage], reserve: int | None) -> None:
         self.experience = Experience()
         self._usage = usage
         self._reserve = reserve
