@@ -26,19 +26,20 @@ PATIENCE = 20.0  # seconds
 class Workers:
     """Runs one kind of work, called `what`; for each place there are at most `most` threads."""
 
-    def __init__(self, what: str, *, most: int = MOST, patience: float = PATIENCE) -> None:
+    def __init__(self, what: str, *, most: int = MOST, patience: float | None = PATIENCE) -> None:
+        """`patience` is in seconds; None: without an end."""
         self._what = what
         self._patience = patience
         self._crews: defaultdict[str, _Crew] = defaultdict(partial(_Crew, most))
 
-    async def run(self, place: str, work: Callable[[], T]) -> T:
+    async def run(self, place: str, work: Callable[[], T], unwanted: Callable[[T], object] | None = None) -> T:
         """Returns or raises what `work` does. Raises Unavailable when it is not done within the patience.
 
-        It may be going on then, as after a cancel; nobody learns what comes of it.
+        It may be going on then, as after a cancel; nobody learns what comes of it but `unwanted`, in a thread too.
         """
         try:
             async with asyncio.timeout(self._patience) as patience:
-                return await self._crews[place].run(work)
+                return await self._crews[place].run(work, unwanted)
         except TimeoutError as error:
             if not patience.expired():
                 raise
@@ -52,7 +53,7 @@ class _Crew:
         self._free = asyncio.Semaphore(most)
         self._idle: list[_Thread] = []
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], unwanted: Callable[[T], object] | None) -> T:
         await self._free.acquire()
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
@@ -60,10 +61,22 @@ class _Crew:
         except BaseException:  # the host has none left
             self._free.release()
             raise
-        thread.give(partial(_carry_out, work, asyncio.get_running_loop(), partial(self._finished, thread, done)))
+        finished = partial(self._finished, thread, done, unwanted)
+        thread.give(partial(_carry_out, work, asyncio.get_running_loop(), finished))
         return await done
 
-    def _finished(self, thread: _Thread, done: asyncio.Future[T], result: Any, error: BaseException | None) -> None:
+    def _finished(
+        self,
+        thread: _Thread,
+        done: asyncio.Future[T],
+        unwanted: Callable[[T], object] | None,
+        result: Any,
+        error: BaseException | None,
+    ) -> None:
+        if done.done() and unwanted is not None and error is None:
+            finished = partial(self._finished, thread, done, None)
+            thread.give(partial(_carry_out, partial(unwanted, result), done.get_loop(), finished))
+            return
         self._idle.append(thread)
         self._free.release()
         if done.done():  # nobody waits any more

@@ -100,7 +100,7 @@ async def running(
         began = now()
         prober = prober or Prober(sandboxed=settings.sandbox != "off")
         stack.push_async_callback(prober.close)
-        program = ffmpeg_binary.locate(settings.ffmpeg)
+        program = await asyncio.to_thread(ffmpeg_binary.locate, settings.ffmpeg)
         lineage.refuse_to_forget(paths)
         prober.start()  # first: it takes longest to begin
         version, sandbox = await _try_encoder(settings, paths, program, prober)

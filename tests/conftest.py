@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import imageio_ffmpeg
+import loop_guard
 import psutil
 import pytest
 from combinations import COMBINATIONS
@@ -40,7 +41,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{file:36} {preset:16} {verdict}")
 
 
-pytest_plugins = ["surroundings", "browser"]
+pytest_plugins = ["surroundings", "browser", "nothing_blocks"]
 
 EMPTY = 1_000_000  # bytes: more than the database of a daemon that has done little
 PATIENCE = 60.0  # seconds after which a condition that should come true is taken for never
@@ -141,7 +142,7 @@ class Daemon:
 
     def launch(self) -> None:
         """Starts the process, in the folder beside its state dir."""
-        command = [*self.prefix, sys.executable, "-m", "daemon.cli", "serve", "--port", "0", *self._flags]
+        command = [*self.prefix, sys.executable, loop_guard.__file__, "serve", "--port", "0", *self._flags]
         home = self.state_dir.parent
         with (home / "daemon.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.env, cwd=home)

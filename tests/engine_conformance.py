@@ -170,6 +170,36 @@ class EngineConformance:
 
         self.with_engine(ffmpeg, freeze)
 
+    def test_a_stop_before_its_first_process_lets_none_begin(self, ffmpeg: str, long: Path, tmp_path: Path) -> None:
+        async def stop_at_once(engine: Engine) -> None:
+            reports: list[Report] = []
+            running = asyncio.create_task(engine.run(task(MINE, long, order(tmp_path, "h264-480p")), reports.append))
+            await asyncio.sleep(0)
+            stopped = await engine.stop(MINE)
+            assert (await running).stopped == stopped
+            assert stopped.stage == Stage.EXITED
+            assert reports == []
+
+        self.with_engine(ffmpeg, stop_at_once)
+
+    def test_a_task_frozen_before_its_first_process_begins_once_it_may(
+        self, ffmpeg: str, clip: Path, tmp_path: Path
+    ) -> None:
+        async def freeze_at_once(engine: Engine) -> None:
+            reports: list[Report] = []
+            frozen = task("frozen", clip, order(tmp_path / "frozen", "mp3"))
+            running = asyncio.create_task(engine.run(frozen, reports.append))
+            await asyncio.sleep(0)
+            assert await engine.pause("frozen")
+            assert (
+                await engine.run(task("later", clip, order(tmp_path / "later", "mp3")), reports.append)
+            ).error is None
+            assert {report.task for report in reports} == {"later"}
+            engine.resume("frozen")
+            assert (await running).error is None
+
+        self.with_engine(ffmpeg, freeze_at_once)
+
     def test_cancelling_a_run_leaves_no_process(self, ffmpeg: str, long: Path, tmp_path: Path) -> None:
         async def cancel(engine: Engine) -> None:
             reports: list[Report] = []

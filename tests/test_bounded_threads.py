@@ -69,6 +69,24 @@ def test_what_the_work_raises_is_raised() -> None:
     asyncio.run(main())
 
 
+def test_what_came_for_nobody_any_more_is_given_back_in_a_thread(pipe: tuple[int, int]) -> None:
+    async def main() -> None:
+        back: list[tuple[bytes, int]] = []
+        workers = Workers("reading", most=1)
+        reading = asyncio.create_task(
+            workers.run("here", lambda: os.read(pipe[0], 1), lambda came: back.append((came, threading.get_ident())))
+        )
+        await asyncio.sleep(0)
+        reading.cancel()
+        os.write(pipe[1], b"a")
+        assert await workers.run("here", lambda: "the next") == "the next"  # it has the same thread
+        [(came, thread)] = back
+        assert came == b"a"
+        assert thread != threading.get_ident()
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
 HANGING = """
 import asyncio, os, threading
 from daemon.bounded_threads import Workers

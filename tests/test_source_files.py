@@ -77,8 +77,7 @@ def another(path: Path, _: Daemon) -> None:
     """A file of the same size, at the same time."""
     status = path.stat()
     content = path.read_bytes()
-    path.unlink()
-    path.with_name("keeps the inode").write_bytes(b"")
+    path.rename(path.with_name("keeps the inode"))
     path.write_bytes(content[::-1])
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
@@ -158,8 +157,8 @@ def test_a_source_is_sent_as_it_is(daemon: Daemon, film: Path) -> None:
     assert download(daemon, job, **{"If-None-Match": whole.headers["etag"]}).status_code == 304
     assert daemon.client.head(whole.request.url).headers["content-length"] == str(film.stat().st_size)
     assert download(daemon, job, Range=f"bytes={2**40}-").status_code == 416
-    held = psutil.Process(daemon.process.pid).open_files()
-    assert str(film) not in {file.path for file in held}
+    held = psutil.Process(daemon.process.pid).open_files
+    wait_until(lambda: str(film) not in {file.path for file in held()}, "the film to be closed")
 
 
 def test_uploads_are_opened_as_sources_of_the_host_are(daemon: Daemon, clip: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -27,11 +27,12 @@ from zipstream import ZipStream
 from daemon.database.store import Row
 from daemon.errors import BadRange, Gone, NotFound, Unavailable
 from daemon.filenames import MANIFEST
-from daemon.http.zero_copy import WINDOW, Run, Window, WindowedFile, windowed
+from daemon.http.zero_copy import WINDOW, CopiedFile, Run, Window, WindowedFile, windowed
 from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import JobView
 from daemon.models import Model
 from daemon.proof.output_folder import member, members
+from daemon.scheduling.sources import OpenSource
 
 log = logging.getLogger(__name__)
 
@@ -94,25 +95,29 @@ class _File(FileResponse):
 class _OpenFile(_File):
     """What is sent is read from the open file, whatever stands at its path by then."""
 
-    def __init__(self, file: BinaryIO, run: Run, *, filename: str, headers: dict[str, str]) -> None:
-        status = os.fstat(file.fileno())
-        background = BackgroundTask(_close, file)  # the answer "not modified" takes that over, and nothing else
-        super().__init__(file.name, filename=filename, headers=headers, stat_result=status, background=background)
-        self._file = file
+    def __init__(
+        self, opened: OpenSource, run: Run, close: Callable[[], None], *, filename: str, headers: dict[str, str]
+    ) -> None:
+        background = BackgroundTask(_called, close)  # the answer "not modified" takes that over, and nothing else
+        super().__init__(filename, filename=filename, headers=headers, stat_result=opened.status, background=background)
+        self._opened = opened
         self._run = run
+        self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._file:
+        self.background = None
+        try:
             await super().__call__(scope, receive, send)
+        finally:
+            self._close()
 
     @asynccontextmanager
     async def _open_file(self) -> AsyncIterator[Any]:
-        assert self.stat_result is not None
-        yield WindowedFile(self._file, self.stat_result.st_size, self._run)
+        yield CopiedFile(self._opened.descriptor, self._opened.status.st_size, self._run)
 
 
-async def _close(file: BinaryIO) -> None:
-    file.close()
+async def _called(close: Callable[[], None]) -> None:
+    close()
 
 
 class _Zip(StreamingResponse):
@@ -247,12 +252,12 @@ def _gone_if_missing(row: Row) -> Iterator[None]:
         raise Gone(f"{row['name']} was completed, but its file is gone from the disk") from error
 
 
-def source_file(file: BinaryIO, run: Run, row: Row) -> Response:
+def source_file(opened: OpenSource, run: Run, close: Callable[[], None], row: Row) -> Response:
     """Answers with a source as it was given, with Range: it may be any file, and a browser shall run nothing of it.
 
-    What is sent is read from `file` by `run`, however it ends; then it is closed.
+    What is sent is read by `run`; however that ends, `close` is called once.
     """
-    return _OpenFile(file, run, filename=row["name"], headers=INERT)
+    return _OpenFile(opened, run, close, filename=row["name"], headers=INERT)
 
 
 def all_files(job: JobView, files: Sequence[tuple[str, Path]]) -> Response:

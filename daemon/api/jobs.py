@@ -60,8 +60,10 @@ async def download_file(call: Call) -> Response:
 
 async def download_source(call: Call) -> Response:
     known, row = await call.service.jobs.source(call.path["job"], call.path["source"])
-    file = await call.service.whereabouts.open(known, row["name"])
-    return downloads.source_file(file, partial(call.service.whereabouts.read, known), row)
+    whereabouts = call.service.whereabouts
+    opened = await whereabouts.open(known, row["name"])
+    read, close = partial(whereabouts.read, known), partial(whereabouts.close, known, opened)
+    return downloads.source_file(opened, read, close, row)
 
 
 async def log(call: Call) -> Response:

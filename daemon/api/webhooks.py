@@ -18,8 +18,8 @@ async def replay(call: Call) -> Delivery:
 
 
 async def secret(call: Call) -> SecretView:
-    return call.service.webhooks.secret()
+    return await call.service.webhooks.secret()
 
 
 async def rotate(call: Call) -> SecretView:
-    return call.service.webhooks.rotate()
+    return await call.service.webhooks.rotate()

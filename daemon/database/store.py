@@ -102,7 +102,7 @@ class Store:
             await writer.close()
             raise
         store = cls(path, writer, reader)
-        if path.stat().st_size > CHECKED_AT_START:
+        if (await asyncio.to_thread(path.stat)).st_size > CHECKED_AT_START:
             store._checking = asyncio.create_task(store._check(), name="store check")
         return store
 

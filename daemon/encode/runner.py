@@ -10,9 +10,8 @@ import asyncio
 import os
 import shlex
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from io import FileIO
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from daemon.encode.progress import ProgressParser
 from daemon.encode.task import Outcome, Progress, Report, Started, Task, Vitals
 from daemon.errors import FfspoolError
 from daemon.host import boot_id
-from daemon.models import Model, Parameters, Sandbox, Stopped, in_lines
+from daemon.models import Model, Parameters, Sandbox, Stage, Stopped, in_lines
 from daemon.paths import size
 from daemon.process import cancel, privileges
 from daemon.process.child import Child, Exit
@@ -111,36 +110,32 @@ class Run:
         if code == 0:
             spent = self._cpu_seconds
             return Outcome(exit_code=0, cpu_seconds=spent, unmeasured=self._unmeasured, chosen=self._chosen)
-        return self._failure(code)
+        return await asyncio.to_thread(self._failure, code)
 
     async def _run_passes(self, report: Callable[[Report], None]) -> int:
         """The exit code of the last one: one that failed or was stopped has no successor, nor has one frozen yet."""
-        self._tell_what_is_left_out()
+        await asyncio.to_thread(self._tell_what_is_left_out)
         passes = command.passes(SOURCE_LINK, self._task.media, self._outputs(), self._threads())
         one = next(passes)
         while True:
             ended = await self._run_pass(one, report)
+            if ended is None:
+                return 0
             if self._ending() or (ended.code != 0 and one.measures is None):
                 return ended.code
             if ended.code != 0:
                 self._remark(one, ended.code)
             try:
-                one = passes.send(self._passed())
+                one = passes.send(await asyncio.to_thread(self._passed))
             except StopIteration:
-                return 0
-            await self._thawed.wait()
-            if self._ending():
                 return 0
 
     def _tell_what_is_left_out(self) -> None:
         for order in self._task.orders:
-            log = Path(order.log)
-            log.parent.mkdir(parents=True, exist_ok=True)
             plan = command.plan(self._task.media, order.preset, order.parameters)
-            with log.open("ab", buffering=0) as words:
-                _write_all(
-                    [words], "".join(f"# left out: {line}\n" for line in in_lines(plan.contents.left_out)).encode()
-                )
+            words = "".join(f"# left out: {line}\n" for line in in_lines(plan.contents.left_out))
+            Path(order.log).parent.mkdir(parents=True, exist_ok=True)
+            _append(Path(order.log), words.encode())
 
     def _remark(self, measuring: command.Pass, code: int) -> None:
         """Keeps why a pass failed on which nothing hangs."""
@@ -158,16 +153,21 @@ class Run:
     def _ending(self) -> bool:
         return self._stopping is not None
 
-    async def _run_pass(self, one: command.Pass, report: Callable[[Report], None]) -> Exit:
+    async def _run_pass(self, one: command.Pass, report: Callable[[Report], None]) -> Exit | None:
+        """How its process ended; None when it was to be ended before it began."""
         self._tail.clear()
         self._chosen |= {self._variation(path): chosen for path, chosen in one.chosen.items()}
-        child = self._child = self._spawn(one)
+        limits = await asyncio.to_thread(self._prepare, one)
+        await self._thawed.wait()
+        if self._ending():
+            return None
+        child = self._child = self._spawn(one, limits)
         report(Started(task=self._task.id, handle=handle_of(child.pid, child.created), sandbox=self._sandbox.by))
         ended = await self._attend(child, one, report)
         self._cpu_seconds_of_pass = ended.cpu_seconds
         self._cpu_seconds += ended.cpu_seconds
-        with self._logs() as logs:
-            _write_all(logs, f"# exit code {ended.code}, {ended.cpu_seconds:.2f} s of CPU\n".encode())
+        words = f"# exit code {ended.code}, {ended.cpu_seconds:.2f} s of CPU\n"
+        await asyncio.to_thread(self._tell_the_logs, words.encode())
         return ended
 
     def _passed(self) -> Passed:
@@ -194,10 +194,11 @@ class Run:
 
     async def pause(self) -> bool:
         """Freezes the process, or keeps the next from starting; False if all is being ended."""
-        if self._child is None or self._stopping is not None:
+        if self._stopping is not None:
             return False
         self._thawed.clear()
-        await cancel.freeze(self._child)
+        if self._child is not None:
+            await cancel.freeze(self._child)
         return True
 
     def resume(self) -> None:
@@ -209,28 +210,36 @@ class Run:
     async def stop(self) -> Stopped:
         """Ends the process by the escalation and returns when it is reaped. Calls at once share one escalation.
 
-        Between two passes there is none to be ended, and no other is started.
+        Before the first pass and between two there is none to be ended, and no other is started.
         """
-        assert self._child is not None
         if self._stopping is None:
-            self._stopping = asyncio.ensure_future(cancel.stop(self._child, self._grace))
+            self._stopping = asyncio.ensure_future(self._end())
             self._thawed.set()
         return await asyncio.shield(self._stopping)
 
-    def _spawn(self, one: command.Pass) -> Child:
-        folder = Path(self._task.orders[0].part).parent
+    async def _end(self) -> Stopped:
+        if self._child is None:
+            return Stopped(stage=Stage.EXITED, seconds=0.0)
+        return await cancel.stop(self._child, self._grace)
+
+    def _prepare(self, one: command.Pass) -> Limits:
+        """Makes all that it finds when it starts; returns what it may use then."""
+        folder = self._folder
         for order in self._task.orders:
             Path(order.part).parent.mkdir(parents=True, exist_ok=True)
             Path(order.log).parent.mkdir(parents=True, exist_ok=True)
         _furnish(folder, one)
         _link(folder / SOURCE_LINK, SOURCE_PATH)
-        with self._logs() as logs:
-            _write_all(logs, f"$ {shlex.join(one.argv)}\n# sandbox: {self._sandbox}\n".encode())
+        self._tell_the_logs(f"$ {shlex.join(one.argv)}\n# sandbox: {self._sandbox}\n".encode())
+        file_bytes = min(self._most_bytes(), psutil.disk_usage(str(folder)).total)
+        return replace(self._limits, file_bytes=file_bytes, nice=UNHURRIED if one.measures else self._limits.nice)
+
+    def _spawn(self, one: command.Pass, limits: Limits) -> Child:
         child = spawn(
             one.argv,
             program=self._ffmpeg,
-            folder=folder,
-            limits=self._limits_of(one, folder),
+            folder=self._folder,
+            limits=limits,
             environment={TOKEN_VARIABLE: self._task.id, "LC_ALL": "C.UTF-8"},
             source=self._task.source,
             walls=self._walls() if self._sandbox.active else None,
@@ -240,9 +249,10 @@ class Run:
         self._registry.add(child, (order.variation for order in self._task.orders))
         return child
 
-    def _limits_of(self, one: command.Pass, folder: Path) -> Limits:
-        file_bytes = min(self._most_bytes(), psutil.disk_usage(str(folder)).total)
-        return replace(self._limits, file_bytes=file_bytes, nice=UNHURRIED if one.measures else self._limits.nice)
+    @property
+    def _folder(self) -> Path:
+        """The work folder of the first, where all of it runs."""
+        return Path(self._task.orders[0].part).parent
 
     def _most_bytes(self) -> int:
         """Bounds the bytes of any one output. More may be free: that the disk is full is told by the disk."""
@@ -255,13 +265,12 @@ class Run:
         return tuple(str(Path(order.part).parent) for order in self._task.orders)
 
     def _outputs(self) -> list[command.Output]:
-        """Their paths relative to the work folder of the first, where all of it runs."""
-        folder = Path(self._task.orders[0].part).parent
+        """Their paths relative to where it runs."""
         return [
             command.Output(
                 preset=order.preset,
                 parameters=order.parameters,
-                path=os.path.relpath(order.part, folder),
+                path=os.path.relpath(order.part, self._folder),
                 threads=order.threads,
             )
             for order in self._task.orders
@@ -296,19 +305,19 @@ class Run:
 
     async def _drain_log(self, child: Child) -> None:
         room = MAX_LOG_BYTES
-        with self._logs() as logs:
-            async for line in _lines(child.stderr()):
-                self._tail.append(line[:MAX_TOLD].decode(errors="replace").rstrip())
-                if room > 0:
-                    _write_all(logs, line)
-                    room -= len(line)
-            if room <= 0:
-                _write_all(logs, b"# the log was cut here; its last lines:\n" + "\n".join(self._tail).encode() + b"\n")
+        async for lines in _lines(child.stderr()):
+            self._tail.extend(line[:MAX_TOLD].decode(errors="replace").rstrip() for line in lines)
+            if room > 0:
+                said = b"".join(lines)
+                await asyncio.to_thread(self._tell_the_logs, said)
+                room -= len(said)
+        if room <= 0:
+            ending = "\n".join(["# the log was cut here; its last lines:", *self._tail, ""])
+            await asyncio.to_thread(self._tell_the_logs, ending.encode())
 
-    @contextmanager
-    def _logs(self) -> Iterator[list[FileIO]]:
-        with ExitStack() as stack:
-            yield [stack.enter_context(Path(order.log).open("ab", buffering=0)) for order in self._task.orders]
+    def _tell_the_logs(self, data: bytes) -> None:
+        for order in self._task.orders:
+            _append(Path(order.log), data)
 
     def _failure(self, code: int) -> Outcome:
         """A signal that is not known here came from outside, so another try may end otherwise."""
@@ -327,7 +336,7 @@ class Run:
 
     def _disk_is_full(self) -> bool:
         """Words alone are not believed: the space may have been there again, or never have been the matter."""
-        return psutil.disk_usage(str(Path(self._task.orders[0].part).parent)).free < SCARCE
+        return psutil.disk_usage(str(self._folder)).free < SCARCE
 
     def _complaint(self, code: int, diagnosis: Diagnosis | None) -> str:
         how = _how(code)
@@ -362,20 +371,19 @@ def _link(link: Path, target: str) -> None:
     link.symlink_to(target)
 
 
-def _write_all(logs: list[FileIO], data: bytes) -> None:
-    for log in logs:
-        log.write(data)
+def _append(log: Path, data: bytes) -> None:
+    with log.open("ab", buffering=0) as file:
+        file.write(data)
 
 
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Whole lines; one longer than a chunk comes in pieces, so that memory stays bounded."""
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """Whole lines, as many as came at once; one longer than a chunk comes in pieces, so that memory stays bounded."""
     rest = b""
     async for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield line + b"\n"
         if len(rest) > len(chunk):
-            yield rest + b"\n"
-            rest = b""
+            whole, rest = [*whole, rest], b""
+        if whole:
+            yield [line + b"\n" for line in whole]
     if rest:
-        yield rest + b"\n"
+        yield [rest + b"\n"]

@@ -104,7 +104,7 @@ async def _encode(encoder: str, walls: Walls, work: Path) -> str | None:
     argv = ["ffmpeg", "-v", "error", "-y", "-i", f"file:{walls.source}", "-c:a", "pcm_s16le", "-f", "wav", "file:part"]
     child = spawn(argv, program=encoder, folder=work, limits=Limits(), environment={}, walls=walls)
     code, _, complaint = await _heard(child)
-    if code == 0 and (work / "part").is_file():
+    if code == 0 and await asyncio.to_thread((work / "part").is_file):
         return None
     return f"the encoder does not work in it: {complaint or 'it made nothing of a test file'}"
 

@@ -33,9 +33,9 @@ async def expire(store: Store, paths: Paths, now: float, tombstone_seconds: floa
 async def evict(store: Store, paths: Paths, now: float, max_use: float, use: Callable[[], float]) -> int:
     """Deletes the oldest ended jobs while `use()`, the disk's share in use, is above `max_use`. Returns how many."""
     gone = 0
-    while use() > max_use:
+    while (used := await asyncio.to_thread(use)) > max_use:
         if not await _bury(store, paths, "delete_oldest_ended_job", "evicted", now):
-            log.warning("the disk is %.0f %% full and no ended job is left to evict", use() * 100)
+            log.warning("the disk is %.0f %% full and no ended job is left to evict", used * 100)
             break
         gone += 1
     return gone

@@ -44,20 +44,20 @@ async def _finish_publishing(store: Store, paths: Paths, row: Row, now: float) -
     proof = msgspec.json.decode(row["proof"], type=Proof)
     part = paths.part(row["job_id"], row["id"], row["attempts"])
     output = paths.output(row["job_id"], row["id"], row["extension"])
-    if matches(part, proof):
+    if await asyncio.to_thread(matches, part, proof):
         await asyncio.to_thread(reveal, part, output)
-    elif not matches(output, proof):
+    elif not await asyncio.to_thread(matches, output, proof):
         return False
     mine = {"variation": row["seq"], "attempt": row["attempts"]}
     done = await store.write(lambda t: claims.complete(t, proof=proof, now=now, **mine))
-    remove(paths.work(row["job_id"], row["id"]))
+    await asyncio.to_thread(remove, paths.work(row["job_id"], row["id"]))
     return done
 
 
 async def _requeue(store: Store, paths: Paths, row: Row, now: float) -> None:
     output = paths.output(row["job_id"], row["id"], row["extension"])
     for path in (*owned_files.of_attempt(paths, row["job_id"], row["id"]), output):
-        remove(path)
+        await asyncio.to_thread(remove, path)
     mine = {"variation": row["seq"], "attempt": row["attempts"]}
     await store.write(lambda t: claims.abandon(t, failure=claims.INTERRUPTED, crashed=True, now=now, **mine))
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Send
 
-Run = Callable[[Callable[[], int]], Awaitable[int]]
+Run = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
 WINDOW = 1024 * 1024  # bytes: each hop between threads costs as much as to send a hundred kilobytes
 SCRATCH = memoryview(bytearray(WINDOW))  # what is read into it, by many threads at once, is not looked at
@@ -41,15 +41,11 @@ class Window:
 
 
 class WindowedFile:
-    """Reads an open file of so many bytes as windows, as Starlette reads the files it sends.
+    """Reads an open file of so many bytes as windows, as Starlette reads the files it sends."""
 
-    `run` has a thread do what reads it.
-    """
-
-    def __init__(self, file: BinaryIO, size: int, run: Run = run_in_threadpool) -> None:
+    def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self._size = size
-        self._run = run
         self._offset = 0
 
     async def seek(self, offset: int) -> None:
@@ -57,12 +53,36 @@ class WindowedFile:
 
     async def read(self, size: int) -> Window:
         """Returns the next window, of `size` bytes or up to the file's end. Raises EOFError where that is too early."""
-        count = await self._run(partial(os.preadv, self._file.fileno(), [SCRATCH[:size]], self._offset))
+        count = await run_in_threadpool(os.preadv, self._file.fileno(), [SCRATCH[:size]], self._offset)
         if count < min(size, self._size - self._offset):
             raise EOFError(f"{self._file.name} became shorter while it was sent")
         window = Window(self._file, self._offset, count)
         self._offset += count
         return window
+
+
+class CopiedFile:
+    """Reads an open file of so many bytes by `run`, to be sent from memory.
+
+    For what lies on a disk that may not answer: the kernel could ask that once more for what it sends.
+    """
+
+    def __init__(self, descriptor: int, size: int, run: Run) -> None:
+        self._descriptor = descriptor
+        self._size = size
+        self._run = run
+        self._offset = 0
+
+    async def seek(self, offset: int) -> None:
+        self._offset = offset
+
+    async def read(self, size: int) -> bytes:
+        """Returns the next bytes, `size` or up to the file's end. Raises EOFError where that is too early."""
+        data = await self._run(partial(os.pread, self._descriptor, size, self._offset))
+        if len(data) < min(size, self._size - self._offset):
+            raise EOFError("a source became shorter while it was sent")
+        self._offset += len(data)
+        return data
 
 
 def windowed(send: Send) -> Send:

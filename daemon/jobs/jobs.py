@@ -335,7 +335,7 @@ class Jobs:
         """Returns the file with the encoder's command and words. Raises NotFound when it has not been started yet."""
         row = await self._store.read(partial(variation_row, job, variation, self._now()))
         path = self._paths.log(job, variation)
-        if not path.exists():
+        if not await asyncio.to_thread(path.exists):
             raise NotFound(f"{row['name']} has no log: its encoder was never started")
         return path
 
@@ -348,7 +348,7 @@ class Jobs:
         path = self._paths.plot(job, variation)
         if row["quality"] is None:
             raise NotFound(f"{row['name']} has no score: ask for one with the parameter `quality` before it is encoded")
-        if not path.exists():
+        if not await asyncio.to_thread(path.exists):
             raise NotFound(f"{row['name']} has no plot: {msgspec.json.decode(row['quality'])['error'] or 'it is gone'}")
         return path, f"{Path(row['name']).stem}_quality.svg"
 

@@ -88,26 +88,30 @@ class Thumbnails:
             await asyncio.to_thread(_remove, place)
 
     async def _of_source(self, file: SourceFile, name: str) -> bytes:
-        with await self._whereabouts.open(file, name):  # for its words alone: the reader opens it anew
-            pass
+        opened = await self._whereabouts.open(file, name)  # for its words alone: the reader opens it anew
+        self._whereabouts.close(file, opened)
         return await self._prober.picture(file)
 
     async def _glimpse(self, folder: Path, place: Path) -> bytes:
         whole = place.with_suffix(".glimpse")
         try:
-            place.parent.mkdir(exist_ok=True)
-            await asyncio.to_thread(output_folder.glimpse, folder, whole)
+            await asyncio.to_thread(_glimpse, folder, whole)
             return await self._prober.picture(whole)
         except (ManifestError, OSError) as error:
             words = error.strerror if isinstance(error, OSError) else str(error)
             raise ProbeError(f"the folder cannot be read: {words}") from error
         finally:
-            whole.unlink(missing_ok=True)
+            await asyncio.to_thread(whole.unlink, missing_ok=True)
 
     def _refuse(self, place: Path, reason: str) -> None:
         if len(self._refused) >= MAX_REFUSED:
             del self._refused[next(iter(self._refused))]
         self._refused[place] = reason
+
+
+def _glimpse(folder: Path, whole: Path) -> None:
+    whole.parent.mkdir(exist_ok=True)
+    output_folder.glimpse(folder, whole)
 
 
 def _remove(place: Path) -> None:

@@ -56,7 +56,7 @@ async def prove_output(prober: Prober, part: Path, plan: Plan, source: SourceFil
         words = error.strerror if isinstance(error, OSError) else str(error)
         raise ProofError(f"the encoder said it was done, but its output is not whole: {words}") from error
     made = await prove_file(prober, part, plan, source)
-    _refuse_larger(part, plan)
+    await asyncio.to_thread(_refuse_larger, part, plan)
     return None if plan.still else made.duration_seconds
 
 
@@ -99,7 +99,7 @@ async def _joined(prober: Prober, part: Path, track: Track) -> Media:
         media = await prober.probe_output(whole)
         measured = await prober.measured_seconds(whole)
     finally:
-        whole.unlink(missing_ok=True)
+        await asyncio.to_thread(whole.unlink, missing_ok=True)
     if measured is None or not close(measured, track.seconds):
         held = "an unknown time" if measured is None else f"{measured:.2f} s"
         raise ProofError(f"the segments of a track last {held}, its manifest says {track.seconds:.2f} s")
@@ -116,7 +116,7 @@ def _listed(sizes: Iterable[tuple[int, int]]) -> str:
 async def _sprites(prober: Prober, part: Path, plan: Plan, sprites: Sprites) -> None:
     """Index and sheets are there, and nothing else; each sheet is a picture of the planned size."""
     expected = {SPRITES_INDEX, *(SPRITES_SHEET % number for number in range(1, sprites.sheets + 1))}
-    found = {path.name for path in part.iterdir()}
+    found = await asyncio.to_thread(lambda: {path.name for path in part.iterdir()})
     if found != expected:
         strange = ", ".join(sorted(found ^ expected)[:3])
         raise ProofError(f"the output has {len(found)} files instead of {len(expected)}: see {strange}")
@@ -130,8 +130,8 @@ async def _sprites(prober: Prober, part: Path, plan: Plan, sprites: Sprites) -> 
 async def _sheet(prober: Prober, part: Path, name: str) -> Media:
     """Probes a sheet by its content: by its name FFmpeg would take it for one of a sequence of pictures."""
     nameless = part.with_name(f"{part.name}.sheet")
-    nameless.hardlink_to(part / name)
+    await asyncio.to_thread(nameless.hardlink_to, part / name)
     try:
         return await prober.probe(nameless)
     finally:
-        nameless.unlink()
+        await asyncio.to_thread(nameless.unlink)

@@ -71,7 +71,7 @@ class Settlement:
         # Insisted on: a commit that failed at its fsync may be found after a crash, and then needs the file.
         done = await self.insist(lambda t: claims.complete(t, proof=proof, now=resources.now(), **mine))
         if done is False:
-            member.bytes_freed += remove(output)
+            member.bytes_freed += await self._clear(output)
             return await self.abandon(member, INTERRUPTED, proof.cpu_seconds)
         member.settled = True
         if done is None:

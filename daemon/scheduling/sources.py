@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -73,6 +74,13 @@ def recorded(job: str, source: str, row: Row) -> Recorded:
     return Recorded(job=job, source=source, **told)
 
 
+class OpenSource(NamedTuple):
+    """Stands for an open file, by its bare descriptor: an object would close it wherever it is let go."""
+
+    descriptor: int
+    status: os.stat_result
+
+
 class Whereabouts:
     """Finds the files of sources: uploads in the spool, all others below a source root that is configured now.
 
@@ -85,6 +93,8 @@ class Whereabouts:
         self._finding, self._opening, self._reading = map(
             Workers, ("finding a file", "opening a file", "reading a file")
         )
+        self._closing = Workers("closing a file", patience=None)
+        self._being_closed: set[asyncio.Future[None]] = set()
         self.boot = boot_id()
 
     def of(self, known: Recorded) -> SourceFile:
@@ -122,12 +132,18 @@ class Whereabouts:
             raise ForbiddenPath(f"{path} is in the daemon's state dir: the token and the database are no sources")
         return local_source(Path(path).name, Path(real), self._roots)
 
-    async def open(self, file: SourceFile, name: str) -> BinaryIO:
-        """Opens the file, the caller's to close. Raises Gone or Conflict in words that name it, or Unavailable."""
+    async def open(self, file: SourceFile, name: str) -> OpenSource:
+        """Opens the file, to be given to `close`. Raises Gone or Conflict in words that name it, or Unavailable."""
         try:
-            return await self._opening.run(self._place_of(file.path), partial(_opened, file))
+            return await self._opening.run(self._place_of(file.path), partial(_opened, file), _close)
         except SourceRefused as error:
             raise refusal(name, error) from error
+
+    def close(self, file: SourceFile, opened: OpenSource) -> None:
+        """Closes what `open` gave. A disk that does not answer may take long over that; nobody waits for it."""
+        closing = asyncio.ensure_future(self._closing.run(self._place_of(file.path), partial(_close, opened)))
+        self._being_closed.add(closing)
+        closing.add_done_callback(self._being_closed.discard)
 
     async def read(self, file: SourceFile, work: Callable[[], T]) -> T:
         """Returns what `work` gives, which reads of the file that is open.
@@ -153,11 +169,9 @@ class Whereabouts:
         """
         same = self.of(replace(known, modified=None))
         try:
-            file = await self._opening.run(self._place_of(same.path), partial(_opened, same))
+            return await self._opening.run(self._place_of(same.path), partial(_identity, same))
         except SourceRefused:
             return None
-        with file:
-            return identity_of(os.fstat(file.fileno()))
 
     def _place_of(self, path: str) -> str:
         """The root or spool that a path seems to lie below, whatever it leads to."""
@@ -165,8 +179,19 @@ class Whereabouts:
         return next((root for root in known if path.startswith(root)), "")
 
 
-def _opened(file: SourceFile) -> BinaryIO:
-    return open(file.path, "rb", opener=lambda *_: file.open())
+def _opened(file: SourceFile) -> OpenSource:
+    descriptor = file.open()
+    return OpenSource(descriptor=descriptor, status=os.fstat(descriptor))
+
+
+def _close(opened: OpenSource) -> None:
+    os.close(opened.descriptor)
+
+
+def _identity(file: SourceFile) -> Identity:
+    opened = _opened(file)
+    _close(opened)
+    return identity_of(opened.status)
 
 
 def refusal(name: str, error: SourceRefused) -> FfspoolError:

@@ -73,7 +73,7 @@ class Sender:
 
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT):
-                return await self._send(parsed(url), self._headers(identifier, body), body)
+                return await self._send(parsed(url), await self._headers(identifier, body), body)
         except FfspoolError as refusal:
             return Reply(error=str(refusal), final=True)
         except TimeoutError:
@@ -84,14 +84,14 @@ class Sender:
             log.exception("the webhook %s could not be sent by a fault of ffspool", identifier)
             return Reply(error="a fault of ffspool; its log has the details")
 
-    def _headers(self, identifier: str, body: bytes) -> dict[str, str]:
+    async def _headers(self, identifier: str, body: bytes) -> dict[str, str]:
         timestamp = int(self._now())
         return {
             "Content-Type": "application/json",
             "User-Agent": "ffspool",
             "webhook-id": identifier,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": self._secrets.sign(identifier, timestamp, body),
+            "webhook-signature": await self._secrets.sign(identifier, timestamp, body),
         }
 
     async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> Reply:

@@ -114,12 +114,12 @@ class Webhooks:
         """Has a delivery sent again, whatever became of it, under its old id. Raises NotFound."""
         return _shown(await self._store.write(partial(_replay, delivery, self._now())))
 
-    def secret(self) -> SecretView:
-        return _secret_view(self._secrets.valid())
+    async def secret(self) -> SecretView:
+        return _secret_view(await self._secrets.valid())
 
-    def rotate(self) -> SecretView:
+    async def rotate(self) -> SecretView:
         """Makes a new secret; the one before it goes on signing for a day, so that receivers can change over."""
-        return _secret_view(self._secrets.rotate())
+        return _secret_view(await self._secrets.rotate())
 
     # The loop
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -38,9 +39,23 @@ class Secrets:
     def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
         self._path = path
         self._now = now
+        self._turn = asyncio.Lock()  # else two might make the first one
 
-    def valid(self) -> list[Secret]:
+    async def valid(self) -> list[Secret]:
         """Returns the secrets that sign now, the current one first; it is made at the first use."""
+        async with self._turn:
+            return await asyncio.to_thread(self._valid)
+
+    async def rotate(self) -> list[Secret]:
+        """Makes a new secret. Those in use until now go on signing beside it for OVERLAP seconds."""
+        async with self._turn:
+            return await asyncio.to_thread(self._rotate)
+
+    async def sign(self, identifier: str, timestamp: int, body: bytes) -> str:
+        """Returns the `webhook-signature` header: one signature by each secret that is valid."""
+        return " ".join(signature(secret.value, identifier, timestamp, body) for secret in await self.valid())
+
+    def _valid(self) -> list[Secret]:
         try:
             lines = self._path.read_text().splitlines()
         except FileNotFoundError:
@@ -48,15 +63,10 @@ class Secrets:
         found = [_from_line(line) for line in lines if line.strip()]
         return [secret for secret in found if secret.expires_at is None or secret.expires_at > self._now()]
 
-    def rotate(self) -> list[Secret]:
-        """Makes a new secret. Those in use until now go on signing beside it for OVERLAP seconds."""
-        current, *older = self.valid()
+    def _rotate(self) -> list[Secret]:
+        current, *older = self._valid()
         retired = Secret(value=current.value, expires_at=round(self._now() + OVERLAP))  # to the second, as it is kept
         return self._write([Secret(value=_new_secret()), retired, *older])
-
-    def sign(self, identifier: str, timestamp: int, body: bytes) -> str:
-        """Returns the `webhook-signature` header: one signature by each secret that is valid."""
-        return " ".join(signature(secret.value, identifier, timestamp, body) for secret in self.valid())
 
     def _write(self, found: list[Secret]) -> list[Secret]:
         write_private(self._path, "\n".join(_line(secret) for secret in found))
