@@ -42,8 +42,9 @@ ln -sf python "$root/opt/ffspool/bin/python3"
 sed -i 's|^home = .*|home = /opt/python/bin|' "$root/opt/ffspool/pyvenv.cfg"
 echo /opt/python/lib > "$root/etc/ld.so.conf.d/000-python.conf"
 chroot "$root" ldconfig
+writable_copy "$checkout" "$root/opt/checkout" # where it is, it may be hidden: /tmp is fresh
 chroot "$root" /opt/ffspool/bin/python -m pip install --quiet --disable-pip-version-check \
-    --no-index --no-deps --no-build-isolation --force-reinstall "$checkout"
+    --no-index --no-deps --no-build-isolation --force-reinstall /opt/checkout
 
 rm -rf "$root/etc/systemd/system" # the host's own services
 mkdir -p "$root/etc/systemd/system/ffspool.service.d"

@@ -21,6 +21,23 @@ FFSPOOL = "/opt/ffspool/bin/ffspool"
 STATE = ("--state-dir", "/var/lib/ffspool")
 UNIT_CGROUP = "/sys/fs/cgroup/system.slice/ffspool.service/cgroup.procs"
 CLIP = "/srv/clip.mp4"
+OUTSIDE = "10.99.0.1"  # an address of the container that is not loopback
+RECEIVER = f"""
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Take(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        print("POST", body, file=open("/run/came", "a"), flush=True)
+        self.send_response(204)
+        self.end_headers()
+
+    def do_GET(self):
+        print("GET", self.path, file=open("/run/came", "a"), flush=True)
+        self.send_error(404)
+
+HTTPServer(("{OUTSIDE}", 8000), Take).serve_forever()
+"""
 NO_CAPABILITIES = "0" * 16
 
 
@@ -184,6 +201,21 @@ def test_the_daemon_has_no_power_over_the_host(container: Container) -> None:
     assert {status[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {NO_CAPABILITIES}
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     assert status["Uid"].split()[0] != "0"
+
+
+def test_a_webhook_gets_out_and_nothing_else_does(container: Container) -> None:
+    container.run("ip", "address", "replace", f"{OUTSIDE}/32", "dev", "lo")
+    container.run("systemd-run", "--quiet", "--unit=receiver", "/opt/ffspool/bin/python", "-c", RECEIVER)
+    container.configure(Environment="FFSPOOL_WEBHOOK_ALLOW_PRIVATE=true")
+    container.run("systemctl", "restart", "ffspool")
+    url = f"http://{OUTSIDE}:8000/hook"
+    job = container.ffspool("submit", CLIP, "-p", "mp3", "--webhook", url)["id"]
+    came = wait_until(lambda: container.run("cat", "/run/came", check=False), "the webhook")
+    container.configure()
+    container.run("systemctl", "restart", "ffspool")
+    [(method, message)] = [line.split(" ", 1) for line in came.splitlines()]
+    assert (method, json.loads(message)["data"]["id"]) == ("POST", job)
+    assert container.run("cat", "/run/came") == came
 
 
 def test_a_killed_daemon_leaves_no_encoder_and_its_work_goes_on(container: Container) -> None:

@@ -47,6 +47,11 @@ def test_systemd_waits_longer_than_the_escalation_takes() -> None:
     assert int(service()["TimeoutStopSec"]) > REQUEST_GRACE + 2 * grace + 5
 
 
+def test_webhooks_are_let_out() -> None:
+    """`make boot` delivers one."""
+    assert "IPAddressDeny" not in service()
+
+
 def test_the_daemon_alone_is_told_to_stop_and_proves_that_it_lives() -> None:
     unit = service()
     assert (unit["Type"], unit["KillMode"]) == ("notify", "mixed")

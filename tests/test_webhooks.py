@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +22,8 @@ from click.testing import CliRunner
 from conftest import Daemon, Media, wait_until
 from standardwebhooks.webhooks import Webhook
 
+from daemon.cli import doctor
+from daemon.cli.client import Client
 from daemon.cli.main import main
 from daemon.errors import InvalidRequest
 from daemon.states import DeliveryStatus
@@ -510,3 +512,20 @@ def send(folder: Path, url: str, *, allow_private: bool = True, resolve: address
     secrets = Secrets(folder / "webhook-secret")
     sender = Sender(secrets, allow_private=allow_private, resolve=resolve or addresses.look_up)
     return asyncio.run(sender.attempt(url, "msg_1", b"{}"))
+
+
+@pytest.fixture
+def client(open_daemon: Daemon) -> Iterator[Client]:
+    with closing(Client(open_daemon.url, open_daemon.token)) as client:
+        yield client
+
+
+def test_doctor_tells_what_cannot_be_sent_and_why(open_daemon: Daemon, client: Client, clip: Path) -> None:
+    before = doctor.webhooks(client)
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/hook"
+    job = submit(open_daemon, clip, url)["id"]
+    wait_until(lambda: deliveries(open_daemon, job=job) and deliveries(open_daemon, job=job)[0]["attempts"], "a try")
+    after = doctor.webhooks(client)
+    assert (before.ok, after.ok) == (True, False)
+    assert (url in after.found, "IPAddressDeny" in str(after.advice)) == (True, True)

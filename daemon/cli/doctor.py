@@ -7,6 +7,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
@@ -41,6 +42,9 @@ async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
     yield checks.database(settings.state_dir)
     yield checks.clock(settings.state_dir)
     yield (running := _daemon(settings))
+    if running.ok and running.found != NO_DAEMON:
+        with closing(client.find(settings.state_dir, *client_environment())) as daemon:
+            yield webhooks(daemon)
     if running.found == NO_DAEMON and settings.unix_socket is None:
         yield _port(settings)
     yield _address(settings)
@@ -175,7 +179,24 @@ def _daemon(settings: Settings) -> Check:
     except FfspoolError as error:
         advice = "look at its log, or start it again: `ffspool serve`"
         return Check(name="daemon", ok=False, found=str(error), advice=advice)
+    finally:
+        daemon.close()
     return Check(name="daemon", ok=True, found="ready")
+
+
+def webhooks(daemon: client.Client) -> Check:
+    """Tells what keeps messages from their receivers: a filter before the daemon looks like a receiver that is gone."""
+    stuck = [one for one in daemon.deliveries(status="pending", limit=200)["items"] if one["last_error"]]
+    if not stuck:
+        return Check(name="webhooks", ok=True, found="none of the last 200 messages that are due has failed")
+    oldest = stuck[-1]
+    return Check(
+        name="webhooks",
+        ok=False,
+        found=f"{len(stuck)} could not be sent so far; the oldest, to {oldest['url']}: {oldest['last_error']}",
+        advice="see whether that URL answers from this host, and whether the unit or a firewall lets it out "
+        "(`systemctl show ffspool -p IPAddressDeny`); `ffspool webhooks replay` sends one again",
+    )
 
 
 # The installation
