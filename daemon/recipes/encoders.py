@@ -33,17 +33,17 @@ def captioned(picture: VideoStream, encoder: str) -> Options:
     return {"a53cc": 1} if picture.captions and encoder == "hevc" else {}
 
 
-def written(crf: float) -> str:
+def decimal(crf: float) -> str:
     return f"{crf:g}"
 
 
 def _h264(crf: float, speed: Speed, threads: int) -> Options:
-    return {"c:v": "libx264", "preset": speed, "crf": written(crf), "threads": threads}
+    return {"c:v": "libx264", "preset": speed, "crf": decimal(crf), "threads": threads}
 
 
 def _hevc(crf: float, speed: Speed, threads: int) -> Options:
     # With B-frames x265 gives decoding times that cut a source of uneven frame rate short in an MP4.
-    options = {"c:v": "libx265", "preset": speed, "crf": written(crf), "threads": threads, "bf": 0, "tag:v": "hvc1"}
+    options = {"c:v": "libx265", "preset": speed, "crf": decimal(crf), "threads": threads, "bf": 0, "tag:v": "hvc1"}
     return {**options, "x265-params": f"pools={threads}:log-level=warning"}
 
 

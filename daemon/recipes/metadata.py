@@ -11,7 +11,7 @@ from daemon.recipes.containers import CONTAINERS, RELEASE
 from daemon.recipes.recipe import Options
 
 
-def written(
+def options(
     container: str,
     media: Media,
     wanted: SoundTraits,
@@ -19,12 +19,12 @@ def written(
     subtitles: Sequence[SubtitleStream] = (),
 ) -> Options:
     """Says what FFmpeg shall leave out, but for the languages, and what it would: it copies most of it by itself."""
-    options: Options = {} if wanted.chapters == "keep" else {"map_chapters": -1}
+    chapters: Options = {} if wanted.chapters == "keep" else {"map_chapters": -1}
     if wanted.metadata == "keep":
         place = {"metadata#place": f"location={media.place}"} if media.place else {}
         names = {"mp4": _names, "opus": _of_the_whole}.get(container, _nothing)(sound, subtitles)
-        return {**options, **_moment(container, media), **place, **names}
-    return {**options, "map_metadata": -1, **_languages(sound, subtitles)}
+        return {**chapters, **_moment(container, media), **place, **names}
+    return {**chapters, "map_metadata": -1, **_languages(sound, subtitles)}
 
 
 def _moment(container: str, media: Media) -> Options:

@@ -12,7 +12,7 @@ from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.presets.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
 from daemon.presets.traits import KeptTraits
 from daemon.recipes import metadata, stream_copy, subtitles
-from daemon.recipes.encoders import ENCODERS, STILLS_CPU, captioned, timing, written
+from daemon.recipes.encoders import ENCODERS, STILLS_CPU, captioned, decimal, timing
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import film
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, to_deinterlace, upright
@@ -77,7 +77,7 @@ def archive(request: Request[ArchiveParameters]) -> Recipe:
         return graded(whole, picture, deep, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
 
     def options(threads: int) -> Options:
-        encode = {"c:v": "libx265", "preset": wanted.speed, "crf": written(wanted.crf), "threads": threads}
+        encode = {"c:v": "libx265", "preset": wanted.speed, "crf": decimal(wanted.crf), "threads": threads}
         quiet = {"x265-params": f"pools={threads}:log-level=warning"}
         return {**timing(), **encode, **quiet, **captioned(picture, "hevc"), **kept.options(threads)}
 
@@ -145,7 +145,7 @@ def _kept(request: Request[KeptTraits], planned: Plan, options: Options, heard: 
     read = subtitles.carried(preset.container, media, wanted.subtitles)
     beside = {
         **subtitles.encoded(preset.container, read),
-        **metadata.written(preset.container, media, wanted, heard, read),
+        **metadata.options(preset.container, media, wanted, heard, read),
     }
     attached = media.named_attachments if preset.container == "matroska" else ()
     beside |= {"c:t": "copy"} if attached else {}

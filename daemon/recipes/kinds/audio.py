@@ -7,9 +7,8 @@ from msgspec.structs import replace
 from daemon.errors import UnsuitableSource
 from daemon.media.model import FRONT_COVER, AudioStream, Cover
 from daemon.presets.parameters import AudioParameters, FlacParameters
-from daemon.recipes import loudness
+from daemon.recipes import loudness, metadata
 from daemon.recipes.kind import Estimate, Kind
-from daemon.recipes.metadata import gains_dropped, written
 from daemon.recipes.recipe import Options, Plan, Recipe, Request, Step, Steps, measuring
 from daemon.recipes.sound import default_first, mixed, narrowed
 
@@ -36,13 +35,13 @@ def audio(request: Request[AudioParameters | FlacParameters]) -> Recipe:
         chapters=chapters,
         covers=1 if cover else 0,
     )
-    told = written(preset.container, media, wanted, [first])
+    told = metadata.options(preset.container, media, wanted, [first])
     options = {**_encoded(request, first), **told, **(_covered(preset.container) if cover else {})}
     plain = Recipe(planned, None, (first,), lambda _threads: options, cover=cover)
     if wanted.loudness_lufs is None:
         return plain
     target = wanted.loudness_lufs
-    louder = {**options, **gains_dropped()}
+    louder = {**options, **metadata.gains_dropped()}
     return plain._replace(steps=lambda: _levelled(plain, first, louder, target))
 
 

@@ -135,7 +135,7 @@ def film(
             **_last_shown(picture, preset.encoder),
             **sound.encoded(preset.container, heard, audio_bitrate_kbps, wanted.max_channels),
             **subtitles.encoded(preset.container, read),
-            **metadata.written(preset.container, media, wanted, heard, read),
+            **metadata.options(preset.container, media, wanted, heard, read),
         }
 
     return Recipe(planned, filtered, heard, options, read, to_deinterlace(picture, wanted.deinterlace))
