@@ -13,7 +13,7 @@ from surroundings import thorough
 
 from daemon.errors import TargetMissed
 from daemon.media.model import Media
-from daemon.recipes.crf_search import CLOSE_ENOUGH, HIGHEST, LOWEST, PART, parts, search
+from daemon.recipes.crf_search import CLOSE_ENOUGH, HIGHEST, LENGTH, LOWEST, excerpts, search
 
 
 def found(vmaf: Callable[[float], float], wanted: float, first: float, grains: int) -> tuple[float, list[float]]:
@@ -58,12 +58,12 @@ def test_what_always_reaches_it_takes_the_highest_crf_and_what_never_does_is_ref
 
 @pytest.mark.parametrize("duration", [0.04, 5.0, 31.0, 100.0, 7200.0])
 def test_the_parts_lie_within_the_source_apart_from_each_other(duration: float) -> None:
-    chosen = parts(Media(format="mp4", duration_seconds=duration, video=None, audio=(), subtitles=()))
+    chosen = excerpts(Media(format="mp4", duration_seconds=duration, video=None, audio=(), subtitles=()))
     ends = [part.start + part.seconds for part in chosen]
     assert all(start.start >= end for start, end in zip(chosen[1:], ends, strict=False))
     assert chosen[0].start >= 0
     assert ends[-1] <= duration + 0.001
-    assert sum(part.seconds for part in chosen) <= max(12 * PART, duration)
+    assert sum(part.seconds for part in chosen) <= max(12 * LENGTH, duration)
 
 
 @pytest.mark.parametrize("wanted", [thorough(75.0), 85.0, thorough(93.0)])

@@ -1,4 +1,4 @@
-"""Searches the CRF at which a film reaches a wanted VMAF, by encoding short parts of it and comparing them."""
+"""Searches the CRF at which a film reaches a wanted VMAF, by encoding short excerpts of it and comparing them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Generator
 
 from daemon.errors import MeasurementMissing, TargetMissed
 from daemon.media.model import Media
-from daemon.recipes.recipe import Judgement, Options, Part, Recipe, Step, Steps, Trial
+from daemon.recipes.recipe import Excerpt, Judgement, Options, Recipe, Step, Steps, Trial
 
 LOWEST, HIGHEST = 10, 51  # CRFs a preset takes
-PART = 3.0  # seconds of each part that is tried
-PARTS, MOST_PARTS, ANOTHER_EVERY = 5, 12, 600.0  # how many; one more for so many seconds of the source
+LENGTH = 3.0  # seconds of each excerpt that is tried
+EXCERPTS, MOST_EXCERPTS, ANOTHER_EVERY = 5, 12, 600.0  # how many; one more for so many seconds of the source
 CLOSE_ENOUGH = 0.3  # of VMAF above what is wanted
 SLOPE = 1.0  # of VMAF for each CRF, until two are known
 TRIAL, JUDGEMENT, FINAL = 0.02, 0.01, 0.85  # shares of the time
@@ -19,15 +19,15 @@ TRIAL, JUDGEMENT, FINAL = 0.02, 0.01, 0.85  # shares of the time
 Search = Generator[float, float, float]
 
 
-def parts(media: Media) -> tuple[Part, ...]:
-    """Returns the parts to try: evenly spread, none at the very ends; the whole of what is short."""
+def excerpts(media: Media) -> tuple[Excerpt, ...]:
+    """Returns the excerpts to try: evenly spread, none at the very ends; the whole of what is short."""
     duration = media.duration_seconds
     if duration is None:
-        return (Part(0.0, PART * PARTS),)
-    count = min(MOST_PARTS, PARTS + int(duration / ANOTHER_EVERY))
-    if duration <= 2 * count * PART:
-        return (Part(0.0, duration),)
-    return tuple(Part(round(duration * (number + 0.5) / count - PART / 2, 3), PART) for number in range(count))
+        return (Excerpt(0.0, LENGTH * EXCERPTS),)
+    count = min(MOST_EXCERPTS, EXCERPTS + int(duration / ANOTHER_EVERY))
+    if duration <= 2 * count * LENGTH:
+        return (Excerpt(0.0, duration),)
+    return tuple(Excerpt(round(duration * (number + 0.5) / count - LENGTH / 2, 3), LENGTH) for number in range(count))
 
 
 def steps(
@@ -45,7 +45,7 @@ def steps(
 
     Raises TargetMissed when no CRF reaches it, and MeasurementMissing.
     """
-    tried, looking = parts(media), search(wanted, crf, grains)
+    tried, looking = excerpts(media), search(wanted, crf, grains)
     try:
         candidate = next(looking)
         while True:

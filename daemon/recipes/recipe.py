@@ -129,27 +129,27 @@ class Step(NamedTuple):
     aside: str = ""
 
 
-class Part(NamedTuple):
-    """A part is a stretch of the source: the seconds before it begins, and for how many it goes on."""
+class Excerpt(NamedTuple):
+    """An excerpt of the source begins at `start` and lasts so many `seconds`."""
 
     start: float
     seconds: float
 
 
 class Trial(NamedTuple):
-    """A trial is a run that encodes some parts' picture, one after the other, by these options, to be thrown away."""
+    """A trial is a run that encodes the picture of some excerpts, in turn, by these options, to be thrown away."""
 
     recipe: Recipe
-    parts: tuple[Part, ...]
+    excerpts: tuple[Excerpt, ...]
     options: Callable[[int], Options]
     share: float
 
 
 class Judgement(NamedTuple):
-    """A judgement is a run that compares what the trial before it made with those parts, and says their VMAF."""
+    """A judgement is a run that compares what the trial before it made with those excerpts, and says their VMAF."""
 
     recipe: Recipe
-    parts: tuple[Part, ...]
+    excerpts: tuple[Excerpt, ...]
     share: float
 
 
