@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import os
 import socket
 import subprocess
 import zipfile
@@ -24,6 +25,7 @@ from daemon.media.prober import Prober
 from daemon.proof import output_folder
 from daemon.proof.prove import Proof, prove_output
 from daemon.proof.publish import matches, reveal, seal
+from daemon.recipes import streaming_manifests
 from daemon.recipes.recipe import Ladder, Plan, Sprites
 from daemon.recipes.streaming_manifests import playlist, playlists, representations
 
@@ -323,3 +325,62 @@ def test_manifests_name_nothing_outside_their_folder(name: str) -> None:
 def test_a_plan_with_a_folder_is_json() -> None:
     plan = PLANNED["hls"]
     assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
+
+
+def dash(segments: str, media: str = "c-$Number$.m4s") -> str:
+    space = 'xmlns="urn:mpeg:dash:schema:mpd:2011"'
+    template = f'<SegmentTemplate timescale="1" initialization="i.mp4" media="{media}">{segments}</SegmentTemplate>'
+    return f'<MPD {space}><Representation id="0">{template}</Representation></MPD>'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        dash('<S d="1"/>', media="c-$Number%099999999999d$.m4s"),
+        dash('<S d="1"/>', media="c" * 5000),
+        dash('<S d="1"/>', media="c-\u202e$Number$"),
+        dash('<S d="1" r="99999999999999999999"/>'),
+        dash('<S d="1"/>').replace('timescale="1"', 'timescale="0"'),
+        '<!DOCTYPE l [<!ENTITY a "b">]>' + dash('<S d="1"/>'),
+    ],
+    ids=["padding", "length", "direction", "repeated", "no time", "entities"],
+)
+def test_a_manifest_of_an_encoder_that_was_taken_over_is_refused(text: str) -> None:
+    assert len(representations(dash('<S d="1" r="9"/>'))[0].names) == 11
+    with pytest.raises(ManifestError):
+        representations(text)
+
+
+def test_a_short_manifest_does_not_make_a_list_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming_manifests, "MAX_FILES", 25)
+    head, one, end = dash('<S d="1" r="9"/>').partition("<Representation")
+    node, closed, _ = (one + end).partition("</Representation>")
+    assert len(representations(head + 2 * (node + closed) + "</MPD>")) == 2
+    with pytest.raises(ManifestError, match="more than 25 files"):
+        representations(head + 3 * (node + closed) + "</MPD>")
+
+
+def test_a_manifest_that_is_too_large_or_names_a_file_twice_is_not_followed(ladder: Path, tmp_path: Path) -> None:
+    part = tmp_path / "1.part"
+    subprocess.run(["cp", "-r", str(ladder / "clip_hls"), str(part)], check=True)
+    index = part / "360p" / "index.m3u8"
+    whole = index.read_text()
+    index.write_text(whole.replace("index1.m4s", "index0.m4s"))
+    with pytest.raises(ProofError, match="names a file more than once"):
+        proven(part, PLANNED["hls"])
+    index.write_text(whole + "#" * output_folder.MAX_MANIFEST)
+    with pytest.raises(ProofError, match="larger than any manifest"):
+        proven(part, PLANNED["hls"])
+
+
+@pytest.mark.parametrize("name", [b"..\\..\\evil.exe", b"a\n\x1b[31m", b"\xff", b"360p/more"])
+@pytest.mark.parametrize("kind", ["hls", "dash"])
+def test_files_that_an_encoder_put_beside_a_ladder_are_not_passed_on(
+    ladder: Path, tmp_path: Path, kind: str, name: bytes
+) -> None:
+    part = tmp_path / "1.part"
+    subprocess.run(["cp", "-r", str(ladder / f"clip_{kind}"), str(part)], check=True)
+    (part / "360p").mkdir(exist_ok=True)
+    Path(os.fsdecode(bytes(part) + b"/" + name)).touch()
+    with pytest.raises(ProofError, match="files instead of"):
+        proven(part, PLANNED[kind])

@@ -15,6 +15,7 @@ import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from daemon.errors import BadName, Broken, ManifestError
 from daemon.filenames import check
@@ -23,6 +24,7 @@ from daemon.recipes import streaming_manifests
 from daemon.recipes.streaming_manifests import MASTERS, Track
 
 MAX_DEPTH = 4
+MAX_MANIFEST = 16 * 1024**2  # bytes: of 100,000 segments it has less
 
 
 def members(folder: Path) -> list[tuple[str, Path]]:
@@ -41,13 +43,42 @@ def member(folder: Path, name: str) -> Path | None:
     return path if len(parts) <= MAX_DEPTH and path.is_file() and path.resolve() == path else None
 
 
-def tracks(folder: Path, container: str) -> list[Track]:
-    """Returns a ladder's tracks as its manifest names them. Raises ManifestError, or OSError when one is missing."""
-    text = (folder / MASTERS[container]).read_text()
+class Listing(NamedTuple):
+    """Holds what the manifests of a ladder say is in its folder, by name below that."""
+
+    tracks: list[Track]
+    manifests: list[str]
+
+    @property
+    def files(self) -> set[str]:
+        return {*self.manifests, *(name for track in self.tracks for name in track.names)}
+
+
+def listing(folder: Path, container: str) -> Listing:
+    """Reads the manifests of a ladder. Raises ManifestError, or OSError where one is not there.
+
+    They were written in a sandbox, by who knows whom: what is read and kept of them has bounds, and each file is
+    named once, since tracks are copied to be looked at.
+    """
+    master = MASTERS[container]
+    text = _text(folder / master)
     if container == "dash":
-        return streaming_manifests.representations(text)
-    listed = streaming_manifests.playlists(text)
-    return [streaming_manifests.playlist((folder / name).read_text(), str(Path(name).parent)) for name in listed]
+        found = Listing(streaming_manifests.representations(text), [master])
+    else:
+        listed = streaming_manifests.playlists(text)
+        tracks = (streaming_manifests.playlist(_text(folder / name), str(Path(name).parent)) for name in listed)
+        found = Listing(streaming_manifests.bounded(tracks), [master, *listed])
+    if len(found.files) < len(found.manifests) + sum(len(track.names) for track in found.tracks):
+        raise ManifestError("the manifest names a file more than once")
+    return found
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        text = file.read(MAX_MANIFEST + 1)
+    if len(text) > MAX_MANIFEST:
+        raise ManifestError(f"{path.name} is larger than any manifest of ours")
+    return text.decode(errors="replace")
 
 
 def glimpse(folder: Path, place: Path) -> None:
@@ -57,7 +88,7 @@ def glimpse(folder: Path, place: Path) -> None:
     """
     container = next((container for container, master in MASTERS.items() if (folder / master).exists()), None)
     if container is not None:
-        join(place, (folder / name for name in tracks(folder, container)[0].names[:2]))
+        join(place, (folder / name for name in listing(folder, container).tracks[0].names[:2]))
     elif pictures := sorted(folder.glob("*.jpg")):
         join(place, pictures[:1])
     else:
@@ -86,15 +117,15 @@ def digest(folder: Path) -> str:
 
 
 def _summed(folder: Path, *, durably: bool) -> tuple[int, str]:
-    total, listing = 0, hashlib.sha256()
+    total, digests = 0, hashlib.sha256()
     for name, path in members(folder):
         with path.open("rb") as file:
             one = hashlib.file_digest(file, "sha256").hexdigest()
             if durably:
                 os.fsync(file.fileno())
             total += os.fstat(file.fileno()).st_size
-        listing.update(f"{one}  {name}\n".encode())
-    return total, listing.hexdigest()
+        digests.update(f"{one}  {name}\n".encode())
+    return total, digests.hexdigest()
 
 
 def unpack(archive: Path, folder: Path, sha256: str | None) -> int:

@@ -6,7 +6,7 @@ An exit code proves nothing: an ffmpeg that was asked to quit, or met the end of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from daemon.media.durations import close
 from daemon.media.model import Media
 from daemon.media.prober import Prober
 from daemon.models import Contents, Model, Parameters, SourceFile
+from daemon.plaintext import visible
 from daemon.proof import output_folder
 from daemon.proof.one_file import prove_file, truncation
 from daemon.proof.quality import Quality
@@ -70,9 +71,10 @@ def _refuse_larger(part: Path, plan: Plan) -> None:
 
 
 async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source: SourceFile) -> float:
-    """Every track's segments are there, are read to their end, and last as long as was planned."""
-    tracks = await asyncio.to_thread(output_folder.tracks, part, plan.container)
-    made = [await _joined(prober, part, track) for track in tracks]
+    """Every track's segments are there, are read to their end, and last as long as was planned; and nothing else is."""
+    told = await asyncio.to_thread(output_folder.listing, part, plan.container)
+    made = [await _joined(prober, part, track) for track in told.tracks]
+    await asyncio.to_thread(_refuse_other_files, part, told.files)
     pictures = [media.video for media in made if media.video]
     sizes = tuple((picture.coded_width, picture.coded_height) for picture in pictures)
     if sizes != ladder.rungs:
@@ -110,16 +112,21 @@ def _listed(sizes: Iterable[tuple[int, int]]) -> str:
     return ", ".join(f"{width}×{height}" for width, height in sizes) or "none"
 
 
+def _refuse_other_files(part: Path, expected: Set[str]) -> None:
+    """Who unpacks a folder of ours shall find what was planned, and no names that an encoder thought of."""
+    found = {path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_symlink() or not path.is_dir()}
+    if found != expected:
+        strange = ", ".join(map(visible, sorted(found ^ expected)[:3]))
+        raise ProofError(f"the output has {len(found)} files instead of {len(expected)}: see {strange}")
+
+
 # Sheets of sprites
 
 
 async def _sprites(prober: Prober, part: Path, plan: Plan, sprites: Sprites) -> None:
     """Index and sheets are there, and nothing else; each sheet is a picture of the planned size."""
     expected = {SPRITES_INDEX, *(SPRITES_SHEET % number for number in range(1, sprites.sheets + 1))}
-    found = await asyncio.to_thread(lambda: {path.name for path in part.iterdir()})
-    if found != expected:
-        strange = ", ".join(sorted(found ^ expected)[:3])
-        raise ProofError(f"the output has {len(found)} files instead of {len(expected)}: see {strange}")
+    await asyncio.to_thread(_refuse_other_files, part, expected)
     for name in sorted(expected - {SPRITES_INDEX}):
         video = (await _sheet(prober, part, name)).video
         sizes = [(video.width, video.height)] if video else []

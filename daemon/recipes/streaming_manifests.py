@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -17,7 +17,10 @@ from daemon.errors import ManifestError
 
 MASTERS = {"hls": "master.m3u8", "dash": "manifest.mpd"}  # what a player is given
 DASH = "{urn:mpeg:dash:schema:mpd:2011}"
-MAX_SEGMENTS = 100_000
+MAX_SEGMENTS = 100_000  # of one track
+MAX_FILES = 500_000  # of all tracks
+MAX_PLAYLISTS = 300  # every rung, and as many sounds as a source may have
+NAME = re.compile(r"[\w.-]{1,200}(?:/[\w.-]{1,200}){0,3}", re.ASCII)  # as the encoder calls files of a folder
 
 
 class Track(NamedTuple):
@@ -30,6 +33,18 @@ class Track(NamedTuple):
     seconds: float
 
 
+def bounded(tracks: Iterable[Track]) -> list[Track]:
+    """Collects the tracks of a folder. Raises ManifestError when they name too many files: a line may name 100,000."""
+    found: list[Track] = []
+    count = 0
+    for track in tracks:
+        found.append(track)
+        count += len(track.names)
+        if count > MAX_FILES:
+            raise ManifestError(f"the manifest names more than {MAX_FILES} files")
+    return found
+
+
 # HLS
 
 
@@ -40,17 +55,20 @@ def playlists(master: str) -> list[str]:
     lines = master.splitlines()
     renditions = [found[1] for line in lines if (found := re.match(r'#EXT-X-MEDIA:.*URI="([^"]+)"', line))]
     variants = [line for line in lines if line and not line.startswith("#")]
-    return list(dict.fromkeys(map(_within, [*variants, *renditions])))
+    listed = list(dict.fromkeys([*variants, *renditions]))
+    if len(listed) > MAX_PLAYLISTS:
+        raise ManifestError(f"the master playlist lists {len(listed)} playlists")
+    return [_within(name) for name in listed]
 
 
 def playlist(text: str, folder: str) -> Track:
     """Returns the track of a media playlist that lies in `folder`. Raises ManifestError when it is not finished."""
     start = re.search(r'^#EXT-X-MAP:URI="([^"]+)"', text, re.MULTILINE)
-    lengths = re.findall(r"^#EXTINF:([\d.]+),", text, re.MULTILINE)
+    lengths = re.findall(r"^#EXTINF:(\d{1,9}(?:\.\d+)?),", text, re.MULTILINE)
     segments = [line for line in text.splitlines() if line and not line.startswith("#")]
     if not start or not text.startswith("#EXTM3U") or "#EXT-X-ENDLIST" not in text:
         raise ManifestError(f"the playlist in {folder} is not complete")
-    if not segments or len(segments) != len(lengths):
+    if not 0 < len(segments) <= MAX_SEGMENTS or len(segments) != len(lengths):
         raise ManifestError(f"the playlist in {folder} lists {len(segments)} segments and {len(lengths)} durations")
     names = tuple(f"{folder}/{_within(name)}" for name in (start[1], *segments))
     return Track(names, sum(map(float, lengths)))
@@ -61,10 +79,12 @@ def playlist(text: str, folder: str) -> Track:
 
 def representations(manifest: str) -> list[Track]:
     """Returns the tracks of a DASH manifest. Raises ManifestError when it cannot be read."""
+    if "<!" in manifest:  # entities, of which a few lines make gigabytes
+        raise ManifestError("the manifest cannot be read: it declares a type of its own")
     try:
         root = ElementTree.fromstring(manifest)
-        return [_representation(node) for node in root.iter(f"{DASH}Representation")]
-    except (ElementTree.ParseError, KeyError, ValueError) as error:
+        return bounded(_representation(node) for node in root.iter(f"{DASH}Representation"))
+    except (ElementTree.ParseError, KeyError, ValueError, ArithmeticError) as error:
         raise ManifestError(f"the manifest cannot be read: {error!r}") from error
 
 
@@ -74,11 +94,10 @@ def _representation(node: ElementTree.Element) -> Track:
         raise ManifestError("a representation has no segments")
     ticks = list(itertools.islice(_timeline(template), MAX_SEGMENTS))
     first = int(template.get("startNumber", "1"))
-    names = [
-        _filled(template.attrib["initialization"], node.attrib["id"], 0),
-        *(_filled(template.attrib["media"], node.attrib["id"], number) for number in range(first, first + len(ticks))),
-    ]
-    return Track(tuple(map(_within, names)), sum(ticks) / int(template.attrib["timescale"]))
+    identifier, media = node.attrib["id"], template.attrib["media"]
+    numbered = (_filled(media, identifier, number) for number in range(first, first + len(ticks)))
+    names = map(_within, itertools.chain([_filled(template.attrib["initialization"], identifier, 0)], numbered))
+    return Track(tuple(names), sum(ticks) / int(template.attrib["timescale"]))
 
 
 def _timeline(template: ElementTree.Element) -> Iterator[int]:
@@ -90,12 +109,14 @@ def _timeline(template: ElementTree.Element) -> Iterator[int]:
 def _filled(template: str, identifier: str, number: int) -> str:
     """`chunk-$RepresentationID$-$Number%05d$.m4s` → `chunk-0-00001.m4s`."""
     named = template.replace("$RepresentationID$", identifier)
-    return re.sub(r"\$Number(?:%0(\d+)d)?\$", lambda found: f"{number:0{found[1] or 1}}", named)
+    return re.sub(r"\$Number(?:%0(\d{1,2})d)?\$", lambda found: f"{number:0{found[1] or 1}}", named)
 
 
 def _within(name: str) -> str:
-    """The name, if it lies in the manifest's own folder. Raises ManifestError."""
+    """Returns the name, if it lies in the manifest's own folder. Raises ManifestError."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or ":" in name or "\\" in name:
-        raise ManifestError(f"the manifest names {name!r}, which lies outside its folder")
+        raise ManifestError(f"the manifest names {name[:80]!r}, which lies outside its folder")
+    if not NAME.fullmatch(name):
+        raise ManifestError(f"the manifest names {name[:80]!r}, as no file of ours is called")
     return path.as_posix()
