@@ -211,11 +211,12 @@ def test_an_encoder_that_used_up_its_cpu_time_is_told_and_not_tried_again(
     assert "max_encode_hours" in variation["error"]
 
 
+@pytest.mark.parametrize("then", ["sleep 300", "exit 0"])
 def test_an_encoder_that_fills_the_disk_with_many_files_is_ended_and_not_tried_again(
-    start_daemon: Callable[..., Daemon], tmp_path: Path, ffmpeg: str, clip: Path
+    start_daemon: Callable[..., Daemon], tmp_path: Path, ffmpeg: str, clip: Path, then: str
 ) -> None:
     filling = f"""case "$*" in *-version*) exec {ffmpeg} "$@" ;; esac
-for name in a b c d; do truncate -s 400M $name; done; sleep 300"""
+for name in a b c d; do truncate -s 400M $name; done; {then}"""
     daemon = start_daemon("--ffmpeg", str(wrapped(tmp_path, filling)), "--sandbox", "off")
     variation = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["sources"][0]["variations"][0]
     assert (variation["status"], variation["attempts"]) == ("failed", 1)

@@ -26,7 +26,7 @@ from daemon.errors import FfspoolError
 from daemon.host import boot_id
 from daemon.models import Model, Parameters, Sandbox, Stage, Stopped, in_lines
 from daemon.paths import size
-from daemon.process import cancel, privileges
+from daemon.process import cancel, disk_use, privileges
 from daemon.process.child import Child, Exit
 from daemon.process.exec_child import SOURCE_PATH
 from daemon.process.identity import TOKEN_VARIABLE, vitals
@@ -107,7 +107,7 @@ class Run:
         if self._stopping is not None:  # before the exit code: a stopped ffmpeg says 0 and leaves a truncated file
             return Outcome(stopped=await self._stopping, exit_code=code, cpu_seconds=self._cpu_seconds)
         await asyncio.to_thread(privileges.take, self._folders())
-        if code == 0:
+        if code == 0 and not await asyncio.to_thread(self._wrote_too_much):
             spent = self._cpu_seconds
             return Outcome(exit_code=0, cpu_seconds=spent, unmeasured=self._unmeasured, chosen=self._chosen)
         return await asyncio.to_thread(self._failure, code)
@@ -286,12 +286,13 @@ class Run:
             with suppress(ProcessLookupError):
                 cpu_seconds, io_bytes = vitals(child.pid)
                 report(Vitals(task=self._task.id, cpu_seconds=self._cpu_seconds + cpu_seconds, io_bytes=io_bytes))
-            if await asyncio.to_thread(self._wrote_too_much):  # in files that are each within their limit
-                self._overfull = True
+            if await asyncio.to_thread(self._wrote_too_much, child.pid):  # in files that are each within their limit
                 cancel.kill(child)
 
-    def _wrote_too_much(self) -> bool:
-        return sum(map(size, map(Path, set(self._folders())))) > len(self._task.orders) * self._most_bytes()
+    def _wrote_too_much(self, pid: int | None = None) -> bool:
+        held = disk_use.bytes_held(self._folders(), pid, mapped=self._most_bytes())
+        self._overfull = self._overfull or held > len(self._task.orders) * self._most_bytes()
+        return self._overfull
 
     async def _drain_progress(self, child: Child, one: command.Pass, report: Callable[[Report], None]) -> None:
         """Reports how far the whole is: each pass adds its share, at its share of the speed; only encodes have one."""
