@@ -10,7 +10,7 @@ import pytest
 from conftest import Daemon, wait_until
 
 from daemon.database import owned_files
-from daemon.database.owned_files import ACCOUNTS, Item, Kind
+from daemon.database.owned_files import ACCOUNTS, Item, Role
 from daemon.database.store import Store, Transaction
 from daemon.housekeeping.cleanup import Sweep
 from daemon.paths import Paths, size
@@ -80,10 +80,10 @@ def test_whatever_is_owned_outlives_the_sweep_and_nothing_else_does(full: Daemon
     assert swept == 4 * len(strangers)
     assert files(paths) & strangers == set()
     assert there - files(paths) == set()
-    assert {item.kind for item in items if size(item.path)} == set(Kind), "not every kind of file was made"
+    assert {item.role for item in items if size(item.path)} == set(Role), "no file was made for some role"
     held = [item.path for item in items]
     assert [path for path in there if not any(path.is_relative_to(item) for item in held)] == []
-    assert told == {name: sum(size(i.path) for i in items if i.kind == kind) for kind, name in ACCOUNTS.items()}
+    assert told == {name: sum(size(i.path) for i in items if i.role == role) for role, name in ACCOUNTS.items()}
 
 
 def test_nothing_that_a_job_owns_lies_outside_its_folder(full: Daemon) -> None:

@@ -16,8 +16,8 @@ from daemon.paths import Paths
 from daemon.states import LIVE, State
 
 
-class Kind(StrEnum):
-    """A kind says what a file or folder is to the row that owns it."""
+class Role(StrEnum):
+    """A role says what a file or folder is to the row that owns it."""
 
     UPLOAD = "upload"
     SOURCE = "source"
@@ -29,19 +29,19 @@ class Kind(StrEnum):
 
 
 # Rows of the table `disk`, which its triggers keep; what is being written, or is small, is on none.
-ACCOUNTS = {Kind.SOURCE: "sources", Kind.OUTPUT: "outputs", Kind.UPLOAD: "uploads"}
+ACCOUNTS = {Role.SOURCE: "sources", Role.OUTPUT: "outputs", Role.UPLOAD: "uploads"}
 
 
 class Item(NamedTuple):
     """An item is a file, or a folder with all that is in it."""
 
-    kind: Kind
+    role: Role
     path: Path
 
 
 def of_uploads(paths: Paths, transaction: Transaction) -> list[Item]:
     """Lists all that uploads own which no job took yet."""
-    return [Item(Kind.UPLOAD, paths.upload(row["id"])) for row in transaction.all("uploads")]
+    return [Item(Role.UPLOAD, paths.upload(row["id"])) for row in transaction.all("uploads")]
 
 
 def of_job(paths: Paths, job: str, transaction: Transaction) -> list[Item] | None:
@@ -69,17 +69,17 @@ def of_attempt(paths: Paths, job: str, variation: str) -> tuple[Path, ...]:
 
 
 def _of_source(paths: Paths, job: str, source: Row) -> Iterator[Item]:
-    yield Item(Kind.THUMBNAIL, paths.thumbnail(job, source["id"]))
+    yield Item(Role.THUMBNAIL, paths.thumbnail(job, source["id"]))
     if source["path"] is None:  # one on the host is not ours
-        yield Item(Kind.SOURCE, paths.source(job, source["id"]))
+        yield Item(Role.SOURCE, paths.source(job, source["id"]))
 
 
 def _of_variation(paths: Paths, job: str, variation: Row) -> Iterator[Item]:
     identifier, status = variation["id"], variation["status"]
-    yield Item(Kind.LOG, paths.log(job, identifier))
+    yield Item(Role.LOG, paths.log(job, identifier))
     if status in LIVE:
-        yield Item(Kind.WORK, paths.work(job, identifier))
+        yield Item(Role.WORK, paths.work(job, identifier))
     if status in {State.PROCESSING, State.COMPLETED}:  # it has its name a moment before its row says so
-        yield Item(Kind.OUTPUT, paths.output(job, identifier, variation["extension"]))
-        yield Item(Kind.PLOT, paths.plot(job, identifier))
-        yield Item(Kind.THUMBNAIL, paths.thumbnail(job, identifier))
+        yield Item(Role.OUTPUT, paths.output(job, identifier, variation["extension"]))
+        yield Item(Role.PLOT, paths.plot(job, identifier))
+        yield Item(Role.THUMBNAIL, paths.thumbnail(job, identifier))

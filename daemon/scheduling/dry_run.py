@@ -30,8 +30,8 @@ class Process(Model, frozen=True):
     threads: tuple[int, ...]
 
 
-class Refused(Model, frozen=True):
-    """Says what cannot be made, and why; `preset` None: nothing can be made of the file."""
+class NotMade(Model, frozen=True):
+    """Says what is not made, and why; `preset` None: nothing can be made of the file."""
 
     file: str
     preset: str | None
@@ -56,7 +56,7 @@ class Preview(Model, frozen=True):
     cpu_seconds: float
     bytes: int
     processes: tuple[Process, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[NotMade, ...]
     outputs: tuple[Foreseen, ...]
 
 
@@ -67,7 +67,7 @@ class _Draft:
         self._forecast = forecast
         self.ready: list[Ready] = []
         self.made: dict[str, tuple[str, str]] = {}  # by variation: of which file, and what
-        self.refused: list[Refused] = []
+        self.refused: list[NotMade] = []
         self.outputs: list[Foreseen] = []
 
     async def read(self, file: Path, wanted: Sequence[Wanted], prober: Prober) -> None:
@@ -75,13 +75,13 @@ class _Draft:
         try:
             media = await prober.probe(file.resolve())
         except FfspoolError as error:
-            return self.refused.append(Refused(file=str(file), preset=None, reason=str(error)))
+            return self.refused.append(NotMade(file=str(file), preset=None, reason=str(error)))
         for want in wanted:
             variation = new_id()
             try:
                 outlook = self._forecast.of(variation, source, media, want.preset, want.parameters, file.stat().st_size)
             except FfspoolError as error:
-                self.refused.append(Refused(file=str(file), preset=want.label, reason=str(error)))
+                self.refused.append(NotMade(file=str(file), preset=want.label, reason=str(error)))
             else:
                 self.ready.append(outlook.ready)
                 self.made[variation] = str(file), want.label
