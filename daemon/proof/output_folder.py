@@ -21,7 +21,7 @@ from daemon.errors import BadName, Broken, ManifestError
 from daemon.filenames import check
 from daemon.paths import fsync_folder
 from daemon.recipes import streaming_manifests
-from daemon.recipes.streaming_manifests import MASTERS, Track
+from daemon.recipes.streaming_manifests import MASTERS, Rendition
 
 MAX_DEPTH = 4
 MAX_MANIFEST = 16 * 1024**2  # bytes: of 100,000 segments it has less
@@ -46,19 +46,19 @@ def member(folder: Path, name: str) -> Path | None:
 class Listing(NamedTuple):
     """Holds what the manifests of a ladder say is in its folder, by name below that."""
 
-    tracks: list[Track]
+    renditions: list[Rendition]
     manifests: list[str]
 
     @property
     def files(self) -> set[str]:
-        return {*self.manifests, *(name for track in self.tracks for name in track.names)}
+        return {*self.manifests, *(name for rendition in self.renditions for name in rendition.names)}
 
 
 def listing(folder: Path, container: str) -> Listing:
     """Reads the manifests of a ladder. Raises ManifestError, or OSError where one is not there.
 
     They were written in a sandbox, by who knows whom: what is read and kept of them has bounds, and each file is
-    named once, since tracks are copied to be looked at.
+    named once, since renditions are copied to be looked at.
     """
     master = MASTERS[container]
     text = _text(folder / master)
@@ -66,9 +66,9 @@ def listing(folder: Path, container: str) -> Listing:
         found = Listing(streaming_manifests.representations(text), [master])
     else:
         listed = streaming_manifests.playlists(text)
-        tracks = (streaming_manifests.playlist(_text(folder / name), str(Path(name).parent)) for name in listed)
-        found = Listing(streaming_manifests.bounded(tracks), [master, *listed])
-    if len(found.files) < len(found.manifests) + sum(len(track.names) for track in found.tracks):
+        renditions = (streaming_manifests.playlist(_text(folder / name), str(Path(name).parent)) for name in listed)
+        found = Listing(streaming_manifests.bounded(renditions), [master, *listed])
+    if len(found.files) < len(found.manifests) + sum(len(rendition.names) for rendition in found.renditions):
         raise ManifestError("the manifest names a file more than once")
     return found
 
@@ -82,13 +82,13 @@ def _text(path: Path) -> str:
 
 
 def glimpse(folder: Path, place: Path) -> None:
-    """Writes one file to `place` that shows a picture of it: the beginning of its best track, or its first picture.
+    """Writes one file to `place` that shows a picture of it: the beginning of its best rendition, or its first picture.
 
     Raises ManifestError or OSError.
     """
     container = next((container for container, master in MASTERS.items() if (folder / master).exists()), None)
     if container is not None:
-        join(place, (folder / name for name in listing(folder, container).tracks[0].names[:2]))
+        join(place, (folder / name for name in listing(folder, container).renditions[0].names[:2]))
     elif pictures := sorted(folder.glob("*.jpg")):
         join(place, pictures[:1])
     else:
@@ -96,7 +96,7 @@ def glimpse(folder: Path, place: Path) -> None:
 
 
 def join(whole: Path, parts: Iterable[Path]) -> None:
-    """Writes the files into one, one after the other: what a player gets of a track."""
+    """Writes the files into one, one after the other: what a player gets of a rendition."""
     with whole.open("wb") as file:
         for part in parts:
             with part.open("rb") as segment:

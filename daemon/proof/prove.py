@@ -22,7 +22,7 @@ from daemon.proof import output_folder
 from daemon.proof.one_file import prove_file, truncation
 from daemon.proof.quality import Quality
 from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
-from daemon.recipes.streaming_manifests import Track
+from daemon.recipes.streaming_manifests import Rendition
 
 
 class Proof(Model, frozen=True):
@@ -71,9 +71,9 @@ def _refuse_larger(part: Path, plan: Plan) -> None:
 
 
 async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source: SourceFile) -> float:
-    """Every track's segments are there, are read to their end, and last as long as was planned; and nothing else is."""
+    """Every rendition's segments are there, read to the end, and last as long as planned; nothing else is there."""
     told = await asyncio.to_thread(output_folder.listing, part, plan.container)
-    made = [await _joined(prober, part, track) for track in told.tracks]
+    made = [await _joined(prober, part, rendition) for rendition in told.renditions]
     await asyncio.to_thread(_refuse_other_files, part, told.files)
     pictures = [media.video for media in made if media.video]
     sizes = tuple((picture.coded_width, picture.coded_height) for picture in pictures)
@@ -90,21 +90,21 @@ async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source
     return max(lengths)
 
 
-async def _joined(prober: Prober, part: Path, track: Track) -> Media:
-    """What the track holds, its segments read one after the other, as a player would.
+async def _joined(prober: Prober, part: Path, rendition: Rendition) -> Media:
+    """What the rendition holds, its segments read one after the other, as a player would.
 
     `duration_seconds` is where its data ends. Raises ProofError where that is not what its manifest says.
     """
     whole = part.with_name(f"{part.name}.track")
     try:
-        await asyncio.to_thread(output_folder.join, whole, (part / name for name in track.names))
+        await asyncio.to_thread(output_folder.join, whole, (part / name for name in rendition.names))
         media = await prober.probe_output(whole)
         measured = await prober.measured_seconds(whole)
     finally:
         await asyncio.to_thread(whole.unlink, missing_ok=True)
-    if measured is None or not close(measured, track.seconds):
+    if measured is None or not close(measured, rendition.seconds):
         held = "an unknown time" if measured is None else f"{measured:.2f} s"
-        raise ProofError(f"the segments of a track last {held}, its manifest says {track.seconds:.2f} s")
+        raise ProofError(f"the segments of a track last {held}, its manifest says {rendition.seconds:.2f} s")
     return replace(media, duration_seconds=measured)
 
 

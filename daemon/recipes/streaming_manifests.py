@@ -1,4 +1,4 @@
-"""Reads from manifests of adaptive streaming the tracks of an HLS or DASH folder, and the files of each.
+"""Reads from manifests of adaptive streaming the renditions of an HLS or DASH folder, and the files of each.
 
 They are read as ffmpeg writes them, from a folder of ours; FFmpeg itself is never given one, since it would open
 whatever a playlist names.
@@ -17,14 +17,14 @@ from daemon.errors import ManifestError
 
 MASTERS = {"hls": "master.m3u8", "dash": "manifest.mpd"}  # what a player is given
 DASH = "{urn:mpeg:dash:schema:mpd:2011}"
-MAX_SEGMENTS = 100_000  # of one track
-MAX_FILES = 500_000  # of all tracks
+MAX_SEGMENTS = 100_000  # of one rendition
+MAX_FILES = 500_000  # of all renditions
 MAX_PLAYLISTS = 300  # every rung, and as many sounds as a source may have
 NAME = re.compile(r"[\w.-]{1,200}(?:/[\w.-]{1,200}){0,3}", re.ASCII)  # as the encoder calls files of a folder
 
 
-class Track(NamedTuple):
-    """A track is one rung or one sound. Its files are read one after the other: `names` begins with the initialisation.
+class Rendition(NamedTuple):
+    """A rendition is one rung or one sound: `names` are its files in order, the initialisation first.
 
     `seconds` is what its segments last, as the manifest says.
     """
@@ -33,13 +33,13 @@ class Track(NamedTuple):
     seconds: float
 
 
-def bounded(tracks: Iterable[Track]) -> list[Track]:
-    """Collects the tracks of a folder. Raises ManifestError when they name too many files: a line may name 100,000."""
-    found: list[Track] = []
+def bounded(renditions: Iterable[Rendition]) -> list[Rendition]:
+    """Collects renditions of a folder. Raises ManifestError if they name too many files: a line may name 100,000."""
+    found: list[Rendition] = []
     count = 0
-    for track in tracks:
-        found.append(track)
-        count += len(track.names)
+    for rendition in renditions:
+        found.append(rendition)
+        count += len(rendition.names)
         if count > MAX_FILES:
             raise ManifestError(f"the manifest names more than {MAX_FILES} files")
     return found
@@ -61,8 +61,8 @@ def playlists(master: str) -> list[str]:
     return [_within(name) for name in listed]
 
 
-def playlist(text: str, folder: str) -> Track:
-    """Returns the track of a media playlist that lies in `folder`. Raises ManifestError when it is not finished."""
+def playlist(text: str, folder: str) -> Rendition:
+    """Returns the rendition of a media playlist that lies in `folder`. Raises ManifestError when it is not finished."""
     start = re.search(r'^#EXT-X-MAP:URI="([^"]+)"', text, re.MULTILINE)
     lengths = re.findall(r"^#EXTINF:(\d{1,9}(?:\.\d+)?),", text, re.MULTILINE)
     segments = [line for line in text.splitlines() if line and not line.startswith("#")]
@@ -71,14 +71,14 @@ def playlist(text: str, folder: str) -> Track:
     if not 0 < len(segments) <= MAX_SEGMENTS or len(segments) != len(lengths):
         raise ManifestError(f"the playlist in {folder} lists {len(segments)} segments and {len(lengths)} durations")
     names = tuple(f"{folder}/{_within(name)}" for name in (start[1], *segments))
-    return Track(names, sum(map(float, lengths)))
+    return Rendition(names, sum(map(float, lengths)))
 
 
 # DASH
 
 
-def representations(manifest: str) -> list[Track]:
-    """Returns the tracks of a DASH manifest. Raises ManifestError when it cannot be read."""
+def representations(manifest: str) -> list[Rendition]:
+    """Returns the renditions of a DASH manifest. Raises ManifestError when it cannot be read."""
     if "<!" in manifest:  # entities, of which a few lines make gigabytes
         raise ManifestError("the manifest cannot be read: it declares a type of its own")
     try:
@@ -88,7 +88,7 @@ def representations(manifest: str) -> list[Track]:
         raise ManifestError(f"the manifest cannot be read: {error!r}") from error
 
 
-def _representation(node: ElementTree.Element) -> Track:
+def _representation(node: ElementTree.Element) -> Rendition:
     template = node.find(f"{DASH}SegmentTemplate")
     if template is None:
         raise ManifestError("a representation has no segments")
@@ -97,7 +97,7 @@ def _representation(node: ElementTree.Element) -> Track:
     identifier, media = node.attrib["id"], template.attrib["media"]
     numbered = (_filled(media, identifier, number) for number in range(first, first + len(ticks)))
     names = map(_within, itertools.chain([_filled(template.attrib["initialization"], identifier, 0)], numbered))
-    return Track(tuple(names), sum(ticks) / int(template.attrib["timescale"]))
+    return Rendition(tuple(names), sum(ticks) / int(template.attrib["timescale"]))
 
 
 def _timeline(template: ElementTree.Element) -> Iterator[int]:
