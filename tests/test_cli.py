@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -262,6 +263,48 @@ def test_a_usage_error_is_2_and_names_what_is_wrong(case: str, clip: Path, tmp_p
     assert done.returncode == 2
     assert word in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def bad_names(folder: Path, clip: Path) -> list[Path]:
+    """A film between what cannot be used: an empty file, a folder, one that is missing, a name that is not UTF-8."""
+    (folder / "empty.mp4").touch()
+    (folder / "folder").mkdir()
+    nameless = folder / os.fsdecode(b"na\xefve.mp4")
+    shutil.copy(clip, nameless)
+    return [folder / "empty.mp4", folder / "folder", clip, folder / "missing.mp4", nameless]
+
+
+IN_WORDS = (
+    "empty.mp4 is empty",
+    "folder is a folder",
+    "missing.mp4 cannot be read: No such file",
+    "not named in UTF-8",
+)
+
+
+def test_files_that_cannot_be_used_are_told_each_and_the_others_are_made(clip: Path, tmp_path: Path) -> None:
+    files = bad_names(tmp_path, clip)
+    done = ffspool("run", *files, "-p", "mp3", "-o", tmp_path / "out")
+    assert (done.returncode, names(tmp_path / "out")) == (1, [f"{clip.stem}_mp3.mp3"])
+    assert all(words in done.stdout for words in IN_WORDS), done.stdout
+    strict = ffspool("run", *files, "-p", "mp3", "-o", tmp_path / "strict", "--strict")
+    assert (strict.returncode, (tmp_path / "strict").exists()) == (2, False)
+    assert all(words in strict.stderr for words in IN_WORDS), strict.stderr
+
+
+def test_a_plan_tells_of_files_that_cannot_be_used_and_goes_on(clip: Path, tmp_path: Path) -> None:
+    done = ffspool("plan", *bad_names(tmp_path, clip), "-p", "mp3", "--json", env=no_environment(tmp_path / "none"))
+    assert done.returncode == 1, done.stderr
+    planned = json.loads(done.stdout)
+    reasons = " ".join(one["reason"] for one in planned["refused"])
+    assert all(words in reasons for words in IN_WORDS), reasons
+    assert len(planned["processes"]) == 1
+
+
+def test_an_output_folder_that_is_not_named_in_utf8_is_told_in_words(clip: Path, tmp_path: Path) -> None:
+    done = ffspool("run", clip, "-p", "mp3", "-o", tmp_path / os.fsdecode(b"\xef"))
+    assert done.returncode == 2
+    assert "is not named in UTF-8: choose another --output" in done.stderr
 
 
 def test_an_encoder_that_does_not_run_is_named(clip: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @wanted
 @slots
 @state_dir
@@ -35,13 +35,20 @@ def plan(files: tuple[Path, ...], variations: tuple[dict[str, Any], ...], as_jso
     be made.
     """
     import msgspec
+    from msgspec.structs import replace
 
+    from daemon.cli.batch import usable
     from daemon.models import VariationRequest
+    from daemon.scheduling.dry_run import NotMade
 
     settings, library = load_settings(flags), load_library()
     entries = [dict(entry) for entry in variations]
     requests = [VariationRequest(entry.pop("preset"), entry) for entry in entries]
-    found = asyncio.run(_foreseen(files, library.expand(requests), settings, library))
+    readable, unusable = usable(files)
+    wanted = library.expand(requests)
+    found = asyncio.run(_foreseen([path for path, _ in readable], wanted, settings, library))
+    refused = (NotMade(file=one.file, preset=None, reason=one.reason) for one in unusable)
+    found = replace(found, refused=(*refused, *found.refused))
     if as_json:
         print_json(msgspec.to_builtins(found))
     else:

@@ -41,6 +41,7 @@ MOST_LOSSES = 20  # that are told after a run, a line each
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path),
               help="The folder the results go to; made if need be.")  # fmt: skip
 @overwrite
+@click.option("--strict", is_flag=True, help="Begin nothing if any of FILES cannot be used.")
 @on_unsuitable("skip")
 @slots
 @ffmpeg
@@ -51,6 +52,7 @@ def run(
     variations: tuple[dict[str, Any], ...],
     output: Path,
     overwrite: bool,
+    strict: bool,
     on_unsuitable: str,
     as_json: bool,
     **flags: Any,
@@ -69,14 +71,18 @@ def run(
     settings, library = load_settings(flags), load_library()
     requests = [VariationRequest(entry["preset"], _without_preset(entry)) for entry in variations]
     unsuitable = OnUnsuitable(on_unsuitable)
-    checked = batch.check(files, requests, library, output, overwrite=overwrite, on_unsuitable=unsuitable)
+    checked = batch.check(
+        files, requests, library, output, overwrite=overwrite, strict=strict, on_unsuitable=unsuitable
+    )
     with Follower(console(sys.stderr if as_json else sys.stdout)) as follower:
+        for one in checked.refused:
+            follower.say(one.reason)
         result = asyncio.run(_run(checked, settings, library, follower))
     if as_json:
-        print_json(_as_json(result))
+        print_json(_as_json(result, checked))
     else:
-        _report(console(), result, output)
-    sys.exit(_exit_code(result))
+        _report(console(), result, checked)
+    sys.exit(_exit_code(result, checked))
 
 
 async def _run(checked: Batch, settings: Settings, library: Library, watcher: Watcher) -> Result:
@@ -97,17 +103,20 @@ def _without_preset(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name != "preset"}
 
 
-def _exit_code(result: Result) -> int:
+def _exit_code(result: Result, checked: Batch) -> int:
     if result.interrupted:
         return 130
-    return 0 if result.job.outcome == "all" else 1
+    return 0 if result.job.outcome == "all" and not checked.refused else 1
 
 
-def _as_json(result: Result) -> Any:
-    """The job as the API would tell it, with the `path` and `duration_seconds` of each variation's file."""
+def _as_json(result: Result, checked: Batch) -> Any:
+    """The job as the API would tell it, with the `path` and `duration_seconds` of each variation's file, and the files
+    that were `refused`.
+    """
     import msgspec
 
     job = msgspec.to_builtins(result.job)
+    job["refused"] = msgspec.to_builtins(checked.refused)
     for source in job["sources"]:
         for variation in source["variations"]:
             made = result.made.get(variation["id"])
@@ -116,7 +125,7 @@ def _as_json(result: Result) -> Any:
     return job
 
 
-def _report(screen: Console, result: Result, output: Path) -> None:
+def _report(screen: Console, result: Result, checked: Batch) -> None:
     from daemon.cli.terminal import Column, say, table, tally
 
     columns = (
@@ -131,9 +140,9 @@ def _report(screen: Console, result: Result, output: Path) -> None:
     screen.print()
     table(screen, columns, _rows(result))
     screen.print()
-    _report_errors(screen, result.job)
+    _report_errors(screen, result.job, checked)
     _report_losses(screen, result.job)
-    where = f". What is completed is in {output}" if result.made else ""
+    where = f". What is completed is in {checked.folder}" if result.made else ""
     say(screen, tally(result.job) + where)
 
 
@@ -158,12 +167,12 @@ def _facts(result: Result, variation: VariationView) -> list[Any]:
     ]
 
 
-def _report_errors(screen: Console, job: JobView) -> None:
+def _report_errors(screen: Console, job: JobView, checked: Batch) -> None:
     from rich.text import Text
 
     from daemon.cli.terminal import STYLES
 
-    for status, words in _errors(job):
+    for status, words in (*(("failed", one.reason) for one in checked.refused), *_errors(job)):
         screen.print(Text(words, STYLES[status]))
         screen.print()
 
