@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +55,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 LOCK_TRIES = 5
+THREADS = 32  # that wait for the disk: what is read at once would else stand behind what is being made durable
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ async def running(
     Raises StartupError when the state dir is in use or unusable, or there is no encoder.
     """
     paths = Paths(settings.state_dir)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "disk"))
     async with _locked(paths), AsyncExitStack() as stack:
         began = now()
         prober = prober or Prober(sandboxed=settings.sandbox != "off")

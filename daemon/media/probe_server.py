@@ -38,14 +38,11 @@ MAX_ANSWER = 200 * 1024
 MAX_MEMORY = 2 * 1024**3  # bytes of address space
 PR_SET_PDEATHSIG = 1
 MAX_DESCRIPTOR = 2**31 - 1
-PICTURE_NICENESS = 10
 
 
 class Request(msgspec.Struct, frozen=True):
     """A request asks for one reading of a file, in `timeout` seconds. To "measure" is to tell where the data ends, to
-    "prove" to decode the end as well.
-
-    To "picture" is to make a small WebP, with what CPU time nobody else wants.
+    "prove" to decode the end as well, to "picture" to make a small WebP.
     """
 
     id: int
@@ -154,7 +151,6 @@ def _find(request: Request, sandboxed: bool) -> Finding:
         if request.how == "measure":
             return Finding(media=describe.read_measured(path))
         if request.how == "picture":
-            os.nice(PICTURE_NICENESS)
             return Finding(picture=still.webp(path, patience=request.timeout / 4))
         found = describe.read_media(path, patience=request.timeout / 2)
         if request.how == "prove":
