@@ -25,6 +25,7 @@ from bench.clips import make_clip
 from bench.daemons import Daemon, cpu_seconds, daemon, wait_until
 from bench.events import events
 from bench.queue import queue
+from bench.race import race
 from bench.report import Report, plot
 from bench.transfers import transfers
 from daemon.process.launcher import Limits, Reserve, Walls, spawn
@@ -187,6 +188,7 @@ MEASURES: dict[str, tuple[str, Callable[[], object]]] = {
     "idle": ("Doing nothing", idle),
     "transfers": ("Uploads and downloads", transfers),
     "events": ("Clients that listen", events),
+    "race": ("Answers while clients race by every verb beside encodes", race),
     "leaks": ("Memory over many jobs", leaks),
     "queue": ("The queue, by how many jobs are in the table", queues),
 }

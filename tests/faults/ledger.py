@@ -60,7 +60,7 @@ class Ledger:
     def wish(self, variations: list[dict[str, Any]], *, long: bool, upload: str | None = None) -> Wish:
         with self._changed:
             self._wishes += 1
-            wish = Wish(f"wish {self._wishes}", variations, long, upload)
+            wish = Wish(f"wish {self._wishes}.", variations, long, upload)  # no name is in another
             self.wishes[wish.name] = wish
         return wish
 

@@ -33,6 +33,9 @@ VARIATIONS = (
 )
 
 
+Verb = Callable[[httpx.Client, Random], None]
+
+
 @dataclass(frozen=True)
 class Clips:
     """What is sent: half a second that is encoded at once, and a source that takes a while."""
@@ -47,7 +50,17 @@ class Clips:
 class Load:
     """Runs while it is entered, whatever becomes of the daemon."""
 
-    def __init__(self, url: str, token: str, ledger: Ledger, clips: Clips, seed: str, clients: int = CLIENTS) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        ledger: Ledger,
+        clips: Clips,
+        seed: str,
+        *,
+        clients: int = CLIENTS,
+        live: int = LIVE_AT_MOST,
+    ) -> None:
         self._address: dict[str, Any] = {
             "base_url": url,
             "headers": {"Authorization": f"Bearer {token}"},
@@ -56,6 +69,7 @@ class Load:
         }
         self.ledger = ledger
         self._clips = clips
+        self._live = live
         self._over = threading.Event()
         self._randoms = [Random(f"{seed}/{number}") for number in range(clients)]
         self._pool = ThreadPoolExecutor(clients + 1)
@@ -87,11 +101,15 @@ class Load:
     def _act(self, http: httpx.Client, random: Random) -> None:
         with suppress(IndexError):
             self._submit(http, self.ledger.again.pop())
-        verbs: dict[Callable[[httpx.Client, Random], None], int] = {
+        verbs = self._verbs()
+        random.choices(list(verbs), list(verbs.values()))[0](http, random)
+
+    def _verbs(self) -> dict[Verb, int]:
+        """What a client may do, by how often it does."""
+        return {
             self._new_job: 6, self._new_upload: 2, self._look: 5, self._fetch: 3, self._fetch_all: 1,
             self._cancel: 3, self._cancel_one: 2, self._retry: 2, self._delete: 2,
         }  # fmt: skip
-        random.choices(list(verbs), list(verbs.values()))[0](http, random)
 
     def _ask(self, http: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
         answer = http.request(method, path, **more)
@@ -106,7 +124,7 @@ class Load:
     def _is_busy(self, http: httpx.Client) -> bool:
         stats = self._ask(http, "GET", "/api/stats")
         jobs = stats.json()["jobs"] if stats.status_code == 200 else {}
-        return bool(jobs.get("queued", 0) + jobs.get("processing", 0) > LIVE_AT_MOST)
+        return bool(jobs.get("queued", 0) + jobs.get("processing", 0) > self._live)
 
     def _submit(self, http: httpx.Client, wish: Wish) -> None:
         """Sent again after a crash, it is the same request with the same key: it makes one job."""

@@ -6,6 +6,7 @@ Nothing of the daemon is imported: its own reading of its state must not be what
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import shutil
@@ -38,6 +39,11 @@ PROMISES = {
     8: "event ids only grow",
     9: "a corrupt database is a clear refusal to start, never a silent new one",
 }
+ARROWS = {
+    ("queued", "processing"), ("queued", "cancelled"), ("queued", "failed"),
+    ("processing", "completed"), ("processing", "failed"), ("processing", "cancelled"), ("processing", "queued"),
+    ("failed", "queued"), ("cancelled", "queued"),
+}  # fmt: skip
 MAX_CRASHES, MAX_RETRIES = 2, 3  # of one variation, until a user retries it
 MOMENT = 20.0  # seconds on a busy machine between a claim and its process, or its end and its new state
 TOKEN = "FFSPOOL_ATTEMPT"
@@ -115,6 +121,32 @@ class Promises:
             for row in list(_completed(database))[:: max(1, len(list(_completed(database))) // 10)]:
                 self._proven(row)
         self.judge()
+
+    def when_all_was_watched(self) -> None:
+        """Once no job changes any more, after one life of the daemon: every state followed from the one before."""
+        with self._reading() as database:
+            self._arrows_are_legal(database)
+            self._counts_are_right(database)
+        self.judge()
+
+    def _arrows_are_legal(self, database: sqlite3.Connection) -> None:
+        states: dict[str, str] = {}
+        for row in database.execute("SELECT data FROM events WHERE type = 'variation' ORDER BY id"):
+            event = json.loads(row["data"])
+            before = states.get(event["id"], "queued")
+            said = f"{event['id']} went from {before} to {event['status']}"
+            self.hold(5, (before, event["status"]) in ARROWS, said)
+            states[event["id"]] = event["status"]
+
+    def _counts_are_right(self, database: sqlite3.Connection) -> None:
+        for job in self._listed():
+            query = """SELECT v.status, count(*) AS n FROM variations v JOIN jobs ON jobs.seq = v.job
+                WHERE jobs.id = ? GROUP BY v.status"""
+            counted = {row["status"]: row["n"] for row in database.execute(query, (job["id"],))}
+            told = {status: job[f"{status}_variations"] for status in ("completed", "failed", "cancelled")}
+            right = all(counted.get(status, 0) == n for status, n in told.items())
+            right &= job["total_variations"] == sum(counted.values())
+            self.hold(2, right, f"{job['id']} tells {told} of its {counted}")
 
     # By rows and files
 
@@ -250,7 +282,7 @@ class Promises:
     def _spool_is_known(self, database: sqlite3.Connection) -> None:
         known = {f"uploads/{row['id']}" for row in database.execute("SELECT id FROM uploads")}
         for row in database.execute("SELECT jobs.id AS job, s.id FROM sources s JOIN jobs ON jobs.seq = s.job"):
-            known.add(f"jobs/{row['job']}/sources/{row['id']}")
+            known |= {f"jobs/{row['job']}/sources/{row['id']}", f"jobs/{row['job']}/thumbnails/{row['id']}.webp"}
         for row in database.execute("SELECT v.*, jobs.id AS j FROM variations v JOIN jobs ON jobs.seq = v.job"):
             known.add(f"jobs/{row['j']}/logs/{row['id']}.log")
             if row["status"] == "completed":
