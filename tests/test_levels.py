@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import av
@@ -11,7 +12,9 @@ from specimens import AAC, H264, MP3, OPUS, Step, heard, sound
 from test_kinds import lasting, make
 from test_unread import made
 
+from daemon.errors import MeasurementMissing
 from daemon.media.describe import read_media
+from daemon.recipes.loudness import Loudness, read
 
 QUICK = {"speed": "ultrafast"}
 PLACES = ("FL", "FR", "LFE", "BC", "downmix", "FC+LFE")
@@ -140,3 +143,22 @@ def test_a_short_clip_is_levelled_without_loss(ffmpeg: str, tmp_path: Path, seco
     path = made(ffmpeg, tmp_path, "clip.wav", heard("-c:a", "pcm_s16le", seconds=seconds))
     output = make(ffmpeg, path, tmp_path, "flac", loudness_lufs=-20.0)
     assert lasting(output, "audio") == pytest.approx(seconds, abs=0.05)
+
+
+def said(**figures: str) -> str:
+    told = {"input_i": "-23.1", "input_tp": "-1.5", "input_lra": "5.0", "input_thresh": "-33.2", **figures}
+    return f"[Parsed_loudnorm_0 @ 0x1]\n{json.dumps(told, indent=1)}\nsize= 1\n"
+
+
+@pytest.mark.timeout(20)
+def test_what_a_file_says_of_itself_does_not_hold_up_the_search_for_its_loudness() -> None:
+    """FFmpeg quotes tags in its log, and all the jobs wait for who looks for something there."""
+    tags = "{" + '"input_i"' * 100_000 + "\n"
+    assert read(tags + said()) == Loudness(-23.1, -1.5, 5.0, -33.2)
+
+
+@pytest.mark.parametrize("forged", [{"input_lra": "nan"}, {"input_tp": "inf"}, {"input_i": "[]"}])
+def test_what_is_no_loudness_is_not_taken_for_one(forged: dict[str, str]) -> None:
+    assert read(said(input_i="-inf", input_tp="-inf")).silent
+    with pytest.raises(MeasurementMissing):
+        read(said(**forged))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tracemalloc
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from io import BytesIO
@@ -16,8 +17,10 @@ from conftest import Daemon, Media, wait_until
 from surroundings import thorough
 
 from daemon.errors import MeasurementMissing
+from daemon.presets.traits import Metric
 from daemon.proof import quality
 from daemon.proof.quality_plot import plot
+from daemon.proof.score import score
 from daemon.recipes import quality_filter
 
 
@@ -98,7 +101,7 @@ def test_a_frame_that_is_late_is_noticed(ffmpeg: str, clip: Path, tmp_path: Path
         "-",
     ]
     subprocess.run(command, check=True, cwd=tmp_path)
-    assert min(quality.read("ssim", (tmp_path / "late.quality").read_text())) < 0.95
+    assert min(quality.read("ssim", (tmp_path / "late.quality").read_text().splitlines())) < 0.95
 
 
 def test_a_comparison_that_fails_leaves_the_output_and_says_why(
@@ -151,9 +154,24 @@ def test_figures_are_summed_up_as_they_should_be() -> None:
 
 
 def test_what_holds_no_figures_is_no_score() -> None:
-    for text in ("", "Frame,vmaf,\n", "Frame,psnr,\n0,3,\n", "Frame,vmaf,\n0,x,\n"):
+    for text in ("", "Frame,vmaf,\n", "Frame,psnr,\n0,3,\n", "Frame,vmaf,\n0,x,\n", "Frame,vmaf,\n0,nan,\n"):
         with pytest.raises(MeasurementMissing):
-            quality.read("vmaf", text)
+            quality.read("vmaf", text.splitlines())
+
+
+@pytest.mark.parametrize("metric", ["vmaf", "ssim"])
+@pytest.mark.parametrize("line", ["x" * 4 * 1024**2, '"' + "x" * 4 * 1024**2, "0,1\n" * 100_000])
+def test_figures_of_an_encoder_that_was_taken_over_take_little_memory(
+    tmp_path: Path, metric: Metric, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "MOST_FRAMES", 1000)
+    (tmp_path / "1.part.quality").write_text(f"Frame,vmaf\n{line}")
+    tracemalloc.start()
+    try:
+        assert score(tmp_path / "1.part", metric, tmp_path / "plot.svg").error
+        assert tracemalloc.get_traced_memory()[1] < 1024**2
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_plot_of_many_frames_stays_small_and_shows_the_worst() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from daemon.errors import MeasurementMissing
 from daemon.models import Model
 from daemon.presets.traits import Metric
+
+MOST_FRAMES = 5_000_000  # of a day's film at 58 a second: some 200 MB while they are summed up
 
 
 class Quality(Model, frozen=True):
@@ -28,23 +32,27 @@ class Quality(Model, frozen=True):
     error: str | None = None
 
 
-def read(metric: Metric, text: str) -> list[float]:
-    """Returns the figure of every frame. Raises MeasurementMissing when there is none."""
+def read(metric: Metric, lines: Iterable[str]) -> list[float]:
+    """Returns the figure of every frame. Raises MeasurementMissing when there is none, or more than memory is for."""
     try:
-        figures = list(_of_csv(text) if metric == "vmaf" else _of_lines(text))
-    except (KeyError, TypeError, ValueError) as error:
+        figures = list(islice(_of_csv(lines) if metric == "vmaf" else _of_lines(lines), MOST_FRAMES + 1))
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise MeasurementMissing("what the comparison wrote cannot be read") from error
     if not figures:
         raise MeasurementMissing("not one frame was compared")
+    if len(figures) > MOST_FRAMES:
+        raise MeasurementMissing(f"more than {MOST_FRAMES} frames were compared")
+    if not all(map(math.isfinite, figures)):
+        raise MeasurementMissing("what the comparison wrote cannot be read")
     return figures
 
 
-def _of_csv(text: str) -> Iterator[float]:
-    return (float(row["vmaf"]) for row in csv.DictReader(text.splitlines()))
+def _of_csv(lines: Iterable[str]) -> Iterator[float]:
+    return (float(row["vmaf"]) for row in csv.DictReader(lines))
 
 
-def _of_lines(text: str) -> Iterator[float]:
-    return (float(figure) for figure in re.findall(r"^n:\d+ .*\bAll:(\S+)", text, re.MULTILINE))
+def _of_lines(lines: Iterable[str]) -> Iterator[float]:
+    return (float(found[1]) for line in lines if (found := re.match(r"n:\d+ .*\bAll:(\S+)", line)))
 
 
 def summed_up(metric: Metric, figures: Sequence[float]) -> Quality:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from daemon.errors import MeasurementMissing
 from daemon.presets.traits import Metric
@@ -11,7 +13,7 @@ from daemon.proof.quality import Quality, read, summed_up
 from daemon.proof.quality_plot import plot
 from daemon.recipes.command import FIGURES
 
-MAX_BYTES = 1024**3  # of figures: a week of frames has less
+LONGEST_LINE = 1000  # characters
 
 
 def score(part: Path, metric: Metric, picture: Path, failure: str | None = None) -> Quality:
@@ -22,7 +24,8 @@ def score(part: Path, metric: Metric, picture: Path, failure: str | None = None)
     if failure:
         return Quality(metric=metric, error=failure)
     try:
-        figures = read(metric, _text(part.with_name(part.name + FIGURES)))
+        with _opened(part.with_name(part.name + FIGURES)) as file:
+            figures = read(metric, iter(partial(file.readline, LONGEST_LINE), ""))
         quality = summed_up(metric, figures)
         picture.parent.mkdir(exist_ok=True)  # not the folder of a job that is deleted by now
         picture.write_text(plot(quality, figures))
@@ -33,11 +36,6 @@ def score(part: Path, metric: Metric, picture: Path, failure: str | None = None)
     return quality
 
 
-def _text(path: Path) -> str:
-    """Written in the sandbox, so its name may lead elsewhere by now."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
-        text = file.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        raise MeasurementMissing("the comparison wrote more than it should")
-    return text
+def _opened(path: Path) -> TextIO:
+    """It was written in the sandbox, so its name may lead elsewhere by now, and its lines be of any length."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="ascii", errors="replace")

@@ -108,7 +108,7 @@ def _grained(crf: float, grains: int) -> float:
 
 
 def _score(said: str) -> float:
-    found = re.findall(r"VMAF score: ([\d.]+)", said)
+    found = re.findall(r"VMAF score: (\d{1,3}(?:\.\d+)?)", said)
     if not found:
         raise MeasurementMissing("ffmpeg did not say how close a part is to its source; its log has the details")
     return float(found[-1])

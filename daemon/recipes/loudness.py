@@ -10,6 +10,7 @@ from typing import NamedTuple
 from daemon.errors import MeasurementMissing
 
 TRUE_PEAK = -1.0  # dBTP, at most
+BLOCK = re.compile(r"\{[^{}]{1,1000}\}")  # bounded, since what is around it may quote a file
 LEAST_RANGE, MOST_RANGE = 7.0, 50.0  # LU, which loudnorm takes for a target
 
 
@@ -28,12 +29,15 @@ class Loudness(NamedTuple):
 
 def read(said: str) -> Loudness:
     """Reads the measurement in the last lines of that pass. Raises MeasurementMissing when there is none."""
-    found = re.findall(r"\{[^{}]*\"input_i\"[^{}]*\}", said)
+    found = [block for block in BLOCK.findall(said) if '"input_i"' in block]
     try:
         values = json.loads(found[-1])
-        return Loudness(*(float(values[f"input_{name}"]) for name in ("i", "tp", "lra", "thresh")))
-    except (IndexError, KeyError, ValueError) as error:
+        heard = Loudness(*(float(values[f"input_{name}"]) for name in ("i", "tp", "lra", "thresh")))
+        if not heard.silent and not all(map(math.isfinite, heard)):
+            raise ValueError(f"{heard} is no loudness")
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         raise MeasurementMissing("ffmpeg did not say how loud the source is; its log has the details") from error
+    return heard
 
 
 def was_interrupted(said: str) -> bool:
