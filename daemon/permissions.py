@@ -39,6 +39,11 @@ def weakness(paths: Paths, user: int | None = None) -> Weakness | None:
     return (
         _first(inside, lambda status: status.st_uid not in {user, ROOT}, _of_another(user))
         or _first(inside, _is_open, _open_to_others)
+        or (
+            _first(dict(_statuses((paths.token, paths.webhook_secret))), _is_told, _told)
+            if _is_entered(paths)
+            else None
+        )
         or _first(above, _is_anybodys, _anybodys)
     )
 
@@ -71,6 +76,15 @@ def _is_open(status: os.stat_result) -> bool:
     return bool(status.st_mode & OTHERS) and not stat.S_ISLNK(status.st_mode)
 
 
+def _is_told(status: os.stat_result) -> bool:
+    return bool(status.st_mode & (stat.S_IRGRP | stat.S_IROTH)) and not stat.S_ISLNK(status.st_mode)
+
+
+def _is_entered(paths: Paths) -> bool:
+    """Tells whether others may go into the state dir."""
+    return any(status.st_mode & (stat.S_IXGRP | stat.S_IXOTH) for _, status in _statuses([paths.state]))
+
+
 def _is_anybodys(status: os.stat_result) -> bool:
     """Tells whether anybody may replace it. With the sticky bit, as in /tmp, a folder is only its owner's to move."""
     return bool(status.st_mode & stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX
@@ -91,6 +105,14 @@ def _open_to_others(weak: list[Path], status: os.stat_result) -> Weakness:
     return Weakness(
         f"{weak[0]} may be written by others (mode {_mode(status)}): they can bring another token or database",
         f"once you trust what is in it `{_command('chmod go-w', '', weak)}`, {ELSEWHERE}",
+    )
+
+
+def _told(weak: list[Path], status: os.stat_result) -> Weakness:
+    return Weakness(
+        f"{weak[0]} may be read by others (mode {_mode(status)}): who knows it speaks for you",
+        f"`{_command('chmod go-r', '', weak)}`; if others were on this host meanwhile, delete it: the next start makes "
+        f"a new one",
     )
 
 

@@ -171,6 +171,8 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
 
 def _config_file(env: Mapping[str, str]) -> Path:
     if named := env.get(PREFIX + "CONFIG"):
+        if not Path(named).exists():
+            raise StartupError(f"FFSPOOL_CONFIG names {named}, and there is no such file: correct it, or unset it")
         return Path(named)
     home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME", "/")) / ".config")
     personal = home / "ffspool.toml"

@@ -62,7 +62,7 @@ def test_what_others_may_write_is_refused_until_it_is_taken_from_them(state_dir:
 
 def test_all_that_others_may_write_is_named_in_one_command(state_dir: Path) -> None:
     for path in (state_dir, *state_dir.iterdir(), state_dir / "spool" / "uploads"):
-        path.chmod(0o775)  # as a umask of 002 leaves folders
+        path.chmod(path.stat().st_mode | 0o020)  # as a umask of 002 leaves them
     subprocess.run(told(state_dir), shell=True, check=True)
     assert weakness(Paths(state_dir)) is None
 

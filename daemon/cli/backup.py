@@ -16,8 +16,8 @@ from daemon.cli.options import as_json, echo, load_settings, print_json, state_d
 def backup(file: Path, state_dir: Path | None, as_json: bool) -> None:
     """Copy the database, with all jobs but not their files, to the new FILE. No daemon need run, or stop.
 
-    To restore it: stop the daemon, move ffspool.db, ffspool.db-wal and ffspool.db-shm out of the state dir, put
-    FILE there as ffspool.db and start the daemon.
+    To restore it: stop the daemon, move ffspool.db out of the state dir, with ffspool.db-wal and ffspool.db-shm where a
+    killed daemon left them, put FILE there as ffspool.db and start the daemon.
     """
     from daemon.database.file import back_up
     from daemon.paths import Paths

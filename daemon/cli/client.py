@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -237,6 +238,11 @@ class Client:
                     raise _refusal(answer)
                 yield answer
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+            if distrust := _distrust(error):
+                raise Broken(
+                    f"{self._url} shows a certificate that is not trusted: {distrust}. Once you know that it is the "
+                    "daemon's, set SSL_CERT_FILE to a file with it or its authority"
+                ) from error
             raise NoDaemon(_how_to_begin(f"no daemon answers at {self._url}")) from error
         except httpx.HTTPError as error:
             words = str(error) or type(error).__name__
@@ -325,6 +331,16 @@ def _refusal(answer: httpx.Response) -> FfspoolError:
         )
     words = problem.get("detail") or problem.get("title") or f"HTTP status {answer.status_code}"
     return Refused(answer.status_code, problem.get("code", "error"), words)
+
+
+def _distrust(error: BaseException) -> str | None:
+    """Says why a certificate is not trusted; None when it was not that."""
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _content(path: Path) -> str | None:

@@ -25,6 +25,7 @@ from daemon.paths import Paths
 from daemon.permissions import weakness
 from daemon.presets.library import Library
 from daemon.process import ffmpeg_binary
+from daemon.scheduling.space import DiskUsage, Space, refusal, told
 from daemon.settings import Settings, client_environment
 
 OLDEST_PYTHON = (3, 11)
@@ -140,12 +141,17 @@ def state_dir(path: Path) -> Check:
 def _disk(settings: Settings) -> Check:
     path = next(folder for folder in (settings.state_dir, *settings.state_dir.absolute().parents) if folder.exists())
     usage = psutil.disk_usage(str(path))
-    return Check(
-        name="disk",
-        ok=usage.percent / 100 <= settings.max_disk_use,
-        found=f"{usage.percent:.0f} % used, {usage.free / 1e9:.1f} GB free",
-        advice=f"free some space: above {settings.max_disk_use:.0%} the oldest ended jobs are deleted (--max-disk-use)",
-    )
+    return disk(DiskUsage(total=usage.total, free=usage.free), usage.percent, settings)
+
+
+def disk(usage: DiskUsage, percent: float, settings: Settings) -> Check:
+    """Checks that encodes may start, and that no job is deleted to make room."""
+    found = f"{percent:.0f} % used, {told(usage.free)} free"
+    if shortage := refusal(0, Space(lambda: usage, settings.disk_reserve).room()):
+        advice = "free some space, or leave less free by --disk-reserve"
+        return Check(name="disk", ok=False, found=f"{found}; of whatever is to start {shortage}", advice=advice)
+    advice = f"free some space: above {settings.max_disk_use:.0%} the oldest ended jobs are deleted (--max-disk-use)"
+    return Check(name="disk", ok=percent / 100 <= settings.max_disk_use, found=found, advice=advice)
 
 
 # The daemon

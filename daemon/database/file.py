@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 import sqlite3
 from contextlib import closing
@@ -99,10 +97,24 @@ def _reader(path: Path) -> sqlite3.Connection:
 def unusable(path: Path, error: sqlite3.Error) -> StartupError:
     if getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StartupError(f"{path} is locked by another program: end that (`fuser {path}` names it) and start again")
+    if (failed := _failed_host(path, error)) is not None:
+        return StartupError(failed)
     return StartupError(
         f"{path} cannot be used as ffspool's database: {error}. Put a backup in its place; "
         f"or, to begin with an empty queue, move it and the folder `spool` beside it away."
     )
+
+
+def _failed_host(path: Path, error: sqlite3.Error) -> str | None:
+    """Says what the host would not do; None where it is the database that is at fault."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return f"the disk that {path} is on is full: free some space there, and start again. The database is sound"
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
+        return f"{path} cannot be opened or written by this user: run as the user who owns it"
+    if code == sqlite3.SQLITE_IOERR:
+        return f"{path} cannot be read or written: {error}. See whether the disk is full or failing (`df`, `dmesg`)"
+    return None
 
 
 def _schema() -> str:
@@ -147,15 +159,17 @@ def back_up(path: Path, file: Path) -> int:
     """Copies the database at `path`, in use or not, to the new `file`; returns its size. Blocks.
 
     The copy is checked, marked as a backup, durable, readable by its owner alone, and there whole or not at all.
-    Raises StartupError when there is no database or it is damaged, FileExistsError, or another OSError.
+    Raises StartupError when there is no database, it is damaged, or `file` is there already or cannot be written.
     """
     if file.exists():
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
+        raise StartupError(f"{file} is there already, and a backup replaces nothing: name another file, or remove it")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
             return _copy(connection, file, backup=True)
     except sqlite3.Error as error:
         raise StartupError(f"{path} cannot be copied: {error}") from error
+    except OSError as error:
+        raise StartupError(f"{file} cannot be written: {error.strerror}") from error
 
 
 def _copy(connection: sqlite3.Connection, file: Path, *, backup: bool) -> int:

@@ -1,0 +1,110 @@
+"""What stands in the way of a start or a command is called by its name, with what to do about it."""
+
+from __future__ import annotations
+
+import http.server
+import re
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import PATIENCE
+from surroundings import need
+from test_cli import FFSPOOL, ffspool, no_environment
+from test_upgrade import NEWEST
+
+from daemon.cli import doctor
+from daemon.paths import Paths
+from daemon.permissions import weakness
+from daemon.scheduling.space import DiskUsage
+from daemon.settings import Settings
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def test_a_config_that_names_no_file_is_refused(tmp_path: Path) -> None:
+    env = no_environment(tmp_path) | {"FFSPOOL_CONFIG": str(tmp_path / "ffspol.toml")}
+    for command in (["serve"], ["presets"], ["ls"]):
+        done = ffspool(*command, env=env)
+        assert (done.returncode, f"FFSPOOL_CONFIG names {tmp_path / 'ffspol.toml'}" in done.stderr) == (2, True)
+
+
+def test_a_start_on_a_full_disk_says_so_and_does_not_advise_to_give_the_database_up(tmp_path: Path) -> None:
+    small = [
+        "unshare",
+        "--mount",
+        "--map-root-user",
+        "sh",
+        "-c",
+        'mount -t tmpfs -o size=64k,mode=700 none "$0" && "$@"',
+    ]
+    if subprocess.run([*small, str(tmp_path), "true"], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    serve = [*FFSPOOL, "serve", "--state-dir", str(tmp_path), "--port", "0"]
+    done = subprocess.run([*small, str(tmp_path), *serve], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert "is full: free some space" in " ".join(done.stderr.split())
+    assert "move it" not in done.stderr
+
+
+@pytest.mark.parametrize(("free", "ok"), [(0, False), (10**9, False), (20 * 10**9, True)])
+def test_doctor_finds_a_disk_on_which_nothing_starts(tmp_path: Path, free: int, ok: bool) -> None:
+    check = doctor.disk(DiskUsage(total=100 * 10**9, free=free), 10, Settings(state_dir=tmp_path))
+    assert (check.ok, "waits for disk space" in check.found) == (ok, not ok)
+
+
+@pytest.mark.parametrize("name", ["token", "webhook-secret"])
+def test_a_secret_that_others_can_read_is_found_unless_nobody_comes_to_it(tmp_path: Path, name: str) -> None:
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+    (paths.state / name).write_text("secret")
+    (paths.state / name).chmod(0o644)
+    assert weakness(paths) is None
+    paths.state.chmod(0o755)
+    check = doctor.state_dir(paths.state)
+    assert (check.ok, f"{name} may be read by others (mode 0644)" in check.found) == (False, True)
+
+
+@pytest.fixture
+def untrusted(tmp_path: Path) -> Iterator[str]:
+    """The address of a server that speaks TLS, with a certificate that it made for itself."""
+    openssl = need("openssl", "openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    make += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key)]
+    subprocess.run([*make, "-out", str(certificate)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://localhost:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_certificate_that_is_not_trusted_is_told_as_that(untrusted: str, tmp_path: Path) -> None:
+    env = no_environment(tmp_path) | {"FFSPOOL_URL": untrusted, "FFSPOOL_TOKEN": "t"}
+    words = " ".join(ffspool("ls", env=env).stderr.split())
+    assert f"{untrusted} shows a certificate that is not trusted: self-signed certificate" in words
+    assert "SSL_CERT_FILE" in words
+    trusting = ffspool("ls", env=env | {"SSL_CERT_FILE": str(tmp_path / "certificate.pem")})
+    assert "trusted" not in trusting.stderr
+
+
+def test_a_host_without_a_daemon_is_told_as_that(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"http://127.0.0.1:{gone.getsockname()[1]}"
+    done = ffspool("ls", env=no_environment(tmp_path) | {"FFSPOOL_URL": url})
+    assert (done.returncode, f"no daemon answers at {url}" in done.stderr) == (3, True)
+
+
+def test_the_pages_name_no_version_of_the_database_that_is_not_this_ones() -> None:
+    named = {version for page in DOCS.glob("*.md") for version in re.findall(r"\.before-(\w+)", page.read_text())}
+    assert named <= {"N", str(NEWEST)}
