@@ -151,6 +151,13 @@ def fsync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def fsync_output(descriptor: int) -> None:
+    """Makes an output's bytes durable, and takes all rights to run it, as its owner or at all: an encoder sets those of
+    what it makes."""
+    os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o666)
+    os.fsync(descriptor)
+
+
 def fsync_folder(folder: Path) -> None:
     """Makes the names in the folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import socket
+import stat
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -208,6 +209,17 @@ def zipped(path: Path, files: dict[str, bytes]) -> Path:
         for name, content in files.items():
             archive.writestr(name, content)
     return path
+
+
+def test_nothing_that_is_sealed_can_be_run(folder: Path, tmp_path: Path) -> None:
+    """An encoder makes a file that runs as its owner, if it was taken over: it lands in a user's folder."""
+    part = tmp_path / "1.part"
+    subprocess.run(["cp", "-r", str(folder), str(part)], check=True)
+    inner = part / "sub" / "a.txt"
+    for sealed, file in ((inner, inner), (part, part / "b.txt")):
+        file.chmod(0o6755)
+        seal(sealed)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o644
 
 
 def test_what_arrives_damaged_is_told_and_not_kept(folder: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from daemon.errors import BadName, Broken, ManifestError
 from daemon.filenames import check
-from daemon.paths import fsync_folder
+from daemon.paths import fsync_folder, fsync_output
 from daemon.recipes import streaming_manifests
 from daemon.recipes.streaming_manifests import MASTERS, Rendition
 
@@ -122,7 +122,7 @@ def _summed(folder: Path, *, durably: bool) -> tuple[int, str]:
         with path.open("rb") as file:
             one = hashlib.file_digest(file, "sha256").hexdigest()
             if durably:
-                os.fsync(file.fileno())
+                fsync_output(file.fileno())
             total += os.fstat(file.fileno()).st_size
         digests.update(f"{one}  {name}\n".encode())
     return total, digests.hexdigest()

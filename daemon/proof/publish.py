@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from daemon.paths import fsync_folder, remove, size
+from daemon.paths import fsync_folder, fsync_output, remove, size
 from daemon.proof import output_folder
 from daemon.proof.prove import Proof
 
@@ -22,7 +22,7 @@ def seal(part: Path) -> Sealed:
         return (*output_folder.sealed(part), part.stat().st_ino)
     with part.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        os.fsync(file.fileno())
+        fsync_output(file.fileno())
         status = os.fstat(file.fileno())
     return status.st_size, digest, status.st_ino
 
