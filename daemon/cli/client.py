@@ -26,6 +26,7 @@ CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 600.0  # a cancel takes two graces, and an upload is fsynced before it is answered
 SILENCE = 60.0  # the event stream says every few seconds that it lives; after so long it does not
 CHUNK = 1024 * 1024
+MOST_BYTES, MOST_OF_EVENT = 256 * 1024**2, 16 * 1024**2  # of an answer that is read whole, and of one event
 
 
 class Event(NamedTuple):
@@ -75,7 +76,8 @@ class Client:
     """Speaks to one daemon. Every method raises NoDaemon, Refused or Broken."""
 
     def __init__(self, url: str, token: str | None) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        packed = {"Accept-Encoding": "identity"}  # what is unpacked here may come to any size
+        headers = {**packed, "Authorization": f"Bearer {token}"} if token else packed
         timeout = httpx.Timeout(ANSWER_TIMEOUT, connect=CONNECT_TIMEOUT)
         self._url = url
         try:
@@ -188,11 +190,11 @@ class Client:
         with self._answer("GET", route, headers=headers, timeout=timeout) as answer:
             if not answer.headers.get("content-type", "").startswith("text/event-stream"):
                 raise self._another_program()
-            yield from _events(answer.iter_bytes())
+            yield from _events(answer.iter_raw())
 
     def log(self, job: str, variation: str) -> Iterator[bytes]:
         with self._answer("GET", _route("jobs", job, "variations", variation, "log")) as answer:
-            yield from answer.iter_bytes()
+            yield from answer.iter_raw()
 
     def download(self, job: str, target: Path) -> int:
         """Writes the zip of what is completed so far to `target`. Returns its bytes."""
@@ -223,7 +225,7 @@ class Client:
     def _json(self, method: str, route: str, **request: Any) -> Json:
         with self._answer(method, route, **request) as answer:
             try:
-                return msgspec.json.decode(answer.read(), type=Json)
+                return msgspec.json.decode(_whole(answer), type=Json)
             except msgspec.DecodeError as error:
                 raise self._another_program() from error
 
@@ -253,7 +255,7 @@ class Client:
         digest = hashlib.sha256()
         try:
             with self._answer("GET", route) as answer, part.open("wb") as file:
-                for chunk in answer.iter_bytes(CHUNK):
+                for chunk in answer.iter_raw(CHUNK):
                     file.write(chunk)
                     digest.update(chunk)
                 size = file.tell()
@@ -308,29 +310,55 @@ def _events(chunks: Iterable[bytes]) -> Iterator[Event]:
     for chunk in chunks:
         *blocks, rest = (rest + chunk).split(b"\n\n")
         for block in blocks:
-            fields = dict(line.partition(b": ")[::2] for line in block.split(b"\n"))
-            number = int(fields[b"id"]) if b"id" in fields else None
-            if b"event" in fields:
-                yield Event(number, fields[b"event"].decode(), fields[b"data"])
-            elif number is not None:  # else it is a comment
-                yield Event(number, OPEN, b"{}")
+            if event := _event(dict(line.partition(b": ")[::2] for line in block.split(b"\n"))):
+                yield event
+        if len(rest) > MOST_OF_EVENT:
+            raise Broken("the daemon sends an event without an end")
+
+
+def _event(fields: Mapping[bytes, bytes]) -> Event | None:
+    """None for a comment. Raises Broken for what no daemon of ours sends."""
+    try:
+        number = int(fields[b"id"]) if b"id" in fields else None
+        if b"event" in fields:
+            msgspec.json.decode(fields[b"data"])  # it is passed on as it came
+            return Event(number, fields[b"event"].decode(), fields[b"data"])
+    except (KeyError, ValueError) as error:
+        raise Broken("the daemon sends events that are not understood; is it of another version?") from error
+    return None if number is None else Event(number, OPEN, b"{}")
 
 
 def _encoded(spec: Mapping[str, Any]) -> str:
     return msgspec.json.encode(spec).decode()
 
 
+class _Problem(msgspec.Struct):
+    code: str = "error"
+    title: str = ""
+    detail: str = ""
+
+
+def _whole(answer: httpx.Response) -> bytes:
+    """Raises Broken for one that does not end: whoever answers may not be ours."""
+    read = bytearray()
+    for chunk in answer.iter_raw():
+        read += chunk
+        if len(read) > MOST_BYTES:
+            raise Broken(f"the answer has more than {MOST_BYTES // 1024**2} MB, as none of ffspool's has")
+    return bytes(read)
+
+
 def _refusal(answer: httpx.Response) -> FfspoolError:
     try:
-        problem = msgspec.json.decode(answer.read(), type=Json)
+        problem = msgspec.json.decode(_whole(answer), type=_Problem)
     except msgspec.DecodeError:
-        problem = {}
+        problem = _Problem()
     if answer.status_code == 401:
         return Refused(
             401, "unauthorized", "the daemon wants its token: set FFSPOOL_TOKEN to what it made at its start"
         )
-    words = problem.get("detail") or problem.get("title") or f"HTTP status {answer.status_code}"
-    return Refused(answer.status_code, problem.get("code", "error"), words)
+    words = problem.detail or problem.title or f"HTTP status {answer.status_code}"
+    return Refused(answer.status_code, problem.code, words)
 
 
 def _distrust(error: BaseException) -> str | None:

@@ -58,24 +58,22 @@ def _fetch_zip(daemon: Client, job: str, output: Path | None, overwrite: bool) -
 def _fetch_one(
     daemon: Client, job: str, variation: str, output: Path | None, overwrite: bool
 ) -> list[tuple[Path, int]]:
-    from daemon.filenames import check
-
     known = {entry["id"]: entry for source in daemon.job(job)["sources"] for entry in source["variations"]}
     entry = known.get(variation, {"name": variation, "sha256": None})  # of one unknown the daemon tells what is wrong
     if entry.get("folder"):  # as a zip, whose own SHA-256 nobody knows: that of the folder is checked by --extract
-        target = _target(output, check(f"{entry['name']}.zip"), overwrite)
+        target = _target(output, _shown(f"{entry['name']}.zip"), overwrite)
         return [(target, daemon.download_variation(job, variation, target, None))]
-    target = _target(output, check(entry["name"]), overwrite)
+    target = _target(output, _shown(entry["name"]), overwrite)
     return [(target, daemon.download_variation(job, variation, target, entry["sha256"]))]
 
 
 def _fetch_each(daemon: Client, job: str, output: Path | None, overwrite: bool) -> list[tuple[Path, int]]:
     """Lays the files out as in the zip. The daemon's names are checked before they become paths of ours."""
-    from daemon.filenames import check, folders
+    from daemon.filenames import folders
 
     sources = daemon.job(job)["sources"]
     wanted = [
-        ((output or Path()) / check(folder) / check(entry["name"]), entry)
+        ((output or Path()) / _shown(folder) / _shown(entry["name"]), entry)
         for source, folder in zip(sources, folders([source["name"] for source in sources]), strict=True)
         for entry in source["variations"]
         if entry["status"] == "completed"
@@ -89,6 +87,14 @@ def _fetch_each(daemon: Client, job: str, output: Path | None, overwrite: bool) 
         target.parent.mkdir(parents=True, exist_ok=True)
         fetched.append((target, _fetch_entry(daemon, job, entry, target)))
     return fetched
+
+
+def _shown(name: str) -> str:
+    """The daemon's name for a file or folder as ours: where it is hidden it may tell other programs what to do, as
+    those of `.ssh` do. Raises BadName."""
+    from daemon.filenames import check
+
+    return f"_{check(name)[1:]}" if name.startswith(".") else check(name)
 
 
 def _fetch_entry(daemon: Client, job: str, entry: dict[str, Any], target: Path) -> int:

@@ -156,4 +156,6 @@ def _names(packed: zipfile.ZipFile) -> Iterator[str]:
             raise Broken(f"the zip holds {entry.filename!r}, which lies too deep for a folder of ours")
         for part in parts:
             check(part)
+        if entry.compress_type != zipfile.ZIP_STORED:  # it may come to any size
+            raise Broken(f"the zip holds {entry.filename!r} compressed, as none of ffspool's does")
         yield entry.filename
