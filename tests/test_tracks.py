@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from specimens import AAC, AV1, H264, MPEG2, SUBTITLES, Step, encoded, heard, mapped, picture, silent, sound
+from specimens import AAC, AV1, H264, MPEG2, SUBTITLES, X265, Step, encoded, heard, mapped, picture, silent, sound
 from test_kinds import lasting, make
 from test_unread import made
 
@@ -84,3 +84,21 @@ def test_a_disc_with_eight_sounds_and_sixty_subtitles_is_kept_whole(ffmpeg: str,
     path = made(ffmpeg, tmp_path, "disc.mkv", [*inputs, *H264, *AAC, "-c:s", "srt", "{out}"])
     media = read_media(str(make(ffmpeg, path, tmp_path, "remux-mkv")))
     assert (len(media.audio), len(media.subtitles)) == (8, 60)
+
+
+def in_band(whole: bytes) -> bytes:
+    """An MP4 whose packets alone have the parameter sets of its HEVC."""
+    edited, at = bytearray(whole), whole.rindex(b"hvcC") + 4
+    left = struct.unpack_from(">I", whole, at - 8)[0] - 31
+    edited[at + 22 : at + 23 + left] = b"\0" + struct.pack(">I", left) + b"free" + bytes(left - 8)
+    struct.pack_into(">I", edited, at - 8, 31)
+    return bytes(edited)
+
+
+@pytest.mark.parametrize("preset", ["remux-mp4", "remux-mkv"])
+def test_hevc_that_tells_its_parameters_in_its_packets_is_copied(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    step = encoded(*X265[:-1], f"{X265[-1]}:repeat-headers=1", *AAC)
+    path = made(ffmpeg, tmp_path, "film.mp4", step, edit=in_band)
+    output = make(ffmpeg, path, tmp_path, preset)
+    assert lasting(output, "video") == pytest.approx(1.6, abs=0.05)
+    assert b"hvc1" not in output.read_bytes()

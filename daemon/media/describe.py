@@ -307,12 +307,19 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
         colour=colour,
         hdr=frames.hdr(frame),
         dolby_vision=dolby_vision,
+        in_band=_in_band(stream),
         own_colours=dolby_vision and colour.transfer is None,
         captions=seen.captions,
         spherical=frames.spherical(frame),
         start_seconds=begin + lost,
         duration_seconds=length - lost if length and length > lost else length,
     )
+
+
+def _in_band(stream: Pictures) -> bool:
+    """Whether the description of HEVC has no parameter sets in it: 22 bytes stand before the number of their kinds."""
+    described = stream.codec_context.extradata or b""
+    return tracks.decoder(stream) == "hevc" and described[:1] == b"\1" and described[22:23] == b"\0"
 
 
 def _lost(stream: Pictures, begin: float, frame: VideoFrame) -> float:

@@ -49,6 +49,7 @@ class VideoStream(Model, frozen=True):
     reordered: bool = False  # whether pictures are stored in another order than they are shown in
     counted: bool = False  # whether all that its container tells of their times is that they follow each other
     late_seconds: float = 0.0  # at most, after a picture is to be shown, until its packet is to be decoded
+    in_band: bool = False  # whether its packets alone tell what decoders must know before them (HEVC in MP4)
     own_colours: bool = False  # whether only players of Dolby Vision know what its numbers mean (profile 5)
     captions: bool = False  # whether frames carry some (EIA-608 or 708)
     spherical: bool = False  # whether it is marked as a 360° film

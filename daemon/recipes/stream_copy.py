@@ -29,14 +29,15 @@ def muddled(media: Media) -> bool:
 
 
 def picture_options(media: Media, container: str) -> Options:
-    """Returns what a copied picture takes: Apple's players want to find HEVC in an MP4 under this name, FFmpeg tells of
-    360° and of Dolby Vision only when it may go beyond the standard, and puts pictures elsewhere that come to their
-    decoder too late.
+    """Returns what a copied picture takes: Apple's players want to find HEVC in an MP4 under a name that promises its
+    parameter sets to be told beforehand, FFmpeg tells of 360° and of Dolby Vision only when it may go beyond the
+    standard, and puts pictures elsewhere that come to their decoder too late.
     """
     picture = media.video
     if picture is None:
         return {}
-    named: Options = {"tag:v": "hvc1"} if picture.codec == "hevc" and container == "mp4" else {}
+    beforehand = picture.codec == "hevc" and not picture.in_band
+    named: Options = {"tag:v": "hvc1"} if beforehand and container == "mp4" else {}
     if container == "mp4" and (picture.spherical or picture.dolby_vision):
         named["strict"] = "unofficial"
     if picture.late_seconds:
