@@ -158,7 +158,7 @@ def lacking(media: Media, what: str) -> Media:
         "mark": replace(media, audio=(one, replace(two, marks=()))),
         "place": replace(media, place=None),
         "date": replace(media, created=None),
-        "device": replace(media, device=None),
+        "device": replace(media, made_by=("", "")),
         "tag": replace(media, tags=()),
     }[what]
 

@@ -9,11 +9,15 @@ import pytest
 from av.stream import Disposition
 from specimens import AAC, H264, film, mapped, picture, sound
 from test_kinds import make
-from test_unread import made
+from test_unread import defaults, made
+
+from daemon.media.describe import read_media
+from daemon.recipes.command import plan
 
 QUICK = {"speed": "ultrafast"}
 MOMENT = ("-metadata", "creation_time=2022-11-09T17:36:38Z")
 PLACE = ("-metadata", "location=+48.8584+002.2945/")
+DEVICE = ("-metadata", "make=Acme", "-metadata", "model=One")
 APPLE = ("-movflags", "use_metadata_tags", "-metadata", "com.apple.quicktime.location.ISO6709=+48.8584+002.2945/")
 PRESETS = ("h264-480p", "webm-720p", "remux-mp4", "remux-mkv", "archive-ffv1", "m4a")
 
@@ -35,6 +39,30 @@ def test_the_place_in_apples_words_is_kept(ffmpeg: str, tmp_path: Path, preset: 
     path = made(ffmpeg, tmp_path, "phone.mov", film(*APPLE, "{out}"))
     with av.open(str(make(ffmpeg, path, tmp_path, preset, **quick(preset)))) as container:
         assert container.metadata["location"] == "+48.8584+002.2945/"
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", "remux-mp4", "m4a", "remux-mkv"])
+def test_the_device_is_told_in_apples_words_and_what_else_is_told_stays(
+    ffmpeg: str, tmp_path: Path, preset: str
+) -> None:
+    path = made(ffmpeg, tmp_path, "phone.mov", film(*MOMENT, *PLACE, *DEVICE, "{out}"))
+    media = read_media(str(make(ffmpeg, path, tmp_path, preset, **quick(preset))))
+    assert (media.device, media.place) == ("Acme One", "+48.8584+002.2945/")
+    assert media.created
+    assert media.created.startswith("2022-11-09T17:36:38")
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", "remux-mp4", "m4a"])
+def test_a_title_is_where_players_look_for_it_and_the_device_is_told_to_be_left_out(
+    ffmpeg: str, tmp_path: Path, preset: str
+) -> None:
+    path = made(ffmpeg, tmp_path, "phone.mov", film(*DEVICE, "-metadata", "title=Beach", "{out}"))
+    planned = plan(read_media(str(path)), preset, {**defaults(preset), **quick(preset)})
+    assert "device" in {fact.what for fact in planned.contents.left_out}
+    output = make(ffmpeg, path, tmp_path, preset, **quick(preset))
+    assert b"\xa9nam" in output.read_bytes()
+    with av.open(str(output)) as container:
+        assert container.metadata["title"] == "Beach"
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -205,7 +205,7 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         lead_seconds=first - (container.start_time or 0) / av.time_base,
         created=labels.created(told),
         place=labels.place(told),
-        device=labels.device(told),
+        made_by=labels.device(told),
         tags=labels.tags(told),
         unread=tuple(tracks.unread(file, container, closed, others, used)),
     )

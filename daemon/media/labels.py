@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from av.container import InputContainer
 
+from daemon.media.model import APPLE
+
 MOST_TAGS = 200
 MOST_TOLD = 200  # characters
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?")
 PLACE = re.compile(r"[+-]\d[\d.+-]*/?.*")
-APPLE = "com.apple.quicktime."
 PLACES = ("location", f"{APPLE}location.iso6709", "location-eng")
 # What containers and muxers write of themselves.
 TECHNICAL = {
@@ -40,10 +41,10 @@ def place(told: dict[str, str]) -> str | None:
     return next((said[:MOST_TOLD] for name in PLACES if PLACE.fullmatch(said := told.get(name, ""))), None)
 
 
-def device(told: dict[str, str]) -> str | None:
-    """Returns make and model of what recorded it; None where neither is said."""
-    parts = [told.get(key) or told.get(f"{APPLE}{key}") for key in ("make", "model")]
-    return " ".join(filter(None, parts))[:MOST_TOLD] or None
+def device(told: dict[str, str]) -> tuple[str, str]:
+    """Returns make and model of what recorded it, in whose place nothing stands where it is not said."""
+    make, model = ((told.get(key) or told.get(f"{APPLE}{key}") or "")[:MOST_TOLD] for key in ("make", "model"))
+    return make, model
 
 
 def tags(told: dict[str, str]) -> tuple[str, ...]:

@@ -88,6 +88,7 @@ class Chapter(Model, frozen=True):
     title: str | None = None
 
 
+APPLE = "com.apple.quicktime."  # how Apple's names for what a phone tells of its films begin
 FRONT_COVER = "Cover (front)"  # how FFmpeg tells that type of picture of ID3 and FLAC, in a comment
 
 
@@ -116,11 +117,16 @@ class Media(Model, frozen=True):
     unread: tuple[Unread, ...] = ()
     place: str | None = None  # where it was recorded (ISO 6709)
     created: str | None = None  # the moment it was recorded, as its container has it
-    device: str | None = None  # make and model of what recorded it
+    made_by: tuple[str, str] = ("", "")  # make and model of what recorded it
     tags: tuple[str, ...] = ()  # names, in lower case, of what else is told about the whole
     cut_off: bool = False  # whether it ends in the middle, as a recording that crashed, and is used as far as it goes
     redescribed: bool = False  # whether an MP4 describes samples of a track in several ways, of which others keep one
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
+
+    @property
+    def device(self) -> str | None:
+        """Names what recorded it, by make and model; None: nobody says."""
+        return " ".join(filter(None, self.made_by)) or None
 
     @property
     def still(self) -> bool:

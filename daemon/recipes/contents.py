@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from daemon.media.model import AudioStream, Media, SubtitleStream, VideoStream
 from daemon.models import Contents, Kept, LeftOut
 from daemon.presets.traits import Family
-from daemon.recipes.containers import CONTAINERS, MOMENT, RELEASE, Container
-from daemon.recipes.metadata import GAINS
+from daemon.recipes.containers import MOMENT, RELEASE, Container
+from daemon.recipes.metadata import GAINS, told_by
 from daemon.recipes.picture import is_thinned
 from daemon.recipes.recipe import Options, Recipe
 
@@ -24,7 +24,7 @@ _Facts = Iterator[Kept | LeftOut]
 
 def accounted(recipe: Recipe, media: Media, wanted: Family, *, silent: bool) -> Recipe:
     """Returns the same, its plan with all that the source has, kept or left out. What is `silent` is pictures alone."""
-    account = _Account(recipe, media, wanted, CONTAINERS[recipe.plan.container], recipe.options(1))
+    account = _Account(recipe, media, wanted, told_by(recipe.plan.container, media), recipe.options(1))
     facts = [*account.facts()]
     kept = tuple(fact for fact in facts if isinstance(fact, Kept))
     lost = (fact for fact in facts if isinstance(fact, LeftOut))

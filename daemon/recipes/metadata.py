@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from daemon.media.model import AudioStream, Media, SubtitleStream
+from daemon.media.model import APPLE, AudioStream, Media, SubtitleStream
 from daemon.presets.traits import SoundTraits
-from daemon.recipes.containers import CONTAINERS, RELEASE
+from daemon.recipes.containers import CONTAINERS, ITUNES, RELEASE, Container
 from daemon.recipes.recipe import Options
 
 
@@ -23,7 +23,7 @@ def options(
     if wanted.metadata == "keep":
         place = {"metadata#place": f"location={media.place}"} if media.place else {}
         names = {"mp4": _names, "opus": _of_the_whole}.get(container, _nothing)(sound, subtitles)
-        return {**chapters, **_moment(container, media), **place, **names}
+        return {**chapters, **_moment(container, media), **place, **_device(container, media), **names}
     return {**chapters, "map_metadata": -1, **_languages(sound, subtitles)}
 
 
@@ -34,8 +34,26 @@ def _moment(container: str, media: Media) -> Options:
     return {"metadata#created": f"{name}={media.created}"} if media.created and name and not there else {}
 
 
+def told_by(container: str, media: Media) -> Container:
+    """Returns what the container tells of that source. MP4 has the device only in Apple's newer list, which has a place
+    for everything, and which takes that of the older one: only where nothing stands in that it is worth it.
+    """
+    told = CONTAINERS[container]
+    newer = told.tags == ITUNES and media.device is not None and not ITUNES.intersection(media.tags)
+    return told._replace(tags=None, device=True) if newer else told
+
+
+def _device(container: str, media: Media) -> Options:
+    if CONTAINERS[container].device or not told_by(container, media).device:
+        return {}
+    told = {
+        f"metadata#{key}": f"{APPLE}{key}={said}" for key, said in zip(("make", "model"), media.made_by, strict=True)
+    }
+    return {"movflags#tags": "+use_metadata_tags", **told}
+
+
 # ffmpeg-python takes each option once: of those that are repeated, what follows a "#" is left out of the command.
-REPEATED = re.compile(r"(-metadata(?::[\w:]+)?)#\w+")
+REPEATED = re.compile(r"(-movflags|-metadata(?::[\w:]+)?)#\w+")
 GAINS = (
     *("REPLAYGAIN_TRACK_GAIN", "REPLAYGAIN_TRACK_PEAK", "REPLAYGAIN_TRACK_RANGE"),
     *("REPLAYGAIN_ALBUM_GAIN", "REPLAYGAIN_ALBUM_PEAK", "REPLAYGAIN_ALBUM_RANGE", "REPLAYGAIN_REFERENCE_LOUDNESS"),
