@@ -143,10 +143,25 @@ def test_every_answer_is_hardened(daemon: Daemon) -> None:
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
-        for name in HEADERS.keys() - {"Content-Security-Policy"}:
+        for name in HEADERS.keys() - {"Content-Security-Policy", "Cache-Control"}:
             assert answer.headers.get_list(name) == [HEADERS[name]], f"{name} of {answer.request.url}"
         assert not [name for name in answer.headers if name.startswith("access-control-")]
         assert "server" not in answer.headers
+
+
+def test_no_answer_that_took_a_login_is_kept_for_others(daemon: Daemon, clip: Path) -> None:
+    """A proxy may keep what has a date and no token beside it, as with a cookie, and hand it to anybody."""
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    [source], whole = job["sources"], f"/api/jobs/{job['id']}"
+    variation = f"{whole}/variations/{source['variations'][0]['id']}"
+    paths = [whole, f"{whole}/download", f"{whole}/sources/{source['id']}/download", f"{whole}/thumbnail"]
+    paths += [f"{variation}/download", f"{variation}/log", "/metrics", "/api/webhooks/secret", "/api/jobs/x"]
+    for path in paths:
+        answer = daemon.client.get(path)
+        assert answer.headers["cache-control"].split(",")[0] == "private", path
+        if tag := answer.headers.get("etag"):
+            again = daemon.client.get(path, headers={"If-None-Match": tag})
+            assert again.headers["cache-control"] == answer.headers["cache-control"], path
 
 
 # Who

@@ -238,7 +238,7 @@ def one_file(folder: Path, row: Row, name: str) -> Response:
         path,
         filename=path.name,
         media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
-        headers={**INERT, "ETag": f'"{tag}"', "Cache-Control": "private, no-cache"},
+        headers={**INERT, "ETag": f'"{tag}"'},
         stat_result=status,
         content_disposition_type="inline",
     )

@@ -156,7 +156,7 @@ class Resource:
 
 def _encoded(endpoint: Endpoint, answer: Any) -> Response:
     body = msgspec.json.encode(answer)
-    headers = {"ETag": _tag(body), "Cache-Control": "no-cache"} if endpoint.method == "GET" else None
+    headers = {"ETag": _tag(body)} if endpoint.method == "GET" else None
     return Response(body, endpoint.status, headers, media_type=JSON)
 
 

@@ -17,7 +17,9 @@ from daemon.http.problems import refusal
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 HOST = re.compile(r"(?:\[([\da-fA-F:.]+)\]|([^\s:/?#@\[\]\\]+))(?::\d{1,5})?")
+PRIVATE = "private, no-cache"  # whoever shares a proxy, or a browser once it was logged out, asks us first
 HEADERS = {
+    "Cache-Control": PRIVATE,
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
