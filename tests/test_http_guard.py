@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import EMPTY, PATIENCE, Daemon, stored
+from conftest import EMPTY, PATIENCE, Daemon, stored, wait_until
 from wire import connect, said
 
 from daemon import filenames
@@ -330,7 +330,8 @@ def test_what_a_bind_lays_open_is_said(settings: dict[str, Any], exposed: bool) 
 
 def test_the_log_and_doctor_say_what_is_laid_open(start_daemon: Callable[..., Daemon]) -> None:
     daemon = start_daemon("--host", "0.0.0.0")
-    assert "WARNING whoever is on the network can reach 0.0.0.0" in daemon.log()
+    warning = "WARNING whoever is on the network can reach 0.0.0.0"
+    wait_until(lambda: warning in daemon.log(), "the log to say it, once it listens")
     examined = doctor({**daemon.env, "FFSPOOL_HOST": "0.0.0.0"})
     assert not examined["ok"]
     assert "without TLS" in examined["found"]

@@ -32,7 +32,7 @@ def test_a_fragmented_recording_is_used_as_far_as_it_goes(
     assert variation["status"] == "completed", variation["error"]
     assert 6 * share - 1.1 < variation["output_seconds"] < 6 * share + 0.6
     log = daemon.client.get(f"/api/jobs/{job['id']}/variations/{variation['id']}/log").text
-    assert "# the source ends in the middle of a recording: what is there is used" in log
+    assert "# left out: end: the source ends in the middle of a recording: what is there is used" in log
 
 
 def test_a_quicktime_recording_in_fragments_is_used_as_far_as_it_goes(ffmpeg: str, tmp_path: Path) -> None:
