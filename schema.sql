@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 7;
+PRAGMA user_version = 8;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -115,6 +115,7 @@ CREATE TABLE variations (
     space_needed         INTEGER,  -- bytes, learnt from a disk that was full
     quality              TEXT,  -- how close it is to its source, if that was asked
     contents             TEXT,  -- what of its source it has, and what not, once it is completed
+    resumed_seconds      REAL,  -- of it that its last attempt found encoded already
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 
@@ -141,6 +142,19 @@ CREATE TABLE attempts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX attempts_live ON attempts (token) WHERE ended_at IS NULL;
+
+-- What is encoded of films that may be gone on with: a file in the variation's work folder for each attempt that wrote
+-- some of it. `seconds` of it, and `bytes`, are known to be on the disk.
+CREATE TABLE pieces (
+    variation   INTEGER NOT NULL REFERENCES variations (seq) ON DELETE CASCADE,
+    attempt     INTEGER NOT NULL,
+    begins      REAL NOT NULL,  -- seconds of the film at which it begins
+    begun_with  TEXT NOT NULL,  -- a hash of all that decides about its bytes
+    seconds     REAL NOT NULL DEFAULT 0,
+    bytes       INTEGER NOT NULL DEFAULT 0,
+    boot        TEXT,           -- of the host, in which it was written; after another one only those bytes count
+    PRIMARY KEY (variation, attempt)
+) STRICT, WITHOUT ROWID;
 
 -- The whole queue, one row: `paused` freezes what runs, `draining` lets it finish; neither starts anything.
 CREATE TABLE queue (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 
+@cache
 def boot_id() -> str:
     """Names the boot, as the kernel does: numbers of processes and devices mean nothing beyond it."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -7,7 +7,8 @@ state/
     uploads/{upload}             resumable uploads, until a job takes them
     jobs/{job}/
       sources/{source}           uploads, without an extension
-      work/{variation}/          one variation's work folder: `{attempt}.part`, a file or a folder; outlives a restart
+      work/{variation}/          one variation's work folder, which outlives a restart: `{attempt}.part`, a file or a
+                                 folder; `{attempt}.piece` of a film's picture, to go on with
       logs/{variation}.log       the encoder's words
       plots/{variation}.svg      how close each of its frames is to the source's
       outputs/{variation}.{ext}  proven, whole files and nothing else
@@ -65,6 +66,9 @@ class Paths:
 
     def part(self, job: str, variation: str, attempt: int) -> Path:
         return self.work(job, variation) / f"{attempt}.part"
+
+    def piece(self, job: str, variation: str, attempt: int) -> Path:
+        return self.work(job, variation) / f"{attempt}.piece"
 
     def log(self, job: str, variation: str) -> Path:
         return self.jobs / job / "logs" / f"{variation}.log"

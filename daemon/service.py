@@ -115,7 +115,7 @@ async def running(
         await lineage.renew(store, paths)
         prober.start()
         await engine.start()
-        resources = await _open_resources(settings, library, paths, store, engine, prober, now)
+        resources = await _open_resources(settings, library, paths, store, engine, prober, version, now)
         service = await _open_service(settings, resources, version, sandbox)
         async with _at_work(service, began, now):
             yield service
@@ -149,6 +149,7 @@ async def _open_resources(
     store: Store,
     engine: Engine,
     prober: Prober,
+    version: str,
     now: Callable[[], float],
 ) -> Resources:
     space = Space(partial(_usage, paths), settings.disk_reserve)
@@ -163,6 +164,8 @@ async def _open_resources(
         quota=Quota(settings, space),
         library=library,
         history=await CostHistory.load(store),
+        encoder=version,
+        resume_from=settings.resume_from,
         hung_after=settings.hung_after,
         retry_delay=settings.retry_delay,
         now=now,

@@ -62,6 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Encodes that run at once; by default one per core this process may use."""
     max_shared_seconds: Duration = 120.0
     """Predicted seconds up to which variations of one source share a process, and its decoding; 0: none ever do."""
+    resume_from: Duration = 60.0
+    """Predicted CPU seconds from which a film is written so that it goes on where it was after an interruption; what
+    takes less is begun anew."""
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 5
     """Niceness of the encoders, so that the daemon and the host stay responsive."""
     grace: Positive = 2.0

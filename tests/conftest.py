@@ -205,7 +205,7 @@ class Daemon:
         return next(child for child in children if "daemon.media.probe_server" in child.cmdline())
 
     def parts(self) -> list[Path]:
-        return [path for path in (self.state_dir / "spool").rglob("*") if path.name.endswith(".part")]
+        return [path for path in (self.state_dir / "spool").rglob("*") if path.suffix in {".part", ".piece"}]
 
 
 def encoders(parent: psutil.Process) -> list[psutil.Process]:

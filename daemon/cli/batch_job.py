@@ -81,6 +81,7 @@ async def run(
             source_roots=(Path("/"),),  # whose user names files may read them
             sweep_every=NEVER,
             retention=NEVER,
+            resume_from=NEVER,  # nobody comes back to a work folder that is gone afterwards
             max_sources=max(len(batch.sources), settings.max_sources),
         )
         async with running(own, library, prober=prober) as service:

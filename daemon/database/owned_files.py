@@ -63,9 +63,15 @@ def folders(paths: Paths, job: str) -> set[Path]:
     return {path.parent for path in (*some, paths.plot(job, "-"), paths.output(job, "-", ""))}
 
 
-def of_attempt(paths: Paths, job: str, variation: str) -> tuple[Path, ...]:
-    """Returns what an attempt may leave that was not published. Its log stays: it says why."""
-    return paths.work(job, variation), paths.plot(job, variation)
+def of_attempt(paths: Paths, job: str, variation: str, *, going_on: bool = False) -> tuple[Path, ...]:
+    """Lists what an attempt may leave that was not published. Its log stays: it says why.
+
+    `going_on`: so do the pieces of a film that is to be gone on with.
+    """
+    work = paths.work(job, variation)
+    pieces = set(work.glob(paths.piece(job, variation, 0).with_stem("*").name)) if going_on else set[Path]()
+    left = [path for path in work.iterdir() if path not in pieces] if pieces else [work]
+    return *left, paths.plot(job, variation)
 
 
 def _of_source(paths: Paths, job: str, source: Row) -> Iterator[Item]:

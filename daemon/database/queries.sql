@@ -214,6 +214,35 @@ UPDATE attempts SET handle = :handle WHERE token = :token AND ended_at IS NULL
 UPDATE variations SET sandbox = :sandbox
 WHERE seq IN (SELECT variation FROM attempts WHERE token = :token AND ended_at IS NULL)
 
+-- Says which piece of a film an attempt is to write.
+-- name: record_piece
+INSERT INTO pieces (variation, attempt, begins, begun_with, boot)
+VALUES (:variation, :attempt, :begins, :begun_with, :boot)
+
+-- Says how much of a film its attempt need not encode. Where that is more than before, no death of the daemon is held
+-- against it.
+-- name: record_resumed
+UPDATE variations SET crashes = iif(:seconds > coalesce(resumed_seconds, 0), 0, crashes),
+    resumed_seconds = nullif(:seconds, 0)
+WHERE seq = :variation
+
+-- Keeps how much of a piece is on the disk for certain.
+-- name: record_durable
+UPDATE pieces SET seconds = :seconds, bytes = :bytes
+WHERE (variation, attempt) = (SELECT seq, attempts FROM variations WHERE id = :variation)
+
+-- The pieces of a film in their order.
+-- name: pieces_of
+SELECT * FROM pieces WHERE variation = :variation ORDER BY attempt
+
+-- Forgets pieces of a film.
+-- name: drop_pieces
+DELETE FROM pieces WHERE variation = :variation AND attempt IN (SELECT value FROM json_each(:attempts))
+
+-- Forgets all pieces of a film.
+-- name: drop_all_pieces
+DELETE FROM pieces WHERE variation = :variation
+
 -- Ends the record of a variation's attempt.
 -- name: end_attempt
 UPDATE attempts SET ended_at = :now WHERE variation = :variation AND ended_at IS NULL

@@ -20,6 +20,7 @@ import psutil
 from msgspec.structs import replace
 
 from daemon.encode.diagnosis import Diagnosis, Ending, diagnose
+from daemon.encode.durability import Durability
 from daemon.encode.progress import ProgressParser
 from daemon.encode.task import Outcome, Progress, Report, Started, Task, Vitals
 from daemon.errors import FfspoolError
@@ -85,7 +86,9 @@ class Run:
         self._tail: deque[str] = deque(maxlen=HEARD_LINES)
         self._cpu_seconds = 0.0  # of passes that are over
         self._cpu_seconds_of_pass = 0.0  # of the last of them
-        self._seconds = 0.0  # of the whole output, as far as these passes brought it
+        # Of the whole output, as far as these passes brought it.
+        self._seconds = min((order.begin.seconds if order.begin else 0.0 for order in task.orders), default=0.0)
+        self._durability = Durability(task)
         self._speed: float | None = None
         self._unmeasured: dict[str, str] = {}
         self._chosen: dict[str, Parameters] = {}
@@ -104,6 +107,7 @@ class Run:
             if self._child is not None:
                 await self.stop()
             raise
+        await self._durability.keep_all(self._seconds, report)
         if self._stopping is not None:  # before the exit code: a stopped ffmpeg says 0 and leaves a truncated file
             return Outcome(stopped=await self._stopping, exit_code=code, cpu_seconds=self._cpu_seconds)
         await asyncio.to_thread(privileges.take, self._folders())
@@ -272,6 +276,8 @@ class Run:
                 parameters=order.parameters,
                 path=os.path.relpath(order.part, self._folder),
                 threads=order.threads,
+                begin=order.begin,
+                pieces=order.pieces,
             )
             for order in self._task.orders
         ]
@@ -286,6 +292,7 @@ class Run:
             with suppress(ProcessLookupError):
                 cpu_seconds, io_bytes = vitals(child.pid)
                 report(Vitals(task=self._task.id, cpu_seconds=self._cpu_seconds + cpu_seconds, io_bytes=io_bytes))
+            await self._durability.keep(self._seconds, report)
             if await asyncio.to_thread(self._wrote_too_much, child.pid):  # in files that are each within their limit
                 cancel.kill(child)
 

@@ -6,6 +6,7 @@ import msgspec
 
 from daemon.media.model import Media
 from daemon.models import Model, Parameters, SourceFile, Stopped
+from daemon.recipes.recipe import Begin, Piece
 
 # What an engine is told, and answers
 
@@ -20,7 +21,8 @@ class Capacity(Model, frozen=True):
 class Order(Model, frozen=True):
     """An order is one variation within a task. `part` is where to write, `log` where ffmpeg's words are appended.
 
-    `preset` is a built-in one: an engine knows no others.
+    `preset` is a built-in one: an engine knows no others. With a `begin` only a piece of the film's picture is to be
+    written; with `pieces`, which lie beside `part`, the film is joined from these.
     """
 
     variation: str
@@ -30,6 +32,8 @@ class Order(Model, frozen=True):
     part: str
     log: str
     threads: int  # of its encoder
+    begin: Begin | None = None
+    pieces: tuple[Piece, ...] = ()
     bytes: int = 0  # that it may come to, as far as is foreseen
 
 
@@ -69,6 +73,14 @@ class Started(Model, frozen=True, tag="started"):
     sandbox: str = "none"
 
 
+class Kept(Model, frozen=True, tag="kept"):
+    """So many bytes of each variation's piece are on the disk for certain, at least `seconds` of the film."""
+
+    task: str
+    seconds: float
+    bytes: dict[str, int]
+
+
 class Progress(Model, frozen=True, tag="progress"):
     """Reports how far a task is: `seconds` of output written, encoding at `speed` times real time (None: unknown)."""
 
@@ -85,7 +97,7 @@ class Vitals(Model, frozen=True, tag="vitals"):
     io_bytes: int
 
 
-Report = Started | Progress | Vitals
+Report = Started | Kept | Progress | Vitals
 
 
 class Outcome(Model, frozen=True):

@@ -55,11 +55,18 @@ async def _finish_publishing(store: Store, paths: Paths, row: Row, now: float) -
 
 
 async def _requeue(store: Store, paths: Paths, row: Row, now: float) -> None:
-    output = paths.output(row["job_id"], row["id"], row["extension"])
-    for path in (*owned_files.of_attempt(paths, row["job_id"], row["id"]), output):
-        await asyncio.to_thread(remove, path)
+    await asyncio.to_thread(remove, paths.output(row["job_id"], row["id"], row["extension"]))
     mine = {"variation": row["seq"], "attempt": row["attempts"]}
-    await store.write(lambda t: claims.abandon(t, failure=claims.INTERRUPTED, crashed=True, now=now, **mine))
+    going_on = row["cancel_requested_at"] is None
+    await asyncio.to_thread(_clear, paths, row, going_on=going_on)
+    kept = await store.write(lambda t: claims.abandon(t, failure=claims.INTERRUPTED, crashed=True, now=now, **mine))
+    if going_on and not kept:
+        await asyncio.to_thread(_clear, paths, row, going_on=False)
+
+
+def _clear(paths: Paths, row: Row, *, going_on: bool) -> None:
+    for path in owned_files.of_attempt(paths, row["job_id"], row["id"], going_on=going_on):
+        remove(path)
 
 
 def _trim(upload: Path, offset: int) -> None:

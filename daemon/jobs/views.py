@@ -62,6 +62,7 @@ class VariationView(Model, frozen=True):
     bytes: int | None
     sha256: str | None
     attempts: int
+    resumed_seconds: float | None  # of it that its last attempt found encoded already
     sharing: int | None  # how many were or are encoded in the same process, itself included; None: it never began
     error: str | None
     started_at: datetime | None
@@ -309,6 +310,7 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
         attempts=row["attempts"],
         waiting=(row["waiting"] or live.shortage) if status == State.QUEUED else None,
         sandbox=row["sandbox"],
+        resumed_seconds=row["resumed_seconds"],
         sharing=row["sharing"],
         error=row["error"],
         quality=msgspec.json.decode(row["quality"], type=Quality) if row["quality"] else None,

@@ -132,3 +132,28 @@ class Media(Model, frozen=True):
     def still(self) -> bool:
         """Tells whether it is a photograph or the like: FFmpeg's demuxers of single pictures are named so."""
         return self.format.endswith("_pipe")
+
+
+class KeyFrame(Model, frozen=True):
+    """A key frame, and what tells where it stands.
+
+    It is shown so many `seconds` after the first picture, and `decoded` at that second of the file's time, rounded
+    down to a millionth. So many `pictures` come before it. `warm` is when one of them is shown that is early enough for
+    filters to begin with, in the file's time.
+    """
+
+    seconds: float
+    decoded: float
+    warm: float
+    pictures: int
+
+
+class PieceContent(Model, frozen=True):
+    """A picture as far as it was written: when the first frame is shown, how many there are, and the last key frame.
+
+    That is None where nothing whole stands before it.
+    """
+
+    begins: float
+    pictures: int
+    key_frame: KeyFrame | None

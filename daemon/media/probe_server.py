@@ -26,8 +26,8 @@ import av
 import msgspec
 
 from daemon.errors import ProbeError
-from daemon.media import decode_end, describe, still
-from daemon.media.model import Media
+from daemon.media import decode_end, describe, key_frames, still
+from daemon.media.model import Media, PieceContent
 from daemon.media.plausible import is_plausible
 from daemon.models import SourceFile
 from daemon.process import sandbox
@@ -42,13 +42,14 @@ MAX_DESCRIPTOR = 2**31 - 1
 
 class Request(msgspec.Struct, frozen=True):
     """A request asks for one reading of a file, in `timeout` seconds. To "measure" is to tell where the data ends, to
-    "prove" to decode the end as well, to "picture" to make a small WebP.
+    "prove" to decode the end as well, to "picture" to make a small WebP. A "piece" is read as a picture whose encoder
+    may have been interrupted.
     """
 
     id: int
     file: SourceFile
     timeout: float
-    how: Literal["describe", "measure", "prove", "picture"] = "describe"
+    how: Literal["describe", "measure", "prove", "picture", "piece"] = "describe"
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,6 +57,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
     media: Media | None = None
     picture: bytes | None = None
+    piece: PieceContent | None = None
     error: str | None = None
 
 
@@ -152,6 +154,8 @@ def _find(request: Request, sandboxed: bool) -> Finding:
             return Finding(media=describe.read_measured(path))
         if request.how == "picture":
             return Finding(picture=still.webp(path, patience=request.timeout / 4))
+        if request.how == "piece":
+            return Finding(piece=key_frames.read_piece(path))
         found = describe.read_media(path, patience=request.timeout / 2)
         if request.how == "prove":
             decode_end.decode(path, found, patience=request.timeout / 4)

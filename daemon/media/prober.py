@@ -16,13 +16,13 @@ from typing import Literal
 import msgspec
 
 from daemon.errors import ProbeError, Unavailable
-from daemon.media.model import Media
+from daemon.media.model import Media, PieceContent
 from daemon.models import SourceFile
 from daemon.process import cancel
 from daemon.process.child import Child
 from daemon.process.launcher import spawn_server
 
-How = Literal["describe", "measure", "prove", "picture"]  # what `daemon.media.probe_server` is asked to do
+How = Literal["describe", "measure", "prove", "picture", "piece"]  # what `daemon.media.probe_server` is asked to do
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class _Answer(msgspec.Struct):
     id: int
     media: Media | None = None
     picture: bytes | None = None
+    piece: PieceContent | None = None
     error: str | None = None
 
 
@@ -106,6 +107,16 @@ class Prober:
         if answer.picture is None:
             raise ProbeError(answer.error or "the prober gave no answer")
         return answer.picture
+
+    async def piece(self, file: Path | SourceFile) -> PieceContent:
+        """Tells what is there of a picture whose encoder may have been interrupted. Reads the whole file.
+
+        Raises ProbeError as `probe` does, also when it holds no picture that is whole.
+        """
+        answer = await self._ask(file, "piece")
+        if answer.piece is None:
+            raise ProbeError(answer.error or "the prober gave no answer")
+        return answer.piece
 
     async def _ask(self, file: Path | SourceFile, how: How) -> _Answer:
         try:

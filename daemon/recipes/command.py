@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from daemon.media.model import Media
 from daemon.models import Model, Parameters
 from daemon.presets.builtin import PRESETS
 from daemon.presets.traits import Metric
-from daemon.recipes import quality_filter
+from daemon.recipes import pieces, quality_filter
 from daemon.recipes.contents import HDR_TRANSFERS, accounted
 from daemon.recipes.encoders import timing
 from daemon.recipes.filter_graph import apart, branched, merged
@@ -23,7 +23,20 @@ from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import adaptive, archival, audio, capped, film, framed, sprites, stills
 from daemon.recipes.metadata import REPEATED, told_by_stream
 from daemon.recipes.picture import deinterlaced, is_idle, may_change_shape, of_one_shape
-from daemon.recipes.recipe import Judgement, Node, Options, Passed, Plan, Recipe, Request, Step, Trial, refuse_lost
+from daemon.recipes.recipe import (
+    Begin,
+    Judgement,
+    Node,
+    Options,
+    Passed,
+    Piece,
+    Plan,
+    Recipe,
+    Request,
+    Step,
+    Trial,
+    refuse_lost,
+)
 
 DAY = 86400.0
 MEASURING = 0.15  # of the time, where a picture is compared with its source
@@ -37,16 +50,22 @@ GLOBAL_OPTIONS = (
 )
 
 
+ON_TIME = ("-copyts", "-start_at_zero")  # what is read from the middle keeps the times it has in the whole
+
+
 class Output(Model, frozen=True):
     """An output is one file or folder to write.
 
-    `preset` is a built-in one: `parameters` has all that makes the user's own.
+    `preset` is a built-in one: `parameters` has all that makes the user's own. With a `begin` it is a piece of the
+    film's picture; with `pieces` the film is joined from these.
     """
 
     preset: str
     parameters: Parameters
     path: str
     threads: int | None = None  # of its encoder; None: as many as all else has
+    begin: Begin | None = None
+    pieces: tuple[Piece, ...] = ()
 
 
 class Pass(NamedTuple):
@@ -77,11 +96,14 @@ KINDS = {kind.name: kind for kind in _REGISTERED}
 
 
 class Prospect(NamedTuple):
-    """Tells what an output shall be, what such a one usually takes, and whether others may be made in the same pass."""
+    """Tells what an output shall be, what such a one usually takes, whether others may be made in the same pass, and
+    whether it may be made in pieces.
+    """
 
     plan: Plan
     estimate: Estimate
     shareable: bool
+    resumable: bool
 
 
 def plan(media: Media, preset: str, parameters: Parameters) -> Plan:
@@ -96,7 +118,8 @@ def prospect(media: Media, preset: str, parameters: Parameters) -> Prospect:
     """Tells all that is known of an output before it is made. Raises as `plan` does."""
     kind, request = _request(media, preset, parameters)
     recipe = _made_of(kind, request)
-    return Prospect(recipe.plan, kind.estimate(request), _shareable(media, recipe))
+    shareable = _shareable(media, recipe)
+    return Prospect(recipe.plan, kind.estimate(request), shareable, pieces.can_be_gone_on_with(recipe))
 
 
 def _shareable(media: Media, recipe: Recipe) -> bool:
@@ -161,8 +184,15 @@ def _pass(source: str, media: Media, made: _Made, threads: int, share: float) ->
         argv=_argv(source, media, made, threads),
         share=share,
         folders=tuple(folder for recipe, path in made for folder in _folders(recipe, path)),
-        files={f"{path}/{name}": text for recipe, path in made for name, text in recipe.files.items()},
+        files={name: text for recipe, path in made for name, text in _files(recipe, path)},
     )
+
+
+def _files(recipe: Recipe, path: str) -> Iterator[tuple[str, str]]:
+    if recipe.joined:
+        yield f"{path}{pieces.LIST}", pieces.listed(recipe.joined)
+    for name, text in recipe.files.items():
+        yield f"{path}/{name}", text
 
 
 def _folders(recipe: Recipe, path: str) -> list[str]:
@@ -216,18 +246,20 @@ def _read(source: str, media: Media, threads: int, *, filtered: bool = True, **o
     return ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media), **options)
 
 
-def _whole(args: Sequence[str], threads: int) -> list[str]:
+def _whole(args: Sequence[str], threads: int, told: Sequence[str] = ()) -> list[str]:
     spelt = (found[1] if (found := REPEATED.fullmatch(word)) else word for word in args)
-    return ["ffmpeg", *GLOBAL_OPTIONS, "-filter_complex_threads", str(threads), *spelt]
+    return ["ffmpeg", *GLOBAL_OPTIONS, "-filter_complex_threads", str(threads), *told, *spelt]
 
 
 def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
-    decoded = _read(source, media, threads, filtered=any(recipe.filtered for recipe, _ in made))
+    late = pieces.begin_reading([recipe.begin for recipe, _ in made], media.format)
+    seek = {"ss": f"{late:.6f}"} if late else {}
+    decoded = _read(source, media, threads, filtered=any(recipe.filtered for recipe, _ in made), **seek)
     shown = [_shown(decoded, media, recipe) for recipe, _ in made]
     groups = apart(shown, partial(is_idle, picture=media.video))
     parts = [_outputs(decoded, media, [(shown[n], *made[n]) for n in group], threads).get_args() for group in groups]
     graphs = sum(any(shown[n] for n in group) for group in groups)
-    return _whole(merged(parts), max(1, threads // max(1, graphs)))
+    return _whole(merged(parts), max(1, threads // max(1, graphs)), ON_TIME if late else ())
 
 
 def _outputs(decoded: Node, media: Media, made: Sequence[tuple[list[Node], Recipe, str]], threads: int) -> Node:
@@ -241,6 +273,10 @@ def _outputs(decoded: Node, media: Media, made: Sequence[tuple[list[Node], Recip
 
 def _making(media: Media, output: Output) -> Recipe:
     recipe, threads = _recipe(media, output.preset, output.parameters), output.threads
+    if output.begin:
+        recipe = pieces.one_piece(recipe, output.begin)
+    elif output.pieces:
+        recipe = pieces.joined(recipe, output.pieces)
     return recipe._replace(options=lambda _: recipe.options(threads)) if threads else recipe
 
 
@@ -291,6 +327,8 @@ def _written(decoded: Node, media: Media, shown: list[Node], recipe: Recipe, pat
     heard = () if recipe.heard_aside else recipe.sound
     kept = [recipe.direct, *heard, *recipe.subtitles, recipe.cover]
     streams = [*shown, *(decoded[str(stream.index)] for stream in kept if stream)]
+    if recipe.joined:
+        streams.insert(0, pieces.read(path, recipe.joined[0].begins))
     if recipe.heard_aside:
         streams.insert(0, ffmpeg.input(f"file:{path}{recipe.heard_aside}", **GUARDS)["a:0"])
     streams += [decoded[str(index)] for index in recipe.attached]
@@ -304,9 +342,12 @@ def _written(decoded: Node, media: Media, shown: list[Node], recipe: Recipe, pat
 
 def _told(media: Media, recipe: Recipe, options: Options) -> Options:
     first = media.video or next(iter(recipe.sound), None)
-    if media.format != "ogg" or first is None or recipe.plan.still or "map_metadata" in options:
+    if "map_metadata" in options:
         return options
-    return {**options, **told_by_stream(first.index, recipe.sound, recipe.subtitles)}
+    number = int(bool(recipe.joined))  # of the source among what is read
+    if media.format != "ogg" or first is None or recipe.plan.still:
+        return {**options, "map_metadata": number} if number else options
+    return {**options, **told_by_stream(first.index, recipe.sound, recipe.subtitles, number)}
 
 
 def _shown(decoded: Node, media: Media, recipe: Recipe) -> list[Node]:

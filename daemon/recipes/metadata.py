@@ -66,9 +66,13 @@ def gains_dropped() -> Options:
     return {f"{name}#{gain}": f"{gain}=" for name in ("metadata", "metadata:s:a:0") for gain in GAINS}
 
 
-def told_by_stream(index: int, sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:
-    """Takes what is told about the whole from that stream of the source, as Ogg has it."""
-    return {"map_metadata": f"0:s:{index}", **_languages(sound, subtitles)}
+def told_by_stream(
+    index: int, sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream], number: int = 0
+) -> Options:
+    """Takes what is told about the whole from that stream of the source, as Ogg has it; that is read as the
+    `number`th file.
+    """
+    return {"map_metadata": f"{number}:s:{index}", **_languages(sound, subtitles)}
 
 
 def _names(sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:

@@ -89,6 +89,27 @@ class Plan(Model, frozen=True):
         return self.container in {"mjpeg", "image2"}
 
 
+class Begin(Model, frozen=True):
+    """Says at which second of a film a piece of it begins, and when a picture is shown that lies a while before."""
+
+    seconds: float = 0.0
+    warm: float = 0.0  # early enough for filters that remember what went before
+
+
+class Piece(Model, frozen=True):
+    """A piece is a part of a film's picture that is encoded, a file by that name in the work folder. It is shown from
+    `begins` on, in seconds of the film.
+
+    Of all but the last it is known where the next begins: `lasts` seconds later, and before what is decoded `until`,
+    in seconds of the file's own time.
+    """
+
+    name: str
+    begins: float
+    lasts: float | None = None
+    until: float | None = None
+
+
 class Recipe(NamedTuple):
     """A recipe makes one output: what is planned, done to the picture and kept beside it, and how all is encoded.
 
@@ -98,6 +119,9 @@ class Recipe(NamedTuple):
     Of an output that is a folder, `entry` is the name ffmpeg writes to; `folders` in it must be there, since no
     encoder may make any; and `files` stand beside, their text by name. An output that takes several runs of
     ffmpeg has `steps`; the rest then tells of the last one.
+
+    How the picture alone is `encoded` is known where one may go on with it later. A piece of a film has the `begin`
+    of it; the picture of one that is `joined` comes from these pieces.
     """
 
     plan: Plan
@@ -113,6 +137,9 @@ class Recipe(NamedTuple):
     folders: tuple[str, ...] = ()
     files: Mapping[str, str] = {}
     steps: Callable[[], Steps] | None = None
+    encoded: Callable[[int], Options] | None = None  # by the number of threads
+    begin: Begin | None = None
+    joined: tuple[Piece, ...] = ()
     heard_aside: str = ""  # behind the output's name: where a step before has put the sound, in place of the source's
 
 

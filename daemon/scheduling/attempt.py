@@ -14,8 +14,9 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from daemon.database.store import Transaction
 from daemon.encode.stall import Pace, StallWatch
-from daemon.encode.task import Order, Outcome, Progress, Report, Started, Task, Vitals
+from daemon.encode.task import Kept, Order, Outcome, Progress, Report, Task, Vitals
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
 from daemon.models import Model, SourceFile, Stage, Stopped
 from daemon.proof import prove
@@ -66,6 +67,7 @@ class Attempt:
         self._threads = threads
         self._orders: dict[str, Order] = {}  # by variation, once they are given
         self._source = members[0].claim  # of all of them
+        self._all_encoded = False  # all is encoded; what follows goes by in moments
         self._began = time.monotonic()
         self._patience = min(resources.hung_after, SHARED_PATIENCE) if len(members) > 1 else resources.hung_after
         self._watch = StallWatch(self._patience, self._began)
@@ -81,10 +83,6 @@ class Attempt:
     @property
     def variations(self) -> tuple[str, ...]:
         return tuple(member.claim.id for member in self.members)
-
-    @property
-    def task(self) -> str:
-        return self._source.token
 
     @property
     def pace(self) -> Pace | None:
@@ -126,17 +124,13 @@ class Attempt:
         """Has `tell` called when all is settled."""
         self._running.add_done_callback(lambda _: tell())
 
-    async def wait(self) -> None:
-        """Returns when every variation is settled and all partial files are gone."""
-        await asyncio.wait([self._running])
-
     async def stop(self) -> list[Receipt]:
         """Ends the encode by the escalation and waits until each of its variations is settled.
 
         What a variation becomes, the database decides: what was requested of it, else queued again.
         """
         stopped = await asyncio.shield(self._stop_engine())
-        await self.wait()
+        await asyncio.wait([self._running])
         return [
             Receipt(
                 variation=member.claim.id,
@@ -151,11 +145,11 @@ class Attempt:
         """Freezes the encode, or lets it go on; when this returns, it stands still. One not begun will not begin."""
         self.held = held
         if held:
-            self.frozen = await self._resources.engine.pause(self.task)
+            self.frozen = await self._resources.engine.pause(self._source.token)
         elif self.frozen:
             self.frozen = False
             self._watch.restart(time.monotonic())
-            self._resources.engine.resume(self.task)
+            self._resources.engine.resume(self._source.token)
 
     def _stop_engine(self) -> asyncio.Task[Stopped]:
         if self._stopping is None:
@@ -163,7 +157,7 @@ class Attempt:
         return self._stopping
 
     async def _end_process(self) -> Stopped:
-        stopped = await self._resources.engine.stop(self.task)
+        stopped = await self._resources.engine.stop(self._source.token)
         for member in self.members:
             if member.proving:  # it may take long, and nothing will come of it any more
                 member.proving.cancel()
@@ -204,17 +198,14 @@ class Attempt:
             return None
         if self._stopping or self.held:  # asked before there was a process
             return await self._settlement.abandon_all(members, INTERRUPTED)
-        task = self._task_of(members)
-        if not self._resources.engine.reads(task.source.path):
-            raise Unavailable("no machine that could encode it reads the source where it lies")
-        self._watch.restart(time.monotonic())
-        outcome = await self._resources.engine.run(task, self._report)
+        outcome = await self._make(members)
         if outcome.stopped or self._stopping:
             return await self._settlement.abandon_all(members, self._hung, outcome.cpu_seconds)
         if outcome.disk_full:
             return await self._wait_for_space(members, outcome.cpu_seconds)
         if outcome.error:
-            return await self._settlement.abandon_all(members, _failure(outcome, len(members)), outcome.cpu_seconds)
+            failure = claims.failure_of(outcome, sharing=len(members))
+            return await self._settlement.abandon_all(members, failure, outcome.cpu_seconds)
         if await self._resources.whereabouts.has_grown(self._source.recorded):
             await self._settlement.insist(partial(claims.unsettle_source, source=self._source.source))
             growing = Failure(error=GROWING, retries=MAX_RETRIES)
@@ -227,10 +218,49 @@ class Attempt:
             member.chosen = outcome.chosen.get(member.claim.id, {})
         whole = sum(member.cost for member in members) or 1.0
         finishing = (
-            self._settling([one], self._finish(one, outcome.cpu_seconds * one.cost / whole)) for one in members
+            self._settling([one], self._finish(one, outcome.cpu_seconds * one.cost / whole))
+            for one in members
+            if not one.settled
         )
         await asyncio.gather(*finishing)
         return None
+
+    async def _make(self, members: Sequence[Member]) -> Outcome:
+        """Runs the encoder; films in pieces are joined in a second task, once this attempt's pieces are there."""
+        if not self._resources.engine.reads(self._source_file.path):
+            raise Unavailable("no machine that could encode it reads the source where it lies")
+        parted = [member for member in members if member.resumption]
+        for member in parted:
+            assert member.resumption
+            await member.resumption.begin_anew_or_go_on()
+        self._watch.restart(time.monotonic())
+        encoded = await self._run_task([self._order(member) for member in members])
+        if not parted or encoded.stopped or self._stopping or encoded.error:
+            return encoded
+        self._all_encoded = True
+        orders = list[Order]()
+        for member in parted:
+            await self._settling([member], self._collect(member, orders))
+        if not orders or self._stopping:
+            return encoded
+        joined = await self._run_task(orders)
+        return replace(
+            joined,
+            cpu_seconds=encoded.cpu_seconds + joined.cpu_seconds,
+            unmeasured={**encoded.unmeasured, **joined.unmeasured},
+            chosen={**encoded.chosen, **joined.chosen},
+        )
+
+    async def _run_task(self, orders: Sequence[Order]) -> Outcome:
+        self._orders |= {order.variation: order for order in orders}
+        task = Task(
+            id=self._source.token,
+            source=self._source_file,
+            source_name=self._source.source_name,
+            media=self._source.media,
+            orders=tuple(orders),
+        )
+        return await self._resources.engine.run(task, self._report)
 
     async def _suitable(self) -> list[Member]:
         """The members of which something can be made; the others are abandoned."""
@@ -255,12 +285,21 @@ class Attempt:
             member.proving.cancel()
         try:
             lasting, sealed = await member.proving
-        except ProofError as error:
+        except (ProofError, ProbeError) as error:
+            if member.resumption and member.resumption.goes_on:
+                return await self._begin_anew(member, str(error), cpu_seconds)
             return await self._settlement.abandon(member, Failure(error=str(error)), cpu_seconds)
         finally:
             member.proving = None
         proof = self._proof(member, cpu_seconds, sealed, lasting)
         return await self._settlement.publish(member, proof, time.monotonic() - self._began)
+
+    async def _begin_anew(self, member: Member, error: str, cpu_seconds: float) -> None:
+        """What was joined is not what was planned: without its pieces it is encoded whole."""
+        assert member.resumption
+        log.warning("%s is encoded from the beginning, since its pieces do not fit: %s", member.claim.id, error)
+        await member.resumption.give_up()
+        await self._settlement.abandon(member, Failure(error=error, retries=1), cpu_seconds)
 
     def _proof(self, member: Member, cpu_seconds: float, sealed: Sealed, output_seconds: float | None) -> Proof:
         length, sha256, inode = sealed
@@ -281,45 +320,55 @@ class Attempt:
         assert member.plan is not None
         part = self._resources.part(member.claim)
         lasting = await prove.prove_output(self._resources.prober, part, member.plan, self._source_file)
+        if member.resumption:
+            await member.resumption.prove_joints(part)
         if metric := member.plan.quality:
             picture = self._resources.paths.plot(member.claim.job, member.claim.id)
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)
         return lasting, await asyncio.to_thread(seal, part)
 
-    def _task_of(self, members: Iterable[Member]) -> Task:
-        self._orders = {
-            member.claim.id: Order(
-                variation=member.claim.id,
-                attempt=member.claim.attempt,
-                preset=self._resources.base(member.claim),
-                parameters=member.claim.parameters,
-                part=str(self._resources.part(member.claim)),
-                log=str(self._resources.paths.log(member.claim.job, member.claim.id)),
-                threads=self._threads[member.claim.id],
-                bytes=member.space,
-            )
-            for member in members
-        }
-        return Task(
-            id=self.task,
-            source=self._source_file,
-            source_name=self._source.source_name,
-            media=self._source.media,
-            orders=tuple(self._orders.values()),
+    def _order(self, member: Member) -> Order:
+        claim, resumption = member.claim, member.resumption
+        return Order(
+            variation=claim.id,
+            attempt=claim.attempt,
+            preset=self._resources.base(claim),
+            parameters=claim.parameters,
+            part=str(resumption.path if resumption else self._resources.part(claim)),
+            log=str(self._resources.paths.log(claim.job, claim.id)),
+            threads=self._threads[claim.id],
+            bytes=member.space,
+            begin=resumption.begin if resumption else None,
         )
+
+    async def _collect(self, member: Member, orders: list[Order]) -> None:
+        """Adds the order to join the pieces of a film."""
+        assert member.resumption
+        try:
+            pieces = await member.resumption.pieces()
+        except (ProofError, ProbeError) as error:
+            if not member.resumption.goes_on:
+                raise
+            return await self._begin_anew(member, str(error), 0.0)
+        part = str(self._resources.part(member.claim))
+        orders.append(replace(self._order(member), part=part, begin=None, pieces=pieces))
+        return None
 
     # While it runs
 
     def _report(self, report: Report) -> None:
         now = time.monotonic()
         if isinstance(report, Progress):
-            self.progress = report
+            if not self._all_encoded:
+                self.progress = report
             self._watch.progress(report.seconds, now)
         elif isinstance(report, Vitals):
             self._watch.vitals(report.cpu_seconds, report.io_bytes, now)
             self._end_if_hung()
+        elif isinstance(report, Kept):
+            self._record(partial(claims.record_kept, report))
         else:
-            self._record_start(report)
+            self._record(partial(claims.record_start, report))
 
     def _end_if_hung(self) -> None:
         if self._stopping is None and self.pace == Pace.HUNG:
@@ -327,9 +376,9 @@ class Attempt:
             self._hung = Failure(error=words, retries=1, alone=len(self.members) > 1)
             self._stop_engine()
 
-    def _record_start(self, started: Started) -> None:
+    def _record(self, work: Callable[[Transaction], None]) -> None:
         # Not waited for: should the daemon die before this is durable, the token still finds the process.
-        writing = asyncio.ensure_future(self._resources.store.write(partial(claims.record_start, started)))
+        writing = asyncio.ensure_future(self._resources.store.write(work))
         writing.add_done_callback(_log_failure)
 
     async def _wait_for_space(self, members: Iterable[Member], cpu_seconds: float = 0.0) -> None:
@@ -340,14 +389,6 @@ class Attempt:
     @property
     def _source_file(self) -> SourceFile:
         return self._resources.whereabouts.of(self._source.recorded)
-
-
-def _failure(outcome: Outcome, sharing: int) -> Failure:
-    """Why the process came to nothing. Those that shared it are tried each by itself: one may have failed them all."""
-    assert outcome.error is not None
-    if sharing > 1:
-        return Failure(error=outcome.error, alone=True)
-    return Failure(error=outcome.error, retries=MAX_RETRIES if outcome.may_pass else 0)
 
 
 def _log_failure(task: asyncio.Future[None]) -> None:

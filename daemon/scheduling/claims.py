@@ -13,7 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon.database.store import Row, Transaction
-from daemon.encode.task import Started
+from daemon.encode.task import Kept, Outcome, Started
+from daemon.host import boot_id
 from daemon.media.model import Media
 from daemon.models import Model, Parameters, new_id
 from daemon.proof.prove import Proof
@@ -118,6 +119,27 @@ def record_start(started: Started, transaction: Transaction) -> None:
     transaction.run("record_handle", token=started.task, handle=started.handle)
 
 
+def record_piece(transaction: Transaction, *, variation: int, attempt: int, begins: float, begun_with: str) -> None:
+    """The attempt is about to write a piece of a film, from that second on."""
+    mine = {"variation": variation, "attempt": attempt}
+    transaction.run("record_piece", begins=begins, begun_with=begun_with, boot=boot_id(), **mine)
+    transaction.run("record_resumed", variation=variation, seconds=begins)
+
+
+def record_kept(kept: Kept, transaction: Transaction) -> None:
+    """So much of each piece is on the disk, whatever happens."""
+    for variation, size in kept.bytes.items():
+        transaction.run("record_durable", variation=variation, seconds=kept.seconds, bytes=size)
+
+
+def pieces_of(transaction: Transaction, *, variation: int) -> list[Row]:
+    return transaction.all("pieces_of", variation=variation)
+
+
+def drop_pieces(transaction: Transaction, *, variation: int, attempts: Sequence[int]) -> None:
+    transaction.run("drop_pieces", variation=variation, attempts=msgspec.json.encode(attempts).decode())
+
+
 def record_media(transaction: Transaction, *, source: str, media: Media) -> None:
     transaction.run("record_media", source=source, media=msgspec.json.encode(media).decode())
 
@@ -163,6 +185,7 @@ def complete(transaction: Transaction, *, variation: int, attempt: int, proof: P
     )
     if done:
         transaction.run("end_attempt", variation=variation, now=now)
+        transaction.run("drop_all_pieces", variation=variation)
     return bool(done)
 
 
@@ -192,6 +215,14 @@ class Failure(Model, frozen=True):
     space: int | None = None
 
 
+def failure_of(outcome: Outcome, *, sharing: int) -> Failure:
+    """Says why the process came to nothing. Those that shared it are tried each by itself: one may have failed all."""
+    assert outcome.error is not None
+    if sharing > 1:
+        return Failure(error=outcome.error, alone=True)
+    return Failure(error=outcome.error, retries=MAX_RETRIES if outcome.may_pass else 0)
+
+
 INTERRUPTED = None  # in place of a Failure: the daemon stopped, so the work goes back to the queue
 
 
@@ -205,15 +236,28 @@ def abandon(
     cpu_seconds: float = 0.0,
     crashed: bool = False,
     retry_delay: float = 0.0,
-) -> None:
-    """Ends an attempt that came to nothing; `crashed` if it was the daemon that died. Requests overrule it."""
+) -> bool:
+    """Ends an attempt that came to nothing; `crashed` if it was the daemon that died. Requests overrule it.
+
+    Returns whether its pieces are to be gone on with.
+    """
     row = transaction.one("in_flight", variation=variation, attempt=attempt)
     if row is None:
-        return
+        return False
     verdict = judge(row, failure=failure, crashed=crashed, now=now, retry_delay=retry_delay)
     transaction.run("discard_cpu", job=row["job"], cpu_seconds=cpu_seconds)  # first: the job may end with the next
     transaction.run("abandon", variation=variation, now=now, **msgspec.structs.asdict(verdict))
     transaction.run("end_attempt", variation=variation, now=now)
+    if verdict.status is State.QUEUED and verdict.space_needed is None:
+        return True
+    transaction.run("drop_all_pieces", variation=variation)
+    return False
+
+
+def is_requested(transaction: Transaction, *, variation: int, attempt: int) -> bool:
+    """Tells whether it is to end, or has ended, as somebody asked."""
+    row = transaction.one("in_flight", variation=variation, attempt=attempt)
+    return row is None or row["cancel_requested_at"] is not None or row["fail_requested_at"] is not None
 
 
 def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry_delay: float) -> Verdict:

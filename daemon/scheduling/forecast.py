@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import msgspec
 
@@ -31,12 +32,17 @@ class Outlook(Model, frozen=True):
     usual: int = 0
     unsuitable: str | None = None  # why its preset does not apply to its source, if so
     contents: Contents = Contents()
+    resumable: bool = False  # whether it is made in pieces, to be gone on with if it is interrupted
 
 
 class Forecast:
     """Predicts from the presets there are and what encodes came to on this host."""
 
-    def __init__(self, library: Library, corrections: Corrections, experience: Experience) -> None:
+    def __init__(
+        self, library: Library, corrections: Corrections, experience: Experience, resume_from: float = math.inf
+    ) -> None:
+        """What is predicted to take `resume_from` CPU seconds or more is made in pieces, where it can be."""
+        self._resume_from = resume_from
         self._library = library
         self._corrections = corrections
         self._experience = experience
@@ -66,18 +72,20 @@ class Forecast:
     ) -> Outlook:
         """Raises UnknownPreset, BadParameter, or UnsuitableSource when nothing can be made of the source."""
         base = self._library.find(preset).base
-        plan, estimate, shareable = command.prospect(media, base, parameters)
+        plan, estimate, shareable, resumable = command.prospect(media, base, parameters)
         correction = costs.correction(self._corrections, preset, parameters)
         usual = usual_bytes(plan, estimate, media, source_bytes)
+        cost = costs.predict(media, plan, estimate, correction)
+        parted = resumable and cost.decode + cost.encode >= self._resume_from
         ready = Ready(
             variation=variation,
             source=source,
-            cost=costs.predict(media, plan, estimate, correction),
+            cost=cost,
             megapixels=plan.video[0] * plan.video[1] / 1e6 if plan.video else 0.0,
-            bytes=self._experience.expected(preset, usual),
+            bytes=self._experience.expected(preset, usual) * (2 if parted else 1),  # pieces, and what is made of them
             alone=not shareable,
         )
-        return Outlook(ready=ready, usual=usual, contents=plan.contents)
+        return Outlook(ready=ready, usual=usual, resumable=parted, contents=plan.contents)
 
 
 def _nothing(row: Row) -> Outlook:

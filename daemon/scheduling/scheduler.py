@@ -22,6 +22,7 @@ from daemon.scheduling.attempt import Attempt, Receipt
 from daemon.scheduling.claims import Claim
 from daemon.scheduling.forecast import Forecast, Outlook
 from daemon.scheduling.resources import Resources
+from daemon.scheduling.resumption import Resumption
 from daemon.scheduling.settlement import Member
 from daemon.scheduling.shares import Ready, Share
 from daemon.scheduling.source_reading import Survey
@@ -46,7 +47,9 @@ class Scheduler:
         self._resources = resources
         self._longest = longest
         self._queue = queue
-        self._forecast = Forecast(resources.library, resources.history.corrections, resources.space.experience)
+        self._forecast = Forecast(
+            resources.library, resources.history.corrections, resources.space.experience, resources.resume_from
+        )
         self._survey = Survey(resources.store, resources.prober, resources.whereabouts, self.wake, resources.now)
         self._running: list[Attempt] = []
         self._attempts: dict[str, Attempt] = {}  # the same, by variation
@@ -283,10 +286,7 @@ class Scheduler:
         return room and not self._closing and self._queue == QueueState.RUNNING
 
     def _start(self, claimed: list[Claim], share: Share, outlooks: Mapping[str, Outlook]) -> None:
-        members = [
-            Member(claim, share.costs[claim.id], outlooks[claim.id].usual, outlooks[claim.id].ready.bytes)
-            for claim in claimed
-        ]
+        members = [self._member(claim, share.costs[claim.id], outlooks[claim.id]) for claim in claimed]
         held = self._queue == QueueState.PAUSED  # since the claim was asked for
         attempt = Attempt(members, self._resources, threads=share.threads, held=held)
         # Again: one that ended early in company may have given it back when its company ended.
@@ -297,6 +297,10 @@ class Scheduler:
         attempt.on_encoded(self.wake)
         attempt.on_end(lambda: self._ended(attempt))
         self.changed.set()
+
+    def _member(self, claim: Claim, cost: float, outlook: Outlook) -> Member:
+        resumption = Resumption(self._resources, claim) if outlook.resumable else None
+        return Member(claim, cost, outlook.usual, outlook.ready.bytes, resumption)
 
     def _ended(self, attempt: Attempt) -> None:
         self._running.remove(attempt)

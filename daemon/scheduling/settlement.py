@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from daemon.recipes.recipe import Plan
 from daemon.scheduling import claims
 from daemon.scheduling.claims import INTERRUPTED, Claim, Failure
 from daemon.scheduling.resources import Resources
+from daemon.scheduling.resumption import Resumption
 from daemon.scheduling.space import learnt
 
 T = TypeVar("T")
@@ -42,6 +44,7 @@ class Member:
     cost: float
     usual: int
     space: int
+    resumption: Resumption | None = None  # of a film that is made in pieces
     plan: Plan | None = None
     proving: asyncio.Task[tuple[float | None, Sealed]] | None = None
     unmeasured: str | None = None  # why it could not be compared with the source
@@ -103,11 +106,16 @@ class Settlement:
             await self.abandon(member, failure, cpu_seconds / len(left))
 
     async def abandon(self, member: Member, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
-        """Ends one that came to nothing: partial files first, then the row, which a request overrules."""
+        """Ends one that came to nothing: partial files first, then the row, which a request overrules.
+
+        Pieces of a film stay as long as it may be gone on with.
+        """
         claim, resources = member.claim, self._resources
-        for left in owned_files.of_attempt(resources.paths, claim.job, claim.id):
-            member.bytes_freed += await self._clear(left)
-        await self.insist(
+        full = failure is not None and failure.space is not None  # and the end can be written once there is room
+        asking = partial(claims.is_requested, variation=claim.seq, attempt=claim.attempt)
+        going_on = bool(member.resumption) and not full and not await resources.store.read(asking)
+        await self._clear_attempt(member, going_on)
+        kept = await self.insist(
             lambda t: claims.abandon(
                 t,
                 variation=claim.seq,
@@ -118,7 +126,15 @@ class Settlement:
                 retry_delay=resources.retry_delay,
             )
         )
+        if going_on and kept is False:
+            await self._clear_attempt(member, going_on=False)
         member.settled = True
+
+    async def _clear_attempt(self, member: Member, going_on: bool) -> None:
+        claim, paths = member.claim, self._resources.paths
+        finding = partial(owned_files.of_attempt, paths, claim.job, claim.id, going_on=going_on)
+        for left in await asyncio.to_thread(finding):
+            member.bytes_freed += await self._clear(left)
 
     async def _clear(self, left: Path) -> int:
         """Removes what an attempt left and returns its bytes. What cannot be removed now is left to the sweep."""

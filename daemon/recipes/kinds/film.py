@@ -127,18 +127,20 @@ def film(
     heard = sound.default_first(media.audio)
     read = subtitles.carried(preset.container, media, wanted.subtitles)
 
+    def encoded(threads: int) -> Options:
+        captions = captioned(picture, preset.encoder)
+        return {**timing(), **encode(threads), **captions, **_last_shown(picture, preset.encoder)}
+
     def options(threads: int) -> Options:
         return {
-            **timing(),
-            **encode(threads),
-            **captioned(picture, preset.encoder),
-            **_last_shown(picture, preset.encoder),
+            **encoded(threads),
             **sound.encoded(preset.container, heard, audio_bitrate_kbps, wanted.max_channels),
             **subtitles.encoded(preset.container, read),
             **metadata.options(preset.container, media, wanted, heard, read),
         }
 
-    return Recipe(planned, filtered, heard, options, read, to_deinterlace(picture, wanted.deinterlace))
+    deinterlaced = to_deinterlace(picture, wanted.deinterlace)
+    return Recipe(planned, filtered, heard, options, read, deinterlaced, encoded=encoded)
 
 
 def _last_shown(picture: VideoStream, encoder: str) -> Options:
@@ -168,7 +170,8 @@ def _copying(encoded: Recipe, request: Request[VideoParameters]) -> Recipe:
     if not as_it_is:
         return encoded._replace(options=options)
     planned = replace(encoded.plan, colour=None, copied=True, quality=None)
-    return encoded._replace(plan=planned, options=options, filtered=None, direct=request.picture, deinterlace=None)
+    bare = encoded._replace(filtered=None, deinterlace=None, encoded=None)
+    return bare._replace(plan=planned, options=options, direct=request.picture)
 
 
 def _estimated(request: Request[VideoParameters]) -> Estimate:

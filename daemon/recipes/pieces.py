@@ -1,0 +1,95 @@
+"""A film's picture encoded in pieces, so that one which was interrupted goes on: what each holds, how they are joined.
+
+A piece is a file with the picture alone, readable up to its last whole group of pictures however its encoder ended.
+The next one begins where the last key frame of that one stands: what follows there may not be whole. When all is there
+their packets are copied one behind the other, and sound, subtitles and what else the film has come from the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import ffmpeg
+from msgspec.structs import replace
+
+from daemon.media.allowlist import GUARDS
+from daemon.recipes.recipe import Begin, Node, Options, Piece, Recipe
+
+RECIPES = 1  # raised whenever recipes of films change, so that no piece of an older ffspool is gone on with
+LIST = ".pieces"  # behind an output's name: what names its pieces in order
+EARLY = 0.0005  # seconds: Matroska rounds times to a thousandth
+SEEKABLE = {"mov", "matroska"}  # demuxers that find a moment to the frame
+
+# What is there of a file that was cut off can be read. MP4 keeps the film's own times only where the index waits for
+# the first fragment; a fragment each second costs 0.2 % of bytes, which are not in the film.
+_WRITTEN: dict[str, Options] = {
+    "mp4": {"movflags": "+hybrid_fragmented+delay_moov", "frag_duration": 1_000_000, "flush_packets": 1},
+    "webm": {"flush_packets": 1},
+    "matroska": {"flush_packets": 1},
+}
+
+
+def can_be_gone_on_with(recipe: Recipe) -> bool:
+    """Tells whether a film may be made in pieces."""
+    return recipe.encoded is not None and recipe.steps is None and recipe.plan.container in _WRITTEN
+
+
+def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
+    """Returns the recipe of the film's picture from that moment on, and of nothing else."""
+    assert recipe.filtered
+    assert recipe.encoded
+    filtered, encoded = recipe.filtered, recipe.encoded
+
+    def shown(node: Node) -> Node:
+        picture: Any = filtered(node)
+        if not begin.seconds:
+            return picture
+        rest = picture.filter("trim", start=f"{begin.seconds - EARLY:.6f}")
+        return rest.filter("setpts", f"PTS-round({begin.seconds:.9f}/TB)")
+
+    def options(threads: int) -> Options:
+        return {**encoded(threads), "map_metadata": -1, "map_chapters": -1, **_WRITTEN[recipe.plan.container]}
+
+    plan = replace(recipe.plan, quality=None)
+    bare = recipe._replace(sound=(), subtitles=(), cover=None, attached=())
+    return bare._replace(plan=plan, filtered=shown, options=options, begin=begin)
+
+
+def joined(recipe: Recipe, made: tuple[Piece, ...]) -> Recipe:
+    """Returns the recipe of the film with its picture taken from these pieces."""
+    assert recipe.encoded
+    encoded = recipe.encoded
+
+    def options(threads: int) -> Options:
+        picture = encoded(threads)
+        rest = {name: value for name, value in recipe.options(threads).items() if name not in picture}
+        tag = {name: value for name, value in picture.items() if name == "tag:v"}
+        return {**rest, **tag, "c:v": "copy"}
+
+    return recipe._replace(filtered=None, deinterlace=None, options=options, joined=made)
+
+
+def read(path: str, first: float) -> Node:
+    """Reads the picture of all pieces, as the list at that path names them."""
+    guards = {**GUARDS, "format_whitelist": f"concat,mov,matroska,{GUARDS['format_whitelist']}"}
+    shift = {"itsoffset": f"{first:.6f}"} if first else {}
+    return ffmpeg.input(f"file:{path}{LIST}", f="concat", auto_convert=0, **guards, **shift)["v:0"]
+
+
+def listed(pieces: Sequence[Piece]) -> str:
+    """Returns the text that FFmpeg's demuxer `concat` reads."""
+    return "\n".join(["ffconcat version 1.0", *(line for piece in pieces for line in _lines(piece)), ""])
+
+
+def _lines(piece: Piece) -> Iterable[str]:
+    yield f"file {piece.name}"
+    if piece.until is not None and piece.lasts is not None:
+        yield f"outpoint {piece.until:.6f}"
+        yield f"duration {piece.lasts:.6f}"
+
+
+def begin_reading(begins: Sequence[Begin | None], demuxer: str) -> float:
+    """Returns the second of the film at which decoding has to begin, so that filters with a memory are warm."""
+    exact = not SEEKABLE.isdisjoint(demuxer.split(","))
+    return min((begin.warm if begin else 0.0 for begin in begins), default=0.0) if exact else 0.0

@@ -1,0 +1,138 @@
+"""Finds what is there of a film that was interrupted, and says from where it goes on.
+
+A piece is used only if its source, recipe, parameters, encoder and ffspool's own recipes are those it was begun with,
+and only as far as it can be read again; after a reboot, as far as it was known to be on the disk. What cannot be used
+is removed, and so is what came after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from daemon.database.store import Row
+from daemon.errors import ProbeError, ProofError
+from daemon.host import boot_id
+from daemon.media.model import PieceContent
+from daemon.paths import remove
+from daemon.recipes.pieces import RECIPES
+from daemon.recipes.recipe import Begin, Piece
+from daemon.scheduling import claims
+from daemon.scheduling.claims import Claim
+from daemon.scheduling.resources import Resources
+
+log = logging.getLogger(__name__)
+
+ALIKE = 0.001  # seconds
+
+
+class Resumption:
+    """Holds one film in pieces, from those that earlier attempts left to the one that this attempt writes."""
+
+    def __init__(self, resources: Resources, claim: Claim) -> None:
+        self._resources = resources
+        self._claim = claim
+        self.begin = Begin()
+        self._earlier: list[Piece] = []
+        self._pictures = 0  # of all pieces, as far as they are used
+
+    @property
+    def goes_on(self) -> bool:
+        """Tells whether there were pieces to go on with."""
+        return bool(self._earlier)
+
+    @property
+    def path(self) -> Path:
+        """Says where this attempt writes its piece."""
+        return self._path(self._claim.attempt)
+
+    async def begin_anew_or_go_on(self) -> None:
+        """Finds what may be used, removes what may not, and records the piece that is to come."""
+        rows = await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq))
+        for number, row in enumerate(rows):
+            if not await self._take(row):
+                await self._forget(rows[number:])
+                break
+        await self._resources.store.write(
+            partial(
+                claims.record_piece,
+                variation=self._claim.seq,
+                attempt=self._claim.attempt,
+                begins=self.begin.seconds,
+                begun_with=self._begun_with(),
+            )
+        )
+
+    async def pieces(self) -> tuple[Piece, ...]:
+        """Returns all of them, now that this attempt's is there, too. Raises ProbeError when that cannot be read."""
+        content = await self._resources.prober.piece(self.path)
+        self._pictures += content.pictures
+        return (*self._earlier, Piece(name=self.path.name, begins=self._begins(content)))
+
+    async def prove_joints(self, part: Path) -> None:
+        """Raises ProofError when the film has other pictures than its pieces, which tell where each begins."""
+        if not self._earlier:
+            return
+        found = await self._resources.prober.piece(part)
+        if found.pictures != self._pictures:
+            raise ProofError(f"joined from pieces it has {found.pictures} pictures instead of {self._pictures}")
+
+    async def give_up(self) -> None:
+        """Removes all pieces: what came of them is not what was planned, so the next attempt begins anew."""
+        await self._forget(await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq)))
+
+    def _path(self, attempt: int) -> Path:
+        return self._resources.paths.piece(self._claim.job, self._claim.id, attempt)
+
+    async def _take(self, row: Row) -> bool:
+        if row["begun_with"] != self._begun_with() or abs(row["begins"] - self.begin.seconds) > ALIKE:
+            return False
+        path = self._path(row["attempt"])
+        try:
+            if row["boot"] != boot_id():
+                await asyncio.to_thread(os.truncate, path, row["bytes"])
+            content = await self._resources.prober.piece(path)
+        except (ProbeError, OSError):
+            return False
+        return self._append(path.name, content)
+
+    def _append(self, name: str, content: PieceContent) -> bool:
+        key = content.key_frame
+        if key is None:
+            return False
+        try:
+            begins = self._begins(content)
+        except ProofError:
+            return False
+        self._pictures += key.pictures
+        self._earlier.append(Piece(name=name, begins=begins, lasts=key.seconds, until=key.decoded))
+        self.begin = Begin(seconds=begins + key.seconds, warm=begins + key.warm - content.begins)
+        return True
+
+    def _begins(self, content: PieceContent) -> float:
+        """Seconds of the film at which a piece begins. Raises ProofError when that is not where it was to."""
+        if not self._earlier:
+            return content.begins
+        if abs(content.begins) > ALIKE:
+            raise ProofError(f"a piece of the film begins {content.begins:.3f} s off the end of the one before")
+        return self.begin.seconds
+
+    async def _forget(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            await asyncio.to_thread(remove, self._path(row["attempt"]))
+        attempts = [row["attempt"] for row in rows]
+        await self._resources.store.write(partial(claims.drop_pieces, variation=self._claim.seq, attempts=attempts))
+
+    def _begun_with(self) -> str:
+        """Names all that decides about the bytes of a piece."""
+        claim = self._claim
+        source = claim.recorded.bytes, claim.recorded.modified
+        decisive = (RECIPES, self._resources.encoder, self._resources.base(claim), claim.parameters, source)
+        return hashlib.sha256(msgspec.json.encode(decisive, order="sorted")).hexdigest()

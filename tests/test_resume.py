@@ -1,0 +1,183 @@
+"""An encode that was interrupted goes on where it was, and comes to what it would have come to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from conftest import Daemon, wait_until
+from stored import local_engine
+
+from daemon.encode.task import Order, Outcome, Progress, Report, Started, Task
+from daemon.media import describe, key_frames
+from daemon.models import SourceFile, VariationRequest, Wanted, new_id
+from daemon.presets.library import Library
+from daemon.recipes.recipe import Begin, Piece
+
+Start = Callable[..., Daemon]
+
+SLOW = {"preset": "h264-480p", "speed": "slow"}
+
+
+@pytest.fixture(scope="module")
+def film(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cuts every two seconds, where encoders put key frames; its picture begins a while after its sound."""
+    path = tmp_path_factory.mktemp("film") / "film.mkv"
+    picture = "testsrc2=size=640x360:rate=25:duration=24,negate=enable='lt(mod(t,4),2)',setpts=PTS+0.2/TB"
+    inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=frequency=440:duration=24"]
+    command = [ffmpeg, "-v", "error", *inputs]
+    command += ["-metadata", "title=Film", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-y", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def times(path: Path) -> list[float]:
+    """When each picture is shown, in seconds, all of them decoded."""
+    with av.open(str(path)) as container:
+        return [float(frame.time) for frame in container.decode(video=0) if frame.time is not None]
+
+
+def interrupt(daemon: Daemon, job: Any, percent: float) -> None:
+    """Kills the daemon once so much of the first variation is encoded."""
+    wait_until(lambda: (variation_of(daemon, job)["progress"] or 0.0) >= percent, f"{percent} % of it")
+    daemon.stop(signal.SIGKILL)
+
+
+def variation_of(daemon: Daemon, job: Any) -> Any:
+    [variation, *_] = daemon.job(job["id"])["sources"][0]["variations"]
+    return variation
+
+
+def output(daemon: Daemon, job: Any, folder: Path) -> Path:
+    done = daemon.wait_for(job["id"])
+    [variation] = done["sources"][0]["variations"]
+    assert variation["status"] == "completed", variation["error"]
+    path = folder / f"{job['id']}.out"
+    path.write_bytes(daemon.client.get(f"/api/jobs/{job['id']}/variations/{variation['id']}/download").content)
+    return path
+
+
+def test_a_film_goes_on_after_its_daemon_was_killed(start_daemon: Start, film: Path, tmp_path: Path) -> None:
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0")
+    job = daemon.submit(film, spec={"variations": [SLOW]})
+    interrupt(daemon, job, 35)
+    daemon.start()
+    interrupt(daemon, job, 70)
+    daemon.start()
+    made = output(daemon, job, tmp_path)
+    assert variation_of(daemon, job)["resumed_seconds"] >= 10.0
+    undisturbed = output(daemon, daemon.submit(film, spec={"variations": [SLOW]}), tmp_path)
+    assert_alike(made, undisturbed)
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    """The same pictures at the same times, and all else."""
+    assert times(one) == pytest.approx(times(other), abs=0.001)
+    first, second = describe.read_media(str(one)), describe.read_media(str(other))
+    assert first.video
+    assert second.video
+    assert (first.audio, first.chapters, first.subtitles) == (second.audio, second.chapters, second.subtitles)
+    assert (first.video, first.created) == (second.video, second.created)
+
+
+# Beneath the daemon
+
+
+def encoded(ffmpeg: str, one: Task, killed_at: float | None = None) -> Outcome:
+    """Runs a task to its end, which is when so many seconds of the film are encoded."""
+
+    async def main() -> Outcome:
+        engine = local_engine(ffmpeg)
+        await engine.start()
+        pids = list[int]()
+
+        def on_report(report: Report) -> None:
+            if isinstance(report, Started):
+                pids.append(json.loads(report.handle)["pid"])
+            elif isinstance(report, Progress) and killed_at is not None and report.seconds >= killed_at:
+                os.kill(pids[-1], signal.SIGKILL)
+
+        try:
+            return await engine.run(one, on_report)
+        finally:
+            await engine.close()
+
+    return asyncio.run(main())
+
+
+def task(source: Path, part: Path, wanted: Wanted, **how: Any) -> Task:
+    order = Order(
+        variation="v",
+        attempt=1,
+        preset=wanted.preset,
+        parameters=wanted.parameters,
+        part=str(part),
+        log=str(part.with_name("log")),
+        threads=2,
+        **how,
+    )
+    media = describe.read_media(str(source))
+    return Task(id=new_id(), source=SourceFile(path=str(source)), source_name=source.name, media=media, orders=(order,))
+
+
+def packets(path: Path) -> list[list[tuple[int | None, int | None, bytes]]]:
+    """Of each stream when its packets are decoded and shown, and what they hold."""
+    with av.open(str(path)) as container:
+        found: list[list[tuple[int | None, int | None, bytes]]] = [[] for _ in container.streams]
+        for packet in container.demux():
+            if packet.size:
+                found[packet.stream_index].append((packet.dts, packet.pts, bytes(packet)))
+        return found
+
+
+ALSO = {
+    "hevc-1080p": {"speed": "veryfast", "short_side": 360},
+    "av1-720p": {"speed": "ultrafast"},
+    "webm-720p": {"speed": "ultrafast"},
+    "refresh": {},
+    "vertical-1080p": {"short_side": 240},
+}
+KINDS = [("h264-480p", {}), *(pytest.param(*kind, marks=pytest.mark.thorough) for kind in ALSO.items())]
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", "webm-720p"])
+def test_an_undisturbed_film_in_one_piece_has_the_very_packets_of_a_whole_one(
+    ffmpeg: str, film: Path, tmp_path: Path, preset: str
+) -> None:
+    [wanted] = Library().expand([VariationRequest(preset, {"speed": "ultrafast"})])
+    assert encoded(ffmpeg, task(film, tmp_path / "whole", wanted)).error is None
+    assert encoded(ffmpeg, task(film, tmp_path / "1.piece", wanted, begin=Begin())).error is None
+    pieces = (Piece(name="1.piece", begins=key_frames.read_piece(str(tmp_path / "1.piece")).begins),)
+    assert encoded(ffmpeg, task(film, tmp_path / "joined", wanted, pieces=pieces)).error is None
+    assert packets(tmp_path / "joined") == packets(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("preset", "parameters"), KINDS)
+def test_a_film_of_pieces_is_like_a_whole_one(
+    ffmpeg: str, film: Path, tmp_path: Path, preset: str, parameters: dict[str, Any]
+) -> None:
+    [wanted] = Library().expand([VariationRequest(preset, parameters)])
+    assert encoded(ffmpeg, task(film, tmp_path / "whole", wanted)).error is None
+    pieces, begin = list[Piece](), Begin()
+    for moment in (12.0, 18.0, None):
+        path = tmp_path / f"{len(pieces)}.piece"
+        encoded(ffmpeg, task(film, path, wanted, begin=begin), killed_at=moment)
+        left = key_frames.read_piece(str(path))
+        begins, key = begin.seconds if pieces else left.begins, left.key_frame
+        if moment is None:
+            pieces.append(Piece(name=path.name, begins=begins))
+            break
+        assert key
+        pieces.append(Piece(name=path.name, begins=begins, lasts=key.seconds, until=key.decoded))
+        begin = Begin(seconds=begins + key.seconds, warm=begins + key.warm - left.begins)
+    assert begin.seconds > 4.0
+    assert encoded(ffmpeg, task(film, tmp_path / "joined", wanted, pieces=tuple(pieces))).error is None
+    assert_alike(tmp_path / "joined", tmp_path / "whole")
