@@ -18,6 +18,8 @@ from daemon.cli import checks
 from daemon.database.file import prepare
 from daemon.presets.library import Library
 
+NO_ENCODER = ("--ffmpeg", "/bin/false")  # with which no preset is tried, for seconds
+
 
 def found(state_dir: Path, *flags: str) -> dict[str, Any]:
     told = ffspool("doctor", *flags, "--json", env=no_environment(state_dir))
@@ -39,7 +41,7 @@ def test_who_has_the_port_is_told_by_doctor_and_by_a_start_that_fails(tmp_path: 
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         env = no_environment(tmp_path / "state") | {"FFSPOOL_PORT": port}
-        asked, started = ffspool("doctor", "--json", env=env), ffspool("serve", env=env)
+        asked, started = ffspool("doctor", *NO_ENCODER, "--json", env=env), ffspool("serve", env=env)
     [told] = [check["found"] for check in msgspec.json.decode(asked.stdout)["checks"] if check["name"] == "port"]
     assert told == (
         f"cannot listen on 127.0.0.1 port {port}: {psutil.Process().name()} (pid {os.getpid()}) has it. "
@@ -52,7 +54,9 @@ def test_a_package_of_the_same_name_is_told_of(tmp_path: Path) -> None:
     beside = tmp_path / "python_daemon-3.1.2.dist-info"
     beside.mkdir()
     (beside / "METADATA").write_text("Metadata-Version: 2.1\nName: python-daemon\nVersion: 3.1.2\n")
-    told = ffspool("doctor", "--json", env=no_environment(tmp_path / "state") | {"PYTHONPATH": str(tmp_path)})
+    told = ffspool(
+        "doctor", *NO_ENCODER, "--json", env=no_environment(tmp_path / "state") | {"PYTHONPATH": str(tmp_path)}
+    )
     [package] = [check for check in msgspec.json.decode(told.stdout)["checks"] if check["name"] == "package"]
     assert not package["ok"]
     assert "python-daemon 3.1.2" in package["found"]

@@ -338,7 +338,7 @@ def test_the_log_and_doctor_say_what_is_laid_open(start_daemon: Callable[..., Da
 
 
 def doctor(env: dict[str, str]) -> Any:
-    command = [sys.executable, "-m", "daemon.cli", "doctor", "--json"]
+    command = [sys.executable, "-m", "daemon.cli", "doctor", "--ffmpeg", "/bin/false", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     [found] = [check for check in json.loads(done.stdout)["checks"] if check["name"] == "address"]
     return found
