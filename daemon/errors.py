@@ -68,7 +68,7 @@ class ForbiddenPath(FfspoolError):
 
     code = "forbidden_path"
     status = 403
-    title = "The path is outside the source roots"
+    title = "The path is not one of a source"
 
 
 class TooLarge(FfspoolError):

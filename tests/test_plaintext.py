@@ -22,6 +22,8 @@ from conftest import Daemon, wait_until
 from test_terminal import FFSPOOL, Terminal
 
 from daemon import filenames
+from daemon.errors import NotFound
+from daemon.http.problems import refusal
 from daemon.plaintext import STEERING, STEERING_OVER_LINES, LogFormatter, clipped, flaw, json_escaped, visible
 
 MARKS = [
@@ -62,6 +64,12 @@ def test_what_steers_is_written_out_and_nothing_else() -> None:
     for plain in ("", "Grüße, שלום, 日本語 👩‍👩‍👧 \u200d\u00ad", r"C:\x1b"):
         assert visible(plain) == plain
     assert (clipped("abcd", 4), clipped("abcde", 4)) == ("abcd", "abc…")
+
+
+def test_a_refusal_quotes_nothing_that_steers() -> None:
+    told = json.loads(bytes(refusal(NotFound(f"there is no {HOSTILE}\udcff")).body))["detail"]
+    assert not STEERING_OVER_LINES.search(told)
+    assert "\\u202egpj" in told
 
 
 @pytest.mark.parametrize("mark", MARKS, ids=ascii)

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from daemon.errors import ProbeError
 from daemon.media import describe as reading
-from daemon.media.model import AudioStream, Cover, Media, VideoStream
+from daemon.media.model import AudioStream, Cover, Media, PieceContent, VideoStream
 from daemon.media.plausible import is_plausible
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -395,3 +395,10 @@ def test_what_no_file_can_hold_is_not_believed_of_a_picture(
 def test_what_no_file_can_hold_is_not_believed(forged: dict[str, Any]) -> None:
     assert is_plausible(TRUE)
     assert not is_plausible(replace(TRUE, **forged))
+
+
+def test_a_piece_does_not_begin_where_no_film_can(taken_over: Server, tmp_path: Path) -> None:
+    lie = PieceContent(begins=1e308, pictures=1, key_frame=None)
+    (tmp_path / "hostile").write_bytes(msgspec.json.encode({"piece": lie}))
+    taken_over.ask(1, tmp_path / "hostile")
+    assert taken_over.answer() == {"id": 1, "error": "its description cannot be true"}

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from daemon.errors import FfspoolError, refusal_of_host
 from daemon.models import Model
+from daemon.plaintext import visible
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
 def refusal(error: FfspoolError) -> Response:
     """Answers a refusal of ours; what was wrong is in its words."""
     state = getattr(error, "state", None) or msgspec.UNSET
-    problem = Problem(status=error.status, code=error.code, title=error.title, detail=str(error), state=state)
+    detail = visible(str(error), over_lines=True)  # it quotes what was sent
+    problem = Problem(status=error.status, code=error.code, title=error.title, detail=detail, state=state)
     return answer(problem, error.headers)
 
 

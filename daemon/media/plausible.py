@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from daemon.media.allowlist import MAX_PIXELS
-from daemon.media.model import Media, VideoStream
+from daemon.media.model import Media, PieceContent, VideoStream
 
 MOST_FRAMES_PER_SECOND = 1000
 MOST_STRETCH = 8  # a pixel's aspect ratio beyond it is a damaged header
@@ -21,12 +21,16 @@ LONGEST_SIDE = 2**20
 RATIO = re.compile(r"[1-9]\d{0,9}:[1-9]\d{0,9}")
 
 
-def is_plausible(media: Media) -> bool:
+def is_plausible(found: Media | PieceContent) -> bool:
     """Tells whether a reader that does its work can have said this of some file."""
-    numbers = all(-MOST <= number <= MOST for number in _numbers(msgspec.to_builtins(media)))
+    numbers = all(-MOST <= number <= MOST for number in _numbers(msgspec.to_builtins(found)))
+    return numbers and (not isinstance(found, Media) or _is_film(found))
+
+
+def _is_film(media: Media) -> bool:
     sounds = all(one.channels > 0 and one.sample_rate > 0 for one in media.audio)
     lasts = media.duration_seconds is None or media.duration_seconds >= 0
-    return numbers and sounds and lasts and (media.video is None or _is_picture(media.video))
+    return sounds and lasts and (media.video is None or _is_picture(media.video))
 
 
 def _is_picture(video: VideoStream) -> bool:

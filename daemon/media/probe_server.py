@@ -106,7 +106,7 @@ def _understood(said: bytes) -> Finding:
         return too_long
     try:
         found = msgspec.json.decode(said, type=Finding)
-        if found.media is not None and not is_plausible(found.media):
+        if not all(is_plausible(what) for what in (found.media, found.piece) if what):
             return Finding(error="its description cannot be true")
         return found if len(msgspec.json.encode(found)) <= MAX_ANSWER else too_long
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
