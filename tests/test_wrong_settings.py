@@ -28,7 +28,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 def test_a_config_that_names_no_file_is_refused(tmp_path: Path) -> None:
     env = no_environment(tmp_path) | {"FFSPOOL_CONFIG": str(tmp_path / "ffspol.toml")}
-    for command in (["serve"], ["presets"], ["ls"]):
+    for command in (["presets"], ["ls"]):
         done = ffspool(*command, env=env)
         assert (done.returncode, f"FFSPOOL_CONFIG names {tmp_path / 'ffspol.toml'}" in done.stderr) == (2, True)
 
