@@ -1,5 +1,5 @@
 # `make demo` and `make test` need python3 (3.11 or newer, with its venv module) and nothing else installed.
-.PHONY: demo test test-all test-rest test-media media model boot check lint docs bench faults lock clean
+.PHONY: demo path test test-all test-rest test-media media model boot check lint docs bench faults lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,6 +14,11 @@ CLIP := demo/clip.mp4
 
 demo: $(READY) $(if $(FILES),,$(CLIP))
 	$(BIN)/ffspool run $(or $(FILES),$(CLIP)) -p h264-480p -p thumbnail-sheet -o demo/out --overwrite
+	@$(MAKE) --no-print-directory --silent path
+
+# What makes `ffspool` a command of the shell that says this.
+path:
+	@echo 'To have `ffspool` as a command in this shell:  export PATH="$(CURDIR)/$(BIN):$$PATH"'
 
 $(CLIP): $(READY)
 	@mkdir -p demo

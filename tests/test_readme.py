@@ -77,3 +77,33 @@ def test_a_batch_is_run_without_a_daemon_as_shown(clip: Path, tmp_path: Path) ->
 
 def test_every_promise_is_held_by_a_test() -> None:
     assert len(re.findall(r"^\| \d \|.*`test_", PROMISES, re.MULTILINE)) == 9
+
+
+def test_the_line_that_make_prints_makes_ffspool_a_command_of_the_shell(tmp_path: Path) -> None:
+    checkout = Path(__file__).resolve().parents[1]
+    printed = subprocess.run(
+        ["make", "-s", "path"],
+        cwd=checkout,
+        env={**os.environ, "MAKEFLAGS": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    line = printed.stdout[printed.stdout.index("export") :]
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    script = f"{line}command -v ffspool"
+    found = subprocess.run(["bash", "-ec", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == str(checkout / ".venv" / "bin" / "ffspool")
+    assert (
+        "path"
+        in subprocess.run(
+            ["make", "-n", "demo", "FILES=x"], cwd=checkout, capture_output=True, text=True, check=True
+        ).stdout
+    )
+
+
+def test_how_a_daemon_elsewhere_is_reached_is_told(daemon: Daemon, tmp_path: Path) -> None:
+    told = set(re.findall(r"FFSPOOL_[A-Z]+", README))
+    assert told == {"FFSPOOL_URL", "FFSPOOL_TOKEN"}
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "FFSPOOL_URL": daemon.url, "FFSPOOL_TOKEN": daemon.token}
+    subprocess.run([sys.executable, "-m", "daemon.cli", "ls"], cwd=tmp_path, env=env, check=True)
