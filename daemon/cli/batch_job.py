@@ -74,7 +74,7 @@ async def run(
     `interrupt` cancels what is left and keeps what is completed. Must run on the main thread. Raises StartupError when
     it cannot begin. The work folder is gone afterwards, and a `prober` that was started closed.
     """
-    with _working_in(batch.folder) as state_dir:
+    with working_in(batch.folder) as state_dir:
         own = msgspec.structs.replace(
             settings,
             state_dir=state_dir,
@@ -192,11 +192,12 @@ def _moved_folder(output: Path, target: Path) -> bool:
 
 
 @contextmanager
-def _working_in(folder: Path) -> Iterator[Path]:
-    """A fresh work folder below `folder`, ours alone and gone afterwards. Raises StartupError."""
+def working_in(folder: Path) -> Iterator[Path]:
+    """Gives a fresh work folder below `folder`, ours alone and gone afterwards. Raises StartupError."""
     work = folder / WORK
     with _held(folder):
         _clear_leftovers(work)
+        _make(work)
         try:
             yield work
         finally:
@@ -231,4 +232,17 @@ def _clear_leftovers(work: Path) -> None:
     """What a killed run left: the lock on the folder says that nobody works there."""
     if Paths(work).token.exists():
         raise StartupError(f"{work} is the state dir of a daemon: choose another --output folder")
-    remove(work)
+    with contextlib.suppress(OSError):  # to make it tells of that
+        remove(work)
+
+
+def _make(work: Path) -> None:
+    """Makes it, and takes none that is there: others may write to the folder, and would lead what is written to any
+    file of ours."""
+    try:
+        work.mkdir(mode=0o700)
+    except FileExistsError:
+        words = "whoever made it could bring files of theirs, and it cannot be removed"
+        raise StartupError(f"{work} is there already, {words}: remove it, or choose another --output folder") from None
+    except OSError as error:
+        raise StartupError(f"the output folder {work.parent} cannot be used: {error.strerror}") from error
