@@ -184,6 +184,15 @@ def test_an_output_that_lost_what_was_to_be_kept_is_not_what_was_planned(
     assert re.search(words, "; ".join(differences(lacking(media, what), planned)))
 
 
+def test_nothing_is_made_where_a_track_would_be_lost_that_is_not_to_be(film_with_everything: Path) -> None:
+    media = read_media(str(film_with_everything))
+    words = r"on_loss=fail .* without sound \(track 2, aac, en\): the preset keeps one track"
+    with pytest.raises(UnsuitableSource, match=words):
+        plan(media, "mp3", {**defaults("mp3"), "on_loss": "fail"})
+    for preset in ("remux-mkv", "h264-480p", "gif"):
+        assert plan(media, preset, {**defaults(preset), "on_loss": "fail"}).video
+
+
 # What only some of the outputs can have
 
 

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 from conftest import Daemon
-from specimens import film, picture, silent
+from specimens import MP3, MPEG4, encoded, film, heard, picture, silent
 from surroundings import thorough
 from test_kinds import frames, lasting, make
-from test_unread import made
+from test_unread import defaults, made
+
+from daemon.media.describe import read_media
+from daemon.proof.differences import differences, lasts_as_planned
+from daemon.recipes.command import plan
 
 FRAGMENTED = ("-movflags", "+frag_keyframe+empty_moov+default_base_moof", "-g", "25")
 
@@ -57,3 +61,45 @@ def test_an_animation_of_few_slow_pictures_is_shown_as_long(
 def test_slides_in_a_film_keep_their_number(ffmpeg: str, tmp_path: Path) -> None:
     path = made(ffmpeg, tmp_path, "slides.gif", [*picture("100x100", "1", 2.0), "-f", "gif", "{out}"])
     assert len(list(frames(make(ffmpeg, path, tmp_path, "webm-720p", speed="ultrafast")))) == 2
+
+
+CUT = {
+    "film.mp4": film("-movflags", "+faststart", "{out}", seconds=4.0),
+    "film.mkv": film("{out}", seconds=4.0),
+    "film.avi": encoded(*MPEG4, *MP3, seconds=4.0),
+    "music.wav": heard(seconds=4.0),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_of_a_file_that_was_cut_off_is_kept_what_is_there_if_that_is_asked(
+    ffmpeg: str, tmp_path: Path, name: str
+) -> None:
+    path = made(ffmpeg, tmp_path, name, CUT[name], edit=lambda whole: whole[: len(whole) * 6 // 10])
+    media = read_media(str(path))
+    assert media.duration_seconds == pytest.approx(4.0, abs=0.1)
+    output = read_media(str(make(ffmpeg, path, tmp_path, "remux-mkv", on_truncated="keep")))
+    planned = plan(media, "remux-mkv", {**defaults("remux-mkv"), "on_truncated": "keep"})
+    assert output.duration_seconds == pytest.approx(2.4, abs=0.2)
+    assert (differences(output, planned), lasts_as_planned(output, planned)) == ([], True)
+    assert "end" in {fact.what for fact in planned.contents.left_out}
+    refused = plan(media, "remux-mkv", defaults("remux-mkv"))
+    assert not lasts_as_planned(output, refused)
+
+
+def test_a_cut_off_source_is_refused_with_advice_and_kept_if_that_is_asked(
+    ffmpeg: str, tmp_path: Path, daemon: Daemon
+) -> None:
+    cut = made(ffmpeg, tmp_path, "film.mp4", CUT["film.mp4"], edit=lambda whole: whole[: len(whole) * 6 // 10])
+    spec = {"variations": [{"preset": "mp3"}, {"preset": "m4a", "on_truncated": "keep"}]}
+    job = daemon.wait_for(daemon.submit(cut, spec=spec)["id"])
+    refused, kept = job["sources"][0]["variations"]
+    assert "or ask for on_truncated=keep to have what is there" in refused["error"]
+    assert kept["status"] == "completed", kept["error"]
+
+
+def test_an_flv_that_ends_before_its_header_says_is_told_to(ffmpeg: str, tmp_path: Path) -> None:
+    step = film("-f", "flv", "{out}", seconds=4.0)
+    path = made(ffmpeg, tmp_path, "live.flv", step, edit=lambda whole: whole[: len(whole) * 6 // 10])
+    planned = plan(read_media(str(path)), "mp3", defaults("mp3"))
+    assert "end" in {fact.what for fact in planned.contents.left_out}

@@ -21,7 +21,7 @@ from daemon.errors import ProbeError
 from daemon.media import boxes, covers, durations, encryption, frames, labels, mpegts, tiff, tracks, webp
 from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE
 from daemon.media.media_file import MediaFile
-from daemon.media.model import AudioStream, Media, VideoStream
+from daemon.media.model import AudioStream, Held, Media, VideoStream
 from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
 from daemon.media.plausible import MOST_FRAMES_PER_SECOND, MOST_STRETCH
 
@@ -35,6 +35,7 @@ HEAD = 1024**2  # bytes in which a Matroska file tells its tracks
 GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
 # Whose duration is told by timestamps, which may wrap or begin anew, or by a sender that did not know it.
 HEADERLESS = {"mpegts", "mpeg", "ogg", "flv", RESTARTABLE}
+TELLING_AT_LAST = {"flv", RESTARTABLE}  # how long they are, so that what was told is more than a guess
 LATE = {"avi"}  # whose header counts what precedes the sound, which is not there
 
 
@@ -68,15 +69,16 @@ def _timed_as(file: MediaFile, shape: str, patience: float) -> Media:
     if media.still:
         return _only_the_first(media)
     if media.format in durations.PROMISING and file.cut_off:
-        return durations.promised(media, file.head)
+        found = _spans(file, media, patience)
+        return _short(durations.promised(media, file.head), media, found)
     if media.duration_seconds is None or media.format in GUESSING:
         found = _spans(file, media, patience)
         media = _of_packets(media, found)
         return _lasting(durations.gapped(durations.measured(media, found), found))
     endless = boxes.is_endless(file.index)
-    if file.size <= (LARGE if endless or media.format in HEADERLESS else SMALL):
+    if file.cut_off or file.size <= (LARGE if endless or media.format in HEADERLESS else SMALL):
         media = _checked(file, media, patience, endless=endless)
-    return replace(media, cut_off=endless and file.cut_off is True)
+    return replace(media, cut_off=media.cut_off or (endless and file.cut_off is True))
 
 
 def _only_the_first(media: Media) -> Media:
@@ -120,7 +122,19 @@ def _checked(file: MediaFile, media: Media, patience: float, *, endless: bool) -
     if durations.close(held.duration_seconds, said) and media.format not in LATE:
         return replace(held, duration_seconds=said)
     lies = endless or media.format in HEADERLESS or file.cut_off is False
-    return held if lies else media
+    ends_early = media.format in TELLING_AT_LAST and held.duration_seconds < said
+    return replace(held, cut_off=ends_early) if lies else _short(media, media, found)
+
+
+def _short(media: Media, as_it_is: Media, found: durations.Spans | None) -> Media:
+    """The same, which lasts as its header says, with what is there of it."""
+    if not found:
+        return media
+    there = durations.gapped(durations.measured(_of_packets(as_it_is, found), found), found)
+    if media.duration_seconds is None or durations.close(there.duration_seconds or 0.0, media.duration_seconds):
+        return media
+    fields = {name: getattr(there, name) for name in Held.__struct_fields__}
+    return replace(media, held=Held(**fields))
 
 
 def _of_packets(media: Media, found: durations.Spans | None) -> Media:

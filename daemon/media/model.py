@@ -100,6 +100,15 @@ class Cover(Model, frozen=True):
     bytes: int
 
 
+class Held(Model, frozen=True):
+    """Tells what is there of a file that ends before its header says, and which of its tracks are empty."""
+
+    duration_seconds: float | None
+    video: VideoStream | None
+    audio: tuple[AudioStream, ...]
+    unread: tuple[Unread, ...]
+
+
 class Media(Model, frozen=True):
     """Holds what one file holds. `duration_seconds` is None when the file neither says it nor lets it be measured."""
 
@@ -120,6 +129,7 @@ class Media(Model, frozen=True):
     made_by: tuple[str, str] = ("", "")  # make and model of what recorded it
     tags: tuple[str, ...] = ()  # names, in lower case, of what else is told about the whole
     cut_off: bool = False  # whether it ends in the middle, as a recording that crashed, and is used as far as it goes
+    held: Held | None = None  # what is there, where it was cut off and its header speaks of more
     redescribed: bool = False  # whether an MP4 describes samples of a track in several ways, of which others keep one
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
 

@@ -7,9 +7,21 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+OnLossField = Annotated[
+    Literal["tell", "fail"],
+    Meta(description="fail: nothing is made where a track or captions would be left out that the preset might keep"),
+]
+OnTruncatedField = Annotated[
+    Literal["fail", "keep"],
+    Meta(description="of a source that ends before its header says; keep: what is there is made"),
+]
+
 
 class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A family holds the parameters of one kind of recipe."""
+    """A family holds the parameters of one kind of recipe; these are those of every one."""
+
+    on_loss: OnLossField = "tell"
+    on_truncated: OnTruncatedField = "fail"
 
 
 class SoundTraits(Family, frozen=True, kw_only=True):

@@ -60,7 +60,8 @@ async def truncation(prober: Prober, plan: Plan, source: SourceFile) -> str | No
         return None
     if planned is None or held is None or held >= planned or close(held, planned):
         return None
-    return f"the source is truncated: its header says {_seconds(planned)}, its data ends at {_seconds(held)}"
+    said = f"its header says {_seconds(planned)}, its data ends at {_seconds(held)}"
+    return f"the source is truncated: {said}; fetch it again, or ask for on_truncated=keep to have what is there"
 
 
 def _seconds(value: float | None) -> str:

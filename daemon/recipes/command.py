@@ -288,7 +288,8 @@ def _request(media: Media, name: str, parameters: Parameters) -> tuple[Kind[Any]
     if name not in PRESETS:
         raise UnknownPreset(f"there is no built-in preset {name!r}")
     kind = KINDS[PRESETS[name].kind]
-    return kind, kind.request(media, PRESETS[name], parameters)
+    request = kind.request(media, PRESETS[name], parameters)
+    return kind, request._replace(media=request.salvaged)
 
 
 def _made_of(kind: Kind[Any], request: Request[Any]) -> Recipe:
@@ -311,7 +312,7 @@ def _reading(media: Media) -> dict[str, Any]:
     # Made up of the order of packets, times of reordered pictures coincide, and one of two would be left out.
     if media.format in UNSTAMPED and not (picture and picture.counted):
         options["fflags"] = "+genpts"
-    if media.cut_off:
+    if media.cut_off or media.held:
         options["fflags"] = "+discardcorrupt"  # half a packet, at its end
     if media.cropped:
         options["apply_cropping:v"] = "codec"  # the size is planned as the stream has it

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from daemon.errors import UnsuitableSource
 from daemon.media.model import AudioStream, Media, SubtitleStream, VideoStream
-from daemon.models import Contents, Kept, LeftOut
+from daemon.models import Contents, Kept, LeftOut, in_lines
 from daemon.presets.traits import Family
 from daemon.recipes.containers import MOMENT, RELEASE, Container
 from daemon.recipes.metadata import GAINS, told_by
@@ -18,18 +19,29 @@ from daemon.recipes.recipe import Options, Recipe
 
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 STAYS = {"hdr10+": "hdr10"}  # of HDR, what an encode passes on
+_HEARD_OR_SEEN = {"picture", "sound", "subtitles", "captions"}
 _OF_PICTURES = {"picture", "hdr", "end"}
 _Facts = Iterator[Kept | LeftOut]
 
 
 def accounted(recipe: Recipe, media: Media, wanted: Family, *, silent: bool) -> Recipe:
-    """Returns the same, its plan with all that the source has, kept or left out. What is `silent` is pictures alone."""
+    """Returns the same, its plan with all that the source has, kept or left out. What is `silent` is pictures alone.
+
+    Raises UnsuitableSource when tracks or captions would be lost and that is not to be.
+    """
     account = _Account(recipe, media, wanted, told_by(recipe.plan.container, media), recipe.options(1))
     facts = [*account.facts()]
     kept = tuple(fact for fact in facts if isinstance(fact, Kept))
     lost = (fact for fact in facts if isinstance(fact, LeftOut))
     left_out = tuple(replace(fact, meant=fact.meant or (silent and fact.what not in _OF_PICTURES)) for fact in lost)
+    if wanted.on_loss == "fail":
+        _refuse_losses(left_out)
     return recipe._replace(plan=replace(recipe.plan, contents=Contents(kept=kept, left_out=left_out)))
+
+
+def _refuse_losses(left_out: Sequence[LeftOut]) -> None:
+    if lost := in_lines(fact for fact in left_out if fact.what in _HEARD_OR_SEEN):
+        raise UnsuitableSource(f"on_loss=fail was asked for, and it would be without {'; '.join(lost)}")
 
 
 class _Account(NamedTuple):

@@ -27,6 +27,14 @@ class Request(NamedTuple, Generic[W]):
     wanted: W
 
     @property
+    def salvaged(self) -> Media:
+        """Returns the source as far as it goes, where it ends before its header says and that is to be kept."""
+        held = self.media.held
+        if held is None or self.wanted.on_truncated == "fail":
+            return self.media
+        return msgspec.structs.replace(self.media, **msgspec.structs.asdict(held), held=None, cut_off=True)
+
+    @property
     def picture(self) -> VideoStream:
         """The picture the preset needs. Raises UnsuitableSource when there is none, ProbeError when it is lost."""
         refuse_lost(self.media, "picture")
