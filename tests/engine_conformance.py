@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from daemon.encode.engine import Engine
-from daemon.encode.task import Order, Outcome, Progress, Report, Started, Task, Unfinished
+from daemon.encode.task import Ended, Order, Progress, Report, Started, Task, Unfinished
 from daemon.media import describe
 from daemon.models import SourceFile, Stage, VariationRequest, new_id
 from daemon.presets.library import Library
@@ -92,14 +92,14 @@ class EngineConformance:
 
         return asyncio.run(main())
 
-    def run(self, ffmpeg: str, one: Task) -> tuple[Outcome, list[Report]]:
+    def run(self, ffmpeg: str, one: Task) -> tuple[Ended, list[Report]]:
         reports: list[Report] = []
         return self.with_engine(ffmpeg, lambda engine: engine.run(one, reports.append)), reports
 
     def test_what_was_encoded_and_said_lies_where_the_orders_say(self, ffmpeg: str, clip: Path, tmp_path: Path) -> None:
         orders = order(tmp_path, "h264-480p"), order(tmp_path, "mp3")
-        outcome, _ = self.run(ffmpeg, task(MINE, clip, *orders))
-        assert (outcome.error, outcome.stopped, outcome.exit_code) == (None, None, 0)
+        ended, _ = self.run(ffmpeg, task(MINE, clip, *orders))
+        assert (ended.error, ended.stopped, ended.exit_code) == (None, None, 0)
         for one in orders:
             assert describe.read_media(one.part).duration_seconds == pytest.approx(2.0, abs=0.1)
             assert "$ ffmpeg" in Path(one.log).read_text()
@@ -107,8 +107,8 @@ class EngineConformance:
 
     def test_its_reports_begin_with_a_handle_and_never_go_back(self, ffmpeg: str, long: Path, tmp_path: Path) -> None:
         one = task(MINE, long, order(tmp_path, "mp3"))
-        outcome, reports = self.run(ffmpeg, one)
-        assert outcome.error is None
+        ended, reports = self.run(ffmpeg, one)
+        assert ended.error is None
         assert isinstance(reports[0], Started)
         assert reports[0].handle
         seconds = [report.seconds for report in reports if isinstance(report, Progress)]
@@ -116,20 +116,20 @@ class EngineConformance:
         assert seconds[-1] == pytest.approx(one.media.duration_seconds, abs=0.1)
         assert {report.task for report in reports} == {MINE}
 
-    def test_a_failed_encode_is_an_outcome_in_words(self, ffmpeg: str, clip: Path, tmp_path: Path) -> None:
+    def test_a_failed_encode_is_told_in_words(self, ffmpeg: str, clip: Path, tmp_path: Path) -> None:
         one = task(MINE, clip, order(tmp_path, "mp3"))
         clip_no_more = tmp_path / "clip.mp4"
         clip_no_more.write_bytes(b"no film" * 1000)
-        outcome, _ = self.run(ffmpeg, msgspec.structs.replace(one, source=SourceFile(path=str(clip_no_more))))
-        assert outcome.error is not None
-        assert "could not encode clip.mp4" in outcome.error
-        assert outcome.stopped is None
+        ended, _ = self.run(ffmpeg, msgspec.structs.replace(one, source=SourceFile(path=str(clip_no_more))))
+        assert ended.error is not None
+        assert "could not encode clip.mp4" in ended.error
+        assert ended.stopped is None
 
     def test_another_file_in_the_place_of_the_source_is_not_read(self, ffmpeg: str, clip: Path, tmp_path: Path) -> None:
         one = task(MINE, clip, order(tmp_path, "mp3"))
         another = SourceFile(path=str(clip), identity=(1, 2, 3, 4))
-        outcome, _ = self.run(ffmpeg, msgspec.structs.replace(one, source=another))
-        assert outcome.error is not None
+        ended, _ = self.run(ffmpeg, msgspec.structs.replace(one, source=another))
+        assert ended.error is not None
         assert not Path(one.orders[0].part).exists()
 
     def test_a_stop_says_how_it_ended_and_leaves_no_process(self, ffmpeg: str, long: Path, tmp_path: Path) -> None:
@@ -216,8 +216,8 @@ class EngineConformance:
     def test_what_is_exchanged_is_the_same_after_json(self, ffmpeg: str, clip: Path, tmp_path: Path) -> None:
         one = msgspec.json.decode(msgspec.json.encode(task(MINE, clip, order(tmp_path, "mp3"))), type=Task)
         assert one == task(MINE, clip, order(tmp_path, "mp3"))
-        outcome, reports = self.run(ffmpeg, one)
-        assert msgspec.json.decode(msgspec.json.encode(outcome), type=Outcome) == outcome
+        ended, reports = self.run(ffmpeg, one)
+        assert msgspec.json.decode(msgspec.json.encode(ended), type=Ended) == ended
         assert msgspec.json.decode(msgspec.json.encode(reports), type=list[Report]) == reports
 
     def test_it_says_what_it_can_do_and_what_it_has_written(self, ffmpeg: str, clip: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from conftest import Daemon, wait_until
 from stored import local_engine
 
-from daemon.encode.task import Order, Outcome, Progress, Report, Started, Task
+from daemon.encode.task import Ended, Order, Progress, Report, Started, Task
 from daemon.media import describe, key_frames
 from daemon.models import SourceFile, VariationRequest, Wanted, new_id
 from daemon.presets.library import Library
@@ -91,10 +91,10 @@ def assert_alike(one: Path, other: Path) -> None:
 # Beneath the daemon
 
 
-def encoded(ffmpeg: str, one: Task, killed_at: float | None = None) -> Outcome:
+def encoded(ffmpeg: str, one: Task, killed_at: float | None = None) -> Ended:
     """Runs a task to its end, which is when so many seconds of the film are encoded."""
 
-    async def main() -> Outcome:
+    async def main() -> Ended:
         engine = local_engine(ffmpeg)
         await engine.start()
         pids = list[int]()

@@ -12,7 +12,7 @@ from conftest import Daemon, wait_until
 from test_cancel_over_http import assert_nothing_is_left, cancel, variations
 
 from daemon.encode.local_engine import LocalEngine
-from daemon.encode.task import Order, Outcome, Progress, Report, Started, Task
+from daemon.encode.task import Ended, Order, Progress, Report, Started, Task
 from daemon.media import describe as reading
 from daemon.models import Sandbox, SourceFile, VariationRequest
 from daemon.presets.library import Library
@@ -86,10 +86,10 @@ def task(source: Path, folder: Path, **request: Any) -> Task:
     return Task(id="t", source=SourceFile(path=str(source)), source_name="clip.mp4", media=media, orders=(order,))
 
 
-def run(ffmpeg: str, order: Task, act: Any = None) -> tuple[Outcome, list[Report], int]:
-    """The outcome, all reports, and how many processes are left; `act` is told each report and the engine."""
+def run(ffmpeg: str, order: Task, act: Any = None) -> tuple[Ended, list[Report], int]:
+    """How it ended, all reports, and how many processes are left; `act` is told each report and the engine."""
 
-    async def main() -> tuple[Outcome, list[Report], int]:
+    async def main() -> tuple[Ended, list[Report], int]:
         engine = LocalEngine(ffmpeg=ffmpeg, slots=1, limits=Limits(), grace=1.0, sandbox=UNSANDBOXED)
         await engine.start()
         reports: list[Report] = []
@@ -110,8 +110,8 @@ def run(ffmpeg: str, order: Task, act: Any = None) -> tuple[Outcome, list[Report
 def test_progress_of_the_whole_only_grows_and_ends_at_its_end(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
     for preset, whole in (("m4a-r128", 2.0), ("h264-capped", 1.9), ("mp3", 2.0)):
         folder = tmp_path / preset
-        outcome, reports, _ = run(ffmpeg, task(clip, folder, preset=preset))
-        assert (outcome.error, outcome.stopped, outcome.exit_code) == (None, None, 0)
+        ended, reports, _ = run(ffmpeg, task(clip, folder, preset=preset))
+        assert (ended.error, ended.stopped, ended.exit_code) == (None, None, 0)
         seconds = [report.seconds for report in reports if isinstance(report, Progress)]
         assert seconds == sorted(seconds)
         assert seconds[-1] == pytest.approx(whole, abs=0.08), preset
@@ -129,10 +129,10 @@ def test_a_stop_as_one_pass_ends_starts_no_other(ffmpeg: str, clip: Path, tmp_pa
             assert child is not None
             child.exited.add_done_callback(lambda _: stops.append(asyncio.ensure_future(engine.stop("t"))))
 
-    outcome, reports, left = run(ffmpeg, task(clip, tmp_path, preset="m4a-r128"), stop_at_the_end_of_the_first)
+    ended, reports, left = run(ffmpeg, task(clip, tmp_path, preset="m4a-r128"), stop_at_the_end_of_the_first)
     assert stops
-    assert outcome.stopped is not None
-    assert outcome.stopped.stage == "exited"
+    assert ended.stopped is not None
+    assert ended.stopped.stage == "exited"
     assert [isinstance(report, Started) for report in reports].count(True) == 1
     assert left == 0
 
@@ -156,9 +156,9 @@ def test_what_is_frozen_between_two_passes_starts_the_next_once_it_is_thawed(
         engine.resume("t")
         return frozen, started, len(engine.registry)
 
-    outcome, reports, _ = run(ffmpeg, task(clip, tmp_path, preset="m4a-r128"), freeze_at_the_end_of_the_first)
+    ended, reports, _ = run(ffmpeg, task(clip, tmp_path, preset="m4a-r128"), freeze_at_the_end_of_the_first)
     assert seen[0].result() == (True, 1, 0)
-    assert (outcome.error, outcome.stopped) == (None, None)
+    assert (ended.error, ended.stopped) == (None, None)
     assert sum(isinstance(report, Started) for report in reports) == 2
 
 
@@ -167,7 +167,7 @@ def test_a_second_pass_that_cannot_follow_is_told_in_words(clip: Path, tmp_path:
     mute = tmp_path / "mute"
     mute.write_text("#!/bin/sh\nexit 0\n")
     mute.chmod(0o755)
-    outcome, reports, _ = run(str(mute), task(clip, tmp_path / "work", preset="m4a-r128"))
-    assert outcome.error is not None
-    assert "did not say how loud" in outcome.error
+    ended, reports, _ = run(str(mute), task(clip, tmp_path / "work", preset="m4a-r128"))
+    assert ended.error is not None
+    assert "did not say how loud" in ended.error
     assert sum(isinstance(report, Started) for report in reports) == 1

@@ -196,7 +196,7 @@ def test_what_is_skipped_is_told_and_how_much_of_its_job_came_out(
     told = {message["type"]: message["data"] for message in receiver.messages}
     assert set(told) == {"variation.completed", "variation.skipped", "job.completed"}
     assert "no sound" in told["variation.skipped"]["error"]
-    assert (told["job.completed"]["outcome"], told["job.completed"]["skipped_variations"]) == ("all", 1)
+    assert (told["job.completed"]["reply"], told["job.completed"]["skipped_variations"]) == ("all", 1)
 
 
 def test_a_rotated_secret_signs_beside_the_new_one(open_daemon: Daemon, receiver: Receiver, clip: Path) -> None:
@@ -395,11 +395,11 @@ def test_waits_grow_to_six_hours_and_end_after_three_days() -> None:
 def test_nothing_is_sent_into_the_hosts_own_networks(
     receiver: Receiver, tmp_path: Path, host: str, reason: str
 ) -> None:
-    outcome = send(tmp_path, f"http://{host}:{receiver.server_port}/", allow_private=False)
-    assert outcome.final
-    assert outcome.error is not None
-    assert reason in outcome.error
-    assert "webhook_allow_private" in outcome.error
+    reply = send(tmp_path, f"http://{host}:{receiver.server_port}/", allow_private=False)
+    assert reply.final
+    assert reply.error is not None
+    assert reason in reply.error
+    assert "webhook_allow_private" in reply.error
     assert receiver.came == []
 
 
@@ -425,18 +425,18 @@ def test_a_redirect_into_the_hosts_own_network_is_refused(
     real = addresses.why_not
     monkeypatch.setattr(addresses, "why_not", lambda a, own: None if a == ip_address("127.0.0.1") else real(a, own))
     receiver.answers = [(307, {"Location": f"http://127.0.0.2:{receiver.server_port}/"})]
-    outcome = send(tmp_path, receiver.url, allow_private=False)
-    assert outcome.final
-    assert "127.0.0.2 leads to 127.0.0.2, a loopback address" in (outcome.error or "")
+    reply = send(tmp_path, receiver.url, allow_private=False)
+    assert reply.final
+    assert "127.0.0.2 leads to 127.0.0.2, a loopback address" in (reply.error or "")
     assert len(receiver.came) == 1
 
 
 @pytest.mark.parametrize("location", ["http://xn--/", "//xn--", "http://xn--a.example/", "http://[::1"])
 def test_a_redirect_to_what_is_no_address_is_told_as_such(receiver: Receiver, tmp_path: Path, location: str) -> None:
     receiver.answers = [(307, {"Location": location})]
-    outcome = send(tmp_path, receiver.url)
-    assert outcome.final
-    assert f"the webhook's URL {location!r} is not one" in (outcome.error or "")
+    reply = send(tmp_path, receiver.url)
+    assert reply.final
+    assert f"the webhook's URL {location!r} is not one" in (reply.error or "")
 
 
 def test_redirects_are_followed_three_times_and_no_more(receiver: Receiver, tmp_path: Path) -> None:
@@ -455,8 +455,8 @@ def test_a_name_is_looked_up_once_and_stays_in_the_host_header(receiver: Receive
         asked.append((host, port))
         return [ip_address("127.0.0.1")]
 
-    outcome = send(tmp_path, f"http://hook.invalid:{receiver.server_port}/", resolve=resolve)
-    assert outcome.status_code == 204
+    reply = send(tmp_path, f"http://hook.invalid:{receiver.server_port}/", resolve=resolve)
+    assert reply.status_code == 204
     assert asked == [("hook.invalid", receiver.server_port)]
     assert receiver.came[0][0]["host"] == f"hook.invalid:{receiver.server_port}"
 
@@ -475,16 +475,16 @@ def test_tls_asks_for_the_name_and_not_for_the_address(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=listen, args=(listener,))
         thread.start()
-        outcome = send(tmp_path, f"https://hook.invalid:{listener.getsockname()[1]}/", resolve=resolve)
+        reply = send(tmp_path, f"https://hook.invalid:{listener.getsockname()[1]}/", resolve=resolve)
         thread.join()
     assert b"hook.invalid" in hello[0]
-    assert outcome.error
+    assert reply.error
 
 
 def test_a_name_that_is_not_known_is_tried_again(tmp_path: Path) -> None:
-    outcome = send(tmp_path, "http://no-such-host.invalid/")
-    assert not outcome.final
-    assert "no-such-host.invalid cannot be resolved" in (outcome.error or "")
+    reply = send(tmp_path, "http://no-such-host.invalid/")
+    assert not reply.final
+    assert "no-such-host.invalid cannot be resolved" in (reply.error or "")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from daemon.encode.task import Kept, Report, Task
+from daemon.encode.task import Durable, Report, Task
 
 KEEP_EVERY = 10.0  # seconds
 
@@ -36,7 +36,7 @@ class Durability:
         sizes = await asyncio.to_thread(_synced, self._pieces)
         if sizes != self._kept:
             self._kept = sizes
-            report(Kept(task=self._task, seconds=seconds, bytes=sizes))
+            report(Durable(task=self._task, seconds=seconds, bytes=sizes))
 
 
 def _synced(pieces: Mapping[str, Path]) -> dict[str, int]:

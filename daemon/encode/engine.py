@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from daemon.encode.task import Capacity, Order, Outcome, Report, Task, Unfinished
+from daemon.encode.task import Capacity, Ended, Order, Report, Task, Unfinished
 from daemon.models import Stopped
 
 
@@ -32,11 +32,11 @@ class Engine(Protocol):
         """Tells whether its encoders can open what lies at that path of the daemon's host."""
         ...
 
-    async def run(self, task: Task, on_report: Callable[[Report], None]) -> Outcome:
+    async def run(self, task: Task, on_report: Callable[[Report], None]) -> Ended:
         """Runs the task to its end and says how it ended; no process of it is left then.
 
         If it was encoded, each order's `part` and `log` lie where the order says, on the daemon's host. A failed
-        encode is an outcome, not an exception. Cancelling the coroutine stops the task first.
+        encode is told by what is returned, no exception. Cancelling the coroutine stops the task first.
         """
         ...
 
@@ -51,7 +51,7 @@ class Engine(Protocol):
     async def stop(self, task: str) -> Stopped:
         """Ends the task of that id gracefully, then by force; returns once its processes are reaped.
 
-        One that is not running (any more) answers `exited`. `run` then returns an outcome with `stopped`.
+        One that is not running (any more) answers `exited`. `run` then tells that it was `stopped`.
         """
         ...
 

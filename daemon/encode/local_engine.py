@@ -11,7 +11,7 @@ import msgspec
 
 from daemon import host
 from daemon.encode.runner import Handle, Run
-from daemon.encode.task import Capacity, Order, Outcome, Report, Task, Unfinished
+from daemon.encode.task import Capacity, Ended, Order, Report, Task, Unfinished
 from daemon.models import Sandbox, Stage, Stopped
 from daemon.paths import size
 from daemon.process.cancel import kill_orphan
@@ -59,7 +59,7 @@ class LocalEngine:
     def reads(self, path: str) -> bool:
         return Path(path).is_absolute()
 
-    async def run(self, task: Task, on_report: Callable[[Report], None]) -> Outcome:
+    async def run(self, task: Task, on_report: Callable[[Report], None]) -> Ended:
         run = Run(
             task,
             ffmpeg=self._ffmpeg,

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from daemon.encode.diagnosis import Diagnosis, Ending, diagnose
 from daemon.encode.durability import Durability
 from daemon.encode.progress import ProgressParser
-from daemon.encode.task import Outcome, Progress, Report, Started, Task, Vitals
+from daemon.encode.task import Ended, Progress, Report, Started, Task, Vitals
 from daemon.errors import FfspoolError
 from daemon.host import boot_id
 from daemon.models import Model, Parameters, Sandbox, Stage, Stopped, in_lines
@@ -94,7 +94,7 @@ class Run:
         self._chosen: dict[str, Parameters] = {}
         self._overfull = False
 
-    async def execute(self, report: Callable[[Report], None]) -> Outcome:
+    async def execute(self, report: Callable[[Report], None]) -> Ended:
         """Runs to the end of the last process; both its pipes are drained all the while.
 
         Whoever cancels this coroutine waits for the process to be ended and reaped.
@@ -102,18 +102,18 @@ class Run:
         try:
             code = await self._run_passes(report)
         except FfspoolError as error:  # what a pass left behind says that nothing will come of it
-            return Outcome(error=str(error), exit_code=0, cpu_seconds=self._cpu_seconds)
+            return Ended(error=str(error), exit_code=0, cpu_seconds=self._cpu_seconds)
         except BaseException:
             if self._child is not None:
                 await self.stop()
             raise
         await self._durability.keep_all(self._seconds, report)
         if self._stopping is not None:  # before the exit code: a stopped ffmpeg says 0 and leaves a truncated file
-            return Outcome(stopped=await self._stopping, exit_code=code, cpu_seconds=self._cpu_seconds)
+            return Ended(stopped=await self._stopping, exit_code=code, cpu_seconds=self._cpu_seconds)
         await asyncio.to_thread(privileges.take, self._folders())
         if code == 0 and not await asyncio.to_thread(self._wrote_too_much):
             spent = self._cpu_seconds
-            return Outcome(exit_code=0, cpu_seconds=spent, unmeasured=self._unmeasured, chosen=self._chosen)
+            return Ended(exit_code=0, cpu_seconds=spent, unmeasured=self._unmeasured, chosen=self._chosen)
         return await asyncio.to_thread(self._failure, code)
 
     async def _run_passes(self, report: Callable[[Report], None]) -> int:
@@ -327,10 +327,10 @@ class Run:
         for order in self._task.orders:
             _append(Path(order.log), data)
 
-    def _failure(self, code: int) -> Outcome:
+    def _failure(self, code: int) -> Ended:
         """A signal that is not known here came from outside, so another try may end otherwise."""
         diagnosis = self._diagnose(code)
-        return Outcome(
+        return Ended(
             error=self._complaint(code, diagnosis),
             may_pass=diagnosis.may_pass if diagnosis else code < 0,
             disk_full=bool(diagnosis and diagnosis.disk_full) and self._disk_is_full(),

@@ -73,8 +73,8 @@ class Started(Model, frozen=True, tag="started"):
     sandbox: str = "none"
 
 
-class Kept(Model, frozen=True, tag="kept"):
-    """So many bytes of each variation's piece are on the disk for certain, at least `seconds` of the film."""
+class Durable(Model, frozen=True, tag="durable"):
+    """Reports so many bytes of each variation's piece to be on the disk for certain, at least `seconds` of the film."""
 
     task: str
     seconds: float
@@ -97,11 +97,11 @@ class Vitals(Model, frozen=True, tag="vitals"):
     io_bytes: int
 
 
-Report = Started | Kept | Progress | Vitals
+Report = Started | Durable | Progress | Vitals
 
 
-class Outcome(Model, frozen=True):
-    """An outcome is how a task ended. Exactly one of: `stopped` set, `error` set, or neither: every part is encoded.
+class Ended(Model, frozen=True):
+    """Tells how a task ended. Exactly one of: `stopped` set, `error` set, or neither: every part is encoded.
 
     An encoded part is not yet a completed variation: the daemon proves it first. An error that `may_pass`
     lies in the host and not in the source: a full disk (`disk_full` if it still is), no memory, a signal from outside.

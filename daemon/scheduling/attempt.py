@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from daemon.database.store import Transaction
 from daemon.encode.stall import Pace, StallWatch
-from daemon.encode.task import Kept, Order, Outcome, Progress, Report, Task, Vitals
+from daemon.encode.task import Durable, Ended, Order, Progress, Report, Task, Vitals
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
 from daemon.models import Model, SourceFile, Stage, Stopped
 from daemon.proof import prove
@@ -198,34 +198,34 @@ class Attempt:
             return None
         if self._stopping or self.held:  # asked before there was a process
             return await self._settlement.abandon_all(members, INTERRUPTED)
-        outcome = await self._make(members)
-        if outcome.stopped or self._stopping:
-            return await self._settlement.abandon_all(members, self._hung, outcome.cpu_seconds)
-        if outcome.disk_full:
-            return await self._wait_for_space(members, outcome.cpu_seconds)
-        if outcome.error:
-            failure = claims.failure_of(outcome, sharing=len(members))
-            return await self._settlement.abandon_all(members, failure, outcome.cpu_seconds)
+        ended = await self._make(members)
+        if ended.stopped or self._stopping:
+            return await self._settlement.abandon_all(members, self._hung, ended.cpu_seconds)
+        if ended.disk_full:
+            return await self._wait_for_space(members, ended.cpu_seconds)
+        if ended.error:
+            failure = claims.failure_of(ended, sharing=len(members))
+            return await self._settlement.abandon_all(members, failure, ended.cpu_seconds)
         if await self._resources.whereabouts.has_grown(self._source.recorded):
             await self._settlement.insist(partial(claims.unsettle_source, source=self._source.source))
             growing = Failure(error=GROWING, retries=MAX_RETRIES)
-            return await self._settlement.abandon_all(members, growing, outcome.cpu_seconds)
+            return await self._settlement.abandon_all(members, growing, ended.cpu_seconds)
         self.encoded = True
         self._tell_encoded()
-        self._learn(members, outcome)
+        self._learn(members, ended)
         for member in members:
-            member.unmeasured = outcome.unmeasured.get(member.claim.id)
-            member.chosen = outcome.chosen.get(member.claim.id, {})
+            member.unmeasured = ended.unmeasured.get(member.claim.id)
+            member.chosen = ended.chosen.get(member.claim.id, {})
         whole = sum(member.cost for member in members) or 1.0
         finishing = (
-            self._settling([one], self._finish(one, outcome.cpu_seconds * one.cost / whole))
+            self._settling([one], self._finish(one, ended.cpu_seconds * one.cost / whole))
             for one in members
             if not one.settled
         )
         await asyncio.gather(*finishing)
         return None
 
-    async def _make(self, members: Sequence[Member]) -> Outcome:
+    async def _make(self, members: Sequence[Member]) -> Ended:
         """Runs the encoder; films in pieces are joined in a second task, once this attempt's pieces are there."""
         if not self._resources.engine.reads(self._source_file.path):
             raise Unavailable("no machine that could encode it reads the source where it lies")
@@ -251,7 +251,7 @@ class Attempt:
             chosen={**encoded.chosen, **joined.chosen},
         )
 
-    async def _run_task(self, orders: Sequence[Order]) -> Outcome:
+    async def _run_task(self, orders: Sequence[Order]) -> Ended:
         self._orders |= {order.variation: order for order in orders}
         task = Task(
             id=self._source.token,
@@ -272,10 +272,10 @@ class Attempt:
         preset = self._resources.base(member.claim)
         member.plan = command.plan(self._source.media, preset, member.claim.parameters)
 
-    def _learn(self, members: Sequence[Member], outcome: Outcome) -> None:
+    def _learn(self, members: Sequence[Member], ended: Ended) -> None:
         keys = [(member.claim.preset, member.claim.parameters) for member in members]
         predicted = sum(member.cost for member in members)
-        learning = asyncio.ensure_future(self._resources.history.learn(keys, predicted, outcome.cpu_seconds))
+        learning = asyncio.ensure_future(self._resources.history.learn(keys, predicted, ended.cpu_seconds))
         learning.add_done_callback(_log_failure)
 
     async def _finish(self, member: Member, cpu_seconds: float) -> None:
@@ -365,8 +365,8 @@ class Attempt:
         elif isinstance(report, Vitals):
             self._watch.vitals(report.cpu_seconds, report.io_bytes, now)
             self._end_if_hung()
-        elif isinstance(report, Kept):
-            self._record(partial(claims.record_kept, report))
+        elif isinstance(report, Durable):
+            self._record(partial(claims.record_durable, report))
         else:
             self._record(partial(claims.record_start, report))
 

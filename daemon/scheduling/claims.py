@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon.database.store import Row, Transaction
-from daemon.encode.task import Kept, Outcome, Started
+from daemon.encode.task import Durable, Ended, Started
 from daemon.host import boot_id
 from daemon.media.model import Media
 from daemon.models import Model, Parameters, new_id
@@ -126,10 +126,10 @@ def record_piece(transaction: Transaction, *, variation: int, attempt: int, begi
     transaction.run("record_resumed", variation=variation, seconds=begins)
 
 
-def record_kept(kept: Kept, transaction: Transaction) -> None:
+def record_durable(durable: Durable, transaction: Transaction) -> None:
     """So much of each piece is on the disk, whatever happens."""
-    for variation, size in kept.bytes.items():
-        transaction.run("record_durable", variation=variation, seconds=kept.seconds, bytes=size)
+    for variation, size in durable.bytes.items():
+        transaction.run("record_durable", variation=variation, seconds=durable.seconds, bytes=size)
 
 
 def pieces_of(transaction: Transaction, *, variation: int) -> list[Row]:
@@ -215,12 +215,12 @@ class Failure(Model, frozen=True):
     space: int | None = None
 
 
-def failure_of(outcome: Outcome, *, sharing: int) -> Failure:
+def failure_of(ended: Ended, *, sharing: int) -> Failure:
     """Says why the process came to nothing. Those that shared it are tried each by itself: one may have failed all."""
-    assert outcome.error is not None
+    assert ended.error is not None
     if sharing > 1:
-        return Failure(error=outcome.error, alone=True)
-    return Failure(error=outcome.error, retries=MAX_RETRIES if outcome.may_pass else 0)
+        return Failure(error=ended.error, alone=True)
+    return Failure(error=ended.error, retries=MAX_RETRIES if ended.may_pass else 0)
 
 
 INTERRUPTED = None  # in place of a Failure: the daemon stopped, so the work goes back to the queue
