@@ -28,6 +28,9 @@ Priority = Annotated[int, msgspec.Meta(ge=-1000, le=1000)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=366 * 24 * 3600)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200, description="items on a page, at most")]
+Beginning = Annotated[
+    str, msgspec.Meta(pattern="^[0-9a-f]{1,16}$", description="the beginning of identifiers; goes with no other filter")
+]
 Cursor = Annotated[str, msgspec.Meta(description="`next_cursor` of the page before")]
 EventId = Annotated[int, msgspec.Meta(ge=0, le=10**18, description="the id of the last event that was seen")]
 MAX_FOLDERS = 128  # each is opened: a thousand times `a/../a/../…` takes long
@@ -114,13 +117,14 @@ class JobPageQuery(JobFilter):
     order: Annotated[Order, msgspec.Meta(description="`upcoming`: as they will start, with status=queued alone")] = (
         Order.NEWEST
     )
+    id: Beginning | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
     include: Annotated[Literal["metadata"], msgspec.Meta(description="what lists leave out else")] | None = None
 
     @property
     def selection(self) -> Selection:
-        return msgspec.structs.replace(super().selection, upcoming=self.order == Order.UPCOMING)
+        return msgspec.structs.replace(super().selection, upcoming=self.order == Order.UPCOMING, begins=self.id)
 
 
 class FilePageQuery(msgspec.Struct):

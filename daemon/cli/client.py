@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from daemon.cli.references import References
 from daemon.errors import Broken, FfspoolError
 from daemon.paths import Paths, is_held, remove
 from daemon.proof import output_folder
@@ -73,13 +74,17 @@ def find(state_dir: Path, url: str | None, token: str | None) -> Client:
 
 
 class Client:
-    """Speaks to one daemon. Every method raises NoDaemon, Refused or Broken."""
+    """Speaks to one daemon. Every method raises NoDaemon, Refused or Broken; and Unclear, where it takes a job.
+
+    Jobs, sources and variations are taken as users call them.
+    """
 
     def __init__(self, url: str, token: str | None) -> None:
         packed = {"Accept-Encoding": "identity"}  # what is unpacked here may come to any size
         headers = {**packed, "Authorization": f"Bearer {token}"} if token else packed
         timeout = httpx.Timeout(ANSWER_TIMEOUT, connect=CONNECT_TIMEOUT)
         self._url = url
+        self._references = References(self.jobs, self.job)
         try:
             # The environment's proxies are not asked: a daemon is usually on this very host.
             base, socket = ("http://localhost", url.removeprefix(UNIX)) if url.startswith(UNIX) else (url, None)
@@ -109,23 +114,23 @@ class Client:
         return self._json("POST", "/api/jobs", json={"sources": [{"path": path} for path in paths], **spec})
 
     def jobs(self, **query: Any) -> Json:
-        """A page of jobs, newest first; `query` holds what is known of `status`, `has`, `limit` and `cursor`."""
+        """A page of jobs, newest first; `query` holds some of `status`, `has`, `id`, `q`, `limit` and `cursor`."""
         return self._json("GET", "/api/jobs", params=_given(**query))
 
     def job(self, job: str) -> Json:
-        return self._json("GET", _route("jobs", job))
+        return self._json("GET", self._of(job))
 
     def cancel(self, job: str) -> Json:
-        return self._json("POST", _route("jobs", job, "cancel"))
+        return self._json("POST", self._of(job, "cancel"))
 
     def cancel_source(self, job: str, source: str) -> Json:
-        return self._json("POST", _route("jobs", job, "sources", source, "cancel"))
+        return self._json("POST", self._of(job, "sources", self._references.source(job, source), "cancel"))
 
     def cancel_variation(self, job: str, variation: str) -> Json:
-        return self._json("POST", _route("jobs", job, "variations", variation, "cancel"))
+        return self._json("POST", self._of(job, "variations", self._references.variation(job, variation), "cancel"))
 
     def delete(self, job: str) -> None:
-        with self._answer("DELETE", _route("jobs", job)):
+        with self._answer("DELETE", self._of(job)):
             return
 
     def cancel_all(self, status: str | None) -> Json:
@@ -135,20 +140,20 @@ class Client:
         return self._json("DELETE", "/api/jobs", params=_given(status=status))
 
     def fail(self, job: str) -> Json:
-        return self._json("POST", _route("jobs", job, "fail"))
+        return self._json("POST", self._of(job, "fail"))
 
     def retry(self, job: str) -> Json:
-        return self._json("POST", _route("jobs", job, "retry"))
+        return self._json("POST", self._of(job, "retry"))
 
     def pause(self, job: str) -> Json:
-        return self._json("POST", _route("jobs", job, "pause"))
+        return self._json("POST", self._of(job, "pause"))
 
     def resume(self, job: str) -> Json:
-        return self._json("POST", _route("jobs", job, "resume"))
+        return self._json("POST", self._of(job, "resume"))
 
     def edit(self, job: str, changes: Json) -> Json:
         """Changes what is named of `name`, `priority` and `expires_at`. Returns the job."""
-        return self._json("PATCH", _route("jobs", job), json=changes)
+        return self._json("PATCH", self._of(job), json=changes)
 
     def queue(self) -> Json:
         return self._json("GET", "/api/queue")
@@ -184,7 +189,7 @@ class Client:
 
         Ends when the daemon ends the stream, as it does when it stops.
         """
-        route = "/api/events" if job is None else _route("jobs", job, "events")
+        route = "/api/events" if job is None else self._of(job, "events")
         headers = {} if after is None else {"Last-Event-ID": str(after)}
         timeout = httpx.Timeout(SILENCE, connect=CONNECT_TIMEOUT)
         with self._answer("GET", route, headers=headers, timeout=timeout) as answer:
@@ -193,16 +198,20 @@ class Client:
             yield from _events(answer.iter_raw())
 
     def log(self, job: str, variation: str) -> Iterator[bytes]:
-        with self._answer("GET", _route("jobs", job, "variations", variation, "log")) as answer:
+        with self._answer(
+            "GET", self._of(job, "variations", self._references.variation(job, variation), "log")
+        ) as answer:
             yield from answer.iter_raw()
 
     def download(self, job: str, target: Path) -> int:
         """Writes the zip of what is completed so far to `target`. Returns its bytes."""
-        return self._fetch(_route("jobs", job, "download"), target)
+        return self._fetch(self._of(job, "download"), target)
 
     def download_variation(self, job: str, variation: str, target: Path, sha256: str | None) -> int:
         """Writes one variation's file to `target`, checked against `sha256` if that is known. Returns its bytes."""
-        return self._fetch(_route("jobs", job, "variations", variation, "download"), target, sha256)
+        return self._fetch(
+            self._of(job, "variations", self._references.variation(job, variation), "download"), target, sha256
+        )
 
     def download_folder(self, job: str, variation: str, target: Path, sha256: str | None) -> int:
         """Lays out one variation that is a folder at `target`, in place of what was there. Returns its files' bytes.
@@ -212,7 +221,7 @@ class Client:
         archive, part = (target.with_name(f"{target.name}.{ending}") for ending in ("zip", "part"))
         remove(part)
         try:
-            self._fetch(_route("jobs", job, "variations", variation, "download"), archive)
+            self._fetch(self._of(job, "variations", self._references.variation(job, variation), "download"), archive)
             size = output_folder.unpack(archive, part, sha256)
         finally:
             archive.unlink(missing_ok=True)
@@ -221,6 +230,9 @@ class Client:
         return size
 
     # How they are spoken
+
+    def _of(self, job: str, *segments: str) -> str:
+        return _route("jobs", self._references.job(job), *segments)
 
     def _json(self, method: str, route: str, **request: Any) -> Json:
         with self._answer(method, route, **request) as answer:

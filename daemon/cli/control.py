@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.completion import JobType, PartType
 from daemon.cli.options import as_json, print_json, reach, state_dir, status
 from daemon.plaintext import visible
 
@@ -23,9 +24,9 @@ yes = click.option("--yes", is_flag=True, help="With --all: do it without asking
 
 
 @click.command()
-@click.argument("job", required=False)
-@click.option("--source", metavar="ID", help="Only this source's variations.")
-@click.option("--variation", metavar="ID", help="Only this variation.")
+@click.argument("job", required=False, type=JobType())
+@click.option("--source", metavar="NAME", type=PartType("source"), help="Only this source's variations; or its id.")
+@click.option("--variation", metavar="NAME", type=PartType("variation"), help="Only this variation; or its id.")
 @click.option("--all", "every", is_flag=True, help="Every job that runs or waits.")
 @status
 @yes
@@ -65,7 +66,7 @@ def _cancelled(daemon: Client, job: str, source: str | None, variation: str | No
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", type=JobType())
 @state_dir
 @as_json
 def fail(job: str, state_dir: Path | None, as_json: bool) -> None:
@@ -87,7 +88,7 @@ def _receipt(receipt: Json) -> str:
 
 
 @click.command()
-@click.argument("jobs", nargs=-1)
+@click.argument("jobs", nargs=-1, type=JobType())
 @click.option("--all", "every", is_flag=True, help="Every job there is.")
 @status
 @yes
@@ -133,7 +134,7 @@ def _bulk(receipt: Json, done: str) -> str:
 
 
 @click.command()
-@click.argument("jobs", nargs=-1, required=True)
+@click.argument("jobs", nargs=-1, required=True, type=JobType())
 @state_dir
 @as_json
 def retry(jobs: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
@@ -149,7 +150,7 @@ def _retried(answer: Json) -> str:
 
 
 @click.command()
-@click.argument("job", required=False)
+@click.argument("job", required=False, type=JobType())
 @click.option("--queue", is_flag=True, help="All jobs, and those that come.")
 @state_dir
 @as_json
@@ -164,7 +165,7 @@ def pause(job: str | None, queue: bool, state_dir: Path | None, as_json: bool) -
 
 
 @click.command()
-@click.argument("job", required=False)
+@click.argument("job", required=False, type=JobType())
 @click.option("--queue", is_flag=True, help="All that was paused or drained with the queue.")
 @state_dir
 @as_json
@@ -224,7 +225,7 @@ class When(click.ParamType[datetime]):
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", type=JobType())
 @click.option("--priority", type=click.IntRange(-1000, 1000), help="Higher goes first, from the next start on.")
 @click.option("--name", metavar="TEXT", help="What to call it; empty takes its name away.")
 @click.option("--expires-at", metavar="TIME", type=When(), help="Until when to keep it once it has ended.")
@@ -285,13 +286,14 @@ def tell(answer: Json, as_json: bool, words: Callable[[Json], str]) -> None:
 def each(jobs: Sequence[str], act: Callable[[str], Json], as_json: bool, words: Callable[[Json], str]) -> None:
     """Does it to every job, also when it is refused for one; raises Refused at the end."""
     from daemon.cli.client import Refused
+    from daemon.cli.references import Unclear
 
     answers: list[Json] = []
-    refusals: list[Refused] = []
+    refusals: list[Refused | Unclear] = []
     for job in jobs:
         try:
             answers.append(act(job))
-        except Refused as error:
+        except (Refused, Unclear) as error:
             refusals.append(error)
             continue
         if not as_json:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.completion import JobType, PartType
 from daemon.cli.options import as_json, echo, overwrite, print_json, reach, state_dir
+from daemon.cli.references import References, variations
 from daemon.errors import FfspoolError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("job")
-@click.argument("variation", required=False)
+@click.argument("job", type=JobType())
+@click.argument("variation", required=False, type=PartType("variation"))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A file or folder; by default the current one.")
 @click.option(
     "--extract", is_flag=True, help="Fetch each file instead of one zip, into folders named after the sources."
@@ -58,7 +60,9 @@ def _fetch_zip(daemon: Client, job: str, output: Path | None, overwrite: bool) -
 def _fetch_one(
     daemon: Client, job: str, variation: str, output: Path | None, overwrite: bool
 ) -> list[tuple[Path, int]]:
-    known = {entry["id"]: entry for source in daemon.job(job)["sources"] for entry in source["variations"]}
+    found = daemon.job(job)
+    variation = References(daemon.jobs, lambda _: found).variation(job, variation)
+    known = {entry["id"]: entry for entry in variations(found)}
     entry = known.get(variation, {"name": variation, "sha256": None})  # of one unknown the daemon tells what is wrong
     if entry.get("folder"):  # as a zip, whose own SHA-256 nobody knows: that of the folder is checked by --extract
         target = _target(output, _shown(f"{entry['name']}.zip"), overwrite)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.completion import JobType, PartType
 from daemon.cli.options import (
     JsonObject,
     as_json,
@@ -169,7 +170,7 @@ def _remarks(job: ListedJob) -> str:
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", type=JobType())
 @state_dir
 @as_json
 def show(job: str, state_dir: Path | None, as_json: bool) -> None:
@@ -185,8 +186,8 @@ def show(job: str, state_dir: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job")
-@click.argument("variation", required=False)
+@click.argument("job", type=JobType())
+@click.argument("variation", required=False, type=PartType("variation"))
 @state_dir
 @as_json
 def log(job: str, variation: str | None, state_dir: Path | None, as_json: bool) -> None:

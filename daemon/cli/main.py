@@ -45,7 +45,7 @@ class Commands(click.Group):
         except click.exceptions.NoArgsIsHelpError:
             raise
         except click.UsageError as error:
-            raise click.UsageError(_folded(error.format_message()), error.ctx) from error
+            raise click.UsageError(_folded(error.format_message() + _if_a_file(error)), error.ctx) from error
         except FfspoolError as error:
             _complain(error)
             sys.exit(_exit_code(error))
@@ -54,6 +54,14 @@ class Commands(click.Group):
                 raise
             _complain(error)
             sys.exit(FAILED)
+
+
+def _if_a_file(error: click.UsageError) -> str:
+    """Says how a file is named that looks like an option."""
+    takes_files = error.ctx is not None and any(param.name == "files" for param in error.ctx.command.params)
+    if not takes_files or not isinstance(error, click.NoSuchOption):
+        return ""
+    return f" If it is the beginning of a file's name, write ./{error.option_name}… or, for all files here, ./*"
 
 
 def _exit_code(error: FfspoolError) -> int:

@@ -40,11 +40,28 @@ class PresetType(click.ParamType[dict[str, Any]]):
         return "`ffspool presets` lists what there is to choose from"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        preset, colon, overrides = incomplete.partition(":")
+        if colon:
+            return _parameters(preset, overrides)
         return [
             CompletionItem(preset.name, help=preset.description)
             for preset in load_library()
             if preset.name.startswith(incomplete)
         ]
+
+
+def _parameters(preset: str, overrides: str) -> list[CompletionItem]:
+    """Offers the parameters of a preset behind those that are written already."""
+    *written, begun = overrides.split(",")
+    before = "".join(f"{one}," for one in written)
+    known = [
+        one for described in load_library().describe() if described["name"] == preset for one in described["parameters"]
+    ]
+    return [
+        CompletionItem(f"{preset}:{before}{one['name']}=", help=one["description"])
+        for one in known
+        if one["name"].startswith(begun)
+    ]
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):

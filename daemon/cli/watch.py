@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from daemon.cli.completion import JobType
 from daemon.cli.options import as_json, echo, print_json, reach, state_dir
 from daemon.errors import FfspoolError
 from daemon.plaintext import json_escaped
@@ -32,7 +33,7 @@ WAITING = "The daemon does not answer: waiting for it to come back."
 
 
 @click.command()
-@click.argument("job", required=False)
+@click.argument("job", required=False, type=JobType())
 @state_dir
 @as_json
 def watch(job: str | None, state_dir: Path | None, as_json: bool) -> None:
@@ -172,7 +173,7 @@ def _patiently(daemon: Client, job: str, follower: Follower) -> Json:
 
 
 @click.command()
-@click.argument("job", required=False)
+@click.argument("job", required=False, type=JobType())
 @click.option("--after", metavar="ID", type=click.IntRange(min=0), help="Begin behind this event; 0 tells all.")
 @state_dir
 @as_json

@@ -76,6 +76,12 @@ SELECT * FROM jobs WHERE failed > 0 AND seq < :below AND seq >= :floor AND (expi
 )
 ORDER BY seq DESC LIMIT :limit
 
+-- The same, of jobs whose identifiers lie in a range.
+-- name: page_of_jobs_by_id
+SELECT * FROM jobs WHERE id >= :first AND id < :behind AND +seq < :below AND +seq >= :floor
+    AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY +seq DESC LIMIT :limit
+
 -- As they will be started, beyond the cursor: the rest of its rank, and the ranks below.
 -- name: page_of_upcoming_jobs
 SELECT * FROM (

@@ -30,6 +30,7 @@ class Selection(Model, frozen=True):
     statuses: tuple[State, ...] = ()
     paused: bool = False
     failures: bool = False
+    begins: str | None = None  # of identifiers; goes alone
     search: str | None = None
     upcoming: bool = False
 
@@ -38,6 +39,8 @@ class Selection(Model, frozen=True):
             raise InvalidRequest(
                 "only the queued jobs have an order to come: use order=upcoming with status=queued alone"
             )
+        if self.begins is not None and (self.statuses or self.paused or self.failures or self.search or self.upcoming):
+            raise InvalidRequest("id finds jobs by the beginning of their identifiers, and goes with no other filter")
         if self.search and "\0" in self.search:
             raise InvalidRequest("no name has a NUL in it, so none can be found by one")
 
@@ -105,6 +108,9 @@ def decode_cursor(cursor: str | None) -> int:
 
 def _newest_first(t: Transaction, selection: Selection, below: int, floor: int, limit: int, now: float) -> list[Row]:
     bounds = {"below": below, "floor": floor, "limit": limit, "now": now, "like": _pattern(selection.search)}
+    if selection.begins is not None:
+        del bounds["like"]
+        return t.all("page_of_jobs_by_id", first=selection.begins, behind=selection.begins + "g", **bounds)
     if selection.paused or selection.failures:
         query = "page_of_paused_jobs" if selection.paused else "page_of_jobs_with_failures"
         return t.all(query, statuses=_statuses(selection), failures=int(selection.failures), **bounds)

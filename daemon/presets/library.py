@@ -100,7 +100,9 @@ def _check(preset: Preset, name: str, value: object) -> None:
     types = _types(family)
     if name not in types:
         unknown = f"preset {preset.name} has no parameter {_quoted(name)}{_owner(name)}"
-        raise BadParameter(f"{unknown}: it takes {', '.join(types)}")
+        close = difflib.get_close_matches(name[:MAX_NAME], types)
+        hint = f"did you mean {' or '.join(close)}? It" if close else "it"
+        raise BadParameter(f"{unknown}: {hint} takes {', '.join(types)}")
     try:
         msgspec.convert(value, types[name])
         str(value).encode()  # a lone surrogate, from a command line that is not UTF-8, can be stored nowhere
