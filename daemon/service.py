@@ -246,6 +246,8 @@ async def _tidy(service: Service, sweep: Callable[[], Awaitable[object]], now: f
         await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))
     except (FfspoolError, OSError) as error:
         log.error("housekeeping could not finish and will try again: %s", error)
+    except Exception:
+        log.exception("housekeeping could not finish, by a fault of ffspool, and will try again")
 
 
 def _progress_events(scheduler: Scheduler) -> list[tuple[str, str, bytes]]:

@@ -311,3 +311,14 @@ def test_what_cannot_be_planned_fails_alone(daemon: Daemon, clip: Path) -> None:
     daemon.client.post("/api/queue/resume")
     assert daemon.wait_for(second)["status"] == "completed"
     assert daemon.wait_for(first)["status"] == "failed"
+
+
+def test_a_row_that_cannot_be_read_does_not_end_who_plans(daemon: Daemon, clip: Path) -> None:
+    daemon.client.post("/api/queue/pause")
+    job = daemon.submit(clip, presets=["mp3"])["id"]
+    with closing(sqlite3.connect(daemon.state_dir / "ffspool.db")) as database, database:
+        database.execute("UPDATE variations SET parameters = '{'")
+    daemon.client.post("/api/queue/resume")
+    wait_until(lambda: "by a fault of ffspool" in daemon.log(), "the scheduler to meet it")
+    assert daemon.client.delete(f"/api/jobs/{job}").status_code == 204
+    assert daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["status"] == "completed"

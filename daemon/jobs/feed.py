@@ -8,6 +8,7 @@ falls behind loses its place in memory, not in the log, and reads on from there.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,8 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.encode import progress
 from daemon.encode.task import Progress
 from daemon.errors import FfspoolError
+
+log = logging.getLogger(__name__)
 
 BATCH = 500  # rows read at once
 MAX_PENDING = 256  # events that wait in memory for one subscriber
@@ -82,8 +85,11 @@ class Feed:
             while True:
                 await self._committed.wait()
                 self._committed.clear()
-                with suppress(FfspoolError):  # what cannot be read now is read after the next commit
-                    await self._hand_out()
+                try:
+                    with suppress(FfspoolError):  # what cannot be read now is read after the next commit
+                        await self._hand_out()
+                except Exception:
+                    log.exception("events could not be handed out, by a fault of ffspool")
                 if len(self._subscribers) > CROWD:
                     await asyncio.sleep(PACE * len(self._subscribers))
         finally:

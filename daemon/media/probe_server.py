@@ -35,6 +35,7 @@ from daemon.source_files import SourceRefused, descriptor_path
 
 MAX_REQUEST = 256 * 1024
 MAX_ANSWER = 200 * 1024
+MAX_ERROR = 4096  # characters
 MAX_MEMORY = 2 * 1024**3  # bytes of address space
 PR_SET_PDEATHSIG = 1
 MAX_DESCRIPTOR = 2**31 - 1
@@ -108,6 +109,8 @@ def _understood(said: bytes) -> Finding:
         found = msgspec.json.decode(said, type=Finding)
         if not all(is_plausible(what) for what in (found.media, found.piece) if what):
             return Finding(error="its description cannot be true")
+        if found.error and len(found.error) > MAX_ERROR:
+            return too_long
         return found if len(msgspec.json.encode(found)) <= MAX_ANSWER else too_long
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return Finding(error="reading it failed in a way ffspool did not foresee")

@@ -87,6 +87,8 @@ class Scheduler:
                 patience = await self._until_delayed()
             except FfspoolError as error:  # a full disk must not end the scheduler; the safety poll tries again
                 log.error("nothing can be started: %s", error)
+            except Exception:  # nor must a fault of ours, be it by one row of many
+                log.exception("something could not be started, by a fault of ffspool")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), patience)
         await self._survey.close()

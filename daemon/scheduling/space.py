@@ -70,7 +70,9 @@ class Experience:
         self._ratios: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LATELY))
 
     def learn(self, preset: str, usual: int, actual: int) -> None:
-        self._ratios[preset].append(min(MOST_OFF, max(1 / MOST_OFF, actual / usual)))
+        """Learns from one output; where nobody could say what is `usual` (0), nothing."""
+        if usual:
+            self._ratios[preset].append(min(MOST_OFF, max(1 / MOST_OFF, actual / usual)))
 
     def expected(self, preset: str, usual: int) -> int:
         """Returns the bytes that an output of `usual` bytes elsewhere may come to here. Any thread may call it."""
