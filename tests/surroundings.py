@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -84,6 +86,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def thorough(*values: Any) -> Any:
     """The parameters of a case that the selection of `make test` leaves out."""
     return pytest.param(*values, marks=pytest.mark.thorough)
+
+
+def crossed(ones: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """Returns each with each. The selection of `make test` has every one of both in some pair, and no more."""
+    step = min(len(ones), len(others))
+    pairs = product(enumerate(ones), enumerate(others))
+    return [
+        pytest.param(one, other) if (row - column) % step == 0 else thorough(one, other)
+        for (row, one), (column, other) in pairs
+    ]
 
 
 def given(name: str) -> Path:

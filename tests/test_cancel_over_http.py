@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import Daemon, wait_until
+from surroundings import thorough
 from test_main_path import seconds
 
 
@@ -183,12 +184,13 @@ def test_a_cancel_does_not_wait_for_a_probe_that_hangs(daemon: Daemon, clip: Pat
     assert daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["status"] == "completed"
 
 
-def test_20_cancels_at_random_moments_leave_nothing_and_lose_nothing(
-    start_daemon: Callable[..., Daemon], clip: Path
+@pytest.mark.parametrize("cancels", [8, thorough(40)])
+def test_cancels_at_random_moments_leave_nothing_and_lose_nothing(
+    start_daemon: Callable[..., Daemon], clip: Path, cancels: int
 ) -> None:
     daemon = start_daemon("--slots", "2")
     chance = random.Random(20)
-    for _ in range(20):
+    for _ in range(cancels):
         job = daemon.submit(clip, clip, presets=["h264-480p", "mp3", "m4a"])
         threading.Event().wait(chance.uniform(0, 1.2))  # the random moment itself, not a guess at a condition
         before = daemon.job(job["id"])

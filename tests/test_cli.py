@@ -25,6 +25,7 @@ import msgspec
 import psutil
 import pytest
 from conftest import Daemon, Media, encoders, wait_until
+from surroundings import thorough
 
 from daemon.cli.main import serve
 from daemon.settings import Settings
@@ -457,7 +458,7 @@ def test_what_is_not_there_is_4(shared_daemon: Daemon, command: str) -> None:
     assert "there is no job nothing" in done.stderr
 
 
-@pytest.mark.parametrize("job", ["", ".", "..", "../jobs", "a/b"])
+@pytest.mark.parametrize("job", ["", thorough("."), thorough(".."), "../jobs", thorough("a/b")])
 def test_what_is_no_identifier_never_becomes_another_route(shared_daemon: Daemon, job: str) -> None:
     assert ffspool("rm", job, env=shared_daemon.env).returncode == 4
 
@@ -532,7 +533,7 @@ def test_lists_fit_any_terminal_and_never_cut_an_identifier(shared_daemon: Daemo
             assert any(job["id"] in line for line in lines)
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("columns", [thorough(60), 80, thorough(120)])
 def test_run_shows_bars_on_a_terminal_and_a_table_at_the_end(clip: Path, tmp_path: Path, columns: int) -> None:
     presets = ["-p", "h264-480p", "-p", "mp3"]
     lines = on_terminal("run", clip, *presets, "-o", tmp_path, columns=columns, env=dict(os.environ))

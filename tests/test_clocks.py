@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from specimens import H264, MPEG4, film, silent
+from surroundings import crossed
 from test_kinds import frames, lasting, make
 from test_unread import defaults, made
 
@@ -44,8 +45,9 @@ def script(name: bytes, seconds: float) -> bytes:
     return head + body + struct.pack(">I", 11 + len(body))
 
 
-@pytest.mark.parametrize("preset", ["h264-480p", "webm-720p", "remux-mkv", "remux-mp4", "gif"])
-@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize(
+    ("preset", "times"), crossed(["h264-480p", "webm-720p", "remux-mkv", "remux-mp4", "gif"], [2, 3])
+)
 def test_a_stream_whose_sender_came_back_is_whole(ffmpeg: str, tmp_path: Path, preset: str, times: int) -> None:
     one = sent(ffmpeg, tmp_path)
     path = tmp_path / "stream.flv"

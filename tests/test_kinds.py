@@ -14,6 +14,7 @@ import av
 import pytest
 import reader
 from conftest import make_clip
+from surroundings import crossed
 from test_recipes import outputs
 
 from daemon.errors import UnsuitableSource
@@ -317,8 +318,7 @@ def test_hls_of_what_is_too_short_for_it_is_refused_and_dash_is_made(ffmpeg: str
     assert all(track.seconds == pytest.approx(0.4, abs=0.1) for track in tracks(made, "dash"))
 
 
-@pytest.mark.parametrize("preset", ["hls", "dash"])
-@pytest.mark.parametrize("name", ["clip", "silent", "portrait"])
+@pytest.mark.parametrize(("name", "preset"), crossed(["clip", "silent", "portrait"], ["hls", "dash"]))
 def test_every_track_of_a_ladder_plays_to_its_end(
     ffmpeg: str, clip: Path, tmp_path: Path, preset: str, name: str
 ) -> None:

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from specimens import AAC, H264, MP3, OPUS, Step, heard, sound
+from surroundings import crossed
 from test_kinds import lasting, make
 from test_unread import made
 
@@ -35,8 +36,7 @@ def loudness(path: Path) -> float:
     return float(np.sqrt(np.mean(np.concatenate(parts, axis=1) ** 2)))
 
 
-@pytest.mark.parametrize("preset", ["m4a", "mp3", "opus", "flac", "m4a-r128"])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("place", "preset"), crossed(PLACES, ["m4a", "mp3", "opus", "flac", "m4a-r128"]))
 def test_channels_are_heard_wherever_they_sit(ffmpeg: str, tmp_path: Path, place: str, preset: str) -> None:
     path = made(ffmpeg, tmp_path, "track.mov", seated(place))
     output = make(ffmpeg, path, tmp_path, preset)
@@ -58,6 +58,7 @@ def test_a_film_with_single_tracks_of_a_camera_is_made(ffmpeg: str, tmp_path: Pa
 
 
 PARTS = ((300, 44100, "stereo"), (600, 48000, "stereo"), (900, 44100, "mono"), (1200, 22050, "mono"))
+TURNS = {"down": PARTS, "up": PARTS[::-1], "rate": PARTS[:2]}
 
 
 def podcast(ffmpeg: str, folder: Path, *parts: tuple[int, int, str]) -> Path:
@@ -81,11 +82,11 @@ def frequencies(path: Path, seconds: int) -> list[int]:
     return [int(np.argmax(np.abs(np.fft.rfft(middle)))) for middle in middles]
 
 
-@pytest.mark.parametrize("preset", ["mp3", "m4a-r128", "opus", "flac"])
-@pytest.mark.parametrize("parts", [PARTS, PARTS[::-1], PARTS[:2]], ids=["down", "up", "rate"])
+@pytest.mark.parametrize(("turn", "preset"), crossed(list(TURNS), ["mp3", "m4a-r128", "opus", "flac"]))
 def test_a_podcast_whose_rate_and_channels_change_is_levelled_as_a_whole(
-    ffmpeg: str, tmp_path: Path, preset: str, parts: tuple[tuple[int, int, str], ...]
+    ffmpeg: str, tmp_path: Path, turn: str, preset: str
 ) -> None:
+    parts = TURNS[turn]
     path = podcast(ffmpeg, tmp_path, *parts)
     made_of = make(ffmpeg, path, tmp_path, preset, loudness_lufs=-20.0)
     assert lasting(made_of, "audio") == pytest.approx(3.0 * len(parts), abs=0.3)
@@ -122,8 +123,7 @@ def tags(path: Path) -> dict[str, str]:
     return {name.lower(): value for name, value in told.items()}
 
 
-@pytest.mark.parametrize("preset", ["mp3", "opus", "flac"])
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize(("name", "preset"), crossed(list(SOURCES), ["mp3", "opus", "flac"]))
 def test_a_new_loudness_leaves_out_by_how_much_to_turn_down(
     ffmpeg: str, tmp_path: Path, name: str, preset: str
 ) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import Daemon, wait_until
+from surroundings import crossed
 from test_terminal import FFSPOOL, Terminal
 
 from daemon import filenames
@@ -211,12 +212,11 @@ def assert_nothing_steers(terminal: Terminal, *, may_have_lines: bool = False) -
     assert may_have_lines or not [line for line in terminal.lines() if line.startswith("forged")], terminal.lines()
 
 
-@pytest.mark.parametrize("columns", [40, 300])
 @pytest.mark.parametrize(
-    "command",
-    ["ls", "show JOB", "watch JOB", "log JOB", "edit JOB --priority 1", "retry JOB", "cancel JOB", "pause JOB",
+    ("command", "columns"),
+    crossed(["ls", "show JOB", "watch JOB", "log JOB", "edit JOB --priority 1", "retry JOB", "cancel JOB", "pause JOB",
      "webhooks deliveries", "download JOB -o OUT", "download JOB --extract -o OUT", "stats", "show JOB --json",
-     "ls --json", "watch JOB --json"],
+     "ls --json", "watch JOB --json"], [300, 40]),
 )  # fmt: skip
 def test_a_hostile_job_steers_no_terminal(
     daemon: Daemon, poisoned: str, tmp_path: Path, command: str, columns: int

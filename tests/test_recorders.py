@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Daemon
 from specimens import MP3, MPEG4, encoded, film, heard, picture, silent
-from surroundings import thorough
+from surroundings import crossed, thorough
 from test_kinds import frames, lasting, make
 from test_unread import defaults, made
 
@@ -25,17 +25,18 @@ def crashed(ffmpeg: str, folder: Path, share: float, *flags: str, name: str = "c
     )
 
 
-@pytest.mark.parametrize("preset", ["h264-480p", "webm-720p", "remux-mkv", "remux-mp4", "mp3", "hls"])
-@pytest.mark.parametrize("share", [0.35, 0.6])
+@pytest.mark.parametrize(
+    ("preset", "share"), crossed(["h264-480p", "webm-720p", "remux-mkv", "remux-mp4", "mp3", "hls"], [0.35, 0.6])
+)
 def test_a_fragmented_recording_is_used_as_far_as_it_goes(
-    daemon: Daemon, ffmpeg: str, tmp_path: Path, preset: str, share: float
+    shared_daemon: Daemon, ffmpeg: str, tmp_path: Path, preset: str, share: float
 ) -> None:
     path = crashed(ffmpeg, tmp_path, share, *FRAGMENTED)
-    job = daemon.wait_for(daemon.submit(path, presets=[preset])["id"])
+    job = shared_daemon.wait_for(shared_daemon.submit(path, presets=[preset])["id"])
     [variation] = job["sources"][0]["variations"]
     assert variation["status"] == "completed", variation["error"]
     assert 6 * share - 1.1 < variation["output_seconds"] < 6 * share + 0.6
-    log = daemon.client.get(f"/api/jobs/{job['id']}/variations/{variation['id']}/log").text
+    log = shared_daemon.client.get(f"/api/jobs/{job['id']}/variations/{variation['id']}/log").text
     assert "# left out: end: the source ends in the middle of a recording: what is there is used" in log
 
 
@@ -49,10 +50,10 @@ def test_a_quicktime_recording_in_fragments_is_used_as_far_as_it_goes(ffmpeg: st
 )
 @pytest.mark.parametrize("count", [2, thorough(3), thorough(5)])
 def test_an_animation_of_few_slow_pictures_is_shown_as_long(
-    daemon: Daemon, ffmpeg: str, tmp_path: Path, preset: str, count: int
+    shared_daemon: Daemon, ffmpeg: str, tmp_path: Path, preset: str, count: int
 ) -> None:
     path = made(ffmpeg, tmp_path, "slides.gif", silent("-f", "gif", size="100x100", rate="1", seconds=count))
-    job = daemon.wait_for(daemon.submit(path, presets=[preset])["id"])
+    job = shared_daemon.wait_for(shared_daemon.submit(path, presets=[preset])["id"])
     [variation] = job["sources"][0]["variations"]
     assert variation["status"] == "completed", variation["error"]
     assert variation["output_seconds"] == pytest.approx(count, abs=0.1)
