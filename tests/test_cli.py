@@ -83,6 +83,7 @@ def test_run_makes_every_variation_of_every_file_and_leaves_nothing_else(
     done = ffspool("run", quoted, media("no-audio.mp4"),
                    "-p", FAST, "-p", "thumbnail-sheet", "-o", out)  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "more such losses" not in done.stdout
     assert names(out) == [
         "a film's_h264-480p.mp4",
         "a film's_thumbnail-sheet.jpg",

@@ -189,7 +189,7 @@ def _report_losses(screen: Console, job: JobView) -> None:
     ]
     for words in losses[:MOST_LOSSES]:
         say(screen, words)
-    if more := len(losses) - MOST_LOSSES:
+    if (more := len(losses) - MOST_LOSSES) > 0:
         say(screen, f"and {more} more such losses: --json tells all")
     if losses:
         screen.print()
