@@ -296,6 +296,10 @@ class ProbeError(FfspoolError):
     title = "The file is not media ffspool can read"
 
 
+class Unresponsive(ProbeError):
+    """The disk on which the file lies does not answer, nor does the server of it."""
+
+
 class UnsuitableSource(FfspoolError):
     """The source lacks what the preset needs, such as a picture or sound."""
 

@@ -137,6 +137,11 @@ class SourceFile(Model, frozen=True):
     roots: tuple[str, ...] = EVERYWHERE
     identity: Identity = ANY
 
+    @property
+    def root(self) -> str:
+        """Returns the root below which it seems to lie, wherever that leads; empty where it seems to lie below none."""
+        return next((root for root in self.roots if self.path.startswith(root)), "")
+
     def open(self) -> int:
         """Returns its descriptor, the caller's to close.
 
@@ -155,6 +160,7 @@ class Stage(StrEnum):
     TERMINATE = "terminate"
     KILL = "kill"
     EXITED = "exited"  # it was gone, or had not begun
+    STUCK = "stuck"  # nothing yet: it was killed, and the kernel waits for a disk before it lets it end
 
 
 class Stopped(Model, frozen=True):

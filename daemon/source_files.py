@@ -59,13 +59,16 @@ def descriptor_path(descriptor: int) -> str:
 
 
 def lies_below(path: str, roots: Iterable[str]) -> bool:
-    """Tells whether an absolute path without symlinks is below one of the roots, or what that leads to."""
-    return bool(path.strip("/")) and any(_below(path, root) for root in roots)
+    """Tells whether an absolute path without symlinks is below one of the roots, or what that leads to.
+
+    Where a root leads is looked at only if the path lies below none as they stand: another's disk may not answer.
+    """
+    known = list(roots)
+    return bool(path.strip("/")) and (_below(path, known) or _below(path, map(os.path.realpath, known)))
 
 
-def _below(path: str, root: str) -> bool:
-    """Looks as the root stands, else as its own symlinks lead: to look at those may take long."""
-    return any(path.startswith(lead(root).rstrip("/") + "/") for lead in (str, os.path.realpath))
+def _below(path: str, roots: Iterable[str]) -> bool:
+    return any(path.startswith(root.rstrip("/") + "/") for root in roots)
 
 
 def _opened(path: str) -> int:

@@ -596,7 +596,8 @@ SELECT stage, count, seconds FROM stops
 
 -- Counts one more of them.
 -- name: count_stop
-UPDATE stops SET count = count + 1, seconds = seconds + :seconds WHERE stage = :stage
+INSERT INTO stops (stage, count, seconds) VALUES (:stage, 1, :seconds)
+ON CONFLICT (stage) DO UPDATE SET count = count + 1, seconds = seconds + :seconds
 
 -- Of the database, what holds something: the rest of its file is filled before that grows.
 -- name: disk

@@ -51,7 +51,8 @@ class Engine(Protocol):
     async def stop(self, task: str) -> Stopped:
         """Ends the task of that id gracefully, then by force; returns once its processes are reaped.
 
-        One that is not running (any more) answers `exited`. `run` then tells that it was `stopped`.
+        One that cannot be ended yet answers `stuck`; it does nothing any more, and is reaped when it ends. One that is
+        not running (any more) answers `exited`. `run` then tells that it was `stopped`.
         """
         ...
 

@@ -54,7 +54,9 @@ class LocalEngine:
 
     @property
     def capacity(self) -> Capacity:
-        return Capacity(slots=self._slots, cores=host.cores())
+        # What is stuck gave its slot away. Only so many may be: who knows how many more a dead mount would take.
+        lost = max(0, self.registry.stuck - self._slots)
+        return Capacity(slots=max(0, self._slots - lost), cores=host.cores())
 
     def reads(self, path: str) -> bool:
         return Path(path).is_absolute()

@@ -192,8 +192,8 @@ class Run:
         if draining.done():
             draining.result()  # a log that cannot be written ends the encode at once
         ended = await exited
-        with suppress(TimeoutError):  # somebody who left the group may hold the pipes open
-            await asyncio.wait_for(draining, DRAIN_PATIENCE)
+        with suppress(TimeoutError):  # somebody who left the group may hold the pipes open, or it is stuck itself
+            await asyncio.wait_for(draining, 0 if child.stuck else DRAIN_PATIENCE)
         return ended
 
     async def pause(self) -> bool:

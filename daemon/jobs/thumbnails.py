@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from daemon.errors import Gone, ManifestError, NotFound, ProbeError
+from daemon.errors import Gone, ManifestError, NotFound, ProbeError, Unavailable, Unresponsive
 from daemon.jobs.jobs import Jobs
 from daemon.media.prober import Prober
 from daemon.models import SourceFile
@@ -17,7 +18,7 @@ from daemon.presets.builtin import FOLDER
 from daemon.proof import output_folder
 from daemon.scheduling.sources import Whereabouts
 
-AT_ONCE = 1  # made at a time: encodes come first
+AT_ONCE = 1  # made at a time of what lies in one place: encodes come first
 MAX_REFUSED = 10_000  # files remembered as having no picture
 
 
@@ -29,7 +30,7 @@ class Thumbnails:
         self._prober = prober
         self._paths = paths
         self._whereabouts = whereabouts
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, AT_ONCE))
         self._making: dict[Path, asyncio.Task[bytes]] = {}
         self._refused: dict[Path, str] = {}
 
@@ -38,7 +39,7 @@ class Thumbnails:
         source = await self._jobs.first_source(job)
         file, row = await self._jobs.source(job, source)
         draw = partial(self._of_source, file, row["name"])
-        return await self._of(job, draw, self._paths.thumbnail(job, source), row["name"])
+        return await self._of(job, draw, self._paths.thumbnail(job, source), row["name"], file.root)
 
     async def of_variation(self, job: str, variation: str) -> bytes:
         """Returns a WebP of a completed variation. Raises as `of_job` does; there is none before it is completed."""
@@ -47,9 +48,10 @@ class Thumbnails:
         draw = (
             partial(self._glimpse, path, place) if row["extension"] == FOLDER else partial(self._prober.picture, path)
         )
-        return await self._of(job, draw, place, row["name"])
+        return await self._of(job, draw, place, row["name"], str(self._paths.spool))
 
-    async def _of(self, job: str, draw: Callable[[], Awaitable[bytes]], place: Path, name: str) -> bytes:
+    async def _of(self, job: str, draw: Callable[[], Awaitable[bytes]], place: Path, name: str, disk: str) -> bytes:
+        """Draws in the turn of the `disk` on which the file lies: one that does not answer holds up no other."""
         if reason := self._refused.get(place):
             raise NotFound(f"{name} has no thumbnail: {reason}")
         try:
@@ -58,18 +60,22 @@ class Thumbnails:
             pass
         making = self._making.get(place)
         if making is None:
-            making = self._making[place] = asyncio.create_task(self._make(job, draw, place))
+            making = self._making[place] = asyncio.create_task(self._make(job, draw, place, disk))
             making.add_done_callback(lambda _: self._making.pop(place, None))
         try:
             return await asyncio.shield(making)
+        except Unresponsive as error:
+            raise Unavailable(f"{name} has no thumbnail yet: {error}") from error
         except ProbeError as error:
             raise NotFound(f"{name} has no thumbnail: {error}") from error
 
-    async def _make(self, job: str, draw: Callable[[], Awaitable[bytes]], place: Path) -> bytes:
+    async def _make(self, job: str, draw: Callable[[], Awaitable[bytes]], place: Path, disk: str) -> bytes:
         try:
-            async with self._turn:
+            async with self._turns[disk]:
                 picture = await draw()
             await asyncio.to_thread(keep, place, picture)
+        except Unresponsive:
+            raise
         except ProbeError as error:
             self._refuse(place, str(error))
             raise

@@ -20,7 +20,8 @@ import selectors
 import signal
 import socket
 import sys
-from typing import Literal, NoReturn
+import time
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import av
 import msgspec
@@ -39,6 +40,7 @@ MAX_ERROR = 4096  # characters
 MAX_MEMORY = 2 * 1024**3  # bytes of address space
 PR_SET_PDEATHSIG = 1
 MAX_DESCRIPTOR = 2**31 - 1
+LATE = 1.0  # seconds after its time is up in which a reader ends, unless the kernel keeps it
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -62,25 +64,50 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str | None = None
 
 
+class Reader(NamedTuple):
+    """A reader is a process at work on a request. `until` is on the monotonic clock."""
+
+    pid: int
+    answer: int
+    request: Request
+    until: float
+
+
 class Server:
-    """Forks a reader for each request and passes on what it found, or how it died. Never waits for one."""
+    """Forks a reader for each request and passes on what it found, or how it died. Never waits for one.
+
+    Of one that the kernel keeps in spite of its alarm, as for a disk that does not answer, it tells `stuck`, and `gone`
+    when that has ended.
+    """
 
     def __init__(self, channel: socket.socket, *, sandboxed: bool) -> None:
         self._channel = channel
         self._sandboxed = sandboxed
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ)
+        self._readers: dict[int, Reader] = {}  # by pidfd
+        self._stuck: set[int] = set()
 
     def serve(self) -> None:
         """Returns when the other end of the socket is closed."""
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(LATE if self._readers else None):
                 if key.fileobj is not self._channel:
-                    self._reap(key.fd, *key.data)
+                    self._reap(key.fd, self._readers.pop(key.fd))
                 elif packet := self._channel.recv(MAX_REQUEST):
                     self._fork(msgspec.json.decode(packet, type=Request))
                 else:
                     return
+            self._tell_what_is_stuck(time.monotonic())
+
+    def _tell_what_is_stuck(self, now: float) -> None:
+        for pidfd, reader in self._readers.items():
+            if now > reader.until and pidfd not in self._stuck:
+                self._stuck.add(pidfd)
+                self._tell(reader.request, stuck=True)
+
+    def _tell(self, request: Request, **found: Any) -> None:
+        self._channel.send(msgspec.json.encode({"id": request.id, **found}))
 
     def _fork(self, request: Request) -> None:
         parent = os.getpid()
@@ -88,16 +115,22 @@ class Server:
         pid = os.fork()
         if pid == 0:
             _read_and_exit(answer, request, parent, self._sandboxed)
-        self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, answer, request))
+        pidfd = os.pidfd_open(pid)
+        self._selector.register(pidfd, selectors.EVENT_READ)
+        self._readers[pidfd] = Reader(pid, answer, request, time.monotonic() + request.timeout + LATE)
 
-    def _reap(self, pidfd: int, pid: int, answer: int, request: Request) -> None:
-        _, status = os.waitpid(pid, 0)
+    def _reap(self, pidfd: int, reader: Reader) -> None:
+        _, status = os.waitpid(reader.pid, 0)
         self._selector.unregister(pidfd)
         os.close(pidfd)
-        with os.fdopen(answer, "rb") as file:
+        with os.fdopen(reader.answer, "rb") as file:
             said = os.pread(file.fileno(), MAX_ANSWER + 1, 0)
-        found = Finding(error=_epitaph(os.waitstatus_to_exitcode(status), request)) if status else _understood(said)
-        self._channel.send(msgspec.json.encode({"id": request.id, **msgspec.to_builtins(found)}))
+        if pidfd in self._stuck:
+            self._stuck.remove(pidfd)
+            return self._tell(reader.request, gone=True)
+        code = os.waitstatus_to_exitcode(status)
+        found = Finding(error=_epitaph(code, reader.request)) if status else _understood(said)
+        return self._tell(reader.request, **msgspec.to_builtins(found))
 
 
 def _understood(said: bytes) -> Finding:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from daemon.errors import ProbeError, Unavailable
+from daemon.errors import ProbeError, Unavailable, Unresponsive
 from daemon.media.model import Media, PieceContent
 from daemon.models import SourceFile
 from daemon.process import cancel
@@ -26,8 +26,11 @@ How = Literal["describe", "measure", "prove", "picture", "piece"]  # what `daemo
 
 log = logging.getLogger(__name__)
 
+SILENT = "the disk it lies on does not answer, or the server of that"
+
 TIMEOUT = 20.0  # seconds for one file, enforced by the server
 MAX_PACKET = 256 * 1024
+MOST_STUCK = 8  # readers that one disk may keep
 PATIENCE = 5.0  # seconds beyond TIMEOUT after which the server itself is taken for hung
 
 
@@ -37,6 +40,8 @@ class _Answer(msgspec.Struct):
     picture: bytes | None = None
     piece: PieceContent | None = None
     error: str | None = None
+    stuck: bool = False  # the process that reads it does not end
+    gone: bool = False  # one that was stuck has ended
 
 
 class _ServerGone(Unavailable):
@@ -59,6 +64,7 @@ class Prober:
         self._socket: socket.socket | None = None
         self._ids = itertools.count(1)
         self._pending: dict[int, asyncio.Future[_Answer]] = {}
+        self._stuck: dict[int, str] = {}  # roots of files that hold up their readers
         self._decoder = msgspec.json.Decoder(_Answer)
 
     def start(self) -> None:
@@ -86,7 +92,8 @@ class Prober:
     async def probe(self, file: Path | SourceFile) -> Media:
         """Returns what the file holds. Raises ProbeError, in words without a path, when it cannot be read as media.
 
-        Like all the others it raises Unavailable when the server is killed again and again.
+        Like all the others it raises Unavailable when the server is killed again and again, and Unresponsive when the
+        disk does not answer.
         """
         return _media(await self._ask(file, "describe"))
 
@@ -129,11 +136,17 @@ class Prober:
         assert self._socket is not None
         number = next(self._ids)
         wanted = file if isinstance(file, SourceFile) else SourceFile(path=str(file))
+        if [*self._stuck.values()].count(wanted.root) >= MOST_STUCK:
+            raise Unresponsive(SILENT)
         request = {"id": number, "file": wanted, "timeout": TIMEOUT, "how": how}
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, msgspec.json.encode(request))
-            return await asyncio.wait_for(answer, TIMEOUT + PATIENCE)
+            found: _Answer = await asyncio.wait_for(answer, TIMEOUT + PATIENCE)
+            if found.stuck:
+                self._stuck[number] = wanted.root
+                raise Unresponsive(SILENT)
+            return found
         except TimeoutError:
             await self.close()
             raise ProbeError("reading it took too long") from None
@@ -154,6 +167,8 @@ class Prober:
             self._disconnect()
             return
         answer = self._decoder.decode(packet)
+        if answer.gone:
+            self._stuck.pop(answer.id, None)
         pending = self._pending.get(answer.id)
         if pending and not pending.done():
             pending.set_result(answer)
@@ -163,6 +178,7 @@ class Prober:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
             self._socket = None
+        self._stuck.clear()  # nobody would tell when they end
         for pending in self._pending.values():
             if not pending.done():
                 pending.set_exception(_ServerGone())

@@ -15,14 +15,16 @@ from contextlib import suppress
 
 from daemon.models import Stage, Stopped
 from daemon.process.child import Child
-from daemon.process.identity import start_ticks, state
+from daemon.process.identity import start_ticks, state, waits_for_disk
 
+UNTIL_STUCK = 0.5  # seconds that a process which was killed may take, unless it waits for a disk
 SECOND_TERMINATE = 0.2  # one SIGTERM does not end an ffmpeg whose I/O hangs; two this far apart do
 
 
 async def stop(child: Child, grace: float) -> Stopped:
     """Ends `child` and returns once it is reaped: at most 2 × `grace` seconds, plus what the kernel needs.
 
+    One that is killed and kept by the kernel is let go as `stuck`, half a second later: it executes nothing any more.
     The stage tells what ended it, `exited` if it was gone before we asked. If the caller is cancelled
     half-way the escalation goes on: nothing leaves a process half-asked.
     """
@@ -33,14 +35,12 @@ async def _escalate(child: Child, grace: float) -> Stopped:
     if not child.running:
         return Stopped(stage=Stage.EXITED, seconds=0.0)
     began = time.monotonic()
-    stage = Stage.KILL
     for attempted, ask in ((Stage.QUIT, _quit), (Stage.TERMINATE, _terminate)):
         if await ask(child, grace):
             stage = attempted
             break
     else:
-        _signal(child, signal.SIGKILL)
-        await child.wait()
+        stage = Stage.KILL if await _kill(child) else Stage.STUCK
     return Stopped(stage=stage, seconds=round(time.monotonic() - began, 3))
 
 
@@ -56,6 +56,16 @@ async def _terminate(child: Child, grace: float) -> bool:
         return True
     _signal(child, signal.SIGTERM)
     return await _exited_within(child, max(0.0, grace - SECOND_TERMINATE))
+
+
+async def _kill(child: Child) -> bool:
+    """Returns whether it has ended, not before it has or is kept by the kernel."""
+    _signal(child, signal.SIGKILL)
+    while not await _exited_within(child, UNTIL_STUCK):
+        if waits_for_disk(child.pid):
+            child.let_go()
+            return False
+    return True
 
 
 async def _exited_within(child: Child, seconds: float) -> bool:

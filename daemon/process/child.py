@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable
 
@@ -39,6 +40,7 @@ class Child:
         self.pidfd = os.pidfd_open(popen.pid)
         self.created = start_ticks(popen.pid)
         self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()  # for who waits for it
         asyncio.get_running_loop().add_reader(self.pidfd, self._reap)
 
     def _reap(self) -> None:
@@ -52,6 +54,21 @@ class Child:
         if self._popen.stdin:
             self._popen.stdin.close()
         self.exited.set_result(Exit(code=code, cpu_seconds=usage.ru_utime + usage.ru_stime))
+        if not self._ended.done():
+            self._ended.set_result(self.exited.result())
+
+    def let_go(self) -> None:
+        """Lets nobody wait for it any more: it was killed, and ends when the kernel lets it. It is reaped all the same.
+
+        Nobody knows what CPU time it took.
+        """
+        if not self._ended.done():
+            self._ended.set_result(Exit(code=-signal.SIGKILL, cpu_seconds=0.0))
+
+    @property
+    def stuck(self) -> bool:
+        """Tells whether it was let go and has not ended yet."""
+        return self._ended.done() and self.running
 
     @property
     def running(self) -> bool:
@@ -67,8 +84,8 @@ class Child:
                 return
 
     async def wait(self) -> Exit:
-        """Returns how it ended, once it is reaped. Cancelling this leaves the process alone."""
-        return await asyncio.shield(self.exited)
+        """Returns how it ended, once it is reaped or let go. Cancelling this leaves the process alone."""
+        return await asyncio.shield(self._ended)
 
     def stdout(self) -> AsyncIterator[bytes]:
         """Yields chunks of its stdout until it closes that."""

@@ -6,6 +6,7 @@ A stored pid is only ours while its start time is the stored one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -34,6 +35,15 @@ def state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return ""
+
+
+def waits_for_disk(pid: int) -> bool:
+    """Tells whether the kernel is in the middle of something for the process that no signal interrupts."""
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):  # it ended meanwhile
+            if (thread / "stat").read_text().rpartition(")")[2].split()[0] == "D":
+                return True
+    return False
 
 
 def vitals(pid: int) -> tuple[float, int]:

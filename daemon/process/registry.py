@@ -27,6 +27,11 @@ class Registry:
     def get(self, variation: str) -> Child | None:
         return self._children.get(variation)
 
+    @property
+    def stuck(self) -> int:
+        """Counts those that were killed and are kept by the kernel."""
+        return sum(child.stuck for child in set(self._children.values()))
+
     def __len__(self) -> int:
         return len(set(self._children.values()))
 

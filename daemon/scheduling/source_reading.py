@@ -19,6 +19,7 @@ from daemon.scheduling.sources import Recorded, Whereabouts, recorded
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4  # sources that are read at the same time
+MOST = 16  # with those that take long
 PATIENCE = 2.0  # seconds that work waits for the reading of the source of what is first in turn
 GLANCE = 0.1  # seconds that a job's beginning waits at most for the reading of its first source
 RESPITE = 1.0  # seconds before a source is read again that could not be, or of which nothing could be recorded
@@ -47,7 +48,7 @@ class Survey:
     def read_ahead(self, row: Row) -> None:
         """Begins to read the source of this ready variation, unless that is under way or enough others are."""
         source = row["source"]
-        if source in self._under_way or len(self._under_way) >= AT_ONCE:
+        if source in self._under_way or self._busy:
             return
         reading = self._under_way[source] = asyncio.create_task(self._read(row), name=f"survey of {source}")
         reading.add_done_callback(lambda _: self._read_one(source))
@@ -59,7 +60,7 @@ class Survey:
 
         None: see later. Nor does it tell why a file cannot be read.
         """
-        if self._glances + len(self._under_way) >= AT_ONCE:
+        if self._busy:
             return None
         self._glances += 1
         try:
@@ -69,6 +70,13 @@ class Survey:
             return None
         finally:
             self._glances -= 1
+
+    @property
+    def _busy(self) -> bool:
+        """Whether enough is being read. What takes long may lie on a disk that does not answer: of that others may be
+        read, up to a bound."""
+        prompt = sum(map(self.is_fresh, self._under_way))
+        return self._glances + prompt >= AT_ONCE or len(self._under_way) >= MOST
 
     def is_fresh(self, source: int) -> bool:
         """Tells whether it is being read since a moment ago, so that others should not overtake it yet."""

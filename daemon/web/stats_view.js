@@ -6,7 +6,7 @@ import { fail } from "./overlays.js";
 import { past, remember } from "./recent_stats.js";
 
 const EVERY = 5000; // ms
-const STAGES = { quit: "asked to quit", terminate: "terminated", kill: "killed", exited: "gone already" };
+const STAGES = { quit: "asked to quit", terminate: "terminated", kill: "killed", exited: "gone already", stuck: "not yet ended" };
 const HOUR = 3_600_000;
 
 export function StatsView() {

@@ -11,6 +11,7 @@ const HOW = {
   terminate: "had to be terminated",
   kill: "had to be killed",
   exited: "was gone already",
+  stuck: "waits for a disk that does not answer, and ends when that does",
 };
 
 /** Whether a verb makes sense for a job in its present state. */

@@ -1,0 +1,246 @@
+"""A disk that stops answering, as one whose server is gone, takes nothing with it but who asks for what lies on it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import stalling
+from conftest import Daemon, wait_until
+from surroundings import need_mounts, thorough
+
+from daemon.api.routes import ENDPOINTS
+from daemon.errors import Unresponsive
+from daemon.media import prober
+from daemon.models import SourceFile
+
+SOON = 20.0  # seconds, on a busy machine, for an answer of a moment
+EXCUSED = {  # what has nothing to do with jobs, files or the queue
+    "POST /api/login", "POST /api/logout", "POST /api/webhooks/secret/rotate", "OPTIONS /api/uploads",
+    "OPTIONS /api/uploads/{}", "POST /api/uploads/{}", "POST /api/webhooks/deliveries/{}/replay", "GET /web/{}",
+    "GET /api/jobs/{}/variations/{}/files/{}",
+}  # fmt: skip
+TUS = {"Tus-Resumable": "1.0.0"}
+Start = Callable[..., Daemon]
+
+
+class Disk:
+    """A mounted folder whose answers stop and go on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        command = [sys.executable, stalling.__file__, str(folder)]
+        self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._heard() == "mounted"
+
+    def stall(self, *calls: str) -> int:
+        """Stalls these kinds of calls and no others; returns how many hang."""
+        assert self._server.stdin
+        self._server.stdin.write(" ".join(calls) + "\n")
+        self._server.stdin.flush()
+        return int(self._heard())
+
+    def end(self) -> None:
+        self._server.communicate(timeout=SOON)
+
+    def _heard(self) -> str:
+        assert self._server.stdout
+        return self._server.stdout.readline().strip()
+
+
+@pytest.fixture
+def disk(tmp_path: Path, clip: Path, long_clip: Path) -> Iterator[Disk]:
+    need_mounts()
+    folder = tmp_path / "nas"
+    folder.mkdir()
+    shutil.copy(clip, folder / "clip.mp4")
+    shutil.copy(long_clip, folder / "long.mp4")
+    disk = Disk(folder)
+    yield disk
+    disk.end()
+
+
+@contextmanager
+def going_on(disk: Disk) -> Iterator[None]:
+    """Has the disk answer again afterwards, whatever was found."""
+    try:
+        yield
+    finally:
+        disk.stall()
+
+
+@pytest.fixture
+def here(tmp_path: Path, clip: Path) -> Path:
+    """A source root that answers."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    shutil.copy(clip, folder)
+    return folder
+
+
+def job_of(client: httpx.Client, path: Path, *presets: str, **more: Any) -> Any:
+    wish = {"sources": [{"path": str(path)}], "variations": [{"preset": preset} for preset in presets], **more}
+    answer = client.post("/api/jobs", json=wish)
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+class Asker:
+    """Asks for one thing after the other, and remembers what it asked for."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.client = httpx.Client(base_url=daemon.url, headers=daemon.client.headers, trust_env=False, timeout=SOON)
+        self.asked = set[str]()
+
+    def __enter__(self) -> Asker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def __call__(self, method: str, path: str, **more: Any) -> httpx.Response:
+        with self.client.stream(method, path, **more) as answer:
+            if "event-stream" not in answer.headers.get("content-type", ""):
+                answer.read()
+        assert answer.status_code < 500, answer.text
+        self.asked.add(f"{method} " + re.sub(r"/[0-9a-f]{16}(?=/|$)", "/{}", path.partition("?")[0]))
+        return answer
+
+
+def every_verb(ask: Asker, here: Path, done: str) -> None:
+    """Uses the daemon in each way there is, of files that lie elsewhere."""
+    clip = here / "clip.mp4"
+    for path in ("jobs", "queue", "presets", "stats", "events", "webhooks/deliveries", "webhooks/secret"):
+        ask("GET", f"/api/{path}")
+    for path in ("/metrics", "/healthz", "/readyz", "/openapi.json", "/docs", "/"):
+        ask("GET", path)
+    job = f"/api/jobs/{done}"
+    source = ask("GET", job).json()["sources"][0]
+    variation = f"{job}/variations/{source['variations'][0]['id']}"
+    for path in ("download", "thumbnail", "events", f"sources/{source['id']}/download"):
+        ask("GET", f"{job}/{path}")
+    for path in ("download", "files", "thumbnail", "log", "quality.svg"):
+        ask("GET", f"{variation}/{path}")
+    spec = {"spec": '{"name": "form", "variations": [{"preset": "mp3"}]}'}
+    ask("POST", "/api/jobs", data=spec, files={"files": ("clip.mp4", clip.read_bytes())})
+    upload = ask("POST", "/api/uploads", headers={**TUS, "Upload-Length": "4"}).headers["location"]
+    ask("HEAD", upload, headers=TUS)
+    piece = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    ask("PATCH", upload, headers=piece, content=b"0123")
+    ask("DELETE", upload, headers=TUS)
+    new = job_of(ask.client, clip, "h264-480p", name="elsewhere")
+    job = f"/api/jobs/{new['id']}"
+    source = new["sources"][0]
+    ask("PATCH", job, json={"priority": 3})
+    for verb in ("pause", "resume", "fail", "retry", f"sources/{source['id']}/cancel", "retry", "cancel", "retry"):
+        ask("POST", f"{job}/{verb}")
+    ask("POST", f"{job}/variations/{source['variations'][0]['id']}/cancel")
+    for verb in ("pause", "drain", "resume"):
+        ask("POST", f"/api/queue/{verb}")
+    ask("POST", "/api/jobs/cancel?q=form")
+    ask("DELETE", "/api/jobs?q=form")
+    ask("DELETE", job)
+
+
+@pytest.mark.parametrize("call", [thorough("stat"), thorough("open"), "read", thorough("readdir")])
+def test_a_disk_that_does_not_answer_holds_up_nobody_who_works_elsewhere(
+    start_daemon: Start, disk: Disk, here: Path, call: str
+) -> None:
+    daemon = start_daemon("--source-root", str(disk.folder), "--source-root", str(here), "--slots", "2")
+    done = daemon.wait_for(job_of(daemon.client, here / "clip.mp4", "mp3")["id"])["id"]
+    daemon.client.post("/api/queue/pause")
+    there = [job_of(daemon.client, disk.folder / "clip.mp4", "mp3")["id"] for _ in range(12)]
+    seen = daemon.job(there[0])["sources"][0]["id"]
+    disk.stall(call)
+    daemon.client.post("/api/queue/resume")
+    with ThreadPoolExecutor(40) as pool, going_on(disk):
+        for job in there:
+            pool.submit(daemon.client.get, f"/api/jobs/{job}/sources/{seen}/download")
+            pool.submit(daemon.client.get, f"/api/jobs/{job}/thumbnail")
+            pool.submit(job_of, daemon.client, disk.folder / "long.mp4", "mp3")
+        wait_until(lambda: disk.stall(call) or call == "readdir", "somebody to hang")
+        with Asker(daemon) as ask:
+            every_verb(ask, here, done)
+            for job in there:
+                ask("GET", f"/api/jobs/{job}")
+                ask("PATCH", f"/api/jobs/{job}", json={"name": "on the disk"})
+                ask("POST", f"/api/jobs/{job}/pause")
+                ask("POST", f"/api/jobs/{job}/cancel")
+    routes = {f"{one.method} " + re.sub(r"{[^}]*}", "{}", one.path) for one in ENDPOINTS}
+    assert routes - ask.asked == EXCUSED
+
+
+def test_an_encoder_that_the_kernel_keeps_is_told_as_stuck_and_gives_its_slot_away(
+    start_daemon: Start, disk: Disk, here: Path
+) -> None:
+    daemon = start_daemon(
+        "--source-root", str(disk.folder), "--source-root", str(here), "--slots", "1", "--grace", "0.3"
+    )
+    long = disk.folder / "long.mp4"
+    job = job_of(daemon.client, long, "h264-480p", sources=[{"path": str(long)}] * 2)["id"]
+    wait_until(lambda: all(source["media"] for source in daemon.job(job)["sources"]), "both sources to be read")
+    wait_until(lambda: daemon.job(job)["progress"], "the first encode to begin")
+    kept = list[psutil.Process]()
+    with going_on(disk):
+        disk.stall("read")
+        for number, source in enumerate(daemon.job(job)["sources"], 1):  # the second has the slot of the first
+            wait_until(lambda number=number: disk.stall("read") == number, "the encoder to wait for the disk")
+            kept += daemon.encoders()
+            receipt = daemon.client.post(f"/api/jobs/{job}/sources/{source['id']}/cancel").json()
+            assert [stop["stage"] for stop in receipt["stopped"]] == ["stuck"]
+            assert daemon.job(job)["cancelled_variations"] == number
+            assert all(map(psutil.Process.is_running, kept))
+        third = job_of(daemon.client, here / "clip.mp4", "mp3")["id"]  # beyond as many as there are slots none is given
+        assert {daemon.job(third)["status"] for _ in range(50)} == {"queued"}
+    wait_until(lambda: not any(map(psutil.Process.is_running, kept)), "those that were stuck to end")
+    daemon.client.post("/api/queue/resume").raise_for_status()  # wakes it
+    assert daemon.wait_for(third)["status"] == "completed"
+    assert daemon.client.get("/api/stats").json()["cancellations"]["stuck"]["count"] == 2
+
+
+def test_readers_that_a_disk_keeps_are_few_and_take_nothing_with_them(
+    disk: Disk, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prober, "TIMEOUT", 0.5)
+    monkeypatch.setattr(prober, "MOST_STUCK", 2)
+    there, elsewhere = (
+        SourceFile(path=str(folder / "clip.mp4"), roots=(str(folder),)) for folder in (disk.folder, here)
+    )
+
+    async def read_until_it_answers(reader: prober.Prober) -> None:
+        while True:
+            await asyncio.sleep(0)
+            with suppress(Unresponsive):
+                await reader.probe(there)
+                return
+
+    async def main() -> None:
+        reader = prober.Prober(sandboxed=True)
+        try:
+            await reader.probe(there)
+            before = psutil.Process().children()
+            disk.stall("read")
+            for _ in range(4):  # two processes hang, and no more are begun
+                with pytest.raises(Unresponsive, match="does not answer"):
+                    await reader.probe(there)
+                assert (await reader.probe(elsewhere)).duration_seconds
+            assert disk.stall("read") == 2
+            assert [process for process in psutil.Process().children() if process in before] == before
+            disk.stall()
+            await asyncio.wait_for(read_until_it_answers(reader), SOON)
+        finally:
+            await reader.close()
+
+    with going_on(disk):
+        asyncio.run(main())
