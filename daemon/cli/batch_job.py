@@ -20,6 +20,7 @@ import msgspec
 
 from daemon import filenames
 from daemon.cli.batch import Batch
+from daemon.cli.work_place import WORK, base_of, brought
 from daemon.errors import Conflict, StartupError
 from daemon.jobs.control import Scope
 from daemon.jobs.jobs import JobSpec
@@ -32,10 +33,10 @@ from daemon.service import Service, running
 from daemon.settings import Settings
 from daemon.states import ENDED, State
 
-WORK = ".ffspool"  # below the output folder, so that publishing is a rename on one file system
 TICK = 0.25  # seconds between two looks at progress, which nobody announces
 RESTRAINT = 10  # times as long as a look took nobody looks again: the cores are the encoders'
 NEVER = 1e9  # seconds
+NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}  # nor is then worked in it, but in a folder that has some
 
 
 class Made(Model, frozen=True):
@@ -139,7 +140,8 @@ class _Follower:
 
     async def _move(self, job: str, variation: str, target: str) -> Made:
         output, row = await self._service.jobs.output(job, variation)
-        path = _moved(output, self._batch.folder / target, overwrite=self._batch.overwrite)
+        here = await asyncio.to_thread(brought, output, self._batch.folder, row["sha256"])
+        path = _moved(here, self._batch.folder / target, overwrite=self._batch.overwrite)
         return Made(path=path, duration_seconds=row["output_seconds"])
 
 
@@ -193,15 +195,31 @@ def _moved_folder(output: Path, target: Path) -> bool:
 
 @contextmanager
 def working_in(folder: Path) -> Iterator[Path]:
-    """Gives a fresh work folder below `folder`, ours alone and gone afterwards. Raises StartupError."""
-    work = folder / WORK
-    with _held(folder):
+    """Gives a fresh work folder, ours alone and gone afterwards. Raises StartupError.
+
+    It is below `folder`, so that publishing is a rename, unless that cannot hold it.
+    """
+    with _held(folder), _held_beside(folder) as base:
+        work = base / WORK
         _clear_leftovers(work)
         _make(work)
         try:
             yield work
         finally:
             remove(work)
+
+
+@contextmanager
+def _held_beside(folder: Path) -> Iterator[Path]:
+    """The folder to work in: where it is another, that is locked as well, and gone afterwards."""
+    if (base := base_of(folder)) == folder:
+        yield folder
+        return
+    with _held(base):
+        try:
+            yield base
+        finally:
+            base.rmdir()
 
 
 @contextmanager
@@ -225,6 +243,9 @@ def _locked(folder: Path) -> int:
     except BlockingIOError:
         os.close(descriptor)
         raise StartupError(f"another `ffspool run` is writing to {folder}: wait for it, or choose another") from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     return descriptor
 
 
