@@ -40,6 +40,7 @@ STARTING = {
     ("sandbox_trial.py", "_flaw"),
     ("store.py", "_give_up"),  # of a database that is damaged: the daemon ends
 }
+CALLING_BACK = ("base_events.py", "_run_once")
 SENDING = ("unix_events.py", "_sock_sendfile_native")  # of a file in the spool, which was just read
 
 _fstat, _readlink = os.fstat, os.readlink
@@ -81,14 +82,17 @@ class Guard:
         frames = list(_frames(sys._getframe(2)))
         if any(frame.f_code.co_filename.startswith("<frozen importlib") for frame in frames):
             return
-        waiting = next(
-            (index for index, frame in enumerate(frames) if frame.f_code.co_flags & ASYNCHRONOUS), len(frames)
-        )
+        waiting = next((index for index, frame in enumerate(frames) if _waits(frame)), None)
+        if waiting is None:  # beside the loop, as tests are beside that of Playwright
+            return
         by = {(Path(frame.f_code.co_filename).name, frame.f_code.co_name) for frame in frames}
         if self._is_own(name) and (by & STARTING or SENDING in by):
             return
-        if waiting < len(frames) and Path(frames[waiting].f_code.co_filename).is_relative_to(TESTS):
+        files = [frame.f_code.co_filename for frame in frames[: waiting + 1]]
+        if Path(files[-1]).is_relative_to(TESTS):
             return  # it is a test that makes its own loop wait
+        if self._state is None and not any(file.startswith(str(PACKAGE)) for file in files):
+            return  # or what tests are made with
         stack = [f"{f.f_code.co_filename}:{f.f_lineno} {f.f_code.co_name}" for f in frames[: waiting + 1]]
         os.write(self._report, json.dumps({"call": call, "path": name, "stack": stack}).encode() + b"\n")
 
@@ -106,6 +110,12 @@ def _name(path: object) -> str | None:
             return None
         return _readlink(f"/proc/self/fd/{path}")
     return os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
+
+
+def _waits(frame: FrameType) -> bool:
+    """Whether it is a coroutine, or the loop itself that calls something back."""
+    code = frame.f_code
+    return bool(code.co_flags & ASYNCHRONOUS) or (Path(code.co_filename).name, code.co_name) == CALLING_BACK
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:

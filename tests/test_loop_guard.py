@@ -62,7 +62,7 @@ async def in_a_thread(path, descriptor):
 def planted(call: str) -> Any:
     """What makes that call, as code that is no test's."""
     found: dict[str, Any] = {}
-    exec(compile(PLANTED.format(call=call), "planted.py", "exec"), found)
+    exec(compile(PLANTED.format(call=call), str(loop_guard.PACKAGE / "planted.py"), "exec"), found)
     return SimpleNamespace(**found)
 
 
@@ -76,11 +76,11 @@ def test_a_call_that_blocks_the_loop_is_found(blocked: Findings, tmp_path: Path,
         tmp_path.mkdir(exist_ok=True)
         path.write_bytes(b"something")
         asyncio.run(planted(call).on_the_loop(str(path), file.fileno()))
-        assert "planted.py:8 work\n" in blocked.new()[0]
+        assert "/planted.py:8 work\n" in blocked.new()[0]
         tmp_path.mkdir(exist_ok=True)
         path.write_bytes(b"something")
         asyncio.run(planted(call).called_back(str(path), file.fileno()))
-        assert "planted.py:8 work\n" in blocked.new()[0]
+        assert "/planted.py:8 work\n" in blocked.new()[0]
 
 
 def test_a_daemon_may_look_at_its_state_dir_alone_and_only_as_it_starts(blocked: Findings, tmp_path: Path) -> None:
