@@ -27,6 +27,7 @@ import pytest
 from conftest import Daemon, Media, encoders, wait_until
 from surroundings import thorough
 
+from daemon.cli.made import RECORD
 from daemon.cli.main import serve
 from daemon.settings import Settings
 
@@ -57,7 +58,8 @@ def started(*arguments: str | Path, before: tuple[str, ...] = ()) -> Iterator[su
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    """What a user sees there."""
+    return sorted(path.name for path in folder.iterdir() if path.name != RECORD)
 
 
 def decodes(ffmpeg: str, path: Path) -> bool:
@@ -90,7 +92,7 @@ def test_run_makes_every_variation_of_every_file_and_leaves_nothing_else(
         "no-audio_h264-480p.mp4",
         "no-audio_thumbnail-sheet.jpg",
     ]
-    assert all(decodes(ffmpeg, path) for path in out.iterdir())
+    assert all(decodes(ffmpeg, path) for path in out.iterdir() if path.name != RECORD)
     assert all(name in done.stdout for name in names(out))
     assert "4 of 4 completed" in done.stdout
 
@@ -542,6 +544,19 @@ def test_run_shows_bars_on_a_terminal_and_a_table_at_the_end(clip: Path, tmp_pat
     result = lines[next(number for number, line in enumerate(lines) if "RESULT" in line) :]
     assert any("completed" in line and "clip_mp3.mp3" in line for line in result)
     assert all(len(line) <= columns for line in result)
+
+
+def test_the_last_table_tells_outputs_apart_and_folds_what_ended_alike(media: Media, tmp_path: Path) -> None:
+    silent, other = media("no-audio.mp4"), tmp_path / "other.mp4"
+    other.write_bytes(silent.read_bytes())
+    sounds = [word for preset in ("mp3", "m4a", "opus", "flac") for word in ("-p", preset)]
+    arguments = ("run", silent, other, "-p", "thumbnail-sheet", *sounds, "-o", tmp_path / "out")
+    lines = on_terminal(*arguments, columns=80, env=dict(os.environ))
+    result = lines[next(number for number, line in enumerate(lines) if "RESULT" in line) :]
+    assert any("other_thumbnail-sheet.jpg" in line for line in result)
+    assert any("no-audio_thumbnail-sheet.jpg" in line for line in result)
+    assert "8 skipped, of 2 files" in [line.strip() for line in result]
+    assert not any("skipped" in line and "mp3" in line and "→" not in line for line in result)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_a_batch_is_run_without_a_daemon_as_shown(clip: Path, tmp_path: Path) ->
     (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
     [line] = [line for line in blocks("On the command line")[0].splitlines() if "refresh:count=5" in line]
     subprocess.run([sys.executable, "-m", "daemon.cli", *shlex.split(line)[1:]], cwd=tmp_path, check=True)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == [
         "clip_h264-1080p.mp4",
         *(f"clip_refresh-0{number}.mp4" for number in range(1, 6)),
     ]

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from msgspec.structs import replace
 
 from daemon import filenames
+from daemon.cli import made
+from daemon.cli.folders import Named
+from daemon.cli.made import Origin
 from daemon.errors import FfspoolError, InvalidRequest
 from daemon.models import Model, VariationRequest
 from daemon.plaintext import is_text, visible
@@ -27,7 +33,7 @@ class Unusable(Model, frozen=True):
 class Batch(Model, frozen=True):
     """A batch is what is to be done: `targets` are the names in `folder` of each source's outputs, in order.
 
-    Of what is `refused` nothing is made.
+    Of what is `refused` nothing is made, and what is `there` already is not made again.
     """
 
     sources: tuple[NewSource, ...]
@@ -35,18 +41,21 @@ class Batch(Model, frozen=True):
     variations: tuple[VariationRequest, ...]
     folder: Path
     targets: tuple[tuple[str, ...], ...]
+    origins: tuple[tuple[Origin, ...], ...]  # what each target is made of
+    there: tuple[str, ...]
     overwrite: bool
     on_unsuitable: OnUnsuitable = OnUnsuitable.SKIP
 
 
 def check(
-    files: Sequence[Path],
+    files: Sequence[Named],
     variations: Sequence[VariationRequest],
     library: Library,
     folder: Path,
     *,
     overwrite: bool,
     strict: bool = False,
+    skip_existing: bool = False,
     on_unsuitable: OnUnsuitable = OnUnsuitable.SKIP,
 ) -> Batch:
     """Checks all that can be checked before anything is encoded.
@@ -54,7 +63,7 @@ def check(
     Raises InvalidRequest or one of its kind, naming the file, the preset or the output at fault. Where others can be
     used, a file that cannot be is refused by itself, unless it is to be `strict`.
     """
-    found, refused = usable(files)
+    found, refused = usable([file.path for file in files])
     sources = tuple(source for _, source in found)
     if refused and (strict or not sources):
         more = f"; and {len(refused) - MOST_NAMED} more" if len(refused) > MOST_NAMED else ""
@@ -62,18 +71,59 @@ def check(
     if not is_text(str(folder.resolve())):
         raise InvalidRequest(f"the output folder {visible(str(folder))} is not named in UTF-8: choose another --output")
     wanted = library.expand(variations)
-    targets = tuple(filenames.outputs([source.name for source in sources], [(w.label, w.extension) for w in wanted]))
+    targets = _targets({file.path: file.below for file in files}, found, [(w.label, w.extension) for w in wanted])
+    origins = [[made.origin(source, want) for want in wanted] for source in sources]
     batch = Batch(
         sources=sources,
         refused=tuple(refused),
         variations=tuple(variations),
         folder=folder,
-        targets=targets,
+        targets=tuple(targets),
+        origins=tuple(map(tuple, origins)),
+        there=(),
         overwrite=overwrite,
         on_unsuitable=on_unsuitable,
     )
+    batch = _without_made(batch) if skip_existing else batch
     _refuse_existing(batch)
     return batch
+
+
+def _targets(
+    below: Mapping[Path, str], found: Sequence[tuple[Path, NewSource]], wanted: Sequence[tuple[str, str]]
+) -> list[tuple[str, ...]]:
+    """Names each source's outputs in the output folder, where trees are as those that the sources lie in."""
+    folders: dict[str, list[int]] = defaultdict(list)
+    for number, (path, _) in enumerate(found):
+        folders[below.get(path, "")].append(number)
+    targets: list[tuple[str, ...]] = [()] * len(found)
+    for folder, numbers in folders.items():
+        names = filenames.outputs([found[number][1].name for number in numbers], wanted)
+        for number, own in zip(numbers, names, strict=True):
+            targets[number] = tuple(str(PurePosixPath(folder, name)) for name in own)
+    return targets
+
+
+def _without_made(batch: Batch) -> Batch:
+    """Leaves out of the batch what an earlier run made of the same, and is there as it was left."""
+    entries = made.read(batch.folder)
+    there: list[str] = []
+    left: list[tuple[NewSource, tuple[str, ...], tuple[Origin, ...]]] = []
+    for source, targets, origins in zip(batch.sources, batch.targets, batch.origins, strict=True):
+        pairs = list(zip(targets, origins, strict=True))
+        whole = {n for n, (target, of) in enumerate(pairs) if made.is_whole(entries, batch.folder, target, of)}
+        there += [targets[number] for number in sorted(whole)]
+        if len(whole) < len(pairs):
+            keep = [pair for number, pair in enumerate(pairs) if number not in whole]
+            shown, of = tuple(target for target, _ in keep), tuple(of for _, of in keep)
+            left.append((replace(source, without=frozenset(whole)), shown, of))
+    return replace(
+        batch,
+        sources=tuple(source for source, _, _ in left),
+        targets=tuple(targets for _, targets, _ in left),
+        origins=tuple(origins for _, _, origins in left),
+        there=tuple(there),
+    )
 
 
 def usable(files: Sequence[Path]) -> tuple[list[tuple[Path, NewSource]], list[Unusable]]:
@@ -91,7 +141,7 @@ def usable(files: Sequence[Path]) -> tuple[list[tuple[Path, NewSource]], list[Un
 def _source(path: Path) -> NewSource:
     name = filenames.check(filenames.shown(path.name))
     if path.is_dir():
-        raise InvalidRequest(f"{visible(str(path))} is a folder: name the files in it")
+        raise InvalidRequest(f"{visible(str(path))} is a folder in which nothing is meant: --include says what is")
     return local_source(name, Path(os.path.realpath(path)))
 
 
@@ -103,8 +153,8 @@ def _refuse_existing(batch: Batch) -> None:
         raise InvalidRequest(f"an input would be overwritten: {_listed(eaten)}. Choose another --output folder")
     if existing and not batch.overwrite:
         raise InvalidRequest(
-            f"there already: {_listed(existing)}. Remove what is not needed, choose another --output folder "
-            "or add --overwrite"
+            f"there already: {_listed(existing)}. Add --skip-existing to keep what an earlier run made of the same "
+            "files, or --overwrite; or choose another --output folder"
         )
 
 

@@ -19,7 +19,9 @@ from typing import Protocol
 import msgspec
 
 from daemon import filenames
+from daemon.cli import made
 from daemon.cli.batch import Batch
+from daemon.cli.made import Origin
 from daemon.cli.work_place import WORK, base_of, brought
 from daemon.errors import Conflict, StartupError
 from daemon.jobs.control import Scope
@@ -104,11 +106,12 @@ class _Follower:
     async def follow(self, job: JobView) -> Result:
         cancelling = asyncio.create_task(self._cancel_when_asked(job.id))
         try:
+            job = self._named(job)
             self._watcher.show(job)
             while job.status not in ENDED:
                 await self._next_change()
                 began = time.monotonic()
-                job = await self._service.jobs.get(job.id)
+                job = self._named(await self._service.jobs.get(job.id))
                 await self._publish(job)
                 self._watcher.show(job)
                 await asyncio.sleep(RESTRAINT * (time.monotonic() - began))
@@ -116,6 +119,15 @@ class _Follower:
             cancelling.cancel()
             await asyncio.wait([cancelling])
         return Result(job=job, made=self._made, interrupted=self._interrupt.is_set())
+
+    def _named(self, job: JobView) -> JobView:
+        """Calls the variations what their files in the folder will be called."""
+        sources = []
+        for source, targets in zip(job.sources, self._batch.targets, strict=True):
+            pairs = zip(source.variations, targets, strict=True)
+            shown = tuple(msgspec.structs.replace(variation, name=target) for variation, target in pairs)
+            sources.append(msgspec.structs.replace(source, variations=shown))
+        return msgspec.structs.replace(job, sources=tuple(sources))
 
     async def _next_change(self) -> None:
         changed = self._service.scheduler.changed
@@ -133,15 +145,18 @@ class _Follower:
             await self._service.control.cancel(Scope(job=job))
 
     async def _publish(self, job: JobView) -> None:
-        for source, targets in zip(job.sources, self._batch.targets, strict=True):
-            for variation, target in zip(source.variations, targets, strict=True):
+        for source, targets, origins in zip(job.sources, self._batch.targets, self._batch.origins, strict=True):
+            for variation, target, origin in zip(source.variations, targets, origins, strict=True):
                 if variation.status == State.COMPLETED and variation.id not in self._made:
-                    self._made[variation.id] = await self._move(job.id, variation.id, target)
+                    self._made[variation.id] = await self._move(job.id, variation.id, target, origin)
 
-    async def _move(self, job: str, variation: str, target: str) -> Made:
+    async def _move(self, job: str, variation: str, target: str, origin: Origin) -> Made:
         output, row = await self._service.jobs.output(job, variation)
         here = await asyncio.to_thread(brought, output, self._batch.folder, row["sha256"])
-        path = _moved(here, self._batch.folder / target, overwrite=self._batch.overwrite)
+        place = self._batch.folder / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path = _moved(here, place, overwrite=self._batch.overwrite)
+        made.note(self._batch.folder, path, origin)
         return Made(path=path, duration_seconds=row["output_seconds"])
 
 

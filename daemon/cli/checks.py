@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from daemon.cli import batch, batch_job
+from daemon.cli.folders import Named
 from daemon.cli.interrupts import signals_to
 from daemon.database.file import inspect
 from daemon.database.lineage import refuse_to_forget
@@ -78,7 +79,7 @@ async def trials(library: Library, settings: Settings, clip: Path) -> Check:
     """Has every preset that encodes make something of the clip, as `ffspool run` would. Needs the main thread."""
     requests = [_cheapest(preset) for preset in library if preset.kind != "remux"]
     advice = "do without these presets, or use the bundled encoder by leaving --ffmpeg away"
-    trial = batch.check([clip], requests, library, clip.parent / "made", overwrite=False)
+    trial = batch.check([Named(clip)], requests, library, clip.parent / "made", overwrite=False)
     try:
         interrupt = asyncio.Event()
         with signals_to(interrupt):

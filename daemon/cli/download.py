@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("job", type=JobType())
 @click.argument("variation", required=False, type=PartType("variation"))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file or folder; by default the current one.")
+@click.option(
+    "-o", "--output", "where", type=click.Path(),
+    help="A file or folder, by default the current one. FOLDER/ unpacks a whole job there, as --extract.",
+)  # fmt: skip
 @click.option(
     "--extract", is_flag=True, help="Fetch each file instead of one zip, into folders named after the sources."
 )
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 def download(
     job: str,
     variation: str | None,
-    output: Path | None,
+    where: str | None,
     extract: bool,
     overwrite: bool,
     state_dir: Path | None,
@@ -39,7 +43,8 @@ def download(
     if variation and extract:
         raise click.UsageError("--extract is for a whole job: a variation is one file anyway")
     daemon = reach(state_dir)
-    fetch = _fetch_each if extract else _fetch_zip
+    output = Path(where) if where else None
+    fetch = _fetch_each if extract or (where or "").endswith(os.sep) else _fetch_zip
     fetched = (
         _fetch_one(daemon, job, variation, output, overwrite) if variation else fetch(daemon, job, output, overwrite)
     )

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.completion import JobType, PartType
+from daemon.cli.folders import gather
 from daemon.cli.options import (
     JsonObject,
     as_json,
     echo,
+    exclude,
+    include,
     on_unsuitable,
     pour,
     print_json,
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @wanted
+@include
+@exclude
 @click.option("--path", "in_place", is_flag=True,
               help="Upload nothing: FILES are on the daemon's host, below one of its source roots.")  # fmt: skip
 @click.option("--name", help="What to call the job; by default after its files.")
@@ -62,10 +67,12 @@ def submit(
     wait: bool,
     state_dir: Path | None,
     as_json: bool,
+    **patterns: Any,
 ) -> None:
     """Give the daemon a job and print the job's id."""
     if webhook_variations and not webhook:
         raise click.UsageError("--webhook-variations needs --webhook: who is to be told?")
+    files = files if in_place else tuple(named.path for named in gather(files, **patterns))
     daemon = reach(state_dir)
     spec = {
         "variations": variations,
@@ -84,8 +91,7 @@ def submit(
         job = follow(daemon, job["id"], screen(aside=True), newborn=True)
     if as_json:
         print_json(job)
-    if wait:
-        sys.exit(exit_code(job))
+    sys.exit(exit_code(job) if wait else 0)
 
 
 def _name_after(files: Sequence[Path]) -> str:

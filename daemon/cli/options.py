@@ -129,6 +129,13 @@ def on_unsuitable(default: str) -> Callable[[F], F]:
     )
 
 
+include = click.option(
+    "--include", multiple=True, metavar="PATTERN",
+    help="Of folders, take files of these names or paths; by default films and sounds. May be repeated.",
+)  # fmt: skip
+exclude = click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Of folders, leave these out. May be repeated."
+)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
 ffmpeg = click.option("--ffmpeg", metavar="PROGRAM", help="The encoder; by default the bundled one.")
 slots = click.option("--slots", metavar="N", help="Encodes at once; by default one per core.")

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.options import as_json, load_library, load_settings, print_json, slots, state_dir, wanted
+from daemon.cli.options import (
+    as_json,
+    exclude,
+    include,
+    load_library,
+    load_settings,
+    print_json,
+    slots,
+    state_dir,
+    wanted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +34,19 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @wanted
+@include
+@exclude
 @slots
 @state_dir
 @as_json
-def plan(files: tuple[Path, ...], variations: tuple[dict[str, Any], ...], as_json: bool, **flags: Any) -> None:
+def plan(
+    files: tuple[Path, ...],
+    variations: tuple[dict[str, Any], ...],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    as_json: bool,
+    **flags: Any,
+) -> None:
     """Tell how FILES would be encoded: in which processes, when each would begin, how long all of it would take, and
     what of FILES would be left out.
 
@@ -38,13 +57,15 @@ def plan(files: tuple[Path, ...], variations: tuple[dict[str, Any], ...], as_jso
     from msgspec.structs import replace
 
     from daemon.cli.batch import usable
+    from daemon.cli.folders import gather
     from daemon.models import VariationRequest
     from daemon.scheduling.dry_run import NotMade
 
     settings, library = load_settings(flags), load_library()
     entries = [dict(entry) for entry in variations]
     requests = [VariationRequest(entry.pop("preset"), entry) for entry in entries]
-    readable, unusable = usable(files)
+    meant = gather(files, include=include, exclude=exclude)
+    readable, unusable = usable([file.path for file in meant])
     wanted = library.expand(requests)
     found = asyncio.run(_foreseen([path for path, _ in readable], wanted, settings, library))
     refused = (NotMade(file=one.file, preset=None, reason=one.reason) for one in unusable)

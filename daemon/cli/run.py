@@ -12,8 +12,11 @@ import click
 
 from daemon.cli.options import (
     as_json,
+    echo,
+    exclude,
     ffmpeg,
     grace,
+    include,
     load_library,
     load_settings,
     on_unsuitable,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from daemon.presets.library import Library
     from daemon.settings import Settings
 
+MOST_ALIKE = 3  # of what ended alike without a file, a line each
 MOST_LOSSES = 20  # that are told after a run, a line each
 
 
@@ -40,7 +44,11 @@ MOST_LOSSES = 20  # that are told after a run, a line each
 @wanted
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path),
               help="The folder the results go to; made if need be.")  # fmt: skip
+@include
+@exclude
 @overwrite
+@click.option("--skip-existing", is_flag=True,
+              help="Make only what is missing: what an earlier run made of the same is kept.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Begin nothing if any of FILES cannot be used.")
 @on_unsuitable("skip")
 @slots
@@ -51,29 +59,32 @@ def run(
     files: tuple[Path, ...],
     variations: tuple[dict[str, Any], ...],
     output: Path,
-    overwrite: bool,
-    strict: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     on_unsuitable: str,
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Transcode FILES here and now, without a daemon.
+    """Transcode FILES here and now, without a daemon. Of a folder, all below it; its tree is made again in the output.
 
     Each result is in the output folder as soon as it is complete. Ctrl-C ends the encodes gracefully and
     keeps what is completed.
     """
     from daemon.cli import batch
+    from daemon.cli.folders import gather
     from daemon.cli.follower import Follower
     from daemon.cli.terminal import console
     from daemon.models import VariationRequest
     from daemon.states import OnUnsuitable
 
+    how = {name: flags.pop(name) for name in ("overwrite", "skip_existing", "strict")}
     settings, library = load_settings(flags), load_library()
     requests = [VariationRequest(entry["preset"], _without_preset(entry)) for entry in variations]
-    unsuitable = OnUnsuitable(on_unsuitable)
-    checked = batch.check(
-        files, requests, library, output, overwrite=overwrite, strict=strict, on_unsuitable=unsuitable
-    )
+    named = gather(files, include=include, exclude=exclude, apart=output)
+    checked = batch.check(named, requests, library, output, on_unsuitable=OnUnsuitable(on_unsuitable), **how)
+    if not checked.sources:
+        _tell_all_there(checked, as_json)
+        return
     with Follower(console(sys.stderr if as_json else sys.stdout)) as follower:
         for one in checked.refused:
             follower.say(one.reason)
@@ -99,6 +110,13 @@ async def _run(checked: Batch, settings: Settings, library: Library, watcher: Wa
         return await batch_job.run(checked, settings, library, watcher, interrupt, prober)
 
 
+def _tell_all_there(checked: Batch, as_json: bool) -> None:
+    if as_json:
+        print_json({"sources": [], "there": checked.there})
+    else:
+        echo(f"All {len(checked.there)} are there already, in {checked.folder}")
+
+
 def _without_preset(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name != "preset"}
 
@@ -117,6 +135,7 @@ def _as_json(result: Result, checked: Batch) -> Any:
 
     job = msgspec.to_builtins(result.job)
     job["refused"] = msgspec.to_builtins(checked.refused)
+    job["there"] = list(checked.there)
     for source in job["sources"]:
         for variation in source["variations"]:
             made = result.made.get(variation["id"])
@@ -129,8 +148,6 @@ def _report(screen: Console, result: Result, checked: Batch) -> None:
     from daemon.cli.terminal import Column, say, table, tally
 
     columns = (
-        Column("FILE", 6),
-        Column("PRESET", 5),
         Column("STATUS", 1),
         Column("SIZE", 2, right=True),
         Column("DURATION", 4, right=True),
@@ -138,23 +155,31 @@ def _report(screen: Console, result: Result, checked: Batch) -> None:
         Column("RESULT", 0, least=36),
     )
     screen.print()
-    table(screen, columns, _rows(result))
+    alike = _alike(result.job)
+    if rows := _rows(result, frozenset(alike)):
+        table(screen, columns, rows)
+    for status, (count, files) in alike.items():
+        say(screen, f"{count} {status}, of {files} file{'s' if files > 1 else ''}")
     screen.print()
     _report_errors(screen, result.job, checked)
     _report_losses(screen, result.job)
     where = f". What is completed is in {checked.folder}" if result.made else ""
     say(screen, tally(result.job) + where)
+    if result.made and result.job.outcome != "all":
+        say(screen, "The same again with --skip-existing makes what is missing, and nothing else.")
 
 
-def _rows(result: Result) -> list[list[Any]]:
+def _rows(result: Result, folded: frozenset[str]) -> list[list[Any]]:
     return [
-        [source.name, variation.preset, *_facts(result, variation)]
+        _facts(result, variation)
         for source in result.job.sources
         for variation in source.variations
+        if variation.status not in folded
     ]
 
 
 def _facts(result: Result, variation: VariationView) -> list[Any]:
+    """What became of one output, by the name that tells it from all others: its file's, or what that was to be."""
     from daemon.cli.terminal import lasting, paint, size, took
 
     made = result.made.get(variation.id)
@@ -163,8 +188,17 @@ def _facts(result: Result, variation: VariationView) -> list[Any]:
         size(variation.bytes),
         lasting(made.duration_seconds if made else None),
         lasting(took(variation)),
-        made.path.name if made else "–",
+        made.path.name if made else variation.name,
     ]
+
+
+def _alike(job: JobView) -> dict[str, tuple[int, int]]:
+    """Counts those that ended alike without a file, where they are many: by status, and of how many files."""
+    ends = {
+        status: [sum(variation.status == status for variation in source.variations) for source in job.sources]
+        for status in ("cancelled", "skipped")
+    }
+    return {status: (sum(each), sum(map(bool, each))) for status, each in ends.items() if sum(each) > MOST_ALIKE}
 
 
 def _report_errors(screen: Console, job: JobView, checked: Batch) -> None:

@@ -204,7 +204,11 @@ class Jobs:
                 "source": self._insert_source(seq, identifier, source, folder, transaction),
                 "priority": spec.priority,
             }
-            new = (_new_variation(name, want, keys) for name, want in zip(names, wanted, strict=True))
+            new = (
+                _new_variation(name, want, keys)
+                for number, (name, want) in enumerate(zip(names, wanted, strict=True))
+                if number not in source.without
+            )
             transaction.run_many("insert_variation", new)
             if source.resumable and not transaction.run("take_upload", id=source.resumable):
                 raise taken(source.resumable)

@@ -46,6 +46,7 @@ class NewSource(Model, frozen=True):
     identity: Identity = ANY  # of what is at `path`
     resumable: str | None = None
     media: Media | None = None  # what it holds, where somebody looked already
+    without: frozenset[int] = frozenset()  # outputs that are wanted of others and not of it, by their place
 
 
 class Recorded(Model, frozen=True):

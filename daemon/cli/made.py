@@ -1,0 +1,90 @@
+"""Keeps a small record beside the outputs of `ffspool run`: of what each was made, so that it is not made again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from daemon.models import Model, Parameters, Wanted
+from daemon.scheduling.sources import NewSource
+
+RECORD = ".ffspool-made"  # lines of JSON; of a name that comes again, the last is true
+
+
+class Origin(Model, frozen=True):
+    """An origin is what an output was made of: which file that was, and by what it was encoded."""
+
+    path: str
+    bytes: int
+    modified: int | None  # nanoseconds since the epoch
+    preset: str
+    parameters: Parameters
+
+
+class Entry(Model, frozen=True):
+    """An entry says of one output by its name what it was made of, and what it was like when it was whole."""
+
+    name: str
+    origin: Origin
+    bytes: int
+    modified: int
+
+
+def origin(source: NewSource, want: Wanted) -> Origin:
+    """Returns what this output of this source is made of."""
+    path, modified = str(source.path), source.identity[3]
+    return Origin(
+        path=path, bytes=source.bytes, modified=modified, preset=want.preset, parameters=_plain(want.parameters)
+    )
+
+
+def _plain(parameters: Parameters) -> Parameters:
+    decoded: Parameters = msgspec.json.decode(msgspec.json.encode(parameters))
+    return decoded
+
+
+def read(folder: Path) -> dict[str, Entry]:
+    """Returns what the folder's record tells, by name; nothing where there is none. A line that was cut is passed."""
+    try:
+        lines = (folder / RECORD).read_bytes().splitlines()
+    except OSError:
+        return {}
+    entries = {}
+    for line in lines:
+        try:
+            entry = msgspec.json.decode(line, type=Entry)
+        except msgspec.DecodeError:
+            continue
+        entries[entry.name] = entry
+    return entries
+
+
+def note(folder: Path, path: Path, made_of: Origin) -> None:
+    """Records an output that has just been put at `path`, in the folder or below it."""
+    size, modified = _shape(path)
+    entry = Entry(name=str(path.relative_to(folder)), origin=made_of, bytes=size, modified=modified)
+    with (folder / RECORD).open("ab") as record:
+        record.write(msgspec.json.encode(entry) + b"\n")
+
+
+def is_whole(entries: Mapping[str, Entry], folder: Path, name: str, made_of: Origin) -> bool:
+    """Tells whether the output of that name was made of the same, and is still as it was then."""
+    entry = entries.get(name)
+    if entry is None or entry.origin != made_of:
+        return False
+    try:
+        return _shape(folder / name) == (entry.bytes, entry.modified)
+    except OSError:
+        return False
+
+
+def _shape(path: Path) -> tuple[int, int]:
+    """Bytes, and when they were last written in nanoseconds since the epoch; of a folder all its files'."""
+    files = [path]
+    if path.is_dir():
+        files = [Path(place, name) for place, _, names in os.walk(path) for name in names]
+    statuses = [file.stat() for file in files]
+    return sum(status.st_size for status in statuses), max((status.st_mtime_ns for status in statuses), default=0)

@@ -1,0 +1,116 @@
+"""The same `run` again makes what is missing and nothing else; folders are taken with all below them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Daemon, wait_until
+from test_cli import ffspool, started
+
+from daemon.cli.folders import gather
+
+SOUND = ("-p", "mp3", "-p", "opus")
+
+
+def run(*words: str | Path) -> Any:
+    done = ffspool("run", *words, "--json")
+    return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+
+def made(job: Any) -> list[str]:
+    return [Path(v["path"]).name for source in job["sources"] for v in source["variations"] if v["path"]]
+
+
+def test_what_is_there_whole_of_the_same_is_not_made_again(clip: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "film.mp4", tmp_path / "out"
+    source.write_bytes(clip.read_bytes())
+    again = (source, *SOUND, "-o", out, "--skip-existing")
+    assert made(run(source, "-p", "mp3", "-o", out)[1]) == ["film_mp3.mp3"]
+    before = (out / "film_mp3.mp3").stat()
+    code, job = run(*again)
+    assert (code, made(job), job["there"]) == (0, ["film_opus.opus"], ["film_mp3.mp3"])
+    assert (out / "film_mp3.mp3").stat().st_ino == before.st_ino
+    assert run(*again) == (0, {"sources": [], "there": ["film_mp3.mp3", "film_opus.opus"]})
+    assert "All 2 are there already" in ffspool("run", *again).stdout
+
+
+@pytest.mark.parametrize("what", ["cut", "another source", "another recipe", "not ours"])
+def test_what_is_not_the_same_is_never_taken_for_it(clip: Path, tmp_path: Path, what: str) -> None:
+    source, out = tmp_path / "film.mp4", tmp_path / "out"
+    source.write_bytes(clip.read_bytes())
+    run(source, "-p", "mp3", "-o", out)
+    preset = "mp3:bitrate_kbps=96" if what == "another recipe" else "mp3"
+    if what == "cut":
+        os.truncate(out / "film_mp3.mp3", 5000)
+    elif what == "another source":
+        os.utime(source, (1, 1))
+    elif what == "not ours":
+        (out / ".ffspool-made").unlink()
+    code, words = run(source, "-p", preset, "-o", out, "--skip-existing")
+    assert (code, "there already" in words) == (2, True)
+    code, job = run(source, "-p", preset, "-o", out, "--skip-existing", "--overwrite")
+    assert (code, made(job)) == (0, ["film_mp3.mp3"])
+
+
+def test_ctrl_c_says_how_to_go_on(clip: Path, long_clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with started("run", clip, long_clip, "-p", "h264-480p", "-o", out) as process:
+        wait_until((out / "clip_h264-480p.mp4").exists, "the first file")
+        process.send_signal(signal.SIGINT)
+        words, _ = process.communicate()
+    assert process.returncode == 130
+    assert "The same again with --skip-existing makes what is missing, and nothing else." in words
+
+
+# Folders
+
+
+@pytest.fixture
+def tree(tmp_path: Path, clip: Path) -> Iterator[Path]:
+    folder = tmp_path / "films"
+    for name in ("a.mp4", "one/a.MOV", "one/deep/b.mkv", "one/notes.txt", ".hidden/c.mp4", "out/d.mp4", "one/.e.mp4"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(clip.read_bytes())
+    return folder
+
+
+def within(tree: Path, **how: Any) -> list[str]:
+    return [str(named.path.relative_to(tree)) for named in gather([tree], **how)]
+
+
+def test_a_folder_stands_for_the_films_and_sounds_below_it(tree: Path) -> None:
+    assert within(tree, apart=tree / "out") == ["a.mp4", "one/a.MOV", "one/deep/b.mkv"]
+    assert within(tree, exclude=["*.MOV", "out/*", "one/deep/*"]) == ["a.mp4"]
+    assert within(tree, include=["*.txt", "one/deep/*"]) == ["one/notes.txt", "one/deep/b.mkv"]
+    assert within(tree, include=["*.wav"]) == ["."], "of which it is said that nothing in it is meant"
+    refused = ffspool("run", tree, "-p", "mp3", "-o", tree.parent / "out", "--include", "*.wav")
+    assert (refused.returncode, "a folder in which nothing is meant" in " ".join(refused.stderr.split())) == (2, True)
+
+
+def test_its_tree_is_made_again_in_the_output(tree: Path) -> None:
+    code, job = run(tree, "-p", "mp3", "-o", tree / "out", "--exclude", "deep/*", "--exclude", "one/deep/*")
+    assert (code, sorted(made(job))) == (0, ["a_mp3.mp3", "a_mp3.mp3"])
+    assert (tree / "out" / "a_mp3.mp3").is_file()
+    assert (tree / "out" / "one" / "a_mp3.mp3").is_file()
+    names = [v["name"] for source in job["sources"] for v in source["variations"]]
+    assert names == ["a_mp3.mp3", "one/a_mp3.mp3"]
+
+
+def test_plan_submit_and_download_take_folders(daemon: Daemon, tree: Path, tmp_path: Path) -> None:
+    few = ("--exclude", "*.mkv", "--exclude", "d.mp4", "-p", "mp3", "--json")
+    planned = json.loads(ffspool("plan", tree, *few, env=daemon.env).stdout)
+    assert [Path(process["file"]).name for process in planned["processes"]] == ["a.mp4", "a.MOV"]
+    job = json.loads(ffspool("submit", tree, "--wait", *few, env=daemon.env).stdout)
+    assert [source["name"] for source in job["sources"]] == ["a.mp4", "a.MOV"]
+    fetched = ffspool("download", job["id"], "-o", f"{tmp_path / 'unpacked'}/", env=daemon.env)
+    assert fetched.returncode == 0, fetched.stderr
+    assert sorted(str(path.relative_to(tmp_path / "unpacked")) for path in (tmp_path / "unpacked").rglob("*.mp3")) == [
+        "a.MOV/a.MOV_mp3.mp3",
+        "a.mp4/a.mp4_mp3.mp3",
+    ]
