@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from browser import REFUSED, Visit, until, violations
 from conftest import Daemon, wait_until
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 
 def test_one_signs_in_with_the_password(start_daemon: Callable[..., Daemon], visit: Visit) -> None:
@@ -55,6 +55,21 @@ def test_who_signs_out_is_out_at_the_daemon_too(daemon: Daemon, visit: Visit) ->
     page.get_by_label("Password or token").fill(daemon.token)
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator(".live")).to_have_text("live")
+
+
+def test_an_answer_that_comes_after_one_signed_out_does_not_sign_in_again(daemon: Daemon, visit: Visit) -> None:
+    page = visit(daemon)
+    held: list[Route] = []
+    page.route("**/api/queue", lambda route: held.append(route))
+    page.reload()
+    wait_until(lambda: page.evaluate("1") and held, "the request")  # asked, playwright tells of it
+    page.get_by_role("button", name="Sign out").click()
+    said = page.get_by_text("You have signed out.")
+    said.wait_for()
+    with page.expect_event("requestfinished"):
+        held[0].fulfill(json={"state": "running"})
+    page.evaluate("new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))")
+    assert said.is_visible()
 
 
 def test_who_asked_for_it_is_notified_of_a_batchs_end(daemon: Daemon, visit: Visit, clip: Path) -> None:

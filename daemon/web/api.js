@@ -61,8 +61,9 @@ class Session extends Observable {
     this.changed();
   }
 
+  /** An answer that was under way when the session ended does not begin it again. */
   proven() {
-    if (this.open) return;
+    if (this.open !== null) return;
     this.open = true;
     this.watch();
     this.changed();
