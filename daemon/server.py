@@ -19,6 +19,7 @@ from daemon.http.admission import Places
 from daemon.http.connection import Connection, most_connections
 from daemon.http.exposure import ADVICE, exposure
 from daemon.http.listener import WAITING, listening
+from daemon.jobs.journal import Journal
 from daemon.paths import Paths, write_private
 from daemon.permissions import weakness
 from daemon.presets.library import Library
@@ -49,6 +50,7 @@ async def serve(
         server = _Server(_config(service), partial(_announce, service, listener, surroundings, invite))
         watchdog = asyncio.create_task(_feed_watchdog(surroundings))
         serving = asyncio.create_task(server.serve([listener]))
+        writing = asyncio.create_task(Journal(service.store).run(), name="journal")
         asked, broken = asyncio.create_task(stop.wait()), asyncio.create_task(service.store.damaged.wait())
         try:
             await asyncio.wait([serving, asked, broken], return_when=asyncio.FIRST_COMPLETED)
@@ -58,6 +60,7 @@ async def serve(
             await serving
         finally:
             watchdog.cancel()
+            writing.cancel()
             service.paths.address.unlink(missing_ok=True)
             if settings.unix_socket:
                 settings.unix_socket.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import msgspec
 
 from daemon.errors import StartupError
 from daemon.host import cores
+from daemon.journal import Format, Level
 
 PREFIX = "FFSPOOL_"
 
@@ -109,6 +110,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds before a webhook that failed is sent again; the next waits are longer, up to 4320 times as long."""
     session_hours: Positive = 24.0
     """How long a login lasts."""
+    log_level: Level = "info"
+    """The least that is logged. `info` has a line for each job that is accepted, starts and ends, and for each failure,
+    delivery and attempt anew."""
+    log_format: Format = "text"
+    """`text`, or `json` with a line of JSON for each. Under systemd, `text` goes to the journal with its fields, such
+    as `FFSPOOL_JOB`."""
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -116,6 +123,7 @@ class Surroundings(msgspec.Struct, frozen=True):
 
     notify_socket: str | None
     watchdog_seconds: float | None
+    journald: bool = False  # what is logged goes to the journal
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
@@ -149,7 +157,8 @@ def surroundings(environ: Mapping[str, str] | None = None) -> Surroundings:
     """Returns what systemd set for this process: where to report readiness, how often to prove life (seconds)."""
     env = os.environ if environ is None else environ
     micros = env.get("WATCHDOG_USEC") if env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()) else None
-    return Surroundings(env.get("NOTIFY_SOCKET"), int(micros) / 1e6 if micros else None)
+    journald = env.get("JOURNAL_STREAM") == f"{(err := os.fstat(2)).st_dev}:{err.st_ino}"  # and not only inherited
+    return Surroundings(env.get("NOTIFY_SOCKET"), int(micros) / 1e6 if micros else None, journald)
 
 
 def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | None, str | None]:

@@ -218,6 +218,14 @@ def test_a_webhook_gets_out_and_nothing_else_does(container: Container) -> None:
     assert container.run("cat", "/run/came") == came
 
 
+def test_what_is_logged_of_a_job_is_found_by_it_in_the_journal(container: Container) -> None:
+    job = container.submit()
+    wait_until(container.encoders, "an encoder")
+    container.run(FFSPOOL, "cancel", job, *STATE)
+    told = wait_until(lambda: "ended" in (words := container.run(FFSPOOL, "logs", job, *STATE)) and words, "its end")
+    assert ["job accepted" in told, "job started" in told, "job ended cancelled" in told] == [True] * 3
+
+
 def test_a_killed_daemon_leaves_no_encoder_and_its_work_goes_on(container: Container) -> None:
     job = container.submit()
     [encoder] = wait_until(container.encoders, "an encoder")

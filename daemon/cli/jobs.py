@@ -27,7 +27,7 @@ from daemon.cli.options import (
     wanted,
 )
 from daemon.cli.watch import exit_code, follow, screen, understood
-from daemon.errors import InvalidRequest
+from daemon.errors import InvalidRequest, StartupError
 
 if TYPE_CHECKING:
     from daemon.cli.client import Client, Json
@@ -217,6 +217,19 @@ def _only_variation(job: Json) -> str:
 
 
 @click.command()
+@click.argument("job", type=JobType())
+@state_dir
+def logs(job: str, state_dir: Path | None) -> None:
+    """Print what the daemon logged of JOB, from the journal of the systemd that runs it here."""
+    found = reach(state_dir).job(job)["id"]
+    words = ("journalctl", "--no-pager", "--output=short-iso", f"FFSPOOL_JOB={found}")
+    try:
+        os.execvp(words[0], words)
+    except FileNotFoundError:
+        raise StartupError("there is no journalctl here: look where the daemon's stderr goes") from None
+
+
+@click.command()
 @state_dir
 @as_json
 def stats(state_dir: Path | None, as_json: bool) -> None:
@@ -263,4 +276,4 @@ def _count_stops(stops: dict[str, Json]) -> None:
     table(console(), columns, rows)
 
 
-COMMANDS = (submit, ls, show, log, stats)
+COMMANDS = (submit, ls, show, log, logs, stats)

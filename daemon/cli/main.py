@@ -15,7 +15,7 @@ import click
 from daemon.cli import backup, control, download, jobs, plan, presets, run, watch, webhooks
 from daemon.cli.options import as_json, echo, ffmpeg, grace, load_library, load_settings, print_json, slots, state_dir
 from daemon.errors import FfspoolError, InvalidRequest
-from daemon.plaintext import LogFormatter, visible
+from daemon.plaintext import visible
 
 ENDLESS = 1000  # letters: no sentence is that long
 FAILED, USAGE, NO_DAEMON, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
@@ -147,13 +147,15 @@ def main() -> None:
 @click.option(
     "--webhook-backoff", metavar="SECONDS", help="Before a webhook that failed is sent again, later more; by default 5."
 )
+@click.option("--log-level", metavar="debug|info|warning|error", help="The least that is logged; by default info.")
+@click.option("--log-format", metavar="text|json", help="How it is logged; by default text.")
 @click.option("--session-hours", metavar="HOURS", help="How long a login lasts; by default 24.")
 def serve(**flags: Any) -> None:
     """Run the daemon, until SIGTERM or Ctrl-C.
 
     Every option may also come from FFSPOOL_… in the environment or from ffspool.toml.
     """
-    import logging
+    from daemon import journal
 
     os.umask(0o077)  # what it keeps is nobody else's, whoever may enter the state dir
     settings = load_settings({name: value for name, value in flags.items() if value != ()})
@@ -161,11 +163,10 @@ def serve(**flags: Any) -> None:
     from daemon.server import serve as serve_until_told
     from daemon.settings import surroundings
 
-    when = "%(asctime)s " if sys.stderr.isatty() else ""  # elsewhere a journal has the time
-    journal = logging.StreamHandler()
-    journal.setFormatter(LogFormatter(f"{when}%(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[journal])
-    asyncio.run(serve_until_told(settings, library, surroundings(), _invite if sys.stderr.isatty() else None))
+    around, watched = surroundings(), sys.stderr.isatty()
+    # Where nobody watches, a journal has the time.
+    journal.set_up(settings.log_level, settings.log_format, timed=watched, journald=around.journald)
+    asyncio.run(serve_until_told(settings, library, around, _invite if watched else None))
 
 
 def _invite(link: str) -> None:

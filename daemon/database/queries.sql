@@ -511,7 +511,7 @@ DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= :before ORDER 
 
 -- The oldest that is due, is not being sent, and whose URL is not being sent as much as it may.
 -- name: due_delivery
-SELECT id, type, url, snapshot, created_at, failures, since FROM outbox
+SELECT id, job, type, url, snapshot, created_at, failures, since FROM outbox
 WHERE status = 'pending' AND next_attempt_at <= :now
     AND id NOT IN (SELECT value FROM json_each(:sending)) AND url NOT IN (SELECT value FROM json_each(:busy))
 ORDER BY next_attempt_at LIMIT 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -21,6 +22,7 @@ from daemon.jobs.listing import Selection
 from daemon.jobs.resumable_uploads import durable_upload
 from daemon.jobs.rows import children_of, completed_of, job_row, source_row, variation_row
 from daemon.jobs.views import JobView, ListedJob, job_view, listed_job
+from daemon.journal import tell
 from daemon.models import Model, SourceFile, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync_folder
 from daemon.presets.builtin import FOLDER
@@ -32,6 +34,7 @@ from daemon.settings import Settings
 from daemon.states import OnUnsuitable, State
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 MAX_VARIATIONS = 10_000  # of one job: its answer is encoded at one go
 MAX_METADATA_BYTES = 64 * 1024
@@ -149,6 +152,7 @@ class Jobs:
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
             await asyncio.to_thread(self._take_back, job, identifiers)
             raise
+        tell(log, logging.INFO, "job accepted", job=job, files=len(sources), variations=len(sources) * len(wanted))
         self._scheduler.wake()
         if resumable:
             await asyncio.to_thread(self._forget, resumable)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -23,6 +24,7 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.errors import NotFound
 from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import EndedJob, VariationView, ended_job, ended_variation
+from daemon.journal import tell
 from daemon.models import Model, when
 from daemon.states import DeliveryStatus
 from daemon.webhooks.delivery import Reply, Sender
@@ -156,6 +158,7 @@ class Webhooks:
             reply = await self._attempt(due)
             settled = verdict(reply, due["failures"], due["since"], self._now(), self._backoff)
             await self._store.write(partial(_settle, due, reply, settled, self._now()))
+            _log_delivery(due, reply, *settled, self._now())
         except Exception:
             log.exception("what became of the webhook %s cannot be recorded", due["id"])
             await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody sends it again
@@ -170,6 +173,17 @@ class Webhooks:
             log.exception("the body of the webhook %s cannot be made", due["id"])
             return Reply(error="its body cannot be made, by a fault of ffspool; its log has the details", final=True)
         return await self._sender.attempt(due["url"], due["id"], body)
+
+
+def _log_delivery(due: Row, reply: Reply, status: DeliveryStatus, again: float | None, now: float) -> None:
+    """Tells of the URL only its host: the rest may be secret."""
+    of = {"job": due["job"], "delivery": due["id"], "event": due["type"], "host": urlsplit(due["url"]).hostname}
+    after = now - due["since"]
+    if status == DeliveryStatus.DELIVERED:
+        tell(log, logging.INFO, "webhook delivered", **of, after=after)
+    else:
+        words = "webhook could not be sent, and is sent again" if again else f"webhook is {status}"
+        tell(log, logging.WARNING, words, **of, after=after, error=reply.error)
 
 
 def render(due: Row | Mapping[str, Any]) -> bytes:

@@ -1,0 +1,105 @@
+"""Logs what becomes of jobs, from the record of events: a line for each start, end, failure and attempt anew."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from daemon.database.store import Row, Store, Transaction
+from daemon.jobs.feed import last_event
+from daemon.journal import tell
+from daemon.states import ENDED, State
+
+log = logging.getLogger(__name__)
+
+GATHER = 0.5  # seconds in which lines gather, so that a busy queue is read in a few reads
+BATCH = 200  # events read at once
+
+Told = tuple[Any, Row | None, Row | None]  # an event's data, and its job and variation as they are now
+
+
+class Journal:
+    """Follows the events from where they are when it begins. `run` is its loop."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._states: dict[str, str] = {}  # of jobs under way, as they were told last
+        self._awake = asyncio.Event()
+        store.on_commit(self._awake.set)
+
+    async def run(self) -> None:
+        """Logs until it is cancelled. What cannot be read now is told later."""
+        last = await last_event(self._store)
+        while True:
+            await self._awake.wait()
+            await asyncio.sleep(GATHER)
+            self._awake.clear()
+            try:
+                while read := await self._store.read(partial(_news, last)):
+                    last = read[-1][0]
+                    for _, kind, told in read:
+                        self._tell(kind, *told)
+            except Exception:
+                log.exception("what became of jobs cannot be read, and is told later")
+
+    def _tell(self, kind: str, data: Any, job: Row | None, variation: Row | None) -> None:
+        if kind == "job":
+            self._tell_job(data, job)
+        elif kind == "variation":
+            _tell_variation(data, variation)
+
+    def _tell_job(self, data: Any, row: Row | None) -> None:
+        identifier, status = data["id"], data["status"]
+        before, self._states[identifier] = self._states.get(identifier), status
+        if status == before:  # it was paused, renamed or the like
+            return
+        if status == State.PROCESSING:
+            tell(log, logging.INFO, "job started", job=identifier, waited=_between(row, "created_at", "started_at"))
+        elif status in ENDED:
+            del self._states[identifier]
+            tell(log, logging.INFO, f"job ended {status}", job=identifier, **_counts(row))
+
+
+def _tell_variation(data: Any, row: Row | None) -> None:
+    of = {"job": data["job"], "variation": data["id"], "source": data["source"]}
+    of |= {"preset": row["preset"] if row else None, "attempt": data["attempts"]}
+    why = data["error"].splitlines()[0] if data["error"] else None
+    if data["status"] == State.FAILED:
+        took = _between(row, "started_at", "finished_at")
+        tell(log, logging.WARNING, "variation failed", **of, took=took, error=why)
+    elif data["status"] == State.QUEUED and data["attempts"]:
+        waiting = row["waiting"] if row else None
+        tell(log, logging.INFO, "variation waits to be encoded again", **of, error=why or waiting)
+
+
+def _counts(row: Row | None) -> dict[str, Any]:
+    if row is None:
+        return {}
+    counts = {state: row[state] for state in ("completed", "failed", "cancelled", "skipped") if row[state]}
+    return {"took": _between(row, "started_at", "finished_at"), **counts, "output_bytes": row["output_bytes"]}
+
+
+def _between(row: Row | None, one: str, other: str) -> float | None:
+    """Returns the seconds between two times of a row; None where one is not known."""
+    if row is None or row[one] is None or row[other] is None:
+        return None
+    return float(row[other]) - float(row[one])
+
+
+def _news(after: int, transaction: Transaction) -> Sequence[tuple[int, str, Told]]:
+    rows = transaction.all("events_after", after=after, limit=BATCH)
+    return [(row["id"], row["type"], _told(row, transaction)) for row in rows]
+
+
+def _told(event: Row, transaction: Transaction) -> Told:
+    data = msgspec.json.decode(event["data"])
+    if event["type"] == "job":
+        return data, transaction.one("job", id=data["id"]) if data["status"] != State.QUEUED else None, None
+    if event["type"] == "variation" and data["status"] in {State.FAILED, State.QUEUED}:
+        return data, None, transaction.one("variation_of_job", job=data["job"], id=data["id"])
+    return data, None, None
