@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from daemon.http.problems import on_host_trouble
 from daemon.jobs.idempotency import IdempotencyKeys
 from daemon.jobs.jobs import Jobs, JobSpec
 from daemon.jobs.listing import Selection
+from daemon.jobs.request_bodies import RequestBodies
+from daemon.jobs.resumable_uploads import Uploads
 from daemon.jobs.views import JobView
 from daemon.models import VariationRequest
 from daemon.paths import Paths
@@ -73,6 +75,39 @@ def test_files_of_a_job_whose_commit_is_in_doubt_are_kept(
 
     in_store(paths, work)
     assert [path.read_bytes() for path in paths.jobs.glob("*/sources/*")] == ([b"a source"] if kept else [])
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kept"), [(Doubtful("EIO"), True), (Unavailable("locked"), False), (OutOfSpace("full"), False)]
+)
+def test_bytes_of_an_upload_whose_commit_is_in_doubt_are_kept_and_no_others(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, refusal: FfspoolError, kept: bool
+) -> None:
+    """No account speaks of bytes beyond what is committed."""
+
+    async def piece() -> AsyncIterator[bytes]:
+        yield b"some"
+
+    async def work(store: Store) -> str:
+        _, settings, _, quota = house(paths)
+        uploads = Uploads(store, paths, settings, RequestBodies(), quota)
+        upload = (await uploads.create("clip.mp4", 9)).id
+        write = store.write
+
+        async def fail_at_the_end(work: Callable[[Transaction], Any]) -> Any:
+            if paths.upload(upload).exists():
+                raise refusal
+            return await write(work)
+
+        monkeypatch.setattr(store, "write", fail_at_the_end)
+        with pytest.raises(type(refusal)):
+            await uploads.append(upload, 0, piece())
+        monkeypatch.setattr(store, "write", write)
+        await uploads.close()
+        return upload
+
+    upload = in_store(paths, work)
+    assert paths.upload(upload).read_bytes() == (b"some" if kept else b"")
 
 
 def test_a_job_is_there_once_its_answer_is_encoded_and_not_before(

@@ -21,6 +21,8 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.errors import (
     ChecksumMismatch,
     Conflict,
+    Doubtful,
+    FfspoolError,
     Gone,
     NotFound,
     OutOfSpace,
@@ -235,7 +237,9 @@ class _Piece:
         self._in_doubt = True
         try:
             yield
-        except OutOfSpace:
+        except Doubtful:
+            raise
+        except FfspoolError:  # for certain it is not, as when another program holds the database
             self._in_doubt = False
             raise
         self._committed, self._in_doubt = offset, False
