@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from conftest import PATIENCE, Daemon, wait_until
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from starlette.routing import compile_path
 from surroundings import need
 
@@ -29,6 +29,7 @@ PUBLIC = [(endpoint.method, compile_path(endpoint.path)[0]) for endpoint in ENDP
 NOTHING = r"(?!)"
 LOST = r"net::ERR_(CONNECTION|INTERNET|INCOMPLETE|EMPTY|NETWORK|SOCKET|ABORTED)|status of 503"
 REFUSED = r"status of 4\d\d"
+DELETED = r"status of 404 .*/api/jobs/[0-9a-f]{16}$"  # asked after between the end of its encode and its own
 
 expect.set_options(timeout=PATIENCE * 1000 / 4)
 
@@ -63,7 +64,7 @@ def visit(browser: Browser) -> Iterator[Visit]:
             if not re.search(bears, words):
                 faults.append(f"{kind}: {words}")
 
-        page.on("console", lambda said: said.type in {"error", "warning"} and tell(said.type, said.text))
+        page.on("console", lambda said: said.type in {"error", "warning"} and tell(said.type, _words(said)))
         page.on("pageerror", lambda error: tell("exception", str(error)))
         page.on("request", lambda asked: is_public(asked, daemon) or tell("not of the API", asked.url))
         if signed_in:
@@ -78,6 +79,11 @@ def visit(browser: Browser) -> Iterator[Visit]:
         context.close()
     if faults:
         pytest.fail("the page had faults:\n" + "\n".join(faults))
+
+
+def _words(said: ConsoleMessage) -> str:
+    """What was said, and of what address."""
+    return f"{said.text} {said.location['url']}"
 
 
 def is_public(asked: Request, daemon: Daemon) -> bool:

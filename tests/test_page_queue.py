@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import LOST, Visit, row, until, violations
+from browser import DELETED, LOST, Visit, row, until, violations
 from conftest import Daemon, Media, wait_until
 from playwright.sync_api import Page, expect
 from stored import ANY_FILE
@@ -34,7 +34,7 @@ def order(daemon: Daemon) -> list[str]:
 
 
 def test_a_job_is_seen_from_its_arrival_to_its_end(daemon: Daemon, visit: Visit, long_clip: Path) -> None:
-    page = visit(daemon)
+    page = visit(daemon, bears=DELETED)
     expect(page.get_by_role("heading", name="Nothing to do yet")).to_be_visible()
     job = daemon.submit(long_clip, spec={"variations": [{"preset": "h264-480p"}], "name": "Long"})
     expect(row(page, "Long")).to_be_visible()
