@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+MAX_CRASHES = 10  # of the daemon while a variation is encoded, until a user retries it
+
 LIVE = {"queued", "processing"}
 OUTCOMES = {"quick": {"completed"}, "slow": set[str](), "broken": {"failed"}}
 ARROWS = {
@@ -152,7 +154,7 @@ class Job:
         self.worlds = {world}
 
     def crash(self, *, killed: bool) -> None:
-        """The daemon went and came back: what ran is queued, or failed if it may have killed the daemon twice."""
+        """The daemon went and came back: what ran is queued, or failed if it may have killed the daemon often."""
         self.crashes = [
             count + (killed and any(world.states[n] == "processing" for world in self.worlds))
             for n, count in enumerate(self.crashes)
@@ -161,7 +163,7 @@ class Job:
 
     def _after_crash(self, world: World) -> Iterator[World]:
         choices = [
-            ({"queued", "failed"} if crashes > 1 else {"queued"}) if state == "processing" else {state}
+            ({"queued", "failed"} if crashes >= MAX_CRASHES else {"queued"}) if state == "processing" else {state}
             for state, crashes in zip(world.states, self.crashes, strict=True)
         ]
         for states in itertools.product(*choices):

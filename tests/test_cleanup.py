@@ -58,7 +58,7 @@ def interrupt(paths: Paths, *, proof: bool, revealed: bool, cancelled: bool = Fa
             part.rename(output)
         if cancelled:
             where = {"job": claimed.job_seq, "source": None, "variation": None}
-            await store.write(lambda t: t.run("request_cancel", now=5.0, **where))
+            await store.write(lambda t: t.run("request_cancel", now=5.0, keep=0, **where))
         await recovery.recover(store, paths, local_engine(), now=9.0)
         assert await store.read(lambda t: t.all("live_attempts")) == []
         return await store.read(partial(variation, name="j"))

@@ -78,6 +78,38 @@ def test_a_film_goes_on_after_its_daemon_was_killed(start_daemon: Start, film: P
     assert_alike(made, undisturbed)
 
 
+def test_what_a_cancel_keeps_a_retry_goes_on_with(start_daemon: Start, film: Path) -> None:
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0")
+    job = daemon.submit(film, spec={"variations": [SLOW]})
+    wait_until(lambda: (variation_of(daemon, job)["progress"] or 0.0) >= 50, "half of it")
+    receipt = daemon.client.post(f"/api/jobs/{job['id']}/cancel", params={"keep_partial": True}).json()
+    assert receipt["status"] == "cancelled"
+    [kept] = receipt["kept"]
+    assert kept["seconds"] >= 10.0
+    assert kept["bytes"] == sum(part.stat().st_size for part in daemon.parts())
+    daemon.stop()
+    daemon.start()  # it sweeps at once
+    assert daemon.client.post(f"/api/jobs/{job['id']}/retry").status_code == 200
+    assert daemon.wait_for(job["id"])["status"] == "completed"
+    assert variation_of(daemon, job)["resumed_seconds"] >= 8.0
+    assert daemon.parts() == []
+
+
+def test_a_cancel_removes_what_is_encoded_of_a_film_that_waits(start_daemon: Start, film: Path) -> None:
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0")
+    job = daemon.submit(film, spec={"variations": [SLOW]})
+    wait_until(lambda: (variation_of(daemon, job)["progress"] or 0.0) >= 30, "a third of it")
+    daemon.client.post(f"/api/jobs/{job['id']}/pause")
+    daemon.stop(signal.SIGKILL)
+    daemon.start()
+    assert variation_of(daemon, job)["status"] == "queued"
+    [left] = daemon.parts()
+    size = left.stat().st_size
+    receipt = daemon.client.post(f"/api/jobs/{job['id']}/cancel").json()
+    assert (receipt["kept"], receipt["bytes_freed"]) == ([], size)
+    assert daemon.parts() == []
+
+
 def assert_alike(one: Path, other: Path) -> None:
     """The same pictures at the same times, and all else."""
     assert times(one) == pytest.approx(times(other), abs=0.001)

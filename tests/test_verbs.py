@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from conftest import Daemon, wait_until
+
+from daemon.scheduling.claims import MAX_CRASHES, SUSPECT_AFTER
 
 VERBS = ("cancel", "fail", "retry", "pause", "resume")
 # (status, changed) of a 200, or 409 and the state that forbids the verb
@@ -256,7 +260,7 @@ def test_fail_is_idempotent_though_some_of_the_job_was_cancelled(daemon: Daemon,
 
 def test_what_stands_still_has_no_time_left(daemon: Daemon, long_clip: Path) -> None:
     job = daemon.submit(long_clip, presets=["h264-480p"])["id"]
-    wait_until(lambda: daemon.job(job)["eta_seconds"], "a time left")
+    wait_until(lambda: daemon.job(job)["eta_seconds"] and daemon.job(job)["progress"], "some of it, and a time left")
     post(daemon, job, "pause")
     variation = daemon.job(job)["sources"][0]["variations"][0]
     assert (daemon.job(job)["eta_seconds"], variation["eta_seconds"], variation["speed"]) == (None, None, None)
@@ -293,15 +297,38 @@ def test_what_may_pass_is_tried_again_and_what_is_the_sources_fault_is_not(
     assert "signal 9" in variation["error"]
 
 
-def test_a_file_that_takes_the_daemon_down_twice_is_not_tried_again(daemon: Daemon, long_clip: Path) -> None:
+def told(daemon: Daemon, statement: str) -> None:
+    """Changes the database of a daemon that is gone."""
+    with closing(sqlite3.connect(daemon.state_dir / "ffspool.db")) as database, database:
+        assert database.execute(statement).rowcount > 0
+
+
+@pytest.mark.parametrize("rebooted", [False, True])
+def test_a_file_that_takes_the_daemon_down_again_and_again_is_not_tried_again(
+    daemon: Daemon, long_clip: Path, rebooted: bool
+) -> None:
+    """A reboot is nobody's fault."""
     job = daemon.submit(long_clip)["id"]
-    for _ in range(2):
-        daemon.wait_for_encoder()
-        daemon.stop(signal.SIGKILL)
-        daemon.start()
+    daemon.wait_for_encoder()
+    daemon.stop(signal.SIGKILL)
+    told(daemon, f"UPDATE variations SET crashes = {MAX_CRASHES - 1}")
+    if rebooted:
+        told(daemon, "UPDATE attempts SET handle = json_replace(handle, '$.boot', 'another')")
+    daemon.start()
     done = daemon.job(job)
-    assert done["status"] == "failed"
-    assert "the daemon died 2 times" in done["error"]
+    assert (done["status"] == "failed") != rebooted
+    if not rebooted:
+        assert f"the daemon died {MAX_CRASHES} times" in done["sources"][0]["variations"][0]["error"]
+
+
+def test_what_the_daemon_may_have_died_of_runs_when_nothing_else_does(daemon: Daemon, clip: Path) -> None:
+    daemon.client.post("/api/queue/pause")
+    suspect, others = daemon.submit(clip, presets=["mp3"]), daemon.submit(clip, presets=["mp3", "m4a"])
+    daemon.stop()
+    told(daemon, f"UPDATE variations SET crashes = {SUSPECT_AFTER} WHERE seq = 1")
+    daemon.start()
+    daemon.client.post("/api/queue/resume")
+    assert daemon.wait_for(suspect["id"])["started_at"] >= daemon.wait_for(others["id"])["finished_at"]
 
 
 def test_a_hung_encoder_is_ended_tried_once_more_and_then_failed(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from daemon.api.endpoints import Call
-from daemon.api.requests import JobFilter
+from daemon.api.requests import CancelQuery, JobFilter
 from daemon.jobs.control import BulkReceipt, CancelReceipt, Changed, Scope
 
 
 async def cancel(call: Call) -> CancelReceipt:
-    return await call.service.control.cancel(Scope(**call.path))
+    wish: CancelQuery = call.query
+    return await call.service.control.cancel(Scope(**call.path), keep_partial=wish.keep_partial)
 
 
 async def cancel_source(call: Call) -> CancelReceipt:

@@ -90,6 +90,12 @@ class ThumbnailQuery(msgspec.Struct):
     optional: Annotated[bool, msgspec.Meta(description="204 where there is none, instead of why")] = False
 
 
+class CancelQuery(msgspec.Struct):
+    """Says what a cancel does with what is encoded of films."""
+
+    keep_partial: Annotated[bool, msgspec.Meta(description="keep it until the job expires, for a retry")] = False
+
+
 class JobFilter(msgspec.Struct):
     """Says which jobs a list shows, or a verb in bulk is about."""
 

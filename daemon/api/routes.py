@@ -6,6 +6,7 @@ from daemon.api import assets, control, description, host, jobs, queue, thumbnai
 from daemon.api.creation import FORM
 from daemon.api.endpoints import JSON, Endpoint
 from daemon.api.requests import (
+    CancelQuery,
     DeliveryPageQuery,
     EventQuery,
     FilePageQuery,
@@ -70,10 +71,12 @@ ENDPOINTS = (
     Endpoint("PATCH", JOB, jobs.patch, "Change a job's name, priority or expiry", body=JobPatch,
              large=True, problems=(BadParameter,)),
     Endpoint("DELETE", JOB, control.delete, "Cancel a job and delete all of it", status=204, problems=(Conflict,)),
-    Endpoint("POST", f"{JOB}/cancel", control.cancel, "Stop a job, keep what is completed", problems=(Conflict,)),
-    Endpoint("POST", f"{SOURCE}/cancel", control.cancel_source, "Stop one source's variations",
+    Endpoint("POST", f"{JOB}/cancel", control.cancel, "Stop a job, keep what is completed", query=CancelQuery,
              problems=(Conflict,)),
-    Endpoint("POST", f"{VARIATION}/cancel", control.cancel_variation, "Stop one variation", problems=(Conflict,)),
+    Endpoint("POST", f"{SOURCE}/cancel", control.cancel_source, "Stop one source's variations",
+             query=CancelQuery, problems=(Conflict,)),
+    Endpoint("POST", f"{VARIATION}/cancel", control.cancel_variation, "Stop one variation", query=CancelQuery,
+             problems=(Conflict,)),
     Endpoint("POST", f"{JOB}/fail", control.fail, "Stop a job and mark what is left failed", problems=(Conflict,)),
     Endpoint("POST", f"{JOB}/retry", control.retry, "Queue again what failed or was cancelled",
              problems=(Conflict, LimitReached)),

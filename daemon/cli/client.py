@@ -120,14 +120,16 @@ class Client:
     def job(self, job: str) -> Json:
         return self._json("GET", self._of(job))
 
-    def cancel(self, job: str) -> Json:
-        return self._json("POST", self._of(job, "cancel"))
+    def cancel(self, job: str, *, keep: bool = False) -> Json:
+        return self._json("POST", self._of(job, "cancel"), params={"keep_partial": keep})
 
-    def cancel_source(self, job: str, source: str) -> Json:
-        return self._json("POST", self._of(job, "sources", self._references.source(job, source), "cancel"))
+    def cancel_source(self, job: str, source: str, *, keep: bool = False) -> Json:
+        what = self._references.source(job, source)
+        return self._json("POST", self._of(job, "sources", what, "cancel"), params={"keep_partial": keep})
 
-    def cancel_variation(self, job: str, variation: str) -> Json:
-        return self._json("POST", self._of(job, "variations", self._references.variation(job, variation), "cancel"))
+    def cancel_variation(self, job: str, variation: str, *, keep: bool = False) -> Json:
+        what = self._references.variation(job, variation)
+        return self._json("POST", self._of(job, "variations", what, "cancel"), params={"keep_partial": keep})
 
     def delete(self, job: str) -> None:
         with self._answer("DELETE", self._of(job)):

@@ -28,6 +28,7 @@ yes = click.option("--yes", is_flag=True, help="With --all: do it without asking
 @click.option("--source", metavar="NAME", type=PartType("source"), help="Only this source's variations; or its id.")
 @click.option("--variation", metavar="NAME", type=PartType("variation"), help="Only this variation; or its id.")
 @click.option("--all", "every", is_flag=True, help="Every job that runs or waits.")
+@click.option("--keep", is_flag=True, help="Keep what is encoded of films, so that a retry goes on there.")
 @status
 @yes
 @state_dir
@@ -37,6 +38,7 @@ def cancel(
     source: str | None,
     variation: str | None,
     every: bool,
+    keep: bool,
     status: str | None,
     yes: bool,
     state_dir: Path | None,
@@ -48,21 +50,23 @@ def cancel(
         raise click.UsageError("name either --source or --variation")
     if every and (source or variation):
         raise click.UsageError("--source and --variation are parts of one JOB: name it instead of --all")
+    if every and keep:
+        raise click.UsageError("--keep is for one JOB: name it instead of --all")
     daemon = reach(state_dir)
     if every:
         _confirm(daemon, "Cancel", _LIVE, status, yes)
         tell(daemon.cancel_all(status), as_json, lambda receipt: _bulk(receipt, "cancelled"))
     elif job is not None:
-        tell(_cancelled(daemon, job, source, variation), as_json, _receipt)
+        tell(_cancelled(daemon, job, source, variation, keep), as_json, _receipt)
 
 
 _LIVE = ("queued", "processing")
 
 
-def _cancelled(daemon: Client, job: str, source: str | None, variation: str | None) -> Json:
+def _cancelled(daemon: Client, job: str, source: str | None, variation: str | None, keep: bool) -> Json:
     if source is not None:
-        return daemon.cancel_source(job, source)
-    return daemon.cancel(job) if variation is None else daemon.cancel_variation(job, variation)
+        return daemon.cancel_source(job, source, keep=keep)
+    return daemon.cancel(job, keep=keep) if variation is None else daemon.cancel_variation(job, variation, keep=keep)
 
 
 @click.command()
@@ -84,7 +88,9 @@ def _receipt(receipt: Json) -> str:
         return f"{receipt['id']} was {receipt['status']} before: {kept}"
     stopped = ", ".join(f"{stop['stage']} in {stop['seconds']:.2f} s" for stop in receipt["stopped"])
     ended = f"; encoders ended: {stopped}; {size(receipt['bytes_freed'])} freed" if stopped else ""
-    return f"{receipt['id']} is {receipt['status']}: {kept}{ended}"
+    films = sum(one["seconds"] for one in receipt["kept"])
+    partly = f"; {films:.0f} s of film are kept for `ffspool retry {receipt['id']}`" if films else ""
+    return f"{receipt['id']} is {receipt['status']}: {kept}{ended}{partly}"
 
 
 @click.command()

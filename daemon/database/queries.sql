@@ -159,7 +159,8 @@ DELETE FROM hours WHERE hour < :hour
 -- What may start: highest priority first, then oldest.
 -- name: ready
 SELECT variations.seq, variations.id, variations.preset, variations.parameters, variations.alone,
-    variations.space_needed, variations.source, jobs.on_unsuitable, sources.id AS source_id, sources.name, sources.path, sources.bytes,
+    variations.space_needed, variations.crashes, variations.source, jobs.on_unsuitable, sources.id AS source_id,
+    sources.name, sources.path, sources.bytes,
     sources.device, sources.inode, sources.modified, sources.boot, sources.media, jobs.id AS job
 FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON jobs.seq = variations.job
 WHERE variations.status = 'queued' AND held = 0 AND not_before IS NULL
@@ -249,6 +250,21 @@ DELETE FROM pieces WHERE variation = :variation AND attempt IN (SELECT value FRO
 -- name: drop_all_pieces
 DELETE FROM pieces WHERE variation = :variation
 
+-- Variations of these jobs that have ended, and have pieces that nobody asked to keep.
+-- name: needless_pieces
+SELECT DISTINCT variations.seq, variations.id, jobs.id AS job
+FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation JOIN jobs ON jobs.seq = variations.job
+WHERE +variations.job IN (SELECT value FROM json_each(:jobs)) AND NOT variations.keep_partial
+    AND variations.status NOT IN ('queued', 'processing')
+
+-- How much of cancelled films is kept.
+-- name: kept_pieces
+SELECT variations.id, max(pieces.begins, pieces.seconds) AS seconds, sum(pieces.bytes) AS bytes
+FROM pieces JOIN variations ON variations.seq = pieces.variation
+WHERE variations.job = :job AND (:source IS NULL OR variations.source = :source)
+    AND (:variation IS NULL OR variations.seq = :variation) AND variations.status = 'cancelled'
+GROUP BY variations.seq
+
 -- Ends the record of a variation's attempt.
 -- name: end_attempt
 UPDATE attempts SET ended_at = :now WHERE variation = :variation AND ended_at IS NULL
@@ -301,7 +317,7 @@ WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
 
 -- A running variation with what was asked of it, as long as that attempt is the current one.
 -- name: in_flight
-SELECT job, cancel_requested_at, fail_requested_at, retries, crashes FROM variations
+SELECT job, cancel_requested_at, fail_requested_at, keep_partial, retries, crashes FROM variations
 WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
 
 -- Ends or requeues an attempt that came to nothing.
@@ -325,13 +341,14 @@ WHERE seq = :job AND queued + processing > 0
 
 -- Marks what runs; whoever runs it sees the mark before it publishes anything.
 -- name: request_cancel
-UPDATE variations SET cancel_requested_at = :now
+UPDATE variations SET cancel_requested_at = :now, keep_partial = :keep
 WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
     AND status = 'processing' AND cancel_requested_at IS NULL
 
 -- Cancels what waits of a job, of one source or of one variation.
 -- name: cancel_queued
-UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished_at = :now, not_before = NULL
+UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished_at = :now, not_before = NULL,
+    keep_partial = :keep
 WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
     AND status = 'queued'
 
@@ -359,7 +376,7 @@ UPDATE sources SET error = NULL WHERE job = :job AND error IS NOT NULL
 -- name: requeue_ended
 UPDATE variations SET status = 'queued', cancel_requested_at = NULL, fail_requested_at = NULL, error = NULL,
     started_at = NULL, finished_at = NULL, retries = 0, crashes = 0, alone = 0, priority = :priority, held = :held,
-    waiting = NULL, space_needed = NULL
+    waiting = NULL, space_needed = NULL, keep_partial = 0
 WHERE job = :job AND status IN ('failed', 'cancelled')
 
 -- Pauses a job that has something left, or lets it go on.
@@ -444,7 +461,7 @@ WHERE variations.status = 'processing' ORDER BY variations.seq
 
 -- Processes that may have outlived the last daemon.
 -- name: live_attempts
-SELECT DISTINCT token, handle FROM attempts WHERE ended_at IS NULL
+SELECT variation, token, handle FROM attempts WHERE ended_at IS NULL
 
 -- Sweep, expiry, eviction
 

@@ -63,6 +63,9 @@ class Engine(Protocol):
         """
         ...
 
-    async def end_survivors(self, unfinished: Sequence[Unfinished]) -> None:
-        """Ends whatever still works for tasks that an earlier daemon began; returns once nothing does."""
+    async def end_survivors(self, unfinished: Sequence[Unfinished]) -> frozenset[str]:
+        """Ends whatever still works for tasks that an earlier daemon began; returns once nothing does.
+
+        What it returns are the tasks that their whole host went down with: that is the fault of none of them.
+        """
         ...

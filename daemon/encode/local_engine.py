@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -93,24 +93,24 @@ class LocalEngine:
     def written(self, order: Order) -> int:
         return size(Path(order.part).parent)
 
-    async def end_survivors(self, unfinished: Sequence[Unfinished]) -> None:
-        await asyncio.to_thread(_end_survivors, unfinished)
+    async def end_survivors(self, unfinished: Sequence[Unfinished]) -> frozenset[str]:
+        return await asyncio.to_thread(_end_survivors, unfinished)
 
 
-def _end_survivors(unfinished: Iterable[Unfinished]) -> None:
-    """Ends encoders by what was told of their start, and by the token: one may have died before that was durable."""
-    told = [one.handle for one in unfinished if one.handle is not None]
-    living = find_by_token({one.task for one in unfinished}.__contains__)
-    for pid, created in {**dict(_of_this_boot(told)), **dict(living)}.items():
+def _end_survivors(unfinished: Sequence[Unfinished]) -> frozenset[str]:
+    """Finds them by what was told of their start, and by the token: one may have died before that was durable."""
+    handles = {one.task: handle for one in unfinished if (handle := _handle(one.handle))}
+    told = {handle.pid: handle.created for handle in handles.values() if handle.boot == host.boot_id()}
+    living = dict(find_by_token({one.task for one in unfinished}.__contains__))
+    for pid, created in {**told, **living}.items():
         if kill_orphan(pid, created):
             log.warning("ended the encoder %d that an earlier daemon left behind", pid)
+    return frozenset(task for task, handle in handles.items() if handle.boot != host.boot_id())
 
 
-def _of_this_boot(handles: Iterable[str]) -> Iterator[tuple[int, int]]:
-    for text in handles:
-        try:
-            handle = msgspec.json.decode(text, type=Handle)
-        except msgspec.DecodeError:
-            continue  # another engine gave it, and would have to end what it means
-        if handle.boot == host.boot_id():
-            yield handle.pid, handle.created
+def _handle(text: str | None) -> Handle | None:
+    """None: nothing was told, or by another engine, which would have to end what it means."""
+    try:
+        return msgspec.json.decode(text, type=Handle) if text is not None else None
+    except msgspec.DecodeError:
+        return None

@@ -28,11 +28,14 @@ async def recover(store: Store, paths: Paths, engine: Engine, now: float) -> Non
     otherwise it is cancelled if that was requested, else queued again.
     """
     attempts = await store.read(lambda t: t.all("live_attempts"))
+    blameless = set[int]()
     if attempts:
-        await engine.end_survivors([Unfinished(task=row["token"], handle=row["handle"]) for row in attempts])
+        unfinished = {row["token"]: Unfinished(task=row["token"], handle=row["handle"]) for row in attempts}
+        fallen = await engine.end_survivors(list(unfinished.values()))
+        blameless = {row["variation"] for row in attempts if row["token"] in fallen}
     for row in await store.read(lambda t: t.all("interrupted")):
         if not await _finish_publishing(store, paths, row, now):
-            await _requeue(store, paths, row, now)
+            await _requeue(store, paths, row, now, crashed=row["seq"] not in blameless)
     for row in await store.read(lambda t: t.all("uploads")):
         await asyncio.to_thread(_trim, paths.upload(row["id"]), row["offset"])
 
@@ -54,12 +57,12 @@ async def _finish_publishing(store: Store, paths: Paths, row: Row, now: float) -
     return done
 
 
-async def _requeue(store: Store, paths: Paths, row: Row, now: float) -> None:
+async def _requeue(store: Store, paths: Paths, row: Row, now: float, *, crashed: bool) -> None:
     await asyncio.to_thread(remove, paths.output(row["job_id"], row["id"], row["extension"]))
     mine = {"variation": row["seq"], "attempt": row["attempts"]}
-    going_on = row["cancel_requested_at"] is None
+    going_on = row["cancel_requested_at"] is None or bool(row["keep_partial"])
     await asyncio.to_thread(_clear, paths, row, going_on=going_on)
-    kept = await store.write(lambda t: claims.abandon(t, failure=claims.INTERRUPTED, crashed=True, now=now, **mine))
+    kept = await store.write(lambda t: claims.abandon(t, failure=claims.INTERRUPTED, crashed=crashed, now=now, **mine))
     if going_on and not kept:
         await asyncio.to_thread(_clear, paths, row, going_on=False)
 

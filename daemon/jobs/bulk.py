@@ -11,7 +11,7 @@ import msgspec
 
 from daemon.database.store import Row, Store, Transaction
 from daemon.jobs import listing
-from daemon.jobs.control import BulkReceipt
+from daemon.jobs.control import BulkReceipt, remove_needless_pieces
 from daemon.jobs.listing import Selection
 from daemon.paths import Paths
 from daemon.scheduling.scheduler import Scheduler
@@ -43,6 +43,7 @@ class Bulk:
             changed |= ended
             running |= live
         await self._scheduler.stop(running)  # all are asked by now: no slot went to one that would be cancelled too
+        await remove_needless_pieces(self._store, self._paths, list(matched))
         self._scheduler.changed.set()
         return BulkReceipt(matched=len(matched), changed=len(changed))
 

@@ -20,8 +20,9 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.errors import BadParameter, Conflict
 from daemon.jobs.rows import job_row, source_row, variation_row
 from daemon.models import Model, when
-from daemon.paths import Paths
+from daemon.paths import Paths, remove
 from daemon.plaintext import flaw
+from daemon.scheduling import claims
 from daemon.scheduling.attempt import Receipt
 from daemon.scheduling.claims import FORCED
 from daemon.scheduling.limits import Quota
@@ -41,12 +42,21 @@ class CancelReceipt(Model, frozen=True):
     cancelled_at: datetime | None
     bytes_freed: int
     stopped: tuple[StoppedVariation, ...]
+    kept: tuple[KeptVariation, ...] = ()
 
 
 class StoppedVariation(Model, frozen=True):
     variation: str
     stage: str
     seconds: float
+
+
+class KeptVariation(Model, frozen=True):
+    """Tells how much of a film is kept, so that a retry goes on with it, and the bytes that takes."""
+
+    variation: str
+    seconds: float
+    bytes: int
 
 
 class Scope(Model, frozen=True):
@@ -69,6 +79,7 @@ class _Located(Model, frozen=True):
     variation: int | None
     rows: tuple[Row, ...]
     requested_at: float | None
+    kept: tuple[Row, ...] = ()
 
     @property
     def keys(self) -> dict[str, int | None]:
@@ -120,11 +131,15 @@ class _Verb(Model, frozen=True):
     end_queued: Callable[[Transaction, _Located, float], int]
 
 
-_CANCEL = _Verb(
-    result=State.CANCELLED,
-    mark_running=lambda t, scope, now: t.run("request_cancel", now=now, **scope.keys),
-    end_queued=lambda t, scope, now: t.run("cancel_queued", now=now, **scope.keys),
-)
+def _cancelling(*, keep: bool) -> _Verb:
+    """`keep`: pieces of films outlive it."""
+    return _Verb(
+        result=State.CANCELLED,
+        mark_running=lambda t, scope, now: t.run("request_cancel", now=now, keep=int(keep), **scope.keys),
+        end_queued=lambda t, scope, now: t.run("cancel_queued", now=now, keep=int(keep), **scope.keys),
+    )
+
+
 _FAIL = _Verb(
     result=State.FAILED,
     mark_running=lambda t, scope, now: t.run("request_fail", now=now, job=scope.job),
@@ -147,14 +162,15 @@ class Control:
 
     # Ending
 
-    async def cancel(self, scope: Scope) -> CancelReceipt:
+    async def cancel(self, scope: Scope, *, keep_partial: bool = False) -> CancelReceipt:
         """Stops what is left of the scope and keeps what is completed.
 
-        Answers once no process of it is left and its partial files are gone. Calls at the same time are one
+        Answers once no process of it is left and its partial files are gone, but for those of films that a retry can
+        go on with, if `keep_partial`. Calls at the same time are one
         cancel with one receipt; a caller that goes away does not stop it. Raises NotFound, Gone, or Conflict
         when the scope ended without being cancelled.
         """
-        return await self._end_once(scope, _CANCEL)
+        return await self._end_once(scope, _cancelling(keep=keep_partial))
 
     async def fail(self, job: str) -> CancelReceipt:
         """Stops what is left of the job and marks it failed; otherwise as `cancel`."""
@@ -173,11 +189,12 @@ class Control:
         _check_open(scope, before, verb)
         changed, running = await self._store.write(partial(_request, verb, before, self._now()))
         receipts = await self._scheduler.stop(running)  # also what another verb is ending already
+        freed = await remove_needless_pieces(self._store, self._paths, [before.job])
         self._scheduler.changed.set()
         after = await self._store.read(partial(_locate, scope, self._now()))
         if not changed:  # it may have ended by itself since the first look
             _check_open(scope, after, verb)
-        return _receipt(scope, after, changed, receipts)
+        return _receipt(scope, after, changed, receipts, freed)
 
     async def delete(self, job: str) -> None:
         """Cancels the job and deletes all of it: processes, rows, files. Raises NotFound, Gone or Conflict."""
@@ -243,6 +260,15 @@ class Control:
         return Changed(id=job, status=State(row["status"]), paused=bool(row["paused"]), changed=changed)
 
 
+async def remove_needless_pieces(store: Store, paths: Paths, jobs: Sequence[int]) -> int:
+    """Removes pieces of films that were cancelled or failed while they waited; returns the bytes that came free.
+
+    `jobs` are row numbers.
+    """
+    dropped = await store.write(partial(claims.drop_needless_pieces, jobs=jobs))
+    return sum([await asyncio.to_thread(remove, paths.work(job, variation)) for job, variation in dropped])
+
+
 async def queue_state(store: Store) -> QueueState:
     """Returns what was last asked of the whole queue."""
     row = await store.read(lambda t: t.one("queue_state"))
@@ -264,7 +290,7 @@ def _locate(scope: Scope, now: float, transaction: Transaction) -> _Located:
     }
     rows = tuple(transaction.all("scope", **keys))
     requested = job["cancel_requested_at"] if scope.id == scope.job else _latest(rows, "cancel_requested_at")
-    return _Located(rows=rows, requested_at=requested, **keys)
+    return _Located(rows=rows, requested_at=requested, kept=tuple(transaction.all("kept_pieces", **keys)), **keys)
 
 
 def _latest(rows: Iterable[Row], column: str) -> float | None:
@@ -276,7 +302,7 @@ def _request(verb: _Verb, scope: _Located, now: float, transaction: Transaction)
 
     Whether there was anything left to end, and the variations that may have a process.
     """
-    if verb is _CANCEL and scope.source is None and scope.variation is None:
+    if verb.result is State.CANCELLED and scope.source is None and scope.variation is None:
         transaction.run("request_cancel_of_job", job=scope.job, now=now)
     queued = verb.end_queued(transaction, scope, now)
     running = verb.mark_running(transaction, scope, now)
@@ -344,7 +370,8 @@ def _check_open(scope: Scope, located: _Located, verb: _Verb) -> None:
         raise Conflict(f"{scope.id} is {located.status} already: nothing of it is left to stop", located.status)
 
 
-def _receipt(scope: Scope, after: _Located, changed: bool, receipts: Sequence[Receipt]) -> CancelReceipt:
+def _receipt(scope: Scope, after: _Located, changed: bool, receipts: Sequence[Receipt], freed: int) -> CancelReceipt:
+    """`freed` are bytes beside those that the encoders' ends gave back."""
     ended = after.status == State.CANCELLED
     return CancelReceipt(
         id=scope.id,
@@ -354,9 +381,12 @@ def _receipt(scope: Scope, after: _Located, changed: bool, receipts: Sequence[Re
         total_variations=len(after.rows),
         cancel_requested_at=when(after.requested_at),
         cancelled_at=when(_latest(after.rows, "finished_at")) if ended else None,
-        bytes_freed=sum(receipt.bytes_freed for receipt in receipts),
+        bytes_freed=freed + sum(receipt.bytes_freed for receipt in receipts),
         stopped=tuple(
             StoppedVariation(variation=receipt.variation, stage=receipt.stage, seconds=receipt.seconds)
             for receipt in receipts
+        ),
+        kept=tuple(
+            KeptVariation(variation=row["id"], seconds=row["seconds"], bytes=row["bytes"]) for row in after.kept
         ),
     )

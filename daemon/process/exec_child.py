@@ -25,6 +25,7 @@ PR_SET_PDEATHSIG = 1
 SIGKILL = 9
 SOURCE = 9  # the descriptor by which an encoder has its source: what its name leads to may be another file by then
 SOURCE_PATH = descriptor_path(SOURCE)
+OOM_SCORE = "500"  # beside the size of a process: half of all memory
 CANNOT_START = 127  # the exit code when the encoder could not be executed, as in a shell
 
 
@@ -33,6 +34,7 @@ def main() -> None:
     sandbox.prepare(execute=True)
     order = read_order(int(sys.argv[1]))
     os.nice(order["nice"])
+    expose()
     for name, limits in order["limits"].items():
         lower(getattr(resource, name), *limits)
     os.chdir(order["folder"])
@@ -54,6 +56,12 @@ def open_up(source: dict[str, Any]) -> int:
     except SourceRefused as error:
         give_up(f"the source cannot be opened: {error.strerror}")
     return SOURCE
+
+
+def expose() -> None:
+    """Has the kernel take this process, and not the daemon, when the host runs out of memory."""
+    with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 (pathlib takes longer to import)
+        file.write(OOM_SCORE)
 
 
 def lower(kind: int, *soft_and_hard: int) -> None:

@@ -23,7 +23,8 @@ from daemon.source_files import Identity
 from daemon.states import State
 
 MAX_RETRIES = 3  # of what may pass
-MAX_CRASHES = 2  # of the daemon, with this variation in flight
+SUSPECT_AFTER = 2  # deaths of the daemon with this variation in flight: then it runs when nothing else does
+MAX_CRASHES = 10  # most of them were somebody else's fault, and each costs a start
 RETRY_GROWTH = 4  # each wait is so many times the one before
 FORCED = "failed by request"
 ASIDE = 30.0  # seconds that work lets other work pass which may fit on the disk
@@ -42,6 +43,7 @@ class Claim(Model, frozen=True):
     preset: str
     parameters: Parameters
     extension: str
+    crashes: int
     job_seq: int
     job: str
     source: str
@@ -104,6 +106,7 @@ def _claim_of(row: Row, source: Row, token: str) -> Claim:
         preset=row["preset"],
         parameters=msgspec.json.decode(row["parameters"]),
         extension=row["extension"],
+        crashes=row["crashes"],
         job_seq=row["job"],
         job=source["job"],
         source=source["source"],
@@ -248,16 +251,30 @@ def abandon(
     transaction.run("discard_cpu", job=row["job"], cpu_seconds=cpu_seconds)  # first: the job may end with the next
     transaction.run("abandon", variation=variation, now=now, **msgspec.structs.asdict(verdict))
     transaction.run("end_attempt", variation=variation, now=now)
-    if verdict.status is State.QUEUED and verdict.space_needed is None:
+    if verdict.space_needed is None and (verdict.status is State.QUEUED or _is_kept(row)):
         return True
     transaction.run("drop_all_pieces", variation=variation)
     return False
 
 
-def is_requested(transaction: Transaction, *, variation: int, attempt: int) -> bool:
-    """Tells whether it is to end, or has ended, as somebody asked."""
+def may_go_on(transaction: Transaction, *, variation: int, attempt: int) -> bool:
+    """Tells whether nobody asked to end it, or to keep its pieces when it ends."""
     row = transaction.one("in_flight", variation=variation, attempt=attempt)
-    return row is None or row["cancel_requested_at"] is not None or row["fail_requested_at"] is not None
+    requested = row is None or row["cancel_requested_at"] is not None or row["fail_requested_at"] is not None
+    return not requested or _is_kept(row)
+
+
+def _is_kept(row: Row | None) -> bool:
+    """Whether its cancel is to keep its pieces."""
+    return row is not None and bool(row["keep_partial"]) and row["cancel_requested_at"] is not None
+
+
+def drop_needless_pieces(transaction: Transaction, *, jobs: Sequence[int]) -> list[tuple[str, str]]:
+    """Forgets pieces that nothing will come of. Returns job and variation of each, whose files are to be removed."""
+    rows = transaction.all("needless_pieces", jobs=msgspec.json.encode(jobs).decode())
+    for row in rows:
+        transaction.run("drop_all_pieces", variation=row["seq"])
+    return [(row["job"], row["id"]) for row in rows]
 
 
 def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry_delay: float) -> Verdict:
@@ -268,7 +285,10 @@ def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry
     if row["fail_requested_at"] is not None:
         return Verdict(status=State.FAILED, error=FORCED, retries=retries, crashes=crashes)
     if crashes >= MAX_CRASHES:
-        words = f"the daemon died {crashes} times while this was being encoded: it is not tried again"
+        words = (
+            f"the daemon died {crashes} times while this was being encoded, at last by itself: it is tried again only "
+            "when that is asked (retry)"
+        )
         return Verdict(status=State.FAILED, error=words, retries=retries, crashes=crashes)
     if failure is None:
         return Verdict(status=State.QUEUED, error=None, retries=retries, crashes=crashes)

@@ -216,7 +216,10 @@ class Scheduler:
                 self._survey.read_ahead(row)
         if rows and self._survey.is_fresh(rows[0]["source"]):
             return []
-        known = [row for row in rows if row["media"] is not None]
+        innocent = [row for row in rows if row["crashes"] < claims.SUSPECT_AFTER]
+        known = [row for row in innocent or rows if row["media"] is not None]
+        if not innocent:  # the daemon may die again: of what else there is, nothing shall be lost by that
+            return [] if self._running else known[:1]
         return [row for row in known if row["job"] == known[0]["job"]]
 
     async def _start_best(self, rows: list[Row], room: int, left: int | None) -> None:
@@ -285,7 +288,8 @@ class Scheduler:
         proving = sum(attempt.encoded for attempt in self._running)  # bounded too: a slow disk would gather them
         slots = self._capacity.slots
         room = self._encoding < slots and proving <= slots
-        return room and not self._closing and self._queue == QueueState.RUNNING
+        suspect = any(m.claim.crashes >= claims.SUSPECT_AFTER for attempt in self._running for m in attempt.members)
+        return room and not suspect and not self._closing and self._queue == QueueState.RUNNING
 
     def _start(self, claimed: list[Claim], share: Share, outlooks: Mapping[str, Outlook]) -> None:
         members = [self._member(claim, share.costs[claim.id], outlooks[claim.id]) for claim in claimed]

@@ -112,8 +112,8 @@ class Settlement:
         """
         claim, resources = member.claim, self._resources
         full = failure is not None and failure.space is not None  # and the end can be written once there is room
-        asking = partial(claims.is_requested, variation=claim.seq, attempt=claim.attempt)
-        going_on = bool(member.resumption) and not full and not await resources.store.read(asking)
+        asking = partial(claims.may_go_on, variation=claim.seq, attempt=claim.attempt)
+        going_on = bool(member.resumption) and not full and await resources.store.read(asking)
         await self._clear_attempt(member, going_on)
         kept = await self.insist(
             lambda t: claims.abandon(

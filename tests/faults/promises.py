@@ -44,7 +44,7 @@ ARROWS = {
     ("processing", "completed"), ("processing", "failed"), ("processing", "cancelled"), ("processing", "queued"),
     ("failed", "queued"), ("cancelled", "queued"),
 }  # fmt: skip
-MAX_CRASHES, MAX_RETRIES = 2, 3  # of one variation, until a user retries it
+MAX_CRASHES, MAX_RETRIES = 10, 3  # of one variation, until a user retries it
 MOMENT = 20.0  # seconds on a busy machine between a claim and its process, or its end and its new state
 TOKEN = "FFSPOOL_ATTEMPT"
 SETTLE = 900.0  # seconds for all that is queued to be encoded, on a busy machine

@@ -13,3 +13,4 @@ CREATE TABLE pieces (
 ) STRICT, WITHOUT ROWID;
 
 ALTER TABLE variations ADD COLUMN resumed_seconds REAL;
+ALTER TABLE variations ADD COLUMN keep_partial INTEGER NOT NULL DEFAULT 0 CHECK (keep_partial IN (0, 1));
