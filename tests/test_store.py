@@ -93,10 +93,13 @@ def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
         from daemon.database.store import Store
         async def main():
             store = await Store.open(Path(sys.argv[1]))
-            for number in range(10**6):
-                await store.write(lambda t: t.one("insert_job", id=str(number), name=None, priority=0,
-                                                  metadata="{}", now=0.0, expires_in=1.0))
-                print(number, flush=True)
+            try:
+                for number in range(10**6):
+                    await store.write(lambda t: t.one("insert_job", id=str(number), name=None, priority=0,
+                                                      metadata="{}", on_unsuitable="fail", now=0.0, expires_in=1.0))
+                    print(number, flush=True)
+            finally:
+                await store.close()  # else its thread lives on, and the test waits for words of it
         asyncio.run(main())
     """
     path = tmp_path / "db"
