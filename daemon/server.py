@@ -50,7 +50,7 @@ async def serve(
         server = _Server(_config(service), partial(_announce, service, listener, surroundings, invite))
         watchdog = asyncio.create_task(_feed_watchdog(surroundings))
         serving = asyncio.create_task(server.serve([listener]))
-        writing = asyncio.create_task(Journal(service.store).run(), name="journal")
+        writing = asyncio.create_task(Journal(service.store, service.figures).run(), name="journal")
         asked, broken = asyncio.create_task(stop.wait()), asyncio.create_task(service.store.damaged.wait())
         try:
             await asyncio.wait([serving, asked, broken], return_when=asyncio.FIRST_COMPLETED)

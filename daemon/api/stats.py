@@ -6,14 +6,19 @@ import asyncio
 import time
 from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 
 import psutil
 
+from daemon.database.file import target
 from daemon.database.store import Transaction
 from daemon.models import Model, Sandbox
 from daemon.scheduling.metrics import Figures
 from daemon.service import Service
 from daemon.states import QueueState, State
+
+SCHEMA = target()  # the version of the database that this ffspool makes
 
 
 class Queue(Model, frozen=True):
@@ -21,6 +26,8 @@ class Queue(Model, frozen=True):
     depth: int
     oldest_seconds: float | None  # age of the job whose variation waits longest; None: nothing waits
     paused_jobs: int  # that are paused by themselves and have not ended; counted up to a thousand
+    slots: int  # encodes that may run at once
+    slots_used: int
     jobs_with_failures: int  # that have ended, whatever became of the rest of them; counted up to a thousand
 
 
@@ -29,6 +36,13 @@ class Stops(Model, frozen=True):
 
     count: int
     seconds: float
+
+
+class Outbox(Model, frozen=True):
+    """Holds what webhooks' receivers did not take so far."""
+
+    failing: int
+    oldest_failing_seconds: float | None
 
 
 class Disk(Model, frozen=True):
@@ -42,6 +56,8 @@ class Disk(Model, frozen=True):
     outputs_bytes: int
     uploads_bytes: int
     database_bytes: int  # of its file, what holds something
+    kept_free_bytes: int  # by encodes
+    checkpoint_age_seconds: float | None  # since the database's log was written back; None: all of it is
 
 
 class Events(Model, frozen=True):
@@ -68,6 +84,7 @@ class Stats(Model, frozen=True):
     cancellations: dict[str, Stops]
     disk: Disk
     events: Events
+    webhooks: Outbox
     encoder: str
     sandbox: Sandbox
     hours: tuple[Hour, ...]  # of the last day
@@ -78,6 +95,8 @@ async def gather(service: Service) -> Stats:
     """Reads counters only: it costs the same with a million rows."""
     now = time.time()
     jobs, variations, oldest, paused, failures, stops, held = await service.store.read(_counters)
+    failing, since = await service.store.read(_failing)
+    slots, used = service.scheduler.slots
     hours, speeds = await service.store.read(partial(_history, int(now // 3600)))
     disk = await asyncio.to_thread(psutil.disk_usage, str(service.paths.spool))
     return Stats(
@@ -88,6 +107,8 @@ async def gather(service: Service) -> Stats:
             depth=variations["queued"],
             oldest_seconds=None if oldest is None else round(max(0.0, now - oldest), 3),
             paused_jobs=paused,
+            slots=slots,
+            slots_used=used,
             jobs_with_failures=failures,
         ),
         cancellations=stops,
@@ -96,8 +117,11 @@ async def gather(service: Service) -> Stats:
             free_bytes=disk.free,
             reserved_bytes=await asyncio.to_thread(service.scheduler.reserved),
             waiting=service.scheduler.shortage,
+            kept_free_bytes=service.scheduler.kept_free(disk.total),
+            checkpoint_age_seconds=await asyncio.to_thread(_checkpoint_age, service.paths.database, now),
             **held,
         ),
+        webhooks=Outbox(failing=failing, oldest_failing_seconds=None if since is None else max(0.0, now - since)),
         events=Events(subscribers=service.feed.subscribers, lag=service.feed.lag),
         encoder=service.encoder_version,
         sandbox=service.sandbox,
@@ -120,9 +144,32 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
     figures.disk.labels("outputs").set(stats.disk.outputs_bytes)
     figures.disk.labels("uploads").set(stats.disk.uploads_bytes)
     figures.disk.labels("database").set(stats.disk.database_bytes)
+    figures.disk.labels("kept_free").set(stats.disk.kept_free_bytes)
+    for state in QueueState:
+        figures.queue.labels(state).set(stats.queue.state == state)
+    figures.slots.labels("all").set(stats.queue.slots)
+    figures.slots.labels("used").set(stats.queue.slots_used)
+    figures.sandbox.set(stats.sandbox.active)
+    figures.failing.set(stats.webhooks.failing)
+    figures.failing_age.set(stats.webhooks.oldest_failing_seconds or 0.0)
+    figures.checkpoint_age.set(stats.disk.checkpoint_age_seconds or 0.0)
+    figures.build.labels(version("ffspool"), stats.encoder.partition(" Copyright")[0], str(SCHEMA)).set(1)
     figures.subscribers.set(stats.events.subscribers)
     figures.lag.set(stats.events.lag)
     return figures.render()
+
+
+def _failing(transaction: Transaction) -> tuple[int, float | None]:
+    row = transaction.one("failing_deliveries")
+    return (row["count"], row["since"]) if row else (0, None)
+
+
+def _checkpoint_age(database: Path, now: float) -> float | None:
+    """Seconds since the database's own file was written, which its log is written back to; None: all of it is."""
+    log = database.with_name(f"{database.name}-wal")
+    if not log.exists() or log.stat().st_mtime <= database.stat().st_mtime:
+        return None
+    return round(max(0.0, now - database.stat().st_mtime), 3)
 
 
 def _counters(

@@ -23,21 +23,21 @@ def prepare(path: Path, schema: str | None = None, upgrades: Traversable | None 
     Raises StartupError and leaves the file as it was when that cannot be done.
     """
     schema = schema if schema is not None else _schema()
-    target = _target(schema)
+    wanted = target(schema)
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         version = _version(connection)
-        if version > target:
+        if version > wanted:
             raise StartupError(
-                f"{path} was made by a newer ffspool (schema {version}, this one knows {target}): install that version "
+                f"{path} was made by a newer ffspool (schema {version}, this one knows {wanted}): install that version "
                 f"again, or put a backup from before it in its place"
             )
         if path.stat().st_size <= CHECKED_AT_START:
             _check_integrity(connection)
         if version == 0:
             _run_script(connection, schema)
-        elif version < target:
-            _upgrade(connection, path, version, target, upgrades or files("daemon.database") / "upgrades")
+        elif version < wanted:
+            _upgrade(connection, path, version, wanted, upgrades or files("daemon.database") / "upgrades")
         _check_if_suspected(connection, path)
     except sqlite3.DatabaseError as error:
         raise unusable(path, error) from error
@@ -71,7 +71,7 @@ def inspect(path: Path) -> tuple[int, int]:
             _check_integrity(connection)
     except sqlite3.Error as error:
         raise unusable(path, error) from error
-    return version, _target()
+    return version, target()
 
 
 def peek(path: Path, query: str) -> list[sqlite3.Row]:
@@ -84,7 +84,7 @@ def peek(path: Path, query: str) -> list[sqlite3.Row]:
     try:
         with closing(_reader(path)) as connection:
             connection.row_factory = sqlite3.Row
-            return connection.execute(query).fetchall() if _version(connection) == _target() else []
+            return connection.execute(query).fetchall() if _version(connection) == target() else []
     except sqlite3.Error as error:
         raise unusable(path, error) from error
 
@@ -121,8 +121,8 @@ def _schema() -> str:
     return (files("daemon.database") / "schema.sql").read_text()
 
 
-def _target(schema: str | None = None) -> int:
-    """The version that a schema makes, ours by default."""
+def target(schema: str | None = None) -> int:
+    """Returns the version that a schema makes, ours by default."""
     return int(re.search(r"PRAGMA user_version = (\d+)", schema or _schema())[1])  # type: ignore[index]
 
 

@@ -135,6 +135,12 @@ SELECT sources.* FROM sources JOIN jobs ON jobs.seq = sources.job WHERE jobs.id 
 SELECT variations.* FROM variations JOIN jobs ON jobs.seq = variations.job
 WHERE jobs.id = :job AND variations.id = :id
 
+-- What is logged and counted of a variation.
+-- name: told_variation
+SELECT preset, waiting, started_at, finished_at,
+    (SELECT error FROM sources WHERE seq = variations.source) AS source_error
+FROM variations WHERE id = :id
+
 -- Deletes a job of which nothing waits or runs; its rows elsewhere go with it.
 -- name: delete_job
 DELETE FROM jobs WHERE id = :id AND queued = 0 AND processing = 0
@@ -606,6 +612,10 @@ SELECT count(*) AS count FROM (
 SELECT count(*) AS count FROM (
     SELECT 1 FROM jobs WHERE failed > 0 AND seq > 0 AND queued + processing = 0 LIMIT 1000
 )
+
+-- Messages that could not be sent so far, and since when the first of them is due.
+-- name: failing_deliveries
+SELECT count(*) AS count, min(since) AS since FROM outbox WHERE status = 'pending' AND failures > 0
 
 -- How often each stage of a cancel ended a process, and how long that took.
 -- name: stops

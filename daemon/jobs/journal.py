@@ -1,4 +1,4 @@
-"""Logs what becomes of jobs, from the record of events: a line for each start, end, failure and attempt anew."""
+"""Logs and counts what becomes of jobs, from the record of events: each start, end, failure and attempt anew."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import msgspec
 
 from daemon.database.store import Row, Store, Transaction
 from daemon.jobs.feed import last_event
+from daemon.jobs.reasons import reason
 from daemon.journal import tell
+from daemon.scheduling.metrics import Figures
 from daemon.states import ENDED, State
 
 log = logging.getLogger(__name__)
@@ -26,8 +28,9 @@ Told = tuple[Any, Row | None, Row | None]  # an event's data, and its job and va
 class Journal:
     """Follows the events from where they are when it begins. `run` is its loop."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, figures: Figures) -> None:
         self._store = store
+        self._figures = figures
         self._states: dict[str, str] = {}  # of jobs under way, as they were told last
         self._awake = asyncio.Event()
         store.on_commit(self._awake.set)
@@ -52,6 +55,11 @@ class Journal:
             self._tell_job(data, job)
         elif kind == "variation":
             _tell_variation(data, variation)
+            if variation and data["status"] in ENDED:
+                self._count(State(data["status"]), data["error"], variation)
+
+    def _count(self, status: State, error: str | None, variation: Row) -> None:
+        self._figures.ended(status, variation["preset"], reason(status, error, variation["source_error"]))
 
     def _tell_job(self, data: Any, row: Row | None) -> None:
         identifier, status = data["id"], data["status"]
@@ -100,6 +108,6 @@ def _told(event: Row, transaction: Transaction) -> Told:
     data = msgspec.json.decode(event["data"])
     if event["type"] == "job":
         return data, transaction.one("job", id=data["id"]) if data["status"] != State.QUEUED else None, None
-    if event["type"] == "variation" and data["status"] in {State.FAILED, State.QUEUED}:
-        return data, None, transaction.one("variation_of_job", job=data["job"], id=data["id"])
+    if event["type"] == "variation" and data["status"] != State.PROCESSING:
+        return data, None, transaction.one("told_variation", id=data["id"])
     return data, None, None

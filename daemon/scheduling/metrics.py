@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
@@ -18,14 +20,35 @@ class Figures:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
-        self.jobs = Gauge("ffspool_jobs", "Jobs by state", ["state"], registry=registry)
-        self.variations = Gauge("ffspool_variations", "Variations by state", ["state"], registry=registry)
-        self.oldest = Gauge(
-            "ffspool_queue_oldest_age_seconds", "Age of the oldest queued variation; 0: none", registry=registry
+        gauge = partial(Gauge, registry=registry)
+        self.jobs = gauge("ffspool_jobs", "Jobs by state", ["state"])
+        self.variations = gauge("ffspool_variations", "Variations by state", ["state"])
+        self.oldest = gauge("ffspool_queue_oldest_age_seconds", "Age of the oldest queued variation; 0: none")
+        self.disk = gauge("ffspool_disk_bytes", "The spool's file system", ["kind"])
+        self.queue = gauge("ffspool_queue_state", "1 for the state the queue is in", ["state"])
+        self.slots = gauge("ffspool_slots", "Encodes that may run at once, and that do", ["kind"])
+        self.sandbox = gauge("ffspool_sandbox_active", "1 if decoders and encoders are shut in")
+        self.failing = Gauge(
+            "ffspool_webhooks_failing",
+            "Messages that could not be sent so far, and will be tried again",
+            registry=registry,
         )
-        self.disk = Gauge("ffspool_disk_bytes", "The spool's file system", ["kind"], registry=registry)
-        self.subscribers = Gauge("ffspool_event_subscribers", "Clients that listen to events", registry=registry)
-        self.lag = Gauge("ffspool_event_lag", "Events the slowest listener is behind", registry=registry)
+        self.failing_age = gauge("ffspool_webhook_oldest_failing_age_seconds", "Age of the oldest of these; 0: none")
+        self.checkpoint_age = Gauge(
+            "ffspool_database_checkpoint_age_seconds",
+            "Since the log was last written back; 0: nothing is",
+            registry=registry,
+        )
+        self.build = gauge("ffspool_build_info", "Always 1", ["version", "encoder", "schema"])
+        self.subscribers = gauge("ffspool_event_subscribers", "Clients that listen to events")
+        self.lag = gauge("ffspool_event_lag", "Events the slowest listener is behind")
+        self._grow(registry)
+
+    def _grow(self, registry: CollectorRegistry) -> None:
+        """Begins those that are told of as things happen."""
+        self._ended = Counter(
+            "ffspool_variations_ended", "Ends of variations", ["state", "preset", "reason"], registry=registry
+        )
         self._encode = Histogram(
             "ffspool_variation_seconds",
             "From its slot to its publication",
@@ -55,6 +78,10 @@ class Figures:
         self._output.labels(preset).inc(output_seconds or 0.0)
         if speed is not None:
             self._speed.labels(preset).observe(speed)
+
+    def ended(self, state: str, preset: str, reason: str) -> None:
+        """Counts a variation that ended; `reason` is of a few classes."""
+        self._ended.labels(state, preset, reason).inc()
 
     def stopped(self, stopped: Stopped) -> None:
         """Counts a process that was ended because we were asked to."""

@@ -94,9 +94,18 @@ class Scheduler:
         await self._survey.close()
         await self.stop(list(self._attempts))
 
+    @property
+    def slots(self) -> tuple[int, int]:
+        """Returns how many encodes may run at once, and how many do."""
+        return self._capacity.slots, self._encoding
+
     def reserved(self) -> int:
         """Returns the bytes that those that run, and files on their way in, may yet write."""
         return self._resources.space.reserved
+
+    def kept_free(self, total: int) -> int:
+        """Returns the bytes that encodes leave free on a disk of `total`."""
+        return self._resources.space.kept_free(total)
 
     def close(self) -> None:
         """Starts nothing more; `run` returns once all that runs has been ended."""

@@ -124,8 +124,11 @@ class Space:
     def room(self) -> int:
         """Returns the bytes for one more encode at this moment; below 0 when the reserve is used up."""
         total, free = self._usage()
-        reserve = min(RESERVE, int(total * RESERVE_SHARE)) if self._reserve is None else self._reserve
-        return free - reserve - self.reserved
+        return free - self.kept_free(total) - self.reserved
+
+    def kept_free(self, total: int) -> int:
+        """Returns the bytes that encodes leave free on a disk of `total`."""
+        return min(RESERVE, int(total * RESERVE_SHARE)) if self._reserve is None else self._reserve
 
     def hold(self, key: str, wanted: int, written: Callable[[], int] = lambda: 0, *, stored: bool = False) -> None:
         """Keeps that many bytes for a variation that starts, or a file that comes, until `release`.
