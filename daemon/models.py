@@ -1,4 +1,4 @@
-"""Defines the shapes that cross a border: what a user asks for, what an engine is told, what it answers.
+"""Defines the shapes that cross a border: what a user asks for, and what several packages tell each other.
 
 All are JSON-able msgspec structs. Times are seconds since the epoch inside ffspool and RFC 3339
 at the edges; durations are seconds, sizes bytes.

@@ -257,10 +257,13 @@ def _source_parts(source: SourceView) -> Iterator[RenderableType]:
     if source.error:
         yield _complaint(source.error)
     for variation in source.variations:
-        words = row(variation.id, f"{variation.status:10}", _variation_words(source, variation))
-        yield Padding(words, (0, 0, 0, 2), expand=False)
+        line = row(variation.id, f"{variation.status:10}", _variation_words(source, variation))
+        yield Padding(line, (0, 0, 0, 2), expand=False)
         if variation.error and variation.error != source.error:
             yield _complaint(variation.error, STYLES[variation.status])
+        if variation.resumed_seconds:
+            words = f"went on after {clock(variation.resumed_seconds)} of it, which an earlier attempt had encoded"
+            yield Padding(Text(words, "dim"), (0, 0, 0, 4), expand=False)
         for lost in in_lines(variation.left_out or ()):
             yield Padding(Text(f"left out: {visible(lost)}", "dim"), (0, 0, 0, 4), expand=False)
 

@@ -41,7 +41,10 @@ class Engine(Protocol):
         ...
 
     async def pause(self, task: str) -> bool:
-        """Freezes the task where it stands; True once it does. False: it has no process (yet, or any more)."""
+        """Freezes the task where it stands, or keeps its next process from starting; True once it does.
+
+        False: there is no such task (yet, or any more), or it is being ended.
+        """
         ...
 
     def resume(self, task: str) -> None:

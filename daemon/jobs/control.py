@@ -19,7 +19,7 @@ import msgspec
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import BadParameter, Conflict
 from daemon.jobs.rows import job_row, source_row, variation_row
-from daemon.models import Model, when
+from daemon.models import Model, Stage, when
 from daemon.paths import Paths, remove
 from daemon.plaintext import flaw
 from daemon.scheduling import claims
@@ -47,7 +47,7 @@ class CancelReceipt(Model, frozen=True):
 
 class StoppedVariation(Model, frozen=True):
     variation: str
-    stage: str
+    stage: Stage
     seconds: float
 
 

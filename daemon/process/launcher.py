@@ -149,7 +149,7 @@ def spawn(
 ) -> Child:
     """Starts `program` with `argv` in `folder`, with that environment and nothing more, within `walls` if given.
 
-    It has the `source` open, and reads it as `launch.SOURCE_PATH`, within walls or without. Must be called on the
+    It has the `source` open, and reads it as `exec_child.SOURCE_PATH`, within walls or without. Must be called on the
     main thread: the parent-death signal follows the thread that spawned. A program that cannot be executed, a source
     that is not what it was, or walls that cannot be put up, show as exit code 127 and words on its stderr.
     """

@@ -59,7 +59,7 @@ class Scheduler:
         self._least_aside: int | None = None  # bytes wanted by the smallest of what did not fit
         self._ended_one = False
         self.shortage: str | None = None  # why nothing starts though there may be work
-        self.changed = asyncio.Event()  # set whenever a variation changed its state
+        self.changed = asyncio.Event()  # set whenever a variation changed its state; whoever waits clears it
 
     def wake(self) -> None:
         """Has it look for what may have become ready."""
@@ -272,7 +272,7 @@ class Scheduler:
         return {one: outlook for one, (_, outlook) in seen.items() if one not in unsuitable}
 
     def _claim(self, share: Share, transaction: Transaction) -> list[Claim]:
-        """None, where a file that came meanwhile took the room."""
+        """An empty list, where a file that came meanwhile took the room."""
         left = self._resources.quota.left(transaction)
         if left is not None and left < 0:
             return []

@@ -1,4 +1,4 @@
-"""Foretells how much an encode will write, and whether that fits. What the disk holds is told by who asks.
+"""Shares the disk: what stays free, what is kept for whom, how much an encode will write and whether that fits.
 
 A variation starts when its prediction fits into what is free, beside a reserve and beside what those that run have yet
 to write. Predictions begin with what encoders usually make of a picture of that size, and follow what came out lately.

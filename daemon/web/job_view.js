@@ -185,7 +185,7 @@ function Variation({ job, source, variation }) {
       ${done ? html`<${Thumbnail} of=${path} there=${!SOUNDS.test(name)} />` : html`<span class="thumbnail" aria-hidden="true"></span>`}
       <div class="words">
         <strong><${FileName} name=${name} /></strong>
-        <span class="muted">${variation.preset}${variation.attempts > 1 ? ` · attempt ${variation.attempts}` : ""}</span>
+        <span class="muted">${variation.preset}${variation.attempts > 1 ? ` · attempt ${variation.attempts}` : ""}${variation.resumed_seconds ? ` · went on after ${duration(variation.resumed_seconds)}` : ""}</span>
       </div>
       <div class="standing"><${State} job=${shown} /><${VariationStanding} ...${{ source, variation: shown }} /></div>
       <div class="actions">
