@@ -318,6 +318,20 @@ def test_hls_of_what_is_too_short_for_it_is_refused_and_dash_is_made(ffmpeg: str
     assert all(track.seconds == pytest.approx(0.4, abs=0.1) for track in tracks(made, "dash"))
 
 
+@pytest.mark.parametrize("preset", ["hls", "dash"])
+def test_nothing_that_a_file_says_of_itself_sends_players_elsewhere(
+    ffmpeg: str, clip: Path, tmp_path: Path, preset: str
+) -> None:
+    source = tmp_path / "source.mkv"
+    closed = 'en"></AdaptationSet><BaseURL>http://elsewhere.test/</BaseURL><AdaptationSet id="9'
+    role = 'main" /></AdaptationSet><BaseURL>http://elsewhere.test/</BaseURL><AdaptationSet id="9"><Role value="main'
+    words = ["-metadata:s", f"language={closed}", "-metadata:s", f"role={role}", "-metadata", f"title={closed}"]
+    subprocess.run([ffmpeg, "-v", "error", "-i", str(clip), "-c", "copy", *words, str(source)], check=True)
+    made = make(ffmpeg, source, tmp_path, preset, segment_seconds=1, **QUICK)
+    assert len(tracks(made, preset)) == 3
+    assert not [path for path in made.rglob("*.m*") if b"elsewhere" in path.read_bytes()]
+
+
 @pytest.mark.parametrize(("name", "preset"), crossed(["clip", "silent", "portrait"], ["hls", "dash"]))
 def test_every_track_of_a_ladder_plays_to_its_end(
     ffmpeg: str, clip: Path, tmp_path: Path, preset: str, name: str

@@ -14,6 +14,7 @@ from daemon.media.allowlist import DISCONTINUOUS
 from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import LadderParameters
+from daemon.recipes.containers import CONTAINERS
 from daemon.recipes.encoders import ENCODERS, lasting, timing
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, resampled, to_deinterlace
@@ -56,6 +57,7 @@ def ladder(request: Request[LadderParameters]) -> Recipe:
             "sc_threshold": 0,
             "force_key_frames": f"expr:gte(t,n_forced*{wanted.segment_seconds})",
             **_sound(heard, wanted.audio_bitrate_kbps),
+            **_told(preset.container, heard),
             **muxed,
         }
 
@@ -144,6 +146,14 @@ def _sound(streams: tuple[AudioStream, ...], kbps: int) -> Options:
         return {}
     slow = {f"ar:a:{number}": LEAST_RATE for number, stream in enumerate(streams) if stream.sample_rate < LEAST_RATE}
     return {"c:a": "aac", "b:a": f"{kbps}k", **narrowed(streams), **slow}
+
+
+def _told(container: str, streams: tuple[AudioStream, ...]) -> Options:
+    """Languages that are plain codes, and nothing else of what the file says: FFmpeg writes that into the manifest of
+    DASH as it stands, where it could send players to somebody else."""
+    plain = CONTAINERS[container].tells_language
+    languages = {number: one.language for number, one in enumerate(streams) if one.language and plain(one.language)}
+    return {"map_metadata": -1, **{f"metadata:s:a:{at}": f"language={code}" for at, code in languages.items()}}
 
 
 def _hls(sides: tuple[int, ...], streams: tuple[AudioStream, ...], segment_seconds: int) -> Options:
