@@ -27,6 +27,8 @@ from verdicts import DAMAGED, verdict
 from daemon.presets.builtin import PRESETS, Preset
 
 SOUND = {preset.name for preset in PRESETS.values() if preset.kind == "audio"}
+# What FFmpeg says that nobody has put into words: the bare way it ended, or a reader of media that failed.
+WORDLESS = re.compile(r"did not foresee|could not encode [^\n]* \([^()\n]*\)(\n|$)")
 COPIES = {preset.name for preset in PRESETS.values() if preset.kind == "remux"}
 FRAMED = {preset.name: {"short_side": 240} for preset in PRESETS.values() if preset.kind == "framed"}
 SMALL = {"short_side": 240, "speed": "ultrafast"}
@@ -258,6 +260,7 @@ def verify(
     worker: Daemon, spool: Path, specimen: Specimen, job: Any, variation: Any, source: Reading | None, ffmpeg: str
 ) -> str:
     """What became of it, in words. Raises AssertionError when that is not what a person would expect."""
+    assert not WORDLESS.search(variation["error"] or ""), variation["error"]
     preset = PRESETS[variation["preset"]]
     reason = expected_failure(specimen, preset, source)
     if reason == TRUNCATED and preset.kind == "poster":
