@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A socket to listen on instead of host and port, for this user alone."""
     allowed_hosts: tuple[str, ...] = ()
     """Names that clients may ask under besides loopback's and `host`; separated by commas in the environment."""
+    root_path: Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""
+    """Path below which a proxy has it, such as `/ffspool`, and which the proxy takes away before it asks."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of proxies that are believed who a client is, and whether it came by TLS; separated by
     commas in the environment."""

@@ -220,7 +220,7 @@ def test_the_pages_files_are_served_and_nothing_else_of_the_host(daemon: Daemon,
     page = daemon.client.get("/docs")
     assert page.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
     assert not re.search(r"<script>|<style|\sstyle=|\son\w+=", page.text), "the policy lets nothing inline run"
-    named = re.findall(r'(?:src|href)="(/web/[^"]+)"', page.text)
+    named = re.findall(r'(?:src|href)="\.(/web/[^"]+)"', page.text)
     assert len(named) == 2
     with httpx.Client(base_url=daemon.url, trust_env=False) as stranger:
         assert stranger.get("/docs").status_code == 401

@@ -23,7 +23,7 @@ def stranger(daemon: Daemon) -> httpx.Client:
 
 
 def named_in(index: str) -> list[str]:
-    return sorted(set(re.findall(r'"(/web/[^"]+)"', index)))
+    return sorted(set(re.findall(r'"\.(/web/[^"]+)"', index)))
 
 
 def test_the_page_and_all_it_names_is_sent_to_anybody(stranger: httpx.Client) -> None:

@@ -87,7 +87,8 @@ def _assets() -> tuple[str, dict[str, Asset]]:
 def _asset(name: str, body: bytes, digest: str) -> Asset:
     media_type = MEDIA_TYPES[Path(name).suffix]
     if media_type == PAGE_TYPE:
-        body = body.replace(f'"{PREFIX}'.encode(), f'"{PREFIX}{digest}/'.encode())
+        # Told from where the page is, which a proxy may have below a path of its own.
+        body = body.replace(f'".{PREFIX}'.encode(), f'".{PREFIX}{digest}/'.encode())
     if name.endswith(".js"):
         body = INDENTATION.sub(b"", COMMENTS.sub(b"", body))
     tag = hashlib.sha256(body).hexdigest()[:32]

@@ -12,7 +12,7 @@ from daemon.api.openapi import document
 
 
 async def openapi(call: Call) -> dict[str, Any]:
-    return document(call.endpoints, call.service.library)
+    return document(call.endpoints, call.service.library, call.public(""))
 
 
 async def docs(call: Call) -> Response:

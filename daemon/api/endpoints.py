@@ -61,6 +61,10 @@ class Call:
     def path(self) -> dict[str, str]:
         return self.request.path_params
 
+    def public(self, path: str) -> str:
+        """Returns a path of ours as clients ask for it: below that of the proxy they come through, if there is one."""
+        return f"{self.service.settings.root_path}{path}"
+
     def stream(self) -> AsyncIterator[bytes]:
         """Yields the body as it arrives, for handlers that read it themselves."""
         return self.service.bodies.of(self.request.stream())

@@ -86,6 +86,7 @@ async def login(call: Call) -> Response:
         httponly=True,
         samesite="strict",
         secure=request.url.scheme == "https",
+        path=call.public("/"),
     )
     return response
 
@@ -93,7 +94,7 @@ async def login(call: Call) -> Response:
 async def logout(call: Call) -> Response:
     await call.gate.logout(call.request)
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, path=call.public("/"), httponly=True, samesite="strict")
     return response
 
 

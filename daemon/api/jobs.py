@@ -18,7 +18,7 @@ from daemon.jobs.views import JobView
 async def create(call: Call) -> Response:
     with call.service.keys.hold(call.request.headers.get("idempotency-key")) as hold:
         answer = await creation.create(call, hold)
-    return Response(answer.body, answer.status, {"Location": answer.location}, media_type=JSON)
+    return Response(answer.body, answer.status, {"Location": call.public(answer.location)}, media_type=JSON)
 
 
 async def page(call: Call) -> JobPage:

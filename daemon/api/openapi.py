@@ -71,8 +71,8 @@ PROBLEM_HEADERS = {401: "WWW-Authenticate", 405: "Allow", 416: "Content-Range", 
 
 
 @cache
-def document(endpoints: tuple[Endpoint, ...], library: Library) -> Json:
-    """Returns the whole description, as JSON."""
+def document(endpoints: tuple[Endpoint, ...], library: Library, root: str = "") -> Json:
+    """Returns the whole description, as JSON. `root` is the path below which a proxy has it."""
     schemas = _schemas(endpoints)
     paths: dict[str, Json] = defaultdict(dict)
     for endpoint in endpoints:
@@ -82,6 +82,7 @@ def document(endpoints: tuple[Endpoint, ...], library: Library) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {"title": "ffspool", "version": version("ffspool"), "description": INTRODUCTION},
+        **({"servers": [{"url": root}]} if root else {}),
         "security": [{"token": []}, {"session": []}],
         "paths": paths,
         "components": {

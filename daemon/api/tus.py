@@ -86,7 +86,7 @@ async def create(call: Call) -> Response:
     length = _number(call.request, "Upload-Length")
     sent = call.request.headers.get("upload-metadata")
     upload = await call.service.uploads.create(_metadata(sent).get("filename", UNNAMED), length, sent)
-    return Response(status_code=201, headers={"Location": f"{UPLOADS}/{upload.id}", **_state(upload)})
+    return Response(status_code=201, headers={"Location": call.public(f"{UPLOADS}/{upload.id}"), **_state(upload)})
 
 
 @tus

@@ -106,6 +106,7 @@ def main() -> None:
 @click.option("--unix-socket", type=click.Path(path_type=Path), help="Where to listen instead, for this user alone.")
 @click.option("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME",
               help="A name clients may ask under besides loopback's and the host; may be repeated.")  # fmt: skip
+@click.option("--root-path", metavar="PATH", help="Path below which a proxy has it, such as /ffspool.")
 @click.option("--trusted-proxy", "trusted_proxies", multiple=True, metavar="ADDRESS",
               help="A proxy that is believed who a client is; may be repeated.")  # fmt: skip
 @click.option("--max-connections", metavar="N", help="At once; by default half of the files that may be open.")

@@ -22,7 +22,7 @@ export function AddView() {
   const [chosen, setChosen] = useState(memory.get("chosen") ?? {}); // preset name → overrides
   const [words, setWords] = useState("");
   const [details, setDetails] = useState({ name: "", priority: 0, expires_in: "", together: false });
-  useEffect(() => void get("/api/presets").then(setPresets, fail), []);
+  useEffect(() => void get("api/presets").then(setPresets, fail), []);
   useEffect(() => memory.set("chosen", chosen), [chosen]);
 
   const files = transfers.draft.filter((item) => item.state !== "failed");

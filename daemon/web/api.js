@@ -102,7 +102,7 @@ async function problem(answer, path) {
   } catch {
     /* a proxy answered, not the daemon */
   }
-  if (answer.status === 401 && path !== "/api/login") session.over();
+  if (answer.status === 401 && path !== "api/login") session.over();
   return new Problem(answer.status, said.code ?? "error", said.detail ?? `The daemon answered ${answer.status}.`);
 }
 
@@ -110,13 +110,13 @@ export const get = (path, options) => call("GET", path, options);
 export const post = (path, body, headers) => call("POST", path, { body, headers });
 
 export async function signIn(password) {
-  const answer = await call("POST", "/api/login", { body: { password } });
+  const answer = await call("POST", "api/login", { body: { password } });
   session.began(answer.expires_at);
 }
 
 /** Ends the session here and at the daemon. */
 export async function signOut() {
-  await call("POST", "/api/logout");
+  await call("POST", "api/logout");
   session.left();
 }
 
@@ -127,4 +127,4 @@ export function tokenFromAddress() {
   return token;
 }
 
-export const jobPath = (job) => `/api/jobs/${encodeURIComponent(job)}`;
+export const jobPath = (job) => `api/jobs/${encodeURIComponent(job)}`;

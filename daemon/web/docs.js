@@ -103,7 +103,7 @@ function curl(path, method, operation) {
   else if (kinds.length && kinds[0] !== "application/json") words.push(`-H "Content-Type: ${kinds[0]}" --data-binary @FILE`);
   else if (kinds.length) words.push(`-d '{…}'`);
   const place = path.replace(/{(\w+)}/g, (_, name) => name.toUpperCase());
-  return `${words.join(" ")} "${location.origin}${place}"`;
+  return `${words.join(" ")} "${new URL(`.${place}`, document.baseURI)}"`;
 }
 
 function route(path, method, operation) {
@@ -135,7 +135,7 @@ function show(api) {
     }
   groups.set("types", Object.entries(api.components.schemas).map(([name, described]) => schema(name, described)));
   content.replaceChildren(
-    h("p", { className: "note" }, `Version ${api.info.version} · `, h("a", { href: "/openapi.json" }, "openapi.json")),
+    h("p", { className: "note" }, `Version ${api.info.version} · `, h("a", { href: "openapi.json" }, "openapi.json")),
     ...paragraphs(api.info.description),
     ...[...groups].flatMap(([name, routes]) => h("section", { id: name }, h("h2", {}, name), routes)),
   );
@@ -156,7 +156,7 @@ function reveal() {
 }
 
 try {
-  const answer = await fetch("/openapi.json");
+  const answer = await fetch("openapi.json");
   if (!answer.ok) throw new Error((await answer.json()).detail);
   show(await answer.json());
   document.getElementById("filter").addEventListener("input", filter);

@@ -72,7 +72,7 @@ class Events extends Observable {
     const abort = (this.#abort = new AbortController());
     try {
       const headers = this.lastId === null ? {} : { "Last-Event-ID": this.lastId };
-      const answer = await fetch("/api/events", { headers, signal: abort.signal, cache: "no-store" });
+      const answer = await fetch("api/events", { headers, signal: abort.signal, cache: "no-store" });
       if (answer.status === 401) return session.over();
       if (!answer.ok) throw new Error(`events answered ${answer.status}`);
       session.proven();

@@ -37,7 +37,7 @@ export class Segment {
     query.set("limit", Math.min(PAGE, this.preview + 1)); // the one after the last shown tells where a move ends
     if (this.#cursor) query.set("cursor", this.#cursor);
     try {
-      const page = await get(`/api/jobs?${query}`);
+      const page = await get(`api/jobs?${query}`);
       const here = new Set(this.items.map((job) => job.id));
       for (const job of page.items) {
         if (here.has(job.id)) continue;

@@ -130,7 +130,7 @@ class Queue extends Observable {
 
   async #recount() {
     try {
-      const [stats, { state }] = await Promise.all([get("/api/stats"), get("/api/queue")]);
+      const [stats, { state }] = await Promise.all([get("api/stats"), get("api/queue")]);
       remember(stats);
       this.#set({ counts: { ...stats.jobs, paused: stats.queue.paused_jobs, failed: stats.queue.jobs_with_failures }, state });
     } catch (error) {

@@ -30,7 +30,7 @@ export function SignIn() {
         <summary>Where do I find it?</summary>
         <p>Unless a password is set, it is the token in the file <code>token</code> in the daemon's state dir, made at its first start:</p>
         <p><code>cat ~/.local/state/ffspool/token</code></p>
-        <p>A link that signs in by itself, which <code>ffspool serve</code> prints at a terminal: <code>${location.origin}/#token=TOKEN</code></p>
+        <p>A link that signs in by itself, which <code>ffspool serve</code> prints at a terminal: <code>${location.origin}${location.pathname}#token=TOKEN</code></p>
       </details>
     </form>
   `;

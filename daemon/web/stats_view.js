@@ -13,7 +13,7 @@ export function StatsView() {
   const [stats, setStats] = useState(null);
   const [ready, setReady] = useState(null);
   useEffect(() => {
-    const read = () => Promise.all([get("/api/stats").then((stats) => (remember(stats), setStats(stats))), get("/readyz").then(setReady)]).catch(fail);
+    const read = () => Promise.all([get("api/stats").then((stats) => (remember(stats), setStats(stats))), get("readyz").then(setReady)]).catch(fail);
     read();
     const timer = setInterval(read, EVERY);
     return () => clearInterval(timer);

@@ -71,7 +71,7 @@ class Transfers extends Observable {
     this.#uploads.delete(item.id);
     this.items = this.items.filter((other) => other !== item);
     if (upload?.url) upload.abort(true).catch(() => {}); // else the daemon forgets it within a day
-    else if (item.upload) call("DELETE", `/api/uploads/${item.upload}`, { headers: { "Tus-Resumable": "1.0.0" } }).catch(() => {});
+    else if (item.upload) call("DELETE", `api/uploads/${item.upload}`, { headers: { "Tus-Resumable": "1.0.0" } }).catch(() => {});
     this.orders = this.orders.filter((order) => this.items.some((item) => item.order === order.id));
     this.#keep();
     this.#pump();
@@ -115,7 +115,7 @@ class Transfers extends Observable {
     const { Upload } = await import("./vendor/tus.mjs");
     let [at, from] = [performance.now(), item.sent];
     const upload = new Upload(item.file, {
-      endpoint: `${location.origin}/api/uploads`,
+      endpoint: new URL("api/uploads", document.baseURI).href,
       metadata: { filename: item.name },
       retryDelays: RETRIES,
       removeFingerprintOnSuccess: true,
@@ -169,7 +169,7 @@ class Transfers extends Observable {
     try {
       for (const items of groups) {
         const body = { ...order.spec, sources: items.map((item) => ({ upload: item.upload })) };
-        await call("POST", "/api/jobs", { body, headers: { "Idempotency-Key": `${order.id}-${items[0].id}` } });
+        await call("POST", "api/jobs", { body, headers: { "Idempotency-Key": `${order.id}-${items[0].id}` } });
         this.items = this.items.filter((item) => !items.includes(item));
       }
     } catch (error) {

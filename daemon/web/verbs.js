@@ -172,7 +172,7 @@ export async function bulk(verb, status, count) {
   const ask = { title: verb === "delete" ? `Delete ${what}?` : `Cancel ${what}?`, body, yes: verb === "delete" ? "Delete them" : "Cancel them", danger: true };
   if (!(await overlays.ask(ask))) return;
   try {
-    const { changed } = verb === "delete" ? await call("DELETE", `/api/jobs?${which}`) : await post(`/api/jobs/cancel?${which}`);
+    const { changed } = verb === "delete" ? await call("DELETE", `api/jobs?${which}`) : await post(`api/jobs/cancel?${which}`);
     overlays.say(`${plural(changed, "job")} ${verb === "delete" ? "deleted" : "cancelled"}.`);
   } catch (error) {
     fail(error);
@@ -192,7 +192,7 @@ export async function patch(job, change) {
 
 export async function setQueue(verb) {
   try {
-    queue.state = (await post(`/api/queue/${verb}`)).state;
+    queue.state = (await post(`api/queue/${verb}`)).state;
     queue.changed();
   } catch (error) {
     fail(error);
