@@ -77,11 +77,14 @@ def test_a_damaged_source_is_called_that(fails: Callable[..., Ending], media: Me
     assert ("damaged" in found.what, found.may_pass) == (True, False)
 
 
-def test_damage_in_the_middle_is_called_that(fails: Callable[..., Ending], clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tracks", ["0", "0:v", "0:a"])  # of several, the one whose decoder gets there first is told
+def test_damage_in_the_middle_is_called_that(
+    fails: Callable[..., Ending], clip: Path, tmp_path: Path, tracks: str
+) -> None:
     damaged, whole = tmp_path / "damaged.mp4", clip.read_bytes()
     at = whole.index(b"mdat") + len(whole) // 3
     damaged.write_bytes(whole[:at] + b"\xff" * 30_000 + whole[at + 30_000 :])
-    ending = fails("-xerror", "-err_detect", "explode", "-f", "null", "-", source=damaged)
+    ending = fails("-map", tracks, "-xerror", "-err_detect", "explode", "-f", "null", "-", source=damaged)
     found = diagnose(ending)
     assert found
     assert "damaged" in found.what

@@ -188,7 +188,8 @@ CAUSES = (
     Cause(
         "the source is damaged or not complete",
         "fetch or export it again, and see whether a player shows all of it",
-        r"moov atom not found|Invalid data found when processing input|Decode error rate|opening input: End of file",
+        r"moov atom not found|Invalid data found when processing input|Decode error rate|opening input: End of file"
+        r"|packet (?:to|in) decoder: Error number -\d+",  # a decoder's own, for which FFmpeg has no words: AAC's parser
         frozenset({_INVALID_DATA, _TOO_MANY_ERRORS}),
     ),
     Cause(
