@@ -21,6 +21,7 @@ from daemon.cli import client
 from daemon.cli.client import Client, NoDaemon, Refused
 from daemon.errors import Broken
 
+JOB, VARIATION = "0123456789abcdef", "fedcba9876543210"
 Answers = Callable[[str], tuple[int, dict[str, str], Iterator[bytes]]]  # to a path: status, headers and body
 
 
@@ -107,22 +108,22 @@ def test_a_folder_that_is_packed_smaller_than_it_is_is_refused(tmp_path: Path) -
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("bomb", bytes(10 * 1024**2))
     with answering(always(archive.getvalue())) as url, pytest.raises(Broken, match="compressed"):
-        Client(url, None).download_folder("job", "variation", tmp_path / "folder", None)
+        Client(url, None).download_folder(JOB, VARIATION, tmp_path / "folder", None)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_download_is_no_hidden_file(tmp_path: Path, alone: bool) -> None:
     """In a home folder it would say who may come in, or what a shell does."""
-    variation = {"id": "v", "name": ".profile", "status": "completed", "folder": False, "sha256": None}
+    variation = {"id": VARIATION, "name": ".profile", "status": "completed", "folder": False, "sha256": None}
     job = json.dumps({"sources": [{"name": ".ssh.mov", "variations": [variation]}]}).encode()
 
     def answers(path: str) -> tuple[int, dict[str, str], Iterator[bytes]]:
         return 200, {}, iter([b"mine" if path.endswith("/download") else job])
 
-    what = ["v"] if alone else ["--extract"]
+    what = [VARIATION] if alone else ["--extract"]
     with answering(answers) as url:
-        done = ffspool("download", "j", *what, "-o", tmp_path, env={**os.environ, "FFSPOOL_URL": url})
+        done = ffspool("download", JOB, *what, "-o", tmp_path, env={**os.environ, "FFSPOOL_URL": url})
     assert (done.returncode, done.stderr) == (0, "")
     [file] = (path for path in tmp_path.rglob("*") if path.is_file())
     assert file.relative_to(tmp_path) == Path("_profile" if alone else "_ssh/_profile")
