@@ -326,3 +326,16 @@ def test_what_is_kept_and_left_out_is_told_wherever_one_looks(
     assert f"left out: {lost}" in ffspool("show", job["id"], env=daemon.env).stdout
     planned = ffspool("plan", film_with_everything, "-p", "mp3", env=no_environment(tmp_path / "none")).stdout
     assert f"film.mkv → mp3 will be without {lost}" in planned
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("preset", "named"), [("hls", r'LANGUAGE="(\w+)"'), ("dash", r'lang="(\w+)"')])
+def test_languages_that_a_ladder_is_said_to_keep_stand_in_its_manifest(
+    ffmpeg: str, film_with_everything: Path, tmp_path: Path, preset: str, named: str
+) -> None:
+    small = {"speed": "ultrafast", "short_side": 240}
+    planned = plan(read_media(str(film_with_everything)), preset, {**defaults(preset), **small})
+    folder = make(ffmpeg, film_with_everything, tmp_path, preset, **small)
+    manifest = (folder / {"hls": "master.m3u8", "dash": "manifest.mpd"}[preset]).read_text()
+    kept = [fact.language for fact in planned.contents.kept if fact.what == "sound" and fact.language]
+    assert re.findall(named, manifest) == kept
