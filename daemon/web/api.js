@@ -103,7 +103,13 @@ async function problem(answer, path) {
     /* a proxy answered, not the daemon */
   }
   if (answer.status === 401 && path !== "api/login") session.over();
-  return new Problem(answer.status, said.code ?? "error", said.detail ?? `The daemon answered ${answer.status}.`);
+  return new Problem(answer.status, said.code ?? "error", said.detail ?? foreign(answer.status));
+}
+
+/** What to say of an answer that is not the daemon's own: something between gave it. */
+export function foreign(status) {
+  if (status === 413) return "A proxy before ffspool refused this (413): it takes nothing so large. Its limit is to be raised (nginx: client_max_body_size).";
+  return `Something before ffspool answered ${status}, and not ffspool itself.`;
 }
 
 export const get = (path, options) => call("GET", path, options);

@@ -3,7 +3,7 @@
 // What is written down survives a reload, but a browser keeps no file: one that was not all there by then has to be
 // chosen again, and goes on where it was.
 import { memory, Observable } from "./html.js";
-import { call, Problem, session } from "./api.js";
+import { call, foreign, Problem, session } from "./api.js";
 import { events } from "./events.js";
 
 const AT_ONCE = 2;
@@ -144,7 +144,7 @@ class Transfers extends Observable {
   #failed(item, error) {
     const status = error.originalResponse?.getStatus() ?? 0;
     const passes = [0, 401, 423, 429, 502, 503, 504].includes(status);
-    const words = passes ? "" : said(error.originalResponse) ?? `The daemon answered ${status}.`;
+    const words = passes ? "" : said(error.originalResponse) ?? foreign(status);
     this.#patch(item, { state: passes ? "lost" : "failed", speed: 0, words });
     if (status === 401) session.over();
     this.#pump();
