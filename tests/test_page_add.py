@@ -197,3 +197,23 @@ def test_what_the_daemon_refuses_is_told_and_can_be_sent_again(
     choose(page, clip)
     expect(transfer(page, "clip.mp4")).to_contain_text("1000")
     expect(page.get_by_role("button", name="Start")).to_be_disabled()
+
+
+def test_what_may_be_adjusted_has_a_control_of_its_kind_with_its_range_and_default(
+    daemon: Daemon, visit: Visit, clip: Path
+) -> None:
+    daemon.client.post("/api/queue/pause")
+    page = visit(daemon)
+    drop(page, {"clip.mp4": clip.read_bytes()})
+    want(page, "h264-480p")
+    card = page.locator(".card.on")
+    card.locator("summary").click()
+    copy = card.get_by_role("checkbox", name="copy")
+    expect(copy).not_to_be_checked()
+    copy.check()
+    expect(card.locator("small").filter(has_text="usually 60")).to_have_count(1)
+    assert all(whole(field) for field in card.locator("select, input[type=number]").all())
+    page.get_by_role("button", name="Start: 1 file × 1 = 1 variation").click()
+    wait_until(lambda: jobs(daemon), "the job")
+    [source] = daemon.job(jobs(daemon)[0]["id"])["sources"]
+    assert source["variations"][0]["parameters"]["copy"] is True

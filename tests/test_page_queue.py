@@ -130,7 +130,7 @@ def test_many_are_paused_and_deleted_together(daemon: Daemon, visit: Visit, clip
     expect(bar).to_contain_text("3 jobs selected")
     bar.get_by_role("button", name="Pause").click()
     expect(page.locator("article").get_by_text("paused", exact=True)).to_have_count(3)
-    page.get_by_role("button", name="Paused").click()
+    page.get_by_role("button", name="Paused alone").click()
     expect(page.locator("article")).to_have_count(3)
     row(page, "B").get_by_role("checkbox").click()
     bar.get_by_role("button", name="Delete").click()
@@ -150,7 +150,8 @@ def test_what_stands_still_with_the_queue_says_so(daemon: Daemon, visit: Visit, 
     assert violations(page) == []
     paused = daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "name": "Short"})["id"]
     daemon.client.post(f"/api/jobs/{paused}/pause")
-    expect(page.get_by_role("button", name="Paused 1")).to_be_visible()
+    expect(page.get_by_role("button", name="Paused alone 1")).to_be_visible()
+    expect(page.get_by_role("button", name="Paused with the queue 1")).to_be_visible()
     page.get_by_role("button", name="Resume the queue").click()
     expect(row(page, "Long")).to_contain_text("done ~")
 

@@ -195,3 +195,12 @@ def test_a_quality_that_could_not_be_told_says_why(
     page = visit(daemon, path=f"#/jobs/{job['id']}/{made['id']}")
     expect(page.get_by_text("VMAF is not known: ")).to_be_visible()
     expect(page.locator("img.quality")).to_have_count(0)
+
+
+def test_how_it_was_made_names_what_was_set_and_nothing_that_was_not(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    page, job = compare(daemon, visit, clip)
+    assert None in job["sources"][0]["variations"][0]["parameters"].values()
+    page.get_by_text("How it was made").click()
+    facts = page.locator("details", has_text="How it was made").locator("dd")
+    expect(facts.first).to_be_visible()
+    assert "null" not in facts.all_text_contents()

@@ -132,7 +132,7 @@ function Card({ preset, overrides, set }) {
 
 function changed(overrides, { name, type, default: standard }, text) {
   const { [name]: _, ...rest } = overrides;
-  const value = type === "integer" || type === "number" ? Number(text) : text;
+  const value = type === "integer" || type === "number" ? Number(text) : text; // of a boolean it is one already
   return text === "" || value === standard ? rest : { ...rest, [name]: value };
 }
 
@@ -140,9 +140,14 @@ function Field({ id, parameter, value, set }) {
   const { name, type, minimum, maximum, choices, description, default: standard } = parameter;
   const label = name.replace("kbps", "(kbit/s)").replaceAll("_", " ");
   const number = type === "integer" || type === "number";
+  const range = minimum != null && `${minimum}–${maximum}`;
+  const usual = type !== "boolean" && standard != null && `usually ${standard}`;
+  const hint = [range, usual].filter(Boolean).join(", ");
   return html`
     <label for=${id} title=${description}>${label}</label>
-    ${choices
+    ${type === "boolean"
+      ? html`<input id=${id} type="checkbox" aria-describedby="${id}-hint" checked=${value ?? standard} onChange=${(event) => set(event.target.checked)} />`
+      : choices
       ? html`<select id=${id} aria-describedby="${id}-hint" onChange=${(event) => set(event.target.value)}>${choices.map((choice) => html`<option selected=${choice === (value ?? standard)}>${choice}</option>`)}</select>`
       : html`<input
           id=${id}
@@ -155,7 +160,7 @@ function Field({ id, parameter, value, set }) {
           placeholder=${standard ?? "any text"}
           onInput=${(event) => set(event.target.value)}
         />`}
-    <small id="${id}-hint">${prose(description)}${minimum != null ? ` (${minimum}–${maximum})` : ""}</small>
+    <small id="${id}-hint">${prose(description)}${hint && ` (${hint})`}</small>
   `;
 }
 

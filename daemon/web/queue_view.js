@@ -105,7 +105,7 @@ function Filters() {
         ${Object.entries(FILTERS).map(
           ([id, filter]) => html`
             <button aria-pressed=${queue.filter === id} onClick=${() => queue.show(id, queue.search)}>
-              ${filter.name}${filter.count && queue.counts ? html` <span class="count">${number(queue.counts[filter.count])}</span>` : ""}
+              ${called(id, filter.name)}${filter.count && queue.counts ? html` <span class="count">${number(queue.counts[filter.count])}</span>` : ""}
             </button>
           `,
         )}
@@ -114,6 +114,12 @@ function Filters() {
       ${count > 0 && !queue.search && html`<button class="quiet" onClick=${() => verbs.bulk(ended ? "delete" : "cancel", status, count)}>${ended ? "Delete" : "Cancel"} all ${number(count)}</button>`}
     </div>
   `;
+}
+
+/** While the queue is paused, what had begun stands still: it is not to be called running. */
+function called(id, name) {
+  if (queue.state !== "paused") return name;
+  return { running: "Paused with the queue", paused: "Paused alone" }[id] ?? name;
 }
 
 function Nothing() {

@@ -38,7 +38,7 @@ function Followed({ detail, wanted }) {
     <details>
       <summary>How it was made</summary>
       <dl class="facts">
-        ${Object.entries(variation.parameters).map(([name, value]) => html`<dt>${name.replaceAll("_", " ")}</dt><dd>${String(value)}</dd>`)}
+        ${Object.entries(variation.parameters).filter(([, value]) => value !== null).map(([name, value]) => html`<dt>${name.replaceAll("_", " ")}</dt><dd>${String(value)}</dd>`)}
         <dt>SHA-256</dt>
         <dd><code class="break">${variation.sha256}</code></dd>
       </dl>

@@ -56,7 +56,7 @@ export async function cancel(job, { source = null, variation = null } = {}) {
 export async function forceFail(job) {
   const all = (await detail(job))?.sources.flatMap((source) => source.variations);
   if (!all) return;
-  const body = html`${kept(all)}<p>What is left is marked failed and can be retried.</p>`;
+  const body = html`${kept(all)}<p>What is left is marked failed, as if its encoding had failed, and not cancelled: programs that wait for the job see a failure. It can be retried.</p>`;
   if (await overlays.ask({ title: `Fail ${title(job)}?`, body, yes: "Fail it", danger: true })) await stop(`${jobPath(job.id)}/fail`, job, all, "Failed by request");
 }
 
@@ -119,6 +119,7 @@ function goesOn(job, scope) {
 /** What a cancel did, in words: to a `part` of a job, and then where the rest of it stands. */
 function receipt(heading, { status, changed, completed_variations: done, total_variations: all, bytes_freed: freed, stopped }, names, part, rest) {
   if (!changed) return overlays.say(`There was nothing left to stop: it is ${STATES[status]}.`);
+  if (!stopped.length) return overlays.say(`${heading}: nothing of it ran. ${rest ? `The job ${rest}.` : `${done} of ${plural(all, "variation")} ${done === 1 ? "is" : "are"} kept.`}`);
   const body = html`
     <dl class="facts receipt">
       <dt>${part ?? "Job"}</dt><dd>${STATES[status]}</dd>
