@@ -93,6 +93,18 @@ def test_a_podcast_whose_rate_and_channels_change_is_levelled_as_a_whole(
     assert frequencies(made_of, 3 * len(parts)) == pytest.approx([frequency for frequency, _, _ in parts], abs=3)
 
 
+def test_a_podcast_that_is_made_even_first_keeps_what_is_told_of_it(ffmpeg: str, tmp_path: Path) -> None:
+    told = ["-metadata", "title=Episode", "-metadata", "artist=Somebody"]
+    parts = [
+        made(ffmpeg, tmp_path, "one.mp3", [*sound(1.0), *MP3, "-ar", "44100", *told, "{out}"]),
+        made(ffmpeg, tmp_path, "two.mp3", [*sound(1.0, "mono"), *MP3, "-ar", "22050", "-id3v2_version", "0", "{out}"]),
+    ]
+    path = tmp_path / "podcast.mp3"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    output = make(ffmpeg, path, tmp_path, "m4a-r128")
+    assert {"title", "artist"} <= {*read_media(str(output)).tags}
+
+
 def test_a_broadcast_that_turns_to_other_channels_is_levelled_as_a_whole(ffmpeg: str, tmp_path: Path) -> None:
     path = tmp_path / "broadcast.ts"
     parts = [

@@ -12,6 +12,7 @@ from test_kinds import make
 from test_unread import defaults, made
 
 from daemon.media.describe import read_media
+from daemon.proof.differences import differences
 from daemon.recipes.command import plan
 
 QUICK = {"speed": "ultrafast"}
@@ -52,6 +53,22 @@ def test_the_device_is_told_in_apples_words_and_what_else_is_told_stays(
     assert media.created.startswith("2022-11-09T17:36:38")
 
 
+@pytest.mark.parametrize("preset", ["remux-mp4", "remux-mkv", "mp3"])
+@pytest.mark.parametrize("moment", ["2022-11-09T23:36:38", "0001-01-01T00:00:00Z"])
+def test_a_place_to_the_meter_and_a_moment_of_any_clock_are_as_was_planned(
+    ffmpeg: str, tmp_path: Path, moment: str, preset: str
+) -> None:
+    """MP4 rounds what a phone tells, and has no year before 1904; a moment without a zone is the host's."""
+    exact = ("-metadata", "location=+48.858370+002.294481+035.123/", "-metadata", f"creation_time={moment}")
+    path = made(ffmpeg, tmp_path, "phone.mkv", film(*exact, "{out}"))
+    planned = plan(read_media(str(path)), preset, defaults(preset))
+    assert "place" in {fact.what for fact in planned.contents.kept}
+    output = read_media(str(make(ffmpeg, path, tmp_path, preset)))
+    assert differences(output, planned) == []
+    assert output.place
+    assert output.place.startswith("+48.858")
+
+
 @pytest.mark.parametrize("preset", ["h264-480p", "remux-mp4", "m4a"])
 def test_a_title_is_where_players_look_for_it_and_the_device_is_told_to_be_left_out(
     ffmpeg: str, tmp_path: Path, preset: str
@@ -90,3 +107,15 @@ def test_a_commentary_stays_one_and_tracks_keep_their_names(ffmpeg: str, tmp_pat
         assert [main.metadata[told], comment.metadata[told]] == ["Main", "Director's commentary"]
         assert bool(comment.disposition & Disposition.comment) or preset == "webm-720p"
         assert not main.disposition & Disposition.comment
+
+
+@pytest.mark.parametrize("preset", ["remux-mkv", "webm-720p", "archive-ffv1", "remux-mp4"])
+def test_a_track_keeps_the_name_that_it_has_in_mp4(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    named = ["-metadata:s:a:0", "title=Main", "-metadata:s:a:0", "handler_name=Main", "-metadata:s:a:1", "title=Second"]
+    step = [*picture(), *sound(), *sound(frequency=900), *mapped("0", "1", "2"), *H264, *AAC, *named, "{out}"]
+    path = made(ffmpeg, tmp_path, "film.mp4", step)
+    media = read_media(str(path))
+    assert [stream.title for stream in media.audio] == ["Main", "Second"]
+    output = read_media(str(make(ffmpeg, path, tmp_path, preset, **quick(preset))))
+    assert [stream.title for stream in output.audio] == ["Main", "Second"]
+    assert differences(output, plan(media, preset, {**defaults(preset), **quick(preset)})) == []

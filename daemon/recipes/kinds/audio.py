@@ -96,9 +96,9 @@ def _evened(plain: Recipe, stream: AudioStream, options: Options) -> Recipe:
     """The sound alone, at one rate and with the same channels throughout: two, where it begins with one."""
     even = {"ac:a:0": max(2, stream.channels), "ar:a:0": stream.sample_rate}
     kept = {name: value for name, value in options.items() if name in {"filter:a:0", "ac:a:0", "ar:a:0"}}
-    flac = {"c:a": "flac", "compression_level": 1, **even, **kept, "map_metadata": -1, "map_chapters": -1}
+    flac = {"c:a": "flac", "compression_level": 1, **even, **kept}
     return plain._replace(
-        plan=replace(plain.plan, container="flac"), options=lambda _threads: flac, cover=None, steps=None
+        plan=replace(plain.plan, container="nut"), options=lambda _threads: flac, cover=None, steps=None
     )
 
 
