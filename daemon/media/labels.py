@@ -12,7 +12,7 @@ from daemon.media.model import APPLE
 MOST_TAGS = 200
 MOST_TOLD = 200  # characters
 MOMENT = re.compile(r"(?:19[789]|20\d)\d-\d\d-\d\dT[\d:.]+Z?")
-PLACE = re.compile(r"[+-]\d[\d.+-]*/?.*")
+PLACE = re.compile(r"[+-]\d+(?:\.\d+)?[+-]\d+(?:\.\d+)?.*")  # two numbers at least: latitude and longitude
 PLACES = ("location", f"{APPLE}location.iso6709", "location-eng")
 # What containers and muxers write of themselves.
 TECHNICAL = {
