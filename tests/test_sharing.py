@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sqlite3
 import statistics
 import subprocess
@@ -57,6 +58,10 @@ def test_cancel_of_one_that_shares_a_process_queues_the_others_again(
     assert statuses(daemon.job(job))[1] == "cancelled"
     wait_until(lambda: [one["attempts"] for one in variations(daemon.job(job))] == [2, 1, 2], "the others to go on")
     assert [variations(daemon.job(job))[n]["sharing"] for n in (0, 2)] == [2, 2]
+    daemon.client.post(f"/api/jobs/{job}/cancel")  # before they have an encoder
+    kept = variations(daemon.job(job))[0]["id"]
+    log = daemon.client.get(f"/api/jobs/{job}/variations/{kept}/log").text
+    assert sum(map(float, re.findall(r"([\d.]+) s of CPU", log))) < 5, "it was encoded to its end"
 
 
 def test_what_is_being_proven_holds_no_slot(start_daemon: Callable[..., Daemon], clip: Path) -> None:

@@ -196,7 +196,8 @@ class Attempt:
         members = await self._suitable()
         if not members:
             return None
-        if self._stopping or self.held:  # asked before there was a process
+        await self._prepare(members)
+        if self._stopping or self.held:  # asked before there was a process; nothing comes between this and its start
             return await self._settlement.abandon_all(members, INTERRUPTED)
         ended = await self._make(members)
         if ended.stopped or self._stopping:
@@ -225,14 +226,16 @@ class Attempt:
         await asyncio.gather(*finishing)
         return None
 
-    async def _make(self, members: Sequence[Member]) -> Ended:
-        """Runs the encoder; films in pieces are joined in a second task, once this attempt's pieces are there."""
+    async def _prepare(self, members: Sequence[Member]) -> None:
         if not self._resources.engine.reads(self._source_file.path):
             raise Unavailable("no machine that could encode it reads the source where it lies")
+        for member in members:
+            if member.resumption:
+                await member.resumption.begin_anew_or_go_on()
+
+    async def _make(self, members: Sequence[Member]) -> Ended:
+        """Runs the encoder; films in pieces are joined in a second task, once this attempt's pieces are there."""
         parted = [member for member in members if member.resumption]
-        for member in parted:
-            assert member.resumption
-            await member.resumption.begin_anew_or_go_on()
         self._watch.restart(time.monotonic())
         encoded = await self._run_task([self._order(member) for member in members])
         if not parted or encoded.stopped or self._stopping or encoded.error:
