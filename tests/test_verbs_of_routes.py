@@ -71,7 +71,13 @@ WITHOUT_A_VERB = {
     "GET /api/jobs/{job}/sources/{source}/download": "for pages: whoever submits has the source",
     "GET /web/{asset:path}": "what pages are made with",
 }
-OF_NO_ROUTE = {"serve", "run", "plan", "watch", "presets", "doctor", "completion", "backup"}
+OF_NO_ROUTE = {"serve", "run", "plan", "watch", "presets", "doctor", "completion", "backup", "logs"}
+WHOLE = {
+    "J": "a" * 16,
+    "S": "b" * 16,
+    "V": "c" * 16,
+    "D": "msg_1",
+}  # identifiers: of anything else a verb asks first whose it is
 
 
 def name(endpoint: Endpoint) -> str:
@@ -126,9 +132,9 @@ def test_a_verb_asks_for_its_route(route: str, refusing: tuple[str, list[str]], 
     url, asked = refusing
     asked.clear()
     (tmp_path / "clip.mp4").write_bytes(b"x")
-    words = {"FILE": str(tmp_path / "clip.mp4"), "zip": str(tmp_path / "out.zip")}
+    words = {**WHOLE, "FILE": str(tmp_path / "clip.mp4"), "zip": str(tmp_path / "out.zip")}
     arguments = [words.get(word, word) for word in VERBS[route].split()]
     done = CliRunner().invoke(main, arguments, env={"FFSPOOL_URL": url, "FFSPOOL_STATE_DIR": str(tmp_path / "none")})
     assert done.exit_code == 4, done.stderr
-    values = {"job": "J", "source": "S", "variation": "V", "delivery": "D"}
+    values = {"job": WHOLE["J"], "source": WHOLE["S"], "variation": WHOLE["V"], "delivery": WHOLE["D"]}
     assert asked == [route.format(**values)]

@@ -219,10 +219,11 @@ def _only_variation(job: Json) -> str:
 @click.command()
 @click.argument("job", type=JobType())
 @state_dir
-def logs(job: str, state_dir: Path | None) -> None:
+@as_json
+def logs(job: str, state_dir: Path | None, as_json: bool) -> None:
     """Print what the daemon logged of JOB, from the journal of the systemd that runs it here."""
     found = reach(state_dir).job(job)["id"]
-    words = ("journalctl", "--no-pager", "--output=short-iso", f"FFSPOOL_JOB={found}")
+    words = ("journalctl", "--no-pager", f"--output={'json' if as_json else 'short-iso'}", f"FFSPOOL_JOB={found}")
     try:
         os.execvp(words[0], words)
     except FileNotFoundError:
