@@ -196,7 +196,7 @@ def test_what_is_skipped_is_told_and_how_much_of_its_job_came_out(
     told = {message["type"]: message["data"] for message in receiver.messages}
     assert set(told) == {"variation.completed", "variation.skipped", "job.completed"}
     assert "no sound" in told["variation.skipped"]["error"]
-    assert (told["job.completed"]["reply"], told["job.completed"]["skipped_variations"]) == ("all", 1)
+    assert (told["job.completed"]["outcome"], told["job.completed"]["skipped_variations"]) == ("all", 1)
 
 
 def test_a_rotated_secret_signs_beside_the_new_one(open_daemon: Daemon, receiver: Receiver, clip: Path) -> None:
