@@ -192,6 +192,37 @@ def test_an_undisturbed_film_in_one_piece_has_the_very_packets_of_a_whole_one(
     assert packets(tmp_path / "joined") == packets(tmp_path / "whole")
 
 
+MORE = ("late-video.ts", "late-video.mp4", "joined.ts", "fps-240.mov", "alpha-vp9.webm")
+OF_TRAITS = [
+    "late-audio.ts",  # FFmpeg counts from the first stream that it uses
+    "no-audio.mp4",  # nothing but what is told of it goes into the join
+    *(pytest.param(name, marks=pytest.mark.thorough) for name in MORE),
+]
+
+
+@pytest.mark.parametrize("name", OF_TRAITS)
+def test_a_film_in_one_piece_is_as_one_encoded_whole(
+    ffmpeg: str, media: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    [wanted] = Library().expand(
+        [VariationRequest("webm-720p" if "webm" in name else "h264-480p", {"speed": "ultrafast"})]
+    )
+    film = media(name)
+    assert encoded(ffmpeg, task(film, tmp_path / "whole", wanted)).error is None
+    assert encoded(ffmpeg, task(film, tmp_path / "1.piece", wanted, begin=Begin())).error is None
+    pieces = (Piece(name="1.piece", begins=key_frames.read_piece(str(tmp_path / "1.piece")).begins),)
+    assert encoded(ffmpeg, task(film, tmp_path / "joined", wanted, pieces=pieces)).error is None
+    assert_alike(tmp_path / "joined", tmp_path / "whole")
+
+
+def test_films_in_pieces_that_share_a_process_are_each_joined(start_daemon: Start, clip: Path) -> None:
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0")
+    done = daemon.wait_for(daemon.submit(clip, presets=["h264-480p", "mobile-540p"])["id"])
+    for variation in done["sources"][0]["variations"]:
+        assert variation["status"] == "completed", variation["error"]
+        assert variation["sharing"] == 2
+
+
 @pytest.mark.parametrize(("preset", "parameters"), KINDS)
 def test_a_film_of_pieces_is_like_a_whole_one(
     ffmpeg: str, film: Path, tmp_path: Path, preset: str, parameters: dict[str, Any]

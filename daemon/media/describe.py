@@ -312,7 +312,7 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
         misstated_rate=_misstated(stream, seen),
         pixel_format=frame.format.name,
         bit_depth=max(part.bits for part in frame.format.components),
-        alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
+        alpha=any(part.is_alpha for part in frame.format.components) or _hides_alpha(stream),
         interlaced=seen.interlaced,
         reordered=bool(stream.codec_context.has_b_frames),
         counted=_counted(stream),
@@ -340,6 +340,11 @@ def _lost(stream: Pictures, begin: float, frame: VideoFrame) -> float:
     """Seconds before the first picture that can be shown: a recording may start within one."""
     told = frame.time is not None and not _counted(stream)
     return max(0.0, frame.time - begin) if told else 0.0
+
+
+def _hides_alpha(stream: Pictures) -> bool:
+    """Whether a WebM says so: in capitals once its packets were copied from another."""
+    return any(name.lower() == "alpha_mode" and said == "1" for name, said in stream.metadata.items())
 
 
 def _counted(stream: Pictures) -> bool:

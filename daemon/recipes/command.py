@@ -50,6 +50,7 @@ GLOBAL_OPTIONS = (
 )
 
 
+NOTHING = "9999?"  # of a file that is read for what it tells of itself: no stream has that number
 ON_TIME = ("-copyts", "-start_at_zero")  # what is read from the middle keeps the times it has in the whole
 
 
@@ -154,12 +155,15 @@ def passes(source: str, media: Media, outputs: Sequence[Output], threads: int) -
     the user, an FfspoolError when what a pass left behind shows that nothing will come of it.
     """
     recipes = [(_making(media, output), output.path) for output in outputs]
-    at_once = [(recipe, path) for recipe, path in recipes if recipe.steps is None]
+    at_once = [(recipe, path) for recipe, path in recipes if recipe.steps is None and not recipe.joined]
+    joined = [(recipe, path) for recipe, path in recipes if recipe.joined]
     in_turn = [(recipe, path) for recipe, path in recipes if recipe.steps is not None]
     measured = [(recipe, path) for recipe, path in recipes if recipe.plan.quality]
-    share = (1 - MEASURING * bool(measured)) / (bool(at_once) + len(in_turn))
+    share = (1 - MEASURING * bool(measured)) / (bool(at_once) + len(joined) + len(in_turn))
     if at_once:
         yield _pass(source, media, at_once, threads, share)
+    for one in joined:  # each reads files of its own
+        yield _pass(source, media, [one], threads, share)
     for recipe, path in in_turn:
         assert recipe.steps is not None
         steps, passed = recipe.steps(), None
@@ -268,7 +272,18 @@ def _outputs(decoded: Node, media: Media, made: Sequence[tuple[list[Node], Recip
         _written(decoded, media, list(islice(lines, len(pictures))), recipe, path, threads)
         for pictures, recipe, path in made
     ]
-    return ffmpeg.merge_outputs(*written)
+    return ffmpeg.merge_outputs(*written, *_on_its_clock(decoded, media, [recipe for _, recipe, _ in made]))
+
+
+def _on_its_clock(decoded: Node, media: Media, recipes: Sequence[Recipe]) -> Iterator[Node]:
+    """Where timestamps may jump FFmpeg counts from the first of the streams that it uses, and follows any of them. So
+    what makes but a part of a film uses the rest of its streams too, and throws it away.
+    """
+    if media.format not in DISCONTINUOUS or not any(recipe.begin or recipe.joined for recipe in recipes):
+        return
+    streams = [decoded[str(stream.index)] for stream in (media.video, *media.audio) if stream]
+    limit = f"{_guard(media.duration_seconds):.3f}"
+    yield ffmpeg.output(*streams, "-", f="null", c="copy", t=limit)
 
 
 def _making(media: Media, output: Output) -> Recipe:
@@ -329,7 +344,7 @@ def _written(decoded: Node, media: Media, shown: list[Node], recipe: Recipe, pat
     kept = [recipe.direct, *heard, *recipe.subtitles, recipe.cover]
     streams = [*shown, *(decoded[str(stream.index)] for stream in kept if stream)]
     if recipe.joined:
-        streams.insert(0, pieces.read(path, recipe.joined[0].begins))
+        streams = [pieces.read(path, recipe.joined[0].begins), *(streams or [decoded[NOTHING]])]
     if recipe.heard_aside:
         streams.insert(0, ffmpeg.input(f"file:{path}{recipe.heard_aside}", **GUARDS)["a:0"])
     streams += [decoded[str(index)] for index in recipe.attached]
