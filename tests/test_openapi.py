@@ -138,7 +138,13 @@ def test_every_preset_and_range_is_described_as_it_is_checked(description: Any) 
 
 def test_every_refusal_a_request_can_meet_is_described_somewhere() -> None:
     described = {error for endpoint in ENDPOINTS for error in endpoint.refusals}
-    of_files = {errors.ProbeError, errors.UnsuitableSource, errors.ProofError, errors.ManifestError}
+    of_files = {
+        errors.ProbeError,
+        errors.Unresponsive,
+        errors.UnsuitableSource,
+        errors.ProofError,
+        errors.ManifestError,
+    }
     of_files |= {errors.TargetMissed, errors.MeasurementMissing}
     elsewhere = of_files | {errors.StartupError, errors.Broken, errors.Damaged, errors.Doubtful}
     known = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.FfspoolError)}

@@ -121,6 +121,8 @@ def main() -> None:
 @grace
 @click.option("--max-shared-seconds", metavar="SECONDS",
               help="Longest predicted encode that variations of one file share; by default 120.")  # fmt: skip
+@click.option("--resume-from", metavar="SECONDS",
+              help="Predicted CPU time from which a film goes on after an interruption; by default 60.")  # fmt: skip
 @click.option("--nice", metavar="0-19", help="Niceness of the encoders; by default 5.")
 @click.option("--source-root", "source_roots", multiple=True, type=click.Path(path_type=Path),
               help="A folder whose files may be named by path instead of uploaded; may be repeated.")  # fmt: skip
