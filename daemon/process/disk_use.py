@@ -19,7 +19,7 @@ def bytes_held(folders: Iterable[str], pid: int | None, *, mapped: int) -> int:
     """
     whole = tuple(dict.fromkeys(folders))
     named = sum(max(BLOCK, size) for folder in whole for size in _sizes(folder))
-    return named + (sum(_nameless(pid)) + mapped * sum(_mapped(pid, whole)) if pid is not None else 0)
+    return named + (sum(_nameless(pid, whole)) + mapped * sum(_mapped(pid, whole)) if pid is not None else 0)
 
 
 def _sizes(folder: str) -> Iterator[int]:
@@ -29,10 +29,13 @@ def _sizes(folder: str) -> Iterator[int]:
                 yield os.lstat(f"{at}/{name}").st_size
 
 
-def _nameless(pid: int) -> Iterator[int]:
+def _nameless(pid: int, folders: tuple[str, ...]) -> Iterator[int]:
+    """Looks at no other file that it has open: its source may lie on a disk that does not answer."""
     with suppress(OSError):
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(FileNotFoundError):
+                if not str(descriptor.readlink()).startswith(folders):
+                    continue
                 found = descriptor.stat()
                 if stat.S_ISREG(found.st_mode) and not found.st_nlink:
                     yield found.st_size
