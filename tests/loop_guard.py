@@ -30,7 +30,7 @@ HEARD = {
 }  # fmt: skip
 WRAPPED = ("stat", "lstat", "access", "readlink", "statvfs", "fstat", "fsync", "fdatasync", "pread", "preadv", "pwrite")
 KERNEL = ("/proc/", "/sys/", "/dev/")  # no disk is behind these
-PROGRAM = (sys.prefix, sys.base_prefix, str(PACKAGE), *mimetypes.knownfiles)  # its own code, read when it is needed
+PROGRAM = (sys.prefix, sys.base_prefix, str(PACKAGE), f"{TESTS}/", *mimetypes.knownfiles)  # its code, read when needed
 ASYNCHRONOUS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 # Before anybody is answered, and after: these functions, or those in whose time they are called.
 STARTING = {
