@@ -97,7 +97,8 @@ COMMANDS = {
         "-bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k "
         "-c:a aac -c:v libx264 -crf 22 -enc_time_base:v demux -force_key_frames expr:gte(t,n_forced*4) -fps_mode "
         "vfr -hls_flags independent_segments -hls_playlist_type vod -hls_segment_options movflags=+cmaf "
-        "-hls_segment_type fmp4 -hls_time 4 -map_metadata -1 -master_pl_name master.m3u8 -maxrate:v:0 5000k -maxrate:v:1 2800k "
+        "-hls_segment_type fmp4 -hls_time 4 -map_metadata -1 -master_pl_name master.m3u8 -maxrate:v:0 5000k "
+        "-maxrate:v:1 2800k "
         "-maxrate:v:2 1400k -maxrate:v:3 800k -preset veryfast -sc_threshold 0 -t 21.000 -threads 2 "
         "-var_stream_map v:0,agroup:sound,name:1080p v:1,agroup:sound,name:720p v:2,agroup:sound,name:480p "
         "v:3,agroup:sound,name:360p a:0,agroup:sound,name:sound,default:yes a:1,agroup:sound,name:sound1 "
@@ -112,8 +113,8 @@ COMMANDS = {
         "-ac:a:0 2 -adaptation_sets id=0,streams=v id=1,streams=4 id=2,streams=5 -ar:a:1 48000 -b:a 128k "
         "-bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k -c:a aac -c:v libx264 "
         "-crf 22 -enc_time_base:v demux -force_key_frames expr:gte(t,n_forced*4) -format_options movflags=+cmaf "
-        "-fps_mode vfr -map_metadata -1 -maxrate:v:0 5000k -maxrate:v:1 2800k -maxrate:v:2 1400k -maxrate:v:3 800k -preset "
-        "veryfast -sc_threshold 0 -seg_duration 4 -t 21.000 -threads 2 -use_template 1 -use_timeline 1 "
+        "-fps_mode vfr -map_metadata -1 -maxrate:v:0 5000k -maxrate:v:1 2800k -maxrate:v:2 1400k "
+        "-maxrate:v:3 800k -preset veryfast -sc_threshold 0 -seg_duration 4 -t 21.000 -threads 2 -use_template 1 -use_timeline 1 "
         "dash.part/manifest.mpd",
     ),
     "h264-1080p-smart": (
