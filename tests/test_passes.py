@@ -114,8 +114,8 @@ COMMANDS = {
         "-bufsize:v:0 10000k -bufsize:v:1 5600k -bufsize:v:2 2800k -bufsize:v:3 1600k -c:a aac -c:v libx264 "
         "-crf 22 -enc_time_base:v demux -force_key_frames expr:gte(t,n_forced*4) -format_options movflags=+cmaf "
         "-fps_mode vfr -map_metadata -1 -maxrate:v:0 5000k -maxrate:v:1 2800k -maxrate:v:2 1400k "
-        "-maxrate:v:3 800k -preset veryfast -sc_threshold 0 -seg_duration 4 -t 21.000 -threads 2 -use_template 1 -use_timeline 1 "
-        "dash.part/manifest.mpd",
+        "-maxrate:v:3 800k -preset veryfast -sc_threshold 0 -seg_duration 4 -t 21.000 -threads 2 -use_template 1 "
+        "-use_timeline 1 dash.part/manifest.mpd",
     ),
     "h264-1080p-smart": (
         "-filter_complex [0:0]setsar=1[s0];"
