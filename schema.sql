@@ -116,6 +116,7 @@ CREATE TABLE variations (
     quality              TEXT,  -- how close it is to its source, if that was asked
     contents             TEXT,  -- what of its source it has, and what not, once it is completed
     resumed_seconds      REAL,  -- of it that its last attempt found encoded already
+    in_pieces            INTEGER NOT NULL DEFAULT 1 CHECK (in_pieces IN (0, 1)),  -- 0: they did not fit; it is made whole
     keep_partial         INTEGER NOT NULL DEFAULT 0 CHECK (keep_partial IN (0, 1)),  -- its pieces outlive its cancel
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;

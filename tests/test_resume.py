@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import imageio_ffmpeg
 import pytest
 from conftest import Daemon, wait_until
 from stored import local_engine
@@ -108,6 +109,20 @@ def test_a_cancel_removes_what_is_encoded_of_a_film_that_waits(start_daemon: Sta
     receipt = daemon.client.post(f"/api/jobs/{job['id']}/cancel").json()
     assert (receipt["kept"], receipt["bytes_freed"]) == ([], size)
     assert daemon.parts() == []
+
+
+def test_a_film_whose_pieces_do_not_fit_is_encoded_whole(start_daemon: Start, clip: Path, tmp_path: Path) -> None:
+    """The encoder is one that joins nothing."""
+    fussy = tmp_path / "ffmpeg"
+    real = imageio_ffmpeg.get_ffmpeg_exe()
+    fussy.write_text(f'#!/bin/sh\ncase "$*" in *.pieces*) echo "no such join" >&2; exit 1;; esac\nexec {real} "$@"\n')
+    fussy.chmod(0o755)
+    readable = f"{tmp_path},{Path(real).parent}"
+    daemon = start_daemon("--ffmpeg", str(fussy), FFSPOOL_RESUME_FROM="0", FFSPOOL_SANDBOX_READ=readable)
+    job = daemon.submit(clip, spec={"variations": [{"preset": "h264-480p"}]})
+    assert daemon.wait_for(job["id"])["status"] == "completed", variation_of(daemon, job)["error"]
+    assert variation_of(daemon, job)["attempts"] == 2
+    assert "encoded from the beginning" in daemon.log()
 
 
 def assert_alike(one: Path, other: Path) -> None:

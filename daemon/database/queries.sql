@@ -165,7 +165,7 @@ DELETE FROM hours WHERE hour < :hour
 -- What may start: highest priority first, then oldest.
 -- name: ready
 SELECT variations.seq, variations.id, variations.preset, variations.parameters, variations.alone,
-    variations.space_needed, variations.crashes, variations.source, jobs.on_unsuitable, sources.id AS source_id,
+    variations.space_needed, variations.crashes, variations.in_pieces, variations.source, jobs.on_unsuitable, sources.id AS source_id,
     sources.name, sources.path, sources.bytes,
     sources.device, sources.inode, sources.modified, sources.boot, sources.media, jobs.id AS job
 FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON jobs.seq = variations.job
@@ -251,6 +251,10 @@ SELECT * FROM pieces WHERE variation = :variation ORDER BY attempt
 -- Forgets pieces of a film.
 -- name: drop_pieces
 DELETE FROM pieces WHERE variation = :variation AND attempt IN (SELECT value FROM json_each(:attempts))
+
+-- Has a film be encoded whole from now on.
+-- name: refuse_pieces
+UPDATE variations SET in_pieces = 0, resumed_seconds = NULL WHERE seq = :variation
 
 -- Forgets all pieces of a film.
 -- name: drop_all_pieces

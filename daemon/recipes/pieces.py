@@ -17,6 +17,7 @@ from daemon.media.allowlist import GUARDS
 from daemon.recipes.recipe import Begin, Node, Options, Piece, Recipe
 
 RECIPES = 1  # raised whenever recipes of films change, so that no piece of an older ffspool is gone on with
+OF_THE_WHOLE = {"bsf:v"}  # what is done to packets by the film's own time
 LIST = ".pieces"  # behind an output's name: what names its pieces in order
 EARLY = 0.0005  # seconds: Matroska rounds times to a thousandth
 SEEKABLE = {"mov", "matroska"}  # demuxers that find a moment to the frame
@@ -49,7 +50,8 @@ def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
         return rest.filter("setpts", f"PTS-round({begin.seconds:.9f}/TB)")
 
     def options(threads: int) -> Options:
-        return {**encoded(threads), "map_metadata": -1, "map_chapters": -1, **_WRITTEN[recipe.plan.container]}
+        picture = {name: value for name, value in encoded(threads).items() if name not in OF_THE_WHOLE}
+        return {**picture, "map_metadata": -1, "map_chapters": -1, **_WRITTEN[recipe.plan.container]}
 
     plan = replace(recipe.plan, quality=None)
     bare = recipe._replace(sound=(), subtitles=(), cover=None, attached=())
@@ -64,8 +66,8 @@ def joined(recipe: Recipe, made: tuple[Piece, ...]) -> Recipe:
     def options(threads: int) -> Options:
         picture = encoded(threads)
         rest = {name: value for name, value in recipe.options(threads).items() if name not in picture}
-        tag = {name: value for name, value in picture.items() if name == "tag:v"}
-        return {**rest, **tag, "c:v": "copy"}
+        kept = {name: value for name, value in picture.items() if name == "tag:v" or name in OF_THE_WHOLE}
+        return {**rest, **kept, "c:v": "copy"}
 
     return recipe._replace(filtered=None, deinterlace=None, options=options, joined=made)
 

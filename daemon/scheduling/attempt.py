@@ -32,9 +32,8 @@ from daemon.scheduling.settlement import Member, Settlement
 log = logging.getLogger(__name__)
 
 SHARED_PATIENCE = 20.0  # seconds without a sign of life after which those who share a process are tried alone
-
-# What is wrong with the source, or with what was asked of it: another try would end alike.
 GROWING = "the source changed while it was encoded, as one that is still being written: retry when it is complete"
+# What is wrong with the source, or with what was asked of it: another try would end alike.
 UNSUITABLE = (ProbeError, ProofError, UnsuitableSource, UnknownPreset, BadParameter)
 
 
@@ -247,6 +246,10 @@ class Attempt:
         if not orders or self._stopping:
             return encoded
         joined = await self._run_task(orders)
+        if joined.error and not (joined.may_pass or joined.disk_full):
+            for member in (one for one in parted if not one.settled):
+                await self._begin_anew(member, joined.error, 0.0)
+            return encoded
         return replace(
             joined,
             cpu_seconds=encoded.cpu_seconds + joined.cpu_seconds,
@@ -289,7 +292,7 @@ class Attempt:
         try:
             lasting, sealed = await member.proving
         except (ProofError, ProbeError) as error:
-            if member.resumption and member.resumption.goes_on:
+            if member.resumption:
                 return await self._begin_anew(member, str(error), cpu_seconds)
             return await self._settlement.abandon(member, Failure(error=str(error)), cpu_seconds)
         finally:
@@ -350,12 +353,10 @@ class Attempt:
         try:
             pieces = await member.resumption.pieces()
         except (ProofError, ProbeError) as error:
-            if not member.resumption.goes_on:
-                raise
-            return await self._begin_anew(member, str(error), 0.0)
-        part = str(self._resources.part(member.claim))
-        orders.append(replace(self._order(member), part=part, begin=None, pieces=pieces))
-        return None
+            await self._begin_anew(member, str(error), 0.0)
+        else:
+            part = str(self._resources.part(member.claim))
+            orders.append(replace(self._order(member), part=part, begin=None, pieces=pieces))
 
     # While it runs
 

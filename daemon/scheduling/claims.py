@@ -143,6 +143,12 @@ def drop_pieces(transaction: Transaction, *, variation: int, attempts: Sequence[
     transaction.run("drop_pieces", variation=variation, attempts=msgspec.json.encode(attempts).decode())
 
 
+def refuse_pieces(transaction: Transaction, *, variation: int) -> None:
+    """Has a film be encoded whole from now on, since its pieces did not fit."""
+    transaction.run("refuse_pieces", variation=variation)
+    transaction.run("drop_all_pieces", variation=variation)
+
+
 def record_media(transaction: Transaction, *, source: str, media: Media) -> None:
     transaction.run("record_media", source=source, media=msgspec.json.encode(media).decode())
 

@@ -65,7 +65,9 @@ class Forecast:
             return _nothing(row)
         learnt = max(outlook.ready.bytes, row["space_needed"] or 0)
         alone = outlook.ready.alone or bool(row["alone"])
-        return msgspec.structs.replace(outlook, ready=msgspec.structs.replace(outlook.ready, bytes=learnt, alone=alone))
+        ready = msgspec.structs.replace(outlook.ready, bytes=learnt, alone=alone)
+        resumable = outlook.resumable and bool(row["in_pieces"])
+        return msgspec.structs.replace(outlook, ready=ready, resumable=resumable)
 
     def of(
         self, variation: str, source: str, media: Media, preset: str, parameters: Parameters, source_bytes: int

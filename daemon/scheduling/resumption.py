@@ -44,11 +44,6 @@ class Resumption:
         self._pictures = 0  # of all pieces, as far as they are used
 
     @property
-    def goes_on(self) -> bool:
-        """Tells whether there were pieces to go on with."""
-        return bool(self._earlier)
-
-    @property
     def path(self) -> Path:
         """Says where this attempt writes its piece."""
         return self._path(self._claim.attempt)
@@ -85,8 +80,9 @@ class Resumption:
             raise ProofError(f"joined from pieces it has {found.pictures} pictures instead of {self._pictures}")
 
     async def give_up(self) -> None:
-        """Removes all pieces: what came of them is not what was planned, so the next attempt begins anew."""
+        """Removes all pieces: what came of them is not what was planned, so the film is encoded whole."""
         await self._forget(await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq)))
+        await self._resources.store.write(partial(claims.refuse_pieces, variation=self._claim.seq))
 
     def _path(self, attempt: int) -> Path:
         return self._resources.paths.piece(self._claim.job, self._claim.id, attempt)
@@ -113,7 +109,7 @@ class Resumption:
             return False
         self._pictures += key.pictures
         self._earlier.append(Piece(name=name, begins=begins, lasts=key.seconds, until=key.decoded))
-        self.begin = Begin(seconds=begins + key.seconds, warm=begins + key.warm - content.begins)
+        self.begin = Begin(seconds=begins + key.seconds, warm=max(0.0, begins + key.warm - content.begins - ALIKE))
         return True
 
     def _begins(self, content: PieceContent) -> float:

@@ -13,4 +13,5 @@ CREATE TABLE pieces (
 ) STRICT, WITHOUT ROWID;
 
 ALTER TABLE variations ADD COLUMN resumed_seconds REAL;
+ALTER TABLE variations ADD COLUMN in_pieces INTEGER NOT NULL DEFAULT 1 CHECK (in_pieces IN (0, 1));
 ALTER TABLE variations ADD COLUMN keep_partial INTEGER NOT NULL DEFAULT 0 CHECK (keep_partial IN (0, 1));
