@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -514,18 +514,15 @@ def send(folder: Path, url: str, *, allow_private: bool = True, resolve: address
     return asyncio.run(sender.attempt(url, "msg_1", b"{}"))
 
 
-@pytest.fixture
-def client(open_daemon: Daemon) -> Iterator[Client]:
-    with closing(Client(open_daemon.url, open_daemon.token)) as client:
-        yield client
-
-
-def test_doctor_tells_what_cannot_be_sent_and_why(open_daemon: Daemon, client: Client, clip: Path) -> None:
+def test_doctor_tells_what_cannot_be_sent_and_why(start_daemon: Callable[..., Daemon], clip: Path) -> None:
+    daemon = start_daemon(*OPEN)
+    client = Client(daemon.url, daemon.token)
     before = doctor.webhooks(client)
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}/hook"
-    job = submit(open_daemon, clip, url)["id"]
-    wait_until(lambda: deliveries(open_daemon, job=job) and deliveries(open_daemon, job=job)[0]["attempts"], "a try")
+    job = submit(daemon, clip, url)["id"]
+    wait_until(lambda: deliveries(daemon, job=job) and deliveries(daemon, job=job)[0]["attempts"], "a try")
     after = doctor.webhooks(client)
+    client.close()
     assert (before.ok, after.ok) == (True, False)
     assert (url in after.found, "IPAddressDeny" in str(after.advice)) == (True, True)
