@@ -24,6 +24,7 @@ from test_kinds import make
 from test_unread import defaults, made
 
 from daemon.errors import UnsuitableSource
+from daemon.media import labels
 from daemon.media.describe import read_media
 from daemon.media.model import Media
 from daemon.models import Contents, VariationRequest, in_lines
@@ -339,3 +340,8 @@ def test_languages_that_a_ladder_is_said_to_keep_stand_in_its_manifest(
     manifest = (folder / {"hls": "master.m3u8", "dash": "manifest.mpd"}[preset]).read_text()
     kept = [fact.language for fact in planned.contents.kept if fact.what == "sound" and fact.language]
     assert re.findall(named, manifest) == kept
+
+
+def test_where_clocks_begin_is_no_date() -> None:
+    assert labels.created({"creation_time": "1970-01-01T00:00:00.000000Z"}) is None
+    assert labels.created({"creation_time": "1970-01-01T00:00:01Z"}) == "1970-01-01T00:00:01Z"

@@ -12,6 +12,7 @@ from daemon.media.model import APPLE
 MOST_TAGS = 200
 MOST_TOLD = 200  # characters
 MOMENT = re.compile(r"(?:19[789]|20\d)\d-\d\d-\d\dT[\d:.]+Z?")
+NEVER = "1970-01-01T00:00:00"  # where clocks begin: what says so knows of no moment
 PLACE = re.compile(r"[+-]\d+(?:\.\d+)?[+-]\d+(?:\.\d+)?.*")  # two numbers at least: latitude and longitude
 PLACES = ("location", f"{APPLE}location.iso6709", "location-eng")
 # What containers and muxers write of themselves.
@@ -33,7 +34,8 @@ def told(container: InputContainer) -> dict[str, str]:
 
 def created(told: dict[str, str]) -> str | None:
     """Returns the moment it was recorded at; None where nothing that is said is a moment."""
-    return next((said for name in ("creation_time", "date") if MOMENT.fullmatch(said := told.get(name, ""))), None)
+    said = (told.get(name, "") for name in ("creation_time", "date"))
+    return next((one for one in said if MOMENT.fullmatch(one) and not one.startswith(NEVER)), None)
 
 
 def place(told: dict[str, str]) -> str | None:
