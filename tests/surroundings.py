@@ -22,7 +22,7 @@ IGNORED = [
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
     if signal.getsignal(number) is signal.SIG_IGN
 ]
-ALL_FAULTS = "FFSPOOL_ALL_FAULTS"
+ALL_FAULTS = "TRY_ALL_FAULTS"  # not one that begins as settings do
 STRICT = {"CI", ALL_FAULTS}  # where one of these is set, what cannot be tried fails
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "media"
 OUTSIDE = Path(os.environ.get("MEDIA") or BESIDE).resolve()  # a folder of anybody's files

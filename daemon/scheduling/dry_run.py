@@ -108,6 +108,8 @@ async def preview(
             await draft.read(file, wanted, prober)
 
     await asyncio.gather(*map(read, files))
+    place = {str(file): number for number, file in enumerate(files)}  # reading them may end in another order
+    draft.ready.sort(key=lambda one: place[draft.made[one.variation][0]])
     starts = shares.simulate(draft.ready, cores=cores, slots=slots, longest=longest)
     processes = tuple(_process(start, draft.made) for start in starts)
     return Preview(
