@@ -43,14 +43,13 @@ def task(name: str, source: Path, *orders: Order) -> Task:
     return Task(id=name, source=SourceFile(path=str(source)), source_name=source.name, media=media, orders=orders)
 
 
-async def first(reports: list[Report], kind: type[T]) -> T:
-    """Waits until one of that kind is there."""
+async def begun(engine: Engine, one: Task) -> asyncio.Task[Ended]:
+    """The task on its way, once some of it is encoded."""
+    encoding = asyncio.Event()
+    running = asyncio.create_task(engine.run(one, lambda report: isinstance(report, Progress) and encoding.set()))
     async with asyncio.timeout(PATIENCE):
-        while True:
-            for report in reports:
-                if isinstance(report, kind):
-                    return report
-            await asyncio.sleep(0.01)
+        await encoding.wait()
+    return running
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +133,7 @@ class EngineConformance:
 
     def test_a_stop_says_how_it_ended_and_leaves_no_process(self, ffmpeg: str, long: Path, tmp_path: Path) -> None:
         async def stop_midway(engine: Engine) -> None:
-            reports: list[Report] = []
-            running = asyncio.create_task(engine.run(task(MINE, long, order(tmp_path, "h264-480p")), reports.append))
-            await first(reports, Progress)
+            running = await begun(engine, task(MINE, long, order(tmp_path, "h264-480p")))
             stopped = await engine.stop(MINE)
             assert stopped.stage in {Stage.QUIT, Stage.TERMINATE, Stage.KILL}
             assert not self.works(MINE)
@@ -157,12 +154,9 @@ class EngineConformance:
         self, ffmpeg: str, long: Path, tmp_path: Path
     ) -> None:
         async def freeze(engine: Engine) -> None:
-            reports: list[Report] = []
-            frozen = task("frozen", long, order(tmp_path / "frozen", "h264-480p"))
-            running = asyncio.create_task(engine.run(frozen, reports.append))
-            await first(reports, Progress)
+            running = await begun(engine, task("frozen", long, order(tmp_path / "frozen", "h264-480p")))
             assert await engine.pause("frozen")
-            later = await engine.run(task("later", long, order(tmp_path / "later", "h264-480p")), reports.append)
+            later = await engine.run(task("later", long, order(tmp_path / "later", "h264-480p")), lambda _: None)
             assert later.error is None
             assert not running.done()
             engine.resume("frozen")
@@ -202,9 +196,7 @@ class EngineConformance:
 
     def test_cancelling_a_run_leaves_no_process(self, ffmpeg: str, long: Path, tmp_path: Path) -> None:
         async def cancel(engine: Engine) -> None:
-            reports: list[Report] = []
-            running = asyncio.create_task(engine.run(task(MINE, long, order(tmp_path, "h264-480p")), reports.append))
-            await first(reports, Progress)
+            running = await begun(engine, task(MINE, long, order(tmp_path, "h264-480p")))
             assert self.works(MINE)
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
