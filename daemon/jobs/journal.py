@@ -44,11 +44,11 @@ class Journal:
             self._awake.clear()
             try:
                 while read := await self._store.read(partial(_news, last)):
-                    last = read[-1][0]
-                    for _, kind, told in read:
+                    for number, kind, told in read:
+                        last = number  # what cannot be told is not tried again, and keeps nothing else from being told
                         self._tell(kind, *told)
             except Exception:
-                log.exception("what became of jobs cannot be read, and is told later")
+                log.exception("what became of a job cannot be told, by a fault of ffspool")
 
     def _tell(self, kind: str, data: Any, job: Row | None, variation: Row | None) -> None:
         if kind == "job":
