@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from daemon.errors import BadName
@@ -68,6 +68,17 @@ def numbered(name: str, number: int) -> str:
     path = PurePosixPath(name)
     ending = f" ({number}){path.suffix}"
     return _shorten(path.stem, MAX_BYTES - len(ending.encode())) + ending
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Returns the names, numbered where one before has them already on any system."""
+    taken = set[str]()
+    return [_untaken(name, taken) for name in names]
+
+
+def plain(name: str) -> str:
+    """Returns `name` as one that every system takes for a file in the folder it is put into, however long it is."""
+    return _plain(name.replace("/", "_"))
 
 
 def _untaken(name: str, taken: set[str], *, folder: bool = False) -> str:
