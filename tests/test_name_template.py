@@ -7,9 +7,16 @@ import time
 
 import pytest
 
+from test_recipes import ALBUM
+from test_recipes import FILM as FULL_HD
+
 from daemon import filenames
 from daemon.errors import BadName
+from daemon.media.model import Media
+from daemon.models import VariationRequest
 from daemon.name_template import KNOWN, USUAL, NameTemplate, Words, day
+from daemon.presets.library import Library
+from daemon.recipes.naming import height_and_codec
 
 FILM = Words(
     stem="clip", preset="h264-720p", ext="mp4", source="clip.mov", job="Holiday", folder="2030", date="2030-01-31",
@@ -105,3 +112,21 @@ def test_a_day_is_that_of_the_hosts_zone(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     assert (day(noon), there) == ("2030-03-17", "2030-03-18")
+
+
+@pytest.mark.parametrize(
+    ("media", "preset", "told"),
+    [
+        (FULL_HD, "h264-480p", ("480", "h264")),
+        (FULL_HD, "webm-720p", ("720", "vp9")),
+        (FULL_HD, "hls", ("1080", "h264")),
+        (FULL_HD, "remux-mkv", ("1080", "h264")),
+        (FULL_HD, "h264-1080p-smart", ("1080", "h264")),
+        (FULL_HD, "mp3", ("", "mp3")),
+        (ALBUM, "remux-mkv", ("", "flac")),
+        (ALBUM, "h264-480p", ("", "")),
+    ],
+)
+def test_height_and_codec_are_those_of_what_is_made(media: Media, preset: str, told: tuple[str, str]) -> None:
+    [wanted] = Library().expand([VariationRequest(preset, {})])
+    assert height_and_codec(media, preset, wanted.parameters) == told
