@@ -6,7 +6,6 @@ import re
 import time
 
 import pytest
-
 from test_recipes import ALBUM
 from test_recipes import FILM as FULL_HD
 
