@@ -6,22 +6,30 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import av
 import imageio_ffmpeg
 import pytest
-from conftest import Daemon, wait_until
-from stored import local_engine
+from conftest import Daemon, told, wait_until
+from msgspec.structs import asdict
+from stored import add_job, claim, in_store, local_engine
 
+from daemon.database.store import Store
 from daemon.encode.task import Ended, Order, Progress, Report, Started, Task
 from daemon.media import describe, key_frames
 from daemon.models import SourceFile, VariationRequest, Wanted, new_id
+from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.recipes.recipe import Begin, Piece
+from daemon.scheduling import claims
+from daemon.states import State
 
 Start = Callable[..., Daemon]
 
@@ -66,6 +74,11 @@ def output(daemon: Daemon, job: Any, folder: Path) -> Path:
     return path
 
 
+def costs_learnt(daemon: Daemon) -> int:
+    with closing(sqlite3.connect(daemon.state_dir / "ffspool.db")) as database:
+        return int(database.execute("SELECT count(*) FROM costs").fetchone()[0])
+
+
 def test_a_film_goes_on_after_its_daemon_was_killed(start_daemon: Start, film: Path, tmp_path: Path) -> None:
     daemon = start_daemon(FFSPOOL_RESUME_FROM="0")
     job = daemon.submit(film, spec={"variations": [SLOW]})
@@ -75,6 +88,7 @@ def test_a_film_goes_on_after_its_daemon_was_killed(start_daemon: Start, film: P
     daemon.start()
     made = output(daemon, job, tmp_path)
     assert variation_of(daemon, job)["resumed_seconds"] >= 10.0
+    assert costs_learnt(daemon) == 0  # the rest of a film tells nothing of what the whole takes
     undisturbed = output(daemon, daemon.submit(film, spec={"variations": [SLOW]}), tmp_path)
     assert_alike(made, undisturbed)
 
@@ -119,10 +133,38 @@ def test_a_film_whose_pieces_do_not_fit_is_encoded_whole(start_daemon: Start, cl
     fussy.chmod(0o755)
     readable = f"{tmp_path},{Path(real).parent}"
     daemon = start_daemon("--ffmpeg", str(fussy), FFSPOOL_RESUME_FROM="0", FFSPOOL_SANDBOX_READ=readable)
+    daemon.client.post("/api/queue/pause")
     job = daemon.submit(clip, spec={"variations": [{"preset": "h264-480p"}]})
+    daemon.stop()
+    told(daemon, f"UPDATE variations SET retries = {claims.MAX_RETRIES}")  # of encoders that something killed before
+    daemon.start()
+    daemon.client.post("/api/queue/resume")
     assert daemon.wait_for(job["id"])["status"] == "completed", variation_of(daemon, job)["error"]
     assert variation_of(daemon, job)["attempts"] == 2
     assert "encoded from the beginning" in daemon.log()
+
+
+def test_nothing_is_held_against_a_film_that_got_on(tmp_path: Path) -> None:
+    doubted = asdict(claims.Verdict(status=State.QUEUED, error=None, retries=3, crashes=2))
+
+    async def work(store: Store) -> list[tuple[int, int]]:
+        await store.write(lambda t: add_job(t, "a"))
+        found = list[tuple[int, int]]()
+        for begins in (5.0, 5.0):
+            mine = await store.write(claim)
+            await store.write(lambda t, seq=mine.seq: t.run("abandon", variation=seq, now=1.0, **doubted))
+            mine = await store.write(claim)
+            going_on = partial(claims.record_piece, variation=mine.seq, begins=begins, begun_with="")
+            await store.write(partial(going_on, attempt=mine.attempt))
+            row = await store.read(lambda t: t.one("variation_of_job", job="a", id="a"))
+            assert row
+            found.append((row["retries"], row["crashes"]))
+            await store.write(lambda t, seq=mine.seq: t.run("abandon", variation=seq, now=1.0, **doubted))
+        return found
+
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+    assert in_store(paths, work) == [(0, 0), (3, 2)]
 
 
 def assert_alike(one: Path, other: Path) -> None:

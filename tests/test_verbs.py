@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from conftest import Daemon, wait_until
+from conftest import Daemon, told, wait_until
 
-from daemon.scheduling.claims import MAX_CRASHES, SUSPECT_AFTER
+from daemon.scheduling.claims import ASIDE, MAX_CRASHES, SUSPECT_AFTER, judge
 
 VERBS = ("cancel", "fail", "retry", "pause", "resume")
 # (status, changed) of a 200, or 409 and the state that forbids the verb
@@ -297,12 +295,6 @@ def test_what_may_pass_is_tried_again_and_what_is_the_sources_fault_is_not(
     assert "signal 9" in variation["error"]
 
 
-def told(daemon: Daemon, statement: str) -> None:
-    """Changes the database of a daemon that is gone."""
-    with closing(sqlite3.connect(daemon.state_dir / "ffspool.db")) as database, database:
-        assert database.execute(statement).rowcount > 0
-
-
 @pytest.mark.parametrize("rebooted", [False, True])
 def test_a_file_that_takes_the_daemon_down_again_and_again_is_not_tried_again(
     daemon: Daemon, long_clip: Path, rebooted: bool
@@ -319,6 +311,17 @@ def test_a_file_that_takes_the_daemon_down_again_and_again_is_not_tried_again(
     assert (done["status"] == "failed") != rebooted
     if not rebooted:
         assert f"the daemon died {MAX_CRASHES} times" in done["sources"][0]["variations"][0]["error"]
+
+
+def test_what_the_daemon_dies_of_waits_longer_each_time() -> None:
+    """So many deaths in a row as a storm of them brings, or a power that comes and goes, fail nothing."""
+    asked = {"retries": 0, "cancel_requested_at": None, "fail_requested_at": None}
+    verdicts = [
+        judge({**asked, "crashes": crashes}, failure=None, crashed=True, now=100.0, retry_delay=1.0)
+        for crashes in range(MAX_CRASHES - 1)
+    ]
+    waits = [None if verdict.not_before is None else verdict.not_before - 100.0 for verdict in verdicts]
+    assert waits == [None, 1, 2, 4, 8, 16, ASIDE, ASIDE, ASIDE]
 
 
 def test_what_the_daemon_may_have_died_of_runs_when_nothing_else_does(daemon: Daemon, clip: Path) -> None:

@@ -275,10 +275,11 @@ class Attempt:
         return [member for member in self.members if not member.settled]
 
     async def _plan(self, member: Member) -> None:
-        preset = self._resources.base(member.claim)
-        member.plan = command.plan(self._source.media, preset, member.claim.parameters)
+        member.plan = command.plan(self._source.media, self._resources.base(member.claim), member.claim.parameters)
 
     def _learn(self, members: Sequence[Member], ended: Ended) -> None:
+        if any(member.resumption and member.resumption.begin.seconds for member in members):
+            return  # what was spent before it was interrupted is not known
         keys = [(member.claim.preset, member.claim.parameters) for member in members]
         predicted = sum(member.cost for member in members)
         learning = asyncio.ensure_future(self._resources.history.learn(keys, predicted, ended.cpu_seconds))
@@ -305,7 +306,7 @@ class Attempt:
         assert member.resumption
         log.warning("%s is encoded from the beginning, since its pieces do not fit: %s", member.claim.id, error)
         await member.resumption.give_up()
-        await self._settlement.abandon(member, Failure(error=error, retries=1), cpu_seconds)
+        await self._settlement.abandon(member, Failure(error=error, alone=True), cpu_seconds)
 
     def _proof(self, member: Member, cpu_seconds: float, sealed: Sealed, output_seconds: float | None) -> Proof:
         length, sha256, inode = sealed
@@ -363,8 +364,7 @@ class Attempt:
     def _report(self, report: Report) -> None:
         now = time.monotonic()
         if isinstance(report, Progress):
-            if not self._all_encoded:
-                self.progress = report
+            self.progress = self.progress if self._all_encoded else report
             self._watch.progress(report.seconds, now)
         elif isinstance(report, Vitals):
             self._watch.vitals(report.cpu_seconds, report.io_bytes, now)

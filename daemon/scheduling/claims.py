@@ -214,7 +214,7 @@ class Verdict(Model, frozen=True):
 class Failure(Model, frozen=True):
     """A failure is why an attempt came to nothing. One that may pass is tried again up to `retries` times.
 
-    `alone`: it failed in company, which may have been at fault, and is tried again by itself at once. With `space`
+    `alone`: its company, or its pieces, may have been at fault, and it is tried again by itself at once. With `space`
     it is no failure but a full disk: the work waits, however long, until so many bytes are free.
     """
 
@@ -297,7 +297,8 @@ def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry
         )
         return Verdict(status=State.FAILED, error=words, retries=retries, crashes=crashes)
     if failure is None:
-        return Verdict(status=State.QUEUED, error=None, retries=retries, crashes=crashes)
+        queued = Verdict(status=State.QUEUED, error=None, retries=retries, crashes=crashes)
+        return _kept_apart(queued, now) if crashed and crashes >= SUSPECT_AFTER else queued
     if failure.space is not None:
         queued = Verdict(status=State.QUEUED, error=None, retries=retries, crashes=crashes, not_before=now + ASIDE)
         return replace(queued, waiting=failure.error, space_needed=failure.space)
@@ -307,3 +308,10 @@ def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry
         later = now + retry_delay * RETRY_GROWTH**retries
         return Verdict(status=State.QUEUED, error=failure.error, retries=retries + 1, crashes=crashes, not_before=later)
     return Verdict(status=State.FAILED, error=failure.error, retries=retries, crashes=crashes)
+
+
+def _kept_apart(suspect: Verdict, now: float) -> Verdict:
+    """It waits longer each time: what kills the daemon again and again may have nothing to do with it, and pass."""
+    words = f"the daemon died {suspect.crashes} times while this was being encoded: it waits a while, then runs alone"
+    patience = min(ASIDE, 2.0 ** (suspect.crashes - SUSPECT_AFTER))
+    return replace(suspect, waiting=words, not_before=now + patience)
