@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 8;
+PRAGMA user_version = 9;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -161,10 +161,11 @@ CREATE TABLE pieces (
 -- The whole queue, one row: `paused` freezes what runs, `draining` lets it finish; neither starts anything.
 CREATE TABLE queue (
     only   INTEGER PRIMARY KEY CHECK (only = 1),
-    state  TEXT NOT NULL CHECK (state IN ('running', 'paused', 'draining'))
+    state  TEXT NOT NULL CHECK (state IN ('running', 'paused', 'draining')),
+    slots  INTEGER CHECK (slots >= 1)  -- encodes at once; NULL: as many as the setting says
 ) STRICT;
 
-INSERT INTO queue VALUES (1, 'running');
+INSERT INTO queue VALUES (1, 'running', NULL);
 
 -- How many there are in each state, kept by the triggers below: counting a million rows takes too long.
 CREATE TABLE tally (
@@ -404,7 +405,7 @@ BEGIN
     VALUES ((julianday('now') - 2440587.5) * 86400, 'deleted', old.id, json_object('id', old.id));
 END;
 
-CREATE TRIGGER queue_event AFTER UPDATE ON queue WHEN old.state <> new.state
+CREATE TRIGGER queue_event AFTER UPDATE ON queue WHEN old.state <> new.state OR old.slots IS NOT new.slots
 BEGIN
     INSERT INTO events (at, type, job, data)
     VALUES ((julianday('now') - 2440587.5) * 86400, 'queue', NULL, json_object('state', new.state));

@@ -24,10 +24,11 @@ from daemon.encode.local_engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
 from daemon.housekeeping import cleanup, expiry, recovery
 from daemon.jobs.bulk import Bulk
-from daemon.jobs.control import Control, queue_state
+from daemon.jobs.control import Control
 from daemon.jobs.feed import Feed, progress_data
 from daemon.jobs.idempotency import IdempotencyKeys
 from daemon.jobs.jobs import Jobs
+from daemon.jobs.queue import Queue
 from daemon.jobs.request_bodies import RequestBodies
 from daemon.jobs.resumable_uploads import Uploads
 from daemon.jobs.thumbnails import Thumbnails
@@ -76,6 +77,7 @@ class Service:
     keys: IdempotencyKeys
     webhooks: Webhooks
     control: Control
+    queue: Queue
     bulk: Bulk
     thumbnails: Thumbnails
     encoder_version: str
@@ -175,7 +177,9 @@ async def _open_resources(
 async def _open_service(settings: Settings, resources: Resources, version: str, sandbox: Sandbox) -> Service:
     store, paths, now = resources.store, resources.paths, resources.now
     whereabouts, quota, library = resources.whereabouts, resources.quota, resources.library
-    scheduler = Scheduler(resources, longest=settings.max_shared_seconds, queue=await queue_state(store))
+    scheduler = Scheduler(resources, longest=settings.max_shared_seconds)
+    queue = Queue(store, scheduler, resources.engine, settings.slots)
+    await queue.restore()
     jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, quota, now=now)
     bodies = RequestBodies()
     return Service(
@@ -193,6 +197,7 @@ async def _open_service(settings: Settings, resources: Resources, version: str, 
         keys=IdempotencyKeys(store, now=now),
         webhooks=_webhooks(settings, store, paths, now),
         control=Control(store, scheduler, paths, quota, now=now),
+        queue=queue,
         bulk=Bulk(store, scheduler, paths, now=now),
         thumbnails=Thumbnails(jobs, resources.prober, paths, whereabouts),
         encoder_version=version,

@@ -62,7 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ffmpeg: str | None = None
     """Path or name of the encoder, FFmpeg 6.1 or newer; None: the one bundled with imageio-ffmpeg."""
     slots: Count = msgspec.field(default_factory=cores)
-    """Encodes that run at once; by default one per core this process may use."""
+    """Encodes that run at once; by default one per core this process may use. What `ffspool slots N` or the page asks
+    of the daemon holds in its place, also after a restart, until it is taken back by `ffspool slots default`."""
     max_shared_seconds: Duration = 120.0
     """Predicted seconds up to which variations of one source share a process, and its decoding; 0: none ever do."""
     resume_from: Duration = 60.0

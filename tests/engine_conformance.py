@@ -217,6 +217,8 @@ class EngineConformance:
             one = order(tmp_path, "mp3")
             assert engine.capacity.slots == 2
             assert engine.capacity.cores >= 1
+            engine.resize(3)
+            assert engine.capacity.slots == 3
             assert await asyncio.to_thread(engine.written, one) == 0
             assert engine.reads(str(clip))
             await engine.run(task(MINE, clip, one), lambda _: None)

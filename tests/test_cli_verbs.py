@@ -113,10 +113,18 @@ def test_a_job_is_paused_and_resumed_and_show_and_ls_tell_it(daemon: Daemon, job
 def test_the_queue_is_paused_drained_and_resumed(daemon: Daemon) -> None:
     assert printed("pause", "--queue", env=daemon.env) == {"state": "paused", "changed": True}
     assert "The queue is draining: `ffspool resume --queue`" in ffspool("drain", env=daemon.env).stdout
-    assert daemon.client.get("/api/queue").json() == {"state": "draining"}
+    assert daemon.client.get("/api/queue").json()["state"] == "draining"
     assert "The queue is draining; nothing waits" in ffspool("stats", env=daemon.env).stdout
     assert ffspool("resume", "--queue", env=daemon.env).stdout == "The queue is running\n"
     assert printed("resume", "--queue", env=daemon.env) == {"state": "running", "changed": False}
+
+
+def test_slots_are_told_and_changed(daemon: Daemon) -> None:
+    assert ffspool("slots", env=daemon.env).stdout == "1 encode may run at once\n"
+    assert ffspool("slots", "3", env=daemon.env).stdout == "3 encodes may run at once\n"
+    assert "0 of 3 slots are used" in ffspool("stats", env=daemon.env).stdout
+    assert printed("slots", "default", env=daemon.env) == {"state": "running", "slots": 1, "changed": True}
+    assert ffspool("slots", "0", env=daemon.env).exit_code == 2
 
 
 # Fail, retry, edit

@@ -138,6 +138,21 @@ def test_many_are_paused_and_deleted_together(daemon: Daemon, visit: Visit, clip
     wait_until(lambda: order(daemon) == ["B"], "the others' deletion")
 
 
+def test_slots_are_changed_while_it_works(daemon: Daemon, visit: Visit) -> None:
+    page, other = visit(daemon), visit(daemon)
+    slots = page.get_by_role("spinbutton", name="Encodes at once")
+    usual = daemon.client.get("/api/queue").json()["slots"]
+    expect(slots).to_have_value(str(usual))
+    slots.fill(str(usual + 3))
+    slots.press("Enter")
+    wait_until(lambda: daemon.client.get("/api/queue").json()["slots"] == usual + 3, "more slots")
+    expect(other.get_by_role("spinbutton", name="Encodes at once")).to_have_value(str(usual + 3))
+    slots.fill("0")
+    slots.press("Tab")
+    expect(slots).to_have_value(str(usual + 3))
+    assert violations(page) == []
+
+
 def test_what_stands_still_with_the_queue_says_so(daemon: Daemon, visit: Visit, clip: Path, long_clip: Path) -> None:
     daemon.submit(long_clip, spec={"variations": [{"preset": "h264-480p"}], "name": "Long"})
     page = visit(daemon)

@@ -157,11 +157,38 @@ def test_the_whole_queue_is_paused_and_resumed(
     assert encoder.status() == psutil.STATUS_STOPPED
     daemon.stop()
     daemon.start()
-    assert daemon.client.get("/api/queue").json() == {"state": "paused"}
+    assert daemon.client.get("/api/queue").json() == {"state": "paused", "slots": 1}
     assert daemon.encoders() == []
     assert daemon.client.post("/api/queue/resume").json() == {"state": "running", "changed": True}
     daemon.wait_for_encoder()
     post(daemon, job, "cancel")
+
+
+def test_slots_are_changed_while_it_works_and_stay_so(start_daemon: Callable[..., Daemon], long_clip: Path) -> None:
+    daemon = start_daemon("--slots", "1")
+    jobs = [daemon.submit(long_clip, presets=["h264-480p"])["id"] for _ in range(3)]
+    daemon.wait_for_encoder()
+    answer = daemon.client.patch("/api/queue", json={"slots": 2})
+    assert answer.json() == {"state": "running", "slots": 2, "changed": True}
+    wait_until(lambda: len(daemon.encoders()) == 2, "a second encoder")
+    assert daemon.client.patch("/api/queue", json={"slots": 2}).json()["changed"] is False
+    daemon.stop()
+    daemon.start()
+    assert daemon.client.get("/api/queue").json() == {"state": "running", "slots": 2}
+    wait_until(lambda: len(daemon.encoders()) == 2, "both again")
+    assert daemon.client.patch("/api/queue", json={"slots": None}).json()["slots"] == 1
+    assert len(daemon.encoders()) == 2, "what runs goes on"
+    queue = daemon.client.get("/api/stats").json()["queue"]
+    assert (queue["slots"], queue["slots_used"]) == (1, 2)
+    for job in jobs:
+        post(daemon, job, "cancel")
+
+
+@pytest.mark.parametrize("slots", [0, -1, 1001, 1.5, "2", True])
+def test_slots_out_of_bounds_are_refused_in_words(shared_daemon: Daemon, slots: Any) -> None:
+    answer = shared_daemon.client.patch("/api/queue", json={"slots": slots})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "slots" in answer.json()["detail"]
 
 
 def test_drain_finishes_what_runs_and_starts_nothing(start_daemon: Callable[..., Daemon], clip: Path) -> None:

@@ -36,6 +36,7 @@ VERBS = {
     "GET /api/jobs/{job}/events": "events J",
     "GET /api/events": "events",
     "GET /api/queue": "queue",
+    "PATCH /api/queue": "slots 2",
     "POST /api/queue/pause": "pause --queue",
     "POST /api/queue/resume": "resume --queue",
     "POST /api/queue/drain": "drain",

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from daemon.api.endpoints import Call
-from daemon.jobs.control import QueueView
-from daemon.models import Model
+from daemon.jobs.queue import QueueChange, QueueStanding, QueueView
 from daemon.states import QueueState
 
 
-class QueueStanding(Model, frozen=True):
-    state: QueueState
-
-
 async def show(call: Call) -> QueueStanding:
-    return QueueStanding(state=call.service.scheduler.queue)
+    return call.service.queue.standing
+
+
+async def patch(call: Call) -> QueueChange:
+    return await call.service.queue.patch(call.body)
 
 
 async def pause(call: Call) -> QueueView:
-    return await call.service.control.set_queue(QueueState.PAUSED)
+    return await call.service.queue.set_state(QueueState.PAUSED)
 
 
 async def resume(call: Call) -> QueueView:
-    return await call.service.control.set_queue(QueueState.RUNNING)
+    return await call.service.queue.set_state(QueueState.RUNNING)
 
 
 async def drain(call: Call) -> QueueView:
-    return await call.service.control.set_queue(QueueState.DRAINING)
+    return await call.service.queue.set_state(QueueState.DRAINING)

@@ -44,6 +44,7 @@ from daemon.errors import (
 )
 from daemon.http.auth import Session
 from daemon.jobs.control import JobPatch
+from daemon.jobs.queue import QueuePatch
 from daemon.jobs.views import JobView
 
 MAX_LOGIN_BYTES = 4096
@@ -104,7 +105,8 @@ ENDPOINTS = (
     Endpoint("GET", f"{VARIATION}/quality.svg", jobs.quality_plot, "A plot of how close each frame is to the source's",
              media_type=SVG),
     # The queue
-    Endpoint("GET", "/api/queue", queue.show, "Whether the queue runs"),
+    Endpoint("GET", "/api/queue", queue.show, "Whether the queue runs, and how many encodes at once"),
+    Endpoint("PATCH", "/api/queue", queue.patch, "Change how many encodes run at once", body=QueuePatch),
     Endpoint("POST", "/api/queue/pause", queue.pause, "Freeze all encodes, start nothing"),
     Endpoint("POST", "/api/queue/resume", queue.resume, "Let the queue run"),
     Endpoint("POST", "/api/queue/drain", queue.drain, "Finish what runs, start nothing"),

@@ -160,14 +160,13 @@ class Client:
     def queue(self) -> Json:
         return self._json("GET", "/api/queue")
 
-    def pause_queue(self) -> Json:
-        return self._json("POST", "/api/queue/pause")
+    def set_queue(self, verb: str) -> Json:
+        """Has the queue `pause`, `resume` or `drain`."""
+        return self._json("POST", f"/api/queue/{verb}")
 
-    def resume_queue(self) -> Json:
-        return self._json("POST", "/api/queue/resume")
-
-    def drain_queue(self) -> Json:
-        return self._json("POST", "/api/queue/drain")
+    def set_slots(self, slots: int | None) -> Json:
+        """Changes how many encodes run at once; None: as many as the daemon's setting says."""
+        return self._json("PATCH", "/api/queue", json={"slots": slots})
 
     def stats(self) -> Json:
         return self._json("GET", "/api/stats")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from daemon.cli.completion import JobType, PartType
 from daemon.cli.options import as_json, print_json, reach, state_dir, status
@@ -16,6 +17,9 @@ from daemon.plaintext import visible
 
 if TYPE_CHECKING:
     from daemon.cli.client import Client, Json
+
+DEFAULT = "default"
+MOST_SLOTS = 1000
 
 yes = click.option("--yes", is_flag=True, help="With --all: do it without asking.")
 
@@ -165,7 +169,7 @@ def pause(job: str | None, queue: bool, state_dir: Path | None, as_json: bool) -
     _either(job, queue, "--queue")
     daemon = reach(state_dir)
     if job is None:
-        tell(daemon.pause_queue(), as_json, _queue)
+        tell(daemon.set_queue("pause"), as_json, _queue)
     else:
         tell(daemon.pause(job), as_json, _paused)
 
@@ -180,7 +184,7 @@ def resume(job: str | None, queue: bool, state_dir: Path | None, as_json: bool) 
     _either(job, queue, "--queue")
     daemon = reach(state_dir)
     if job is None:
-        tell(daemon.resume_queue(), as_json, _queue)
+        tell(daemon.set_queue("resume"), as_json, _queue)
     else:
         tell(daemon.resume(job), as_json, _resumed)
 
@@ -193,12 +197,45 @@ def queue(state_dir: Path | None, as_json: bool) -> None:
     tell(reach(state_dir).queue(), as_json, lambda answer: _queue({**answer, "changed": True}))
 
 
+class Slots(click.ParamType[int | str]):
+    """Takes how many encodes run at once; `default` is as many as the daemon's setting says."""
+
+    name = "slots"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == DEFAULT else click.IntRange(1, MOST_SLOTS).convert(value, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        return [CompletionItem(DEFAULT)] if DEFAULT.startswith(incomplete) else []
+
+
+@click.command()
+@click.argument("number", required=False, metavar="[N|default]", type=Slots())
+@state_dir
+@as_json
+def slots(number: int | str | None, state_dir: Path | None, as_json: bool) -> None:
+    """Have N encodes run at once, or as many as the daemon's setting says; without N, tell how many do.
+
+    What runs beyond that goes on to its end. The number holds until it is changed, also for a daemon that is started
+    again.
+    """
+    daemon = reach(state_dir)
+    if number is None:
+        tell(daemon.queue(), as_json, _slots)
+    else:
+        tell(daemon.set_slots(None if number == DEFAULT else int(number)), as_json, _slots)
+
+
+def _slots(answer: Json) -> str:
+    return f"{answer['slots']} encode{'s' if answer['slots'] != 1 else ''} may run at once"
+
+
 @click.command()
 @state_dir
 @as_json
 def drain(state_dir: Path | None, as_json: bool) -> None:
     """Let what runs be finished and start nothing more, until `ffspool resume --queue`."""
-    tell(reach(state_dir).drain_queue(), as_json, _queue)
+    tell(reach(state_dir).set_queue("drain"), as_json, _queue)
 
 
 def _paused(answer: Json) -> str:
@@ -316,4 +353,4 @@ def _say(words: str) -> None:
     say(console(), words)
 
 
-COMMANDS = (cancel, queue, pause, resume, drain, retry, fail, edit, rm)
+COMMANDS = (cancel, queue, slots, pause, resume, drain, retry, fail, edit, rm)

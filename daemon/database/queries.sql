@@ -398,13 +398,17 @@ UPDATE jobs SET paused = :paused WHERE seq = :job AND paused <> :paused AND (que
 -- name: hold
 UPDATE variations SET held = :held WHERE job = :job AND status IN ('queued', 'processing')
 
--- Whether the queue runs, drains or is paused.
--- name: queue_state
-SELECT state FROM queue
+-- Whether the queue runs, drains or is paused, and how many encodes run at once.
+-- name: queue
+SELECT state, slots FROM queue
 
 -- Changes that.
 -- name: set_queue_state
 UPDATE queue SET state = :state WHERE state <> :state
+
+-- Changes how many encodes run at once; NULL: as many as the setting says.
+-- name: set_slots
+UPDATE queue SET slots = :slots WHERE slots IS NOT :slots
 
 -- Variations whose processes are to be frozen.
 -- name: held_processing

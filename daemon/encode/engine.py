@@ -28,6 +28,10 @@ class Engine(Protocol):
         """Returns what it can do at once at this moment."""
         ...
 
+    def resize(self, slots: int) -> None:
+        """Runs at most so many processes at once from now on. What is above that goes on."""
+        ...
+
     def reads(self, path: str) -> bool:
         """Tells whether its encoders can open what lies at that path of the daemon's host."""
         ...

@@ -58,6 +58,9 @@ class LocalEngine:
         lost = max(0, self.registry.stuck - self._slots)
         return Capacity(slots=max(0, self._slots - lost), cores=host.cores())
 
+    def resize(self, slots: int) -> None:
+        self._slots = slots
+
     def reads(self, path: str) -> bool:
         return Path(path).is_absolute()
 

@@ -1,4 +1,4 @@
-"""Changes a job under way, or all of them. The HTTP layer and `ffspool run` call these verbs.
+"""Changes a job under way. The HTTP layer and `ffspool run` call these verbs.
 
 Each writes its wish in one transaction before it signals anything, and answers when the wish is true.
 """
@@ -27,7 +27,7 @@ from daemon.scheduling.attempt import Receipt
 from daemon.scheduling.claims import FORCED
 from daemon.scheduling.limits import Quota
 from daemon.scheduling.scheduler import Scheduler
-from daemon.states import ENDED, LIVE, QueueState, State, derive
+from daemon.states import ENDED, LIVE, State, derive
 
 
 class CancelReceipt(Model, frozen=True):
@@ -96,11 +96,6 @@ class Changed(Model, frozen=True):
     id: str
     status: State
     paused: bool
-    changed: bool
-
-
-class QueueView(Model, frozen=True):
-    state: QueueState
     changed: bool
 
 
@@ -240,12 +235,6 @@ class Control:
         await self._scheduler.hold(live, False)
         return await self._answer(job, changed)
 
-    async def set_queue(self, state: QueueState) -> QueueView:
-        """Lets the whole queue run, freezes it, or lets what runs be finished and starts nothing more."""
-        changed, held = await self._store.write(partial(_set_queue, state))
-        await self._scheduler.set_queue(state, held)
-        return QueueView(state=state, changed=changed)
-
     async def patch(self, job: str, patch: JobPatch) -> Changed:
         """Changes a job's name, priority or expiry; a new priority counts from the next start on.
 
@@ -267,13 +256,6 @@ async def remove_needless_pieces(store: Store, paths: Paths, jobs: Sequence[int]
     """
     dropped = await store.write(partial(claims.drop_needless_pieces, jobs=jobs))
     return sum([await asyncio.to_thread(remove, paths.work(job, variation)) for job, variation in dropped])
-
-
-async def queue_state(store: Store) -> QueueState:
-    """Returns what was last asked of the whole queue."""
-    row = await store.read(lambda t: t.one("queue_state"))
-    assert row is not None
-    return QueueState(row["state"])
 
 
 def _locate(scope: Scope, now: float, transaction: Transaction) -> _Located:
@@ -346,12 +328,6 @@ def _moment(wish: datetime) -> float:
     if not 1970 < wish.year < 9999:
         raise BadParameter(f"expires_at {wish.isoformat()} is not between the years 1971 and 9998")
     return wish.replace(tzinfo=wish.tzinfo or UTC).timestamp()
-
-
-def _set_queue(state: QueueState, transaction: Transaction) -> tuple[bool, list[str]]:
-    """Whether that changed anything, and the variations of paused jobs that may run."""
-    changed = transaction.run("set_queue_state", state=state)
-    return bool(changed), [row["id"] for row in transaction.all("held_processing")]
 
 
 def _patch(job: str, patch: JobPatch, now: float, transaction: Transaction) -> None:

@@ -43,10 +43,10 @@ class Scheduler:
     `longest` bounds, in predicted seconds, a process that several variations share; 0: none ever does.
     """
 
-    def __init__(self, resources: Resources, *, longest: float = 120.0, queue: QueueState = QueueState.RUNNING) -> None:
+    def __init__(self, resources: Resources, *, longest: float = 120.0) -> None:
         self._resources = resources
         self._longest = longest
-        self._queue = queue
+        self._queue = QueueState.RUNNING
         self._forecast = Forecast(
             resources.library, resources.history.corrections, resources.space.experience, resources.resume_from
         )

@@ -14,6 +14,7 @@ class Queue extends Observable {
   search = "";
   parts = segments("all", "");
   state = "running"; // of the whole queue
+  slots = null; // encodes that may run at once
   counts = null; // jobs by status, and `paused` ones
   stopping = new Set(); // ids of what was asked to end and has not yet
 
@@ -27,7 +28,7 @@ class Queue extends Observable {
     events.on("reset", () => this.reload());
     events.on("job", (change) => this.#change(change));
     events.on("deleted", ({ id }) => this.#drop(id));
-    events.on("queue", ({ state }) => this.#set({ state }));
+    events.on("queue", ({ state }) => (this.#set({ state }), this.#recount())); // slots changed, perhaps
   }
 
   show(filter, search = "") {
@@ -130,9 +131,9 @@ class Queue extends Observable {
 
   async #recount() {
     try {
-      const [stats, { state }] = await Promise.all([get("api/stats"), get("api/queue")]);
+      const [stats, { state, slots }] = await Promise.all([get("api/stats"), get("api/queue")]);
       remember(stats);
-      this.#set({ counts: { ...stats.jobs, paused: stats.queue.paused_jobs, failed: stats.queue.jobs_with_failures }, state });
+      this.#set({ counts: { ...stats.jobs, paused: stats.queue.paused_jobs, failed: stats.queue.jobs_with_failures }, state, slots });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
     }

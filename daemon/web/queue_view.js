@@ -110,9 +110,20 @@ function Filters() {
           `,
         )}
       </nav>
+      ${queue.slots && html`<${Slots} />`}
       <input type="search" placeholder="Search names" aria-label="Search jobs by name" value=${words} onInput=${(event) => setWords(event.target.value)} />
       ${count > 0 && !queue.search && html`<button class="quiet" onClick=${() => verbs.bulk(ended ? "delete" : "cancel", status, count)}>${ended ? "Delete" : "Cancel"} all ${number(count)}</button>`}
     </div>
+  `;
+}
+
+/** How many encodes run at once; a number that the daemon refuses gives way to the one that holds. */
+function Slots() {
+  const set = (event) => (event.target.reportValidity() ? verbs.setSlots(Number(event.target.value)) : (event.target.value = queue.slots));
+  return html`
+    <label class="slots" title="What runs beyond that goes on to its end">
+      at once <input type="number" aria-label="Encodes at once" required min="1" max="1000" value=${queue.slots} onChange=${set} />
+    </label>
   `;
 }
 

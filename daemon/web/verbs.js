@@ -200,6 +200,17 @@ export async function setQueue(verb) {
   }
 }
 
+/** Has so many encodes run at once. */
+export async function setSlots(slots) {
+  try {
+    queue.slots = (await call("PATCH", "api/queue", { body: { slots } })).slots;
+    overlays.say(`${plural(queue.slots, "encode")} may run at once.`);
+  } catch (error) {
+    fail(error);
+  }
+  queue.changed();
+}
+
 /** Saves what is behind an address of the API as a file. */
 export function download(path) {
   const link = document.createElement("a");
