@@ -41,7 +41,7 @@ class QueueState(StrEnum):
     DRAINING = "draining"  # what runs is finished, nothing is started
 
 
-class DeliveryStatus(StrEnum):
+class MessageStatus(StrEnum):
     """Is the state of a webhook's message."""
 
     PENDING = "pending"  # to be sent, or sent again

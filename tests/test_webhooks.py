@@ -26,7 +26,7 @@ from daemon.cli import doctor
 from daemon.cli.client import Client
 from daemon.cli.main import main
 from daemon.errors import InvalidRequest
-from daemon.states import DeliveryStatus
+from daemon.states import MessageStatus
 from daemon.webhooks import addresses, outbox
 from daemon.webhooks.delivery import Reply, Sender, parsed
 from daemon.webhooks.signing import OVERLAP, Secrets
@@ -370,7 +370,7 @@ def test_waits_grow_to_six_hours_and_end_after_three_days() -> None:
             break
         waits.append(again - now)
         now, failures = again, failures + 1
-    assert status == DeliveryStatus.FAILED
+    assert status == MessageStatus.FAILED
     assert waits[0] <= 5 * 1.2
     assert waits == sorted(waits[:8]) + waits[8:]
     assert all(6 * 3600 * 0.8 <= wait <= 6 * 3600 * 1.2 for wait in waits[7:])

@@ -18,7 +18,7 @@ from daemon.models import VariationRequest
 from daemon.plaintext import flaw
 from daemon.presets.library import MAX_VARIATIONS
 from daemon.settings import MAX_SOURCES
-from daemon.states import ENDED, DeliveryStatus, OnUnsuitable, State
+from daemon.states import ENDED, MessageStatus, OnUnsuitable, State
 from daemon.strict_json import decode
 from daemon.webhooks.delivery import parsed
 
@@ -140,7 +140,7 @@ class FilePageQuery(msgspec.Struct):
 
 class DeliveryPageQuery(msgspec.Struct):
     job: str | None = None
-    status: DeliveryStatus | None = None
+    status: MessageStatus | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
 

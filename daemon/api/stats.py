@@ -160,7 +160,7 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
 
 
 def _failing(transaction: Transaction) -> tuple[int, float | None]:
-    row = transaction.one("failing_deliveries")
+    row = transaction.one("failing_messages")
     return (row["count"], row["since"]) if row else (0, None)
 
 

@@ -542,49 +542,49 @@ DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= :before ORDER 
 -- Webhooks
 
 -- The oldest that is due, is not being sent, and whose URL is not being sent as much as it may.
--- name: due_delivery
+-- name: due_message
 SELECT id, job, type, url, snapshot, created_at, failures, since FROM outbox
 WHERE status = 'pending' AND next_attempt_at <= :now
     AND id NOT IN (SELECT value FROM json_each(:sending)) AND url NOT IN (SELECT value FROM json_each(:busy))
 ORDER BY next_attempt_at LIMIT 1
 
 -- When the next message is to be sent.
--- name: next_delivery
+-- name: next_message
 SELECT min(next_attempt_at) AS at FROM outbox WHERE status = 'pending' AND next_attempt_at > :now
 
 -- What an attempt came to. No row: it was replayed or disabled meanwhile.
--- name: settle_delivery
+-- name: settle_message
 UPDATE outbox SET status = :status, attempts = attempts + 1, failures = :failures,
     next_attempt_at = :next_attempt_at, last_status_code = :status_code, last_error = :error,
     delivered_at = iif(:status = 'delivered', :now, delivered_at)
 WHERE id = :id AND since = :since AND (status = 'pending' OR :status = 'delivered')
 
 -- Gives up a job's messages, because their receiver wants none any more.
--- name: disable_deliveries
+-- name: disable_messages
 UPDATE outbox SET status = 'disabled', next_attempt_at = NULL, last_error = :error
 WHERE job = (SELECT job FROM outbox WHERE id = :id) AND status = 'pending'
 
 -- Has a message sent again as if it never was.
--- name: replay_delivery
+-- name: replay_message
 UPDATE outbox SET status = 'pending', failures = 0, next_attempt_at = :now, since = :now
 WHERE id = :id
 
 -- One message with what became of it.
--- name: delivery
+-- name: message
 SELECT * FROM outbox WHERE id = :id
 
 -- Newest first, below the cursor.
--- name: page_of_deliveries
+-- name: page_of_messages
 SELECT * FROM outbox WHERE seq < :below AND (:status IS NULL OR status = :status)
 ORDER BY seq DESC LIMIT :limit
 
 -- Messages of one job, newest first, below the cursor.
--- name: page_of_deliveries_of_job
+-- name: page_of_messages_of_job
 SELECT * FROM outbox WHERE job = :job AND seq < :below AND (:status IS NULL OR status = :status)
 ORDER BY seq DESC LIMIT :limit
 
 -- Ends the record of messages that are long settled.
--- name: forget_deliveries
+-- name: forget_messages
 DELETE FROM outbox WHERE status <> 'pending' AND created_at <= :before
 
 -- Figures
@@ -623,7 +623,7 @@ SELECT count(*) AS count FROM (
 )
 
 -- Messages that could not be sent so far, and since when the first of them is due.
--- name: failing_deliveries
+-- name: failing_messages
 SELECT count(*) AS count, min(since) AS since FROM outbox WHERE status = 'pending' AND failures > 0
 
 -- How often each stage of a cancel ended a process, and how long that took.

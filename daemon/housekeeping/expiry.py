@@ -65,5 +65,5 @@ def _forget(transaction: Transaction, *, now: float, tombstone_seconds: float) -
     transaction.run("forget_sessions", now=now)
     transaction.run("forget_uploads", now=now)  # the sweep takes their files
     transaction.run("forget_keys", before=now - idempotency.KEPT)
-    transaction.run("forget_deliveries", before=now - outbox.KEPT)
+    transaction.run("forget_messages", before=now - outbox.KEPT)
     transaction.run("forget_hours", hour=int((now - HOURS_KEPT) // 3600))

@@ -26,7 +26,7 @@ from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import EndedJob, VariationView, ended_job, ended_variation
 from daemon.journal import tell
 from daemon.models import Model, when
-from daemon.states import DeliveryStatus
+from daemon.states import MessageStatus
 from daemon.webhooks.delivery import Reply, Sender
 from daemon.webhooks.signing import Secrets, SecretView
 
@@ -48,7 +48,7 @@ class Delivery(Model, frozen=True):
     job: str
     type: str
     url: str
-    status: DeliveryStatus
+    status: MessageStatus
     attempts: int
     next_attempt_at: datetime | None
     last_status_code: int | None
@@ -101,10 +101,10 @@ class Webhooks:
     # What others may ask
 
     async def page(
-        self, *, job: str | None, status: DeliveryStatus | None, limit: int, cursor: str | None
+        self, *, job: str | None, status: MessageStatus | None, limit: int, cursor: str | None
     ) -> DeliveryPage:
         """Returns one page of deliveries, newest first. Raises InvalidRequest for a cursor we did not give."""
-        query = "page_of_deliveries_of_job" if job else "page_of_deliveries"
+        query = "page_of_messages_of_job" if job else "page_of_messages"
         wanted = {"job": job, "status": status, "below": decode_cursor(cursor), "limit": limit + 1}
         found = await self._store.read(lambda t: t.all(query, **wanted))
         rows, more = found[:limit], len(found) > limit
@@ -175,11 +175,11 @@ class Webhooks:
         return await self._sender.attempt(due["url"], due["id"], body)
 
 
-def _log_delivery(due: Row, reply: Reply, status: DeliveryStatus, again: float | None, now: float) -> None:
+def _log_delivery(due: Row, reply: Reply, status: MessageStatus, again: float | None, now: float) -> None:
     """Tells of the URL only its host: the rest may be secret."""
     of = {"job": due["job"], "delivery": due["id"], "event": due["type"], "host": urlsplit(due["url"]).hostname}
     after = now - due["since"]
-    if status == DeliveryStatus.DELIVERED:
+    if status == MessageStatus.DELIVERED:
         tell(log, logging.INFO, "webhook delivered", **of, after=after)
     else:
         words = "webhook could not be sent, and is sent again" if again else f"webhook is {status}"
@@ -202,26 +202,26 @@ def render(due: Row | Mapping[str, Any]) -> bytes:
 
 def verdict(
     reply: Reply, failures: int, since: float, now: float, backoff: float
-) -> tuple[DeliveryStatus, float | None]:
+) -> tuple[MessageStatus, float | None]:
     """Says what becomes of a message after an attempt, `failures` of them before it; and when it is due again."""
     if reply.error is None:
-        return DeliveryStatus.DELIVERED, None
+        return MessageStatus.DELIVERED, None
     if reply.status_code == 410:
-        return DeliveryStatus.DISABLED, None
+        return MessageStatus.DISABLED, None
     wait = backoff * WAITS[min(failures, len(WAITS) - 1)] * random.uniform(1 - JITTER, 1 + JITTER)
     asked = min(reply.retry_after or 0.0, backoff * WAITS[-1])  # for a receiver to say, within what is ours
     again = now + max(wait, asked)
     if reply.final or again > since + GIVE_UP:
-        return DeliveryStatus.FAILED, None
-    return DeliveryStatus.PENDING, again
+        return MessageStatus.FAILED, None
+    return MessageStatus.PENDING, again
 
 
 def _settle(
-    due: Row, reply: Reply, settled: tuple[DeliveryStatus, float | None], now: float, transaction: Transaction
+    due: Row, reply: Reply, settled: tuple[MessageStatus, float | None], now: float, transaction: Transaction
 ) -> None:
     status, again = settled
     changed = transaction.run(
-        "settle_delivery",
+        "settle_message",
         id=due["id"],
         since=due["since"],
         status=status,
@@ -231,22 +231,22 @@ def _settle(
         error=reply.error,
         now=now,
     )
-    if changed and status == DeliveryStatus.DISABLED:
+    if changed and status == MessageStatus.DISABLED:
         words = "not sent: the receiver answered 410 to another message of this job"
-        transaction.run("disable_deliveries", id=due["id"], error=words)
+        transaction.run("disable_messages", id=due["id"], error=words)
 
 
 def _due(now: float, sending: list[str], busy: list[str], transaction: Transaction) -> tuple[Row | None, float | None]:
     """The next delivery whose time has come; if there is none, when one is due."""
-    if due := transaction.one("due_delivery", now=now, sending=_json(sending), busy=_json(busy)):
+    if due := transaction.one("due_message", now=now, sending=_json(sending), busy=_json(busy)):
         return due, None
-    following = transaction.one("next_delivery", now=now)
+    following = transaction.one("next_message", now=now)
     return None, following["at"] if following else None
 
 
 def _replay(delivery: str, now: float, transaction: Transaction) -> Row:
-    transaction.run("replay_delivery", id=delivery, now=now)
-    row = transaction.one("delivery", id=delivery)
+    transaction.run("replay_message", id=delivery, now=now)
+    row = transaction.one("message", id=delivery)
     if row is None:
         raise NotFound(f"there is no delivery {delivery}")
     return row
@@ -255,7 +255,7 @@ def _replay(delivery: str, now: float, transaction: Transaction) -> Row:
 def _shown(row: Row) -> Delivery:
     times: dict[str, Any] = {name: when(row[name]) for name in ("next_attempt_at", "created_at", "delivered_at")}
     plain = {name: row[name] for name in ("id", "job", "type", "url", "attempts", "last_status_code", "last_error")}
-    return Delivery(status=DeliveryStatus(row["status"]), **plain, **times)
+    return Delivery(status=MessageStatus(row["status"]), **plain, **times)
 
 
 def _secret_view(valid: list[Any]) -> SecretView:
