@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 9;
+PRAGMA user_version = 10;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -42,7 +42,12 @@ CREATE TABLE jobs (
             WHEN completed > 0 THEN 'completed'
             ELSE 'failed'
         END
-    ) VIRTUAL
+    ) VIRTUAL,
+    -- Counters of the deliveries of completed variations, kept by the triggers below. Until the last one is settled,
+    -- the job does not expire.
+    undelivered          INTEGER NOT NULL DEFAULT 0 CHECK (undelivered >= 0),
+    delivered            INTEGER NOT NULL DEFAULT 0 CHECK (delivered >= 0),
+    not_delivered        INTEGER NOT NULL DEFAULT 0 CHECK (not_delivered >= 0)  -- those that failed
 ) STRICT;
 
 CREATE INDEX jobs_by_status ON jobs (status, seq);
@@ -107,7 +112,7 @@ CREATE TABLE variations (
     output_seconds       REAL,
     cpu_seconds          REAL,
     speed                REAL,  -- of the whole encode, times real time
-    lost_at              REAL,  -- when the sweep found the published file gone
+    lost_at              REAL,  -- when the sweep found the published file gone, or it was dropped
     sharing              INTEGER,  -- how many were encoded in the same process at the last attempt, itself included
     alone                INTEGER NOT NULL DEFAULT 0 CHECK (alone IN (0, 1)),  -- it failed in company: no more of that
     sandbox              TEXT,  -- what its last encode was shut in by, such as `landlock 7, seccomp`, or `none`
@@ -118,6 +123,8 @@ CREATE TABLE variations (
     resumed_seconds      REAL,  -- of it that its last attempt found encoded already
     in_pieces            INTEGER NOT NULL DEFAULT 1 CHECK (in_pieces IN (0, 1)),  -- 0: they did not fit; it is made whole
     keep_partial         INTEGER NOT NULL DEFAULT 0 CHECK (keep_partial IN (0, 1)),  -- its pieces outlive its cancel
+    deliver              TEXT,  -- where it is to be brought once it is completed, if that was asked
+    dropped              INTEGER NOT NULL DEFAULT 0 CHECK (dropped IN (0, 1)),  -- the spool's copy, once it was brought
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 
@@ -130,6 +137,31 @@ CREATE INDEX variations_queued ON variations (seq) WHERE status = 'queued';
 CREATE INDEX variations_processing ON variations (seq) WHERE status = 'processing';
 CREATE INDEX variations_aside ON variations (seq) WHERE status = 'queued' AND waiting IS NOT NULL;
 CREATE INDEX variations_with_file ON variations (seq) WHERE status = 'completed' AND lost_at IS NULL;
+CREATE INDEX variations_to_deliver ON variations (seq) WHERE deliver IS NOT NULL AND status <> 'completed';
+
+-- Outputs on their way to where they are to be brought: one row for each completed variation that asked. It outlives
+-- its variation as long as something of it may lie there that has to be removed.
+CREATE TABLE deliveries (
+    seq              INTEGER PRIMARY KEY,
+    id               TEXT NOT NULL UNIQUE,  -- what it is known by where it is brought
+    variation        INTEGER UNIQUE REFERENCES variations (seq) ON DELETE CASCADE,  -- NULL: it was deleted
+    place            TEXT NOT NULL,  -- what may be away or hang as a whole, such as a share
+    wanted           TEXT NOT NULL,  -- its variation's `deliver`
+    status           TEXT NOT NULL CHECK (status IN ('pending', 'running', 'delivered', 'failed')),
+    landing          TEXT,     -- text of the place's own, by which it sees after a crash how far it came
+    part             INTEGER NOT NULL DEFAULT 0 CHECK (part IN (0, 1)),  -- something without its name may lie there
+    reached          TEXT,     -- where it is, as users are told
+    kept             INTEGER NOT NULL DEFAULT 0 CHECK (kept IN (0, 1)),  -- what lay there before, as was asked
+    since            REAL NOT NULL,  -- when it was first asked for, or again
+    attempts         INTEGER NOT NULL DEFAULT 0,
+    failures         INTEGER NOT NULL DEFAULT 0,  -- since then
+    next_attempt_at  REAL,     -- at what is left to do
+    error            TEXT,     -- what kept it from being delivered so far
+    settled_at       REAL,
+    CHECK ((next_attempt_at IS NOT NULL) = (status IN ('pending', 'running') OR part = 1))
+) STRICT;
+
+CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 
 -- One row per encode begun. While `ended_at` is NULL its process may live: the engine finds it by the token, or by
 -- the handle, which is text of the engine's own.
@@ -205,7 +237,7 @@ CREATE TABLE hours (
 CREATE TABLE events (
     id    INTEGER PRIMARY KEY AUTOINCREMENT,  -- only ever grows
     at    REAL NOT NULL,
-    type  TEXT NOT NULL CHECK (type IN ('job', 'variation', 'deleted', 'queue')),
+    type  TEXT NOT NULL CHECK (type IN ('job', 'variation', 'deleted', 'queue', 'delivery')),
     job   TEXT,  -- the job it is about; NULL for the whole queue
     data  TEXT NOT NULL
 ) STRICT;
@@ -502,4 +534,96 @@ BEGIN
     ) AS gone)
     WHERE jobs.seq = new.job AND sources.seq = new.source AND jobs.webhook_variations
         AND jobs.webhook_url IS NOT NULL;
+END;
+
+-- Before, so that the end of a job finds its deliveries counted.
+CREATE TRIGGER variation_is_to_be_delivered BEFORE UPDATE OF status ON variations
+WHEN new.status = 'completed' AND new.deliver IS NOT NULL
+BEGIN
+    INSERT INTO deliveries (id, variation, place, wanted, status, since, next_attempt_at)
+    VALUES (
+        lower(hex(randomblob(8))), new.seq, json_extract(new.deliver, '$.place'), new.deliver, 'pending',
+        new.finished_at, new.finished_at
+    );
+END;
+
+-- What lies there without its name is removed, however long that takes; of the rest nothing is kept.
+CREATE TRIGGER variation_to_be_delivered_is_deleted BEFORE DELETE ON variations WHEN old.deliver IS NOT NULL
+BEGIN
+    UPDATE deliveries SET variation = NULL, status = iif(status = 'delivered', status, 'failed'), landing = NULL,
+        failures = 0, since = (julianday('now') - 2440587.5) * 86400,
+        next_attempt_at = (julianday('now') - 2440587.5) * 86400
+    WHERE variation = old.seq AND part = 1;
+END;
+
+CREATE TRIGGER delivery_is_added AFTER INSERT ON deliveries
+BEGIN
+    UPDATE jobs SET undelivered = undelivered + 1, expires_at = NULL
+    WHERE seq = (SELECT job FROM variations WHERE seq = new.variation);
+    INSERT INTO events (at, type, job, data)
+    SELECT (julianday('now') - 2440587.5) * 86400, 'delivery', jobs.id, json_object(
+        'job', jobs.id, 'source', sources.id, 'id', variations.id, 'status', new.status, 'to', NULL, 'error', NULL
+    )
+    FROM variations JOIN jobs ON jobs.seq = variations.job JOIN sources ON sources.seq = variations.source
+    WHERE variations.seq = new.variation;
+END;
+
+CREATE TRIGGER delivery_changes_its_job AFTER UPDATE OF status ON deliveries
+WHEN old.status <> new.status AND new.variation IS NOT NULL
+BEGIN
+    UPDATE jobs SET
+        undelivered   = undelivered + (new.status IN ('pending', 'running')) - (old.status IN ('pending', 'running')),
+        delivered     = delivered + (new.status = 'delivered') - (old.status = 'delivered'),
+        not_delivered = not_delivered + (new.status = 'failed') - (old.status = 'failed'),
+        expires_at    = iif(new.status IN ('pending', 'running') OR undelivered > 1 OR finished_at IS NULL, NULL,
+            coalesce(keep_until, new.settled_at + expires_in))
+    WHERE seq = (SELECT job FROM variations WHERE seq = new.variation);
+    INSERT INTO events (at, type, job, data)
+    SELECT (julianday('now') - 2440587.5) * 86400, 'delivery', jobs.id, json_object(
+        'job', jobs.id, 'source', sources.id, 'id', variations.id, 'status', new.status, 'to', new.reached,
+        'error', new.error
+    )
+    FROM variations JOIN jobs ON jobs.seq = variations.job JOIN sources ON sources.seq = variations.source
+    WHERE variations.seq = new.variation;
+END;
+
+CREATE TRIGGER job_waits_for_its_deliveries AFTER UPDATE OF expires_at ON jobs
+WHEN new.expires_at IS NOT NULL AND new.undelivered > 0
+BEGIN
+    UPDATE jobs SET expires_at = NULL WHERE seq = new.seq;
+END;
+
+CREATE TRIGGER delivery_end_is_told AFTER UPDATE OF status ON deliveries
+WHEN old.status <> new.status AND new.status IN ('delivered', 'failed') AND new.variation IS NOT NULL
+BEGIN
+    INSERT INTO outbox (id, job, type, url, snapshot, status, created_at, since, next_attempt_at)
+    SELECT 'msg_' || lower(hex(randomblob(12))), jobs.id,
+        iif(new.status = 'delivered', 'variation.delivered', 'variation.undelivered'), jobs.webhook_url, json_object(
+        'job', jobs.id, 'source', sources.id, 'id', variations.id, 'name', variations.name,
+        'preset', variations.preset, 'bytes', variations.bytes, 'sha256', variations.sha256,
+        'status', new.status, 'to', new.reached, 'kept', new.kept, 'attempts', new.attempts, 'error', new.error,
+        'settled_at', json(lower(quote(new.settled_at)))
+    ), iif(gone, 'disabled', 'pending'), new.settled_at, new.settled_at, iif(gone, NULL, new.settled_at)
+    FROM variations JOIN jobs ON jobs.seq = variations.job JOIN sources ON sources.seq = variations.source, (
+        SELECT EXISTS (
+            SELECT 1 FROM outbox JOIN jobs ON jobs.id = outbox.job JOIN variations ON variations.job = jobs.seq
+            WHERE variations.seq = new.variation AND outbox.status = 'disabled'
+        ) AS gone
+    )
+    WHERE variations.seq = new.variation AND jobs.webhook_variations AND jobs.webhook_url IS NOT NULL;
+END;
+
+-- A job whose deliveries are settled is told of as soon as it has ended too; once more after a retry.
+CREATE TRIGGER job_delivery_is_told AFTER UPDATE OF undelivered, finished_at ON jobs
+WHEN new.webhook_url IS NOT NULL AND new.undelivered = 0 AND new.finished_at IS NOT NULL
+    AND new.delivered + new.not_delivered > 0 AND (old.undelivered > 0 OR old.finished_at IS NULL)
+BEGIN
+    INSERT INTO outbox (id, job, type, url, snapshot, status, created_at, since, next_attempt_at)
+    SELECT 'msg_' || lower(hex(randomblob(12))), new.id,
+        iif(new.not_delivered, 'job.undelivered', 'job.delivered'), new.webhook_url, json_object(
+        'id', new.id, 'name', new.name, 'status', new.status, 'metadata', new.metadata,
+        'delivered', new.delivered, 'not_delivered', new.not_delivered
+    ), iif(gone, 'disabled', 'pending'), at, at, iif(gone, NULL, at)
+    FROM (SELECT EXISTS (SELECT 1 FROM outbox WHERE job = new.id AND status = 'disabled') AS gone,
+        (julianday('now') - 2440587.5) * 86400 AS at);
 END;

@@ -308,6 +308,17 @@ class UnsuitableSource(FfspoolError):
     title = "The preset does not suit the source"
 
 
+class Undelivered(FfspoolError):
+    """An output is not where it was to be brought. `final`: trying again will not help; `away`: nor for any other."""
+
+    code = "undelivered"
+
+    def __init__(self, message: str, *, final: bool = False, away: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+        self.away = away
+
+
 class ProofError(FfspoolError):
     """An encode ended, but its output is not what was planned."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from daemon.errors import BadName
-from daemon.plaintext import BIDI, STEERING, flaw, visible
+from daemon.plaintext import BIDI, STEERING, clipped, flaw, visible
 
 MAX_BYTES = 255
 MANIFEST = "manifest.json"  # beside the folders in the zip
@@ -29,6 +29,13 @@ def check(name: str) -> str:
         raise BadName(f"the file name {shown} {reason}: rename the file")
     if len(name.encode()) > MAX_BYTES:
         raise BadName(f"the file name {shown} is longer than {MAX_BYTES} bytes")
+    return name
+
+
+def check_portable(name: str) -> str:
+    """Returns `name`, if every system takes it as it stands. Raises BadName that says what is wrong with it."""
+    if check(name) != plain(name):
+        raise BadName(f"the name {clipped(name, 80)!r} is none on some systems: {plain(name)!r} would be one")
     return name
 
 

@@ -10,11 +10,12 @@ import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
+from daemon.plaintext import flaw
 from daemon.source_files import ANY, EVERYWHERE, Identity, open_source
 
 Parameters = dict[str, Any]
@@ -96,11 +97,81 @@ def in_lines(left_out: Iterable[LeftOut]) -> list[str]:
 # What is asked for
 
 
+class Conflict(StrEnum):
+    """A delivery says what becomes of it where something has its name already."""
+
+    FAIL = "fail"
+    NUMBER = "number"  # it gets another name
+    SKIP = "skip"  # what is there stays, and counts as delivered
+    OVERWRITE = "overwrite"
+
+
+class Deliver(Model, frozen=True, forbid_unknown_fields=True):
+    """Asks for an output to be brought to a folder once it is completed, and says how it is to lie there."""
+
+    folder: Annotated[
+        str,
+        msgspec.Meta(min_length=1, max_length=4096, description="below an output root: whole, or as it goes on"),
+    ]
+    name: (
+        Annotated[
+            str,
+            msgspec.Meta(min_length=1, max_length=200, description="a template of the file's name, by default its own"),
+        ]
+        | None
+    ) = None
+    conflict: Annotated[Conflict, msgspec.Meta(description="what becomes of it where something has that name")] = (
+        Conflict.FAIL
+    )
+    mode: Annotated[
+        str, msgspec.Meta(pattern="^0?[0-7]{3}$", description="rights to the file; who may read one enters new folders")
+    ] = "0644"
+    mtime: (
+        Annotated[
+            Literal["source"], msgspec.Meta(description="it is as old as its source, where that is read in place")
+        ]
+        | None
+    ) = None
+    keep: Annotated[bool, msgspec.Meta(description="keep the daemon's own copy, until the job expires")] = True
+
+    def __post_init__(self) -> None:
+        for what, value in (("folder", self.folder), ("name", self.name)):
+            if reason := flaw(value):
+                raise ValueError(f"{what} {reason}")
+
+    @property
+    def bits(self) -> int:
+        """Returns the mode of files."""
+        return int(self.mode, 8) & 0o666
+
+    @property
+    def folder_bits(self) -> int:
+        """Returns the mode of folders: who may read them may enter them."""
+        return self.bits | (self.bits >> 2 & 0o111)
+
+
+class Destination(Model, frozen=True):
+    """Says where an output is brought: `below` is the folder within the `place`, parted by "/"; empty: that itself.
+
+    A place is what may be away or hang as a whole.
+    """
+
+    place: str
+    below: str
+    wish: Deliver
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Returns the names of the folders that lead there."""
+        return tuple(filter(None, self.below.split("/")))
+
+
 class VariationRequest(msgspec.Struct, frozen=True):
     """Asks for variations by one entry of a job request: a preset's name and what the caller overrides."""
 
     preset: str
     overrides: Parameters
+    deliver: Deliver | None = None
 
 
 class Wanted(Model, frozen=True):
@@ -114,6 +185,7 @@ class Wanted(Model, frozen=True):
     parameters: Parameters
     label: str
     extension: str
+    deliver: Deliver | None = None
 
 
 # Where untrusted files are decoded

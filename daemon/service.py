@@ -18,6 +18,8 @@ import psutil
 
 from daemon.database import lineage
 from daemon.database.store import Store
+from daemon.delivery.deliveries import Deliveries
+from daemon.delivery.folder import Folders
 from daemon.encode import sandbox_trial
 from daemon.encode.engine import Engine
 from daemon.encode.local_engine import LocalEngine
@@ -76,6 +78,7 @@ class Service:
     uploads: Uploads
     keys: IdempotencyKeys
     webhooks: Webhooks
+    deliveries: Deliveries
     control: Control
     queue: Queue
     bulk: Bulk
@@ -180,7 +183,9 @@ async def _open_service(settings: Settings, resources: Resources, version: str, 
     scheduler = Scheduler(resources, longest=settings.max_shared_seconds)
     queue = Queue(store, scheduler, resources.engine, settings.slots)
     await queue.restore()
-    jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, quota, now=now)
+    folders = Folders(settings.output_roots, paths)
+    deliveries = Deliveries(store, paths, {"folder": folders}, backoff=settings.delivery_backoff, now=now)
+    jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, quota, deliveries, now=now)
     bodies = RequestBodies()
     return Service(
         settings=settings,
@@ -196,7 +201,8 @@ async def _open_service(settings: Settings, resources: Resources, version: str, 
         uploads=Uploads(store, paths, settings, bodies, quota, now=now),
         keys=IdempotencyKeys(store, now=now),
         webhooks=_webhooks(settings, store, paths, now),
-        control=Control(store, scheduler, paths, quota, now=now),
+        deliveries=deliveries,
+        control=Control(store, scheduler, paths, quota, deliveries, now=now),
         queue=queue,
         bulk=Bulk(store, scheduler, paths, now=now),
         thumbnails=Thumbnails(jobs, resources.prober, paths, whereabouts),
@@ -219,6 +225,7 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
     scheduling = asyncio.create_task(service.scheduler.run(), name="scheduler")
     feeding = asyncio.create_task(service.feed.run(), name="event feed")
     telling = asyncio.create_task(service.webhooks.run(), name="webhooks")
+    delivering = asyncio.create_task(service.deliveries.run(), name="deliveries")
     housekeeping = asyncio.create_task(_keep_house(service, began, now), name="housekeeping")
     try:
         yield
@@ -229,7 +236,8 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
         await service.uploads.close()
         feeding.cancel()
         telling.cancel()
-        await asyncio.gather(feeding, telling, return_exceptions=True)
+        delivering.cancel()
+        await asyncio.gather(feeding, telling, delivering, return_exceptions=True)
 
 
 async def _keep_house(service: Service, began: float, now: Callable[[], float]) -> None:

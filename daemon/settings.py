@@ -107,6 +107,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """CPU hours after which the kernel ends an encoder, whatever it does."""
     source_roots: tuple[Path, ...] = ()
     """Folders a request's `path` may point into, but for the state dir; separated by `:` in the environment."""
+    output_roots: tuple[Path, ...] = ()
+    """Folders below which results may be delivered; none of them in the state dir. Separated by `:` in the
+    environment."""
+    delivery_backoff: Positive = 5.0
+    """Seconds before a delivery that could not be made is tried again; the next waits are longer, up to 180 times as
+    long."""
     webhook_allow_private: bool = False
     """Whether webhooks may go to loopback, private and link-local addresses."""
     webhook_backoff: Positive = 5.0
@@ -177,7 +183,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value for name, value in env.items() if name.startswith(PREFIX) and value
     }
-    for several in {"source_roots", "sandbox_read"} & values.keys():
+    for several in {"source_roots", "output_roots", "sandbox_read"} & values.keys():
         values[several] = [path for path in values[several].split(os.pathsep) if path]
     for several in {"allowed_hosts", "trusted_proxies"} & values.keys():
         values[several] = [one.strip() for one in values[several].split(",") if one.strip()]

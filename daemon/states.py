@@ -50,6 +50,15 @@ class MessageStatus(StrEnum):
     DISABLED = "disabled"  # the receiver answered 410 to a message of this job; may be replayed
 
 
+class DeliveryStatus(StrEnum):
+    """Is the state of what a completed output is brought to its place by."""
+
+    PENDING = "pending"  # to be brought, or tried again
+    RUNNING = "running"
+    DELIVERED = "delivered"
+    FAILED = "failed"  # given up; may be retried
+
+
 ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.SKIPPED})
 LIVE = frozenset({State.QUEUED, State.PROCESSING})
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from daemon.database.store import Store, Transaction
+from daemon.delivery.deliveries import Deliveries
 from daemon.encode.local_engine import LocalEngine
 from daemon.media.model import Media
 from daemon.models import Sandbox
@@ -41,11 +42,11 @@ def in_store(paths: Paths, work: Callable[[Store], Awaitable[Any]]) -> Any:
     return asyncio.run(main())
 
 
-def house(paths: Paths) -> tuple[Whereabouts, Settings, Library, Quota]:
+def house(paths: Paths, store: Store) -> tuple[Whereabouts, Settings, Library, Quota, Deliveries]:
     """What jobs are made by."""
     settings = load({"state_dir": paths.state}, {})
     quota = Quota(settings, Space(lambda: DiskUsage(total=10**12, free=10**12), reserve=0))
-    return Whereabouts(paths, ()), settings, Library(), quota
+    return Whereabouts(paths, ()), settings, Library(), quota, Deliveries(store, paths, {})
 
 
 def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1.0) -> LocalEngine:
@@ -81,7 +82,7 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -
     assert source is not None
     transaction.run(
         "insert_variation", id=name, job=job["seq"], source=source["seq"], name="clip_mp3.mp3", preset="mp3",
-        parameters="{}", extension="mp3", priority=0,
+        parameters="{}", deliver=None, extension="mp3", priority=0,
     )  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def test_files_of_a_job_whose_commit_is_in_doubt_are_kept(
         body = paths.incoming / "body"
         body.write_bytes(b"a source")
         monkeypatch.setattr(store, "write", fail)
-        jobs = Jobs(store, Woken(), paths, *house(paths))  # type: ignore[arg-type]
+        jobs = Jobs(store, Woken(), paths, *house(paths, store))  # type: ignore[arg-type]
         with pytest.raises(type(refusal)):
             source = NewSource(name="clip.mp4", bytes=8, upload=body)
             await jobs.create(JobSpec(variations=(VariationRequest("mp3", {}),)), [source], conclude=lambda *_: None)
@@ -89,7 +89,7 @@ def test_bytes_of_an_upload_whose_commit_is_in_doubt_are_kept_and_no_others(
         yield b"some"
 
     async def work(store: Store) -> str:
-        _, settings, _, quota = house(paths)
+        _, settings, _, quota, _ = house(paths, store)
         uploads = Uploads(store, paths, settings, RequestBodies(), quota)
         upload = (await uploads.create("clip.mp4", 9)).id
         write = store.write
@@ -124,7 +124,7 @@ def test_a_job_is_there_once_its_answer_is_encoded_and_not_before(
 
     async def work(store: Store) -> None:
         monkeypatch.setattr(msgspec.json, "encode", count_and_encode)
-        jobs = Jobs(store, Woken(), paths, *house(paths))  # type: ignore[arg-type]
+        jobs = Jobs(store, Woken(), paths, *house(paths, store))  # type: ignore[arg-type]
         body = paths.incoming / "body"
         body.write_bytes(b"a source")
         source = NewSource(name="clip.mp4", bytes=8, upload=body)

@@ -244,7 +244,7 @@ def add_ended(transaction: Transaction, name: str) -> None:
     source = transaction.one("insert_source", id=name, job=job["seq"], **place, **ANY_FILE)
     assert source is not None
     transaction.run("record_source_error", source=name, error="made for the test")
-    keys = {"id": name, "job": job["seq"], "source": source["seq"], "priority": 0}
+    keys = {"id": name, "job": job["seq"], "source": source["seq"], "priority": 0, "deliver": None}
     transaction.run("insert_variation", name="c.mp3", preset="mp3", parameters="{}", extension="mp3", **keys)
     transaction.run("fail_queued", job=job["seq"], now=now, error="made for the test")
 

@@ -14,7 +14,15 @@ import pytest
 from daemon.database.file import prepare
 from daemon.database.store import load_queries
 
-GROWING = {"jobs", "sources", "variations", "attempts", "events", "outbox"}  # by what was done, and not by what runs
+GROWING = {
+    "jobs",
+    "sources",
+    "variations",
+    "attempts",
+    "events",
+    "outbox",
+    "deliveries",
+}  # by what was done, and not by what runs
 OF_THE_LIVE = {
     "variations_ready",
     "variations_queued",
@@ -23,6 +31,8 @@ OF_THE_LIVE = {
     "variations_aside",
     "attempts_live",
     "outbox_due",
+    "deliveries_due",
+    "variations_to_deliver",
 }
 
 

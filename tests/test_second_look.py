@@ -18,8 +18,9 @@ from stored import CONTENT, add_job, finish, house, in_store, variation, write
 from daemon.database.store import Store, Transaction
 from daemon.housekeeping import cleanup, expiry
 from daemon.jobs import bulk
-from daemon.jobs.control import BulkReceipt, Control
+from daemon.jobs.control import Control
 from daemon.jobs.listing import Selection
+from daemon.jobs.receipts import BulkReceipt
 from daemon.jobs.rows import job_row
 from daemon.jobs.thumbnails import keep
 from daemon.paths import Paths
@@ -171,7 +172,7 @@ def test_a_thumbnail_that_is_made_while_its_job_is_deleted_does_not_outlive_it(
     async def work(store: Store) -> None:
         await store.write(partial(finish, name="j", paths=paths, at=5.0))
         monkeypatch.setattr(os, "rmdir", late)
-        await Control(store, IDLE, paths, house(paths)[-1], now=lambda: 12.0).delete("j")
+        await Control(store, IDLE, paths, *house(paths, store)[-2:], now=lambda: 12.0).delete("j")
 
     in_store(paths, work)
     assert list(paths.jobs.iterdir()) == []

@@ -111,7 +111,7 @@ def test_a_thumbnail_does_not_outlive_a_job_that_is_deleted_while_it_is_made(tmp
                 return b"a picture"
 
         await store.write(lambda t: finish(t, "deleted", paths, at=1.0, expires_in=1e12))
-        jobs = Jobs(store, None, paths, *house(paths))  # type: ignore[arg-type]
+        jobs = Jobs(store, None, paths, *house(paths, store))  # type: ignore[arg-type]
         thumbnails = Thumbnails(jobs, Deleting(), paths, Whereabouts(paths, ()))  # type: ignore[arg-type]
         assert await thumbnails.of_variation("deleted", "deleted") == b"a picture"
 

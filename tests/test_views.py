@@ -55,7 +55,7 @@ def add_batch(transaction: Transaction) -> None:
     for name in REPORTS:
         transaction.run(
             "insert_variation", id=name, job=job["seq"], source=waiting["source"], name=name, preset="mp3",
-            parameters="{}", extension="mp3", priority=0,
+            parameters="{}", extension="mp3", priority=0, deliver=None,
         )  # fmt: skip
     claims.claim(transaction, variations=list(REPORTS), now=2.0)
 
@@ -67,7 +67,7 @@ def test_a_job_ends_no_earlier_than_any_of_its_variations(tmp_path: Path) -> Non
     async def work(store: Store) -> tuple[Any, Any]:
         await store.write(add_batch)
         running: Any = Running(REPORTS)
-        jobs = Jobs(store, running, paths, *house(paths), now=lambda: 3.0)
+        jobs = Jobs(store, running, paths, *house(paths, store), now=lambda: 3.0)
         page = await jobs.page(Selection(), limit=9, cursor=None)
         return await jobs.get("j"), page.items[0]
 

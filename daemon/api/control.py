@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from daemon.api.endpoints import Call
 from daemon.api.requests import CancelQuery, JobFilter
-from daemon.jobs.control import BulkReceipt, CancelReceipt, Changed, Scope
+from daemon.jobs.control import Scope
+from daemon.jobs.receipts import BulkReceipt, CancelReceipt, Changed
 
 
 async def cancel(call: Call) -> CancelReceipt:

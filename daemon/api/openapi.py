@@ -238,6 +238,7 @@ def _preset_request(preset: Json) -> Json:
         "type": "object",
         "properties": {
             "preset": {"const": preset["name"]},
+            "deliver": {"anyOf": [{"$ref": SCHEMAS + "Deliver"}, {"type": "null"}]},
             **{parameter["name"]: _parameter(parameter) for parameter in preset["parameters"]},
         },
         "required": ["preset"],

@@ -14,7 +14,7 @@ from starlette.datastructures import QueryParams
 from daemon.errors import InvalidRequest
 from daemon.jobs.jobs import JobSpec
 from daemon.jobs.listing import Selection
-from daemon.models import VariationRequest
+from daemon.models import Deliver, VariationRequest
 from daemon.plaintext import flaw
 from daemon.presets.library import MAX_VARIATIONS
 from daemon.settings import MAX_SOURCES
@@ -67,6 +67,11 @@ class SpecRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     on_unsuitable: Annotated[
         OnUnsuitable, msgspec.Meta(description="what becomes of a variation whose preset does not apply to its source")
     ] = OnUnsuitable.FAIL
+
+    deliver: (
+        Annotated[Deliver, msgspec.Meta(description="where its outputs are brought; a variation may say otherwise")]
+        | None
+    ) = None
 
     def __post_init__(self) -> None:
         for what, value in (("name", self.name), ("metadata", self.metadata), ("variations", self.variations)):
@@ -194,7 +199,7 @@ def _is_choice(kind: Any) -> bool:
 
 def spec_of(request: SpecRequest) -> JobSpec:
     return JobSpec(
-        variations=tuple(_variation(entry) for entry in request.variations),
+        variations=tuple(_variation(entry, request.deliver) for entry in request.variations),
         name=request.name,
         priority=request.priority,
         metadata=request.metadata,
@@ -232,9 +237,19 @@ def _webhook_url(request: SpecRequest) -> str | None:
     return request.webhook_url
 
 
-def _variation(entry: dict[str, Any]) -> VariationRequest:
+def _variation(entry: dict[str, Any], deliver: Deliver | None) -> VariationRequest:
+    """Its own `deliver` goes before the job's; null is none."""
     overrides = dict(entry)
     preset = overrides.pop("preset", None)
     if not isinstance(preset, str):
         raise InvalidRequest("each of 'variations' names its 'preset', as text")
-    return VariationRequest(preset, overrides)
+    if "deliver" in overrides:
+        deliver = _delivery(overrides.pop("deliver"))
+    return VariationRequest(preset, overrides, deliver)
+
+
+def _delivery(wish: Any) -> Deliver | None:
+    try:
+        return msgspec.convert(wish, Deliver | None)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"'deliver' of a variation is not valid: {error}") from error

@@ -126,6 +126,10 @@ def main() -> None:
 @click.option("--nice", metavar="0-19", help="Niceness of the encoders; by default 5.")
 @click.option("--source-root", "source_roots", multiple=True, type=click.Path(path_type=Path),
               help="A folder whose files may be named by path instead of uploaded; may be repeated.")  # fmt: skip
+@click.option("--output-root", "output_roots", multiple=True, type=click.Path(path_type=Path),
+              help="A folder below which results may be delivered; may be repeated.")  # fmt: skip
+@click.option("--delivery-backoff", metavar="SECONDS",
+              help="Before a delivery is tried again, later more; by default 5.")  # fmt: skip
 @click.option("--retention", metavar="SECONDS", help="How long a job is kept after its end; by default a day.")
 @click.option("--tombstone", metavar="SECONDS", help="How long links of an expired job say so; by default 7 days.")
 @click.option("--sweep-every", metavar="SECONDS", help="Between two rounds of cleaning up; by default 300.")

@@ -86,6 +86,7 @@ def _of_variation(paths: Paths, job: str, variation: Row) -> Iterator[Item]:
     if status in LIVE or (status == State.CANCELLED and variation["keep_partial"]):
         yield Item(Role.WORK, paths.work(job, identifier))
     if status in {State.PROCESSING, State.COMPLETED}:  # it has its name a moment before its row says so
-        yield Item(Role.OUTPUT, paths.output(job, identifier, variation["extension"]))
+        if not variation["dropped"]:
+            yield Item(Role.OUTPUT, paths.output(job, identifier, variation["extension"]))
         yield Item(Role.PLOT, paths.plot(job, identifier))
         yield Item(Role.THUMBNAIL, paths.thumbnail(job, identifier))

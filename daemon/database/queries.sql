@@ -16,8 +16,8 @@ RETURNING seq
 
 -- Makes a variation that waits in the queue.
 -- name: insert_variation
-INSERT INTO variations (id, job, source, name, preset, parameters, extension, priority)
-VALUES (:id, :job, :source, :name, :preset, :parameters, :extension, :priority)
+INSERT INTO variations (id, job, source, name, preset, parameters, extension, priority, deliver)
+VALUES (:id, :job, :source, :name, :preset, :parameters, :extension, :priority, :deliver)
 
 -- Says where a job's messages go, and whether every variation sends one.
 -- name: set_webhook
@@ -505,7 +505,7 @@ RETURNING id
 -- Deletes the job that ended first, to make room on the disk.
 -- name: delete_oldest_ended_job
 DELETE FROM jobs WHERE queued = 0 AND processing = 0 AND seq = (
-    SELECT seq FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT 1
+    SELECT seq FROM jobs WHERE finished_at IS NOT NULL AND undelivered = 0 ORDER BY finished_at LIMIT 1
 )
 RETURNING id
 
@@ -538,6 +538,108 @@ SELECT min(id) AS id FROM events
 -- Some at a time: others want to write too.
 -- name: forget_events
 DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= :before ORDER BY at LIMIT :limit)
+
+-- Deliveries
+
+-- The one with something left to do that is due first, is not under way, and whose place is free.
+-- name: due_delivery
+SELECT deliveries.id, deliveries.place, deliveries.wanted, deliveries.status, deliveries.landing, deliveries.failures,
+    deliveries.since, variations.id AS variation, variations.name, variations.preset, variations.extension,
+    variations.bytes, variations.sha256, sources.name AS source, sources.folder AS stem, sources.path,
+    sources.modified, sources.media, jobs.id AS job, jobs.name AS job_name, jobs.created_at
+FROM deliveries LEFT JOIN variations ON variations.seq = deliveries.variation
+LEFT JOIN sources ON sources.seq = variations.source LEFT JOIN jobs ON jobs.seq = variations.job
+WHERE deliveries.next_attempt_at <= :now AND deliveries.id NOT IN (SELECT value FROM json_each(:busy))
+    AND deliveries.place NOT IN (SELECT value FROM json_each(:places))
+ORDER BY deliveries.next_attempt_at LIMIT 1
+
+-- When the next one is due.
+-- name: next_delivery
+SELECT min(next_attempt_at) AS at FROM deliveries WHERE next_attempt_at > :now
+
+-- Whether one may come: of what is completed, or is still to be.
+-- name: deliveries_to_come
+SELECT 1 FROM deliveries WHERE next_attempt_at IS NOT NULL
+UNION ALL
+SELECT 1 FROM variations WHERE deliver IS NOT NULL AND status <> 'completed'
+LIMIT 1
+
+-- Those of these that are still to be made.
+-- name: wanted_deliveries
+SELECT id FROM deliveries WHERE id IN (SELECT value FROM json_each(:deliveries)) AND next_attempt_at IS NOT NULL
+    AND status IN ('pending', 'running')
+
+-- Whether attempts at one of these may have left something that nobody tried to remove yet.
+-- name: uncleared_delivery
+SELECT 1 FROM deliveries WHERE id IN (SELECT value FROM json_each(:deliveries)) AND part = 1 AND failures = 0
+    AND status IN ('delivered', 'failed')
+
+-- Begins an attempt: from here on something may lie there. No row: it is not wanted any more.
+-- name: begin_delivery
+UPDATE deliveries SET status = 'running', part = 1, attempts = attempts + 1
+WHERE id = :id AND status IN ('pending', 'running')
+
+-- Keeps what the place will see after a crash how far it came by.
+-- name: note_landing
+UPDATE deliveries SET landing = :landing WHERE id = :id AND status = 'running'
+
+-- It is there, even if it was given up a moment ago.
+-- name: record_delivered
+UPDATE deliveries SET status = 'delivered', reached = :reached, kept = :kept, part = :kept, landing = NULL, error = NULL,
+    settled_at = :now, next_attempt_at = iif(:kept, :now, NULL)
+WHERE id = :id
+
+-- It is not there, and is tried again, or given up and what is left of it removed.
+-- name: record_undelivered
+UPDATE deliveries SET status = :status, error = :error, failures = failures + 1, next_attempt_at = :next_attempt_at,
+    landing = iif(:status = 'failed', NULL, landing), settled_at = iif(:status = 'failed', :now, NULL)
+WHERE id = :id AND status = 'running'
+
+-- What attempts left is removed, or is to be removed later.
+-- name: record_cleared
+UPDATE deliveries SET part = :again IS NOT NULL, next_attempt_at = :again, failures = failures + 1
+WHERE id = :id AND status IN ('delivered', 'failed')
+
+-- Forgets deliveries of deleted variations of which nothing is left.
+-- name: forget_orphaned_deliveries
+DELETE FROM deliveries WHERE variation IS NULL AND part = 0
+
+-- Lets go of the spool's copy of an output.
+-- name: drop_output
+UPDATE variations SET dropped = 1, lost_at = :now WHERE id = :variation AND status = 'completed' AND lost_at IS NULL
+
+-- Deliveries of a job's variations.
+-- name: deliveries_of_job
+SELECT deliveries.*, variations.id AS brought FROM variations JOIN deliveries ON deliveries.variation = variations.seq
+WHERE variations.job = :job
+
+-- Those of jobs that may have left something where they go to.
+-- name: parts_of_jobs
+SELECT id FROM deliveries WHERE next_attempt_at IS NOT NULL AND part = 1
+    AND (SELECT job FROM variations WHERE seq = deliveries.variation) IN (SELECT value FROM json_each(:jobs))
+
+-- Gives up what is not delivered yet of a job, a source or a variation.
+-- name: give_up_deliveries
+UPDATE deliveries SET status = 'failed', error = :error, landing = NULL, settled_at = :now,
+    next_attempt_at = iif(part, :now, NULL), failures = 0
+WHERE status IN ('pending', 'running') AND variation IN (
+    SELECT seq FROM variations WHERE job = :job AND (:source IS NULL OR source = :source)
+        AND (:variation IS NULL OR seq = :variation) AND deliver IS NOT NULL
+)
+RETURNING id
+
+-- The same for many jobs.
+-- name: give_up_deliveries_of_jobs
+UPDATE deliveries SET status = 'failed', error = :error, landing = NULL, settled_at = :now,
+    next_attempt_at = iif(part, :now, NULL), failures = 0
+WHERE next_attempt_at IS NOT NULL AND status IN ('pending', 'running')
+    AND (SELECT job FROM variations WHERE seq = deliveries.variation) IN (SELECT value FROM json_each(:jobs))
+
+-- Has what could not be delivered of a job tried again.
+-- name: retry_deliveries
+UPDATE deliveries SET status = 'pending', error = NULL, failures = 0, since = :now, next_attempt_at = :now,
+    settled_at = NULL
+WHERE status = 'failed' AND variation IN (SELECT seq FROM variations WHERE job = :job AND deliver IS NOT NULL)
 
 -- Webhooks
 

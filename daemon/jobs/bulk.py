@@ -10,9 +10,11 @@ from functools import partial
 import msgspec
 
 from daemon.database.store import Row, Store, Transaction
+from daemon.delivery import rows as deliveries
 from daemon.jobs import listing
-from daemon.jobs.control import BulkReceipt, remove_needless_pieces
+from daemon.jobs.control import remove_needless_pieces
 from daemon.jobs.listing import Selection
+from daemon.jobs.receipts import BulkReceipt
 from daemon.paths import Paths
 from daemon.scheduling.scheduler import Scheduler
 from daemon.states import ENDED, State
@@ -122,6 +124,7 @@ def _request_many(
     changed = {row["seq"] for row in transaction.all("request_cancel_of_jobs", jobs=keys, now=now)}
     transaction.run("cancel_queued_of_jobs", jobs=keys, now=now)
     transaction.run("request_cancel_of_running", jobs=keys, now=now)
+    transaction.run("give_up_deliveries_of_jobs", jobs=keys, error=deliveries.CANCELLED, now=now)
     return found, changed, {row["id"] for row in transaction.all("running_of_jobs", jobs=keys)}
 
 

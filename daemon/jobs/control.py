@@ -17,9 +17,12 @@ from typing import Annotated
 import msgspec
 
 from daemon.database.store import Row, Store, Transaction
+from daemon.delivery import rows
+from daemon.delivery.deliveries import Deliveries
 from daemon.errors import BadParameter, Conflict
+from daemon.jobs.receipts import CancelReceipt, Changed, KeptVariation, StoppedVariation
 from daemon.jobs.rows import job_row, source_row, variation_row
-from daemon.models import Model, Stage, when
+from daemon.models import Model, when
 from daemon.paths import Paths, remove
 from daemon.plaintext import flaw
 from daemon.scheduling import claims
@@ -28,35 +31,6 @@ from daemon.scheduling.claims import FORCED
 from daemon.scheduling.limits import Quota
 from daemon.scheduling.scheduler import Scheduler
 from daemon.states import ENDED, LIVE, State, derive
-
-
-class CancelReceipt(Model, frozen=True):
-    """Tells what a cancel did, once no process of its scope is left and its partial files are gone."""
-
-    id: str
-    status: State
-    changed: bool
-    completed_variations: int
-    total_variations: int
-    cancel_requested_at: datetime | None
-    cancelled_at: datetime | None
-    bytes_freed: int
-    stopped: tuple[StoppedVariation, ...]
-    kept: tuple[KeptVariation, ...] = ()
-
-
-class StoppedVariation(Model, frozen=True):
-    variation: str
-    stage: Stage
-    seconds: float
-
-
-class KeptVariation(Model, frozen=True):
-    """Tells how much of a film is kept, so that a retry goes on with it, and the bytes that takes."""
-
-    variation: str
-    seconds: float
-    bytes: int
 
 
 class Scope(Model, frozen=True):
@@ -79,6 +53,7 @@ class _Located(Model, frozen=True):
     variation: int | None
     rows: tuple[Row, ...]
     requested_at: float | None
+    brought: bool  # somewhere, or to be: something of it
     kept: tuple[Row, ...] = ()
 
     @property
@@ -88,22 +63,6 @@ class _Located(Model, frozen=True):
     @property
     def status(self) -> State:
         return derive(Counter(State(row["status"]) for row in self.rows))
-
-
-class Changed(Model, frozen=True):
-    """Answers a verb that ends nothing: where the job stands now, and whether this call changed it."""
-
-    id: str
-    status: State
-    paused: bool
-    changed: bool
-
-
-class BulkReceipt(Model, frozen=True):
-    """Tells what a bulk verb did: how many jobs it matched, and how many of them it changed."""
-
-    matched: int
-    changed: int
 
 
 class JobPatch(Model, frozen=True, forbid_unknown_fields=True):
@@ -146,9 +105,17 @@ class Control:
     """Carries the verbs out, over one store and one scheduler."""
 
     def __init__(
-        self, store: Store, scheduler: Scheduler, paths: Paths, quota: Quota, *, now: Callable[[], float] = time.time
+        self,
+        store: Store,
+        scheduler: Scheduler,
+        paths: Paths,
+        quota: Quota,
+        deliveries: Deliveries,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self._deliveries = deliveries
         self._quota = quota
         self._scheduler = scheduler
         self._paths = paths
@@ -181,9 +148,13 @@ class Control:
 
     async def _end(self, scope: Scope, verb: _Verb) -> CancelReceipt:
         before = await self._store.read(partial(_locate, scope, self._now()))
-        _check_open(scope, before, verb)
+        given_up = await self._store.write(partial(rows.give_up, before.keys, self._now())) if before.brought else []
+        if not given_up:
+            _check_open(scope, before, verb)
         changed, running = await self._store.write(partial(_request, verb, before, self._now()))
+        changed = changed or bool(given_up)
         receipts = await self._scheduler.stop(running)  # also what another verb is ending already
+        await self._deliveries.let_go(given_up)
         freed = await remove_needless_pieces(self._store, self._paths, [before.job])
         self._scheduler.changed.set()
         after = await self._store.read(partial(_locate, scope, self._now()))
@@ -197,8 +168,10 @@ class Control:
         if row["status"] in LIVE:
             with suppress(Conflict):  # it ended by itself a moment ago
                 await self.cancel(Scope(job=job))
+        parts = await self._store.read(partial(rows.parts_of, [row["seq"]])) if rows.is_brought(row) else []
         if not await self._store.write(lambda t: t.run("delete_job", id=job)):
             raise Conflict(f"{job} was started again while it was being deleted", State.PROCESSING)
+        await self._deliveries.let_go(parts)
         await asyncio.to_thread(self._paths.discard, self._paths.job(job))
 
     # Going on
@@ -209,12 +182,13 @@ class Control:
         Raises Conflict when all of it is, LimitReached when so much does not fit into the queue.
         """
         row = await self._store.read(lambda t: job_row(t, job, self._now()))
-        if row["status"] == State.COMPLETED and not row["failed"]:
+        if row["status"] == State.COMPLETED and not row["failed"] + row["not_delivered"]:
             raise Conflict(f"{job} is completed: there is nothing to try again", State.COMPLETED)
         if row["skipped"] == row["total"]:
             raise Conflict(f"no preset of {job} suits its files: what is skipped is not tried again", State.FAILED)
         changed = await self._store.write(partial(_requeue_ended, job, self._now(), self._quota))
         self._scheduler.wake()
+        self._deliveries.expect()
         return await self._answer(job, changed)
 
     async def pause(self, job: str) -> Changed:
@@ -270,9 +244,10 @@ def _locate(scope: Scope, now: float, transaction: Transaction) -> _Located:
         "source": source["seq"] if source else None,
         "variation": variation["seq"] if variation else None,
     }
-    rows = tuple(transaction.all("scope", **keys))
-    requested = job["cancel_requested_at"] if scope.id == scope.job else _latest(rows, "cancel_requested_at")
-    return _Located(rows=rows, requested_at=requested, kept=tuple(transaction.all("kept_pieces", **keys)), **keys)
+    found = tuple(transaction.all("scope", **keys))
+    requested = job["cancel_requested_at"] if scope.id == scope.job else _latest(found, "cancel_requested_at")
+    kept = tuple(transaction.all("kept_pieces", **keys))
+    return _Located(rows=found, requested_at=requested, brought=rows.is_brought(job), kept=kept, **keys)
 
 
 def _latest(rows: Iterable[Row], column: str) -> float | None:
@@ -300,7 +275,7 @@ def _requeue_ended(job: str, now: float, quota: Quota, transaction: Transaction)
     if again:
         transaction.run("forget_cancel_of_job", job=row["seq"])
         transaction.run("forgive_sources", job=row["seq"])
-    return again > 0
+    return again + rows.retry(transaction, row, now) > 0
 
 
 def _set_paused(job: str, paused: bool, now: float, transaction: Transaction) -> tuple[bool, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,8 @@ from msgspec.structs import replace
 
 from daemon import filenames
 from daemon.database.store import Row, Store, Transaction
+from daemon.delivery import rows
+from daemon.delivery.deliveries import Deliveries
 from daemon.errors import Doubtful, EmptyUpload, Gone, InvalidRequest, NotFound, UploadUnfinished
 from daemon.jobs import listing
 from daemon.jobs.listing import Selection
@@ -23,7 +25,7 @@ from daemon.jobs.resumable_uploads import durable_upload
 from daemon.jobs.rows import children_of, completed_of, job_row, source_row, variation_row
 from daemon.jobs.views import JobView, ListedJob, job_view, listed_job
 from daemon.journal import tell
-from daemon.models import Model, SourceFile, VariationRequest, Wanted, new_id
+from daemon.models import Deliver, Model, SourceFile, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync_folder
 from daemon.presets.builtin import FOLDER
 from daemon.presets.library import Library
@@ -70,6 +72,7 @@ class Jobs:
         settings: Settings,
         library: Library,
         quota: Quota,
+        deliveries: Deliveries,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -80,6 +83,7 @@ class Jobs:
         self._settings = settings
         self._library = library
         self._quota = quota
+        self._deliveries = deliveries
         self._now = now
 
     # Create
@@ -137,16 +141,15 @@ class Jobs:
         wanted = self._library.expand(spec.variations)
         for source in sources:
             filenames.check(source.name)
-        resumable = [source.resumable for source in sources if source.resumable]
-        if len(set(resumable)) < len(resumable):
-            raise InvalidRequest(f"the upload {_first_repeated(resumable)} is listed twice: a job takes it once")
+        places = await self._deliveries.resolve([want.deliver for want in wanted if want.deliver])
+        resumable = _resumable(sources)
         job, identifiers = new_id(), [new_id() for _ in sources]
         try:
             if any(source.upload for source in sources):
                 await asyncio.to_thread(self._take_over, job, identifiers, sources)
             first = await self._looked_at(sources[0], self._whereabouts.of_new(sources[0], job, identifiers[0]))
             new = list(zip(identifiers, [first, *sources[1:]], strict=True))
-            made = await self._store.write(partial(self._insert, job, spec, wanted, new, room, conclude))
+            made = await self._store.write(partial(self._insert, job, spec, wanted, places, new, room, conclude))
         except Doubtful:  # after a crash the row may be there all the same, and need them
             raise
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
@@ -154,6 +157,8 @@ class Jobs:
             raise
         tell(log, logging.INFO, "job accepted", job=job, files=len(sources), variations=len(sources) * len(wanted))
         self._scheduler.wake()
+        if places:
+            self._deliveries.expect()
         if resumable:
             await asyncio.to_thread(self._forget, resumable)
         return made
@@ -189,6 +194,7 @@ class Jobs:
         job: str,
         spec: JobSpec,
         wanted: Sequence[Wanted],
+        places: Mapping[Deliver, str],
         sources: Sequence[tuple[str, NewSource]],
         room: Room | None,
         conclude: Callable[[Transaction, JobView], T],
@@ -209,7 +215,7 @@ class Jobs:
                 "priority": spec.priority,
             }
             new = (
-                _new_variation(name, want, keys)
+                _new_variation(name, want, places.get(want.deliver) if want.deliver else None, keys)
                 for number, (name, want) in enumerate(zip(names, wanted, strict=True))
                 if number not in source.without
             )
@@ -275,7 +281,9 @@ class Jobs:
     def _view(self, transaction: Transaction, job: Row) -> JobView:
         effort = listing.efforts(transaction, [job]).get(job["seq"])
         error = listing.errors(transaction, [job]).get(job["seq"])
-        return job_view(job, effort, error, *children_of(transaction, job), self._scheduler)
+        return job_view(
+            job, effort, error, *children_of(transaction, job), self._scheduler, rows.of_job(transaction, job)
+        )
 
     def _page(
         self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None, with_metadata: bool
@@ -302,6 +310,8 @@ class Jobs:
         row = await self._store.read(partial(variation_row, job, variation, self._now()))
         if row["status"] != State.COMPLETED:
             raise NotFound(f"{row['name']} is {row['status']}: there is no file to download")
+        if row["dropped"]:
+            raise Gone(f"{row['name']} was delivered, and as its job asked for, no copy of it was kept here")
         if row["lost_at"] is not None:
             raise Gone(f"{row['name']} was completed, but its file is gone from the disk")
         return self._paths.output(job, variation, row["extension"]), row
@@ -361,13 +371,14 @@ class Jobs:
         return path, f"{Path(row['name']).stem}_quality.svg"
 
 
-def _new_variation(name: str, want: Wanted, keys: dict[str, int]) -> dict[str, Any]:
+def _new_variation(name: str, want: Wanted, deliver: str | None, keys: dict[str, int]) -> dict[str, Any]:
     return {
         "id": new_id(),
         "name": name,
         "preset": want.preset,
         "parameters": msgspec.json.encode(want.parameters).decode(),
         "extension": want.extension,
+        "deliver": deliver,
         **keys,
     }
 
@@ -377,5 +388,12 @@ def _added_bytes(sources: Iterable[NewSource]) -> int:
     return sum(source.bytes for source in sources if source.upload and not source.resumable)
 
 
-def _first_repeated(values: Sequence[str]) -> str:
-    return next(value for place, value in enumerate(values) if value in values[:place])
+def _resumable(sources: Iterable[NewSource]) -> list[str]:
+    """The uploads that come in pieces. Raises InvalidRequest for one that is listed twice."""
+    uploads = [source.resumable for source in sources if source.resumable]
+    seen = set[str]()
+    for upload in uploads:
+        if upload in seen:
+            raise InvalidRequest(f"the upload {upload} is listed twice: a job takes it once")
+        seen.add(upload)
+    return uploads

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon.encode import progress
 from daemon.encode.stall import Pace
 from daemon.encode.task import Progress
+from daemon.jobs.delivery_views import Deliveries, DeliveryView, counted, delivery_view
 from daemon.media.model import AudioStream, Chapter, Media, SubtitleStream, VideoStream
 from daemon.models import Contents, Kept, LeftOut, Model, Parameters, when
 from daemon.presets.builtin import FOLDER
@@ -74,6 +76,7 @@ class VariationView(Model, frozen=True):
     quality: Quality | None = None  # how close it is to its source; None: not asked, or not completed
     kept: tuple[Kept, ...] | None = None  # of its source; None: not completed, or so by an older ffspool
     left_out: tuple[LeftOut, ...] | None = None  # the rest of its source; None as before
+    delivery: DeliveryView | msgspec.UnsetType = msgspec.UNSET  # where that was asked; not told in webhooks
     folder: bool | msgspec.UnsetType = msgspec.UNSET  # of files, which is downloaded as a zip; not told in webhooks
 
 
@@ -119,6 +122,7 @@ class JobSummary(Model, frozen=True):
     cancel_requested_at: datetime | None
     cancelled_at: datetime | None
     error: str | None
+    deliveries: Deliveries | None  # None: nothing of it is brought anywhere so far
     usage: Usage
 
 
@@ -155,10 +159,16 @@ class Effort(Model, frozen=True):
 
 
 def job_view(
-    job: Row, effort: Effort | None, error: str | None, sources: Sequence[Row], variations: Sequence[Row], live: Live
+    job: Row,
+    effort: Effort | None,
+    error: str | None,
+    sources: Sequence[Row],
+    variations: Sequence[Row],
+    live: Live,
+    brought: Mapping[str, Row],
 ) -> JobView:
-    """Returns the job with everything below it."""
-    shown = _source_views(sources, variations, live)
+    """Returns the job with everything below it; what is `brought` somewhere is told by variation."""
+    shown = _source_views(sources, variations, live, brought)
     webhook = {"webhook_url": job["webhook_url"], "webhook_variations": bool(job["webhook_variations"])}
     left = [variation.eta_seconds for source in shown for variation in source.variations]
     fields = _job_fields(job, effort, live, left)
@@ -231,6 +241,7 @@ def _job_fields(
         "on_unsuitable": OnUnsuitable(job["on_unsuitable"] or OnUnsuitable.FAIL),
         **{name: when(job[name]) for name in _TIMES},
         "expires_at": when(job["expires_at"] or job["keep_until"]),  # until it ends, only what the user wants is known
+        "deliveries": counted(job),
         "usage": Usage(
             cpu_seconds=round(job["cpu_seconds"], 3),
             output_seconds=round(job["output_seconds"], 3),
@@ -253,17 +264,22 @@ _Running = Sequence[tuple[Progress, float | None]]
 _TIMES = ("created_at", "started_at", "finished_at", "cancel_requested_at", "cancelled_at")
 
 
-def _source_views(sources: Sequence[Row], variations: Sequence[Row], live: Live) -> tuple[SourceView, ...]:
+def _source_views(
+    sources: Sequence[Row], variations: Sequence[Row], live: Live, brought: Mapping[str, Row]
+) -> tuple[SourceView, ...]:
     by_source: dict[int, list[Row]] = defaultdict(list)
     for row in variations:
         by_source[row["source"]].append(row)
-    return tuple(_source_view(source, by_source[source["seq"]], live) for source in sources)
+    return tuple(_source_view(source, by_source[source["seq"]], live, brought) for source in sources)
 
 
-def _source_view(source: Row, variations: Iterable[Row], live: Live) -> SourceView:
+def _source_view(source: Row, variations: Iterable[Row], live: Live, brought: Mapping[str, Row]) -> SourceView:
     media = msgspec.json.decode(source["media"], type=Media) if source["media"] else None
     duration = media.duration_seconds if media else None
-    mine = tuple(_variation_view(row, duration, live) for row in variations)
+    mine = tuple(
+        replace(_variation_view(row, duration, live), delivery=delivery_view(row, brought.get(row["id"])))
+        for row in variations
+    )
     return SourceView(
         id=source["id"],
         name=source["name"],

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon.errors import BadParameter, InvalidRequest, UnknownPreset
 from daemon.models import Parameters, VariationRequest, Wanted
@@ -59,9 +60,10 @@ class Library:
             parameters = resolve(preset, request.overrides)
             taken = sum(other.preset == preset.name for other in wanted)
             if isinstance(parameters, RefreshParameters):
-                wanted += _refreshed(preset, parameters, looks, taken)
+                made = tuple(_refreshed(preset, parameters, looks, taken))
             else:
-                wanted.append(_wanted(preset, parameters, preset.name + (f"-{taken + 1}" if taken else "")))
+                made = (_wanted(preset, parameters, preset.name + (f"-{taken + 1}" if taken else "")),)
+            wanted += (replace(one, deliver=request.deliver) for one in made)
         if len(wanted) > MAX_VARIATIONS:
             raise _too_many(len(wanted))
         return tuple(wanted)

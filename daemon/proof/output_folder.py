@@ -124,8 +124,13 @@ def _summed(folder: Path, *, durably: bool) -> tuple[int, str]:
             if durably:
                 fsync_output(file.fileno())
             total += os.fstat(file.fileno()).st_size
-        digests.update(f"{one}  {name}\n".encode())
+        digests.update(line(one, name))
     return total, digests.hexdigest()
+
+
+def line(sha256: str, name: str) -> bytes:
+    """Returns what stands for a file in that of which the folder's SHA-256 is made."""
+    return f"{sha256}  {name}\n".encode()
 
 
 def unpack(archive: Path, folder: Path, sha256: str | None) -> int:

@@ -1,0 +1,293 @@
+"""Carries outputs to where their jobs want them: durably queued, tried again while a place is away, and each once.
+
+Triggers in `schema.sql` put a delivery into the queue in the transaction in which its variation is completed. What a
+place is, and how a thing comes there whole, the place knows; here it is only known when it is to be tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+import msgspec
+
+from daemon.bounded_threads import Workers
+from daemon.database.store import Row, Store, Transaction
+from daemon.delivery.place import Course, Parcel, Place, Receipt, Stopped
+from daemon.delivery.wording import parcel_of
+from daemon.errors import InvalidRequest, Undelivered
+from daemon.journal import tell
+from daemon.models import Deliver, Destination
+from daemon.name_template import NameTemplate
+from daemon.paths import Paths, remove
+from daemon.states import DeliveryStatus
+
+log = logging.getLogger(__name__)
+
+PER_PLACE = 2  # deliveries at once: that many hang with a place that hangs, and keep nobody else waiting
+WAITS = (1, 3, 12, 36, 120, 180)  # of the backoff: 5 s, 15 s, 1 min … 15 min
+JITTER = 0.2
+GIVE_UP = 7 * 24 * 3600.0  # seconds after which a delivery is not tried again by itself
+LOOK_EVERY = 5.0  # seconds, should nothing wake us
+PARTING = 5.0  # seconds that a verb waits for what it ended to be let go of
+
+
+class _Trip:
+    """One attempt under way."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.unwanted = threading.Event()
+
+
+class Deliveries:
+    """Empties the queue of deliveries. `run` is its loop; the rest may be called beside it."""
+
+    def __init__(
+        self,
+        store: Store,
+        paths: Paths,
+        places: Mapping[str, Place],
+        *,
+        backoff: float = 5.0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`places` are told by what the names of theirs begin with, up to a colon."""
+        self._store = store
+        self._paths = paths
+        self._places = places
+        self._backoff = backoff
+        self._now = now
+        self._threads = Workers("a delivery", most=PER_PLACE, patience=None)
+        self._under_way: dict[str, _Trip] = {}
+        self._resting: dict[str, float] = {}  # places that were away, and until when they are not asked again
+        self._awake = asyncio.Event()
+        self._ended = asyncio.Condition()  # whenever an attempt has
+        self._expecting = True  # whether there may be any: where nobody asks for them, commits are not looked at
+        store.on_commit(self._on_commit)
+
+    # What is asked for
+
+    async def resolve(self, wishes: Iterable[Deliver]) -> dict[Deliver, str]:
+        """Returns by each wish where it is that it speaks of, as is kept. Raises ForbiddenPath or InvalidRequest."""
+        places = dict.fromkeys(wishes, "")
+        for wish in places:
+            if wish.name is not None:
+                NameTemplate(wish.name)
+            places[wish] = msgspec.json.encode(await self._places["folder"].resolve(wish)).decode()
+        return places
+
+    def expect(self) -> None:
+        """Has commits looked at from now on: a job was made or retried that wants deliveries."""
+        self._expecting = True
+        self._awake.set()
+
+    async def let_go(self, deliveries: list[str]) -> None:
+        """Waits until attempts at these, which nobody wants any more, have ended, and what they left is removed.
+
+        Where a place hangs or is away that is done later, once it answers.
+        """
+        if not deliveries:
+            return
+        self.expect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PARTING), self._ended:
+                while await self._store.read(lambda t: t.one("uncleared_delivery", deliveries=_json(deliveries))):
+                    await self._ended.wait()
+
+    # The loop
+
+    async def run(self) -> None:
+        """Carries what is due until it is cancelled; what is under way then is gone on with by the next run."""
+        try:
+            async with asyncio.TaskGroup() as carrying:
+                while True:
+                    self._awake.clear()
+                    try:
+                        await self._wait(await self._begin_due(carrying))
+                    except Exception:
+                        log.exception("deliveries cannot be read; they are looked at again in %.0f s", LOOK_EVERY)
+                        await asyncio.sleep(LOOK_EVERY)
+        finally:
+            for trip in self._under_way.values():
+                trip.unwanted.set()
+
+    def _on_commit(self) -> None:
+        if self._expecting:
+            self._awake.set()
+
+    async def _wait(self, at: float | None) -> None:
+        if at is None and not self._expecting:
+            await self._awake.wait()
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY if at is None else max(0.0, min(LOOK_EVERY, at - self._now()))):
+                await self._awake.wait()
+
+    async def _begin_due(self, carrying: asyncio.TaskGroup) -> float | None:
+        """Begins what there is room for; returns when another is due, if that is known."""
+        if not self._expecting:
+            return None
+        if self._under_way:
+            await self._stop_unwanted()
+        while True:
+            due, following = await self._store.read(
+                partial(_due, self._now(), list(self._under_way), self._busy_places())
+            )
+            if due is None:
+                if following is None and not self._under_way:
+                    await self._look_ahead()
+                return min(filter(None, (following, *self._resting.values())), default=None)
+            trip = self._under_way[due["id"]] = _Trip(due["place"])
+            carrying.create_task(self._carry(due, trip), name=f"delivery {due['id']}")
+
+    def _busy_places(self) -> list[str]:
+        now = self._now()
+        self._resting = {place: until for place, until in self._resting.items() if until > now}
+        counts = Counter(trip.place for trip in self._under_way.values())
+        return [*self._resting, *(place for place, count in counts.items() if count >= PER_PLACE)]
+
+    async def _look_ahead(self) -> None:
+        """Stops looking at commits where none can bring a delivery."""
+        self._expecting = False
+        found = await self._store.read(lambda t: t.one("deliveries_to_come"))
+        self._expecting = self._expecting or found is not None
+
+    async def _stop_unwanted(self) -> None:
+        wanted = await self._store.read(partial(_wanted, list(self._under_way)))
+        for delivery, trip in self._under_way.items():
+            if delivery not in wanted:
+                trip.unwanted.set()
+
+    # One of them
+
+    async def _carry(self, due: Row, trip: _Trip) -> None:
+        """Makes one attempt, or removes what others left, and writes what came of it."""
+        try:
+            if due["status"] in {DeliveryStatus.PENDING, DeliveryStatus.RUNNING}:
+                await self._attempt(due, trip)
+            else:
+                await self._clear(due)
+        except Exception:
+            log.exception("what became of the delivery %s cannot be recorded", due["id"])
+            await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody tries it again
+        finally:
+            del self._under_way[due["id"]]
+            self._awake.set()
+            async with self._ended:
+                self._ended.notify_all()
+
+    async def _attempt(self, due: Row, trip: _Trip) -> None:
+        if not await self._store.write(lambda t: t.run("begin_delivery", id=due["id"])):
+            return
+        try:
+            receipt = await self._delivered(due, trip)
+        except Stopped:
+            return
+        except Undelivered as error:
+            await self._put_off(due, error)
+        else:
+            await self._record(due, receipt)
+
+    async def _delivered(self, due: Row, trip: _Trip) -> Receipt:
+        try:
+            parcel = parcel_of(due, self._paths)
+            place, loop = self._place(due), asyncio.get_running_loop()
+        except InvalidRequest as error:
+            raise Undelivered(str(error), final=True) from error
+
+        def note(landing: str | None) -> None:
+            work = partial(_note, due["id"], landing)
+            if not asyncio.run_coroutine_threadsafe(self._store.write(work), loop).result():
+                raise Stopped
+
+        course = Course(due["landing"], note, trip.unwanted.is_set)
+        return await self._threads.run(due["place"], partial(place.deliver, parcel, course))
+
+    def _place(self, due: Row) -> Place:
+        return self._places[due["place"].partition(":")[0]]
+
+    async def _record(self, due: Row, receipt: Receipt) -> None:
+        dropped = await self._store.write(partial(_record_receipt, due, receipt, self._now()))
+        self._resting.pop(due["place"], None)
+        of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
+        words = "was there already, and is left" if receipt.kept else "output delivered"
+        tell(log, logging.INFO, words, **of, to=receipt.to, after=self._now() - due["since"])
+        if dropped:
+            await asyncio.to_thread(remove, self._paths.output(due["job"], due["variation"], due["extension"]))
+
+    async def _put_off(self, due: Row, error: Undelivered) -> None:
+        now = self._now()
+        again = now + self._wait_after(due["failures"])
+        final = error.final or again > due["since"] + GIVE_UP
+        if error.away:
+            self._resting[due["place"]] = again
+        await self._store.write(partial(_record_failure, due, str(error), None if final else again, now))
+        of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
+        words = "output cannot be delivered" if final else "output cannot be delivered yet, and is tried again"
+        tell(log, logging.WARNING, words, **of, error=str(error))
+
+    def _wait_after(self, failures: int) -> float:
+        spread = random.uniform(1 - JITTER, 1 + JITTER)
+        return self._backoff * WAITS[min(failures, len(WAITS) - 1)] * spread
+
+    async def _clear(self, due: Row) -> None:
+        """Removes what attempts left, which nobody wants any more."""
+        parcel = Parcel(id=due["id"], destination=msgspec.json.decode(due["wanted"], type=Destination))
+        now = self._now()
+        again: float | None = None
+        try:
+            await self._threads.run(due["place"], partial(self._place(due).withdraw, parcel))
+        except Undelivered as error:
+            again = now + self._wait_after(due["failures"])
+            if error.final or again > due["since"] + GIVE_UP:
+                log.error("what is left of the delivery %s cannot be removed: %s", due["id"], error)
+                again = None
+        await self._store.write(partial(_record_clearing, due["id"], again))
+
+
+def _due(now: float, busy: list[str], places: list[str], transaction: Transaction) -> tuple[Row | None, float | None]:
+    """The next delivery whose time has come; if there is none, when one is due."""
+    if due := transaction.one("due_delivery", now=now, busy=_json(busy), places=_json(places)):
+        return due, None
+    following = transaction.one("next_delivery", now=now)
+    return None, following["at"] if following else None
+
+
+def _note(delivery: str, landing: str | None, transaction: Transaction) -> int:
+    return transaction.run("note_landing", id=delivery, landing=landing)
+
+
+def _wanted(deliveries: list[str], transaction: Transaction) -> set[str]:
+    return {row["id"] for row in transaction.all("wanted_deliveries", deliveries=_json(deliveries))}
+
+
+def _record_receipt(due: Row, receipt: Receipt, now: float, transaction: Transaction) -> bool:
+    """Whether the copy in the spool is to be removed."""
+    transaction.run("record_delivered", id=due["id"], reached=receipt.to, kept=int(receipt.kept), now=now)
+    transaction.run("forget_orphaned_deliveries")
+    keep = receipt.kept or msgspec.json.decode(due["wanted"], type=Destination).wish.keep
+    return not keep and bool(transaction.run("drop_output", variation=due["variation"], now=now))
+
+
+def _record_failure(due: Row, error: str, again: float | None, now: float, transaction: Transaction) -> None:
+    status = DeliveryStatus.FAILED if again is None else DeliveryStatus.PENDING
+    transaction.run(
+        "record_undelivered", id=due["id"], status=status, error=error, next_attempt_at=again or now, now=now
+    )
+
+
+def _record_clearing(delivery: str, again: float | None, transaction: Transaction) -> None:
+    transaction.run("record_cleared", id=delivery, again=again)
+    transaction.run("forget_orphaned_deliveries")
+
+
+def _json(values: list[str]) -> str:
+    return msgspec.json.encode(values).decode()

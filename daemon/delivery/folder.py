@@ -1,0 +1,358 @@
+"""Brings outputs to folders of the host, below the roots that the operator named, whole or not at all.
+
+What is brought is written beside its final name under one of its delivery's, read again and compared, and renamed.
+Before the rename the place notes which name it will be: so a delivery that was interrupted, at whatever moment, finds
+its own part or its own file, and neither brings it twice nor numbers it anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from daemon import filenames
+from daemon.bounded_threads import Workers
+from daemon.delivery import by_handle, no_replace
+from daemon.delivery.place import Course, Parcel, Receipt
+from daemon.errors import ForbiddenPath, InvalidRequest, StartupError, Unavailable, Undelivered
+from daemon.models import Conflict, Deliver, Destination, Model
+from daemon.paths import Paths
+from daemon.proof import output_folder
+from daemon.source_files import GONE, lies_below
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FINAL = {errno.ENAMETOOLONG, errno.EILSEQ}  # by what it is called, and so for as long as it is
+AWAY = {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ENODEV}
+REFUSED = {
+    errno.EROFS: "the folder it goes to is read-only",
+    errno.EACCES: "the daemon's user may not write to the folder it goes to",
+    errno.EPERM: "the daemon's user may not write to the folder it goes to",
+}
+OF_OURS = {".m3u8", ".mpd", ".m4s", ".mp4", ".vtt", ".jpg", ".ts"}  # what outputs that are folders are made of
+
+
+class _Landing(Model, frozen=True):
+    """What is noted before the rename: the name to come, and the folder by its inode."""
+
+    name: str
+    folder: int
+
+
+class Folders:
+    """Is the place of all folders below the output roots."""
+
+    def __init__(self, roots: Iterable[Path], paths: Paths) -> None:
+        """Raises StartupError when one of the roots lies in the state dir. Touches no disk."""
+        self._roots = tuple(map(os.path.abspath, roots))
+        self._state = str(paths.state)
+        self._looking = Workers("looking for a folder")
+        for root in self._roots:
+            if _is_in(root, self._state):
+                raise StartupError(f"the output root {root} is in the state dir: name a folder outside of that")
+
+    # What is asked for
+
+    async def resolve(self, wish: Deliver) -> Destination:
+        """Finds the folder below a root, symlinks resolved; where its disk does not answer, as it stands.
+
+        Raises ForbiddenPath or InvalidRequest.
+        """
+        folder = self._absolute(wish.folder)
+        root = next((root for root in self._roots if _is_in(folder, root)), None)
+        try:
+            found, steps = await self._looking.run(root or "", partial(self._found, folder, root))
+        except Unavailable:
+            if root is None:
+                raise
+            found, steps = root, tuple(Path(folder).relative_to(root).parts)
+        return Destination(place=f"folder:{found}", below="/".join(steps), wish=wish)
+
+    def _absolute(self, folder: str) -> str:
+        if not self._roots:
+            raise ForbiddenPath("this daemon has no output root: results are delivered below --output-root alone")
+        if ".." in Path(folder).parts or "\0" in folder:
+            raise InvalidRequest(f"the folder {folder!r} leads back and forth: name it without '..'")
+        if Path(folder).is_absolute():
+            return os.path.normpath(folder)
+        if len(self._roots) > 1:
+            raise InvalidRequest(f"name the whole path of the folder {folder!r}: this daemon has several output roots")
+        return os.path.normpath(f"{self._roots[0]}/{folder}")
+
+    def _found(self, folder: str, root: str | None) -> tuple[str, tuple[str, ...]]:
+        real = os.path.realpath(folder)
+        for one in self._roots if root is None else (root,):
+            leads_to = os.path.realpath(one)
+            if _is_in(real, leads_to):
+                self._refuse_unusable(real, folder)
+                return one, tuple(Path(real).relative_to(leads_to).parts)
+        raise ForbiddenPath(f"{folder} is not below an output root of this daemon")
+
+    def _refuse_unusable(self, real: str, folder: str) -> None:
+        if _is_in(real, self._state):
+            raise ForbiddenPath(f"{folder} is in the daemon's state dir: results are delivered outside of it")
+        there = next(path for path in (Path(real), *Path(real).parents) if os.path.lexists(path))
+        if not there.is_dir():
+            raise InvalidRequest(f"{folder} cannot be a folder: a file is in the way")
+        for step in Path(real).relative_to(there).parts:
+            filenames.check_portable(step)
+
+    # What is brought
+
+    def deliver(self, parcel: Parcel, course: Course) -> Receipt:
+        with _in_words(), self._folder(parcel.destination, make=True) as folder:
+            name, kept = _Delivery(folder, parcel, course).carry_out()
+        return Receipt(to="/".join(filter(None, (parcel.destination.below, name))), kept=kept)
+
+    def withdraw(self, parcel: Parcel) -> None:
+        with _in_words(), suppress(FileNotFoundError), self._folder(parcel.destination, make=False) as folder:
+            _remove(folder, part_of(parcel.id))
+
+    @contextmanager
+    def _folder(self, destination: Destination, *, make: bool) -> Iterator[int]:
+        root = destination.place.removeprefix("folder:")
+        if root not in self._roots:
+            raise Undelivered("its folder lies below no output root of this daemon any more", final=True)
+        real = os.path.realpath(root)
+        if _is_in(real, self._state):
+            raise Undelivered("its output root leads into the state dir of this daemon", final=True)
+        try:
+            opened = os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in GONE:
+                words = "the output root is away: it waits until that is there again"
+                raise Undelivered(words, away=True) from error
+            raise
+        mode = destination.wish.folder_bits if make else None
+        try:
+            with by_handle.folder(opened, destination.steps, mode) as folder:
+                yield folder
+        except NotADirectoryError as error:
+            raise Undelivered("a link or a file stands where its folder was to be", final=True) from error
+        finally:
+            os.close(opened)
+
+
+class _Delivery:
+    """One parcel in its folder, which is open."""
+
+    def __init__(self, folder: int, parcel: Parcel, course: Course) -> None:
+        self._folder = folder
+        self._parcel = parcel
+        self._course = course
+        self._part = part_of(parcel.id)
+        self._wish = parcel.destination.wish
+
+    def carry_out(self) -> tuple[str, bool]:
+        """Returns the name it has there, and whether that is what lay there before."""
+        landing = msgspec.json.decode(self._course.landing, type=_Landing) if self._course.landing else None
+        if landing and self._has_landed(landing):
+            self._clear()
+            return landing.name, False
+        name = landing.name if landing else self._parcel.name
+        if self._leaves(name):
+            return name, True
+        if not landing or not self._is_ours(self._part):
+            self._write_anew(landing)
+        return self._land(name)
+
+    def _write_anew(self, landing: _Landing | None) -> None:
+        """First forgets what was noted: from then on, a part that is gone means that it has its name."""
+        if landing:
+            self._course.note(None)
+        self._clear()
+        try:
+            self._write()
+        except BaseException:
+            with suppress(OSError):  # what cannot be removed now is, once it is given up or tried again
+                self._clear()
+            raise
+
+    def _clear(self) -> None:
+        """Removes the part, should there be one."""
+        _remove(self._folder, self._part)
+
+    def _is_ours(self, name: str) -> bool:
+        return by_handle.contents(self._folder, name, self._course.check) == (self._parcel.bytes, self._parcel.sha256)
+
+    def _has_landed(self, landing: _Landing) -> bool:
+        """Tells whether it got its name before the attempt that noted this broke off; it may be taken away since.
+
+        Its part was durable by then, and nobody else removes that. In another folder of the same path, as where a
+        share is not mounted any more, that says nothing.
+        """
+        if self._is_ours(landing.name):
+            return True
+        return self._is_gone(self._part) and os.fstat(self._folder).st_ino == landing.folder
+
+    def _is_gone(self, name: str) -> bool:
+        return no_replace.status(self._folder, name) is None
+
+    def _leaves(self, name: str) -> bool:
+        """Tells whether what lies there is to stay. Raises Undelivered where nothing may lie there."""
+        if self._wish.conflict in {Conflict.NUMBER, Conflict.OVERWRITE} or self._is_gone(name):
+            return False
+        if self._wish.conflict == Conflict.SKIP:
+            return True
+        raise Undelivered(f"{name} is there already: take it away, or ask to number, skip or overwrite", final=True)
+
+    # Its part
+
+    def _write(self) -> None:
+        _refuse_if_full(self._folder, self._parcel.bytes)
+        mode, modified = self._wish.bits, self._parcel.modified
+        if self._parcel.output.is_dir():
+            self._write_tree(mode, modified)
+        else:
+            self._write_file(mode, modified)
+        by_handle.fsync_folder(self._folder)  # from here on the part's name is durable
+        if not self._is_ours(self._part):
+            raise Undelivered("what was written to its folder is not what was made: see to that disk")
+
+    def _write_file(self, mode: int, modified: int | None) -> None:
+        linked = not self._wish.keep and self._linked()
+        part = os.open(self._part, by_handle.READ_FILE if linked else by_handle.NEW_FILE, 0o600, dir_fd=self._folder)
+        try:
+            if not linked:
+                by_handle.pour(self._parcel.output, part, self._course.check)
+            by_handle.finish(part, mode, modified)
+        finally:
+            os.close(part)
+
+    def _linked(self) -> bool:
+        """Gives the spool's file a second name there, where it is to have no other soon: while it is kept, whoever
+        writes to one would write to both."""
+        try:
+            os.link(self._parcel.output, self._part, dst_dir_fd=self._folder, follow_symlinks=False)
+        except OSError:
+            return False
+        return True
+
+    def _write_tree(self, mode: int, modified: int | None) -> None:
+        os.mkdir(self._part, 0o700, dir_fd=self._folder)
+        folders: dict[tuple[str, ...], None] = {(): None}
+        with by_handle.folder(self._folder, (self._part,)) as top:
+            for name, path in output_folder.members(self._parcel.output):
+                steps = tuple(name.split("/"))
+                folders |= dict.fromkeys(steps[:depth] for depth in range(len(steps)))
+                with by_handle.folder(top, steps[:-1], 0o700) as at:
+                    part = os.open(steps[-1], by_handle.NEW_FILE, 0o600, dir_fd=at)
+                    try:
+                        by_handle.pour(path, part, self._course.check)
+                        by_handle.finish(part, mode, None)
+                    finally:
+                        os.close(part)
+            for steps in sorted(folders, key=len, reverse=True):
+                with by_handle.folder(top, steps) as at:
+                    by_handle.finish(at, self._wish.folder_bits, None if steps else modified)
+
+    # Its name
+
+    def _land(self, name: str) -> tuple[str, bool]:
+        while True:
+            if self._wish.conflict == Conflict.NUMBER:
+                name = self._free(name)
+            self._course.check()
+            landing = _Landing(name=name, folder=os.fstat(self._folder).st_ino)
+            self._course.note(msgspec.json.encode(landing).decode())
+            if self._renamed(name):
+                by_handle.fsync_folder(self._folder)
+                return name, False
+            if self._leaves(name):
+                return name, True
+
+    def _renamed(self, name: str) -> bool:
+        if self._wish.conflict != Conflict.OVERWRITE or self._is_gone(name):
+            return no_replace.put(self._folder, self._part, name)
+        is_folder = self._parcel.output.is_dir()
+        there = no_replace.status(self._folder, name)
+        if there and stat.S_ISDIR(there.st_mode) != is_folder:
+            raise Undelivered(f"{name} cannot be replaced: files replace files, and folders folders", final=True)
+        if is_folder:
+            self._replace_folder(name)
+        else:
+            os.rename(self._part, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        return True
+
+    def _replace_folder(self, name: str) -> None:
+        with by_handle.folder(self._folder, (name,)) as there:
+            strange = _strange(Path(f"/proc/self/fd/{there}"))
+        if strange:
+            raise Undelivered(f"{name} is not replaced: it holds {strange!r}, which is nothing of ours", final=True)
+        if not no_replace.exchange(self._folder, self._part, name):
+            raise Undelivered(f"{name} cannot be replaced at one moment by that file system: remove it", final=True)
+        self._clear()
+
+    def _free(self, name: str) -> str:
+        """The name itself, or one with a number such that the one below it is taken, found in a few looks."""
+        if self._is_gone(name):
+            return name
+        taken, free = 1, 2
+        numbered = partial(_numbered, self._parcel.name, self._parcel.output.is_dir())
+        while not self._is_gone(numbered(free)):
+            taken, free = free, 2 * free
+        while free - taken > 1:
+            middle = (taken + free) // 2
+            taken, free = (taken, middle) if self._is_gone(numbered(middle)) else (middle, free)
+        return numbered(free)
+
+
+def part_of(delivery: str) -> str:
+    """Returns what an output is called in its folder before it has its name: hidden, and taken by nobody for whole."""
+    return f".ffspool-{delivery}.part"
+
+
+def _numbered(name: str, folder: bool, number: int) -> str:
+    return f"{name} ({number})" if folder else filenames.numbered(name, number)
+
+
+def _remove(folder: int, name: str) -> None:
+    there = no_replace.status(folder, name)
+    if there is None:
+        return
+    if stat.S_ISDIR(there.st_mode):
+        shutil.rmtree(name, dir_fd=folder)
+    else:
+        os.unlink(name, dir_fd=folder)
+
+
+def _strange(folder: Path) -> str | None:
+    """The first file below the folder that no output of ours would have."""
+    return next((name for name, path in output_folder.members(folder) if path.suffix not in OF_OURS), None)
+
+
+def _refuse_if_full(folder: int, needed: int) -> None:
+    found = os.fstatvfs(folder)
+    if found.f_blocks and found.f_bavail * found.f_frsize < needed:
+        raise _full()
+
+
+def _full() -> Undelivered:
+    return Undelivered("there is no room for it where it goes to")
+
+
+def _is_in(path: str, folder: str) -> bool:
+    """Whether it is that folder, or lies below it; both absolute and without symlinks."""
+    return path == folder or lies_below(path, (folder,))
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Makes of what the host refuses what users are told. Nothing that it says has a path of the host in it."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or errno.EIO
+        if number in FULL:
+            raise _full() from error
+        if number in REFUSED:
+            raise Undelivered(REFUSED[number]) from error
+        words = f"the folder it goes to refuses it: {os.strerror(number)}"
+        raise Undelivered(words, final=number in FINAL, away=number in AWAY) from error

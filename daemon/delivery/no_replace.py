@@ -1,0 +1,76 @@
+"""Gives a file or folder its name without ever replacing another, on file systems that can and on those that cannot."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import threading
+from collections import defaultdict
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+NOREPLACE, EXCHANGE = 1, 2
+UNKNOWN = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}  # to a file system that has no such way
+_turns: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)  # by device
+
+
+def put(folder: int, part: str, name: str) -> bool:
+    """Renames `part` to `name` within the folder of that descriptor; False where something has that name already.
+
+    Another program that makes the same name at the same moment is noticed where the file system knows
+    RENAME_NOREPLACE or hard links, which is nearly everywhere.
+    """
+    failed = _rename(folder, part, name, NOREPLACE)
+    if failed in {0, errno.EEXIST, errno.ENOTEMPTY}:
+        return failed == 0
+    if failed not in UNKNOWN:
+        raise OSError(failed, os.strerror(failed))
+    with _turns[os.fstat(folder).st_dev]:
+        return _put_by_other_ways(folder, part, name)
+
+
+def exchange(folder: int, one: str, other: str) -> bool:
+    """Lets two names change places at one moment; False where the file system cannot."""
+    failed = _rename(folder, one, other, EXCHANGE)
+    if failed and failed not in UNKNOWN:
+        raise OSError(failed, os.strerror(failed))
+    return not failed
+
+
+def status(folder: int, name: str) -> os.stat_result | None:
+    """Returns what has that name, be it a link; None when nothing has."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _rename(folder: int, old: str, new: str, flags: int) -> int:
+    """The error's number, 0 for none."""
+    done = _libc.renameat2(folder, os.fsencode(old), folder, os.fsencode(new), ctypes.c_uint(flags))
+    return ctypes.get_errno() if done else 0
+
+
+def _put_by_other_ways(folder: int, part: str, name: str) -> bool:
+    found = os.stat(part, dir_fd=folder, follow_symlinks=False)
+    if stat.S_ISDIR(found.st_mode):  # of what is there, a rename replaces an empty folder and nothing else
+        return status(folder, name) is None and _renamed(folder, part, name)
+    try:
+        os.link(part, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        # A server may have done it and lost its answer.
+        if (there := status(folder, name)) is None or not os.path.samestat(there, found):
+            return False
+    except OSError as error:
+        if error.errno not in UNKNOWN | {errno.EMLINK}:
+            raise
+        return status(folder, name) is None and _renamed(folder, part, name)
+    os.unlink(part, dir_fd=folder)
+    return True
+
+
+def _renamed(folder: int, part: str, name: str) -> bool:
+    os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    return True

@@ -1,0 +1,71 @@
+"""Says what a place is that outputs are brought to. The queue knows no more of one than this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from daemon.models import Deliver, Destination, Model
+
+
+class Parcel(Model, frozen=True):
+    """A parcel is one output, with all that is to be known of it where it is brought to.
+
+    Its `id` is new for each delivery: what lies there before it has its name is found again by that.
+    """
+
+    id: str
+    destination: Destination
+    name: str = ""  # that it is to have
+    output: Path = Path()  # a file, or a folder of files
+    bytes: int = 0
+    sha256: str = ""
+    modified: int | None = None  # of its source, in nanoseconds since the epoch
+
+
+class Receipt(Model, frozen=True):
+    """A receipt tells where an output lies now, as users are told. `kept`: something else lay there, and was left."""
+
+    to: str
+    kept: bool = False
+
+
+class Course:
+    """Stands for one attempt, within the thread that makes it.
+
+    `landing` is what the place noted at an earlier attempt. `note` keeps such a text durably before it returns, and
+    `check` raises Stopped once nobody wants the delivery any more.
+    """
+
+    def __init__(self, landing: str | None, note: Callable[[str | None], None], is_stopped: Callable[[], bool]) -> None:
+        self.landing = landing
+        self.note = note
+        self._is_stopped = is_stopped
+
+    def check(self) -> None:
+        if self._is_stopped():
+            raise Stopped
+
+
+class Stopped(Exception):
+    """The delivery is not wanted any more, or the daemon ends."""
+
+
+class Place(Protocol):
+    """Brings outputs somewhere. But for `resolve` all of it blocks, perhaps for ever: it is run in threads."""
+
+    async def resolve(self, wish: Deliver) -> Destination:
+        """Returns where it is that a wish speaks of. Raises ForbiddenPath or InvalidRequest."""
+        ...
+
+    def deliver(self, parcel: Parcel, course: Course) -> Receipt:
+        """Brings it there whole, durably and once, however often it is called for the same parcel.
+
+        Raises Undelivered or Stopped; what is left there then is gone on with, or withdrawn.
+        """
+        ...
+
+    def withdraw(self, parcel: Parcel) -> None:
+        """Removes what attempts left there without its name. Raises Undelivered."""
+        ...

@@ -1,0 +1,59 @@
+"""Shows where outputs are brought, and how far that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from daemon.models import Destination, Model, when
+from daemon.states import LIVE, DeliveryStatus
+
+if TYPE_CHECKING:  # a client that only reads answers need not load the database
+    from daemon.database.store import Row
+
+
+class DeliveryView(Model, frozen=True):
+    """Shows where an output is brought. `to` begins at the output root, and names the file once it is there."""
+
+    status: DeliveryStatus
+    to: str
+    delivered_at: datetime | None = None
+    kept: bool = False  # something else of that name was there, and stayed as was asked
+    attempts: int = 0
+    error: str | None = None  # what keeps or kept it from being delivered
+
+
+class Deliveries(Model, frozen=True):
+    """Counts the deliveries of what is completed of a job."""
+
+    pending: int
+    delivered: int
+    failed: int
+
+
+def counted(job: Mapping[str, Any]) -> Deliveries | None:
+    """Returns the counts that a job's row holds; None where nothing of it is brought anywhere so far."""
+    pending, delivered, failed = (job.get(name) or 0 for name in ("undelivered", "delivered", "not_delivered"))
+    return Deliveries(pending=pending, delivered=delivered, failed=failed) if pending + delivered + failed else None
+
+
+def delivery_view(variation: Row, row: Row | None) -> DeliveryView | msgspec.UnsetType:
+    """Returns a variation's delivery, if there is one to be told of. Of what is still to be completed there is no row,
+    and only told where it will be."""
+    if variation["deliver"] is None or (row is None and variation["status"] not in LIVE):
+        return msgspec.UNSET
+    folder = msgspec.json.decode(variation["deliver"], type=Destination).below
+    if row is None:
+        return DeliveryView(status=DeliveryStatus.PENDING, to=folder)
+    delivered = row["status"] == DeliveryStatus.DELIVERED
+    return DeliveryView(
+        status=DeliveryStatus(row["status"]),
+        to=row["reached"] if delivered else folder,
+        delivered_at=when(row["settled_at"]) if delivered else None,
+        kept=bool(row["kept"]),
+        attempts=row["attempts"],
+        error=row["error"],
+    )
