@@ -25,7 +25,8 @@ from conftest import Daemon, Media, wait_until
 from surroundings import thorough
 from test_cli import FFSPOOL, no_environment
 
-from daemon.cli.client import OPEN, Client, Event, Refused
+from daemon.cli.client import Client, Refused
+from daemon.cli.event_stream import OPEN, Event
 from daemon.cli.follower import Follower, bars
 from daemon.cli.main import main
 from daemon.cli.terminal import PACES, console, page
@@ -117,6 +118,19 @@ def test_the_queue_is_paused_drained_and_resumed(daemon: Daemon) -> None:
     assert "The queue is draining; nothing waits" in ffspool("stats", env=daemon.env).stdout
     assert ffspool("resume", "--queue", env=daemon.env).stdout == "The queue is running\n"
     assert printed("resume", "--queue", env=daemon.env) == {"state": "running", "changed": False}
+
+
+def test_what_failed_of_a_kind_is_retried(daemon: Daemon, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no film" * 100)
+    job = daemon.submit(broken, presets=["mp3"])["id"]
+    daemon.wait_for(job)
+    words = ffspool("retry", job, "--because", "encoder", env=daemon.env).stdout
+    assert words == f"{job} is failed: nothing of it failed for that kind of reason (encoder)\n"
+    words = ffspool("retry", "--all", "--because", "unreadable", env=daemon.env).stdout
+    assert words == "1 variation waits again, of 1 job\n"
+    daemon.wait_for(job)
+    daemon.client.delete(f"/api/jobs/{job}")
 
 
 def test_slots_are_told_and_changed(daemon: Daemon) -> None:

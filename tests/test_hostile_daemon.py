@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from test_cli import ffspool
 
-from daemon.cli import client
+from daemon.cli import client, event_stream
 from daemon.cli.client import Client, NoDaemon, Refused
 from daemon.errors import Broken
 
@@ -69,7 +69,7 @@ def endless(chunk: bytes) -> Answers:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "MOST_BYTES", 1024**2)
-    monkeypatch.setattr(client, "MOST_OF_EVENT", 1024**2)
+    monkeypatch.setattr(event_stream, "MOST_BYTES", 1024**2)
 
 
 @pytest.mark.timeout(30)

@@ -81,7 +81,8 @@ def fail(transaction: Transaction, name: str) -> None:
 
 
 def retry(transaction: Transaction, job: str) -> None:
-    transaction.run("requeue_ended", job=job_row(transaction, job, 9.0)["seq"], priority=0, held=0)
+    failed = transaction.all("missing_of_jobs", jobs=f"[{job_row(transaction, job, 9.0)['seq']}]")
+    transaction.run("requeue", variations=f"[{failed[0]['seq']}]")
 
 
 def test_a_job_that_is_given_longer_while_others_expire_is_kept(paths: Slow) -> None:
@@ -118,7 +119,8 @@ def test_a_failed_job_that_is_tried_again_is_no_failed_job_to_a_bulk_verb(
         for name in ("first", "second"):
             await store.write(partial(fail, name=name))
         paths.meanwhile = then(asyncio.get_running_loop(), store, partial(retry, job="second"))
-        receipt = await bulk.Bulk(store, IDLE, paths, now=lambda: 12.0).delete(Selection(statuses=(State.FAILED,)))
+        failed = Selection(statuses=(State.FAILED,))
+        receipt = await bulk.Bulk(store, IDLE, paths, house(paths)[3], now=lambda: 12.0).delete(failed)
         assert (await store.read(lambda t: job_row(t, "second", 12.0)))["status"] == "queued"
         return receipt
 

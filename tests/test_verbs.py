@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import Daemon, told, wait_until
+from conftest import Daemon, Media, told, wait_until
 
 from daemon.scheduling.claims import ASIDE, MAX_CRASHES, SUSPECT_AFTER, judge
 
@@ -201,6 +201,39 @@ def test_drain_finishes_what_runs_and_starts_nothing(start_daemon: Callable[...,
     assert daemon.job(waiting)["status"] == "queued"
     daemon.client.post("/api/queue/resume")
     assert daemon.wait_for(waiting)["status"] == "completed"
+
+
+def test_what_failed_of_a_kind_is_retried_in_all_jobs(daemon: Daemon, media: Media, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no film" * 100)
+    unreadable = [daemon.submit(broken, presets=["mp3"])["id"] for _ in range(2)]
+    mixed = daemon.submit(media("no-audio.mp4"), broken, presets=["mp3", "thumbnail-sheet"])["id"]
+    for job in (*unreadable, mixed):
+        daemon.wait_for(job)
+    daemon.client.post("/api/queue/pause")
+    assert retry_all(daemon, because="encoder") == {"matched": 3, "changed": 0, "variations": 0}
+    assert retry_all(daemon, because="unsuitable", status="completed") == {"matched": 1, "changed": 1, "variations": 1}
+    [silent, other] = daemon.job(mixed)["sources"]
+    assert [v["status"] for v in silent["variations"]] == ["queued", "completed"]
+    assert [v["status"] for v in other["variations"]] == ["failed", "failed"]
+    assert other["error"] == other["variations"][0]["error"], "what is not tried again keeps its reason"
+    assert retry_all(daemon, because="unreadable") == {"matched": 3, "changed": 3, "variations": 4}
+    assert daemon.client.get("/api/jobs", params={"has": "failed"}).json()["items"] == []
+    assert daemon.client.post("/api/jobs/retry", params={"because": "weather"}).status_code == 422
+
+
+def retry_all(daemon: Daemon, **query: str) -> Any:
+    return daemon.client.post("/api/jobs/retry", params=query).json()
+
+
+def test_a_retry_of_a_kind_leaves_the_rest_of_a_job(shared_daemon: Daemon, media: Media) -> None:
+    job = shared_daemon.submit(media("no-audio.mp4"), presets=["mp3", "thumbnail-sheet"])["id"]
+    shared_daemon.wait_for(job)
+    answer = shared_daemon.client.post(f"/api/jobs/{job}/retry", params={"because": "encoder"})
+    assert (answer.status_code, answer.json()["changed"]) == (200, False)
+    again = shared_daemon.client.post(f"/api/jobs/{job}/retry", params={"because": "unsuitable"})
+    assert again.json()["changed"] is True
+    shared_daemon.wait_for(job)
 
 
 def test_retry_encodes_only_what_is_missing(start_daemon: Callable[..., Daemon], clip: Path) -> None:

@@ -21,6 +21,7 @@ VERBS = {
     "GET /api/jobs": "ls",
     "DELETE /api/jobs": "rm --all --yes",
     "POST /api/jobs/cancel": "cancel --all --yes",
+    "POST /api/jobs/retry": "retry --all",
     "GET /api/jobs/{job}": "show J",
     "PATCH /api/jobs/{job}": "edit J --priority 1",
     "DELETE /api/jobs/{job}": "rm J",

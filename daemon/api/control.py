@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from daemon.api.endpoints import Call
-from daemon.api.requests import CancelQuery, JobFilter
+from daemon.api.requests import CancelQuery, JobFilter, RetryFilter, RetryQuery
 from daemon.jobs.control import Scope
-from daemon.jobs.receipts import BulkReceipt, CancelReceipt, Changed
+from daemon.jobs.receipts import BulkReceipt, CancelReceipt, Changed, RetryReceipt
 
 
 async def cancel(call: Call) -> CancelReceipt:
@@ -30,7 +30,8 @@ async def fail(call: Call) -> CancelReceipt:
 
 
 async def retry(call: Call) -> Changed:
-    return await call.service.control.retry(call.path["job"])
+    wish: RetryQuery = call.query
+    return await call.service.control.retry(call.path["job"], wish.because)
 
 
 async def pause(call: Call) -> Changed:
@@ -44,6 +45,11 @@ async def resume(call: Call) -> Changed:
 async def cancel_all(call: Call) -> BulkReceipt:
     wish: JobFilter = call.query
     return await call.service.bulk.cancel(wish.selection)
+
+
+async def retry_all(call: Call) -> RetryReceipt:
+    wish: RetryFilter = call.query
+    return await call.service.bulk.retry(wish.selection, wish.because)
 
 
 async def delete_all(call: Call) -> BulkReceipt:

@@ -14,6 +14,7 @@ from starlette.datastructures import QueryParams
 from daemon.errors import InvalidRequest
 from daemon.jobs.jobs import JobSpec
 from daemon.jobs.listing import Selection
+from daemon.jobs.reasons import Reason
 from daemon.models import Deliver, VariationRequest
 from daemon.plaintext import flaw
 from daemon.presets.library import MAX_VARIATIONS
@@ -33,6 +34,7 @@ Beginning = Annotated[
 ]
 Cursor = Annotated[str, msgspec.Meta(description="`next_cursor` of the page before")]
 EventId = Annotated[int, msgspec.Meta(ge=0, le=10**18, description="the id of the last event that was seen")]
+Because = Annotated[Reason, msgspec.Meta(description="only what failed for this kind of reason, as figures count it")]
 MAX_FOLDERS = 128  # each is opened: a thousand times `a/../a/../…` takes long
 BINARY = {"format": "binary"}
 Variation = Annotated[
@@ -117,6 +119,18 @@ class JobFilter(msgspec.Struct):
             raise InvalidRequest("say either ended or a status")
         statuses = tuple(sorted(ENDED)) if self.ended else (self.status,) if self.status else ()
         return Selection(statuses=statuses, paused=self.paused, failures=self.has == "failed", search=self.q)
+
+
+class RetryQuery(msgspec.Struct):
+    """Says what of a job is tried again."""
+
+    because: Because | None = None
+
+
+class RetryFilter(JobFilter):
+    """Says of which jobs what failed is tried again."""
+
+    because: Because | None = None
 
 
 class Order(StrEnum):

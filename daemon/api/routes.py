@@ -15,6 +15,8 @@ from daemon.api.requests import (
     JobRequest,
     LoginRequest,
     NewJobForm,
+    RetryFilter,
+    RetryQuery,
     ThumbnailQuery,
 )
 from daemon.errors import (
@@ -68,6 +70,8 @@ ENDPOINTS = (
              large=True),
     Endpoint("DELETE", JOBS, control.delete_all, "Cancel and delete jobs", query=JobFilter),
     Endpoint("POST", f"{JOBS}/cancel", control.cancel_all, "Cancel jobs", query=JobFilter),
+    Endpoint("POST", f"{JOBS}/retry", control.retry_all, "Queue again what failed of jobs", query=RetryFilter,
+             problems=(LimitReached,)),
     Endpoint("GET", JOB, jobs.get, "A job with its sources and variations", large=True),
     Endpoint("PATCH", JOB, jobs.patch, "Change a job's name, priority or expiry", body=JobPatch,
              large=True, problems=(BadParameter,)),
@@ -79,7 +83,7 @@ ENDPOINTS = (
     Endpoint("POST", f"{VARIATION}/cancel", control.cancel_variation, "Stop one variation", query=CancelQuery,
              problems=(Conflict,)),
     Endpoint("POST", f"{JOB}/fail", control.fail, "Stop a job and mark what is left failed", problems=(Conflict,)),
-    Endpoint("POST", f"{JOB}/retry", control.retry, "Queue again what failed or was cancelled",
+    Endpoint("POST", f"{JOB}/retry", control.retry, "Queue again what failed or was cancelled", query=RetryQuery,
              problems=(Conflict, LimitReached)),
     Endpoint("POST", f"{JOB}/pause", control.pause, "Freeze a job's encodes, start nothing more of it",
              problems=(Conflict,)),

@@ -6,15 +6,16 @@ import hashlib
 import io
 import os
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
+from daemon.cli import event_stream
 from daemon.cli.references import References
 from daemon.errors import Broken, FfspoolError
 from daemon.paths import Paths, is_held, remove
@@ -27,19 +28,8 @@ CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 600.0  # a cancel takes two graces, and an upload is fsynced before it is answered
 SILENCE = 60.0  # the event stream says every few seconds that it lives; after so long it does not
 CHUNK = 1024 * 1024
-MOST_BYTES, MOST_OF_EVENT = 256 * 1024**2, 16 * 1024**2  # of an answer that is read whole, and of one event
-
-
-class Event(NamedTuple):
-    """An event is one of the daemon's: a change has an `id`, progress has none. `data` is JSON, as it came."""
-
-    id: int | None
-    type: str
-    data: bytes
-
-
+MOST_BYTES = 256 * 1024**2  # of an answer that is read whole
 UNIX = "unix:"  # begins a URL that is the path of a socket
-OPEN = "open"  # type of the event that stands for a connection being made: an id without data
 
 
 class NoDaemon(FfspoolError):
@@ -144,8 +134,11 @@ class Client:
     def fail(self, job: str) -> Json:
         return self._json("POST", self._of(job, "fail"))
 
-    def retry(self, job: str) -> Json:
-        return self._json("POST", self._of(job, "retry"))
+    def retry(self, job: str, because: str | None) -> Json:
+        return self._json("POST", self._of(job, "retry"), params=_given(because=because))
+
+    def retry_all(self, status: str | None, because: str | None) -> Json:
+        return self._json("POST", "/api/jobs/retry", params=_given(status=status, because=because))
 
     def pause(self, job: str) -> Json:
         return self._json("POST", self._of(job, "pause"))
@@ -184,7 +177,7 @@ class Client:
     def rotate_webhook_secret(self) -> Json:
         return self._json("POST", "/api/webhooks/secret/rotate")
 
-    def events(self, job: str | None, after: int | None) -> Iterator[Event]:
+    def events(self, job: str | None, after: int | None) -> Iterator[event_stream.Event]:
         """Yields one `OPEN` with the id they begin behind, then the events of a job, or of all: those after the id
         `after`, or (None) from now on.
 
@@ -196,7 +189,7 @@ class Client:
         with self._answer("GET", route, headers=headers, timeout=timeout) as answer:
             if not answer.headers.get("content-type", "").startswith("text/event-stream"):
                 raise self._another_program()
-            yield from _events(answer.iter_raw())
+            yield from event_stream.events(answer.iter_raw())
 
     def log(self, job: str, variation: str) -> Iterator[bytes]:
         with self._answer(
@@ -315,30 +308,6 @@ def _route(*segments: str) -> str:
 
 def _given(**query: Any) -> dict[str, Any]:
     return {name: value for name, value in query.items() if value is not None}
-
-
-def _events(chunks: Iterable[bytes]) -> Iterator[Event]:
-    """Lines end at a line feed alone: a name in the data may hold what else counts as a line's end."""
-    rest = b""
-    for chunk in chunks:
-        *blocks, rest = (rest + chunk).split(b"\n\n")
-        for block in blocks:
-            if event := _event(dict(line.partition(b": ")[::2] for line in block.split(b"\n"))):
-                yield event
-        if len(rest) > MOST_OF_EVENT:
-            raise Broken("the daemon sends an event without an end")
-
-
-def _event(fields: Mapping[bytes, bytes]) -> Event | None:
-    """None for a comment. Raises Broken for what no daemon of ours sends."""
-    try:
-        number = int(fields[b"id"]) if b"id" in fields else None
-        if b"event" in fields:
-            msgspec.json.decode(fields[b"data"])  # it is passed on as it came
-            return Event(number, fields[b"event"].decode(), fields[b"data"])
-    except (KeyError, ValueError) as error:
-        raise Broken("the daemon sends events that are not understood; is it of another version?") from error
-    return None if number is None else Event(number, OPEN, b"{}")
 
 
 def _encoded(spec: Mapping[str, Any]) -> str:

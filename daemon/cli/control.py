@@ -143,20 +143,43 @@ def _bulk(receipt: Json, done: str) -> str:
 # Going on
 
 
+REASONS = ("encoder", "proof", "host", "crash", "fault", "unreadable", "unsuitable", "request")
+
+
 @click.command()
-@click.argument("jobs", nargs=-1, required=True, type=JobType())
+@click.argument("jobs", nargs=-1, type=JobType())
+@click.option("--all", "every", is_flag=True, help="Every job of which something failed; what was cancelled stays so.")
+@click.option("--because", type=click.Choice(REASONS), help="Only what failed for this kind of reason.")
+@status
 @state_dir
 @as_json
-def retry(jobs: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
-    """Queue what failed or was cancelled of JOBS again; what is completed stays."""
+def retry(
+    jobs: tuple[str, ...], every: bool, because: str | None, status: str | None, state_dir: Path | None, as_json: bool
+) -> None:
+    """Queue what failed or was cancelled of JOBS again, or what failed of all jobs; what is completed stays.
+
+    Reasons are those that the daemon's figures count: the encoder could not (encoder), what it made was not what was
+    planned (proof), the host lacks something (host), the daemon died of it (crash), ffspool is at fault (fault), the
+    file cannot be read (unreadable), the preset does not suit it (unsuitable), or somebody asked for it (request).
+    """
+    _either(jobs, every, "--all", only_with_all=status)
     daemon = reach(state_dir)
-    each(jobs, daemon.retry, as_json, _retried)
+    if every:
+        tell(daemon.retry_all(status, because), as_json, _all_retried)
+    else:
+        each(jobs, lambda job: daemon.retry(job, because), as_json, lambda answer: _retried(answer, because))
 
 
-def _retried(answer: Json) -> str:
+def _all_retried(receipt: Json) -> str:
+    count, jobs = receipt["variations"], receipt["changed"]
+    return f"{count} variation{' waits' if count == 1 else 's wait'} again, of {jobs} job{'' if jobs == 1 else 's'}"
+
+
+def _retried(answer: Json, because: str | None) -> str:
     if answer["changed"]:
         return f"{answer['id']} is {answer['status']} again: `ffspool watch {answer['id']}` follows it"
-    return f"{answer['id']} is {answer['status']}: nothing of it failed or was cancelled"
+    what = f"failed for that kind of reason ({because})" if because else "failed or was cancelled"
+    return f"{answer['id']} is {answer['status']}: nothing of it {what}"
 
 
 @click.command()

@@ -20,7 +20,8 @@ from daemon.plaintext import json_escaped
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from daemon.cli.client import Client, Event, Json
+    from daemon.cli.client import Client, Json
+    from daemon.cli.event_stream import Event
     from daemon.cli.follower import Follower
 
 T = TypeVar("T")
@@ -183,7 +184,7 @@ def events(job: str | None, after: int | None, state_dir: Path | None, as_json: 
     Without --after it begins now. Changes have an id, and go on behind the last one when the daemon restarts; progress
     has none and is thinned out. The events of a JOB end when it is deleted.
     """
-    from daemon.cli.client import OPEN
+    from daemon.cli.event_stream import OPEN
 
     for event in listened(reach(state_dir), job, after, lost=lambda: echo(WAITING, err=True)):
         if event.type != OPEN:

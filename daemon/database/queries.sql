@@ -375,20 +375,30 @@ WHERE job = :job AND status = 'queued'
 
 -- Retry, pause, the queue
 
--- Takes back what a cancel left in a job that is tried again.
--- name: forget_cancel_of_job
-UPDATE jobs SET cancel_requested_at = NULL, cancelled_at = NULL, keep_until = NULL WHERE seq = :job
+-- What failed or was cancelled of these jobs, and what was said of that.
+-- name: missing_of_jobs
+SELECT variations.seq, variations.job, variations.status, variations.error, sources.error AS source_error
+FROM variations JOIN sources ON sources.seq = variations.source
+WHERE variations.job IN (SELECT value FROM json_each(:jobs)) AND variations.status IN ('failed', 'cancelled')
 
--- Has a job's sources read again that could not be.
+-- Takes back what a cancel left in jobs of which these are tried again.
+-- name: forget_cancel
+UPDATE jobs SET cancel_requested_at = NULL, cancelled_at = NULL, keep_until = NULL
+WHERE seq IN (SELECT job FROM variations WHERE seq IN (SELECT value FROM json_each(:variations)))
+
+-- Has the sources of these read again that could not be.
 -- name: forgive_sources
-UPDATE sources SET error = NULL WHERE job = :job AND error IS NOT NULL
+UPDATE sources SET error = NULL WHERE error IS NOT NULL
+    AND seq IN (SELECT source FROM variations WHERE seq IN (SELECT value FROM json_each(:variations)))
 
--- Puts a job's failed and cancelled variations back into the queue.
--- name: requeue_ended
+-- Puts these back into the queue, as far as they failed or were cancelled.
+-- name: requeue
 UPDATE variations SET status = 'queued', cancel_requested_at = NULL, fail_requested_at = NULL, error = NULL,
-    started_at = NULL, finished_at = NULL, retries = 0, crashes = 0, alone = 0, priority = :priority, held = :held,
+    started_at = NULL, finished_at = NULL, retries = 0, crashes = 0, alone = 0,
+    priority = (SELECT priority FROM jobs WHERE jobs.seq = variations.job),
+    held = (SELECT paused FROM jobs WHERE jobs.seq = variations.job),
     waiting = NULL, space_needed = NULL, keep_partial = 0
-WHERE job = :job AND status IN ('failed', 'cancelled')
+WHERE seq IN (SELECT value FROM json_each(:variations)) AND status IN ('failed', 'cancelled')
 
 -- Pauses a job that has something left, or lets it go on.
 -- name: set_paused

@@ -8,14 +8,18 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import rows as deliveries
 from daemon.jobs import listing
 from daemon.jobs.control import remove_needless_pieces
 from daemon.jobs.listing import Selection
-from daemon.jobs.receipts import BulkReceipt
+from daemon.jobs.reasons import Reason
+from daemon.jobs.receipts import BulkReceipt, RetryReceipt
+from daemon.jobs.retrying import requeue
 from daemon.paths import Paths
+from daemon.scheduling.limits import Quota
 from daemon.scheduling.scheduler import Scheduler
 from daemon.states import ENDED, State
 
@@ -26,12 +30,13 @@ _LIVE = (State.QUEUED, State.PROCESSING, State.QUEUED)
 
 
 class Bulk:
-    """Cancels and deletes by filter, over one store and one scheduler."""
+    """Cancels, deletes and retries by filter, over one store and one scheduler."""
 
     def __init__(
-        self, store: Store, scheduler: Scheduler, paths: Paths, *, now: Callable[[], float] = time.time
+        self, store: Store, scheduler: Scheduler, paths: Paths, quota: Quota, *, now: Callable[[], float] = time.time
     ) -> None:
         self._store = store
+        self._quota = quota
         self._scheduler = scheduler
         self._paths = paths
         self._now = now
@@ -62,6 +67,28 @@ class Bulk:
             left = (left | found) - {row["seq"] for row in rows}
         self._scheduler.changed.set()
         return BulkReceipt(matched=changed + len(left), changed=changed)
+
+    async def retry(self, selection: Selection, because: Reason | None) -> RetryReceipt:
+        """Queues again what failed of every selected job, or what failed `because` of that.
+
+        Raises LimitReached when so much does not fit into the queue; what was queued before that stays there.
+        """
+        matched, changed, variations = set[int](), set[int](), 0
+        failed = replace(selection, failures=True)
+        async for jobs in self._portions(failed, tuple(State)):
+            found, again, count = await self._store.write(partial(self._requeue, failed, jobs, because))
+            matched |= found
+            changed |= again
+            variations += count
+            self._scheduler.wake()
+        return RetryReceipt(matched=len(matched), changed=len(changed), variations=variations)
+
+    def _requeue(
+        self, selection: Selection, jobs: Iterable[int], because: Reason | None, transaction: Transaction
+    ) -> tuple[set[int], set[int], int]:
+        """The jobs that are still among the selected, those of which anything waits again, and how much that is."""
+        found = listing.still(transaction, selection, jobs, self._now())
+        return found, *requeue(transaction, found, self._quota, because, cancelled=False)
 
     def _discard(self, jobs: Iterable[Row]) -> None:
         for job in jobs:

@@ -20,7 +20,9 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import rows
 from daemon.delivery.deliveries import Deliveries
 from daemon.errors import BadParameter, Conflict
+from daemon.jobs.reasons import Reason
 from daemon.jobs.receipts import CancelReceipt, Changed, KeptVariation, StoppedVariation
+from daemon.jobs.retrying import requeue
 from daemon.jobs.rows import job_row, source_row, variation_row
 from daemon.models import Model, when
 from daemon.paths import Paths, remove
@@ -176,8 +178,8 @@ class Control:
 
     # Going on
 
-    async def retry(self, job: str) -> Changed:
-        """Queues what failed or was cancelled again; what is completed stays.
+    async def retry(self, job: str, because: Reason | None = None) -> Changed:
+        """Queues what failed or was cancelled again, or what failed `because` of that; what is completed stays.
 
         Raises Conflict when all of it is, LimitReached when so much does not fit into the queue.
         """
@@ -186,10 +188,16 @@ class Control:
             raise Conflict(f"{job} is completed: there is nothing to try again", State.COMPLETED)
         if row["skipped"] == row["total"]:
             raise Conflict(f"no preset of {job} suits its files: what is skipped is not tried again", State.FAILED)
-        changed = await self._store.write(partial(_requeue_ended, job, self._now(), self._quota))
+        changed = await self._store.write(partial(self._requeue, job, because))
         self._scheduler.wake()
         self._deliveries.expect()
         return await self._answer(job, changed)
+
+    def _requeue(self, job: str, because: Reason | None, transaction: Transaction) -> bool:
+        row = job_row(transaction, job, self._now())
+        again = requeue(transaction, [row["seq"]], self._quota, because, cancelled=True)[1]
+        brought = 0 if because else rows.retry(transaction, row, self._now())  # what is made and did not arrive
+        return again + brought > 0
 
     async def pause(self, job: str) -> Changed:
         """Freezes what runs of the job and starts nothing more of it; when this returns, it stands still.
@@ -265,17 +273,6 @@ def _request(verb: _Verb, scope: _Located, now: float, transaction: Transaction)
     running = verb.mark_running(transaction, scope, now)
     live = [row["id"] for row in transaction.all("scope", **scope.keys) if row["status"] == State.PROCESSING]
     return queued + running > 0, live
-
-
-def _requeue_ended(job: str, now: float, quota: Quota, transaction: Transaction) -> bool:
-    row = job_row(transaction, job, now)
-    if ended := row["failed"] + row["cancelled"]:
-        quota.check_queue(transaction, ended)
-    again = transaction.run("requeue_ended", job=row["seq"], priority=row["priority"], held=row["paused"])
-    if again:
-        transaction.run("forget_cancel_of_job", job=row["seq"])
-        transaction.run("forgive_sources", job=row["seq"])
-    return again + rows.retry(transaction, row, now) > 0
 
 
 def _set_paused(job: str, paused: bool, now: float, transaction: Transaction) -> tuple[bool, list[str]]:

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from daemon.scheduling.claims import FORCED
 from daemon.states import State
 
+
+class Reason(StrEnum):
+    """A reason is a class of what variations end for."""
+
+    DONE = "done"
+    REQUEST = "request"  # somebody asked for that
+    ENCODER = "encoder"  # it could not
+    PROOF = "proof"  # what it made is not what was planned
+    HOST = "host"  # it has not what the encoder needs
+    CRASH = "crash"  # the daemon died of it
+    FAULT = "fault"  # of ours
+    UNREADABLE = "unreadable"  # the source
+    UNSUITABLE = "unsuitable"  # the preset, for that source
+
+
 CLASSES = (  # by how the words begin
-    (FORCED, "request"),
-    ("ffmpeg could not", "encoder"),
-    ("the encoder said", "proof"),
-    ("the output", "proof"),
-    ("the host refused", "host"),
-    ("no machine", "host"),
-    ("the daemon died", "crash"),
-    ("an internal error", "fault"),
+    (FORCED, Reason.REQUEST),
+    ("ffmpeg could not", Reason.ENCODER),
+    ("the encoder said", Reason.PROOF),
+    ("the output", Reason.PROOF),
+    ("the host refused", Reason.HOST),
+    ("no machine", Reason.HOST),
+    ("the daemon died", Reason.CRASH),
+    ("an internal error", Reason.FAULT),
 )
 
 
-def reason(status: State, error: str | None, source_error: str | None) -> str:
-    """Returns why a variation ended as it did, in a word; `source_error` is why its source cannot be read, if so."""
+def reason(status: State, error: str | None, source_error: str | None) -> Reason:
+    """Returns why a variation ended as it did; `source_error` is why its source cannot be read, if so."""
     if status == State.COMPLETED:
-        return "done"
+        return Reason.DONE
     if status == State.CANCELLED:
-        return "request"
+        return Reason.REQUEST
     if status == State.SKIPPED or error is None:
-        return "unsuitable"
+        return Reason.UNSUITABLE
     if error == source_error:
-        return "unreadable"
-    return next((name for words, name in CLASSES if error.startswith(words)), "unsuitable")
+        return Reason.UNREADABLE
+    return next((name for words, name in CLASSES if error.startswith(words)), Reason.UNSUITABLE)

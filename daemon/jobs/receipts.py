@@ -51,3 +51,7 @@ class BulkReceipt(Model, frozen=True):
 
     matched: int
     changed: int
+
+
+class RetryReceipt(BulkReceipt, frozen=True):
+    variations: int  # that wait again

@@ -180,6 +180,36 @@ export async function bulk(verb, status, count) {
   }
 }
 
+/** Why something failed, as the daemon's figures tell it, in words. */
+const REASONS = {
+  "": "whatever the reason was",
+  encoder: "the encoder could not",
+  proof: "what was made was not as planned",
+  host: "the host lacks something: memory, room, rights",
+  crash: "the daemon died of it",
+  fault: "ffspool was at fault",
+  unreadable: "the file cannot be read",
+  unsuitable: "the preset does not suit the file",
+  request: "somebody asked for it",
+};
+
+/** Queues again what failed of all jobs, or of one reason. */
+export async function retryAll() {
+  let because = "";
+  const choose = (event) => (because = event.target.value);
+  const body = html`
+    <label>What failed because <select onChange=${choose}>${Object.entries(REASONS).map(([name, words]) => html`<option value=${name}>${words}</option>`)}</select></label>
+    <p class="muted">It waits in the queue again. What is finished stays, and what was cancelled is not made.</p>
+  `;
+  if (!(await overlays.ask({ title: "Retry what failed?", body, yes: "Retry" }))) return;
+  try {
+    const { variations, changed } = await post(`api/jobs/retry${because && `?because=${because}`}`);
+    overlays.say(variations ? `${plural(variations, "variation")} of ${plural(changed, "job")} ${variations === 1 ? "waits" : "wait"} again.` : "Nothing failed for that.");
+  } catch (error) {
+    fail(error);
+  }
+}
+
 export async function patch(job, change) {
   try {
     const { sources, ...now } = await call("PATCH", jobPath(job.id), { body: change });
