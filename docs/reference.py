@@ -19,6 +19,8 @@ from daemon import settings
 from daemon.api.endpoints import Endpoint
 from daemon.api.routes import ENDPOINTS
 from daemon.presets.builtin import FOLDER, GROUPS, PRESETS
+from daemon.presets.library import Library
+from daemon.recipes.catalogue import catalogue
 from daemon.settings import Settings
 from docs import man
 
@@ -67,13 +69,15 @@ def _told(name: str, default: object, words: str) -> str:
 
 def presets_table() -> Iterator[str]:
     """The built-in presets, by group."""
-    yield "| preset | makes | |"
-    yield "| --- | --- | --- |"
+    yield "| preset | makes | | after an interruption |"
+    yield "| --- | --- | --- | --- |"
+    resumable = {preset["name"] for preset in catalogue(Library()) if preset["resumable"]}
     for group, rows in groupby(PRESETS.values(), key=lambda preset: preset.group):
-        yield f"| **{GROUPS[group]}** | | |"
+        yield f"| **{GROUPS[group]}** | | | |"
         for row in rows:
             made = "folder" if row.extension == FOLDER else f".{row.extension}"
-            yield f"| `{row.name}` | {made} | {row.description} |"
+            then = "goes on" if row.name in resumable else "begins again"
+            yield f"| `{row.name}` | {made} | {row.description} | {then} |"
 
 
 def routes_table() -> Iterator[str]:

@@ -496,7 +496,10 @@ def test_presets_are_told_without_a_daemon(tmp_path: Path) -> None:
     assert "h264-720p" in listed
     table = ffspool("presets", env=env).stdout
     assert all(name in table for name in listed)
-    assert "10 to 51" in ffspool("presets", "h264-720p", env=env).stdout
+    assert re.search(r"h264-720p +\.mp4 +\* ", table)
+    assert "10 to 51" in (told := ffspool("presets", "h264-720p", env=env).stdout)
+    assert "After an interruption it goes on where it was" in told
+    assert "After an interruption it begins again" in ffspool("presets", "h264-capped", env=env).stdout
 
 
 # In a terminal

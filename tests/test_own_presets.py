@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Daemon
@@ -16,6 +15,7 @@ from daemon.errors import StartupError, UnknownPreset
 from daemon.models import VariationRequest
 from daemon.presets.library import Library
 from daemon.presets.user_presets import library
+from daemon.recipes.catalogue import catalogue
 from daemon.settings import load, presets_table
 
 LECTURE = """
@@ -48,6 +48,14 @@ def test_an_own_preset_is_its_base_with_other_defaults(tmp_path: Path) -> None:
     assert {p["name"]: p["default"] for p in described["parameters"]}["crf"] == 28
     with pytest.raises(UnknownPreset):
         Library().find("lecture")
+
+
+def test_presets_tell_which_of_them_are_gone_on_with(tmp_path: Path) -> None:
+    searched = '[presets.searched]\nbase = "h264-480p"\ntarget_vmaf = 93\n'
+    told = {preset["name"] for preset in catalogue(read(tmp_path, LECTURE + searched)) if preset["resumable"]}
+    films = {"h264-1080p", "h264-720p", "h264-480p", "hevc-1080p", "av1-720p", "webm-720p", "webm-1080p"}
+    films |= {"webm-av1-1080p", "mobile-540p", "vertical-1080p", "square-1080p", "h264-1080p-smart", "refresh"}
+    assert told == {*films, "lecture"}
 
 
 def test_own_presets_are_no_settings(tmp_path: Path) -> None:
@@ -130,7 +138,7 @@ def test_the_listing_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
     screen = StringIO()
     monkeypatch.setattr(terminal, "console", lambda: Console(file=screen, width=80, markup=False, highlight=False))
-    described: list[dict[str, Any]] = Library().describe()
+    described = catalogue(Library())
     presets._list_groups(described)
     for preset in described:
         presets._list_parameters(preset)

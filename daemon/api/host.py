@@ -13,6 +13,7 @@ from daemon.http.auth import COOKIE
 from daemon.http.stream import event_id, stream
 from daemon.models import Model, Sandbox
 from daemon.presets.builtin import GROUPS
+from daemon.recipes.catalogue import catalogue
 
 
 class Health(Model, frozen=True):
@@ -43,7 +44,8 @@ class ParameterView(Model, frozen=True):
 class PresetView(Model, frozen=True):
     """Describes a preset.
 
-    `extension` is empty where the output is a `folder`; `base` is null but for the user's own.
+    `extension` is empty where the output is a `folder`; `base` is null but for the user's own. A film that
+    one which is `resumable` encodes is gone on with after an interruption.
     """
 
     name: str
@@ -53,6 +55,7 @@ class PresetView(Model, frozen=True):
     extension: str
     folder: bool
     base: str | None
+    resumable: bool
     parameters: tuple[ParameterView, ...]
 
 
@@ -99,7 +102,7 @@ async def logout(call: Call) -> Response:
 
 
 async def list_presets(call: Call) -> PresetList:
-    return msgspec.convert({"items": call.service.library.describe(), "groups": GROUPS}, PresetList)
+    return msgspec.convert({"items": catalogue(call.service.library), "groups": GROUPS}, PresetList)
 
 
 async def stats(call: Call) -> Stats:

@@ -8,6 +8,8 @@ import click
 
 from daemon.cli.options import as_json, load_library, print_json
 
+RESUMABLE = "*"  # marks presets whose films are gone on with after an interruption
+
 
 @click.command()
 @click.argument("name", required=False)
@@ -17,10 +19,12 @@ def presets(name: str | None, as_json: bool) -> None:
 
     Your own, from ffspool.toml, are among them.
     """
+    from daemon.recipes.catalogue import catalogue
+
     library = load_library()
     if name is not None:
         library.find(name)
-    described = [preset for preset in library.describe() if name in (None, preset["name"])]
+    described = [preset for preset in catalogue(library) if name in (None, preset["name"])]
     if as_json:
         print_json({"items": described} if name is None else described[0])
     elif name is None:
@@ -39,14 +43,19 @@ def _list_groups(described: list[dict[str, Any]]) -> None:
         if members := [preset for preset in described if preset["group"] == group]:
             screen.print(f"{title}:")
             for preset in members:
-                screen.print(row(f"  {preset['name']:{width}}", f"{_made(preset):6}", _purpose(preset)))
+                screen.print(row(f"  {preset['name']:{width}}", f"{_made(preset):6}", _mark(preset), _purpose(preset)))
             screen.print()
+    screen.print(f"{RESUMABLE} goes on where it was after an interruption; the others begin again.")
     screen.print("`ffspool presets NAME` tells what can be set: -p NAME:PARAMETER=VALUE,…")
 
 
 def _purpose(preset: dict[str, Any]) -> str:
     based = f" (from {preset['base']})" if preset["base"] else ""
     return f"{preset['description']}{based}"
+
+
+def _mark(preset: dict[str, Any]) -> str:
+    return RESUMABLE if preset["resumable"] else " "
 
 
 def _made(preset: dict[str, Any]) -> str:
@@ -57,7 +66,9 @@ def _list_parameters(preset: dict[str, Any]) -> None:
     from daemon.cli.terminal import Column, console, table
 
     screen = console()
-    screen.print(f"{preset['name']}: {_purpose(preset)} ({_made(preset)})\n")
+    screen.print(f"{preset['name']}: {_purpose(preset)} ({_made(preset)})")
+    interrupted = "goes on where it was" if preset["resumable"] else "begins again"
+    screen.print(f"After an interruption it {interrupted}.\n")
     columns = (Column("PARAMETER", 0), Column("VALUES", 1, least=12), Column("DEFAULT", 2), Column("IS", 3, least=16))
     table(screen, columns, [_parameter_row(parameter) for parameter in preset["parameters"]])
     first = preset["parameters"][0]
