@@ -60,7 +60,7 @@ def test_what_is_not_the_same_is_never_taken_for_it(clip: Path, tmp_path: Path, 
 
 def test_ctrl_c_says_how_to_go_on(clip: Path, long_clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with started("run", clip, long_clip, "-p", "h264-480p", "-o", out) as process:
+    with started("run", clip, long_clip, "-p", "h264-480p:speed=ultrafast", "-o", out) as process:
         wait_until((out / "clip_h264-480p.mp4").exists, "the first file")
         process.send_signal(signal.SIGINT)
         words, _ = process.communicate()

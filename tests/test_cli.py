@@ -191,7 +191,7 @@ def test_interrupting_run_again_and_again_leaves_no_encoder(long_clip: Path, tmp
         process.communicate()
     assert process.returncode == 130
     assert not any(child.is_running() for child in children)
-    assert names(tmp_path) == []
+    assert names(tmp_path) in ([], [".ffspool"])  # there was time to encode some of it, or not
 
 
 BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")  # as `&` in a script has it

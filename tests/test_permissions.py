@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import PATIENCE, Daemon
 
-from daemon.cli import batch_job, doctor
+from daemon.cli import doctor, work_place
 from daemon.errors import StartupError
 from daemon.paths import Paths
 from daemon.permissions import weakness
@@ -133,8 +133,8 @@ def test_a_run_works_in_no_folder_that_somebody_else_made(
         else:
             work.mkdir()
 
-    monkeypatch.setattr(batch_job, "remove", beaten)
+    monkeypatch.setattr(work_place, "_clear_leftovers", beaten)
     words = "is there already, whoever made it could bring files of theirs"
-    with pytest.raises(StartupError, match=words), batch_job.working_in(tmp_path / "out"):
+    with pytest.raises(StartupError, match=words), work_place.working_in(tmp_path / "out"):
         pytest.fail("it works there")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".ffspool"]

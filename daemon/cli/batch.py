@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from msgspec.structs import replace
@@ -56,37 +56,46 @@ def check(
     overwrite: bool,
     strict: bool = False,
     skip_existing: bool = False,
+    made_before: Collection[str] = (),
     on_unsuitable: OnUnsuitable = OnUnsuitable.SKIP,
 ) -> Batch:
     """Checks all that can be checked before anything is encoded.
 
+    What an interrupted run had `made_before`, by name, is skipped where it exists, as all is with `skip_existing`.
     Raises InvalidRequest or one of its kind, naming the file, the preset or the output at fault. Where others can be
     used, a file that cannot be is refused by itself, unless it is to be `strict`.
     """
     found, refused = usable([file.path for file in files])
     sources = tuple(source for _, source in found)
     if refused and (strict or not sources):
-        more = f"; and {len(refused) - MOST_NAMED} more" if len(refused) > MOST_NAMED else ""
-        raise InvalidRequest("; ".join(one.reason for one in refused[:MOST_NAMED]) + more)
-    if not is_text(str(folder.resolve())):
-        raise InvalidRequest(f"the output folder {visible(str(folder))} is not named in UTF-8: choose another --output")
+        raise _unusable(refused)
+    _refuse_unnamed(folder)
     wanted = library.expand(variations)
     targets = _targets({file.path: file.below for file in files}, found, [(w.label, w.extension) for w in wanted])
-    origins = [[made.origin(source, want) for want in wanted] for source in sources]
     batch = Batch(
         sources=sources,
         refused=tuple(refused),
         variations=tuple(variations),
         folder=folder,
         targets=tuple(targets),
-        origins=tuple(map(tuple, origins)),
+        origins=tuple(tuple(made.origin(source, want) for want in wanted) for source in sources),
         there=(),
         overwrite=overwrite,
         on_unsuitable=on_unsuitable,
     )
-    batch = _without_made(batch) if skip_existing else batch
+    batch = _without_made(batch, None if skip_existing else made_before)
     _refuse_existing(batch)
     return batch
+
+
+def _refuse_unnamed(folder: Path) -> None:
+    if not is_text(str(folder.resolve())):
+        raise InvalidRequest(f"the output folder {visible(str(folder))} is not named in UTF-8: choose another --output")
+
+
+def _unusable(refused: Sequence[Unusable]) -> InvalidRequest:
+    more = f"; and {len(refused) - MOST_NAMED} more" if len(refused) > MOST_NAMED else ""
+    return InvalidRequest("; ".join(one.reason for one in refused[:MOST_NAMED]) + more)
 
 
 def _targets(
@@ -104,9 +113,11 @@ def _targets(
     return targets
 
 
-def _without_made(batch: Batch) -> Batch:
-    """Leaves out of the batch what an earlier run made of the same, and is there as it was left."""
-    entries = made.read(batch.folder)
+def _without_made(batch: Batch, meant: Collection[str] | None) -> Batch:
+    """Leaves out of the batch what an earlier run made of the same, and is there as it was left: what is `meant`, or
+    all of it (None)."""
+    entries = made.read(batch.folder) if meant is None or meant else {}
+    entries = {name: entry for name, entry in entries.items() if meant is None or name in meant}
     there: list[str] = []
     left: list[tuple[NewSource, tuple[str, ...], tuple[Origin, ...]]] = []
     for source, targets, origins in zip(batch.sources, batch.targets, batch.origins, strict=True):

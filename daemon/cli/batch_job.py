@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -22,10 +20,13 @@ from daemon import filenames
 from daemon.cli import made
 from daemon.cli.batch import Batch
 from daemon.cli.made import Origin
-from daemon.cli.work_place import WORK, base_of, brought
-from daemon.errors import Conflict, StartupError
+from daemon.cli.work_place import brought, left_of_films, working_in
+from daemon.database.store import Transaction
+from daemon.errors import Conflict
 from daemon.jobs.control import Scope
+from daemon.jobs.inheritance import inherit, lay_down
 from daemon.jobs.jobs import JobSpec
+from daemon.jobs.receipts import KeptVariation
 from daemon.jobs.views import JobView
 from daemon.media.prober import Prober
 from daemon.models import Model
@@ -38,7 +39,6 @@ from daemon.states import ENDED, State
 TICK = 0.25  # seconds between two looks at progress, which nobody announces
 RESTRAINT = 10  # times as long as a look took nobody looks again: the cores are the encoders'
 NEVER = 1e9  # seconds
-NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}  # nor is then worked in it, but in a folder that has some
 
 
 class Made(Model, frozen=True):
@@ -49,11 +49,16 @@ class Made(Model, frozen=True):
 
 
 class Result(Model, frozen=True):
-    """Holds the job at its end, what was made by variation, and whether a signal ended it early."""
+    """Holds the job at its end, what was made by variation, and whether a signal ended it early.
+
+    What is `kept` of films then is in the work folder `left`.
+    """
 
     job: JobView
     made: dict[str, Made]
     interrupted: bool
+    kept: tuple[KeptVariation, ...] = ()
+    left: Path | None = None
 
 
 class Watcher(Protocol):
@@ -71,26 +76,58 @@ async def run(
     watcher: Watcher,
     interrupt: asyncio.Event,
     prober: Prober | None = None,
+    *,
+    fresh: bool = False,
 ) -> Result:
     """Runs the batch as one job; each output is in its folder as soon as it is completed.
 
-    `interrupt` cancels what is left and keeps what is completed. Must run on the main thread. Raises StartupError when
-    it cannot begin. The work folder is gone afterwards, and a `prober` that was started closed.
+    What an interrupted run left of the same films is gone on with, unless it is to be `fresh`. `interrupt` cancels what
+    is left and keeps what is completed, and what is encoded of films. Must run on the main thread. Raises StartupError
+    when it cannot begin. The work folder is gone afterwards, unless it holds such films, and a `prober` that was
+    started closed.
     """
-    with working_in(batch.folder) as state_dir:
+    with working_in(batch.folder, fresh=fresh) as work:
         own = msgspec.structs.replace(
             settings,
-            state_dir=state_dir,
+            state_dir=work,
             source_roots=(Path("/"),),  # whose user names files may read them
             sweep_every=NEVER,
             retention=NEVER,
-            resume_from=NEVER,  # nobody comes back to a work folder that is gone afterwards
+            max_disk_use=1.0,  # what an interrupted run left is not evicted
             max_sources=max(len(batch.sources), settings.max_sources),
         )
+        if (database := Paths(work).database).exists():
+            await lay_down(database, time.time())
         async with running(own, library, prober=prober) as service:
-            spec = JobSpec(variations=batch.variations, on_unsuitable=batch.on_unsuitable)
-            job = await service.jobs.create(spec, batch.sources, conclude=lambda _, made: made)
-            return await _Follower(service, batch, watcher, interrupt).follow(job)
+            job = await _created(service, batch)
+            result = await _Follower(service, batch, watcher, interrupt).follow(job)
+        return msgspec.structs.replace(result, left=work if left_of_films(work) else None)
+
+
+async def _created(service: Service, batch: Batch) -> JobView:
+    spec = JobSpec(variations=batch.variations, on_unsuitable=batch.on_unsuitable)
+    concluding = partial(_conclude, service.paths, batch)
+    job, needless = await service.jobs.create(spec, batch.sources, conclude=concluding)
+    for path in needless:
+        await asyncio.to_thread(service.paths.discard, path)
+    return job
+
+
+def _conclude(paths: Paths, batch: Batch, transaction: Transaction, made: JobView) -> tuple[JobView, list[Path]]:
+    job = _named(made, batch)
+    for variation in (one for source in job.sources for one in source.variations):
+        transaction.run("rename_variation", variation=variation.id, name=variation.name)
+    return job, inherit(paths, job, transaction)
+
+
+def _named(job: JobView, batch: Batch) -> JobView:
+    """Calls the variations what their files in the folder will be called."""
+    sources = []
+    for source, targets in zip(job.sources, batch.targets, strict=True):
+        pairs = zip(source.variations, targets, strict=True)
+        shown = tuple(msgspec.structs.replace(variation, name=target) for variation, target in pairs)
+        sources.append(msgspec.structs.replace(source, variations=shown))
+    return msgspec.structs.replace(job, sources=tuple(sources))
 
 
 class _Follower:
@@ -102,32 +139,24 @@ class _Follower:
         self._watcher = watcher
         self._interrupt = interrupt
         self._made: dict[str, Made] = {}
+        self._kept: tuple[KeptVariation, ...] = ()
 
     async def follow(self, job: JobView) -> Result:
         cancelling = asyncio.create_task(self._cancel_when_asked(job.id))
         try:
-            job = self._named(job)
             self._watcher.show(job)
             while job.status not in ENDED:
                 await self._next_change()
                 began = time.monotonic()
-                job = self._named(await self._service.jobs.get(job.id))
+                job = await self._service.jobs.get(job.id)
                 await self._publish(job)
                 self._watcher.show(job)
                 await asyncio.sleep(RESTRAINT * (time.monotonic() - began))
         finally:
-            cancelling.cancel()
+            if not self._interrupt.is_set():
+                cancelling.cancel()
             await asyncio.wait([cancelling])
-        return Result(job=job, made=self._made, interrupted=self._interrupt.is_set())
-
-    def _named(self, job: JobView) -> JobView:
-        """Calls the variations what their files in the folder will be called."""
-        sources = []
-        for source, targets in zip(job.sources, self._batch.targets, strict=True):
-            pairs = zip(source.variations, targets, strict=True)
-            shown = tuple(msgspec.structs.replace(variation, name=target) for variation, target in pairs)
-            sources.append(msgspec.structs.replace(source, variations=shown))
-        return msgspec.structs.replace(job, sources=tuple(sources))
+        return Result(job=job, made=self._made, interrupted=self._interrupt.is_set(), kept=self._kept)
 
     async def _next_change(self) -> None:
         changed = self._service.scheduler.changed
@@ -142,7 +171,8 @@ class _Follower:
             f"Stopping: ending the encoders, which takes {most:.0f} s at most, and keeping what is completed."
         )
         with contextlib.suppress(Conflict):  # everything ended a moment ago
-            await self._service.control.cancel(Scope(job=job))
+            receipt = await self._service.control.cancel(Scope(job=job), keep_partial=True)
+            self._kept = receipt.kept
 
     async def _publish(self, job: JobView) -> None:
         for source, targets, origins in zip(job.sources, self._batch.targets, self._batch.origins, strict=True):
@@ -203,82 +233,3 @@ def _moved_folder(output: Path, target: Path) -> bool:
         return False
     output.rename(target)
     return True
-
-
-# The work folder
-
-
-@contextmanager
-def working_in(folder: Path) -> Iterator[Path]:
-    """Gives a fresh work folder, ours alone and gone afterwards. Raises StartupError.
-
-    It is below `folder`, so that publishing is a rename, unless that cannot hold it.
-    """
-    with _held(folder), _held_beside(folder) as base:
-        work = base / WORK
-        _clear_leftovers(work)
-        _make(work)
-        try:
-            yield work
-        finally:
-            remove(work)
-
-
-@contextmanager
-def _held_beside(folder: Path) -> Iterator[Path]:
-    """The folder to work in: where it is another, that is locked as well, and gone afterwards."""
-    if (base := base_of(folder)) == folder:
-        yield folder
-        return
-    with _held(base):
-        try:
-            yield base
-        finally:
-            base.rmdir()
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Makes the folder and locks it: the lock goes with the process, however that ends."""
-    descriptor = _locked(folder)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(folder: Path) -> int:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise StartupError(f"the output folder {folder} cannot be used: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise StartupError(f"another `ffspool run` is writing to {folder}: wait for it, or choose another") from None
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-    return descriptor
-
-
-def _clear_leftovers(work: Path) -> None:
-    """What a killed run left: the lock on the folder says that nobody works there."""
-    if Paths(work).token.exists():
-        raise StartupError(f"{work} is the state dir of a daemon: choose another --output folder")
-    with contextlib.suppress(OSError):  # to make it tells of that
-        remove(work)
-
-
-def _make(work: Path) -> None:
-    """Makes it, and takes none that is there: others may write to the folder, and would lead what is written to any
-    file of ours."""
-    try:
-        work.mkdir(mode=0o700)
-    except FileExistsError:
-        words = "whoever made it could bring files of theirs, and it cannot be removed"
-        raise StartupError(f"{work} is there already, {words}: remove it, or choose another --output folder") from None
-    except OSError as error:
-        raise StartupError(f"the output folder {work.parent} cannot be used: {error.strerror}") from error

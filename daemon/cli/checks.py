@@ -103,6 +103,7 @@ def _cheapest(preset: Preset) -> VariationRequest:
 def _own(settings: Settings) -> Settings:
     """Nothing is to hold a trial up: somebody waits for it, and what fails here fails for good."""
     own = {"slots": min(settings.slots, cores()), "nice": 0, "disk_reserve": 0, "retry_delay": 0.1}
+    own |= {"resume_from": batch_job.NEVER}
     return msgspec.structs.replace(settings, **own)
 
 

@@ -33,6 +33,7 @@ class Follower:
         self._seen: dict[str, State] = {}
         self._broken: set[str] = set()  # sources whose error was told
         self._paces: dict[str, Pace | None] = {}
+        self._resumed: dict[str, float | None] = {}  # how much of each was told to be encoded already
         self._anybody_waits = False
         self._paused = False
         self._notice = ""  # what holds the job up; on a terminal it goes once it does no more
@@ -77,6 +78,7 @@ class Follower:
         variations = [variation for source in job.sources for variation in source.variations]
         for source in job.sources:
             self._say_what_is_new(source)
+            self._say_what_goes_on(source)
         for variation in variations:
             self._say_pace(variation)
         self._say_whether_paused(job)
@@ -93,6 +95,17 @@ class Follower:
             elif source.id not in self._broken:
                 self._broken.add(source.id)
                 say(self._screen, _beginning(State.FAILED).append(visible(source.error, over_lines=True)))
+
+    def _say_what_goes_on(self, source: SourceView) -> None:
+        """Tells of a film that it is not encoded from its beginning."""
+        for variation in source.variations:
+            found = variation.resumed_seconds
+            known = self._resumed.get(variation.id, None if self._newborn else found)
+            if found and found != known:
+                whole = source.media.duration_seconds if source.media else None
+                of = f" of {clock(whole)}" if whole else ""
+                self.say(f"{variation.name} goes on at {clock(found)}{of}")
+            self._resumed[variation.id] = found
 
     def _say_pace(self, variation: VariationView) -> None:
         if not self._live and variation.pace and self._paces.get(variation.id) != variation.pace:

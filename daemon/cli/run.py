@@ -49,6 +49,8 @@ MOST_LOSSES = 20  # that are told after a run, a line each
 @overwrite
 @click.option("--skip-existing", is_flag=True,
               help="Make only what is missing: what an earlier run made of the same is kept.")  # fmt: skip
+@click.option("--fresh", is_flag=True,
+              help="Begin anew: what an interrupted run left is not gone on with, but removed.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Begin nothing if any of FILES cannot be used.")
 @on_unsuitable("skip")
 @slots
@@ -68,9 +70,9 @@ def run(
     """Transcode FILES here and now, without a daemon. Of a folder, all below it; its tree is made again in the output.
 
     Each result is in the output folder as soon as it is complete. Ctrl-C ends the encodes gracefully and
-    keeps what is completed.
+    keeps what is completed; what is encoded of long films stays in .ffspool there, and the same again goes on with it.
     """
-    from daemon.cli import batch
+    from daemon.cli import batch, work_place
     from daemon.cli.folders import gather
     from daemon.cli.follower import Follower
     from daemon.cli.terminal import console
@@ -78,17 +80,18 @@ def run(
     from daemon.states import OnUnsuitable
 
     how = {name: flags.pop(name) for name in ("overwrite", "skip_existing", "strict")}
+    fresh = flags.pop("fresh")
     settings, library = load_settings(flags), load_library()
     requests = [VariationRequest(entry["preset"], _without_preset(entry)) for entry in variations]
     named = gather(files, include=include, exclude=exclude, apart=output)
+    how["made_before"] = () if fresh else work_place.made_before(output)
     checked = batch.check(named, requests, library, output, on_unsuitable=OnUnsuitable(on_unsuitable), **how)
     if not checked.sources:
-        _tell_all_there(checked, as_json)
-        return
+        work_place.clear_up(output)
+        return _tell_all_there(checked, as_json)
     with Follower(console(sys.stderr if as_json else sys.stdout)) as follower:
-        for one in checked.refused:
-            follower.say(one.reason)
-        result = asyncio.run(_run(checked, settings, library, follower))
+        _tell_what_is_not_made(follower, checked)
+        result = asyncio.run(_run(checked, settings, library, follower, fresh=fresh))
     if as_json:
         print_json(_as_json(result, checked))
     else:
@@ -96,7 +99,7 @@ def run(
     sys.exit(_exit_code(result, checked))
 
 
-async def _run(checked: Batch, settings: Settings, library: Library, watcher: Watcher) -> Result:
+async def _run(checked: Batch, settings: Settings, library: Library, watcher: Watcher, *, fresh: bool) -> Result:
     """Loads what runs a batch while the prober starts, which takes as long."""
     from daemon.cli.interrupts import signals_to
     from daemon.media.prober import Prober
@@ -107,7 +110,14 @@ async def _run(checked: Batch, settings: Settings, library: Library, watcher: Wa
         prober.start()
         from daemon.cli import batch_job
 
-        return await batch_job.run(checked, settings, library, watcher, interrupt, prober)
+        return await batch_job.run(checked, settings, library, watcher, interrupt, prober, fresh=fresh)
+
+
+def _tell_what_is_not_made(watcher: Watcher, checked: Batch) -> None:
+    for one in checked.refused:
+        watcher.say(one.reason)
+    if checked.there:
+        watcher.say(f"{len(checked.there)} there already, made of the same by an earlier run")
 
 
 def _tell_all_there(checked: Batch, as_json: bool) -> None:
@@ -136,6 +146,7 @@ def _as_json(result: Result, checked: Batch) -> Any:
     job = msgspec.to_builtins(result.job)
     job["refused"] = msgspec.to_builtins(checked.refused)
     job["there"] = list(checked.there)
+    job["kept"] = msgspec.to_builtins(result.kept)
     for source in job["sources"]:
         for variation in source["variations"]:
             made = result.made.get(variation["id"])
@@ -165,8 +176,26 @@ def _report(screen: Console, result: Result, checked: Batch) -> None:
     _report_losses(screen, result.job)
     where = f". What is completed is in {checked.folder}" if result.made else ""
     say(screen, tally(result.job) + where)
-    if result.made and result.job.outcome != "all":
+    if result.left:
+        say(screen, _left(result, result.left))
+    elif result.made and result.job.outcome != "all":
         say(screen, "The same again with --skip-existing makes what is missing, and nothing else.")
+
+
+def _left(result: Result, left: Path) -> str:
+    from daemon.cli.terminal import clock
+
+    films = [
+        f"{clock(kept.seconds)} of {variation.name}"
+        for source in result.job.sources
+        for variation in source.variations
+        for kept in result.kept
+        if kept.variation == variation.id
+    ]
+    more = f" and {len(films) - MOST_ALIKE} more" if len(films) > MOST_ALIKE else ""
+    what = f": {', '.join(films[:MOST_ALIKE])}{more}" if films else ""
+    again = "The same again goes on with it; with --fresh it begins anew."
+    return f"What is encoded of films is kept in {left}{what}. {again}"
 
 
 def _rows(result: Result, folded: frozenset[str]) -> list[list[Any]]:

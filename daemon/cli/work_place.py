@@ -1,4 +1,5 @@
-"""Says where `ffspool run` works: below the output folder, or on a local disk where that cannot hold what work takes.
+"""Gives `ffspool run` a folder to work in: below the output folder, or on a local disk where that cannot hold what work
+takes. It is gone afterwards, but for what is encoded of films that are to be gone on with.
 
 Work takes symlinks, hard links, and a database in memory that is shared. Cards and sticks have none of the former, and
 shares and what is mounted through FUSE may have them all, but late, or until the server goes away.
@@ -6,18 +7,26 @@ shares and what is mounted through FUSE may have them all, but late, or until th
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import mmap
 import os
 import shutil
+import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from daemon.database.file import inspect, peek
+from daemon.database.store import load_queries
 from daemon.errors import StartupError, Unavailable
-from daemon.paths import remove
+from daemon.paths import Paths, remove
 from daemon.proof.publish import seal
 
 WORK = ".ffspool"
+NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}  # nor is then worked in it, but in a folder that has some
 MOUNTS = Path("/proc/self/mountinfo")
 ELSEWHERE = {
     *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ocfs2", "gfs2", "davfs"),
@@ -64,17 +73,154 @@ def _takes_work(folder: Path) -> bool:
 
 
 def _local(folder: Path) -> Path:
+    base = _local_name(folder)
+    base.mkdir(mode=0o700, exist_ok=True)
+    if base.lstat().st_uid != os.geteuid() or base.is_symlink():
+        raise StartupError(f"{base} is somebody else's: have it removed, or set TMPDIR to another folder")
+    return base
+
+
+def _local_name(folder: Path) -> Path:
     """One for each output folder, so that what a killed run left is found again."""
     temporary = Path(tempfile.gettempdir())
     large = Path("/var/tmp")
     if temporary == Path("/tmp") and os.access(large, os.W_OK):  # which may be held in memory
         temporary = large
     name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    base = temporary.resolve() / f"ffspool-{os.geteuid()}-{name}"
-    base.mkdir(mode=0o700, exist_ok=True)
-    if base.lstat().st_uid != os.geteuid() or base.is_symlink():
-        raise StartupError(f"{base} is somebody else's: have it removed, or set TMPDIR to another folder")
-    return base
+    return temporary.resolve() / f"ffspool-{os.geteuid()}-{name}"
+
+
+# What an interrupted run left
+
+
+def made_before(folder: Path) -> frozenset[str]:
+    """Names what an interrupted run into that folder had made, as far as its work folder tells. Blocks."""
+    if (work := _left_in(folder)) is None:
+        return frozenset()
+    return frozenset(row["name"] for row in peek(Paths(work).database, load_queries()["made_by_run"]))
+
+
+def clear_up(folder: Path) -> None:
+    """Removes what an interrupted run left, unless there are films in it to be gone on with. Raises StartupError."""
+    if _left_in(folder):
+        with working_in(folder):
+            pass
+
+
+def left_of_films(work: Path) -> bool:
+    """Tells whether the work folder holds what is encoded of films."""
+    return any(path.stat().st_size for path in _pieces(work))
+
+
+def _pieces(work: Path) -> Iterator[Path]:
+    paths = Paths(work)
+    return paths.jobs.glob(str(paths.piece("*", "*", 0).with_stem("*").relative_to(paths.jobs)))
+
+
+def _left_in(folder: Path) -> Path | None:
+    """The work folder that is there; nothing is made to find it, nor locked."""
+    return next((base / WORK for base in (folder, _local_name(folder)) if _is_left(base / WORK)), None)
+
+
+def _is_left(work: Path) -> bool:
+    """Whether a run of this user's left it in a state that this ffspool can go on with."""
+    try:
+        status = work.lstat()
+        ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
+        database = Paths(work).database
+        if not ours or not database.exists() or Paths(work).token.exists():
+            return False
+        version, target = inspect(database)
+    except (OSError, StartupError):
+        return False
+    return version <= target
+
+
+# The work folder
+
+
+@contextmanager
+def working_in(folder: Path, *, fresh: bool = False) -> Iterator[Path]:
+    """Gives a work folder, ours alone: what an interrupted run left, or a new one if there is none or it is to be
+    `fresh`. Raises StartupError.
+
+    It is below `folder`, so that publishing is a rename, unless that cannot hold it. It is gone afterwards, unless
+    there are films in it to be gone on with.
+    """
+    with _held(folder), _held_beside(folder) as base:
+        work = base / WORK
+        if fresh or not _is_left(work):
+            _clear_leftovers(work)
+            _make(work)
+        try:
+            yield work
+        finally:
+            if not left_of_films(work):
+                remove(work)
+
+
+@contextmanager
+def _held_beside(folder: Path) -> Iterator[Path]:
+    """The folder to work in: where it is another, that is locked as well, and gone afterwards if nothing is in it."""
+    if (base := base_of(folder)) == folder:
+        yield folder
+        return
+    with _held(base):
+        try:
+            yield base
+        finally:
+            with suppress(OSError):
+                base.rmdir()
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Makes the folder and locks it: the lock goes with the process, however that ends."""
+    descriptor = _locked(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(folder: Path) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StartupError(f"the output folder {folder} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StartupError(f"another `ffspool run` is writing to {folder}: wait for it, or choose another") from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    return descriptor
+
+
+def _clear_leftovers(work: Path) -> None:
+    """What a killed run left: the lock on the folder says that nobody works there."""
+    if Paths(work).token.exists():
+        raise StartupError(f"{work} is the state dir of a daemon: choose another --output folder")
+    with suppress(OSError):  # to make it tells of that
+        remove(work)
+
+
+def _make(work: Path) -> None:
+    """Makes it, and takes none that is there: others may write to the folder, and would lead what is written to any
+    file of ours."""
+    try:
+        work.mkdir(mode=0o700)
+    except FileExistsError:
+        words = "whoever made it could bring files of theirs, and it cannot be removed"
+        raise StartupError(f"{work} is there already, {words}: remove it, or choose another --output folder") from None
+    except OSError as error:
+        raise StartupError(f"the output folder {work.parent} cannot be used: {error.strerror}") from error
+
+
+# What is made
 
 
 def brought(output: Path, folder: Path, sha256: str) -> Path:

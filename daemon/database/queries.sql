@@ -268,6 +268,42 @@ FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation JOIN jobs
 WHERE +variations.job IN (SELECT value FROM json_each(:jobs)) AND NOT variations.keep_partial
     AND variations.status NOT IN ('queued', 'processing')
 
+-- Cancels all that waits, and keeps what is encoded of it.
+-- name: lay_down_waiting
+UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished_at = :now, not_before = NULL,
+    keep_partial = 1
+WHERE status = 'queued'
+
+-- Has all that runs be cancelled, and what is encoded of it be kept.
+-- name: lay_down_running
+UPDATE variations SET cancel_requested_at = :now, keep_partial = 1 WHERE status = 'processing'
+
+-- Films of earlier jobs of which something is encoded.
+-- name: films_in_pieces
+SELECT DISTINCT variations.seq, variations.id, variations.name, variations.attempts, jobs.id AS job
+FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation JOIN jobs ON jobs.seq = variations.job
+WHERE +variations.job < :job
+
+-- Jobs that were made before that one.
+-- name: earlier_jobs
+SELECT id FROM jobs WHERE seq < :job
+
+-- Gives pieces of a film to another variation.
+-- name: hand_pieces_on
+UPDATE pieces SET variation = (SELECT seq FROM variations WHERE id = :heir) WHERE variation = :variation
+
+-- Has attempts count on from those that left pieces.
+-- name: count_attempts_on
+UPDATE variations SET attempts = :attempts WHERE id = :heir
+
+-- Calls an output what its file will be called.
+-- name: rename_variation
+UPDATE variations SET name = :name WHERE id = :variation
+
+-- What was completed, by name, in the database of a single run: there is little else in it.
+-- name: made_by_run
+SELECT name FROM variations WHERE seq > 0 AND status = 'completed'
+
 -- How much of cancelled films is kept.
 -- name: kept_pieces
 SELECT variations.id, max(pieces.begins, pieces.seconds) AS seconds, sum(pieces.bytes) AS bytes
