@@ -292,6 +292,15 @@ LYING = (
     Specimen("no-duration.flv", [film("-f", "flv", "-flvflags", "no_duration_filesize", "{out}")]),
     hears("no-total.flac", *FLAC, "-f", "flac", to="pipe:1"),
     hears("cbr-no-xing.mp3", *MP3, "-b:a", "128k", "-write_xing", "0", "-id3v2_version", "0", seconds=4),
+    Specimen(
+        "ends-early.ogv",
+        [
+            [
+                *(*picture(seconds=1), *sound(1, frequency=300), *sound(1, frequency=600), *mapped("0", "1", "2")),
+                *("-c:v", "libtheora", "-q:v", "8", "-c:a", "libvorbis", "{out}"),
+            ]
+        ],
+    ),
     Specimen("late-start.mkv", [film("-output_ts_offset", "5", "{out}")]),
     Specimen("late-start.mp4", [film("-output_ts_offset", "5", "-use_editlist", "1", "{out}")]),
     Specimen(
@@ -299,6 +308,7 @@ LYING = (
         [film("-movflags", "+frag_keyframe+empty_moov+default_base_moof", "-output_ts_offset", "100", "{out}")],
     ),
     Specimen("late-start.webm", [encoded(*WEBM, "-output_ts_offset", "7")]),
+    Specimen("late-start.wmv", [encoded("-c:v", "wmv2", "-q:v", "3", "-c:a", "wmav2", "-output_ts_offset", "5")]),
     Specimen(
         "negative-start.mov",
         [film("-bf", "3", "-output_ts_offset", "-0.3", "-avoid_negative_ts", "disabled", "{out}")],

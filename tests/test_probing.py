@@ -253,6 +253,8 @@ def test_sound_and_subtitles_are_told_with_their_language(media: Specimens) -> N
         ("claims-a-moment.webm", 1.6),
         ("streamed.wav", 1.6),
         ("vbr.mp3", 1.6),
+        ("ends-early.ogv", 1.0),
+        ("late-start.wmv", 1.6),
     ],
 )
 def test_duration_is_that_of_picture_and_sound(media: Specimens, name: str, seconds: float) -> None:

@@ -24,6 +24,7 @@ TICK = 1_000_000  # of a container's own duration, in a second (AV_TIME_BASE)
 DAY = 86400.0
 HEADER = 64 * 1024  # bytes in which an AVI or a WAV tells of itself
 UNKNOWN = 0x7FFFF000  # bytes, from which on a WAV file's length stands for one that nobody knows
+WRAPPED = 2**32
 LEAST_BITS_PER_SECOND = 2000  # below which a duration of more than a day is a damaged header
 
 Timed = VideoStream | AudioStream
@@ -163,7 +164,7 @@ def _packets(
         if not packet.size:  # the end, which is told of streams nobody asked for, too
             continue
         index = packet.stream_index
-        lasts = (packet.duration or 0) * ticks[index] or usual[index]
+        lasts = _signed(packet.duration or 0) * ticks[index] or usual[index]
         if packet.is_discard:
             hidden[index] = hidden.get(index, 0.0) + lasts
         else:
@@ -178,6 +179,11 @@ def _packets(
                 latest[index] = max(latest[index], decoded)
             followed[index] = begins + lasts
             yield index, begins, followed[index]
+
+
+def _signed(ticks: int) -> int:
+    """Ticks of a packet; of sound that ends before its last packet does FFmpeg tells them as 32 bits without a sign."""
+    return ticks - WRAPPED if WRAPPED // 2 <= ticks < WRAPPED else ticks
 
 
 class _Jumps:
@@ -200,13 +206,17 @@ def _frame_seconds(stream: Any) -> float:
     return float(1 / stream.average_rate) if stream.type == "video" and stream.average_rate else 0.0
 
 
+def end(found: Spans | None) -> float:
+    """Returns when the last stream ends by the clock of the packets, in seconds; 0.0 where none was read."""
+    return max((span.end for span in (found or {}).values()), default=0.0)
+
+
 def measured(media: Media, found: Spans | None) -> Media:
     """Returns the media with durations as the data has them: None where it was not read, 0.0 where there is none."""
     if found is None:
         return _with_durations(media, None, {})
     first = min((span.begin for span in found.values()), default=0.0)
-    last = max((span.end for span in found.values()), default=0.0)
-    return _with_durations(media, max(0.0, last - first), found)
+    return _with_durations(media, max(0.0, end(found) - first), found)
 
 
 def gapped(media: Media, found: Spans | None) -> Media:
