@@ -24,6 +24,7 @@ from bench.batch import batch
 from bench.clips import make_clip
 from bench.daemons import Daemon, cpu_seconds, daemon, wait_until
 from bench.events import events
+from bench.interruptions import interruptions
 from bench.queue import queue
 from bench.race import race
 from bench.report import Report, plot
@@ -189,6 +190,7 @@ MEASURES: dict[str, tuple[str, Callable[[], object]]] = {
     "transfers": ("Uploads and downloads", transfers),
     "events": ("Clients that listen", events),
     "race": ("Answers while clients race by every verb beside encodes", race),
+    "interruptions": ("Films that are interrupted, and what it costs those that are not", interruptions),
     "leaks": ("Memory over many jobs", leaks),
     "queue": ("The queue, by how many jobs are in the table", queues),
 }

@@ -125,9 +125,9 @@ def _by_shell(commands: Sequence[list[str]], folder: Path, at_once: int) -> Took
     return Took(took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def ffspool(batch: Batch, folder: Path) -> Took:
+def ffspool(batch: Batch, folder: Path, **settings: str) -> Took:
     """A daemon that runs already, from the POST to the last completed variation; the daemon's own CPU counts."""
-    with daemon(folder, FFSPOOL_SOURCE_ROOTS=str(batch.sources[0].parent), FFSPOOL_NICE="0") as running:
+    with daemon(folder, FFSPOOL_SOURCE_ROOTS=str(batch.sources[0].parent), FFSPOOL_NICE="0", **settings) as running:
         running.settle()
         spec = {"sources": [{"path": str(source)} for source in batch.sources], "variations": batch.variations}
         before, began = _cpu_seconds(running), time.perf_counter()

@@ -25,6 +25,19 @@ def make_film(path: Path, seconds: int) -> Path:
     return path
 
 
+def make_scenes(path: Path, seconds: int) -> Path:
+    """A film of shots of 4 s, as people cut them, where encoders put key frames."""
+    few = path.with_name(f"few-{path.name}")
+    edges, shades = "testsrc2=size=320x360:rate=24[edges]", "gradients=size=320x360:rate=24:seed=1[shades]"
+    cut = "negate=enable='lt(mod(t,8),4)'"
+    graph = f"{edges};{shades};[edges][shades]hstack,noise=alls=4:allf=t,{cut},format=yuv420p"
+    _ffmpeg("-filter_complex", graph, "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-t", "40", str(few))
+    sound = ("-f", "lavfi", "-i", "sine=frequency=330:sample_rate=48000")
+    _ffmpeg("-stream_loop", "-1", "-i", str(few), *sound, "-c:v", "copy", "-c:a", "aac", "-t", str(seconds), str(path))
+    few.unlink()
+    return path
+
+
 def make_noise(path: Path) -> None:
     """A film of 500 MB that is nothing but noise: what is said of it takes no time beside what it holds."""
     source = "testsrc2=size=1280x720:rate=25:duration=1,noise=alls=100:allf=t"

@@ -79,6 +79,7 @@ def costs_learnt(daemon: Daemon) -> int:
         return int(database.execute("SELECT count(*) FROM costs").fetchone()[0])
 
 
+@pytest.mark.thorough  # `tests/faults` interrupts films in the selection
 def test_a_film_goes_on_after_its_daemon_was_killed(start_daemon: Start, film: Path, tmp_path: Path) -> None:
     daemon = start_daemon(FFSPOOL_RESUME_FROM="0")
     job = daemon.submit(film, spec={"variations": [SLOW]})

@@ -17,6 +17,16 @@ from faults.promises import PROMISES, Promises
 from faults.tally import VARIABLE, Tally, total
 from faults.victim import Victim
 
+PACE = 8  # times as fast as it is played a source is read: else a film so short would be made in a moment
+SLOWLY = f"""#!/bin/sh
+case "$*" in *.pieces*) ;; *) first=-i ;; esac
+for word do
+    shift
+    [ "$word" != "$first" ] || {{ first=; set -- "$@" -readrate {PACE}; }}
+    set -- "$@" "$word"
+done
+"""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-faults", action="store_true", help="every attack, not the short selection of `make test`")
@@ -63,6 +73,15 @@ def clips(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Clips:
         short=make_clip(ffmpeg, folder / "short.mp4", seconds=0.5, size="64x64"),
         long=make_clip(ffmpeg, folder / "long.mp4", seconds=20, size="64x64"),
     )
+
+
+@pytest.fixture(scope="session")
+def paced(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Settings of a daemon whose encoder takes its time, but for copies of what was encoded before."""
+    path = tmp_path_factory.mktemp("paced") / "ffmpeg"
+    path.write_text(f'{SLOWLY}exec {ffmpeg} "$@"\n')
+    path.chmod(0o755)
+    return {"FFSPOOL_FFMPEG": str(path), "FFSPOOL_SANDBOX_READ": f"{path}:{Path(ffmpeg).parent}:/bin/sh"}
 
 
 @pytest.fixture

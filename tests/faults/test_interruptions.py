@@ -1,0 +1,139 @@
+"""Daemon, encoder or both are killed at random in the middle of encodes; what is made is what would have been made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import cache
+from operator import itemgetter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+import pytest
+from conftest import Daemon, wait_until
+from specimens import make
+
+from daemon.states import ENDED
+from faults.films import SOURCES, Order, batches
+from faults.ledger import Ledger
+from faults.likeness import differences
+from faults.promises import Promises
+from faults.tally import Tally
+from faults.victim import Victim
+
+Attack = Callable[..., tuple[Victim, Promises]]
+Undisturbed = Callable[[Order], list[Path]]
+
+KILLED = ["the daemon", "both", "the encoder"]  # for each order of a batch, in any order
+A_FEW = (Order("uneven.mkv", ("x264", "refresh")),)
+FURTHER = 60  # percent of a film at most that are encoded before a kill
+LONGEST = 600.0  # seconds that an encode may take, on a busy machine
+WHOLE = "86400"  # CPU seconds that no film here takes
+
+
+@pytest.fixture(scope="module")
+def source(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    folder, known = tmp_path_factory.mktemp("films"), {source.name: source for source in SOURCES}
+    return cache(lambda name: make(known[name], ffmpeg, folder))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, source: Callable[[str], Path]) -> Iterator[Undisturbed]:
+    """Makes films whole, by a daemon that nobody hurts."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    daemon = Daemon(folder / "state", FFSPOOL_RESUME_FROM=WHOLE)
+    yield lambda order: made(daemon, submitted(daemon, source(order.source), order), folder)
+    daemon.stop()
+
+
+def submitted(daemon: Daemon, film: Path, order: Order, name: str | None = None) -> Any:
+    return daemon.submit(film, spec={"name": name, "variations": order.variations})
+
+
+def made(daemon: Daemon, job: Any, folder: Path) -> list[Path]:
+    """The files that a job came to, in the order of its variations."""
+    wait_until(lambda: daemon.job(job["id"])["status"] in ENDED, "the end of a job", LONGEST)
+    return [fetched(daemon, job["id"], one, folder) for one in variations(daemon.job(job["id"]))]
+
+
+def variations(job: Any) -> Any:
+    [source] = job["sources"]
+    return source["variations"]
+
+
+def fetched(daemon: Daemon, job: str, variation: Any, folder: Path) -> Path:
+    assert variation["status"] == "completed", variation["error"]
+    path = folder / variation["id"]
+    path.write_bytes(daemon.client.get(f"/api/jobs/{job}/variations/{variation['id']}/download").content)
+    return path
+
+
+@pytest.mark.rounds([A_FEW], batches())
+def test_films_come_out_alike_however_often_they_were_interrupted(
+    attack: Attack,
+    ledger: Ledger,
+    tally: Tally,
+    source: Callable[[str], Path],
+    paced: dict[str, str],
+    undisturbed: Undisturbed,
+    ffmpeg: str,
+    tmp_path: Path,
+    round: tuple[Order, ...],
+) -> None:
+    victim, promises = attack(FFSPOOL_RESUME_FROM="0", FFSPOOL_SLOTS="4", **paced)
+    assert victim.starts(), victim.log()
+    jobs = {order: accepted(victim, ledger, source(order.source), order) for order in round}
+    random = Random(str(round))
+    for target in random.sample(KILLED * len(round), len(KILLED) * len(round)):
+        if not strike(victim, jobs.values(), target, random):
+            break  # all has ended
+        tally.attack(f"kills of {target} amid encodes")
+        if victim.died:
+            promises.when_dead()
+            assert victim.starts(), victim.log()
+    promises.when_settled()
+    assert "since its pieces do not fit" not in victim.log()
+    for order, job in jobs.items():
+        for _ in filter(itemgetter("resumed_seconds"), variations(victim.job(job["id"]))):
+            tally.attack("films gone on with")
+        pairs = zip(order.kinds, made(victim, job, tmp_path), undisturbed(order), strict=True)
+        found = {kind: list(differences(one, other, ffmpeg)) for kind, one, other in pairs}
+        assert not any(found.values()), (order.source, found)
+
+
+def accepted(victim: Victim, ledger: Ledger, film: Path, order: Order) -> Any:
+    wish = ledger.wish(order.variations, long=True)
+    job = submitted(victim, film, order, wish.name)
+    ledger.acknowledge(wish, job)
+    return job
+
+
+def strike(victim: Victim, jobs: Iterable[Any], target: str, random: Random) -> bool:
+    """Kills it once an encode got on by some of its way. False: there is nothing left to be encoded."""
+    wait_until(lambda: victim.encoders() or settled(victim), "an encode", LONGEST)
+    there = furthest(victim, jobs) + random.uniform(0, FURTHER)
+    wait_until(lambda: furthest(victim, jobs) >= there or not victim.encoders(), "some of an encode", LONGEST)
+    encoders = victim.encoders()
+    if not encoders:
+        return not settled(victim)
+    if target == "the encoder":
+        encoders = [random.choice(encoders)]
+    for encoder in encoders if target != "the daemon" else []:
+        with suppress(psutil.NoSuchProcess):
+            encoder.kill()
+    if target != "the encoder":
+        victim.kill()
+    return True
+
+
+def furthest(victim: Victim, jobs: Iterable[Any]) -> float:
+    """How much of that variation is encoded, in percent, of which most is."""
+    every = [one for job in jobs for one in variations(victim.job(job["id"])) if one["status"] == "processing"]
+    return max((one["progress"] or 0.0 for one in every), default=0.0)
+
+
+def settled(victim: Victim) -> bool:
+    jobs = victim.client.get("/api/stats").json()["jobs"]
+    return not jobs["queued"] + jobs["processing"]
