@@ -16,8 +16,9 @@ import msgspec
 from daemon.cli import batch, batch_job
 from daemon.cli.folders import Named
 from daemon.cli.interrupts import signals_to
-from daemon.database.file import inspect
+from daemon.database.file import inspect, peek
 from daemon.database.lineage import refuse_to_forget
+from daemon.database.store import load_queries
 from daemon.errors import FfspoolError, StartupError
 from daemon.host import cores
 from daemon.jobs.views import JobView
@@ -28,6 +29,7 @@ from daemon.presets.library import Library
 from daemon.process.hear import hear
 from daemon.process.launcher import Limits, spawn
 from daemon.recipes import command
+from daemon.scheduling.losses import losses
 from daemon.settings import Settings
 
 PATIENCE = 120.0  # seconds that the trial encodes may take together
@@ -158,6 +160,24 @@ def database(state_dir: Path) -> Check:
         return Check(name="database", ok=False, found=found, advice=advice)
     older = f"; the next start brings it to {target} and sets a copy aside" if version < target else ""
     return Check(name="database", ok=True, found=f"sound, schema {version}{older}")
+
+
+# What an interruption costs
+
+
+def loss(state_dir: Path, library: Library) -> Check:
+    """Tells what an interrupted film has to encode again at most, by what encodes took on this host. No fault."""
+    try:
+        rows = peek(Paths(state_dir).database, load_queries()["corrections"])
+        learnt = {row["encode"]: row["correction"] for row in rows}
+    except StartupError:  # the database's own check tells of it
+        learnt = {}
+    told = [
+        f"{one.seconds:.0f} s of film by {one.preset} ({one.cpu_seconds:.0f} CPU s here)"
+        for one in losses(library, learnt)
+    ]
+    found = f"of 1080p at 25 frames per second at most {', '.join(told)}"
+    return Check(name="interruption", ok=True, found=found)
 
 
 # The clock

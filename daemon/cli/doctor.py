@@ -41,6 +41,7 @@ async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
     yield state_dir(settings.state_dir)
     yield _disk(settings)
     yield checks.database(settings.state_dir)
+    yield checks.loss(settings.state_dir, library)
     yield checks.clock(settings.state_dir)
     yield (running := _daemon(settings))
     if running.ok and running.found != NO_DAEMON:

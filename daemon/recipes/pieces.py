@@ -14,21 +14,31 @@ import ffmpeg
 from msgspec.structs import replace
 
 from daemon.media.allowlist import GUARDS
+from daemon.recipes.encoders import Encoder
 from daemon.recipes.recipe import Begin, Node, Options, Piece, Recipe
 
 RECIPES = 1  # raised whenever recipes of films change, so that no piece of an older ffspool is gone on with
 OF_THE_WHOLE = {"bsf:v"}  # what is done to packets by the film's own time
 LIST = ".pieces"  # behind an output's name: what names its pieces in order
+FRAGMENT = 1_000_000  # microseconds of film at most that an MP4's muxer holds back
 EARLY = 0.0005  # seconds: Matroska rounds times to a thousandth
 SEEKABLE = {"mov", "matroska"}  # demuxers that find a moment to the frame
 
 # What is there of a file that was cut off can be read. MP4 keeps the film's own times only where the index waits for
 # the first fragment; a fragment each second costs 0.2 % of bytes, which are not in the film.
 _WRITTEN: dict[str, Options] = {
-    "mp4": {"movflags": "+hybrid_fragmented+delay_moov", "frag_duration": 1_000_000, "flush_packets": 1},
+    "mp4": {"movflags": "+hybrid_fragmented+delay_moov", "frag_duration": FRAGMENT, "flush_packets": 1},
     "webm": {"flush_packets": 1},
     "matroska": {"flush_packets": 1},
 }
+
+
+def most_lost(encoder: Encoder, frame_rate: float) -> float:
+    """Returns the seconds of a film that an interruption costs at most, at so many frames per second.
+
+    It begins again at the last key frame of what was written, and what the encoder looked at is not.
+    """
+    return FRAGMENT / 1e6 + (encoder.group + encoder.ahead) / frame_rate
 
 
 def can_be_gone_on_with(recipe: Recipe) -> bool:
