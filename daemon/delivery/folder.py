@@ -26,7 +26,7 @@ from daemon.errors import ForbiddenPath, InvalidRequest, StartupError, Unavailab
 from daemon.models import Conflict, Deliver, Destination, Model
 from daemon.paths import Paths
 from daemon.proof import output_folder
-from daemon.source_files import GONE, lies_below
+from daemon.source_files import GONE
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FINAL = {errno.ENAMETOOLONG, errno.EILSEQ}  # by what it is called, and so for as long as it is
@@ -339,8 +339,8 @@ def _full() -> Undelivered:
 
 
 def _is_in(path: str, folder: str) -> bool:
-    """Whether it is that folder, or lies below it; both absolute and without symlinks."""
-    return path == folder or lies_below(path, (folder,))
+    """Whether it is that folder, or lies below it, as both are written."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from daemon.models import Destination, Model, when
-from daemon.states import LIVE, DeliveryStatus
+from daemon.states import LIVE, DeliveryStatus, State
 
 if TYPE_CHECKING:  # a client that only reads answers need not load the database
     from daemon.database.store import Row
@@ -32,6 +32,55 @@ class Deliveries(Model, frozen=True):
     pending: int
     delivered: int
     failed: int
+
+
+class BroughtVariation(Model, frozen=True):
+    """Tells in a webhook what became of one delivery."""
+
+    job: str
+    source: str
+    id: str
+    name: str
+    preset: str
+    bytes: int
+    sha256: str
+    delivery: DeliveryView
+
+
+class BroughtJob(Model, frozen=True):
+    """Tells in a webhook that all deliveries of an ended job are settled."""
+
+    id: str
+    name: str | None
+    status: State
+    metadata: dict[str, Any]
+    deliveries: Deliveries
+
+
+def brought_variation(copy: Mapping[str, Any]) -> BroughtVariation:
+    """Returns what became of a delivery, from the copy of its row that a message holds."""
+    delivered = copy["status"] == DeliveryStatus.DELIVERED
+    delivery = DeliveryView(
+        status=DeliveryStatus(copy["status"]),
+        to=copy["to"] or "",
+        delivered_at=when(copy["settled_at"]) if delivered else None,
+        kept=bool(copy["kept"]),
+        attempts=copy["attempts"],
+        error=copy["error"],
+    )
+    told = {name: copy[name] for name in ("job", "source", "id", "name", "preset", "bytes", "sha256")}
+    return BroughtVariation(delivery=delivery, **told)
+
+
+def brought_job(copy: Mapping[str, Any]) -> BroughtJob:
+    """Returns what became of a job's deliveries, from the copy of its row that a message holds."""
+    return BroughtJob(
+        id=copy["id"],
+        name=copy["name"],
+        status=State(copy["status"]),
+        metadata=msgspec.json.decode(copy["metadata"]),
+        deliveries=Deliveries(pending=0, delivered=copy["delivered"], failed=copy["not_delivered"]),
+    )
 
 
 def counted(job: Mapping[str, Any]) -> Deliveries | None:

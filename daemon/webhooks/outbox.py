@@ -22,6 +22,7 @@ import msgspec
 
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import NotFound
+from daemon.jobs.delivery_views import BroughtJob, BroughtVariation, brought_job, brought_variation
 from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import EndedJob, VariationView, ended_job, ended_variation
 from daemon.journal import tell
@@ -74,7 +75,7 @@ class Message(Model, frozen=True):
 
     type: str
     timestamp: datetime
-    data: EndedJob | EndedVariation
+    data: EndedJob | EndedVariation | BroughtJob | BroughtVariation
 
 
 class Webhooks:
@@ -191,13 +192,18 @@ def render(due: Row | Mapping[str, Any]) -> bytes:
     copy: Any = defaultdict(lambda: None, msgspec.json.decode(due["snapshot"]))  # a later version may look for more
     happened = when(due["created_at"])
     assert happened is not None
-    data: EndedJob | EndedVariation
-    if due["type"].startswith("job."):
-        data = ended_job(copy)
-    else:
-        fields = msgspec.structs.asdict(ended_variation(copy))
-        data = EndedVariation(job=copy["job"], source=copy["source"], **fields)
-    return msgspec.json.encode(Message(type=due["type"], timestamp=happened, data=data))
+    return msgspec.json.encode(Message(type=due["type"], timestamp=happened, data=_data(due["type"], copy)))
+
+
+def _data(kind: str, copy: Any) -> EndedJob | EndedVariation | BroughtJob | BroughtVariation:
+    """What a message of that type tells."""
+    of_job = kind.startswith("job.")
+    if kind.endswith("delivered"):  # or undelivered
+        return brought_job(copy) if of_job else brought_variation(copy)
+    if of_job:
+        return ended_job(copy)
+    fields = msgspec.structs.asdict(ended_variation(copy))
+    return EndedVariation(job=copy["job"], source=copy["source"], **fields)
 
 
 def verdict(
