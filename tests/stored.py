@@ -45,7 +45,7 @@ def in_store(paths: Paths, work: Callable[[Store], Awaitable[Any]]) -> Any:
 def house(paths: Paths, store: Store) -> tuple[Whereabouts, Settings, Library, Quota, Deliveries]:
     """What jobs are made by."""
     settings = load({"state_dir": paths.state}, {})
-    quota = Quota(settings, Space(lambda: DiskUsage(total=10**12, free=10**12), reserve=0))
+    quota = Quota(settings, Space(lambda: DiskUsage(total=10**12, free=10**12), kept_free=0))
     return Whereabouts(paths, ()), settings, Library(), quota, Deliveries(store, paths, {})
 
 

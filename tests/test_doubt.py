@@ -128,8 +128,8 @@ def test_a_job_is_there_once_its_answer_is_encoded_and_not_before(
         body = paths.incoming / "body"
         body.write_bytes(b"a source")
         source = NewSource(name="clip.mp4", bytes=8, upload=body)
-        with IdempotencyKeys(store).hold(None) as hold:
-            await creation._made(jobs, JobSpec(variations=(VariationRequest("mp3", {}),)), [source], hold)
+        with IdempotencyKeys(store).use(None) as key:
+            await creation._made(jobs, JobSpec(variations=(VariationRequest("mp3", {}),)), [source], key)
         assert (await jobs.page(Selection(), limit=1, cursor=None)).items
 
     in_store(paths, work)

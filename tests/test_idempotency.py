@@ -186,7 +186,7 @@ def test_a_key_is_never_bound_twice_even_when_its_hold_was_lost(tmp_path: Path) 
         first, second = (IdempotencyKeys(store, now=lambda: 1000.0) for _ in range(2))
         answer = Answer(status=202, location="/api/jobs/x", body=b"{}")
         try:
-            with first.hold("key") as one, second.hold("key") as other:
+            with first.use("key") as one, second.use("key") as other:
                 assert await one.first_answer("same") is await other.first_answer("same") is None
                 await store.write(lambda t: one.keep(t, answer))
                 with pytest.raises(IdempotencyInFlight):
@@ -207,13 +207,13 @@ def test_a_key_is_kept_for_a_day_and_then_forgotten(tmp_path: Path) -> None:
         answer = Answer(status=202, location="/api/jobs/x", body=b"{}")
 
         async def ask(fingerprint: str) -> Answer | None:
-            with keys.hold("key") as hold:
-                return await hold.first_answer(fingerprint)
+            with keys.use("key") as key:
+                return await key.first_answer(fingerprint)
 
         async def bind(fingerprint: str) -> None:
-            with keys.hold("key") as hold:
-                assert await hold.first_answer(fingerprint) is None
-                await store.write(lambda t: hold.keep(t, answer))
+            with keys.use("key") as key:
+                assert await key.first_answer(fingerprint) is None
+                await store.write(lambda t: key.keep(t, answer))
 
         try:
             await bind("one")

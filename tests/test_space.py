@@ -28,24 +28,24 @@ MB = 1024**2
 
 def test_what_runs_the_reserve_and_what_wants_to_start_share_the_disk() -> None:
     written = [0]
-    space = Space(lambda: DiskUsage(total=1000, free=500 - written[0]), reserve=100)
-    assert refusal(400, space.room()) is None
-    space.hold("a", 300, lambda: written[0])
-    assert space.room() == 100
+    space = Space(lambda: DiskUsage(total=1000, free=500 - written[0]), kept_free=100)
+    assert refusal(400, space.available()) is None
+    space.reserve("a", 300, lambda: written[0])
+    assert space.available() == 100
     written[0] = 200  # what it wrote is not counted twice
-    assert (space.room(), space.reserved) == (100, 100)
-    words = refusal(101, space.room())
+    assert (space.available(), space.reserved) == (100, 100)
+    words = refusal(101, space.available())
     assert words is not None
     assert "waits for disk space" in words
     space.release("a")
-    assert space.room() == 200
+    assert space.available() == 200
 
 
 def test_what_rows_do_not_tell_of_is_promised_until_they_do() -> None:
-    space = Space(lambda: DiskUsage(total=1000, free=1000), reserve=100)
-    space.hold("an output", 300, lambda: 200)
-    space.hold("a piece of an upload", 50, lambda: 10, stored=True)
-    assert (space.promised, space.reserved, space.room()) == (300, 140, 760)
+    space = Space(lambda: DiskUsage(total=1000, free=1000), kept_free=100)
+    space.reserve("an output", 300, lambda: 200)
+    space.reserve("a piece of an upload", 50, lambda: 10, stored=True)
+    assert (space.promised, space.reserved, space.available()) == (300, 140, 760)
     space.release("an output")
     assert space.promised == 0
     for wanted, left, word in ((101, 100, "0.0 MB more"), (1, 0, "as much is stored"), (0, -1, "as much is stored")):
@@ -55,7 +55,7 @@ def test_what_rows_do_not_tell_of_is_promised_until_they_do() -> None:
 
 @pytest.mark.parametrize(("total", "reserve"), [(1024**4, 1024**3), (100 * MB, 2 * MB)])
 def test_the_reserve_is_smaller_on_a_small_disk(total: int, reserve: int) -> None:
-    assert Space(lambda: DiskUsage(total=total, free=total), reserve=None).room() == total - reserve
+    assert Space(lambda: DiskUsage(total=total, free=total), kept_free=None).available() == total - reserve
 
 
 def test_predictions_follow_what_came_out_lately() -> None:

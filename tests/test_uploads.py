@@ -372,7 +372,7 @@ def in_uploads(
         paths.prepare()
         store = await Store.open(paths.database)
         try:
-            quota = Quota(chosen, Space(lambda: DiskUsage(total=10**12, free=10**12), reserve=0))
+            quota = Quota(chosen, Space(lambda: DiskUsage(total=10**12, free=10**12), kept_free=0))
             await work(Uploads(store, paths, chosen, bodies or RequestBodies(), quota, now=clock), store, paths, clock)
         finally:
             await store.close()

@@ -15,61 +15,61 @@ from daemon.api.forms import NOT_FILES, Form, read_body
 from daemon.api.requests import JobRequest, SourceRequest, spec_of, spec_of_fields
 from daemon.database.store import Transaction
 from daemon.errors import InvalidRequest, UnsupportedBody
-from daemon.jobs.idempotency import Answer, Hold
+from daemon.jobs.idempotency import Answer, UsedKey
 from daemon.jobs.jobs import Jobs, JobSpec
 from daemon.jobs.views import JobView
-from daemon.scheduling.limits import Room
+from daemon.scheduling.limits import Reservation
 from daemon.scheduling.sources import NewSource
 from daemon.service import Service
 
 FORM = "multipart/form-data"
 
 
-async def create(call: Call, hold: Hold) -> Answer:
+async def create(call: Call, key: UsedKey) -> Answer:
     """Makes the job, or gives the first answer to a request that is sent again."""
     kind = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     made = {FORM: _from_form, JSON: _from_json}.get(kind)
     if made is None:
         raise UnsupportedBody(f"make a job with {FORM} (files) or {JSON} (uploads or paths)")
-    return await made(call, hold)
+    return await made(call, key)
 
 
-async def _from_form(call: Call, hold: Hold) -> Answer:
+async def _from_form(call: Call, key: UsedKey) -> Answer:
     jobs = call.service.jobs
-    if await hold.is_bound():
-        return await _first_answer(call, hold)
+    if await key.is_bound():
+        return await _first_answer(call, key)
     await jobs.check_queue()
-    with jobs.room() as room:
-        await room.grow(int(call.request.headers.get("content-length", 0)) - NOT_FILES)
-        async with _form(call, room, hold) as form:
+    with jobs.reservation() as reservation:
+        await reservation.grow(int(call.request.headers.get("content-length", 0)) - NOT_FILES)
+        async with _form(call, reservation, key) as form:
             await _read(call, form)
             if not form.files:
                 raise InvalidRequest("the form has no 'files'")
-            if hold.key and (first := await hold.first_answer(form.fingerprint)):
+            if key.value and (first := await key.first_answer(form.fingerprint)):
                 return first
             spec = await asyncio.to_thread(spec_of_fields, form.fields)
             jobs.check_wish(spec, len(form.files))
-            return await _made(jobs, spec, form.files, hold, room)
+            return await _made(jobs, spec, form.files, key, reservation)
 
 
-async def _first_answer(call: Call, hold: Hold) -> Answer:
+async def _first_answer(call: Call, key: UsedKey) -> Answer:
     """Answers a form that is sent again: it is compared with the first, and takes no room."""
-    async with _form(call, None, hold) as form:
+    async with _form(call, None, key) as form:
         await _read(call, form)
-        first = await hold.first_answer(form.fingerprint)
+        first = await key.first_answer(form.fingerprint)
         assert first is not None
         return first
 
 
-def _form(call: Call, room: Room | None, hold: Hold) -> Form:
+def _form(call: Call, reservation: Reservation | None, key: UsedKey) -> Form:
     settings = call.service.settings
     return Form(
         call.service.paths.incoming,
-        room,
+        reservation,
         max_file_bytes=settings.max_upload_bytes,
         max_files=settings.max_sources,
         max_field_bytes=settings.max_json_bytes,
-        hashed=hold.key is not None,
+        hashed=key.value is not None,
     )
 
 
@@ -78,14 +78,14 @@ async def _read(call: Call, form: Form) -> None:
         await form.read(call.request.headers["content-type"], call.service.bodies.of(stream))
 
 
-async def _from_json(call: Call, hold: Hold) -> Answer:
+async def _from_json(call: Call, key: UsedKey) -> Answer:
     body = await read_body(call.stream(), call.service.settings.max_json_bytes)
-    if hold.key and (first := await hold.first_answer(await asyncio.to_thread(_digest, body))):
+    if key.value and (first := await key.first_answer(await asyncio.to_thread(_digest, body))):
         return first
     wish: JobRequest = await decoded(body, JobRequest, "the body")
     jobs, spec = call.service.jobs, spec_of(wish)
     jobs.check_wish(spec, len(wish.sources))
-    return await _made(jobs, spec, [await _source(call.service, source) for source in wish.sources], hold)
+    return await _made(jobs, spec, [await _source(call.service, source) for source in wish.sources], key)
 
 
 async def _source(service: Service, wish: SourceRequest) -> NewSource:
@@ -96,17 +96,17 @@ async def _source(service: Service, wish: SourceRequest) -> NewSource:
 
 
 async def _made(
-    jobs: Jobs, spec: JobSpec, sources: Sequence[NewSource], hold: Hold, room: Room | None = None
+    jobs: Jobs, spec: JobSpec, sources: Sequence[NewSource], key: UsedKey, reservation: Reservation | None = None
 ) -> Answer:
-    return await jobs.create(spec, sources, conclude=partial(_accepted, hold), room=room)
+    return await jobs.create(spec, sources, conclude=partial(_accepted, key), reservation=reservation)
 
 
 def _digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _accepted(hold: Hold, transaction: Transaction, job: JobView) -> Answer:
+def _accepted(key: UsedKey, transaction: Transaction, job: JobView) -> Answer:
     """Encoded before the job is there for good: one that nobody can be told of is none."""
     answer = Answer(status=202, location=f"/api/jobs/{job.id}", body=msgspec.json.encode(job))
-    hold.keep(transaction, answer)
+    key.keep(transaction, answer)
     return answer

@@ -17,7 +17,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from daemon.errors import EmptyUpload, InvalidRequest, OutOfSpace, TooLarge
 from daemon.filenames import check
 from daemon.models import new_id
-from daemon.scheduling.limits import Room
+from daemon.scheduling.limits import Reservation
 from daemon.scheduling.sources import NewSource
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Form:
     def __init__(
         self,
         folder: Path,
-        room: Room | None,
+        reservation: Reservation | None,
         *,
         max_file_bytes: int,
         max_files: int,
@@ -47,13 +47,13 @@ class Form:
     ) -> None:
         """Allows `max_field_bytes` for all fields together; each counts for a little more than it holds.
 
-        Files take from `room` as they come; without one nothing of them is kept but their `fingerprint`.
+        Files take from `reservation` as they come; without one nothing of them is kept but their `fingerprint`.
         """
         self.hashed = hashed
         self.files: list[NewSource] = []
         self.fields: list[tuple[str, str]] = []
         self._folder = folder
-        self._room = room
+        self._reservation = reservation
         self._arrived = 0
         self._max_file_bytes = max_file_bytes
         self._max_files = max_files
@@ -93,10 +93,10 @@ class Form:
 
     async def _take(self, size: int) -> None:
         """Room for a batch more, which may have been kept already; the batches before it are on the disk."""
-        if self._room:
-            self._room.arrived = self._arrived
+        if self._reservation:
+            self._reservation.arrived = self._arrived
             self._arrived += size
-            await self._room.grow(self._arrived - NOT_FILES)
+            await self._reservation.grow(self._arrived - NOT_FILES)
 
     @property
     def fingerprint(self) -> str:
@@ -111,7 +111,7 @@ class Form:
             raise InvalidRequest(f"a job takes at most {self._max_files} files")
         path = self._folder / new_id()
         self._written.append(path)
-        return path.open("xb") if self._room else Path(os.devnull).open("wb")
+        return path.open("xb") if self._reservation else Path(os.devnull).open("wb")
 
     def fields_grew(self, name: str, size: int) -> None:
         self._field_bytes += size

@@ -16,8 +16,8 @@ from daemon.jobs.views import JobView
 
 
 async def create(call: Call) -> Response:
-    with call.service.keys.hold(call.request.headers.get("idempotency-key")) as hold:
-        answer = await creation.create(call, hold)
+    with call.service.keys.use(call.request.headers.get("idempotency-key")) as key:
+        answer = await creation.create(call, key)
     return Response(answer.body, answer.status, {"Location": call.public(answer.location)}, media_type=JSON)
 
 

@@ -185,7 +185,7 @@ class _Follower:
         here = await asyncio.to_thread(brought, output, self._batch.folder, row["sha256"])
         place = self._batch.folder / target
         place.parent.mkdir(parents=True, exist_ok=True)
-        path = _moved(here, place, overwrite=self._batch.overwrite)
+        path = _placed(here, place, overwrite=self._batch.overwrite)
         made.note(self._batch.folder, path, origin)
         return Made(path=path, duration_seconds=row["output_seconds"])
 
@@ -193,7 +193,7 @@ class _Follower:
 # What is completed, on its way to the user's folder
 
 
-def _moved(output: Path, target: Path, *, overwrite: bool) -> Path:
+def _placed(output: Path, target: Path, *, overwrite: bool) -> Path:
     """Where `output` is now: at `target`, or numbered beside a file that came there while we encoded."""
     if overwrite:
         if output.is_dir() or target.is_dir():
@@ -210,7 +210,7 @@ def _moved(output: Path, target: Path, *, overwrite: bool) -> Path:
 def _linked(output: Path, target: Path) -> bool:
     """Moves without ever replacing anything; False: there is something."""
     if output.is_dir():
-        return _moved_folder(output, target)
+        return _placed_folder(output, target)
     try:
         os.link(output, target)
     except FileExistsError:
@@ -226,7 +226,7 @@ def _linked(output: Path, target: Path) -> bool:
     return True
 
 
-def _moved_folder(output: Path, target: Path) -> bool:
+def _placed_folder(output: Path, target: Path) -> bool:
     try:
         target.mkdir()  # a rename replaces an empty folder, and nothing else
     except FileExistsError:

@@ -148,7 +148,7 @@ def _disk(settings: Settings) -> Check:
 def disk(usage: DiskUsage, percent: float, settings: Settings) -> Check:
     """Checks that encodes may start, and that no job is deleted to make room."""
     found = f"{percent:.0f} % used, {told(usage.free)} free"
-    if shortage := refusal(0, Space(lambda: usage, settings.disk_reserve).room()):
+    if shortage := refusal(0, Space(lambda: usage, settings.disk_reserve).available()):
         advice = "free some space, or leave less free by --disk-reserve"
         return Check(name="disk", ok=False, found=f"{found}; of whatever is to start {shortage}", advice=advice)
     advice = f"free some space: above {settings.max_disk_use:.0%} the oldest ended jobs are deleted (--max-disk-use)"

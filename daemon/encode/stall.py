@@ -25,28 +25,28 @@ class StallWatch:
         self._seconds = -1.0
         self._vitals = (0.0, 0, now)
         self._advanced_at = now  # the output grew
-        self._moved_at = now  # the output grew, or the process did more than tell how it stands
+        self._active_at = now  # the output grew, or the process did more than tell how it stands
 
     def progress(self, seconds: float, now: float) -> None:
         if seconds > self._seconds:
             self._seconds = seconds
-            self._advanced_at = self._moved_at = now
+            self._advanced_at = self._active_at = now
 
     def vitals(self, cpu_seconds: float, io_bytes: int, now: float) -> None:
         cpu_before, io_before, then = self._vitals
         elapsed = max(now - then, 1e-3)
         if (cpu_seconds - cpu_before) / elapsed > IDLE_CPU or (io_bytes - io_before) / elapsed > IDLE_IO:
-            self._moved_at = now
+            self._active_at = now
         self._vitals = (cpu_seconds, io_bytes, now)
 
     def restart(self, now: float) -> None:
         """Forgets the time it stood still for: it was frozen."""
-        self._advanced_at = self._moved_at = now
+        self._advanced_at = self._active_at = now
 
     def pace(self, now: float, duration: float | None) -> Pace | None:
         """Tells how it dawdles; None while it gets on. `duration` is what the output will last, in seconds."""
         standing = now - self._advanced_at
-        if now - self._moved_at >= self._limit or standing >= BUSY_PATIENCE * self._limit:
+        if now - self._active_at >= self._limit or standing >= BUSY_PATIENCE * self._limit:
             return Pace.HUNG
         if standing < min(QUIET, self._limit):
             return None

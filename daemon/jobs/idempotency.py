@@ -34,13 +34,13 @@ class IdempotencyKeys:
         self._in_flight: set[str] = set()
 
     @contextmanager
-    def hold(self, key: str | None) -> Iterator[Hold]:
-        """Keeps other requests with this key away until it is left. Without a key nothing is held or kept.
+    def use(self, key: str | None) -> Iterator[UsedKey]:
+        """Keeps other requests with this key away until it is left. Without a key nothing is kept.
 
         Raises InvalidRequest for what is no key, IdempotencyInFlight when another request has it.
         """
         if key is None:
-            yield Hold(self._store, None, self._now)
+            yield UsedKey(self._store, None, self._now)
             return
         if not 1 <= len(key) <= MAX_LENGTH:
             raise InvalidRequest(f"an Idempotency-Key has 1 to {MAX_LENGTH} characters, not {len(key)}")
@@ -48,16 +48,16 @@ class IdempotencyKeys:
             raise _in_flight()
         self._in_flight.add(key)
         try:
-            yield Hold(self._store, key, self._now)
+            yield UsedKey(self._store, key, self._now)
         finally:
             self._in_flight.remove(key)
 
 
-class Hold:
-    """Holds the key of one request; with the key None it remembers nothing."""
+class UsedKey:
+    """Is the key of one request; with the value None it remembers nothing."""
 
-    def __init__(self, store: Store, key: str | None, now: Callable[[], float]) -> None:
-        self.key = key
+    def __init__(self, store: Store, value: str | None, now: Callable[[], float]) -> None:
+        self.value = value
         self._store = store
         self._now = now
         self._fingerprint = ""
@@ -65,7 +65,7 @@ class Hold:
 
     async def is_bound(self) -> bool:
         """Tells whether a request with this key was answered already: then all that is left is to compare them."""
-        self._bound = await self._store.read(partial(self._find, self.key)) if self.key else None
+        self._bound = await self._store.read(partial(self._find, self.value)) if self.value else None
         return self._bound is not None
 
     async def first_answer(self, fingerprint: str) -> Answer | None:
@@ -75,8 +75,8 @@ class Hold:
         """
         self._fingerprint = fingerprint
         row = self._bound  # which may have become too old since
-        if row is None and self.key:
-            row = await self._store.read(partial(self._find, self.key))
+        if row is None and self.value:
+            row = await self._store.read(partial(self._find, self.value))
         if row is None:
             return None
         if row["fingerprint"] != fingerprint:
@@ -89,11 +89,11 @@ class Hold:
         Raises IdempotencyInFlight when the key is bound by now: a request whose client gave up may still have been
         waiting to be committed.
         """
-        if not self.key:
+        if not self.value:
             return
         now = self._now()
         bound = {"status": answer.status, "location": answer.location, "body": answer.body}
-        keys = {"key": self.key, "fingerprint": self._fingerprint, "now": now, "after": now - KEPT}
+        keys = {"key": self.value, "fingerprint": self._fingerprint, "now": now, "after": now - KEPT}
         if not transaction.run("bind_key", **keys, **bound):
             raise _in_flight()
 

@@ -29,7 +29,7 @@ from daemon.models import Deliver, Model, SourceFile, VariationRequest, Wanted, 
 from daemon.paths import Paths, fsync_folder
 from daemon.presets.builtin import FOLDER
 from daemon.presets.library import Library
-from daemon.scheduling.limits import Quota, Room
+from daemon.scheduling.limits import Quota, Reservation
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import NewSource, Whereabouts, recorded, take_over, taken
 from daemon.settings import Settings
@@ -92,9 +92,9 @@ class Jobs:
         """Raises LimitReached when no job can be taken now, whatever it is."""
         await self._store.read(partial(self._quota.check_queue, more=1))
 
-    def room(self) -> AbstractContextManager[Room]:
+    def reservation(self) -> AbstractContextManager[Reservation]:
         """Makes room for the files of a job to come: `create` takes them from there."""
-        return self._quota.room(self._store)
+        return self._quota.reservation(self._store)
 
     async def uploaded(self, upload: str) -> NewSource:
         """Returns a resumable upload that is complete. Raises NotFound, Gone, UploadUnfinished or EmptyUpload."""
@@ -128,7 +128,7 @@ class Jobs:
         sources: Sequence[NewSource],
         *,
         conclude: Callable[[Transaction, JobView], T],
-        room: Room | None = None,
+        reservation: Reservation | None = None,
     ) -> T:
         """Queues a job. When this returns, job and files are durable; when it raises, nothing is left of them.
 
@@ -149,7 +149,7 @@ class Jobs:
                 await asyncio.to_thread(self._take_over, job, identifiers, sources)
             first = await self._looked_at(sources[0], self._whereabouts.of_new(sources[0], job, identifiers[0]))
             new = list(zip(identifiers, [first, *sources[1:]], strict=True))
-            made = await self._store.write(partial(self._insert, job, spec, wanted, places, new, room, conclude))
+            made = await self._store.write(partial(self._insert, job, spec, wanted, places, new, reservation, conclude))
         except Doubtful:  # after a crash the row may be there all the same, and need them
             raise
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
@@ -196,13 +196,13 @@ class Jobs:
         wanted: Sequence[Wanted],
         places: Mapping[Deliver, str],
         sources: Sequence[tuple[str, NewSource]],
-        room: Room | None,
+        reservation: Reservation | None,
         conclude: Callable[[Transaction, JobView], T],
         transaction: Transaction,
     ) -> T:
         self._quota.check_queue(transaction, len(wanted) * len(sources))
-        if room:
-            room.release()  # for rows, in the same step
+        if reservation:
+            reservation.release()  # for rows, in the same step
         self._quota.check_bytes(transaction, _added_bytes(source for _, source in sources))
         seq = self._insert_job(job, spec, transaction)
         called = [source.name for _, source in sources]

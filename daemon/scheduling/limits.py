@@ -49,10 +49,10 @@ class Quota:
 
     def check_disk(self, more: int) -> None:
         """Raises OutOfSpace when `more` bytes do not fit on the disk beside the reserve and what is on its way."""
-        if more > (room := self._space.room()):
+        if more > (available := self._space.available()):
             raise OutOfSpace(
-                f"{told(more)} do not fit on the daemon's disk, where {told(max(0, room))} are free beside the reserve "
-                f"and what is on its way"
+                f"{told(more)} do not fit on the daemon's disk, where {told(max(0, available))} are free beside "
+                f"the reserve and what is on its way"
             )
 
     @property
@@ -72,24 +72,24 @@ class Quota:
     def arriving(self, size: int, arrived: Callable[[], int]) -> Iterator[None]:
         """Has others leave the disk, while it lasts, to bytes on their way in that count as stored already."""
         key = new_id()
-        self._space.hold(key, size, arrived, stored=True)
+        self._space.reserve(key, size, arrived, stored=True)
         try:
             yield
         finally:
             self._space.release(key)
 
     @contextmanager
-    def room(self, store: Store) -> Iterator[Room]:
+    def reservation(self, store: Store) -> Iterator[Reservation]:
         """Keeps room for files on their way in, as long as the request that brings them."""
-        room = Room(self, self._space, store)
+        reservation = Reservation(self, self._space, store)
         try:
-            yield room
+            yield reservation
         finally:
-            room.release()
+            reservation.release()
 
 
-class Room:
-    """A room is the bytes that are kept for one request's files: none, until `grow`."""
+class Reservation:
+    """A reservation is the bytes that are kept for one request's files: none, until `grow`."""
 
     def __init__(self, quota: Quota, space: Space, store: Store) -> None:
         self.bytes = 0
@@ -108,7 +108,7 @@ class Room:
         self._quota.check_bytes(transaction, size - self.bytes)
         self._quota.check_disk(size - self.bytes)
         self.bytes = size
-        self._space.hold(self._key, size, lambda: self.arrived)
+        self._space.reserve(self._key, size, lambda: self.arrived)
 
     def release(self) -> None:
         """Gives back what is kept; a row tells of the files now, or nobody will."""

@@ -188,20 +188,20 @@ class Scheduler:
     async def _fill_slots(self) -> None:
         await self._recall_aside()
         for _ in range(MOST_AT_ONCE):
-            room, left = await self._room()
-            self.shortage = refusal(0, room, left)
+            available, left = await self._available()
+            self.shortage = refusal(0, available, left)
             if self.shortage or not self._may_start():
                 return
             rows = await self._next_ready()
             if not rows:
                 return
-            await self._start_best(rows, room, left)
+            await self._start_best(rows, available, left)
 
-    async def _room(self) -> tuple[int, int | None]:
+    async def _available(self) -> tuple[int, int | None]:
         """Bytes for one more encode on the disk, and of what may be stored (None: as much as the disk holds)."""
         quota = self._resources.quota
         left = await self._resources.store.read(quota.left) if quota.bounded else None
-        return await asyncio.to_thread(self._resources.space.room), left
+        return await asyncio.to_thread(self._resources.space.available), left
 
     async def _recall_aside(self) -> None:
         """What did not fit gets another chance once an encode has ended, or there is room for the smallest of it."""
@@ -212,7 +212,7 @@ class Scheduler:
         self._ended_one = False
 
     async def _least_fits(self) -> bool:
-        return self._least_aside is not None and refusal(self._least_aside, *await self._room()) is None
+        return self._least_aside is not None and refusal(self._least_aside, *await self._available()) is None
 
     async def _next_ready(self) -> list[Row]:
         """What may start of the first job in turn, as far as its sources were read; reading of the others begins.
@@ -231,11 +231,11 @@ class Scheduler:
             return [] if self._running else known[:1]
         return [row for row in known if row["job"] == known[0]["job"]]
 
-    async def _start_best(self, rows: list[Row], room: int, left: int | None) -> None:
+    async def _start_best(self, rows: list[Row], available: int, left: int | None) -> None:
         """Starts one process for some of the rows; those there is no room for let others pass."""
         outlooks = await self._suitable({row["id"]: (row, self._forecast.of_row(row)) for row in rows})
         waiting = {
-            one: words for one, outlook in outlooks.items() if (words := refusal(outlook.ready.bytes, room, left))
+            one: words for one, outlook in outlooks.items() if (words := refusal(outlook.ready.bytes, available, left))
         }
         if waiting:
             self._any_aside = True
@@ -245,11 +245,11 @@ class Scheduler:
         fitting = [outlook.ready for one, outlook in outlooks.items() if one not in waiting]
         if not fitting:
             return
-        share = self._share(fitting, room if left is None else min(room, left))
+        share = self._share(fitting, available if left is None else min(available, left))
         claimed = list[Claim]()
         wanted = {variation: outlooks[variation].ready.bytes for variation in share.variations}
         for variation, bytes_of_it in wanted.items():
-            self._resources.space.hold(variation, bytes_of_it)
+            self._resources.space.reserve(variation, bytes_of_it)
         try:
             claimed = await self._resources.store.write(partial(self._claim, share))
         finally:
@@ -278,10 +278,10 @@ class Scheduler:
             return []
         return claims.claim(transaction, variations=share.variations, now=self._resources.now())
 
-    def _share(self, ready: list[Ready], room: int) -> Share:
+    def _share(self, ready: list[Ready], most_bytes: int) -> Share:
         slots, cores = self._capacity.slots, self._capacity.cores
         return shares.next_share(
-            ready, cores=cores, slots=slots, running=self._encoding, longest=self._longest, room=room
+            ready, cores=cores, slots=slots, running=self._encoding, longest=self._longest, most_bytes=most_bytes
         )
 
     @property
@@ -296,9 +296,9 @@ class Scheduler:
     def _may_start(self) -> bool:
         proving = sum(attempt.encoded for attempt in self._running)  # bounded too: a slow disk would gather them
         slots = self._capacity.slots
-        room = self._encoding < slots and proving <= slots
+        free_slot = self._encoding < slots and proving <= slots
         suspect = any(m.claim.crashes >= claims.SUSPECT_AFTER for attempt in self._running for m in attempt.members)
-        return room and not suspect and not self._closing and self._queue == QueueState.RUNNING
+        return free_slot and not suspect and not self._closing and self._queue == QueueState.RUNNING
 
     def _start(self, claimed: list[Claim], share: Share, outlooks: Mapping[str, Outlook]) -> None:
         members = [self._member(claim, share.costs[claim.id], outlooks[claim.id]) for claim in claimed]
@@ -306,7 +306,7 @@ class Scheduler:
         attempt = Attempt(members, self._resources, threads=share.threads, held=held)
         # Again: one that ended early in company may have given it back when its company ended.
         for member in members:
-            self._resources.space.hold(member.claim.id, member.space, partial(attempt.written, member.claim.id))
+            self._resources.space.reserve(member.claim.id, member.space, partial(attempt.written, member.claim.id))
         self._running.append(attempt)
         self._attempts |= dict.fromkeys(attempt.variations, attempt)
         attempt.on_encoded(self.wake)

@@ -58,19 +58,19 @@ class Start(Model, frozen=True):
 
 
 def next_share(
-    ready: Sequence[Ready], *, cores: int, slots: int, running: int, longest: float, room: float = math.inf
+    ready: Sequence[Ready], *, cores: int, slots: int, running: int, longest: float, most_bytes: float = math.inf
 ) -> Share:
     """Returns the process to start next beside `running` others, of what is ready, which must not be nothing.
 
     Where processes run side by side, the source with most to do goes first, so that little is left for the end;
     the last process to start gets every core, since its neighbours will leave it alone. `longest` bounds, in
-    predicted seconds, a process that several variations share, and `room` the bytes they may come to; one by
+    predicted seconds, a process that several variations share, and `most_bytes` the bytes they may come to; one by
     itself may take what it takes.
     """
     sources = _by_source(ready)
     first = max(sources, key=_cpu_seconds) if slots > 1 else sources[0]
     cores_for_each = max(1, cores // min(slots, running + len(sources)))
-    chosen = _together(first, longest * cores_for_each, room)
+    chosen = _together(first, longest * cores_for_each, most_bytes)
     rivals = -(-(len(ready) - len(chosen)) // len(chosen))  # processes like this one that are still to come
     own_cores = max(1, cores // min(slots, running + 1 + rivals)) if rivals else cores
     decode = max(one.cost.decode for one in chosen) / len(chosen)
@@ -109,20 +109,20 @@ def _by_source(ready: Iterable[Ready]) -> list[list[Ready]]:
     return list(groups.values())
 
 
-def _together(ready: Sequence[Ready], most_cpu_seconds: float, room: float) -> list[Ready]:
+def _together(ready: Sequence[Ready], most_cpu_seconds: float, most_bytes: float) -> list[Ready]:
     """The first, and those after it that may share its process."""
     chosen = [ready[0]]
     for other in ready[1:]:
-        if not ready[0].alone and not other.alone and _fits([*chosen, other], most_cpu_seconds, room):
+        if not ready[0].alone and not other.alone and _fits([*chosen, other], most_cpu_seconds, most_bytes):
             chosen.append(other)
     return chosen
 
 
-def _fits(sharing: Sequence[Ready], most_cpu_seconds: float, room: float) -> bool:
+def _fits(sharing: Sequence[Ready], most_cpu_seconds: float, most_bytes: float) -> bool:
     return (
         len(sharing) <= MAX_OUTPUTS
         and sum(one.megapixels for one in sharing) <= MAX_MEGAPIXELS
-        and sum(one.bytes for one in sharing) <= room
+        and sum(one.bytes for one in sharing) <= most_bytes
         and _cpu_seconds(sharing) <= most_cpu_seconds
     )
 

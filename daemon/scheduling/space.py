@@ -87,7 +87,7 @@ class DiskUsage(NamedTuple):
     free: int
 
 
-class _Held(Model, frozen=True):
+class _Reserved(Model, frozen=True):
     """Bytes that are to be written, and how many of them are; `stored` if rows tell of them already."""
 
     bytes: int
@@ -100,49 +100,49 @@ class _Held(Model, frozen=True):
 
 
 class Space:
-    """Shares the disk among encodes and files on their way in. `reserve` is in bytes; None: 2 %, at most 1 GiB.
+    """Shares the disk among encodes and files on their way in. `kept_free` is in bytes; None: 2 %, at most 1 GiB.
 
     May be used on any thread.
     """
 
-    def __init__(self, usage: Callable[[], DiskUsage], reserve: int | None) -> None:
+    def __init__(self, usage: Callable[[], DiskUsage], kept_free: int | None) -> None:
         self.experience = Experience()
         self._usage = usage
-        self._reserve = reserve
-        self._held: dict[str, _Held] = {}
+        self._kept_free = kept_free
+        self._reservations: dict[str, _Reserved] = {}
 
     @property
     def reserved(self) -> int:
-        """Returns the bytes that are held and not yet written."""
-        return sum(held.outstanding for held in list(self._held.values()))
+        """Returns the bytes that are reserved and not yet written."""
+        return sum(one.outstanding for one in list(self._reservations.values()))
 
     @property
     def promised(self) -> int:
-        """Returns the bytes that are held and no row tells of, written or not."""
-        return sum(held.bytes for held in list(self._held.values()) if not held.stored)
+        """Returns the bytes that are reserved and no row tells of, written or not."""
+        return sum(one.bytes for one in list(self._reservations.values()) if not one.stored)
 
-    def room(self) -> int:
+    def available(self) -> int:
         """Returns the bytes for one more encode at this moment; below 0 when the reserve is used up."""
         total, free = self._usage()
         return free - self.kept_free(total) - self.reserved
 
     def kept_free(self, total: int) -> int:
         """Returns the bytes that encodes leave free on a disk of `total`."""
-        return min(RESERVE, int(total * RESERVE_SHARE)) if self._reserve is None else self._reserve
+        return min(RESERVE, int(total * RESERVE_SHARE)) if self._kept_free is None else self._kept_free
 
-    def hold(self, key: str, wanted: int, written: Callable[[], int] = lambda: 0, *, stored: bool = False) -> None:
-        """Keeps that many bytes for a variation that starts, or a file that comes, until `release`.
+    def reserve(self, key: str, wanted: int, written: Callable[[], int] = lambda: 0, *, stored: bool = False) -> None:
+        """Reserves that many bytes for a variation that starts, or a file that comes, until `release`.
 
         `written` says how many of them are on the disk; it is asked on any thread, and may block.
         """
-        self._held[key] = _Held(bytes=wanted, written=written, stored=stored)
+        self._reservations[key] = _Reserved(bytes=wanted, written=written, stored=stored)
 
     def release(self, key: str) -> None:
-        """Keeps nothing for it any more, if anything was kept."""
-        self._held.pop(key, None)
+        """Reserves nothing for it any more, if anything was."""
+        self._reservations.pop(key, None)
 
 
-def refusal(wanted: int, room: int, left: int | None = None) -> str | None:
+def refusal(wanted: int, available: int, left: int | None = None) -> str | None:
     """Says why an encode has to wait; None when there is room for it.
 
     `left`: bytes that may be stored, where bounded.
@@ -151,13 +151,13 @@ def refusal(wanted: int, room: int, left: int | None = None) -> str | None:
         return "it waits for jobs to be deleted: as much is stored, or about to be, as may be"
     if left is not None and wanted > left:
         return f"it waits for jobs to be deleted: it may need {told(wanted)}, and {told(left)} more may be stored"
-    if wanted <= room:
+    if wanted <= available:
         return None
-    if room <= 0:
+    if available <= 0:
         return "it waits for disk space: nothing is free beside the reserve and what runs"
     return (
         f"it waits for disk space: it may need {told(wanted)}, "
-        f"and {told(room)} are free beside the reserve and what runs"
+        f"and {told(available)} are free beside the reserve and what runs"
     )
 
 
