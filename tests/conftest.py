@@ -227,13 +227,31 @@ def is_encoder(process: psutil.Process) -> bool:
         return False
 
 
+def slowed(ffmpeg: str, folder: Path, *, rate: float, burst: float) -> str:
+    """The encoder, which takes so many seconds of a film for H.264 at once, and the rest at so many times real time."""
+    wrapper = folder / "ffmpeg"
+    options = f"-readrate {rate} -readrate_initial_burst {burst}"
+    each = f'[ "$word" = -i ] && set -- "$@" {options}; set -- "$@" "$word"'
+    wrapper.write_text(
+        f'#!/bin/sh\ncase "$*" in *libx264*) for word do shift; {each}; done ;; esac\nexec {ffmpeg} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    return str(wrapper)
+
+
+@pytest.fixture(scope="session")
+def unhurried(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a test only looks at while it is encoded, or ends, need not keep all cores busy meanwhile."""
+    return slowed(ffmpeg, tmp_path_factory.mktemp("unhurried"), rate=1, burst=10)
+
+
 @pytest.fixture
-def start_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+def start_daemon(tmp_path: Path, unhurried: str) -> Iterator[Callable[..., Daemon]]:
     """Starts daemons with flags of the test's choosing; they end with it."""
     started: list[Daemon] = []
 
     def start(*flags: str, name: str = "state", **environment: str) -> Daemon:
-        daemon = Daemon(tmp_path / name, *flags, **environment)
+        daemon = Daemon(tmp_path / name, *flags, **{"FFSPOOL_FFMPEG": unhurried, **environment})
         started.append(daemon)
         return daemon
 
@@ -248,8 +266,8 @@ def daemon(start_daemon: Callable[..., Daemon]) -> Daemon:
 
 
 @pytest.fixture(scope="module")
-def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+def shared_daemon(tmp_path_factory: pytest.TempPathFactory, unhurried: str) -> Iterator[Daemon]:
     """One for the tests of a file that need nothing special of it and leave nothing running."""
-    daemon = Daemon(tmp_path_factory.mktemp("shared") / "state")
+    daemon = Daemon(tmp_path_factory.mktemp("shared") / "state", FFSPOOL_FFMPEG=unhurried)
     yield daemon
     daemon.stop()

@@ -17,7 +17,7 @@ from typing import Any
 import av
 import imageio_ffmpeg
 import pytest
-from conftest import Daemon, told, wait_until
+from conftest import Daemon, slowed, told, wait_until
 from msgspec.structs import asdict
 from stored import add_job, claim, in_store, local_engine
 
@@ -37,10 +37,16 @@ SLOW = {"preset": "h264-480p", "speed": "slow"}
 
 
 @pytest.fixture(scope="module")
+def unhurried(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Slow enough to be met in the midst of a film, whatever the host."""
+    return slowed(ffmpeg, tmp_path_factory.mktemp("unhurried"), rate=6, burst=0)
+
+
+@pytest.fixture(scope="module")
 def film(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cuts every two seconds, where encoders put key frames; its picture begins a while after its sound."""
     path = tmp_path_factory.mktemp("film") / "film.mkv"
-    picture = "testsrc2=size=640x360:rate=25:duration=24,negate=enable='lt(mod(t,4),2)',setpts=PTS+0.2/TB"
+    picture = "testsrc2=size=320x180:rate=25:duration=24,negate=enable='lt(mod(t,4),2)',setpts=PTS+0.2/TB"
     inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=frequency=440:duration=24"]
     command = [ffmpeg, "-v", "error", *inputs]
     command += ["-metadata", "title=Film", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-y", str(path)]

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,10 +19,12 @@ from random import Random
 from typing import Any
 
 import httpx
+from surroundings import ALL_FAULTS
 
 from faults.ledger import Job, Ledger, Upload, Wish
 
 CLIENTS = 4
+REST = 0.05  # seconds for which a client leaves a busy daemon alone: it would only look, again and again
 LIVE_AT_MOST = 5  # jobs that are not ended: beyond it clients rather look than submit
 TUS = {"Tus-Resumable": "1.0.0"}
 EXPECTED = {200, 201, 202, 204, 206, 404, 409, 410, 423, 503, 507}
@@ -34,6 +37,11 @@ VARIATIONS = (
 
 
 Verb = Callable[[httpx.Client, Random], None]
+
+
+def load_seconds() -> float:
+    """How long clients are at work under one attack; in the selection only until all of them did something."""
+    return 3.0 if ALL_FAULTS in os.environ else 1.5
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,9 @@ class Load:
         return answer
 
     def _new_job(self, http: httpx.Client, random: Random) -> None:
-        if not self._is_busy(http):
+        if self._is_busy(http):
+            self._over.wait(REST)
+        else:
             self._submit(http, self.ledger.wish(random.choice(VARIATIONS), long=random.random() < 0.3))
 
     def _is_busy(self, http: httpx.Client) -> bool:

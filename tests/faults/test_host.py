@@ -15,14 +15,13 @@ import pytest
 from surroundings import need
 
 from faults.ledger import Ledger
-from faults.load import Clips, Load
+from faults.load import Clips, Load, load_seconds
 from faults.promises import Promises
 from faults.tally import Tally
 from faults.victim import Victim, below
 
 Attack = Callable[..., tuple[Victim, Promises]]
 
-LOADED = 3.0  # seconds
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), Path("/nowhere"))
 TEN_DAYS = str(10 * 86400)
 
@@ -38,7 +37,7 @@ def test_promises_hold_with_few_file_descriptors(
         return
     tally.attack("daemons short of descriptors")
     with Load(victim.url, victim.token, ledger, clips, str(round), clients=10):
-        time.sleep(LOADED)
+        time.sleep(load_seconds())
     victim.stop()  # a folder that could not be opened could not be removed: the next start sees to that
     assert victim.starts(), victim.log()
     promises.when_settled()
@@ -61,11 +60,11 @@ def test_promises_hold_when_the_clock_jumps(
     assert victim.starts(), victim.log()
     with Load(victim.url, victim.token, ledger, clips, round):
         for jump in round.split():
-            time.sleep(LOADED / 2)
+            time.sleep(load_seconds() / 2)
             wound(victim, Random(round), signal.SIGKILL)  # what it did is tried again, and waits for that
             clock.write_text(jump)
             tally.attack("jumps of the clock")
-        time.sleep(LOADED)
+        time.sleep(load_seconds())
     promises.when_settled()
     victim.kill()
     promises.when_dead()

@@ -13,7 +13,7 @@ import pytest
 from surroundings import need_mounts, need_tracing
 
 from faults.ledger import Ledger
-from faults.load import Clips, Load
+from faults.load import Clips, Load, load_seconds
 from faults.promises import Promises
 from faults.tally import Tally
 from faults.victim import Victim, strace
@@ -21,9 +21,9 @@ from faults.victim import Victim, strace
 Attack = Callable[..., tuple[Victim, Promises]]
 
 FSYNC, WRITE, PWRITE, RENAME = "fsync,fdatasync", "write", "pwrite64", "rename,renameat,renameat2"
+FILLED = 6.0  # seconds, after which clients have filled a small disk
 SPANS = ("5..25", "20+", "30+5", "8+11")  # of the calls that fail, counted in each thread
 ERRORS = list(product((FSYNC, WRITE, PWRITE, RENAME), ("EIO", "ENOSPC"), SPANS))
-LOADED = 3.0  # seconds
 
 
 @pytest.mark.rounds([(FSYNC, "EIO", "20+"), (PWRITE, "ENOSPC", "8+11")], ERRORS)
@@ -39,7 +39,7 @@ def test_promises_hold_when_storage_fails(
     tally.attack("spells of failing storage")
     if victim.starts(*strace(calls, f"error={error}", span)):
         with Load(victim.url, victim.token, ledger, clips, str(round)):
-            time.sleep(LOADED)
+            time.sleep(load_seconds())
             victim.kill()
         tally.attack("kills")
     else:
@@ -68,7 +68,7 @@ def test_promises_hold_on_a_full_disk(attack: Attack, ledger: Ledger, clips: Cli
     with mounted(victim.state_dir, "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs"):
         assert victim.starts(), victim.log()
         with Load(victim.url, victim.token, ledger, clips, round):
-            time.sleep(LOADED * 2)
+            time.sleep(FILLED)
         tally.attack("full disks")
         subprocess.run(["mount", "-o", "remount,size=64m", str(victim.state_dir)], check=True)
         promises.when_settled()
@@ -82,10 +82,10 @@ def test_promises_hold_when_the_spool_turns_read_only(
     victim, promises = attack("--sweep-every", "1")
     assert victim.starts(), victim.log()
     with Load(victim.url, victim.token, ledger, clips, round):
-        time.sleep(LOADED / 2)
+        time.sleep(load_seconds() / 2)
         with read_only(victim.state_dir / "spool"):
-            time.sleep(LOADED)
-        time.sleep(LOADED / 2)
+            time.sleep(load_seconds())
+        time.sleep(load_seconds() / 2)
     tally.attack("spools turned read-only")
     promises.when_alive(swept=False)  # what could not be removed then is swept when it is old, or at a start
     victim.stop()
