@@ -39,8 +39,9 @@ class Engine(Protocol):
     async def run(self, task: Task, on_report: Callable[[Report], None]) -> Ended:
         """Runs the task to its end and says how it ended; no process of it is left then.
 
-        If it was encoded, each order's `part` and `log` lie where the order says, on the daemon's host. A failed
-        encode is told by what is returned, no exception. Cancelling the coroutine stops the task first.
+        If it was encoded, each order's `part` and `log` lie where the order says, on the daemon's host, and beside the
+        part what its commands wrote besides, such as the figures of a comparison. A failed encode is told by what is
+        returned, no exception. Cancelling the coroutine stops the task first.
         """
         ...
 
