@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 10;
+PRAGMA user_version = 11;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -47,12 +47,19 @@ CREATE TABLE jobs (
     -- the job does not expire.
     undelivered          INTEGER NOT NULL DEFAULT 0 CHECK (undelivered >= 0),
     delivered            INTEGER NOT NULL DEFAULT 0 CHECK (delivered >= 0),
-    not_delivered        INTEGER NOT NULL DEFAULT 0 CHECK (not_delivered >= 0)  -- those that failed
+    not_delivered        INTEGER NOT NULL DEFAULT 0 CHECK (not_delivered >= 0),  -- those that failed
+    -- What lists are ordered by.
+    title                TEXT NOT NULL DEFAULT '' COLLATE NOCASE,  -- its name, or its first source's
+    bytes                INTEGER NOT NULL DEFAULT 0  -- of its sources
 ) STRICT;
 
 CREATE INDEX jobs_by_status ON jobs (status, seq);
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX jobs_upcoming ON jobs (status, -priority, seq);
+CREATE INDEX jobs_by_title ON jobs (status, title, seq);
+CREATE INDEX jobs_by_bytes ON jobs (status, bytes, seq);
+CREATE INDEX jobs_failed_by_title ON jobs (title, seq) WHERE failed > 0;
+CREATE INDEX jobs_failed_by_bytes ON jobs (bytes, seq) WHERE failed > 0;
 CREATE INDEX jobs_paused ON jobs (seq) WHERE paused = 1;
 CREATE INDEX jobs_with_failures ON jobs (seq) WHERE failed > 0;
 CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;
@@ -464,6 +471,16 @@ BEGIN
         )
     ), iif(gone, 'disabled', 'pending'), new.finished_at, new.finished_at, iif(gone, NULL, new.finished_at)
     FROM (SELECT EXISTS (SELECT 1 FROM outbox WHERE job = new.id AND status = 'disabled') AS gone);
+END;
+
+CREATE TRIGGER source_is_added_to_its_job AFTER INSERT ON sources
+BEGIN
+    UPDATE jobs SET title = iif(title = '', new.name, title), bytes = bytes + new.bytes WHERE seq = new.job;
+END;
+
+CREATE TRIGGER source_grows_its_job AFTER UPDATE OF bytes ON sources
+BEGIN
+    UPDATE jobs SET bytes = bytes + new.bytes - old.bytes WHERE seq = new.job;
 END;
 
 CREATE TRIGGER source_is_added_disk AFTER INSERT ON sources WHEN new.path IS NULL

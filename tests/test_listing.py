@@ -49,6 +49,36 @@ def test_what_ended_is_listed_newest_first_however_it_ended(queue: Daemon) -> No
     assert listed(queue, ended="true") == ["G", "F", "E", "D", "C", "B", "A"]
 
 
+def test_jobs_are_listed_by_name_size_and_state(queue: Daemon, clip: Path, long_clip: Path, tmp_path: Path) -> None:
+    unnamed = tmp_path / "bb.mp4"
+    unnamed.write_bytes(clip.read_bytes() + b"0")
+    broken = tmp_path / "d.mp4"
+    broken.write_bytes(b"no film")
+    mp3 = {"variations": [{"preset": "mp3"}]}
+    queue.submit(unnamed, spec=mp3)  # by its file's name
+    queue.submit(long_clip, spec={**mp3, "name": "c"})
+    queue.client.patch(f"/api/jobs/{queue.submit(broken, spec={**mp3, 'name': 'z'})['id']}", json={"name": None})
+    by_name = ["A", "B", None, "C", "c", "D", None, "E", "F", "G"]
+    assert listed(queue, order="name") == by_name
+    assert listed(queue, order="name", limit=3) == by_name
+    assert listed(queue, order="name", status="cancelled") == ["B"]
+    by_size = ["c", None, "G", "F", "E", "D", "C", "B", "A", None]
+    assert listed(queue, order="size") == by_size
+    assert listed(queue, order="size", status="queued") == [name for name in by_size if name != "B"]
+    assert listed(queue, order="state") == [None, "c", None, "G", "F", "E", "D", "C", "A", "B"]
+    assert listed(queue, order="state", limit=1, ended="true") == ["B"]
+
+
+def test_jobs_of_which_something_failed_are_listed_in_every_order(daemon: Daemon, tmp_path: Path) -> None:
+    for name, size in (("b", 300), ("a", 200), ("C", 100)):
+        (tmp_path / name).write_bytes(b"no film " * size)
+        daemon.wait_for(daemon.submit(tmp_path / name, spec={"variations": [{"preset": "mp3"}], "name": name})["id"])
+    for order, names in (("name", ["a", "b", "C"]), ("size", ["b", "a", "C"]), ("state", ["C", "a", "b"])):
+        assert listed(daemon, order=order, has="failed") == names
+        assert listed(daemon, order=order, has="failed", ended="true") == names
+        assert listed(daemon, order=order, has="failed", status="completed") == []
+
+
 def test_paused_jobs_can_be_listed(queue: Daemon) -> None:
     assert listed(queue, paused="true") == ["D"]
 
@@ -89,6 +119,13 @@ def test_what_a_list_tells_of_files(queue: Daemon, clip: Path) -> None:
     "query",
     [
         "order=upcoming",
+        "order=name&q=x",
+        "order=size&paused=true",
+        "order=name&cursor=x",
+        "order=name&cursor=%FF.1",
+        "order=size&cursor=x.1",
+        "order=state&cursor=x.1",
+        "order=state&cursor=skipped.1",
         "order=upcoming&status=failed",
         "order=upcoming&status=queued&cursor=x",
         "order=upcoming&status=queued&cursor=1.2.3",

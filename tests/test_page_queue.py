@@ -144,6 +144,27 @@ def test_many_are_paused_and_deleted_together(daemon: Daemon, visit: Visit, clip
     wait_until(lambda: order(daemon) == ["B"], "the others' deletion")
 
 
+def test_jobs_are_listed_by_name_size_and_state(daemon: Daemon, visit: Visit, clip: Path, long_clip: Path) -> None:
+    waiting(daemon, clip, "C")
+    daemon.client.post("/api/jobs/cancel")
+    waiting(daemon, clip, "b", "a")
+    daemon.submit(long_clip, spec={"variations": [{"preset": "mp3"}], "name": "B large"})
+    page = visit(daemon)
+    names, order = page.locator("article strong"), page.get_by_role("combobox", name="Order")
+    order.select_option("by name")
+    expect(names).to_have_text(["a", "b", "B large", "C"])
+    daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "name": "aa"})
+    expect(names).to_have_text(["a", "aa", "b", "B large", "C"])  # where it belongs, as it comes
+    order.select_option("by size")
+    expect(names.first).to_have_text("B large")
+    order.select_option("by state")
+    expect(names).to_have_text(["aa", "B large", "a", "b", "C"])  # what waits, then what was cancelled
+    page.get_by_role("navigation", name="Filter by state").get_by_role("button", name="Waiting").click()
+    order.select_option("by name")
+    expect(names).to_have_text(["a", "aa", "b", "B large"])
+    assert violations(page) == []
+
+
 def test_slots_are_changed_while_it_works(daemon: Daemon, visit: Visit) -> None:
     page, other = visit(daemon), visit(daemon)
     slots = page.get_by_role("spinbutton", name="Encodes at once")

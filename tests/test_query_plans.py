@@ -70,3 +70,23 @@ def test_every_statement_says_what_it_does() -> None:
 def test_a_scan_is_noticed(database: sqlite3.Connection) -> None:
     assert scans(database, "SELECT * FROM jobs WHERE name = :name")
     assert scans(database, "SELECT * FROM variations WHERE status = 'completed' ORDER BY name")
+
+
+@pytest.mark.parametrize("key", ["title", "bytes"])
+@pytest.mark.parametrize("which", ["jobs", "failed_jobs"])
+def test_a_page_costs_the_same_wherever_it_is(database: sqlite3.Connection, which: str, key: str) -> None:
+    """Though all are alike in what they are ordered by, as where every job is of a file of the same name."""
+    database.execute("BEGIN")
+    database.execute(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO jobs"
+        " (id, title, created_at, expires_in, bytes, total, failed) SELECT 'j' || i, 'clip', 0, 1, 5, 1, 1 FROM n"
+    )
+    query = load_queries()[f"page_of_{which}_by_{key}"]
+    where = {"status": "failed", "statuses": None, "title": "clip", "bytes": 5, "now": 1, "limit": 100}
+    steps = [0, 0]
+    for place, seq in enumerate((1000, 19_000)):
+        database.set_progress_handler(lambda place=place: steps.__setitem__(place, steps[place] + 1), 100)
+        assert len(database.execute(query, {**where, "seq": seq}).fetchall()) == 100
+    database.set_progress_handler(None, 0)
+    database.rollback()
+    assert max(steps) < 1.2 * min(steps)

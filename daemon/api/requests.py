@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum, StrEnum
+from enum import Enum
 from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -14,6 +14,7 @@ from starlette.datastructures import QueryParams
 from daemon.errors import InvalidRequest
 from daemon.jobs.jobs import JobSpec
 from daemon.jobs.listing import Selection
+from daemon.jobs.orders import Order
 from daemon.jobs.reasons import Reason
 from daemon.models import Deliver, VariationRequest
 from daemon.plaintext import flaw
@@ -133,15 +134,14 @@ class RetryFilter(JobFilter):
     because: Because | None = None
 
 
-class Order(StrEnum):
-    NEWEST = "newest"
-    UPCOMING = "upcoming"
-
-
 class JobPageQuery(JobFilter):
-    order: Annotated[Order, msgspec.Meta(description="`upcoming`: as they will start, with status=queued alone")] = (
-        Order.NEWEST
-    )
+    order: Annotated[
+        Order,
+        msgspec.Meta(
+            description="`upcoming`: as they will start, with status=queued alone; `name`, `size` (the largest first) "
+            "and `state` (what runs first): with no search, and not of paused ones"
+        ),
+    ] = Order.NEWEST
     id: Beginning | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
@@ -149,7 +149,7 @@ class JobPageQuery(JobFilter):
 
     @property
     def selection(self) -> Selection:
-        return msgspec.structs.replace(super().selection, upcoming=self.order == Order.UPCOMING, begins=self.id)
+        return msgspec.structs.replace(super().selection, order=self.order, begins=self.id)
 
 
 class FilePageQuery(msgspec.Struct):

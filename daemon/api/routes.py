@@ -66,7 +66,7 @@ ENDPOINTS = (
         problems=(UnknownPreset, BadParameter, BadName, EmptyUpload, ForbiddenPath, NotFound, Gone, UploadUnfinished,
                   UnsupportedBody, IdempotencyInFlight, IdempotencyMismatch, LimitReached),
     ),
-    Endpoint("GET", JOBS, jobs.page, "List jobs, newest first or as they will start", query=JobPageQuery,
+    Endpoint("GET", JOBS, jobs.page, "List jobs, newest first or in another order", query=JobPageQuery,
              large=True),
     Endpoint("DELETE", JOBS, control.delete_all, "Cancel and delete jobs", query=JobFilter),
     Endpoint("POST", f"{JOBS}/cancel", control.cancel_all, "Cancel jobs", query=JobFilter),

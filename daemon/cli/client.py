@@ -104,7 +104,7 @@ class Client:
         return self._json("POST", "/api/jobs", json={"sources": [{"path": path} for path in paths], **spec})
 
     def jobs(self, **query: Any) -> Json:
-        """A page of jobs, newest first; `query` holds some of `status`, `has`, `id`, `q`, `limit` and `cursor`."""
+        """A page of jobs; `query` holds some of `status`, `has`, `id`, `q`, `order`, `limit` and `cursor`."""
         return self._json("GET", "/api/jobs", params=_given(**query))
 
     def job(self, job: str) -> Json:

@@ -118,15 +118,15 @@ def _uploaded(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
 @click.command()
 @status
 @click.option("--has", type=click.Choice(["failed"]), help="Only jobs of which something failed, however they ended.")
+@click.option("--order", type=click.Choice(["newest", "upcoming", "name", "size", "state"]),
+              help="By default newest first; upcoming is for --status queued.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1, 200), default=50, help="Most jobs to list; by default 50.")
 @click.option("--cursor", help="Go on where an earlier list ended.")
 @state_dir
 @as_json
-def ls(
-    status: str | None, has: str | None, limit: int, cursor: str | None, state_dir: Path | None, as_json: bool
-) -> None:
-    """List jobs, newest first."""
-    found = reach(state_dir).jobs(status=status, has=has, limit=limit, cursor=cursor)
+def ls(state_dir: Path | None, as_json: bool, **query: Any) -> None:
+    """List jobs, newest first or in another order."""
+    found = reach(state_dir).jobs(**query)
     if as_json:
         print_json(found)
         return

@@ -4,8 +4,8 @@
 
 -- Makes a job; its number orders jobs by age.
 -- name: insert_job
-INSERT INTO jobs (id, name, priority, metadata, created_at, expires_in, on_unsuitable)
-VALUES (:id, :name, :priority, :metadata, :now, :expires_in, :on_unsuitable)
+INSERT INTO jobs (id, name, title, priority, metadata, created_at, expires_in, on_unsuitable)
+VALUES (:id, :name, coalesce(:name, ''), :priority, :metadata, :now, :expires_in, :on_unsuitable)
 RETURNING seq
 
 -- Makes a source, with what a file of the host is known by; of an upload that is NULL.
@@ -26,6 +26,7 @@ UPDATE jobs SET webhook_url = :url, webhook_variations = :variations WHERE seq =
 -- Changes what may be changed of a job; only one that has ended expires.
 -- name: update_job
 UPDATE jobs SET name = :name, priority = :priority, keep_until = :keep_until,
+    title = coalesce(:name, (SELECT name FROM sources WHERE job = :job ORDER BY seq LIMIT 1), ''),
     expires_at = iif(finished_at IS NULL, NULL, coalesce(:keep_until, expires_at))
 WHERE seq = :job
 
@@ -75,6 +76,74 @@ SELECT * FROM jobs WHERE failed > 0 AND seq < :below AND seq >= :floor AND (expi
     OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
 )
 ORDER BY seq DESC LIMIT :limit
+
+-- By title, beyond the cursor, of one status: the rest of what is called the same, and what comes behind.
+-- name: page_of_jobs_by_title
+SELECT * FROM (
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE status = :status AND title = :title AND seq > :seq
+            AND (expires_at IS NULL OR expires_at > :now)
+        ORDER BY seq LIMIT :limit
+    )
+    UNION ALL
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE status = :status AND title > :title
+            AND (expires_at IS NULL OR expires_at > :now)
+        ORDER BY title, seq LIMIT :limit
+    )
+) ORDER BY title, seq LIMIT :limit
+
+-- The largest first, beyond the cursor, of one status.
+-- name: page_of_jobs_by_bytes
+SELECT * FROM (
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE status = :status AND bytes = :bytes AND seq < :seq
+            AND (expires_at IS NULL OR expires_at > :now)
+        ORDER BY seq DESC LIMIT :limit
+    )
+    UNION ALL
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE status = :status AND bytes < :bytes
+            AND (expires_at IS NULL OR expires_at > :now)
+        ORDER BY bytes DESC, seq DESC LIMIT :limit
+    )
+) ORDER BY bytes DESC, seq DESC LIMIT :limit
+
+-- By title, beyond the cursor, of jobs of which something failed; of some statuses alone, if any are given.
+-- name: page_of_failed_jobs_by_title
+SELECT * FROM (
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE failed > 0 AND title = :title AND seq > :seq
+            AND (expires_at IS NULL OR expires_at > :now)
+            AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
+        ORDER BY seq LIMIT :limit
+    )
+    UNION ALL
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE failed > 0 AND title > :title
+            AND (expires_at IS NULL OR expires_at > :now)
+            AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
+        ORDER BY title, seq LIMIT :limit
+    )
+) ORDER BY title, seq LIMIT :limit
+
+-- The same, the largest first.
+-- name: page_of_failed_jobs_by_bytes
+SELECT * FROM (
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE failed > 0 AND bytes = :bytes AND seq < :seq
+            AND (expires_at IS NULL OR expires_at > :now)
+            AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
+        ORDER BY seq DESC LIMIT :limit
+    )
+    UNION ALL
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE failed > 0 AND bytes < :bytes
+            AND (expires_at IS NULL OR expires_at > :now)
+            AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
+        ORDER BY bytes DESC, seq DESC LIMIT :limit
+    )
+) ORDER BY bytes DESC, seq DESC LIMIT :limit
 
 -- The same, of jobs whose identifiers lie in a range.
 -- name: page_of_jobs_by_id

@@ -11,6 +11,8 @@ import msgspec
 
 from daemon.database.store import Row, Transaction
 from daemon.errors import InvalidRequest
+from daemon.jobs import orders
+from daemon.jobs.orders import Order
 from daemon.jobs.views import Effort
 from daemon.models import Model
 from daemon.states import State
@@ -24,7 +26,7 @@ WINDOW = 20_000  # jobs that one page of a search looks at
 class Selection(Model, frozen=True):
     """Selects the jobs with one of `statuses` (none: with any), paused ones alone, or those a text is found in.
 
-    `upcoming` lists them as they will be started: by priority, then age. The others come newest first.
+    They come newest first, or in another `order`: that to come is by priority, then age.
     """
 
     statuses: tuple[State, ...] = ()
@@ -32,15 +34,21 @@ class Selection(Model, frozen=True):
     failures: bool = False
     begins: str | None = None  # of identifiers; goes alone
     search: str | None = None
-    upcoming: bool = False
+    order: Order = Order.NEWEST
 
     def __post_init__(self) -> None:
-        if self.upcoming and (self.statuses != (State.QUEUED,) or self.paused or self.failures or self.search):
+        upcoming = self.order == Order.UPCOMING
+        if upcoming and (self.statuses != (State.QUEUED,) or self.paused or self.failures or self.search):
             raise InvalidRequest(
                 "only the queued jobs have an order to come: use order=upcoming with status=queued alone"
             )
-        if self.begins is not None and (self.statuses or self.paused or self.failures or self.search or self.upcoming):
+        if self.begins is not None and (self.statuses or self.paused or self.failures or self.search or upcoming):
             raise InvalidRequest("id finds jobs by the beginning of their identifiers, and goes with no other filter")
+        if self.order not in {Order.NEWEST, Order.UPCOMING} and (self.begins or self.paused or self.search):
+            raise InvalidRequest(
+                f"order={self.order} goes with a status, with ended and with has=failed: what is paused, and what is "
+                "searched for, comes newest first"
+            )
         if self.search and "\0" in self.search:
             raise InvalidRequest("no name has a NUL in it, so none can be found by one")
 
@@ -63,8 +71,13 @@ def page(
     yet not be the last. Raises InvalidRequest for a strange cursor.
     """
     most = MAX_METADATA_BYTES if with_metadata else sys.maxsize
-    if selection.upcoming:
+    if selection.order == Order.UPCOMING:
         return _upcoming(transaction, limit, cursor, most)
+    if selection.order != Order.NEWEST:
+        wanted = orders.Page(selection.statuses, selection.failures, cursor, limit + 1, now)
+        found, behind = orders.ordered(transaction, selection.order, wanted)
+        limit = _fitting(found[:limit], most)
+        return found[:limit], behind(found[limit - 1]) if len(found) > limit else None
     below, floor = decode_cursor(cursor), 0
     if selection.search:
         newest = transaction.one("newest_job")

@@ -137,6 +137,7 @@ class ListedJob(JobSummary, frozen=True):
 
     first_source: str
     total_sources: int
+    source_bytes: int  # of all of them
     has_picture: bool | None  # whether the first source shows one; None: nobody looked yet
     metadata: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # where it was asked for
 
@@ -184,6 +185,7 @@ def listed_job(
         metadata=_metadata(job) if with_metadata else msgspec.UNSET,
         first_source=files["first"],
         total_sources=files["total"],
+        source_bytes=job["bytes"],
         has_picture=None if files["picture"] is None else bool(files["picture"]),
         **_job_fields(job, effort, live),
     )

@@ -2,7 +2,7 @@
 import { html, useChanges, useEffect, useState } from "./html.js";
 import { jobPath } from "./api.js";
 import { Icon, IconButton } from "./icons.js";
-import { ago, clock, counts, ENDED, ending, exact, percent, plural, roughly, speed, STATES, title } from "./format.js";
+import { ago, bytes, clock, counts, ENDED, ending, exact, percent, plural, roughly, speed, STATES, title } from "./format.js";
 import { outlook, queue, watch } from "./queue_state.js";
 import * as verbs from "./verbs.js";
 
@@ -130,6 +130,7 @@ function summary(job) {
   parts.push(plural(job.total_variations, "variation") + counts(job, "skipped"));
   if (!ENDED.has(job.status) && job.completed_variations && job.completed_variations < job.total_variations) parts.push(`${job.completed_variations} done`);
   if (job.priority) parts.push(`priority ${job.priority}`);
+  if (queue.order === "size") parts.push(bytes(job.source_bytes));
   return parts.join(" · ");
 }
 

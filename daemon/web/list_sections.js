@@ -125,8 +125,33 @@ export const FILTERS = {
   cancelled: { name: "Cancelled", status: "cancelled", count: "cancelled", parts: one("cancelled", "Cancelled", "cancelled") },
 };
 
+const named = (job) => (job.name ?? job.first_source ?? "").replace(/[A-Z]/g, (letter) => letter.toLowerCase()); // as the daemon folds it
+const RANKS = ["processing", "queued", "failed", "cancelled", "completed"];
+const compare = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
+
+/** In what order jobs may be listed, and how that is said. */
+export const ORDERS = {
+  usual: { name: "as they run" },
+  name: { name: "by name", order: (one, other) => compare(named(one), named(other)) || -newest(one, other) },
+  size: { name: "by size", order: (one, other) => other.source_bytes - one.source_bytes || newest(one, other) },
+  state: { name: "by state", order: (one, other) => RANKS.indexOf(one.status) - RANKS.indexOf(other.status) || newest(one, other) },
+  newest: { name: "newest first", order: newest },
+};
+
+/** Whether a filter's jobs may be listed in an order of one's choice. */
+export const orderable = (filter, search) => filter !== "paused" && !search;
+
+/** All that the filter shows, as one list. */
+function inOrder(filter, order) {
+  const { name, parts } = FILTERS[filter];
+  const query = parts.length > 1 ? [] : parts[0].query.filter(([key]) => key !== "order");
+  const holds = (job) => parts.some((part) => part.holds(job));
+  return new Segment({ id: "ordered", heading: `${name}, ${ORDERS[order].name}`, query: [...query, ["order", order]], holds, order: ORDERS[order].order });
+}
+
 /** The parts a filter shows; with a search, newest first and whole. */
-export function segments(filter, search) {
+export function segments(filter, search, order = "usual") {
+  if (order !== "usual" && orderable(filter, search)) return [inOrder(filter, order)];
   return FILTERS[filter].parts.map((part) => {
     if (!search) return new Segment(part);
     const found = [...part.query.filter(([name]) => name !== "order"), ["q", search]];

@@ -12,6 +12,7 @@ const MANY = 20; // unknown jobs in that time, after which the list is read anew
 class Queue extends Observable {
   filter = "all";
   search = "";
+  order = "usual";
   parts = segments("all", "");
   state = "running"; // of the whole queue
   slots = null; // encodes that may run at once
@@ -31,16 +32,16 @@ class Queue extends Observable {
     events.on("queue", ({ state }) => (this.#set({ state }), this.#recount())); // slots changed, perhaps
   }
 
-  show(filter, search = "") {
-    if (filter === this.filter && search === this.search) return;
-    this.#set({ filter, search });
+  show(filter, search = "", order = this.order) {
+    if (filter === this.filter && search === this.search && order === this.order) return;
+    this.#set({ filter, search, order });
     this.reload();
   }
 
   /** Reads the lists anew; what is on show stays until the answer is here. */
   async reload() {
     const generation = ++this.#generation;
-    const parts = segments(this.filter, this.search);
+    const parts = segments(this.filter, this.search, this.order);
     this.#recount();
     await Promise.all(parts.map((part) => part.read(this.#known)));
     if (generation === this.#generation) this.#set({ parts });
@@ -119,7 +120,7 @@ class Queue extends Observable {
   async refresh(id) {
     try {
       const { sources, ...job } = await get(jobPath(id));
-      Object.assign(job, { first_source: sources[0].name, total_sources: sources.length, has_picture: hasPicture(sources[0]) });
+      Object.assign(job, { first_source: sources[0].name, total_sources: sources.length, source_bytes: sources.reduce((sum, { bytes }) => sum + bytes, 0), has_picture: hasPicture(sources[0]) });
       const known = this.#known.get(id);
       this.#known.set(id, known ? Object.assign(known, job) : job);
       this.parts.forEach((part) => part.place(this.#known.get(id)));

@@ -5,7 +5,7 @@ import { queue } from "./queue_state.js";
 import { fail, overlays } from "./overlays.js";
 import { BAR, Row } from "./job_row.js";
 import { Rows } from "./virtual_list.js";
-import { FILTERS } from "./list_sections.js";
+import { FILTERS, orderable, ORDERS } from "./list_sections.js";
 import * as verbs from "./verbs.js";
 
 const HEADING = 44;
@@ -110,6 +110,11 @@ function Filters() {
           `,
         )}
       </nav>
+      ${orderable(queue.filter, queue.search) && html`
+        <select aria-label="Order" onChange=${(event) => queue.show(queue.filter, queue.search, event.target.value)}>
+          ${Object.entries(ORDERS).map(([id, { name }]) => html`<option value=${id} selected=${queue.order === id}>${name}</option>`)}
+        </select>
+      `}
       ${queue.slots && html`<${Slots} />`}
       <input type="search" placeholder="Search names" aria-label="Search jobs by name" value=${words} onInput=${(event) => setWords(event.target.value)} />
       ${status === "failed" && count > 0 && html`<button class="quiet" onClick=${verbs.retryAll}>Retry all…</button>`}
