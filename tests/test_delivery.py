@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Daemon, wait_until
+from faults.victim import Victim, strace
+from surroundings import need_mounts, need_tracing
+from test_delivery_folder import mounted
+from test_webhooks import receiving
+
+from daemon.proof import output_folder
 
 TINY = {"preset": "h264-480p", "speed": "ultrafast", "short_side": 120}
 
@@ -22,7 +29,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory, library: Path) -> Iterator[Daemon]:
     state = tmp_path_factory.mktemp("delivering") / "state"
-    daemon = Daemon(state, "--output-root", str(library), "--delivery-backoff", "0.1")
+    daemon = Daemon(state, "--output-root", str(library), "--delivery-backoff", "0.1", "--webhook-allow-private")
     yield daemon
     daemon.stop()
 
@@ -36,7 +43,8 @@ def delivered(daemon: Daemon, job: str) -> list[Any]:
         return view if view["status"] == "completed" and counts and not counts["pending"] else None
 
     view = wait_until(settled, "every delivery to be settled")
-    return [variation["delivery"] for source in view["sources"] for variation in source["variations"]]
+    variations = [variation for source in view["sources"] for variation in source["variations"]]
+    return [variation["delivery"] for variation in variations if "delivery" in variation]
 
 
 def test_an_output_is_delivered_as_it_was_made(daemon: Daemon, library: Path, clip: Path) -> None:
@@ -54,3 +62,180 @@ def test_an_output_is_delivered_as_it_was_made(daemon: Daemon, library: Path, cl
     assert hashlib.sha256(file.read_bytes()).hexdigest() == sha256
     assert [path.name for path in file.parent.iterdir()] == [file.name]
     assert [path.stat().st_mode & 0o777 for path in (file, file.parent)] == [0o664, 0o775]
+
+
+def submit(daemon: Daemon, clip: Path, **spec: Any) -> Any:
+    return daemon.submit(clip, spec={"variations": [TINY], **spec})
+
+
+def only(view: Any) -> Any:
+    [source] = view["sources"]
+    [variation] = source["variations"]
+    return variation
+
+
+def test_a_folder_of_files_comes_whole(daemon: Daemon, library: Path, clip: Path) -> None:
+    variations = [{"preset": "hls", "rungs": 1}, {"preset": "mp3", "deliver": None}]
+    job = daemon.submit(clip, spec={"variations": variations, "deliver": {"folder": "streams"}})
+    [told] = delivered(daemon, job["id"])
+    assert told["to"] == "streams/clip_hls"
+    hls, mp3 = daemon.job(job["id"])["sources"][0]["variations"]
+    assert output_folder.digest(library / told["to"]) == hls["sha256"]
+    assert "delivery" not in mp3
+
+
+def test_a_job_that_asks_for_none_tells_of_none(daemon: Daemon, clip: Path) -> None:
+    job = daemon.wait_for(submit(daemon, clip)["id"])
+    assert (job["deliveries"], "delivery" in only(job)) == (None, False)
+    assert job["expires_at"] is not None
+
+
+@pytest.mark.parametrize(
+    ("wish", "status", "code"),
+    [
+        ({"folder": "/etc"}, 403, "forbidden_path"),
+        ({"folder": "../x"}, 422, "invalid_request"),
+        ({"folder": "x", "name": "{stem}_{presett}.{ext}"}, 422, "bad_name"),
+        ({"folder": "x", "name": "../{stem}"}, 422, "bad_name"),
+        ({"folder": "x\n"}, 422, "invalid_request"),
+        ({"folder": "x", "mode": "4777"}, 422, "invalid_request"),
+        ({"folder": "x", "conflict": "merge"}, 422, "invalid_request"),
+        ({"url": "s3://x"}, 422, "invalid_request"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused_before_anything_is_made(
+    daemon: Daemon, clip: Path, wish: Any, status: int, code: str
+) -> None:
+    for spec in ({"variations": [TINY], "deliver": wish}, {"variations": [{**TINY, "deliver": wish}]}):
+        answer = daemon.client.post("/api/jobs", data={"spec": json.dumps(spec)}, files={"files": clip.read_bytes()})
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+def test_a_delivery_that_failed_is_told_and_retried_by_the_verb(daemon: Daemon, library: Path, clip: Path) -> None:
+    there = library / "taken" / "clip_h264-480p.mp4"
+    there.parent.mkdir()
+    there.write_bytes(b"mine")
+    job = submit(daemon, clip, deliver={"folder": "taken"})["id"]
+    [told] = delivered(daemon, job)
+    assert (told["status"], told["to"], told["delivered_at"]) == ("failed", "taken", None)
+    assert "clip_h264-480p.mp4 is there already" in told["error"]
+    view = daemon.job(job)
+    assert (view["status"], view["outcome"], view["deliveries"]["failed"]) == ("completed", "all", 1)
+    there.unlink()
+    assert daemon.client.post(f"/api/jobs/{job}/retry").json()["changed"] is True
+    wait_until(there.exists, "the delivery")
+    assert daemon.client.post(f"/api/jobs/{job}/retry").status_code == (409 if delivered(daemon, job) else None)
+
+
+def test_one_that_is_delivered_need_not_be_kept(daemon: Daemon, library: Path, clip: Path) -> None:
+    job = submit(daemon, clip, deliver={"folder": "moved", "keep": False})["id"]
+    [told] = delivered(daemon, job)
+    outputs = daemon.state_dir / "spool" / "jobs" / job / "outputs"
+    wait_until(lambda: not list(outputs.iterdir()), "the copy to go")
+    variation = only(daemon.job(job))
+    assert hashlib.sha256((library / told["to"]).read_bytes()).hexdigest() == variation["sha256"]
+    answer = daemon.client.get(f"/api/jobs/{job}/variations/{variation['id']}/download")
+    assert answer.status_code == 410
+    assert "was delivered, and as its job asked for, no copy of it was kept" in answer.json()["detail"]
+
+
+def test_no_answer_tells_where_a_root_lies(daemon: Daemon, library: Path, clip: Path) -> None:
+    job = submit(daemon, clip, deliver={"folder": str(library / "told")})["id"]
+    delivered(daemon, job)
+    events = daemon.client.stream("GET", "/api/events", headers={"Last-Event-ID": "0"})
+    with events as answer:
+        told = next(chunk for chunk in answer.iter_text() if "event: delivery" in chunk)
+    answers = [daemon.client.get(path).text for path in (f"/api/jobs/{job}", "/api/jobs", "/api/stats", "/metrics")]
+    assert str(library) not in told + "".join(answers)
+
+
+def test_events_tell_each_step_in_order(daemon: Daemon, clip: Path) -> None:
+    job = submit(daemon, clip, deliver={"folder": "events"})["id"]
+    delivered(daemon, job)
+    told = list[Any]()
+    with daemon.client.stream("GET", f"/api/jobs/{job}/events", headers={"Last-Event-ID": "0"}) as answer:
+        text = ""
+        for chunk in answer.iter_text():
+            text += chunk
+            blocks = [block.split("\n") for block in text.split("\n\n")]
+            told = [json.loads(block[2][6:]) for block in blocks if "event: delivery" in block]
+            if told and told[-1]["status"] == "delivered":
+                break
+    assert [event["status"] for event in told] == ["pending", "running", "delivered"]
+    assert (told[-1]["job"], told[-1]["to"]) == (job, "events/clip_h264-480p.mp4")
+
+
+def test_webhooks_tell_each_delivery_and_all_of_a_jobs(daemon: Daemon, library: Path, clip: Path) -> None:
+    (library / "hooked").mkdir(exist_ok=True)
+    (library / "hooked" / "clip_mp3.mp3").touch()
+    wanted = [TINY, {"preset": "mp3"}]
+    spec = {"variations": wanted, "deliver": {"folder": "hooked"}, "webhook_variations": True, "metadata": {"order": 7}}
+    with receiving() as receiver:
+        job = daemon.submit(clip, spec={**spec, "webhook_url": receiver.url})["id"]
+        wait_until(lambda: len(receiver.came) == 6, "all six messages")
+    told = {message["type"]: message["data"] for message in receiver.messages}
+    assert told["variation.delivered"]["delivery"]["to"].startswith("hooked/clip_h264-480p")
+    assert "is there already" in told["variation.undelivered"]["delivery"]["error"]
+    assert told["job.undelivered"] == {
+        "id": job, "name": None, "status": "completed", "metadata": {"order": 7},
+        "deliveries": {"pending": 0, "delivered": 1, "failed": 1},
+    }  # fmt: skip
+
+
+# Places that are away
+
+
+def test_what_is_not_delivered_yet_neither_fails_nor_expires_nor_goes_for_room(
+    start_daemon: Callable[..., Daemon], tmp_path: Path, clip: Path
+) -> None:
+    root = tmp_path / "share"
+    daemon = start_daemon(
+        "--output-root", str(root), "--delivery-backoff", "0.1", "--retention", "1", "--sweep-every", "0.1",
+        "--max-disk-use", "0.000001",
+    )  # fmt: skip
+    job = submit(daemon, clip, deliver={"folder": "films"})["id"]
+    other = daemon.wait_for(submit(daemon, clip)["id"])["id"]
+    wait_until(lambda: daemon.client.get(f"/api/jobs/{other}").status_code == 410, "another job to expire")
+    view = daemon.job(job)
+    assert (view["status"], view["expires_at"], view["deliveries"]["pending"]) == ("completed", None, 1)
+    assert only(view)["delivery"]["error"] == "the output root is away: it waits until that is there again"
+    root.mkdir()
+    wait_until(lambda: list(root.glob("films/*.mp4")), "the delivery, now that the share is there")
+    wait_until(lambda: daemon.client.get(f"/api/jobs/{job}").status_code == 410, "its own end")
+
+
+def test_a_delivery_outlives_a_daemon_that_is_killed_at_its_rename(tmp_path: Path, library: Path, clip: Path) -> None:
+    need_tracing()
+    victim = Victim(tmp_path / "home", "--output-root", str(library))
+    try:
+        assert victim.starts(*strace("renameat2", "signal=KILL", "1"))
+        job = submit(victim, clip, deliver={"folder": "killed", "conflict": "number"})["id"]
+        assert victim.dies(30)
+        assert victim.starts(), victim.log()
+        [told] = delivered(victim, job)
+        sha256 = only(victim.job(job))["sha256"]
+        found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (library / "killed").iterdir()}
+        assert (told["to"], found) == ("killed/clip_h264-480p.mp4", {"clip_h264-480p.mp4": sha256})
+    finally:
+        victim.end()
+
+
+def test_what_a_delivery_left_goes_with_its_job(
+    start_daemon: Callable[..., Daemon], tmp_path: Path, clip: Path
+) -> None:
+    """Also where its place was away when the job was deleted."""
+    need_mounts()
+    root = tmp_path / "library"
+    root.mkdir()
+    with mounted(root, "-o", "size=64k"):
+        daemon = start_daemon("--output-root", str(root), "--delivery-backoff", "0.1")
+        kept = submit(daemon, clip, deliver={"folder": "films"})["id"]
+        wait_until(lambda: (only(daemon.job(kept)).get("delivery") or {}).get("error"), "the disk to be full")
+        assert "no room" in only(daemon.job(kept))["delivery"]["error"]
+        answer = daemon.client.post(f"/api/jobs/{kept}/cancel").json()
+        assert (answer["status"], answer["changed"]) == ("completed", True)
+        told = only(daemon.job(kept))["delivery"]
+        assert (told["status"], told["error"]) == ("failed", "its delivery was cancelled")
+        assert daemon.client.post(f"/api/jobs/{kept}/cancel").status_code == 409
+        assert daemon.client.delete(f"/api/jobs/{kept}").status_code == 204
+        assert list((root / "films").iterdir()) == []
