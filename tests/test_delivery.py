@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Daemon, wait_until
+from conftest import PATIENCE, Daemon, wait_until
 from faults.victim import Victim, strace
 from surroundings import need_mounts, need_tracing
 from test_delivery_folder import mounted
 from test_webhooks import receiving
 
+from daemon.cli import checks
 from daemon.proof import output_folder
 
 TINY = {"preset": "h264-480p", "speed": "ultrafast", "short_side": 120}
@@ -52,7 +56,8 @@ def test_an_output_is_delivered_as_it_was_made(daemon: Daemon, library: Path, cl
     job = daemon.submit(clip, spec={"variations": [TINY], "deliver": wish})
     [variation] = job["sources"][0]["variations"]
     assert variation["delivery"] == {
-        "status": "pending", "to": "films/new", "delivered_at": None, "kept": False, "attempts": 0, "error": None,
+        "status": "pending", "to": "films/new", "delivered_at": None, "kept": False, "dropped": False, "attempts": 0,
+        "error": None,
     }  # fmt: skip
     [told] = delivered(daemon, job["id"])
     assert (told["status"], told["to"], told["error"]) == ("delivered", "films/new/clip 360.mp4", None)
@@ -239,3 +244,37 @@ def test_what_a_delivery_left_goes_with_its_job(
         assert daemon.client.post(f"/api/jobs/{kept}/cancel").status_code == 409
         assert daemon.client.delete(f"/api/jobs/{kept}").status_code == 204
         assert list((root / "films").iterdir()) == []
+
+
+# On the command line and the page
+
+
+def ffspool(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "daemon.cli", *words, "--state-dir", str(daemon.state_dir)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def test_submit_to_a_folder_waits_until_it_is_there(daemon: Daemon, library: Path, clip: Path) -> None:
+    words = ("submit", str(clip), "-p", "mp3", "--to", str(library / "sounds"), "--wait")
+    first = ffspool(daemon, *words, "--to-name", "{stem}.{ext}")
+    assert (first.returncode, [path.name for path in (library / "sounds").iterdir()]) == (0, ["clip.mp3"])
+    assert "delivered to sounds/clip.mp3" in first.stderr
+    again = ffspool(daemon, *words, "--to-name", "{stem}.{ext}", "--json")
+    assert again.returncode == 1
+    job = json.loads(again.stdout)["id"]
+    shown = ffspool(daemon, "show", job).stdout
+    assert "not delivered: clip.mp3 is there already" in shown
+    assert f"`ffspool retry {job}`" in shown
+
+
+def test_options_of_a_delivery_want_a_folder(daemon: Daemon, clip: Path) -> None:
+    refused = ffspool(daemon, "submit", str(clip), "-p", "mp3", "--conflict", "skip")
+    assert (refused.returncode, "--to says where" in refused.stderr) == (2, True)
+
+
+def test_the_doctor_says_which_output_root_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = [asyncio.run(checks.output_root(root)) for root in (tmp_path, tmp_path / "none", tmp_path / "file")]
+    assert [check.ok for check in found] == [True, False, False]
+    told = [check.found.removeprefix(str(tmp_path)) for check in found]
+    assert told == [" can be written", "/none is not there", "/file is no folder"]

@@ -166,6 +166,27 @@ def test_dropped_files_can_become_one_job(daemon: Daemon, visit: Visit, clip: Pa
     assert (job["total_sources"], job["completed_variations"], job["priority"]) == (2, 2, 7)
 
 
+def test_results_are_delivered_where_the_form_says(
+    start_daemon: Callable[..., Daemon], visit: Visit, clip: Path, tmp_path: Path
+) -> None:
+    taken = tmp_path / "library" / "sounds" / "clip_mp3.mp3"
+    taken.parent.mkdir(parents=True)
+    taken.touch()
+    daemon = start_daemon("--output-root", str(tmp_path / "library"))
+    page = visit(daemon)
+    drop(page, {"clip.mp4": clip.read_bytes()})
+    want(page, "mp3")
+    page.get_by_text("Name, priority").click()
+    page.get_by_label("deliver to").fill("sounds")
+    page.get_by_role("button", name="Start: 1 file × 1 = 1 variation").click()
+    [job] = wait_until(lambda: jobs(daemon), "a job")
+    page.goto(f"{daemon.url}/#/jobs/{job['id']}")
+    expect(page.get_by_text("Not delivered: clip_mp3.mp3 is there already")).to_be_visible()
+    taken.unlink()
+    page.get_by_role("button", name="Deliver 1 again").click()
+    expect(page.get_by_text("Delivered to sounds/clip_mp3.mp3")).to_be_visible()
+
+
 def test_files_in_folders_are_found_however_deep(daemon: Daemon, visit: Visit, clip: Path, tmp_path: Path) -> None:
     deep = tmp_path / "holiday" / "second day"
     deep.mkdir(parents=True)

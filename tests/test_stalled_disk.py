@@ -244,3 +244,28 @@ def test_readers_that_a_disk_keeps_are_few_and_take_nothing_with_them(
 
     with going_on(disk):
         asyncio.run(main())
+
+
+def test_a_share_that_results_go_to_holds_up_no_other(start_daemon: Start, disk: Disk, here: Path, clip: Path) -> None:
+    """Nor a cancel: what is left there is removed once it answers."""
+    daemon = start_daemon("--output-root", str(disk.folder), "--output-root", str(here))
+
+    def submit(folder: Path) -> str:
+        made = daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "deliver": {"folder": str(folder)}})
+        return str(made["id"])
+
+    def delivery(job: str) -> Any:
+        return daemon.job(job)["sources"][0]["variations"][0]["delivery"]
+
+    daemon.client.post("/api/queue/drain")
+    hung = [submit(disk.folder) for _ in range(3)]
+    with going_on(disk):
+        disk.stall("stat", "open")
+        daemon.client.post("/api/queue/resume")
+        wait_until(
+            lambda: [delivery(job)["status"] for job in hung] == ["running", "running", "pending"], "two to hang"
+        )
+        other = submit(here)
+        wait_until(lambda: delivery(other)["status"] == "delivered", "a delivery to another folder")
+        assert daemon.client.post(f"/api/jobs/{hung[0]}/cancel").json()["changed"]
+        assert delivery(hung[0])["error"] == "its delivery was cancelled"

@@ -30,9 +30,9 @@ INTRODUCTION = cleandoc("""
     `cursor`. Wherever there is a GET there is a HEAD, and JSON comes with an `ETag` for `If-None-Match`.
 """)
 EVENTS = cleandoc("""
-    Each event has a `type`, and `data` that is JSON. `job`, `variation` and `queue` tell a change of state, `deleted`
-    that a job is no more: these have an `id`, and none is left out or repeated after a `Last-Event-ID`. `progress` has
-    none and is thinned out. `reset` comes where an id is no longer known: read the present state anew.
+    Each event has a `type`, and `data` that is JSON. `job`, `variation`, `delivery` and `queue` tell a change of state,
+    `deleted` that a job is no more: these have an `id`, and none is left out or repeated after a `Last-Event-ID`.
+    `progress` has none and is thinned out. `reset` comes where an id is no longer known: read the present state anew.
 """)
 TEXT: Json = {"type": "string"}
 COUNT: Json = {"type": "integer", "minimum": 0}

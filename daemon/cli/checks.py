@@ -8,18 +8,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 
+from daemon.bounded_threads import Workers
 from daemon.cli import batch, batch_job
 from daemon.cli.folders import Named
 from daemon.cli.interrupts import signals_to
 from daemon.database.file import inspect, peek
 from daemon.database.lineage import refuse_to_forget
 from daemon.database.store import load_queries
-from daemon.errors import FfspoolError, StartupError
+from daemon.errors import FfspoolError, StartupError, Unavailable
 from daemon.host import cores
 from daemon.jobs.views import JobView
 from daemon.models import Model, VariationRequest
@@ -32,6 +34,7 @@ from daemon.recipes import command
 from daemon.scheduling.losses import losses
 from daemon.settings import Settings
 
+SILENCE = 10.0  # seconds a disk may take to answer
 PATIENCE = 120.0  # seconds that the trial encodes may take together
 LAG = 60.0  # seconds by which files may come from the future: file systems round, and hosts differ
 SILENT = {"-nostats", "-progress", "pipe:1"}  # what would only fill a pipe
@@ -132,6 +135,32 @@ def scratch() -> Iterator[Path]:
     """Gives a path for the test clip; its folder, with what is made of it, is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="ffspool-doctor-") as folder:
         yield Path(folder).resolve() / "clip.mkv"
+
+
+# Where results are delivered
+
+
+async def output_root(root: Path) -> Check:
+    """Checks that this user may write there; a share that does not answer holds nothing else up."""
+    threads = Workers("looking at it", patience=SILENCE)
+    try:
+        found = await threads.run("", partial(_unwritable, root))
+    except Unavailable as error:
+        found = str(error)
+    return Check(
+        name="output",
+        ok=found is None,
+        found=f"{root} {found or 'can be written'}",
+        advice="mount it, or have the daemon's user write there (the unit wants ReadWritePaths= too); deliveries wait",
+    )
+
+
+def _unwritable(root: Path) -> str | None:
+    if not root.is_dir():
+        return "is no folder" if root.exists() else "is not there"
+    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        return "cannot be written by this user, or is read-only"
+    return None
 
 
 # The database

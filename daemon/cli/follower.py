@@ -12,8 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from daemon.cli.delivering import deliveries, told
 from daemon.cli.terminal import PACES, STYLES, clock, factor, lasting, percent, say, shortened, size, tally, took
 from daemon.encode.stall import Pace
+from daemon.jobs.delivery_views import DeliveryView
 from daemon.jobs.views import JobView, SourceView, VariationView
 from daemon.plaintext import visible
 from daemon.states import ENDED, State
@@ -34,6 +36,7 @@ class Follower:
         self._broken: set[str] = set()  # sources whose error was told
         self._paces: dict[str, Pace | None] = {}
         self._resumed: dict[str, float | None] = {}  # how much of each was told to be encoded already
+        self._deliveries: dict[str, str] = {}  # what was told of each
         self._anybody_waits = False
         self._paused = False
         self._notice = ""  # what holds the job up; on a terminal it goes once it does no more
@@ -81,6 +84,8 @@ class Follower:
             self._say_what_goes_on(source)
         for variation in variations:
             self._say_pace(variation)
+        for name, delivery in deliveries(job):
+            self._say_delivery(name, delivery)
         self._say_whether_paused(job)
         self._say_who_waits(variations)
         self._seen = {variation.id: variation.status for variation in variations}
@@ -111,6 +116,13 @@ class Follower:
         if not self._live and variation.pace and self._paces.get(variation.id) != variation.pace:
             self.say(f"{variation.pace:10}  {variation.name}: {PACES[variation.pace]}")
         self._paces[variation.id] = variation.pace
+
+    def _say_delivery(self, name: str, delivery: DeliveryView) -> None:
+        """Tells of what is settled, and of what keeps the rest."""
+        words, colour = told(delivery)
+        if colour != "dim" and self._deliveries.get(name) != words:
+            say(self._screen, Text.assemble((f"{delivery.status:10}", colour), "  ", visible(f"{name}: {words}")))
+        self._deliveries[name] = words
 
     def _say_who_waits(self, variations: Sequence[VariationView]) -> None:
         """Tells of the first alone: where one waits for the disk, others do."""

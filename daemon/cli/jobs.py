@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.completion import JobType, PartType
+from daemon.cli.delivering import delivering
 from daemon.cli.folders import gather
 from daemon.cli.options import (
     JsonObject,
@@ -50,40 +51,29 @@ if TYPE_CHECKING:
 @click.option("--webhook", metavar="URL", help="Is told of the job's end.")
 @click.option("--webhook-variations", is_flag=True, help="It is told of each variation's end, too.")
 @on_unsuitable("fail")
-@click.option("--wait", is_flag=True, help="Follow the job to its end; exit code 1 if not all of it is completed.")
+@click.option(
+    "--wait", is_flag=True, help="Follow the job to its end; exit code 1 if not all of it is completed, and delivered."
+)
 @state_dir
 @as_json
+@delivering
 def submit(
     files: tuple[Path, ...],
-    variations: tuple[dict[str, Any], ...],
     in_place: bool,
-    name: str | None,
-    priority: int,
-    keep_hours: float | None,
-    metadata: dict[str, Any] | None,
-    webhook: str | None,
-    webhook_variations: bool,
-    on_unsuitable: str,
     wait: bool,
     state_dir: Path | None,
     as_json: bool,
-    **patterns: Any,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    **said: Any,
 ) -> None:
     """Give the daemon a job and print the job's id."""
-    if webhook_variations and not webhook:
+    if said["webhook_variations"] and not said["webhook"]:
         raise click.UsageError("--webhook-variations needs --webhook: who is to be told?")
-    files = files if in_place else tuple(named.path for named in gather(files, **patterns))
+    if not in_place:
+        files = tuple(named.path for named in gather(files, include=include, exclude=exclude))
     daemon = reach(state_dir)
-    spec = {
-        "variations": variations,
-        "name": name or _name_after(files),
-        "priority": priority,
-        "metadata": metadata or {},
-        "expires_in": keep_hours * 3600 if keep_hours is not None else None,
-        "webhook_url": webhook,
-        "webhook_variations": webhook_variations,
-        "on_unsuitable": on_unsuitable,
-    }
+    spec = _spec(files, **said)
     job = _placed(daemon, files, spec) if in_place else _uploaded(daemon, files, spec)
     if not as_json:
         echo(job["id"])
@@ -92,6 +82,33 @@ def submit(
     if as_json:
         print_json(job)
     sys.exit(exit_code(job) if wait else 0)
+
+
+def _spec(
+    files: Sequence[Path],
+    *,
+    variations: tuple[Json, ...],
+    name: str | None,
+    priority: int,
+    keep_hours: float | None,
+    metadata: Json | None,
+    webhook: str | None,
+    webhook_variations: bool,
+    on_unsuitable: str,
+    deliver: Json | None,
+) -> Json:
+    """The job but for its files."""
+    return {
+        "variations": variations,
+        "name": name or _name_after(files),
+        "priority": priority,
+        "metadata": metadata or {},
+        "expires_in": keep_hours * 3600 if keep_hours is not None else None,
+        "webhook_url": webhook,
+        "webhook_variations": webhook_variations,
+        "on_unsuitable": on_unsuitable,
+        "deliver": deliver,
+    }
 
 
 def _name_after(files: Sequence[Path]) -> str:

@@ -20,6 +20,7 @@ from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
 
+from daemon.cli.delivering import told
 from daemon.encode.stall import Pace
 from daemon.jobs.views import JobView, SourceView, VariationView
 from daemon.models import in_lines
@@ -237,7 +238,7 @@ def _next_steps(job: JobView) -> Iterator[str]:
     """What one may want to do with a job that stands like this."""
     if job.status not in ENDED:
         yield f"`ffspool resume {job.id}` lets it go on" if job.paused else f"`ffspool watch {job.id}` follows it"
-    elif job.failed_variations or job.cancelled_variations:
+    elif job.failed_variations or job.cancelled_variations or (job.deliveries and job.deliveries.failed):
         yield f"`ffspool retry {job.id}` makes what is missing"
     if job.completed_variations:
         yield f"`ffspool download {job.id}` fetches what is completed"
@@ -264,6 +265,9 @@ def _source_parts(source: SourceView) -> Iterator[RenderableType]:
         if variation.resumed_seconds:
             words = f"went on after {clock(variation.resumed_seconds)} of it, which an earlier attempt had encoded"
             yield Padding(Text(words, "dim"), (0, 0, 0, 4), expand=False)
+        if delivery := variation.delivery or None:
+            words, colour = told(delivery)
+            yield Padding(Text(visible(words), colour), (0, 0, 0, 4), expand=False)
         for lost in in_lines(variation.left_out or ()):
             yield Padding(Text(f"left out: {visible(lost)}", "dim"), (0, 0, 0, 4), expand=False)
 

@@ -66,6 +66,8 @@ def screen(*, aside: bool = False) -> Console:
 
 def follow(daemon: Client, job: str, screen: Console, *, newborn: bool = False) -> Json:
     """Shows the job until it has ended, and returns it as it is then. Of a `newborn` one all is told."""
+    from daemon.cli import delivering
+    from daemon.cli.delivering import is_settled
     from daemon.cli.follower import Follower
     from daemon.cli.terminal import tally
     from daemon.jobs.views import JobView
@@ -79,8 +81,8 @@ def follow(daemon: Client, job: str, screen: Console, *, newborn: bool = False) 
             found = _patiently(daemon, job, follower)
             view = understood(found, JobView)
             follower.show(view)
-            if view.status in ENDED:
-                follower.say(f"{job} is {view.status}: {tally(view)}")
+            if view.status in ENDED and is_settled(view):
+                follower.say(f"{job} is {view.status}: {tally(view)}{delivering.tally(view)}")
                 if view.error:
                     follower.say(f"{view.error.splitlines()[0]}; `ffspool show {job}` tells more")
                 return found
@@ -201,8 +203,9 @@ def _line(event: Event) -> str:
 
 
 def exit_code(job: Json) -> int:
-    """Returns 0 when all of it is completed, but for what was skipped; else 1."""
-    return 0 if job["outcome"] == "all" else 1
+    """Returns 0 when all of it is completed, but for what was skipped, and delivered where that was asked; else 1."""
+    undelivered = job["deliveries"] and job["deliveries"]["pending"] + job["deliveries"]["failed"]
+    return 0 if job["outcome"] == "all" and not undelivered else 1
 
 
 def understood(answer: Json, kind: type[T]) -> T:

@@ -36,7 +36,7 @@ WAITS = (1, 3, 12, 36, 120, 180)  # of the backoff: 5 s, 15 s, 1 min … 15 min
 JITTER = 0.2
 GIVE_UP = 7 * 24 * 3600.0  # seconds after which a delivery is not tried again by itself
 LOOK_EVERY = 5.0  # seconds, should nothing wake us
-PARTING = 5.0  # seconds that a verb waits for what it ended to be let go of
+PARTING = 2.0  # seconds that a verb waits for what it ended to be let go of
 
 
 class _Trip:

@@ -36,6 +36,7 @@ REFUSED = {
     errno.EACCES: "the daemon's user may not write to the folder it goes to",
     errno.EPERM: "the daemon's user may not write to the folder it goes to",
 }
+PATIENCE = 3.0  # seconds to look for a folder: a job need not wait until its share is there
 OF_OURS = {".m3u8", ".mpd", ".m4s", ".mp4", ".vtt", ".jpg", ".ts"}  # what outputs that are folders are made of
 
 
@@ -53,7 +54,7 @@ class Folders:
         """Raises StartupError when one of the roots lies in the state dir. Touches no disk."""
         self._roots = tuple(map(os.path.abspath, roots))
         self._state = str(paths.state)
-        self._looking = Workers("looking for a folder")
+        self._looking = Workers("looking for a folder", patience=PATIENCE)
         for root in self._roots:
             if _is_in(root, self._state):
                 raise StartupError(f"the output root {root} is in the state dir: name a folder outside of that")

@@ -22,6 +22,7 @@ class DeliveryView(Model, frozen=True):
     to: str
     delivered_at: datetime | None = None
     kept: bool = False  # something else of that name was there, and stayed as was asked
+    dropped: bool = False  # no copy of it is here any more, as was asked
     attempts: int = 0
     error: str | None = None  # what keeps or kept it from being delivered
 
@@ -103,6 +104,7 @@ def delivery_view(variation: Row, row: Row | None) -> DeliveryView | msgspec.Uns
         to=row["reached"] if delivered else folder,
         delivered_at=when(row["settled_at"]) if delivered else None,
         kept=bool(row["kept"]),
+        dropped=bool(variation["dropped"]),
         attempts=row["attempts"],
         error=row["error"],
     )

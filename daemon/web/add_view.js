@@ -16,12 +16,19 @@ const KEPT = [
   ["2592000", "30 days"],
 ];
 
+const CONFLICTS = [
+  ["fail", "do not deliver"],
+  ["number", "give it a number"],
+  ["skip", "leave what is there"],
+  ["overwrite", "replace what is there"],
+];
+
 export function AddView() {
   useChanges(transfers);
   const [{ items: presets, groups }, setPresets] = useState({ items: [], groups: {} });
   const [chosen, setChosen] = useState(memory.get("chosen") ?? {}); // preset name → overrides
   const [words, setWords] = useState("");
-  const [details, setDetails] = useState({ name: "", priority: 0, expires_in: "", together: false });
+  const [details, setDetails] = useState({ name: "", priority: 0, expires_in: "", together: false, folder: memory.get("folder") ?? "", conflict: "fail" });
   useEffect(() => void get("api/presets").then(setPresets, fail), []);
   useEffect(() => memory.set("chosen", chosen), [chosen]);
 
@@ -32,6 +39,7 @@ export function AddView() {
 
   const submit = (event) => {
     event.preventDefault();
+    memory.set("folder", details.folder);
     transfers.order(spec(wanted, chosen, details), details.together);
     const left = files.filter((item) => item.state !== "done").length;
     const made = plural(files.length * each, "variation");
@@ -84,9 +92,10 @@ function without(chosen, name, overrides) {
   return overrides ? { ...rest, [name]: overrides } : rest;
 }
 
-function spec(wanted, chosen, { name, priority, expires_in: keep }) {
+function spec(wanted, chosen, { name, priority, expires_in: keep, folder, conflict }) {
   const variations = wanted.map((preset) => ({ preset: preset.name, ...chosen[preset.name] }));
-  return { variations, priority: Number(priority), ...(name && { name }), ...(keep && { expires_in: Number(keep) }) };
+  const deliver = folder.trim() && { deliver: { folder: folder.trim(), conflict } };
+  return { variations, priority: Number(priority), ...(name && { name }), ...(keep && { expires_in: Number(keep) }), ...deliver };
 }
 
 /** Opens the browser's own dialog; `take` is given what was chosen in it. */
@@ -176,12 +185,16 @@ function Details({ details, setDetails, several }) {
       </fieldset>
     `}
     <details>
-      <summary>Name, priority, how long to keep</summary>
+      <summary>Name, priority, how long to keep, where to deliver</summary>
       <div class="fields">
         <label for="job-name">name</label><input id="job-name" maxlength="200" placeholder="the file's" ...${bind("name")} />
         <label for="job-priority">priority</label><input id="job-priority" type="number" min="-1000" max="1000" ...${bind("priority")} />
         <label for="job-keep">keep results</label>
         <select id="job-keep" ...${bind("expires_in")}>${KEPT.map(([seconds, words]) => html`<option value=${seconds}>${words}</option>`)}</select>
+        <label for="job-folder">deliver to</label><input id="job-folder" maxlength="4096" placeholder="nowhere" aria-describedby="job-folder-hint" ...${bind("folder")} />
+        <small id="job-folder-hint">a folder on the daemon's host, below an output root</small>
+        <label for="job-conflict">if it is there</label>
+        <select id="job-conflict" ...${bind("conflict")}>${CONFLICTS.map(([value, words]) => html`<option value=${value}>${words}</option>`)}</select>
       </div>
     </details>
   `;

@@ -60,9 +60,9 @@ function Progress({ job }) {
 }
 
 /** What a retry would make: others of the job may be running. */
-function retryOf({ failed_variations: failed, cancelled_variations: cancelled }) {
+function retryOf({ failed_variations: failed, cancelled_variations: cancelled, deliveries }) {
   const what = [cancelled && "cancelled", failed && "failed"].filter(Boolean).join(" or ");
-  return `Retry ${number(failed + cancelled)} ${what}`;
+  return what ? `Retry ${number(failed + cancelled)} ${what}` : `Deliver ${number(deliveries.failed)} again`;
 }
 
 function JobActions({ job }) {
@@ -180,6 +180,7 @@ function Variation({ job, source, variation }) {
   const [log, setLog] = useState(false);
   const path = `${jobPath(job.id)}/variations/${id}`;
   const done = status === "completed";
+  const dropped = variation.delivery?.dropped;
   return html`
     <li class="variation">
       ${done ? html`<${Thumbnail} of=${path} there=${!SOUNDS.test(name)} />` : html`<span class="thumbnail" aria-hidden="true"></span>`}
@@ -189,14 +190,22 @@ function Variation({ job, source, variation }) {
       </div>
       <div class="standing"><${State} job=${shown} /><${VariationStanding} ...${{ source, variation: shown }} /></div>
       <div class="actions">
-        ${done && html`<a class="button" href="#/jobs/${job.id}/${id}">View</a> <a class="button" href="${path}/download" download aria-label="Download ${name}">Download</a>`}
+        ${done && !dropped && html`<a class="button" href="#/jobs/${job.id}/${id}">View</a> <a class="button" href="${path}/download" download aria-label="Download ${name}">Download</a>`}
         ${!ENDED.has(status) && !isStopping(shown) && html`<button aria-label="Cancel ${name}" onClick=${() => verbs.cancel(job, { variation })}>Cancel</button>`}
         ${variation.attempts > 0 && html`<button class="quiet" aria-expanded=${log} aria-label="Log of ${name}" onClick=${() => setLog(!log)}>Log</button>`}
       </div>
       ${error && !toldAbove && html`<div class="wide">${status === "skipped" ? html`<p class="muted">${error}</p>` : html`<${Trouble} words=${error} />`}</div>`}
+      ${variation.delivery && html`<div class="wide"><${Delivery} delivery=${variation.delivery} /></div>`}
       ${log && html`<${Log} path="${path}/log" live=${status === "processing"} />`}
     </li>
   `;
+}
+
+/** Where an output is brought, and how far that is. */
+function Delivery({ delivery: { status, to, kept, error, delivered_at: at } }) {
+  if (status === "delivered") return html`<p class="muted" title=${exact(at)}>${kept ? "Was there already, and is left: " : "Delivered to "}${to}</p>`;
+  if (status === "failed") return html`<p class="bad-text">Not delivered: ${error}</p>`;
+  return html`<p class="muted">${error ? `Not delivered yet: ${error}` : `To be delivered to ${to || "the output root"}`}</p>`;
 }
 
 /** An error: what it means in a line, the encoder's own words on request. */

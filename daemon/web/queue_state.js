@@ -163,6 +163,7 @@ export class Detail extends Observable {
       events.on("variation", mine((change) => this.#change(change))),
       events.on("progress", mine((change) => this.#progress(change))),
       events.on("job", mine((change) => this.#changeJob(change))),
+      events.on("delivery", mine(() => this.#readSoon())),
       events.on("deleted", mine(() => this.#fail(new Problem(404, "not_found", "This job was deleted.")))),
       events.on("open", () => this.read()),
       events.on("reset", () => this.read()),

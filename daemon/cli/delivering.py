@@ -1,0 +1,78 @@
+"""Says on the command line where results are brought, and tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from daemon.jobs.delivery_views import DeliveryView
+    from daemon.jobs.views import JobView
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OPTIONS = (
+    click.option("--to", metavar="FOLDER", type=click.Path(path_type=Path),
+                 help="Have results delivered there, on the daemon's host, below one of its output roots."),
+    click.option("--to-name", metavar="TEMPLATE",
+                 help="What they are called there, such as '{stem}_{height}p.{ext}'; by default as in the job."),
+    click.option("--conflict", type=click.Choice(["fail", "number", "skip", "overwrite"]),
+                 help="What becomes of a result where something has its name there; by default its delivery fails."),
+    click.option("--drop", is_flag=True, help="Keep no copy in the daemon of what is delivered."),
+)  # fmt: skip
+
+
+def delivering(command: F) -> F:
+    """Gives a command the options that say where results are brought; it gets them as `deliver`, None for nowhere."""
+
+    @wraps(command)
+    def run(
+        *arguments: Any, to: Path | None, to_name: str | None, conflict: str | None, drop: bool, **more: Any
+    ) -> Any:
+        if to is None and (to_name or conflict or drop):
+            raise click.UsageError("--to-name, --conflict and --drop say how results are delivered: --to says where")
+        said = {"name": to_name, "conflict": conflict, "keep": False if drop else None}
+        said = {name: value for name, value in said.items() if value is not None}
+        deliver = None if to is None else {"folder": str(to.absolute()), **said}
+        return command(*arguments, deliver=deliver, **more)
+
+    for option in reversed(OPTIONS):
+        run = option(run)
+    return run  # type: ignore[return-value]
+
+
+def told(delivery: DeliveryView) -> tuple[str, str]:
+    """Says how a delivery stands, and in which colour."""
+    if delivery.status == "delivered":
+        was = "was there already, and is left: " if delivery.kept else "delivered to "
+        return f"{was}{delivery.to}", "green"
+    if delivery.status == "failed":
+        return f"not delivered: {delivery.error}", "red"
+    waits = f"not delivered yet: {delivery.error}" if delivery.error else f"to be delivered to {delivery.to or '.'}"
+    return waits, "yellow" if delivery.error else "dim"
+
+
+def deliveries(job: JobView) -> Iterator[tuple[str, DeliveryView]]:
+    """Yields a name and the delivery for each variation that is brought somewhere."""
+    for source in job.sources:
+        for variation in source.variations:
+            if delivery := variation.delivery or None:
+                yield variation.name, delivery
+
+
+def is_settled(job: JobView) -> bool:
+    """Tells whether nothing of the job is still on its way to where it is wanted."""
+    return job.deliveries is None or not job.deliveries.pending
+
+
+def tally(job: JobView) -> str:
+    """Counts in words what was delivered: `, 3 delivered, 1 not delivered`; nothing where nothing is."""
+    if job.deliveries is None:
+        return ""
+    counts = (("on their way", job.deliveries.pending), ("delivered", job.deliveries.delivered),
+              ("not delivered", job.deliveries.failed))  # fmt: skip
+    return "".join(f", {count} {words}" for words, count in counts if count)
