@@ -44,6 +44,7 @@ def test_an_own_preset_is_its_base_with_other_defaults(tmp_path: Path) -> None:
     }  # fmt: skip
     described = {preset["name"]: preset for preset in own.describe()}["lecture"]
     assert (described["group"], described["base"]) == ("own", "h264-480p")
+    assert own.describe()[0]["name"] == "lecture", "they are looked for first"
     assert described["description"] == "recordings of lectures"
     assert {p["name"]: p["default"] for p in described["parameters"]}["crf"] == 28
     with pytest.raises(UnknownPreset):

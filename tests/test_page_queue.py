@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from browser import DELETED, LOST, Visit, row, until, violations
 from conftest import Daemon, Media, wait_until
 from playwright.sync_api import Page, expect
 from stored import ANY_FILE
+from test_cli_verbs import ffspool
 
 from daemon.database.store import Store, Transaction
 from daemon.paths import Paths
@@ -163,6 +165,20 @@ def test_jobs_are_listed_by_name_size_and_state(daemon: Daemon, visit: Visit, cl
     order.select_option("by name")
     expect(names).to_have_text(["a", "aa", "b", "B large"])
     assert violations(page) == []
+
+
+def test_the_speed_of_a_process_that_several_share_is_told_as_such(
+    start_daemon: Callable[..., Daemon], visit: Visit, long_clip: Path
+) -> None:
+    daemon = start_daemon("--slots", "1", "--max-shared-seconds", "1e6")
+    job = daemon.submit(long_clip, presets=["h264-480p", "h264-720p"])["id"]
+    page = visit(daemon)
+    expect(row(page, "long.mp4").locator(".figures").first).to_contain_text("× shared by 2")
+    page.goto(f"{daemon.url}/#/jobs/{job}")
+    expect(page.get_by_text("× shared by 2").first).to_be_visible()
+    shown = ffspool("show", job, env=daemon.env).stdout
+    assert re.search(r"× shared by 2", shown)
+    daemon.client.post(f"/api/jobs/{job}/cancel")
 
 
 def test_slots_are_changed_while_it_works(daemon: Daemon, visit: Visit) -> None:

@@ -40,6 +40,7 @@ Container = Literal[
 # fmt: on
 
 GROUPS = {
+    "own": "Your own, from ffspool.toml",
     "web": "For web pages and players",
     "mobile": "For phones",
     "social": "For social networks: a frame of fixed shape",
@@ -51,7 +52,6 @@ GROUPS = {
     "animation": "Short animations without sound",
     "stills": "Single pictures",
     "looks": "Variations of one source",
-    "own": "Your own, from ffspool.toml",
 }
 
 

@@ -77,14 +77,17 @@ function LiveRow({ job, selected, onSelect, detail }) {
   `;
 }
 
+/** How fast a variation is made; where one encoder makes several, that is the speed of them all. */
+export const pacing = ({ speed: times, sharing }) => times && `${speed(times)}${sharing > 1 ? ` shared by ${sharing}` : ""}`;
+
 function VariationLine({ variation }) {
-  const { name, progress, speed: times, eta_seconds: eta, pace } = variation;
+  const { name, progress, eta_seconds: eta, pace } = variation;
   const how = isStopping(variation) ? "stopping" : standsStill(variation) ? "paused" : pace ?? (eta && `${roughly(eta)} left`);
   return html`
     <div class="variation-line">
       <${FileName} name=${name} />
       <${Bar} value=${progress} label="Progress of ${name}" />
-      <span class="figures">${percent(progress)}<span class="speed">${times ? ` · ${speed(times)}` : ""}</span>${how ? ` · ${how}` : ""}</span>
+      <span class="figures">${percent(progress)}<span class="speed">${pacing(variation) ? ` · ${pacing(variation)}` : ""}</span>${how ? ` · ${how}` : ""}</span>
     </div>
   `;
 }

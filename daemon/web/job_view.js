@@ -5,7 +5,7 @@ import { ago, bytes, clock, counts, duration, ENDED, exact, hasPicture, number, 
 import { IconButton } from "./icons.js";
 import { outlook, queue } from "./queue_state.js";
 import { overlays } from "./overlays.js";
-import { Bar, figures, FileName, isStopping, standsStill, State, Thumbnail, useDetail } from "./job_row.js";
+import { Bar, figures, FileName, isStopping, pacing, standsStill, State, Thumbnail, useDetail } from "./job_row.js";
 import * as verbs from "./verbs.js";
 
 const FEW = 20; // sources that are shown open
@@ -217,12 +217,12 @@ function Trouble({ words }) {
   `;
 }
 
-function VariationStanding({ source, variation, variation: { status, progress, speed: times, eta_seconds: eta, bytes: size, pace, name, output_seconds: lasts } }) {
+function VariationStanding({ source, variation, variation: { status, progress, eta_seconds: eta, bytes: size, pace, name, output_seconds: lasts } }) {
   if (status === "completed") return html`<span class="muted">${bytes(size)} <${Saving} from=${source.bytes} to=${size} lasts=${lasts} /></span>`;
   if (status !== "processing") return null;
   return html`
     <span class="whole"><${Bar} value=${progress} label="Progress of ${name}" /> ${percent(progress)}</span>
-    <span class="muted">${!isStopping(variation) && !standsStill(variation) && figures(speed(times), pace ?? (eta && `${roughly(eta)} left`))}</span>
+    <span class="muted">${!isStopping(variation) && !standsStill(variation) && figures(pacing(variation), pace ?? (eta && `${roughly(eta)} left`))}</span>
   `;
 }
 
