@@ -1,5 +1,5 @@
 # `make demo` and `make test` need python3 (3.11 or newer, with its venv module) and nothing else installed.
-.PHONY: demo path test test-all test-rest test-media media model boot check lint docs bench faults lock clean
+.PHONY: demo path test test-all test-rest test-media players media model boot check lint docs bench faults lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -35,6 +35,12 @@ test-all: $(READY) lint
 # What `make test` leaves out of it.
 test-rest: $(READY)
 	$(BIN)/pytest $(SPREAD) -m thorough
+
+# The players that ladders are tried in, as npm has them, for `make test-rest`.
+players:
+	@mkdir -p .players
+	cd .players && npm pack --silent --prefer-offline $$(sed -E 's/.*  (.*)-([0-9.]+)\.tgz/\1@\2/' $(CURDIR)/tests/js/players.sha256)
+	cd .players && sha256sum --check --quiet $(CURDIR)/tests/js/players.sha256
 
 # The tests of files that are no part of the project: MEDIA=FOLDER make test-media
 test-media: $(READY)

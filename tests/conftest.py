@@ -43,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{file:36} {preset:16} {verdict}")
 
 
-pytest_plugins = ["surroundings", "browser", "nothing_blocks"]
+pytest_plugins = ["surroundings", "browser", "judged", "nothing_blocks"]
 
 EMPTY = 1_000_000  # bytes: more than the database of a daemon that has done little
 PATIENCE = 60.0  # seconds after which a condition that should come true is taken for never

@@ -70,7 +70,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """What more would be tried, and what it takes."""
+    """Who judged how many outputs; what more would be tried, and what it takes."""
+    _tell_who_judged(terminalreporter)
     skipped = terminalreporter.stats.get("skipped", ())
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
     if not FILES:
@@ -81,6 +82,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("what more can be tried")
     for reason, tests in sorted(reasons.items()):
         terminalreporter.write_line(f"{reason} ({tests} skipped)" if tests else reason)
+
+
+def _tell_who_judged(terminalreporter: pytest.TerminalReporter) -> None:
+    passed = terminalreporter.stats.get("passed", ())
+    told = [value for report in passed for name, value in report.user_properties if name == "judged"]
+    if told:
+        terminalreporter.section("outputs judged by others")
+    for judge, outputs in sorted(told):
+        terminalreporter.write_line(f"{judge}: {outputs}")
 
 
 def thorough(*values: Any) -> Any:

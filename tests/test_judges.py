@@ -1,0 +1,44 @@
+"""Outputs of every preset before judges that are not FFmpeg, each of which finds a fault that was planted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from judged import Made, copied
+from judges import JUDGES, Judge
+from surroundings import need
+
+pytestmark = pytest.mark.thorough
+
+
+@pytest.mark.parametrize("judge", JUDGES, ids=lambda judge: judge.program)
+def test_a_judge_has_nothing_to_complain_of(
+    judge: Judge, outputs: list[Made], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    need(judge.program, judge.package)
+    cases = [made for made in outputs if judge.suits(made)]
+    assert cases
+    complaints = [
+        f"{made.name}: {words}"
+        for made in cases
+        for words in judge.complaints(copied(made, tmp_path), made)
+        if not any(re.search(pattern, words) for pattern in judge.explained)
+    ]
+    record_property("judged", (judge.program, len(cases)))
+    assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("judge", "fault"),
+    [pytest.param(judge, fault, id=f"{judge.program}-{fault}") for judge in JUDGES for fault in judge.faults],
+)
+def test_a_judge_finds_a_fault(judge: Judge, fault: str, outputs: list[Made], tmp_path: Path) -> None:
+    need(judge.program, judge.package)
+    preset, planted = judge.faults[fault]
+    made = next(made for made in outputs if made.preset.name == preset)
+    copy = copied(made, tmp_path)
+    copy.write_bytes(planted(made.path.read_bytes()))
+    assert list(judge.complaints(copy, made)), f"{judge.program} finds nothing wrong with {made.name}, {fault}"
