@@ -101,6 +101,16 @@ def long_clip(ffmpeg: str, clip: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def small_film(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 seconds, small, that cuts every two seconds, where encoders put key frames."""
+    path = tmp_path_factory.mktemp("film") / "film.mkv"
+    picture = "testsrc2=size=320x180:rate=25:duration=24,negate=enable='lt(mod(t,4),2)'"
+    command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "ultrafast"]
+    subprocess.run([*command, "-y", str(path)], check=True)
+    return path
+
+
 def make_clip(ffmpeg: str, path: Path, *, seconds: float, size: str = "640x360") -> Path:
     picture, sound = f"testsrc2=size={size}:rate=25:duration={seconds}", f"sine=frequency=440:duration={seconds}"
     command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound]

@@ -11,6 +11,7 @@ from browser import REFUSED, Visit, violations
 from conftest import Daemon, wait_until
 from playwright.sync_api import expect
 from test_cancel_over_http import DEAF_FFMPEG
+from test_cli import ffspool
 
 HOW = {"quit": "ended by itself when asked to quit", "terminate": "had to be terminated", "kill": "had to be killed"}
 
@@ -224,3 +225,32 @@ def test_results_are_kept_longer_on_request(daemon: Daemon, visit: Visit, clip: 
 def test_a_job_that_is_gone_is_told_so(daemon: Daemon, visit: Visit) -> None:
     page = visit(daemon, path="#/jobs/0123456789abcdef", bears=REFUSED)
     expect(page.get_by_role("heading", name="No such job")).to_be_visible()
+
+
+def test_what_is_encoded_of_a_film_is_kept_on_request_and_gone_on_with(
+    start_daemon: Callable[..., Daemon], visit: Visit, small_film: Path
+) -> None:
+    daemon = start_daemon("--slots", "1", "--max-shared-seconds", "0", FFSPOOL_RESUME_FROM="0")
+    job = daemon.submit(small_film, spec={"variations": [{"preset": "h264-480p", "speed": "slow"}, {"preset": "gif"}]})[
+        "id"
+    ]
+    wait_until(lambda: (daemon.job(job)["sources"][0]["variations"][0]["progress"] or 0.0) >= 50, "half of the film")
+    daemon.client.post(f"/api/jobs/{job}/pause").raise_for_status()
+    page = visit(daemon, path=f"#/jobs/{job}")
+    question, choice = page.get_by_role("dialog"), page.get_by_label("Keep what is encoded of 1 film")
+    page.get_by_role("button", name="Cancel film_gif.gif").click()
+    expect(question).to_be_visible()
+    expect(choice).to_have_count(0)
+    question.get_by_role("button", name="Let it run").click()
+    page.get_by_role("button", name="Cancel film_h264-480p.mp4").click()
+    choice.check()
+    assert violations(page) == []
+    question.get_by_role("button", name="Cancel it").click()
+    receipt = page.get_by_role("dialog", name="Cancelled film_h264-480p.mp4")
+    expect(receipt).to_contain_text(re.compile(r"To go on with1[\d.]+ s of film_h264-480p.mp4, [\d.]+ [kM]B"))
+    receipt.get_by_role("button", name="Close").click()
+    daemon.client.post(f"/api/jobs/{job}/resume").raise_for_status()
+    page.get_by_role("button", name="Retry 1 cancelled", exact=True).click()
+    expect(page.get_by_text(re.compile(r"attempt 2 · went on after 1?\d"))).to_be_visible()
+    told = ffspool("show", job, "--state-dir", daemon.state_dir).stdout
+    assert "attempt 2 went on after 0:1" in told

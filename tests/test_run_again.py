@@ -32,16 +32,6 @@ def in_pieces() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def film(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Cuts every two seconds, where encoders put key frames."""
-    path = tmp_path_factory.mktemp("film") / "film.mkv"
-    picture = "testsrc2=size=320x180:rate=25:duration=24,negate=enable='lt(mod(t,4),2)'"
-    command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "ultrafast"]
-    subprocess.run([*command, "-y", str(path)], check=True)
-    return path
-
-
 def goes_on(folder: Path, seconds: float) -> bool:
     """Whether a film can be gone on with that far, by what is there of it."""
     for piece in folder.glob(".ffspool/spool/jobs/*/work/*/*.piece"):
@@ -63,8 +53,10 @@ def under_way(folder: Path, *command: str | Path) -> Iterator[subprocess.Popen[s
         yield process
 
 
-def test_a_run_that_was_killed_is_gone_on_with_by_the_same_command(film: Path, clip: Path, tmp_path: Path) -> None:
-    command = (clip, film, *OF_FILMS)
+def test_a_run_that_was_killed_is_gone_on_with_by_the_same_command(
+    small_film: Path, clip: Path, tmp_path: Path
+) -> None:
+    command = (clip, small_film, *OF_FILMS)
     with under_way(tmp_path, *command) as process:
         process.kill()
         process.communicate()
@@ -76,14 +68,14 @@ def test_a_run_that_was_killed_is_gone_on_with_by_the_same_command(film: Path, c
     assert f"{MADE} goes on at 0:1" in again.stdout
     assert names(tmp_path) == ["clip_h264-480p.mp4", MADE]
     assert (tmp_path / "clip_h264-480p.mp4").stat() == first
-    assert times(tmp_path / MADE) == pytest.approx(times(film), abs=0.001)
+    assert times(tmp_path / MADE) == pytest.approx(times(small_film), abs=0.001)
 
 
 @pytest.fixture(scope="module")
-def interrupted(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def interrupted(small_film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a film and what Ctrl-C left of a run, in `out`."""
     folder = tmp_path_factory.mktemp("interrupted")
-    shutil.copy2(film, folder / "film.mkv")
+    shutil.copy2(small_film, folder / "film.mkv")
     with under_way(folder / "out", folder / "film.mkv", *OF_FILMS) as process:
         process.send_signal(signal.SIGINT)
         words, _ = process.communicate()
@@ -122,9 +114,9 @@ def test_what_is_not_the_same_begins_anew(folder: Path, what: str) -> None:
     assert names(folder / "out") == [MADE]
 
 
-def test_a_lost_terminal_leaves_films_to_go_on_with(film: Path, tmp_path: Path) -> None:
+def test_a_lost_terminal_leaves_films_to_go_on_with(small_film: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    command = ["setsid", "--ctty", *FFSPOOL, "run", str(film), *OF_FILMS, "-o", str(tmp_path)]
+    command = ["setsid", "--ctty", *FFSPOOL, "run", str(small_film), *OF_FILMS, "-o", str(tmp_path)]
     streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
     with subprocess.Popen(command, env={**os.environ, "TERM": "dumb"}, **streams) as process:
         os.close(theirs)

@@ -262,14 +262,20 @@ def _source_parts(source: SourceView) -> Iterator[RenderableType]:
         yield Padding(line, (0, 0, 0, 2), expand=False)
         if variation.error and variation.error != source.error:
             yield _complaint(variation.error, STYLES[variation.status])
-        if variation.resumed_seconds:
-            words = f"went on after {clock(variation.resumed_seconds)} of it, which an earlier attempt had encoded"
-            yield Padding(Text(words, "dim"), (0, 0, 0, 4), expand=False)
+        if variation.attempts > 1:
+            yield Padding(Text(_tried_again(variation), "dim"), (0, 0, 0, 4), expand=False)
         if delivery := variation.delivery or None:
             words, colour = told(delivery)
             yield Padding(Text(visible(words), colour), (0, 0, 0, 4), expand=False)
         for lost in in_lines(variation.left_out or ()):
             yield Padding(Text(f"left out: {visible(lost)}", "dim"), (0, 0, 0, 4), expand=False)
+
+
+def _tried_again(variation: VariationView) -> str:
+    words = f"attempt {variation.attempts}"
+    if variation.resumed_seconds:
+        words += f" went on after {clock(variation.resumed_seconds)} of it, which an earlier one had encoded"
+    return words
 
 
 def _variation_words(source: SourceView, variation: VariationView) -> Text:

@@ -176,7 +176,8 @@ SELECT * FROM sources WHERE job = :job ORDER BY seq
 
 -- A job's variations in the order they were asked for, source by source.
 -- name: variations_of_job
-SELECT * FROM variations WHERE job = :job ORDER BY seq
+SELECT *, EXISTS (SELECT 1 FROM pieces WHERE pieces.variation = variations.seq) AS in_hand
+FROM variations WHERE job = :job ORDER BY seq
 
 -- Seconds of output by job, as its sources count them; a source of unknown duration weighs as one second.
 -- name: efforts

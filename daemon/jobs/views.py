@@ -76,6 +76,7 @@ class VariationView(Model, frozen=True):
     quality: Quality | None = None  # how close it is to its source; None: not asked, or not completed
     kept: tuple[Kept, ...] | None = None  # of its source; None: not completed, or so by an older ffspool
     left_out: tuple[LeftOut, ...] | None = None  # the rest of its source; None as before
+    resumable: bool | msgspec.UnsetType = msgspec.UNSET  # true: some of it is encoded that may be gone on with
     delivery: DeliveryView | msgspec.UnsetType = msgspec.UNSET  # where that was asked; not told in webhooks
     folder: bool | msgspec.UnsetType = msgspec.UNSET  # of files, which is downloaded as a zip; not told in webhooks
 
@@ -334,6 +335,7 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
         quality=msgspec.json.decode(row["quality"], type=Quality) if row["quality"] else None,
         kept=contents.kept if contents else None,
         left_out=contents.left_out if contents else None,
+        resumable=bool(row.get("in_hand")) or msgspec.UNSET,
         folder=msgspec.UNSET if row["extension"] is None else row["extension"] == FOLDER,
         started_at=when(row["started_at"]),
         finished_at=when(row["finished_at"]),

@@ -39,17 +39,20 @@ async function act(path, change) {
 
 /** Cancels a job, or one source or variation of it, once a person agreed knowing what is kept. */
 export async function cancel(job, { source = null, variation = null } = {}) {
-  const whole = await detail(job);
+  const whole = await detail({ id: job.id }); // as it is now: what can be kept comes with time
   if (!whole) return;
   const part = variation ?? source;
-  const scope = variation ? [variation] : (source ? [source] : whole.sources).flatMap((one) => one.variations);
+  const within = whole.sources.filter(({ id }) => !source || id === source.id).flatMap((one) => one.variations);
+  const scope = variation ? within.filter(({ id }) => id === variation.id) : within;
   const others = beyond(whole, scope);
-  const body = html`${kept(scope)}${variation && beside(variation)}${others > 0 && html`<p>The job goes on with ${plural(others, "other variation")}.</p>`}`;
+  let keep = false;
+  const choice = keepPartial(scope, (event) => (keep = event.target.checked));
+  const body = html`${kept(scope)}${choice}${variation && beside(variation)}${others > 0 && html`<p>The job goes on with ${plural(others, "other variation")}.</p>`}`;
   const agreed = await overlays.ask({ title: `Cancel ${part?.name ?? title(job)}?`, body, yes: "Cancel it", no: "Let it run", danger: true });
   if (!agreed) return;
   const below = variation ? `/variations/${variation.id}` : source ? `/sources/${source.id}` : "";
   const heading = part ? `Cancelled ${part.name}` : "Cancelled";
-  await stop(`${jobPath(job.id)}${below}/cancel`, job, scope, heading, variation ? "Variation" : source ? "File" : null);
+  await stop(`${jobPath(job.id)}${below}/cancel${keep ? "?keep_partial=true" : ""}`, job, scope, heading, variation ? "Variation" : source ? "File" : null);
 }
 
 /** Ends a job as failed, so that what is left can be tried again later. */
@@ -81,6 +84,12 @@ function kept(variations) {
     </ul>
     <p class="muted">A retry makes what is missing, later.</p>
   `;
+}
+
+/** Asks what becomes of films that could be gone on with; of anything else nothing can be kept. */
+function keepPartial(variations, onChange) {
+  const films = variations.filter(({ status, resumable }) => resumable && !ENDED.has(status)).length;
+  return films > 0 && html`<p><label class="choice"><input type="checkbox" onChange=${onChange} /> Keep what is encoded of ${plural(films, "film")}, so that a retry goes on there</label></p>`;
 }
 
 /** How many of the job's variations are outside the scope and have not ended. */
@@ -117,15 +126,16 @@ function goesOn(job, scope) {
 }
 
 /** What a cancel did, in words: to a `part` of a job, and then where the rest of it stands. */
-function receipt(heading, { status, changed, completed_variations: done, total_variations: all, bytes_freed: freed, stopped }, names, part, rest) {
+function receipt(heading, { status, changed, completed_variations: done, total_variations: all, bytes_freed: freed, stopped, kept: films }, names, part, rest) {
   if (!changed) return overlays.say(`There was nothing left to stop: it is ${STATES[status]}.`);
-  if (!stopped.length) return overlays.say(`${heading}: nothing of it ran. ${rest ? `The job ${rest}.` : `${done} of ${plural(all, "variation")} ${done === 1 ? "is" : "are"} kept.`}`);
+  if (!stopped.length && !films.length) return overlays.say(`${heading}: nothing of it ran. ${rest ? `The job ${rest}.` : `${done} of ${plural(all, "variation")} ${done === 1 ? "is" : "are"} kept.`}`);
   const body = html`
     <dl class="facts receipt">
       <dt>${part ?? "Job"}</dt><dd>${STATES[status]}</dd>
       ${rest && html`<dt>Job</dt><dd>${rest}</dd>`}
       ${(!part || all > 1) && html`<dt>Kept</dt><dd>${done} of ${part ? "the file's " : ""}${plural(all, "variation")}</dd>`}
       <dt>Freed</dt><dd>${bytes(freed)} of partial files</dd>
+      ${films.map(({ variation, seconds, bytes: size }) => html`<dt>To go on with</dt><dd>${duration(seconds)} of ${names.get(variation)}, ${bytes(size)}</dd>`)}
     </dl>
     ${stopped.length
       ? html`<ul class="plain">${stopped.map(
