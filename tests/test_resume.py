@@ -20,13 +20,15 @@ import pytest
 from conftest import Daemon, slowed, told, wait_until
 from msgspec.structs import asdict
 from stored import add_job, claim, in_store, local_engine
+from surroundings import thorough
 
 from daemon.database.store import Store
 from daemon.encode.task import Ended, Order, Progress, Report, Started, Task
-from daemon.media import describe, key_frames
+from daemon.media import describe, key_frames, prober
 from daemon.models import SourceFile, VariationRequest, Wanted, new_id
 from daemon.paths import Paths
 from daemon.presets.library import Library
+from daemon.recipes.pieces import SOUND
 from daemon.recipes.recipe import Begin, Piece
 from daemon.scheduling import claims
 from daemon.states import State
@@ -244,16 +246,43 @@ ALSO = {
 KINDS = [("h264-480p", {}), *(pytest.param(*kind, marks=pytest.mark.thorough) for kind in ALSO.items())]
 
 
-@pytest.mark.parametrize("preset", ["h264-480p", "webm-720p"])
+def whole_piece(path: Path) -> Piece:
+    picture, sound = str(path), path.with_name(path.name + SOUND)
+    heard = key_frames.read_piece(str(sound)).begins if sound.exists() else None
+    return Piece(name=path.name, begins=key_frames.read_piece(picture).begins, heard=heard)
+
+
+VERY_PACKETS = [
+    ("h264-480p", {"speed": "ultrafast"}),
+    ("webm-720p", {"speed": "ultrafast"}),
+    *(thorough(preset, ALSO[preset]) for preset in ("hevc-1080p", "av1-720p")),
+]
+
+
+@pytest.mark.parametrize(("preset", "parameters"), VERY_PACKETS)
 def test_an_undisturbed_film_in_one_piece_has_the_very_packets_of_a_whole_one(
-    ffmpeg: str, film: Path, tmp_path: Path, preset: str
+    ffmpeg: str, film: Path, tmp_path: Path, preset: str, parameters: dict[str, Any]
 ) -> None:
-    [wanted] = Library().expand([VariationRequest(preset, {"speed": "ultrafast"})])
+    [wanted] = Library().expand([VariationRequest(preset, parameters)])
     assert encoded(ffmpeg, task(film, tmp_path / "whole", wanted)).error is None
     assert encoded(ffmpeg, task(film, tmp_path / "1.piece", wanted, begin=Begin())).error is None
-    pieces = (Piece(name="1.piece", begins=key_frames.read_piece(str(tmp_path / "1.piece")).begins),)
+    pieces = (whole_piece(tmp_path / "1.piece"),)
     assert encoded(ffmpeg, task(film, tmp_path / "joined", wanted, pieces=pieces)).error is None
     assert packets(tmp_path / "joined") == packets(tmp_path / "whole")
+
+
+def test_a_large_piece_is_given_the_time_that_it_takes_to_be_read(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prober, "TIMEOUT", 0.001)
+    monkeypatch.setattr(prober, "SLOWEST", clip.stat().st_size / 10)
+
+    async def main() -> int:
+        reading = prober.Prober(sandboxed=False)
+        try:
+            return (await reading.extent(clip)).pictures
+        finally:
+            await reading.close()
+
+    assert asyncio.run(main()) == 50
 
 
 MORE = ("late-video.ts", "late-video.mp4", "joined.ts", "fps-240.mov", "alpha-vp9.webm")
@@ -274,7 +303,7 @@ def test_a_film_in_one_piece_is_as_one_encoded_whole(
     film = media(name)
     assert encoded(ffmpeg, task(film, tmp_path / "whole", wanted)).error is None
     assert encoded(ffmpeg, task(film, tmp_path / "1.piece", wanted, begin=Begin())).error is None
-    pieces = (Piece(name="1.piece", begins=key_frames.read_piece(str(tmp_path / "1.piece")).begins),)
+    pieces = (whole_piece(tmp_path / "1.piece"),)
     assert encoded(ffmpeg, task(film, tmp_path / "joined", wanted, pieces=pieces)).error is None
     assert_alike(tmp_path / "joined", tmp_path / "whole")
 

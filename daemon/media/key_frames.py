@@ -20,11 +20,13 @@ WARM_UP = 2.0  # seconds before a key frame from which decoding begins, for filt
 Packet = Any
 
 
-def read_piece(path: str) -> PieceContent:
-    """Reads every packet of a file with a picture alone, as far as it can be read, and decodes what stands before its
-    last key frame. Raises ProbeError when nothing of it can be read.
+def read_piece(path: str, *, to_go_on: bool = True) -> PieceContent:
+    """Reads every packet of a file with a picture alone, as far as it can be read; `to_go_on` with it, finds its last
+    key frame and decodes what stands before. Raises ProbeError when nothing of it can be read.
     """
     with opened(MediaFile(path)) as container:
+        if not container.streams.video and container.start_time is not None:
+            return PieceContent(begins=container.start_time / av.time_base, pictures=0, key_frame=None)
         if not container.streams.video:
             raise ProbeError("it holds no picture")
         stream = container.streams.video[0]
@@ -38,7 +40,7 @@ def read_piece(path: str) -> PieceContent:
         return PieceContent(
             begins=float(min(found.shown) * stream.time_base),
             pictures=len(found.shown),
-            key_frame=_last_key_frame(found, stream.time_base),
+            key_frame=_last_key_frame(found, stream.time_base) if to_go_on else None,
         )
 
 

@@ -161,7 +161,7 @@ class KeyFrame(Model, frozen=True):
 class PieceContent(Model, frozen=True):
     """A picture as far as it was written: when the first frame is shown, how many there are, and the last key frame.
 
-    That is None where nothing whole stands before it.
+    That is None where nothing whole stands before it. Of sound alone it is known when it begins.
     """
 
     begins: float

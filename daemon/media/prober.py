@@ -22,13 +22,15 @@ from daemon.process import cancel
 from daemon.process.child import Child
 from daemon.process.launcher import spawn_server
 
-How = Literal["describe", "measure", "prove", "picture", "piece"]  # what `daemon.media.probe_server` is asked to do
+# What `daemon.media.probe_server` is asked to do
+How = Literal["describe", "measure", "prove", "picture", "piece", "extent"]
 
 log = logging.getLogger(__name__)
 
 SILENT = "the disk it lies on does not answer, or the server of that"
 
 TIMEOUT = 20.0  # seconds for one file, enforced by the server
+SLOWEST = 20e6  # bytes in a second, of disks that pieces of films are read from
 MAX_PACKET = 256 * 1024
 MOST_STUCK = 8  # readers that one disk may keep
 PATIENCE = 5.0  # seconds beyond TIMEOUT after which the server itself is taken for hung
@@ -115,34 +117,47 @@ class Prober:
             raise ProbeError(answer.error or "the prober gave no answer")
         return answer.picture
 
-    async def piece(self, file: Path | SourceFile) -> PieceContent:
+    async def piece(self, file: Path) -> PieceContent:
         """Tells what is there of a picture whose encoder may have been interrupted. Reads the whole file.
 
         Raises ProbeError as `probe` does, also when it holds no picture that is whole.
         """
-        answer = await self._ask(file, "piece")
+        return await self._content(file, "piece")
+
+    async def extent(self, file: Path) -> PieceContent:
+        """Tells when a picture begins that came to its end, and of how many it is; or when sound alone begins. Raises
+        as `piece` does.
+        """
+        return await self._content(file, "extent")
+
+    async def _content(self, file: Path, how: How) -> PieceContent:
+        try:
+            size = (await asyncio.to_thread(file.stat)).st_size
+        except OSError as error:
+            raise ProbeError(f"the file cannot be opened: {error.strerror}") from error
+        answer = await self._ask(file, how, TIMEOUT + size / SLOWEST)
         if answer.piece is None:
             raise ProbeError(answer.error or "the prober gave no answer")
         return answer.piece
 
-    async def _ask(self, file: Path | SourceFile, how: How) -> _Answer:
+    async def _ask(self, file: Path | SourceFile, how: How, timeout: float = TIMEOUT) -> _Answer:
         try:
-            return await self._exchange(file, how)
+            return await self._exchange(file, how, timeout)
         except _ServerGone:  # killed from outside, or by another file: this one gets a second chance
-            return await self._exchange(file, how)
+            return await self._exchange(file, how, timeout)
 
-    async def _exchange(self, file: Path | SourceFile, how: How) -> _Answer:
+    async def _exchange(self, file: Path | SourceFile, how: How, timeout: float) -> _Answer:
         self.start()
         assert self._socket is not None
         number = next(self._ids)
         wanted = file if isinstance(file, SourceFile) else SourceFile(path=str(file))
         if [*self._stuck.values()].count(wanted.root) >= MOST_STUCK:
             raise Unresponsive(SILENT)
-        request = {"id": number, "file": wanted, "timeout": TIMEOUT, "how": how}
+        request = {"id": number, "file": wanted, "timeout": timeout, "how": how}
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, msgspec.json.encode(request))
-            found: _Answer = await asyncio.wait_for(answer, TIMEOUT + PATIENCE)
+            found: _Answer = await asyncio.wait_for(answer, timeout + PATIENCE)
             if found.stuck:
                 self._stuck[number] = wanted.root
                 raise Unresponsive(SILENT)

@@ -272,7 +272,17 @@ def _outputs(decoded: Node, media: Media, made: Sequence[tuple[list[Node], Recip
         _written(decoded, media, list(islice(lines, len(pictures))), recipe, path, threads)
         for pictures, recipe, path in made
     ]
+    written += [_sound(decoded, recipe, path, threads) for _, recipe, path in made if recipe.heard_beside]
     return ffmpeg.merge_outputs(*written, *_on_its_clock(decoded, media, [recipe for _, recipe, _ in made]))
+
+
+def _sound(decoded: Node, recipe: Recipe, path: str, threads: int) -> Node:
+    """That of a film in pieces, in a file beside the first of them."""
+    assert recipe.heard_beside
+    told = {"map_metadata": -1, "map_chapters": -1, "f": recipe.plan.container}
+    limit = f"{_guard(recipe.plan.duration_seconds):.3f}"
+    heard = [decoded[str(stream.index)] for stream in recipe.sound]
+    return ffmpeg.output(*heard, f"file:{path}{pieces.SOUND}", **recipe.heard_beside(threads), **told, t=limit)
 
 
 def _on_its_clock(decoded: Node, media: Media, recipes: Sequence[Recipe]) -> Iterator[Node]:
@@ -340,11 +350,12 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def _written(decoded: Node, media: Media, shown: list[Node], recipe: Recipe, path: str, threads: int) -> Node:
-    heard = () if recipe.heard_aside else recipe.sound
+    aside = recipe.heard_aside or recipe.begin or pieces.heard_beside(recipe, recipe.joined)
+    heard = () if aside else recipe.sound
     kept = [recipe.direct, *heard, *recipe.subtitles, recipe.cover]
     streams = [*shown, *(decoded[str(stream.index)] for stream in kept if stream)]
     if recipe.joined:
-        streams = [pieces.read(path, recipe.joined[0].begins), *(streams or [decoded[NOTHING]])]
+        streams = [*pieces.read(path, recipe), *(streams or [decoded[NOTHING]])]
     if recipe.heard_aside:
         streams.insert(0, ffmpeg.input(f"file:{path}{recipe.heard_aside}", **GUARDS)["a:0"])
     streams += [decoded[str(index)] for index in recipe.attached]
@@ -360,7 +371,7 @@ def _told(media: Media, recipe: Recipe, options: Options) -> Options:
     first = media.video or next(iter(recipe.sound), None)
     if "map_metadata" in options:
         return options
-    number = int(bool(recipe.joined))  # of the source among what is read
+    number = bool(recipe.joined) + pieces.heard_beside(recipe, recipe.joined)  # of the source among what is read
     if media.format != "ogg" or first is None or recipe.plan.still:
         return {**options, "map_metadata": number} if number else options
     return {**options, **told_by_stream(first.index, recipe.sound, recipe.subtitles, number)}

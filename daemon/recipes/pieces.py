@@ -2,12 +2,16 @@
 
 A piece is a file with the picture alone, readable up to its last whole group of pictures however its encoder ended.
 The next one begins where the last key frame of that one stands: what follows there may not be whole. When all is there
-their packets are copied one behind the other, and sound, subtitles and what else the film has come from the source.
+their packets are copied one behind the other; subtitles and what else the film has come from the source. So does the
+sound, encoded anew, but for films that nothing interrupted: it stands beside their one piece, made in the same process.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 import ffmpeg
@@ -19,10 +23,13 @@ from daemon.recipes.recipe import Begin, Node, Options, Piece, Recipe
 
 RECIPES = 1  # raised whenever recipes of films change, so that no piece of an older ffspool is gone on with
 OF_THE_WHOLE = {"bsf:v"}  # what is done to packets by the film's own time
+SOUND = ".sound"  # behind a piece's name: the sound of the film that begins with it
 LIST = ".pieces"  # behind an output's name: what names its pieces in order
 FRAGMENT = 1_000_000  # microseconds of film at most that an MP4's muxer holds back
 EARLY = 0.0005  # seconds: Matroska rounds times to a thousandth
 SEEKABLE = {"mov", "matroska"}  # demuxers that find a moment to the frame
+
+_OF_SOUND = re.compile(r"(c|b|ac|ar|filter):a(:\d+)?|sample_fmt")  # options by which it is encoded
 
 # What is there of a file that was cut off can be read. MP4 keeps the film's own times only where the index waits for
 # the first fragment; a fragment each second costs 0.2 % of bytes, which are not in the film.
@@ -47,7 +54,7 @@ def can_be_gone_on_with(recipe: Recipe) -> bool:
 
 
 def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
-    """Returns the recipe of the film's picture from that moment on, and of nothing else."""
+    """Returns the recipe of the film's picture from that moment on, and of its sound if that is the beginning."""
     assert recipe.filtered
     assert recipe.encoded
     filtered, encoded = recipe.filtered, recipe.encoded
@@ -64,8 +71,18 @@ def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
         return {**picture, "map_metadata": -1, "map_chapters": -1, **_WRITTEN[recipe.plan.container]}
 
     plan = replace(recipe.plan, quality=None)
-    bare = recipe._replace(sound=(), subtitles=(), cover=None, attached=())
-    return bare._replace(plan=plan, filtered=shown, options=options, begin=begin)
+    beside = partial(_of_sound, recipe) if recipe.sound and not begin.seconds else None
+    bare = recipe._replace(subtitles=(), cover=None, attached=())
+    return bare._replace(plan=plan, filtered=shown, options=options, begin=begin, heard_beside=beside)
+
+
+def _of_sound(recipe: Recipe, threads: int) -> Options:
+    picture = recipe.encoded(threads) if recipe.encoded else {}
+    return {
+        name: value
+        for name, value in recipe.options(threads).items()
+        if name not in picture and _OF_SOUND.fullmatch(name)
+    }
 
 
 def joined(recipe: Recipe, made: tuple[Piece, ...]) -> Recipe:
@@ -77,16 +94,32 @@ def joined(recipe: Recipe, made: tuple[Piece, ...]) -> Recipe:
         picture = encoded(threads)
         rest = {name: value for name, value in recipe.options(threads).items() if name not in picture}
         kept = {name: value for name, value in picture.items() if name == "tag:v" or name in OF_THE_WHOLE}
+        if heard_beside(recipe, made):
+            rest = {name: value for name, value in rest.items() if not _OF_SOUND.fullmatch(name)} | {"c:a": "copy"}
         return {**rest, **kept, "c:v": "copy"}
 
     return recipe._replace(filtered=None, deinterlace=None, options=options, joined=made)
 
 
-def read(path: str, first: float) -> Node:
-    """Reads the picture of all pieces, as the list at that path names them."""
+def heard_beside(recipe: Recipe, made: Sequence[Piece]) -> bool:
+    """Tells whether the sound of the film that is joined from these pieces stands beside them."""
+    return bool(recipe.sound) and len(made) == 1 and made[0].heard is not None
+
+
+def read(path: str, recipe: Recipe) -> list[Node]:
+    """Reads the picture of all pieces, as the list at that path names them, and the sound that stands beside."""
     guards = {**GUARDS, "format_whitelist": f"concat,mov,matroska,{GUARDS['format_whitelist']}"}
-    shift = {"itsoffset": f"{first:.6f}"} if first else {}
-    return ffmpeg.input(f"file:{path}{LIST}", f="concat", auto_convert=0, **guards, **shift)["v:0"]
+    first, *_ = recipe.joined
+    shown = ffmpeg.input(f"file:{path}{LIST}", f="concat", auto_convert=0, **guards, **_shifted(first.begins))["v:0"]
+    if first.heard is None or not heard_beside(recipe, recipe.joined):
+        return [shown]
+    beside = str(PurePath(path).with_name(first.name + SOUND))
+    heard = ffmpeg.input(f"file:{beside}", **GUARDS, **_shifted(first.heard))
+    return [shown, *(heard[f"a:{number}"] for number in range(len(recipe.sound)))]
+
+
+def _shifted(seconds: float) -> Options:
+    return {"itsoffset": f"{seconds:.6f}"} if seconds else {}
 
 
 def listed(pieces: Sequence[Piece]) -> str:

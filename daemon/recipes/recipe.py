@@ -109,11 +109,12 @@ class Piece(Model, frozen=True):
     `begins` on, in seconds of the film.
 
     Of all but the last it is known where the next begins: `lasts` seconds later, and before what is decoded `until`,
-    in seconds of the file's own time.
+    in seconds of the file's own time. Beside one that is all of the film stands its sound, `heard` from that second on.
     """
 
     name: str
     begins: float
+    heard: float | None = None
     lasts: float | None = None
     until: float | None = None
 
@@ -147,6 +148,7 @@ class Recipe(NamedTuple):
     steps: Callable[[], Steps] | None = None
     encoded: Callable[[int], Options] | None = None  # by the number of threads
     begin: Begin | None = None
+    heard_beside: Callable[[int], Options] | None = None  # how its sound is encoded, into a file of its own
     joined: tuple[Piece, ...] = ()
     heard_aside: str = ""  # behind the output's name: where a step before has put the sound, in place of the source's
 

@@ -22,7 +22,7 @@ from daemon.errors import ProbeError, ProofError
 from daemon.host import boot_id
 from daemon.media.model import PieceContent
 from daemon.paths import remove
-from daemon.recipes.pieces import RECIPES
+from daemon.recipes.pieces import RECIPES, SOUND
 from daemon.recipes.recipe import Begin, Piece
 from daemon.scheduling import claims
 from daemon.scheduling.claims import Claim
@@ -67,15 +67,23 @@ class Resumption:
 
     async def pieces(self) -> tuple[Piece, ...]:
         """Returns all of them, now that this attempt's is there, too. Raises ProbeError when that cannot be read."""
-        content = await self._resources.prober.piece(self.path)
+        content = await self._resources.prober.extent(self.path)
         self._pictures += content.pictures
-        return (*self._earlier, Piece(name=self.path.name, begins=self._begins(content)))
+        heard = None if self._earlier else await self._heard()
+        return (*self._earlier, Piece(name=self.path.name, begins=self._begins(content), heard=heard))
+
+    async def _heard(self) -> float | None:
+        """Second of the film from which the sound beside the picture is heard; None: it is taken from the source."""
+        try:
+            return (await self._resources.prober.extent(self.path.with_name(self.path.name + SOUND))).begins
+        except ProbeError:  # such as that there is none
+            return None
 
     async def prove_joints(self, part: Path) -> None:
         """Raises ProofError when the film has other pictures than its pieces, which tell where each begins."""
         if not self._earlier:
             return
-        found = await self._resources.prober.piece(part)
+        found = await self._resources.prober.extent(part)
         if found.pictures != self._pictures:
             raise ProofError(f"joined from pieces it has {found.pictures} pictures instead of {self._pictures}")
 
