@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 11;
+PRAGMA user_version = 12;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -286,7 +286,9 @@ CREATE TABLE uploads (
     length      INTEGER NOT NULL CHECK (length >= 0),
     offset      INTEGER NOT NULL DEFAULT 0 CHECK (offset BETWEEN 0 AND length),
     created_at  REAL NOT NULL,
-    expires_at  REAL NOT NULL
+    expires_at  REAL NOT NULL,
+    media       TEXT,  -- what was found in it, once somebody looked
+    unreadable  TEXT   -- why it cannot be read, if so
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX uploads_by_expiry ON uploads (expires_at);

@@ -34,6 +34,7 @@ from daemon.jobs.queue import Queue
 from daemon.jobs.request_bodies import RequestBodies
 from daemon.jobs.resumable_uploads import Uploads
 from daemon.jobs.thumbnails import Thumbnails
+from daemon.jobs.upload_contents import UploadReader
 from daemon.media.prober import Prober
 from daemon.models import Sandbox
 from daemon.paths import Paths
@@ -76,6 +77,7 @@ class Service:
     figures: Figures
     jobs: Jobs
     uploads: Uploads
+    upload_reader: UploadReader
     keys: IdempotencyKeys
     webhooks: Webhooks
     deliveries: Deliveries
@@ -199,6 +201,7 @@ async def _open_service(settings: Settings, resources: Resources, version: str, 
         figures=resources.figures,
         jobs=jobs,
         uploads=Uploads(store, paths, settings, bodies, quota, now=now),
+        upload_reader=UploadReader(store, resources.prober, paths, now=now),
         keys=IdempotencyKeys(store, now=now),
         webhooks=_webhooks(settings, store, paths, now),
         deliveries=deliveries,

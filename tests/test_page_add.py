@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import LOST, REFUSED, Visit, choose, drop, drop_from_disk, paste, row, want
-from conftest import Daemon, make_clip, wait_until
+from browser import LOST, REFUSED, Visit, choose, drop, drop_from_disk, paste, row, violations, want
+from conftest import Daemon, Media, make_clip, wait_until
 from playwright.sync_api import Page, Request, expect
 
 MB = 1_000_000
@@ -79,6 +79,22 @@ def test_files_become_jobs_with_the_parameters_chosen(daemon: Daemon, visit: Vis
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert archive.testzip() is None
         assert len(archive.namelist()) == 4  # and the manifest
+
+
+def test_what_a_file_holds_is_told_before_a_preset_is_chosen(
+    daemon: Daemon, visit: Visit, clip: Path, media: Media, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no film at all")
+    page = visit(daemon, path="#/add")
+    choose(page, clip, media("truncated.mkv"), broken, media("no-audio.mp4"))
+    expect(transfer(page, "clip.mp4")).to_contain_text("uploaded · 640×360 h264 · 2 s · sound aac")
+    expect(transfer(page, "truncated.mkv")).to_contain_text("cut off: its end is missing")
+    expect(transfer(page, "broken.mp4")).to_contain_text("not a media file")
+    expect(transfer(page, "no-audio.mp4")).to_contain_text("no sound")
+    page.reload()
+    expect(transfer(page, "clip.mp4")).to_contain_text("640×360 h264")
+    assert violations(page) == []
 
 
 def test_a_job_starts_while_another_file_is_still_on_its_way(

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from conftest import Daemon, wait_until
+from conftest import Daemon, Media, wait_until
 
 from daemon import settings
 from daemon.database.store import Store
@@ -309,6 +309,38 @@ def test_a_job_takes_finished_uploads_and_files_of_the_host(start_daemon: Callab
     assert [source["name"] for source in job["sources"]] == ["sent.mp4", clip.name]
     assert upload_files(daemon) == []
     assert daemon.client.head(f"/api/uploads/{upload}", headers=TUS).status_code == 404
+
+
+def contents(daemon: Daemon, upload: str) -> httpx.Response:
+    return daemon.client.get(f"/api/uploads/{upload}/media")
+
+
+def test_what_an_upload_holds_is_told_before_there_is_a_job(shared: Daemon, clip: Path, media: Media) -> None:
+    found = contents(shared, finished(shared, clip.read_bytes())).json()
+    assert (found["whole"], found["error"], round(found["media"]["duration_seconds"])) == (True, None, 2)
+    assert (found["media"]["video"]["width"], len(found["media"]["audio"])) == (640, 1)
+    cut = contents(shared, finished(shared, media("truncated.mkv").read_bytes(), "cut.mkv")).json()
+    assert (cut["whole"], cut["media"] is not None) == (False, True)
+    broken = contents(shared, finished(shared, b"no film at all")).json()
+    assert (broken["media"], broken["whole"]) == (None, False)
+    assert "not a media file" in broken["error"]
+
+
+def test_what_an_upload_holds_is_read_once(shared: Daemon, clip: Path) -> None:
+    upload = finished(shared, clip.read_bytes())
+    found = contents(shared, upload).json()
+    shared.client.post("/api/queue/pause")
+    job = submit(shared, {"upload": upload}).json()
+    assert job["sources"][0]["media"] == found["media"], "the job knows it, though nothing may start now"
+    shared.client.delete(f"/api/jobs/{job['id']}")
+    shared.client.post("/api/queue/resume")
+
+
+def test_of_an_upload_that_is_not_there_or_not_whole_nothing_is_told(shared: Daemon) -> None:
+    path = begin(shared, 10)
+    assert_problem(shared.client.get(f"{path}/media"), 409, "upload_unfinished", "lacks 10 of 10 bytes")
+    assert_problem(shared.client.get(f"{begin(shared, 0)}/media"), 422, "empty_upload")
+    assert_problem(contents(shared, "nothing"), 404, "not_found")
 
 
 def test_uploads_a_job_cannot_take_are_named(shared: Daemon) -> None:

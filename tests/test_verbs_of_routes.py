@@ -61,6 +61,7 @@ WITHOUT_A_VERB = {
     "PATCH /api/uploads/{upload}": "tus",
     "POST /api/uploads/{upload}": "tus",
     "DELETE /api/uploads/{upload}": "tus",
+    "GET /api/uploads/{upload}/media": "for pages; `plan` reads files that are here",
     "GET /metrics": "for Prometheus; `stats` has them for people",
     "GET /healthz": "for supervisors",
     "GET /readyz": "asked by `doctor`",

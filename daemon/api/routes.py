@@ -126,6 +126,8 @@ ENDPOINTS = (
     Endpoint("HEAD", UPLOAD, tus.show, "How far an upload is", media_type=None, sends=("Tus-Resumable",),
              told=("Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires"),
              problems=(Gone, UnsupportedTus)),
+    Endpoint("GET", f"{UPLOAD}/media", tus.contents, "What a finished upload holds, and whether it is whole",
+             problems=(Gone, UploadUnfinished, EmptyUpload)),
     Endpoint("PATCH", UPLOAD, tus.append, "Send the bytes that begin at an offset", status=204, media_type=None,
              takes={tus.PIECE: bytes}, sends=("Tus-Resumable", "Upload-Offset", "Upload-Checksum"),
              told=("Tus-Resumable", "Upload-Offset", "Upload-Expires"),

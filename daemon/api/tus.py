@@ -25,6 +25,7 @@ from daemon.errors import (
 )
 from daemon.http.problems import on_refusal
 from daemon.jobs.resumable_uploads import Checksum, Upload
+from daemon.jobs.upload_contents import UploadContents
 
 UPLOADS = "/api/uploads"
 VERSION = "1.0.0"
@@ -107,6 +108,10 @@ async def append(call: Call) -> Response:
     async with aclosing(request.stream()) as stream:
         upload = await call.service.uploads.append(call.path["upload"], offset, stream, checksum)
     return Response(status_code=204, headers=_state(upload))
+
+
+async def contents(call: Call) -> UploadContents:
+    return await call.service.upload_reader.read(call.path["upload"])
 
 
 @tus

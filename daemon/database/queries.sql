@@ -906,6 +906,10 @@ UPDATE uploads SET expires_at = :expires_at WHERE id = :id AND expires_at > :now
 -- name: grow_upload
 UPDATE uploads SET offset = :offset, expires_at = :expires_at WHERE id = :id RETURNING *
 
+-- Keeps what was found in a resumable upload, or why it cannot be read.
+-- name: record_upload
+UPDATE uploads SET media = :media, unreadable = :unreadable WHERE id = :id AND offset = length
+
 -- Ends a resumable upload.
 -- name: delete_upload
 DELETE FROM uploads WHERE id = :id

@@ -18,13 +18,14 @@ from daemon import filenames
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import rows
 from daemon.delivery.deliveries import Deliveries
-from daemon.errors import Doubtful, EmptyUpload, Gone, InvalidRequest, NotFound, UploadUnfinished
+from daemon.errors import Doubtful, Gone, InvalidRequest, NotFound
 from daemon.jobs import listing
 from daemon.jobs.listing import Selection
-from daemon.jobs.resumable_uploads import durable_upload
+from daemon.jobs.resumable_uploads import finished_upload
 from daemon.jobs.rows import children_of, completed_of, job_row, source_row, variation_row
 from daemon.jobs.views import JobView, ListedJob, job_view, listed_job
 from daemon.journal import tell
+from daemon.media.model import Media
 from daemon.models import Deliver, Model, SourceFile, VariationRequest, Wanted, new_id
 from daemon.paths import Paths, fsync_folder
 from daemon.presets.builtin import FOLDER
@@ -98,13 +99,10 @@ class Jobs:
 
     async def uploaded(self, upload: str) -> NewSource:
         """Returns a resumable upload that is complete. Raises NotFound, Gone, UploadUnfinished or EmptyUpload."""
-        found = await self._store.read(partial(durable_upload, self._paths, upload, self._now()))
-        if found.offset < found.length:
-            missing = found.length - found.offset
-            raise UploadUnfinished(f"the upload {upload} lacks {missing} of {found.length} bytes: send them first")
-        if found.length == 0:
-            raise EmptyUpload(f"{found.name} is empty")
-        return NewSource(name=found.name, bytes=found.length, upload=self._paths.upload(upload), resumable=upload)
+        found = await self._store.read(partial(finished_upload, self._paths, upload, self._now()))
+        media = msgspec.json.decode(found.media, type=Media) if found.media else None
+        place = self._paths.upload(upload)
+        return NewSource(name=found.name, bytes=found.length, upload=place, resumable=upload, media=media)
 
     def check_wish(self, spec: JobSpec, files: int) -> None:
         """Looks at all that is asked for but the files themselves, which may take long.
@@ -169,7 +167,7 @@ class Jobs:
 
     async def _looked_at(self, source: NewSource, file: SourceFile) -> NewSource:
         """The same, with what it holds if its first encode could begin at once: that then need not wait for a look."""
-        return replace(source, media=await self._scheduler.glance(file))
+        return source if source.media else replace(source, media=await self._scheduler.glance(file))
 
     def _take_over(self, job: str, identifiers: Iterable[str], sources: Iterable[NewSource]) -> None:
         folder = self._paths.job(job) / "sources"

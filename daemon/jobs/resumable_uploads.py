@@ -22,12 +22,14 @@ from daemon.errors import (
     ChecksumMismatch,
     Conflict,
     Doubtful,
+    EmptyUpload,
     FfspoolError,
     Gone,
     NotFound,
     OutOfSpace,
     TooLarge,
     UploadLocked,
+    UploadUnfinished,
 )
 from daemon.jobs.request_bodies import RequestBodies
 from daemon.models import Model, new_id
@@ -55,6 +57,8 @@ class Upload(Model, frozen=True):
     length: int
     offset: int  # bytes that are here, and durable
     expires_at: float
+    media: str | None = None  # what was found in it, as JSON; None: nobody looked, or it cannot be read
+    unreadable: str | None = None  # why, if so
 
 
 class Uploads:
@@ -303,6 +307,17 @@ def durable_upload(paths: Paths, upload: str, now: float, transaction: Transacti
     if row["offset"] and (not path.exists() or path.stat().st_size < row["offset"]):
         raise _lost(row["name"])
     return _upload(row)
+
+
+def finished_upload(paths: Paths, upload: str, now: float, transaction: Transaction) -> Upload:
+    """Returns an upload that is complete. Raises as `durable_upload`, UploadUnfinished or EmptyUpload."""
+    found = durable_upload(paths, upload, now, transaction)
+    if found.offset < found.length:
+        missing = found.length - found.offset
+        raise UploadUnfinished(f"the upload {upload} lacks {missing} of {found.length} bytes: send them first")
+    if found.length == 0:
+        raise EmptyUpload(f"{found.name} is empty")
+    return found
 
 
 def _upload(row: Row | None) -> Upload:

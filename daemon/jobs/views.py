@@ -290,12 +290,13 @@ def _source_view(source: Row, variations: Iterable[Row], live: Live, brought: Ma
         status=derive(Counter(variation.status for variation in mine)),
         progress=_mean(mine),
         error=source["error"],
-        media=_media_view(media) if media else None,
+        media=media_view(media) if media else None,
         variations=mine,
     )
 
 
-def _media_view(media: Media) -> MediaView:
+def media_view(media: Media) -> MediaView:
+    """Returns what a file holds, as it is told of sources."""
     return MediaView(
         duration_seconds=media.duration_seconds,
         video=media.video,

@@ -200,6 +200,19 @@ function Details({ details, setDetails, several }) {
   `;
 }
 
+/** What a file holds, in a line: kind, length, tracks, and whether it is whole. */
+export function contents({ media, whole, error }) {
+  if (error) return error.split("\n")[0];
+  const { video, audio, subtitles, duration_seconds: lasts } = media;
+  return [
+    video ? `${video.width}×${video.height} ${video.codec}` : audio.length ? `sound alone, ${audio[0].codec}` : "no picture and no sound",
+    lasts != null && duration(lasts),
+    video && (audio.length === 1 ? `sound ${audio[0].codec}` : audio.length ? plural(audio.length, "sound track") : "no sound"),
+    subtitles.length > 0 && plural(subtitles.length, "subtitle track"),
+    !whole && "cut off: its end is missing",
+  ].filter(Boolean).join(" · ");
+}
+
 const WORDS = {
   waiting: "waits for its turn",
   paused: "paused",
@@ -219,7 +232,7 @@ export function TransferList({ items }) {
 }
 
 function Transfer({ item }) {
-  const { name, size, sent, speed, state, words } = item;
+  const { name, size, sent, speed, state, words, found } = item;
   const share = size ? (100 * sent) / size : 0;
   const left = state === "sending" && speed > 0 ? duration((size - sent) / speed) : "";
   const said = state === "sending" ? `${percent(share)} · ${speed ? `${bytes(speed)}/s` : "starting"} ${left && `· ${left} left`}` : words || `${WORDS[state]}${state === "missing" ? ` ${percent(share)}` : ""}`;
@@ -230,7 +243,7 @@ function Transfer({ item }) {
       <span class="name" title=${name}>${name}</span>
       <span class="muted size">${bytes(size)}</span>
       <progress max="100" value=${share} aria-label="Upload of ${name}"></progress>
-      <span class="said">${said}</span>
+      <span class="said">${said}${found && html` · <span class=${found.whole ? "" : "bad-text"}>${contents(found)}</span>`}</span>
       <span class="actions">
         ${state === "missing" && html`<button type="button" aria-label="Choose ${name} again" onClick=${again}>Choose again</button>`}
         ${(state === "sending" || state === "waiting") && html`<${IconButton} of="pause" title="Pause" label="Pause the upload of ${name}" onClick=${() => transfers.pause(item)} />`}

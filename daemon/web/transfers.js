@@ -13,11 +13,12 @@ const random = () => [...crypto.getRandomValues(new Uint8Array(12))].map((byte) 
 const keyOf = (file) => [file.webkitRelativePath || file.name, file.size, file.lastModified].join("/");
 
 class Transfers extends Observable {
-  items = []; // {id, key, name, size, sent, speed, state, words, upload, order, file}
+  items = []; // {id, key, name, size, sent, speed, state, words, upload, order, file, found}
   orders = []; // {id, spec, together, problem}
 
   #uploads = new Map();
   #submitting = false;
+  #looking = false;
 
   start() {
     const kept = memory.get("transfers") ?? { items: [], orders: [] };
@@ -101,6 +102,7 @@ class Transfers extends Observable {
     for (const item of this.items) if (item.state === "lost") item.state = "waiting";
     this.#pump();
     this.#submit();
+    this.#look();
   }
 
   #pump() {
@@ -132,6 +134,7 @@ class Transfers extends Observable {
         this.#patch(item, { state: "done", sent: item.size, speed: 0, upload: upload.url.split("/").pop(), file: null });
         this.#pump();
         this.#submit();
+        this.#look();
       },
       onError: (error) => this.#failed(item, error),
     });
@@ -139,6 +142,21 @@ class Transfers extends Observable {
     const [previous] = (await upload.findPreviousUploads()).slice(-1);
     if (previous) upload.resumeFromPreviousUpload(previous);
     if (item.state === "sending") upload.start();
+  }
+
+  /** Asks what files hold that are here, one after the other, while somebody chooses what to make of them. */
+  async #look() {
+    if (this.#looking) return;
+    this.#looking = true;
+    try {
+      for (let item; (item = this.draft.find(({ state, found }) => state === "done" && found === undefined)); ) {
+        const found = await call("GET", `api/uploads/${item.upload}/media`).catch((error) => ({ problem: error.message }));
+        this.#patch(item, { found: found.problem ? null : found });
+      }
+    } finally {
+      this.#looking = false;
+      this.#keep();
+    }
   }
 
   #failed(item, error) {
