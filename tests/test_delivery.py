@@ -201,7 +201,7 @@ def test_what_is_not_delivered_yet_neither_fails_nor_expires_nor_goes_for_room(
     job = submit(daemon, clip, deliver={"folder": "films"})["id"]
     other = daemon.wait_for(submit(daemon, clip)["id"])["id"]
     wait_until(lambda: daemon.client.get(f"/api/jobs/{other}").status_code == 410, "another job to expire")
-    view = daemon.job(job)
+    view = daemon.wait_for(job)
     assert (view["status"], view["expires_at"], view["deliveries"]["pending"]) == ("completed", None, 1)
     assert only(view)["delivery"]["error"] == "the output root is away: it waits until that is there again"
     root.mkdir()
