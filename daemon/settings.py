@@ -110,6 +110,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     output_roots: tuple[Path, ...] = ()
     """Folders below which results may be delivered; none of them in the state dir. Separated by `:` in the
     environment."""
+    output_owner: str | None = None
+    """Whom what is delivered belongs to, as `USER:GROUP` or `:GROUP`, if the daemon's user may give it away; None: that
+    user."""
     delivery_backoff: Positive = 5.0
     """Seconds before a delivery that could not be made is tried again; the next waits are longer, up to 180 times as
     long."""

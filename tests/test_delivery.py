@@ -19,6 +19,9 @@ from test_delivery_folder import mounted
 from test_webhooks import receiving
 
 from daemon.cli import checks
+from daemon.database.store import Store, Transaction
+from daemon.delivery.deliveries import Deliveries
+from daemon.paths import Paths
 from daemon.proof import output_folder
 
 TINY = {"preset": "h264-480p", "speed": "ultrafast", "short_side": 120}
@@ -185,6 +188,47 @@ def test_webhooks_tell_each_delivery_and_all_of_a_jobs(daemon: Daemon, library: 
         "id": job, "name": None, "status": "completed", "metadata": {"order": 7},
         "deliveries": {"pending": 0, "delivered": 1, "failed": 1},
     }  # fmt: skip
+
+
+def test_a_copy_that_a_crash_left_behind_is_swept(
+    start_daemon: Callable[..., Daemon], tmp_path: Path, clip: Path
+) -> None:
+    """The row lets go of it first."""
+    (tmp_path / "library").mkdir()
+    daemon = start_daemon("--output-root", str(tmp_path / "library"))
+    job = submit(daemon, clip, deliver={"folder": "films", "keep": False})["id"]
+    delivered(daemon, job)
+    copy = daemon.state_dir / "spool" / "jobs" / job / "outputs" / f"{only(daemon.job(job))['id']}.mp4"
+    wait_until(lambda: not copy.exists(), "the copy to go")
+    daemon.stop()
+    copy.write_bytes(b"left behind")
+    daemon.start()
+    wait_until(lambda: not copy.exists(), "the sweep")
+
+
+async def _reads_of_an_idle_queue(paths: Paths) -> int:
+    store = await Store.open(paths.database)
+    deliveries, reads, read = Deliveries(store, paths, {}), 0, store.read
+
+    async def counted(work: Callable[[Transaction], Any]) -> Any:
+        nonlocal reads
+        reads += 1
+        return await read(work)
+
+    store.read = counted  # type: ignore[method-assign]
+    running = asyncio.create_task(deliveries.run())
+    for number in range(50):
+        await store.write(lambda t, n=number: t.run("count_stop", stage="quit", seconds=n))  # type: ignore[misc]
+    running.cancel()
+    await asyncio.wait([running])
+    await store.close()
+    return reads
+
+
+def test_where_nobody_asks_for_deliveries_no_commit_is_looked_at(tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+    assert asyncio.run(_reads_of_an_idle_queue(paths)) <= 2
 
 
 # Places that are away

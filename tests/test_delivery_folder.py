@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from surroundings import need_mounts, thorough
+from surroundings import lacking, need_mounts, thorough
 
 from daemon.delivery import no_replace
 from daemon.delivery.folder import Folders
@@ -317,6 +317,18 @@ def test_it_is_as_old_as_its_source_and_has_the_mode_that_was_asked(scene: Scene
     folders = [folder for folder in [path, path.parent, *path.rglob("*")] if folder.is_dir()]
     assert {file.stat().st_mode & 0o777 for file in files} == {0o640}
     assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o750}
+
+
+def test_it_belongs_to_whom_the_operator_named(tmp_path: Path, notes: Notes) -> None:
+    if os.geteuid():
+        lacking("only root gives files away")
+    scene = made(tmp_path, folder=True)
+    place = Folders([scene.root], Paths(tmp_path / "state"), "nobody:daemon")
+    place.deliver(scene.parcel(), notes.course())
+    found = {(path.owner(), path.group()) for path in scene.root.rglob("*")}
+    assert found == {("nobody", "daemon")}
+    with pytest.raises(StartupError, match="is nobody on this host"):
+        Folders([scene.root], Paths(tmp_path / "state"), "no such user")
 
 
 def test_what_is_written_to_it_there_does_not_reach_the_spool(file_scene: Scene, notes: Notes) -> None:

@@ -128,6 +128,7 @@ def main() -> None:
               help="A folder whose files may be named by path instead of uploaded; may be repeated.")  # fmt: skip
 @click.option("--output-root", "output_roots", multiple=True, type=click.Path(path_type=Path),
               help="A folder below which results may be delivered; may be repeated.")  # fmt: skip
+@click.option("--output-owner", metavar="USER:GROUP", help="Whom it belongs to; by default the daemon's user.")
 @click.option("--delivery-backoff", metavar="SECONDS",
               help="Before a delivery is tried again, later more; by default 5.")  # fmt: skip
 @click.option("--retention", metavar="SECONDS", help="How long a job is kept after its end; by default a day.")

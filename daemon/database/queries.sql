@@ -699,6 +699,10 @@ WHERE id = :id AND status IN ('pending', 'running')
 -- name: note_landing
 UPDATE deliveries SET landing = :landing WHERE id = :id AND status = 'running'
 
+-- Says what keeps an attempt that is under way.
+-- name: tell_of_delivery
+UPDATE deliveries SET error = :error WHERE id = :id AND status = 'running'
+
 -- It is there, even if it was given up a moment ago.
 -- name: record_delivered
 UPDATE deliveries SET status = 'delivered', reached = :reached, kept = :kept, part = :kept, landing = NULL, error = NULL,

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from daemon.proof import output_folder
 from daemon.source_files import PASSING, descriptor_path
@@ -20,9 +21,24 @@ CHUNK = 16 * 1024**2  # bytes between two looks whether it is still wanted
 BY_HAND = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 
 
+class Rights(NamedTuple):
+    """Says who may do what with a file or folder, and whom it is given to by the numbers of user and group, if anybody.
+
+    One of the two is -1 where it stays.
+    """
+
+    mode: int
+    owner: tuple[int, int] | None = None
+
+    def give(self, descriptor: int) -> None:
+        """Gives it away; whom nothing is said of needs no right to do that."""
+        if self.owner is not None:
+            os.fchown(descriptor, *self.owner)
+
+
 @contextmanager
-def folder(root: int, steps: tuple[str, ...], make: int | None = None) -> Iterator[int]:
-    """Gives a descriptor of the folder below `root`; what is missing is made with the mode `make`, if one is given.
+def folder(root: int, steps: tuple[str, ...], make: Rights | None = None) -> Iterator[int]:
+    """Gives a descriptor of the folder below `root`; what is missing is made with the rights `make`, if any are given.
 
     Raises FileNotFoundError without it, and NotADirectoryError where a link or a file stands in the way.
     """
@@ -36,7 +52,7 @@ def folder(root: int, steps: tuple[str, ...], make: int | None = None) -> Iterat
         os.close(at)
 
 
-def _entered(at: int, step: str, make: int | None, how: int) -> int:
+def _entered(at: int, step: str, make: Rights | None, how: int) -> int:
     try:
         return os.open(step, how, dir_fd=at)
     except FileNotFoundError:
@@ -46,7 +62,8 @@ def _entered(at: int, step: str, make: int | None, how: int) -> int:
         os.mkdir(step, 0o700, dir_fd=at)
     made = os.open(step, OPEN_FOLDER, dir_fd=at)
     try:
-        _set_mode(made, make)
+        make.give(made)
+        _set_mode(made, make.mode)
         _fsync_above(at)
         return made if how == OPEN_FOLDER else os.open(".", how, dir_fd=made)
     finally:
@@ -109,10 +126,11 @@ def _write(target: int, chunk: bytes) -> None:
         left = left[os.write(target, left) :]
 
 
-def finish(descriptor: int, mode: int, modified: int | None) -> None:
-    """Sets mode and time of a file or folder, makes it durable, and lets go of what is kept of it in memory."""
+def finish(descriptor: int, rights: Rights, modified: int | None) -> None:
+    """Sets rights and time of a file or folder, makes it durable, and lets go of what is kept of it in memory."""
+    rights.give(descriptor)
     with suppress(PermissionError):  # cards and shares have modes of their own
-        os.fchmod(descriptor, mode)
+        os.fchmod(descriptor, rights.mode)
         if modified is not None:
             os.utime(descriptor, ns=(modified, modified))
     os.fsync(descriptor)

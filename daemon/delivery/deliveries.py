@@ -36,6 +36,7 @@ WAITS = (1, 3, 12, 36, 120, 180)  # of the backoff: 5 s, 15 s, 1 min … 15 min
 JITTER = 0.2
 GIVE_UP = 7 * 24 * 3600.0  # seconds after which a delivery is not tried again by itself
 LOOK_EVERY = 5.0  # seconds, should nothing wake us
+SILENCE = 30.0  # seconds without a step after which a place is said not to answer
 PARTING = 2.0  # seconds that a verb waits for what it ended to be let go of
 
 
@@ -209,7 +210,20 @@ class Deliveries:
                 raise Stopped
 
         course = Course(due["landing"], note, trip.unwanted.is_set)
-        return await self._threads.run(due["place"], partial(place.deliver, parcel, course))
+        watching = asyncio.create_task(self._tell_if_it_hangs(due["id"], course))
+        try:
+            return await self._threads.run(due["place"], partial(place.deliver, parcel, course))
+        finally:
+            watching.cancel()
+
+    async def _tell_if_it_hangs(self, delivery: str, course: Course) -> None:
+        """One that hangs cannot be tried again until it ends; what can be done is to say so."""
+        seen = -1
+        while course.steps != seen:
+            seen = course.steps
+            await asyncio.sleep(SILENCE)
+        words = f"where it goes to there was no answer for {SILENCE:.0f} s: it waits for that"
+        await self._store.write(lambda t: t.run("tell_of_delivery", id=delivery, error=words))
 
     def _place(self, due: Row) -> Place:
         return self._places[due["place"].partition(":")[0]]

@@ -8,7 +8,9 @@ its own part or its own file, and neither brings it twice nor numbers it anew.
 from __future__ import annotations
 
 import errno
+import grp
 import os
+import pwd
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
@@ -21,6 +23,7 @@ import msgspec
 from daemon import filenames
 from daemon.bounded_threads import Workers
 from daemon.delivery import by_handle, no_replace
+from daemon.delivery.by_handle import Rights
 from daemon.delivery.place import Course, Parcel, Receipt
 from daemon.errors import ForbiddenPath, InvalidRequest, StartupError, Unavailable, Undelivered
 from daemon.models import Conflict, Deliver, Destination, Model
@@ -34,7 +37,7 @@ AWAY = {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNR
 REFUSED = {
     errno.EROFS: "the folder it goes to is read-only",
     errno.EACCES: "the daemon's user may not write to the folder it goes to",
-    errno.EPERM: "the daemon's user may not write to the folder it goes to",
+    errno.EPERM: "the daemon's user may not write to the folder it goes to, or not give files there to another",
 }
 PATIENCE = 3.0  # seconds to look for a folder: a job need not wait until its share is there
 OF_OURS = {".m3u8", ".mpd", ".m4s", ".mp4", ".vtt", ".jpg", ".ts"}  # what outputs that are folders are made of
@@ -50,8 +53,12 @@ class _Landing(Model, frozen=True):
 class Folders:
     """Is the place of all folders below the output roots."""
 
-    def __init__(self, roots: Iterable[Path], paths: Paths) -> None:
-        """Raises StartupError when one of the roots lies in the state dir. Touches no disk."""
+    def __init__(self, roots: Iterable[Path], paths: Paths, owner: str | None = None) -> None:
+        """Takes as `owner` `USER:GROUP`, or one of the two; None: whoever the daemon is.
+
+        Raises StartupError when one of the roots lies in the state dir, or there is no such owner.
+        """
+        self._owner = _numbers(owner) if owner else None
         self._roots = tuple(map(os.path.abspath, roots))
         self._state = str(paths.state)
         self._looking = Workers("looking for a folder", patience=PATIENCE)
@@ -109,7 +116,7 @@ class Folders:
 
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
         with _in_words(), self._folder(parcel.destination, make=True) as folder:
-            name, kept = _Delivery(folder, parcel, course).carry_out()
+            name, kept = _Delivery(folder, parcel, course, self._owner).carry_out()
         return Receipt(to="/".join(filter(None, (parcel.destination.below, name))), kept=kept)
 
     def withdraw(self, parcel: Parcel) -> None:
@@ -131,9 +138,9 @@ class Folders:
                 words = "the output root is away: it waits until that is there again"
                 raise Undelivered(words, away=True) from error
             raise
-        mode = destination.wish.folder_bits if make else None
+        rights = Rights(destination.wish.folder_bits, self._owner) if make else None
         try:
-            with by_handle.folder(opened, destination.steps, mode) as folder:
+            with by_handle.folder(opened, destination.steps, rights) as folder:
                 yield folder
         except NotADirectoryError as error:
             raise Undelivered("a link or a file stands where its folder was to be", final=True) from error
@@ -144,12 +151,14 @@ class Folders:
 class _Delivery:
     """One parcel in its folder, which is open."""
 
-    def __init__(self, folder: int, parcel: Parcel, course: Course) -> None:
+    def __init__(self, folder: int, parcel: Parcel, course: Course, owner: tuple[int, int] | None) -> None:
         self._folder = folder
         self._parcel = parcel
         self._course = course
         self._part = part_of(parcel.id)
         self._wish = parcel.destination.wish
+        self._rights = Rights(self._wish.bits, owner)
+        self._folder_rights = Rights(self._wish.folder_bits, owner)
 
     def carry_out(self) -> tuple[str, bool]:
         """Returns the name it has there, and whether that is what lay there before."""
@@ -208,22 +217,21 @@ class _Delivery:
 
     def _write(self) -> None:
         _refuse_if_full(self._folder, self._parcel.bytes)
-        mode, modified = self._wish.bits, self._parcel.modified
         if self._parcel.output.is_dir():
-            self._write_tree(mode, modified)
+            self._write_tree()
         else:
-            self._write_file(mode, modified)
+            self._write_file()
         by_handle.fsync_folder(self._folder)  # from here on the part's name is durable
         if not self._is_ours(self._part):
             raise Undelivered("what was written to its folder is not what was made: see to that disk")
 
-    def _write_file(self, mode: int, modified: int | None) -> None:
+    def _write_file(self) -> None:
         linked = not self._wish.keep and self._linked()
         part = os.open(self._part, by_handle.READ_FILE if linked else by_handle.NEW_FILE, 0o600, dir_fd=self._folder)
         try:
             if not linked:
                 by_handle.pour(self._parcel.output, part, self._course.check)
-            by_handle.finish(part, mode, modified)
+            by_handle.finish(part, self._rights, self._parcel.modified)
         finally:
             os.close(part)
 
@@ -236,23 +244,23 @@ class _Delivery:
             return False
         return True
 
-    def _write_tree(self, mode: int, modified: int | None) -> None:
+    def _write_tree(self) -> None:
         os.mkdir(self._part, 0o700, dir_fd=self._folder)
         folders: dict[tuple[str, ...], None] = {(): None}
         with by_handle.folder(self._folder, (self._part,)) as top:
             for name, path in output_folder.members(self._parcel.output):
                 steps = tuple(name.split("/"))
                 folders |= dict.fromkeys(steps[:depth] for depth in range(len(steps)))
-                with by_handle.folder(top, steps[:-1], 0o700) as at:
+                with by_handle.folder(top, steps[:-1], Rights(0o700)) as at:
                     part = os.open(steps[-1], by_handle.NEW_FILE, 0o600, dir_fd=at)
                     try:
                         by_handle.pour(path, part, self._course.check)
-                        by_handle.finish(part, mode, None)
+                        by_handle.finish(part, self._rights, None)
                     finally:
                         os.close(part)
             for steps in sorted(folders, key=len, reverse=True):
                 with by_handle.folder(top, steps) as at:
-                    by_handle.finish(at, self._wish.folder_bits, None if steps else modified)
+                    by_handle.finish(at, self._folder_rights, None if steps else self._parcel.modified)
 
     # Its name
 
@@ -303,6 +311,15 @@ class _Delivery:
             middle = (taken + free) // 2
             taken, free = (taken, middle) if self._is_gone(numbered(middle)) else (middle, free)
         return numbered(free)
+
+
+def _numbers(owner: str) -> tuple[int, int]:
+    """User and group of `USER:GROUP`, or one of the two. Raises StartupError where there is no such one."""
+    user, _, group = owner.partition(":")
+    try:
+        return pwd.getpwnam(user).pw_uid if user else -1, grp.getgrnam(group).gr_gid if group else -1
+    except KeyError as error:
+        raise StartupError(f"the output owner {owner} is nobody on this host: {error.args[0]}") from error
 
 
 def part_of(delivery: str) -> str:

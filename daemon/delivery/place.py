@@ -41,9 +41,11 @@ class Course:
     def __init__(self, landing: str | None, note: Callable[[str | None], None], is_stopped: Callable[[], bool]) -> None:
         self.landing = landing
         self.note = note
+        self.steps = 0  # a count that stands still while the place does not answer
         self._is_stopped = is_stopped
 
     def check(self) -> None:
+        self.steps += 1
         if self._is_stopped():
             raise Stopped
 

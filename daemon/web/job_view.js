@@ -183,7 +183,7 @@ function Variation({ job, source, variation }) {
   const dropped = variation.delivery?.dropped;
   return html`
     <li class="variation">
-      ${done ? html`<${Thumbnail} of=${path} there=${!SOUNDS.test(name)} />` : html`<span class="thumbnail" aria-hidden="true"></span>`}
+      ${done ? html`<${Thumbnail} of=${path} there=${!SOUNDS.test(name) && !dropped} />` : html`<span class="thumbnail" aria-hidden="true"></span>`}
       <div class="words">
         <strong><${FileName} name=${name} /></strong>
         <span class="muted">${variation.preset}${variation.attempts > 1 ? ` · attempt ${variation.attempts}` : ""}${variation.resumed_seconds ? ` · went on after ${duration(variation.resumed_seconds)}` : ""}</span>
