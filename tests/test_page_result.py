@@ -11,6 +11,7 @@ import pytest
 from browser import Visit, until, violations
 from conftest import Daemon, Media, make_clip
 from playwright.sync_api import Page, expect
+from surroundings import thorough
 
 FRAME = 1 / 25  # seconds of one frame of the test clip
 SHOWN = """
@@ -101,7 +102,7 @@ def test_sound_is_played_in_the_page(daemon: Daemon, visit: Visit, clip: Path) -
     until(page, "document.querySelector('audio')?.duration > 1.9")
 
 
-@pytest.mark.parametrize(("preset", "width", "fitting"), [("hls", 1280, "640×480"), ("dash", 390, "480×360")])
+@pytest.mark.parametrize(("preset", "width", "fitting"), [("hls", 390, "480×360"), thorough("dash", 1280, "640×480")])
 def test_a_ladder_is_played_in_the_size_that_fits_and_then_in_those_one_chooses(
     preset: str, width: int, fitting: str, daemon: Daemon, visit: Visit, ffmpeg: str, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from browser import REFUSED, Visit, until, violations
 from conftest import Daemon, wait_until
 from playwright.sync_api import Route, expect
+from surroundings import thorough
 
 
 def test_one_signs_in_with_the_password(start_daemon: Callable[..., Daemon], visit: Visit) -> None:
@@ -109,7 +110,7 @@ def test_the_figures_are_the_daemons(daemon: Daemon, visit: Visit, clip: Path, l
     expect(page.locator(".lying").filter(has_text="asked to quit")).to_contain_text("1,")
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize(("scheme", "width"), [thorough("light", 1280), ("dark", 390)])
 def test_everybody_can_use_every_view(
     scheme: str, width: int, daemon: Daemon, visit: Visit, clip: Path, long_clip: Path, tmp_path: Path
 ) -> None:

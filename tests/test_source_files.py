@@ -21,6 +21,7 @@ import psutil
 import pytest
 from conftest import PATIENCE, Daemon, wait_until
 from specimens import AAC, H264, encoded
+from surroundings import crossed
 
 from daemon.errors import ForbiddenPath
 from daemon.paths import Paths
@@ -127,7 +128,7 @@ def test_what_was_put_in_a_sources_place_is_not_given_away(
 ) -> None:
     job = job_of(daemon, film)
     film.unlink()
-    swap(film, daemon)
+    ELSEWHERE[swap](film, daemon)
     assert refusals(daemon, job) == [told, told]
 
 
@@ -232,10 +233,9 @@ ELSEWHERE: dict[str, Swap] = {
 }
 
 
-@pytest.mark.parametrize("swap", ELSEWHERE.values(), ids=ELSEWHERE)
-@pytest.mark.parametrize("sandbox", ["require", "off"])
+@pytest.mark.parametrize(("swap", "sandbox"), crossed(list(ELSEWHERE), ["require", "off"]))
 def test_nothing_is_encoded_but_the_file_of_the_job(
-    start_daemon: Callable[..., Daemon], tmp_path: Path, clip: Path, long_clip: Path, sandbox: str, swap: Swap
+    start_daemon: Callable[..., Daemon], tmp_path: Path, clip: Path, long_clip: Path, sandbox: str, swap: str
 ) -> None:
     """Whether it was read before, as when it is tried again, or not."""
     film, secret = tmp_path.resolve() / "root" / "film.mp4", tmp_path.resolve() / "secret.mp4"

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from conftest import Daemon, Media
 from stored import finish, house, in_store
+from surroundings import thorough
 
 from daemon.database.store import Store
 from daemon.jobs.jobs import Jobs
@@ -48,7 +49,7 @@ def test_source_and_variation_have_a_thumbnail_that_is_kept(daemon: Daemon, clip
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("preset", ["hls", "dash", "sprite-sheet"])
+@pytest.mark.parametrize("preset", ["hls", thorough("dash"), "sprite-sheet"])
 def test_a_folder_has_a_thumbnail_too(preset: str, daemon: Daemon, clip: Path, tmp_path: Path) -> None:
     job = daemon.wait_for(daemon.submit(clip, presets=[preset])["id"])
     (variation,) = job["sources"][0]["variations"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make_clip
+from surroundings import thorough
 from test_cli import names
 
 from daemon.cli import work_place
@@ -54,7 +55,7 @@ def other_device(tmp_path: Path) -> Path:
     return MEMORY if MEMORY.exists() and MEMORY.stat().st_dev != tmp_path.stat().st_dev else tmp_path
 
 
-@pytest.mark.parametrize("flags", [(), ("--overwrite",)])
+@pytest.mark.parametrize("flags", [thorough(()), ("--overwrite",)])
 def test_a_card_without_links_and_locks_gets_its_outputs(ffmpeg: str, tmp_path: Path, flags: tuple[str, ...]) -> None:
     clip, card, work = make_clip(ffmpeg, tmp_path / "clip.mp4", seconds=1), tmp_path / "card", other_device(tmp_path)
     before = names(work)

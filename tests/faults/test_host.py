@@ -94,7 +94,7 @@ def wound(victim: Victim, random: Random, number: signal.Signals) -> bool:
     return bool(children)
 
 
-@pytest.mark.rounds([0.0, 0.15, 0.3, 0.45], [step / 25 for step in range(30)])
+@pytest.mark.rounds([0.15, 0.4], [step / 25 for step in range(30)])
 def test_a_stop_in_the_midst_of_the_start_leaves_nothing_behind(attack: Attack, tally: Tally, round: float) -> None:
     victim, promises = attack()
     for _ in range(2):  # a first start, and one with a database

@@ -84,7 +84,7 @@ def test_promises_hold_after_kills_at_random_moments(
 
 
 SWEPT = [*(("fdatasync", n) for n in range(1, 81)), *(("fsync", n) for n in range(1, 31))]
-A_FEW = [("fdatasync", 3), ("fdatasync", 24), ("fsync", 6)]
+A_FEW = [("fdatasync", 24), ("fsync", 6)]
 
 
 @pytest.mark.rounds(A_FEW, SWEPT)
