@@ -21,6 +21,7 @@ import loop_guard
 import psutil
 import pytest
 from combinations import COMBINATIONS
+from forked import Forked, template
 from harmful import HARMFUL
 from specimens import SPECIMENS, make
 
@@ -132,6 +133,7 @@ class Daemon:
     """`ffspool serve` as a process, and a client that has its token."""
 
     prefix: tuple[str, ...] = ()  # a command it is started by
+    process: subprocess.Popen[bytes] | Forked
 
     def __init__(self, state_dir: Path, *flags: str, **environment: str) -> None:
         self.state_dir = state_dir
@@ -154,10 +156,14 @@ class Daemon:
 
     def launch(self) -> None:
         """Starts the process, in the folder beside its state dir."""
-        command = [*self.prefix, sys.executable, loop_guard.__file__, "serve", "--port", "0", *self._flags]
+        arguments = ["serve", "--port", "0", *self._flags]
         home = self.state_dir.parent
         with (home / "daemon.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.env, cwd=home)
+            if self.prefix or "LD_PRELOAD" in self.env:
+                command = [*self.prefix, sys.executable, loop_guard.__file__, *arguments]
+                self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.env, cwd=home)
+            else:
+                self.process = template().start(arguments, self.env, home, log.fileno())
 
     def _address(self) -> str | None:
         if self.process.poll() is not None:

@@ -124,10 +124,15 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Is the command `ffspool`, guarded."""
     listens = sys.argv[sys.argv.index("--unix-socket") + 1] if "--unix-socket" in sys.argv else None
     Guard(Path(os.environ[REPORT]), os.environ["FFSPOOL_STATE_DIR"], listens).install()
-    sys.path.remove(str(TESTS))
     from daemon.cli.main import main
 
+    main()
+
+
+if __name__ == "__main__":
+    sys.path.remove(str(TESTS))
     main()
