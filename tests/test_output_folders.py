@@ -18,6 +18,7 @@ import httpx
 import msgspec
 import pytest
 from conftest import Daemon, wait_until
+from manifests import of_hls
 from test_cancel_over_http import variations
 from test_cli import ffspool
 
@@ -28,7 +29,7 @@ from daemon.proof.prove import Proof, prove_output
 from daemon.proof.publish import matches, reveal, seal
 from daemon.recipes import streaming_manifests
 from daemon.recipes.recipe import Ladder, Plan, Sprites
-from daemon.recipes.streaming_manifests import playlist, playlists, representations
+from daemon.recipes.streaming_manifests import Rate, playlist, playlists, rate, representations, with_rates
 
 LADDER = {"preset": "hls", "speed": "ultrafast", "segment_seconds": 1}
 SPRITES = {"preset": "sprite-sheet", "interval_seconds": 1}
@@ -57,10 +58,22 @@ def test_a_folder_is_downloaded_as_a_zip_that_its_sha256_proves(daemon: Daemon, 
         assert {entry.compress_type for entry in packed.infolist()} == {zipfile.ZIP_STORED}
         assert sum(entry.file_size for entry in packed.infolist()) == ladder["bytes"]
         packed.extractall(tmp_path / "there")
+    assert of_hls(tmp_path / "there") == []
     listing = "find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum"
     told = subprocess.run(["sh", "-c", listing], cwd=tmp_path / "there", capture_output=True, text=True, check=True)
     assert told.stdout.split()[0] == ladder["sha256"] == output_folder.digest(tmp_path / "there")
     assert ladder["output_seconds"] == pytest.approx(2.0, abs=0.1)
+
+
+def test_a_variant_is_told_to_take_what_its_picture_and_the_largest_sound_do() -> None:
+    lines = "#EXTINF:4.0,\n1.m4s\n#EXTINF:4.0,\n2.m4s\n#EXTINF:0.5,\n3.m4s\n"
+    assert rate(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n{lines}", [1000, 2000, 500]) == Rate(4445, 3295)
+    sounds = '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="s",URI="a.m3u8"\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="s",URI="b.m3u8"\n'
+    told = '#EXT-X-STREAM-INF:BANDWIDTH=1,AVERAGE-BANDWIDTH=2,CODECS="c",AUDIO="s"\nv.m3u8\n'
+    rates = {"a.m3u8": Rate(100, 90), "b.m3u8": Rate(200, 80), "v.m3u8": Rate(5000, 4000)}
+    assert with_rates(f"#EXTM3U\n{sounds}{told}", rates) == (
+        f'#EXTM3U\n{sounds}#EXT-X-STREAM-INF:BANDWIDTH=5200,AVERAGE-BANDWIDTH=4090,CODECS="c",AUDIO="s"\nv.m3u8\n'
+    )
 
 
 def test_a_folder_is_a_folder_in_the_jobs_zip(daemon: Daemon, clip: Path) -> None:

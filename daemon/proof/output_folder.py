@@ -21,7 +21,7 @@ from daemon.errors import BadName, Broken, ManifestError
 from daemon.filenames import check
 from daemon.paths import fsync_folder, fsync_output
 from daemon.recipes import streaming_manifests
-from daemon.recipes.streaming_manifests import MASTERS, Rendition
+from daemon.recipes.streaming_manifests import MASTERS, Rate, Rendition
 
 MAX_DEPTH = 4
 MAX_MANIFEST = 16 * 1024**2  # bytes: of 100,000 segments it has less
@@ -71,6 +71,20 @@ def listing(folder: Path, container: str) -> Listing:
     if len(found.files) < len(found.manifests) + sum(len(rendition.names) for rendition in found.renditions):
         raise ManifestError("the manifest names a file more than once")
     return found
+
+
+def tell_rates(folder: Path) -> None:
+    """Writes into the master playlist of an HLS ladder what its variants take. Raises ManifestError or OSError."""
+    master = folder / MASTERS["hls"]
+    text = _text(master)
+    rates = {name: _rate(folder, name) for name in streaming_manifests.playlists(text)}
+    master.write_text(streaming_manifests.with_rates(text, rates))
+
+
+def _rate(folder: Path, name: str) -> Rate:
+    text = _text(folder / name)
+    _, *segments = streaming_manifests.playlist(text, str(Path(name).parent)).names
+    return streaming_manifests.rate(text, [(folder / segment).stat().st_size for segment in segments])
 
 
 def _text(path: Path) -> str:

@@ -42,7 +42,7 @@ class Proof(Model, frozen=True):
 async def prove_output(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> float | None:
     """Returns the seconds that the output plays, once it is shown to be as planned; None where it has no duration.
 
-    Raises ProofError in words.
+    The master playlist of a ladder is told what its segments were found to take. Raises ProofError in words.
     """
     # Pictures do not show that they are of a part alone.
     if plan.seen_seconds is not None and (words := await truncation(prober, plan, source)):
@@ -87,6 +87,8 @@ async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source
         if plan.video_seconds is not None and not close(length, plan.video_seconds):
             words = f"a size of the output lasts {length:.2f} s instead of {plan.video_seconds:.2f} s"
             raise ProofError(await truncation(prober, plan, source) or words)
+    if plan.container == "hls":
+        await asyncio.to_thread(output_folder.tell_rates, part)
     return max(lengths)
 
 

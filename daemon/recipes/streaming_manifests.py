@@ -7,8 +7,9 @@ whatever a playlist names.
 from __future__ import annotations
 
 import itertools
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -72,6 +73,52 @@ def playlist(text: str, folder: str) -> Rendition:
         raise ManifestError(f"the playlist in {folder} lists {len(segments)} segments and {len(lengths)} durations")
     names = tuple(f"{folder}/{_within(name)}" for name in (start[1], *segments))
     return Rendition(names, sum(map(float, lengths)))
+
+
+class Rate(NamedTuple):
+    """A rate is what a rendition takes, in bits per second: at most, and on average."""
+
+    most: int
+    average: int
+
+
+def rate(text: str, sizes: Sequence[int]) -> Rate:
+    """Returns what the segments of a media playlist take, which have so many bytes. The most is, as RFC 8216 has it,
+    that of any of them in a row that last about the target of the playlist: between 0.5 and 1.5 times as long."""
+    lengths = [float(length) for length in re.findall(r"^#EXTINF:([\d.]+),", text, re.MULTILINE)]
+    target = float(re.findall(r"^#EXT-X-TARGETDURATION:(\d+)", text, re.MULTILINE)[0])
+    average = 8 * sum(sizes) / sum(lengths)
+    return Rate(math.ceil(max(_rates(lengths, sizes, target), default=average)), math.ceil(average))
+
+
+def _rates(lengths: Sequence[float], sizes: Sequence[int], target: float) -> Iterator[float]:
+    for first in range(len(lengths)):
+        seconds, bits = 0.0, 0
+        for length, size in zip(lengths[first:], sizes[first:], strict=True):
+            seconds, bits = seconds + length, bits + 8 * size
+            if seconds > 1.5 * target:
+                break
+            if seconds >= 0.5 * target:
+                yield bits / seconds
+
+
+def with_rates(master: str, rates: Mapping[str, Rate]) -> str:
+    """Returns the master playlist with what each of its variants takes together with the sound that takes most.
+
+    `rates` are by the name of the media playlist. FFmpeg tells those of the picture alone, so that players that choose
+    by them run dry.
+    """
+    heard = [rates[name] for name in re.findall(r'#EXT-X-MEDIA:.*URI="([^"]+)"', master)]
+    most, average = max((one.most for one in heard), default=0), max((one.average for one in heard), default=0)
+
+    def told(variant: re.Match[str]) -> str:
+        told_of, name = variant.groups()
+        beside = Rate(most, average) if "AUDIO=" in told_of else Rate(0, 0)
+        line = re.sub(r"(?<=[:,])BANDWIDTH=\d+", f"BANDWIDTH={rates[name].most + beside.most}", told_of)
+        line = re.sub(r"AVERAGE-BANDWIDTH=\d+", f"AVERAGE-BANDWIDTH={rates[name].average + beside.average}", line)
+        return f"{line}\n{name}"
+
+    return re.sub(r"^(#EXT-X-STREAM-INF:.*)\n(.+)$", told, master, flags=re.MULTILINE)
 
 
 # DASH
