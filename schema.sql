@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 12;
+PRAGMA user_version = 13;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -132,6 +132,7 @@ CREATE TABLE variations (
     keep_partial         INTEGER NOT NULL DEFAULT 0 CHECK (keep_partial IN (0, 1)),  -- its pieces outlive its cancel
     deliver              TEXT,  -- where it is to be brought once it is completed, if that was asked
     dropped              INTEGER NOT NULL DEFAULT 0 CHECK (dropped IN (0, 1)),  -- the spool's copy, once it was brought
+    begun_anew           TEXT,  -- why its last attempt did not go on with what one before had encoded
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 
@@ -194,6 +195,7 @@ CREATE TABLE pieces (
     seconds     REAL NOT NULL DEFAULT 0,
     bytes       INTEGER NOT NULL DEFAULT 0,
     boot        TEXT,           -- of the host, in which it was written; after another one only those bytes count
+    cpu_seconds REAL NOT NULL DEFAULT 0,  -- that its attempt took, where that ended in order
     PRIMARY KEY (variation, attempt)
 ) STRICT, WITHOUT ROWID;
 

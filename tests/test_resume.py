@@ -151,6 +151,7 @@ def test_a_film_whose_pieces_do_not_fit_is_encoded_whole(start_daemon: Start, cl
     assert daemon.wait_for(job["id"])["status"] == "completed", variation_of(daemon, job)["error"]
     assert variation_of(daemon, job)["attempts"] == 2
     assert "encoded from the beginning" in daemon.log()
+    assert "no such join" in variation_of(daemon, job)["begun_anew"]
 
 
 def test_nothing_is_held_against_a_film_that_got_on(tmp_path: Path) -> None:

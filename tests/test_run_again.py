@@ -111,6 +111,7 @@ def test_what_is_not_the_same_begins_anew(folder: Path, what: str) -> None:
     again = ffspool("run", folder / "film.mkv", *preset, "-o", folder / "out", *fresh)
     assert again.returncode == 0, again.stderr
     assert "goes on" not in again.stdout
+    assert (f"{MADE} begins anew: its source, its parameters" in again.stdout) == (what != "--fresh")
     assert names(folder / "out") == [MADE]
 
 

@@ -35,7 +35,7 @@ class Follower:
         self._seen: dict[str, State] = {}
         self._broken: set[str] = set()  # sources whose error was told
         self._paces: dict[str, Pace | None] = {}
-        self._resumed: dict[str, float | None] = {}  # how much of each was told to be encoded already
+        self._resumed: dict[str, str] = {}  # where each goes on
         self._deliveries: dict[str, str] = {}  # what was told of each
         self._anybody_waits = False
         self._paused = False
@@ -102,15 +102,13 @@ class Follower:
                 say(self._screen, _beginning(State.FAILED).append(visible(source.error, over_lines=True)))
 
     def _say_what_goes_on(self, source: SourceView) -> None:
-        """Tells of a film that it is not encoded from its beginning."""
+        """Tells of a film that was interrupted where it goes on, or why it begins anew."""
+        whole = source.media.duration_seconds if source.media else None
         for variation in source.variations:
-            found = variation.resumed_seconds
-            known = self._resumed.get(variation.id, None if self._newborn else found)
-            if found and found != known:
-                whole = source.media.duration_seconds if source.media else None
-                of = f" of {clock(whole)}" if whole else ""
-                self.say(f"{variation.name} goes on at {clock(found)}{of}")
-            self._resumed[variation.id] = found
+            words = _going_on(variation, whole)
+            if words and words != self._resumed.get(variation.id, "" if self._newborn else words):
+                self.say(f"{variation.name} {words}")
+            self._resumed[variation.id] = words
 
     def _say_pace(self, variation: VariationView) -> None:
         if not self._live and variation.pace and self._paces.get(variation.id) != variation.pace:
@@ -144,6 +142,13 @@ class Follower:
             return False
         unseen = State.QUEUED if self._newborn else variation.status
         return self._seen.get(variation.id, unseen) != variation.status
+
+
+def _going_on(variation: VariationView, seconds: float | None) -> str:
+    """Nothing of a variation that was not interrupted; `seconds` is how long all of it lasts."""
+    if variation.resumed_seconds:
+        return f"goes on at {clock(variation.resumed_seconds)}" + (f" of {clock(seconds)}" if seconds else "")
+    return f"begins anew: {variation.begun_anew.splitlines()[0]}" if variation.begun_anew else ""
 
 
 def _gets_on(variation: VariationView) -> bool:

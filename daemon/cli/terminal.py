@@ -275,6 +275,8 @@ def _tried_again(variation: VariationView) -> str:
     words = f"attempt {variation.attempts}"
     if variation.resumed_seconds:
         words += f" went on after {clock(variation.resumed_seconds)} of it, which an earlier one had encoded"
+    elif variation.begun_anew:
+        words += f" began anew: {visible(variation.begun_anew.splitlines()[0])}"
     return words
 
 

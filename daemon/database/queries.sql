@@ -307,7 +307,7 @@ VALUES (:variation, :attempt, :begins, :begun_with, :boot)
 -- name: record_resumed
 UPDATE variations SET crashes = iif(:seconds > coalesce(resumed_seconds, 0), 0, crashes),
     retries = iif(:seconds > coalesce(resumed_seconds, 0), 0, retries),
-    resumed_seconds = nullif(:seconds, 0)
+    resumed_seconds = nullif(:seconds, 0), begun_anew = iif(:seconds > 0, NULL, coalesce(:anew, begun_anew))
 WHERE seq = :variation
 
 -- Keeps how much of a piece is on the disk for certain.
@@ -319,13 +319,30 @@ WHERE (variation, attempt) = (SELECT seq, attempts FROM variations WHERE id = :v
 -- name: pieces_of
 SELECT * FROM pieces WHERE variation = :variation ORDER BY attempt
 
+-- Says what it took to encode a piece.
+-- name: record_cpu_of_piece
+UPDATE pieces SET cpu_seconds = :cpu_seconds WHERE variation = :variation AND attempt = :attempt
+
+-- Counts what it took to encode pieces that come to nothing.
+-- name: discard_cpu_of_pieces
+UPDATE jobs SET discarded_cpu = discarded_cpu + (
+    SELECT total(cpu_seconds) FROM pieces
+    WHERE variation = :variation AND (:attempts IS NULL OR attempt IN (SELECT value FROM json_each(:attempts)))
+)
+WHERE seq = (SELECT job FROM variations WHERE seq = :variation)
+
 -- Forgets pieces of a film.
 -- name: drop_pieces
 DELETE FROM pieces WHERE variation = :variation AND attempt IN (SELECT value FROM json_each(:attempts))
 
 -- Has a film be encoded whole from now on.
 -- name: refuse_pieces
-UPDATE variations SET in_pieces = 0, resumed_seconds = NULL WHERE seq = :variation
+UPDATE variations SET in_pieces = 0, resumed_seconds = NULL, begun_anew = :why WHERE seq = :variation
+
+-- Says why a film begins anew of which something is encoded.
+-- name: tell_begun_anew
+UPDATE variations SET begun_anew = :why
+WHERE seq = :variation AND EXISTS (SELECT 1 FROM pieces WHERE pieces.variation = variations.seq)
 
 -- Forgets all pieces of a film.
 -- name: drop_all_pieces
@@ -425,7 +442,8 @@ WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
 -- No row: a cancel came first, and wins.
 -- name: complete
 UPDATE variations SET status = 'completed', finished_at = :now, bytes = :bytes, sha256 = :sha256,
-    output_seconds = :output_seconds, cpu_seconds = :cpu_seconds, speed = :speed, quality = :quality,
+    output_seconds = :output_seconds, speed = :speed, quality = :quality,
+    cpu_seconds = :cpu_seconds + (SELECT total(cpu_seconds) FROM pieces WHERE pieces.variation = variations.seq),
     contents = :contents,
     parameters = json_patch(parameters, :chosen) || '',
     proof = NULL

@@ -76,6 +76,7 @@ class VariationView(Model, frozen=True):
     quality: Quality | None = None  # how close it is to its source; None: not asked, or not completed
     kept: tuple[Kept, ...] | None = None  # of its source; None: not completed, or so by an older ffspool
     left_out: tuple[LeftOut, ...] | None = None  # the rest of its source; None as before
+    begun_anew: str | None = None  # why its last attempt did not go on with what one before had encoded
     resumable: bool | msgspec.UnsetType = msgspec.UNSET  # true: some of it is encoded that may be gone on with
     delivery: DeliveryView | msgspec.UnsetType = msgspec.UNSET  # where that was asked; not told in webhooks
     folder: bool | msgspec.UnsetType = msgspec.UNSET  # of files, which is downloaded as a zip; not told in webhooks
@@ -336,6 +337,7 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
         quality=msgspec.json.decode(row["quality"], type=Quality) if row["quality"] else None,
         kept=contents.kept if contents else None,
         left_out=contents.left_out if contents else None,
+        begun_anew=row.get("begun_anew"),
         resumable=bool(row.get("in_hand")) or msgspec.UNSET,
         folder=msgspec.UNSET if row["extension"] is None else row["extension"] == FOLDER,
         started_at=when(row["started_at"]),

@@ -305,7 +305,7 @@ class Attempt:
         """What was joined is not what was planned: without its pieces it is encoded whole."""
         assert member.resumption
         log.warning("%s is encoded from the beginning, since its pieces do not fit: %s", member.claim.id, error)
-        await member.resumption.give_up()
+        await member.resumption.give_up(f"what was encoded in pieces did not fit: {error}")
         await self._settlement.abandon(member, Failure(error=error, alone=True), cpu_seconds)
 
     def _proof(self, member: Member, cpu_seconds: float, sealed: Sealed, output_seconds: float | None) -> Proof:

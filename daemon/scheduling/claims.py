@@ -27,6 +27,7 @@ SUSPECT_AFTER = 2  # deaths of the daemon with this variation in flight: then it
 MAX_CRASHES = 10  # most of them were somebody else's fault, and each costs a start
 RETRY_GROWTH = 4  # each wait is so many times the one before
 FORCED = "failed by request"
+NO_ROOM = "the disk was full, and what was encoded of it was removed"
 ASIDE = 30.0  # seconds that work lets other work pass which may fit on the disk
 
 
@@ -122,11 +123,13 @@ def record_start(started: Started, transaction: Transaction) -> None:
     transaction.run("record_handle", token=started.task, handle=started.handle)
 
 
-def record_piece(transaction: Transaction, *, variation: int, attempt: int, begins: float, begun_with: str) -> None:
-    """The attempt is about to write a piece of a film, from that second on."""
+def record_piece(
+    transaction: Transaction, *, variation: int, attempt: int, begins: float, begun_with: str, anew: str | None = None
+) -> None:
+    """The attempt is about to write a piece of a film, from that second on. `anew` is why it does not go on."""
     mine = {"variation": variation, "attempt": attempt}
     transaction.run("record_piece", begins=begins, begun_with=begun_with, boot=boot_id(), **mine)
-    transaction.run("record_resumed", variation=variation, seconds=begins)
+    transaction.run("record_resumed", variation=variation, seconds=begins, anew=anew)
 
 
 def record_durable(durable: Durable, transaction: Transaction) -> None:
@@ -140,13 +143,21 @@ def pieces_of(transaction: Transaction, *, variation: int) -> list[Row]:
 
 
 def drop_pieces(transaction: Transaction, *, variation: int, attempts: Sequence[int]) -> None:
-    transaction.run("drop_pieces", variation=variation, attempts=msgspec.json.encode(attempts).decode())
+    mine = {"variation": variation, "attempts": msgspec.json.encode(attempts).decode()}
+    transaction.run("discard_cpu_of_pieces", **mine)
+    transaction.run("drop_pieces", **mine)
 
 
-def refuse_pieces(transaction: Transaction, *, variation: int) -> None:
-    """Has a film be encoded whole from now on, since its pieces did not fit."""
-    transaction.run("refuse_pieces", variation=variation)
+def _discard_pieces(transaction: Transaction, variation: int) -> None:
+    """Nothing comes of what is encoded of that film."""
+    transaction.run("discard_cpu_of_pieces", variation=variation, attempts=None)
     transaction.run("drop_all_pieces", variation=variation)
+
+
+def refuse_pieces(transaction: Transaction, *, variation: int, why: str) -> None:
+    """Has a film be encoded whole from now on, since its pieces did not fit."""
+    transaction.run("refuse_pieces", variation=variation, why=why)
+    _discard_pieces(transaction, variation)
 
 
 def record_media(transaction: Transaction, *, source: str, media: Media) -> None:
@@ -254,13 +265,18 @@ def abandon(
     if row is None:
         return False
     verdict = judge(row, failure=failure, crashed=crashed, now=now, retry_delay=retry_delay)
-    transaction.run("discard_cpu", job=row["job"], cpu_seconds=cpu_seconds)  # first: the job may end with the next
+    going_on = verdict.space_needed is None and (verdict.status is State.QUEUED or _is_kept(row))
+    # What was spent comes first: the job may end with the abandoning.
+    spent = {"variation": variation, "attempt": attempt, "cpu_seconds": cpu_seconds}
+    if not (going_on and transaction.run("record_cpu_of_piece", **spent)):
+        transaction.run("discard_cpu", job=row["job"], cpu_seconds=cpu_seconds)
+    if not going_on:
+        if verdict.space_needed is not None:
+            transaction.run("tell_begun_anew", variation=variation, why=NO_ROOM)
+        _discard_pieces(transaction, variation)
     transaction.run("abandon", variation=variation, now=now, **msgspec.structs.asdict(verdict))
     transaction.run("end_attempt", variation=variation, now=now)
-    if verdict.space_needed is None and (verdict.status is State.QUEUED or _is_kept(row)):
-        return True
-    transaction.run("drop_all_pieces", variation=variation)
-    return False
+    return going_on
 
 
 def may_go_on(transaction: Transaction, *, variation: int, attempt: int) -> bool:
@@ -279,7 +295,7 @@ def drop_needless_pieces(transaction: Transaction, *, jobs: Sequence[int]) -> li
     """Forgets pieces that nothing will come of. Returns job and variation of each, whose files are to be removed."""
     rows = transaction.all("needless_pieces", jobs=msgspec.json.encode(jobs).decode())
     for row in rows:
-        transaction.run("drop_all_pieces", variation=row["seq"])
+        _discard_pieces(transaction, row["seq"])
     return [(row["job"], row["id"]) for row in rows]
 
 

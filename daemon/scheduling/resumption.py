@@ -31,6 +31,8 @@ from daemon.scheduling.resources import Resources
 log = logging.getLogger(__name__)
 
 ALIKE = 0.001  # seconds
+OTHERS = "its source, its parameters, the encoder or ffspool are not those that an earlier attempt had begun with"
+TOO_LITTLE = "what an earlier attempt had encoded holds no whole group of pictures that can be read"
 
 
 class Resumption:
@@ -51,9 +53,11 @@ class Resumption:
     async def begin_anew_or_go_on(self) -> None:
         """Finds what may be used, removes what may not, and records the piece that is to come."""
         rows = await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq))
+        anew = None
         for number, row in enumerate(rows):
             if not await self._take(row):
                 await self._forget(rows[number:])
+                anew = None if self._earlier else self._why_not(row)
                 break
         await self._resources.store.write(
             partial(
@@ -62,6 +66,7 @@ class Resumption:
                 attempt=self._claim.attempt,
                 begins=self.begin.seconds,
                 begun_with=self._begun_with(),
+                anew=anew,
             )
         )
 
@@ -87,10 +92,10 @@ class Resumption:
         if found.pictures != self._pictures:
             raise ProofError(f"joined from pieces it has {found.pictures} pictures instead of {self._pictures}")
 
-    async def give_up(self) -> None:
+    async def give_up(self, why: str) -> None:
         """Removes all pieces: what came of them is not what was planned, so the film is encoded whole."""
         await self._forget(await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq)))
-        await self._resources.store.write(partial(claims.refuse_pieces, variation=self._claim.seq))
+        await self._resources.store.write(partial(claims.refuse_pieces, variation=self._claim.seq, why=why))
 
     def _path(self, attempt: int) -> Path:
         return self._resources.paths.piece(self._claim.job, self._claim.id, attempt)
@@ -106,6 +111,12 @@ class Resumption:
         except (ProbeError, OSError):
             return False
         return self._append(path.name, content)
+
+    def _why_not(self, row: Row) -> str:
+        """Why a film begins anew whose first piece is that one; the log has it, too."""
+        words = TOO_LITTLE if row["begun_with"] == self._begun_with() else OTHERS
+        log.info("%s is encoded from the beginning: %s", self._claim.id, words)
+        return words
 
     def _append(self, name: str, content: PieceContent) -> bool:
         key = content.key_frame

@@ -187,6 +187,7 @@ function Variation({ job, source, variation }) {
       <div class="words">
         <strong><${FileName} name=${name} /></strong>
         <span class="muted">${variation.preset}${variation.attempts > 1 ? ` · attempt ${variation.attempts}` : ""}${variation.resumed_seconds ? ` · went on after ${duration(variation.resumed_seconds)}` : ""}</span>
+        ${variation.begun_anew && html`<span class="muted">began anew: ${variation.begun_anew.split("\n")[0]}</span>`}
       </div>
       <div class="standing"><${State} job=${shown} /><${VariationStanding} ...${{ source, variation: shown }} /></div>
       <div class="actions">

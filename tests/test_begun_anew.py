@@ -1,0 +1,66 @@
+"""What becomes of what is encoded of films in the database: what it took is counted once, and why it went is told."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from stored import add_job, claim, in_store, variation
+
+from daemon.database.store import Store, Transaction
+from daemon.paths import Paths
+from daemon.proof.prove import Proof
+from daemon.scheduling import claims
+from daemon.scheduling.claims import INTERRUPTED, NO_ROOM, Failure
+
+PROOF = Proof(bytes=1, sha256="-", inode=1, output_seconds=1.0, cpu_seconds=2.0, speed=None)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+    return paths
+
+
+def begin(transaction: Transaction) -> claims.Claim:
+    """Begins an attempt that writes a piece."""
+    mine = claim(transaction)
+    claims.record_piece(transaction, variation=mine.seq, attempt=mine.attempt, begins=0.0, begun_with="")
+    return mine
+
+
+def give_up(transaction: Transaction, mine: claims.Claim, failure: Failure | None, cpu_seconds: float) -> bool:
+    how = {"failure": failure, "cpu_seconds": cpu_seconds, "now": 3.0}
+    return claims.abandon(transaction, variation=mine.seq, attempt=mine.attempt, **how)  # type: ignore[arg-type]
+
+
+def test_what_pieces_took_is_counted_with_the_film_they_become(paths: Paths) -> None:
+    async def work(store: Store) -> tuple[float, float]:
+        await store.write(lambda t: add_job(t, "a"))
+        mine = await store.write(begin)
+        assert await store.write(lambda t: give_up(t, mine, INTERRUPTED, 5.0))
+        again = await store.write(begin)
+        done = partial(claims.complete, variation=again.seq, attempt=again.attempt, proof=PROOF, now=4.0)
+        assert await store.write(done)
+        job = await store.read(lambda t: t.one("job", id="a"))
+        assert job
+        return job["cpu_seconds"], job["discarded_cpu"]
+
+    assert in_store(paths, work) == (7.0, 0.0)
+
+
+def test_what_pieces_took_is_discarded_with_them_and_a_full_disk_told(paths: Paths) -> None:
+    async def work(store: Store) -> tuple[str, float]:
+        await store.write(lambda t: add_job(t, "a"))
+        mine = await store.write(begin)
+        assert await store.write(lambda t: give_up(t, mine, INTERRUPTED, 5.0))
+        again = await store.write(begin)
+        assert not await store.write(lambda t: give_up(t, again, Failure(error="full", space=10), 3.0))
+        job = await store.read(lambda t: t.one("job", id="a"))
+        row = await store.read(partial(variation, name="a"))
+        assert job
+        return row["begun_anew"], job["discarded_cpu"]
+
+    assert in_store(paths, work) == (NO_ROOM, 8.0)
