@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import PATIENCE, Daemon, wait_until
-from faults.victim import Victim, strace
-from surroundings import need_mounts, need_tracing
+from surroundings import need_mounts
 from test_delivery_folder import mounted
 from test_webhooks import receiving
 
@@ -248,31 +247,15 @@ def test_what_is_not_delivered_yet_neither_fails_nor_expires_nor_goes_for_room(
     view = daemon.wait_for(job)
     assert (view["status"], view["expires_at"], view["deliveries"]["pending"]) == ("completed", None, 1)
     assert only(view)["delivery"]["error"] == "the output root is away: it waits until that is there again"
+    assert daemon.client.get("/api/stats").json()["deliveries"]["failing"] == 1
     root.mkdir()
     wait_until(lambda: list(root.glob("films/*.mp4")), "the delivery, now that the share is there")
     wait_until(lambda: daemon.client.get(f"/api/jobs/{job}").status_code == 410, "its own end")
 
 
-def test_a_delivery_outlives_a_daemon_that_is_killed_at_its_rename(tmp_path: Path, library: Path, clip: Path) -> None:
-    need_tracing()
-    victim = Victim(tmp_path / "home", "--output-root", str(library))
-    try:
-        assert victim.starts(*strace("renameat2", "signal=KILL", "1"))
-        job = submit(victim, clip, deliver={"folder": "killed", "conflict": "number"})["id"]
-        assert victim.dies(30)
-        assert victim.starts(), victim.log()
-        [told] = delivered(victim, job)
-        sha256 = only(victim.job(job))["sha256"]
-        found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (library / "killed").iterdir()}
-        assert (told["to"], found) == ("killed/clip_h264-480p.mp4", {"clip_h264-480p.mp4": sha256})
-    finally:
-        victim.end()
-
-
-def test_what_a_delivery_left_goes_with_its_job(
+def test_a_cancel_gives_up_what_is_not_delivered(
     start_daemon: Callable[..., Daemon], tmp_path: Path, clip: Path
 ) -> None:
-    """Also where its place was away when the job was deleted."""
     need_mounts()
     root = tmp_path / "library"
     root.mkdir()

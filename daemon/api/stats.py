@@ -45,6 +45,13 @@ class Outbox(Model, frozen=True):
     oldest_failing_seconds: float | None
 
 
+class Undelivered(Model, frozen=True):
+    """Holds what could not be delivered so far, and is tried again."""
+
+    failing: int
+    oldest_failing_seconds: float | None
+
+
 class Disk(Model, frozen=True):
     """Tells of the spool's file system, and what ffspool has there: not counted are logs, and what is being written."""
 
@@ -85,6 +92,7 @@ class Stats(Model, frozen=True):
     disk: Disk
     events: Events
     webhooks: Outbox
+    deliveries: Undelivered
     encoder: str
     sandbox: Sandbox
     hours: tuple[Hour, ...]  # of the last day
@@ -122,6 +130,7 @@ async def gather(service: Service) -> Stats:
             **held,
         ),
         webhooks=Outbox(failing=failing, oldest_failing_seconds=None if since is None else max(0.0, now - since)),
+        deliveries=await service.store.read(partial(_undelivered, now)),
         events=Events(subscribers=service.feed.subscribers, lag=service.feed.lag),
         encoder=service.encoder_version,
         sandbox=service.sandbox,
@@ -152,6 +161,8 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
     figures.sandbox.set(stats.sandbox.active)
     figures.failing.set(stats.webhooks.failing)
     figures.failing_age.set(stats.webhooks.oldest_failing_seconds or 0.0)
+    figures.undelivered.set(stats.deliveries.failing)
+    figures.undelivered_age.set(stats.deliveries.oldest_failing_seconds or 0.0)
     figures.checkpoint_age.set(stats.disk.checkpoint_age_seconds or 0.0)
     figures.build.labels(version("ffspool"), stats.encoder.partition(" Copyright")[0], str(SCHEMA)).set(1)
     figures.subscribers.set(stats.events.subscribers)
@@ -162,6 +173,13 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
 def _failing(transaction: Transaction) -> tuple[int, float | None]:
     row = transaction.one("failing_messages")
     return (row["count"], row["since"]) if row else (0, None)
+
+
+def _undelivered(now: float, transaction: Transaction) -> Undelivered:
+    row = transaction.one("failing_deliveries")
+    assert row is not None
+    since = row["since"]
+    return Undelivered(failing=row["count"], oldest_failing_seconds=None if since is None else max(0.0, now - since))
 
 
 def _checkpoint_age(database: Path, now: float) -> float | None:

@@ -866,6 +866,11 @@ SELECT count(*) AS count FROM (
 -- name: failing_messages
 SELECT count(*) AS count, min(since) AS since FROM outbox WHERE status = 'pending' AND failures > 0
 
+-- Outputs that could not be delivered so far, and since when the first of them is due.
+-- name: failing_deliveries
+SELECT count(*) AS count, min(since) AS since FROM deliveries
+WHERE next_attempt_at IS NOT NULL AND status IN ('pending', 'running') AND error IS NOT NULL
+
 -- How often each stage of a cancel ended a process, and how long that took.
 -- name: stops
 SELECT stage, count, seconds FROM stops

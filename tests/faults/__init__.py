@@ -1,1 +1,1 @@
-"""Attacks on the daemon, and the nine promises of docs/promises.md that it is held against after each."""
+"""Attacks on the daemon, and the ten promises of docs/promises.md that it is held against after each."""

@@ -1,4 +1,4 @@
-"""The nine promises, checked from outside: by the database file, the spool, /proc and the HTTP API.
+"""The ten promises, checked from outside: by the database file, the spool, /proc and the HTTP API.
 
 Nothing of the daemon is imported: its own reading of its state must not be what it is judged by.
 """
@@ -38,6 +38,7 @@ PROMISES = {
     7: "attempts are capped",
     8: "event ids only grow",
     9: "a corrupt database is a clear refusal to start, never a silent new one",
+    10: "a result that is to be delivered comes to its folder once and whole",
 }
 ARROWS = {
     ("queued", "processing"), ("queued", "cancelled"), ("queued", "failed"),
