@@ -18,6 +18,7 @@ from faults.victim import Victim
 Attack = Callable[..., tuple[Victim, Promises]]
 
 KILLS = 20
+NOTHING_LEFT = [[{"preset": "h264-capped"}]]  # of its passes, to go on with: each death is held against it alone
 WISHES: list[list[dict[str, Any]]] = [
     [{"preset": "h264-480p"}, {"preset": "hevc-1080p", "speed": "veryfast"}],
     [{"preset": "h264-capped"}],  # passes that begin again
@@ -28,18 +29,24 @@ WISHES: list[list[dict[str, Any]]] = [
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("wishes", [[*WISHES, *WISHES], NOTHING_LEFT], ids=["many", "one"])
 def test_a_storm_of_kills_fails_no_job(
-    attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, paced: dict[str, str]
+    attack: Attack,
+    ledger: Ledger,
+    clips: Clips,
+    tally: Tally,
+    paced: dict[str, str],
+    wishes: list[list[dict[str, Any]]],
 ) -> None:
     victim, promises = attack(FFSPOOL_RESUME_FROM="0", **paced)
     random = Random("storm")
     assert victim.starts(), victim.log()
-    for variations in (*WISHES, *WISHES):
+    for variations in wishes:
         wish = ledger.wish(variations, long=True)
         ledger.acknowledge(wish, victim.submit(clips.long, spec={"name": wish.name, "variations": variations}))
     for number in range(KILLS):
         time.sleep(random.uniform(0.1, 2))
-        if number % 3 == 2:
+        if number % 3 == 2 and len(wishes) > 1:
             cancel_one(victim, ledger, random)
         victim.kill()
         tally.attack("kills in a storm")
