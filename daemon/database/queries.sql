@@ -237,7 +237,8 @@ DELETE FROM hours WHERE hour < :hour
 SELECT variations.seq, variations.id, variations.preset, variations.parameters, variations.alone,
     variations.space_needed, variations.crashes, variations.in_pieces, variations.source, jobs.on_unsuitable, sources.id AS source_id,
     sources.name, sources.path, sources.bytes,
-    sources.device, sources.inode, sources.modified, sources.boot, sources.media, jobs.id AS job
+    sources.device, sources.inode, sources.modified, sources.boot, sources.media, jobs.id AS job,
+    EXISTS (SELECT 1 FROM pieces WHERE pieces.variation = variations.seq) AS begun
 FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON jobs.seq = variations.job
 WHERE variations.status = 'queued' AND held = 0 AND not_before IS NULL
 ORDER BY variations.priority DESC, variations.seq LIMIT :limit

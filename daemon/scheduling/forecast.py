@@ -55,7 +55,8 @@ class Forecast:
         media = msgspec.json.decode(row["media"], type=Media)
         parameters = msgspec.json.decode(row["parameters"])
         try:
-            outlook = self.of(row["id"], row["source_id"], media, row["preset"], parameters, row["bytes"])
+            asked = media, row["preset"], parameters, row["bytes"]
+            outlook = self.of(row["id"], row["source_id"], *asked, begun=bool(row["begun"]))
         except UnsuitableSource as error:
             return msgspec.structs.replace(_nothing(row), unsuitable=str(error))
         except FfspoolError:
@@ -70,15 +71,26 @@ class Forecast:
         return msgspec.structs.replace(outlook, ready=ready, resumable=resumable)
 
     def of(
-        self, variation: str, source: str, media: Media, preset: str, parameters: Parameters, source_bytes: int
+        self,
+        variation: str,
+        source: str,
+        media: Media,
+        preset: str,
+        parameters: Parameters,
+        source_bytes: int,
+        *,
+        begun: bool = False,
     ) -> Outlook:
-        """Raises UnknownPreset, BadParameter, or UnsuitableSource when nothing can be made of the source."""
+        """Takes one that was `begun` in pieces for one that is made so, whatever it is predicted to take now.
+
+        Raises UnknownPreset, BadParameter, or UnsuitableSource when nothing can be made of the source.
+        """
         base = self._library.find(preset).base
         plan, estimate, shareable, resumable = command.prospect(media, base, parameters)
         correction = costs.correction(self._corrections, preset, parameters)
         usual = usual_bytes(plan, estimate, media, source_bytes)
         cost = costs.predict(media, plan, estimate, correction)
-        parted = resumable and cost.decode + cost.encode >= self._resume_from
+        parted = resumable and (begun or cost.decode + cost.encode >= self._resume_from)
         ready = Ready(
             variation=variation,
             source=source,
