@@ -9,6 +9,7 @@ import pytest
 from stored import add_job, claim, in_store, variation
 
 from daemon.database.store import Store, Transaction
+from daemon.encode.task import Durable
 from daemon.paths import Paths
 from daemon.proof.prove import Proof
 from daemon.scheduling import claims
@@ -49,6 +50,26 @@ def test_what_pieces_took_is_counted_with_the_film_they_become(paths: Paths) -> 
         return job["cpu_seconds"], job["discarded_cpu"]
 
     assert in_store(paths, work) == (7.0, 0.0)
+
+
+def test_pieces_of_films_that_wait_are_counted_as_stored(paths: Paths) -> None:
+    async def work(store: Store) -> list[int]:
+        def stored(transaction: Transaction) -> int:
+            row = transaction.one("stored_bytes")
+            assert row
+            return int(row["count"])
+
+        await store.write(lambda t: add_job(t, "a"))
+        mine = await store.write(begin)
+        kept = Durable(task="", seconds=1.0, bytes={"a": 1 << 30})
+        await store.write(partial(claims.record_durable, kept))
+        running = await store.read(stored)  # whose room is kept for them anyway
+        await store.write(lambda t: give_up(t, mine, INTERRUPTED, 5.0))
+        waiting = await store.read(stored)
+        await store.write(lambda t: claims.refuse_pieces(t, variation=mine.seq, why=""))
+        return [waiting - running, await store.read(stored) - running]
+
+    assert in_store(paths, work) == [1 << 30, 0]
 
 
 def test_what_pieces_took_is_discarded_with_them_and_a_full_disk_told(paths: Paths) -> None:

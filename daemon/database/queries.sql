@@ -839,6 +839,8 @@ SELECT variations AS count FROM tally WHERE status = 'queued'
 SELECT
     (SELECT sum(bytes) FROM disk WHERE kind IN ('sources', 'outputs'))
     + (SELECT coalesce(sum(length), 0) FROM uploads)
+    + (SELECT coalesce(sum(pieces.bytes), 0) FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation
+       WHERE variations.status <> 'processing')
     + (SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size)
     AS count
 

@@ -16,8 +16,9 @@ from daemon.settings import Settings
 class Quota:
     """Counts for all clients together: a session has the rights of the token, and whoever has one can make more.
 
-    Stored are sources, outputs and the database, resumable uploads as they were announced, and what `space` is held
-    for: what an encode is expected to make, and the files of a form on their way in.
+    Stored are sources, outputs and the database, resumable uploads as they were announced, what is encoded of films
+    that wait to be gone on with, and what `space` is held for: what an encode is expected to make, and the files of a
+    form on their way in.
     """
 
     def __init__(self, settings: Settings, space: Space) -> None:
