@@ -34,12 +34,8 @@ class Figures:
             registry=registry,
         )
         self.failing_age = gauge("ffspool_webhook_oldest_failing_age_seconds", "Age of the oldest of these; 0: none")
-        self.undelivered = gauge(
-            "ffspool_deliveries_failing", "Outputs not delivered so far, and tried again"
-        )
-        self.undelivered_age = gauge(
-            "ffspool_delivery_oldest_failing_age_seconds", "Age of the oldest; 0: none"
-        )
+        self.undelivered = gauge("ffspool_deliveries_failing", "Outputs not delivered so far, and tried again")
+        self.undelivered_age = gauge("ffspool_delivery_oldest_failing_age_seconds", "Age of the oldest; 0: none")
         self.checkpoint_age = Gauge(
             "ffspool_database_checkpoint_age_seconds",
             "Since the log was last written back; 0: nothing is",
