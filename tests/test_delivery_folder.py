@@ -209,6 +209,15 @@ def dies_before_its_name(scene: Scene, parcel: Parcel, notes: Notes) -> bool:
     )
 
 
+def test_another_result_of_the_same_bytes_does_not_pass_for_it(file_scene: Scene, notes: Notes) -> None:
+    """As of the same film by the same preset: it took the name that this one was to have."""
+    parcel = file_scene.parcel(conflict="number")
+    assert dies_before_its_name(file_scene, parcel, notes)
+    shutil.copy(file_scene.output, file_scene.root / "films" / "clip.mp4")
+    assert file_scene.place.deliver(parcel, notes.course()).to == "films/clip (2).mp4"
+    assert file_scene.there == dict.fromkeys(["clip.mp4", "clip (2).mp4"], parcel.sha256)
+
+
 def test_a_part_that_was_damaged_is_written_anew(file_scene: Scene, notes: Notes) -> None:
     parcel = file_scene.parcel()
     assert dies_before_its_name(file_scene, parcel, notes)

@@ -198,9 +198,14 @@ class _Delivery:
         Its part was durable by then, and nobody else removes that. In another folder of the same path, as where a
         share is not mounted any more, that says nothing.
         """
-        if self._is_ours(landing.name):
-            return True
-        return self._is_gone(self._part) and os.fstat(self._folder).st_ino == landing.folder
+        part, there = (no_replace.status(self._folder, name) for name in (self._part, landing.name))
+        if part is None:
+            return self._is_ours(landing.name) or os.fstat(self._folder).st_ino == landing.folder
+        if there is None or os.path.samestat(part, there):  # of a link, it has both names for a moment
+            return there is not None
+        # Of two that changed places, the part is what lay there. Else what is there is another's, however like ours.
+        overwriting = self._wish.conflict == Conflict.OVERWRITE
+        return overwriting and self._is_ours(landing.name) and not self._is_ours(self._part)
 
     def _is_gone(self, name: str) -> bool:
         return no_replace.status(self._folder, name) is None
