@@ -75,6 +75,13 @@ def day(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d")
 
 
+def label(name: str, stem: str, preset: str, extension: str) -> str:
+    """Returns the preset with the number that tells it from others of its job, as an output's usual name has it."""
+    own = name.removesuffix(f".{extension}" if extension else "")
+    beginning = f"{stem}_"
+    return own.removeprefix(beginning) if own.startswith(beginning + preset) else preset
+
+
 def _flaw(text: str, known: Collection[str]) -> str | None:
     """Says in words what is wrong with a template; None where nothing is."""
     if not text:

@@ -186,7 +186,7 @@ async def _open_service(settings: Settings, resources: Resources, version: str, 
     queue = Queue(store, scheduler, resources.engine, settings.slots)
     await queue.restore()
     folders = Folders(settings.output_roots, paths, settings.output_owner)
-    deliveries = Deliveries(store, paths, {"folder": folders}, backoff=settings.delivery_backoff, now=now)
+    deliveries = Deliveries(store, paths, {"folder": folders}, library, backoff=settings.delivery_backoff, now=now)
     jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, quota, deliveries, now=now)
     bodies = RequestBodies()
     return Service(

@@ -46,7 +46,7 @@ def house(paths: Paths, store: Store) -> tuple[Whereabouts, Settings, Library, Q
     """What jobs are made by."""
     settings = load({"state_dir": paths.state}, {})
     quota = Quota(settings, Space(lambda: DiskUsage(total=10**12, free=10**12), kept_free=0))
-    return Whereabouts(paths, ()), settings, Library(), quota, Deliveries(store, paths, {})
+    return Whereabouts(paths, ()), settings, Library(), quota, Deliveries(store, paths, {}, Library())
 
 
 def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1.0) -> LocalEngine:

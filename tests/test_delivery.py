@@ -21,6 +21,7 @@ from daemon.cli import checks
 from daemon.database.store import Store, Transaction
 from daemon.delivery.deliveries import Deliveries
 from daemon.paths import Paths
+from daemon.presets.library import Library
 from daemon.proof import output_folder
 
 TINY = {"preset": "h264-480p", "speed": "ultrafast", "short_side": 120}
@@ -55,14 +56,14 @@ def delivered(daemon: Daemon, job: str) -> list[Any]:
 
 def test_an_output_is_delivered_as_it_was_made(daemon: Daemon, library: Path, clip: Path) -> None:
     wish = {"folder": str(library / "films" / "new"), "name": "{stem} {height}.{ext}", "mode": "0664"}
-    job = daemon.submit(clip, spec={"variations": [TINY], "deliver": wish})
+    job = daemon.submit(clip, spec={"variations": [{**TINY, "short_side": 240}], "deliver": wish})
     [variation] = job["sources"][0]["variations"]
     assert variation["delivery"] == {
         "status": "pending", "to": "films/new", "delivered_at": None, "kept": False, "dropped": False, "attempts": 0,
         "error": None,
     }  # fmt: skip
     [told] = delivered(daemon, job["id"])
-    assert (told["status"], told["to"], told["error"]) == ("delivered", "films/new/clip 360.mp4", None)
+    assert (told["status"], told["to"], told["error"]) == ("delivered", "films/new/clip 240.mp4", None)
     assert told["delivered_at"] is not None
     file = library / told["to"]
     sha256 = daemon.job(job["id"])["sources"][0]["variations"][0]["sha256"]
@@ -207,7 +208,7 @@ def test_a_copy_that_a_crash_left_behind_is_swept(
 
 async def _reads_of_an_idle_queue(paths: Paths) -> int:
     store = await Store.open(paths.database)
-    deliveries, reads, read = Deliveries(store, paths, {}), 0, store.read
+    deliveries, reads, read = Deliveries(store, paths, {}, Library()), 0, store.read
 
     async def counted(work: Callable[[Transaction], Any]) -> Any:
         nonlocal reads

@@ -120,7 +120,7 @@ def test_a_failed_job_that_is_tried_again_is_no_failed_job_to_a_bulk_verb(
             await store.write(partial(fail, name=name))
         paths.meanwhile = then(asyncio.get_running_loop(), store, partial(retry, job="second"))
         failed = Selection(statuses=(State.FAILED,))
-        receipt = await bulk.Bulk(store, IDLE, paths, house(paths)[3], now=lambda: 12.0).delete(failed)
+        receipt = await bulk.Bulk(store, IDLE, paths, house(paths, store)[3], now=lambda: 12.0).delete(failed)
         assert (await store.read(lambda t: job_row(t, "second", 12.0)))["status"] == "queued"
         return receipt
 

@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -14,11 +15,14 @@ from daemon.cli import made
 from daemon.cli.folders import Named
 from daemon.cli.made import Origin
 from daemon.errors import FfspoolError, InvalidRequest
-from daemon.models import Model, VariationRequest
+from daemon.models import Model, VariationRequest, Wanted
 from daemon.plaintext import is_text, visible
 from daemon.presets.library import Library
 from daemon.scheduling.sources import NewSource, local_source
 from daemon.states import OnUnsuitable
+
+if TYPE_CHECKING:  # it loads what knows of codecs, which is loaded while the reader of files starts
+    from daemon.cli.naming import Naming
 
 MOST_NAMED = 5
 
@@ -57,6 +61,7 @@ def check(
     strict: bool = False,
     skip_existing: bool = False,
     made_before: Collection[str] = (),
+    named: Naming | None = None,
     on_unsuitable: OnUnsuitable = OnUnsuitable.SKIP,
 ) -> Batch:
     """Checks all that can be checked before anything is encoded.
@@ -66,12 +71,12 @@ def check(
     used, a file that cannot be is refused by itself, unless it is to be `strict`.
     """
     found, refused = usable([file.path for file in files])
-    sources = tuple(source for _, source in found)
+    sources = tuple(replace(source, media=named.media.get(path) if named else None) for path, source in found)
     if refused and (strict or not sources):
         raise _unusable(refused)
     _refuse_unnamed(folder)
     wanted = library.expand(variations)
-    targets = _targets({file.path: file.below for file in files}, found, [(w.label, w.extension) for w in wanted])
+    targets = _targets({file.path: file.below for file in files}, found, wanted, named)
     batch = Batch(
         sources=sources,
         refused=tuple(refused),
@@ -99,7 +104,10 @@ def _unusable(refused: Sequence[Unusable]) -> InvalidRequest:
 
 
 def _targets(
-    below: Mapping[Path, str], found: Sequence[tuple[Path, NewSource]], wanted: Sequence[tuple[str, str]]
+    below: Mapping[Path, str],
+    found: Sequence[tuple[Path, NewSource]],
+    wanted: Sequence[Wanted],
+    named: Naming | None,
 ) -> list[tuple[str, ...]]:
     """Names each source's outputs in the output folder, where trees are as those that the sources lie in."""
     folders: dict[str, list[int]] = defaultdict(list)
@@ -107,7 +115,11 @@ def _targets(
         folders[below.get(path, "")].append(number)
     targets: list[tuple[str, ...]] = [()] * len(found)
     for folder, numbers in folders.items():
-        names = filenames.outputs([found[number][1].name for number in numbers], wanted)
+        called = [found[number][1].name for number in numbers]
+        if named:
+            names = named.names([found[number][0] for number in numbers], called, wanted)
+        else:
+            names = filenames.outputs(called, [(want.label, want.extension) for want in wanted])
         for number, own in zip(numbers, names, strict=True):
             targets[number] = tuple(str(PurePosixPath(folder, name)) for name in own)
     return targets

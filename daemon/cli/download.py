@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from daemon.cli.completion import JobType, PartType
-from daemon.cli.options import as_json, echo, overwrite, print_json, reach, state_dir
+from daemon.cli.options import as_json, echo, load_library, name_template, overwrite, print_json, reach, state_dir
 from daemon.cli.references import References, variations
 from daemon.errors import FfspoolError, InvalidRequest
+from daemon.name_template import NameTemplate
 
 if TYPE_CHECKING:
-    from daemon.cli.client import Client
+    from daemon.cli.client import Client, Json
 
 
 @click.command()
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--extract", is_flag=True, help="Fetch each file instead of one zip, into folders named after the sources."
 )
+@name_template
 @overwrite
 @state_dir
 @as_json
@@ -35,6 +38,7 @@ def download(
     variation: str | None,
     where: str | None,
     extract: bool,
+    template: str | None,
     overwrite: bool,
     state_dir: Path | None,
     as_json: bool,
@@ -42,12 +46,17 @@ def download(
     """Fetch what is completed of JOB as a zip, or the file of one VARIATION (a zip, if it is a folder)."""
     if variation and extract:
         raise click.UsageError("--extract is for a whole job: a variation is one file anyway")
+    if variation and template:
+        raise click.UsageError("--name is for a whole job: -o says what one file is called")
+    named = NameTemplate(template) if template is not None else None
     daemon = reach(state_dir)
     output = Path(where) if where else None
-    fetch = _fetch_each if extract or (where or "").endswith(os.sep) else _fetch_zip
-    fetched = (
-        _fetch_one(daemon, job, variation, output, overwrite) if variation else fetch(daemon, job, output, overwrite)
-    )
+    if variation:
+        fetched = _fetch_one(daemon, job, variation, output, overwrite)
+    elif extract or named or (where or "").endswith(os.sep):
+        fetched = _fetch_each(daemon, job, output, overwrite, named)
+    else:
+        fetched = _fetch_zip(daemon, job, output, overwrite)
     if as_json:
         print_json({"files": [{"path": str(path), "bytes": size} for path, size in fetched]})
         return
@@ -76,17 +85,12 @@ def _fetch_one(
     return [(target, daemon.download_variation(job, variation, target, entry["sha256"]))]
 
 
-def _fetch_each(daemon: Client, job: str, output: Path | None, overwrite: bool) -> list[tuple[Path, int]]:
-    """Lays the files out as in the zip. The daemon's names are checked before they become paths of ours."""
-    from daemon.filenames import folders
-
-    sources = daemon.job(job)["sources"]
-    wanted = [
-        ((output or Path()) / _shown(folder) / _shown(entry["name"]), entry)
-        for source, folder in zip(sources, folders([source["name"] for source in sources]), strict=True)
-        for entry in source["variations"]
-        if entry["status"] == "completed"
-    ]
+def _fetch_each(
+    daemon: Client, job: str, output: Path | None, overwrite: bool, named: NameTemplate | None
+) -> list[tuple[Path, int]]:
+    """Lays the files out as in the zip, or all in one folder if they are `named` by a template."""
+    found = daemon.job(job)
+    wanted = [((output or Path()) / place, entry) for place, entry in _places(found, named)]
     if not wanted:
         raise FfspoolError(f"nothing of {job} is completed yet")
     for target, _ in wanted:
@@ -96,6 +100,22 @@ def _fetch_each(daemon: Client, job: str, output: Path | None, overwrite: bool) 
         target.parent.mkdir(parents=True, exist_ok=True)
         fetched.append((target, _fetch_entry(daemon, job, entry, target)))
     return fetched
+
+
+def _places(job: Json, named: NameTemplate | None) -> Iterator[tuple[Path, Json]]:
+    """Yields what is completed, and where it is to lie. The daemon's names are checked before they become ours."""
+    from daemon.filenames import folders
+
+    if named:
+        from daemon.cli.naming import downloaded
+
+        names = downloaded(job, named, load_library())
+        yield from ((Path(names[entry["id"]]), entry) for entry in variations(job) if entry["id"] in names)
+        return
+    for source, folder in zip(job["sources"], folders([source["name"] for source in job["sources"]]), strict=True):
+        for entry in source["variations"]:
+            if entry["status"] == "completed":
+                yield Path(_shown(folder), _shown(entry["name"])), entry
 
 
 def _shown(name: str) -> str:

@@ -136,6 +136,11 @@ include = click.option(
 exclude = click.option(
     "--exclude", multiple=True, metavar="PATTERN", help="Of folders, leave these out. May be repeated."
 )
+name_template = click.option(
+    "--name", "template", metavar="TEMPLATE",
+    help="What results are called: {stem}_{preset}.{ext} by default; {source}, {folder}, {date}, {height}, {codec} are "
+    "known too and, of a daemon's, {job}.",
+)  # fmt: skip
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
 ffmpeg = click.option("--ffmpeg", metavar="PROGRAM", help="The encoder; by default the bundled one.")
 slots = click.option("--slots", metavar="N", help="Encodes at once; by default one per core.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -19,6 +19,7 @@ from daemon.cli.options import (
     include,
     load_library,
     load_settings,
+    name_template,
     on_unsuitable,
     overwrite,
     print_json,
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
     from daemon.cli.batch import Batch
     from daemon.cli.batch_job import Result, Watcher
+    from daemon.cli.folders import Named
+    from daemon.cli.naming import Naming
     from daemon.jobs.views import JobView, VariationView
+    from daemon.models import VariationRequest
     from daemon.presets.library import Library
     from daemon.settings import Settings
 
@@ -46,6 +50,7 @@ MOST_LOSSES = 20  # that are told after a run, a line each
               help="The folder the results go to; made if need be.")  # fmt: skip
 @include
 @exclude
+@name_template
 @overwrite
 @click.option("--skip-existing", is_flag=True,
               help="Make only what is missing: what an earlier run made of the same is kept.")  # fmt: skip
@@ -64,6 +69,7 @@ def run(
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     on_unsuitable: str,
+    template: str | None,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -74,29 +80,43 @@ def run(
     """
     from daemon.cli import batch, work_place
     from daemon.cli.folders import gather
-    from daemon.cli.follower import Follower
-    from daemon.cli.terminal import console
-    from daemon.models import VariationRequest
     from daemon.states import OnUnsuitable
 
     how = {name: flags.pop(name) for name in ("overwrite", "skip_existing", "strict")}
     fresh = flags.pop("fresh")
     settings, library = load_settings(flags), load_library()
-    requests = [VariationRequest(entry["preset"], _without_preset(entry)) for entry in variations]
     named = gather(files, include=include, exclude=exclude, apart=output)
+    how["named"] = _naming(template, named, settings, library)
     how["made_before"] = () if fresh else work_place.made_before(output)
-    checked = batch.check(named, requests, library, output, on_unsuitable=OnUnsuitable(on_unsuitable), **how)
+    checked = batch.check(
+        named, _requests(variations), library, output, on_unsuitable=OnUnsuitable(on_unsuitable), **how
+    )
     if not checked.sources:
         work_place.clear_up(output)
         return _tell_all_there(checked, as_json)
-    with Follower(console(sys.stderr if as_json else sys.stdout)) as follower:
-        _tell_what_is_not_made(follower, checked)
-        result = asyncio.run(_run(checked, settings, library, follower, fresh=fresh))
+    result = _followed(checked, settings, library, sys.stderr if as_json else sys.stdout, fresh=fresh)
     if as_json:
         print_json(_as_json(result, checked))
     else:
-        _report(console(), result, checked)
+        _report(result, checked)
     sys.exit(_exit_code(result, checked))
+
+
+def _naming(template: str | None, files: Sequence[Named], settings: Settings, library: Library) -> Naming | None:
+    if template is None:
+        return None
+    from daemon.cli.naming import naming
+
+    return naming(template, [file.path for file in files], settings, library)
+
+
+def _followed(checked: Batch, settings: Settings, library: Library, out: TextIO, *, fresh: bool) -> Result:
+    from daemon.cli.follower import Follower
+    from daemon.cli.terminal import console
+
+    with Follower(console(out)) as follower:
+        _tell_what_is_not_made(follower, checked)
+        return asyncio.run(_run(checked, settings, library, follower, fresh=fresh))
 
 
 async def _run(checked: Batch, settings: Settings, library: Library, watcher: Watcher, *, fresh: bool) -> Result:
@@ -127,8 +147,11 @@ def _tell_all_there(checked: Batch, as_json: bool) -> None:
         echo(f"All {len(checked.there)} are there already, in {checked.folder}")
 
 
-def _without_preset(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if name != "preset"}
+def _requests(variations: Sequence[dict[str, Any]]) -> list[VariationRequest]:
+    from daemon.models import VariationRequest
+
+    entries = [dict(entry) for entry in variations]
+    return [VariationRequest(entry.pop("preset"), entry) for entry in entries]
 
 
 def _exit_code(result: Result, checked: Batch) -> int:
@@ -155,9 +178,10 @@ def _as_json(result: Result, checked: Batch) -> Any:
     return job
 
 
-def _report(screen: Console, result: Result, checked: Batch) -> None:
-    from daemon.cli.terminal import Column, say, table, tally
+def _report(result: Result, checked: Batch) -> None:
+    from daemon.cli.terminal import Column, console, say, table, tally
 
+    screen = console()
     columns = (
         Column("STATUS", 1),
         Column("SIZE", 2, right=True),

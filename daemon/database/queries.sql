@@ -679,8 +679,8 @@ DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= :before ORDER 
 -- The one with something left to do that is due first, is not under way, and whose place is free.
 -- name: due_delivery
 SELECT deliveries.id, deliveries.place, deliveries.wanted, deliveries.status, deliveries.landing, deliveries.failures,
-    deliveries.since, variations.id AS variation, variations.name, variations.preset, variations.extension,
-    variations.bytes, variations.sha256, sources.name AS source, sources.folder AS stem, sources.path,
+    deliveries.since, variations.id AS variation, variations.name, variations.preset, variations.parameters,
+    variations.extension, variations.bytes, variations.sha256, sources.name AS source, sources.folder AS stem, sources.path,
     sources.modified, sources.media, jobs.id AS job, jobs.name AS job_name, jobs.created_at
 FROM deliveries LEFT JOIN variations ON variations.seq = deliveries.variation
 LEFT JOIN sources ON sources.seq = variations.source LEFT JOIN jobs ON jobs.seq = variations.job

@@ -27,6 +27,7 @@ from daemon.journal import tell
 from daemon.models import Deliver, Destination
 from daemon.name_template import NameTemplate
 from daemon.paths import Paths, remove
+from daemon.presets.library import Library
 from daemon.states import DeliveryStatus
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Deliveries:
         store: Store,
         paths: Paths,
         places: Mapping[str, Place],
+        library: Library,
         *,
         backoff: float = 5.0,
         now: Callable[[], float] = time.time,
@@ -64,6 +66,7 @@ class Deliveries:
         self._store = store
         self._paths = paths
         self._places = places
+        self._library = library
         self._backoff = backoff
         self._now = now
         self._threads = Workers("a delivery", most=PER_PLACE, patience=None)
@@ -199,7 +202,7 @@ class Deliveries:
 
     async def _delivered(self, due: Row, trip: _Trip) -> Receipt:
         try:
-            parcel = parcel_of(due, self._paths)
+            parcel = parcel_of(due, self._paths, self._library)
             place, loop = self._place(due), asyncio.get_running_loop()
         except InvalidRequest as error:
             raise Undelivered(str(error), final=True) from error
