@@ -1,4 +1,4 @@
-"""Presets beyond the first eleven: each one's command lines to the letter, and what one pass learns from another."""
+"""Presets that take several passes, or another encoder: each one's command lines to the letter, what passes learn."""
 
 from __future__ import annotations
 
