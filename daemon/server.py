@@ -19,7 +19,6 @@ from daemon.http.admission import Places
 from daemon.http.connection import Connection, most_connections
 from daemon.http.exposure import ADVICE, exposure
 from daemon.http.listener import WAITING, listening
-from daemon.jobs.journal import Journal
 from daemon.paths import Paths, write_private
 from daemon.permissions import weakness
 from daemon.presets.library import Library
@@ -50,7 +49,7 @@ async def serve(
         server = _Server(_config(service), partial(_announce, service, listener, surroundings, invite))
         watchdog = asyncio.create_task(_feed_watchdog(surroundings))
         serving = asyncio.create_task(server.serve([listener]))
-        writing = asyncio.create_task(Journal(service.store, service.figures).run(), name="journal")
+        writing = asyncio.create_task(service.journal.run(), name="journal")
         asked, broken = asyncio.create_task(stop.wait()), asyncio.create_task(service.store.damaged.wait())
         try:
             await asyncio.wait([serving, asked, broken], return_when=asyncio.FIRST_COMPLETED)

@@ -27,9 +27,10 @@ from daemon.errors import FfspoolError, StartupError
 from daemon.housekeeping import cleanup, expiry, recovery
 from daemon.jobs.bulk import Bulk
 from daemon.jobs.control import Control
-from daemon.jobs.feed import Feed, progress_data
+from daemon.jobs.feed import Feed, last_event, progress_data
 from daemon.jobs.idempotency import IdempotencyKeys
 from daemon.jobs.jobs import Jobs
+from daemon.jobs.journal import Journal
 from daemon.jobs.queue import Queue
 from daemon.jobs.request_bodies import RequestBodies
 from daemon.jobs.resumable_uploads import Uploads
@@ -73,6 +74,7 @@ class Service:
     store: Store
     scheduler: Scheduler
     feed: Feed
+    journal: Journal
     bodies: RequestBodies
     figures: Figures
     jobs: Jobs
@@ -118,12 +120,13 @@ async def running(
         stack.push_async_callback(store.close)
         engine = _open_engine(settings, program, sandbox)
         stack.push_async_callback(engine.close)
+        behind = await last_event(store)
         await recovery.recover(store, paths, engine, now())
         await lineage.renew(store, paths)
         prober.start()
         await engine.start()
         resources = await _open_resources(settings, library, paths, store, engine, prober, version, now)
-        service = await _open_service(settings, resources, version, sandbox)
+        service = await _open_service(settings, resources, version, sandbox, behind)
         async with _at_work(service, began, now):
             yield service
 
@@ -179,7 +182,10 @@ async def _open_resources(
     )
 
 
-async def _open_service(settings: Settings, resources: Resources, version: str, sandbox: Sandbox) -> Service:
+async def _open_service(
+    settings: Settings, resources: Resources, version: str, sandbox: Sandbox, behind: int
+) -> Service:
+    """Opens what is left. Events `behind` that one tell of what was recovered."""
     store, paths, now = resources.store, resources.paths, resources.now
     whereabouts, quota, library = resources.whereabouts, resources.quota, resources.library
     scheduler = Scheduler(resources, longest=settings.max_shared_seconds)
@@ -197,6 +203,7 @@ async def _open_service(settings: Settings, resources: Resources, version: str, 
         store=store,
         scheduler=scheduler,
         feed=Feed(store, partial(_progress_events, scheduler)),
+        journal=Journal(store, resources.figures, behind=behind, recovered=await last_event(store)),
         bodies=bodies,
         figures=resources.figures,
         jobs=jobs,

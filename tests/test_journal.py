@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -60,6 +61,16 @@ def test_an_attempt_that_begins_anew_is_logged(daemon: Daemon, long_clip: Path) 
     again = wait_until(lambda: "waits to be encoded again" in daemon.log() and daemon.log(), "another attempt")
     [line] = [line for line in again.splitlines() if "waits to be encoded again" in line][:1]
     assert (f"job={job}" in line, "attempt=1" in line, "error=" in line) == (True, True, True)
+
+
+def test_what_a_crash_interrupted_is_logged_as_it_is_recovered(daemon: Daemon, long_clip: Path) -> None:
+    job = daemon.submit(long_clip, presets=["h264-1080p"])["id"]
+    daemon.wait_for_encoder()
+    daemon.stop(signal.SIGKILL)
+    daemon.start()
+    words = "variation was left by an earlier daemon, and waits to be encoded again"
+    lines = wait_until(lambda: [line for line in daemon.log().splitlines() if words in line], "the line of it")
+    assert (len(lines), f"job={job}" in lines[0], "attempt=1" in lines[0]) == (1, True, True)
 
 
 def test_a_level_leaves_out_what_is_below_it(start_daemon: Callable[..., Daemon], clip: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from daemon.database.store import Row, Store, Transaction
-from daemon.jobs.feed import last_event
 from daemon.jobs.reasons import reason
 from daemon.journal import tell
 from daemon.scheduling.metrics import Figures
@@ -26,26 +25,33 @@ Told = tuple[Any, Row | None, Row | None]  # an event's data, and its job and va
 
 
 class Journal:
-    """Follows the events from where they are when it begins. `run` is its loop."""
+    """Follows the events behind one. `run` is its loop.
 
-    def __init__(self, store: Store, figures: Figures) -> None:
+    Up to `recovered` they tell what became of what an earlier daemon left.
+    """
+
+    def __init__(self, store: Store, figures: Figures, *, behind: int, recovered: int) -> None:
         self._store = store
         self._figures = figures
+        self._last = behind
+        self._recovered = recovered
         self._states: dict[str, str] = {}  # of jobs under way, as they were told last
         self._awake = asyncio.Event()
+        self._awake.set()  # there may be some already
         store.on_commit(self._awake.set)
 
     async def run(self) -> None:
         """Logs until it is cancelled. What cannot be read now is told later."""
-        last = await last_event(self._store)
         while True:
             await self._awake.wait()
             await asyncio.sleep(GATHER)
             self._awake.clear()
             try:
-                while read := await self._store.read(partial(_news, last)):
+                while read := await self._store.read(partial(_news, self._last)):
                     for number, kind, told in read:
-                        last = number  # what cannot be told is not tried again, and keeps nothing else from being told
+                        self._last = (
+                            number  # what cannot be told is not tried again, and keeps nothing else from being told
+                        )
                         self._tell(kind, *told)
             except Exception:
                 log.exception("what became of a job cannot be told, by a fault of ffspool")
@@ -54,7 +60,7 @@ class Journal:
         if kind == "job":
             self._tell_job(data, job)
         elif kind == "variation":
-            _tell_variation(data, variation)
+            _tell_variation(data, variation, recovered=self._last <= self._recovered)
             if variation and data["status"] in ENDED:
                 self._count(State(data["status"]), data["error"], variation)
 
@@ -73,13 +79,16 @@ class Journal:
             tell(log, logging.INFO, f"job ended {status}", job=identifier, **_counts(row))
 
 
-def _tell_variation(data: Any, row: Row | None) -> None:
+def _tell_variation(data: Any, row: Row | None, *, recovered: bool) -> None:
     of = {"job": data["job"], "variation": data["id"], "source": data["source"]}
     of |= {"preset": row["preset"] if row else None, "attempt": data["attempts"]}
     why = data["error"].splitlines()[0] if data["error"] else None
     if data["status"] == State.FAILED:
         took = _between(row, "started_at", "finished_at")
         tell(log, logging.WARNING, "variation failed", **of, took=took, error=why)
+    elif recovered:  # of an encode that was under way when an earlier daemon ended
+        became = "waits to be encoded again" if data["status"] == State.QUEUED else f"is {data['status']}"
+        tell(log, logging.WARNING, f"variation was left by an earlier daemon, and {became}", **of)
     elif data["status"] == State.QUEUED and data["attempts"]:
         waiting = row["waiting"] if row else None
         tell(log, logging.INFO, "variation waits to be encoded again", **of, error=why or waiting)
