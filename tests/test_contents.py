@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from av.stream import Disposition
 from conftest import Daemon
+from conftest import Media as Specimens
 from msgspec.structs import replace
 from specimens import AAC, COPY, H264, SPECIMENS, Specimen, Step, mapped, picture, read, silent, sound
 from specimens import make as make_specimen
@@ -345,3 +346,34 @@ def test_languages_that_a_ladder_is_said_to_keep_stand_in_its_manifest(
 def test_where_clocks_begin_is_no_date() -> None:
     assert labels.created({"creation_time": "1970-01-01T00:00:00.000000Z"}) is None
     assert labels.created({"creation_time": "1970-01-01T00:00:01Z"}) == "1970-01-01T00:00:01Z"
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "kept"),
+    [
+        ("alpha-vp9.webm", "webm-720p", True),
+        ("alpha-vp9.webm", "remux-mkv", True),
+        ("alpha-vp9.webm", "remux-mp4", False),
+        ("alpha-vp9.webm", "gif", True),
+        ("alpha-vp9.webm", "h264-480p", False),
+        ("alpha-prores.mov", "archive-ffv1", True),
+        ("alpha-prores.mov", "poster", False),
+        ("alpha-prores.mov", "webp", True),
+        ("plain.mp4", "h264-480p", None),
+    ],
+)
+def test_transparency_is_kept_or_said_to_be_left_out(
+    ffmpeg: str, media: Specimens, tmp_path: Path, name: str, preset: str, kept: bool | None
+) -> None:
+    source = media(name)
+    planned = plan(read_media(str(source)), preset, {**defaults(preset), **quickly(preset)})
+    facts = planned.contents.kept, planned.contents.left_out
+    assert [any(fact.what == "transparency" for fact in one) for one in facts] == [kept is True, kept is False]
+    output = read_media(str(make(ffmpeg, source, tmp_path, preset, **quickly(preset))))
+    assert differences(output, planned) == []
+    assert output.video
+    assert kept is None or output.video.alpha is kept
+
+
+def quickly(preset: str) -> dict[str, str]:
+    return QUICK if PRESETS[preset].kind == "video" else {}

@@ -20,7 +20,9 @@ from daemon.recipes.recipe import Options, Recipe
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 STAYS = {"hdr10+": "hdr10"}  # of HDR, what an encode passes on
 _HEARD_OR_SEEN = {"picture", "sound", "subtitles", "captions"}
-_OF_PICTURES = {"picture", "hdr", "end"}
+_OF_PICTURES = {"picture", "hdr", "transparency", "end"}
+SEE_THROUGH = {"libvpx-vp9", "gif", "libwebp_anim"}  # encoders that are given what is transparent, where it is
+APART = {"vp8", "vp9"}  # whose transparency is a stream of its own beside each picture
 _Facts = Iterator[Kept | LeftOut]
 
 
@@ -79,6 +81,8 @@ class _Account(NamedTuple):
             return
         yield Kept(what="picture", track=picture.index, detail=picture.codec)
         yield from self._hdr(picture)
+        if picture.alpha:
+            yield from self._transparency(picture)
         if picture.dolby_vision:
             why = "an encode keeps only the picture below it"
             yield from _either("dolby_vision", why, kept=self._encoder == "copy")
@@ -108,6 +112,17 @@ class _Account(NamedTuple):
             yield Kept(what="hdr", detail=STAYS.get(picture.hdr, picture.hdr))
             if picture.hdr in STAYS:
                 yield LeftOut(what="hdr", why="encoders do not pass on what changes by scene", detail=picture.hdr)
+
+    def _transparency(self, picture: VideoStream) -> _Facts:
+        if (
+            self._encoder == "copy"
+            and picture.codec in APART
+            and self.recipe.plan.container not in {"matroska", "webm"}
+        ):
+            yield LeftOut(what="transparency", why=f"{self.container.called} has no place for it")
+        else:
+            why = f"the output's codec has none: what is under it is {getattr(self.wanted, 'alpha_colour', 'black')}"
+            yield from _either("transparency", why, kept=self._is_exact() or self._encoder in SEE_THROUGH)
 
     def _captions(self, picture: VideoStream) -> _Facts:
         carried = self._encoder in {"copy", "libx264"} or self.options.get("a53cc") == 1
