@@ -48,7 +48,7 @@ test-media: $(READY)
 
 # Every test file by every preset, looked at by an independent reader; prints a table. It takes a while.
 media: $(READY)
-	$(BIN)/pytest $(SPREAD) tests/test_outputs.py --every-preset $(UNHURRIED)
+	$(BIN)/pytest $(SPREAD) tests/test_outputs.py tests/test_mixtures.py --every-preset $(UNHURRIED)
 
 # Random walks through the verbs against the model of the contract, many more than in `make test`.
 model: $(READY)

@@ -88,7 +88,8 @@ def read(path: Path, picture: int | None = None, region: Region = (0.0, 0.0, 1.0
         audio = [stream.index for stream in container.streams.audio]
         subtitles = len(container.streams.subtitles)
         chapters = [chapter["metadata"].get("title", "") for chapter in container.chapters()]
-        title = container.metadata.get("title")
+        told = container.metadata if container.format.name != "ogg" else container.streams[0].metadata
+        title = told.get("title")
         looked_at = [stream for stream in container.streams if stream.index in {seen, *audio}]
         codecs = [stream.codec_context.codec.canonical_name for stream in looked_at]
     return Reading(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Daemon, Media
+from mixtures import mixtures
+from specimens import make
 
 from daemon.encode.diagnosis import CAUSES, Ending, diagnose
 
@@ -70,11 +72,27 @@ def test_what_the_encoder_refuses_is_named(fails: Callable[..., Ending], argumen
     assert what in found.what
 
 
+@pytest.fixture
+def mixture(ffmpeg: str, tmp_path: Path) -> Callable[[str], Path]:
+    """Gives the film of several traits that is called so."""
+    known = {one.name: one for one in mixtures()}
+    return lambda name: make(known[name], ffmpeg, tmp_path)
+
+
 @pytest.mark.parametrize("source", ["no-index.mp4", "empty.m4a", "commands.gif"])
 def test_a_damaged_source_is_called_that(fails: Callable[..., Ending], media: Media, source: str) -> None:
     found = diagnose(fails("-f", "null", "-", source=media(source)))
     assert found
     assert ("damaged" in found.what, found.may_pass) == (True, False)
+
+
+@pytest.mark.parametrize("name", ["x264-slow-601-spoilt.flv", "mpeg2video-fields-cut-offset.mxf"])
+def test_damage_that_only_a_copy_meets_is_called_that(
+    fails: Callable[..., Ending], mixture: Callable[[str], Path], name: str
+) -> None:
+    found = diagnose(fails("-map", "0", "-c", "copy", "-f", "matroska", "out", source=mixture(name)))
+    assert found
+    assert "damaged" in found.what
 
 
 @pytest.mark.parametrize("tracks", ["0", "0:v", "0:a"])  # of several, the one whose decoder gets there first is told

@@ -189,6 +189,7 @@ CAUSES = (
         "the source is damaged or not complete",
         "fetch or export it again, and see whether a player shows all of it",
         r"moov atom not found|Invalid data found when processing input|Decode error rate|opening input: End of file"
+        r"|write packet with unknown timestamp|Error parsing AAC extradata"  # copied of MXF without end, of spoilt FLV
         r"|packet (?:to|in) decoder: Error number -\d+",  # a decoder's own, for which FFmpeg has no words: AAC's parser
         frozenset({_INVALID_DATA, _TOO_MANY_ERRORS}),
     ),
