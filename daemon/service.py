@@ -210,7 +210,7 @@ async def _open_service(
         uploads=Uploads(store, paths, settings, bodies, quota, now=now),
         upload_reader=UploadReader(store, resources.prober, paths, now=now),
         keys=IdempotencyKeys(store, now=now),
-        webhooks=_webhooks(settings, store, paths, now),
+        webhooks=_webhooks(settings, resources),
         deliveries=deliveries,
         control=Control(store, scheduler, paths, quota, deliveries, now=now),
         queue=queue,
@@ -281,10 +281,11 @@ def _progress_events(scheduler: Scheduler) -> list[tuple[str, str, bytes]]:
     ]
 
 
-def _webhooks(settings: Settings, store: Store, paths: Paths, now: Callable[[], float]) -> Webhooks:
-    secrets = Secrets(paths.webhook_secret, now=now)
+def _webhooks(settings: Settings, resources: Resources) -> Webhooks:
+    now, secrets = resources.now, Secrets(resources.paths.webhook_secret, now=resources.now)
     sender = Sender(secrets, allow_private=settings.webhook_allow_private, now=now)
-    return Webhooks(store, secrets, sender, backoff=settings.webhook_backoff, now=now)
+    backoff = settings.webhook_backoff
+    return Webhooks(resources.store, secrets, sender, resources.figures, backoff=backoff, now=now)
 
 
 def _usage(paths: Paths) -> DiskUsage:

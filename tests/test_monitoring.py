@@ -63,6 +63,8 @@ def test_ends_are_counted_by_state_preset_and_class_of_reason(
     assert (found["ffspool_slots", "used"], found["ffspool_slots", "all"] >= 1) == (0, True)
     assert found["ffspool_disk_bytes", "kept_free"] > 0
     assert found["ffspool_webhook_oldest_failing_age_seconds",] > 0
+    sent = {key[1]: value for key, value in found.items() if key[0] == "ffspool_webhook_attempts_total"}
+    assert (sent["delivered"], sent["failed"] >= 1) == (0, True), "a failure stays counted once it is delivered"
     assert found["ffspool_sandbox_active",] == float(daemon.client.get("/api/stats").json()["sandbox"]["active"])
     [build] = [key for key in found if key[0] == "ffspool_build_info"]
     assert "ffmpeg version" in str(build)

@@ -65,6 +65,11 @@ class Figures:
             buckets=SPEEDS,
             registry=registry,
         )
+        self._attempts = Counter(
+            "ffspool_webhook_attempts", "Tries to send a message to a receiver", ["result"], registry=registry
+        )
+        for result in ("delivered", "failed"):  # told from the first, so that a rate knows of the first failure
+            self._attempts.labels(result)
         self._output = Counter("ffspool_output_seconds", "Seconds of media made", ["preset"], registry=registry)
         self._stop = Histogram(
             "ffspool_stop_seconds",
@@ -84,6 +89,10 @@ class Figures:
     def ended(self, state: str, preset: str, reason: str) -> None:
         """Counts a variation that ended; `reason` is of a few classes."""
         self._ended.labels(state, preset, reason).inc()
+
+    def sent(self, *, taken: bool) -> None:
+        """Counts a try to send a webhook's message, which its receiver has `taken` or not."""
+        self._attempts.labels("delivered" if taken else "failed").inc()
 
     def stopped(self, stopped: Stopped) -> None:
         """Counts a process that was ended because we were asked to."""

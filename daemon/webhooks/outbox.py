@@ -27,6 +27,7 @@ from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import EndedJob, VariationView, ended_job, ended_variation
 from daemon.journal import tell
 from daemon.models import Model, when
+from daemon.scheduling.metrics import Figures
 from daemon.states import MessageStatus
 from daemon.webhooks.delivery import Reply, Sender
 from daemon.webhooks.signing import Secrets, SecretView
@@ -86,6 +87,7 @@ class Webhooks:
         store: Store,
         secrets: Secrets,
         sender: Sender,
+        figures: Figures,
         *,
         backoff: float = 5.0,
         now: Callable[[], float] = time.time,
@@ -93,6 +95,7 @@ class Webhooks:
         self._store = store
         self._secrets = secrets
         self._sender = sender
+        self._figures = figures
         self._backoff = backoff
         self._now = now
         self._sending: dict[str, str] = {}  # id → URL
@@ -159,6 +162,7 @@ class Webhooks:
             reply = await self._attempt(due)
             settled = verdict(reply, due["failures"], due["since"], self._now(), self._backoff)
             await self._store.write(partial(_settle, due, reply, settled, self._now()))
+            self._figures.sent(taken=reply.error is None)
             _log_delivery(due, reply, *settled, self._now())
         except Exception:
             log.exception("what became of the webhook %s cannot be recorded", due["id"])
