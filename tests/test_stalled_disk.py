@@ -21,6 +21,7 @@ from conftest import Daemon, wait_until
 from surroundings import need_mounts, thorough
 
 from daemon.api.routes import ENDPOINTS
+from daemon.cli import checks
 from daemon.errors import Unresponsive
 from daemon.media import prober
 from daemon.models import SourceFile
@@ -87,6 +88,22 @@ def here(tmp_path: Path, clip: Path) -> Path:
     folder.mkdir()
     shutil.copy(clip, folder)
     return folder
+
+
+def test_the_doctor_says_which_source_root_does_not_answer(
+    disk: Disk, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "SILENCE", 1.0)
+
+    async def told(*roots: Path) -> list[tuple[bool, str]]:
+        return [(found.ok, found.found) for found in [await checks.source_root(root) for root in roots]]
+
+    disk.stall("stat")
+    with going_on(disk):
+        dead, fine, gone = asyncio.run(told(disk.folder / "films", here, tmp_path / "none"))
+    assert dead[0] is False
+    assert "does not answer" in dead[1]
+    assert (fine, gone) == ((True, f"{here} can be read"), (False, f"{tmp_path / 'none'} is not there"))
 
 
 def job_of(client: httpx.Client, path: Path, *presets: str, **more: Any) -> Any:

@@ -137,30 +137,36 @@ def scratch() -> Iterator[Path]:
         yield Path(folder).resolve() / "clip.mkv"
 
 
-# Where results are delivered
+# Where files lie, and where results are delivered
+
+
+async def source_root(root: Path) -> Check:
+    """Checks that this user may read there; a share that does not answer holds nothing else up."""
+    advice = "mount it, or let the daemon's user read there; jobs of files in it fail, or wait for it"
+    return await _root("source", root, "can be read", os.R_OK | os.X_OK, advice)
 
 
 async def output_root(root: Path) -> Check:
     """Checks that this user may write there; a share that does not answer holds nothing else up."""
+    advice = "mount it, or have the daemon's user write there (the unit wants ReadWritePaths= too); deliveries wait"
+    return await _root("output", root, "can be written", os.R_OK | os.W_OK | os.X_OK, advice)
+
+
+async def _root(name: str, root: Path, fine: str, rights: int, advice: str) -> Check:
     threads = Workers("looking at it", patience=SILENCE)
     try:
-        found = await threads.run("", partial(_unwritable, root))
+        ill = await threads.run("", partial(_barred, root, rights))
     except Unavailable as error:
-        found = str(error)
-    return Check(
-        name="output",
-        ok=found is None,
-        found=f"{root} {found or 'can be written'}",
-        advice="mount it, or have the daemon's user write there (the unit wants ReadWritePaths= too); deliveries wait",
-    )
+        ill = str(error)
+    return Check(name=name, ok=ill is None, found=f"{root} {ill or fine}", advice=advice)
 
 
-def _unwritable(root: Path) -> str | None:
+def _barred(root: Path, rights: int) -> str | None:
     if not root.is_dir():
         return "is no folder" if root.exists() else "is not there"
-    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
-        return "cannot be written by this user, or is read-only"
-    return None
+    if os.access(root, rights):
+        return None
+    return "cannot be written by this user, or is read-only" if rights & os.W_OK else "cannot be read by this user"
 
 
 # The database

@@ -40,6 +40,8 @@ async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
     yield await _prober()
     yield state_dir(settings.state_dir)
     yield _disk(settings)
+    for root in settings.source_roots:
+        yield await checks.source_root(root)
     for root in settings.output_roots:
         yield await checks.output_root(root)
     yield checks.database(settings.state_dir)
