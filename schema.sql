@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 13;
+PRAGMA user_version = 14;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -279,6 +279,28 @@ CREATE INDEX outbox_by_job ON outbox (job, seq);
 CREATE INDEX outbox_due ON outbox (next_attempt_at) WHERE status = 'pending';
 CREATE INDEX outbox_disabled ON outbox (job) WHERE status = 'disabled';
 CREATE INDEX outbox_settled ON outbox (created_at) WHERE status <> 'pending';
+
+-- Commands of the operator's that are run after deliveries: one row for each hook and delivery, kept for a while after
+-- it is settled.
+CREATE TABLE hook_runs (
+    seq              INTEGER PRIMARY KEY AUTOINCREMENT,
+    hook             TEXT NOT NULL,
+    job              TEXT NOT NULL,
+    variation        TEXT NOT NULL,
+    told             TEXT NOT NULL,  -- what it reads on its stdin
+    status           TEXT NOT NULL CHECK (status IN ('pending', 'done', 'failed')),
+    created_at       REAL NOT NULL,
+    attempts         INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at  REAL,
+    exit_code        INTEGER,
+    said             TEXT,
+    settled_at       REAL,
+    CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL))
+) STRICT;
+
+CREATE INDEX hook_runs_by_job ON hook_runs (job, seq);
+CREATE INDEX hook_runs_due ON hook_runs (next_attempt_at) WHERE status = 'pending';
+CREATE INDEX hook_runs_settled ON hook_runs (created_at) WHERE status <> 'pending';
 
 -- Resumable uploads that no job took yet. What is in the file beyond `offset` was never acknowledged.
 CREATE TABLE uploads (

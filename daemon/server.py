@@ -8,7 +8,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import uvicorn
@@ -23,7 +23,7 @@ from daemon.paths import Paths, write_private
 from daemon.permissions import weakness
 from daemon.presets.library import Library
 from daemon.service import Service, running
-from daemon.settings import Settings, Surroundings
+from daemon.settings import Hook, Settings, Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,11 @@ REQUEST_GRACE = 5  # seconds that requests under way get at shutdown
 
 
 async def serve(
-    settings: Settings, library: Library, surroundings: Surroundings, invite: Callable[[str], None] | None = None
+    settings: Settings,
+    library: Library,
+    hooks: Sequence[Hook],
+    surroundings: Surroundings,
+    invite: Callable[[str], None] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then returns with every encode ended and its work back in the queue.
 
@@ -44,7 +48,7 @@ async def serve(
     stop = _stop_signal()
     if weak := weakness(Paths(settings.state_dir)):
         raise StartupError(f"{weak.found}. What to do: {weak.advice}")
-    async with running(settings, library) as service:
+    async with running(settings, library, hooks=hooks) as service:
         listener = listening(settings)
         server = _Server(_config(service), partial(_announce, service, listener, surroundings, invite))
         watchdog = asyncio.create_task(_feed_watchdog(surroundings))

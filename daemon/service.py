@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from daemon.database import lineage
 from daemon.database.store import Store
 from daemon.delivery.deliveries import Deliveries
 from daemon.delivery.folder import Folders
+from daemon.delivery.hooks import Hooks
 from daemon.encode import sandbox_trial
 from daemon.encode.engine import Engine
 from daemon.encode.local_engine import LocalEngine
@@ -49,7 +50,7 @@ from daemon.scheduling.resources import Resources
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import DiskUsage, Space
-from daemon.settings import Settings
+from daemon.settings import Hook, Settings
 from daemon.webhooks.delivery import Sender
 from daemon.webhooks.outbox import Webhooks
 from daemon.webhooks.signing import Secrets
@@ -83,6 +84,7 @@ class Service:
     keys: IdempotencyKeys
     webhooks: Webhooks
     deliveries: Deliveries
+    hooks: Hooks
     control: Control
     queue: Queue
     bulk: Bulk
@@ -99,7 +101,12 @@ class Service:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, library: Library, *, prober: Prober | None = None, now: Callable[[], float] = time.time
+    settings: Settings,
+    library: Library,
+    *,
+    hooks: Sequence[Hook] = (),
+    prober: Prober | None = None,
+    now: Callable[[], float] = time.time,
 ) -> AsyncIterator[Service]:
     """Runs a service with these presets. On leaving, encodes are ended gracefully and their work is queued again.
 
@@ -126,7 +133,7 @@ async def running(
         prober.start()
         await engine.start()
         resources = await _open_resources(settings, library, paths, store, engine, prober, version, now)
-        service = await _open_service(settings, resources, version, sandbox, behind)
+        service = await _open_service(settings, resources, hooks, version, sandbox, behind)
         async with _at_work(service, began, now):
             yield service
 
@@ -183,7 +190,7 @@ async def _open_resources(
 
 
 async def _open_service(
-    settings: Settings, resources: Resources, version: str, sandbox: Sandbox, behind: int
+    settings: Settings, resources: Resources, commands: Sequence[Hook], version: str, sandbox: Sandbox, behind: int
 ) -> Service:
     """Opens what is left. Events `behind` that one tell of what was recovered."""
     store, paths, now = resources.store, resources.paths, resources.now
@@ -192,7 +199,8 @@ async def _open_service(
     queue = Queue(store, scheduler, resources.engine, settings.slots)
     await queue.restore()
     folders = Folders(settings.output_roots, paths, settings.output_owner)
-    deliveries = Deliveries(store, paths, {"folder": folders}, library, backoff=settings.delivery_backoff, now=now)
+    hooks, backoff = Hooks(store, commands, backoff=settings.delivery_backoff, now=now), settings.delivery_backoff
+    deliveries = Deliveries(store, paths, {"folder": folders}, library, hooks, backoff=backoff, now=now)
     jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, quota, deliveries, now=now)
     bodies = RequestBodies()
     return Service(
@@ -212,6 +220,7 @@ async def _open_service(
         keys=IdempotencyKeys(store, now=now),
         webhooks=_webhooks(settings, resources),
         deliveries=deliveries,
+        hooks=hooks,
         control=Control(store, scheduler, paths, quota, deliveries, now=now),
         queue=queue,
         bulk=Bulk(store, scheduler, paths, quota, now=now),
@@ -236,6 +245,7 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
     feeding = asyncio.create_task(service.feed.run(), name="event feed")
     telling = asyncio.create_task(service.webhooks.run(), name="webhooks")
     delivering = asyncio.create_task(service.deliveries.run(), name="deliveries")
+    hooking = asyncio.create_task(service.hooks.run(), name="hooks")
     housekeeping = asyncio.create_task(_keep_house(service, began, now), name="housekeeping")
     try:
         yield
@@ -247,7 +257,8 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
         feeding.cancel()
         telling.cancel()
         delivering.cancel()
-        await asyncio.gather(feeding, telling, delivering, return_exceptions=True)
+        hooking.cancel()
+        await asyncio.gather(feeding, telling, delivering, hooking, return_exceptions=True)
 
 
 async def _keep_house(service: Service, began: float, now: Callable[[], float]) -> None:

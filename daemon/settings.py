@@ -130,6 +130,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     as `FFSPOOL_JOB`."""
 
 
+class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names a command of the operator's that is run after each delivery; `timeout` is in seconds."""
+
+    command: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    name: str = ""
+    timeout: Positive = 60.0
+
+    @property
+    def called(self) -> str:
+        """Returns its name, by default its program's."""
+        return self.name or Path(self.command[0]).name
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """Holds what systemd tells through the environment."""
 
@@ -146,7 +159,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
     env = os.environ if environ is None else environ
     given: dict[str, Any] = {"state_dir": _default_state_dir(env)}
     for origin, values in (
-        (str(_config_file(env)), _without_presets(_from_file(_config_file(env)))),
+        (str(_config_file(env)), _without_tables(_from_file(_config_file(env)))),
         ("the environment", _from_environment(env)),
         ("the command line", {name: value for name, value in flags.items() if value is not None}),
     ):
@@ -163,6 +176,21 @@ def presets_table(environ: Mapping[str, str] | None = None) -> tuple[Path, str, 
     path = _config_file(os.environ if environ is None else environ)
     values = _from_file(path)
     return path, path.read_text() if values else "", values.get("presets", {})
+
+
+def hooks(environ: Mapping[str, str] | None = None) -> tuple[Hook, ...]:
+    """Returns the `[[hooks]]` of `ffspool.toml`. Raises StartupError when they are not valid."""
+    path = _config_file(os.environ if environ is None else environ)
+    try:
+        found = msgspec.convert(_from_file(path).get("hooks", []), tuple[Hook, ...])
+    except msgspec.ValidationError as error:
+        raise StartupError(f"In {path}: hooks are not valid: {error}") from error
+    names = [hook.called for hook in found]
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise StartupError(f"In {path}: two hooks are called {repeated}: give each a name of its own")
+    if strange := next((hook.command[0] for hook in found if not Path(hook.command[0]).is_absolute()), None):
+        raise StartupError(f"In {path}: a hook's command is {strange!r}: name the program by its whole path")
+    return found
 
 
 def surroundings(environ: Mapping[str, str] | None = None) -> Surroundings:
@@ -212,8 +240,8 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise StartupError(f"{path} cannot be read: {error}") from error
 
 
-def _without_presets(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name != "presets"}
+def _without_tables(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in {"presets", "hooks"}}
 
 
 def _default_state_dir(env: Mapping[str, str]) -> str:

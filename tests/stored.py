@@ -11,6 +11,7 @@ import msgspec
 
 from daemon.database.store import Store, Transaction
 from daemon.delivery.deliveries import Deliveries
+from daemon.delivery.hooks import Hooks
 from daemon.encode.local_engine import LocalEngine
 from daemon.media.model import Media
 from daemon.models import Sandbox
@@ -46,7 +47,8 @@ def house(paths: Paths, store: Store) -> tuple[Whereabouts, Settings, Library, Q
     """What jobs are made by."""
     settings = load({"state_dir": paths.state}, {})
     quota = Quota(settings, Space(lambda: DiskUsage(total=10**12, free=10**12), kept_free=0))
-    return Whereabouts(paths, ()), settings, Library(), quota, Deliveries(store, paths, {}, Library())
+    deliveries = Deliveries(store, paths, {}, Library(), Hooks(store, ()))
+    return Whereabouts(paths, ()), settings, Library(), quota, deliveries
 
 
 def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1.0) -> LocalEngine:

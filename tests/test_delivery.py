@@ -20,6 +20,7 @@ from test_webhooks import receiving
 from daemon.cli import checks
 from daemon.database.store import Store, Transaction
 from daemon.delivery.deliveries import Deliveries
+from daemon.delivery.hooks import Hooks
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.proof import output_folder
@@ -208,7 +209,7 @@ def test_a_copy_that_a_crash_left_behind_is_swept(
 
 async def _reads_of_an_idle_queue(paths: Paths) -> int:
     store = await Store.open(paths.database)
-    deliveries, reads, read = Deliveries(store, paths, {}, Library()), 0, store.read
+    deliveries, reads, read = Deliveries(store, paths, {}, Library(), Hooks(store, ())), 0, store.read
 
     async def counted(work: Callable[[Transaction], Any]) -> Any:
         nonlocal reads

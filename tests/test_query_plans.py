@@ -22,6 +22,7 @@ GROWING = {
     "events",
     "outbox",
     "deliveries",
+    "hook_runs",
 }  # by what was done, and not by what runs
 OF_THE_LIVE = {
     "variations_ready",
@@ -32,6 +33,7 @@ OF_THE_LIVE = {
     "attempts_live",
     "outbox_due",
     "deliveries_due",
+    "hook_runs_due",
     "variations_to_deliver",
 }
 

@@ -164,6 +164,11 @@ class DeliveryPageQuery(msgspec.Struct):
     cursor: Cursor | None = None
 
 
+class HookRunQuery(msgspec.Struct):
+    job: str | None = None
+    limit: Limit = 50
+
+
 class EventQuery(msgspec.Struct):
     after: EventId | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daemon.api import assets, control, description, host, jobs, queue, thumbnails, tus, webhooks
+from daemon.api import assets, control, description, hooks, host, jobs, queue, thumbnails, tus, webhooks
 from daemon.api.creation import FORM
 from daemon.api.endpoints import JSON, Endpoint
 from daemon.api.requests import (
@@ -10,6 +10,7 @@ from daemon.api.requests import (
     DeliveryPageQuery,
     EventQuery,
     FilePageQuery,
+    HookRunQuery,
     JobFilter,
     JobPageQuery,
     JobRequest,
@@ -147,6 +148,9 @@ ENDPOINTS = (
     Endpoint("POST", f"{HOOKS}/deliveries/{{delivery}}/replay", webhooks.replay, "Send a delivery again", status=202),
     Endpoint("GET", f"{HOOKS}/secret", webhooks.secret, "The secret that signs"),
     Endpoint("POST", f"{HOOKS}/secret/rotate", webhooks.rotate, "Make a new secret; the old one signs for a day too"),
+    # Hooks
+    Endpoint("GET", "/api/hooks/runs", hooks.runs, "What the operator's commands said after deliveries, newest first",
+             query=HookRunQuery, large=True),
     # The host
     Endpoint("POST", "/api/login", host.login, "Exchange the password for a token and a cookie", body=LoginRequest,
              max_body=MAX_LOGIN_BYTES, answer=Session, told=("Set-Cookie",), problems=(Unauthorized, Throttled),

@@ -13,7 +13,18 @@ from typing import Any
 import click
 
 from daemon.cli import backup, control, download, jobs, plan, presets, run, watch, webhooks
-from daemon.cli.options import as_json, echo, ffmpeg, grace, load_library, load_settings, print_json, slots, state_dir
+from daemon.cli.options import (
+    as_json,
+    echo,
+    ffmpeg,
+    grace,
+    load_hooks,
+    load_library,
+    load_settings,
+    print_json,
+    slots,
+    state_dir,
+)
 from daemon.errors import FfspoolError, InvalidRequest
 from daemon.plaintext import visible
 
@@ -167,14 +178,14 @@ def serve(**flags: Any) -> None:
 
     os.umask(0o077)  # what it keeps is nobody else's, whoever may enter the state dir
     settings = load_settings({name: value for name, value in flags.items() if value != ()})
-    library = load_library()
+    library, hooks = load_library(), load_hooks()
     from daemon.server import serve as serve_until_told
     from daemon.settings import surroundings
 
     around, watched = surroundings(), sys.stderr.isatty()
     # Where nobody watches, a journal has the time.
     journal.set_up(settings.log_level, settings.log_format, timed=watched, journald=around.journald)
-    asyncio.run(serve_until_told(settings, library, around, _invite if watched else None))
+    asyncio.run(serve_until_told(settings, library, hooks, around, _invite if watched else None))
 
 
 def _invite(link: str) -> None:

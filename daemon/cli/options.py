@@ -15,7 +15,7 @@ from daemon.plaintext import json_escaped, visible
 if TYPE_CHECKING:
     from daemon.cli.client import Client
     from daemon.presets.library import Library
-    from daemon.settings import Settings
+    from daemon.settings import Hook, Settings
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -164,6 +164,16 @@ def load_library() -> Library:
 
     try:
         return library(*presets_table())
+    except StartupError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def load_hooks() -> tuple[Hook, ...]:
+    """Returns the operator's hooks. One that is not valid is a usage error."""
+    from daemon.settings import hooks
+
+    try:
+        return hooks()
     except StartupError as error:
         raise click.UsageError(str(error)) from error
 

@@ -780,6 +780,35 @@ UPDATE deliveries SET status = 'pending', error = NULL, failures = 0, since = :n
     settled_at = NULL
 WHERE status = 'failed' AND variation IN (SELECT seq FROM variations WHERE job = :job AND deliver IS NOT NULL)
 
+-- Hooks
+
+-- Queues a hook for a delivery that was made.
+-- name: insert_hook_run
+INSERT INTO hook_runs (hook, job, variation, told, status, created_at, next_attempt_at)
+VALUES (:hook, :job, :variation, :told, 'pending', :now, :now)
+
+-- The one that is due first.
+-- name: due_hook_run
+SELECT * FROM hook_runs WHERE status = 'pending' AND next_attempt_at <= :now ORDER BY next_attempt_at LIMIT 1
+
+-- How a hook's command ended.
+-- name: record_hook_run
+UPDATE hook_runs SET status = :status, attempts = attempts + 1, exit_code = :code, said = :said,
+    next_attempt_at = :again, settled_at = iif(:status = 'pending', NULL, :now)
+WHERE seq = :seq
+
+-- Newest first.
+-- name: newest_hook_runs
+SELECT * FROM hook_runs WHERE seq > 0 ORDER BY seq DESC LIMIT :limit
+
+-- Of one job, newest first.
+-- name: hook_runs_of_job
+SELECT * FROM hook_runs WHERE job = :job ORDER BY seq DESC LIMIT :limit
+
+-- Ends the record of hooks that are long settled.
+-- name: forget_hook_runs
+DELETE FROM hook_runs WHERE status <> 'pending' AND created_at <= :before
+
 -- Webhooks
 
 -- The oldest that is due, is not being sent, and whose URL is not being sent as much as it may.

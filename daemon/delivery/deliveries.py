@@ -20,6 +20,7 @@ import msgspec
 
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
+from daemon.delivery.hooks import Hooks
 from daemon.delivery.place import Course, Parcel, Place, Receipt, Stopped
 from daemon.delivery.wording import parcel_of
 from daemon.errors import InvalidRequest, Undelivered
@@ -58,6 +59,7 @@ class Deliveries:
         paths: Paths,
         places: Mapping[str, Place],
         library: Library,
+        hooks: Hooks,
         *,
         backoff: float = 5.0,
         now: Callable[[], float] = time.time,
@@ -66,6 +68,7 @@ class Deliveries:
         self._store = store
         self._paths = paths
         self._places = places
+        self._hooks = hooks
         self._library = library
         self._backoff = backoff
         self._now = now
@@ -232,8 +235,9 @@ class Deliveries:
         return self._places[due["place"].partition(":")[0]]
 
     async def _record(self, due: Row, receipt: Receipt) -> None:
-        dropped = await self._store.write(partial(_record_receipt, due, receipt, self._now()))
+        dropped = await self._store.write(partial(_record_receipt, due, receipt, self._hooks, self._now()))
         self._resting.pop(due["place"], None)
+        self._hooks.wake()
         of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
         words = "was there already, and is left" if receipt.kept else "output delivered"
         tell(log, logging.INFO, words, **of, to=receipt.to, after=self._now() - due["since"])
@@ -286,10 +290,11 @@ def _wanted(deliveries: list[str], transaction: Transaction) -> set[str]:
     return {row["id"] for row in transaction.all("wanted_deliveries", deliveries=_json(deliveries))}
 
 
-def _record_receipt(due: Row, receipt: Receipt, now: float, transaction: Transaction) -> bool:
+def _record_receipt(due: Row, receipt: Receipt, hooks: Hooks, now: float, transaction: Transaction) -> bool:
     """Whether the copy in the spool is to be removed."""
     transaction.run("record_delivered", id=due["id"], reached=receipt.to, kept=int(receipt.kept), now=now)
     transaction.run("forget_orphaned_deliveries")
+    hooks.queue(due, receipt, now, transaction)
     keep = receipt.kept or msgspec.json.decode(due["wanted"], type=Destination).wish.keep
     return not keep and bool(transaction.run("drop_output", variation=due["variation"], now=now))
 

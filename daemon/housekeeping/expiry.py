@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from daemon.database.store import Store, Transaction
+from daemon.delivery import hooks
 from daemon.jobs import idempotency
 from daemon.paths import Paths
 from daemon.webhooks import outbox
@@ -65,5 +66,6 @@ def _forget(transaction: Transaction, *, now: float, tombstone_seconds: float) -
     transaction.run("forget_sessions", now=now)
     transaction.run("forget_uploads", now=now)  # the sweep takes their files
     transaction.run("forget_keys", before=now - idempotency.KEPT)
+    transaction.run("forget_hook_runs", before=now - hooks.KEPT)
     transaction.run("forget_messages", before=now - outbox.KEPT)
     transaction.run("forget_hours", hour=int((now - HOURS_KEPT) // 3600))

@@ -83,6 +83,11 @@ class Child:
             except (BrokenPipeError, BlockingIOError):
                 return
 
+    def close_stdin(self) -> None:
+        """Says that nothing more is written to its stdin."""
+        if self._popen.stdin:
+            self._popen.stdin.close()
+
     async def wait(self) -> Exit:
         """Returns how it ended, once it is reaped or let go. Cancelling this leaves the process alone."""
         return await asyncio.shield(self._ended)

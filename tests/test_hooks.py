@@ -1,0 +1,90 @@
+"""After a delivery the operator's commands are run: as the config says, told by stdin, and again where they failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Daemon, wait_until
+
+from daemon.errors import StartupError
+from daemon.settings import hooks
+
+Start = Callable[..., Daemon]
+
+
+def configured(folder: Path, text: str) -> dict[str, str]:
+    """The environment of a daemon with that `ffspool.toml`."""
+    file = folder / "ffspool.toml"
+    file.write_text(text)
+    return {"FFSPOOL_CONFIG": str(file)}
+
+
+def script(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def runs(daemon: Daemon) -> Any:
+    return daemon.client.get("/api/hooks/runs").json()["items"]
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    folder = tmp_path / "library"
+    folder.mkdir()
+    return folder
+
+
+def test_a_hook_is_told_what_was_delivered_and_where(
+    start_daemon: Start, tmp_path: Path, library: Path, clip: Path
+) -> None:
+    told = tmp_path / "told"
+    words = "; rm -rf $HOME `id`"  # which no shell sees
+    command = [str(script(tmp_path / "tell", f'cat > {told}; echo "$1"')), words]
+    config = f"[[hooks]]\nname = 'tell'\ncommand = {json.dumps(command)}\n"
+    daemon = start_daemon("--output-root", str(library), **configured(tmp_path, config))
+    spec = {"variations": [{"preset": "mp3"}], "deliver": {"folder": "sounds"}}
+    job = daemon.submit(clip, spec=spec)["id"]
+    [run] = wait_until(lambda: [run for run in runs(daemon) if run["status"] == "done"], "the hook")
+    assert (run["hook"], run["job"], run["attempts"], run["exit_code"], run["said"]) == ("tell", job, 1, 0, words)
+    said = json.loads(told.read_text())
+    assert (said["type"], said["job"], said["to"]) == ("variation.delivered", job, "sounds/clip_mp3.mp3")
+    assert Path(said["path"]).stat().st_size == said["bytes"]
+    assert str(library) not in daemon.client.get("/api/hooks/runs").text
+
+
+def test_a_hook_that_fails_is_run_again_and_one_that_hangs_is_ended(
+    start_daemon: Start, tmp_path: Path, library: Path, clip: Path
+) -> None:
+    fails = script(tmp_path / "fails", f"[ -e {tmp_path}/again ] || {{ touch {tmp_path}/again; echo no >&2; exit 3; }}")
+    hangs = script(tmp_path / "hangs", "sleep 1000")
+    config = f"[[hooks]]\ncommand = ['{fails}']\n[[hooks]]\ncommand = ['{hangs}']\ntimeout = 0.2\n"
+    flags = ("--output-root", str(library), "--delivery-backoff", "0.01")
+    daemon = start_daemon(*flags, **configured(tmp_path, config))
+    daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "deliver": {"folder": "sounds"}})
+    wait_until(lambda: [bool(run["settled_at"]) for run in runs(daemon)] == [True, True], "both to end")
+    ended = {run["hook"]: run for run in runs(daemon)}
+    assert (ended["fails"]["status"], ended["fails"]["attempts"]) == ("done", 2)
+    assert (ended["hangs"]["status"], ended["hangs"]["said"]) == ("failed", "it was ended after 0 s")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[[hooks]]\ncommand = []", "hooks are not valid"),
+        ("[[hooks]]\ncommand = 'rm -rf /'", "hooks are not valid"),
+        ("[[hooks]]\ncommand = ['notify']", "name the program by its whole path"),
+        ("[[hooks]]\ncommand = ['/bin/true']\nshell = true", "unknown field `shell`"),
+        ("[[hooks]]\ncommand = ['/bin/true']\n[[hooks]]\ncommand = ['/usr/bin/true']", "two hooks are called true"),
+    ],
+)
+def test_hooks_that_are_not_valid_are_refused_with_the_file(tmp_path: Path, text: str, words: str) -> None:
+    environment = configured(tmp_path, text)
+    with pytest.raises(StartupError, match=words) as refused:
+        hooks(environment)
+    assert "ffspool.toml" in str(refused.value)
