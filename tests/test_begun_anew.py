@@ -25,10 +25,10 @@ def paths(tmp_path: Path) -> Paths:
     return paths
 
 
-def begin(transaction: Transaction) -> claims.Claim:
-    """Begins an attempt that writes a piece."""
+def begin(transaction: Transaction, at: float = 0.0) -> claims.Claim:
+    """Begins an attempt that writes a piece, from that second on."""
     mine = claim(transaction)
-    claims.record_piece(transaction, variation=mine.seq, attempt=mine.attempt, begins=0.0, begun_with="")
+    claims.record_piece(transaction, variation=mine.seq, attempt=mine.attempt, begins=at, begun_with="")
     return mine
 
 
@@ -70,6 +70,20 @@ def test_pieces_of_films_that_wait_are_counted_as_stored(paths: Paths) -> None:
         return [waiting - running, await store.read(stored) - running]
 
     assert in_store(paths, work) == [1 << 30, 0]
+
+
+def test_all_pieces_that_a_cancel_keeps_are_told(paths: Paths) -> None:
+    async def work(store: Store) -> list[tuple[float, int]]:
+        await store.write(lambda t: add_job(t, "a"))
+        for begins, seconds, size in ((0.0, 12.0, 100), (10.0, 25.0, 50), (22.0, 0.0, 0)):
+            mine = await store.write(lambda t, at=begins: begin(t, at))
+            await store.write(partial(claims.record_durable, Durable(task="", seconds=seconds, bytes={"a": size})))
+            await store.write(lambda t, one=mine: give_up(t, one, INTERRUPTED, 1.0))
+        await store.write(lambda t: t.run("lay_down_waiting", now=4.0))
+        kept = await store.read(lambda t: t.all("kept_pieces", job=1, source=None, variation=None))
+        return [(row["seconds"], row["bytes"]) for row in kept]
+
+    assert in_store(paths, work) == [(25.0, 150)]
 
 
 def test_what_pieces_took_is_discarded_with_them_and_a_full_disk_told(paths: Paths) -> None:

@@ -214,10 +214,10 @@ def _left(result: Result, left: Path) -> str:
         for source in result.job.sources
         for variation in source.variations
         for kept in result.kept
-        if kept.variation == variation.id
+        if kept.variation == variation.id and kept.seconds >= 1
     ]
     more = f" and {len(films) - MOST_ALIKE} more" if len(films) > MOST_ALIKE else ""
-    what = f": {', '.join(films[:MOST_ALIKE])}{more}" if films else ""
+    what = f": up to {', '.join(films[:MOST_ALIKE])}{more}" if films else ""
     again = "The same again goes on with it; with --fresh it begins anew."
     return f"What is encoded of films is kept in {left}{what}. {again}"
 

@@ -372,9 +372,9 @@ SELECT DISTINCT variations.seq, variations.id, variations.name, variations.attem
 FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation JOIN jobs ON jobs.seq = variations.job
 WHERE +variations.job < :job
 
--- Jobs that were made before that one.
--- name: earlier_jobs
-SELECT id FROM jobs WHERE seq < :job
+-- Jobs that were made before that one, and of which nothing was completed.
+-- name: earlier_jobs_in_vain
+SELECT id FROM jobs WHERE seq < :job AND completed = 0
 
 -- Gives pieces of a film to another variation.
 -- name: hand_pieces_on
@@ -394,7 +394,7 @@ SELECT name FROM variations WHERE seq > 0 AND status = 'completed'
 
 -- How much of cancelled films is kept.
 -- name: kept_pieces
-SELECT variations.id, max(pieces.begins, pieces.seconds) AS seconds, sum(pieces.bytes) AS bytes
+SELECT variations.id, max(max(pieces.begins, pieces.seconds)) AS seconds, sum(pieces.bytes) AS bytes
 FROM pieces JOIN variations ON variations.seq = pieces.variation
 WHERE variations.job = :job AND (:source IS NULL OR variations.source = :source)
     AND (:variation IS NULL OR variations.seq = :variation) AND variations.status = 'cancelled'

@@ -32,7 +32,8 @@ def _lay_down(now: float, transaction: Transaction) -> None:
 
 
 def inherit(paths: Paths, job: JobView, transaction: Transaction) -> list[Path]:
-    """Gives a new job's films what is encoded of films of the same names, and deletes jobs of which none is left.
+    """Gives a new job's films what is encoded of films of the same names, and deletes jobs of which nothing is left: no
+    film, and nothing that was completed.
 
     To be run in the transaction that makes the job, before anything of it may start. Returns what is to be removed
     once that is durable.
@@ -46,7 +47,7 @@ def inherit(paths: Paths, job: JobView, transaction: Transaction) -> list[Path]:
             _hand_on(paths, film, job.id, heir, transaction)
             needless.append(paths.work(film["job"], film["id"]))
     held = {film["job"] for film in transaction.all("films_in_pieces", job=row["seq"])}
-    earlier = {job["id"] for job in transaction.all("earlier_jobs", job=row["seq"])} - held
+    earlier = {job["id"] for job in transaction.all("earlier_jobs_in_vain", job=row["seq"])} - held
     return needless + [paths.job(ended) for ended in earlier if transaction.run("delete_job", id=ended)]
 
 

@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 
 ALIKE = 0.001  # seconds
 OTHERS = "its source, its parameters, the encoder or ffspool are not those that an earlier attempt had begun with"
-TOO_LITTLE = "what an earlier attempt had encoded holds no whole group of pictures that can be read"
+UNREADABLE = "what an earlier attempt had encoded cannot be read"
+LITTLE = 30.0  # seconds of film, of which there may be nothing yet to go on with
 
 
 class Resumption:
@@ -112,9 +113,12 @@ class Resumption:
             return False
         return self._append(path.name, content)
 
-    def _why_not(self, row: Row) -> str:
-        """Why a film begins anew whose first piece is that one; the log has it, too."""
-        words = TOO_LITTLE if row["begun_with"] == self._begun_with() else OTHERS
+    def _why_not(self, row: Row) -> str | None:
+        """Why a film begins anew whose first piece is that one, which the log has, too; None: nothing was there yet."""
+        same = row["begun_with"] == self._begun_with()
+        if same and row["seconds"] < LITTLE:
+            return None
+        words = UNREADABLE if same else OTHERS
         log.info("%s is encoded from the beginning: %s", self._claim.id, words)
         return words
 
