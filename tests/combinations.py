@@ -322,6 +322,7 @@ LYING = (
     ),
     late("late-audio.ts", "mp4", sound=0.6),
     late("late-audio.avi", "mp4", *MPEG4, *MP3, sound=0.5, frames=False),
+    late("late-audio.wmv", "mp4", "-c:v", "wmv2", "-q:v", "3", "-c:a", "wmav2", sound=0.4),
     late("late-video.ts", "mp4", picture=0.8),
     late("late-video.webm", "webm", picture=0.8),
     Specimen("short-audio.ts", [[*picture(seconds=3), *sound(1.0), *H264, *AAC, "{out}"]]),

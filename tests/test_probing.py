@@ -255,6 +255,7 @@ def test_sound_and_subtitles_are_told_with_their_language(media: Specimens) -> N
         ("vbr.mp3", 1.6),
         ("ends-early.ogv", 1.0),
         ("late-start.wmv", 1.6),
+        ("late-audio.wmv", 2.0),
     ],
 )
 def test_duration_is_that_of_picture_and_sound(media: Specimens, name: str, seconds: float) -> None:

@@ -36,7 +36,6 @@ GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264",
 # Whose duration is told by timestamps, which may wrap or begin anew, or by a sender that did not know it.
 HEADERLESS = {"mpegts", "mpeg", "ogg", "flv", RESTARTABLE}
 TELLING_AT_LAST = {"flv", RESTARTABLE}  # how long they are, so that what was told is more than a guess
-CLOCKED = {"asf"}  # whose header may tell when all ends by the clock of its packets, which begins anywhere
 LATE = {"avi"}  # whose header counts what precedes the sound, which is not there
 
 
@@ -122,8 +121,8 @@ def _checked(file: MediaFile, media: Media, patience: float, *, endless: bool) -
         return media
     if durations.close(held.duration_seconds, said) and media.format not in LATE:
         return replace(held, duration_seconds=said)
-    clocked = media.format in CLOCKED and durations.close(durations.end(found), said)
-    lies = endless or clocked or media.format in HEADERLESS or file.cut_off is False
+    more = media.format in durations.CLOCKED and held.duration_seconds > said
+    lies = endless or more or media.format in HEADERLESS or file.cut_off is False
     ends_early = media.format in TELLING_AT_LAST and held.duration_seconds < said
     return replace(held, cut_off=ends_early) if lies else _short(media, media, found)
 

@@ -24,6 +24,7 @@ TICK = 1_000_000  # of a container's own duration, in a second (AV_TIME_BASE)
 DAY = 86400.0
 HEADER = 64 * 1024  # bytes in which an AVI or a WAV tells of itself
 UNKNOWN = 0x7FFFF000  # bytes, from which on a WAV file's length stands for one that nobody knows
+CLOCKED = {"asf"}  # whose header tells of the whole when it ends, by a clock that may have begun before it
 WRAPPED = 2**32
 LEAST_BITS_PER_SECOND = 2000  # below which a duration of more than a day is a damaged header
 
@@ -87,6 +88,8 @@ def begin(stream: Stream) -> float:
 def of_stream(stream: Stream) -> float | None:
     """Returns the seconds the stream lasts, or None where the file does not say it."""
     seconds = _tagged(stream) if _tells_by_tags(stream) else float((stream.duration or 0) * (stream.time_base or 0))
+    if stream.container.format.name in CLOCKED:
+        seconds -= begin(stream)
     return seconds if 0 < seconds <= DAY else None
 
 
@@ -206,17 +209,13 @@ def _frame_seconds(stream: Any) -> float:
     return float(1 / stream.average_rate) if stream.type == "video" and stream.average_rate else 0.0
 
 
-def end(found: Spans | None) -> float:
-    """Returns when the last stream ends by the clock of the packets, in seconds; 0.0 where none was read."""
-    return max((span.end for span in (found or {}).values()), default=0.0)
-
-
 def measured(media: Media, found: Spans | None) -> Media:
     """Returns the media with durations as the data has them: None where it was not read, 0.0 where there is none."""
     if found is None:
         return _with_durations(media, None, {})
     first = min((span.begin for span in found.values()), default=0.0)
-    return _with_durations(media, max(0.0, end(found) - first), found)
+    last = max((span.end for span in found.values()), default=0.0)
+    return _with_durations(media, max(0.0, last - first), found)
 
 
 def gapped(media: Media, found: Spans | None) -> Media:
