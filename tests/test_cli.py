@@ -505,7 +505,7 @@ def test_presets_are_told_without_a_daemon(tmp_path: Path) -> None:
 # In a terminal
 
 
-def on_terminal(*arguments: str | Path, columns: int, env: dict[str, str]) -> list[str]:
+def on_terminal(*arguments: str | Path, columns: int, env: dict[str, str], code: int = 0) -> list[str]:
     """The lines a command shows on a pseudo-terminal of that width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -515,7 +515,7 @@ def on_terminal(*arguments: str | Path, columns: int, env: dict[str, str]) -> li
         os.close(theirs)
         shown = b"".join(_until_closed(ours))
         os.close(ours)
-    assert process.returncode == 0, shown
+    assert process.returncode == code, shown
     return CONTROL_SEQUENCE.sub("", shown.decode()).replace("\r", "").splitlines()
 
 
@@ -560,6 +560,25 @@ def test_the_last_table_tells_outputs_apart_and_folds_what_ended_alike(media: Me
     assert any("no-audio_thumbnail-sheet.jpg" in line for line in result)
     assert "8 skipped, of 2 files" in [line.strip() for line in result]
     assert not any("skipped" in line and "mp3" in line and "→" not in line for line in result)
+
+
+def test_the_last_table_groups_by_file_and_tells_of_one_that_cannot_be_read_once(clip: Path, tmp_path: Path) -> None:
+    other, broken = tmp_path / "other.mp4", tmp_path / "broken.mp4"
+    other.write_bytes(clip.read_bytes())
+    broken.write_bytes(b"no film" * 100)
+    arguments = ("run", clip, broken, other, "-p", "mp3", "-p", "thumbnail-sheet", "-o", tmp_path / "out")
+    lines = on_terminal(*arguments, columns=80, env=dict(os.environ), code=1)
+    start = next(number for number, line in enumerate(lines) if "RESULT" in line)
+    column = lines[start].index("RESULT")
+    assert [line[column:].rstrip() for line in lines[start + 1 : start + 8]] == [
+        "clip.mp4:",
+        "  clip_mp3.mp3",
+        "  clip_thumbnail-sheet.jpg",
+        "broken.mp4: all 2",
+        "other.mp4:",
+        "  other_mp3.mp3",
+        "  other_thumbnail-sheet.jpg",
+    ]
 
 
 @pytest.mark.parametrize(

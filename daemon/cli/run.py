@@ -223,15 +223,27 @@ def _left(result: Result, left: Path) -> str:
 
 
 def _rows(result: Result, folded: frozenset[str]) -> list[list[Any]]:
-    return [
-        _facts(result, variation)
-        for source in result.job.sources
-        for variation in source.variations
-        if variation.status not in folded
-    ]
+    """Groups what became of several files by file, each with its name above."""
+    rows: list[list[Any]] = []
+    for source in result.job.sources:
+        own = [variation for variation in source.variations if variation.status not in folded]
+        if len(own) > 1 and all(variation.error and variation.error == source.error for variation in own):
+            rows.append(_row(own[0].status, f"{source.name}: all {len(own)}"))
+        elif len(own) > 1 and len(result.job.sources) > 1:
+            rows.append(["", "", "", "", f"{source.name}:"])
+            rows += [_facts(result, variation, indent="  ") for variation in own]
+        else:
+            rows += [_facts(result, variation) for variation in own]
+    return rows
 
 
-def _facts(result: Result, variation: VariationView) -> list[Any]:
+def _row(status: str, words: str) -> list[Any]:
+    from daemon.cli.terminal import paint
+
+    return [paint(status), "–", "–", "–", words]
+
+
+def _facts(result: Result, variation: VariationView, *, indent: str = "") -> list[Any]:
     """What became of one output, by the name that tells it from all others: its file's, or what that was to be."""
     from daemon.cli.terminal import lasting, paint, size, took
 
@@ -241,7 +253,7 @@ def _facts(result: Result, variation: VariationView) -> list[Any]:
         size(variation.bytes),
         lasting(made.duration_seconds if made else None),
         lasting(took(variation)),
-        made.path.name if made else variation.name,
+        indent + (made.path.name if made else variation.name),
     ]
 
 
