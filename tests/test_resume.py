@@ -18,7 +18,7 @@ import av
 import imageio_ffmpeg
 import pytest
 from conftest import Daemon, slowed, told, wait_until
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 from stored import add_job, claim, in_store, local_engine
 from surroundings import thorough
 
@@ -35,6 +35,7 @@ from daemon.states import State
 
 Start = Callable[..., Daemon]
 
+OF_THE_MUXER = {"ENCODER", "encoder", "DURATION"}
 SLOW = {"preset": "h264-480p", "speed": "slow"}
 
 
@@ -51,7 +52,20 @@ def film(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture = "testsrc2=size=320x180:rate=25:duration=24,negate=enable='lt(mod(t,4),2)',setpts=PTS+0.2/TB"
     inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=frequency=440:duration=24"]
     command = [ffmpeg, "-v", "error", *inputs]
-    command += ["-metadata", "title=Film", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-y", str(path)]
+    command += [
+        "-metadata",
+        "title=Film",
+        "-metadata:s:a:0",
+        "comment=Said",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-c:a",
+        "aac",
+        "-y",
+        str(path),
+    ]
     subprocess.run(command, check=True)
     return path
 
@@ -248,6 +262,14 @@ ALSO = {
 KINDS = [("h264-480p", {}), *(pytest.param(*kind, marks=pytest.mark.thorough) for kind in ALSO.items())]
 
 
+def told_of_streams(path: Path) -> list[dict[str, str]]:
+    with av.open(str(path)) as container:
+        return [
+            {name: said for name, said in stream.metadata.items() if name not in OF_THE_MUXER}
+            for stream in container.streams
+        ]
+
+
 def whole_piece(path: Path) -> Piece:
     picture, sound = str(path), path.with_name(path.name + SOUND)
     heard = key_frames.read_piece(str(sound)).begins if sound.exists() else None
@@ -271,6 +293,7 @@ def test_an_undisturbed_film_in_one_piece_has_the_very_packets_of_a_whole_one(
     pieces = (whole_piece(tmp_path / "1.piece"),)
     assert encoded(ffmpeg, task(film, tmp_path / "joined", wanted, pieces=pieces)).error is None
     assert packets(tmp_path / "joined") == packets(tmp_path / "whole")
+    assert told_of_streams(tmp_path / "joined") == told_of_streams(tmp_path / "whole")
 
 
 def test_a_large_piece_is_given_the_time_that_it_takes_to_be_read(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,6 +339,28 @@ def test_films_in_pieces_that_share_a_process_are_each_joined(start_daemon: Star
     for variation in done["sources"][0]["variations"]:
         assert variation["status"] == "completed", variation["error"]
         assert variation["sharing"] == 2
+
+
+def test_a_film_that_goes_on_in_company_takes_the_same_pictures_as_alone(
+    ffmpeg: str, film: Path, tmp_path: Path
+) -> None:
+    """It takes every second one; decoding begins where another film needs it, with one that is not of these."""
+    thinned, steady = Library().expand(
+        [
+            VariationRequest("h264-480p", {"speed": "ultrafast", "max_frame_rate": 20}),
+            VariationRequest("mobile-540p", {"speed": "ultrafast"}),
+        ]
+    )
+    begin, earlier = Begin(seconds=12.2, warm=10.199), Begin(seconds=8.24, warm=6.239)
+    alone = task(film, tmp_path / "alone", thinned, begin=begin)
+    assert encoded(ffmpeg, alone).error is None
+    together = [
+        task(film, tmp_path / "shared", thinned, begin=begin),
+        task(film, tmp_path / "other", steady, begin=earlier),
+    ]
+    [one], [other] = (each.orders for each in together)
+    assert encoded(ffmpeg, replace(alone, orders=(one, replace(other, variation="w")))).error is None
+    assert packets(tmp_path / "shared") == packets(tmp_path / "alone")
 
 
 @pytest.mark.parametrize(("preset", "parameters"), KINDS)

@@ -259,7 +259,7 @@ def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
     late = pieces.begin_reading([recipe.begin for recipe, _ in made], media.format)
     seek = {"ss": f"{late:.6f}"} if late else {}
     decoded = _read(source, media, threads, filtered=any(recipe.filtered for recipe, _ in made), **seek)
-    shown = [_shown(decoded, media, recipe) for recipe, _ in made]
+    shown = [_shown(decoded, media, recipe, going_on=late > 0) for recipe, _ in made]
     groups = apart(shown, partial(is_idle, picture=media.video))
     parts = [_outputs(decoded, media, [(shown[n], *made[n]) for n in group], threads).get_args() for group in groups]
     graphs = sum(any(shown[n] for n in group) for group in groups)
@@ -279,10 +279,9 @@ def _outputs(decoded: Node, media: Media, made: Sequence[tuple[list[Node], Recip
 def _sound(decoded: Node, recipe: Recipe, path: str, threads: int) -> Node:
     """That of a film in pieces, in a file beside the first of them."""
     assert recipe.heard_beside
-    told = {"map_metadata": -1, "map_chapters": -1, "f": recipe.plan.container}
-    limit = f"{_guard(recipe.plan.duration_seconds):.3f}"
-    heard = [decoded[str(stream.index)] for stream in recipe.sound]
-    return ffmpeg.output(*heard, f"file:{path}{pieces.SOUND}", **recipe.heard_beside(threads), **told, t=limit)
+    limit = {"f": recipe.plan.container, "t": f"{_guard(recipe.plan.duration_seconds):.3f}", "map_chapters": -1}
+    heard = [decoded[str(stream.index)] for stream in recipe.sound]  # with what is told of each
+    return ffmpeg.output(*heard, f"file:{path}{pieces.SOUND}", **recipe.heard_beside(threads), **limit)
 
 
 def _on_its_clock(decoded: Node, media: Media, recipes: Sequence[Recipe]) -> Iterator[Node]:
@@ -377,11 +376,13 @@ def _told(media: Media, recipe: Recipe, options: Options) -> Options:
     return {**options, **told_by_stream(first.index, recipe.sound, recipe.subtitles, number)}
 
 
-def _shown(decoded: Node, media: Media, recipe: Recipe) -> list[Node]:
+def _shown(decoded: Node, media: Media, recipe: Recipe, *, going_on: bool = False) -> list[Node]:
     """What the recipe makes of the picture: none, one, or several of a ladder."""
     if recipe.filtered is None or media.video is None:
         return []
     picture = decoded[str(media.video.index)]
+    if going_on and recipe.begin:  # others may begin before; filters that choose frames go by the first that they see
+        picture = picture.filter("trim", start=f"{recipe.begin.warm:.6f}")
     if media.video.counted:
         picture = picture.filter("setpts", f"PTS-STARTPTS+{media.video.start_seconds:.6f}/TB")
     if media.still:
