@@ -18,21 +18,22 @@ from typing import Any, NamedTuple
 
 from bench.batch import Batch, Took, ffspool
 from bench.clips import make_scenes
-from bench.daemons import Daemon, wait_until
+from bench.daemons import Daemon, cpu_seconds, wait_until
 from bench.rounds import ratio, turned
 
 KILLS = 10
 SECONDS, LESS = 600, 150  # of the film that is killed, and of those that are not
-ROUNDS = 5
+ROUNDS = 3
 IN_PIECES, WHOLE = "0", "86400"  # CPU seconds from which a film is made in pieces
 WANTED = {"preset": "h264-480p", "speed": "medium"}
 PR_SET_CHILD_SUBREAPER = 36
 
 
 class Spent(NamedTuple):
-    """CPU seconds of encoders; and of these, the daemon and its readers of media."""
+    """CPU seconds of encoders; of all children of the daemon, readers of media among them; and of it and these."""
 
     encoders: float
+    children: float
     all: float
 
 
@@ -52,23 +53,24 @@ def _killed(film: Path, folder: Path) -> None:
     random = Random("bench")
     moments = [100 * (number + random.random()) / KILLS for number in range(KILLS)]  # percent
     whole, killed = (_encoded(film, folder / f"{len(some)}", some) for some in ([], moments))
-    ratios = killed.encoders / whole.encoders, killed.all / whole.all
+    ratios = [mine / its for mine, its in zip(killed, whole, strict=True)]
     more = (killed.encoders - whole.encoders) / KILLS
     print(
         f"a film of {SECONDS} s, killed {KILLS} times with its daemon: encoders take {ratios[0]:.3f} of the CPU that "
-        f"they take undisturbed ({whole.encoders:.0f} s), {more:.2f} s more for each kill; with all starts of the "
-        f"daemon it is {ratios[1]:.3f}"
+        f"they take undisturbed ({whole.encoders:.0f} s), {more:.2f} s more for each kill; with readers of media "
+        f"it is {ratios[1]:.3f}, with the daemon and its {KILLS} more starts {ratios[2]:.3f}"
     )
 
 
 def _encoded(film: Path, folder: Path, moments: Sequence[float]) -> Spent:
     folder.mkdir()
-    before, lost = getrusage(RUSAGE_CHILDREN), 0.0
+    before, lost, itself = getrusage(RUSAGE_CHILDREN), 0.0, 0.0
     running = _started(film, folder)
     wish = {"sources": [{"path": str(film)}], "variations": [WANTED]}
     job = running.client.post("/api/jobs", json=wish).raise_for_status().json()["id"]
     for moment in moments:
         wait_until(lambda running=running, moment=moment: _progress(running, job) >= moment, 0.05)
+        itself += cpu_seconds([running.process])
         running.client.close()
         running.process.kill()
         running.process.wait()
@@ -77,12 +79,13 @@ def _encoded(film: Path, folder: Path, moments: Sequence[float]) -> Spent:
     [variation] = running.ended(job)["sources"][0]["variations"]
     assert variation["status"] == "completed", variation["error"]
     log = running.client.get(f"/api/jobs/{job}/variations/{variation['id']}/log").raise_for_status().text
+    itself += cpu_seconds([running.process])
     running.stop()
     _of_orphans()
     after = getrusage(RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     told = re.findall(r"^# exit code -?\d+, ([\d.]+) s of CPU$", log, re.MULTILINE)  # of those that came to their end
-    return Spent(lost + sum(map(float, told)), spent)
+    return Spent(lost + sum(map(float, told)), spent - itself, spent)
 
 
 def _started(film: Path, folder: Path) -> Daemon:
