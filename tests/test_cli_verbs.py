@@ -133,6 +133,19 @@ def test_what_failed_of_a_kind_is_retried(daemon: Daemon, tmp_path: Path) -> Non
     daemon.client.delete(f"/api/jobs/{job}")
 
 
+def test_a_job_is_of_all_files_or_there_is_none(daemon: Daemon, clip: Path, tmp_path: Path) -> None:
+    bad, empty = tmp_path / "bad\nname.mp4", tmp_path / "empty.mp4"
+    bad.write_bytes(clip.read_bytes())
+    empty.touch()
+    before = daemon.client.get("/api/jobs").json()
+    files = map(str, (clip, bad, empty, tmp_path / "none.mp4"))
+    done = ffspool("submit", *files, "-p", "mp3", env=daemon.env)
+    words = " ".join(done.stderr.split())
+    assert (done.exit_code, daemon.client.get("/api/jobs").json()) == (2, before)
+    assert all(part in words for part in ("'bad\\nname.mp4'", "empty.mp4 is empty", "none.mp4 is not a file"))
+    assert "nothing was submitted" in words
+
+
 def test_slots_are_told_and_changed(daemon: Daemon) -> None:
     assert ffspool("slots", env=daemon.env).stdout == "1 encode may run at once\n"
     assert ffspool("slots", "3", env=daemon.env).stdout == "3 encodes may run at once\n"

@@ -59,6 +59,20 @@ def test_what_is_unclear_is_refused_and_says_what_it_may_be(word: str, words: st
     assert words in str(refused.value)
 
 
+def test_a_list_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.cli.references.MOST_PAGES", 3)
+    asked = 0
+
+    def endless(**_: Any) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        assert asked < 10
+        return {"items": [], "next_cursor": str(asked)}
+
+    with pytest.raises(Unclear, match="too many jobs have film in their names"):
+        References(endless, whole).job("film")
+
+
 def test_sources_and_variations_are_meant_by_their_names_or_the_beginning_of_their_ids() -> None:
     found = References(listed, whole)
     assert [found.source("c", word) for word in ("film.mp4", "aa2")] == ["aa11", "aa22"]

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from daemon.jobs.views import ListedJob
 
 
+MOST_NAMED = 5  # files that cannot be used, in one message
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @wanted
@@ -122,14 +125,32 @@ def _placed(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
 
 def _uploaded(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
     from daemon.cli.terminal import transfer
-    from daemon.filenames import check
 
-    for path in files:
-        check(path.name)
-        if not path.is_file() or not os.access(path, os.R_OK):
-            raise InvalidRequest(f"{path} is not a file that can be read")
+    _refuse_unusable(files)
     with transfer(screen(aside=True), "Uploading", sum(path.stat().st_size for path in files)) as advance:
         return daemon.upload_job(files, spec, advance)
+
+
+def _refuse_unusable(files: Sequence[Path]) -> None:
+    """A job is of all files or there is none: raises InvalidRequest that tells of all that cannot be part of it."""
+    reasons = [reason for reason in map(_reason_against, files) if reason]
+    if reasons:
+        more = f"; and {len(reasons) - MOST_NAMED} more" if len(reasons) > MOST_NAMED else ""
+        begun = "; nothing was submitted" if len(files) > 1 else ""
+        raise InvalidRequest("; ".join(reasons[:MOST_NAMED]) + more + begun)
+
+
+def _reason_against(path: Path) -> str | None:
+    from daemon.errors import BadName
+    from daemon.filenames import check
+
+    try:
+        check(path.name)
+    except BadName as error:
+        return str(error)
+    if not path.is_file() or not os.access(path, os.R_OK):
+        return f"{path} is not a file that can be read"
+    return None if path.stat().st_size else f"{path.name} is empty: leave it out, or fetch it anew"
 
 
 @click.command()

@@ -15,6 +15,7 @@ BEGINNING = re.compile(r"[0-9a-f]+")
 NEWEST = "last"
 NO_SEGMENT = {"", ".", ".."}  # refused where a route is made of them
 PAGE = 200
+MOST_PAGES = 500  # of a list that is looked through; whoever answers may say that there are always more
 
 
 class Unclear(FfspoolError):
@@ -58,11 +59,12 @@ class References:
         if BEGINNING.fullmatch(word):
             yield from self._jobs(id=word, limit=PAGE)["items"]
         cursor = None
-        while True:
+        for _ in range(MOST_PAGES):
             page = self._jobs(q=word[:PAGE], limit=PAGE, cursor=cursor)
             yield from (job for job in page["items"] if job["name"] == word)
             if (cursor := page["next_cursor"]) is None:
                 return
+        raise Unclear(f"too many jobs have {word} in their names to look through: give the job's identifier")
 
     def _part(self, job: str, word: str, what: str, parts: Callable[[Json], Sequence[Json]]) -> str:
         if WHOLE.fullmatch(word) or word in NO_SEGMENT:
