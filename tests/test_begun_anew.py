@@ -37,11 +37,14 @@ def give_up(transaction: Transaction, mine: claims.Claim, failure: Failure | Non
     return claims.abandon(transaction, variation=mine.seq, attempt=mine.attempt, **how)  # type: ignore[arg-type]
 
 
-def test_what_pieces_took_is_counted_with_the_film_they_become(paths: Paths) -> None:
+@pytest.mark.parametrize(("spent", "in_all"), [(5.0, 7.0), (0.0, 5.0)], ids=["in order", "by a crash"])
+def test_what_pieces_took_is_counted_with_the_film_they_become(paths: Paths, spent: float, in_all: float) -> None:
     async def work(store: Store) -> tuple[float, float]:
         await store.write(lambda t: add_job(t, "a"))
         mine = await store.write(begin)
-        assert await store.write(lambda t: give_up(t, mine, INTERRUPTED, 5.0))
+        told = Durable(task="", seconds=1.0, bytes={"a": 1}, cpu_seconds=3.0)
+        await store.write(partial(claims.record_durable, told))
+        assert await store.write(lambda t: give_up(t, mine, INTERRUPTED, spent))
         again = await store.write(begin)
         done = partial(claims.complete, variation=again.seq, attempt=again.attempt, proof=PROOF, now=4.0)
         assert await store.write(done)
@@ -49,7 +52,7 @@ def test_what_pieces_took_is_counted_with_the_film_they_become(paths: Paths) -> 
         assert job
         return job["cpu_seconds"], job["discarded_cpu"]
 
-    assert in_store(paths, work) == (7.0, 0.0)
+    assert in_store(paths, work) == (in_all, 0.0)
 
 
 def test_pieces_of_films_that_wait_are_counted_as_stored(paths: Paths) -> None:

@@ -313,16 +313,16 @@ WHERE seq = :variation
 
 -- Keeps how much of a piece is on the disk for certain.
 -- name: record_durable
-UPDATE pieces SET seconds = :seconds, bytes = :bytes
+UPDATE pieces SET seconds = :seconds, bytes = :bytes, cpu_seconds = :cpu_seconds
 WHERE (variation, attempt) = (SELECT seq, attempts FROM variations WHERE id = :variation)
 
 -- The pieces of a film in their order.
 -- name: pieces_of
 SELECT * FROM pieces WHERE variation = :variation ORDER BY attempt
 
--- Says what it took to encode a piece.
+-- Says what it took to encode a piece, by the end of its attempt; a crash knows no more than was told before.
 -- name: record_cpu_of_piece
-UPDATE pieces SET cpu_seconds = :cpu_seconds WHERE variation = :variation AND attempt = :attempt
+UPDATE pieces SET cpu_seconds = max(cpu_seconds, :cpu_seconds) WHERE variation = :variation AND attempt = :attempt
 
 -- Counts what it took to encode pieces that come to nothing.
 -- name: discard_cpu_of_pieces

@@ -23,12 +23,12 @@ class Durability:
         self._kept = dict[str, int]()
         self._kept_at = time.monotonic()
 
-    async def keep(self, seconds: float, report: Callable[[Report], None]) -> None:
-        """Syncs if it is time to; `seconds` of output are said to be written."""
+    async def keep(self, seconds: float, cpu_seconds: float, report: Callable[[Report], None]) -> None:
+        """Syncs if it is time to; `seconds` of output are said to be written, and took that much CPU time."""
         if time.monotonic() - self._kept_at >= KEEP_EVERY:
-            await self.keep_all(seconds, report)
+            await self.keep_all(seconds, cpu_seconds, report)
 
-    async def keep_all(self, seconds: float, report: Callable[[Report], None]) -> None:
+    async def keep_all(self, seconds: float, cpu_seconds: float, report: Callable[[Report], None]) -> None:
         """Syncs now: a muxer that came to its end wrote its file anew, so what was kept before is none of it."""
         if not self._pieces:
             return
@@ -36,7 +36,7 @@ class Durability:
         sizes = await asyncio.to_thread(_synced, self._pieces)
         if sizes != self._kept:
             self._kept = sizes
-            report(Durable(task=self._task, seconds=seconds, bytes=sizes))
+            report(Durable(task=self._task, seconds=seconds, bytes=sizes, cpu_seconds=cpu_seconds))
 
 
 def _synced(pieces: Mapping[str, Path]) -> dict[str, int]:

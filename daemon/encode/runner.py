@@ -107,7 +107,7 @@ class Run:
             if self._child is not None:
                 await self.stop()
             raise
-        await self._durability.keep_all(self._seconds, report)
+        await self._durability.keep_all(self._seconds, self._cpu_seconds, report)
         if self._stopping is not None:  # before the exit code: a stopped ffmpeg says 0 and leaves a truncated file
             return Ended(stopped=await self._stopping, exit_code=code, cpu_seconds=self._cpu_seconds)
         await asyncio.to_thread(privileges.take, self._folders())
@@ -287,12 +287,14 @@ class Run:
         return min(order.threads for order in self._task.orders)
 
     async def _sample(self, child: Child, report: Callable[[Report], None]) -> None:
+        spent = before = self._cpu_seconds
         while True:
             await asyncio.sleep(SAMPLE_EVERY)
             with suppress(ProcessLookupError):
                 cpu_seconds, io_bytes = vitals(child.pid)
-                report(Vitals(task=self._task.id, cpu_seconds=self._cpu_seconds + cpu_seconds, io_bytes=io_bytes))
-            await self._durability.keep(self._seconds, report)
+                spent = before + cpu_seconds
+                report(Vitals(task=self._task.id, cpu_seconds=spent, io_bytes=io_bytes))
+            await self._durability.keep(self._seconds, spent, report)
             if await asyncio.to_thread(self._wrote_too_much, child.pid):  # in files that are each within their limit
                 cancel.kill(child)
 

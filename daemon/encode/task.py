@@ -74,11 +74,15 @@ class Started(Model, frozen=True, tag="started"):
 
 
 class Durable(Model, frozen=True, tag="durable"):
-    """Reports so many bytes of each variation's piece to be on the disk for certain, at least `seconds` of the film."""
+    """Reports so many bytes of each variation's piece to be on the disk for certain, at least `seconds` of the film.
+
+    All of them took so many CPU seconds by then.
+    """
 
     task: str
     seconds: float
     bytes: dict[str, int]
+    cpu_seconds: float = 0.0
 
 
 class Progress(Model, frozen=True, tag="progress"):

@@ -133,9 +133,10 @@ def record_piece(
 
 
 def record_durable(durable: Durable, transaction: Transaction) -> None:
-    """So much of each piece is on the disk, whatever happens."""
+    """So much of each piece is on the disk, whatever happens; those of one process took its CPU time together."""
+    spent = durable.cpu_seconds / max(1, len(durable.bytes))
     for variation, size in durable.bytes.items():
-        transaction.run("record_durable", variation=variation, seconds=durable.seconds, bytes=size)
+        transaction.run("record_durable", variation=variation, seconds=durable.seconds, bytes=size, cpu_seconds=spent)
 
 
 def pieces_of(transaction: Transaction, *, variation: int) -> list[Row]:
