@@ -52,7 +52,7 @@ def _tags(path: Path) -> dict[str, Any]:
     with av.open(str(path)) as container:
         of_streams = {f"{stream.index}": stream.metadata for stream in container.streams}
         return {
-            f"{whose} {name}": value
+            f"{whose} {name.lower()}": value  # names of tags have no case
             for whose, tags in {"film": container.metadata, **of_streams}.items()
             for name, value in tags.items()
             if name.lower() not in OF_THE_MUXER
