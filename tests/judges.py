@@ -7,7 +7,8 @@ import json
 import re
 import struct
 import subprocess
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -188,6 +189,13 @@ def by_dec265(path: Path, made: Made) -> list[str]:
     return _compared([digest], made) or lines("WARNING|ERROR", told)
 
 
+def by_openh264(path: Path, made: Made) -> list[str]:
+    """Of bidirectional pictures this decoder makes other pixels; outputs are made so quickly that they have none."""
+    stream = _extracted(path, ".264")
+    told = said(sys.executable, Path(__file__).with_name("openh264.py"), stream).split("\n")[:-1]
+    return [] if sorted(told) == sorted(_pictures(made.path)) else ["another decoder sees other pixels"]
+
+
 def _extracted(path: Path, suffix: str) -> Path:
     """The picture's stream alone, taken out by other software than FFmpeg."""
     whole, stream = path.with_suffix(".whole.mkv"), path.with_suffix(suffix)
@@ -204,10 +212,18 @@ def _compared(digests: list[str], made: Made) -> list[str]:
 
 def _pixels(path: Path) -> str:
     digest = hashlib.md5()
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            digest.update(frame.to_ndarray().tobytes())
+    for frame in _frames(path):
+        digest.update(frame)
     return digest.hexdigest()
+
+
+def _pictures(path: Path) -> Iterator[str]:
+    return (hashlib.md5(frame).hexdigest() for frame in _frames(path))
+
+
+def _frames(path: Path) -> Iterator[bytes]:
+    with av.open(str(path)) as container:
+        yield from (frame.to_ndarray().tobytes() for frame in container.decode(video=0))
 
 
 # Sound alone
@@ -323,6 +339,13 @@ JUDGES = (
     Judge("dav1d", "dav1d", in_codec("av1"), by_dav1d, {"spoilt": ("av1-720p", spoilt(0.5, 4000))}),
     Judge(
         "libde265-dec265", "libde265-examples", in_codec("hevc"), by_dec265, {"spoilt": ("archive-hevc", spoilt(0.6))}
+    ),
+    Judge(
+        "libopenh264.so.7",
+        "libopenh264-7",
+        lambda made: made.preset.encoder == "h264" and made.preset.kind != "ladder",
+        by_openh264,
+        {"spoilt": ("mobile-540p", spoilt(0.5, 4000))},
     ),
     Judge("flac", "flac", held("flac"), by_flac, {"spoilt": ("flac", spoilt(0.7)), "cut": ("flac", cut(0.8))}),
     Judge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -117,11 +118,18 @@ def given(name: str) -> Path:
 
 
 def need(program: str, package: str) -> str:
-    """Where the program is. Skips the test where it is missing, but fails where everything has to be tried."""
-    found = shutil.which(program)
+    """Where the program, or library, is. Skips the test where it is missing, but fails where all has to be tried."""
+    found = _library(program) if ".so." in program else shutil.which(program)
     if found is None:
         lacking(f"there is no {program}: apt-get install {package}")
     return found
+
+
+def _library(name: str) -> str | None:
+    try:
+        return ctypes.CDLL(name)._name
+    except OSError:
+        return None
 
 
 def need_mounts() -> None:
