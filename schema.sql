@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 14;
+PRAGMA user_version = 15;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -301,6 +301,20 @@ CREATE TABLE hook_runs (
 CREATE INDEX hook_runs_by_job ON hook_runs (job, seq);
 CREATE INDEX hook_runs_due ON hook_runs (next_attempt_at) WHERE status = 'pending';
 CREATE INDEX hook_runs_settled ON hook_runs (created_at) WHERE status <> 'pending';
+
+-- Files of watched folders that were taken or refused: each once, as long as it is the same and the same is made of it.
+CREATE TABLE watched_files (
+    folder    TEXT NOT NULL,
+    recipe    TEXT NOT NULL,  -- a hash of what is made of it, and where that is brought
+    inode     INTEGER NOT NULL,
+    bytes     INTEGER NOT NULL,
+    modified  INTEGER NOT NULL,  -- nanoseconds since the epoch
+    name      TEXT NOT NULL,
+    job       TEXT,           -- NULL: it was refused
+    error     TEXT,           -- why
+    taken_at  REAL NOT NULL,
+    PRIMARY KEY (folder, recipe, inode, bytes, modified)
+) STRICT, WITHOUT ROWID;
 
 -- Resumable uploads that no job took yet. What is in the file beyond `offset` was never acknowledged.
 CREATE TABLE uploads (

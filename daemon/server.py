@@ -23,7 +23,7 @@ from daemon.paths import Paths, write_private
 from daemon.permissions import weakness
 from daemon.presets.library import Library
 from daemon.service import Service, running
-from daemon.settings import Hook, Settings, Surroundings
+from daemon.settings import Folder, Hook, Settings, Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ async def serve(
     settings: Settings,
     library: Library,
     hooks: Sequence[Hook],
+    folders: Sequence[Folder],
     surroundings: Surroundings,
     invite: Callable[[str], None] | None = None,
 ) -> None:
@@ -48,7 +49,7 @@ async def serve(
     stop = _stop_signal()
     if weak := weakness(Paths(settings.state_dir)):
         raise StartupError(f"{weak.found}. What to do: {weak.advice}")
-    async with running(settings, library, hooks=hooks) as service:
+    async with running(settings, library, hooks=hooks, folders=folders) as service:
         listener = listening(settings)
         server = _Server(_config(service), partial(_announce, service, listener, surroundings, invite))
         watchdog = asyncio.create_task(_feed_watchdog(surroundings))

@@ -25,6 +25,7 @@ from daemon.encode import sandbox_trial
 from daemon.encode.engine import Engine
 from daemon.encode.local_engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
+from daemon.folders.watch import Watcher, check
 from daemon.housekeeping import cleanup, expiry, recovery
 from daemon.jobs.bulk import Bulk
 from daemon.jobs.control import Control
@@ -50,7 +51,7 @@ from daemon.scheduling.resources import Resources
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import DiskUsage, Space
-from daemon.settings import Hook, Settings
+from daemon.settings import Folder, Hook, Settings
 from daemon.webhooks.delivery import Sender
 from daemon.webhooks.outbox import Webhooks
 from daemon.webhooks.signing import Secrets
@@ -85,6 +86,7 @@ class Service:
     webhooks: Webhooks
     deliveries: Deliveries
     hooks: Hooks
+    watcher: Watcher
     control: Control
     queue: Queue
     bulk: Bulk
@@ -105,6 +107,7 @@ async def running(
     library: Library,
     *,
     hooks: Sequence[Hook] = (),
+    folders: Sequence[Folder] = (),
     prober: Prober | None = None,
     now: Callable[[], float] = time.time,
 ) -> AsyncIterator[Service]:
@@ -113,6 +116,7 @@ async def running(
     A `prober` that was started already is taken over.
     Raises StartupError when the state dir is in use or unusable, or there is no encoder.
     """
+    check(folders, library, settings.source_roots)
     paths = Paths(settings.state_dir)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "disk"))
     async with _locked(paths), AsyncExitStack() as stack:
@@ -133,7 +137,7 @@ async def running(
         prober.start()
         await engine.start()
         resources = await _open_resources(settings, library, paths, store, engine, prober, version, now)
-        service = await _open_service(settings, resources, hooks, version, sandbox, behind)
+        service = await _open_service(settings, resources, (hooks, folders), (version, sandbox), behind)
         async with _at_work(service, began, now):
             yield service
 
@@ -189,30 +193,38 @@ async def _open_resources(
     )
 
 
+def _open_deliveries(settings: Settings, resources: Resources, commands: Sequence[Hook]) -> tuple[Hooks, Deliveries]:
+    """Raises StartupError for output roots that are none."""
+    store, paths, now, backoff = resources.store, resources.paths, resources.now, settings.delivery_backoff
+    places = {"folder": Folders(settings.output_roots, paths, settings.output_owner)}
+    hooks = Hooks(store, commands, backoff=backoff, now=now)
+    return hooks, Deliveries(store, paths, places, resources.library, hooks, backoff=backoff, now=now)
+
+
 async def _open_service(
-    settings: Settings, resources: Resources, commands: Sequence[Hook], version: str, sandbox: Sandbox, behind: int
+    settings: Settings,
+    resources: Resources,
+    tables: tuple[Sequence[Hook], Sequence[Folder]],
+    told: tuple[str, Sandbox],
+    behind: int,
 ) -> Service:
     """Opens what is left. Events `behind` that one tell of what was recovered."""
-    store, paths, now = resources.store, resources.paths, resources.now
-    whereabouts, quota, library = resources.whereabouts, resources.quota, resources.library
-    scheduler = Scheduler(resources, longest=settings.max_shared_seconds)
+    store, paths, now, whereabouts = resources.store, resources.paths, resources.now, resources.whereabouts
+    quota, scheduler = resources.quota, Scheduler(resources, longest=settings.max_shared_seconds)
     queue = Queue(store, scheduler, resources.engine, settings.slots)
     await queue.restore()
-    folders = Folders(settings.output_roots, paths, settings.output_owner)
-    hooks, backoff = Hooks(store, commands, backoff=settings.delivery_backoff, now=now), settings.delivery_backoff
-    deliveries = Deliveries(store, paths, {"folder": folders}, library, hooks, backoff=backoff, now=now)
-    jobs = Jobs(store, scheduler, paths, whereabouts, settings, library, quota, deliveries, now=now)
-    bodies = RequestBodies()
+    hooks, deliveries = _open_deliveries(settings, resources, tables[0])
+    jobs = Jobs(store, scheduler, paths, whereabouts, settings, resources.library, quota, deliveries, now=now)
     return Service(
         settings=settings,
-        library=library,
+        library=resources.library,
         paths=paths,
         whereabouts=whereabouts,
         store=store,
         scheduler=scheduler,
         feed=Feed(store, partial(_progress_events, scheduler)),
         journal=Journal(store, resources.figures, behind=behind, recovered=await last_event(store)),
-        bodies=bodies,
+        bodies=(bodies := RequestBodies()),
         figures=resources.figures,
         jobs=jobs,
         uploads=Uploads(store, paths, settings, bodies, quota, now=now),
@@ -221,12 +233,13 @@ async def _open_service(
         webhooks=_webhooks(settings, resources),
         deliveries=deliveries,
         hooks=hooks,
+        watcher=Watcher(store, jobs, whereabouts, tables[1], now=now),
         control=Control(store, scheduler, paths, quota, deliveries, now=now),
         queue=queue,
         bulk=Bulk(store, scheduler, paths, quota, now=now),
         thumbnails=Thumbnails(jobs, resources.prober, paths, whereabouts),
-        encoder_version=version,
-        sandbox=sandbox,
+        encoder_version=told[0],
+        sandbox=told[1],
     )
 
 
@@ -246,11 +259,13 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
     telling = asyncio.create_task(service.webhooks.run(), name="webhooks")
     delivering = asyncio.create_task(service.deliveries.run(), name="deliveries")
     hooking = asyncio.create_task(service.hooks.run(), name="hooks")
+    watching = asyncio.create_task(service.watcher.run(), name="watched folders")
     housekeeping = asyncio.create_task(_keep_house(service, began, now), name="housekeeping")
     try:
         yield
     finally:
         housekeeping.cancel()
+        watching.cancel()
         service.quiesce()
         await asyncio.gather(scheduling, housekeeping, return_exceptions=True)
         await service.uploads.close()
@@ -258,7 +273,7 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
         telling.cancel()
         delivering.cancel()
         hooking.cancel()
-        await asyncio.gather(feeding, telling, delivering, hooking, return_exceptions=True)
+        await asyncio.gather(feeding, telling, delivering, hooking, watching, return_exceptions=True)
 
 
 async def _keep_house(service: Service, began: float, now: Callable[[], float]) -> None:

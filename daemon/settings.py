@@ -13,6 +13,7 @@ import msgspec
 from daemon.errors import StartupError
 from daemon.host import cores
 from daemon.journal import Format, Level
+from daemon.models import Deliver
 
 PREFIX = "FFSPOOL_"
 
@@ -143,6 +144,20 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.name or Path(self.command[0]).name
 
 
+class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names a folder that is watched, and what is made of the files that come to lie in it."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+    path: Path
+    variations: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(min_length=1)]
+    deliver: Deliver | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    stable_seconds: Duration = 30.0
+    scan_every: Positive = 60.0
+    priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 0
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """Holds what systemd tells through the environment."""
 
@@ -190,6 +205,19 @@ def hooks(environ: Mapping[str, str] | None = None) -> tuple[Hook, ...]:
         raise StartupError(f"In {path}: two hooks are called {repeated}: give each a name of its own")
     if strange := next((hook.command[0] for hook in found if not Path(hook.command[0]).is_absolute()), None):
         raise StartupError(f"In {path}: a hook's command is {strange!r}: name the program by its whole path")
+    return found
+
+
+def folders(environ: Mapping[str, str] | None = None) -> tuple[Folder, ...]:
+    """Returns the `[[folders]]` of `ffspool.toml`. Raises StartupError when they are not valid."""
+    path = _config_file(os.environ if environ is None else environ)
+    try:
+        found = msgspec.convert(_from_file(path).get("folders", []), tuple[Folder, ...], dec_hook=_decode_path)
+    except msgspec.ValidationError as error:
+        raise StartupError(f"In {path}: folders are not valid: {error}") from error
+    names = [folder.name for folder in found]
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise StartupError(f"In {path}: two folders are called {repeated}: give each a name of its own")
     return found
 
 
@@ -241,7 +269,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _without_tables(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in {"presets", "hooks"}}
+    return {name: value for name, value in values.items() if name not in {"presets", "hooks", "folders"}}
 
 
 def _default_state_dir(env: Mapping[str, str]) -> str:

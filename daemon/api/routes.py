@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daemon.api import assets, control, description, hooks, host, jobs, queue, thumbnails, tus, webhooks
+from daemon.api import assets, control, description, folders, hooks, host, jobs, queue, thumbnails, tus, webhooks
 from daemon.api.creation import FORM
 from daemon.api.endpoints import JSON, Endpoint
 from daemon.api.requests import (
@@ -148,7 +148,8 @@ ENDPOINTS = (
     Endpoint("POST", f"{HOOKS}/deliveries/{{delivery}}/replay", webhooks.replay, "Send a delivery again", status=202),
     Endpoint("GET", f"{HOOKS}/secret", webhooks.secret, "The secret that signs"),
     Endpoint("POST", f"{HOOKS}/secret/rotate", webhooks.rotate, "Make a new secret; the old one signs for a day too"),
-    # Hooks
+    # Watched folders and hooks
+    Endpoint("GET", "/api/folders", folders.watched, "What folders are watched, and what was found in them"),
     Endpoint("GET", "/api/hooks/runs", hooks.runs, "What the operator's commands said after deliveries, newest first",
              query=HookRunQuery, large=True),
     # The host

@@ -18,6 +18,7 @@ from daemon.cli.options import (
     echo,
     ffmpeg,
     grace,
+    load_folders,
     load_hooks,
     load_library,
     load_settings,
@@ -178,14 +179,14 @@ def serve(**flags: Any) -> None:
 
     os.umask(0o077)  # what it keeps is nobody else's, whoever may enter the state dir
     settings = load_settings({name: value for name, value in flags.items() if value != ()})
-    library, hooks = load_library(), load_hooks()
+    library, hooks, folders = load_library(), load_hooks(), load_folders()
     from daemon.server import serve as serve_until_told
     from daemon.settings import surroundings
 
     around, watched = surroundings(), sys.stderr.isatty()
     # Where nobody watches, a journal has the time.
     journal.set_up(settings.log_level, settings.log_format, timed=watched, journald=around.journald)
-    asyncio.run(serve_until_told(settings, library, hooks, around, _invite if watched else None))
+    asyncio.run(serve_until_told(settings, library, hooks, folders, around, _invite if watched else None))
 
 
 def _invite(link: str) -> None:

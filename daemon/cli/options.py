@@ -15,7 +15,7 @@ from daemon.plaintext import json_escaped, visible
 if TYPE_CHECKING:
     from daemon.cli.client import Client
     from daemon.presets.library import Library
-    from daemon.settings import Hook, Settings
+    from daemon.settings import Folder, Hook, Settings
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -174,6 +174,16 @@ def load_hooks() -> tuple[Hook, ...]:
 
     try:
         return hooks()
+    except StartupError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def load_folders() -> tuple[Folder, ...]:
+    """Returns the folders that are watched. One that is not valid is a usage error."""
+    from daemon.settings import folders
+
+    try:
+        return folders()
     except StartupError as error:
         raise click.UsageError(str(error)) from error
 

@@ -780,6 +780,17 @@ UPDATE deliveries SET status = 'pending', error = NULL, failures = 0, since = :n
     settled_at = NULL
 WHERE status = 'failed' AND variation IN (SELECT seq FROM variations WHERE job = :job AND deliver IS NOT NULL)
 
+-- Watched folders
+
+-- What a folder's files that were taken are known by.
+-- name: watched_files
+SELECT inode, bytes, modified FROM watched_files WHERE folder = :folder AND recipe = :recipe
+
+-- Keeps that a file was taken or refused.
+-- name: insert_watched_file
+INSERT INTO watched_files (folder, recipe, inode, bytes, modified, name, job, error, taken_at)
+VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :job, :error, :now)
+
 -- Hooks
 
 -- Queues a hook for a delivery that was made.

@@ -1,0 +1,136 @@
+"""A watched folder: each file that is whole becomes a job once, is read where it is, and its results are delivered."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Daemon, wait_until
+
+from daemon.errors import StartupError
+from daemon.folders import watch
+from daemon.models import Deliver
+from daemon.presets.library import Library
+from daemon.settings import Folder, folders
+
+Start = Callable[..., Daemon]
+
+QUICK = {"stable_seconds": 0.2, "scan_every": 0.1}
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    (tmp_path / "library").mkdir()
+    return folder
+
+
+def watching(start_daemon: Start, inbox: Path, **more: Any) -> Daemon:
+    """A daemon that makes mp3s of what lies in the inbox, for the library beside it."""
+    wish = {"folder": str(inbox.parent / "library"), "name": "{stem}.{ext}"}
+    table = {"name": "inbox", "path": str(inbox), "variations": [{"preset": "mp3"}], "deliver": wish, **QUICK, **more}
+    lines = [f"{name} = {toml(value)}" for name, value in table.items()]
+    config = inbox.parent / "ffspool.toml"
+    config.write_text("\n".join(["[[folders]]", *lines]))
+    roots = ("--source-root", str(inbox), "--output-root", str(inbox.parent / "library"))
+    return start_daemon(*roots, FFSPOOL_CONFIG=str(config))
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(inner)}" for name, inner in value.items()) + "}"
+    return f"[{', '.join(map(toml, value))}]" if isinstance(value, list) else json.dumps(value)
+
+
+def made(inbox: Path) -> set[str]:
+    return {path.name for path in (inbox.parent / "library").iterdir() if not path.name.startswith(".")}
+
+
+def jobs(daemon: Daemon) -> Any:
+    return daemon.client.get("/api/jobs").json()["items"]
+
+
+def shown(daemon: Daemon) -> Any:
+    [folder] = daemon.client.get("/api/folders").json()["items"]
+    return folder
+
+
+def test_what_comes_to_lie_there_is_made_and_delivered_once(start_daemon: Start, inbox: Path, clip: Path) -> None:
+    shutil.copy(clip, inbox / "first.mp4")
+    daemon = watching(start_daemon, inbox)
+    wait_until(lambda: made(inbox) == {"first.mp3"}, "the first one")
+    shutil.copy(clip, inbox / "second.mp4")
+    wait_until(lambda: made(inbox) == {"first.mp3", "second.mp3"}, "the second one")
+    assert not list((daemon.state_dir / "spool" / "jobs").glob("*/sources/*"))
+    daemon.stop()
+    daemon.start()
+    before = shown(daemon)["scanned_at"]
+    wait_until(lambda: shown(daemon)["scanned_at"] not in {before, None}, "scans after a restart")
+    wait_until(lambda: shown(daemon)["taken"] == 2)
+    assert len(jobs(daemon)) == 2
+
+
+def test_what_is_still_written_is_waited_for_and_what_is_none_is_left(
+    start_daemon: Start, inbox: Path, clip: Path
+) -> None:
+    content = clip.read_bytes()
+    for name in (".hidden.mp4", "a.mp4.part", "b.mp4.crdownload", "notes.txt"):
+        (inbox / name).write_bytes(content)
+    (inbox / "link.mp4").symlink_to(clip)
+    os.link(inbox / "notes.txt", inbox / "other name.mp4")
+    daemon = watching(start_daemon, inbox, include=["*.mp4"])
+    with (inbox / "slow.mp4").open("wb") as file:
+        for start in range(0, len(content), len(content) // 10):
+            file.write(content[start : start + len(content) // 10])
+            file.flush()
+            scanned = shown(daemon)["scanned_at"]
+            wait_until(lambda scanned=scanned: shown(daemon)["scanned_at"] != scanned, "a scan")
+            assert jobs(daemon) == []
+    wait_until(lambda: made(inbox) == {"slow.mp3"}, "it, now that it is whole")
+    assert shown(daemon) | {"scanned_at": None} == {
+        "name": "inbox", "scanned_at": None, "found": 1, "taken": 1, "error": None,
+    }  # fmt: skip
+
+
+def test_a_folder_that_is_away_forgets_nothing(start_daemon: Start, inbox: Path, clip: Path) -> None:
+    shutil.copy(clip, inbox / "film.mp4")
+    daemon = watching(start_daemon, inbox)
+    wait_until(lambda: made(inbox) == {"film.mp3"}, "the film")
+    inbox.rename(inbox.with_name("away"))
+    wait_until(lambda: shown(daemon)["error"], "that it is away")
+    inbox.with_name("away").rename(inbox)
+    scanned = shown(daemon)["scanned_at"]
+    wait_until(lambda: shown(daemon)["scanned_at"] != scanned and shown(daemon)["error"] is None, "a scan")
+    assert (len(jobs(daemon)), shown(daemon)["taken"]) == (1, 1)
+
+
+def folder(**more: Any) -> Folder:
+    return Folder(**{"name": "x", "path": Path("/in/x"), "variations": ({"preset": "mp3"},), **more})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"path": Path("/elsewhere")}, "below no source root"),
+        ({"variations": ({"preset": "mp4"},)}, "there is no preset 'mp4'"),
+        ({"variations": ({"crf": 1},)}, "names its `preset`"),
+        ({"deliver": {"folder": "/in/x/"}}, "would take what is delivered to it"),
+    ],
+)
+def test_folders_that_cannot_be_watched_are_refused_at_the_start(given: Any, words: str) -> None:
+    wish = {"deliver": Deliver(**given["deliver"])} if "deliver" in given else {}
+    with pytest.raises(StartupError, match=words):
+        watch.check([folder(**{**given, **wish})], Library(), [Path("/in")])
+
+
+def test_folders_that_are_not_valid_are_refused_with_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "ffspool.toml"
+    config.write_text("[[folders]]\nname = 'x'\npath = '/in'\nvariations = []\n")
+    with pytest.raises(StartupError, match=r"In .*ffspool.toml: folders are not valid"):
+        folders({"FFSPOOL_CONFIG": str(config)})
