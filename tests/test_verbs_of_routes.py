@@ -41,6 +41,8 @@ VERBS = {
     "POST /api/queue/pause": "pause --queue",
     "POST /api/queue/resume": "resume --queue",
     "POST /api/queue/drain": "drain",
+    "GET /api/folders": "folders",
+    "GET /api/hooks/runs": "hooks",
     "GET /api/webhooks/deliveries": "webhooks deliveries",
     "POST /api/webhooks/deliveries/{delivery}/replay": "webhooks replay D",
     "GET /api/webhooks/secret": "webhooks secret",

@@ -150,6 +150,13 @@ class Client:
         """Changes what is named of `name`, `priority` and `expires_at`. Returns the job."""
         return self._json("PATCH", self._of(job), json=changes)
 
+    def folders(self) -> Json:
+        return self._json("GET", "/api/folders")
+
+    def hook_runs(self, **query: Any) -> Json:
+        """Returns runs of hooks, newest first; `query` may hold `job` and `limit`."""
+        return self._json("GET", "/api/hooks/runs", params=_given(**query))
+
     def queue(self) -> Json:
         return self._json("GET", "/api/queue")
 

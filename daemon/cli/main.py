@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from daemon.cli import backup, control, download, jobs, plan, presets, run, watch, webhooks
+from daemon.cli import backup, control, download, jobs, plan, presets, run, watch, watched, webhooks
 from daemon.cli.options import (
     as_json,
     echo,
@@ -257,6 +257,7 @@ for command in (
     *control.COMMANDS,
     download.download,
     webhooks.webhooks,
+    *watched.COMMANDS,
     backup.backup,
     presets.presets,
     doctor,
