@@ -146,6 +146,12 @@ def test_a_job_is_of_all_files_or_there_is_none(daemon: Daemon, clip: Path, tmp_
     assert "nothing was submitted" in words
 
 
+def test_what_is_called_last_is_answered_by_its_identifier(daemon: Daemon, clip: Path) -> None:
+    job = daemon.submit(clip, presets=["mp3"])["id"]
+    assert f"{job} is completed" in ffspool("watch", "last", env=daemon.env).stdout
+    assert ffspool("rm", "last", env=daemon.env).stdout == f"{job} is deleted\n"
+
+
 def test_slots_are_told_and_changed(daemon: Daemon) -> None:
     assert ffspool("slots", env=daemon.env).stdout == "1 encode may run at once\n"
     assert ffspool("slots", "3", env=daemon.env).stdout == "3 encodes may run at once\n"

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from conftest import Daemon, wait_until
+from conftest import Daemon, told, wait_until
 
 STALLED = 60  # more clients than a pool has threads
 
@@ -209,3 +209,13 @@ def everything(client: socket.socket) -> bytes:
 
 def length_in(head: bytes) -> int:
     return int(re.findall(rb"content-length: (\d+)", head)[0])
+
+
+def test_of_a_job_whose_files_are_lost_it_is_not_said_that_nothing_is_completed(daemon: Daemon, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["id"]
+    daemon.stop()
+    told(daemon, "UPDATE variations SET lost_at = 1")
+    daemon.start()
+    answer = daemon.client.get(f"/api/jobs/{job}/download")
+    assert (answer.status_code, answer.json()["code"]) == (410, "gone")
+    assert "all that was completed" in answer.json()["detail"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,6 +91,10 @@ class Client:
         self._http.close()
 
     # Routes
+
+    def meant(self, job: str) -> str:
+        """Returns the identifier of the job that a user calls so, or the word itself where that may be one."""
+        return self._references.job(job)
 
     def ready(self) -> Json:
         return self._json("GET", "/readyz")
@@ -258,7 +263,8 @@ class Client:
                     f"{self._url} shows a certificate that is not trusted: {distrust}. Once you know that it is the "
                     "daemon's, set SSL_CERT_FILE to a file with it or its authority"
                 ) from error
-            raise NoDaemon(_how_to_begin(f"no daemon answers at {self._url}")) from error
+            why = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or "it took too long"
+            raise NoDaemon(_how_to_begin(f"no daemon answers at {self._url} ({why})")) from error
         except httpx.HTTPError as error:
             words = str(error) or type(error).__name__
             raise Broken(f"the conversation with the daemon at {self._url} broke off: {words}") from error

@@ -118,8 +118,9 @@ def rm(
 
 
 def _deleted(daemon: Client, job: str) -> Json:
-    daemon.delete(job)
-    return {"id": job, "deleted": True}
+    identifier = daemon.meant(job)
+    daemon.delete(identifier)
+    return {"id": identifier, "deleted": True}
 
 
 def _confirm(daemon: Client, deed: str, states: Sequence[str] | None, status: str | None, yes: bool) -> None:

@@ -50,6 +50,7 @@ def download(
         raise click.UsageError("--name is for a whole job: -o says what one file is called")
     named = NameTemplate(template) if template is not None else None
     daemon = reach(state_dir)
+    job = daemon.meant(job)
     output = Path(where) if where else None
     if variation:
         fetched = _fetch_one(daemon, job, variation, output, overwrite)

@@ -237,6 +237,7 @@ def show(job: str, state_dir: Path | None, as_json: bool) -> None:
 def log(job: str, variation: str | None, state_dir: Path | None, as_json: bool) -> None:
     """Print the encoder's command and log of a VARIATION, which may be left out when JOB has but one."""
     daemon = reach(state_dir)
+    job = daemon.meant(job)
     variation = variation or _only_variation(daemon.job(job))
     words = b"".join(daemon.log(job, variation))
     if as_json:

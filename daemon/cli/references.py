@@ -1,4 +1,7 @@
-"""Tells which job, source or variation a user means: by its identifier, the beginning of one, its name, or `last`."""
+"""Tells which job, source or variation a user means: by its identifier, the beginning of one, its name, or `last`.
+
+Of sources and variations the beginning of a name will do, where no other begins so.
+"""
 
 from __future__ import annotations
 
@@ -69,8 +72,9 @@ class References:
     def _part(self, job: str, word: str, what: str, parts: Callable[[Json], Sequence[Json]]) -> str:
         if WHOLE.fullmatch(word) or word in NO_SEGMENT:
             return word
-        meant = [part for part in parts(self._job(job)) if part["name"] == word or part["id"].startswith(word)]
-        return _only(word, what, meant)
+        among = parts(self._job(job))
+        meant = [part for part in among if part["name"] == word or part["id"].startswith(word)]
+        return _only(word, what, meant or [part for part in among if part["name"].startswith(word)])
 
 
 def variations(job: Json) -> list[Json]:

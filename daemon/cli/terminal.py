@@ -286,7 +286,8 @@ def _variation_words(source: SourceView, variation: VariationView) -> Text:
     words = Text(visible(own))
     if variation.status == State.PROCESSING:
         words.append(f"  {percent(variation.progress)} at {factor(variation.speed)}")
-        words.append(f" shared by {variation.sharing}" if variation.sharing and variation.sharing > 1 else "")
+        shared = variation.speed is not None and (variation.sharing or 1) > 1
+        words.append(f" shared by {variation.sharing}" if shared else "")
         words.append(f", {clock(variation.eta_seconds)} left" if variation.eta_seconds is not None else "")
         words.append(f", {variation.pace}: {PACES[variation.pace]}" if variation.pace else "", "yellow")
     elif variation.status == State.COMPLETED:

@@ -40,7 +40,7 @@ WAITING = "The daemon does not answer: waiting for it to come back."
 def watch(job: str | None, state_dir: Path | None, as_json: bool) -> None:
     """Follow JOB, or else the newest that runs or waits, to its end. Ctrl-C only stops watching."""
     daemon = reach(state_dir)
-    job = job or _newest(daemon)
+    job = daemon.meant(job) if job else _newest(daemon)
     if job is None:
         echo("Nothing runs and nothing waits: `ffspool submit` makes a job.", err=True)
         return

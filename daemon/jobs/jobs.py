@@ -333,7 +333,7 @@ class Jobs:
     async def outputs(self, job: str) -> tuple[JobView, list[tuple[str, Path]]]:
         """Returns the job and, of all completed so far, (name in the zip, file).
 
-        Raises NotFound when that is nothing.
+        Raises NotFound when that is nothing, Gone when all of it is lost.
         """
         return await self._store.read(partial(self._outputs, job))
 
@@ -343,6 +343,8 @@ class Jobs:
             (f"{folder}/{done['name']}", self._paths.output(job, done["id"], done["extension"]))
             for folder, done in completed_of(transaction, row)
         ]
+        if not files and row["completed"]:
+            raise Gone(f"all that was completed of {job} is gone from the disk")
         if not files:
             raise NotFound(f"nothing of {job} is completed yet")
         return self._view(transaction, row), files
