@@ -110,17 +110,22 @@ def test_what_ctrl_c_left_is_kept_beside_other_films_and_gone_on_with(folder: Pa
     assert names(folder / "out") == ["clip_m4a.m4a", MADE]
 
 
-@pytest.mark.parametrize("what", ["--fresh", "another source", "other parameters"])
+@pytest.mark.parametrize("what", ["--fresh", "another source", "other parameters", "damaged"])
 def test_what_is_not_the_same_begins_anew(folder: Path, what: str) -> None:
     fresh = ("--fresh",) if what == "--fresh" else ()
-    speed = "ultrafast" if what == "other parameters" else "slow"
+    speed = "ultrafast" if what in {"other parameters", "damaged"} else "slow"
+    if what == "damaged":
+        (folder / "out" / ".ffspool" / "ffspool.db").write_bytes(b"not a database" * 1000)
     if what == "another source":
         os.utime(folder / "film.mkv", (1, 1))
     preset = ("-p", f"h264-480p:speed={speed}")
     again = ffspool("run", folder / "film.mkv", *preset, "-o", folder / "out", *fresh)
     assert again.returncode == 0, again.stderr
     assert "goes on" not in again.stdout
-    assert (f"{MADE} begins anew: its source, its parameters" in again.stdout) == (what != "--fresh")
+    assert (f"{MADE} begins anew: its source, its parameters" in again.stdout) == what.endswith(
+        ("source", "parameters")
+    )
+    assert ("could not be gone on with" in again.stdout) == (what == "damaged")
     assert names(folder / "out") == [MADE]
 
 

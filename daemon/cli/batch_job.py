@@ -86,7 +86,7 @@ async def run(
     when it cannot begin. The work folder is gone afterwards, unless it holds such films, and a `prober` that was
     started closed.
     """
-    with working_in(batch.folder, fresh=fresh) as work:
+    with working_in(batch.folder, fresh=fresh, say=watcher.say) as work:
         own = msgspec.structs.replace(
             settings,
             state_dir=work,

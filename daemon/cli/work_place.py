@@ -15,7 +15,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -140,9 +140,9 @@ def _is_left(work: Path) -> bool:
 
 
 @contextmanager
-def working_in(folder: Path, *, fresh: bool = False) -> Iterator[Path]:
+def working_in(folder: Path, *, fresh: bool = False, say: Callable[[str], None] = lambda _: None) -> Iterator[Path]:
     """Gives a work folder, ours alone: what an interrupted run left, or a new one if there is none or it is to be
-    `fresh`. Raises StartupError.
+    `fresh`. What could not be used is told to `say`. Raises StartupError.
 
     It is below `folder`, so that publishing is a rename, unless that cannot hold it. It is gone afterwards, unless
     there are films in it to be gone on with.
@@ -150,8 +150,11 @@ def working_in(folder: Path, *, fresh: bool = False) -> Iterator[Path]:
     with _held(folder), _held_beside(folder) as base:
         work = base / WORK
         if fresh or not _is_left(work):
+            left = os.path.lexists(work)
             _clear_leftovers(work)
             _make(work)
+            if left and not fresh:
+                say(f"What was left in {work} could not be gone on with, and was removed")
         try:
             yield work
         finally:
