@@ -203,7 +203,7 @@ class Contract(RuleBasedStateMachine):
             job.drift(self.queue)
             job.crash(killed=number == signal.SIGKILL)
         self.daemon.start()
-        assert self.daemon.client.get("/api/queue").json() == {"state": self.queue}
+        assert self.daemon.client.get("/api/queue").json()["state"] == self.queue
 
     # What holds after each
 
