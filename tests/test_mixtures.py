@@ -32,6 +32,9 @@ ASKED: dict[str, dict[str, Any]] = {
     "thumbnail-sheet": {},
 }
 FEW = 17  # one of each format
+HARD = {
+    "vpx-vp9-mirrored-sound-long-cut.mkv"
+}  # of which a ladder held the last picture, and lasted as long as it should
 MOST_OFF = 0.65  # seconds
 UNCOPIED = "hides parts by an edit list, which Matroska would show|in another order than they are shown in"
 # A source that ends up to half a second before its header says is believed to be whole, until its output is proven.
@@ -46,7 +49,11 @@ pytestmark = pytest.mark.thorough
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "mixture" in metafunc.fixturenames:
         every = mixtures()
-        chosen = every if metafunc.config.getoption("--every-preset") else every[:FEW]
+        chosen = (
+            every
+            if metafunc.config.getoption("--every-preset")
+            else [one for number, one in enumerate(every) if number < FEW or one.name in HARD]
+        )
         metafunc.parametrize("mixture", [pytest.param(one, id=one.name) for one in chosen])
 
 
@@ -124,5 +131,7 @@ def of_what_is_left(preset: Preset, variation: Any, seen: Reading | None) -> str
     """What is damaged each decoder shows in its own way, and where it ends is told up to half a second late."""
     seconds = variation["output_seconds"]
     if seconds is not None and seen and preset.kind != "gif":
-        assert abs(seconds - seen.seconds) < MOST_OFF, f"lasts {seconds} s, and {seen.seconds} s are left"
+        heard = preset.kind == "audio" and seen.audio[0]
+        left = heard.end - heard.start if heard else seen.seconds
+        assert abs(seconds - left) < MOST_OFF, f"lasts {seconds} s, and {left} s are left"
     return f"completed: {seconds} s of what is left"

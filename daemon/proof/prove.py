@@ -44,7 +44,7 @@ async def prove_output(prober: Prober, part: Path, plan: Plan, source: SourceFil
 
     The master playlist of a ladder is told what its segments were found to take. Raises ProofError in words.
     """
-    # Pictures do not show that they are of a part alone.
+    # Neither pictures nor a last one that is held show that they are of a part alone.
     if plan.seen_seconds is not None and (words := await truncation(prober, plan, source)):
         raise ProofError(words)
     try:

@@ -68,6 +68,7 @@ def ladder(request: Request[LadderParameters]) -> Recipe:
         audio=len(heard),
         video_seconds=_shown_seconds(media, picture) or None,
         folder=Ladder(rungs=sizes),
+        seen_seconds=media.duration_seconds if _held_seconds(media, picture) > LEAST_HELD else None,
     )
     which = to_deinterlace(picture, wanted.deinterlace)
     folders = _folders(sides, heard) if preset.container == "hls" else ()
@@ -96,8 +97,12 @@ def _steady(node: Node, media: Media, picture: VideoStream, most: int) -> Node:
 
 def _held(node: Node, media: Media, picture: VideoStream) -> Node:
     """The last picture stays to the end of all: players would not get on to segments without one."""
-    held = _shown_seconds(media, picture) - (picture.duration_seconds or math.inf)
+    held = _held_seconds(media, picture)
     return node.filter("tpad", stop_mode="clone", stop_duration=f"{held:.3f}") if held > LEAST_HELD else node
+
+
+def _held_seconds(media: Media, picture: VideoStream) -> float:
+    return _shown_seconds(media, picture) - (picture.duration_seconds or math.inf)
 
 
 def _shown_seconds(media: Media, picture: VideoStream) -> float:
