@@ -341,26 +341,50 @@ def test_films_in_pieces_that_share_a_process_are_each_joined(start_daemon: Star
         assert variation["sharing"] == 2
 
 
-def test_a_film_that_goes_on_in_company_takes_the_same_pictures_as_alone(
-    ffmpeg: str, film: Path, tmp_path: Path
+def pictures(path: Path) -> list[Any]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="gray").astype(float) for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("in_company", [False, True])
+def test_a_film_of_every_second_picture_goes_on_with_those(
+    ffmpeg: str, film: Path, tmp_path: Path, in_company: bool
 ) -> None:
-    """It takes every second one; decoding begins where another film needs it, with one that is not of these."""
+    """They are told other times than they had. Another film may need decoding to begin with one that is not of them."""
     thinned, steady = Library().expand(
         [
             VariationRequest("h264-480p", {"speed": "ultrafast", "max_frame_rate": 20}),
             VariationRequest("mobile-540p", {"speed": "ultrafast"}),
         ]
     )
-    begin, earlier = Begin(seconds=12.2, warm=10.199), Begin(seconds=8.24, warm=6.239)
-    alone = task(film, tmp_path / "alone", thinned, begin=begin)
-    assert encoded(ffmpeg, alone).error is None
-    together = [
-        task(film, tmp_path / "shared", thinned, begin=begin),
-        task(film, tmp_path / "other", steady, begin=earlier),
+    late = tmp_path / "late.mkv"  # by no multiple of what pictures last
+    shift = [
+        "-itsoffset",
+        "0.7",
+        "-i",
+        str(film),
+        "-i",
+        str(film),
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-c",
+        "copy",
+        str(late),
     ]
-    [one], [other] = (each.orders for each in together)
-    assert encoded(ffmpeg, replace(alone, orders=(one, replace(other, variation="w")))).error is None
-    assert packets(tmp_path / "shared") == packets(tmp_path / "alone")
+    subprocess.run([ffmpeg, "-v", "error", *shift], check=True)
+    assert encoded(ffmpeg, task(late, tmp_path / "whole", thinned)).error is None
+    [whole, shown] = pictures(tmp_path / "whole"), times(tmp_path / "whole")
+    begin = Begin(seconds=shown[150], warm=shown[125] - 0.001)
+    one = task(late, tmp_path / "piece", thinned, begin=begin)
+    [other] = task(late, tmp_path / "other", steady, begin=Begin(seconds=8.24, warm=6.239)).orders
+    if in_company:
+        one = replace(one, orders=(*one.orders, replace(other, variation="w")))
+    assert encoded(ffmpeg, one).error is None
+    rest = pictures(tmp_path / "piece")
+    assert len(rest) == len(whole) - 150
+    assert max(abs(mine - its).mean() for mine, its in zip(rest, whole[150:], strict=True)) < 1.0
 
 
 @pytest.mark.parametrize(("preset", "parameters"), KINDS)

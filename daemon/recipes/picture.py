@@ -272,6 +272,11 @@ def is_thinned(picture: VideoStream, most: float) -> bool:
     return picture.frame_rate is None or picture.frame_rate > most * 1.01
 
 
+def is_paced(picture: VideoStream, most: float) -> bool:
+    """Tells whether what is left of its frames gets times of its own, by which no frame is found again."""
+    return is_thinned(picture, most) and picture.frame_rate is not None and not picture.variable_frame_rate
+
+
 def thinned(node: Node, picture: VideoStream, most: int) -> Node:
     """Drops frames that follow the last one too soon; the rest keep their times. Nothing is ever doubled.
 
@@ -281,7 +286,7 @@ def thinned(node: Node, picture: VideoStream, most: int) -> Node:
         return node
     least = 0.95 / most
     sparse = node.filter("select", f"isnan(prev_selected_t)+gte(t-prev_selected_t,{least:.6f})")
-    if picture.frame_rate is None or picture.variable_frame_rate:
+    if picture.frame_rate is None or not is_paced(picture, most):
         return sparse
     left = picture.frame_rate / math.ceil(picture.frame_rate * least)
     return resampled(sparse, f"{left:.6f}", from_zero=False)

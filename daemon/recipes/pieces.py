@@ -73,7 +73,8 @@ def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
     plan = replace(recipe.plan, quality=None)
     beside = partial(_of_sound, recipe) if recipe.sound and not begin.seconds else None
     bare = recipe._replace(subtitles=(), cover=None, attached=())
-    return bare._replace(plan=plan, filtered=shown, options=options, begin=begin, heard_beside=beside)
+    read_from = replace(begin, warm=0.0) if recipe.paced else begin
+    return bare._replace(plan=plan, filtered=shown, options=options, begin=read_from, heard_beside=beside)
 
 
 def _of_sound(recipe: Recipe, threads: int) -> Options:

@@ -147,6 +147,7 @@ class Recipe(NamedTuple):
     files: Mapping[str, str] = {}
     steps: Callable[[], Steps] | None = None
     encoded: Callable[[int], Options] | None = None  # by the number of threads
+    paced: bool = False  # whether what is shown hangs on all frames from the first on
     begin: Begin | None = None
     heard_beside: Callable[[int], Options] | None = None  # how its sound is encoded, into a file of its own
     joined: tuple[Piece, ...] = ()

@@ -18,6 +18,7 @@ from daemon.recipes.picture import (
     bounded,
     fitted,
     graded,
+    is_paced,
     kept_rate,
     scaled,
     shown_colour,
@@ -48,6 +49,7 @@ def video(request: Request[VideoParameters]) -> Recipe:
 
     def encoded(crf: float) -> Recipe:
         made = film(request, planned, filtered, encode(crf), wanted.audio_bitrate_kbps)
+        made = made._replace(paced=is_paced(picture, wanted.max_frame_rate))
         return _copying(made, request) if wanted.copy else made
 
     recipe = encoded(wanted.crf)

@@ -9,7 +9,7 @@ from daemon.presets.parameters import Aspect, FramedParameters
 from daemon.recipes.encoders import ENCODERS
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import film
-from daemon.recipes.picture import even, graded, kept_rate, scaled, thinned
+from daemon.recipes.picture import even, graded, is_paced, kept_rate, scaled, thinned
 from daemon.recipes.recipe import Node, Recipe, Request, Size
 
 SHAPES: dict[Aspect, tuple[int, int]] = {"9:16": (9, 16), "4:5": (4, 5), "1:1": (1, 1), "16:9": (16, 9)}
@@ -29,7 +29,8 @@ def framed(request: Request[FramedParameters]) -> Recipe:
     rate = kept_rate(picture, wanted.max_frame_rate)
     planned = film.planned_film(request, size=frame, frame_rate=rate)
     encode = partial(ENCODERS[request.preset.encoder].options, wanted.crf, wanted.speed)
-    return film.film(request, planned, filtered, encode, wanted.audio_bitrate_kbps)
+    made = film.film(request, planned, filtered, encode, wanted.audio_bitrate_kbps)
+    return made._replace(paced=is_paced(picture, wanted.max_frame_rate))
 
 
 def _frame(wanted: FramedParameters) -> Size:
