@@ -55,9 +55,8 @@ class Format:
     lacks: tuple[str, ...] = ()
 
     def takes(self, names: tuple[str, ...]) -> bool:
-        return all(self.extension in OF_SOME.get(name, {self.extension}) for name in names) and not {*names} & {
-            *self.lacks
-        }
+        of_it = all(self.extension in OF_SOME.get(name, {self.extension}) for name in names)
+        return of_it and not {*names} & {*self.lacks} and not any({*names} >= both for both in UNTOLD)
 
 
 FORMATS = (
@@ -279,7 +278,10 @@ EXCLUDE = (
     {"begun-before", "chapters"},
 )
 # Chapters that an MP4 tells in a track are lost to a copy of all; they do not move with what is said to begin later.
-UNTOLD = [{"chapters", name} for name in ("upside-down", "turned", "mirrored", "sound-late", "picture-late", "offset")]
+UNTOLD = [
+    {"alpha", "begun-before"},  # amid a picture, so that it is off by one
+    *({"chapters", name} for name in ("upside-down", "turned", "mirrored", "sound-late", "picture-late", "offset")),
+]
 TRAITS = {**PICTURE, **SOUND, **WHOLE}
 BROKEN = {"cut", "spoilt"}
 
