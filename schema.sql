@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 15;
+PRAGMA user_version = 16;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -310,10 +310,18 @@ CREATE TABLE watched_files (
     bytes     INTEGER NOT NULL,
     modified  INTEGER NOT NULL,  -- nanoseconds since the epoch
     name      TEXT NOT NULL,
-    job       TEXT,           -- NULL: it was refused
-    error     TEXT,           -- why
+    job       TEXT,           -- NULL: it was refused, or is an output of ours
+    error     TEXT,           -- why it was refused
     taken_at  REAL NOT NULL,
     PRIMARY KEY (folder, recipe, inode, bytes, modified)
+) STRICT, WITHOUT ROWID;
+
+-- What was delivered and where it lay then: a watched folder does not take it, long after its job is forgotten.
+CREATE TABLE brought (
+    place  TEXT NOT NULL,     -- as of its delivery
+    path   TEXT NOT NULL,     -- below that
+    bytes  INTEGER NOT NULL,
+    PRIMARY KEY (place, path)
 ) STRICT, WITHOUT ROWID;
 
 -- Resumable uploads that no job took yet. What is in the file beyond `offset` was never acknowledged.

@@ -151,6 +151,7 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     path: Path
     variations: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(min_length=1)]
     deliver: Deliver | None = None
+    recursive: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     stable_seconds: Duration = 30.0

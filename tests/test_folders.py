@@ -31,15 +31,15 @@ def inbox(tmp_path: Path) -> Path:
     return folder
 
 
-def watching(start_daemon: Start, inbox: Path, **more: Any) -> Daemon:
+def watching(start_daemon: Start, inbox: Path, state: str = "state", **more: Any) -> Daemon:
     """A daemon that makes mp3s of what lies in the inbox, for the library beside it."""
     wish = {"folder": str(inbox.parent / "library"), "name": "{stem}.{ext}"}
     table = {"name": "inbox", "path": str(inbox), "variations": [{"preset": "mp3"}], "deliver": wish, **QUICK, **more}
     lines = [f"{name} = {toml(value)}" for name, value in table.items()]
     config = inbox.parent / "ffspool.toml"
     config.write_text("\n".join(["[[folders]]", *lines]))
-    roots = ("--source-root", str(inbox), "--output-root", str(inbox.parent / "library"))
-    return start_daemon(*roots, FFSPOOL_CONFIG=str(config))
+    roots = ("--source-root", str(inbox), *(f"--output-root={root}" for root in (inbox.parent / "library", inbox)))
+    return start_daemon(*roots, name=state, FFSPOOL_CONFIG=str(config))
 
 
 def toml(value: Any) -> str:
@@ -80,11 +80,13 @@ def test_what_is_still_written_is_waited_for_and_what_is_none_is_left(
     start_daemon: Start, inbox: Path, clip: Path
 ) -> None:
     content = clip.read_bytes()
-    for name in (".hidden.mp4", "a.mp4.part", "b.mp4.crdownload", "notes.txt"):
+    unfinished = ("a.mp4.part", "b.partial~", "c.!qB", "d.crdownload", "e.mp4~", ".syncthing.f.mp4.tmp")
+    for name in (".hidden.mp4", "._slow.mp4", *unfinished, "notes.txt", "slow.srt", "slow-proxy.mp4"):
         (inbox / name).write_bytes(content)
     (inbox / "link.mp4").symlink_to(clip)
-    os.link(inbox / "notes.txt", inbox / "other name.mp4")
-    daemon = watching(start_daemon, inbox, include=["*.mp4"])
+    (inbox / "within").mkdir()
+    shutil.copy(clip, inbox / "within")
+    daemon = watching(start_daemon, inbox, exclude=["*-proxy.*"], stable_seconds=1)
     with (inbox / "slow.mp4").open("wb") as file:
         for start in range(0, len(content), len(content) // 10):
             file.write(content[start : start + len(content) // 10])
@@ -94,8 +96,42 @@ def test_what_is_still_written_is_waited_for_and_what_is_none_is_left(
             assert jobs(daemon) == []
     wait_until(lambda: made(inbox) == {"slow.mp3"}, "it, now that it is whole")
     assert shown(daemon) | {"scanned_at": None} == {
-        "name": "inbox", "scanned_at": None, "found": 1, "taken": 1, "error": None,
+        "name": "inbox", "scanned_at": None, "found": 1, "taken": 1, "refused": 0, "error": None,
     }  # fmt: skip
+
+
+def scans(daemon: Daemon, count: int = 3) -> None:
+    """Waits until so many more are done."""
+    for _ in range(count):
+        before = shown(daemon)["scanned_at"]
+        wait_until(lambda before=before: shown(daemon)["scanned_at"] not in {before, None}, "a scan")
+
+
+DELIVERED = {"pending": 0, "delivered": 2, "failed": 0}
+
+
+def test_a_tree_that_takes_its_own_results_gives_each_film_once(start_daemon: Start, inbox: Path, clip: Path) -> None:
+    for name in ("a/film.mp4", "a/b/deep.mp4", "a/not this/film.mp4", ".cache/film.mp4"):
+        (inbox / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(clip, inbox / name)
+    (inbox / "a" / "round").symlink_to(inbox)
+    os.link(inbox / "a" / "film.mp4", inbox / "second name.mp4")
+    wish = {"folder": str(inbox / "made"), "name": "{stem}.{ext}"}
+    variations = [{"preset": "mp3"}, {"preset": "hls"}]
+    more = {"recursive": True, "exclude": ["*not this/*"], "deliver": wish, "variations": variations}
+    daemon = watching(start_daemon, inbox, "inbox/ffspool", **more)  # the spool, which is none of it, lies in it too
+    wait_until(lambda: [job["deliveries"] for job in jobs(daemon)] == [DELIVERED] * 2, "two films, each made twice")
+    scans(daemon)
+    for job in jobs(daemon):
+        daemon.client.delete(f"/api/jobs/{job['id']}").raise_for_status()
+    (inbox / "made").rename(inbox / "aside")
+    scans(daemon)
+    (inbox / "aside").rename(inbox / "made")
+    daemon.stop()
+    daemon.start()
+    scans(daemon)
+    assert (jobs(daemon), shown(daemon)["taken"]) == ([], 2)
+    assert "not taken yet" not in daemon.log()
 
 
 def test_a_folder_that_is_away_forgets_nothing(start_daemon: Start, inbox: Path, clip: Path) -> None:
@@ -108,6 +144,11 @@ def test_a_folder_that_is_away_forgets_nothing(start_daemon: Start, inbox: Path,
     scanned = shown(daemon)["scanned_at"]
     wait_until(lambda: shown(daemon)["scanned_at"] != scanned and shown(daemon)["error"] is None, "a scan")
     assert (len(jobs(daemon)), shown(daemon)["taken"]) == (1, 1)
+    (inbox / "film.mp4").rename(inbox.parent / "film.mp4")
+    wait_until(lambda: "empty" in (shown(daemon)["error"] or ""), "that it is empty")
+    (inbox.parent / "film.mp4").rename(inbox / "film.mp4")
+    scans(daemon)
+    assert (len(jobs(daemon)), shown(daemon)) == (1, shown(daemon) | {"taken": 1, "error": None})
 
 
 def folder(**more: Any) -> Folder:

@@ -12,4 +12,4 @@ class Folders(Model, frozen=True):
 
 
 async def watched(call: Call) -> Folders:
-    return Folders(items=tuple(call.service.watcher.views))
+    return Folders(items=tuple(await call.service.watcher.views()))

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-# What a folder is looked through for, unless patterns say otherwise: a film's folder holds texts and pictures, too.
-MEDIA = re.compile(
-    r"\.(3g[2p]|asf|avi|dv|f4v|flv|m2?ts|m2v|m4v|mkv|mov|mp4|mpe?g|mxf|og[mv]|ts|vob|webm|wmv|y4m"
-    r"|aac|e?ac3|aiff?|alac|amr|ape|caf|dts|flac|m4[ab]|mka|mp[23]|og[ag]|opus|wav|wma|wv)",
-    re.IGNORECASE,
-)
+from daemon.meant_files import is_meant
 
 
 class Named(NamedTuple):
@@ -37,7 +30,9 @@ def gather(
         if not path.is_dir():
             found.append(Named(path))
             continue
-        meant = [one for one in _in(path, apart) if _is_meant(one.below, one.path, include, exclude)]
+        meant = [
+            one for one in _in(path, apart) if is_meant(str(PurePosixPath(one.below, one.path.name)), include, exclude)
+        ]
         found += meant or [Named(path)]
     return found
 
@@ -54,12 +49,3 @@ def _in(folder: Path, apart: Path | None) -> Iterator[Named]:
         for name in sorted(names):
             if not name.startswith("."):
                 yield Named(Path(place, name), "" if below == "." else below)
-
-
-def _is_meant(below: str, path: Path, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    within = str(PurePosixPath(below, path.name))
-    if any(fnmatch(path.name, pattern) or fnmatch(within, pattern) for pattern in exclude):
-        return False
-    if not include:
-        return MEDIA.fullmatch(path.suffix) is not None
-    return any(fnmatch(path.name, pattern) or fnmatch(within, pattern) for pattern in include)

@@ -22,8 +22,8 @@ def folders(state_dir: Path | None, as_json: bool) -> None:
     from daemon.cli.terminal import Column
 
     columns = (Column("FOLDER", 0), Column("FILES", 1, right=True), Column("TAKEN", 2, right=True),
-               Column("ERROR", 3, least=16))  # fmt: skip
-    _print(columns, [(one["name"], one["found"], one["taken"], one["error"]) for one in found["items"]])
+               Column("REFUSED", 4, right=True), Column("ERROR", 3, least=16))  # fmt: skip
+    _print(columns, [(one["name"], one["found"], one["taken"], one["refused"], one["error"]) for one in found["items"]])
 
 
 @click.command()

@@ -782,9 +782,32 @@ WHERE status = 'failed' AND variation IN (SELECT seq FROM variations WHERE job =
 
 -- Watched folders
 
--- What a folder's files that were taken are known by.
--- name: watched_files
+-- Those of these files of a folder that were taken or refused already. `keys` is a JSON list of their columns.
+-- name: known_files
 SELECT inode, bytes, modified FROM watched_files WHERE folder = :folder AND recipe = :recipe
+    AND (inode, bytes, modified) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:keys))
+
+-- How many of a folder's files became jobs, and how many were refused.
+-- name: watched_counts
+SELECT count(job) AS taken, count(error) AS refused FROM watched_files WHERE folder = :folder AND recipe = :recipe
+
+-- The places to which something was brought.
+-- name: brought_places
+SELECT DISTINCT place FROM brought
+
+-- Those of these paths to which something was brought. `paths` is a JSON list of places and paths.
+-- name: brought_to
+SELECT place, path, bytes FROM brought
+WHERE (place, path) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:paths))
+
+-- Keeps where a delivery lies now.
+-- name: keep_brought
+INSERT OR REPLACE INTO brought (place, path, bytes) VALUES (:place, :path, :bytes)
+
+-- Keeps that a file is an output of ours.
+-- name: insert_own_file
+INSERT OR IGNORE INTO watched_files (folder, recipe, inode, bytes, modified, name, taken_at)
+VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :now)
 
 -- Keeps that a file was taken or refused.
 -- name: insert_watched_file

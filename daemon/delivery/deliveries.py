@@ -293,6 +293,8 @@ def _wanted(deliveries: list[str], transaction: Transaction) -> set[str]:
 def _record_receipt(due: Row, receipt: Receipt, hooks: Hooks, now: float, transaction: Transaction) -> bool:
     """Whether the copy in the spool is to be removed."""
     transaction.run("record_delivered", id=due["id"], reached=receipt.to, kept=int(receipt.kept), now=now)
+    if not receipt.kept:
+        transaction.run("keep_brought", place=due["place"], path=receipt.to, bytes=due["bytes"])
     transaction.run("forget_orphaned_deliveries")
     hooks.queue(due, receipt, now, transaction)
     keep = receipt.kept or msgspec.json.decode(due["wanted"], type=Destination).wish.keep

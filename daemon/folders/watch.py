@@ -2,7 +2,8 @@
 
 A scan is the truth: what it finds is taken once it is the same over two of them, and once it is old enough. Each file
 is taken once, known by its inode, size, time and what is made of it; the row that says so is written with its job. A
-folder that is away tells nothing: nothing is forgotten for it.
+folder that is away tells nothing: nothing is forgotten for it. However many files there are, few are held in memory:
+what was taken is looked up in the database, some at a time.
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ import asyncio
 import hashlib
 import logging
 import os
-import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
@@ -35,29 +34,35 @@ from daemon.errors import (
     StartupError,
     Unavailable,
 )
+from daemon.folders.own_outputs import ours
+from daemon.folders.scan import Found, Walk
 from daemon.jobs.jobs import Jobs, JobSpec
 from daemon.jobs.views import JobView
 from daemon.journal import tell
 from daemon.models import Model, VariationRequest, when
-from daemon.plaintext import is_text
 from daemon.presets.library import Library
 from daemon.scheduling.sources import Whereabouts
 from daemon.settings import Folder
-from daemon.source_files import Identity, identity_of, lies_below
+from daemon.source_files import Identity, lies_below
 
 log = logging.getLogger(__name__)
 
-UNFINISHED = ("*.part", "*.partial", "*.partial~", "*.!qB", "*.crdownload", "*.download", "*.tmp", "*~")
+LOOKS = 1000  # at a time; between them a scan rests as long as it took, lest a share has to do with nothing else
+LOOKS_A_SECOND = 40_000  # at most
+WAITING = 5000  # files of a folder that wait to be taken; what is found beyond them waits for a later scan
+EMPTY = "it is empty: perhaps what is mounted there is away; nothing is forgotten"
+PATIENCE = 3.0  # seconds to find where a place lies
 Key = tuple[int | None, int | None, int | None]  # inode, bytes, ns of the last change
 
 
 class FolderView(Model, frozen=True):
-    """Shows a watched folder. `error` says why nothing is known of it for now."""
+    """Shows a watched folder. `error` says why nothing, or not all, is known of it for now."""
 
     name: str
     scanned_at: datetime | None
     found: int  # files at the last scan, of those that it takes
     taken: int  # of all times
+    refused: int
     error: str | None
 
 
@@ -69,19 +74,31 @@ class _Watch:
         asked = msgspec.json.encode([folder.variations, folder.deliver], order="sorted")
         self.recipe = hashlib.sha256(asked).hexdigest()[:16]
         self.variations = tuple(_variation(entry, folder) for entry in folder.variations)
-        self.known = set[Key]()
-        self.seen: dict[str, tuple[Identity, float]] = {}  # and since when it was so
+        self.waiting: dict[Key, tuple[Found, float]] = {}  # not taken yet, and since when it is as it is
+        self.found = 0
+        self.empty = False
         self.scanned_at: float | None = None
         self.error: str | None = None
 
-    def stable(self, found: dict[str, Identity], now: float) -> Iterator[tuple[str, Identity]]:
-        """Yields what is the same as at the scan before and for long enough, and was not taken yet."""
-        before, self.seen = self.seen, {}
-        for name, identity in found.items():
-            was, since = before.get(name, (None, now))
-            self.seen[name] = (identity, since if was == identity else now)
-            if was == identity and now - since >= self.folder.stable_seconds and key_of(identity) not in self.known:
-                yield name, identity
+    @property
+    def key(self) -> dict[str, str]:
+        return {"folder": self.folder.name, "recipe": self.recipe}
+
+    def wait_for(self, files: Sequence[Found], before: Mapping[Key, tuple[Found, float]], now: float) -> None:
+        """Has files wait: those that a scan has seen as they are `before`, and as many more as there is room for."""
+        for found in files:
+            key = key_of(found.identity)
+            if key in before or len(self.waiting) < WAITING:
+                was, since = before.get(key, (None, now))
+                self.waiting.setdefault(key, (found, since if was and was.identity == found.identity else now))
+
+    def stable(self, before: Mapping[Key, tuple[Found, float]], now: float) -> list[Found]:
+        """Returns what is the same as at the scan before, and for long enough."""
+        return [
+            found
+            for key, (found, since) in self.waiting.items()
+            if key in before and now - since >= self.folder.stable_seconds
+        ]
 
 
 class Watcher:
@@ -93,28 +110,35 @@ class Watcher:
         jobs: Jobs,
         whereabouts: Whereabouts,
         folders: Sequence[Folder],
+        apart: Path,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
+        """No scan enters the folder `apart`, which is the daemon's own."""
         self._store = store
         self._jobs = jobs
         self._whereabouts = whereabouts
+        self._apart = apart
         self._watches = [_Watch(folder) for folder in folders]
         self._threads = Workers("a scan", most=1)
+        self._finding = Workers("finding a place", patience=PATIENCE)
         self._now = now
 
-    @property
-    def views(self) -> list[FolderView]:
-        return [
-            FolderView(
-                name=watch.folder.name,
-                scanned_at=when(watch.scanned_at),
-                found=len(watch.seen),
-                taken=len(watch.known),
-                error=watch.error,
-            )
-            for watch in self._watches
-        ]
+    async def views(self) -> list[FolderView]:
+        """Returns what is watched, as it was at the last scans."""
+        return [await self._view(watch) for watch in self._watches]
+
+    async def _view(self, watch: _Watch) -> FolderView:
+        counts = await self._store.read(lambda t: t.one("watched_counts", **watch.key))
+        assert counts is not None
+        return FolderView(
+            name=watch.folder.name,
+            scanned_at=when(watch.scanned_at),
+            found=watch.found,
+            taken=counts["taken"],
+            refused=counts["refused"],
+            error=watch.error or (EMPTY if watch.empty and counts["taken"] else None),
+        )
 
     async def run(self) -> None:
         """Scans each folder in its time until it is cancelled; one that hangs holds up no other."""
@@ -123,9 +147,6 @@ class Watcher:
                 watching.create_task(self._watch(watch), name=f"folder {watch.folder.name}")
 
     async def _watch(self, watch: _Watch) -> None:
-        of = {"folder": watch.folder.name, "recipe": watch.recipe}
-        for row in await self._store.read(lambda t: t.all("watched_files", **of)):
-            watch.known.add((row["inode"], row["bytes"], row["modified"]))
         while True:
             try:
                 await self._scan(watch)
@@ -137,14 +158,56 @@ class Watcher:
             await asyncio.sleep(watch.folder.scan_every)
 
     async def _scan(self, watch: _Watch) -> None:
-        found = await self._threads.run(watch.folder.name, partial(_listed, watch.folder))
-        watch.scanned_at, watch.error = self._now(), None
-        for name, identity in list(watch.stable(found, time.monotonic())):
+        before, watch.waiting = watch.waiting, {}
+        try:
+            walk = await self._walk(watch, before)
+        except BaseException:
+            watch.waiting = before | watch.waiting
+            raise
+        watch.scanned_at, watch.error = self._now(), _flaw(walk)
+        for found in watch.stable(before, time.monotonic()):
             try:
-                await self._take(watch, name, identity)
+                await self._take(watch, *found)
             except (LimitReached, OutOfSpace, Unavailable) as error:
                 tell(log, logging.WARNING, "files wait to be taken", folder=watch.folder.name, error=str(error))
                 return
+
+    async def _walk(self, watch: _Watch, before: Mapping[Key, tuple[Found, float]]) -> Walk:
+        """Goes through the folder once. Raises OSError or Unavailable."""
+        walk, count, now = Walk(watch.folder, self._apart), 0, time.monotonic()
+        places = await self._places()
+        while True:
+            began = time.monotonic()
+            files = await self._threads.run(watch.folder.name, partial(walk.next, LOOKS))
+            if files is None:
+                watch.found, watch.empty = count, not walk.looks
+                return walk
+            rest = max(time.monotonic() - began, LOOKS / LOOKS_A_SECOND)
+            count += len(files)
+            watch.wait_for(await self._unknown(watch, files, places), before, now)
+            await asyncio.sleep(rest)
+
+    async def _places(self) -> dict[str, str]:
+        """Where the places lie to which something was brought; of one that does not answer, as it is called."""
+        places = {}
+        for row in await self._store.read(lambda t: t.all("brought_places")):
+            root = row["place"].partition(":")[2]
+            try:
+                places[row["place"]] = await self._finding.run(root, partial(os.path.realpath, root))
+            except Unavailable:
+                places[row["place"]] = root
+        return places
+
+    async def _unknown(self, watch: _Watch, files: Sequence[Found], places: Mapping[str, str]) -> list[Found]:
+        """Those of the files that were not taken yet; what is our own is known from now on."""
+        new = await self._store.read(partial(_new, watch, files))
+        if not new or not places:
+            return new
+        folder = await self._threads.run(watch.folder.name, partial(os.path.realpath, watch.folder.path))
+        own = set(await self._store.read(partial(ours, folder, places, new)))
+        if own:
+            await self._store.write(partial(_keep_own, watch, own, self._now()))
+        return [found for found in new if found not in own]
 
     async def _take(self, watch: _Watch, name: str, identity: Identity) -> None:
         """Makes a job of a file. What can make none is remembered too; what cannot be read now is tried again.
@@ -167,7 +230,7 @@ class Watcher:
             return
         else:
             tell(log, logging.INFO, "a file of a folder is taken", folder=folder.name, job=job)
-        watch.known.add(key_of(identity))
+        watch.waiting.pop(key_of(identity), None)
 
 
 def key_of(identity: Identity) -> Key:
@@ -198,24 +261,23 @@ def _variation(entry: dict[str, object], folder: Folder) -> VariationRequest:
     return VariationRequest(preset, overrides, folder.deliver)
 
 
-def _listed(folder: Folder) -> dict[str, Identity]:
-    """The files in it that it takes, by name: neither hidden nor unfinished, and with no other name."""
-    found = {}
-    with os.scandir(folder.path) as entries:
-        for entry in entries:
-            if not _is_taken(folder, entry.name) or not entry.is_file(follow_symlinks=False):
-                continue
-            status = entry.stat(follow_symlinks=False)
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_size:
-                found[entry.name] = identity_of(status)
-    return found
+def _flaw(walk: Walk) -> str | None:
+    """What a scan that came to its end did not see."""
+    if walk.unreadable:
+        return f"{walk.unreadable} of the folders in it cannot be read"
+    return None
 
 
-def _is_taken(folder: Folder, name: str) -> bool:
-    if name.startswith(".") or not is_text(name) or any(fnmatch(name, pattern) for pattern in UNFINISHED):
-        return False
-    included = not folder.include or any(fnmatch(name, pattern) for pattern in folder.include)
-    return included and not any(fnmatch(name, pattern) for pattern in folder.exclude)
+def _new(watch: _Watch, files: Sequence[Found], transaction: Transaction) -> list[Found]:
+    keys = {key_of(found.identity): found for found in files}
+    rows = transaction.all("known_files", keys=msgspec.json.encode(list(keys)).decode(), **watch.key)
+    known = {(row["inode"], row["bytes"], row["modified"]) for row in rows}
+    return [found for key, found in keys.items() if key not in known]
+
+
+def _keep_own(watch: _Watch, own: Iterable[Found], now: float, transaction: Transaction) -> None:
+    for name, (size, _, inode, modified) in own:
+        transaction.run("insert_own_file", **watch.key, name=name, inode=inode, bytes=size, modified=modified, now=now)
 
 
 def _remember(
@@ -231,8 +293,7 @@ def _remember(
     inode, size, modified = key_of(identity)
     transaction.run(
         "insert_watched_file",
-        folder=watch.folder.name,
-        recipe=watch.recipe,
+        **watch.key,
         name=name,
         inode=inode,
         bytes=size,

@@ -1,0 +1,114 @@
+"""Walks through a watched folder and finds the files that are meant, a bounded number of looks at a time.
+
+All is opened by handle: no link is followed, so that nothing leads out of the folder, or round and round in it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from daemon.meant_files import is_meant
+from daemon.plaintext import is_text
+from daemon.settings import Folder
+from daemon.source_files import GONE, Identity, identity_of
+
+UNFINISHED = (".part", ".partial", ".partial~", ".!qb", ".!ut", ".crdownload", ".download", ".aria2", ".tmp", "~")
+BEING_MADE = (".", "~syncthing~")  # hidden files, those of AppleDouble among them, and what Syncthing writes
+DEEPEST = 128  # folders within folders: each is held open
+ENTERING = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+NICE = 15  # of the threads that scan
+
+
+class Found(NamedTuple):
+    """A file that is meant, by its path within the folder."""
+
+    path: str
+    identity: Identity
+
+
+class Walk:
+    """Goes once through a folder. `unreadable` counts the folders within it that this user may not enter."""
+
+    def __init__(self, folder: Folder, apart: Path) -> None:
+        """Enters all but the folder `apart`, wherever that lies."""
+        self._folder = folder
+        self._apart = apart
+        self._entries = self._through()
+        self.looks = 0
+        self.unreadable = 0
+
+    def next(self, looks: int) -> list[Found] | None:
+        """Returns what is found by so many looks more; None: there is nothing more. Raises OSError. Blocks."""
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        entries = list(islice(self._entries, looks))
+        self.looks += len(entries)
+        return [found for found in entries if found] if entries else None
+
+    def _through(self) -> Iterator[Found | None]:
+        apart = _status(self._apart)
+        at = os.open(self._folder.path, ENTERING)
+        try:
+            yield from self._within(at, (), apart)
+        finally:
+            os.close(at)
+
+    def _within(self, at: int, way: tuple[str, ...], apart: os.stat_result | None) -> Iterator[Found | None]:
+        inner = []
+        with os.scandir(at) as entries:
+            for entry in entries:
+                if _is_being_made(entry.name) or not is_text(entry.name):
+                    yield None
+                elif entry.is_dir(follow_symlinks=False):
+                    inner.append(entry.name)
+                    yield None
+                else:
+                    yield self._found(entry, "/".join((*way, entry.name)))
+        if self._folder.recursive and len(way) < DEEPEST:
+            for name in inner:
+                yield from self._entered(at, name, way, apart)
+
+    def _entered(
+        self, above: int, name: str, way: tuple[str, ...], apart: os.stat_result | None
+    ) -> Iterator[Found | None]:
+        try:
+            at = os.open(name, ENTERING | os.O_NOFOLLOW, dir_fd=above)
+        except PermissionError:
+            self.unreadable += 1
+            return
+        except OSError as error:
+            if error.errno in GONE:
+                return
+            raise
+        try:
+            if apart is None or not os.path.samestat(os.fstat(at), apart):
+                yield from self._within(at, (*way, name), apart)
+        finally:
+            os.close(at)
+
+    def _found(self, entry: os.DirEntry[str], within: str) -> Found | None:
+        if not is_meant(within, self._folder.include, self._folder.exclude):
+            return None
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            return None
+        return Found(within, identity_of(status))
+
+
+def _is_being_made(name: str) -> bool:
+    return name.startswith(BEING_MADE) or name.lower().endswith(UNFINISHED)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
