@@ -222,16 +222,24 @@ def all_around(whole: bytes) -> bytes:
     return bytes(edited)
 
 
-@pytest.mark.parametrize("preset", ["remux-mp4", "remux-mkv", "archive-ffv1", "h264-480p"])
-def test_a_360_film_stays_one_or_it_is_told(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+ROUND = [
+    *(("remux-mp4", {}), ("remux-mkv", {}), ("archive-ffv1", {}), ("h264-480p", QUICK), ("webm-720p", QUICK)),
+    *(("av1-720p", QUICK), thorough("hevc-1080p", QUICK), thorough("webm-av1-1080p", QUICK)),
+    ("h264-480p", {**QUICK, "short_side": 120}),
+]
+
+
+@pytest.mark.parametrize(("preset", "asked"), ROUND)
+def test_a_360_film_stays_one_unless_it_is_scaled_and_that_is_told(
+    ffmpeg: str, tmp_path: Path, preset: str, asked: dict[str, Any]
+) -> None:
     path = made(ffmpeg, tmp_path, "all.mp4", silent(*H264), edit=all_around)
     media = read_media(str(path))
     assert media.video
     assert media.video.spherical
-    kept = "spherical" in {fact.what for fact in plan(media, preset, defaults(preset)).contents.kept}
-    assert kept == (preset != "h264-480p")
-    quick = QUICK if preset == "h264-480p" else {}
-    output = read_media(str(make(ffmpeg, path, tmp_path, preset, **quick)))
+    kept = "spherical" in {fact.what for fact in plan(media, preset, {**defaults(preset), **asked}).contents.kept}
+    assert kept == ("short_side" not in asked)
+    output = read_media(str(make(ffmpeg, path, tmp_path, preset, **asked)))
     assert output.video
     assert output.video.spherical == kept
 

@@ -14,7 +14,7 @@ from daemon.models import Contents, Kept, LeftOut, in_lines
 from daemon.presets.traits import Family
 from daemon.recipes.containers import MOMENT, RELEASE, Container
 from daemon.recipes.metadata import GAINS, told_by
-from daemon.recipes.picture import is_thinned
+from daemon.recipes.picture import is_thinned, stays_all_around
 from daemon.recipes.recipe import Options, Recipe
 
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
@@ -87,7 +87,9 @@ class _Account(NamedTuple):
             why = "an encode keeps only the picture below it"
             yield from _either("dolby_vision", why, kept=self._encoder == "copy")
         if picture.spherical:
-            yield from _either("spherical", "encoders do not pass it on: remux it", kept=self._is_exact())
+            encoded = self.recipe.encoded is not None and stays_all_around(picture, self.recipe.plan)
+            why = "an encode passes it on in its own size alone: take that, or remux it"
+            yield from _either("spherical", why, kept=self._is_exact() or encoded)
         if picture.captions:
             yield from self._captions(picture)
 

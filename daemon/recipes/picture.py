@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from daemon.media.model import Colour, Media, VideoStream
-from daemon.recipes.recipe import Node, Size
+from daemon.recipes.recipe import Node, Options, Plan, Size
 
 BT709 = Colour(primaries="bt709", transfer="bt709", matrix="bt709", range="tv")
 BT601 = {  # by the lines of a full frame: 625-line systems, and 525-line ones
@@ -265,6 +265,18 @@ def kept_rate(picture: VideoStream, most: float = math.inf) -> float | None:
     told wrong, or some are dropped."""
     rate, told = picture.frame_rate, not (picture.variable_frame_rate or picture.misstated_rate)
     return rate if rate is not None and rate <= most * 1.01 and told else None
+
+
+def stays_all_around(picture: VideoStream, plan: Plan) -> bool:
+    """Tells whether an encode passes on that it is a 360° film: FFmpeg does, to some containers, in its own size."""
+    own_size = plan.video == (picture.coded_width, picture.coded_height)
+    as_it_is = own_size and not picture.rotation and not picture.mirrored
+    return picture.spherical and as_it_is and plan.container in {"mp4", "matroska", "webm"}
+
+
+def all_around(picture: VideoStream, plan: Plan) -> Options:
+    """Returns what an MP4 takes to tell of it: it is no part of the standard."""
+    return {"strict": "unofficial"} if plan.container == "mp4" and stays_all_around(picture, plan) else {}
 
 
 def is_thinned(picture: VideoStream, most: float) -> bool:

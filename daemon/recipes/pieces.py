@@ -94,7 +94,7 @@ def joined(recipe: Recipe, made: tuple[Piece, ...]) -> Recipe:
     def options(threads: int) -> Options:
         picture = encoded(threads)
         rest = {name: value for name, value in recipe.options(threads).items() if name not in picture}
-        kept = {name: value for name, value in picture.items() if name == "tag:v" or name in OF_THE_WHOLE}
+        kept = {name: value for name, value in picture.items() if name in {"tag:v", "strict", *OF_THE_WHOLE}}
         if heard_beside(recipe, made):
             rest = {name: value for name, value in rest.items() if not _OF_SOUND.fullmatch(name)} | {"c:a": "copy"}
         return {**rest, **kept, "c:v": "copy"}

@@ -15,6 +15,7 @@ from daemon.recipes import crf_search, metadata, sound, stream_copy, subtitles
 from daemon.recipes.encoders import ENCODERS, captioned, lasting, timing
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.picture import (
+    all_around,
     bounded,
     fitted,
     graded,
@@ -131,7 +132,8 @@ def film(
 
     def encoded(threads: int) -> Options:
         captions = captioned(picture, preset.encoder)
-        return {**timing(), **encode(threads), **captions, **_last_shown(picture, preset.encoder)}
+        last = _last_shown(picture, preset.encoder)
+        return {**timing(), **encode(threads), **captions, **last, **all_around(picture, planned)}
 
     def options(threads: int) -> Options:
         return {
