@@ -233,7 +233,7 @@ async def _open_service(
         webhooks=_webhooks(settings, resources),
         deliveries=deliveries,
         hooks=hooks,
-        watcher=Watcher(store, jobs, whereabouts, tables[1], paths.state, now=now),
+        watcher=Watcher(store, jobs, whereabouts, resources.prober, tables[1], paths.state, now=now),
         control=Control(store, scheduler, paths, quota, deliveries, now=now),
         queue=queue,
         bulk=Bulk(store, scheduler, paths, quota, now=now),

@@ -144,6 +144,20 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.name or Path(self.command[0]).name
 
 
+class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Says of which files of a watched folder something is made: those for which all of it holds.
+
+    `larger_than` is in bytes, `older_than` in seconds since the last change. What a file does not tell refuses none.
+    """
+
+    codec_not: tuple[str, ...] = ()
+    min_bitrate_kbps: Positive | None = None
+    min_height: Count | None = None
+    container: tuple[str, ...] = ()
+    larger_than: Count | None = None
+    older_than: Duration = 0.0
+
+
 class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names a folder that is watched, and what is made of the files that come to lie in it."""
 
@@ -154,6 +168,7 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     recursive: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    when: When = When()
     stable_seconds: Duration = 30.0
     scan_every: Positive = 60.0
     priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 0

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from conftest import Daemon, wait_until
+from msgspec.structs import replace
 
 from daemon.errors import StartupError
-from daemon.folders import watch
+from daemon.folders import rules, watch
+from daemon.media.model import Media, VideoStream
 from daemon.models import Deliver
 from daemon.presets.library import Library
-from daemon.settings import Folder, folders
+from daemon.settings import Folder, When, folders
 
 Start = Callable[..., Daemon]
 
@@ -132,6 +134,43 @@ def test_a_tree_that_takes_its_own_results_gives_each_film_once(start_daemon: St
     scans(daemon)
     assert (jobs(daemon), shown(daemon)["taken"]) == ([], 2)
     assert "not taken yet" not in daemon.log()
+
+
+def test_what_rules_refuse_or_cannot_be_read_is_looked_at_once_until_it_or_they_change(
+    start_daemon: Start, inbox: Path, clip: Path
+) -> None:
+    shutil.copy(clip, inbox / "film.mp4")
+    (inbox / "broken.mp4").write_bytes(b"no film")
+    daemon = watching(start_daemon, inbox, when={"min_height": 4000})
+    wait_until(lambda: shown(daemon)["refused"] == 2, "verdicts on both")
+    scans(daemon)
+    assert daemon.log().count("is refused") == 2
+    assert "refused by a rule: its picture has" in daemon.log()
+    shutil.copy(clip, inbox / "broken.mp4")
+    wait_until(lambda: shown(daemon)["refused"] == 3, "another verdict on what was changed")
+    daemon.stop()
+    watching(lambda *_, **__: daemon, inbox, when={"min_height": 10, "codec_not": ["av1"], "container": ["mp4"]})
+    daemon.start()
+    wait_until(lambda: shown(daemon) | {"scanned_at": 0} == shown(daemon) | {"scanned_at": 0, "taken": 2, "refused": 1})
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"codec_not": ("av1", "h264")}, "it is h264 already"),
+        ({"min_height": 721}, "its picture has 720 lines, fewer than 721"),
+        ({"min_bitrate_kbps": 801}, "it has 800 kbit/s, fewer than 801"),
+        ({"container": ("mkv",)}, "its container is mov, none of mkv"),
+        ({"larger_than": 1_000_000}, "it has 1000000 bytes, not more than 1000000"),
+        ({"codec_not": ("av1",), "min_height": 720, "min_bitrate_kbps": 800, "container": ("mkv", "mp4"),
+          "larger_than": 999_999}, None),
+    ],
+)  # fmt: skip
+def test_a_rule_refuses_in_words(rule: Any, words: str | None) -> None:
+    video = VideoStream(index=0, codec="h264", width=1280, height=720, coded_width=1280, coded_height=720)
+    film = Media(format="mov,mp4,m4a", duration_seconds=10.0, video=video, audio=(), subtitles=())
+    assert (rules.flaw(film), rules.flaw(replace(film, cut_off=True)) is None) == (None, False)
+    assert rules.refusal(When(**rule), film, 1_000_000) == (words and f"refused by a rule: {words}")
 
 
 def test_a_folder_that_is_away_forgets_nothing(start_daemon: Start, inbox: Path, clip: Path) -> None:

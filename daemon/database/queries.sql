@@ -784,12 +784,12 @@ WHERE status = 'failed' AND variation IN (SELECT seq FROM variations WHERE job =
 
 -- Those of these files of a folder that were taken or refused already. `keys` is a JSON list of their columns.
 -- name: known_files
-SELECT inode, bytes, modified FROM watched_files WHERE folder = :folder AND recipe = :recipe
+SELECT inode, bytes, modified FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
     AND (inode, bytes, modified) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:keys))
 
 -- How many of a folder's files became jobs, and how many were refused.
 -- name: watched_counts
-SELECT count(job) AS taken, count(error) AS refused FROM watched_files WHERE folder = :folder AND recipe = :recipe
+SELECT count(job) AS taken, count(error) AS refused FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
 
 -- The places to which something was brought.
 -- name: brought_places

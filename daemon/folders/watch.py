@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon.bounded_threads import Workers
 from daemon.database.store import Store, Transaction
@@ -31,17 +32,21 @@ from daemon.errors import (
     InvalidRequest,
     LimitReached,
     OutOfSpace,
+    ProbeError,
     StartupError,
     Unavailable,
+    Unresponsive,
 )
+from daemon.folders import rules
 from daemon.folders.own_outputs import ours
 from daemon.folders.scan import Found, Walk
 from daemon.jobs.jobs import Jobs, JobSpec
 from daemon.jobs.views import JobView
 from daemon.journal import tell
+from daemon.media.prober import Prober
 from daemon.models import Model, VariationRequest, when
 from daemon.presets.library import Library
-from daemon.scheduling.sources import Whereabouts
+from daemon.scheduling.sources import NewSource, Whereabouts
 from daemon.settings import Folder
 from daemon.source_files import Identity, lies_below
 
@@ -69,10 +74,12 @@ class FolderView(Model, frozen=True):
 class _Watch:
     """What is known of one folder."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, now: Callable[[], float]) -> None:
         self.folder = folder
+        self.now = now
         asked = msgspec.json.encode([folder.variations, folder.deliver], order="sorted")
-        self.recipe = hashlib.sha256(asked).hexdigest()[:16]
+        self.recipe = _hash(asked)
+        self.ruled = f"{self.recipe}:{_hash(msgspec.json.encode(folder.when))}"  # other rules may not refuse the same
         self.variations = tuple(_variation(entry, folder) for entry in folder.variations)
         self.waiting: dict[Key, tuple[Found, float]] = {}  # not taken yet, and since when it is as it is
         self.found = 0
@@ -82,12 +89,15 @@ class _Watch:
 
     @property
     def key(self) -> dict[str, str]:
-        return {"folder": self.folder.name, "recipe": self.recipe}
+        return {"folder": self.folder.name, "recipe": self.recipe, "ruled": self.ruled}
 
     def wait_for(self, files: Sequence[Found], before: Mapping[Key, tuple[Found, float]], now: float) -> None:
         """Has files wait: those that a scan has seen as they are `before`, and as many more as there is room for."""
+        youngest = (self.now() - self.folder.when.older_than) * 1e9
         for found in files:
             key = key_of(found.identity)
+            if self.folder.when.older_than and (found.identity[3] or 0) > youngest:
+                continue
             if key in before or len(self.waiting) < WAITING:
                 was, since = before.get(key, (None, now))
                 self.waiting.setdefault(key, (found, since if was and was.identity == found.identity else now))
@@ -109,6 +119,7 @@ class Watcher:
         store: Store,
         jobs: Jobs,
         whereabouts: Whereabouts,
+        prober: Prober,
         folders: Sequence[Folder],
         apart: Path,
         *,
@@ -118,8 +129,9 @@ class Watcher:
         self._store = store
         self._jobs = jobs
         self._whereabouts = whereabouts
+        self._prober = prober
         self._apart = apart
-        self._watches = [_Watch(folder) for folder in folders]
+        self._watches = [_Watch(folder, now) for folder in folders]
         self._threads = Workers("a scan", most=1)
         self._finding = Workers("finding a place", patience=PATIENCE)
         self._now = now
@@ -210,33 +222,51 @@ class Watcher:
         return [found for found in new if found not in own]
 
     async def _take(self, watch: _Watch, name: str, identity: Identity) -> None:
-        """Makes a job of a file. What can make none is remembered too; what cannot be read now is tried again.
+        """Makes a job of a file, or keeps why nothing is made of it; what cannot be read now is tried again.
 
         Raises LimitReached, OutOfSpace or Unavailable.
         """
-        folder = watch.folder
-        remember = partial(_remember, watch, name, identity, self._now())
         try:
-            source = await self._whereabouts.find(str(folder.path / name))
+            source = await self._whereabouts.find(str(watch.folder.path / name))
             if key_of(source.identity) != key_of(identity):
                 return
-            spec = JobSpec(variations=watch.variations, name=f"{folder.name}: {name}"[:200], priority=folder.priority)
-            job = await self._jobs.create(spec, [source], conclude=remember)
-        except (BadName, EmptyUpload) as error:
-            await self._store.write(partial(remember, job=None, error=str(error)))
-            tell(log, logging.WARNING, "a file of a folder is refused", folder=folder.name, error=str(error))
+            await self._make(watch, name, source)
+        except (BadName, EmptyUpload, ProbeError) as error:
+            if isinstance(error, Unresponsive):
+                raise Unavailable(str(error)) from error
+            await self._refuse(watch, name, identity, str(error))
         except (InvalidRequest, Conflict, Gone, ForbiddenPath) as error:
-            tell(log, logging.WARNING, "a file of a folder is not taken yet", folder=folder.name, error=str(error))
+            tell(
+                log, logging.WARNING, "a file of a folder is not taken yet", folder=watch.folder.name, error=str(error)
+            )
             return
-        else:
-            tell(log, logging.INFO, "a file of a folder is taken", folder=folder.name, job=job)
         watch.waiting.pop(key_of(identity), None)
+
+    async def _make(self, watch: _Watch, name: str, source: NewSource) -> None:
+        """Makes a job of a file, unless it is not whole or rules refuse it. Raises ProbeError, or as `create`."""
+        folder = watch.folder
+        media = await self._prober.probe(self._whereabouts.of_new(source, "", ""))
+        if error := rules.flaw(media) or rules.refusal(folder.when, media, source.bytes):
+            await self._refuse(watch, name, source.identity, error)
+            return
+        spec = JobSpec(variations=watch.variations, name=f"{folder.name}: {name}"[:200], priority=folder.priority)
+        remember = partial(_remember, watch, name, source.identity, self._now())
+        job = await self._jobs.create(spec, [replace(source, media=media)], conclude=remember)
+        tell(log, logging.INFO, "a file of a folder is taken", folder=folder.name, job=job)
+
+    async def _refuse(self, watch: _Watch, name: str, identity: Identity, error: str) -> None:
+        await self._store.write(partial(_remember, watch, name, identity, self._now(), job=None, error=error))
+        tell(log, logging.WARNING, "a file of a folder is refused", folder=watch.folder.name, error=error)
 
 
 def key_of(identity: Identity) -> Key:
     """Returns what a file is known by after a restart of the host, too."""
     size, _, inode, modified = identity
     return inode, size, modified
+
+
+def _hash(asked: bytes) -> str:
+    return hashlib.sha256(asked).hexdigest()[:16]
 
 
 def check(folders: Sequence[Folder], library: Library, roots: Sequence[Path]) -> None:
@@ -293,7 +323,8 @@ def _remember(
     inode, size, modified = key_of(identity)
     transaction.run(
         "insert_watched_file",
-        **watch.key,
+        folder=watch.folder.name,
+        recipe=watch.ruled if (error or "").startswith(rules.BY_RULE) else watch.recipe,
         name=name,
         inode=inode,
         bytes=size,

@@ -1,0 +1,61 @@
+"""Says of a file of a watched folder why nothing is made of it: it is not whole, or the operator's rules refuse it."""
+
+from __future__ import annotations
+
+from daemon.media.model import Media
+from daemon.settings import When
+
+BY_RULE = "refused by a rule: "
+DEMUXERS = {
+    "mkv": "matroska",
+    "ts": "mpegts",
+    "m2ts": "mpegts",
+    "mts": "mpegts",
+    "wmv": "asf",
+    "mpg": "mpeg",
+    "m4v": "mp4",
+}
+
+
+def flaw(media: Media) -> str | None:
+    """Returns why a file that can be read is no whole film; None: it is."""
+    if media.cut_off or media.held is not None:
+        return "it ends in the middle: it was not written to its end"
+    return None
+
+
+def refusal(when: When, media: Media, size: int) -> str | None:
+    """Returns in words which rule refuses a file of so many bytes; None: all hold, as far as can be told."""
+    found = _by_picture(when, media) or _by_container(when, media) or _by_size(when, media, size)
+    return f"{BY_RULE}{found}" if found else None
+
+
+def _by_picture(when: When, media: Media) -> str | None:
+    codec = media.video.codec if media.video else media.audio[0].codec if media.audio else None
+    if codec in when.codec_not:
+        return f"it is {codec} already"
+    if when.min_height is None:
+        return None
+    if media.video is None:
+        return f"it has no picture, let alone one of {when.min_height} lines"
+    if media.video.height < when.min_height:
+        return f"its picture has {media.video.height} lines, fewer than {when.min_height}"
+    return None
+
+
+def _by_container(when: When, media: Media) -> str | None:
+    wanted = {DEMUXERS.get(name.lower(), name.lower()) for name in when.container}
+    if wanted and wanted.isdisjoint(media.format.split(",")):
+        return f"its container is {media.format.split(',')[0]}, none of {', '.join(when.container)}"
+    return None
+
+
+def _by_size(when: When, media: Media, size: int) -> str | None:
+    if when.larger_than is not None and size <= when.larger_than:
+        return f"it has {size} bytes, not more than {when.larger_than}"
+    if when.min_bitrate_kbps is None or not media.duration_seconds:
+        return None
+    rate = size * 8 / 1000 / media.duration_seconds
+    if rate < when.min_bitrate_kbps:
+        return f"it has {rate:.0f} kbit/s, fewer than {when.min_bitrate_kbps:g}"
+    return None
