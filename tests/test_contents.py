@@ -17,7 +17,7 @@ from av.stream import Disposition
 from conftest import Daemon
 from conftest import Media as Specimens
 from msgspec.structs import replace
-from specimens import AAC, COPY, H264, SPECIMENS, Specimen, Step, mapped, picture, read, silent, sound
+from specimens import AAC, H264, SPECIMENS, Specimen, Step, mapped, picture, read, silent, sound
 from specimens import make as make_specimen
 from surroundings import thorough
 from test_cli import ffspool, no_environment
@@ -242,50 +242,6 @@ def test_a_360_film_stays_one_unless_it_is_scaled_and_that_is_told(
     output = read_media(str(make(ffmpeg, path, tmp_path, preset, **asked)))
     assert output.video
     assert output.video.spherical == kept
-
-
-def captioned(whole: bytes) -> bytes:
-    """Raw H.264 with delimiters, in every picture a pair of bytes of EIA-608 captions."""
-    body = b"\xb5\x00\x31GA94\x03\xc1\xff\xfc\x94\x20\xff"
-    message = b"\0\0\0\1\x06\x04" + bytes([len(body)]) + body + b"\x80"
-    delimiter = b"\0\0\0\1\x09"
-    first, *pictures = whole.split(delimiter)
-    return first + b"".join(delimiter + one[:1] + message + one[1:] for one in pictures)
-
-
-@pytest.fixture(scope="module")
-def broadcast(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("captions")
-    step = silent(*H264, "-pix_fmt", "yuv420p", "-bf", "0", "-bsf:v", "h264_metadata=aud=insert", "{out}", to="-y")
-    raw = made(ffmpeg, folder, "raw.h264", step, edit=captioned)
-    return made(
-        ffmpeg, folder, "film.ts", ["-r", "25", "-i", str(raw), *sound(), *mapped("0", "1"), *COPY, *AAC, "{out}"]
-    )
-
-
-@pytest.mark.parametrize(
-    ("preset", "kept"),
-    [("h264-480p", True), ("hevc-1080p", True), ("archive-hevc", True), ("remux-mkv", True), ("webm-720p", False)],
-)
-def test_captions_are_kept_where_the_codec_can_or_it_is_told(
-    ffmpeg: str, broadcast: Path, tmp_path: Path, preset: str, kept: bool
-) -> None:
-    media = read_media(str(broadcast))
-    assert media.video
-    assert media.video.captions
-    quick = QUICK if PRESETS[preset].kind in {"video", "archive"} else {}
-    contents = plan(media, preset, {**defaults(preset), **quick}).contents
-    where = [{fact.what for fact in facts} for facts in (contents.kept, contents.left_out)]
-    assert ["captions" in facts for facts in where] == [kept, not kept]
-    output = read_media(str(make(ffmpeg, broadcast, tmp_path, preset, **quick)))
-    assert output.video
-    assert output.video.captions == kept
-
-
-def test_captions_of_frames_that_are_left_out_are_told(broadcast: Path) -> None:
-    media = read_media(str(broadcast))
-    contents = plan(media, "h264-480p", {**defaults("h264-480p"), "max_frame_rate": 10}).contents
-    assert "captions: frames are left out, and their captions with them" in [str(fact) for fact in contents.left_out]
 
 
 def test_dolby_vision_alone_is_refused_where_its_colours_matter_and_copied_elsewhere(clip: Path) -> None:

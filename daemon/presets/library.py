@@ -23,6 +23,7 @@ from daemon.presets.traits import Family, Traits, traits
 
 MAX_VARIATIONS = 200  # of one source
 MAX_NAME = 40  # characters of a preset's; to compare longer ones with those there are takes long
+ALIKE = 0.65  # of 1, from which on a name may be meant: "rotation" and "captions" have less in common
 
 
 class Library:
@@ -102,7 +103,7 @@ def _check(preset: Preset, name: str, value: object) -> None:
     types = _types(family)
     if name not in types:
         unknown = f"preset {preset.name} has no parameter {_quoted(name)}{_owner(name)}"
-        close = difflib.get_close_matches(name[:MAX_NAME], types)
+        close = difflib.get_close_matches(name[:MAX_NAME], types, cutoff=ALIKE)
         hint = f"did you mean {' or '.join(close)}? It" if close else "it"
         raise BadParameter(f"{unknown}: {hint} takes {', '.join(types)}")
     try:

@@ -39,6 +39,10 @@ class KeptTraits(SoundTraits, frozen=True, kw_only=True):
     subtitles: Annotated[
         Literal["keep", "drop"], Meta(description="keep: as far as the container takes them; bitmaps only in MKV")
     ] = "keep"
+    captions: Annotated[
+        Literal["keep", "text"],
+        Meta(description="EIA-608 in the picture; keep: where the codec can; text: as a subtitle track too"),
+    ] = "keep"
 
 
 DeinterlaceField = Annotated[

@@ -15,7 +15,7 @@ from daemon.media.model import Media
 from daemon.models import Model, Parameters
 from daemon.presets.builtin import PRESETS
 from daemon.presets.traits import Metric
-from daemon.recipes import pieces, quality_filter
+from daemon.recipes import captions, pieces, quality_filter
 from daemon.recipes.contents import HDR_TRANSFERS, accounted
 from daemon.recipes.encoders import timing
 from daemon.recipes.filter_graph import apart, branched, merged
@@ -319,7 +319,7 @@ def _request(media: Media, name: str, parameters: Parameters) -> tuple[Kind[Any]
 def _made_of(kind: Kind[Any], request: Request[Any]) -> Recipe:
     if not kind.silent:
         refuse_lost(request.media, "sound")
-    return accounted(kind.recipe(request), request.media, request.wanted, silent=kind.silent)
+    return accounted(captions.as_text(kind.recipe(request), request), request.media, request.wanted, silent=kind.silent)
 
 
 def _reading(media: Media) -> dict[str, Any]:
@@ -357,7 +357,7 @@ def _written(decoded: Node, media: Media, shown: list[Node], recipe: Recipe, pat
         streams = [*pieces.read(path, recipe), *(streams or [decoded[NOTHING]])]
     if recipe.heard_aside:
         streams.insert(0, ffmpeg.input(f"file:{path}{recipe.heard_aside}", **GUARDS)["a:0"])
-    streams += [decoded[str(index)] for index in recipe.attached]
+    streams += [*captions.read(path, recipe), *(decoded[str(index)] for index in recipe.attached)]
     limit = {"f": recipe.plan.container, "t": f"{_guard(recipe.plan.duration_seconds):.3f}"}
     if media.still and recipe.direct:
         limit["frames:v"] = "1"

@@ -129,7 +129,9 @@ class _Account(NamedTuple):
     def _captions(self, picture: VideoStream) -> _Facts:
         carried = self._encoder in {"copy", "libx264"} or self.options.get("a53cc") == 1
         most = getattr(self.wanted, "max_frame_rate", math.inf)
-        if carried and self._encoder != "copy" and is_thinned(picture, most):
+        if self.recipe.captions:
+            yield Kept(what="captions", detail="as a subtitle track")
+        elif carried and self._encoder != "copy" and is_thinned(picture, most):
             yield LeftOut(what="captions", why="frames are left out, and their captions with them")
         else:
             yield from _either("captions", "the output's codec carries none", kept=carried)

@@ -152,6 +152,7 @@ class Recipe(NamedTuple):
     heard_beside: Callable[[int], Options] | None = None  # how its sound is encoded, into a file of its own
     joined: tuple[Piece, ...] = ()
     heard_aside: str = ""  # behind the output's name: where a step before has put the sound, in place of the source's
+    captions: bool = False  # whether a step before has put aside what one more subtitle track is made of
 
 
 class Step(NamedTuple):
