@@ -243,31 +243,39 @@ def is_encoder(process: psutil.Process) -> bool:
         return False
 
 
-def slowed(ffmpeg: str, folder: Path, *, rate: float, burst: float) -> str:
-    """The encoder, which takes so many seconds of a film for H.264 at once, and the rest at so many times real time."""
+def slowed(ffmpeg: str, folder: Path, *, rate: float, burst: float) -> dict[str, str]:
+    """Settings of a daemon whose encoder takes so many seconds of a film for H.264 at once, and the rest at so many
+    times real time."""
     wrapper = folder / "ffmpeg"
     options = f"-readrate {rate} -readrate_initial_burst {burst}"
     each = f'[ "$word" = -i ] && set -- "$@" {options}; set -- "$@" "$word"'
-    wrapper.write_text(
-        f'#!/bin/sh\ncase "$*" in *libx264*) for word do shift; {each}; done ;; esac\nexec {ffmpeg} "$@"\n'
-    )
+    words = f'case "$*" in *libx264*) for word do shift; {each}; done ;; esac'
+    wrapper.write_text(f'#!/bin/sh\n{words}\nexec {ffmpeg} "$@"\n')
     wrapper.chmod(0o755)
-    return str(wrapper)
+    return wrapped(wrapper, ffmpeg)
+
+
+def wrapped(wrapper: Path, ffmpeg: str) -> dict[str, str]:
+    """Settings of a daemon whose encoder is a script that becomes that one, within the sandbox."""
+    reads = (wrapper, Path(ffmpeg).parent, Path("/bin/sh"))
+    return {"FFSPOOL_FFMPEG": str(wrapper), "FFSPOOL_SANDBOX_READ": os.pathsep.join(map(str, reads))}
 
 
 @pytest.fixture(scope="session")
-def unhurried(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def unhurried(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a test only looks at while it is encoded, or ends, need not keep all cores busy meanwhile."""
     return slowed(ffmpeg, tmp_path_factory.mktemp("unhurried"), rate=1, burst=10)
 
 
 @pytest.fixture
-def start_daemon(tmp_path: Path, unhurried: str) -> Iterator[Callable[..., Daemon]]:
+def start_daemon(tmp_path: Path, unhurried: dict[str, str]) -> Iterator[Callable[..., Daemon]]:
     """Starts daemons with flags of the test's choosing; they end with it."""
     started: list[Daemon] = []
 
     def start(*flags: str, name: str = "state", **environment: str) -> Daemon:
-        daemon = Daemon(tmp_path / name, *flags, **{"FFSPOOL_FFMPEG": unhurried, **environment})
+        if "--ffmpeg" not in flags and "FFSPOOL_FFMPEG" not in environment:
+            environment = {**unhurried, **environment}
+        daemon = Daemon(tmp_path / name, *flags, **environment)
         started.append(daemon)
         return daemon
 
@@ -282,8 +290,8 @@ def daemon(start_daemon: Callable[..., Daemon]) -> Daemon:
 
 
 @pytest.fixture(scope="module")
-def shared_daemon(tmp_path_factory: pytest.TempPathFactory, unhurried: str) -> Iterator[Daemon]:
+def shared_daemon(tmp_path_factory: pytest.TempPathFactory, unhurried: dict[str, str]) -> Iterator[Daemon]:
     """One for the tests of a file that need nothing special of it and leave nothing running."""
-    daemon = Daemon(tmp_path_factory.mktemp("shared") / "state", FFSPOOL_FFMPEG=unhurried)
+    daemon = Daemon(tmp_path_factory.mktemp("shared") / "state", **unhurried)
     yield daemon
     daemon.stop()

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import psutil
 import pytest
-from conftest import Daemon, make_clip, wait_until
+from conftest import Daemon, make_clip, wait_until, wrapped
 from contract import Job, Verb, World, derived, ended, ending, pause, resume, retry
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -358,9 +358,8 @@ def test_any_walk_through_the_verbs_is_as_the_contract_says(
     encoder = tmp_path / "throttled-ffmpeg"
     encoder.write_text(THROTTLED.format(ffmpeg=ffmpeg))
     encoder.chmod(0o755)
-    daemon = Daemon(
-        tmp_path / "state", "--slots", "2", "--grace", "1", "--ffmpeg", str(encoder), "--source-root", str(tmp_path)
-    )  # fmt: skip
+    flags = ("--slots", "2", "--grace", "1", "--source-root", str(tmp_path))
+    daemon = Daemon(tmp_path / "state", *flags, **wrapped(encoder, ffmpeg))
     machine = type("Walk", (Contract,), {"daemon": daemon, "files": files, "last": 0, "walks": 0})
     try:
         run_state_machine_as_test(

@@ -17,7 +17,7 @@ from typing import Any
 import av
 import imageio_ffmpeg
 import pytest
-from conftest import Daemon, slowed, told, wait_until
+from conftest import Daemon, slowed, told, wait_until, wrapped
 from msgspec.structs import asdict, replace
 from stored import add_job, claim, in_store, local_engine
 from surroundings import thorough
@@ -40,7 +40,7 @@ SLOW = {"preset": "h264-480p", "speed": "slow"}
 
 
 @pytest.fixture(scope="module")
-def unhurried(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def unhurried(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Slow enough to be met in the midst of a film, whatever the host."""
     return slowed(ffmpeg, tmp_path_factory.mktemp("unhurried"), rate=6, burst=0)
 
@@ -155,8 +155,7 @@ def test_a_film_whose_pieces_do_not_fit_is_encoded_whole(start_daemon: Start, cl
     real = imageio_ffmpeg.get_ffmpeg_exe()
     fussy.write_text(f'#!/bin/sh\ncase "$*" in *.pieces*) echo "no such join" >&2; exit 1;; esac\nexec {real} "$@"\n')
     fussy.chmod(0o755)
-    readable = f"{tmp_path},{Path(real).parent}"
-    daemon = start_daemon("--ffmpeg", str(fussy), FFSPOOL_RESUME_FROM="0", FFSPOOL_SANDBOX_READ=readable)
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0", **wrapped(fussy, real))
     daemon.client.post("/api/queue/pause")
     job = daemon.submit(clip, spec={"variations": [{"preset": "h264-480p"}]})
     daemon.stop()

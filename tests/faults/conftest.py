@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import make_clip
+from conftest import make_clip, wrapped
 from surroundings import ALL_FAULTS, need_tracing
 
 from faults.ledger import Ledger
@@ -81,7 +81,7 @@ def paced(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
     path = tmp_path_factory.mktemp("paced") / "ffmpeg"
     path.write_text(f'{SLOWLY}exec {ffmpeg} "$@"\n')
     path.chmod(0o755)
-    return {"FFSPOOL_FFMPEG": str(path), "FFSPOOL_SANDBOX_READ": f"{path}:{Path(ffmpeg).parent}:/bin/sh"}
+    return wrapped(path, ffmpeg)
 
 
 @pytest.fixture
