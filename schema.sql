@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 16;
+PRAGMA user_version = 17;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -313,7 +313,15 @@ CREATE TABLE watched_files (
     job       TEXT,           -- NULL: it was refused, or is an output of ours
     error     TEXT,           -- why it was refused
     taken_at  REAL NOT NULL,
+    outcome   TEXT,           -- its job's status, also once that is forgotten; NULL: it was not begun
     PRIMARY KEY (folder, recipe, inode, bytes, modified)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX watched_files_by_job ON watched_files (job) WHERE job IS NOT NULL;
+
+-- Watched folders that are not scanned until they are resumed.
+CREATE TABLE paused_folders (
+    folder TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
 -- What was delivered and where it lay then: a watched folder does not take it, long after its job is forgotten.
@@ -691,4 +699,9 @@ BEGIN
     ), iif(gone, 'disabled', 'pending'), at, at, iif(gone, NULL, at)
     FROM (SELECT EXISTS (SELECT 1 FROM outbox WHERE job = new.id AND status = 'disabled') AS gone,
         (julianday('now') - 2440587.5) * 86400 AS at);
+END;
+
+CREATE TRIGGER watched_file_has_an_outcome AFTER UPDATE ON jobs WHEN old.status <> new.status
+BEGIN
+    UPDATE watched_files SET outcome = new.status WHERE job = new.id;
 END;

@@ -25,7 +25,8 @@ from daemon.encode import sandbox_trial
 from daemon.encode.engine import Engine
 from daemon.encode.local_engine import LocalEngine
 from daemon.errors import FfspoolError, StartupError
-from daemon.folders.watch import Watcher, check
+from daemon.folders import checks
+from daemon.folders.watch import Watcher
 from daemon.housekeeping import cleanup, expiry, recovery
 from daemon.jobs.bulk import Bulk
 from daemon.jobs.control import Control
@@ -116,7 +117,7 @@ async def running(
     A `prober` that was started already is taken over.
     Raises StartupError when the state dir is in use or unusable, or there is no encoder.
     """
-    check(folders, library, settings.source_roots)
+    checks.check(folders, library, settings.source_roots)
     paths = Paths(settings.state_dir)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "disk"))
     async with _locked(paths), AsyncExitStack() as stack:

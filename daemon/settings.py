@@ -161,7 +161,7 @@ class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names a folder that is watched, and what is made of the files that come to lie in it."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[^/\x00-\x1f]{1,60}$")]
     path: Path
     variations: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(min_length=1)]
     deliver: Deliver | None = None

@@ -14,7 +14,7 @@ from conftest import Daemon, wait_until
 from msgspec.structs import replace
 
 from daemon.errors import StartupError
-from daemon.folders import rules, watch
+from daemon.folders import checks, rules
 from daemon.media.model import Media, VideoStream
 from daemon.models import Deliver
 from daemon.presets.library import Library
@@ -98,7 +98,7 @@ def test_what_is_still_written_is_waited_for_and_what_is_none_is_left(
             assert jobs(daemon) == []
     wait_until(lambda: made(inbox) == {"slow.mp3"}, "it, now that it is whole")
     assert shown(daemon) | {"scanned_at": None} == {
-        "name": "inbox", "scanned_at": None, "found": 1, "taken": 1, "refused": 0, "error": None,
+        "name": "inbox", "scanned_at": None, "found": 1, "taken": 1, "refused": 0, "paused": False, "error": None,
     }  # fmt: skip
 
 
@@ -154,6 +154,43 @@ def test_what_rules_refuse_or_cannot_be_read_is_looked_at_once_until_it_or_they_
     wait_until(lambda: shown(daemon) | {"scanned_at": 0} == shown(daemon) | {"scanned_at": 0, "taken": 2, "refused": 1})
 
 
+def test_a_folder_is_scanned_paused_and_looked_through_anew_when_told(
+    start_daemon: Start, inbox: Path, clip: Path
+) -> None:
+    shutil.copy(clip, inbox / "film.mp4")
+    (inbox / "broken.mp4").write_bytes(b"no film")
+    daemon = watching(start_daemon, inbox, stable_seconds=0, scan_every=3600)
+    wait_until(lambda: shown(daemon)["scanned_at"], "the first scan, at which nothing can be told to be whole")
+    told(daemon, "scan")
+    wait_until(lambda: verdicts(daemon) == {"film.mp4": "completed", "broken.mp4": "refused"}, "verdicts")
+    job = jobs(daemon)[0]["id"]
+    wait_until(lambda: not daemon.client.delete(f"/api/jobs/{job}").is_error)
+    told(daemon, "pause")
+    daemon.stop()
+    daemon.start()
+    assert (shown(daemon)["paused"], shown(daemon)["scanned_at"]) == (True, None)
+    told(daemon, "resume")
+    wait_until(lambda: shown(daemon)["scanned_at"], "a scan")
+    assert verdicts(daemon) == {"film.mp4": "completed", "broken.mp4": "refused"}
+    scanned = shown(daemon)["scanned_at"]
+    shutil.copy(clip, inbox / "other.mp4")
+    told(daemon, "retry")
+    wait_until(lambda: shown(daemon)["scanned_at"] != scanned)
+    assert verdicts(daemon) == {"film.mp4": "completed"}
+    told(daemon, "scan")
+    wait_until(lambda: set(verdicts(daemon)) == {"film.mp4", "other.mp4", "broken.mp4"}, "another look at it")
+
+
+def told(daemon: Daemon, verb: str) -> None:
+    daemon.client.post(f"/api/folders/inbox/{verb}").raise_for_status()
+
+
+def verdicts(daemon: Daemon) -> dict[str, str]:
+    items = daemon.client.get("/api/folders/inbox/history").json()["items"]
+    assert all((one["error"] is None) == (one["job"] is not None) for one in items)
+    return {one["name"]: one["verdict"] for one in items}
+
+
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
@@ -206,7 +243,7 @@ def folder(**more: Any) -> Folder:
 def test_folders_that_cannot_be_watched_are_refused_at_the_start(given: Any, words: str) -> None:
     wish = {"deliver": Deliver(**given["deliver"])} if "deliver" in given else {}
     with pytest.raises(StartupError, match=words):
-        watch.check([folder(**{**given, **wish})], Library(), [Path("/in")])
+        checks.check([folder(**{**given, **wish})], Library(), [Path("/in")])
 
 
 def test_folders_that_are_not_valid_are_refused_with_the_file(tmp_path: Path) -> None:

@@ -41,7 +41,12 @@ VERBS = {
     "POST /api/queue/pause": "pause --queue",
     "POST /api/queue/resume": "resume --queue",
     "POST /api/queue/drain": "drain",
-    "GET /api/folders": "folders",
+    "GET /api/folders": "folders ls",
+    "GET /api/folders/{folder}/history": "folders history F",
+    "POST /api/folders/{folder}/scan": "folders scan F",
+    "POST /api/folders/{folder}/pause": "folders pause F",
+    "POST /api/folders/{folder}/resume": "folders resume F",
+    "POST /api/folders/{folder}/retry": "folders retry F",
     "GET /api/hooks/runs": "hooks",
     "GET /api/webhooks/deliveries": "webhooks deliveries",
     "POST /api/webhooks/deliveries/{delivery}/replay": "webhooks replay D",
@@ -103,7 +108,7 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.
 
 
 def test_every_verb_has_a_route_and_speaks_json() -> None:
-    used = {" ".join(re.findall(r"^webhooks \w+|^\w+", line)) for line in VERBS.values()}
+    used = {" ".join(re.findall(r"^(?:webhooks|folders) \w+|^\w+", line)) for line in VERBS.values()}
     assert {word for word, _ in commands(main)} - OF_NO_ROUTE == used
     mute = {word for word, command in commands(main) if "as_json" not in [option.name for option in command.params]}
     assert mute == {"serve", "completion"}
@@ -141,5 +146,5 @@ def test_a_verb_asks_for_its_route(route: str, refusing: tuple[str, list[str]], 
     arguments = [words.get(word, word) for word in VERBS[route].split()]
     done = CliRunner().invoke(main, arguments, env={"FFSPOOL_URL": url, "FFSPOOL_STATE_DIR": str(tmp_path / "none")})
     assert done.exit_code == 4, done.stderr
-    values = {"job": WHOLE["J"], "source": WHOLE["S"], "variation": WHOLE["V"], "delivery": WHOLE["D"]}
+    values = {"job": WHOLE["J"], "source": WHOLE["S"], "variation": WHOLE["V"], "delivery": WHOLE["D"], "folder": "F"}
     assert asked == [route.format(**values)]

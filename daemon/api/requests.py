@@ -169,6 +169,10 @@ class HookRunQuery(msgspec.Struct):
     limit: Limit = 50
 
 
+class HistoryQuery(msgspec.Struct):
+    limit: Limit = 50
+
+
 class EventQuery(msgspec.Struct):
     after: EventId | None = None
 

@@ -10,6 +10,7 @@ from daemon.api.requests import (
     DeliveryPageQuery,
     EventQuery,
     FilePageQuery,
+    HistoryQuery,
     HookRunQuery,
     JobFilter,
     JobPageQuery,
@@ -55,6 +56,7 @@ MAX_LOGIN_BYTES = 4096
 JOBS, UPLOADS, HOOKS = "/api/jobs", tus.UPLOADS, "/api/webhooks"
 JOB, UPLOAD = f"{JOBS}/{{job}}", f"{UPLOADS}/{{upload}}"
 SOURCE, VARIATION = f"{JOB}/sources/{{source}}", f"{JOB}/variations/{{variation}}"
+FOLDER = "/api/folders/{folder}"
 SSE, ZIP, TEXT, HTML, ANY = "text/event-stream", "application/zip", "text/plain", "text/html", "*/*"
 WEBP, SVG = "image/webp", "image/svg+xml"
 
@@ -150,6 +152,13 @@ ENDPOINTS = (
     Endpoint("POST", f"{HOOKS}/secret/rotate", webhooks.rotate, "Make a new secret; the old one signs for a day too"),
     # Watched folders and hooks
     Endpoint("GET", "/api/folders", folders.watched, "What folders are watched, and what was found in them"),
+    Endpoint("GET", f"{FOLDER}/history", folders.history, "What became of a folder's files, newest first",
+             query=HistoryQuery, large=True),
+    Endpoint("POST", f"{FOLDER}/scan", folders.scan, "Scan a folder now", status=202),
+    Endpoint("POST", f"{FOLDER}/pause", folders.pause, "Leave a folder alone, until it is resumed"),
+    Endpoint("POST", f"{FOLDER}/resume", folders.resume, "Let a folder be scanned again"),
+    Endpoint("POST", f"{FOLDER}/retry", folders.retry, "Look anew at what a folder refused, and what failed",
+             status=202),
     Endpoint("GET", "/api/hooks/runs", hooks.runs, "What the operator's commands said after deliveries, newest first",
              query=HookRunQuery, large=True),
     # The host

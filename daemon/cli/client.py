@@ -158,6 +158,13 @@ class Client:
     def folders(self) -> Json:
         return self._json("GET", "/api/folders")
 
+    def folder_history(self, folder: str, limit: int) -> Json:
+        return self._json("GET", _route("folders", folder, "history"), params={"limit": limit})
+
+    def set_folder(self, folder: str, verb: str) -> Json:
+        """Has a watched folder `scan`, `pause`, `resume` or `retry`. Returns it."""
+        return self._json("POST", _route("folders", folder, verb))
+
     def hook_runs(self, **query: Any) -> Json:
         """Returns runs of hooks, newest first; `query` may hold `job` and `limit`."""
         return self._json("GET", "/api/hooks/runs", params=_given(**query))

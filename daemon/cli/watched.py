@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.control import each
 from daemon.cli.options import as_json, print_json, reach, state_dir
 
+if TYPE_CHECKING:
+    from daemon.cli.client import Json
 
-@click.command()
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def folders(context: click.Context) -> None:
+    """See what folders are watched and what was found in them; scan, pause, resume or retry them."""
+    if context.invoked_subcommand is None:
+        context.invoke(ls)
+
+
+@folders.command()
 @state_dir
 @as_json
-def folders(state_dir: Path | None, as_json: bool) -> None:
+def ls(state_dir: Path | None, as_json: bool) -> None:
     """Tell what folders are watched, and what was found in them."""
     found = reach(state_dir).folders()
     if as_json:
@@ -23,7 +35,70 @@ def folders(state_dir: Path | None, as_json: bool) -> None:
 
     columns = (Column("FOLDER", 0), Column("FILES", 1, right=True), Column("TAKEN", 2, right=True),
                Column("REFUSED", 4, right=True), Column("ERROR", 3, least=16))  # fmt: skip
-    _print(columns, [(one["name"], one["found"], one["taken"], one["refused"], one["error"]) for one in found["items"]])
+    _print(columns, [(one["name"], one["found"], one["taken"], one["refused"], _flaw(one)) for one in found["items"]])
+
+
+def _flaw(folder: Json) -> str | None:
+    return "it is paused" if folder["paused"] else folder["error"]
+
+
+@folders.command()
+@click.argument("folder")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, help="Most to list; by default 50.")
+@state_dir
+@as_json
+def history(folder: str, limit: int, state_dir: Path | None, as_json: bool) -> None:
+    """List what became of the files of FOLDER, newest first."""
+    found = reach(state_dir).folder_history(folder, limit)
+    if as_json:
+        print_json(found)
+        return
+    from daemon.cli.terminal import Column
+
+    columns = (Column("FILE", 0, least=16, cut=True), Column("VERDICT", 1), Column("JOB", 3),
+               Column("WHY", 2, least=16))  # fmt: skip
+    _print(columns, [(one["name"], one["verdict"], one["job"], one["error"]) for one in found["items"]])
+
+
+@folders.command()
+@click.argument("folders", nargs=-1, required=True)
+@state_dir
+@as_json
+def scan(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
+    """Scan FOLDERS now."""
+    _each(folders, "scan", "is scanned now", state_dir, as_json)
+
+
+@folders.command()
+@click.argument("folders", nargs=-1, required=True)
+@state_dir
+@as_json
+def pause(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
+    """Leave FOLDERS alone until they are resumed; what was taken goes on."""
+    _each(folders, "pause", "is paused", state_dir, as_json)
+
+
+@folders.command()
+@click.argument("folders", nargs=-1, required=True)
+@state_dir
+@as_json
+def resume(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
+    """Let FOLDERS be scanned again."""
+    _each(folders, "resume", "is scanned again", state_dir, as_json)
+
+
+@folders.command()
+@click.argument("folders", nargs=-1, required=True)
+@state_dir
+@as_json
+def retry(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
+    """Look anew at what FOLDERS refused, and at what failed."""
+    _each(folders, "retry", "is looked through anew", state_dir, as_json)
+
+
+def _each(folders: tuple[str, ...], verb: str, words: str, state_dir: Path | None, as_json: bool) -> None:
+    client = reach(state_dir)
+    each(folders, lambda folder: client.set_folder(folder, verb), as_json, lambda one: f"{one['name']} {words}")
 
 
 @click.command()

@@ -791,6 +791,29 @@ SELECT inode, bytes, modified FROM watched_files WHERE folder = :folder AND reci
 -- name: watched_counts
 SELECT count(job) AS taken, count(error) AS refused FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
 
+-- What became of a folder's files, the newest first.
+-- name: watched_history
+SELECT name, bytes, job, error, outcome, taken_at FROM watched_files
+WHERE folder = :folder AND recipe IN (:recipe, :ruled) AND (job IS NOT NULL OR error IS NOT NULL)
+ORDER BY taken_at DESC, name LIMIT :limit
+
+-- Forgets which of a folder's files were refused, or failed.
+-- name: forget_failed_files
+DELETE FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
+    AND (error IS NOT NULL OR outcome = 'failed')
+
+-- Those that are paused.
+-- name: paused_folders
+SELECT folder FROM paused_folders
+
+-- Pauses a folder.
+-- name: pause_folder
+INSERT OR IGNORE INTO paused_folders (folder) VALUES (:folder)
+
+-- Lets a folder be scanned again.
+-- name: resume_folder
+DELETE FROM paused_folders WHERE folder = :folder
+
 -- The places to which something was brought.
 -- name: brought_places
 SELECT DISTINCT place FROM brought

@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -31,24 +31,25 @@ from daemon.errors import (
     Gone,
     InvalidRequest,
     LimitReached,
+    NotFound,
     OutOfSpace,
     ProbeError,
-    StartupError,
     Unavailable,
     Unresponsive,
 )
 from daemon.folders import rules
+from daemon.folders.checks import variation
 from daemon.folders.own_outputs import ours
 from daemon.folders.scan import Found, Walk
+from daemon.folders.views import FolderView, Verdicts, verdict
 from daemon.jobs.jobs import Jobs, JobSpec
 from daemon.jobs.views import JobView
 from daemon.journal import tell
 from daemon.media.prober import Prober
-from daemon.models import Model, VariationRequest, when
-from daemon.presets.library import Library
+from daemon.models import when
 from daemon.scheduling.sources import NewSource, Whereabouts
 from daemon.settings import Folder
-from daemon.source_files import Identity, lies_below
+from daemon.source_files import Identity
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +61,6 @@ PATIENCE = 3.0  # seconds to find where a place lies
 Key = tuple[int | None, int | None, int | None]  # inode, bytes, ns of the last change
 
 
-class FolderView(Model, frozen=True):
-    """Shows a watched folder. `error` says why nothing, or not all, is known of it for now."""
-
-    name: str
-    scanned_at: datetime | None
-    found: int  # files at the last scan, of those that it takes
-    taken: int  # of all times
-    refused: int
-    error: str | None
-
-
 class _Watch:
     """What is known of one folder."""
 
@@ -80,12 +70,14 @@ class _Watch:
         asked = msgspec.json.encode([folder.variations, folder.deliver], order="sorted")
         self.recipe = _hash(asked)
         self.ruled = f"{self.recipe}:{_hash(msgspec.json.encode(folder.when))}"  # other rules may not refuse the same
-        self.variations = tuple(_variation(entry, folder) for entry in folder.variations)
+        self.variations = tuple(variation(entry, folder) for entry in folder.variations)
         self.waiting: dict[Key, tuple[Found, float]] = {}  # not taken yet, and since when it is as it is
         self.found = 0
         self.empty = False
         self.scanned_at: float | None = None
         self.error: str | None = None
+        self.paused = False
+        self.asked = asyncio.Event()  # for a scan now
 
     @property
     def key(self) -> dict[str, str]:
@@ -149,25 +141,77 @@ class Watcher:
             found=watch.found,
             taken=counts["taken"],
             refused=counts["refused"],
+            paused=watch.paused,
             error=watch.error or (EMPTY if watch.empty and counts["taken"] else None),
         )
 
+    # What is asked for
+
+    async def scan(self, folder: str) -> FolderView:
+        """Has a folder be scanned now, even if it is paused. Raises NotFound."""
+        watch = self._named(folder)
+        watch.asked.set()
+        return await self._view(watch)
+
+    async def pause(self, folder: str) -> FolderView:
+        """Has a folder be left alone, also by the next daemon, until it is resumed. Raises NotFound."""
+        watch = self._named(folder)
+        await self._store.write(lambda t: t.run("pause_folder", folder=folder))
+        watch.paused = True
+        return await self._view(watch)
+
+    async def resume(self, folder: str) -> FolderView:
+        """Has a folder be scanned again, and now. Raises NotFound."""
+        watch = self._named(folder)
+        await self._store.write(lambda t: t.run("resume_folder", folder=folder))
+        watch.paused = False
+        return await self.scan(folder)
+
+    async def retry(self, folder: str) -> FolderView:
+        """Has what was refused, or whose job failed, be looked at anew as if it had just come. Raises NotFound."""
+        watch = self._named(folder)
+        await self._store.write(lambda t: t.run("forget_failed_files", **watch.key))
+        return await self.scan(folder)
+
+    async def history(self, folder: str, limit: int) -> Verdicts:
+        """Returns what became of a folder's files, the newest first. Raises NotFound."""
+        watch = self._named(folder)
+        rows = await self._store.read(lambda t: t.all("watched_history", limit=limit, **watch.key))
+        return Verdicts(items=tuple(verdict(row) for row in rows))
+
+    def _named(self, folder: str) -> _Watch:
+        for watch in self._watches:
+            if watch.folder.name == folder:
+                return watch
+        raise NotFound(f"no folder is watched that is called {folder}")
+
+    # The loop
+
     async def run(self) -> None:
         """Scans each folder in its time until it is cancelled; one that hangs holds up no other."""
+        paused = {row["folder"] for row in await self._store.read(lambda t: t.all("paused_folders"))}
         async with asyncio.TaskGroup() as watching:
             for watch in self._watches:
+                watch.paused = watch.folder.name in paused
                 watching.create_task(self._watch(watch), name=f"folder {watch.folder.name}")
 
     async def _watch(self, watch: _Watch) -> None:
         while True:
-            try:
-                await self._scan(watch)
-            except (OSError, Unavailable) as error:
-                watch.error = "it is away, or cannot be read: nothing is forgotten"
-                log.warning("the folder %s cannot be scanned: %s", watch.folder.name, error)
-            except Exception:
-                log.exception("the folder %s cannot be scanned, by a fault of ffspool", watch.folder.name)
-            await asyncio.sleep(watch.folder.scan_every)
+            if watch.asked.is_set() or not watch.paused:
+                watch.asked.clear()
+                await self._try_scan(watch)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(watch.folder.scan_every):
+                    await watch.asked.wait()
+
+    async def _try_scan(self, watch: _Watch) -> None:
+        try:
+            await self._scan(watch)
+        except (OSError, Unavailable) as error:
+            watch.error = "it is away, or cannot be read: nothing is forgotten"
+            log.warning("the folder %s cannot be scanned: %s", watch.folder.name, error)
+        except Exception:
+            log.exception("the folder %s cannot be scanned, by a fault of ffspool", watch.folder.name)
 
     async def _scan(self, watch: _Watch) -> None:
         before, watch.waiting = watch.waiting, {}
@@ -267,28 +311,6 @@ def key_of(identity: Identity) -> Key:
 
 def _hash(asked: bytes) -> str:
     return hashlib.sha256(asked).hexdigest()[:16]
-
-
-def check(folders: Sequence[Folder], library: Library, roots: Sequence[Path]) -> None:
-    """Raises StartupError for a folder that makes nothing that there is, is no source, or would feed itself."""
-    for folder in folders:
-        where = f"the folder {folder.name}"
-        try:
-            library.expand([_variation(entry, folder) for entry in folder.variations])
-        except InvalidRequest as error:
-            raise StartupError(f"{where}: {error}") from error
-        if not lies_below(f"{folder.path}/-", [str(root) for root in roots]):
-            raise StartupError(f"{where} lies below no source root: name {folder.path} as one (`source_roots`)")
-        if folder.deliver and os.path.normpath(folder.deliver.folder) == os.path.normpath(folder.path):
-            raise StartupError(f"{where} would take what is delivered to it: deliver to another folder")
-
-
-def _variation(entry: dict[str, object], folder: Folder) -> VariationRequest:
-    overrides = dict(entry)
-    preset = overrides.pop("preset", None)
-    if not isinstance(preset, str):
-        raise StartupError(f"the folder {folder.name}: each of its variations names its `preset`")
-    return VariationRequest(preset, overrides, folder.deliver)
 
 
 def _flaw(walk: Walk) -> str | None:

@@ -1,0 +1,48 @@
+"""Shows watched folders, and what became of their files, as clients are told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from daemon.database.store import Row
+from daemon.models import Model, when
+from daemon.states import State
+
+
+class FolderView(Model, frozen=True):
+    """Shows a watched folder. `error` says why nothing, or not all, is known of it for now."""
+
+    name: str
+    scanned_at: datetime | None
+    found: int  # files at the last scan, of those that it takes
+    taken: int  # of all times
+    refused: int
+    paused: bool
+    error: str | None
+
+
+class Verdict(Model, frozen=True):
+    """Tells what became of a file: `refused`, with the `error`, or the status of its job."""
+
+    name: str  # within the folder
+    bytes: int
+    verdict: str
+    error: str | None
+    job: str | None  # which may be forgotten by now
+    at: datetime | None
+
+
+class Verdicts(Model, frozen=True):
+    items: tuple[Verdict, ...]
+
+
+def verdict(row: Row) -> Verdict:
+    """Returns what a row of a watched file tells."""
+    return Verdict(
+        name=row["name"],
+        bytes=row["bytes"],
+        verdict="refused" if row["error"] else row["outcome"] or State.QUEUED,
+        error=row["error"],
+        job=row["job"],
+        at=when(row["taken_at"]),
+    )
