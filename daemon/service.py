@@ -117,7 +117,7 @@ async def running(
     A `prober` that was started already is taken over.
     Raises StartupError when the state dir is in use or unusable, or there is no encoder.
     """
-    checks.check(folders, library, settings.source_roots)
+    await checks.check(folders, library, settings)
     paths = Paths(settings.state_dir)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "disk"))
     async with _locked(paths), AsyncExitStack() as stack:

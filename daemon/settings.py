@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -172,6 +173,7 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stable_seconds: Duration = 30.0
     scan_every: Positive = 60.0
     priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 0
+    place: str = ""  # where it is written: the file and the line
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -225,16 +227,31 @@ def hooks(environ: Mapping[str, str] | None = None) -> tuple[Hook, ...]:
 
 
 def folders(environ: Mapping[str, str] | None = None) -> tuple[Folder, ...]:
-    """Returns the `[[folders]]` of `ffspool.toml`. Raises StartupError when they are not valid."""
+    """Returns the `[[folders]]` of `ffspool.toml`. Raises StartupError, with the line, when one is not valid."""
     path = _config_file(os.environ if environ is None else environ)
-    try:
-        found = msgspec.convert(_from_file(path).get("folders", []), tuple[Folder, ...], dec_hook=_decode_path)
-    except msgspec.ValidationError as error:
-        raise StartupError(f"In {path}: folders are not valid: {error}") from error
+    tables = _from_file(path).get("folders", [])
+    if not isinstance(tables, list):
+        raise StartupError(f"In {path}: folders are not valid: begin each with [[folders]]")
+    places = _places_of_folders(path, len(tables))
+    found = tuple(_folder(table, place) for table, place in zip(tables, places, strict=True))
     names = [folder.name for folder in found]
-    if repeated := next((name for name in names if names.count(name) > 1), None):
-        raise StartupError(f"In {path}: two folders are called {repeated}: give each a name of its own")
+    if repeated := next((folder for folder in found if names.count(folder.name) > 1), None):
+        raise StartupError(f"In {repeated.place}: two folders are called {repeated.name}: give each a name of its own")
     return found
+
+
+def _places_of_folders(path: Path, count: int) -> list[str]:
+    """Where each of them stands: by its line, unless they are written in another way than most are."""
+    lines = path.read_text().splitlines() if count else []
+    begin = [number for number, line in enumerate(lines, 1) if re.match(r"\s*\[\[\s*folders\s*\]\]", line)]
+    return [f"{path}, line {number}" for number in begin] if len(begin) == count else [str(path)] * count
+
+
+def _folder(table: Any, place: str) -> Folder:
+    try:
+        return msgspec.structs.replace(msgspec.convert(table, Folder, dec_hook=_decode_path), place=place)
+    except msgspec.ValidationError as error:
+        raise StartupError(f"In {place}: the folder is not valid: {error}") from error
 
 
 def surroundings(environ: Mapping[str, str] | None = None) -> Surroundings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from daemon.folders import checks, rules
 from daemon.media.model import Media, VideoStream
 from daemon.models import Deliver
 from daemon.presets.library import Library
-from daemon.settings import Folder, When, folders
+from daemon.settings import Folder, Settings, When, folders
 
 Start = Callable[..., Daemon]
 
@@ -227,27 +228,43 @@ def test_a_folder_that_is_away_forgets_nothing(start_daemon: Start, inbox: Path,
     assert (len(jobs(daemon)), shown(daemon)) == (1, shown(daemon) | {"taken": 1, "error": None})
 
 
-def folder(**more: Any) -> Folder:
-    return Folder(**{"name": "x", "path": Path("/in/x"), "variations": ({"preset": "mp3"},), **more})
+def folder(root: Path, **more: Any) -> Folder:
+    given = {"name": "x", "path": root / "x", "variations": ({"preset": "mp3"},), "place": "the file, line 3", **more}
+    return Folder(**{**given, "path": root / given["path"]})
+
+
+def to(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
+    return {"name": name, "path": name, "deliver": Deliver(folder=path), **more}
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"path": Path("/elsewhere")}, "below no source root"),
-        ({"variations": ({"preset": "mp4"},)}, "there is no preset 'mp4'"),
-        ({"variations": ({"crf": 1},)}, "names its `preset`"),
-        ({"deliver": {"folder": "/in/x/"}}, "would take what is delivered to it"),
+        ([{"path": "/"}], "below no source root"),
+        ([{"variations": ({"preset": "mp4"},)}], "there is no preset 'mp4'"),
+        ([{"variations": ({"crf": 1},)}], "names its `preset`"),
+        ([to("x/")], "would take what is delivered to it"),
+        ([to("/elsewhere")], "below no output root"),
+        ([{"path": "missing"}], "missing does not exist"),
+        ([{"path": "file"}], "file is no folder"),
+        ([{"path": "state/spool"}], "is in the state dir"),
+        ([to("y"), to("z", "y"), to("x", "z")], "feed each other"),
     ],
 )
-def test_folders_that_cannot_be_watched_are_refused_at_the_start(given: Any, words: str) -> None:
-    wish = {"deliver": Deliver(**given["deliver"])} if "deliver" in given else {}
-    with pytest.raises(StartupError, match=words):
-        checks.check([folder(**{**given, **wish})], Library(), [Path("/in")])
+def test_folders_that_cannot_be_watched_are_refused_at_the_start(given: Any, words: str, tmp_path: Path) -> None:
+    for name in ("x", "y", "z", "state/spool", "mount"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "file").touch()
+    settings = Settings(state_dir=tmp_path / "state", source_roots=(tmp_path,), output_roots=(tmp_path,))
+    with pytest.raises(StartupError, match=words) as refused:
+        asyncio.run(checks.check([folder(tmp_path, **one) for one in given], Library(), settings))
+    assert "In the file, line 3: the folder " in str(refused.value) or "`preset`" in words
+    harmless = [to("x/made", recursive=True), to("x", "y"), {"name": "away", "path": "mount/films"}]
+    asyncio.run(checks.check([folder(tmp_path, **one) for one in harmless], Library(), settings))
 
 
-def test_folders_that_are_not_valid_are_refused_with_the_file(tmp_path: Path) -> None:
+def test_folders_that_are_not_valid_are_refused_with_the_file_and_line(tmp_path: Path) -> None:
     config = tmp_path / "ffspool.toml"
-    config.write_text("[[folders]]\nname = 'x'\npath = '/in'\nvariations = []\n")
-    with pytest.raises(StartupError, match=r"In .*ffspool.toml: folders are not valid"):
+    config.write_text("\n[[folders]]\nname = 'x'\npath = '/in'\nvariations = []\n")
+    with pytest.raises(StartupError, match=r"In .*ffspool.toml, line 2: the folder is not valid"):
         folders({"FFSPOOL_CONFIG": str(config)})

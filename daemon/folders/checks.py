@@ -3,28 +3,103 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from daemon.errors import InvalidRequest, StartupError
+from daemon.bounded_threads import Workers
+from daemon.errors import InvalidRequest, StartupError, Unavailable
 from daemon.models import VariationRequest
 from daemon.presets.library import Library
-from daemon.settings import Folder
-from daemon.source_files import lies_below
+from daemon.settings import Folder, Settings
+from daemon.source_files import GONE, lies_below
+
+PATIENCE = 3.0  # seconds to look at a folder: one that does not answer is away, and may be
 
 
-def check(folders: Sequence[Folder], library: Library, roots: Sequence[Path]) -> None:
-    """Raises StartupError for a folder that makes nothing that there is, is no source, or would feed itself."""
+async def check(folders: Sequence[Folder], library: Library, settings: Settings) -> None:
+    """Raises StartupError, with the line, for a folder that makes nothing that there is, is none, or feeds itself."""
+    looking = Workers("looking at a folder", patience=PATIENCE)
+    reached = dict[str, str]()
     for folder in folders:
-        where = f"the folder {folder.name}"
+        where = f"In {folder.place or 'ffspool.toml'}: the folder {folder.name}"
+        _refuse_unmakeable(folder, library, where)
+        reached[folder.name] = _target(folder, settings.output_roots, where)
         try:
-            library.expand([variation(entry, folder) for entry in folder.variations])
-        except InvalidRequest as error:
-            raise StartupError(f"{where}: {error}") from error
-        if not lies_below(f"{folder.path}/-", [str(root) for root in roots]):
-            raise StartupError(f"{where} lies below no source root: name {folder.path} as one (`source_roots`)")
-        if folder.deliver and os.path.normpath(folder.deliver.folder) == os.path.normpath(folder.path):
-            raise StartupError(f"{where} would take what is delivered to it: deliver to another folder")
+            await looking.run(str(folder.path), partial(_refuse_unusable, folder.path, settings, where))
+        except Unavailable:
+            continue
+    _refuse_circles(folders, reached)
+
+
+def _refuse_unmakeable(folder: Folder, library: Library, where: str) -> None:
+    try:
+        library.expand([variation(entry, folder) for entry in folder.variations])
+    except InvalidRequest as error:
+        raise StartupError(f"{where}: {error}") from error
+
+
+def _target(folder: Folder, roots: Sequence[Path], where: str) -> str:
+    """Where its outputs are brought, as it stands; empty: nowhere."""
+    if folder.deliver is None:
+        return ""
+    target = os.path.normpath(Path(roots[0] if len(roots) == 1 else "", folder.deliver.folder))
+    if not any(_is_in(target, os.path.normpath(root)) for root in roots):
+        raise StartupError(f"{where}: {folder.deliver.folder} is below no output root: name one (`output_roots`)")
+    if target == os.path.normpath(folder.path):
+        raise StartupError(f"{where} would take what is delivered to it: deliver to another folder")
+    return target
+
+
+def _refuse_unusable(path: Path, settings: Settings, where: str) -> None:
+    """Refuses what is no folder, lies below no source root, or is in the state dir. Blocks.
+
+    What is missing below an empty folder is away: that may be where something is mounted.
+    """
+    if not lies_below(f"{path}/-", [str(root) for root in settings.source_roots]):
+        raise StartupError(f"{where} lies below no source root: name {path} as one (`source_roots`)")
+    if _is_in(os.path.realpath(path), os.path.realpath(settings.state_dir)):
+        raise StartupError(f"{where} is in the state dir: watch a folder outside of {settings.state_dir}")
+    try:
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise StartupError(f"{where}: {path} is no folder")
+    except OSError as error:
+        if error.errno not in GONE:
+            return
+        there = next(above for above in path.parents if above.exists())
+        if not there.is_dir() or any(there.iterdir()):
+            raise StartupError(f"{where}: {path} does not exist: correct it, or make it") from error
+
+
+def _refuse_circles(folders: Sequence[Folder], reached: Mapping[str, str]) -> None:
+    """Refuses folders that feed each other, be it through others."""
+    fed = {folder.name: _fed(folder, folders, reached[folder.name]) for folder in folders}
+    for folder in folders:
+        seen, ahead = set[str](), list(fed[folder.name])
+        while ahead:
+            name = ahead.pop()
+            if name == folder.name:
+                names = " and ".join(sorted(seen))
+                raise StartupError(
+                    f"In {folder.place}: the folder {name} and {names} feed each other: deliver elsewhere"
+                )
+            if name not in seen:
+                seen.add(name)
+                ahead += fed[name]
+
+
+def _fed(folder: Folder, folders: Sequence[Folder], target: str) -> list[str]:
+    """The others that would see what is brought there."""
+    return [
+        other.name
+        for other in folders
+        if other is not folder and (target == str(other.path) or (other.recursive and _is_in(target, str(other.path))))
+    ]
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def variation(entry: dict[str, object], folder: Folder) -> VariationRequest:
