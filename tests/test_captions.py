@@ -12,6 +12,7 @@ from test_contents import QUICK
 from test_kinds import make
 from test_unread import defaults, made
 
+from daemon.errors import UnsuitableSource
 from daemon.media.describe import read_media
 from daemon.presets.builtin import PRESETS
 from daemon.proof.differences import differences
@@ -76,6 +77,22 @@ def test_captions_of_frames_that_are_left_out_are_told(broadcast: Path) -> None:
     media = read_media(str(broadcast))
     contents = plan(media, "h264-480p", {**defaults("h264-480p"), "max_frame_rate": 10}).contents
     assert "captions: frames are left out, and their captions with them" in [str(fact) for fact in contents.left_out]
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", "h264-1080p-smart", "hevc-1080p", "remux-mkv"])
+def test_captions_are_left_out_on_request_or_it_is_refused(
+    ffmpeg: str, broadcast: Path, tmp_path: Path, preset: str
+) -> None:
+    wanted = {**defaults(preset), "captions": "drop"}
+    if preset == "remux-mkv":
+        with pytest.raises(UnsuitableSource, match="only an encode leaves them out"):
+            plan(read_media(str(broadcast)), preset, wanted)
+        return
+    contents = plan(read_media(str(broadcast)), preset, wanted).contents
+    assert "captions: captions=drop was asked for" in [str(fact) for fact in contents.left_out if fact.meant]
+    output = read_media(str(make(ffmpeg, broadcast, tmp_path, preset, **QUICK, captions="drop")))
+    assert output.video
+    assert not output.video.captions
 
 
 # As a subtitle track

@@ -40,7 +40,7 @@ class KeptTraits(SoundTraits, frozen=True, kw_only=True):
         Literal["keep", "drop"], Meta(description="keep: as far as the container takes them; bitmaps only in MKV")
     ] = "keep"
     captions: Annotated[
-        Literal["keep", "text"],
+        Literal["keep", "text", "drop"],
         Meta(description="EIA-608 in the picture; keep: where the codec can; text: as a subtitle track too"),
     ] = "keep"
 

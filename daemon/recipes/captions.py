@@ -12,6 +12,7 @@ from functools import partial
 import ffmpeg
 from msgspec.structs import replace
 
+from daemon.errors import UnsuitableSource
 from daemon.media.allowlist import GUARDS
 from daemon.presets.traits import KeptTraits
 from daemon.recipes.encoders import timing
@@ -26,9 +27,18 @@ _FROM_ZERO = f"color=size={SIDE}x{SIDE}:duration=0.04[out1]"  # else FFmpeg coun
 
 
 def as_text(recipe: Recipe, request: Request[W]) -> Recipe:
-    """Returns the same with one more subtitle track, if that is wanted and its frames carry captions."""
+    """Returns the same with one more subtitle track, if that is wanted and its frames carry captions.
+
+    Raises UnsuitableSource where they are to be left out of a picture that is copied.
+    """
     picture, wanted = request.media.video, request.wanted
-    if not isinstance(wanted, KeptTraits) or wanted.captions != "text" or not (picture and picture.captions):
+    if not isinstance(wanted, KeptTraits) or not (picture and picture.captions):
+        return recipe
+    if wanted.captions == "drop" and _is_copied(recipe.options(1)):
+        raise UnsuitableSource(
+            "captions=drop was asked for, and they are in the picture: only an encode leaves them out"
+        )
+    if wanted.captions != "text":
         return recipe
     return _with_track(recipe)._replace(steps=partial(_steps, recipe))
 
@@ -39,6 +49,10 @@ def read(path: str, recipe: Recipe) -> list[Node]:
         return []
     name = re.sub(r"[^\w./-]", r"\\\\\\\g<0>", path + ASIDE)  # for the graph, and for what the filter is told
     return [ffmpeg.input(f"movie={name}[out0+subcc];{_FROM_ZERO}", f="lavfi", **_OWN)["s:0"]]
+
+
+def _is_copied(options: Options) -> bool:
+    return options.get("c:v", options.get("c")) == "copy"
 
 
 def _steps(recipe: Recipe) -> Steps:

@@ -131,6 +131,8 @@ class _Account(NamedTuple):
         most = getattr(self.wanted, "max_frame_rate", math.inf)
         if self.recipe.captions:
             yield Kept(what="captions", detail="as a subtitle track")
+        elif dropped := self._asked("captions", "drop"):
+            yield LeftOut(what="captions", why=dropped, meant=True)
         elif carried and self._encoder != "copy" and is_thinned(picture, most):
             yield LeftOut(what="captions", why="frames are left out, and their captions with them")
         else:

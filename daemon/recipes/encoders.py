@@ -28,9 +28,11 @@ def lasting(last: str) -> Options:
     return {"bsf:v": f"setts=pts=PTS:dts=DTS:duration={seconds}"}
 
 
-def captioned(picture: VideoStream, encoder: str) -> Options:
-    """Has captions of frames kept by an encoder that would leave them out: x264 keeps them anyway."""
-    return {"a53cc": 1} if picture.captions and encoder == "hevc" else {}
+def captioned(picture: VideoStream, encoder: str, *, kept: bool) -> Options:
+    """Has captions of frames kept, or left out, where the encoder would do otherwise: x264 keeps, x265 drops them."""
+    if not picture.captions or encoder != ("hevc" if kept else "h264"):
+        return {}
+    return {"a53cc": int(kept)}
 
 
 def decimal(crf: float) -> str:

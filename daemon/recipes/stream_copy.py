@@ -18,7 +18,7 @@ def picture_fits(request: Request[VideoParameters]) -> bool:
     upright = not picture.rotation and not picture.mirrored and picture.sample_aspect_ratio == "1:1"
     small = min(picture.width, picture.height) <= wanted.short_side
     slow = picture.frame_rate is not None and picture.frame_rate <= wanted.max_frame_rate * 1.01
-    whole = to_deinterlace(picture, wanted.deinterlace) is None
+    whole = to_deinterlace(picture, wanted.deinterlace) is None and not (picture.captions and wanted.captions == "drop")
     return picture.codec == request.preset.encoder and plain and upright and small and slow and whole
 
 

@@ -79,7 +79,13 @@ def archive(request: Request[ArchiveParameters]) -> Recipe:
     def options(threads: int) -> Options:
         encode = {"c:v": "libx265", "preset": wanted.speed, "crf": decimal(wanted.crf), "threads": threads}
         quiet = {"x265-params": f"pools={threads}:log-level=warning"}
-        return {**timing(), **encode, **quiet, **captioned(picture, "hevc"), **kept.options(threads)}
+        return {
+            **timing(),
+            **encode,
+            **quiet,
+            **captioned(picture, "hevc", kept=wanted.captions != "drop"),
+            **kept.options(threads),
+        }
 
     rate = kept_rate(picture)
     planned = film.planned_film(request, size=size, pixel_format=deep, frame_rate=rate)

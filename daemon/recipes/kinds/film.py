@@ -131,7 +131,7 @@ def film(
     read = subtitles.carried(preset.container, media, wanted.subtitles)
 
     def encoded(threads: int) -> Options:
-        captions = captioned(picture, preset.encoder)
+        captions = captioned(picture, preset.encoder, kept=wanted.captions != "drop")
         last = _last_shown(picture, preset.encoder)
         return {**timing(), **encode(threads), **captions, **last, **all_around(picture, planned)}
 
