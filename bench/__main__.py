@@ -29,6 +29,7 @@ from bench.queue import queue
 from bench.race import race
 from bench.report import Report, plot
 from bench.transfers import transfers
+from bench.watching import watching
 from daemon.process.launcher import Limits, Reserve, Walls, spawn
 
 ROUNDS = 20
@@ -191,6 +192,7 @@ MEASURES: dict[str, tuple[str, Callable[[], object]]] = {
     "events": ("Clients that listen", events),
     "race": ("Answers while clients race by every verb beside encodes", race),
     "interruptions": ("Films that are interrupted, and what it costs those that are not", interruptions),
+    "watching": ("Watched folders with many files", watching),
     "leaks": ("Memory over many jobs", leaks),
     "queue": ("The queue, by how many jobs are in the table", queues),
 }

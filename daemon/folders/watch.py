@@ -54,7 +54,7 @@ from daemon.source_files import Identity
 log = logging.getLogger(__name__)
 
 LOOKS = 1000  # at a time; between them a scan rests as long as it took, lest a share has to do with nothing else
-LOOKS_A_SECOND = 40_000  # at most
+LOOKS_A_SECOND = 60_000  # at most
 WAITING = 5000  # files of a folder that wait to be taken; what is found beyond them waits for a later scan
 EMPTY = "it is empty: perhaps what is mounted there is away; nothing is forgotten"
 PATIENCE = 3.0  # seconds to find where a place lies
