@@ -7,6 +7,7 @@ of its own like any other; one that is to be started by another program, or with
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import select
@@ -109,6 +110,7 @@ def _serve(client: socket.socket) -> None:
 
 
 def _become(order: dict[str, Any], log: int) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.umask(order["umask"])
     os.environ.clear()
     os.environ.update(order["environment"])
@@ -121,7 +123,9 @@ def _become(order: dict[str, Any], log: int) -> None:
 
 if __name__ == "__main__":
     sys.path.remove(str(loop_guard.TESTS))
-
+    for module in ("daemon.cli.main", "daemon.server"):
+        importlib.import_module(module)
+    signal.signal(signal.SIGINT, lambda *_: None)  # at Ctrl-C it ends with its client
     assert threading.active_count() == 1, "what is forked would lack the other threads"
     _serve(socket.socket(fileno=int(sys.argv[1])))
     loop_guard.main()
