@@ -62,6 +62,8 @@ def test_presets_tell_which_of_them_are_gone_on_with(tmp_path: Path) -> None:
         "square-1080p",
         "h264-1080p-smart",
         "refresh",
+        "hls",
+        "dash",
         "lecture",
     }
     assert films <= told

@@ -148,22 +148,23 @@ class KeyFrame(Model, frozen=True):
     """A key frame, and what tells where it stands.
 
     It is shown so many `seconds` after the first picture, and `decoded` at that second of the file's time, rounded
-    down to a millionth. So many `pictures` come before it. `warm` is when one of them is shown that is early enough for
-    filters to begin with, in the file's time.
+    down to a millionth. So many `pictures` of each size come before it. `warm` is when one of them is shown that is
+    early enough for filters to begin with, in the file's time.
     """
 
     seconds: float
     decoded: float
     warm: float
-    pictures: int
+    pictures: tuple[int, ...]
 
 
 class PieceContent(Model, frozen=True):
-    """A picture as far as it was written: when the first frame is shown, how many there are, and the last key frame.
+    """A picture as far as it was written: when the first frame is shown, how many there are of each size that it has
+    tracks of, and the last key frame, which all of them have.
 
     That is None where nothing whole stands before it. Of sound alone it is known when it begins.
     """
 
     begins: float
-    pictures: int
+    pictures: tuple[int, ...]
     key_frame: KeyFrame | None

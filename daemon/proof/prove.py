@@ -6,7 +6,8 @@ An exit code proves nothing: an ffmpeg that was asked to quit, or met the end of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Set
+from collections.abc import AsyncIterator, Iterable, Set
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -67,6 +68,18 @@ def _refuse_larger(part: Path, plan: Plan) -> None:
         raise ProofError(f"the output has {size} bytes; {plan.max_bytes} are the limit")
 
 
+async def pictures(prober: Prober, part: Path, plan: Plan) -> tuple[int, ...]:
+    """Counts the pictures of an output, in each size that it has. Raises ProbeError, ManifestError or OSError."""
+    if not isinstance(plan.folder, Ladder):
+        return (await prober.extent(part)).pictures
+    told = await asyncio.to_thread(output_folder.listing, part, plan.container)
+    found = tuple[int, ...]()
+    for rendition in told.renditions:
+        async with _whole(part, rendition) as whole:
+            found += (await prober.extent(whole)).pictures
+    return found
+
+
 # A ladder
 
 
@@ -97,17 +110,23 @@ async def _joined(prober: Prober, part: Path, rendition: Rendition) -> Media:
 
     `duration_seconds` is where its data ends. Raises ProofError where that is not what its manifest says.
     """
-    whole = part.with_name(f"{part.name}.track")
-    try:
-        await asyncio.to_thread(output_folder.join, whole, (part / name for name in rendition.names))
+    async with _whole(part, rendition) as whole:
         media = await prober.probe_output(whole)
         measured = await prober.measured_seconds(whole)
-    finally:
-        await asyncio.to_thread(whole.unlink, missing_ok=True)
     if measured is None or not close(measured, rendition.seconds):
         held = "an unknown time" if measured is None else f"{measured:.2f} s"
         raise ProofError(f"the segments of a track last {held}, its manifest says {rendition.seconds:.2f} s")
     return replace(media, duration_seconds=measured)
+
+
+@asynccontextmanager
+async def _whole(part: Path, rendition: Rendition) -> AsyncIterator[Path]:
+    whole = part.with_name(f"{part.name}.track")
+    try:
+        await asyncio.to_thread(output_folder.join, whole, (part / name for name in rendition.names))
+        yield whole
+    finally:
+        await asyncio.to_thread(whole.unlink, missing_ok=True)
 
 
 def _listed(sizes: Iterable[tuple[int, int]]) -> str:

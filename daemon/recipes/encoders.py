@@ -28,6 +28,14 @@ def lasting(last: str) -> Options:
     return {"bsf:v": f"setts=pts=PTS:dts=DTS:duration={seconds}"}
 
 
+def forced(every: int, *, after: float = 0.0) -> Options:
+    """Has a key frame every so many seconds, counted from the film's first picture: what is encoded begins that long
+    `after` it."""
+    before = math.floor((after + EARLY) / every)
+    moment = f"t+{after + EARLY:.9f}" if after else "t"
+    return {"force_key_frames": f"expr:gte({moment},{f'(n_forced+{before})' if before else 'n_forced'}*{every})"}
+
+
 def captioned(picture: VideoStream, encoder: str, *, kept: bool) -> Options:
     """Has captions of frames kept, or left out, where the encoder would do otherwise: x264 keeps, x265 drops them."""
     if not picture.captions or encoder != ("hevc" if kept else "h264"):
@@ -65,6 +73,9 @@ def _vp9(crf: float, speed: Speed, threads: int) -> Options:
     deadline = "realtime" if speed == "ultrafast" else "good"
     options = {"c:v": "libvpx-vp9", "crf": round(crf), "b:v": 0, "deadline": deadline, "cpu-used": effort}
     return {**options, "row-mt": 1, "threads": threads}
+
+
+EARLY = 1e-5  # seconds: sums of times are rounded
 
 
 class Encoder(NamedTuple):

@@ -4,6 +4,7 @@ A piece is a file with the picture alone, readable up to its last whole group of
 The next one begins where the last key frame of that one stands: what follows there may not be whole. When all is there
 their packets are copied one behind the other; subtitles and what else the film has come from the source. So does the
 sound, encoded anew, but for films that nothing interrupted: it stands beside their one piece, made in the same process.
+Of a ladder a piece has all sizes, and is cut where all of them have a key frame.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import PurePath
-from typing import Any
 
 import ffmpeg
 from msgspec.structs import replace
 
 from daemon.media.allowlist import GUARDS
-from daemon.recipes.encoders import Encoder
-from daemon.recipes.recipe import Begin, Node, Options, Piece, Recipe
+from daemon.recipes.encoders import Encoder, forced
+from daemon.recipes.recipe import Begin, Ladder, Node, Options, Piece, Recipe
 
 RECIPES = 1  # raised whenever recipes of films change, so that no piece of an older ffspool is gone on with
 OF_THE_WHOLE = {"bsf:v"}  # what is done to packets by the film's own time
@@ -29,12 +29,15 @@ FRAGMENT = 1_000_000  # microseconds of film at most that an MP4's muxer holds b
 EARLY = 0.0005  # seconds: Matroska rounds times to a thousandth
 SEEKABLE = {"mov", "matroska"}  # demuxers that find a moment to the frame
 
+_CONTAINERS = {"hls": "mp4", "dash": "mp4"}  # of pieces, where it is not that of the film
+
 _OF_SOUND = re.compile(r"(c|b|ac|ar|filter):a(:\d+)?|sample_fmt")  # options by which it is encoded
 
 # What is there of a file that was cut off can be read. MP4 keeps the film's own times only where the index waits for
-# the first fragment; a fragment each second costs 0.2 % of bytes, which are not in the film.
+# the first fragment; a fragment each second costs 0.2 % of bytes, which are not in the film. Each is read track by
+# track: since one begins with each key frame, all sizes have been read up to there when the first comes to it.
 _WRITTEN: dict[str, Options] = {
-    "mp4": {"movflags": "+hybrid_fragmented+delay_moov", "frag_duration": FRAGMENT, "flush_packets": 1},
+    "mp4": {"movflags": "+hybrid_fragmented+delay_moov+frag_keyframe", "frag_duration": FRAGMENT, "flush_packets": 1},
     "webm": {"flush_packets": 1},
     "matroska": {"flush_packets": 1},
 }
@@ -50,31 +53,42 @@ def most_lost(encoder: Encoder, frame_rate: float) -> float:
 
 def can_be_gone_on_with(recipe: Recipe) -> bool:
     """Tells whether a film may be made in pieces."""
-    return recipe.encoded is not None and recipe.steps is None and recipe.plan.container in _WRITTEN
+    return recipe.encoded is not None and recipe.steps is None and _container(recipe) in _WRITTEN
+
+
+def _container(recipe: Recipe) -> str:
+    return _CONTAINERS.get(recipe.plan.container, recipe.plan.container)
 
 
 def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
     """Returns the recipe of the film's picture from that moment on, and of its sound if that is the beginning."""
     assert recipe.filtered
     assert recipe.encoded
-    filtered, encoded = recipe.filtered, recipe.encoded
+    filtered, encoded, container = recipe.filtered, recipe.encoded, _container(recipe)
 
-    def shown(node: Node) -> Node:
-        picture: Any = filtered(node)
-        if not begin.seconds:
-            return picture
-        rest = picture.filter("trim", start=f"{begin.seconds - EARLY:.6f}")
-        return rest.filter("setpts", f"PTS-round({begin.seconds:.9f}/TB)")
+    def shown(node: Node) -> Node | list[Node]:
+        pictures = filtered(node)
+        return [_from(begin, size) for size in pictures] if isinstance(pictures, list) else _from(begin, pictures)
 
     def options(threads: int) -> Options:
         picture = {name: value for name, value in encoded(threads).items() if name not in OF_THE_WHOLE}
-        return {**picture, "map_metadata": -1, "map_chapters": -1, **_WRITTEN[recipe.plan.container]}
+        if recipe.key_frames_every:
+            picture |= forced(recipe.key_frames_every, after=begin.after)
+        return {**picture, "map_metadata": -1, "map_chapters": -1, **_WRITTEN[container]}
 
-    plan = replace(recipe.plan, quality=None)
+    plan = replace(recipe.plan, quality=None, container=container, folder=None)
     beside = partial(_of_sound, recipe) if recipe.sound and not begin.seconds else None
-    bare = recipe._replace(subtitles=(), cover=None, attached=())
+    bare = recipe._replace(subtitles=(), cover=None, attached=(), entry="", folders=())
     read_from = replace(begin, warm=0.0) if recipe.paced else begin
     return bare._replace(plan=plan, filtered=shown, options=options, begin=read_from, heard_beside=beside)
+
+
+def _from(begin: Begin, picture: Node) -> Node:
+    """The rest of a picture, on a clock of its own."""
+    if not begin.seconds:
+        return picture
+    rest = picture.filter("trim", start=f"{begin.seconds - EARLY:.6f}")
+    return rest.filter("setpts", f"PTS-round({begin.seconds:.9f}/TB)")
 
 
 def _of_sound(recipe: Recipe, threads: int) -> Options:
@@ -95,9 +109,12 @@ def joined(recipe: Recipe, made: tuple[Piece, ...]) -> Recipe:
         picture = encoded(threads)
         rest = {name: value for name, value in recipe.options(threads).items() if name not in picture}
         kept = {name: value for name, value in picture.items() if name in {"tag:v", "strict", *OF_THE_WHOLE}}
+        told: Options = {}
+        if recipe.plan.folder:  # its manifest tells rates as of what is encoded, of a picture that of its segments
+            told, kept = {"b:a": rest["b:a"]} if "b:a" in rest else {}, {**kept, "b:v": 0}
         if heard_beside(recipe, made):
             rest = {name: value for name, value in rest.items() if not _OF_SOUND.fullmatch(name)} | {"c:a": "copy"}
-        return {**rest, **kept, "c:v": "copy"}
+        return {**rest, **told, **kept, "c:v": "copy"}
 
     return recipe._replace(filtered=None, deinterlace=None, options=options, joined=made)
 
@@ -111,12 +128,14 @@ def read(path: str, recipe: Recipe) -> list[Node]:
     """Reads the picture of all pieces, as the list at that path names them, and the sound that stands beside."""
     guards = {**GUARDS, "format_whitelist": f"concat,mov,matroska,{GUARDS['format_whitelist']}"}
     first, *_ = recipe.joined
-    shown = ffmpeg.input(f"file:{path}{LIST}", f="concat", auto_convert=0, **guards, **_shifted(first.begins))["v:0"]
+    tracks = ffmpeg.input(f"file:{path}{LIST}", f="concat", auto_convert=0, **guards, **_shifted(first.begins))
+    sizes = len(recipe.plan.folder.rungs) if isinstance(recipe.plan.folder, Ladder) else 1
+    shown = [tracks[f"v:{number}"] for number in range(sizes)]
     if first.heard is None or not heard_beside(recipe, recipe.joined):
-        return [shown]
+        return shown
     beside = str(PurePath(path).with_name(first.name + SOUND))
     heard = ffmpeg.input(f"file:{beside}", **GUARDS, **_shifted(first.heard))
-    return [shown, *(heard[f"a:{number}"] for number in range(len(recipe.sound)))]
+    return [*shown, *(heard[f"a:{number}"] for number in range(len(recipe.sound)))]
 
 
 def _shifted(seconds: float) -> Options:

@@ -102,11 +102,12 @@ class Begin(Model, frozen=True):
 
     seconds: float = 0.0
     warm: float = 0.0  # early enough for filters that remember what went before
+    after: float = 0.0  # seconds after the film's first picture
 
 
 class Piece(Model, frozen=True):
-    """A piece is a part of a film's picture that is encoded, a file by that name in the work folder. It is shown from
-    `begins` on, in seconds of the film.
+    """A piece is a part of a film's picture that is encoded, a file by that name in the work folder, with a track for
+    each size of a ladder. It is shown from `begins` on, in seconds of the film.
 
     Of all but the last it is known where the next begins: `lasts` seconds later, and before what is decoded `until`,
     in seconds of the file's own time. Beside one that is all of the film stands its sound, `heard` from that second on.
@@ -148,6 +149,7 @@ class Recipe(NamedTuple):
     steps: Callable[[], Steps] | None = None
     encoded: Callable[[int], Options] | None = None  # by the number of threads
     paced: bool = False  # whether what is shown hangs on all frames from the first on
+    key_frames_every: int | None = None  # seconds of the film, where they are forced
     begin: Begin | None = None
     heard_beside: Callable[[int], Options] | None = None  # how its sound is encoded, into a file of its own
     joined: tuple[Piece, ...] = ()

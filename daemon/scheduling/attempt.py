@@ -328,7 +328,7 @@ class Attempt:
         part = self._resources.part(member.claim)
         lasting = await prove.prove_output(self._resources.prober, part, member.plan, self._source_file)
         if member.resumption:
-            await member.resumption.prove_joints(part)
+            await member.resumption.prove_joints(part, member.plan)
         if metric := member.plan.quality:
             picture = self._resources.paths.plot(member.claim.job, member.claim.id)
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)

@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Sequence
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -22,8 +23,9 @@ from daemon.errors import ProbeError, ProofError
 from daemon.host import boot_id
 from daemon.media.model import PieceContent
 from daemon.paths import remove
+from daemon.proof import prove
 from daemon.recipes.pieces import RECIPES, SOUND
-from daemon.recipes.recipe import Begin, Piece
+from daemon.recipes.recipe import Begin, Piece, Plan
 from daemon.scheduling import claims
 from daemon.scheduling.claims import Claim
 from daemon.scheduling.resources import Resources
@@ -44,7 +46,7 @@ class Resumption:
         self._claim = claim
         self.begin = Begin()
         self._earlier: list[Piece] = []
-        self._pictures = 0  # of all pieces, as far as they are used
+        self._pictures: tuple[int, ...] = ()  # of each size in all pieces, as far as they are used
 
     @property
     def path(self) -> Path:
@@ -74,7 +76,7 @@ class Resumption:
     async def pieces(self) -> tuple[Piece, ...]:
         """Returns all of them, now that this attempt's is there, too. Raises ProbeError when that cannot be read."""
         content = await self._resources.prober.extent(self.path)
-        self._pictures += content.pictures
+        self._count(content.pictures)
         heard = None if self._earlier else await self._heard()
         return (*self._earlier, Piece(name=self.path.name, begins=self._begins(content), heard=heard))
 
@@ -85,13 +87,17 @@ class Resumption:
         except ProbeError:  # such as that there is none
             return None
 
-    async def prove_joints(self, part: Path) -> None:
+    def _count(self, pictures: tuple[int, ...]) -> None:
+        self._pictures = tuple(map(sum, zip_longest(self._pictures, pictures, fillvalue=0)))
+
+    async def prove_joints(self, part: Path, plan: Plan) -> None:
         """Raises ProofError when the film has other pictures than its pieces, which tell where each begins."""
         if not self._earlier:
             return
-        found = await self._resources.prober.extent(part)
-        if found.pictures != self._pictures:
-            raise ProofError(f"joined from pieces it has {found.pictures} pictures instead of {self._pictures}")
+        found = await prove.pictures(self._resources.prober, part, plan)
+        if found != self._pictures:
+            told, meant = (" and ".join(map(str, count)) for count in (found, self._pictures))
+            raise ProofError(f"joined from pieces it has {told} pictures instead of {meant}")
 
     async def give_up(self, why: str) -> None:
         """Removes all pieces: what came of them is not what was planned, so the film is encoded whole."""
@@ -130,9 +136,11 @@ class Resumption:
             begins = self._begins(content)
         except ProofError:
             return False
-        self._pictures += key.pictures
+        self._count(key.pictures)
         self._earlier.append(Piece(name=name, begins=begins, lasts=key.seconds, until=key.decoded))
-        self.begin = Begin(seconds=begins + key.seconds, warm=max(0.0, begins + key.warm - content.begins - ALIKE))
+        ends = begins + key.seconds
+        warm = max(0.0, begins + key.warm - content.begins - ALIKE)
+        self.begin = Begin(seconds=ends, warm=warm, after=ends - self._earlier[0].begins)
         return True
 
     def _begins(self, content: PieceContent) -> float:

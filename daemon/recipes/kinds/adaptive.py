@@ -15,7 +15,7 @@ from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.presets.builtin import Preset
 from daemon.presets.parameters import LadderParameters
 from daemon.recipes.containers import CONTAINERS
-from daemon.recipes.encoders import ENCODERS, lasting, timing
+from daemon.recipes.encoders import ENCODERS, forced, lasting, timing
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, resampled, to_deinterlace
 from daemon.recipes.recipe import Ladder, Node, Options, Plan, Recipe, Request, Size
@@ -47,15 +47,14 @@ def ladder(request: Request[LadderParameters]) -> Recipe:
         shown = graded(steady, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
         return [fitted(shown, picture, sizes[0]), *(_rung(shown, size, sizes[0]) for size in sizes[1:])]
 
-    def options(threads: int) -> Options:
+    def encoded(threads: int) -> Options:
         encode = ENCODERS[preset.encoder].options(wanted.crf, wanted.speed, threads)
+        return {**timing(), **encode, **_capped(sides), "sc_threshold": 0, **forced(wanted.segment_seconds)}
+
+    def options(threads: int) -> Options:
         muxed = {"hls": _hls, "dash": _dash}[preset.container](sides, heard, wanted.segment_seconds)
         return {
-            **timing(),
-            **encode,
-            **_capped(sides),
-            "sc_threshold": 0,
-            "force_key_frames": f"expr:gte(t,n_forced*{wanted.segment_seconds})",
+            **encoded(threads),
             **_sound(heard, wanted.audio_bitrate_kbps),
             **_told(preset.container, heard),
             **muxed,
@@ -73,7 +72,9 @@ def ladder(request: Request[LadderParameters]) -> Recipe:
     which = to_deinterlace(picture, wanted.deinterlace)
     folders = _folders(sides, heard) if preset.container == "hls" else ()
     entry = ENTRIES[preset.container]
-    return Recipe(planned, filtered, heard, options, deinterlace=which, entry=entry, folders=folders)
+    made = Recipe(planned, filtered, heard, options, deinterlace=which, entry=entry, folders=folders)
+    paced = _pace(media, picture, wanted.max_frame_rate) is not None
+    return made._replace(encoded=encoded, paced=paced, key_frames_every=wanted.segment_seconds)
 
 
 def _refuse_too_short(media: Media, preset: Preset) -> None:
@@ -84,15 +85,20 @@ def _refuse_too_short(media: Media, preset: Preset) -> None:
 
 
 def _steady(node: Node, media: Media, picture: VideoStream, most: int) -> Node:
-    """Gives it a constant rate, since the lengths of segments are told by it: that of a broadcast which lost some of
-    its frames, else one at which those that come unevenly are hardly moved, and segments end where they should. A
-    single picture stays."""
+    pace = _pace(media, picture, most)
+    return node if pace is None else resampled(node, f"{pace:.6f}", from_zero=False)
+
+
+def _pace(media: Media, picture: VideoStream, most: int) -> float | None:
+    """The constant rate that it is given, since the lengths of segments are told by it: that of a broadcast which lost
+    some of its frames, else one at which those that come unevenly are hardly moved, and segments end where they should.
+    None: it keeps its own. A single picture stays."""
     rate = picture.frame_rate
     if rate is None or rate * (picture.duration_seconds or math.inf) < 2:
-        return node
+        return None
     even = rate >= SLOWEST and (media.format in DISCONTINUOUS or not picture.variable_frame_rate)
     pace = rate if even else max(USUAL_RATE, rate)
-    return node if pace == kept_rate(picture, most) else resampled(node, f"{min(pace, most):.6f}", from_zero=False)
+    return None if pace == kept_rate(picture, most) else min(pace, most)
 
 
 def _held(node: Node, media: Media, picture: VideoStream) -> Node:
