@@ -105,6 +105,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "thinned": {"preset": "h264-480p", "speed": "veryfast", "max_frame_rate": 20},
     "deinterlaced": {"preset": "h264-480p", "speed": "veryfast", "deinterlace": "always"},
     "smart copy": {"preset": "h264-480p", "speed": "veryfast", "copy": True},
+    "HLS": {"preset": "hls", "speed": "veryfast", "segment_seconds": 2},
+    "DASH": {"preset": "dash", "speed": "veryfast", "segment_seconds": 2},
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import av
 from reader import HDR_SIDE_DATA, Heard, Reading, Seen, read
 
-AT_ONCE = 0.001  # seconds between times that are the same
+AT_ONCE = 0.001 + 1e-6  # seconds between times that are the same, and what their difference is rounded by
 HEARD_AT_ONCE = 0.010  # between sounds
 ALIKE = 0.98  # SSIM of all pictures
 EACH_ALIKE = 0.9  # and of any one
@@ -93,7 +93,8 @@ def _of_sound(number: int, one: Heard, other: Heard, begins: float, its_begins: 
 
 
 def _of_pictures(made: Path, undisturbed: Path, ffmpeg: str) -> Iterator[str]:
-    compare = ["-v", "error", "-i", str(made), "-i", str(undisturbed), "-lavfi", "[0:v:0][1:v:0]ssim=stats_file=-"]
+    numbered = "[0:v:0]setpts=N/25/TB[a];[1:v:0]setpts=N/25/TB[b]"  # else pairs are made by times, which may be rounded
+    compare = ["-v", "error", "-i", str(made), "-i", str(undisturbed), "-lavfi", f"{numbered};[a][b]ssim=stats_file=-"]
     said = subprocess.run([ffmpeg, *compare, "-f", "null", "-"], capture_output=True, text=True, check=True).stdout
     each = [float(value) for value in re.findall(r"All:([\d.]+)", said)]
     mean = sum(each) / len(each)

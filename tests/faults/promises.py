@@ -5,7 +5,6 @@ Nothing of the daemon is imported: its own reading of its state must not be what
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -16,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +22,7 @@ import psutil
 import pytest
 from conftest import wait_until
 
+from faults import outputs
 from faults.ledger import Ledger
 from faults.tally import Tally
 from faults.victim import Victim, below
@@ -183,13 +182,13 @@ class Promises:
             JOIN jobs ON jobs.seq = sources.job JOIN variations ON variations.source = sources.seq
             WHERE sources.path IS NULL AND variations.status IN ('queued', 'processing')"""
         for row in database.execute(query):
-            size = _size(self._spool / "jobs" / row["job"] / "sources" / row["id"])
+            size = outputs.size(self._spool / "jobs" / row["job"] / "sources" / row["id"])
             said = f"the source {row['id']} of {row['job']} holds {size} bytes instead of {row['bytes']}"
             self.hold(1, size == row["bytes"] or self._is_gone(row["job"]), said)
 
     def _outputs_are_whole(self, database: sqlite3.Connection) -> None:
-        """What has a final name is completed, or proven and about to be."""
-        sizes = {path: _size(path) for path in self._spool.glob("jobs/*/outputs/*")}  # first: a row precedes its file
+        """What has a final name is completed, or proven and about to be. A row precedes its file."""
+        sizes = {path: outputs.size(path) for path in self._spool.glob("jobs/*/outputs/*")}
         query = "SELECT id, status, bytes, json_extract(proof, '$.bytes') AS proven FROM variations"
         rows = {row["id"]: dict(row) for row in database.execute(query)}
         jobs = {row["id"] for row in database.execute("SELECT id FROM jobs")}
@@ -203,7 +202,7 @@ class Promises:
     def _completed_is_there(self, database: sqlite3.Connection) -> None:
         for row in _completed(database):
             path = self._output(row)
-            found = (_size(path), _sha256(path))
+            found = (outputs.size(path), outputs.sha256(path))
             said = f"{row['id']} is completed with {row['bytes']} bytes, {row['sha256']}; its file has {found}"
             self.hold(3, found == (row["bytes"], row["sha256"]) or self._is_gone(row["job"]), said)
 
@@ -287,14 +286,15 @@ class Promises:
         for row in database.execute("SELECT v.*, jobs.id AS j FROM variations v JOIN jobs ON jobs.seq = v.job"):
             known.add(f"jobs/{row['j']}/logs/{row['id']}.log")
             if row["status"] == "completed":
-                known.add(f"jobs/{row['j']}/outputs/{row['id']}.{row['extension']}")
+                known.add(f"jobs/{row['j']}/outputs/{_name(row)}")
                 known |= {f"jobs/{row['j']}/plots/{row['id']}.svg", f"jobs/{row['j']}/thumbnails/{row['id']}.webp"}
         swept = _soon(lambda: self._files() <= known)
         self.hold(6, swept, f"files that belong to nothing: {sorted(self._files() - known)}")
 
     def _files(self) -> set[str]:
         paths = [Path(folder) / name for folder, _, names in os.walk(self._spool) for name in names]
-        there = {str(path.relative_to(self._spool)) for path in paths}
+        # What lies in an output's folder belongs to it; a job has its files two levels below its own folder.
+        there = {"/".join(path.relative_to(self._spool).parts[:4]) for path in paths}
         return {path for path in there if path.startswith(("jobs/", "incoming/", "uploads/"))}
 
     def _disk_is_accounted(self) -> None:
@@ -304,18 +304,20 @@ class Promises:
             self.hold(6, told[kind] == counted, f"{kind} are {told[kind]} by /api/stats and {counted} by du")
 
     def _proven(self, row: sqlite3.Row) -> None:
-        """It can be decoded to its end without an error, and lasts as long as was recorded."""
+        """It can be decoded to its end without an error, if it is one file, and downloaded as it was proven."""
+        folder = self._output(row).is_dir()
         command = [self._ffmpeg, "-v", "error", "-xerror", "-i", str(self._output(row)), "-f", "null", "-"]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        self.hold(3, ended.returncode == 0, f"{row['id']} is completed, and cannot be decoded: {ended.stderr}")
+        ended = None if folder else subprocess.run(command, capture_output=True, text=True, check=False)
+        said = f"{row['id']} is completed, and cannot be decoded: {ended and ended.stderr}"
+        self.hold(3, ended is None or ended.returncode == 0, said)
         answer = self._victim.client.get(f"/api/jobs/{row['job']}/variations/{row['id']}/download")
-        right = hashlib.sha256(answer.content).hexdigest() == row["sha256"]
+        right = outputs.sha256_of_download(answer.content, folder=folder) == row["sha256"]
         self.hold(4, right, f"the download of {row['id']} is not the file that was proven")
 
     # Reading
 
     def _output(self, row: sqlite3.Row) -> Path:
-        return self._spool / "jobs" / row["job"] / "outputs" / f"{row['id']}.{row['extension']}"
+        return self._spool / "jobs" / row["job"] / "outputs" / _name(row)
 
     def _is_gone(self, job: str) -> bool:
         """Whether its deletion was asked for: files may go while we look."""
@@ -352,13 +354,17 @@ DU = {"sources_bytes": "jobs/*/sources/*", "outputs_bytes": "jobs/*/outputs/*", 
 
 
 def _du(spool: Path, pattern: str) -> int:
-    paths = [str(path) for path in spool.glob(pattern)]
+    paths = [str(path) for found in spool.glob(pattern) for path in outputs.files(found)]
     if not paths:
         return 0
     listing = subprocess.run(
         ["du", "--apparent-size", "--block-size=1", "--total", *paths], capture_output=True, text=True, check=True
     )
     return int(listing.stdout.splitlines()[-1].split()[0])
+
+
+def _name(row: sqlite3.Row) -> str:
+    return f"{row['id']}.{row['extension']}" if row["extension"] else str(row["id"])
 
 
 def _has_tables(database: sqlite3.Connection) -> bool:
@@ -383,25 +389,3 @@ def _soon(condition: Callable[[], bool]) -> bool:
     while not (true := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return true
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return _sha256_of(path, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-@cache
-def _sha256_of(path: Path, *_: int) -> str | None:
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -13,8 +14,11 @@ from typing import Any
 import psutil
 import pytest
 from conftest import Daemon, wait_until
+from imageio_ffmpeg import get_ffmpeg_exe
 from specimens import make
 
+from daemon.proof import output_folder
+from daemon.recipes.streaming_manifests import MASTERS
 from daemon.states import ENDED
 from faults.films import SOURCES, Order, batches
 from faults.ledger import Ledger
@@ -67,7 +71,22 @@ def fetched(daemon: Daemon, job: str, variation: Any, folder: Path) -> Path:
     assert variation["status"] == "completed", variation["error"]
     path = folder / variation["id"]
     path.write_bytes(daemon.client.get(f"/api/jobs/{job}/variations/{variation['id']}/download").content)
-    return path
+    return film_of(path) if variation["folder"] else path
+
+
+def film_of(ladder: Path) -> Path:
+    """Its best size and all its sounds in one file, from the zip that it is downloaded as."""
+    laid_out, made = ladder.with_suffix(".folder"), ladder.with_suffix(".mp4")
+    output_folder.unpack(ladder, laid_out, None)
+    container = next(container for container, master in MASTERS.items() if (laid_out / master).exists())
+    tracks = list[str]()
+    for number, rendition in enumerate(output_folder.listing(laid_out, container).renditions):
+        track = laid_out / f"{number}.track"
+        output_folder.join(track, (laid_out / name for name in rendition.names))
+        tracks += ["-i", str(track)]
+    every = (word for number in range(len(tracks) // 2) for word in ("-map", str(number)))
+    subprocess.run([get_ffmpeg_exe(), "-v", "error", *tracks, *every, "-c", "copy", str(made)], check=True)
+    return made
 
 
 @pytest.mark.rounds([A_FEW], batches())
