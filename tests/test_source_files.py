@@ -128,7 +128,7 @@ def test_what_was_put_in_a_sources_place_is_not_given_away(
 ) -> None:
     job = job_of(daemon, film)
     film.unlink()
-    ELSEWHERE[swap](film, daemon)
+    swap(film, daemon)
     assert refusals(daemon, job) == [told, told]
 
 
@@ -249,7 +249,7 @@ def test_nothing_is_encoded_but_the_file_of_the_job(
     daemon.client.post("/api/queue/pause")
     unknown = job_of(daemon, film, "h264-480p")["id"]
     film.unlink()
-    swap(film, daemon)
+    ELSEWHERE[swap](film, daemon)
     daemon.client.post(f"/api/jobs/{known}/retry")
     daemon.client.post("/api/queue/resume")
     assert "the source cannot be opened" in daemon.wait_for(known)["error"]
