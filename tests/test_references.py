@@ -78,6 +78,8 @@ def test_sources_and_variations_are_meant_by_their_names_or_the_beginning_of_the
     assert [found.source("c", word) for word in ("film.mp4", "aa2", "oth")] == ["aa11", "aa22", "aa22"]
     assert [found.variation("c", word) for word in ("other_mp3.mp3", "bb1")] == ["bb22", "bb11"]
     with pytest.raises(Unclear, match=r"may be any variation of bb11 \(film_mp3.mp3\), bb22"):
+        found.variation("c", "mp3.mp3")
+    with pytest.raises(Unclear, match=r"may be any variation of bb11 \(film_mp3.mp3\), bb22"):
         found.variation("c", "bb")
 
 

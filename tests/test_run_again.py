@@ -74,6 +74,7 @@ def test_a_run_that_was_killed_is_gone_on_with_by_the_same_command(
     again = ffspool("run", *command, "-o", tmp_path)
     assert again.returncode == 0, again.stderr
     assert "1 there already" in again.stdout
+    assert "is gone" not in again.stdout + again.stderr, "it lies where it was brought to"
     assert re.search(rf"{MADE} goes on at 0:[12]\d", again.stdout)
     assert names(tmp_path) == ["clip_h264-480p.mp4", MADE]
     assert (tmp_path / "clip_h264-480p.mp4").stat() == first

@@ -260,7 +260,10 @@ def _only_variation(job: Json) -> str:
 @state_dir
 @as_json
 def logs(job: str, state_dir: Path | None, as_json: bool) -> None:
-    """Print what the daemon logged of JOB, from the journal of the systemd that runs it here."""
+    """Print what the daemon logged of JOB, from the journal of the systemd that runs it here.
+
+    What an encoder said is told by `ffspool log`.
+    """
     found = reach(state_dir).job(job)["id"]
     words = ("journalctl", "--no-pager", f"--output={'json' if as_json else 'short-iso'}", f"FFSPOOL_JOB={found}")
     try:

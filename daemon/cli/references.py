@@ -1,6 +1,7 @@
 """Tells which job, source or variation a user means: by its identifier, the beginning of one, its name, or `last`.
 
-Of sources and variations the beginning of a name will do, where no other begins so.
+Of sources and variations the beginning of a name will do, where no other begins so, or what stands behind the source's
+name, as `show` has it.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ class References:
             return word
         among = parts(self._job(job))
         meant = [part for part in among if part["name"] == word or part["id"].startswith(word)]
-        return _only(word, what, meant or [part for part in among if part["name"].startswith(word)])
+        meant = meant or [part for part in among if part["name"].startswith(word)]
+        return _only(word, what, meant or [part for part in among if part["name"].endswith(f"_{word}")])
 
 
 def variations(job: Json) -> list[Json]:

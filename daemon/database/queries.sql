@@ -366,6 +366,10 @@ WHERE status = 'queued'
 -- name: lay_down_running
 UPDATE variations SET cancel_requested_at = :now, keep_partial = 1 WHERE status = 'processing'
 
+-- What is completed has been brought to who asked for it: nobody looks for it here.
+-- name: lay_down_completed
+UPDATE variations SET dropped = 1, lost_at = :now WHERE status = 'completed' AND lost_at IS NULL
+
 -- Films of earlier jobs of which something is encoded.
 -- name: films_in_pieces
 SELECT DISTINCT variations.seq, variations.id, variations.name, variations.attempts, jobs.id AS job

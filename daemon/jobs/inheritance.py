@@ -29,6 +29,7 @@ async def lay_down(database: Path, now: float) -> None:
 def _lay_down(now: float, transaction: Transaction) -> None:
     transaction.run("lay_down_waiting", now=now)
     transaction.run("lay_down_running", now=now)
+    transaction.run("lay_down_completed", now=now)
 
 
 def inherit(paths: Paths, job: JobView, transaction: Transaction) -> list[Path]:
