@@ -248,7 +248,8 @@ def test_what_is_not_delivered_yet_neither_fails_nor_expires_nor_goes_for_room(
     wait_until(lambda: daemon.client.get(f"/api/jobs/{other}").status_code == 410, "another job to expire")
     view = daemon.wait_for(job)
     assert (view["status"], view["expires_at"], view["deliveries"]["pending"]) == ("completed", None, 1)
-    assert only(view)["delivery"]["error"] == "the output root is away: it waits until that is there again"
+    error = wait_until(lambda: only(daemon.job(job))["delivery"]["error"], "its first try")
+    assert error == "the output root is away: it waits until that is there again"
     assert daemon.client.get("/api/stats").json()["deliveries"]["failing"] == 1
     root.mkdir()
     wait_until(lambda: list(root.glob("films/*.mp4")), "the delivery, now that the share is there")
