@@ -32,6 +32,7 @@ EXCUSED = {  # what has nothing to do with jobs, files or the queue
     "OPTIONS /api/uploads/{}", "POST /api/uploads/{}", "POST /api/webhooks/deliveries/{}/replay", "GET /web/{}",
     "GET /api/jobs/{}/variations/{}/files/{}",
 }  # fmt: skip
+NO_FOLDER = "0" * 16  # none is watched
 TUS = {"Tus-Resumable": "1.0.0"}
 Start = Callable[..., Daemon]
 
@@ -138,8 +139,12 @@ class Asker:
 def every_verb(ask: Asker, here: Path, done: str) -> None:
     """Uses the daemon in each way there is, of files that lie elsewhere."""
     clip = here / "clip.mp4"
-    for path in ("jobs", "queue", "presets", "stats", "events", "webhooks/deliveries", "webhooks/secret"):
+    for path in ("jobs", "queue", "presets", "stats", "events", "webhooks/deliveries", "webhooks/secret", "hooks/runs"):
         ask("GET", f"/api/{path}")
+    ask("GET", "/api/folders")
+    ask("GET", f"/api/folders/{NO_FOLDER}/history")
+    for verb in ("scan", "pause", "resume", "retry"):
+        ask("POST", f"/api/folders/{NO_FOLDER}/{verb}")
     for path in ("/metrics", "/healthz", "/readyz", "/openapi.json", "/docs", "/"):
         ask("GET", path)
     job = f"/api/jobs/{done}"
@@ -155,6 +160,7 @@ def every_verb(ask: Asker, here: Path, done: str) -> None:
     ask("HEAD", upload, headers=TUS)
     piece = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
     ask("PATCH", upload, headers=piece, content=b"0123")
+    ask("GET", f"{upload}/media")
     ask("DELETE", upload, headers=TUS)
     new = job_of(ask.client, clip, "h264-480p", name="elsewhere")
     job = f"/api/jobs/{new['id']}"
@@ -165,7 +171,9 @@ def every_verb(ask: Asker, here: Path, done: str) -> None:
     ask("POST", f"{job}/variations/{source['variations'][0]['id']}/cancel")
     for verb in ("pause", "drain", "resume"):
         ask("POST", f"/api/queue/{verb}")
+    ask("PATCH", "/api/queue", json={"slots": 2})
     ask("POST", "/api/jobs/cancel?q=form")
+    ask("POST", "/api/jobs/retry?q=nothing")
     ask("DELETE", "/api/jobs?q=form")
     ask("DELETE", job)
 
