@@ -262,6 +262,7 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
     hooking = asyncio.create_task(service.hooks.run(), name="hooks")
     watching = asyncio.create_task(service.watcher.run(), name="watched folders")
     housekeeping = asyncio.create_task(_keep_house(service, began, now), name="housekeeping")
+    looking = asyncio.create_task(service.whereabouts.look(), name="source roots")
     try:
         yield
     finally:
@@ -274,7 +275,8 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
         telling.cancel()
         delivering.cancel()
         hooking.cancel()
-        await asyncio.gather(feeding, telling, delivering, hooking, watching, return_exceptions=True)
+        looking.cancel()
+        await asyncio.gather(feeding, telling, delivering, hooking, watching, looking, return_exceptions=True)
 
 
 async def _keep_house(service: Service, began: float, now: Callable[[], float]) -> None:

@@ -206,6 +206,19 @@ def test_a_disk_that_does_not_answer_holds_up_nobody_who_works_elsewhere(
     assert routes - ask.asked == EXCUSED
 
 
+def test_a_root_that_is_a_link_is_found_beside_one_whose_disk_does_not_answer(
+    start_daemon: Start, disk: Disk, here: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(here)
+    daemon = start_daemon("--source-root", str(disk.folder), "--source-root", str(link))
+    with going_on(disk):
+        disk.stall("stat", "open")
+        job = job_of(daemon.client, link / "clip.mp4", "mp3")["id"]
+        assert daemon.wait_for(job)["status"] == "completed"
+        assert daemon.client.get(f"/api/jobs/{job}/thumbnail").status_code == 200
+
+
 def test_an_encoder_that_the_kernel_keeps_is_told_as_stuck_and_gives_its_slot_away(
     start_daemon: Start, disk: Disk, here: Path
 ) -> None:

@@ -95,8 +95,22 @@ class Whereabouts:
             Workers, ("finding a file", "opening a file", "reading a file")
         )
         self._closing = Workers("closing a file", patience=None)
+        self._led = dict[str, str]()  # where roots led when they were last looked at: in what order they are tried
         self._being_closed: set[asyncio.Future[None]] = set()
         self.boot = boot_id()
+
+    async def look(self) -> None:
+        """Finds out where the roots lead, so that none is asked for a file of another. Those that hang are left out."""
+        looks = (self._finding.run(root, partial(self._look, root)) for root in self._roots)
+        await asyncio.gather(*looks, return_exceptions=True)
+
+    def _look(self, root: str) -> None:
+        self._led[root] = os.path.realpath(root)
+
+    def _nearest(self, *paths: str) -> tuple[str, ...]:
+        """The roots, but first those that one of the paths lies below as it stands, or did when last looked at."""
+        near = {root for root in self._roots if any(_is_below(path, root, self._led.get(root)) for path in paths)}
+        return tuple(sorted(self._roots, key=lambda root: root not in near))
 
     def of(self, known: Recorded) -> SourceFile:
         """Returns the file as it is to be opened. Touches no disk."""
@@ -104,13 +118,14 @@ class Whereabouts:
             return self._upload(known.job, known.source, known.bytes)
         device = known.device if known.boot == self.boot else None
         identity = (None if known.unsettled else known.bytes, device, known.inode, known.modified)
-        return SourceFile(path=known.path, roots=self._roots, identity=identity)
+        return SourceFile(path=known.path, roots=self._nearest(known.path), identity=identity)
 
     def of_new(self, source: NewSource, job: str, identifier: str) -> SourceFile:
         """Returns the same for a job that is being made."""
         if source.path is None:
             return self._upload(job, identifier, source.bytes)
-        return SourceFile(path=str(source.path), roots=self._roots, identity=source.identity)
+        path = str(source.path)
+        return SourceFile(path=path, roots=self._nearest(path), identity=source.identity)
 
     def _upload(self, job: str, source: str, size: int) -> SourceFile:
         place = self._paths.source(job, source)
@@ -127,11 +142,11 @@ class Whereabouts:
 
     def _find(self, path: str) -> NewSource:
         real = os.path.realpath(path)
-        if not lies_below(real, self._roots):
+        if not lies_below(real, self._nearest(path, real)):
             raise ForbiddenPath(f"{path} is not below a source root of this daemon")
         if lies_below(real, (str(self._paths.state),)):  # a root may hold that, as a home folder does
             raise ForbiddenPath(f"{path} is in the daemon's state dir: the token and the database are no sources")
-        return local_source(Path(path).name, Path(real), self._roots)
+        return local_source(Path(path).name, Path(real), self._nearest(path, real))
 
     async def open(self, file: SourceFile, name: str) -> OpenSource:
         """Opens the file, to be given to `close`. Raises Gone or Conflict in words that name it, or Unavailable."""
@@ -176,8 +191,14 @@ class Whereabouts:
 
     def _place_of(self, path: str) -> str:
         """The root or spool that a path seems to lie below, whatever it leads to."""
-        known = (*self._roots, str(self._paths.spool))
-        return next((root for root in known if path.startswith(root)), "")
+        if path.startswith(spool := str(self._paths.spool)):
+            return spool
+        return next((root for root in self._roots if _is_below(path, root, self._led.get(root))), "")
+
+
+def _is_below(path: str, *folders: str | None) -> bool:
+    """Tells whether one of the folders holds it, as they are written: nothing is looked at."""
+    return any(path.startswith(folder.rstrip("/") + "/") for folder in folders if folder)
 
 
 def _opened(file: SourceFile) -> OpenSource:
