@@ -80,6 +80,8 @@ def test_sources_and_variations_are_meant_by_their_names_or_the_beginning_of_the
     with pytest.raises(Unclear, match=r"may be any variation of bb11 \(film_mp3.mp3\), bb22"):
         found.variation("c", "mp3.mp3")
     with pytest.raises(Unclear, match=r"may be any variation of bb11 \(film_mp3.mp3\), bb22"):
+        found.variation("c", "mp3")
+    with pytest.raises(Unclear, match=r"may be any variation of bb11 \(film_mp3.mp3\), bb22"):
         found.variation("c", "bb")
 
 

@@ -76,7 +76,12 @@ class References:
         among = parts(self._job(job))
         meant = [part for part in among if part["name"] == word or part["id"].startswith(word)]
         meant = meant or [part for part in among if part["name"].startswith(word)]
-        return _only(word, what, meant or [part for part in among if part["name"].endswith(f"_{word}")])
+        behind = (f"_{word}", f"_{word}.")  # with its extension, or without
+        return _only(word, what, meant or [part for part in among if _ends(part["name"], *behind)])
+
+
+def _ends(name: str, whole: str, stem: str) -> bool:
+    return name.endswith(whole) or stem in name
 
 
 def variations(job: Json) -> list[Json]:

@@ -216,8 +216,10 @@ def _left(result: Result, left: Path) -> str:
         for kept in result.kept
         if kept.variation == variation.id and kept.seconds >= 1
     ]
+    if not films:
+        return f"Too little is encoded yet of the films in {left}: the same again begins them anew."
     more = f" and {len(films) - MOST_ALIKE} more" if len(films) > MOST_ALIKE else ""
-    what = f": up to {', '.join(films[:MOST_ALIKE])}{more}" if films else ""
+    what = f": up to {', '.join(films[:MOST_ALIKE])}{more}"
     again = "The same again goes on with it; with --fresh it begins anew."
     return f"What is encoded of films is kept in {left}{what}. {again}"
 
