@@ -361,7 +361,7 @@ def test_a_file_that_takes_the_daemon_down_again_and_again_is_not_tried_again(
 ) -> None:
     """A reboot is nobody's fault."""
     job = daemon.submit(long_clip)["id"]
-    daemon.wait_for_encoder()
+    wait_until(lambda: daemon.job(job)["progress"], "its handle to be known, and the encode to get on")
     daemon.stop(signal.SIGKILL)
     told(daemon, f"UPDATE variations SET crashes = {MAX_CRASHES - 1}")
     if rebooted:
