@@ -18,7 +18,7 @@ from conftest import Daemon
 from mixtures import BROKEN, mixtures
 from reader import Reading, read
 from specimens import TRUNCATED, Specimen, make
-from test_outputs import WORDLESS, expected_failure, fetched, submitted
+from test_outputs import WORDLESS, each_is_right, expected_failure, fetched, submitted
 from verdicts import verdict
 
 from daemon.presets.builtin import PRESETS, Preset
@@ -82,15 +82,7 @@ def test_what_several_traits_make_of_a_film_is_made_right_or_refused_in_right_wo
         seen = read(source)
         specimen = as_seen(mixture, seen)
     job = submitted(worker, source, ASKED)
-    wrong = []
-    for variation in job["sources"][0]["variations"]:
-        try:
-            found = told(worker, folder, specimen, job, variation, seen, ffmpeg)
-        except (AssertionError, av.FFmpegError) as error:
-            found = f"WRONG: {error}"
-            wrong.append(f"{variation['preset']}: {error}")
-        record_property("row", (specimen.name, variation["preset"], found.partition("\n")[0]))
-    assert not wrong, "\n".join(wrong)
+    each_is_right(job, record_property, lambda one: told(worker, folder, specimen, job, one, seen, ffmpeg))
 
 
 def as_seen(mixture: Specimen, seen: Reading) -> Specimen:

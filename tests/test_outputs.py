@@ -184,15 +184,21 @@ def test_every_file_becomes_what_a_person_expects(
     seen = None if specimen.error is not None else seen_in(source, ffmpeg, spool)
     asked = wanted(specimen, seen, pytestconfig)
     job = submitted(worker, source, asked)
-    failures = []
-    for variation in job["sources"][0]["variations"]:
+    each_is_right(job, record_property, lambda one: verify(worker, spool, specimen, job, one, seen, ffmpeg))
+
+
+def each_is_right(job: Any, record_property: Callable[[str, object], None], become_of: Callable[[Any], str]) -> None:
+    """All variations of its source are looked at before it fails; what became of each is a row of the table."""
+    [source] = job["sources"]
+    wrong = []
+    for variation in source["variations"]:
         try:
-            found = verify(worker, spool, specimen, job, variation, seen, ffmpeg)
+            found = become_of(variation)
         except (AssertionError, av.FFmpegError) as error:
             found = f"WRONG: {error}"
-            failures.append(f"{variation['preset']}: {error}")
-        record_property("row", (specimen.name, variation["preset"], found.partition("\n")[0]))
-    assert not failures, "\n".join(failures)
+            wrong.append(f"{variation['preset']}: {error}")
+        record_property("row", (source["name"], variation["preset"], found.partition("\n")[0]))
+    assert not wrong, "\n".join(wrong)
 
 
 def seen_in(source: Path, ffmpeg: str, spool: Path) -> Reading:
