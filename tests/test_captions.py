@@ -28,12 +28,13 @@ def said(picture: int) -> bytes:
     return bytes(byte | (byte.bit_count() % 2 == 0) << 7 for byte in pairs.get(picture, b"\0\0"))
 
 
-def captioned(whole: bytes, *, wordless: bool = False) -> bytes:
-    """Raw H.264 with delimiters, in every picture a pair of bytes of EIA-608 captions."""
+def captioned(whole: bytes, *, wordless: bool = False, begins: int = 0) -> bytes:
+    """Raw H.264 with delimiters, in every picture from that one on a pair of bytes of EIA-608 captions."""
     delimiter = b"\0\0\0\1\x09"
     first, *pictures = whole.split(delimiter)
     return first + b"".join(
-        delimiter + one[:1] + _message(0 if wordless else n) + one[1:] for n, one in enumerate(pictures)
+        delimiter + one[:1] + (_message(0 if wordless else n) if n >= begins else b"") + one[1:]
+        for n, one in enumerate(pictures)
     )
 
 
@@ -42,9 +43,9 @@ def _message(picture: int) -> bytes:
     return b"\0\0\0\1\x06\x04" + bytes([len(body)]) + body + b"\x80"
 
 
-def aired(ffmpeg: str, folder: Path, *, wordless: bool = False) -> Path:
+def aired(ffmpeg: str, folder: Path, *, wordless: bool = False, begins: int = 0) -> Path:
     step = silent(*H264, "-pix_fmt", "yuv420p", "-bf", "0", "-bsf:v", "h264_metadata=aud=insert", "{out}", to="-y")
-    raw = made(ffmpeg, folder, "raw.h264", step, edit=partial(captioned, wordless=wordless))
+    raw = made(ffmpeg, folder, "raw.h264", step, edit=partial(captioned, wordless=wordless, begins=begins))
     both = ["-r", "25", "-i", str(raw), *sound(), *mapped("0", "1")]
     return made(ffmpeg, folder, "film.ts", [*both, *COPY, *AAC, "{out}"])
 
@@ -71,6 +72,19 @@ def test_captions_are_kept_where_the_codec_can_or_it_is_told(
     output = read_media(str(make(ffmpeg, broadcast, tmp_path, preset, **quick)))
     assert output.video
     assert output.video.captions == kept
+
+
+@pytest.mark.parametrize("ending", ["ts", "mp4"])
+def test_captions_that_begin_later_are_captions_too(ffmpeg: str, tmp_path: Path, ending: str) -> None:
+    film = aired(ffmpeg, tmp_path, begins=20)
+    if ending == "mp4":
+        film = made(ffmpeg, tmp_path, "film.mp4", ["-i", str(film), *COPY, "{out}"])
+    media = read_media(str(film))
+    assert media.video
+    assert media.video.captions
+    assert "captions: the output's codec carries none" in [
+        str(fact) for fact in plan(media, "webm-720p", defaults("webm-720p")).contents.left_out
+    ]
 
 
 def test_captions_of_frames_that_are_left_out_are_told(broadcast: Path) -> None:

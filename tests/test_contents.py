@@ -222,11 +222,29 @@ def all_around(whole: bytes) -> bytes:
     return bytes(edited)
 
 
-ROUND = [
+KEPT = ("-c", "copy", "-strict", "unofficial")  # the mark, too
+ROUND: list[Any] = [
     *(("remux-mp4", {}), ("remux-mkv", {}), ("archive-ffv1", {}), ("h264-480p", QUICK), ("webm-720p", QUICK)),
     *(("av1-720p", QUICK), thorough("hevc-1080p", QUICK), thorough("webm-av1-1080p", QUICK)),
     ("h264-480p", {**QUICK, "short_side": 120}),
+    ("archive-hevc", QUICK),
+    ("square-1080p", {**QUICK, "short_side": 240}),
 ]
+
+
+def test_a_360_film_that_is_turned_does_not_go_where_one_of_the_two_is_lost(ffmpeg: str, tmp_path: Path) -> None:
+    path = made(ffmpeg, tmp_path, "all.mp4", silent(*H264), edit=all_around)
+    turned = made(ffmpeg, tmp_path, "turned.mp4", ["-display_rotation", "180", "-i", str(path), *KEPT, "{out}"])
+    media = read_media(str(turned))
+    assert media.video
+    assert (media.video.spherical, media.video.rotation) == (True, 180)
+    with pytest.raises(UnsuitableSource, match="Take remux-mp4"):
+        plan(media, "remux-mkv", defaults("remux-mkv"))
+    for preset in ("remux-mp4", "h264-480p", "webm-720p"):
+        kept = plan(media, preset, {**defaults(preset), **({} if "remux" in preset else QUICK)}).contents.kept
+        output = read_media(str(make(ffmpeg, turned, tmp_path, preset, **({} if "remux" in preset else QUICK))))
+        assert output.video
+        assert output.video.spherical == ("spherical" in {fact.what for fact in kept})
 
 
 @pytest.mark.parametrize(("preset", "asked"), ROUND)
@@ -238,7 +256,7 @@ def test_a_360_film_stays_one_unless_it_is_scaled_and_that_is_told(
     assert media.video
     assert media.video.spherical
     kept = "spherical" in {fact.what for fact in plan(media, preset, {**defaults(preset), **asked}).contents.kept}
-    assert kept == ("short_side" not in asked)
+    assert kept == ("short_side" not in asked and preset != "square-1080p")
     output = read_media(str(make(ffmpeg, path, tmp_path, preset, **asked)))
     assert output.video
     assert output.video.spherical == kept

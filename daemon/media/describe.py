@@ -249,16 +249,18 @@ def _video(container: InputContainer, closed: set[int]) -> VideoStream | None:
         begin = durations.begin(stream)  # before it is read: where nothing tells, FFmpeg takes some later packet's then
         seen = frames.impression(container, stream)
         if seen is not None:
-            return _pictured(stream, begin, seen._replace(interlaced=seen.interlaced or _mixed(container, stream)))
+            fields, captions = zip(*_later(container, stream), strict=True)
+            seen = seen._replace(interlaced=seen.interlaced or any(fields), captions=seen.captions or any(captions))
+            return _pictured(stream, begin, seen)
     if candidates and not container.streams.audio:
         raise ProbeError("its picture cannot be decoded: the file is damaged")
     return None
 
 
-def _mixed(container: InputContainer, stream: Pictures) -> bool:
-    """Whether frames are made of fields further on, as in a broadcast."""
+def _later(container: InputContainer, stream: Pictures) -> list[tuple[bool, bool]]:
+    """Whether frames further on are made of fields, as in a broadcast, and whether they carry captions."""
     seconds = (container.duration or 0) / av.time_base
-    return any(frames.interlaced_later(container, stream, seconds * share) for share in (0.4, 0.75))
+    return [frames.look_later(container, stream, seconds * share) for share in (0.4, 0.75)]
 
 
 def _refuse_tiles(container: InputContainer) -> None:

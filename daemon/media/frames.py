@@ -22,6 +22,8 @@ from daemon.media.model import Colour
 
 MAX_PACKETS_BEFORE_A_PICTURE = 1000
 LOOKED_AT = 12  # frames, where the first does not settle how the stream is scanned
+CAPTIONING = {"h264", "hevc", "mpeg2video"}  # whose frames may carry captions
+CAPTIONED = b"GA94"  # what those begin with
 TIMED = 240  # packets at most whose distance is looked at
 PATIENCE = 2.0  # seconds for all of this, beyond the first frame
 HIDING = {"vp8", "vp9", "libvpx", "libvpx-vp9"}  # codecs whose packets may hold what is never shown
@@ -103,12 +105,14 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
     frames: list[VideoFrame] = []
     read_to = -math.inf  # no picture before this is still to come
     late = 0.0
+    captions = False
     for count, packet in enumerate(demux.packets(container, stream)):
         if packet.pts is not None and tick:
             stamps.append(packet.pts * tick)
             if packet.dts is not None:
                 read_to = packet.dts * tick
                 late = max(late, (packet.dts - packet.pts) * tick)
+        captions = captions or _is_captioned(stream, packet)
         if len(frames) < _enough(stream, frames):
             frames += _decoded(packet) or (_forced(packet) if not count and not _may_hold_fields(stream) else [])
         if count > MAX_PACKETS_BEFORE_A_PICTURE or (frames and _settled(stream, frames, stamps, deadline)):
@@ -119,24 +123,33 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
     if stream.codec_context.name in HIDING:
         stamps = _shown(stamps)
     rate, variable = _spacing(stamps, FORWARD_JUMP if container.format.name in DISCONTINUOUS else math.inf)
-    captions = any("A53_CC" in frame.side_data for frame in frames)
+    captions = captions or any("A53_CC" in frame.side_data for frame in frames)
     return Impression(frames[0], _interlaced(frames), rate, variable, late, captions)
 
 
-def interlaced_later(container: InputContainer, stream: Pictures, seconds: float) -> bool:
-    """Tells whether any of some frames from there on is made of fields."""
-    if not _may_hold_fields(stream):
-        return False
+def look_later(container: InputContainer, stream: Pictures, seconds: float) -> tuple[bool, bool]:
+    """Tells of some frames from there on whether any is made of fields, and whether any carries captions."""
+    fields = _may_hold_fields(stream)
+    if not fields and stream.codec_context.name not in CAPTIONING:
+        return False, False
     try:
         container.seek((container.start_time or 0) + int(seconds * av.time_base))
     except av.FFmpegError:  # a stream without an index
-        return False
+        return False, False
     frames: list[VideoFrame] = []
+    captions = False
     for count, packet in enumerate(demux.packets(container, stream)):
-        frames += _decoded(packet)
-        if len(frames) >= LOOKED_AT or count > 2 * LOOKED_AT:
+        captions = captions or _is_captioned(stream, packet)
+        if fields and len(frames) < LOOKED_AT and count <= 2 * LOOKED_AT:
+            frames += _decoded(packet)
+        if count > 2 * LOOKED_AT and (captions or count > TIMED):
             break
-    return _interlaced(frames)
+    return _interlaced(frames), captions
+
+
+def _is_captioned(stream: Pictures, packet: Any) -> bool:
+    """Whether it carries captions as ATSC has them, found without a decoder."""
+    return stream.codec_context.name in CAPTIONING and CAPTIONED in bytes(packet)
 
 
 def _enough(stream: Pictures, frames: Sequence[VideoFrame]) -> int:

@@ -59,6 +59,9 @@ def _of_contents(made: Media, plan: Plan) -> Iterator[str]:
     kept = [fact for fact in plan.contents.kept if fact.track is None]
     yield from _of_tracks("sound", made.audio, plan)
     yield from _of_tracks("subtitles", made.subtitles, plan)
+    dropped = any(fact.what == "captions" and fact.meant for fact in plan.contents.left_out)
+    if dropped and made.video and made.video.captions:
+        yield "its picture still has captions"
     for fact in kept:
         if not _is_there(fact, made):
             yield f"its {fact.what.replace('_', ' ')} is lost" + (f" ({fact.detail})" if fact.detail else "")

@@ -14,7 +14,7 @@ from daemon.models import Contents, Kept, LeftOut, in_lines
 from daemon.presets.traits import Family
 from daemon.recipes.containers import MOMENT, RELEASE, Container
 from daemon.recipes.metadata import GAINS, told_by
-from daemon.recipes.picture import is_thinned, stays_all_around
+from daemon.recipes.picture import is_thinned
 from daemon.recipes.recipe import Options, Recipe
 
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
@@ -87,11 +87,12 @@ class _Account(NamedTuple):
             why = "an encode keeps only the picture below it"
             yield from _either("dolby_vision", why, kept=self._encoder == "copy")
         if picture.spherical:
-            encoded = self.recipe.encoded is not None and stays_all_around(picture, self.recipe.plan)
-            why = "an encode passes it on in its own size alone: take that, or remux it"
-            yield from _either("spherical", why, kept=self._is_exact() or encoded)
+            why = "only an encode in its own size and shape passes it on, to MP4, MKV or WebM: remux it"
+            yield from _either("spherical", why, kept=self._is_exact() or self.recipe.plan.all_around)
         if picture.captions:
             yield from self._captions(picture)
+        elif self._asked("captions", "text"):
+            yield LeftOut(what="captions", why="captions=text was asked for, and none are found")
 
     @property
     def _encoder(self) -> str | None:

@@ -267,16 +267,15 @@ def kept_rate(picture: VideoStream, most: float = math.inf) -> float | None:
     return rate if rate is not None and rate <= most * 1.01 and told else None
 
 
-def stays_all_around(picture: VideoStream, plan: Plan) -> bool:
+def stays_all_around(picture: VideoStream, size: Size, container: str) -> bool:
     """Tells whether an encode passes on that it is a 360° film: FFmpeg does, to some containers, in its own size."""
-    own_size = plan.video == (picture.coded_width, picture.coded_height)
-    as_it_is = own_size and not picture.rotation and not picture.mirrored
-    return picture.spherical and as_it_is and plan.container in {"mp4", "matroska", "webm"}
+    as_it_is = picture.sample_aspect_ratio == "1:1" and size == upright(picture)
+    return picture.spherical and as_it_is and container in {"mp4", "matroska", "webm"}
 
 
-def all_around(picture: VideoStream, plan: Plan) -> Options:
+def all_around(plan: Plan) -> Options:
     """Returns what an MP4 takes to tell of it: it is no part of the standard."""
-    return {"strict": "unofficial"} if plan.container == "mp4" and stays_all_around(picture, plan) else {}
+    return {"strict": "unofficial"} if plan.container == "mp4" and plan.all_around else {}
 
 
 def is_thinned(picture: VideoStream, most: float) -> bool:

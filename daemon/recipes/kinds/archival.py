@@ -55,6 +55,12 @@ def remux(request: Request[RemuxParameters]) -> Recipe:
             f"the source describes parts of a track in different ways, of which {CALLED[preset.container]} keeps one: "
             "take remux-mp4, or encode it"
         )
+    turned = media.video is not None and media.video.spherical and (media.video.rotation or media.video.mirrored)
+    if preset.container != "mp4" and turned:
+        raise UnsuitableSource(
+            f"the source is a 360° film that players have to turn: {CALLED[preset.container]} keeps one of the two. "
+            "Take remux-mp4, or encode it"
+        )
     if stream_copy.muddled(media):
         raise UnsuitableSource(
             "its pictures are stored in another order than they are shown in, which AVI and raw streams do not tell: "

@@ -23,6 +23,7 @@ from daemon.recipes.picture import (
     kept_rate,
     scaled,
     shown_colour,
+    stays_all_around,
     thinned,
     to_deinterlace,
     turned,
@@ -108,6 +109,7 @@ def planned_film(
         video_seconds=picture.duration_seconds,
         audio_seconds=tuple(stream.duration_seconds for stream in heard),
         audio_offset=_offset(picture, heard),
+        all_around=stays_all_around(picture, size, preset.container),
         quality=None if wanted.quality == "none" else wanted.quality,
     )
 
@@ -133,7 +135,7 @@ def film(
     def encoded(threads: int) -> Options:
         captions = captioned(picture, preset.encoder, kept=wanted.captions != "drop")
         last = _last_shown(picture, preset.encoder)
-        return {**timing(), **encode(threads), **captions, **last, **all_around(picture, planned)}
+        return {**timing(), **encode(threads), **captions, **last, **all_around(planned)}
 
     def options(threads: int) -> Options:
         return {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from msgspec.structs import replace
+
 from daemon.media.model import VideoStream
 from daemon.presets.parameters import Aspect, FramedParameters
 from daemon.recipes.encoders import ENCODERS
@@ -27,7 +29,7 @@ def framed(request: Request[FramedParameters]) -> Recipe:
         return placed(shown, picture, frame)
 
     rate = kept_rate(picture, wanted.max_frame_rate)
-    planned = film.planned_film(request, size=frame, frame_rate=rate)
+    planned = replace(film.planned_film(request, size=frame, frame_rate=rate), all_around=False)  # it is put into one
     encode = partial(ENCODERS[request.preset.encoder].options, wanted.crf, wanted.speed)
     made = film.film(request, planned, filtered, encode, wanted.audio_bitrate_kbps)
     return made._replace(paced=is_paced(picture, wanted.max_frame_rate))
