@@ -251,6 +251,7 @@ def submitted(worker: Daemon, source: Path, asked: dict[str, dict[str, Any]]) ->
         return {
             "sources": [
                 {
+                    "name": source.name,
                     "media": None,
                     "variations": [
                         {"preset": name, "status": "failed", "error": answer.json()["detail"]} for name in asked

@@ -25,7 +25,14 @@ def test_a_cancel_says_what_is_kept_and_then_what_it_did(
     page = visit(daemon, path=f"#/jobs/{job['id']}")
     page.get_by_role("button", name="Cancel", exact=True).click()
     question = page.get_by_role("dialog")
+    expect(question).to_be_visible()
     page.go_back()  # to another view, of which it was not asked
+    expect(question).to_be_hidden()
+    page.go_forward()
+    with page.expect_request(lambda request: request.url.endswith(job["id"])) as late:
+        page.get_by_role("button", name="Cancel", exact=True).evaluate("button => { button.click(); history.back(); }")
+    late.value.response().finished()
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_hidden()
     expect(question).to_be_hidden()
     page.go_forward()
     page.get_by_role("button", name="Cancel", exact=True).click()

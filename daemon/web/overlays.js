@@ -11,14 +11,18 @@ class Overlays extends Observable {
 
   #last = 0;
 
-  /** Asks; the promise holds whether the answer was yes. `body` is a template. */
-  ask({ title, body, yes = "OK", no = "Back", danger = false }) {
+  /** Asks; the promise holds whether the answer was yes. `body` is a template; whoever has left `view` is not asked. */
+  ask({ title, body, yes = "OK", no = "Back", danger = false, view = location.hash }) {
+    if (view !== location.hash) return Promise.resolve(false);
     return new Promise((resolve) => {
       const settle = (answer) => {
+        removeEventListener("hashchange", leave);
         this.dialog = null;
         this.changed();
         resolve(answer);
       };
+      const leave = () => settle(false);
+      addEventListener("hashchange", leave); // here, since a view may be left before the dialog is drawn
       this.dialog = { title, body, yes, no, danger, settle };
       this.changed();
     });
@@ -96,10 +100,7 @@ export function Overlay() {
 function Question({ title, body, yes, no, danger, settle }) {
   const element = useRef();
   useEffect(() => {
-    const leave = () => element.current.close(); // a no: it was asked of another view
     element.current.showModal();
-    addEventListener("hashchange", leave);
-    return () => removeEventListener("hashchange", leave);
   }, []);
   const answered = () => settle(element.current.returnValue === "yes");
   return html`
