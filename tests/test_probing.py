@@ -402,7 +402,7 @@ def test_what_no_file_can_hold_is_not_believed(forged: dict[str, Any]) -> None:
 
 
 def test_a_piece_does_not_begin_where_no_film_can(taken_over: Server, tmp_path: Path) -> None:
-    lie = PieceContent(begins=1e308, pictures=(1,), key_frame=None)
+    lie = PieceContent(begins=1e308, pictures=(1,), cut=None)
     (tmp_path / "hostile").write_bytes(msgspec.json.encode({"piece": lie}))
     taken_over.ask(1, tmp_path / "hostile")
     assert taken_over.answer() == {"id": 1, "error": "its description cannot be true"}

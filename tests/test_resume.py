@@ -24,7 +24,7 @@ from surroundings import thorough
 
 from daemon.database.store import Store
 from daemon.encode.task import Ended, Order, Progress, Report, Started, Task
-from daemon.media import describe, key_frames, prober
+from daemon.media import cut, describe, prober
 from daemon.models import SourceFile, VariationRequest, Wanted, new_id
 from daemon.paths import Paths
 from daemon.presets.library import Library
@@ -270,8 +270,8 @@ def told_of_streams(path: Path) -> list[dict[str, str]]:
 
 def whole_piece(path: Path) -> Piece:
     picture, sound = str(path), path.with_name(path.name + SOUND)
-    heard = key_frames.read_piece(str(sound)).begins if sound.exists() else None
-    return Piece(name=path.name, begins=key_frames.read_piece(picture).begins, heard=heard)
+    heard = cut.read_piece(str(sound)).begins if sound.exists() else None
+    return Piece(name=path.name, begins=cut.read_piece(picture).begins, heard=heard)
 
 
 VERY_PACKETS = [
@@ -404,14 +404,14 @@ def made_in_pieces(
     for moment in (*killed, None):
         path = folder / f"{len(pieces)}.piece"
         encoded(ffmpeg, task(film, path, wanted, begin=begin), killed_at=moment)
-        left = key_frames.read_piece(str(path))
-        begins, key = begin.seconds if pieces else left.begins, left.key_frame
+        left = cut.read_piece(str(path))
+        begins, end = begin.seconds if pieces else left.begins, left.cut
         if moment is None:
             pieces.append(Piece(name=path.name, begins=begins))
             break
-        assert key
-        pieces.append(Piece(name=path.name, begins=begins, lasts=key.seconds, until=key.decoded))
-        ends, first = begins + key.seconds, pieces[0].begins
-        begin = Begin(seconds=ends, warm=begins + key.warm - left.begins, after=ends - first)
+        assert end
+        pieces.append(Piece(name=path.name, begins=begins, lasts=end.seconds, until=end.decoded))
+        ends, first = begins + end.seconds, pieces[0].begins
+        begin = Begin(seconds=ends, warm=begins + end.warm - left.begins, after=ends - first)
     assert begin.after > killed[0] / 3
     return tuple(pieces)

@@ -20,7 +20,7 @@ from test_resume import times
 
 from daemon.cli import work_place
 from daemon.errors import ProbeError
-from daemon.media import key_frames
+from daemon.media import cut
 
 OF_FILMS = ("-p", "h264-480p:speed=slow", "--slots", "1")
 MADE = "film_h264-480p.mp4"
@@ -41,7 +41,7 @@ def goes_on(folder: Path, seconds: float) -> bool:
     """Whether a film can be gone on with that far, by what is there of it."""
     for piece in pieces(folder):
         try:
-            found = key_frames.read_piece(str(piece)).key_frame
+            found = cut.read_piece(str(piece)).cut
         except (ProbeError, OSError):
             continue
         if found and found.seconds >= seconds:

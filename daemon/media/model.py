@@ -144,12 +144,12 @@ class Media(Model, frozen=True):
         return self.format.endswith("_pipe")
 
 
-class KeyFrame(Model, frozen=True):
-    """A key frame, and what tells where it stands.
+class Cut(Model, frozen=True):
+    """Where a picture that was cut off is used up to, and what follows it begins.
 
-    It is shown so many `seconds` after the first picture, and `decoded` at that second of the file's time, rounded
-    down to a millionth. So many `pictures` of each size come before it. `warm` is when one of them is shown that is
-    early enough for filters to begin with, in the file's time.
+    What is left begins so many `seconds` after the first picture, with one that is `decoded` at that second of the
+    file's time, rounded down to a millionth. So many `pictures` of each size come before it. `warm` is when one of them
+    is shown that is early enough for filters to begin with, in the file's time.
     """
 
     seconds: float
@@ -160,11 +160,11 @@ class KeyFrame(Model, frozen=True):
 
 class PieceContent(Model, frozen=True):
     """A picture as far as it was written: when the first frame is shown, how many there are of each size that it has
-    tracks of, and the last key frame, which all of them have.
+    tracks of, and where it is cut to be gone on with.
 
-    That is None where nothing whole stands before it. Of sound alone it is known when it begins.
+    That is None where nothing of it can be used. Of sound alone it is known when it begins.
     """
 
     begins: float
     pictures: tuple[int, ...]
-    key_frame: KeyFrame | None
+    cut: Cut | None

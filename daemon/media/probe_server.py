@@ -27,7 +27,7 @@ import av
 import msgspec
 
 from daemon.errors import ProbeError
-from daemon.media import decode_end, describe, key_frames, still
+from daemon.media import cut, decode_end, describe, still
 from daemon.media.model import Media, PieceContent
 from daemon.media.plausible import is_plausible
 from daemon.models import SourceFile
@@ -191,7 +191,7 @@ def _find(request: Request, sandboxed: bool) -> Finding:
         if request.how == "picture":
             return Finding(picture=still.webp(path, patience=request.timeout / 4))
         if request.how in {"piece", "extent"}:
-            return Finding(piece=key_frames.read_piece(path, to_go_on=request.how == "piece"))
+            return Finding(piece=cut.read_piece(path, to_go_on=request.how == "piece"))
         found = describe.read_media(path, patience=request.timeout / 2)
         if request.how == "prove":
             decode_end.decode(path, found, patience=request.timeout / 4)

@@ -1,9 +1,9 @@
 """A film's picture encoded in pieces, so that one which was interrupted goes on: what each holds, how they are joined.
 
-A piece is a file with the picture alone, readable up to its last whole group of pictures however its encoder ended.
-The next one begins where the last key frame of that one stands: what follows there may not be whole. When all is there
-their packets are copied one behind the other; subtitles and what else the film has come from the source. So does the
-sound, encoded anew, but for films that nothing interrupted: it stands beside their one piece, made in the same process.
+A piece is a file with the picture alone, readable up to a second before what was encoded last however its encoder
+ended. The next one begins with the first picture that is not whole there. When all is there their packets are copied
+one behind the other; subtitles and what else the film has come from the source. So does the sound, encoded anew, but
+for films that nothing interrupted: it stands beside their one piece, made in the same process.
 Of a ladder a piece has all sizes, and is cut where all of them have a key frame.
 """
 
@@ -26,6 +26,7 @@ OF_THE_WHOLE = {"bsf:v"}  # what is done to packets by the film's own time
 SOUND = ".sound"  # behind a piece's name: the sound of the film that begins with it
 LIST = ".pieces"  # behind an output's name: what names its pieces in order
 FRAGMENT = 1_000_000  # microseconds of film at most that an MP4's muxer holds back
+REORDERED = 8  # pictures at most that are decoded before one that is shown before them
 EARLY = 0.0005  # seconds: Matroska rounds times to a thousandth
 SEEKABLE = {"mov", "matroska"}  # demuxers that find a moment to the frame
 
@@ -36,19 +37,20 @@ _OF_SOUND = re.compile(r"(c|b|ac|ar|filter):a(:\d+)?|sample_fmt")  # options by 
 # What is there of a file that was cut off can be read. MP4 keeps the film's own times only where the index waits for
 # the first fragment; a fragment each second costs 0.2 % of bytes, which are not in the film. Each is read track by
 # track: since one begins with each key frame, all sizes have been read up to there when the first comes to it.
+_CLUSTERS: Options = {"cluster_time_limit": FRAGMENT // 1000, "flush_packets": 1}
 _WRITTEN: dict[str, Options] = {
     "mp4": {"movflags": "+hybrid_fragmented+delay_moov+frag_keyframe", "frag_duration": FRAGMENT, "flush_packets": 1},
-    "webm": {"flush_packets": 1},
-    "matroska": {"flush_packets": 1},
+    "webm": _CLUSTERS,
+    "matroska": _CLUSTERS,
 }
 
 
 def most_lost(encoder: Encoder, frame_rate: float) -> float:
     """Returns the seconds of a film that an interruption costs at most, at so many frames per second.
 
-    It begins again at the last key frame of what was written, and what the encoder looked at is not.
+    Of a ladder it is one segment more.
     """
-    return FRAGMENT / 1e6 + (encoder.group + encoder.ahead) / frame_rate
+    return FRAGMENT / 1e6 + (encoder.ahead + REORDERED) / frame_rate
 
 
 def can_be_gone_on_with(recipe: Recipe) -> bool:

@@ -129,17 +129,17 @@ class Resumption:
         return words
 
     def _append(self, name: str, content: PieceContent) -> bool:
-        key = content.key_frame
-        if key is None:
+        cut = content.cut
+        if cut is None:
             return False
         try:
             begins = self._begins(content)
         except ProofError:
             return False
-        self._count(key.pictures)
-        self._earlier.append(Piece(name=name, begins=begins, lasts=key.seconds, until=key.decoded))
-        ends = begins + key.seconds
-        warm = max(0.0, begins + key.warm - content.begins - ALIKE)
+        self._count(cut.pictures)
+        self._earlier.append(Piece(name=name, begins=begins, lasts=cut.seconds, until=cut.decoded))
+        ends = begins + cut.seconds
+        warm = max(0.0, begins + cut.warm - content.begins - ALIKE)
         self.begin = Begin(seconds=ends, warm=warm, after=ends - self._earlier[0].begins)
         return True
 
