@@ -145,7 +145,7 @@ class Media(Model, frozen=True):
 
 
 class Cut(Model, frozen=True):
-    """Where a picture that was cut off is used up to, and what follows it begins.
+    """A cut parts what is used of a picture that was cut off while it was written from what is left.
 
     What is left begins so many `seconds` after the first picture, with one that is `decoded` at that second of the
     file's time, rounded down to a millionth. So many `pictures` of each size come before it. `warm` is when one of them
