@@ -445,7 +445,7 @@ def test_a_disk_that_fills_up_half_way_keeps_nothing_of_it(
             assert not refused.value.final
             assert scene.there == {}
             if known:
-                monkeypatch.setattr("daemon.delivery.folder._refuse_if_full", lambda *_: None)
+                monkeypatch.setattr("daemon.delivery.part.refuse_if_full", lambda *_: None)
         subprocess.run(["mount", "-o", "remount,size=8m", str(scene.root)], check=True)
         scene.place.deliver(parcel, notes.course())
         assert list(scene.there.values()) == [parcel.sha256]

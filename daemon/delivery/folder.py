@@ -7,11 +7,9 @@ its own part or its own file, and neither brings it twice nor numbers it anew.
 
 from __future__ import annotations
 
-import errno
 import grp
 import os
 import pwd
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,21 +22,15 @@ from daemon import filenames
 from daemon.bounded_threads import Workers
 from daemon.delivery import by_handle, no_replace
 from daemon.delivery.by_handle import Rights
+from daemon.delivery.part import Part, part_of, remove
 from daemon.delivery.place import Course, Parcel, Receipt
+from daemon.delivery.refusals import in_words
 from daemon.errors import ForbiddenPath, InvalidRequest, StartupError, Unavailable, Undelivered
 from daemon.models import Conflict, Deliver, Destination, Model
 from daemon.paths import Paths
 from daemon.proof import output_folder
 from daemon.source_files import GONE
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-FINAL = {errno.ENAMETOOLONG, errno.EILSEQ}  # by what it is called, and so for as long as it is
-AWAY = {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ENODEV}
-REFUSED = {
-    errno.EROFS: "the folder it goes to is read-only",
-    errno.EACCES: "the daemon's user may not write to the folder it goes to",
-    errno.EPERM: "the daemon's user may not write to the folder it goes to, or not give files there to another",
-}
 PATIENCE = 3.0  # seconds to look for a folder: a job need not wait until its share is there
 OF_OURS = {".m3u8", ".mpd", ".m4s", ".mp4", ".vtt", ".jpg", ".ts"}  # what outputs that are folders are made of
 
@@ -115,13 +107,13 @@ class Folders:
     # What is brought
 
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
-        with _in_words(), self._folder(parcel.destination, make=True) as folder:
+        with in_words(), self._folder(parcel.destination, make=True) as folder:
             name, kept = _Delivery(folder, parcel, course, self._owner).carry_out()
         return Receipt(to="/".join(filter(None, (parcel.destination.below, name))), kept=kept)
 
     def withdraw(self, parcel: Parcel) -> None:
-        with _in_words(), suppress(FileNotFoundError), self._folder(parcel.destination, make=False) as folder:
-            _remove(folder, part_of(parcel.id))
+        with in_words(), suppress(FileNotFoundError), self._folder(parcel.destination, make=False) as folder:
+            remove(folder, part_of(parcel.id))
 
     @contextmanager
     def _folder(self, destination: Destination, *, make: bool) -> Iterator[int]:
@@ -155,21 +147,19 @@ class _Delivery:
         self._folder = folder
         self._parcel = parcel
         self._course = course
-        self._part = part_of(parcel.id)
         self._wish = parcel.destination.wish
-        self._rights = Rights(self._wish.bits, owner)
-        self._folder_rights = Rights(self._wish.folder_bits, owner)
+        self._part = Part(folder, parcel, course, Rights(self._wish.bits, owner), Rights(self._wish.folder_bits, owner))
 
     def carry_out(self) -> tuple[str, bool]:
         """Returns the name it has there, and whether that is what lay there before."""
         landing = msgspec.json.decode(self._course.landing, type=_Landing) if self._course.landing else None
         if landing and self._has_landed(landing):
-            self._clear()
+            self._part.clear()
             return landing.name, False
         name = landing.name if landing else self._parcel.name
         if self._leaves(name):
             return name, True
-        if not landing or not self._is_ours(self._part):
+        if not landing or not self._part.is_there():
             self._write_anew(landing)
         return self._land(name)
 
@@ -177,20 +167,7 @@ class _Delivery:
         """First forgets what was noted: from then on, a part that is gone means that it has its name."""
         if landing:
             self._course.note(None)
-        self._clear()
-        try:
-            self._write()
-        except BaseException:
-            with suppress(OSError):  # what cannot be removed now is, once it is given up or tried again
-                self._clear()
-            raise
-
-    def _clear(self) -> None:
-        """Removes the part, should there be one."""
-        _remove(self._folder, self._part)
-
-    def _is_ours(self, name: str) -> bool:
-        return by_handle.contents(self._folder, name, self._course.check) == (self._parcel.bytes, self._parcel.sha256)
+        self._part.write_anew()
 
     def _has_landed(self, landing: _Landing) -> bool:
         """Tells whether it got its name before the attempt that noted this broke off; it may be taken away since.
@@ -198,14 +175,14 @@ class _Delivery:
         Its part was durable by then, and nobody else removes that. In another folder of the same path, as where a
         share is not mounted any more, that says nothing.
         """
-        part, there = (no_replace.status(self._folder, name) for name in (self._part, landing.name))
+        part, there = (no_replace.status(self._folder, name) for name in (self._part.name, landing.name))
         if part is None:
-            return self._is_ours(landing.name) or os.fstat(self._folder).st_ino == landing.folder
+            return self._part.is_ours(landing.name) or os.fstat(self._folder).st_ino == landing.folder
         if there is None or os.path.samestat(part, there):  # of a link, it has both names for a moment
             return there is not None
         # Of two that changed places, the part is what lay there. Else what is there is another's, however like ours.
         overwriting = self._wish.conflict == Conflict.OVERWRITE
-        return overwriting and self._is_ours(landing.name) and not self._is_ours(self._part)
+        return overwriting and self._part.is_ours(landing.name) and not self._part.is_there()
 
     def _is_gone(self, name: str) -> bool:
         return no_replace.status(self._folder, name) is None
@@ -217,55 +194,6 @@ class _Delivery:
         if self._wish.conflict == Conflict.SKIP:
             return True
         raise Undelivered(f"{name} is there already: take it away, or ask to number, skip or overwrite", final=True)
-
-    # Its part
-
-    def _write(self) -> None:
-        _refuse_if_full(self._folder, self._parcel.bytes)
-        if self._parcel.output.is_dir():
-            self._write_tree()
-        else:
-            self._write_file()
-        by_handle.fsync_folder(self._folder)  # from here on the part's name is durable
-        if not self._is_ours(self._part):
-            raise Undelivered("what was written to its folder is not what was made: see to that disk")
-
-    def _write_file(self) -> None:
-        linked = not self._wish.keep and self._linked()
-        part = os.open(self._part, by_handle.READ_FILE if linked else by_handle.NEW_FILE, 0o600, dir_fd=self._folder)
-        try:
-            if not linked:
-                by_handle.pour(self._parcel.output, part, self._course.check)
-            by_handle.finish(part, self._rights, self._parcel.modified)
-        finally:
-            os.close(part)
-
-    def _linked(self) -> bool:
-        """Gives the spool's file a second name there, where it is to have no other soon: while it is kept, whoever
-        writes to one would write to both."""
-        try:
-            os.link(self._parcel.output, self._part, dst_dir_fd=self._folder, follow_symlinks=False)
-        except OSError:
-            return False
-        return True
-
-    def _write_tree(self) -> None:
-        os.mkdir(self._part, 0o700, dir_fd=self._folder)
-        folders: dict[tuple[str, ...], None] = {(): None}
-        with by_handle.folder(self._folder, (self._part,)) as top:
-            for name, path in output_folder.members(self._parcel.output):
-                steps = tuple(name.split("/"))
-                folders |= dict.fromkeys(steps[:depth] for depth in range(len(steps)))
-                with by_handle.folder(top, steps[:-1], Rights(0o700)) as at:
-                    part = os.open(steps[-1], by_handle.NEW_FILE, 0o600, dir_fd=at)
-                    try:
-                        by_handle.pour(path, part, self._course.check)
-                        by_handle.finish(part, self._rights, None)
-                    finally:
-                        os.close(part)
-            for steps in sorted(folders, key=len, reverse=True):
-                with by_handle.folder(top, steps) as at:
-                    by_handle.finish(at, self._folder_rights, None if steps else self._parcel.modified)
 
     # Its name
 
@@ -284,7 +212,7 @@ class _Delivery:
 
     def _renamed(self, name: str) -> bool:
         if self._wish.conflict != Conflict.OVERWRITE or self._is_gone(name):
-            return no_replace.put(self._folder, self._part, name)
+            return no_replace.put(self._folder, self._part.name, name)
         is_folder = self._parcel.output.is_dir()
         there = no_replace.status(self._folder, name)
         if there and stat.S_ISDIR(there.st_mode) != is_folder:
@@ -292,7 +220,7 @@ class _Delivery:
         if is_folder:
             self._replace_folder(name)
         else:
-            os.rename(self._part, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            os.rename(self._part.name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         return True
 
     def _replace_folder(self, name: str) -> None:
@@ -300,9 +228,9 @@ class _Delivery:
             strange = _strange(Path(f"/proc/self/fd/{there}"))
         if strange:
             raise Undelivered(f"{name} is not replaced: it holds {strange!r}, which is nothing of ours", final=True)
-        if not no_replace.exchange(self._folder, self._part, name):
+        if not no_replace.exchange(self._folder, self._part.name, name):
             raise Undelivered(f"{name} cannot be replaced at one moment by that file system: remove it", final=True)
-        self._clear()
+        self._part.clear()
 
     def _free(self, name: str) -> str:
         """The name itself, or one with a number such that the one below it is taken, found in a few looks."""
@@ -327,23 +255,8 @@ def _numbers(owner: str) -> tuple[int, int]:
         raise StartupError(f"the output owner {owner} is nobody on this host: {error.args[0]}") from error
 
 
-def part_of(delivery: str) -> str:
-    """Returns what an output is called in its folder before it has its name: hidden, and taken by nobody for whole."""
-    return f".ffspool-{delivery}.part"
-
-
 def _numbered(name: str, folder: bool, number: int) -> str:
     return f"{name} ({number})" if folder else filenames.numbered(name, number)
-
-
-def _remove(folder: int, name: str) -> None:
-    there = no_replace.status(folder, name)
-    if there is None:
-        return
-    if stat.S_ISDIR(there.st_mode):
-        shutil.rmtree(name, dir_fd=folder)
-    else:
-        os.unlink(name, dir_fd=folder)
 
 
 def _strange(folder: Path) -> str | None:
@@ -351,31 +264,6 @@ def _strange(folder: Path) -> str | None:
     return next((name for name, path in output_folder.members(folder) if path.suffix not in OF_OURS), None)
 
 
-def _refuse_if_full(folder: int, needed: int) -> None:
-    found = os.fstatvfs(folder)
-    if found.f_blocks and found.f_bavail * found.f_frsize < needed:
-        raise _full()
-
-
-def _full() -> Undelivered:
-    return Undelivered("there is no room for it where it goes to")
-
-
 def _is_in(path: str, folder: str) -> bool:
     """Whether it is that folder, or lies below it, as both are written."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Makes of what the host refuses what users are told. Nothing that it says has a path of the host in it."""
-    try:
-        yield
-    except OSError as error:
-        number = error.errno or errno.EIO
-        if number in FULL:
-            raise _full() from error
-        if number in REFUSED:
-            raise Undelivered(REFUSED[number]) from error
-        words = f"the folder it goes to refuses it: {os.strerror(number)}"
-        raise Undelivered(words, final=number in FINAL, away=number in AWAY) from error

@@ -1,0 +1,46 @@
+"""Makes of what the host refuses what users are told, and says whether another try may help."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from daemon.errors import Undelivered
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FINAL = {errno.ENAMETOOLONG, errno.EILSEQ}  # by what it is called, and so for as long as it is
+AWAY = {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ENODEV}
+REFUSED = {
+    errno.EROFS: "the folder it goes to is read-only",
+    errno.EACCES: "the daemon's user may not write to the folder it goes to",
+    errno.EPERM: "the daemon's user may not write to the folder it goes to, or not give files there to another",
+}
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Raises Undelivered for what the host refuses. Nothing that it says has a path of the host in it."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or errno.EIO
+        if number in FULL:
+            raise full() from error
+        if number in REFUSED:
+            raise Undelivered(REFUSED[number]) from error
+        words = f"the folder it goes to refuses it: {os.strerror(number)}"
+        raise Undelivered(words, final=number in FINAL, away=number in AWAY) from error
+
+
+def refuse_if_full(folder: int, needed: int) -> None:
+    """Raises Undelivered where so many bytes do not fit into the file system of an open folder."""
+    found = os.fstatvfs(folder)
+    if found.f_blocks and found.f_bavail * found.f_frsize < needed:
+        raise full()
+
+
+def full() -> Undelivered:
+    """Returns what to say of a disk on which there is no room."""
+    return Undelivered("there is no room for it where it goes to")
