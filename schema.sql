@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 17;
+PRAGMA user_version = 18;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -314,10 +314,32 @@ CREATE TABLE watched_files (
     error     TEXT,           -- why it was refused
     taken_at  REAL NOT NULL,
     outcome   TEXT,           -- its job's status, also once that is forgotten; NULL: it was not begun
+    said      TEXT,           -- why its job failed, or its original was not replaced
     PRIMARY KEY (folder, recipe, inode, bytes, modified)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX watched_files_by_job ON watched_files (job) WHERE job IS NOT NULL;
+
+-- Originals that outputs took the place of: where in the trash they are, for as long as they are kept there. What is
+-- about to be done to the two is written here before it is begun.
+CREATE TABLE replacements (
+    id              TEXT PRIMARY KEY,  -- its delivery's, by which files that are on their way are called
+    job             TEXT NOT NULL,
+    folder          TEXT NOT NULL,     -- the watched folder's name
+    name            TEXT NOT NULL,     -- the original's path within that
+    taken_by        TEXT NOT NULL,     -- the path of what took its place
+    aside           TEXT NOT NULL,     -- the original's name in the trash
+    wanted          TEXT NOT NULL,     -- its variation's `deliver`
+    original_bytes  INTEGER NOT NULL,
+    bytes           INTEGER NOT NULL,
+    step            TEXT NOT NULL CHECK (step IN ('done', 'undoing', 'undone', 'emptying', 'emptied')),
+    replaced_at     REAL NOT NULL,
+    keep_until      REAL NOT NULL      -- the original, in the trash
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX replacements_by_folder ON replacements (folder);
+CREATE INDEX replacements_kept ON replacements (keep_until) WHERE step = 'done';
+CREATE INDEX replacements_under_way ON replacements (step) WHERE step IN ('undoing', 'emptying');
 
 -- Watched folders that are not scanned until they are resumed.
 CREATE TABLE paused_folders (
@@ -620,10 +642,12 @@ BEGIN
     );
 END;
 
--- What lies there without its name is removed, however long that takes; of the rest nothing is kept.
+-- What lies there without its name is removed, however long that takes; of the rest nothing is kept. An original that
+-- may be in the trash is put back by what was noted.
 CREATE TRIGGER variation_to_be_delivered_is_deleted BEFORE DELETE ON variations WHEN old.deliver IS NOT NULL
 BEGIN
-    UPDATE deliveries SET variation = NULL, status = iif(status = 'delivered', status, 'failed'), landing = NULL,
+    UPDATE deliveries SET variation = NULL, status = iif(status = 'delivered', status, 'failed'),
+        landing = iif(place LIKE 'original:%', landing, NULL),
         failures = 0, since = (julianday('now') - 2440587.5) * 86400,
         next_attempt_at = (julianday('now') - 2440587.5) * 86400
     WHERE variation = old.seq AND part = 1;
@@ -704,4 +728,18 @@ END;
 CREATE TRIGGER watched_file_has_an_outcome AFTER UPDATE ON jobs WHEN old.status <> new.status
 BEGIN
     UPDATE watched_files SET outcome = new.status WHERE job = new.id;
+END;
+
+CREATE TRIGGER watched_file_has_failed AFTER UPDATE OF status ON variations
+WHEN old.status <> new.status AND new.status = 'failed'
+BEGIN
+    UPDATE watched_files SET said = new.error WHERE job = (SELECT id FROM jobs WHERE seq = new.job);
+END;
+
+CREATE TRIGGER watched_file_is_not_replaced AFTER UPDATE OF status ON deliveries
+WHEN old.status <> new.status AND new.status = 'failed' AND new.place LIKE 'original:%'
+BEGIN
+    UPDATE watched_files SET outcome = 'not replaced', said = new.error WHERE job = (
+        SELECT jobs.id FROM variations JOIN jobs ON jobs.seq = variations.job WHERE variations.seq = new.variation
+    );
 END;

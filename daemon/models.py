@@ -150,15 +150,45 @@ class Deliver(Model, frozen=True, forbid_unknown_fields=True):
         return self.bits | (self.bits >> 2 & 0o111)
 
 
+class Replacing(Model, frozen=True):
+    """Asks for an output to take the place of the file it was made of, and says on what terms.
+
+    `bytes`, `inode` and `modified` (nanoseconds since the epoch) are what that file was when it was taken.
+    """
+
+    folder: str  # the watched folder's name
+    root: str  # its path
+    root_inode: int
+    name: str  # the file's within it
+    bytes: int
+    inode: int
+    modified: int
+    trash: str  # the path of the folder that originals are moved to
+    sha256: str | None = None  # None: it is not compared
+    min_saving: float = 0.0  # of 1
+    min_vmaf: float = 0.0
+    keep_days: float = 0.0  # that the original is kept in the trash
+
+    @property
+    def most_bytes(self) -> int:
+        """Returns how many an output may have to be smaller by the margin, and smaller at all."""
+        return min(int(self.bytes * (1 - self.min_saving)), self.bytes - 1)
+
+
+Wish = Deliver | Replacing
+
+
 class Destination(Model, frozen=True):
     """Says where an output is brought: `below` is the folder within the `place`, parted by "/"; empty: that itself.
 
-    A place is what may be away or hang as a whole.
+    A place is what may be away or hang as a whole. Where the output takes the place of its source, `replaces` tells of
+    that.
     """
 
     place: str
     below: str
     wish: Deliver
+    replaces: Replacing | None = None
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -171,7 +201,7 @@ class VariationRequest(msgspec.Struct, frozen=True):
 
     preset: str
     overrides: Parameters
-    deliver: Deliver | None = None
+    deliver: Wish | None = None
 
 
 class Wanted(Model, frozen=True):
@@ -185,7 +215,7 @@ class Wanted(Model, frozen=True):
     parameters: Parameters
     label: str
     extension: str
-    deliver: Deliver | None = None
+    deliver: Wish | None = None
 
 
 # Where untrusted files are decoded

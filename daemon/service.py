@@ -18,9 +18,13 @@ import psutil
 
 from daemon.database import lineage
 from daemon.database.store import Store
+from daemon.delivery import originals
 from daemon.delivery.deliveries import Deliveries
 from daemon.delivery.folder import Folders
 from daemon.delivery.hooks import Hooks
+from daemon.delivery.originals import Originals
+from daemon.delivery.place import Place
+from daemon.delivery.replacements import Replacements
 from daemon.encode import sandbox_trial
 from daemon.encode.engine import Engine
 from daemon.encode.local_engine import LocalEngine
@@ -87,6 +91,7 @@ class Service:
     webhooks: Webhooks
     deliveries: Deliveries
     hooks: Hooks
+    replacements: Replacements
     watcher: Watcher
     control: Control
     queue: Queue
@@ -139,6 +144,7 @@ async def running(
         await engine.start()
         resources = await _open_resources(settings, library, paths, store, engine, prober, version, now)
         service = await _open_service(settings, resources, (hooks, folders), (version, sandbox), behind)
+        await service.queue.restore()
         async with _at_work(service, began, now):
             yield service
 
@@ -197,7 +203,10 @@ async def _open_resources(
 def _open_deliveries(settings: Settings, resources: Resources, commands: Sequence[Hook]) -> tuple[Hooks, Deliveries]:
     """Raises StartupError for output roots that are none."""
     store, paths, now, backoff = resources.store, resources.paths, resources.now, settings.delivery_backoff
-    places = {"folder": Folders(settings.output_roots, paths, settings.output_owner)}
+    places: dict[str, Place] = {
+        "folder": Folders(settings.output_roots, paths, settings.output_owner),
+        originals.PLACE: Originals(),
+    }
     hooks = Hooks(store, commands, backoff=backoff, now=now)
     return hooks, Deliveries(store, paths, places, resources.library, hooks, backoff=backoff, now=now)
 
@@ -213,7 +222,6 @@ async def _open_service(
     store, paths, now, whereabouts = resources.store, resources.paths, resources.now, resources.whereabouts
     quota, scheduler = resources.quota, Scheduler(resources, longest=settings.max_shared_seconds)
     queue = Queue(store, scheduler, resources.engine, settings.slots)
-    await queue.restore()
     hooks, deliveries = _open_deliveries(settings, resources, tables[0])
     jobs = Jobs(store, scheduler, paths, whereabouts, settings, resources.library, quota, deliveries, now=now)
     return Service(
@@ -234,7 +242,8 @@ async def _open_service(
         webhooks=_webhooks(settings, resources),
         deliveries=deliveries,
         hooks=hooks,
-        watcher=Watcher(store, jobs, whereabouts, resources.prober, tables[1], paths.state, now=now),
+        replacements=Replacements(store, now=now),
+        watcher=Watcher(resources, jobs, tables[1]),
         control=Control(store, scheduler, paths, quota, deliveries, now=now),
         queue=queue,
         bulk=Bulk(store, scheduler, paths, quota, now=now),
@@ -295,6 +304,7 @@ async def _tidy(service: Service, sweep: Callable[[], Awaitable[object]], now: f
         await lineage.renew(store, paths)
         await sweep()
         await expiry.expire(store, paths, now, settings.tombstone)
+        await service.replacements.tidy()
         await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))
     except (FfspoolError, OSError) as error:
         log.error("housekeeping could not finish and will try again: %s", error)

@@ -159,6 +159,20 @@ class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     older_than: Duration = 0.0
 
 
+class Replace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Says on what terms outputs take the place of the files of a watched folder, and where these are kept meanwhile.
+
+    `min_saving` is a share of the file's bytes; `min_vmaf` 0: nothing is compared. `paranoid`: large files, too, are
+    known by all their bytes.
+    """
+
+    trash: Path
+    min_saving: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.1
+    min_vmaf: Annotated[float, msgspec.Meta(ge=0, le=100)] = 93.0
+    keep_original_days: Annotated[float, msgspec.Meta(ge=0, le=36_600)] = 14.0
+    paranoid: bool = False
+
+
 class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names a folder that is watched, and what is made of the files that come to lie in it."""
 
@@ -166,6 +180,7 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     path: Path
     variations: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(min_length=1)]
     deliver: Deliver | None = None
+    replace: Replace | None = None
     recursive: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

@@ -100,6 +100,7 @@ def test_what_is_still_written_is_waited_for_and_what_is_none_is_left(
     wait_until(lambda: made(inbox) == {"slow.mp3"}, "it, now that it is whole")
     assert shown(daemon) | {"scanned_at": None} == {
         "name": "inbox", "scanned_at": None, "found": 1, "taken": 1, "refused": 0, "paused": False, "error": None,
+        "replaced": 0, "saved_bytes": 0,
     }  # fmt: skip
 
 
@@ -188,7 +189,7 @@ def told(daemon: Daemon, verb: str) -> None:
 
 def verdicts(daemon: Daemon) -> dict[str, str]:
     items = daemon.client.get("/api/folders/inbox/history").json()["items"]
-    assert all((one["error"] is None) == (one["job"] is not None) for one in items)
+    assert all(one["error"] is None or one["job"] is None or one["verdict"] == "not replaced" for one in items)
     return {one["name"]: one["verdict"] for one in items}
 
 

@@ -46,6 +46,7 @@ VERBS = {
     "POST /api/folders/{folder}/scan": "folders scan F",
     "POST /api/folders/{folder}/pause": "folders pause F",
     "POST /api/folders/{folder}/resume": "folders resume F",
+    "POST /api/folders/undo": "folders undo /F",
     "POST /api/folders/{folder}/retry": "folders retry F",
     "GET /api/hooks/runs": "hooks",
     "GET /api/webhooks/deliveries": "webhooks deliveries",

@@ -159,6 +159,8 @@ ENDPOINTS = (
     Endpoint("POST", f"{FOLDER}/resume", folders.resume, "Let a folder be scanned again"),
     Endpoint("POST", f"{FOLDER}/retry", folders.retry, "Look anew at what a folder refused, and what failed",
              status=202),
+    Endpoint("POST", "/api/folders/undo", folders.undo, "Put back an original that an output took the place of",
+             body=folders.Undo, problems=(NotFound, Conflict)),
     Endpoint("GET", "/api/hooks/runs", hooks.runs, "What the operator's commands said after deliveries, newest first",
              query=HookRunQuery, large=True),
     # The host

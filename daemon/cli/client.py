@@ -165,6 +165,10 @@ class Client:
         """Has a watched folder `scan`, `pause`, `resume` or `retry`. Returns it."""
         return self._json("POST", _route("folders", folder, verb))
 
+    def undo(self, path: str) -> Json:
+        """Puts back the original of the file at that path of the daemon's host. Returns which that is."""
+        return self._json("POST", "/api/folders/undo", json={"path": path})
+
     def hook_runs(self, **query: Any) -> Json:
         """Returns runs of hooks, newest first; `query` may hold `job` and `limit`."""
         return self._json("GET", "/api/hooks/runs", params=_given(**query))

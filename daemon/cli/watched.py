@@ -31,11 +31,16 @@ def ls(state_dir: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    from daemon.cli.terminal import Column
+    from daemon.cli.terminal import Column, size
 
     columns = (Column("FOLDER", 0), Column("FILES", 1, right=True), Column("TAKEN", 2, right=True),
-               Column("REFUSED", 4, right=True), Column("ERROR", 3, least=16))  # fmt: skip
-    _print(columns, [(one["name"], one["found"], one["taken"], one["refused"], _flaw(one)) for one in found["items"]])
+               Column("REFUSED", 4, right=True), Column("SAVED", 5, right=True),
+               Column("ERROR", 3, least=16))  # fmt: skip
+    rows = [
+        (one["name"], one["found"], one["taken"], one["refused"], size(one["saved_bytes"]), _flaw(one))
+        for one in found["items"]
+    ]
+    _print(columns, rows)
 
 
 def _flaw(folder: Json) -> str | None:
@@ -94,6 +99,17 @@ def resume(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> N
 def retry(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
     """Look anew at what FOLDERS refused, and at what failed."""
     _each(folders, "retry", "is looked through anew", state_dir, as_json)
+
+
+@folders.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@state_dir
+@as_json
+def undo(files: tuple[Path, ...], state_dir: Path | None, as_json: bool) -> None:
+    """Put back the originals of FILES, whose place outputs took; these are removed."""
+    client = reach(state_dir)
+    paths = [str(file.absolute()) for file in files]
+    each(paths, client.undo, as_json, lambda one: f"{one['name']} is its original again")
 
 
 def _each(folders: tuple[str, ...], verb: str, words: str, state_dir: Path | None, as_json: bool) -> None:

@@ -684,7 +684,8 @@ DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= :before ORDER 
 -- name: due_delivery
 SELECT deliveries.id, deliveries.place, deliveries.wanted, deliveries.status, deliveries.landing, deliveries.failures,
     deliveries.since, variations.id AS variation, variations.name, variations.preset, variations.parameters,
-    variations.extension, variations.bytes, variations.sha256, sources.name AS source, sources.folder AS stem, sources.path,
+    variations.extension, variations.bytes, variations.sha256, variations.quality, variations.contents,
+    sources.name AS source, sources.folder AS stem, sources.path,
     sources.modified, sources.media, jobs.id AS job, jobs.name AS job_name, jobs.created_at
 FROM deliveries LEFT JOIN variations ON variations.seq = deliveries.variation
 LEFT JOIN sources ON sources.seq = variations.source LEFT JOIN jobs ON jobs.seq = variations.job
@@ -735,12 +736,13 @@ WHERE id = :id
 -- It is not there, and is tried again, or given up and what is left of it removed.
 -- name: record_undelivered
 UPDATE deliveries SET status = :status, error = :error, failures = failures + 1, next_attempt_at = :next_attempt_at,
-    landing = iif(:status = 'failed', NULL, landing), settled_at = iif(:status = 'failed', :now, NULL)
+    landing = iif(:status = 'failed' AND place NOT LIKE 'original:%', NULL, landing), settled_at = iif(:status = 'failed', :now, NULL)
 WHERE id = :id AND status = 'running'
 
 -- What attempts left is removed, or is to be removed later.
 -- name: record_cleared
-UPDATE deliveries SET part = :again IS NOT NULL, next_attempt_at = :again, failures = failures + 1
+UPDATE deliveries SET part = :again IS NOT NULL, next_attempt_at = :again, failures = failures + 1,
+    landing = iif(:again IS NULL, NULL, landing)
 WHERE id = :id AND status IN ('delivered', 'failed')
 
 -- Forgets deliveries of deleted variations of which nothing is left.
@@ -763,7 +765,8 @@ SELECT id FROM deliveries WHERE next_attempt_at IS NOT NULL AND part = 1
 
 -- Gives up what is not delivered yet of a job, a source or a variation.
 -- name: give_up_deliveries
-UPDATE deliveries SET status = 'failed', error = :error, landing = NULL, settled_at = :now,
+UPDATE deliveries SET status = 'failed', error = :error, settled_at = :now,
+    landing = iif(place LIKE 'original:%', landing, NULL),
     next_attempt_at = iif(part, :now, NULL), failures = 0
 WHERE status IN ('pending', 'running') AND variation IN (
     SELECT seq FROM variations WHERE job = :job AND (:source IS NULL OR source = :source)
@@ -773,7 +776,8 @@ RETURNING id
 
 -- The same for many jobs.
 -- name: give_up_deliveries_of_jobs
-UPDATE deliveries SET status = 'failed', error = :error, landing = NULL, settled_at = :now,
+UPDATE deliveries SET status = 'failed', error = :error, settled_at = :now,
+    landing = iif(place LIKE 'original:%', landing, NULL),
     next_attempt_at = iif(part, :now, NULL), failures = 0
 WHERE next_attempt_at IS NOT NULL AND status IN ('pending', 'running')
     AND (SELECT job FROM variations WHERE seq = deliveries.variation) IN (SELECT value FROM json_each(:jobs))
@@ -797,14 +801,14 @@ SELECT count(job) AS taken, count(error) AS refused FROM watched_files WHERE fol
 
 -- What became of a folder's files, the newest first.
 -- name: watched_history
-SELECT name, bytes, job, error, outcome, taken_at FROM watched_files
+SELECT name, bytes, job, error, said, outcome, taken_at FROM watched_files
 WHERE folder = :folder AND recipe IN (:recipe, :ruled) AND (job IS NOT NULL OR error IS NOT NULL)
 ORDER BY taken_at DESC, name LIMIT :limit
 
 -- Forgets which of a folder's files were refused, or failed.
 -- name: forget_failed_files
 DELETE FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
-    AND (error IS NOT NULL OR outcome = 'failed')
+    AND (error IS NOT NULL OR outcome IN ('failed', 'not replaced'))
 
 -- Those that are paused.
 -- name: paused_folders
@@ -840,6 +844,39 @@ VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :now)
 -- name: insert_watched_file
 INSERT INTO watched_files (folder, recipe, inode, bytes, modified, name, job, error, taken_at)
 VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :job, :error, :now)
+
+-- Keeps that an output took the place of its original.
+-- name: insert_replacement
+INSERT INTO replacements (id, job, folder, name, taken_by, aside, wanted, original_bytes, bytes, step, replaced_at,
+    keep_until)
+VALUES (:id, :job, :folder, :name, :taken_by, :aside, :wanted, :original_bytes, :bytes, 'done', :now, :keep_until)
+
+-- The same for the file of the watched folder, or that it was undone.
+-- name: record_replaced
+UPDATE watched_files SET outcome = :outcome, said = NULL WHERE job = :job
+
+-- How many originals of a folder were replaced, and the bytes that saved.
+-- name: saved
+SELECT count(*) AS replaced, coalesce(sum(original_bytes - bytes), 0) AS bytes FROM replacements
+WHERE folder = :folder AND step NOT IN ('undoing', 'undone')
+
+-- The last replacement of the file of this path, which is that of the original or of what took its place.
+-- name: replacement_at
+SELECT * FROM replacements
+WHERE :path IN (
+    rtrim(wanted ->> '$.replaces.root', '/') || '/' || name, rtrim(wanted ->> '$.replaces.root', '/') || '/' || taken_by
+)
+ORDER BY step <> 'undone' DESC, replaced_at DESC LIMIT 1
+
+-- Those that something is left to be done of: what was begun, and what was kept long enough.
+-- name: due_replacements
+SELECT * FROM replacements WHERE step IN ('undoing', 'emptying')
+UNION ALL
+SELECT * FROM replacements WHERE step = 'done' AND keep_until <= :now
+
+-- Goes from one step to the next, if it is still at that.
+-- name: step_replacement
+UPDATE replacements SET step = :step WHERE id = :id AND step = :before RETURNING *
 
 -- Hooks
 

@@ -17,6 +17,7 @@ from daemon.source_files import PASSING, descriptor_path
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+OF_USERS = ("user.", "system.posix_acl_access")  # extended attributes
 CHUNK = 16 * 1024**2  # bytes between two looks whether it is still wanted
 BY_HAND = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 
@@ -24,16 +25,37 @@ BY_HAND = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPER
 class Rights(NamedTuple):
     """Says who may do what with a file or folder, and whom it is given to by the numbers of user and group, if anybody.
 
-    One of the two is -1 where it stays.
+    One of the two is -1 where it stays. The extended `attributes` are what else is told of it.
     """
 
     mode: int
     owner: tuple[int, int] | None = None
+    attributes: tuple[tuple[str, bytes], ...] = ()
 
     def give(self, descriptor: int) -> None:
         """Gives it away; whom nothing is said of needs no right to do that."""
+        for name, value in self.attributes:  # before the mode, which those of POSIX ACLs change
+            os.setxattr(descriptor, name, value)
         if self.owner is not None:
             os.fchown(descriptor, *self.owner)
+
+
+def rights_of(descriptor: int) -> Rights:
+    """Returns the rights to an open file as they are, with the attributes that users may give."""
+    found = os.fstat(descriptor)
+    return Rights(found.st_mode & 0o777, (found.st_uid, found.st_gid), tuple(_attributes(descriptor)))
+
+
+def _attributes(descriptor: int) -> Iterator[tuple[str, bytes]]:
+    try:
+        names = os.listxattr(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise
+        return
+    for name in names:
+        if name.startswith(OF_USERS):
+            yield name, os.getxattr(descriptor, name)
 
 
 @contextmanager

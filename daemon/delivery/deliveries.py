@@ -20,12 +20,13 @@ import msgspec
 
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
+from daemon.delivery import originals, replacements
 from daemon.delivery.hooks import Hooks
 from daemon.delivery.place import Course, Parcel, Place, Receipt, Stopped
 from daemon.delivery.wording import parcel_of
 from daemon.errors import InvalidRequest, Undelivered
 from daemon.journal import tell
-from daemon.models import Deliver, Destination
+from daemon.models import Deliver, Destination, Wish
 from daemon.name_template import NameTemplate
 from daemon.paths import Paths, remove
 from daemon.presets.library import Library
@@ -82,13 +83,14 @@ class Deliveries:
 
     # What is asked for
 
-    async def resolve(self, wishes: Iterable[Deliver]) -> dict[Deliver, str]:
+    async def resolve(self, wishes: Iterable[Wish]) -> dict[Wish, str]:
         """Returns by each wish where it is that it speaks of, as is kept. Raises ForbiddenPath or InvalidRequest."""
         places = dict.fromkeys(wishes, "")
         for wish in places:
-            if wish.name is not None:
+            if isinstance(wish, Deliver) and wish.name is not None:
                 NameTemplate(wish.name)
-            places[wish] = msgspec.json.encode(await self._places["folder"].resolve(wish)).decode()
+            place = self._places["folder" if isinstance(wish, Deliver) else originals.PLACE]
+            places[wish] = msgspec.json.encode(await place.resolve(wish)).decode()
         return places
 
     def expect(self) -> None:
@@ -206,6 +208,7 @@ class Deliveries:
     async def _delivered(self, due: Row, trip: _Trip) -> Receipt:
         try:
             parcel = parcel_of(due, self._paths, self._library)
+            await self._expect(due, parcel)
             place, loop = self._place(due), asyncio.get_running_loop()
         except InvalidRequest as error:
             raise Undelivered(str(error), final=True) from error
@@ -221,6 +224,12 @@ class Deliveries:
             return await self._threads.run(due["place"], partial(place.deliver, parcel, course))
         finally:
             watching.cancel()
+
+    async def _expect(self, due: Row, parcel: Parcel) -> None:
+        """What takes a file's place in a watched folder is known as ours before it is there."""
+        if parcel.destination.replaces:
+            taken = f"{parcel.destination.below}/{originals.name_of(parcel)}".lstrip("/")
+            await self._store.write(lambda t: t.run("keep_brought", place=due["place"], path=taken, bytes=parcel.bytes))
 
     async def _tell_if_it_hangs(self, delivery: str, course: Course) -> None:
         """One that hangs cannot be tried again until it ends; what can be done is to say so."""
@@ -261,14 +270,15 @@ class Deliveries:
 
     async def _clear(self, due: Row) -> None:
         """Removes what attempts left, which nobody wants any more."""
-        parcel = Parcel(id=due["id"], destination=msgspec.json.decode(due["wanted"], type=Destination))
+        destination = msgspec.json.decode(due["wanted"], type=Destination)
+        parcel = Parcel(id=due["id"], destination=destination, landing=due["landing"])
         now = self._now()
         again: float | None = None
         try:
             await self._threads.run(due["place"], partial(self._place(due).withdraw, parcel))
         except Undelivered as error:
             again = now + self._wait_after(due["failures"])
-            if error.final or again > due["since"] + GIVE_UP:
+            if not due["landing"] and (error.final or again > due["since"] + GIVE_UP):
                 log.error("what is left of the delivery %s cannot be removed: %s", due["id"], error)
                 again = None
         await self._store.write(partial(_record_clearing, due["id"], again))
@@ -296,6 +306,8 @@ def _record_receipt(due: Row, receipt: Receipt, hooks: Hooks, now: float, transa
     if not receipt.kept:
         transaction.run("keep_brought", place=due["place"], path=receipt.to, bytes=due["bytes"])
     transaction.run("forget_orphaned_deliveries")
+    if receipt.aside:
+        replacements.record(due, receipt, now, transaction)
     hooks.queue(due, receipt, now, transaction)
     keep = receipt.kept or msgspec.json.decode(due["wanted"], type=Destination).wish.keep
     return not keep and bool(transaction.run("drop_output", variation=due["variation"], now=now))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from daemon.models import Deliver, Destination, Model
+from daemon.models import Destination, Model
 
 
 class Parcel(Model, frozen=True):
@@ -22,13 +22,18 @@ class Parcel(Model, frozen=True):
     bytes: int = 0
     sha256: str = ""
     modified: int | None = None  # of its source, in nanoseconds since the epoch
+    landing: str | None = None  # of one to be withdrawn: what was noted of it, where that is to be undone
 
 
 class Receipt(Model, frozen=True):
-    """A receipt tells where an output lies now, as users are told. `kept`: something else lay there, and was left."""
+    """A receipt tells where an output lies now, as users are told. `kept`: something else lay there, and was left.
+
+    What lay there before is `aside`, by the name that it has in the trash, if the output took its place.
+    """
 
     to: str
     kept: bool = False
+    aside: str | None = None
 
 
 class Course:
@@ -57,8 +62,8 @@ class Stopped(Exception):
 class Place(Protocol):
     """Brings outputs somewhere. But for `resolve` all of it blocks, perhaps for ever: it is run in threads."""
 
-    async def resolve(self, wish: Deliver) -> Destination:
-        """Returns where it is that a wish speaks of. Raises ForbiddenPath or InvalidRequest."""
+    async def resolve(self, wish: Any) -> Destination:
+        """Returns where it is that a wish of its sort speaks of. Raises ForbiddenPath or InvalidRequest."""
         ...
 
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:

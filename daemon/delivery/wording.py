@@ -7,19 +7,26 @@ from pathlib import PurePosixPath
 import msgspec
 
 from daemon.database.store import Row
+from daemon.delivery import terms
 from daemon.delivery.place import Parcel
-from daemon.errors import UnknownPreset
+from daemon.errors import Undelivered, UnknownPreset
 from daemon.media.model import Media
-from daemon.models import Destination
+from daemon.models import Contents, Destination, Replacing
 from daemon.name_template import NameTemplate, Words, day, label
 from daemon.paths import Paths
 from daemon.presets.library import Library
+from daemon.proof.quality import Quality
 from daemon.recipes.naming import height_and_codec
 
 
 def parcel_of(row: Row, paths: Paths, library: Library) -> Parcel:
-    """Returns what a delivery brings. Raises BadName for a template that is none any more."""
+    """Returns what a delivery brings. Raises BadName for a template that is none any more.
+
+    Raises Undelivered for what does not take the place of its original, since it is not as that has to be.
+    """
     destination = msgspec.json.decode(row["wanted"], type=Destination)
+    if destination.replaces:
+        _refuse_unfit(destination.replaces, row)
     template = destination.wish.name
     return Parcel(
         id=row["id"],
@@ -28,8 +35,22 @@ def parcel_of(row: Row, paths: Paths, library: Library) -> Parcel:
         output=paths.output(row["job"], row["variation"], row["extension"]),
         bytes=row["bytes"],
         sha256=row["sha256"],
-        modified=row["modified"] if destination.wish.mtime else None,
+        modified=_modified(destination, row),
     )
+
+
+def _modified(destination: Destination, row: Row) -> int | None:
+    """How old the output is to look."""
+    if destination.replaces:
+        return destination.replaces.modified
+    return row["modified"] if destination.wish.mtime else None
+
+
+def _refuse_unfit(wish: Replacing, row: Row) -> None:
+    quality = msgspec.json.decode(row["quality"], type=Quality) if row["quality"] else None
+    contents = msgspec.json.decode(row["contents"], type=Contents) if row["contents"] else None
+    if words := terms.refusal(wish, row["bytes"], quality, contents):
+        raise Undelivered(words, final=True)
 
 
 def _words(row: Row, library: Library) -> Words:

@@ -125,7 +125,7 @@ class Run:
             ended = await self._run_pass(one, report)
             if ended is None:
                 return 0
-            if self._ending() or (ended.code != 0 and one.measures is None):
+            if self._stopping or (ended.code != 0 and one.measures is None):
                 return ended.code
             if ended.code != 0:
                 self._remark(one, ended.code)
@@ -154,16 +154,13 @@ class Run:
         outputs = zip(self._task.orders, self._outputs(), strict=True)
         return next(order.variation for order, output in outputs if output.path == path)
 
-    def _ending(self) -> bool:
-        return self._stopping is not None
-
     async def _run_pass(self, one: command.Pass, report: Callable[[Report], None]) -> Exit | None:
         """How its process ended; None when it was to be ended before it began."""
         self._tail.clear()
         self._chosen |= {self._variation(path): chosen for path, chosen in one.chosen.items()}
         limits = await asyncio.to_thread(self._prepare, one)
         await self._thawed.wait()
-        if self._ending():
+        if self._stopping:
             return None
         child = self._child = self._spawn(one, limits)
         report(Started(task=self._task.id, handle=handle_of(child.pid, child.created), sandbox=self._sandbox.by))
@@ -293,7 +290,8 @@ class Run:
             with suppress(ProcessLookupError):
                 cpu_seconds, io_bytes = vitals(child.pid)
                 spent = before + cpu_seconds
-                report(Vitals(task=self._task.id, cpu_seconds=spent, io_bytes=io_bytes))
+                written = (await asyncio.to_thread(self._passed)).bytes
+                report(Vitals(task=self._task.id, cpu_seconds=spent, io_bytes=io_bytes, written=written))
             await self._durability.keep(self._seconds, spent, report)
             if await asyncio.to_thread(self._wrote_too_much, child.pid):  # in files that are each within their limit
                 cancel.kill(child)
@@ -311,7 +309,8 @@ class Run:
                 self._seconds = before + one.share * update.seconds
                 if one.measures is None:
                     self._speed = None if update.speed is None else one.share * update.speed
-                report(Progress(task=self._task.id, seconds=self._seconds, speed=self._speed))
+                encoded = update.seconds if one.measures is None else None
+                report(Progress(task=self._task.id, seconds=self._seconds, speed=self._speed, encoded=encoded))
 
     async def _drain_log(self, child: Child) -> None:
         room = MAX_LOG_BYTES

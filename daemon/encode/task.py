@@ -86,19 +86,27 @@ class Durable(Model, frozen=True, tag="durable"):
 
 
 class Progress(Model, frozen=True, tag="progress"):
-    """Reports how far a task is: `seconds` of output written, encoding at `speed` times real time (None: unknown)."""
+    """Reports how far a task is: `seconds` of output written, encoding at `speed` times real time (None: unknown).
+
+    What is done beside the encode counts among those; `encoded` are the seconds that the encoder's own run has come to.
+    """
 
     task: str
     seconds: float
     speed: float | None = None
+    encoded: float | None = None
 
 
 class Vitals(Model, frozen=True, tag="vitals"):
-    """Reports what the task's process has used so far: CPU seconds, and bytes it read or wrote."""
+    """Reports what the task's process has used so far: CPU seconds, and bytes it read or wrote.
+
+    So many bytes have its outputs by then, all together.
+    """
 
     task: str
     cpu_seconds: float
     io_bytes: int
+    written: int = 0
 
 
 Report = Started | Durable | Progress | Vitals

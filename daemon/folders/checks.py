@@ -10,7 +10,8 @@ from pathlib import Path
 
 from daemon.bounded_threads import Workers
 from daemon.errors import InvalidRequest, StartupError, Unavailable
-from daemon.models import VariationRequest
+from daemon.folders.replace_checks import refuse_unsafe, refuse_unusable
+from daemon.models import VariationRequest, Wanted
 from daemon.presets.library import Library
 from daemon.settings import Folder, Settings
 from daemon.source_files import GONE, lies_below
@@ -24,18 +25,19 @@ async def check(folders: Sequence[Folder], library: Library, settings: Settings)
     reached = dict[str, str]()
     for folder in folders:
         where = f"In {folder.place or 'ffspool.toml'}: the folder {folder.name}"
-        _refuse_unmakeable(folder, library, where)
+        refuse_unsafe(folder, folders, _wanted(folder, library, where), settings)
         reached[folder.name] = _target(folder, settings.output_roots, where)
         try:
             await looking.run(str(folder.path), partial(_refuse_unusable, folder.path, settings, where))
+            await looking.run(str(folder.path), partial(refuse_unusable, folder))
         except Unavailable:
             continue
     _refuse_circles(folders, reached)
 
 
-def _refuse_unmakeable(folder: Folder, library: Library, where: str) -> None:
+def _wanted(folder: Folder, library: Library, where: str) -> tuple[Wanted, ...]:
     try:
-        library.expand([variation(entry, folder) for entry in folder.variations])
+        return library.expand([variation(entry, folder) for entry in folder.variations])
     except InvalidRequest as error:
         raise StartupError(f"{where}: {error}") from error
 
@@ -108,4 +110,6 @@ def variation(entry: dict[str, object], folder: Folder) -> VariationRequest:
     preset = overrides.pop("preset", None)
     if not isinstance(preset, str):
         raise StartupError(f"the folder {folder.name}: each of its variations names its `preset`")
+    if folder.replace and folder.replace.min_vmaf:
+        overrides["quality"] = "vmaf"
     return VariationRequest(preset, overrides, folder.deliver)

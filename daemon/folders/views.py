@@ -18,11 +18,16 @@ class FolderView(Model, frozen=True):
     taken: int  # of all times
     refused: int
     paused: bool
+    replaced: int  # files whose place an output took
+    saved_bytes: int  # by that
     error: str | None
 
 
 class Verdict(Model, frozen=True):
-    """Tells what became of a file: `refused`, with the `error`, or the status of its job."""
+    """Tells what became of a file: `refused`, the status of its job, `replaced`, `not replaced`, or `undone`.
+
+    The `error` says why nothing came of it.
+    """
 
     name: str  # within the folder
     bytes: int
@@ -42,7 +47,7 @@ def verdict(row: Row) -> Verdict:
         name=row["name"],
         bytes=row["bytes"],
         verdict="refused" if row["error"] else row["outcome"] or State.QUEUED,
-        error=row["error"],
+        error=row["error"] or row["said"],
         job=row["job"],
         at=when(row["taken_at"]),
     )

@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
 from daemon.bounded_threads import Workers
-from daemon.database.store import Store, Transaction
+from daemon.database.store import Transaction
 from daemon.errors import (
     BadName,
+    BadParameter,
     Conflict,
     EmptyUpload,
     ForbiddenPath,
@@ -36,18 +36,21 @@ from daemon.errors import (
     ProbeError,
     Unavailable,
     Unresponsive,
+    UnsuitableSource,
 )
 from daemon.folders import rules
 from daemon.folders.checks import variation
 from daemon.folders.own_outputs import ours
+from daemon.folders.replacing import Unfit, lost, replacing
 from daemon.folders.scan import Found, Walk
 from daemon.folders.views import FolderView, Verdicts, verdict
 from daemon.jobs.jobs import Jobs, JobSpec
 from daemon.jobs.views import JobView
 from daemon.journal import tell
-from daemon.media.prober import Prober
-from daemon.models import when
-from daemon.scheduling.sources import NewSource, Whereabouts
+from daemon.media.model import Media
+from daemon.models import VariationRequest, when
+from daemon.scheduling.resources import Resources
+from daemon.scheduling.sources import NewSource
 from daemon.settings import Folder
 from daemon.source_files import Identity
 
@@ -56,6 +59,7 @@ log = logging.getLogger(__name__)
 LOOKS = 1000  # at a time; between them a scan rests as long as it took, lest a share has to do with nothing else
 LOOKS_A_SECOND = 60_000  # at most
 WAITING = 5000  # files of a folder that wait to be taken; what is found beyond them waits for a later scan
+NOT_REPLACED = "not replaced: "
 EMPTY = "it is empty: perhaps what is mounted there is away; nothing is forgotten"
 PATIENCE = 3.0  # seconds to find where a place lies
 Key = tuple[int | None, int | None, int | None]  # inode, bytes, ns of the last change
@@ -67,8 +71,7 @@ class _Watch:
     def __init__(self, folder: Folder, now: Callable[[], float]) -> None:
         self.folder = folder
         self.now = now
-        asked = msgspec.json.encode([folder.variations, folder.deliver], order="sorted")
-        self.recipe = _hash(asked)
+        self.recipe = _hash(msgspec.json.encode(_asked(folder), order="sorted"))
         self.ruled = f"{self.recipe}:{_hash(msgspec.json.encode(folder.when))}"  # other rules may not refuse the same
         self.variations = tuple(variation(entry, folder) for entry in folder.variations)
         self.waiting: dict[Key, tuple[Found, float]] = {}  # not taken yet, and since when it is as it is
@@ -106,27 +109,17 @@ class _Watch:
 class Watcher:
     """Scans folders and makes jobs of what it finds. `run` is its loop."""
 
-    def __init__(
-        self,
-        store: Store,
-        jobs: Jobs,
-        whereabouts: Whereabouts,
-        prober: Prober,
-        folders: Sequence[Folder],
-        apart: Path,
-        *,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        """No scan enters the folder `apart`, which is the daemon's own."""
-        self._store = store
+    def __init__(self, resources: Resources, jobs: Jobs, folders: Sequence[Folder]) -> None:
+        self._store = resources.store
         self._jobs = jobs
-        self._whereabouts = whereabouts
-        self._prober = prober
-        self._apart = apart
+        self._whereabouts = resources.whereabouts
+        self._prober = resources.prober
+        self._library = resources.library
+        self._apart = resources.paths.state  # which is the daemon's own
+        self._now = now = resources.now
         self._watches = [_Watch(folder, now) for folder in folders]
         self._threads = Workers("a scan", most=1)
         self._finding = Workers("finding a place", patience=PATIENCE)
-        self._now = now
 
     async def views(self) -> list[FolderView]:
         """Returns what is watched, as it was at the last scans."""
@@ -134,7 +127,8 @@ class Watcher:
 
     async def _view(self, watch: _Watch) -> FolderView:
         counts = await self._store.read(lambda t: t.one("watched_counts", **watch.key))
-        assert counts is not None
+        saved = await self._store.read(lambda t: t.one("saved", folder=watch.folder.name))
+        assert counts is not None and saved is not None
         return FolderView(
             name=watch.folder.name,
             scanned_at=when(watch.scanned_at),
@@ -142,6 +136,8 @@ class Watcher:
             taken=counts["taken"],
             refused=counts["refused"],
             paused=watch.paused,
+            replaced=saved["replaced"],
+            saved_bytes=saved["bytes"],
             error=watch.error or (EMPTY if watch.empty and counts["taken"] else None),
         )
 
@@ -293,10 +289,31 @@ class Watcher:
         if error := rules.flaw(media) or rules.refusal(folder.when, media, source.bytes):
             await self._refuse(watch, name, source.identity, error)
             return
-        spec = JobSpec(variations=watch.variations, name=f"{folder.name}: {name}"[:200], priority=folder.priority)
+        try:
+            variations = await self._variations(watch, name, source, media)
+        except Unfit as error:
+            await self._refuse(watch, name, source.identity, f"{NOT_REPLACED}{error}")
+            return
+        spec = JobSpec(variations=variations, name=f"{folder.name}: {name}"[:200], priority=folder.priority)
         remember = partial(_remember, watch, name, source.identity, self._now())
         job = await self._jobs.create(spec, [replace(source, media=media)], conclude=remember)
         tell(log, logging.INFO, "a file of a folder is taken", folder=folder.name, job=job)
+
+    async def _variations(
+        self, watch: _Watch, name: str, source: NewSource, media: Media
+    ) -> tuple[VariationRequest, ...]:
+        """What is made of a file. Raises Unfit where that may not take its place, as it is to."""
+        if watch.folder.replace is None:
+            return watch.variations
+        [wanted] = self._library.expand(watch.variations)
+        try:
+            if words := lost(wanted, self._library, media):
+                raise Unfit(words)
+            reading = partial(replacing, watch.folder, name, source)
+            wish = await self._threads.run(watch.folder.name, reading)
+        except (UnsuitableSource, BadParameter) as error:
+            raise Unfit(str(error)) from error
+        return tuple(replace(one, deliver=wish) for one in watch.variations)
 
     async def _refuse(self, watch: _Watch, name: str, identity: Identity, error: str) -> None:
         await self._store.write(partial(_remember, watch, name, identity, self._now(), job=None, error=error))
@@ -307,6 +324,12 @@ def key_of(identity: Identity) -> Key:
     """Returns what a file is known by after a restart of the host, too."""
     size, _, inode, modified = identity
     return inode, size, modified
+
+
+def _asked(folder: Folder) -> list[object]:
+    """All on which it depends what becomes of a file."""
+    terms = folder.replace and [folder.replace.min_saving, folder.replace.min_vmaf]
+    return [folder.variations, folder.deliver, *([terms] if terms else [])]
 
 
 def _hash(asked: bytes) -> str:

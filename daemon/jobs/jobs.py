@@ -26,7 +26,7 @@ from daemon.jobs.rows import children_of, completed_of, job_row, source_row, var
 from daemon.jobs.views import JobView, ListedJob, job_view, listed_job
 from daemon.journal import tell
 from daemon.media.model import Media
-from daemon.models import Deliver, Model, SourceFile, VariationRequest, Wanted, new_id
+from daemon.models import Model, SourceFile, VariationRequest, Wanted, Wish, new_id
 from daemon.paths import Paths, fsync_folder
 from daemon.presets.builtin import FOLDER
 from daemon.presets.library import Library
@@ -192,7 +192,7 @@ class Jobs:
         job: str,
         spec: JobSpec,
         wanted: Sequence[Wanted],
-        places: Mapping[Deliver, str],
+        places: Mapping[Wish, str],
         sources: Sequence[tuple[str, NewSource]],
         reservation: Reservation | None,
         conclude: Callable[[Transaction, JobView], T],

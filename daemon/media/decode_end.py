@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from fractions import Fraction
+from typing import Any
 
 import av
 from av.container import InputContainer
+from av.frame import Frame
+from av.packet import Packet
 
 from daemon.errors import ProbeError
 from daemon.media import demux, webp
@@ -39,6 +42,24 @@ def decode(path: str, media: Media, patience: float) -> None:
             if not frames:
                 noun = "picture" if stream is media.video else "sound"
                 raise ProbeError(f"the last second of its {noun} cannot be decoded")
+
+
+def decode_all(path: str, media: Media) -> None:
+    """Returns once every picture and all sound are decoded. Raises ProbeError, which tells where one is damaged."""
+    if media.format == webp.FORMAT:  # which the library cannot decode
+        return
+    with opened(MediaFile(path), media.format) as container:
+        for packet in demux.packets(container, *(container.streams[stream.index] for stream in timed(media))):
+            if _is_damaged(packet):
+                seconds = 0.0 if packet.pts is None or packet.time_base is None else packet.pts * packet.time_base
+                raise ProbeError(f"it cannot be decoded whole: it is damaged at {float(seconds):.1f} s")
+
+
+def _is_damaged(packet: Packet[Any]) -> bool:
+    try:
+        return any(frame.is_corrupt for frame in packet.decode() if isinstance(frame, Frame))
+    except av.error.InvalidDataError:
+        return True
 
 
 def _end(stream: Timed, media: Media) -> float:

@@ -45,14 +45,14 @@ LATE = 1.0  # seconds after its time is up in which a reader ends, unless the ke
 
 class Request(msgspec.Struct, frozen=True):
     """A request asks for one reading of a file, in `timeout` seconds. To "measure" is to tell where the data ends, to
-    "prove" to decode the end as well, to "picture" to make a small WebP. A "piece" is read as a picture whose encoder
-    may have been interrupted, and the "extent" is that of one whose encoder was not.
+    "prove" to decode the end as well, and as a "whole" all of it, to "picture" to make a small WebP. A "piece" is read
+    as a picture whose encoder may have been interrupted, and the "extent" is that of one whose encoder was not.
     """
 
     id: int
     file: SourceFile
     timeout: float
-    how: Literal["describe", "measure", "prove", "picture", "piece", "extent"] = "describe"
+    how: Literal["describe", "measure", "prove", "whole", "picture", "piece", "extent"] = "describe"
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -195,6 +195,8 @@ def _find(request: Request, sandboxed: bool) -> Finding:
         found = describe.read_media(path, patience=request.timeout / 2)
         if request.how == "prove":
             decode_end.decode(path, found, patience=request.timeout / 4)
+        if request.how == "whole":
+            decode_end.decode_all(path, found)
         return Finding(media=found)
     except ProbeError as error:
         return Finding(error=str(error))

@@ -23,7 +23,7 @@ from daemon.process.child import Child
 from daemon.process.launcher import spawn_server
 
 # What `daemon.media.probe_server` is asked to do
-How = Literal["describe", "measure", "prove", "picture", "piece", "extent"]
+How = Literal["describe", "measure", "prove", "whole", "picture", "piece", "extent"]
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ SILENT = "the disk it lies on does not answer, or the server of that"
 
 TIMEOUT = 20.0  # seconds for one file, enforced by the server
 SLOWEST = 20e6  # bytes in a second, of disks that pieces of films are read from
+SLOWEST_DECODING = 0.1  # times real time
 MAX_PACKET = 256 * 1024
 MOST_STUCK = 8  # readers that one disk may keep
 PATIENCE = 5.0  # seconds beyond TIMEOUT after which the server itself is taken for hung
@@ -102,6 +103,14 @@ class Prober:
     async def probe_output(self, file: Path | SourceFile) -> Media:
         """Probes as `probe` does, and has the last second decoded too."""
         return _media(await self._ask(file, "prove"))
+
+    async def decode_whole(self, file: Path, seconds: float) -> None:
+        """Returns once all pictures and all sound of the file, which lasts so many seconds, were decoded.
+
+        Raises ProbeError, as `probe` does, where some cannot be.
+        """
+        size = (await asyncio.to_thread(file.stat)).st_size
+        _media(await self._ask(file, "whole", TIMEOUT + size / SLOWEST + seconds / SLOWEST_DECODING))
 
     async def measured_seconds(self, file: Path | SourceFile) -> float | None:
         """Returns where the file's data really ends, in seconds, whatever its header says. Reads the whole file.

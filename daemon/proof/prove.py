@@ -40,10 +40,13 @@ class Proof(Model, frozen=True):
     contents: Contents | None = None
 
 
-async def prove_output(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> float | None:
+async def prove_output(
+    prober: Prober, part: Path, plan: Plan, source: SourceFile, *, whole: bool = False
+) -> float | None:
     """Returns the seconds that the output plays, once it is shown to be as planned; None where it has no duration.
 
-    The master playlist of a ladder is told what its segments were found to take. Raises ProofError in words.
+    Of one that is a file, all is decoded if the `whole` is to be proven, and else its end alone. The master playlist of
+    a ladder is told what its segments were found to take. Raises ProofError in words.
     """
     # Neither pictures nor a last one that is held show that they are of a part alone.
     if plan.seen_seconds is not None and (words := await truncation(prober, plan, source)):
@@ -59,6 +62,8 @@ async def prove_output(prober: Prober, part: Path, plan: Plan, source: SourceFil
         raise ProofError(f"the encoder said it was done, but its output is not whole: {words}") from error
     made = await prove_file(prober, part, plan, source)
     await asyncio.to_thread(_refuse_larger, part, plan)
+    if whole:
+        await prober.decode_whole(part, made.duration_seconds or 0.0)
     return None if plan.still else made.duration_seconds
 
 

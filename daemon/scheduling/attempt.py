@@ -20,11 +20,10 @@ from daemon.encode.task import Durable, Ended, Order, Progress, Report, Task, Vi
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
 from daemon.models import Model, SourceFile, Stage, Stopped
 from daemon.proof import prove
-from daemon.proof.prove import Proof
 from daemon.proof.publish import Sealed, seal
 from daemon.proof.score import score
 from daemon.recipes import command
-from daemon.scheduling import claims
+from daemon.scheduling import claims, growth
 from daemon.scheduling.claims import INTERRUPTED, MAX_RETRIES, Failure
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.settlement import Member, Settlement
@@ -70,7 +69,7 @@ class Attempt:
         self._began = time.monotonic()
         self._patience = min(resources.hung_after, SHARED_PATIENCE) if len(members) > 1 else resources.hung_after
         self._watch = StallWatch(self._patience, self._began)
-        self._hung: Failure | None = None
+        self._fault: Failure | None = None
         self._stopping: asyncio.Task[Stopped] | None = None
         self._tell_encoded: Callable[[], None] = lambda: None
         self._running = asyncio.create_task(self._run(), name=f"source {self._source.source}")
@@ -88,7 +87,7 @@ class Attempt:
         """Returns what the stall watch says; None while it gets on or is frozen."""
         if self.frozen:
             return None
-        return Pace.HUNG if self._hung else self._watch.pace(time.monotonic(), self._longest())
+        return Pace.HUNG if self._fault else self._watch.pace(time.monotonic(), self._longest())
 
     @property
     def shown(self) -> Progress | None:
@@ -175,7 +174,7 @@ class Attempt:
         try:
             return await work
         except asyncio.CancelledError:
-            failure = self._hung
+            failure = self._fault
         except UNSUITABLE as error:
             failure = Failure(error=str(error))
         except OutOfSpace:
@@ -200,7 +199,7 @@ class Attempt:
             return await self._settlement.abandon_all(members, INTERRUPTED)
         ended = await self._make(members)
         if ended.stopped or self._stopping:
-            return await self._settlement.abandon_all(members, self._hung, ended.cpu_seconds)
+            return await self._settlement.abandon_all(members, self._fault, ended.cpu_seconds)
         if ended.disk_full:
             return await self._wait_for_space(members, ended.cpu_seconds)
         if ended.error:
@@ -298,7 +297,8 @@ class Attempt:
             return await self._settlement.abandon(member, Failure(error=str(error)), cpu_seconds)
         finally:
             member.proving = None
-        proof = self._proof(member, cpu_seconds, sealed, lasting)
+        speed = self.progress.speed if self.progress else None
+        proof = member.proof(cpu_seconds, sealed, lasting, speed)
         return await self._settlement.publish(member, proof, time.monotonic() - self._began)
 
     async def _begin_anew(self, member: Member, error: str, cpu_seconds: float) -> None:
@@ -308,25 +308,12 @@ class Attempt:
         await member.resumption.give_up(f"what was encoded in pieces did not fit: {error}")
         await self._settlement.abandon(member, Failure(error=error, alone=True), cpu_seconds)
 
-    def _proof(self, member: Member, cpu_seconds: float, sealed: Sealed, output_seconds: float | None) -> Proof:
-        length, sha256, inode = sealed
-        return Proof(
-            bytes=length,
-            sha256=sha256,
-            inode=inode,
-            output_seconds=output_seconds,
-            cpu_seconds=round(cpu_seconds, 3),
-            speed=self.progress.speed if self.progress else None,
-            quality=member.quality,
-            chosen=member.chosen,
-            contents=member.plan.contents if member.plan else None,
-        )
-
     async def _prove(self, member: Member) -> tuple[float | None, Sealed]:
         """Seconds it plays (None: pictures), and its seal."""
         assert member.plan is not None
         part = self._resources.part(member.claim)
-        lasting = await prove.prove_output(self._resources.prober, part, member.plan, self._source_file)
+        whole = member.claim.most_bytes is not None
+        lasting = await prove.prove_output(self._resources.prober, part, member.plan, self._source_file, whole=whole)
         if member.resumption:
             await member.resumption.prove_joints(part, member.plan)
         if metric := member.plan.quality:
@@ -369,6 +356,7 @@ class Attempt:
         elif isinstance(report, Vitals):
             self._watch.vitals(report.cpu_seconds, report.io_bytes, now)
             self._end_if_hung()
+            self._end_if_too_large(report.written)
         elif isinstance(report, Durable):
             self._record(partial(claims.record_durable, report))
         else:
@@ -377,7 +365,18 @@ class Attempt:
     def _end_if_hung(self) -> None:
         if self._stopping is None and self.pace == Pace.HUNG:
             words = f"the encoder hung: for {self._patience:.0f} s nothing came of it, so it was ended"
-            self._hung = Failure(error=words, retries=1, alone=len(self.members) > 1)
+            self._fault = Failure(error=words, retries=1, alone=len(self.members) > 1)
+            self._stop_engine()
+
+    def _end_if_too_large(self, written: int) -> None:
+        """Ends one that will not come out smaller than its source, and so not take its place."""
+        member, encoded = self.members[0], self.progress.encoded if self.progress else None
+        if self._source.most_bytes is None or encoded is None or self._all_encoded or self._stopping:
+            return
+        bounds = {"most": self._source.most_bytes, "original": self._source.recorded.bytes}
+        words = growth.refusal(written, encoded, duration=self._longest(), **bounds)
+        if words and not (member.resumption and member.resumption.begin.seconds):
+            self._fault = Failure(error=words)
             self._stop_engine()
 
     def _record(self, work: Callable[[Transaction], None]) -> None:

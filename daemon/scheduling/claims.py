@@ -16,7 +16,7 @@ from daemon.database.store import Row, Transaction
 from daemon.encode.task import Durable, Ended, Started
 from daemon.host import boot_id
 from daemon.media.model import Media
-from daemon.models import Model, Parameters, new_id
+from daemon.models import Destination, Model, Parameters, new_id
 from daemon.proof.prove import Proof
 from daemon.scheduling.sources import Recorded, recorded
 from daemon.source_files import Identity
@@ -51,6 +51,7 @@ class Claim(Model, frozen=True):
     source_name: str
     recorded: Recorded
     media: Media
+    most_bytes: int | None = None  # that it may have, where it is to take its source's place
 
 
 def claim(transaction: Transaction, *, variations: Sequence[str], now: float) -> list[Claim]:
@@ -114,7 +115,13 @@ def _claim_of(row: Row, source: Row, token: str) -> Claim:
         source_name=source["name"],
         recorded=recorded(source["job"], source["source"], source),
         media=msgspec.json.decode(source["media"], type=Media),
+        most_bytes=_most_bytes(row["deliver"]),
     )
+
+
+def _most_bytes(deliver: str | None) -> int | None:
+    replaces = msgspec.json.decode(deliver, type=Destination).replaces if deliver else None
+    return replaces.most_bytes if replaces else None
 
 
 def record_start(started: Started, transaction: Transaction) -> None:

@@ -53,6 +53,21 @@ class Member:
     bytes_freed: int = 0
     settled: bool = False
 
+    def proof(self, cpu_seconds: float, sealed: Sealed, output_seconds: float | None, speed: float | None) -> Proof:
+        """Returns what is known of its part, now that it is proven."""
+        length, sha256, inode = sealed
+        return Proof(
+            bytes=length,
+            sha256=sha256,
+            inode=inode,
+            output_seconds=output_seconds,
+            cpu_seconds=round(cpu_seconds, 3),
+            speed=speed,
+            quality=self.quality,
+            chosen=self.chosen,
+            contents=self.plan.contents if self.plan else None,
+        )
+
 
 class Settlement:
     """Writes the ends of variations; what the end is, whoever ran them says, and requests overrule."""

@@ -1,0 +1,148 @@
+"""Keeps what outputs took the place of which originals: undoes it when asked, and empties the trash in its time.
+
+What is about to be done is a step in a row of `replacements` before it is begun, and is gone on with after a crash.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+import msgspec
+
+from daemon.bounded_threads import Workers
+from daemon.database.store import Row, Store, Transaction
+from daemon.delivery.originals import Return, Step, Swap, opened
+from daemon.delivery.place import Receipt
+from daemon.delivery.refusals import in_words
+from daemon.errors import Conflict, NotFound, Unavailable, Undelivered
+from daemon.journal import tell
+from daemon.models import Destination, Model, when
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+DAY = 24 * 3600.0  # seconds
+PATIENCE = 20.0  # seconds that a disk may take
+
+
+class Undone(Model, frozen=True):
+    """Tells that an original is back in its place, under which name within its folder."""
+
+    folder: str
+    name: str
+    at: datetime | None
+
+
+def record(due: Row, receipt: Receipt, now: float, transaction: Transaction) -> None:
+    """Keeps that an output took its original's place, in the transaction in which it is delivered."""
+    wish = msgspec.json.decode(due["wanted"], type=Destination).replaces
+    assert wish is not None
+    transaction.run(
+        "insert_replacement",
+        id=due["id"],
+        job=due["job"],
+        folder=wish.folder,
+        name=wish.name,
+        taken_by=receipt.to,
+        aside=receipt.aside,
+        wanted=due["wanted"],
+        original_bytes=wish.bytes,
+        bytes=due["bytes"],
+        now=now,
+        keep_until=now + wish.keep_days * DAY,
+    )
+    transaction.run("record_replaced", job=due["job"], outcome="replaced")
+
+
+class Replacements:
+    """Undoes replacements, and removes the originals of those that stand."""
+
+    def __init__(self, store: Store, *, now: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._now = now
+        self._threads = Workers("putting back an original", patience=PATIENCE)
+
+    async def undo(self, path: str) -> Undone:
+        """Puts the original of what lies at that path of the host back, and removes what took its place.
+
+        Raises NotFound for what was not replaced, Conflict for what cannot be undone, Unavailable where the disk does
+        not answer, when it is done later.
+        """
+        row = await self._store.read(lambda t: t.one("replacement_at", path=path))
+        if row is None:
+            raise NotFound(f"nothing at {path} took the place of an original")
+        if row["step"] in {"emptying", "emptied"}:
+            raise Conflict(f"the original of {row['taken_by']} was kept for its time, and is not in the trash any more")
+        if row["step"] == "undone":
+            raise Conflict(f"{row['name']} is its original already")
+        if row["step"] == "done":
+            await self._refuse_lost(row)
+            row = await self._step(row, "undoing")
+        if row is None:
+            raise Conflict(f"{path} is being changed at this moment: try again")
+        try:
+            await self._go_on(row)
+        except Undelivered as error:
+            raise Unavailable(f"{row['name']} is put back once that can be done: {error}") from error
+        return Undone(folder=row["folder"], name=row["name"], at=when(self._now()))
+
+    async def tidy(self) -> None:
+        """Goes on with what was begun, and empties the trash of what was kept long enough."""
+        for row in await self._store.read(lambda t: t.all("due_replacements", now=self._now())):
+            begun = await self._step(row, "emptying") if row["step"] == "done" else row
+            try:
+                if begun is not None:
+                    await self._go_on(begun)
+            except (Undelivered, Unavailable) as error:
+                tell(log, logging.WARNING, "an original waits in the trash", folder=row["folder"], error=str(error))
+
+    async def _refuse_lost(self, row: Row) -> None:
+        """Refuses where there is nothing to be put back, or what took its place is not as it was."""
+        try:
+            words = await self._on_disk(row, _flaw)
+        except Undelivered as error:
+            raise Conflict(f"{row['name']} cannot be put back now: {error}") from error
+        if words:
+            raise Conflict(f"{row['name']} is not put back: {words}")
+
+    async def _go_on(self, row: Row) -> None:
+        """Carries out the step that is noted. Raises Undelivered or Unavailable."""
+        undoing = row["step"] == "undoing"
+        await self._on_disk(row, Return.carry_out if undoing else Return.empty)
+        await self._store.write(partial(_record_end, row, undoing))
+        words = "an original is back in its place" if undoing else "an original was kept for its time, and is removed"
+        tell(log, logging.INFO, words, folder=row["folder"], job=row["job"])
+
+    async def _on_disk(self, row: Row, work: Callable[[Return], T]) -> T:
+        destination = msgspec.json.decode(row["wanted"], type=Destination)
+        return await self._threads.run(destination.place, partial(_at_work, row, destination, work))
+
+    async def _step(self, row: Row, step: str) -> Row | None:
+        """The row, at that step; None where it was brought to another meanwhile."""
+        return await self._store.write(lambda t: t.one("step_replacement", id=row["id"], before=row["step"], step=step))
+
+
+def _at_work(row: Row, destination: Destination, work: Callable[[Return], T]) -> T:
+    swap = Swap(step=Step.PLACING, name=PurePosixPath(row["taken_by"]).name, aside=row["aside"], bytes=row["bytes"])
+    with in_words(), opened(destination, make=row["step"] == "undoing") as folders:
+        return work(Return(folders, row["id"], destination, swap))
+
+
+def _flaw(way: Return) -> str | None:
+    if not way.is_aside():
+        return "its original is not in the trash any more"
+    return way.obstacle()
+
+
+def _record_end(row: Row, undoing: bool, transaction: Transaction) -> None:
+    ended = "undone" if undoing else "emptied"
+    transaction.one("step_replacement", id=row["id"], before=row["step"], step=ended)
+    if undoing:
+        transaction.run("record_replaced", job=row["job"], outcome=ended)

@@ -1,0 +1,107 @@
+"""Says of a file of a watched folder whether an output may take its place, before anything is made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from daemon.delivery.originals import LINKED
+from daemon.delivery.terms import losses
+from daemon.media.model import Media
+from daemon.models import Replacing, Wanted
+from daemon.presets.library import Library
+from daemon.recipes import command
+from daemon.recipes.picture import is_thinned
+from daemon.recipes.recipe import Plan
+from daemon.scheduling.sources import NewSource
+from daemon.settings import Folder
+from daemon.source_files import open_source
+
+SMALL = 64 * 1024**2  # bytes up to which a file is known by all of them
+CHUNK = 1024**2
+ROUNDING = 0.98  # of a picture's area
+
+
+class Unfit(Exception):
+    """Nothing may take the place of the file; the words say why."""
+
+
+def replacing(folder: Folder, name: str, source: NewSource) -> Replacing:
+    """Returns what an output is to do to the file at `name` within a folder, as that is now.
+
+    Raises Unfit, or OSError where it cannot be read. Blocks.
+    """
+    assert folder.replace is not None
+    size, _, inode, modified = source.identity
+    assert size is not None and inode is not None and modified is not None
+    descriptor = open_source(str(source.path), identity=source.identity)
+    try:
+        _refuse_unfit(os.fstat(descriptor), folder.replace.trash)
+        digest = _digest(descriptor) if size <= SMALL or folder.replace.paranoid else None
+    finally:
+        os.close(descriptor)
+    return Replacing(
+        folder=folder.name,
+        root=str(folder.path),
+        root_inode=folder.path.stat().st_ino,
+        name=name,
+        bytes=size,
+        inode=inode,
+        modified=modified,
+        trash=str(folder.replace.trash),
+        sha256=digest,
+        min_saving=folder.replace.min_saving,
+        min_vmaf=folder.replace.min_vmaf,
+        keep_days=folder.replace.keep_original_days,
+    )
+
+
+def _refuse_unfit(status: os.stat_result, trash: Path) -> None:
+    if status.st_nlink > 1:
+        raise Unfit(LINKED)
+    if device_of(trash) != status.st_dev:
+        raise Unfit("the trash lies on another file system than it does")
+    if os.geteuid() and status.st_uid != os.geteuid():
+        raise Unfit("it belongs to another user, whom the daemon's may not give files to")
+
+
+def device_of(path: Path) -> int:
+    """Returns the number of the device that a folder lies on, or is going to."""
+    there = next(one for one in (path, *path.parents) if one.exists())
+    return there.stat().st_dev
+
+
+def _digest(descriptor: int) -> str:
+    digest = hashlib.sha256()
+    while chunk := os.read(descriptor, CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def lost(wanted: Wanted, library: Library, media: Media) -> str | None:
+    """Returns in words what an output would be without that its source has; None: nothing.
+
+    Raises UnsuitableSource or BadParameter where the preset makes nothing of it.
+    """
+    plan = command.plan(media, library.find(wanted.preset).base, wanted.parameters)
+    words = "; ".join(filter(None, (losses(plan.contents), *_fewer(plan, wanted, media))))
+    return f"it would lose {words}" if words else None
+
+
+def _fewer(plan: Plan, wanted: Wanted, media: Media) -> Iterator[str]:
+    """What there would be less of, though it is the same in kind."""
+    most = wanted.parameters.get("max_channels")
+    channels = max((stream.channels for stream in media.audio), default=0)
+    if most is not None and channels > most:
+        yield f"{channels - most} of {channels} channels: ask for max_channels={channels}"
+    picture = media.video
+    if picture is None or plan.video is None:
+        return
+    if plan.video[0] * plan.video[1] < ROUNDING * picture.width * picture.height:
+        size = f"{plan.video[0]}×{plan.video[1]}"
+        yield f"pixels: it would be {size} instead of {picture.width}×{picture.height}"
+    fastest = wanted.parameters.get("max_frame_rate")
+    if fastest is not None and picture.frame_rate and is_thinned(picture, fastest):
+        yield f"pictures: {fastest:g} per second instead of {picture.frame_rate:.4g}"

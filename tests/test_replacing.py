@@ -1,0 +1,285 @@
+"""A library that is shrunk in place: what is proven and smaller takes its original's place, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from conftest import PATIENCE, Daemon, slowed, wait_until
+from test_delivery_folder import mounted
+from test_folders import QUICK, toml
+
+from daemon.errors import ProbeError, StartupError
+from daemon.folders import checks, replacing
+from daemon.media import decode_end
+from daemon.media.describe import read_media
+from daemon.models import Deliver, VariationRequest
+from daemon.presets.library import Library
+from daemon.scheduling import growth
+from daemon.settings import Folder, Replace, Settings
+
+Start = Callable[..., Daemon]
+
+SHRINKING = {"preset": "archive-hevc", "crf": 40, "speed": "ultrafast"}
+
+
+@pytest.fixture(scope="session")
+def film(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds that may come out a good deal smaller, with chapters and two languages."""
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "chapters").write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1\nSTART=0\nEND=1\ntitle=one\n")
+    picture, sound = "testsrc2=size=320x180:rate=25:duration=2", "sine=frequency=440:duration=2"
+    command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound]
+    command += ["-i", str(folder / "chapters"), "-map", "0:v", "-map", "1:a", "-map", "1:a", "-map_metadata", "2"]
+    command += ["-metadata:s:a:0", "language=deu", "-metadata:s:a:1", "language=eng", "-c:v", "libx264", "-crf", "1"]
+    subprocess.run([*command, "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(folder / "film.mkv")], check=True)
+    return folder / "film.mkv"
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    (tmp_path / "library" / "films").mkdir(parents=True)
+    return tmp_path / "library"
+
+
+def shrinking(start: Start, library: Path, *flags: str, made: Any = SHRINKING, **terms: Any) -> Daemon:
+    replace = {"trash": str(library / ".trash"), "min_vmaf": 0, **terms}
+    table = {
+        "name": "library", "path": str(library), "variations": [made], "recursive": True, "replace": replace, **QUICK,
+    }  # fmt: skip
+    config = library.parent / "ffspool.toml"
+    config.write_text("\n".join(["[[folders]]", *(f"{name} = {toml(value)}" for name, value in table.items())]))
+    return start("--source-root", str(library), *flags, FFSPOOL_CONFIG=str(config))
+
+
+def verdict(daemon: Daemon, name: str) -> Any:
+    """What became of a file, once that is known."""
+
+    def known() -> Any:
+        items = daemon.client.get("/api/folders/library/history").json()["items"]
+        return next((one for one in items if one["name"] == name and one["verdict"] not in GOING), None)
+
+    return wait_until(known, f"a verdict on {name}")
+
+
+GOING = {"queued", "processing", "completed"}
+
+
+def shown(daemon: Daemon) -> Any:
+    [folder] = daemon.client.get("/api/folders").json()["items"]
+    return folder
+
+
+def undo(daemon: Daemon, path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "daemon.cli", "folders", "undo", str(path), "--state-dir", str(daemon.state_dir)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def test_a_film_is_replaced_once_and_put_back_when_told(start_daemon: Start, library: Path, film: Path) -> None:
+    there = library / "films" / "film.mkv"
+    there.write_bytes(film.read_bytes())
+    os.utime(there, ns=(10**18, 10**18))
+    before = there.stat()
+    daemon = shrinking(start_daemon, library, min_vmaf=10)
+    assert verdict(daemon, "films/film.mkv")["verdict"] == "replaced"
+    after = there.stat()
+    assert (after.st_mtime_ns, after.st_mode, after.st_uid) == (before.st_mtime_ns, before.st_mode, before.st_uid)
+    assert after.st_size < 0.9 * before.st_size
+    [aside] = (library / ".trash").iterdir()
+    assert (aside.stat().st_ino, aside.read_bytes()) == (before.st_ino, film.read_bytes())
+    scanned_again(daemon)
+    assert shown(daemon) | {"scanned_at": 0} == {
+        "name": "library", "scanned_at": 0, "found": 1, "taken": 1, "refused": 0, "paused": False, "error": None,
+        "replaced": 1, "saved_bytes": before.st_size - after.st_size,
+    }  # fmt: skip
+    told = undo(daemon, there)
+    assert told.stdout == "films/film.mkv is its original again\n", told.stderr
+    assert there.stat().st_ino == before.st_ino
+    assert list((library / ".trash").iterdir()) + list(there.parent.glob(".*")) == []
+    scanned_again(daemon)
+    assert (shown(daemon)["taken"], shown(daemon)["saved_bytes"], len(jobs(daemon))) == (1, 0, 1)
+    assert verdict(daemon, "films/film.mkv")["verdict"] == "undone"
+    assert "is its original already" in undo(daemon, there).stderr
+
+
+def scanned_again(daemon: Daemon) -> None:
+    for _ in range(3):
+        before = shown(daemon)["scanned_at"]
+        wait_until(lambda before=before: shown(daemon)["scanned_at"] != before, "a scan")
+
+
+def jobs(daemon: Daemon) -> Any:
+    return daemon.client.get("/api/jobs").json()["items"]
+
+
+def copies(library: Path, film: Path, *names: str) -> None:
+    for name in names:
+        (library / "films" / name).write_bytes(film.read_bytes())
+
+
+def contents(library: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in library.rglob("*") if path.is_file()}
+
+
+def test_what_cannot_be_told_to_be_smaller_and_as_good_is_left(start_daemon: Start, library: Path, film: Path) -> None:
+    copies(library, film, "film.mkv")
+    before = contents(library)
+    daemon = shrinking(start_daemon, library, min_saving=0.99)
+    told = verdict(daemon, "films/film.mkv")
+    assert (told["verdict"], told["error"].split(":")[0]) == ("not replaced", "not smaller")
+    daemon.stop()
+    shrinking(lambda *_, **__: daemon, library, min_vmaf=99.9)
+    daemon.start()
+    told = wait_until(lambda: (one := verdict(daemon, "films/film.mkv"))["error"].startswith("its VMAF") and one)
+    assert told["verdict"] == "not replaced"
+    assert contents(library) == before
+    job = told["job"]
+    assert daemon.client.delete(f"/api/jobs/{job}").status_code == 204
+    assert verdict(daemon, "films/film.mkv") == told
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({"preset": "mp3"}, "it would lose picture"),
+        ({"preset": "h264-1080p", "chapters": "drop"}, "it would lose chapters (1): chapters=drop was asked for"),
+        ({"preset": "h264-480p", "short_side": 120}, "pixels: it would be 214×120 instead of 320×180"),
+        ({"preset": "mobile-540p", "max_frame_rate": 10}, "pictures: 10 per second instead of 25"),
+    ],
+)
+def test_what_would_lose_something_is_not_even_begun(
+    library: Path, film: Path, made: dict[str, Any], words: str
+) -> None:
+    folder = Folder(name="x", path=library, variations=(made,), replace=Replace(trash=library / ".trash", min_vmaf=0))
+    [wanted] = Library().expand([checks.variation(made, folder)])
+    media = read_media(str(film), patience=PATIENCE)
+    assert words in (replacing.lost(wanted, Library(), media) or "")
+    [kept] = Library().expand([checks.variation(SHRINKING, folder)])
+    assert replacing.lost(kept, Library(), media) is None
+
+
+def test_fewer_channels_are_a_loss(film: Path) -> None:
+    media = read_media(str(film), patience=PATIENCE)
+    surround = msgspec.structs.replace(media, audio=(msgspec.structs.replace(media.audio[0], channels=6),))
+    [wanted] = Library().expand([VariationRequest("h264-1080p", {})])
+    assert "4 of 6 channels: ask for max_channels=6" in (replacing.lost(wanted, Library(), surround) or "")
+
+
+def test_a_file_with_another_name_is_left(start_daemon: Start, library: Path, film: Path) -> None:
+    copies(library, film, "film.mkv")
+    os.link(library / "films" / "film.mkv", library.parent / "seeded.mkv")
+    told = verdict(shrinking(start_daemon, library), "films/film.mkv")
+    assert told["verdict"] == "refused"
+    assert "hard links" in told["error"]
+
+
+def test_originals_are_removed_in_their_time_and_nothing_else_of_the_trash(
+    start_daemon: Start, library: Path, film: Path
+) -> None:
+    copies(library, film, "film.mkv", "other.mkv")
+    os.utime(library / "films" / "other.mkv", ns=(10**18, 10**18))
+    (library / ".trash").mkdir()
+    (library / ".trash" / "mine").touch()
+    daemon = shrinking(start_daemon, library, "--sweep-every", "0.1", keep_original_days=0)
+    for name in ("film.mkv", "other.mkv"):
+        assert verdict(daemon, f"films/{name}")["verdict"] == "replaced"
+    wait_until(lambda: [path.name for path in (library / ".trash").iterdir()] == ["mine"], "an empty trash")
+    assert "is not in the trash any more" in undo(daemon, library / "films" / "film.mkv").stderr
+    assert shown(daemon)["replaced"] == 2
+    assert set(contents(library)) == {"film.mkv", "other.mkv", "mine"}
+
+
+def test_a_file_that_is_damaged_anywhere_is_not_whole(film: Path, tmp_path: Path) -> None:
+    decode_end.decode_all(str(film), read_media(str(film), patience=PATIENCE))
+    damaged, content = tmp_path / "film.mkv", bytearray(film.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 400] = bytes(400)
+    damaged.write_bytes(content)
+    media = read_media(str(damaged), patience=PATIENCE)
+    decode_end.decode(str(damaged), media, patience=PATIENCE)
+    with pytest.raises(ProbeError, match=r"damaged at [01]\.\d s"):
+        decode_end.decode_all(str(damaged), media)
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds", "words"),
+    [
+        (901, 1, "with 901 bytes already; its original has 1000"),
+        (300, 30, None),  # of too little of it
+        (700, 60, "after 60%, with 700 bytes where its original has 600"),
+        (590, 60, None),
+        (899, 101, None),  # a film that is longer than was told
+    ],
+)
+def test_an_encode_that_will_not_get_smaller_is_told_early(written: int, seconds: float, words: str | None) -> None:
+    told = growth.refusal(written, seconds, duration=100.0, most=900, original=1000)
+    assert (words is None) == (told is None)
+    assert words is None or words in (told or "")
+
+
+@pytest.mark.thorough
+def test_an_encode_that_grows_is_ended(
+    start_daemon: Start, library: Path, long_clip: Path, ffmpeg: str, tmp_path: Path
+) -> None:
+    (library / "films" / "film.mp4").write_bytes(long_clip.read_bytes())
+    growing = {"preset": "h264-1080p", "crf": 10, "speed": "ultrafast"}
+    start = partial(start_daemon, **slowed(ffmpeg, tmp_path, rate=20, burst=20))
+    daemon = shrinking(start, library, made=growing)
+    told = verdict(daemon, "films/film.mp4")
+    assert told["verdict"] == "failed"
+    assert told["error"].startswith("not smaller: it was ended early")
+
+
+NO_FLOOR = Replace(trash=Path("/trash"), min_vmaf=0)
+
+
+def under(root: Path, **more: Any) -> Folder:
+    return Folder(name="x", path=root / "x", variations=(SHRINKING,), place="the file, line 3", **more)
+
+
+@pytest.mark.parametrize(
+    ("trash", "more", "words"),
+    [
+        ("trash", {"deliver": Deliver(folder="/x")}, "both `deliver` and `replace`"),
+        ("trash", {"variations": (SHRINKING, SHRINKING)}, "one output takes the place"),
+        ("trash", {"variations": ({"preset": "hls"},), "replace": NO_FLOOR}, "one output takes the place"),
+        ("x/trash", {}, "let its name begin with a dot"),
+        ("y/.trash", {}, "lies in the folder y"),
+        ("", {}, "the folder x lies in its trash"),
+        ("state/trash", {}, "is in the state dir"),
+        ("file", {}, "is no folder"),
+        ("none/trash", {}, "cannot be made"),
+        ("trash", {"variations": ({"preset": "mp3"},)}, "no parameter 'quality'"),
+    ],
+)
+def test_what_cannot_be_replaced_safely_is_refused_at_the_start(
+    tmp_path: Path, trash: str, more: dict[str, Any], words: str
+) -> None:
+    for name in ("x", "y", "state"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "file").touch()
+    settings = Settings(state_dir=tmp_path / "state", source_roots=(tmp_path,), output_roots=(Path("/x"),))
+    folder = msgspec.structs.replace(under(tmp_path, replace=Replace(trash=tmp_path / trash)), **more)
+    other = Folder(name="y", path=tmp_path / "y", variations=({"preset": "mp3"},))
+    with pytest.raises(StartupError, match="In the file, line 3") as refused:
+        asyncio.run(checks.check([folder, other], Library(), settings))
+    assert words in str(refused.value)
+    safe = under(tmp_path, replace=Replace(trash=tmp_path / "x" / ".trash"))
+    asyncio.run(checks.check([safe, other], Library(), settings))
+
+
+def test_a_trash_on_another_file_system_is_refused_at_the_start(tmp_path: Path) -> None:
+    for name in ("x", "trash"):
+        (tmp_path / name).mkdir()
+    settings = Settings(state_dir=tmp_path / "state", source_roots=(tmp_path,))
+    folder = under(tmp_path, replace=Replace(trash=tmp_path / "trash" / "x"))
+    with mounted(tmp_path / "trash"), pytest.raises(StartupError, match="another file system"):
+        asyncio.run(checks.check([folder], Library(), settings))
