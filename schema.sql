@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 18;
+PRAGMA user_version = 19;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -315,10 +315,13 @@ CREATE TABLE watched_files (
     taken_at  REAL NOT NULL,
     outcome   TEXT,           -- its job's status, also once that is forgotten; NULL: it was not begun
     said      TEXT,           -- why its job failed, or its original was not replaced
+    fate      TEXT CHECK (fate IN ('move', 'delete')),  -- what is to become of it once all of it is delivered; NULL: nothing
+    finished  INTEGER NOT NULL DEFAULT 0 CHECK (finished IN (0, 1)),  -- all of it is delivered
     PRIMARY KEY (folder, recipe, inode, bytes, modified)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX watched_files_by_job ON watched_files (job) WHERE job IS NOT NULL;
+CREATE INDEX watched_files_to_go ON watched_files (folder) WHERE fate IS NOT NULL AND finished = 1;
 
 -- Originals that outputs took the place of: where in the trash they are, for as long as they are kept there. What is
 -- about to be done to the two is written here before it is begun.
@@ -725,11 +728,6 @@ BEGIN
         (julianday('now') - 2440587.5) * 86400 AS at);
 END;
 
-CREATE TRIGGER watched_file_has_an_outcome AFTER UPDATE ON jobs WHEN old.status <> new.status
-BEGIN
-    UPDATE watched_files SET outcome = new.status WHERE job = new.id;
-END;
-
 CREATE TRIGGER watched_file_has_failed AFTER UPDATE OF status ON variations
 WHEN old.status <> new.status AND new.status = 'failed'
 BEGIN
@@ -742,4 +740,21 @@ BEGIN
     UPDATE watched_files SET outcome = 'not replaced', said = new.error WHERE job = (
         SELECT jobs.id FROM variations JOIN jobs ON jobs.seq = variations.job WHERE variations.seq = new.variation
     );
+END;
+
+-- What was there already and was left is no result of ours: then the source stays.
+CREATE TRIGGER watched_file_is_finished AFTER UPDATE OF delivered ON jobs
+WHEN new.delivered = new.total AND new.undelivered = 0 AND new.delivered > old.delivered
+BEGIN
+    UPDATE watched_files SET finished = 1 WHERE job = new.id AND fate IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM variations JOIN deliveries ON deliveries.variation = variations.seq
+        WHERE variations.job = new.seq AND deliveries.kept = 1
+    );
+END;
+
+-- What was said of an attempt before is not true of the next.
+CREATE TRIGGER watched_file_has_an_outcome AFTER UPDATE ON jobs WHEN old.status <> new.status
+BEGIN
+    UPDATE watched_files SET outcome = new.status, said = iif(new.status IN ('queued', 'processing'), NULL, said)
+    WHERE job = new.id;
 END;

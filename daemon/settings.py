@@ -181,6 +181,8 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     variations: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(min_length=1)]
     deliver: Deliver | None = None
     replace: Replace | None = None
+    on_success: Literal["leave", "move", "delete"] = "leave"
+    move_to: Path | None = None
     recursive: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

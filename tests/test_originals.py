@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 from surroundings import thorough
-from test_delivery_folder import DEADLY, dies_at, mounted
+from test_delivery_folder import DEADLY, dies_at, mounted, refuse
 
 from daemon.delivery import no_replace
 from daemon.delivery.originals import Originals, Return, Step, Swap, opened
@@ -156,6 +156,17 @@ def test_at_whatever_call_one_dies_it_is_gone_on_with_or_undone(
             break
         deaths += 1
     assert deaths > 12
+
+
+@pytest.mark.parametrize("links", [True, thorough(False)])
+@pytest.mark.parametrize("way", ["deliver", thorough("withdraw")])
+def test_file_systems_that_cannot_rename_without_replacing_lose_nothing_either(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool, way: str
+) -> None:
+    monkeypatch.setattr(no_replace, "_rename", lambda *_: errno.EINVAL)
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    test_at_whatever_call_one_dies_it_is_gone_on_with_or_undone(scene, tmp_path, way, after=True)
 
 
 def swap_of(receipt: Receipt) -> Swap:

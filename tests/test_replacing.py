@@ -28,15 +28,21 @@ from daemon.settings import Folder, Replace, Settings
 
 Start = Callable[..., Daemon]
 
+DOCS = (Path(__file__).resolve().parents[1] / "docs" / "folders.md").read_text()
+RECIPE = DOCS.split("## Replacing in place\n")[1].split("```toml\n")[1].split("```")[0]
+
 SHRINKING = {"preset": "archive-hevc", "crf": 40, "speed": "ultrafast"}
 
 
 @pytest.fixture(scope="session")
 def film(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds that may come out a good deal smaller, with chapters and two languages."""
-    folder = tmp_path_factory.mktemp("library")
+    return make_film(ffmpeg, tmp_path_factory.mktemp("library"))
+
+
+def make_film(ffmpeg: str, folder: Path, seconds: float = 1) -> Path:
+    """A film that may come out a good deal smaller, with chapters and two languages."""
     (folder / "chapters").write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1\nSTART=0\nEND=1\ntitle=one\n")
-    picture, sound = "testsrc2=size=320x180:rate=25:duration=2", "sine=frequency=440:duration=2"
+    picture, sound = f"testsrc2=size=320x180:rate=25:duration={seconds}", f"sine=frequency=440:duration={seconds}"
     command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound]
     command += ["-i", str(folder / "chapters"), "-map", "0:v", "-map", "1:a", "-map", "1:a", "-map_metadata", "2"]
     command += ["-metadata:s:a:0", "language=deu", "-metadata:s:a:1", "language=eng", "-c:v", "libx264", "-crf", "1"]
@@ -51,20 +57,25 @@ def library(tmp_path: Path) -> Path:
 
 
 def shrinking(start: Start, library: Path, *flags: str, made: Any = SHRINKING, **terms: Any) -> Daemon:
+    config = configured(library, made, **terms)
+    return start("--source-root", str(library), *flags, FFSPOOL_CONFIG=str(config))
+
+
+def configured(library: Path, made: Any = SHRINKING, **terms: Any) -> Path:
     replace = {"trash": str(library / ".trash"), "min_vmaf": 0, **terms}
     table = {
         "name": "library", "path": str(library), "variations": [made], "recursive": True, "replace": replace, **QUICK,
     }  # fmt: skip
     config = library.parent / "ffspool.toml"
     config.write_text("\n".join(["[[folders]]", *(f"{name} = {toml(value)}" for name, value in table.items())]))
-    return start("--source-root", str(library), *flags, FFSPOOL_CONFIG=str(config))
+    return config
 
 
 def verdict(daemon: Daemon, name: str) -> Any:
     """What became of a file, once that is known."""
 
     def known() -> Any:
-        items = daemon.client.get("/api/folders/library/history").json()["items"]
+        items = daemon.client.get(f"/api/folders/{shown(daemon)['name']}/history").json()["items"]
         return next((one for one in items if one["name"] == name and one["verdict"] not in GOING), None)
 
     return wait_until(known, f"a verdict on {name}")
@@ -83,12 +94,19 @@ def undo(daemon: Daemon, path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
 
 
-def test_a_film_is_replaced_once_and_put_back_when_told(start_daemon: Start, library: Path, film: Path) -> None:
+def test_by_the_recipe_a_film_is_replaced_once_and_put_back_when_told(
+    start_daemon: Start, library: Path, film: Path
+) -> None:
     there = library / "films" / "film.mkv"
     there.write_bytes(film.read_bytes())
     os.utime(there, ns=(10**18, 10**18))
     before = there.stat()
-    daemon = shrinking(start_daemon, library, min_vmaf=10)
+    config = library.parent / "ffspool.toml"
+    config.write_text(
+        RECIPE.replace("/srv/films", str(library)).replace("500_000_000", "1000")
+        + "".join(f"{name} = {value}\n" for name, value in QUICK.items())
+    )
+    daemon = start_daemon(FFSPOOL_CONFIG=str(config))
     assert verdict(daemon, "films/film.mkv")["verdict"] == "replaced"
     after = there.stat()
     assert (after.st_mtime_ns, after.st_mode, after.st_uid) == (before.st_mtime_ns, before.st_mode, before.st_uid)
@@ -97,7 +115,7 @@ def test_a_film_is_replaced_once_and_put_back_when_told(start_daemon: Start, lib
     assert (aside.stat().st_ino, aside.read_bytes()) == (before.st_ino, film.read_bytes())
     scanned_again(daemon)
     assert shown(daemon) | {"scanned_at": 0} == {
-        "name": "library", "scanned_at": 0, "found": 1, "taken": 1, "refused": 0, "paused": False, "error": None,
+        "name": "films", "scanned_at": 0, "found": 1, "taken": 1, "refused": 0, "paused": False, "error": None,
         "replaced": 1, "saved_bytes": before.st_size - after.st_size,
     }  # fmt: skip
     told = undo(daemon, there)
@@ -173,12 +191,17 @@ def test_fewer_channels_are_a_loss(film: Path) -> None:
     assert "4 of 6 channels: ask for max_channels=6" in (replacing.lost(wanted, Library(), surround) or "")
 
 
-def test_a_file_with_another_name_is_left(start_daemon: Start, library: Path, film: Path) -> None:
-    copies(library, film, "film.mkv")
+def test_a_file_with_another_name_or_another_of_its_new_name_is_left(
+    start_daemon: Start, library: Path, film: Path
+) -> None:
+    copies(library, film, "film.mkv", "other.avi")
+    os.utime(library / "films" / "other.avi", ns=(10**18, 10**18))
     os.link(library / "films" / "film.mkv", library.parent / "seeded.mkv")
-    told = verdict(shrinking(start_daemon, library), "films/film.mkv")
-    assert told["verdict"] == "refused"
-    assert "hard links" in told["error"]
+    (library / "films" / "other.mkv").touch()
+    daemon = shrinking(start_daemon, library)
+    for name, words in (("film.mkv", "hard links"), ("other.avi", "not replaced: other.mkv is there already")):
+        told = verdict(daemon, f"films/{name}")
+        assert (told["verdict"], words in told["error"]) == ("refused", True)
 
 
 def test_originals_are_removed_in_their_time_and_nothing_else_of_the_trash(
@@ -238,6 +261,7 @@ def test_an_encode_that_grows_is_ended(
     assert told["error"].startswith("not smaller: it was ended early")
 
 
+INBOX = {"replace": None, "on_success": "move", "move_to": Path("/done"), "deliver": Deliver(folder="/x/y")}
 NO_FLOOR = Replace(trash=Path("/trash"), min_vmaf=0)
 
 
@@ -253,11 +277,16 @@ def under(root: Path, **more: Any) -> Folder:
         ("trash", {"variations": ({"preset": "hls"},), "replace": NO_FLOOR}, "one output takes the place"),
         ("x/trash", {}, "let its name begin with a dot"),
         ("y/.trash", {}, "lies in the folder y"),
-        ("", {}, "the folder x lies in its trash"),
+        ("", {}, "the folder x lies in the trash"),
         ("state/trash", {}, "is in the state dir"),
         ("file", {}, "is no folder"),
         ("none/trash", {}, "cannot be made"),
         ("trash", {"variations": ({"preset": "mp3"},)}, "no parameter 'quality'"),
+        ("trash", {"on_success": "delete"}, "both `on_success` and `replace`"),
+        ("trash", {"replace": None, "on_success": "delete"}, "`deliver` them"),
+        ("trash", {**INBOX, "move_to": None}, "`move_to` says where"),
+        ("trash", {**INBOX, "on_success": "leave"}, "`move_to` says where"),
+        ("trash", {**INBOX, "move_to": Path("here")}, "by its whole path"),
     ],
 )
 def test_what_cannot_be_replaced_safely_is_refused_at_the_start(

@@ -143,6 +143,7 @@ def every_verb(ask: Asker, here: Path, done: str) -> None:
         ask("GET", f"/api/{path}")
     ask("GET", "/api/folders")
     ask("GET", f"/api/folders/{NO_FOLDER}/history")
+    ask("POST", "/api/folders/undo", json={"path": "/no/such/film.mkv"})
     for verb in ("scan", "pause", "resume", "retry"):
         ask("POST", f"/api/folders/{NO_FOLDER}/{verb}")
     for path in ("/metrics", "/healthz", "/readyz", "/openapi.json", "/docs", "/"):

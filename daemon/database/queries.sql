@@ -842,8 +842,17 @@ VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :now)
 
 -- Keeps that a file was taken or refused.
 -- name: insert_watched_file
-INSERT INTO watched_files (folder, recipe, inode, bytes, modified, name, job, error, taken_at)
-VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :job, :error, :now)
+INSERT INTO watched_files (folder, recipe, inode, bytes, modified, name, job, error, fate, taken_at)
+VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :job, :error, :fate, :now)
+
+-- Files of a folder of which all is delivered, and that are to go.
+-- name: files_to_go
+SELECT * FROM watched_files WHERE folder = :folder AND fate IS NOT NULL AND finished = 1
+
+-- Keeps what became of one of them, or why it stays.
+-- name: record_gone
+UPDATE watched_files SET fate = NULL, outcome = coalesce(:outcome, outcome), said = :said
+WHERE folder = :folder AND recipe = :recipe AND inode = :inode AND bytes = :bytes AND modified = :modified
 
 -- Keeps that an output took the place of its original.
 -- name: insert_replacement

@@ -169,9 +169,10 @@ class _Replacement(_Pair):
         swap = msgspec.json.decode(self._course.landing, type=Swap) if self._course.landing else None
         part = self._part(None)
         if swap and part.is_ours(swap.name):
+            part.clear()  # of a link, it has both names for a moment
             self._fsync()
             return swap
-        is_aside = swap is not None and self._is_aside(swap)
+        is_aside = swap is not None and self._is_aside(swap) and not self._was_linked(swap)
         if swap is None or not is_aside:
             swap = self._prepare(is_written=swap is not None and part.is_there())
         elif not part.is_there():
@@ -186,6 +187,14 @@ class _Replacement(_Pair):
                 self._put_back(swap)
             raise
         return swap
+
+    def _was_linked(self, swap: Swap) -> bool:
+        """Whether the original has both names, as where it was moved by a link; then the one in the trash goes."""
+        here, aside = no_replace.status(self._at, self._own_name), no_replace.status(self._trash, swap.aside)
+        both = here is not None and aside is not None and os.path.samestat(here, aside)
+        if both:
+            os.unlink(swap.aside, dir_fd=self._trash)
+        return both
 
     def _part(self, rights: Rights | None) -> Part:
         known = rights or Rights(0o600)
@@ -289,6 +298,7 @@ class Return(_Pair):
         if not (whatever or self._is_aside(self._swap)):
             return
         if self._is_placed():
+            remove(self._at, self._part)  # of a link, it has both names, and a rename would leave them
             os.rename(self._swap.name, self._part, src_dir_fd=self._at, dst_dir_fd=self._at)
         name, number = self._own_name, 1
         while not no_replace.put(self._trash, self._swap.aside, name, into=self._at):

@@ -95,12 +95,16 @@ class Replacements:
 
     async def tidy(self) -> None:
         """Goes on with what was begun, and empties the trash of what was kept long enough."""
+        away = set[str]()  # folders whose disk does not answer: they are not asked again and again
         for row in await self._store.read(lambda t: t.all("due_replacements", now=self._now())):
+            if row["folder"] in away:
+                continue
             begun = await self._step(row, "emptying") if row["step"] == "done" else row
             try:
                 if begun is not None:
                     await self._go_on(begun)
             except (Undelivered, Unavailable) as error:
+                away |= {row["folder"]} if isinstance(error, Unavailable) else set()
                 tell(log, logging.WARNING, "an original waits in the trash", folder=row["folder"], error=str(error))
 
     async def _refuse_lost(self, row: Row) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daemon.bounded_threads import Workers
 from daemon.errors import InvalidRequest, StartupError, Unavailable
-from daemon.folders.replace_checks import refuse_unsafe, refuse_unusable
+from daemon.folders.aside_checks import refuse_unsafe, refuse_unusable
 from daemon.models import VariationRequest, Wanted
 from daemon.presets.library import Library
 from daemon.settings import Folder, Settings

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from daemon.delivery.originals import LINKED
 from daemon.delivery.terms import losses
+from daemon.errors import BadParameter, UnsuitableSource
 from daemon.media.model import Media
 from daemon.models import Replacing, Wanted
 from daemon.presets.library import Library
@@ -28,8 +29,8 @@ class Unfit(Exception):
     """Nothing may take the place of the file; the words say why."""
 
 
-def replacing(folder: Folder, name: str, source: NewSource) -> Replacing:
-    """Returns what an output is to do to the file at `name` within a folder, as that is now.
+def replacing(folder: Folder, name: str, source: NewSource, extension: str) -> Replacing:
+    """Returns what an output with that extension is to do to the file at `name` within a folder, as that is now.
 
     Raises Unfit, or OSError where it cannot be read. Blocks.
     """
@@ -39,6 +40,7 @@ def replacing(folder: Folder, name: str, source: NewSource) -> Replacing:
     descriptor = open_source(str(source.path), identity=source.identity)
     try:
         _refuse_unfit(os.fstat(descriptor), folder.replace.trash)
+        _refuse_taken(folder.path / name, f".{extension}")
         digest = _digest(descriptor) if size <= SMALL or folder.replace.paranoid else None
     finally:
         os.close(descriptor)
@@ -67,6 +69,11 @@ def _refuse_unfit(status: os.stat_result, trash: Path) -> None:
         raise Unfit("it belongs to another user, whom the daemon's may not give files to")
 
 
+def _refuse_taken(path: Path, ending: str) -> None:
+    if path.suffix.lower() != ending and os.path.lexists(path.with_name(path.stem + ending)):
+        raise Unfit(f"{path.stem}{ending} is there already")
+
+
 def device_of(path: Path) -> int:
     """Returns the number of the device that a folder lies on, or is going to."""
     there = next(one for one in (path, *path.parents) if one.exists())
@@ -81,11 +88,11 @@ def _digest(descriptor: int) -> str:
 
 
 def lost(wanted: Wanted, library: Library, media: Media) -> str | None:
-    """Returns in words what an output would be without that its source has; None: nothing.
-
-    Raises UnsuitableSource or BadParameter where the preset makes nothing of it.
-    """
-    plan = command.plan(media, library.find(wanted.preset).base, wanted.parameters)
+    """Returns in words what an output would be without that its source has, or why there can be none; None: nothing."""
+    try:
+        plan = command.plan(media, library.find(wanted.preset).base, wanted.parameters)
+    except (UnsuitableSource, BadParameter) as error:
+        return str(error)
     words = "; ".join(filter(None, (losses(plan.contents), *_fewer(plan, wanted, media))))
     return f"it would lose {words}" if words else None
 

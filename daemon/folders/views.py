@@ -24,9 +24,8 @@ class FolderView(Model, frozen=True):
 
 
 class Verdict(Model, frozen=True):
-    """Tells what became of a file: `refused`, the status of its job, `replaced`, `not replaced`, or `undone`.
-
-    The `error` says why nothing came of it.
+    """Tells what became of a file: `refused`, or its job's status, or of the file itself `replaced`, `not replaced`,
+    `undone`, `moved`, `deleted`. The `error` says why nothing came of it.
     """
 
     name: str  # within the folder

@@ -24,7 +24,6 @@ from daemon.bounded_threads import Workers
 from daemon.database.store import Transaction
 from daemon.errors import (
     BadName,
-    BadParameter,
     Conflict,
     EmptyUpload,
     ForbiddenPath,
@@ -36,9 +35,8 @@ from daemon.errors import (
     ProbeError,
     Unavailable,
     Unresponsive,
-    UnsuitableSource,
 )
-from daemon.folders import rules
+from daemon.folders import fates, rules
 from daemon.folders.checks import variation
 from daemon.folders.own_outputs import ours
 from daemon.folders.replacing import Unfit, lost, replacing
@@ -119,6 +117,7 @@ class Watcher:
         self._now = now = resources.now
         self._watches = [_Watch(folder, now) for folder in folders]
         self._threads = Workers("a scan", most=1)
+        self._reading = Workers("reading a file", most=1, patience=None)
         self._finding = Workers("finding a place", patience=PATIENCE)
 
     async def views(self) -> list[FolderView]:
@@ -217,12 +216,27 @@ class Watcher:
             watch.waiting = before | watch.waiting
             raise
         watch.scanned_at, watch.error = self._now(), _flaw(walk)
+        await self._let_go(watch)
         for found in watch.stable(before, time.monotonic()):
             try:
                 await self._take(watch, *found)
             except (LimitReached, OutOfSpace, Unavailable) as error:
                 tell(log, logging.WARNING, "files wait to be taken", folder=watch.folder.name, error=str(error))
                 return
+
+    async def _let_go(self, watch: _Watch) -> None:
+        """Moves or deletes what is done with; what cannot be yet, after a later scan."""
+        for row in await self._store.read(lambda t: t.all("files_to_go", folder=watch.folder.name)):
+            of = {"folder": watch.folder.name, "fate": row["fate"]}
+            try:
+                stays = await self._threads.run(watch.folder.name, partial(fates.carry_out, watch.folder, row))
+            except (OSError, Unavailable) as error:
+                tell(log, logging.WARNING, "a file of a folder cannot go yet", **of, error=str(error))
+                return
+            await self._store.write(partial(fates.record, row, stays))
+            tell(
+                log, logging.INFO, "a file of a folder stays" if stays else "a file of a folder went", **of, error=stays
+            )
 
     async def _walk(self, watch: _Watch, before: Mapping[Key, tuple[Found, float]]) -> Walk:
         """Goes through the folder once. Raises OSError or Unavailable."""
@@ -309,10 +323,10 @@ class Watcher:
         try:
             if words := lost(wanted, self._library, media):
                 raise Unfit(words)
-            reading = partial(replacing, watch.folder, name, source)
-            wish = await self._threads.run(watch.folder.name, reading)
-        except (UnsuitableSource, BadParameter) as error:
-            raise Unfit(str(error)) from error
+            reading = partial(replacing, watch.folder, name, source, wanted.extension)
+            wish = await self._reading.run(watch.folder.name, reading)
+        except OSError as error:
+            raise Conflict(f"it cannot be read now: {error.strerror}") from error
         return tuple(replace(one, deliver=wish) for one in watch.variations)
 
     async def _refuse(self, watch: _Watch, name: str, identity: Identity, error: str) -> None:
@@ -366,6 +380,7 @@ def _remember(
 ) -> str | None:
     """Writes that a file was taken, in the transaction that makes its job."""
     inode, size, modified = key_of(identity)
+    fate = watch.folder.on_success if watch.folder.on_success in fates.OUTCOMES else None
     transaction.run(
         "insert_watched_file",
         folder=watch.folder.name,
@@ -376,6 +391,7 @@ def _remember(
         modified=modified,
         job=job.id if job else None,
         error=error,
+        fate=fate if job else None,
         now=now,
     )
     return job.id if job else None

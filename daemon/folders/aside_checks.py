@@ -1,0 +1,87 @@
+"""Refuses, when the daemon starts, folders whose files could not be replaced, moved or deleted safely."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from daemon.errors import StartupError
+from daemon.folders.replacing import device_of
+from daemon.models import Wanted
+from daemon.presets.builtin import FOLDER
+from daemon.settings import Folder, Settings
+
+
+def refuse_unsafe(folder: Folder, folders: Sequence[Folder], wanted: Sequence[Wanted], settings: Settings) -> None:
+    """Raises StartupError for what is not to become of a folder's files, or for a place to move them that is watched.
+
+    `wanted` is what is made of each file. Nothing is looked at on the disk.
+    """
+    where = _where(folder)
+    if folder.replace and (folder.deliver or folder.on_success != "leave"):
+        beside = "deliver" if folder.deliver else "on_success"
+        raise StartupError(f"{where} has both `{beside}` and `replace`: take one of them")
+    if folder.replace and (len(wanted) != 1 or wanted[0].extension == FOLDER):
+        raise StartupError(f"{where}: one output takes the place of a file: name one preset, of single files")
+    if folder.on_success != "leave" and folder.deliver is None:
+        raise StartupError(f"{where}: results are kept for a time only: `deliver` them, if their sources go")
+    if (folder.on_success == "move") != (folder.move_to is not None):
+        raise StartupError(f'{where}: `move_to` says where its files go, with `on_success` = "move"')
+    if aside := _aside(folder):
+        _refuse_watched(aside, folder, folders, settings)
+
+
+def _refuse_watched(aside: Path, folder: Folder, folders: Sequence[Folder], settings: Settings) -> None:
+    where, what = _where(folder), _called(folder)
+    if not aside.is_absolute() or ".." in aside.parts or not aside.name:
+        raise StartupError(f"{where}: {what} {aside} has to be named by its whole path")
+    if aside.is_relative_to(settings.state_dir):
+        raise StartupError(f"{where}: {what} is in the state dir: name a folder outside of that")
+    for other in folders:
+        if other.path.is_relative_to(aside):
+            raise StartupError(f"{where}: the folder {other.name} lies in {what}: name another one")
+        if aside.is_relative_to(other.path) and not (other is folder and _is_hidden(aside, folder)):
+            remedy = "let its name begin with a dot" if other is folder else "name another one"
+            raise StartupError(f"{where}: {what} lies in the folder {other.name}, which is watched: {remedy}")
+
+
+def refuse_unusable(folder: Folder) -> None:
+    """Raises StartupError for a folder that may not be changed, or from which nothing can be moved. Blocks."""
+    if not (folder.replace or folder.on_success != "leave") or not folder.path.is_dir():
+        return
+    written, aside = [folder.path], _aside(folder)
+    if aside:
+        _refuse_unmovable(aside, folder)
+        written.append(aside if aside.exists() else aside.parent)
+    for path in written:
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise StartupError(f"{_where(folder)}: the daemon's user may not write to {path}, as it has to")
+
+
+def _refuse_unmovable(aside: Path, folder: Folder) -> None:
+    where, what = _where(folder), _called(folder)
+    if os.path.lexists(aside) and (aside.is_symlink() or not aside.is_dir()):
+        raise StartupError(f"{where}: {what} {aside} is no folder")
+    if not aside.parent.is_dir():
+        raise StartupError(f"{where}: {what} {aside} cannot be made: {aside.parent} is no folder")
+    if device_of(aside) != folder.path.stat().st_dev:
+        raise StartupError(f"{where}: {what} {aside} lies on another file system: files are moved, not copied")
+
+
+def _aside(folder: Folder) -> Path | None:
+    """Where its files are moved to."""
+    return folder.replace.trash if folder.replace else folder.move_to
+
+
+def _called(folder: Folder) -> str:
+    return "the trash" if folder.replace else "`move_to`"
+
+
+def _where(folder: Folder) -> str:
+    return f"In {folder.place or 'ffspool.toml'}: the folder {folder.name}"
+
+
+def _is_hidden(aside: Path, folder: Folder) -> bool:
+    """Whether no scan of the folder comes there."""
+    return any(part.startswith(".") for part in aside.relative_to(folder.path).parts)

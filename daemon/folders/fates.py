@@ -1,0 +1,114 @@
+"""Moves or deletes files of an inbox, once all that was made of them is delivered and if they are what was read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+
+from daemon import filenames
+from daemon.database.store import Row, Transaction
+from daemon.delivery import by_handle, no_replace
+from daemon.delivery.by_handle import Rights
+from daemon.settings import Folder
+
+OUTCOMES = {"move": "moved", "delete": "deleted"}
+NEW_FOLDER = Rights(0o755)
+
+
+class _Stays(Exception):
+    """The file is left where it is; the words say why."""
+
+
+def record(row: Row, stays: str | None, transaction: Transaction) -> None:
+    """Keeps what became of the file: it is gone, or `stays` for the reason that is told."""
+    key = {column: row[column] for column in ("folder", "recipe", "inode", "bytes", "modified")}
+    transaction.run("record_gone", outcome=None if stays else OUTCOMES[row["fate"]], said=stays, **key)
+
+
+def carry_out(folder: Folder, row: Row) -> str | None:
+    """Has a file go as its row says; returns why it stays, if it does. It may be called again, wherever it broke off.
+
+    Raises OSError when it is to be tried again. Blocks.
+    """
+    try:
+        _carry_out(folder, row)
+    except _Stays as error:
+        return str(error)
+    return None
+
+
+def _carry_out(folder: Folder, row: Row) -> None:
+    path = PurePosixPath(row["name"])
+    root = os.open(os.path.realpath(folder.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with by_handle.folder(root, path.parent.parts) as at:
+            if row["fate"] == "delete":
+                _delete(at, path.name, row)
+            elif folder.move_to is None:
+                raise _Stays("it is not said any more where it is to be moved to")
+            else:
+                _move(at, path.name, row, folder.move_to)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not folder.path.is_dir() or not any(folder.path.iterdir()):
+            raise  # it is away
+        raise _Stays("the folder it lay in is not there any more") from error
+    finally:
+        os.close(root)
+
+
+def _move(at: int, name: str, row: Row, target: Path) -> None:
+    above = os.open(os.path.realpath(target.parent), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with by_handle.folder(above, (target.name,), NEW_FOLDER) as into:
+            if _is_there(at, name, row):
+                moved = _put(at, name, into, name)
+                _refuse_another(into, moved, row, at, name)
+            by_handle.fsync_folder(into)
+            by_handle.fsync_folder(at)
+    finally:
+        os.close(above)
+
+
+def _delete(at: int, name: str, row: Row) -> None:
+    """First gives it a name of ours, by which nobody else changes it any more."""
+    hidden = f".ffspool-{row['inode']:x}-{row['modified']:x}.part"
+    if no_replace.status(at, hidden) is None and _is_there(at, name, row):
+        no_replace.put(at, name, hidden)
+    if no_replace.status(at, hidden) is not None:
+        _refuse_another(at, hidden, row, at, name)
+        os.unlink(hidden, dir_fd=at)
+    by_handle.fsync_folder(at)
+
+
+def _is_there(at: int, name: str, row: Row) -> bool:
+    """Whether it is where it was, as it was read; False: it is gone. Raises _Stays."""
+    if no_replace.status(at, name) is None:
+        return False
+    if not _is_same(at, name, row):
+        raise _Stays("it was changed since it was read: it is left as it is")
+    return True
+
+
+def _put(at: int, name: str, into: int, wanted: str) -> str:
+    """The name that it has there."""
+    free, number = wanted, 1
+    while not no_replace.put(at, name, free, into=into):
+        number += 1
+        free = filenames.numbered(wanted, number)
+    return free
+
+
+def _refuse_another(into: int, moved: str, row: Row, at: int, name: str) -> None:
+    """Gives back what took its place at the last moment."""
+    if not _is_same(into, moved, row):
+        _put(into, moved, at, name)
+        raise _Stays("it was changed since it was read: it is left as it is")
+
+
+def _is_same(at: int, name: str, row: Row) -> bool:
+    found = no_replace.status(at, name)
+    known = (row["bytes"], row["inode"], row["modified"])
+    return (
+        found is not None and stat.S_ISREG(found.st_mode) and known == (found.st_size, found.st_ino, found.st_mtime_ns)
+    )

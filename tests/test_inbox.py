@@ -1,0 +1,120 @@
+"""Files of an inbox are moved or deleted once all of them is delivered, if they are what was read; else they stay."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Daemon, wait_until
+from surroundings import thorough
+from test_delivery_folder import dies_at
+from test_folders import jobs, made, scans, shown, verdicts, watching
+
+from daemon.folders import fates
+from daemon.settings import Folder
+
+Start = Callable[..., Daemon]
+
+CONTENT = os.urandom(1000)
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    (tmp_path / "library").mkdir()
+    return folder
+
+
+def test_what_is_delivered_is_moved_and_what_is_not_stays(start_daemon: Start, inbox: Path, clip: Path) -> None:
+    wanted = {"recursive": True, "on_success": "move", "move_to": str(inbox / ".done")}
+    wanted |= {"deliver": {"folder": str(inbox.parent / "library"), "name": "{stem}.{ext}", "conflict": "skip"}}
+    (inbox / "a").mkdir()
+    (inbox.parent / "library" / "there.mp3").write_bytes(b"something else")
+    for name in ("a/film.mp4", "there.mp4"):
+        shutil.copy(clip, inbox / name)
+    (inbox / "broken.mp4").write_bytes(b"no film")
+    daemon = watching(start_daemon, inbox, **wanted)
+    expected = {"a/film.mp4": "moved", "there.mp4": "completed", "broken.mp4": "refused"}
+    wait_until(lambda: verdicts(daemon) == expected, "all to be moved that was delivered")
+    assert (inbox / ".done" / "film.mp4").read_bytes() == clip.read_bytes()
+    scans(daemon)
+    left = {str(path.relative_to(inbox)) for path in inbox.rglob("*") if path.is_file()}
+    assert left == {".done/film.mp4", "there.mp4", "broken.mp4"}
+
+
+def test_what_is_delivered_is_deleted_however_soon_its_job_is_forgotten(
+    start_daemon: Start, inbox: Path, clip: Path
+) -> None:
+    shutil.copy(clip, inbox / "film.mp4")
+    start = partial(start_daemon, FFSPOOL_RETENTION="0", FFSPOOL_SWEEP_EVERY="0.1")
+    daemon = watching(start, inbox, on_success="delete")
+    wait_until(lambda: verdicts(daemon) == {"film.mp4": "deleted"}, "its end")
+    assert (list(inbox.iterdir()), made(inbox)) == ([], {"film.mp3"})
+    wait_until(lambda: jobs(daemon) == [])
+    shutil.copy(clip, inbox / "film.mp4")
+    wait_until(lambda: shown(daemon)["taken"] == 2, "another one")
+
+
+def row(inbox: Path, fate: str) -> Any:
+    film = inbox / "film.mp4"
+    film.write_bytes(CONTENT)
+    found = film.stat()
+    known = {"bytes": found.st_size, "inode": found.st_ino, "modified": found.st_mtime_ns}
+    return {"name": "film.mp4", "fate": fate, **known}
+
+
+def folder(inbox: Path) -> Folder:
+    return Folder(name="x", path=inbox, variations=(), move_to=inbox / ".done", on_success="move")
+
+
+def test_what_was_changed_or_replaced_stays(inbox: Path) -> None:
+    for fate in ("move", "delete"):
+        known = row(inbox, fate)
+        (inbox / "film.mp4").write_bytes(b"another")
+        assert "was changed" in (fates.carry_out(folder(inbox), known) or "")
+        assert (inbox / "film.mp4").read_bytes() == b"another"
+
+
+@pytest.mark.parametrize("fate", ["move", "delete"])
+def test_what_changes_at_the_last_moment_comes_back(inbox: Path, monkeypatch: pytest.MonkeyPatch, fate: str) -> None:
+    known, put = row(inbox, fate), fates.no_replace.put
+
+    def late(*where: Any, **more: Any) -> bool:
+        (inbox / "film.mp4").write_bytes(b"another") if (inbox / "film.mp4").exists() else None
+        return put(*where, **more)
+
+    monkeypatch.setattr(fates.no_replace, "put", late)
+    assert "was changed" in (fates.carry_out(folder(inbox), known) or "")
+    assert [path.read_bytes() for path in inbox.rglob("*") if path.is_file()] == [b"another"]
+    assert (inbox / "film.mp4").exists()
+
+
+@pytest.mark.parametrize("after", [False, thorough(True)])
+@pytest.mark.parametrize("fate", ["move", "delete"])
+def test_at_whatever_call_it_dies_the_file_is_in_one_place(inbox: Path, fate: str, after: bool) -> None:
+    deaths = 0
+    for call in range(100):
+        shutil.rmtree(inbox)
+        inbox.mkdir()
+        known = row(inbox, fate)
+        died = dies_at(call, after=after, work=partial(fates.carry_out, folder(inbox), known))
+        assert fates.carry_out(folder(inbox), known) is None
+        found = [path.relative_to(inbox).as_posix() for path in inbox.rglob("*") if path.is_file()]
+        assert found == ([".done/film.mp4"] if fate == "move" else []), call
+        if not died:
+            break
+        deaths += 1
+    assert deaths > 3
+
+
+def test_an_inbox_that_is_away_is_waited_for(inbox: Path) -> None:
+    known = row(inbox, "delete")
+    inbox.rename(inbox.with_name("away"))
+    with pytest.raises(FileNotFoundError):
+        fates.carry_out(folder(inbox), known)
