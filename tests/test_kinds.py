@@ -14,7 +14,7 @@ import av
 import pytest
 import reader
 from conftest import make_clip
-from surroundings import crossed
+from surroundings import crossed, thorough
 from test_recipes import outputs
 
 from daemon.errors import UnsuitableSource
@@ -438,11 +438,21 @@ def test_what_ogg_tells_of_its_sound_is_told_of_the_file(ffmpeg: str, tmp_path: 
             assert container.streams[0].metadata["language"] == reading.read_media(str(source)).audio[0].language
 
 
-@pytest.mark.parametrize("codec", ["pcm_s24le", "pcm_s32le", "pcm_f32le"])
-def test_the_lossless_archive_keeps_every_sample(ffmpeg: str, tmp_path: Path, codec: str) -> None:
-    """Louder than full scale too, where the source can be."""
-    source = tmp_path / "fine.mkv"
-    wave = "aevalsrc=1.5*sin(2*PI*440*t):duration=0.5:sample_rate=48000"
+FINE = [
+    *(("pcm_s24le", "mono", "mkv"), ("pcm_f32le", "mono", "mkv"), ("pcm_s32be", "mono", "mov")),
+    *(thorough("pcm_s32le", "mono", "mkv"), thorough("pcm_f32be", "mono", "mov"), thorough("pcm_f64be", "mono", "mov")),
+    *(("pcm_s24be", "7.1.4", "mov"), thorough("wavpack", "7.1.4", "mkv"), thorough("alac", "mono", "mov")),
+]
+
+
+@pytest.mark.parametrize(("codec", "places", "ending"), FINE)
+def test_the_lossless_archive_keeps_every_sample(
+    ffmpeg: str, tmp_path: Path, codec: str, places: str, ending: str
+) -> None:
+    """Louder than full scale too, where the source can be; and of more channels than FLAC has."""
+    source = tmp_path / f"fine.{ending}"
+    wave = f"aevalsrc=1.5*sin(2*PI*440*t):duration=0.5:sample_rate=48000,pan={places}|c0=c0|c1=c0"
+    wave = wave.replace("|c1=c0", "") if places == "mono" else wave
     generated(ffmpeg, *lavfi("color=red:size=64x64:duration=0.5", wave), "-c:v", "ffv1", "-c:a", codec, source)
     archive = make(ffmpeg, source, tmp_path, "archive-ffv1")
     hashes = [

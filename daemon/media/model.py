@@ -69,6 +69,7 @@ class AudioStream(Model, frozen=True):
     gap_seconds: float = 0.0  # that its timestamps leave out in the middle, where the whole file was read
     hidden_seconds: float = 0.0  # that an edit list has players leave out, where the whole file was read
     marks: tuple[str, ...] = ()  # what else it is, such as "comment", in FFmpeg's names
+    exact: str | None = None  # the codec of PCM that takes its samples as they are, where 24 bits do not
 
 
 class SubtitleStream(Model, frozen=True):

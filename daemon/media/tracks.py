@@ -21,6 +21,10 @@ BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
 CHAPTERS = "text"  # what an MP4 file calls a track that names its chapters
 EMPTY = Unread(kind="sound", why="it holds no sample", lost=False)
 MARKS = (Disposition.comment, Disposition.dub, Disposition.hearing_impaired, Disposition.visual_impaired)
+WITHOUT_LOSS = ("pcm_", "wavpack", "flac", "alac", "als", "tta", "ape", "tak", "shorten", "dsd_", "dst", "ralf")
+WITHIN_24_BITS = {"pcm_s24le", "pcm_s24be", "pcm_s24daud", "pcm_s24le_planar", "pcm_u24le", "pcm_u24be", "pcm_bluray"}
+WITHIN_24_BITS |= {"pcm_dvd", "pcm_lxf", "tta", "ape", "tak", "ralf"}
+PCM = {"s32": "pcm_s32le", "flt": "pcm_f32le", "dbl": "pcm_f64le"}  # by what decoders make
 _KINDS = {"audio": "sound", "video": "picture", "subtitle": "subtitles", "data": "data"}
 
 
@@ -115,7 +119,25 @@ def audio(stream: Any) -> AudioStream:
         start_seconds=durations.begin(stream),
         duration_seconds=durations.of_stream(stream),
         marks=_marks(stream),
+        exact=_exact(stream),
     )
+
+
+def _exact(stream: Any) -> str | None:
+    """What holds samples that are finer than 24 bits, or that go beyond full scale: those of codecs without loss."""
+    codec, samples = decoder(stream) or "", stream.codec_context.format.name.removesuffix("p")
+    if samples == "s32" and (codec in WITHIN_24_BITS or _told_bits(codec, stream.codec_context.extradata or b"") <= 24):
+        return None
+    return PCM.get(samples) if codec.startswith(WITHOUT_LOSS) else None
+
+
+def _told_bits(codec: str, described: bytes) -> int:
+    """The bits of each sample, where the codec's own description tells them: 32 elsewhere."""
+    if codec == "flac" and len(described) >= 14:
+        return ((described[12] & 1) << 4 | described[13] >> 4) + 1
+    if codec == "alac" and len(described) >= 18:
+        return described[17]
+    return 32
 
 
 def subtitle(stream: Stream) -> SubtitleStream:

@@ -20,7 +20,7 @@ from daemon.recipes.recipe import Node, Options, Plan, Recipe, Request, Size, re
 from daemon.recipes.sound import default_first
 
 MOST_HIDDEN = 0.1  # seconds; encoders of sound hide less at its beginning
-FINER_THAN_FLAC = {"pcm_s32le", "pcm_f32le", "pcm_f64le"}  # codecs, of those that Matroska holds
+MOST_IN_FLAC = 8  # channels
 LEAST_SLICED = 16  # pixels of a side, below which FFV1 may find no way to cut a picture up that has coarser colours
 CALLED = {"mp4": "MP4", "webm": "WebM", "matroska": "Matroska"}
 _MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 dts alac opus flac"
@@ -116,8 +116,7 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
     heard = default_first(request.media.audio)
     planned = _planned(request, upright(picture), heard)
     exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac", **_sliced(picture)}
-    # FLAC has 24 bits.
-    exact |= {f"c:a:{number}": "copy" for number, stream in enumerate(heard) if stream.codec in FINER_THAN_FLAC}
+    exact |= {f"c:a:{number}": codec for number, stream in enumerate(heard) if (codec := _finer(stream))}
     if picture.colour.range == "pc" and (picture.pixel_format or "").startswith("yuv"):
         exact["color_range"] = "pc"  # a container that says otherwise would have it squeezed
     if picture.alpha and picture.codec == "vp8" and picture.colour.matrix:
@@ -127,6 +126,13 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
     if picture.counted:  # only filters can set the clock of such a picture
         return threaded._replace(filtered=lambda shown: shown)
     return threaded._replace(direct=picture)
+
+
+def _finer(stream: AudioStream) -> str | None:
+    """What takes sound that FLAC cannot: itself, where Matroska holds that, else PCM. FLAC has 24 bits."""
+    if stream.exact is None and stream.channels <= MOST_IN_FLAC:
+        return None
+    return "copy" if stream.codec in HOLDS["matroska"] else stream.exact or "pcm_s24le"
 
 
 def _sliced(picture: VideoStream) -> Options:
