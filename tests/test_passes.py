@@ -367,7 +367,9 @@ def test_remuxed_subtitles_are_kept_where_the_container_takes_them() -> None:
     subtitles = (SubtitleStream(index=3, codec="subrip"), SubtitleStream(index=4, codec="dvd_subtitle", text=False))
     media = msgspec.structs.replace(film(), subtitles=subtitles)
     assert "-map 0:3 -f mp4 -c copy -c:s mov_text" in arguments(media, "remux-mp4")
-    assert "-map 0:3 -map 0:4 -f matroska -c copy -c:s:0 copy -c:s:1 copy -t" in arguments(media, "remux-mkv")
+    assert "-map 0:3 -map 0:4 -f matroska -c copy -c:s:0 copy -c:s:1 copy -disposition:s:0 0 -t" in arguments(
+        media, "remux-mkv"
+    )
 
 
 # Sprites

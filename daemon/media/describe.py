@@ -300,7 +300,7 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
     colour = frames.colour(frame)
     dolby_vision = frames.dolby_vision(frame)
     length, lost = durations.of_stream(stream), _lost(stream, begin, frame)
-    return VideoStream(
+    shown = VideoStream(
         index=stream.index,
         codec=tracks.decoder(stream) or "",
         width=width,
@@ -327,10 +327,16 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
         in_band=_in_band(stream),
         own_colours=dolby_vision and colour.transfer is None,
         captions=seen.captions,
-        spherical=frames.spherical(frame),
         start_seconds=begin + lost,
         duration_seconds=length - lost if length and length > lost else length,
     )
+    return _told(shown, stream, frame)
+
+
+def _told(shown: VideoStream, stream: Pictures, frame: VideoFrame) -> VideoStream:
+    """The same with what is said of how it is to be looked at, and by its track."""
+    around, eyes = frames.spherical(frame), frames.stereo(frame)
+    return replace(shown, spherical=around, stereo=eyes, language=tracks.language(stream), title=tracks.title(stream))
 
 
 def _in_band(stream: Pictures) -> bool:

@@ -244,6 +244,11 @@ def spherical(frame: VideoFrame) -> bool:
     return "SPHERICAL" in frame.side_data
 
 
+def stereo(frame: VideoFrame) -> bool:
+    """Tells whether it says how it holds what each eye sees."""
+    return "STEREO3D" in frame.side_data
+
+
 def mirrored(frame: VideoFrame) -> bool:
     """Tells whether the display matrix flips the picture besides turning it."""
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")

@@ -53,6 +53,9 @@ class VideoStream(Model, frozen=True):
     own_colours: bool = False  # whether only players of Dolby Vision know what its numbers mean (profile 5)
     captions: bool = False  # whether frames carry some (EIA-608 or 708)
     spherical: bool = False  # whether it is marked as a 360° film
+    stereo: bool = False  # whether each frame, or each second one, is marked as that of one eye or of both
+    language: str | None = None
+    title: str | None = None
 
 
 class AudioStream(Model, frozen=True):

@@ -20,7 +20,11 @@ MOST_STREAMS = 1000  # of all kinds; a subtitle's fonts come in dozens
 BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
 CHAPTERS = "text"  # what an MP4 file calls a track that names its chapters
 EMPTY = Unread(kind="sound", why="it holds no sample", lost=False)
-MARKS = (Disposition.comment, Disposition.dub, Disposition.hearing_impaired, Disposition.visual_impaired)
+MARKS = (
+    *(Disposition.comment, Disposition.dub, Disposition.hearing_impaired, Disposition.visual_impaired),
+    *(Disposition.original, Disposition.lyrics, Disposition.karaoke, Disposition.clean_effects),
+    *(Disposition.captions, Disposition.descriptions, Disposition.metadata, Disposition.non_diegetic),
+)
 WITHOUT_LOSS = ("pcm_", "wavpack", "flac", "alac", "als", "tta", "ape", "tak", "shorten", "dsd_", "dst", "ralf")
 WITHIN_24_BITS = {"pcm_s24le", "pcm_s24be", "pcm_s24daud", "pcm_s24le_planar", "pcm_u24le", "pcm_u24be", "pcm_bluray"}
 WITHIN_24_BITS |= {"pcm_dvd", "pcm_lxf", "tta", "ape", "tak", "ralf"}
@@ -113,8 +117,8 @@ def audio(stream: Any) -> AudioStream:
         channels=stream.channels,
         sample_rate=stream.sample_rate,
         layout=layout if placed else None,
-        language=_language(stream),
-        title=_title(stream),
+        language=language(stream),
+        title=title(stream),
         default=bool(stream.disposition & Disposition.default),
         start_seconds=durations.begin(stream),
         duration_seconds=durations.of_stream(stream),
@@ -144,9 +148,9 @@ def subtitle(stream: Stream) -> SubtitleStream:
     return SubtitleStream(
         index=stream.index,
         codec=decoder(stream) or "",
-        language=_language(stream),
+        language=language(stream),
         text=decoder(stream) not in BITMAPS,
-        title=_title(stream),
+        title=title(stream),
         default=bool(stream.disposition & Disposition.default),
         forced=bool(stream.disposition & Disposition.forced),
         marks=_marks(stream),
@@ -172,12 +176,13 @@ def _marks(stream: Stream) -> tuple[str, ...]:
     return tuple(mark.name for mark in MARKS if stream.disposition & mark and mark.name)
 
 
-def _language(stream: Stream) -> str | None:
+def language(stream: Stream) -> str | None:
+    """Returns the language that its container tells; None where that is unknown."""
     language = stream.metadata.get("language", "").strip()[:35]
     return language if language not in {"", "und"} else None
 
 
-def _title(stream: Stream) -> str | None:
+def title(stream: Stream) -> str | None:
     """Its name, which MP4 has by that word; what Ogg has as a title is the whole's."""
     if stream.container.format.name == "ogg":
         return None

@@ -57,6 +57,7 @@ CERTAIN_TAGS = {"title", "artist", "album", "genre"}
 def _of_contents(made: Media, plan: Plan) -> Iterator[str]:
     """What is said to be kept of the source, and is not there. Tracks are as many as they should be."""
     kept = [fact for fact in plan.contents.kept if fact.track is None]
+    yield from _of_tracks("picture", [made.video] if made.video else [], plan)
     yield from _of_tracks("sound", made.audio, plan)
     yield from _of_tracks("subtitles", made.subtitles, plan)
     dropped = any(fact.what == "captions" and fact.meant for fact in plan.contents.left_out)
@@ -67,14 +68,14 @@ def _of_contents(made: Media, plan: Plan) -> Iterator[str]:
             yield f"its {fact.what.replace('_', ' ')} is lost" + (f" ({fact.detail})" if fact.detail else "")
 
 
-def _of_tracks(what: str, made: Sequence[AudioStream | SubtitleStream], plan: Plan) -> Iterator[str]:
+def _of_tracks(what: str, made: Sequence[VideoStream | AudioStream | SubtitleStream], plan: Plan) -> Iterator[str]:
     wanted = [fact for fact in plan.contents.kept if fact.what == what]
     for number, (fact, track) in enumerate(zip(wanted, made, strict=False), 1):
         if fact.language and track.language != fact.language:
             yield f"the language of its {what} {number} is {track.language or 'not told'} instead of {fact.language}"
         if fact.name and track.title != fact.name:
             yield f"its {what} {number} is not called {fact.name}"
-        if missing := set(fact.marks) - _marks(track):
+        if not isinstance(track, VideoStream) and (missing := set(fact.marks) - _marks(track)):
             yield f"its {what} {number} is not marked as {', '.join(sorted(missing))}"
 
 
@@ -91,7 +92,7 @@ def _is_there(fact: Kept, made: Media) -> bool:
     picture = made.video
     if fact.what == "tag":
         return fact.detail not in CERTAIN_TAGS or fact.detail in made.tags
-    if fact.what in {"dolby_vision", "spherical"}:
+    if fact.what in {"dolby_vision", "spherical", "stereo"}:
         return picture is not None and bool(getattr(picture, fact.what))
     if fact.what == "transparency":
         return picture is not None and picture.alpha

@@ -16,7 +16,7 @@ from daemon.models import Model, Parameters
 from daemon.presets.builtin import PRESETS
 from daemon.presets.traits import Metric
 from daemon.recipes import captions, pieces, quality_filter
-from daemon.recipes.contents import HDR_TRANSFERS, accounted
+from daemon.recipes.contents import accounted
 from daemon.recipes.encoders import timing
 from daemon.recipes.filter_graph import apart, branched, merged
 from daemon.recipes.kind import Estimate, Kind
@@ -37,6 +37,7 @@ from daemon.recipes.recipe import (
     Trial,
     refuse_lost,
 )
+from daemon.recipes.sharing import may_share
 
 DAY = 86400.0
 MEASURING = 0.15  # of the time, where a picture is compared with its source
@@ -119,22 +120,8 @@ def prospect(media: Media, preset: str, parameters: Parameters) -> Prospect:
     """Tells all that is known of an output before it is made. Raises as `plan` does."""
     kind, request = _request(media, preset, parameters)
     recipe = _made_of(kind, request)
-    shareable = _shareable(media, recipe)
+    shareable = may_share(media, recipe)
     return Prospect(recipe.plan, kind.estimate(request), shareable, pieces.can_be_gone_on_with(recipe))
-
-
-def _shareable(media: Media, recipe: Recipe) -> bool:
-    """Gaps in the sound can bring FFmpeg's threads to wait for each other when several films are made at once. And of
-    all that one graph of filters shows, only the first is told what screen an HDR film was made for.
-    """
-    gaps = any(heard.gap_seconds for heard in media.audio)
-    return recipe.steps is None and not gaps and not (recipe.filtered and _stays_hdr(media, recipe.plan))
-
-
-def _stays_hdr(media: Media, plan: Plan) -> bool:
-    """Whether players are to show the output as HDR."""
-    hdr = media.video is not None and media.video.hdr is not None
-    return hdr and plan.colour is not None and plan.colour.transfer in HDR_TRANSFERS
 
 
 def command(source: str, media: Media, outputs: Sequence[Output], threads: int) -> list[str]:
@@ -383,6 +370,8 @@ def _shown(decoded: Node, media: Media, recipe: Recipe, *, going_on: bool = Fals
     picture = decoded[str(media.video.index)]
     if going_on and recipe.begin:  # others may begin before; filters that choose frames go by the first that they see
         picture = picture.filter("trim", start=f"{recipe.begin.warm:.6f}")
+    if media.video.stereo and not recipe.plan.stereo:
+        picture = picture.filter("sidedata", "delete", type="STEREO3D")
     if media.video.counted:
         picture = picture.filter("setpts", f"PTS-STARTPTS+{media.video.start_seconds:.6f}/TB")
     if media.still:

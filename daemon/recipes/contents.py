@@ -17,10 +17,12 @@ from daemon.recipes.metadata import GAINS, told_by
 from daemon.recipes.picture import is_thinned
 from daemon.recipes.recipe import Options, Recipe
 
+MOST_IN_FLAC = 8  # channels
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 STAYS = {"hdr10+": "hdr10"}  # of HDR, what an encode passes on
 _HEARD_OR_SEEN = {"picture", "sound", "subtitles", "captions"}
 _OF_PICTURES = {"picture", "hdr", "transparency", "end"}
+_IMPLIED = {"hearing_impaired": "captions", "visual_impaired": "descriptions"}  # in MP4 both stand for one thing
 SEE_THROUGH = {"libvpx-vp9", "gif", "libwebp_anim"}  # encoders that are given what is transparent, where it is
 APART = {"vp8", "vp9"}  # whose transparency is a stream of its own beside each picture
 _Facts = Iterator[Kept | LeftOut]
@@ -79,7 +81,7 @@ class _Account(NamedTuple):
             why, index = "the preset keeps sound alone", picture.index
             yield LeftOut(what="picture", why=why, track=index, detail=picture.codec, meant=True)
             return
-        yield Kept(what="picture", track=picture.index, detail=picture.codec)
+        yield from self._track("picture", picture, ())
         yield from self._hdr(picture)
         if picture.alpha:
             yield from self._transparency(picture)
@@ -89,6 +91,9 @@ class _Account(NamedTuple):
         if picture.spherical:
             why = "only an encode in its own size and shape passes it on, to MP4, MKV or WebM: remux it"
             yield from _either("spherical", why, kept=self._is_exact() or self.recipe.plan.all_around)
+        if picture.stereo:
+            why = "only an encode that turns or frames nothing passes it on, to MP4, MKV or WebM: remux it"
+            yield from _either("stereo", why, kept=self._is_exact() or self.recipe.plan.stereo)
         if picture.captions:
             yield from self._captions(picture)
         elif self._asked("captions", "text"):
@@ -146,6 +151,8 @@ class _Account(NamedTuple):
         why = "the preset keeps one track of sound" if taken else "the preset keeps no sound"
         for stream in taken:
             yield from self._track("sound", stream, stream.marks)
+            if self.recipe.plan.container == "flac":
+                yield from _beyond_flac(stream)
         for stream in self.media.audio:
             if stream not in taken:
                 yield LeftOut(what="sound", why=why, track=stream.index, detail=_described(stream))
@@ -165,12 +172,15 @@ class _Account(NamedTuple):
             return f"{self.container.called} takes none that are pictures: take a preset of MKV"
         return "the preset keeps none"
 
-    def _track(self, what: str, stream: AudioStream | SubtitleStream, marks: tuple[str, ...]) -> _Facts:
+    def _track(self, what: str, stream: VideoStream | AudioStream | SubtitleStream, said: tuple[str, ...]) -> _Facts:
         """The track, and what of what it tells has no place."""
         told, stripped = self.container, self._asked("metadata", "strip")
+        if what == "picture" and not told.names:
+            told = Container(told.called)
+        marks = tuple(mark for mark in said if mark not in {_IMPLIED.get(other) for other in said})
         language = stream.language if stream.language and told.tells_language(stream.language) else None
         name = stream.title if told.names and not stripped else None
-        places = {*told.marks, *({"forced"} if told.names else ())}
+        places = {*told.marks, *({"forced"} if told.names else ()), *(told.words if what == "subtitles" else ())}
         held = tuple(mark for mark in marks if mark in places)
         yield Kept(what=what, track=stream.index, language=language, name=name, marks=held, detail=stream.codec)
         why = f"{told.called} has no place for it"
@@ -222,6 +232,15 @@ class _Account(NamedTuple):
                 yield LeftOut(what="tag", why="the output has another loudness", detail=tag)
             else:
                 yield from self._told("tag", tag, held=self.container.tells_tag(tag))
+
+
+def _beyond_flac(stream: AudioStream) -> _Facts:
+    if stream.channels > MOST_IN_FLAC:
+        why, detail = f"FLAC holds {MOST_IN_FLAC}", f"{stream.channels - MOST_IN_FLAC} of {stream.channels}"
+        yield LeftOut(what="channels", why=why, track=stream.index, detail=detail)
+    if stream.exact:
+        why = "FLAC has 24 bits, and nothing beyond full scale: take archive-ffv1 or remux-mkv"
+        yield LeftOut(what="precision", why=why, track=stream.index, detail=stream.codec)
 
 
 _WITHOUT = {

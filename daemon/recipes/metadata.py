@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from daemon.media.model import APPLE, AudioStream, Media, SubtitleStream
+from msgspec.structs import replace
+
+from daemon.media.model import APPLE, AudioStream, Media, SubtitleStream, VideoStream
 from daemon.presets.traits import SoundTraits
 from daemon.recipes.containers import CONTAINERS, ITUNES, RELEASE, Container
 from daemon.recipes.recipe import Options
@@ -17,14 +19,26 @@ def options(
     wanted: SoundTraits,
     sound: Sequence[AudioStream],
     subtitles: Sequence[SubtitleStream] = (),
+    picture: VideoStream | None = None,
 ) -> Options:
     """Says what FFmpeg shall leave out, but for the languages, and what it would: it copies most of it by itself."""
     chapters: Options = {} if wanted.chapters == "keep" else {"map_chapters": -1}
     if wanted.metadata == "keep":
         place = {"metadata#place": f"location={media.place}"} if media.place else {}
         names = _of_the_whole(sound) if container == "opus" else _names(container, media, sound, subtitles)
-        return {**chapters, **_moment(container, media), **place, **_device(container, media), **names}
-    return {**chapters, "map_metadata": -1, **_languages(sound, subtitles)}
+        shown = _of_the_picture(container, picture)
+        return {**chapters, **_moment(container, media), **place, **_device(container, media), **names, **shown}
+    language = _of_the_picture(container, picture and replace(picture, title=None))
+    return {**chapters, "map_metadata": -1, **_languages(sound, subtitles), **language}
+
+
+def _of_the_picture(container: str, picture: VideoStream | None) -> Options:
+    """What a picture's track tells, which FFmpeg forgets on the way through filters."""
+    if picture is None:
+        return {}
+    keys = ("title", "handler_name") if container == "mp4" else ("title",)
+    told = {"language": picture.language, **dict.fromkeys(keys, picture.title)}
+    return {f"metadata:s:v:0#{key}": f"{key}={said}" for key, said in told.items() if said}
 
 
 def _moment(container: str, media: Media) -> Options:

@@ -273,9 +273,15 @@ def stays_all_around(picture: VideoStream, size: Size, container: str) -> bool:
     return picture.spherical and as_it_is and container in {"mp4", "matroska", "webm"}
 
 
-def all_around(plan: Plan) -> Options:
-    """Returns what an MP4 takes to tell of it: it is no part of the standard."""
-    return {"strict": "unofficial"} if plan.container == "mp4" and plan.all_around else {}
+def stays_stereo(picture: VideoStream, container: str) -> bool:
+    """Tells whether an encode passes on how a picture holds what each eye sees: turned, it would hold it elsewise."""
+    upright_already = not picture.rotation and not picture.mirrored
+    return picture.stereo and upright_already and container in {"mp4", "matroska", "webm"}
+
+
+def told_of_view(plan: Plan) -> Options:
+    """Returns what an MP4 takes to tell that it is all around or stereoscopic: that is no part of the standard."""
+    return {"strict": "unofficial"} if plan.container == "mp4" and (plan.all_around or plan.stereo) else {}
 
 
 def is_thinned(picture: VideoStream, most: float) -> bool:

@@ -85,6 +85,7 @@ class Plan(Model, frozen=True):
     seen_seconds: float | None = None  # of the source, where the output does not show that all of it was there
     audio_seconds: tuple[float | None, ...] = ()  # of each audio stream
     all_around: bool = False  # whether an encode passes on that it is a 360° film
+    stereo: bool = False  # whether an encode passes on that it is stereoscopic
     audio_offset: float | None = None  # seconds after the picture at which the first audio stream begins
     copied: bool = False  # whether the picture is the source's own, which players may have to turn
     folder: Ladder | Sprites | None = None

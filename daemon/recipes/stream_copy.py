@@ -38,7 +38,7 @@ def picture_options(media: Media, container: str) -> Options:
         return {}
     beforehand = picture.codec == "hevc" and not picture.in_band
     named: Options = {"tag:v": "hvc1"} if beforehand and container == "mp4" else {}
-    if container == "mp4" and (picture.spherical or picture.dolby_vision):
+    if container == "mp4" and (picture.spherical or picture.stereo or picture.dolby_vision):
         named["strict"] = "unofficial"
     if picture.late_seconds:
         return {**named, "bsf:v": f"setts=pts=PTS:dts=DTS-{picture.late_seconds:.4f}/TB"}

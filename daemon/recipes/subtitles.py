@@ -24,7 +24,13 @@ def encoded(container: str, streams: Sequence[SubtitleStream]) -> Options:
     """Encodes them as the container's own kind of text; in Matroska, as they are."""
     if container != "matroska":
         return {"c:s": ENCODERS[container]} if streams else {}
-    return {
+    unbidden = len(streams) > 1 and not any(stream.default for stream in streams)
+    shown = {"disposition:s:0": _marks(streams[0])} if unbidden else {}  # else FFmpeg has players show it
+    return shown | {
         f"c:s:{number}": "copy" if stream.codec in MATROSKA else "srt" if stream.text else "dvdsub"
         for number, stream in enumerate(streams)
     }
+
+
+def _marks(stream: SubtitleStream) -> str:
+    return "+".join([*(("forced",) if stream.forced else ()), *stream.marks]) or "0"

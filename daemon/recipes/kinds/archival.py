@@ -12,6 +12,7 @@ from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.presets.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
 from daemon.presets.traits import KeptTraits
 from daemon.recipes import metadata, stream_copy, subtitles
+from daemon.recipes.contents import MOST_IN_FLAC
 from daemon.recipes.encoders import ENCODERS, STILLS_CPU, captioned, decimal, timing
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import film
@@ -20,7 +21,6 @@ from daemon.recipes.recipe import Node, Options, Plan, Recipe, Request, Size, re
 from daemon.recipes.sound import default_first
 
 MOST_HIDDEN = 0.1  # seconds; encoders of sound hide less at its beginning
-MOST_IN_FLAC = 8  # channels
 LEAST_SLICED = 16  # pixels of a side, below which FFV1 may find no way to cut a picture up that has coarser colours
 CALLED = {"mp4": "MP4", "webm": "WebM", "matroska": "Matroska"}
 _MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 dts alac opus flac"
@@ -163,7 +163,7 @@ def _kept(request: Request[KeptTraits], planned: Plan, options: Options, heard: 
     read = subtitles.carried(preset.container, media, wanted.subtitles)
     beside = {
         **subtitles.encoded(preset.container, read),
-        **metadata.options(preset.container, media, wanted, heard, read),
+        **metadata.options(preset.container, media, wanted, heard, read, media.video),
     }
     attached = media.named_attachments if preset.container == "matroska" else ()
     beside |= {"c:t": "copy"} if attached else {}

@@ -15,7 +15,6 @@ from daemon.recipes import crf_search, metadata, sound, stream_copy, subtitles
 from daemon.recipes.encoders import ENCODERS, captioned, lasting, timing
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.picture import (
-    all_around,
     bounded,
     fitted,
     graded,
@@ -24,8 +23,10 @@ from daemon.recipes.picture import (
     scaled,
     shown_colour,
     stays_all_around,
+    stays_stereo,
     thinned,
     to_deinterlace,
+    told_of_view,
     turned,
 )
 from daemon.recipes.recipe import Node, Options, Plan, Recipe, Request, Size
@@ -110,6 +111,7 @@ def planned_film(
         audio_seconds=tuple(stream.duration_seconds for stream in heard),
         audio_offset=_offset(picture, heard),
         all_around=stays_all_around(picture, size, preset.container),
+        stereo=stays_stereo(picture, preset.container),
         quality=None if wanted.quality == "none" else wanted.quality,
     )
 
@@ -135,14 +137,14 @@ def film(
     def encoded(threads: int) -> Options:
         captions = captioned(picture, preset.encoder, kept=wanted.captions != "drop")
         last = _last_shown(picture, preset.encoder)
-        return {**timing(), **encode(threads), **captions, **last, **all_around(planned)}
+        return {**timing(), **encode(threads), **captions, **last, **told_of_view(planned)}
 
     def options(threads: int) -> Options:
         return {
             **encoded(threads),
             **sound.encoded(preset.container, heard, audio_bitrate_kbps, wanted.max_channels),
             **subtitles.encoded(preset.container, read),
-            **metadata.options(preset.container, media, wanted, heard, read),
+            **metadata.options(preset.container, media, wanted, heard, read, picture),
         }
 
     deinterlaced = to_deinterlace(picture, wanted.deinterlace)

@@ -29,7 +29,8 @@ def framed(request: Request[FramedParameters]) -> Recipe:
         return placed(shown, picture, frame)
 
     rate = kept_rate(picture, wanted.max_frame_rate)
-    planned = replace(film.planned_film(request, size=frame, frame_rate=rate), all_around=False)  # it is put into one
+    whole = film.planned_film(request, size=frame, frame_rate=rate)
+    planned = replace(whole, all_around=False, stereo=False)  # it is put into one
     encode = partial(ENCODERS[request.preset.encoder].options, wanted.crf, wanted.speed)
     made = film.film(request, planned, filtered, encode, wanted.audio_bitrate_kbps)
     return made._replace(paced=is_paced(picture, wanted.max_frame_rate))

@@ -1,0 +1,25 @@
+"""Tells which outputs can be made beside others in one process."""
+
+from __future__ import annotations
+
+from daemon.media.model import Media
+from daemon.recipes.contents import HDR_TRANSFERS
+from daemon.recipes.recipe import Plan, Recipe
+
+
+def may_share(media: Media, recipe: Recipe) -> bool:
+    """Tells whether it can be made together with others.
+
+    Gaps in the sound can bring FFmpeg's threads to wait for each other when several films are made at once. And of
+    all that one graph of filters shows, only the first is told what screen an HDR film was made for, and how a 360° or
+    a stereoscopic one is to be shown.
+    """
+    gaps = any(heard.gap_seconds for heard in media.audio)
+    told = _stays_hdr(media, recipe.plan) or recipe.plan.all_around or recipe.plan.stereo
+    return recipe.steps is None and not gaps and not (recipe.filtered and told)
+
+
+def _stays_hdr(media: Media, plan: Plan) -> bool:
+    """Whether players are to show the output as HDR."""
+    hdr = media.video is not None and media.video.hdr is not None
+    return hdr and plan.colour is not None and plan.colour.transfer in HDR_TRANSFERS
