@@ -292,19 +292,20 @@ async def _keep_house(service: Service, began: float, now: Callable[[], float]) 
     """Tidies at once what an earlier daemon left, while all that is on its way is younger than we; then at times."""
     swept_by = cleanup.steady(now)
     with closing(cleanup.Sweep(service.store, service.paths, began)) as sweep:
-        await _tidy(service, partial(sweep.round, began, min_age=0), now())
+        await _tidy(service, partial(sweep.round, began, min_age=0), now(), swept_by())
         while True:
             await asyncio.sleep(service.settings.sweep_every)
-            await _tidy(service, partial(sweep.round, swept_by()), now())
+            await _tidy(service, partial(sweep.round, swept_by()), now(), swept_by())
 
 
-async def _tidy(service: Service, sweep: Callable[[], Awaitable[object]], now: float) -> None:
+async def _tidy(service: Service, sweep: Callable[[], Awaitable[object]], now: float, steady: float) -> None:
+    """Originals in the trash go by the `steady` time: a clock that jumps ahead ends nobody's days."""
     settings, store, paths = service.settings, service.store, service.paths
     try:
         await lineage.renew(store, paths)
         await sweep()
         await expiry.expire(store, paths, now, settings.tombstone)
-        await service.replacements.tidy()
+        await service.replacements.tidy(steady)
         await expiry.evict(store, paths, now, settings.max_disk_use, lambda: _disk_use(paths))
     except (FfspoolError, OSError) as error:
         log.error("housekeeping could not finish and will try again: %s", error)

@@ -275,8 +275,25 @@ def test_what_is_not_as_it_was_is_left(scene: Scene, journal: Journal) -> None:
     refused("not there any more")
 
 
-def test_what_changes_at_the_last_moment_is_left(scene: Scene, journal: Journal) -> None:
-    """Between the look at it and the rename."""
+def test_what_changes_between_the_last_look_and_the_rename_comes_back(
+    scene: Scene, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = no_replace.put
+
+    def late(*where: Any, **more: Any) -> bool:
+        if scene.film.exists() and not list(scene.trash.iterdir()):
+            scene.film.write_bytes(b"another")
+        return put(*where, **more)
+
+    monkeypatch.setattr(no_replace, "put", late)
+    parcel = scene.parcel()
+    with pytest.raises(Undelivered, match="was changed"):
+        scene.place.deliver(parcel, journal.course())
+    scene.place.withdraw(replace(parcel, landing=journal.landing))
+    assert scene.there == {scene.name: b"another"}
+
+
+def test_what_changes_while_its_output_is_written_is_left(scene: Scene, journal: Journal) -> None:
     parcel, course = scene.parcel(), journal.course()
 
     def note(landing: str | None) -> None:

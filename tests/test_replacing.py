@@ -13,15 +13,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import PATIENCE, Daemon, slowed, wait_until
+from conftest import PATIENCE, Daemon, slowed, told, wait_until
 from test_delivery_folder import mounted
 from test_folders import QUICK, toml
 
+from daemon.delivery import terms
 from daemon.errors import ProbeError, StartupError
 from daemon.folders import checks, replacing
 from daemon.media import decode_end
 from daemon.media.describe import read_media
-from daemon.models import Deliver, VariationRequest
+from daemon.models import Contents, Deliver, LeftOut, Replacing, VariationRequest
 from daemon.presets.library import Library
 from daemon.scheduling import growth
 from daemon.settings import Folder, Replace, Settings
@@ -118,8 +119,8 @@ def test_by_the_recipe_a_film_is_replaced_once_and_put_back_when_told(
         "name": "films", "scanned_at": 0, "found": 1, "taken": 1, "refused": 0, "paused": False, "error": None,
         "replaced": 1, "saved_bytes": before.st_size - after.st_size,
     }  # fmt: skip
-    told = undo(daemon, there)
-    assert told.stdout == "films/film.mkv is its original again\n", told.stderr
+    found = undo(daemon, there)
+    assert found.stdout == "films/film.mkv is its original again\n", found.stderr
     assert there.stat().st_ino == before.st_ino
     assert list((library / ".trash").iterdir()) + list(there.parent.glob(".*")) == []
     scanned_again(daemon)
@@ -151,17 +152,17 @@ def test_what_cannot_be_told_to_be_smaller_and_as_good_is_left(start_daemon: Sta
     copies(library, film, "film.mkv")
     before = contents(library)
     daemon = shrinking(start_daemon, library, min_saving=0.99)
-    told = verdict(daemon, "films/film.mkv")
-    assert (told["verdict"], told["error"].split(":")[0]) == ("not replaced", "not smaller")
+    found = verdict(daemon, "films/film.mkv")
+    assert (found["verdict"], found["error"].split(":")[0]) == ("not replaced", "not smaller")
     daemon.stop()
     shrinking(lambda *_, **__: daemon, library, min_vmaf=99.9)
     daemon.start()
-    told = wait_until(lambda: (one := verdict(daemon, "films/film.mkv"))["error"].startswith("its VMAF") and one)
-    assert told["verdict"] == "not replaced"
+    found = wait_until(lambda: (one := verdict(daemon, "films/film.mkv"))["error"].startswith("its VMAF") and one)
+    assert found["verdict"] == "not replaced"
     assert contents(library) == before
-    job = told["job"]
+    job = found["job"]
     assert daemon.client.delete(f"/api/jobs/{job}").status_code == 204
-    assert verdict(daemon, "films/film.mkv") == told
+    assert verdict(daemon, "films/film.mkv") == found
 
 
 @pytest.mark.parametrize(
@@ -184,6 +185,38 @@ def test_what_would_lose_something_is_not_even_begun(
     assert replacing.lost(kept, Library(), media) is None
 
 
+def test_what_an_output_is_without_keeps_it_from_its_originals_place() -> None:
+    wish = Replacing(
+        folder="x",
+        root="/x",
+        root_inode=1,
+        name="film.mkv",
+        bytes=1000,
+        inode=1,
+        modified=1,
+        trash="/t",
+        min_saving=0.1,
+    )
+    lost = LeftOut(what="chapters", why="they were to be dropped", detail="3", meant=True)
+    found = [
+        terms.refusal(wish, size, None, contents)
+        for size, contents in (
+            (900, Contents(left_out=(lost,))),
+            (900, None),
+            (901, Contents()),
+            (1000, Contents()),
+            (900, Contents(left_out=(LeftOut(what="tag", why="there is no place for it"),))),
+        )
+    ]
+    assert found == [
+        "it would lose chapters (3): they were to be dropped",
+        "what it keeps of its original is not known",
+        "not smaller: it has 901 bytes, its original 1000, and 10% less are asked for",
+        "not smaller: it has 1000 bytes, its original 1000",
+        None,
+    ]
+
+
 def test_fewer_channels_are_a_loss(film: Path) -> None:
     media = read_media(str(film), patience=PATIENCE)
     surround = msgspec.structs.replace(media, audio=(msgspec.structs.replace(media.audio[0], channels=6),))
@@ -200,8 +233,8 @@ def test_a_file_with_another_name_or_another_of_its_new_name_is_left(
     (library / "films" / "other.mkv").touch()
     daemon = shrinking(start_daemon, library)
     for name, words in (("film.mkv", "hard links"), ("other.avi", "not replaced: other.mkv is there already")):
-        told = verdict(daemon, f"films/{name}")
-        assert (told["verdict"], words in told["error"]) == ("refused", True)
+        found = verdict(daemon, f"films/{name}")
+        assert (found["verdict"], words in found["error"]) == ("refused", True)
 
 
 def test_originals_are_removed_in_their_time_and_nothing_else_of_the_trash(
@@ -218,6 +251,18 @@ def test_originals_are_removed_in_their_time_and_nothing_else_of_the_trash(
     assert "is not in the trash any more" in undo(daemon, library / "films" / "film.mkv").stderr
     assert shown(daemon)["replaced"] == 2
     assert set(contents(library)) == {"film.mkv", "other.mkv", "mine"}
+
+
+@pytest.mark.thorough
+def test_an_undoing_that_a_crash_broke_off_is_gone_on_with(start_daemon: Start, library: Path, film: Path) -> None:
+    copies(library, film, "film.mkv")
+    daemon = shrinking(start_daemon, library)
+    assert verdict(daemon, "films/film.mkv")["verdict"] == "replaced"
+    daemon.stop()
+    told(daemon, "UPDATE replacements SET step = 'undoing'")
+    daemon.start()
+    wait_until(lambda: contents(library) == {"film.mkv": film.read_bytes()}, "the original")
+    assert wait_until(lambda: verdict(daemon, "films/film.mkv")["verdict"] == "undone")
 
 
 def test_a_file_that_is_damaged_anywhere_is_not_whole(film: Path, tmp_path: Path) -> None:
@@ -243,9 +288,9 @@ def test_a_file_that_is_damaged_anywhere_is_not_whole(film: Path, tmp_path: Path
     ],
 )
 def test_an_encode_that_will_not_get_smaller_is_told_early(written: int, seconds: float, words: str | None) -> None:
-    told = growth.refusal(written, seconds, duration=100.0, most=900, original=1000)
-    assert (words is None) == (told is None)
-    assert words is None or words in (told or "")
+    found = growth.refusal(written, seconds, duration=100.0, most=900, original=1000)
+    assert (words is None) == (found is None)
+    assert words is None or words in (found or "")
 
 
 @pytest.mark.thorough
@@ -256,9 +301,9 @@ def test_an_encode_that_grows_is_ended(
     growing = {"preset": "h264-1080p", "crf": 10, "speed": "ultrafast"}
     start = partial(start_daemon, **slowed(ffmpeg, tmp_path, rate=20, burst=20))
     daemon = shrinking(start, library, made=growing)
-    told = verdict(daemon, "films/film.mp4")
-    assert told["verdict"] == "failed"
-    assert told["error"].startswith("not smaller: it was ended early")
+    found = verdict(daemon, "films/film.mp4")
+    assert found["verdict"] == "failed"
+    assert found["error"].startswith("not smaller: it was ended early")
 
 
 INBOX = {"replace": None, "on_success": "move", "move_to": Path("/done"), "deliver": Deliver(folder="/x/y")}

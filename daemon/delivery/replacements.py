@@ -93,10 +93,10 @@ class Replacements:
             raise Unavailable(f"{row['name']} is put back once that can be done: {error}") from error
         return Undone(folder=row["folder"], name=row["name"], at=when(self._now()))
 
-    async def tidy(self) -> None:
-        """Goes on with what was begun, and empties the trash of what was kept long enough."""
+    async def tidy(self, now: float) -> None:
+        """Goes on with what was begun, and empties the trash of what by `now` was kept long enough."""
         away = set[str]()  # folders whose disk does not answer: they are not asked again and again
-        for row in await self._store.read(lambda t: t.all("due_replacements", now=self._now())):
+        for row in await self._store.read(lambda t: t.all("due_replacements", now=now)):
             if row["folder"] in away:
                 continue
             begun = await self._step(row, "emptying") if row["step"] == "done" else row

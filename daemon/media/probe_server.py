@@ -40,6 +40,7 @@ MAX_ERROR = 4096  # characters
 MAX_MEMORY = 2 * 1024**3  # bytes of address space
 PR_SET_PDEATHSIG = 1
 MAX_DESCRIPTOR = 2**31 - 1
+NICE = 19  # of a reader that decodes a whole film
 LATE = 1.0  # seconds after its time is up in which a reader ends, unless the kernel keeps it
 
 
@@ -183,6 +184,8 @@ def _limit(timeout: float) -> None:
 
 
 def _find(request: Request, sandboxed: bool) -> Finding:
+    if request.how == "whole":
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
     try:
         descriptor = request.file.open()
         path = _shut_in(request.file.path, descriptor) if sandboxed else descriptor_path(descriptor)
