@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from combinations import cropped
 from specimens import AAC, H264, PCM, Step, mapped, picture, read, silent, sound
 from surroundings import thorough
 from test_contents import QUICK, all_around
@@ -74,6 +75,25 @@ def test_what_tells_of_the_view_has_a_process_of_its_own(ffmpeg: str, tmp_path: 
         media = read_media(str(source))
         assert not prospect(media, "h264-480p", defaults("h264-480p")).shareable
         assert prospect(media, "gif", defaults("gif")).shareable
+
+
+@pytest.mark.parametrize(("preset", "kept"), [("remux-mp4", True), ("remux-mkv", True), ("h264-480p", False)])
+def test_edges_that_players_are_to_leave_out_are_kept_apart_or_told(
+    ffmpeg: str, tmp_path: Path, preset: str, kept: bool
+) -> None:
+    media = read_media(str(made(ffmpeg, tmp_path, "clap.mp4", silent(*H264, "{out}", to="-y"), edit=cropped(160, 90))))
+    assert media.cropped
+    assert ["crop" in some for some in facts(media, preset)] == [kept, not kept]
+    assert read_media(str(make(ffmpeg, tmp_path / "clap.mp4", tmp_path, preset, **quickly(preset)))).cropped == kept
+
+
+def test_all_chapters_are_counted(ffmpeg: str, tmp_path: Path) -> None:
+    one = "[CHAPTER]\nTIMEBASE=1/1000\nSTART={0}\nEND={0}\n"
+    (tmp_path / "chapters.txt").write_text(";FFMETADATA1\n" + "".join(one.format(n) for n in range(1000)))
+    step = [*sound(), *read("chapters.txt"), "-map_chapters", "1", *AAC, "{out}"]
+    media = read_media(str(made(ffmpeg, tmp_path, "many.mkv", step)))
+    kept = plan(media, "remux-mkv", defaults("remux-mkv")).contents.kept
+    assert "1000" in {fact.detail for fact in kept if fact.what == "chapters"}
 
 
 NAMED = ["-metadata:s:v:0", "language=jpn", "-metadata:s:v:0", "title=Main angle"]

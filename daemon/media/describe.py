@@ -25,7 +25,7 @@ from daemon.media.model import AudioStream, Held, Media, VideoStream
 from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
 from daemon.media.plausible import MOST_FRAMES_PER_SECOND, MOST_STRETCH
 
-MAX_CHAPTERS = 500
+MAX_CHAPTERS = 5000
 MOST_DAYS = 7
 SMALL = 64 * 1024**2  # bytes of a file that is read whole rather than believed
 LARGE = 2 * 1024**3  # the same of one whose header tells nothing

@@ -91,6 +91,9 @@ class _Account(NamedTuple):
         if picture.spherical:
             why = "only an encode in its own size and shape passes it on, to MP4, MKV or WebM: remux it"
             yield from _either("spherical", why, kept=self._is_exact() or self.recipe.plan.all_around)
+        if self.media.cropped:
+            why = "an encode shows the edges, too, that players are asked to leave out: remux it"
+            yield from _either("crop", why, kept=self._encoder == "copy")
         if picture.stereo:
             why = "only an encode that turns or frames nothing passes it on, to MP4, MKV or WebM: remux it"
             yield from _either("stereo", why, kept=self._is_exact() or self.recipe.plan.stereo)
