@@ -1,10 +1,11 @@
-"""Tells of this host which boot of it this is, and how many cores we may use."""
+"""Tells of this host which boot of it this is, how many cores we may use, and how busy it is."""
 
 from __future__ import annotations
 
 import os
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 
 @cache
@@ -16,3 +17,14 @@ def boot_id() -> str:
 def cores() -> int:
     """Counts the cores that this process, and whatever it starts, may run on."""
     return len(os.sched_getaffinity(0))
+
+
+class Load(NamedTuple):
+    """Says how busy the host is: what ran or waited to run, on average of the last minute, and our cores."""
+
+    running: float
+    cores: int
+
+
+def load() -> Load:
+    return Load(os.getloadavg()[0], cores())

@@ -316,8 +316,8 @@ async def _tidy(service: Service, sweep: Callable[[], Awaitable[object]], now: f
 def _progress_events(scheduler: Scheduler) -> list[tuple[str, str, bytes]]:
     """The present progress of all that runs, as `Feed` wants it."""
     return [
-        (job, variation, progress_data(job, variation, report, duration))
-        for job, variation, report, duration in scheduler.running_progress()
+        (job, variation, progress_data(job, variation, report, duration, standing))
+        for job, variation, report, duration, standing in scheduler.running_progress()
     ]
 
 

@@ -59,6 +59,7 @@ class DeliveryStatus(StrEnum):
     FAILED = "failed"  # given up; may be retried
 
 
+FORCED = "failed by request"  # what is told of a variation that somebody had fail
 ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.SKIPPED})
 LIVE = frozenset({State.QUEUED, State.PROCESSING})
 

@@ -130,6 +130,11 @@ def test_what_failed_of_a_kind_is_retried(daemon: Daemon, tmp_path: Path) -> Non
     words = ffspool("retry", "--all", "--because", "unreadable", env=daemon.env).stdout
     assert words == "1 variation waits again, of 1 job\n"
     daemon.wait_for(job)
+    advice = "1 file is broken or no media: leave it out, or fetch it anew and submit a new job"
+    shown = ffspool("show", job, env=daemon.env).stdout
+    assert (advice in shown, "ffspool retry" in shown) == (True, False)
+    assert ffspool("retry", job, env=daemon.env).stdout.endswith(f"follows it\n{advice}\n")
+    daemon.wait_for(job)
     daemon.client.delete(f"/api/jobs/{job}")
 
 
@@ -412,22 +417,22 @@ def test_show_and_watch_tell_at_what_pace_an_encode_goes(
     daemon: Daemon, job: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found, screen = daemon.job(job), console()
-    for pace in Pace:
-        view = understood(paced(found, pace), JobView)
+    for pace, words in [*PACES.items(), (Pace.SLOW, "no progress for 25 s, but it works")]:
+        view = understood(paced(found, pace, words), JobView)
         screen.print(page(view))
         screen.print(bars(view, screen))
         with Follower(screen) as follower:
             follower.show(view)
             follower.show(view)
         shown = capsys.readouterr().out.splitlines()
-        assert sum(f"{pace}: {PACES[pace]}" in line for line in shown) == 1
-        assert sum(line.startswith(f"{pace:10}  ") and line.endswith(PACES[pace]) for line in shown) == 1
+        assert sum(f"{pace}: {words}" in line for line in shown) == 1
+        assert sum(line.startswith(f"{pace:10}  ") and line.endswith(words) for line in shown) == 1
         assert sum(line.split()[3:4] == [pace] for line in shown) == 1
 
 
-def paced(job: Any, pace: Pace) -> Any:
-    """That job as it is told when its encode goes at that pace."""
-    job["sources"][0]["variations"][0]["pace"] = pace
+def paced(job: Any, pace: Pace, words: str) -> Any:
+    """That job as it is told when its encode goes at that pace; one of an older daemon says no more than that."""
+    job["sources"][0]["variations"][0] |= {"pace": pace} | ({"doing": words} if words != PACES[pace] else {})
     return msgspec.json.decode(msgspec.json.encode(job))
 
 

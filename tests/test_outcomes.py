@@ -81,6 +81,6 @@ def test_run_skips_what_does_not_suit_and_its_exit_code_says_if_anything_failed(
 def test_the_page_says_what_failed_of_a_job_that_is_done(daemon: Daemon, visit: Visit, still: Path) -> None:
     daemon.wait_for(daemon.submit(still, spec={**PAIR, "name": "Mixed"})["id"])
     page = visit(daemon)
-    expect(row(page, "Mixed").get_by_text("done, 1 failed", exact=True)).to_be_visible()
+    expect(row(page, "Mixed").get_by_text("1 of 2 done, 1 failed", exact=True)).to_be_visible()
     page.get_by_role("button", name="Failed 1").click()
     expect(row(page, "Mixed")).to_be_visible()

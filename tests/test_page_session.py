@@ -88,7 +88,7 @@ def test_who_asked_for_it_is_notified_of_a_batchs_end(daemon: Daemon, visit: Vis
         daemon.submit(clip, spec=spec)
     wait = "window.told.length === 2"
     until(page, wait)
-    assert sorted(page.evaluate("window.told")) == ["one ended: 1 variation done", "two ended: 1 variation done"]
+    assert sorted(page.evaluate("window.told")) == ["one ended: 1 of 1 done", "two ended: 1 of 1 done"]
 
 
 def test_the_figures_are_the_daemons(daemon: Daemon, visit: Visit, clip: Path, long_clip: Path) -> None:

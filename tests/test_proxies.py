@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -16,15 +17,19 @@ from browser import REFUSED, Visit, drop
 from conftest import PATIENCE, Daemon, wait_until
 from playwright.sync_api import expect
 from surroundings import need
+from test_cli import ffspool
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "proxies.md").read_text()
 NAME = "video.example.org"
 MB = 1024**2
+TRIED = "to try it"
 
 
 def block(language: str, path: str) -> str:
     """What the page says: first for a name of its own, then for below a path."""
-    whole, below = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    whole, below, to_try = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    if path == TRIED:
+        return str(to_try)
     if not path:
         return str(whole)
     return str(below) if "video" in below else re.sub(r"location / \{.*?\}", lambda _: below, whole, flags=re.DOTALL)
@@ -171,3 +176,41 @@ def test_the_page_says_that_a_proxy_refused(daemon: Daemon, visit: Visit) -> Non
     )
     drop(page, {"large.mp4": b"x" * 100})
     expect(page.get_by_text("A proxy before ffspool refused this (413)")).to_be_visible()
+
+
+# To try one
+
+
+def tried_nginx(folder: Path) -> list[str]:
+    return [need("nginx", "nginx-light"), "-e", "stderr", "-p", str(folder), "-c", "try.conf"]
+
+
+def tried_caddy(folder: Path) -> list[str]:
+    return [need("caddy", "caddy"), "run", "--adapter", "caddyfile", "--config", str(folder / "try.caddy")]
+
+
+@pytest.mark.parametrize(
+    ("language", "file", "command"), [("nginx", "try.conf", tried_nginx), ("caddy", "try.caddy", tried_caddy)]
+)
+def test_a_proxy_is_tried_on_loopback_as_told(
+    shared_daemon: Daemon, tmp_path: Path, language: str, file: str, command: Callable[[Path], list[str]]
+) -> None:
+    port = free_port()
+    told = block(language, TRIED).replace("8088", str(port)).replace("127.0.0.1:8080", shared_daemon.url[7:])
+    (tmp_path / file).write_text(told)
+    env = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    with subprocess.Popen(command(tmp_path), cwd=tmp_path, env=env, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: listens(port), "the proxy")
+            asked = {"FFSPOOL_URL": f"http://localhost:{port}", "FFSPOOL_TOKEN": shared_daemon.token}
+            done = ffspool("stats", env={**os.environ, **asked})
+            assert "The queue is running" in done.stdout, done.stderr
+        finally:
+            process.terminate()
+
+
+def test_a_name_that_is_not_the_daemons_is_told_with_its_setting(shared_daemon: Daemon) -> None:
+    answer = httpx.get(f"{shared_daemon.url}/", headers={"Host": NAME}, trust_env=False)
+    assert answer.status_code == 421
+    assert f"'{NAME}'" in answer.json()["detail"]
+    assert "`allowed_hosts` (`ffspool serve --allowed-host NAME`" in answer.json()["detail"]

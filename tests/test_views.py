@@ -37,7 +37,7 @@ class Running:
     def progress(self, variation: str) -> Progress | None:
         return self._reports.get(variation)
 
-    def pace(self, _: str) -> None:
+    def standing(self, _: str) -> None:
         return None
 
     def of_job(self, _: str) -> Iterator[tuple[Progress, float | None]]:

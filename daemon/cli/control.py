@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from daemon.cli.cancelled import told
 from daemon.cli.completion import JobType, PartType
 from daemon.cli.options import as_json, print_json, reach, state_dir, status
 from daemon.plaintext import visible
@@ -61,7 +62,7 @@ def cancel(
         _confirm(daemon, "Cancel", _LIVE, status, yes)
         tell(daemon.cancel_all(status), as_json, lambda receipt: _bulk(receipt, "cancelled"))
     elif job is not None:
-        tell(_cancelled(daemon, job, source, variation, keep), as_json, _receipt)
+        tell(_cancelled(daemon, job, source, variation, keep), as_json, told)
 
 
 _LIVE = ("queued", "processing")
@@ -79,22 +80,7 @@ def _cancelled(daemon: Client, job: str, source: str | None, variation: str | No
 @as_json
 def fail(job: str, state_dir: Path | None, as_json: bool) -> None:
     """Stop JOB, keep what is completed and mark the rest failed, to be tried again with `ffspool retry`."""
-    tell(reach(state_dir).fail(job), as_json, _receipt)
-
-
-def _receipt(receipt: Json) -> str:
-    from daemon.cli.terminal import size
-
-    kept = f"{receipt['completed_variations']} of {receipt['total_variations']} completed are kept"
-    if receipt["status"] not in {"cancelled", "failed"}:
-        return f"{receipt['id']} is {receipt['status']}: {kept}"
-    if not receipt["changed"]:
-        return f"{receipt['id']} was {receipt['status']} before: {kept}"
-    stopped = ", ".join(f"{stop['stage']} in {stop['seconds']:.2f} s" for stop in receipt["stopped"])
-    ended = f"; encoders ended: {stopped}; {size(receipt['bytes_freed'])} freed" if stopped else ""
-    films = sum(one["seconds"] for one in receipt["kept"])
-    partly = f"; {films:.0f} s of film are kept for `ffspool retry {receipt['id']}`" if films else ""
-    return f"{receipt['id']} is {receipt['status']}: {kept}{ended}{partly}"
+    tell(reach(state_dir).fail(job), as_json, told)
 
 
 @click.command()
@@ -168,7 +154,25 @@ def retry(
     if every:
         tell(daemon.retry_all(status, because), as_json, _all_retried)
     else:
-        each(jobs, lambda job: daemon.retry(job, because), as_json, lambda answer: _retried(answer, because))
+        in_vain: dict[str, list[str]] = {}
+        each(
+            jobs,
+            lambda job: _retry(daemon, job, because, in_vain),
+            as_json,
+            lambda answer: "\n".join([_retried(answer, because), *in_vain[answer["id"]]]),
+        )
+
+
+def _retry(daemon: Client, job: str, because: str | None, in_vain: dict[str, list[str]]) -> Json:
+    """Has it tried again, and notes of what that would be in vain."""
+    from daemon.cli.watch import understood
+    from daemon.jobs import remedies
+    from daemon.jobs.views import JobView
+
+    before = understood(daemon.job(job), JobView)
+    answer = daemon.retry(before.id, because)
+    in_vain[before.id] = list(remedies.in_vain(before, "submit a new job")) if answer["changed"] and not because else []
+    return answer
 
 
 def _all_retried(receipt: Json) -> str:

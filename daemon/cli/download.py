@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 @click.argument("variation", required=False, type=PartType("variation"))
 @click.option(
     "-o", "--output", "where", type=click.Path(),
-    help="A file or folder, by default the current one. FOLDER/ unpacks a whole job there, as --extract.",
+    help="Where to: of a whole job a FILE.zip, or a folder into which it is unpacked; by default a zip here.",
 )  # fmt: skip
-@click.option(
-    "--extract", is_flag=True, help="Fetch each file instead of one zip, into folders named after the sources."
-)
+@click.option("--extract", is_flag=True, help="Unpack it, into folders named after the sources; by default here.")
 @name_template
 @overwrite
 @state_dir
@@ -43,7 +41,9 @@ def download(
     state_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Fetch what is completed of JOB as a zip, or the file of one VARIATION (a zip, if it is a folder)."""
+    """Fetch what is completed of JOB, as a zip or into a folder; or the file of one VARIATION (a zip, if that is a
+    folder).
+    """
     if variation and extract:
         raise click.UsageError("--extract is for a whole job: a variation is one file anyway")
     if variation and template:
@@ -52,19 +52,36 @@ def download(
     daemon = reach(state_dir)
     job = daemon.meant(job)
     output = Path(where) if where else None
+    unpacked = variation is None and (extract or named is not None or (where is not None and not _is_zip(where)))
     if variation:
+        if where and where.endswith(os.sep):
+            Path(where).mkdir(parents=True, exist_ok=True)
         fetched = _fetch_one(daemon, job, variation, output, overwrite)
-    elif extract or named or (where or "").endswith(os.sep):
+    elif unpacked:
         fetched = _fetch_each(daemon, job, output, overwrite, named)
     else:
         fetched = _fetch_zip(daemon, job, output, overwrite)
     if as_json:
         print_json({"files": [{"path": str(path), "bytes": size} for path, size in fetched]})
-        return
+    else:
+        _tell(fetched, output, unpacked=unpacked, hinted=where is None and variation is None)
+
+
+def _is_zip(where: str) -> bool:
+    """Whether that names a zip to be made: else it is a folder, there or not, as `run` and `tar -C` take one."""
+    return where.lower().endswith(".zip") and not Path(where).is_dir()
+
+
+def _tell(fetched: Sequence[tuple[Path, int]], output: Path | None, *, unpacked: bool, hinted: bool) -> None:
     from daemon.cli.terminal import size as words
 
     for path, size in fetched:
         echo(f"{path}  {words(size)}")
+    if unpacked:
+        count = "1 file is" if len(fetched) == 1 else f"{len(fetched)} files are"
+        echo(f"{count} below {output or 'the current folder'}, {words(sum(size for _, size in fetched))} in all")
+    elif hinted:
+        echo("It is a zip: `-o FOLDER` unpacks it there instead", err=True)
 
 
 def _fetch_zip(daemon: Client, job: str, output: Path | None, overwrite: bool) -> list[tuple[Path, int]]:

@@ -13,9 +13,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from daemon.cli.delivering import deliveries, told
-from daemon.cli.terminal import PACES, STYLES, clock, factor, lasting, percent, say, shortened, size, tally, took
+from daemon.cli.terminal import STYLES, clock, dawdling, factor, lasting, percent, say, shortened, size, took
 from daemon.encode.stall import Pace
 from daemon.jobs.delivery_views import DeliveryView
+from daemon.jobs.tally import tally
 from daemon.jobs.views import JobView, SourceView, VariationView
 from daemon.plaintext import visible
 from daemon.states import ENDED, State
@@ -112,7 +113,7 @@ class Follower:
 
     def _say_pace(self, variation: VariationView) -> None:
         if not self._live and variation.pace and self._paces.get(variation.id) != variation.pace:
-            self.say(f"{variation.pace:10}  {variation.name}: {PACES[variation.pace]}")
+            self.say(f"{variation.pace:10}  {variation.name}: {dawdling(variation)}")
         self._paces[variation.id] = variation.pace
 
     def _say_delivery(self, name: str, delivery: DeliveryView) -> None:
@@ -188,13 +189,21 @@ def bars(job: JobView, screen: Console, now: Callable[[], datetime] = datetime.n
     if hidden > 0:
         grid.add_row(Text(f"and {hidden} more", "dim"))
     grid.add_row(*_cells(_brief(job, names), names, job.progress, _end(job, now()), job.eta_seconds))
-    return Group(*_if_nothing_runs(job, running, width), grid)
+    return Group(*_if_nothing_runs(job, running, width), *_why_slow(shown), grid)
 
 
 def _if_nothing_runs(job: JobView, running: list[VariationView], width: int) -> Iterator[RenderableType]:
     if not running and job.status not in ENDED and not job.paused:
         words = "Waiting for its turn" if job.started_at is None else "Waiting for the next turn"
         yield Text(words[:width], "dim")
+
+
+def _why_slow(shown: Sequence[VariationView]) -> Iterator[RenderableType]:
+    """Tells of the first that does not get on what it does; what holds it up holds up others."""
+    slow = [variation for variation in shown if variation.pace]
+    if slow:
+        more = f"; {len(slow) - 1} more stand like this" if len(slow) > 1 else ""
+        yield Text(f"{visible(slow[0].name)}: {visible(dawdling(slow[0]))}{more}", "yellow")
 
 
 def _grid(width: int) -> tuple[Table, int]:

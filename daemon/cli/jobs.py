@@ -176,7 +176,7 @@ def ls(state_dir: Path | None, as_json: bool, **query: Any) -> None:
 
 
 def _list(jobs: Sequence[ListedJob]) -> None:
-    from daemon.cli.terminal import Column, ago, clock, console, paint, percent, table
+    from daemon.cli.terminal import Column, ago, clock, console, percent, standing, table
 
     columns = (
         Column("JOB", 0),
@@ -190,7 +190,7 @@ def _list(jobs: Sequence[ListedJob]) -> None:
     rows = [
         (
             job.id,
-            paint(job.status).append(_remarks(job)),
+            standing(job).append(", paused" if job.paused else ""),
             f"{job.completed_variations}/{job.total_variations}",
             percent(job.progress),
             clock(job.eta_seconds) if job.status == "processing" else "",
@@ -206,11 +206,6 @@ def _title(job: ListedJob) -> str:
     """Its name, or its files'."""
     more = f" and {job.total_sources - 1:,} more" if job.total_sources > 1 else ""
     return job.name or f"{job.first_source}{more}"
-
-
-def _remarks(job: ListedJob) -> str:
-    failed = f", {job.failed_variations} failed" if job.failed_variations and job.status != "failed" else ""
-    return failed + (", paused" if job.paused else "")
 
 
 @click.command()

@@ -179,7 +179,8 @@ def _as_json(result: Result, checked: Batch) -> Any:
 
 
 def _report(result: Result, checked: Batch) -> None:
-    from daemon.cli.terminal import Column, console, say, table, tally
+    from daemon.cli.terminal import Column, console, say, table
+    from daemon.jobs.tally import tally
 
     screen = console()
     columns = (
@@ -202,8 +203,17 @@ def _report(result: Result, checked: Batch) -> None:
     say(screen, tally(result.job) + where)
     if result.left:
         say(screen, _left(result, result.left))
-    elif result.made and result.job.outcome != "all":
-        say(screen, "The same again with --skip-existing makes what is missing, and nothing else.")
+    elif result.job.outcome != "all":
+        for words in _what_helps(result):
+            say(screen, f"{words}.")
+
+
+def _what_helps(result: Result) -> Iterator[str]:
+    from daemon.jobs.remedies import advice
+
+    how = " with --skip-existing" if result.made else ""
+    for words in advice(result.job, f"the same again{how}", f"give the same command again{how}"):
+        yield words[0].upper() + words[1:]
 
 
 def _left(result: Result, left: Path) -> str:

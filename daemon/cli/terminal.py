@@ -22,7 +22,8 @@ from rich.text import Text
 
 from daemon.cli.delivering import told
 from daemon.encode.stall import Pace
-from daemon.jobs.views import JobView, SourceView, VariationView
+from daemon.jobs.tally import is_mixed, rest, tally
+from daemon.jobs.views import JobSummary, JobView, SourceView, VariationView
 from daemon.models import in_lines
 from daemon.plaintext import visible
 from daemon.states import ENDED, State
@@ -40,7 +41,7 @@ STYLES: dict[str, str] = {
 PACES: dict[Pace, str] = {
     Pace.SLOW: "no progress for a while, but it works",
     Pace.FINISHING: "all is encoded, and the file is being completed",
-    Pace.HUNG: "nothing moves, and it is being ended",
+    Pace.HUNG: "nothing comes of it, and it is being ended",
 }
 
 
@@ -209,10 +210,18 @@ def page(job: JobView) -> RenderableType:
 
 
 def _headline(job: JobView) -> Text:
-    words = Text.assemble((job.id, "bold"), "  ", paint(job.status))
+    words = Text.assemble((job.id, "bold"), "  ", standing(job))
     if job.paused:
         words.append("  paused", "yellow")
     return words.append(f"  {visible(job.name)}") if job.name else words
+
+
+def standing(job: JobSummary) -> Text:
+    """Shows its state; of an ended job of which only some came out, what did, and what became of the rest."""
+    if is_mixed(job):
+        return Text(f"{job.completed_variations} completed{rest(job)}", STYLES[State.CANCELLED])
+    failed = f", {job.failed_variations} failed" if job.failed_variations and job.status != State.FAILED else ""
+    return paint(job.status).append(failed)
 
 
 def _facts(job: JobView) -> Iterator[str]:
@@ -225,23 +234,23 @@ def _facts(job: JobView) -> Iterator[str]:
         yield f"{size(job.usage.output_bytes)} of output for {job.usage.cpu_seconds:.1f} s of CPU"
 
 
-def tally(job: JobView) -> str:
-    """Counts in words: `3 of 10 completed, 1 failed`."""
-    words = f"{job.completed_variations} of {job.total_variations} completed"
-    for what in (State.FAILED, State.CANCELLED, State.SKIPPED):
-        count = getattr(job, f"{what}_variations")
-        words += f", {count} {what}" if count else ""
-    return words
-
-
 def _next_steps(job: JobView) -> Iterator[str]:
     """What one may want to do with a job that stands like this."""
     if job.status not in ENDED:
         yield f"`ffspool resume {job.id}` lets it go on" if job.paused else f"`ffspool watch {job.id}` follows it"
-    elif job.failed_variations or job.cancelled_variations or (job.deliveries and job.deliveries.failed):
-        yield f"`ffspool retry {job.id}` makes what is missing"
+    else:
+        yield from _what_helps(job)
     if job.completed_variations:
         yield f"`ffspool download {job.id}` fetches what is completed"
+
+
+def _what_helps(job: JobView) -> Iterator[str]:
+    from daemon.jobs.remedies import advice  # which knows of encoders
+
+    if job.failed_variations or job.cancelled_variations:
+        yield from advice(job, f"`ffspool retry {job.id}`", "submit a new job")
+    if job.deliveries and job.deliveries.failed:
+        yield f"`ffspool retry {job.id}` delivers what did not arrive"
 
 
 def local(when: datetime) -> str:
@@ -289,12 +298,17 @@ def _variation_words(source: SourceView, variation: VariationView) -> Text:
         shared = variation.speed is not None and (variation.sharing or 1) > 1
         words.append(f" shared by {variation.sharing}" if shared else "")
         words.append(f", {clock(variation.eta_seconds)} left" if variation.eta_seconds is not None else "")
-        words.append(f", {variation.pace}: {PACES[variation.pace]}" if variation.pace else "", "yellow")
+        words.append(f", {variation.pace}: {dawdling(variation)}" if variation.pace else "", "yellow")
     elif variation.status == State.COMPLETED:
         words.append(f"  {size(variation.bytes)} in {lasting(took(variation))}")
     elif variation.waiting:
         words.append(f"  {variation.waiting}", "yellow")
     return words
+
+
+def dawdling(variation: VariationView) -> str:
+    """Returns what one that does not get on does meanwhile; of nothing but its pace, where the daemon is older."""
+    return variation.doing or (PACES[variation.pace] if variation.pace else "")
 
 
 def _complaint(error: str, style: str = "red") -> RenderableType:

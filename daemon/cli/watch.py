@@ -69,7 +69,7 @@ def follow(daemon: Client, job: str, screen: Console, *, newborn: bool = False) 
     from daemon.cli import delivering
     from daemon.cli.delivering import is_settled
     from daemon.cli.follower import Follower
-    from daemon.cli.terminal import tally
+    from daemon.jobs.tally import how_it_ended
     from daemon.jobs.views import JobView
     from daemon.states import ENDED
 
@@ -82,7 +82,7 @@ def follow(daemon: Client, job: str, screen: Console, *, newborn: bool = False) 
             view = understood(found, JobView)
             follower.show(view)
             if view.status in ENDED and is_settled(view):
-                follower.say(f"{job} is {view.status}: {tally(view)}{delivering.tally(view)}")
+                follower.say(f"{job} {how_it_ended(view)}{delivering.tally(view)}")
                 if view.error:
                     follower.say(f"{view.error.splitlines()[0]}; `ffspool show {job}` tells more")
                 return found

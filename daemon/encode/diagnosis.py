@@ -46,6 +46,12 @@ class Cause(NamedTuple):
     codes: frozenset[int] = frozenset()
     may_pass: bool = False
     disk_full: bool = False
+    in_source: bool = False  # whether it lies in the file, of which a whole one helps
+
+
+def known(complaint: str) -> Cause | None:
+    """Returns the cause that a complaint was worded by; None for a way to fail that is not known here."""
+    return next((cause for cause in (*CAUSES, _OVERFULL) if f"; {cause.remedy}" in complaint), None)
 
 
 def diagnose(ending: Ending) -> Diagnosis | None:
@@ -134,6 +140,7 @@ CAUSES = (
         "the source has a codec that ffspool does not read",
         "convert it first, with a program that knows the codec",
         r"Codec \(\S+\) not on whitelist|no decoder found for",
+        in_source=True,
     ),
     Cause(
         "the source's picture is larger than ffspool takes",
@@ -184,6 +191,7 @@ CAUSES = (
         "the source cannot be opened: {0}",
         "put the file that the job was made of back in its place and retry, or make a new job",
         r"^the source cannot be opened: (.+)",
+        in_source=True,
     ),
     Cause(
         "the source is damaged or not complete",
@@ -192,6 +200,7 @@ CAUSES = (
         r"|write packet with unknown timestamp|Error parsing AAC extradata"  # copied of MXF without end, of spoilt FLV
         r"|packet (?:to|in) decoder: Error number -\d+",  # a decoder's own, for which FFmpeg has no words: AAC's parser
         frozenset({_INVALID_DATA, _TOO_MANY_ERRORS}),
+        in_source=True,
     ),
     Cause(
         "somebody else asked the encoder to end",

@@ -68,7 +68,8 @@ class Hosts:
         name = (found[1] or found[2]).lower().rstrip(".")
         if name not in self._names and not self._is_address_of_ours(name):
             raise ForeignHost(
-                f"this daemon does not answer to the name {name[:80]!r}: if it is its name, add it to `allowed_hosts`"
+                f"this daemon does not answer to the name {name[:80]!r}: if it is its name, add it to `allowed_hosts` "
+                "(`ffspool serve --allowed-host NAME`, or in ffspool.toml) and start the daemon again"
             )
 
     def _is_address_of_ours(self, name: str) -> bool:

@@ -28,11 +28,10 @@ from daemon.models import Model, when
 from daemon.paths import Paths, remove
 from daemon.plaintext import flaw
 from daemon.scheduling import claims
-from daemon.scheduling.attempt import Receipt
-from daemon.scheduling.claims import FORCED
 from daemon.scheduling.limits import Quota
 from daemon.scheduling.scheduler import Scheduler
-from daemon.states import ENDED, LIVE, State, derive
+from daemon.scheduling.settlement import Receipt
+from daemon.states import ENDED, FORCED, LIVE, State, derive
 
 
 class Scope(Model, frozen=True):

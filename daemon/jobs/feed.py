@@ -19,6 +19,7 @@ import msgspec
 
 from daemon.database.store import Row, Store, Transaction
 from daemon.encode import progress
+from daemon.encode.stall import Standing
 from daemon.encode.task import Progress
 from daemon.errors import FfspoolError
 
@@ -217,7 +218,9 @@ def _progress_event(data: bytes) -> bytes:
     return b"event: progress\ndata: " + data + b"\n\n"
 
 
-def progress_data(job: str, variation: str, report: Progress, duration: float | None) -> bytes:
+def progress_data(
+    job: str, variation: str, report: Progress, duration: float | None, standing: Standing | None
+) -> bytes:
     """Returns the data of a progress event; the output will last `duration` seconds, None if nobody knows."""
     percent = progress.percent(report.seconds, duration)
     return msgspec.json.encode(
@@ -227,6 +230,8 @@ def progress_data(job: str, variation: str, report: Progress, duration: float | 
             "progress": None if percent is None else round(percent, 1),
             "speed": report.speed,
             "eta_seconds": progress.eta(report.seconds, duration, report.speed),
+            "pace": standing and standing.pace,
+            "doing": standing and standing.words,
         }
     )
 

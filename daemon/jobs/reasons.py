@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from daemon.scheduling.claims import FORCED
-from daemon.states import State
+from daemon.states import FORCED, State
 
 
 class Reason(StrEnum):
@@ -25,10 +24,13 @@ class Reason(StrEnum):
 CLASSES = (  # by how the words begin
     (FORCED, Reason.REQUEST),
     ("ffmpeg could not", Reason.ENCODER),
+    ("the encoder hung", Reason.ENCODER),
     ("the encoder said", Reason.PROOF),
     ("the output", Reason.PROOF),
     ("the host refused", Reason.HOST),
     ("no machine", Reason.HOST),
+    ("the source changed", Reason.HOST),
+    ("the source is truncated", Reason.UNREADABLE),
     ("the daemon died", Reason.CRASH),
     ("an internal error", Reason.FAULT),
 )

@@ -11,9 +11,10 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon.encode import progress
-from daemon.encode.stall import Pace
+from daemon.encode.stall import Pace, Standing
 from daemon.encode.task import Progress
 from daemon.jobs.delivery_views import Deliveries, DeliveryView, counted, delivery_view
+from daemon.jobs.tally import tally
 from daemon.media.model import AudioStream, Chapter, Media, SubtitleStream, VideoStream
 from daemon.models import Contents, Kept, LeftOut, Model, Parameters, when
 from daemon.presets.builtin import FOLDER
@@ -29,7 +30,7 @@ class Live(Protocol):
 
     def progress(self, variation: str) -> Progress | None: ...
 
-    def pace(self, variation: str) -> Pace | None: ...
+    def standing(self, variation: str) -> Standing | None: ...
 
     @property
     def shortage(self) -> str | None:
@@ -71,6 +72,7 @@ class VariationView(Model, frozen=True):
     finished_at: datetime | None
     output_seconds: float | None = None
     pace: Pace | None = None  # slow, finishing or hung; None while it gets on
+    doing: str | msgspec.UnsetType = msgspec.UNSET  # what it does meanwhile, where it does not get on
     waiting: str | None = None  # why it does not start though it could; None: it waits for its turn
     sandbox: str | None = None  # what its last encode was shut in by, or `none`; None: it was never encoded
     quality: Quality | None = None  # how close it is to its source; None: not asked, or not completed
@@ -131,6 +133,7 @@ class JobSummary(Model, frozen=True):
 class EndedJob(JobSummary, frozen=True):
     """Shows a job as webhooks tell it."""
 
+    summary: str  # how much came out, in words
     metadata: dict[str, Any]
 
 
@@ -195,7 +198,8 @@ def listed_job(
 
 def ended_job(copy: Any) -> EndedJob:
     """Returns an ended job, from a copy of its row in which `error` stands too."""
-    return EndedJob(error=copy["error"], metadata=_metadata(copy), **_job_fields(copy, None, _OVER))
+    job = EndedJob(error=copy["error"], summary="", metadata=_metadata(copy), **_job_fields(copy, None, _OVER))
+    return replace(job, summary=tally(job))
 
 
 def ended_variation(copy: Any) -> VariationView:
@@ -211,7 +215,7 @@ class _Over:
     def progress(self, _: str) -> None:
         return None
 
-    def pace(self, _: str) -> None:
+    def standing(self, _: str) -> None:
         return None
 
     def of_job(self, _: str) -> tuple[()]:
@@ -314,6 +318,7 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
     row = _by_name(columns)
     status = State(row["status"])
     seconds, speed = _where(status, live.progress(row["id"]))
+    standing = live.standing(row["id"]) if status == State.PROCESSING else None
     contents = msgspec.json.decode(row["contents"], type=Contents) if row.get("contents") else None
     return VariationView(
         id=row["id"],
@@ -324,7 +329,8 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
         progress=100.0 if status == State.COMPLETED else _percent(status, seconds, duration),
         speed=row["speed"] if status == State.COMPLETED else speed,
         eta_seconds=0.0 if status in ENDED else progress.eta(seconds, duration, speed),
-        pace=live.pace(row["id"]) if status == State.PROCESSING else None,
+        pace=standing.pace if standing else None,
+        doing=standing.words if standing else msgspec.UNSET,
         bytes=row["bytes"],
         sha256=row["sha256"],
         output_seconds=row["output_seconds"],

@@ -14,11 +14,12 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from daemon import host
 from daemon.database.store import Transaction
-from daemon.encode.stall import Pace, StallWatch
+from daemon.encode.stall import ENDING, StallWatch, Standing
 from daemon.encode.task import Durable, Ended, Order, Progress, Report, Task, Vitals
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
-from daemon.models import Model, SourceFile, Stage, Stopped
+from daemon.models import SourceFile, Stopped
 from daemon.proof import prove
 from daemon.proof.publish import Sealed, seal
 from daemon.proof.score import score
@@ -26,7 +27,7 @@ from daemon.recipes import command
 from daemon.scheduling import claims, growth
 from daemon.scheduling.claims import INTERRUPTED, MAX_RETRIES, Failure
 from daemon.scheduling.resources import Resources
-from daemon.scheduling.settlement import Member, Settlement
+from daemon.scheduling.settlement import Member, Receipt, Settlement
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +35,6 @@ SHARED_PATIENCE = 20.0  # seconds without a sign of life after which those who s
 GROWING = "the source changed while it was encoded, as one that is still being written: retry when it is complete"
 # What is wrong with the source, or with what was asked of it: another try would end alike.
 UNSUITABLE = (ProbeError, ProofError, UnsuitableSource, UnknownPreset, BadParameter)
-
-
-class Receipt(Model, frozen=True):
-    """Tells what ending one running variation took, and the bytes of partial files it gave back."""
-
-    variation: str
-    stage: Stage
-    seconds: float
-    bytes_freed: int
 
 
 class Attempt:
@@ -83,16 +75,17 @@ class Attempt:
         return tuple(member.claim.id for member in self.members)
 
     @property
-    def pace(self) -> Pace | None:
+    def standing(self) -> Standing | None:
         """Returns what the stall watch says; None while it gets on or is frozen."""
-        if self.frozen:
-            return None
-        return Pace.HUNG if self._fault else self._watch.pace(time.monotonic(), self._longest())
+        if self.frozen or self._fault:
+            return ENDING if self._fault else None
+        now = time.monotonic()
+        return self._watch.proving(now) if self.encoded else self._watch.standing(now, self._longest(), host.load())
 
     @property
     def shown(self) -> Progress | None:
         """Returns the latest report; of what stands still the speed, and what follows from it, is not known."""
-        if self.progress is None or not (self.frozen or self.pace == Pace.HUNG):
+        if self.progress is None or not (self.frozen or self.standing == ENDING):
             return self.progress
         return replace(self.progress, speed=None)
 
@@ -234,7 +227,8 @@ class Attempt:
     async def _make(self, members: Sequence[Member]) -> Ended:
         """Runs the encoder; films in pieces are joined in a second task, once this attempt's pieces are there."""
         parted = [member for member in members if member.resumption]
-        self._watch.restart(time.monotonic())
+        begins = min(member.resumption.begin.seconds if member.resumption else 0.0 for member in members)
+        self._watch.restart(time.monotonic(), begins)
         encoded = await self._run_task([self._order(member) for member in members])
         if not parted or encoded.stopped or self._stopping or encoded.error:
             return encoded
@@ -363,7 +357,7 @@ class Attempt:
             self._record(partial(claims.record_start, report))
 
     def _end_if_hung(self) -> None:
-        if self._stopping is None and self.pace == Pace.HUNG:
+        if self._stopping is None and self.standing == ENDING:
             words = f"the encoder hung: for {self._patience:.0f} s nothing came of it, so it was ended"
             self._fault = Failure(error=words, retries=1, alone=len(self.members) > 1)
             self._stop_engine()

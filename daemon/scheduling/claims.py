@@ -20,13 +20,12 @@ from daemon.models import Destination, Model, Parameters, new_id
 from daemon.proof.prove import Proof
 from daemon.scheduling.sources import Recorded, recorded
 from daemon.source_files import Identity
-from daemon.states import State
+from daemon.states import FORCED, State
 
 MAX_RETRIES = 3  # of what may pass
 SUSPECT_AFTER = 2  # deaths of the daemon with this variation in flight: then it runs when nothing else does
 MAX_CRASHES = 10  # most of them were somebody else's fault, and each costs a start
 RETRY_GROWTH = 4  # each wait is so many times the one before
-FORCED = "failed by request"
 NO_ROOM = "the disk was full, and what was encoded of it was removed"
 ASIDE = 30.0  # seconds that work lets other work pass which may fit on the disk
 

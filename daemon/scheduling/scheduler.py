@@ -12,18 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from daemon.database.store import Row, Transaction
-from daemon.encode.stall import Pace
+from daemon.encode.stall import Standing
 from daemon.encode.task import Capacity, Progress
 from daemon.errors import FfspoolError
 from daemon.media.model import Media
 from daemon.models import SourceFile
 from daemon.scheduling import claims, shares
-from daemon.scheduling.attempt import Attempt, Receipt
+from daemon.scheduling.attempt import Attempt
 from daemon.scheduling.claims import Claim
 from daemon.scheduling.forecast import Forecast, Outlook
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.resumption import Resumption
-from daemon.scheduling.settlement import Member
+from daemon.scheduling.settlement import Member, Receipt
 from daemon.scheduling.shares import Ready, Share
 from daemon.scheduling.source_reading import Survey
 from daemon.scheduling.space import refusal
@@ -120,10 +120,10 @@ class Scheduler:
         attempt = self._attempts.get(variation)
         return attempt.shown if attempt else None
 
-    def pace(self, variation: str) -> Pace | None:
+    def standing(self, variation: str) -> Standing | None:
         """Returns what the stall watch says of a variation; None while it gets on, is frozen, or does not run."""
         attempt = self._attempts.get(variation)
-        return attempt.pace if attempt else None
+        return attempt.standing if attempt else None
 
     def of_job(self, job: str) -> Iterator[tuple[Progress, float | None]]:
         """Yields each running variation's latest report in the job, and the seconds its source lasts (None: unknown).
@@ -134,11 +134,11 @@ class Scheduler:
             if attempt.job == job and (shown := attempt.shown):
                 yield shown, attempt.source_seconds
 
-    def running_progress(self) -> Iterator[tuple[str, str, Progress, float | None]]:
-        """Yields (job, variation, latest report, planned seconds or None) of all that runs and has reported."""
+    def running_progress(self) -> Iterator[tuple[str, str, Progress, float | None, Standing | None]]:
+        """Yields (job, variation, latest report, planned seconds or None, how it dawdles) of all that has reported."""
         for variation, attempt in self._attempts.items():
             if shown := attempt.shown:
-                yield attempt.job, variation, shown, attempt.duration(variation)
+                yield attempt.job, variation, shown, attempt.duration(variation), attempt.standing
 
     # What is done to them
 

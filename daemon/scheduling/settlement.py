@@ -14,7 +14,7 @@ from typing import TypeVar
 from daemon.database import owned_files
 from daemon.database.store import Transaction
 from daemon.errors import OutOfSpace, Unavailable
-from daemon.models import Parameters
+from daemon.models import Model, Parameters, Stage
 from daemon.paths import remove
 from daemon.proof.prove import Proof
 from daemon.proof.publish import Sealed, reveal
@@ -67,6 +67,15 @@ class Member:
             chosen=self.chosen,
             contents=self.plan.contents if self.plan else None,
         )
+
+
+class Receipt(Model, frozen=True):
+    """Tells what ending one running variation took, and the bytes of partial files it gave back."""
+
+    variation: str
+    stage: Stage
+    seconds: float
+    bytes_freed: int
 
 
 class Settlement:

@@ -75,11 +75,8 @@ export const STATES = {
 };
 export const ENDED = new Set(["completed", "failed", "cancelled", "skipped"]);
 
-/** What became of a job that ended with more than one end: "done, 8 failed", "cancelled, 34 done". */
-export function ending({ status, completed_variations: done, failed_variations: failed }) {
-  const rest = [status !== "completed" && done && `${number(done)} done`, status !== "failed" && failed && `${number(failed)} failed`];
-  return [STATES[status], ...rest.filter(Boolean)].join(", ");
-}
+/** What came of a job of which not all came out: "28 of 36 done, 8 failed". */
+export const ending = (job) => `${number(job.completed_variations)} of ${number(job.total_variations)} done${counts(job, "failed", "cancelled", "skipped")}`;
 
 /** How many of a job's variations there are of each end: ", 3 failed, 1 skipped". */
 export function counts(job, ...states) {

@@ -46,7 +46,7 @@ export const isStopping = (job) => !ENDED.has(job.status) && Boolean(job.cancel_
 export function State({ job }) {
   const words = isStopping(job) ? "stopping" : standsStill(job) ? "paused" : STATES[job.status];
   const mixed = job.outcome === "some" && ENDED.has(job.status);
-  const kind = mixed && job.status === "completed" ? "failed" : words;
+  const kind = mixed ? (job.failed_variations ? "failed" : "cancelled") : words;
   return html`<span class="state ${kind}">${mixed ? ending(job) : words}</span>`;
 }
 
@@ -130,7 +130,7 @@ function reason({ error, first_source: name, total_sources: files }) {
 function summary(job) {
   if (job.status === "failed" && job.error) return html`<span class="bad-text">${reason(job)}</span>`;
   const parts = job.failed_variations && !ENDED.has(job.status) ? [`${job.failed_variations} failed`] : []; // first, where it is not cut off
-  parts.push(plural(job.total_variations, "variation") + counts(job, "skipped"));
+  parts.push(plural(job.total_variations, "variation") + (job.outcome === "some" ? "" : counts(job, "skipped")));
   if (!ENDED.has(job.status) && job.completed_variations && job.completed_variations < job.total_variations) parts.push(`${job.completed_variations} done`);
   if (job.priority) parts.push(`priority ${job.priority}`);
   if (queue.order === "size") parts.push(bytes(job.source_bytes));

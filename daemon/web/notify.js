@@ -2,7 +2,7 @@
 import { memory, Observable } from "./html.js";
 import { get, jobPath, Problem } from "./api.js";
 import { events } from "./events.js";
-import { ENDED, plural, title } from "./format.js";
+import { ENDED, ending, plural, title } from "./format.js";
 import { overlays } from "./overlays.js";
 import { transfers } from "./transfers.js";
 
@@ -45,11 +45,10 @@ class Notifier extends Observable {
 
   #tell(key, jobs) {
     this.#batches.delete(key);
-    const failed = jobs.reduce((sum, job) => sum + job.failed_variations, 0);
-    const done = jobs.reduce((sum, job) => sum + job.completed_variations, 0);
+    const all = ["total", "completed", "failed", "cancelled", "skipped"].map((what) => `${what}_variations`);
+    const whole = Object.fromEntries(all.map((what) => [what, jobs.reduce((sum, job) => sum + job[what], 0)]));
     const what = jobs.length === 1 ? title(jobs[0]) : plural(jobs.length, "job");
-    const body = `${plural(done, "variation")} done${failed ? `, ${failed} failed` : ""}`;
-    const shown = new Notification(`${what} ended`, { body, tag: key });
+    const shown = new Notification(`${what} ended`, { body: ending(whole), tag: key });
     shown.onclick = () => {
       focus();
       location.hash = jobs.length === 1 ? `#/jobs/${jobs[0].id}` : "#/";

@@ -1,0 +1,88 @@
+"""Says what can be done about what a job is without: only what a retry can make is to be tried again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+
+from daemon.encode.diagnosis import known
+from daemon.jobs.reasons import Reason, reason
+from daemon.jobs.views import JobView, SourceView, VariationView
+from daemon.states import State
+
+
+class Remedy(StrEnum):
+    """A remedy is what makes a variation that failed or was cancelled."""
+
+    AGAIN = "again"
+    HOST = "host"  # again, once the host has or does what it had or did not
+    FILE = "file"  # a whole file in place of one that is broken, or is no film at all
+    OTHERWISE = "otherwise"  # other parameters, or another preset: the same would fail alike
+    NOTHING = "nothing"  # of that file nothing of the kind can be made
+
+
+OF_REASONS = {
+    Reason.REQUEST: Remedy.AGAIN,
+    Reason.CRASH: Remedy.AGAIN,
+    Reason.FAULT: Remedy.AGAIN,
+    Reason.HOST: Remedy.HOST,
+    Reason.UNREADABLE: Remedy.FILE,
+    Reason.UNSUITABLE: Remedy.NOTHING,
+    Reason.PROOF: Remedy.OTHERWISE,
+    Reason.ENCODER: Remedy.OTHERWISE,
+}
+OF_HOST = ("no longer where it was", "permission denied", "does not answer", "the source changed", "the encoder hung")
+
+
+def remedy(status: State, error: str | None, source_error: str | None) -> Remedy:
+    """Returns what helps one that ended like that."""
+    words = error or ""
+    why = reason(status, error, source_error)
+    if any(said in words for said in OF_HOST):
+        return Remedy.HOST
+    cause = known(words) if why is Reason.ENCODER else None
+    if cause:
+        return Remedy.HOST if cause.may_pass else Remedy.FILE if cause.in_source else Remedy.OTHERWISE
+    return OF_REASONS[why]
+
+
+def missing(job: JobView) -> Iterator[tuple[SourceView, VariationView, Remedy]]:
+    """Yields what failed or was cancelled, each with what helps."""
+    for source in job.sources:
+        for one in source.variations:
+            if one.status in {State.FAILED, State.CANCELLED}:
+                yield source, one, remedy(one.status, one.error, source.error)
+
+
+def advice(job: JobView, again: str, anew: str) -> Iterator[str]:
+    """Yields a sentence for each remedy of what is missing: `again` makes it, `anew` is what to do with a file that was
+    fetched anew.
+    """
+    counts = Counter(kind for _, _, kind in missing(job))
+    if counts[Remedy.AGAIN]:
+        what = "what is missing, and nothing else" if len(counts) == 1 else _so_many(counts[Remedy.AGAIN])
+        yield f"{again} makes {what}"
+    if counts[Remedy.HOST]:
+        yield f"{_so_many(counts[Remedy.HOST])} failed for what the host lacks, as told above: see to it, then {again}"
+    yield from in_vain(job, anew)
+
+
+def in_vain(job: JobView, anew: str) -> Iterator[str]:
+    """Yields a sentence for each remedy of what would fail alike again."""
+    found = list(missing(job))
+    counts = Counter(kind for _, _, kind in found)
+    files = len({source.id for source, _, kind in found if kind is Remedy.FILE})
+    if files:
+        what, them = ("1 file is", "it") if files == 1 else (f"{files} files are", "them")
+        yield f"{what} broken or no media: leave {them} out, or fetch {them} anew and {anew}"
+    if count := counts[Remedy.OTHERWISE]:
+        errors = "its error says" if count == 1 else "their errors say"
+        yield f"{_so_many(count)} would fail alike again: ask for what {errors}"
+    if count := counts[Remedy.NOTHING]:
+        what, them = ("such a file", "it") if count == 1 else ("such files", "them")
+        yield f"{_so_many(count)} cannot be made of {what}: leave {them} out, or choose another preset"
+
+
+def _so_many(count: int) -> str:
+    return f"{count} variation{'s' if count > 1 else ''}"
