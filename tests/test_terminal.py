@@ -253,9 +253,9 @@ def test_lists_and_jobs_fit_and_say_what_to_do_next(
         terminal = start(*command, columns=columns, env=shared_daemon.env)
         assert terminal.end() == 0
         if command[0] == "ls":
-            assert re.search(rf"{job}\s+completed, 2 failed\s+2/4", terminal.text())
+            assert re.search(rf"{job}\s+2 completed, 2 failed\s+2/4", terminal.text())
         if command[0] == "show":
-            assert f"`ffspool retry {job}` makes what is missing" in terminal.text()
+            assert "1 file is broken or no media: leave it out" in terminal.text()
             assert terminal.text().count("its index (moov) is missing") == 1
         if command[0] == "--help":
             assert "…" not in terminal.text() and "...\n" not in "\n".join(terminal.lines()[5:])

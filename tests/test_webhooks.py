@@ -146,6 +146,7 @@ def test_the_end_of_a_job_is_told_and_its_signature_verifies(
     message = Webhook(secret(open_daemon)).verify(body, headers)
     shown = open_daemon.job(job)
     shown = {name: value for name, value in shown.items() if name not in OF_THE_WHOLE}
+    shown["summary"] = "1 of 1 completed"
     assert message == {"type": "job.completed", "timestamp": shown["finished_at"], "data": shown}
     assert headers["webhook-id"] == delivery["id"]
     assert headers["content-type"] == "application/json"
@@ -164,7 +165,7 @@ def test_every_end_of_a_job_is_told_and_a_retried_one_ends_again(
         wait_until(lambda status=status: receiver.came and receiver.messages[-1]["type"] == f"job.{status}", status)
         shown = open_daemon.job(job)
         shown = {name: value for name, value in shown.items() if name not in OF_THE_WHOLE}
-        assert receiver.messages[-1]["data"] == shown
+        assert receiver.messages[-1]["data"] == {**shown, "summary": f"0 of 1 completed, 1 {status}"}
         open_daemon.client.post(f"/api/jobs/{job}/retry")
     assert len(set(receiver.ids)) == 2
     open_daemon.client.delete(f"/api/jobs/{job}")

@@ -166,9 +166,10 @@ class _Follower:
 
     async def _cancel_when_asked(self, job: str) -> None:
         await self._interrupt.wait()
-        most = 2 * self._service.settings.grace + 1
+        given = 2 * self._service.settings.grace
         self._watcher.say(
-            f"Stopping: ending the encoders, which takes {most:.0f} s at most, and keeping what is completed."
+            f"Stopping: ending the encoders and keeping what is completed. What goes on after {given:g} s is killed; "
+            "on a busy machine that takes longer."
         )
         with contextlib.suppress(Conflict):  # everything ended a moment ago
             receipt = await self._service.control.cancel(Scope(job=job), keep_partial=True)

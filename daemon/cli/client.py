@@ -361,7 +361,9 @@ def _refusal(answer: httpx.Response) -> FfspoolError:
         problem = _Problem()
     if answer.status_code == 401:
         return Refused(
-            401, "unauthorized", "the daemon wants its token: set FFSPOOL_TOKEN to what it made at its start"
+            401,
+            "unauthorized",
+            "the daemon wants its token: set FFSPOOL_TOKEN to what is in the file `token` of its state dir",
         )
     words = problem.detail or problem.title or f"HTTP status {answer.status_code}"
     return Refused(answer.status_code, problem.code, words)

@@ -83,8 +83,7 @@ class Follower:
         for source in job.sources:
             self._say_what_is_new(source)
             self._say_what_goes_on(source)
-        for variation in variations:
-            self._say_pace(variation)
+        self._say_paces(variations)
         for name, delivery in deliveries(job):
             self._say_delivery(name, delivery)
         self._say_whether_paused(job)
@@ -111,10 +110,14 @@ class Follower:
                 self.say(f"{variation.name} {words}")
             self._resumed[variation.id] = words
 
-    def _say_pace(self, variation: VariationView) -> None:
-        if not self._live and variation.pace and self._paces.get(variation.id) != variation.pace:
-            self.say(f"{variation.pace:10}  {variation.name}: {dawdling(variation)}")
-        self._paces[variation.id] = variation.pace
+    def _say_paces(self, variations: Sequence[VariationView]) -> None:
+        """Tells of all that share a process, or stand alike for another reason, in one line."""
+        slow = [one for one in variations if one.pace and self._paces.get(one.id) != one.pace]
+        for words in dict.fromkeys(map(dawdling, slow) if not self._live else ()):
+            first, *others = (one for one in slow if dawdling(one) == words)
+            more = f" and {len(others)} more" if others else ""
+            self.say(f"{first.pace:10}  {first.name}{more}: {words}")
+        self._paces = {variation.id: variation.pace for variation in variations}
 
     def _say_delivery(self, name: str, delivery: DeliveryView) -> None:
         """Tells of what is settled, and of what keeps the rest."""

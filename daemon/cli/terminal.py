@@ -294,7 +294,8 @@ def _variation_words(source: SourceView, variation: VariationView) -> Text:
     own = variation.name.removeprefix(f"{source.name}_").removeprefix(f"{PurePosixPath(source.name).stem}_")
     words = Text(visible(own))
     if variation.status == State.PROCESSING:
-        words.append(f"  {percent(variation.progress)} at {factor(variation.speed)}")
+        words.append(f"  {percent(variation.progress)}")
+        words.append(f" at {factor(variation.speed)}" if variation.speed is not None else "")
         shared = variation.speed is not None and (variation.sharing or 1) > 1
         words.append(f" shared by {variation.sharing}" if shared else "")
         words.append(f", {clock(variation.eta_seconds)} left" if variation.eta_seconds is not None else "")

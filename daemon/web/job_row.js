@@ -84,7 +84,7 @@ function VariationLine({ variation }) {
   const { name, progress, eta_seconds: eta, pace } = variation;
   const how = isStopping(variation) ? "stopping" : standsStill(variation) ? "paused" : pace ?? (eta && `${roughly(eta)} left`);
   return html`
-    <div class="variation-line">
+    <div class="variation-line" title=${variation.doing}>
       <${FileName} name=${name} />
       <${Bar} value=${progress} label="Progress of ${name}" />
       <span class="figures">${percent(progress)}<span class="speed">${pacing(variation) ? ` · ${pacing(variation)}` : ""}</span>${how ? ` · ${how}` : ""}</span>

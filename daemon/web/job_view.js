@@ -196,6 +196,7 @@ function Variation({ job, source, variation }) {
         ${variation.attempts > 0 && html`<button class="quiet" aria-expanded=${log} aria-label="Log of ${name}" onClick=${() => setLog(!log)}>Log</button>`}
       </div>
       ${error && !toldAbove && html`<div class="wide">${status === "skipped" ? html`<p class="muted">${error}</p>` : html`<${Trouble} words=${error} />`}</div>`}
+      ${status === "processing" && !standsStill(shown) && variation.doing && html`<p class="wide muted">${variation.doing}</p>`}
       ${variation.delivery && html`<div class="wide"><${Delivery} delivery=${variation.delivery} /></div>`}
       ${log && html`<${Log} path="${path}/log" live=${status === "processing"} />`}
     </li>
