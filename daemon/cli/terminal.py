@@ -38,6 +38,7 @@ STYLES: dict[str, str] = {
     State.QUEUED: "dim",
     State.SKIPPED: "dim",
 }
+MISSED = (State.FAILED, State.CANCELLED)
 PACES: dict[Pace, str] = {
     Pace.SLOW: "no progress for a while, but it works",
     Pace.FINISHING: "all is encoded, and the file is being completed",
@@ -219,7 +220,7 @@ def _headline(job: JobView) -> Text:
 def standing(job: JobSummary) -> Text:
     """Shows its state; of an ended job of which only some came out, what did, and what became of the rest."""
     if is_mixed(job):
-        return Text(f"{job.completed_variations} completed{rest(job)}", STYLES[State.CANCELLED])
+        return Text(f"{job.completed_variations} completed{rest(job, MISSED)}", STYLES[State.CANCELLED])
     failed = f", {job.failed_variations} failed" if job.failed_variations and job.status != State.FAILED else ""
     return paint(job.status).append(failed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from daemon.states import ENDED, Outcome, State
@@ -25,9 +26,12 @@ def tally(job: Counted) -> str:
     return f"{job.completed_variations} of {job.total_variations} completed{rest(job)}"
 
 
-def rest(job: Counted) -> str:
+OTHERS = (State.FAILED, State.CANCELLED, State.SKIPPED)
+
+
+def rest(job: Counted, ends: Sequence[State] = OTHERS) -> str:
     """Returns what ended otherwise, such as `, 2 failed, 1 cancelled`; empty where nothing did."""
-    counts = {what: getattr(job, f"{what}_variations") for what in (State.FAILED, State.CANCELLED, State.SKIPPED)}
+    counts = {what: getattr(job, f"{what}_variations") for what in ends}
     return "".join(f", {count} {what}" for what, count in counts.items() if count)
 
 
