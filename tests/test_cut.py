@@ -15,7 +15,7 @@ from daemon.media import cut
 from daemon.models import VariationRequest
 from daemon.presets.library import Library
 from daemon.recipes import pieces
-from daemon.recipes.pieces import REORDERED
+from daemon.recipes.encoders import ENCODERS
 from daemon.recipes.recipe import Begin, Piece
 
 __all__ = ["film"]
@@ -45,13 +45,16 @@ def test_of_a_film_that_was_cut_off_the_first_pictures_are_used(
 ) -> None:
     [wanted] = Library().expand([VariationRequest(preset, parameters)])
     whole, part, copied = tmp_path / "whole", tmp_path / "part", tmp_path / "copied.mkv"
+    most = ENCODERS[Library().find(preset).encoder or ""].repeated
     encoded(ffmpeg, task(film, whole, wanted, begin=Begin()), killed_at=12.0)
     data, all_of_it = whole.read_bytes(), pictures(whole)
     for size in range(len(data) // 3, len(data), len(data) // 13):
         part.write_bytes(data[:size])
         end = cut.read_piece(str(part)).cut
-        assert end, size
-        assert readable(part) - end.pictures[0] <= REORDERED
+        if not end:
+            assert readable(part) <= most, size
+            continue
+        assert readable(part) - end.pictures[0] <= most
         piece = Piece(name="part", begins=0.0, lasts=end.seconds, until=end.decoded)
         (tmp_path / "list").write_text(pieces.listed([piece]))
         copying = [ffmpeg, "-v", "error", "-f", "concat", "-i", str(tmp_path / "list"), "-c", "copy"]

@@ -75,6 +75,7 @@ def _vp9(crf: float, speed: Speed, threads: int) -> Options:
     return {**options, "row-mt": 1, "threads": threads}
 
 
+REORDERED = 8  # pictures at most that are decoded before one that is shown before them
 EARLY = 1e-5  # seconds: sums of times are rounded
 
 
@@ -82,7 +83,9 @@ class Encoder(NamedTuple):
     """Describes an encoder of pictures: how it is told things, what it refuses, and what it usually takes.
 
     A pixel takes so many `bits` at the rate factor `crf`, and half of them at one that is `halving` higher. So many
-    pictures it holds back at most, to look `ahead`.
+    pictures it holds back at most, to look `ahead`, and so many that were written are `repeated` at most after an
+    interruption: those behind the last key frame, or, where none is needed, the last that are there without others that
+    are shown before.
     """
 
     options: Callable[[float, Speed, int], Options]  # by CRF, speed and threads
@@ -92,6 +95,7 @@ class Encoder(NamedTuple):
     halving: float
     grains: int  # into how many a CRF of 1 is parted in the search for one
     ahead: int
+    repeated: int
     least_side: int = 1  # pixels; it refuses a smaller picture, or crashes
 
     def estimate(
@@ -112,8 +116,8 @@ STILLS_CPU = 0.003  # CPU seconds per megapixel, of encoders that know no speed
 JPEG = Estimate(STILLS_CPU, bits_per_pixel=2.0)
 
 ENCODERS = {
-    "h264": Encoder(_h264, 0.03, bits=0.10, crf=23, halving=6, grains=10, ahead=60),
-    "hevc": Encoder(_hevc, 0.12, bits=0.06, crf=28, halving=6, grains=10, ahead=40, least_side=16),
-    "av1": Encoder(_av1, 0.06, bits=0.05, crf=34, halving=10, grains=1, ahead=90, least_side=4),
-    "vp9": Encoder(_vp9, 0.09, bits=0.06, crf=33, halving=9, grains=1, ahead=30),
+    "h264": Encoder(_h264, 0.03, bits=0.10, crf=23, halving=6, grains=10, ahead=60, repeated=REORDERED),
+    "hevc": Encoder(_hevc, 0.12, bits=0.06, crf=28, halving=6, grains=10, ahead=40, repeated=REORDERED, least_side=16),
+    "av1": Encoder(_av1, 0.06, bits=0.05, crf=34, halving=10, grains=1, ahead=90, repeated=161, least_side=4),
+    "vp9": Encoder(_vp9, 0.09, bits=0.06, crf=33, halving=9, grains=1, ahead=30, repeated=128),
 }

@@ -26,7 +26,6 @@ OF_THE_WHOLE = {"bsf:v"}  # what is done to packets by the film's own time
 SOUND = ".sound"  # behind a piece's name: the sound of the film that begins with it
 LIST = ".pieces"  # behind an output's name: what names its pieces in order
 FRAGMENT = 1_000_000  # microseconds of film at most that an MP4's muxer holds back
-REORDERED = 8  # pictures at most that are decoded before one that is shown before them
 EARLY = 0.0005  # seconds: Matroska rounds times to a thousandth
 SEEKABLE = {"mov", "matroska"}  # demuxers that find a moment to the frame
 
@@ -50,7 +49,7 @@ def most_lost(encoder: Encoder, frame_rate: float) -> float:
 
     Of a ladder it is one segment more.
     """
-    return FRAGMENT / 1e6 + (encoder.ahead + REORDERED) / frame_rate
+    return FRAGMENT / 1e6 + (encoder.ahead + encoder.repeated) / frame_rate
 
 
 def can_be_gone_on_with(recipe: Recipe) -> bool:
