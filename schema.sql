@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 19;
+PRAGMA user_version = 20;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -203,10 +203,12 @@ CREATE TABLE pieces (
 CREATE TABLE queue (
     only   INTEGER PRIMARY KEY CHECK (only = 1),
     state  TEXT NOT NULL CHECK (state IN ('running', 'paused', 'draining')),
-    slots  INTEGER CHECK (slots >= 1)  -- encodes at once; NULL: as many as the setting says
+    slots  INTEGER CHECK (slots >= 1),  -- encodes at once; NULL: as many as the setting says
+    scheduled TEXT NOT NULL DEFAULT 'running' CHECK (scheduled IN ('running', 'paused', 'draining')),
+    overruled INTEGER NOT NULL DEFAULT 0 CHECK (overruled IN (0, 1))  -- the schedule, until it says "running"
 ) STRICT;
 
-INSERT INTO queue VALUES (1, 'running', NULL);
+INSERT INTO queue (only, state) VALUES (1, 'running');
 
 -- How many there are in each state, kept by the triggers below: counting a million rows takes too long.
 CREATE TABLE tally (
@@ -525,10 +527,15 @@ BEGIN
     VALUES ((julianday('now') - 2440587.5) * 86400, 'deleted', old.id, json_object('id', old.id));
 END;
 
-CREATE TRIGGER queue_event AFTER UPDATE ON queue WHEN old.state <> new.state OR old.slots IS NOT new.slots
+CREATE TRIGGER queue_event AFTER UPDATE ON queue
+WHEN old.state <> new.state OR old.slots IS NOT new.slots OR old.scheduled <> new.scheduled
+    OR old.overruled <> new.overruled
 BEGIN
     INSERT INTO events (at, type, job, data)
-    VALUES ((julianday('now') - 2440587.5) * 86400, 'queue', NULL, json_object('state', new.state));
+    VALUES (
+        (julianday('now') - 2440587.5) * 86400, 'queue', NULL,
+        json_object('state', iif(new.state <> 'running' OR new.overruled, new.state, new.scheduled))
+    );
 END;
 
 -- A job ends each time its last variation does: once more after a retry. Times are quoted, which keeps every

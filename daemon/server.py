@@ -8,7 +8,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import uvicorn
@@ -23,7 +23,7 @@ from daemon.paths import Paths, write_private
 from daemon.permissions import weakness
 from daemon.presets.library import Library
 from daemon.service import Service, running
-from daemon.settings import Folder, Hook, Settings, Surroundings
+from daemon.settings import Settings, Surroundings, Tables
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,7 @@ REQUEST_GRACE = 5  # seconds that requests under way get at shutdown
 async def serve(
     settings: Settings,
     library: Library,
-    hooks: Sequence[Hook],
-    folders: Sequence[Folder],
+    tables: Tables,
     surroundings: Surroundings,
     invite: Callable[[str], None] | None = None,
 ) -> None:
@@ -49,7 +48,7 @@ async def serve(
     stop = _stop_signal()
     if weak := weakness(Paths(settings.state_dir)):
         raise StartupError(f"{weak.found}. What to do: {weak.advice}")
-    async with running(settings, library, hooks=hooks, folders=folders) as service:
+    async with running(settings, library, tables) as service:
         listener = listening(settings)
         server = _Server(_config(service), partial(_announce, service, listener, surroundings, invite))
         watchdog = asyncio.create_task(_feed_watchdog(surroundings))

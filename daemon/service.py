@@ -56,7 +56,7 @@ from daemon.scheduling.resources import Resources
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import DiskUsage, Space
-from daemon.settings import Folder, Hook, Settings
+from daemon.settings import Hook, Settings, Tables
 from daemon.webhooks.delivery import Sender
 from daemon.webhooks.outbox import Webhooks
 from daemon.webhooks.signing import Secrets
@@ -66,6 +66,7 @@ log = logging.getLogger(__name__)
 S = TypeVar("S")
 T = TypeVar("T")
 
+NO_TABLES = Tables()
 LOCK_TRIES = 5
 THREADS = 32  # that wait for the disk: what is read at once would else stand behind what is being made durable
 
@@ -111,9 +112,8 @@ class Service:
 async def running(
     settings: Settings,
     library: Library,
+    tables: Tables = NO_TABLES,
     *,
-    hooks: Sequence[Hook] = (),
-    folders: Sequence[Folder] = (),
     prober: Prober | None = None,
     now: Callable[[], float] = time.time,
 ) -> AsyncIterator[Service]:
@@ -122,7 +122,7 @@ async def running(
     A `prober` that was started already is taken over.
     Raises StartupError when the state dir is in use or unusable, or there is no encoder.
     """
-    await checks.check(folders, library, settings)
+    await checks.check(tables.folders, library, settings)
     paths = Paths(settings.state_dir)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "disk"))
     async with _locked(paths), AsyncExitStack() as stack:
@@ -143,7 +143,7 @@ async def running(
         prober.start()
         await engine.start()
         resources = await _open_resources(settings, library, paths, store, engine, prober, version, now)
-        service = await _open_service(settings, resources, (hooks, folders), (version, sandbox), behind)
+        service = await _open_service(settings, resources, tables, (version, sandbox), behind)
         await service.queue.restore()
         async with _at_work(service, began, now):
             yield service
@@ -214,15 +214,15 @@ def _open_deliveries(settings: Settings, resources: Resources, commands: Sequenc
 async def _open_service(
     settings: Settings,
     resources: Resources,
-    tables: tuple[Sequence[Hook], Sequence[Folder]],
+    tables: Tables,
     told: tuple[str, Sandbox],
     behind: int,
 ) -> Service:
     """Opens what is left. Events `behind` that one tell of what was recovered."""
     store, paths, now, whereabouts = resources.store, resources.paths, resources.now, resources.whereabouts
     quota, scheduler = resources.quota, Scheduler(resources, longest=settings.max_shared_seconds)
-    queue = Queue(store, scheduler, resources.engine, settings.slots)
-    hooks, deliveries = _open_deliveries(settings, resources, tables[0])
+    queue = Queue(store, scheduler, resources.engine, settings.slots, tables.schedule, now=now)
+    hooks, deliveries = _open_deliveries(settings, resources, tables.hooks)
     jobs = Jobs(store, scheduler, paths, whereabouts, settings, resources.library, quota, deliveries, now=now)
     return Service(
         settings=settings,
@@ -243,7 +243,7 @@ async def _open_service(
         deliveries=deliveries,
         hooks=hooks,
         replacements=Replacements(store, now=now),
-        watcher=Watcher(resources, jobs, tables[1]),
+        watcher=Watcher(resources, jobs, tables.folders),
         control=Control(store, scheduler, paths, quota, deliveries, now=now),
         queue=queue,
         bulk=Bulk(store, scheduler, paths, quota, now=now),
@@ -272,13 +272,15 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
     watching = asyncio.create_task(service.watcher.run(), name="watched folders")
     housekeeping = asyncio.create_task(_keep_house(service, began, now), name="housekeeping")
     looking = asyncio.create_task(service.whereabouts.look(), name="source roots")
+    keeping = asyncio.create_task(service.queue.run(), name="schedule")
     try:
         yield
     finally:
         housekeeping.cancel()
         watching.cancel()
+        keeping.cancel()
         service.quiesce()
-        await asyncio.gather(scheduling, housekeeping, return_exceptions=True)
+        await asyncio.gather(scheduling, housekeeping, keeping, return_exceptions=True)
         await service.uploads.close()
         feeding.cancel()
         telling.cancel()

@@ -15,6 +15,7 @@ from daemon.errors import StartupError
 from daemon.host import cores
 from daemon.journal import Format, Level
 from daemon.models import Deliver
+from daemon.windows import Hours
 
 PREFIX = "FFSPOOL_"
 
@@ -193,6 +194,36 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     place: str = ""  # where it is written: the file and the line
 
 
+class WhileIdle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Says when the host is idle enough to work on: all of it has to hold.
+
+    `load_below` is how many cores other programs keep busy at most; none of `no_user_process` may run, but for what
+    ffspool started itself.
+    """
+
+    load_below: Positive | None = None
+    no_user_process: tuple[str, ...] = ()
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Says when the queue runs: within its windows, and while the host is idle. `outside` of them what runs is finished
+    (`drain`) or frozen (`pause`). `timezone` is a name such as `Europe/Berlin`; None: the host's.
+    """
+
+    run: tuple[str, ...] = ("Mon-Sun",)
+    outside: Literal["drain", "pause"] = "drain"
+    timezone: str | None = None
+    while_idle: WhileIdle | None = None
+
+
+class Tables(msgspec.Struct, frozen=True, kw_only=True):
+    """Holds what `ffspool.toml` alone may say, but for presets."""
+
+    hooks: tuple[Hook, ...] = ()
+    folders: tuple[Folder, ...] = ()
+    schedule: Schedule | None = None
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """Holds what systemd tells through the environment."""
 
@@ -228,6 +259,11 @@ def presets_table(environ: Mapping[str, str] | None = None) -> tuple[Path, str, 
     return path, path.read_text() if values else "", values.get("presets", {})
 
 
+def tables(environ: Mapping[str, str] | None = None) -> Tables:
+    """Returns the other tables of `ffspool.toml`. Raises StartupError when one is not valid."""
+    return Tables(hooks=hooks(environ), folders=folders(environ), schedule=schedule(environ))
+
+
 def hooks(environ: Mapping[str, str] | None = None) -> tuple[Hook, ...]:
     """Returns the `[[hooks]]` of `ffspool.toml`. Raises StartupError when they are not valid."""
     path = _config_file(os.environ if environ is None else environ)
@@ -240,6 +276,19 @@ def hooks(environ: Mapping[str, str] | None = None) -> tuple[Hook, ...]:
         raise StartupError(f"In {path}: two hooks are called {repeated}: give each a name of its own")
     if strange := next((hook.command[0] for hook in found if not Path(hook.command[0]).is_absolute()), None):
         raise StartupError(f"In {path}: a hook's command is {strange!r}: name the program by its whole path")
+    return found
+
+
+def schedule(environ: Mapping[str, str] | None = None) -> Schedule | None:
+    """Returns the table `schedule` of `ffspool.toml`; None without one. Raises StartupError when it is not valid."""
+    path = _config_file(os.environ if environ is None else environ)
+    table = _from_file(path).get("schedule")
+    try:
+        found = msgspec.convert(table, Schedule | None)
+        if found:
+            Hours(found.run, found.timezone)
+    except (msgspec.ValidationError, StartupError) as error:
+        raise StartupError(f"In {path}: the schedule is not valid: {error}") from error
     return found
 
 
@@ -319,7 +368,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _without_tables(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in {"presets", "hooks", "folders"}}
+    return {name: value for name, value in values.items() if name not in {"presets", "hooks", "folders", "schedule"}}
 
 
 def _default_state_dir(env: Mapping[str, str]) -> str:

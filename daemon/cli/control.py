@@ -277,7 +277,21 @@ def _resumed(answer: Json) -> str:
 
 def _queue(answer: Json) -> str:
     words = f"The queue {'is' if answer['changed'] else 'was'} {answer['state']}"
+    if (schedule := answer.get("schedule")) and schedule["because"]:
+        return f"{words}{_scheduled(answer['state'], schedule)}"
     return words if answer["state"] == "running" else f"{words}: `ffspool resume --queue` lets it go on"
+
+
+def _scheduled(state: str, schedule: Json) -> str:
+    from daemon.cli.terminal import local
+
+    at = schedule["changes_at"]
+    until = f" until {local(datetime.fromisoformat(at))}" if at else ""
+    if schedule["overruled"]:
+        return f", though {schedule['because']}: somebody had it run{until}"
+    if state != schedule["state"]:
+        return f", as asked: `ffspool resume --queue` lets it go on, though {schedule['because']}"
+    return f"{until}, {schedule['because']}: `ffspool resume --queue` lets it run now"
 
 
 # Changing

@@ -18,10 +18,9 @@ from daemon.cli.options import (
     echo,
     ffmpeg,
     grace,
-    load_folders,
-    load_hooks,
     load_library,
     load_settings,
+    load_tables,
     print_json,
     slots,
     state_dir,
@@ -179,14 +178,14 @@ def serve(**flags: Any) -> None:
 
     os.umask(0o077)  # what it keeps is nobody else's, whoever may enter the state dir
     settings = load_settings({name: value for name, value in flags.items() if value != ()})
-    library, hooks, folders = load_library(), load_hooks(), load_folders()
+    library, tables = load_library(), load_tables()
     from daemon.server import serve as serve_until_told
     from daemon.settings import surroundings
 
     around, watched = surroundings(), sys.stderr.isatty()
     # Where nobody watches, a journal has the time.
     journal.set_up(settings.log_level, settings.log_format, timed=watched, journald=around.journald)
-    asyncio.run(serve_until_told(settings, library, hooks, folders, around, _invite if watched else None))
+    asyncio.run(serve_until_told(settings, library, tables, around, _invite if watched else None))
 
 
 def _invite(link: str) -> None:

@@ -15,7 +15,7 @@ from daemon.plaintext import json_escaped, visible
 if TYPE_CHECKING:
     from daemon.cli.client import Client
     from daemon.presets.library import Library
-    from daemon.settings import Folder, Hook, Settings
+    from daemon.settings import Settings, Tables
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -168,22 +168,12 @@ def load_library() -> Library:
         raise click.UsageError(str(error)) from error
 
 
-def load_hooks() -> tuple[Hook, ...]:
-    """Returns the operator's hooks. One that is not valid is a usage error."""
-    from daemon.settings import hooks
+def load_tables() -> Tables:
+    """Returns what else the operator wrote. A table that is not valid is a usage error."""
+    from daemon.settings import tables
 
     try:
-        return hooks()
-    except StartupError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def load_folders() -> tuple[Folder, ...]:
-    """Returns the folders that are watched. One that is not valid is a usage error."""
-    from daemon.settings import folders
-
-    try:
-        return folders()
+        return tables()
     except StartupError as error:
         raise click.UsageError(str(error)) from error
 

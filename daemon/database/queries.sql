@@ -537,13 +537,18 @@ UPDATE jobs SET paused = :paused WHERE seq = :job AND paused <> :paused AND (que
 -- name: hold
 UPDATE variations SET held = :held WHERE job = :job AND status IN ('queued', 'processing')
 
--- Whether the queue runs, drains or is paused, and how many encodes run at once.
+-- Whether the queue runs, drains or is paused, as somebody asked and as its schedule has it, and how many encodes run.
 -- name: queue
-SELECT state, slots FROM queue
+SELECT state, slots, scheduled, overruled FROM queue
 
--- Changes that.
+-- Changes what was asked; who has it run overrules a schedule that does not.
 -- name: set_queue_state
-UPDATE queue SET state = :state WHERE state <> :state
+UPDATE queue SET state = :state, overruled = (:state = 'running' AND scheduled <> 'running')
+WHERE state <> :state OR overruled <> (:state = 'running' AND scheduled <> 'running')
+
+-- Changes what the schedule has it do; once that lets it run, nobody needs to overrule it.
+-- name: set_queue_schedule
+UPDATE queue SET scheduled = :state, overruled = overruled AND :state <> 'running' WHERE scheduled <> :state
 
 -- Changes how many encodes run at once; NULL: as many as the setting says.
 -- name: set_slots

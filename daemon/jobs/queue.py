@@ -1,17 +1,27 @@
-"""Changes the queue as a whole: whether it runs, and how many encodes it runs at once."""
+"""Changes the queue as a whole: whether it runs, as asked or by its schedule, and how many encodes it runs at once."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import asdict, replace
 
-from daemon.database.store import Store, Transaction
+from daemon.database.store import Row, Store, Transaction
 from daemon.encode.engine import Engine
-from daemon.models import Model
+from daemon.errors import FfspoolError
+from daemon.models import Model, when
 from daemon.scheduling.scheduler import Scheduler
+from daemon.scheduling.timetable import Timetable, Verdict
+from daemon.settings import Schedule
 from daemon.states import QueueState
+
+log = logging.getLogger(__name__)
 
 MOST_SLOTS = 1000
 
@@ -21,9 +31,25 @@ class QueueView(Model, frozen=True):
     changed: bool
 
 
+class ScheduleStanding(Model, frozen=True):
+    """Tells what the schedule has the queue do, and `because` of what; null: it lets it run.
+
+    Whoever resumes the queue then has `overruled` it, until it lets the queue run by itself. Its hours begin or end
+    next at `changes_at`; null: never.
+    """
+
+    state: QueueState
+    because: str | None
+    overruled: bool
+    changes_at: datetime | None
+
+
 class QueueStanding(Model, frozen=True):
+    """Tells what the queue does, be it by request or by its `schedule` (null: it has none)."""
+
     state: QueueState
     slots: int  # encodes that may run at once
+    schedule: ScheduleStanding | None
 
 
 class QueueChange(QueueStanding, frozen=True):
@@ -39,38 +65,81 @@ class QueuePatch(Model, frozen=True, forbid_unknown_fields=True):
 class Queue:
     """Carries the verbs out, over one store, one scheduler and its engine. `slots` is the setting."""
 
-    def __init__(self, store: Store, scheduler: Scheduler, engine: Engine, slots: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        scheduler: Scheduler,
+        engine: Engine,
+        slots: int,
+        schedule: Schedule | None,
+        *,
+        now: Callable[[], float],
+    ) -> None:
         self._store = store
         self._scheduler = scheduler
         self._engine = engine
         self._usual_slots = slots
+        self._timetable = Timetable(schedule, now=now) if schedule else None
+        self._schedule: ScheduleStanding | None = None
+        self._changing = asyncio.Lock()
 
     async def restore(self) -> None:
         """Goes on as was last asked, of whichever daemon. Call it before the scheduler runs."""
         row = await self._store.read(lambda t: t.one("queue"))
         assert row is not None
         self._engine.resize(row["slots"] or self._usual_slots)
-        await self._scheduler.set_queue(QueueState(row["state"]))
+        await self._keep_to(await self._timetable.look() if self._timetable else None)
+
+    async def run(self) -> None:
+        """Keeps to the schedule, if there is one, until it is cancelled."""
+        while self._timetable:
+            verdict = await self._timetable.look()
+            try:
+                await self._keep_to(verdict)
+            except FfspoolError as error:
+                log.error("the queue's schedule could not be kept to, and is looked at again: %s", error)
+            await asyncio.sleep(verdict.patience)
 
     @property
     def standing(self) -> QueueStanding:
-        return QueueStanding(state=self._scheduler.queue, slots=self._engine.capacity.slots)
+        return QueueStanding(state=self._scheduler.queue, slots=self._engine.capacity.slots, schedule=self._schedule)
 
     async def set_state(self, state: QueueState) -> QueueView:
         """Lets the whole queue run, freezes it, or lets what runs be finished and starts nothing more."""
-        changed, held = await self._store.write(partial(_set_state, state))
-        await self._scheduler.set_queue(state, held)
-        return QueueView(state=state, changed=changed)
+        changed = await self._change("set_queue_state", state)
+        return QueueView(state=self._scheduler.queue, changed=changed)
 
     async def patch(self, patch: QueuePatch) -> QueueChange:
         """Changes how many encodes run at once; what is above that goes on to its end."""
         changed = await self._store.write(lambda t: t.run("set_slots", slots=patch.slots))
         self._engine.resize(patch.slots or self._usual_slots)
         self._scheduler.wake()
-        return QueueChange(state=self.standing.state, slots=self.standing.slots, changed=bool(changed))
+        return QueueChange(**asdict(self.standing), changed=bool(changed))
+
+    async def _keep_to(self, verdict: Verdict | None) -> None:
+        if verdict:
+            self._schedule = ScheduleStanding(
+                state=verdict.state, because=verdict.because, overruled=False, changes_at=when(verdict.changes_at)
+            )
+        if await self._change("set_queue_schedule", verdict.state if verdict else QueueState.RUNNING):
+            because = verdict and verdict.because
+            log.info("the queue is %s: %s", self._scheduler.queue, because or "its schedule lets it run")
+
+    async def _change(self, query: str, state: QueueState) -> bool:
+        """Whether that changed anything."""
+        async with self._changing:  # what was written last is done last
+            changed, row, held = await self._store.write(partial(_changed, query, state))
+            asked, overruled = QueueState(row["state"]), bool(row["overruled"])
+            if self._schedule:
+                self._schedule = replace(self._schedule, overruled=overruled)
+            free = asked == QueueState.RUNNING and not overruled
+            await self._scheduler.set_queue(QueueState(row["scheduled"]) if free else asked, held)
+        return changed
 
 
-def _set_state(state: QueueState, transaction: Transaction) -> tuple[bool, list[str]]:
-    """Whether that changed anything, and the variations of paused jobs that may run."""
-    changed = transaction.run("set_queue_state", state=state)
-    return bool(changed), [row["id"] for row in transaction.all("held_processing")]
+def _changed(query: str, state: QueueState, transaction: Transaction) -> tuple[bool, Row, list[str]]:
+    """Whether that changed anything, how the queue stands, and the variations of paused jobs that may run."""
+    changed = transaction.run(query, state=state)
+    row = transaction.one("queue")
+    assert row is not None
+    return bool(changed), row, [row["id"] for row in transaction.all("held_processing")]

@@ -2,6 +2,7 @@
 import { html, render, useChanges, useEffect, useState } from "./html.js";
 import { session, signIn, signOut, tokenFromAddress } from "./api.js";
 import { events } from "./events.js";
+import { clock } from "./format.js";
 import { Icon, IconButton } from "./icons.js";
 import { queue } from "./queue_state.js";
 import { notifier } from "./notify.js";
@@ -88,13 +89,31 @@ function Header({ current }) {
       <${IconButton} of="leave" label="Sign out" onClick=${() => signOut().catch(fail)} />
       <a class="button primary" href="#/add">Add files</a>
     </header>
-    ${queue.state !== "running" && html`
-      <p class="banner" role="status">
-        ${queue.state === "paused" ? "The queue is paused: nothing runs." : "The queue is draining: what runs is finished, nothing new starts."}
-        <button onClick=${() => setQueue("resume")}>Resume the queue</button>
-      </p>
-    `}
+    <${Standstill} />
   `;
+}
+
+/** Says why nothing starts, if the whole queue is the reason, and how it does. */
+function Standstill() {
+  const { state, schedule } = queue;
+  if (state === "running") return null;
+  const scheduled = schedule?.state === state && schedule.because;
+  const begins = scheduled && schedule.changes_at ? `, until ${clock((new Date(schedule.changes_at) - Date.now()) / 1000)}` : "";
+  const what = state === "paused" ? "nothing runs" : "what runs is finished, nothing new starts";
+  return html`
+    <p class="banner" role="status">
+      ${scheduled ? `The queue waits (${schedule.because}${begins}): ${what}.` : `The queue is ${state}: ${what}.`}
+      <button onClick=${() => setQueue("resume")}>${scheduled ? "Run now" : "Resume the queue"}</button>
+    </p>
+  `;
+}
+
+/** Says until when the queue runs by its schedule, or that it runs in spite of it. */
+function Hours() {
+  const { schedule } = queue;
+  if (!schedule?.changes_at) return null;
+  const until = clock((new Date(schedule.changes_at) - Date.now()) / 1000);
+  return html`<span class="muted">${schedule.overruled ? `runs though ${schedule.because}` : `runs until ${until}`}</span>`;
 }
 
 function QueueSwitch() {
@@ -104,6 +123,7 @@ function QueueSwitch() {
     if (await overlays.ask({ title: "Drain the queue?", body, yes: "Drain" })) setQueue("drain");
   };
   return html`
+    <${Hours} />
     <span class="switch">
       <${IconButton} of="pause" label="Pause the whole queue" onClick=${() => setQueue("pause")} />
       <${IconButton} of="drain" label="Drain the queue" title="Drain: finish what runs, start nothing" onClick=${drain} />

@@ -15,6 +15,7 @@ class Queue extends Observable {
   order = "usual";
   parts = segments("all", "");
   state = "running"; // of the whole queue
+  schedule = null; // what its schedule says, if it has one
   slots = null; // encodes that may run at once
   counts = null; // jobs by status, and `paused` ones
   stopping = new Set(); // ids of what was asked to end and has not yet
@@ -132,9 +133,9 @@ class Queue extends Observable {
 
   async #recount() {
     try {
-      const [stats, { state, slots }] = await Promise.all([get("api/stats"), get("api/queue")]);
+      const [stats, { state, slots, schedule }] = await Promise.all([get("api/stats"), get("api/queue")]);
       remember(stats);
-      this.#set({ counts: { ...stats.jobs, paused: stats.queue.paused_jobs, failed: stats.queue.jobs_with_failures }, state, slots });
+      this.#set({ counts: { ...stats.jobs, paused: stats.queue.paused_jobs, failed: stats.queue.jobs_with_failures }, state, slots, schedule });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
     }

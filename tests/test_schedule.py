@@ -1,0 +1,147 @@
+"""The queue runs within the hours of its schedule and while nobody else needs the host, unless somebody has it run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Visit
+from conftest import Daemon, wait_until
+from playwright.sync_api import expect
+from test_cli import ffspool
+from test_hooks import configured
+
+from daemon.errors import StartupError
+from daemon.scheduling.timetable import Timetable
+from daemon.settings import Schedule, WhileIdle, schedule
+from daemon.states import QueueState
+from daemon.windows import DAYS
+
+Start = Callable[..., Daemon]
+
+CLOSED = DAYS[(datetime.now() + timedelta(days=3)).weekday()]  # in three days
+
+
+def closed(folder: Path, outside: str = "drain") -> dict[str, str]:
+    return configured(folder, f'[schedule]\nrun = ["{CLOSED}"]\noutside = "{outside}"\n')
+
+
+def standing(daemon: Daemon) -> Any:
+    return daemon.client.get("/api/queue").json()
+
+
+def status(daemon: Daemon, job: Any) -> Any:
+    return daemon.job(job["id"])["status"]
+
+
+def test_outside_its_hours_nothing_starts_until_somebody_has_it_run(
+    start_daemon: Start, clip: Path, tmp_path: Path, visit: Visit
+) -> None:
+    daemon = start_daemon(**closed(tmp_path))
+    job = daemon.submit(clip, presets=["mp3"])
+    now = standing(daemon)
+    assert (now["state"], now["schedule"]["overruled"]) == ("draining", False)
+    assert datetime.fromisoformat(now["schedule"]["changes_at"]).astimezone().hour == 0
+    told = ffspool("queue", env=daemon.env).stdout
+    assert "The queue is draining until 20" in told
+    assert "outside the hours of its schedule: `ffspool resume --queue` lets it run now" in told
+    assert status(daemon, job) == "queued"
+    page = visit(daemon)
+    expect(page.get_by_text("The queue waits (outside the hours of its schedule, until")).to_be_visible()
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_text("runs though outside the hours")).to_be_visible()
+    page.close()
+    assert daemon.wait_for(job["id"])["status"] == "completed"
+    daemon.stop(signal.SIGKILL)
+    daemon.start()
+    assert (standing(daemon)["state"], standing(daemon)["schedule"]["overruled"]) == ("running", True)
+    daemon.stop()
+    del daemon.env["FFSPOOL_CONFIG"]
+    daemon.start()
+    assert standing(daemon) == {"state": "running", "slots": standing(daemon)["slots"], "schedule": None}
+
+
+def test_a_pause_by_hand_outlasts_what_the_schedule_says(start_daemon: Start, tmp_path: Path) -> None:
+    daemon = start_daemon(**closed(tmp_path))
+    daemon.client.post("/api/queue/pause")
+    assert standing(daemon)["state"] == "paused"
+    assert "paused, as asked" in ffspool("queue", env=daemon.env).stdout
+    daemon.stop()
+    configured(tmp_path, "[schedule]\nrun = ['Mon-Sun']\n")
+    daemon.start()
+    assert (standing(daemon)["state"], standing(daemon)["schedule"]["state"]) == ("paused", "running")
+
+
+@contextmanager
+def program(path: Path) -> Iterator[None]:
+    """A program of that name runs, which we did not start: its parent is gone."""
+    shutil.copy("/bin/sleep", path)
+    shell = subprocess.run(
+        ["sh", "-c", f"{path} 600 >/dev/null 2>&1 & echo $!"], stdout=subprocess.PIPE, check=True, text=True
+    )
+    try:
+        yield
+    finally:
+        os.kill(int(shell.stdout), signal.SIGKILL)
+
+
+@pytest.mark.thorough  # it waits for two looks at the host
+def test_what_runs_is_frozen_while_another_program_needs_the_host(
+    start_daemon: Start, long_clip: Path, tmp_path: Path
+) -> None:
+    config = '[schedule]\noutside = "pause"\nwhile_idle = { no_user_process = ["needy-player"] }\n'
+    daemon = start_daemon(**configured(tmp_path, config))
+    job = daemon.submit(long_clip, presets=["h264-480p"])
+    [encoder] = wait_until(daemon.encoders, "the encode")
+    with program(tmp_path / "needy-player"):
+        wait_until(lambda: standing(daemon)["state"] == "paused", "the pause")
+        assert standing(daemon)["schedule"]["because"] == "needy-player runs on this host"
+        assert encoder.status() == "stopped"
+        assert "the queue is paused: needy-player runs on this host" in daemon.log()
+    wait_until(lambda: standing(daemon)["state"] == "running", "the end of the pause")
+    wait_until(lambda: encoder.status() != "stopped", "the encode to go on")
+    assert status(daemon, job) == "processing"
+
+
+def verdict(wanted: Schedule) -> tuple[QueueState, str | None]:
+    with ThreadPoolExecutor(1) as beside_the_browser:
+        found = beside_the_browser.submit(asyncio.run, Timetable(wanted, now=lambda: 0.0).look()).result()
+    return found.state, found.because
+
+
+def test_programs_of_others_are_looked_for_and_ours_are_not(tmp_path: Path) -> None:
+    wanted = Schedule(outside="pause", while_idle=WhileIdle(no_user_process=("needy-editor",)))
+    assert verdict(wanted) == (QueueState.RUNNING, None)
+    with program(tmp_path / "needy-editor"):
+        assert verdict(wanted) == (QueueState.PAUSED, "needy-editor runs on this host")
+    (tmp_path / "ours").mkdir()
+    shutil.copy("/bin/sleep", tmp_path / "ours" / "needy-editor")
+    with subprocess.Popen([tmp_path / "ours" / "needy-editor", "600"]) as ours:
+        found = verdict(wanted)
+        ours.kill()
+    assert found == (QueueState.RUNNING, None)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("run = ['22-7']", "'22-7' is no window of time"),
+        ("timezone = 'Mars/Crater'", "no time zone"),
+        ("outside = 'stop'", "outside"),
+        ("while_idel = {}", "while_idel"),
+        ("while_idle = { load_below = 0 }", "load_below"),
+    ],
+)
+def test_a_schedule_that_is_not_valid_is_refused_in_words(tmp_path: Path, table: str, words: str) -> None:
+    with pytest.raises(StartupError, match=words):
+        schedule(configured(tmp_path, f"[schedule]\n{table}\n"))
