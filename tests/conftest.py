@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import forked
 import httpx
 import imageio_ffmpeg
 import loop_guard
@@ -47,6 +48,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 pytest_plugins = ["surroundings", "browser", "judged", "nothing_blocks"]
 
 EMPTY = 1_000_000  # bytes: more than the database of a daemon that has done little
+PLAIN: dict[str, Any] = {"trust_env": False, "verify": False}  # clients that need not read all authorities first
+SELDOM = 0.05  # seconds between two looks at what takes a while
 PATIENCE = 60.0  # seconds after which a condition that should come true is taken for never
 
 
@@ -54,11 +57,12 @@ def wait_until(
     condition: Callable[[], Any], what: str = "the condition", seconds: float = PATIENCE, every: float = 0.01
 ) -> Any:
     """The first true value of `condition`; fails the test when there is none in time."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not (value := condition()):
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             pytest.fail(f"{what} did not come true within {seconds:.0f} s")
-        time.sleep(every)
+        time.sleep(max(every, min(waited / 20, SELDOM)))  # to ask costs more than most of what is waited for
     return value
 
 
@@ -150,9 +154,8 @@ class Daemon:
         """Finds the address and the token of a daemon that listens."""
         self.url = (self.state_dir / "address").read_text().strip()
         self.token = (self.state_dir / "token").read_text().strip()
-        self.client = httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=PATIENCE, trust_env=False
-        )
+        headers = {"Authorization": f"Bearer {self.token}"}
+        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE, **PLAIN)
 
     def launch(self) -> None:
         """Starts the process, in the folder beside its state dir."""
@@ -163,7 +166,7 @@ class Daemon:
                 command = [*self.prefix, sys.executable, loop_guard.__file__, *arguments]
                 self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.env, cwd=home)
             else:
-                self.process = template().start(arguments, self.env, home, log.fileno())
+                self.process = template().daemon(arguments, self.env, home, log.fileno())
 
     def _address(self) -> str | None:
         if self.process.poll() is not None:
@@ -220,7 +223,7 @@ class Daemon:
     def prober(self) -> psutil.Process:
         """The process that reads media for it."""
         children = psutil.Process(self.process.pid).children()
-        return next(child for child in children if "daemon.media.probe_server" in child.cmdline())
+        return next(child for child in children if {"daemon.media.probe_server", forked.__file__} & {*child.cmdline()})
 
     def parts(self) -> list[Path]:
         return [path for path in (self.state_dir / "spool").rglob("*") if path.suffix in {".part", ".piece"}]

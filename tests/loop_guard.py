@@ -85,7 +85,7 @@ class Guard:
         waiting = next((index for index, frame in enumerate(frames) if _waits(frame)), None)
         if waiting is None:  # beside the loop, as tests are beside that of Playwright
             return
-        by = {(Path(frame.f_code.co_filename).name, frame.f_code.co_name) for frame in frames}
+        by = {_place(frame) for frame in frames}
         if self._is_own(name) and (by & STARTING or SENDING in by):
             return
         files = [frame.f_code.co_filename for frame in frames[: waiting + 1]]
@@ -112,10 +112,15 @@ def _name(path: object) -> str | None:
     return os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
 
 
+def _place(frame: FrameType) -> tuple[str, str]:
+    """The name of its file, and of its function."""
+    return frame.f_code.co_filename.rpartition("/")[2], frame.f_code.co_name
+
+
 def _waits(frame: FrameType) -> bool:
     """Whether it is a coroutine, or the loop itself that calls something back."""
     code = frame.f_code
-    return bool(code.co_flags & ASYNCHRONOUS) or (Path(code.co_filename).name, code.co_name) == CALLING_BACK
+    return bool(code.co_flags & ASYNCHRONOUS) or _place(frame) == CALLING_BACK
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:

@@ -7,19 +7,18 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import forked
 import pytest
 from conftest import Daemon, wait_until
 from surroundings import thorough
 
 
 def back_up(daemon: Daemon, file: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "daemon.cli", "backup", str(file)]
-    return subprocess.run(command, capture_output=True, text=True, env=daemon.env, check=False)
+    return forked.run(["backup", str(file)], daemon.env)
 
 
 def restore(daemon: Daemon, backup: Path) -> None:

@@ -274,7 +274,7 @@ def test_nothing_completed_is_404(start_daemon: Callable[..., Daemon], long_clip
 
 
 def test_a_stranger_gets_nothing_but_health(daemon: Daemon) -> None:
-    with httpx.Client(base_url=daemon.url, trust_env=False) as stranger:
+    with httpx.Client(base_url=daemon.url, trust_env=False, verify=False) as stranger:
         for path in ("/api/jobs", "/api/jobs/x", "/api/presets", "/nowhere"):
             assert_problem(stranger.get(path), 401, "unauthorized")
         assert stranger.get("/api/jobs", headers={"Authorization": "Bearer wrong"}).status_code == 401
@@ -287,7 +287,7 @@ def test_a_stranger_gets_nothing_but_health(daemon: Daemon) -> None:
 
 def test_a_login_gives_a_token_and_a_cookie_that_outlive_a_restart(start_daemon: Callable[..., Daemon]) -> None:
     daemon = start_daemon(FFSPOOL_PASSWORD="open sesame")
-    with httpx.Client(base_url=daemon.url, trust_env=False) as person:
+    with httpx.Client(base_url=daemon.url, trust_env=False, verify=False) as person:
         assert_problem(person.post("/api/login", json={"password": "guess"}), 401, "unauthorized", "password")
         answer = person.post("/api/login", json={"password": "open sesame"})
         assert answer.status_code == 200
@@ -298,12 +298,12 @@ def test_a_login_gives_a_token_and_a_cookie_that_outlive_a_restart(start_daemon:
     daemon.stop()
     daemon.start()
     bearer = {"Authorization": f"Bearer {token}"}
-    assert httpx.get(f"{daemon.url}/api/jobs", headers=bearer, trust_env=False).status_code == 200
+    assert httpx.get(f"{daemon.url}/api/jobs", headers=bearer, trust_env=False, verify=False).status_code == 200
 
 
 def test_guessing_passwords_is_throttled(start_daemon: Callable[..., Daemon]) -> None:
     daemon = start_daemon()
-    with httpx.Client(base_url=daemon.url, trust_env=False) as guesser:
+    with httpx.Client(base_url=daemon.url, trust_env=False, verify=False) as guesser:
         answers = [guesser.post("/api/login", json={"password": str(number)}) for number in range(6)]
         assert [answer.status_code for answer in answers] == [401] * 5 + [429]
         assert int(answers[-1].headers["retry-after"]) > 0

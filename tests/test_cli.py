@@ -21,10 +21,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import forked
 import msgspec
 import psutil
 import pytest
-from conftest import Daemon, Media, encoders, wait_until
+from conftest import PATIENCE, Daemon, Media, encoders, wait_until
+from forked import template
 from surroundings import thorough
 
 from daemon.cli.made import RECORD
@@ -37,7 +39,8 @@ FAST = "h264-480p:speed=ultrafast"
 
 
 def ffspool(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*FFSPOOL, *map(str, arguments)], capture_output=True, text=True, env=env)
+    """Runs it without a terminal, in that environment or that of the tests."""
+    return forked.run([*map(str, arguments)], os.environ if env is None else env)
 
 
 def printed(*arguments: str | Path, env: dict[str, str] | None = None) -> Any:
@@ -513,11 +516,11 @@ def on_terminal(*arguments: str | Path, columns: int, env: dict[str, str], code:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = {name: value for name, value in env.items() if name not in {"COLUMNS", "LINES"}}  # the terminal's own count
     env |= {"TERM": "xterm", "NO_COLOR": "1"}
-    with subprocess.Popen([*FFSPOOL, *map(str, arguments)], stdout=theirs, stderr=theirs, env=env) as process:
-        os.close(theirs)
-        shown = b"".join(_until_closed(ours))
-        os.close(ours)
-    assert process.returncode == code, shown
+    process = template().command([*map(str, arguments)], env, theirs, theirs)
+    os.close(theirs)
+    shown = b"".join(_until_closed(ours))
+    os.close(ours)
+    assert process.wait(PATIENCE) == code, shown
     return CONTROL_SEQUENCE.sub("", shown.decode()).replace("\r", "").splitlines()
 
 

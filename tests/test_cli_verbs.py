@@ -22,6 +22,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from conftest import Daemon, Media, wait_until
+from forked import template
 from surroundings import thorough
 from test_cli import FFSPOOL, no_environment
 
@@ -70,7 +71,7 @@ class Printing:
     def __init__(self, path: Path, *arguments: str, env: dict[str, str]) -> None:
         self._path = path
         with path.open("wb") as file:
-            self.process = subprocess.Popen([*FFSPOOL, *arguments], stdout=file, stderr=file, env=env)
+            self.process = template().command([*arguments], env, file.fileno(), file.fileno())
 
     @property
     def lines(self) -> list[str]:

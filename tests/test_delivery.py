@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
-from conftest import PATIENCE, Daemon, wait_until
+from conftest import Daemon, wait_until
 from surroundings import need_mounts
 from test_delivery_folder import mounted
 from test_webhooks import receiving
@@ -280,8 +281,7 @@ def test_a_cancel_gives_up_what_is_not_delivered(
 
 
 def ffspool(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "daemon.cli", *words, "--state-dir", str(daemon.state_dir)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    return forked.run([*words, "--state-dir", str(daemon.state_dir)], os.environ)
 
 
 def test_submit_to_a_folder_waits_until_it_is_there(daemon: Daemon, library: Path, clip: Path) -> None:

@@ -44,7 +44,9 @@ class Listener:
         if after is not None:
             headers["Last-Event-ID"] = str(after)
         self.seen: list[Event] = []
-        self._client = httpx.Client(base_url=daemon.url, headers=headers, timeout=PATIENCE, trust_env=False)
+        self._client = httpx.Client(
+            base_url=daemon.url, headers=headers, timeout=PATIENCE, trust_env=False, verify=False
+        )
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._listen, args=(path,))
         self._thread.start()

@@ -7,14 +7,13 @@ import json
 import re
 import socket
 import stat
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import httpx
 import pytest
 from conftest import EMPTY, PATIENCE, Daemon, stored, wait_until
@@ -87,7 +86,7 @@ def test_bound_to_every_address_it_answers_to_each_but_to_no_name(start_daemon: 
 @pytest.fixture(scope="module")
 def browser(daemon: Daemon) -> Iterator[httpx.Client]:
     """Logged in: it has the cookie and sends no token."""
-    with httpx.Client(base_url=daemon.url, trust_env=False, timeout=PATIENCE) as client:
+    with httpx.Client(base_url=daemon.url, trust_env=False, verify=False, timeout=PATIENCE) as client:
         assert client.post("/api/login", json={"password": daemon.token}).status_code == 200
         yield client
 
@@ -133,7 +132,7 @@ def test_a_cookie_counts_for_nothing_where_a_token_is_wrong(browser: httpx.Clien
 
 
 def test_every_answer_is_hardened(daemon: Daemon) -> None:
-    with httpx.Client(base_url=daemon.url, trust_env=False) as stranger:
+    with httpx.Client(base_url=daemon.url, trust_env=False, verify=False) as stranger:
         answers = [stranger.get("/healthz"), stranger.get("/api/jobs"), stranger.get("/nowhere")]
         answers += [stranger.post("/api/login", content=b"{"), stranger.get("/", headers={"Host": "evil.example"})]
     answers += [daemon.client.get(path) for path in ("/docs", "/openapi.json", "/api/jobs", "/api/jobs/x", "/nowhere")]
@@ -169,7 +168,7 @@ def test_no_answer_that_took_a_login_is_kept_for_others(daemon: Daemon, clip: Pa
 
 def test_passwords_are_tried_a_few_times_only(start_daemon: Callable[..., Daemon]) -> None:
     daemon = start_daemon("--trusted-proxy", "192.0.2.7", FFSPOOL_PASSWORD="correct horse")
-    with httpx.Client(base_url=daemon.url, trust_env=False) as stranger:
+    with httpx.Client(base_url=daemon.url, trust_env=False, verify=False) as stranger:
         for attempt in range(FREE_FAILURES):  # a client cannot make itself another one
             forged = {"X-Forwarded-For": f"203.0.113.{attempt}"}
             wrong = stranger.post("/api/login", json={"password": f"{attempt}"}, headers=forged)
@@ -183,7 +182,7 @@ def test_passwords_are_tried_a_few_times_only(start_daemon: Callable[..., Daemon
 
 def test_the_trusted_proxy_tells_who_a_client_is(start_daemon: Callable[..., Daemon]) -> None:
     daemon = start_daemon("--trusted-proxy", "127.0.0.1")
-    with httpx.Client(base_url=daemon.url, trust_env=False) as proxy:
+    with httpx.Client(base_url=daemon.url, trust_env=False, verify=False) as proxy:
         for _ in range(FREE_FAILURES + 1):
             last = proxy.post("/api/login", json={"password": "x"}, headers={"X-Forwarded-For": "203.0.113.1"})
         assert last.status_code == 429
@@ -214,14 +213,14 @@ def test_failures_are_forgotten_so_that_they_fill_no_memory() -> None:
 
 @pytest.mark.parametrize("password", ['"\\ud800"', '"x' + "y" * 3000 + '"', "null", "[]", '"\\u0000"'])
 def test_a_strange_password_is_a_wrong_one(daemon: Daemon, password: str) -> None:
-    with httpx.Client(base_url=daemon.url, trust_env=False) as stranger:
+    with httpx.Client(base_url=daemon.url, trust_env=False, verify=False) as stranger:
         answer = stranger.post("/api/login", content=f'{{"password": {password}}}')
     assert answer.status_code in {401, 422, 429}
 
 
 @pytest.mark.parametrize("value", ["Bearer", "Bearer \xff\xfe", "Basic \x80", "bearer x y", "Bearer " + "x" * 9000])
 def test_a_strange_token_is_a_wrong_one(daemon: Daemon, value: str) -> None:
-    with httpx.Client(base_url=daemon.url, trust_env=False) as stranger:
+    with httpx.Client(base_url=daemon.url, trust_env=False, verify=False) as stranger:
         answer = stranger.get("/api/jobs", headers=[(b"authorization", value.encode("latin-1"))])
     assert answer.status_code == 401
 
@@ -338,8 +337,7 @@ def test_the_log_and_doctor_say_what_is_laid_open(start_daemon: Callable[..., Da
 
 
 def doctor(env: dict[str, str]) -> Any:
-    command = [sys.executable, "-m", "daemon.cli", "doctor", "--ffmpeg", "/bin/false", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    done = forked.run(["doctor", "--ffmpeg", "/bin/false", "--json"], env)
     [found] = [check for check in json.loads(done.stdout)["checks"] if check["name"] == "address"]
     return found
 
@@ -353,8 +351,7 @@ def test_a_unix_socket_is_its_owners_and_the_command_line_finds_it(tmp_path: Pat
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost") as stranger:
             assert stranger.get("/api/jobs").status_code == 401
-        command = [sys.executable, "-m", "daemon.cli", "submit", str(clip), "-p", "mp3", "--wait"]
-        done = subprocess.run(command, capture_output=True, text=True, env=daemon.env)
+        done = forked.run(["submit", str(clip), "-p", "mp3", "--wait"], daemon.env)
         assert done.returncode == 0, done.stderr
     finally:
         daemon.stop()

@@ -19,7 +19,7 @@ VENDORS = [FOLDER / "vendor", Path(__file__).parent / "vendor"]
 @pytest.fixture
 def stranger(daemon: Daemon) -> httpx.Client:
     """A client that has no token."""
-    return httpx.Client(base_url=daemon.url, trust_env=False)
+    return httpx.Client(base_url=daemon.url, trust_env=False, verify=False)
 
 
 def named_in(index: str) -> list[str]:

@@ -295,7 +295,11 @@ def test_fifos_hold_up_neither_other_downloads_nor_a_stop(
     film.unlink()
     os.mkfifo(film)
     client = httpx.Client(
-        base_url=daemon.url, headers=daemon.client.headers, trust_env=False, limits=httpx.Limits(max_connections=None)
+        base_url=daemon.url,
+        headers=daemon.client.headers,
+        trust_env=False,
+        verify=False,
+        limits=httpx.Limits(max_connections=None),
     )
     with client, ThreadPoolExecutor(SWAPPED) as pool:
         address = f"/api/jobs/{job['id']}/sources/{job['sources'][0]['id']}/download"

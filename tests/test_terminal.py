@@ -13,11 +13,13 @@ import termios
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyte
 import pytest
 from conftest import Daemon, Media, is_encoder, wait_until
+from forked import Forked, template
 from surroundings import thorough
 
 FFSPOOL = [sys.executable, "-m", "daemon.cli"]
@@ -31,7 +33,12 @@ STYLE = re.compile(rb"\x1b\[[0-9;]*m")
 class Terminal:
     """A command on a terminal of its own, of which it is the controlling one: keys reach it as a person's do."""
 
-    def __init__(self, *arguments: str | Path, columns: int, env: dict[str, str] | None = None) -> None:
+    process: Forked | subprocess.Popen[bytes]
+
+    def __init__(
+        self, *arguments: str | Path, columns: int, env: dict[str, str] | None = None, program: bool = False
+    ) -> None:
+        """With `program` it is started as one, and not forked."""
         self._ours, theirs = pty.openpty()
         self._lock = threading.Lock()
         self._emulator = pyte.HistoryScreen(columns, ROWS, history=500)
@@ -39,10 +46,12 @@ class Terminal:
         self.raw = b""
         self._resize(theirs, columns)
         given = {name: value for name, value in (env or dict(os.environ)).items() if name not in {"COLUMNS", "LINES"}}
-        command = ["setsid", "--ctty", "--wait", *FFSPOOL, *map(str, arguments)]
-        self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env={"NO_COLOR": "", **given, "TERM": "xterm-256color"}
-        )
+        given = {"NO_COLOR": "", **given, "TERM": "xterm-256color"}
+        if program:
+            command = ["setsid", "--ctty", "--wait", *FFSPOOL, *map(str, arguments)]
+            self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=given)
+        else:
+            self.process = template().on_terminal([*map(str, arguments)], given, theirs)
         os.close(theirs)
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -116,8 +125,8 @@ Start = Callable[..., Terminal]
 def start() -> Iterator[Start]:
     opened: list[Terminal] = []
 
-    def open_terminal(*arguments: str | Path, columns: int = 80, env: dict[str, str] | None = None) -> Terminal:
-        opened.append(Terminal(*arguments, columns=columns, env=env))
+    def open_terminal(*arguments: str | Path, columns: int = 80, **more: Any) -> Terminal:
+        opened.append(Terminal(*arguments, columns=columns, **more))
         return opened[-1]
 
     yield open_terminal
@@ -163,7 +172,7 @@ def test_run_has_one_line_for_a_variation_and_one_for_the_batch_and_ctrl_c_says_
 def test_ctrl_c_reaches_the_command_alone_from_its_first_child_on(
     start: Start, long_named: Path, tmp_path: Path
 ) -> None:
-    terminal = start("run", long_named, "-p", "h264-1080p:speed=slow", "-o", tmp_path / "out")
+    terminal = start("run", long_named, "-p", "h264-1080p:speed=slow", "-o", tmp_path / "out", program=True)
     wait_until(terminal.children, "its first child")
     wait_until(lambda: terminal.process.pid not in terminal.groups(), "it to be in a group of its own")
     terminal.press(CTRL_C)

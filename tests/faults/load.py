@@ -74,6 +74,7 @@ class Load:
             "headers": {"Authorization": f"Bearer {token}"},
             "timeout": 30.0,
             "trust_env": False,
+            "verify": False,
         }
         self.ledger = ledger
         self._clips = clips
