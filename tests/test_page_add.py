@@ -21,7 +21,7 @@ def big_clip(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip that takes seconds to upload at the speed that `slow_down` leaves."""
     path = make_clip(ffmpeg, tmp_path_factory.mktemp("big") / "big.mp4", seconds=2)
     with path.open("ab") as file:
-        file.write(b"\0\0\0\x08free" * (4 * MB // 8))
+        file.write((4 * MB).to_bytes(4, "big") + b"free" + bytes(4 * MB - 8))  # one box: many would be read one by one
     return path
 
 
