@@ -162,7 +162,12 @@ def test_slots_are_told_and_changed(daemon: Daemon) -> None:
     assert ffspool("slots", env=daemon.env).stdout == "1 encode may run at once\n"
     assert ffspool("slots", "3", env=daemon.env).stdout == "3 encodes may run at once\n"
     assert "0 of 3 slots are used" in ffspool("stats", env=daemon.env).stdout
-    assert printed("slots", "default", env=daemon.env) == {"state": "running", "slots": 1, "changed": True}
+    assert printed("slots", "default", env=daemon.env) == {
+        "state": "running",
+        "slots": 1,
+        "schedule": None,
+        "changed": True,
+    }
     assert ffspool("slots", "0", env=daemon.env).exit_code == 2
 
 

@@ -157,7 +157,7 @@ def test_the_whole_queue_is_paused_and_resumed(
     assert encoder.status() == psutil.STATUS_STOPPED
     daemon.stop()
     daemon.start()
-    assert daemon.client.get("/api/queue").json() == {"state": "paused", "slots": 1}
+    assert daemon.client.get("/api/queue").json() == {"state": "paused", "slots": 1, "schedule": None}
     assert daemon.encoders() == []
     assert daemon.client.post("/api/queue/resume").json() == {"state": "running", "changed": True}
     daemon.wait_for_encoder()
@@ -169,12 +169,12 @@ def test_slots_are_changed_while_it_works_and_stay_so(start_daemon: Callable[...
     jobs = [daemon.submit(long_clip, presets=["h264-480p"])["id"] for _ in range(3)]
     daemon.wait_for_encoder()
     answer = daemon.client.patch("/api/queue", json={"slots": 2})
-    assert answer.json() == {"state": "running", "slots": 2, "changed": True}
+    assert answer.json() == {"state": "running", "slots": 2, "schedule": None, "changed": True}
     wait_until(lambda: len(daemon.encoders()) == 2, "a second encoder")
     assert daemon.client.patch("/api/queue", json={"slots": 2}).json()["changed"] is False
     daemon.stop()
     daemon.start()
-    assert daemon.client.get("/api/queue").json() == {"state": "running", "slots": 2}
+    assert daemon.client.get("/api/queue").json() == {"state": "running", "slots": 2, "schedule": None}
     wait_until(lambda: len(daemon.encoders()) == 2, "both again")
     assert daemon.client.patch("/api/queue", json={"slots": None}).json()["slots"] == 1
     assert len(daemon.encoders()) == 2, "what runs goes on"

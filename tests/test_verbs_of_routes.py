@@ -29,7 +29,6 @@ VERBS = {
     "POST /api/jobs/{job}/sources/{source}/cancel": "cancel J --source S",
     "POST /api/jobs/{job}/variations/{variation}/cancel": "cancel J --variation V",
     "POST /api/jobs/{job}/fail": "fail J",
-    "POST /api/jobs/{job}/retry": "retry J",
     "POST /api/jobs/{job}/pause": "pause J",
     "POST /api/jobs/{job}/resume": "resume J",
     "GET /api/jobs/{job}/download": "download J -o zip",
@@ -56,6 +55,7 @@ VERBS = {
     "GET /api/stats": "stats",
 }
 WITHOUT_A_VERB = {
+    "POST /api/jobs/{job}/retry": "`retry` reads the job first, to say for what that is in vain",
     "GET /api/jobs/{job}/variations/{variation}/download": "`download --variation` reads the job first, for the name",
     "GET /api/jobs/{job}/variations/{variation}/files": "for pages; `download --extract` lays a folder out",
     "GET /api/jobs/{job}/variations/{variation}/files/{file:path}": "for pages and players",
