@@ -303,11 +303,11 @@ WHERE seq IN (SELECT variation FROM attempts WHERE token = :token AND ended_at I
 INSERT INTO pieces (variation, attempt, begins, begun_with, boot)
 VALUES (:variation, :attempt, :begins, :begun_with, :boot)
 
--- Says how much of a film its attempt need not encode. Where that is more than before, no death of the daemon and no
--- attempt that came to nothing is held against it.
+-- Says how much of a film its attempt need not encode. Where that is more than before, no death of the daemon is held
+-- against it, and where it is enough more, no attempt that came to nothing.
 -- name: record_resumed
 UPDATE variations SET crashes = iif(:seconds > coalesce(resumed_seconds, 0), 0, crashes),
-    retries = iif(:seconds > coalesce(resumed_seconds, 0), 0, retries),
+    retries = iif(:seconds >= coalesce(resumed_seconds, 0) + :enough, 0, retries),
     resumed_seconds = nullif(:seconds, 0), begun_anew = iif(:seconds > 0, NULL, coalesce(:anew, begun_anew))
 WHERE seq = :variation
 

@@ -23,6 +23,7 @@ from daemon.source_files import Identity
 from daemon.states import FORCED, State
 
 MAX_RETRIES = 3  # of what may pass
+GOT_ON = 5.0  # seconds of a film, after which they count anew: a moment is encoded by whatever fails again at once
 SUSPECT_AFTER = 2  # deaths of the daemon with this variation in flight: then it runs when nothing else does
 MAX_CRASHES = 10  # most of them were somebody else's fault, and each costs a start
 RETRY_GROWTH = 4  # each wait is so many times the one before
@@ -135,7 +136,7 @@ def record_piece(
     """The attempt is about to write a piece of a film, from that second on. `anew` is why it does not go on."""
     mine = {"variation": variation, "attempt": attempt}
     transaction.run("record_piece", begins=begins, begun_with=begun_with, boot=boot_id(), **mine)
-    transaction.run("record_resumed", variation=variation, seconds=begins, anew=anew)
+    transaction.run("record_resumed", variation=variation, seconds=begins, enough=GOT_ON, anew=anew)
 
 
 def record_durable(durable: Durable, transaction: Transaction) -> None:
