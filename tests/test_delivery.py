@@ -245,8 +245,8 @@ def test_what_is_not_delivered_yet_neither_fails_nor_expires_nor_goes_for_room(
         "--max-disk-use", "0.000001",
     )  # fmt: skip
     job = submit(daemon, clip, deliver={"folder": "films"})["id"]
-    other = daemon.wait_for(submit(daemon, clip)["id"])["id"]
-    wait_until(lambda: daemon.client.get(f"/api/jobs/{other}").status_code == 410, "another job to expire")
+    other = submit(daemon, clip)["id"]
+    wait_until(lambda: daemon.client.get(f"/api/jobs/{other}").status_code == 410, "another job to end and expire")
     view = daemon.wait_for(job)
     assert (view["status"], view["expires_at"], view["deliveries"]["pending"]) == ("completed", None, 1)
     error = wait_until(lambda: only(daemon.job(job))["delivery"]["error"], "its first try")
