@@ -13,22 +13,16 @@ import pytest
 from conftest import Daemon, wait_until
 from surroundings import thorough
 from test_delivery_folder import dies_at
-from test_folders import jobs, made, scans, shown, verdicts, watching
+from test_folders import inbox, jobs, made, scans, shown, verdicts, watching
 
 from daemon.folders import fates
 from daemon.settings import Folder
 
+__all__ = ["inbox"]
+
 Start = Callable[..., Daemon]
 
 CONTENT = os.urandom(1000)
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Path:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    (tmp_path / "library").mkdir()
-    return folder
 
 
 def test_what_is_delivered_is_moved_and_what_is_not_stays(start_daemon: Start, inbox: Path, clip: Path) -> None:
