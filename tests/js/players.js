@@ -12,6 +12,7 @@ const players = {
     await known;
     return {
       rungs: hls.levels.length,
+      rung: 0,
       sounds: hls.audioTracks.map((track) => track.lang),
       change: (rung) => (hls.loadLevel = rung),
       close: () => hls.destroy(),
@@ -29,11 +30,15 @@ const players = {
     });
     for (const kind of ["error", "playbackError"])
       player.on(kind, ({ error }) => errors.push(`${kind}: ${error?.message ?? error?.code ?? error}`));
+    // It looks at the time itself, and may pause a moment before the element would call it ended.
+    player.on("playbackEnded", () => video.dispatchEvent(new Event("ended")));
     const known = new Promise((resolve) => player.on("streamInitialized", resolve));
     player.initialize(video, url, true);
     await known;
+    const rungs = player.getRepresentationsByType("video");
     return {
-      rungs: player.getRepresentationsByType("video").length,
+      rungs: rungs.length,
+      rung: rungs.findIndex(({ id }) => id === player.getCurrentRepresentationForType("video")?.id),
       sounds: player.getTracksFor("audio").map((track) => track.lang),
       change: (rung) => player.setRepresentationForTypeByIndex("video", rung),
       close: () => player.destroy(),
@@ -47,10 +52,11 @@ const players = {
     await player.attach(video);
     player.configure({ abr: { enabled: false }, streaming: { bufferingGoal: 2, rebufferingGoal: 0.5 } });
     await player.load(url).catch(tell);
-    const spoken = player.getVariantTracks().filter((track) => track.active).map((track) => track.language)[0];
-    const tracks = player.getVariantTracks().filter((track) => track.language === spoken);
+    const active = player.getVariantTracks().find((track) => track.active);
+    const tracks = player.getVariantTracks().filter((track) => track.language === active?.language);
     return {
       rungs: tracks.length,
+      rung: tracks.indexOf(active),
       sounds: [...new Set(player.getVariantTracks().map((track) => track.language))],
       change: (rung) => player.selectVariantTrack(tracks[rung], false),
       close: () => player.destroy(),
@@ -66,14 +72,19 @@ export async function play(name, url) {
   video.addEventListener("resize", () => told.sizes.push(video.videoHeight));
   video.addEventListener("error", () => told.errors.push(`media: ${video.error.message}`));
   const ended = new Promise((resolve) => video.addEventListener("ended", () => resolve(true)));
+  const playable = new Promise((resolve) => video.addEventListener("canplay", resolve, { once: true }));
   const broken = new Promise((resolve) => {
     const look = setInterval(() => told.errors.length && resolve(clearInterval(look)), 100);
     setTimeout(() => resolve(clearInterval(look)), PATIENCE);
   });
   const player = await Promise.race([players[name](video, url, told.errors), broken]);
   if (player) {
+    const next = () => player.change((player.rung + ++second) % player.rungs);
+    // The first change comes before anything plays: a busy machine is late with those that follow.
+    await Promise.race([playable, broken]);
+    if (player.rungs > 1) next();
     video.addEventListener("timeupdate", () => {
-      if (video.currentTime > second) player.change(++second % player.rungs);
+      if (player.rungs > 1 && video.currentTime > second) next();
     });
     video.play().catch((error) => told.errors.push(`play: ${error.message}`));
     told.ended = (await Promise.race([ended, broken])) ?? false;
