@@ -14,6 +14,7 @@ from functools import partial
 import uvicorn
 
 from daemon.api.app import create_app
+from daemon.config_tables import Tables
 from daemon.errors import StartupError
 from daemon.http.admission import Places
 from daemon.http.connection import Connection, most_connections
@@ -23,7 +24,7 @@ from daemon.paths import Paths, write_private
 from daemon.permissions import weakness
 from daemon.presets.library import Library
 from daemon.service import Service, running
-from daemon.settings import Settings, Surroundings, Tables
+from daemon.settings import Settings, Surroundings
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from typing import Any, TextIO, TypeVar
 
 import psutil
 
+from daemon.config_tables import Hook, Tables
 from daemon.database import lineage
 from daemon.database.store import Store
 from daemon.delivery import originals
@@ -56,7 +57,7 @@ from daemon.scheduling.resources import Resources
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import DiskUsage, Space
-from daemon.settings import Hook, Settings, Tables
+from daemon.settings import Settings
 from daemon.webhooks.delivery import Sender
 from daemon.webhooks.outbox import Webhooks
 from daemon.webhooks.signing import Secrets

@@ -14,12 +14,13 @@ import pytest
 from conftest import Daemon, wait_until
 from msgspec.structs import replace
 
+from daemon.config_tables import Folder, When, folders
 from daemon.errors import StartupError
 from daemon.folders import checks, rules
 from daemon.media.model import Media, VideoStream
 from daemon.models import Deliver
 from daemon.presets.library import Library
-from daemon.settings import Folder, Settings, When, folders
+from daemon.settings import Settings
 
 Start = Callable[..., Daemon]
 

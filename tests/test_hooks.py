@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from conftest import Daemon, wait_until
 
+from daemon.config_tables import hooks
 from daemon.errors import StartupError
-from daemon.settings import hooks
 
 Start = Callable[..., Daemon]
 

@@ -15,8 +15,8 @@ from surroundings import thorough
 from test_delivery_folder import dies_at
 from test_folders import inbox, jobs, made, scans, shown, verdicts, watching
 
+from daemon.config_tables import Folder
 from daemon.folders import fates
-from daemon.settings import Folder
 
 __all__ = ["inbox"]
 

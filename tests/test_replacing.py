@@ -17,6 +17,7 @@ from conftest import PATIENCE, Daemon, slowed, told, wait_until
 from test_delivery_folder import mounted
 from test_folders import QUICK, toml
 
+from daemon.config_tables import Folder, Replace
 from daemon.delivery import terms
 from daemon.errors import ProbeError, StartupError
 from daemon.folders import checks, replacing
@@ -25,7 +26,7 @@ from daemon.media.describe import read_media
 from daemon.models import Contents, Deliver, LeftOut, Replacing, VariationRequest
 from daemon.presets.library import Library
 from daemon.scheduling import growth
-from daemon.settings import Folder, Replace, Settings
+from daemon.settings import Settings
 
 Start = Callable[..., Daemon]
 

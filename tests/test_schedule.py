@@ -21,9 +21,9 @@ from playwright.sync_api import expect
 from test_cli import ffspool
 from test_hooks import configured
 
+from daemon.config_tables import Schedule, WhileIdle, schedule
 from daemon.errors import StartupError
 from daemon.scheduling.timetable import Timetable
-from daemon.settings import Schedule, WhileIdle, schedule
 from daemon.states import QueueState
 from daemon.windows import DAYS
 

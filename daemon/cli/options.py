@@ -14,8 +14,9 @@ from daemon.plaintext import json_escaped, visible
 
 if TYPE_CHECKING:
     from daemon.cli.client import Client
+    from daemon.config_tables import Tables
     from daemon.presets.library import Library
-    from daemon.settings import Settings, Tables
+    from daemon.settings import Settings
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -170,7 +171,7 @@ def load_library() -> Library:
 
 def load_tables() -> Tables:
     """Returns what else the operator wrote. A table that is not valid is a usage error."""
-    from daemon.settings import tables
+    from daemon.config_tables import tables
 
     try:
         return tables()

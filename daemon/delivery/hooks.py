@@ -19,13 +19,13 @@ from typing import Any
 
 import msgspec
 
+from daemon.config_tables import Hook
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery.place import Receipt
 from daemon.journal import tell
 from daemon.models import Destination, Model, when
 from daemon.process.hear import hear
 from daemon.process.launcher import Limits, spawn
-from daemon.settings import Hook
 
 log = logging.getLogger(__name__)
 

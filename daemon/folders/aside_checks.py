@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from daemon.config_tables import Folder
 from daemon.errors import StartupError
 from daemon.folders.replacing import device_of
 from daemon.models import Wanted
 from daemon.presets.builtin import FOLDER
-from daemon.settings import Folder, Settings
+from daemon.settings import Settings
 
 
 def refuse_unsafe(folder: Folder, folders: Sequence[Folder], wanted: Sequence[Wanted], settings: Settings) -> None:

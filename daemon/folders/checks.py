@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from daemon.bounded_threads import Workers
+from daemon.config_tables import Folder
 from daemon.errors import InvalidRequest, StartupError, Unavailable
 from daemon.folders.aside_checks import refuse_unsafe, refuse_unusable
 from daemon.models import VariationRequest, Wanted
 from daemon.presets.library import Library
-from daemon.settings import Folder, Settings
+from daemon.settings import Settings
 from daemon.source_files import GONE, lies_below
 
 PATIENCE = 3.0  # seconds to look at a folder: one that does not answer is away, and may be

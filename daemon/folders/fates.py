@@ -7,10 +7,10 @@ import stat
 from pathlib import Path, PurePosixPath
 
 from daemon import filenames
+from daemon.config_tables import Folder
 from daemon.database.store import Row, Transaction
 from daemon.delivery import by_handle, no_replace
 from daemon.delivery.by_handle import Rights
-from daemon.settings import Folder
 
 OUTCOMES = {"move": "moved", "delete": "deleted"}
 NEW_FOLDER = Rights(0o755)

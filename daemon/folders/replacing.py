@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from daemon.config_tables import Folder
 from daemon.delivery.originals import LINKED
 from daemon.delivery.terms import losses
 from daemon.errors import BadParameter, UnsuitableSource
@@ -17,7 +18,6 @@ from daemon.recipes import command
 from daemon.recipes.picture import is_thinned
 from daemon.recipes.recipe import Plan
 from daemon.scheduling.sources import NewSource
-from daemon.settings import Folder
 from daemon.source_files import open_source
 
 SMALL = 64 * 1024**2  # bytes up to which a file is known by all of them

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from daemon.config_tables import When
 from daemon.media.model import Media
-from daemon.settings import When
 
 BY_RULE = "refused by a rule: "
 DEMUXERS = {

@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from daemon.config_tables import Folder
 from daemon.meant_files import is_meant
 from daemon.plaintext import is_text
-from daemon.settings import Folder
 from daemon.source_files import GONE, Identity, identity_of
 
 UNFINISHED = (".part", ".partial", ".partial~", ".!qb", ".!ut", ".crdownload", ".download", ".aria2", ".tmp", "~")

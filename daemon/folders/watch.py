@@ -21,6 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon.bounded_threads import Workers
+from daemon.config_tables import Folder
 from daemon.database.store import Transaction
 from daemon.errors import (
     BadName,
@@ -49,7 +50,6 @@ from daemon.media.model import Media
 from daemon.models import VariationRequest, when
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.sources import NewSource
-from daemon.settings import Folder
 from daemon.source_files import Identity
 
 log = logging.getLogger(__name__)

@@ -12,13 +12,13 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import asdict, replace
 
+from daemon.config_tables import Schedule
 from daemon.database.store import Row, Store, Transaction
 from daemon.encode.engine import Engine
 from daemon.errors import FfspoolError
 from daemon.models import Model, when
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.timetable import Timetable, Verdict
-from daemon.settings import Schedule
 from daemon.states import QueueState
 
 log = logging.getLogger(__name__)

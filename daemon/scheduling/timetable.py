@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from daemon.config_tables import Schedule, WhileIdle
 from daemon.scheduling.host_use import HostUse
-from daemon.settings import Schedule, WhileIdle
 from daemon.states import QueueState
 from daemon.windows import Hours
 
