@@ -263,6 +263,7 @@ def test_the_token_goes_to_nobody_who_took_a_dead_daemons_port(daemon: Daemon) -
             stranger.accept()
 
 
+@pytest.mark.thorough
 def test_a_second_signal_does_not_cut_the_shutdown_short(
     start_daemon: Callable[..., Daemon], deaf: Path, clip: Path
 ) -> None:

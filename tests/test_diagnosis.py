@@ -207,6 +207,7 @@ exec {ffmpeg} "$@\""""
     assert any("Unknown encoder 'libnothing'" in line for line in tail)
 
 
+@pytest.mark.thorough
 def test_the_reason_is_shown_though_statistics_pushed_it_out_of_the_last_lines(
     start_daemon: Callable[..., Daemon], tmp_path: Path, ffmpeg: str, clip: Path
 ) -> None:

@@ -152,6 +152,7 @@ def test_a_job_deleted_while_it_is_fetched_ends_the_answer_short(big: Daemon) ->
     assert "Traceback" not in big.log()
 
 
+@pytest.mark.thorough
 def test_a_daemon_that_ends_waits_for_no_client_that_takes_nothing(start_daemon: Any, big: Daemon) -> None:
     daemon = start_daemon()
     waves = sorted(big.state_dir.parent.glob("*.wav"))

@@ -164,6 +164,7 @@ def test_a_jobs_stream_is_about_that_job_alone(daemon: Daemon, clip: Path) -> No
     listener.end()
 
 
+@pytest.mark.thorough
 def test_a_client_that_does_not_read_costs_little_and_misses_nothing(
     start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path
 ) -> None:

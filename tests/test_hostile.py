@@ -162,6 +162,7 @@ def test_a_source_that_became_a_symlink_is_not_followed(daemon: Daemon, root: Pa
 # What would take all there is
 
 
+@pytest.mark.thorough
 def test_a_gap_of_a_day_does_not_fill_a_day(daemon: Daemon, tmp_path: Path, ffmpeg: str, clip: Path) -> None:
     bomb = tmp_path / "gap.mkv"
     gap = "setpts='if(eq(N,2),90000/TB,PTS)'"
@@ -190,6 +191,7 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + packed
 
 
+@pytest.mark.thorough
 def test_a_picture_of_a_quarter_billion_pixels_is_refused(
     daemon: Daemon, tmp_path: Path, ffmpeg: str, clip: Path
 ) -> None:

@@ -82,6 +82,7 @@ def frequencies(path: Path, seconds: int) -> list[int]:
     return [int(np.argmax(np.abs(np.fft.rfft(middle)))) for middle in middles]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("turn", "preset"), crossed(list(TURNS), ["mp3", "m4a-r128", "opus", "flac"]))
 def test_a_podcast_whose_rate_and_channels_change_is_levelled_as_a_whole(
     ffmpeg: str, tmp_path: Path, turn: str, preset: str

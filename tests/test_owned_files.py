@@ -86,6 +86,7 @@ def test_whatever_is_owned_outlives_the_sweep_and_nothing_else_does(full: Daemon
     assert told == {name: sum(size(i.path) for i in items if i.role == role) for role, name in ACCOUNTS.items()}
 
 
+@pytest.mark.thorough
 def test_nothing_that_a_job_owns_lies_outside_its_folder(full: Daemon) -> None:
     """So that it is deleted, and moved aside by a restore, with that."""
     paths = Paths(full.state_dir)

@@ -120,6 +120,7 @@ def test_a_job_starts_while_another_file_is_still_on_its_way(
     assert len({job["metadata"]["batch"] for job in jobs(daemon)}) == 1
 
 
+@pytest.mark.thorough
 def test_an_upload_goes_on_after_a_reload_and_a_restart_of_the_daemon(
     start_daemon: Callable[..., Daemon], visit: Visit, clip: Path, big_clip: Path
 ) -> None:
@@ -182,6 +183,7 @@ def test_dropped_files_can_become_one_job(daemon: Daemon, visit: Visit, clip: Pa
     assert (job["total_sources"], job["completed_variations"], job["priority"]) == (2, 2, 7)
 
 
+@pytest.mark.thorough
 def test_results_are_delivered_where_the_form_says(
     start_daemon: Callable[..., Daemon], visit: Visit, clip: Path, tmp_path: Path
 ) -> None:

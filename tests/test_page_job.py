@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from browser import REFUSED, Visit, violations
 from conftest import Daemon, wait_until
 from playwright.sync_api import expect
@@ -101,6 +102,7 @@ def test_one_file_is_cancelled_and_the_others_go_on(
     assert [one["status"] for one in daemon.job(job["id"])["sources"]] == ["processing", "cancelled"]
 
 
+@pytest.mark.thorough
 def test_a_running_job_is_deleted_only_when_nobody_undid_it(daemon: Daemon, visit: Visit, long_clip: Path) -> None:
     job = daemon.submit(long_clip, presets=["h264-480p"])
     daemon.wait_for_encoder()
@@ -160,6 +162,7 @@ def test_a_long_error_stays_within_its_row(daemon: Daemon, visit: Visit, tmp_pat
     assert page.locator("article .words").evaluate("words => words.scrollHeight <= words.clientHeight")
 
 
+@pytest.mark.thorough
 def test_what_is_being_stopped_says_so_until_it_has_ended(
     start_daemon: Callable[..., Daemon], visit: Visit, tmp_path: Path, clip: Path
 ) -> None:
@@ -234,6 +237,7 @@ def test_a_job_that_is_gone_is_told_so(daemon: Daemon, visit: Visit) -> None:
     expect(page.get_by_role("heading", name="No such job")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_what_is_encoded_of_a_film_is_kept_on_request_and_gone_on_with(
     start_daemon: Callable[..., Daemon], visit: Visit, small_film: Path
 ) -> None:

@@ -129,6 +129,7 @@ def test_filters_and_search_show_what_is_asked_for(daemon: Daemon, visit: Visit,
     expect(page.get_by_text("Nothing is called “nobody”")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_many_are_paused_and_deleted_together(daemon: Daemon, visit: Visit, clip: Path) -> None:
     waiting(daemon, clip, "A", "B", "C")
     page = visit(daemon)
@@ -196,6 +197,7 @@ def test_slots_are_changed_while_it_works(daemon: Daemon, visit: Visit) -> None:
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_what_stands_still_with_the_queue_says_so(daemon: Daemon, visit: Visit, clip: Path, long_clip: Path) -> None:
     daemon.submit(long_clip, spec={"variations": [{"preset": "h264-480p"}], "name": "Long"})
     page = visit(daemon)

@@ -115,6 +115,7 @@ def test_a_comparison_that_fails_leaves_the_output_and_says_why(
     assert daemon.client.get(f"/api/jobs/{job}/variations/{variation['id']}/download").status_code == 200
 
 
+@pytest.mark.thorough
 def test_a_comparison_is_cancelled_as_an_encode_is(
     daemon: Daemon, long_clip: Path, ffmpeg: str, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ def crashed(ffmpeg: str, folder: Path, share: float, *flags: str, name: str = "c
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("preset", "share"), crossed(["h264-480p", "webm-720p", "remux-mkv", "remux-mp4", "mp3", "hls"], [0.35, 0.6])
 )

@@ -344,6 +344,7 @@ def pictures(path: Path) -> list[Any]:
         return [frame.to_ndarray(format="gray").astype(float) for frame in container.decode(video=0)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("in_company", [False, True])
 def test_a_film_of_every_second_picture_goes_on_with_those(
     ffmpeg: str, film: Path, tmp_path: Path, in_company: bool
@@ -385,6 +386,7 @@ def test_a_film_of_every_second_picture_goes_on_with_those(
     assert max(abs(mine - its).mean() for mine, its in zip(rest, whole[150:], strict=True)) < 1.0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("preset", "parameters"), KINDS)
 def test_a_film_of_pieces_is_like_a_whole_one(
     ffmpeg: str, film: Path, tmp_path: Path, preset: str, parameters: dict[str, Any]

@@ -101,6 +101,7 @@ def folder(interrupted: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(interrupted, tmp_path / "copy", symlinks=True))
 
 
+@pytest.mark.thorough
 def test_what_ctrl_c_left_is_kept_beside_other_films_and_gone_on_with(folder: Path, clip: Path) -> None:
     assert ffspool("run", clip, "-p", "m4a", "-o", folder / "out").returncode == 0
     assert names(folder / "out") == [".ffspool", "clip_m4a.m4a"]
@@ -130,6 +131,7 @@ def test_what_is_not_the_same_begins_anew(folder: Path, what: str) -> None:
     assert names(folder / "out") == [MADE]
 
 
+@pytest.mark.thorough
 def test_a_lost_terminal_leaves_films_to_go_on_with(small_film: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     command = ["setsid", "--ctty", *FFSPOOL, "run", str(small_film), *OF_FILMS, "-o", str(tmp_path)]

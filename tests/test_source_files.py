@@ -256,6 +256,7 @@ def test_nothing_is_encoded_but_the_file_of_the_job(
     assert "the file cannot be opened" in daemon.wait_for(unknown)["error"]
 
 
+@pytest.mark.thorough
 def test_a_source_that_is_still_being_written_is_tried_again_when_it_is_left_alone(
     start_daemon: Callable[..., Daemon], ffmpeg: str, tmp_path: Path
 ) -> None:

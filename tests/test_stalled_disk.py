@@ -250,6 +250,7 @@ def test_an_encoder_that_the_kernel_keeps_is_told_as_stuck_and_gives_its_slot_aw
     assert daemon.client.get("/api/stats").json()["cancellations"]["stuck"]["count"] == 2
 
 
+@pytest.mark.thorough
 def test_readers_that_a_disk_keeps_are_few_and_take_nothing_with_them(
     disk: Disk, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -208,6 +208,7 @@ def test_watch_shows_bars_and_ctrl_c_says_that_the_job_goes_on(
     assert daemon.job(job)["status"] == "processing"
 
 
+@pytest.mark.thorough
 def test_many_running_variations_take_a_bounded_number_of_lines_and_survive_a_resize(
     start: Start, long_named: Path, tmp_path: Path
 ) -> None:

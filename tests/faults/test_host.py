@@ -43,6 +43,7 @@ def test_promises_hold_with_few_file_descriptors(
     promises.when_settled()
 
 
+@pytest.mark.thorough
 @pytest.mark.rounds(["+1d"], ["+1d", "-1d", "+1d -1d", "-1d +1d"])
 def test_promises_hold_when_the_clock_jumps(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, tmp_path: Path, round: str

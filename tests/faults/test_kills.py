@@ -87,6 +87,7 @@ SWEPT = [*(("fdatasync", n) for n in range(1, 81)), *(("fsync", n) for n in rang
 A_FEW = [("fdatasync", 24), ("fsync", 6)]
 
 
+@pytest.mark.thorough
 @pytest.mark.rounds(A_FEW, SWEPT)
 def test_promises_hold_after_a_kill_at_every_fsync(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: tuple[str, int]

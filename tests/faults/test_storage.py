@@ -26,6 +26,7 @@ SPANS = ("5..25", "20+", "30+5", "8+11")  # of the calls that fail, counted in e
 ERRORS = list(product((FSYNC, WRITE, PWRITE, RENAME), ("EIO", "ENOSPC"), SPANS))
 
 
+@pytest.mark.thorough
 @pytest.mark.rounds([(FSYNC, "EIO", "20+"), (PWRITE, "ENOSPC", "8+11")], ERRORS)
 def test_promises_hold_when_storage_fails(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: tuple[str, str, str]
@@ -75,6 +76,7 @@ def test_promises_hold_on_a_full_disk(attack: Attack, ledger: Ledger, clips: Cli
         victim.end()
 
 
+@pytest.mark.thorough
 @pytest.mark.rounds(["a"], ["a", "b", "c"])
 def test_promises_hold_when_the_spool_turns_read_only(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: str
