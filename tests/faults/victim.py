@@ -53,6 +53,8 @@ class Victim(Daemon):
         wait_until(lambda: self.died or self._listens(), "the start, or the end of it")
         if self.died:
             return False
+        if self.client:  # of one that died by itself
+            self.client.close()
         self.connect()
         return True
 
