@@ -1,4 +1,4 @@
-"""Reads the tables of `ffspool.toml` that no other setting's source has: hooks, watched folders, the schedule."""
+"""Reads what `ffspool.toml` alone may say: hooks, watched folders and the schedule."""
 
 from __future__ import annotations
 

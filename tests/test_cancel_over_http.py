@@ -120,6 +120,7 @@ def test_cancel_keeps_completed_variations(start_daemon: Callable[..., Daemon], 
         assert archive.namelist() == ["clip/clip_h264-480p.mp4", "manifest.json"]
 
 
+@pytest.mark.thorough
 def test_one_source_or_one_variation_is_cancelled_alone(
     start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path
 ) -> None:

@@ -150,7 +150,10 @@ def test_the_sound_alone_plays_to_its_end(ffmpeg: str, clip: Path, tmp_path: Pat
     assert lasting(made, "audio") == pytest.approx(2.0, abs=0.06)
 
 
-@pytest.mark.parametrize(("preset", "target"), [("m4a-r128", -23), ("m4a-r128", -16), ("mp3", -18), ("flac", -23)])
+@pytest.mark.parametrize(
+    ("preset", "target"),
+    [thorough("m4a-r128", -23), ("m4a-r128", -16), thorough("mp3", -18), thorough("flac", -23)],
+)
 def test_loudness_comes_out_as_asked(ffmpeg: str, tmp_path: Path, preset: str, target: float) -> None:
     source = speech(ffmpeg, tmp_path / "source.wav")
     assert abs(loudness(ffmpeg, source) - target) > 2

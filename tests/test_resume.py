@@ -276,7 +276,7 @@ def whole_piece(path: Path) -> Piece:
 
 VERY_PACKETS = [
     ("h264-480p", {"speed": "ultrafast"}),
-    ("webm-720p", {"speed": "ultrafast"}),
+    thorough("webm-720p", {"speed": "ultrafast"}),
     *(thorough(preset, ALSO[preset]) for preset in ("hevc-1080p", "av1-720p")),
 ]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Daemon, wait_until
+from surroundings import thorough
 from test_cancel_over_http import assert_nothing_is_left, cancel, variations
 
 from daemon.encode.local_engine import LocalEngine
@@ -37,7 +38,7 @@ def minute(ffmpeg: str, clip: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, thorough(2)])
 def test_a_cancel_in_either_pass_leaves_nothing(daemon: Daemon, clip: Path, minute: Path, number: int) -> None:
     job = daemon.submit(minute, spec={"variations": [{"preset": "m4a-r128"} if number == 2 else CAPPED]})
     wait_until(lambda: log(daemon, job).count("$ ffmpeg") == number, f"pass {number}")

@@ -84,10 +84,9 @@ def test_promises_hold_after_kills_at_random_moments(
 
 
 SWEPT = [*(("fdatasync", n) for n in range(1, 81)), *(("fsync", n) for n in range(1, 31))]
-A_FEW = [("fdatasync", 24), ("fsync", 6)]
+A_FEW = [pytest.param(("fdatasync", 24), marks=pytest.mark.thorough), ("fsync", 6)]
 
 
-@pytest.mark.thorough
 @pytest.mark.rounds(A_FEW, SWEPT)
 def test_promises_hold_after_a_kill_at_every_fsync(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: tuple[str, int]

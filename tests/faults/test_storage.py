@@ -24,10 +24,10 @@ FSYNC, WRITE, PWRITE, RENAME = "fsync,fdatasync", "write", "pwrite64", "rename,r
 FILLED = 6.0  # seconds, after which clients have filled a small disk
 SPANS = ("5..25", "20+", "30+5", "8+11")  # of the calls that fail, counted in each thread
 ERRORS = list(product((FSYNC, WRITE, PWRITE, RENAME), ("EIO", "ENOSPC"), SPANS))
+A_FEW = [pytest.param((FSYNC, "EIO", "20+"), marks=pytest.mark.thorough), (PWRITE, "ENOSPC", "8+11")]
 
 
-@pytest.mark.thorough
-@pytest.mark.rounds([(FSYNC, "EIO", "20+"), (PWRITE, "ENOSPC", "8+11")], ERRORS)
+@pytest.mark.rounds(A_FEW, ERRORS)
 def test_promises_hold_when_storage_fails(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: tuple[str, str, str]
 ) -> None:
