@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.webhooks import addresses
+from daemon import addresses
 from daemon.webhooks.delivery import Sender
 from daemon.webhooks.signing import Secrets
 

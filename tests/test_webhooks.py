@@ -22,12 +22,13 @@ from click.testing import CliRunner
 from conftest import Daemon, Media, wait_until
 from standardwebhooks.webhooks import Webhook
 
+from daemon import addresses
 from daemon.cli import doctor
 from daemon.cli.client import Client
 from daemon.cli.main import main
 from daemon.errors import InvalidRequest
 from daemon.states import MessageStatus
-from daemon.webhooks import addresses, outbox
+from daemon.webhooks import outbox
 from daemon.webhooks.delivery import Reply, Sender, parsed
 from daemon.webhooks.signing import OVERLAP, Secrets
 

@@ -7,16 +7,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from daemon import addresses
 from daemon.errors import FfspoolError, InvalidRequest
 from daemon.models import Model
 from daemon.plaintext import clipped, flaw, visible
-from daemon.webhooks import addresses
+from daemon.retry_after import seconds_of
 from daemon.webhooks.signing import Secrets
 
 if TYPE_CHECKING:  # it takes longer to load than a short clip to encode, and `ffspool run` sends nothing
@@ -189,14 +189,3 @@ def parsed(url: str, base: httpx.URL | None = None) -> httpx.URL:
     if found.userinfo:
         raise InvalidRequest(f"the webhook's URL to {host} holds a user name: send secrets in its path instead")
     return found
-
-
-def seconds_of(retry_after: str, now: float) -> float | None:
-    """Returns the seconds of a `Retry-After` header, which holds a number or a date; None when it holds neither."""
-    value = retry_after.strip()
-    if value.isascii() and value.isdigit() and len(value) <= 9:
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -1,4 +1,4 @@
-"""Says where a webhook may go: a host's name is looked up here, and each of its addresses has to be a public one.
+"""Says where we may go when others say so: a host's name is looked up here, and each of its addresses has to be public.
 
 What connects must connect to an address from here and never look the name up again: a name that points to a
 public address now may point into the host's own network a moment later.
@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Future
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import psutil
 
@@ -29,7 +29,7 @@ GLOBAL_UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")  # carries an IPv4 address in its last 32 bits
 
 # IANA's special-purpose registries, whole: Python's tables lag behind them, and differ from version to version. Those
-# within it that are reachable from anywhere serve protocols, never a webhook.
+# within it that are reachable from anywhere serve protocols, never a receiver or a file.
 SPECIAL = [*map(ip_network, (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
     "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24",
@@ -45,10 +45,21 @@ CLOUD_SERVICES = [*map(ip_network, (
 
 
 class ForbiddenTarget(FfspoolError):
-    """Refuses a host with an address that webhooks do not go to."""
+    """Refuses a host with an address that we do not go to."""
 
     code = "forbidden_target"
-    title = "Webhooks do not go there"
+    title = "The daemon does not go there"
+
+
+class Traffic(NamedTuple):
+    """Tells what goes to a host, in the words of a refusal, and the setting that lets it go anywhere."""
+
+    words: str
+    setting: str
+
+
+WEBHOOKS = Traffic("webhooks go to", "webhook_allow_private")
+FETCHES = Traffic("sources are fetched from", "fetch_allow_private")
 
 
 def interfaces() -> frozenset[Address]:
@@ -65,7 +76,13 @@ def plain(address: str) -> Address:
 
 
 async def addresses(
-    host: str, port: int, *, allow_private: bool, resolve: Resolve | None = None, own: Interfaces = interfaces
+    host: str,
+    port: int,
+    *,
+    allow_private: bool,
+    resolve: Resolve | None = None,
+    own: Interfaces = interfaces,
+    traffic: Traffic = WEBHOOKS,
 ) -> list[Address]:
     """Returns the addresses of `host`, each of them checked.
 
@@ -75,20 +92,22 @@ async def addresses(
     if not allow_private:
         ours = await _on_a_thread(own)
         for address in found:
-            _refuse(host, address, why_not(address, ours))
+            _refuse(host, address, why_not(address, ours), traffic)
     return found
 
 
-async def check_connection(host: str, ours: Address, theirs: Address, own: Interfaces = interfaces) -> None:
+async def check_connection(
+    host: str, ours: Address, theirs: Address, own: Interfaces = interfaces, traffic: Traffic = WEBHOOKS
+) -> None:
     """Raises ForbiddenTarget for a connection that came back to this host, by whatever route or change meanwhile."""
-    _refuse(host, theirs, why_not(theirs, {ours, *await _on_a_thread(own)}))
+    _refuse(host, theirs, why_not(theirs, {ours, *await _on_a_thread(own)}), traffic)
 
 
-def _refuse(host: str, address: Address, reason: str | None) -> None:
+def _refuse(host: str, address: Address, reason: str | None, traffic: Traffic) -> None:
     if reason:
         raise ForbiddenTarget(
-            f"{host} leads to {address}, {reason}: webhooks go to public addresses only, "
-            "unless the daemon is set to webhook_allow_private"
+            f"{host} leads to {address}, {reason}: {traffic.words} public addresses only, "
+            f"unless the daemon is set to {traffic.setting}"
         )
 
 
