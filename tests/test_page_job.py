@@ -141,6 +141,7 @@ def test_an_error_is_told_in_words(daemon: Daemon, visit: Visit, tmp_path: Path)
     expect(page.get_by_role("alert")).to_contain_text("it is not a media file ffspool can read")
     expect(page.locator("li.variation")).to_have_count(2)
     expect(page.get_by_text("it is not a media file")).to_have_count(1)
+    expect(page.get_by_text("1 file is broken or no media: leave it out, or fetch it anew")).to_be_visible()
 
 
 def test_a_row_gives_the_reason_and_not_its_title_again(daemon: Daemon, visit: Visit, tmp_path: Path) -> None:

@@ -53,22 +53,20 @@ def test_each_failure_has_its_remedy(error: str, source_error: str | None, expec
     assert remedy(State.FAILED, error, source_error) == expected
 
 
-def job(*sources: tuple[str | None, list[tuple[State, str | None]]]) -> Any:
-    """As much of a job as is asked: of each source its error, and of its variations how they ended."""
-    return SimpleNamespace(
-        sources=[
-            SimpleNamespace(id=number, error=error, variations=[SimpleNamespace(status=s, error=e) for s, e in ends])
-            for number, (error, ends) in enumerate(sources)
-        ]
-    )
+def sources(*each: tuple[str | None, list[tuple[State, str | None]]]) -> Any:
+    """As much of a job's sources as is asked: of each its error, and of its variations how they ended."""
+    return [
+        SimpleNamespace(id=number, error=error, variations=[SimpleNamespace(status=s, error=e) for s, e in ends])
+        for number, (error, ends) in enumerate(each)
+    ]
 
 
 def test_each_remedy_is_advised_for_itself() -> None:
     cancelled, done = (State.CANCELLED, None), (State.COMPLETED, None)
-    assert list(advice(job((None, [cancelled, done])), "this", "that")) == [
+    assert list(advice(sources((None, [cancelled, done])), "this", "that")) == [
         "this makes what is missing, and nothing else"
     ]
-    whole = job(
+    whole = sources(
         (NO_INDEX, [(State.FAILED, NO_INDEX)] * 3),
         (None, [cancelled, cancelled, (State.FAILED, FULL)]),
         (None, [done, (State.FAILED, NO_SOUND), (State.FAILED, CHANNELS)]),
@@ -80,7 +78,7 @@ def test_each_remedy_is_advised_for_itself() -> None:
         "1 variation would fail alike again: ask for what its error says",
         "1 variation cannot be made of such a file: leave it out, or choose another preset",
     ]
-    assert list(advice(job((None, [done])), "this", "that")) == []
+    assert list(advice(sources((None, [done])), "this", "that")) == []
 
 
 def test_a_run_that_is_without_broken_files_does_not_say_that_the_same_makes_them(clip: Path, tmp_path: Path) -> None:

@@ -171,7 +171,8 @@ def _retry(daemon: Client, job: str, because: str | None, in_vain: dict[str, lis
 
     before = understood(daemon.job(job), JobView)
     answer = daemon.retry(before.id, because)
-    in_vain[before.id] = list(remedies.in_vain(before, "submit a new job")) if answer["changed"] and not because else []
+    told = answer["changed"] and not because
+    in_vain[before.id] = list(remedies.in_vain(before.sources, "submit a new job")) if told else []
     return answer
 
 

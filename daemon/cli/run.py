@@ -212,7 +212,7 @@ def _what_helps(result: Result) -> Iterator[str]:
     from daemon.jobs.remedies import advice
 
     how = " with --skip-existing" if result.made else ""
-    for words in advice(result.job, f"the same again{how}", f"give the same command again{how}"):
+    for words in advice(result.job.sources, f"the same again{how}", f"give the same command again{how}"):
         yield words[0].upper() + words[1:]
 
 

@@ -249,7 +249,7 @@ def _what_helps(job: JobView) -> Iterator[str]:
     from daemon.jobs.remedies import advice  # which knows of encoders
 
     if job.failed_variations or job.cancelled_variations:
-        yield from advice(job, f"`ffspool retry {job.id}`", "submit a new job")
+        yield from advice(job.sources, f"`ffspool retry {job.id}`", "submit a new job")
     if job.deliveries and job.deliveries.failed:
         yield f"`ffspool retry {job.id}` delivers what did not arrive"
 

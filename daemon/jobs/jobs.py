@@ -21,6 +21,7 @@ from daemon.delivery.deliveries import Deliveries
 from daemon.errors import Doubtful, Gone, InvalidRequest, NotFound
 from daemon.jobs import listing
 from daemon.jobs.listing import Selection
+from daemon.jobs.remedies import advised
 from daemon.jobs.resumable_uploads import finished_upload
 from daemon.jobs.rows import children_of, completed_of, job_row, source_row, variation_row
 from daemon.jobs.views import JobView, ListedJob, job_view, listed_job
@@ -279,9 +280,8 @@ class Jobs:
     def _view(self, transaction: Transaction, job: Row) -> JobView:
         effort = listing.efforts(transaction, [job]).get(job["seq"])
         error = listing.errors(transaction, [job]).get(job["seq"])
-        return job_view(
-            job, effort, error, *children_of(transaction, job), self._scheduler, rows.of_job(transaction, job)
-        )
+        children, brought = children_of(transaction, job), rows.of_job(transaction, job)
+        return advised(job_view(job, effort, error, *children, self._scheduler, brought))
 
     def _page(
         self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None, with_metadata: bool

@@ -12,8 +12,8 @@ import msgspec
 from daemon.database.store import Row, Transaction
 from daemon.errors import InvalidRequest
 from daemon.jobs import orders
+from daemon.jobs.effort import Effort
 from daemon.jobs.orders import Order
-from daemon.jobs.views import Effort
 from daemon.models import Model
 from daemon.states import State
 

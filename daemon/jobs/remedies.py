@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+
+from msgspec.structs import replace
 
 from daemon.encode.diagnosis import known
 from daemon.jobs.reasons import Reason, reason
 from daemon.jobs.views import JobView, SourceView, VariationView
-from daemon.states import State
+from daemon.states import ENDED, State
 
 
 class Remedy(StrEnum):
@@ -47,30 +49,37 @@ def remedy(status: State, error: str | None, source_error: str | None) -> Remedy
     return OF_REASONS[why]
 
 
-def missing(job: JobView) -> Iterator[tuple[SourceView, VariationView, Remedy]]:
+def missing(sources: Iterable[SourceView]) -> Iterator[tuple[SourceView, VariationView, Remedy]]:
     """Yields what failed or was cancelled, each with what helps."""
-    for source in job.sources:
+    for source in sources:
         for one in source.variations:
             if one.status in {State.FAILED, State.CANCELLED}:
                 yield source, one, remedy(one.status, one.error, source.error)
 
 
-def advice(job: JobView, again: str, anew: str) -> Iterator[str]:
-    """Yields a sentence for each remedy of what is missing: `again` makes it, `anew` is what to do with a file that was
-    fetched anew.
+def advised(job: JobView) -> JobView:
+    """Returns the job with what can be done about what it is without, once it has ended."""
+    return (
+        replace(job, advice=tuple(advice(job.sources, "a retry", "submit a new job"))) if job.status in ENDED else job
+    )
+
+
+def advice(sources: Iterable[SourceView], again: str, anew: str) -> Iterator[str]:
+    """Yields a sentence for each remedy of what a job is without: `again` makes it, `anew` is what to do with a file
+    that was fetched anew.
     """
-    counts = Counter(kind for _, _, kind in missing(job))
+    counts = Counter(kind for _, _, kind in missing(sources))
     if counts[Remedy.AGAIN]:
         what = "what is missing, and nothing else" if len(counts) == 1 else _so_many(counts[Remedy.AGAIN])
         yield f"{again} makes {what}"
     if counts[Remedy.HOST]:
         yield f"{_so_many(counts[Remedy.HOST])} failed for what the host lacks, as told above: see to it, then {again}"
-    yield from in_vain(job, anew)
+    yield from in_vain(sources, anew)
 
 
-def in_vain(job: JobView, anew: str) -> Iterator[str]:
+def in_vain(sources: Iterable[SourceView], anew: str) -> Iterator[str]:
     """Yields a sentence for each remedy of what would fail alike again."""
-    found = list(missing(job))
+    found = list(missing(sources))
     counts = Counter(kind for _, _, kind in found)
     files = len({source.id for source, _, kind in found if kind is Remedy.FILE})
     if files:

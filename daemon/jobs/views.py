@@ -14,6 +14,7 @@ from daemon.encode import progress
 from daemon.encode.stall import Pace, Standing
 from daemon.encode.task import Progress
 from daemon.jobs.delivery_views import Deliveries, DeliveryView, counted, delivery_view
+from daemon.jobs.effort import Effort, job_eta, job_progress
 from daemon.jobs.tally import tally
 from daemon.media.model import AudioStream, Chapter, Media, SubtitleStream, VideoStream
 from daemon.models import Contents, Kept, LeftOut, Model, Parameters, when
@@ -152,16 +153,7 @@ class JobView(JobSummary, frozen=True):
     webhook_url: str | None
     webhook_variations: bool
     sources: tuple[SourceView, ...]
-
-
-class Effort(Model, frozen=True):
-    """An effort is one job's seconds of output; a source of unknown duration weighs as one second."""
-
-    planned: float  # by all that did not fail
-    done: float  # by what is completed
-    left: float  # by what is queued or runs, however far that is
-    running_unknown: bool  # the duration of something that runs is unknown
-    left_unknown: bool  # the duration of something that is queued or runs is unknown
+    advice: tuple[str, ...] = ()  # what can be done about what failed or was cancelled, in words
 
 
 def job_view(
@@ -175,10 +167,9 @@ def job_view(
 ) -> JobView:
     """Returns the job with everything below it; what is `brought` somewhere is told by variation."""
     shown = _source_views(sources, variations, live, brought)
-    webhook = {"webhook_url": job["webhook_url"], "webhook_variations": bool(job["webhook_variations"])}
-    left = [variation.eta_seconds for source in shown for variation in source.variations]
-    fields = _job_fields(job, effort, live, left)
-    return JobView(sources=shown, error=error, metadata=_metadata(job), **webhook, **fields)
+    told = {"sources": shown, "error": error, "metadata": _metadata(job), "webhook_url": job["webhook_url"]}
+    fields = _job_fields(job, effort, live, [one.eta_seconds for source in shown for one in source.variations])
+    return JobView(webhook_variations=bool(job["webhook_variations"]), **told, **fields)
 
 
 def listed_job(
@@ -238,8 +229,8 @@ def _job_fields(
         "status": status,
         "paused": bool(job["paused"]),
         "priority": job["priority"],
-        "progress": _job_progress(status, effort, running),
-        "eta_seconds": _job_eta(status, effort, running, parts),
+        "progress": job_progress(status, effort, running),
+        "eta_seconds": job_eta(status, effort, running, parts),
         "total_variations": job["total"],
         "completed_variations": job["completed"],
         "failed_variations": job["failed"],
@@ -268,7 +259,6 @@ def _by_name(row: Row | dict[str, Any]) -> dict[str, Any]:
     return row if isinstance(row, dict) else dict(zip(row.keys(), row, strict=True))
 
 
-_Running = Sequence[tuple[Progress, float | None]]
 _TIMES = ("created_at", "started_at", "finished_at", "cancel_requested_at", "cancelled_at")
 
 
@@ -373,28 +363,3 @@ def _mean(variations: Sequence[VariationView]) -> float | None:
     if None in counted:
         return None
     return round(sum(progress or 0.0 for progress in counted) / len(counted), 1) if counted else 0.0
-
-
-def _job_progress(status: State, effort: Effort | None, running: _Running) -> float | None:
-    """Progress of all variations weighted by their duration; None while that of any is unknown."""
-    if effort is None or not effort.planned:
-        return 100.0 if status == State.COMPLETED else 0.0
-    if effort.running_unknown:
-        return None
-    return round(min(100.0, 100 * (effort.done + _made(running)) / effort.planned), 1)
-
-
-def _job_eta(status: State, effort: Effort | None, running: _Running, parts: Iterable[float | None]) -> float | None:
-    """Seconds left at the present speed of all that runs, and no fewer than any part has; None: nobody can tell yet."""
-    if status in ENDED:
-        return 0.0
-    speed = sum(report.speed or 0.0 for report, _ in running)
-    if effort is None or effort.left_unknown or not speed:
-        return None
-    each = (progress.eta(report.seconds, duration, report.speed) for report, duration in running)
-    return max(round(max(0.0, effort.left - _made(running)) / speed, 1), *filter(None, (*parts, *each)), 0.0)
-
-
-def _made(running: _Running) -> float:
-    """Seconds of output that running variations have made so far."""
-    return sum(min(report.seconds, duration) for report, duration in running if duration)

@@ -34,6 +34,7 @@ function Followed({ detail }) {
       </div>
     </header>
     <${JobActions} job=${job} />
+    ${job.advice.length > 0 && html`<${Advice} of=${job} />`}
     ${job.error && html`<div role="alert"><${Trouble} words=${job.error} /></div>`}
     <${Facts} job=${job} />
     <${Downloads} job=${job} />
@@ -82,6 +83,12 @@ function JobActions({ job }) {
       ${button(ENDED.has(job.status) ? "Delete" : "Cancel & delete", leave, "danger")}
     </div>
   `;
+}
+
+/** What helps what it is without: a retry is not for all of it. */
+function Advice({ of: { advice } }) {
+  const sentence = (words) => html`<li>${words[0].toUpperCase()}${words.slice(1)}.</li>`;
+  return html`<ul class="advice">${advice.map(sentence)}</ul>`;
 }
 
 function Facts({ job }) {
