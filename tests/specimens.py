@@ -239,7 +239,7 @@ CHAPTERS = (
 )
 SOFT_ALPHA = "format=yuva420p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='255*lt(X,W*0.7)'"
 TRUNCATED = "the source is truncated: its header says"
-REORDERED = "in another order than they are shown in"
+REORDERED = "does not tell when all of its pictures are shown"
 NO_INDEX = "its index \\(moov\\) is missing"
 
 SPECIMENS = (

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from specimens import H264, MPEG4, film, silent
-from surroundings import crossed
+from specimens import H264, MPEG2, MPEG4, encoded, film, shifted, silent
+from surroundings import crossed, thorough
 from test_kinds import frames, lasting, make
 from test_unread import defaults, made
 
 from daemon.errors import ProbeError, UnsuitableSource
 from daemon.media.boxes import within
 from daemon.media.describe import read_media
+from daemon.presets.builtin import PRESETS
 from daemon.recipes.command import plan
 
 HEADER = 13  # bytes of FLV before the first tag
@@ -157,3 +158,80 @@ def test_a_track_that_changes_its_codec_is_refused_in_words(ffmpeg: str, tmp_pat
     path = clips(ffmpeg, tmp_path, *MPEG4)
     with pytest.raises(ProbeError, match=r"changes its codec midway \(avc1, mp4v\)"):
         read_media(str(path))
+
+
+# Times that are not told of each picture
+
+PICTURES, SOUND = 0xE0, 0xC0
+STAMPS = {0b00: 0, 0b10: 5, 0b11: 10}  # bytes of the times in a packet of a program stream, by how it says so
+
+
+def stamped(told: Callable[[int], bool], streams: tuple[int, ...] = (PICTURES,)) -> Callable[[bytes], bytes]:
+    """A VOB of whose packets with times, by their number, only those keep them."""
+
+    def edit(whole: bytes) -> bytes:
+        edited = bytearray(whole)
+        for stream in streams:
+            at, number, begin = 0, 0, b"\0\0\1" + bytes([stream])
+            while (at := edited.find(begin, at)) >= 0:
+                size, end = STAMPS[edited[at + 7] >> 6], at + 9 + edited[at + 8]
+                if size and not told(number):
+                    edited[at + 7] &= 0b00111111
+                    edited[at + 9 : end] = edited[at + 9 + size : end] + b"\xff" * size
+                number += bool(size)
+                at += 4
+        return bytes(edited)
+
+    return edit
+
+
+def never(_number: int) -> bool:
+    return False
+
+
+def each_twelfth(first: int) -> Callable[[int], bool]:
+    return lambda number: number % 12 == first
+
+
+REORDERING = ("-bf", "2")
+BEFORE_ZERO = ("-avoid_negative_ts", "disabled", "-output_ts_offset")
+ON_DVD = [*MPEG2, *REORDERING, "-c:a", "mp2"]
+UNTOLD = {
+    "now-and-then.vob": ([encoded(*ON_DVD)], stamped(each_twelfth(0))),
+    "not-the-first.vob": ([encoded(*ON_DVD)], stamped(each_twelfth(1))),
+    "not-the-first-silent.vob": ([silent(*MPEG2, *REORDERING)], stamped(each_twelfth(1))),
+    "no-times.vob": ([encoded(*ON_DVD)], stamped(never)),
+    "no-times-of-sound.vob": ([encoded(*ON_DVD)], stamped(never, (SOUND,))),
+    "no-times-at-all.vob": ([encoded(*ON_DVD)], stamped(never, (PICTURES, SOUND))),
+    "before-zero.mkv": ([film(*REORDERING, *BEFORE_ZERO, "-0.08", "{out}")], None),
+    "before-zero-silent.mkv": ([silent(*H264, *REORDERING, *BEFORE_ZERO, "-0.2")], None),
+    "sound-before-zero.mkv": (
+        [film(*REORDERING, "{work}/f.mkv"), shifted("f.mkv", "-c", "copy", *BEFORE_ZERO, "-0.6", picture=0.5)],
+        None,
+    ),
+}
+WRONG_ONCE = {"not-the-first-silent.vob", "no-times-of-sound.vob", "before-zero-silent.mkv", "sound-before-zero.mkv"}
+NOT_COPIED = {"no-times.vob", "no-times-at-all.vob"}  # nor what lies before zero
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", thorough("archive-ffv1"), thorough("webm-720p"), thorough("gif")])
+@pytest.mark.parametrize("name", [name if name in WRONG_ONCE else thorough(name) for name in UNTOLD])
+def test_pictures_of_which_no_time_is_told_are_all_there(ffmpeg: str, tmp_path: Path, name: str, preset: str) -> None:
+    steps, edit = UNTOLD[name]
+    path = made(ffmpeg, tmp_path, name, *steps, edit=edit)
+    output = make(ffmpeg, path, tmp_path, preset, **(QUICK if PRESETS[preset].kind == "video" else {}))
+    assert lasting(output, "video") == pytest.approx(1.6, abs=0.1)
+    if preset != "gif":
+        assert len(list(frames(output))) == 40
+        assert "silent" in name or lasting(output, "audio") == pytest.approx(1.6, abs=0.1)
+
+
+@pytest.mark.parametrize("name", UNTOLD)
+def test_a_copy_has_all_pictures_or_is_refused_for_want_of_their_times(ffmpeg: str, tmp_path: Path, name: str) -> None:
+    steps, edit = UNTOLD[name]
+    path = made(ffmpeg, tmp_path, name, *steps, edit=edit)
+    if name in NOT_COPIED or "zero" in name:
+        with pytest.raises(UnsuitableSource, match="does not tell when all of its pictures are shown"):
+            plan(read_media(str(path)), "remux-mkv", defaults("remux-mkv"))
+    else:
+        assert len(list(frames(make(ffmpeg, path, tmp_path, "remux-mkv")))) == 40

@@ -36,7 +36,7 @@ HARD = {
     "vpx-vp9-mirrored-sound-long-cut.mkv"
 }  # of which a ladder held the last picture, and lasted as long as it should
 MOST_OFF = 0.65  # seconds
-UNCOPIED = "hides parts by an edit list, which Matroska would show|in another order than they are shown in"
+UNCOPIED = "hides parts by an edit list, which Matroska would show|does not tell when all of its pictures are shown"
 # A source that ends up to half a second before its header says is believed to be whole, until its output is proven.
 BROKEN_WORDS = (
     rf"{TRUNCATED}|its index \(moov\) is missing|is damaged|cannot be decoded|cut off|no picture|the output lasts"

@@ -23,7 +23,7 @@ from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Held, Media, VideoStream
 from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
-from daemon.media.plausible import MOST_FRAMES_PER_SECOND, MOST_STRETCH
+from daemon.media.plausible import MOST_STRETCH
 
 MAX_CHAPTERS = 5000
 MOST_DAYS = 7
@@ -299,7 +299,6 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
     width, height = _displayed(frame.width, frame.height, float(stretch), rotation)
     colour = frames.colour(frame)
     dolby_vision = frames.dolby_vision(frame)
-    length, lost = durations.of_stream(stream), _lost(stream, begin, frame)
     shown = VideoStream(
         index=stream.index,
         codec=tracks.decoder(stream) or "",
@@ -310,27 +309,39 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
         rotation=rotation,
         mirrored=frames.mirrored(frame),
         sample_aspect_ratio=f"{stretch.numerator}:{stretch.denominator}",
-        frame_rate=_frame_rate(stream, seen),
+        frame_rate=frames.rate(stream, seen),
         variable_frame_rate=seen.variable,
-        misstated_rate=_misstated(stream, seen),
+        misstated_rate=frames.misstated(stream, seen),
         pixel_format=frame.format.name,
         bit_depth=max(part.bits for part in frame.format.components),
         alpha=any(part.is_alpha for part in frame.format.components) or _hides_alpha(stream),
         interlaced=seen.interlaced,
         reordered=bool(stream.codec_context.has_b_frames),
-        counted=_counted(stream),
+        counted=frames.counted(stream, seen),
         late_seconds=seen.late,
-        field_order=_field_order(stream, seen),
+        field_order=frames.field_order(stream, seen),
         colour=colour,
         hdr=frames.hdr(frame),
         dolby_vision=dolby_vision,
         in_band=_in_band(stream),
         own_colours=dolby_vision and colour.transfer is None,
         captions=seen.captions,
-        start_seconds=begin + lost,
-        duration_seconds=length - lost if length and length > lost else length,
+        start_seconds=begin,
+        duration_seconds=durations.of_stream(stream),
     )
-    return _told(shown, stream, frame)
+    return _told(shown if shown.counted else _begun(shown, seen), stream, frame)
+
+
+def _begun(shown: VideoStream, seen: frames.Impression) -> VideoStream:
+    """The same, which begins with the first picture that is shown: that may be later than the file says, or earlier."""
+    length, late = shown.duration_seconds, 0.0 if seen.begin is None else seen.begin - shown.start_seconds
+    return replace(
+        shown,
+        unstamped=seen.unstamped,
+        early_seconds=max(0.0, -late),
+        start_seconds=shown.start_seconds + late,
+        duration_seconds=length - late if length and length > late else length,
+    )
 
 
 def _told(shown: VideoStream, stream: Pictures, frame: VideoFrame) -> VideoStream:
@@ -345,42 +356,9 @@ def _in_band(stream: Pictures) -> bool:
     return tracks.decoder(stream) == "hevc" and described[:1] == b"\1" and described[22:23] == b"\0"
 
 
-def _lost(stream: Pictures, begin: float, frame: VideoFrame) -> float:
-    """Seconds before the first picture that can be shown: a recording may start within one."""
-    told = frame.time is not None and not _counted(stream)
-    return max(0.0, frame.time - begin) if told else 0.0
-
-
 def _hides_alpha(stream: Pictures) -> bool:
     """Whether a WebM says so: in capitals once its packets were copied from another."""
     return any(name.lower() == "alpha_mode" and said == "1" for name, said in stream.metadata.items())
-
-
-def _counted(stream: Pictures) -> bool:
-    """Whether AVI holds what it was not made for, pictures in another order than they are shown in."""
-    reordered = bool(stream.codec_context.has_b_frames) and tracks.decoder(stream) in {"h264", "hevc"}
-    return reordered and stream.container.format.name == "avi"
-
-
-def _frame_rate(stream: Pictures, seen: frames.Impression) -> float | None:
-    """What the file says, unless its frames come at quite another rate."""
-    said = float(stream.average_rate or 0)
-    if seen.rate and _misstated(stream, seen) and seen.rate <= MOST_FRAMES_PER_SECOND:
-        return seen.rate
-    return said if 0 < said <= MOST_FRAMES_PER_SECOND else None
-
-
-def _misstated(stream: Pictures, seen: frames.Impression) -> bool:
-    """Whether the file tells quite another rate than its frames have: what is copied of it will, too, and muxers take
-    the length of the last frame from it."""
-    return bool(seen.rate and not seen.rate / 2 < float(stream.average_rate or 0) < seen.rate * 2)
-
-
-def _field_order(stream: Pictures, seen: frames.Impression) -> str | None:
-    said = frames.FIELD_ORDERS.get(int(stream.codec_context.field_order))
-    if not seen.interlaced:
-        return "progressive"
-    return said if said != "progressive" else None
 
 
 def _stretch(stream: Pictures) -> Fraction:

@@ -143,7 +143,8 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
         span = found[media.video.index]
         # Pictures come in the order they are decoded in, so that only their number tells how many are missing.
         missing = span.end - span.begin - pictures / media.video.frame_rate if media.video.frame_rate else 0.0
-        found[media.video.index] = span._replace(begin=max(span.begin, min(begin, span.end)), gaps=max(0.0, missing))
+        earliest = begin if media.video.unstamped else span.begin
+        found[media.video.index] = span._replace(begin=max(earliest, min(begin, span.end)), gaps=max(0.0, missing))
     return found
 
 
@@ -158,7 +159,7 @@ def _packets(
     on as if they did not, as the encoder has them.
     """
     streams = [container.streams[index] for index in indices]
-    followed = dict.fromkeys(indices, 0.0)
+    followed = dict.fromkeys(indices, (container.start_time or 0) / TICK)
     ticks = {stream.index: float(stream.time_base or 0) for stream in streams}  # fractions take most of the time
     usual = {stream.index: _frame_seconds(stream) for stream in streams}
     jumps = _Jumps() if container.format.name in DISCONTINUOUS else None

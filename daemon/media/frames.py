@@ -19,12 +19,14 @@ from daemon.media import demux
 from daemon.media.allowlist import DISCONTINUOUS, FORWARD_JUMP
 from daemon.media.h264_sps import frames_only
 from daemon.media.model import Colour
+from daemon.media.plausible import MOST_FRAMES_PER_SECOND
 
 MAX_PACKETS_BEFORE_A_PICTURE = 1000
 LOOKED_AT = 12  # frames, where the first does not settle how the stream is scanned
 CAPTIONING = {"h264", "hevc", "mpeg2video"}  # whose frames may carry captions
 CAPTIONED = b"GA94"  # what those begin with
 TIMED = 240  # packets at most whose distance is looked at
+MOST_REORDERED = 17  # pictures, until one is shown that has the time of its packet
 PATIENCE = 2.0  # seconds for all of this, beyond the first frame
 HIDING = {"vp8", "vp9", "libvpx", "libvpx-vp9"}  # codecs whose packets may hold what is never shown
 TICK = 0.0015  # seconds: one of Matroska's clock
@@ -85,7 +87,8 @@ class Impression(NamedTuple):
     """An impression is the first frame, and what it and those after it show. `rate` is None where too few have a time.
 
     `late` is by how many seconds a packet is to be decoded after what is in it is to be shown: no more than 0.0 but
-    where the file errs.
+    where the file errs. It begins at that second of the file's own time, where that is told; before it is, so many
+    pictures are `unstamped`. `timed`: any packet that was read has a time.
     """
 
     frame: VideoFrame
@@ -94,6 +97,9 @@ class Impression(NamedTuple):
     variable: bool
     late: float
     captions: bool
+    begin: float | None
+    unstamped: int
+    timed: bool
 
 
 def impression(container: InputContainer, stream: Pictures) -> Impression | None:
@@ -105,8 +111,9 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
     frames: list[VideoFrame] = []
     read_to = -math.inf  # no picture before this is still to come
     late = 0.0
-    captions = False
+    captions = timed = False
     for count, packet in enumerate(demux.packets(container, stream)):
+        timed = timed or packet.pts is not None
         if packet.pts is not None and tick:
             stamps.append(packet.pts * tick)
             if packet.dts is not None:
@@ -114,7 +121,8 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
                 late = max(late, (packet.dts - packet.pts) * tick)
         captions = captions or _is_captioned(stream, packet)
         if len(frames) < _enough(stream, frames):
-            frames += _decoded(packet) or (_forced(packet) if not count and not _may_hold_fields(stream) else [])
+            alone = not count and packet.pts is not None and not _may_hold_fields(stream)
+            frames += _decoded(packet) or (_forced(packet) if alone else [])
         if count > MAX_PACKETS_BEFORE_A_PICTURE or (frames and _settled(stream, frames, stamps, deadline)):
             stamps = [stamp for stamp in stamps if stamp <= read_to]
             break
@@ -124,7 +132,18 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
         stamps = _shown(stamps)
     rate, variable = _spacing(stamps, FORWARD_JUMP if container.format.name in DISCONTINUOUS else math.inf)
     captions = captions or any("A53_CC" in frame.side_data for frame in frames)
-    return Impression(frames[0], _interlaced(frames), rate, variable, late, captions)
+    begin, unstamped = _begin(frames, tick, rate or float(stream.average_rate or 0))
+    return Impression(frames[0], _interlaced(frames), rate, variable, late, captions, begin, unstamped, timed)
+
+
+def _begin(frames: Sequence[VideoFrame], tick: float, rate: float) -> tuple[float | None, int]:
+    """When the first is shown, in the file's time, and of how many before the first that has a time nothing tells it:
+    Matroska may say times below zero, which FFmpeg does not believe."""
+    stamped = next(((number, frame.pts) for number, frame in enumerate(frames) if frame.pts is not None), None)
+    if stamped is None or (stamped[0] and not rate):
+        return None, 0
+    number, ticks = stamped
+    return ticks * tick - (number / rate if number else 0.0), number
 
 
 def look_later(container: InputContainer, stream: Pictures, seconds: float) -> tuple[bool, bool]:
@@ -153,6 +172,8 @@ def _is_captioned(stream: Pictures, packet: Any) -> bool:
 
 
 def _enough(stream: Pictures, frames: Sequence[VideoFrame]) -> int:
+    if frames and frames[-1].pts is None:
+        return MOST_REORDERED
     return LOOKED_AT if _may_hold_fields(stream) and not _interlaced(frames) else 1
 
 
@@ -208,6 +229,38 @@ def _spacing(stamps: Sequence[float], jump: float) -> tuple[float | None, bool]:
     tolerance = max(0.002, usual * JITTER)
     variable = any(abs(gap - usual) > tolerance for gap in (gaps[len(gaps) // 50], gaps[-1 - len(gaps) // 50]))
     return len(gaps) / sum(gaps), variable
+
+
+# What the stream says, and how far that is to be believed
+
+
+def counted(stream: Pictures, seen: Impression) -> bool:
+    """Tells whether all that is known of its pictures' times is that they follow each other: of AVI with what that was
+    not made for, pictures in another order than they are shown in, and of a program stream without any times."""
+    reordered = bool(stream.codec_context.has_b_frames) and stream.codec_context.name in {"h264", "hevc"}
+    container = stream.container.format.name
+    return (reordered and container == "avi") or (not seen.timed and container == "mpeg")
+
+
+def rate(stream: Pictures, seen: Impression) -> float | None:
+    """Returns what the file says, unless its frames come at quite another rate."""
+    said = float(stream.average_rate or 0)
+    if seen.rate and misstated(stream, seen) and seen.rate <= MOST_FRAMES_PER_SECOND:
+        return seen.rate
+    return said if 0 < said <= MOST_FRAMES_PER_SECOND else None
+
+
+def misstated(stream: Pictures, seen: Impression) -> bool:
+    """Tells whether the file says quite another rate than its frames have: what is copied of it will, too, and muxers
+    take the length of the last frame from it."""
+    return bool(seen.rate and not seen.rate / 2 < float(stream.average_rate or 0) < seen.rate * 2)
+
+
+def field_order(stream: Pictures, seen: Impression) -> str | None:
+    said = FIELD_ORDERS.get(int(stream.codec_context.field_order))
+    if not seen.interlaced:
+        return "progressive"
+    return said if said != "progressive" else None
 
 
 # What one frame says

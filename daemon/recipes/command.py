@@ -22,7 +22,7 @@ from daemon.recipes.filter_graph import apart, branched, merged
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import adaptive, archival, audio, capped, film, framed, sprites, stills
 from daemon.recipes.metadata import REPEATED, told_by_stream
-from daemon.recipes.picture import deinterlaced, is_idle, may_change_shape, of_one_shape
+from daemon.recipes.picture import deinterlaced, is_idle, may_change_shape, of_one_shape, timed_backwards
 from daemon.recipes.recipe import (
     Begin,
     Judgement,
@@ -207,7 +207,7 @@ def _next_pass(
 def _partly(source: str, media: Media, step: Trial | Judgement, threads: int) -> Node:
     """Parts of the source as the recipe shows them, one after the other."""
     read = [_read(source, media, threads, ss=f"{one.start:.3f}", t=f"{one.seconds:.3f}") for one in step.excerpts]
-    shown = branched([picture for decoded in read for picture in _shown(decoded, media, step.recipe)])
+    shown = branched([picture for decoded in read for picture in _shown(decoded, media, step.recipe, going_on=True)])
     joined = ffmpeg.concat(*shown) if len(shown) > 1 else shown[0]
     return joined.filter("setpts", "PTS-STARTPTS")
 
@@ -316,8 +316,8 @@ def _reading(media: Media) -> dict[str, Any]:
     """
     known_by_name = media.still or media.format in {"mp3", RESTARTABLE}
     options: dict[str, Any] = {"f": media.format} if known_by_name else {}
-    # Where timestamps may jump ffmpeg itself leaves out what precedes the streams it uses.
-    if media.lead_seconds > 0.001 and media.format not in DISCONTINUOUS:
+    # Where timestamps may jump ffmpeg itself leaves out what precedes the streams it uses, as far as it knows.
+    if media.lead_seconds < -0.001 or (media.lead_seconds > 0.001 and media.format not in DISCONTINUOUS):
         options["itsoffset"] = f"{-media.lead_seconds:.6f}"
     picture = media.video
     # Made up of the order of packets, times of reordered pictures coincide, and one of two would be left out.
@@ -374,6 +374,8 @@ def _shown(decoded: Node, media: Media, recipe: Recipe, *, going_on: bool = Fals
         picture = picture.filter("sidedata", "delete", type="STEREO3D")
     if media.video.counted:
         picture = picture.filter("setpts", f"PTS-STARTPTS+{media.video.start_seconds:.6f}/TB")
+    elif media.video.unstamped and not going_on:
+        picture = timed_backwards(picture, media.video)
     if media.still:
         picture = picture.filter("trim", end_frame=1)  # what follows in a photograph are previews, depths and the like
     same = of_one_shape(picture, media.video) if may_change_shape(media) else picture

@@ -251,7 +251,14 @@ def deinterlaced(node: Node, which: str) -> Node:
 
 def rewound(node: Node, picture: VideoStream) -> Node:
     """Has it begin at 0, where the sound that is left out began before the picture."""
-    return node.filter("setpts", "PTS-STARTPTS") if picture.start_seconds > 0.001 else node
+    late = picture.start_seconds > 0.001 or picture.early_seconds > 0.001
+    return node.filter("setpts", "PTS-STARTPTS") if late else node
+
+
+def timed_backwards(node: Node, picture: VideoStream) -> Node:
+    """Gives the first ones, of which nothing tells when they are shown, times before the first of which it is told."""
+    first, apart = f"{picture.start_seconds:.6f}", f"{1 / (picture.frame_rate or 1):.9f}"
+    return node.filter("setpts", f"if(lt(N,{picture.unstamped}),({first}+N*{apart})/TB,PTS)")
 
 
 def resampled(node: Node, rate: str, *, from_zero: bool = True) -> Node:

@@ -25,7 +25,8 @@ def picture_fits(request: Request[VideoParameters]) -> bool:
 def muddled(media: Media) -> bool:
     """Tells whether only a decoder finds out when its pictures are to be shown, which are stored in another order."""
     picture = media.video
-    return picture is not None and (picture.counted or (picture.reordered and media.format in {"h264", "hevc"}))
+    untold = picture is not None and picture.reordered and media.format in {"h264", "hevc"}
+    return untold or (picture is not None and (picture.counted or picture.unstamped > 0))
 
 
 def picture_options(media: Media, container: str) -> Options:

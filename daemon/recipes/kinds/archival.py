@@ -63,8 +63,8 @@ def remux(request: Request[RemuxParameters]) -> Recipe:
         )
     if stream_copy.muddled(media):
         raise UnsuitableSource(
-            "its pictures are stored in another order than they are shown in, which AVI and raw streams do not tell: "
-            "encode it"
+            "its file does not tell when all of its pictures are shown, which may be in another order than they are "
+            "stored in: encode it"
         )
     size = (media.video.width, media.video.height) if media.video else None
     planned = replace(_planned(request, size, heard), copied=True)
@@ -123,7 +123,7 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
         exact["colorspace"] = picture.colour.matrix  # which the decoder that sees alpha does not tell
     kept = _kept(request, planned, {**timing(), **exact}, heard)
     threaded = kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads})
-    if picture.counted:  # only filters can set the clock of such a picture
+    if picture.counted or picture.unstamped:  # only filters can set the clock of such a picture
         return threaded._replace(filtered=lambda shown: shown)
     return threaded._replace(direct=picture)
 
