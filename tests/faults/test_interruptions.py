@@ -31,7 +31,7 @@ Attack = Callable[..., tuple[Victim, Promises]]
 Undisturbed = Callable[[Order], list[Path]]
 
 KILLED = ["the daemon", "both", "the encoder"]  # for each order of a batch, in any order
-A_FEW = (Order("uneven.mkv", ("x264", "refresh")),)
+A_FEW = (Order("uneven.mkv", ("x264",)),)
 FURTHER = 60  # percent of a film at most that are encoded before a kill
 LONGEST = 600.0  # seconds that an encode may take, on a busy machine
 WHOLE = "86400"  # CPU seconds that no film here takes

@@ -58,7 +58,7 @@ class Scene:
         return set(self._jobs.glob("*/outputs/*"))
 
 
-@pytest.mark.rounds([("a", 4)], [(f"round {number}", 8) for number in range(30)])
+@pytest.mark.rounds([("a", 2)], [(f"round {number}", 8) for number in range(30)])
 def test_promises_hold_after_kills_at_random_moments(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: tuple[str, int]
 ) -> None:

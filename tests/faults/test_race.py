@@ -17,7 +17,7 @@ from faults.victim import Victim
 Attack = Callable[..., tuple[Victim, Promises]]
 
 
-@pytest.mark.rounds([5.0], [60.0])
+@pytest.mark.rounds([2.0], [60.0])
 def test_promises_hold_while_clients_race_by_every_verb(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: float, pytestconfig: pytest.Config
 ) -> None:
