@@ -112,6 +112,23 @@ def scans(daemon: Daemon, count: int = 3) -> None:
         wait_until(lambda before=before: shown(daemon)["scanned_at"] not in {before, None}, "a scan")
 
 
+def test_what_holds_together_is_not_taken_while_somebody_writes_to_it(
+    start_daemon: Start, inbox: Path, clip: Path
+) -> None:
+    """A program that sets the length first, or writes the index first, leaves a file that looks whole."""
+    open_film, fetched = inbox / "open.mp4", inbox / "fetched.mp4"
+    shutil.copy(clip, open_film)
+    shutil.copy(clip, fetched)
+    (inbox / "fetched.mp4.aria2").touch()
+    with open_film.open("r+b"):
+        daemon = watching(start_daemon, inbox)
+        scans(daemon, 6)
+        assert jobs(daemon) == []
+    wait_until(lambda: made(inbox) == {"open.mp3"}, "the film that is closed")
+    (inbox / "fetched.mp4.aria2").unlink()
+    wait_until(lambda: made(inbox) == {"open.mp3", "fetched.mp3"}, "the film that is fetched")
+
+
 DELIVERED = {"pending": 0, "delivered": 2, "failed": 0}
 
 

@@ -9,11 +9,10 @@ what was taken is looked up in the database, some at a time.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -38,11 +37,12 @@ from daemon.errors import (
     Unresponsive,
 )
 from daemon.folders import fates, rules
-from daemon.folders.checks import variation
 from daemon.folders.own_outputs import ours
 from daemon.folders.replacing import Unfit, lost, replacing
 from daemon.folders.scan import Found, Walk
 from daemon.folders.views import FolderView, Verdicts, verdict
+from daemon.folders.watched import Key, Watched, key_of
+from daemon.folders.writers import is_written
 from daemon.jobs.jobs import Jobs, JobSpec
 from daemon.jobs.views import JobView
 from daemon.journal import tell
@@ -56,52 +56,9 @@ log = logging.getLogger(__name__)
 
 LOOKS = 1000  # at a time; between them a scan rests as long as it took, lest a share has to do with nothing else
 LOOKS_A_SECOND = 60_000  # at most
-WAITING = 5000  # files of a folder that wait to be taken; what is found beyond them waits for a later scan
 NOT_REPLACED = "not replaced: "
 EMPTY = "it is empty: perhaps what is mounted there is away; nothing is forgotten"
 PATIENCE = 3.0  # seconds to find where a place lies
-Key = tuple[int | None, int | None, int | None]  # inode, bytes, ns of the last change
-
-
-class _Watch:
-    """What is known of one folder."""
-
-    def __init__(self, folder: Folder, now: Callable[[], float]) -> None:
-        self.folder = folder
-        self.now = now
-        self.recipe = _hash(msgspec.json.encode(_asked(folder), order="sorted"))
-        self.ruled = f"{self.recipe}:{_hash(msgspec.json.encode(folder.when))}"  # other rules may not refuse the same
-        self.variations = tuple(variation(entry, folder) for entry in folder.variations)
-        self.waiting: dict[Key, tuple[Found, float]] = {}  # not taken yet, and since when it is as it is
-        self.found = 0
-        self.empty = False
-        self.scanned_at: float | None = None
-        self.error: str | None = None
-        self.paused = False
-        self.asked = asyncio.Event()  # for a scan now
-
-    @property
-    def key(self) -> dict[str, str]:
-        return {"folder": self.folder.name, "recipe": self.recipe, "ruled": self.ruled}
-
-    def wait_for(self, files: Sequence[Found], before: Mapping[Key, tuple[Found, float]], now: float) -> None:
-        """Has files wait: those that a scan has seen as they are `before`, and as many more as there is room for."""
-        youngest = (self.now() - self.folder.when.older_than) * 1e9
-        for found in files:
-            key = key_of(found.identity)
-            if self.folder.when.older_than and (found.identity[3] or 0) > youngest:
-                continue
-            if key in before or len(self.waiting) < WAITING:
-                was, since = before.get(key, (None, now))
-                self.waiting.setdefault(key, (found, since if was and was.identity == found.identity else now))
-
-    def stable(self, before: Mapping[Key, tuple[Found, float]], now: float) -> list[Found]:
-        """Returns what is the same as at the scan before, and for long enough."""
-        return [
-            found
-            for key, (found, since) in self.waiting.items()
-            if key in before and now - since >= self.folder.stable_seconds
-        ]
 
 
 class Watcher:
@@ -115,7 +72,7 @@ class Watcher:
         self._library = resources.library
         self._apart = resources.paths.state  # which is the daemon's own
         self._now = now = resources.now
-        self._watches = [_Watch(folder, now) for folder in folders]
+        self._watches = [Watched(folder, now) for folder in folders]
         self._threads = Workers("a scan", most=1)
         self._reading = Workers("reading a file", most=1, patience=None)
         self._finding = Workers("finding a place", patience=PATIENCE)
@@ -124,7 +81,7 @@ class Watcher:
         """Returns what is watched, as it was at the last scans."""
         return [await self._view(watch) for watch in self._watches]
 
-    async def _view(self, watch: _Watch) -> FolderView:
+    async def _view(self, watch: Watched) -> FolderView:
         counts = await self._store.read(lambda t: t.one("watched_counts", **watch.key))
         saved = await self._store.read(lambda t: t.one("saved", folder=watch.folder.name))
         assert counts is not None and saved is not None
@@ -174,7 +131,7 @@ class Watcher:
         rows = await self._store.read(lambda t: t.all("watched_history", limit=limit, **watch.key))
         return Verdicts(items=tuple(verdict(row) for row in rows))
 
-    def _named(self, folder: str) -> _Watch:
+    def _named(self, folder: str) -> Watched:
         for watch in self._watches:
             if watch.folder.name == folder:
                 return watch
@@ -190,7 +147,7 @@ class Watcher:
                 watch.paused = watch.folder.name in paused
                 watching.create_task(self._watch(watch), name=f"folder {watch.folder.name}")
 
-    async def _watch(self, watch: _Watch) -> None:
+    async def _watch(self, watch: Watched) -> None:
         while True:
             if watch.asked.is_set() or not watch.paused:
                 watch.asked.clear()
@@ -199,7 +156,7 @@ class Watcher:
                 async with asyncio.timeout(watch.folder.scan_every):
                     await watch.asked.wait()
 
-    async def _try_scan(self, watch: _Watch) -> None:
+    async def _try_scan(self, watch: Watched) -> None:
         try:
             await self._scan(watch)
         except (OSError, Unavailable) as error:
@@ -208,7 +165,7 @@ class Watcher:
         except Exception:
             log.exception("the folder %s cannot be scanned, by a fault of ffspool", watch.folder.name)
 
-    async def _scan(self, watch: _Watch) -> None:
+    async def _scan(self, watch: Watched) -> None:
         before, watch.waiting = watch.waiting, {}
         try:
             walk = await self._walk(watch, before)
@@ -224,7 +181,7 @@ class Watcher:
                 tell(log, logging.WARNING, "files wait to be taken", folder=watch.folder.name, error=str(error))
                 return
 
-    async def _let_go(self, watch: _Watch) -> None:
+    async def _let_go(self, watch: Watched) -> None:
         """Moves or deletes what is done with; what cannot be yet, after a later scan."""
         for row in await self._store.read(lambda t: t.all("files_to_go", folder=watch.folder.name)):
             of = {"folder": watch.folder.name, "fate": row["fate"]}
@@ -238,7 +195,7 @@ class Watcher:
                 log, logging.INFO, "a file of a folder stays" if stays else "a file of a folder went", **of, error=stays
             )
 
-    async def _walk(self, watch: _Watch, before: Mapping[Key, tuple[Found, float]]) -> Walk:
+    async def _walk(self, watch: Watched, before: Mapping[Key, tuple[Found, float]]) -> Walk:
         """Goes through the folder once. Raises OSError or Unavailable."""
         walk, count, now = Walk(watch.folder, self._apart), 0, time.monotonic()
         places = await self._places()
@@ -264,7 +221,7 @@ class Watcher:
                 places[row["place"]] = root
         return places
 
-    async def _unknown(self, watch: _Watch, files: Sequence[Found], places: Mapping[str, str]) -> list[Found]:
+    async def _unknown(self, watch: Watched, files: Sequence[Found], places: Mapping[str, str]) -> list[Found]:
         """Those of the files that were not taken yet; what is our own is known from now on."""
         new = await self._store.read(partial(_new, watch, files))
         if not new or not places:
@@ -275,14 +232,14 @@ class Watcher:
             await self._store.write(partial(_keep_own, watch, own, self._now()))
         return [found for found in new if found not in own]
 
-    async def _take(self, watch: _Watch, name: str, identity: Identity) -> None:
+    async def _take(self, watch: Watched, name: str, identity: Identity) -> None:
         """Makes a job of a file, or keeps why nothing is made of it; what cannot be read now is tried again.
 
         Raises LimitReached, OutOfSpace or Unavailable.
         """
         try:
             source = await self._whereabouts.find(str(watch.folder.path / name))
-            if key_of(source.identity) != key_of(identity):
+            if key_of(source.identity) != key_of(identity) or await self._is_written(watch, name):
                 return
             await self._make(watch, name, source)
         except (BadName, EmptyUpload, ProbeError) as error:
@@ -296,7 +253,13 @@ class Watcher:
             return
         watch.waiting.pop(key_of(identity), None)
 
-    async def _make(self, watch: _Watch, name: str, source: NewSource) -> None:
+    async def _is_written(self, watch: Watched, name: str) -> bool:
+        try:
+            return await self._threads.run(watch.folder.name, partial(is_written, watch.folder.path / name))
+        except OSError:
+            return True  # it went meanwhile, or cannot be read now
+
+    async def _make(self, watch: Watched, name: str, source: NewSource) -> None:
         """Makes a job of a file, unless it is not whole or rules refuse it. Raises ProbeError, or as `create`."""
         folder = watch.folder
         media = await self._prober.probe(self._whereabouts.of_new(source, "", ""))
@@ -314,7 +277,7 @@ class Watcher:
         tell(log, logging.INFO, "a file of a folder is taken", folder=folder.name, job=job)
 
     async def _variations(
-        self, watch: _Watch, name: str, source: NewSource, media: Media
+        self, watch: Watched, name: str, source: NewSource, media: Media
     ) -> tuple[VariationRequest, ...]:
         """What is made of a file. Raises Unfit where that may not take its place, as it is to."""
         if watch.folder.replace is None:
@@ -329,25 +292,9 @@ class Watcher:
             raise Conflict(f"it cannot be read now: {error.strerror}") from error
         return tuple(replace(one, deliver=wish) for one in watch.variations)
 
-    async def _refuse(self, watch: _Watch, name: str, identity: Identity, error: str) -> None:
+    async def _refuse(self, watch: Watched, name: str, identity: Identity, error: str) -> None:
         await self._store.write(partial(_remember, watch, name, identity, self._now(), job=None, error=error))
         tell(log, logging.WARNING, "a file of a folder is refused", folder=watch.folder.name, error=error)
-
-
-def key_of(identity: Identity) -> Key:
-    """Returns what a file is known by after a restart of the host, too."""
-    size, _, inode, modified = identity
-    return inode, size, modified
-
-
-def _asked(folder: Folder) -> list[object]:
-    """All on which it depends what becomes of a file."""
-    terms = folder.replace and [folder.replace.min_saving, folder.replace.min_vmaf]
-    return [folder.variations, folder.deliver, *([terms] if terms else [])]
-
-
-def _hash(asked: bytes) -> str:
-    return hashlib.sha256(asked).hexdigest()[:16]
 
 
 def _flaw(walk: Walk) -> str | None:
@@ -357,20 +304,20 @@ def _flaw(walk: Walk) -> str | None:
     return None
 
 
-def _new(watch: _Watch, files: Sequence[Found], transaction: Transaction) -> list[Found]:
+def _new(watch: Watched, files: Sequence[Found], transaction: Transaction) -> list[Found]:
     keys = {key_of(found.identity): found for found in files}
     rows = transaction.all("known_files", keys=msgspec.json.encode(list(keys)).decode(), **watch.key)
     known = {(row["inode"], row["bytes"], row["modified"]) for row in rows}
     return [found for key, found in keys.items() if key not in known]
 
 
-def _keep_own(watch: _Watch, own: Iterable[Found], now: float, transaction: Transaction) -> None:
+def _keep_own(watch: Watched, own: Iterable[Found], now: float, transaction: Transaction) -> None:
     for name, (size, _, inode, modified) in own:
         transaction.run("insert_own_file", **watch.key, name=name, inode=inode, bytes=size, modified=modified, now=now)
 
 
 def _remember(
-    watch: _Watch,
+    watch: Watched,
     name: str,
     identity: Identity,
     now: float,

@@ -1,0 +1,74 @@
+"""Keeps what is known of a watched folder: what it is to become, and which of its files wait until they are whole."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from daemon.config_tables import Folder
+from daemon.folders.checks import variation
+from daemon.folders.scan import Found
+from daemon.source_files import Identity
+
+WAITING = 5000  # files of a folder that wait to be taken; what is found beyond them waits for a later scan
+Key = tuple[int | None, int | None, int | None]  # inode, bytes, ns of the last change
+
+
+class Watched:
+    """A watched folder is what is known of it between its scans."""
+
+    def __init__(self, folder: Folder, now: Callable[[], float]) -> None:
+        self.folder = folder
+        self.now = now
+        self.recipe = _hash(msgspec.json.encode(_asked(folder), order="sorted"))
+        self.ruled = f"{self.recipe}:{_hash(msgspec.json.encode(folder.when))}"  # other rules may not refuse the same
+        self.variations = tuple(variation(entry, folder) for entry in folder.variations)
+        self.waiting: dict[Key, tuple[Found, float]] = {}  # not taken yet, and since when it is as it is
+        self.found = 0
+        self.empty = False
+        self.scanned_at: float | None = None
+        self.error: str | None = None
+        self.paused = False
+        self.asked = asyncio.Event()  # for a scan now
+
+    @property
+    def key(self) -> dict[str, str]:
+        return {"folder": self.folder.name, "recipe": self.recipe, "ruled": self.ruled}
+
+    def wait_for(self, files: Sequence[Found], before: Mapping[Key, tuple[Found, float]], now: float) -> None:
+        """Has files wait: those that a scan has seen as they are `before`, and as many more as there is room for."""
+        youngest = (self.now() - self.folder.when.older_than) * 1e9
+        for found in files:
+            key = key_of(found.identity)
+            if self.folder.when.older_than and (found.identity[3] or 0) > youngest:
+                continue
+            if key in before or len(self.waiting) < WAITING:
+                was, since = before.get(key, (None, now))
+                self.waiting.setdefault(key, (found, since if was and was.identity == found.identity else now))
+
+    def stable(self, before: Mapping[Key, tuple[Found, float]], now: float) -> list[Found]:
+        """Returns what is the same as at the scan before, and for long enough."""
+        return [
+            found
+            for key, (found, since) in self.waiting.items()
+            if key in before and now - since >= self.folder.stable_seconds
+        ]
+
+
+def key_of(identity: Identity) -> Key:
+    """Returns what a file is known by after a restart of the host, too."""
+    size, _, inode, modified = identity
+    return inode, size, modified
+
+
+def _asked(folder: Folder) -> list[object]:
+    """All on which it depends what becomes of a file."""
+    terms = folder.replace and [folder.replace.min_saving, folder.replace.min_vmaf]
+    return [folder.variations, folder.deliver, *([terms] if terms else [])]
+
+
+def _hash(asked: bytes) -> str:
+    return hashlib.sha256(asked).hexdigest()[:16]

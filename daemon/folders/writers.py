@@ -1,0 +1,38 @@
+"""Tells whether a file is still written, as far as the host can say: a file may be as long as it will be, and hold
+together at both its ends, long before all of it is there.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+from pathlib import Path
+
+PROGRESS = (".aria2", ".part", ".!qb", ".crdownload")  # what programs keep beside a file while they write it
+
+
+def is_written(path: Path) -> bool:
+    """Returns whether somebody has the file open to write it, or keeps a record of what it lacks beside it.
+
+    False where nobody can tell: on most shares, and of files of another user. Raises OSError. Blocks.
+    """
+    if any(path.with_name(path.name + ending).exists() for ending in PROGRESS):
+        return True
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        return _is_open_to_write(file)
+    finally:
+        os.close(file)
+
+
+def _is_open_to_write(file: int) -> bool:
+    """The kernel leases a file to readers only while nobody writes to it; who would, waits until it is given back."""
+    try:
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # else it is told of a writer by a signal that ends it
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
