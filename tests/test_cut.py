@@ -8,10 +8,12 @@ from typing import Any
 
 import av
 import pytest
+from faults.likeness import differences
 from surroundings import thorough
 from test_resume import encoded, film, task
 
 from daemon.media import cut
+from daemon.media.model import MOST_REPEATED, Cut
 from daemon.models import VariationRequest
 from daemon.presets.library import Library
 from daemon.recipes import pieces
@@ -27,6 +29,14 @@ ENCODED: list[Any] = [
     thorough("av1-720p", {"speed": "ultrafast"}),
     thorough("webm-720p", {"speed": "ultrafast"}),
 ]
+
+
+COUNTING: list[Any] = [
+    ("webm-av1-1080p", "ultrafast"),
+    thorough("webm-av1-1080p", "fast"),
+    *(thorough("webm-720p", speed) for speed in ("ultrafast", "veryfast")),
+]
+RATE = 10  # so slow that groups of pictures last long
 
 
 def pictures(path: Path) -> list[bytes]:
@@ -45,7 +55,7 @@ def test_of_a_film_that_was_cut_off_the_first_pictures_are_used(
 ) -> None:
     [wanted] = Library().expand([VariationRequest(preset, parameters)])
     whole, part, copied = tmp_path / "whole", tmp_path / "part", tmp_path / "copied.mkv"
-    most = ENCODERS[Library().find(preset).encoder or ""].repeated
+    most = min(ENCODERS[Library().find(preset).encoder or ""].repeated, MOST_REPEATED * 25)
     encoded(ffmpeg, task(film, whole, wanted, begin=Begin()), killed_at=12.0)
     data, all_of_it = whole.read_bytes(), pictures(whole)
     for size in range(len(data) // 3, len(data), len(data) // 13):
@@ -60,3 +70,43 @@ def test_of_a_film_that_was_cut_off_the_first_pictures_are_used(
         copying = [ffmpeg, "-v", "error", "-f", "concat", "-i", str(tmp_path / "list"), "-c", "copy"]
         subprocess.run([*copying, "-y", str(copied)], check=True)
         assert pictures(copied) == all_of_it[: end.pictures[0]]
+
+
+@pytest.fixture(scope="module")
+def slides(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("slides") / "slides.mp4"
+    picture = f"testsrc2=size=192x108:rate={RATE}:duration=24,negate=enable='lt(mod(t,4),2)'"
+    subprocess.run([ffmpeg, "-v", "error", "-f", "lavfi", "-i", picture, "-preset", "ultrafast", str(path)], check=True)
+    return path
+
+
+def keys(path: Path) -> list[int]:
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    return [number for number, packet in enumerate(packets) if packet.is_keyframe]
+
+
+@pytest.mark.parametrize(("preset", "speed"), COUNTING)
+def test_of_groups_that_last_long_five_seconds_are_lost_and_what_follows_is_alike(
+    ffmpeg: str, slides: Path, tmp_path: Path, preset: str, speed: str
+) -> None:
+    [wanted] = Library().expand([VariationRequest(preset, {"speed": speed})])
+    first, rest, whole, joined = (tmp_path / name for name in ("first", "rest", "whole", "joined"))
+    assert encoded(ffmpeg, task(slides, whole, wanted)).error is None
+    assert encoded(ffmpeg, task(slides, first, wanted, begin=Begin())).error is None
+    data, cuts = first.read_bytes(), list[Cut]()
+    for size in range(len(data) // 9, len(data), len(data) // 19):
+        first.write_bytes(data[:size])
+        found = cut.read_piece(str(first)).cut
+        assert readable(first) - (found.pictures[0] if found else 0) <= MOST_REPEATED * RATE + 1
+        cuts += [found] if found else []
+    [end, *_] = [found for found in cuts if found.pictures[0] not in keys(whole)]
+    begin = Begin(seconds=end.seconds, warm=end.warm, after=end.seconds, pictures=end.pictures[0])
+    assert encoded(ffmpeg, task(slides, rest, wanted, begin=begin)).error is None
+    assert [begin.pictures + key for key in keys(rest)] == [
+        begin.pictures,
+        *(key for key in keys(whole) if key > begin.pictures),
+    ]
+    pieces = Piece(first.name, begins=0.0, lasts=end.seconds, until=end.decoded), Piece(rest.name, begins=end.seconds)
+    assert encoded(ffmpeg, task(slides, joined, wanted, pieces=pieces)).error is None
+    assert list(differences(joined, whole, ffmpeg)) == []

@@ -414,6 +414,7 @@ def made_in_pieces(
         assert end
         pieces.append(Piece(name=path.name, begins=begins, lasts=end.seconds, until=end.decoded))
         ends, first = begins + end.seconds, pieces[0].begins
-        begin = Begin(seconds=ends, warm=begins + end.warm - left.begins, after=ends - first)
+        kept = begin.pictures + end.pictures[0]
+        begin = Begin(seconds=ends, warm=begins + end.warm - left.begins, after=ends - first, pictures=kept)
     assert begin.after > killed[0] / 3
     return tuple(pieces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -208,7 +209,7 @@ def loss(state_dir: Path, library: Library) -> Check:
     except StartupError:  # the database's own check tells of it
         learnt = {}
     told = [
-        f"{one.seconds:.0f} s of film by {one.preset} ({one.cpu_seconds:.0f} CPU s here)"
+        f"{math.ceil(one.seconds)} s of film by {one.preset} ({one.cpu_seconds:.0f} CPU s here)"
         for one in losses(library, learnt)
     ]
     found = f"of 1080p at 25 frames per second at most {', '.join(told)}"

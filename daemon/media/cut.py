@@ -20,11 +20,12 @@ import av
 from daemon.errors import ProbeError
 from daemon.media import demux
 from daemon.media.media_file import MediaFile
-from daemon.media.model import Cut, PieceContent
+from daemon.media.model import MOST_REPEATED, Cut, PieceContent
 from daemon.media.open_file import opened
 
 WARM_UP = 2.0  # seconds before a cut from which decoding begins, for filters that remember what went before
-CUT_ANYWHERE = {"h264", "hevc"}
+# Of films of one size, places to cut at from the likest on: pictures behind a key frame come in so many, None: at one.
+_PLACES: dict[str, tuple[int | None, ...]] = {"h264": (1,), "hevc": (1,), "av1": (None, 32, 1), "vp9": (None, 8, 1)}
 GROUPS = 3  # of pictures that are kept: the last two, and one more by which a size may be ahead of another
 Packet = Any
 
@@ -34,8 +35,9 @@ def read_piece(path: str, *, to_go_on: bool = True) -> PieceContent:
     cut and decodes what stands before. Raises ProbeError when nothing of it can be read.
 
     H.264 and HEVC of one size are cut anywhere. A ladder is cut where all sizes have a key frame, since its segments
-    begin with one, and so are AV1 and VP9: their encoders count from one key frame to the next, so that what follows
-    comes to just what it would have come to undisturbed, which else would be less alike.
+    begin with one. So are AV1 and VP9, whose encoders count from one key frame to the next: what follows comes to what
+    it would have come to undisturbed. Where that would cost too much, they are cut where their hierarchy of pictures,
+    or of quantisers, begins anew.
     """
     with opened(MediaFile(path)) as container:
         if not container.streams.video and container.start_time is not None:
@@ -89,26 +91,34 @@ class _Track:
 
     @property
     def codec(self) -> str:
-        return str(self.groups[-1].packets[-1].stream.codec_context.name)
+        return str(self.groups[-1].packets[-1].stream.codec_context.codec.canonical_name)
 
     @property
     def begins(self) -> Fraction:
         return min(self.shown) * self.unit
 
-    def cuts(self, *, at_key_frames: bool) -> dict[_Place, int]:
-        """How many pictures come before each place at which all that is decoded before is shown before, too."""
+    def cuts(self, every: int | None) -> dict[_Place, int]:
+        """How many pictures come before each place at which all that is decoded before is shown before, too, of those
+        that lie a multiple of so many pictures behind a key frame; None: only of key frames.
+        """
         kept = [packet for group in self.groups for packet in group.packets]
         earlier, last = len(self.shown) - len(kept), kept[-1]
         start = max(self.shown[:earlier], default=kept[0].pts)
         before = list(accumulate((packet.pts for packet in kept), max, initial=start))
         after = list(accumulate((packet.pts for packet in reversed(kept)), min))[::-1]
+        behind = [number for group in self.groups for number in range(len(group.packets))]
         return {
             _Place(self.begins, after[number] * self.unit, packet.dts * self.unit): earlier + number
             for number, packet in enumerate(kept)
             if earlier + number
             and before[number] < after[number] <= last.dts
-            and (packet.is_keyframe or not at_key_frames)
+            and (packet.is_keyframe if every is None else not behind[number] % every)
         }
+
+    def given_up(self, shown: Fraction) -> Fraction:
+        """How many seconds of what is there are given up by a cut before what is shown then."""
+        last: int = self.groups[-1].packets[-1].dts
+        return last * self.unit - shown
 
     def decodes(self, pictures: int) -> bool:
         """Whether the last of that many are all shown that stand behind a key frame."""
@@ -122,14 +132,26 @@ class _Track:
         return len(shown) == len(needed) and not any(frame.is_corrupt for frame in shown)
 
 
+def _last_place(tracks: Sequence[_Track]) -> tuple[_Place, tuple[int, ...]] | None:
+    """Where a film is best cut, and how many pictures of each size come before; None: it is best begun anew."""
+    first, found = tracks[0], None
+    for every in _PLACES.get(first.codec, (None,)) if len(tracks) == 1 else (None,):
+        found = _last_common([track.cuts(every) for track in tracks]) or found
+        if first.given_up(found[0].shown if found else first.begins) <= MOST_REPEATED:
+            break
+    return found
+
+
+def _last_common(cuts: Sequence[dict[_Place, int]]) -> tuple[_Place, tuple[int, ...]] | None:
+    common = [place for place in cuts[0] if all(place in others for others in cuts)]
+    return (max(common), tuple(some[max(common)] for some in cuts)) if common else None
+
+
 def _last_cut(tracks: Sequence[_Track]) -> Cut | None:
-    anywhere = len(tracks) == 1 and tracks[0].codec in CUT_ANYWHERE
-    every = [track.cuts(at_key_frames=not anywhere) for track in tracks]
-    common = [place for place in every[0] if all(place in cuts for cuts in every)]
-    if not common:
+    found = _last_place(tracks)
+    if not found:
         return None
-    begins, shown, decoded = place = max(common)
-    pictures = tuple(cuts[place] for cuts in every)
+    (begins, shown, decoded), pictures = found
     if not all(track.decodes(count) for track, count in zip(tracks, pictures, strict=True)):
         return None
     first = tracks[0]

@@ -150,6 +150,9 @@ class Media(Model, frozen=True):
         return self.format.endswith("_pipe")
 
 
+MOST_REPEATED = 5.0  # seconds of a film that are given up at most so that the rest is like what it would have been
+
+
 class Cut(Model, frozen=True):
     """A cut parts what is used of a picture that was cut off while it was written from what is left.
 

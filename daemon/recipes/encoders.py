@@ -36,6 +36,13 @@ def forced(every: int, *, after: float = 0.0) -> Options:
     return {"force_key_frames": f"expr:gte({moment},{f'(n_forced+{before})' if before else 'n_forced'}*{every})"}
 
 
+def counted(encoder: str, after: int) -> Options:
+    """Has key frames where an encoder of that name that counts from one to the next would have put them, had it encoded
+    the pictures, too, that what is encoded begins `after`."""
+    every = _GROUPS.get(encoder, 1)
+    return {"force_key_frames": f"expr:not(mod(n+{after % every},{every}))"} if after % every else {}
+
+
 def captioned(picture: VideoStream, encoder: str, *, kept: bool) -> Options:
     """Has captions of frames kept, or left out, where the encoder would do otherwise: x264 keeps, x265 drops them."""
     if not picture.captions or encoder != ("hevc" if kept else "h264"):
@@ -75,6 +82,8 @@ def _vp9(crf: float, speed: Speed, threads: int) -> Options:
     return {**options, "row-mt": 1, "threads": threads}
 
 
+AV1_GROUP, VP9_GROUP = 161, 128  # pictures from one key frame to the next, whatever they show
+_GROUPS = {"libsvtav1": AV1_GROUP, "libvpx-vp9": VP9_GROUP}
 REORDERED = 8  # pictures at most that are decoded before one that is shown before them
 EARLY = 1e-5  # seconds: sums of times are rounded
 
@@ -83,9 +92,9 @@ class Encoder(NamedTuple):
     """Describes an encoder of pictures: how it is told things, what it refuses, and what it usually takes.
 
     A pixel takes so many `bits` at the rate factor `crf`, and half of them at one that is `halving` higher. So many
-    pictures it holds back at most, to look `ahead`, and so many that were written are `repeated` at most after an
-    interruption: those behind the last key frame, or, where none is needed, the last that are there without others that
-    are shown before.
+    pictures it holds back at most, to look `ahead`. Of those that were written so many are `repeated` at most after an
+    interruption, unless that is too long: those behind the last key frame, or, where none is needed, the last that are
+    there without others that are shown before.
     """
 
     options: Callable[[float, Speed, int], Options]  # by CRF, speed and threads
@@ -118,6 +127,6 @@ JPEG = Estimate(STILLS_CPU, bits_per_pixel=2.0)
 ENCODERS = {
     "h264": Encoder(_h264, 0.03, bits=0.10, crf=23, halving=6, grains=10, ahead=60, repeated=REORDERED),
     "hevc": Encoder(_hevc, 0.12, bits=0.06, crf=28, halving=6, grains=10, ahead=40, repeated=REORDERED, least_side=16),
-    "av1": Encoder(_av1, 0.06, bits=0.05, crf=34, halving=10, grains=1, ahead=90, repeated=161, least_side=4),
-    "vp9": Encoder(_vp9, 0.09, bits=0.06, crf=33, halving=9, grains=1, ahead=30, repeated=128),
+    "av1": Encoder(_av1, 0.06, bits=0.05, crf=34, halving=10, grains=1, ahead=90, repeated=AV1_GROUP, least_side=4),
+    "vp9": Encoder(_vp9, 0.09, bits=0.06, crf=33, halving=9, grains=1, ahead=30, repeated=VP9_GROUP),
 }

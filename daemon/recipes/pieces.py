@@ -18,7 +18,8 @@ import ffmpeg
 from msgspec.structs import replace
 
 from daemon.media.allowlist import GUARDS
-from daemon.recipes.encoders import Encoder, forced
+from daemon.media.model import MOST_REPEATED
+from daemon.recipes.encoders import Encoder, counted, forced
 from daemon.recipes.recipe import Begin, Ladder, Node, Options, Piece, Recipe
 
 RECIPES = 1  # raised whenever recipes of films change, so that no piece of an older ffspool is gone on with
@@ -49,7 +50,7 @@ def most_lost(encoder: Encoder, frame_rate: float) -> float:
 
     Of a ladder it is one segment more.
     """
-    return FRAGMENT / 1e6 + (encoder.ahead + encoder.repeated) / frame_rate
+    return FRAGMENT / 1e6 + encoder.ahead / frame_rate + min(encoder.repeated / frame_rate, MOST_REPEATED)
 
 
 def can_be_gone_on_with(recipe: Recipe) -> bool:
@@ -75,6 +76,8 @@ def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
         picture = {name: value for name, value in encoded(threads).items() if name not in OF_THE_WHOLE}
         if recipe.key_frames_every:
             picture |= forced(recipe.key_frames_every, after=begin.after)
+        else:
+            picture |= counted(picture["c:v"], begin.pictures)
         return {**picture, "map_metadata": -1, "map_chapters": -1, **_WRITTEN[container]}
 
     plan = replace(recipe.plan, quality=None, container=container, folder=None)

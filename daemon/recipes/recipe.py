@@ -105,6 +105,7 @@ class Begin(Model, frozen=True):
     seconds: float = 0.0
     warm: float = 0.0  # early enough for filters that remember what went before
     after: float = 0.0  # seconds after the film's first picture
+    pictures: int = 0  # how many of the film's come before, of the best size of a ladder
 
 
 class Piece(Model, frozen=True):

@@ -140,7 +140,7 @@ class Resumption:
         self._earlier.append(Piece(name=name, begins=begins, lasts=cut.seconds, until=cut.decoded))
         ends = begins + cut.seconds
         warm = max(0.0, begins + cut.warm - content.begins - ALIKE)
-        self.begin = Begin(seconds=ends, warm=warm, after=ends - self._earlier[0].begins)
+        self.begin = Begin(ends, warm, ends - self._earlier[0].begins, self._pictures[0])
         return True
 
     def _begins(self, content: PieceContent) -> float:
