@@ -18,7 +18,7 @@ from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
 from daemon.errors import ProbeError
-from daemon.media import boxes, covers, durations, encryption, frames, labels, mpegts, tiff, tracks, webp
+from daemon.media import boxes, covers, durations, encryption, frames, id3, labels, matroska, mpegts, tiff, tracks, webp
 from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Held, Media, VideoStream
@@ -160,7 +160,13 @@ def _read(file: MediaFile, shape: str = "") -> Media:
         return webp.read(file)
     with opened(file, shape) as container:
         described = _described(file, container)
-    return replace(described, cropped=_crops(file, described.format), redescribed=_redescribed(file))
+    return replace(
+        described,
+        cropped=_crops(file, described.format),
+        redescribed=_redescribed(file),
+        passed_over=id3.passed_over(file.head),
+        inner_chapters=matroska.chapters_within_chapters(file),
+    )
 
 
 def _redescribed(file: MediaFile) -> bool:
@@ -222,6 +228,7 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         place=labels.place(told),
         made_by=labels.device(told),
         tags=labels.tags(told),
+        statistics=labels.statistics(container),
         unread=tuple(tracks.unread(file, container, closed, others, used)),
     )
 
@@ -347,7 +354,8 @@ def _begun(shown: VideoStream, seen: frames.Impression) -> VideoStream:
 def _told(shown: VideoStream, stream: Pictures, frame: VideoFrame) -> VideoStream:
     """The same with what is said of how it is to be looked at, and by its track."""
     around, eyes = frames.spherical(frame), frames.stereo(frame)
-    return replace(shown, spherical=around, stereo=eyes, language=tracks.language(stream), title=tracks.title(stream))
+    language, title, tags = tracks.language(stream), tracks.title(stream), labels.of_track(stream)
+    return replace(shown, spherical=around, stereo=eyes, language=language, title=title, tags=tags)
 
 
 def _in_band(stream: Pictures) -> bool:

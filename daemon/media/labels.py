@@ -6,12 +6,16 @@ import re
 from collections.abc import Iterator
 
 from av.container import InputContainer
+from av.stream import Stream
 
 from daemon.media.model import APPLE
 
 MOST_TAGS = 200
 MOST_TOLD = 200  # characters
+MOST_OF_TRACK, MOST_OF_NAME = 50, 60  # tags of one, and characters of their names
 MOMENT = re.compile(r"(?:19[789]|20\d)\d-\d\d-\d\dT[\d:.]+Z?")
+CLOCK = re.compile(r"(\d\d)[:.-](\d\d)[:.-](\d\d)")  # as recorders tell it in WAV (`bext`), beside a day
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 NEVER = "1970-01-01T00:00:00"  # where clocks begin: what says so knows of no moment
 PLACE = re.compile(r"[+-]\d+(?:\.\d+)?[+-]\d+(?:\.\d+)?.*")  # two numbers at least: latitude and longitude
 PLACES = ("location", f"{APPLE}location.iso6709", "location-eng")
@@ -24,6 +28,11 @@ TECHNICAL = {
 OF_RECORDING = {*PLACES, "make", "model", f"{APPLE}make", f"{APPLE}model", f"{APPLE}creationdate"}
 
 
+# What tools count for Matroska, in a language or without: of another encode or another cut it is not true.
+STATISTICS = re.compile(r"(?:BPS|DURATION|NUMBER_OF_(?:FRAMES|BYTES)|_STATISTICS_\w+)(?:-\w+)?", re.IGNORECASE)
+OF_TRACKS = {"title", "name", "alpha_mode", "stereo_mode", "rotate", "id", "filename", "mimetype", "timecode"}
+
+
 def told(container: InputContainer) -> dict[str, str]:
     """Returns what is told about the whole, by name in lower case: Ogg has it in its first stream."""
     of_all = container.metadata or (
@@ -34,8 +43,16 @@ def told(container: InputContainer) -> dict[str, str]:
 
 def created(told: dict[str, str]) -> str | None:
     """Returns the moment it was recorded at; None where nothing that is said is a moment."""
+    if time := _of_day(told):
+        return f"{told['date']}T{time}"
     said = (told.get(name, "") for name in ("creation_time", "date"))
     return next((one for one in said if MOMENT.fullmatch(one) and not one.startswith(NEVER)), None)
+
+
+def _of_day(told: dict[str, str]) -> str | None:
+    """The time of day, where FFmpeg tells it and the day apart."""
+    found = CLOCK.fullmatch(told.get("creation_time", "")) if DAY.fullmatch(told.get("date", "")) else None
+    return ":".join(found.groups()) if found else None
 
 
 def place(told: dict[str, str]) -> str | None:
@@ -56,6 +73,21 @@ def tags(told: dict[str, str]) -> tuple[str, ...]:
 
 def _rest(told: dict[str, str]) -> Iterator[str]:
     for name in sorted(told):
-        moment = name == "date" and "creation_time" not in told and MOMENT.fullmatch(told[name])
+        alone = "creation_time" not in told and MOMENT.fullmatch(told[name])
+        moment = name == "date" and (alone or _of_day(told))
         if name not in TECHNICAL and name not in OF_RECORDING and not moment:
             yield name[:MOST_TOLD]
+
+
+def of_track(stream: Stream) -> tuple[str, ...]:
+    """Lists the names of what its track tells beside its language and its name. Those of Ogg are the whole's."""
+    if stream.container.format.name == "ogg":
+        return ()
+    told = {name.lower() for name, said in stream.metadata.items() if said.strip() and not STATISTICS.fullmatch(name)}
+    return tuple(name[:MOST_OF_NAME] for name in sorted(told - TECHNICAL - OF_TRACKS))[:MOST_OF_TRACK]
+
+
+def statistics(container: InputContainer) -> tuple[str, ...]:
+    """Lists the names of what tools counted of any track."""
+    names = {name for stream in container.streams for name in stream.metadata if STATISTICS.fullmatch(name)}
+    return tuple(sorted(name[:MOST_OF_NAME] for name in names))[:MOST_OF_TRACK]

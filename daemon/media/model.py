@@ -58,6 +58,7 @@ class VideoStream(Model, frozen=True):
     stereo: bool = False  # whether each frame, or each second one, is marked as that of one eye or of both
     language: str | None = None
     title: str | None = None
+    tags: tuple[str, ...] = ()  # names, in lower case, of what else its track tells
 
 
 class AudioStream(Model, frozen=True):
@@ -74,6 +75,7 @@ class AudioStream(Model, frozen=True):
     gap_seconds: float = 0.0  # that its timestamps leave out in the middle, where the whole file was read
     hidden_seconds: float = 0.0  # that an edit list has players leave out, where the whole file was read
     marks: tuple[str, ...] = ()  # what else it is, such as "comment", in FFmpeg's names
+    tags: tuple[str, ...] = ()  # names, in lower case, of what else its track tells
     exact: str | None = None  # the codec of PCM that takes its samples as they are, where 24 bits do not
 
 
@@ -86,6 +88,7 @@ class SubtitleStream(Model, frozen=True):
     default: bool = False
     forced: bool = False
     marks: tuple[str, ...] = ()  # what else it is, such as "hearing_impaired", in FFmpeg's names
+    tags: tuple[str, ...] = ()  # names, in lower case, of what else its track tells
 
 
 class Chapter(Model, frozen=True):
@@ -134,6 +137,9 @@ class Media(Model, frozen=True):
     created: str | None = None  # the moment it was recorded, as its container has it
     made_by: tuple[str, str] = ("", "")  # make and model of what recorded it
     tags: tuple[str, ...] = ()  # names, in lower case, of what else is told about the whole
+    passed_over: tuple[str, ...] = ()  # names of what else is told, which FFmpeg does not read
+    statistics: tuple[str, ...] = ()  # names of what tools counted of tracks, which is not true of outputs
+    inner_chapters: int = 0  # that lie within others, and which FFmpeg does not read
     cut_off: bool = False  # whether it ends in the middle, as a recording that crashed, and is used as far as it goes
     held: Held | None = None  # what is there, where it was cut off and its header speaks of more
     redescribed: bool = False  # whether an MP4 describes samples of a track in several ways, of which others keep one

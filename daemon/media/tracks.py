@@ -9,7 +9,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from daemon.errors import ProbeError
-from daemon.media import boxes, durations
+from daemon.media import boxes, durations, labels
 from daemon.media.allowlist import DECODERS
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Chapter, SubtitleStream
@@ -123,6 +123,7 @@ def audio(stream: Any) -> AudioStream:
         start_seconds=durations.begin(stream),
         duration_seconds=durations.of_stream(stream),
         marks=_marks(stream),
+        tags=labels.of_track(stream),
         exact=_exact(stream),
     )
 
@@ -154,6 +155,7 @@ def subtitle(stream: Stream) -> SubtitleStream:
         default=bool(stream.disposition & Disposition.default),
         forced=bool(stream.disposition & Disposition.forced),
         marks=_marks(stream),
+        tags=labels.of_track(stream),
     )
 
 

@@ -31,7 +31,8 @@ _ANY, _THREE_LETTERS = ".+", "[a-z]{3}"
 class Container(NamedTuple):
     """A container tells `languages` of tracks that fit the pattern, `names` of tracks, `marks` and those of `words`, of
     subtitles alone, and about the whole `tags` (None: every one), the place, and the device that recorded it. `date` is
-    where it has the moment of that; where it has but one date, that a work came out comes first."""
+    where it has the moment of that; where it has but one date, that a work came out comes first. What else tracks tell
+    has a place where it says so `of_tracks`."""
 
     called: str
     languages: str = ""
@@ -42,6 +43,7 @@ class Container(NamedTuple):
     date: str = ""
     place: bool = False
     device: bool = False
+    of_tracks: bool = False
 
     def tells_language(self, language: str) -> bool:
         """Tells whether it has a place for that language of a track."""
@@ -57,13 +59,22 @@ CONTAINERS = {
         "MP4", _THREE_LETTERS, names=True, marks=ALL_MARKS | OF_WORDS, tags=ITUNES, date=MOMENT, place=True
     ),
     "webm": Container(
-        "WebM", _ANY, names=True, words=OF_WORDS | {"metadata"}, tags=None, date=MOMENT, place=True, device=True
+        "WebM",
+        _ANY,
+        names=True,
+        words=OF_WORDS | {"metadata"},
+        tags=None,
+        date=MOMENT,
+        place=True,
+        device=True,
+        of_tracks=True,
     ),
     "matroska": Container(
         *("Matroska", _ANY, True, ALL_MARKS | {"original"}, frozenset({"descriptions"}), None),
         date=MOMENT,
         place=True,
         device=True,
+        of_tracks=True,
     ),
     "ipod": Container("M4A", _THREE_LETTERS, tags=ITUNES, date=MOMENT, place=True),
     "mp3": Container("MP3", tags=None, date=RELEASE, place=True, device=True),

@@ -195,6 +195,20 @@ class _Account(NamedTuple):
         for mark in marks:
             if mark not in held:
                 yield LeftOut(what="mark", why=why, track=stream.index, detail=mark)
+        yield from self._tags_of_track(what, stream, stripped)
+
+    def _tags_of_track(
+        self, what: str, stream: VideoStream | AudioStream | SubtitleStream, stripped: str | None
+    ) -> _Facts:
+        passed_on = what != "picture" or self._is_exact()
+        why = f"{self.container.called} has no place for it" if passed_on else "an encode does not pass it on"
+        held = self.container.of_tracks and passed_on and not stripped
+        for tag in stream.tags:
+            if held:
+                yield Kept(what="tag", track=stream.index, detail=tag)
+            else:
+                meant = bool(stripped)
+                yield LeftOut(what="tag", why=stripped or why, track=stream.index, detail=tag, meant=meant)
 
     # What goes with the whole
 
@@ -209,6 +223,10 @@ class _Account(NamedTuple):
                 yield Kept(what=what, detail=str(here))
             if there > here:
                 yield LeftOut(what=what, why=why or _WITHOUT[what], detail=str(there - here), meant=bool(why))
+        if inner := media.inner_chapters:
+            dropped = self._asked("chapters", "drop")
+            why = dropped or "FFmpeg reads none that lie within others"
+            yield LeftOut(what="chapters", why=why, detail=f"{inner} within others", meant=bool(dropped))
 
     def _recording(self) -> _Facts:
         media, told = self.media, self.container
@@ -235,6 +253,9 @@ class _Account(NamedTuple):
                 yield LeftOut(what="tag", why="the output has another loudness", detail=tag)
             else:
                 yield from self._told("tag", tag, held=self.container.tells_tag(tag))
+        stripped = self._asked("metadata", "strip")
+        for tag in self.media.passed_over:
+            yield LeftOut(what="tag", why=stripped or "FFmpeg does not read it", detail=tag, meant=bool(stripped))
 
 
 def _beyond_flac(stream: AudioStream) -> _Facts:

@@ -25,8 +25,8 @@ def options(
     chapters: Options = {} if wanted.chapters == "keep" else {"map_chapters": -1}
     if wanted.metadata == "keep":
         place = {"metadata#place": f"location={media.place}"} if media.place else {}
-        names = _of_the_whole(sound) if container == "opus" else _names(container, media, sound, subtitles)
-        shown = _of_the_picture(container, picture)
+        names = _of_the_whole(media, sound) if container == "opus" else _names(container, media, sound, subtitles)
+        shown = {**_of_the_picture(container, picture), **_statistics_dropped(container, media)}
         return {**chapters, **_moment(container, media), **place, **_device(container, media), **names, **shown}
     language = _of_the_picture(container, picture and replace(picture, title=None))
     return {**chapters, "map_metadata": -1, **_languages(sound, subtitles), **language}
@@ -39,6 +39,13 @@ def _of_the_picture(container: str, picture: VideoStream | None) -> Options:
     keys = ("title", "handler_name") if container == "mp4" else ("title",)
     told = {"language": picture.language, **dict.fromkeys(keys, picture.title)}
     return {f"metadata:s:v:0#{key}": f"{key}={said}" for key, said in told.items() if said}
+
+
+def _statistics_dropped(container: str, media: Media) -> Options:
+    """Leaves out what tools counted of the source's tracks: players and readers believe it of the output's."""
+    told = media.statistics if CONTAINERS[container].of_tracks else ()
+    dropped = (name for name in told if name.upper() != "DURATION")  # which FFmpeg tells anew
+    return {f"metadata:s#{number}": f"{name}=" for number, name in enumerate(dropped)}
 
 
 def _moment(container: str, media: Media) -> Options:
@@ -102,9 +109,10 @@ def _names(container: str, media: Media, sound: Sequence[AudioStream], subtitles
     }
 
 
-def _of_the_whole(sound: Sequence[AudioStream]) -> Options:
-    """Ogg tells of a whole by its first stream: a track's own name would take the place of the title."""
-    return {"map_metadata:s:a:0": "0:g", **_languages(sound, ())} if sound[0].title else {}
+def _of_the_whole(media: Media, sound: Sequence[AudioStream]) -> Options:
+    """Ogg tells of a whole by its first stream: what a track tells of itself would take the place of that."""
+    own = sound[0].title or sound[0].tags or media.statistics
+    return {"map_metadata:s:a:0": "0:g", **_languages(sound, ())} if own else {}
 
 
 def _languages(sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:

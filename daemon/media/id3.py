@@ -1,0 +1,37 @@
+"""Reads of an ID3v2 tag which of its frames FFmpeg passes over: ratings, play counts, identifiers, links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+HEADER, FRAME_HEADER = 10, {2: 6, 3: 10, 4: 10}  # bytes, by version
+UNSYNCHRONISED, EXTENDED = 0x80, 0x40  # flags
+MOST_FRAMES = 1000
+# What FFmpeg reads: texts, comments, lyrics, pictures, objects, private data, chapters and what lists them.
+READ = re.compile(r"T...?|COMM?|USLT|ULT|A?PIC|GEOB?|PRIV|CHAP|CTOC|CRM")
+
+
+def passed_over(head: bytes) -> tuple[str, ...]:
+    """Returns the names of those frames, in lower case, of a file that begins so; none where there is no such tag."""
+    return tuple(sorted({name.lower() for name in _names(head) if not READ.fullmatch(name)}))
+
+
+def _names(head: bytes) -> Iterator[str]:
+    version, flags = (head[3], head[5]) if len(head) > HEADER and head.startswith(b"ID3") else (0, 0)
+    if version not in FRAME_HEADER or flags & (UNSYNCHRONISED | EXTENDED):
+        return
+    end, at, short = HEADER + _safe(head[6:10]), HEADER, version == 2
+    size = FRAME_HEADER[version]
+    for _ in range(MOST_FRAMES):
+        name = head[at : at + (3 if short else 4)]
+        if at + size > min(end, len(head)) or not re.fullmatch(rb"[A-Z0-9]+", name):
+            return
+        yield name.decode("ascii")
+        told = head[at + 3 : at + 6] if short else head[at + 4 : at + 8]
+        at += size + (_safe(told) if version == 4 else int.from_bytes(told, "big"))
+
+
+def _safe(told: bytes) -> int:
+    """A number of which each byte holds seven bits."""
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(reversed(told)))
