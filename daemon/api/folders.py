@@ -8,14 +8,21 @@ import msgspec
 
 from daemon.api.endpoints import Call
 from daemon.delivery.replacements import Undone
+from daemon.errors import InvalidRequest
 from daemon.folders.views import FolderView, Verdicts
 from daemon.models import Model
 
+Path = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+
 
 class Undo(Model, frozen=True, forbid_unknown_fields=True):
-    """Names a file by its path on the host: one that took an original's place, or that original."""
+    """Names a file that took an original's place, or that original: by its `path` on the host, or by its `name` in a
+    watched `folder`.
+    """
 
-    path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+    path: Path | None = None
+    folder: str | None = None
+    name: Path | None = None
 
 
 class Folders(Model, frozen=True):
@@ -24,7 +31,13 @@ class Folders(Model, frozen=True):
 
 async def undo(call: Call) -> Undone:
     wish: Undo = call.body
-    return await call.service.replacements.undo(wish.path)
+    if wish.folder is not None and wish.name is not None and wish.path is None:
+        path = str(call.service.watcher.path_of(wish.folder, wish.name))
+    elif wish.path is not None and (wish.folder, wish.name) == (None, None):
+        path = wish.path
+    else:
+        raise InvalidRequest("give the `path` of a file, or a `folder` and its `name` there")
+    return await call.service.replacements.undo(path)
 
 
 async def watched(call: Call) -> Folders:

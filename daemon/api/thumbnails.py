@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from starlette.responses import Response
 
 from daemon.api.endpoints import Call
-from daemon.errors import Gone, NotFound
+from daemon.errors import Conflict, Gone, NotFound
 
 CACHING = "private, max-age=86400"  # what an identifier shows does not change
 
@@ -24,7 +24,7 @@ async def of_variation(call: Call) -> Response:
 async def _webp(call: Call, wanted: Awaitable[bytes]) -> Response:
     try:
         picture = await wanted
-    except (NotFound, Gone):
+    except (NotFound, Gone, Conflict):  # with a source that changed as with one that went
         if call.query.optional:
             return Response(status_code=204)
         raise

@@ -802,7 +802,12 @@ SELECT inode, bytes, modified FROM watched_files WHERE folder = :folder AND reci
 
 -- How many of a folder's files became jobs, and how many were refused.
 -- name: watched_counts
-SELECT count(job) AS taken, count(error) AS refused FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
+SELECT count(job) AS taken, count(error) AS refused,
+    count(*) FILTER (WHERE job IS NOT NULL AND coalesce(outcome, 'queued') IN ('queued', 'processing')) AS working,
+    count(*) FILTER (WHERE outcome IN ('completed', 'replaced', 'moved', 'deleted')) AS made,
+    count(*) FILTER (WHERE outcome = 'not replaced') AS not_replaced,
+    count(*) FILTER (WHERE outcome IN ('failed', 'cancelled')) AS failed
+FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
 
 -- What became of a folder's files, the newest first.
 -- name: watched_history

@@ -15,7 +15,12 @@ class FolderView(Model, frozen=True):
     name: str
     scanned_at: datetime | None
     found: int  # files at the last scan, of those that it takes
+    waiting: int  # of them, until nobody writes to them any more, or there is room
     taken: int  # of all times
+    working: int  # of those that were taken: they are queued or encoded
+    made: int
+    not_replaced: int  # such as what would not get smaller
+    failed: int  # or cancelled
     refused: int
     paused: bool
     replaced: int  # files whose place an output took

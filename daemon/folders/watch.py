@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
@@ -89,15 +90,19 @@ class Watcher:
             name=watch.folder.name,
             scanned_at=when(watch.scanned_at),
             found=watch.found,
-            taken=counts["taken"],
-            refused=counts["refused"],
+            waiting=len(watch.waiting),
             paused=watch.paused,
             replaced=saved["replaced"],
             saved_bytes=saved["bytes"],
             error=watch.error or (EMPTY if watch.empty and counts["taken"] else None),
+            **counts,
         )
 
     # What is asked for
+
+    def path_of(self, folder: str, name: str) -> Path:
+        """Returns the path of a file within a folder. Raises NotFound."""
+        return self._named(folder).folder.path / name
 
     async def scan(self, folder: str) -> FolderView:
         """Has a folder be scanned now, even if it is paused. Raises NotFound."""

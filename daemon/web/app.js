@@ -1,6 +1,6 @@
 // The page: what is asked for by the address, the header that is always there, and files dropped anywhere.
 import { html, render, useChanges, useEffect, useState } from "./html.js";
-import { session, signIn, signOut, tokenFromAddress } from "./api.js";
+import { get, session, signIn, signOut, tokenFromAddress } from "./api.js";
 import { events } from "./events.js";
 import { clock } from "./format.js";
 import { Icon, IconButton } from "./icons.js";
@@ -14,6 +14,7 @@ import { setQueue } from "./verbs.js";
 const load = (path, name) => () => import(path).then((module) => module[name]);
 const VIEWS = [
   [/^#\/add$/, "Add files", load("./add_view.js", "AddView")],
+  [/^#\/folders$/, "Folders", load("./watched_view.js", "WatchedView")],
   [/^#\/stats$/, "Stats", load("./stats_view.js", "StatsView")],
   [/^#\/jobs\/(?<id>[^/]+)$/, "Job", load("./job_view.js", "JobView")],
   [/^#\/jobs\/(?<job>[^/]+)\/(?<variation>[^/]+)$/, "Result", load("./result_view.js", "ResultView")],
@@ -78,11 +79,14 @@ function App() {
 
 function Header({ current }) {
   useChanges(events, queue);
+  const [watches, setWatches] = useState(false);
+  const live = events.state === "live";
+  useEffect(() => void (live && get("api/folders").then(({ items }) => setWatches(items.length > 0), fail)), [live]);
   const link = (name, hash) => html`<a href=${hash} aria-current=${current === name ? "page" : undefined}>${name}</a>`;
   return html`
     <header class="top">
       <a class="brand" href="#/" aria-label="ffspool: queue"><${Icon} of="play" /> ffspool</a>
-      <nav aria-label="Views">${link("Queue", "#/")}${link("Stats", "#/stats")}</nav>
+      <nav aria-label="Views">${link("Queue", "#/")}${watches && link("Folders", "#/folders")}${link("Stats", "#/stats")}</nav>
       <span class="live ${events.state}" role="status">${{ live: "live", connecting: "connecting…", reconnecting: "reconnecting…" }[events.state]}</span>
       <${QueueSwitch} />
       <${Bell} />
