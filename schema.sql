@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 20;
+PRAGMA user_version = 21;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -133,13 +133,14 @@ CREATE TABLE variations (
     deliver              TEXT,  -- where it is to be brought once it is completed, if that was asked
     dropped              INTEGER NOT NULL DEFAULT 0 CHECK (dropped IN (0, 1)),  -- the spool's copy, once it was brought
     begun_anew           TEXT,  -- why its last attempt did not go on with what one before had encoded
+    unfetched            INTEGER NOT NULL DEFAULT 0 CHECK (unfetched IN (0, 1)),  -- its source is not whole yet
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX variations_by_job ON variations (job, seq);
 CREATE INDEX variations_by_source ON variations (source);
 CREATE INDEX variations_ready ON variations (priority DESC, seq)
-    WHERE status = 'queued' AND held = 0 AND not_before IS NULL;
+    WHERE status = 'queued' AND held = 0 AND not_before IS NULL AND unfetched = 0;
 CREATE INDEX variations_delayed ON variations (not_before) WHERE not_before IS NOT NULL;
 CREATE INDEX variations_queued ON variations (seq) WHERE status = 'queued';
 CREATE INDEX variations_processing ON variations (seq) WHERE status = 'processing';
@@ -170,6 +171,30 @@ CREATE TABLE deliveries (
 ) STRICT;
 
 CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+
+-- Sources that are fetched from a URL: one row for each, which outlives the fetch. What it takes to ask for the file
+-- may be secret, and is kept only until the fetch ended. So much of the file is on the disk for certain as its source
+-- has bytes.
+CREATE TABLE fetches (
+    source           INTEGER PRIMARY KEY REFERENCES sources (seq) ON DELETE CASCADE,
+    job              INTEGER NOT NULL,  -- its source's
+    shown            TEXT NOT NULL,     -- where it comes from, as users are told: no more of the URL than its host
+    wanted           TEXT,              -- URL, headers and hash; NULL: it ended
+    status           TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'fetched', 'failed', 'cancelled')),
+    length           INTEGER,           -- of the whole file, if its host said so
+    version          TEXT,              -- by which its host tells whether the file is still the same
+    part             INTEGER NOT NULL DEFAULT 0 CHECK (part IN (0, 1)),  -- some of it may lie there, and is not whole
+    since            REAL NOT NULL,
+    attempts         INTEGER NOT NULL DEFAULT 0,
+    failures         INTEGER NOT NULL DEFAULT 0,  -- since it last got on
+    next_attempt_at  REAL,              -- at what is left to do
+    error            TEXT,              -- what kept it from being fetched so far
+    settled_at       REAL,
+    CHECK ((wanted IS NOT NULL) = (status = 'pending')),
+    CHECK ((next_attempt_at IS NOT NULL) = (status = 'pending' OR part = 1))
+) STRICT;
+
+CREATE INDEX fetches_due ON fetches (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 
 -- One row per encode begun. While `ended_at` is NULL its process may live: the engine finds it by the token, or by
 -- the handle, which is text of the engine's own.
@@ -248,7 +273,7 @@ CREATE TABLE hours (
 CREATE TABLE events (
     id    INTEGER PRIMARY KEY AUTOINCREMENT,  -- only ever grows
     at    REAL NOT NULL,
-    type  TEXT NOT NULL CHECK (type IN ('job', 'variation', 'deleted', 'queue', 'delivery')),
+    type  TEXT NOT NULL CHECK (type IN ('job', 'variation', 'deleted', 'queue', 'delivery', 'source')),
     job   TEXT,  -- the job it is about; NULL for the whole queue
     data  TEXT NOT NULL
 ) STRICT;
@@ -576,6 +601,11 @@ BEGIN
     UPDATE disk SET bytes = bytes + new.bytes WHERE kind = 'sources';
 END;
 
+CREATE TRIGGER source_grows_disk AFTER UPDATE OF bytes ON sources WHEN new.path IS NULL
+BEGIN
+    UPDATE disk SET bytes = bytes + new.bytes - old.bytes WHERE kind = 'sources';
+END;
+
 CREATE TRIGGER source_is_deleted_disk AFTER DELETE ON sources WHEN old.path IS NULL
 BEGIN
     UPDATE disk SET bytes = bytes - old.bytes WHERE kind = 'sources';
@@ -764,4 +794,34 @@ CREATE TRIGGER watched_file_has_an_outcome AFTER UPDATE ON jobs WHEN old.status 
 BEGIN
     UPDATE watched_files SET outcome = new.status, said = iif(new.status IN ('queued', 'processing'), NULL, said)
     WHERE job = new.id;
+END;
+
+CREATE TRIGGER source_is_to_be_fetched AFTER INSERT ON fetches
+BEGIN
+    UPDATE variations SET unfetched = 1 WHERE source = new.source;
+END;
+
+CREATE TRIGGER source_is_whole AFTER UPDATE OF status ON fetches WHEN old.status <> 'fetched' AND new.status = 'fetched'
+BEGIN
+    UPDATE variations SET unfetched = 0 WHERE source = new.source;
+END;
+
+-- What nothing waits for any more is not fetched, whichever verb ended it.
+CREATE TRIGGER source_is_not_wanted AFTER UPDATE OF queued ON sources WHEN old.queued > 0 AND new.queued = 0
+BEGIN
+    UPDATE fetches SET status = 'cancelled', wanted = NULL, error = NULL, failures = 0,
+        settled_at = (julianday('now') - 2440587.5) * 86400,
+        next_attempt_at = iif(part, (julianday('now') - 2440587.5) * 86400, NULL)
+    WHERE source = new.seq AND status = 'pending';
+END;
+
+CREATE TRIGGER fetch_event AFTER UPDATE OF status, error ON fetches
+WHEN old.status <> new.status OR old.error IS NOT new.error
+BEGIN
+    INSERT INTO events (at, type, job, data)
+    SELECT (julianday('now') - 2440587.5) * 86400, 'source', jobs.id, json_object(
+        'job', jobs.id, 'id', sources.id, 'status', iif(new.status = 'pending', 'fetching', new.status),
+        'bytes', coalesce(new.length, sources.bytes), 'bytes_fetched', sources.bytes, 'error', new.error
+    )
+    FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.seq = new.source;
 END;

@@ -24,6 +24,7 @@ from bench.batch import batch
 from bench.clips import make_clip
 from bench.daemons import Daemon, cpu_seconds, daemon, wait_until
 from bench.events import events
+from bench.fetches import fetches
 from bench.interruptions import interruptions
 from bench.queue import queue
 from bench.race import race
@@ -189,6 +190,7 @@ MEASURES: dict[str, tuple[str, Callable[[], object]]] = {
     "cancel": ("A cancel", cancel),
     "idle": ("Doing nothing", idle),
     "transfers": ("Uploads and downloads", transfers),
+    "fetches": ("Sources by URL", fetches),
     "events": ("Clients that listen", events),
     "race": ("Answers while clients race by every verb beside encodes", race),
     "interruptions": ("Films that are interrupted, and what it costs those that are not", interruptions),

@@ -42,11 +42,11 @@ def transfers() -> None:
             took[what].append(time.perf_counter() - began)
             used[what].append(cpu_seconds([process]) - cpu)
 
-        with _bare(file, folder / "sink") as bare:
+        with bare(file, folder / "sink") as url:
             for turn in range(ROUNDS):
                 ways = {
                     "up": [*ask, answer, "-F", "preset=remux-mkv", "-F", f"files=@{file}", jobs],
-                    "bare up": [*curl, copy, "-F", f"files=@{file}", bare],
+                    "bare up": [*curl, copy, "-F", f"files=@{file}", url],
                     "cp and sync": ["sh", "-c", 'cp "$0" "$1" && sync "$1"', file, copy],
                 }
                 for what in turned(ways, turn):
@@ -57,7 +57,7 @@ def transfers() -> None:
                 ways = {
                     "down": [*ask, copy, f"{jobs}/{job}/variations/{variation}/download"],
                     "in a zip": [*ask, copy, f"{jobs}/{job}/download"],
-                    "bare down": [*curl, copy, bare],
+                    "bare down": [*curl, copy, url],
                     "curl file://": [*curl, copy, f"file://{file}"],
                 }
                 for what in turned(ways, turn):
@@ -77,8 +77,8 @@ def transfers() -> None:
 
 
 @contextmanager
-def _bare(file: Path, sink: Path) -> Iterator[str]:
-    """The address of a server that does nothing but move bytes."""
+def bare(file: Path, sink: Path) -> Iterator[str]:
+    """Yields the address of a server that does nothing but move bytes."""
     command = [sys.executable, "-m", "bench.bare", str(file), str(sink)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None

@@ -319,6 +319,30 @@ class Undelivered(FfspoolError):
         self.away = away
 
 
+class Unfetched(FfspoolError):
+    """A source is not here whole. `final`: trying again will not help; `anew`: what is here of it is of no use.
+
+    `room`: it waits for that, and nothing is at fault. `retry_after`: seconds its host wants to be left alone.
+    """
+
+    code = "unfetched"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        final: bool = False,
+        anew: bool = False,
+        room: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.final = final
+        self.anew = anew
+        self.room = room
+        self.retry_after = retry_after
+
+
 class ProofError(FfspoolError):
     """An encode ended, but its output is not what was planned."""
 

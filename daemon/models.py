@@ -218,6 +218,15 @@ class Wanted(Model, frozen=True):
     deliver: Wish | None = None
 
 
+class Remote(Model, frozen=True):
+    """Says where a source is fetched from, and what is sent to its host; all of that but `shown` may be secret."""
+
+    url: str
+    shown: str  # `https://host/…`
+    headers: dict[str, str] = {}
+    sha256: str | None = None  # that the whole file has
+
+
 # Where untrusted files are decoded
 
 

@@ -58,6 +58,8 @@ from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import DiskUsage, Space
 from daemon.settings import Settings
+from daemon.storage.download import Downloader
+from daemon.storage.fetches import Fetches
 from daemon.webhooks.delivery import Sender
 from daemon.webhooks.outbox import Webhooks
 from daemon.webhooks.signing import Secrets
@@ -92,6 +94,7 @@ class Service:
     keys: IdempotencyKeys
     webhooks: Webhooks
     deliveries: Deliveries
+    fetches: Fetches
     hooks: Hooks
     replacements: Replacements
     watcher: Watcher
@@ -212,18 +215,27 @@ def _open_deliveries(settings: Settings, resources: Resources, commands: Sequenc
     return hooks, Deliveries(store, paths, places, resources.library, hooks, backoff=backoff, now=now)
 
 
+def _open_fetches(settings: Settings, resources: Resources, scheduler: Scheduler) -> Fetches:
+    downloader = Downloader(
+        allow_private=settings.fetch_allow_private,
+        ports=settings.fetch_ports,
+        most_bytes=settings.max_upload_bytes,
+        at_once=settings.max_fetches,
+        now=resources.now,
+    )
+    most, backoff = settings.max_fetches, settings.fetch_backoff
+    return Fetches(resources, downloader, scheduler.wake, most=most, backoff=backoff)
+
+
 async def _open_service(
-    settings: Settings,
-    resources: Resources,
-    tables: Tables,
-    told: tuple[str, Sandbox],
-    behind: int,
+    settings: Settings, resources: Resources, tables: Tables, told: tuple[str, Sandbox], behind: int
 ) -> Service:
     """Opens what is left. Events `behind` that one tell of what was recovered."""
     store, paths, now, whereabouts = resources.store, resources.paths, resources.now, resources.whereabouts
     quota, scheduler = resources.quota, Scheduler(resources, longest=settings.max_shared_seconds)
     queue = Queue(store, scheduler, resources.engine, settings.slots, tables.schedule, now=now)
     hooks, deliveries = _open_deliveries(settings, resources, tables.hooks)
+    fetches = _open_fetches(settings, resources, scheduler)
     jobs = Jobs(store, scheduler, paths, whereabouts, settings, resources.library, quota, deliveries, now=now)
     return Service(
         settings=settings,
@@ -242,12 +254,13 @@ async def _open_service(
         keys=IdempotencyKeys(store, now=now),
         webhooks=_webhooks(settings, resources),
         deliveries=deliveries,
+        fetches=fetches,
         hooks=hooks,
         replacements=Replacements(store, now=now),
         watcher=Watcher(resources, jobs, tables.folders),
-        control=Control(store, scheduler, paths, quota, deliveries, now=now),
+        control=Control(store, scheduler, paths, quota, deliveries, fetches, now=now),
         queue=queue,
-        bulk=Bulk(store, scheduler, paths, quota, now=now),
+        bulk=Bulk(store, scheduler, paths, quota, fetches, now=now),
         thumbnails=Thumbnails(jobs, resources.prober, paths, whereabouts),
         encoder_version=told[0],
         sandbox=told[1],
@@ -269,6 +282,7 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
     feeding = asyncio.create_task(service.feed.run(), name="event feed")
     telling = asyncio.create_task(service.webhooks.run(), name="webhooks")
     delivering = asyncio.create_task(service.deliveries.run(), name="deliveries")
+    fetching = asyncio.create_task(service.fetches.run(), name="fetches")
     hooking = asyncio.create_task(service.hooks.run(), name="hooks")
     watching = asyncio.create_task(service.watcher.run(), name="watched folders")
     housekeeping = asyncio.create_task(_keep_house(service, began, now), name="housekeeping")
@@ -280,8 +294,9 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
         housekeeping.cancel()
         watching.cancel()
         keeping.cancel()
+        fetching.cancel()
         service.quiesce()
-        await asyncio.gather(scheduling, housekeeping, keeping, return_exceptions=True)
+        await asyncio.gather(scheduling, housekeeping, keeping, fetching, return_exceptions=True)
         await service.uploads.close()
         feeding.cancel()
         telling.cancel()

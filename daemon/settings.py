@@ -88,7 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     disk_reserve: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """Bytes that encodes leave free on the spool's file system; None: 2 % of it, at most 1 GiB."""
     max_upload_bytes: Count = 10 * 1024**3
-    """Largest file a request may carry."""
+    """Largest file a request may carry, or a URL may lead to."""
     upload_expiry: Positive = 24 * 3600.0
     """Seconds a resumable upload is kept after its last bytes came, unless a job takes it."""
     max_json_bytes: Count = 8 * 1024**2
@@ -116,6 +116,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     delivery_backoff: Positive = 5.0
     """Seconds before a delivery that could not be made is tried again; the next waits are longer, up to 180 times as
     long."""
+    max_fetches: Count = 4
+    """Sources by URL that are fetched at once; the jobs that have some take turns."""
+    fetch_allow_private: bool = False
+    """Whether sources may be fetched from loopback, private and link-local addresses."""
+    fetch_ports: tuple[Annotated[int, msgspec.Meta(ge=1, le=65535)], ...] = (80, 443)
+    """Ports that sources may be fetched from; separated by commas in the environment."""
+    fetch_backoff: Positive = 5.0
+    """Seconds before a source that could not be fetched is asked for again; the next waits are longer, up to 180 times
+    as long."""
     webhook_allow_private: bool = False
     """Whether webhooks may go to loopback, private and link-local addresses."""
     webhook_backoff: Positive = 5.0
@@ -188,7 +197,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     }
     for several in {"source_roots", "output_roots", "sandbox_read"} & values.keys():
         values[several] = [path for path in values[several].split(os.pathsep) if path]
-    for several in {"allowed_hosts", "trusted_proxies"} & values.keys():
+    for several in {"allowed_hosts", "trusted_proxies", "fetch_ports"} & values.keys():
         values[several] = [one.strip() for one in values[several].split(",") if one.strip()]
     return {name: value for name, value in values.items() if name not in _NOT_SETTINGS}
 

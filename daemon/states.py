@@ -18,6 +18,27 @@ class State(StrEnum):
     SKIPPED = "skipped"  # its preset does not apply to its source, and that it be left out then was asked; final
 
 
+class SourceStatus(StrEnum):
+    """Is the state of a source: that which follows from its variations, unless it is still being fetched."""
+
+    FETCHING = "fetching"  # from its URL; its variations are queued meanwhile
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class FetchStatus(StrEnum):
+    """Is the state of what fetches a source from its URL."""
+
+    PENDING = "pending"  # to be fetched, or tried again
+    FETCHED = "fetched"
+    FAILED = "failed"  # given up
+    CANCELLED = "cancelled"  # nothing waits for it any more
+
+
 class Outcome(StrEnum):
     """An outcome says how much of an ended job came out, beside its state."""
 

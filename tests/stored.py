@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 
@@ -22,9 +23,12 @@ from daemon.proof.prove import Proof
 from daemon.proof.publish import seal
 from daemon.scheduling import claims
 from daemon.scheduling.limits import Quota
+from daemon.scheduling.resources import Resources
 from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import DiskUsage, Space
 from daemon.settings import Settings, load
+from daemon.storage.download import Downloader
+from daemon.storage.fetches import Fetches
 
 CONTENT = b"a proven file"
 SILENCE = Media(format="wav", duration_seconds=1.0, video=None, audio=(), subtitles=())
@@ -49,6 +53,12 @@ def house(paths: Paths, store: Store) -> tuple[Whereabouts, Settings, Library, Q
     quota = Quota(settings, Space(lambda: DiskUsage(total=10**12, free=10**12), kept_free=0))
     deliveries = Deliveries(store, paths, {}, Library(), Hooks(store, ()))
     return Whereabouts(paths, ()), settings, Library(), quota, deliveries
+
+
+def fetching(paths: Paths, store: Store) -> Fetches:
+    """Fetches of a house that has none, not run."""
+    rooms = SimpleNamespace(store=store, paths=paths, quota=house(paths, store)[3], space=None, now=lambda: 1.0)
+    return Fetches(cast("Resources", rooms), Downloader(most_bytes=1), lambda: None)
 
 
 def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1.0) -> LocalEngine:

@@ -28,7 +28,8 @@ BUILT_ON = {
     "proof": ("recipes", "media", "presets"),
     "scheduling": ("database", "encode", "proof"),
     "delivery": ("database", "proof"),
-    "jobs": ("scheduling", "delivery"),
+    "storage": ("scheduling",),
+    "jobs": ("scheduling", "delivery", "storage"),
     "webhooks": ("jobs", "database"),
     "folders": ("jobs",),
     "housekeeping": ("webhooks",),
@@ -46,7 +47,7 @@ OWNERS = {
     "starlette": {"http", "api"},
     "prometheus_client": {"scheduling"},
     "uvicorn": {"server", "http"},
-    "httpx": {"cli", "webhooks"},
+    "httpx": {"cli", "storage", "webhooks"},
     "av": {"media"},
 }
 

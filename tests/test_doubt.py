@@ -19,7 +19,8 @@ from daemon.database.store import Store, Transaction
 from daemon.errors import Doubtful, FfspoolError, OutOfSpace, Unavailable
 from daemon.http.problems import on_host_trouble
 from daemon.jobs.idempotency import IdempotencyKeys
-from daemon.jobs.jobs import Jobs, JobSpec
+from daemon.jobs.insertion import JobSpec
+from daemon.jobs.jobs import Jobs
 from daemon.jobs.listing import Selection
 from daemon.jobs.request_bodies import RequestBodies
 from daemon.jobs.resumable_uploads import Uploads

@@ -145,7 +145,7 @@ def test_every_refusal_a_request_can_meet_is_described_somewhere() -> None:
         errors.ProofError,
         errors.ManifestError,
     }
-    of_files |= {errors.TargetMissed, errors.MeasurementMissing, errors.Undelivered}
+    of_files |= {errors.TargetMissed, errors.MeasurementMissing, errors.Undelivered, errors.Unfetched}
     elsewhere = of_files | {errors.StartupError, errors.Broken, errors.Damaged, errors.Doubtful}
     known = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.FfspoolError)}
     assert known - described - elsewhere == {errors.FfspoolError}

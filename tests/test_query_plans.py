@@ -22,6 +22,7 @@ GROWING = {
     "events",
     "outbox",
     "deliveries",
+    "fetches",
     "hook_runs",
 }  # by what was done, and not by what runs
 OF_THE_LIVE = {
@@ -33,6 +34,7 @@ OF_THE_LIVE = {
     "attempts_live",
     "outbox_due",
     "deliveries_due",
+    "fetches_due",
     "hook_runs_due",
     "variations_to_deliver",
 }

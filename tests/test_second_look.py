@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from stored import CONTENT, add_job, finish, house, in_store, variation, write
+from stored import CONTENT, add_job, fetching, finish, house, in_store, variation, write
 
 from daemon.database.store import Store, Transaction
 from daemon.housekeeping import cleanup, expiry
@@ -120,7 +120,9 @@ def test_a_failed_job_that_is_tried_again_is_no_failed_job_to_a_bulk_verb(
             await store.write(partial(fail, name=name))
         paths.meanwhile = then(asyncio.get_running_loop(), store, partial(retry, job="second"))
         failed = Selection(statuses=(State.FAILED,))
-        receipt = await bulk.Bulk(store, IDLE, paths, house(paths, store)[3], now=lambda: 12.0).delete(failed)
+        receipt = await bulk.Bulk(
+            store, IDLE, paths, house(paths, store)[3], fetching(paths, store), now=lambda: 12.0
+        ).delete(failed)
         assert (await store.read(lambda t: job_row(t, "second", 12.0)))["status"] == "queued"
         return receipt
 
@@ -174,7 +176,9 @@ def test_a_thumbnail_that_is_made_while_its_job_is_deleted_does_not_outlive_it(
     async def work(store: Store) -> None:
         await store.write(partial(finish, name="j", paths=paths, at=5.0))
         monkeypatch.setattr(os, "rmdir", late)
-        await Control(store, IDLE, paths, *house(paths, store)[-2:], now=lambda: 12.0).delete("j")
+        await Control(store, IDLE, paths, *house(paths, store)[-2:], fetching(paths, store), now=lambda: 12.0).delete(
+            "j"
+        )
 
     in_store(paths, work)
     assert list(paths.jobs.iterdir()) == []

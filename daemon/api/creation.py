@@ -1,4 +1,4 @@
-"""Makes a job of a request: of a form with files, or of JSON that names uploads or paths."""
+"""Makes a job of a request: of a form with files, or of JSON that names uploads, paths or URLs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from daemon.api.requests import JobRequest, SourceRequest, spec_of, spec_of_fiel
 from daemon.database.store import Transaction
 from daemon.errors import InvalidRequest, UnsupportedBody
 from daemon.jobs.idempotency import Answer, UsedKey
-from daemon.jobs.jobs import Jobs, JobSpec
+from daemon.jobs.insertion import JobSpec
+from daemon.jobs.jobs import Jobs
 from daemon.jobs.views import JobView
 from daemon.scheduling.limits import Reservation
 from daemon.scheduling.sources import NewSource
 from daemon.service import Service
+from daemon.storage import urls
 
 FORM = "multipart/form-data"
 
@@ -30,7 +32,7 @@ async def create(call: Call, key: UsedKey) -> Answer:
     kind = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     made = {FORM: _from_form, JSON: _from_json}.get(kind)
     if made is None:
-        raise UnsupportedBody(f"make a job with {FORM} (files) or {JSON} (uploads or paths)")
+        raise UnsupportedBody(f"make a job with {FORM} (files) or {JSON} (uploads, paths or URLs)")
     return await made(call, key)
 
 
@@ -85,12 +87,19 @@ async def _from_json(call: Call, key: UsedKey) -> Answer:
     wish: JobRequest = await decoded(body, JobRequest, "the body")
     jobs, spec = call.service.jobs, spec_of(wish)
     jobs.check_wish(spec, len(wish.sources))
-    return await _made(jobs, spec, [await _source(call.service, source) for source in wish.sources], key)
+    made = await _made(jobs, spec, [await _source(call.service, source) for source in wish.sources], key)
+    if any(source.url for source in wish.sources):
+        call.service.fetches.expect()
+    return made
 
 
 async def _source(service: Service, wish: SourceRequest) -> NewSource:
     if wish.upload is not None:
         return await service.jobs.uploaded(wish.upload)
+    if wish.url is not None:
+        ports = service.settings.fetch_ports
+        name, remote = urls.remote(wish.url, ports, headers=wish.headers, sha256=wish.sha256, name=wish.name)
+        return NewSource(name=name, bytes=0, remote=remote)
     assert wish.path is not None
     return await service.whereabouts.find(wish.path)
 

@@ -12,7 +12,7 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from daemon.errors import InvalidRequest
-from daemon.jobs.jobs import JobSpec
+from daemon.jobs.insertion import JobSpec
 from daemon.jobs.listing import Selection
 from daemon.jobs.orders import Order
 from daemon.jobs.reasons import Reason
@@ -45,14 +45,36 @@ Variation = Annotated[
 
 
 class SourceRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Names one of the two: a finished upload, or a file that is on the host already, below a source root."""
+    """Names one of the three: a finished upload, a file that is on the host already, below a source root, or a URL from
+    which the daemon fetches it."""
 
     upload: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None = None
+    url: (
+        Annotated[str, msgspec.Meta(min_length=1, max_length=8192, description="http:// or https://; kept secret")]
+        | None
+    ) = None
+    headers: Annotated[
+        dict[str, str], msgspec.Meta(description="sent to the URL's host and to no other; kept secret")
+    ] = {}
+    sha256: (
+        Annotated[str, msgspec.Meta(pattern="^[0-9A-Fa-f]{64}$", description="that the file at the URL has")] | None
+    ) = None
+    name: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                min_length=1, max_length=255, description="of that file; by default the last in the URL's path"
+            ),
+        ]
+        | None
+    ) = None
 
     def __post_init__(self) -> None:
-        if (self.upload is None) == (self.path is None):
-            raise ValueError('A source is either {"upload": ID} or {"path": PATH}')
+        if sum(one is not None for one in (self.upload, self.path, self.url)) != 1:
+            raise ValueError('A source is either {"upload": ID}, {"path": PATH} or {"url": URL}')
+        if self.url is None and (self.headers or self.sha256 or self.name):
+            raise ValueError("headers, sha256 and name go with a source's url")
         if self.path and self.path.count("/") > MAX_FOLDERS:
             raise ValueError(f"A path leads through {MAX_FOLDERS} folders at most")
 

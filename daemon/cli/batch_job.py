@@ -25,7 +25,7 @@ from daemon.database.store import Transaction
 from daemon.errors import Conflict
 from daemon.jobs.control import Scope
 from daemon.jobs.inheritance import inherit, lay_down
-from daemon.jobs.jobs import JobSpec
+from daemon.jobs.insertion import JobSpec
 from daemon.jobs.receipts import KeptVariation
 from daemon.jobs.views import JobView
 from daemon.media.prober import Prober

@@ -160,6 +160,14 @@ def main() -> None:
     "--hung-after", metavar="SECONDS", help="An encoder idle for so long is ended and tried again; by default 120."
 )
 @click.option("--retry-delay", metavar="SECONDS", help="Before the first retry of what may pass; by default 5.")
+@click.option("--max-fetches", metavar="N", help="Sources by URL that are fetched at once; by default 4.")
+@click.option(
+    "--fetch-allow-private", is_flag=True, default=None, help="Fetch sources from loopback and private addresses, too."
+)
+@click.option("--fetch-port", "fetch_ports", multiple=True, metavar="PORT",
+              help="A port that sources are fetched from, in place of 80 and 443; may be repeated.")  # fmt: skip
+@click.option("--fetch-backoff", metavar="SECONDS",
+              help="Before a source is asked for again, later more; by default 5.")  # fmt: skip
 @click.option(
     "--webhook-allow-private", is_flag=True, default=None, help="Let webhooks go to loopback and private addresses."
 )

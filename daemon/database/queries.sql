@@ -240,7 +240,7 @@ SELECT variations.seq, variations.id, variations.preset, variations.parameters, 
     sources.device, sources.inode, sources.modified, sources.boot, sources.media, jobs.id AS job,
     EXISTS (SELECT 1 FROM pieces WHERE pieces.variation = variations.seq) AS begun
 FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON jobs.seq = variations.job
-WHERE variations.status = 'queued' AND held = 0 AND not_before IS NULL
+WHERE variations.status = 'queued' AND held = 0 AND not_before IS NULL AND unfetched = 0
 ORDER BY variations.priority DESC, variations.seq LIMIT :limit
 
 -- Takes these variations out of the queue, those that nobody took, held or delayed meanwhile, and whose source is known.
@@ -248,7 +248,7 @@ ORDER BY variations.priority DESC, variations.seq LIMIT :limit
 UPDATE variations SET status = 'processing', attempts = attempts + 1, started_at = :now, finished_at = NULL,
     error = NULL, proof = NULL, waiting = NULL
 WHERE id IN (SELECT value FROM json_each(:variations)) AND status = 'queued' AND held = 0 AND not_before IS NULL
-    AND EXISTS (SELECT 1 FROM sources WHERE sources.seq = variations.source AND sources.media IS NOT NULL)
+    AND unfetched = 0 AND EXISTS (SELECT 1 FROM sources WHERE sources.seq = variations.source AND sources.media IS NOT NULL)
 RETURNING *
 
 -- Says with how many a variation shares its process.
@@ -504,11 +504,17 @@ WHERE job = :job AND status = 'queued'
 
 -- Retry, pause, the queue
 
--- What failed or was cancelled of these jobs, and what was said of that.
+-- What failed or was cancelled of these jobs, and what was said of that; but for what waits for a source in vain.
 -- name: missing_of_jobs
 SELECT variations.seq, variations.job, variations.status, variations.error, sources.error AS source_error
 FROM variations JOIN sources ON sources.seq = variations.source
 WHERE variations.job IN (SELECT value FROM json_each(:jobs)) AND variations.status IN ('failed', 'cancelled')
+    AND (NOT unfetched OR EXISTS (SELECT 1 FROM fetches WHERE source = variations.source AND status = 'pending'))
+
+-- A source of a job that was not fetched, and will not be.
+-- name: unfetched_source
+SELECT sources.name FROM sources JOIN fetches ON fetches.source = sources.seq
+WHERE sources.job = :job AND fetches.status IN ('failed', 'cancelled') LIMIT 1
 
 -- Takes back what a cancel left in jobs of which these are tried again.
 -- name: forget_cancel
@@ -793,6 +799,105 @@ UPDATE deliveries SET status = 'pending', error = NULL, failures = 0, since = :n
     settled_at = NULL
 WHERE status = 'failed' AND variation IN (SELECT seq FROM variations WHERE job = :job AND deliver IS NOT NULL)
 
+-- Sources by URL
+
+-- Has a source be fetched; what is made of it waits until it is whole.
+-- name: insert_fetch
+INSERT INTO fetches (source, job, shown, wanted, since, next_attempt_at)
+VALUES (:source, :job, :shown, :wanted, :now, :now)
+
+-- The one with something left to do that is to have its turn. What nobody wants any more is removed first; then comes
+-- what is urgent, of that the job of which least is under way (`jobs`), and what is due longest.
+-- name: due_fetch
+SELECT fetches.shown, fetches.wanted, fetches.status, fetches.length, fetches.version, fetches.failures, fetches.since,
+    sources.id, sources.name, sources.bytes, jobs.id AS job, jobs.seq AS job_seq
+FROM fetches CROSS JOIN sources ON sources.seq = fetches.source CROSS JOIN jobs ON jobs.seq = fetches.job
+WHERE fetches.next_attempt_at <= :now AND sources.id NOT IN (SELECT value FROM json_each(:busy))
+    AND (fetches.status <> 'pending' OR (NOT :full AND jobs.paused = 0 AND (
+        SELECT iif(state <> 'running' OR overruled, state, scheduled) FROM queue
+    ) = 'running'))
+ORDER BY fetches.status = 'pending', jobs.priority DESC,
+    (SELECT count(*) FROM json_each(:jobs) WHERE value = fetches.job), fetches.next_attempt_at, fetches.source
+LIMIT 1
+
+-- When the next one is due.
+-- name: next_fetch
+SELECT min(next_attempt_at) AS at FROM fetches WHERE next_attempt_at > :now
+
+-- Whether anything is left to do.
+-- name: any_fetch
+SELECT 1 FROM fetches WHERE next_attempt_at IS NOT NULL LIMIT 1
+
+-- Those of these sources that are still to be fetched, and are not paused.
+-- name: wanted_fetches
+SELECT sources.id FROM sources JOIN fetches ON fetches.source = sources.seq JOIN jobs ON jobs.seq = sources.job
+WHERE sources.id IN (SELECT value FROM json_each(:sources)) AND fetches.status = 'pending' AND jobs.paused = 0
+    AND (SELECT iif(state <> 'running' OR overruled, state, scheduled) FROM queue) <> 'paused'
+
+-- Begins an attempt: from here on something may lie there. No row: it is not wanted any more.
+-- name: begin_fetch
+UPDATE fetches SET part = 1, attempts = attempts + 1
+WHERE source = (SELECT seq FROM sources WHERE id = :id) AND status = 'pending'
+
+-- Keeps which file it is that is being fetched.
+-- name: note_fetch
+UPDATE fetches SET length = :length, version = :version
+WHERE source = (SELECT seq FROM sources WHERE id = :id) AND status = 'pending'
+
+-- So much of a source that is being fetched is on the disk, whatever happens.
+-- name: grow_fetch
+UPDATE sources SET bytes = :bytes
+WHERE id = :id AND EXISTS (SELECT 1 FROM fetches WHERE source = sources.seq AND status = 'pending')
+
+-- How much of it is on the disk.
+-- name: fetched_bytes
+SELECT bytes FROM sources WHERE id = :id
+
+-- It is whole. No row: nobody wants it any more.
+-- name: record_fetched
+UPDATE fetches SET status = 'fetched', wanted = NULL, part = 0, error = NULL, next_attempt_at = NULL, settled_at = :now
+WHERE source = (SELECT seq FROM sources WHERE id = :id) AND status = 'pending'
+
+-- It is not whole, and is tried again.
+-- name: put_fetch_off
+UPDATE fetches SET error = :error, failures = :failures, next_attempt_at = :again
+WHERE source = (SELECT seq FROM sources WHERE id = :id) AND status = 'pending'
+
+-- It is given up, and what there is of it is to be removed.
+-- name: give_up_fetch
+UPDATE fetches SET status = 'failed', wanted = NULL, error = :error, failures = 0, settled_at = :now,
+    next_attempt_at = :now
+WHERE source = (SELECT seq FROM sources WHERE id = :id) AND status = 'pending'
+
+-- What there was of it is removed.
+-- name: record_fetch_cleared
+UPDATE fetches SET part = 0, next_attempt_at = NULL
+WHERE source = (SELECT seq FROM sources WHERE id = :id) AND status <> 'pending'
+
+-- Says that nothing of a source is here, once it is not to be fetched any more.
+-- name: empty_source
+UPDATE sources SET bytes = 0
+WHERE id = :id AND EXISTS (SELECT 1 FROM fetches WHERE source = sources.seq AND status IN ('failed', 'cancelled'))
+
+-- Whether something of these jobs is left that nobody wants any more.
+-- name: uncleared_fetch
+SELECT 1 FROM fetches WHERE next_attempt_at IS NOT NULL AND status <> 'pending'
+    AND job IN (SELECT value FROM json_each(:jobs)) LIMIT 1
+
+-- Those of a job.
+-- name: fetches_of_job
+SELECT fetches.*, sources.id FROM sources JOIN fetches ON fetches.source = sources.seq WHERE sources.job = :job
+
+-- How it is with the fetch of one source, if it comes by URL.
+-- name: fetch_of_source
+SELECT status FROM fetches WHERE source = :source
+
+-- Sources of which some is here, and more to come.
+-- name: begun_fetches
+SELECT sources.id, sources.bytes, jobs.id AS job
+FROM fetches CROSS JOIN sources ON sources.seq = fetches.source JOIN jobs ON jobs.seq = fetches.job
+WHERE fetches.next_attempt_at IS NOT NULL AND fetches.status = 'pending'
+
 -- Watched folders
 
 -- Those of these files of a folder that were taken or refused already. `keys` is a JSON list of their columns.
@@ -980,11 +1085,14 @@ DELETE FROM outbox WHERE status <> 'pending' AND created_at <= :before
 -- name: queued_variations
 SELECT variations AS count FROM tally WHERE status = 'queued'
 
--- What counts towards the most that may be stored: sources, outputs, announced uploads, the database.
+-- What counts towards the most that may be stored: sources, outputs, announced uploads and fetches, the database.
 -- name: stored_bytes
 SELECT
     (SELECT sum(bytes) FROM disk WHERE kind IN ('sources', 'outputs'))
     + (SELECT coalesce(sum(length), 0) FROM uploads)
+    + (SELECT coalesce(sum(max(0, fetches.length - sources.bytes)), 0)
+       FROM fetches CROSS JOIN sources ON sources.seq = fetches.source
+       WHERE fetches.next_attempt_at IS NOT NULL AND fetches.status = 'pending')
     + (SELECT coalesce(sum(pieces.bytes), 0) FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation
        WHERE variations.status <> 'processing')
     + (SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size)

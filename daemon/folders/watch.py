@@ -44,7 +44,8 @@ from daemon.folders.scan import Found, Walk
 from daemon.folders.views import FolderView, Verdicts, verdict
 from daemon.folders.watched import Key, Watched, key_of
 from daemon.folders.writers import is_written
-from daemon.jobs.jobs import Jobs, JobSpec
+from daemon.jobs.insertion import JobSpec
+from daemon.jobs.jobs import Jobs
 from daemon.jobs.views import JobView
 from daemon.journal import tell
 from daemon.media.model import Media

@@ -38,6 +38,8 @@ async def recover(store: Store, paths: Paths, engine: Engine, now: float) -> Non
             await _requeue(store, paths, row, now, crashed=row["seq"] not in blameless)
     for row in await store.read(lambda t: t.all("uploads")):
         await asyncio.to_thread(_trim, paths.upload(row["id"]), row["offset"])
+    for row in await store.read(lambda t: t.all("begun_fetches")):
+        await asyncio.to_thread(_trim, paths.source(row["job"], row["id"]), row["bytes"])
 
 
 async def _finish_publishing(store: Store, paths: Paths, row: Row, now: float) -> bool:
@@ -72,8 +74,8 @@ def _clear(paths: Paths, row: Row, *, going_on: bool) -> None:
         remove(path)
 
 
-def _trim(upload: Path, offset: int) -> None:
+def _trim(file: Path, offset: int) -> None:
     """Cuts off what no commit vouches for, so that the disk holds what the database says."""
     with suppress(FileNotFoundError):  # nothing came yet
-        if upload.stat().st_size > offset:
-            os.truncate(upload, offset)
+        if file.stat().st_size > offset:
+            os.truncate(file, offset)

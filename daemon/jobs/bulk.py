@@ -22,6 +22,7 @@ from daemon.paths import Paths
 from daemon.scheduling.limits import Quota
 from daemon.scheduling.scheduler import Scheduler
 from daemon.states import ENDED, State
+from daemon.storage.fetches import Fetches
 
 BULK_JOBS = 1000  # read at once
 BULK_VARIATIONS = 500  # ended or deleted in one transaction, so that others get their turn
@@ -33,9 +34,17 @@ class Bulk:
     """Cancels, deletes and retries by filter, over one store and one scheduler."""
 
     def __init__(
-        self, store: Store, scheduler: Scheduler, paths: Paths, quota: Quota, *, now: Callable[[], float] = time.time
+        self,
+        store: Store,
+        scheduler: Scheduler,
+        paths: Paths,
+        quota: Quota,
+        fetches: Fetches,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self._fetches = fetches
         self._quota = quota
         self._scheduler = scheduler
         self._paths = paths
@@ -50,6 +59,7 @@ class Bulk:
             changed |= ended
             running |= live
         await self._scheduler.stop(running)  # all are asked by now: no slot went to one that would be cancelled too
+        await self._fetches.let_go(matched)
         await remove_needless_pieces(self._store, self._paths, list(matched))
         self._scheduler.changed.set()
         return BulkReceipt(matched=len(matched), changed=len(changed))

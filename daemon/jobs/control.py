@@ -32,6 +32,7 @@ from daemon.scheduling.limits import Quota
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.settlement import Receipt
 from daemon.states import ENDED, FORCED, LIVE, State, derive
+from daemon.storage.fetches import Fetches
 
 
 class Scope(Model, frozen=True):
@@ -112,11 +113,13 @@ class Control:
         paths: Paths,
         quota: Quota,
         deliveries: Deliveries,
+        fetches: Fetches,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._deliveries = deliveries
+        self._fetches = fetches
         self._quota = quota
         self._scheduler = scheduler
         self._paths = paths
@@ -156,6 +159,7 @@ class Control:
         changed = changed or bool(given_up)
         receipts = await self._scheduler.stop(running)  # also what another verb is ending already
         await self._deliveries.let_go(given_up)
+        await self._fetches.let_go([before.job])
         freed = await remove_needless_pieces(self._store, self._paths, [before.job])
         self._scheduler.changed.set()
         after = await self._store.read(partial(_locate, scope, self._now()))
@@ -180,7 +184,8 @@ class Control:
     async def retry(self, job: str, because: Reason | None = None) -> Changed:
         """Queues what failed or was cancelled again, or what failed `because` of that; what is completed stays.
 
-        Raises Conflict when all of it is, LimitReached when so much does not fit into the queue.
+        Raises Conflict when all of it is or its source cannot be fetched again, LimitReached when so much does not fit
+        into the queue.
         """
         row = await self._store.read(lambda t: job_row(t, job, self._now()))
         if row["status"] == State.COMPLETED and not row["failed"] + row["not_delivered"]:
@@ -188,6 +193,9 @@ class Control:
         if row["skipped"] == row["total"]:
             raise Conflict(f"no preset of {job} suits its files: what is skipped is not tried again", State.FAILED)
         changed = await self._store.write(partial(self._requeue, job, because))
+        if not changed and (lost := await self._store.read(lambda t: t.one("unfetched_source", job=row["seq"]))):
+            words = f"{lost['name']} was not fetched, and its URL is forgotten by now: make the job anew"
+            raise Conflict(words, State(row["status"]))
         self._scheduler.wake()
         self._deliveries.expect()
         return await self._answer(job, changed)

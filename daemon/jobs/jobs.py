@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -19,15 +19,16 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import rows
 from daemon.delivery.deliveries import Deliveries
 from daemon.errors import Doubtful, Gone, InvalidRequest, NotFound
-from daemon.jobs import listing
+from daemon.jobs import insertion, listing
+from daemon.jobs.insertion import JobSpec
 from daemon.jobs.listing import Selection
 from daemon.jobs.remedies import advised
 from daemon.jobs.resumable_uploads import finished_upload
-from daemon.jobs.rows import children_of, completed_of, job_row, source_row, variation_row
+from daemon.jobs.rows import children_of, completed_of, fetches_of, job_row, variation_row, whole_source
 from daemon.jobs.views import JobView, ListedJob, job_view, listed_job
 from daemon.journal import tell
 from daemon.media.model import Media
-from daemon.models import Model, SourceFile, VariationRequest, Wanted, Wish, new_id
+from daemon.models import Model, SourceFile, Wanted, Wish, new_id
 from daemon.paths import Paths, fsync_folder
 from daemon.presets.builtin import FOLDER
 from daemon.presets.library import Library
@@ -35,26 +36,13 @@ from daemon.scheduling.limits import Quota, Reservation
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import NewSource, Whereabouts, recorded, take_over, taken
 from daemon.settings import Settings
-from daemon.states import OnUnsuitable, State
+from daemon.states import State
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 MAX_VARIATIONS = 10_000  # of one job: its answer is encoded at one go
 MAX_METADATA_BYTES = 64 * 1024
-
-
-class JobSpec(Model, frozen=True):
-    """Says what a job is but for its files: the entries of `variations` and what is said of the job itself."""
-
-    variations: tuple[VariationRequest, ...]
-    name: str | None = None
-    priority: int = 0
-    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
-    expires_in: float | None = None  # seconds kept after the end; None: the daemon's retention
-    webhook_url: str | None = None  # told of the job's end
-    webhook_variations: bool = False  # and of the end of every variation
-    on_unsuitable: OnUnsuitable = OnUnsuitable.FAIL
 
 
 class JobPage(Model, frozen=True):
@@ -141,10 +129,10 @@ class Jobs:
         for source in sources:
             filenames.check(source.name)
         places = await self._deliveries.resolve([want.deliver for want in wanted if want.deliver])
-        resumable = _resumable(sources)
+        resumable = insertion.resumable(sources)
         job, identifiers = new_id(), [new_id() for _ in sources]
         try:
-            if any(source.upload for source in sources):
+            if any(source.upload or source.remote for source in sources):
                 await asyncio.to_thread(self._take_over, job, identifiers, sources)
             first = await self._looked_at(sources[0], self._whereabouts.of_new(sources[0], job, identifiers[0]))
             new = list(zip(identifiers, [first, *sources[1:]], strict=True))
@@ -168,7 +156,7 @@ class Jobs:
 
     async def _looked_at(self, source: NewSource, file: SourceFile) -> NewSource:
         """The same, with what it holds if its first encode could begin at once: that then need not wait for a look."""
-        return source if source.media else replace(source, media=await self._scheduler.glance(file))
+        return source if source.media or source.remote else replace(source, media=await self._scheduler.glance(file))
 
     def _take_over(self, job: str, identifiers: Iterable[str], sources: Iterable[NewSource]) -> None:
         folder = self._paths.job(job) / "sources"
@@ -202,64 +190,28 @@ class Jobs:
         self._quota.check_queue(transaction, len(wanted) * len(sources))
         if reservation:
             reservation.release()  # for rows, in the same step
-        self._quota.check_bytes(transaction, _added_bytes(source for _, source in sources))
-        seq = self._insert_job(job, spec, transaction)
+        self._quota.check_bytes(transaction, insertion.added_bytes(source for _, source in sources))
+        seq = insertion.insert_job(transaction, job, spec, self._now(), self._settings.retention)
         called = [source.name for _, source in sources]
-        folders = filenames.folders(called)
+        folders, boot = filenames.folders(called), self._whereabouts.boot
         outputs = filenames.outputs(called, [(want.label, want.extension) for want in wanted])
         for (identifier, source), folder, names in zip(sources, folders, outputs, strict=True):
             keys = {
                 "job": seq,
-                "source": self._insert_source(seq, identifier, source, folder, transaction),
+                "source": (row := insertion.insert_source(transaction, seq, identifier, source, folder, boot)),
                 "priority": spec.priority,
             }
             new = (
-                _new_variation(name, want, places.get(want.deliver) if want.deliver else None, keys)
+                insertion.new_variation(name, want, places.get(want.deliver) if want.deliver else None, keys)
                 for number, (name, want) in enumerate(zip(names, wanted, strict=True))
                 if number not in source.without
             )
             transaction.run_many("insert_variation", new)
+            if source.remote:
+                insertion.insert_fetch(transaction, seq, row, source.remote, self._now())
             if source.resumable and not transaction.run("take_upload", id=source.resumable):
                 raise taken(source.resumable)
         return conclude(transaction, self._view(transaction, job_row(transaction, job, self._now())))
-
-    def _insert_job(self, job: str, spec: JobSpec, transaction: Transaction) -> int:
-        row = transaction.one(
-            "insert_job",
-            id=job,
-            name=spec.name,
-            priority=spec.priority,
-            metadata=msgspec.json.encode(spec.metadata).decode(),
-            now=self._now(),
-            expires_in=self._settings.retention if spec.expires_in is None else spec.expires_in,
-            on_unsuitable=spec.on_unsuitable,
-        )
-        assert row is not None
-        seq = int(row["seq"])
-        if spec.webhook_url:
-            transaction.run("set_webhook", job=seq, url=spec.webhook_url, variations=int(spec.webhook_variations))
-        return seq
-
-    def _insert_source(
-        self, job: int, identifier: str, source: NewSource, folder: str, transaction: Transaction
-    ) -> int:
-        _, device, inode, modified = source.identity
-        row = transaction.one(
-            "insert_source",
-            id=identifier,
-            job=job,
-            name=source.name,
-            folder=folder,
-            path=str(source.path) if source.path else None,
-            bytes=source.bytes,
-            device=device,
-            inode=inode,
-            modified=modified,
-            boot=self._whereabouts.boot,
-            media=msgspec.json.encode(source.media).decode() if source.media else None,
-        )
-        assert row is not None
-        return int(row["seq"])
 
     # Look
 
@@ -281,7 +233,8 @@ class Jobs:
         effort = listing.efforts(transaction, [job]).get(job["seq"])
         error = listing.errors(transaction, [job]).get(job["seq"])
         children, brought = children_of(transaction, job), rows.of_job(transaction, job)
-        return advised(job_view(job, effort, error, *children, self._scheduler, brought))
+        fetched = fetches_of(transaction, job)
+        return advised(job_view(job, effort, error, *children, self._scheduler, brought, fetched))
 
     def _page(
         self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None, with_metadata: bool
@@ -322,8 +275,8 @@ class Jobs:
         return path, row
 
     async def source(self, job: str, source: str) -> tuple[SourceFile, Row]:
-        """Returns a source's file, and its row. Raises NotFound."""
-        row = await self._store.read(partial(source_row, job, source, self._now()))
+        """Returns a source's file, and its row. Raises NotFound, also while it is fetched."""
+        row = await self._store.read(partial(whole_source, job, source, self._now()))
         return self._whereabouts.of(recorded(job, source, row)), row
 
     async def first_source(self, job: str) -> str:
@@ -369,31 +322,3 @@ class Jobs:
         if not await asyncio.to_thread(path.exists):
             raise NotFound(f"{row['name']} has no plot: {msgspec.json.decode(row['quality'])['error'] or 'it is gone'}")
         return path, f"{Path(row['name']).stem}_quality.svg"
-
-
-def _new_variation(name: str, want: Wanted, deliver: str | None, keys: dict[str, int]) -> dict[str, Any]:
-    return {
-        "id": new_id(),
-        "name": name,
-        "preset": want.preset,
-        "parameters": msgspec.json.encode(want.parameters).decode(),
-        "extension": want.extension,
-        "deliver": deliver,
-        **keys,
-    }
-
-
-def _added_bytes(sources: Iterable[NewSource]) -> int:
-    """Returns the bytes of uploads that no row tells of yet."""
-    return sum(source.bytes for source in sources if source.upload and not source.resumable)
-
-
-def _resumable(sources: Iterable[NewSource]) -> list[str]:
-    """The uploads that come in pieces. Raises InvalidRequest for one that is listed twice."""
-    uploads = [source.resumable for source in sources if source.resumable]
-    seen = set[str]()
-    for upload in uploads:
-        if upload in seen:
-            raise InvalidRequest(f"the upload {upload} is listed twice: a job takes it once")
-        seen.add(upload)
-    return uploads

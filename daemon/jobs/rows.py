@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from daemon.database.store import Row, Transaction
 from daemon.errors import Gone, NotFound
-from daemon.states import State
+from daemon.states import FetchStatus, State
 
 
 def job_row(transaction: Transaction, job: str, now: float) -> Row:
@@ -27,6 +27,21 @@ def source_row(job: str, source: str, now: float, transaction: Transaction) -> R
     if row is None:
         raise NotFound(f"the job {job} has no source {source}")
     return row
+
+
+def whole_source(job: str, source: str, now: float, transaction: Transaction) -> Row:
+    """Returns the source's row. Raises NotFound, also when it is to come by URL and is not here whole."""
+    row = source_row(job, source, now, transaction)
+    fetch = transaction.one("fetch_of_source", source=row["seq"])
+    if fetch is not None and fetch["status"] != FetchStatus.FETCHED:
+        is_coming = fetch["status"] == FetchStatus.PENDING
+        raise NotFound(f"{row['name']} {'is being fetched' if is_coming else 'was not fetched'}: there is no file yet")
+    return row
+
+
+def fetches_of(transaction: Transaction, job: Row) -> dict[str, Row]:
+    """Returns what is known of fetches of the job's sources, by source."""
+    return {row["id"]: row for row in transaction.all("fetches_of_job", job=job["seq"])}
 
 
 def variation_row(job: str, variation: str, now: float, transaction: Transaction) -> Row:

@@ -11,8 +11,8 @@ import msgspec
 
 from daemon.database.store import Store
 from daemon.errors import ProbeError
+from daemon.jobs.media_view import MediaView, media_view
 from daemon.jobs.resumable_uploads import Upload, finished_upload
-from daemon.jobs.views import MediaView, media_view
 from daemon.media.model import Media
 from daemon.media.prober import Prober
 from daemon.models import Model, SourceFile

@@ -15,12 +15,13 @@ from daemon.encode.stall import Pace, Standing
 from daemon.encode.task import Progress
 from daemon.jobs.delivery_views import Deliveries, DeliveryView, counted, delivery_view
 from daemon.jobs.effort import Effort, job_eta, job_progress
+from daemon.jobs.media_view import MediaView, media_view
 from daemon.jobs.tally import tally
-from daemon.media.model import AudioStream, Chapter, Media, SubtitleStream, VideoStream
+from daemon.media.model import Media
 from daemon.models import Contents, Kept, LeftOut, Model, Parameters, when
 from daemon.presets.builtin import FOLDER
 from daemon.proof.quality import Quality
-from daemon.states import ENDED, OnUnsuitable, Outcome, State, derive, outcome
+from daemon.states import ENDED, FetchStatus, OnUnsuitable, Outcome, SourceStatus, State, derive, outcome
 
 if TYPE_CHECKING:  # a client that only reads answers need not load the database
     from daemon.database.store import Row
@@ -41,17 +42,6 @@ class Live(Protocol):
     def of_job(self, job: str) -> Iterable[tuple[Progress, float | None]]:
         """Yields the latest report on each running variation of the job, and the seconds its source lasts."""
         ...
-
-
-class MediaView(Model, frozen=True):
-    duration_seconds: float | None
-    video: VideoStream | None
-    audio: tuple[AudioStream, ...]
-    subtitles: tuple[SubtitleStream, ...]
-    chapters: tuple[Chapter, ...] = ()
-    attachments: int = 0
-    covers: int = 0
-    format: str = ""
 
 
 class VariationView(Model, frozen=True):
@@ -88,12 +78,15 @@ class VariationView(Model, frozen=True):
 class SourceView(Model, frozen=True):
     id: str
     name: str
-    bytes: int
-    status: State
+    bytes: int  # while it is fetched: as many as its host says it has, or else as came
+    status: SourceStatus
     progress: float | None
     error: str | None
     media: MediaView | None
     variations: tuple[VariationView, ...]
+    url: str | msgspec.UnsetType = msgspec.UNSET  # where it comes from, if by URL: no more of that than its host
+    bytes_fetched: int | msgspec.UnsetType = msgspec.UNSET  # while it is fetched
+    fetch_error: str | msgspec.UnsetType | None = msgspec.UNSET  # what keeps or kept it from being fetched
 
 
 class Usage(Model, frozen=True):
@@ -164,9 +157,12 @@ def job_view(
     variations: Sequence[Row],
     live: Live,
     brought: Mapping[str, Row],
+    fetched: Mapping[str, Row],
 ) -> JobView:
-    """Returns the job with everything below it; what is `brought` somewhere is told by variation."""
-    shown = _source_views(sources, variations, live, brought)
+    """Returns the job with everything below it; what is `brought` somewhere is told by variation, and how what comes
+    by URL is `fetched` by source."""
+    views = _source_views(sources, variations, live, brought)
+    shown = tuple(_with_fetch(view, fetched[view.id]) if view.id in fetched else view for view in views)
     told = {"sources": shown, "error": error, "metadata": _metadata(job), "webhook_url": job["webhook_url"]}
     fields = _job_fields(job, effort, live, [one.eta_seconds for source in shown for one in source.variations])
     return JobView(webhook_variations=bool(job["webhook_variations"]), **told, **fields)
@@ -271,6 +267,14 @@ def _source_views(
     return tuple(_source_view(source, by_source[source["seq"]], live, brought) for source in sources)
 
 
+def _with_fetch(source: SourceView, fetch: Row) -> SourceView:
+    told = replace(source, url=fetch["shown"], fetch_error=fetch["error"])
+    if fetch["status"] != FetchStatus.PENDING:
+        return told
+    length = source.bytes if fetch["length"] is None else fetch["length"]
+    return replace(told, status=SourceStatus.FETCHING, bytes_fetched=source.bytes, bytes=length)
+
+
 def _source_view(source: Row, variations: Iterable[Row], live: Live, brought: Mapping[str, Row]) -> SourceView:
     media = msgspec.json.decode(source["media"], type=Media) if source["media"] else None
     duration = media.duration_seconds if media else None
@@ -282,25 +286,11 @@ def _source_view(source: Row, variations: Iterable[Row], live: Live, brought: Ma
         id=source["id"],
         name=source["name"],
         bytes=source["bytes"],
-        status=derive(Counter(variation.status for variation in mine)),
+        status=SourceStatus(derive(Counter(variation.status for variation in mine))),
         progress=_mean(mine),
         error=source["error"],
         media=media_view(media) if media else None,
         variations=mine,
-    )
-
-
-def media_view(media: Media) -> MediaView:
-    """Returns what a file holds, as it is told of sources."""
-    return MediaView(
-        duration_seconds=media.duration_seconds,
-        video=media.video,
-        audio=media.audio,
-        subtitles=media.subtitles,
-        chapters=media.chapters,
-        attachments=media.attachments,
-        covers=media.covers,
-        format=media.format,
     )
 
 
@@ -325,7 +315,7 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
         sha256=row["sha256"],
         output_seconds=row["output_seconds"],
         attempts=row["attempts"],
-        waiting=(row["waiting"] or live.shortage) if status == State.QUEUED else None,
+        waiting=_waiting(row, live) if status == State.QUEUED else None,
         sandbox=row["sandbox"],
         resumed_seconds=row["resumed_seconds"],
         sharing=row["sharing"],
@@ -339,6 +329,10 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
         started_at=when(row["started_at"]),
         finished_at=when(row["finished_at"]),
     )
+
+
+def _waiting(row: dict[str, Any], live: Live) -> str | None:
+    return "its source is being fetched" if row.get("unfetched") else row["waiting"] or live.shortage
 
 
 def _where(status: State, report: Progress | None) -> tuple[float, float | None]:

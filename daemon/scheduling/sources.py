@@ -25,7 +25,7 @@ from daemon.errors import (
 )
 from daemon.host import boot_id
 from daemon.media.model import Media
-from daemon.models import Model, SourceFile
+from daemon.models import Model, Remote, SourceFile
 from daemon.paths import Paths, fsync
 from daemon.plaintext import is_text
 from daemon.source_files import ANY, EVERYWHERE, GONE, Identity, SourceRefused, identity_of, lies_below, open_source
@@ -34,7 +34,8 @@ T = TypeVar("T")
 
 
 class NewSource(Model, frozen=True):
-    """Describes a file of a new job: `upload` is a file in the spool that is taken over, or `path` is read where it is.
+    """Describes a file of a new job: `upload` is a file in the spool that is taken over, `path` is read where it is,
+    and `remote` is still to be fetched.
 
     `resumable` is the upload that `upload` is the file of, where it came in pieces: its row goes with it.
     """
@@ -43,6 +44,7 @@ class NewSource(Model, frozen=True):
     bytes: int
     upload: Path | None = None
     path: Path | None = None
+    remote: Remote | None = None
     identity: Identity = ANY  # of what is at `path`
     resumable: str | None = None
     media: Media | None = None  # what it holds, where somebody looked already

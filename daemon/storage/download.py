@@ -1,0 +1,382 @@
+"""Makes one attempt at fetching a file: from addresses that were checked, to a file on the disk, from where it was.
+
+Whatever waits for the network or the disk does so in a thread of ours, and `Trip.stop` ends it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import http.client
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Collection, Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from daemon import addresses
+from daemon.bounded_threads import Workers
+from daemon.errors import FfspoolError, Unfetched
+from daemon.models import Model, Remote
+from daemon.paths import fsync_folder
+from daemon.storage import answers, urls
+from daemon.storage.answers import Answer, Known
+from daemon.storage.trip import Stopped, Trip
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT = 10.0  # seconds, for one address; a host may have more
+SILENCE = 30.0  # seconds without a byte after which the line is given up
+ANSWER_TIMEOUT = 60.0  # seconds for all that comes before the file, redirects included
+MAX_REDIRECTS = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+PIECE = 256 * 1024  # bytes that are read at once
+DURABLE_EVERY = 2.0  # seconds
+
+
+class Order(Model, frozen=True):
+    """Says what is to be fetched to where, and what of it is there already."""
+
+    remote: Remote
+    path: Path
+    known: Known
+
+
+class Keeper(Protocol):
+    """Keeps what became of the file so far, and says whether there is room. It is called in the attempt's thread."""
+
+    def begin(self, answer: Answer) -> None:
+        """Keeps which file it is. Raises Unfetched where there is no room for it, or Stopped."""
+        ...
+
+    def grow(self, size: int) -> None:
+        """Keeps that so many bytes are on the disk. Raises as `begin` does."""
+        ...
+
+
+class _Line:
+    """An answer of which the head was read."""
+
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        self._connection = connection
+        self.response = response
+        self.status = response.status
+        # Of a header that is there twice the first counts, as for the library that reads the body.
+        self.headers = {name.lower(): value for name, value in reversed(response.getheaders())}
+
+    def close(self) -> None:
+        self.response.close()
+        self._connection.close()
+
+
+class Downloader:
+    """Fetches files. Nothing is remembered between two attempts."""
+
+    def __init__(
+        self,
+        *,
+        allow_private: bool = False,
+        ports: Collection[int] = (80, 443),
+        most_bytes: int,
+        at_once: int = 4,
+        now: Callable[[], float] = time.time,
+        resolve: addresses.Resolve = addresses.look_up,
+        interfaces: addresses.Interfaces = addresses.interfaces,
+    ) -> None:
+        self._allow_private = allow_private
+        self._ports = ports
+        self._most = most_bytes
+        self._now = now
+        self._resolve = resolve
+        self._interfaces = interfaces
+        self._threads = Workers("fetching", most=2 * at_once, patience=None)  # one that ends may be on its way out
+
+    async def fetch(self, order: Order, trip: Trip, keeper: Keeper) -> int:
+        """Returns the file's size once it is whole, durable and what was asked for.
+
+        Raises Unfetched, or Stopped; what came until then is kept as far as the keeper was told.
+        """
+        if order.known.is_all:  # the daemon ended before it could say so
+            return await self._on_thread(partial(_looked_at, order, trip))
+        try:
+            line, answer = await self._answer_or_anew(order, trip)
+            return await self._on_thread(partial(_receive, line, answer, order, trip, keeper, self._most))
+        except asyncio.CancelledError:
+            trip.stop()  # the thread may wait for the line
+            raise
+        finally:
+            trip.release()
+
+    async def _answer_or_anew(self, order: Order, trip: Trip) -> tuple[_Line, Answer]:
+        """What comes when the rest of the file is asked for; if that is of no use, then when all of it is."""
+        try:
+            return await self._answer(order, trip)
+        except Unfetched as error:
+            if not error.anew:
+                raise
+        return await self._answer(replace(order, known=Known()), trip)
+
+    async def _answer(self, order: Order, trip: Trip) -> tuple[_Line, Answer]:
+        """What is asked for the first time, or the rest of it, as it begins to come."""
+        asked = order.known.resumable
+        line = await self._asked(order, trip, _range(order.known) if asked else {})
+        try:
+            return line, answers.judged(
+                order.remote.shown,
+                line.status,
+                line.headers,
+                order.known,
+                asked=asked,
+                now=self._now(),
+                most=self._most,
+            )
+        except BaseException:
+            line.close()
+            raise
+
+    async def _asked(self, order: Order, trip: Trip, extra: Mapping[str, str]) -> _Line:
+        """The answer at the end of all redirects."""
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT) as deadline:
+                return await self._followed(order.remote, trip, extra)
+        except Unfetched:
+            raise
+        except FfspoolError as error:  # who may not be asked
+            raise Unfetched(str(error), final=True) from error
+        except (OSError, http.client.HTTPException) as error:
+            trip.hang_up()
+            trip.check()
+            words = f"no answer within {ANSWER_TIMEOUT:.0f} s" if deadline.expired() else _words(error)
+            final = isinstance(error, ssl.SSLCertVerificationError)
+            raise Unfetched(f"{order.remote.shown} cannot be reached: {words}", final=final) from error
+
+    async def _followed(self, remote: Remote, trip: Trip, extra: Mapping[str, str]) -> _Line:
+        url, headers = urls.parsed(remote.url, self._ports), remote.headers
+        for _ in range(MAX_REDIRECTS + 1):
+            line = await self._get(url, {**headers, **extra}, trip)
+            location = line.headers.get("location")
+            if line.status not in REDIRECTS or not location:
+                return line
+            line.close()
+            onward = url.joined(location, self._ports)
+            if onward.origin != url.origin:  # keys are for whom they were given for
+                headers = {}
+            url = onward
+        raise Unfetched(f"{remote.shown} redirected us more than {MAX_REDIRECTS} times, at last to {url.shown}")
+
+    async def _get(self, url: urls.Url, headers: Mapping[str, str], trip: Trip) -> _Line:
+        """The answer of the first of the host's addresses that takes a connection."""
+        looking = addresses.addresses(
+            url.host,
+            url.port,
+            allow_private=self._allow_private,
+            resolve=self._resolve,
+            own=self._interfaces,
+            traffic=addresses.FETCHES,
+        )
+        found = await trip.unless_stopped(looking)
+        for address in found[:-1]:
+            try:
+                return await self._get_from(address, url, headers, trip)
+            except OSError:
+                trip.check()
+        return await self._get_from(found[-1], url, headers, trip)
+
+    async def _get_from(
+        self, address: addresses.Address, url: urls.Url, headers: Mapping[str, str], trip: Trip
+    ) -> _Line:
+        trip.check()
+        plain = await self._on_thread(partial(_connected, address, url.port, trip), _close)
+        try:
+            if not self._allow_private:
+                ours, theirs = (addresses.plain(end[0]) for end in (plain.getsockname(), plain.getpeername()))
+                await addresses.check_connection(url.host, ours, theirs, self._interfaces, addresses.FETCHES)
+        except BaseException:
+            plain.close()
+            raise
+        return await self._on_thread(partial(self._talk, plain, url, headers), _close)
+
+    def _talk(self, plain: socket.socket, url: urls.Url, headers: Mapping[str, str]) -> _Line:
+        connection = http.client.HTTPConnection(url.host, url.port)
+        connection.auto_open = 0
+        connection.sock = plain
+        try:  # to the address that was checked: its name is told in TLS and in Host, and looked up no more
+            if url.scheme == "https":
+                connection.sock = self._tls.wrap_socket(plain, server_hostname=url.host)
+            connection.putrequest("GET", url.target, skip_host=True, skip_accept_encoding=True)
+            ours = {"Host": url.authority, "Accept-Encoding": "identity", "Connection": "close"}
+            given = {"User-Agent": "ffspool", "Accept": "*/*", **headers}
+            for name, value in {**given, **ours}.items():
+                connection.putheader(name, value.encode("latin-1"))
+            connection.endheaders()
+            return _Line(connection, connection.getresponse())
+        except BaseException:
+            connection.close()
+            raise
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        import httpx
+
+        return httpx.create_ssl_context()  # reads every root certificate: once, and only if it is needed
+
+    async def _on_thread(self, work: Callable[[], T], unwanted: Callable[[T], object] | None = None) -> T:
+        return await self._threads.run("", work, unwanted)
+
+
+def _close(line: _Line | socket.socket) -> None:
+    line.close()
+
+
+def _connected(address: addresses.Address, port: int, trip: Trip) -> socket.socket:
+    line = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        trip.hold(line)
+        line.settimeout(CONNECT_TIMEOUT)
+        line.connect((str(address), port))
+        line.settimeout(SILENCE)
+    except BaseException:
+        line.close()
+        raise
+    return line
+
+
+def _range(known: Known) -> dict[str, str]:
+    """What asks for the rest of the very file of which some is here; another comes whole."""
+    return {"Range": f"bytes={known.bytes}-", "If-Range": known.version.condition or ""}
+
+
+def _words(error: Exception) -> str:
+    """No more of an error than its reason: its text may hold what was asked for."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid ({error.verify_message})"
+    if isinstance(error, TimeoutError):
+        return "it does not answer"
+    if isinstance(error, http.client.HTTPException):
+        return "it does not speak HTTP"
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+# Within the thread
+
+
+def _receive(line: _Line, answer: Answer, order: Order, trip: Trip, keeper: Keeper, most: int) -> int:
+    shown = order.remote.shown
+    try:
+        if not answer.framed and order.remote.sha256 is None:
+            words = (
+                "does not say how long the file is, so that nobody could tell whether it came whole: give its sha256"
+            )
+            raise Unfetched(f"{shown} {words}", final=True)
+        keeper.begin(answer)
+        trip.begin(answer.begins, answer.length)
+        part = _open(order.path, answer.begins, shown)
+        try:
+            _fill(part, line.response, shown, trip, keeper, most)
+            _check_whole(part, answer, order, trip)
+        finally:
+            os.close(part)
+        fsync_folder(order.path.parent)
+        return trip.bytes
+    except OSError as error:
+        raise _of_disk(shown, error, answer) from error
+    finally:
+        line.close()
+
+
+def _looked_at(order: Order, trip: Trip) -> int:
+    """The size of a file that came whole already."""
+    known, shown = order.known, order.remote.shown
+    part = _open(order.path, known.bytes, shown)
+    try:
+        whole = Answer(begins=known.bytes, length=known.length, version=known.version, framed=True)
+        _check_whole(part, whole, order, trip)
+    finally:
+        os.close(part)
+    fsync_folder(order.path.parent)
+    return known.bytes
+
+
+def _open(path: Path, begins: int, shown: str) -> int:
+    """Cuts off what nobody vouches for. Raises Stopped where the job is gone, and its folder with it."""
+    try:
+        part = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as error:
+        raise Stopped from error
+    if os.fstat(part).st_size < begins:
+        os.close(part)
+        raise Unfetched(f"what was here of {shown} is gone from the disk", anew=True)
+    os.ftruncate(part, begins)
+    return part
+
+
+def _fill(part: int, response: http.client.HTTPResponse, shown: str, trip: Trip, keeper: Keeper, most: int) -> None:
+    """Writes what comes, until it ends or the line breaks; what is there then is durable and told."""
+    durable = 0.0  # what comes first is so at once
+    while piece := _next(response, shown, part, trip, keeper):
+        if trip.bytes + len(piece) > most:
+            raise Unfetched(f"{shown} sends more than {most} bytes, which are the limit", final=True)
+        _write(part, piece, trip.bytes)
+        trip.took(len(piece))
+        if time.monotonic() - durable >= DURABLE_EVERY:
+            _settle(part, trip, keeper)
+            durable = time.monotonic()
+    _settle(part, trip, keeper)
+    trip.check()
+
+
+def _next(response: http.client.HTTPResponse, shown: str, part: int, trip: Trip, keeper: Keeper) -> bytes:
+    try:
+        return response.read1(PIECE)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        _settle(part, trip, keeper)
+        trip.check()
+        why = f"sent nothing for {SILENCE:.0f} s" if isinstance(error, TimeoutError) else "broke off"
+        raise Unfetched(f"{shown} {why} after {trip.bytes} bytes") from error
+
+
+def _settle(part: int, trip: Trip, keeper: Keeper) -> None:
+    os.fdatasync(part)
+    keeper.grow(trip.bytes)
+
+
+def _write(part: int, piece: bytes, at: int) -> None:
+    with memoryview(piece) as rest:
+        written = 0
+        while written < len(piece):
+            written += os.pwrite(part, rest[written:], at + written)
+
+
+def _check_whole(part: int, answer: Answer, order: Order, trip: Trip) -> None:
+    shown, wanted = order.remote.shown, order.remote.sha256
+    if answer.length is not None and trip.bytes != answer.length:
+        anew = trip.bytes > answer.length
+        raise Unfetched(f"{shown} broke off after {trip.bytes} of {answer.length} bytes", anew=anew)
+    if not trip.bytes:
+        raise Unfetched(f"{shown} holds an empty file", final=True)
+    if wanted and (found := _sha256(part, trip)) != wanted:
+        words = f"{shown} sent a file with the SHA-256 {found}, not the one that was said"
+        raise Unfetched(words, final=answer.framed, anew=True)  # of one without a length the line may have broken
+
+
+def _sha256(part: int, trip: Trip) -> str:
+    digest, at = hashlib.sha256(), 0
+    while piece := os.pread(part, 4 * PIECE, at):
+        trip.check()
+        digest.update(piece)
+        at += len(piece)
+    return digest.hexdigest()
+
+
+def _of_disk(shown: str, error: OSError, answer: Answer) -> Unfetched:
+    """What comes without a length was given no room of its own: what is here of it makes room for others."""
+    if error.errno in NO_ROOM:
+        return Unfetched(f"{shown} waits for disk space: the disk is full", room=True, anew=answer.length is None)
+    return Unfetched(f"what comes from {shown} cannot be stored: {error.strerror}")

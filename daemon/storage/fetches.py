@@ -1,0 +1,321 @@
+"""Fetches sources by URL: durably queued, several at once and fairly between jobs, tried again where it may pass.
+
+A row says what is left to do; what of a file is on the disk, its source's row says. So whoever ends the daemon ends an
+attempt, and the next one goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+import msgspec
+
+from daemon.database.store import Row, Transaction
+from daemon.errors import LimitReached, OutOfSpace, Unfetched
+from daemon.journal import tell
+from daemon.models import Remote
+from daemon.paths import remove
+from daemon.scheduling import claims
+from daemon.scheduling.resources import Resources
+from daemon.storage.answers import Answer, Known, Version
+from daemon.storage.download import Downloader, Order
+from daemon.storage.trip import Stopped, Trip
+
+log = logging.getLogger(__name__)
+
+WAITS = (1, 3, 12, 36, 120, 180)  # of the backoff: 5 s, 15 s, 1 min … 15 min
+JITTER = 0.2
+MOST_FAILURES = 8  # in a row, without a byte more: that is an hour
+GIVE_UP = 24 * 3600.0  # seconds after which one that gets on is given up, too
+LONGEST_WAIT = 3600.0  # seconds that a host may ask for
+ROOM_AGAIN = 30.0  # seconds before one that waits for room is looked at again
+LOOK_EVERY = 5.0  # seconds, should nothing wake us while there is something
+SAFETY_POLL = 30.0  # seconds, while there is nothing: who made a job may have gone before it said so
+PARTING = 2.0  # seconds that a verb waits for what it ended to be let go of
+
+
+class Fetches:
+    """Empties the queue of fetches. `run` is its loop; the rest may be called beside it."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        downloader: Downloader,
+        whole: Callable[[], None],
+        *,
+        most: int = 4,
+        backoff: float = 5.0,
+    ) -> None:
+        """Calls `whole` whenever a source is. At most `most` are fetched at once; `backoff` is in seconds."""
+        self._store = resources.store
+        self._paths = resources.paths
+        self._quota = resources.quota
+        self._space = resources.space
+        self._now = resources.now
+        self._downloader = downloader
+        self._whole = whole
+        self._most = most
+        self._backoff = backoff
+        self._under_way: dict[str, Trip] = {}  # by source
+        self._jobs: dict[str, int] = {}  # whose they are
+        self._awake = asyncio.Event()
+        self._ended = asyncio.Condition()  # whenever an attempt has
+        self._expecting = True  # whether there may be any: where nobody asks for them, commits are not looked at
+        self._store.on_commit(self._on_commit)
+
+    def expect(self) -> None:
+        """Has commits looked at from now on: a job was made that has sources by URL."""
+        self._expecting = True
+        self._awake.set()
+
+    def under_way(self, source: str) -> Trip | None:
+        """Returns the attempt at this source; None while there is none."""
+        return self._under_way.get(source)
+
+    async def let_go(self, jobs: Iterable[int]) -> None:
+        """Waits until attempts of these jobs that nobody wants any more have ended, and what they left is removed."""
+        unwanted = partial(_uncleared, list(jobs))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PARTING), self._ended:
+                while await self._store.read(unwanted):
+                    self.expect()
+                    await self._ended.wait()
+
+    # The loop
+
+    async def run(self) -> None:
+        """Fetches what is due until it is cancelled; what is under way then is gone on with by the next run."""
+        try:
+            async with asyncio.TaskGroup() as fetching:
+                while True:
+                    self._awake.clear()  # before anything is looked at: what changes from here on is looked at again
+                    try:
+                        await self._wait(await self._begin_due(fetching))
+                    except Exception:
+                        log.exception("fetches cannot be read; they are looked at again in %.0f s", LOOK_EVERY)
+                        await asyncio.sleep(LOOK_EVERY)
+        finally:
+            for trip in self._under_way.values():
+                trip.stop()
+
+    def _on_commit(self) -> None:
+        if self._expecting:
+            self._awake.set()
+
+    async def _wait(self, at: float | None) -> None:
+        patience = LOOK_EVERY if self._expecting else SAFETY_POLL
+        if at is not None:
+            patience = max(0.0, min(patience, at - self._now()))
+        try:
+            async with asyncio.timeout(patience):
+                await self._awake.wait()
+        except TimeoutError:
+            self._expecting = True
+
+    async def _begin_due(self, fetching: asyncio.TaskGroup) -> float | None:
+        """Begins what there is room for; returns when another is due, if that is known."""
+        if not self._expecting:
+            return None
+        await self._stop_unwanted()
+        while True:
+            full = len(self._under_way) >= self._most
+            jobs, busy = _json(self._jobs.values()), _json(self._under_way)
+            due, following = await self._store.read(partial(_due, self._now(), busy, jobs, full))
+            if due is None:
+                if following is None and not self._under_way:
+                    await self._look_ahead()
+                return following
+            have = due["bytes"] if due["status"] == "pending" else 0
+            trip = self._under_way[due["id"]] = Trip(have, due["length"])
+            self._jobs[due["id"]] = due["job_seq"]
+            fetching.create_task(self._carry(due, trip), name=f"fetch of {due['id']}")
+
+    async def _look_ahead(self) -> None:
+        """Stops looking at commits where nothing is left to do, but that which a commit meanwhile brought."""
+        self._expecting = False
+        found = await self._store.read(lambda t: t.one("any_fetch"))
+        self._expecting = self._expecting or found is not None
+
+    async def _stop_unwanted(self) -> None:
+        if not self._under_way:
+            return
+        before = dict(self._under_way)
+        wanted = await self._store.read(partial(_wanted, _json(before)))
+        for source, trip in before.items():
+            if source not in wanted:
+                trip.stop()
+
+    # One of them
+
+    async def _carry(self, due: Row, trip: Trip) -> None:
+        """Makes one attempt, or removes what others left, and writes what came of it."""
+        try:
+            await (self._attempt(due, trip) if due["status"] == "pending" else self._clear(due))
+        except Exception:
+            log.exception("what became of the fetch of %s cannot be recorded", due["id"])
+            await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody tries it again
+        finally:
+            self._space.release(due["id"])
+            del self._under_way[due["id"]], self._jobs[due["id"]]
+            self._awake.set()
+            async with self._ended:
+                self._ended.notify_all()
+
+    async def _attempt(self, due: Row, trip: Trip) -> None:
+        if not await self._store.write(lambda t: t.run("begin_fetch", id=due["id"])):
+            return
+        order = Order(
+            remote=msgspec.json.decode(due["wanted"], type=Remote),
+            path=self._paths.source(due["job"], due["id"]),
+            known=Known(bytes=due["bytes"], length=due["length"], version=_version(due["version"])),
+        )
+        try:
+            size = await self._downloader.fetch(order, trip, _Keeper(self, due, trip))
+        except Stopped:
+            return
+        except Unfetched as error:
+            await self._put_off(due, error)
+        else:
+            await self._record(due, size)
+
+    async def _record(self, due: Row, size: int) -> None:
+        now = self._now()
+        if await self._store.write(partial(_record, due["id"], size, now)):
+            tell(log, logging.INFO, "source fetched", **_of(due), bytes=size, after=now - due["since"])
+            self._whole()
+
+    async def _put_off(self, due: Row, error: Unfetched) -> None:
+        now = self._now()
+        got_on = await self._store.read(partial(_bytes, due["id"])) > due["bytes"]
+        failures = due["failures"] if error.room else 1 if got_on else due["failures"] + 1
+        given_up = not error.room and (failures >= MOST_FAILURES or now > due["since"] + GIVE_UP)
+        final = error.final or given_up
+        if final:
+            words = f"{due['name']} could not be fetched: {error}"
+            await self._store.write(partial(_give_up, due["id"], str(error), words, now))
+        else:
+            again = now + (ROOM_AGAIN if error.room else self._wait_after(failures, error.retry_after))
+            await self._store.write(partial(_put_off, due["id"], str(error), failures, again, error.anew))
+        words = "source cannot be fetched" if final else "source cannot be fetched yet, and is tried again"
+        tell(log, logging.WARNING, words, **_of(due), error=str(error))
+
+    def _wait_after(self, failures: int, asked: float | None) -> float:
+        spread = random.uniform(1 - JITTER, 1 + JITTER)
+        return max(self._backoff * WAITS[min(failures, len(WAITS)) - 1] * spread, min(asked or 0.0, LONGEST_WAIT))
+
+    async def _clear(self, due: Row) -> None:
+        """Removes what attempts left, which nobody wants any more."""
+        await asyncio.to_thread(remove, self._paths.source(due["job"], due["id"]))
+        await self._store.write(partial(_record_cleared, due["id"]))
+
+    # What the thread of an attempt asks for
+
+    async def begin(self, due: Row, trip: Trip, answer: Answer) -> bool:
+        """Keeps which file it is, and room for it. Raises Unfetched; False: nobody wants it any more."""
+        try:
+            return await self._store.write(partial(self._begin, due, trip, answer))
+        except (LimitReached, OutOfSpace) as error:
+            raise Unfetched(f"{due['shown']} waits for room: {error}", room=True) from error
+
+    def _begin(self, due: Row, trip: Trip, answer: Answer, transaction: Transaction) -> bool:
+        """Does so among writes, so that no two take the same room."""
+        if answer.length is not None:
+            missing = answer.length - answer.begins
+            counted = due["length"] is not None
+            self._quota.check_bytes(transaction, 0 if counted else missing)
+            self._quota.check_disk(missing)
+            # The row counts as stored what is to come: only the disk is kept.
+            self._space.reserve(due["id"], missing, lambda: trip.bytes - answer.begins, stored=True)
+        transaction.run("grow_fetch", id=due["id"], bytes=answer.begins)
+        version = msgspec.json.encode(answer.version).decode()
+        return bool(transaction.run("note_fetch", id=due["id"], length=answer.length, version=version))
+
+    async def grow(self, due: Row, size: int, *, bounded: bool) -> bool:
+        """Keeps how much is on the disk. Raises Unfetched where one that is not `bounded` takes the last room."""
+        grown = await self._store.write(lambda t: t.run("grow_fetch", id=due["id"], bytes=size))
+        if grown and not bounded:
+            try:
+                await self._store.read(lambda t: self._quota.check_bytes(t, 0))
+                await asyncio.to_thread(self._quota.check_disk, 0)
+            except (LimitReached, OutOfSpace) as error:
+                raise Unfetched(f"{due['shown']} waits for room: {error}", room=True, anew=True) from error
+        return bool(grown)
+
+
+class _Keeper:
+    """Keeps what an attempt brings, from within its thread."""
+
+    def __init__(self, fetches: Fetches, due: Row, trip: Trip) -> None:
+        self._fetches = fetches
+        self._due = due
+        self._trip = trip
+        self._loop = asyncio.get_running_loop()
+
+    def begin(self, answer: Answer) -> None:
+        coming = self._fetches.begin(self._due, self._trip, answer)
+        if not asyncio.run_coroutine_threadsafe(coming, self._loop).result():
+            raise Stopped
+
+    def grow(self, size: int) -> None:
+        growing = self._fetches.grow(self._due, size, bounded=self._trip.length is not None)
+        if not asyncio.run_coroutine_threadsafe(growing, self._loop).result():
+            raise Stopped
+
+
+def _of(due: Row) -> Mapping[str, str]:
+    return {"job": due["job"], "source": due["id"], "from": due["shown"]}
+
+
+def _version(kept: str | None) -> Version:
+    return msgspec.json.decode(kept, type=Version) if kept else Version()
+
+
+def _due(now: float, busy: str, jobs: str, full: bool, transaction: Transaction) -> tuple[Row | None, float | None]:
+    """The next fetch whose time has come; if there is none, when one is due."""
+    if due := transaction.one("due_fetch", now=now, busy=busy, jobs=jobs, full=full):
+        return due, None
+    following = transaction.one("next_fetch", now=now)
+    return None, following["at"] if following else None
+
+
+def _wanted(sources: str, transaction: Transaction) -> set[str]:
+    return {row["id"] for row in transaction.all("wanted_fetches", sources=sources)}
+
+
+def _uncleared(jobs: list[int], transaction: Transaction) -> bool:
+    return transaction.one("uncleared_fetch", jobs=_json(jobs)) is not None
+
+
+def _bytes(source: str, transaction: Transaction) -> int:
+    row = transaction.one("fetched_bytes", id=source)
+    return int(row["bytes"]) if row else 0
+
+
+def _record(source: str, size: int, now: float, transaction: Transaction) -> bool:
+    transaction.run("grow_fetch", id=source, bytes=size)
+    return bool(transaction.run("record_fetched", id=source, now=now))
+
+
+def _put_off(source: str, error: str, failures: int, again: float, anew: bool, transaction: Transaction) -> None:
+    if anew:  # what is here is cut off by the next attempt
+        transaction.run("note_fetch", id=source, length=None, version=None)
+    transaction.run("put_fetch_off", id=source, error=error, failures=failures, again=again)
+
+
+def _give_up(source: str, error: str, words: str, now: float, transaction: Transaction) -> None:
+    if transaction.run("give_up_fetch", id=source, error=error, now=now):
+        claims.refuse_source(transaction, source=source, error=words, now=now)
+
+
+def _record_cleared(source: str, transaction: Transaction) -> None:
+    transaction.run("record_fetch_cleared", id=source)
+    transaction.run("empty_source", id=source)
+
+
+def _json(values: Iterable[str | int]) -> str:
+    return msgspec.json.encode(list(values)).decode()

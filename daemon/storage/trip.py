@@ -1,0 +1,105 @@
+"""Stands for one attempt under way: what it has brought so far, and how it is ended at once."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+SAMPLED = 0.5  # seconds between two looks at how far it is, for the speed
+LATELY = 12  # such looks that the speed is of
+
+
+class Stopped(Exception):
+    """Nobody wants the source any more, it is paused, or the daemon ends."""
+
+
+class Trip:
+    """Is shared by the thread that makes the attempt and those that ask how it is or end it."""
+
+    def __init__(self, begun: int, length: int | None) -> None:
+        self.bytes = begun  # in the file, be they on the disk already or not
+        self.length = length
+        self._samples = deque([(time.monotonic(), begun)], maxlen=LATELY)
+        self._over = asyncio.Event()
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._line: socket.socket | None = None
+
+    def stop(self) -> None:
+        """Ends it: whoever waits for its host finds the line closed. Called by the loop."""
+        self._stopped.set()
+        self._over.set()
+        self.hang_up()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def check(self) -> None:
+        """Raises Stopped once it is to end."""
+        if self.stopped:
+            raise Stopped
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """Returns what `work` does, which nothing else can end. Raises Stopped at once when it is to end."""
+        working = asyncio.ensure_future(work)
+        over = asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait({working, over}, return_when=asyncio.FIRST_COMPLETED)
+            self.check()
+            return await working
+        finally:
+            working.cancel()
+            over.cancel()
+
+    def hold(self, line: socket.socket) -> None:
+        """Has `stop` close this line from now on. Raises Stopped."""
+        with self._lock:
+            self._release()
+            self._line = line.dup()  # the line itself may be wrapped, and closed, by its thread
+        self.check()
+
+    def hang_up(self) -> None:
+        """Ends whatever waits for the line."""
+        with self._lock:
+            if self._line is not None:
+                with suppress(OSError):
+                    self._line.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Lets go of the line, which is closed."""
+        with self._lock:
+            self._release()
+
+    def _release(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def begin(self, begins: int, length: int | None) -> None:
+        """Says that the file comes from that byte on."""
+        self.bytes, self.length = begins, length
+        self._samples.clear()
+        self._samples.append((time.monotonic(), begins))
+
+    def took(self, size: int) -> None:
+        """Counts bytes that came."""
+        self.bytes += size
+        now = time.monotonic()
+        if now - self._samples[-1][0] >= SAMPLED:
+            self._samples.append((now, self.bytes))
+
+    @property
+    def speed(self) -> float | None:
+        """Returns bytes per second lately; None: too little came to tell."""
+        began, before = self._samples[0]
+        elapsed = time.monotonic() - began
+        return (self.bytes - before) / elapsed if elapsed >= SAMPLED else None

@@ -1,0 +1,124 @@
+"""Says which URLs may be asked for a source, and with what; and what may be shown of them: no more than a host.
+
+What follows the host may be a signed link, and headers may be keys: neither stands in an answer, an error or a log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+
+from daemon.errors import InvalidRequest
+from daemon.models import Remote
+from daemon.plaintext import flaw
+
+PORTS = {"http": 80, "https": 443}
+MOST_HEADERS = 20
+MOST_HEADER_LETTERS = 8192  # of all of them together
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+VALUE = re.compile(r"[\x20-\x7e\x80-\xff]*")
+HOST = re.compile(r"[A-Za-z0-9._~-]+")
+KEPT = "/%:=&?+!$,;'@()*~[]"  # in a path or query: what stands there already means something
+# What decides how the answer comes, and whose it is: that is ours to say.
+OURS = frozenset(
+    {
+        *("host", "range", "if-range", "accept-encoding", "connection", "content-length", "transfer-encoding", "te"),
+        *("expect", "upgrade", "trailer", "keep-alive", "if-match", "if-none-match", "if-modified-since"),
+        *("if-unmodified-since", "content-encoding"),
+    }
+)
+
+
+class Url(NamedTuple):
+    """Holds a URL as it is asked for. `host` is what is looked up, `target` what is asked of it."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Returns what keys are for: they go nowhere else."""
+        return self.scheme, self.host.lower(), self.port
+
+    @property
+    def shown(self) -> str:
+        """Returns all that may be told of it."""
+        return f"{self.scheme}://{self.authority}/…"
+
+    def joined(self, location: str, ports: Collection[int]) -> Url:
+        """Returns where a redirect leads. Raises InvalidRequest when nobody may go there."""
+        return parsed(urljoin(f"{self.scheme}://{self.authority}{self.target}", location), ports)
+
+
+def parsed(url: str, ports: Collection[int]) -> Url:
+    """Returns the parts of a URL on one of the ports. Raises InvalidRequest in words that tell its host alone."""
+    if reason := flaw(url):
+        raise InvalidRequest(f"the URL of a source {reason}")
+    try:
+        parts = urlsplit(url)
+        host, port = _host(parts), parts.port
+    except ValueError as error:
+        raise InvalidRequest("the URL of a source is not one") from error
+    if parts.scheme not in PORTS or not host:
+        raise InvalidRequest("the URL of a source does not begin with http:// or https:// and a host")
+    if "@" in parts.netloc:
+        raise InvalidRequest(f"the URL to {host} holds a user name: send credentials as a header of the source instead")
+    port = PORTS[parts.scheme] if port is None else port
+    if port not in ports:
+        allowed = ", ".join(map(str, sorted(ports)))
+        raise InvalidRequest(f"the URL to {host} names port {port}: sources are fetched from port {allowed} only")
+    path = quote(parts.path or "/", safe=KEPT)
+    return Url(parts.scheme, host, port, f"{path}?{quote(parts.query, safe=KEPT)}" if parts.query else path)
+
+
+def _host(parts: SplitResult) -> str:
+    """The name as it is looked up. Raises ValueError, as for a label that is none."""
+    host = parts.hostname or ""
+    if ":" in host:
+        return str(ip_address(host))
+    host = host.encode("idna").decode("ascii") if host else ""
+    if host and not HOST.fullmatch(host):
+        raise ValueError(host)
+    return host
+
+
+def remote(
+    url: str, ports: Collection[int], *, headers: Mapping[str, str], sha256: str | None, name: str | None
+) -> tuple[str, Remote]:
+    """Returns the name of a source by URL, and how it is asked for. Raises InvalidRequest for what may not be asked."""
+    found = parsed(url, ports)
+    _check_headers(found.host, headers)
+    return name or _name(found), Remote(
+        url=url, headers=dict(headers), sha256=sha256.lower() if sha256 else None, shown=found.shown
+    )
+
+
+def _name(url: Url) -> str:
+    """What the file is called at its host; a path without a name is called after the host."""
+    return unquote(url.target.partition("?")[0].rpartition("/")[2]).replace("/", "_") or url.host
+
+
+def _check_headers(host: str, headers: Mapping[str, str]) -> None:
+    if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers.items()) > (
+        MOST_HEADER_LETTERS
+    ):
+        raise InvalidRequest(
+            f"the headers for {host} are too many: {MOST_HEADERS}, of {MOST_HEADER_LETTERS} letters together, may be"
+        )
+    for name, value in headers.items():
+        if not TOKEN.fullmatch(name):
+            raise InvalidRequest(f"the name of a header for {host} is not one")
+        if name.lower() in OURS or name.lower().startswith("proxy-"):
+            raise InvalidRequest(f"the header {name} for {host} is the daemon's to send")
+        if not VALUE.fullmatch(value):
+            raise InvalidRequest(f"the header {name} for {host} holds what no header may")
