@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from engine_conformance import EngineConformance, long  # noqa: F401 (a fixture of its tests)
+from engine_conformance import MINE, EngineConformance, begun, long, order, task
 from stored import local_engine
 
 from daemon.encode.engine import Engine
 from daemon.encode.runner import handle_of
 from daemon.process.identity import TOKEN_VARIABLE, find_by_token, start_ticks
+
+__all__ = ["long"]
 
 
 class TestLocalEngine(EngineConformance):
@@ -40,3 +44,18 @@ class TestLocalEngine(EngineConformance):
         assert process.stdout
         assert process.stdout.read(1)  # its environment is there
         return handle_of(process.pid, start_ticks(process.pid))
+
+    def test_the_kernel_would_end_an_encoder_before_the_daemon(self, ffmpeg: str, long: Path, tmp_path: Path) -> None:
+        def told(process: int | str) -> int:
+            return int(Path(f"/proc/{process}/oom_score_adj").read_text())
+
+        async def main() -> list[int]:
+            async with self.started(ffmpeg) as engine:
+                running = await begun(engine, task(MINE, long, order(tmp_path, "h264-480p")))
+                found = [told(pid) for pid, _ in find_by_token(MINE.__eq__)]
+                await engine.stop(MINE)
+                await running
+                return found
+
+        [encoder] = asyncio.run(main())
+        assert encoder > told("self")

@@ -21,6 +21,7 @@ from conftest import Daemon, slowed, told, wait_until, wrapped
 from msgspec.structs import asdict, replace
 from stored import add_job, claim, in_store, local_engine
 from surroundings import thorough
+from test_cli_verbs import printed
 
 from daemon.database.store import Store
 from daemon.encode.task import Ended, Order, Progress, Report, Started, Task
@@ -120,7 +121,7 @@ def test_what_a_cancel_keeps_a_retry_goes_on_with(start_daemon: Start, film: Pat
     daemon = start_daemon(FFSPOOL_RESUME_FROM="0")
     job = daemon.submit(film, spec={"variations": [SLOW]})
     wait_until(lambda: (variation_of(daemon, job)["progress"] or 0.0) >= 50, "half of it")
-    receipt = daemon.client.post(f"/api/jobs/{job['id']}/cancel", params={"keep_partial": True}).json()
+    receipt = printed("cancel", job["id"], "--keep", env=daemon.env)
     assert receipt["status"] == "cancelled"
     [kept] = receipt["kept"]
     assert kept["seconds"] >= 10.0

@@ -229,6 +229,7 @@ class Attempt:
         parted = [member for member in members if member.resumption]
         begins = min(member.resumption.begin.seconds if member.resumption else 0.0 for member in members)
         self._watch.restart(time.monotonic(), begins)
+        self.progress = Progress(task=self._source.token, seconds=begins) if begins else None
         encoded = await self._run_task([self._order(member) for member in members])
         if not parted or encoded.stopped or self._stopping or encoded.error:
             return encoded

@@ -90,6 +90,7 @@ SOURCES = (
     _of_two("late-sound.ts", "mp4", sound=0.6),
     Specimen("cut.mp4", [_film("-g", "25", to="{work}/f.mp4"), ["-ss", "0.5", *read("f.mp4"), *COPY, "{out}"]]),
     Specimen("clear.webm", [silent(*VP9, size=SIZE, seconds=SECONDS, more=f"{CUTS},{SOFT_ALPHA}")]),
+    Specimen("slow.mp4", [_film(rate="10")]),  # groups of libvpx and SVT-AV1 last long
 )
 
 KINDS: dict[str, dict[str, Any]] = {
