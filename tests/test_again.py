@@ -58,6 +58,17 @@ def test_what_is_not_the_same_is_never_taken_for_it(clip: Path, tmp_path: Path, 
     assert (code, made(job)) == (0, ["film_mp3.mp3"])
 
 
+def test_files_of_one_stem_are_told_apart_over_several_runs(clip: Path, tmp_path: Path) -> None:
+    first, other, out = tmp_path / "film.mp4", tmp_path / "film.mkv", tmp_path / "out"
+    for path in (first, other):
+        path.write_bytes(clip.read_bytes())
+    again = ("-p", "mp3", "-o", out, "--skip-existing")
+    assert made(run(first, *again)[1]) == ["film_mp3.mp3"]
+    assert made(run(other, *again)[1]) == ["film.mkv_mp3.mp3"]
+    for path in (first, other):
+        assert run(path, *again)[1]["there"] == [f"film{'.mkv' if path is other else ''}_mp3.mp3"]
+
+
 def test_ctrl_c_says_how_to_go_on(clip: Path, long_clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with started("run", clip, long_clip, "-p", "h264-480p:speed=ultrafast", "-o", out) as process:

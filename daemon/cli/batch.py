@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from daemon import filenames
 from daemon.cli import made
 from daemon.cli.folders import Named
-from daemon.cli.made import Origin
+from daemon.cli.made import Entry, Origin
 from daemon.errors import FfspoolError, InvalidRequest
 from daemon.models import Model, VariationRequest, Wanted
 from daemon.plaintext import is_text, visible
@@ -76,7 +76,7 @@ def check(
         raise _unusable(refused)
     _refuse_unnamed(folder)
     wanted = library.expand(variations)
-    targets = _targets({file.path: file.below for file in files}, found, wanted, named)
+    targets = _targets({file.path: file.below for file in files}, found, wanted, named, made.read(folder))
     batch = Batch(
         sources=sources,
         refused=tuple(refused),
@@ -108,6 +108,7 @@ def _targets(
     found: Sequence[tuple[Path, NewSource]],
     wanted: Sequence[Wanted],
     named: Naming | None,
+    entries: Mapping[str, Entry],
 ) -> list[tuple[str, ...]]:
     """Names each source's outputs in the output folder, where trees are as those that the sources lie in."""
     folders: dict[str, list[int]] = defaultdict(list)
@@ -119,10 +120,27 @@ def _targets(
         if named:
             names = named.names([found[number][0] for number in numbers], called, wanted)
         else:
-            names = filenames.outputs(called, [(want.label, want.extension) for want in wanted])
-        for number, own in zip(numbers, names, strict=True):
+            beside = _beside(entries, folder, [found[number][1] for number in numbers])
+            names = filenames.outputs([*called, *beside], [(want.label, want.extension) for want in wanted])
+        for number, own in zip(numbers, names, strict=False):
             targets[number] = tuple(str(PurePosixPath(folder, name)) for name in own)
     return targets
+
+
+def _beside(entries: Mapping[str, Entry], folder: str, sources: Sequence[NewSource]) -> list[str]:
+    """The names of other files of which earlier runs made outputs there: of two that share a stem, both are told apart.
+
+    What was called by its stem alone is called so again.
+    """
+    paths = {str(source.path) for source in sources}
+    lie_there = {name: entry for name, entry in entries.items() if PurePosixPath(name).parent == PurePosixPath(folder)}
+    of = {name: PurePosixPath(entry.origin.path) for name, entry in lie_there.items()}
+    plain = {path.stem for name, path in of.items() if str(path) in paths and _by_stem(name, path)}
+    return sorted({path.name for path in of.values() if str(path) not in paths and path.stem not in plain})
+
+
+def _by_stem(output: str, source: PurePosixPath) -> bool:
+    return PurePosixPath(output).name.startswith(f"{source.stem}_")
 
 
 def _without_made(batch: Batch, meant: Collection[str] | None) -> Batch:

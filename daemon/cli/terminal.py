@@ -206,7 +206,7 @@ def page(job: JobView) -> RenderableType:
     """Draws the job, its sources and their variations, errors in words below what they befell."""
     parts: list[RenderableType] = [_headline(job), *map(Text, _facts(job))]
     for source in job.sources:
-        parts += ["", *_source_parts(source)]
+        parts += ["", *_source_parts(source, alone=len(job.sources) == 1)]
     return Group(*parts, "", *(Text(words, "dim") for words in _next_steps(job)))
 
 
@@ -258,7 +258,7 @@ def local(when: datetime) -> str:
     return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _source_parts(source: SourceView) -> Iterator[RenderableType]:
+def _source_parts(source: SourceView, *, alone: bool) -> Iterator[RenderableType]:
     facts = [size(source.bytes)]
     if source.media and source.media.video:
         facts.append(f"{source.media.video.width}×{source.media.video.height}")
@@ -268,7 +268,7 @@ def _source_parts(source: SourceView) -> Iterator[RenderableType]:
     if source.error:
         yield _complaint(source.error)
     for variation in source.variations:
-        line = row(variation.id, f"{variation.status:10}", _variation_words(source, variation))
+        line = row(variation.id, f"{variation.status:10}", _variation_words(source, variation, alone=alone))
         yield Padding(line, (0, 0, 0, 2), expand=False)
         if variation.error and variation.error != source.error:
             yield _complaint(variation.error, STYLES[variation.status])
@@ -290,10 +290,10 @@ def _tried_again(variation: VariationView) -> str:
     return words
 
 
-def _variation_words(source: SourceView, variation: VariationView) -> Text:
-    """Its name without what it has from its source, which stands above it."""
+def _variation_words(source: SourceView, variation: VariationView, *, alone: bool) -> Text:
+    """Its name; of a source that is alone without what it has from that, which stands above it and tells nothing."""
     own = variation.name.removeprefix(f"{source.name}_").removeprefix(f"{PurePosixPath(source.name).stem}_")
-    words = Text(visible(own))
+    words = Text(visible(own if alone else variation.name))
     if variation.status == State.PROCESSING:
         words.append(f"  {percent(variation.progress)}")
         words.append(f" at {factor(variation.speed)}" if variation.speed is not None else "")
