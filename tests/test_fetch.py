@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from conftest import Daemon, stored, told, wait_until
 from file_host import FileHost, Visit, broken, held, hosting, saying
 
 from daemon import addresses
+from daemon.cli.main import main
 from daemon.errors import InvalidRequest, Unfetched
 from daemon.models import Remote
 from daemon.storage import urls
@@ -478,3 +480,41 @@ def test_what_comes_counts_as_stored_and_waits_for_room(start_daemon: Callable[.
     assert not size(part(daemon, second))
     assert daemon.client.delete(f"/api/jobs/{first['id']}").status_code == 204
     assert stored(daemon) < 1_000_000
+
+
+# On the command line
+
+
+def typed(daemon: Daemon, *arguments: str | Path) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(
+        main, [*map(str, arguments), "--state-dir", str(daemon.state_dir)], catch_exceptions=False
+    )
+
+
+def test_submit_takes_urls_and_keys_from_a_file(daemon: Daemon, host: FileHost, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"X-Key: {SECRET}\n\nX-Other: a:b\n")
+    url = f"{host.url('/a/film.mp4')}?sig={SECRET}"
+    made = typed(daemon, "submit", url, "-p", "mp3", "--header", f"@{tmp_path}/keys")
+    assert made.exit_code == 0, made.output
+    job = daemon.wait_for(made.output.strip())
+    assert (job["status"], job["name"]) == ("completed", "film.mp4")
+    [came] = host.came
+    assert (came["path"], came["x-key"], came["x-other"]) == (f"/a/film.mp4?sig={SECRET}", SECRET, "a:b")
+    both = typed(daemon, "submit", clip, host.url(), "-p", "mp3")
+    assert both.exit_code == 2
+    assert "submit one after the other" in " ".join(both.output.split())
+    assert typed(daemon, "submit", clip, "-p", "mp3", "--header", "X: y").exit_code == 2
+    assert typed(daemon, "submit", host.url(), "-p", "mp3", "--header", "X").exit_code == 2
+
+
+def test_show_tells_how_far_a_source_is_and_what_keeps_it(daemon: Daemon, host: FileHost) -> None:
+    host.answers = [held(HALF)]
+    job = submit(daemon, {"url": host.url()})
+    wait_until(lambda: source_of(daemon, job).get("bytes_fetched"), "some bytes")
+    shown = typed(daemon, "show", job["id"]).output
+    assert f"fetching {100 * HALF // len(host.content)} % of {len(host.content) / 1000:.0f} kB" in shown
+    host.always = saying(503, retry_after="60")
+    daemon.client.post(f"/api/jobs/{job['id']}/cancel")
+    other = submit(daemon, {"url": host.url()})
+    wait_until(lambda: source_of(daemon, other)["fetch_error"], "the reason")
+    assert "answered 503 Service Unavailable" in typed(daemon, "show", other["id"]).output

@@ -105,9 +105,9 @@ class Client:
         parts = [("files", (path.name, _Upload(path, on_bytes))) for path in files]
         return self._json("POST", "/api/jobs", data={"spec": _encoded(spec)}, files=parts)
 
-    def place_job(self, paths: Sequence[str], spec: Json) -> Json:
-        """Makes a job of files that are on the daemon's host already."""
-        return self._json("POST", "/api/jobs", json={"sources": [{"path": path} for path in paths], **spec})
+    def name_job(self, sources: Sequence[Json], spec: Json) -> Json:
+        """Makes a job of files that are on the daemon's host already, or behind URLs."""
+        return self._json("POST", "/api/jobs", json={"sources": sources, **spec})
 
     def jobs(self, **query: Any) -> Json:
         """A page of jobs; `query` holds some of `status`, `has`, `id`, `q`, `order`, `limit` and `cursor`."""

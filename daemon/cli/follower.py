@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from daemon.cli import fetching
 from daemon.cli.delivering import deliveries, told
 from daemon.cli.terminal import STYLES, clock, dawdling, factor, lasting, percent, say, shortened, size, took
 from daemon.encode.stall import Pace
@@ -19,7 +20,7 @@ from daemon.jobs.delivery_views import DeliveryView
 from daemon.jobs.tally import tally
 from daemon.jobs.views import JobView, SourceView, VariationView
 from daemon.plaintext import visible
-from daemon.states import ENDED, State
+from daemon.states import ENDED, SourceStatus, State
 
 MOST_BARS = 10  # running variations with a line each: what was said above them stays in sight
 ECHO = len("^C^C")  # cells that the terminal itself writes behind the last line; folded, it would shift all
@@ -38,6 +39,7 @@ class Follower:
         self._paces: dict[str, Pace | None] = {}
         self._resumed: dict[str, str] = {}  # where each goes on
         self._deliveries: dict[str, str] = {}  # what was told of each
+        self._fetches: dict[str, str] = {}  # what keeps each source from coming, as it was told
         self._anybody_waits = False
         self._paused = False
         self._notice = ""  # what holds the job up; on a terminal it goes once it does no more
@@ -84,6 +86,7 @@ class Follower:
             self._say_what_is_new(source)
             self._say_what_goes_on(source)
         self._say_paces(variations)
+        self._say_what_keeps_sources(job.sources)
         for name, delivery in deliveries(job):
             self._say_delivery(name, delivery)
         self._say_whether_paused(job)
@@ -109,6 +112,14 @@ class Follower:
             if words and words != self._resumed.get(variation.id, "" if self._newborn else words):
                 self.say(f"{variation.name} {words}")
             self._resumed[variation.id] = words
+
+    def _say_what_keeps_sources(self, sources: Sequence[SourceView]) -> None:
+        """Tells why a source is not fetched yet, each reason once."""
+        for source in sources:
+            words = source.fetch_error or ""
+            if source.status == SourceStatus.FETCHING and words and words != self._fetches.get(source.id):
+                self.say(f"{source.name}: {words}")
+            self._fetches[source.id] = words
 
     def _say_paces(self, variations: Sequence[VariationView]) -> None:
         """Tells of all that share a process, or stand alike for another reason, in one line."""
@@ -182,20 +193,24 @@ def bars(job: JobView, screen: Console, now: Callable[[], datetime] = datetime.n
     running = [
         variation for source in job.sources for variation in source.variations if variation.status == State.PROCESSING
     ]
+    fetched = [source for source in job.sources if source.status == SourceStatus.FETCHING and source.bytes_fetched]
     room = max(1, min(MOST_BARS, screen.height - 4))
-    shown, hidden = running[:room], len(running) - room
+    coming, shown = fetched[:room], running[: max(0, room - len(fetched))]
+    hidden = len(running) + len(fetched) - len(coming) - len(shown)
     width = screen.width - ECHO
     grid, names = _grid(width)
+    for source in coming:
+        grid.add_row(*_cells(source.name, names, fetching.share(source), "fetching", None))
     for variation in shown:
         how = variation.pace or factor(variation.speed)
         grid.add_row(*_cells(variation.name, names, variation.progress, how, variation.eta_seconds))
     if hidden > 0:
         grid.add_row(Text(f"and {hidden} more", "dim"))
     grid.add_row(*_cells(_brief(job, names), names, job.progress, _end(job, now()), job.eta_seconds))
-    return Group(*_if_nothing_runs(job, running, width), *_why_slow(shown), grid)
+    return Group(*_if_nothing_runs(job, coming or running, width), *_why_slow(shown), grid)
 
 
-def _if_nothing_runs(job: JobView, running: list[VariationView], width: int) -> Iterator[RenderableType]:
+def _if_nothing_runs(job: JobView, running: Sequence[object], width: int) -> Iterator[RenderableType]:
     if not running and job.status not in ENDED and not job.paused:
         words = "Waiting for its turn" if job.started_at is None else "Waiting for the next turn"
         yield Text(words[:width], "dim")

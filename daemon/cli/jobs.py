@@ -12,6 +12,7 @@ import click
 
 from daemon.cli.completion import JobType, PartType
 from daemon.cli.delivering import delivering
+from daemon.cli.fetching import FileOrUrl, headers_of, name_of
 from daemon.cli.folders import gather
 from daemon.cli.options import (
     JsonObject,
@@ -39,12 +40,14 @@ MOST_NAMED = 5  # files that cannot be used, in one message
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=FileOrUrl())
 @wanted
 @include
 @exclude
 @click.option("--path", "in_place", is_flag=True,
               help="Upload nothing: FILES are on the daemon's host, below one of its source roots.")  # fmt: skip
+@click.option("--header", "headers", multiple=True, metavar="NAME: VALUE",
+              help="Sent to the hosts of URLs, or @FILE with a line for each; may be repeated.")  # fmt: skip
 @click.option("--name", help="What to call the job; by default after its files.")
 @click.option("--priority", type=int, default=0, help="Higher goes first; by default 0.")
 @click.option("--keep-hours", type=click.FloatRange(0, 366 * 24),
@@ -61,8 +64,9 @@ MOST_NAMED = 5  # files that cannot be used, in one message
 @as_json
 @delivering
 def submit(
-    files: tuple[Path, ...],
+    files: tuple[Path | str, ...],
     in_place: bool,
+    headers: tuple[str, ...],
     wait: bool,
     state_dir: Path | None,
     as_json: bool,
@@ -70,14 +74,20 @@ def submit(
     exclude: tuple[str, ...],
     **said: Any,
 ) -> None:
-    """Give the daemon a job and print the job's id."""
+    """Give the daemon a job and print the job's id. FILES may be URLs, which the daemon fetches."""
     if said["webhook_variations"] and not said["webhook"]:
         raise click.UsageError("--webhook-variations needs --webhook: who is to be told?")
+    remote = [named for named in files if isinstance(named, str)]
+    local = [named for named in files if isinstance(named, Path)]
+    if remote and local and not in_place:
+        raise click.UsageError("files to upload and URLs are not of one job: submit one after the other")
+    if headers and not remote:
+        raise click.UsageError("--header is for URLs, and there is none")
     if not in_place:
-        files = tuple(named.path for named in gather(files, include=include, exclude=exclude))
+        local = [named.path for named in gather(local, include=include, exclude=exclude)]
     daemon = reach(state_dir)
-    spec = _spec(files, **said)
-    job = _placed(daemon, files, spec) if in_place else _uploaded(daemon, files, spec)
+    spec = _spec([*remote, *local], **said)
+    job = _named(daemon, files, headers_of(headers), spec) if in_place or remote else _uploaded(daemon, local, spec)
     if not as_json:
         echo(job["id"])
     if wait:
@@ -88,7 +98,7 @@ def submit(
 
 
 def _spec(
-    files: Sequence[Path],
+    files: Sequence[Path | str],
     *,
     variations: tuple[Json, ...],
     name: str | None,
@@ -114,13 +124,18 @@ def _spec(
     }
 
 
-def _name_after(files: Sequence[Path]) -> str:
+def _name_after(files: Sequence[Path | str]) -> str:
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return files[0].name[: 200 - len(more)] + more
+    return name_of(files[0])[: 200 - len(more)] + more
 
 
-def _placed(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
-    return daemon.place_job([str(path.absolute()) for path in files], spec)
+def _named(daemon: Client, files: Sequence[Path | str], headers: dict[str, str], spec: Json) -> Json:
+    """A job of what is on the daemon's host, or behind URLs."""
+    sources: list[Json] = [
+        {"path": str(named.absolute())} if isinstance(named, Path) else {"url": named, "headers": headers}
+        for named in files
+    ]
+    return daemon.name_job(sources, spec)
 
 
 def _uploaded(daemon: Client, files: Sequence[Path], spec: Json) -> Json:

@@ -20,13 +20,14 @@ from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
 
+from daemon.cli import fetching
 from daemon.cli.delivering import told
 from daemon.encode.stall import Pace
 from daemon.jobs.tally import is_mixed, rest, tally
 from daemon.jobs.views import JobSummary, JobView, SourceView, VariationView
 from daemon.models import in_lines
 from daemon.plaintext import visible
-from daemon.states import ENDED, State
+from daemon.states import ENDED, SourceStatus, State
 
 ENDLESS = 10_000  # columns of what is no terminal: there, lines are for programs and are not folded
 GAP = 2  # cells between two columns
@@ -265,6 +266,8 @@ def _source_parts(source: SourceView, *, alone: bool) -> Iterator[RenderableType
     if source.media and source.media.duration_seconds is not None:
         facts.append(clock(source.media.duration_seconds))
     yield row(source.id, Text.assemble((visible(source.name), "bold"), f"  {', '.join(facts)}"))
+    if words := _coming(source):
+        yield Padding(Text(visible(words), "yellow" if source.fetch_error else "cyan"), (0, 0, 0, 2), expand=False)
     if source.error:
         yield _complaint(source.error)
     for variation in source.variations:
@@ -279,6 +282,15 @@ def _source_parts(source: SourceView, *, alone: bool) -> Iterator[RenderableType
             yield Padding(Text(visible(words), colour), (0, 0, 0, 4), expand=False)
         for lost in in_lines(variation.left_out or ()):
             yield Padding(Text(f"left out: {visible(lost)}", "dim"), (0, 0, 0, 4), expand=False)
+
+
+def _coming(source: SourceView) -> str:
+    """How far a source that is fetched is, and what keeps it."""
+    if source.status != SourceStatus.FETCHING:
+        return ""
+    come, part = source.bytes_fetched or 0, fetching.share(source)
+    words = f"fetching {percent(part)} of {size(source.bytes)}" if part is not None else f"fetching, {size(come)} came"
+    return words + (f": {source.fetch_error}" if source.fetch_error else "")
 
 
 def _tried_again(variation: VariationView) -> str:

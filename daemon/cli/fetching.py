@@ -1,0 +1,62 @@
+"""Reads sources by URL as they are written on the command line, and tells how much of one is here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from daemon.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from daemon.jobs.views import SourceView
+
+SCHEMES = ("http://", "https://")
+
+
+class FileOrUrl(click.Path):
+    """Takes a path, or a URL as it stands: in that, two slashes are no slip."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if is_url(value) else super().convert(value, param, ctx)
+
+
+def is_url(named: object) -> bool:
+    return isinstance(named, str) and named.lower().startswith(SCHEMES)
+
+
+def headers_of(given: Sequence[str]) -> dict[str, str]:
+    """Reads `Name: value`, or the lines of a file where it is `@FILE`: what is an argument, others see in a list of
+    processes. Raises InvalidRequest, or OSError for a file that cannot be read."""
+    lines = [line for one in given for line in (_lines(one[1:]) if one.startswith("@") else [one])]
+    found = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise InvalidRequest("a --header is `Name: value`, or @FILE with a line of these for each")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _lines(file: str) -> list[str]:
+    return [line for line in Path(file).read_text().splitlines() if line.strip()]
+
+
+def name_of(named: Path | str) -> str:
+    """Returns what a file is called; of a URL no more than the last of its path, or its host."""
+    if isinstance(named, Path):
+        return named.name
+    parts = urlsplit(named)
+    return PurePosixPath(unquote(parts.path)).name or parts.hostname or ""
+
+
+def share(source: SourceView) -> float | None:
+    """Returns how much of a source is fetched, of 100; None where its host does not say how much it is."""
+    come = source.bytes_fetched or 0
+    return 100 * come / source.bytes if source.bytes > come or source.status != "fetching" else None
