@@ -35,7 +35,7 @@ from daemon.folders.watch import Watcher
 from daemon.housekeeping import cleanup, expiry, recovery
 from daemon.jobs.bulk import Bulk
 from daemon.jobs.control import Control
-from daemon.jobs.feed import Feed, last_event, progress_data
+from daemon.jobs.feed import Feed, fetching_event, last_event, progress_event
 from daemon.jobs.idempotency import IdempotencyKeys
 from daemon.jobs.jobs import Jobs
 from daemon.jobs.journal import Journal
@@ -244,7 +244,7 @@ async def _open_service(
         whereabouts=whereabouts,
         store=store,
         scheduler=scheduler,
-        feed=Feed(store, partial(_progress_events, scheduler)),
+        feed=Feed(store, partial(_progress_events, scheduler, fetches)),
         journal=Journal(store, resources.figures, behind=behind, recovered=await last_event(store)),
         bodies=(bodies := RequestBodies()),
         figures=resources.figures,
@@ -331,12 +331,11 @@ async def _tidy(service: Service, sweep: Callable[[], Awaitable[object]], now: f
         log.exception("housekeeping could not finish, by a fault of ffspool, and will try again")
 
 
-def _progress_events(scheduler: Scheduler) -> list[tuple[str, str, bytes]]:
-    """The present progress of all that runs, as `Feed` wants it."""
-    return [
-        (job, variation, progress_data(job, variation, report, duration, standing))
-        for job, variation, report, duration, standing in scheduler.running_progress()
-    ]
+def _progress_events(scheduler: Scheduler, fetches: Fetches) -> list[tuple[str, str, bytes]]:
+    """The present progress of all that runs or comes, as `Feed` wants it."""
+    encoded = ((told[0], told[1], progress_event(*told)) for told in scheduler.running_progress())
+    fetched = ((told[0], told[1], fetching_event(*told)) for told in fetches.progress())
+    return [*encoded, *fetched]
 
 
 def _webhooks(settings: Settings, resources: Resources) -> Webhooks:

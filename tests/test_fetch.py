@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 import signal
 import sqlite3
@@ -287,7 +288,7 @@ class Keep:
 def attempt(downloader: Downloader, url: str, path: Path) -> int:
     async def main() -> int:
         order = Order(remote=Remote(url=url, shown="http://h/…"), path=path, known=Known())
-        return await downloader.fetch(order, Trip(0, None), Keep())
+        return await downloader.fetch(order, Trip("j", 0, None), Keep())
 
     return asyncio.run(main())
 
@@ -482,6 +483,32 @@ def test_what_comes_counts_as_stored_and_waits_for_room(start_daemon: Callable[.
     assert stored(daemon) < 1_000_000
 
 
+# Events
+
+
+def test_events_tell_how_much_came_and_each_step(daemon: Daemon, host: FileHost) -> None:
+    host.answers = [broken(HALF), held(2 * HALF)]
+    job = submit(daemon, {"url": f"{host.url()}?sig={SECRET}"})
+    seen = list[tuple[str, Any]]()
+    with daemon.client.stream("GET", f"/api/jobs/{job['id']}/events?after=0") as answer:
+        kind = ""
+        for line in answer.iter_lines():
+            field, _, value = line.partition(": ")
+            kind = value if field == "event" else kind
+            if field == "data":
+                seen.append((kind, json.loads(value)))
+                if kind == "fetching" and seen[-1][1]["bytes_fetched"] == 2 * HALF:
+                    host.gate.set()
+                if kind == "job" and seen[-1][1]["status"] == "completed":
+                    break
+    come = [data["bytes_fetched"] for kind, data in seen if kind == "fetching"]
+    assert come == sorted(come)
+    assert {data["bytes"] for kind, data in seen if kind == "fetching"} == {len(host.content)}
+    steps = [(data["status"], data["error"] is None) for kind, data in seen if kind == "source"]
+    assert steps == [("fetching", False), ("fetched", True)]
+    assert SECRET not in json.dumps(seen)
+
+
 # On the command line
 
 
@@ -512,7 +539,7 @@ def test_show_tells_how_far_a_source_is_and_what_keeps_it(daemon: Daemon, host: 
     job = submit(daemon, {"url": host.url()})
     wait_until(lambda: source_of(daemon, job).get("bytes_fetched"), "some bytes")
     shown = typed(daemon, "show", job["id"]).output
-    assert f"fetching {100 * HALF // len(host.content)} % of {len(host.content) / 1000:.0f} kB" in shown
+    assert re.search(rf"fetching \d % of {len(host.content) / 1000:.0f} kB", shown)
     host.always = saying(503, retry_after="60")
     daemon.client.post(f"/api/jobs/{job['id']}/cancel")
     other = submit(daemon, {"url": host.url()})

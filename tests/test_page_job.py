@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from browser import REFUSED, Visit, violations
 from conftest import Daemon, wait_until
+from file_host import held, hosting
 from playwright.sync_api import expect
 from test_cancel_over_http import DEAF_FFMPEG
 from test_cli import ffspool
@@ -266,3 +267,20 @@ def test_what_is_encoded_of_a_film_is_kept_on_request_and_gone_on_with(
     expect(page.get_by_text(re.compile(r"attempt 2 · went on after 1?\d"))).to_be_visible()
     told = ffspool("show", job, "--state-dir", daemon.state_dir).stdout
     assert "attempt 2 went on after 0:1" in told
+
+
+def test_a_source_that_is_fetched_tells_how_far_it_is(
+    start_daemon: Callable[..., Daemon], visit: Visit, clip: Path
+) -> None:
+    with hosting(clip.read_bytes()) as host:
+        daemon = start_daemon("--fetch-allow-private", "--fetch-port", str(host.server_port))
+        half = len(host.content) // 2
+        host.answers = [held(half)]
+        wish = {"sources": [{"url": host.url()}], "variations": [{"preset": "mp3"}]}
+        job = daemon.client.post("/api/jobs", json=wish).json()
+        page = visit(daemon, path=f"#/jobs/{job['id']}")
+        coming = page.locator("details.source")
+        expect(coming).to_contain_text(f"fetching {int(100 * half / len(host.content))} %")
+        host.gate.set()
+        expect(coming).not_to_contain_text("fetching")
+        expect(page.get_by_role("link", name="Download clip_mp3.mp3")).to_be_visible()

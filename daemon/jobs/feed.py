@@ -58,7 +58,7 @@ class Feed:
     """Hands out events. `run` is its loop; `close` ends every stream."""
 
     def __init__(self, store: Store, progress: Callable[[], list[tuple[str, str, bytes]]]) -> None:
-        """Takes as `progress` what gives the present (job, variation, data as JSON) of all that runs."""
+        """Takes as `progress` what gives the present (job, variation or source, event) of all that runs or comes."""
         self._store = store
         self._progress = progress
         self._subscribers: set[Subscriber] = set()
@@ -122,7 +122,7 @@ class Feed:
             return b""
         variation = msgspec.json.decode(row["data"])["id"]
         _, data = ending.pop(variation, ("", b""))
-        return b"" if data == self._told.get(variation, b"") else _progress_event(data)
+        return b"" if data == self._told.get(variation, b"") else data
 
     async def _tick(self) -> None:
         while True:
@@ -138,7 +138,7 @@ class Feed:
         present = self._present()
         for variation, (job, data) in present.items():
             if self._told.get(variation) != data:
-                self._tell(job, variation, _progress_event(data))
+                self._tell(job, variation, data)
         self._told = {variation: data for variation, (_, data) in present.items()}
 
     def _keep_alive(self, now: float) -> None:
@@ -214,16 +214,23 @@ def render(row: Row) -> bytes:
     return f"id: {row['id']}\nevent: {row['type']}\ndata: {row['data']}\n\n".encode()
 
 
-def _progress_event(data: bytes) -> bytes:
-    return b"event: progress\ndata: " + data + b"\n\n"
+def _event(kind: str, data: object) -> bytes:
+    return f"event: {kind}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"
 
 
-def progress_data(
+def fetching_event(job: str, source: str, come: int, length: int | None, speed: float | None) -> bytes:
+    """Returns the event that tells how much of a source has come, at how many bytes per second."""
+    told = {"job": job, "id": source, "bytes": come if length is None else length, "bytes_fetched": come}
+    return _event("fetching", {**told, "speed": None if speed is None else round(speed)})
+
+
+def progress_event(
     job: str, variation: str, report: Progress, duration: float | None, standing: Standing | None
 ) -> bytes:
-    """Returns the data of a progress event; the output will last `duration` seconds, None if nobody knows."""
+    """Returns a progress event; the output will last `duration` seconds, None if nobody knows."""
     percent = progress.percent(report.seconds, duration)
-    return msgspec.json.encode(
+    return _event(
+        "progress",
         {
             "job": job,
             "id": variation,
@@ -232,7 +239,7 @@ def progress_data(
             "eta_seconds": progress.eta(report.seconds, duration, report.speed),
             "pace": standing and standing.pace,
             "doing": standing and standing.words,
-        }
+        },
     )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 import msgspec
@@ -73,9 +73,11 @@ class Fetches:
         self._expecting = True
         self._awake.set()
 
-    def under_way(self, source: str) -> Trip | None:
-        """Returns the attempt at this source; None while there is none."""
-        return self._under_way.get(source)
+    def progress(self) -> Iterator[tuple[str, str, int, int | None, float | None]]:
+        """Yields (job, source, bytes that came, bytes it has or None, bytes per second or None) of all that comes."""
+        for source, trip in self._under_way.items():
+            if trip.coming:
+                yield trip.job, source, trip.bytes, trip.length, trip.speed
 
     async def let_go(self, jobs: Iterable[int]) -> None:
         """Waits until attempts of these jobs that nobody wants any more have ended, and what they left is removed."""
@@ -131,7 +133,7 @@ class Fetches:
                     await self._look_ahead()
                 return following
             have = due["bytes"] if due["status"] == "pending" else 0
-            trip = self._under_way[due["id"]] = Trip(have, due["length"])
+            trip = self._under_way[due["id"]] = Trip(due["job"], have, due["length"])
             self._jobs[due["id"]] = due["job_seq"]
             fetching.create_task(self._carry(due, trip), name=f"fetch of {due['id']}")
 

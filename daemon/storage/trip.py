@@ -24,7 +24,9 @@ class Stopped(Exception):
 class Trip:
     """Is shared by the thread that makes the attempt and those that ask how it is or end it."""
 
-    def __init__(self, begun: int, length: int | None) -> None:
+    def __init__(self, job: str, begun: int, length: int | None) -> None:
+        self.job = job
+        self.coming = False  # whether its host has answered with the file
         self.bytes = begun  # in the file, be they on the disk already or not
         self.length = length
         self._samples = deque([(time.monotonic(), begun)], maxlen=LATELY)
@@ -86,7 +88,7 @@ class Trip:
 
     def begin(self, begins: int, length: int | None) -> None:
         """Says that the file comes from that byte on."""
-        self.bytes, self.length = begins, length
+        self.bytes, self.length, self.coming = begins, length, True
         self._samples.clear()
         self._samples.append((time.monotonic(), begins))
 

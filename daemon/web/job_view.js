@@ -171,12 +171,22 @@ function Source({ job, source, open }) {
         <strong>${source.name}</strong>
         <span class="muted"> ${bytes(source.bytes)}${seen ? ` · ${seen.filter(Boolean).join(" · ")}` : ""}</span>
       </summary>
+      ${source.status === "fetching" && html`<${Fetching} source=${source} />`}
       ${source.error && !(job.sources.length === 1 && job.error === source.error) && html`<${Trouble} words=${source.error} />`}
       ${job.sources.length > 1 && !ENDED.has(source.status) && html`<button onClick=${() => verbs.cancel(job, { source })}>Cancel this file</button>`}
       <ul class="variations">
         ${source.variations.map((variation) => html`<${Variation} key=${variation.id} ...${{ job, source, variation }} />`)}
       </ul>
     </details>
+  `;
+}
+
+/** How far a source that the daemon fetches is, and what keeps it. */
+function Fetching({ source: { name, bytes: size, bytes_fetched: come, fetch_speed: speed, fetch_error: error } }) {
+  const share = size > come ? (100 * come) / size : null;
+  return html`
+    <p><span class="whole"><${Bar} value=${share} label="Fetching of ${name}" /> fetching ${share === null ? bytes(come) : percent(share)}${speed ? `, ${bytes(speed)}/s` : ""}</span></p>
+    ${error && html`<p class="muted">${error}</p>`}
   `;
 }
 

@@ -165,6 +165,8 @@ export class Detail extends Observable {
       events.on("progress", mine((change) => this.#progress(change))),
       events.on("job", mine((change) => this.#changeJob(change))),
       events.on("delivery", mine(() => this.#readSoon())),
+      events.on("source", mine(() => this.#readSoon())),
+      events.on("fetching", mine((change) => this.#fetching(change))),
       events.on("deleted", mine(() => this.#fail(new Problem(404, "not_found", "This job was deleted.")))),
       events.on("open", () => this.read()),
       events.on("reset", () => this.read()),
@@ -207,7 +209,15 @@ export class Detail extends Observable {
 
   #progress(change) {
     this.#patch(change.id, change);
-    if (this.job?.sources.some(({ media, error }) => !media && !error)) this.#readSoon(); // it has been probed since
+    const unread = ({ media, error, status }) => !media && !error && status !== "fetching";
+    if (this.job?.sources.some(unread)) this.#readSoon(); // it has been probed since
+  }
+
+  #fetching({ id, bytes, bytes_fetched, speed: fetch_speed }) {
+    const source = this.job?.sources.find((one) => one.id === id);
+    if (!source) return;
+    Object.assign(source, { bytes, bytes_fetched, fetch_speed });
+    this.changed();
   }
 
   #change(change) {
