@@ -24,6 +24,7 @@ from test_cli import ffspool
 
 from daemon.errors import BadName, Broken, ManifestError, ProofError
 from daemon.media.prober import Prober
+from daemon.models import Contents, Kept
 from daemon.proof import output_folder
 from daemon.proof.prove import Proof, prove_output
 from daemon.proof.publish import matches, reveal, seal
@@ -321,6 +322,29 @@ def test_a_ladder_of_other_sizes_or_another_length_is_not_proven(ladder: Path) -
         proven(part, msgspec.structs.replace(planned, video_seconds=5.0))
     with pytest.raises(ProofError, match="1 sounds instead of 2"):
         proven(part, msgspec.structs.replace(planned, audio=2))
+
+
+def test_a_ladder_whose_sound_is_another_than_was_planned_is_not_proven(ladder: Path, tmp_path: Path) -> None:
+    for kind, manifest, said in (
+        ("hls", "master.m3u8", "NAME="),
+        ("dash", "manifest.mpd", 'contentType="audio"'),
+    ):
+        part, planned = tmp_path / kind, msgspec.structs.replace(PLANNED[kind], audio_seconds=(2.0,), audio_offset=0.0)
+        subprocess.run(["cp", "-r", str(ladder / f"clip_{kind}"), str(part)], check=True)
+        assert proven(part, planned) == pytest.approx(2.0, abs=0.1)
+        with pytest.raises(ProofError, match=r"its sound 1 lasts 2\.\d\d s instead of 5\.00 s"):
+            proven(part, msgspec.structs.replace(planned, audio_seconds=(5.0,)))
+        with pytest.raises(ProofError, match=r"its sound begins 0\.[45]\d s too early"):
+            proven(part, msgspec.structs.replace(planned, audio_offset=0.5))
+        german = msgspec.structs.replace(
+            planned, contents=Contents(kept=(Kept(what="sound", track=1, language="ger"),))
+        )
+        with pytest.raises(ProofError, match="the language of its sound 1 is not told instead of ger"):
+            proven(part, german)
+        telling = {"hls": 'LANGUAGE="ger",NAME=', "dash": 'contentType="audio" lang="ger"'}[kind]
+        text = (part / manifest).read_text()
+        (part / manifest).write_text(text.replace(said, telling))
+        assert proven(part, german) == pytest.approx(2.0, abs=0.1)
 
 
 def test_sheets_that_are_missing_are_not_proven(clip: Path, tmp_path: Path) -> None:

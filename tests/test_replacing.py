@@ -223,7 +223,9 @@ def test_fewer_channels_are_a_loss(film: Path) -> None:
     media = read_media(str(film), patience=PATIENCE)
     surround = msgspec.structs.replace(media, audio=(msgspec.structs.replace(media.audio[0], channels=6),))
     [wanted] = Library().expand([VariationRequest("h264-1080p", {})])
-    assert "4 of 6 channels: ask for max_channels=6" in (replacing.lost(wanted, Library(), surround) or "")
+    assert "channels (4 of 6): mixed down to 2: max_channels=6 keeps them" in (
+        replacing.lost(wanted, Library(), surround) or ""
+    )
 
 
 def test_a_file_with_another_name_or_another_of_its_new_name_is_left(

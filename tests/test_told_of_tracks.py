@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
+from msgspec.structs import replace
 from specimens import CHAPTERS, H264, PCM, Step, chaptered, film, heard
 from surroundings import thorough
 from test_kinds import make
@@ -141,3 +142,23 @@ def test_chapters_within_chapters_are_told_to_be_left_out(ffmpeg: str, tmp_path:
     assert told == ["chapters (1 within others): FFmpeg reads none that lie within others"]
     asked = plan(media, "remux-mkv", {**defaults("remux-mkv"), "chapters": "drop"}).contents.left_out
     assert {fact.meant for fact in asked} == {True}
+
+
+@pytest.mark.parametrize(
+    ("preset", "asked", "told"),
+    [
+        ("h264-480p", {}, ["channels (track 1, 4 of 6): mixed down to 2: max_channels=6 keeps them"]),
+        ("h264-480p", {"max_channels": 6}, []),
+        ("hls", {}, ["channels (track 1, 4 of 6): mixed down to 2"]),
+        ("mp3", {}, ["channels (track 1, 4 of 6): mixed down to 2"]),
+        ("remux-mkv", {}, []),
+        ("flac", {}, []),
+    ],
+)
+def test_channels_that_are_mixed_down_are_told(clip: Path, preset: str, asked: dict[str, int], told: list[str]) -> None:
+    media = read_media(str(clip))
+    around = replace(media, audio=(replace(media.audio[0], channels=6, layout="5.1"),))
+    contents = plan(around, preset, {**defaults(preset), **asked}).contents
+    assert [str(fact) for fact in contents.left_out if fact.what == "channels"] == told
+    failing = {**defaults(preset), **asked, "on_loss": "fail"}
+    assert plan(around, preset, failing).audio == 1  # they are heard, if from fewer places

@@ -99,10 +99,6 @@ def lost(wanted: Wanted, library: Library, media: Media) -> str | None:
 
 def _fewer(plan: Plan, wanted: Wanted, media: Media) -> Iterator[str]:
     """What there would be less of, though it is the same in kind."""
-    most = wanted.parameters.get("max_channels")
-    channels = max((stream.channels for stream in media.audio), default=0)
-    if most is not None and channels > most:
-        yield f"{channels - most} of {channels} channels: ask for max_channels={channels}"
     picture = media.video
     if picture is None or plan.video is None:
         return

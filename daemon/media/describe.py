@@ -223,6 +223,7 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         named_attachments=tuple(stream.index for stream in container.streams if tracks.is_named(stream)),
         covers=sum(covers.attached(stream) for stream in container.streams),
         cover=None if any(_moving(stream, set()) for stream in container.streams.video) else covers.chosen(container),
+        clock_seconds=first,
         lead_seconds=first - (container.start_time or 0) / av.time_base,
         created=labels.created(told),
         place=labels.place(told),

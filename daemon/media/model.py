@@ -132,6 +132,7 @@ class Media(Model, frozen=True):
     covers: int = 0  # pictures that are cover art
     cover: Cover | None = None  # the one that is kept with the sound; None beside a film
     lead_seconds: float = 0.0  # of the file before the first of picture and sound
+    clock_seconds: float = 0.0  # of the file's own time when the first of them begins
     unread: tuple[Unread, ...] = ()
     place: str | None = None  # where it was recorded (ISO 6709)
     created: str | None = None  # the moment it was recorded, as its container has it

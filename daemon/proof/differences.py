@@ -27,6 +27,35 @@ def differences(made: Media, plan: Plan) -> list[str]:
     return found
 
 
+def differences_of_sounds(
+    picture: Media, sounds: Sequence[Media], languages: Sequence[str | None], plan: Plan
+) -> list[str]:
+    """Lists in what the sounds of a ladder, which stand apart from its `picture`, differ from what was planned."""
+    return [*_of_sounds(sounds, languages, plan), *_of_start(picture, sounds[:1], plan)]
+
+
+def _of_sounds(sounds: Sequence[Media], languages: Sequence[str | None], plan: Plan) -> Iterator[str]:
+    if len(sounds) != plan.audio:
+        yield f"it has {len(sounds)} sounds instead of {plan.audio}"
+        return
+    for number, (sound, seconds) in enumerate(zip(sounds, plan.audio_seconds, strict=False), 1):
+        if seconds is not None and not close(sound.duration_seconds or 0.0, seconds):
+            yield f"its sound {number} lasts {sound.duration_seconds or 0.0:.2f} s instead of {seconds:.2f} s"
+    wanted = [fact.language for fact in plan.contents.kept if fact.what == "sound"]
+    for number, (language, kept) in enumerate(zip(languages, wanted, strict=False), 1):
+        if kept and language != kept:
+            yield f"the language of its sound {number} is {language or 'not told'} instead of {kept}"
+
+
+def _of_start(picture: Media, first: Sequence[Media], plan: Plan) -> Iterator[str]:
+    if plan.audio_offset is None or not first:
+        return
+    frame = 1 / picture.video.frame_rate if picture.video and picture.video.frame_rate else 0.0
+    off = first[0].clock_seconds - picture.clock_seconds - plan.audio_offset
+    if abs(off) > OFFSET + frame:
+        yield f"its sound begins {abs(off):.2f} s too {'late' if off > 0 else 'early'}"
+
+
 def lasts_as_planned(made: Media, plan: Plan) -> bool:
     """Tells whether it lasts as long as planned. Where nothing moves, an animated WebP comes out as a plain one, or as
     one frame that stays: it shows the same for as long as one looks."""

@@ -66,7 +66,13 @@ def listing(folder: Path, container: str) -> Listing:
         found = Listing(streaming_manifests.representations(text), [master])
     else:
         listed = streaming_manifests.playlists(text)
-        renditions = (streaming_manifests.playlist(_text(folder / name), str(Path(name).parent)) for name in listed)
+        languages = streaming_manifests.languages(text)
+        renditions = (
+            streaming_manifests.playlist(_text(folder / name), str(Path(name).parent))._replace(
+                language=languages.get(name)
+            )
+            for name in listed
+        )
         found = Listing(streaming_manifests.bounded(renditions), [master, *listed])
     if len(found.files) < len(found.manifests) + sum(len(rendition.names) for rendition in found.renditions):
         raise ManifestError("the manifest names a file more than once")

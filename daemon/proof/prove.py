@@ -6,7 +6,7 @@ An exit code proves nothing: an ffmpeg that was asked to quit, or met the end of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Set
+from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from daemon.media.prober import Prober
 from daemon.models import Contents, Model, Parameters, SourceFile
 from daemon.plaintext import visible
 from daemon.proof import output_folder
+from daemon.proof.differences import differences_of_sounds
 from daemon.proof.one_file import prove_file, truncation
 from daemon.proof.quality import Quality
 from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
@@ -97,9 +98,7 @@ async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source
     sizes = tuple((picture.coded_width, picture.coded_height) for picture in pictures)
     if sizes != ladder.rungs:
         raise ProofError(f"the output has the sizes {_listed(sizes)} instead of {_listed(ladder.rungs)}")
-    sounds = [media for media in made if media.audio]
-    if len(sounds) != plan.audio:
-        raise ProofError(f"the output has {len(sounds)} sounds instead of {plan.audio}")
+    _refuse_other_sounds(told.renditions, made, plan)
     lengths = [media.duration_seconds or 0.0 for media in made if media.video]
     for length in lengths:
         if plan.video_seconds is not None and not close(length, plan.video_seconds):
@@ -108,6 +107,14 @@ async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source
     if plan.container == "hls":
         await asyncio.to_thread(output_folder.tell_rates, part)
     return max(lengths)
+
+
+def _refuse_other_sounds(renditions: Iterable[Rendition], made: Sequence[Media], plan: Plan) -> None:
+    sounds = [(media, one.language) for one, media in zip(renditions, made, strict=True) if media.audio]
+    picture = next(media for media in made if media.video)
+    heard, languages = [media for media, _ in sounds], [language for _, language in sounds]
+    if found := differences_of_sounds(picture, heard, languages, plan):
+        raise ProofError(f"the output is not what was planned: {'; '.join(found)}")
 
 
 async def _joined(prober: Prober, part: Path, rendition: Rendition) -> Media:

@@ -152,13 +152,24 @@ class _Account(NamedTuple):
     def _sound(self) -> _Facts:
         taken = self.recipe.sound
         why = "the preset keeps one track of sound" if taken else "the preset keeps no sound"
-        for stream in taken:
+        for number, stream in enumerate(taken):
             yield from self._track("sound", stream, stream.marks)
             if self.recipe.plan.container == "flac":
                 yield from _beyond_flac(stream)
+            else:
+                yield from self._mixed_down(number, stream)
         for stream in self.media.audio:
             if stream not in taken:
                 yield LeftOut(what="sound", why=why, track=stream.index, detail=_described(stream))
+
+    def _mixed_down(self, number: int, stream: AudioStream) -> _Facts:
+        placeless = "pan=stereo" in self.options.get(f"filter:a:{number}", "")
+        most = 2 if placeless else self.options.get(f"ac:a:{number}", stream.channels)
+        if most < stream.channels:
+            more = "nothing tells where they sit" if placeless else f"max_channels={stream.channels} keeps them"
+            why = f"mixed down to {most}" + (f": {more}" if placeless or hasattr(self.wanted, "max_channels") else "")
+            detail = f"{stream.channels - most} of {stream.channels}"
+            yield LeftOut(what="channels", why=why, track=stream.index, detail=detail)
 
     def _subtitles(self) -> _Facts:
         for stream in self.recipe.subtitles:

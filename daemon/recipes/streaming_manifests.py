@@ -27,11 +27,12 @@ NAME = re.compile(r"[\w.-]{1,200}(?:/[\w.-]{1,200}){0,3}", re.ASCII)  # as the e
 class Rendition(NamedTuple):
     """A rendition is one rung or one sound: `names` are its files in order, the initialisation first.
 
-    `seconds` is what its segments last, as the manifest says.
+    `seconds` is what its segments last, as the manifest says, and `language` what it says of a sound.
     """
 
     names: tuple[str, ...]
     seconds: float
+    language: str | None = None
 
 
 def bounded(renditions: Iterable[Rendition]) -> list[Rendition]:
@@ -60,6 +61,13 @@ def playlists(master: str) -> list[str]:
     if len(listed) > MAX_PLAYLISTS:
         raise ManifestError(f"the master playlist lists {len(listed)} playlists")
     return [_within(name) for name in listed]
+
+
+def languages(master: str) -> dict[str, str]:
+    """Returns the languages of sounds, by the name of the media playlist, that a master playlist tells."""
+    lines = re.findall(r"^#EXT-X-MEDIA:.*$", master, re.MULTILINE)
+    told = ((re.search(r'URI="([^"]+)"', line), re.search(r'LANGUAGE="([^"]{1,35})"', line)) for line in lines)
+    return {place[1]: language[1] for place, language in told if place and language}
 
 
 def playlist(text: str, folder: str) -> Rendition:
@@ -130,9 +138,13 @@ def representations(manifest: str) -> list[Rendition]:
         raise ManifestError("the manifest cannot be read: it declares a type of its own")
     try:
         root = ElementTree.fromstring(manifest)
-        return bounded(_representation(node) for node in root.iter(f"{DASH}Representation"))
+        told = {node: among.get("lang") for among in root.iter(f"{DASH}AdaptationSet") for node in among.iter(_ONE)}
+        return bounded(_representation(node)._replace(language=told.get(node)) for node in root.iter(_ONE))
     except (ElementTree.ParseError, KeyError, ValueError, ArithmeticError) as error:
         raise ManifestError(f"the manifest cannot be read: {error!r}") from error
+
+
+_ONE = f"{DASH}Representation"
 
 
 def _representation(node: ElementTree.Element) -> Rendition:

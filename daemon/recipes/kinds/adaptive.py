@@ -17,6 +17,7 @@ from daemon.presets.parameters import LadderParameters
 from daemon.recipes.containers import CONTAINERS
 from daemon.recipes.encoders import ENCODERS, forced, lasting, timing
 from daemon.recipes.kind import Estimate, Kind
+from daemon.recipes.kinds.film import offset
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, resampled, to_deinterlace
 from daemon.recipes.recipe import Ladder, Node, Options, Plan, Recipe, Request, Size
 from daemon.recipes.sound import default_first, narrowed
@@ -60,21 +61,29 @@ def ladder(request: Request[LadderParameters]) -> Recipe:
             **muxed,
         }
 
-    planned = Plan(
-        container=preset.container,
+    which = to_deinterlace(picture, wanted.deinterlace)
+    folders = _folders(sides, heard) if preset.container == "hls" else ()
+    entry = ENTRIES[preset.container]
+    made = Recipe(
+        _planned(request, sizes, heard), filtered, heard, options, deinterlace=which, entry=entry, folders=folders
+    )
+    paced = _pace(media, picture, wanted.max_frame_rate) is not None
+    return made._replace(encoded=encoded, paced=paced, key_frames_every=wanted.segment_seconds)
+
+
+def _planned(request: Request[LadderParameters], sizes: tuple[Size, ...], heard: tuple[AudioStream, ...]) -> Plan:
+    media, picture = request.media, request.picture
+    return Plan(
+        container=request.preset.container,
         duration_seconds=media.duration_seconds,
         video=sizes[0],
         audio=len(heard),
         video_seconds=_shown_seconds(media, picture) or None,
+        audio_seconds=tuple(stream.duration_seconds for stream in heard),
+        audio_offset=offset(picture, heard),
         folder=Ladder(rungs=sizes),
         seen_seconds=media.duration_seconds if _held_seconds(media, picture) > LEAST_HELD else None,
     )
-    which = to_deinterlace(picture, wanted.deinterlace)
-    folders = _folders(sides, heard) if preset.container == "hls" else ()
-    entry = ENTRIES[preset.container]
-    made = Recipe(planned, filtered, heard, options, deinterlace=which, entry=entry, folders=folders)
-    paced = _pace(media, picture, wanted.max_frame_rate) is not None
-    return made._replace(encoded=encoded, paced=paced, key_frames_every=wanted.segment_seconds)
 
 
 def _refuse_too_short(media: Media, preset: Preset) -> None:

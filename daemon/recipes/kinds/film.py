@@ -109,15 +109,15 @@ def planned_film(
         frame_rate=frame_rate,
         video_seconds=picture.duration_seconds,
         audio_seconds=tuple(stream.duration_seconds for stream in heard),
-        audio_offset=_offset(picture, heard),
+        audio_offset=offset(picture, heard),
         all_around=stays_all_around(picture, size, preset.container),
         stereo=stays_stereo(picture, preset.container),
         quality=None if wanted.quality == "none" else wanted.quality,
     )
 
 
-def _offset(picture: VideoStream, heard: tuple[AudioStream, ...]) -> float | None:
-    """Seconds after the picture at which the sound is heard; None where its packets do not tell."""
+def offset(picture: VideoStream, heard: tuple[AudioStream, ...]) -> float | None:
+    """Returns the seconds after the picture at which the sound is heard; None where its packets do not tell."""
     told = heard and heard[0].codec not in SILENT_FIRST
     return heard[0].start_seconds - picture.start_seconds if told else None
 
