@@ -86,12 +86,20 @@ class Contents(Model, frozen=True):
     left_out: tuple[LeftOut, ...] = ()
 
 
+MOST_IN_LINE = 8  # details of one kind
+
+
 def in_lines(left_out: Iterable[LeftOut]) -> list[str]:
     """Lists what a person may not expect, a line each; what differs in its detail alone stands in one."""
     details: dict[LeftOut, list[str]] = {}
     for one in (one for one in left_out if not one.meant):
         details.setdefault(replace(one, detail=None), []).extend(filter(None, [one.detail]))
-    return [str(replace(one, detail=", ".join(found) or None)) for one, found in details.items()]
+    return [str(replace(one, detail=_few(found))) for one, found in details.items()]
+
+
+def _few(details: list[str]) -> str | None:
+    more = f" and {len(details) - MOST_IN_LINE} more" if len(details) > MOST_IN_LINE else ""
+    return ", ".join(details[:MOST_IN_LINE]) + more or None
 
 
 # What is asked for

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 import av
 import msgspec
 import pytest
-from av.stream import Disposition
+from combinations import COMBINATIONS
 from conftest import Daemon
 from conftest import Media as Specimens
 from msgspec.structs import replace
-from specimens import AAC, H264, SPECIMENS, Specimen, Step, mapped, picture, read, silent, sound
-from specimens import make as make_specimen
+from possessions import possessions, unaccounted
+from specimens import AAC, H264, SPECIMENS, Step, mapped, picture, read, silent, sound
 from surroundings import thorough
 from test_cli import ffspool, no_environment
 from test_kinds import make
@@ -28,7 +27,7 @@ from daemon.errors import UnsuitableSource
 from daemon.media import labels
 from daemon.media.describe import read_media
 from daemon.media.model import Media
-from daemon.models import Contents, VariationRequest, in_lines
+from daemon.models import VariationRequest, in_lines
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
 from daemon.proof.differences import differences
@@ -36,24 +35,36 @@ from daemon.recipes.command import plan
 
 FIELDS = ("creation_time=2022-11-09T17:36:38Z", "location=+48.8584+002.2945/", "make=Acme", "model=One", "custom=x")
 TAGS = ("title=Film", "artist=Somebody", "genre=Drama")
-KINDS = {"video": "picture", "audio": "sound", "subtitle": "subtitles", "attachment": "attachments", "data": "data"}
 QUICK = {"speed": "ultrafast"}
 
 
 def rich(folder: Path) -> list[Step]:
     """The steps to a Matroska file with something of every kind."""
     (folder / "words.srt").write_text("1\n00:00:00,200 --> 00:00:00,900\nWords\n")
-    (folder / "font.ttf").write_bytes(b"no font, but named as one")
+    for name in ("font.ttf", "other.otf"):
+        (folder / name).write_bytes(b"no font, but named as one")
     chapters = "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=800\ntitle=One\n"
     (folder / "told.txt").write_text(";FFMETADATA1\n" + "\n".join((*FIELDS, *TAGS)) + "\n" + chapters)
     inputs = [*picture(), *sound(), *sound(frequency=900), *read("words.srt"), *read("told.txt")]
     sounds = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:0", "title=Main", "-metadata:s:a:1", "language=en"]
     words = ["-metadata:s:s:0", "language=eng", "-metadata:s:s:0", "title=For the deaf"]
     marks = ["-disposition:a:1", "comment", "-disposition:s:0", "hearing_impaired", "-disposition:s:1", "forced"]
-    font = ["-attach", "{work}/font.ttf", "-metadata:s:t:0", "mimetype=font/ttf"]
+    fonts = ["-attach", "{work}/font.ttf", "-attach", "{work}/other.otf", "-metadata:s:t", "mimetype=font/ttf"]
+    shown = ["-metadata:s:v:0", "language=jpn", "-metadata:s:v:0", "title=Angle", "-metadata:s:v:0", "lens=50 mm"]
+    of_tracks = [
+        *shown,
+        "-disposition:v:0",
+        "default+original",
+        "-metadata:s:a:0",
+        "studio=North",
+        "-metadata:s",
+        "BPS=9",
+    ]
     beside = ["-map_metadata", "4", "-map_chapters", "4"]
     streams = mapped("0", "1", "2", "3", "3")
-    return [[*inputs, *streams, *H264, *AAC, "-c:s", "srt", *beside, *sounds, *words, *marks, *font, "{out}"]]
+    return [
+        [*inputs, *streams, *H264, *AAC, "-c:s", "srt", *beside, *sounds, *words, *marks, *of_tracks, *fonts, "{out}"]
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -62,57 +73,38 @@ def film_with_everything(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) 
     return made(ffmpeg, folder, "film.mkv", *rich(folder))
 
 
-def possessions(path: Path) -> Iterator[tuple[str, str | int | None]]:
-    """What the file has, as another reader tells it: every stream by its index, and what is told."""
-    with av.open(str(path)) as container:
-        for stream in container.streams:
-            of_chapters = stream.type == "data" and container.chapters()  # their names, as MP4 has them
-            if not stream.disposition & Disposition.attached_pic and not of_chapters:
-                yield KINDS[stream.type], None if stream.type == "attachment" else stream.index
-        yield from (("chapters", None) for _ in container.chapters()[:1])
-        told = {name.lower() for name in container.metadata}
-        names = {"creation_time": "date", "location": "place", "make": "device"}
-        yield from ((what, None) for name, what in names.items() if name in told)
-        yield from (("tag", name) for name in told & {"title", "artist", "genre", "custom"})
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "specimen" in metafunc.fixturenames:
-        sound = [one for one in SPECIMENS if one.error is None and not one.build]
-        marked = [
-            pytest.param(one, id=one.name, marks=() if one.name in FEW else pytest.mark.thorough) for one in sound
-        ]
-        metafunc.parametrize("specimen", marked)
+        names = [one.name for one in (*SPECIMENS, *COMBINATIONS) if one.error is None]
+        metafunc.parametrize("specimen", [name if name in FEW else thorough(name) for name in names])
 
 
 # With most beside picture and sound.
 FEW = {"languages.mkv", "subtitles.mp4", "chapters.mp4", "cover.mp3", "everything-beside.mkv", "two-programs.ts"}
 
 
-def accounted(contents: Contents) -> Counter[tuple[str, str | int | None]]:
-    facts = [*contents.kept, *contents.left_out]
-    return Counter((fact.what, fact.detail if fact.what == "tag" else fact.track) for fact in facts)
-
-
 @pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"remux-webm"}))  # which cannot hold it
 def test_all_that_a_source_has_is_kept_or_left_out_once(film_with_everything: Path, preset: str) -> None:
     media = read_media(str(film_with_everything))
     [wanted] = Library().expand([VariationRequest(preset, {})])
-    found = accounted(plan(media, preset, wanted.parameters).contents)
-    for one in possessions(film_with_everything):
-        assert found[one] == 1, one
+    contents = plan(media, preset, wanted.parameters).contents
+    assert unaccounted(possessions(film_with_everything), contents) == set()
 
 
-def test_what_any_specimen_has_is_kept_or_left_out_by_every_preset(
-    ffmpeg: str, tmp_path: Path, specimen: Specimen
-) -> None:
-    path = make_specimen(specimen, ffmpeg, tmp_path)
-    media = read_media(str(path))
-    there = {*possessions(path)}
+def test_what_is_found_of_a_film_is_all_that_was_put_into_it(film_with_everything: Path) -> None:
+    found = Counter(what for what, _, _ in possessions(film_with_everything).elements())
+    tracks = {"picture": 1, "sound": 2, "subtitles": 2, "language": 4, "name": 3, "mark": 4}
+    rest = {"attachments": 2, "chapters": 1, "date": 1, "place": 1, "device": 1, "tag": 6}
+    assert found == tracks | rest
+
+
+def test_what_any_specimen_has_is_kept_or_left_out_by_every_preset(media: Specimens, specimen: str) -> None:
+    path = media(specimen)
+    described, there = read_media(str(path)), possessions(path)
     for want in Library().expand([VariationRequest(preset, {}) for preset in PRESETS]):
         with suppress(UnsuitableSource):
-            found = accounted(plan(media, want.preset, want.parameters).contents)
-            assert {one: found[one] for one in there} == dict.fromkeys(there, 1), want.label
+            contents = plan(described, want.preset, want.parameters).contents
+            assert unaccounted(there, contents) == set(), want.label
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from daemon.errors import ProbeError
 from daemon.media import boxes, covers, durations, encryption, frames, id3, labels, matroska, mpegts, tiff, tracks, webp
 from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE
 from daemon.media.media_file import MediaFile
-from daemon.media.model import AudioStream, Held, Media, VideoStream
+from daemon.media.model import AudioStream, Chapter, Held, Media, VideoStream
 from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
 from daemon.media.plausible import MOST_STRETCH
 
@@ -204,7 +204,6 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
     if not timed:
         raise ProbeError(f"it holds neither a picture nor sound ffspool can decode{tracks.named_codecs(container)}")
     first = min(stream.start_seconds for stream in timed)
-    chapters = (tracks.chapter(chapter, first) for chapter in container.chapters()[:MAX_CHAPTERS])
     told = labels.told(container)
     used = {stream.index for stream in timed}
     since: list[durations.Timed] = [replace(stream, start_seconds=stream.start_seconds - first) for stream in timed]
@@ -218,9 +217,10 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
             for stream in container.streams.subtitles
             if tracks.decoder(stream) and stream.index not in others
         ),
-        chapters=tuple(chapter for chapter in chapters if chapter.end_seconds >= 0),
-        attachments=sum(stream.type == "attachment" for stream in container.streams),
-        named_attachments=tuple(stream.index for stream in container.streams if tracks.is_named(stream)),
+        chapters=_chapters(container, first),
+        attachments=len(container.streams.attachments),
+        named_attachments=tuple(one.index for one in container.streams.attachments if tracks.is_named(one)),
+        attachment_names=tuple((one.index, tracks.attached_name(one)) for one in container.streams.attachments),
         covers=sum(covers.attached(stream) for stream in container.streams),
         cover=None if any(_moving(stream, set()) for stream in container.streams.video) else covers.chosen(container),
         clock_seconds=first,
@@ -232,6 +232,11 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         statistics=labels.statistics(container),
         unread=tuple(tracks.unread(file, container, closed, others, used)),
     )
+
+
+def _chapters(container: InputContainer, first: float) -> tuple[Chapter, ...]:
+    found = (tracks.chapter(chapter, first) for chapter in container.chapters()[:MAX_CHAPTERS])
+    return tuple(chapter for chapter in found if chapter.end_seconds >= 0)
 
 
 def _of_other_channels(file: MediaFile, container: InputContainer, found: Sequence[durations.Timed]) -> set[int]:
@@ -356,7 +361,8 @@ def _told(shown: VideoStream, stream: Pictures, frame: VideoFrame) -> VideoStrea
     """The same with what is said of how it is to be looked at, and by its track."""
     around, eyes = frames.spherical(frame), frames.stereo(frame)
     language, title, tags = tracks.language(stream), tracks.title(stream), labels.of_track(stream)
-    return replace(shown, spherical=around, stereo=eyes, language=language, title=title, tags=tags)
+    marks = tracks.marks(stream)
+    return replace(shown, spherical=around, stereo=eyes, language=language, title=title, tags=tags, marks=marks)
 
 
 def _in_band(stream: Pictures) -> bool:

@@ -58,6 +58,7 @@ class VideoStream(Model, frozen=True):
     stereo: bool = False  # whether each frame, or each second one, is marked as that of one eye or of both
     language: str | None = None
     title: str | None = None
+    marks: tuple[str, ...] = ()  # what else it is, such as "original", in FFmpeg's names
     tags: tuple[str, ...] = ()  # names, in lower case, of what else its track tells
 
 
@@ -129,6 +130,7 @@ class Media(Model, frozen=True):
     chapters: tuple[Chapter, ...] = ()
     attachments: int = 0  # fonts and other files within it
     named_attachments: tuple[int, ...] = ()  # indices of those that have a name and a type
+    attachment_names: tuple[tuple[int, str | None], ...] = ()  # of all of them, with their indices
     covers: int = 0  # pictures that are cover art
     cover: Cover | None = None  # the one that is kept with the sound; None beside a film
     lead_seconds: float = 0.0  # of the file before the first of picture and sound

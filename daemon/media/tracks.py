@@ -24,6 +24,7 @@ MARKS = (
     *(Disposition.comment, Disposition.dub, Disposition.hearing_impaired, Disposition.visual_impaired),
     *(Disposition.original, Disposition.lyrics, Disposition.karaoke, Disposition.clean_effects),
     *(Disposition.captions, Disposition.descriptions, Disposition.metadata, Disposition.non_diegetic),
+    Disposition.forced,
 )
 WITHOUT_LOSS = ("pcm_", "wavpack", "flac", "alac", "als", "tta", "ape", "tak", "shorten", "dsd_", "dst", "ralf")
 WITHIN_24_BITS = {"pcm_s24le", "pcm_s24be", "pcm_s24daud", "pcm_s24le_planar", "pcm_u24le", "pcm_u24be", "pcm_bluray"}
@@ -92,6 +93,11 @@ def named_codecs(container: InputContainer) -> str:
     return f" (it has {', '.join(names)})" if names else ""
 
 
+def attached_name(stream: Stream) -> str | None:
+    """Returns the name of an attachment; None where it has none."""
+    return stream.metadata.get("filename", "").strip()[:200] or None
+
+
 def is_named(stream: Stream) -> bool:
     """Tells whether it is an attachment that Matroska takes."""
     return stream.type == "attachment" and {"filename", "mimetype"} <= stream.metadata.keys()
@@ -122,7 +128,7 @@ def audio(stream: Any) -> AudioStream:
         default=bool(stream.disposition & Disposition.default),
         start_seconds=durations.begin(stream),
         duration_seconds=durations.of_stream(stream),
-        marks=_marks(stream),
+        marks=marks(stream),
         tags=labels.of_track(stream),
         exact=_exact(stream),
     )
@@ -154,7 +160,7 @@ def subtitle(stream: Stream) -> SubtitleStream:
         title=title(stream),
         default=bool(stream.disposition & Disposition.default),
         forced=bool(stream.disposition & Disposition.forced),
-        marks=_marks(stream),
+        marks=tuple(mark for mark in marks(stream) if mark != "forced"),
         tags=labels.of_track(stream),
     )
 
@@ -174,7 +180,8 @@ def _codec(stream: Stream) -> Any:
     return context.codec if context is not None else None
 
 
-def _marks(stream: Stream) -> tuple[str, ...]:
+def marks(stream: Stream) -> tuple[str, ...]:
+    """Returns what its container says it is, beside that it is played by default."""
     return tuple(mark.name for mark in MARKS if stream.disposition & mark and mark.name)
 
 

@@ -104,11 +104,11 @@ def _of_tracks(what: str, made: Sequence[VideoStream | AudioStream | SubtitleStr
             yield f"the language of its {what} {number} is {track.language or 'not told'} instead of {fact.language}"
         if fact.name and track.title != fact.name:
             yield f"its {what} {number} is not called {fact.name}"
-        if not isinstance(track, VideoStream) and (missing := set(fact.marks) - _marks(track)):
+        if missing := set(fact.marks) - _marks(track):
             yield f"its {what} {number} is not marked as {', '.join(sorted(missing))}"
 
 
-def _marks(track: AudioStream | SubtitleStream) -> set[str]:
+def _marks(track: VideoStream | AudioStream | SubtitleStream) -> set[str]:
     forced = isinstance(track, SubtitleStream) and track.forced
     return {*track.marks, *(("forced",) if forced else ())}
 

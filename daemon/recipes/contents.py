@@ -81,7 +81,7 @@ class _Account(NamedTuple):
             why, index = "the preset keeps sound alone", picture.index
             yield LeftOut(what="picture", why=why, track=index, detail=picture.codec, meant=True)
             return
-        yield from self._track("picture", picture, ())
+        yield from self._track("picture", picture, picture.marks)
         yield from self._hdr(picture)
         if picture.alpha:
             yield from self._transparency(picture)
@@ -227,17 +227,22 @@ class _Account(NamedTuple):
         media, plan = self.media, self.recipe.plan
         for what, there, here, why in (
             ("chapters", len(media.chapters), plan.chapters, self._asked("chapters", "drop")),
-            ("attachments", media.attachments, plan.attachments, None),
             ("cover", media.covers, plan.covers, self._asked("metadata", "strip")),
         ):
             if here:
                 yield Kept(what=what, detail=str(here))
             if there > here:
                 yield LeftOut(what=what, why=why or _WITHOUT[what], detail=str(there - here), meant=bool(why))
+        yield from self._attachments()
         if inner := media.inner_chapters:
             dropped = self._asked("chapters", "drop")
             why = dropped or "FFmpeg reads none that lie within others"
             yield LeftOut(what="chapters", why=why, detail=f"{inner} within others", meant=bool(dropped))
+
+    def _attachments(self) -> _Facts:
+        for index, name in self.media.attachment_names:
+            kept = index in self.recipe.attached
+            yield from _either("attachments", _WITHOUT["attachments"], kept=kept, detail=name)
 
     def _recording(self) -> _Facts:
         media, told = self.media, self.container

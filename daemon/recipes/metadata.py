@@ -38,7 +38,8 @@ def _of_the_picture(container: str, picture: VideoStream | None) -> Options:
         return {}
     keys = ("title", "handler_name") if container == "mp4" else ("title",)
     told = {"language": picture.language, **dict.fromkeys(keys, picture.title)}
-    return {f"metadata:s:v:0#{key}": f"{key}={said}" for key, said in told.items() if said}
+    marks: Options = {"disposition:v:0": "+".join(("default", *picture.marks))} if picture.marks else {}
+    return {**marks, **{f"metadata:s:v:0#{key}": f"{key}={said}" for key, said in told.items() if said}}
 
 
 def _statistics_dropped(container: str, media: Media) -> Options:
