@@ -14,24 +14,31 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-CALLS = {"stat": {1, 3}, "open": {14}, "read": {15}, "readdir": {27, 28}, "close": {25, 18}}  # by FUSE's numbers
-LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH, INIT, OPENDIR, READDIR, RELEASEDIR = (
-    1, 2, 3, 14, 15, 17, 18, 25, 26, 27, 28, 29,
+CALLS = {
+    "stat": {1, 3}, "open": {14}, "read": {15}, "readdir": {27, 28}, "close": {25, 18},
+    "write": {16, 35}, "fsync": {20, 30}, "rename": {12, 45},
+}  # by FUSE's numbers  # fmt: skip
+LOOKUP, FORGET, GETATTR, SETATTR, UNLINK, RENAME, OPEN, READ, WRITE, STATFS, RELEASE, FSYNC, FLUSH, INIT = (
+    1, 2, 3, 4, 10, 12, 14, 15, 16, 17, 18, 20, 25, 26,
 )  # fmt: skip
+OPENDIR, READDIR, RELEASEDIR, FSYNCDIR, CREATE, RENAME2 = 27, 28, 29, 30, 35, 45
+DONE = {RELEASE, FLUSH, RELEASEDIR, FSYNC, FSYNCDIR}
+NO_REPLACE, SIZE = 1, 8  # of a rename, and of what is to be set
 SILENT = {FORGET, 36, 42}  # forgetting and interrupts take no answer
-ROOT, DIRECT_IO, NOT_IMPLEMENTED, NO_ENTRY = 1, 1, 38, 2
+ROOT, DIRECT_IO, NOT_IMPLEMENTED, NO_ENTRY, EXISTS = 1, 1, 38, 2, 17
 REQUEST = struct.Struct("<IIQQIIII")
 ANSWER = struct.Struct("<IiQ")
 MOST = 1024 * 1024  # bytes of a request
 
 
 class FileSystem:
-    """Serves what lies in a real folder under its names, read at the start."""
+    """Serves what lies in a real folder under its names, read at the start, and what is written beside it."""
 
     def __init__(self, device: int, files: dict[str, bytes]) -> None:
         self._device = device
         self._names = {name: number for number, name in enumerate(files, ROOT + 1)}
-        self._contents = dict(zip(self._names.values(), files.values(), strict=True))
+        contents = (bytearray(content) for content in files.values())
+        self._contents = dict(zip(self._names.values(), contents, strict=True))
         self._held: list[bytes] = []
         self._stalled: set[int] = set()
 
@@ -59,9 +66,8 @@ class FileSystem:
         if call == INIT:
             return 0, struct.pack("<IIIIHHIIHHI7I", 7, 31, 65536, 0, 12, 10, 65536, 1, 0, 0, 0, *[0] * 7)
         if call == LOOKUP:
-            found = self._names.get(more.rstrip(b"\0").decode())
-            entry = struct.pack("<QQQQII", found, 0, 0, 0, 0, 0) + self._attributes(found) if found else b""
-            return (0, entry) if found else (NO_ENTRY, b"")
+            found = self._names.get(_name(more))
+            return (0, self._entry(found)) if found else (NO_ENTRY, b"")
         if call == GETATTR:
             return 0, struct.pack("<QII", 0, 0, 0) + self._attributes(node)
         if call in {OPEN, OPENDIR}:
@@ -69,10 +75,41 @@ class FileSystem:
         if call in {READ, READDIR}:
             _, offset, size = struct.unpack_from("<QQI", more)
             whole = self._contents[node] if call == READ else self._listing()
-            return 0, whole[offset : offset + size]
+            return 0, bytes(whole[offset : offset + size])
         if call == STATFS:
-            return 0, struct.pack("<5Q4I6I", 1000, 500, 500, 1000, 500, 4096, 255, 4096, 0, *[0] * 6)
-        return (0, b"") if call in {RELEASE, FLUSH, RELEASEDIR} else (NOT_IMPLEMENTED, b"")
+            return 0, struct.pack("<5Q4I6I", 10**6, 10**6, 10**6, 1000, 500, 4096, 255, 4096, 0, *[0] * 6)
+        return (0, b"") if call in DONE else self._changed(call, node, more)
+
+    def _changed(self, call: int, node: int, more: bytes) -> tuple[int, bytes]:
+        if call == CREATE:
+            made = self._names[_name(more[16:])] = max(self._contents, default=ROOT) + 1
+            self._contents[made] = bytearray()
+            return 0, self._entry(made) + struct.pack("<QII", 0, DIRECT_IO, 0)
+        if call == WRITE:
+            _, offset, size = struct.unpack_from("<QQI", more)
+            self._contents[node][offset : offset + size] = more[40 : 40 + size]
+            return 0, struct.pack("<II", size, 0)
+        if call == SETATTR:
+            valid, _, _, size = struct.unpack_from("<IIQQ", more)
+            if valid & SIZE:
+                self._contents[node] = self._contents[node][:size].ljust(size, b"\0")
+            return 0, struct.pack("<QII", 0, 0, 0) + self._attributes(node)
+        if call == UNLINK:
+            return (0, b"") if self._names.pop(_name(more), None) else (NO_ENTRY, b"")
+        if call in {RENAME, RENAME2}:
+            flags = struct.unpack_from("<I", more, 8)[0] if call == RENAME2 else 0
+            old, new, *_ = more[16 if call == RENAME2 else 8 :].split(b"\0")
+            return self._renamed(old.decode(), new.decode(), flags)
+        return NOT_IMPLEMENTED, b""
+
+    def _renamed(self, old: str, new: str, flags: int) -> tuple[int, bytes]:
+        if flags & NO_REPLACE and new in self._names:
+            return EXISTS, b""
+        self._names[new] = self._names.pop(old)
+        return 0, b""
+
+    def _entry(self, node: int) -> bytes:
+        return struct.pack("<QQQQII", node, 0, 0, 0, 0, 0) + self._attributes(node)
 
     def _attributes(self, node: int) -> bytes:
         size = len(self._contents.get(node, b""))
@@ -87,6 +124,10 @@ class FileSystem:
             end = len(listing) + 24 + len(said) + padding
             listing += struct.pack("<QQII", number, end, len(said), 8) + said + bytes(padding)
         return listing
+
+
+def _name(said: bytes) -> str:
+    return said.rstrip(b"\0").decode()
 
 
 def main() -> None:

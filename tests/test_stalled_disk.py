@@ -311,3 +311,34 @@ def test_a_share_that_results_go_to_holds_up_no_other(start_daemon: Start, disk:
         wait_until(lambda: delivery(other)["status"] == "delivered", "a delivery to another folder")
         assert daemon.client.post(f"/api/jobs/{hung[0]}/cancel").json()["changed"]
         assert delivery(hung[0])["error"] == "its delivery was cancelled"
+
+
+@pytest.mark.parametrize("call", ["rename", thorough("fsync"), thorough("write")])
+def test_a_share_that_stops_in_the_middle_of_a_delivery_holds_up_no_other(
+    start_daemon: Start, disk: Disk, here: Path, clip: Path, call: str
+) -> None:
+    """What waited for it is there whole, once it answers, and nothing of what was cancelled meanwhile is left half."""
+    daemon = start_daemon("--output-root", str(disk.folder), "--output-root", str(here), "--source-root", str(here))
+    done = daemon.wait_for(job_of(daemon.client, here / "clip.mp4", "mp3")["id"])["id"]
+
+    def submit(folder: Path, name: str) -> str:
+        wish = {"variations": [{"preset": "mp3"}], "deliver": {"folder": str(folder), "name": name}}
+        return str(daemon.submit(clip, spec=wish)["id"])
+
+    def delivery(job: str) -> Any:
+        return daemon.job(job)["sources"][0]["variations"][0]["delivery"]
+
+    with going_on(disk):
+        disk.stall(call)
+        stays, given_up = submit(disk.folder, "stays.{ext}"), submit(disk.folder, "given-up.{ext}")
+        wait_until(lambda: [delivery(job)["status"] for job in (stays, given_up)] == ["running"] * 2, "both to begin")
+        wait_until(lambda: disk.stall(call), "one to hang")  # another may wait for it in the kernel
+        with Asker(daemon) as ask:
+            every_verb(ask, here, done)
+            assert ask("POST", f"/api/jobs/{given_up}/cancel").json()["changed"]
+        other = submit(here, "other.{ext}")
+        wait_until(lambda: delivery(other)["status"] == "delivered", "a delivery to another folder")
+        assert delivery(stays)["status"] == "running"
+    wait_until(lambda: delivery(stays)["status"] == "delivered", "the delivery that waited")
+    wait_until(lambda: not [*disk.folder.glob(".ffspool-*")], "what is left of the other to be removed")
+    assert (disk.folder / "stays.mp3").read_bytes() == (here / "other.mp3").read_bytes()
