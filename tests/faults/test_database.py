@@ -87,7 +87,7 @@ def test_a_database_that_another_program_holds_is_a_refusal_that_says_so(attack:
 def test_writes_wait_for_a_lock_and_are_not_lost(attack: Attack, ledger: Ledger, clips: Clips, tally: Tally) -> None:
     """Held for longer than the daemon waits: it answers 503, and works on afterwards."""
     victim, promises = attack()
-    assert victim.starts()
+    assert victim.starts(), victim.log()
     with Load(victim.url, victim.token, ledger, clips, "locked"):
         time.sleep(0.5)
         with held(victim.state_dir / "ffspool.db", "IMMEDIATE"):
