@@ -244,7 +244,8 @@ def test_a_file_with_another_hash_is_not_taken(daemon: Daemon, host: FileHost) -
     assert right in failed(daemon, submit(daemon, {"url": host.url(), "sha256": "0" * 64}))
 
 
-def test_a_host_that_never_answers_right_is_given_up(daemon: Daemon, host: FileHost) -> None:
+def test_a_host_that_never_answers_right_is_given_up(start_daemon: Callable[..., Daemon], host: FileHost) -> None:
+    daemon = start_daemon(*open_to(host, backoff=0.001))
     host.always = nonsense
     why = failed(daemon, submit(daemon, {"url": host.url()}))
     assert "cannot be reached: it does not speak HTTP" in why
