@@ -26,7 +26,7 @@ from test_events import parse
 
 from daemon.process.identity import TOKEN_VARIABLE
 
-EXAMPLES = [8, thorough(int(os.environ.get("MODEL_EXAMPLES", "20")))]
+EXAMPLES = [5, thorough(int(os.environ.get("MODEL_EXAMPLES", "20")))]
 STEPS = 8
 THROTTLED = """#!/bin/sh
 for word; do

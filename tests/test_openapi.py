@@ -66,7 +66,7 @@ def description(daemon: Daemon) -> Any:
 @pytest.mark.parametrize(
     ("deletes", "seconds"),
     [
-        ("--exclude-method", 8),
+        ("--exclude-method", 4),
         ("--include-method", 2),
         thorough("--exclude-method", 30),
         thorough("--include-method", 10),

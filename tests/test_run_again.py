@@ -113,7 +113,7 @@ def test_what_ctrl_c_left_is_kept_beside_other_films_and_gone_on_with(folder: Pa
     assert names(folder / "out") == ["clip_m4a.m4a", MADE]
 
 
-@pytest.mark.parametrize("what", [*map(thorough, ["--fresh", "another source"]), "other parameters", "damaged"])
+@pytest.mark.parametrize("what", [*map(thorough, ["--fresh", "another source", "other parameters"]), "damaged"])
 def test_what_is_not_the_same_begins_anew(folder: Path, what: str) -> None:
     fresh = ("--fresh",) if what == "--fresh" else ()
     speed = "ultrafast" if what in {"other parameters", "damaged"} else "slow"

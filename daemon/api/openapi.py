@@ -22,6 +22,7 @@ from daemon.presets.library import Library
 Json = dict[str, Any]
 
 SCHEMAS = "#/components/schemas/"
+VERSION = version("ffspool")  # read once: what is installed is looked for in every folder that Python knows of
 INTRODUCTION = cleandoc("""
     Jobs are *sources* × *variations*: files, and what to make of each of them.
 
@@ -81,7 +82,7 @@ def document(endpoints: tuple[Endpoint, ...], library: Library, root: str = "") 
     shown = {name: schema for name, schema in schemas.items() if name not in queries}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "ffspool", "version": version("ffspool"), "description": INTRODUCTION},
+        "info": {"title": "ffspool", "version": VERSION, "description": INTRODUCTION},
         **({"servers": [{"url": root}]} if root else {}),
         "security": [{"token": []}, {"session": []}],
         "paths": paths,

@@ -6,11 +6,11 @@ import asyncio
 import time
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
+from daemon.api.openapi import VERSION
 from daemon.database.file import target
 from daemon.database.store import Transaction
 from daemon.models import Model, Sandbox
@@ -164,7 +164,7 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
     figures.undelivered.set(stats.deliveries.failing)
     figures.undelivered_age.set(stats.deliveries.oldest_failing_seconds or 0.0)
     figures.checkpoint_age.set(stats.disk.checkpoint_age_seconds or 0.0)
-    figures.build.labels(version("ffspool"), stats.encoder.partition(" Copyright")[0], str(SCHEMA)).set(1)
+    figures.build.labels(VERSION, stats.encoder.partition(" Copyright")[0], str(SCHEMA)).set(1)
     figures.subscribers.set(stats.events.subscribers)
     figures.lag.set(stats.events.lag)
     return figures.render()

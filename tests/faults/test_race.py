@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from surroundings import thorough
 
 from faults.ledger import Ledger
 from faults.load import Clips
@@ -17,7 +18,7 @@ from faults.victim import Victim
 Attack = Callable[..., tuple[Victim, Promises]]
 
 
-@pytest.mark.rounds([2.0], [60.0])
+@pytest.mark.rounds([thorough(2.0)], [60.0])
 def test_promises_hold_while_clients_race_by_every_verb(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: float, pytestconfig: pytest.Config
 ) -> None:
