@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from browser import REFUSED, Visit, violations
-from conftest import Daemon, wait_until
+from conftest import PATIENCE, Daemon, wait_until
 from file_host import held, hosting
 from playwright.sync_api import expect
 from test_cancel_over_http import DEAF_FFMPEG
@@ -264,7 +264,8 @@ def test_what_is_encoded_of_a_film_is_kept_on_request_and_gone_on_with(
     receipt.get_by_role("button", name="Close").click()
     daemon.client.post(f"/api/jobs/{job}/resume").raise_for_status()
     page.get_by_role("button", name="Retry 1 cancelled", exact=True).click()
-    expect(page.get_by_text(re.compile(r"attempt 2 · went on after 1?\d"))).to_be_visible()
+    gone_on = page.get_by_text(re.compile(r"attempt 2 · went on after 1?\d"))
+    expect(gone_on).to_be_visible(timeout=PATIENCE * 1000)  # once the other variation is made
     told = ffspool("show", job, "--state-dir", daemon.state_dir).stdout
     assert "attempt 2 went on after 0:1" in told
 
