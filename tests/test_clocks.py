@@ -235,3 +235,10 @@ def test_a_copy_has_all_pictures_or_is_refused_for_want_of_their_times(ffmpeg: s
             plan(read_media(str(path)), "remux-mkv", defaults("remux-mkv"))
     else:
         assert len(list(frames(make(ffmpeg, path, tmp_path, "remux-mkv")))) == 40
+
+
+def test_pictures_that_lead_the_first_key_frame_are_there(ffmpeg: str, tmp_path: Path) -> None:
+    path = made(ffmpeg, tmp_path, "led.mp4", silent("-c:v", "libvvenc", "-preset", "faster"))
+    shown = [frame.key_frame for frame in frames(path)]
+    assert shown.index(True) > 0
+    assert len(list(frames(make(ffmpeg, path, tmp_path, "h264-480p", **QUICK)))) == len(shown) == 40

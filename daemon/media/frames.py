@@ -112,7 +112,9 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
     read_to = -math.inf  # no picture before this is still to come
     late = 0.0
     captions = timed = False
+    first: Any = None
     for count, packet in enumerate(demux.packets(container, stream)):
+        first = first or packet
         timed = timed or packet.pts is not None
         if packet.pts is not None and tick:
             stamps.append(packet.pts * tick)
@@ -121,8 +123,8 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
                 late = max(late, (packet.dts - packet.pts) * tick)
         captions = captions or _is_captioned(stream, packet)
         if len(frames) < _enough(stream, frames):
-            alone = not count and packet.pts is not None and not _may_hold_fields(stream)
-            frames += _decoded(packet) or (_forced(packet) if alone else [])
+            alone = count == 1 and not frames and not _leads(packet, first) and not _may_hold_fields(stream)
+            frames += (alone and _forced(first)) or _decoded(packet)
         if count > MAX_PACKETS_BEFORE_A_PICTURE or (frames and _settled(stream, frames, stamps, deadline)):
             stamps = [stamp for stamp in stamps if stamp <= read_to]
             break
@@ -134,6 +136,11 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
     captions = captions or any("A53_CC" in frame.side_data for frame in frames)
     begin, unstamped = _begin(frames, tick, rate or float(stream.average_rate or 0))
     return Impression(frames[0], _interlaced(frames), rate, variable, late, captions, begin, unstamped, timed)
+
+
+def _leads(packet: Any, first: Any) -> bool:
+    """Whether a picture may be shown before the first one in the file, as those that lead a key frame are."""
+    return first.pts is None or (packet.pts is not None and packet.pts < first.pts)
 
 
 def _begin(frames: Sequence[VideoFrame], tick: float, rate: float) -> tuple[float | None, int]:
