@@ -26,6 +26,7 @@ from forked import template
 from surroundings import thorough
 from test_cli import FFSPOOL, no_environment
 
+from daemon.cli.cancelled import told
 from daemon.cli.client import Client, Refused
 from daemon.cli.event_stream import OPEN, Event
 from daemon.cli.follower import Follower, bars
@@ -101,13 +102,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Printing]]:
 
 def test_a_job_is_paused_and_resumed_and_show_and_ls_tell_it(daemon: Daemon, job: str) -> None:
     assert printed("pause", job, env=daemon.env) == {
-        "id": job, "status": "processing", "paused": True, "changed": True
+        "id": job, "status": "processing", "paused": True, "changed": True, "title": "long.mp4"
     }  # fmt: skip
     again = ffspool("pause", job, env=daemon.env)
-    assert (again.exit_code, again.stdout) == (0, f"{job} was paused: `ffspool resume {job}` lets it go on\n")
+    assert again.exit_code == 0
+    assert again.stdout == f"{job} (long.mp4) was paused: `ffspool resume {job}` lets it go on\n"
     for command in (["show", job], ["ls"]):
         assert "paused" in ffspool(*command, env=daemon.env).stdout
-    assert ffspool("resume", job, env=daemon.env).stdout == f"{job} is paused no more\n"
+    assert ffspool("resume", job, env=daemon.env).stdout == f"{job} (long.mp4) is paused no more\n"
     assert daemon.job(job)["paused"] is False
     assert printed("resume", job, env=daemon.env)["changed"] is False
 
@@ -127,7 +129,7 @@ def test_what_failed_of_a_kind_is_retried(daemon: Daemon, tmp_path: Path) -> Non
     job = daemon.submit(broken, presets=["mp3"])["id"]
     daemon.wait_for(job)
     words = ffspool("retry", job, "--because", "encoder", env=daemon.env).stdout
-    assert words == f"{job} is failed: nothing of it failed for that kind of reason (encoder)\n"
+    assert words == f"{job} (broken.mp4) is failed: nothing of it failed for that kind of reason (encoder)\n"
     words = ffspool("retry", "--all", "--because", "unreadable", env=daemon.env).stdout
     assert words == "1 variation waits again, of 1 job\n"
     daemon.wait_for(job)
@@ -177,12 +179,50 @@ def test_slots_are_told_and_changed(daemon: Daemon) -> None:
 def test_a_job_is_failed_by_force_and_tried_again(daemon: Daemon, job: str) -> None:
     failed = ffspool("fail", job, env=daemon.env)
     assert failed.exit_code == 0
-    assert f"{job} is failed: 0 of 1 completed are kept; encoders ended: " in failed.stdout
+    assert f"{job} (long.mp4) is failed: 0 of 1 completed are kept; encoders ended: " in failed.stdout
     assert daemon.job(job)["status"] == "failed"
     assert printed("fail", job, env=daemon.env)["changed"] is False
     # Whichever is true when it answers: with a free slot the job may run already.
-    assert re.search(f"{job} is (queued|processing) again", ffspool("retry", job, env=daemon.env).stdout)
+    assert re.search(rf"{job} \(long.mp4\) is (queued|processing) again", ffspool("retry", job, env=daemon.env).stdout)
     daemon.wait_for(job, "processing")
+
+
+def test_a_job_that_is_over_is_not_called_completed_where_a_part_of_it_failed(
+    daemon: Daemon, clip: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no film" * 100)
+    job = daemon.wait_for(daemon.submit(broken, clip, presets=["mp3"])["id"])
+    mixed, parts = job["id"], job["sources"]
+    refused = ffspool("cancel", mixed, env=daemon.env)
+    words = "(broken.mp4 and 1 more) is over already: 1 of 2 completed, 1 failed: nothing of it is left to stop"
+    assert (refused.exit_code, f"{mixed} {words}" in refused.stderr) == (4, True)
+    words = "is over already: 1 of 2 completed, 1 failed: there is nothing to pause"
+    assert words in ffspool("pause", mixed, env=daemon.env).stderr
+    failed = ffspool("fail", mixed, env=daemon.env).stdout
+    assert failed == f"{mixed} (broken.mp4 and 1 more) is over already: 1 of 2 completed are kept\n"
+    alone = ffspool("cancel", mixed, "--source", "broken.mp4", env=daemon.env).stderr
+    assert f"{parts[0]['id']} (broken.mp4) is failed already: nothing of it is left to stop" in alone
+
+
+def test_encoders_that_ended_alike_are_told_once() -> None:
+    """Variations that shared one process have one end."""
+    stops = [{"variation": str(number), "stage": "quit", "seconds": 0.12} for number in range(3)]
+    receipt = {
+        "id": "1f",
+        "title": "clip.mp4",
+        "status": "cancelled",
+        "changed": True,
+        "completed_variations": 1,
+        "total_variations": 5,
+        "cancel_requested_at": None,
+        "cancelled_at": None,
+        "bytes_freed": 0,
+        "kept": [],
+        "stopped": [*stops, {"variation": "4", "stage": "term", "seconds": 2.5}],
+    }
+    assert "encoders ended: quit in 0.12 s (3 variations), term in 2.50 s; " in told(receipt)
+    assert told(receipt).startswith("1f (clip.mp4) is cancelled: 1 of 5 completed are kept")
 
 
 def test_retry_does_what_it_can_and_tells_what_it_cannot(daemon: Daemon, job: str, clip: Path) -> None:
@@ -267,7 +307,7 @@ def test_a_verb_that_comes_too_late_is_4_and_says_why(daemon: Daemon, clip: Path
     job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["id"]
     done = ffspool(command, job, env=daemon.env)
     assert done.exit_code == 4
-    assert f"{job} is completed" in done.stderr
+    assert "is completed" in done.stderr
 
 
 USAGE_ERRORS = [

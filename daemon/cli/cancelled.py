@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+
+from daemon.plaintext import visible
 
 Json = dict[str, Any]
 
@@ -14,16 +18,30 @@ def told(receipt: Json) -> str:
     """Returns a line of what a cancel, or a fail, did."""
     from daemon.cli.terminal import size
 
-    kept = f"{receipt['completed_variations']} of {receipt['total_variations']} completed are kept"
+    completed, total = receipt["completed_variations"], receipt["total_variations"]
+    kept, name = f"{completed} of {total} completed are kept", known_by(receipt)
     if receipt["status"] not in {"cancelled", "failed"}:
-        return f"{receipt['id']} is {receipt['status']}: {kept}"
+        mixed = receipt["status"] == "completed" and completed < total
+        return f"{name} is {'over already' if mixed else receipt['status']}: {kept}"
     if not receipt["changed"]:
-        return f"{receipt['id']} was {receipt['status']} before: {kept}"
-    stopped = ", ".join(f"{stop['stage']} in {stop['seconds']:.2f} s" for stop in receipt["stopped"])
+        return f"{name} was {receipt['status']} before: {kept}"
+    stopped = _stopped(receipt["stopped"])
     ended = f"; encoders ended: {stopped}{_whole(receipt)}; {size(receipt['bytes_freed'])} freed" if stopped else ""
     films = sum(one["seconds"] for one in receipt["kept"])
     partly = f"; {films:.0f} s of film are kept for `ffspool retry {receipt['id']}`" if films else ""
-    return f"{receipt['id']} is {receipt['status']}: {kept}{ended}{partly}"
+    return f"{name} is {receipt['status']}: {kept}{ended}{partly}"
+
+
+def known_by(answer: Json) -> str:
+    """Returns its identifier, and its name as far as the daemon tells it: an older one does not."""
+    title = visible(answer.get("title") or "")
+    return f"{answer['id']} ({title})" if title else str(answer["id"])
+
+
+def _stopped(stops: Sequence[Json]) -> str:
+    """How each encoder ended; those alike once, as those of variations are that shared one."""
+    alike = Counter(f"{stop['stage']} in {stop['seconds']:.2f} s" for stop in stops)
+    return ", ".join(words + (f" ({count} variations)" if count > 1 else "") for words, count in alike.items())
 
 
 def _whole(receipt: Json) -> str:

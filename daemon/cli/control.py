@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from daemon.cli.cancelled import told
+from daemon.cli.cancelled import known_by, told
 from daemon.cli.completion import JobType, PartType
 from daemon.cli.options import as_json, print_json, reach, state_dir, status
 from daemon.plaintext import visible
@@ -183,9 +183,9 @@ def _all_retried(receipt: Json) -> str:
 
 def _retried(answer: Json, because: str | None) -> str:
     if answer["changed"]:
-        return f"{answer['id']} is {answer['status']} again: `ffspool watch {answer['id']}` follows it"
+        return f"{known_by(answer)} is {answer['status']} again: `ffspool watch {answer['id']}` follows it"
     what = f"failed for that kind of reason ({because})" if because else "failed or was cancelled"
-    return f"{answer['id']} is {answer['status']}: nothing of it {what}"
+    return f"{known_by(answer)} is {answer['status']}: nothing of it {what}"
 
 
 @click.command()
@@ -268,12 +268,12 @@ def drain(state_dir: Path | None, as_json: bool) -> None:
 
 
 def _paused(answer: Json) -> str:
-    job = answer["id"]
-    return f"{job} {'is' if answer['changed'] else 'was'} paused: `ffspool resume {job}` lets it go on"
+    verb = "is" if answer["changed"] else "was"
+    return f"{known_by(answer)} {verb} paused: `ffspool resume {answer['id']}` lets it go on"
 
 
 def _resumed(answer: Json) -> str:
-    return f"{answer['id']} {'is paused no more' if answer['changed'] else 'was not paused'}"
+    return f"{known_by(answer)} {'is paused no more' if answer['changed'] else 'was not paused'}"
 
 
 def _queue(answer: Json) -> str:

@@ -219,8 +219,9 @@ def _list(jobs: Sequence[ListedJob]) -> None:
 
 def _title(job: ListedJob) -> str:
     """Its name, or its files'."""
-    more = f" and {job.total_sources - 1:,} more" if job.total_sources > 1 else ""
-    return job.name or f"{job.first_source}{more}"
+    from daemon.jobs.views import named_after
+
+    return job.name or named_after(job.first_source, job.total_sources)
 
 
 @click.command()

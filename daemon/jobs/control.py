@@ -23,7 +23,8 @@ from daemon.errors import BadParameter, Conflict
 from daemon.jobs.reasons import Reason
 from daemon.jobs.receipts import CancelReceipt, Changed, KeptVariation, StoppedVariation
 from daemon.jobs.retrying import requeue
-from daemon.jobs.rows import job_row, source_row, variation_row
+from daemon.jobs.rows import job_row, source_row, title_of, variation_row
+from daemon.jobs.tally import over
 from daemon.models import Model, when
 from daemon.paths import Paths, remove
 from daemon.plaintext import flaw
@@ -57,6 +58,7 @@ class _Located(Model, frozen=True):
     requested_at: float | None
     brought: bool  # somewhere, or to be: something of it
     kept: tuple[Row, ...] = ()
+    title: str = ""
 
     @property
     def keys(self) -> dict[str, int | None]:
@@ -64,7 +66,11 @@ class _Located(Model, frozen=True):
 
     @property
     def status(self) -> State:
-        return derive(Counter(State(row["status"]) for row in self.rows))
+        return derive(self.counts)
+
+    @property
+    def counts(self) -> Counter[State]:
+        return Counter(State(row["status"]) for row in self.rows)
 
 
 class JobPatch(Model, frozen=True, forbid_unknown_fields=True):
@@ -213,7 +219,8 @@ class Control:
         """
         row = await self._store.read(lambda t: job_row(t, job, self._now()))
         if row["status"] in ENDED:
-            raise Conflict(f"{job} is {row['status']}: there is nothing to pause", State(row["status"]))
+            ends = over({state: row[state] for state in ENDED})
+            raise Conflict(f"{job} is {ends}: there is nothing to pause", State(row["status"]))
         changed, live = await self._store.write(partial(_set_paused, job, True, self._now()))
         await self._scheduler.hold(live, True)
         return await self._answer(job, changed)
@@ -235,7 +242,8 @@ class Control:
 
     async def _answer(self, job: str, changed: bool) -> Changed:
         row = await self._store.read(lambda t: job_row(t, job, self._now()))
-        return Changed(id=job, status=State(row["status"]), paused=bool(row["paused"]), changed=changed)
+        title = await self._store.read(partial(title_of, job=row))
+        return Changed(id=job, status=State(row["status"]), paused=bool(row["paused"]), changed=changed, title=title)
 
 
 async def remove_needless_pieces(store: Store, paths: Paths, jobs: Sequence[int]) -> int:
@@ -250,10 +258,13 @@ async def remove_needless_pieces(store: Store, paths: Paths, jobs: Sequence[int]
 def _locate(scope: Scope, now: float, transaction: Transaction) -> _Located:
     job = job_row(transaction, scope.job, now)
     source = variation = None
+    title = title_of(transaction, job)
     if scope.source is not None:
         source = source_row(scope.job, scope.source, now, transaction)
+        title = source["name"]
     if scope.variation is not None:
         variation = variation_row(scope.job, scope.variation, now, transaction)
+        title = variation["name"]
     keys = {
         "job": job["seq"],
         "source": source["seq"] if source else None,
@@ -262,7 +273,8 @@ def _locate(scope: Scope, now: float, transaction: Transaction) -> _Located:
     found = tuple(transaction.all("scope", **keys))
     requested = job["cancel_requested_at"] if scope.id == scope.job else _latest(found, "cancel_requested_at")
     kept = tuple(transaction.all("kept_pieces", **keys))
-    return _Located(rows=found, requested_at=requested, brought=rows.is_brought(job), kept=kept, **keys)
+    brought = rows.is_brought(job)
+    return _Located(rows=found, requested_at=requested, brought=brought, kept=kept, title=title, **keys)
 
 
 def _latest(rows: Iterable[Row], column: str) -> float | None:
@@ -322,7 +334,8 @@ def _patch(job: str, patch: JobPatch, now: float, transaction: Transaction) -> N
 def _check_open(scope: Scope, located: _Located, verb: _Verb) -> None:
     """Raises Conflict when the scope has ended, and nothing of it as the verb would have it."""
     if located.status in ENDED and all(row["status"] != verb.result for row in located.rows):
-        raise Conflict(f"{scope.id} is {located.status} already: nothing of it is left to stop", located.status)
+        words = f"{scope.id} ({located.title}) is {over(located.counts)}: nothing of it is left to stop"
+        raise Conflict(words, located.status)
 
 
 def _receipt(scope: Scope, after: _Located, changed: bool, receipts: Sequence[Receipt], freed: int) -> CancelReceipt:
@@ -344,4 +357,5 @@ def _receipt(scope: Scope, after: _Located, changed: bool, receipts: Sequence[Re
         kept=tuple(
             KeptVariation(variation=row["id"], seconds=row["seconds"], bytes=row["bytes"]) for row in after.kept
         ),
+        title=after.title,
     )

@@ -21,6 +21,7 @@ class CancelReceipt(Model, frozen=True):
     bytes_freed: int
     stopped: tuple[StoppedVariation, ...]
     kept: tuple[KeptVariation, ...] = ()
+    title: str = ""  # the source's or variation's name, or the job's; where that has none, its files'
 
 
 class StoppedVariation(Model, frozen=True):
@@ -44,6 +45,7 @@ class Changed(Model, frozen=True):
     status: State
     paused: bool
     changed: bool
+    title: str = ""  # its name; where it has none, its files'
 
 
 class BulkReceipt(Model, frozen=True):

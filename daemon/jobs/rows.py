@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daemon.database.store import Row, Transaction
 from daemon.errors import Gone, NotFound
+from daemon.jobs.views import named_after
 from daemon.states import FetchStatus, State
 
 
@@ -15,6 +16,12 @@ def job_row(transaction: Transaction, job: str, now: float) -> Row:
     if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):
         raise Gone(f"the job {job} expired and its files were deleted")
     return row
+
+
+def title_of(transaction: Transaction, job: Row) -> str:
+    """Returns what the job is known by: its name, or its files'."""
+    files = transaction.one("files_of_jobs", jobs=f"[{job['seq']}]")
+    return job["name"] or (named_after(files["first"], files["total"]) if files else "")
 
 
 def children_of(transaction: Transaction, job: Row) -> tuple[list[Row], list[Row]]:

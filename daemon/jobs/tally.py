@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from daemon.states import ENDED, Outcome, State
@@ -38,6 +38,16 @@ def rest(job: Counted, ends: Sequence[State] = OTHERS) -> str:
 def is_mixed(job: Counted) -> bool:
     """Tells whether some of an ended job came out and some not, so that its state alone says too little."""
     return job.status in ENDED and job.outcome == Outcome.SOME
+
+
+def over(counts: Mapping[State, int]) -> str:
+    """Returns `completed already` of ended variations, counted by state, that ended alike; of others `over already: 11
+    of 12 completed, 1 failed`."""
+    ends = [state for state in State if counts.get(state)]
+    if len(ends) == 1:
+        return f"{ends[0]} already"
+    others = "".join(f", {counts[what]} {what}" for what in ends if what != State.COMPLETED)
+    return f"over already: {counts.get(State.COMPLETED, 0)} of {sum(counts.values())} completed{others}"
 
 
 def how_it_ended(job: Counted) -> str:

@@ -141,6 +141,11 @@ class ListedJob(JobSummary, frozen=True):
     metadata: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # where it was asked for
 
 
+def named_after(first: str, files: int) -> str:
+    """Returns `clip.mp4 and 2 more`."""
+    return first + (f" and {files - 1:,} more" if files > 1 else "")
+
+
 class JobView(JobSummary, frozen=True):
     metadata: dict[str, Any]
     webhook_url: str | None
