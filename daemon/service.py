@@ -16,6 +16,7 @@ from typing import Any, TextIO, TypeVar
 
 import psutil
 
+from daemon import json_types
 from daemon.config_tables import Hook, Tables
 from daemon.database import lineage
 from daemon.database.store import Store
@@ -136,6 +137,7 @@ async def running(
         program = await asyncio.to_thread(ffmpeg_binary.locate, settings.ffmpeg)
         lineage.refuse_to_forget(paths)
         prober.start()  # first: it takes longest to begin
+        json_types.prepare()
         version, sandbox = await _try_encoder(settings, paths, program, prober)
         store = await Store.open(paths.database)
         stack.push_async_callback(store.close)
