@@ -100,7 +100,7 @@ def test_what_a_file_holds_is_told_before_a_preset_is_chosen(
 def test_a_job_starts_while_another_file_is_still_on_its_way(
     daemon: Daemon, visit: Visit, clip: Path, big_clip: Path
 ) -> None:
-    page = visit(daemon, path="#/add")
+    page = visit(daemon, path="#/add", bears="status of 423")  # what was under way at a pause has not ended yet
     choose(page, clip)
     expect(transfer(page, "clip.mp4")).to_contain_text("uploaded")
     hurry = slow_down(page, MB // 20)
