@@ -260,7 +260,7 @@ async def _open_service(
         hooks=hooks,
         replacements=Replacements(store, now=now),
         watcher=Watcher(resources, jobs, tables.folders),
-        control=Control(store, scheduler, paths, quota, deliveries, fetches, now=now),
+        control=Control(store, scheduler, paths, quota, deliveries, fetches, resources.prober, now=now),
         queue=queue,
         bulk=Bulk(store, scheduler, paths, quota, fetches, now=now),
         thumbnails=Thumbnails(jobs, resources.prober, paths, whereabouts),

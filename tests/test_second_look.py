@@ -23,6 +23,7 @@ from daemon.jobs.listing import Selection
 from daemon.jobs.receipts import BulkReceipt
 from daemon.jobs.rows import job_row
 from daemon.jobs.thumbnails import keep
+from daemon.media.prober import Prober
 from daemon.paths import Paths
 from daemon.scheduling.scheduler import Scheduler
 from daemon.states import State
@@ -176,9 +177,8 @@ def test_a_thumbnail_that_is_made_while_its_job_is_deleted_does_not_outlive_it(
     async def work(store: Store) -> None:
         await store.write(partial(finish, name="j", paths=paths, at=5.0))
         monkeypatch.setattr(os, "rmdir", late)
-        await Control(store, IDLE, paths, *house(paths, store)[-2:], fetching(paths, store), now=lambda: 12.0).delete(
-            "j"
-        )
+        parts = *house(paths, store)[-2:], fetching(paths, store), Prober(sandboxed=False)
+        await Control(store, IDLE, paths, *parts, now=lambda: 12.0).delete("j")
 
     in_store(paths, work)
     assert list(paths.jobs.iterdir()) == []

@@ -396,9 +396,10 @@ UPDATE variations SET name = :name WHERE id = :variation
 -- name: made_by_run
 SELECT name FROM variations WHERE seq > 0 AND status = 'completed'
 
--- How much of cancelled films is kept.
+-- How much of cancelled films is kept, by the last piece of each: where that begins, and what was told to be there.
 -- name: kept_pieces
-SELECT variations.id, max(max(pieces.begins, pieces.seconds)) AS seconds, sum(pieces.bytes) AS bytes
+SELECT variations.id, max(max(pieces.begins, pieces.seconds)) AS seconds, sum(pieces.bytes) AS bytes,
+    max(pieces.begins) AS begins, max(pieces.attempt) AS attempt
 FROM pieces JOIN variations ON variations.seq = pieces.variation
 WHERE variations.job = :job AND (:source IS NULL OR variations.source = :source)
     AND (:variation IS NULL OR variations.seq = :variation) AND variations.status = 'cancelled'

@@ -20,11 +20,13 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import rows
 from daemon.delivery.deliveries import Deliveries
 from daemon.errors import BadParameter, Conflict
+from daemon.jobs.kept_films import kept_films
 from daemon.jobs.reasons import Reason
 from daemon.jobs.receipts import CancelReceipt, Changed, KeptVariation, StoppedVariation
 from daemon.jobs.retrying import requeue
 from daemon.jobs.rows import job_row, source_row, title_of, variation_row
 from daemon.jobs.tally import over
+from daemon.media.prober import Prober
 from daemon.models import Model, when
 from daemon.paths import Paths, remove
 from daemon.plaintext import flaw
@@ -120,12 +122,14 @@ class Control:
         quota: Quota,
         deliveries: Deliveries,
         fetches: Fetches,
+        prober: Prober,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._deliveries = deliveries
         self._fetches = fetches
+        self._prober = prober
         self._quota = quota
         self._scheduler = scheduler
         self._paths = paths
@@ -171,7 +175,8 @@ class Control:
         after = await self._store.read(partial(_locate, scope, self._now()))
         if not changed:  # it may have ended by itself since the first look
             _check_open(scope, after, verb)
-        return _receipt(scope, after, changed, receipts, freed)
+        kept = await kept_films(self._prober, self._paths, scope.job, after.kept)
+        return _receipt(scope, after, changed, receipts, freed, kept)
 
     async def delete(self, job: str) -> None:
         """Cancels the job and deletes all of it: processes, rows, files. Raises NotFound, Gone or Conflict."""
@@ -338,7 +343,14 @@ def _check_open(scope: Scope, located: _Located, verb: _Verb) -> None:
         raise Conflict(words, located.status)
 
 
-def _receipt(scope: Scope, after: _Located, changed: bool, receipts: Sequence[Receipt], freed: int) -> CancelReceipt:
+def _receipt(
+    scope: Scope,
+    after: _Located,
+    changed: bool,
+    receipts: Sequence[Receipt],
+    freed: int,
+    kept: tuple[KeptVariation, ...],
+) -> CancelReceipt:
     """`freed` are bytes beside those that the encoders' ends gave back."""
     ended = after.status == State.CANCELLED
     return CancelReceipt(
@@ -354,8 +366,6 @@ def _receipt(scope: Scope, after: _Located, changed: bool, receipts: Sequence[Re
             StoppedVariation(variation=receipt.variation, stage=receipt.stage, seconds=receipt.seconds)
             for receipt in receipts
         ),
-        kept=tuple(
-            KeptVariation(variation=row["id"], seconds=row["seconds"], bytes=row["bytes"]) for row in after.kept
-        ),
+        kept=kept,
         title=after.title,
     )
