@@ -190,6 +190,18 @@ SELECT job,
 FROM (SELECT *, iif(duration > 0, duration, 1.0) AS weight, coalesce(duration, 0) <= 0 AS unknown FROM sources)
 WHERE job IN (SELECT value FROM json_each(:jobs)) GROUP BY job
 
+-- What weighs of these jobs' variations, and how long their sources last.
+-- name: parts_to_weigh
+SELECT variations.id, variations.job, source, status, preset, parameters, iif(duration > 0, duration, NULL) AS seconds
+FROM json_each(:jobs) AS wanted
+CROSS JOIN variations ON variations.job = wanted.value
+JOIN sources ON sources.seq = variations.source
+ORDER BY variations.job, variations.seq
+
+-- What these sources hold, of those that somebody looked at.
+-- name: media_of_sources
+SELECT seq, media FROM sources WHERE seq IN (SELECT value FROM json_each(:sources)) AND media IS NOT NULL
+
 -- The first error of each of these jobs, or why the first one was skipped.
 -- name: first_errors
 SELECT job, error FROM json_each(:jobs) AS wanted JOIN variations ON seq = (

@@ -1,8 +1,12 @@
-"""Tells how far a job is and how long it takes: its variations weighted by the seconds that they play."""
+"""Tells how far a job is and how long it takes.
+
+How far it is, is told by what its variations are predicted to take; of a job of very many, and how long it takes, by
+the seconds that they play.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from daemon.encode import progress
 from daemon.encode.task import Progress
@@ -10,6 +14,15 @@ from daemon.models import Model
 from daemon.states import ENDED, State
 
 Running = Sequence[tuple[Progress, float | None]]  # of each that runs its latest report, and how long its source lasts
+
+
+class Weighed(Model, frozen=True):
+    """A variation with the CPU seconds it weighs, and how long its source lasts (None: unknown)."""
+
+    id: str
+    status: State
+    work: float
+    seconds: float | None
 
 
 class Effort(Model, frozen=True):
@@ -20,17 +33,45 @@ class Effort(Model, frozen=True):
     left: float  # by what is queued or runs, however far that is
     running_unknown: bool  # the duration of something that runs is unknown
     left_unknown: bool  # the duration of something that is queued or runs is unknown
+    parts: tuple[Weighed, ...] = ()  # empty of a job that has too many to weigh each
 
 
-def job_progress(status: State, effort: Effort | None, running: Running) -> float | None:
-    """Returns the percentage that all variations are through, weighted by their duration; None while that of any is
-    unknown.
+ALMOST = 99.9  # per cent: the most of what has not ended
+OUT = frozenset({State.FAILED, State.SKIPPED})  # nothing is to come of them: they hold no others below 100
+Reported = Callable[[str], Progress | None]
+
+
+def job_progress(
+    status: State, effort: Effort | None, running: Running, reported: Reported = lambda _: None
+) -> float | None:
+    """Returns the percentage that all variations are through, weighted by what they take; None while the duration of
+    any that runs is unknown. `reported` tells the latest of a running variation.
     """
     if effort is None or not effort.planned:
         return 100.0 if status == State.COMPLETED else 0.0
     if effort.running_unknown:
         return None
-    return round(min(100.0, 100 * (effort.done + _made(running)) / effort.planned), 1)
+    if effort.parts:
+        percent = weighed([(part.work, _share(part, reported)) for part in effort.parts if part.status not in OUT])
+    else:
+        percent = 100 * (effort.done + _made(running)) / effort.planned
+    return round(min(percent, 100.0 if status in ENDED else ALMOST), 1)
+
+
+def weighed(parts: Iterable[tuple[float, float]]) -> float:
+    """Returns the percentage that parts of that weight are through together, each of which is so far (0 to 1)."""
+    weight = done = 0.0
+    for work, share in parts:
+        weight += work
+        done += work * share
+    return 100 * done / weight if weight else 0.0
+
+
+def _share(part: Weighed, reported: Reported) -> float:
+    if part.status != State.PROCESSING:
+        return float(part.status == State.COMPLETED)
+    report = reported(part.id)
+    return (progress.percent(report.seconds, part.seconds) or 0.0) / 100 if report else 0.0
 
 
 def job_eta(status: State, effort: Effort | None, running: Running, parts: Iterable[float | None]) -> float | None:

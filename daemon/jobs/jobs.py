@@ -26,6 +26,7 @@ from daemon.jobs.remedies import advised
 from daemon.jobs.resumable_uploads import finished_upload
 from daemon.jobs.rows import children_of, completed_of, fetches_of, job_row, variation_row, whole_source
 from daemon.jobs.views import JobView, ListedJob, job_view, listed_job
+from daemon.jobs.works import Works
 from daemon.journal import tell
 from daemon.media.model import Media
 from daemon.models import Model, SourceFile, Wanted, Wish, new_id
@@ -72,6 +73,7 @@ class Jobs:
         self._whereabouts = whereabouts
         self._settings = settings
         self._library = library
+        self._works = Works(library)
         self._quota = quota
         self._deliveries = deliveries
         self._now = now
@@ -230,11 +232,12 @@ class Jobs:
         return await self._store.read(lambda t: self._page(t, selection, limit, cursor, with_metadata))
 
     def _view(self, transaction: Transaction, job: Row) -> JobView:
-        effort = listing.efforts(transaction, [job]).get(job["seq"])
+        effort = listing.efforts(transaction, [job], self._works).get(job["seq"])
+        works = {part.id: part.work for part in self._works.of(transaction, [job]).get(job["seq"], ())}
         error = listing.errors(transaction, [job]).get(job["seq"])
         children, brought = children_of(transaction, job), rows.of_job(transaction, job)
         fetched = fetches_of(transaction, job)
-        return advised(job_view(job, effort, error, *children, self._scheduler, brought, fetched))
+        return advised(job_view(job, effort, error, *children, self._scheduler, brought, fetched, works))
 
     def _page(
         self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None, with_metadata: bool
@@ -242,7 +245,7 @@ class Jobs:
         now = self._now()
         rows, next_cursor = listing.page(transaction, selection, limit, cursor, now, with_metadata=with_metadata)
         files = listing.files(transaction, rows)
-        efforts = listing.efforts(transaction, rows)
+        efforts = listing.efforts(transaction, rows, self._works)
         errors = listing.errors(transaction, rows)
         items = (
             listed_job(row, files[seq], efforts.get(seq), errors.get(seq), self._scheduler, with_metadata=with_metadata)

@@ -14,6 +14,7 @@ from daemon.errors import InvalidRequest
 from daemon.jobs import orders
 from daemon.jobs.effort import Effort
 from daemon.jobs.orders import Order
+from daemon.jobs.works import Works
 from daemon.models import Model
 from daemon.states import State
 
@@ -162,13 +163,15 @@ def files(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Row]:
     return {row["job"]: row for row in transaction.all("files_of_jobs", jobs=_keys(jobs))}
 
 
-def efforts(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Effort]:
+def efforts(transaction: Transaction, jobs: Sequence[Row], works: Works) -> dict[int, Effort]:
     """Returns what each job is about whose status alone does not tell, by its `seq`, from its sources' counters."""
     asked = [job for job in jobs if job["status"] not in TOLD_BY_STATUS]
     if not asked:
         return {}
+    parts = works.of(transaction, asked)
     return {
         row["job"]: Effort(
+            parts=parts.get(row["job"], ()),
             planned=row["planned"],
             done=row["done"],
             left=row["left"],

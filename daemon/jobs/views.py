@@ -14,14 +14,14 @@ from daemon.encode import progress
 from daemon.encode.stall import Pace, Standing
 from daemon.encode.task import Progress
 from daemon.jobs.delivery_views import Deliveries, DeliveryView, counted, delivery_view
-from daemon.jobs.effort import Effort, job_eta, job_progress
+from daemon.jobs.effort import ALMOST, OUT, Effort, job_eta, job_progress, weighed
 from daemon.jobs.media_view import MediaView, media_view
 from daemon.jobs.tally import tally
 from daemon.media.model import Media
 from daemon.models import Contents, Kept, LeftOut, Model, Parameters, when
 from daemon.presets.builtin import FOLDER
 from daemon.proof.quality import Quality
-from daemon.states import ENDED, FetchStatus, OnUnsuitable, Outcome, SourceStatus, State, derive, outcome
+from daemon.states import ENDED, LIVE, FetchStatus, OnUnsuitable, Outcome, SourceStatus, State, derive, outcome
 
 if TYPE_CHECKING:  # a client that only reads answers need not load the database
     from daemon.database.store import Row
@@ -72,6 +72,9 @@ class VariationView(Model, frozen=True):
     begun_anew: str | None = None  # why its last attempt did not go on with what one before had encoded
     resumable: bool | msgspec.UnsetType = msgspec.UNSET  # true: some of it is encoded that may be gone on with
     delivery: DeliveryView | msgspec.UnsetType = msgspec.UNSET  # where that was asked; not told in webhooks
+    work: float | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # what it weighs in its job's progress; not of very many, nor in webhooks
     folder: bool | msgspec.UnsetType = msgspec.UNSET  # of files, which is downloaded as a zip; not told in webhooks
 
 
@@ -163,10 +166,11 @@ def job_view(
     live: Live,
     brought: Mapping[str, Row],
     fetched: Mapping[str, Row],
+    works: Mapping[str, float],
 ) -> JobView:
-    """Returns the job with everything below it; what is `brought` somewhere is told by variation, and how what comes
-    by URL is `fetched` by source."""
-    views = _source_views(sources, variations, live, brought)
+    """Returns the job with everything below it; what is `brought` somewhere is told by variation, as is what it
+    `works`, and how what comes by URL is `fetched` by source."""
+    views = _source_views(sources, variations, live, brought, works)
     shown = tuple(_with_fetch(view, fetched[view.id]) if view.id in fetched else view for view in views)
     told = {"sources": shown, "error": error, "metadata": _metadata(job), "webhook_url": job["webhook_url"]}
     fields = _job_fields(job, effort, live, [one.eta_seconds for source in shown for one in source.variations])
@@ -230,7 +234,7 @@ def _job_fields(
         "status": status,
         "paused": bool(job["paused"]),
         "priority": job["priority"],
-        "progress": job_progress(status, effort, running),
+        "progress": job_progress(status, effort, running, live.progress),
         "eta_seconds": job_eta(status, effort, running, parts),
         "total_variations": job["total"],
         "completed_variations": job["completed"],
@@ -264,12 +268,16 @@ _TIMES = ("created_at", "started_at", "finished_at", "cancel_requested_at", "can
 
 
 def _source_views(
-    sources: Sequence[Row], variations: Sequence[Row], live: Live, brought: Mapping[str, Row]
+    sources: Sequence[Row],
+    variations: Sequence[Row],
+    live: Live,
+    brought: Mapping[str, Row],
+    works: Mapping[str, float],
 ) -> tuple[SourceView, ...]:
     by_source: dict[int, list[Row]] = defaultdict(list)
     for row in variations:
         by_source[row["source"]].append(row)
-    return tuple(_source_view(source, by_source[source["seq"]], live, brought) for source in sources)
+    return tuple(_source_view(source, by_source[source["seq"]], live, brought, works) for source in sources)
 
 
 def _with_fetch(source: SourceView, fetch: Row) -> SourceView:
@@ -280,11 +288,17 @@ def _with_fetch(source: SourceView, fetch: Row) -> SourceView:
     return replace(told, status=SourceStatus.FETCHING, bytes_fetched=source.bytes, bytes=length)
 
 
-def _source_view(source: Row, variations: Iterable[Row], live: Live, brought: Mapping[str, Row]) -> SourceView:
+def _source_view(
+    source: Row, variations: Iterable[Row], live: Live, brought: Mapping[str, Row], works: Mapping[str, float]
+) -> SourceView:
     media = msgspec.json.decode(source["media"], type=Media) if source["media"] else None
     duration = media.duration_seconds if media else None
     mine = tuple(
-        replace(_variation_view(row, duration, live), delivery=delivery_view(row, brought.get(row["id"])))
+        replace(
+            _variation_view(row, duration, live),
+            delivery=delivery_view(row, brought.get(row["id"])),
+            work=works.get(row["id"], msgspec.UNSET),
+        )
         for row in variations
     )
     return SourceView(
@@ -353,12 +367,10 @@ def _percent(status: State, seconds: float, duration: float | None) -> float | N
 
 
 def _mean(variations: Sequence[VariationView]) -> float | None:
-    """Mean progress of one source's variations, which all last equally long; None when one is unknown.
-
-    Failed and skipped ones are left out: nothing is to come of them, and they should not hold the others below 100.
-    """
-    out = {State.FAILED, State.SKIPPED}
-    counted = [variation.progress for variation in variations if variation.status not in out]
-    if None in counted:
+    """Progress of one source's variations together; None when one is unknown. Failed and skipped ones are left out."""
+    counted = [variation for variation in variations if variation.status not in OUT]
+    if any(variation.progress is None for variation in counted):
         return None
-    return round(sum(progress or 0.0 for progress in counted) / len(counted), 1) if counted else 0.0
+    live = any(variation.status in LIVE for variation in counted)
+    percent = weighed([(variation.work or 1.0, (variation.progress or 0.0) / 100) for variation in counted])
+    return round(min(percent, ALMOST if live else 100.0), 1)

@@ -262,6 +262,7 @@ export function outlook(job) {
   let left = 0;
   let speed = 0;
   let longest = 0;
+  let live = false;
   for (const source of job.sources) {
     const lasts = source.media?.duration_seconds;
     for (const variation of source.variations) {
@@ -271,14 +272,16 @@ export function outlook(job) {
       }
       if (variation.status === "failed" || variation.status === "skipped") continue;
       if (variation.progress == null && lasts == null) weight = done = NaN; // of a sheet alone nobody knows how far it is
-      weight += lasts ?? 1;
-      done += ((lasts ?? 1) * (variation.progress ?? 0)) / 100;
+      const work = variation.work ?? lasts ?? 1;
+      weight += work;
+      done += (work * (variation.progress ?? 0)) / 100;
+      live ||= !ENDED.has(variation.status);
       if (!ENDED.has(variation.status)) left += (lasts ?? NaN) * (1 - (variation.progress ?? 0) / 100);
     }
   }
   const seconds = Math.max(left / speed, longest); // what runs slowly ends last, however fast the others are
   return {
-    progress: weight ? (100 * done) / weight : weight === 0 ? 0 : null,
+    progress: weight ? Math.min((100 * done) / weight, live ? 99.9 : 100) : weight === 0 ? 0 : null,
     speed: speed || null,
     eta_seconds: Number.isFinite(seconds) ? seconds : null,
   };
