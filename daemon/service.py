@@ -252,7 +252,7 @@ async def _open_service(
         figures=resources.figures,
         jobs=jobs,
         uploads=Uploads(store, paths, settings, bodies, quota, now=now),
-        upload_reader=UploadReader(store, resources.prober, paths, now=now),
+        upload_reader=UploadReader(store, resources.prober, paths, resources.library, now=now),
         keys=IdempotencyKeys(store, now=now),
         webhooks=_webhooks(settings, resources),
         deliveries=deliveries,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -181,6 +182,21 @@ def test_dropped_files_can_become_one_job(daemon: Daemon, visit: Visit, clip: Pa
     expect(row(page, "Both").get_by_text("done", exact=True)).to_be_visible()
     (job,) = jobs(daemon)
     assert (job["total_sources"], job["completed_variations"], job["priority"]) == (2, 2, 7)
+
+
+def test_only_what_can_be_made_of_the_files_is_counted(daemon: Daemon, visit: Visit, clip: Path, ffmpeg: str) -> None:
+    sound = clip.with_name("sound.m4a")
+    subprocess.run([ffmpeg, "-v", "error", "-i", clip, "-vn", "-c", "copy", "-y", sound], check=True)
+    page = visit(daemon)
+    page.get_by_role("link", name="Add files").first.click()
+    choose(page, clip, sound)
+    want(page, "mp3")
+    want(page, "h264-480p")
+    want(page, "poster")
+    expect(page.get_by_role("button", name="Start: 4 variations")).to_be_enabled()
+    expect(page.locator(".go [role=status]")).to_contain_text(
+        "2 cannot be made: sound.m4a, h264-480p: the source has no"
+    )
 
 
 @pytest.mark.thorough

@@ -326,6 +326,13 @@ def test_what_an_upload_holds_is_told_before_there_is_a_job(shared: Daemon, clip
     assert "not a media file" in broken["error"]
 
 
+def test_which_presets_do_not_suit_an_upload_is_told(shared: Daemon, clip: Path, media: Media) -> None:
+    assert contents(shared, finished(shared, clip.read_bytes())).json()["unsuitable"].keys() == {"remux-webm"}
+    sound = contents(shared, finished(shared, media("speech.wav").read_bytes(), "sound.wav")).json()["unsuitable"]
+    assert sound["h264-720p"] == "the source has no picture, which the preset h264-720p needs"
+    assert "mp3" not in sound
+
+
 def test_what_an_upload_holds_is_read_once(shared: Daemon, clip: Path) -> None:
     upload = finished(shared, clip.read_bytes())
     found = contents(shared, upload).json()

@@ -34,15 +34,20 @@ export function AddView() {
 
   const files = transfers.draft.filter((item) => item.state !== "failed");
   const wanted = presets.filter((preset) => preset.name in chosen);
-  const each = wanted.reduce((sum, preset) => sum + (preset.kind === "refresh" ? Number(chosen[preset.name].count ?? 1) : 1), 0);
-  const missing = !files.length ? "Add at least one file." : !each ? "Choose at least one preset." : "";
+  const many = (preset) => (preset.kind === "refresh" ? Number(chosen[preset.name].count ?? 1) : 1);
+  const each = wanted.reduce((sum, preset) => sum + many(preset), 0);
+  const refused = files.flatMap((file) => wanted.map((preset) => ({ file, preset, reason: refusal(file, preset, chosen[preset.name]) }))).filter(({ reason }) => reason);
+  const vain = refused.reduce((sum, { preset }) => sum + many(preset), 0);
+  const count = files.length * each - vain;
+  const why = vain > 0 && `${vain === 1 ? "1 cannot" : `${vain} cannot`} be made: ${refused[0].file.name}, ${refused[0].preset.name}: ${refused[0].reason}${refused.length > 1 ? ` (and ${refused.length - 1} more)` : ""}`;
+  const missing = !files.length ? "Add at least one file." : !each ? "Choose at least one preset." : count ? "" : why;
 
   const submit = (event) => {
     event.preventDefault();
     memory.set("folder", details.folder);
     transfers.order(spec(wanted, chosen, details), details.together);
     const left = files.filter((item) => item.state !== "done").length;
-    const made = plural(files.length * each, "variation");
+    const made = plural(count, "variation");
     overlays.say(left ? `${made} will be made. Keep this page open: ${plural(left, "file")} still on the way.` : `${made} will be made.`);
     location.hash = "#/";
   };
@@ -73,12 +78,20 @@ export function AddView() {
       </section>
       <div class="go">
         <button class="primary large" disabled=${!!missing}>
-          ${missing ? "Start" : `Start: ${plural(files.length, "file")} × ${each} = ${plural(files.length * each, "variation")}`}
+          ${missing ? "Start" : `Start: ${vain ? "" : `${plural(files.length, "file")} × ${each} = `}${plural(count, "variation")}`}
         </button>
-        <span class="muted" role="status">${missing}</span>
+        <span class="muted" role="status">${missing || why}</span>
       </div>
     </form>
   `;
+}
+
+/** Why nothing can be made of a file by a preset, as far as that is known; of a picture or sound that is not there whatever is adjusted. */
+function refusal({ found }, { name }, overrides) {
+  if (!found) return "";
+  if (found.error) return found.error.split("\n")[0];
+  const lacks = !found.media.video || !found.media.audio.length;
+  return (lacks || !Object.keys(overrides).length) && found.unsuitable?.[name];
 }
 
 /** Presets below their group's heading: those that match the words or are chosen already. */
