@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 
 from daemon.errors import BadName
@@ -77,6 +78,18 @@ def numbered(name: str, number: int) -> str:
     return _shorten(path.stem, MAX_BYTES - len(ending.encode())) + ending
 
 
+def first_free(name: str, folder: bool, is_free: Callable[[str], bool]) -> str:
+    """Returns `name` with a number, from 2 on, such that the one below it is taken; it is found in a few looks."""
+    taken, free = 1, 2
+    numbering = partial(_numbered, name, folder)
+    while not is_free(numbering(free)):
+        taken, free = free, 2 * free
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        taken, free = (taken, middle) if is_free(numbering(middle)) else (middle, free)
+    return numbering(free)
+
+
 def distinct(names: Iterable[str]) -> list[str]:
     """Returns the names, numbered where one before has them already on any system."""
     taken = set[str]()
@@ -93,9 +106,13 @@ def _untaken(name: str, taken: set[str], *, folder: bool = False) -> str:
     free, number = name, 1
     while free.casefold() in taken:
         number += 1
-        free = f"{name} ({number})" if folder else numbered(name, number)
+        free = _numbered(name, folder, number)
     taken.add(free.casefold())
     return free
+
+
+def _numbered(name: str, folder: bool, number: int) -> str:
+    return f"{name} ({number})" if folder else numbered(name, number)
 
 
 def _output_name(stem: str, label: str, extension: str) -> str:

@@ -115,12 +115,27 @@ class Conflict(StrEnum):
 
 
 class Deliver(Model, frozen=True, forbid_unknown_fields=True):
-    """Asks for an output to be brought to a folder once it is completed, and says how it is to lie there."""
+    """Asks for an output to be brought to a folder or a URL once it is completed, and says how it is to lie there."""
 
-    folder: Annotated[
-        str,
-        msgspec.Meta(min_length=1, max_length=4096, description="below an output root: whole, or as it goes on"),
-    ]
+    folder: (
+        Annotated[
+            str,
+            msgspec.Meta(min_length=1, max_length=4096, description="below an output root: whole, or as it goes on"),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    url: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                min_length=1,
+                max_length=8192,
+                pattern="^[A-Za-z][A-Za-z0-9+.-]{0,19}://",
+                description="in place of a folder: a template of where it is brought, by its name or up to a last /",
+            ),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     name: (
         Annotated[
             str,
@@ -143,9 +158,20 @@ class Deliver(Model, frozen=True, forbid_unknown_fields=True):
     keep: Annotated[bool, msgspec.Meta(description="keep the daemon's own copy, until the job expires")] = True
 
     def __post_init__(self) -> None:
-        for what, value in (("folder", self.folder), ("name", self.name)):
-            if reason := flaw(value):
+        for what, value in (("folder", self.folder), ("url", self.url), ("name", self.name)):
+            if isinstance(value, str) and (reason := flaw(value)):
                 raise ValueError(f"{what} {reason}")
+        if isinstance(self.folder, str) == isinstance(self.url, str):
+            raise ValueError("says either a folder or a url")
+        if isinstance(self.url, str) and (self.mode, self.mtime) != ("0644", None):
+            raise ValueError("mode and mtime are of folders: what is at a url has none")
+        if isinstance(self.url, str) and self.name is not None and not self.url.endswith("/"):
+            raise ValueError("name goes behind a url that ends with /: this one has its name already")
+
+    @property
+    def scheme(self) -> str:
+        """Returns what the URL begins with, such as "s3"; empty where it is a folder."""
+        return self.url.partition("://")[0].lower() if isinstance(self.url, str) else ""
 
     @property
     def bits(self) -> int:
@@ -189,8 +215,8 @@ Wish = Deliver | Replacing
 class Destination(Model, frozen=True):
     """Says where an output is brought: `below` is the folder within the `place`, parted by "/"; empty: that itself.
 
-    A place is what may be away or hang as a whole. Where the output takes the place of its source, `replaces` tells of
-    that.
+    A place is what may be away or hang as a whole. Where that is reached by a URL, `below` is as much of it as users
+    are told. Where the output takes the place of its source, `replaces` tells of that.
     """
 
     place: str

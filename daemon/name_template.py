@@ -42,11 +42,14 @@ READ = frozenset({"height", "codec"})  # words that only the source's media tell
 class NameTemplate:
     """Holds a template of which all is understood. One without `{ext}` has that put behind it."""
 
-    def __init__(self, text: str, known: Collection[str] = KNOWN) -> None:
-        """Raises BadName for a word that is not `known`, and for what no file's name may hold."""
+    def __init__(self, text: str, known: Collection[str] = KNOWN, *, of_folder: bool = False) -> None:
+        """Raises BadName for a word that is not `known`, and for what no file's name may hold.
+
+        What is `of_folder` gets no `{ext}`.
+        """
         if reason := _flaw(text, known):
             raise BadName(f"the name template {clipped(text, 80)!r} {reason}")
-        self.text = text if "{ext}" in text else f"{text}.{{ext}}"
+        self.text = text if "{ext}" in text or of_folder else f"{text}.{{ext}}"
         self.words = frozenset(WORD.findall(self.text))
 
     @property
@@ -68,6 +71,23 @@ class NameTemplate:
 
     def _filled(self, words: Words) -> str:
         return filenames.plain(WORD.sub(lambda found: getattr(words, found[1]), self.text))
+
+
+class PathTemplate:
+    """Holds a template of a path, its steps parted by "/". What ends so, or is empty, leaves the name open."""
+
+    def __init__(self, text: str) -> None:
+        """Raises BadName, as for a step that is empty or leads back."""
+        *folders, name = text.split("/")
+        if back := {".", ".."} & {*folders, name}:
+            raise BadName(f"the name template {clipped(text, 80)!r} has the step {back.pop()!r}, which names nothing")
+        self._folders = [NameTemplate(step, of_folder=True) for step in folders]
+        self._name = NameTemplate(name) if name else None
+
+    def path(self, words: Words, own: str) -> str:
+        """Returns the path. An output has its `own` name where the template leaves that open."""
+        name = self._name.name(words) if self._name else own
+        return "/".join([*(step.name(words) for step in self._folders), name])
 
 
 def day(seconds: float) -> str:

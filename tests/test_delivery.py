@@ -110,7 +110,12 @@ def test_a_job_that_asks_for_none_tells_of_none(daemon: Daemon, clip: Path) -> N
         ({"folder": "x\n"}, 422, "invalid_request"),
         ({"folder": "x", "mode": "4777"}, 422, "invalid_request"),
         ({"folder": "x", "conflict": "merge"}, 422, "invalid_request"),
-        ({"url": "s3://x"}, 422, "invalid_request"),
+        ({"url": "s3://x", "folder": "x"}, 422, "invalid_request"),
+        ({"url": "ftp://x/y"}, 422, "invalid_request"),
+        ({"url": "x"}, 422, "invalid_request"),
+        ({"url": "s3://x/y", "name": "{stem}"}, 422, "invalid_request"),
+        ({"url": "s3://x/", "mode": "0600"}, 422, "invalid_request"),
+        ({"keep": False}, 422, "invalid_request"),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_refused_before_anything_is_made(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+import msgspec
 import pytest
 from test_recipes import ALBUM
 from test_recipes import FILM as FULL_HD
@@ -13,7 +14,7 @@ from daemon import filenames
 from daemon.errors import BadName
 from daemon.media.model import Media
 from daemon.models import VariationRequest
-from daemon.name_template import KNOWN, USUAL, NameTemplate, Words, day
+from daemon.name_template import KNOWN, USUAL, NameTemplate, PathTemplate, Words, day
 from daemon.presets.library import Library
 from daemon.recipes.naming import height_and_codec
 
@@ -35,6 +36,30 @@ FILM = Words(
 )
 def test_words_are_filled_in(template: str, name: str) -> None:
     assert NameTemplate(template).name(FILM) == name
+
+
+@pytest.mark.parametrize(
+    ("template", "path"),
+    [
+        ("{job}/{date}/{stem}.{ext}", "Holiday/2030-01-31/clip.mp4"),
+        ("{job}/", "Holiday/own.mp4"),
+        ("", "own.mp4"),
+        ("{stem}/{height}", "clip/720.mp4"),
+    ],
+)
+def test_a_path_has_words_in_each_step(template: str, path: str) -> None:
+    assert PathTemplate(template).path(FILM, "own.mp4") == path
+
+
+def test_a_word_makes_no_step_of_a_path() -> None:
+    words = msgspec.structs.replace(FILM, job="a/../b", folder="..")
+    assert PathTemplate("{job}/{folder}/").path(words, "own.mp4") == "a_.._b/_/own.mp4"
+
+
+@pytest.mark.parametrize("template", ["a//b", "/a", "../a", "a/{what}/b", "a/b?c"])
+def test_a_path_has_no_step_that_is_none(template: str) -> None:
+    with pytest.raises(BadName):
+        PathTemplate(template)
 
 
 def test_a_folder_has_no_extension() -> None:

@@ -760,7 +760,7 @@ WHERE id = :id
 -- It is not there, and is tried again, or given up and what is left of it removed.
 -- name: record_undelivered
 UPDATE deliveries SET status = :status, error = :error, failures = failures + 1, next_attempt_at = :next_attempt_at,
-    landing = iif(:status = 'failed' AND place NOT LIKE 'original:%', NULL, landing), settled_at = iif(:status = 'failed', :now, NULL)
+    landing = iif(:status = 'failed' AND place LIKE 'folder:%', NULL, landing), settled_at = iif(:status = 'failed', :now, NULL)
 WHERE id = :id AND status = 'running'
 
 -- What attempts left is removed, or is to be removed later.
@@ -790,7 +790,7 @@ SELECT id FROM deliveries WHERE next_attempt_at IS NOT NULL AND part = 1
 -- Gives up what is not delivered yet of a job, a source or a variation.
 -- name: give_up_deliveries
 UPDATE deliveries SET status = 'failed', error = :error, settled_at = :now,
-    landing = iif(place LIKE 'original:%', landing, NULL),
+    landing = iif(place LIKE 'folder:%', NULL, landing),
     next_attempt_at = iif(part, :now, NULL), failures = 0
 WHERE status IN ('pending', 'running') AND variation IN (
     SELECT seq FROM variations WHERE job = :job AND (:source IS NULL OR source = :source)
@@ -801,7 +801,7 @@ RETURNING id
 -- The same for many jobs.
 -- name: give_up_deliveries_of_jobs
 UPDATE deliveries SET status = 'failed', error = :error, settled_at = :now,
-    landing = iif(place LIKE 'original:%', landing, NULL),
+    landing = iif(place LIKE 'folder:%', NULL, landing),
     next_attempt_at = iif(part, :now, NULL), failures = 0
 WHERE next_attempt_at IS NOT NULL AND status IN ('pending', 'running')
     AND (SELECT job FROM variations WHERE seq = deliveries.variation) IN (SELECT value FROM json_each(:jobs))

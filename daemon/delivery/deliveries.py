@@ -22,13 +22,14 @@ from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import originals, replacements
 from daemon.delivery.hooks import Hooks
-from daemon.delivery.place import Course, Parcel, Place, Receipt, Stopped
+from daemon.delivery.place import Course, Parcel, Place, Receipt, Stopped, place_of_scheme
 from daemon.delivery.wording import parcel_of
 from daemon.errors import InvalidRequest, Undelivered
 from daemon.journal import tell
 from daemon.models import Deliver, Destination, Wish
 from daemon.name_template import NameTemplate
 from daemon.paths import Paths, remove
+from daemon.plaintext import clipped
 from daemon.presets.library import Library
 from daemon.states import DeliveryStatus
 
@@ -89,9 +90,16 @@ class Deliveries:
         for wish in places:
             if isinstance(wish, Deliver) and wish.name is not None:
                 NameTemplate(wish.name)
-            place = self._places["folder" if isinstance(wish, Deliver) else originals.PLACE]
-            places[wish] = msgspec.json.encode(await place.resolve(wish)).decode()
+            places[wish] = msgspec.json.encode(await self._place_for(wish).resolve(wish)).decode()
         return places
+
+    def _place_for(self, wish: Wish) -> Place:
+        if not isinstance(wish, Deliver):
+            return self._places[originals.PLACE]
+        sort = place_of_scheme(wish.scheme)
+        if sort not in self._places:
+            raise InvalidRequest(f"results are not delivered to a URL that begins with {clipped(wish.scheme, 20)!r}")
+        return self._places[sort]
 
     def expect(self) -> None:
         """Has commits looked at from now on: a job was made or retried that wants deliveries."""
@@ -302,14 +310,15 @@ def _wanted(deliveries: list[str], transaction: Transaction) -> set[str]:
 
 def _record_receipt(due: Row, receipt: Receipt, hooks: Hooks, now: float, transaction: Transaction) -> bool:
     """Whether the copy in the spool is to be removed."""
+    wish = msgspec.json.decode(due["wanted"], type=Destination).wish
     transaction.run("record_delivered", id=due["id"], reached=receipt.to, kept=int(receipt.kept), now=now)
-    if not receipt.kept:
+    if not receipt.kept and not wish.scheme:  # a folder may be watched
         transaction.run("keep_brought", place=due["place"], path=receipt.to, bytes=due["bytes"])
     transaction.run("forget_orphaned_deliveries")
     if receipt.aside:
         replacements.record(due, receipt, now, transaction)
     hooks.queue(due, receipt, now, transaction)
-    keep = receipt.kept or msgspec.json.decode(due["wanted"], type=Destination).wish.keep
+    keep = receipt.kept or wish.keep
     return not keep and bool(transaction.run("drop_output", variation=due["variation"], now=now))
 
 

@@ -65,6 +65,7 @@ class Folders:
 
         Raises ForbiddenPath or InvalidRequest.
         """
+        assert isinstance(wish.folder, str)
         folder = self._absolute(wish.folder)
         root = next((root for root in self._roots if _is_in(folder, root)), None)
         try:
@@ -233,17 +234,9 @@ class _Delivery:
         self._part.clear()
 
     def _free(self, name: str) -> str:
-        """The name itself, or one with a number such that the one below it is taken, found in a few looks."""
         if self._is_gone(name):
             return name
-        taken, free = 1, 2
-        numbered = partial(_numbered, self._parcel.name, self._parcel.output.is_dir())
-        while not self._is_gone(numbered(free)):
-            taken, free = free, 2 * free
-        while free - taken > 1:
-            middle = (taken + free) // 2
-            taken, free = (taken, middle) if self._is_gone(numbered(middle)) else (middle, free)
-        return numbered(free)
+        return filenames.first_free(self._parcel.name, self._parcel.output.is_dir(), self._is_gone)
 
 
 def _numbers(owner: str) -> tuple[int, int]:
@@ -253,10 +246,6 @@ def _numbers(owner: str) -> tuple[int, int]:
         return pwd.getpwnam(user).pw_uid if user else -1, grp.getgrnam(group).gr_gid if group else -1
     except KeyError as error:
         raise StartupError(f"the output owner {owner} is nobody on this host: {error.args[0]}") from error
-
-
-def _numbered(name: str, folder: bool, number: int) -> str:
-    return f"{name} ({number})" if folder else filenames.numbered(name, number)
 
 
 def _strange(folder: Path) -> str | None:

@@ -147,8 +147,9 @@ def _due(now: float, transaction: Transaction) -> Row | None:
 
 
 def _told(due: Row, receipt: Receipt, now: float) -> dict[str, Any]:
-    """What a command reads on its stdin. It runs on the host, so it is told where the file lies there."""
-    root = msgspec.json.decode(due["wanted"], type=Destination).place.partition(":")[2]
+    """What a command reads on its stdin. It runs on the host, so it is told where the file lies there, if it does."""
+    destination = msgspec.json.decode(due["wanted"], type=Destination)
+    root = destination.place.partition(":")[2].rstrip("/")
     return {
         "type": "variation.delivered",
         "timestamp": when(now),
@@ -156,7 +157,7 @@ def _told(due: Row, receipt: Receipt, now: float) -> dict[str, Any]:
         "variation": due["variation"],
         "source": due["source"],
         "preset": due["preset"],
-        "path": f"{root.rstrip('/')}/{receipt.to}",
+        "path": None if destination.wish.scheme else f"{root}/{receipt.to}",
         "to": receipt.to,
         "bytes": due["bytes"],
         "sha256": due["sha256"],

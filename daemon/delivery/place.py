@@ -8,6 +8,16 @@ from typing import Any, Protocol
 
 from daemon.models import Destination, Model
 
+BUCKETS = frozenset({"s3", "gs", "az"})
+WEB = frozenset({"http", "https"})
+
+
+def place_of_scheme(scheme: str) -> str:
+    """Returns the sort of place that URLs of a scheme lead to, and folders, of which the scheme is empty."""
+    if not scheme:
+        return "folder"
+    return "bucket" if scheme in BUCKETS else scheme
+
 
 class Parcel(Model, frozen=True):
     """A parcel is one output, with all that is to be known of it where it is brought to.

@@ -45,7 +45,7 @@ def _wanted(folder: Folder, library: Library, where: str) -> tuple[Wanted, ...]:
 
 def _target(folder: Folder, roots: Sequence[Path], where: str) -> str:
     """Where its outputs are brought, as it stands; empty: nowhere."""
-    if folder.deliver is None:
+    if folder.deliver is None or not isinstance(folder.deliver.folder, str):
         return ""
     target = os.path.normpath(Path(roots[0] if len(roots) == 1 else "", folder.deliver.folder))
     if not any(_is_in(target, os.path.normpath(root)) for root in roots):

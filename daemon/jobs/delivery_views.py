@@ -16,7 +16,8 @@ if TYPE_CHECKING:  # a client that only reads answers need not load the database
 
 
 class DeliveryView(Model, frozen=True):
-    """Shows where an output is brought. `to` begins at the output root, and names the file once it is there."""
+    """Shows where an output is brought. `to` begins at the output root, and names the file once it is there; of a URL
+    it is what may be shown."""
 
     status: DeliveryStatus
     to: str
