@@ -11,7 +11,7 @@ import pytest
 from browser import REFUSED, Visit, violations
 from conftest import PATIENCE, Daemon, wait_until
 from file_host import held, hosting
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 from test_cancel_over_http import DEAF_FFMPEG
 from test_cli import ffspool
 
@@ -162,6 +162,30 @@ def test_a_long_error_stays_within_its_row(daemon: Daemon, visit: Visit, tmp_pat
     told = page.locator("article .bad-text")
     expect(told).to_contain_text("a name that goes on")
     assert page.locator("article .words").evaluate("words => words.scrollHeight <= words.clientHeight")
+
+
+def test_on_a_phone_long_names_are_not_cut_short(daemon: Daemon, visit: Visit, clip: Path, tmp_path: Path) -> None:
+    """In the list they have two lines, and where the job is open as many as it takes."""
+    shutil.copy2(clip, tmp_path / "holidays at the sea, 2026.mp4")
+    daemon.client.post("/api/queue/pause")
+    [long] = tmp_path.glob("*.mp4")
+    job = daemon.submit(long, presets=["h264-720p"])["id"]
+    page = visit(daemon, viewport={"width": 390, "height": 844})
+    title = page.locator("article strong")
+    expect(title).to_have_text(long.name)
+    assert is_whole(title)
+    assert page.locator("article .words").evaluate("words => words.scrollHeight <= words.clientHeight")
+    page.goto(f"{daemon.url}/#/jobs/{job}")
+    name = page.locator(".variation .name")
+    expect(name).to_have_text(f"{long.stem}_h264-720p.mp4")
+    assert is_whole(name)
+    assert is_whole(name.locator("span"))
+    assert is_whole(page.locator(".variation .words"))
+
+
+def is_whole(words: Locator) -> bool:
+    sizes = words.evaluate("it => [it.scrollWidth - it.clientWidth, it.scrollHeight - it.clientHeight]")
+    return max(sizes) <= 2  # of a letter that hangs below its line
 
 
 @pytest.mark.thorough
