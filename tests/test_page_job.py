@@ -132,6 +132,8 @@ def test_the_log_is_live_and_its_command_can_be_copied(daemon: Daemon, visit: Vi
     assert page.evaluate("navigator.clipboard.readText()") == told.splitlines()[0].removeprefix("$ ")
     daemon.client.post(f"/api/jobs/{job['id']}/cancel").raise_for_status()
     expect(log).to_contain_text("# exit code")
+    page.reload()
+    expect(page.get_by_role("button", name="Log of")).to_be_visible()
 
 
 def test_an_error_is_told_in_words(daemon: Daemon, visit: Visit, tmp_path: Path) -> None:
@@ -143,6 +145,21 @@ def test_an_error_is_told_in_words(daemon: Daemon, visit: Visit, tmp_path: Path)
     expect(page.locator("li.variation")).to_have_count(2)
     expect(page.get_by_text("it is not a media file")).to_have_count(1)
     expect(page.get_by_text("1 file is broken or no media: leave it out, or fetch it anew")).to_be_visible()
+
+
+def test_what_ended_before_its_encoder_began_has_no_log(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    """As where its file went away between the attempt's begin and the encoder's."""
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    [variation] = job["sources"][0]["variations"]
+    variation |= {"status": "failed", "attempts": 1, "sandbox": None, "error": "it is not the file that it was"}
+    page = visit(daemon)
+    page.route(f"**/api/jobs/{job['id']}", lambda route: route.fulfill(json=job))
+    page.goto(f"{daemon.url}/#/jobs/{job['id']}")
+    expect(page.get_by_text("it is not the file that it was")).to_be_visible()
+    expect(page.get_by_role("button", name="Log of")).to_have_count(0)
+    variation["sandbox"] = "none"
+    page.reload()
+    expect(page.get_by_role("button", name="Log of")).to_be_visible()
 
 
 def test_a_row_gives_the_reason_and_not_its_title_again(daemon: Daemon, visit: Visit, tmp_path: Path) -> None:

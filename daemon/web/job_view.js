@@ -210,7 +210,7 @@ function Variation({ job, source, variation }) {
       <div class="actions">
         ${done && !dropped && html`<a class="button" href="#/jobs/${job.id}/${id}">View</a> <a class="button" href="${path}/download" download aria-label="Download ${name}">Download</a>`}
         ${!ENDED.has(status) && !isStopping(shown) && html`<button aria-label="Cancel ${name}" onClick=${() => verbs.cancel(job, { variation })}>Cancel</button>`}
-        ${variation.attempts > 0 && html`<button class="quiet" aria-expanded=${log} aria-label="Log of ${name}" onClick=${() => setLog(!log)}>Log</button>`}
+        ${(done || status === "processing" || variation.sandbox) && html`<button class="quiet" aria-expanded=${log} aria-label="Log of ${name}" onClick=${() => setLog(!log)}>Log</button>`}
       </div>
       ${error && !toldAbove && html`<div class="wide">${status === "skipped" ? html`<p class="muted">${error}</p>` : html`<${Trouble} words=${error} />`}</div>`}
       ${status === "processing" && !standsStill(shown) && variation.doing && html`<p class="wide muted">${variation.doing}</p>`}
