@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -46,6 +47,25 @@ def test_what_cannot_be_made_is_told_with_the_reason(clip: Path, tmp_path: Path)
     assert "1 process, " in done.stdout
     told = json.loads(ffspool("plan", broken, "-p", "mp3", "--json", env=no_environment(tmp_path / "none")).stdout)
     assert (told["processes"], told["refused"][0]["preset"]) == ([], None)
+
+
+def test_a_film_of_a_photograph_is_told_to_be_one(clip: Path, ffmpeg: str, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    subprocess.run([ffmpeg, "-v", "error", "-i", clip, "-frames:v", "1", "-update", "1", photo], check=True)
+    wishes = ("-p", "h264-480p", "-p", "poster", "-p", "webp", "-p", "remux-mkv")
+    planned = printed("plan", photo, clip, *wishes, env=no_environment(tmp_path / "none"))
+    told = {(Path(output["file"]).name, output["preset"]) for output in planned["outputs"] if output["one_picture"]}
+    assert told == {("photo.jpg", "h264-480p"), ("photo.jpg", "remux-mkv")}
+    words = "photo.jpg → h264-480p will be a film of one picture"
+    assert words in ffspool("plan", photo, "-p", "h264-480p", env=no_environment(tmp_path / "none")).stdout
+    made = ffspool("run", photo, "-p", "h264-480p", "-p", "poster", "-o", tmp_path / "out").stdout
+    assert made.count("is a film of one picture") == made.count("photo.jpg → h264-480p is a film of one picture") == 1
+
+
+def test_its_exit_code_is_documented_and_told_by_its_help() -> None:
+    documented = Path(__file__).parents[1].joinpath("docs", "command-line.md").read_text()
+    assert "something cannot be made (`plan`)" in documented
+    assert "1: something cannot" in ffspool("plan", "--help").stdout
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

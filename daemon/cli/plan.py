@@ -50,8 +50,10 @@ def plan(
     """Tell how FILES would be encoded: in which processes, when each would begin, how long all of it would take, and
     what of FILES would be left out.
 
-    The figures are predicted, the better the more this host's daemon has encoded. Exit code 1: something of it cannot
-    be made.
+    The figures are predicted, the better the more this host's daemon has encoded.
+
+    Exit code 0: all of it can be made; 1: something cannot, which is told: a file that cannot be used, or a preset that
+    does not apply to a file; 2: a preset, a parameter or an option is wrong.
     """
     import msgspec
     from msgspec.structs import replace
@@ -132,6 +134,8 @@ def _print(found: Preview) -> None:
     if rows:
         table(screen, columns, rows)
     for output in found.outputs:
+        if output.one_picture:
+            say(screen, f"{Path(output.file).name} → {output.preset} will be a film of one picture")
         for words in in_lines(output.left_out):
             say(screen, f"{Path(output.file).name} → {output.preset} will be without {words}")
 

@@ -292,6 +292,8 @@ def _report_losses(screen: Console, job: JobView) -> None:
     from daemon.cli.terminal import say
     from daemon.models import in_lines
 
+    for words in _of_one_picture(job):
+        say(screen, words)
     losses = [
         f"{source.name} → {variation.preset} is without {words}"
         for source in job.sources
@@ -304,6 +306,15 @@ def _report_losses(screen: Console, job: JobView) -> None:
         say(screen, f"and {more} more such losses: --json tells all")
     if losses:
         screen.print()
+
+
+def _of_one_picture(job: JobView) -> Iterator[str]:
+    """Tells of films of photographs: those have no length of their own."""
+    for source in job.sources:
+        if source.media and source.media.format.endswith("_pipe"):
+            for variation in source.variations:
+                if variation.output_seconds and not variation.name.endswith((".gif", ".webp")):
+                    yield f"{source.name} → {variation.preset} is a film of one picture"
 
 
 def _errors(job: JobView) -> Iterator[tuple[str, str]]:

@@ -98,6 +98,11 @@ class Plan(Model, frozen=True):
         """Tells whether it is pictures, which have no duration."""
         return self.container in {"mjpeg", "image2"}
 
+    @property
+    def film(self) -> bool:
+        """Tells whether it has a picture that is played, and is no animation."""
+        return self.video is not None and not self.still and self.container not in {"gif", "webp"}
+
 
 class Begin(Model, frozen=True):
     """Says at which second of a film a piece of it begins, and when a picture is shown that lies a while before."""

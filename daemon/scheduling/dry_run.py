@@ -8,9 +8,9 @@ from pathlib import Path
 
 from daemon.errors import FfspoolError
 from daemon.media.prober import Prober
-from daemon.models import Contents, Kept, LeftOut, Model, Wanted, new_id
+from daemon.models import Kept, LeftOut, Model, Wanted, new_id
 from daemon.scheduling import shares
-from daemon.scheduling.forecast import Forecast
+from daemon.scheduling.forecast import Forecast, Outlook
 from daemon.scheduling.shares import Ready, Start
 
 READ_AT_ONCE = 4  # files
@@ -39,12 +39,13 @@ class NotMade(Model, frozen=True):
 
 
 class Foreseen(Model, frozen=True):
-    """Tells what an output will have of its source, and what not."""
+    """Tells what an output will have of its source, and what not, and whether it is a film of a photograph."""
 
     file: str
     preset: str
     kept: tuple[Kept, ...]
     left_out: tuple[LeftOut, ...]
+    one_picture: bool
 
 
 class Preview(Model, frozen=True):
@@ -85,7 +86,7 @@ class _Draft:
             else:
                 self.ready.append(outlook.ready)
                 self.made[variation] = str(file), want.label
-                self.outputs.append(_foreseen(file, want, outlook.contents))
+                self.outputs.append(_foreseen(file, want, outlook))
         return None
 
 
@@ -124,8 +125,9 @@ async def preview(
     )
 
 
-def _foreseen(file: Path, want: Wanted, contents: Contents) -> Foreseen:
-    return Foreseen(file=str(file), preset=want.label, kept=contents.kept, left_out=contents.left_out)
+def _foreseen(file: Path, want: Wanted, outlook: Outlook) -> Foreseen:
+    kept, left_out = outlook.contents.kept, outlook.contents.left_out
+    return Foreseen(file=str(file), preset=want.label, kept=kept, left_out=left_out, one_picture=outlook.one_picture)
 
 
 def _process(start: Start, made: Mapping[str, tuple[str, str]]) -> Process:

@@ -32,6 +32,7 @@ class Outlook(Model, frozen=True):
     usual: int = 0
     unsuitable: str | None = None  # why its preset does not apply to its source, if so
     contents: Contents = Contents()
+    one_picture: bool = False  # whether it is a film, and its source a photograph
     resumable: bool = False  # whether it is made in pieces, to be gone on with if it is interrupted
 
 
@@ -99,7 +100,8 @@ class Forecast:
             bytes=self._experience.expected(preset, usual) * (2 if parted else 1),  # pieces, and what is made of them
             alone=not shareable,
         )
-        return Outlook(ready=ready, usual=usual, resumable=parted, contents=plan.contents)
+        one_picture = media.still and plan.film
+        return Outlook(ready=ready, usual=usual, resumable=parted, contents=plan.contents, one_picture=one_picture)
 
 
 def _nothing(row: Row) -> Outlook:
