@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 21;
+PRAGMA user_version = 22;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -50,7 +50,11 @@ CREATE TABLE jobs (
     not_delivered        INTEGER NOT NULL DEFAULT 0 CHECK (not_delivered >= 0),  -- those that failed
     -- What lists are ordered by.
     title                TEXT NOT NULL DEFAULT '' COLLATE NOCASE,  -- its name, or its first source's
-    bytes                INTEGER NOT NULL DEFAULT 0  -- of its sources
+    bytes                INTEGER NOT NULL DEFAULT 0,  -- of its sources
+    -- What the schedule of its watched folder has it do; `overruled` where somebody has it run all the same.
+    folder               TEXT,  -- NULL: no watched folder's
+    scheduled            TEXT NOT NULL DEFAULT 'running' CHECK (scheduled IN ('running', 'paused', 'draining')),
+    overruled            INTEGER NOT NULL DEFAULT 0 CHECK (overruled IN (0, 1))
 ) STRICT;
 
 CREATE INDEX jobs_by_status ON jobs (status, seq);
@@ -61,6 +65,7 @@ CREATE INDEX jobs_by_bytes ON jobs (status, bytes, seq);
 CREATE INDEX jobs_failed_by_title ON jobs (title, seq) WHERE failed > 0;
 CREATE INDEX jobs_failed_by_bytes ON jobs (bytes, seq) WHERE failed > 0;
 CREATE INDEX jobs_paused ON jobs (seq) WHERE paused = 1;
+CREATE INDEX jobs_of_folders ON jobs (folder) WHERE folder IS NOT NULL AND queued + processing > 0;
 CREATE INDEX jobs_with_failures ON jobs (seq) WHERE failed > 0;
 CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 
@@ -103,7 +108,7 @@ CREATE TABLE variations (
     status               TEXT NOT NULL DEFAULT 'queued'
         CHECK (status IN ('queued', 'processing', 'completed', 'failed', 'cancelled', 'skipped')),
     priority             INTEGER NOT NULL DEFAULT 0,  -- its job's
-    held                 INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),  -- its job is paused
+    held                 INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),  -- its job is paused, or waits for hours
     not_before           REAL,  -- it failed of what may pass, and waits to be tried again
     attempts             INTEGER NOT NULL DEFAULT 0,
     retries              INTEGER NOT NULL DEFAULT 0,  -- of attempts that failed of what may pass
@@ -535,17 +540,6 @@ BEGIN
     FROM jobs, sources WHERE jobs.seq = new.job AND sources.seq = new.source;
 END;
 
-CREATE TRIGGER job_event AFTER UPDATE ON jobs
-WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new.priority
-    OR old.name IS NOT new.name OR old.keep_until IS NOT new.keep_until
-BEGIN
-    INSERT INTO events (at, type, job, data)
-    VALUES ((julianday('now') - 2440587.5) * 86400, 'job', new.id, json_object(
-        'id', new.id, 'status', new.status, 'paused', json(iif(new.paused, 'true', 'false')),
-        'priority', new.priority, 'name', new.name
-    ));
-END;
-
 CREATE TRIGGER job_deleted_event BEFORE DELETE ON jobs
 BEGIN
     INSERT INTO events (at, type, job, data)
@@ -824,4 +818,31 @@ BEGIN
         'bytes', coalesce(new.length, sources.bytes), 'bytes_fetched', sources.bytes, 'error', new.error
     )
     FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.seq = new.source;
+END;
+
+CREATE TRIGGER job_event AFTER UPDATE ON jobs
+WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new.priority
+    OR old.name IS NOT new.name OR old.keep_until IS NOT new.keep_until
+    OR old.scheduled <> new.scheduled OR old.overruled <> new.overruled
+BEGIN
+    INSERT INTO events (at, type, job, data)
+    VALUES ((julianday('now') - 2440587.5) * 86400, 'job', new.id, json_object(
+        'id', new.id, 'status', new.status, 'paused', json(iif(new.paused, 'true', 'false')),
+        'priority', new.priority, 'name', new.name
+    ));
+END;
+
+-- What is paused does not start, nor what its folder's schedule keeps; a schedule that drains has what runs go on.
+CREATE TRIGGER job_holds_what_is_left AFTER UPDATE OF paused, scheduled, overruled ON jobs
+BEGIN
+    UPDATE variations SET held = new.paused
+        OR (NOT new.overruled AND (new.scheduled = 'paused' OR (new.scheduled = 'draining' AND status = 'queued')))
+    WHERE job = new.seq AND status IN ('queued', 'processing');
+END;
+
+CREATE TRIGGER variation_is_held_again AFTER UPDATE OF status ON variations WHEN new.status = 'queued'
+BEGIN
+    UPDATE variations SET held = (
+        SELECT paused OR (NOT overruled AND scheduled <> 'running') FROM jobs WHERE jobs.seq = new.job
+    ) WHERE seq = new.seq;
 END;

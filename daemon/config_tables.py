@@ -56,6 +56,28 @@ class Replace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     paranoid: bool = False
 
 
+class WhileIdle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Says when the host is idle enough to work on: all of it has to hold.
+
+    `load_below` is how many cores other programs keep busy at most; none of `no_user_process` may run, but for what
+    ffspool started itself.
+    """
+
+    load_below: Positive | None = None
+    no_user_process: tuple[str, ...] = ()
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Says when the queue, or a folder's jobs, run: within its windows, and while the host is idle. `outside` of them
+    what runs is finished (`drain`) or frozen (`pause`). `timezone` is a name such as `Europe/Berlin`; None: the host's.
+    """
+
+    run: tuple[str, ...] = ("Mon-Sun",)
+    outside: Literal["drain", "pause"] = "drain"
+    timezone: str | None = None
+    while_idle: WhileIdle | None = None
+
+
 class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names a folder that is watched, and what is made of the files that come to lie in it."""
 
@@ -73,29 +95,8 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stable_seconds: Duration = 30.0
     scan_every: Positive = 60.0
     priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 0
+    schedule: Schedule | None = None
     place: str = ""  # where it is written: the file and the line
-
-
-class WhileIdle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Says when the host is idle enough to work on: all of it has to hold.
-
-    `load_below` is how many cores other programs keep busy at most; none of `no_user_process` may run, but for what
-    ffspool started itself.
-    """
-
-    load_below: Positive | None = None
-    no_user_process: tuple[str, ...] = ()
-
-
-class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Says when the queue runs: within its windows, and while the host is idle. `outside` of them what runs is finished
-    (`drain`) or frozen (`pause`). `timezone` is a name such as `Europe/Berlin`; None: the host's.
-    """
-
-    run: tuple[str, ...] = ("Mon-Sun",)
-    outside: Literal["drain", "pause"] = "drain"
-    timezone: str | None = None
-    while_idle: WhileIdle | None = None
 
 
 class Tables(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +163,9 @@ def _places_of_folders(path: Path, count: int) -> list[str]:
 
 def _folder(table: Any, place: str) -> Folder:
     try:
-        return msgspec.structs.replace(msgspec.convert(table, Folder, dec_hook=decode_path), place=place)
-    except msgspec.ValidationError as error:
+        found = msgspec.convert(table, Folder, dec_hook=decode_path)
+        if found.schedule:
+            Hours(found.schedule.run, found.schedule.timezone)
+        return msgspec.structs.replace(found, place=place)
+    except (msgspec.ValidationError, StartupError) as error:
         raise StartupError(f"In {place}: the folder is not valid: {error}") from error

@@ -151,6 +151,7 @@ async def running(
         resources = await _open_resources(settings, library, paths, store, engine, prober, version, now)
         service = await _open_service(settings, resources, tables, (version, sandbox), behind)
         await service.queue.restore()
+        await service.watcher.restore()
         async with _at_work(service, began, now):
             yield service
 
@@ -259,7 +260,7 @@ async def _open_service(
         fetches=fetches,
         hooks=hooks,
         replacements=Replacements(store, now=now),
-        watcher=Watcher(resources, jobs, tables.folders),
+        watcher=Watcher(resources, jobs, scheduler, tables.folders),
         control=Control(store, scheduler, paths, quota, deliveries, fetches, resources.prober, now=now),
         queue=queue,
         bulk=Bulk(store, scheduler, paths, quota, fetches, now=now),

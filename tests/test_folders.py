@@ -102,6 +102,7 @@ def test_what_is_still_written_is_waited_for_and_what_is_none_is_left(
     assert shown(daemon) | {"scanned_at": None} == {
         "name": "inbox", "scanned_at": None, "found": 1, "taken": 1, "refused": 0, "paused": False, "error": None,
         "replaced": 0, "saved_bytes": 0, "waiting": 0, "working": 0, "made": 1, "not_replaced": 0, "failed": 0,
+        "schedule": None,
     }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from browser import Visit
 from conftest import Daemon, wait_until
 from playwright.sync_api import expect
 from test_cli import ffspool
+from test_folders import inbox, made, watching
 from test_hooks import configured
 
 from daemon.config_tables import Schedule, WhileIdle, schedule
@@ -26,6 +27,8 @@ from daemon.errors import StartupError
 from daemon.scheduling.timetable import Timetable
 from daemon.states import QueueState
 from daemon.windows import DAYS
+
+__all__ = ["inbox"]
 
 Start = Callable[..., Daemon]
 
@@ -38,6 +41,10 @@ def closed(folder: Path, outside: str = "drain") -> dict[str, str]:
 
 def standing(daemon: Daemon) -> Any:
     return daemon.client.get("/api/queue").json()
+
+
+def listed(daemon: Daemon) -> Any:
+    return daemon.client.get("/api/jobs").json()["items"]
 
 
 def status(daemon: Daemon, job: Any) -> Any:
@@ -82,6 +89,48 @@ def test_a_pause_by_hand_outlasts_what_the_schedule_says(start_daemon: Start, tm
     assert (standing(daemon)["state"], standing(daemon)["schedule"]["state"]) == ("paused", "running")
 
 
+def test_jobs_of_a_folder_wait_for_its_hours_and_no_others(
+    start_daemon: Start, inbox: Path, clip: Path, visit: Visit
+) -> None:
+    shutil.copy(clip, inbox / "film.mp4")
+    daemon = watching(start_daemon, inbox, schedule={"run": [CLOSED]})
+    other = daemon.submit(clip, presets=["poster"])
+    assert daemon.wait_for(other["id"])["status"] == "completed"
+    [film] = wait_until(lambda: [job for job in listed(daemon) if job["folder"]], "the film's job")
+    assert (film["status"], film["folder"], film["outside_hours"]) == ("queued", "inbox", True)
+    daemon.stop(signal.SIGKILL)
+    daemon.start()
+    assert daemon.job(film["id"])["outside_hours"]
+    told = ffspool("folders", env=daemon.env).stdout
+    assert "outside the hours of its schedule: `ffspool folders resume inbox` lets it run now" in " ".join(told.split())
+    roots = {"FFSPOOL_SOURCE_ROOTS": str(inbox), "FFSPOOL_OUTPUT_ROOTS": str(inbox.parent / "library")}
+    checked = " ".join(ffspool("doctor", env=daemon.env | roots).stdout.split())
+    assert f"hours of inbox draining until {CLOSED} 00:00, outside the hours" in checked
+    page = visit(daemon)
+    expect(page.get_by_text("waits for its hours")).to_be_visible()
+    page.get_by_role("link", name="Folders").click()
+    expect(page.get_by_text("Its jobs wait (outside the hours of its schedule, until")).to_be_visible()
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_text("Its jobs run though outside the hours")).to_be_visible()
+    page.close()
+    wait_until(lambda: made(inbox) == {"film.mp3"}, "it, though it is not its hour")
+    shutil.copy(clip, inbox / "next.mp4")
+    wait_until(lambda: made(inbox) == {"film.mp3", "next.mp3"}, "one that came later")
+
+
+def test_one_job_of_a_folder_is_run_whatever_the_hour(start_daemon: Start, inbox: Path, clip: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(clip, inbox / name)
+    daemon = watching(start_daemon, inbox, schedule={"run": [CLOSED], "outside": "pause"})
+    one, other = wait_until(lambda: (found := listed(daemon)) and len(found) == 2 and found, "both jobs")
+    assert daemon.client.post(f"/api/jobs/{one['id']}/resume").json()["changed"]
+    assert daemon.wait_for(one["id"])["status"] == "completed"
+    assert daemon.job(other["id"])["outside_hours"]
+    daemon.stop()
+    daemon = watching(start_daemon, inbox)  # which has no hours any more
+    assert daemon.wait_for(other["id"])["status"] == "completed"
+
+
 @contextmanager
 def program(path: Path) -> Iterator[None]:
     """A program of that name runs, which we did not start: its parent is gone."""
@@ -111,6 +160,20 @@ def test_what_runs_is_frozen_while_another_program_needs_the_host(
     wait_until(lambda: standing(daemon)["state"] == "running", "the end of the pause")
     wait_until(lambda: encoder.status() != "stopped", "the encode to go on")
     assert status(daemon, job) == "processing"
+
+
+@pytest.mark.thorough  # as above
+def test_what_runs_of_a_folder_is_frozen_and_others_run(
+    start_daemon: Start, inbox: Path, long_clip: Path, clip: Path, tmp_path: Path
+) -> None:
+    shutil.copy(long_clip, inbox / "film.mp4")
+    hours = {"outside": "pause", "while_idle": {"no_user_process": ["needy-player"]}}
+    daemon = watching(start_daemon, inbox, variations=[{"preset": "h264-480p"}], schedule=hours)
+    [encoder] = wait_until(daemon.encoders, "the encode")
+    with program(tmp_path / "needy-player"):
+        wait_until(lambda: encoder.status() == "stopped", "the folder's encode to stand still")
+        assert daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["status"] == "completed"
+    wait_until(lambda: encoder.status() != "stopped", "the encode to go on")
 
 
 def verdict(wanted: Schedule) -> tuple[QueueState, str | None]:

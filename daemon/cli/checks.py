@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,14 +16,17 @@ from pathlib import Path
 
 import msgspec
 
+from daemon import config_tables
 from daemon.bounded_threads import Workers
 from daemon.cli import batch, batch_job
 from daemon.cli.folders import Named
 from daemon.cli.interrupts import signals_to
+from daemon.config_tables import Schedule
 from daemon.database.file import inspect, peek
 from daemon.database.lineage import refuse_to_forget
 from daemon.database.store import load_queries
 from daemon.errors import FfspoolError, StartupError, Unavailable
+from daemon.folders import checks as folder_checks
 from daemon.host import cores
 from daemon.jobs.views import JobView
 from daemon.models import Model, VariationRequest
@@ -33,6 +37,7 @@ from daemon.process.hear import hear
 from daemon.process.launcher import Limits, spawn
 from daemon.recipes import command
 from daemon.scheduling.losses import losses
+from daemon.scheduling.timetable import Timetable
 from daemon.settings import Settings
 
 SILENCE = 10.0  # seconds a disk may take to answer
@@ -231,3 +236,26 @@ def clock(state_dir: Path) -> Check:
         found=found if ahead <= LAG else f"{found}, but files here were written {ahead:.0f} s later than that",
         advice="set it (`timedatectl set-ntp true`): jobs are kept and deleted by it",
     )
+
+
+# What the file of settings alone says
+
+
+async def of_tables(library: Library, settings: Settings) -> list[Check]:
+    """Checks watched folders, as a start does, and tells what the hours that things keep to let happen now."""
+    try:
+        tables = config_tables.tables()
+        await folder_checks.check(tables.folders, library, settings)
+    except StartupError as error:
+        return [Check(name="config", ok=False, found=str(error), advice="mend that: the daemon does not start so")]
+    hours = [("schedule", tables.schedule), *((f"hours of {one.name}", one.schedule) for one in tables.folders)]
+    found = [Check(name=name, ok=True, found=await _hours(schedule)) for name, schedule in hours if schedule]
+    if tables.folders:
+        found.append(Check(name="folders", ok=True, found=", ".join(one.name for one in tables.folders)))
+    return found
+
+
+async def _hours(schedule: Schedule) -> str:
+    verdict = await Timetable(schedule, now=time.time).look()
+    until = f" until {datetime.fromtimestamp(verdict.changes_at):%a %H:%M}" if verdict.changes_at else ""
+    return f"{verdict.state}{until}{f', {verdict.because}' if verdict.because else ''}"

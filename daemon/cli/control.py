@@ -279,11 +279,12 @@ def _resumed(answer: Json) -> str:
 def _queue(answer: Json) -> str:
     words = f"The queue {'is' if answer['changed'] else 'was'} {answer['state']}"
     if (schedule := answer.get("schedule")) and schedule["because"]:
-        return f"{words}{_scheduled(answer['state'], schedule)}"
+        return f"{words}{scheduled(answer['state'], schedule, '`ffspool resume --queue`')}"
     return words if answer["state"] == "running" else f"{words}: `ffspool resume --queue` lets it go on"
 
 
-def _scheduled(state: str, schedule: Json) -> str:
+def scheduled(state: str, schedule: Json, resuming: str) -> str:
+    """Returns what its schedule has the queue, or a folder's jobs, do, and which command does otherwise."""
     from daemon.cli.terminal import local
 
     at = schedule["changes_at"]
@@ -291,8 +292,8 @@ def _scheduled(state: str, schedule: Json) -> str:
     if schedule["overruled"]:
         return f", though {schedule['because']}: somebody had it run{until}"
     if state != schedule["state"]:
-        return f", as asked: `ffspool resume --queue` lets it go on, though {schedule['because']}"
-    return f"{until}, {schedule['because']}: `ffspool resume --queue` lets it run now"
+        return f", as asked: {resuming} lets it go on, though {schedule['because']}"
+    return f"{until}, {schedule['because']}: {resuming} lets it run now"
 
 
 # Changing

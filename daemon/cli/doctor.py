@@ -44,6 +44,8 @@ async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
         yield await checks.source_root(root)
     for root in settings.output_roots:
         yield await checks.output_root(root)
+    for check in await checks.of_tables(library, settings):
+        yield check
     yield checks.database(settings.state_dir)
     yield checks.loss(settings.state_dir, library)
     yield checks.clock(settings.state_dir)

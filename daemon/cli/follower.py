@@ -212,7 +212,10 @@ def bars(job: JobView, screen: Console, now: Callable[[], datetime] = datetime.n
 
 def _if_nothing_runs(job: JobView, running: Sequence[object], width: int) -> Iterator[RenderableType]:
     if not running and job.status not in ENDED and not job.paused:
-        words = "Waiting for its turn" if job.started_at is None else "Waiting for the next turn"
+        if job.outside_hours:
+            words = f"Waiting for the hours of {job.folder}: `ffspool resume {job.id}` has it run now"
+        else:
+            words = "Waiting for its turn" if job.started_at is None else "Waiting for the next turn"
         yield Text(words[:width], "dim")
 
 

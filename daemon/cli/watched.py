@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.control import each
+from daemon.cli.control import each, scheduled
 from daemon.cli.options import as_json, print_json, reach, state_dir
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ def ls(state_dir: Path | None, as_json: bool) -> None:
         for one in found["items"]
     ]
     _print(columns, rows)
+    for one in found["items"]:
+        if (schedule := one["schedule"]) and schedule["because"]:
+            click.echo(f"{one['name']} {_hours(one['name'], schedule)}")
+
+
+def _hours(folder: str, schedule: Json) -> str:
+    state = "running" if schedule["overruled"] else schedule["state"]
+    return f"is {state}{scheduled(state, schedule, f'`ffspool folders resume {quote(folder)}`')}"
 
 
 def _flaw(folder: Json) -> str | None:
@@ -88,7 +97,7 @@ def pause(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> No
 @state_dir
 @as_json
 def resume(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
-    """Let FOLDERS be scanned again."""
+    """Let FOLDERS be scanned again, and their jobs run though it is not their hour."""
     _each(folders, "resume", "is scanned again", state_dir, as_json)
 
 

@@ -529,9 +529,9 @@ WHERE variations.job IN (SELECT value FROM json_each(:jobs)) AND variations.stat
 SELECT sources.name FROM sources JOIN fetches ON fetches.source = sources.seq
 WHERE sources.job = :job AND fetches.status IN ('failed', 'cancelled') LIMIT 1
 
--- Takes back what a cancel left in jobs of which these are tried again.
+-- Takes back what a cancel left in jobs of which these are tried again, and runs them whatever the hour.
 -- name: forget_cancel
-UPDATE jobs SET cancel_requested_at = NULL, cancelled_at = NULL, keep_until = NULL
+UPDATE jobs SET cancel_requested_at = NULL, cancelled_at = NULL, keep_until = NULL, scheduled = 'running', overruled = 0
 WHERE seq IN (SELECT job FROM variations WHERE seq IN (SELECT value FROM json_each(:variations)))
 
 -- Has the sources of these read again that could not be.
@@ -544,7 +544,6 @@ UPDATE sources SET error = NULL WHERE error IS NOT NULL
 UPDATE variations SET status = 'queued', cancel_requested_at = NULL, fail_requested_at = NULL, error = NULL,
     started_at = NULL, finished_at = NULL, retries = 0, crashes = 0, alone = 0,
     priority = (SELECT priority FROM jobs WHERE jobs.seq = variations.job),
-    held = (SELECT paused FROM jobs WHERE jobs.seq = variations.job),
     waiting = NULL, space_needed = NULL, keep_partial = 0
 WHERE seq IN (SELECT value FROM json_each(:variations)) AND status IN ('failed', 'cancelled')
 
@@ -552,9 +551,34 @@ WHERE seq IN (SELECT value FROM json_each(:variations)) AND status IN ('failed',
 -- name: set_paused
 UPDATE jobs SET paused = :paused WHERE seq = :job AND paused <> :paused AND (queued + processing > 0 OR NOT :paused)
 
--- Keeps what is left of a job from starting, or no longer.
--- name: hold
-UPDATE variations SET held = :held WHERE job = :job AND status IN ('queued', 'processing')
+-- Has a job run though the schedule of its folder does not let it.
+-- name: overrule_schedule
+UPDATE jobs SET overruled = 1 WHERE seq = :job AND scheduled <> 'running' AND NOT overruled
+
+-- Says of which watched folder a job is, and what the schedule of that has it do.
+-- name: record_folder
+UPDATE jobs SET folder = :folder, scheduled = :state, overruled = :overruled WHERE id = :job
+
+-- Changes what the schedule of a folder has its jobs do; once that lets them run, nobody needs to overrule it.
+-- name: set_folder_schedule
+UPDATE jobs SET scheduled = :state, overruled = overruled AND :state <> 'running'
+WHERE folder = :folder AND queued + processing > 0 AND scheduled <> :state
+
+-- Has all jobs of a folder run though its schedule does not let them.
+-- name: overrule_folder
+UPDATE jobs SET overruled = 1
+WHERE folder = :folder AND queued + processing > 0 AND scheduled <> 'running' AND NOT overruled
+
+-- Lets jobs run whose folders have no schedule any more. `folders` is a JSON list of those that do.
+-- name: forget_schedules
+UPDATE jobs SET scheduled = 'running', overruled = 0
+WHERE folder IS NOT NULL AND queued + processing > 0 AND scheduled <> 'running'
+    AND folder NOT IN (SELECT value FROM json_each(:folders))
+
+-- What runs of a folder's jobs, and whether it is to stand still.
+-- name: processing_of_folder
+SELECT variations.id, variations.held FROM jobs JOIN variations ON variations.job = jobs.seq
+WHERE jobs.folder = :folder AND jobs.queued + jobs.processing > 0 AND variations.status = 'processing'
 
 -- Whether the queue runs, drains or is paused, as somebody asked and as its schedule has it, and how many encodes run.
 -- name: queue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from daemon.database.store import Row
+from daemon.jobs.queue import ScheduleStanding
 from daemon.models import Model, when
 from daemon.states import State
 
@@ -23,6 +24,7 @@ class FolderView(Model, frozen=True):
     failed: int  # or cancelled
     refused: int
     paused: bool
+    schedule: ScheduleStanding | None  # what its hours have its jobs do; None: it has none of its own
     replaced: int  # files whose place an output took
     saved_bytes: int  # by that
     error: str | None

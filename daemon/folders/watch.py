@@ -41,6 +41,7 @@ from daemon.folders import fates, rules
 from daemon.folders.own_outputs import ours
 from daemon.folders.replacing import Unfit, lost, replacing
 from daemon.folders.scan import Found, Walk
+from daemon.folders.schedules import Schedules
 from daemon.folders.views import FolderView, Verdicts, verdict
 from daemon.folders.watched import Key, Watched, key_of
 from daemon.folders.writers import is_written
@@ -51,6 +52,7 @@ from daemon.journal import tell
 from daemon.media.model import Media
 from daemon.models import VariationRequest, when
 from daemon.scheduling.resources import Resources
+from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import NewSource
 from daemon.source_files import Identity
 
@@ -66,7 +68,7 @@ PATIENCE = 3.0  # seconds to find where a place lies
 class Watcher:
     """Scans folders and makes jobs of what it finds. `run` is its loop."""
 
-    def __init__(self, resources: Resources, jobs: Jobs, folders: Sequence[Folder]) -> None:
+    def __init__(self, resources: Resources, jobs: Jobs, scheduler: Scheduler, folders: Sequence[Folder]) -> None:
         self._store = resources.store
         self._jobs = jobs
         self._whereabouts = resources.whereabouts
@@ -75,6 +77,7 @@ class Watcher:
         self._apart = resources.paths.state  # which is the daemon's own
         self._now = now = resources.now
         self._watches = [Watched(folder, now) for folder in folders]
+        self._schedules = Schedules(resources.store, scheduler, folders, now=now)
         self._threads = Workers("a scan", most=1)
         self._reading = Workers("reading a file", most=1, patience=None)
         self._finding = Workers("finding a place", patience=PATIENCE)
@@ -93,6 +96,7 @@ class Watcher:
             found=watch.found,
             waiting=len(watch.waiting),
             paused=watch.paused,
+            schedule=self._schedules.standing(watch.folder.name),
             replaced=saved["replaced"],
             saved_bytes=saved["bytes"],
             error=watch.error or (EMPTY if watch.empty and counts["taken"] else None),
@@ -119,9 +123,10 @@ class Watcher:
         return await self._view(watch)
 
     async def resume(self, folder: str) -> FolderView:
-        """Has a folder be scanned again, and now. Raises NotFound."""
+        """Has a folder be scanned again, and now, and its jobs run though it is not their hour. Raises NotFound."""
         watch = self._named(folder)
         await self._store.write(lambda t: t.run("resume_folder", folder=folder))
+        await self._schedules.overrule(folder)
         watch.paused = False
         return await self.scan(folder)
 
@@ -145,10 +150,15 @@ class Watcher:
 
     # The loop
 
+    async def restore(self) -> None:
+        """Has the jobs of folders keep to their hours. Call it before the scheduler runs."""
+        await self._schedules.restore()
+
     async def run(self) -> None:
         """Scans each folder in its time until it is cancelled; one that hangs holds up no other."""
         paused = {row["folder"] for row in await self._store.read(lambda t: t.all("paused_folders"))}
         async with asyncio.TaskGroup() as watching:
+            watching.create_task(self._schedules.run(), name="schedules of folders")
             for watch in self._watches:
                 watch.paused = watch.folder.name in paused
                 watching.create_task(self._watch(watch), name=f"folder {watch.folder.name}")
@@ -278,9 +288,16 @@ class Watcher:
             await self._refuse(watch, name, source.identity, f"{NOT_REPLACED}{error}")
             return
         spec = JobSpec(variations=variations, name=f"{folder.name}: {name}"[:200], priority=folder.priority)
-        remember = partial(_remember, watch, name, source.identity, self._now())
+        remember = partial(self._remember_job, watch, name, source.identity)
         job = await self._jobs.create(spec, [replace(source, media=media)], conclude=remember)
         tell(log, logging.INFO, "a file of a folder is taken", folder=folder.name, job=job)
+
+    def _remember_job(
+        self, watch: Watched, name: str, identity: Identity, transaction: Transaction, job: JobView
+    ) -> str:
+        self._schedules.record(transaction, job.id, watch.folder.name)
+        _remember(watch, name, identity, self._now(), transaction, job)
+        return job.id
 
     async def _variations(
         self, watch: Watched, name: str, source: NewSource, media: Media

@@ -231,7 +231,10 @@ class Control:
         return await self._answer(job, changed)
 
     async def resume(self, job: str) -> Changed:
-        """Lets a paused job go on. One that has ended since is resumed too: it only loses the flag."""
+        """Lets a paused job go on, and one that waits for the hours of its folder start now.
+
+        One that has ended since is resumed too: it only loses the flag.
+        """
         changed, live = await self._store.write(partial(_set_paused, job, False, self._now()))
         await self._scheduler.hold(live, False)
         return await self._answer(job, changed)
@@ -303,7 +306,8 @@ def _set_paused(job: str, paused: bool, now: float, transaction: Transaction) ->
     """Whether that changed anything, and the job's variations that may run."""
     row = job_row(transaction, job, now)
     changed = transaction.run("set_paused", job=row["seq"], paused=int(paused))
-    transaction.run("hold", job=row["seq"], held=int(paused))
+    if not paused:
+        changed += transaction.run("overrule_schedule", job=row["seq"])
     scope = {"job": row["seq"], "source": None, "variation": None}
     return bool(changed), [v["id"] for v in transaction.all("scope", **scope) if v["status"] == State.PROCESSING]
 

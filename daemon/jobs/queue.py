@@ -32,9 +32,9 @@ class QueueView(Model, frozen=True):
 
 
 class ScheduleStanding(Model, frozen=True):
-    """Tells what the schedule has the queue do, and `because` of what; null: it lets it run.
+    """Tells what the schedule has the queue, or a folder's jobs, do, and `because` of what; null: it lets them run.
 
-    Whoever resumes the queue then has `overruled` it, until it lets the queue run by itself. Its hours begin or end
+    Whoever resumes them then has `overruled` it, until it lets them run by itself. Its hours begin or end
     next at `changes_at`; null: never.
     """
 

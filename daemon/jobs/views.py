@@ -21,7 +21,18 @@ from daemon.media.model import Media
 from daemon.models import Contents, Kept, LeftOut, Model, Parameters, when
 from daemon.presets.builtin import FOLDER
 from daemon.proof.quality import Quality
-from daemon.states import ENDED, LIVE, FetchStatus, OnUnsuitable, Outcome, SourceStatus, State, derive, outcome
+from daemon.states import (
+    ENDED,
+    LIVE,
+    FetchStatus,
+    OnUnsuitable,
+    Outcome,
+    QueueState,
+    SourceStatus,
+    State,
+    derive,
+    outcome,
+)
 
 if TYPE_CHECKING:  # a client that only reads answers need not load the database
     from daemon.database.store import Row
@@ -125,6 +136,8 @@ class JobSummary(Model, frozen=True):
     error: str | None
     deliveries: Deliveries | None  # None: nothing of it is brought anywhere so far
     usage: Usage
+    folder: str | msgspec.UnsetType | None  # the watched folder it is of; not told in webhooks
+    outside_hours: bool  # that folder's schedule does not let it run now
 
 
 class EndedJob(JobSummary, frozen=True):
@@ -252,6 +265,8 @@ def _job_fields(
             output_bytes=job["output_bytes"],
             discarded_cpu_seconds=round(job["discarded_cpu"], 3),
         ),
+        "folder": job.get("folder", msgspec.UNSET),
+        "outside_hours": status in LIVE and job["scheduled"] != QueueState.RUNNING and not job["overruled"],
     }
 
 

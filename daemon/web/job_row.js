@@ -44,7 +44,7 @@ export const standsStill = (job) => !ENDED.has(job.status) && (job.paused || (qu
 export const isStopping = (job) => !ENDED.has(job.status) && Boolean(job.cancel_requested_at || queue.stopping.has(job.id));
 
 export function State({ job }) {
-  const words = isStopping(job) ? "stopping" : standsStill(job) ? "paused" : STATES[job.status];
+  const words = isStopping(job) ? "stopping" : standsStill(job) ? "paused" : job.outside_hours && job.status === "queued" ? "waits for its hours" : STATES[job.status];
   const mixed = job.outcome === "some" && ENDED.has(job.status);
   const kind = mixed ? (job.failed_variations ? "failed" : "cancelled") : words;
   return html`<span class="state ${kind}">${mixed ? ending(job) : words}</span>`;

@@ -1,7 +1,7 @@
 // Watched folders: what was found in them, what came of it, and their verbs.
 import { html, useEffect, useState } from "./html.js";
 import { get, jobPath, post } from "./api.js";
-import { ago, bytes, exact, number, plural } from "./format.js";
+import { ago, bytes, clock, exact, number, plural } from "./format.js";
 import { fail, overlays } from "./overlays.js";
 
 const EVERY = 3000; // ms
@@ -38,15 +38,27 @@ function Watched({ folder, read }) {
     <section class="watched" aria-label=${folder.name}>
       <h2>${folder.name} <${Standing} folder=${folder} /></h2>
       ${folder.error && html`<p class="notice" role="status">${folder.error}</p>`}
+      <${Hours} of=${folder.schedule} />
       <p>${told(folder)}</p>
       <div class="buttons" role="toolbar" aria-label="Folder ${folder.name}">
         ${button("Scan now", "scan", `${folder.name} is scanned.`)}
+        ${keeps(folder.schedule) && !folder.paused && button("Run now", "resume", `${folder.name} runs whatever the hour.`)}
         ${folder.paused ? button("Resume", "resume", `${folder.name} is scanned again.`) : button("Pause", "pause", `${folder.name} is left alone until you resume it.`)}
         ${folder.refused + folder.failed + folder.not_replaced > 0 && button("Retry what was not made", "retry", "What was refused or failed is looked at anew.")}
       </div>
       <${History} folder=${folder} read=${read} />
     </section>
   `;
+}
+
+/** Whether it keeps jobs from running now. */
+const keeps = (schedule) => Boolean(schedule?.because && !schedule.overruled);
+
+function Hours({ of: schedule }) {
+  if (!schedule) return null;
+  const until = schedule.changes_at && `until ${clock((new Date(schedule.changes_at) - Date.now()) / 1000)}`;
+  if (keeps(schedule)) return html`<p class="notice" role="status">Its jobs wait (${[schedule.because, until].filter(Boolean).join(", ")}).</p>`;
+  return html`<p class="muted">${schedule.overruled ? `Its jobs run though ${schedule.because}.` : `Its jobs run ${until || "at any time"}.`}</p>`;
 }
 
 const path = ({ name }) => `api/folders/${encodeURIComponent(name)}`;
