@@ -1,4 +1,4 @@
-"""Reads what `ffspool.toml` alone may say: hooks, watched folders and the schedule."""
+"""Reads what `ffspool.toml` alone may say: hooks, watched folders, the schedule and buckets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import msgspec
 
 from daemon.errors import StartupError
 from daemon.models import Deliver
-from daemon.settings import Count, Duration, Positive, config_file, decode_path, from_file
+from daemon.settings import Count, Duration, Positive, config_file, decode_path, from_file, surroundings
 from daemon.windows import Hours
+
+BUCKET = r"^(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(/[^/?#\s]+)*/?$"  # with a prefix, or without
+CALLED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,17 +102,46 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     place: str = ""  # where it is written: the file and the line
 
 
+class Bucket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names a bucket, or a part of one, to which results may be brought.
+
+    What opens it is in none of these fields, but in the file `credentials`, by default systemd's `bucket-NAME`; without
+    one the store looks for it.
+    `cache_control` is said of files and segments, `manifest_cache_control` of what players are given of a ladder.
+    """
+
+    url: Annotated[str, msgspec.Meta(pattern=BUCKET)]
+    endpoint: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$")] | None = None
+    region: str | None = None
+    credentials: Path | None = None
+    virtual_hosted: bool = False  # the bucket's name is part of the host's, as AWS wants it for new ones
+    cache_control: str | None = None
+    manifest_cache_control: str | None = "no-cache"
+    name: str = ""  # its table's
+    place: str = ""  # where it is written: the file and the line
+
+    @property
+    def scheme(self) -> str:
+        return self.url.partition("://")[0]
+
+    @property
+    def beginning(self) -> str:
+        """Returns what the URL of all that is in it begins with."""
+        return self.url.rstrip("/") + "/"
+
+
 class Tables(msgspec.Struct, frozen=True, kw_only=True):
     """Holds what `ffspool.toml` alone may say, but for presets."""
 
     hooks: tuple[Hook, ...] = ()
     folders: tuple[Folder, ...] = ()
     schedule: Schedule | None = None
+    buckets: tuple[Bucket, ...] = ()
 
 
 def tables(environ: Mapping[str, str] | None = None) -> Tables:
     """Returns the other tables of `ffspool.toml`. Raises StartupError when one is not valid."""
-    return Tables(hooks=hooks(environ), folders=folders(environ), schedule=schedule(environ))
+    return Tables(hooks=hooks(environ), folders=folders(environ), schedule=schedule(environ), buckets=buckets(environ))
 
 
 def hooks(environ: Mapping[str, str] | None = None) -> tuple[Hook, ...]:
@@ -152,6 +184,43 @@ def folders(environ: Mapping[str, str] | None = None) -> tuple[Folder, ...]:
     if repeated := next((folder for folder in found if names.count(folder.name) > 1), None):
         raise StartupError(f"In {repeated.place}: two folders are called {repeated.name}: give each a name of its own")
     return found
+
+
+def buckets(environ: Mapping[str, str] | None = None) -> tuple[Bucket, ...]:
+    """Returns the `[buckets.NAME]` of `ffspool.toml`. Raises StartupError, with the line, when one is not valid."""
+    path = config_file(environ)
+    tables = from_file(path).get("buckets", {})
+    if not isinstance(tables, dict):
+        raise StartupError(f"In {path}: buckets are not valid: begin each with [buckets.NAME]")
+    given = surroundings(environ).credentials
+    found = tuple(_bucket(name, table, _place_of_bucket(path, name), given) for name, table in tables.items())
+    for bucket in found:
+        if other := next((one for one in found if one is not bucket and one.beginning == bucket.beginning), None):
+            raise StartupError(f"In {bucket.place}: the buckets {bucket.name} and {other.name} have the same url")
+    return found
+
+
+def _place_of_bucket(path: Path, name: str) -> str:
+    table = re.compile(rf"""\s*\[\s*buckets\s*\.\s*["']?{re.escape(name)}["']?\s*\]""")
+    lines = path.read_text().splitlines()
+    return next((f"{path}, line {number}" for number, line in enumerate(lines, 1) if table.match(line)), str(path))
+
+
+def _bucket(name: str, table: Any, place: str, given: str | None) -> Bucket:
+    """`given` is the folder of what systemd's `LoadCredential=` names."""
+    try:
+        bucket = msgspec.convert(table, Bucket, dec_hook=decode_path)
+    except msgspec.ValidationError as error:
+        raise StartupError(f"In {place}: the bucket is not valid: {error}") from error
+    if not CALLED.fullmatch(name):
+        raise StartupError(f"In {place}: {name!r} is no name for a bucket: letters, digits, - and _ make one")
+    if bucket.endpoint and bucket.scheme == "gs":
+        raise StartupError(f"In {place}: an endpoint is of s3:// and az:// alone")
+    if bucket.scheme != "s3" and (bucket.region or bucket.virtual_hosted):
+        raise StartupError(f"In {place}: region and virtual_hosted are of s3:// alone")
+    path = bucket.credentials or (Path(given, f"bucket-{name}") if given else None)
+    there = path if path and (bucket.credentials or path.exists()) else None
+    return msgspec.structs.replace(bucket, name=name, place=place, credentials=there)
 
 
 def _places_of_folders(path: Path, count: int) -> list[str]:

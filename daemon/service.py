@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from typing import Any, TextIO, TypeVar
 import psutil
 
 from daemon import json_types
-from daemon.config_tables import Hook, Tables
+from daemon.config_tables import Tables
 from daemon.database import lineage
 from daemon.database.store import Store
 from daemon.delivery import originals
@@ -59,6 +59,8 @@ from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import DiskUsage, Space
 from daemon.settings import Settings
+from daemon.storage import credentials
+from daemon.storage.buckets import Buckets
 from daemon.storage.download import Downloader
 from daemon.storage.fetches import Fetches
 from daemon.webhooks.delivery import Sender
@@ -125,9 +127,9 @@ async def running(
     """Runs a service with these presets. On leaving, encodes are ended gracefully and their work is queued again.
 
     A `prober` that was started already is taken over.
-    Raises StartupError when the state dir is in use or unusable, or there is no encoder.
+    Raises StartupError when the state dir is in use or unusable, there is no encoder, or a bucket that nothing opens.
     """
-    await checks.check(tables.folders, library, settings)
+    await _check(settings, library, tables)
     paths = Paths(settings.state_dir)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "disk"))
     async with _locked(paths), AsyncExitStack() as stack:
@@ -154,6 +156,13 @@ async def running(
         await service.watcher.restore()
         async with _at_work(service, began, now):
             yield service
+
+
+async def _check(settings: Settings, library: Library, tables: Tables) -> None:
+    """Raises StartupError for what the operator wrote and cannot be."""
+    await checks.check(tables.folders, library, settings)
+    if tables.buckets:
+        await asyncio.to_thread(credentials.check, tables.buckets)
 
 
 async def _try_encoder(settings: Settings, paths: Paths, program: str, prober: Prober) -> tuple[str, Sandbox]:
@@ -207,14 +216,15 @@ async def _open_resources(
     )
 
 
-def _open_deliveries(settings: Settings, resources: Resources, commands: Sequence[Hook]) -> tuple[Hooks, Deliveries]:
+def _open_deliveries(settings: Settings, resources: Resources, tables: Tables) -> tuple[Hooks, Deliveries]:
     """Raises StartupError for output roots that are none."""
     store, paths, now, backoff = resources.store, resources.paths, resources.now, settings.delivery_backoff
     places: dict[str, Place] = {
         "folder": Folders(settings.output_roots, paths, settings.output_owner),
         originals.PLACE: Originals(),
+        "bucket": Buckets(tables.buckets),
     }
-    hooks = Hooks(store, commands, backoff=backoff, now=now)
+    hooks = Hooks(store, tables.hooks, backoff=backoff, now=now)
     return hooks, Deliveries(store, paths, places, resources.library, hooks, backoff=backoff, now=now)
 
 
@@ -237,7 +247,7 @@ async def _open_service(
     store, paths, now, whereabouts = resources.store, resources.paths, resources.now, resources.whereabouts
     quota, scheduler = resources.quota, Scheduler(resources, longest=settings.max_shared_seconds)
     queue = Queue(store, scheduler, resources.engine, settings.slots, tables.schedule, now=now)
-    hooks, deliveries = _open_deliveries(settings, resources, tables.hooks)
+    hooks, deliveries = _open_deliveries(settings, resources, tables)
     fetches = _open_fetches(settings, resources, scheduler)
     jobs = Jobs(store, scheduler, paths, whereabouts, settings, resources.library, quota, deliveries, now=now)
     return Service(

@@ -145,6 +145,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     notify_socket: str | None
     watchdog_seconds: float | None
     journald: bool = False  # what is logged goes to the journal
+    credentials: str | None = None  # the folder of what `LoadCredential=` names
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
@@ -179,7 +180,8 @@ def surroundings(environ: Mapping[str, str] | None = None) -> Surroundings:
     env = os.environ if environ is None else environ
     micros = env.get("WATCHDOG_USEC") if env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()) else None
     journald = env.get("JOURNAL_STREAM") == f"{(err := os.fstat(2)).st_dev}:{err.st_ino}"  # and not only inherited
-    return Surroundings(env.get("NOTIFY_SOCKET"), int(micros) / 1e6 if micros else None, journald)
+    credentials = env.get("CREDENTIALS_DIRECTORY")
+    return Surroundings(env.get("NOTIFY_SOCKET"), int(micros) / 1e6 if micros else None, journald, credentials)
 
 
 def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | None, str | None]:
@@ -189,6 +191,7 @@ def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | 
 
 
 _NOT_SETTINGS = {"url", "token", "config"}
+TABLES = frozenset({"presets", "hooks", "folders", "schedule", "buckets"})  # of `ffspool.toml`, which are no settings
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
@@ -225,7 +228,7 @@ def from_file(path: Path) -> dict[str, Any]:
 
 
 def _without_tables(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in {"presets", "hooks", "folders", "schedule"}}
+    return {name: value for name, value in values.items() if name not in TABLES}
 
 
 def _default_state_dir(env: Mapping[str, str]) -> str:

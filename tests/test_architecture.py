@@ -28,7 +28,7 @@ BUILT_ON = {
     "proof": ("recipes", "media", "presets"),
     "scheduling": ("database", "encode", "proof"),
     "delivery": ("database", "proof"),
-    "storage": ("scheduling",),
+    "storage": ("scheduling", "delivery"),
     "jobs": ("scheduling", "delivery", "storage"),
     "webhooks": ("jobs", "database"),
     "folders": ("jobs",),
@@ -49,6 +49,7 @@ OWNERS = {
     "uvicorn": {"server", "http"},
     "httpx": {"cli", "storage", "webhooks"},
     "av": {"media"},
+    "obstore": {"storage"},
 }
 
 # A docstring that begins so is a fragment, and a public one also that begins so: "Of any age", "Whether it is there".

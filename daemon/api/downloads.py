@@ -30,20 +30,13 @@ from daemon.filenames import MANIFEST
 from daemon.http.zero_copy import WINDOW, CopiedFile, Run, Window, WindowedFile, windowed
 from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import JobView
+from daemon.media_types import media_type
 from daemon.models import Model
 from daemon.proof.output_folder import member, members
 from daemon.scheduling.sources import OpenSource
 
 log = logging.getLogger(__name__)
 
-MEDIA_TYPES = {
-    ".m3u8": "application/vnd.apple.mpegurl",
-    ".mpd": "application/dash+xml",
-    ".m4s": "video/iso.segment",
-    ".mp4": "video/mp4",
-    ".vtt": "text/vtt; charset=utf-8",
-    ".jpg": "image/jpeg",
-}  # of what is in folders
 SMALL = 256 * 1024  # bytes up to which a zip's members are sent from memory, several at once
 INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 
@@ -237,7 +230,7 @@ def one_file(folder: Path, row: Row, name: str) -> Response:
     return _File(
         path,
         filename=path.name,
-        media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
+        media_type=media_type(path.name),
         headers={**INERT, "ETag": f'"{tag}"'},
         stat_result=status,
         content_disposition_type="inline",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from daemon.models import Destination, Model
+from daemon.name_template import Words
 
 BUCKETS = frozenset({"s3", "gs", "az"})
 WEB = frozenset({"http", "https"})
@@ -27,7 +28,8 @@ class Parcel(Model, frozen=True):
 
     id: str
     destination: Destination
-    name: str = ""  # that it is to have
+    name: str = ""  # that it is to have, unless its place fills in a template of its own
+    words: Words | None = None  # what such a template speaks of
     output: Path = Path()  # a file, or a folder of files
     bytes: int = 0
     sha256: str = ""

@@ -28,10 +28,12 @@ def parcel_of(row: Row, paths: Paths, library: Library) -> Parcel:
     if destination.replaces:
         _refuse_unfit(destination.replaces, row)
     template = destination.wish.name
+    words = _words(row, library) if template or destination.wish.scheme else None
     return Parcel(
         id=row["id"],
         destination=destination,
-        name=NameTemplate(template).name(_words(row, library)) if template else row["name"],
+        name=NameTemplate(template).name(words) if template and words else row["name"],
+        words=words,
         output=paths.output(row["job"], row["variation"], row["extension"]),
         bytes=row["bytes"],
         sha256=row["sha256"],

@@ -1,0 +1,173 @@
+"""Talks to the store of a bucket, by obstore; no other file knows of that. All of it blocks: it is run in threads.
+
+What obstore says of an error may hold a signed URL: of that only the number of the answer and the code in it are told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+from daemon.config_tables import Bucket
+from daemon.errors import Undelivered
+from daemon.models import Model
+
+PART = 5 * 1024**2  # bytes: what is larger is sent in parts, as stores want them at least
+MOST_PARTS = 9_000  # of 10,000 that S3 allows
+AT_ONCE = 4  # parts of one object that are on their way
+REQUEST_TIMEOUT = timedelta(seconds=120)
+CONNECT_TIMEOUT = timedelta(seconds=10)
+RETRIES = {
+    "max_retries": 3,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2},
+}
+STATUS = re.compile(r"status code: (\d{3})")
+CODE = re.compile(r"<Code>(\w{1,60})</Code>")
+
+
+class Object(Model, frozen=True):
+    """Tells what a store has under a key. `said` is what was put beside it, by name."""
+
+    bytes: int
+    etag: str | None = None
+    said: Mapping[str, str] = {}
+
+
+class Taken(Exception):
+    """Something has that key already."""
+
+
+class ObjectStore:
+    """Is a bucket, or the part of one that its profile names: keys begin there."""
+
+    def __init__(self, bucket: Bucket, credentials: Mapping[str, str]) -> None:
+        """Raises Undelivered where what the profile says makes no store."""
+        self._bucket = bucket
+        with self._in_words():
+            self._store = _opened(bucket, credentials)
+
+    def head(self, key: str) -> Object | None:
+        """Returns what is there; None: nothing is. Raises Undelivered."""
+        import obstore
+
+        try:
+            with self._in_words():
+                found = obstore.get(self._store, key, options={"head": True})
+        except FileNotFoundError:
+            return None
+        said = {str(name).lower(): str(value) for name, value in found.attributes.items()}
+        return Object(bytes=int(found.meta["size"]), etag=found.meta["e_tag"], said=said)
+
+    def put(
+        self, key: str, size: int, pieces: Callable[[], Iterable[bytes]], said: Mapping[str, str], *, over: bool
+    ) -> None:
+        """Puts an object whole or not at all, `over` one that is there. Raises Taken, Undelivered, or what `pieces` do.
+
+        One that is sent in parts is put over another in any case: who asks for it has looked before.
+        """
+        import obstore
+
+        with self._in_words(), _unless_taken():
+            if size <= PART:
+                mode: Any = "overwrite" if over else "create"
+                obstore.put(self._store, key, b"".join(pieces()), attributes=dict(said), mode=mode, use_multipart=False)
+            else:
+                obstore.put(
+                    self._store,
+                    key,
+                    iter(pieces()),
+                    attributes=dict(said),
+                    use_multipart=True,
+                    chunk_size=max(PART, -(-size // MOST_PARTS)),
+                    max_concurrency=AT_ONCE,
+                )
+
+    def listed(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Yields key and bytes of all below a folder. Raises Undelivered."""
+        import obstore
+
+        with self._in_words():
+            for found in obstore.list(self._store, folder):
+                yield from ((str(one["path"]), int(one["size"])) for one in found)
+
+    def get(self, key: str) -> bytes:
+        """Returns all of a small object. Raises FileNotFoundError or Undelivered."""
+        import obstore
+
+        with self._in_words():
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Removes these, should they be there. Raises Undelivered."""
+        import obstore
+
+        with self._in_words():
+            for key in keys:
+                try:
+                    obstore.delete(self._store, key)
+                except FileNotFoundError:
+                    continue
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except FileNotFoundError as error:
+            if code(error) == "NoSuchBucket":
+                raise self._refusal(error) from None
+            raise
+        except (BaseError, ValueError) as error:  # `from None`: what it says may be secret, and a log shows causes
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: Exception) -> Undelivered:
+        status = STATUS.search(str(error))
+        if status is None:
+            return Undelivered(f"the bucket {self._bucket.name} cannot be reached", away=True)
+        said = [status[1], _phrase(int(status[1])), f"({code(error)})" if code(error) else ""]
+        return Undelivered(f"the bucket {self._bucket.name} answered {' '.join(filter(None, said))}", away=True)
+
+
+def code(error: Exception) -> str:
+    """Returns the code of an error in a store's own words, such as NoSuchBucket; empty where it gave none."""
+    found = CODE.search(str(error))
+    return found[1] if found else ""
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+@contextmanager
+def _unless_taken() -> Iterator[None]:
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+    try:
+        yield
+    except (AlreadyExistsError, PreconditionError):
+        raise Taken from None
+
+
+def _opened(bucket: Bucket, credentials: Mapping[str, str]) -> Any:
+    from obstore.store import from_url
+
+    config: dict[str, Any] = dict(credentials)
+    client: dict[str, Any] = {"timeout": REQUEST_TIMEOUT, "connect_timeout": CONNECT_TIMEOUT, "user_agent": "ffspool"}
+    if bucket.endpoint:
+        config["endpoint"] = bucket.endpoint.rstrip("/")
+        client["allow_http"] = bucket.endpoint.startswith("http://")
+    if bucket.region:
+        config["region"] = bucket.region
+    if bucket.virtual_hosted:
+        config["virtual_hosted_style_request"] = True
+    opening: Any = from_url
+    return opening(bucket.url.rstrip("/"), config=config, client_options=client, retry_config=RETRIES)

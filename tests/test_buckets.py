@@ -1,0 +1,311 @@
+"""Results come to buckets: each whole, once, under the key that was asked for, and what opens them is told nobody."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from importlib import util
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from conftest import Daemon, wait_until
+from msgspec.structs import replace
+from s3_server import BUCKET, KEY, SECRET, S3Server, keys_file, profile, serving
+from test_cli import ffspool, no_environment
+from test_delivery import TINY, delivered, only
+
+from daemon.config_tables import Bucket, buckets
+from daemon.delivery.place import Course, Parcel, Stopped
+from daemon.errors import StartupError, Undelivered
+from daemon.models import Conflict, Deliver, Destination
+from daemon.name_template import Words
+from daemon.proof.publish import seal
+from daemon.storage import credentials
+from daemon.storage.buckets import Buckets
+from daemon.storage.object_store import PART
+
+URL = f"s3://{BUCKET}/renders"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with serving(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory, server: S3Server) -> Iterator[Daemon]:
+    home = tmp_path_factory.mktemp("to buckets")
+    config = home / "ffspool.toml"
+    config.write_text(profile(server, home, cache_control="max-age=60"))
+    daemon = Daemon(home / "state", "--delivery-backoff", "0.1", FFSPOOL_CONFIG=str(config))
+    yield daemon
+    daemon.stop()
+
+
+def submit(daemon: Daemon, clip: Path, **wish: Any) -> str:
+    return str(daemon.submit(clip, spec={"name": "spring", "variations": [TINY], "deliver": wish})["id"])
+
+
+def test_an_output_comes_to_its_key_as_it_was_made(daemon: Daemon, server: S3Server, clip: Path) -> None:
+    job = submit(daemon, clip, url=f"{URL}/{{job}}/{{stem}}_{{preset}}.{{ext}}")
+    assert only(daemon.job(job))["delivery"]["to"] == f"{URL}/{{job}}/{{stem}}_{{preset}}.{{ext}}"
+    [told] = delivered(daemon, job)
+    assert (told["status"], told["error"]) == ("delivered", None)
+    assert told["to"] == f"{URL}/spring/clip_h264-480p.mp4"
+    sha256 = only(daemon.job(job))["sha256"]
+    assert hashlib.sha256(server.read("renders/spring/clip_h264-480p.mp4")).hexdigest() == sha256
+    said = server.said("renders/spring/clip_h264-480p.mp4")
+    assert (said["content-type"], said["cache-control"], said["sha256"]) == ("video/mp4", "max-age=60", sha256)
+
+
+def test_what_opens_a_bucket_is_nowhere_but_in_its_file(daemon: Daemon, clip: Path) -> None:
+    job = submit(daemon, clip, url=f"{URL}/secret/")
+    delivered(daemon, job)
+    told = [daemon.client.get(path).text for path in (f"/api/jobs/{job}", "/api/stats", f"/api/jobs/{job}/log")]
+    kept = [path.read_bytes() for path in daemon.state_dir.rglob("*") if path.is_file() and path.suffix != ".mp4"]
+    everything = b"".join([*kept, daemon.log().encode(), *(text.encode() for text in told)])
+    assert all(secret.encode() not in everything for secret in (KEY, SECRET))
+
+
+@pytest.mark.parametrize(
+    ("wish", "status", "code"),
+    [
+        ({"url": "s3://other/x"}, 403, "forbidden_path"),
+        ({"url": f"s3://{BUCKET}/rendersX/x"}, 403, "forbidden_path"),
+        ({"url": f"s3://{BUCKET}/"}, 403, "forbidden_path"),
+        ({"url": "gs://media/renders/x"}, 403, "forbidden_path"),
+        ({"url": f"{URL}/../x"}, 422, "bad_name"),
+        ({"url": f"{URL}//x"}, 422, "bad_name"),
+        ({"url": f"{URL}/{{presett}}"}, 422, "bad_name"),
+        ({"url": f"{URL}/x?versionId=1"}, 422, "bad_name"),
+    ],
+)
+def test_a_key_outside_of_the_named_buckets_is_refused(
+    daemon: Daemon, clip: Path, wish: Any, status: int, code: str
+) -> None:
+    spec = json.dumps({"variations": [TINY], "deliver": wish})
+    answer = daemon.client.post("/api/jobs", data={"spec": spec}, files={"files": clip.read_bytes()})
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+def test_a_delivery_waits_for_a_store_that_is_away(
+    start_daemon: Callable[..., Daemon], tmp_path: Path, clip: Path
+) -> None:
+    with serving(tmp_path / "s3") as server:
+        config = tmp_path / "ffspool.toml"
+        config.write_text(profile(server, tmp_path))
+        daemon = start_daemon("--delivery-backoff", "0.1", FFSPOOL_CONFIG=str(config))
+        server.stop()
+        job = submit(daemon, clip, url=f"{URL}/later/")
+        told = wait_until(
+            lambda: (told := only(daemon.job(job))["delivery"])["error"] and told,
+            "a first attempt that comes to nothing",
+        )
+        assert (told["status"], told["error"]) == ("pending", "the bucket renders cannot be reached")
+        server.start()
+        assert [told["status"] for told in delivered(daemon, job)] == ["delivered"]
+        assert server.listed() == ["renders/later/clip_h264-480p.mp4"]
+
+
+# The place itself
+
+
+class Scene(NamedTuple):
+    """An output in the spool, and a bucket."""
+
+    place: Buckets
+    server: S3Server
+    output: Path
+
+    def parcel(self, number: int = 0, url: str = f"{URL}/films/{{stem}}.{{ext}}", **wish: Any) -> Parcel:
+        size, sha256, _ = seal(self.output)
+        return Parcel(
+            id=f"{number:016x}", destination=self.destination(url, **wish), name=self.output.name, output=self.output,
+            words=Words(stem="clip", preset="p", ext="mp4"), bytes=size, sha256=sha256,
+        )  # fmt: skip
+
+    def destination(self, url: str, **wish: Any) -> Destination:
+        return Destination(place="bucket:renders", below=url, wish=Deliver(url=url, **wish))
+
+    @property
+    def there(self) -> dict[str, bytes]:
+        return {key.removeprefix("renders/"): self.server.read(key) for key in self.server.listed()}
+
+
+class Notes:
+    """What a place noted, as the queue keeps it."""
+
+    def __init__(self) -> None:
+        self.landing: str | None = None
+
+    def course(self, is_stopped: Callable[[], bool] = lambda: False) -> Course:
+        def note(landing: str | None) -> None:
+            self.landing = landing
+
+        return Course(self.landing, note, is_stopped)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with serving(tmp_path / "s3") as server:
+        output = tmp_path / "clip.mp4"
+        output.write_bytes(b"all of it" * 1000)
+        yield Scene(place(server, tmp_path), server, output)
+
+
+def place(server: S3Server, folder: Path) -> Buckets:
+    return Buckets([named(server, folder)])
+
+
+def named(server: S3Server, folder: Path) -> Bucket:
+    return Bucket(name="renders", url=URL, endpoint=server.endpoint, region="us-east-1", credentials=keys_file(folder))
+
+
+OLD = b"what lay there before"
+
+
+@pytest.mark.parametrize(
+    ("conflict", "to", "there"),
+    [
+        (Conflict.NUMBER, "films/clip (3).mp4", {"films/clip.mp4", "films/clip (2).mp4", "films/clip (3).mp4"}),
+        (Conflict.OVERWRITE, "films/clip.mp4", {"films/clip.mp4", "films/clip (2).mp4"}),
+        (Conflict.SKIP, "films/clip.mp4", {"films/clip.mp4", "films/clip (2).mp4"}),
+        (Conflict.FAIL, None, {"films/clip.mp4", "films/clip (2).mp4"}),
+    ],
+)
+def test_an_object_that_is_there_is_left_but_where_it_is_to_be_replaced(
+    scene: Scene, conflict: Conflict, to: str | None, there: set[str]
+) -> None:
+    for key in ("renders/films/clip.mp4", "renders/films/clip (2).mp4"):
+        scene.server.put(key, OLD)
+    parcel = scene.parcel(conflict=conflict)
+    if to is None:
+        with pytest.raises(Undelivered, match=r"clip\.mp4 is there already") as refused:
+            scene.place.deliver(parcel, Notes().course())
+        assert refused.value.final
+    else:
+        receipt = scene.place.deliver(parcel, Notes().course())
+        assert (receipt.to, receipt.kept) == (f"{URL}/{to}", conflict == Conflict.SKIP)
+    new = {to} if to and conflict != Conflict.SKIP else set()
+    assert scene.there == {key: scene.output.read_bytes() if key in new else OLD for key in there}
+
+
+@pytest.mark.parametrize("size", [1000, 3 * PART + 17])
+@pytest.mark.parametrize("conflict", list(Conflict))
+def test_one_that_was_put_before_the_daemon_died_is_not_put_again(scene: Scene, conflict: Conflict, size: int) -> None:
+    scene.output.write_bytes(bytes(size))
+    notes, parcel = Notes(), scene.parcel(conflict=conflict)
+    first = scene.place.deliver(parcel, notes.course())
+    scene.output.unlink()
+    assert scene.place.deliver(parcel, notes.course()) == first
+    assert [len(content) for content in scene.there.values()] == [size]
+
+
+def test_what_another_delivery_put_is_not_taken_for_its_own(scene: Scene) -> None:
+    notes, parcel = Notes(), scene.parcel(conflict=Conflict.NUMBER)
+    scene.place.deliver(parcel, notes.course())
+    other = replace(parcel, id="f" * 16)
+    assert scene.place.deliver(other, notes.course()).to == f"{URL}/films/clip (2).mp4"
+
+
+@pytest.mark.parametrize("size", [1000, 3 * PART])
+def test_what_is_not_as_it_was_made_any_more_is_not_put(scene: Scene, size: int) -> None:
+    scene.output.write_bytes(bytes(size))
+    parcel = scene.parcel()
+    with scene.output.open("r+b") as file:
+        file.seek(size - 1)
+        file.write(b"x")
+    with pytest.raises(Undelivered, match="is not what was made any more"):
+        scene.place.deliver(parcel, Notes().course())
+    assert scene.there == {}
+
+
+def test_one_that_is_cancelled_in_mid_transfer_leaves_nothing(scene: Scene) -> None:
+    scene.output.write_bytes(bytes(4 * PART))
+    looks = iter(range(1000))
+    with pytest.raises(Stopped):
+        scene.place.deliver(scene.parcel(), Notes().course(lambda: next(looks) > 12))
+    assert scene.there == {}
+
+
+def test_a_key_that_the_store_does_not_know_is_told_in_words(scene: Scene, tmp_path: Path) -> None:
+    keys_file(tmp_path).write_text(f"access_key_id = {KEY}\nsecret_access_key = wrong\n")
+    with pytest.raises(Undelivered) as refused:
+        scene.place.deliver(scene.parcel(), Notes().course())
+    assert str(refused.value).startswith("the bucket renders answered 403 Forbidden")
+    assert (refused.value.final, refused.value.away) == (False, True)
+
+
+# What the operator writes
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('[buckets.a]\nurl = "s4://x"', "line 2: the bucket is not valid"),
+        ('[buckets.a]\nurl = "s3://k:s@x"', "line 2: the bucket is not valid"),
+        ('[buckets.a]\nurl = "s3://x"\nsecret = "y"', "line 2: the bucket is not valid"),
+        ('[buckets.a]\nendpoint = "https://x"', "line 2: the bucket is not valid"),
+        ('[buckets.a]\nurl = "s3://x"\nendpoint = "https://k:s@x"', "line 2: the bucket is not valid"),
+        ('[buckets.a]\nurl = "gs://x"\nregion = "eu"', "line 2: region and virtual_hosted are of s3:// alone"),
+        ('[buckets.a]\nurl = "s3://x"\n[buckets.b]\nurl = "s3://x/"', "line 2: the buckets a and b have the same url"),
+        ('[buckets."a b"]\nurl = "s3://x"', "line 2: 'a b' is no name for a bucket"),
+        ('buckets = ["a"]', "begin each with [buckets.NAME]"),
+    ],
+)
+def test_a_bucket_that_is_not_valid_is_refused_with_its_line(tmp_path: Path, table: str, words: str) -> None:
+    config = tmp_path / "ffspool.toml"
+    config.write_text(f"# mine\n{table}\n")
+    with pytest.raises(StartupError, match=r"ffspool\.toml") as refused:
+        buckets({"FFSPOOL_CONFIG": str(config)})
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("access_key_id = a\nsecret_access_key = b\n", {"access_key_id": "a", "secret_access_key": "b"}),
+        ("[x]\naws_access_key_id=a\naws_secret_access_key=b%c\naws_session_token=d\nregion=e\n",
+         {"access_key_id": "a", "secret_access_key": "b%c", "session_token": "d"}),
+        ("[default]\naws_access_key_id=a\naws_secret_access_key=b\n[renders]\naws_access_key_id=c\n"
+         "aws_secret_access_key=d\n", {"access_key_id": "c", "secret_access_key": "d"}),
+    ],
+)  # fmt: skip
+def test_credentials_are_read_as_the_tools_of_a_store_write_them(
+    tmp_path: Path, text: str, found: dict[str, str]
+) -> None:
+    text = text.replace("[x]", "[default]")
+    (tmp_path / "bucket-renders").write_text(text)
+    config = tmp_path / "ffspool.toml"
+    config.write_text('[buckets.renders]\nurl = "s3://x"\n[buckets.other]\nurl = "s3://y"\n')
+    bucket, other = buckets({"FFSPOOL_CONFIG": str(config), "CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert credentials.credentials(bucket) == found
+    assert credentials.credentials(other) == {}
+
+
+@pytest.mark.parametrize("text", ["", "aws_access_key_id = hidden", "hidden", "[a\nhidden", "\xff"])
+def test_a_file_that_holds_no_credentials_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(StartupError) as refused:
+        credentials.credentials(Bucket(name="a", url="s3://x", credentials=path, place="here"))
+    assert str(path) in str(refused.value)
+    assert "hidden" not in str(refused.value)
+
+
+def test_a_daemon_without_the_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(util, "find_spec", lambda _: None)
+    with pytest.raises(StartupError, match=r"pip install 'ffspool\[buckets\]'"):
+        credentials.check([Bucket(name="a", url="s3://x")])
+
+
+def test_a_daemon_whose_credentials_are_missing_does_not_start(tmp_path: Path) -> None:
+    config = tmp_path / "ffspool.toml"
+    config.write_text(f'[buckets.a]\nurl = "s3://x"\ncredentials = "{tmp_path}/none"\n')
+    env = no_environment(tmp_path / "state") | {"FFSPOOL_CONFIG": str(config)}
+    done = ffspool("serve", env=env)
+    assert done.returncode == 1
+    assert "line 1: the credentials of the bucket a:" in " ".join(done.stderr.split())
