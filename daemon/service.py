@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -30,7 +28,7 @@ from daemon.delivery.replacements import Replacements
 from daemon.encode import sandbox_trial
 from daemon.encode.engine import Engine
 from daemon.encode.local_engine import LocalEngine
-from daemon.errors import FfspoolError, StartupError
+from daemon.errors import FfspoolError
 from daemon.folders import checks
 from daemon.folders.watch import Watcher
 from daemon.housekeeping import cleanup, expiry, recovery
@@ -59,6 +57,7 @@ from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import DiskUsage, Space
 from daemon.settings import Settings
+from daemon.state_lock import locked
 from daemon.storage import credentials
 from daemon.storage.buckets import Buckets
 from daemon.storage.download import Downloader
@@ -73,7 +72,6 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 NO_TABLES = Tables()
-LOCK_TRIES = 5
 THREADS = 32  # that wait for the disk: what is read at once would else stand behind what is being made durable
 
 
@@ -132,7 +130,7 @@ async def running(
     await _check(settings, library, tables)
     paths = Paths(settings.state_dir)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "disk"))
-    async with _locked(paths), AsyncExitStack() as stack:
+    async with locked(paths), AsyncExitStack() as stack:
         began = now()
         prober = prober or Prober(sandboxed=settings.sandbox != "off")
         stack.push_async_callback(prober.close)
@@ -373,34 +371,3 @@ def _limits(settings: Settings) -> Limits:
         cpu_seconds=int(settings.max_encode_hours * 3600),
         memory=settings.max_encoder_memory,
     )
-
-
-@asynccontextmanager
-async def _locked(paths: Paths) -> AsyncIterator[None]:
-    """Holds the state dir for this process alone. Raises StartupError when another one has it."""
-    try:
-        paths.prepare()
-        file = paths.lock.open("a+")
-    except OSError as error:
-        raise StartupError(f"the state dir {paths.state} cannot be used: {error.strerror}") from error
-    with file:
-        if not await _lock(file):
-            file.seek(0)
-            raise StartupError(f"{paths.state} is in use by another ffspool (pid {file.read()})")
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        paths.address.unlink(missing_ok=True)  # of a daemon that was killed
-        yield
-
-
-async def _lock(file: TextIO) -> bool:
-    """Several tries: a client that asks whether a daemon lives holds the lock for a moment."""
-    for _ in range(LOCK_TRIES):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            await asyncio.sleep(0.02)
-        else:
-            return True
-    return False
