@@ -29,6 +29,7 @@ from bench.interruptions import interruptions
 from bench.queue import queue
 from bench.race import race
 from bench.report import Report, plot
+from bench.stalled import stalled
 from bench.transfers import transfers
 from bench.watching import watching
 from daemon.process.launcher import Limits, Reserve, Walls, spawn
@@ -193,6 +194,7 @@ MEASURES: dict[str, tuple[str, Callable[[], object]]] = {
     "fetches": ("Sources by URL", fetches),
     "events": ("Clients that listen", events),
     "race": ("Answers while clients race by every verb beside encodes", race),
+    "stalled": ("Answers while a share does not answer", stalled),
     "interruptions": ("Films that are interrupted, and what it costs those that are not", interruptions),
     "watching": ("Watched folders with many files", watching),
     "leaks": ("Memory over many jobs", leaks),

@@ -59,17 +59,11 @@ class Race(Load):
         return {route: sorted(routes[route]) for route in sorted(routes)}
 
     def _ask(self, http: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
-        began, starved = time.perf_counter(), self._starved()
+        began, before = time.perf_counter(), starved(self._pid)
         answer = super()._ask(http, method, path, **more)
-        took, starved = time.perf_counter() - began, self._starved() - starved
-        self.answers.append(Answer(_route(method, path), answer.status_code, took, starved))
+        took, others = time.perf_counter() - began, starved(self._pid) - before
+        self.answers.append(Answer(_route(method, path), answer.status_code, took, others))
         return answer
-
-    def _starved(self) -> float:
-        """Seconds that the daemon's loop and this thread waited for a processor, so far."""
-        return sum(
-            _waited(thread) for thread in (f"{self._pid}/task/{self._pid}", f"self/task/{threading.get_native_id()}")
-        )
 
     # More verbs
 
@@ -154,8 +148,12 @@ def _route(method: str, path: str) -> str:
     return f"{method} {IDENTIFIER.sub('/{}', path.partition('?')[0])}"
 
 
+def starved(pid: int) -> float:
+    """Seconds that the loop of that daemon and this thread could have run and had no processor, so far."""
+    return sum(map(_waited, (f"{pid}/task/{pid}", f"self/task/{threading.get_native_id()}")))
+
+
 def _waited(thread: str) -> float:
-    """Seconds that a thread could have run and had no processor."""
     return int(Path(f"/proc/{thread}/schedstat").read_text().split()[1]) / 1e9
 
 
