@@ -154,6 +154,8 @@ def lacking(media: Media, what: str) -> Media:
         "date": replace(media, created=None),
         "device": replace(media, made_by=("", "")),
         "tag": replace(media, tags=()),
+        "tag of a sound": replace(media, audio=(replace(one, tags=()), two)),
+        "tag of the picture": replace(media, video=replace(media.video, tags=())),
     }[what]
 
 
@@ -167,6 +169,8 @@ def lacking(media: Media, what: str) -> Media:
         ("date", "its date is lost"),
         ("device", r"its device is lost \(Acme One\)"),
         ("tag", r"its tag is lost \(artist\)"),
+        ("tag of a sound", "its sound 1 does not tell its studio"),
+        ("tag of the picture", "its picture 1 does not tell its lens"),
     ],
 )
 def test_an_output_that_lost_what_was_to_be_kept_is_not_what_was_planned(
@@ -176,6 +180,20 @@ def test_an_output_that_lost_what_was_to_be_kept_is_not_what_was_planned(
     planned = plan(media, "remux-mkv", defaults("remux-mkv"))
     assert differences(media, planned) == []
     assert re.search(words, "; ".join(differences(lacking(media, what), planned)))
+
+
+def test_tags_of_tracks_are_kept_under_the_names_that_matroska_has_for_them(ffmpeg: str, tmp_path: Path) -> None:
+    tags = [
+        word
+        for tag in ("lens hint", "part_number", "lead_performer", "encoding_tool", "Été", "a-b")
+        for word in ("-metadata:s:a:0", f"{tag}=said")
+    ]
+    streams = [*picture(), *sound(), "-c:v", "mpeg4", "-c:a", "mp2"]
+    path = made(ffmpeg, tmp_path, "tags.nut", [*streams, *tags, "{out}"])
+    planned = plan(read_media(str(path)), "remux-mkv", defaults("remux-mkv"))
+    output = read_media(str(make(ffmpeg, path, tmp_path, "remux-mkv")))
+    assert differences(output, planned) == []
+    assert output.audio[0].tags == ("a-b", "lens_hint", "performer", "track", "été")
 
 
 def test_nothing_is_made_where_a_track_would_be_lost_that_is_not_to_be(film_with_everything: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from daemon.media.durations import close
+from daemon.media.labels import MOST_OF_TRACK
 from daemon.media.model import AudioStream, Media, SubtitleStream, VideoStream
 from daemon.models import Kept
 from daemon.recipes.recipe import Plan
@@ -106,6 +107,19 @@ def _of_tracks(what: str, made: Sequence[VideoStream | AudioStream | SubtitleStr
             yield f"its {what} {number} is not called {fact.name}"
         if missing := set(fact.marks) - _marks(track):
             yield f"its {what} {number} is not marked as {', '.join(sorted(missing))}"
+        lost = _tags_of(fact, plan) - set(track.tags)
+        if lost and len(track.tags) < MOST_OF_TRACK:  # beyond which none are read
+            yield f"its {what} {number} does not tell its {', '.join(sorted(lost))}"
+
+
+def _tags_of(track: Kept, plan: Plan) -> set[str]:
+    """What else a track is to tell, by the names under which it is found again in Matroska."""
+    kept = (fact for fact in plan.contents.kept if fact.what == "tag" and fact.track == track.track)
+    names = (fact.detail.replace(" ", "_") for fact in kept if fact.detail)
+    return {_READ_AS.get(name, name) for name in names}
+
+
+_READ_AS = {"lead_performer": "performer", "part_number": "track"}  # by FFmpeg
 
 
 def _marks(track: VideoStream | AudioStream | SubtitleStream) -> set[str]:
