@@ -90,6 +90,11 @@ def first_free(name: str, folder: bool, is_free: Callable[[str], bool]) -> str:
     return numbering(free)
 
 
+def beside(name: str, ending: str) -> str:
+    """Names what lies beside a file of that name until it is whole, such as `clip.mp4.part`; no longer than may be."""
+    return _shorten(name, MAX_BYTES - len(ending.encode())) + ending
+
+
 def distinct(names: Iterable[str]) -> list[str]:
     """Returns the names, numbered where one before has them already on any system."""
     taken = set[str]()

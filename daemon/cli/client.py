@@ -16,6 +16,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from daemon import filenames
 from daemon.cli import event_stream
 from daemon.cli.references import References
 from daemon.errors import Broken, FfspoolError
@@ -236,7 +237,7 @@ class Client:
 
         Raises Broken, and changes nothing, when what came is not what `sha256` says.
         """
-        archive, part = (target.with_name(f"{target.name}.{ending}") for ending in ("zip", "part"))
+        archive, part = (target.with_name(filenames.beside(target.name, ending)) for ending in (".zip", ".part"))
         remove(part)
         try:
             self._fetch(self._of(job, "variations", self._references.variation(job, variation), "download"), archive)
@@ -282,7 +283,7 @@ class Client:
             raise Broken(f"the conversation with the daemon at {self._url} broke off: {words}") from error
 
     def _fetch(self, route: str, target: Path, sha256: str | None = None) -> int:
-        part = target.with_name(f"{target.name}.part")
+        part = target.with_name(filenames.beside(target.name, ".part"))
         digest = hashlib.sha256()
         try:
             with self._answer("GET", route) as answer, part.open("wb") as file:

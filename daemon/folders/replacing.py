@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from daemon import filenames
 from daemon.config_tables import Folder
 from daemon.delivery.originals import LINKED
 from daemon.delivery.terms import losses
@@ -70,6 +71,8 @@ def _refuse_unfit(status: os.stat_result, trash: Path) -> None:
 
 
 def _refuse_taken(path: Path, ending: str) -> None:
+    if len(f"{path.stem}{ending}".encode()) > filenames.MAX_BYTES:
+        raise Unfit(f"its name with {ending} would be longer than {filenames.MAX_BYTES} bytes")
     if path.suffix.lower() != ending and os.path.lexists(path.with_name(path.stem + ending)):
         raise Unfit(f"{path.stem}{ending} is there already")
 

@@ -33,7 +33,8 @@ class Found(NamedTuple):
 
 
 class Walk:
-    """Goes once through a folder. `unreadable` counts the folders within it that this user may not enter."""
+    """Goes once through a folder. `unreadable` counts the folders within it that this user may not enter,
+    `nameless` what is meant and whose name is no UTF-8."""
 
     def __init__(self, folder: Folder, apart: Path) -> None:
         """Enters all but the folder `apart`, wherever that lies."""
@@ -42,6 +43,7 @@ class Walk:
         self._entries = self._through()
         self.looks = 0
         self.unreadable = 0
+        self.nameless = 0
 
     def next(self, looks: int) -> list[Found] | None:
         """Returns what is found by so many looks more; None: there is nothing more. Raises OSError. Blocks."""
@@ -62,7 +64,10 @@ class Walk:
         inner = []
         with os.scandir(at) as entries:
             for entry in entries:
-                if _is_being_made(entry.name) or not is_text(entry.name):
+                if _is_being_made(entry.name):
+                    yield None
+                elif not is_text(entry.name):
+                    self.nameless += self._is_meant(entry, way)
                     yield None
                 elif entry.is_dir(follow_symlinks=False):
                     inner.append(entry.name)
@@ -90,6 +95,11 @@ class Walk:
                 yield from self._within(at, (*way, name), apart)
         finally:
             os.close(at)
+
+    def _is_meant(self, entry: os.DirEntry[str], way: tuple[str, ...]) -> bool:
+        if entry.is_dir(follow_symlinks=False):
+            return self._folder.recursive
+        return is_meant("/".join((*way, entry.name)), self._folder.include, self._folder.exclude)
 
     def _found(self, entry: os.DirEntry[str], within: str) -> Found | None:
         if not is_meant(within, self._folder.include, self._folder.exclude):

@@ -322,9 +322,13 @@ class Watcher:
 
 def _flaw(walk: Walk) -> str | None:
     """What a scan that came to its end did not see."""
+    flaws = []
     if walk.unreadable:
-        return f"{walk.unreadable} of the folders in it cannot be read"
-    return None
+        flaws.append(f"{walk.unreadable} of the folders in it cannot be read")
+    if walk.nameless:
+        are = "is" if walk.nameless == 1 else "are"
+        flaws.append(f"{walk.nameless} of the names in it {are} not UTF-8: rename what is called so")
+    return "; ".join(flaws) or None
 
 
 def _new(watch: Watched, files: Sequence[Found], transaction: Transaction) -> list[Found]:

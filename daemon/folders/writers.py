@@ -18,13 +18,22 @@ def is_written(path: Path) -> bool:
 
     False where nobody can tell: on most shares, and of files of another user. Raises OSError. Blocks.
     """
-    if any(path.with_name(path.name + ending).exists() for ending in PROGRESS):
+    if any(_is_there(path.with_name(path.name + ending)) for ending in PROGRESS):
         return True
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
         return _is_open_to_write(file)
     finally:
         os.close(file)
+
+
+def _is_there(record: Path) -> bool:
+    try:
+        return record.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def _is_open_to_write(file: int) -> bool:
