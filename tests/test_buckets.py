@@ -21,10 +21,11 @@ from daemon.delivery.place import Course, Parcel, Stopped
 from daemon.errors import StartupError, Undelivered
 from daemon.models import Conflict, Deliver, Destination
 from daemon.name_template import Words
+from daemon.proof import output_folder
 from daemon.proof.publish import seal
 from daemon.storage import credentials
 from daemon.storage.buckets import Buckets
-from daemon.storage.object_store import PART
+from daemon.storage.object_store import PART, ObjectStore
 
 URL = f"s3://{BUCKET}/renders"
 
@@ -237,6 +238,135 @@ def test_a_key_that_the_store_does_not_know_is_told_in_words(scene: Scene, tmp_p
         scene.place.deliver(scene.parcel(), Notes().course())
     assert str(refused.value).startswith("the bucket renders answered 403 Forbidden")
     assert (refused.value.final, refused.value.away) == (False, True)
+
+
+# Folders of files
+
+LADDER = {
+    "0/init.mp4": b"i" * 10, "0/1.m4s": b"a" * 100, "0/2.m4s": b"b" * 100, "0/playlist.m3u8": b"#EXTM3U of 0",
+    "master.m3u8": b"#EXTM3U", "text.vtt": b"WEBVTT",
+}  # fmt: skip
+PLAYLISTS = ["0/playlist.m3u8", "master.m3u8"]
+
+
+@pytest.fixture
+def ladder(scene: Scene, tmp_path: Path) -> Scene:
+    folder = tmp_path / "clip_hls"
+    for name, content in LADDER.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return scene._replace(output=folder)
+
+
+def tree(ladder: Scene, number: int = 0, **wish: Any) -> Parcel:
+    return ladder.parcel(number, f"{URL}/films/", **wish)
+
+
+class Died(BaseException):
+    """The daemon, in mid-call."""
+
+
+@pytest.fixture
+def puts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of what was put, in that order."""
+    keys: list[str] = []
+    real = ObjectStore.put
+
+    def put(store: ObjectStore, key: str, *more: Any, **named: Any) -> None:
+        real(store, key, *more, **named)
+        keys.append(key)
+
+    monkeypatch.setattr(ObjectStore, "put", put)
+    return keys
+
+
+def test_what_players_are_given_of_a_ladder_comes_last(ladder: Scene, puts: list[str]) -> None:
+    receipt = ladder.place.deliver(tree(ladder), Notes().course())
+    assert (receipt.to, receipt.kept) == (f"{URL}/films/clip_hls", False)
+    assert [key.removeprefix("films/clip_hls/") for key in puts[-2:]] == PLAYLISTS
+    assert ladder.there == {f"films/clip_hls/{name}": content for name, content in LADDER.items()}
+    said = {name: ladder.server.said(f"renders/films/clip_hls/{name}") for name in LADDER}
+    assert {name: one["content-type"] for name, one in said.items()} == {
+        "0/init.mp4": "video/mp4", "0/1.m4s": "video/iso.segment", "0/2.m4s": "video/iso.segment",
+        "0/playlist.m3u8": "application/vnd.apple.mpegurl", "master.m3u8": "application/vnd.apple.mpegurl",
+        "text.vtt": "text/vtt; charset=utf-8",
+    }  # fmt: skip
+    assert [name for name, one in said.items() if one.get("cache-control") == "no-cache"] == PLAYLISTS
+
+
+@pytest.mark.parametrize("conflict", list(Conflict))
+@pytest.mark.parametrize("after", range(len(LADDER)))
+def test_a_ladder_that_was_interrupted_goes_on_where_it_was(
+    ladder: Scene, puts: list[str], conflict: Conflict, after: int
+) -> None:
+    notes, parcel = Notes(), tree(ladder, conflict=conflict)
+
+    def dies() -> bool:
+        if len(puts) > after - 1 and notes.landing:
+            raise Died
+        return False
+
+    with pytest.raises(Died):
+        ladder.place.deliver(parcel, notes.course(dies))
+    assert len(puts) == after
+    assert "films/clip_hls/master.m3u8" not in ladder.there
+    assert ladder.place.deliver(parcel, notes.course()).to == f"{URL}/films/clip_hls"
+    assert ladder.there == {f"films/clip_hls/{name}": content for name, content in LADDER.items()}
+    assert len(puts) == len(LADDER)
+
+
+def test_one_that_nobody_wants_any_more_leaves_nothing_of_its_own(ladder: Scene, puts: list[str]) -> None:
+    notes, parcel = Notes(), tree(ladder)
+    with pytest.raises(Stopped):
+        ladder.place.deliver(parcel, notes.course(lambda: len(puts) > 2))
+    ladder.server.put("renders/films/clip_hls/another.m4s", OLD)
+    ladder.place.withdraw(replace(parcel, landing=notes.landing))
+    assert ladder.there == {"films/clip_hls/another.m4s": OLD}
+
+
+def test_a_ladder_that_is_whole_is_not_withdrawn(ladder: Scene) -> None:
+    notes, parcel = Notes(), tree(ladder)
+    ladder.place.deliver(parcel, notes.course())
+    ladder.place.withdraw(replace(parcel, landing=notes.landing))
+    assert len(ladder.there) == len(LADDER)
+
+
+@pytest.mark.parametrize(
+    ("conflict", "to"),
+    [
+        (Conflict.NUMBER, "films/clip_hls (2)"),
+        (Conflict.SKIP, "films/clip_hls"),
+        (Conflict.OVERWRITE, "films/clip_hls"),
+    ],
+)
+def test_a_ladder_takes_the_place_of_another_only_as_was_asked(ladder: Scene, conflict: Conflict, to: str) -> None:
+    old = {f"films/clip_hls/{name}": OLD for name in ("master.m3u8", "0/1.m4s", "0/9.m4s")}
+    for key, content in old.items():
+        ladder.server.put(f"renders/{key}", content)
+    receipt = ladder.place.deliver(tree(ladder, conflict=conflict), Notes().course())
+    assert (receipt.to, receipt.kept) == (f"{URL}/{to}", conflict == Conflict.SKIP)
+    new = {} if receipt.kept else {f"{to}/{name}": content for name, content in LADDER.items()}
+    assert ladder.there == (new if conflict == Conflict.OVERWRITE else {**old, **new})
+
+
+def test_a_ladder_is_not_put_among_what_is_anothers(ladder: Scene) -> None:
+    ladder.server.put("renders/films/clip_hls/letter.txt", OLD)
+    for conflict, words in ((Conflict.FAIL, "clip_hls is there already"), (Conflict.OVERWRITE, "nothing of ours")):
+        with pytest.raises(Undelivered, match=words):
+            ladder.place.deliver(tree(ladder, conflict=conflict), Notes().course())
+    assert ladder.there == {"films/clip_hls/letter.txt": OLD}
+
+
+def test_a_ladder_comes_whole_from_a_daemon(daemon: Daemon, server: S3Server, clip: Path) -> None:
+    spec = {"variations": [{"preset": "hls", "rungs": 1}], "deliver": {"url": f"{URL}/streams/{{stem}}_{{preset}}"}}
+    job = daemon.submit(clip, spec=spec)["id"]
+    [told] = delivered(daemon, job)
+    assert (told["to"], told["error"]) == (f"{URL}/streams/clip_hls", None)
+    begins = "renders/streams/clip_hls/"
+    found = {key.removeprefix(begins): server.read(key) for key in server.listed() if key.startswith(begins)}
+    digests = [output_folder.line(hashlib.sha256(content).hexdigest(), name) for name, content in sorted(found.items())]
+    assert hashlib.sha256(b"".join(digests)).hexdigest() == only(daemon.job(job))["sha256"]
 
 
 # What the operator writes

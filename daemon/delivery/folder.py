@@ -32,7 +32,6 @@ from daemon.proof import output_folder
 from daemon.source_files import GONE
 
 PATIENCE = 3.0  # seconds to look for a folder: a job need not wait until its share is there
-OF_OURS = {".m3u8", ".mpd", ".m4s", ".mp4", ".vtt", ".jpg", ".ts"}  # what outputs that are folders are made of
 
 
 class _Landing(Model, frozen=True):
@@ -250,7 +249,8 @@ def _numbers(owner: str) -> tuple[int, int]:
 
 def _strange(folder: Path) -> str | None:
     """The first file below the folder that no output of ours would have."""
-    return next((name for name, path in output_folder.members(folder) if path.suffix not in OF_OURS), None)
+    members, ours = output_folder.members(folder), output_folder.OF_OURS
+    return next((name for name, path in members if path.suffix not in ours), None)
 
 
 def _is_in(path: str, folder: str) -> bool:

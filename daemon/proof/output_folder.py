@@ -23,6 +23,7 @@ from daemon.paths import fsync_folder, fsync_output
 from daemon.recipes import streaming_manifests
 from daemon.recipes.streaming_manifests import MASTERS, Rate, Rendition
 
+OF_OURS = frozenset({".m3u8", ".mpd", ".m4s", ".mp4", ".vtt", ".jpg", ".ts"})  # extensions of what is in one
 MAX_DEPTH = 4
 MAX_MANIFEST = 16 * 1024**2  # bytes: of 100,000 segments it has less
 

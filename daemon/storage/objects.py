@@ -1,0 +1,251 @@
+"""Puts one output into a bucket: as one object, or as many below one key; what players are given of them comes last."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import msgspec
+
+from daemon import filenames
+from daemon.config_tables import Bucket
+from daemon.delivery.place import Course, Parcel
+from daemon.errors import Undelivered
+from daemon.media_types import media_type
+from daemon.models import Conflict, Model
+from daemon.proof import output_folder
+from daemon.recipes.streaming_manifests import MASTERS
+from daemon.storage.object_store import Object, ObjectStore, Taken
+
+PIECE = 1024**2  # bytes that are read at once
+DELIVERY = "ffspool"  # under these names it stands beside an object whose it is, and what its bytes are
+SHA256 = "sha256"
+MANIFESTS = frozenset({".m3u8", ".mpd"})
+
+
+class Landing(Model, frozen=True):
+    """Is noted before anything is sent: the key to come and, of a folder, which object below it is put last."""
+
+    key: str
+    last: str | None = None
+
+    def clear(self, store: ObjectStore, delivery: str) -> None:
+        """Removes what the delivery put below the key, unless all of it is there. Raises Undelivered."""
+        if is_of(store.head(f"{self.key}/{self.last}"), delivery):
+            return
+        ours = [key for key, _ in store.listed(self.key) if is_of(store.head(key), delivery)]
+        store.delete(ours)
+
+
+def is_of(there: Object | None, delivery: str) -> bool:
+    """Tells whether an object was put by a delivery."""
+    return there is not None and there.said.get(DELIVERY) == delivery
+
+
+class _Output(ABC):
+    """One parcel on its way to its key."""
+
+    def __init__(self, bucket: Bucket, store: ObjectStore, parcel: Parcel, course: Course, key: str) -> None:
+        self._bucket = bucket
+        self._store = store
+        self._parcel = parcel
+        self._course = course
+        self._key = key
+        self._conflict = parcel.destination.wish.conflict
+
+    @abstractmethod
+    def carry_out(self) -> tuple[str, bool]:
+        """Returns the key it has there, and whether that is what lay there before. Raises Undelivered or Stopped."""
+
+    @abstractmethod
+    def _is_free(self, key: str) -> bool: ...
+
+    def _landed(self) -> Landing | None:
+        return msgspec.json.decode(self._course.landing, type=Landing) if self._course.landing else None
+
+    def _note(self, landing: Landing) -> None:
+        self._course.check()
+        self._course.note(msgspec.json.encode(landing).decode())
+
+    def _untaken(self) -> str | None:
+        """The key it may have; None where what lies there is to stay. Raises Undelivered where nothing may."""
+        if self._conflict == Conflict.OVERWRITE or self._is_free(self._key):
+            return self._key
+        if self._conflict == Conflict.SKIP:
+            return None
+        folder, slash, name = self._key.rpartition("/")
+        if self._conflict == Conflict.FAIL:
+            raise taken(name)
+        is_folder = self._parcel.output.is_dir()
+        free = filenames.first_free(name, is_folder, lambda one: self._is_free(f"{folder}{slash}{one}"))
+        return f"{folder}{slash}{free}"
+
+    def _put(self, key: str, path: Path, size: int, sha256: str, *, over: bool) -> None:
+        is_manifest = PurePosixPath(key).suffix in MANIFESTS
+        cache = self._bucket.manifest_cache_control if is_manifest else self._bucket.cache_control
+        said = {"Content-Type": media_type(key), DELIVERY: self._parcel.id, SHA256: sha256}
+        if cache:
+            said["Cache-Control"] = cache
+        self._store.put(key, size, lambda: proven(path, sha256, self._course.check), said, over=over)
+
+    def _incomplete(self) -> Undelivered:
+        return Undelivered(f"the bucket {self._bucket.name} has not all of what it took: it is sent again")
+
+
+class OneObject(_Output):
+    """One file on its way to its key."""
+
+    def carry_out(self) -> tuple[str, bool]:
+        landing = self._landed()
+        if landing and self._is_ours(self._store.head(landing.key)):
+            return landing.key, False
+        while True:
+            key = self._untaken()
+            if key is None:
+                return self._key, True
+            self._note(Landing(key=key))
+            over = self._conflict == Conflict.OVERWRITE
+            try:
+                self._put(key, self._parcel.output, self._parcel.bytes, self._parcel.sha256, over=over)
+            except Taken:  # meanwhile: look again
+                continue
+            if not self._is_ours(self._store.head(key)):
+                raise self._incomplete()
+            return key, False
+
+    def _is_free(self, key: str) -> bool:
+        self._course.check()
+        return self._store.head(key) is None
+
+    def _is_ours(self, there: Object | None) -> bool:
+        return there is not None and there.bytes == self._parcel.bytes and is_of(there, self._parcel.id)
+
+
+class _Member(NamedTuple):
+    name: str
+    path: Path
+    bytes: int
+    sha256: str
+
+
+class Tree(_Output):
+    """A folder of files on its way to objects below one key: what players are given comes last."""
+
+    def carry_out(self) -> tuple[str, bool]:
+        members = self._members()
+        landing = self._landed()
+        last = members[-1].name
+        key = landing.key if landing else self._untaken()
+        if key is None:
+            return self._key, True
+        if landing is None:
+            self._note(Landing(key=key, last=last))
+        if landing is None or not is_of(self._store.head(f"{key}/{last}"), self._parcel.id):
+            if self._conflict == Conflict.OVERWRITE:
+                self._make_way(key)
+            self._put_all(key, members, resumed=landing is not None)
+        if self._conflict == Conflict.OVERWRITE:
+            self._sweep(key, members)
+        return key, False
+
+    def _is_free(self, key: str) -> bool:
+        self._course.check()
+        return next(iter(self._store.listed(key)), None) is None
+
+    def _members(self) -> list[_Member]:
+        """All of it, in the order in which it is put. Raises Undelivered for what is not as it was proven."""
+        found, digest = list[_Member](), hashlib.sha256()
+        try:
+            for name, path in output_folder.members(self._parcel.output):
+                self._course.check()
+                with path.open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                digest.update(output_folder.line(sha256, name))
+                found.append(_Member(name, path, path.stat().st_size, sha256))
+        except OSError as error:
+            raise unread(error) from error
+        if digest.hexdigest() != self._parcel.sha256:
+            raise changed()
+        return sorted(found, key=lambda member: _turn(member.name))
+
+    def _put_all(self, key: str, members: list[_Member], *, resumed: bool) -> None:
+        segments = [member for member in members if not _turn(member.name)]
+        self._put_each(key, segments, resumed)
+        there = dict(self._store.listed(key))
+        if any(there.get(f"{key}/{member.name}") != member.bytes for member in segments):
+            raise self._incomplete()
+        self._put_each(key, members[len(segments) :], resumed)
+
+    def _put_each(self, key: str, members: list[_Member], resumed: bool) -> None:
+        over = self._conflict == Conflict.OVERWRITE
+        for member in members:
+            self._course.check()
+            whole = f"{key}/{member.name}"
+            if resumed and self._is_there(whole, member):
+                continue
+            try:
+                self._put(whole, member.path, member.bytes, member.sha256, over=over)
+            except Taken:
+                raise taken(whole.rpartition("/")[2]) from None
+
+    def _is_there(self, key: str, member: _Member) -> bool:
+        found = self._store.head(key)
+        return found is not None and found.bytes == member.bytes and is_of(found, self._parcel.id)
+
+    def _make_way(self, key: str) -> None:
+        """Removes what players were given of what is there: nobody is to get pieces of two."""
+        there = [name for name, _ in self._store.listed(key)]
+        if strange := next((one for one in there if PurePosixPath(one).suffix not in output_folder.OF_OURS), None):
+            name, found = key.rpartition("/")[2], strange.removeprefix(f"{key}/")
+            raise Undelivered(f"{name} is not replaced: it holds {found!r}, which is nothing of ours", final=True)
+        shown = sorted((one for one in there if _turn(one)), key=_turn, reverse=True)
+        self._store.delete([one for one in shown if not is_of(self._store.head(one), self._parcel.id)])
+
+    def _sweep(self, key: str, members: list[_Member]) -> None:
+        """Removes what it was put over and has not."""
+        new, ours = {f"{key}/{member.name}" for member in members}, output_folder.OF_OURS
+        there = [name for name, _ in self._store.listed(key) if PurePosixPath(name).suffix in ours]
+        self._store.delete([name for name in there if name not in new])
+
+
+def _turn(name: str) -> int:
+    """When a member of a folder is put: after all that it speaks of."""
+    path = PurePosixPath(name)
+    return 2 if path.name in MASTERS.values() else int(path.suffix in MANIFESTS)
+
+
+def proven(path: Path, sha256: str, check: Callable[[], None]) -> Iterator[bytes]:
+    """Yields all of a file, but for its last piece only once it is what it was. Raises Undelivered, or what `check`
+    does between two pieces."""
+    digest, last = hashlib.sha256(), b""
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(PIECE):
+                check()
+                if last:
+                    yield last
+                digest.update(piece)
+                last = piece
+    except OSError as error:
+        raise unread(error) from error
+    if digest.hexdigest() != sha256:
+        raise changed()
+    yield last
+
+
+def unread(error: OSError) -> Undelivered:
+    """Returns what to say where the spool's copy cannot be read."""
+    return Undelivered(f"what is to be delivered cannot be read: {error.strerror}")
+
+
+def changed() -> Undelivered:
+    """Returns what to say where the spool's copy is not what was proven."""
+    return Undelivered("what is to be delivered is not what was made any more: see to this daemon's disk")
+
+
+def taken(name: str) -> Undelivered:
+    """Returns what to say where something has its name and is to stay."""
+    return Undelivered(f"{name} is there already: take it away, or ask to number, skip or overwrite", final=True)
