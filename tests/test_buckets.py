@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from importlib import util
 from pathlib import Path
@@ -11,10 +13,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from conftest import Daemon, wait_until
+from file_host import FileHost, hosting
 from msgspec.structs import replace
 from s3_server import BUCKET, KEY, SECRET, S3Server, keys_file, profile, serving
 from test_cli import ffspool, no_environment
 from test_delivery import TINY, delivered, only
+from test_fetch import open_to
+from test_readme import blocks
 
 from daemon.config_tables import Bucket, buckets
 from daemon.delivery.place import Course, Parcel, Stopped
@@ -37,11 +42,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory, server: S3Server) -> Iterator[Daemon]:
+def host(clip: Path) -> Iterator[FileHost]:
+    with hosting(clip.read_bytes()) as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory, server: S3Server, host: FileHost) -> Iterator[Daemon]:
     home = tmp_path_factory.mktemp("to buckets")
     config = home / "ffspool.toml"
     config.write_text(profile(server, home, cache_control="max-age=60"))
-    daemon = Daemon(home / "state", "--delivery-backoff", "0.1", FFSPOOL_CONFIG=str(config))
+    flags = [*open_to(host), "--delivery-backoff", "0.1"]
+    daemon = Daemon(home / "state", *flags, FFSPOOL_CONFIG=str(config))
     yield daemon
     daemon.stop()
 
@@ -439,3 +451,45 @@ def test_a_daemon_whose_credentials_are_missing_does_not_start(tmp_path: Path) -
     done = ffspool("serve", env=env)
     assert done.returncode == 1
     assert "line 1: the credentials of the bucket a:" in " ".join(done.stderr.split())
+
+
+# The command line
+
+
+def test_a_command_brings_results_to_a_url(daemon: Daemon, server: S3Server, clip: Path) -> None:
+    env = no_environment(daemon.state_dir)
+    words = ("submit", str(clip), "-p", "mp3", "--to", f"{URL}/sounds/", "--to-name", "{stem}.{ext}", "--wait")
+    done = ffspool(*words, env=env)
+    assert done.returncode == 0, done.stderr
+    assert f"delivered to {URL}/sounds/clip.mp3" in " ".join((done.stdout + done.stderr).split())
+    assert "renders/sounds/clip.mp3" in server.listed()
+
+
+@pytest.mark.parametrize(
+    ("secret", "found"),
+    [
+        (SECRET, "renders takes what is delivered"),
+        ("wrong", "renders cannot be listed: the bucket renders answered 403"),
+    ],
+)
+def test_doctor_tries_each_bucket(tmp_path: Path, server: S3Server, secret: str, found: str) -> None:
+    before = server.listed()
+    config = tmp_path / "ffspool.toml"
+    config.write_text(profile(server, tmp_path))
+    keys_file(tmp_path).write_text(f"access_key_id = {KEY}\nsecret_access_key = {secret}\n")
+    env = no_environment(tmp_path / "state") | {"FFSPOOL_CONFIG": str(config)}
+    told = ffspool("doctor", "--ffmpeg", "/bin/false", "--json", env=env)
+    [check] = [check for check in json.loads(told.stdout)["checks"] if check["name"] == "bucket"]
+    assert (check["ok"], check["found"][: len(found)]) == (secret == SECRET, found)
+    assert server.listed() == before
+
+
+def test_the_readme_brings_a_link_to_a_bucket(daemon: Daemon, server: S3Server, host: FileHost) -> None:
+    [command] = blocks("Over HTTP")[1:]
+    command = command.replace("https://example.com/clip.mp4", host.url())
+    setting = {**os.environ, "URL": daemon.url, "AUTH": f"Authorization: Bearer {daemon.token}"}
+    done = subprocess.run(["bash", "-ec", command], env=setting, capture_output=True, check=True)
+    job = json.loads(done.stdout)["id"]
+    [told] = delivered(daemon, job)
+    assert (told["to"], told["error"]) == (f"{URL}/{job}/clip_hls", None)
+    assert f"renders/{job}/clip_hls/master.m3u8" in server.listed()

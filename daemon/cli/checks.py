@@ -21,7 +21,7 @@ from daemon.bounded_threads import Workers
 from daemon.cli import batch, batch_job
 from daemon.cli.folders import Named
 from daemon.cli.interrupts import signals_to
-from daemon.config_tables import Schedule
+from daemon.config_tables import Bucket, Schedule
 from daemon.database.file import inspect, peek
 from daemon.database.lineage import refuse_to_forget
 from daemon.database.store import load_queries
@@ -39,6 +39,7 @@ from daemon.recipes import command
 from daemon.scheduling.losses import losses
 from daemon.scheduling.timetable import Timetable
 from daemon.settings import Settings
+from daemon.storage import bucket_trial
 
 SILENCE = 10.0  # seconds a disk may take to answer
 PATIENCE = 120.0  # seconds that the trial encodes may take together
@@ -242,7 +243,7 @@ def clock(state_dir: Path) -> Check:
 
 
 async def of_tables(library: Library, settings: Settings) -> list[Check]:
-    """Checks watched folders, as a start does, and tells what the hours that things keep to let happen now."""
+    """Checks watched folders, as a start does, tells what hours that things keep to let happen now, and tries buckets."""
     try:
         tables = config_tables.tables()
         await folder_checks.check(tables.folders, library, settings)
@@ -252,7 +253,18 @@ async def of_tables(library: Library, settings: Settings) -> list[Check]:
     found = [Check(name=name, ok=True, found=await _hours(schedule)) for name, schedule in hours if schedule]
     if tables.folders:
         found.append(Check(name="folders", ok=True, found=", ".join(one.name for one in tables.folders)))
-    return found
+    return [*found, *[await _bucket(bucket) for bucket in tables.buckets]]
+
+
+async def _bucket(bucket: Bucket) -> Check:
+    """Lists it, and puts, reads and deletes a small object."""
+    try:
+        ill = await Workers("trying it", patience=PATIENCE).run("", partial(bucket_trial.flaw, bucket))
+    except Unavailable as error:
+        ill = str(error)
+    advice = f"see to its table ({bucket.place}), its credentials and what they may do; deliveries to it wait"
+    found = f"{bucket.name} {ill or 'takes what is delivered'}"
+    return Check(name="bucket", ok=ill is None, found=found, advice=advice)
 
 
 async def _hours(schedule: Schedule) -> str:

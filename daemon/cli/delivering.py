@@ -15,9 +15,20 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class FolderOrUrl(click.Path):
+    """Takes a path, or a URL as it stands."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
 OPTIONS = (
-    click.option("--to", metavar="FOLDER", type=click.Path(path_type=Path),
-                 help="Have results delivered there, on the daemon's host, below one of its output roots."),
+    click.option("--to", metavar="FOLDER|URL", type=FolderOrUrl(),
+                 help="Have results delivered there: on the daemon's host, below an output root of it, or to a URL."),
     click.option("--to-name", metavar="TEMPLATE",
                  help="What they are called there, such as '{stem}_{height}p.{ext}'; by default as in the job."),
     click.option("--conflict", type=click.Choice(["fail", "number", "skip", "overwrite"]),
@@ -31,18 +42,22 @@ def delivering(command: F) -> F:
 
     @wraps(command)
     def run(
-        *arguments: Any, to: Path | None, to_name: str | None, conflict: str | None, drop: bool, **more: Any
+        *arguments: Any, to: Path | str | None, to_name: str | None, conflict: str | None, drop: bool, **more: Any
     ) -> Any:
         if to is None and (to_name or conflict or drop):
             raise click.UsageError("--to-name, --conflict and --drop say how results are delivered: --to says where")
         said = {"name": to_name, "conflict": conflict, "keep": False if drop else None}
         said = {name: value for name, value in said.items() if value is not None}
-        deliver = None if to is None else {"folder": str(to.absolute()), **said}
+        deliver = None if to is None else {**_place(to), **said}
         return command(*arguments, deliver=deliver, **more)
 
     for option in reversed(OPTIONS):
         run = option(run)
     return run  # type: ignore[return-value]
+
+
+def _place(to: Path | str) -> dict[str, str]:
+    return {"url": to} if isinstance(to, str) else {"folder": str(to.absolute())}
 
 
 def told(delivery: DeliveryView) -> tuple[str, str]:

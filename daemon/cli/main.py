@@ -208,7 +208,7 @@ def _invite(link: str) -> None:
 def doctor(as_json: bool, **flags: Any) -> None:
     """Check encoder, sandbox, every preset by a tiny encode, disk, database, clock and daemon; say what to do.
 
-    Changes nothing.
+    Changes nothing, but puts a small object into each bucket that is named, and removes it again.
     """
     settings = load_settings(flags)
     checks = asyncio.run(_examined(settings, quiet=as_json))
