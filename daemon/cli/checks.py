@@ -243,7 +243,7 @@ def clock(state_dir: Path) -> Check:
 
 
 async def of_tables(library: Library, settings: Settings) -> list[Check]:
-    """Checks watched folders, as a start does, tells what hours that things keep to let happen now, and tries buckets."""
+    """Checks watched folders, as a start does, tells what hours that things keep to let happen now, tries buckets."""
     try:
         tables = config_tables.tables()
         await folder_checks.check(tables.folders, library, settings)
