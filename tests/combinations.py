@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 
 from heif import heic
+from screen_recording import RATE, SOUND_RATE, tscc
 from specimens import (
     AAC,
     AV1,
@@ -584,6 +586,15 @@ BROKEN = (
     ),
 )
 DV = ["-c:v", "dvvideo", "-pix_fmt"]
+
+
+def screen(name: str, bits: int, pixels: str, more: str = "") -> Specimen:
+    """A recording of a screen, in TSCC."""
+    raw = ["-f", "rawvideo", "-pix_fmt", pixels, "{work}/picture"]
+    tone = heard("-ar", str(SOUND_RATE), "-f", "s16le", channels="mono", to="{work}/sound")
+    return Specimen(name, [[*picture(rate=str(RATE), more=f"null{more}"), *raw], tone], build=partial(tscc, bits=bits))
+
+
 FORMATS = (
     Specimen("h264.flv", [film("-f", "flv", "{out}")]),
     Specimen(
@@ -611,6 +622,8 @@ FORMATS = (
     ),
     Specimen("dv-pal.dv", [encoded("-target", "pal-dv", size="720x576")], size=(768, 576)),
     Specimen("dv-ntsc.dv", [encoded("-target", "ntsc-dv", size="720x480", rate="30000/1001")], size=(640, 480)),
+    screen("tscc-8.avi", 8, "pal8", ",split[a][b];[a]palettegen=reserve_transparent=0[p];[b][p]paletteuse=dither=none"),
+    screen("tscc-16.avi", 16, "rgb555le"),
     Specimen("dv.avi", [encoded(*DV, "yuv420p", "-aspect", "4:3", *PCM, size="720x576")], size=(768, 576)),
     Specimen(
         "dv.mov", [encoded(*DV, "yuv411p", "-aspect", "4:3", *PCM, size="720x480", rate="30000/1001")], size=(640, 480)
@@ -816,7 +829,7 @@ QUICK = {
         "tiles.heic",
         "animated.png",
     ),
-    *("animated.avif", "no-samples.wav", "no-index.avi", "theora.ogv", "wmv.wmv", "dv-pal.dv", "dv.mxf"),
+    *("animated.avif", "no-samples.wav", "no-index.avi", "tscc-16.avi", "theora.ogv", "wmv.wmv", "dv-pal.dv", "dv.mxf"),
     *("dv50-wide.mov", "turned-90-sar-tff.mov", "turned-270-hlg.mov", "vfr-late-audio.mp4", "everything-beside.mkv"),
     *(one.name for one in COVERED),
     *("truncated.avi", "truncated.wav", "small-frames.vob"),

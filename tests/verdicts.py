@@ -215,7 +215,7 @@ def _check_colours(specimen: Specimen, preset: Preset, source: Seen, made: Seen,
         plain = made.pixel_format.replace("yuvj", "yuv"), source.pixel_format.replace("yuvj", "yuv")
         hidden = specimen.alpha and plain[0].replace("yuva", "yuv") == plain[1]  # which this reader does not see
         finer = min(source.size) < 16 and "444" in plain[0]  # FFV1 takes no coarser colours of so small a picture
-        assert hidden or finer or plain[0] == plain[1] or all(re.search("rgb|bgr|gbr", name) for name in plain), (
+        assert hidden or finer or plain[0] == plain[1] or all(re.search("rgb|bgr|gbr|pal8", name) for name in plain), (
             f"pixels are {made.pixel_format}"
         )
         changed = [b for a, b in zip(source.colours[:3], made.colours[:3], strict=True) if a not in {b, 2}]
