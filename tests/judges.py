@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import struct
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
@@ -37,9 +39,10 @@ class Judge:
     explained: dict[str, str] = field(default_factory=dict)  # by a pattern: why the complaint is none
 
 
-def said(*command: str | Path) -> str:
+def said(*command: str | Path, home: Path | None = None) -> str:
     """All that a program says, on whatever."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    env = {**os.environ, "HOME": str(home), "XDG_DATA_HOME": str(home)} if home else None
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
     return done.stdout.decode(errors="replace")
 
 
@@ -102,7 +105,9 @@ def index_last(whole: bytes) -> bytes:
 
 
 def by_mediaconch(path: Path, _: Made) -> list[str]:
-    told = said("mediaconch", "-fs", path)
+    """In a home of its own: two of them wait for the database in one, and sometimes without an end."""
+    with TemporaryDirectory() as home:
+        told = said("mediaconch", "-fs", path, home=Path(home))
     return [] if told.startswith("pass!") else lines(r"\[fail", told) or [told]
 
 
