@@ -24,6 +24,7 @@ CALLS = ("stat", "open", "read", "readdir")
 ROUNDS = 3
 JOBS = 12  # each time, of what lies on that share; clients that wait for it are three times as many
 SHOWN = 3
+LEAST = 0.005  # seconds: what took less is told by its noise
 
 
 def stalled() -> None:
@@ -31,12 +32,16 @@ def stalled() -> None:
     for call in CALLS:
         answering, silent = _answers(call)
         times = sorted(((max(took), route) for route, took in silent.items()), reverse=True)
-        ratios = {route: median(took) / median(answering[route]) for route, took in silent.items()}
+        ratios = {route: _usual(took) / _usual(answering[route]) for route, took in silent.items()}
         slowest = ", ".join(f"{route} {took * 1e3:.0f} ms" for took, route in times[:SHOWN])
         slower = sorted(ratios, key=ratios.__getitem__, reverse=True)[:SHOWN]
         more = ", ".join(f"{route} {ratios[route]:.1f}" for route in slower)
         print(f"a share stalls at each {call}: the slowest of {sum(map(len, silent.values()))} answers: {slowest}")
         print(f"  against the same while it answers: median {median(ratios.values()):.2f}; {more}")
+
+
+def _usual(seconds: list[float]) -> float:
+    return max(LEAST, median(seconds))
 
 
 def _answers(call: str) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
