@@ -145,7 +145,7 @@ def passes(source: str, media: Media, outputs: Sequence[Output], threads: int) -
     at_once = [(recipe, path) for recipe, path in recipes if recipe.steps is None and not recipe.joined]
     joined = [(recipe, path) for recipe, path in recipes if recipe.joined]
     in_turn = [(recipe, path) for recipe, path in recipes if recipe.steps is not None]
-    measured = [(recipe, path) for recipe, path in recipes if recipe.plan.quality]
+    measured = [output for output, (recipe, _) in zip(outputs, recipes, strict=True) if recipe.plan.quality]
     share = (1 - MEASURING * bool(measured)) / (bool(at_once) + len(joined) + len(in_turn))
     if at_once:
         yield _pass(source, media, at_once, threads, share)
@@ -156,8 +156,8 @@ def passes(source: str, media: Media, outputs: Sequence[Output], threads: int) -
         steps, passed = recipe.steps(), None
         while (step := _next(steps, passed)) is not None:
             passed = yield _next_pass(source, media, step, path, threads, share * step.share)
-    for recipe, path in measured:
-        yield _comparison(source, media, recipe, path, threads, MEASURING / len(measured))
+    for output in measured:
+        yield _comparison(source, media, output, threads, MEASURING / len(measured))
 
 
 _Made = Sequence[tuple[Recipe, str]]  # recipes, and where to write what they make
@@ -212,8 +212,9 @@ def _partly(source: str, media: Media, step: Trial | Judgement, threads: int) ->
     return joined.filter("setpts", "PTS-STARTPTS")
 
 
-def _comparison(source: str, media: Media, recipe: Recipe, path: str, threads: int, share: float) -> Pass:
-    """Compares the picture that was made with the source's, as the recipe shows that."""
+def _comparison(source: str, media: Media, output: Output, threads: int, share: float) -> Pass:
+    """Compares the picture that was made, of pieces or at once, with the source's, as its recipe shows that."""
+    recipe, path = _recipe(media, output.preset, output.parameters), output.path
     plan = recipe.plan
     assert plan.quality
     [reference] = branched(_shown(_read(source, media, threads), media, recipe))
