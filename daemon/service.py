@@ -48,6 +48,7 @@ from daemon.models import Sandbox
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.process import ffmpeg_binary
+from daemon.process.ffmpeg_binary import Build
 from daemon.process.launcher import Limits
 from daemon.scheduling.cost_history import CostHistory
 from daemon.scheduling.limits import Quota
@@ -138,7 +139,7 @@ async def running(
         lineage.refuse_to_forget(paths)
         prober.start()  # first: it takes longest to begin
         json_types.prepare()
-        version, sandbox = await _try_encoder(settings, paths, program, prober)
+        build, sandbox = await _try_encoder(settings, paths, program, prober)
         store = await Store.open(paths.database)
         stack.push_async_callback(store.close)
         engine = _open_engine(settings, program, sandbox)
@@ -148,8 +149,8 @@ async def running(
         await lineage.renew(store, paths)
         prober.start()
         await engine.start()
-        resources = await _open_resources(settings, library, paths, store, engine, prober, version, now)
-        service = await _open_service(settings, resources, tables, (version, sandbox), behind)
+        resources = await _open_resources(settings, library, paths, store, engine, prober, build, now)
+        service = await _open_service(settings, resources, tables, (build.version, sandbox), behind)
         await service.queue.restore()
         await service.watcher.restore()
         async with _at_work(service, began, now):
@@ -163,14 +164,14 @@ async def _check(settings: Settings, library: Library, tables: Tables) -> None:
         await asyncio.to_thread(credentials.check, tables.buckets)
 
 
-async def _try_encoder(settings: Settings, paths: Paths, program: str, prober: Prober) -> tuple[str, Sandbox]:
-    """The encoder's version, and the sandbox that held when it was tried. Raises StartupError."""
+async def _try_encoder(settings: Settings, paths: Paths, program: str, prober: Prober) -> tuple[Build, Sandbox]:
+    """The encoder's build, and the sandbox that held when it was tried. Raises StartupError."""
     readable = tuple(map(str, settings.sandbox_read))
     trying = sandbox_trial.choose(settings.sandbox, program, readable, paths.incoming, prober)
-    version, sandbox = await _both(ffmpeg_binary.version(program), trying)
+    build, sandbox = await _both(ffmpeg_binary.build(program), trying)
     if not sandbox.active:
         await prober.relax()
-    return version, sandbox
+    return build, sandbox
 
 
 def _open_engine(settings: Settings, program: str, sandbox: Sandbox) -> LocalEngine:
@@ -191,7 +192,7 @@ async def _open_resources(
     store: Store,
     engine: Engine,
     prober: Prober,
-    version: str,
+    build: Build,
     now: Callable[[], float],
 ) -> Resources:
     space = Space(partial(_usage, paths), settings.disk_reserve)
@@ -206,7 +207,7 @@ async def _open_resources(
         quota=Quota(settings, space),
         library=library,
         history=await CostHistory.load(store),
-        encoder=version,
+        encoder=build.fingerprint,
         resume_from=settings.resume_from,
         hung_after=settings.hung_after,
         retry_delay=settings.retry_delay,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import av
 import pytest
 from faults.likeness import differences
 from surroundings import thorough
-from test_resume import encoded, film, task
+from test_resume import KILLED, encoded, film, task, times
 
 from daemon.media import cut
+from daemon.media.describe import read_media
 from daemon.media.model import MOST_REPEATED, Cut
 from daemon.models import VariationRequest
 from daemon.presets.library import Library
@@ -60,7 +62,7 @@ def test_of_a_film_that_was_cut_off_the_first_pictures_are_used(
     data, all_of_it = whole.read_bytes(), pictures(whole)
     for size in range(len(data) // 3, len(data), len(data) // 13):
         part.write_bytes(data[:size])
-        end = cut.read_piece(str(part)).cut
+        end = cut.read_piece(str(part), KILLED).cut
         if not end:
             assert readable(part) <= most, size
             continue
@@ -97,7 +99,7 @@ def test_of_groups_that_last_long_five_seconds_are_lost_and_what_follows_is_alik
     data, cuts = first.read_bytes(), list[Cut]()
     for size in range(len(data) // 9, len(data), len(data) // 19):
         first.write_bytes(data[:size])
-        found = cut.read_piece(str(first)).cut
+        found = cut.read_piece(str(first), KILLED).cut
         assert readable(first) - (found.pictures[0] if found else 0) <= MOST_REPEATED * RATE + 1
         cuts += [found] if found else []
     [end, *_] = [found for found in cuts if found.pictures[0] not in keys(whole)]
@@ -110,3 +112,37 @@ def test_of_groups_that_last_long_five_seconds_are_lost_and_what_follows_is_alik
     pieces = Piece(first.name, begins=0.0, lasts=end.seconds, until=end.decoded), Piece(rest.name, begins=end.seconds)
     assert encoded(ffmpeg, task(slides, joined, wanted, pieces=pieces)).error is None
     assert list(differences(joined, whole, ffmpeg)) == []
+
+
+@pytest.fixture(scope="module")
+def reordered(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its pictures are stored up to eight earlier than they are shown, which is when a decoder has all before."""
+    path = tmp_path_factory.mktemp("reordered") / "reordered.mkv"
+    picture = ["-f", "lavfi", "-i", "testsrc2=size=192x108:rate=25:duration=24"]
+    how = ["-c:v", "libx264", "-preset", "veryfast", "-x264-params", "bframes=8:b-adapt=0:b-pyramid=normal"]
+    subprocess.run([ffmpeg, "-v", "error", *picture, *how, str(path)], check=True)
+    return path
+
+
+@pytest.mark.parametrize("preset", ["hevc-1080p", thorough("h264-480p"), thorough("refresh")])
+def test_of_a_film_whose_encoder_was_asked_to_end_no_picture_is_missing(
+    ffmpeg: str, reordered: Path, tmp_path: Path, preset: str
+) -> None:
+    """Then it is told what the decoder has, and some before those that others need were not read yet."""
+    speed = {"h264-480p": "slow"}.get(preset, "ultrafast")
+    [wanted] = Library().expand([VariationRequest(preset, {"speed": speed})])
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    assert encoded(ffmpeg, task(reordered, whole, wanted, begin=Begin())).error is None
+    shown, video, holes = times(whole), read_media(str(reordered)).video, 0
+    assert video
+    for second in (2.0, 3.3, 4.6, 5.9, 7.2, 8.5, 9.8, 11.1, 12.4, 13.7):
+        encoded(ffmpeg, task(reordered, part, wanted, begin=Begin()), killed_at=second, by=signal.SIGTERM)
+        end, found = cut.read_piece(str(part), video.unsure).cut, times(part)
+        assert end
+        count = end.pictures[0]
+        assert found[:count] == shown[:count]
+        assert end.seconds == pytest.approx(shown[count] - shown[0], abs=0.001)
+        holes += found != shown[: len(found)]
+        if holes == 2:
+            return
+    pytest.fail("no decoder was left with pictures that others need")

@@ -26,6 +26,7 @@ from test_cli_verbs import printed
 from daemon.database.store import Store
 from daemon.encode.task import Ended, Order, Progress, Report, Started, Task
 from daemon.media import cut, describe, prober
+from daemon.media.model import Unsure
 from daemon.models import SourceFile, VariationRequest, Wanted, new_id
 from daemon.paths import Paths
 from daemon.presets.library import Library
@@ -44,6 +45,9 @@ SLOW = {"preset": "h264-480p", "speed": "slow"}
 def unhurried(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Slow enough to be met in the midst of a film, whatever the host."""
     return slowed(ffmpeg, tmp_path_factory.mktemp("unhurried"), rate=6, burst=0)
+
+
+KILLED = Unsure(pictures=1, seconds=0.0)  # a piece whose encoder was, of which nothing written is doubtful
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +173,29 @@ def test_a_film_whose_pieces_do_not_fit_is_encoded_whole(start_daemon: Start, cl
     assert "no such join" in variation_of(daemon, job)["begun_anew"]
 
 
+@pytest.mark.thorough
+def test_pieces_of_two_encoders_are_not_joined(start_daemon: Start, film: Path, tmp_path: Path) -> None:
+    """Of one that tells the same of itself meanwhile, but has decoders know something else before."""
+    fussy, real = tmp_path / "ffmpeg", imageio_ffmpeg.get_ffmpeg_exe()
+    fussy.write_text(f"""#!/bin/sh
+case "$*" in *2.piece*) other=40;; esac
+for word do
+    shift
+    case "$before" in -crf*) word=${{other:-$word}};; esac
+    before=$word
+    set -- "$@" "$word"
+done
+exec {real} "$@"
+""")
+    fussy.chmod(0o755)
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0", **wrapped(fussy, real))
+    job = daemon.submit(film, spec={"variations": [SLOW]})
+    interrupt(daemon, job, 60)
+    daemon.start()
+    assert daemon.wait_for(job["id"])["status"] == "completed", variation_of(daemon, job)["error"]
+    assert "encoded in another way" in (variation_of(daemon, job)["begun_anew"] or "")
+
+
 def test_nothing_is_held_against_a_film_that_got_on(tmp_path: Path) -> None:
     doubted = asdict(claims.Verdict(status=State.QUEUED, error=None, retries=3, crashes=2))
 
@@ -205,7 +232,7 @@ def assert_alike(one: Path, other: Path) -> None:
 # Beneath the daemon
 
 
-def encoded(ffmpeg: str, one: Task, killed_at: float | None = None) -> Ended:
+def encoded(ffmpeg: str, one: Task, killed_at: float | None = None, by: signal.Signals = signal.SIGKILL) -> Ended:
     """Runs a task to its end, which is when so many seconds of the film are encoded."""
 
     async def main() -> Ended:
@@ -216,8 +243,8 @@ def encoded(ffmpeg: str, one: Task, killed_at: float | None = None) -> Ended:
         def on_report(report: Report) -> None:
             if isinstance(report, Started):
                 pids.append(json.loads(report.handle)["pid"])
-            elif isinstance(report, Progress) and killed_at is not None and report.seconds >= killed_at:
-                os.kill(pids[-1], signal.SIGKILL)
+            elif isinstance(report, Progress) and killed_at is not None and report.seconds >= killed_at and pids:
+                os.kill(pids.pop(), by)
 
         try:
             return await engine.run(one, on_report)
@@ -271,8 +298,8 @@ def told_of_streams(path: Path) -> list[dict[str, str]]:
 
 def whole_piece(path: Path) -> Piece:
     picture, sound = str(path), path.with_name(path.name + SOUND)
-    heard = cut.read_piece(str(sound)).begins if sound.exists() else None
-    return Piece(name=path.name, begins=cut.read_piece(picture).begins, heard=heard)
+    heard = cut.read_piece(str(sound), None).begins if sound.exists() else None
+    return Piece(name=path.name, begins=cut.read_piece(picture, None).begins, heard=heard)
 
 
 VERY_PACKETS = [
@@ -334,10 +361,13 @@ def test_a_film_in_one_piece_is_as_one_encoded_whole(
 
 def test_films_in_pieces_that_share_a_process_are_each_joined(start_daemon: Start, clip: Path) -> None:
     daemon = start_daemon(FFSPOOL_RESUME_FROM="0")
-    done = daemon.wait_for(daemon.submit(clip, presets=["h264-480p", "mobile-540p"])["id"])
-    for variation in done["sources"][0]["variations"]:
+    compared = {"preset": "h264-480p", "quality": "ssim"}
+    done = daemon.wait_for(daemon.submit(clip, spec={"variations": [compared, {"preset": "mobile-540p"}]})["id"])
+    first, second = done["sources"][0]["variations"]
+    for variation in (first, second):
         assert variation["status"] == "completed", variation["error"]
         assert variation["sharing"] == 2
+    assert first["quality"]["mean"] > 0.9
 
 
 def pictures(path: Path) -> list[Any]:
@@ -407,7 +437,7 @@ def made_in_pieces(
     for moment in (*killed, None):
         path = folder / f"{len(pieces)}.piece"
         encoded(ffmpeg, task(film, path, wanted, begin=begin), killed_at=moment)
-        left = cut.read_piece(str(path))
+        left = cut.read_piece(str(path), KILLED)
         begins, end = begin.seconds if pieces else left.begins, left.cut
         if moment is None:
             pieces.append(Piece(name=path.name, begins=begins))

@@ -12,7 +12,7 @@ import pytest
 from conftest import Daemon, slowed
 from manifests import of_hls
 from surroundings import thorough
-from test_resume import encoded, interrupt, made_in_pieces, output, task, variation_of, whole_piece
+from test_resume import KILLED, encoded, interrupt, made_in_pieces, output, task, variation_of, whole_piece
 
 from daemon.media import cut
 from daemon.models import VariationRequest, Wanted
@@ -137,13 +137,13 @@ def test_wherever_a_piece_of_a_ladder_is_cut_off_all_sizes_end_alike(ffmpeg: str
     data, cuts = whole.read_bytes(), 0
     for size in range(len(data) // 2, len(data), len(data) // 40):
         (tmp_path / "cut").write_bytes(data[:size])
-        if (end := cut.read_piece(str(tmp_path / "cut")).cut) is None:
+        if (end := cut.read_piece(str(tmp_path / "cut"), KILLED).cut) is None:
             continue
         cuts += 1
         piece = Piece(name="cut", begins=0.0, lasts=end.seconds, until=end.decoded)
         (tmp_path / "list").write_text(pieces.listed([piece]))
         copying = [ffmpeg, "-v", "error", "-f", "concat", "-i", str(tmp_path / "list"), "-map", "0", "-c", "copy"]
         subprocess.run([*copying, "-y", str(tmp_path / "copied.mp4")], check=True)
-        assert cut.read_piece(str(tmp_path / "copied.mp4")).pictures == end.pictures
+        assert cut.read_piece(str(tmp_path / "copied.mp4"), None).pictures == end.pictures
         assert len(set(end.pictures)) == 1
     assert cuts >= 10

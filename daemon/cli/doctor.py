@@ -74,7 +74,7 @@ def _python() -> Check:
 async def _encoder(settings: Settings, library: Library) -> AsyncIterator[Check]:
     try:
         program = ffmpeg_binary.locate(settings.ffmpeg)
-        version = await ffmpeg_binary.version(program)
+        version = (await ffmpeg_binary.build(program)).version
     except StartupError as error:
         advice = "name a working ffmpeg with --ffmpeg or FFSPOOL_FFMPEG, or reinstall imageio-ffmpeg"
         yield Check(name="encoder", ok=False, found=str(error), advice=advice)

@@ -411,8 +411,8 @@ SELECT name FROM variations WHERE seq > 0 AND status = 'completed'
 -- How much of cancelled films is kept, by the last piece of each: where that begins, and what was told to be there.
 -- name: kept_pieces
 SELECT variations.id, max(max(pieces.begins, pieces.seconds)) AS seconds, sum(pieces.bytes) AS bytes,
-    max(pieces.begins) AS begins, max(pieces.attempt) AS attempt
-FROM pieces JOIN variations ON variations.seq = pieces.variation
+    max(pieces.begins) AS begins, max(pieces.attempt) AS attempt, sources.media
+FROM pieces JOIN variations ON variations.seq = pieces.variation JOIN sources ON sources.seq = variations.source
 WHERE variations.job = :job AND (:source IS NULL OR variations.source = :source)
     AND (:variation IS NULL OR variations.seq = :variation) AND variations.status = 'cancelled'
 GROUP BY variations.seq

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
+
 from daemon.database.store import Row
 from daemon.errors import ProbeError
 from daemon.jobs.receipts import KeptVariation
-from daemon.media.model import MOST_REPEATED
+from daemon.media.model import MOST_REPEATED, Media
 from daemon.media.prober import Prober
 from daemon.paths import Paths
 
@@ -28,7 +30,9 @@ async def _kept_film(prober: Prober, paths: Paths, job: str, row: Row) -> KeptVa
         seconds = max(seconds, row["seconds"] - MOST_REPEATED)
     else:
         try:
-            content = await prober.piece(paths.piece(job, row["id"], row["attempt"]))
+            content = await prober.piece(
+                paths.piece(job, row["id"], row["attempt"]), msgspec.json.decode(row["media"], type=Media)
+            )
         except ProbeError:
             content = None
         if content and content.cut:

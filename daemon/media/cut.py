@@ -3,36 +3,42 @@
 Which that are is told by times. A picture is decoded no later than it is shown, and what was not written any more would
 have been decoded later than what was: no picture is missing that is shown before the last one is decoded. What stands
 behind a picture that others need, as its B-frames do, is left.
+
+An encoder that was asked to end encodes all that its decoder has, also a picture of the source that others need and
+that is shown after some which were not read yet: of so many at the end it is not sure that none is missing between.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import av
+from av.video.stream import VideoStream as Pictures
 
 from daemon.errors import ProbeError
 from daemon.media import demux
 from daemon.media.media_file import MediaFile
-from daemon.media.model import MOST_REPEATED, Cut, PieceContent
+from daemon.media.model import MOST_REPEATED, Cut, PieceContent, Unsure
 from daemon.media.open_file import opened
 
 WARM_UP = 2.0  # seconds before a cut from which decoding begins, for filters that remember what went before
 # Of films of one size, places to cut at from the likest on: pictures behind a key frame come in so many, None: at one.
 _PLACES: dict[str, tuple[int | None, ...]] = {"h264": (1,), "hevc": (1,), "av1": (None, 32, 1), "vp9": (None, 8, 1)}
 GROUPS = 3  # of pictures that are kept: the last two, and one more by which a size may be ahead of another
+KEPT = 136  # pictures that are kept at least, however short groups are
 Packet = Any
 
 
-def read_piece(path: str, *, to_go_on: bool = True) -> PieceContent:
-    """Reads every packet of a file with pictures alone, as far as it can be read; `to_go_on` with it, finds where it is
-    cut and decodes what stands before. Raises ProbeError when nothing of it can be read.
+def read_piece(path: str, unsure: Unsure | None) -> PieceContent:
+    """Reads every packet of a file with pictures alone, as far as it can be read; to go on with one that is `unsure` at
+    its end, finds where it is cut and decodes what stands before. Raises ProbeError when nothing of it can be read.
 
     H.264 and HEVC of one size are cut anywhere. A ladder is cut where all sizes have a key frame, since its segments
     begin with one. So are AV1 and VP9, whose encoders count from one key frame to the next: what follows comes to what
@@ -41,7 +47,7 @@ def read_piece(path: str, *, to_go_on: bool = True) -> PieceContent:
     """
     with opened(MediaFile(path)) as container:
         if not container.streams.video and container.start_time is not None:
-            return PieceContent(begins=container.start_time / av.time_base, pictures=(), cut=None)
+            return PieceContent(begins=container.start_time / av.time_base, pictures=())
         if not container.streams.video:
             raise ProbeError("it holds no picture")
         tracks = {stream.index: _Track(stream.time_base) for stream in container.streams.video}
@@ -55,8 +61,14 @@ def read_piece(path: str, *, to_go_on: bool = True) -> PieceContent:
         return PieceContent(
             begins=float(found[0].begins),
             pictures=tuple(len(track.shown) for track in found),
-            cut=_last_cut(found) if to_go_on else None,
+            headers=_headers(container.streams.video),
+            cut=_last_cut(found, unsure) if unsure else None,
         )
+
+
+def _headers(tracks: Iterable[Pictures]) -> str:
+    told = [track.codec_context.extradata or b"" for track in tracks]
+    return hashlib.sha256(b"".join(len(one).to_bytes(4, "big") + one for one in told)).hexdigest()
 
 
 class _Group(NamedTuple):
@@ -81,11 +93,13 @@ class _Track:
     def __init__(self, unit: Fraction | None) -> None:
         self.unit = unit or Fraction(0)
         self.shown: list[int] = []
-        self.groups = deque[_Group](maxlen=GROUPS)
+        self.groups = deque[_Group]()
 
     def take(self, packet: Packet) -> None:
         if packet.is_keyframe or not self.groups:
             self.groups.append(_Group(len(self.shown), []))
+            while len(self.groups) > GROUPS and len(self.shown) - self.groups[1].earlier >= KEPT:
+                self.groups.popleft()
         self.groups[-1].packets.append(packet)
         self.shown.append(packet.pts)
 
@@ -97,23 +111,30 @@ class _Track:
     def begins(self) -> Fraction:
         return min(self.shown) * self.unit
 
-    def cuts(self, every: int | None) -> dict[_Place, int]:
-        """How many pictures come before each place at which all that is decoded before is shown before, too, of those
-        that lie a multiple of so many pictures behind a key frame; None: only of key frames.
+    def cuts(self, every: int | None, unsure: Unsure) -> dict[_Place, int]:
+        """How many pictures come before each place at which all that is decoded before is shown before, too, and is
+        sure, of those that lie a multiple of so many pictures behind a key frame; None: only of key frames.
         """
         kept = [packet for group in self.groups for packet in group.packets]
         earlier, last = len(self.shown) - len(kept), kept[-1]
         start = max(self.shown[:earlier], default=kept[0].pts)
         before = list(accumulate((packet.pts for packet in kept), max, initial=start))
         after = list(accumulate((packet.pts for packet in reversed(kept)), min))[::-1]
+        sure = min(last.dts, self._sure(unsure))
         behind = [number for group in self.groups for number in range(len(group.packets))]
         return {
             _Place(self.begins, after[number] * self.unit, packet.dts * self.unit): earlier + number
             for number, packet in enumerate(kept)
             if earlier + number
-            and before[number] < after[number] <= last.dts
+            and before[number] < after[number] <= sure
             and (packet.is_keyframe if every is None else not behind[number] % every)
         }
+
+    def _sure(self, unsure: Unsure) -> float:
+        """What is shown before that is all there."""
+        ends = sorted(packet.pts for group in self.groups for packet in group.packets)
+        by_time = float(ends[-1]) - unsure.seconds / float(self.unit)
+        return min(by_time, float(ends[-min(len(ends), unsure.pictures)]))
 
     def given_up(self, shown: Fraction) -> Fraction:
         """How many seconds of what is there are given up by a cut before what is shown then."""
@@ -132,11 +153,11 @@ class _Track:
         return len(shown) == len(needed) and not any(frame.is_corrupt for frame in shown)
 
 
-def _last_place(tracks: Sequence[_Track]) -> tuple[_Place, tuple[int, ...]] | None:
+def _last_place(tracks: Sequence[_Track], unsure: Unsure) -> tuple[_Place, tuple[int, ...]] | None:
     """Where a film is best cut, and how many pictures of each size come before; None: it is best begun anew."""
     first, found = tracks[0], None
     for every in _PLACES.get(first.codec, (None,)) if len(tracks) == 1 else (None,):
-        found = _last_common([track.cuts(every) for track in tracks]) or found
+        found = _last_common([track.cuts(every, unsure) for track in tracks]) or found
         if first.given_up(found[0].shown if found else first.begins) <= MOST_REPEATED:
             break
     return found
@@ -147,8 +168,8 @@ def _last_common(cuts: Sequence[dict[_Place, int]]) -> tuple[_Place, tuple[int, 
     return (max(common), tuple(some[max(common)] for some in cuts)) if common else None
 
 
-def _last_cut(tracks: Sequence[_Track]) -> Cut | None:
-    found = _last_place(tracks)
+def _last_cut(tracks: Sequence[_Track], unsure: Unsure) -> Cut | None:
+    found = _last_place(tracks, unsure)
     if not found:
         return None
     (begins, shown, decoded), pictures = found

@@ -5,6 +5,7 @@ A hostile file may crash or hang the caller: the daemon calls it only through `d
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from daemon.media.plausible import MOST_STRETCH
 
 MAX_CHAPTERS = 5000
 MOST_DAYS = 7
+FINGER = 65536  # bytes at the beginning by which a file is told from another one
 SMALL = 64 * 1024**2  # bytes of a file that is read whole rather than believed
 LARGE = 2 * 1024**3  # the same of one whose header tells nothing
 HEAD = 1024**2  # bytes in which a Matroska file tells its tracks
@@ -45,7 +47,8 @@ def read_media(path: str, patience: float = 10.0) -> Media:
 
     Raises ProbeError, in words without the path.
     """
-    media = _timed(MediaFile(path), patience)
+    file = MediaFile(path)
+    media = replace(_timed(file, patience), fingerprint=hashlib.sha256(file.head[:FINGER]).hexdigest())
     if media.duration_seconds is not None and media.duration_seconds > MOST_DAYS * durations.DAY:
         days = media.duration_seconds / durations.DAY
         raise ProbeError(f"it lasts {days:.0f} days; {MOST_DAYS} days are the limit")

@@ -6,6 +6,10 @@ from daemon.models import Model, Unread
 
 # What a probe finds
 
+REORDERED = 17  # pictures at most that a decoder holds back until those are read that are shown before
+AT_ITS_END = 2  # pictures that filters make otherwise where nothing follows, as those do that make one of two
+MAY_REORDER = {"h264", "hevc", "vvc"}  # though nothing at the beginning says so
+
 
 class Colour(Model, frozen=True):
     """Says what numbers in the picture mean, in FFmpeg's names (ITU-T H.273); None where the file does not say."""
@@ -14,6 +18,13 @@ class Colour(Model, frozen=True):
     transfer: str | None = None
     matrix: str | None = None
     range: str | None = None  # "tv" (limited) or "pc" (full)
+
+
+class Unsure(Model, frozen=True):
+    """Says how near to its end pictures of a piece may be missing: so many `pictures`, or `seconds` before it."""
+
+    pictures: int
+    seconds: float
 
 
 class VideoStream(Model, frozen=True):
@@ -60,6 +71,12 @@ class VideoStream(Model, frozen=True):
     title: str | None = None
     marks: tuple[str, ...] = ()  # what else it is, such as "original", in FFmpeg's names
     tags: tuple[str, ...] = ()  # names, in lower case, of what else its track tells
+
+    @property
+    def unsure(self) -> Unsure:
+        """Tells how near to the end of what is encoded of it some of its pictures may be missing."""
+        pictures = REORDERED if self.reordered or self.codec in MAY_REORDER else AT_ITS_END
+        return Unsure(pictures=pictures, seconds=pictures / self.frame_rate if self.frame_rate else 0.0)
 
 
 class AudioStream(Model, frozen=True):
@@ -147,6 +164,7 @@ class Media(Model, frozen=True):
     held: Held | None = None  # what is there, where it was cut off and its header speaks of more
     redescribed: bool = False  # whether an MP4 describes samples of a track in several ways, of which others keep one
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
+    fingerprint: str = ""  # of how the file begins, so that another of its size and time is told from it
 
     @property
     def device(self) -> str | None:
@@ -178,11 +196,13 @@ class Cut(Model, frozen=True):
 
 class PieceContent(Model, frozen=True):
     """A picture as far as it was written: when the first frame is shown, how many there are of each size that it has
-    tracks of, and where it is cut to be gone on with.
+    tracks of, and where it is cut to be gone on with. `headers` are what decoders must know before, as a hash: pieces
+    of one film have the same.
 
-    That is None where nothing of it can be used. Of sound alone it is known when it begins.
+    The cut is None where nothing of it can be used. Of sound alone it is known when it begins.
     """
 
     begins: float
     pictures: tuple[int, ...]
-    cut: Cut | None
+    headers: str = ""
+    cut: Cut | None = None

@@ -28,7 +28,7 @@ import msgspec
 
 from daemon.errors import ProbeError
 from daemon.media import cut, decode_end, describe, still
-from daemon.media.model import Media, PieceContent
+from daemon.media.model import Media, PieceContent, Unsure
 from daemon.media.plausible import is_plausible
 from daemon.models import SourceFile
 from daemon.process import sandbox
@@ -47,13 +47,15 @@ LATE = 1.0  # seconds after its time is up in which a reader ends, unless the ke
 class Request(msgspec.Struct, frozen=True):
     """A request asks for one reading of a file, in `timeout` seconds. To "measure" is to tell where the data ends, to
     "prove" to decode the end as well, and as a "whole" all of it, to "picture" to make a small WebP. A "piece" is read
-    as a picture whose encoder may have been interrupted, and the "extent" is that of one whose encoder was not.
+    as a picture whose encoder may have been interrupted, which is `unsure` at its end, and the "extent" is that of one
+    whose encoder was not.
     """
 
     id: int
     file: SourceFile
     timeout: float
     how: Literal["describe", "measure", "prove", "whole", "picture", "piece", "extent"] = "describe"
+    unsure: Unsure | None = None
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -194,7 +196,7 @@ def _find(request: Request, sandboxed: bool) -> Finding:
         if request.how == "picture":
             return Finding(picture=still.webp(path, patience=request.timeout / 4))
         if request.how in {"piece", "extent"}:
-            return Finding(piece=cut.read_piece(path, to_go_on=request.how == "piece"))
+            return Finding(piece=cut.read_piece(path, request.unsure))
         found = describe.read_media(path, patience=request.timeout / 2)
         if request.how == "prove":
             decode_end.decode(path, found, patience=request.timeout / 4)

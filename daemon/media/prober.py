@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from daemon.errors import ProbeError, Unavailable, Unresponsive
-from daemon.media.model import Media, PieceContent
+from daemon.media.model import Media, PieceContent, Unsure
 from daemon.models import SourceFile
 from daemon.process import cancel
 from daemon.process.child import Child
@@ -126,12 +126,13 @@ class Prober:
             raise ProbeError(answer.error or "the prober gave no answer")
         return answer.picture
 
-    async def piece(self, file: Path) -> PieceContent:
-        """Tells what is there of a picture whose encoder may have been interrupted. Reads the whole file.
+    async def piece(self, file: Path, source: Media) -> PieceContent:
+        """Tells what is there of the source's picture, whose encoder may have been interrupted. Reads the whole file.
 
         Raises ProbeError as `probe` does, also when it holds no picture that is whole.
         """
-        return await self._content(file, "piece")
+        assert source.video
+        return await self._content(file, "piece", source.video.unsure)
 
     async def extent(self, file: Path) -> PieceContent:
         """Tells when a picture begins that came to its end, and of how many it is; or when sound alone begins. Raises
@@ -139,30 +140,34 @@ class Prober:
         """
         return await self._content(file, "extent")
 
-    async def _content(self, file: Path, how: How) -> PieceContent:
+    async def _content(self, file: Path, how: How, unsure: Unsure | None = None) -> PieceContent:
         try:
             size = (await asyncio.to_thread(file.stat)).st_size
         except OSError as error:
             raise ProbeError(f"the file cannot be opened: {error.strerror}") from error
-        answer = await self._ask(file, how, TIMEOUT + size / SLOWEST)
+        answer = await self._ask(file, how, TIMEOUT + size / SLOWEST, unsure)
         if answer.piece is None:
             raise ProbeError(answer.error or "the prober gave no answer")
         return answer.piece
 
-    async def _ask(self, file: Path | SourceFile, how: How, timeout: float = TIMEOUT) -> _Answer:
+    async def _ask(
+        self, file: Path | SourceFile, how: How, timeout: float = TIMEOUT, unsure: Unsure | None = None
+    ) -> _Answer:
         try:
-            return await self._exchange(file, how, timeout)
+            return await self._exchange(file, how, timeout, unsure)
         except _ServerGone:  # killed from outside, or by another file: this one gets a second chance
-            return await self._exchange(file, how, timeout)
+            return await self._exchange(file, how, timeout, unsure)
 
-    async def _exchange(self, file: Path | SourceFile, how: How, timeout: float) -> _Answer:
+    async def _exchange(
+        self, file: Path | SourceFile, how: How, timeout: float, unsure: Unsure | None = None
+    ) -> _Answer:
         self.start()
         assert self._socket is not None
         number = next(self._ids)
         wanted = file if isinstance(file, SourceFile) else SourceFile(path=str(file))
         if [*self._stuck.values()].count(wanted.root) >= MOST_STUCK:
             raise Unresponsive(SILENT)
-        request = {"id": number, "file": wanted, "timeout": timeout, "how": how}
+        request = {"id": number, "file": wanted, "timeout": timeout, "how": how, "unsure": unsure}
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, msgspec.json.encode(request))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import os
 import shutil
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from daemon.errors import StartupError
 from daemon.process.hear import hear
@@ -34,8 +38,17 @@ def _bundled() -> str | None:
     return next((str(entry) for entry in held if entry.name.startswith("ffmpeg-")), None)
 
 
-async def version(program: str) -> str:
-    """Returns the encoder's first line, such as `ffmpeg version 9.0.2 …`. Raises StartupError when it does not run."""
+class Build(NamedTuple):
+    """A build tells its `version` in a line, such as `ffmpeg version 9.0.2 …`. Its `fingerprint` is another one where
+    the program, its libraries' versions or how it was configured are others.
+    """
+
+    version: str
+    fingerprint: str
+
+
+async def build(program: str) -> Build:
+    """Returns what the encoder tells of itself. Raises StartupError when it does not run."""
     child = spawn(["ffmpeg", "-version"], program=program, folder=Path("/"), limits=Limits(), environment={})
     try:
         ended, said, complaint = await hear(child, PATIENCE)
@@ -45,4 +58,5 @@ async def version(program: str) -> str:
     if ended.code != 0 or not first.startswith("ffmpeg version"):
         words = complaint or first or "it said nothing"
         raise StartupError(f"the encoder {program} does not run (exit code {ended.code}): {words}")
-    return first
+    file = await asyncio.to_thread(os.stat, program)
+    return Build(first, hashlib.sha256(f"{said}{file.st_size} {file.st_mtime_ns}".encode()).hexdigest())

@@ -18,7 +18,7 @@ import ffmpeg
 from msgspec.structs import replace
 
 from daemon.media.allowlist import GUARDS
-from daemon.media.model import MOST_REPEATED
+from daemon.media.model import MOST_REPEATED, REORDERED
 from daemon.recipes.encoders import Encoder, counted, forced
 from daemon.recipes.recipe import Begin, Ladder, Node, Options, Piece, Recipe
 
@@ -50,7 +50,8 @@ def most_lost(encoder: Encoder, frame_rate: float) -> float:
 
     Of a ladder it is one segment more.
     """
-    return FRAGMENT / 1e6 + encoder.ahead / frame_rate + min(encoder.repeated / frame_rate, MOST_REPEATED)
+    held_back = FRAGMENT / 1e6 + (encoder.ahead + REORDERED) / frame_rate
+    return held_back + min(encoder.repeated / frame_rate, MOST_REPEATED)
 
 
 def can_be_gone_on_with(recipe: Recipe) -> bool:

@@ -35,7 +35,7 @@ class Resources:
     quota: Quota
     library: Library
     history: CostHistory
-    encoder: str = ""  # its version
+    encoder: str = ""  # its build, by a fingerprint
     resume_from: float = 60.0  # predicted CPU seconds from which a film is made in pieces
     hung_after: float = 120.0
     retry_delay: float = 5.0

@@ -46,6 +46,7 @@ class Resumption:
         self._claim = claim
         self.begin = Begin()
         self._earlier: list[Piece] = []
+        self._headers: str | None = None
         self._pictures: tuple[int, ...] = ()  # of each size in all pieces, as far as they are used
 
     @property
@@ -58,9 +59,13 @@ class Resumption:
         rows = await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq))
         anew = None
         for number, row in enumerate(rows):
-            if not await self._take(row):
+            try:
+                taken, unreadable = await self._take(row), False
+            except (ProbeError, OSError):
+                taken, unreadable = False, True
+            if not taken:
                 await self._forget(rows[number:])
-                anew = None if self._earlier else self._why_not(row)
+                anew = None if self._earlier else self._why_not(row, unreadable)
                 break
         await self._resources.store.write(
             partial(
@@ -74,8 +79,10 @@ class Resumption:
         )
 
     async def pieces(self) -> tuple[Piece, ...]:
-        """Returns all of them, now that this attempt's is there, too. Raises ProbeError when that cannot be read."""
+        """Returns all of them, now that this attempt's is there, too. Raises ProbeError when that cannot be read,
+        and ProofError when it does not fit those before."""
         content = await self._resources.prober.extent(self.path)
+        self._check_headers(content)
         self._count(content.pictures)
         heard = None if self._earlier else await self._heard()
         return (*self._earlier, Piece(name=self.path.name, begins=self._begins(content), heard=heard))
@@ -108,31 +115,39 @@ class Resumption:
         return self._resources.paths.piece(self._claim.job, self._claim.id, attempt)
 
     async def _take(self, row: Row) -> bool:
+        """Whether the piece is gone on with. Raises ProbeError or OSError when it cannot be read."""
         if row["begun_with"] != self._begun_with() or abs(row["begins"] - self.begin.seconds) > ALIKE:
             return False
         path = self._path(row["attempt"])
+        if row["boot"] != boot_id():
+            await asyncio.to_thread(os.truncate, path, row["bytes"])
         try:
-            if row["boot"] != boot_id():
-                await asyncio.to_thread(os.truncate, path, row["bytes"])
-            content = await self._resources.prober.piece(path)
-        except (ProbeError, OSError):
-            return False
+            content = await self._resources.prober.piece(path, self._claim.media)
+        except ProbeError:  # what is encoded is worth a second try, whatever became of the first reader
+            content = await self._resources.prober.piece(path, self._claim.media)
         return self._append(path.name, content)
 
-    def _why_not(self, row: Row) -> str | None:
+    def _why_not(self, row: Row, unreadable: bool) -> str | None:
         """Why a film begins anew whose first piece is that one, which the log has, too; None: nothing was there yet."""
         same = row["begun_with"] == self._begun_with()
-        if same and row["seconds"] < LITTLE:
+        if same and row["seconds"] < (LITTLE if not unreadable else ALIKE):
             return None
         words = UNREADABLE if same else OTHERS
         log.info("%s is encoded from the beginning: %s", self._claim.id, words)
         return words
+
+    def _check_headers(self, content: PieceContent) -> None:
+        """Decoders are told what they must know by the first piece alone. Raises ProofError."""
+        if self._headers not in {None, content.headers}:
+            raise ProofError("a piece of the film is encoded in another way than the one before")
+        self._headers = content.headers
 
     def _append(self, name: str, content: PieceContent) -> bool:
         cut = content.cut
         if cut is None:
             return False
         try:
+            self._check_headers(content)
             begins = self._begins(content)
         except ProofError:
             return False
@@ -160,6 +175,6 @@ class Resumption:
     def _begun_with(self) -> str:
         """Names all that decides about the bytes of a piece."""
         claim = self._claim
-        source = claim.recorded.bytes, claim.recorded.modified
+        source = claim.recorded.bytes, claim.recorded.modified, claim.media.fingerprint
         decisive = (RECIPES, self._resources.encoder, self._resources.base(claim), claim.parameters, source)
         return hashlib.sha256(msgspec.json.encode(decisive, order="sorted")).hexdigest()
