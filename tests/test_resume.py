@@ -145,12 +145,26 @@ def test_a_cancel_removes_what_is_encoded_of_a_film_that_waits(start_daemon: Sta
     wait_until(lambda: (variation_of(daemon, job)["progress"] or 0.0) >= 30, "a third of it")
     daemon.client.post(f"/api/jobs/{job['id']}/pause")
     daemon.stop(signal.SIGKILL)
+    told(daemon, "UPDATE pieces SET seconds = 12")
     daemon.start()
-    assert variation_of(daemon, job)["status"] == "queued"
+    waits = variation_of(daemon, job)
+    assert (waits["status"], waits["progress"], daemon.job(job["id"])["progress"]) == ("queued", 25.0, 25.0)
     [left] = daemon.parts()
     size = left.stat().st_size
     receipt = daemon.client.post(f"/api/jobs/{job['id']}/cancel").json()
     assert (receipt["kept"], receipt["bytes_freed"]) == ([], size)
+    assert daemon.parts() == []
+
+
+def test_a_cancel_lets_go_of_what_one_before_kept(start_daemon: Start, film: Path) -> None:
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0")
+    job = daemon.submit(film, spec={"variations": [SLOW]})
+    wait_until(lambda: (variation_of(daemon, job)["progress"] or 0.0) >= 30, "a third of it")
+    kept = daemon.client.post(f"/api/jobs/{job['id']}/cancel", params={"keep_partial": True}).json()
+    [left] = daemon.parts()
+    size = left.stat().st_size
+    freed = daemon.client.post(f"/api/jobs/{job['id']}/cancel").json()
+    assert ([one["bytes"] for one in kept["kept"]], freed["kept"], freed["bytes_freed"]) == ([size], [], size)
     assert daemon.parts() == []
 
 

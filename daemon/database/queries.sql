@@ -174,9 +174,11 @@ JOIN sources AS first ON first.seq = (SELECT min(seq) FROM sources WHERE job = w
 -- name: sources_of_job
 SELECT * FROM sources WHERE job = :job ORDER BY seq
 
--- A job's variations in the order they were asked for, source by source.
+-- A job's variations in the order they were asked for, source by source. `in_hand` is the second of the film at which
+-- one that was interrupted will go on at least: what is encoded behind it is given up, up to some six.
 -- name: variations_of_job
-SELECT *, EXISTS (SELECT 1 FROM pieces WHERE pieces.variation = variations.seq) AS in_hand
+SELECT *, (SELECT max(begins, seconds - 6) FROM pieces WHERE pieces.variation = variations.seq
+    ORDER BY attempt DESC LIMIT 1) AS in_hand
 FROM variations WHERE job = :job ORDER BY seq
 
 -- Seconds of output by job, as its sources count them; a source of unknown duration weighs as one second.
@@ -190,9 +192,11 @@ SELECT job,
 FROM (SELECT *, iif(duration > 0, duration, 1.0) AS weight, coalesce(duration, 0) <= 0 AS unknown FROM sources)
 WHERE job IN (SELECT value FROM json_each(:jobs)) GROUP BY job
 
--- What weighs of these jobs' variations, and how long their sources last.
+-- What weighs of these jobs' variations, how much of them is `in_hand`, and how long their sources last.
 -- name: parts_to_weigh
-SELECT variations.id, variations.job, source, status, preset, parameters, iif(duration > 0, duration, NULL) AS seconds
+SELECT variations.id, variations.job, source, status, preset, parameters, iif(duration > 0, duration, NULL) AS seconds,
+    (SELECT max(begins, seconds - 6) FROM pieces WHERE pieces.variation = variations.seq
+    ORDER BY attempt DESC LIMIT 1) AS in_hand
 FROM json_each(:jobs) AS wanted
 CROSS JOIN variations ON variations.job = wanted.value
 JOIN sources ON sources.seq = variations.source
@@ -504,6 +508,12 @@ UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished
     keep_partial = :keep
 WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
     AND status = 'queued'
+
+-- Has what was cancelled be kept no longer.
+-- name: keep_no_longer
+UPDATE variations SET keep_partial = 0
+WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
+    AND status = 'cancelled' AND keep_partial
 
 -- Asks for what runs of a job to be ended as failed.
 -- name: request_fail

@@ -100,8 +100,13 @@ def _cancelling(*, keep: bool) -> _Verb:
     return _Verb(
         result=State.CANCELLED,
         mark_running=lambda t, scope, now: t.run("request_cancel", now=now, keep=int(keep), **scope.keys),
-        end_queued=lambda t, scope, now: t.run("cancel_queued", now=now, keep=int(keep), **scope.keys),
+        end_queued=lambda t, scope, now: _cancel_queued(t, scope, now, keep=keep),
     )
+
+
+def _cancel_queued(transaction: Transaction, scope: _Located, now: float, *, keep: bool) -> int:
+    let_go = 0 if keep else transaction.run("keep_no_longer", **scope.keys)
+    return let_go + transaction.run("cancel_queued", now=now, keep=int(keep), **scope.keys)
 
 
 _FAIL = _Verb(

@@ -11,18 +11,22 @@ from collections.abc import Callable, Iterable, Sequence
 from daemon.encode import progress
 from daemon.encode.task import Progress
 from daemon.models import Model
-from daemon.states import ENDED, State
+from daemon.states import ENDED, LIVE, State
 
 Running = Sequence[tuple[Progress, float | None]]  # of each that runs its latest report, and how long its source lasts
 
 
 class Weighed(Model, frozen=True):
-    """A variation with the CPU seconds it weighs, and how long its source lasts (None: unknown)."""
+    """A variation with the CPU seconds it weighs, and how long its source lasts (None: unknown).
+
+    So much of a film is `in_hand` that it will go on with, in seconds.
+    """
 
     id: str
     status: State
     work: float
     seconds: float | None
+    in_hand: float = 0.0
 
 
 class Effort(Model, frozen=True):
@@ -68,10 +72,10 @@ def weighed(parts: Iterable[tuple[float, float]]) -> float:
 
 
 def _share(part: Weighed, reported: Reported) -> float:
-    if part.status != State.PROCESSING:
+    if part.status not in LIVE:
         return float(part.status == State.COMPLETED)
-    report = reported(part.id)
-    return (progress.percent(report.seconds, part.seconds) or 0.0) / 100 if report else 0.0
+    report = reported(part.id) if part.status == State.PROCESSING else None
+    return (progress.percent(report.seconds if report else part.in_hand, part.seconds) or 0.0) / 100
 
 
 def job_eta(status: State, effort: Effort | None, running: Running, parts: Iterable[float | None]) -> float | None:

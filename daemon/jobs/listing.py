@@ -165,7 +165,7 @@ def files(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, Row]:
 
 def efforts(transaction: Transaction, jobs: Sequence[Row], works: Works) -> dict[int, Effort]:
     """Returns what each job is about whose status alone does not tell, by its `seq`, from its sources' counters."""
-    asked = [job for job in jobs if job["status"] not in TOLD_BY_STATUS]
+    asked = [job for job in jobs if job["status"] not in TOLD_BY_STATUS or _was_interrupted(job)]
     if not asked:
         return {}
     parts = works.of(transaction, asked)
@@ -180,6 +180,11 @@ def efforts(transaction: Transaction, jobs: Sequence[Row], works: Works) -> dict
         )
         for row in transaction.all("efforts", jobs=_keys(asked))
     }
+
+
+def _was_interrupted(job: Row) -> bool:
+    """Whether it waits, but had begun: it may go on in mid-film."""
+    return job["status"] == State.QUEUED and job["started_at"] is not None
 
 
 def errors(transaction: Transaction, jobs: Sequence[Row]) -> dict[int, str]:

@@ -331,7 +331,8 @@ def _source_view(
 def _variation_view(columns: Row | dict[str, Any], duration: float | None, live: Live) -> VariationView:
     row = _by_name(columns)
     status = State(row["status"])
-    seconds, speed = _where(status, live.progress(row["id"]))
+    in_hand: float | None = row.get("in_hand")
+    seconds, speed = _where(status, live.progress(row["id"]), in_hand or 0.0)
     standing = live.standing(row["id"]) if status == State.PROCESSING else None
     contents = msgspec.json.decode(row["contents"], type=Contents) if row.get("contents") else None
     return VariationView(
@@ -358,7 +359,7 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
         kept=contents.kept if contents else None,
         left_out=contents.left_out if contents else None,
         begun_anew=row.get("begun_anew"),
-        resumable=bool(row.get("in_hand")) or msgspec.UNSET,
+        resumable=in_hand is not None or msgspec.UNSET,
         folder=msgspec.UNSET if row["extension"] is None else row["extension"] == FOLDER,
         started_at=when(row["started_at"]),
         finished_at=when(row["finished_at"]),
@@ -369,13 +370,15 @@ def _waiting(row: dict[str, Any], live: Live) -> str | None:
     return "its source is being fetched" if row.get("unfetched") else row["waiting"] or live.shortage
 
 
-def _where(status: State, report: Progress | None) -> tuple[float, float | None]:
-    """Output seconds written and speed; what has not begun, or is over, is at 0."""
-    return (report.seconds, report.speed) if report and status == State.PROCESSING else (0.0, None)
+def _where(status: State, report: Progress | None, in_hand: float) -> tuple[float, float | None]:
+    """Output seconds written and speed; what has not begun anew is where it will go on, and what is over at 0."""
+    if report and status == State.PROCESSING:
+        return report.seconds, report.speed
+    return (in_hand if status in LIVE else 0.0), None
 
 
 def _percent(status: State, seconds: float, duration: float | None) -> float | None:
-    if status != State.PROCESSING:
+    if status != State.PROCESSING and not seconds:
         return 0.0
     percent = progress.percent(seconds, duration)
     return None if percent is None else round(percent, 1)

@@ -51,6 +51,7 @@ class Works:
                 status=State(row["status"]),
                 work=self._known.get(row["id"], usual),
                 seconds=row["seconds"],
+                in_hand=row["in_hand"] or 0.0,
             )
             for row in rows
         )
