@@ -273,12 +273,19 @@ def test_a_usage_error_is_2_and_names_what_is_wrong(case: str, clip: Path, tmp_p
 
 
 def bad_names(folder: Path, clip: Path) -> list[Path]:
-    """A film between what cannot be used: an empty file, a folder, one that is missing, a name that is not UTF-8."""
+    """A film between what cannot be used: an empty file, a folder, one that is missing, names that are none."""
     (folder / "empty.mp4").touch()
     (folder / "folder").mkdir()
     nameless = folder / os.fsdecode(b"na\xefve.mp4")
     shutil.copy(clip, nameless)
-    return [folder / "empty.mp4", folder / "folder", clip, folder / "missing.mp4", nameless]
+    return [
+        folder / "empty.mp4",
+        folder / "folder",
+        clip,
+        folder / "missing.mp4",
+        nameless,
+        folder / f"{'x' * 300}.mp4",
+    ]
 
 
 IN_WORDS = (
@@ -286,6 +293,7 @@ IN_WORDS = (
     "folder is a folder",
     "missing.mp4 cannot be read: No such file",
     "not named in UTF-8",
+    "cannot be read: File name too long",
 )
 
 

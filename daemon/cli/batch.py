@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from daemon import filenames
 from daemon.cli import made
-from daemon.cli.folders import Named
+from daemon.cli.folders import Named, is_folder
 from daemon.cli.made import Entry, Origin
 from daemon.errors import FfspoolError, InvalidRequest
 from daemon.models import Model, VariationRequest, Wanted
@@ -181,7 +181,7 @@ def usable(files: Sequence[Path]) -> tuple[list[tuple[Path, NewSource]], list[Un
 
 def _source(path: Path) -> NewSource:
     name = filenames.check(filenames.shown(path.name))
-    if path.is_dir():
+    if is_folder(path):
         raise InvalidRequest(f"{visible(str(path))} is a folder in which nothing is meant: --include says what is")
     return local_source(name, Path(os.path.realpath(path)))
 

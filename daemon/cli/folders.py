@@ -27,7 +27,7 @@ def gather(
     """
     found: list[Named] = []
     for path in files:
-        if not path.is_dir():
+        if not is_folder(path):
             found.append(Named(path))
             continue
         meant = [
@@ -35,6 +35,22 @@ def gather(
         ]
         found += meant or [Named(path)]
     return found
+
+
+def is_folder(path: Path) -> bool:
+    """Tells whether it is one. What cannot be looked at is none: it is refused when it is to be read."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Tells whether it is one that can be looked at."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _in(folder: Path, apart: Path | None) -> Iterator[Named]:

@@ -13,7 +13,7 @@ import click
 from daemon.cli.completion import JobType, PartType
 from daemon.cli.delivering import delivering
 from daemon.cli.fetching import FileOrUrl, headers_of, name_of
-from daemon.cli.folders import gather
+from daemon.cli.folders import gather, is_file
 from daemon.cli.options import (
     JsonObject,
     as_json,
@@ -163,7 +163,7 @@ def _reason_against(path: Path) -> str | None:
         check(path.name)
     except BadName as error:
         return str(error)
-    if not path.is_file() or not os.access(path, os.R_OK):
+    if not is_file(path) or not os.access(path, os.R_OK):
         return f"{path} is not a file that can be read"
     return None if path.stat().st_size else f"{path.name} is empty: leave it out, or fetch it anew"
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from daemon.cli.folders import is_file
 from daemon.errors import FfspoolError
 from daemon.filenames import distinct, folders
 from daemon.media.model import Media
@@ -74,7 +75,7 @@ async def _read(files: Sequence[Path], settings: Settings) -> dict[Path, Media]:
                 return
 
     try:
-        await asyncio.gather(*(read(file) for file in files if file.is_file()))
+        await asyncio.gather(*(read(file) for file in files if is_file(file)))
     finally:
         await prober.close()
     return found
