@@ -60,6 +60,7 @@ class Traffic(NamedTuple):
 
 WEBHOOKS = Traffic("webhooks go to", "webhook_allow_private")
 FETCHES = Traffic("sources are fetched from", "fetch_allow_private")
+DELIVERIES = Traffic("results are brought to", "delivery_allow_private")
 
 
 def interfaces() -> frozenset[Address]:

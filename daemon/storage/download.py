@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Collection, Mapping
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -27,12 +27,11 @@ from daemon.models import Model, Remote
 from daemon.paths import fsync_folder
 from daemon.storage import answers, urls
 from daemon.storage.answers import Answer, Known
+from daemon.storage.line import SILENCE, Lines, connected, reason
 from daemon.storage.trip import Stopped, Trip
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT = 10.0  # seconds, for one address; a host may have more
-SILENCE = 30.0  # seconds without a byte after which the line is given up
 ANSWER_TIMEOUT = 60.0  # seconds for all that comes before the file, redirects included
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -90,12 +89,10 @@ class Downloader:
         resolve: addresses.Resolve = addresses.look_up,
         interfaces: addresses.Interfaces = addresses.interfaces,
     ) -> None:
-        self._allow_private = allow_private
         self._ports = ports
         self._most = most_bytes
         self._now = now
-        self._resolve = resolve
-        self._interfaces = interfaces
+        self._lines = Lines(addresses.FETCHES, allow_private=allow_private, resolve=resolve, interfaces=interfaces)
         self._threads = Workers("fetching", most=2 * at_once, patience=None)  # one that ends may be on its way out
 
     async def fetch(self, order: Order, trip: Trip, keeper: Keeper) -> int:
@@ -153,7 +150,7 @@ class Downloader:
         except (OSError, http.client.HTTPException) as error:
             trip.hang_up()
             trip.check()
-            words = f"no answer within {ANSWER_TIMEOUT:.0f} s" if deadline.expired() else _words(error)
+            words = f"no answer within {ANSWER_TIMEOUT:.0f} s" if deadline.expired() else reason(error)
             final = isinstance(error, ssl.SSLCertVerificationError)
             raise Unfetched(f"{order.remote.shown} cannot be reached: {words}", final=final) from error
 
@@ -173,15 +170,7 @@ class Downloader:
 
     async def _get(self, url: urls.Url, headers: Mapping[str, str], trip: Trip) -> _Line:
         """The answer of the first of the host's addresses that takes a connection."""
-        looking = addresses.addresses(
-            url.host,
-            url.port,
-            allow_private=self._allow_private,
-            resolve=self._resolve,
-            own=self._interfaces,
-            traffic=addresses.FETCHES,
-        )
-        found = await trip.unless_stopped(looking)
+        found = await trip.unless_stopped(self._lines.addresses(url))
         for address in found[:-1]:
             try:
                 return await self._get_from(address, url, headers, trip)
@@ -193,23 +182,13 @@ class Downloader:
         self, address: addresses.Address, url: urls.Url, headers: Mapping[str, str], trip: Trip
     ) -> _Line:
         trip.check()
-        plain = await self._on_thread(partial(_connected, address, url.port, trip), _close)
-        try:
-            if not self._allow_private:
-                ours, theirs = (addresses.plain(end[0]) for end in (plain.getsockname(), plain.getpeername()))
-                await addresses.check_connection(url.host, ours, theirs, self._interfaces, addresses.FETCHES)
-        except BaseException:
-            plain.close()
-            raise
+        plain = await self._on_thread(partial(connected, address, url.port, trip.hold), _close)
+        await self._lines.check(url, plain)
         return await self._on_thread(partial(self._talk, plain, url, headers), _close)
 
     def _talk(self, plain: socket.socket, url: urls.Url, headers: Mapping[str, str]) -> _Line:
-        connection = http.client.HTTPConnection(url.host, url.port)
-        connection.auto_open = 0
-        connection.sock = plain
-        try:  # to the address that was checked: its name is told in TLS and in Host, and looked up no more
-            if url.scheme == "https":
-                connection.sock = self._tls.wrap_socket(plain, server_hostname=url.host)
+        connection = self._lines.connection(url, plain)
+        try:
             connection.putrequest("GET", url.target, skip_host=True, skip_accept_encoding=True)
             ours = {"Host": url.authority, "Accept-Encoding": "identity", "Connection": "close"}
             given = {"User-Agent": "ffspool", "Accept": "*/*", **headers}
@@ -221,12 +200,6 @@ class Downloader:
             connection.close()
             raise
 
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        import httpx
-
-        return httpx.create_ssl_context()  # reads every root certificate: once, and only if it is needed
-
     async def _on_thread(self, work: Callable[[], T], unwanted: Callable[[T], object] | None = None) -> T:
         return await self._threads.run("", work, unwanted)
 
@@ -235,33 +208,9 @@ def _close(line: _Line | socket.socket) -> None:
     line.close()
 
 
-def _connected(address: addresses.Address, port: int, trip: Trip) -> socket.socket:
-    line = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
-    try:
-        trip.hold(line)
-        line.settimeout(CONNECT_TIMEOUT)
-        line.connect((str(address), port))
-        line.settimeout(SILENCE)
-    except BaseException:
-        line.close()
-        raise
-    return line
-
-
 def _range(known: Known) -> dict[str, str]:
     """What asks for the rest of the very file of which some is here; another comes whole."""
     return {"Range": f"bytes={known.bytes}-", "If-Range": known.version.condition or ""}
-
-
-def _words(error: Exception) -> str:
-    """No more of an error than its reason: its text may hold what was asked for."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid ({error.verify_message})"
-    if isinstance(error, TimeoutError):
-        return "it does not answer"
-    if isinstance(error, http.client.HTTPException):
-        return "it does not speak HTTP"
-    return getattr(error, "strerror", None) or type(error).__name__
 
 
 # Within the thread

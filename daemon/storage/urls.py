@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
+from daemon.addresses import FETCHES, Traffic
 from daemon.errors import InvalidRequest
 from daemon.models import Remote
 from daemon.plaintext import flaw
@@ -60,23 +61,25 @@ class Url(NamedTuple):
         return parsed(urljoin(f"{self.scheme}://{self.authority}{self.target}", location), ports)
 
 
-def parsed(url: str, ports: Collection[int]) -> Url:
+def parsed(url: str, ports: Collection[int], traffic: Traffic = FETCHES) -> Url:
     """Returns the parts of a URL on one of the ports. Raises InvalidRequest in words that tell its host alone."""
+    called = "the URL of a source" if traffic is FETCHES else "the url"
     if reason := flaw(url):
-        raise InvalidRequest(f"the URL of a source {reason}")
+        raise InvalidRequest(f"{called} {reason}")
     try:
         parts = urlsplit(url)
         host, port = _host(parts), parts.port
     except ValueError as error:
-        raise InvalidRequest("the URL of a source is not one") from error
+        raise InvalidRequest(f"{called} is not one") from error
     if parts.scheme not in PORTS or not host:
-        raise InvalidRequest("the URL of a source does not begin with http:// or https:// and a host")
+        raise InvalidRequest(f"{called} does not begin with http:// or https:// and a host")
     if "@" in parts.netloc:
-        raise InvalidRequest(f"the URL to {host} holds a user name: send credentials as a header of the source instead")
+        advice = ": send credentials as a header of the source instead" if traffic is FETCHES else ""
+        raise InvalidRequest(f"the URL to {host} holds a user name{advice}")
     port = PORTS[parts.scheme] if port is None else port
     if port not in ports:
         allowed = ", ".join(map(str, sorted(ports)))
-        raise InvalidRequest(f"the URL to {host} names port {port}: sources are fetched from port {allowed} only")
+        raise InvalidRequest(f"the URL to {host} names port {port}: {traffic.words} port {allowed} only")
     path = quote(parts.path or "/", safe=KEPT)
     return Url(parts.scheme, host, port, f"{path}?{quote(parts.query, safe=KEPT)}" if parts.query else path)
 
