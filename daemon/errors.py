@@ -309,14 +309,20 @@ class UnsuitableSource(FfspoolError):
 
 
 class Undelivered(FfspoolError):
-    """An output is not where it was to be brought. `final`: trying again will not help; `away`: nor for any other."""
+    """An output is not where it was to be brought. `final`: trying again will not help; `away`: nor for any other.
+
+    `retry_after`: seconds that who takes it wants to be left alone.
+    """
 
     code = "undelivered"
 
-    def __init__(self, message: str, *, final: bool = False, away: bool = False) -> None:
+    def __init__(
+        self, message: str, *, final: bool = False, away: bool = False, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.final = final
         self.away = away
+        self.retry_after = retry_after
 
 
 class Unfetched(FfspoolError):

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 from datetime import datetime
+from urllib.parse import quote
 
 import msgspec
 from msgspec.structs import replace
@@ -88,6 +89,45 @@ class PathTemplate:
         """Returns the path. An output has its `own` name where the template leaves that open."""
         name = self._name.name(words) if self._name else own
         return "/".join([*(step.name(words) for step in self._folders), name])
+
+
+class UrlTemplate:
+    """Holds a template of a URL: words stand behind its host. One whose path ends with "/" leaves the name open."""
+
+    def __init__(self, text: str) -> None:
+        """Raises BadName, in words that hold nothing of the URL, which may be secret."""
+        begins, self._slashes, rest = text.partition("://")
+        host, self._slash, self._rest = rest.partition("/")
+        self._host = f"{begins}{self._slashes}{host}"
+        self.words = frozenset(WORD.findall(self._rest))
+        if unknown := self.words - set(KNOWN):
+            listed = ", ".join(f"{{{word}}}" for word in KNOWN)
+            raise BadName(f"the url has the word {{{clipped(min(unknown), 40)}}}: there is {listed}")
+        if {"{", "}"} & {*WORD.sub("", text)} or WORD.search(host):
+            raise BadName("the url has braces that are no word behind its host")
+
+    @property
+    def is_of_one(self) -> bool:
+        """Tells whether it is the same for whatever is brought there."""
+        return not self.words and not self._is_folder
+
+    @property
+    def _is_folder(self) -> bool:
+        return self._rest.endswith("/") or not self._rest
+
+    def tried(self) -> str:
+        """Returns a URL as it may come to be."""
+        return self.url(Words(**dict.fromkeys(KNOWN, "x")), "x")
+
+    def url(self, words: Words, own: str) -> str:
+        """Returns the URL. An output has its `own` name where the template leaves that open."""
+        filled = WORD.sub(lambda found: _quoted(getattr(words, found[1])), self._rest)
+        return f"{self._host}/{filled}{_quoted(own) if self._is_folder else ''}"
+
+
+def _quoted(word: str) -> str:
+    """The word in a URL: it makes no step of a path, nor leads back."""
+    return quote(filenames.plain(word), safe="") if word else ""
 
 
 def day(seconds: float) -> str:

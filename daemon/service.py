@@ -63,6 +63,7 @@ from daemon.storage import credentials
 from daemon.storage.buckets import Buckets
 from daemon.storage.download import Downloader
 from daemon.storage.fetches import Fetches
+from daemon.storage.receivers import Receivers
 from daemon.webhooks.delivery import Sender
 from daemon.webhooks.outbox import Webhooks
 from daemon.webhooks.signing import Secrets
@@ -223,6 +224,9 @@ def _open_deliveries(settings: Settings, resources: Resources, tables: Tables) -
         originals.PLACE: Originals(),
         "bucket": Buckets(tables.buckets),
     }
+    places["http"] = places["https"] = Receivers(
+        allow_private=settings.delivery_allow_private, ports=settings.fetch_ports, now=now
+    )
     hooks = Hooks(store, tables.hooks, backoff=backoff, now=now)
     return hooks, Deliveries(store, paths, places, resources.library, hooks, backoff=backoff, now=now)
 

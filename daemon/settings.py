@@ -116,12 +116,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     delivery_backoff: Positive = 5.0
     """Seconds before a delivery that could not be made is tried again; the next waits are longer, up to 180 times as
     long."""
+    delivery_allow_private: bool = False
+    """Whether results may be brought to URLs of loopback, private and link-local addresses, and by http. Where buckets
+    are the operator says."""
     max_fetches: Count = 4
     """Sources by URL that are fetched at once; the jobs that have some take turns."""
     fetch_allow_private: bool = False
     """Whether sources may be fetched from loopback, private and link-local addresses."""
     fetch_ports: tuple[Annotated[int, msgspec.Meta(ge=1, le=65535)], ...] = (80, 443)
-    """Ports that sources may be fetched from; separated by commas in the environment."""
+    """Ports that sources may be fetched from, and results brought to by URL; separated by commas in the environment."""
     fetch_backoff: Positive = 5.0
     """Seconds before a source that could not be fetched is asked for again; the next waits are longer, up to 180 times
     as long."""

@@ -142,6 +142,8 @@ def main() -> None:
 @click.option("--output-owner", metavar="USER:GROUP", help="Whom it belongs to; by default the daemon's user.")
 @click.option("--delivery-backoff", metavar="SECONDS",
               help="Before a delivery is tried again, later more; by default 5.")  # fmt: skip
+@click.option("--delivery-allow-private", is_flag=True, default=None,
+              help="Bring results to URLs of loopback and private addresses, too, and by http.")  # fmt: skip
 @click.option("--retention", metavar="SECONDS", help="How long a job is kept after its end; by default a day.")
 @click.option("--tombstone", metavar="SECONDS", help="How long links of an expired job say so; by default 7 days.")
 @click.option("--sweep-every", metavar="SECONDS", help="Between two rounds of cleaning up; by default 300.")
@@ -165,7 +167,7 @@ def main() -> None:
     "--fetch-allow-private", is_flag=True, default=None, help="Fetch sources from loopback and private addresses, too."
 )
 @click.option("--fetch-port", "fetch_ports", multiple=True, metavar="PORT",
-              help="A port that sources are fetched from, in place of 80 and 443; may be repeated.")  # fmt: skip
+              help="A port of URLs that may be asked, in place of 80 and 443; may be repeated.")  # fmt: skip
 @click.option("--fetch-backoff", metavar="SECONDS",
               help="Before a source is asked for again, later more; by default 5.")  # fmt: skip
 @click.option(

@@ -791,6 +791,14 @@ UPDATE deliveries SET status = 'delivered', reached = :reached, kept = :kept, pa
     settled_at = :now, next_attempt_at = iif(:kept, :now, NULL)
 WHERE id = :id
 
+-- Keeps no more of where it was put than may be shown.
+-- name: erase_url_of_delivery
+UPDATE deliveries SET wanted = :wanted WHERE id = :id
+
+-- The same of what its variation asked for.
+-- name: erase_url_of_variation
+UPDATE variations SET deliver = :wanted WHERE seq = (SELECT variation FROM deliveries WHERE id = :id)
+
 -- It is not there, and is tried again, or given up and what is left of it removed.
 -- name: record_undelivered
 UPDATE deliveries SET status = :status, error = :error, failures = failures + 1, next_attempt_at = :next_attempt_at,

@@ -17,17 +17,18 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import originals, replacements
 from daemon.delivery.hooks import Hooks
-from daemon.delivery.place import Course, Parcel, Place, Receipt, Stopped, place_of_scheme
+from daemon.delivery.place import WEB, Course, Parcel, Place, Receipt, Stopped, place_of_scheme
 from daemon.delivery.wording import parcel_of
 from daemon.errors import InvalidRequest, Undelivered
 from daemon.journal import tell
 from daemon.models import Deliver, Destination, Wish
-from daemon.name_template import NameTemplate
+from daemon.name_template import NameTemplate, UrlTemplate
 from daemon.paths import Paths, remove
 from daemon.plaintext import clipped
 from daemon.presets.library import Library
@@ -39,6 +40,7 @@ PER_PLACE = 2  # deliveries at once: that many hang with a place that hangs, and
 WAITS = (1, 3, 12, 36, 120, 180)  # of the backoff: 5 s, 15 s, 1 min … 15 min
 JITTER = 0.2
 GIVE_UP = 7 * 24 * 3600.0  # seconds after which a delivery is not tried again by itself
+LONGEST_WAIT = 3600.0  # seconds that a host may ask for
 LOOK_EVERY = 5.0  # seconds, should nothing wake us
 SILENCE = 30.0  # seconds without a step after which a place is said not to answer
 PARTING = 2.0  # seconds that a verb waits for what it ended to be let go of
@@ -84,12 +86,18 @@ class Deliveries:
 
     # What is asked for
 
-    async def resolve(self, wishes: Iterable[Wish]) -> dict[Wish, str]:
-        """Returns by each wish where it is that it speaks of, as is kept. Raises ForbiddenPath or InvalidRequest."""
-        places = dict.fromkeys(wishes, "")
+    async def resolve(self, wishes: Iterable[Wish], sources: int = 1) -> dict[Wish, str]:
+        """Returns by each wish where it is that it speaks of, as is kept. Raises ForbiddenPath or InvalidRequest.
+
+        They are of one source's variations, and the same of so many `sources`.
+        """
+        counts = Counter(wishes)
+        places = dict.fromkeys(counts, "")
         for wish in places:
             if isinstance(wish, Deliver) and wish.name is not None:
                 NameTemplate(wish.name)
+            if isinstance(wish, Deliver) and wish.scheme in WEB and counts[wish] * sources > 1:
+                _refuse_one_for_all(wish)
             places[wish] = msgspec.json.encode(await self._place_for(wish).resolve(wish)).decode()
         return places
 
@@ -263,7 +271,7 @@ class Deliveries:
 
     async def _put_off(self, due: Row, error: Undelivered) -> None:
         now = self._now()
-        again = now + self._wait_after(due["failures"])
+        again = now + max(self._wait_after(due["failures"]), min(error.retry_after or 0.0, LONGEST_WAIT))
         final = error.final or again > due["since"] + GIVE_UP
         if error.away:
             self._resting[due["place"]] = again
@@ -292,6 +300,13 @@ class Deliveries:
         await self._store.write(partial(_record_clearing, due["id"], again))
 
 
+def _refuse_one_for_all(wish: Deliver) -> None:
+    if isinstance(wish.url, str) and UrlTemplate(wish.url).is_of_one:
+        raise InvalidRequest(
+            "each output needs a url of its own: give each variation its `deliver`, or use words in it"
+        )
+
+
 def _due(now: float, busy: list[str], places: list[str], transaction: Transaction) -> tuple[Row | None, float | None]:
     """The next delivery whose time has come; if there is none, when one is due."""
     if due := transaction.one("due_delivery", now=now, busy=_json(busy), places=_json(places)):
@@ -310,7 +325,10 @@ def _wanted(deliveries: list[str], transaction: Transaction) -> set[str]:
 
 def _record_receipt(due: Row, receipt: Receipt, hooks: Hooks, now: float, transaction: Transaction) -> bool:
     """Whether the copy in the spool is to be removed."""
-    wish = msgspec.json.decode(due["wanted"], type=Destination).wish
+    destination = msgspec.json.decode(due["wanted"], type=Destination)
+    wish = destination.wish
+    if wish.scheme in WEB:
+        _erase_url(due, destination, transaction)
     transaction.run("record_delivered", id=due["id"], reached=receipt.to, kept=int(receipt.kept), now=now)
     if not receipt.kept and not wish.scheme:  # a folder may be watched
         transaction.run("keep_brought", place=due["place"], path=receipt.to, bytes=due["bytes"])
@@ -320,6 +338,14 @@ def _record_receipt(due: Row, receipt: Receipt, hooks: Hooks, now: float, transa
     hooks.queue(due, receipt, now, transaction)
     keep = receipt.kept or wish.keep
     return not keep and bool(transaction.run("drop_output", variation=due["variation"], now=now))
+
+
+def _erase_url(due: Row, destination: Destination, transaction: Transaction) -> None:
+    """Keeps no more of a URL than may be shown, once it has done what it was for: whoever has it may write there."""
+    shown = replace(destination, wish=replace(destination.wish, url=destination.below))
+    wanted = msgspec.json.encode(shown).decode()
+    transaction.run("erase_url_of_delivery", id=due["id"], wanted=wanted)
+    transaction.run("erase_url_of_variation", id=due["id"], wanted=wanted)
 
 
 def _record_failure(due: Row, error: str, again: float | None, now: float, transaction: Transaction) -> None:

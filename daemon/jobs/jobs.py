@@ -130,7 +130,7 @@ class Jobs:
         wanted = self._library.expand(spec.variations)
         for source in sources:
             filenames.check(source.name)
-        places = await self._deliveries.resolve([want.deliver for want in wanted if want.deliver])
+        places = await self._deliveries.resolve([want.deliver for want in wanted if want.deliver], len(sources))
         resumable = insertion.resumable(sources)
         job, identifiers = new_id(), [new_id() for _ in sources]
         try:

@@ -124,7 +124,9 @@ class OneObject(_Output):
         return there is not None and there.bytes == self._parcel.bytes and is_of(there, self._parcel.id)
 
 
-class _Member(NamedTuple):
+class Member(NamedTuple):
+    """Is one file of an output that is a folder, by its name below that."""
+
     name: str
     path: Path
     bytes: int
@@ -135,7 +137,7 @@ class Tree(_Output):
     """A folder of files on its way to objects below one key: what players are given comes last."""
 
     def carry_out(self) -> tuple[str, bool]:
-        members = self._members()
+        members = in_turn(self._parcel, self._course)
         landing = self._landed()
         last = members[-1].name
         key = landing.key if landing else self._untaken()
@@ -155,23 +157,7 @@ class Tree(_Output):
         self._course.check()
         return next(iter(self._store.listed(key)), None) is None
 
-    def _members(self) -> list[_Member]:
-        """All of it, in the order in which it is put. Raises Undelivered for what is not as it was proven."""
-        found, digest = list[_Member](), hashlib.sha256()
-        try:
-            for name, path in output_folder.members(self._parcel.output):
-                self._course.check()
-                with path.open("rb") as file:
-                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                digest.update(output_folder.line(sha256, name))
-                found.append(_Member(name, path, path.stat().st_size, sha256))
-        except OSError as error:
-            raise unread(error) from error
-        if digest.hexdigest() != self._parcel.sha256:
-            raise changed()
-        return sorted(found, key=lambda member: _turn(member.name))
-
-    def _put_all(self, key: str, members: list[_Member], *, resumed: bool) -> None:
+    def _put_all(self, key: str, members: list[Member], *, resumed: bool) -> None:
         segments = [member for member in members if not _turn(member.name)]
         self._put_each(key, segments, resumed)
         there = dict(self._store.listed(key))
@@ -179,7 +165,7 @@ class Tree(_Output):
             raise self._incomplete()
         self._put_each(key, members[len(segments) :], resumed)
 
-    def _put_each(self, key: str, members: list[_Member], resumed: bool) -> None:
+    def _put_each(self, key: str, members: list[Member], resumed: bool) -> None:
         over = self._conflict == Conflict.OVERWRITE
         for member in members:
             self._course.check()
@@ -191,7 +177,7 @@ class Tree(_Output):
             except Taken:
                 raise taken(whole.rpartition("/")[2]) from None
 
-    def _is_there(self, key: str, member: _Member) -> bool:
+    def _is_there(self, key: str, member: Member) -> bool:
         found = self._store.head(key)
         return found is not None and found.bytes == member.bytes and is_of(found, self._parcel.id)
 
@@ -204,7 +190,7 @@ class Tree(_Output):
         shown = sorted((one for one in there if _turn(one)), key=_turn, reverse=True)
         self._store.delete([one for one in shown if not is_of(self._store.head(one), self._parcel.id)])
 
-    def _sweep(self, key: str, members: list[_Member]) -> None:
+    def _sweep(self, key: str, members: list[Member]) -> None:
         """Removes what it was put over and has not."""
         new, ours = {f"{key}/{member.name}" for member in members}, output_folder.OF_OURS
         there = [name for name, _ in self._store.listed(key) if PurePosixPath(name).suffix in ours]
@@ -215,6 +201,23 @@ def _turn(name: str) -> int:
     """When a member of a folder is put: after all that it speaks of."""
     path = PurePosixPath(name)
     return 2 if path.name in MASTERS.values() else int(path.suffix in MANIFESTS)
+
+
+def in_turn(parcel: Parcel, course: Course) -> list[Member]:
+    """Lists what is in a folder, in the order in which it is put. Raises Undelivered for what is not as it was made."""
+    found, digest = list[Member](), hashlib.sha256()
+    try:
+        for name, path in output_folder.members(parcel.output):
+            course.check()
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(output_folder.line(sha256, name))
+            found.append(Member(name, path, path.stat().st_size, sha256))
+    except OSError as error:
+        raise unread(error) from error
+    if digest.hexdigest() != parcel.sha256:
+        raise changed()
+    return sorted(found, key=lambda member: _turn(member.name))
 
 
 def proven(path: Path, sha256: str, check: Callable[[], None]) -> Iterator[bytes]:

@@ -1,0 +1,106 @@
+"""A host that keeps what is put to it, and that a test tells how to misbehave."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answering = Callable[["Visit"], None]
+
+
+class Visit(BaseHTTPRequestHandler):
+    """One request."""
+
+    protocol_version = "HTTP/1.1"
+    server: ReceivingHost
+
+    def do_PUT(self) -> None:
+        self.close_connection = True
+        self.server.came.append({"path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
+        answer = self.server.answers.pop(0) if self.server.answers else keep
+        answer(self)
+
+    def do_HEAD(self) -> None:
+        self.close_connection = True
+        there = self.server.there.get(self.path)
+        status = self.server.tells or (404 if there is None else 200)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(there or b"")))
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers["content-length"]))
+
+    def say(self, status: int, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"content_length": "0", **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+
+class ReceivingHost(ThreadingHTTPServer):
+    """Keeps `there` what is put, by path and query. `answers` are for the next requests, in turn."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Visit)
+        self.there: dict[str, bytes] = {}
+        self.came: list[dict[str, str]] = []
+        self.answers: list[Answering] = []
+        self.tells: int | None = None  # the status with which it answers who only looks
+        self.gate = threading.Event()  # what a `stalled` answer waits for
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that goes away is none of a test's concern."""
+
+
+def keep(visit: Visit) -> None:
+    """Keeps all of it, unless something is there and it is not to be put over that."""
+    host, content = visit.server, visit.body()
+    if visit.headers.get("if-none-match") == "*" and visit.path in host.there:
+        visit.say(412)
+    elif len(content) == int(visit.headers["content-length"]):
+        host.there[visit.path] = content
+        visit.say(201)
+
+
+def keep_and_hang_up(visit: Visit) -> None:
+    """Keeps it and breaks off before it says so."""
+    visit.server.there[visit.path] = visit.body()
+
+
+def stalled(visit: Visit) -> None:
+    """Reads nothing until the gate is opened, and then hangs up."""
+    visit.server.gate.wait(60)
+
+
+def refusing(status: int, **headers: str) -> Answering:
+    def refuse(visit: Visit) -> None:
+        visit.body()
+        visit.say(status, **headers)
+
+    return refuse
+
+
+@contextmanager
+def receiving() -> Iterator[ReceivingHost]:
+    host = ReceivingHost()
+    thread = threading.Thread(target=host.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield host
+    finally:
+        host.gate.set()
+        host.shutdown()
+        host.server_close()
+        thread.join()

@@ -1,0 +1,281 @@
+"""Results are put to URLs: whole, once, to addresses that were checked, and the URL is told nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+from conftest import Daemon, wait_until
+from receiving_host import ReceivingHost, keep_and_hang_up, receiving, refusing, stalled
+from s3_server import serving
+from test_buckets import LADDER, Died, Notes
+from test_delivery import TINY, delivered, only
+
+from daemon.addresses import DELIVERIES
+from daemon.delivery.place import Parcel, Receipt, Stopped
+from daemon.errors import InvalidRequest, Undelivered
+from daemon.models import Conflict, Deliver, Destination
+from daemon.name_template import Words
+from daemon.proof.publish import seal
+from daemon.storage.line import Lines
+from daemon.storage.receivers import Receivers
+
+SECRET = "X-Amz-Signature=s3cr3t"
+
+
+@pytest.fixture
+def host() -> Iterator[ReceivingHost]:
+    with receiving() as host:
+        yield host
+
+
+@pytest.fixture
+def daemon(start_daemon: Callable[..., Daemon], host: ReceivingHost) -> Daemon:
+    return start_daemon(*open_to(host.server_port))
+
+
+def open_to(port: int) -> list[str]:
+    return ["--delivery-allow-private", "--fetch-port", str(port), "--delivery-backoff", "0.05"]
+
+
+def submit(daemon: Daemon, clip: Path, *variations: Any, **wish: Any) -> str:
+    return str(daemon.submit(clip, spec={"variations": list(variations) or [TINY], "deliver": wish})["id"])
+
+
+def test_a_result_is_put_to_a_presigned_url_which_is_told_nobody(
+    daemon: Daemon, host: ReceivingHost, clip: Path
+) -> None:
+    job = submit(daemon, clip, url=host.url(f"/renders/a.mp4?{SECRET}"))
+    [told] = delivered(daemon, job)
+    shown = f"http://127.0.0.1:{host.server_port}/…"
+    assert (told["status"], told["to"], told["error"]) == ("delivered", shown, None)
+    variation = only(daemon.job(job))
+    assert hashlib.sha256(host.there[f"/renders/a.mp4?{SECRET}"]).hexdigest() == variation["sha256"]
+    [came] = host.came
+    assert (came["content-type"], came["content-length"]) == ("video/mp4", str(variation["bytes"]))
+    answers = [daemon.client.get(path).text for path in (f"/api/jobs/{job}", "/api/jobs", "/api/hooks/runs")]
+    assert "s3cr3t" not in "".join([*answers, daemon.log()])
+    kept = "SELECT count(*) FROM {} WHERE {} LIKE '%s3cr3t%'"
+    with closing(sqlite3.connect(daemon.state_dir / "ffspool.db")) as database:
+        asked = [kept.format(*where) for where in (("variations", "deliver"), ("deliveries", "wanted"))]
+        assert [database.execute(statement).fetchone() for statement in asked] == [(0,), (0,)]
+
+
+def test_a_real_store_takes_what_is_put_to_a_presigned_url(
+    start_daemon: Callable[..., Daemon], tmp_path: Path, clip: Path
+) -> None:
+    with serving(tmp_path / "s3") as server:
+        daemon = start_daemon(*open_to(server.port))
+        url = obstore.sign(server.store(), "PUT", "signed/clip.mp4", timedelta(hours=1))
+        job = submit(daemon, clip, url=url)
+        assert [(told["status"], told["error"]) for told in delivered(daemon, job)] == [("delivered", None)]
+        assert hashlib.sha256(server.read("signed/clip.mp4")).hexdigest() == only(daemon.job(job))["sha256"]
+
+
+def test_a_template_gives_each_output_its_url(daemon: Daemon, host: ReceivingHost, clip: Path) -> None:
+    job = submit(daemon, clip, TINY, {"preset": "mp3"}, url=host.url("/{stem}/{preset}.{ext}?key={job}"))
+    delivered(daemon, job)
+    assert sorted(host.there) == [f"/clip/h264-480p.mp4?key={job}", f"/clip/mp3.mp3?key={job}"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"url": "http://x.example/a"}, "names port 80"),
+        ({"url": "https://user:pass@x.example/a"}, "holds a user name"),
+        ({"url": "https://{stem}.example/a"}, "braces"),
+        ({"url": "https://x.example/{stm}"}, "has the word {stm}"),
+        ({"url": "https://x.example:1/{stem}"}, "results are brought to port"),
+        ({"url": "https://x.example/{stem}", "conflict": "number"}, "gets no number"),
+    ],
+)
+def test_a_url_that_nobody_may_go_to_is_refused(wish: Any, words: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        asyncio.run(Receivers(allow_private=True, ports={443}).resolve(Deliver(**wish)))
+    assert words in str(refused.value)
+    assert "pass" not in str(refused.value)
+
+
+def test_http_is_for_private_networks() -> None:
+    with pytest.raises(InvalidRequest, match="by https alone"):
+        asyncio.run(Receivers(allow_private=False, ports={80}).resolve(Deliver(url="http://x.example/a")))
+
+
+def test_one_url_is_not_taken_for_several_outputs(daemon: Daemon, host: ReceivingHost, clip: Path) -> None:
+    spec = json.dumps({"variations": [TINY, {"preset": "mp3"}], "deliver": {"url": host.url("/a")}})
+    answer = daemon.client.post("/api/jobs", data={"spec": spec}, files={"files": clip.read_bytes()})
+    assert (answer.status_code, "each output needs a url of its own" in answer.json()["detail"]) == (422, True)
+
+
+def test_a_private_address_is_not_gone_to(start_daemon: Callable[..., Daemon], host: ReceivingHost, clip: Path) -> None:
+    daemon = start_daemon("--fetch-port", str(host.server_port))
+    job = submit(daemon, clip, url=f"https://127.0.0.1:{host.server_port}/a")
+    [told] = delivered(daemon, job)
+    assert told["status"] == "failed"
+    assert "a loopback address: results are brought to public addresses only" in told["error"]
+    assert host.came == []
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_host_that_is_busy_is_asked_again(daemon: Daemon, host: ReceivingHost, clip: Path, status: int) -> None:
+    host.answers = [refusing(status, retry_after="0"), refusing(status)]
+    job = submit(daemon, clip, url=host.url("/a"))
+    [told] = delivered(daemon, job)
+    assert (told["status"], told["attempts"]) == ("delivered", 3)
+
+
+def test_a_url_that_has_expired_is_not_asked_again(daemon: Daemon, host: ReceivingHost, clip: Path) -> None:
+    host.answers = [refusing(403)]
+    job = submit(daemon, clip, url=host.url("/a"))
+    [told] = delivered(daemon, job)
+    shown = f"http://127.0.0.1:{host.server_port}/…"
+    assert (told["status"], told["error"]) == ("failed", f"{shown} answered 403 Forbidden")
+    assert len(host.came) == 1
+
+
+def test_a_job_that_is_cancelled_gives_up_its_delivery(daemon: Daemon, host: ReceivingHost, clip: Path) -> None:
+    host.answers = [refusing(503)] * 1000
+    job = submit(daemon, clip, url=host.url("/a"))
+    wait_until(lambda: host.came, "an attempt")
+    daemon.client.post(f"/api/jobs/{job}/cancel")
+    [told] = delivered(daemon, job)
+    assert (told["status"], told["error"]) == ("failed", "its delivery was cancelled")
+
+
+# The place itself
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"all of it" * 300_000)
+    return path
+
+
+def place(host: ReceivingHost, **more: Any) -> Receivers:
+    return Receivers(allow_private=True, ports={host.server_port}, **more)
+
+
+def parcel(output: Path, url: str, **wish: Any) -> Parcel:
+    size, sha256, _ = seal(output)
+    asked = Deliver(url=url, **wish)
+    return Parcel(
+        id="0" * 16, destination=Destination(place="http://x", below="", wish=asked), name=output.name, output=output,
+        words=Words(stem="clip", preset="p", ext="mp4"), bytes=size, sha256=sha256,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("conflict", "receipt", "there"),
+    [(Conflict.SKIP, True, b"old"), (Conflict.OVERWRITE, False, None), (Conflict.FAIL, None, b"old")],
+)
+def test_what_is_at_a_url_is_left_but_where_it_is_to_be_replaced(
+    host: ReceivingHost, output: Path, conflict: Conflict, receipt: bool | None, there: bytes | None
+) -> None:
+    host.there["/a"] = b"old"
+    asked = parcel(output, host.url("/a"), conflict=conflict)
+    if receipt is None:
+        with pytest.raises(Undelivered, match="is there already") as refused:
+            place(host).deliver(asked, Notes().course())
+        assert refused.value.final
+    else:
+        assert place(host).deliver(asked, Notes().course()).kept is receipt
+    assert host.there == {"/a": output.read_bytes() if there is None else there}
+
+
+@pytest.mark.parametrize("tells", [None, 403])
+@pytest.mark.parametrize("conflict", [Conflict.FAIL, Conflict.SKIP, Conflict.OVERWRITE])
+def test_one_that_came_before_the_line_broke_is_known_again(
+    host: ReceivingHost, output: Path, conflict: Conflict, tells: int | None
+) -> None:
+    host.answers, host.tells = [keep_and_hang_up], tells
+    notes, asked = Notes(), parcel(output, host.url("/a"), conflict=conflict)
+    with pytest.raises(Undelivered, match="cannot be reached") as broken:
+        place(host).deliver(asked, notes.course())
+    assert (broken.value.final, broken.value.away) == (False, True)
+    assert place(host).deliver(asked, notes.course()) == Receipt(to=f"http://127.0.0.1:{host.server_port}/…")
+
+
+def test_what_another_put_there_meanwhile_is_not_taken_for_it(host: ReceivingHost, output: Path) -> None:
+    host.answers = [refusing(503)]
+    notes, asked = Notes(), parcel(output, host.url("/a"))
+    with pytest.raises(Undelivered, match="503"):
+        place(host).deliver(asked, notes.course())
+    host.there["/a"] = b"another's"
+    with pytest.raises(Undelivered, match="is there already"):
+        place(host).deliver(asked, notes.course())
+
+
+def ladder(tmp_path: Path) -> Path:
+    folder = tmp_path / "clip_hls"
+    for name, content in LADDER.items():
+        (path := folder / name).parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def test_a_ladder_is_put_below_a_url_and_goes_on_where_it_was(host: ReceivingHost, tmp_path: Path) -> None:
+    notes, asked = Notes(), parcel(ladder(tmp_path), host.url("/films/"))
+
+    def dies() -> bool:
+        if len(host.there) == 3:
+            raise Died
+        return False
+
+    with pytest.raises(Died):
+        place(host).deliver(asked, notes.course(dies))
+    place(host).deliver(asked, notes.course())
+    assert host.there == {f"/films/clip_hls/{name}": content for name, content in LADDER.items()}
+    assert [came["path"].rpartition("/")[2] for came in host.came[-2:]] == ["playlist.m3u8", "master.m3u8"]
+
+
+def test_a_ladder_does_not_go_to_the_url_of_one_file(host: ReceivingHost, tmp_path: Path) -> None:
+    with pytest.raises(Undelivered, match="the output a folder of several") as refused:
+        place(host).deliver(parcel(ladder(tmp_path), host.url(f"/a?{SECRET}")), Notes().course())
+    assert refused.value.final
+    assert "s3cr3t" not in str(refused.value)
+
+
+def test_what_is_not_as_it_was_made_any_more_does_not_come_whole(host: ReceivingHost, output: Path) -> None:
+    asked = parcel(output, host.url("/a"))
+    output.write_bytes(output.read_bytes()[:-1] + b"x")
+    with pytest.raises(Undelivered, match="is not what was made any more"):
+        place(host).deliver(asked, Notes().course())
+    assert host.there == {}
+
+
+def test_one_that_is_cancelled_in_mid_transfer_does_not_come(host: ReceivingHost, output: Path) -> None:
+    looks = iter(range(100))
+    with pytest.raises(Stopped):
+        place(host).deliver(parcel(output, host.url("/a")), Notes().course(lambda: next(looks) > 2))
+    assert host.there == {}
+
+
+def test_a_host_that_stalls_is_given_up(host: ReceivingHost, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.storage.line.SILENCE", 0.2)
+    host.answers = [stalled]
+    output.write_bytes(bytes(64 * 1024**2))  # more than any socket holds
+    with pytest.raises(Undelivered, match="it does not answer"):
+        place(host).deliver(parcel(output, host.url("/a")), Notes().course())
+
+
+def test_a_name_is_looked_up_once(host: ReceivingHost, output: Path) -> None:
+    asked: list[str] = []
+
+    async def resolve(name: str, _: int) -> list[Any]:
+        asked.append(name)
+        return [ip_address("127.0.0.1")]
+
+    lines = Lines(DELIVERIES, allow_private=True, resolve=resolve)
+    place(host, lines=lines).deliver(parcel(output, f"http://receiver.example:{host.server_port}/a"), Notes().course())
+    assert (asked, host.came[0]["host"]) == (["receiver.example"], f"receiver.example:{host.server_port}")
