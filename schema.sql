@@ -820,6 +820,11 @@ BEGIN
     FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.seq = new.source;
 END;
 
+-- Watched folders whose jobs run though their schedule does not let them.
+CREATE TABLE overruled_folders (
+    folder TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 CREATE TRIGGER job_event AFTER UPDATE ON jobs
 WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new.priority
     OR old.name IS NOT new.name OR old.keep_until IS NOT new.keep_until

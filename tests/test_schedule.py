@@ -101,6 +101,8 @@ def test_jobs_of_a_folder_wait_for_its_hours_and_no_others(
     daemon.stop(signal.SIGKILL)
     daemon.start()
     assert daemon.job(film["id"])["outside_hours"]
+    assert "it is not the hour of its folder inbox" in ffspool("show", film["id"], env=daemon.env).stdout
+    assert "outside the hours of its schedule" in ffspool("folders", "history", "inbox", env=daemon.env).stdout
     told = ffspool("folders", env=daemon.env).stdout
     assert "outside the hours of its schedule: `ffspool folders resume inbox` lets it run now" in " ".join(told.split())
     roots = {"FFSPOOL_SOURCE_ROOTS": str(inbox), "FFSPOOL_OUTPUT_ROOTS": str(inbox.parent / "library")}
@@ -114,6 +116,8 @@ def test_jobs_of_a_folder_wait_for_its_hours_and_no_others(
     expect(page.get_by_text("Its jobs run though outside the hours")).to_be_visible()
     page.close()
     wait_until(lambda: made(inbox) == {"film.mp3"}, "it, though it is not its hour")
+    daemon.stop()
+    daemon.start()
     shutil.copy(clip, inbox / "next.mp4")
     wait_until(lambda: made(inbox) == {"film.mp3", "next.mp3"}, "one that came later")
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from daemon.cli.client import Json
 
 
+DOES = {"running": "run", "paused": "stand still", "draining": "wait"}
+
+
 @click.group(invoke_without_command=True)
 @click.pass_context
 def folders(context: click.Context) -> None:
@@ -49,7 +52,7 @@ def ls(state_dir: Path | None, as_json: bool) -> None:
 
 def _hours(folder: str, schedule: Json) -> str:
     state = "running" if schedule["overruled"] else schedule["state"]
-    return f"is {state}{scheduled(state, schedule, f'`ffspool folders resume {quote(folder)}`')}"
+    return f"has its jobs {DOES[state]}{scheduled(state, schedule, f'`ffspool folders resume {quote(folder)}`')}"
 
 
 def _flaw(folder: Json) -> str | None:
@@ -98,7 +101,7 @@ def pause(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> No
 @as_json
 def resume(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
     """Let FOLDERS be scanned again, and their jobs run though it is not their hour."""
-    _each(folders, "resume", "is scanned again", state_dir, as_json)
+    _each(folders, "resume", "is scanned, and its jobs run", state_dir, as_json)
 
 
 @folders.command()

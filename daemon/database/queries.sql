@@ -579,6 +579,18 @@ WHERE folder = :folder AND queued + processing > 0 AND scheduled <> :state
 UPDATE jobs SET overruled = 1
 WHERE folder = :folder AND queued + processing > 0 AND scheduled <> 'running' AND NOT overruled
 
+-- Keeps that somebody has all jobs of a folder run.
+-- name: insert_overruled_folder
+INSERT OR IGNORE INTO overruled_folders (folder) VALUES (:folder)
+
+-- Has a folder keep to its schedule again.
+-- name: delete_overruled_folder
+DELETE FROM overruled_folders WHERE folder = :folder
+
+-- Whether somebody has all jobs of a folder run.
+-- name: overruled_folder
+SELECT folder FROM overruled_folders WHERE folder = :folder
+
 -- Lets jobs run whose folders have no schedule any more. `folders` is a JSON list of those that do.
 -- name: forget_schedules
 UPDATE jobs SET scheduled = 'running', overruled = 0

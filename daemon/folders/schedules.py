@@ -61,7 +61,7 @@ class Schedules:
         standing = self._standings.get(folder)
         if standing and standing.state != QueueState.RUNNING and not standing.overruled:
             self._standings[folder] = replace(standing, overruled=True)
-            await self._change(folder, lambda t: t.run("overrule_folder", folder=folder))
+            await self._change(folder, partial(_overrule, folder))
 
     async def _keep_to(self, folder: str) -> None:
         while True:
@@ -75,12 +75,13 @@ class Schedules:
     async def _look(self, folder: str) -> float:
         """Seconds until the next look."""
         verdict, before = await self._timetables[folder].look(), self._standings.get(folder)
-        overruled = bool(before and before.overruled and verdict.state != QueueState.RUNNING)
+        overruled = before.overruled if before else await self._store.read(partial(_is_overruled, folder))
+        overruled = overruled and verdict.state != QueueState.RUNNING
         self._standings[folder] = ScheduleStanding(
             state=verdict.state, because=verdict.because, overruled=overruled, changes_at=when(verdict.changes_at)
         )
         if before is None or before.state != verdict.state:
-            await self._change(folder, lambda t: t.run("set_folder_schedule", folder=folder, state=verdict.state))
+            await self._change(folder, partial(_schedule, folder, verdict.state))
             log.info(
                 "jobs of the folder %s are %s: %s",
                 folder,
@@ -93,6 +94,21 @@ class Schedules:
         live = await self._store.write(partial(_changed, folder, change))
         for held in (False, True):
             await self._scheduler.hold([row["id"] for row in live if row["held"] == held], held)
+
+
+def _overrule(folder: str, transaction: Transaction) -> int:
+    transaction.run("insert_overruled_folder", folder=folder)
+    return transaction.run("overrule_folder", folder=folder)
+
+
+def _is_overruled(folder: str, transaction: Transaction) -> bool:
+    return transaction.one("overruled_folder", folder=folder) is not None
+
+
+def _schedule(folder: str, state: QueueState, transaction: Transaction) -> int:
+    if state == QueueState.RUNNING:
+        transaction.run("delete_overruled_folder", folder=folder)
+    return transaction.run("set_folder_schedule", folder=folder, state=state)
 
 
 def _changed(folder: str, change: Callable[[Transaction], int], transaction: Transaction) -> list[Row]:

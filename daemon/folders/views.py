@@ -32,7 +32,7 @@ class FolderView(Model, frozen=True):
 
 class Verdict(Model, frozen=True):
     """Tells what became of a file: `refused`, or its job's status, or of the file itself `replaced`, `not replaced`,
-    `undone`, `moved`, `deleted`. The `error` says why nothing came of it.
+    `undone`, `moved`, `deleted`. The `error` says why nothing came of it so far.
     """
 
     name: str  # within the folder
@@ -47,13 +47,14 @@ class Verdicts(Model, frozen=True):
     items: tuple[Verdict, ...]
 
 
-def verdict(row: Row) -> Verdict:
-    """Returns what a row of a watched file tells."""
+def verdict(row: Row, keeps: str | None) -> Verdict:
+    """Returns what a row of a watched file tells. `keeps` is why what is queued does not run, if it could."""
+    waits = row["job"] and (row["outcome"] or State.QUEUED) == State.QUEUED
     return Verdict(
         name=row["name"],
         bytes=row["bytes"],
         verdict="refused" if row["error"] else row["outcome"] or State.QUEUED,
-        error=row["error"] or row["said"],
+        error=row["error"] or row["said"] or (keeps if waits else None),
         job=row["job"],
         at=when(row["taken_at"]),
     )

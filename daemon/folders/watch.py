@@ -140,7 +140,9 @@ class Watcher:
         """Returns what became of a folder's files, the newest first. Raises NotFound."""
         watch = self._named(folder)
         rows = await self._store.read(lambda t: t.all("watched_history", limit=limit, **watch.key))
-        return Verdicts(items=tuple(verdict(row) for row in rows))
+        standing = self._schedules.standing(folder)
+        keeps = standing.because if standing and not standing.overruled else None
+        return Verdicts(items=tuple(verdict(row, keeps) for row in rows))
 
     def _named(self, folder: str) -> Watched:
         for watch in self._watches:

@@ -20,6 +20,7 @@ from daemon.delivery import rows
 from daemon.delivery.deliveries import Deliveries
 from daemon.errors import Doubtful, Gone, InvalidRequest, NotFound
 from daemon.jobs import insertion, listing
+from daemon.jobs.hours import told_of_hours
 from daemon.jobs.insertion import JobSpec
 from daemon.jobs.listing import Selection
 from daemon.jobs.remedies import advised
@@ -237,7 +238,8 @@ class Jobs:
         error = listing.errors(transaction, [job]).get(job["seq"])
         children, brought = children_of(transaction, job), rows.of_job(transaction, job)
         fetched = fetches_of(transaction, job)
-        return advised(job_view(job, effort, error, *children, self._scheduler, brought, fetched, works))
+        view = job_view(job, effort, error, *children, self._scheduler, brought, fetched, works)
+        return advised(told_of_hours(view))
 
     def _page(
         self, transaction: Transaction, selection: Selection, limit: int, cursor: str | None, with_metadata: bool

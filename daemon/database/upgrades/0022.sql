@@ -10,6 +10,11 @@ UPDATE jobs SET folder = watched_files.folder FROM watched_files WHERE watched_f
 
 CREATE INDEX jobs_of_folders ON jobs (folder) WHERE folder IS NOT NULL AND queued + processing > 0;
 
+-- Watched folders whose jobs run though their schedule does not let them.
+CREATE TABLE overruled_folders (
+    folder TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 DROP TRIGGER job_event;
 CREATE TRIGGER job_event AFTER UPDATE ON jobs
 WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new.priority
