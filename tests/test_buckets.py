@@ -11,6 +11,7 @@ from importlib import util
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import boto3
 import pytest
 from conftest import Daemon, wait_until
 from file_host import FileHost, hosting
@@ -28,7 +29,7 @@ from daemon.models import Conflict, Deliver, Destination
 from daemon.name_template import Words
 from daemon.proof import output_folder
 from daemon.proof.publish import seal
-from daemon.storage import credentials
+from daemon.storage import credentials, leftovers
 from daemon.storage.buckets import Buckets
 from daemon.storage.object_store import PART, ObjectStore
 
@@ -493,3 +494,52 @@ def test_the_readme_brings_a_link_to_a_bucket(daemon: Daemon, server: S3Server, 
     [told] = delivered(daemon, job)
     assert (told["to"], told["error"]) == (f"{URL}/{job}/clip_hls", None)
     assert f"renders/{job}/clip_hls/master.m3u8" in server.listed()
+
+
+# What a daemon that died left in the store
+
+
+def begun(scene: Scene, *keys: str) -> None:
+    """Uploads in parts that nobody goes on with."""
+    for key in keys:
+        made = s3(scene.server).create_multipart_upload(Bucket=BUCKET, Key=key)
+        part = {"PartNumber": 1, "UploadId": made["UploadId"], "Body": b"part"}
+        s3(scene.server).upload_part(Bucket=BUCKET, Key=key, **part)
+
+
+def s3(server: S3Server) -> Any:
+    keys = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
+    return boto3.client("s3", endpoint_url=server.endpoint, **keys)
+
+
+def under_way(scene: Scene) -> list[str]:
+    return sorted(one["Key"] for one in s3(scene.server).list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
+
+
+OTHERS = ["renders/films/clip.mp4.other", "renders/other.mp4"]
+OURS = "renders/films/clip é+(&).mp4"
+
+
+def test_uploads_that_were_not_ended_are_aborted_by_the_next_attempt(scene: Scene) -> None:
+    begun(scene, OURS, *OTHERS)
+    assert under_way(scene) == sorted([OURS, *OTHERS])
+    notes, parcel = Notes(), scene.parcel(0, f"{URL}/films/clip é+(&).mp4")
+    notes.landing = '{"key": "films/clip é+(&).mp4"}'
+    scene.place.deliver(parcel, notes.course())
+    assert under_way(scene) == OTHERS
+
+
+def test_uploads_that_were_not_ended_are_aborted_once_nobody_wants_them(scene: Scene) -> None:
+    begun(scene, OURS, *OTHERS)
+    parcel = scene.parcel(0, f"{URL}/films/clip é+(&).mp4")
+    scene.place.withdraw(replace(parcel, landing='{"key": "films/clip é+(&).mp4"}'))
+    assert under_way(scene) == OTHERS
+
+
+def test_a_store_that_tells_of_no_uploads_holds_nothing_up(scene: Scene, tmp_path: Path) -> None:
+    bucket = replace(named(scene.server, tmp_path), endpoint="http://127.0.0.1:1")
+    assert leftovers.abort(bucket, credentials.credentials(bucket), "x") == 0
+    wrong = {"access_key_id": KEY, "secret_access_key": "wrong"}
+    begun(scene, "renders/x")
+    assert leftovers.abort(named(scene.server, tmp_path), wrong, "x") == 0
+    assert under_way(scene) == ["renders/x"]

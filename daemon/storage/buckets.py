@@ -16,7 +16,7 @@ from daemon.delivery.place import Course, Parcel, Receipt
 from daemon.errors import ForbiddenPath, StartupError, Undelivered
 from daemon.models import Deliver, Destination
 from daemon.name_template import PathTemplate
-from daemon.storage import credentials
+from daemon.storage import credentials, leftovers
 from daemon.storage.object_store import ObjectStore
 from daemon.storage.objects import Landing, OneObject, Tree
 
@@ -40,26 +40,39 @@ class Buckets:
         return Destination(place=f"bucket:{bucket.name}", below=wish.url, wish=wish)
 
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
-        bucket, store = self._open(parcel.destination)
+        bucket = self._bucket(parcel.destination)
+        if bucket is None:
+            raise Undelivered("its url is below that of no bucket of this daemon any more", final=True)
+        opening = _opening(bucket)
+        if course.landing:
+            leftovers.abort(bucket, opening, msgspec.json.decode(course.landing, type=Landing).key)
         sort = Tree if parcel.output.is_dir() else OneObject
+        store = ObjectStore(bucket, opening)
         key, kept = sort(bucket, store, parcel, course, _key(bucket, parcel)).carry_out()
         return Receipt(to=bucket.beginning + key, kept=kept)
 
     def withdraw(self, parcel: Parcel) -> None:
-        """Removes objects of a folder that has not all of them. One object is whole, or the store lets go of it."""
+        """Removes parts of objects, and objects of a folder that has not all of them. What is whole stays."""
         landing = msgspec.json.decode(parcel.landing, type=Landing) if parcel.landing else None
-        if landing and landing.last and parcel.destination.place.removeprefix("bucket:") in self._buckets:
-            _, store = self._open(parcel.destination)
-            landing.clear(store, parcel.id)
+        bucket = self._bucket(parcel.destination)
+        if landing is None or bucket is None:
+            return
+        opening = _opening(bucket)
+        leftovers.abort(bucket, opening, landing.key)
+        if landing.last:
+            landing.clear(ObjectStore(bucket, opening), parcel.id)
 
-    def _open(self, destination: Destination) -> tuple[Bucket, ObjectStore]:
+    def _bucket(self, destination: Destination) -> Bucket | None:
+        """The bucket it goes to, unless the operator named that another way meanwhile."""
         bucket = self._buckets.get(destination.place.removeprefix("bucket:"))
-        if bucket is None or not destination.below.startswith(bucket.beginning):
-            raise Undelivered("its url is below that of no bucket of this daemon any more", final=True)
-        try:
-            return bucket, ObjectStore(bucket, credentials.credentials(bucket))
-        except StartupError as error:
-            raise Undelivered(f"the credentials of the bucket {bucket.name} cannot be read", away=True) from error
+        return bucket if bucket and destination.below.startswith(bucket.beginning) else None
+
+
+def _opening(bucket: Bucket) -> dict[str, str]:
+    try:
+        return credentials.credentials(bucket)
+    except StartupError as error:
+        raise Undelivered(f"the credentials of the bucket {bucket.name} cannot be read", away=True) from error
 
 
 def _key(bucket: Bucket, parcel: Parcel) -> str:

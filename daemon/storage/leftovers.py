@@ -1,0 +1,106 @@
+"""Aborts uploads in parts that a daemon began and could not end: S3 keeps and bills their parts, and shows them nobody.
+
+The client of stores aborts its own as long as it lives, and has no way to ask for others. That takes two requests,
+signed as AWS says (Signature Version 4), and keys of a file: who is let in by the role of a machine leaves it to the
+lifecycle rule of the bucket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import html
+import http.client
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from urllib.parse import quote, urlsplit
+
+from daemon.config_tables import Bucket
+from daemon.journal import tell
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 30.0  # seconds
+MOST_BYTES = 4 * 1024**2  # of a list of a thousand uploads there are some 500,000
+UPLOAD = re.compile(r"<Upload>(.*?)</Upload>", re.DOTALL)
+NOTHING = hashlib.sha256(b"").hexdigest()
+
+
+def abort(bucket: Bucket, credentials: Mapping[str, str], key: str) -> int:
+    """Aborts what is under way to a key and to all below it; returns how many those were. Raises nothing: what is left
+    so is no fault of what is delivered."""
+    if bucket.scheme != "s3" or "secret_access_key" not in credentials:
+        return 0
+    store = _Store(bucket, credentials)
+    try:
+        found = [(one, upload) for one, upload in store.uploads(key) if one == key or one.startswith(f"{key}/")]
+        for one, upload in found:
+            store.abort(one, upload)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        words = "uploads that were not ended cannot be aborted: let a lifecycle rule of the bucket do so"
+        tell(log, logging.INFO, words, bucket=bucket.name, error=type(error).__name__)
+        return 0
+    if found:
+        tell(log, logging.INFO, "uploads that were not ended are aborted", bucket=bucket.name, count=len(found))
+    return len(found)
+
+
+class _Store:
+    """Speaks two words of S3. Keys begin where the profile's do."""
+
+    def __init__(self, bucket: Bucket, credentials: Mapping[str, str]) -> None:
+        name, _, prefix = bucket.url.removeprefix("s3://").rstrip("/").partition("/")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._region = bucket.region or "us-east-1"
+        parts = urlsplit(bucket.endpoint or f"https://s3.{self._region}.amazonaws.com")
+        self._secure, self._host = parts.scheme == "https", parts.netloc
+        own = "" if bucket.virtual_hosted and bucket.endpoint else f"/{name}"  # such an endpoint names it already
+        self._path = f"{parts.path.rstrip('/')}{own}"
+        self._credentials = credentials
+
+    def uploads(self, key: str) -> Iterator[tuple[str, str]]:
+        """Yields key and identifier of what is under way to keys that begin so."""
+        text = self._asked("GET", "/", {"prefix": self._prefix + key, "uploads": ""})
+        for upload in UPLOAD.findall(text):
+            one, identifier = (re.search(rf"<{name}>(.*?)</{name}>", upload, re.DOTALL) for name in ("Key", "UploadId"))
+            if one and identifier:
+                yield html.unescape(one[1]).removeprefix(self._prefix), html.unescape(identifier[1])
+
+    def abort(self, key: str, upload: str) -> None:
+        self._asked("DELETE", f"/{quote(self._prefix + key, safe='/~')}", {"uploadId": upload})
+
+    def _asked(self, method: str, path: str, query: Mapping[str, str]) -> str:
+        """What is answered. Raises OSError, HTTPException or ValueError."""
+        sort = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        connection = sort(self._host, timeout=TIMEOUT)
+        asked = "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted(query.items()))
+        path = f"{self._path}{path}"
+        try:
+            connection.request(method, f"{path}?{asked}", headers=self._signed(method, path, asked))
+            answer = connection.getresponse()
+            text = answer.read(MOST_BYTES).decode()
+        finally:
+            connection.close()
+        if answer.status not in {200, 204, 404}:  # the last: there are none, or it is gone
+            raise ValueError(answer.status)
+        return text
+
+    def _signed(self, method: str, path: str, query: str) -> dict[str, str]:
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        headers = {"host": self._host, "x-amz-content-sha256": NOTHING, "x-amz-date": now}
+        if token := self._credentials.get("session_token"):
+            headers["x-amz-security-token"] = token
+        names, lines = ";".join(headers), "".join(f"{name}:{value}\n" for name, value in headers.items())
+        request = "\n".join([method, path, query, lines, names, NOTHING])
+        scope = f"{now[:8]}/{self._region}/s3/aws4_request"
+        text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(request.encode()).hexdigest()])
+        signing = f"AWS4{self._credentials['secret_access_key']}".encode()
+        for word in scope.split("/"):
+            signing = hmac.digest(signing, word.encode(), "sha256")
+        signature = hmac.digest(signing, text.encode(), "sha256").hex()
+        who = f"Credential={self._credentials['access_key_id']}/{scope}"
+        del headers["host"]
+        signed = f"AWS4-HMAC-SHA256 {who}, SignedHeaders={names}, Signature={signature}"
+        return {**headers, "Authorization": signed}
