@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -141,7 +141,19 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True):
 
 def tables(environ: Mapping[str, str] | None = None) -> Tables:
     """Returns the other tables of `ffspool.toml`. Raises StartupError when one is not valid."""
-    return Tables(hooks=hooks(environ), folders=folders(environ), schedule=schedule(environ), buckets=buckets(environ))
+    found = Tables(hooks=hooks(environ), folders=folders(environ), schedule=schedule(environ), buckets=buckets(environ))
+    _refuse_unnamed(found.folders, found.buckets)
+    return found
+
+
+def _refuse_unnamed(folders: Sequence[Folder], buckets: Sequence[Bucket]) -> None:
+    """Refuses a folder whose results are to go to a bucket that has no table."""
+    for folder in folders:
+        url = folder.deliver.url if folder.deliver else msgspec.UNSET
+        if not isinstance(url, str) or url.startswith("http"):
+            continue
+        if not any(url.startswith(bucket.beginning) for bucket in buckets):
+            raise StartupError(f"In {folder.place}: {url} is below the url of no bucket: name one in [buckets.NAME]")
 
 
 def hooks(environ: Mapping[str, str] | None = None) -> tuple[Hook, ...]:

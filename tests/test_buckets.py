@@ -22,7 +22,7 @@ from test_delivery import TINY, delivered, only
 from test_fetch import open_to
 from test_readme import blocks
 
-from daemon.config_tables import Bucket, buckets
+from daemon.config_tables import Bucket, buckets, tables
 from daemon.delivery.place import Course, Parcel, Stopped
 from daemon.errors import StartupError, Undelivered
 from daemon.models import Conflict, Deliver, Destination
@@ -405,6 +405,19 @@ def test_a_bucket_that_is_not_valid_is_refused_with_its_line(tmp_path: Path, tab
     with pytest.raises(StartupError, match=r"ffspool\.toml") as refused:
         buckets({"FFSPOOL_CONFIG": str(config)})
     assert words in str(refused.value)
+
+
+def test_a_watched_folder_delivers_to_buckets_that_have_a_table(tmp_path: Path) -> None:
+    config = tmp_path / "ffspool.toml"
+    folder = '[[folders]]\nname = "in"\npath = "/in"\nvariations = [{ preset = "mp3" }]\n'
+    folder += 'deliver = { url = "s3://x/out/{stem}.{ext}" }\n'
+    for bucket, fine in (("s3://x/out", True), ("s3://x/other", False)):
+        config.write_text(f'{folder}[buckets.a]\nurl = "{bucket}"\n')
+        if fine:
+            assert tables({"FFSPOOL_CONFIG": str(config)}).folders[0].deliver is not None
+        else:
+            with pytest.raises(StartupError, match="line 1: s3://x/out/"):
+                tables({"FFSPOOL_CONFIG": str(config)})
 
 
 @pytest.mark.parametrize(

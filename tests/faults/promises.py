@@ -37,7 +37,7 @@ PROMISES = {
     7: "attempts are capped",
     8: "event ids only grow",
     9: "a corrupt database is a clear refusal to start, never a silent new one",
-    10: "a result that is to be delivered comes to its folder once and whole",
+    10: "a result that is to be delivered comes to its folder or bucket once and whole",
 }
 ARROWS = {
     ("queued", "processing"), ("queued", "cancelled"), ("queued", "failed"),
