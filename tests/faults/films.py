@@ -74,6 +74,7 @@ TOLD = [*read("s.srt"), *read("c.txt"), "-map_metadata", "3", "-c:s", "srt", "-m
 SOURCES = (
     Specimen("steady.mp4", [_film("-preset", "fast", "-bf", "3", rate="30000/1001")]),
     Specimen("told.mkv", [_encoded(*TOLD, *H264, *AAC)], companions={"c.txt": CHAPTERS, "s.srt": SUBTITLES}),
+    Specimen("hierarchy.mp4", [_film("-preset", "fast", "-x264-params", "bframes=8:b-adapt=0:b-pyramid=normal")]),
     Specimen("open.mkv", [_film("-preset", "fast", "-x264-params", "open-gop=1:bframes=3:keyint=20")]),
     Specimen("fast.mp4", [_film(rate="50")]),
     _unevenly("uneven.mp4", "not(mod(n,3))+lt(n,200)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -30,8 +31,10 @@ from faults.victim import Victim
 Attack = Callable[..., tuple[Victim, Promises]]
 Undisturbed = Callable[[Order], list[Path]]
 
-KILLED = ["the daemon", "both", "the encoder"]  # for each order of a batch, in any order
-A_FEW = (Order("uneven.mkv", ("x264",)),)
+KILLED = ["the daemon", "both", "the encoder"]  # for each order of a batch, in any order, with the next two
+ASKED, ENCODER_ASKED = "the daemon, asked to stop", "the encoder, asked to end"
+INTERRUPTED = [*KILLED, ASKED, ENCODER_ASKED]
+A_FEW = (Order("hierarchy.mp4", ("x265",)),)
 FURTHER = 60  # percent of a film at most that are encoded before a kill
 LONGEST = 600.0  # seconds that an encode may take, on a busy machine
 WHOLE = "86400"  # CPU seconds that no film here takes
@@ -105,10 +108,10 @@ def test_films_come_out_alike_however_often_they_were_interrupted(
     assert victim.starts(), victim.log()
     jobs = {order: accepted(victim, ledger, source(order.source), order) for order in round}
     random = Random(str(round))
-    for target in random.sample(KILLED * len(round), len(KILLED) * len(round)):
+    for target in random.sample(INTERRUPTED * len(round), len(INTERRUPTED) * len(round)):
         if not strike(victim, jobs.values(), target, random):
             break  # all has ended
-        tally.attack(f"kills of {target} amid encodes")
+        tally.attack(f"ends of {target} amid encodes")
         if victim.died:
             promises.when_dead()
             assert victim.starts(), victim.log()
@@ -130,19 +133,21 @@ def accepted(victim: Victim, ledger: Ledger, film: Path, order: Order) -> Any:
 
 
 def strike(victim: Victim, jobs: Iterable[Any], target: str, random: Random) -> bool:
-    """Kills it once an encode got on by some of its way. False: there is nothing left to be encoded."""
+    """Ends it once an encode got on by some of its way. False: there is nothing left to be encoded."""
     wait_until(lambda: victim.encoders() or settled(victim), "an encode", LONGEST)
     there = furthest(victim, jobs) + random.uniform(0, FURTHER)
     wait_until(lambda: furthest(victim, jobs) >= there or not victim.encoders(), "some of an encode", LONGEST)
     encoders = victim.encoders()
     if not encoders:
         return not settled(victim)
-    if target == "the encoder":
+    if target in {"the encoder", ENCODER_ASKED}:
         encoders = [random.choice(encoders)]
-    for encoder in encoders if target != "the daemon" else []:
+    for encoder in encoders if target in {"both", "the encoder", ENCODER_ASKED} else []:
         with suppress(psutil.NoSuchProcess):
-            encoder.kill()
-    if target != "the encoder":
+            encoder.send_signal(signal.SIGTERM if target == ENCODER_ASKED else signal.SIGKILL)
+    if target == ASKED:
+        victim.stop()
+    elif target in {"the daemon", "both"}:
         victim.kill()
     return True
 
