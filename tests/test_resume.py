@@ -130,6 +130,7 @@ def test_what_a_cancel_keeps_a_retry_goes_on_with(start_daemon: Start, film: Pat
     [kept] = receipt["kept"]
     assert kept["seconds"] >= 8.0
     assert kept["bytes"] == sum(part.stat().st_size for part in daemon.parts())
+    assert daemon.client.get("/api/stats").json()["disk"]["pieces_bytes"] == kept["bytes"]
     daemon.stop()
     daemon.env["FFSPOOL_RESUME_FROM"] = "86400"  # as when it is predicted to take less now: pieces are there
     daemon.start()  # it sweeps at once

@@ -62,6 +62,7 @@ class Disk(Model, frozen=True):
     sources_bytes: int
     outputs_bytes: int
     uploads_bytes: int
+    pieces_bytes: int  # of interrupted films, until they go on
     database_bytes: int  # of its file, what holds something
     kept_free_bytes: int  # by encodes
     checkpoint_age_seconds: float | None  # since the database's log was written back; None: all of it is
@@ -152,6 +153,7 @@ def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
     figures.disk.labels("sources").set(stats.disk.sources_bytes)
     figures.disk.labels("outputs").set(stats.disk.outputs_bytes)
     figures.disk.labels("uploads").set(stats.disk.uploads_bytes)
+    figures.disk.labels("pieces").set(stats.disk.pieces_bytes)
     figures.disk.labels("database").set(stats.disk.database_bytes)
     figures.disk.labels("kept_free").set(stats.disk.kept_free_bytes)
     for state in QueueState:

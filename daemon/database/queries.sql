@@ -1210,6 +1210,9 @@ SELECT kind, bytes FROM disk
 UNION ALL
 SELECT 'database', (page_count - freelist_count) * page_size
 FROM pragma_page_count, pragma_freelist_count, pragma_page_size
+UNION ALL
+SELECT 'pieces', coalesce(sum(pieces.bytes), 0) FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation
+WHERE variations.status <> 'processing'
 
 -- Which database this is
 
