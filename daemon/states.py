@@ -81,6 +81,7 @@ class DeliveryStatus(StrEnum):
 
 
 FORCED = "failed by request"  # what is told of a variation that somebody had fail
+UNFETCHED = " could not be fetched: "  # in what is told of a source, behind its name
 ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.SKIPPED})
 LIVE = frozenset({State.QUEUED, State.PROCESSING})
 

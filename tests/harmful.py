@@ -8,7 +8,7 @@ from specimens import AAC, TRUNCATED, Specimen, heard, still
 
 NO_MEDIA = "it is not a media file ffspool can read"
 PLAYLIST = f"{NO_MEDIA}, but a playlist, which names other files: give those"
-TOO_LARGE = "its picture has no size, or more than 40 megapixels"
+TOO_LARGE = "its picture has no size, or one over what may be: 40 megapixels are the limit"
 SIBLING = "plain.mp4"  # what they would read, were it beside them
 
 

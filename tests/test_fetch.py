@@ -273,8 +273,10 @@ def test_redirects_in_circles_end(daemon: Daemon, host: FileHost) -> None:
 
 def test_a_private_address_is_refused_before_it_is_asked(start_daemon: Callable[..., Daemon], host: FileHost) -> None:
     daemon = start_daemon("--fetch-port", str(host.server_port))
-    why = failed(daemon, submit(daemon, {"url": host.url()}))
-    assert "a loopback address: sources are fetched from public addresses only" in why
+    job = submit(daemon, {"url": host.url()})
+    assert "a loopback address: sources are fetched from public addresses only" in failed(daemon, job)
+    advice = "1 file could not be fetched, as told above: see to that, then submit a new job"
+    assert daemon.job(job["id"])["advice"] == [advice]
     assert host.came == []
 
 

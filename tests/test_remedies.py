@@ -14,6 +14,9 @@ from daemon.jobs.remedies import Remedy, advice, remedy
 from daemon.states import FORCED, State
 
 NO_INDEX = "a.mp4: its index (moov) is missing: the file was cut off, or is still being written"
+UNFETCHED = "a.mp4 could not be fetched: https://a.example/… answered 404 (Not Found)"
+NOT_ALLOWED = "a.mp4 could not be fetched: a.example leads to 10.0.0.1, which does not answer, a private address"
+LARGE = "a.png: its picture is 9000×9000; 40 megapixels are the limit"
 AWAY = "a.mp4: it is no longer where it was"
 NO_SOUND = "the source has no sound, which the preset mp3 needs"
 HUNG = "the encoder hung: for 120 s nothing came of it, so it was ended"
@@ -40,6 +43,9 @@ FULL, DAMAGED, CHANNELS = map(
         (FULL, None, Remedy.HOST),
         (AWAY, AWAY, Remedy.HOST),
         (HUNG, None, Remedy.HOST),
+        (UNFETCHED, UNFETCHED, Remedy.FETCH),
+        (NOT_ALLOWED, NOT_ALLOWED, Remedy.FETCH),
+        (LARGE, LARGE, Remedy.SMALLER),
         (NO_INDEX, NO_INDEX, Remedy.FILE),
         (DAMAGED, None, Remedy.FILE),
         ("the source is truncated: its header says 9.00 s, its data ends at 4.00 s; fetch it", None, Remedy.FILE),
@@ -70,10 +76,15 @@ def test_each_remedy_is_advised_for_itself() -> None:
         (NO_INDEX, [(State.FAILED, NO_INDEX)] * 3),
         (None, [cancelled, cancelled, (State.FAILED, FULL)]),
         (None, [done, (State.FAILED, NO_SOUND), (State.FAILED, CHANNELS)]),
+        (UNFETCHED, [(State.FAILED, UNFETCHED)] * 2),
+        (NOT_ALLOWED, [(State.FAILED, NOT_ALLOWED)]),
+        (LARGE, [(State.FAILED, LARGE)] * 2),
     )
     assert list(advice(whole, "this", "that")) == [
         "this makes 2 variations",
         "1 variation failed for what the host lacks, as told above: see to it, then this",
+        "2 files could not be fetched, as told above: see to that, then that",
+        "1 file is too large for ffspool: make the picture in it smaller first, then that",
         "1 file is broken or no media: leave it out, or fetch it anew and that",
         "1 variation would fail alike again: ask for what its error says",
         "1 variation cannot be made of such a file: leave it out, or choose another preset",

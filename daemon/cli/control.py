@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from daemon.cli.answers import each, tell
 from daemon.cli.cancelled import known_by, told
 from daemon.cli.completion import JobType, PartType
-from daemon.cli.options import as_json, print_json, reach, state_dir, status
+from daemon.cli.options import as_json, reach, state_dir, status
 from daemon.plaintext import visible
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _bulk(receipt: Json, done: str) -> str:
 # Going on
 
 
-REASONS = ("encoder", "proof", "host", "crash", "fault", "unreadable", "unsuitable", "request")
+REASONS = ("encoder", "proof", "host", "crash", "fault", "unfetched", "unreadable", "unsuitable", "request")
 
 
 @click.command()
@@ -146,8 +147,9 @@ def retry(
     """Queue what failed or was cancelled of JOBS again, or what failed of all jobs; what is completed stays.
 
     Reasons are those that the daemon's figures count: the encoder could not (encoder), what it made was not what was
-    planned (proof), the host lacks something (host), the daemon died of it (crash), ffspool is at fault (fault), the
-    file cannot be read (unreadable), the preset does not suit it (unsuitable), or somebody asked for it (request).
+    planned (proof), the host lacks something (host), the daemon died of it (crash), ffspool is at fault (fault), its
+    URL brings no file (unfetched), the file cannot be read (unreadable), the preset does not suit it (unsuitable), or
+    somebody asked for it (request).
     """
     _either(jobs, every, "--all", only_with_all=status)
     daemon = reach(state_dir)
@@ -360,41 +362,6 @@ def _either(named: Any, flagged: bool, flag: str, only_with_all: str | None = No
         raise click.UsageError(f"name a JOB, as `ffspool ls` lists them, or add {flag}")
     if only_with_all and not flagged:
         raise click.UsageError(f"--status goes with {flag}")
-
-
-def tell(answer: Json, as_json: bool, words: Callable[[Json], str]) -> None:
-    """Prints the daemon's answer, as JSON or in words."""
-    if as_json:
-        print_json(answer)
-    else:
-        _say(words(answer))
-
-
-def each(jobs: Sequence[str], act: Callable[[str], Json], as_json: bool, words: Callable[[Json], str]) -> None:
-    """Does it to every job, also when it is refused for one; raises Refused at the end."""
-    from daemon.cli.client import Refused
-    from daemon.cli.references import Unclear
-
-    answers: list[Json] = []
-    refusals: list[Refused | Unclear] = []
-    for job in jobs:
-        try:
-            answers.append(act(job))
-        except (Refused, Unclear) as error:
-            refusals.append(error)
-            continue
-        if not as_json:
-            _say(words(answers[-1]))
-    if as_json:
-        print_json({"items": answers})
-    if refusals:
-        raise Refused(refusals[0].status, refusals[0].code, "\n".join(map(str, refusals)))
-
-
-def _say(words: str) -> None:
-    from daemon.cli.terminal import console, say
-
-    say(console(), words)
 
 
 COMMANDS = (cancel, queue, slots, pause, resume, drain, retry, fail, edit, rm)

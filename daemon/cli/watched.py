@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.control import each, scheduled
+from daemon.cli.answers import each
+from daemon.cli.control import scheduled
 from daemon.cli.options import as_json, print_json, reach, state_dir
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli.control import each, tell
+from daemon.cli.answers import each, tell
 from daemon.cli.options import as_json, echo, print_json, reach, state_dir
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from daemon.states import FORCED, State
+from daemon.states import FORCED, UNFETCHED, State
 
 
 class Reason(StrEnum):
@@ -17,6 +17,7 @@ class Reason(StrEnum):
     HOST = "host"  # it has not what the encoder needs
     CRASH = "crash"  # the daemon died of it
     FAULT = "fault"  # of ours
+    UNFETCHED = "unfetched"  # the source: its URL does not bring it
     UNREADABLE = "unreadable"  # the source
     UNSUITABLE = "unsuitable"  # the preset, for that source
 
@@ -45,5 +46,5 @@ def reason(status: State, error: str | None, source_error: str | None) -> Reason
     if status == State.SKIPPED or error is None:
         return Reason.UNSUITABLE
     if error == source_error:
-        return Reason.UNREADABLE
+        return Reason.UNFETCHED if UNFETCHED in error else Reason.UNREADABLE
     return next((name for words, name in CLASSES if error.startswith(words)), Reason.UNSUITABLE)

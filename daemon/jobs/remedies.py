@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from daemon.encode.diagnosis import known
 from daemon.jobs.reasons import Reason, reason
 from daemon.jobs.views import JobView, SourceView, VariationView
+from daemon.media.allowlist import TOO_LARGE
 from daemon.states import ENDED, State
 
 
@@ -19,6 +20,8 @@ class Remedy(StrEnum):
 
     AGAIN = "again"
     HOST = "host"  # again, once the host has or does what it had or did not
+    FETCH = "fetch"  # a new job, once the URL brings the file
+    SMALLER = "smaller"  # a smaller picture in the file
     FILE = "file"  # a whole file in place of one that is broken, or is no film at all
     OTHERWISE = "otherwise"  # other parameters, or another preset: the same would fail alike
     NOTHING = "nothing"  # of that file nothing of the kind can be made
@@ -29,6 +32,7 @@ OF_REASONS = {
     Reason.CRASH: Remedy.AGAIN,
     Reason.FAULT: Remedy.AGAIN,
     Reason.HOST: Remedy.HOST,
+    Reason.UNFETCHED: Remedy.FETCH,
     Reason.UNREADABLE: Remedy.FILE,
     Reason.UNSUITABLE: Remedy.NOTHING,
     Reason.PROOF: Remedy.OTHERWISE,
@@ -41,6 +45,10 @@ def remedy(status: State, error: str | None, source_error: str | None) -> Remedy
     """Returns what helps one that ended like that."""
     words = error or ""
     why = reason(status, error, source_error)
+    if why is Reason.UNFETCHED:
+        return Remedy.FETCH
+    if words.endswith(TOO_LARGE):
+        return Remedy.SMALLER
     if any(said in words for said in OF_HOST):
         return Remedy.HOST
     cause = known(words) if why is Reason.ENCODER else None
@@ -81,9 +89,15 @@ def in_vain(sources: Iterable[SourceView], anew: str) -> Iterator[str]:
     """Yields a sentence for each remedy of what would fail alike again."""
     found = list(missing(sources))
     counts = Counter(kind for _, _, kind in found)
-    files = len({source.id for source, _, kind in found if kind is Remedy.FILE})
-    if files:
-        what, them = ("1 file is", "it") if files == 1 else (f"{files} files are", "them")
+    files = Counter(kind for _, kind in {(source.id, kind) for source, _, kind in found})
+    if count := files[Remedy.FETCH]:
+        what = "1 file" if count == 1 else f"{count} files"
+        yield f"{what} could not be fetched, as told above: see to that, then {anew}"
+    if count := files[Remedy.SMALLER]:
+        what, them = ("1 file is", "it") if count == 1 else (f"{count} files are", "them")
+        yield f"{what} too large for ffspool: make the picture in {them} smaller first, then {anew}"
+    if count := files[Remedy.FILE]:
+        what, them = ("1 file is", "it") if count == 1 else (f"{count} files are", "them")
         yield f"{what} broken or no media: leave {them} out, or fetch {them} anew and {anew}"
     if count := counts[Remedy.OTHERWISE]:
         errors = "its error says" if count == 1 else "their errors say"

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from daemon.errors import ProbeError
 from daemon.media import boxes, covers, durations, encryption, frames, id3, labels, matroska, mpegts, tiff, tracks, webp
-from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE
+from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE, TOO_LARGE
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Chapter, Held, Media, VideoStream
 from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
@@ -301,11 +301,9 @@ def _prominence(stream: Pictures) -> tuple[bool, bool, int]:
 
 def _refuse_oversized(stream: Pictures) -> None:
     if stream.width <= 0 or stream.height <= 0:  # FFmpeg hides a size over the limit
-        raise ProbeError(f"its picture has no size, or more than {MAX_PIXELS // 10**6} megapixels")
+        raise ProbeError(f"its picture has no size, or one over what may be: {TOO_LARGE}")
     if stream.width * stream.height > MAX_PIXELS:
-        raise ProbeError(
-            f"its picture is {stream.width}×{stream.height}; {MAX_PIXELS // 10**6} megapixels are the limit"
-        )
+        raise ProbeError(f"its picture is {stream.width}×{stream.height}; {TOO_LARGE}")
 
 
 def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoStream:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from daemon.errors import ProbeError
-from daemon.media.allowlist import MAX_PIXELS
+from daemon.media.allowlist import MAX_PIXELS, TOO_LARGE
 from daemon.media.media_file import MediaFile
 from daemon.media.model import Media, VideoStream
 
@@ -33,7 +33,7 @@ def read(media_file: MediaFile) -> Media:
         width, height = 1 + _three(head[24:27]), 1 + _three(head[27:30])
         gaps = list(_frame_durations(file))
     if width * height > MAX_PIXELS:
-        raise ProbeError(f"its picture is {width}×{height}; {MAX_PIXELS // 10**6} megapixels are the limit")
+        raise ProbeError(f"its picture is {width}×{height}; {TOO_LARGE}")
     if not gaps:
         raise ProbeError("it is an animated WebP without a frame")
     seconds = sum(gaps) / 1000 or None  # one that does not last stays

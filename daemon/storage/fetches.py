@@ -22,6 +22,7 @@ from daemon.models import Remote
 from daemon.paths import remove
 from daemon.scheduling import claims
 from daemon.scheduling.resources import Resources
+from daemon.states import UNFETCHED
 from daemon.storage.answers import Answer, Known, Version
 from daemon.storage.download import Downloader, Order
 from daemon.storage.trip import Stopped, Trip
@@ -198,7 +199,7 @@ class Fetches:
         given_up = not error.room and (failures >= MOST_FAILURES or now > due["since"] + GIVE_UP)
         final = error.final or given_up
         if final:
-            words = f"{due['name']} could not be fetched: {error}"
+            words = f"{due['name']}{UNFETCHED}{error}"
             await self._store.write(partial(_give_up, due["id"], str(error), words, now))
         else:
             again = now + (ROOM_AGAIN if error.room else self._wait_after(failures, error.retry_after))

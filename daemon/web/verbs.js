@@ -200,6 +200,7 @@ const REASONS = {
   host: "the host lacks something: memory, room, rights",
   crash: "the daemon died of it",
   fault: "ffspool was at fault",
+  unfetched: "the file could not be fetched",
   unreadable: "the file cannot be read",
   unsuitable: "the preset does not suit the file",
   request: "somebody asked for it",
