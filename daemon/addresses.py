@@ -57,6 +57,10 @@ class Traffic(NamedTuple):
     words: str
     setting: str
 
+    @property
+    def public_only(self) -> str:
+        return f"{self.words} public addresses only, unless the daemon is set to {self.setting}"
+
 
 WEBHOOKS = Traffic("webhooks go to", "webhook_allow_private")
 FETCHES = Traffic("sources are fetched from", "fetch_allow_private")
@@ -106,10 +110,18 @@ async def check_connection(
 
 def _refuse(host: str, address: Address, reason: str | None, traffic: Traffic) -> None:
     if reason:
-        raise ForbiddenTarget(
-            f"{host} leads to {address}, {reason}: {traffic.words} public addresses only, "
-            f"unless the daemon is set to {traffic.setting}"
-        )
+        leads = f"is {reason}" if host == str(address) else f"leads to {address}, {reason}"
+        raise ForbiddenTarget(f"{host} {leads}: {traffic.public_only}")
+
+
+def against_literal(host: str, traffic: Traffic) -> str | None:
+    """Says why nobody may go to a host that is given as an address; None for a public one, and for any name."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    reason = why_not(address)
+    return f"{host} is {reason}: {traffic.public_only}" if reason else None
 
 
 def why_not(address: Address, own: Collection[Address] = ()) -> str | None:

@@ -273,7 +273,7 @@ def test_redirects_in_circles_end(daemon: Daemon, host: FileHost) -> None:
 
 def test_a_private_address_is_refused_before_it_is_asked(start_daemon: Callable[..., Daemon], host: FileHost) -> None:
     daemon = start_daemon("--fetch-port", str(host.server_port))
-    job = submit(daemon, {"url": host.url()})
+    job = submit(daemon, {"url": host.url().replace("127.0.0.1", "localhost")})
     assert "a loopback address: sources are fetched from public addresses only" in failed(daemon, job)
     advice = "1 file could not be fetched, as told above: see to that, then submit a new job"
     assert daemon.job(job["id"])["advice"] == [advice]
@@ -311,7 +311,7 @@ def test_each_redirect_is_looked_at_and_a_name_is_looked_up_once(
     assert attempt(downloader, url, tmp_path / "a") == len(host.content)
     assert (asked, host.came[0]["host"]) == (["files.invalid"], f"files.invalid:{host.server_port}")
     host.answers = [saying(302, location=f"http://127.0.0.2:{host.server_port}/")]
-    with pytest.raises(Unfetched, match=r"127\.0\.0\.2 leads to 127\.0\.0\.2, a loopback address") as refusal:
+    with pytest.raises(Unfetched, match=r"127\.0\.0\.2 is a loopback address") as refusal:
         attempt(downloader, url, tmp_path / "b")
     assert refusal.value.final
     host.answers = [saying(302, location="http://files.invalid:1/")]
@@ -329,6 +329,18 @@ def test_what_may_not_be_asked_is_refused_when_the_job_is_made(shared_daemon: Da
     assert SECRET not in refused(shared_daemon, url=f"{url}/{SECRET}")
     with pytest.raises(InvalidRequest):
         urls.parsed(url, (80, 443))
+
+
+def test_a_port_and_an_address_that_may_not_be_asked_are_refused_in_one_answer(shared_daemon: Daemon) -> None:
+    port = "the URL to {} names port 8777: sources are fetched from port 80 and 443 only, unless the daemon is set to "
+    where = (
+        "{} is a loopback address: sources are fetched from public addresses only, unless the daemon is set to fetch_"
+    )
+    both = refused(shared_daemon, url="http://127.0.0.1:8777/a.mp4")
+    assert (port.format("127.0.0.1") in both, where.format("127.0.0.1") in both) == (True, True)
+    assert where.format("::1") in refused(shared_daemon, url="http://[::1]/a.mp4")
+    assert "a private or reserved address" in refused(shared_daemon, url="http://10.0.0.1/a.mp4")
+    assert "loopback" not in refused(shared_daemon, url="http://localhost:8777/a.mp4"), "looked up when it is fetched"
 
 
 @pytest.mark.parametrize("name", ["Host", "Range", "content-length", "Proxy-Authorization", "a b", "x\n", ""])

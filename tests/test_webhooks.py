@@ -430,7 +430,7 @@ def test_a_redirect_into_the_hosts_own_network_is_refused(
     receiver.answers = [(307, {"Location": f"http://127.0.0.2:{receiver.server_port}/"})]
     reply = send(tmp_path, receiver.url, allow_private=False)
     assert reply.final
-    assert "127.0.0.2 leads to 127.0.0.2, a loopback address" in (reply.error or "")
+    assert "127.0.0.2 is a loopback address" in (reply.error or "")
     assert len(receiver.came) == 1
 
 

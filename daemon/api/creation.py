@@ -97,8 +97,15 @@ async def _source(service: Service, wish: SourceRequest) -> NewSource:
     if wish.upload is not None:
         return await service.jobs.uploaded(wish.upload)
     if wish.url is not None:
-        ports = service.settings.fetch_ports
-        name, remote = urls.remote(wish.url, ports, headers=wish.headers, sha256=wish.sha256, name=wish.name)
+        settings = service.settings
+        name, remote = urls.remote(
+            wish.url,
+            settings.fetch_ports,
+            allow_private=settings.fetch_allow_private,
+            headers=wish.headers,
+            sha256=wish.sha256,
+            name=wish.name,
+        )
         return NewSource(name=name, bytes=0, remote=remote)
     assert wish.path is not None
     return await service.whereabouts.find(wish.path)

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from daemon.addresses import FETCHES, Traffic
+from daemon.addresses import FETCHES, Traffic, against_literal
 from daemon.errors import InvalidRequest
 from daemon.models import Remote
 from daemon.plaintext import flaw
@@ -61,8 +61,11 @@ class Url(NamedTuple):
         return parsed(urljoin(f"{self.scheme}://{self.authority}{self.target}", location), ports)
 
 
-def parsed(url: str, ports: Collection[int], traffic: Traffic = FETCHES) -> Url:
-    """Returns the parts of a URL on one of the ports. Raises InvalidRequest in words that tell its host alone."""
+def parsed(url: str, ports: Collection[int], traffic: Traffic = FETCHES, *, allow_private: bool = True) -> Url:
+    """Returns the parts of a URL on one of the ports. Raises InvalidRequest in words that tell its host alone.
+
+    What a name leads to is looked at whenever it is asked: unless `allow_private`, an address is here already.
+    """
     called = "the URL of a source" if traffic is FETCHES else "the url"
     if reason := flaw(url):
         raise InvalidRequest(f"{called} {reason}")
@@ -77,11 +80,21 @@ def parsed(url: str, ports: Collection[int], traffic: Traffic = FETCHES) -> Url:
         advice = ": send credentials as a header of the source instead" if traffic is FETCHES else ""
         raise InvalidRequest(f"the URL to {host} holds a user name{advice}")
     port = PORTS[parts.scheme] if port is None else port
-    if port not in ports:
-        allowed = ", ".join(map(str, sorted(ports)))
-        raise InvalidRequest(f"the URL to {host} names port {port}: {traffic.words} port {allowed} only")
+    refusals = (_against_port(host, port, ports, traffic), None if allow_private else against_literal(host, traffic))
+    if words := "; ".join(filter(None, refusals)):
+        raise InvalidRequest(words)
     path = quote(parts.path or "/", safe=KEPT)
     return Url(parts.scheme, host, port, f"{path}?{quote(parts.query, safe=KEPT)}" if parts.query else path)
+
+
+def _against_port(host: str, port: int, ports: Collection[int], traffic: Traffic) -> str | None:
+    if port in ports:
+        return None
+    allowed = " and ".join(map(str, sorted(ports)))
+    return (
+        f"the URL to {host} names port {port}: {traffic.words} port {allowed} only, "
+        "unless the daemon is set to others (fetch_ports)"
+    )
 
 
 def _host(parts: SplitResult) -> str:
@@ -96,10 +109,16 @@ def _host(parts: SplitResult) -> str:
 
 
 def remote(
-    url: str, ports: Collection[int], *, headers: Mapping[str, str], sha256: str | None, name: str | None
+    url: str,
+    ports: Collection[int],
+    *,
+    allow_private: bool,
+    headers: Mapping[str, str],
+    sha256: str | None,
+    name: str | None,
 ) -> tuple[str, Remote]:
     """Returns the name of a source by URL, and how it is asked for. Raises InvalidRequest for what may not be asked."""
-    found = parsed(url, ports)
+    found = parsed(url, ports, allow_private=allow_private)
     _check_headers(found.host, headers)
     return name or _name(found), Remote(
         url=url, headers=dict(headers), sha256=sha256.lower() if sha256 else None, shown=found.shown
