@@ -259,6 +259,21 @@ def test_all_jobs_in_a_state_are_cancelled_then_deleted(daemon: Daemon, job: str
     assert daemon.job(job)["status"] == "processing"
 
 
+def test_jobs_of_which_something_failed_are_hinted_at_and_meant(daemon: Daemon, clip: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no film" * 100)
+    ffspool("rm", "--all", "--has", "failed", "--yes", env=daemon.env)
+    assert "failures" not in ffspool("ls", "--status", "failed", env=daemon.env).stderr
+    partly, whole = (daemon.submit(*files, presets=["mp3"])["id"] for files in ((broken, clip), (clip,)))
+    assert [daemon.wait_for(job)["status"] for job in (partly, whole)] == ["completed", "completed"]
+    hint = "1 completed job has failures: `ffspool ls --has failed` lists them\n"
+    assert ffspool("ls", "--status", "failed", env=daemon.env).stderr == hint
+    assert printed("cancel", "--all", "--has", "failed", "--yes", env=daemon.env) == {"matched": 0, "changed": 0}
+    removed = ffspool("rm", "--all", "--has", "failed", "--yes", env=daemon.env)
+    assert removed.stdout == "1 of 1 jobs are deleted\n"
+    assert daemon.job(whole)["status"] == "completed"
+
+
 @pytest.mark.parametrize("command", ["cancel", "rm"])
 def test_all_jobs_are_touched_only_by_who_says_yes(daemon: Daemon, job: str, command: str) -> None:
     refused = ffspool(command, "--all", env=daemon.env)
@@ -319,6 +334,7 @@ USAGE_ERRORS = [
     ["cancel", "x", "--status", "queued"],
     ["cancel", "--all", "--source", "x", "--yes"],
     ["rm"],
+    ["rm", "x", "--has", "failed"],
     ["rm", "x", "--all", "--yes"],
     ["rm", "--all", "--status", "done", "--yes"],
     ["edit", "x"],

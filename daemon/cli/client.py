@@ -132,11 +132,11 @@ class Client:
         with self._answer("DELETE", self._of(job)):
             return
 
-    def cancel_all(self, status: str | None) -> Json:
-        return self._json("POST", "/api/jobs/cancel", params=_given(status=status))
+    def cancel_all(self, **which: str | None) -> Json:
+        return self._json("POST", "/api/jobs/cancel", params=_given(**which))
 
-    def delete_all(self, status: str | None) -> Json:
-        return self._json("DELETE", "/api/jobs", params=_given(status=status))
+    def delete_all(self, **which: str | None) -> Json:
+        return self._json("DELETE", "/api/jobs", params=_given(**which))
 
     def fail(self, job: str) -> Json:
         return self._json("POST", self._of(job, "fail"))

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from daemon.cli.answers import each, tell
 from daemon.cli.cancelled import known_by, told
 from daemon.cli.completion import JobType, PartType
-from daemon.cli.options import as_json, reach, state_dir, status
+from daemon.cli.options import as_json, has, reach, state_dir, status
 from daemon.plaintext import visible
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ yes = click.option("--yes", is_flag=True, help="With --all: do it without asking
 @click.option("--all", "every", is_flag=True, help="Every job that runs or waits.")
 @click.option("--keep", is_flag=True, help="Keep what is encoded of films, so that a retry goes on there.")
 @status
+@has
 @yes
 @state_dir
 @as_json
@@ -45,13 +46,13 @@ def cancel(
     variation: str | None,
     every: bool,
     keep: bool,
-    status: str | None,
     yes: bool,
     state_dir: Path | None,
     as_json: bool,
+    **which: str | None,
 ) -> None:
     """Stop JOB, a part of it, or all jobs, and keep what is completed."""
-    _either(job, every, "--all", only_with_all=status)
+    _either(job, every, "--all", **which)
     if source and variation:
         raise click.UsageError("name either --source or --variation")
     if every and (source or variation):
@@ -60,8 +61,8 @@ def cancel(
         raise click.UsageError("--keep is for one JOB: name it instead of --all")
     daemon = reach(state_dir)
     if every:
-        _confirm(daemon, "Cancel", _LIVE, status, yes)
-        tell(daemon.cancel_all(status), as_json, lambda receipt: _bulk(receipt, "cancelled"))
+        _confirm(daemon, "Cancel", _LIVE, yes, **which)
+        tell(daemon.cancel_all(**which), as_json, lambda receipt: _bulk(receipt, "cancelled"))
     elif job is not None:
         tell(_cancelled(daemon, job, source, variation, keep), as_json, told)
 
@@ -88,18 +89,19 @@ def fail(job: str, state_dir: Path | None, as_json: bool) -> None:
 @click.argument("jobs", nargs=-1, type=JobType())
 @click.option("--all", "every", is_flag=True, help="Every job there is.")
 @status
+@has
 @yes
 @state_dir
 @as_json
 def rm(
-    jobs: tuple[str, ...], every: bool, status: str | None, yes: bool, state_dir: Path | None, as_json: bool
+    jobs: tuple[str, ...], every: bool, yes: bool, state_dir: Path | None, as_json: bool, **which: str | None
 ) -> None:
     """Cancel JOBS, or all jobs, and delete all of them, completed files too."""
-    _either(jobs, every, "--all", only_with_all=status)
+    _either(jobs, every, "--all", **which)
     daemon = reach(state_dir)
     if every:
-        _confirm(daemon, "Delete, with their files,", None, status, yes)
-        tell(daemon.delete_all(status), as_json, lambda receipt: _bulk(receipt, "deleted"))
+        _confirm(daemon, "Delete, with their files,", None, yes, **which)
+        tell(daemon.delete_all(**which), as_json, lambda receipt: _bulk(receipt, "deleted"))
     else:
         each(jobs, lambda job: _deleted(daemon, job), as_json, lambda answer: f"{answer['id']} is deleted")
 
@@ -110,7 +112,9 @@ def _deleted(daemon: Client, job: str) -> Json:
     return {"id": identifier, "deleted": True}
 
 
-def _confirm(daemon: Client, deed: str, states: Sequence[str] | None, status: str | None, yes: bool) -> None:
+def _confirm(
+    daemon: Client, deed: str, states: Sequence[str] | None, yes: bool, *, status: str | None, has: str | None
+) -> None:
     """Asks whoever sits there. Raises Abort when the answer is no."""
     if yes:
         return
@@ -119,7 +123,10 @@ def _confirm(daemon: Client, deed: str, states: Sequence[str] | None, status: st
     jobs = daemon.stats()["jobs"]
     wanted = [status] if status else states or list(jobs)
     count = sum(jobs.get(state, 0) for state in wanted)
-    click.confirm(f"{deed} {'1 job' if count == 1 else f'{count} jobs'} ({', '.join(wanted)})?", abort=True, err=True)
+    what = "1 job" if count == 1 else f"{count} jobs"
+    if has:  # nobody counts these but by reading them all
+        what = "every job of which something failed"
+    click.confirm(f"{deed} {what} ({', '.join(wanted)})?", abort=True, err=True)
 
 
 def _bulk(receipt: Json, done: str) -> str:
@@ -151,7 +158,7 @@ def retry(
     URL brings no file (unfetched), the file cannot be read (unreadable), the preset does not suit it (unsuitable), or
     somebody asked for it (request).
     """
-    _either(jobs, every, "--all", only_with_all=status)
+    _either(jobs, every, "--all", status=status)
     daemon = reach(state_dir)
     if every:
         tell(daemon.retry_all(status, because), as_json, _all_retried)
@@ -353,15 +360,15 @@ def _edited(job: Json, kept_until: datetime | None) -> str:
 # What they share
 
 
-def _either(named: Any, flagged: bool, flag: str, only_with_all: str | None = None) -> None:
-    """A verb for one job or for all must be told which."""
+def _either(named: Any, flagged: bool, flag: str, **which: str | None) -> None:
+    """A verb for one job or for all must be told which; what says `which` of all goes with all."""
     is_named = named not in (None, ())
     if flagged and is_named:
         raise click.UsageError(f"name a JOB or add {flag}, not both")
     if not flagged and not is_named:
         raise click.UsageError(f"name a JOB, as `ffspool ls` lists them, or add {flag}")
-    if only_with_all and not flagged:
-        raise click.UsageError(f"--status goes with {flag}")
+    for option in (name for name, said in which.items() if said and not flagged):
+        raise click.UsageError(f"--{option} goes with {flag}")
 
 
 COMMANDS = (cancel, queue, slots, pause, resume, drain, retry, fail, edit, rm)

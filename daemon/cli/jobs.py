@@ -19,6 +19,7 @@ from daemon.cli.options import (
     as_json,
     echo,
     exclude,
+    has,
     include,
     on_unsuitable,
     pour,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 
 MOST_NAMED = 5  # files that cannot be used, in one message
+MOST_COUNTED = 200  # jobs, in a hint
 
 
 @click.command()
@@ -170,7 +172,7 @@ def _reason_against(path: Path) -> str | None:
 
 @click.command()
 @status
-@click.option("--has", type=click.Choice(["failed"]), help="Only jobs of which something failed, however they ended.")
+@has
 @click.option("--order", type=click.Choice(["newest", "upcoming", "name", "size", "state"]),
               help="By default newest first; upcoming is for --status queued.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1, 200), default=50, help="Most jobs to list; by default 50.")
@@ -179,7 +181,8 @@ def _reason_against(path: Path) -> str | None:
 @as_json
 def ls(state_dir: Path | None, as_json: bool, **query: Any) -> None:
     """List jobs, newest first or in another order."""
-    found = reach(state_dir).jobs(**query)
+    daemon = reach(state_dir)
+    found = daemon.jobs(**query)
     if as_json:
         print_json(found)
         return
@@ -188,6 +191,17 @@ def ls(state_dir: Path | None, as_json: bool, **query: Any) -> None:
     _list([understood(item, ListedJob) for item in found["items"]])
     if found["next_cursor"]:
         echo(f"There are more: --cursor {found['next_cursor']}", err=True)
+    if query["status"] == "failed" and not (found["items"] or query["has"] or query["cursor"]):
+        _tell_of_failures(daemon)
+
+
+def _tell_of_failures(daemon: Client) -> None:
+    """Says of which completed jobs something failed: to whoever looks for failed ones, nothing did."""
+    partly = daemon.jobs(status="completed", has="failed", limit=MOST_COUNTED)
+    if count := len(partly["items"]):
+        more = " or more" if partly["next_cursor"] else ""
+        what = "1 completed job has" if count == 1 else f"{count}{more} completed jobs have"
+        echo(f"{what} failures: `ffspool ls --has failed` lists them", err=True)
 
 
 def _list(jobs: Sequence[ListedJob]) -> None:

@@ -120,6 +120,10 @@ status = click.option(
     help="Only jobs in this state.",
 )
 
+has = click.option(
+    "--has", type=click.Choice(["failed"]), help="Only jobs of which something failed, however they ended."
+)
+
 
 def on_unsuitable(default: str) -> Callable[[F], F]:
     return click.option(
