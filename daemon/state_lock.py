@@ -26,7 +26,11 @@ async def locked(paths: Paths) -> AsyncIterator[None]:
     with file:
         if not await _lock(file):
             file.seek(0)
-            raise StartupError(f"{paths.state} is in use by another ffspool (pid {file.read()})")
+            pid = file.read()
+            raise StartupError(
+                f"{paths.state} is in use by another ffspool (pid {pid}), whose settings stay in force: `kill {pid}` "
+                "ends it, after which this may be started; or name another --state-dir"
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -36,9 +37,14 @@ class Terminal:
     process: Forked | subprocess.Popen[bytes]
 
     def __init__(
-        self, *arguments: str | Path, columns: int, env: dict[str, str] | None = None, program: bool = False
+        self,
+        *arguments: str | Path,
+        columns: int,
+        env: dict[str, str] | None = None,
+        program: bool = False,
+        shell: bool = False,
     ) -> None:
-        """With `program` it is started as one, and not forked."""
+        """With `program` it is started as one, and not forked; a `shell` takes commands."""
         self._ours, theirs = pty.openpty()
         self._lock = threading.Lock()
         self._emulator = pyte.HistoryScreen(columns, ROWS, history=500)
@@ -47,8 +53,9 @@ class Terminal:
         self._resize(theirs, columns)
         given = {name: value for name, value in (env or dict(os.environ)).items() if name not in {"COLUMNS", "LINES"}}
         given = {"NO_COLOR": "", **given, "TERM": "xterm-256color"}
-        if program:
-            command = ["setsid", "--ctty", "--wait", *FFSPOOL, *map(str, arguments)]
+        if program or shell:
+            started = ["bash", "--norc", "-i"] if shell else FFSPOOL
+            command = ["setsid", "--ctty", "--wait", *started, *map(str, arguments)]
             self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=given)
         else:
             self.process = template().on_terminal([*map(str, arguments)], given, theirs)
@@ -245,9 +252,23 @@ def test_serve_at_a_terminal_tells_the_link_that_signs_in_and_a_log_does_not_hol
     terminal = start("serve", "--port", "0", "--state-dir", tmp_path / "state", columns=200)
     line = terminal.wait_for("/#token=")
     assert (tmp_path / "state" / "token").read_text().strip() in line
+    assert line.endswith("Ctrl-C ends the daemon.")
     terminal.press(CTRL_C)
     assert terminal.end() == 0
     assert shared_daemon.token not in shared_daemon.log()
+
+
+def test_serve_in_the_background_tells_what_ends_it_and_so_does_a_second_start(start: Start, tmp_path: Path) -> None:
+    shell = start(columns=300, shell=True, env={**os.environ, "HISTFILE": ""})
+    serve = f"{shlex.join(FFSPOOL)} serve --port 0 --state-dir {tmp_path / 'state'}"
+    shell.press(f"{serve} &\n".encode())
+    line = shell.wait_for("/#token=")
+    pid = (tmp_path / "state" / "lock").read_text()
+    assert line.endswith(f"`kill {pid}` ends the daemon.")
+    shell.press(f"{serve}\n".encode())
+    wait_until(lambda: f"`kill {pid}` ends it, after which" in shell.text(), "the refusal")
+    shell.press(f"kill {pid}; wait; exit\n".encode())
+    assert shell.end() == 0
 
 
 # What is printed once

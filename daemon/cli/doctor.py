@@ -21,7 +21,7 @@ from daemon.http.exposure import ADVICE, exposure
 from daemon.http.listener import listening
 from daemon.media.prober import Prober
 from daemon.models import Sandbox
-from daemon.paths import Paths
+from daemon.paths import Paths, is_held
 from daemon.permissions import weakness
 from daemon.presets.library import Library
 from daemon.process import ffmpeg_binary
@@ -194,7 +194,13 @@ def _daemon(settings: Settings) -> Check:
         return Check(name="daemon", ok=False, found=str(error), advice=advice)
     finally:
         daemon.close()
-    return Check(name="daemon", ok=True, found="ready")
+    return Check(name="daemon", ok=True, found=f"ready{_pid(settings)}")
+
+
+def _pid(settings: Settings) -> str:
+    """Says which process it is, where it is of this state dir."""
+    lock = Paths(settings.state_dir).lock
+    return f" (pid {lock.read_text()}, which `kill` stops)" if is_held(lock) else ""
 
 
 def webhooks(daemon: client.Client) -> Check:

@@ -200,7 +200,16 @@ def serve(**flags: Any) -> None:
 
 def _invite(link: str) -> None:
     """Invites whoever sits there; a log that is kept must not hold the token."""
-    echo(f"Open {link} in a browser: it signs in by itself. Ctrl-C ends the daemon.", err=True)
+    ending = "Ctrl-C" if _is_in_foreground() else f"`kill {os.getpid()}`"
+    echo(f"Open {link} in a browser: it signs in by itself. {ending} ends the daemon.", err=True)
+
+
+def _is_in_foreground() -> bool:
+    """Whether Ctrl-C at the terminal is for us."""
+    try:
+        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    except OSError:  # it is the terminal of another session
+        return False
 
 
 @click.command()
