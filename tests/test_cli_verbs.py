@@ -147,11 +147,28 @@ def test_a_job_is_of_all_files_or_there_is_none(daemon: Daemon, clip: Path, tmp_
     empty.touch()
     before = daemon.client.get("/api/jobs").json()
     files = map(str, (clip, bad, empty, tmp_path / "none.mp4"))
-    done = ffspool("submit", *files, "-p", "mp3", env=daemon.env)
+    done = ffspool("submit", *files, "-p", "mp3", "-p", "mp4", env=daemon.env)
     words = " ".join(done.stderr.split())
     assert (done.exit_code, daemon.client.get("/api/jobs").json()) == (2, before)
     assert all(part in words for part in ("'bad\\nname.mp4'", "empty.mp4 is empty", "none.mp4 is not a file"))
+    assert "there is no preset 'mp4': `ffspool presets`" in words
     assert "nothing was submitted" in words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["submit", "ftp://h/a.mp4", "-p", "mp3"], "ftp://… is not fetched: only http:// and https:// are"),
+        (["run", "ftp://h/a.mp4", "-p", "mp3", "-o", "o"], "ftp://… is a URL, and only files that are here are taken"),
+        (["plan", "https://h/a.mp4", "-p", "mp3"], "are taken: `ffspool submit` has a daemon fetch it"),
+        (["submit", "a", "-p", "h264-720p,mp3"], "names several presets: repeat -p, as in -p h264-720p -p mp3"),
+        (["submit", "a", "-p", "h264-720p:crf=20,mp3"], "another preset wants a -p of its own, as in -p mp3"),
+        (["run", "none.mp4", "-p", "mp33", "-o", "o"], "there is no preset 'mp33': did you mean mp3?"),
+    ],
+)
+def test_what_is_written_in_another_way_is_told_how(tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = ffspool(*arguments, env={**os.environ, "HOME": str(tmp_path)})
+    assert (done.exit_code, words in " ".join(done.stderr.split())) == (2, True), done.stderr
 
 
 def test_what_is_called_last_is_answered_by_its_identifier(daemon: Daemon, clip: Path) -> None:

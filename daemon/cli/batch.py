@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -73,7 +73,7 @@ def check(
     found, refused = usable([file.path for file in files])
     sources = tuple(replace(source, media=named.media.get(path) if named else None) for path, source in found)
     if refused and (strict or not sources):
-        raise _unusable(refused)
+        raise _unusable(refused, *_against(variations, library))
     _refuse_unnamed(folder)
     wanted = library.expand(variations)
     targets = _targets({file.path: file.below for file in files}, found, wanted, named, made.read(folder))
@@ -98,9 +98,17 @@ def _refuse_unnamed(folder: Path) -> None:
         raise InvalidRequest(f"the output folder {visible(str(folder))} is not named in UTF-8: choose another --output")
 
 
-def _unusable(refused: Sequence[Unusable]) -> InvalidRequest:
+def _against(variations: Sequence[VariationRequest], library: Library) -> Iterator[str]:
+    """What is wrong with what is asked for, if anything is: of two mistakes both are told."""
+    try:
+        library.expand(variations)
+    except InvalidRequest as error:
+        yield str(error)
+
+
+def _unusable(refused: Sequence[Unusable], *more_reasons: str) -> InvalidRequest:
     more = f"; and {len(refused) - MOST_NAMED} more" if len(refused) > MOST_NAMED else ""
-    return InvalidRequest("; ".join(one.reason for one in refused[:MOST_NAMED]) + more)
+    return InvalidRequest("; ".join(["; ".join(one.reason for one in refused[:MOST_NAMED]) + more, *more_reasons]))
 
 
 def _targets(

@@ -101,6 +101,9 @@ class Client:
     def ready(self) -> Json:
         return self._json("GET", "/readyz")
 
+    def presets(self) -> list[Json]:
+        return list(self._json("GET", "/api/presets")["items"])
+
     def upload_job(self, files: Sequence[Path], spec: Json, on_bytes: OnBytes) -> Json:
         """Makes a job of files of ours, streamed from disk; `spec` is the job but for its sources."""
         parts = [("files", (path.name, _Upload(path, on_bytes))) for path in files]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from daemon.jobs.views import SourceView
 
 SCHEMES = ("http://", "https://")
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 class FileOrUrl(click.Path):
@@ -24,7 +26,24 @@ class FileOrUrl(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if is_url(value) else super().convert(value, param, ctx)
+        if is_url(value):
+            return value
+        if found := URL.match(str(value)):
+            self.fail(f"{found[0]}… is not fetched: only http:// and https:// are", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class LocalFile(click.Path):
+    """Takes a path, and says so to whoever gives a URL."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if found := URL.match(str(value)):
+            words = f"{found[0]}… is a URL, and only files that are here are taken"
+            self.fail(f"{words}: `ffspool submit` has a daemon fetch it" if is_url(value) else words, param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def is_url(named: object) -> bool:

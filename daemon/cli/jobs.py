@@ -143,18 +143,25 @@ def _named(daemon: Client, files: Sequence[Path | str], headers: dict[str, str],
 def _uploaded(daemon: Client, files: Sequence[Path], spec: Json) -> Json:
     from daemon.cli.terminal import transfer
 
-    _refuse_unusable(files)
+    _refuse_unusable(daemon, files, spec)
     with transfer(screen(aside=True), "Uploading", sum(path.stat().st_size for path in files)) as advance:
         return daemon.upload_job(files, spec, advance)
 
 
-def _refuse_unusable(files: Sequence[Path]) -> None:
-    """A job is of all files or there is none: raises InvalidRequest that tells of all that cannot be part of it."""
+def _refuse_unusable(daemon: Client, files: Sequence[Path], spec: Json) -> None:
+    """A job is of all files or there is none: raises InvalidRequest that tells of all that cannot be part of it, and of
+    presets that there are not."""
     reasons = [reason for reason in map(_reason_against, files) if reason]
     if reasons:
-        more = f"; and {len(reasons) - MOST_NAMED} more" if len(reasons) > MOST_NAMED else ""
+        more = [f"and {len(reasons) - MOST_NAMED} more"] if len(reasons) > MOST_NAMED else []
         begun = "; nothing was submitted" if len(files) > 1 else ""
-        raise InvalidRequest("; ".join(reasons[:MOST_NAMED]) + more + begun)
+        raise InvalidRequest("; ".join([*reasons[:MOST_NAMED], *more, *_unknown_presets(daemon, spec)]) + begun)
+
+
+def _unknown_presets(daemon: Client, spec: Json) -> list[str]:
+    there = {preset["name"] for preset in daemon.presets()}
+    unknown = dict.fromkeys(entry["preset"] for entry in spec["variations"] if entry["preset"] not in there)
+    return [f"there is no preset {name!r}: `ffspool presets` lists those there are" for name in unknown]
 
 
 def _reason_against(path: Path) -> str | None:

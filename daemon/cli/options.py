@@ -29,11 +29,14 @@ class PresetType(click.ParamType[dict[str, Any]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
         preset, _, overrides = str(value).partition(":")
+        if "," in preset:
+            self.fail(f"{value!r} names several presets: repeat -p, as in {_repeated(preset)}", param, ctx)
         entry: dict[str, Any] = {"preset": preset}
         for override in filter(None, overrides.split(",")):
             name, equals, text = override.partition("=")
             if not equals or not name or name in entry:
-                self.fail(f"{override!r} in {value!r} is not NAME=VALUE, once for each name", param, ctx)
+                several = f"; another preset wants a -p of its own, as in {_repeated(override)}" if not equals else ""
+                self.fail(f"{override!r} in {value!r} is not NAME=VALUE, once for each name{several}", param, ctx)
             entry[name] = _typed(preset, name, text)
         return entry
 
@@ -49,6 +52,10 @@ class PresetType(click.ParamType[dict[str, Any]]):
             for preset in load_library()
             if preset.name.startswith(incomplete)
         ]
+
+
+def _repeated(presets: str) -> str:
+    return " ".join(f"-p {preset}" for preset in presets.split(",") if preset)
 
 
 def _parameters(preset: str, overrides: str) -> list[CompletionItem]:

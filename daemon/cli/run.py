@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from daemon.cli.fetching import LocalFile
 from daemon.cli.options import (
     as_json,
     echo,
@@ -44,7 +45,7 @@ MOST_LOSSES = 20  # that are told after a run, a line each
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=LocalFile())
 @wanted
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path),
               help="The folder the results go to; made if need be.")  # fmt: skip
