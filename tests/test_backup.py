@@ -56,6 +56,12 @@ def test_a_backup_overwrites_nothing(daemon: Daemon, tmp_path: Path) -> None:
     assert (tmp_path / "backup").read_text() == "precious"
 
 
+def test_a_backup_into_no_folder_says_that_this_is_missing(daemon: Daemon, tmp_path: Path) -> None:
+    refused = back_up(daemon, tmp_path / "none" / "backup")
+    words = f"there is no folder {tmp_path / 'none'}: make it, or mount what it is on, or name another file"
+    assert (refused.returncode, words in " ".join(refused.stderr.split())) == (1, True)
+
+
 def test_a_backup_of_nothing_or_of_ruins_is_refused(daemon: Daemon, tmp_path: Path) -> None:
     daemon.stop()
     database = daemon.state_dir / "ffspool.db"
@@ -98,7 +104,7 @@ def test_files_of_jobs_newer_than_a_restored_backup_are_set_aside_and_not_delete
         [place] = aside.iterdir()
         assert {path.relative_to(place): path.read_bytes() for path in place.rglob("*") if path.is_file()} == files
     assert daemon.client.get(f"/api/jobs/{newer}").status_code == 404
-    assert f"their files are in its set-aside/{place.name} now" in daemon.log()
+    assert f"their files are in its set-aside/{place.name} now: take from there what you want" in daemon.log()
 
 
 @pytest.mark.parametrize("copied", ["by hand", thorough("from elsewhere")])

@@ -163,6 +163,8 @@ def back_up(path: Path, file: Path) -> int:
     """
     if file.exists():
         raise StartupError(f"{file} is there already, and a backup replaces nothing: name another file, or remove it")
+    if not file.absolute().parent.is_dir():
+        raise StartupError(f"there is no folder {file.parent}: make it, or mount what it is on, or name another file")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
             return _copy(connection, file, backup=True)

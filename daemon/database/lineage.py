@@ -77,11 +77,17 @@ async def _set_aside(store: Store, paths: Paths, place: Path) -> None:
     folders = await asyncio.to_thread(lambda: list(paths.jobs.iterdir()))
     unknown = await store.read(lambda t: [folder for folder in folders if not t.one("known_job", id=folder.name)])
     await asyncio.to_thread(_move, unknown, place)
-    log.warning("the database is older than its spool, as after a restore, or belongs to another one")
-    if unknown:
-        log.warning(
-            "%d jobs in the spool are unknown to it; their files are in its set-aside/%s now", len(unknown), place.name
-        )
+    what = "the database is older than its spool, as after a restore, or belongs to another one"
+    if not unknown:
+        log.warning("%s: nothing is to be done, the spool holds no file that it does not know", what)
+        return
+    log.warning("%s: if it was restored, that is as it should be", what)
+    log.warning(
+        "%d jobs in the spool are unknown to it; their files are in its set-aside/%s now: take from there what you "
+        "want, then remove that folder",
+        len(unknown),
+        place.name,
+    )
 
 
 def _move(folders: Sequence[Path], place: Path) -> None:
