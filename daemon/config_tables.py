@@ -12,6 +12,7 @@ import msgspec
 from daemon.errors import StartupError
 from daemon.models import Deliver
 from daemon.settings import Count, Duration, Positive, config_file, decode_path, from_file, surroundings
+from daemon.unknown_fields import told
 from daemon.windows import Hours
 
 BUCKET = r"^(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(/[^/?#\s]+)*/?$"  # with a prefix, or without
@@ -162,7 +163,7 @@ def hooks(environ: Mapping[str, str] | None = None) -> tuple[Hook, ...]:
     try:
         found = msgspec.convert(from_file(path).get("hooks", []), tuple[Hook, ...])
     except msgspec.ValidationError as error:
-        raise StartupError(f"In {path}: hooks are not valid: {error}") from error
+        raise StartupError(f"In {path}: hooks are not valid: {told(error, Hook)}") from error
     names = [hook.called for hook in found]
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise StartupError(f"In {path}: two hooks are called {repeated}: give each a name of its own")
@@ -179,7 +180,9 @@ def schedule(environ: Mapping[str, str] | None = None) -> Schedule | None:
         found = msgspec.convert(table, Schedule | None)
         if found:
             Hours(found.run, found.timezone)
-    except (msgspec.ValidationError, StartupError) as error:
+    except msgspec.ValidationError as error:
+        raise StartupError(f"In {path}: the schedule is not valid: {told(error, Schedule)}") from error
+    except StartupError as error:
         raise StartupError(f"In {path}: the schedule is not valid: {error}") from error
     return found
 
@@ -223,7 +226,7 @@ def _bucket(name: str, table: Any, place: str, given: str | None) -> Bucket:
     try:
         bucket = msgspec.convert(table, Bucket, dec_hook=decode_path)
     except msgspec.ValidationError as error:
-        raise StartupError(f"In {place}: the bucket is not valid: {error}") from error
+        raise StartupError(f"In {place}: the bucket is not valid: {told(error, Bucket)}") from error
     if not CALLED.fullmatch(name):
         raise StartupError(f"In {place}: {name!r} is no name for a bucket: letters, digits, - and _ make one")
     if bucket.endpoint and bucket.scheme == "gs":
@@ -248,5 +251,7 @@ def _folder(table: Any, place: str) -> Folder:
         if found.schedule:
             Hours(found.schedule.run, found.schedule.timezone)
         return msgspec.structs.replace(found, place=place)
-    except (msgspec.ValidationError, StartupError) as error:
+    except msgspec.ValidationError as error:
+        raise StartupError(f"In {place}: the folder is not valid: {told(error, Folder)}") from error
+    except StartupError as error:
         raise StartupError(f"In {place}: the folder is not valid: {error}") from error

@@ -13,6 +13,7 @@ import msgspec
 from daemon.errors import StartupError
 from daemon.host import cores
 from daemon.journal import Format, Level
+from daemon.unknown_fields import told
 
 PREFIX = "FFSPOOL_"
 
@@ -259,4 +260,4 @@ def _convert(values: Mapping[str, Any]) -> Settings:
     try:
         return msgspec.convert(dict(values), Settings, strict=False, dec_hook=decode_path)
     except msgspec.ValidationError as error:
-        raise StartupError(f"a setting is not valid: {error}") from error
+        raise StartupError(f"a setting is not valid: {told(error, Settings)}") from error

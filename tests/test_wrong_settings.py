@@ -18,10 +18,12 @@ from test_cli import FFSPOOL, ffspool, no_environment
 from test_upgrade import NEWEST
 
 from daemon.cli import doctor
+from daemon.config_tables import tables
+from daemon.errors import StartupError
 from daemon.paths import Paths
 from daemon.permissions import weakness
 from daemon.scheduling.space import DiskUsage
-from daemon.settings import Settings
+from daemon.settings import Settings, load
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -31,6 +33,32 @@ def test_a_config_that_names_no_file_is_refused(tmp_path: Path) -> None:
     for command in (["presets"], ["ls"]):
         done = ffspool(*command, env=env)
         assert (done.returncode, f"FFSPOOL_CONFIG names {tmp_path / 'ffspol.toml'}" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("[[folders]]\nname='a'\npath='/a'\nvariation=[]", "`variation`: did you mean variations?"),
+        ("[[folders]]\nname='a'\npath='/a'\npresets=['mp3']", "`presets`: did you mean variations?"),
+        ("[[folders]]\nname='a'\npath='/a'\nxyz=1", "`xyz`: there is name, path, variations, deliver, "),
+        ("[[folders]]\nname='a'\npath='/a'\nvariations=[{preset='mp3'}]\n[folders.when]\ncodecnot=['av1']",
+         "did you mean codec_not?"),
+        ("[[hooks]]\ncomand=['/a']", "did you mean command?"),
+        ("[schedule]\nruns=['Mon']", "did you mean run?"),
+        ("[buckets.a]\nurl='s3://x'\nregio='y'", "did you mean region?"),
+        ("slot = 2", "did you mean slots?"),
+    ],
+)  # fmt: skip
+def test_a_field_that_there_is_not_is_answered_with_those_that_may_be_meant(
+    tmp_path: Path, written: str, hint: str
+) -> None:
+    file = tmp_path / "ffspool.toml"
+    file.write_text(written)
+    environ = {"FFSPOOL_CONFIG": str(file)}
+    with pytest.raises(StartupError) as refusal:
+        load({}, environ)
+        tables(environ)
+    assert hint in str(refusal.value)
 
 
 def test_a_start_on_a_full_disk_says_so_and_does_not_advise_to_give_the_database_up(tmp_path: Path) -> None:
