@@ -25,6 +25,11 @@ def blocks(heading: str) -> list[str]:
     return [block.replace("\\\n", " ") for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL)]
 
 
+def named(command: str) -> str:
+    """What a line of a script sets."""
+    return command.partition("=$(")[0] if "=$(" in command else ""
+
+
 def test_the_curl_commands_lead_from_files_to_a_zip(daemon: Daemon, clip: Path, tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mov"):
         (tmp_path / name).write_bytes(clip.read_bytes())
@@ -32,17 +37,19 @@ def test_the_curl_commands_lead_from_files_to_a_zip(daemon: Daemon, clip: Path, 
     script = script.replace("~/.local/state/ffspool", str(daemon.state_dir))
     setup, commands = script.split("\n\n", 1)
     made: list[str] = []
-    for command in re.findall(r"^curl.*", commands, re.MULTILINE):
+    for command in re.findall(r"^(?:JOB=\$\()?curl.*", commands, re.MULTILINE):
         if made and "download" in command:
             assert daemon.wait_for(made[0])["status"] == "completed"
         done = subprocess.run(
-            ["bash", "-ec", f"{setup}\n{command}"],
+            ["bash", "-ec", f'{setup}\n{command}\n[ -z "{named(command)}" ] || echo "$JOB"'],
             cwd=tmp_path,
             env={**os.environ, "JOB": made[0] if made else ""},
             capture_output=True,
             check=True,
         )
-        if " -F " in command:
+        if named(command):
+            made.append(done.stdout.decode().strip())
+        elif " -F " in command:
             made.append(json.loads(done.stdout)["id"])
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         archive.extractall(tmp_path / "unpacked")
@@ -73,6 +80,13 @@ def test_a_batch_is_run_without_a_daemon_as_shown(clip: Path, tmp_path: Path) ->
         "clip_h264-1080p.mp4",
         *(f"clip_refresh-0{number}.mp4" for number in range(1, 6)),
     ]
+
+
+def test_every_word_that_a_shell_fills_in_is_set_before() -> None:
+    script = "\n".join(blocks("Over HTTP"))
+    for name in set(re.findall(r"\$([A-Z]+)", script)):
+        assert script.index(f"{name}=") < re.search(rf"\${name}\b", script).start(), name  # type: ignore[union-attr]
+    assert all("--fail" in line for line in script.splitlines() if line.startswith("curl") and " -o " in line)
 
 
 def test_every_promise_is_held_by_a_test() -> None:
