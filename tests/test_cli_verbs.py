@@ -340,6 +340,17 @@ def test_a_verb_that_comes_too_late_is_4_and_says_why(daemon: Daemon, clip: Path
     done = ffspool(command, job, env=daemon.env)
     assert done.exit_code == 4
     assert "is completed" in done.stderr
+    assert f"`ffspool show {job}` tells how it stands" in " ".join(done.stderr.split())
+
+
+def test_a_part_that_is_not_there_is_looked_for_in_its_job(daemon: Daemon, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3", "m4a"])["id"])["id"]
+    for part in ("nothing", "0" * 16):
+        words = " ".join(ffspool("log", "last", part, env=daemon.env).stderr.split())
+        assert words.endswith(f"`ffspool show {job}` tells what it has"), words
+    assert f"as `ffspool show {job}` lists them" in " ".join(ffspool("log", job, env=daemon.env).stderr.split())
+    gone = "0" * 16
+    assert ffspool("show", gone, env=daemon.env).stderr.endswith("`ffspool ls` tells what there is\n")
 
 
 USAGE_ERRORS = [

@@ -37,7 +37,8 @@ def each(jobs: Sequence[str], act: Callable[[str], Json], as_json: bool, words: 
     if as_json:
         print_json({"items": answers})
     if refusals:
-        raise Refused(refusals[0].status, refusals[0].code, "\n".join(map(str, refusals)))
+        first, *others = refusals
+        raise Refused(first.status, first.code, "\n".join(map(str, refusals)), None if others else first.job)
 
 
 def _say(words: str) -> None:

@@ -31,6 +31,7 @@ ANSWER_TIMEOUT = 600.0  # a cancel takes two graces, and an upload is fsynced be
 SILENCE = 60.0  # the event stream says every few seconds that it lives; after so long it does not
 CHUNK = 1024 * 1024
 MOST_BYTES = 256 * 1024**2  # of an answer that is read whole
+OF_JOB = re.compile(r"/api/jobs/([0-9a-f]{16})(?:/|$)")
 UNIX = "unix:"  # begins a URL that is the path of a socket
 
 
@@ -42,12 +43,11 @@ class NoDaemon(FfspoolError):
 
 
 class Refused(FfspoolError):
-    """The daemon answered with a problem, whose `status`, `code` and detail these are."""
+    """The daemon answered with a problem, whose `status`, `code` and detail these are; of that `job`, if of one."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(self, status: int, code: str, detail: str, job: str | None = None) -> None:
         super().__init__(detail)
-        self.status = status
-        self.code = code
+        self.status, self.code, self.job = status, code, job
 
 
 def find(state_dir: Path, url: str | None, token: str | None) -> Client:
@@ -371,7 +371,8 @@ def _refusal(answer: httpx.Response) -> FfspoolError:
             "the daemon wants its token: set FFSPOOL_TOKEN to what is in the file `token` of its state dir",
         )
     words = problem.detail or problem.title or f"HTTP status {answer.status_code}"
-    return Refused(answer.status_code, problem.code, words)
+    job = OF_JOB.search(answer.request.url.path)
+    return Refused(answer.status_code, problem.code, words, job and job[1])
 
 
 def _distrust(error: BaseException) -> str | None:

@@ -283,7 +283,9 @@ def log(job: str, variation: str | None, state_dir: Path | None, as_json: bool) 
 def _only_variation(job: Json) -> str:
     variations = [variation["id"] for source in job["sources"] for variation in source["variations"]]
     if len(variations) != 1:
-        raise click.UsageError(f"the job has {len(variations)} variations: name one, as `ffspool show` lists them")
+        raise click.UsageError(
+            f"the job has {len(variations)} variations: name one, as `ffspool show {job['id']}` lists them"
+        )
     return str(variations[0])
 
 

@@ -30,10 +30,6 @@ from daemon.plaintext import visible
 
 ENDLESS = 1000  # letters: no sentence is that long
 FAILED, USAGE, NO_DAEMON, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
-ADVICE = {
-    "not_found": ". `ffspool ls` and `ffspool show JOB` tell what there is",
-    "conflict": ". `ffspool show JOB` tells how it stands",
-}
 
 
 class Commands(click.Group):
@@ -94,9 +90,20 @@ def _folded(words: str) -> str:
 def _complain(error: Exception) -> None:
     from daemon.cli.terminal import console, say
 
-    advice = ADVICE.get(error.code, "") if isinstance(error, FfspoolError) else ""
-    words = f"ffspool: {error}{advice}".replace("\n", "\n  ")  # a name in it begins no line of its own
+    words = f"ffspool: {error}{_advice(error)}".replace("\n", "\n  ")  # a name in it begins no line of its own
     say(console(sys.stderr), words)
+
+
+def _advice(error: Exception) -> str:
+    """Says which command tells more, of the job that it is about where that is known."""
+    code, job = getattr(error, "code", None), getattr(error, "job", None)
+    if code == "not_found" and job and f"no job {job}" not in str(error):
+        return f". `ffspool show {job}` tells what it has"
+    if code == "not_found":
+        return ". `ffspool ls` tells what there is"
+    if code == "conflict":
+        return f". `ffspool show {job}` tells how it stands" if job else ". `ffspool ls` tells how they stand"
+    return ""
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

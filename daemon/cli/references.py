@@ -23,11 +23,16 @@ MOST_PAGES = 500  # of a list that is looked through; whoever answers may say th
 
 
 class Unclear(FfspoolError):
-    """The word that was given means nothing that is there, or several things; the message names them."""
+    """The word that was given means nothing that is there, or several things, be it of a `job`; the message names
+    them."""
 
     code = "not_found"
     status = 404
     title = "Not found"
+
+    def __init__(self, message: str, job: str | None = None) -> None:
+        super().__init__(message)
+        self.job = job
 
 
 class References:
@@ -73,11 +78,12 @@ class References:
     def _part(self, job: str, word: str, what: str, parts: Callable[[Json], Sequence[Json]]) -> str:
         if WHOLE.fullmatch(word) or word in NO_SEGMENT:
             return word
-        among = parts(self._job(job))
+        found = self._job(job)
+        among = parts(found)
         meant = [part for part in among if part["name"] == word or part["id"].startswith(word)]
         meant = meant or [part for part in among if part["name"].startswith(word)]
         behind = (f"_{word}", f"_{word}.")  # with its extension, or without
-        return _only(word, what, meant or [part for part in among if _ends(part["name"], *behind)])
+        return _only(word, what, meant or [part for part in among if _ends(part["name"], *behind)], found["id"])
 
 
 def _ends(name: str, whole: str, stem: str) -> bool:
@@ -89,12 +95,12 @@ def variations(job: Json) -> list[Json]:
     return [variation for source in job["sources"] for variation in source["variations"]]
 
 
-def _only(word: str, what: str, meant: Sequence[Json]) -> str:
+def _only(word: str, what: str, meant: Sequence[Json], job: str | None = None) -> str:
     found = {str(one["id"]): one["name"] for one in meant}
     if len(found) == 1:
         return next(iter(found))
     if not found:
-        raise Unclear(f"there is no {what} {word}")
+        raise Unclear(f"there is no {what} {word}", job)
     listed = ", ".join(f"{identifier} ({name})" if name else identifier for identifier, name in list(found.items())[:5])
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    raise Unclear(f"{word} may be any {what} of {listed}{more}: give more of its identifier")
+    raise Unclear(f"{word} may be any {what} of {listed}{more}: give more of its identifier", job)
