@@ -25,6 +25,9 @@ class Visit(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self.close_connection = True
+        self.server.looked.append(self.path)
+        if self.server.tells == 0:
+            self.server.gate.wait(60)
         there = self.server.there.get(self.path)
         status = self.server.tells or (404 if there is None else 200)
         self.send_response(status)
@@ -54,8 +57,9 @@ class ReceivingHost(ThreadingHTTPServer):
         self.there: dict[str, bytes] = {}
         self.came: list[dict[str, str]] = []
         self.answers: list[Answering] = []
-        self.tells: int | None = None  # the status with which it answers who only looks
-        self.gate = threading.Event()  # what a `stalled` answer waits for
+        self.looked: list[str] = []  # what was looked for
+        self.tells: int | None = None  # the status with which it answers who only looks; 0: it does not
+        self.gate = threading.Event()  # what a `stalled` answer and a silent one wait for
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"

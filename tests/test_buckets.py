@@ -7,16 +7,19 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from importlib import util
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
 import pytest
-from conftest import Daemon, wait_until
+from conftest import PATIENCE, Daemon, wait_until
 from file_host import FileHost, hosting
 from msgspec.structs import replace
-from s3_server import BUCKET, KEY, SECRET, S3Server, keys_file, profile, serving
+from receiving_host import ReceivingHost, receiving
+from s3_server import BUCKET, KEY, SECRET, MotoServer, S3Server, keys_file, profile, serving
 from test_cli import ffspool, no_environment
 from test_delivery import TINY, delivered, only
 from test_fetch import open_to
@@ -29,7 +32,7 @@ from daemon.models import Conflict, Deliver, Destination
 from daemon.name_template import Words
 from daemon.proof import output_folder
 from daemon.proof.publish import seal
-from daemon.storage import credentials, leftovers
+from daemon.storage import credentials, leftovers, object_store
 from daemon.storage.buckets import Buckets
 from daemon.storage.object_store import PART, ObjectStore
 
@@ -253,6 +256,89 @@ def test_a_key_that_the_store_does_not_know_is_told_in_words(scene: Scene, tmp_p
     assert (refused.value.final, refused.value.away) == (False, True)
 
 
+# Stores in trouble, and others that write there
+
+
+@pytest.fixture
+def ill_store() -> Iterator[ReceivingHost]:
+    with receiving() as host:
+        yield host
+
+
+def to_ill(host: ReceivingHost, tmp_path: Path) -> tuple[Buckets, Parcel]:
+    output = tmp_path / "clip.mp4"
+    output.write_bytes(b"all of it")
+    bucket = Bucket(
+        name="renders", url=URL, endpoint=f"http://127.0.0.1:{host.server_port}", credentials=keys_file(tmp_path)
+    )
+    place = Buckets([bucket])
+    return place, Scene(place, None, output).parcel()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("status", "words"), [(429, "429 Too Many Requests"), (503, "503 Service Unavailable")])
+def test_a_store_that_is_busy_is_asked_some_times_and_then_let_alone(
+    ill_store: ReceivingHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, words: str
+) -> None:
+    monkeypatch.setitem(object_store.RETRIES, "backoff", {"init_backoff": timedelta(seconds=0.01)})
+    ill_store.tells = status
+    place, parcel = to_ill(ill_store, tmp_path)
+    with pytest.raises(Undelivered) as refused:
+        place.deliver(parcel, Notes().course())
+    assert str(refused.value) == f"the bucket renders answered {words}"
+    assert (refused.value.final, refused.value.away) == (False, True)
+
+
+def test_a_store_that_does_not_answer_is_given_up_and_holds_nobody_up(
+    ill_store: ReceivingHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "REQUEST_TIMEOUT", timedelta(seconds=0.3))
+    monkeypatch.setitem(object_store.RETRIES, "max_retries", 0)
+    ill_store.tells = 0
+    place, parcel = to_ill(ill_store, tmp_path)
+    with ThreadPoolExecutor(1) as threads:
+        trying = threads.submit(place.deliver, parcel, Notes().course())
+        wait_until(lambda: ill_store.looked, "the store to be asked")
+        assert not trying.done(), "whoever waits for a store keeps no other thread from its work"
+        assert str(trying.exception(PATIENCE)) == "the bucket renders cannot be reached"
+    assert ill_store.looked == [f"/{BUCKET}/renders/films/clip.mp4"]
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A store that knows `If-None-Match`, which rclone's does not."""
+    server = MotoServer(tmp_path_factory.mktemp("moto"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("conflict", "to"), [(Conflict.NUMBER, "clip (2).mp4"), (Conflict.SKIP, "clip.mp4"), (Conflict.FAIL, None)]
+)
+def test_what_another_puts_there_in_the_same_moment_is_not_overwritten(
+    strict: S3Server, tmp_path: Path, conflict: Conflict, to: str | None
+) -> None:
+    output = tmp_path / "clip.mp4"
+    output.write_bytes(b"all of it")
+    scene = Scene(place(strict, tmp_path), strict, output)
+    parcel = scene.parcel(0, f"{URL}/{conflict}/{{stem}}.{{ext}}", conflict=conflict)
+
+    def note(landing: str | None) -> None:
+        """Between the look and the put."""
+        if "(2)" not in str(landing):
+            strict.put(f"renders/{conflict}/clip.mp4", OLD)
+
+    course = Course(None, note, lambda: False)
+    if to is None:
+        with pytest.raises(Undelivered, match="is there already"):
+            scene.place.deliver(parcel, course)
+    else:
+        assert scene.place.deliver(parcel, course).to == f"{URL}/{conflict}/{to}"
+    assert strict.read(f"renders/{conflict}/clip.mp4") == OLD
+
+
 # Folders of files
 
 LADDER = {
@@ -361,6 +447,21 @@ def test_a_ladder_takes_the_place_of_another_only_as_was_asked(ladder: Scene, co
     assert (receipt.to, receipt.kept) == (f"{URL}/{to}", conflict == Conflict.SKIP)
     new = {} if receipt.kept else {f"{to}/{name}": content for name, content in LADDER.items()}
     assert ladder.there == (new if conflict == Conflict.OVERWRITE else {**old, **new})
+
+
+def test_nobody_gets_pieces_of_two_ladders(ladder: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder.server.put("renders/films/clip_hls/master.m3u8", OLD)
+    seen: list[set[str]] = []
+    real = ObjectStore.put
+
+    def put(store: ObjectStore, *more: Any, **named: Any) -> None:
+        seen.append(set(ladder.there))
+        real(store, *more, **named)
+
+    monkeypatch.setattr(ObjectStore, "put", put)
+    ladder.place.deliver(tree(ladder, conflict=Conflict.OVERWRITE), Notes().course())
+    assert len(seen) == len(LADDER)
+    assert not any("films/clip_hls/master.m3u8" in there for there in seen)
 
 
 def test_a_ladder_is_not_put_among_what_is_anothers(ladder: Scene) -> None:

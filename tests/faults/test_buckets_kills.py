@@ -27,7 +27,7 @@ from faults.victim import Victim
 
 Attack = Callable[..., tuple[Victim, Promises]]
 
-SECONDS = 45  # of noise, which as FLAC has some 8 MB: more than one part
+SECONDS = 90  # of noise, which as FLAC has some 8 MB: more than one part
 LADDER = {"preset": "hls", "rungs": 1}
 PIECE = 64 * 1024
 
