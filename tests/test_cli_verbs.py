@@ -163,7 +163,9 @@ def test_a_job_is_of_all_files_or_there_is_none(daemon: Daemon, clip: Path, tmp_
         (["plan", "https://h/a.mp4", "-p", "mp3"], "are taken: `ffspool submit` has a daemon fetch it"),
         (["submit", "a", "-p", "h264-720p,mp3"], "names several presets: repeat -p, as in -p h264-720p -p mp3"),
         (["submit", "a", "-p", "h264-720p:crf=20,mp3"], "another preset wants a -p of its own, as in -p mp3"),
-        (["run", "none.mp4", "-p", "mp33", "-o", "o"], "there is no preset 'mp33': did you mean mp3?"),
+        (["run", "none.mp4", "-p", "mp33", "-o", "o"], "there is no preset 'mp33': did you mean mp3?; none.mp4"),
+        (["run", "none.mp4", __file__, "-p", "mp33", "-o", "o"], "did you mean mp3?; none.mp4"),
+        (["plan", "none.mp4", "-p", "mp33"], "did you mean mp3?; none.mp4"),
     ],
 )
 def test_what_is_written_in_another_way_is_told_how(tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -321,6 +323,14 @@ def test_rm_tells_in_json_what_is_deleted(daemon: Daemon, job: str) -> None:
     assert printed("rm", job, env=daemon.env) == {"items": [{"id": job, "deleted": True}]}
     gone = ffspool("rm", job, "--json", env=daemon.env)
     assert (gone.exit_code, json.loads(gone.stdout)) == (4, {"items": []})
+
+
+def test_a_download_into_no_folder_says_that_this_is_missing(daemon: Daemon, clip: Path, tmp_path: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["id"]
+    for part in ([], ["mp3"]):
+        done = ffspool("download", job, *part, "-o", str(tmp_path / "none" / "a.zip"), env=daemon.env)
+        words = " ".join(done.stderr.split())
+        assert (done.exit_code, f"there is no folder {tmp_path / 'none'}" in words) == (2, True), words
 
 
 # Refusals

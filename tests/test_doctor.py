@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from conftest import Daemon
 from test_cli import ffspool, no_environment, printed
 
 from daemon.cli import checks
@@ -48,6 +49,12 @@ def test_who_has_the_port_is_told_by_doctor_and_by_a_start_that_fails(tmp_path: 
         "Stop that, or take another with --port (0 takes a free one)"
     )
     assert (started.returncode, told in started.stderr) == (1, True), started.stderr
+
+
+def test_which_process_the_daemon_is_is_told(shared_daemon: Daemon) -> None:
+    pid = (shared_daemon.state_dir / "lock").read_text()
+    words = " ".join(ffspool("doctor", *NO_ENCODER, env=shared_daemon.env).stdout.split())
+    assert f"ready (pid {pid}, which `kill` stops)" in words
 
 
 def test_a_package_of_the_same_name_is_told_of(tmp_path: Path) -> None:

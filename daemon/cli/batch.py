@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -72,10 +72,10 @@ def check(
     """
     found, refused = usable([file.path for file in files])
     sources = tuple(replace(source, media=named.media.get(path) if named else None) for path, source in found)
+    wanted = expanded(variations, library, refused)
     if refused and (strict or not sources):
-        raise _unusable(refused, *_against(variations, library))
+        raise InvalidRequest(_listed_reasons(refused))
     _refuse_unnamed(folder)
-    wanted = library.expand(variations)
     targets = _targets({file.path: file.below for file in files}, found, wanted, named, made.read(folder))
     batch = Batch(
         sources=sources,
@@ -98,17 +98,22 @@ def _refuse_unnamed(folder: Path) -> None:
         raise InvalidRequest(f"the output folder {visible(str(folder))} is not named in UTF-8: choose another --output")
 
 
-def _against(variations: Sequence[VariationRequest], library: Library) -> Iterator[str]:
-    """What is wrong with what is asked for, if anything is: of two mistakes both are told."""
+def expanded(
+    variations: Sequence[VariationRequest], library: Library, refused: Sequence[Unusable]
+) -> tuple[Wanted, ...]:
+    """Returns all outputs of one source. Raises InvalidRequest, which tells of refused files too: both are to be
+    mended."""
     try:
-        library.expand(variations)
+        return library.expand(variations)
     except InvalidRequest as error:
-        yield str(error)
+        if refused:
+            raise InvalidRequest(f"{error}; {_listed_reasons(refused)}") from error
+        raise
 
 
-def _unusable(refused: Sequence[Unusable], *more_reasons: str) -> InvalidRequest:
+def _listed_reasons(refused: Sequence[Unusable]) -> str:
     more = f"; and {len(refused) - MOST_NAMED} more" if len(refused) > MOST_NAMED else ""
-    return InvalidRequest("; ".join(["; ".join(one.reason for one in refused[:MOST_NAMED]) + more, *more_reasons]))
+    return "; ".join(one.reason for one in refused[:MOST_NAMED]) + more
 
 
 def _targets(

@@ -153,6 +153,8 @@ def _fetch_entry(daemon: Client, job: str, entry: dict[str, Any], target: Path) 
 def _target(output: Path | None, name: str, overwrite: bool) -> Path:
     target = output / name if output and output.is_dir() else output or Path(name)
     _refuse_existing(target, overwrite)
+    if not target.absolute().parent.is_dir():
+        raise InvalidRequest(f"there is no folder {target.parent}: make it, or name another with -o")
     return target
 
 

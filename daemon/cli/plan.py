@@ -59,7 +59,7 @@ def plan(
     import msgspec
     from msgspec.structs import replace
 
-    from daemon.cli.batch import usable
+    from daemon.cli.batch import expanded, usable
     from daemon.cli.folders import gather
     from daemon.models import VariationRequest
     from daemon.scheduling.dry_run import NotMade
@@ -69,7 +69,7 @@ def plan(
     requests = [VariationRequest(entry.pop("preset"), entry) for entry in entries]
     meant = gather(files, include=include, exclude=exclude)
     readable, unusable = usable([file.path for file in meant])
-    wanted = library.expand(requests)
+    wanted = expanded(requests, library, unusable)
     found = asyncio.run(_foreseen([path for path, _ in readable], wanted, settings, library))
     refused = (NotMade(file=one.file, preset=None, reason=one.reason) for one in unusable)
     found = replace(found, refused=(*refused, *found.refused))
