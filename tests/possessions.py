@@ -42,6 +42,7 @@ OF_THE_FILE = {
     *("encoder", "duration", "language", "major_brand", "minor_version", "compatible_brands", "handler_name"),
     *("vendor_id", "alpha_mode", "stereo_mode", "timecode", "rotate", "filename", "mimetype", "title", "name"),
     *("itunsmpb", "variant_bitrate", "isvbr", "deviceconformancetemplate", "wm/mediafoundationversion"),
+    *("company_name", "product_name", "product_version"),  # of the program that wrote it
     *("metadatacreator", "hasaudio", "hasvideo", "hasmetadata", "canseektoend", "creation_time", "id"),
     *("bps", "number_of_frames", "number_of_bytes"),
 }

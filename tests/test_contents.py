@@ -335,6 +335,10 @@ def test_languages_that_a_ladder_is_said_to_keep_stand_in_its_manifest(
     assert re.findall(named, manifest) == kept
 
 
+def test_the_program_that_wrote_a_file_is_no_tag_of_what_is_in_it() -> None:
+    assert labels.tags({"company_name": "FFmpeg", "product_name": "OP1a Muxer", "reel": "A003"}) == ("reel",)
+
+
 def test_where_clocks_begin_is_no_date() -> None:
     assert labels.created({"creation_time": "1970-01-01T00:00:00.000000Z"}) is None
     assert labels.created({"creation_time": "1970-01-01T00:00:01Z"}) == "1970-01-01T00:00:01Z"

@@ -24,7 +24,7 @@ TECHNICAL = {
     *("encoder", "creation_time", "major_brand", "minor_version", "compatible_brands", "duration", "language"),
     *("handler_name", "vendor_id", "itunsmpb", "wm/mediafoundationversion", "deviceconformancetemplate", "isvbr"),
     *("variant_bitrate", "metadatacreator", "hasaudio", "hasvideo", "hasmetadata", "canseektoend", "timecode"),
-    "encoding_tool",
+    *("encoding_tool", "company_name", "product_name", "product_version"),  # the last three FFmpeg copies to nothing
 }
 OF_RECORDING = {*PLACES, "make", "model", f"{APPLE}make", f"{APPLE}model", f"{APPLE}creationdate"}
 
