@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from specimens import H264, MPEG2, MPEG4, encoded, film, shifted, silent
+from specimens import AAC, H264, MPEG2, MPEG4, encoded, film, picture, shifted, silent, sound
 from surroundings import crossed, thorough
 from test_kinds import frames, lasting, make
 from test_unread import defaults, made
 
 from daemon.errors import ProbeError, UnsuitableSource
 from daemon.media.boxes import within
-from daemon.media.describe import read_media
+from daemon.media.describe import read_measured, read_media
 from daemon.presets.builtin import PRESETS
 from daemon.recipes.command import plan
 
@@ -242,3 +242,20 @@ def test_pictures_that_lead_the_first_key_frame_are_there(ffmpeg: str, tmp_path:
     shown = [frame.key_frame for frame in frames(path)]
     assert shown.index(True) > 0
     assert len(list(frames(make(ffmpeg, path, tmp_path, "h264-480p", **QUICK)))) == len(shown) == 40
+
+
+def paused(left_out: str, *how: str) -> list[str]:
+    """Eight seconds of sound, and a film of as many that leaves pictures out: one of them stays for that long."""
+    kept = ["-vf", f"select='not(between(n,{left_out}))'", "-fps_mode", "passthrough"]
+    return [*picture(seconds=8.0), *sound(8.0), *kept, *how, *AAC, "{out}"]
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", thorough("remux-mp4"), thorough("remux-mkv"), thorough("webm-720p")])
+@pytest.mark.parametrize("left_out", ["20,150", thorough("20,198")])  # and more than that follows, or one picture
+def test_a_pause_is_no_longer_than_it_is_shown(ffmpeg: str, tmp_path: Path, left_out: str, preset: str) -> None:
+    for name, how in (("plain.mp4", [*H264, "-bf", "0"]), ("reordered.mp4", [*CABAC, "-bf", "3"])):
+        path = made(ffmpeg, tmp_path, name, paused(left_out, *how))
+        for file in (path, make(ffmpeg, path, tmp_path, preset)):
+            seen = read_measured(str(file)).video
+            assert seen
+            assert seen.duration_seconds == pytest.approx(8.0, abs=0.2), file

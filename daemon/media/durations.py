@@ -126,7 +126,7 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
     deadline = time.monotonic() + patience
     read: dict[int, list[float]] = {}
     hidden: dict[int, float] = {}
-    pictures = 0
+    pictures, last = 0, (-math.inf, -math.inf)
     shown = media.video.index if media.video else None
     for index, begins, ends in _packets(container, [stream.index for stream in timed(media)], hidden):
         so_far = read.setdefault(index, [begins, begins, 0.0])
@@ -134,18 +134,33 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
         if gap > LEAST_GAP:
             so_far[2] += gap
         so_far[:2] = min(so_far[0], begins), max(so_far[1], ends)
-        pictures += index == shown
+        if index == shown:
+            pictures += 1
+            last = max(last, (begins, ends))
         if time.monotonic() > deadline:
             return None
     found = {index: Span(so_far[0], so_far[1], so_far[2], hidden.get(index, 0.0)) for index, so_far in read.items()}
     if media.video and media.video.index in found:
         begin = (container.start_time or 0) / TICK + media.lead_seconds + media.video.start_seconds
-        span = found[media.video.index]
+        span = found[media.video.index]._replace(end=_last_end(container, media.video, *last))
         # Pictures come in the order they are decoded in, so that only their number tells how many are missing.
         missing = span.end - span.begin - pictures / media.video.frame_rate if media.video.frame_rate else 0.0
         earliest = begin if media.video.unstamped else span.begin
         found[media.video.index] = span._replace(begin=max(earliest, min(begin, span.end)), gaps=max(0.0, missing))
     return found
+
+
+def _last_end(container: InputContainer, picture: VideoStream, begins: float, ends: float) -> float:
+    """When the picture ends that is shown last, by what its packet tells.
+
+    Of a stream that is not decoded in that order may a packet tell how much later the next is decoded: after a pause,
+    for one. It then counts until its track ends, or for as long as most pictures last.
+    """
+    stream = container.streams[picture.index]
+    said, usual = of_stream(stream), _frame_seconds(stream)
+    if not picture.reordered or not (said or usual):
+        return ends
+    return min(ends, max(begins + usual, begin(stream) + (said or 0.0)))
 
 
 def _packets(
