@@ -20,6 +20,7 @@ from test_recipes import outputs
 from daemon.errors import UnsuitableSource
 from daemon.media import describe as reading
 from daemon.media import webp
+from daemon.media.decode_end import decode
 from daemon.media.media_file import MediaFile
 from daemon.recipes.command import passes, plan
 from daemon.recipes.recipe import Passed
@@ -439,6 +440,20 @@ def test_what_ogg_tells_of_its_sound_is_told_of_the_file(ffmpeg: str, tmp_path: 
         assert (told["title"], told["artist"]) == ("Song", "Singer")
         if preset in {"m4a", "remux-mkv"}:
             assert container.streams[0].metadata["language"] == reading.read_media(str(source)).audio[0].language
+
+
+@pytest.mark.parametrize("preset", ["flac", "m4a", thorough("m4a-r128"), thorough("mp3"), thorough("opus")])
+@pytest.mark.parametrize("ending", ["tta", "mka"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_tta_is_encoded_and_its_end_is_found(
+    ffmpeg: str, tmp_path: Path, channels: int, ending: str, preset: str
+) -> None:
+    source = tmp_path / f"song.{ending}"
+    generated(ffmpeg, *lavfi("sine=440:duration=2"), "-ac", str(channels), "-c:a", "tta", source)
+    made = make(ffmpeg, source, tmp_path, preset)
+    media = reading.read_media(str(made))
+    assert media.duration_seconds == pytest.approx(2.0, abs=0.06)
+    decode(str(made), media, patience=10.0)
 
 
 FINE = [

@@ -148,8 +148,8 @@ COMMANDS = {
         "-map 0:1 -f opus -ac:a:0 2 -b:a 112k -c:a libopus -sample_fmt flt -t 21.000 file:opus.part",
     ),
     "flac": (
-        "-map 0:1 -f flac -c:a flac -compression_level 8 -filter:a:0 aformat=channel_layouts=5.1 -t 21.000 "
-        "file:flac.part",
+        "-map 0:1 -f flac -c:a flac -compression_level 8 -filter:a:0 aformat=channel_layouts=5.1 "
+        "-frame_size 4096 -t 21.000 file:flac.part",
     ),
     "m4a-r128": (
         "-map 0:1 -f null -filter:a:0 "

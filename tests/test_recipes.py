@@ -90,7 +90,7 @@ COVERED = {
     "mp3": f"-map 0:0 -map 0:1 -f mp3 -b:a 192k -c:a libmp3lame -c:v copy {FRONT} -id3v2_version 3 "
     f"{CALLED.replace(' -t', ' -sample_fmt fltp -t')}",
     "m4a": f"-map 0:0 -map 0:1 -f ipod -b:a 160k -c:a aac -c:v copy {FRONT} {CALLED}",
-    "flac": f"-map 0:0 -map 0:1 -f flac -c:a flac -c:v copy -compression_level 8 {FRONT} {CALLED}",
+    "flac": f"-map 0:0 -map 0:1 -f flac -c:a flac -c:v copy -compression_level 8 {FRONT} -frame_size 4096 {CALLED}",
     "opus": "-map 0:0 -f opus -b:a 112k -c:a libopus -sample_fmt flt -t 21.000",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ def opened(file: MediaFile, known: str = "") -> Iterator[InputContainer]:
     except MemoryError as error:
         raise ProbeError("reading it needs more memory than a media file should") from error
     except PermissionError as error:
+        if error.errno == errno.EPERM:  # which FFmpeg says where it seeks in vain
+            raise ProbeError("a moment within it is not found: its index is damaged, or it has none") from error
         raise ProbeError("the file cannot be opened: permission denied") from error
     except av.FFmpegError as error:
         if _misses_its_index(file):

@@ -72,8 +72,10 @@ def narrowed(
 
 def moved_to_front(stream: AudioStream) -> list[str]:
     """Returns the filter that makes mono or stereo of one or two channels that say they sit elsewhere, as single tracks
-    of a camera or an editor do: encoders take them nowhere else, and mixed there a bass alone would be silent."""
-    if stream.channels > 2 or stream.layout in {None, "mono", "stereo"}:
+    of a camera or an editor do: encoders take them nowhere else, and mixed there a bass alone would be silent.
+    TTA does not say where a single one sits, which AAC does not take either."""
+    untold = stream.layout is None and (stream.codec != "tta" or stream.channels > 1)
+    if stream.channels > 2 or untold or stream.layout in {"mono", "stereo"}:
         return []
     return ["channelmap=0:mono" if stream.channels == 1 else "channelmap=0|1:stereo"]
 

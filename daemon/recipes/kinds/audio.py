@@ -14,6 +14,7 @@ from daemon.recipes.sound import default_first, mixed, narrowed
 
 COVERED = {"mp3", "ipod", "flac"}  # FFmpeg writes none to Ogg
 FLAC_PICTURE = 2**24 - 2**16  # bytes of a picture in FLAC, with room for what is told about it
+FLAC_BLOCK = 4096  # samples; FFmpeg would take as many as a packet of the source has, a second of TTA
 EVEN = ".even"  # behind an output's name: its sound at one rate
 ENCODERS = {"mp3": "libmp3lame", "aac": "aac", "opus": "libopus", "flac": "flac"}
 
@@ -61,7 +62,7 @@ def _encoded(request: Request[AudioParameters | FlacParameters], stream: AudioSt
     encoder: Options = {"c:a": name, **mixed(name)}
     if isinstance(wanted, FlacParameters):
         kept = narrowed([stream], 8, rewound=True, whole=True)
-        return {**encoder, "compression_level": wanted.compression_level, **kept}
+        return {**encoder, "compression_level": wanted.compression_level, "frame_size": FLAC_BLOCK, **kept}
     return {**encoder, "b:a": f"{wanted.bitrate_kbps}k", **narrowed([stream], rewound=True)}
 
 
