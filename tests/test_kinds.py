@@ -442,6 +442,21 @@ def test_what_ogg_tells_of_its_sound_is_told_of_the_file(ffmpeg: str, tmp_path: 
             assert container.streams[0].metadata["language"] == reading.read_media(str(source)).audio[0].language
 
 
+@pytest.mark.parametrize("preset", ["remux-mkv", thorough("archive-ffv1"), thorough("archive-hevc")])
+def test_fonts_have_their_names_where_nothing_else_is_told(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    source, names = tmp_path / "fonts.mkv", ("one.ttf", "two.otf")
+    attached: list[str] = []
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(b"a font")
+        attached += ["-attach", str(tmp_path / name), f"-metadata:s:t:{number}", "mimetype=font/ttf"]
+    look = lavfi("testsrc2=size=64x64:rate=25:duration=0.4")
+    generated(ffmpeg, *look, *attached, "-metadata:s:t:0", "title=Anna's", "-metadata", "title=Anna's", source)
+    with av.open(str(make(ffmpeg, source, tmp_path, preset, metadata="strip"))) as container:
+        told = [stream.metadata for stream in container.streams.attachments]
+        assert told == [{"filename": name, "mimetype": "font/ttf"} for name in names]
+        assert "title" not in container.metadata
+
+
 @pytest.mark.parametrize("preset", ["flac", "m4a", thorough("m4a-r128"), thorough("mp3"), thorough("opus")])
 @pytest.mark.parametrize("ending", ["tta", "mka"])
 @pytest.mark.parametrize("channels", [1, 2])

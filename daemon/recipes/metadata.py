@@ -97,6 +97,15 @@ def told_by_stream(
     return {"map_metadata": f"{number}:s:{index}", **_languages(sound, subtitles)}
 
 
+def named_files(attached: Sequence[int], number: int) -> Options:
+    """Tells names and types of the files within an output of which nothing else is told: Matroska takes none without.
+
+    Their streams are `attached` to the source, which is read as the `number`th file.
+    """
+    names: Options = {f"map_metadata:s:t:{at}": f"{number}:s:{index}" for at, index in enumerate(attached)}
+    return {**names, "metadata:s:t": "title="} if attached else {}
+
+
 def _names(container: str, media: Media, sound: Sequence[AudioStream], subtitles: Sequence[SubtitleStream]) -> Options:
     """Names tracks: players look in two places of an MP4 for that, and FFmpeg takes over neither from another MP4."""
     handlers = ("handler_name",) if container == "mp4" else ()
