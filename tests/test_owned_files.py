@@ -48,6 +48,7 @@ def owned(paths: Paths, transaction: Transaction) -> list[Item]:
 
 def accounts(transaction: Transaction) -> dict[str, int]:
     rows = {row["kind"]: row["bytes"] for row in transaction.all("disk")}
+    assert rows.pop("pieces") == 0, "no film waits to go on"
     return {kind: size for kind, size in rows.items() if kind != "database"}  # which is its own account
 
 

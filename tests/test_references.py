@@ -31,10 +31,10 @@ def listed(*, id: str | None = None, q: str = "", limit: int, cursor: str | None
     return {"items": fit[first : first + there], "next_cursor": str(first + 2) if len(fit) > first + 2 else None}
 
 
-def whole(_: str) -> dict[str, Any]:
+def whole(job: str) -> dict[str, Any]:
     film = {"id": "aa11", "name": "film.mp4", "variations": [{"id": "bb11", "name": "film_mp3.mp3"}]}
     other = {"id": "aa22", "name": "other.mp4", "variations": [{"id": "bb22", "name": "other_mp3.mp3"}]}
-    return {"sources": [film, other]}
+    return {"id": job, "sources": [film, other]}
 
 
 @pytest.mark.parametrize(

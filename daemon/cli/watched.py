@@ -10,7 +10,7 @@ import click
 
 from daemon.cli.answers import each
 from daemon.cli.control import scheduled
-from daemon.cli.options import as_json, print_json, reach, state_dir
+from daemon.cli.options import as_json, echo, print_json, reach, state_dir
 
 if TYPE_CHECKING:
     from daemon.cli.client import Json
@@ -48,7 +48,7 @@ def ls(state_dir: Path | None, as_json: bool) -> None:
     _print(columns, rows)
     for one in found["items"]:
         if (schedule := one["schedule"]) and schedule["because"]:
-            click.echo(f"{one['name']} {_hours(one['name'], schedule)}")
+            echo(f"{one['name']} {_hours(one['name'], schedule)}")
 
 
 def _hours(folder: str, schedule: Json) -> str:
