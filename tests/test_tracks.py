@@ -102,3 +102,11 @@ def test_hevc_that_tells_its_parameters_in_its_packets_is_copied(ffmpeg: str, tm
     output = make(ffmpeg, path, tmp_path, preset)
     assert lasting(output, "video") == pytest.approx(1.6, abs=0.05)
     assert b"hvc1" not in output.read_bytes()
+
+
+@pytest.mark.parametrize("name", [b"dvh1", b"dvhe", b"hev1"])
+def test_hevc_is_copied_to_matroska_whatever_an_mp4_calls_it(ffmpeg: str, tmp_path: Path, name: bytes) -> None:
+    step = encoded(*X265, "-tag:v", "hvc1", *AAC)
+    path = made(ffmpeg, tmp_path, "film.mp4", step, edit=lambda whole: whole.replace(b"hvc1", name))
+    output = make(ffmpeg, path, tmp_path, "remux-mkv")
+    assert lasting(output, "video") == pytest.approx(1.6, abs=0.05)

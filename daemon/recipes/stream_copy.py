@@ -31,14 +31,16 @@ def muddled(media: Media) -> bool:
 
 def picture_options(media: Media, container: str) -> Options:
     """Returns what a copied picture takes: Apple's players want to find HEVC in an MP4 under a name that promises its
-    parameter sets to be told beforehand, FFmpeg tells of 360° and of Dolby Vision only when it may go beyond the
-    standard, and puts pictures elsewhere that come to their decoder too late.
+    parameter sets to be told beforehand, FFmpeg takes to Matroska none that tells of Dolby Vision (dvh1), tells of
+    that and of 360° only when it may go beyond the standard, and puts pictures elsewhere that come to their decoder
+    too late.
     """
     picture = media.video
     if picture is None:
         return {}
-    beforehand = picture.codec == "hevc" and not picture.in_band
-    named: Options = {"tag:v": "hvc1"} if beforehand and container == "mp4" else {}
+    named: Options = {}
+    if picture.codec == "hevc" and not (container == "mp4" and picture.in_band):
+        named["tag:v"] = "hvc1"
     if container == "mp4" and (picture.spherical or picture.stereo or picture.dolby_vision):
         named["strict"] = "unofficial"
     if picture.late_seconds:
