@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import pytest
 from specimens import AAC, H264, MPEG2, MPEG4, encoded, film, picture, shifted, silent, sound
 from surroundings import crossed, thorough
@@ -259,3 +260,19 @@ def test_a_pause_is_no_longer_than_it_is_shown(ffmpeg: str, tmp_path: Path, left
             seen = read_measured(str(file)).video
             assert seen
             assert seen.duration_seconds == pytest.approx(8.0, abs=0.2), file
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", "remux-mkv", thorough("remux-mp4"), thorough("mp3")])
+def test_sound_that_begins_long_after_the_picture_is_kept_at_its_place(
+    ffmpeg: str, tmp_path: Path, preset: str
+) -> None:
+    late = ["-itsoffset", "9", *sound(2.0), "-map", "0", "-map", "1"]
+    path = made(ffmpeg, tmp_path, "late.ts", [*picture(seconds=12.0), *late, *H264, *AAC, "{out}"])
+    media = read_media(str(path))
+    assert not media.unread
+    assert media.audio[0].start_seconds == pytest.approx(9.0, abs=0.1)
+    output = make(ffmpeg, path, tmp_path, preset, **({} if preset in {"mp3", "remux-mkv", "remux-mp4"} else QUICK))
+    assert lasting(output, "audio") == pytest.approx(2.0, abs=0.15)
+    if preset != "mp3":
+        with av.open(str(output)) as container:
+            assert next(container.decode(audio=0)).time == pytest.approx(9.0, abs=0.15)

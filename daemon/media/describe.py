@@ -162,9 +162,13 @@ def _read(file: MediaFile, shape: str = "") -> Media:
     if webp.animated(file.head):
         return webp.read(file)
     with opened(file, shape) as container:
-        described = _described(file, container)
+        described, late = _described(file, container), tracks.begins_late(container)
+    if late:
+        with opened(file, shape, read_on=True) as container:
+            described = _described(file, container)
     return replace(
         described,
+        begins_late=late,
         cropped=_crops(file, described.format),
         redescribed=_redescribed(file),
         passed_over=id3.passed_over(file.head),

@@ -163,6 +163,7 @@ class Media(Model, frozen=True):
     cut_off: bool = False  # whether it ends in the middle, as a recording that crashed, and is used as far as it goes
     held: Held | None = None  # what is there, where it was cut off and its header speaks of more
     redescribed: bool = False  # whether an MP4 describes samples of a track in several ways, of which others keep one
+    begins_late: bool = False  # whether a track may begin so late that FFmpeg has to be told to look for it
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
     fingerprint: str = ""  # of how the file begins, so that another of its size and time is told from it
 

@@ -13,7 +13,7 @@ from av.container import InputContainer
 
 from daemon.errors import ProbeError
 from daemon.media import file_signatures
-from daemon.media.allowlist import GUARDS, RESTARTABLE
+from daemon.media.allowlist import GUARDS, READ_ON, RESTARTABLE
 from daemon.media.media_file import MediaFile
 
 STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
@@ -41,15 +41,16 @@ def refuse_unreadable(file: MediaFile) -> None:
 
 
 @contextmanager
-def opened(file: MediaFile, known: str = "") -> Iterator[InputContainer]:
+def opened(file: MediaFile, known: str = "", *, read_on: bool = False) -> Iterator[InputContainer]:
     """Raises ProbeError for whatever FFmpeg says, then and while the file is read.
 
     `known` is its format, if it was opened before: FFmpeg need not decode the beginning of every stream again, which
-    takes as long as to read a small file, to find out what the headers of other formats leave open.
+    takes as long as to read a small file, to find out what the headers of other formats leave open. `read_on` has it
+    look further for tracks that begin late.
     """
     try:
         shape = RESTARTABLE if known == RESTARTABLE else _still_format(file)
-        options = GUARDS | ({"codec_whitelist": "none"} if known == TELLING else {})
+        options = GUARDS | ({"codec_whitelist": "none"} if known == TELLING else {}) | (READ_ON if read_on else {})
         with av.open(f"file:{file.path}", format=shape, options=options, metadata_errors="replace") as container:
             yield container
     except MemoryError as error:

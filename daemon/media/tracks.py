@@ -10,7 +10,7 @@ from av.stream import Disposition, Stream
 
 from daemon.errors import ProbeError
 from daemon.media import boxes, durations, labels
-from daemon.media.allowlist import DECODERS
+from daemon.media.allowlist import ANNOUNCING, DECODERS, READ_ON
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Chapter, SubtitleStream
 from daemon.models import Unread
@@ -67,7 +67,8 @@ def _why(file: MediaFile, stream: Stream, closed: set[int], others: set[int], *,
     if decoder(stream) is None:
         return f"its codec {_called(file, stream)} is none that ffspool decodes"
     if stream.type == "audio":
-        return EMPTY.why
+        searched = not begins_late(stream.container) or file.size <= int(READ_ON["probesize"])
+        return EMPTY.why if searched else "it begins too late for ffspool to find out what it holds"
     if stream.type == "video":
         return "another picture is the one that matters" if seen else "it cannot be decoded: the file is damaged"
     return None
@@ -112,6 +113,13 @@ def decoder(stream: Stream) -> str | None:
 def hearable(stream: Any, closed: set[int]) -> bool:
     """Tells whether there is sound in it that can be decoded; `closed` are the ids of streams that need a key."""
     return decoder(stream) is not None and stream.channels > 0 and stream.sample_rate > 0 and stream.id not in closed
+
+
+def begins_late(container: Any) -> bool:
+    """Tells whether there is a track of sound of which nothing was found yet, in a format where it may come late."""
+    return container.format.name in ANNOUNCING and any(
+        decoder(stream) and not (stream.channels and stream.sample_rate) for stream in container.streams.audio
+    )
 
 
 def audio(stream: Any) -> AudioStream:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import ffmpeg
 
 from daemon.errors import UnknownPreset
-from daemon.media.allowlist import DISCONTINUOUS, GUARDS, RESTARTABLE, UNSTAMPED
+from daemon.media.allowlist import DISCONTINUOUS, GUARDS, READ_ON, RESTARTABLE, UNSTAMPED
 from daemon.media.model import Media
 from daemon.models import Model, Parameters
 from daemon.presets.builtin import PRESETS
@@ -326,6 +326,8 @@ def _reading(media: Media) -> dict[str, Any]:
         options["fflags"] = "+genpts"
     if media.cut_off or media.held:
         options["fflags"] = "+discardcorrupt"  # half a packet, at its end
+    if media.begins_late:
+        options |= READ_ON
     if media.cropped:
         options["apply_cropping:v"] = "codec"  # the size is planned as the stream has it
     if picture and picture.alpha and picture.codec in _ALPHA_DECODERS:
