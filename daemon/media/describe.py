@@ -19,7 +19,21 @@ from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
 
 from daemon.errors import ProbeError
-from daemon.media import boxes, covers, durations, encryption, frames, id3, labels, matroska, mpegts, tiff, tracks, webp
+from daemon.media import (
+    boxes,
+    changes,
+    covers,
+    durations,
+    encryption,
+    frames,
+    id3,
+    labels,
+    matroska,
+    mpegts,
+    tiff,
+    tracks,
+    webp,
+)
 from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE, TOO_LARGE
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Chapter, Held, Media, VideoStream
@@ -163,6 +177,7 @@ def _read(file: MediaFile, shape: str = "") -> Media:
         return webp.read(file)
     with opened(file, shape) as container:
         described, late = _described(file, container), tracks.begins_late(container)
+        changes.refuse_changes(file, {container.streams[stream.index].id for stream in durations.timed(described)})
     if late:
         with opened(file, shape, read_on=True) as container:
             described = _described(file, container)
@@ -170,22 +185,10 @@ def _read(file: MediaFile, shape: str = "") -> Media:
         described,
         begins_late=late,
         cropped=_crops(file, described.format),
-        redescribed=_redescribed(file),
+        redescribed=changes.redescribed(file),
         passed_over=id3.passed_over(file.head),
         inner_chapters=matroska.chapters_within_chapters(file),
     )
-
-
-def _redescribed(file: MediaFile) -> bool:
-    """Whether the samples of a track are described in several ways, one after the other. Raises ProbeError when they
-    are even of several codecs, of which FFmpeg decodes the first.
-    """
-    several = [track for track in boxes.tracks(file.index) if len(track.used) > 1]
-    for names in ({track.names[number - 1] for number in track.used} for track in several):
-        if len(names) > 1:
-            called = ", ".join(sorted(name.decode("ascii", "replace") for name in names))
-            raise ProbeError(f"a track of it changes its codec midway ({called}): export it again in one")
-    return bool(several)
 
 
 def _crops(file: MediaFile, format_name: str) -> bool:

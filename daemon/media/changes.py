@@ -1,0 +1,109 @@
+"""Finds tracks that go on in another way than they began: described anew, in another codec, as another track.
+
+FFmpeg goes by how a track began, and would lose what follows or call it what it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice, pairwise
+
+from daemon.errors import ProbeError
+from daemon.media import boxes, mpegts
+from daemon.media.media_file import MediaFile
+
+MOST_TAGS = 10**6  # of an FLV file that are looked at: hours of it
+_FIRST_TAG, _TAG = 9, 15  # bytes before the first, and before what a tag holds
+_SOUND, _PICTURE = 8, 9  # kinds of tags
+_OF_SOUND = {0: "pcm", 1: "adpcm", 2: "mp3", 3: "pcm", 7: "pcm_alaw", 8: "pcm_mulaw", 10: "aac", 11: "speex", 14: "mp3"}
+_OF_SOUND |= dict.fromkeys((4, 5, 6), "nellymoser")
+_OF_PICTURES = {2: "flv1", 3: "flashsv", 4: "vp6f", 5: "vp6a", 6: "flashsv2", 7: "h264", 12: "hevc"}
+_NAMED = {b"avc1": "h264", b"hvc1": "hevc", b"mp4a": "aac", b".mp3": "mp3"}  # of FLV's newer headers
+_HOLDING = {0, 1, 3}  # kinds of packets under those that hold something, and whose codec they name
+
+_Changes = Iterator[set[str]]
+
+
+def refuse_changes(file: MediaFile, pids: set[int]) -> None:
+    """Raises ProbeError where a track is of several codecs, one after the other; of a broadcast, in the programs of
+    these PIDs, also where others go on in the place of its picture or its sound."""
+    followed = [pair for pair in _followed(file) if any(track.pid in pids for track in pair[0].tracks)]
+    changes = chain(_of_boxes(file), _of_broadcasts(followed), _of_flv(file))
+    if codecs := next(changes, None):
+        called = ", ".join(sorted(codecs))
+        words = f"a track of it changes its codec midway ({called})"
+        raise ProbeError(f"{words}: cut it in two there, or export it again in one")
+    if any(_left(*pair) for pair in followed):
+        raise ProbeError(
+            "it goes on in other tracks midway, as after a break or of another sender: cut it in two there"
+        )
+
+
+def redescribed(file: MediaFile) -> bool:
+    """Tells whether an MP4 describes the samples of a track in several ways, one after the other."""
+    return any(len(track.used) > 1 for track in boxes.tracks(file.index))
+
+
+def _followed(file: MediaFile) -> Iterator[tuple[mpegts.Map, mpegts.Map]]:
+    """Maps of one program that follow each other."""
+    maps = mpegts.maps(file) if mpegts.is_one(file) else []
+    return ((before, after) for before, after in pairwise(maps) if before.number == after.number)
+
+
+def _left(before: mpegts.Map, after: mpegts.Map) -> bool:
+    """Whether no picture, or no sound, is where it was, though there is some."""
+    return any(
+        earlier and later and earlier.isdisjoint(later)
+        for earlier, later in ((_pids(before, sort), _pids(after, sort)) for sort in ("picture", "sound"))
+    )
+
+
+def _pids(told: mpegts.Map, sort: str) -> set[int]:
+    return {track.pid for track in told.tracks if track.sort == sort}
+
+
+# Codecs
+
+
+def _of_boxes(file: MediaFile) -> _Changes:
+    for track in boxes.tracks(file.index):
+        names = {track.names[number - 1].decode("ascii", "replace") for number in track.used}
+        if len(names) > 1:
+            yield names
+
+
+def _of_broadcasts(followed: Iterable[tuple[mpegts.Map, mpegts.Map]]) -> _Changes:
+    for before, after in followed:
+        was = {track.pid: track.codec for track in before.tracks}
+        for track in after.tracks:
+            known = {codec for codec in (was.get(track.pid), track.codec) if codec}
+            if len(known) > 1:
+                yield known
+
+
+def _of_flv(file: MediaFile) -> _Changes:
+    kinds: dict[int, set[str]] = {_SOUND: set(), _PICTURE: set()}
+    for kind, codec in islice(_flv_tags(file), MOST_TAGS):
+        kinds[kind].add(codec)
+    yield from (codecs for codecs in kinds.values() if len(codecs) > 1)
+
+
+def _flv_tags(file: MediaFile) -> Iterator[tuple[int, str]]:
+    """Whether each tag holds sound or a picture, and in which codec, where that is known."""
+    if not file.head.startswith(b"FLV"):
+        return
+    with file.open() as content:
+        at = int.from_bytes(file.head[5:9], "big") or _FIRST_TAG
+        while content.seek(at) < file.size and len(head := content.read(_TAG + 5)) == _TAG + 5:
+            kind, told = head[4] & 0x1F, head[_TAG:]
+            if kind in {_SOUND, _PICTURE} and (codec := _flv_codec(kind, told)):
+                yield kind, codec
+            at += _TAG + int.from_bytes(head[5:8], "big")
+
+
+def _flv_codec(kind: int, told: bytes) -> str | None:
+    newer = told[0] & 0x80 if kind == _PICTURE else told[0] >> 4 == 9
+    if newer:
+        named = _NAMED.get(told[1:5]) or told[1:5].decode("ascii", "replace")
+        return named if told[0] & 0xF in _HOLDING else None
+    return _OF_PICTURES.get(told[0] & 0xF) if kind == _PICTURE else _OF_SOUND.get(told[0] >> 4)
