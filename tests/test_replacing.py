@@ -117,9 +117,9 @@ def test_by_the_recipe_a_film_is_replaced_once_and_put_back_when_told(
     assert (aside.stat().st_ino, aside.read_bytes()) == (before.st_ino, film.read_bytes())
     scanned_again(daemon)
     assert shown(daemon) | {"scanned_at": 0} == {
-        "name": "films", "scanned_at": 0, "found": 1, "taken": 1, "refused": 0, "paused": False, "error": None,
-        "replaced": 1, "saved_bytes": before.st_size - after.st_size, "waiting": 0, "working": 0, "made": 1,
-        "not_replaced": 0, "failed": 0, "schedule": None,
+        "name": "films", "scanned_at": 0, "found": 1, "left_out": 0, "taken": 1, "refused": 0, "paused": False,
+        "error": None, "replaced": 1, "saved_bytes": before.st_size - after.st_size, "waiting": 0, "working": 0,
+        "made": 1, "not_replaced": 0, "failed": 0, "schedule": None,
     }  # fmt: skip
     found = undo(daemon, there)
     assert found.stdout == "films/film.mkv is its original again\n", found.stderr

@@ -232,3 +232,27 @@ def test_a_share_that_stops_in_the_middle_of_a_delivery_holds_up_no_other(
     wait_until(lambda: delivery(stays)["status"] == "delivered", "the delivery that waited")
     wait_until(lambda: not [*disk.folder.glob(".ffspool-*")], "what is left of the other to be removed")
     assert (disk.folder / "stays.mp3").read_bytes() == (here / "other.mp3").read_bytes()
+
+
+@pytest.mark.parametrize("call", [thorough("stat"), thorough("readdir"), "open"])
+def test_a_watched_share_that_does_not_answer_holds_up_no_other_folder(
+    start_daemon: Start, disk: Disk, here: Path, tmp_path: Path, call: str
+) -> None:
+    """Nor anybody who asks; what lies on it is taken once it answers."""
+    tables = [
+        f'[[folders]]\nname = "{folder.name}"\npath = "{folder}"\nvariations = [{{ preset = "mp3" }}]\n'
+        'include = ["clip.mp4"]\nstable_seconds = 0.1\nscan_every = 0.1\n'
+        for folder in (disk.folder, here)
+    ]
+    config = tmp_path / "ffspool.toml"
+    config.write_text(f'source_roots = ["{disk.folder}", "{here}"]\n' + "\n".join(tables))
+
+    def taken() -> dict[str, int]:
+        return {one["name"]: one["taken"] for one in daemon.client.get("/api/folders").json()["items"]}
+
+    with going_on(disk):
+        disk.stall(call)
+        daemon = start_daemon(FFSPOOL_CONFIG=str(config))
+        wait_until(lambda: disk.stall(call), "who looks at the film to hang")
+        wait_until(lambda: taken() == {"nas": 0, "here": 1}, "the film of the other folder")
+    wait_until(lambda: taken() == {"nas": 1, "here": 1}, "the film on the share")

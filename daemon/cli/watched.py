@@ -38,11 +38,12 @@ def ls(state_dir: Path | None, as_json: bool) -> None:
         return
     from daemon.cli.terminal import Column, size
 
-    columns = (Column("FOLDER", 0), Column("FILES", 1, right=True), Column("TAKEN", 2, right=True),
+    columns = (Column("FOLDER", 0), Column("FILES", 1, right=True),
+               Column("LEFT OUT", 6, right=True), Column("TAKEN", 2, right=True),
                Column("REFUSED", 4, right=True), Column("SAVED", 5, right=True),
                Column("ERROR", 3, least=16))  # fmt: skip
     rows = [
-        (one["name"], one["found"], one["taken"], one["refused"], size(one["saved_bytes"]), _flaw(one))
+        (one["name"], one["found"], one["left_out"], one["taken"], one["refused"], size(one["saved_bytes"]), _flaw(one))
         for one in found["items"]
     ]
     _print(columns, rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -34,14 +34,16 @@ class Found(NamedTuple):
 
 class Walk:
     """Goes once through a folder. `unreadable` counts the folders within it that this user may not enter,
-    `nameless` what is meant and whose name is no UTF-8."""
+    `nameless` what is meant and whose name is no UTF-8, `left_out` the files that are not meant by their names."""
 
-    def __init__(self, folder: Folder, apart: Path) -> None:
-        """Enters all but the folder `apart`, wherever that lies."""
+    def __init__(self, folder: Folder, apart: Path, enter: Callable[[int, tuple[str, ...]], None]) -> None:
+        """Enters all but the folder `apart`, wherever that lies; `enter` is told of each by its descriptor and way."""
         self._folder = folder
         self._apart = apart
+        self._enter = enter
         self._entries = self._through()
         self.looks = 0
+        self.left_out = 0
         self.unreadable = 0
         self.nameless = 0
 
@@ -62,6 +64,7 @@ class Walk:
 
     def _within(self, at: int, way: tuple[str, ...], apart: os.stat_result | None) -> Iterator[Found | None]:
         inner = []
+        self._enter(at, way)  # before it is read: what comes meanwhile is told of
         with os.scandir(at) as entries:
             for entry in entries:
                 if _is_being_made(entry.name):
@@ -103,6 +106,7 @@ class Walk:
 
     def _found(self, entry: os.DirEntry[str], within: str) -> Found | None:
         if not is_meant(within, self._folder.include, self._folder.exclude):
+            self.left_out += 1
             return None
         try:
             status = entry.stat(follow_symlinks=False)
@@ -111,6 +115,12 @@ class Walk:
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
         return Found(within, identity_of(status))
+
+
+def may_be_taken(within: str, folder: Folder) -> bool:
+    """Tells of a file by its path within the folder whether that takes such."""
+    name = within.rpartition("/")[2]
+    return is_text(name) and not _is_being_made(name) and is_meant(within, folder.include, folder.exclude)
 
 
 def _is_being_made(name: str) -> bool:

@@ -16,7 +16,8 @@ class FolderView(Model, frozen=True):
     name: str
     scanned_at: datetime | None
     found: int  # files at the last scan, of those that it takes
-    waiting: int  # of them, until nobody writes to them any more, or there is room
+    left_out: int  # beside those, whose names it does not take, but for hidden and unfinished ones
+    waiting: int  # of those it takes, until nobody writes to them any more, or there is room
     taken: int  # of all times
     working: int  # of those that were taken: they are queued or encoded
     made: int

@@ -1,9 +1,10 @@
 """Watches folders of the host: what comes to lie there, and is left alone, becomes a job that reads it in place.
 
-A scan is the truth: what it finds is taken once it is the same over two of them, and once it is old enough. Each file
-is taken once, known by its inode, size, time and what is made of it; the row that says so is written with its job. A
-folder that is away tells nothing: nothing is forgotten for it. However many files there are, few are held in memory:
-what was taken is looked up in the database, some at a time.
+A scan is the truth: what it finds is taken once it is the same over two of them, and once it is old enough; that it
+may be time for one is heard from the kernel (`hints.py`). Each file is taken once, known by its inode, size, time and
+what is made of it; the row that says so is written with its job. A folder that is away tells nothing: nothing is
+forgotten for it. However many files there are, few are held in memory: what was taken is looked up in the database,
+some at a time.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class Watcher:
             name=watch.folder.name,
             scanned_at=when(watch.scanned_at),
             found=watch.found,
+            left_out=watch.left_out,
             waiting=len(watch.waiting),
             paused=watch.paused,
             schedule=self._schedules.standing(watch.folder.name),
@@ -166,13 +168,14 @@ class Watcher:
                 watching.create_task(self._watch(watch), name=f"folder {watch.folder.name}")
 
     async def _watch(self, watch: Watched) -> None:
-        while True:
-            if watch.asked.is_set() or not watch.paused:
-                watch.asked.clear()
-                await self._try_scan(watch)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(watch.folder.scan_every):
-                    await watch.asked.wait()
+        with watch.hints.listening():
+            while True:
+                if watch.asked.is_set() or not watch.paused:
+                    watch.asked.clear()
+                    await self._try_scan(watch)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(watch.patience(time.monotonic())):
+                        await watch.asked.wait()
 
     async def _try_scan(self, watch: Watched) -> None:
         try:
@@ -185,6 +188,7 @@ class Watcher:
 
     async def _scan(self, watch: Watched) -> None:
         before, watch.waiting = watch.waiting, {}
+        watch.begin()
         try:
             walk = await self._walk(watch, before)
         except BaseException:
@@ -215,13 +219,15 @@ class Watcher:
 
     async def _walk(self, watch: Watched, before: Mapping[Key, tuple[Found, float]]) -> Walk:
         """Goes through the folder once. Raises OSError or Unavailable."""
-        walk, count, now = Walk(watch.folder, self._apart), 0, time.monotonic()
+        walk, count, now = Walk(watch.folder, self._apart, watch.hints.enter), 0, time.monotonic()
         places = await self._places()
         while True:
             began = time.monotonic()
             files = await self._threads.run(watch.folder.name, partial(walk.next, LOOKS))
             if files is None:
-                watch.found, watch.empty = count, not walk.looks
+                watch.found, watch.left_out, watch.empty = count, walk.left_out, not walk.looks
+                await self._threads.run(watch.folder.name, watch.hints.settle)
+                watch.end(now, time.monotonic())
                 return walk
             rest = max(time.monotonic() - began, LOOKS / LOOKS_A_SECOND)
             count += len(files)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from daemon.config_tables import Folder
 from daemon.folders.checks import variation
+from daemon.folders.hints import Hints
 from daemon.folders.scan import Found
 from daemon.source_files import Identity
 
 WAITING = 5000  # files of a folder that wait to be taken; what is found beyond them waits for a later scan
+SETTLING = 1.0  # seconds after a hint: more of them come mostly
+RESTS = 9  # times as long as a scan took there is none that nobody asked for
 Key = tuple[int | None, int | None, int | None]  # inode, bytes, ns of the last change
 
 
@@ -28,15 +33,49 @@ class Watched:
         self.variations = tuple(variation(entry, folder) for entry in folder.variations)
         self.waiting: dict[Key, tuple[Found, float]] = {}  # not taken yet, and since when it is as it is
         self.found = 0
+        self.left_out = 0
         self.empty = False
         self.scanned_at: float | None = None
         self.error: str | None = None
         self.paused = False
         self.asked = asyncio.Event()  # for a scan now
+        self.hints = Hints(folder, self._hint)
+        self._coming: asyncio.TimerHandle | None = None  # what a hint asks for
+        self._began: float | None = None  # the last scan, by the monotonic clock; None: it did not come to its end
+        self._rested_at = 0.0
 
     @property
     def key(self) -> dict[str, str]:
         return {"folder": self.folder.name, "recipe": self.recipe, "ruled": self.ruled}
+
+    def begin(self) -> None:
+        """Says that a scan begins; until it came to its `end` nothing is known to be stable soon."""
+        self._began = None
+
+    def end(self, began: float, ended: float) -> None:
+        """Says that one came to its end; the next is to come not too soon, unless somebody asks for it."""
+        self._began = began
+        self._rested_at = ended + max(SETTLING, RESTS * (ended - began))
+
+    def patience(self, now: float) -> float:
+        """Returns the seconds until the next scan: where hints are heard, what they told of is soon stable."""
+        if self.paused or self._began is None or not self.hints.are_heard:
+            return self.folder.scan_every
+        after = self.folder.stable_seconds
+        # What was due and is not taken waits for something else: another scan would tell nothing.
+        stable = (since + after for _, since in self.waiting.values() if since == self._began or since + after > now)
+        due = max(self._rested_at, min(stable, default=math.inf))
+        return max(0.0, min(self.folder.scan_every, due - now))
+
+    def _hint(self) -> None:
+        if self._coming is None and not self.paused:
+            soon = max(SETTLING, self._rested_at - time.monotonic())
+            self._coming = asyncio.get_running_loop().call_later(soon, self._ask)
+
+    def _ask(self) -> None:
+        self._coming = None
+        if not self.paused:
+            self.asked.set()
 
     def wait_for(self, files: Sequence[Found], before: Mapping[Key, tuple[Found, float]], now: float) -> None:
         """Has files wait: those that a scan has seen as they are `before`, and as many more as there is room for."""

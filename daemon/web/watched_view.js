@@ -70,9 +70,10 @@ function Standing({ folder: { paused, error, scanned_at: at } }) {
 }
 
 /** The figures that are not nought, in words. */
-function told({ found, waiting, working, made, not_replaced: same, failed, refused, replaced, saved_bytes: saved }) {
+function told({ found, left_out: other, waiting, working, made, not_replaced: same, failed, refused, replaced, saved_bytes: saved }) {
   const parts = [
     plural(found, "file"),
+    other && `${number(other)} of other names`,
     waiting && `${number(waiting)} to settle`,
     working && `${number(working)} at work`,
     made && `${number(made)} made`,
