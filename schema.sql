@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 22;
+PRAGMA user_version = 23;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -54,7 +54,8 @@ CREATE TABLE jobs (
     -- What the schedule of its watched folder has it do; `overruled` where somebody has it run all the same.
     folder               TEXT,  -- NULL: no watched folder's
     scheduled            TEXT NOT NULL DEFAULT 'running' CHECK (scheduled IN ('running', 'paused', 'draining')),
-    overruled            INTEGER NOT NULL DEFAULT 0 CHECK (overruled IN (0, 1))
+    overruled            INTEGER NOT NULL DEFAULT 0 CHECK (overruled IN (0, 1)),
+    lost                 INTEGER NOT NULL DEFAULT 0 CHECK (lost >= 0)  -- completed ones whose file is gone unasked
 ) STRICT;
 
 CREATE INDEX jobs_by_status ON jobs (status, seq);
@@ -828,7 +829,7 @@ CREATE TABLE overruled_folders (
 CREATE TRIGGER job_event AFTER UPDATE ON jobs
 WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new.priority
     OR old.name IS NOT new.name OR old.keep_until IS NOT new.keep_until
-    OR old.scheduled <> new.scheduled OR old.overruled <> new.overruled
+    OR old.scheduled <> new.scheduled OR old.overruled <> new.overruled OR old.lost <> new.lost
 BEGIN
     INSERT INTO events (at, type, job, data)
     VALUES ((julianday('now') - 2440587.5) * 86400, 'job', new.id, json_object(
@@ -850,4 +851,11 @@ BEGIN
     UPDATE variations SET held = (
         SELECT paused OR (NOT overruled AND scheduled <> 'running') FROM jobs WHERE jobs.seq = new.job
     ) WHERE seq = new.seq;
+END;
+
+-- A file that was brought to its place and dropped, as was asked, is not missed.
+CREATE TRIGGER output_is_missed AFTER UPDATE OF lost_at ON variations
+WHEN old.lost_at IS NULL AND new.lost_at IS NOT NULL AND NOT new.dropped
+BEGIN
+    UPDATE jobs SET lost = lost + 1 WHERE seq = new.job;
 END;

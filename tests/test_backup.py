@@ -86,6 +86,32 @@ def test_a_restored_backup_goes_on_where_it_was(daemon: Daemon, clip: Path, tmp_
     assert daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["status"] == "completed"
 
 
+def test_a_database_restored_without_its_spool_says_what_is_lost_and_what_helps(
+    daemon: Daemon, clip: Path, tmp_path: Path
+) -> None:
+    """As on another host: no output is offered, and an upload that is gone is not to be tried again."""
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3", "h264-480p"])["id"])["id"]
+    daemon.client.post("/api/queue/pause")
+    waiting = daemon.submit(clip, presets=["mp3"])["id"]
+    daemon.client.post(f"/api/jobs/{waiting}/cancel")
+    back_up(daemon, tmp_path / "backup")
+    daemon.stop()
+    restore(daemon, tmp_path / "backup")
+    shutil.rmtree(daemon.state_dir / "spool")
+    daemon.start()
+    found = wait_until(lambda: (seen := daemon.job(job))["lost_variations"] == 2 and seen, "both to be missed")
+    assert [one["lost"] for one in found["sources"][0]["variations"]] == [True, True]
+    assert found["advice"] == [
+        "the files of 2 variations are lost, as told above: to have them again, submit a new job"
+    ]
+    assert daemon.client.get(f"/api/jobs/{job}/download").status_code == 410
+    assert "completed, 2 lost" in forked.run(["ls"], daemon.env).stdout
+    shown = forked.run(["show", job], daemon.env).stdout
+    assert ("removed from the disk" in shown, "submit a new job" in shown, "download" in shown) == (True, True, False)
+    refused = forked.run(["retry", waiting], daemon.env)
+    assert (refused.returncode, "clip.mp4 is gone from the disk" in " ".join(refused.stderr.split())) == (4, True)
+
+
 def test_files_of_jobs_newer_than_a_restored_backup_are_set_aside_and_not_deleted(
     start_daemon: Callable[..., Daemon], clip: Path, tmp_path: Path
 ) -> None:

@@ -17,8 +17,10 @@ NO_INDEX = "a.mp4: its index (moov) is missing: the file was cut off, or is stil
 UNFETCHED = "a.mp4 could not be fetched: https://a.example/… answered 404 (Not Found)"
 NOT_ALLOWED = "a.mp4 could not be fetched: a.example leads to 10.0.0.1, which does not answer, a private address"
 LARGE = "a.png: its picture is 9000×9000; 40 megapixels are the limit"
-AWAY = "a.mp4: it is no longer where it was"
+AWAY = "a.mp4: it is no longer on the disk"
+UNREAD = "a.mp4: the file cannot be opened: No such file or directory"
 NO_SOUND = "the source has no sound, which the preset mp3 needs"
+LOST = "its file was removed from the disk after it was completed"
 HUNG = "the encoder hung: for 120 s nothing came of it, so it was ended"
 
 
@@ -28,8 +30,14 @@ def complaint(what: str) -> str:
     return f"ffmpeg could not encode a.mp4: {cause.what} (exit code 1); {cause.remedy}"
 
 
-FULL, DAMAGED, CHANNELS = map(
-    complaint, ("the disk is full", "the source is damaged", "the encoder does not take these")
+FULL, DAMAGED, CHANNELS, GONE = map(
+    complaint,
+    (
+        "the disk is full",
+        "the source is damaged",
+        "the encoder does not take these",
+        "the source is no longer on the disk",
+    ),
 )
 
 
@@ -41,7 +49,9 @@ FULL, DAMAGED, CHANNELS = map(
         ("an internal error; the daemon's log has the details", None, Remedy.AGAIN),
         ("the host refused: Read-only file system", None, Remedy.HOST),
         (FULL, None, Remedy.HOST),
-        (AWAY, AWAY, Remedy.HOST),
+        (AWAY, AWAY, Remedy.GONE),
+        (GONE, None, Remedy.GONE),
+        (UNREAD, UNREAD, Remedy.GONE),
         (HUNG, None, Remedy.HOST),
         (UNFETCHED, UNFETCHED, Remedy.FETCH),
         (NOT_ALLOWED, NOT_ALLOWED, Remedy.FETCH),
@@ -62,7 +72,9 @@ def test_each_failure_has_its_remedy(error: str, source_error: str | None, expec
 def sources(*each: tuple[str | None, list[tuple[State, str | None]]]) -> Any:
     """As much of a job's sources as is asked: of each its error, and of its variations how they ended."""
     return [
-        SimpleNamespace(id=number, error=error, variations=[SimpleNamespace(status=s, error=e) for s, e in ends])
+        SimpleNamespace(
+            id=number, error=error, variations=[SimpleNamespace(status=s, error=e, lost=e == LOST) for s, e in ends]
+        )
         for number, (error, ends) in enumerate(each)
     ]
 
@@ -79,15 +91,19 @@ def test_each_remedy_is_advised_for_itself() -> None:
         (UNFETCHED, [(State.FAILED, UNFETCHED)] * 2),
         (NOT_ALLOWED, [(State.FAILED, NOT_ALLOWED)]),
         (LARGE, [(State.FAILED, LARGE)] * 2),
+        (AWAY, [(State.FAILED, AWAY)]),
+        (None, [(State.COMPLETED, LOST)]),
     )
     assert list(advice(whole, "this", "that")) == [
         "this makes 2 variations",
         "1 variation failed for what the host lacks, as told above: see to it, then this",
+        "1 file is gone from the disk: that; or put back there what was to be read in place, then this",
         "2 files could not be fetched, as told above: see to that, then that",
         "1 file is too large for ffspool: make the picture in it smaller first, then that",
         "1 file is broken or no media: leave it out, or fetch it anew and that",
         "1 variation would fail alike again: ask for what its error says",
         "1 variation cannot be made of such a file: leave it out, or choose another preset",
+        "the files of 1 variation are lost, as told above: to have them again, that",
     ]
     assert list(advice(sources((None, [done])), "this", "that")) == []
 

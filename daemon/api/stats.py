@@ -28,7 +28,7 @@ class Queue(Model, frozen=True):
     paused_jobs: int  # that are paused by themselves and have not ended; counted up to a thousand
     slots: int  # encodes that may run at once
     slots_used: int
-    jobs_with_failures: int  # that have ended, whatever became of the rest of them; counted up to a thousand
+    jobs_with_failures: int  # whatever became or becomes of the rest of them; counted up to a thousand
 
 
 class Stops(Model, frozen=True):

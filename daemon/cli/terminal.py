@@ -220,10 +220,11 @@ def _headline(job: JobView) -> Text:
 
 def standing(job: JobSummary) -> Text:
     """Shows its state; of an ended job of which only some came out, what did, and what became of the rest."""
+    lost = f", {job.lost_variations} lost" if job.lost_variations else ""
     if is_mixed(job):
-        return Text(f"{job.completed_variations} completed{rest(job, MISSED)}", STYLES[State.CANCELLED])
+        return Text(f"{job.completed_variations} completed{rest(job, MISSED)}{lost}", STYLES[State.CANCELLED])
     failed = f", {job.failed_variations} failed" if job.failed_variations and job.status != State.FAILED else ""
-    return paint(job.status).append(failed)
+    return paint(job.status).append(failed).append(lost, STYLES[State.FAILED])
 
 
 def _facts(job: JobView) -> Iterator[str]:
@@ -242,14 +243,14 @@ def _next_steps(job: JobView) -> Iterator[str]:
         yield f"`ffspool resume {job.id}` lets it go on" if job.paused else f"`ffspool watch {job.id}` follows it"
     else:
         yield from _what_helps(job)
-    if job.completed_variations:
+    if job.completed_variations > (job.lost_variations or 0):
         yield f"`ffspool download {job.id}` fetches what is completed"
 
 
 def _what_helps(job: JobView) -> Iterator[str]:
     from daemon.jobs.remedies import advice  # which knows of encoders
 
-    if job.failed_variations or job.cancelled_variations:
+    if job.failed_variations or job.cancelled_variations or job.lost_variations:
         yield from advice(job.sources, f"`ffspool retry {job.id}`", "submit a new job")
     if job.deliveries and job.deliveries.failed:
         yield f"`ffspool retry {job.id}` delivers what did not arrive"
@@ -274,7 +275,7 @@ def _source_parts(source: SourceView, *, alone: bool) -> Iterator[RenderableType
         line = row(variation.id, f"{variation.status:10}", _variation_words(source, variation, alone=alone))
         yield Padding(line, (0, 0, 0, 2), expand=False)
         if variation.error and variation.error != source.error:
-            yield _complaint(variation.error, STYLES[variation.status])
+            yield _complaint(variation.error, STYLES[State.FAILED if variation.lost else variation.status])
         if variation.attempts > 1:
             yield Padding(Text(_tried_again(variation), "dim"), (0, 0, 0, 4), expand=False)
         if delivery := variation.delivery or None:

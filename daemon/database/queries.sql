@@ -534,6 +534,15 @@ FROM variations JOIN sources ON sources.seq = variations.source
 WHERE variations.job IN (SELECT value FROM json_each(:jobs)) AND variations.status IN ('failed', 'cancelled')
     AND (NOT unfetched OR EXISTS (SELECT 1 FROM fetches WHERE source = variations.source AND status = 'pending'))
 
+-- The sources of which a job is without something, and whether a copy of each was made here, whole.
+-- name: sources_to_retry
+SELECT id, name, path IS NULL AND NOT EXISTS (
+    SELECT 1 FROM fetches WHERE source = sources.seq AND status <> 'fetched'
+) AS copied
+FROM sources WHERE job = :job AND EXISTS (
+    SELECT 1 FROM variations WHERE source = sources.seq AND status IN ('failed', 'cancelled')
+)
+
 -- A source of a job that was not fetched, and will not be.
 -- name: unfetched_source
 SELECT sources.name FROM sources JOIN fetches ON fetches.source = sources.seq
@@ -1183,7 +1192,7 @@ SELECT count(*) AS count FROM (
 -- Ended jobs of which something failed, whatever became of the rest, up to 1,000.
 -- name: jobs_with_failures
 SELECT count(*) AS count FROM (
-    SELECT 1 FROM jobs WHERE failed > 0 AND seq > 0 AND queued + processing = 0 LIMIT 1000
+    SELECT 1 FROM jobs WHERE failed > 0 AND seq > 0 LIMIT 1000
 )
 
 -- Messages that could not be sent so far, and since when the first of them is due.

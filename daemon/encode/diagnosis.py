@@ -188,6 +188,12 @@ CAUSES = (
         may_pass=True,
     ),
     Cause(
+        "the source is no longer on the disk",
+        "submit it anew; or if the job was to read it in place, put it back there and retry",
+        r"^the source cannot be opened: No such file or directory",
+        in_source=True,
+    ),
+    Cause(
         "the source cannot be opened: {0}",
         "put the file that the job was made of back in its place and retry, or make a new job",
         r"^the source cannot be opened: (.+)",

@@ -26,6 +26,7 @@ from daemon.jobs.receipts import CancelReceipt, Changed, KeptVariation, StoppedV
 from daemon.jobs.retrying import requeue
 from daemon.jobs.rows import job_row, source_row, title_of, variation_row
 from daemon.jobs.tally import over
+from daemon.jobs.views import named_after
 from daemon.media.prober import Prober
 from daemon.models import Model, when
 from daemon.paths import Paths, remove
@@ -208,6 +209,7 @@ class Control:
             raise Conflict(f"{job} is completed: there is nothing to try again", State.COMPLETED)
         if row["skipped"] == row["total"]:
             raise Conflict(f"no preset of {job} suits its files: what is skipped is not tried again", State.FAILED)
+        await self._refuse_without_sources(row)
         changed = await self._store.write(partial(self._requeue, job, because))
         if not changed and (lost := await self._store.read(lambda t: t.one("unfetched_source", job=row["seq"]))):
             words = f"{lost['name']} was not fetched, and its URL is forgotten by now: make the job anew"
@@ -215,6 +217,15 @@ class Control:
         self._scheduler.wake()
         self._deliveries.expect()
         return await self._answer(job, changed)
+
+    async def _refuse_without_sources(self, job: Row) -> None:
+        """Raises Conflict when the copies of all files that a retry would be of are gone."""
+        rows = await self._store.read(lambda t: t.all("sources_to_retry", job=job["seq"]))
+        copies = [self._paths.source(job["id"], row["id"]) for row in rows if row["copied"]]
+        elsewhere = len(copies) < len(rows)
+        if copies and not elsewhere and not await asyncio.to_thread(lambda: any(copy.exists() for copy in copies)):
+            what = f"{named_after(rows[0]['name'], len(rows))} {'is' if len(rows) == 1 else 'are'}"
+            raise Conflict(f"{what} gone from the disk, so nothing can be made: submit a new job", State(job["status"]))
 
     def _requeue(self, job: str, because: Reason | None, transaction: Transaction) -> bool:
         row = job_row(transaction, job, self._now())

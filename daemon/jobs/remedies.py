@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ class Remedy(StrEnum):
     AGAIN = "again"
     HOST = "host"  # again, once the host has or does what it had or did not
     FETCH = "fetch"  # a new job, once the URL brings the file
+    GONE = "gone"  # a new job with the file, which is no longer there; or the file in its place again
     SMALLER = "smaller"  # a smaller picture in the file
     FILE = "file"  # a whole file in place of one that is broken, or is no film at all
     OTHERWISE = "otherwise"  # other parameters, or another preset: the same would fail alike
@@ -38,7 +39,8 @@ OF_REASONS = {
     Reason.PROOF: Remedy.OTHERWISE,
     Reason.ENCODER: Remedy.OTHERWISE,
 }
-OF_HOST = ("no longer where it was", "permission denied", "does not answer", "the source changed", "the encoder hung")
+OF_GONE = ("no longer on the disk", "the file cannot be opened: No such file or directory")
+OF_HOST = ("permission denied", "does not answer", "the source changed", "the encoder hung")
 
 
 def remedy(status: State, error: str | None, source_error: str | None) -> Remedy:
@@ -49,6 +51,8 @@ def remedy(status: State, error: str | None, source_error: str | None) -> Remedy
         return Remedy.FETCH
     if words.endswith(TOO_LARGE):
         return Remedy.SMALLER
+    if any(said in words for said in OF_GONE):
+        return Remedy.GONE
     if any(said in words for said in OF_HOST):
         return Remedy.HOST
     cause = known(words) if why is Reason.ENCODER else None
@@ -72,17 +76,23 @@ def advised(job: JobView) -> JobView:
     )
 
 
-def advice(sources: Iterable[SourceView], again: str, anew: str) -> Iterator[str]:
+def advice(sources: Sequence[SourceView], again: str, anew: str) -> Iterator[str]:
     """Yields a sentence for each remedy of what a job is without: `again` makes it, `anew` is what to do with a file
     that was fetched anew.
     """
-    counts = Counter(kind for _, _, kind in missing(sources))
+    found = list(missing(sources))
+    counts = Counter(kind for _, _, kind in found)
     if counts[Remedy.AGAIN]:
         what = "what is missing, and nothing else" if len(counts) == 1 else _so_many(counts[Remedy.AGAIN])
         yield f"{again} makes {what}"
     if counts[Remedy.HOST]:
         yield f"{_so_many(counts[Remedy.HOST])} failed for what the host lacks, as told above: see to it, then {again}"
+    if count := len({source.id for source, _, kind in found if kind is Remedy.GONE}):
+        what = "1 file is" if count == 1 else f"{count} files are"
+        yield f"{what} gone from the disk: {anew}; or put back there what was to be read in place, then {again}"
     yield from in_vain(sources, anew)
+    if count := sum(one.lost is True for source in sources for one in source.variations):
+        yield f"the files of {_so_many(count)} are lost, as told above: to have them again, {anew}"
 
 
 def in_vain(sources: Iterable[SourceView], anew: str) -> Iterator[str]:

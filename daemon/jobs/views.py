@@ -83,10 +83,9 @@ class VariationView(Model, frozen=True):
     begun_anew: str | None = None  # why its last attempt did not go on with what one before had encoded
     resumable: bool | msgspec.UnsetType = msgspec.UNSET  # true: some of it is encoded that may be gone on with
     delivery: DeliveryView | msgspec.UnsetType = msgspec.UNSET  # where that was asked; not told in webhooks
-    work: float | msgspec.UnsetType = (
-        msgspec.UNSET
-    )  # what it weighs in its job's progress; not of very many, nor in webhooks
+    work: float | msgspec.UnsetType = msgspec.UNSET  # in its job's progress; not told of very many, nor in webhooks
     folder: bool | msgspec.UnsetType = msgspec.UNSET  # of files, which is downloaded as a zip; not told in webhooks
+    lost: bool | msgspec.UnsetType = msgspec.UNSET  # true: completed, and its file is gone from the disk unasked
 
 
 class SourceView(Model, frozen=True):
@@ -125,6 +124,7 @@ class JobSummary(Model, frozen=True):
     failed_variations: int
     cancelled_variations: int
     skipped_variations: int  # their presets do not apply to their sources
+    lost_variations: int | msgspec.UnsetType  # completed ones whose file is gone from the disk unasked; not in webhooks
     outcome: Outcome | None  # how much of it came out; None: it has not ended
     on_unsuitable: OnUnsuitable
     created_at: datetime
@@ -254,6 +254,7 @@ def _job_fields(
         "failed_variations": job["failed"],
         "cancelled_variations": job["cancelled"],
         "skipped_variations": job["skipped"] or 0,  # messages of before this column lack it
+        "lost_variations": job.get("lost", msgspec.UNSET),
         "outcome": outcome({state: job[state] for state in ENDED if job[state]}) if status in ENDED else None,
         "on_unsuitable": OnUnsuitable(job["on_unsuitable"] or OnUnsuitable.FAIL),
         **{name: when(job[name]) for name in _TIMES},
@@ -361,6 +362,7 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
         begun_anew=row.get("begun_anew"),
         resumable=in_hand is not None or msgspec.UNSET,
         folder=msgspec.UNSET if row["extension"] is None else row["extension"] == FOLDER,
+        lost=(row.get("lost_at") is not None and not row.get("dropped")) or msgspec.UNSET,
         started_at=when(row["started_at"]),
         finished_at=when(row["finished_at"]),
     )

@@ -115,7 +115,7 @@ class Survey:
         await asyncio.sleep(RESPITE)
         found = await self._whereabouts.identity(known)
         if found is None:
-            raise ProbeError("it is no longer where it was")
+            raise ProbeError("it is no longer on the disk")
         if found == before:
             await self._record(partial(claims.settle_source, source=known.source, identity=found))
 

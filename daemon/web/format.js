@@ -76,7 +76,7 @@ export const STATES = {
 export const ENDED = new Set(["completed", "failed", "cancelled", "skipped"]);
 
 /** What came of a job of which not all came out: "28 of 36 done, 8 failed". */
-export const ending = (job) => `${number(job.completed_variations)} of ${number(job.total_variations)} done${counts(job, "failed", "cancelled", "skipped")}`;
+export const ending = (job) => `${number(job.completed_variations)} of ${number(job.total_variations)} done${counts(job, "lost", "failed", "cancelled", "skipped")}`;
 
 /** How many of a job's variations there are of each end: ", 3 failed, 1 skipped". */
 export function counts(job, ...states) {

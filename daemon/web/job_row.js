@@ -131,6 +131,7 @@ function summary(job) {
   if (job.status === "failed" && job.error) return html`<span class="bad-text">${reason(job)}</span>`;
   const parts = job.failed_variations && !ENDED.has(job.status) ? [`${job.failed_variations} failed`] : []; // first, where it is not cut off
   parts.push(plural(job.total_variations, "variation") + (job.outcome === "some" ? "" : counts(job, "skipped")));
+  if (job.lost_variations && job.outcome !== "some") parts.unshift(`${job.lost_variations} lost`);
   if (!ENDED.has(job.status) && job.completed_variations && job.completed_variations < job.total_variations) parts.push(`${job.completed_variations} done`);
   if (job.priority) parts.push(`priority ${job.priority}`);
   if (queue.order === "size") parts.push(bytes(job.source_bytes));

@@ -77,7 +77,7 @@ function JobActions({ job }) {
       ${verbs.can.pause(job) && button("Pause", () => verbs.pause(job))}
       ${verbs.can.resume(job) && button("Resume", () => verbs.resume(job))}
       ${verbs.can.retry(job) && button(retryOf(job), () => verbs.retry(job))}
-      ${verbs.can.download(job) && html`<a class="button primary" href="${jobPath(job.id)}/download" download>Download all ${number(job.completed_variations)} as zip</a>`}
+      ${verbs.can.download(job) && html`<a class="button primary" href="${jobPath(job.id)}/download" download>Download all ${number(job.completed_variations - job.lost_variations)} as zip</a>`}
       ${verbs.can.cancel(job) && !isStopping(job) && button("Cancel", () => verbs.cancel(job))}
       ${verbs.can.fail(job) && !isStopping(job) && button("Force-fail", () => verbs.forceFail(job))}
       ${button(ENDED.has(job.status) ? "Delete" : "Cancel & delete", leave, "danger")}
@@ -98,7 +98,7 @@ function Facts({ job }) {
   return html`
     <dl class="facts">
       <dt>Variations</dt>
-      <dd>${plural(job.total_variations, "variation")}: ${job.completed_variations} done${counts(job, "failed", "cancelled", "skipped")}</dd>
+      <dd>${plural(job.total_variations, "variation")}: ${job.completed_variations} done${counts(job, "lost", "failed", "cancelled", "skipped")}</dd>
       <dt>Size</dt>
       <dd>${bytes(sent)} → ${bytes(made)}${fair && sent ? html` <${Saving} from=${sent} to=${made} lasts=${job.usage.output_seconds} />` : ""}</dd>
       <dt>Priority</dt>
@@ -197,10 +197,10 @@ function Variation({ job, source, variation }) {
   const [log, setLog] = useState(false);
   const path = `${jobPath(job.id)}/variations/${id}`;
   const done = status === "completed";
-  const dropped = variation.delivery?.dropped;
+  const there = !variation.delivery?.dropped && !variation.lost;
   return html`
     <li class="variation">
-      ${done ? html`<${Thumbnail} of=${path} there=${!SOUNDS.test(name) && !dropped} />` : html`<span class="thumbnail" aria-hidden="true"></span>`}
+      ${done ? html`<${Thumbnail} of=${path} there=${!SOUNDS.test(name) && there} />` : html`<span class="thumbnail" aria-hidden="true"></span>`}
       <div class="words">
         <strong><${FileName} name=${name} /></strong>
         <span class="muted">${variation.preset}${variation.attempts > 1 ? ` · attempt ${variation.attempts}` : ""}${variation.resumed_seconds ? ` · went on after ${duration(variation.resumed_seconds)}` : ""}</span>
@@ -208,7 +208,7 @@ function Variation({ job, source, variation }) {
       </div>
       <div class="standing"><${State} job=${shown} /><${VariationStanding} ...${{ source, variation: shown }} /></div>
       <div class="actions">
-        ${done && !dropped && html`<a class="button" href="#/jobs/${job.id}/${id}">View</a> <a class="button" href="${path}/download" download aria-label="Download ${name}">Download</a>`}
+        ${done && there && html`<a class="button" href="#/jobs/${job.id}/${id}">View</a> <a class="button" href="${path}/download" download aria-label="Download ${name}">Download</a>`}
         ${!ENDED.has(status) && !isStopping(shown) && html`<button aria-label="Cancel ${name}" onClick=${() => verbs.cancel(job, { variation })}>Cancel</button>`}
         ${(done || status === "processing" || variation.sandbox) && html`<button class="quiet" aria-expanded=${log} aria-label="Log of ${name}" onClick=${() => setLog(!log)}>Log</button>`}
       </div>

@@ -29,6 +29,7 @@ class Queue extends Observable {
     events.on("open", ({ resumed }) => (resumed ? this.#recount() : this.reload()));
     events.on("reset", () => this.reload());
     events.on("job", (change) => this.#change(change));
+    events.on("variation", ({ job, status }) => status === "failed" && (this.#strange.add(job), this.#settle()));
     events.on("deleted", ({ id }) => this.#drop(id));
     events.on("queue", ({ state }) => (this.#set({ state }), this.#recount())); // slots changed, perhaps
   }
@@ -91,9 +92,9 @@ class Queue extends Observable {
   #change(change) {
     if (this.#known.has(change.id)) {
       const job = this.#known.get(change.id);
-      const ended = !ENDED.has(job.status) && ENDED.has(change.status);
+      const turned = ENDED.has(job.status) !== ENDED.has(change.status);
       this.patch(change.id, change);
-      if (ended || change.status === "processing") this.#strange.add(change.id); // times, counters and usage changed too
+      if (turned || change.status === "processing") this.#strange.add(change.id); // times, counters and usage changed too
     } else this.#strange.add(change.id);
     this.#settle();
   }

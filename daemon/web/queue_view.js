@@ -118,7 +118,7 @@ function Filters() {
       ${queue.slots && html`<${Slots} />`}
       <input type="search" placeholder="Search names" aria-label="Search jobs by name" value=${words} onInput=${(event) => setWords(event.target.value)} />
       ${status === "failed" && count > 0 && html`<button class="quiet" onClick=${verbs.retryAll}>Retry all…</button>`}
-      ${count > 0 && !queue.search && html`<button class="quiet" onClick=${() => verbs.bulk(ended ? "delete" : "cancel", status, count)}>${ended ? "Delete" : "Cancel"} all ${number(count)}</button>`}
+      ${count > 0 && !queue.search && html`<button class="quiet" onClick=${() => verbs.bulk(ended ? "delete" : "cancel", status, count)}>${ended ? "Delete" : "Cancel"} all ${status === "failed" ? "that ended" : number(count)}</button>`}
     </div>
   `;
 }

@@ -21,7 +21,7 @@ export const can = {
   cancel: (job) => !ENDED.has(job.status),
   fail: (job) => !ENDED.has(job.status),
   retry: (job) => job.failed_variations + job.cancelled_variations + (job.deliveries?.failed ?? 0) > 0,
-  download: (job) => job.completed_variations > 0,
+  download: (job) => job.completed_variations > job.lost_variations,
 };
 
 export const pause = (job) => act(`${jobPath(job.id)}/pause`, { id: job.id, paused: true });
@@ -177,10 +177,11 @@ export async function cancelMany(jobs) {
   gone();
 }
 
-/** A verb for every job of one status, or of which something failed, however many there are. */
+/** A verb for every job of one status, or that ended with something that failed, however many there are. */
 export async function bulk(verb, status, count) {
-  const which = new URLSearchParams(status === "failed" ? FAILED : { status });
-  const what = `all ${plural(count, `${STATES[status]} job`)}`;
+  const failed = status === "failed";
+  const which = new URLSearchParams(failed ? [...FAILED, ["ended", "true"]] : { status });
+  const what = failed ? "all jobs that ended with something that failed" : `all ${plural(count, `${STATES[status]} job`)}`;
   const body = html`<p>${verb === "delete" ? "Their files go with them, those that are done too. This cannot be undone." : "What is finished is kept."}</p>`;
   const ask = { title: verb === "delete" ? `Delete ${what}?` : `Cancel ${what}?`, body, yes: verb === "delete" ? "Delete them" : "Cancel them", danger: true };
   if (!(await overlays.ask(ask))) return;
