@@ -151,12 +151,12 @@ class EngineConformance:
         self.with_engine(ffmpeg, act)
 
     def test_a_frozen_task_stands_still_while_a_later_one_overtakes_it(
-        self, ffmpeg: str, long: Path, tmp_path: Path
+        self, ffmpeg: str, clip: Path, long: Path, tmp_path: Path
     ) -> None:
         async def freeze(engine: Engine) -> None:
             running = await begun(engine, task("frozen", long, order(tmp_path / "frozen", "h264-480p")))
             assert await engine.pause("frozen")
-            later = await engine.run(task("later", long, order(tmp_path / "later", "h264-480p")), lambda _: None)
+            later = await engine.run(task("later", clip, order(tmp_path / "later", "h264-480p")), lambda _: None)
             assert later.error is None
             assert not running.done()
             engine.resume("frozen")

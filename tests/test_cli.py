@@ -151,6 +151,7 @@ def test_a_file_that_is_there_is_never_overwritten_unasked(clip: Path, tmp_path:
     assert there.stat().st_size > 1000
 
 
+@pytest.mark.thorough
 def test_a_file_that_comes_meanwhile_is_not_overwritten_either(clip: Path, tmp_path: Path) -> None:
     with started("run", clip, "-p", FAST, "-o", tmp_path) as process:
         wait_until((tmp_path / ".ffspool").exists, "the run's start")
@@ -224,6 +225,7 @@ def test_a_daemon_in_a_scripts_background_ignores_sigint(
     assert daemon.stop() == 0
 
 
+@pytest.mark.thorough
 def test_a_killed_run_leaves_no_encoder_and_the_next_one_clears_up(clip: Path, long_clip: Path, tmp_path: Path) -> None:
     with started("run", long_clip, "-p", FAST, "-o", tmp_path) as process:
         children = wait_until(lambda: encoders(psutil.Process(process.pid)), "the encoder")

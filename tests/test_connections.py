@@ -194,6 +194,7 @@ def test_a_stranger_asks_a_few_times_before_an_answer_and_one_we_know_at_will(da
         assert said(known).count(b"HTTP/1.1 200") == 31
 
 
+@pytest.mark.thorough
 def test_a_client_that_takes_a_little_is_never_cut(
     start_daemon: Start, tmp_path: Path, ffmpeg: str, stack: ExitStack
 ) -> None:

@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import Daemon, stored, told, wait_until
 from file_host import FileHost, Visit, broken, held, hosting, saying
+from surroundings import thorough
 
 from daemon import addresses
 from daemon.cli.main import main
@@ -427,7 +428,7 @@ def test_every_verb_that_ends_a_job_ends_its_fetches(daemon: Daemon, host: FileH
     assert daemon.wait_for(submit(daemon, {"url": host.url()})["id"])["status"] == "completed"
 
 
-@pytest.mark.parametrize("whole", ["jobs/{}", "queue"])
+@pytest.mark.parametrize("whole", ["jobs/{}", thorough("queue")])
 def test_a_paused_fetch_stands_still_and_goes_on(daemon: Daemon, host: FileHost, whole: str) -> None:
     host.answers = [held(HALF)]
     job = submit(daemon, {"url": host.url()})

@@ -42,6 +42,7 @@ def test_what_is_delivered_is_moved_and_what_is_not_stays(start_daemon: Start, i
     assert left == {".done/film.mp4", "there.mp4", "broken.mp4"}
 
 
+@pytest.mark.thorough
 def test_what_is_delivered_is_deleted_however_soon_its_job_is_forgotten(
     start_daemon: Start, inbox: Path, clip: Path
 ) -> None:

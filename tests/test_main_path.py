@@ -87,6 +87,7 @@ def test_a_single_download_has_ranges_an_etag_and_its_name(daemon: Daemon, clip:
     assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
 
 
+@pytest.mark.thorough
 def test_refresh_makes_the_same_looks_from_the_same_seed(daemon: Daemon, clip: Path) -> None:
     spec = {"variations": [{"preset": "refresh", "count": 3, "seed": "s", "speed": "ultrafast"}]}
     looks = []
@@ -148,6 +149,7 @@ def test_work_goes_back_to_the_queue_at_sigterm_and_is_done_after_the_restart(
     assert daemon.wait_for(second["id"])["status"] == "completed"
 
 
+@pytest.mark.thorough
 def test_a_killed_daemon_leaves_no_encoder_and_loses_no_job(daemon: Daemon, clip: Path, long_clip: Path) -> None:
     done = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
     job = daemon.submit(long_clip, clip, presets=["h264-480p"])

@@ -324,6 +324,7 @@ def test_a_ladder_of_other_sizes_or_another_length_is_not_proven(ladder: Path) -
         proven(part, msgspec.structs.replace(planned, audio=2))
 
 
+@pytest.mark.thorough
 def test_a_ladder_whose_sound_is_another_than_was_planned_is_not_proven(ladder: Path, tmp_path: Path) -> None:
     for kind, manifest, said in (
         ("hls", "master.m3u8", "NAME="),

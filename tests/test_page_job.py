@@ -245,6 +245,7 @@ def test_a_sheet_does_not_hide_how_far_its_job_is(
     expect(sheet).not_to_have_attribute("value", re.compile(r"[1-9]"))
 
 
+@pytest.mark.thorough
 def test_a_deletion_can_be_undone_until_it_is_done(daemon: Daemon, visit: Visit, clip: Path) -> None:
     job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
     page = visit(daemon)

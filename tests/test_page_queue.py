@@ -300,6 +300,7 @@ def add_ended(transaction: Transaction, name: str) -> None:
     transaction.run("fail_queued", job=job["seq"], now=now, error="made for the test")
 
 
+@pytest.mark.thorough
 def test_a_long_queue_is_scrolled_to_its_end_with_few_rows_in_the_document(crowded: Daemon, visit: Visit) -> None:
     page = visit(crowded)
     expect(row(page, f"job {MANY - 1}")).to_be_visible()

@@ -11,7 +11,6 @@ import pytest
 from browser import Visit, until, violations
 from conftest import Daemon, Media, make_clip
 from playwright.sync_api import Page, expect
-from surroundings import thorough
 
 FRAME = 1 / 25  # seconds of one frame of the test clip
 SHOWN = """
@@ -50,6 +49,7 @@ def compare(daemon: Daemon, visit: Visit, clip: Path) -> tuple[Page, Any]:
     return page, job
 
 
+@pytest.mark.thorough
 def test_source_and_variation_show_the_same_frame(daemon: Daemon, visit: Visit, clip: Path) -> None:
     page, _ = compare(daemon, visit, clip)
     settled(page)
@@ -72,6 +72,7 @@ def test_source_and_variation_show_the_same_frame(daemon: Daemon, visit: Visit, 
     assert difference(page)[0] < FRAME / 2
 
 
+@pytest.mark.thorough
 def test_the_wipe_follows_key_and_pointer(daemon: Daemon, visit: Visit, clip: Path) -> None:
     page, _ = compare(daemon, visit, clip)
     wipe = page.get_by_role("slider", name="Wipe")
@@ -102,7 +103,8 @@ def test_sound_is_played_in_the_page(daemon: Daemon, visit: Visit, clip: Path) -
     until(page, "document.querySelector('audio')?.duration > 1.9")
 
 
-@pytest.mark.parametrize(("preset", "width", "fitting"), [("hls", 390, "480×360"), thorough("dash", 1280, "640×480")])
+@pytest.mark.thorough
+@pytest.mark.parametrize(("preset", "width", "fitting"), [("hls", 390, "480×360"), ("dash", 1280, "640×480")])
 def test_a_ladder_is_played_in_the_size_that_fits_and_then_in_those_one_chooses(
     preset: str, width: int, fitting: str, daemon: Daemon, visit: Visit, ffmpeg: str, tmp_path: Path
 ) -> None:
@@ -143,6 +145,7 @@ def test_hls_is_left_to_a_browser_that_plays_it_by_itself(daemon: Daemon, visit:
     until(page, "document.querySelector('video')?.duration > 1.9")
 
 
+@pytest.mark.thorough
 def test_a_sprite_sheet_is_shown(daemon: Daemon, visit: Visit, clip: Path) -> None:
     wish = {"preset": "sprite-sheet", "interval_seconds": 0.5, "columns": 2, "rows": 1}
     job = daemon.wait_for(daemon.submit(clip, spec={"variations": [wish]})["id"])
@@ -154,6 +157,7 @@ def test_a_sprite_sheet_is_shown(daemon: Daemon, visit: Visit, clip: Path) -> No
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_some_results_are_downloaded_together(daemon: Daemon, visit: Visit, clip: Path) -> None:
     job = daemon.wait_for(daemon.submit(clip, presets=["mp3", "flac", "opus"])["id"])
     page = visit(daemon, path=f"#/jobs/{job['id']}")
@@ -168,6 +172,7 @@ def test_some_results_are_downloaded_together(daemon: Daemon, visit: Visit, clip
     assert sorted(saved) == ["clip_mp3.mp3", "clip_opus.opus"]
 
 
+@pytest.mark.thorough
 def test_a_source_the_browser_cannot_play_leaves_the_result_alone(daemon: Daemon, visit: Visit, media: Media) -> None:
     job = daemon.wait_for(daemon.submit(media("cartoon.avi"), presets=["h264-480p"])["id"])
     page = visit(daemon, path=f"#/jobs/{job['id']}")
@@ -198,6 +203,7 @@ def test_a_quality_that_could_not_be_told_says_why(
     expect(page.locator("img.quality")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_how_it_was_made_names_what_was_set_and_nothing_that_was_not(daemon: Daemon, visit: Visit, clip: Path) -> None:
     page, job = compare(daemon, visit, clip)
     assert None in job["sources"][0]["variations"][0]["parameters"].values()

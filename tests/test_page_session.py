@@ -35,6 +35,7 @@ def test_a_token_link_signs_in_and_leaves_no_token_in_the_address(
     assert daemon.token not in page.url
 
 
+@pytest.mark.thorough
 def test_the_end_of_a_session_is_told(start_daemon: Callable[..., Daemon], visit: Visit) -> None:
     daemon = start_daemon("--session-hours", "0.001")
     page = visit(daemon)

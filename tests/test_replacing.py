@@ -150,6 +150,7 @@ def contents(library: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in library.rglob("*") if path.is_file()}
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_told_to_be_smaller_and_as_good_is_left(start_daemon: Start, library: Path, film: Path) -> None:
     copies(library, film, "film.mkv")
     before = contents(library)

@@ -371,6 +371,7 @@ def test_two_jobs_never_take_one_upload(shared: Daemon) -> None:
     assert source_file(shared, job).read_bytes() == b"0123" * 1000
 
 
+@pytest.mark.thorough
 def test_a_crash_before_the_job_is_committed_leaves_the_upload_and_after_it_the_job(
     start_daemon: Callable[..., Daemon],
 ) -> None:
@@ -581,6 +582,7 @@ def encode(daemon: Daemon, url: str) -> None:
     assert daemon.wait_for(job["id"])["status"] == "completed"
 
 
+@pytest.mark.thorough
 def test_tus_js_client_resumes_after_an_abort_and_a_crash_of_the_daemon(steady: Daemon, js: Path, clip: Path) -> None:
     with Client(js, steady, clip, "abort") as first:
         half = first.until("half")

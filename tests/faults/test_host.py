@@ -26,6 +26,7 @@ LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), Path("/no
 TEN_DAYS = str(10 * 86400)
 
 
+@pytest.mark.thorough
 @pytest.mark.rounds([40], [32, 36, 40, 48, 64])
 def test_promises_hold_with_few_file_descriptors(
     attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: int
