@@ -199,6 +199,15 @@ def test_a_folder_is_scanned_paused_and_looked_through_anew_when_told(
     wait_until(lambda: daemon.log().count("is refused") == 2, "another look at it")
     assert verdicts(daemon) == {"film.mp4": "completed", "broken.mp4": "refused"}
     assert jobs(daemon) == []
+    newest = page(daemon)
+    older = page(daemon, cursor=newest["next_cursor"])
+    assert [one["name"] for one in (*newest["items"], *older["items"])] == ["broken.mp4", "film.mp4"]
+    assert older["next_cursor"] is None
+    assert page(daemon, cursor="1.0")["code"] == "invalid_request"
+
+
+def page(daemon: Daemon, **query: Any) -> Any:
+    return daemon.client.get("/api/folders/inbox/history", params={"limit": 1, **query}).json()
 
 
 def told(daemon: Daemon, verb: str) -> None:

@@ -9,7 +9,8 @@ import msgspec
 from daemon.api.endpoints import Call
 from daemon.delivery.replacements import Undone
 from daemon.errors import InvalidRequest
-from daemon.folders.views import FolderView, Verdicts
+from daemon.folders.history import Verdicts
+from daemon.folders.views import FolderView
 from daemon.models import Model
 
 Path = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
@@ -45,7 +46,7 @@ async def watched(call: Call) -> Folders:
 
 
 async def history(call: Call) -> Verdicts:
-    return await call.service.watcher.history(call.path["folder"], call.query.limit)
+    return await call.service.watcher.history(call.path["folder"], call.query.limit, call.query.cursor)
 
 
 async def scan(call: Call) -> FolderView:

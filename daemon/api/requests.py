@@ -193,6 +193,7 @@ class HookRunQuery(msgspec.Struct):
 
 class HistoryQuery(msgspec.Struct):
     limit: Limit = 50
+    cursor: Cursor | None = None
 
 
 class EventQuery(msgspec.Struct):

@@ -163,8 +163,8 @@ class Client:
     def folders(self) -> Json:
         return self._json("GET", "/api/folders")
 
-    def folder_history(self, folder: str, limit: int) -> Json:
-        return self._json("GET", _route("folders", folder, "history"), params={"limit": limit})
+    def folder_history(self, folder: str, **query: Any) -> Json:
+        return self._json("GET", _route("folders", folder, "history"), params=_given(**query))
 
     def set_folder(self, folder: str, verb: str) -> Json:
         """Has a watched folder `scan`, `pause`, `resume` or `retry`. Returns it."""

@@ -64,11 +64,12 @@ def _flaw(folder: Json) -> str | None:
 @folders.command()
 @click.argument("folder")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, help="Most to list; by default 50.")
+@click.option("--cursor", help="Go on where an earlier list ended.")
 @state_dir
 @as_json
-def history(folder: str, limit: int, state_dir: Path | None, as_json: bool) -> None:
+def history(folder: str, limit: int, cursor: str | None, state_dir: Path | None, as_json: bool) -> None:
     """List what became of the files of FOLDER, newest first."""
-    found = reach(state_dir).folder_history(folder, limit)
+    found = reach(state_dir).folder_history(folder, limit=limit, cursor=cursor)
     if as_json:
         print_json(found)
         return
@@ -77,6 +78,8 @@ def history(folder: str, limit: int, state_dir: Path | None, as_json: bool) -> N
     columns = (Column("FILE", 0, least=16, cut=True), Column("VERDICT", 1), Column("JOB", 3),
                Column("WHY", 2, least=16))  # fmt: skip
     _print(columns, [(one["name"], one["verdict"], one["job"], one["error"]) for one in found["items"]])
+    if found["next_cursor"]:
+        echo(f"There are more: --cursor {found['next_cursor']}", err=True)
 
 
 @folders.command()

@@ -990,11 +990,12 @@ SELECT count(job) AS taken, count(error) AS refused,
     count(*) FILTER (WHERE outcome IN ('failed', 'cancelled')) AS failed
 FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
 
--- What became of a folder's files, the newest first.
+-- What became of a folder's files, the newest first, from below one that was taken then and has that inode.
 -- name: watched_history
-SELECT name, bytes, job, error, said, outcome, taken_at FROM watched_files
-WHERE folder = :folder AND recipe IN (:recipe, :ruled) AND (job IS NOT NULL OR error IS NOT NULL)
-ORDER BY taken_at DESC, name LIMIT :limit
+SELECT name, inode, bytes, job, error, said, outcome, taken_at FROM watched_files
+WHERE folder = :folder AND (taken_at, inode) < (:below, :inode) AND recipe IN (:recipe, :ruled)
+    AND (job IS NOT NULL OR error IS NOT NULL)
+ORDER BY taken_at DESC, inode DESC LIMIT :limit
 
 -- Forgets which of a folder's files were refused, or failed.
 -- name: forget_failed_files

@@ -38,12 +38,13 @@ from daemon.errors import (
     Unavailable,
     Unresponsive,
 )
-from daemon.folders import fates, rules
+from daemon.folders import fates, history, rules
+from daemon.folders.history import Verdicts
 from daemon.folders.own_outputs import ours
 from daemon.folders.replacing import Unfit, lost, replacing
 from daemon.folders.scan import Found, Walk
 from daemon.folders.schedules import Schedules
-from daemon.folders.views import FolderView, Verdicts, verdict
+from daemon.folders.views import FolderView
 from daemon.folders.watched import Key, Watched, key_of
 from daemon.folders.writers import is_written
 from daemon.jobs.insertion import JobSpec
@@ -138,13 +139,11 @@ class Watcher:
         await self._store.write(lambda t: t.run("forget_failed_files", **watch.key))
         return await self.scan(folder)
 
-    async def history(self, folder: str, limit: int) -> Verdicts:
-        """Returns what became of a folder's files, the newest first. Raises NotFound."""
-        watch = self._named(folder)
-        rows = await self._store.read(lambda t: t.all("watched_history", limit=limit, **watch.key))
-        standing = self._schedules.standing(folder)
+    async def history(self, folder: str, limit: int, cursor: str | None) -> Verdicts:
+        """Returns a page of what became of a folder's files, the newest first. Raises NotFound or InvalidRequest."""
+        watch, standing = self._named(folder), self._schedules.standing(folder)
         keeps = standing.because if standing and not standing.overruled else None
-        return Verdicts(items=tuple(verdict(row, keeps) for row in rows))
+        return await self._store.read(partial(history.page, watch.key, limit, cursor, keeps))
 
     def _named(self, folder: str) -> Watched:
         for watch in self._watches:
@@ -229,10 +228,11 @@ class Watcher:
                 await self._threads.run(watch.folder.name, watch.hints.settle)
                 watch.end(now, time.monotonic())
                 return walk
-            rest = max(time.monotonic() - began, LOOKS / LOOKS_A_SECOND)
+            ended = time.monotonic()
             count += len(files)
             watch.wait_for(await self._unknown(watch, files, places), before, now)
-            await asyncio.sleep(rest)
+            rested = ended + max(ended - began, LOOKS / LOOKS_A_SECOND)
+            await asyncio.sleep(rested - time.monotonic())
 
     async def _places(self) -> dict[str, str]:
         """Where the places lie to which something was brought; of one that does not answer, as it is called."""

@@ -5,7 +5,7 @@ import { ago, bytes, clock, exact, number, plural } from "./format.js";
 import { fail, overlays } from "./overlays.js";
 
 const EVERY = 3000; // ms
-const LISTED = 200;
+const LISTED = 100; // at once
 
 export function WatchedView() {
   const [folders, setFolders] = useState(null);
@@ -88,9 +88,11 @@ function told({ found, left_out: other, waiting, working, made, not_replaced: sa
 /** What became of its files, once it is opened. */
 function History({ folder, read }) {
   const [open, setOpen] = useState(false);
-  const [items, setItems] = useState(null);
+  const [{ items, next_cursor: next }, setPage] = useState({});
   const { taken, working, refused, replaced } = folder;
-  const list = () => get(`${path(folder)}/history?limit=${LISTED}`).then(({ items }) => setItems(items)).catch(fail);
+  const page = (cursor = "") => get(`${path(folder)}/history?limit=${LISTED}${cursor && `&cursor=${cursor}`}`);
+  const list = () => page().then(setPage, fail);
+  const more = () => page(next).then((older) => setPage({ ...older, items: [...items, ...older.items] }), fail);
   useEffect(() => void (open && list()), [open, taken, working, refused, replaced]);
   const undo = async (name) => {
     const body = html`<p>The original of ${name} comes back to its place; what took that is removed.</p>`;
@@ -107,7 +109,7 @@ function History({ folder, read }) {
       <summary>What became of its files</summary>
       ${items?.length === 0 && html`<p class="muted">Nothing was taken yet.</p>`}
       <ul class="plain fates">${items?.map((item) => html`<${Fate} key=${`${item.name} ${item.at}`} ...${{ item, undo }} />`)}</ul>
-      ${items?.length === LISTED && html`<p class="muted">and what is older: <code>ffspool folders history ${folder.name}</code></p>`}
+      ${next && html`<button class="quiet" onClick=${more}>What is older</button>`}
     </details>
   `;
 }
