@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
-from specimens import AAC, H264, MPEG2, MPEG4, encoded, film, picture, shifted, silent, sound
+from specimens import AAC, H264, MPEG2, MPEG4, Step, encoded, film, picture, shifted, silent, sound
 from surroundings import crossed, thorough
 from test_kinds import frames, lasting, make
 from test_unread import defaults, made
@@ -17,6 +17,7 @@ from daemon.errors import ProbeError, UnsuitableSource
 from daemon.media.boxes import within
 from daemon.media.describe import read_measured, read_media
 from daemon.presets.builtin import PRESETS
+from daemon.proof.differences import differences
 from daemon.recipes.command import plan
 
 HEADER = 13  # bytes of FLV before the first tag
@@ -262,17 +263,56 @@ def test_a_pause_is_no_longer_than_it_is_shown(ffmpeg: str, tmp_path: Path, left
             assert seen.duration_seconds == pytest.approx(8.0, abs=0.2), file
 
 
-@pytest.mark.parametrize("preset", ["h264-480p", "remux-mkv", thorough("remux-mp4"), thorough("mp3")])
-def test_sound_that_begins_long_after_the_picture_is_kept_at_its_place(
-    ffmpeg: str, tmp_path: Path, preset: str
-) -> None:
+def begun_late(*how: str) -> Step:
+    """A film whose sound begins after nine seconds."""
     late = ["-itsoffset", "9", *sound(2.0), "-map", "0", "-map", "1"]
-    path = made(ffmpeg, tmp_path, "late.ts", [*picture(seconds=12.0), *late, *H264, *AAC, "{out}"])
-    media = read_media(str(path))
+    return [*picture(seconds=12.0), *late, *how, "{out}"]
+
+
+LATE = {
+    "late.ts": begun_late(*H264, *AAC),
+    "late.mkv": begun_late(*H264, "-c:a", "ac3"),
+    "live.mkv": begun_late(*H264, *AAC, "-f", "matroska", "-live", "1"),
+    "late.mp4": begun_late(*H264, *AAC),
+    "late.wmv": begun_late("-c:v", "wmv2", "-c:a", "wmav2"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        ("late.ts", "h264-480p"),
+        ("late.ts", "remux-mkv"),
+        thorough("late.ts", "remux-mp4"),
+        thorough("late.ts", "mp3"),
+        ("late.mkv", "m4a"),
+        ("late.mkv", "h264-480p"),
+        thorough("late.mkv", "mp3"),
+        thorough("live.mkv", "m4a"),
+        ("late.mp4", "webm-720p"),
+        ("late.wmv", "m4a"),
+    ],
+)
+def test_sound_that_begins_long_after_the_picture_is_kept_at_its_place(
+    ffmpeg: str, tmp_path: Path, name: str, preset: str
+) -> None:
+    path = made(ffmpeg, tmp_path, name, LATE[name])
+    media, quick = read_media(str(path)), QUICK if PRESETS[preset].kind == "video" else {}
     assert not media.unread
     assert media.audio[0].start_seconds == pytest.approx(9.0, abs=0.1)
-    output = make(ffmpeg, path, tmp_path, preset, **({} if preset in {"mp3", "remux-mkv", "remux-mp4"} else QUICK))
+    output = make(ffmpeg, path, tmp_path, preset, **quick)
+    assert differences(read_media(str(output)), plan(media, preset, {**defaults(preset), **quick})) == []
     assert lasting(output, "audio") == pytest.approx(2.0, abs=0.15)
-    if preset != "mp3":
-        with av.open(str(output)) as container:
-            assert next(container.decode(audio=0)).time == pytest.approx(9.0, abs=0.15)
+    with av.open(str(output)) as container:
+        begins = 0.0 if PRESETS[preset].kind == "audio" else 9.0
+        assert next(container.decode(audio=0)).time == pytest.approx(begins, abs=0.15)
+
+
+@pytest.mark.parametrize("preset", ["mp3", thorough("flac"), thorough("m4a")])
+def test_a_packet_that_is_said_to_last_until_the_sound_goes_on_is_followed_by_a_pause(
+    ffmpeg: str, tmp_path: Path, preset: str
+) -> None:
+    """As FFmpeg writes sound that begins late, into fragments."""
+    late = begun_late(*H264, *AAC, "-movflags", "frag_keyframe+empty_moov")
+    path = made(ffmpeg, tmp_path, "late.mp4", late)
+    assert lasting(make(ffmpeg, path, tmp_path, preset), "audio") == pytest.approx(11.0, abs=0.1)

@@ -23,6 +23,8 @@ DISCONTINUOUS = {"mpegts", "mpeg", "ogg", RESTARTABLE}
 UNSTAMPED = {"h264", "hevc", "m4v", "mpegvideo", "avi", "mpeg"}  # that do not tell of each picture when it is shown
 # In which a track may be told of long before it begins; what it holds is then looked for that far.
 ANNOUNCING = {"mpegts", "mpeg"}
+# Whose tracks have no length of their own: where one has, FFmpeg found no packet of it and took that of the whole.
+LENGTHLESS = {"matroska,webm", "nut"}
 READ_ON = {"probesize": str(64 * 1024**2), "analyzeduration": str(600 * 10**6)}  # bytes, microseconds
 FORWARD_JUMP, BACKWARD_JUMP = 10.0, 0.1  # seconds that are such a jump to FFmpeg, and no gap
 

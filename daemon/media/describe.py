@@ -175,20 +175,25 @@ def _read(file: MediaFile, shape: str = "") -> Media:
     encryption.refuse_encrypted(file)
     if webp.animated(file.head):
         return webp.read(file)
-    with opened(file, shape) as container:
-        described, late = _described(file, container), tracks.begins_late(container)
-        changes.refuse_changes(file, {container.streams[stream.index].id for stream in durations.timed(described)})
-    if late:
-        with opened(file, shape, read_on=True) as container:
-            described = _described(file, container)
+    described = _looked_at(file, shape, read_on=False) or _looked_at(file, shape, read_on=True)
+    assert described
     return replace(
         described,
-        begins_late=late,
         cropped=_crops(file, described.format),
         redescribed=changes.redescribed(file),
         passed_over=id3.passed_over(file.head),
         inner_chapters=matroska.chapters_within_chapters(file),
     )
+
+
+def _looked_at(file: MediaFile, shape: str, *, read_on: bool) -> Media | None:
+    """What it holds; None where FFmpeg has to `read_on` for a track that begins late."""
+    with opened(file, shape, read_on=read_on) as container:
+        if not read_on and tracks.begins_late(container):
+            return None
+        described = _described(file, container)
+        changes.refuse_changes(file, {container.streams[stream.index].id for stream in durations.timed(described)})
+    return replace(described, begins_late=read_on)
 
 
 def _crops(file: MediaFile, format_name: str) -> bool:

@@ -29,6 +29,9 @@ WRAPPED = 2**32
 LEAST_BITS_PER_SECOND = 2000  # below which a duration of more than a day is a damaged header
 
 Timed = VideoStream | AudioStream
+# What a packet of such sound holds at most, however long a file says that it lasts: until the next, after a pause.
+IN_FRAMES, MOST_SAMPLES = {"aac", "mp3", "mp2", "ac3", "eac3", "opus"}, 5760
+LEAST_LATE = 0.5  # seconds by which a track begins later than it seems, and not by what its encoder puts before
 LEAST_GAP = 0.1  # seconds between two packets that are more than a clock's rounding
 
 
@@ -124,16 +127,17 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
     A picture begins with the first that can be decoded: a recording may start in the middle of one.
     """
     deadline = time.monotonic() + patience
+    longest = {stream.index: MOST_SAMPLES / stream.sample_rate for stream in media.audio if stream.codec in IN_FRAMES}
     read: dict[int, list[float]] = {}
     hidden: dict[int, float] = {}
     pictures, last = 0, (-math.inf, -math.inf)
     shown = media.video.index if media.video else None
     for index, begins, ends in _packets(container, [stream.index for stream in timed(media)], hidden):
-        so_far = read.setdefault(index, [begins, begins, 0.0])
-        gap = begins - so_far[1]
+        so_far = read.setdefault(index, [begins, begins, 0.0, begins])
+        gap = begins - min(so_far[1], so_far[3] + longest.get(index, math.inf))
         if gap > LEAST_GAP:
             so_far[2] += gap
-        so_far[:2] = min(so_far[0], begins), max(so_far[1], ends)
+        so_far[:] = min(so_far[0], begins), max(so_far[1], ends), so_far[2], begins
         if index == shown:
             pictures += 1
             last = max(last, (begins, ends))
@@ -235,12 +239,11 @@ def measured(media: Media, found: Spans | None) -> Media:
 
 
 def gapped(media: Media, found: Spans | None) -> Media:
-    """Returns the media with what it leaves out and hides; a picture with gaps has no constant frame rate."""
+    """Returns the media with what it leaves out and hides, and with sound that begins when it does; a picture with gaps
+    has no constant frame rate."""
     spans, picture = found or {}, media.video
     heard = (
-        replace(stream, gap_seconds=spans[stream.index].gaps, hidden_seconds=spans[stream.index].hidden)
-        if stream.index in spans
-        else stream
+        _heard(stream, spans[stream.index], media.clock_seconds) if stream.index in spans else stream
         for stream in media.audio
     )
     if picture and picture.index in spans:
@@ -249,6 +252,13 @@ def gapped(media: Media, found: Spans | None) -> Media:
         uneven = picture.variable_frame_rate or span.gaps > max(LEAST_GAP, slowest)
         picture = replace(picture, variable_frame_rate=uneven, hidden_seconds=span.hidden)
     return replace(media, audio=tuple(heard), video=picture)
+
+
+def _heard(stream: AudioStream, span: Span, clock: float) -> AudioStream:
+    """The same as its packets have it: of what begins late, some formats do not tell when."""
+    begin = span.begin - clock
+    late = begin if abs(begin - stream.start_seconds) > LEAST_LATE else stream.start_seconds
+    return replace(stream, gap_seconds=span.gaps, hidden_seconds=span.hidden, start_seconds=late)
 
 
 def _with_durations(media: Media, seconds: float | None, found: Spans) -> Media:

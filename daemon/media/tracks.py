@@ -10,7 +10,7 @@ from av.stream import Disposition, Stream
 
 from daemon.errors import ProbeError
 from daemon.media import boxes, durations, labels
-from daemon.media.allowlist import ANNOUNCING, DECODERS, READ_ON
+from daemon.media.allowlist import ANNOUNCING, DECODERS, LENGTHLESS, READ_ON
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Chapter, SubtitleStream
 from daemon.models import Unread
@@ -112,14 +112,24 @@ def decoder(stream: Stream) -> str | None:
 
 def hearable(stream: Any, closed: set[int]) -> bool:
     """Tells whether there is sound in it that can be decoded; `closed` are the ids of streams that need a key."""
-    return decoder(stream) is not None and stream.channels > 0 and stream.sample_rate > 0 and stream.id not in closed
+    return decoder(stream) is not None and stream.id not in closed and not _lacks_sound(stream)
 
 
 def begins_late(container: Any) -> bool:
     """Tells whether there is a track of sound of which nothing was found yet, in a format where it may come late."""
-    return container.format.name in ANNOUNCING and any(
-        decoder(stream) and not (stream.channels and stream.sample_rate) for stream in container.streams.audio
-    )
+    name = container.format.name
+    sounds = [stream for stream in container.streams.audio if decoder(stream)]
+    unknown = name in ANNOUNCING and any(_lacks_sound(stream) for stream in sounds)
+    return unknown or any(_lacks_packets(stream) for stream in sounds)
+
+
+def _lacks_sound(stream: Any) -> bool:
+    return not (stream.channels and stream.sample_rate) or _lacks_packets(stream)
+
+
+def _lacks_packets(stream: Any) -> bool:
+    """Whether nothing tells when it begins, in a format where its first packet does."""
+    return stream.duration is not None and stream.container.format.name in LENGTHLESS
 
 
 def audio(stream: Any) -> AudioStream:
