@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 24;
+PRAGMA user_version = 25;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -55,7 +55,9 @@ CREATE TABLE jobs (
     folder               TEXT,  -- NULL: no watched folder's
     scheduled            TEXT NOT NULL DEFAULT 'running' CHECK (scheduled IN ('running', 'paused', 'draining')),
     overruled            INTEGER NOT NULL DEFAULT 0 CHECK (overruled IN (0, 1)),
-    lost                 INTEGER NOT NULL DEFAULT 0 CHECK (lost >= 0)  -- completed ones whose file is gone unasked
+    lost                 INTEGER NOT NULL DEFAULT 0 CHECK (lost >= 0),  -- completed ones whose file is gone unasked
+    owner                TEXT,  -- the name of the token that made it; NULL: the daemon's own, as of watched folders
+    stored               INTEGER NOT NULL DEFAULT 0  -- bytes of its sources and outputs that are in the spool
 ) STRICT;
 
 CREATE INDEX jobs_by_status ON jobs (status, seq);
@@ -69,6 +71,19 @@ CREATE INDEX jobs_paused ON jobs (seq) WHERE paused = 1;
 CREATE INDEX jobs_of_folders ON jobs (folder) WHERE folder IS NOT NULL AND queued + processing > 0;
 CREATE INDEX jobs_with_failures ON jobs (seq) WHERE failed > 0;
 CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+-- The same for whoever sees no other jobs. Where no token is named they are empty.
+CREATE INDEX owned_jobs ON jobs (owner, seq) WHERE owner IS NOT NULL;
+CREATE INDEX owned_jobs_by_id ON jobs (owner, id) WHERE owner IS NOT NULL;
+CREATE INDEX owned_jobs_by_status ON jobs (owner, status, seq) WHERE owner IS NOT NULL;
+CREATE INDEX owned_jobs_upcoming ON jobs (owner, status, -priority, seq) WHERE owner IS NOT NULL;
+CREATE INDEX owned_jobs_by_title ON jobs (owner, status, title, seq) WHERE owner IS NOT NULL;
+CREATE INDEX owned_jobs_by_bytes ON jobs (owner, status, bytes, seq) WHERE owner IS NOT NULL;
+CREATE INDEX owned_jobs_failed_by_title ON jobs (owner, title, seq) WHERE owner IS NOT NULL AND failed > 0;
+CREATE INDEX owned_jobs_failed_by_bytes ON jobs (owner, bytes, seq) WHERE owner IS NOT NULL AND failed > 0;
+CREATE INDEX owned_jobs_with_failures ON jobs (owner, seq) WHERE owner IS NOT NULL AND failed > 0;
+CREATE INDEX owned_jobs_paused ON jobs (owner, seq) WHERE owner IS NOT NULL AND paused = 1;
+CREATE INDEX owned_jobs_queued ON jobs (owner, queued) WHERE owner IS NOT NULL AND queued > 0;
+CREATE INDEX owned_jobs_stored ON jobs (owner, stored) WHERE owner IS NOT NULL;
 
 CREATE TABLE sources (
     seq     INTEGER PRIMARY KEY,
@@ -140,12 +155,13 @@ CREATE TABLE variations (
     dropped              INTEGER NOT NULL DEFAULT 0 CHECK (dropped IN (0, 1)),  -- the spool's copy, once it was brought
     begun_anew           TEXT,  -- why its last attempt did not go on with what one before had encoded
     unfetched            INTEGER NOT NULL DEFAULT 0 CHECK (unfetched IN (0, 1)),  -- its source is not whole yet
+    owner                TEXT,  -- its job's
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX variations_by_job ON variations (job, seq);
 CREATE INDEX variations_by_source ON variations (source);
-CREATE INDEX variations_ready ON variations (priority DESC, seq)
+CREATE INDEX variations_ready ON variations (owner, priority DESC, seq)
     WHERE status = 'queued' AND held = 0 AND not_before IS NULL AND unfetched = 0;
 CREATE INDEX variations_delayed ON variations (not_before) WHERE not_before IS NOT NULL;
 CREATE INDEX variations_queued ON variations (seq) WHERE status = 'queued';
@@ -281,11 +297,13 @@ CREATE TABLE events (
     at    REAL NOT NULL,
     type  TEXT NOT NULL CHECK (type IN ('job', 'variation', 'deleted', 'queue', 'delivery', 'source')),
     job   TEXT,  -- the job it is about; NULL for the whole queue
-    data  TEXT NOT NULL
+    data  TEXT NOT NULL,
+    owner TEXT   -- that job's
 ) STRICT;
 
 CREATE INDEX events_by_job ON events (job, id);
 CREATE INDEX events_by_age ON events (at);
+CREATE INDEX events_by_owner ON events (owner, id) WHERE owner IS NOT NULL;
 
 -- What a webhook is to be told: one row per end, written by the triggers below in the transaction of that end.
 -- It outlives its job, and is kept for a while after it is settled.
@@ -305,12 +323,14 @@ CREATE TABLE outbox (
     last_status_code  INTEGER,
     last_error        TEXT,
     delivered_at      REAL,
+    owner             TEXT,  -- its job's
     CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX outbox_by_job ON outbox (job, seq);
 CREATE INDEX outbox_due ON outbox (next_attempt_at) WHERE status = 'pending';
 CREATE INDEX outbox_disabled ON outbox (job) WHERE status = 'disabled';
+CREATE INDEX outbox_by_owner ON outbox (owner, seq) WHERE owner IS NOT NULL;
 CREATE INDEX outbox_settled ON outbox (created_at) WHERE status <> 'pending';
 
 -- Commands of the operator's that are run after deliveries: one row for each hook and delivery, kept for a while after
@@ -401,7 +421,8 @@ CREATE TABLE uploads (
     created_at  REAL NOT NULL,
     expires_at  REAL NOT NULL,
     media       TEXT,  -- what was found in it, once somebody looked
-    unreadable  TEXT   -- why it cannot be read, if so
+    unreadable  TEXT,  -- why it cannot be read, if so
+    owner       TEXT   -- the name of the token that began it; NULL: the daemon's own
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX uploads_by_expiry ON uploads (expires_at);
@@ -420,14 +441,40 @@ CREATE INDEX idempotency_keys_by_age ON idempotency_keys (bound_at);
 
 CREATE TABLE sessions (
     token_sha256  TEXT PRIMARY KEY,
-    expires_at    REAL NOT NULL
+    expires_at    REAL NOT NULL,
+    client        TEXT  -- the name of the token by which it was begun, and whose rights it has; NULL: the daemon's own
+) STRICT, WITHOUT ROWID;
+
+-- Tokens besides the daemon's own. What belongs to one does so by its name: that outlives it, and is taken up by the
+-- next token of that name.
+CREATE TABLE tokens (
+    name              TEXT PRIMARY KEY,
+    token_sha256      TEXT NOT NULL UNIQUE,
+    rights            TEXT NOT NULL,  -- JSON list
+    max_queued        INTEGER,        -- variations; NULL: as many as the daemon takes, as of what follows
+    max_stored_bytes  INTEGER,
+    max_encodes       INTEGER,        -- at once
+    max_priority      INTEGER,
+    created_at        REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What was completed for whom, by month; it outlives the jobs. Written by the trigger below and by nothing else.
+CREATE TABLE usage (
+    month           TEXT NOT NULL,  -- such as 2026-01, in UTC
+    owner           TEXT NOT NULL,  -- '': the daemon's own
+    encodes         INTEGER NOT NULL DEFAULT 0,
+    output_seconds  REAL NOT NULL DEFAULT 0,
+    output_bytes    INTEGER NOT NULL DEFAULT 0,
+    cpu_seconds     REAL NOT NULL DEFAULT 0,
+    PRIMARY KEY (month, owner)
 ) STRICT, WITHOUT ROWID;
 
 -- What is left of a job that expired, so that its links can say so.
 CREATE TABLE tombstones (
     job      TEXT PRIMARY KEY,
     made_at  REAL NOT NULL,
-    reason   TEXT NOT NULL CHECK (reason IN ('expired', 'evicted'))
+    reason   TEXT NOT NULL CHECK (reason IN ('expired', 'evicted')),
+    owner    TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- Bytes in the spool by what they are, kept by the triggers below: walking a large spool takes too long.
@@ -496,6 +543,7 @@ BEGIN
         cpu_seconds    = cpu_seconds + iif(new.status = 'completed', coalesce(new.cpu_seconds, 0), 0),
         output_seconds = output_seconds + iif(new.status = 'completed', coalesce(new.output_seconds, 0), 0),
         output_bytes   = output_bytes + iif(new.status = 'completed', new.bytes, 0),
+        stored         = stored + iif(new.status = 'completed', new.bytes, 0),
         finished_at    = iif(new.status IN ('queued', 'processing') OR queued + processing > 1, NULL, new.finished_at),
         expires_at     = iif(new.status IN ('queued', 'processing') OR queued + processing > 1, NULL,
             coalesce(keep_until, new.finished_at + expires_in)),
@@ -534,8 +582,8 @@ END;
 
 CREATE TRIGGER variation_event AFTER UPDATE OF status ON variations
 BEGIN
-    INSERT INTO events (at, type, job, data)
-    SELECT (julianday('now') - 2440587.5) * 86400, 'variation', jobs.id, json_object(
+    INSERT INTO events (at, type, job, owner, data)
+    SELECT (julianday('now') - 2440587.5) * 86400, 'variation', jobs.id, jobs.owner, json_object(
         'job', jobs.id, 'source', sources.id, 'id', new.id, 'status', new.status,
         'attempts', new.attempts, 'bytes', new.bytes, 'error', new.error
     )
@@ -544,8 +592,8 @@ END;
 
 CREATE TRIGGER job_deleted_event BEFORE DELETE ON jobs
 BEGIN
-    INSERT INTO events (at, type, job, data)
-    VALUES ((julianday('now') - 2440587.5) * 86400, 'deleted', old.id, json_object('id', old.id));
+    INSERT INTO events (at, type, job, owner, data)
+    VALUES ((julianday('now') - 2440587.5) * 86400, 'deleted', old.id, old.owner, json_object('id', old.id));
 END;
 
 CREATE TRIGGER queue_event AFTER UPDATE ON queue
@@ -564,8 +612,8 @@ END;
 CREATE TRIGGER job_end_is_told AFTER UPDATE OF finished_at ON jobs
 WHEN old.finished_at IS NULL AND new.finished_at IS NOT NULL AND new.webhook_url IS NOT NULL
 BEGIN
-    INSERT INTO outbox (id, job, type, url, snapshot, status, created_at, since, next_attempt_at)
-    SELECT 'msg_' || lower(hex(randomblob(12))), new.id, 'job.' || new.status, new.webhook_url, json_object(
+    INSERT INTO outbox (id, job, owner, type, url, snapshot, status, created_at, since, next_attempt_at)
+    SELECT 'msg_' || lower(hex(randomblob(12))), new.id, new.owner, 'job.' || new.status, new.webhook_url, json_object(
         'id', new.id, 'name', new.name, 'status', new.status, 'paused', new.paused, 'priority', new.priority,
         'total', new.total, 'completed', new.completed, 'failed', new.failed, 'cancelled', new.cancelled,
         'skipped', new.skipped, 'on_unsuitable', new.on_unsuitable,
@@ -584,12 +632,16 @@ END;
 
 CREATE TRIGGER source_is_added_to_its_job AFTER INSERT ON sources
 BEGIN
-    UPDATE jobs SET title = iif(title = '', new.name, title), bytes = bytes + new.bytes WHERE seq = new.job;
+    UPDATE jobs SET title = iif(title = '', new.name, title), bytes = bytes + new.bytes,
+        stored = stored + iif(new.path IS NULL, new.bytes, 0)
+    WHERE seq = new.job;
 END;
 
 CREATE TRIGGER source_grows_its_job AFTER UPDATE OF bytes ON sources
 BEGIN
-    UPDATE jobs SET bytes = bytes + new.bytes - old.bytes WHERE seq = new.job;
+    UPDATE jobs SET bytes = bytes + new.bytes - old.bytes,
+        stored = stored + iif(new.path IS NULL, new.bytes - old.bytes, 0)
+    WHERE seq = new.job;
 END;
 
 CREATE TRIGGER source_is_added_disk AFTER INSERT ON sources WHEN new.path IS NULL
@@ -616,6 +668,7 @@ CREATE TRIGGER output_is_lost_disk AFTER UPDATE OF lost_at ON variations
 WHEN old.lost_at IS NULL AND new.lost_at IS NOT NULL
 BEGIN
     UPDATE disk SET bytes = bytes - old.bytes WHERE kind = 'outputs';
+    UPDATE jobs SET stored = stored - old.bytes WHERE seq = old.job;
 END;
 
 CREATE TRIGGER output_is_deleted_disk AFTER DELETE ON variations WHEN old.status = 'completed' AND old.lost_at IS NULL
@@ -646,11 +699,25 @@ BEGIN
         encode_seconds = encode_seconds + excluded.encode_seconds;
 END;
 
+CREATE TRIGGER variation_is_used AFTER UPDATE OF status ON variations WHEN new.status = 'completed'
+BEGIN
+    INSERT INTO usage (month, owner, encodes, output_seconds, output_bytes, cpu_seconds)
+    VALUES (
+        strftime('%Y-%m', new.finished_at, 'unixepoch'), coalesce(new.owner, ''), 1,
+        coalesce(new.output_seconds, 0), new.bytes, coalesce(new.cpu_seconds, 0)
+    )
+    ON CONFLICT DO UPDATE SET
+        encodes = encodes + 1,
+        output_seconds = output_seconds + excluded.output_seconds,
+        output_bytes = output_bytes + excluded.output_bytes,
+        cpu_seconds = cpu_seconds + excluded.cpu_seconds;
+END;
+
 CREATE TRIGGER variation_end_is_told AFTER UPDATE OF status ON variations
 WHEN new.status IN ('completed', 'failed', 'cancelled', 'skipped')
 BEGIN
-    INSERT INTO outbox (id, job, type, url, snapshot, status, created_at, since, next_attempt_at)
-    SELECT 'msg_' || lower(hex(randomblob(12))), jobs.id, 'variation.' || new.status, jobs.webhook_url, json_object(
+    INSERT INTO outbox (id, job, owner, type, url, snapshot, status, created_at, since, next_attempt_at)
+    SELECT 'msg_' || lower(hex(randomblob(12))), jobs.id, jobs.owner, 'variation.' || new.status, jobs.webhook_url, json_object(
         'job', jobs.id, 'source', sources.id, 'id', new.id, 'name', new.name, 'preset', new.preset,
         'parameters', new.parameters, 'status', new.status, 'bytes', new.bytes, 'sha256', new.sha256,
         'attempts', new.attempts, 'sharing', new.sharing, 'error', new.error, 'speed', json(lower(quote(new.speed))),
@@ -693,8 +760,8 @@ CREATE TRIGGER delivery_is_added AFTER INSERT ON deliveries
 BEGIN
     UPDATE jobs SET undelivered = undelivered + 1, expires_at = NULL
     WHERE seq = (SELECT job FROM variations WHERE seq = new.variation);
-    INSERT INTO events (at, type, job, data)
-    SELECT (julianday('now') - 2440587.5) * 86400, 'delivery', jobs.id, json_object(
+    INSERT INTO events (at, type, job, owner, data)
+    SELECT (julianday('now') - 2440587.5) * 86400, 'delivery', jobs.id, jobs.owner, json_object(
         'job', jobs.id, 'source', sources.id, 'id', variations.id, 'status', new.status, 'to', NULL, 'error', NULL
     )
     FROM variations JOIN jobs ON jobs.seq = variations.job JOIN sources ON sources.seq = variations.source
@@ -711,8 +778,8 @@ BEGIN
         expires_at    = iif(new.status IN ('pending', 'running') OR undelivered > 1 OR finished_at IS NULL, NULL,
             coalesce(keep_until, new.settled_at + expires_in))
     WHERE seq = (SELECT job FROM variations WHERE seq = new.variation);
-    INSERT INTO events (at, type, job, data)
-    SELECT (julianday('now') - 2440587.5) * 86400, 'delivery', jobs.id, json_object(
+    INSERT INTO events (at, type, job, owner, data)
+    SELECT (julianday('now') - 2440587.5) * 86400, 'delivery', jobs.id, jobs.owner, json_object(
         'job', jobs.id, 'source', sources.id, 'id', variations.id, 'status', new.status, 'to', new.reached,
         'error', new.error
     )
@@ -729,8 +796,8 @@ END;
 CREATE TRIGGER delivery_end_is_told AFTER UPDATE OF status ON deliveries
 WHEN old.status <> new.status AND new.status IN ('delivered', 'failed') AND new.variation IS NOT NULL
 BEGIN
-    INSERT INTO outbox (id, job, type, url, snapshot, status, created_at, since, next_attempt_at)
-    SELECT 'msg_' || lower(hex(randomblob(12))), jobs.id,
+    INSERT INTO outbox (id, job, owner, type, url, snapshot, status, created_at, since, next_attempt_at)
+    SELECT 'msg_' || lower(hex(randomblob(12))), jobs.id, jobs.owner,
         iif(new.status = 'delivered', 'variation.delivered', 'variation.undelivered'), jobs.webhook_url, json_object(
         'job', jobs.id, 'source', sources.id, 'id', variations.id, 'name', variations.name,
         'preset', variations.preset, 'bytes', variations.bytes, 'sha256', variations.sha256,
@@ -751,8 +818,8 @@ CREATE TRIGGER job_delivery_is_told AFTER UPDATE OF undelivered, finished_at ON 
 WHEN new.webhook_url IS NOT NULL AND new.undelivered = 0 AND new.finished_at IS NOT NULL
     AND new.delivered + new.not_delivered > 0 AND (old.undelivered > 0 OR old.finished_at IS NULL)
 BEGIN
-    INSERT INTO outbox (id, job, type, url, snapshot, status, created_at, since, next_attempt_at)
-    SELECT 'msg_' || lower(hex(randomblob(12))), new.id,
+    INSERT INTO outbox (id, job, owner, type, url, snapshot, status, created_at, since, next_attempt_at)
+    SELECT 'msg_' || lower(hex(randomblob(12))), new.id, new.owner,
         iif(new.not_delivered, 'job.undelivered', 'job.delivered'), new.webhook_url, json_object(
         'id', new.id, 'name', new.name, 'status', new.status, 'metadata', new.metadata,
         'delivered', new.delivered, 'not_delivered', new.not_delivered
@@ -814,8 +881,8 @@ END;
 CREATE TRIGGER fetch_event AFTER UPDATE OF status, error ON fetches
 WHEN old.status <> new.status OR old.error IS NOT new.error
 BEGIN
-    INSERT INTO events (at, type, job, data)
-    SELECT (julianday('now') - 2440587.5) * 86400, 'source', jobs.id, json_object(
+    INSERT INTO events (at, type, job, owner, data)
+    SELECT (julianday('now') - 2440587.5) * 86400, 'source', jobs.id, jobs.owner, json_object(
         'job', jobs.id, 'id', sources.id, 'status', iif(new.status = 'pending', 'fetching', new.status),
         'bytes', coalesce(new.length, sources.bytes), 'bytes_fetched', sources.bytes, 'error', new.error
     )
@@ -832,8 +899,8 @@ WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new
     OR old.name IS NOT new.name OR old.keep_until IS NOT new.keep_until
     OR old.scheduled <> new.scheduled OR old.overruled <> new.overruled OR old.lost <> new.lost
 BEGIN
-    INSERT INTO events (at, type, job, data)
-    VALUES ((julianday('now') - 2440587.5) * 86400, 'job', new.id, json_object(
+    INSERT INTO events (at, type, job, owner, data)
+    VALUES ((julianday('now') - 2440587.5) * 86400, 'job', new.id, new.owner, json_object(
         'id', new.id, 'status', new.status, 'paused', json(iif(new.paused, 'true', 'false')),
         'priority', new.priority, 'name', new.name
     ));

@@ -119,6 +119,14 @@ class ForeignHost(FfspoolError):
     title = "Not a name of this daemon"
 
 
+class Forbidden(FfspoolError):
+    """The token has not the right, or may not have as much."""
+
+    code = "forbidden"
+    status = 403
+    title = "Not for this token"
+
+
 class CrossSite(FfspoolError):
     code = "cross_site"
     status = 403

@@ -34,7 +34,7 @@ from daemon.folders.watch import Watcher
 from daemon.housekeeping import cleanup, expiry, recovery
 from daemon.jobs.bulk import Bulk
 from daemon.jobs.control import Control
-from daemon.jobs.feed import Feed, fetching_event, last_event, progress_event
+from daemon.jobs.feed import Feed, News, fetching_event, last_event, progress_event
 from daemon.jobs.idempotency import IdempotencyKeys
 from daemon.jobs.jobs import Jobs
 from daemon.jobs.journal import Journal
@@ -64,6 +64,7 @@ from daemon.storage.buckets import Buckets
 from daemon.storage.download import Downloader
 from daemon.storage.fetches import Fetches
 from daemon.storage.receivers import Receivers
+from daemon.tokens.registry import Tokens
 from daemon.webhooks.delivery import Sender
 from daemon.webhooks.outbox import Webhooks
 from daemon.webhooks.signing import Secrets
@@ -107,6 +108,7 @@ class Service:
     thumbnails: Thumbnails
     encoder_version: str
     sandbox: Sandbox
+    tokens: Tokens
 
     def quiesce(self) -> None:
         """Starts nothing more, ends what streams, and begins to end what is encoded."""
@@ -139,7 +141,6 @@ async def running(
         program = await asyncio.to_thread(ffmpeg_binary.locate, settings.ffmpeg)
         lineage.refuse_to_forget(paths)
         prober.start()  # first: it takes longest to begin
-        json_types.prepare()
         build, sandbox = await _try_encoder(settings, paths, program, prober)
         store = await Store.open(paths.database)
         stack.push_async_callback(store.close)
@@ -150,8 +151,9 @@ async def running(
         await lineage.renew(store, paths)
         prober.start()
         await engine.start()
-        resources = await _open_resources(settings, library, paths, store, engine, prober, build, now)
-        service = await _open_service(settings, resources, tables, (build.version, sandbox), behind)
+        tokens = await Tokens.load(store, now=now)
+        resources = await _open_resources(settings, library, paths, store, engine, prober, build, tokens, now)
+        service = await _open_service(settings, resources, tables, tokens, (build.version, sandbox, behind))
         await service.queue.restore()
         await service.watcher.restore()
         async with _at_work(service, began, now):
@@ -167,6 +169,7 @@ async def _check(settings: Settings, library: Library, tables: Tables) -> None:
 
 async def _try_encoder(settings: Settings, paths: Paths, program: str, prober: Prober) -> tuple[Build, Sandbox]:
     """The encoder's build, and the sandbox that held when it was tried. Raises StartupError."""
+    json_types.prepare()
     readable = tuple(map(str, settings.sandbox_read))
     trying = sandbox_trial.choose(settings.sandbox, program, readable, paths.incoming, prober)
     build, sandbox = await _both(ffmpeg_binary.build(program), trying)
@@ -194,6 +197,7 @@ async def _open_resources(
     engine: Engine,
     prober: Prober,
     build: Build,
+    tokens: Tokens,
     now: Callable[[], float],
 ) -> Resources:
     space = Space(partial(_usage, paths), settings.disk_reserve)
@@ -213,6 +217,7 @@ async def _open_resources(
         hung_after=settings.hung_after,
         retry_delay=settings.retry_delay,
         now=now,
+        caller_of=tokens.caller_of,
     )
 
 
@@ -244,9 +249,10 @@ def _open_fetches(settings: Settings, resources: Resources, scheduler: Scheduler
 
 
 async def _open_service(
-    settings: Settings, resources: Resources, tables: Tables, told: tuple[str, Sandbox], behind: int
+    settings: Settings, resources: Resources, tables: Tables, tokens: Tokens, told: tuple[str, Sandbox, int]
 ) -> Service:
-    """Opens what is left. Events `behind` that one tell of what was recovered."""
+    """Opens what is left. `told` is the encoder's version, its sandbox, and the event behind which others tell of what
+    was recovered."""
     store, paths, now, whereabouts = resources.store, resources.paths, resources.now, resources.whereabouts
     quota, scheduler = resources.quota, Scheduler(resources, longest=settings.max_shared_seconds)
     queue = Queue(store, scheduler, resources.engine, settings.slots, tables.schedule, now=now)
@@ -260,8 +266,8 @@ async def _open_service(
         whereabouts=whereabouts,
         store=store,
         scheduler=scheduler,
-        feed=Feed(store, partial(_progress_events, scheduler, fetches)),
-        journal=Journal(store, resources.figures, behind=behind, recovered=await last_event(store)),
+        feed=_open_feed(store, scheduler, fetches, tokens),
+        journal=Journal(store, resources.figures, behind=told[2], recovered=await last_event(store)),
         bodies=(bodies := RequestBodies()),
         figures=resources.figures,
         jobs=jobs,
@@ -280,6 +286,7 @@ async def _open_service(
         thumbnails=Thumbnails(jobs, resources.prober, paths, whereabouts),
         encoder_version=told[0],
         sandbox=told[1],
+        tokens=tokens,
     )
 
 
@@ -347,10 +354,22 @@ async def _tidy(service: Service, sweep: Callable[[], Awaitable[object]], now: f
         log.exception("housekeeping could not finish, by a fault of ffspool, and will try again")
 
 
-def _progress_events(scheduler: Scheduler, fetches: Fetches) -> list[tuple[str, str, bytes]]:
-    """The present progress of all that runs or comes, as `Feed` wants it."""
-    encoded = ((told[0], told[1], progress_event(*told)) for told in scheduler.running_progress())
-    fetched = ((told[0], told[1], fetching_event(*told)) for told in fetches.progress())
+def _open_feed(store: Store, scheduler: Scheduler, fetches: Fetches, tokens: Tokens) -> Feed:
+    feed = Feed(store, partial(_progress_events, scheduler, fetches))
+    tokens.on_revoked(feed.dismiss)
+    return feed
+
+
+def _progress_events(scheduler: Scheduler, fetches: Fetches) -> list[News]:
+    """The present progress of all that runs or comes."""
+    encoded = (
+        News(owner, job, variation, progress_event(job, variation, report, seconds, standing))
+        for owner, job, variation, report, seconds, standing in scheduler.running_progress()
+    )
+    fetched = (
+        News(owner, job, source, fetching_event(job, source, come, length, speed))
+        for owner, job, source, come, length, speed in fetches.progress()
+    )
     return [*encoded, *fetched]
 
 

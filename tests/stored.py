@@ -57,7 +57,9 @@ def house(paths: Paths, store: Store) -> tuple[Whereabouts, Settings, Library, Q
 
 def fetching(paths: Paths, store: Store) -> Fetches:
     """Fetches of a house that has none, not run."""
-    rooms = SimpleNamespace(store=store, paths=paths, quota=house(paths, store)[3], space=None, now=lambda: 1.0)
+    rooms = SimpleNamespace(
+        store=store, paths=paths, quota=house(paths, store)[3], space=None, now=lambda: 1.0, caller_of=None
+    )
     return Fetches(cast("Resources", rooms), Downloader(most_bytes=1), lambda: None)
 
 
@@ -78,6 +80,7 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -
         on_unsuitable="fail",
         now=1.0,
         expires_in=expires_in,
+        owner=None,
     )
     assert job is not None
     source = transaction.one(
@@ -99,7 +102,7 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -
 
 
 def claim(transaction: Transaction) -> claims.Claim:
-    row = transaction.all("ready", limit=1)[0]
+    row = transaction.all("ready", owner=None, limit=1)[0]
     transaction.run("record_media", source=row["source_id"], media=msgspec.json.encode(SILENCE).decode())
     (claimed,) = claims.claim(transaction, variations=[row["id"]], now=2.0)
     return claimed

@@ -20,6 +20,7 @@ FILES = {
 BUILT_ON = {
     "ground": (),
     "database": ("ground",),
+    "tokens": ("database",),
     "process": ("ground",),
     "presets": ("ground",),
     "media": ("process",),
@@ -33,8 +34,8 @@ BUILT_ON = {
     "webhooks": ("jobs", "database"),
     "folders": ("jobs",),
     "housekeeping": ("webhooks",),
-    "http": ("database",),
-    "service": ("housekeeping", "folders"),
+    "http": ("database", "tokens"),
+    "service": ("housekeeping", "folders", "tokens"),
     "api": ("service", "http"),
     "server": ("api",),
     "cli": ("server",),

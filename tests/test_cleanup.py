@@ -88,16 +88,16 @@ def test_what_was_read_of_a_deleted_source_is_not_told_of_the_next(paths: Paths,
 
     def work(transaction: Transaction) -> None:
         add_job(transaction, "old")
-        old = transaction.all("ready", limit=1)[0]
+        old = transaction.all("ready", owner=None, limit=1)[0]
         transaction.run("fail_queued_of_source", source="old", error="made for the test", now=1.0)
         transaction.run("delete_job", id="old")
         add_job(transaction, "new")
-        assert transaction.all("ready", limit=1)[0]["source"] == old["source"]
+        assert transaction.all("ready", owner=None, limit=1)[0]["source"] == old["source"]
         if refused:
             claims.refuse_source(transaction, source=old["source_id"], error="unreadable", now=2.0)
         else:
             claims.record_media(transaction, source=old["source_id"], media=SILENCE)
-        new = transaction.all("ready", limit=1)[0]
+        new = transaction.all("ready", owner=None, limit=1)[0]
         assert new["source_id"] == "new"
         assert not new["media"]
 
@@ -232,7 +232,7 @@ def test_a_retry_does_not_wait_for_a_day_when_the_clock_is_set_back(paths: Paths
 
     def is_ready(transaction: Transaction, now: float) -> bool:
         claims.release_delayed(transaction, retry_delay=5.0, now=now)
-        return bool(transaction.all("ready", limit=1))
+        return bool(transaction.all("ready", owner=None, limit=1))
 
     async def work(store: Store) -> list[bool]:
         await store.write(partial(add_job, name="j"))

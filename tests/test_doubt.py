@@ -15,6 +15,7 @@ import pytest
 from stored import house, in_store
 
 from daemon.api import creation
+from daemon.callers import OURSELVES
 from daemon.database.store import Store, Transaction
 from daemon.errors import Doubtful, FfspoolError, OutOfSpace, Unavailable
 from daemon.http.problems import on_host_trouble
@@ -130,7 +131,7 @@ def test_a_job_is_there_once_its_answer_is_encoded_and_not_before(
         body.write_bytes(b"a source")
         source = NewSource(name="clip.mp4", bytes=8, upload=body)
         with IdempotencyKeys(store).use(None) as key:
-            await creation._made(jobs, JobSpec(variations=(VariationRequest("mp3", {}),)), [source], key)
+            await creation._made(jobs, OURSELVES, JobSpec(variations=(VariationRequest("mp3", {}),)), [source], key)
         assert (await jobs.page(Selection(), limit=1, cursor=None)).items
 
     in_store(paths, work)

@@ -288,7 +288,15 @@ def crowded(tmp_path: Path, start_daemon: Callable[..., Daemon]) -> Daemon:
 def add_ended(transaction: Transaction, name: str) -> None:
     now = time.time()
     job = transaction.one(
-        "insert_job", id=name, name=name, priority=0, metadata="{}", on_unsuitable="fail", now=now, expires_in=1e6
+        "insert_job",
+        id=name,
+        name=name,
+        priority=0,
+        metadata="{}",
+        on_unsuitable="fail",
+        now=now,
+        expires_in=1e6,
+        owner=None,
     )
     assert job is not None
     place = {"name": "clip.mp4", "folder": "clip", "path": "/nowhere", "bytes": 1, "media": None}

@@ -27,7 +27,15 @@ from daemon.errors import Doubtful, StartupError, Unavailable
 def add_job(name: str) -> Callable[[Transaction], Any]:
     def insert(transaction: Transaction) -> None:
         transaction.one(
-            "insert_job", id=name, name=None, priority=0, metadata="{}", on_unsuitable="fail", now=0.0, expires_in=1.0
+            "insert_job",
+            id=name,
+            name=None,
+            priority=0,
+            metadata="{}",
+            on_unsuitable="fail",
+            now=0.0,
+            expires_in=1.0,
+            owner=None,
         )
 
     return insert
@@ -96,7 +104,8 @@ def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
             try:
                 for number in range(10**6):
                     await store.write(lambda t: t.one("insert_job", id=str(number), name=None, priority=0,
-                                                      metadata="{}", on_unsuitable="fail", now=0.0, expires_in=1.0))
+                                                      metadata="{}", on_unsuitable="fail", now=0.0, expires_in=1.0,
+                                                      owner=None))
                     print(number, flush=True)
             finally:
                 await store.close()  # else its thread lives on, and the test waits for words of it

@@ -53,6 +53,10 @@ VERBS = {
     "GET /api/webhooks/secret": "webhooks secret",
     "POST /api/webhooks/secret/rotate": "webhooks rotate",
     "GET /api/stats": "stats",
+    "GET /api/tokens": "tokens ls",
+    "POST /api/tokens": "tokens add T",
+    "DELETE /api/tokens/{token}": "tokens revoke T",
+    "GET /api/usage": "usage",
 }
 WITHOUT_A_VERB = {
     "POST /api/jobs/{job}/retry": "`retry` reads the job first, to say for what that is in vain",
@@ -109,7 +113,7 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.
 
 
 def test_every_verb_has_a_route_and_speaks_json() -> None:
-    used = {" ".join(re.findall(r"^(?:webhooks|folders) \w+|^\w+", line)) for line in VERBS.values()}
+    used = {" ".join(re.findall(r"^(?:webhooks|folders|tokens) \w+|^\w+", line)) for line in VERBS.values()}
     assert {word for word, _ in commands(main)} - OF_NO_ROUTE == used
     mute = {word for word, command in commands(main) if "as_json" not in [option.name for option in command.params]}
     assert mute == {"serve", "completion"}
@@ -147,5 +151,12 @@ def test_a_verb_asks_for_its_route(route: str, refusing: tuple[str, list[str]], 
     arguments = [words.get(word, word) for word in VERBS[route].split()]
     done = CliRunner().invoke(main, arguments, env={"FFSPOOL_URL": url, "FFSPOOL_STATE_DIR": str(tmp_path / "none")})
     assert done.exit_code == 4, done.stderr
-    values = {"job": WHOLE["J"], "source": WHOLE["S"], "variation": WHOLE["V"], "delivery": WHOLE["D"], "folder": "F"}
+    values = {
+        "job": WHOLE["J"],
+        "source": WHOLE["S"],
+        "variation": WHOLE["V"],
+        "delivery": WHOLE["D"],
+        "folder": "F",
+        "token": "T",
+    }
     assert asked == [route.format(**values)]

@@ -52,7 +52,7 @@ class Running:
 def add_batch(transaction: Transaction) -> None:
     """A job of which one variation waits beside those that run."""
     add_job(transaction, "j")
-    [waiting] = transaction.all("ready", limit=9)
+    [waiting] = transaction.all("ready", owner=None, limit=9)
     transaction.run("record_media", source="j", media=msgspec.json.encode(FILM).decode())
     job = transaction.one("known_job", id="j")
     assert job is not None
@@ -92,7 +92,7 @@ FILM_SHOWN = msgspec.structs.replace(
 def add_poster_and_film(transaction: Transaction) -> None:
     """A job of a film and a poster that run, and a sound, of which the source has none."""
     add_job(transaction, "poster")
-    [waiting] = transaction.all("ready", limit=9)
+    [waiting] = transaction.all("ready", owner=None, limit=9)
     transaction.run("record_media", source="poster", media=msgspec.json.encode(FILM_SHOWN).decode())
     job = transaction.one("known_job", id="poster")
     assert job is not None

@@ -18,7 +18,8 @@ from daemon.service import Service
 def create_app(service: Service) -> ASGIApp:
     """Returns the application. Makes the token file at the first start."""
     settings = service.settings
-    gate = Gate(service.store, load_token(service.paths.token), settings.password, settings.session_hours * 3600)
+    seconds = settings.session_hours * 3600
+    gate = Gate(service.store, service.tokens, load_token(service.paths.token), settings.password, seconds)
     hosts = Hosts(settings.host, settings.allowed_hosts)
     app = Starlette(
         routes=routes(ENDPOINTS, service, gate),

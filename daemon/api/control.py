@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from daemon.api.endpoints import Call
-from daemon.api.requests import CancelQuery, JobFilter, RetryFilter, RetryQuery
+from daemon.api.requests import CancelQuery, RetryFilter, RetryQuery
 from daemon.jobs.control import Scope
 from daemon.jobs.receipts import BulkReceipt, CancelReceipt, Changed, RetryReceipt
 
@@ -31,7 +31,7 @@ async def fail(call: Call) -> CancelReceipt:
 
 async def retry(call: Call) -> Changed:
     wish: RetryQuery = call.query
-    return await call.service.control.retry(call.path["job"], wish.because)
+    return await call.service.control.retry(call.path["job"], wish.because, call.caller)
 
 
 async def pause(call: Call) -> Changed:
@@ -43,15 +43,13 @@ async def resume(call: Call) -> Changed:
 
 
 async def cancel_all(call: Call) -> BulkReceipt:
-    wish: JobFilter = call.query
-    return await call.service.bulk.cancel(wish.selection)
+    return await call.service.bulk.cancel(call.selection)
 
 
 async def retry_all(call: Call) -> RetryReceipt:
     wish: RetryFilter = call.query
-    return await call.service.bulk.retry(wish.selection, wish.because)
+    return await call.service.bulk.retry(call.selection, wish.because, call.caller)
 
 
 async def delete_all(call: Call) -> BulkReceipt:
-    wish: JobFilter = call.query
-    return await call.service.bulk.delete(wish.selection)
+    return await call.service.bulk.delete(call.selection)

@@ -13,6 +13,7 @@ import msgspec
 from daemon.api.endpoints import JSON, Call, decoded
 from daemon.api.forms import NOT_FILES, Form, read_body
 from daemon.api.requests import JobRequest, SourceRequest, spec_of, spec_of_fields
+from daemon.callers import Caller
 from daemon.database.store import Transaction
 from daemon.errors import InvalidRequest, UnsupportedBody
 from daemon.jobs.idempotency import Answer, UsedKey
@@ -21,7 +22,6 @@ from daemon.jobs.jobs import Jobs
 from daemon.jobs.views import JobView
 from daemon.scheduling.limits import Reservation
 from daemon.scheduling.sources import NewSource
-from daemon.service import Service
 from daemon.storage import urls
 
 FORM = "multipart/form-data"
@@ -40,8 +40,8 @@ async def _from_form(call: Call, key: UsedKey) -> Answer:
     jobs = call.service.jobs
     if await key.is_bound():
         return await _first_answer(call, key)
-    await jobs.check_queue()
-    with jobs.reservation() as reservation:
+    await jobs.check_queue(call.caller)
+    with jobs.reservation(call.caller) as reservation:
         await reservation.grow(int(call.request.headers.get("content-length", 0)) - NOT_FILES)
         async with _form(call, reservation, key) as form:
             await _read(call, form)
@@ -51,7 +51,7 @@ async def _from_form(call: Call, key: UsedKey) -> Answer:
                 return first
             spec = await asyncio.to_thread(spec_of_fields, form.fields)
             jobs.check_wish(spec, len(form.files))
-            return await _made(jobs, spec, form.files, key, reservation)
+            return await _made(jobs, call.caller, spec, form.files, key, reservation)
 
 
 async def _first_answer(call: Call, key: UsedKey) -> Answer:
@@ -87,15 +87,17 @@ async def _from_json(call: Call, key: UsedKey) -> Answer:
     wish: JobRequest = await decoded(body, JobRequest, "the body")
     jobs, spec = call.service.jobs, spec_of(wish)
     jobs.check_wish(spec, len(wish.sources))
-    made = await _made(jobs, spec, [await _source(call.service, source) for source in wish.sources], key)
+    sources = [await _source(call, source) for source in wish.sources]
+    made = await _made(jobs, call.caller, spec, sources, key)
     if any(source.url for source in wish.sources):
         call.service.fetches.expect()
     return made
 
 
-async def _source(service: Service, wish: SourceRequest) -> NewSource:
+async def _source(call: Call, wish: SourceRequest) -> NewSource:
+    service = call.service
     if wish.upload is not None:
-        return await service.jobs.uploaded(wish.upload)
+        return await service.jobs.uploaded(wish.upload, call.caller)
     if wish.url is not None:
         settings = service.settings
         name, remote = urls.remote(
@@ -112,9 +114,14 @@ async def _source(service: Service, wish: SourceRequest) -> NewSource:
 
 
 async def _made(
-    jobs: Jobs, spec: JobSpec, sources: Sequence[NewSource], key: UsedKey, reservation: Reservation | None = None
+    jobs: Jobs,
+    caller: Caller,
+    spec: JobSpec,
+    sources: Sequence[NewSource],
+    key: UsedKey,
+    reservation: Reservation | None = None,
 ) -> Answer:
-    return await jobs.create(spec, sources, conclude=partial(_accepted, key), reservation=reservation)
+    return await jobs.create(spec, sources, conclude=partial(_accepted, key), reservation=reservation, caller=caller)
 
 
 def _digest(body: bytes) -> str:

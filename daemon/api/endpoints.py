@@ -19,11 +19,14 @@ from starlette.routing import Route, compile_path
 from starlette.types import Receive, Scope, Send
 
 from daemon.api.forms import read_body
+from daemon.api.possession import check_possession, check_right
 from daemon.api.requests import decode_query
+from daemon.callers import Caller, Right
 from daemon.errors import (
     CrossSite,
     Crowded,
     FfspoolError,
+    Forbidden,
     ForeignHost,
     Gone,
     InvalidRequest,
@@ -37,7 +40,8 @@ from daemon.errors import (
     UploadStalled,
 )
 from daemon.http.auth import Gate
-from daemon.http.guard import SAFE_METHODS
+from daemon.http.guard import CALLER, SAFE_METHODS
+from daemon.jobs.listing import Selection
 from daemon.service import Service
 from daemon.strict_json import decode
 
@@ -56,6 +60,20 @@ class Call:
     endpoints: tuple[Endpoint, ...]  # all there are
     query: Any = None
     body: Any = None
+
+    @property
+    def caller(self) -> Caller:
+        """Returns who asks. Raises Unauthorized where nobody had to say."""
+        caller: Caller | None = self.request.scope[CALLER]
+        if caller is None:
+            raise Unauthorized("this is not for everybody")
+        return caller
+
+    @property
+    def selection(self) -> Selection:
+        """Returns the jobs that the query is about, of those that the caller sees."""
+        wanted: Selection = self.query.selection
+        return msgspec.structs.replace(wanted, owner=self.caller.sees)
 
     @property
     def path(self) -> dict[str, str]:
@@ -95,6 +113,7 @@ class Endpoint:
     may_lack: bool = False  # 204 is an answer too, where the query asks for it
     problems: tuple[type[FfspoolError], ...] = ()  # besides those that `refusals` adds
     open: bool = False  # to whoever asks, without a token
+    right: Right | None = Right.ADMIN  # that it takes; None: any token will do
 
     @property
     def name(self) -> str:
@@ -118,6 +137,7 @@ class Endpoint:
             (True, (Unavailable, Crowded, ForeignHost, Malformed)),
             (self.method not in SAFE_METHODS, (CrossSite,)),
             (not self.open, (Unauthorized,)),
+            (not self.open and self.right, (Forbidden,)),
             ("{" in self.path, (NotFound,)),
             ("{job}" in self.path, (Gone,)),
             (self.query, (InvalidRequest,)),
@@ -148,7 +168,11 @@ class Resource:
         await response(scope, receive, send)
 
     async def _response(self, endpoint: Endpoint, request: Request) -> Response:
-        answer = await endpoint.handler(await _decoded(endpoint, self._call(request)))
+        call = self._call(request)
+        if not endpoint.open:
+            check_right(call.caller, endpoint.right)
+            await check_possession(call.service.store, call.caller, call.path)
+        answer = await endpoint.handler(await _decoded(endpoint, call))
         if isinstance(answer, Response):
             return answer
         if answer is None:

@@ -126,4 +126,4 @@ async def job_events(call: Call) -> Response:
 def _stream(call: Call, job: str | None) -> Response:
     query: EventQuery = call.query
     seen = call.request.headers.get("last-event-id")
-    return stream(call.service.feed.stream(job, event_id(seen) if seen else query.after))
+    return stream(call.service.feed.stream(job, event_id(seen) if seen else query.after, call.caller))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from msgspec.structs import replace
 from starlette.responses import FileResponse, Response
 
 from daemon.api import creation, downloads
@@ -16,16 +17,21 @@ from daemon.jobs.views import JobView
 
 
 async def create(call: Call) -> Response:
-    with call.service.keys.use(call.request.headers.get("idempotency-key")) as key:
+    with call.service.keys.use(call.request.headers.get("idempotency-key"), call.caller.name) as key:
         answer = await creation.create(call, key)
     return Response(answer.body, answer.status, {"Location": call.public(answer.location)}, media_type=JSON)
 
 
 async def page(call: Call) -> JobPage:
     query: JobPageQuery = call.query
-    return await call.service.jobs.page(
-        query.selection, limit=query.limit, cursor=query.cursor, with_metadata=query.include == "metadata"
+    veil = call.caller.veil
+    found = await call.service.jobs.page(
+        call.selection,
+        limit=query.limit,
+        cursor=veil.reveal_in(query.cursor),
+        with_metadata=query.include == "metadata",
     )
+    return replace(found, next_cursor=veil.hide_in(found.next_cursor))
 
 
 async def get(call: Call) -> JobView:
@@ -33,7 +39,7 @@ async def get(call: Call) -> JobView:
 
 
 async def patch(call: Call) -> JobView:
-    await call.service.control.patch(call.path["job"], call.body)
+    await call.service.control.patch(call.path["job"], call.body, call.caller)
     return await get(call)
 
 

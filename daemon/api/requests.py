@@ -216,13 +216,13 @@ def decode_query(query: QueryParams, kind: type[T]) -> T:
             raise InvalidRequest(f"unknown filter {name!r}: there is {', '.join(types)}")
         if len(query.getlist(name)) > 1:
             raise InvalidRequest(f"{name} is there more than once")
-    return kind(**{name: _converted(name, value, types[name]) for name, value in query.items()})
+    return kind(**{types[name][0]: _converted(name, value, types[name][1]) for name, value in query.items()})
 
 
 @cache  # msgspec looks them up anew each time, which takes longer than all the rest
-def _types(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """What each field may be, by its name."""
-    return {field.name: _filled(field.type) for field in msgspec.structs.fields(kind)}
+def _types(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
+    """Lists of each field what it is called here and what it may be, by its name in a query."""
+    return {field.encode_name: (field.name, _filled(field.type)) for field in msgspec.structs.fields(kind)}
 
 
 def _filled(declared: Any) -> Any:

@@ -86,7 +86,8 @@ async def upload_abilities(call: Call) -> Response:
 async def create(call: Call) -> Response:
     length = _number(call.request, "Upload-Length")
     sent = call.request.headers.get("upload-metadata")
-    upload = await call.service.uploads.create(_metadata(sent).get("filename", UNNAMED), length, sent)
+    name = _metadata(sent).get("filename", UNNAMED)
+    upload = await call.service.uploads.create(name, length, sent, caller=call.caller)
     return Response(status_code=201, headers={"Location": call.public(f"{UPLOADS}/{upload.id}"), **_state(upload)})
 
 

@@ -10,7 +10,10 @@ from daemon.webhooks.signing import SecretView
 
 
 async def deliveries(call: Call) -> DeliveryPage:
-    return await call.service.webhooks.page(**msgspec.structs.asdict(call.query))
+    query, veil = msgspec.structs.asdict(call.query), call.caller.veil
+    query["cursor"] = veil.reveal_in(query["cursor"])
+    found = await call.service.webhooks.page(**query, owner=call.caller.sees)
+    return msgspec.structs.replace(found, next_cursor=veil.hide_in(found.next_cursor))
 
 
 async def replay(call: Call) -> Delivery:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -19,12 +17,12 @@ import msgspec
 from daemon import filenames
 from daemon.cli import event_stream
 from daemon.cli.references import References
+from daemon.cli.uploaded_file import OnBytes, UploadedFile
 from daemon.errors import Broken, FfspoolError
 from daemon.paths import Paths, is_held, remove
 from daemon.proof import output_folder
 
 Json = dict[str, Any]
-OnBytes = Callable[[int], None]  # told how many more bytes went
 
 CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 600.0  # a cancel takes two graces, and an upload is fsynced before it is answered
@@ -106,7 +104,7 @@ class Client:
 
     def upload_job(self, files: Sequence[Path], spec: Json, on_bytes: OnBytes) -> Json:
         """Makes a job of files of ours, streamed from disk; `spec` is the job but for its sources."""
-        parts = [("files", (path.name, _Upload(path, on_bytes))) for path in files]
+        parts = [("files", (path.name, UploadedFile(path, on_bytes))) for path in files]
         return self._json("POST", "/api/jobs", data={"spec": _encoded(spec)}, files=parts)
 
     def name_job(self, sources: Sequence[Json], spec: Json) -> Json:
@@ -205,6 +203,19 @@ class Client:
     def rotate_webhook_secret(self) -> Json:
         return self._json("POST", "/api/webhooks/secret/rotate")
 
+    def tokens(self) -> Json:
+        return self._json("GET", "/api/tokens")
+
+    def add_token(self, name: str, rights: Sequence[str], limits: Json) -> Json:
+        return self._json("POST", "/api/tokens", json={"name": name, "rights": rights, **limits})
+
+    def revoke_token(self, name: str) -> None:
+        with self._answer("DELETE", _route("tokens", name)):
+            return
+
+    def usage(self, since: str | None, until: str | None, token: str | None) -> Json:
+        return self._json("GET", "/api/usage", params=_given(**{"from": since, "to": until, "token": token}))
+
     def events(self, job: str | None, after: int | None) -> Iterator[event_stream.Event]:
         """Yields one `OPEN` with the id they begin behind, then the events of a job, or of all: those after the id
         `after`, or (None) from now on.
@@ -300,32 +311,6 @@ class Client:
         finally:
             part.unlink(missing_ok=True)
         return size
-
-
-class _Upload(io.RawIOBase):
-    """A file that is opened when its turn comes: a thousand of them are under way without a thousand descriptors."""
-
-    def __init__(self, path: Path, on_bytes: OnBytes) -> None:
-        self._path = path
-        self._size = path.stat().st_size
-        self._on_bytes = on_bytes
-        self._file: BinaryIO | None = None
-
-    def read(self, size: int = -1) -> bytes:
-        if self._file is None:
-            self._file = self._path.open("rb")
-        chunk = self._file.read(size)
-        self._on_bytes(len(chunk))
-        if not chunk:
-            self._file.close()
-        return chunk
-
-    def tell(self) -> int:
-        return 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Says how long the file is, which is all that httpx asks of it."""
-        return self._size if whence == os.SEEK_END else offset
 
 
 def _route(*segments: str) -> str:

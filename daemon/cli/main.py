@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from daemon.cli import backup, control, download, jobs, plan, presets, run, watch, watched, webhooks
+from daemon.cli import backup, control, download, jobs, plan, presets, run, tokens, watch, watched, webhooks
 from daemon.cli.options import (
     as_json,
     echo,
@@ -283,6 +283,7 @@ for command in (
     download.download,
     webhooks.webhooks,
     *watched.COMMANDS,
+    *tokens.COMMANDS,
     backup.backup,
     presets.presets,
     doctor,

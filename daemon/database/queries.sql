@@ -4,8 +4,8 @@
 
 -- Makes a job; its number orders jobs by age.
 -- name: insert_job
-INSERT INTO jobs (id, name, title, priority, metadata, created_at, expires_in, on_unsuitable)
-VALUES (:id, :name, coalesce(:name, ''), :priority, :metadata, :now, :expires_in, :on_unsuitable)
+INSERT INTO jobs (id, name, title, priority, metadata, created_at, expires_in, on_unsuitable, owner)
+VALUES (:id, :name, coalesce(:name, ''), :priority, :metadata, :now, :expires_in, :on_unsuitable, :owner)
 RETURNING seq
 
 -- Makes a source, with what a file of the host is known by; of an upload that is NULL.
@@ -16,8 +16,9 @@ RETURNING seq
 
 -- Makes a variation that waits in the queue.
 -- name: insert_variation
-INSERT INTO variations (id, job, source, name, preset, parameters, extension, priority, deliver)
-VALUES (:id, :job, :source, :name, :preset, :parameters, :extension, :priority, :deliver)
+INSERT INTO variations (id, job, source, name, preset, parameters, extension, priority, deliver, owner)
+VALUES (:id, :job, :source, :name, :preset, :parameters, :extension, :priority, :deliver,
+    (SELECT owner FROM jobs WHERE seq = :job))
 
 -- Says where a job's messages go, and whether every variation sends one.
 -- name: set_webhook
@@ -38,13 +39,20 @@ UPDATE variations SET priority = :priority WHERE job = :job AND status IN ('queu
 -- name: job
 SELECT * FROM jobs WHERE id = :id
 
+-- Whether a job is an owner's, also once it is forgotten but for its tombstone. Of another's no more is read than of none.
+-- name: owned_job
+SELECT 1 FROM jobs INDEXED BY owned_jobs_by_id WHERE owner = :owner AND id = :id
+UNION ALL
+SELECT 1 FROM tombstones WHERE job = :id AND owner = :owner
+LIMIT 1
+
 -- What is left of a job that was deleted by expiry or eviction.
 -- name: tombstone
 SELECT * FROM tombstones WHERE job = :id
 
 -- Newest first, below the cursor, that did not expire; those whose name, or a source's, is like a pattern.
 -- name: page_of_jobs
-SELECT * FROM jobs WHERE seq < :below AND seq >= :floor AND (expires_at IS NULL OR expires_at > :now) AND (
+SELECT * FROM jobs WHERE /* of owner */ seq < :below AND seq >= :floor AND (expires_at IS NULL OR expires_at > :now) AND (
     :like IS NULL OR name LIKE :like ESCAPE '\'
     OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
 )
@@ -52,7 +60,7 @@ ORDER BY seq DESC LIMIT :limit
 
 -- The same, of one status.
 -- name: page_of_jobs_by_status
-SELECT * FROM jobs WHERE status = :status AND seq < :below AND seq >= :floor
+SELECT * FROM jobs WHERE /* of owner */ status = :status AND seq < :below AND seq >= :floor
     AND (expires_at IS NULL OR expires_at > :now) AND (
     :like IS NULL OR name LIKE :like ESCAPE '\'
     OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
@@ -61,7 +69,7 @@ ORDER BY seq DESC LIMIT :limit
 
 -- The same, of jobs that are paused with something left to do.
 -- name: page_of_paused_jobs
-SELECT * FROM jobs WHERE paused = 1 AND queued + processing > 0 AND seq < :below AND seq >= :floor
+SELECT * FROM jobs WHERE /* of owner */ paused = 1 AND queued + processing > 0 AND seq < :below AND seq >= :floor
     AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))) AND (NOT :failures OR failed > 0) AND (
     :like IS NULL OR name LIKE :like ESCAPE '\'
     OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
@@ -70,7 +78,7 @@ ORDER BY seq DESC LIMIT :limit
 
 -- The same, of jobs of which something failed, whatever became of the rest; of some statuses alone, if any are given.
 -- name: page_of_jobs_with_failures
-SELECT * FROM jobs WHERE failed > 0 AND seq < :below AND seq >= :floor AND (expires_at IS NULL OR expires_at > :now)
+SELECT * FROM jobs WHERE /* of owner */ failed > 0 AND seq < :below AND seq >= :floor AND (expires_at IS NULL OR expires_at > :now)
     AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))) AND (
     :like IS NULL OR name LIKE :like ESCAPE '\'
     OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
@@ -81,13 +89,13 @@ ORDER BY seq DESC LIMIT :limit
 -- name: page_of_jobs_by_title
 SELECT * FROM (
     SELECT * FROM (
-        SELECT * FROM jobs WHERE status = :status AND title = :title AND seq > :seq
+        SELECT * FROM jobs WHERE /* of owner */ status = :status AND title = :title AND seq > :seq
             AND (expires_at IS NULL OR expires_at > :now)
         ORDER BY seq LIMIT :limit
     )
     UNION ALL
     SELECT * FROM (
-        SELECT * FROM jobs WHERE status = :status AND title > :title
+        SELECT * FROM jobs WHERE /* of owner */ status = :status AND title > :title
             AND (expires_at IS NULL OR expires_at > :now)
         ORDER BY title, seq LIMIT :limit
     )
@@ -97,13 +105,13 @@ SELECT * FROM (
 -- name: page_of_jobs_by_bytes
 SELECT * FROM (
     SELECT * FROM (
-        SELECT * FROM jobs WHERE status = :status AND bytes = :bytes AND seq < :seq
+        SELECT * FROM jobs WHERE /* of owner */ status = :status AND bytes = :bytes AND seq < :seq
             AND (expires_at IS NULL OR expires_at > :now)
         ORDER BY seq DESC LIMIT :limit
     )
     UNION ALL
     SELECT * FROM (
-        SELECT * FROM jobs WHERE status = :status AND bytes < :bytes
+        SELECT * FROM jobs WHERE /* of owner */ status = :status AND bytes < :bytes
             AND (expires_at IS NULL OR expires_at > :now)
         ORDER BY bytes DESC, seq DESC LIMIT :limit
     )
@@ -113,14 +121,14 @@ SELECT * FROM (
 -- name: page_of_failed_jobs_by_title
 SELECT * FROM (
     SELECT * FROM (
-        SELECT * FROM jobs WHERE failed > 0 AND title = :title AND seq > :seq
+        SELECT * FROM jobs WHERE /* of owner */ failed > 0 AND title = :title AND seq > :seq
             AND (expires_at IS NULL OR expires_at > :now)
             AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
         ORDER BY seq LIMIT :limit
     )
     UNION ALL
     SELECT * FROM (
-        SELECT * FROM jobs WHERE failed > 0 AND title > :title
+        SELECT * FROM jobs WHERE /* of owner */ failed > 0 AND title > :title
             AND (expires_at IS NULL OR expires_at > :now)
             AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
         ORDER BY title, seq LIMIT :limit
@@ -131,14 +139,14 @@ SELECT * FROM (
 -- name: page_of_failed_jobs_by_bytes
 SELECT * FROM (
     SELECT * FROM (
-        SELECT * FROM jobs WHERE failed > 0 AND bytes = :bytes AND seq < :seq
+        SELECT * FROM jobs WHERE /* of owner */ failed > 0 AND bytes = :bytes AND seq < :seq
             AND (expires_at IS NULL OR expires_at > :now)
             AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
         ORDER BY seq DESC LIMIT :limit
     )
     UNION ALL
     SELECT * FROM (
-        SELECT * FROM jobs WHERE failed > 0 AND bytes < :bytes
+        SELECT * FROM jobs WHERE /* of owner */ failed > 0 AND bytes < :bytes
             AND (expires_at IS NULL OR expires_at > :now)
             AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
         ORDER BY bytes DESC, seq DESC LIMIT :limit
@@ -147,7 +155,7 @@ SELECT * FROM (
 
 -- The same, of jobs whose identifiers lie in a range.
 -- name: page_of_jobs_by_id
-SELECT * FROM jobs WHERE id >= :first AND id < :behind AND +seq < :below AND +seq >= :floor
+SELECT * FROM jobs WHERE /* of owner */ id >= :first AND id < :behind AND +seq < :below AND +seq >= :floor
     AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY +seq DESC LIMIT :limit
 
@@ -155,11 +163,11 @@ ORDER BY +seq DESC LIMIT :limit
 -- name: page_of_upcoming_jobs
 SELECT * FROM (
     SELECT * FROM (
-        SELECT * FROM jobs WHERE status = 'queued' AND -priority = :rank AND seq > :seq ORDER BY seq LIMIT :limit
+        SELECT * FROM jobs WHERE /* of owner */ status = 'queued' AND -priority = :rank AND seq > :seq ORDER BY seq LIMIT :limit
     )
     UNION ALL
     SELECT * FROM (
-        SELECT * FROM jobs WHERE status = 'queued' AND -priority > :rank ORDER BY -priority, seq LIMIT :limit
+        SELECT * FROM jobs WHERE /* of owner */ status = 'queued' AND -priority > :rank ORDER BY -priority, seq LIMIT :limit
     )
 ) ORDER BY -priority, seq LIMIT :limit
 
@@ -248,15 +256,35 @@ DELETE FROM hours WHERE hour < :hour
 
 -- The scheduler
 
--- What may start: highest priority first, then oldest.
+-- Of each owner, and of the daemon's own (NULL, with which the search for others ends), what may start first.
+-- name: first_ready
+WITH RECURSIVE owners (owner) AS (
+    SELECT min(owner) FROM variations
+    WHERE owner > '' AND status = 'queued' AND held = 0 AND not_before IS NULL AND unfetched = 0
+    UNION ALL
+    SELECT (
+        SELECT min(variations.owner) FROM variations
+        WHERE variations.owner > owners.owner AND status = 'queued' AND held = 0 AND not_before IS NULL
+            AND unfetched = 0
+    ) FROM owners WHERE owners.owner IS NOT NULL
+)
+SELECT variations.owner, variations.priority FROM owners CROSS JOIN variations ON variations.seq = (
+    SELECT seq FROM variations AS ready
+    WHERE ready.owner IS owners.owner AND status = 'queued' AND held = 0 AND not_before IS NULL AND unfetched = 0
+    ORDER BY ready.priority DESC, ready.seq LIMIT 1
+)
+ORDER BY variations.priority DESC, variations.seq
+
+-- What of an owner may start: highest priority first, then oldest.
 -- name: ready
-SELECT variations.seq, variations.id, variations.preset, variations.parameters, variations.alone,
+SELECT variations.owner, variations.seq, variations.id, variations.preset, variations.parameters, variations.alone,
     variations.space_needed, variations.crashes, variations.in_pieces, variations.source, jobs.on_unsuitable, sources.id AS source_id,
     sources.name, sources.path, sources.bytes,
     sources.device, sources.inode, sources.modified, sources.boot, sources.media, jobs.id AS job,
     EXISTS (SELECT 1 FROM pieces WHERE pieces.variation = variations.seq) AS begun
 FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON jobs.seq = variations.job
-WHERE variations.status = 'queued' AND held = 0 AND not_before IS NULL AND unfetched = 0
+WHERE variations.owner IS :owner AND variations.status = 'queued' AND held = 0 AND not_before IS NULL
+    AND unfetched = 0
 ORDER BY variations.priority DESC, variations.seq LIMIT :limit
 
 -- Takes these variations out of the queue, those that nobody took, held or delayed meanwhile, and whose source is known.
@@ -635,8 +663,12 @@ SELECT id FROM variations WHERE status = 'processing' AND held = 1
 -- Bulk verbs take jobs of one status page by page, oldest first.
 -- name: bulk_page
 SELECT seq, total FROM jobs
-WHERE status = :status AND seq > :after AND seq <= :newest AND (expires_at IS NULL OR expires_at > :now)
+WHERE /* of owner */ status = :status AND seq > :after AND seq <= :newest AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY seq LIMIT :limit
+
+-- Where the part of an owner's jobs ends, newest first, that one page of a search looks at. No row: it has fewer.
+-- name: floor_of_search
+SELECT seq FROM jobs WHERE owner = :owner AND seq < :below ORDER BY seq DESC LIMIT 1 OFFSET :window
 
 -- The newest job's number; 0 where there is none.
 -- name: newest_job
@@ -647,7 +679,7 @@ SELECT coalesce(max(seq), 0) AS seq FROM jobs
 SELECT seq FROM jobs WHERE seq IN (SELECT value FROM json_each(:jobs)) AND (expires_at IS NULL OR expires_at > :now)
     AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
     AND (NOT :paused OR (paused = 1 AND queued + processing > 0))
-    AND (NOT :failures OR failed > 0)
+    AND (NOT :failures OR failed > 0) AND (:owner IS NULL OR owner = :owner)
     AND (
         :like IS NULL OR name LIKE :like ESCAPE '\'
         OR EXISTS (SELECT 1 FROM sources WHERE job = jobs.seq AND sources.name LIKE :like ESCAPE '\')
@@ -718,18 +750,18 @@ UPDATE variations SET lost_at = :now, error = :error WHERE id = :variation AND s
 DELETE FROM jobs WHERE queued = 0 AND processing = 0 AND seq = (
     SELECT seq FROM jobs WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT 1
 )
-RETURNING id
+RETURNING id, owner
 
 -- Deletes the job that ended first, to make room on the disk.
 -- name: delete_oldest_ended_job
 DELETE FROM jobs WHERE queued = 0 AND processing = 0 AND seq = (
     SELECT seq FROM jobs WHERE finished_at IS NOT NULL AND undelivered = 0 ORDER BY finished_at LIMIT 1
 )
-RETURNING id
+RETURNING id, owner
 
 -- Keeps that there was a job, for its links to say so.
 -- name: bury
-INSERT OR REPLACE INTO tombstones (job, made_at, reason) VALUES (:id, :now, :reason)
+INSERT OR REPLACE INTO tombstones (job, made_at, reason, owner) VALUES (:id, :now, :reason, :owner)
 
 -- Ends that for jobs that are long gone.
 -- name: forget_tombstones
@@ -739,11 +771,23 @@ DELETE FROM tombstones WHERE made_at <= :before
 
 -- Events that came after one.
 -- name: events_after
-SELECT id, type, job, data FROM events WHERE id > :after ORDER BY id LIMIT :limit
+SELECT id, type, job, data, owner FROM events WHERE id > :after ORDER BY id LIMIT :limit
 
 -- The same, of one job.
 -- name: events_of_job_after
-SELECT id, type, job, data FROM events WHERE job = :job AND id > :after ORDER BY id LIMIT :limit
+SELECT id, type, job, data, owner FROM events WHERE job = :job AND id > :after ORDER BY id LIMIT :limit
+
+-- The same, of one owner's jobs, and of the queue.
+-- name: events_of_owner_after
+SELECT * FROM (
+    SELECT * FROM (
+        SELECT id, type, job, data, owner FROM events WHERE owner = :owner AND id > :after ORDER BY id LIMIT :limit
+    )
+    UNION ALL
+    SELECT * FROM (
+        SELECT id, type, job, data, owner FROM events WHERE job IS NULL AND id > :after ORDER BY id LIMIT :limit
+    )
+) ORDER BY id LIMIT :limit
 
 -- The newest id given out so far, even if its event is forgotten.
 -- name: last_event
@@ -883,16 +927,17 @@ INSERT INTO fetches (source, job, shown, wanted, since, next_attempt_at)
 VALUES (:source, :job, :shown, :wanted, :now, :now)
 
 -- The one with something left to do that is to have its turn. What nobody wants any more is removed first; then comes
--- what is urgent, of that the job of which least is under way (`jobs`), and what is due longest.
+-- what is urgent, of that the owner and then the job of which least is under way (`owners`, `jobs`), and what is due longest.
 -- name: due_fetch
 SELECT fetches.shown, fetches.wanted, fetches.status, fetches.length, fetches.version, fetches.failures, fetches.since,
-    sources.id, sources.name, sources.bytes, jobs.id AS job, jobs.seq AS job_seq
+    sources.id, sources.name, sources.bytes, jobs.id AS job, jobs.seq AS job_seq, jobs.owner
 FROM fetches CROSS JOIN sources ON sources.seq = fetches.source CROSS JOIN jobs ON jobs.seq = fetches.job
 WHERE fetches.next_attempt_at <= :now AND sources.id NOT IN (SELECT value FROM json_each(:busy))
     AND (fetches.status <> 'pending' OR (NOT :full AND jobs.paused = 0 AND (
         SELECT iif(state <> 'running' OR overruled, state, scheduled) FROM queue
     ) = 'running'))
 ORDER BY fetches.status = 'pending', jobs.priority DESC,
+    (SELECT count(*) FROM json_each(:owners) WHERE value IS jobs.owner),
     (SELECT count(*) FROM json_each(:jobs) WHERE value = fetches.job), fetches.next_attempt_at, fetches.source
 LIMIT 1
 
@@ -1142,14 +1187,18 @@ WHERE id = :id
 -- name: message
 SELECT * FROM outbox WHERE id = :id
 
+-- Whether a message is of an owner's job.
+-- name: owned_message
+SELECT 1 FROM outbox WHERE id = :id AND owner = :owner
+
 -- Newest first, below the cursor.
 -- name: page_of_messages
-SELECT * FROM outbox WHERE seq < :below AND (:status IS NULL OR status = :status)
+SELECT * FROM outbox WHERE /* of owner */ seq < :below AND (:status IS NULL OR status = :status)
 ORDER BY seq DESC LIMIT :limit
 
 -- Messages of one job, newest first, below the cursor.
 -- name: page_of_messages_of_job
-SELECT * FROM outbox WHERE job = :job AND seq < :below AND (:status IS NULL OR status = :status)
+SELECT * FROM outbox WHERE /* of owner */ job = :job AND seq < :below AND (:status IS NULL OR status = :status)
 ORDER BY seq DESC LIMIT :limit
 
 -- Ends the record of messages that are long settled.
@@ -1161,6 +1210,20 @@ DELETE FROM outbox WHERE status <> 'pending' AND created_at <= :before
 -- Variations that wait.
 -- name: queued_variations
 SELECT variations AS count FROM tally WHERE status = 'queued'
+
+-- Those of one owner.
+-- name: queued_variations_of_owner
+SELECT coalesce(sum(queued), 0) AS count FROM jobs WHERE owner = :owner AND queued > 0
+
+-- What is stored for one owner: sources and outputs, announced uploads and fetches.
+-- name: stored_bytes_of_owner
+SELECT
+    (SELECT coalesce(sum(stored), 0) FROM jobs WHERE owner = :owner)
+    + (SELECT coalesce(sum(length), 0) FROM uploads WHERE owner = :owner)
+    + (SELECT coalesce(sum(max(0, fetches.length - sources.bytes)), 0)
+       FROM fetches CROSS JOIN sources ON sources.seq = fetches.source CROSS JOIN jobs ON jobs.seq = fetches.job
+       WHERE fetches.next_attempt_at IS NOT NULL AND fetches.status = 'pending' AND jobs.owner = :owner)
+    AS count
 
 -- What counts towards the most that may be stored: sources, outputs, announced uploads and fetches, the database.
 -- name: stored_bytes
@@ -1250,13 +1313,17 @@ SELECT count(*) AS count FROM uploads
 
 -- Makes a resumable upload of which no byte has come.
 -- name: insert_upload
-INSERT INTO uploads (id, name, metadata, length, created_at, expires_at)
-VALUES (:id, :name, :metadata, :length, :now, :expires_at)
+INSERT INTO uploads (id, name, metadata, length, created_at, expires_at, owner)
+VALUES (:id, :name, :metadata, :length, :now, :expires_at, :owner)
 RETURNING *
 
 -- A resumable upload that has not expired.
 -- name: upload
 SELECT * FROM uploads WHERE id = :id AND expires_at > :now
+
+-- Whether an upload is an owner's.
+-- name: owned_upload
+SELECT 1 FROM uploads WHERE id = :id AND owner = :owner
 
 -- Every resumable upload with the bytes that came.
 -- name: uploads
@@ -1308,11 +1375,11 @@ DELETE FROM idempotency_keys WHERE bound_at <= :before
 
 -- Makes a login's session; of its token only the hash is kept.
 -- name: insert_session
-INSERT INTO sessions (token_sha256, expires_at) VALUES (:token, :expires_at)
+INSERT INTO sessions (token_sha256, expires_at, client) VALUES (:token, :expires_at, :client)
 
 -- A session that has not expired.
 -- name: session
-SELECT expires_at FROM sessions WHERE token_sha256 = :token AND expires_at > :now
+SELECT client FROM sessions WHERE token_sha256 = :token AND expires_at > :now
 
 -- Ends a session.
 -- name: end_session
@@ -1321,3 +1388,28 @@ DELETE FROM sessions WHERE token_sha256 = :token
 -- Ends those that expired.
 -- name: forget_sessions
 DELETE FROM sessions WHERE expires_at <= :now
+
+-- Tokens and usage
+
+-- Tokens besides the daemon's own.
+-- name: tokens
+SELECT * FROM tokens
+
+-- Keeps a new token's hash. No row: there is one of that name.
+-- name: insert_token
+INSERT INTO tokens (name, token_sha256, rights, max_queued, max_stored_bytes, max_encodes, max_priority, created_at)
+VALUES (:name, :token, :rights, :max_queued, :max_stored_bytes, :max_encodes, :max_priority, :now)
+ON CONFLICT DO NOTHING
+RETURNING *
+
+-- Forgets a token.
+-- name: delete_token
+DELETE FROM tokens WHERE name = :name
+
+-- Ends what was begun with one.
+-- name: end_sessions_of_token
+DELETE FROM sessions WHERE client = :name
+
+-- What was completed in some months, of one owner if that is given.
+-- name: usage_of_months
+SELECT * FROM usage WHERE month BETWEEN :since AND :until AND (:owner IS NULL OR owner = :owner) ORDER BY month, owner

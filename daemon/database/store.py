@@ -32,6 +32,7 @@ OF_OURS = {  # errors that tell of our statements; the others tell of the host
     sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_MISUSE,
     sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_SCHEMA,
 }  # fmt: skip
+OF_OWNER = "/* of owner */"  # stands in `queries.sql` where a statement is there for one owner's rows, too
 MAX_GROUP = 256  # writes in one commit; bounds how long the first of them waits
 
 
@@ -235,7 +236,14 @@ def load_queries() -> dict[str, str]:
         if name in queries:
             raise ValueError(f"queries.sql has two statements named {name}")
         queries[name] = statement
+        if OF_OWNER in statement:
+            queries[of_owner(name, "")] = statement.replace(OF_OWNER, "owner = :owner AND")
     return queries
+
+
+def of_owner(query: str, owner: str | None) -> str:
+    """Names the statement that finds the same of one `owner` alone, by indexes of its own; None: of all."""
+    return query if owner is None else f"{query}_of_owner"
 
 
 async def _connect(path: Path, *, read_only: bool = False) -> aiosqlite.Connection:

@@ -50,7 +50,7 @@ async def _bury(store: Store, paths: Paths, query: str, reason: str, now: float)
         deleted = transaction.one(query, now=now)
         if deleted is None:
             return None
-        transaction.run("bury", id=deleted["id"], now=now, reason=reason)
+        transaction.run("bury", id=deleted["id"], now=now, reason=reason, owner=deleted["owner"])
         return str(deleted["id"])
 
     job = await store.write(bury)

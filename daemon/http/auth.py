@@ -1,8 +1,7 @@
-"""Says who may speak: who gives the daemon's token as a Bearer, or a session that the login gave."""
+"""Says who speaks: who gives the daemon's token, or a client's, as a Bearer, or a session that the login gave."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 import secrets
@@ -15,10 +14,12 @@ from pathlib import Path
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
+from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Store
 from daemon.errors import StartupError, Throttled, Unauthorized
 from daemon.models import Model, when
 from daemon.paths import write_private
+from daemon.tokens.registry import Tokens, digest
 
 COOKIE = "ffspool_session"
 FREE_FAILURES = 5  # wrong passwords from one address before it has to wait
@@ -86,42 +87,51 @@ def _network(address: str) -> str:
 class Gate:
     """Checks tokens and passwords, and gives out sessions."""
 
-    def __init__(self, store: Store, token: str, password: str | None, session_seconds: float) -> None:
+    def __init__(self, store: Store, tokens: Tokens, token: str, password: str | None, session_seconds: float) -> None:
         self._store = store
+        self._tokens = tokens
         self._token = token
         self._password = password or token
         self._session_seconds = session_seconds
         self._throttle = Throttle()
 
     async def login(self, password: str, address: str) -> Session:
-        """Returns a new session, for the password or token.
+        """Returns a new session, for the password or a token, whose rights it has.
 
         Raises Unauthorized for neither, Throttled after too many.
         """
         self._throttle.check(address)
-        if not _same(password, self._password) and not _same(password, self._token):
+        caller = OURSELVES if _same(password, self._password) else self._with_token(password)
+        if caller is None:
             self._throttle.failed(address)
             raise Unauthorized("the password is wrong")
         token, expires_at = secrets.token_urlsafe(32), time.time() + self._session_seconds
-        await self._store.write(lambda t: t.run("insert_session", token=_digest(token), expires_at=expires_at))
+        session = {"token": digest(token), "expires_at": expires_at, "client": caller.name}
+        await self._store.write(lambda t: t.run("insert_session", **session))
         expires = when(expires_at)
         assert expires is not None
         return Session(token=token, expires_at=expires)
 
     async def logout(self, connection: HTTPConnection) -> None:
         """Forgets the session that the request carries, if it does."""
-        digest = _digest(_credential(connection) or "")
-        await self._store.write(lambda t: t.run("end_session", token=digest))
+        kept = digest(_credential(connection) or "")
+        await self._store.write(lambda t: t.run("end_session", token=kept))
 
-    async def admits(self, connection: HTTPConnection) -> bool:
-        """Tells whether the request carries the token, or a session that still runs."""
+    async def caller(self, connection: HTTPConnection) -> Caller | None:
+        """Returns who asks, by a token or a session that still runs; None: the request carries neither."""
         given = _credential(connection)
         if not given:
-            return False
-        if _same(given, self._token):
-            return True
-        digest = _digest(given)
-        return await self._store.read(lambda t: t.one("session", token=digest, now=time.time())) is not None
+            return None
+        if caller := self._with_token(given):
+            return caller
+        session = await self._store.read(lambda t: t.one("session", token=digest(given), now=time.time()))
+        if session is None:
+            return None
+        return OURSELVES if session["client"] is None else self._tokens.named(session["client"])
+
+    def _with_token(self, token: str) -> Caller | None:
+        named = self._tokens.caller(token)  # first, that none takes longer than another
+        return OURSELVES if _same(token, self._token) else named
 
 
 def _credential(connection: HTTPConnection) -> str | None:
@@ -137,8 +147,4 @@ def _bearer(headers: Headers) -> str | None:
 
 def _same(one: str, other: str) -> bool:
     """Takes as long whatever they are: of digests not even the length tells."""
-    return hmac.compare_digest(_digest(one), _digest(other))
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hmac.compare_digest(digest(one), digest(other))

@@ -29,6 +29,7 @@ HEADERS = {
 
 
 MEETING = "ffspool.meeting"  # an extension of ASGI: called with whether the client is known
+CALLER = "ffspool.caller"  # in the scope of what was let in: who asks; None: nobody has to say
 
 
 class Hardened:
@@ -126,9 +127,10 @@ class Guard:
         self._hosts.check(connection.headers)
         check_origin(connection.scope["method"], connection.headers)
         is_open = self._open_paths.fullmatch(connection.scope["path"]) is not None
-        known = not is_open and await self._gate.admits(connection)
-        connection.scope.get("extensions", {}).get(MEETING, _nobody)(known)
-        if not known and not is_open:
+        caller = None if is_open else await self._gate.caller(connection)
+        connection.scope[CALLER] = caller
+        connection.scope.get("extensions", {}).get(MEETING, _nobody)(caller is not None)
+        if caller is None and not is_open:
             raise Unauthorized("send the daemon's token as `Authorization: Bearer TOKEN`, or log in")
 
 

@@ -10,7 +10,8 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from daemon.database.store import Row, Store, Transaction
+from daemon.callers import OURSELVES, Caller
+from daemon.database.store import Row, Store, Transaction, of_owner
 from daemon.delivery import rows as deliveries
 from daemon.jobs import listing
 from daemon.jobs.control import remove_needless_pieces
@@ -78,7 +79,7 @@ class Bulk:
         self._scheduler.changed.set()
         return BulkReceipt(matched=changed + len(left), changed=changed)
 
-    async def retry(self, selection: Selection, because: Reason | None) -> RetryReceipt:
+    async def retry(self, selection: Selection, because: Reason | None, caller: Caller = OURSELVES) -> RetryReceipt:
         """Queues again what failed of every selected job, or what failed `because` of that.
 
         Raises LimitReached when so much does not fit into the queue; what was queued before that stays there.
@@ -86,7 +87,7 @@ class Bulk:
         matched, changed, variations = set[int](), set[int](), 0
         failed = replace(selection, failures=True)
         async for jobs in self._portions(failed, tuple(State)):
-            found, again, count = await self._store.write(partial(self._requeue, failed, jobs, because))
+            found, again, count = await self._store.write(partial(self._requeue, failed, jobs, because, caller))
             matched |= found
             changed |= again
             variations += count
@@ -94,11 +95,16 @@ class Bulk:
         return RetryReceipt(matched=len(matched), changed=len(changed), variations=variations)
 
     def _requeue(
-        self, selection: Selection, jobs: Iterable[int], because: Reason | None, transaction: Transaction
+        self,
+        selection: Selection,
+        jobs: Iterable[int],
+        because: Reason | None,
+        caller: Caller,
+        transaction: Transaction,
     ) -> tuple[set[int], set[int], int]:
         """The jobs that are still among the selected, those of which anything waits again, and how much that is."""
         found = listing.still(transaction, selection, jobs, self._now())
-        return found, *requeue(transaction, found, self._quota, because, cancelled=False)
+        return found, *requeue(transaction, found, self._quota, because, caller, cancelled=False)
 
     def _discard(self, jobs: Iterable[Row]) -> None:
         for job in jobs:
@@ -118,7 +124,8 @@ class Bulk:
         assert newest is not None
         for status in (one for one in among if not selection.statuses or one in selection.statuses):
             after = 0
-            while rows := await self._store.read(partial(_bulk_page, status, after, newest["seq"], self._now())):
+            page = partial(_bulk_page, selection.owner, status, newest["seq"], self._now())
+            while rows := await self._store.read(partial(page, after)):
                 after = rows[-1]["seq"]
                 for portion in portions(rows):
                     yield portion
@@ -134,8 +141,11 @@ class Bulk:
                 return
 
 
-def _bulk_page(status: State, after: int, newest: int, now: float, transaction: Transaction) -> list[Row]:
-    return transaction.all("bulk_page", status=status, after=after, newest=newest, limit=BULK_JOBS, now=now)
+def _bulk_page(
+    owner: str | None, status: State, newest: int, now: float, after: int, transaction: Transaction
+) -> list[Row]:
+    bounds = {"owner": owner, "after": after, "newest": newest, "limit": BULK_JOBS, "now": now}
+    return transaction.all(of_owner("bulk_page", owner), status=status, **bounds)
 
 
 def portions(jobs: Iterable[Row]) -> Iterator[list[int]]:

@@ -16,10 +16,12 @@ from typing import Annotated
 
 import msgspec
 
+from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import rows
 from daemon.delivery.deliveries import Deliveries
 from daemon.errors import BadParameter, Conflict
+from daemon.jobs.insertion import check_priority
 from daemon.jobs.kept_films import kept_films
 from daemon.jobs.reasons import Reason
 from daemon.jobs.receipts import CancelReceipt, Changed, KeptVariation, StoppedVariation
@@ -198,7 +200,7 @@ class Control:
 
     # Going on
 
-    async def retry(self, job: str, because: Reason | None = None) -> Changed:
+    async def retry(self, job: str, because: Reason | None = None, caller: Caller = OURSELVES) -> Changed:
         """Queues what failed or was cancelled again, or what failed `because` of that; what is completed stays.
 
         Raises Conflict when all of it is or its source cannot be fetched again, LimitReached when so much does not fit
@@ -210,7 +212,7 @@ class Control:
         if row["skipped"] == row["total"]:
             raise Conflict(f"no preset of {job} suits its files: what is skipped is not tried again", State.FAILED)
         await self._refuse_without_sources(row)
-        changed = await self._store.write(partial(self._requeue, job, because))
+        changed = await self._store.write(partial(self._requeue, job, because, caller))
         if not changed and (lost := await self._store.read(lambda t: t.one("unfetched_source", job=row["seq"]))):
             words = f"{lost['name']} was not fetched, and its URL is forgotten by now: make the job anew"
             raise Conflict(words, State(row["status"]))
@@ -227,9 +229,9 @@ class Control:
             what = f"{named_after(rows[0]['name'], len(rows))} {'is' if len(rows) == 1 else 'are'}"
             raise Conflict(f"{what} gone from the disk, so nothing can be made: submit a new job", State(job["status"]))
 
-    def _requeue(self, job: str, because: Reason | None, transaction: Transaction) -> bool:
+    def _requeue(self, job: str, because: Reason | None, caller: Caller, transaction: Transaction) -> bool:
         row = job_row(transaction, job, self._now())
-        again = requeue(transaction, [row["seq"]], self._quota, because, cancelled=True)[1]
+        again = requeue(transaction, [row["seq"]], self._quota, because, caller, cancelled=True)[1]
         brought = 0 if because else rows.retry(transaction, row, self._now())  # what is made and did not arrive
         return again + brought > 0
 
@@ -255,11 +257,13 @@ class Control:
         await self._scheduler.hold(live, False)
         return await self._answer(job, changed)
 
-    async def patch(self, job: str, patch: JobPatch) -> Changed:
+    async def patch(self, job: str, patch: JobPatch, caller: Caller = OURSELVES) -> Changed:
         """Changes a job's name, priority or expiry; a new priority counts from the next start on.
 
-        Raises NotFound, Gone, or BadParameter for an expiry that is past.
+        Raises NotFound, Gone, BadParameter for an expiry that is past, or Forbidden for a priority above the caller's.
         """
+        if patch.priority is not msgspec.UNSET:
+            check_priority(patch.priority, caller)
         await self._store.write(partial(_patch, job, patch, self._now()))
         self._scheduler.wake()
         return await self._answer(job, True)

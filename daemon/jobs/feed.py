@@ -14,9 +14,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
+from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Row, Store, Transaction
 from daemon.encode import progress
 from daemon.encode.stall import Standing
@@ -33,22 +35,41 @@ PACE = 0.001  # seconds per subscriber of a crowd between two rounds of changes;
 KEEP_ALIVE = 15.0  # seconds of silence after which a comment shows that the connection lives
 
 
+class News(NamedTuple):
+    """News is the latest progress of a variation or a source, as an event."""
+
+    owner: str | None  # its job's
+    job: str
+    of: str
+    event: bytes
+
+
 class Subscriber:
     """Holds one client's place in the feed. `pending` is what it has not been sent; None: it has to read the log."""
 
-    def __init__(self, job: str | None, after: int) -> None:
+    def __init__(self, job: str | None, caller: Caller, after: int) -> None:
         self.job = job
+        self.caller = caller
+        self.ended = False
         self.sent = after
         self.pending: deque[tuple[int, bytes]] | None = None
         self.progress: dict[str, bytes] = {}
         self.news = asyncio.Event()
         self.served_at = time.monotonic()
 
-    def offer(self, row: Row, event: bytes) -> None:
-        if self.job is not None and row["job"] != self.job:
+    def wants(self, job: str | None, owner: str | None) -> bool:
+        """Tells whether it is to hear of what is that owner's and of that job; None: the whole queue."""
+        sees = self.caller.sees
+        return (self.job is None or job == self.job) and (sees is None or job is None or owner == sees)
+
+    def offer(self, row: Row, before: bytes, event: bytes) -> None:
+        """Gives it what happened, with the progress that belongs `before` it."""
+        if not self.wants(row["job"], row["owner"]):
             return
+        if self.caller.sees is not None:
+            event = render(row, self.caller)
         if self.pending is not None:
-            self.pending.append((row["id"], event))
+            self.pending.append((row["id"], before + event))
             if len(self.pending) > MAX_PENDING:
                 self.pending = None
         self.news.set()
@@ -57,14 +78,14 @@ class Subscriber:
 class Feed:
     """Hands out events. `run` is its loop; `close` ends every stream."""
 
-    def __init__(self, store: Store, progress: Callable[[], list[tuple[str, str, bytes]]]) -> None:
-        """Takes as `progress` what gives the present (job, variation or source, event) of all that runs or comes."""
+    def __init__(self, store: Store, progress: Callable[[], list[News]]) -> None:
+        """Takes as `progress` what gives the present news of all that runs or comes."""
         self._store = store
         self._progress = progress
         self._subscribers: set[Subscriber] = set()
         self._joined = asyncio.Event()
         self._committed = asyncio.Event()
-        self._ending: dict[str, tuple[str, bytes]] = {}  # progress at the commits that were not handed out yet
+        self._ending: dict[str, News] = {}  # progress at the commits that were not handed out yet
         self._last = 0  # the id of the newest event that was handed out
         self._told: dict[str, bytes] = {}
         self._closed = False
@@ -108,21 +129,21 @@ class Feed:
             rows = await self._store.read(partial(_read, None, self._last))
             for row in rows:
                 self._last = row["id"]
-                event = self._last_progress(row, ending) + render(row)
+                before, event = self._last_progress(row, ending), render(row)
                 for subscriber in self._subscribers:
-                    subscriber.offer(row, event)
+                    subscriber.offer(row, before, event)
             more = len(rows) == BATCH
 
-    def _present(self) -> dict[str, tuple[str, bytes]]:
-        return {variation: (job, data) for job, variation, data in self._progress()} if self._subscribers else {}
+    def _present(self) -> dict[str, News]:
+        return {news.of: news for news in self._progress()} if self._subscribers else {}
 
-    def _last_progress(self, row: Row, ending: dict[str, tuple[str, bytes]]) -> bytes:
+    def _last_progress(self, row: Row, ending: dict[str, News]) -> bytes:
         """The progress a variation ended with, if that was not told yet; it goes right before its new state."""
         if not ending or row["type"] != "variation":
             return b""
         variation = msgspec.json.decode(row["data"])["id"]
-        _, data = ending.pop(variation, ("", b""))
-        return b"" if data == self._told.get(variation, b"") else data
+        news = ending.pop(variation, None)
+        return b"" if news is None or news.event == self._told.get(variation) else news.event
 
     async def _tick(self) -> None:
         while True:
@@ -136,20 +157,27 @@ class Feed:
     def _conflate(self) -> None:
         """Gives every subscriber the latest progress of what moved; what it was not sent yet is replaced."""
         present = self._present()
-        for variation, (job, data) in present.items():
-            if self._told.get(variation) != data:
-                self._tell(job, variation, data)
-        self._told = {variation: data for variation, (_, data) in present.items()}
+        for variation, news in present.items():
+            if self._told.get(variation) != news.event:
+                self._tell(news)
+        self._told = {variation: news.event for variation, news in present.items()}
 
     def _keep_alive(self, now: float) -> None:
         for subscriber in self._subscribers:
             if now - subscriber.served_at > KEEP_ALIVE:
                 subscriber.news.set()
 
-    def _tell(self, job: str, variation: str, event: bytes) -> None:
+    def _tell(self, news: News) -> None:
         for subscriber in self._subscribers:
-            if subscriber.job in {None, job}:
-                subscriber.progress[variation] = event
+            if subscriber.wants(news.job, news.owner):
+                subscriber.progress[news.of] = news.event
+                subscriber.news.set()
+
+    def dismiss(self, name: str) -> None:
+        """Ends the streams of a token that was revoked."""
+        for subscriber in self._subscribers:
+            if subscriber.caller.name == name:
+                subscriber.ended = True
                 subscriber.news.set()
 
     def close(self) -> None:
@@ -158,25 +186,27 @@ class Feed:
         for subscriber in self._subscribers:
             subscriber.news.set()
 
-    async def stream(self, job: str | None, after: int | None) -> AsyncIterator[bytes]:
-        """Yields Server-Sent Events of one job, or of all: those after the id `after`, or (None) from now on.
+    async def stream(self, job: str | None, after: int | None, caller: Caller = OURSELVES) -> AsyncIterator[bytes]:
+        """Yields Server-Sent Events of one job, or of all that the caller sees: those after the id `after`, or (None)
+        from now on.
 
         The first block is an id alone, from which a client goes on that was sent nothing else. An id that is older
         than what is kept, or is of another database, gets a `reset` event first: the client should read the present
         state anew, and is told what comes from now on.
         """
+        after = None if after is None else caller.veil.reveal(after)
         from_now = after is None or await self._store.read(partial(_forgotten, after))
         newest = await last_event(self._store)
-        subscriber = Subscriber(job, newest if from_now else after or 0)
+        subscriber = Subscriber(job, caller, newest if from_now else after or 0)
         if not self._subscribers:  # while nobody listened nothing was read
             self._last = newest
         self._subscribers.add(subscriber)
         self._joined.set()
         try:
-            yield f"id: {subscriber.sent}\nretry: 1000\n\n".encode()
+            yield f"id: {caller.veil.hide(subscriber.sent)}\nretry: 1000\n\n".encode()
             if from_now and after is not None:
                 yield b"event: reset\ndata: {}\n\n"
-            while not self._closed:
+            while not self._closed and not subscriber.ended:
                 async for chunk in self._due(subscriber):
                     yield chunk
                 await subscriber.news.wait()
@@ -204,14 +234,15 @@ class Feed:
             yield b"".join(events)
 
     async def _from_log(self, subscriber: Subscriber) -> AsyncIterator[bytes]:
-        while rows := await self._store.read(partial(_read, subscriber.job, subscriber.sent)):
+        caller = subscriber.caller
+        while rows := await self._store.read(partial(_read, subscriber.job, subscriber.sent, owner=caller.sees)):
             subscriber.sent = rows[-1]["id"]
-            yield b"".join(render(row) for row in rows)
+            yield b"".join(render(row, caller) for row in rows)
 
 
-def render(row: Row) -> bytes:
-    """Returns one row of the log as a Server-Sent Event."""
-    return f"id: {row['id']}\nevent: {row['type']}\ndata: {row['data']}\n\n".encode()
+def render(row: Row, caller: Caller = OURSELVES) -> bytes:
+    """Returns one row of the log as a Server-Sent Event, as that caller is told of it."""
+    return f"id: {caller.veil.hide(row['id'])}\nevent: {row['type']}\ndata: {row['data']}\n\n".encode()
 
 
 def _event(kind: str, data: object) -> bytes:
@@ -249,7 +280,9 @@ async def last_event(store: Store) -> int:
     return int(row["id"]) if row else 0
 
 
-def _read(job: str | None, after: int, transaction: Transaction) -> list[Row]:
+def _read(job: str | None, after: int, transaction: Transaction, *, owner: str | None = None) -> list[Row]:
+    if job is None and owner is not None:
+        return transaction.all("events_of_owner_after", owner=owner, after=after, limit=BATCH)
     if job is None:
         return transaction.all("events_after", after=after, limit=BATCH)
     return transaction.all("events_of_job_after", job=job, after=after, limit=BATCH)

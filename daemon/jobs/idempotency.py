@@ -34,8 +34,8 @@ class IdempotencyKeys:
         self._in_flight: set[str] = set()
 
     @contextmanager
-    def use(self, key: str | None) -> Iterator[UsedKey]:
-        """Keeps other requests with this key away until it is left. Without a key nothing is kept.
+    def use(self, key: str | None, owner: str | None = None) -> Iterator[UsedKey]:
+        """Keeps other requests of that owner with this key away until it is left. Without a key nothing is kept.
 
         Raises InvalidRequest for what is no key, IdempotencyInFlight when another request has it.
         """
@@ -44,6 +44,8 @@ class IdempotencyKeys:
             return
         if not 1 <= len(key) <= MAX_LENGTH:
             raise InvalidRequest(f"an Idempotency-Key has 1 to {MAX_LENGTH} characters, not {len(key)}")
+        if owner is not None:
+            key = f"{owner}\n{key}"  # which no header can say: it is nobody else's
         if key in self._in_flight:
             raise _in_flight()
         self._in_flight.add(key)

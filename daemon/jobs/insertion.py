@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from daemon.callers import Caller
 from daemon.database.store import Transaction
-from daemon.errors import InvalidRequest
+from daemon.errors import Forbidden, InvalidRequest
 from daemon.models import Model, Remote, VariationRequest, Wanted, new_id
 from daemon.scheduling.sources import NewSource
 from daemon.states import OnUnsuitable
@@ -27,7 +28,16 @@ class JobSpec(Model, frozen=True):
     on_unsuitable: OnUnsuitable = OnUnsuitable.FAIL
 
 
-def insert_job(transaction: Transaction, job: str, spec: JobSpec, now: float, retention: float) -> int:
+def check_priority(priority: int, caller: Caller) -> None:
+    """Raises Forbidden for more than the caller may ask for."""
+    most = caller.limits.max_priority
+    if most is not None and priority > most:
+        raise Forbidden(f"priority {priority} is more than this token may ask for: {most} is the most")
+
+
+def insert_job(
+    transaction: Transaction, job: str, spec: JobSpec, now: float, retention: float, owner: str | None
+) -> int:
     """Makes the job's row and returns its number."""
     row = transaction.one(
         "insert_job",
@@ -38,6 +48,7 @@ def insert_job(transaction: Transaction, job: str, spec: JobSpec, now: float, re
         now=now,
         expires_in=retention if spec.expires_in is None else spec.expires_in,
         on_unsuitable=spec.on_unsuitable,
+        owner=owner,
     )
     assert row is not None
     seq = int(row["seq"])

@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon import filenames
+from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import rows
 from daemon.delivery.deliveries import Deliveries
@@ -81,17 +82,20 @@ class Jobs:
 
     # Create
 
-    async def check_queue(self) -> None:
-        """Raises LimitReached when no job can be taken now, whatever it is."""
-        await self._store.read(partial(self._quota.check_queue, more=1))
+    async def check_queue(self, caller: Caller) -> None:
+        """Raises LimitReached when no job of the caller can be taken now, whatever it is."""
+        await self._store.read(partial(self._quota.check_queue, more=1, caller=caller))
 
-    def reservation(self) -> AbstractContextManager[Reservation]:
+    def reservation(self, caller: Caller) -> AbstractContextManager[Reservation]:
         """Makes room for the files of a job to come: `create` takes them from there."""
-        return self._quota.reservation(self._store)
+        return self._quota.reservation(self._store, caller)
 
-    async def uploaded(self, upload: str) -> NewSource:
-        """Returns a resumable upload that is complete. Raises NotFound, Gone, UploadUnfinished or EmptyUpload."""
-        found = await self._store.read(partial(finished_upload, self._paths, upload, self._now()))
+    async def uploaded(self, upload: str, caller: Caller) -> NewSource:
+        """Returns a resumable upload of the caller's that is complete.
+
+        Raises NotFound, Gone, UploadUnfinished or EmptyUpload.
+        """
+        found = await self._store.read(partial(finished_upload, self._paths, upload, self._now(), owner=caller.sees))
         media = msgspec.json.decode(found.media, type=Media) if found.media else None
         place = self._paths.upload(upload)
         return NewSource(name=found.name, bytes=found.length, upload=place, resumable=upload, media=media)
@@ -119,39 +123,46 @@ class Jobs:
         *,
         conclude: Callable[[Transaction, JobView], T],
         reservation: Reservation | None = None,
+        caller: Caller = OURSELVES,
     ) -> T:
-        """Queues a job. When this returns, job and files are durable; when it raises, nothing is left of them.
+        """Queues a job of the caller's. When this returns, job and files are durable; when it raises, nothing is left.
 
         But for Doubtful, where the sweep has to see: the disk did not say whether the job is on it.
 
         `conclude` is run in the transaction that makes the job, which comes to nothing when it raises; returns what it
-        returns. Raises NotFound when another job took an upload first, LimitReached when it would be too much at once.
+        returns. Raises NotFound when another job took an upload first, LimitReached when it would be too much at once,
+        and Forbidden for a priority above the caller's.
         """
         self._check_files(len(sources))
+        spec = _ranked(spec, caller)
         wanted = self._library.expand(spec.variations)
         for source in sources:
             filenames.check(source.name)
         places = await self._deliveries.resolve([want.deliver for want in wanted if want.deliver], len(sources))
         resumable = insertion.resumable(sources)
         job, identifiers = new_id(), [new_id() for _ in sources]
+        inserting = partial(self._insert, job, spec, wanted, places, reservation, conclude, caller)
         try:
             if any(source.upload or source.remote for source in sources):
                 await asyncio.to_thread(self._take_over, job, identifiers, sources)
             first = await self._looked_at(sources[0], self._whereabouts.of_new(sources[0], job, identifiers[0]))
             new = list(zip(identifiers, [first, *sources[1:]], strict=True))
-            made = await self._store.write(partial(self._insert, job, spec, wanted, places, new, reservation, conclude))
+            made = await self._store.write(partial(inserting, new))
         except Doubtful:  # after a crash the row may be there all the same, and need them
             raise
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
             await asyncio.to_thread(self._take_back, job, identifiers)
             raise
         tell(log, logging.INFO, "job accepted", job=job, files=len(sources), variations=len(sources) * len(wanted))
+        await self._set_going(places, resumable)
+        return made
+
+    async def _set_going(self, places: Mapping[Wish, str], resumable: Sequence[str]) -> None:
         self._scheduler.wake()
         if places:
             self._deliveries.expect()
         if resumable:
             await asyncio.to_thread(self._forget, resumable)
-        return made
 
     def _forget(self, uploads: Iterable[str]) -> None:
         for upload in uploads:
@@ -185,16 +196,17 @@ class Jobs:
         spec: JobSpec,
         wanted: Sequence[Wanted],
         places: Mapping[Wish, str],
-        sources: Sequence[tuple[str, NewSource]],
         reservation: Reservation | None,
         conclude: Callable[[Transaction, JobView], T],
+        caller: Caller,
+        sources: Sequence[tuple[str, NewSource]],
         transaction: Transaction,
     ) -> T:
-        self._quota.check_queue(transaction, len(wanted) * len(sources))
+        self._quota.check_queue(transaction, len(wanted) * len(sources), caller)
         if reservation:
             reservation.release()  # for rows, in the same step
-        self._quota.check_bytes(transaction, insertion.added_bytes(source for _, source in sources))
-        seq = insertion.insert_job(transaction, job, spec, self._now(), self._settings.retention)
+        self._quota.check_bytes(transaction, insertion.added_bytes(source for _, source in sources), caller)
+        seq = insertion.insert_job(transaction, job, spec, self._now(), self._settings.retention, caller.name)
         called = [source.name for _, source in sources]
         folders, boot = filenames.folders(called), self._whereabouts.boot
         outputs = filenames.outputs(called, [(want.label, want.extension) for want in wanted])
@@ -327,3 +339,12 @@ class Jobs:
         if not await asyncio.to_thread(path.exists):
             raise NotFound(f"{row['name']} has no plot: {msgspec.json.decode(row['quality'])['error'] or 'it is gone'}")
         return path, f"{Path(row['name']).stem}_quality.svg"
+
+
+def _ranked(spec: JobSpec, caller: Caller) -> JobSpec:
+    """The same, with the usual priority lowered to the most that the caller may ask for."""
+    most = caller.limits.max_priority
+    if most is not None and spec.priority == 0:
+        return replace(spec, priority=min(0, most))
+    insertion.check_priority(spec.priority, caller)
+    return spec

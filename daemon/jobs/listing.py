@@ -6,10 +6,11 @@ import heapq
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, islice
+from typing import Any
 
 import msgspec
 
-from daemon.database.store import Row, Transaction
+from daemon.database.store import Row, Transaction, of_owner
 from daemon.errors import InvalidRequest
 from daemon.jobs import orders
 from daemon.jobs.effort import Effort
@@ -36,6 +37,7 @@ class Selection(Model, frozen=True):
     begins: str | None = None  # of identifiers; goes alone
     search: str | None = None
     order: Order = Order.NEWEST
+    owner: str | None = None  # whose they are; None: everybody's
 
     def __post_init__(self) -> None:
         upcoming = self.order == Order.UPCOMING
@@ -73,23 +75,30 @@ def page(
     """
     most = MAX_METADATA_BYTES if with_metadata else sys.maxsize
     if selection.order == Order.UPCOMING:
-        return _upcoming(transaction, limit, cursor, most)
+        return _upcoming(transaction, selection.owner, limit, cursor, most)
     if selection.order != Order.NEWEST:
-        wanted = orders.Page(selection.statuses, selection.failures, cursor, limit + 1, now)
+        wanted = orders.Page(selection.statuses, selection.failures, cursor, limit + 1, now, selection.owner)
         found, behind = orders.ordered(transaction, selection.order, wanted)
         limit = _fitting(found[:limit], most)
         return found[:limit], behind(found[limit - 1]) if len(found) > limit else None
     below, floor = decode_cursor(cursor), 0
     if selection.search:
-        newest = transaction.one("newest_job")
-        assert newest is not None
-        below = min(below, newest["seq"] + 1)
-        floor = max(0, below - WINDOW)
+        floor = _floor(transaction, below, selection.owner)
     found = _newest_first(transaction, selection, below, floor, limit + 1, now)
     limit = _fitting(found[:limit], most)
     if len(found) > limit:
         return found[:limit], str(found[limit - 1]["seq"])
     return found, str(floor) if floor else None
+
+
+def _floor(transaction: Transaction, below: int, owner: str | None) -> int:
+    """The row above which a page of a search looks, of all jobs or an owner's; 0: at all that are left."""
+    if owner is not None:
+        row = transaction.one("floor_of_search", owner=owner, below=below, window=WINDOW)
+        return int(row["seq"]) if row else 0
+    newest = transaction.one("newest_job")
+    assert newest is not None
+    return int(max(0, min(below, newest["seq"] + 1) - WINDOW))
 
 
 def still(transaction: Transaction, selection: Selection, jobs: Iterable[int], now: float) -> set[int]:
@@ -101,6 +110,7 @@ def still(transaction: Transaction, selection: Selection, jobs: Iterable[int], n
         paused=int(selection.paused),
         failures=int(selection.failures),
         like=_pattern(selection.search),
+        owner=selection.owner,
         now=now,
     )
     return {row["seq"] for row in rows}
@@ -121,16 +131,19 @@ def decode_cursor(cursor: str | None) -> int:
 
 
 def _newest_first(t: Transaction, selection: Selection, below: int, floor: int, limit: int, now: float) -> list[Row]:
-    bounds = {"below": below, "floor": floor, "limit": limit, "now": now, "like": _pattern(selection.search)}
+    owner = selection.owner
+    bounds: dict[str, Any] = {"below": below, "floor": floor, "limit": limit, "now": now, "owner": owner}
     if selection.begins is not None:
-        del bounds["like"]
-        return t.all("page_of_jobs_by_id", first=selection.begins, behind=selection.begins + "g", **bounds)
+        by_id = of_owner("page_of_jobs_by_id", owner)
+        return t.all(by_id, first=selection.begins, behind=selection.begins + "g", **bounds)
+    bounds["like"] = _pattern(selection.search)
     if selection.paused or selection.failures:
         query = "page_of_paused_jobs" if selection.paused else "page_of_jobs_with_failures"
-        return t.all(query, statuses=_statuses(selection), failures=int(selection.failures), **bounds)
+        return t.all(of_owner(query, owner), statuses=_statuses(selection), failures=int(selection.failures), **bounds)
     if not selection.statuses:
-        return t.all("page_of_jobs", **bounds)
-    pages = [t.all("page_of_jobs_by_status", status=status, **bounds) for status in set(selection.statuses)]
+        return t.all(of_owner("page_of_jobs", owner), **bounds)
+    query = of_owner("page_of_jobs_by_status", owner)
+    pages = [t.all(query, status=status, **bounds) for status in set(selection.statuses)]
     return list(islice(heapq.merge(*pages, key=lambda row: row["seq"], reverse=True), limit))
 
 
@@ -146,11 +159,12 @@ def _pattern(search: str | None) -> str | None:
     return "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
-def _upcoming(transaction: Transaction, limit: int, cursor: str | None, most: int) -> Page:
+def _upcoming(transaction: Transaction, owner: str | None, limit: int, cursor: str | None, most: int) -> Page:
     rank, _, seq = (cursor or "-9999.0").partition(".")
     if not rank.removeprefix("-").isdecimal() or not seq.isdecimal() or len(rank) > 6:
         raise InvalidRequest("the cursor is not one that this list gave: take `next_cursor` as it is")
-    found = transaction.all("page_of_upcoming_jobs", rank=int(rank), seq=decode_cursor(seq), limit=limit + 1)
+    beyond = {"rank": int(rank), "seq": decode_cursor(seq), "limit": limit + 1}
+    found = transaction.all(of_owner("page_of_upcoming_jobs", owner), owner=owner, **beyond)
     rows = found[: _fitting(found[:limit], most)]
     return rows, f"{-rows[-1]['priority']}.{rows[-1]['seq']}" if len(found) > len(rows) else None
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from daemon.database.store import Row, Transaction
+from daemon.database.store import Row, Transaction, of_owner
 from daemon.errors import InvalidRequest
 from daemon.states import State
 
@@ -39,13 +39,17 @@ class Position(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Says what a page shows: jobs in one of `statuses`, or of which something failed, beyond a cursor."""
+    """Says what a page shows: jobs in one of `statuses`, or of which something failed, beyond a cursor.
+
+    They are an `owner`'s alone, if one is given.
+    """
 
     statuses: tuple[State, ...]
     failures: bool
     cursor: str | None
     limit: int
     now: float
+    owner: str | None = None
 
 
 def ordered(t: Transaction, order: Order, page: Page) -> tuple[list[Row], Callable[[Row], str]]:
@@ -66,11 +70,12 @@ def ordered(t: Transaction, order: Order, page: Page) -> tuple[list[Row], Callab
 
 def _merged(t: Transaction, key: str, page: Page, rank: Callable[[Row], Any], **beyond: Any) -> list[Row]:
     """Each status has an index of its own by that key, and so has what failed."""
-    bounds = {"limit": page.limit, "now": page.now, **beyond}
+    bounds = {"limit": page.limit, "now": page.now, "owner": page.owner, **beyond}
     if page.failures:
         statuses = msgspec.json.encode(page.statuses).decode() if page.statuses else None
-        return t.all(f"page_of_failed_jobs_by_{key}", statuses=statuses, **bounds)
-    pages = [t.all(f"page_of_jobs_by_{key}", status=status, **bounds) for status in page.statuses or BY_STATE]
+        return t.all(of_owner(f"page_of_failed_jobs_by_{key}", page.owner), statuses=statuses, **bounds)
+    query = of_owner(f"page_of_jobs_by_{key}", page.owner)
+    pages = [t.all(query, status=status, **bounds) for status in page.statuses or BY_STATE]
     return list(islice(heapq.merge(*pages, key=rank), page.limit))
 
 
@@ -80,16 +85,18 @@ def _by_state(t: Transaction, page: Page) -> list[Row]:
     if status not in BY_STATE:
         raise _strange()
     rows: list[Row] = []
-    bounds = {"now": page.now, "floor": 0, "like": None}
+    bounds = {"now": page.now, "floor": 0, "like": None, "owner": page.owner}
     for one in BY_STATE[BY_STATE.index(State(status)) :]:
         if page.statuses and one not in page.statuses:
             continue
         left = page.limit - len(rows)
         if page.failures:
             named = msgspec.json.encode([one]).decode()
-            rows += t.all("page_of_jobs_with_failures", statuses=named, below=below, limit=left, **bounds)
+            rows += t.all(
+                of_owner("page_of_jobs_with_failures", page.owner), statuses=named, below=below, limit=left, **bounds
+            )
         else:
-            rows += t.all("page_of_jobs_by_status", status=one, below=below, limit=left, **bounds)
+            rows += t.all(of_owner("page_of_jobs_by_status", page.owner), status=one, below=below, limit=left, **bounds)
         if len(rows) == page.limit:
             break
         below = MAX_KEY

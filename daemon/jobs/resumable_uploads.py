@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from daemon import filenames
+from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import (
     ChecksumMismatch,
@@ -88,18 +89,23 @@ class Uploads:
         if self._growing:
             await asyncio.wait(self._growing.values())
 
-    async def create(self, name: str, length: int, metadata: str | None = None) -> Upload:
-        """Makes a new, empty upload of `length` bytes. Raises BadName, TooLarge, LimitReached or OutOfSpace."""
+    async def create(
+        self, name: str, length: int, metadata: str | None = None, *, caller: Caller = OURSELVES
+    ) -> Upload:
+        """Makes a new, empty upload of `length` bytes, the caller's.
+
+        Raises BadName, TooLarge, LimitReached or OutOfSpace.
+        """
         filenames.check(name)
         if length > self.max_bytes:
             raise TooLarge(f"{name} is over the limit of {self.max_bytes} bytes")
         now = self._now()
-        row = {"id": new_id(), "name": name, "metadata": metadata, "length": length, "now": now}
-        return _upload(await self._store.write(partial(self._insert, {**row, "expires_at": now + self._kept})))
+        row = {"id": new_id(), "name": name, "metadata": metadata, "length": length, "now": now, "owner": caller.name}
+        return _upload(await self._store.write(partial(self._insert, {**row, "expires_at": now + self._kept}, caller)))
 
-    def _insert(self, row: dict[str, Any], transaction: Transaction) -> Row | None:
+    def _insert(self, row: dict[str, Any], caller: Caller, transaction: Transaction) -> Row | None:
         self._quota.check_uploads(transaction)
-        self._quota.check_bytes(transaction, row["length"])
+        self._quota.check_bytes(transaction, row["length"], caller)
         self._quota.check_disk(row["length"])
         return transaction.one("insert_upload", **row)
 
@@ -309,8 +315,15 @@ def durable_upload(paths: Paths, upload: str, now: float, transaction: Transacti
     return _upload(row)
 
 
-def finished_upload(paths: Paths, upload: str, now: float, transaction: Transaction) -> Upload:
-    """Returns an upload that is complete. Raises as `durable_upload`, UploadUnfinished or EmptyUpload."""
+def finished_upload(
+    paths: Paths, upload: str, now: float, transaction: Transaction, *, owner: str | None = None
+) -> Upload:
+    """Returns an upload that is complete, and an `owner`'s where that is given; another's is as none.
+
+    Raises as `durable_upload`, UploadUnfinished or EmptyUpload.
+    """
+    if owner is not None and not transaction.one("owned_upload", id=upload, owner=owner):
+        raise _unknown(upload)
     found = durable_upload(paths, upload, now, transaction)
     if found.offset < found.length:
         missing = found.length - found.offset

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from daemon.callers import Caller
 from daemon.database.store import Row, Transaction
 from daemon.jobs.reasons import Reason, reason
 from daemon.scheduling.limits import Quota
@@ -13,7 +14,13 @@ from daemon.states import State
 
 
 def requeue(
-    transaction: Transaction, jobs: Iterable[int], quota: Quota, because: Reason | None, *, cancelled: bool
+    transaction: Transaction,
+    jobs: Iterable[int],
+    quota: Quota,
+    because: Reason | None,
+    caller: Caller,
+    *,
+    cancelled: bool,
 ) -> tuple[set[int], int]:
     """Queues again what failed of these jobs, `because` of that alone if it is given; or is `cancelled`, too.
 
@@ -24,7 +31,7 @@ def requeue(
     again = [row for row in rows if _is_meant(row, because, cancelled=cancelled)]
     if not again:
         return set(), 0
-    quota.check_queue(transaction, len(again))
+    quota.check_queue(transaction, len(again), caller)
     variations = _json(row["seq"] for row in again)
     for statement in ("requeue", "forget_cancel", "forgive_sources"):
         transaction.run(statement, variations=variations)

@@ -71,6 +71,11 @@ class Attempt:
         return self._source.job
 
     @property
+    def owner(self) -> str | None:
+        """Returns whose job it is; None: the daemon's own."""
+        return self._source.owner
+
+    @property
     def variations(self) -> tuple[str, ...]:
         return tuple(member.claim.id for member in self.members)
 

@@ -47,6 +47,7 @@ class Claim(Model, frozen=True):
     crashes: int
     job_seq: int
     job: str
+    owner: str | None  # its job's
     source: str
     source_name: str
     recorded: Recorded
@@ -111,6 +112,7 @@ def _claim_of(row: Row, source: Row, token: str) -> Claim:
         crashes=row["crashes"],
         job_seq=row["job"],
         job=source["job"],
+        owner=row["owner"],
         source=source["source"],
         source_name=source["name"],
         recorded=recorded(source["job"], source["source"], source),

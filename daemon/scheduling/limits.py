@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Store, Transaction
 from daemon.errors import LimitReached, OutOfSpace
 from daemon.models import new_id
@@ -14,7 +15,8 @@ from daemon.settings import Settings
 
 
 class Quota:
-    """Counts for all clients together: a session has the rights of the token, and whoever has one can make more.
+    """Counts for all clients together, and for each whose token has limits of its own: those come first. Who sees no
+    jobs but its own is not told how much there is of all.
 
     Stored are sources, outputs and the database, resumable uploads as they were announced, what is encoded of films
     that wait to be gone on with, and what `space` is held for: what an encode is expected to make, and the files of a
@@ -25,10 +27,18 @@ class Quota:
         self._settings = settings
         self._space = space
 
-    def check_queue(self, transaction: Transaction, more: int) -> None:
+    def check_queue(self, transaction: Transaction, more: int, caller: Caller = OURSELVES) -> None:
         """Raises LimitReached when `more` variations would not fit into the queue."""
+        own = caller.limits.max_queued
+        if own is not None and (mine := _count(transaction, "queued_variations_of_owner", caller.name)) + more > own:
+            raise LimitReached(
+                f"{mine} variations of this token are queued, and {more} more are over its limit of {own}: wait for "
+                f"some to end"
+            )
         queued, most = _count(transaction, "queued_variations"), self._settings.max_queued
         if queued + more > most:
+            if caller.sees is not None:
+                raise LimitReached(f"the daemon's queue has no room for {more} variations more: try again later")
             raise LimitReached(
                 f"{queued} variations are queued, and {more} more are over the limit of {most}: wait for some to end"
             )
@@ -39,10 +49,18 @@ class Quota:
         if _count(transaction, "pending_uploads") >= most:
             raise LimitReached(f"there are {most} uploads that no job took, which is the limit: use or delete some")
 
-    def check_bytes(self, transaction: Transaction, more: int) -> None:
+    def check_bytes(self, transaction: Transaction, more: int, caller: Caller = OURSELVES) -> None:
         """Raises LimitReached when `more` bytes would be over what may be stored."""
+        own = caller.limits.max_stored_bytes
+        if own is not None and (mine := _count(transaction, "stored_bytes_of_owner", caller.name)) + more > own:
+            raise LimitReached(
+                f"{mine} bytes of this token are stored or on their way, and {more} more are over its limit of {own}: "
+                f"delete some jobs"
+            )
         left, most = self.left(transaction), self._settings.max_stored_bytes
         if left is not None and most is not None and more > left:
+            if caller.sees is not None:
+                raise LimitReached(f"the daemon stores as much as it may, and {more} bytes more are too many now")
             raise LimitReached(
                 f"{most - left} bytes are stored or on their way, and {more} more are over the limit of {most}: "
                 f"delete some jobs"
@@ -80,9 +98,9 @@ class Quota:
             self._space.release(key)
 
     @contextmanager
-    def reservation(self, store: Store) -> Iterator[Reservation]:
+    def reservation(self, store: Store, caller: Caller = OURSELVES) -> Iterator[Reservation]:
         """Keeps room for files on their way in, as long as the request that brings them."""
-        reservation = Reservation(self, self._space, store)
+        reservation = Reservation(self, self._space, store, caller)
         try:
             yield reservation
         finally:
@@ -92,7 +110,8 @@ class Quota:
 class Reservation:
     """A reservation is the bytes that are kept for one request's files: none, until `grow`."""
 
-    def __init__(self, quota: Quota, space: Space, store: Store) -> None:
+    def __init__(self, quota: Quota, space: Space, store: Store, caller: Caller) -> None:
+        self._caller = caller
         self.bytes = 0
         self.arrived = 0
         self._quota = quota
@@ -106,7 +125,7 @@ class Reservation:
             await self._store.write(partial(self._grow, size))  # among writes, so that no two take the same room
 
     def _grow(self, size: int, transaction: Transaction) -> None:
-        self._quota.check_bytes(transaction, size - self.bytes)
+        self._quota.check_bytes(transaction, size - self.bytes, self._caller)
         self._quota.check_disk(size - self.bytes)
         self.bytes = size
         self._space.reserve(self._key, size, lambda: self.arrived)
@@ -117,7 +136,7 @@ class Reservation:
         self._space.release(self._key)
 
 
-def _count(transaction: Transaction, query: str) -> int:
-    row = transaction.one(query)
+def _count(transaction: Transaction, query: str, owner: str | None = None) -> int:
+    row = transaction.one(query, owner=owner)
     assert row is not None
     return int(row["count"])

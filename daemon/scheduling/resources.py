@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Store
 from daemon.encode.engine import Engine
 from daemon.media.prober import Prober
@@ -40,6 +41,7 @@ class Resources:
     hung_after: float = 120.0
     retry_delay: float = 5.0
     now: Callable[[], float] = time.time
+    caller_of: Callable[[str | None], Caller] = lambda _: OURSELVES  # by the owner of a job
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # what cannot be written now is left to recovery
 
     def part(self, claim: Claim) -> Path:

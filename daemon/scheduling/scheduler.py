@@ -27,6 +27,7 @@ from daemon.scheduling.settlement import Member, Receipt
 from daemon.scheduling.shares import Ready, Share
 from daemon.scheduling.source_reading import Survey
 from daemon.scheduling.space import refusal
+from daemon.scheduling.turns import Owner, Turns
 from daemon.states import OnUnsuitable, QueueState
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Scheduler:
             resources.library, resources.history.corrections, resources.space.experience, resources.resume_from
         )
         self._survey = Survey(resources.store, resources.prober, resources.whereabouts, self.wake, resources.now)
+        self._turns = Turns()
         self._running: list[Attempt] = []
         self._attempts: dict[str, Attempt] = {}  # the same, by variation
         self._awake = asyncio.Event()
@@ -134,11 +136,11 @@ class Scheduler:
             if attempt.job == job and (shown := attempt.shown):
                 yield shown, attempt.source_seconds
 
-    def running_progress(self) -> Iterator[tuple[str, str, Progress, float | None, Standing | None]]:
-        """Yields (job, variation, latest report, planned seconds or None, how it dawdles) of all that has reported."""
+    def running_progress(self) -> Iterator[tuple[Owner, str, str, Progress, float | None, Standing | None]]:
+        """Yields (owner, job, variation, latest report, planned seconds or None, how it dawdles) of what reported."""
         for variation, attempt in self._attempts.items():
             if shown := attempt.shown:
-                yield attempt.job, variation, shown, attempt.duration(variation), attempt.standing
+                yield attempt.owner, attempt.job, variation, shown, attempt.duration(variation), attempt.standing
 
     # What is done to them
 
@@ -215,15 +217,35 @@ class Scheduler:
         return self._least_aside is not None and refusal(self._least_aside, *await self._available()) is None
 
     async def _next_ready(self) -> list[Row]:
-        """What may start of the first job in turn, as far as its sources were read; reading of the others begins.
+        """What may start of the first job of whose turn it is, as far as its sources were read; reading of the others
+        begins.
 
         A source that takes long to be read is overtaken.
         """
-        rows = await self._resources.store.read(lambda t: t.all("ready", limit=WINDOW))
+        passed = {one.owner for one in self._running if not self._has_slots(one.owner)}
+        while True:
+            owners, rows = await self._resources.store.read(partial(self._ready_in_turn, passed))
+            found = self._startable(rows)
+            if found or len(owners) < 2:
+                return found
+            passed.add(owners[0])
+
+    def _ready_in_turn(self, passed: set[Owner], transaction: Transaction) -> tuple[list[Owner], list[Row]]:
+        """The owners that have something ready, in turn, and what the first of them has."""
+        owners = [one for one in self._turns.in_order(transaction.all("first_ready")) if one not in passed]
+        return owners, transaction.all("ready", owner=owners[0], limit=WINDOW) if owners else []
+
+    def _has_slots(self, owner: Owner) -> bool:
+        """Whether one more of that owner may be encoded beside what is."""
+        most = self._resources.caller_of(owner).limits.max_encodes
+        return most is None or most > sum(_is_encoding(one) for one in self._running if one.owner == owner)
+
+    def _startable(self, rows: list[Row]) -> list[Row]:
+        """What may start of the first job among the rows; what is not read yet is read ahead."""
         for row in rows:
             if row["media"] is None:
                 self._survey.read_ahead(row)
-        if rows and self._survey.is_fresh(rows[0]["source"]):
+        if not rows or self._survey.is_fresh(rows[0]["source"]):
             return []
         innocent = [row for row in rows if row["crashes"] < claims.SUSPECT_AFTER]
         known = [row for row in innocent or rows if row["media"] is not None]
@@ -256,6 +278,7 @@ class Scheduler:
             for variation in wanted.keys() - {claim.id for claim in claimed}:
                 self._resources.space.release(variation)
         if claimed:
+            self._turns.took(claimed[0].owner, share.cpu_seconds)
             self._start(claimed, share, outlooks)
 
     async def _suitable(self, seen: Mapping[str, tuple[Row, Outlook]]) -> dict[str, Outlook]:
@@ -291,7 +314,7 @@ class Scheduler:
     @property
     def _encoding(self) -> int:
         """Processes at work: what stands still, or is being proven, holds no slot."""
-        return sum(not (attempt.frozen or attempt.encoded) for attempt in self._running)
+        return sum(map(_is_encoding, self._running))
 
     def _may_start(self) -> bool:
         proving = sum(attempt.encoded for attempt in self._running)  # bounded too: a slow disk would gather them
@@ -344,3 +367,7 @@ class Scheduler:
         release = partial(claims.release_delayed, retry_delay=self._resources.retry_delay, now=self._resources.now())
         await self._resources.store.write(release)
         return 0.0
+
+
+def _is_encoding(attempt: Attempt) -> bool:
+    return not (attempt.frozen or attempt.encoded)

@@ -12,6 +12,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -40,6 +41,11 @@ SAFETY_POLL = 30.0  # seconds, while there is nothing: who made a job may have g
 PARTING = 2.0  # seconds that a verb waits for what it ended to be let go of
 
 
+class _Job(NamedTuple):
+    seq: int
+    owner: str | None
+
+
 class Fetches:
     """Empties the queue of fetches. `run` is its loop; the rest may be called beside it."""
 
@@ -56,6 +62,7 @@ class Fetches:
         self._store = resources.store
         self._paths = resources.paths
         self._quota = resources.quota
+        self._caller_of = resources.caller_of
         self._space = resources.space
         self._now = resources.now
         self._downloader = downloader
@@ -63,7 +70,7 @@ class Fetches:
         self._most = most
         self._backoff = backoff
         self._under_way: dict[str, Trip] = {}  # by source
-        self._jobs: dict[str, int] = {}  # whose they are
+        self._jobs: dict[str, _Job] = {}  # whose they are
         self._awake = asyncio.Event()
         self._ended = asyncio.Condition()  # whenever an attempt has
         self._expecting = True  # whether there may be any: where nobody asks for them, commits are not looked at
@@ -74,11 +81,12 @@ class Fetches:
         self._expecting = True
         self._awake.set()
 
-    def progress(self) -> Iterator[tuple[str, str, int, int | None, float | None]]:
-        """Yields (job, source, bytes that came, bytes it has or None, bytes per second or None) of all that comes."""
+    def progress(self) -> Iterator[tuple[str | None, str, str, int, int | None, float | None]]:
+        """Yields (owner, job, source, bytes that came, bytes it has or None, bytes per second or None) of all that
+        comes."""
         for source, trip in self._under_way.items():
             if trip.coming:
-                yield trip.job, source, trip.bytes, trip.length, trip.speed
+                yield self._jobs[source].owner, trip.job, source, trip.bytes, trip.length, trip.speed
 
     async def let_go(self, jobs: Iterable[int]) -> None:
         """Waits until attempts of these jobs that nobody wants any more have ended, and what they left is removed."""
@@ -127,15 +135,19 @@ class Fetches:
         await self._stop_unwanted()
         while True:
             full = len(self._under_way) >= self._most
-            jobs, busy = _json(self._jobs.values()), _json(self._under_way)
-            due, following = await self._store.read(partial(_due, self._now(), busy, jobs, full))
+            busy = {
+                "busy": _json(self._under_way),
+                "jobs": _json(job.seq for job in self._jobs.values()),
+                "owners": _json(job.owner for job in self._jobs.values()),
+            }
+            due, following = await self._store.read(partial(_due, self._now(), busy, full))
             if due is None:
                 if following is None and not self._under_way:
                     await self._look_ahead()
                 return following
             have = due["bytes"] if due["status"] == "pending" else 0
             trip = self._under_way[due["id"]] = Trip(due["job"], have, due["length"])
-            self._jobs[due["id"]] = due["job_seq"]
+            self._jobs[due["id"]] = _Job(due["job_seq"], due["owner"])
             fetching.create_task(self._carry(due, trip), name=f"fetch of {due['id']}")
 
     async def _look_ahead(self) -> None:
@@ -230,7 +242,7 @@ class Fetches:
         if answer.length is not None:
             missing = answer.length - answer.begins
             counted = due["length"] is not None
-            self._quota.check_bytes(transaction, 0 if counted else missing)
+            self._quota.check_bytes(transaction, 0 if counted else missing, self._caller_of(due["owner"]))
             self._quota.check_disk(missing)
             # The row counts as stored what is to come: only the disk is kept.
             self._space.reserve(due["id"], missing, lambda: trip.bytes - answer.begins, stored=True)
@@ -243,7 +255,8 @@ class Fetches:
         grown = await self._store.write(lambda t: t.run("grow_fetch", id=due["id"], bytes=size))
         if grown and not bounded:
             try:
-                await self._store.read(lambda t: self._quota.check_bytes(t, 0))
+                caller = self._caller_of(due["owner"])
+                await self._store.read(lambda t: self._quota.check_bytes(t, 0, caller))
                 await asyncio.to_thread(self._quota.check_disk, 0)
             except (LimitReached, OutOfSpace) as error:
                 raise Unfetched(f"{due['shown']} waits for room: {error}", room=True, anew=True) from error
@@ -278,9 +291,9 @@ def _version(kept: str | None) -> Version:
     return msgspec.json.decode(kept, type=Version) if kept else Version()
 
 
-def _due(now: float, busy: str, jobs: str, full: bool, transaction: Transaction) -> tuple[Row | None, float | None]:
+def _due(now: float, busy: Mapping[str, str], full: bool, transaction: Transaction) -> tuple[Row | None, float | None]:
     """The next fetch whose time has come; if there is none, when one is due."""
-    if due := transaction.one("due_fetch", now=now, busy=busy, jobs=jobs, full=full):
+    if due := transaction.one("due_fetch", now=now, full=full, **busy):
         return due, None
     following = transaction.one("next_fetch", now=now)
     return None, following["at"] if following else None
@@ -320,5 +333,5 @@ def _record_cleared(source: str, transaction: Transaction) -> None:
     transaction.run("empty_source", id=source)
 
 
-def _json(values: Iterable[str | int]) -> str:
+def _json(values: Iterable[str | int | None]) -> str:
     return msgspec.json.encode(list(values)).decode()

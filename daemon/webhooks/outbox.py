@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from daemon.database.store import Row, Store, Transaction
+from daemon.database.store import Row, Store, Transaction, of_owner
 from daemon.errors import NotFound
 from daemon.jobs.delivery_views import BroughtJob, BroughtVariation, brought_job, brought_variation
 from daemon.jobs.listing import decode_cursor
@@ -105,11 +105,14 @@ class Webhooks:
     # What others may ask
 
     async def page(
-        self, *, job: str | None, status: MessageStatus | None, limit: int, cursor: str | None
+        self, *, job: str | None, status: MessageStatus | None, limit: int, cursor: str | None, owner: str | None = None
     ) -> DeliveryPage:
-        """Returns one page of deliveries, newest first. Raises InvalidRequest for a cursor we did not give."""
-        query = "page_of_messages_of_job" if job else "page_of_messages"
-        wanted = {"job": job, "status": status, "below": decode_cursor(cursor), "limit": limit + 1}
+        """Returns one page of deliveries, newest first; of an owner's jobs alone, if one is given.
+
+        Raises InvalidRequest for a cursor we did not give.
+        """
+        query = of_owner("page_of_messages_of_job" if job else "page_of_messages", owner)
+        wanted = {"owner": owner, "job": job, "status": status, "below": decode_cursor(cursor), "limit": limit + 1}
         found = await self._store.read(lambda t: t.all(query, **wanted))
         rows, more = found[:limit], len(found) > limit
         return DeliveryPage(
