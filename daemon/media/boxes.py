@@ -85,16 +85,17 @@ def _top(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
 def _track(trak: bytes) -> Track:
     tables = trak
     for name in _TABLES:
-        tables = _only(tables, name)
-    entries = list(within(_only(tables, b"stsd")[8:]))
+        tables = only(tables, name)
+    entries = list(within(only(tables, b"stsd")[8:]))
     return Track(
         names=tuple(name for name, _ in entries),
         described=tuple(content for _, content in entries),
-        used=frozenset(_descriptions(_only(tables, b"stsc"))) & frozenset(range(1, len(entries) + 1)),
+        used=frozenset(_descriptions(only(tables, b"stsc"))) & frozenset(range(1, len(entries) + 1)),
     )
 
 
-def _only(content: bytes, wanted: bytes) -> bytes:
+def only(content: bytes, wanted: bytes) -> bytes:
+    """Returns what the first box of that name in a row of them holds; nothing where there is none."""
     return next((inside for name, inside in within(content) if name == wanted), b"")
 
 

@@ -22,6 +22,7 @@ from daemon.errors import ProbeError
 from daemon.media import (
     boxes,
     changes,
+    chapters,
     covers,
     durations,
     encryption,
@@ -36,11 +37,10 @@ from daemon.media import (
 )
 from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE, TOO_LARGE
 from daemon.media.media_file import MediaFile
-from daemon.media.model import AudioStream, Chapter, Held, Media, VideoStream
+from daemon.media.model import AudioStream, Held, Media, VideoStream
 from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
 from daemon.media.plausible import MOST_STRETCH
 
-MAX_CHAPTERS = 5000
 MOST_DAYS = 7
 FINGER = 65536  # bytes at the beginning by which a file is told from another one
 SMALL = 64 * 1024**2  # bytes of a file that is read whole rather than believed
@@ -193,7 +193,8 @@ def _looked_at(file: MediaFile, shape: str, *, read_on: bool) -> Media | None:
             return None
         described = _described(file, container)
         changes.refuse_changes(file, {container.streams[stream.index].id for stream in durations.timed(described)})
-    return replace(described, begins_late=read_on)
+        told, differ = chapters.found(file, container, described.clock_seconds)
+    return replace(described, begins_late=read_on, chapters=told, chapters_differ=differ)
 
 
 def _crops(file: MediaFile, format_name: str) -> bool:
@@ -232,7 +233,6 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
             for stream in container.streams.subtitles
             if tracks.decoder(stream) and stream.index not in others
         ),
-        chapters=_chapters(container, first),
         attachments=len(container.streams.attachments),
         named_attachments=tuple(one.index for one in container.streams.attachments if tracks.is_named(one)),
         attachment_names=tuple((one.index, tracks.attached_name(one)) for one in container.streams.attachments),
@@ -247,11 +247,6 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         statistics=labels.statistics(container),
         unread=tuple(tracks.unread(file, container, closed, others, used)),
     )
-
-
-def _chapters(container: InputContainer, first: float) -> tuple[Chapter, ...]:
-    found = (tracks.chapter(chapter, first) for chapter in container.chapters()[:MAX_CHAPTERS])
-    return tuple(chapter for chapter in found if chapter.end_seconds >= 0)
 
 
 def _of_other_channels(file: MediaFile, container: InputContainer, found: Sequence[durations.Timed]) -> set[int]:

@@ -145,6 +145,7 @@ class Media(Model, frozen=True):
     audio: tuple[AudioStream, ...]
     subtitles: tuple[SubtitleStream, ...]
     chapters: tuple[Chapter, ...] = ()
+    chapters_differ: bool = False  # whether FFmpeg takes them for others
     attachments: int = 0  # fonts and other files within it
     named_attachments: tuple[int, ...] = ()  # indices of those that have a name and a type
     attachment_names: tuple[tuple[int, str | None], ...] = ()  # of all of them, with their indices

@@ -12,7 +12,7 @@ from daemon.errors import ProbeError
 from daemon.media import boxes, durations, labels
 from daemon.media.allowlist import ANNOUNCING, DECODERS, LENGTHLESS, READ_ON
 from daemon.media.media_file import MediaFile
-from daemon.media.model import AudioStream, Chapter, SubtitleStream
+from daemon.media.model import AudioStream, SubtitleStream
 from daemon.models import Unread
 
 MOST_DECODED = 256  # streams: discs have some 70
@@ -180,16 +180,6 @@ def subtitle(stream: Stream) -> SubtitleStream:
         forced=bool(stream.disposition & Disposition.forced),
         marks=tuple(mark for mark in marks(stream) if mark != "forced"),
         tags=labels.of_track(stream),
-    )
-
-
-def chapter(chapter: Any, first: float) -> Chapter:
-    """Times the chapter from the `first` moment of picture and sound on; one that lies before has a negative end."""
-    tick = float(chapter["time_base"])
-    return Chapter(
-        start_seconds=max(0.0, chapter["start"] * tick - first),
-        end_seconds=chapter["end"] * tick - first,
-        title=chapter["metadata"].get("title", "").strip()[:200] or None,
     )
 
 

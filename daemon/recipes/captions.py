@@ -16,7 +16,7 @@ from daemon.errors import UnsuitableSource
 from daemon.media.allowlist import GUARDS
 from daemon.presets.traits import KeptTraits
 from daemon.recipes.encoders import timing
-from daemon.recipes.recipe import Begin, Node, Options, Recipe, Request, Step, Steps, W, measuring
+from daemon.recipes.recipe import Begin, Node, Options, Recipe, Request, Step, Steps, W, changed_steps, measuring
 
 ASIDE = ".captions"  # behind an output's name: the film that carries them
 ENCODERS = {"mp4": "mov_text", "webm": "webvtt", "matroska": "ass"}
@@ -61,11 +61,9 @@ def _steps(recipe: Recipe) -> Steps:
     if recipe.steps is None:
         yield Step(_with_track(recipe), 1 - SHARE)
         return
-    steps = recipe.steps()
+    steps = changed_steps(recipe.steps(), lambda step: step._replace(recipe=_with_track(step.recipe)))
     step = next(steps, None)
     while step is not None:
-        if isinstance(step, Step) and step.recipe.plan.container in ENCODERS and not step.aside:
-            step = step._replace(recipe=_with_track(step.recipe))
         passed = yield step._replace(share=(1 - SHARE) * step.share)
         try:
             step = steps.send(passed)

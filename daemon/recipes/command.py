@@ -15,7 +15,7 @@ from daemon.media.model import Media
 from daemon.models import Model, Parameters
 from daemon.presets.builtin import PRESETS
 from daemon.presets.traits import Metric
-from daemon.recipes import captions, pieces, quality_filter
+from daemon.recipes import captions, chapters, pieces, quality_filter
 from daemon.recipes.contents import accounted
 from daemon.recipes.encoders import timing
 from daemon.recipes.filter_graph import apart, branched, merged
@@ -24,6 +24,7 @@ from daemon.recipes.kinds import adaptive, archival, audio, capped, film, framed
 from daemon.recipes.metadata import REPEATED, named_files, told_by_stream
 from daemon.recipes.picture import deinterlaced, is_idle, may_change_shape, of_one_shape, timed_backwards
 from daemon.recipes.recipe import (
+    NOTHING,
     Begin,
     Judgement,
     Node,
@@ -51,7 +52,6 @@ GLOBAL_OPTIONS = (
 )
 
 
-NOTHING = "9999?"  # of a file that is read for what it tells of itself: no stream has that number
 ON_TIME = ("-copyts", "-start_at_zero")  # what is read from the middle keeps the times it has in the whole
 
 
@@ -182,6 +182,8 @@ def _pass(source: str, media: Media, made: _Made, threads: int, share: float) ->
 def _files(recipe: Recipe, path: str) -> Iterator[tuple[str, str]]:
     if recipe.joined:
         yield f"{path}{pieces.LIST}", pieces.listed(recipe.joined)
+    if recipe.chapters:
+        yield f"{path}{chapters.LIST}", chapters.listed(recipe.chapters)
     for name, text in recipe.files.items():
         yield f"{path}/{name}", text
 
@@ -307,7 +309,8 @@ def _request(media: Media, name: str, parameters: Parameters) -> tuple[Kind[Any]
 def _made_of(kind: Kind[Any], request: Request[Any]) -> Recipe:
     if not kind.silent:
         refuse_lost(request.media, "sound")
-    return accounted(captions.as_text(kind.recipe(request), request), request.media, request.wanted, silent=kind.silent)
+    recipe = chapters.as_needed(kind.recipe(request), request)
+    return accounted(captions.as_text(recipe, request), request.media, request.wanted, silent=kind.silent)
 
 
 def _reading(media: Media) -> dict[str, Any]:
@@ -353,7 +356,10 @@ def _written(decoded: Node, media: Media, shown: list[Node], recipe: Recipe, pat
         limit["frames:v"] = "1"
     # The HLS muxer takes "file:" for the name of a folder; a folder's name is ours, and needs no such guard.
     place = f"{path}/{recipe.entry}" if recipe.entry else f"file:{path}"
-    return ffmpeg.output(*streams, place, **_told(media, recipe, recipe.options(threads)), **limit)
+    options = {**_told(media, recipe, recipe.options(threads)), **limit}
+    if recipe.chapters:
+        streams, options = chapters.beside(streams, options, path)
+    return ffmpeg.output(*streams, place, **options)
 
 
 def _told(media: Media, recipe: Recipe, options: Options) -> Options:

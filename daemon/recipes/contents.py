@@ -230,7 +230,7 @@ class _Account(NamedTuple):
             ("cover", media.covers, plan.covers, self._asked("metadata", "strip")),
         ):
             if here:
-                yield Kept(what=what, detail=str(here))
+                yield Kept(what=what, detail=str(min(here, there)))
             if there > here:
                 yield LeftOut(what=what, why=why or _WITHOUT[what], detail=str(there - here), meant=bool(why))
         yield from self._attachments()

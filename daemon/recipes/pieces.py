@@ -83,7 +83,7 @@ def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
 
     plan = replace(recipe.plan, quality=None, container=container, folder=None)
     beside = partial(_of_sound, recipe) if recipe.sound and not begin.seconds else None
-    bare = recipe._replace(subtitles=(), cover=None, attached=(), entry="", folders=())
+    bare = recipe._replace(subtitles=(), cover=None, attached=(), chapters=(), entry="", folders=())
     read_from = replace(begin, warm=0.0) if recipe.paced else begin
     return bare._replace(plan=plan, filtered=shown, options=options, begin=read_from, heard_beside=beside)
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from daemon.errors import ProbeError, UnsuitableSource
-from daemon.media.model import AudioStream, Colour, Cover, Media, SubtitleStream, VideoStream
+from daemon.media.model import AudioStream, Chapter, Colour, Cover, Media, SubtitleStream, VideoStream
 from daemon.models import Contents, Model
 from daemon.presets.builtin import Preset
 from daemon.presets.traits import Family, Metric
@@ -16,6 +16,7 @@ from daemon.presets.traits import Family, Metric
 Node = Any  # of ffmpeg-python's graph, which has no types
 Options = dict[str, Any]
 Size = tuple[int, int]
+NOTHING = "9999?"  # of a file that is read for what it tells of itself: no stream has that number
 W = TypeVar("W", bound=Family, covariant=True)
 
 
@@ -162,6 +163,7 @@ class Recipe(NamedTuple):
     heard_beside: Callable[[int], Options] | None = None  # how its sound is encoded, into a file of its own
     joined: tuple[Piece, ...] = ()
     heard_aside: str = ""  # behind the output's name: where a step before has put the sound, in place of the source's
+    chapters: tuple[Chapter, ...] = ()  # that are told in a text beside it, in place of the source's
     captions: bool = False  # whether a step before has put aside what one more subtitle track is made of
 
 
@@ -213,9 +215,23 @@ class Passed(NamedTuple):
 Steps = Generator[Step | Trial | Judgement, Passed, None]
 
 
+def changed_steps(steps: Steps, change: Callable[[Step], Step]) -> Steps:
+    """Yields the same, each that makes the output itself or the whole of it changed."""
+    step = next(steps, None)
+    while step is not None:
+        makes = isinstance(step, Step) and step.recipe.plan.container != "null" and not step.aside
+        passed = yield change(step) if isinstance(step, Step) and makes else step
+        try:
+            step = steps.send(passed)
+        except StopIteration:
+            return
+
+
 def measuring(recipe: Recipe) -> Recipe:
     """Returns the same recipe, whose output is thrown away: only what is learnt meanwhile counts."""
-    return recipe._replace(plan=msgspec.structs.replace(recipe.plan, container="null"), cover=None, steps=None)
+    return recipe._replace(
+        plan=msgspec.structs.replace(recipe.plan, container="null"), cover=None, chapters=(), steps=None
+    )
 
 
 def refuse_lost(media: Media, kind: str) -> None:

@@ -16,7 +16,7 @@ def may_share(media: Media, recipe: Recipe) -> bool:
     """
     gaps = any(heard.gap_seconds for heard in media.audio)
     told = _stays_hdr(media, recipe.plan) or recipe.plan.all_around or recipe.plan.stereo
-    return recipe.steps is None and not gaps and not (recipe.filtered and told)
+    return recipe.steps is None and not recipe.chapters and not gaps and not (recipe.filtered and told)
 
 
 def _stays_hdr(media: Media, plan: Plan) -> bool:

@@ -1,0 +1,77 @@
+"""Tells chapters in a text of our own where those that FFmpeg copies by itself would be wrong in the output.
+
+In an MP4 players look for them in a track of texts: FFmpeg writes it as if the first began at 0, and leaves out those
+without a name, so that all behind are told for others. And sound that is rewound takes its chapters along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import ffmpeg
+from msgspec.structs import replace
+
+from daemon.media.model import Chapter, Media
+from daemon.recipes.recipe import NOTHING, Node, Options, Recipe, Request, Step, W, changed_steps
+
+LIST = ".chapters"  # behind an output's name: the text
+NAMELESS = " "
+LEAST_LATE = 0.05  # seconds
+_TEXTED = {"mp4", "ipod"}  # containers with such a track
+_SPECIAL = str.maketrans({char: f"\\{char}" for char in "=;#\\\n"})
+
+
+def as_needed(recipe: Recipe, request: Request[W]) -> Recipe:
+    """Returns the same, whose chapters are told anew where they have to be."""
+    begins = recipe.sound[0].start_seconds if request.preset.kind == "audio" and recipe.sound else 0.0
+    told = _told(recipe.plan.container, request.media, begins) if recipe.plan.chapters else ()
+    if not told:
+        return recipe
+    count, steps = len(told), recipe.steps
+    if steps is not None:
+        recipe = recipe._replace(steps=lambda: changed_steps(steps(), partial(_with, told)))
+    return recipe._replace(chapters=told, plan=replace(recipe.plan, chapters=count))
+
+
+def _with(told: tuple[Chapter, ...], step: Step) -> Step:
+    plan = replace(step.recipe.plan, chapters=len(told))
+    return step._replace(recipe=step.recipe._replace(chapters=told, plan=plan))
+
+
+def _told(container: str, media: Media, begins: float) -> tuple[Chapter, ...]:
+    """What has to be told anew, from that second of the source on; nothing where FFmpeg does it right."""
+    moved = begins > LEAST_LATE
+    found = [_earlier(one, begins) for one in media.chapters if one.end_seconds >= begins] if moved else media.chapters
+    if container not in _TEXTED or not found:
+        return tuple(found) if moved or media.chapters_differ else ()
+    before = found[0].start_seconds
+    filled = [*([Chapter(start_seconds=0.0, end_seconds=before)] if before > LEAST_LATE else []), *found]
+    named = tuple(one if one.title else replace(one, title=NAMELESS) for one in filled)
+    return named if moved or media.chapters_differ or named != media.chapters else ()
+
+
+def _earlier(chapter: Chapter, seconds: float) -> Chapter:
+    begin, end = max(0.0, chapter.start_seconds - seconds), chapter.end_seconds - seconds
+    return replace(chapter, start_seconds=begin, end_seconds=end)
+
+
+def beside(streams: Sequence[Node], options: Options, path: str) -> tuple[list[Node], Options]:
+    """Returns both, with the text for the output that is written to that path, read last; it has no stream."""
+    number = ffmpeg.output(*streams, path).get_args().count("-i")
+    text = ffmpeg.input(f"file:{path}{LIST}", f="ffmetadata", protocol_whitelist="file")
+    return [*streams, text[NOTHING]], {**options, "map_chapters": number}
+
+
+def listed(chapters: Iterable[Chapter]) -> str:
+    """Returns the text that FFmpeg's demuxer `ffmetadata` reads."""
+    return "\n".join([";FFMETADATA1", *(line for chapter in chapters for line in _lines(chapter)), ""])
+
+
+def _lines(chapter: Chapter) -> Iterable[str]:
+    yield "[CHAPTER]"
+    yield "TIMEBASE=1/1000"
+    yield f"START={round(chapter.start_seconds * 1000)}"
+    yield f"END={round(chapter.end_seconds * 1000)}"
+    if chapter.title:
+        yield f"title={chapter.title.translate(_SPECIAL)}"
