@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import make_clip, wrapped
 from surroundings import ALL_FAULTS, need_tracing
+from test_replacing import make_film
 
 from faults.ledger import Ledger
 from faults.load import Clips
@@ -73,6 +74,12 @@ def clips(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Clips:
         short=make_clip(ffmpeg, folder / "short.mp4", seconds=0.5, size="64x64"),
         long=make_clip(ffmpeg, folder / "long.mp4", seconds=20, size="64x64"),
     )
+
+
+@pytest.fixture(scope="session")
+def original(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A film of a library that is to be shrunk."""
+    return make_film(ffmpeg, tmp_path_factory.mktemp("original"), seconds=0.5).read_bytes()
 
 
 @pytest.fixture(scope="session")

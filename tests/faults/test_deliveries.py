@@ -75,7 +75,7 @@ def settled(victim: Victim) -> int:
 def all_of(victim: Victim) -> dict[str, str] | None:
     """The SHA-256 of what is completed, by where it is; None while something is on its way."""
     whole: dict[str, str] = {}
-    for listed in victim.client.get("/api/jobs").json()["items"]:
+    for listed in victim.client.get("/api/jobs?limit=200").json()["items"]:
         job: Any = victim.job(listed["id"])
         if job["status"] in {"queued", "processing"} or (job["deliveries"] and job["deliveries"]["pending"]):
             return None

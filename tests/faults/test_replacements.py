@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import product
@@ -14,7 +13,7 @@ import httpx
 import pytest
 from conftest import wait_until
 from surroundings import need_tracing
-from test_replacing import configured, make_film
+from test_replacing import configured
 
 from faults.promises import Promises
 from faults.tally import Tally
@@ -31,12 +30,6 @@ REFUSALS = [
     (call, f"error={error}", span)
     for call, error, span in product(("fsync", "renameat2", "linkat"), ("EIO", "ENOSPC"), ("1", "2", "1+2", "2..4"))
 ]
-FEW, MANY = (1, 10, 4), [(2, 50, 50), (3, 50, 50)]  # a seed, films, and kills
-
-
-@pytest.fixture(scope="session")
-def original(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return make_film(ffmpeg, tmp_path_factory.mktemp("original"), seconds=0.5).read_bytes()
 
 
 @pytest.mark.rounds([KILLS[1]], [*KILLS, *REFUSALS])
@@ -56,25 +49,6 @@ def test_each_film_is_there_or_replaced_and_kept(
     assert victim.starts(), victim.log()
     wait_until(lambda: settled(victim, len(FILMS)), "every film's end")
     hold(tally, library, original, FILMS, all_replaced=round[1] == KILL)
-
-
-@pytest.mark.thorough
-@pytest.mark.rounds([FEW], MANY)
-def test_a_library_of_films_outlives_kills_at_random_moments(
-    attack: Attack, tally: Tally, tmp_path: Path, original: bytes, round: tuple[int, int, int]
-) -> None:
-    seed, films, kills = round
-    chance = random.Random(seed)
-    names = tuple(f"{number}.{'avi' if number % 3 else 'mkv'}" for number in range(films))
-    library = filled(tmp_path / "library", original, names)
-    victim = watching(attack, library)
-    for _ in range(kills):
-        victim.launch_and_kill(chance.uniform(0.6, 3))
-        tally.attack("kills in a replacement")
-        assert not missing(library, original, names)
-    assert victim.starts(), victim.log()
-    wait_until(lambda: settled(victim, films), "every film's end", seconds=300)
-    hold(tally, library, original, names, all_replaced=True)
 
 
 def filled(library: Path, original: bytes, names: tuple[str, ...]) -> Path:
