@@ -286,7 +286,7 @@ class Watcher:
     async def _make(self, watch: Watched, name: str, source: NewSource) -> None:
         """Makes a job of a file, unless it is not whole or rules refuse it. Raises ProbeError, or as `create`."""
         folder = watch.folder
-        media = await self._prober.probe(self._whereabouts.of_new(source, "", ""))
+        media = await self._read(folder.path / name, source)
         if error := rules.flaw(media) or rules.refusal(folder.when, media, source.bytes):
             await self._refuse(watch, name, source.identity, error)
             return
@@ -299,6 +299,15 @@ class Watcher:
         remember = partial(self._remember_job, watch, name, source.identity)
         job = await self._jobs.create(spec, [replace(source, media=media)], conclude=remember)
         tell(log, logging.INFO, "a file of a folder is taken", folder=folder.name, job=job)
+
+    async def _read(self, path: Path, source: NewSource) -> Media:
+        """What a file holds. Raises ProbeError, or as `find` does: where its disk went away that is no fault of it."""
+        try:
+            return await self._prober.probe(self._whereabouts.of_new(source, "", ""))
+        except ProbeError as error:
+            if (await self._whereabouts.find(str(path))).identity != source.identity:
+                raise Conflict("it was replaced, or its disk was, while it was read") from error
+            raise
 
     def _remember_job(
         self, watch: Watched, name: str, identity: Identity, transaction: Transaction, job: JobView

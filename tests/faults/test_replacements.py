@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import product
@@ -17,6 +18,7 @@ from test_replacing import configured
 
 from faults.promises import Promises
 from faults.tally import Tally
+from faults.test_storage import mounted
 from faults.victim import Victim, strace
 
 Attack = Callable[..., tuple[Victim, Promises]]
@@ -28,7 +30,9 @@ KILLS = [*(("renameat2", KILL, str(n)) for n in range(1, 5)), *(("fsync", KILL, 
          *(("unlinkat", KILL, str(n)) for n in (1, 2)), ("mkdirat", KILL, "1")]  # fmt: skip
 REFUSALS = [
     (call, f"error={error}", span)
-    for call, error, span in product(("fsync", "renameat2", "linkat"), ("EIO", "ENOSPC"), ("1", "2", "1+2", "2..4"))
+    for call, error, span in product(
+        ("fsync", "renameat2", "linkat", "copy_file_range"), ("EIO", "ENOSPC"), ("1", "2", "1+2", "2..4")
+    )
 ]
 
 
@@ -49,6 +53,30 @@ def test_each_film_is_there_or_replaced_and_kept(
     assert victim.starts(), victim.log()
     wait_until(lambda: settled(victim, len(FILMS)), "every film's end")
     hold(tally, library, original, FILMS, all_replaced=round[1] == KILL)
+
+
+@pytest.mark.thorough
+def test_each_film_of_a_disk_that_is_full_is_replaced_once_there_is_room(
+    attack: Attack, tally: Tally, tmp_path: Path, original: bytes
+) -> None:
+    library, pages = tmp_path / "library", len(FILMS) * (len(original) // 4096 + 1) + 1
+    with mounted(library, "-t", "tmpfs", "-o", f"size={4 * pages}k", "tmpfs"):
+        filled(library, original, FILMS)
+        victim = watching(attack, library)
+        assert victim.starts(), victim.log()
+        wait_until(lambda: refuses(victim), "the disk to refuse")
+        assert "there is no room for it" in victim.log()
+        tally.attack("full disks in a replacement")
+        assert sorted(path.read_bytes() == original for path in (library / "films").iterdir()) == [True] * len(FILMS)
+        subprocess.run(["mount", "-o", "remount,size=64m", str(library)], check=True)
+        wait_until(lambda: replaced(victim, len(FILMS)), "every film's end")
+        hold(tally, library, original, FILMS, all_replaced=True)
+        victim.end()
+
+
+def replaced(victim: Victim, films: int) -> bool:
+    [folder] = victim.client.get("/api/folders").json()["items"]
+    return bool(folder["replaced"] == films)
 
 
 def filled(library: Path, original: bytes, names: tuple[str, ...]) -> Path:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from conftest import wait_until
+from mirrored import shared
 from test_folders import QUICK, toml
 
 from faults.promises import Promises
 from faults.tally import Tally
 from faults.test_deliveries import TINY, all_of
-from faults.test_replacements import filled, hold, missing, settled, watching
+from faults.test_replacements import filled, hold, missing, replaced, settled, watching
 from faults.victim import Victim
 
 Attack = Callable[..., tuple[Victim, Promises]]
@@ -59,6 +60,34 @@ def test_each_film_of_an_inbox_is_delivered_once(
     once = set(found) == {Path(name).with_suffix(".mp4").name for name in names}
     tally.case(10, violated=found != as_told or not once)
     assert (found, once) == (as_told, True)
+
+
+@pytest.mark.thorough
+@pytest.mark.rounds([(1, 8, 4)], [(seed, 20, 8) for seed in range(4)])
+def test_each_film_of_a_share_that_goes_away_is_there_or_replaced_and_kept(
+    attack: Attack, tally: Tally, tmp_path: Path, original: bytes, round: tuple[int, int, int]
+) -> None:
+    seed, films, deaths = round
+    chance, names, share = random.Random(seed), called(films), tmp_path / "library"
+    behind = filled(tmp_path / "behind", original, names)
+    share.mkdir()
+    with shared(behind, share) as server:
+        victim = watching(attack, share)
+        assert victim.starts(), victim.log()
+        for _ in range(deaths):
+            time.sleep(chance.uniform(0, 1.5))
+            server.die()
+            tally.attack("shares that go away in a replacement")
+            time.sleep(chance.uniform(0, 0.5))
+            server.unmount()
+            assert not missing(behind, original, names)
+            time.sleep(chance.uniform(0, 0.5))
+            server.come_back()
+        while not replaced(victim, films):  # what went away while it was encoded failed
+            wait_until(lambda: settled(victim, films), "every film's end")
+            victim.client.post("/api/folders/library/retry").raise_for_status()
+        victim.end()
+        hold(tally, behind, original, names, all_replaced=True)
 
 
 def called(films: int) -> tuple[str, ...]:
