@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 25;
+PRAGMA user_version = 26;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -265,6 +265,15 @@ CREATE TABLE tally (
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO tally (status) VALUES ('queued'), ('processing'), ('completed'), ('failed'), ('cancelled'), ('skipped');
+
+-- The same of each owner but the daemon itself, once it made something.
+CREATE TABLE owned_tally (
+    owner       TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    jobs        INTEGER NOT NULL DEFAULT 0,
+    variations  INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (owner, status)
+) STRICT, WITHOUT ROWID;
 
 -- What encodes take on this host, told by preset and speed: how many times the CPU seconds that are the default.
 CREATE TABLE costs (
@@ -926,4 +935,35 @@ CREATE TRIGGER output_is_missed AFTER UPDATE OF lost_at ON variations
 WHEN old.lost_at IS NULL AND new.lost_at IS NOT NULL AND NOT new.dropped
 BEGIN
     UPDATE jobs SET lost = lost + 1 WHERE seq = new.job;
+END;
+
+CREATE TRIGGER owned_job_is_added AFTER INSERT ON jobs WHEN new.owner IS NOT NULL
+BEGIN
+    INSERT INTO owned_tally (owner, status, jobs) VALUES (new.owner, new.status, 1)
+    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER owned_job_changes AFTER UPDATE OF queued, processing, completed, failed, cancelled, skipped ON jobs
+WHEN new.owner IS NOT NULL
+BEGIN
+    INSERT INTO owned_tally (owner, status, jobs, variations)
+    SELECT new.owner, column1, (new.status = column1) - (old.status = column1), column2 FROM (VALUES
+        ('queued', new.queued - old.queued), ('processing', new.processing - old.processing),
+        ('completed', new.completed - old.completed), ('failed', new.failed - old.failed),
+        ('cancelled', new.cancelled - old.cancelled), ('skipped', new.skipped - old.skipped)
+    ) WHERE column2 <> 0 OR (new.status <> old.status AND column1 IN (new.status, old.status))
+    ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs, variations = variations + excluded.variations;
+END;
+
+CREATE TRIGGER owned_job_is_deleted BEFORE DELETE ON jobs WHEN old.owner IS NOT NULL
+BEGIN
+    UPDATE owned_tally SET jobs = jobs - (status = old.status), variations = variations - CASE status
+        WHEN 'queued' THEN old.queued
+        WHEN 'processing' THEN old.processing
+        WHEN 'completed' THEN old.completed
+        WHEN 'failed' THEN old.failed
+        WHEN 'skipped' THEN old.skipped
+        ELSE old.cancelled
+    END
+    WHERE owner = old.owner;
 END;

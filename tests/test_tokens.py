@@ -22,6 +22,7 @@ from daemon.callers import OURSELVES, Right
 from daemon.http.auth import Gate
 from daemon.tokens.registry import Tokens
 from daemon.veil import END, Veil
+from daemon.webhooks.signing import Secrets
 
 TUS = {"Tus-Resumable": "1.0.0"}
 PIECE = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
@@ -36,6 +37,8 @@ COLLECTIONS = {
     "POST /api/jobs/cancel": "test_verbs_in_bulk_touch_nothing_of_others",
     "POST /api/jobs/retry": "test_verbs_in_bulk_touch_nothing_of_others",
     "GET /api/webhooks/deliveries": "test_lists_and_figures_are_as_if_there_were_nobody_else",
+    "GET /api/webhooks/secret": "test_messages_of_a_client_are_signed_with_a_secret_of_its_own",
+    "GET /api/stats": "test_lists_and_figures_are_as_if_there_were_nobody_else",
     "GET /api/usage": "test_lists_and_figures_are_as_if_there_were_nobody_else",
     "GET /api/events": "test_events_are_of_ones_own_jobs_alone",
 }
@@ -225,6 +228,30 @@ def test_lists_and_figures_are_as_if_there_were_nobody_else(
     for route in ("/api/jobs", messages, f"{messages}?job={alices['job']}", "/api/usage", "/api/usage?token=alice"):
         assert told(bob.get(route), alices) == told(carol.get(route), alices)
         assert bob.get(route).json()["items"] == []
+    figures = bob.get("/api/stats").json()
+    assert figures == carol.get("/api/stats").json()
+    assert not any([*figures["jobs"].values(), *figures["variations"].values(), figures["disk"], figures["hours"]])
+    assert alices["job"] not in bob.get("/metrics").text
+
+
+def test_figures_of_ones_own_are_counted_as_they_change(given: Callable[..., httpx.Client], clip: Path) -> None:
+    counted = given("counted")
+    done = ended(counted, submitted(counted, clip)["id"])["id"]
+    figures = counted.get("/api/stats").json()
+    assert (figures["jobs"]["completed"], figures["variations"]["completed"], figures["queue"]["depth"]) == (1, 1, 0)
+    counted.delete(f"/api/jobs/{done}").raise_for_status()
+    assert not any(counted.get("/api/stats").json()["jobs"].values())
+
+
+def test_messages_of_a_client_are_signed_with_a_secret_of_its_own(
+    given: Callable[..., httpx.Client], tmp_path: Path
+) -> None:
+    async def signed(owner: str | None) -> str:
+        return await Secrets(tmp_path / "secret").sign("msg_1", 1, b"{}", owner)
+
+    assert len({asyncio.run(signed(owner)) for owner in (None, "a", "b")}) == 3
+    found = {given(name).get("/api/webhooks/secret").json()["secret"] for name in ("signing", "signing-too")}
+    assert len(found) == 2
 
 
 def test_verbs_in_bulk_touch_nothing_of_others(

@@ -33,7 +33,15 @@ from daemon.webhooks.delivery import Reply, Sender, parsed
 from daemon.webhooks.signing import OVERLAP, Secrets
 
 AUDIO = [{"preset": "mp3"}]
-OF_THE_WHOLE = {"sources", "advice", "folder", "lost_variations", "webhook_url", "webhook_variations"}  # the job's own
+OF_THE_WHOLE = {
+    "sources",
+    "advice",
+    "folder",
+    "owner",
+    "lost_variations",
+    "webhook_url",
+    "webhook_variations",
+}  # the job's own
 
 
 class Receiver(ThreadingHTTPServer):

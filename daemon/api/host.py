@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
+from daemon.api.client_stats import gather_of
 from daemon.api.endpoints import JSON, Call
 from daemon.api.requests import EventQuery, LoginRequest
 from daemon.api.stats import Stats, exposition, gather
@@ -106,7 +107,8 @@ async def list_presets(call: Call) -> PresetList:
 
 
 async def stats(call: Call) -> Stats:
-    return await gather(call.service)
+    mine = call.caller.sees
+    return await (gather(call.service) if mine is None else gather_of(call.service, mine))
 
 
 async def metrics(call: Call) -> Response:

@@ -180,7 +180,7 @@ ENDPOINTS = (
              query=DeliveryPageQuery, large=True),
     Endpoint("POST", f"{HOOKS}/deliveries/{{delivery}}/replay", webhooks.replay, "Send a delivery again",
              right=CONTROL, status=202),
-    Endpoint("GET", f"{HOOKS}/secret", webhooks.secret, "The secret that signs"),
+    Endpoint("GET", f"{HOOKS}/secret", webhooks.secret, "The secret that signs", right=READ),
     Endpoint("POST", f"{HOOKS}/secret/rotate", webhooks.rotate, "Make a new secret; the old one signs for a day too"),
     # Watched folders and hooks
     Endpoint("GET", "/api/folders", folders.watched, "What folders are watched, and what was found in them"),
@@ -210,7 +210,7 @@ ENDPOINTS = (
              told=("Set-Cookie",)),
     Endpoint("GET", "/api/presets", host.list_presets, "What can be asked for, with every parameter's range",
              right=None),
-    Endpoint("GET", "/api/stats", host.stats, "Counts, the queue, cancellations, the disk"),
+    Endpoint("GET", "/api/stats", host.stats, "Counts, the queue, cancellations, the disk", right=READ),
     Endpoint("GET", "/api/events", host.events, "What happens, as Server-Sent Events", right=READ, media_type=SSE,
              query=EventQuery, sends=("Last-Event-ID",)),
     Endpoint("GET", f"{JOB}/events", host.job_events, "What happens to a job, as Server-Sent Events",

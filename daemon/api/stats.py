@@ -86,14 +86,18 @@ class PresetSpeed(Model, frozen=True):
 
 
 class Stats(Model, frozen=True):
+    """Counts what the caller sees. Who sees its own jobs alone is told nothing of the host and of all together: that is
+    null, or empty.
+    """
+
     jobs: dict[str, int]
     variations: dict[str, int]
     queue: Queue
     cancellations: dict[str, Stops]
-    disk: Disk
-    events: Events
-    webhooks: Outbox
-    deliveries: Undelivered
+    disk: Disk | None
+    events: Events | None
+    webhooks: Outbox | None
+    deliveries: Undelivered | None
     encoder: str
     sandbox: Sandbox
     hours: tuple[Hour, ...]  # of the last day
@@ -141,7 +145,11 @@ async def gather(service: Service) -> Stats:
 
 
 def exposition(figures: Figures, stats: Stats) -> tuple[bytes, str]:
-    """Returns the metrics as Prometheus reads them, brought up to date, and their content type."""
+    """Returns the metrics as Prometheus reads them, brought up to date by figures of all, and their content type."""
+    assert stats.disk
+    assert stats.events
+    assert stats.webhooks
+    assert stats.deliveries
     for state, count in stats.jobs.items():
         figures.jobs.labels(state).set(count)
     for state, count in stats.variations.items():

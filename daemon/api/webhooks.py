@@ -21,8 +21,8 @@ async def replay(call: Call) -> Delivery:
 
 
 async def secret(call: Call) -> SecretView:
-    return await call.service.webhooks.secret()
+    return await call.service.webhooks.secret(call.caller.name)
 
 
 async def rotate(call: Call) -> SecretView:
-    return await call.service.webhooks.rotate()
+    return await call.service.webhooks.rotate(call.caller.name)

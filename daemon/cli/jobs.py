@@ -321,7 +321,8 @@ def stats(state_dir: Path | None, as_json: bool) -> None:
     shown = console()
     say(shown, f"The queue is {queue['state']}; {_waiting(queue)}")
     say(shown, f"{queue['slots_used']} of {queue['slots']} slots are used")
-    say(shown, f"{size(disk['free_bytes'])} of {size(disk['total_bytes'])} of the disk are free")
+    if disk:  # who sees its own jobs alone is told nothing of the host
+        say(shown, f"{size(disk['free_bytes'])} of {size(disk['total_bytes'])} of the disk are free")
     say(shown, f"The encoder is {found['encoder'].partition(' Copyright')[0]}\n")
     _count(found["jobs"], found["variations"])
     if ended := {stage: stop for stage, stop in found["cancellations"].items() if stop["count"]}:

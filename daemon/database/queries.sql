@@ -1157,7 +1157,7 @@ DELETE FROM hook_runs WHERE status <> 'pending' AND created_at <= :before
 
 -- The oldest that is due, is not being sent, and whose URL is not being sent as much as it may.
 -- name: due_message
-SELECT id, job, type, url, snapshot, created_at, failures, since FROM outbox
+SELECT id, job, owner, type, url, snapshot, created_at, failures, since FROM outbox
 WHERE status = 'pending' AND next_attempt_at <= :now
     AND id NOT IN (SELECT value FROM json_each(:sending)) AND url NOT IN (SELECT value FROM json_each(:busy))
 ORDER BY next_attempt_at LIMIT 1
@@ -1242,6 +1242,14 @@ SELECT
 -- name: tally
 SELECT status, jobs, variations FROM tally
 
+-- The same of one owner.
+-- name: tally_of_owner
+SELECT status, jobs, variations FROM owned_tally WHERE owner = :owner
+
+-- When an owner's job was made that waits longest.
+-- name: oldest_queued_of_owner
+SELECT min(created_at) AS created_at FROM jobs WHERE owner = :owner AND queued > 0
+
 -- When the job was made whose variation waits longest.
 -- name: oldest_queued
 SELECT jobs.created_at FROM variations JOIN jobs ON jobs.seq = variations.job
@@ -1250,13 +1258,13 @@ WHERE variations.status = 'queued' ORDER BY variations.seq LIMIT 1
 -- Jobs that are paused with something left to do, up to 1,000.
 -- name: paused_jobs
 SELECT count(*) AS count FROM (
-    SELECT 1 FROM jobs WHERE paused = 1 AND seq > 0 AND queued + processing > 0 LIMIT 1000
+    SELECT 1 FROM jobs WHERE /* of owner */ paused = 1 AND seq > 0 AND queued + processing > 0 LIMIT 1000
 )
 
 -- Ended jobs of which something failed, whatever became of the rest, up to 1,000.
 -- name: jobs_with_failures
 SELECT count(*) AS count FROM (
-    SELECT 1 FROM jobs WHERE failed > 0 AND seq > 0 LIMIT 1000
+    SELECT 1 FROM jobs WHERE /* of owner */ failed > 0 AND seq > 0 LIMIT 1000
 )
 
 -- Messages that could not be sent so far, and since when the first of them is due.

@@ -137,6 +137,7 @@ class JobSummary(Model, frozen=True):
     deliveries: Deliveries | None  # None: nothing of it is brought anywhere so far
     usage: Usage
     folder: str | msgspec.UnsetType | None  # the watched folder it is of; not told in webhooks
+    owner: str | msgspec.UnsetType | None  # the token that made it; null: the daemon's own; not told in webhooks
     outside_hours: bool  # that folder's schedule does not let it run now
 
 
@@ -267,6 +268,7 @@ def _job_fields(
             discarded_cpu_seconds=round(job["discarded_cpu"], 3),
         ),
         "folder": job.get("folder", msgspec.UNSET),
+        "owner": job.get("owner", msgspec.UNSET),
         "outside_hours": status in LIVE and job["scheduled"] != QueueState.RUNNING and not job["overruled"],
     }
 

@@ -101,6 +101,10 @@ class Scheduler:
         """Returns how many encodes may run at once, and how many do."""
         return self._capacity.slots, self._encoding
 
+    def encodes_of(self, owner: Owner) -> int:
+        """Returns how many encodes of that owner run."""
+        return sum(_is_encoding(attempt) for attempt in self._running if attempt.owner == owner)
+
     def reserved(self) -> int:
         """Returns the bytes that those that run, and files on their way in, may yet write."""
         return self._resources.space.reserved
@@ -238,7 +242,7 @@ class Scheduler:
     def _has_slots(self, owner: Owner) -> bool:
         """Whether one more of that owner may be encoded beside what is."""
         most = self._resources.caller_of(owner).limits.max_encodes
-        return most is None or most > sum(_is_encoding(one) for one in self._running if one.owner == owner)
+        return most is None or most > self.encodes_of(owner)
 
     def _startable(self, rows: list[Row]) -> list[Row]:
         """What may start of the first job among the rows; what is not read yet is read ahead."""

@@ -81,7 +81,7 @@ function Header({ current }) {
   useChanges(events, queue);
   const [watches, setWatches] = useState(false);
   const live = events.state === "live";
-  useEffect(() => void (live && get("api/folders").then(({ items }) => setWatches(items.length > 0), fail)), [live]);
+  useEffect(() => void (live && get("api/folders").then(({ items }) => setWatches(items.length > 0), (error) => error.code === "forbidden" || fail(error))), [live]);
   const link = (name, hash) => html`<a href=${hash} aria-current=${current === name ? "page" : undefined}>${name}</a>`;
   return html`
     <header class="top">

@@ -8,6 +8,6 @@ export const past = [];
 export function remember({ queue, disk }) {
   const at = Date.now();
   if (at - (past.at(-2)?.at ?? 0) < STEP) past.pop(); // the newest one stands for now
-  past.push({ at, age: queue.oldest_seconds ?? 0, reserved: disk.reserved_bytes });
+  past.push({ at, age: queue.oldest_seconds ?? 0, reserved: disk?.reserved_bytes ?? 0 });
   while (past[0].at < at - HOUR) past.shift();
 }

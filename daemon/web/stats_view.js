@@ -30,23 +30,24 @@ export function StatsView() {
     </div>
     <div class="plots">
       <${Line} title="Age of the oldest that waits" points=${past.map(({ at, age }) => [at, age])} words=${duration} />
+      ${stats.disk && html`
       <${Line} title="Disk reserved for what runs" points=${past.map(({ at, reserved }) => [at, reserved])} words=${bytes} />
       <${Plot} title="Variations done per hour, last 24 h" bars=${byHour(stats.hours)} empty="Nothing was finished in the last 24 hours." />
       <${Plot} title="Speed by preset, times real time, last 7 days" bars=${byPreset(stats.presets)} empty="No encode was finished yet." wide />
-      <${Plot} title="Cancelled encodes, by what ended them" bars=${byStage(stats.cancellations)} empty="No encode was cancelled yet." wide />
+      <${Plot} title="Cancelled encodes, by what ended them" bars=${byStage(stats.cancellations)} empty="No encode was cancelled yet." wide />`}
     </div>
   `;
 }
 
 function Health({ stats, ready }) {
-  const { total_bytes: total, free_bytes: free, reserved_bytes: reserved } = stats.disk;
+  const { total_bytes: total, free_bytes: free, reserved_bytes: reserved } = stats.disk ?? {}; // of the host, which not every token sees
   const used = 100 * (1 - free / total);
   return html`
     <section class="health" aria-label="Health">
       <${Check} ok=${ready?.status === "ready"} name="Daemon" value=${ready?.status ?? "not ready"} />
       <${Check} ok=${true} name="Encoder" value=${stats.encoder.replace(/^ffmpeg version /, "").split(" ")[0]} />
       ${ready?.sandbox && html`<${Check} ok=${ready.sandbox.active ?? !/none/.test(ready.sandbox)} name="Sandbox" value=${verdict(ready.sandbox)} />`}
-      <${Check} ok=${used < 85} name="Disk" value=${`${bytes(free)} free of ${bytes(total)}${reserved ? `, ${bytes(reserved)} reserved` : ""}`} />
+      ${stats.disk && html`<${Check} ok=${used < 85} name="Disk" value=${`${bytes(free)} free of ${bytes(total)}${reserved ? `, ${bytes(reserved)} reserved` : ""}`} />`}
       <${Check} ok=${stats.queue.state === "running"} name="Queue" value=${stats.queue.state} />
     </section>
   `;

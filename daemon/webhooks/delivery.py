@@ -62,18 +62,21 @@ class Sender:
         self._resolve = resolve
         self._interfaces = interfaces
 
-    async def attempt(self, url: str, identifier: str, body: bytes) -> Reply:
-        """Makes one attempt at a message. Whatever goes wrong is in the reply; cancelled, it may have arrived."""
-        reply = await self._attempt(url, identifier, body)
+    async def attempt(self, url: str, identifier: str, body: bytes, owner: str | None = None) -> Reply:
+        """Makes one attempt at a message about that owner's job.
+
+        Whatever goes wrong is in the reply; cancelled, it may have arrived.
+        """
+        reply = await self._attempt(url, identifier, body, owner)
         words = reply.error and clipped(visible(reply.error), MOST_WORDS)
         return msgspec.structs.replace(reply, error=words)
 
-    async def _attempt(self, url: str, identifier: str, body: bytes) -> Reply:
+    async def _attempt(self, url: str, identifier: str, body: bytes, owner: str | None) -> Reply:
         import httpx
 
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT):
-                return await self._send(parsed(url), await self._headers(identifier, body), body)
+                return await self._send(parsed(url), await self._headers(identifier, body, owner), body)
         except FfspoolError as refusal:
             return Reply(error=str(refusal), final=True)
         except TimeoutError:
@@ -84,14 +87,14 @@ class Sender:
             log.exception("the webhook %s could not be sent by a fault of ffspool", identifier)
             return Reply(error="a fault of ffspool; its log has the details")
 
-    async def _headers(self, identifier: str, body: bytes) -> dict[str, str]:
+    async def _headers(self, identifier: str, body: bytes, owner: str | None) -> dict[str, str]:
         timestamp = int(self._now())
         return {
             "Content-Type": "application/json",
             "User-Agent": "ffspool",
             "webhook-id": identifier,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": await self._secrets.sign(identifier, timestamp, body),
+            "webhook-signature": await self._secrets.sign(identifier, timestamp, body, owner),
         }
 
     async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> Reply:

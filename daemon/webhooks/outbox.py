@@ -123,12 +123,14 @@ class Webhooks:
         """Has a delivery sent again, whatever became of it, under its old id. Raises NotFound."""
         return _shown(await self._store.write(partial(_replay, delivery, self._now())))
 
-    async def secret(self) -> SecretView:
-        return _secret_view(await self._secrets.valid())
+    async def secret(self, owner: str | None = None) -> SecretView:
+        """Returns the secret that signs what is told of an owner's jobs."""
+        return _secret_view(await self._secrets.valid(owner))
 
-    async def rotate(self) -> SecretView:
-        """Makes a new secret; the one before it goes on signing for a day, so that receivers can change over."""
-        return _secret_view(await self._secrets.rotate())
+    async def rotate(self, owner: str | None = None) -> SecretView:
+        """Makes a new secret, for all owners; the one before it goes on signing for a day, so that receivers can change
+        over."""
+        return _secret_view(await self._secrets.rotate(owner))
 
     # The loop
 
@@ -180,7 +182,7 @@ class Webhooks:
         except Exception:  # it must not hold a place for ever
             log.exception("the body of the webhook %s cannot be made", due["id"])
             return Reply(error="its body cannot be made, by a fault of ffspool; its log has the details", final=True)
-        return await self._sender.attempt(due["url"], due["id"], body)
+        return await self._sender.attempt(due["url"], due["id"], body, due["owner"])
 
 
 def _log_delivery(due: Row, reply: Reply, status: MessageStatus, again: float | None, now: float) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from daemon.models import Model
 from daemon.paths import write_private
 
@@ -41,19 +43,22 @@ class Secrets:
         self._now = now
         self._turn = asyncio.Lock()  # else two might make the first one
 
-    async def valid(self) -> list[Secret]:
-        """Returns the secrets that sign now, the current one first; it is made at the first use."""
-        async with self._turn:
-            return await asyncio.to_thread(self._valid)
+    async def valid(self, owner: str | None = None) -> list[Secret]:
+        """Returns the secrets that sign now what is that owner's, the current one first; it is made at the first use.
 
-    async def rotate(self) -> list[Secret]:
-        """Makes a new secret. Those in use until now go on signing beside it for OVERLAP seconds."""
+        Each owner's are made of the daemon's own: none can sign in another's place.
+        """
         async with self._turn:
-            return await asyncio.to_thread(self._rotate)
+            return _of_owner(await asyncio.to_thread(self._valid), owner)
 
-    async def sign(self, identifier: str, timestamp: int, body: bytes) -> str:
+    async def rotate(self, owner: str | None = None) -> list[Secret]:
+        """Makes a new secret for all. Those in use until now go on signing beside it for OVERLAP seconds."""
+        async with self._turn:
+            return _of_owner(await asyncio.to_thread(self._rotate), owner)
+
+    async def sign(self, identifier: str, timestamp: int, body: bytes, owner: str | None = None) -> str:
         """Returns the `webhook-signature` header: one signature by each secret that is valid."""
-        return " ".join(signature(secret.value, identifier, timestamp, body) for secret in await self.valid())
+        return " ".join(signature(secret.value, identifier, timestamp, body) for secret in await self.valid(owner))
 
     def _valid(self) -> list[Secret]:
         try:
@@ -77,6 +82,17 @@ def signature(secret: str, identifier: str, timestamp: int, body: bytes) -> str:
     key = base64.b64decode(secret.removeprefix(PREFIX))
     digest = hmac.digest(key, f"{identifier}.{timestamp}.".encode() + body, hashlib.sha256)
     return "v1," + base64.b64encode(digest).decode()
+
+
+def _of_owner(secrets_of_all: list[Secret], owner: str | None) -> list[Secret]:
+    if owner is None:
+        return secrets_of_all
+    return [replace(secret, value=_derived(secret.value, owner)) for secret in secrets_of_all]
+
+
+def _derived(secret: str, owner: str) -> str:
+    key = base64.b64decode(secret.removeprefix(PREFIX))
+    return PREFIX + base64.b64encode(hmac.digest(key, b"secret of " + owner.encode(), hashlib.sha256)).decode()
 
 
 def _new_secret() -> str:

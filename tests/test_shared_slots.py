@@ -1,0 +1,184 @@
+"""Slots, the queue and the disk are shared by clients: in turns, and within the limits of each one's token."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from conftest import PATIENCE, PLAIN, Daemon, wait_until
+from test_tokens import TUS, ended, submitted
+
+from daemon.scheduling.turns import Turns
+
+MANY = {"variations": [{"preset": "refresh", "count": 6}]}
+
+
+def ready(*heads: tuple[str | None, int]) -> list[dict[str, Any]]:
+    return [{"owner": owner, "priority": priority} for owner, priority in heads]
+
+
+def test_who_had_least_is_next_however_much_waits() -> None:
+    turns, had = Turns(), Counter[str | None]()
+    costs = {"a": 10.0, "b": 30.0, None: 5.0}
+    for _ in range(1000):
+        owner = turns.in_order(ready(("a", 0), ("b", 0), (None, 0)))[0]
+        turns.took(owner, costs[owner])
+        had[owner] += int(costs[owner])
+    assert max(had.values()) - min(had.values()) <= 2 * max(costs.values())
+
+
+def test_priority_goes_before_turns_and_age_decides_where_all_had_the_same() -> None:
+    turns = Turns()
+    assert turns.in_order(ready(("b", 5), ("a", 0))) == ["b", "a"]
+    turns.took("b", 1000.0)
+    assert turns.in_order(ready(("b", 5), ("a", 0))) == ["b", "a"]
+    assert turns.in_order(ready(("b", 0), ("a", 0), ("c", 0))) == ["a", "c", "b"]
+
+
+def test_who_was_away_has_no_claim_to_what_others_used_meanwhile() -> None:
+    turns = Turns()
+    for _ in range(100):
+        turns.took("busy", 1.0)
+    order = []
+    for _ in range(10):
+        order.append(turns.in_order(ready(("busy", 0), ("back", 0)))[0])
+        turns.took(order[-1], 1.0)
+    assert Counter(order) == {"busy": 5, "back": 5}
+
+
+@pytest.fixture(scope="module")
+def given(shared_daemon: Daemon) -> Iterator[Callable[..., httpx.Client]]:
+    """Gives a client with a new token of that name and of limits."""
+    opened: list[httpx.Client] = []
+
+    def give(name: str, **limits: int) -> httpx.Client:
+        token = shared_daemon.client.post("/api/tokens", json={"name": name, **limits}).json()["token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        opened.append(httpx.Client(base_url=shared_daemon.url, headers=headers, timeout=PATIENCE, **PLAIN))
+        return opened[-1]
+
+    yield give
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def standing(shared_daemon: Daemon) -> Iterator[Daemon]:
+    """The daemon while nothing starts, until the test says so; of what the test leaves there is nothing."""
+    shared_daemon.client.post("/api/queue/drain").raise_for_status()
+    yield shared_daemon
+    shared_daemon.client.delete("/api/jobs").raise_for_status()
+    shared_daemon.client.post("/api/queue/resume").raise_for_status()
+
+
+def refused(client: httpx.Client, clip: Path, spec: dict[str, Any]) -> tuple[int, str]:
+    with clip.open("rb") as file:
+        answer = client.post("/api/jobs", data={"spec": json.dumps(spec)}, files={"files": ("clip.mp4", file)})
+    return answer.status_code, answer.json().get("detail", "")
+
+
+def test_a_token_queues_as_much_as_it_may_and_another_is_not_kept_by_it(
+    given: Callable[..., httpx.Client], standing: Daemon, clip: Path
+) -> None:
+    bounded, free = given("bounded", max_queued=7), given("unbounded")
+    submitted(bounded, clip, MANY)
+    assert submitted(free, clip, MANY)["total_variations"] == 6
+    status, words = refused(bounded, clip, MANY)
+    assert (status, "limit of 7" in words) == (429, True)
+    assert submitted(bounded, clip)["total_variations"] == 1
+    job = bounded.get("/api/jobs").json()["items"][0]["id"]
+    bounded.post(f"/api/jobs/{job}/cancel").raise_for_status()
+    assert submitted(bounded, clip)["total_variations"] == 1
+    assert bounded.post(f"/api/jobs/{job}/retry").status_code == 429
+    assert standing.client.post(f"/api/jobs/{job}/retry").status_code == 200  # an admin may
+
+
+def test_what_a_token_stores_is_bounded(given: Callable[..., httpx.Client], standing: Daemon, clip: Path) -> None:
+    size = clip.stat().st_size
+    storing = given("storing", max_stored_bytes=2 * size + 10)
+    job = submitted(storing, clip)["id"]
+    made = storing.post("/api/uploads", headers={**TUS, "Upload-Length": str(size)})
+    assert made.status_code == 201, made.text
+    assert "of this token" in refused(storing, clip, MANY)[1]
+    too_much = storing.post("/api/uploads", headers={**TUS, "Upload-Length": str(size)})
+    assert (too_much.status_code, too_much.json()["code"]) == (429, "limit_reached")
+    storing.delete(f"/api/jobs/{job}").raise_for_status()
+    assert submitted(storing, clip)["status"] == "queued"
+    assert standing.client.get("/api/stats").json()["disk"]["sources_bytes"] == size
+
+
+def test_what_came_out_counts_as_stored_until_it_is_deleted(
+    given: Callable[..., httpx.Client], shared_daemon: Daemon, clip: Path
+) -> None:
+    size = clip.stat().st_size
+    keeping = given("keeping", max_stored_bytes=size + 1)
+    job = ended(keeping, submitted(keeping, clip)["id"])
+    assert job["usage"]["output_bytes"] > 1
+    assert refused(keeping, clip, MANY)[0] == 429
+    keeping.delete(f"/api/jobs/{job['id']}").raise_for_status()
+    assert ended(keeping, submitted(keeping, clip)["id"])["status"] == "completed"
+    shared_daemon.client.delete("/api/jobs").raise_for_status()
+
+
+def test_no_priority_is_above_a_tokens(given: Callable[..., httpx.Client], standing: Daemon, clip: Path) -> None:
+    low, usual = given("low", max_priority=-5), given("usual", max_priority=0)
+    assert submitted(low, clip)["priority"] == -5, "what says nothing has the most that it may"
+    assert refused(low, clip, {**MANY, "priority": -4})[0] == 403
+    job = submitted(usual, clip, {**MANY, "priority": -3})
+    assert job["priority"] == -3
+    assert usual.patch(f"/api/jobs/{job['id']}", json={"priority": 1}).status_code == 403
+    assert usual.patch(f"/api/jobs/{job['id']}", json={"priority": 0}).json()["priority"] == 0
+    assert standing.client.patch(f"/api/jobs/{job['id']}", json={"priority": 9}).json()["priority"] == 9
+
+
+def test_slots_go_to_clients_in_turns_and_none_has_more_than_it_may(
+    given: Callable[..., httpx.Client], standing: Daemon, clip: Path
+) -> None:
+    """One that queued before all others does not have all its jobs done before theirs begin."""
+    standing.client.patch("/api/queue", json={"slots": 3}).raise_for_status()
+    spec = {"variations": [{"preset": "mp3"}]}
+    greedy, late, single = given("greedy"), given("late"), given("single", max_encodes=1)
+    jobs = {name: [submitted(client, clip, spec)["id"] for _ in range(8)] for name, client in
+            {"greedy": greedy, "late": late, "single": single}.items()}  # fmt: skip
+    standing.client.post("/api/queue/resume").raise_for_status()
+    most = 0
+
+    def all_over() -> bool:
+        nonlocal most
+        most = max(most, single.get("/api/stats").json()["queue"]["slots_used"])
+        return standing.client.get("/api/stats").json()["queue"]["depth"] == 0
+
+    wait_until(all_over, "all to be begun")
+    begun = sorted((ended(standing.client, job)["started_at"], owner) for owner, mine in jobs.items() for job in mine)
+    order = [owner for _, owner in begun]
+    before_its_last = Counter(order[: len(order) - 1 - order[::-1].index("greedy")])
+    assert before_its_last["late"] >= 4, order
+    assert before_its_last["single"] >= 2, order
+    assert most <= 1
+    standing.client.patch("/api/queue", json={"slots": None}).raise_for_status()
+
+
+def test_usage_is_kept_by_token_when_jobs_are_deleted(
+    given: Callable[..., httpx.Client], shared_daemon: Daemon, clip: Path
+) -> None:
+    billed = given("billed")
+    job = ended(billed, submitted(billed, clip)["id"])
+    month = job["finished_at"][:7]
+    billed.delete(f"/api/jobs/{job['id']}").raise_for_status()
+    wanted = {
+        "token": "billed",
+        "month": month,
+        "encodes": 1,
+        **{k: job["usage"][k] for k in ("output_seconds", "output_bytes", "cpu_seconds")},
+    }
+    assert billed.get("/api/usage").json() == {"items": [wanted]}
+    assert wanted in shared_daemon.client.get(f"/api/usage?from={month}&to={month}").json()["items"]
+    assert billed.get("/api/usage?to=2020-01").json() == {"items": []}
+    assert billed.get("/api/usage?from=yesterday").status_code == 422
+    owners = {one["token"] for one in shared_daemon.client.get("/api/usage?token=billed").json()["items"]}
+    assert owners == {"billed"}
