@@ -5,6 +5,7 @@ Each is made by the encoder; what no muxer would write is edited into its bytes.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from functools import partial
@@ -105,6 +106,19 @@ def lasting(seconds: float) -> Callable[[bytes], bytes]:
                 scale = struct.unpack_from(">I", edited, at + 4 + ticks)[0]
                 struct.pack_into(">I", edited, at + 4 + field, int(seconds * scale))
                 at += 4
+        return bytes(edited)
+
+    return edit
+
+
+def real_duration(milliseconds: int) -> Callable[[bytes], bytes]:
+    """A RealMedia file that says it lasts so long, as do its tracks."""
+
+    def edit(whole: bytes) -> bytes:
+        edited = bytearray(whole)
+        for name, field in ((b"PROP", 30), (b"MDPR", 36)):
+            for found in re.finditer(name, whole[:1000]):
+                struct.pack_into(">I", edited, found.start() + field, milliseconds)
         return bytes(edited)
 
     return edit
@@ -290,6 +304,12 @@ LYING = (
     Specimen("claims-an-hour.mp4", [film("{out}")], edit=lasting(3600)),
     Specimen("claims-a-moment.mp4", [film("{out}")], edit=lasting(0.2)),
     Specimen("claims-an-hour.mkv", [film("{out}")], edit=ebml_duration(3600)),
+    Specimen(
+        "claims-a-moment.rm",
+        [encoded("-c:v", "rv20", "-c:a", "ac3", "-f", "rm")],
+        edit=real_duration(20),
+        refused={"remux-mkv": "cannot hold the source's rv20"},
+    ),
     Specimen("claims-a-moment.webm", [encoded(*WEBM)], edit=ebml_duration(0.2)),
     Specimen("no-duration.flv", [film("-f", "flv", "-flvflags", "no_duration_filesize", "{out}")]),
     hears("no-total.flac", *FLAC, "-f", "flac", to="pipe:1"),

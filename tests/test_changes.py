@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from specimens import AAC, H264, MP3, X265, Step, encoded
+from specimens import AAC, H264, MP3, X265, Step, encoded, film
+from test_contents import box
 from test_unread import made
 
 from daemon.errors import ProbeError
-from daemon.media import mpegts
+from daemon.media import boxes, mpegts
 from daemon.media.describe import read_media
 from daemon.media.media_file import MediaFile
 
@@ -49,6 +52,42 @@ def test_a_track_that_changes_its_codec_midway_is_refused(ffmpeg: str, tmp_path:
         assert read_media(str(path)).video
     with pytest.raises(ProbeError, match=words):
         read_media(str(joined))
+
+
+def paced(rate: float) -> Callable[[bytes], bytes]:
+    """An MP4 whose edits, the index behind its data, are told to play that fast."""
+
+    def edit(whole: bytes) -> bytes:
+        edited = bytearray(whole)
+        for found in re.finditer(b"elst", whole):
+            assert struct.unpack_from(">II", whole, found.start() + 4) == (0, 1)
+            struct.pack_into(">i", edited, found.start() + 20, round(rate * 65536))
+        return bytes(edited)
+
+    return edit
+
+
+@pytest.mark.parametrize(("rate", "called"), [(0.5, r"\(0.5×\)"), (2.0, r"\(2×\)"), (-1.0, r"\(-1×\)")])
+def test_what_is_to_be_played_at_another_speed_is_refused(
+    ffmpeg: str, tmp_path: Path, rate: float, called: str
+) -> None:
+    path = made(ffmpeg, tmp_path, "slow.mp4", film("{out}", seconds=0.4), edit=paced(rate))
+    with pytest.raises(ProbeError, match=f"played at another speed {called}"):
+        read_media(str(path))
+
+
+def test_speeds_are_those_of_edits_that_show_something() -> None:
+    def moov(version: int, *edits: tuple[int, int, float]) -> bytes:
+        entry = ">Qqi" if version else ">Iii"
+        packed = b"".join(struct.pack(entry, length, begin, round(rate * 65536)) for length, begin, rate in edits)
+        table = box(b"elst", bytes([version, 0, 0, 0]), struct.pack(">I", len(edits)), packed)
+        return box(b"moov", box(b"trak", box(b"edts", table)))
+
+    for version in (0, 1):
+        assert boxes.speeds(moov(version, (100, -1, 0.0), (100, 0, 1.0))) == {1.0}
+        assert boxes.speeds(moov(version, (100, 0, 1.0), (100, 50, 0.0))) == {0.0, 1.0}
+        assert boxes.speeds(moov(version, (100, 0, 0.0))) == set()
+        assert boxes.speeds(moov(version)[:-3]) == set()
 
 
 def test_maps_are_found_at_the_end_of_a_long_recording(ffmpeg: str, tmp_path: Path) -> None:

@@ -251,6 +251,7 @@ def test_sound_and_subtitles_are_told_with_their_language(media: Specimens) -> N
         ("offset.ts", 1.6),
         ("long-audio.mp4", 2.0),
         ("claims-a-moment.webm", 1.6),
+        ("claims-a-moment.rm", 1.6),
         ("streamed.wav", 1.6),
         ("vbr.mp3", 1.6),
         ("ends-early.ogv", 1.0),

@@ -30,6 +30,20 @@ def tracks(moov: bytes) -> list[Track]:
     return [_track(trak) for name, trak in within(moov[8:]) if name == b"trak"]
 
 
+def speeds(moov: bytes) -> set[float]:
+    """Returns how fast edit lists have players play what they show: 1.0 is as it was recorded."""
+    lists = (only(only(trak, b"edts"), b"elst") for name, trak in within(moov[8:]) if name == b"trak")
+    return {speed for table in lists for speed in _speeds(table)}
+
+
+def _speeds(table: bytes) -> Iterator[float]:
+    """A list of one edit alone does not stop at a picture: muxers say 0 of it that mean nothing."""
+    size, entry = (20, ">Qqi") if table[:1] == b"\1" else (12, ">Iii")
+    edits = [struct.unpack_from(entry, table, at) for at in range(8, len(table) - size + 1, size)]
+    shown = [rate / 65536 for length, begin, rate in edits if length and begin >= 0]
+    yield from shown if shown != [0.0] else []
+
+
 def is_endless(moov: bytes) -> bool:
     """Tells whether that index announces fragments, and not how long they last: as recorders write it on the way."""
     index = list(within(moov[8:]))

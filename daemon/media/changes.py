@@ -39,6 +39,15 @@ def refuse_changes(file: MediaFile, pids: set[int]) -> None:
         )
 
 
+def refuse_speeds(file: MediaFile) -> None:
+    """Raises ProbeError where an MP4 has players play parts faster or slower, or stop there, which FFmpeg ignores."""
+    if speeds := boxes.speeds(file.index) - {1.0}:
+        called = ", ".join(f"{speed:g}×" for speed in sorted(speeds))
+        raise ProbeError(
+            f"its edit list has parts of it played at another speed ({called}): export it again as it plays"
+        )
+
+
 def redescribed(file: MediaFile) -> bool:
     """Tells whether an MP4 describes the samples of a track in several ways, one after the other."""
     return any(len(track.used) > 1 for track in boxes.tracks(file.index))

@@ -51,6 +51,7 @@ HEAD = 1024**2  # bytes in which a Matroska file tells its tracks
 GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
 # Whose duration is told by timestamps, which may wrap or begin anew, or by a sender that did not know it.
 HEADERLESS = {"mpegts", "mpeg", "ogg", "flv", RESTARTABLE}
+LIVE = {"rm"}  # whose header a sender wrote before it knew
 TELLING_AT_LAST = {"flv", RESTARTABLE}  # how long they are, so that what was told is more than a guess
 LATE = {"avi"}  # whose header counts what precedes the sound, which is not there
 
@@ -93,7 +94,7 @@ def _timed_as(file: MediaFile, shape: str, patience: float) -> Media:
         media = _of_packets(media, found)
         return _lasting(durations.gapped(durations.measured(media, found), found))
     endless = boxes.is_endless(file.index)
-    if file.cut_off or file.size <= (LARGE if endless or media.format in HEADERLESS else SMALL):
+    if file.cut_off or file.size <= (LARGE if endless or media.format in HEADERLESS | LIVE else SMALL):
         media = _checked(file, media, patience, endless=endless)
     return replace(media, cut_off=media.cut_off or (endless and file.cut_off is True))
 
@@ -138,7 +139,7 @@ def _checked(file: MediaFile, media: Media, patience: float, *, endless: bool) -
         return media
     if durations.close(held.duration_seconds, said) and media.format not in LATE:
         return replace(held, duration_seconds=said)
-    more = media.format in durations.CLOCKED and held.duration_seconds > said
+    more = file.cut_off is None and held.duration_seconds > said
     lies = endless or more or media.format in HEADERLESS or file.cut_off is False
     ends_early = media.format in TELLING_AT_LAST and held.duration_seconds < said
     return replace(held, cut_off=ends_early) if lies else _short(media, media, found)
@@ -173,6 +174,7 @@ def _lasting(media: Media) -> Media:
 def _read(file: MediaFile, shape: str = "") -> Media:
     refuse_unreadable(file)
     encryption.refuse_encrypted(file)
+    changes.refuse_speeds(file)
     if webp.animated(file.head):
         return webp.read(file)
     described = _looked_at(file, shape, read_on=False) or _looked_at(file, shape, read_on=True)
