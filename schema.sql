@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 26;
+PRAGMA user_version = 27;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -233,7 +233,7 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_live ON attempts (token) WHERE ended_at IS NULL;
 
 -- What is encoded of films that may be gone on with: a file in the variation's work folder for each attempt that wrote
--- some of it. `seconds` of it, and `bytes`, are known to be on the disk.
+-- some of it. `seconds` of it, and `bytes`, are known to be on the disk, and have that checksum.
 CREATE TABLE pieces (
     variation   INTEGER NOT NULL REFERENCES variations (seq) ON DELETE CASCADE,
     attempt     INTEGER NOT NULL,
@@ -243,6 +243,7 @@ CREATE TABLE pieces (
     bytes       INTEGER NOT NULL DEFAULT 0,
     boot        TEXT,           -- of the host, in which it was written; after another one only those bytes count
     cpu_seconds REAL NOT NULL DEFAULT 0,  -- that its attempt took, where that ended in order
+    checksum    INTEGER DEFAULT 0,  -- of what is encoded in them; NULL: it was not told
     PRIMARY KEY (variation, attempt)
 ) STRICT, WITHOUT ROWID;
 

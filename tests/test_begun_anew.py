@@ -9,7 +9,7 @@ import pytest
 from stored import add_job, claim, in_store, variation
 
 from daemon.database.store import Store, Transaction
-from daemon.encode.task import Durable
+from daemon.encode.task import Durable, Kept
 from daemon.paths import Paths
 from daemon.proof.prove import Proof
 from daemon.scheduling import claims
@@ -42,7 +42,7 @@ def test_what_pieces_took_is_counted_with_the_film_they_become(paths: Paths, spe
     async def work(store: Store) -> tuple[float, float]:
         await store.write(lambda t: add_job(t, "a"))
         mine = await store.write(begin)
-        told = Durable(task="", seconds=1.0, bytes={"a": 1}, cpu_seconds=3.0)
+        told = Durable(task="", seconds=1.0, kept={"a": Kept(bytes=1)}, cpu_seconds=3.0)
         await store.write(partial(claims.record_durable, told))
         assert await store.write(lambda t: give_up(t, mine, INTERRUPTED, spent))
         again = await store.write(begin)
@@ -64,7 +64,7 @@ def test_pieces_of_films_that_wait_are_counted_as_stored(paths: Paths) -> None:
 
         await store.write(lambda t: add_job(t, "a"))
         mine = await store.write(begin)
-        kept = Durable(task="", seconds=1.0, bytes={"a": 1 << 30})
+        kept = Durable(task="", seconds=1.0, kept={"a": Kept(bytes=1 << 30)})
         await store.write(partial(claims.record_durable, kept))
         running = await store.read(stored)  # whose room is kept for them anyway
         await store.write(lambda t: give_up(t, mine, INTERRUPTED, 5.0))
@@ -80,7 +80,8 @@ def test_all_pieces_that_a_cancel_keeps_are_told(paths: Paths) -> None:
         await store.write(lambda t: add_job(t, "a"))
         for begins, seconds, size in ((0.0, 12.0, 100), (10.0, 25.0, 50), (22.0, 0.0, 0)):
             mine = await store.write(lambda t, at=begins: begin(t, at))
-            await store.write(partial(claims.record_durable, Durable(task="", seconds=seconds, bytes={"a": size})))
+            kept = Durable(task="", seconds=seconds, kept={"a": Kept(bytes=size)})
+            await store.write(partial(claims.record_durable, kept))
             await store.write(lambda t, one=mine: give_up(t, one, INTERRUPTED, 1.0))
         await store.write(lambda t: t.run("lay_down_waiting", now=4.0))
         kept = await store.read(lambda t: t.all("kept_pieces", job=1, source=None, variation=None))

@@ -357,8 +357,12 @@ WHERE seq = :variation
 
 -- Keeps how much of a piece is on the disk for certain.
 -- name: record_durable
-UPDATE pieces SET seconds = :seconds, bytes = :bytes, cpu_seconds = :cpu_seconds
+UPDATE pieces SET seconds = :seconds, bytes = :bytes, checksum = :checksum, cpu_seconds = :cpu_seconds
 WHERE (variation, attempt) = (SELECT seq, attempts FROM variations WHERE id = :variation)
+
+-- Keeps how much of a piece is on the disk that nobody writes any more.
+-- name: record_kept
+UPDATE pieces SET bytes = :bytes, checksum = :checksum WHERE variation = :variation AND attempt = :attempt
 
 -- The pieces of a film in their order.
 -- name: pieces_of

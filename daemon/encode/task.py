@@ -73,15 +73,22 @@ class Started(Model, frozen=True, tag="started"):
     sandbox: str = "none"
 
 
+class Kept(Model, frozen=True):
+    """Tells of a piece how many bytes of it are on the disk for certain, and the checksum of what is encoded there."""
+
+    bytes: int = 0
+    checksum: int = 0
+
+
 class Durable(Model, frozen=True, tag="durable"):
-    """Reports so many bytes of each variation's piece to be on the disk for certain, at least `seconds` of the film.
+    """Reports what is `kept` of each variation's piece, which is at least `seconds` of the film.
 
     All of them took so many CPU seconds by then.
     """
 
     task: str
     seconds: float
-    bytes: dict[str, int]
+    kept: dict[str, Kept]
     cpu_seconds: float = 0.0
 
 

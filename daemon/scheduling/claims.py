@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon.database.store import Row, Transaction
-from daemon.encode.task import Durable, Ended, Started
+from daemon.encode.task import Durable, Ended, Kept, Started
 from daemon.host import boot_id
 from daemon.media.model import Media
 from daemon.models import Destination, Model, Parameters, new_id
@@ -143,9 +143,16 @@ def record_piece(
 
 def record_durable(durable: Durable, transaction: Transaction) -> None:
     """So much of each piece is on the disk, whatever happens; those of one process took its CPU time together."""
-    spent = durable.cpu_seconds / max(1, len(durable.bytes))
-    for variation, size in durable.bytes.items():
-        transaction.run("record_durable", variation=variation, seconds=durable.seconds, bytes=size, cpu_seconds=spent)
+    spent = durable.cpu_seconds / max(1, len(durable.kept))
+    for variation, kept in durable.kept.items():
+        how_far = {"seconds": durable.seconds, "bytes": kept.bytes, "checksum": kept.checksum}
+        transaction.run("record_durable", variation=variation, cpu_seconds=spent, **how_far)
+
+
+def record_kept(transaction: Transaction, *, variation: int, attempt: int, kept: Kept) -> None:
+    """All that there is of a piece which is gone on with is on the disk."""
+    mine = {"variation": variation, "attempt": attempt}
+    transaction.run("record_kept", bytes=kept.bytes, checksum=kept.checksum, **mine)
 
 
 def pieces_of(transaction: Transaction, *, variation: int) -> list[Row]:

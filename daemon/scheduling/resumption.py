@@ -19,6 +19,8 @@ from pathlib import Path
 import msgspec
 
 from daemon.database.store import Row
+from daemon.encode.durability import is_unchanged, synced
+from daemon.encode.task import Kept
 from daemon.errors import ProbeError, ProofError
 from daemon.host import boot_id
 from daemon.media.model import PieceContent
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 ALIKE = 0.001  # seconds
 OTHERS = "its source, its parameters, the encoder or ffspool are not those that an earlier attempt had begun with"
 UNREADABLE = "what an earlier attempt had encoded cannot be read"
+DAMAGED = "what an earlier attempt had encoded is not on the disk as it was written: see to the disk"
 LITTLE = 30.0  # seconds of film, of which there may be nothing yet to go on with
 
 
@@ -59,13 +62,16 @@ class Resumption:
         rows = await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq))
         anew = None
         for number, row in enumerate(rows):
+            taken, broken = False, None
             try:
-                taken, unreadable = await self._take(row), False
+                taken = await self._take(row)
+            except ProofError as error:
+                broken = str(error)
             except (ProbeError, OSError):
-                taken, unreadable = False, True
+                broken = UNREADABLE
             if not taken:
                 await self._forget(rows[number:])
-                anew = None if self._earlier else self._why_not(row, unreadable)
+                anew = self._why_not(row, broken)
                 break
         await self._resources.store.write(
             partial(
@@ -80,7 +86,9 @@ class Resumption:
 
     async def pieces(self) -> tuple[Piece, ...]:
         """Returns all of them, now that this attempt's is there, too. Raises ProbeError when that cannot be read,
-        and ProofError when it does not fit those before."""
+        and ProofError when it does not fit those before, or any is not as it was written."""
+        for row in await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq)):
+            await self._check_unchanged(row)
         content = await self._resources.prober.extent(self.path)
         self._check_headers(content)
         self._count(content.pictures)
@@ -115,26 +123,47 @@ class Resumption:
         return self._resources.paths.piece(self._claim.job, self._claim.id, attempt)
 
     async def _take(self, row: Row) -> bool:
-        """Whether the piece is gone on with. Raises ProbeError or OSError when it cannot be read."""
+        """Whether the piece is gone on with. Raises ProbeError or OSError when it cannot be read, ProofError when it is
+        not as it was written."""
         if row["begun_with"] != self._begun_with() or abs(row["begins"] - self.begin.seconds) > ALIKE:
             return False
         path = self._path(row["attempt"])
         if row["boot"] != boot_id():
             await asyncio.to_thread(os.truncate, path, row["bytes"])
+        await self._check_unchanged(row)
         try:
             content = await self._resources.prober.piece(path, self._claim.media)
         except ProbeError:  # what is encoded is worth a second try, whatever became of the first reader
             content = await self._resources.prober.piece(path, self._claim.media)
-        return self._append(path.name, content)
+        if not self._append(path.name, content):
+            return False
+        await self._keep(row)
+        return True
 
-    def _why_not(self, row: Row, unreadable: bool) -> str | None:
+    async def _check_unchanged(self, row: Row) -> None:
+        """Raises ProofError when what was known to be on the disk of the piece is not what is there now."""
+        if row["checksum"] is None:
+            return
+        kept = Kept(bytes=row["bytes"], checksum=row["checksum"])
+        if not await asyncio.to_thread(is_unchanged, self._path(row["attempt"]), kept):
+            raise ProofError(DAMAGED)
+
+    async def _keep(self, row: Row) -> None:
+        """Has all of a piece be on the disk, and a row tell it: what is encoded from now on begins with its end."""
+        before = Kept() if row["checksum"] is None else Kept(bytes=row["bytes"], checksum=row["checksum"])
+        kept = await asyncio.to_thread(synced, self._path(row["attempt"]), before)
+        mine = {"variation": self._claim.seq, "attempt": row["attempt"]}
+        await self._resources.store.write(partial(claims.record_kept, kept=kept, **mine))
+
+    def _why_not(self, row: Row, broken: str | None) -> str | None:
         """Why a film begins anew whose first piece is that one, which the log has, too; None: nothing was there yet."""
         same = row["begun_with"] == self._begun_with()
-        if same and row["seconds"] < (LITTLE if not unreadable else ALIKE):
+        if same and row["seconds"] < (ALIKE if broken else LITTLE):
             return None
-        words = UNREADABLE if same else OTHERS
-        log.info("%s is encoded from the beginning: %s", self._claim.id, words)
-        return words
+        words = (broken or UNREADABLE) if same else OTHERS
+        where = f"from {self.begin.seconds:.3f} s on" if self._earlier else "from the beginning"
+        log.info("%s is encoded %s: %s", self._claim.id, where, words)
+        return None if self._earlier else words
 
     def _check_headers(self, content: PieceContent) -> None:
         """Decoders are told what they must know by the first piece alone. Raises ProofError."""

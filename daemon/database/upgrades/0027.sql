@@ -1,0 +1,5 @@
+-- From version 26 to 27.
+
+-- Pieces are known by a checksum of what is encoded in them.
+ALTER TABLE pieces ADD COLUMN checksum INTEGER DEFAULT 0;
+UPDATE pieces SET checksum = NULL;

@@ -1,0 +1,150 @@
+"""What is encoded of a film and lies on a disk: it is gone on with as it was written, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
+
+import pytest
+from msgspec.structs import replace
+from stored import add_job, claim, in_store, variation
+from surroundings import thorough
+from test_resume import encoded, task
+
+from daemon.database.store import Store
+from daemon.encode.durability import is_unchanged, synced
+from daemon.encode.task import Durable, Kept
+from daemon.errors import ProofError
+from daemon.media import describe
+from daemon.media.model import Media
+from daemon.media.prober import Prober
+from daemon.models import VariationRequest
+from daemon.paths import Paths
+from daemon.presets.library import Library
+from daemon.recipes.recipe import Begin
+from daemon.scheduling import claims
+from daemon.scheduling.resources import Resources
+from daemon.scheduling.resumption import DAMAGED, Resumption
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", thorough("webm-720p"), thorough("hevc-1080p")])
+def test_what_is_encoded_has_the_checksum_that_it_had_however_its_muxer_ends(
+    ffmpeg: str, small_film: Path, tmp_path: Path, preset: str
+) -> None:
+    """A muxer that comes to its end writes anew what stands before the film, and behind it where all is."""
+    killed, ended = tmp_path / "killed", tmp_path / "ended"
+    [wanted] = Library().expand([VariationRequest(preset, {"speed": "ultrafast"})])
+    encoded(ffmpeg, task(small_film, killed, wanted, begin=Begin()), killed_at=8.0)
+    encoded(ffmpeg, task(small_film, ended, wanted, begin=Begin()))
+    before, whole = synced(killed, Kept()), ended.read_bytes()
+    assert 0 < before.bytes < len(whole)
+    assert killed.read_bytes() != whole[: before.bytes]
+    assert is_unchanged(ended, before)
+    assert synced(ended, before) == synced(ended, Kept())
+    assert synced(ended, before).bytes == len(whole)
+
+
+@pytest.fixture(scope="module")
+def piece(ffmpeg: str, small_film: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("piece") / "1.piece"
+    [wanted] = Library().expand([VariationRequest("h264-480p", {"speed": "ultrafast"})])
+    encoded(ffmpeg, task(small_film, path, wanted, begin=Begin()), killed_at=18.0)
+    return path.read_bytes()
+
+
+def damaged(written: bytes, at: int) -> bytes:
+    return written[:at] + bytes(byte ^ 0xFF for byte in written[at : at + 16]) + written[at + 16 :]
+
+
+Film = Callable[[Callable[["House"], Awaitable[Any]]], Any]
+
+
+class House(NamedTuple):
+    """What a film is gone on with in, and what it holds."""
+
+    resources: Resources
+    media: Media
+
+    async def begins(self) -> Resumption:
+        """Claims the film, and finds what there is of it."""
+        mine = replace(await self.resources.store.write(claim), media=self.media)
+        going_on = Resumption(self.resources, mine)
+        await going_on.begin_anew_or_go_on()
+        return going_on
+
+    async def ends(self) -> None:
+        row = await self.resources.store.read(partial(variation, name="a"))
+        ends = {"variation": row["seq"], "attempt": row["attempts"], "failure": None, "now": 3.0}
+        await self.resources.store.write(lambda t: claims.abandon(t, **ends))
+
+
+@pytest.fixture
+def house(small_film: Path, tmp_path: Path) -> Film:
+    """Does some work on a film."""
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+    media = describe.read_media(str(small_film))
+
+    async def at_work(work: Callable[[House], Awaitable[Any]], store: Store) -> Any:
+        await store.write(lambda t: add_job(t, "a"))
+        prober = Prober(sandboxed=False)
+        rooms = SimpleNamespace(store=store, paths=paths, prober=prober, encoder="", base=lambda _: "")
+        try:
+            return await work(House(cast("Resources", rooms), media))
+        finally:
+            await prober.close()
+
+    return lambda work: in_store(paths, partial(at_work, work))
+
+
+async def interrupted(house: House, written: bytes, kept: int | None) -> Path:
+    """An attempt that wrote so much, of which so many bytes were synced."""
+    going_on = await house.begins()
+    going_on.path.parent.mkdir(parents=True, exist_ok=True)
+    going_on.path.write_bytes(written[:kept])
+    durable = Durable(task="", seconds=15.0, kept={"a": synced(going_on.path, Kept())})
+    await house.resources.store.write(partial(claims.record_durable, durable))
+    going_on.path.write_bytes(written)
+    await house.ends()
+    return going_on.path
+
+
+DAMAGES = {"none": None, "amid it": 0.4, "at its end": 0.97, "in its header": 0.0}
+
+
+@pytest.mark.parametrize("where", DAMAGES)
+def test_a_film_is_not_gone_on_with_that_is_not_as_it_was_written(house: Film, piece: bytes, where: str) -> None:
+    share = DAMAGES[where]
+
+    async def work(house: House) -> tuple[bool, str | None]:
+        there = await interrupted(house, piece, None)
+        if share is not None:
+            there.write_bytes(damaged(piece, max(piece.index(b"mvhd"), int(share * len(piece)))))
+        going_on = await house.begins()
+        row = await house.resources.store.read(partial(variation, name="a"))
+        return going_on.begin.seconds > 10.0, row["begun_anew"]
+
+    assert house(work) == ((True, None) if share is None else (False, DAMAGED))
+
+
+def test_what_is_gone_on_with_is_all_on_the_disk_and_joined_as_it_was(
+    house: Film, piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows begins with its end, wherever that was when it was synced last."""
+
+    async def work(house: House) -> list[float]:
+        there = await interrupted(house, piece, len(piece) // 2)
+        first = await house.begins()
+        await house.ends()
+        monkeypatch.setattr("daemon.scheduling.resumption.boot_id", lambda: "after a power cut")
+        second = await house.begins()
+        there.write_bytes(damaged(piece, len(piece) - 100))
+        with pytest.raises(ProofError, match=DAMAGED):
+            await second.pieces()
+        return [first.begin.seconds, second.begin.seconds]
+
+    first, second = house(work)
+    assert first == second > 10.0
