@@ -150,12 +150,13 @@ CREATE TABLE variations (
     contents             TEXT,  -- what of its source it has, and what not, once it is completed
     resumed_seconds      REAL,  -- of it that its last attempt found encoded already
     in_pieces            INTEGER NOT NULL DEFAULT 1 CHECK (in_pieces IN (0, 1)),  -- 0: they did not fit; it is made whole
-    keep_partial         INTEGER NOT NULL DEFAULT 0 CHECK (keep_partial IN (0, 1)),  -- its pieces outlive its cancel
+    keep_partial         INTEGER NOT NULL DEFAULT 0 CHECK (keep_partial IN (0, 1)),  -- its pieces outlive its end
     deliver              TEXT,  -- where it is to be brought once it is completed, if that was asked
     dropped              INTEGER NOT NULL DEFAULT 0 CHECK (dropped IN (0, 1)),  -- the spool's copy, once it was brought
     begun_anew           TEXT,  -- why its last attempt did not go on with what one before had encoded
     unfetched            INTEGER NOT NULL DEFAULT 0 CHECK (unfetched IN (0, 1)),  -- its source is not whole yet
     owner                TEXT,  -- its job's
+    stuck_at             REAL,  -- second of the film from which an attempt failed for good that kept its pieces
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from stored import add_job, claim, in_store, variation
 
+from daemon.database import owned_files
 from daemon.database.store import Store, Transaction
 from daemon.encode.task import Durable, Kept
 from daemon.paths import Paths
 from daemon.proof.prove import Proof
 from daemon.scheduling import claims
-from daemon.scheduling.claims import INTERRUPTED, NO_ROOM, Failure
+from daemon.scheduling.claims import INTERRUPTED, NO_ROOM, STUCK, Failure
 
 PROOF = Proof(bytes=1, sha256="-", inode=1, output_seconds=1.0, cpu_seconds=2.0, speed=None)
 
@@ -32,8 +33,10 @@ def begin(transaction: Transaction, at: float = 0.0) -> claims.Claim:
     return mine
 
 
-def give_up(transaction: Transaction, mine: claims.Claim, failure: Failure | None, cpu_seconds: float) -> bool:
-    how = {"failure": failure, "cpu_seconds": cpu_seconds, "now": 3.0}
+def give_up(
+    transaction: Transaction, mine: claims.Claim, failure: Failure | None, cpu_seconds: float, *, crashed: bool = False
+) -> bool:
+    how = {"failure": failure, "cpu_seconds": cpu_seconds, "now": 3.0, "crashed": crashed}
     return claims.abandon(transaction, variation=mine.seq, attempt=mine.attempt, **how)  # type: ignore[arg-type]
 
 
@@ -103,3 +106,86 @@ def test_what_pieces_took_is_discarded_with_them_and_a_full_disk_told(paths: Pat
         return row["begun_anew"], job["discarded_cpu"]
 
     assert in_store(paths, work) == (NO_ROOM, 8.0)
+
+
+def fail(transaction: Transaction, at: float, failure: Failure | None) -> bool:
+    """Fails attempts that go on at that second, one after the other, until it is not tried again by itself; returns
+    whether its pieces are kept. None: they take the daemon with them."""
+    while True:
+        kept = give_up(transaction, begin(transaction, at), failure, 1.0, crashed=failure is None)
+        transaction.run("release_delayed", now=1e6, latest=1e9)
+        if variation(transaction, "a")["status"] != "queued" or not kept:
+            return kept
+
+
+KILLED = Failure(error="killed", retries=claims.MAX_RETRIES)
+BROKEN = Failure(error="the source is damaged")
+
+
+def pieces_owned(transaction: Transaction, paths: Paths) -> bool:
+    items = owned_files.of_job(paths, "a", transaction)
+    assert items
+    return any(item.role is owned_files.Role.WORK for item in items)
+
+
+@pytest.mark.parametrize(("failure", "kept"), [(KILLED, True), (BROKEN, False), (Failure("fault", ours=True), True)])
+def test_pieces_of_a_film_that_a_retry_may_make_are_kept_for_it(paths: Paths, failure: Failure, kept: bool) -> None:
+    async def work(store: Store) -> tuple[bool, bool, int]:
+        await store.write(lambda t: add_job(t, "a"))
+        going_on = await store.write(lambda t: fail(t, 60.0, failure))
+        needless = await store.write(lambda t: claims.drop_needless_pieces(t, jobs=[1]))
+        return going_on, await store.read(lambda t: pieces_owned(t, paths)), len(needless)
+
+    assert in_store(paths, work) == (kept, kept, 0)
+
+
+@pytest.mark.parametrize(("again_at", "status", "why"), [(62.0, "queued", STUCK), (70.0, "failed", None)])
+def test_a_retry_that_fails_where_it_failed_before_begins_anew(
+    paths: Paths, again_at: float, status: str, why: str | None
+) -> None:
+    async def work(store: Store) -> tuple[bool, str, str | None, bool]:
+        await store.write(lambda t: add_job(t, "a"))
+        await store.write(lambda t: fail(t, 60.0, KILLED))
+        await store.write(lambda t: t.run("requeue", variations="[1]"))
+        kept = await store.write(lambda t: fail(t, again_at, KILLED))
+        row = await store.read(partial(variation, name="a"))
+        anew = await store.write(lambda t: fail(t, 0.0, KILLED)) if status == "queued" else True
+        return kept, row["status"], row["begun_anew"], anew
+
+    assert in_store(paths, work) == (status == "failed", status, why, True)
+
+
+def test_a_film_that_takes_the_daemon_down_where_it_did_before_is_not_begun_anew_by_itself(paths: Paths) -> None:
+    async def work(store: Store) -> list[tuple[str, bool]]:
+        await store.write(lambda t: add_job(t, "a"))
+        found = []
+        for _ in range(2):
+            kept = await store.write(lambda t: fail(t, 60.0, None))
+            found.append(((await store.read(partial(variation, name="a")))["status"], kept))
+            await store.write(lambda t: t.run("requeue", variations="[1]"))
+        return found
+
+    assert in_store(paths, work) == [("failed", True), ("failed", False)]
+
+
+def test_pieces_of_a_film_whose_source_cannot_be_read_now_are_kept_for_a_retry(paths: Paths) -> None:
+    async def work(store: Store) -> bool:
+        await store.write(lambda t: add_job(t, "a"))
+        mine = await store.write(begin)
+        await store.write(lambda t: give_up(t, mine, INTERRUPTED, 1.0))
+        await store.write(lambda t: claims.refuse_source(t, source="a", error="away", now=4.0))
+        return await store.read(lambda t: pieces_owned(t, paths))
+
+    assert in_store(paths, work)
+
+
+def test_a_film_that_was_failed_by_request_keeps_no_pieces(paths: Paths) -> None:
+    async def work(store: Store) -> tuple[int, bool]:
+        await store.write(lambda t: add_job(t, "a"))
+        await store.write(lambda t: fail(t, 60.0, KILLED))
+        await store.write(lambda t: t.run("requeue", variations="[1]"))
+        await store.write(lambda t: t.run("fail_queued", job=1, now=5.0, error="forced"))
+        dropped = await store.write(lambda t: claims.drop_needless_pieces(t, jobs=[1]))
+        return len(dropped), await store.read(lambda t: pieces_owned(t, paths))
+
+    assert in_store(paths, work) == (1, False)

@@ -83,7 +83,7 @@ def _of_source(paths: Paths, job: str, source: Row) -> Iterator[Item]:
 def _of_variation(paths: Paths, job: str, variation: Row) -> Iterator[Item]:
     identifier, status = variation["id"], variation["status"]
     yield Item(Role.LOG, paths.log(job, identifier))
-    if status in LIVE or (status == State.CANCELLED and variation["keep_partial"]):
+    if status in LIVE or (status in {State.CANCELLED, State.FAILED} and variation["keep_partial"]):
         yield Item(Role.WORK, paths.work(job, identifier))
     if status in {State.PROCESSING, State.COMPLETED}:  # it has its name a moment before its row says so
         if not variation["dropped"]:

@@ -390,7 +390,7 @@ UPDATE variations SET in_pieces = 0, resumed_seconds = NULL, begun_anew = :why W
 
 -- Says why a film begins anew of which something is encoded.
 -- name: tell_begun_anew
-UPDATE variations SET begun_anew = :why
+UPDATE variations SET begun_anew = :why, resumed_seconds = NULL
 WHERE seq = :variation AND EXISTS (SELECT 1 FROM pieces WHERE pieces.variation = variations.seq)
 
 -- Forgets all pieces of a film.
@@ -420,7 +420,7 @@ UPDATE variations SET dropped = 1, lost_at = :now WHERE status = 'completed' AND
 
 -- Films of earlier jobs of which something is encoded.
 -- name: films_in_pieces
-SELECT DISTINCT variations.seq, variations.id, variations.name, variations.attempts, jobs.id AS job
+SELECT DISTINCT variations.seq, variations.id, variations.name, variations.attempts, variations.stuck_at, jobs.id AS job
 FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation JOIN jobs ON jobs.seq = variations.job
 WHERE +variations.job < :job
 
@@ -432,25 +432,30 @@ SELECT id FROM jobs WHERE seq < :job AND completed = 0
 -- name: hand_pieces_on
 UPDATE pieces SET variation = (SELECT seq FROM variations WHERE id = :heir) WHERE variation = :variation
 
--- Has attempts count on from those that left pieces.
+-- Has attempts count on from those that left pieces, and failed there.
 -- name: count_attempts_on
-UPDATE variations SET attempts = :attempts WHERE id = :heir
+UPDATE variations SET attempts = :attempts, stuck_at = :stuck_at WHERE id = :heir
 
 -- Calls an output what its file will be called.
 -- name: rename_variation
 UPDATE variations SET name = :name WHERE id = :variation
 
--- What was completed, by name, in the database of a single run: there is little else in it.
+-- What was completed in the database of a single run, and of what it was made: there is little else in it.
 -- name: made_by_run
-SELECT name FROM variations WHERE seq > 0 AND status = 'completed'
+SELECT jobs.id AS job, variations.id, variations.name, variations.extension, variations.sha256, variations.preset,
+    variations.parameters, sources.path, sources.bytes, sources.modified
+FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON jobs.seq = variations.job
+WHERE variations.seq > 0 AND variations.status = 'completed'
 
--- How much of cancelled films is kept, by the last piece of each: where that begins, and what was told to be there.
+-- How much of films is kept that were cancelled or failed, by the last piece of each: where that begins, and what was
+-- told to be there.
 -- name: kept_pieces
 SELECT variations.id, max(max(pieces.begins, pieces.seconds)) AS seconds, sum(pieces.bytes) AS bytes,
     max(pieces.begins) AS begins, max(pieces.attempt) AS attempt, sources.media
 FROM pieces JOIN variations ON variations.seq = pieces.variation JOIN sources ON sources.seq = variations.source
 WHERE variations.job = :job AND (:source IS NULL OR variations.source = :source)
-    AND (:variation IS NULL OR variations.seq = :variation) AND variations.status = 'cancelled'
+    AND (:variation IS NULL OR variations.seq = :variation)
+    AND variations.status IN ('cancelled', 'failed') AND variations.keep_partial
 GROUP BY variations.seq
 
 -- Ends the record of a variation's attempt.
@@ -482,9 +487,10 @@ UPDATE sources SET bytes = :bytes, modified = :modified WHERE id = :source AND p
 -- name: record_source_error
 UPDATE sources SET error = :error WHERE id = :source
 
--- Fails what waits of a source that cannot be read.
+-- Fails what waits of a source that cannot be read; it may be there again at a retry.
 -- name: fail_queued_of_source
-UPDATE variations SET status = 'failed', error = :error, finished_at = :now
+UPDATE variations SET status = 'failed', error = :error, finished_at = :now,
+    keep_partial = EXISTS (SELECT 1 FROM pieces WHERE pieces.variation = variations.seq)
 WHERE source = (SELECT seq FROM sources WHERE id = :source) AND status = 'queued'
 
 -- What is about to be published. No row: it was cancelled, or is no longer this attempt's.
@@ -506,13 +512,17 @@ WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
 
 -- A running variation with what was asked of it, as long as that attempt is the current one.
 -- name: in_flight
-SELECT job, cancel_requested_at, fail_requested_at, keep_partial, retries, crashes FROM variations
+SELECT job, cancel_requested_at, fail_requested_at, keep_partial, retries, crashes, resumed_seconds, stuck_at,
+    EXISTS (SELECT 1 FROM pieces WHERE pieces.variation = variations.seq) AS begun
+FROM variations
 WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
 
 -- Ends or requeues an attempt that came to nothing.
 -- name: abandon
 UPDATE variations SET status = :status, error = :error, not_before = :not_before, retries = :retries,
     crashes = :crashes, alone = :alone, proof = NULL, waiting = :waiting,
+    keep_partial = iif(:status = 'failed', :keep, keep_partial),
+    stuck_at = iif(:keep, coalesce(resumed_seconds, 0.0), iif(:anew IS NULL, stuck_at, NULL)),
     space_needed = coalesce(:space_needed, space_needed),
     finished_at = iif(:status = 'queued', NULL, :now), started_at = iif(:status = 'queued', NULL, started_at)
 WHERE seq = :variation
@@ -541,11 +551,11 @@ UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished
 WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
     AND status = 'queued'
 
--- Has what was cancelled be kept no longer.
+-- Has what was cancelled, or failed, be kept no longer.
 -- name: keep_no_longer
 UPDATE variations SET keep_partial = 0
 WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
-    AND status = 'cancelled' AND keep_partial
+    AND status IN ('cancelled', 'failed') AND keep_partial
 
 -- Asks for what runs of a job to be ended as failed.
 -- name: request_fail

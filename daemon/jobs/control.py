@@ -186,6 +186,11 @@ class Control:
         kept = await kept_films(self._prober, self._paths, scope.job, after.kept)
         return _receipt(scope, after, changed, receipts, freed, kept)
 
+    async def kept(self, scope: Scope) -> tuple[KeptVariation, ...]:
+        """Returns what is kept of films that were cancelled or failed, for a retry. Raises NotFound or Gone."""
+        located = await self._store.read(partial(_locate, scope, self._now()))
+        return await kept_films(self._prober, self._paths, scope.job, located.kept)
+
     async def delete(self, job: str) -> None:
         """Cancels the job and deletes all of it: processes, rows, files. Raises NotFound, Gone or Conflict."""
         row = await self._store.read(lambda t: job_row(t, job, self._now()))

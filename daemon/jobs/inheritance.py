@@ -59,4 +59,4 @@ def _hand_on(paths: Paths, film: Row, job: str, heir: str, transaction: Transact
     for piece in paths.work(film["job"], film["id"]).glob(paths.piece("-", "-", 0).with_stem("*").name):
         os.link(piece, work / piece.name)
     transaction.run("hand_pieces_on", variation=film["seq"], heir=heir)
-    transaction.run("count_attempts_on", attempts=film["attempts"], heir=heir)
+    transaction.run("count_attempts_on", attempts=film["attempts"], stuck_at=film["stuck_at"], heir=heir)

@@ -1,4 +1,4 @@
-"""Tells how much of cancelled films is kept, as far as a retry will find it."""
+"""Tells how much of films is kept that were cancelled or failed, as far as a retry will find it."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ class Attempt:
             failure = Failure(error=f"the host refused: {error.strerror}", retries=MAX_RETRIES)
         except Exception:
             log.exception("%s failed by a fault of ffspool", ", ".join(member.claim.id for member in members))
-            failure = Failure(error="an internal error; the daemon's log has the details")
+            failure = Failure(error="an internal error; the daemon's log has the details", ours=True)
         return await self._settlement.abandon_all(members, failure)
 
     async def _encode(self) -> None:

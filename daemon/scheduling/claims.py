@@ -28,6 +28,7 @@ SUSPECT_AFTER = 2  # deaths of the daemon with this variation in flight: then it
 MAX_CRASHES = 10  # most of them were somebody else's fault, and each costs a start
 RETRY_GROWTH = 4  # each wait is so many times the one before
 NO_ROOM = "the disk was full, and what was encoded of it was removed"
+STUCK = "a retry that went on with what was encoded of it failed where it had failed before"
 ASIDE = 30.0  # seconds that work lets other work pass which may fit on the disk
 
 
@@ -237,19 +238,28 @@ class Verdict(Model, frozen=True):
     alone: bool = False
     waiting: str | None = None
     space_needed: int | None = None
+    keep: bool = False  # its pieces, for a retry
+    anew: str | None = None  # why they are of no use any more
 
 
 class Failure(Model, frozen=True):
     """A failure is why an attempt came to nothing. One that may pass is tried again up to `retries` times.
 
     `alone`: its company, or its pieces, may have been at fault, and it is tried again by itself at once. With `space`
-    it is no failure but a full disk: the work waits, however long, until so many bytes are free.
+    it is no failure but a full disk: the work waits, however long, until so many bytes are free. `ours`: it says
+    nothing of the source, nor of what was asked.
     """
 
     error: str
     retries: int = 0
     alone: bool = False
     space: int | None = None
+    ours: bool = False
+
+    @property
+    def keeps(self) -> bool:
+        """Tells whether a retry may make what failed of it, and is to go on with what was encoded."""
+        return self.ours or self.retries > 0
 
 
 def failure_of(ended: Ended, *, sharing: int) -> Failure:
@@ -282,18 +292,24 @@ def abandon(
     if row is None:
         return False
     verdict = judge(row, failure=failure, crashed=crashed, now=now, retry_delay=retry_delay)
-    going_on = verdict.space_needed is None and (verdict.status is State.QUEUED or _is_kept(row))
+    going_on = _goes_on(row, verdict)
     # What was spent comes first: the job may end with the abandoning.
     spent = {"variation": variation, "attempt": attempt, "cpu_seconds": cpu_seconds}
     if not (going_on and transaction.run("record_cpu_of_piece", **spent)):
         transaction.run("discard_cpu", job=row["job"], cpu_seconds=cpu_seconds)
     if not going_on:
-        if verdict.space_needed is not None:
-            transaction.run("tell_begun_anew", variation=variation, why=NO_ROOM)
+        if anew := verdict.anew or (NO_ROOM if verdict.space_needed is not None else None):
+            transaction.run("tell_begun_anew", variation=variation, why=anew)
         _discard_pieces(transaction, variation)
     transaction.run("abandon", variation=variation, now=now, **msgspec.structs.asdict(verdict))
     transaction.run("end_attempt", variation=variation, now=now)
     return going_on
+
+
+def _goes_on(row: Row, verdict: Verdict) -> bool:
+    if verdict.space_needed is not None or verdict.anew:
+        return False
+    return verdict.status is State.QUEUED or verdict.keep or _is_kept(row)
 
 
 def may_go_on(transaction: Transaction, *, variation: int, attempt: int) -> bool:
@@ -328,7 +344,8 @@ def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry
             f"the daemon died {crashes} times while this was being encoded, at last by itself: it is tried again only "
             "when that is asked (retry)"
         )
-        return Verdict(status=State.FAILED, error=words, retries=retries, crashes=crashes)
+        failed = Verdict(status=State.FAILED, error=words, retries=retries, crashes=crashes)
+        return replace(failed, anew=STUCK) if _is_stuck(row) else replace(failed, keep=bool(row["begun"]))
     if failure is None:
         queued = Verdict(status=State.QUEUED, error=None, retries=retries, crashes=crashes)
         return _kept_apart(queued, now) if crashed and crashes >= SUSPECT_AFTER else queued
@@ -340,7 +357,16 @@ def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry
     if retries < failure.retries:
         later = now + retry_delay * RETRY_GROWTH**retries
         return Verdict(status=State.QUEUED, error=failure.error, retries=retries + 1, crashes=crashes, not_before=later)
-    return Verdict(status=State.FAILED, error=failure.error, retries=retries, crashes=crashes)
+    if failure.keeps and _is_stuck(row):
+        return Verdict(status=State.QUEUED, error=None, retries=0, crashes=crashes, anew=STUCK)
+    keep = failure.keeps and bool(row["begun"])
+    return Verdict(status=State.FAILED, error=failure.error, retries=retries, crashes=crashes, keep=keep)
+
+
+def _is_stuck(row: Row) -> bool:
+    """Whether it failed before where it fails now, with pieces that were there already."""
+    going_on, failed = row["resumed_seconds"], row["stuck_at"]
+    return going_on is not None and failed is not None and going_on < failed + GOT_ON
 
 
 def _kept_apart(suspect: Verdict, now: float) -> Verdict:
