@@ -8,9 +8,13 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import psutil
 import pytest
@@ -19,8 +23,10 @@ from surroundings import thorough
 from test_cli import FFSPOOL, encoders, ffspool, names, printed, started
 from test_resume import KILLED, times
 
-from daemon.cli import work_place
+from daemon.cli import run, work_place
+from daemon.cli.batch_job import Result
 from daemon.errors import ProbeError
+from daemon.jobs.receipts import KeptVariation
 from daemon.media import cut
 
 OF_FILMS = ("-p", "h264-480p:speed=slow", "--slots", "1")
@@ -80,6 +86,60 @@ def test_a_run_that_was_killed_is_gone_on_with_by_the_same_command(
     assert names(tmp_path) == ["clip_h264-480p.mp4", MADE]
     assert (tmp_path / "clip_h264-480p.mp4").stat() == first
     assert times(tmp_path / MADE) == pytest.approx(times(small_film), abs=0.001)
+
+
+DIES = "lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)"
+FAILS = "lambda *_, **__: open('/no/such/disk')"
+TWICE_NAMED = f"lambda output, place: os.link(output, place) or ({DIES})()"
+MOMENTS = {"it arrives": ("batch_job.arrive", DIES), "its first name is gone": ("arrival._linked", TWICE_NAMED)}
+
+
+def run_but(what: str, instead: str, *arguments: str | Path) -> int:
+    """A run in which something else is done instead."""
+    words = f"import os, signal; from daemon.cli import arrival, batch_job, main; {what} = {instead}; main.main()"
+    command = [sys.executable, "-c", words, "run", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, check=False).returncode
+
+
+@pytest.mark.parametrize("moment", ["it arrives", thorough("its first name is gone")])
+def test_what_is_completed_and_was_not_brought_before_a_kill_is_brought_by_the_same_command(
+    clip: Path, tmp_path: Path, moment: str
+) -> None:
+    command = (clip, "-p", "h264-480p:speed=ultrafast", "-o", tmp_path)
+    assert run_but(*MOMENTS[moment], *command) == -signal.SIGKILL
+    [left] = tmp_path.glob(".ffspool/spool/jobs/*/outputs/*.mp4")
+    made = left.stat()
+    again = ffspool("run", *command)
+    assert again.returncode == 0, again.stderr
+    assert "All 1 are there already" in again.stdout
+    assert ("was completed by a run that was interrupted" in again.stdout) == (moment == "it arrives")
+    assert names(tmp_path) == ["clip_h264-480p.mp4"]
+    there = (tmp_path / "clip_h264-480p.mp4").stat()
+    assert (there.st_ino, there.st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("preset", ["h264-480p:target_vmaf=80", "sprite-sheet", "mp3"])
+def test_what_could_not_be_brought_is_brought_by_the_same_command(clip: Path, tmp_path: Path, preset: str) -> None:
+    """As onto a disk that was full: what is completed is not made again, whatever it is."""
+    command = (clip, "-p", preset, "-o", tmp_path / "out")
+    assert run_but("batch_job.arrive", FAILS, *command) == 1
+    [left] = tmp_path.glob("out/.ffspool/spool/jobs/*/outputs/*")
+    made = left.stat()
+    assert ffspool("run", *command).returncode == 0
+    [there] = (tmp_path / "out").glob("clip*")
+    assert (there.stat().st_ino, names(tmp_path / "out")) == (made.st_ino, [there.name])
+
+
+@pytest.mark.thorough
+def test_what_was_completed_and_is_damaged_since_is_made_again(clip: Path, tmp_path: Path) -> None:
+    command = (clip, "-p", "mp3", "-o", tmp_path)
+    assert run_but(*MOMENTS["it arrives"], *command) == -signal.SIGKILL
+    [left] = tmp_path.glob(".ffspool/spool/jobs/*/outputs/*")
+    left.write_bytes(left.read_bytes()[:-1])
+    again = ffspool("run", *command)
+    assert (again.returncode, "interrupted" in again.stdout) == (0, False)
+    assert names(tmp_path) == ["clip_mp3.mp3"]
 
 
 @pytest.fixture(scope="module")
@@ -156,4 +216,41 @@ def test_a_lost_terminal_leaves_films_to_go_on_with(small_film: Path, tmp_path: 
             process.kill()
     assert psutil.wait_procs(children, timeout=10)[1] == []
     assert names(tmp_path) == [".ffspool"]
-    assert work_place.left_of_films(tmp_path / ".ffspool")
+    assert work_place.is_needed(tmp_path / ".ffspool")
+
+
+@pytest.mark.thorough
+def test_a_film_whose_encoder_is_killed_too_often_is_gone_on_with_by_the_same_command(
+    small_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FFSPOOL_RETRY_DELAY", "0.1")
+    with under_way(tmp_path, small_film, *OF_FILMS) as process:
+        running = psutil.Process(process.pid)
+        while process.poll() is None:
+            for encoder in encoders(running):
+                with suppress(psutil.NoSuchProcess):
+                    encoder.kill()
+            time.sleep(0.05)
+        words = " ".join(process.communicate()[0].split())
+    assert process.returncode == 1
+    assert f"of {MADE}. The same again goes on with it" in words
+    assert "give the host more memory" in words
+    again = ffspool("run", small_film, *OF_FILMS, "-o", tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert re.search(rf"{MADE} goes on at 0:[12]\d", again.stdout)
+    assert names(tmp_path) == [MADE]
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        ([0.04], "The same again goes on with it"),
+        ([0.0], "the same again begins them anew"),
+        ([], "What other commands left is still in"),
+    ],
+)
+def test_what_is_said_to_be_gone_on_with_is(kept: list[float], words: str) -> None:
+    left = [KeptVariation(variation="v", seconds=seconds, bytes=1) for seconds in kept]
+    source = SimpleNamespace(variations=[SimpleNamespace(id="v", name=MADE)])
+    result = SimpleNamespace(kept=left, job=SimpleNamespace(sources=[source]))
+    assert words in run._left(cast("Result", result), Path("out"))

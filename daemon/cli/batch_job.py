@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -16,11 +14,10 @@ from typing import Protocol
 
 import msgspec
 
-from daemon import filenames
-from daemon.cli import made
+from daemon.cli.arrival import arrive
 from daemon.cli.batch import Batch
 from daemon.cli.made import Origin
-from daemon.cli.work_place import brought, left_of_films, working_in
+from daemon.cli.work_place import is_needed, working_in
 from daemon.database.store import Transaction
 from daemon.errors import Conflict
 from daemon.jobs.control import Scope
@@ -30,7 +27,7 @@ from daemon.jobs.receipts import KeptVariation
 from daemon.jobs.views import JobView
 from daemon.media.prober import Prober
 from daemon.models import Model
-from daemon.paths import Paths, remove
+from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.service import Service, running
 from daemon.settings import Settings
@@ -51,7 +48,7 @@ class Made(Model, frozen=True):
 class Result(Model, frozen=True):
     """Holds the job at its end, what was made by variation, and whether a signal ended it early.
 
-    What is `kept` of films then is in the work folder `left`.
+    What is `kept` of films is in the work folder `left`, which may hold what other commands left, too.
     """
 
     job: JobView
@@ -101,7 +98,7 @@ async def run(
         async with running(own, library, prober=prober) as service:
             job = await _created(service, batch)
             result = await _Follower(service, batch, watcher, interrupt).follow(job)
-        return msgspec.structs.replace(result, left=work if left_of_films(work) else None)
+        return msgspec.structs.replace(result, left=work if is_needed(work) else None)
 
 
 async def _created(service: Service, batch: Batch) -> JobView:
@@ -139,7 +136,6 @@ class _Follower:
         self._watcher = watcher
         self._interrupt = interrupt
         self._made: dict[str, Made] = {}
-        self._kept: tuple[KeptVariation, ...] = ()
 
     async def follow(self, job: JobView) -> Result:
         cancelling = asyncio.create_task(self._cancel_when_asked(job.id))
@@ -156,7 +152,8 @@ class _Follower:
             if not self._interrupt.is_set():
                 cancelling.cancel()
             await asyncio.wait([cancelling])
-        return Result(job=job, made=self._made, interrupted=self._interrupt.is_set(), kept=self._kept)
+        kept = await self._service.control.kept(Scope(job=job.id))
+        return Result(job=job, made=self._made, interrupted=self._interrupt.is_set(), kept=kept)
 
     async def _next_change(self) -> None:
         changed = self._service.scheduler.changed
@@ -172,8 +169,7 @@ class _Follower:
             "on a busy machine that takes longer."
         )
         with contextlib.suppress(Conflict):  # everything ended a moment ago
-            receipt = await self._service.control.cancel(Scope(job=job), keep_partial=True)
-            self._kept = receipt.kept
+            await self._service.control.cancel(Scope(job=job), keep_partial=True)
 
     async def _publish(self, job: JobView) -> None:
         for source, targets, origins in zip(job.sources, self._batch.targets, self._batch.origins, strict=True):
@@ -183,54 +179,6 @@ class _Follower:
 
     async def _move(self, job: str, variation: str, target: str, origin: Origin) -> Made:
         output, row = await self._service.jobs.output(job, variation)
-        here = await asyncio.to_thread(brought, output, self._batch.folder, row["sha256"])
-        place = self._batch.folder / target
-        place.parent.mkdir(parents=True, exist_ok=True)
-        path = _placed(here, place, overwrite=self._batch.overwrite)
-        made.note(self._batch.folder, path, origin)
+        arriving = partial(arrive, output, row["sha256"], self._batch.folder, target, origin)
+        path = await asyncio.to_thread(arriving, overwrite=self._batch.overwrite)
         return Made(path=path, duration_seconds=row["output_seconds"])
-
-
-# What is completed, on its way to the user's folder
-
-
-def _placed(output: Path, target: Path, *, overwrite: bool) -> Path:
-    """Where `output` is now: at `target`, or numbered beside a file that came there while we encoded."""
-    if overwrite:
-        if output.is_dir() or target.is_dir():
-            remove(target)
-        output.replace(target)
-        return target
-    free, number = target, 1
-    while not _linked(output, free):
-        number += 1
-        free = target.with_name(filenames.numbered(target.name, number))
-    return free
-
-
-def _linked(output: Path, target: Path) -> bool:
-    """Moves without ever replacing anything; False: there is something."""
-    if output.is_dir():
-        return _placed_folder(output, target)
-    try:
-        os.link(output, target)
-    except FileExistsError:
-        return False
-    except OSError as error:  # some file systems have no hard links
-        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}:
-            raise
-        if os.path.lexists(target):
-            return False
-        output.rename(target)
-        return True
-    output.unlink()
-    return True
-
-
-def _placed_folder(output: Path, target: Path) -> bool:
-    try:
-        target.mkdir()  # a rename replaces an empty folder, and nothing else
-    except FileExistsError:
-        return False
-    output.rename(target)
-    return True

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon.models import Model, Parameters, Wanted
 from daemon.scheduling.sources import NewSource
@@ -62,9 +63,9 @@ def read(folder: Path) -> dict[str, Entry]:
     return entries
 
 
-def note(folder: Path, path: Path, made_of: Origin) -> None:
-    """Records an output that has just been put at `path`, in the folder or below it."""
-    size, modified = _shape(path)
+def note(folder: Path, path: Path, made_of: Origin, *, like: Path) -> None:
+    """Records an output that is put at `path`, in the folder or below it; so far it is `like` that."""
+    size, modified = _shape(like)
     entry = Entry(name=str(path.relative_to(folder)), origin=made_of, bytes=size, modified=modified)
     with (folder / RECORD).open("ab") as record:
         record.write(msgspec.json.encode(entry) + b"\n")
@@ -73,12 +74,19 @@ def note(folder: Path, path: Path, made_of: Origin) -> None:
 def is_whole(entries: Mapping[str, Entry], folder: Path, name: str, made_of: Origin) -> bool:
     """Tells whether the output of that name was made of the same, and is still as it was then."""
     entry = entries.get(name)
-    if entry is None or entry.origin != made_of:
+    if entry is None or _asked(entry.origin) != _asked(made_of):
         return False
     try:
         return _shape(folder / name) == (entry.bytes, entry.modified)
     except OSError:
         return False
+
+
+def _asked(origin: Origin) -> Origin:
+    """What was asked for: a `crf` that reaches a score is found in the encode."""
+    found = {"crf"} if origin.parameters.get("target_vmaf") else set()
+    parameters = {name: value for name, value in origin.parameters.items() if name not in found}
+    return replace(origin, parameters=parameters)
 
 
 def _shape(path: Path) -> tuple[int, int]:

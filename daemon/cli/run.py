@@ -79,7 +79,7 @@ def run(
     Each result is in the output folder as soon as it is complete. Ctrl-C ends the encodes gracefully and
     keeps what is completed; what is encoded of long films stays in .ffspool there, and the same again goes on with it.
     """
-    from daemon.cli import batch, work_place
+    from daemon.cli import arrival, batch, work_place
     from daemon.cli.folders import gather
     from daemon.states import OnUnsuitable
 
@@ -88,6 +88,8 @@ def run(
     settings, library = load_settings(flags), load_library()
     named = gather(files, include=include, exclude=exclude, apart=output)
     how["named"] = _naming(template, named, settings, library)
+    for name in () if fresh else arrival.bring_left(output, overwrite=how["overwrite"]):
+        echo(f"{name} was completed by a run that was interrupted, and is there now", err=as_json)
     how["made_before"] = () if fresh else work_place.made_before(output)
     checked = batch.check(
         named, _requests(variations), library, output, on_unsuitable=OnUnsuitable(on_unsuitable), **how
@@ -204,7 +206,7 @@ def _report(result: Result, checked: Batch) -> None:
     say(screen, tally(result.job) + where)
     if result.left:
         say(screen, _left(result, result.left))
-    elif result.job.outcome != "all":
+    if result.job.outcome != "all" and not (result.left and result.interrupted):
         for words in _what_helps(result):
             say(screen, f"{words}.")
 
@@ -225,10 +227,12 @@ def _left(result: Result, left: Path) -> str:
         for source in result.job.sources
         for variation in source.variations
         for kept in result.kept
-        if kept.variation == variation.id and kept.seconds >= 1
+        if kept.variation == variation.id and kept.seconds > 0
     ]
+    if not result.kept:
+        return f"What other commands left is still in {left}."
     if not films:
-        return f"Too little is encoded yet of the films in {left}: the same again begins them anew."
+        return f"Too little is encoded yet of the films in {left} to go on with: the same again begins them anew."
     more = f" and {len(films) - MOST_ALIKE} more" if len(films) > MOST_ALIKE else ""
     what = f": up to {', '.join(films[:MOST_ALIKE])}{more}"
     again = "The same again goes on with it; with --fresh it begins anew."

@@ -101,20 +101,35 @@ def made_before(folder: Path) -> frozenset[str]:
 
 
 def clear_up(folder: Path) -> None:
-    """Removes what an interrupted run left, unless there are films in it to be gone on with. Raises StartupError."""
+    """Removes what an interrupted run left, unless it is needed. Raises StartupError."""
     if _left_in(folder):
         with working_in(folder):
             pass
 
 
-def left_of_films(work: Path) -> bool:
-    """Tells whether the work folder holds what is encoded of films."""
-    return any(path.stat().st_size for path in _pieces(work))
+@contextmanager
+def left_by_a_run(folder: Path) -> Iterator[Path | None]:
+    """Gives the work folder that an interrupted run left, ours alone, and leaves it there; None: there is none."""
+    if _left_in(folder) is None:
+        yield None
+        return
+    with _held(folder), _held_beside(folder) as base:
+        yield base / WORK if _is_left(base / WORK) else None
+
+
+def is_needed(work: Path) -> bool:
+    """Tells whether the work folder holds what is encoded of films, or completed and not brought yet."""
+    return any(path.stat().st_size for path in _pieces(work)) or any(_outputs(work))
 
 
 def _pieces(work: Path) -> Iterator[Path]:
     paths = Paths(work)
     return paths.jobs.glob(str(paths.piece("*", "*", 0).with_stem("*").relative_to(paths.jobs)))
+
+
+def _outputs(work: Path) -> Iterator[Path]:
+    paths = Paths(work)
+    return paths.jobs.glob(str(paths.output("*", "*", "").relative_to(paths.jobs)))
 
 
 def _left_in(folder: Path) -> Path | None:
@@ -158,7 +173,7 @@ def working_in(folder: Path, *, fresh: bool = False, say: Callable[[str], None] 
         try:
             yield work
         finally:
-            if not left_of_films(work):
+            if not is_needed(work):
                 remove(work)
 
 
