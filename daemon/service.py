@@ -59,6 +59,7 @@ from daemon.scheduling.sources import Whereabouts
 from daemon.scheduling.space import DiskUsage, Space
 from daemon.settings import Settings
 from daemon.state_lock import locked
+from daemon.steady_clock import steady
 from daemon.storage import credentials
 from daemon.storage.buckets import Buckets
 from daemon.storage.download import Downloader
@@ -331,7 +332,7 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
 
 async def _keep_house(service: Service, began: float, now: Callable[[], float]) -> None:
     """Tidies at once what an earlier daemon left, while all that is on its way is younger than we; then at times."""
-    swept_by = cleanup.steady(now)
+    swept_by = steady(now)
     with closing(cleanup.Sweep(service.store, service.paths, began)) as sweep:
         await _tidy(service, partial(sweep.round, began, min_age=0), now(), swept_by())
         while True:

@@ -69,7 +69,7 @@ def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1
     return LocalEngine(ffmpeg=ffmpeg, slots=slots, limits=Limits(), grace=grace, sandbox=unsandboxed)
 
 
-def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -> None:
+def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0, deliver: str | None = None) -> None:
     """A job with one source and one variation, all of that name."""
     job = transaction.one(
         "insert_job",
@@ -97,7 +97,7 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0) -
     assert source is not None
     transaction.run(
         "insert_variation", id=name, job=job["seq"], source=source["seq"], name="clip_mp3.mp3", preset="mp3",
-        parameters="{}", deliver=None, extension="mp3", priority=0,
+        parameters="{}", deliver=deliver, extension="mp3", priority=0,
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from daemon.process.identity import TOKEN_VARIABLE, start_ticks
 from daemon.proof.prove import Proof
 from daemon.proof.publish import seal
 from daemon.scheduling import claims
+from daemon.steady_clock import steady
 
 
 @pytest.fixture
@@ -218,7 +219,7 @@ def test_the_sweep_leaves_young_files_alone(paths: Paths) -> None:
 def test_a_clock_that_is_set_forward_makes_no_file_old(paths: Paths) -> None:
     """What comes in at that moment would be swept for having stood there for a day."""
     host = clock = 1000.0
-    swept_by = cleanup.steady(lambda: host, lambda: clock)
+    swept_by = steady(lambda: host, lambda: clock)
     arriving = write(paths.incoming / "coming in")
     os.utime(arriving, (host, host))
     host, clock = host + 86400, clock + 1

@@ -9,19 +9,25 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import forked
+import msgspec
 import pytest
-from conftest import Daemon, wait_until
+from conftest import PATIENCE, Daemon, wait_until
+from stored import finish, in_store
 from surroundings import need_mounts
 from test_delivery_folder import mounted
 from test_webhooks import receiving
 
 from daemon.cli import checks
 from daemon.database.store import Store, Transaction
+from daemon.delivery import deliveries
 from daemon.delivery.deliveries import Deliveries
 from daemon.delivery.hooks import Hooks
+from daemon.delivery.place import Place
+from daemon.errors import Undelivered
+from daemon.models import Deliver, Destination
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.proof import output_folder
@@ -239,6 +245,62 @@ def test_where_nobody_asks_for_deliveries_no_commit_is_looked_at(tmp_path: Path)
 
 
 # Places that are away
+
+
+class Away:
+    """A place that refuses, and at what times it was asked."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.asked: list[float] = []
+        self._now = now
+
+    def deliver(self, *_: object) -> NoReturn:
+        self.asked.append(self._now())
+        raise Undelivered("it is away", away=True)
+
+
+def test_a_clock_that_jumps_neither_keeps_a_delivery_waiting_nor_gives_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "LOOK_EVERY", 0.01)
+    paths, day, clock = Paths(tmp_path / "state"), 86400.0, 10 * 86400.0
+    paths.prepare()
+    place = Away(lambda: clock)
+    wanted = msgspec.json.encode(Destination(place="folder:/x", below="", wish=Deliver(folder="/x"))).decode()
+
+    def fill(transaction: Transaction) -> None:
+        finish(transaction, "film", paths, at=clock, deliver=wanted)
+
+    async def main(store: Store) -> None:
+        nonlocal clock
+        committed = asyncio.Event()
+        store.on_commit(committed.set)
+
+        async def failed(times: int) -> None:
+            while True:
+                committed.clear()
+                if await store.read(
+                    lambda t: t.one("due_delivery", now=1e12, busy="[]", places="[]")["failures"] == times
+                ):
+                    return
+                await committed.wait()
+
+        await store.write(fill)
+        queue = Deliveries(
+            store, paths, {"folder": cast("Place", place)}, Library(), Hooks(store, ()), now=lambda: clock
+        )
+        running = asyncio.create_task(queue.run())
+        async with asyncio.timeout(PATIENCE):
+            await failed(1)
+            clock -= 5 * day
+            await failed(2)
+            clock += 50 * day
+            await failed(3)
+        running.cancel()
+        await asyncio.wait([running])
+
+    in_store(paths, main)
+    assert place.asked == [10 * day, 5 * day, 55 * day]
 
 
 def test_what_is_not_delivered_yet_neither_fails_nor_expires_nor_goes_for_room(

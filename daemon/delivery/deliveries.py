@@ -33,6 +33,7 @@ from daemon.paths import Paths, remove
 from daemon.plaintext import clipped
 from daemon.presets.library import Library
 from daemon.states import DeliveryStatus
+from daemon.steady_clock import steady
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ class Deliveries:
         self._library = library
         self._backoff = backoff
         self._now = now
+        self._steady = steady(now)
+        self._longest = max(LONGEST_WAIT, backoff * max(WAITS) * (1 + JITTER))
         self._threads = Workers("a delivery", most=PER_PLACE, patience=None)
         self._under_way: dict[str, _Trip] = {}
         self._resting: dict[str, float] = {}  # places that were away, and until when they are not asked again
@@ -164,7 +167,7 @@ class Deliveries:
             await self._stop_unwanted()
         while True:
             due, following = await self._store.read(
-                partial(_due, self._now(), list(self._under_way), self._busy_places())
+                partial(_due, self._now(), self._longest, list(self._under_way), self._busy_places())
             )
             if due is None:
                 if following is None and not self._under_way:
@@ -175,7 +178,8 @@ class Deliveries:
 
     def _busy_places(self) -> list[str]:
         now = self._now()
-        self._resting = {place: until for place, until in self._resting.items() if until > now}
+        latest = now + self._longest  # beyond that the clock was set back
+        self._resting = {place: until for place, until in self._resting.items() if now < until <= latest}
         counts = Counter(trip.place for trip in self._under_way.values())
         return [*self._resting, *(place for place, count in counts.items() if count >= PER_PLACE)]
 
@@ -271,14 +275,18 @@ class Deliveries:
 
     async def _put_off(self, due: Row, error: Undelivered) -> None:
         now = self._now()
-        again = now + max(self._wait_after(due["failures"]), min(error.retry_after or 0.0, LONGEST_WAIT))
-        final = error.final or again > due["since"] + GIVE_UP
+        wait = max(self._wait_after(due["failures"]), min(error.retry_after or 0.0, LONGEST_WAIT))
+        again, final = now + wait, error.final or self._is_enough(due, wait)
         if error.away:
             self._resting[due["place"]] = again
         await self._store.write(partial(_record_failure, due, str(error), None if final else again, now))
         of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
         words = "output cannot be delivered" if final else "output cannot be delivered yet, and is tried again"
         tell(log, logging.WARNING, words, **of, error=str(error))
+
+    def _is_enough(self, due: Row, wait: float) -> bool:
+        """Whether it was tried for so long that it is not tried again after another wait."""
+        return bool(self._steady() + wait > due["since"] + GIVE_UP)
 
     def _wait_after(self, failures: int) -> float:
         spread = random.uniform(1 - JITTER, 1 + JITTER)
@@ -293,8 +301,9 @@ class Deliveries:
         try:
             await self._threads.run(due["place"], partial(self._place(due).withdraw, parcel))
         except Undelivered as error:
-            again = now + self._wait_after(due["failures"])
-            if not due["landing"] and (error.final or again > due["since"] + GIVE_UP):
+            wait = self._wait_after(due["failures"])
+            again = now + wait
+            if not due["landing"] and (error.final or self._is_enough(due, wait)):
                 log.error("what is left of the delivery %s cannot be removed: %s", due["id"], error)
                 again = None
         await self._store.write(partial(_record_clearing, due["id"], again))
@@ -307,12 +316,20 @@ def _refuse_one_for_all(wish: Deliver) -> None:
         )
 
 
-def _due(now: float, busy: list[str], places: list[str], transaction: Transaction) -> tuple[Row | None, float | None]:
-    """The next delivery whose time has come; if there is none, when one is due."""
+def _due(
+    now: float, longest: float, busy: list[str], places: list[str], transaction: Transaction
+) -> tuple[Row | None, float | None]:
+    """The next delivery whose time has come; if there is none, when one is due.
+
+    One that is to wait longer than any does saw the clock set back meanwhile.
+    """
     if due := transaction.one("due_delivery", now=now, busy=_json(busy), places=_json(places)):
         return due, None
     following = transaction.one("next_delivery", now=now)
-    return None, following["at"] if following else None
+    at = following["at"] if following else None
+    if at is None or at <= now + longest:
+        return None, at
+    return transaction.one("due_delivery", now=at, busy=_json(busy), places=_json(places)), None
 
 
 def _note(delivery: str, landing: str | None, transaction: Transaction) -> int:

@@ -7,8 +7,7 @@ import itertools
 import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -25,12 +24,6 @@ ROUND = 5000  # jobs and completed variations that one round of the sweep looks 
 
 
 # Sweep
-
-
-def steady(now: Callable[[], float], clock: Callable[[], float] = time.monotonic) -> Callable[[], float]:
-    """Returns a clock of the host's time without jumps ahead: a file that is on its way does not look old by one."""
-    began, started = now(), clock()
-    return lambda: min(now(), began + clock() - started)
 
 
 class Sweep:
