@@ -17,6 +17,8 @@ from msgspec.structs import replace
 from daemon.config_tables import Folder, When, folders
 from daemon.errors import StartupError
 from daemon.folders import checks, rules
+from daemon.folders.scan import Found
+from daemon.folders.watched import Watched
 from daemon.media.model import Media, VideoStream
 from daemon.models import Deliver
 from daemon.presets.library import Library
@@ -256,6 +258,44 @@ def test_a_folder_that_is_away_forgets_nothing(start_daemon: Start, inbox: Path,
     assert (len(jobs(daemon)), shown(daemon)) == (1, shown(daemon) | {"taken": 1, "error": None})
 
 
+def test_what_goes_or_changes_before_it_is_encoded_fails_alone(start_daemon: Start, inbox: Path, clip: Path) -> None:
+    daemon = watching(start_daemon, inbox)
+    daemon.client.post("/api/queue/pause")
+    for name in ("gone", "changed", "stays"):
+        shutil.copy(clip, inbox / f"{name}.mp4")
+    wait_until(lambda: shown(daemon)["taken"] == 3, "all of them to be taken")
+    (inbox / "gone.mp4").unlink()
+    os.utime(inbox / "changed.mp4", ns=(10**18, 10**18))
+    daemon.client.post("/api/queue/resume")
+    wait_until(lambda: (shown(daemon)["made"], shown(daemon)["failed"]) == (2, 2), "what became of them")
+    wait_until(lambda: made(inbox) == {"changed.mp3", "stays.mp3"}, "their deliveries")
+    items = daemon.client.get("/api/folders/inbox/history").json()["items"]
+    assert sorted((one["name"], one["verdict"], one["error"] is None) for one in items) == [
+        ("changed.mp4", "completed", True), ("changed.mp4", "failed", False),
+        ("gone.mp4", "failed", False), ("stays.mp4", "completed", True),
+    ]  # fmt: skip
+    assert shown(daemon)["error"] is None
+
+
+def test_a_clock_that_jumps_has_no_file_taken_too_soon_or_never(tmp_path: Path) -> None:
+    clock = 1000.0
+    watch = Watched(folder(tmp_path, when=When(older_than=100), stable_seconds=5.0), lambda: clock)
+    found = Found("film.mp4", (1, 1, 1, 800 * 10**9))
+
+    def stable(at: float) -> bool:
+        before, watch.waiting = watch.waiting, {}
+        watch.wait_for([found], before, at)
+        return bool(watch.stable(before, at))
+
+    assert not stable(0.0)
+    clock = 10**6
+    assert not stable(1.0), "it was seen for a second only"
+    clock = 850.0
+    assert not stable(10.0), "it is younger than it has to be, for now"
+    clock = 1010.0
+    assert [stable(20.0), stable(25.0)] == [False, True]
+
+
 def folder(root: Path, **more: Any) -> Folder:
     given = {"name": "x", "path": root / "x", "variations": ({"preset": "mp3"},), "place": "the file, line 3", **more}
     return Folder(**{**given, "path": root / given["path"]})
@@ -273,6 +313,10 @@ def to(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
         ([{"variations": ({"crf": 1},)}], "names its `preset`"),
         ([to("x/")], "would take what is delivered to it"),
         ([to("/elsewhere")], "below no output root"),
+        ([to("y/../z")], "leads back and forth"),
+        ([to("y", deliver=Deliver(folder="y", name="{title}.{ext}"))], "title"),
+        ([to("y", deliver=Deliver(folder="y", name="../{stem}"))], "name template"),
+        ([to("y", deliver=Deliver(url="https://host/{title}"))], "title"),
         ([{"path": "missing"}], "missing does not exist"),
         ([{"path": "file"}], "file is no folder"),
         ([{"path": "state/spool"}], "is in the state dir"),

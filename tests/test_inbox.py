@@ -16,6 +16,7 @@ from test_delivery_folder import dies_at
 from test_folders import inbox, jobs, made, scans, shown, verdicts, watching
 
 from daemon.config_tables import Folder
+from daemon.delivery import no_replace
 from daemon.folders import fates
 
 __all__ = ["inbox"]
@@ -74,6 +75,19 @@ def test_what_was_changed_or_replaced_stays(inbox: Path) -> None:
         (inbox / "film.mp4").write_bytes(b"another")
         assert "was changed" in (fates.carry_out(folder(inbox), known) or "")
         assert (inbox / "film.mp4").read_bytes() == b"another"
+
+
+def test_what_has_the_name_of_many_is_moved_in_few_looks(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (inbox / ".done").mkdir()
+    (inbox / ".done" / "film.mp4").touch()
+    for number in range(2, 301):
+        (inbox / ".done" / f"film ({number}).mp4").touch()
+    tried = []
+    put = no_replace.put
+    monkeypatch.setattr(no_replace, "put", lambda *way, **more: tried.append(way) or put(*way, **more))
+    assert fates.carry_out(folder(inbox), row(inbox, "move")) is None
+    assert (inbox / ".done" / "film (301).mp4").read_bytes() == CONTENT
+    assert len(tried) == 2
 
 
 @pytest.mark.parametrize("fate", ["move", "delete"])

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from daemon.bounded_threads import Workers
 from daemon.config_tables import Folder
+from daemon.delivery.place import WEB
 from daemon.errors import InvalidRequest, StartupError, Unavailable
 from daemon.folders.aside_checks import refuse_unsafe, refuse_unusable
-from daemon.models import VariationRequest, Wanted
+from daemon.models import Deliver, VariationRequest, Wanted
+from daemon.name_template import NameTemplate, UrlTemplate
 from daemon.presets.library import Library
 from daemon.settings import Settings
 from daemon.source_files import GONE, lies_below
@@ -45,14 +47,29 @@ def _wanted(folder: Folder, library: Library, where: str) -> tuple[Wanted, ...]:
 
 def _target(folder: Folder, roots: Sequence[Path], where: str) -> str:
     """Where its outputs are brought, as it stands; empty: nowhere."""
-    if folder.deliver is None or not isinstance(folder.deliver.folder, str):
+    if folder.deliver is None:
         return ""
+    _refuse_unnamable(folder.deliver, where)
+    if not isinstance(folder.deliver.folder, str):
+        return ""
+    if ".." in Path(folder.deliver.folder).parts:
+        raise StartupError(f"{where}: {folder.deliver.folder} leads back and forth: name it without '..'")
     target = os.path.normpath(Path(roots[0] if len(roots) == 1 else "", folder.deliver.folder))
     if not any(_is_in(target, os.path.normpath(root)) for root in roots):
         raise StartupError(f"{where}: {folder.deliver.folder} is below no output root: name one (`output_roots`)")
     if target == os.path.normpath(folder.path):
         raise StartupError(f"{where} would take what is delivered to it: deliver to another folder")
     return target
+
+
+def _refuse_unnamable(wish: Deliver, where: str) -> None:
+    try:
+        if wish.name is not None:
+            NameTemplate(wish.name)
+        if wish.scheme in WEB and isinstance(wish.url, str):
+            UrlTemplate(wish.url)
+    except InvalidRequest as error:
+        raise StartupError(f"{where}: {error}") from error
 
 
 def _refuse_unusable(path: Path, settings: Settings, where: str) -> None:

@@ -92,10 +92,9 @@ def _is_there(at: int, name: str, row: Row) -> bool:
 
 def _put(at: int, name: str, into: int, wanted: str) -> str:
     """The name that it has there."""
-    free, number = wanted, 1
+    free = wanted
     while not no_replace.put(at, name, free, into=into):
-        number += 1
-        free = filenames.numbered(wanted, number)
+        free = filenames.first_free(wanted, False, lambda name: no_replace.status(into, name) is None)
     return free
 
 
