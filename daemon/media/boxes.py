@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import io
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 BEGINNINGS = {b"ftyp", b"moov", b"wide", b"free", b"skip", b"mdat"}
 LARGEST_INDEX = 64 * 1024**2  # bytes of a moov that are read
+_ITUNES = {
+    b"\xa9ART": "artist",
+    b"aART": "album_artist",
+    b"\xa9gen": "genre",
+    b"\xa9wrt": "composer",
+    b"\xa9nam": "title",
+}
 _TABLES = (b"mdia", b"minf", b"stbl")
 
 
@@ -42,6 +50,14 @@ def _speeds(table: bytes) -> Iterator[float]:
     edits = [struct.unpack_from(entry, table, at) for at in range(8, len(table) - size + 1, size)]
     shown = [rate / 65536 for length, begin, rate in edits if length and begin >= 0]
     yield from shown if shown != [0.0] else []
+
+
+def repeated_tags(moov: bytes) -> set[str]:
+    """Returns the names of tags of which an Apple list holds several: covers are no tags."""
+    held = only(only(only(moov[8:], b"udta"), b"meta")[4:], b"ilst")
+    atoms = [(name, content) for name, content in within(held) if name not in {b"covr", b"----"}]
+    names = Counter(name for name, content in atoms for inner, _ in within(content) if inner == b"data")
+    return {_ITUNES.get(name, name.decode("latin-1").strip("\xa9 ")) for name, count in names.items() if count > 1}
 
 
 def is_endless(moov: bytes) -> bool:

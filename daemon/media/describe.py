@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -27,12 +26,11 @@ from daemon.media import (
     durations,
     encryption,
     frames,
-    id3,
     labels,
-    matroska,
     mpegts,
     tiff,
     tracks,
+    unsaid,
     webp,
 )
 from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE, TOO_LARGE
@@ -45,7 +43,6 @@ MOST_DAYS = 7
 FINGER = 65536  # bytes at the beginning by which a file is told from another one
 SMALL = 64 * 1024**2  # bytes of a file that is read whole rather than believed
 LARGE = 2 * 1024**3  # the same of one whose header tells nothing
-HEAD = 1024**2  # bytes in which a Matroska file tells its tracks
 
 # Demuxers that have no index and guess the duration from the first bit rate they meet.
 GUESSING = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
@@ -122,7 +119,7 @@ def _measured_as(file: MediaFile, shape: str) -> Media:
 
 
 def _spans(file: MediaFile, media: Media, patience: float) -> durations.Spans | None:
-    with opened(file, media.format) as container:
+    with opened(file, media.format, read_on=media.begins_late) as container:
         return durations.spans(container, media, patience)
 
 
@@ -179,13 +176,7 @@ def _read(file: MediaFile, shape: str = "") -> Media:
         return webp.read(file)
     described = _looked_at(file, shape, read_on=False) or _looked_at(file, shape, read_on=True)
     assert described
-    return replace(
-        described,
-        cropped=_crops(file, described.format),
-        redescribed=changes.redescribed(file),
-        passed_over=id3.passed_over(file.head),
-        inner_chapters=matroska.chapters_within_chapters(file),
-    )
+    return unsaid.completed(file, described)
 
 
 def _looked_at(file: MediaFile, shape: str, *, read_on: bool) -> Media | None:
@@ -197,14 +188,6 @@ def _looked_at(file: MediaFile, shape: str, *, read_on: bool) -> Media | None:
         changes.refuse_changes(file, {container.streams[stream.index].id for stream in durations.timed(described)})
         told, differ = chapters.found(file, container, described.clock_seconds)
     return replace(described, begins_late=read_on, chapters=told, chapters_differ=differ)
-
-
-def _crops(file: MediaFile, format_name: str) -> bool:
-    """Whether the container asks to leave out edges of the picture: `clap` of QuickTime, `PixelCrop` of Matroska."""
-    if format_name.startswith("matroska"):
-        tracks = file.head[:HEAD].partition(b"\x1f\x43\xb6\x75")[0]  # what stands before the first cluster
-        return re.search(rb"\x54[\xaa\xbb\xcc\xdd](?:\x81[^\0]|\x82..)", tracks, re.DOTALL) is not None
-    return format_name.startswith("mov") and b"\0\0\0\x28clap" in file.index
 
 
 # Describing

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 HEADER, FRAME_HEADER = 10, {2: 6, 3: 10, 4: 10}  # bytes, by version
 UNSYNCHRONISED, EXTENDED = 0x80, 0x40  # flags
+DESCRIBED = {"TXX", "TXXX"}  # texts with a name of their own
 MOST_FRAMES = 1000
 # What FFmpeg reads: texts, comments, lyrics, pictures, objects, private data, chapters and what lists them.
 READ = re.compile(r"T...?|COMM?|USLT|ULT|A?PIC|GEOB?|PRIV|CHAP|CTOC|CRM")
@@ -15,6 +17,12 @@ READ = re.compile(r"T...?|COMM?|USLT|ULT|A?PIC|GEOB?|PRIV|CHAP|CTOC|CRM")
 def passed_over(head: bytes) -> tuple[str, ...]:
     """Returns the names of those frames, in lower case, of a file that begins so; none where there is no such tag."""
     return tuple(sorted({name.lower() for name in _names(head) if not READ.fullmatch(name)}))
+
+
+def repeated(head: bytes) -> tuple[str, ...]:
+    """Returns the names of texts that are told several times, in lower case; of which FFmpeg tells one."""
+    texts = Counter(name.lower() for name in _names(head) if name.startswith("T") and name not in DESCRIBED)
+    return tuple(sorted(name for name, count in texts.items() if count > 1))
 
 
 def _names(head: bytes) -> Iterator[str]:

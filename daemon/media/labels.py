@@ -13,10 +13,10 @@ from daemon.media.model import APPLE
 MOST_TAGS = 200
 MOST_TOLD = 200  # characters
 MOST_OF_TRACK, MOST_OF_NAME = 50, 60  # tags of one, and characters of their names
-MOMENT = re.compile(r"(?:19[789]|20\d)\d-\d\d-\d\dT[\d:.]+Z?")
+MOMENT = re.compile(r"(?:1[89]|20)\d\d-\d\d-\d\d[T ]\d\d:[\d:.]+(?:Z|[+-]\d\d:?\d\d)?")
 CLOCK = re.compile(r"(\d\d)[:.-](\d\d)[:.-](\d\d)")  # as recorders tell it in WAV (`bext`), beside a day
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
-NEVER = "1970-01-01T00:00:00"  # where clocks begin: what says so knows of no moment
+NEVER = ("1970-01-01T00:00:00", "1904-01-01T00:00:00")  # where clocks begin: what says so knows of no moment
 PLACE = re.compile(r"[+-]\d+(?:\.\d+)?[+-]\d+(?:\.\d+)?.*")  # two numbers at least: latitude and longitude
 PLACES = ("location", f"{APPLE}location.iso6709", "location-eng")
 # What containers and muxers write of themselves.
@@ -46,7 +46,7 @@ def created(told: dict[str, str]) -> str | None:
     """Returns the moment it was recorded at; None where nothing that is said is a moment."""
     if time := _of_day(told):
         return f"{told['date']}T{time}"
-    said = (told.get(name, "") for name in ("creation_time", "date"))
+    said = (told.get(name, "") for name in ("creation_time", f"{APPLE}creationdate", "date"))
     return next((one for one in said if MOMENT.fullmatch(one) and not one.startswith(NEVER)), None)
 
 
@@ -74,9 +74,10 @@ def tags(told: dict[str, str]) -> tuple[str, ...]:
 
 def _rest(told: dict[str, str]) -> Iterator[str]:
     for name in sorted(told):
-        alone = "creation_time" not in told and MOMENT.fullmatch(told[name])
-        moment = name == "date" and (alone or _of_day(told))
-        if name not in TECHNICAL and name not in OF_RECORDING and not moment:
+        elsewhere = "creation_time" in told or f"{APPLE}creationdate" in told
+        moment = name == "date" and ((MOMENT.fullmatch(told[name]) and not elsewhere) or _of_day(told))
+        local = name == f"{APPLE}creationdate" and "creation_time" in told  # which has no offset
+        if name not in TECHNICAL and (local or name not in OF_RECORDING) and not moment:
             yield name[:MOST_TOLD]
 
 

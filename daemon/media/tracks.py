@@ -9,7 +9,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from daemon.errors import ProbeError
-from daemon.media import boxes, durations, labels
+from daemon.media import boxes, durations, labels, matroska
 from daemon.media.allowlist import ANNOUNCING, DECODERS, LENGTHLESS, READ_ON
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, SubtitleStream
@@ -78,9 +78,9 @@ def _called(file: MediaFile, stream: Stream) -> str:
     """The name of a codec, or what an MP4 file calls one that FFmpeg has no name for."""
     if codec := _codec(stream):
         return str(codec.canonical_name)
-    described = boxes.tracks(file.index)
-    names = described[stream.index].names if stream.index < len(described) else ()
-    return names[0].decode("ascii", "replace").strip() if names else "of another kind"
+    described = [b"".join(track.names[:1]).decode("ascii", "replace").strip() for track in boxes.tracks(file.index)]
+    named = described or [track.codec for track in matroska.tracks(file)]
+    return (named[stream.index] if stream.index < len(named) else "") or "of another kind"
 
 
 def beside(stream: Stream) -> bool:

@@ -17,6 +17,7 @@ from daemon.recipes.metadata import GAINS, told_by
 from daemon.recipes.picture import is_thinned
 from daemon.recipes.recipe import Options, Recipe
 
+LEAST_HOLE = 0.5  # seconds without sound, amid it, that are worth a word
 MOST_IN_FLAC = 8  # channels
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 STAYS = {"hdr10+": "hdr10"}  # of HDR, what an encode passes on
@@ -154,6 +155,9 @@ class _Account(NamedTuple):
         why = "the preset keeps one track of sound" if taken else "the preset keeps no sound"
         for number, stream in enumerate(taken):
             yield from self._track("sound", stream, stream.marks)
+            if stream.gap_seconds >= LEAST_HOLE:
+                hole, why = f"{stream.gap_seconds:.1f} s of sound", "the source has none in its middle: it is silent"
+                yield LeftOut(what="gap", why=why, track=stream.index, detail=hole)
             if self.recipe.plan.container == "flac":
                 yield from _beyond_flac(stream)
             else:
@@ -200,6 +204,12 @@ class _Account(NamedTuple):
         why = f"{told.called} has no place for it"
         if stream.language and not language:
             yield LeftOut(what="language", why=why, track=stream.index, detail=stream.language)
+        if stream.full_language:
+            why = f"FFmpeg passes on the language alone ({stream.language})"
+            yield LeftOut(what="language", why=why, track=stream.index, detail=stream.full_language)
+        if stream.disabled:
+            why = "FFmpeg does not pass on that players are not to use it"
+            yield LeftOut(what="mark", why=why, track=stream.index, detail="disabled")
         if stream.title and not name:
             meant = bool(stripped)
             yield LeftOut(what="name", why=stripped or why, track=stream.index, detail=stream.title, meant=meant)
@@ -234,10 +244,17 @@ class _Account(NamedTuple):
             if there > here:
                 yield LeftOut(what=what, why=why or _WITHOUT[what], detail=str(there - here), meant=bool(why))
         yield from self._attachments()
-        if inner := media.inner_chapters:
-            dropped = self._asked("chapters", "drop")
-            why = dropped or "FFmpeg reads none that lie within others"
-            yield LeftOut(what="chapters", why=why, detail=f"{inner} within others", meant=bool(dropped))
+        dropped = self._asked("chapters", "drop")
+        for count, where, why in (
+            (media.inner_chapters, "within others", "FFmpeg reads none that lie within others"),
+            (
+                media.other_chapters,
+                "elsewhere",
+                "FFmpeg reads none of other editions, or in another order",
+            ),
+        ):
+            if count:
+                yield LeftOut(what="chapters", why=dropped or why, detail=f"{count} {where}", meant=bool(dropped))
 
     def _attachments(self) -> _Facts:
         for index, name in self.media.attachment_names:

@@ -26,6 +26,7 @@ def options(
     if wanted.metadata == "keep":
         place = {"metadata#place": f"location={media.place}"} if media.place else {}
         names = _of_the_whole(media, sound) if container == "opus" else _names(container, media, sound, subtitles)
+        names |= _languages(sound, subtitles) if media.languages_differ else {}
         shown = {**_of_the_picture(container, picture), **_statistics_dropped(container, media)}
         return {**chapters, **_moment(container, media), **place, **_device(container, media), **names, **shown}
     language = _of_the_picture(container, picture and replace(picture, title=None))

@@ -1,0 +1,47 @@
+"""Adds to what FFmpeg tells of a file what it leaves unsaid, and reads of the file ourselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from daemon.media import boxes, changes, id3, matroska
+from daemon.media.media_file import MediaFile
+from daemon.media.model import Media
+
+
+def completed(file: MediaFile, media: Media) -> Media:
+    """Returns the media with all of that. Raises OSError."""
+    told = matroska.tracks(file)
+    untold = matroska.untold(file)
+    twice = {*untold.tags, *boxes.repeated_tags(file.index), *id3.repeated(file.head)}
+    return replace(
+        media,
+        video=media.video and _track(media.video, told),
+        audio=tuple(_track(stream, told) for stream in media.audio),
+        subtitles=tuple(_track(stream, told) for stream in media.subtitles),
+        languages_differ=any(track.full_language and not track.has_language for track in told),
+        cropped=_crops(file, media, told),
+        redescribed=changes.redescribed(file),
+        passed_over=(*id3.passed_over(file.head), *(f"{name}, another" for name in sorted(twice))),
+        inner_chapters=untold.inner_chapters,
+        other_chapters=untold.other_chapters,
+    )
+
+
+def _track(stream: Any, told: tuple[matroska.Track, ...]) -> Any:
+    """The same with its language in full, in the place of what FFmpeg takes for it where no other is told."""
+    if stream.index >= len(told):
+        return stream
+    track = told[stream.index]
+    own = {} if track.has_language or not track.full_language else {"language": track.full_language}
+    more = track.full_language if track.has_language and "-" in (track.full_language or "") else None
+    return replace(stream, **own, full_language=more, disabled=not track.enabled)
+
+
+def _crops(file: MediaFile, media: Media, told: tuple[matroska.Track, ...]) -> bool:
+    """Whether the container asks to leave out edges of the picture: `clap` of QuickTime, `PixelCrop` of Matroska."""
+    if told:
+        return media.video is not None and media.video.index < len(told) and told[media.video.index].cropped
+    return media.format.startswith("mov") and b"\0\0\0\x28clap" in file.index
