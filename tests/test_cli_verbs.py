@@ -242,6 +242,8 @@ def test_encoders_that_ended_alike_are_told_once() -> None:
     }
     assert "encoders ended: quit in 0.12 s (3 variations), term in 2.50 s; " in told(receipt)
     assert told(receipt).startswith("1f (clip.mp4) is cancelled: 1 of 5 completed are kept")
+    of_a_part = receipt | {"job": "2a", "kept": [{"variation": "1f", "seconds": 11, "bytes": 5}]}
+    assert told(of_a_part).endswith("; 11 s of film are kept for `ffspool retry 2a`")
 
 
 def test_retry_does_what_it_can_and_tells_what_it_cannot(daemon: Daemon, job: str, clip: Path) -> None:

@@ -353,7 +353,8 @@ def ffspool(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_submit_to_a_folder_waits_until_it_is_there(daemon: Daemon, library: Path, clip: Path) -> None:
     words = ("submit", str(clip), "-p", "mp3", "--to", str(library / "sounds"), "--wait")
-    first = ffspool(daemon, *words, "--to-name", "{stem}.{ext}")
+    there_and_back = (*words[:5], str(library / "sounds" / ".." / "sounds"), "--wait")
+    first = ffspool(daemon, *there_and_back, "--to-name", "{stem}.{ext}")
     assert (first.returncode, [path.name for path in (library / "sounds").iterdir()]) == (0, ["clip.mp3"])
     assert "delivered to sounds/clip.mp3" in first.stderr
     again = ffspool(daemon, *words, "--to-name", "{stem}.{ext}", "--json")

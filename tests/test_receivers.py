@@ -111,6 +111,11 @@ def test_http_is_for_private_networks() -> None:
         asyncio.run(Receivers(allow_private=False, ports={80}).resolve(Deliver(url="http://x.example/a")))
 
 
+def test_a_private_address_is_refused_before_anything_is_made() -> None:
+    with pytest.raises(InvalidRequest, match="a private or reserved address: results are brought to public addresses"):
+        asyncio.run(Receivers(allow_private=False, ports={443}).resolve(Deliver(url="https://10.0.0.7/{stem}")))
+
+
 def test_one_url_is_not_taken_for_several_outputs(daemon: Daemon, host: ReceivingHost, clip: Path) -> None:
     spec = json.dumps({"variations": [TINY, {"preset": "mp3"}], "deliver": {"url": host.url("/a")}})
     answer = daemon.client.post("/api/jobs", data={"spec": spec}, files={"files": clip.read_bytes()})
@@ -119,7 +124,7 @@ def test_one_url_is_not_taken_for_several_outputs(daemon: Daemon, host: Receivin
 
 def test_a_private_address_is_not_gone_to(start_daemon: Callable[..., Daemon], host: ReceivingHost, clip: Path) -> None:
     daemon = start_daemon("--fetch-port", str(host.server_port))
-    job = submit(daemon, clip, url=f"https://127.0.0.1:{host.server_port}/a")
+    job = submit(daemon, clip, url=f"https://localhost:{host.server_port}/a")
     [told] = delivered(daemon, job)
     assert told["status"] == "failed"
     assert "a loopback address: results are brought to public addresses only" in told["error"]

@@ -241,9 +241,12 @@ def test_retry_encodes_only_what_is_missing(start_daemon: Callable[..., Daemon],
     job = daemon.submit(clip, clip, presets=["mp3", "h264-480p"])["id"]
     wait_until(lambda: daemon.job(job)["completed_variations"] >= 1, "the first to complete")
     post(daemon, job, "cancel")
+    later = "2099-01-01T00:00:00Z"
+    daemon.client.patch(f"/api/jobs/{job}", json={"expires_at": later})
     before = daemon.job(job)
     assert post(daemon, job, "retry").status_code == 200
     after = daemon.wait_for(job)
+    assert after["expires_at"] == later
     assert (after["status"], after["cancel_requested_at"], after["cancelled_at"]) == ("completed", None, None)
     kept = [v for s in before["sources"] for v in s["variations"] if v["status"] == "completed"]
     again = {v["id"]: v for s in after["sources"] for v in s["variations"]}

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -509,7 +510,11 @@ def test_what_is_no_web_address_is_refused_when_the_job_is_made(url: str) -> Non
 
 
 def test_a_job_with_such_a_url_is_not_made(daemon: Daemon, clip: Path) -> None:
-    for spec in ({"webhook_url": "ftp://example.com/"}, {"webhook_url": "http://xn--/"}, {"webhook_variations": True}):
+    literal = [
+        {"webhook_url": f"http://{host}/"} for host in ("127.0.0.1:9", "10.0.0.7", "[fe80::1]", "[::ffff:7f00:1]")
+    ]
+    refused = [{"webhook_url": "ftp://example.com/"}, {"webhook_url": "http://xn--/"}, {"webhook_variations": True}]
+    for spec in [*refused, *literal]:
         with clip.open("rb") as file:
             answer = daemon.client.post(
                 "/api/jobs", data={"spec": json.dumps({"variations": AUDIO, **spec})}, files={"files": file}
@@ -534,6 +539,10 @@ def test_doctor_tells_what_cannot_be_sent_and_why(start_daemon: Callable[..., Da
     job = submit(daemon, clip, url)["id"]
     wait_until(lambda: deliveries(daemon, job=job) and deliveries(daemon, job=job)[0]["attempts"], "a try")
     after = doctor.webhooks(client)
+    with sqlite3.connect(daemon.state_dir / "ffspool.db") as database:
+        database.execute("UPDATE outbox SET status = 'failed', next_attempt_at = NULL")
+    given_up = doctor.webhooks(client)
     client.close()
+    assert (given_up.ok, "1 failed and will not be sent again" in given_up.found) == (False, True)
     assert (before.ok, after.ok) == (True, False)
     assert (url in after.found, "IPAddressDeny" in str(after.advice)) == (True, True)

@@ -28,7 +28,9 @@ def told(receipt: Json) -> str:
     stopped = _stopped(receipt["stopped"])
     ended = f"; encoders ended: {stopped}{_whole(receipt)}; {size(receipt['bytes_freed'])} freed" if stopped else ""
     films = sum(one["seconds"] for one in receipt["kept"])
-    partly = f"; {films:.0f} s of film are kept for `ffspool retry {receipt['id']}`" if films else ""
+    partly = (
+        f"; {films:.0f} s of film are kept for `ffspool retry {receipt.get('job') or receipt['id']}`" if films else ""
+    )
     return f"{name} is {receipt['status']}: {kept}{ended}{partly}"
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from daemon.cli.folders import whole
+
 if TYPE_CHECKING:
     from daemon.jobs.delivery_views import DeliveryView
     from daemon.jobs.views import JobView
@@ -57,7 +59,7 @@ def delivering(command: F) -> F:
 
 
 def _place(to: Path | str) -> dict[str, str]:
-    return {"url": to} if isinstance(to, str) else {"folder": str(to.absolute())}
+    return {"url": to} if isinstance(to, str) else {"folder": whole(to)}
 
 
 def told(delivery: DeliveryView) -> tuple[str, str]:

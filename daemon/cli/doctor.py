@@ -205,14 +205,18 @@ def _pid(settings: Settings) -> str:
 
 def webhooks(daemon: client.Client) -> Check:
     """Tells what keeps messages from their receivers: a filter before the daemon looks like a receiver that is gone."""
-    stuck = [one for one in daemon.deliveries(status="pending", limit=200)["items"] if one["last_error"]]
-    if not stuck:
-        return Check(name="webhooks", ok=True, found="none of the last 200 messages that are due has failed")
-    oldest = stuck[-1]
+    waiting = [one for one in daemon.deliveries(status="pending", limit=200)["items"] if one["last_error"]]
+    given_up = daemon.deliveries(status="failed", limit=200)["items"]
+    if not (waiting or given_up):
+        found = "none of the last 200 messages that are due has failed, and none was given up"
+        return Check(name="webhooks", ok=True, found=found)
+    counts = ((waiting, "could not be sent so far"), (given_up, "failed and will not be sent again"))
+    told = ", ".join(f"{len(those)} {words}" for those, words in counts if those)
+    oldest = min([*waiting, *given_up], key=lambda one: str(one["created_at"]))
     return Check(
         name="webhooks",
         ok=False,
-        found=f"{len(stuck)} could not be sent so far; the oldest, to {oldest['url']}: {oldest['last_error']}",
+        found=f"{told}; the oldest, to {oldest['url']}: {oldest['last_error']}",
         advice="see whether that URL answers from this host, and whether the unit or a firewall lets it out "
         "(`systemctl show ffspool -p IPAddressDeny`); `ffspool webhooks replay` sends one again",
     )

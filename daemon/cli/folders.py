@@ -37,6 +37,14 @@ def gather(
     return found
 
 
+def whole(path: Path) -> str:
+    """Returns a path as a daemon takes it: from the root, and with each `..` followed as the kernel would, through
+    symlinks. What is behind the last `..` stays as it stands: the daemon may know it by that name."""
+    parts = path.absolute().parts
+    behind = len(parts) - parts[::-1].index("..") if ".." in parts else 0
+    return str(Path(*parts[:behind]).resolve().joinpath(*parts[behind:])) if behind else str(path.absolute())
+
+
 def is_folder(path: Path) -> bool:
     """Tells whether it is one. What cannot be looked at is none: it is refused when it is to be read."""
     try:

@@ -13,7 +13,7 @@ import click
 from daemon.cli.completion import JobType, PartType
 from daemon.cli.delivering import delivering
 from daemon.cli.fetching import FileOrUrl, headers_of, name_of
-from daemon.cli.folders import gather, is_file
+from daemon.cli.folders import gather, is_file, whole
 from daemon.cli.options import (
     JsonObject,
     as_json,
@@ -134,8 +134,7 @@ def _name_after(files: Sequence[Path | str]) -> str:
 def _named(daemon: Client, files: Sequence[Path | str], headers: dict[str, str], spec: Json) -> Json:
     """A job of what is on the daemon's host, or behind URLs."""
     sources: list[Json] = [
-        {"path": str(named.absolute())} if isinstance(named, Path) else {"url": named, "headers": headers}
-        for named in files
+        {"path": whole(named)} if isinstance(named, Path) else {"url": named, "headers": headers} for named in files
     ]
     return daemon.name_job(sources, spec)
 

@@ -10,6 +10,7 @@ import click
 
 from daemon.cli.answers import each
 from daemon.cli.control import scheduled
+from daemon.cli.folders import whole
 from daemon.cli.options import as_json, echo, print_json, reach, state_dir
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def retry(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> No
 def undo(files: tuple[Path, ...], state_dir: Path | None, as_json: bool) -> None:
     """Put back the originals of FILES, whose place outputs took; these are removed."""
     client = reach(state_dir)
-    paths = [str(file.absolute()) for file in files]
+    paths = [whole(file) for file in files]
     each(paths, client.undo, as_json, lambda one: f"{one['name']} is its original again")
 
 

@@ -592,7 +592,7 @@ WHERE sources.job = :job AND fetches.status IN ('failed', 'cancelled') LIMIT 1
 
 -- Takes back what a cancel left in jobs of which these are tried again, and runs them whatever the hour.
 -- name: forget_cancel
-UPDATE jobs SET cancel_requested_at = NULL, cancelled_at = NULL, keep_until = NULL, scheduled = 'running', overruled = 0
+UPDATE jobs SET cancel_requested_at = NULL, cancelled_at = NULL, scheduled = 'running', overruled = 0
 WHERE seq IN (SELECT job FROM variations WHERE seq IN (SELECT value FROM json_each(:variations)))
 
 -- Has the sources of these read again that could not be.

@@ -150,9 +150,8 @@ class Control:
         """Stops what is left of the scope and keeps what is completed.
 
         Answers once no process of it is left and its partial files are gone, but for those of films that a retry can
-        go on with, if `keep_partial`. Calls at the same time are one
-        cancel with one receipt; a caller that goes away does not stop it. Raises NotFound, Gone, or Conflict
-        when the scope ended without being cancelled.
+        go on with, if `keep_partial`. Calls at the same time are one cancel with one receipt; a caller that goes away
+        does not stop it. Raises NotFound, Gone, or Conflict when the scope ended without being cancelled.
         """
         return await self._end_once(scope, _cancelling(keep=keep_partial))
 
@@ -397,4 +396,5 @@ def _receipt(
         ),
         kept=kept,
         title=after.title,
+        job=scope.job,
     )

@@ -10,11 +10,13 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
 
 from daemon import filenames
+from daemon.addresses import WEBHOOKS, against_literal
 from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import rows
@@ -106,6 +108,7 @@ class Jobs:
         Raises UnknownPreset, BadParameter, or InvalidRequest for none or too much of something.
         """
         self._check_files(files)
+        self._check_webhook(spec)
         whole = files * len(self._library.expand(spec.variations))
         if whole > MAX_VARIATIONS:
             raise InvalidRequest(f"{files} files make {whole} variations; one job takes {MAX_VARIATIONS} at most")
@@ -115,6 +118,13 @@ class Jobs:
     def _check_files(self, count: int) -> None:
         if not 1 <= count <= self._settings.max_sources:
             raise InvalidRequest(f"a job takes 1 to {self._settings.max_sources} files, not {count}")
+
+    def _check_webhook(self, spec: JobSpec) -> None:
+        """What a name leads to is looked at when something is sent there: an address is here already."""
+        if spec.webhook_url and not self._settings.webhook_allow_private:
+            host = (urlsplit(spec.webhook_url).hostname or "").partition("%")[0]
+            if refusal := against_literal(host, WEBHOOKS):
+                raise InvalidRequest(f"the webhook's URL cannot be met: {refusal}")
 
     async def create(
         self,

@@ -22,6 +22,7 @@ class CancelReceipt(Model, frozen=True):
     stopped: tuple[StoppedVariation, ...]
     kept: tuple[KeptVariation, ...] = ()
     title: str = ""  # the source's or variation's name, or the job's; where that has none, its files'
+    job: str = ""  # that it is of, and that a retry takes
 
 
 class StoppedVariation(Model, frozen=True):

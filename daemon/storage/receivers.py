@@ -78,7 +78,8 @@ class Receivers:
             )
         if wish.conflict == Conflict.NUMBER:
             raise InvalidRequest("what is put to a url gets no number: conflict may be fail, skip or overwrite")
-        found = urls.parsed(UrlTemplate(wish.url).tried(), self._ports, addresses.DELIVERIES)
+        tried = UrlTemplate(wish.url).tried()
+        found = urls.parsed(tried, self._ports, addresses.DELIVERIES, allow_private=self._allow_private)
         return Destination(place=f"{found.scheme}://{found.authority}", below=found.shown, wish=wish)
 
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
