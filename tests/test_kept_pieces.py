@@ -19,6 +19,7 @@ from daemon.encode.durability import is_unchanged, synced
 from daemon.encode.task import Durable, Kept
 from daemon.errors import ProofError
 from daemon.media import describe
+from daemon.media.cut import read_piece
 from daemon.media.model import Media
 from daemon.media.prober import Prober
 from daemon.models import VariationRequest
@@ -45,6 +46,25 @@ def test_what_is_encoded_has_the_checksum_that_it_had_however_its_muxer_ends(
     assert is_unchanged(ended, before)
     assert synced(ended, before) == synced(ended, Kept())
     assert synced(ended, before).bytes == len(whole)
+
+
+SOME = {"speed": "ultrafast"}
+ENCODERS = [("h264-480p", SOME), ("hevc-1080p", {**SOME, "short_side": 180})]
+ENCODERS += [("hevc-1080p", {**SOME, "short_side": 180, "bit_depth": 10}), ("av1-720p", SOME), ("webm-720p", SOME)]
+
+
+@pytest.mark.parametrize(("preset", "parameters"), ENCODERS)
+def test_pieces_fit_however_many_threads_made_them(
+    ffmpeg: str, clip: Path, tmp_path: Path, preset: str, parameters: dict[str, Any]
+) -> None:
+    """Which hangs on what else is encoded by then: x265 tells it where decoders look."""
+    told = set()
+    [wanted] = Library().expand([VariationRequest(preset, parameters)])
+    for threads in (1, 2, 12):
+        path = tmp_path / f"{threads}.piece"
+        encoded(ffmpeg, task(clip, path, wanted, begin=Begin(), threads=threads))
+        told.add(read_piece(str(path), None).headers)
+    assert len(told) == 1
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,8 @@ WARM_UP = 2.0  # seconds before a cut from which decoding begins, for filters th
 _PLACES: dict[str, tuple[int | None, ...]] = {"h264": (1,), "hevc": (1,), "av1": (None, 32, 1), "vp9": (None, 8, 1)}
 GROUPS = 3  # of pictures that are kept: the last two, and one more by which a size may be ahead of another
 KEPT = 136  # pictures that are kept at least, however short groups are
+ARRAYS = 22  # bytes of HEVC's header, before the count of its arrays of units
+SEI, UNREGISTERED = 39, b"\x05"  # of units the kind, and of what these hold
 Packet = Any
 
 
@@ -67,8 +69,28 @@ def read_piece(path: str, unsure: Unsure | None) -> PieceContent:
 
 
 def _headers(tracks: Iterable[Pictures]) -> str:
-    told = [track.codec_context.extradata or b"" for track in tracks]
+    codecs = [track.codec_context for track in tracks]
+    told = [one for codec in codecs for one in (b"", *_told(codec.extradata or b"", codec.name))]
     return hashlib.sha256(b"".join(len(one).to_bytes(4, "big") + one for one in told)).hexdigest()
+
+
+def _told(header: bytes, codec: str) -> Iterable[bytes]:
+    """What decoders must know. In that of HEVC x265 tells of itself, too, and of its threads, which may be others."""
+    if codec != "hevc" or header[:1] != b"\x01":
+        yield header
+        return
+    yield header[:ARRAYS]
+    at = ARRAYS + 1
+    for _ in range(int.from_bytes(header[ARRAYS:at])):
+        kind, count = int.from_bytes(header[at : at + 1]) & 0x3F, int.from_bytes(header[at + 1 : at + 3])
+        at += 3
+        for _ in range(count):
+            end = at + 2 + int.from_bytes(header[at : at + 2])
+            unit, at = header[at + 2 : end], end
+            if kind != SEI or unit[2:3] != UNREGISTERED:
+                yield unit
+            if at >= len(header):
+                return
 
 
 class _Group(NamedTuple):
