@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from daemon.settings import Settings
 Start = Callable[..., Daemon]
 
 DOCS = (Path(__file__).resolve().parents[1] / "docs" / "folders.md").read_text()
-RECIPE = DOCS.split("## Replacing in place\n")[1].split("```toml\n")[1].split("```")[0]
+RECIPE, NIGHT = (part.split("```")[0] for part in DOCS.split("## Replacing in place\n")[1].split("```toml\n")[1:3])
 
 SHRINKING = {"preset": "archive-hevc", "crf": 40, "speed": "ultrafast"}
 
@@ -96,19 +97,30 @@ def undo(daemon: Daemon, path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
 
 
-def test_by_the_recipe_a_film_is_replaced_once_and_put_back_when_told(
+def by_night(library: Path, begins: timedelta, ends: timedelta) -> Path:
+    """The recipe, for a night that begins and ends so long from now."""
+    now = datetime.now()
+    hours = f"{now + begins:%H}:00-{now + ends:%H}:00"
+    recipe = RECIPE.replace("/srv/films", str(library)).replace("500_000_000", "1000")
+    quick = "".join(f"{name} = {value}\n" for name, value in QUICK.items())
+    config = library.parent / "ffspool.toml"
+    config.write_text(recipe + quick + NIGHT.replace("22:00-07:00", hours))
+    return config
+
+
+def test_by_the_recipe_a_film_is_replaced_by_night_once_and_put_back_when_told(
     start_daemon: Start, library: Path, film: Path
 ) -> None:
     there = library / "films" / "film.mkv"
     there.write_bytes(film.read_bytes())
     os.utime(there, ns=(10**18, 10**18))
     before = there.stat()
-    config = library.parent / "ffspool.toml"
-    config.write_text(
-        RECIPE.replace("/srv/films", str(library)).replace("500_000_000", "1000")
-        + "".join(f"{name} = {value}\n" for name, value in QUICK.items())
-    )
-    daemon = start_daemon(FFSPOOL_CONFIG=str(config))
+    daemon = start_daemon(FFSPOOL_CONFIG=str(by_night(library, timedelta(hours=2), timedelta(hours=4))))
+    [waiting] = wait_until(lambda: daemon.client.get("/api/folders/films/history").json()["items"], "it to be taken")
+    assert (waiting["verdict"], waiting["error"]) == ("queued", "outside the hours of its schedule")
+    daemon.stop()
+    by_night(library, timedelta(hours=-1), timedelta(hours=2))
+    daemon.start()
     assert verdict(daemon, "films/film.mkv")["verdict"] == "replaced"
     after = there.stat()
     assert (after.st_mtime_ns, after.st_mode, after.st_uid) == (before.st_mtime_ns, before.st_mode, before.st_uid)
@@ -119,7 +131,7 @@ def test_by_the_recipe_a_film_is_replaced_once_and_put_back_when_told(
     assert shown(daemon) | {"scanned_at": 0} == {
         "name": "films", "scanned_at": 0, "found": 1, "left_out": 0, "taken": 1, "refused": 0, "paused": False,
         "error": None, "replaced": 1, "saved_bytes": before.st_size - after.st_size, "waiting": 0, "working": 0,
-        "made": 1, "not_replaced": 0, "failed": 0, "schedule": None,
+        "made": 1, "not_replaced": 0, "failed": 0, "schedule": shown(daemon)["schedule"],
     }  # fmt: skip
     found = undo(daemon, there)
     assert found.stdout == "films/film.mkv is its original again\n", found.stderr
