@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 27;
+PRAGMA user_version = 28;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -386,6 +386,7 @@ CREATE TABLE watched_files (
 
 CREATE INDEX watched_files_by_job ON watched_files (job) WHERE job IS NOT NULL;
 CREATE INDEX watched_files_by_age ON watched_files (folder, taken_at, inode) WHERE job IS NOT NULL OR error IS NOT NULL;
+CREATE INDEX watched_files_by_name ON watched_files (folder, name);
 CREATE INDEX watched_files_to_go ON watched_files (folder) WHERE fate IS NOT NULL AND finished = 1;
 
 -- Originals that outputs took the place of: where in the trash they are, for as long as they are kept there. What is

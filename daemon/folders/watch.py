@@ -351,8 +351,17 @@ def _flaw(walk: Walk) -> str | None:
 def _new(watch: Watched, files: Sequence[Found], transaction: Transaction) -> list[Found]:
     keys = {key_of(found.identity): found for found in files}
     rows = transaction.all("known_files", keys=msgspec.json.encode(list(keys)).decode(), **watch.key)
-    known = {(row["inode"], row["bytes"], row["modified"]) for row in rows}
-    return [found for key, found in keys.items() if key not in known]
+    for row in rows:
+        del keys[row["inode"], row["bytes"], row["modified"]]
+    return _unnamed(watch, keys, transaction) if keys else []
+
+
+def _unnamed(watch: Watched, keys: Mapping[Key, Found], transaction: Transaction) -> list[Found]:
+    """Those that no known one of the same size and time had the name of: cards number their files anew when put in."""
+    names = {(found.path, size, modified): found for (_, size, modified), found in keys.items()}
+    rows = transaction.all("known_names", names=msgspec.json.encode(list(names)).decode(), **watch.key)
+    known = {(row["name"], row["bytes"], row["modified"]) for row in rows}
+    return [found for name, found in names.items() if name not in known]
 
 
 def _keep_own(watch: Watched, own: Iterable[Found], now: float, transaction: Transaction) -> None:
