@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from specimens import MPEG2, OPUS, PCM, heard, picture, sound
+from surroundings import thorough
+from test_unread import made
 
 from daemon.errors import ProbeError
 from daemon.media.describe import read_media
@@ -21,7 +24,6 @@ WORDS = {
     b"\n<!DOCTYPE html>\n<title>404</title>": "but a page or a list for programs (HTML or XML), perhaps what a server "
     "answered instead of the file",
     "Grüße aus der Küche\n".encode(): "but a text",
-    b"\x07\xf3\x80\x01" * SEVERAL: "",
 }
 
 
@@ -31,5 +33,44 @@ def test_a_stranger_is_called_by_its_name(tmp_path: Path, content: bytes) -> Non
     path.write_bytes(content)
     with pytest.raises(ProbeError) as caught:
         read_media(str(path))
-    words = WORDS[content]
-    assert str(caught.value) == "it is not a media file ffspool can read" + (f", {words}" if words else "")
+    assert str(caught.value) == f"it is not a media file ffspool can read, {WORDS[content]}"
+
+
+def test_what_nobody_knows_is_told_what_it_may_be(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"\x07\xf3\x80\x01" * SEVERAL)
+    with pytest.raises(ProbeError, match=r"ffspool can read; raw sound or pictures, such as G\.722, tell nothing"):
+        read_media(str(path))
+
+
+WRITTEN = {
+    "gxf": ([*picture("720x576", seconds=0.2), *sound(0.2, "mono"), *MPEG2, *PCM], "GXF, of broadcasters' servers"),
+    "roq": ([*picture("256x128", "30", 0.2), "-c:v", "roqvideo"], "RoQ, of games"),
+    "sbc": ([*sound(0.2), "-c:a", "sbc"], "raw SBC sound, as of Bluetooth"),
+    "swf": ([*picture(seconds=0.2), "-c:v", "flv1"], r"Flash \(SWF\)"),
+    "dirac": ([*picture(seconds=0.2), "-c:v", "vc2"], "Dirac without a container"),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_ffmpeg_writes_and_ffspool_does_not_read_is_named(ffmpeg: str, tmp_path: Path, name: str) -> None:
+    how, called = WRITTEN[name]
+    path = made(ffmpeg, tmp_path, f"clip.{name}", [*how, "-f", name, "{out}"])
+    with pytest.raises(ProbeError, match=f"but {called}, which ffspool does not read: convert it first"):
+        read_media(str(path))
+
+
+@pytest.mark.parametrize("seconds", [2.0, thorough(20.0)])  # what is read first ends before
+@pytest.mark.parametrize("later", [(OPUS, "mono"), (["-c:a", "libvorbis"], "stereo")])
+def test_ogg_files_end_to_end_that_do_not_fit_are_told_as_that(
+    ffmpeg: str, tmp_path: Path, seconds: float, later: tuple[list[str], str]
+) -> None:
+    first = made(ffmpeg, tmp_path, "1.ogg", heard(*OPUS, seconds=seconds)).read_bytes()
+    how, channels = later
+    second = made(ffmpeg, tmp_path, "2.ogg", heard(*how, seconds=0.5, channels=channels)).read_bytes()
+    chained = tmp_path / "chained.ogg"
+    chained.write_bytes(first + first)
+    assert read_media(str(chained)).duration_seconds == pytest.approx(2 * seconds, abs=0.05)
+    chained.write_bytes(first + second)
+    with pytest.raises(ProbeError, match="it is several Ogg files put end to end"):
+        read_media(str(chained))

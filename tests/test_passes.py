@@ -352,12 +352,12 @@ def test_sound_that_does_not_fit_is_encoded_and_its_picture_copied() -> None:
     ("preset", "words"),
     [
         ("remux-webm", "WebM cannot hold the source's h264, ac3, aac: take remux-mkv"),
-        ("remux-mp4", "MP4 cannot hold the source's pcm_s16le: take remux-mkv"),
+        ("remux-mp4", "MP4 cannot hold the source's pcm_alaw: take remux-mkv"),
         ("remux-mkv", "Matroska cannot hold the source's pcm_s16le_planar: encode it"),
     ],
 )
 def test_a_container_that_cannot_hold_the_codec_is_told(preset: str, words: str) -> None:
-    codec = {"remux-mp4": "pcm_s16le", "remux-mkv": "pcm_s16le_planar"}.get(preset)
+    codec = {"remux-mp4": "pcm_alaw", "remux-mkv": "pcm_s16le_planar"}.get(preset)
     media = film(PLAIN, msgspec.structs.replace(STEREO, codec=codec)) if codec else FILM
     with pytest.raises(UnsuitableSource, match=words):
         planned(media, preset)

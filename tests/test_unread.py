@@ -93,6 +93,22 @@ def test_matroska_takes_copies_of_what_it_can_hold(ffmpeg: str, tmp_path: Path, 
     assert lasting(output, "audio") == pytest.approx(seconds, abs=0.05)
 
 
+@pytest.mark.parametrize(("codec", "channels"), [("pcm_s24le", "5.1(side)"), ("pcm_f64be", "stereo")])
+def test_mp4_takes_copies_of_pcm_and_tells_where_its_channels_sit(
+    ffmpeg: str, tmp_path: Path, codec: str, channels: str
+) -> None:
+    path = made(ffmpeg, tmp_path, "film.mov", encoded(*H264, "-c:a", codec, channels=channels))
+    [heard_] = read_media(str(make(ffmpeg, path, tmp_path, "remux-mp4"))).audio
+    assert (heard_.codec, heard_.layout) == (codec, channels)
+
+
+def test_where_channels_sit_is_told_to_be_lost_in_matroska(ffmpeg: str, tmp_path: Path) -> None:
+    path = made(ffmpeg, tmp_path, "film.mov", encoded(*H264, "-c:a", "pcm_s24le", channels="5.1(side)"))
+    for preset, told in (("remux-mkv", ["5.1(side)"]), ("remux-mp4", []), ("archive-ffv1", [])):
+        contents = plan(read_media(str(path)), preset, defaults(preset)).contents
+        assert [fact.detail for fact in contents.left_out if fact.what == "layout"] == told
+
+
 def test_sound_that_nobody_decodes_fails_what_is_to_have_sound(ffmpeg: str, tmp_path: Path) -> None:
     path = made(ffmpeg, tmp_path, "clip.mp4", film("{out}"), edit=called(b"mp4a", b"ac-4", b"esds"))
     media = read_media(str(path))

@@ -109,6 +109,23 @@ def test_the_second_of_two_texts_of_a_song_is_told(ffmpeg: str, tmp_path: Path) 
     assert "tag (tpe1, another): FFmpeg does not read it" in lost(read_media(str(song)), "m4a", "tag")
 
 
+@pytest.mark.parametrize(
+    ("said", "several"),
+    [
+        (b"\3One\0Two", True),
+        (b"\3One\0", False),
+        (b"\1\xff\xfeO\0n\0\0\0T\0w\0", True),
+        (b"\1\xff\xfeO\0n\0\0\0", False),
+        (b"\1\xff\xfe\0\1O\0", False),
+        (b"", False),
+    ],
+)
+def test_texts_that_zeros_part_are_several(said: bytes, several: bool) -> None:
+    body = frame(b"TPE1", said, 4) + bytes(64)
+    head = b"ID3\4\0\0\0\0" + bytes([len(body) >> 7, len(body) & 0x7F]) + body
+    assert id3.repeated(head) == (("tpe1",) if several else ())
+
+
 def test_the_second_of_two_tags_of_apples_is_told() -> None:
     def said(*texts: bytes) -> bytes:
         return b"".join(box(b"data", struct.pack(">II", 1, 0), one) for one in texts)

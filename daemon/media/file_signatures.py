@@ -24,7 +24,22 @@ SIGNATURES = {
     b"\0\0\0\x0cjP  ": _OTHER.format("JPEG 2000"),
     b"v/1\x01": _OTHER.format("OpenEXR"),
     b"8BPS": _OTHER.format("a Photoshop picture"),
+    b"\0\0\0\0\x01\xbc": _OTHER.format("GXF, of broadcasters' servers"),
+    b"\x84\x10\xff\xff\xff\xff": _OTHER.format("RoQ, of games"),
+    b"BIK": _OTHER.format("Bink, of games"),
+    b"KB2": _OTHER.format("Bink, of games"),
+    b"SMK": _OTHER.format("Smacker, of games"),
+    b"FILM": _OTHER.format("Cinepak of Sega's games"),
+    b"BBCD": _OTHER.format("Dirac without a container"),
+    **dict.fromkeys((b"FWS", b"CWS", b"ZWS"), _OTHER.format("Flash (SWF)")),
+    b"\0\nSMJPEG": _OTHER.format("SMJPEG"),
+    **dict.fromkeys((b"\x72\xf8\x1f\x4e", b"\xf8\x72\x4e\x1f"), _OTHER.format("what goes through S/PDIF")),
+    **dict.fromkeys((b"\x64\xa3\x01\0", b"\x64\xa3\x02\0", b"\0\x01\xa3\x64"), _OTHER.format("IRCAM sound")),
+    **dict.fromkeys((b".SoX", b"XoS."), _OTHER.format("SoX's own sound")),
+    **dict.fromkeys((b"NSVf", b"NSVs"), _OTHER.format("NSV")),
+    b"\x4b\xbf\x4b\xbf": _OTHER.format("raw aptX sound"),
 }
+SBC_HEADER, SBC_SYNC, JOINT = 4, 0x9C, 3
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<svg", b"<mpd")
 
 
@@ -32,11 +47,24 @@ def named(head: bytes) -> str | None:
     """Says in words what the first HEAD bytes are of; None when they say nothing known."""
     if found := next((words for beginning, words in SIGNATURES.items() if head.startswith(beginning)), None):
         return found
+    if _is_sbc(head):
+        return _OTHER.format("raw SBC sound, as of Bluetooth")
     if head and not head.strip(b"\0"):
         return "zeros alone at its beginning, as of a copy or download that was not completed"
     if head.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith(_MARKUP):
         return "a page or a list for programs (HTML or XML), perhaps what a server answered instead of the file"
     return "a text" if head and all(byte >= 32 or byte in b"\t\r\n" for byte in head) and _is_text(head) else None
+
+
+def _is_sbc(head: bytes) -> bool:
+    """Tells whether a frame of it is followed by another one (A2DP, 12.9)."""
+    if len(head) < SBC_HEADER or head[0] != SBC_SYNC:
+        return False
+    blocks, mode, bands, pool = 4 * (1 + (head[1] >> 4 & 3)), head[1] >> 2 & 3, 8 if head[1] & 1 else 4, head[2]
+    channels, joint = 1 if mode == 0 else 2, mode == JOINT
+    bits = blocks * pool * (channels if mode < 2 else 1) + (bands if joint else 0)
+    after = SBC_HEADER + bands * channels // 2 + (bits + 7) // 8
+    return head[after : after + 1] == bytes([SBC_SYNC])
 
 
 def _is_text(head: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,12 @@ from daemon.media.media_file import MediaFile
 
 STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 TELLING = "mov,mp4,m4a,3gp,3g2,mj2"  # whose header says all that one needs to read on
+LOOKED_AT = 64 * 1024**2  # bytes of an Ogg file that cannot be read
+CHAINED = (
+    "it is several Ogg files put end to end, of which a later one has another codec or other channels: take them "
+    "apart, or join them with a program that makes one sound of theirs"
+)
+NAMELESS = "; raw sound or pictures, such as G.722, tell nothing of themselves: put them into WAV or MKV first"
 STILL_SECONDS = 0.04  # for which a single picture is shown
 STILLS = {
     b"\xff\xd8\xff": "jpeg_pipe",
@@ -62,12 +69,21 @@ def opened(file: MediaFile, known: str = "", *, read_on: bool = False) -> Iterat
     except av.FFmpegError as error:
         if _misses_its_index(file):
             raise ProbeError("its index (moov) is missing: the file was cut off, or is still being written") from error
-        raise ProbeError(_no_media(file)) from error
+        raise ProbeError(CHAINED if _is_chained(file) else _no_media(file)) from error
 
 
 def _no_media(file: MediaFile) -> str:
     known = file_signatures.named(file.head[: file_signatures.HEAD])
-    return "it is not a media file ffspool can read" + (f", but {known}" if known else "")
+    return f"it is not a media file ffspool can read{f', but {known}' if known else NAMELESS}"
+
+
+def _is_chained(file: MediaFile) -> bool:
+    """Whether it is Ogg that begins once more behind what was begun with."""
+    if not file.head.startswith(b"OggS"):
+        return False
+    with file.open() as content:
+        begins = [bool(found[1][0] & 2) for found in re.finditer(rb"OggS\0(.)", content.read(LOOKED_AT), re.DOTALL)]
+    return True in begins[begins.index(False) :] if False in begins else False
 
 
 def _still_format(file: MediaFile) -> str | None:

@@ -155,6 +155,9 @@ class _Account(NamedTuple):
         why = "the preset keeps one track of sound" if taken else "the preset keeps no sound"
         for number, stream in enumerate(taken):
             yield from self._track("sound", stream, stream.marks)
+            if stream.layout and stream.channels > 2 and self._is_bare(number, stream):
+                why = "Matroska tells how many channels there are, and not where they sit"
+                yield LeftOut(what="layout", why=why, track=stream.index, detail=stream.layout)
             if stream.gap_seconds >= LEAST_HOLE:
                 hole, why = f"{stream.gap_seconds:.1f} s of sound", "the source has none in its middle: it is silent"
                 yield LeftOut(what="gap", why=why, track=stream.index, detail=hole)
@@ -165,6 +168,12 @@ class _Account(NamedTuple):
         for stream in self.media.audio:
             if stream not in taken:
                 yield LeftOut(what="sound", why=why, track=stream.index, detail=_described(stream))
+
+    def _is_bare(self, number: int, stream: AudioStream) -> bool:
+        """Whether it comes into a Matroska as samples that tell nothing of themselves."""
+        made = str(self.options.get(f"c:a:{number}", self.options.get("c:a", self.options.get("c"))))
+        codec = stream.codec if made == "copy" else made
+        return self.recipe.plan.container == "matroska" and codec.startswith("pcm_")
 
     def _mixed_down(self, number: int, stream: AudioStream) -> _Facts:
         placeless = "pan=stereo" in self.options.get(f"filter:a:{number}", "")

@@ -25,12 +25,13 @@ LEAST_SLICED = 16  # pixels of a side, below which FFV1 may find no way to cut a
 CALLED = {"mp4": "MP4", "webm": "WebM", "matroska": "Matroska"}
 _MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 dts alac opus flac"
 _OLD = "theora vp8 mjpeg prores ffv1 huffyuv ffvhuff utvideo rawvideo vc1 wmv1 wmv2 wmv3 msmpeg4v2 msmpeg4v3 h263"
-_PCM = "pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le pcm_f32le pcm_u8 vorbis truehd mlp wmav2 wmapro mp1"
-_RARE = "pcm_alaw pcm_mulaw pcm_f64le adpcm_yamaha adpcm_g722 wavpack tta flv1 cinepak msvideo1"
+_SOUND = "pcm_s64le pcm_u8 pcm_alaw pcm_mulaw vorbis truehd mlp wmav2 wmapro mp1"
+_PCM = " ".join(f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be"))
+_RARE = "adpcm_yamaha adpcm_g722 wavpack tta flv1 cinepak msvideo1"
 HOLDS = {
-    "mp4": set(_MP4.split()),
+    "mp4": set(f"{_MP4} {_PCM}".split()),
     "webm": {"vp8", "vp9", "av1", "opus", "vorbis"},
-    "matroska": set(f"{_MP4} {_OLD} {_PCM} {_RARE}".split()) - {"vvc"},  # which has no place in it yet
+    "matroska": set(f"{_MP4} {_OLD} {_PCM} {_SOUND} {_RARE}".split()) - {"vvc", "pcm_f32be", "pcm_f64be"},
 }
 
 
