@@ -35,6 +35,21 @@ def test_a_token_link_signs_in_and_leaves_no_token_in_the_address(
     assert daemon.token not in page.url
 
 
+def test_a_client_sees_its_own_jobs_on_the_page_and_nothing_of_the_host(
+    daemon: Daemon, visit: Visit, clip: Path
+) -> None:
+    token = daemon.client.post("/api/tokens", json={"name": "shop"}).json()["token"]
+    daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    page = visit(daemon, signed_in=False, path=f"#token={token}", bears=REFUSED)
+    expect(page.locator(".live")).to_have_text("live")
+    expect(page.get_by_text(clip.name)).to_have_count(0)
+    page.get_by_role("link", name="Stats").click()
+    expect(page.get_by_role("heading", name="Stats")).to_be_visible()
+    expect(page.get_by_text("Age of the oldest that waits")).to_be_visible()
+    expect(page.get_by_text("Disk")).to_have_count(0)
+    expect(page.get_by_text("admins")).to_have_count(0)
+
+
 @pytest.mark.thorough
 def test_the_end_of_a_session_is_told(start_daemon: Callable[..., Daemon], visit: Visit) -> None:
     daemon = start_daemon("--session-hours", "0.001")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ import pytest
 from conftest import PATIENCE, PLAIN, Daemon, wait_until
 from test_tokens import TUS, ended, submitted
 
+from daemon.database.file import prepare
 from daemon.scheduling.turns import Turns
+from daemon.states import ARROWS
 
 MANY = {"variations": [{"preset": "refresh", "count": 6}]}
 
@@ -49,6 +54,64 @@ def test_who_was_away_has_no_claim_to_what_others_used_meanwhile() -> None:
         order.append(turns.in_order(ready(("busy", 0), ("back", 0)))[0])
         turns.took(order[-1], 1.0)
     assert Counter(order) == {"busy": 5, "back": 5}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_an_owner_has_is_counted_as_it_is(seed: int, tmp_path: Path) -> None:
+    """Through every arrow, lost files and deletions; and what is the daemon's own is counted to nobody."""
+    draw = random.Random(seed)
+    prepare(tmp_path / "db")
+    with closing(sqlite3.connect(tmp_path / "db")) as database:
+        database.execute("PRAGMA foreign_keys = ON")
+        for step in range(150):
+            _change(database, draw, str(step))
+        for owner in ("a", "b"):
+            rows = (
+                "SELECT {} FROM jobs LEFT JOIN variations ON variations.job = jobs.seq WHERE jobs.owner = ? GROUP BY 1"
+            )
+            told = database.execute("SELECT status, jobs, variations FROM owned_tally WHERE owner = ?", [owner])
+            jobs = dict(database.execute("SELECT status, count(*) FROM jobs WHERE owner = ? GROUP BY 1", [owner]))
+            made = dict(database.execute(rows.format("variations.status, count(variations.id)"), [owner]))
+            assert all((jobs.get(state, 0), made.get(state, 0)) == (n, m) for state, n, m in told), seed
+        assert database.execute("SELECT count(*) FROM owned_tally WHERE owner NOT IN ('a', 'b')").fetchone() == (0,)
+        truth = """SELECT seq, (SELECT coalesce(sum(bytes), 0) FROM sources WHERE job = jobs.seq AND path IS NULL)
+            + (SELECT coalesce(sum(bytes), 0) FROM variations WHERE job = jobs.seq AND status = 'completed'
+               AND lost_at IS NULL) FROM jobs"""
+        assert dict(database.execute(truth)) == dict(database.execute("SELECT seq, stored FROM jobs"))
+
+
+def _change(database: sqlite3.Connection, draw: random.Random, name: str) -> None:
+    """Makes a job, or has one of its variations take an arrow, lose its file or go with its job."""
+    jobs = database.execute("SELECT seq FROM jobs ORDER BY seq").fetchall()
+    job = draw.choice(jobs or [(0,)])
+    if not jobs or draw.random() < 0.2:
+        owner = draw.choice(["a", "b", None])
+        seq = database.execute(
+            "INSERT INTO jobs (id, created_at, expires_in, owner) VALUES (?, 0, 1, ?)", [name, owner]
+        ).lastrowid
+        source = database.execute(
+            "INSERT INTO sources (id, job, name, folder, bytes, path) VALUES (?, ?, 'n', 'n', ?, ?)",
+            [name, seq, draw.randrange(9), draw.choice([None, "/p"])],
+        ).lastrowid
+        for number in range(draw.randrange(1, 4)):
+            database.execute(
+                "INSERT INTO variations (id, job, source, name, preset, parameters, extension)"
+                " VALUES (?, ?, ?, 'n', 'p', '{}', 'e')",
+                [f"{name}.{number}", seq, source],
+            )
+    elif draw.random() < 0.1:
+        database.execute("DELETE FROM jobs WHERE seq = ?", job)
+    elif draw.random() < 0.1:
+        database.execute(
+            "UPDATE variations SET lost_at = 1 WHERE job = ? AND status = 'completed' AND lost_at IS NULL", job
+        )
+    else:
+        seq, state = database.execute(
+            "SELECT seq, status FROM variations WHERE job = ? ORDER BY random()", job
+        ).fetchone()
+        if ways := [new for old, new in ARROWS if old == state]:
+            change = "UPDATE variations SET status = ?, bytes = 7, sha256 = 'x', finished_at = 1 WHERE seq = ?"
+            database.execute(change, [draw.choice(ways), seq])
 
 
 @pytest.fixture(scope="module")

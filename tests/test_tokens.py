@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from conftest import PATIENCE, PLAIN, Daemon, wait_until
 from starlette.requests import HTTPConnection
 
@@ -19,6 +20,7 @@ from daemon.api.endpoints import Endpoint
 from daemon.api.possession import OWNED, WITHIN, check_possession
 from daemon.api.routes import ENDPOINTS
 from daemon.callers import OURSELVES, Right
+from daemon.cli.main import main
 from daemon.http.auth import Gate
 from daemon.tokens.registry import Tokens
 from daemon.veil import END, Veil
@@ -27,7 +29,7 @@ from daemon.webhooks.signing import Secrets
 TUS = {"Tus-Resumable": "1.0.0"}
 PIECE = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
 TINY = {"preset": "h264-480p", "speed": "ultrafast", "short_side": 120}
-CLOSED = "http://127.0.0.1:9/hook"  # nobody is asked there: it is a private address
+CLOSED = "http://receiver.invalid/hook"  # which there is not
 
 # Routes without anything of a client's in their path: what they tell one client is held by the test that is named.
 COLLECTIONS = {
@@ -193,7 +195,7 @@ def test_what_a_client_has_is_as_it_was_after_another_tried_everything(
     def state() -> Any:
         upload = shared_daemon.client.head(f"/api/uploads/{alices['upload']}", headers=TUS).headers
         messages = shared_daemon.client.get("/api/webhooks/deliveries").json()["items"]
-        return shared_daemon.job(alices["job"]), upload["Upload-Offset"], [one["attempts"] for one in messages]
+        return shared_daemon.job(alices["job"]), upload["Upload-Offset"], [one["id"] for one in messages]
 
     before = state()
     for endpoint in GUARDED:
@@ -409,6 +411,36 @@ def test_a_name_is_given_once_and_what_it_made_waits_for_the_next(
     shared_daemon.client.delete("/api/tokens/twice").raise_for_status()
     after = given("twice")
     assert after.get(f"/api/jobs/{job}").status_code == 200
+
+
+def test_commands_give_and_take_tokens_and_work_with_one(
+    given: Callable[..., httpx.Client], shared_daemon: Daemon, clip: Path
+) -> None:
+    def ffspool(line: str, token: str, code: int = 0) -> str:
+        env = {"FFSPOOL_URL": shared_daemon.url, "FFSPOOL_TOKEN": token}
+        done = CliRunner().invoke(main, line.split(), prog_name="ffspool", env=env)
+        assert done.exit_code == code, done.output
+        return done.stdout if code == 0 else done.stderr
+
+    ours = shared_daemon.token
+    token = ffspool("tokens add shop --can submit,read --max-queued 5 --max-priority 0", ours).strip()
+    assert token.startswith("ffs_")
+    listed = ffspool("tokens", ours)
+    assert "shop" in listed
+    assert token not in listed + ffspool("tokens ls --json", ours)
+    job = json.loads(ffspool(f"submit {clip} -p mp3 --json", token))["id"]
+    assert "1/1" in ffspool(f"show {job}", token) + ffspool(f"watch {job}", token) + ffspool("ls", token)
+    assert [one["id"] for one in json.loads(ffspool("ls --json", token))["items"]] == [job]
+    assert "right to control" in ffspool(f"pause {job}", token, 4)
+    assert "OWNER" not in ffspool("ls", token)
+    submitted(given("mixed"), clip)
+    assert re.search(rf"{job}.*clip.mp4 +shop", ffspool("ls", ours))
+    assert "waits" in ffspool("stats", token)
+    assert "shop" in ffspool("usage", token)
+    assert "only admins" in ffspool("tokens add more", token, 4)
+    assert "--can" in ffspool("tokens add more --can everything", ours, 2)
+    assert ffspool("tokens revoke shop", ours) == "shop is revoked\n"
+    assert "token" in ffspool("ls", token, 4)
 
 
 class Unread:

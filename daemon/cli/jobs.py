@@ -213,6 +213,7 @@ def _tell_of_failures(daemon: Client) -> None:
 def _list(jobs: Sequence[ListedJob]) -> None:
     from daemon.cli.terminal import Column, ago, clock, console, percent, standing, table
 
+    mixed = len({job.owner for job in jobs}) > 1
     columns = (
         Column("JOB", 0),
         Column("STATUS", 1),
@@ -221,6 +222,7 @@ def _list(jobs: Sequence[ListedJob]) -> None:
         Column("LEFT", 6, right=True),
         Column("CREATED", 5),
         Column("NAME", 3, least=12, cut=True),
+        *([Column("OWNER", 7)] if mixed else []),
     )
     rows = [
         (
@@ -231,6 +233,7 @@ def _list(jobs: Sequence[ListedJob]) -> None:
             clock(job.eta_seconds) if job.status == "processing" else "",
             ago(job.created_at),
             _title(job),
+            str(job.owner or ""),
         )
         for job in jobs
     ]

@@ -149,8 +149,7 @@ class Jobs:
         for source in sources:
             filenames.check(source.name)
         places = await self._deliveries.resolve([want.deliver for want in wanted if want.deliver], len(sources))
-        resumable = insertion.resumable(sources)
-        job, identifiers = new_id(), [new_id() for _ in sources]
+        resumable, job, identifiers = insertion.resumable(sources), new_id(), [new_id() for _ in sources]
         inserting = partial(self._insert, job, spec, wanted, places, reservation, conclude, caller)
         try:
             if any(source.upload or source.remote for source in sources):
@@ -163,7 +162,8 @@ class Jobs:
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
             await asyncio.to_thread(self._take_back, job, identifiers)
             raise
-        tell(log, logging.INFO, "job accepted", job=job, files=len(sources), variations=len(sources) * len(wanted))
+        counts = {"files": len(sources), "variations": len(sources) * len(wanted)}
+        tell(log, logging.INFO, "job accepted", job=job, owner=caller.name, **counts)
         await self._set_going(places, resumable)
         return made
 
