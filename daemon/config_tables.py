@@ -16,6 +16,7 @@ from daemon.unknown_fields import told
 from daemon.windows import Hours
 
 BUCKET = r"^(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(/[^/?#\s]+)*/?$"  # with a prefix, or without
+LISTEN = r"^tls://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}$"
 CALLED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 
 
@@ -131,6 +132,27 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.url.rstrip("/") + "/"
 
 
+class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Says where machines come to work for this daemon: `listen` is such as `tls://0.0.0.0:8786`, and their files go
+    over the port above, or `files_port`. Invitations name these `addresses`, by default the host's.
+
+    At most `local_slots` encodes run on this host; None: as many as the setting `slots` says.
+    """
+
+    listen: Annotated[str, msgspec.Meta(pattern=LISTEN)]
+    files_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    addresses: tuple[str, ...] = ()
+    local_slots: Annotated[int, msgspec.Meta(ge=0, le=1024)] | None = None
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def port_of_files(self) -> int:
+        return self.files_port or (self.port + 1 if self.port else 0)
+
+
 class Tables(msgspec.Struct, frozen=True, kw_only=True):
     """Holds what `ffspool.toml` alone may say, but for presets."""
 
@@ -138,11 +160,18 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True):
     folders: tuple[Folder, ...] = ()
     schedule: Schedule | None = None
     buckets: tuple[Bucket, ...] = ()
+    cluster: Cluster | None = None
 
 
 def tables(environ: Mapping[str, str] | None = None) -> Tables:
     """Returns the other tables of `ffspool.toml`. Raises StartupError when one is not valid."""
-    found = Tables(hooks=hooks(environ), folders=folders(environ), schedule=schedule(environ), buckets=buckets(environ))
+    found = Tables(
+        hooks=hooks(environ),
+        folders=folders(environ),
+        schedule=schedule(environ),
+        buckets=buckets(environ),
+        cluster=cluster(environ),
+    )
     _refuse_unnamed(found.folders, found.buckets)
     return found
 
@@ -185,6 +214,15 @@ def schedule(environ: Mapping[str, str] | None = None) -> Schedule | None:
     except StartupError as error:
         raise StartupError(f"In {path}: the schedule is not valid: {error}") from error
     return found
+
+
+def cluster(environ: Mapping[str, str] | None = None) -> Cluster | None:
+    """Returns the table `cluster` of `ffspool.toml`; None without one. Raises StartupError when it is not valid."""
+    path = config_file(environ)
+    try:
+        return msgspec.convert(from_file(path).get("cluster"), Cluster | None)
+    except msgspec.ValidationError as error:
+        raise StartupError(f"In {path}: the cluster is not valid: {told(error, Cluster)}") from error
 
 
 def folders(environ: Mapping[str, str] | None = None) -> tuple[Folder, ...]:

@@ -46,6 +46,7 @@ class Paths:
         self.discarded = self.spool / "discarded"
         self.set_aside = self.spool / "set-aside"
         self.mark = self.spool / "mark"
+        self.cluster = self.state / "cluster"  # papers of who works for us; its coordinator reads them
 
     def prepare(self) -> None:
         """Makes the folders, closed to other users."""

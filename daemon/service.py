@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import psutil
 
 from daemon import json_types
+from daemon.cluster.cluster_engine import ClusterEngine
+from daemon.cluster.engines import of_many, open_engine
 from daemon.config_tables import Tables
 from daemon.database import lineage
 from daemon.database.store import Store
@@ -27,7 +29,6 @@ from daemon.delivery.place import Place
 from daemon.delivery.replacements import Replacements
 from daemon.encode import sandbox_trial
 from daemon.encode.engine import Engine
-from daemon.encode.local_engine import LocalEngine
 from daemon.errors import FfspoolError
 from daemon.folders import checks
 from daemon.folders.watch import Watcher
@@ -49,7 +50,6 @@ from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.process import ffmpeg_binary
 from daemon.process.ffmpeg_binary import Build
-from daemon.process.launcher import Limits
 from daemon.scheduling.cost_history import CostHistory
 from daemon.scheduling.limits import Quota
 from daemon.scheduling.metrics import Figures
@@ -107,6 +107,7 @@ class Service:
     queue: Queue
     bulk: Bulk
     thumbnails: Thumbnails
+    cluster: ClusterEngine | None  # None: there is this host alone
     encoder_version: str
     sandbox: Sandbox
     tokens: Tokens
@@ -145,7 +146,7 @@ async def running(
         build, sandbox = await _try_encoder(settings, paths, program, prober)
         store = await Store.open(paths.database)
         stack.push_async_callback(store.close)
-        engine = _open_engine(settings, program, sandbox)
+        engine = await open_engine(settings, tables.cluster, paths, program, sandbox)
         stack.push_async_callback(engine.close)
         behind = await last_event(store)
         await recovery.recover(store, paths, engine, now())
@@ -177,17 +178,6 @@ async def _try_encoder(settings: Settings, paths: Paths, program: str, prober: P
     if not sandbox.active:
         await prober.relax()
     return build, sandbox
-
-
-def _open_engine(settings: Settings, program: str, sandbox: Sandbox) -> LocalEngine:
-    return LocalEngine(
-        ffmpeg=program,
-        slots=settings.slots,
-        limits=_limits(settings),
-        grace=settings.grace,
-        sandbox=sandbox,
-        readable=tuple(map(str, settings.sandbox_read)),
-    )
 
 
 async def _open_resources(
@@ -252,8 +242,7 @@ def _open_fetches(settings: Settings, resources: Resources, scheduler: Scheduler
 async def _open_service(
     settings: Settings, resources: Resources, tables: Tables, tokens: Tokens, told: tuple[str, Sandbox, int]
 ) -> Service:
-    """Opens what is left. `told` is the encoder's version, its sandbox, and the event behind which others tell of what
-    was recovered."""
+    """Opens what is left. `told` is the encoder's version, its sandbox, and the last event before the recovery."""
     store, paths, now, whereabouts = resources.store, resources.paths, resources.now, resources.whereabouts
     quota, scheduler = resources.quota, Scheduler(resources, longest=settings.max_shared_seconds)
     queue = Queue(store, scheduler, resources.engine, settings.slots, tables.schedule, now=now)
@@ -285,6 +274,7 @@ async def _open_service(
         queue=queue,
         bulk=Bulk(store, scheduler, paths, quota, fetches, now=now),
         thumbnails=Thumbnails(jobs, resources.prober, paths, whereabouts),
+        cluster=of_many(resources.engine),
         encoder_version=told[0],
         sandbox=told[1],
         tokens=tokens,
@@ -312,6 +302,8 @@ async def _at_work(service: Service, began: float, now: Callable[[], float]) -> 
     housekeeping = asyncio.create_task(_keep_house(service, began, now), name="housekeeping")
     looking = asyncio.create_task(service.whereabouts.look(), name="source roots")
     keeping = asyncio.create_task(service.queue.run(), name="schedule")
+    if service.cluster:
+        service.cluster.on_change = service.scheduler.wake
     try:
         yield
     finally:
@@ -388,11 +380,3 @@ def _usage(paths: Paths) -> DiskUsage:
 
 def _disk_use(paths: Paths) -> float:
     return psutil.disk_usage(str(paths.spool)).percent / 100
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        nice=settings.nice,
-        cpu_seconds=int(settings.max_encode_hours * 3600),
-        memory=settings.max_encoder_memory,
-    )

@@ -195,7 +195,8 @@ def client_environment(environ: Mapping[str, str] | None = None) -> tuple[str | 
 
 
 _NOT_SETTINGS = {"url", "token", "config"}
-TABLES = frozenset({"presets", "hooks", "folders", "schedule", "buckets"})  # of `ffspool.toml`, which are no settings
+# Of `ffspool.toml`, which are no settings.
+TABLES = frozenset({"presets", "hooks", "folders", "schedule", "buckets", "cluster"})
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:

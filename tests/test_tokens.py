@@ -173,7 +173,7 @@ def test_no_route_tells_a_client_of_anothers(
 ) -> None:
     """A route that nobody has thought of fails here: its path names what has no owner, or it is in neither list."""
     if endpoint.right is Right.ADMIN:
-        assert asked(bob, endpoint, {**alices, "folder": "f", "token": "alice"}).status_code == 403
+        assert asked(bob, endpoint, {**alices, "folder": "f", "token": "alice", "machine": "box2"}).status_code == 403
         return
     named = re.findall(r"\{(\w+)", endpoint.path)
     if not named:
@@ -368,7 +368,7 @@ def test_a_route_takes_its_right(endpoint: Endpoint, alices: dict[str, str], sha
     wish = {"name": "lacking", "rights": others}
     made = shared_daemon.client.post("/api/tokens", json=wish).json()
     with client(shared_daemon, made["token"]) as lacking:
-        answer = asked(lacking, endpoint, {**alices, "folder": "f", "token": "lacking"})
+        answer = asked(lacking, endpoint, {**alices, "folder": "f", "token": "lacking", "machine": "box2"})
     shared_daemon.client.delete("/api/tokens/lacking").raise_for_status()
     assert answer.status_code == 403
     assert endpoint.method == "HEAD" or answer.json()["code"] == "forbidden"

@@ -57,6 +57,9 @@ VERBS = {
     "POST /api/tokens": "tokens add T",
     "DELETE /api/tokens/{token}": "tokens revoke T",
     "GET /api/usage": "usage",
+    "GET /api/machines": "machines ls",
+    "POST /api/machines/{machine}/drain": "machines drain M",
+    "POST /api/machines/{machine}/resume": "machines resume M",
 }
 WITHOUT_A_VERB = {
     "POST /api/jobs/{job}/retry": "`retry` reads the job first, to say for what that is in vain",
@@ -86,7 +89,8 @@ WITHOUT_A_VERB = {
     "GET /api/jobs/{job}/sources/{source}/download": "for pages: whoever submits has the source",
     "GET /web/{asset:path}": "what pages are made with",
 }
-OF_NO_ROUTE = {"serve", "run", "plan", "watch", "presets", "doctor", "completion", "backup", "logs"}
+OF_NO_ROUTE = {"serve", "run", "plan", "watch", "presets", "doctor", "completion", "backup", "logs", "worker"}
+OF_NO_ROUTE |= {"cluster invite", "cluster revoke"}
 WHOLE = {
     "J": "a" * 16,
     "S": "b" * 16,
@@ -113,10 +117,10 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.
 
 
 def test_every_verb_has_a_route_and_speaks_json() -> None:
-    used = {" ".join(re.findall(r"^(?:webhooks|folders|tokens) \w+|^\w+", line)) for line in VERBS.values()}
+    used = {" ".join(re.findall(r"^(?:webhooks|folders|tokens|machines) \w+|^\w+", line)) for line in VERBS.values()}
     assert {word for word, _ in commands(main)} - OF_NO_ROUTE == used
     mute = {word for word, command in commands(main) if "as_json" not in [option.name for option in command.params]}
-    assert mute == {"serve", "completion"}
+    assert mute == {"serve", "completion", "worker", "cluster invite", "cluster revoke"}
 
 
 @pytest.fixture(scope="module")
@@ -158,5 +162,6 @@ def test_a_verb_asks_for_its_route(route: str, refusing: tuple[str, list[str]], 
         "delivery": WHOLE["D"],
         "folder": "F",
         "token": "T",
+        "machine": "M",
     }
     assert asked == [route.format(**values)]

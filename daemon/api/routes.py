@@ -10,6 +10,7 @@ from daemon.api import (
     hooks,
     host,
     jobs,
+    machines,
     queue,
     thumbnails,
     tokens,
@@ -202,6 +203,10 @@ ENDPOINTS = (
     Endpoint("DELETE", f"{TOKENS}/{{token}}", tokens.revoke, "Revoke a token; what it made stays", status=204),
     Endpoint("GET", "/api/usage", tokens.usage, "What was completed by token and month", right=READ,
              query=tokens.UsageQuery),
+    # Machines
+    Endpoint("GET", "/api/machines", machines.show, "The machines that were invited to work for this daemon"),
+    Endpoint("POST", "/api/machines/{machine}/drain", machines.drain, "Give a machine nothing more"),
+    Endpoint("POST", "/api/machines/{machine}/resume", machines.resume, "Give a machine work again"),
     # The host
     Endpoint("POST", "/api/login", host.login, "Exchange the password for a token and a cookie", body=LoginRequest,
              max_body=MAX_LOGIN_BYTES, answer=Session, told=("Set-Cookie",), problems=(Unauthorized, Throttled),

@@ -213,6 +213,15 @@ class Client:
         with self._answer("DELETE", _route("tokens", name)):
             return
 
+    def machines(self) -> Json:
+        return self._json("GET", "/api/machines")
+
+    def drain_machine(self, name: str) -> Json:
+        return self._json("POST", _route("machines", name, "drain"))
+
+    def resume_machine(self, name: str) -> Json:
+        return self._json("POST", _route("machines", name, "resume"))
+
     def usage(self, since: str | None, until: str | None, token: str | None) -> Json:
         return self._json("GET", "/api/usage", params=_given(**{"from": since, "to": until, "token": token}))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from daemon.cli import backup, control, download, jobs, plan, presets, run, tokens, watch, watched, webhooks
+from daemon.cli import backup, cluster, control, download, jobs, plan, presets, run, tokens, watch, watched, webhooks
 from daemon.cli.options import (
     as_json,
     echo,
@@ -284,6 +284,7 @@ for command in (
     webhooks.webhooks,
     *watched.COMMANDS,
     *tokens.COMMANDS,
+    *cluster.COMMANDS,
     backup.backup,
     presets.presets,
     doctor,

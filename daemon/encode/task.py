@@ -120,10 +120,11 @@ Report = Started | Durable | Progress | Vitals
 
 
 class Ended(Model, frozen=True):
-    """Tells how a task ended. Exactly one of: `stopped` set, `error` set, or neither: every part is encoded.
+    """Tells how a task ended. At most one of: `stopped` set, `error` set, or `lost`. None: every part is encoded.
 
     An encoded part is not yet a completed variation: the daemon proves it first. An error that `may_pass`
     lies in the host and not in the source: a full disk (`disk_full` if it still is), no memory, a signal from outside.
+    It is `lost` with the machine that had it, which is nobody's fault.
     By variation, `unmeasured` tells why it could not be compared with the source, and `chosen` which parameters its
     passes decided.
     """
@@ -132,6 +133,7 @@ class Ended(Model, frozen=True):
     error: str | None = None
     may_pass: bool = False
     disk_full: bool = False
+    lost: bool = False
     exit_code: int | None = None
     cpu_seconds: float = 0.0
     unmeasured: dict[str, str] = msgspec.field(default_factory=dict)

@@ -184,7 +184,18 @@ def _conditions(folder: Path, limits: Limits, walls: Walls | None) -> dict[str, 
 
 def spawn_server(module: str, *arguments: str) -> tuple[Child, socket.socket]:
     """Starts `python -I -m module FD arguments…` with FD a packet socket; returns the child and our end of it."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return _spawn_module(socket.SOCK_SEQPACKET, subprocess.DEVNULL, module, *arguments)
+
+
+def spawn_service(module: str, *arguments: str) -> tuple[Child, socket.socket]:
+    """Starts the same with FD a stream socket, and with our stderr for what it logs."""
+    return _spawn_module(socket.SOCK_STREAM, None, module, *arguments)
+
+
+def _spawn_module(
+    kind: socket.SocketKind, stderr: int | None, module: str, *arguments: str
+) -> tuple[Child, socket.socket]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
     ours.setblocking(False)
     with theirs:
         popen = subprocess.Popen(
@@ -192,7 +203,7 @@ def spawn_server(module: str, *arguments: str) -> tuple[Child, socket.socket]:
             process_group=APART,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
             pass_fds=[theirs.fileno()],
             env={},
         )

@@ -196,7 +196,7 @@ class Attempt:
         if self._stopping or self.held:  # asked before there was a process; nothing comes between this and its start
             return await self._settlement.abandon_all(members, INTERRUPTED)
         ended = await self._make(members)
-        if ended.stopped or self._stopping:
+        if ended.stopped or ended.lost or self._stopping:
             return await self._settlement.abandon_all(members, self._fault, ended.cpu_seconds)
         if ended.disk_full:
             return await self._wait_for_space(members, ended.cpu_seconds)
@@ -236,7 +236,7 @@ class Attempt:
         self._watch.restart(time.monotonic(), begins)
         self.progress = Progress(task=self._source.token, seconds=begins) if begins else None
         encoded = await self._run_task([self._order(member) for member in members])
-        if not parted or encoded.stopped or self._stopping or encoded.error:
+        if not parted or encoded.stopped or encoded.lost or self._stopping or encoded.error:
             return encoded
         self._all_encoded = True
         orders = list[Order]()

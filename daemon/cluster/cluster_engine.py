@@ -1,0 +1,312 @@
+"""Runs tasks on this host and on the machines of a cluster: an engine of many places.
+
+The machines are reached through a coordinator, a process of its own (`daemon.cluster.coordinator`): its death or
+slowness costs what is under way there, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from daemon.cluster.messages import (
+    Answer,
+    Ask,
+    Asked,
+    Charter,
+    Command,
+    Forget,
+    Hello,
+    Joined,
+    Left,
+    Listening,
+    Notice,
+    Over,
+    Refused,
+    Run,
+    Told,
+)
+from daemon.encode.engine import Engine
+from daemon.encode.task import Capacity, Ended, Order, Report, Started, Task, Unfinished, Vitals
+from daemon.models import Stage, Stopped
+from daemon.process import cancel
+from daemon.process.child import Child
+from daemon.process.launcher import spawn_service
+
+log = logging.getLogger(__name__)
+
+AGAIN = 1.0  # seconds after which a machine is asked once more, or a coordinator started
+MAX_LINE = 16 * 1024**2
+LOST = Ended(lost=True)
+
+
+@dataclass
+class Machine:
+    """Is a machine that is here; `tasks` are those it has."""
+
+    name: str
+    hello: Hello
+    since: float = field(default_factory=time.time)
+    draining: bool = False
+    tasks: set[str] = field(default_factory=set)
+
+    @property
+    def slots(self) -> int:
+        return 0 if self.draining else self.hello.slots
+
+    @property
+    def free(self) -> float:
+        """The share of its slots that is free."""
+        return 1 - len(self.tasks) / self.slots if self.slots else 0.0
+
+
+@dataclass
+class _Away:
+    """Is a task that another machine has."""
+
+    machine: Machine
+    report: Callable[[Report], None]
+    ended: asyncio.Future[Ended]
+    written: int = 0
+
+
+class ClusterEngine:
+    """Runs tasks on the `local` engine and on machines that joined; what joins films is done here."""
+
+    def __init__(self, local: Engine, charter: Charter, *, local_slots: int | None, grace: float) -> None:
+        self.machines: dict[str, Machine] = {}
+        self.refused: dict[str, str] = {}  # why machines were not taken last
+        self.listening: asyncio.Future[Listening] | None = None
+        self._local = local
+        self._most_here = local_slots
+        self._local_tasks = set[str]()
+        self._charter = charter
+        self._patience = 2 * grace + 1.0
+        self._away: dict[str, _Away] = {}
+        self._written: dict[str, int] = {}  # by part
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[Answer]] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._coordinating: asyncio.Task[None] | None = None
+        self.on_change: Callable[[], None] = lambda: None
+
+    async def start(self) -> None:
+        await self._local.start()
+        self.listening = asyncio.get_running_loop().create_future()
+        self._coordinating = asyncio.create_task(self._coordinate(), name="cluster")
+
+    async def close(self) -> None:
+        if self._coordinating:
+            self._coordinating.cancel()
+            await asyncio.gather(self._coordinating, return_exceptions=True)
+        await self._local.close()
+
+    # What it can do
+
+    @property
+    def capacity(self) -> Capacity:
+        here = self._local.capacity
+        slots = self._slots_here + sum(machine.slots for machine in self.machines.values())
+        return Capacity(slots=slots, cores=here.cores + sum(m.hello.cores for m in self.machines.values()))
+
+    def resize(self, slots: int) -> None:
+        """Runs so many at once on this host; how many others do, they say."""
+        self._local.resize(slots)
+
+    @property
+    def _slots_here(self) -> int:
+        slots = self._local.capacity.slots
+        return slots if self._most_here is None else min(slots, self._most_here)
+
+    def reads(self, path: str) -> bool:
+        return self._local.reads(path)
+
+    def written(self, order: Order) -> int:
+        return max(self._written.get(order.part, 0), self._local.written(order))
+
+    def drain(self, name: str, draining: bool) -> None:
+        """Gives a machine nothing more, or something again. Raises KeyError where it is not here."""
+        self.machines[name].draining = draining
+        self.on_change()
+
+    # Tasks
+
+    async def run(self, task: Task, on_report: Callable[[Report], None]) -> Ended:
+        machine = self._choose(task)
+        if machine is None:
+            self._local_tasks.add(task.id)
+            try:
+                return await self._local.run(task, on_report)
+            finally:
+                self._local_tasks.discard(task.id)
+        away = self._away[task.id] = _Away(machine, on_report, asyncio.get_running_loop().create_future())
+        machine.tasks.add(task.id)
+        self._send(Run(machine=machine.name, task=task))
+        try:
+            return await asyncio.shield(away.ended)
+        except asyncio.CancelledError:
+            await self.stop(task.id)
+            raise
+        finally:
+            machine.tasks.discard(task.id)
+            del self._away[task.id]
+            self._send(Forget(task=task.id))
+
+    def _choose(self, task: Task) -> Machine | None:
+        """The machine with the most of its slots free, or None for this host: it joins films, whose pieces are here."""
+        if any(order.pieces for order in task.orders):
+            return None
+        wanted = 2 * sum(order.bytes for order in task.orders) + (task.source.identity[0] or 0)
+        fit = [machine for machine in self.machines.values() if machine.free > 0 and machine.hello.free_bytes > wanted]
+        best = max(fit, key=lambda machine: machine.free, default=None)
+        slots = self._slots_here
+        here = 1 - len(self._local_tasks) / slots if slots else 0.0
+        return None if best is None or here > best.free else best
+
+    async def pause(self, task: str) -> bool:
+        if task not in self._away:
+            return await self._local.pause(task)
+        answer = await self._ask(task, "pause")
+        return answer is not None and answer.frozen
+
+    def resume(self, task: str) -> None:
+        if task not in self._away:
+            return self._local.resume(task)
+        asking = asyncio.ensure_future(self._ask(task, "resume"))
+        asking.add_done_callback(lambda _: None)
+        return None
+
+    async def stop(self, task: str) -> Stopped:
+        away = self._away.get(task)
+        if away is None:
+            return await self._local.stop(task)
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience):
+                answer = await self._ask(task, "stop")
+        except TimeoutError:  # cut off: whatever it does, nothing of it is taken, and its lease ends it
+            answer = None
+            self._send(Forget(task=task))
+        stopped = answer.stopped if answer else None
+        if stopped is None and away.ended.done():  # it came to its end by itself, or told that before it answered
+            stopped = away.ended.result().stopped or Stopped(stage=Stage.EXITED, seconds=0.0)
+        if stopped is None:
+            stopped = Stopped(stage=Stage.STUCK, seconds=time.monotonic() - began)
+        if not away.ended.done():
+            away.ended.set_result(Ended(stopped=stopped))
+        return stopped
+
+    async def _ask(self, task: str, verb: Asked) -> Answer | None:
+        """The machine's answer, asked for until it comes; None once the task is over."""
+        away = self._away[task]
+        number = next(self._numbers)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            while not (answer.done() or away.ended.done()):
+                self._send(Ask(number=number, machine=away.machine.name, task=task, verb=verb))
+                await asyncio.wait([answer, away.ended], timeout=AGAIN, return_when=asyncio.FIRST_COMPLETED)
+            return answer.result() if answer.done() else None
+        finally:
+            del self._answers[number]
+
+    async def end_survivors(self, unfinished: Sequence[Unfinished]) -> frozenset[str]:
+        """Ends those of this host. Other machines end theirs with their daemon; nothing of them is taken any more."""
+        elsewhere = {one.task for one in unfinished if one.handle is not None and _machine(one.handle)}
+        here = [one for one in unfinished if one.task not in elsewhere]
+        return await self._local.end_survivors(here) | elsewhere
+
+    # The coordinator
+
+    async def _coordinate(self) -> None:
+        while True:
+            child, line = spawn_service("daemon.cluster.coordinator")
+            try:
+                reader, self._writer = await asyncio.open_connection(sock=line, limit=MAX_LINE)
+                self._writer.write(msgspec.json.encode(self._charter) + b"\n")
+                await self._hear(reader)
+            except ConnectionError as error:
+                log.debug("the coordinator's line broke: %s", error)
+            finally:
+                await self._let_go(child)
+            log.error("the coordinator of the cluster ended: it is started anew")
+            await asyncio.sleep(AGAIN)
+
+    async def _hear(self, reader: asyncio.StreamReader) -> None:
+        decoder = msgspec.json.Decoder(Notice)
+        while line := await reader.readline():
+            self._heard(decoder.decode(line))
+
+    async def _let_go(self, child: Child) -> None:
+        writer, self._writer = self._writer, None
+        if writer:
+            writer.close()
+        cancel.kill(child)
+        await child.wait()
+        for name in list(self.machines):
+            self._left(name)
+
+    def _send(self, command: Command) -> None:
+        if self._writer:
+            self._writer.write(msgspec.json.encode(command) + b"\n")
+
+    def _heard(self, notice: Notice) -> None:
+        match notice:
+            case Told(report=report):
+                self._told(report)
+            case Answer(number=number):
+                if (asked := self._answers.get(number)) and not asked.done():
+                    asked.set_result(notice)
+            case Over(task=task, ended=ended):
+                if (away := self._away.get(task)) and not away.ended.done():
+                    away.ended.set_result(ended or LOST)
+            case Joined(machine=name, hello=hello):
+                log.info("the machine %s works for us, with %d slots", name, hello.slots)
+                self.machines[name] = Machine(name, hello)
+                self.refused.pop(name, None)
+                self.on_change()
+            case Left(machine=name):
+                self._left(name)
+            case Refused(machine=name, why=why):
+                log.warning("the machine %s was not taken: %s", name, why)
+                self.refused[name] = why
+            case Listening():
+                if self.listening and not self.listening.done():
+                    self.listening.set_result(notice)
+
+    def _left(self, name: str) -> None:
+        if (machine := self.machines.pop(name, None)) is None:
+            return
+        log.warning("the machine %s is away; what it had is made elsewhere", name)
+        for task in machine.tasks:
+            if not (ended := self._away[task].ended).done():
+                ended.set_result(LOST)
+        self.on_change()
+
+    def _told(self, report: Report) -> None:
+        away = self._away.get(report.task)
+        if away is None:
+            return
+        if isinstance(report, Started):
+            report = msgspec.structs.replace(report, handle=_handle(away.machine.name))
+        if isinstance(report, Vitals):
+            away.written = report.written
+        away.report(report)
+
+
+def _handle(machine: str) -> str:
+    return msgspec.json.encode({"machine": machine}).decode()
+
+
+def _machine(handle: str) -> str | None:
+    """The machine that a handle names; None where it is one of this host's."""
+    try:
+        found = msgspec.json.decode(handle)
+    except msgspec.DecodeError:
+        return None
+    return found.get("machine") if isinstance(found, dict) else None

@@ -1,0 +1,223 @@
+"""Keeps the machines of a cluster: `python -I -m daemon.cluster.coordinator FD`, a child of the daemon.
+
+It runs dask's scheduler, to which machines connect, and the server of their files. FD is a stream socket: the daemon
+sends a `Charter` and then a `Command` in each line, and gets a `Notice` in each. What is true the daemon alone knows:
+here is only what is under way. It ends when the daemon closes the socket; machines end their encoders then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dask
+import msgspec
+import uvicorn
+from distributed import Client, Scheduler, wait
+from distributed.diagnostics.plugin import SchedulerPlugin
+from distributed.security import Security
+
+from daemon.cluster import certificates
+from daemon.cluster.file_server import FileServer, Tasks
+from daemon.cluster.invitations import Guests
+from daemon.cluster.messages import (
+    Ask,
+    Charter,
+    Command,
+    Forget,
+    Hello,
+    Joined,
+    Left,
+    Listening,
+    Notice,
+    Over,
+    Refused,
+    Run,
+)
+from daemon.cluster.task_function import HOME, topic, work
+from daemon.encode.task import Ended
+
+SKEW = 60.0  # seconds by which the clock of a machine may be off
+MAX_LINE = 16 * 1024**2
+AWAY = "60s"  # without a sign of life after which a machine is taken to be away
+RULES = {  # of dask: a loss ends in the daemon's hands, at once and once
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.worker-ttl": AWAY,
+    "distributed.scheduler.worker-saturation": "inf",
+    "distributed.admin.low-level-log-length": 10,
+    "distributed.diagnostics.nvml": False,
+    "distributed.version": 2,
+}
+
+
+class Coordinator(SchedulerPlugin):
+    """Relays between the daemon and its machines."""
+
+    name = "ffspool"
+
+    def __init__(self, charter: Charter, writer: asyncio.StreamWriter) -> None:
+        self._charter = charter
+        self._writer = writer
+        self._guests = Guests(Path(charter.folder))
+        self._tasks = Tasks()
+        self._welcome: dict[str, Hello] = {}  # who was taken, and comes next
+        self._here: dict[str, str] = {}  # names by address
+        self._futures: dict[str, asyncio.Task[None]] = {}
+        self._scheduler: Any = None
+        self._client: Any = None
+        self.files = FileServer(self._tasks, self._guests.knows, self.welcome, self.over)
+
+    def tell(self, notice: Notice) -> None:
+        self._writer.write(msgspec.json.encode(notice) + b"\n")
+
+    # Machines
+
+    def welcome(self, name: str, hello: Hello) -> str | None:
+        """Takes a machine, or returns why not."""
+        off = hello.clock - time.time()
+        if hello.version != self._charter.version:
+            why = f"it runs ffspool {hello.version}, and the daemon {self._charter.version}: install the same"
+        elif hello.encoder != self._charter.encoder:
+            why = "its encoder is another build than the daemon's: have both use the one that comes with ffspool"
+        elif abs(off) > SKEW:
+            why = f"its clock is off by {off:+.0f} s: have it set by NTP"
+        elif self._charter.require_sandbox and not hello.sandbox.active:
+            why = f"it has no sandbox for encoders, which the daemon requires: {hello.sandbox.reason}"
+        elif name in self._here.values():
+            why = f"a machine called {name} is at work already: invite this one by a name of its own"
+        else:
+            self._welcome[name] = hello
+            return None
+        self.tell(Refused(machine=name, why=why))
+        return why
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        name = str(scheduler.workers[worker].name)
+        hello = self._welcome.pop(name, None)
+        if hello is None:
+            scheduler.loop.add_callback(scheduler.remove_worker, worker, stimulus_id="ffspool-uninvited")
+            return
+        self._here[worker] = name
+        self.tell(Joined(machine=name, hello=hello))
+
+    def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:  # noqa: ARG002 (as dask calls it)
+        if name := self._here.pop(worker, None):
+            self.tell(Left(machine=name))
+
+    def _address(self, machine: str) -> str | None:
+        return next((address for address, name in self._here.items() if name == machine), None)
+
+    # Tasks
+
+    def obey(self, command: Command) -> None:
+        match command:
+            case Run(machine=machine, task=task):
+                self._tasks.add(machine, task)
+                self._futures[task.id] = asyncio.create_task(self._run(command))
+            case Ask(machine=machine):
+                self._scheduler.log_event(topic(machine), msgspec.json.encode(command).decode())
+            case Forget(task=task):
+                self._tasks.forget(task)
+
+    async def _run(self, order: Run) -> None:
+        """Has it run, and sees that its end is told whatever becomes of its machine."""
+        task, address = order.task, self._address(order.machine)
+        try:
+            if address is not None:
+                message = msgspec.json.encode(task)
+                # What comes back is nothing: a machine that nobody can dial tells its end by itself.
+                future: Any = self._client.submit(
+                    work, message, key=task.id, workers=[address], allow_other_workers=False, pure=False, retries=0
+                )
+                await wait([future])
+                future.release()
+        finally:
+            if self._futures.pop(task.id, None):
+                self.tell(Over(task=task.id, ended=None))
+
+    def over(self, task: str, ended: Ended) -> None:
+        if self._futures.pop(task, None):
+            self.tell(Over(task=task, ended=ended))
+
+    # Its own life
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        address = urlsplit(self._charter.listen)
+        security = _security(Path(self._charter.folder))
+        scheduler = Scheduler(
+            host=address.hostname, port=address.port or 0, protocol="tls", security=security, dashboard=False
+        )
+        scheduler.add_plugin(self)
+        async with scheduler, Client(scheduler.address, asynchronous=True, security=security) as client:
+            self._scheduler, self._client = scheduler, client
+            client.subscribe_topic(HOME, self._relay)
+            async with self._serving_files(address.hostname or "") as port:
+                self.tell(Listening(port=scheduler.port, files_port=port))
+                yield
+
+    def _relay(self, event: tuple[float, str]) -> None:
+        """A notice of a machine's."""
+        self._writer.write(event[1].encode() + b"\n")
+
+    @asynccontextmanager
+    async def _serving_files(self, host: str) -> AsyncIterator[int]:
+        listening = socket.create_server((host, self._charter.files_port), family=_family(host))
+        config = uvicorn.Config(self.files.app, log_config=None, access_log=False, lifespan="off")
+        config.load()
+        config.ssl = certificates.context(Path(self._charter.folder), ssl.Purpose.CLIENT_AUTH)
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server._serve([listening]))  # without its signal handlers
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await serving
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _security(folder: Path, name: str = certificates.DAEMON) -> Security:
+    papers = {"cert": str(folder / f"{name}.pem"), "key": str(folder / f"{name}.key")}
+    roles = {f"tls_{role}_{what}": path for role in ("scheduler", "client", "worker") for what, path in papers.items()}
+    return Security(tls_ca_file=str(folder / "authority.pem"), require_encryption=True, **roles)
+
+
+async def main(descriptor: int) -> None:
+    """Serves one daemon until it closes the socket."""
+    line = socket.socket(fileno=descriptor)
+    reader, writer = await asyncio.open_connection(sock=line, limit=MAX_LINE)
+    charter = msgspec.json.decode(await reader.readline(), type=Charter)
+    certificates.authority(Path(charter.folder))
+    coordinator = Coordinator(charter, writer)
+    decoder = msgspec.json.Decoder(Command)
+    async with coordinator.at_work():
+        with contextlib.suppress(ConnectionError):
+            while command := await reader.readline():
+                coordinator.obey(decoder.decode(command))
+
+
+def _hush() -> None:
+    """Has dask tell what goes wrong, and nothing else: it logs each connection."""
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="cluster: %(levelname)s %(name)s: %(message)s")
+    _hush()
+    with dask.config.set(RULES):
+        asyncio.run(main(int(sys.argv[1])))

@@ -1,0 +1,252 @@
+"""Gives machines the files of their tasks and takes what they made, over HTTPS: for tasks that are current alone.
+
+What a machine sends goes into the work folder of the attempt: each file in a draft, from as far as it came before, and
+under its name once its SHA-256 is right. Whose task is not current any more is told 410, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path, PurePosixPath
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from daemon.cluster.messages import Hello
+from daemon.encode.task import Ended, Order, Task
+from daemon.source_files import SourceRefused
+
+PIECE = 1024 * 1024
+OFFSET, LENGTH, MACHINE, WHY = "Upload-Offset", "Upload-Length", "X-Machine", "X-Why"
+
+
+class Tasks:
+    """Holds the tasks that are current, each with the machine that has it."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, tuple[str, Task]] = {}
+        self._hashes: dict[str, asyncio.Task[str]] = {}  # of sources, by task
+
+    def add(self, machine: str, task: Task) -> None:
+        self._tasks[task.id] = machine, task
+
+    def forget(self, task: str) -> None:
+        self._tasks.pop(task, None)
+        if hashing := self._hashes.pop(task, None):
+            hashing.cancel()
+
+    def of(self, machine: str) -> list[str]:
+        return [task for task, (mine, _) in self._tasks.items() if mine == machine]
+
+    def get(self, task: str, machine: str) -> Task:
+        """Returns it. Raises HTTPException where it is not current, or another machine's."""
+        mine, found = self._tasks.get(task, ("", None))
+        if found is None or mine != machine:
+            raise HTTPException(410, "this task is not current any more")
+        return found
+
+    async def hash(self, task: Task) -> str:
+        """Returns the SHA-256 of the task's source, which is read once."""
+        hashing = self._hashes.get(task.id)
+        if hashing is None:
+            hashing = self._hashes[task.id] = asyncio.create_task(asyncio.to_thread(_hash_of_source, task))
+        return await asyncio.shield(hashing)
+
+
+class FileServer:
+    """Answers machines. `knows` tells by its name and secret whether one is invited, `welcome` takes it or says why
+    not, and `over` is told how tasks ended.
+    """
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        knows: Callable[[str, str], bool],
+        welcome: Callable[[str, Hello], str | None],
+        over: Callable[[str, Ended], None],
+    ) -> None:
+        self._tasks = tasks
+        self._knows = knows
+        self._welcome = welcome
+        self._over = over
+        result = "/tasks/{task}/results/{variation}/{name:path}"
+        self.app = Starlette(
+            routes=[
+                Route("/hello", self._hello, methods=["POST"]),
+                Route("/lease", self._lease),
+                Route("/tasks/{task}/source", self._source),
+                Route("/tasks/{task}/source/sha256", self._source_hash),
+                Route(result, self._held, methods=["HEAD"]),
+                Route(result, self._take, methods=["PUT"]),
+                Route(result, self._settle, methods=["POST"]),
+                Route("/tasks/{task}/logs/{variation}", self._log, methods=["POST"]),
+                Route("/tasks/{task}/ended", self._ended, methods=["POST"]),
+            ]
+        )
+
+    async def _who(self, request: Request) -> str:
+        """The name of the machine that asks."""
+        name, secret = request.headers.get(MACHINE, ""), request.headers.get("Authorization", "")
+        if not await asyncio.to_thread(self._knows, name, secret.removeprefix("Bearer ")):
+            raise HTTPException(403, "this machine is not invited, or not any more")
+        return name
+
+    async def _task(self, request: Request) -> Task:
+        return self._tasks.get(request.path_params["task"], await self._who(request))
+
+    async def _hello(self, request: Request) -> Response:
+        name = await self._who(request)
+        hello = msgspec.json.decode(await request.body(), type=Hello)
+        refusal = self._welcome(name, hello)
+        return JSONResponse({"refused": refusal}, 409 if refusal else 200)
+
+    async def _lease(self, request: Request) -> Response:
+        """Says of which tasks the machine has to go on with."""
+        return JSONResponse({"tasks": self._tasks.of(await self._who(request))})
+
+    async def _source(self, request: Request) -> Response:
+        task = await self._task(request)
+        begin = _offset(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        try:
+            descriptor = await asyncio.to_thread(task.source.open)
+        except SourceRefused as error:
+            raise HTTPException(404, headers={WHY: str(error.strerror)}) from error
+        length = os.fstat(descriptor).st_size
+        if begin > length:
+            os.close(descriptor)
+            raise HTTPException(416, "the source is not that long")
+        headers = {"Content-Length": str(length - begin), LENGTH: str(length)}
+        return StreamingResponse(_read(descriptor, begin), 206 if begin else 200, headers)
+
+    async def _source_hash(self, request: Request) -> Response:
+        task = await self._task(request)
+        try:
+            return JSONResponse({"sha256": await self._tasks.hash(task)})
+        except SourceRefused as error:
+            raise HTTPException(404, headers={WHY: str(error.strerror)}) from error
+
+    async def _place(self, request: Request) -> Path:
+        return _place(await self._order(request), request.path_params["name"])
+
+    async def _order(self, request: Request) -> Order:
+        task = await self._task(request)
+        wanted = request.path_params["variation"]
+        found = next((order for order in task.orders if order.variation == wanted), None)
+        if found is None:
+            raise HTTPException(410, "the task has no such variation")
+        return found
+
+    async def _held(self, request: Request) -> Response:
+        """Tells how much of a file came so far."""
+        draft = _draft(await self._place(request))
+        held = await asyncio.to_thread(lambda: draft.stat().st_size if draft.exists() else 0)
+        return Response(headers={OFFSET: str(held)})
+
+    async def _take(self, request: Request) -> Response:
+        draft = _draft(await self._place(request))
+        begin = _offset(request.headers.get(OFFSET, "0"))
+        descriptor = await asyncio.to_thread(_open_draft, draft, begin)
+        try:
+            async for piece in request.stream():
+                await asyncio.to_thread(_write, descriptor, piece)
+        finally:
+            await asyncio.to_thread(os.close, descriptor)
+        return Response(status_code=204)
+
+    async def _settle(self, request: Request) -> Response:
+        """Gives a file its name, if it is what was sent."""
+        place = await self._place(request)
+        wanted = (await request.body()).decode()
+        if await asyncio.to_thread(_settled, place, wanted):
+            return Response(status_code=204)
+        raise HTTPException(422, "what came is not what was sent")
+
+    async def _log(self, request: Request) -> Response:
+        order = await self._order(request)
+        words = await request.body()
+        await asyncio.to_thread(_append, Path(order.log), words)
+        return Response(status_code=204)
+
+    async def _ended(self, request: Request) -> Response:
+        task = await self._task(request)
+        ended = msgspec.json.decode(await request.body(), type=Ended)
+        self._over(task.id, ended)
+        return Response(status_code=204)
+
+
+def _offset(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise HTTPException(400, "this is no offset")
+    return int(text)
+
+
+async def _read(descriptor: int, begin: int) -> AsyncIterator[bytes]:
+    try:
+        while piece := await asyncio.to_thread(os.pread, descriptor, PIECE, begin):
+            begin += len(piece)
+            yield piece
+    finally:
+        os.close(descriptor)
+
+
+def _hash_of_source(task: Task) -> str:
+    with os.fdopen(task.source.open(), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _place(order: Order, name: str) -> Path:
+    """Where a result of the order belongs: in its work folder, or below it."""
+    parts = PurePosixPath(name).parts
+    if not parts or any(part in {"..", "/"} or part.startswith(".") for part in parts):
+        raise HTTPException(400, "no result is called that")
+    return Path(order.part).parent.joinpath(*parts)
+
+
+def _draft(place: Path) -> Path:
+    return place.with_name(f".{place.name}.coming")
+
+
+def _open_draft(draft: Path, begin: int) -> int:
+    draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    held = os.fstat(descriptor).st_size
+    if begin > held:
+        os.close(descriptor)
+        raise HTTPException(409, "so much has not come yet")
+    os.ftruncate(descriptor, begin)
+    os.lseek(descriptor, begin, os.SEEK_SET)
+    return descriptor
+
+
+def _write(descriptor: int, piece: bytes) -> None:
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _settled(place: Path, wanted: str) -> bool:
+    draft = _draft(place)
+    try:
+        with draft.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return False
+    if found != wanted:
+        draft.unlink()
+        return False
+    draft.rename(place)
+    return True
+
+
+def _append(path: Path, words: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write(words)

@@ -1,0 +1,106 @@
+"""Invites machines: each gets a file with its papers and a secret, and only a hash of that is kept here."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from daemon.errors import InvalidRequest, NotFound, StartupError
+from daemon.models import Model
+from daemon.paths import write_private
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
+GUESTS = "machines.json"
+
+
+class Invitation(Model, frozen=True):
+    """Is what a machine needs to work for a daemon. Whoever has it can run programs on every machine of the cluster."""
+
+    machine: str
+    version: str  # of the ffspool that wrote it
+    addresses: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]  # of the daemon, each may do
+    port: int
+    files_port: int
+    secret: str
+    authority: str
+    certificate: str
+    key: str
+
+
+class Guest(Model, frozen=True):
+    """Is what is kept of an invitation."""
+
+    secret: str  # its SHA-256
+
+
+class Guests:
+    """Knows who was invited and not revoked since. It reads its file anew each time: another process may write it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / GUESTS
+
+    def names(self) -> list[str]:
+        return sorted(self._read())
+
+    def invite(self, name: str, version: str, addresses: Sequence[str], port: int, files_port: int) -> Invitation:
+        """Invites a machine. Raises InvalidRequest for a name that is none, or another machine's."""
+        from daemon.cluster import certificates  # which loads much
+
+        if not NAME.fullmatch(name) or name == certificates.DAEMON:
+            raise InvalidRequest(f"{name!r} is no name for a machine: letters, digits, - and _ make one, such as box2")
+        guests = self._read()
+        if name in guests:
+            raise InvalidRequest(f"{name} is invited already: give this machine another name, or revoke that one first")
+        certificates.authority(self._folder)
+        papers, secret = certificates.issue(self._folder, name), secrets.token_urlsafe(32)
+        self._write({**guests, name: Guest(secret=_digest(secret))})
+        return Invitation(
+            machine=name,
+            version=version,
+            addresses=tuple(addresses),
+            port=port,
+            files_port=files_port,
+            secret=secret,
+            **papers._asdict(),
+        )
+
+    def revoke(self, name: str) -> None:
+        """Takes an invitation back. Raises NotFound where there is none."""
+        guests = self._read()
+        if guests.pop(name, None) is None:
+            raise NotFound(f"no machine {name} is invited")
+        self._write(guests)
+
+    def knows(self, name: str, secret: str) -> bool:
+        guest = self._read().get(name)
+        return guest is not None and hmac.compare_digest(guest.secret, _digest(secret))
+
+    def _read(self) -> dict[str, Guest]:
+        if not self._file.exists():
+            return {}
+        return msgspec.json.decode(self._file.read_bytes(), type=dict[str, Guest])
+
+    def _write(self, guests: dict[str, Guest]) -> None:
+        write_private(self._file, msgspec.json.encode(guests).decode())
+
+
+def read(path: Path) -> Invitation:
+    """Reads an invitation. Raises StartupError when the file is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Invitation)
+    except OSError as error:
+        raise StartupError(f"the invitation {path} cannot be read: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise StartupError(f"{path} is no invitation that `ffspool cluster invite` wrote: {error}") from error
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,112 @@
+"""Defines what the daemon, its coordinator and the machines of a cluster tell each other. All of it is JSON-able."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from daemon.encode.task import Ended, Report, Task
+from daemon.models import Model, Sandbox, Stopped
+
+Asked = Literal["stop", "pause", "resume"]
+
+
+class Hello(Model, frozen=True):
+    """Is what a machine tells of itself before it is taken: `encoder` is the SHA-256 of its program, `clock` its
+    time.
+    """
+
+    version: str
+    encoder: str
+    clock: float
+    sandbox: Sandbox
+    slots: int
+    cores: int
+    free_bytes: int  # where it works
+
+
+class Charter(Model, frozen=True):
+    """Is what a coordinator is told first: where to listen, what is in its `folder`, and who may work for it."""
+
+    listen: str  # such as tls://0.0.0.0:8786
+    files_port: int  # where files are given and taken, at the same address; 0: a free one
+    folder: str  # of certificates, and of who was invited
+    version: str
+    encoder: str
+    require_sandbox: bool
+
+
+# What the daemon tells its coordinator
+
+
+class Run(Model, frozen=True, tag="run"):
+    """Has a machine run a task."""
+
+    machine: str
+    task: Task
+
+
+class Ask(Model, frozen=True, tag="ask"):
+    """Asks a machine for something about a task; it may come twice, and is answered by its `number`."""
+
+    number: int
+    machine: str
+    task: str
+    verb: Asked
+
+
+class Forget(Model, frozen=True, tag="forget"):
+    """Has nothing taken any more that comes for a task."""
+
+    task: str
+
+
+Command = Run | Ask | Forget
+
+# What it is told
+
+
+class Listening(Model, frozen=True, tag="listening"):
+    """Says where machines find the coordinator: its scheduler, and its files."""
+
+    port: int
+    files_port: int
+
+
+class Joined(Model, frozen=True, tag="joined"):
+    machine: str
+    hello: Hello
+
+
+class Left(Model, frozen=True, tag="left"):
+    machine: str
+
+
+class Refused(Model, frozen=True, tag="refused"):
+    """Says why a machine was not taken."""
+
+    machine: str
+    why: str
+
+
+class Told(Model, frozen=True, tag="told"):
+    """Passes on what a machine reports of a task."""
+
+    report: Report
+
+
+class Answer(Model, frozen=True, tag="answer"):
+    """Answers an `Ask`: how the task was ended, or whether it stands still."""
+
+    number: int
+    stopped: Stopped | None = None
+    frozen: bool = False
+
+
+class Over(Model, frozen=True, tag="over"):
+    """Says how a task ended; `ended` is None where its machine went away."""
+
+    task: str
+    ended: Ended | None
+
+
+Notice = Listening | Joined | Left | Refused | Told | Answer | Over

@@ -1,0 +1,145 @@
+"""Brings files between a machine and its daemon, over HTTPS, and goes on where a line broke."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from daemon.cluster.file_server import WHY
+from daemon.encode.task import Order, Task
+from daemon.errors import FfspoolError
+
+T = TypeVar("T")
+
+PIECE = 1024 * 1024
+TRIES, PAUSE = 20, 0.5  # seconds between two, growing
+MOST_PAUSE = 5.0
+TOLD_OF_LOG = 4 * 1024 * 1024  # bytes of a log that are brought home
+
+
+class NotCurrent(FfspoolError):
+    """The daemon has given the task up, or to another machine."""
+
+
+class SourceAway(FfspoolError):
+    """The daemon cannot open the source, for the reason that this says."""
+
+
+class Unreachable(FfspoolError):
+    """The daemon does not answer, or not with what was asked."""
+
+
+class Transfers:
+    """Speaks with the daemon's file server by `client`, whose address it has."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def fetch(self, task: Task, to: Path) -> None:
+        """Fetches the task's source, whole and as it is there. Raises NotCurrent, SourceAway or Unreachable."""
+        draft = to.with_name(f".{to.name}.coming")
+        for last in (False, True):
+            await self._insist(lambda: self._fetch_rest(task, draft))
+            wanted = await self._insist(lambda: self._hash(task))
+            if await asyncio.to_thread(_sha256, draft) == wanted:
+                break
+            await asyncio.to_thread(draft.unlink)
+            if last:
+                raise Unreachable("the source came otherwise than it is, twice")
+        await asyncio.to_thread(draft.rename, to)
+
+    async def _fetch_rest(self, task: Task, draft: Path) -> None:
+        held = draft.stat().st_size if draft.exists() else 0
+        async with self._client.stream(
+            "GET", f"/tasks/{task.id}/source", headers={"Range": f"bytes={held}-"} if held else {}
+        ) as answer:
+            _check(answer)
+            with draft.open("ab") as file:
+                async for piece in answer.aiter_bytes(PIECE):
+                    await asyncio.to_thread(file.write, piece)
+
+    async def _hash(self, task: Task) -> str:
+        answer = await self._client.get(f"/tasks/{task.id}/source/sha256", timeout=None)
+        _check(answer)
+        return str(answer.json()["sha256"])
+
+    async def bring(self, task: Task, order: Order, made: Order) -> None:
+        """Brings what was made of an order, in another folder here, to where the daemon wants it."""
+        folder = Path(made.part).parent
+        for path in await asyncio.to_thread(lambda: sorted(_files(folder))):
+            place = f"/tasks/{task.id}/results/{order.variation}/{path.relative_to(folder).as_posix()}"
+            await self._insist(lambda place=place, path=path: self._bring(place, path))  # type: ignore[misc]
+
+    async def _bring(self, place: str, path: Path) -> None:
+        answer = await self._client.head(place)
+        _check(answer)
+        held = int(answer.headers["Upload-Offset"])
+        length = (await asyncio.to_thread(path.stat)).st_size
+        if held < length or not length:
+            headers = {"Upload-Offset": str(held), "Content-Length": str(length - held)}
+            _check(await self._client.put(place, content=_pieces(path, held), headers=headers))
+        answer = await self._client.post(place, content=await asyncio.to_thread(_sha256, path), timeout=None)
+        if answer.status_code == 422:
+            raise httpx.TransportError("what came is not what was sent")
+        _check(answer)
+
+    async def tell_log(self, task: Task, variation: str, log: Path) -> None:
+        """Brings the encoder's words home."""
+        words = await asyncio.to_thread(lambda: log.read_bytes()[-TOLD_OF_LOG:] if log.exists() else b"")
+        if words:
+            await self.post(f"/tasks/{task.id}/logs/{variation}", words)
+
+    async def post(self, path: str, body: bytes) -> None:
+        """Posts what has to arrive. Raises NotCurrent or Unreachable."""
+
+        async def once() -> None:
+            _check(await self._client.post(path, content=body))
+
+        await self._insist(once)
+
+    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Tries again what a line that broke, or a daemon that is busy, kept from coming."""
+        why = ""
+        for number in range(TRIES):
+            try:
+                return await work()
+            except (httpx.TransportError, OSError) as error:
+                why = str(error) or type(error).__name__
+            await asyncio.sleep(min(PAUSE * 2**number, MOST_PAUSE))
+        raise Unreachable(f"the daemon cannot be reached: {why}")
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.status_code == 404:
+        raise SourceAway(answer.headers.get(WHY, ""))
+    if answer.status_code in {403, 410}:
+        raise NotCurrent(f"the daemon answered {answer.status_code}: the task is not current any more")
+    if answer.status_code >= 400:
+        raise httpx.TransportError(f"the daemon answered {answer.status_code}")
+
+
+async def _pieces(path: Path, begin: int) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        await asyncio.to_thread(file.seek, begin)
+        while piece := await asyncio.to_thread(file.read, PIECE):
+            yield piece
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All regular files below it that are not hidden."""
+    for at, _, names in os.walk(folder):
+        for name in names:
+            path = Path(at, name)
+            if not name.startswith(".") and path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,192 @@
+"""Is a machine of a cluster: it dials the daemon that invited it, and works off the tasks that it is given.
+
+Machines do not come back to a daemon by themselves: one that lost it ends its encoders and exits, to be started anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+import httpx
+import msgspec
+import psutil
+from distributed import Client, Worker
+from distributed.security import Security
+
+from daemon import host, json_types
+from daemon.cluster import certificates
+from daemon.cluster.file_server import MACHINE
+from daemon.cluster.invitations import Invitation
+from daemon.cluster.messages import Ask, Hello, Notice
+from daemon.cluster.source_cache import SourceCache
+from daemon.cluster.task_function import HOME, settle, topic
+from daemon.cluster.transfers import Transfers
+from daemon.cluster.workplace import Workplace
+from daemon.encode import sandbox_trial
+from daemon.encode.local_engine import LocalEngine
+from daemon.errors import StartupError
+from daemon.media.prober import Prober
+from daemon.models import Model, Sandbox
+from daemon.paths import write_private
+from daemon.process import ffmpeg_binary
+from daemon.process.launcher import Limits
+
+log = logging.getLogger(__name__)
+
+LEASE = 45.0  # seconds without an answer of the daemon's after which all is ended
+ASK_EVERY = 5.0
+CONNECT = 10.0
+SILENCE = 30.0  # seconds in which a byte has to come or go
+RULES = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False}
+RULES |= {"distributed.worker.memory.pause": False, "distributed.worker.memory.terminate": False}
+RULES |= {"distributed.diagnostics.nvml": False, "distributed.worker.daemon": False}
+
+
+class Means(Model, frozen=True):
+    """Are what a machine works with: where, and how much at once."""
+
+    folder: Path
+    slots: int
+    cache_bytes: int
+    ffmpeg: str | None
+    sandbox: sandbox_trial.Mode
+    limits: Limits
+    grace: float
+
+
+def fingerprint(program: str) -> str:
+    """Returns the SHA-256 of a program. Blocks."""
+    with Path(program).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+async def serve(invitation: Invitation, means: Means, version: str) -> None:
+    """Works until it is cancelled. Raises StartupError when it is not taken, or lost its daemon."""
+    json_types.prepare()
+    papers = means.folder / "papers"
+    await asyncio.to_thread(_lay_down, invitation, papers)
+    async with AsyncExitStack() as stack:
+        program, sandbox = await _encoder(means, stack)
+        engine = LocalEngine(ffmpeg=program, slots=means.slots, limits=means.limits, grace=means.grace, sandbox=sandbox)
+        await engine.start()
+        stack.push_async_callback(engine.close)
+        client = await stack.enter_async_context(_client(invitation, papers))
+        hello = Hello(
+            version=version,
+            encoder=await asyncio.to_thread(fingerprint, program),
+            clock=time.time(),
+            sandbox=sandbox,
+            slots=means.slots,
+            cores=host.cores(),
+            free_bytes=psutil.disk_usage(str(means.folder)).free,
+        )
+        await _introduce(client, hello)
+        await _work(invitation, means, papers, engine, client)
+
+
+async def _encoder(means: Means, stack: AsyncExitStack) -> tuple[str, Sandbox]:
+    """The encoder's program, and the sandbox that holds here. Raises StartupError."""
+    prober = Prober(sandboxed=means.sandbox != "off")
+    stack.push_async_callback(prober.close)
+    program = await asyncio.to_thread(ffmpeg_binary.locate, means.ffmpeg)
+    return program, await sandbox_trial.choose(means.sandbox, program, (), means.folder, prober)
+
+
+def _lay_down(invitation: Invitation, papers: Path) -> None:
+    papers.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(papers / "authority.pem", invitation.authority)
+    write_private(papers / f"{invitation.machine}.pem", invitation.certificate)
+    write_private(papers / f"{invitation.machine}.key", invitation.key)
+
+
+@asynccontextmanager
+async def _client(invitation: Invitation, papers: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Speaks with the daemon's file server, at the first of its addresses that answers."""
+    context = certificates.context(papers, ssl.Purpose.SERVER_AUTH, invitation.machine)
+    headers = {MACHINE: invitation.machine, "Authorization": f"Bearer {invitation.secret}"}
+    timeout = httpx.Timeout(SILENCE, connect=CONNECT)
+    why = ""
+    for address in invitation.addresses:
+        base = f"https://{address}:{invitation.files_port}"
+        async with httpx.AsyncClient(verify=context, headers=headers, base_url=base, timeout=timeout) as client:
+            try:
+                await client.get("/lease")
+            except httpx.TransportError as error:
+                why = str(error) or type(error).__name__
+                continue
+            yield client
+            return
+    raise StartupError(f"no daemon answers at {', '.join(invitation.addresses)}, port {invitation.files_port}: {why}")
+
+
+async def _introduce(client: httpx.AsyncClient, hello: Hello) -> None:
+    try:
+        answer = await client.post("/hello", content=msgspec.json.encode(hello))
+    except httpx.TransportError as error:
+        raise StartupError(f"the daemon does not answer: {error}") from error
+    if answer.status_code == 403:
+        raise StartupError("the daemon does not know this invitation, or has revoked it: ask for another one")
+    if answer.status_code == 409:
+        raise StartupError(f"the daemon does not take this machine: {answer.json()['refused']}")
+    answer.raise_for_status()
+
+
+async def _work(
+    invitation: Invitation, means: Means, papers: Path, engine: LocalEngine, client: httpx.AsyncClient
+) -> None:
+    name = invitation.machine
+    address = f"tls://{client.base_url.host}:{invitation.port}"
+    security = _security(papers, name)
+    transfers = Transfers(client)
+    cache = SourceCache(means.folder / "sources", means.cache_bytes, transfers)
+    with dask.config.set(RULES):
+        async with (
+            Client(address, asynchronous=True, security=security, name=f"{name}-asks") as line,
+            Worker(
+                address, name=name, nthreads=means.slots, security=security, dashboard=False, memory_limit=0,
+                local_directory=str(means.folder), death_timeout=LEASE,
+            ) as worker,
+        ):  # fmt: skip
+            place = Workplace(engine, means.folder / "tasks", cache, transfers, lambda notice: _tell(worker, notice))
+            line.subscribe_topic(topic(name), lambda event: place.asked(msgspec.json.decode(event[1], type=Ask)))
+            settle(place)
+            log.info("%s works for %s with %d slots", name, address, means.slots)
+            await _until_lost(worker, place, client)
+    raise StartupError("the daemon is gone, or this machine was sent away: start it again to come back")
+
+
+def _tell(worker: Any, notice: Notice) -> None:
+    worker.log_event(HOME, msgspec.json.encode(notice).decode())
+
+
+async def _until_lost(worker: Any, place: Workplace, client: httpx.AsyncClient) -> None:
+    """Returns once the scheduler closed the line, or no answer came for as long as a lease lasts."""
+    gone = asyncio.create_task(worker.finished())
+    renewed = time.monotonic()
+    while not gone.done() and time.monotonic() - renewed < LEASE:
+        with contextlib.suppress(httpx.TransportError, ValueError):
+            answer = await client.get("/lease")
+            if answer.status_code == 403:
+                break
+            answer.raise_for_status()
+            renewed = time.monotonic()
+            await place.stop_but(answer.json()["tasks"])
+        await asyncio.wait([gone], timeout=ASK_EVERY)
+    gone.cancel()
+    await place.stop_but([])
+
+
+def _security(papers: Path, name: str) -> Security:
+    mine = {"cert": str(papers / f"{name}.pem"), "key": str(papers / f"{name}.key")}
+    roles = {f"tls_{role}_{what}": path for role in ("client", "worker") for what, path in mine.items()}
+    return Security(tls_ca_file=str(papers / "authority.pem"), require_encryption=True, **roles)

@@ -1,0 +1,187 @@
+"""Works off a machine's tasks: the source is fetched, encoded by an engine of this host, and what came of it brought
+home. What the daemon asks about a task may come before the task does, and more than once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from daemon.cluster.messages import Answer, Ask, Notice, Told
+from daemon.cluster.source_cache import SourceCache
+from daemon.cluster.transfers import NotCurrent, SourceAway, Transfers, Unreachable
+from daemon.encode.diagnosis import Ending, diagnose
+from daemon.encode.engine import Engine
+from daemon.encode.task import Durable, Ended, Report, Task
+from daemon.models import SourceFile, Stage, Stopped
+from daemon.process.exec_child import CANNOT_START
+
+LAST_WORDS = 2.0  # seconds that a stop may wait for what was said
+REMEMBERED = 600.0  # seconds that what was asked about a task that is not here is known
+
+
+class Work:
+    """Is one task under way here."""
+
+    def __init__(self) -> None:
+        self.running: asyncio.Task[Ended] | None = None  # the engine's; None while the source is on its way
+        self.fetching: asyncio.Task[None] | None = None
+        self.held = False
+        self.told = asyncio.Event()  # what its encoder said
+        self.stopped: Stopped | None = None
+
+
+class Workplace:
+    """Runs tasks by `engine`; `tell` gives the daemon what may be lost, `transfers` what may not."""
+
+    def __init__(
+        self, engine: Engine, folder: Path, cache: SourceCache, transfers: Transfers, tell: Callable[[Notice], None]
+    ) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._cache = cache
+        self._transfers = transfers
+        self._tell = tell
+        self._works: dict[str, Work] = {}
+        self._asked: dict[str, tuple[float, Ask]] = {}  # of tasks that are not here
+        self._answering: dict[int, asyncio.Task[None]] = {}
+
+    @property
+    def tasks(self) -> list[str]:
+        return list(self._works)
+
+    # What the daemon asks
+
+    def asked(self, ask: Ask) -> None:
+        """Answers once what is asked is true; asked again meanwhile, it answers the same."""
+        if ask.number not in self._answering:
+            self._answering[ask.number] = asyncio.create_task(self._answer(ask))
+            self._answering[ask.number].add_done_callback(lambda _: self._answering.pop(ask.number, None))
+
+    async def _answer(self, ask: Ask) -> None:
+        now = time.monotonic()
+        self._asked = {task: (at, one) for task, (at, one) in self._asked.items() if now - at < REMEMBERED}
+        if work := self._works.get(ask.task):
+            return self._tell(await self._done(work, ask))
+        self._asked[ask.task] = now, ask
+        gone = Stopped(stage=Stage.EXITED, seconds=0.0) if ask.verb == "stop" else None
+        return self._tell(Answer(number=ask.number, stopped=gone, frozen=ask.verb == "pause"))
+
+    async def _done(self, work: Work, ask: Ask) -> Answer:
+        if ask.verb == "stop":
+            return Answer(number=ask.number, stopped=await self._stop(ask.task, work))
+        work.held = ask.verb == "pause"
+        if work.running is None:
+            return Answer(number=ask.number, frozen=work.held)
+        if work.held:
+            return Answer(number=ask.number, frozen=await self._engine.pause(ask.task))
+        self._engine.resume(ask.task)
+        return Answer(number=ask.number)
+
+    async def _stop(self, task: str, work: Work) -> Stopped:
+        if work.running:
+            work.stopped = await self._engine.stop(task)
+            with suppress(TimeoutError):  # once the daemon has the answer, it takes nothing more
+                await asyncio.wait_for(work.told.wait(), LAST_WORDS)
+        else:
+            work.stopped = Stopped(stage=Stage.EXITED, seconds=0.0)
+            if work.fetching:
+                work.fetching.cancel()
+        return work.stopped
+
+    async def stop_but(self, current: list[str]) -> None:
+        """Ends what the daemon does not want any more."""
+        for task, work in list(self._works.items()):
+            if task not in current and not work.stopped:
+                await self._stop(task, work)
+
+    # Its work
+
+    async def work(self, message: bytes) -> None:
+        """Runs a task to its end, and tells that. Whoever cancels it waits for the encoder to be ended."""
+        task = msgspec.json.decode(message, type=Task)
+        work = self._works[task.id] = Work()
+        folder = self._folder / task.id
+        try:
+            _, early = self._asked.pop(task.id, (0.0, None))
+            if early and early.verb == "stop":
+                ended = Ended(stopped=Stopped(stage=Stage.EXITED, seconds=0.0))
+            else:
+                work.held = early is not None and early.verb == "pause"
+                ended = await self._run(task, work, folder)
+            await self._transfers.post(f"/tasks/{task.id}/ended", msgspec.json.encode(ended))
+        except NotCurrent:
+            pass  # nobody waits for it
+        finally:
+            del self._works[task.id]
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _run(self, task: Task, work: Work, folder: Path) -> Ended:
+        ready = asyncio.get_running_loop().create_future()
+        done = asyncio.Event()
+
+        async def hold_source() -> None:
+            async with self._cache.source(task) as path:
+                ready.set_result(path)
+                await done.wait()
+
+        work.fetching = asyncio.create_task(hold_source())
+        try:
+            await asyncio.wait([work.fetching, ready], return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                if work.stopped:
+                    return Ended(stopped=work.stopped)
+                await work.fetching  # raises why it did not come
+            return await self._encode(task, work, folder, ready.result())
+        except SourceAway as error:
+            return _failed(task, f"the source cannot be opened: {error}")
+        except Unreachable as error:
+            return Ended(error=str(error), may_pass=True)
+        finally:
+            done.set()
+            if not ready.done():
+                ready.cancel()
+
+    async def _encode(self, task: Task, work: Work, folder: Path, source: Path) -> Ended:
+        here = self._here(task, folder, source)
+        work.running = asyncio.create_task(self._engine.run(here, self._report))
+        if work.held:
+            await asyncio.sleep(0)
+            await self._engine.pause(task.id)
+        ended = await work.running
+        for order, made in zip(task.orders, here.orders, strict=True):
+            if not (ended.stopped or ended.error):
+                await self._transfers.bring(task, order, made)
+            await self._transfers.tell_log(task, order.variation, Path(made.log))
+        work.told.set()
+        return ended
+
+    def _here(self, task: Task, folder: Path, source: Path) -> Task:
+        """The task as it is run on this machine."""
+        orders = tuple(
+            replace(
+                order,
+                part=str(folder / order.variation / Path(order.part).name),
+                log=str(folder / "logs" / f"{order.variation}.log"),
+            )
+            for order in task.orders
+        )
+        return replace(task, source=SourceFile(path=str(source.resolve())), orders=orders)
+
+    def _report(self, report: Report) -> None:
+        if not isinstance(report, Durable):  # what is on this disk is not yet safe
+            self._tell(Told(report=report))
+
+
+def _failed(task: Task, why: str) -> Ended:
+    """The end of a task whose encoder had nothing to read, in the words of one on the daemon's host."""
+    diagnosis = diagnose(Ending(CANNOT_START, (why,)))
+    told = f"{diagnosis.what}; {diagnosis.remedy}" if diagnosis else why
+    return Ended(error=f"ffmpeg could not encode {task.source_name}: {told}")

@@ -1,0 +1,289 @@
+"""Other machines work for a daemon as this host does: same bytes, verbs and promises, whatever becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import forked
+import msgspec
+import psutil
+import pytest
+from conftest import PATIENCE, Daemon, wait_until
+from engine_conformance import MINE, EngineConformance, long
+from stored import local_engine
+
+from daemon.cluster.cluster_engine import ClusterEngine
+from daemon.cluster.invitations import Guests
+from daemon.cluster.messages import Charter
+from daemon.encode.engine import Engine
+from daemon.encode.task import Unfinished
+from daemon.process import ffmpeg_binary
+from daemon.process.identity import TOKEN_VARIABLE, find_by_token
+
+__all__ = ["long"]
+
+MACHINE = "box2"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has just now."""
+    found = []
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    for one in held:
+        found.append(one.getsockname()[1])
+        one.close()
+    return found
+
+
+@contextmanager
+def machine(invitation: Path, work: Path, *flags: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A machine as a process of its own; its words are in a file beside its folder."""
+    command = [sys.executable, "-m", "daemon.cli", "worker", str(invitation), "--work", str(work), "--slots", "2"]
+    with work.with_suffix(".log").open("ab") as log:
+        process = subprocess.Popen([*command, *flags], stdout=log, stderr=log, env={**os.environ, **environment})
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        with process:
+            process.wait(PATIENCE)
+
+
+class Remote(EngineConformance):
+    """An engine of a machine alone, or of that and this host; what the machine writes is of the same disk."""
+
+    slots_here = 0
+    resized = 2
+
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path: Path) -> None:
+        self.tmp = tmp_path
+
+    def make(self, ffmpeg: str) -> ClusterEngine:
+        [port, files] = free_ports(2)
+        folder = self.tmp / "cluster"
+        charter = Charter(
+            listen=f"tls://127.0.0.1:{port}",
+            files_port=files,
+            folder=str(folder),
+            version=version("ffspool"),
+            encoder=ffmpeg_binary.digest(ffmpeg),
+            require_sandbox=False,
+        )
+        return ClusterEngine(local_engine(ffmpeg, slots=2), charter, local_slots=self.slots_here, grace=1.0)
+
+    @asynccontextmanager
+    async def started(self, ffmpeg: str) -> AsyncIterator[Engine]:
+        engine = self.make(ffmpeg)
+        await engine.start()
+        assert engine.listening
+        try:
+            async with asyncio.timeout(PATIENCE):
+                ports = await engine.listening
+            guests = Guests(self.tmp / "cluster")
+            invited = guests.invite(MACHINE, version("ffspool"), ["127.0.0.1"], ports.port, ports.files_port)
+            (self.tmp / "invitation").write_bytes(msgspec.json.encode(invited))
+            came = asyncio.Event()
+            engine.on_change = came.set
+            flags = ("--sandbox", "off", "--ffmpeg", ffmpeg)
+            with machine(self.tmp / "invitation", self.tmp / "machine", *flags):
+                async with asyncio.timeout(PATIENCE):
+                    await came.wait()
+                yield engine
+        finally:
+            await engine.close()
+
+    def works(self, task: str) -> bool:
+        return any(find_by_token(task.__eq__))
+
+    def test_what_survived_its_daemon_is_ended_and_nothing_else(self, ffmpeg: str) -> None:
+        """Encoders of machines end with their daemon; that of them nothing is left is nobody's fault."""
+        handle = '{"machine": "box2"}'
+
+        async def end() -> frozenset[str]:
+            return await self.make(ffmpeg).end_survivors([Unfinished(task=MINE, handle=handle)])
+
+        assert asyncio.run(end()) == {MINE}
+
+
+@pytest.mark.thorough
+class TestOneMachine(Remote):
+    pass
+
+
+# Behind a daemon
+
+
+class Cluster:
+    """A daemon that has its work done by machines, none of it itself."""
+
+    def __init__(self, start_daemon: Callable[..., Daemon], folder: Path, unhurried: dict[str, str]) -> None:
+        port, files = free_ports(2)
+        config = folder / "ffspool.toml"
+        config.write_text(f"[cluster]\nlisten = 'tls://127.0.0.1:{port}'\nfiles_port = {files}\nlocal_slots = 0\n")
+        self.folder = folder
+        self.environment = unhurried
+        self.daemon = start_daemon(FFSPOOL_CONFIG=str(config))
+
+    def invite(self, name: str) -> Path:
+        made = forked.run(["cluster", "invite", name], self.daemon.env)
+        assert (made.returncode, made.stderr) == (0, "")
+        (self.folder / f"{name}.invite").write_text(made.stdout)
+        return self.folder / f"{name}.invite"
+
+    @contextmanager
+    def machine(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
+        """One that works, called that; it was invited before if it is the same again."""
+        invitation = self.folder / f"{name}.invite"
+        if not invitation.exists():
+            self.invite(name)
+        with machine(invitation, self.folder / name, **self.environment) as process:
+            wait_until(lambda: self.standing(name)["state"] == "working", f"{name} to come:\n{self.words(name)}")
+            yield process
+
+    def standing(self, name: str) -> Any:
+        [one] = [one for one in self.daemon.client.get("/api/machines").json()["items"] if one["name"] == name]
+        return one
+
+    def words(self, name: str) -> str:
+        log = self.folder / f"{name}.log"
+        return log.read_text() if log.exists() else ""
+
+
+@pytest.fixture
+def cluster(start_daemon: Callable[..., Daemon], tmp_path: Path, unhurried: dict[str, str]) -> Cluster:
+    return Cluster(start_daemon, tmp_path, unhurried)
+
+
+def at_work(cluster: Cluster, job: str) -> None:
+    """Waits until something of the job is encoded."""
+    wait_until(lambda: any(v["progress"] for v in of(cluster.daemon.job(job))), "some progress")
+
+
+def of(job: Any) -> list[Any]:
+    return [variation for source in job["sources"] for variation in source["variations"]]
+
+
+def test_a_machine_makes_what_this_host_would_and_is_cancelled_as_it(
+    cluster: Cluster, daemon: Daemon, clip: Path, long_clip: Path
+) -> None:
+    presets = ["h264-480p", "mp3", "hls"]
+    here = daemon.submit(clip, presets=presets)["id"]
+    with cluster.machine(MACHINE) as process:
+        done = cluster.daemon.wait_for(cluster.daemon.submit(clip, presets=presets)["id"])
+        assert done["status"] == "completed", done["error"]
+        same = [one["sha256"] for one in of(daemon.wait_for(here))]
+        assert [one["sha256"] for one in of(done)] == same
+        job = cluster.daemon.submit(long_clip, presets=["h264-1080p"])["id"]
+        at_work(cluster, job)
+        assert cluster.standing(MACHINE)["slots_used"] == 1
+        receipt = cluster.daemon.client.post(f"/api/jobs/{job}/cancel").json()
+        assert (receipt["status"], receipt["stopped"][0]["stage"]) == ("cancelled", "quit")
+        assert not list(processes_below(process.pid))
+    wait_until(lambda: cluster.standing(MACHINE)["state"] == "away", "it to be away")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("killed", ["machine", "coordinator", "daemon"])
+def test_what_was_lost_with_a_process_is_made_once_it_is_there_again(cluster: Cluster, long: Path, killed: str) -> None:
+    """And counts against nothing; no encoder runs on."""
+    with cluster.machine(MACHINE) as process:
+        job = cluster.daemon.submit(long, presets=["h264-480p", "mp3"])["id"]
+        at_work(cluster, job)
+        encoders = list(processes_below(process.pid))
+        assert encoders
+        victims = {"machine": process.pid, "daemon": cluster.daemon.process.pid}
+        if killed == "coordinator":
+            victims[killed] = coordinator_of(cluster.daemon.process.pid)
+        os.kill(victims[killed], signal.SIGKILL)
+        wait_until(lambda: not any(map(runs, encoders)), "the encoders to end")
+        process.wait(PATIENCE)
+    if killed == "daemon":
+        cluster.daemon.stop(signal.SIGKILL)
+        cluster.daemon.start()
+    wait_until(lambda: not any(v["status"] == "processing" for v in of(cluster.daemon.job(job))), "it to be missed")
+    with cluster.machine(MACHINE):
+        done = cluster.daemon.wait_for(job)
+    assert (done["status"], [v["error"] for v in of(done)]) == ("completed", [None, None])
+    outputs = list((cluster.daemon.state_dir / "spool" / "jobs" / job / "outputs").iterdir())
+    assert len(outputs) == 2, "once each"
+
+
+@pytest.mark.thorough
+def test_a_machine_that_was_cut_off_changes_nothing_when_it_is_back(cluster: Cluster, long_clip: Path) -> None:
+    """Frozen as a whole, it is cancelled in time; what it sends afterwards is not taken."""
+    with cluster.machine(MACHINE) as process:
+        job = cluster.daemon.submit(long_clip, presets=["mp3"])["id"]
+        at_work(cluster, job)
+        process.send_signal(signal.SIGSTOP)
+        receipt = cluster.daemon.client.post(f"/api/jobs/{job}/cancel").json()
+        assert (receipt["status"], receipt["stopped"][0]["stage"]) == ("cancelled", "stuck")
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda: not list(processes_below(process.pid)), "its encoder to be ended")
+        assert cluster.daemon.job(job)["status"] == "cancelled"
+        assert not list((cluster.daemon.state_dir / "spool" / "jobs" / job).rglob("*.part"))
+
+
+@pytest.mark.thorough
+def test_a_machine_that_rests_gets_nothing_and_two_share(cluster: Cluster, clip: Path, long_clip: Path) -> None:
+    with cluster.machine(MACHINE), cluster.machine("box3"):
+        assert forked.run(["machines", "drain", MACHINE], cluster.daemon.env).returncode == 0
+        jobs = [cluster.daemon.submit(long_clip, presets=["h264-480p"])["id"] for _ in range(2)]
+        wait_until(lambda: cluster.standing("box3")["slots_used"] == 2, "both to be at one")
+        assert (cluster.standing(MACHINE)["state"], cluster.standing(MACHINE)["slots_used"]) == ("draining", 0)
+        assert forked.run(["machines", "resume", MACHINE], cluster.daemon.env).returncode == 0
+        assert cluster.daemon.wait_for(cluster.daemon.submit(clip, presets=["mp3"])["id"])["status"] == "completed"
+        assert cluster.daemon.client.post(f"/api/jobs/{jobs[0]}/pause").status_code == 200
+        assert cluster.daemon.job(jobs[0])["paused"]
+        for job in jobs:
+            cluster.daemon.client.post(f"/api/jobs/{job}/cancel")
+        assert "box3" in forked.run(["machines"], cluster.daemon.env).stdout
+
+
+@pytest.mark.thorough
+def test_who_is_not_invited_any_more_or_is_another_is_refused_in_words(cluster: Cluster, tmp_path: Path) -> None:
+    invitation = cluster.invite(MACHINE)
+    other = tmp_path / "other-ffmpeg"
+    other.write_text(f'#!/bin/sh\nexec "{ffmpeg_binary.locate(None)}" "$@"\n')
+    other.chmod(0o755)
+    assert "another build" in refused(invitation, cluster, FFSPOOL_FFMPEG=str(other))
+    assert "another build" in cluster.standing(MACHINE)["why"]
+    assert forked.run(["cluster", "revoke", MACHINE], cluster.daemon.env).returncode == 0
+    assert "does not know this invitation" in refused(invitation, cluster)
+    assert "is no invitation" in refused(Path(__file__), cluster)
+
+
+def refused(invitation: Path, cluster: Cluster, **environment: str) -> str:
+    command = [sys.executable, "-m", "daemon.cli", "worker", str(invitation), "--work", str(cluster.folder / "refused")]
+    surroundings = {**os.environ, **cluster.environment, **environment}
+    found = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=PATIENCE)
+    assert found.returncode == 1, found.stderr
+    return " ".join(found.stderr.split())
+
+
+def processes_below(pid: int) -> Iterator[int]:
+    """Encoders that a machine has running."""
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has ended since
+            if TOKEN_VARIABLE in child.environ():
+                yield child.pid
+
+
+def runs(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
+
+
+def coordinator_of(daemon: int) -> int:
+    [one] = [child for child in psutil.Process(daemon).children() if "daemon.cluster.coordinator" in child.cmdline()]
+    return one.pid
