@@ -258,23 +258,31 @@ def test_a_folder_that_is_away_forgets_nothing(start_daemon: Start, inbox: Path,
     assert (len(jobs(daemon)), shown(daemon)) == (1, shown(daemon) | {"taken": 1, "error": None})
 
 
-def test_what_goes_or_changes_before_it_is_encoded_fails_alone(start_daemon: Start, inbox: Path, clip: Path) -> None:
-    daemon = watching(start_daemon, inbox)
+def test_what_goes_changes_or_is_cancelled_before_it_is_encoded_fails_alone(
+    start_daemon: Start, inbox: Path, clip: Path
+) -> None:
+    daemon = watching(start_daemon, inbox, priority=7)
     daemon.client.post("/api/queue/pause")
-    for name in ("gone", "changed", "stays"):
+    for name in ("gone", "changed", "stays", "cancelled"):
         shutil.copy(clip, inbox / f"{name}.mp4")
-    wait_until(lambda: shown(daemon)["taken"] == 3, "all of them to be taken")
+    wait_until(lambda: shown(daemon)["taken"] == 4, "all of them to be taken")
+    [cancelled] = [job["id"] for job in jobs(daemon) if job["name"].endswith("cancelled.mp4")]
+    daemon.client.post(f"/api/jobs/{cancelled}/cancel").raise_for_status()
+    assert {job["priority"] for job in jobs(daemon)} == {7}
     (inbox / "gone.mp4").unlink()
     os.utime(inbox / "changed.mp4", ns=(10**18, 10**18))
     daemon.client.post("/api/queue/resume")
-    wait_until(lambda: (shown(daemon)["made"], shown(daemon)["failed"]) == (2, 2), "what became of them")
+    wait_until(lambda: (shown(daemon)["made"], shown(daemon)["failed"]) == (2, 3), "what became of them")
     wait_until(lambda: made(inbox) == {"changed.mp3", "stays.mp3"}, "their deliveries")
     items = daemon.client.get("/api/folders/inbox/history").json()["items"]
     assert sorted((one["name"], one["verdict"], one["error"] is None) for one in items) == [
-        ("changed.mp4", "completed", True), ("changed.mp4", "failed", False),
+        ("cancelled.mp4", "cancelled", True), ("changed.mp4", "completed", True), ("changed.mp4", "failed", False),
         ("gone.mp4", "failed", False), ("stays.mp4", "completed", True),
     ]  # fmt: skip
     assert shown(daemon)["error"] is None
+    told(daemon, "retry")
+    wait_until(lambda: made(inbox) == {"changed.mp3", "stays.mp3", "cancelled.mp3"}, "what is wanted after all")
+    assert (shown(daemon)["taken"], shown(daemon)["failed"]) == (3, 0)
 
 
 def test_a_clock_that_jumps_has_no_file_taken_too_soon_or_never(tmp_path: Path) -> None:

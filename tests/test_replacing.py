@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from daemon.media.describe import read_media
 from daemon.models import Contents, Deliver, LeftOut, Replacing, VariationRequest
 from daemon.presets.library import Library
 from daemon.scheduling import growth
+from daemon.scheduling.sources import local_source
 from daemon.settings import Settings
 
 Start = Callable[..., Daemon]
@@ -230,6 +232,26 @@ def test_what_an_output_is_without_keeps_it_from_its_originals_place() -> None:
         "not smaller: it has 1000 bytes, its original 1000",
         None,
     ]
+
+
+def test_ordinary_light_is_a_loss(film: Path) -> None:
+    media = read_media(str(film), patience=PATIENCE)
+    assert media.video
+    bright = msgspec.structs.replace(media, video=msgspec.structs.replace(media.video, hdr="hdr10"))
+    [wanted] = Library().expand([VariationRequest("h264-1080p", {})])
+    assert "hdr (hdr10): the output is for ordinary screens" in (replacing.lost(wanted, Library(), bright) or "")
+
+
+@pytest.mark.parametrize(("small", "paranoid", "known"), [(10**9, False, True), (10, False, False), (10, True, True)])
+def test_a_file_is_known_by_all_of_it_if_it_is_small_or_somebody_is_paranoid(
+    library: Path, film: Path, monkeypatch: pytest.MonkeyPatch, small: int, paranoid: bool, known: bool
+) -> None:
+    monkeypatch.setattr(replacing, "SMALL", small)
+    copies(library, film, "film.mkv")
+    path = library / "films" / "film.mkv"
+    folder = Folder(name="x", path=library, variations=(), replace=Replace(trash=library / ".trash", paranoid=paranoid))
+    found = replacing.replacing(folder, "films/film.mkv", local_source("film.mkv", path, (str(library),)), "mkv")
+    assert found.sha256 == (hashlib.sha256(film.read_bytes()).hexdigest() if known else None)
 
 
 def test_fewer_channels_are_a_loss(film: Path) -> None:

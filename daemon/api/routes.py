@@ -190,7 +190,7 @@ ENDPOINTS = (
     Endpoint("POST", f"{FOLDER}/scan", folders.scan, "Scan a folder now", status=202),
     Endpoint("POST", f"{FOLDER}/pause", folders.pause, "Leave a folder alone, until it is resumed"),
     Endpoint("POST", f"{FOLDER}/resume", folders.resume, "Let a folder be scanned again"),
-    Endpoint("POST", f"{FOLDER}/retry", folders.retry, "Look anew at what a folder refused, and what failed",
+    Endpoint("POST", f"{FOLDER}/retry", folders.retry, "Look anew at what a folder refused, and at what was not made",
              status=202),
     Endpoint("POST", "/api/folders/undo", folders.undo, "Put back an original that an output took the place of",
              body=folders.Undo, problems=(NotFound, Conflict)),

@@ -115,7 +115,7 @@ def resume(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> N
 @state_dir
 @as_json
 def retry(folders: tuple[str, ...], state_dir: Path | None, as_json: bool) -> None:
-    """Look anew at what FOLDERS refused, and at what failed."""
+    """Look anew at what FOLDERS refused, and at what failed or was cancelled."""
     _each(folders, "retry", "is looked through anew", state_dir, as_json)
 
 

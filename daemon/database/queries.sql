@@ -1061,10 +1061,10 @@ WHERE folder = :folder AND (taken_at, inode) < (:below, :inode) AND recipe IN (:
     AND (job IS NOT NULL OR error IS NOT NULL)
 ORDER BY taken_at DESC, inode DESC LIMIT :limit
 
--- Forgets which of a folder's files were refused, or failed.
+-- Forgets which of a folder's files were refused, failed or were cancelled.
 -- name: forget_failed_files
 DELETE FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
-    AND (error IS NOT NULL OR outcome IN ('failed', 'not replaced'))
+    AND (error IS NOT NULL OR outcome IN ('failed', 'cancelled', 'not replaced'))
 
 -- Those that are paused.
 -- name: paused_folders

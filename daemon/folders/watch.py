@@ -134,7 +134,7 @@ class Watcher:
         return await self.scan(folder)
 
     async def retry(self, folder: str) -> FolderView:
-        """Has what was refused, or whose job failed, be looked at anew as if it had just come. Raises NotFound."""
+        """Has what was refused, failed or was cancelled be looked at anew as if it had just come. Raises NotFound."""
         watch = self._named(folder)
         await self._store.write(lambda t: t.run("forget_failed_files", **watch.key))
         return await self.scan(folder)
