@@ -18,7 +18,6 @@ import pytest
 from reader import Reading, read
 from specimens import (
     AAC,
-    CHAPTERS,
     COPY,
     FIELDS,
     FLAC,
@@ -53,6 +52,11 @@ TOLD = [
     *("-metadata", f"title={TITLE}"),
 ]
 LANGUAGES = ["eng", "fra"]
+PARTS = {"One": 0.4, "Two": 1.0}  # chapters, by when they begin
+CHAPTERS = ";FFMETADATA1\n" + "".join(
+    f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={begin * 1000:.0f}\nEND={(begin + 0.6) * 1000:.0f}\ntitle={title}\n"
+    for title, begin in PARTS.items()
+)
 TONGUES = [word for n, name in enumerate(LANGUAGES) for word in (f"-metadata:s:a:{n}", f"language={name}")]
 SOURCES = (
     Specimen(

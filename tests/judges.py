@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from typing import Any
 
 import av
 from combinations import box_field
-from judged import DATE, LANGUAGES, PLACE, Made
+from judged import DATE, LANGUAGES, PARTS, PLACE, Made
 
 Fault = Callable[[bytes], bytes]
 BEFORE_1970 = 2_082_844_800  # seconds since 1904, where MP4's clock begins
@@ -92,6 +93,21 @@ def misconfigured(whole: bytes) -> bytes:
     return whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :]
 
 
+def spoilt_picture(whole: bytes) -> bytes:
+    """So few bytes that they may be those of one block, in the middle of the picture's packets."""
+    with av.open(io.BytesIO(whole)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.pos and packet.size]
+    at, size = max(packets[len(packets) // 4 : -len(packets) // 4], key=lambda packet: packet[1])
+    return spoilt((at + size // 2) / len(whole), 16)(whole)
+
+
+def earlier_chapter(whole: bytes) -> bytes:
+    """An MP4 whose last track, of the chapters' titles, tells that the first of them lasts half as long."""
+    edited, at = bytearray(whole), whole.rindex(b"stts") + 4 + 12
+    struct.pack_into(">I", edited, at, struct.unpack_from(">I", whole, at)[0] // 2)
+    return bytes(edited)
+
+
 def index_last(whole: bytes) -> bytes:
     """An MP4 whose index lies behind its samples, as one that nobody can watch while it arrives."""
     found = re.search(b"(....moov)", whole, re.DOTALL)
@@ -112,7 +128,10 @@ def by_mediaconch(path: Path, _: Made) -> list[str]:
 
 
 def by_mkvmerge(path: Path, made: Made) -> list[str]:
-    """Reads it all, by libmatroska or by its own reader of MP4, and tells what it holds."""
+    """Reads it all, by libmatroska or by its own reader of MP4, and tells what it holds.
+
+    It decodes nothing, so that it sees no byte of a frame that is another.
+    """
     copy = path.with_suffix(".judged")
     found = lines("Warning|Error", said("mkvmerge", "-o", copy, path))
     copy.unlink(missing_ok=True)
@@ -123,13 +142,32 @@ def by_mkvmerge(path: Path, made: Made) -> list[str]:
         if kinds.count(kind) != count:
             found.append(f"{kinds.count(kind)} tracks of {kind} instead of {count}")
     entries = sum(chapters["num_entries"] for chapters in told["chapters"])
-    return found if entries == len(made.seen.chapters) else [*found, f"{entries} chapters"]
+    found += [] if entries == len(made.seen.chapters) else [f"{entries} chapters"]
+    listed = re.findall(
+        r"TimeStart>(\d+):(\d+):([\d.]+)<.*?ChapterString>(.*?)<", said("mkvextract", path, "chapters"), re.DOTALL
+    )
+    return [*found, *(_of_chapters(made, _seconds(listed)) if made.preset.container in {"matroska", "webm"} else [])]
+
+
+def _seconds(listed: Iterable[tuple[str, str, str, str]]) -> list[tuple[float, str]]:
+    """When each begins whose hours, minutes and seconds stand before its title."""
+    return [(int(hours) * 3600 + int(minutes) * 60 + float(told), title) for hours, minutes, told, title in listed]
+
+
+def _of_chapters(made: Made, told: list[tuple[float, str]]) -> list[str]:
+    """Other chapters than the film's; nothing of an output without, and of a time before the first."""
+    if made.source.name != "film.mp4" or not made.seen.chapters:
+        return []
+    named = {title: begin for begin, title in told if title.strip()}
+    right = named.keys() == PARTS.keys() and all(abs(named[title] - begin) < 0.05 for title, begin in PARTS.items())
+    return [] if right else [f"chapters begin so: {named}"]
 
 
 # MP4
 
 
 def by_mediainfo(path: Path, made: Made) -> list[str]:
+    """By the boxes: of pictures and sound it decodes nothing. That of AAC no judge here does, but the browser."""
     general, *tracks = json.loads(said("mediainfo", "--Output=JSON", path))["media"]["track"]
     extra = {name: value for track in (general, *tracks) for name, value in track.get("extra", {}).items()}
     found = [f"{name}: {extra[name]}" for name in ("IsTruncated", "ConformanceErrors") if name in extra]
@@ -144,7 +182,17 @@ def by_mediainfo(path: Path, made: Made) -> list[str]:
     spoken = [name[:2] for name in LANGUAGES][: len(sounds)]
     if made.source.name == "film.mp4" and sounds != spoken:
         found.append(f"languages are {sounds} instead of {spoken}")
-    return found
+    menus = [track["extra"] for track in tracks if track["@type"] == "Menu"]  # of the track, and of the list
+    listed = [re.findall(r"_(\d\d)_(\d\d)_(\d\d_\d+)=([^\n]*)", _as_lines(menu)) for menu in menus]
+    return [*found, *(words for one in listed for words in _of_chapters(made, _seconds(_dotted(one))))]
+
+
+def _as_lines(menu: dict[str, str]) -> str:
+    return "".join(f"{name}={said}\n" for name, said in menu.items())
+
+
+def _dotted(listed: Iterable[tuple[str, str, str, str]]) -> Iterator[tuple[str, str, str, str]]:
+    return ((hours, minutes, told.replace("_", "."), title) for hours, minutes, told, title in listed)
 
 
 def by_mediainfo_of_ffv1(path: Path, _: Made) -> list[str]:
@@ -195,10 +243,11 @@ def by_dec265(path: Path, made: Made) -> list[str]:
 
 
 def by_openh264(path: Path, made: Made) -> list[str]:
-    """Of bidirectional pictures this decoder makes other pixels; outputs are made so quickly that they have none."""
+    """Of bidirectional pictures this decoder makes other pixels; outputs are made so quickly that they have none, and
+    pictures come in the order in which they are shown."""
     stream = _extracted(path, ".264")
     told = said(sys.executable, Path(__file__).with_name("openh264.py"), stream).split("\n")[:-1]
-    return [] if sorted(told) == sorted(_pictures(made.path)) else ["another decoder sees other pixels"]
+    return [] if told == list(_pictures(made.path)) else ["another decoder sees other pixels, or in another order"]
 
 
 def _extracted(path: Path, suffix: str) -> Path:
@@ -247,6 +296,7 @@ def by_opusinfo(path: Path, made: Made) -> list[str]:
 
 
 def by_mp3val(path: Path, _: Made) -> list[str]:
+    """By the headers of frames: it sees no byte within one that is another."""
     return lines("WARNING|ERROR", said("mp3val", path))
 
 
@@ -254,6 +304,7 @@ def by_mp3val(path: Path, _: Made) -> list[str]:
 
 
 def by_webpinfo(path: Path, made: Made) -> list[str]:
+    """By the chunks, and the headers of frames: it decodes none. The browser does."""
     told = said("webpinfo", path)
     seconds = sum(int(found) for found in re.findall(r"Duration: (\d+)", told)) / 1000
     assert made.origin.video
@@ -265,6 +316,7 @@ def by_webpinfo(path: Path, made: Made) -> list[str]:
 
 
 def by_gifsicle(path: Path, made: Made) -> list[str]:
+    """It unpacks every picture, and sees a spoilt byte only where that leads to a code that there is not."""
     told = said("gifsicle", "--info", path)
     found = re.search(r"(\d+) images?", told)
     count = int(found[1]) if found else 0
@@ -309,7 +361,11 @@ JUDGES = (
         "mkvtoolnix",
         held("matroska", "webm", "mp4", "ipod"),
         by_mkvmerge,
-        {"cut": ("h264-480p", cut(0.6)), "spoilt": ("webm-720p", spoilt(0.5, 4000))},
+        {
+            "cut": ("h264-480p", cut(0.6)),
+            "spoilt": ("webm-720p", spoilt(0.5, 4000)),
+            "a later chapter": ("remux-mkv", replaced(b"\x91\x84\x3b\x9a\xca\x00", b"\x91\x84\x41\x90\xab\x00")),
+        },
     ),
     Judge(
         "mediainfo",
@@ -321,6 +377,8 @@ JUDGES = (
             "index last": ("h264-480p", index_last),
             "another length": ("m4a", box_field(b"mdhd", 12, struct.pack(">I", 24000))),
             "another language": ("av1-720p", replaced(b"\x15\xc7", b"\x1a\x41")),
+            "a later chapter in its list": ("h264-480p", replaced(b"\x98\x96\x80\3Two", b"\xa8\x96\x80\3Two")),
+            "an earlier chapter in its track": ("m4a", earlier_chapter),
         },
     ),
     Judge(
@@ -341,16 +399,20 @@ JUDGES = (
             "later": ("hevc-1080p", a_second_later),
         },
     ),
-    Judge("dav1d", "dav1d", in_codec("av1"), by_dav1d, {"spoilt": ("av1-720p", spoilt(0.5, 4000))}),
+    Judge("dav1d", "dav1d", in_codec("av1"), by_dav1d, {"spoilt": ("av1-720p", spoilt_picture)}),
     Judge(
-        "libde265-dec265", "libde265-examples", in_codec("hevc"), by_dec265, {"spoilt": ("archive-hevc", spoilt(0.6))}
+        "libde265-dec265",
+        "libde265-examples",
+        in_codec("hevc"),
+        by_dec265,
+        {"spoilt": ("archive-hevc", spoilt_picture)},
     ),
     Judge(
         "libopenh264.so.7",
         "libopenh264-7",
         lambda made: made.preset.encoder == "h264" and made.preset.kind != "ladder",
         by_openh264,
-        {"spoilt": ("mobile-540p", spoilt(0.5, 4000))},
+        {"spoilt": ("mobile-540p", spoilt_picture)},
     ),
     Judge("flac", "flac", held("flac"), by_flac, {"spoilt": ("flac", spoilt(0.7)), "cut": ("flac", cut(0.8))}),
     Judge(

@@ -1,4 +1,4 @@
-"""Decodes a raw H.264 stream by OpenH264, Cisco's decoder, and prints the MD5 of each picture, in whatever order.
+"""Decodes a raw H.264 stream by OpenH264, Cisco's decoder, and prints the MD5 of each picture, as they are decoded.
 
 A program of its own, since a library that a spoilt stream crashes takes its process with it.
 """
