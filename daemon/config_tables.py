@@ -12,6 +12,7 @@ import msgspec
 from daemon.errors import StartupError
 from daemon.models import Deliver
 from daemon.settings import Count, Duration, Positive, config_file, decode_path, from_file, surroundings
+from daemon.states import OnUnsuitable
 from daemon.unknown_fields import told
 from daemon.windows import Hours
 
@@ -100,6 +101,7 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stable_seconds: Duration = 30.0
     scan_every: Positive = 60.0
     priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 0
+    on_unsuitable: OnUnsuitable = OnUnsuitable.SKIP
     schedule: Schedule | None = None
     place: str = ""  # where it is written: the file and the line
 
@@ -209,10 +211,10 @@ def schedule(environ: Mapping[str, str] | None = None) -> Schedule | None:
         found = msgspec.convert(table, Schedule | None)
         if found:
             Hours(found.run, found.timezone)
-    except msgspec.ValidationError as error:
-        raise StartupError(f"In {path}: the schedule is not valid: {told(error, Schedule)}") from error
-    except StartupError as error:
-        raise StartupError(f"In {path}: the schedule is not valid: {error}") from error
+    except (msgspec.ValidationError, StartupError) as error:
+        words = told(error, Schedule) if isinstance(error, msgspec.ValidationError) else error
+        place = _place(path, r"\s*\[\s*schedule\s*[\].]")
+        raise StartupError(f"In {place}: the schedule is not valid: {words}") from error
     return found
 
 
@@ -254,9 +256,13 @@ def buckets(environ: Mapping[str, str] | None = None) -> tuple[Bucket, ...]:
 
 
 def _place_of_bucket(path: Path, name: str) -> str:
-    table = re.compile(rf"""\s*\[\s*buckets\s*\.\s*["']?{re.escape(name)}["']?\s*\]""")
+    return _place(path, rf"""\s*\[\s*buckets\s*\.\s*["']?{re.escape(name)}["']?\s*\]""")
+
+
+def _place(path: Path, begin: str) -> str:
+    """Where the table stands that begins like that: by its line, if it is written as most are."""
     lines = path.read_text().splitlines()
-    return next((f"{path}, line {number}" for number, line in enumerate(lines, 1) if table.match(line)), str(path))
+    return next((f"{path}, line {number}" for number, line in enumerate(lines, 1) if re.match(begin, line)), str(path))
 
 
 def _bucket(name: str, table: Any, place: str, given: str | None) -> Bucket:

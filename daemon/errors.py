@@ -296,6 +296,10 @@ class StartupError(FfspoolError):
     code = "startup"
 
 
+class Misconfigured(StartupError):
+    """Refuses what the operator wrote in a way that is valid, and that cannot be met."""
+
+
 class ProbeError(FfspoolError):
     """The file could not be read as media; the message says why, without a path of the host."""
 

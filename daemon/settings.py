@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from daemon.journal import Format, Level
 from daemon.unknown_fields import told
 
 PREFIX = "FFSPOOL_"
+ENVIRONMENT = "the environment"
 
 YEARS = 100 * 366 * 24 * 3600.0  # seconds; beyond it a time is no date any more
 
@@ -161,7 +163,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
     given: dict[str, Any] = {"state_dir": _default_state_dir(env)}
     for origin, values in (
         (str(config_file(env)), _without_tables(from_file(config_file(env)))),
-        ("the environment", _from_environment(env)),
+        (ENVIRONMENT, _from_environment(env)),
         ("the command line", {name: value for name, value in flags.items() if value is not None}),
     ):
         _check(values, origin, base=given)
@@ -247,7 +249,11 @@ def _check(values: Mapping[str, Any], origin: str, base: Mapping[str, Any]) -> N
     try:
         _convert({**base, **values})
     except StartupError as error:
-        raise StartupError(f"In {origin}: {error}") from error
+        field = re.search(r"at `\$\.(\w+)", str(error))
+        name = field[1] if field and field[1] in values else None
+        called = f"{PREFIX}{name.upper()}" if name and origin == ENVIRONMENT else name
+        told = f"{called} is {values[name]!r}, and " if name else ""
+        raise StartupError(f"In {origin}: {told}{error}") from error
 
 
 def decode_path(kind: type[Any], value: Any) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from conftest import Daemon, wait_until
 from test_cli import ffspool, started
 
-from daemon.cli.folders import gather
+from daemon.cli.folders import gather, nothing_meant
 
 SOUND = ("-p", "mp3", "-p", "opus")
 
@@ -54,6 +54,8 @@ def test_what_is_not_the_same_is_never_taken_for_it(clip: Path, tmp_path: Path, 
         (out / ".ffspool-made").unlink()
     code, words = run(source, "-p", preset, "-o", out, "--skip-existing")
     assert (code, "there already" in words) == (2, True)
+    code, words = run(source, tmp_path / "none.mp4", "-p", preset, "-o", out)
+    assert (code, "there already" in words, "none.mp4" in words) == (2, True, True)
     code, job = run(source, "-p", preset, "-o", out, "--skip-existing", "--overwrite")
     assert (code, made(job)) == (0, ["film_mp3.mp3"])
 
@@ -101,7 +103,9 @@ def test_a_folder_stands_for_the_films_and_sounds_below_it(tree: Path) -> None:
     assert within(tree, include=["*.txt", "one/deep/*"]) == ["one/notes.txt", "one/deep/b.mkv"]
     assert within(tree, include=["*.wav"]) == ["."], "of which it is said that nothing in it is meant"
     refused = ffspool("run", tree, "-p", "mp3", "-o", tree.parent / "out", "--include", "*.wav")
-    assert (refused.returncode, "a folder in which nothing is meant" in " ".join(refused.stderr.split())) == (2, True)
+    words = "a folder of which nothing is taken: 5 files are left out, such as a.mp4."
+    assert (refused.returncode, words in " ".join(refused.stderr.split())) == (2, True)
+    assert "--include '*.mp4' takes those" in nothing_meant(tree)
 
 
 def test_its_tree_is_made_again_in_the_output(tree: Path) -> None:

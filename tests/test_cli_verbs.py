@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -32,7 +33,7 @@ from daemon.cli.event_stream import OPEN, Event
 from daemon.cli.follower import Follower, bars
 from daemon.cli.main import main
 from daemon.cli.terminal import PACES, console, page
-from daemon.cli.watch import follow, understood
+from daemon.cli.watch import _farewell, follow, understood
 from daemon.encode.stall import Pace
 from daemon.jobs.views import JobView
 
@@ -109,9 +110,19 @@ def test_a_job_is_paused_and_resumed_and_show_and_ls_tell_it(daemon: Daemon, job
     assert again.stdout == f"{job} (long.mp4) was paused: `ffspool resume {job}` lets it go on\n"
     for command in (["show", job], ["ls"]):
         assert "paused" in ffspool(*command, env=daemon.env).stdout
+    assert "nothing waits; 1 job stands paused, until `ffspool resume`" in ffspool("stats", env=daemon.env).stdout
     assert ffspool("resume", job, env=daemon.env).stdout == f"{job} (long.mp4) is paused no more\n"
     assert daemon.job(job)["paused"] is False
     assert printed("resume", job, env=daemon.env)["changed"] is False
+
+
+@pytest.mark.parametrize(("paused", "words"), [(True, "1f stays paused: `ffspool resume 1f`"), (False, "1f goes on: ")])
+def test_who_stops_watching_is_told_whether_the_job_goes_on(paused: bool, words: str) -> None:
+    follower = Follower(console(screen := io.StringIO()))
+    follower.is_paused = paused
+    with pytest.raises(KeyboardInterrupt), _farewell("1f", follower):
+        raise KeyboardInterrupt
+    assert screen.getvalue().startswith(words)
 
 
 def test_the_queue_is_paused_drained_and_resumed(daemon: Daemon) -> None:
@@ -242,6 +253,8 @@ def test_encoders_that_ended_alike_are_told_once() -> None:
     }
     assert "encoders ended: quit in 0.12 s (3 variations), term in 2.50 s; " in told(receipt)
     assert told(receipt).startswith("1f (clip.mp4) is cancelled: 1 of 5 completed are kept")
+    later = receipt | {"stopped": [], "bytes_freed": 2_000_000}
+    assert told(later).endswith("; what was encoded of films is kept no longer; 2.0 MB freed")
     of_a_part = receipt | {"job": "2a", "kept": [{"variation": "1f", "seconds": 11, "bytes": 5}]}
     assert told(of_a_part).endswith("; 11 s of film are kept for `ffspool retry 2a`")
 

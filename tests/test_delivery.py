@@ -158,6 +158,9 @@ def test_one_that_is_delivered_need_not_be_kept(daemon: Daemon, library: Path, c
     answer = daemon.client.get(f"/api/jobs/{job}/variations/{variation['id']}/download")
     assert answer.status_code == 410
     assert "was delivered, and as its job asked for, no copy of it was kept" in answer.json()["detail"]
+    shown = ffspool(daemon, "show", job).stdout
+    assert (f"{told['to']}, and no copy is kept here" in shown, "ffspool download" in shown) == (True, False)
+    assert "was delivered, and as it asked for, no copy was kept here" in ffspool(daemon, "download", job).stderr
 
 
 def test_no_answer_tells_where_a_root_lies(daemon: Daemon, library: Path, clip: Path) -> None:
@@ -363,6 +366,8 @@ def test_submit_to_a_folder_waits_until_it_is_there(daemon: Daemon, library: Pat
     shown = ffspool(daemon, "show", job).stdout
     assert "not delivered: clip.mp3 is there already" in shown
     assert f"`ffspool retry {job}`" in shown
+    assert "completed, 1 not delivered" in ffspool(daemon, "ls", "--limit", "1").stdout
+    assert "is completed: what did not arrive is delivered again" in ffspool(daemon, "retry", job).stdout
 
 
 def test_options_of_a_delivery_want_a_folder(daemon: Daemon, clip: Path) -> None:

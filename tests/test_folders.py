@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,17 @@ def test_a_folder_that_is_away_forgets_nothing(start_daemon: Start, inbox: Path,
     (inbox.parent / "film.mp4").rename(inbox / "film.mp4")
     scans(daemon)
     assert (len(jobs(daemon)), shown(daemon)) == (1, shown(daemon) | {"taken": 1, "error": None})
+
+
+def test_what_a_preset_does_not_apply_to_is_skipped_and_told(start_daemon: Start, inbox: Path) -> None:
+    daemon = watching(start_daemon, inbox, variations=[{"preset": "poster"}], when={"older_than": 0.1})
+    with wave.open(str(inbox / "tone.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(16_000))
+    wait_until(lambda: shown(daemon)["failed"] == 1, "its end")
+    [one] = daemon.client.get("/api/folders/inbox/history").json()["items"]
+    assert (one["verdict"], "no picture" in one["error"] or one["error"]) == ("failed", True)
+    assert jobs(daemon)[0]["skipped_variations"] == 1
 
 
 def test_what_goes_changes_or_is_cancelled_before_it_is_encoded_fails_alone(

@@ -146,7 +146,7 @@ def test_every_refusal_a_request_can_meet_is_described_somewhere() -> None:
         errors.ManifestError,
     }
     of_files |= {errors.TargetMissed, errors.MeasurementMissing, errors.Undelivered, errors.Unfetched}
-    elsewhere = of_files | {errors.StartupError, errors.Broken, errors.Damaged, errors.Doubtful}
+    elsewhere = of_files | {errors.StartupError, errors.Misconfigured, errors.Broken, errors.Damaged, errors.Doubtful}
     known = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.FfspoolError)}
     assert known - described - elsewhere == {errors.FfspoolError}
 

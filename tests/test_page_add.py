@@ -216,6 +216,14 @@ def test_results_are_delivered_where_the_form_says(
     [job] = wait_until(lambda: jobs(daemon), "a job")
     page.goto(f"{daemon.url}/#/jobs/{job['id']}")
     expect(page.get_by_text("Not delivered: clip_mp3.mp3 is there already")).to_be_visible()
+    page.goto(f"{daemon.url}/#/")
+    state = page.locator("article .state")
+    expect(state).to_have_text("done, 1 not delivered")
+    width = state.evaluate(
+        "(badge) => (badge.textContent = 'of 12 done '.repeat(9), badge.offsetWidth / badge.parentElement.clientWidth)"
+    )
+    assert width <= 1, "however much it says, it ends with its row"
+    page.goto(f"{daemon.url}/#/jobs/{job['id']}")
     taken.unlink()
     page.get_by_role("button", name="Deliver 1 again").click()
     expect(page.get_by_text("Delivered to sounds/clip_mp3.mp3")).to_be_visible()

@@ -113,6 +113,7 @@ def test_filters_and_search_show_what_is_asked_for(
     filters = page.get_by_role("navigation", name="Filter by state")
     names = page.locator("article strong")
     expect(filters.get_by_role("button", name="Waiting 2")).to_be_visible()
+    expect(filters.get_by_role("button", name="Failed 2")).to_have_attribute("title", re.compile("counted there, too"))
     filters.get_by_role("button", name="Failed 2").click()
     expect(names).to_have_text(["broken.mp4 and 1 more", "broken.mp4"])  # one of them may yet be completed in part
     daemon.client.delete(f"/api/jobs/{half}", params={"force": "true"})

@@ -96,7 +96,7 @@ def test_a_cut_off_source_is_refused_with_advice_and_kept_if_that_is_asked(
     spec = {"variations": [{"preset": "mp3"}, {"preset": "m4a", "on_truncated": "keep"}]}
     job = daemon.wait_for(daemon.submit(cut, spec=spec)["id"])
     refused, kept = job["sources"][0]["variations"]
-    assert "or ask for on_truncated=keep to have what is there" in refused["error"]
+    assert "or ask for on_truncated=keep (`-p PRESET:on_truncated=keep`) to have what is there" in refused["error"]
     assert kept["status"] == "completed", kept["error"]
 
 

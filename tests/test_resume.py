@@ -21,7 +21,7 @@ from conftest import Daemon, slowed, told, wait_until, wrapped
 from msgspec.structs import asdict, replace
 from stored import add_job, claim, in_store, local_engine
 from surroundings import thorough
-from test_cli_verbs import printed
+from test_cli_verbs import ffspool, printed
 
 from daemon.database.store import Store
 from daemon.encode.task import Ended, Order, Progress, Report, Started, Task
@@ -129,6 +129,7 @@ def test_what_a_cancel_keeps_a_retry_goes_on_with(start_daemon: Start, film: Pat
     assert receipt["status"] == "cancelled"
     [kept] = receipt["kept"]
     assert kept["seconds"] >= 8.0
+    assert "what is encoded of it is kept for a retry" in ffspool("show", job["id"], env=daemon.env).stdout
     assert kept["bytes"] == sum(part.stat().st_size for part in daemon.parts())
     assert daemon.client.get("/api/stats").json()["disk"]["pieces_bytes"] == kept["bytes"]
     daemon.stop()

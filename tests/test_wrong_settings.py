@@ -45,6 +45,8 @@ def test_a_config_that_names_no_file_is_refused(tmp_path: Path) -> None:
          "did you mean codec_not?"),
         ("[[hooks]]\ncomand=['/a']", "did you mean command?"),
         ("[schedule]\nruns=['Mon']", "did you mean run?"),
+        ("slots=2\n[schedule]\nrun=['Mo']", "ffspool.toml, line 2: the schedule is not valid: "),
+        ("slots='two'", "slots is 'two', and a setting is not valid: Expected `int`"),
         ("[buckets.a]\nurl='s3://x'\nregio='y'", "did you mean region?"),
         ("slot = 2", "did you mean slots?"),
     ],
@@ -59,6 +61,18 @@ def test_a_field_that_there_is_not_is_answered_with_those_that_may_be_meant(
         load({}, environ)
         tables(environ)
     assert hint in str(refusal.value)
+
+
+def test_a_variable_that_is_not_valid_is_named_with_its_value() -> None:
+    with pytest.raises(StartupError, match="In the environment: FFSPOOL_SLOTS is 'zero', and a setting is not valid"):
+        load({}, {"FFSPOOL_SLOTS": "zero"})
+
+
+def test_a_folder_whose_preset_there_is_not_is_a_mistake_of_use(tmp_path: Path) -> None:
+    file = tmp_path / "ffspool.toml"
+    file.write_text(f"[[folders]]\nname='a'\npath='{tmp_path}'\nvariations=[{{preset='mp33'}}]")
+    done = ffspool("serve", env=no_environment(tmp_path / "state") | {"FFSPOOL_CONFIG": str(file)})
+    assert (done.returncode, f"{file}, line 1: the folder a: " in " ".join(done.stderr.split())) == (2, True)
 
 
 def test_a_start_on_a_full_disk_says_so_and_does_not_advise_to_give_the_database_up(tmp_path: Path) -> None:

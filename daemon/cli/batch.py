@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 
 from daemon import filenames
 from daemon.cli import made
-from daemon.cli.folders import Named, is_folder
+from daemon.cli.folders import Named, is_folder, nothing_meant
 from daemon.cli.made import Entry, Origin
 from daemon.errors import FfspoolError, InvalidRequest
 from daemon.models import Model, VariationRequest, Wanted
@@ -46,8 +47,8 @@ class Batch(Model, frozen=True):
     folder: Path
     targets: tuple[tuple[str, ...], ...]
     origins: tuple[tuple[Origin, ...], ...]  # what each target is made of
-    there: tuple[str, ...]
     overwrite: bool
+    there: tuple[str, ...] = ()
     on_unsuitable: OnUnsuitable = OnUnsuitable.SKIP
 
 
@@ -84,13 +85,24 @@ def check(
         folder=folder,
         targets=tuple(targets),
         origins=tuple(tuple(made.origin(source, want) for want in wanted) for source in sources),
-        there=(),
         overwrite=overwrite,
         on_unsuitable=on_unsuitable,
     )
     batch = _without_made(batch, None if skip_existing else made_before)
-    _refuse_existing(batch)
+    with _telling(refused):
+        _refuse_existing(batch)
     return batch
+
+
+@contextmanager
+def _telling(refused: Sequence[Unusable]) -> Iterator[None]:
+    """Has an InvalidRequest tell of refused files too: both are to be mended."""
+    try:
+        yield
+    except InvalidRequest as error:
+        if refused:
+            raise InvalidRequest(f"{error}; {_listed_reasons(refused)}") from error
+        raise
 
 
 def _refuse_unnamed(folder: Path) -> None:
@@ -101,14 +113,9 @@ def _refuse_unnamed(folder: Path) -> None:
 def expanded(
     variations: Sequence[VariationRequest], library: Library, refused: Sequence[Unusable]
 ) -> tuple[Wanted, ...]:
-    """Returns all outputs of one source. Raises InvalidRequest, which tells of refused files too: both are to be
-    mended."""
-    try:
+    """Returns all outputs of one source. Raises InvalidRequest, which tells of refused files too."""
+    with _telling(refused):
         return library.expand(variations)
-    except InvalidRequest as error:
-        if refused:
-            raise InvalidRequest(f"{error}; {_listed_reasons(refused)}") from error
-        raise
 
 
 def _listed_reasons(refused: Sequence[Unusable]) -> str:
@@ -195,7 +202,7 @@ def usable(files: Sequence[Path]) -> tuple[list[tuple[Path, NewSource]], list[Un
 def _source(path: Path) -> NewSource:
     name = filenames.check(filenames.shown(path.name))
     if is_folder(path):
-        raise InvalidRequest(f"{visible(str(path))} is a folder in which nothing is meant: --include says what is")
+        raise InvalidRequest(nothing_meant(path))
     return local_source(name, Path(os.path.realpath(path)))
 
 

@@ -26,7 +26,9 @@ def told(receipt: Json) -> str:
     if not receipt["changed"]:
         return f"{name} was {receipt['status']} before: {kept}"
     stopped = _stopped(receipt["stopped"])
-    ended = f"; encoders ended: {stopped}{_whole(receipt)}; {size(receipt['bytes_freed'])} freed" if stopped else ""
+    freed = f"; {size(receipt['bytes_freed'])} freed"
+    let_go = f"; what was encoded of films is kept no longer{freed}" if receipt["bytes_freed"] else ""
+    ended = f"; encoders ended: {stopped}{_whole(receipt)}{freed}" if stopped else let_go
     films = sum(one["seconds"] for one in receipt["kept"])
     partly = (
         f"; {films:.0f} s of film are kept for `ffspool retry {receipt.get('job') or receipt['id']}`" if films else ""

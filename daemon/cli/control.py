@@ -191,6 +191,8 @@ def _all_retried(receipt: Json) -> str:
 
 
 def _retried(answer: Json, because: str | None) -> str:
+    if answer["changed"] and answer["status"] in {"completed", "failed", "cancelled"}:
+        return f"{known_by(answer)} is {answer['status']}: what did not arrive is delivered again"
     if answer["changed"]:
         return f"{known_by(answer)} is {answer['status']} again: `ffspool watch {answer['id']}` follows it"
     what = f"failed for that kind of reason ({because})" if because else "failed or was cancelled"

@@ -66,7 +66,7 @@ def told(delivery: DeliveryView) -> tuple[str, str]:
     """Says how a delivery stands, and in which colour."""
     if delivery.status == "delivered":
         was = "was there already, and is left: " if delivery.kept else "delivered to "
-        return f"{was}{delivery.to}", "green"
+        return f"{was}{delivery.to}{', and no copy is kept here' if delivery.dropped else ''}", "green"
     if delivery.status == "failed":
         return f"not delivered: {delivery.error}", "red"
     waits = f"not delivered yet: {delivery.error}" if delivery.error else f"to be delivered to {delivery.to or '.'}"

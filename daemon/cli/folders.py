@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from daemon.meant_files import is_meant
+from daemon.plaintext import visible
+
+MOST_LISTED = 1000  # files of a folder of which nothing is meant
 
 
 class Named(NamedTuple):
@@ -43,6 +48,22 @@ def whole(path: Path) -> str:
     parts = path.absolute().parts
     behind = len(parts) - parts[::-1].index("..") if ".." in parts else 0
     return str(Path(*parts[:behind]).resolve().joinpath(*parts[behind:])) if behind else str(path.absolute())
+
+
+def nothing_meant(folder: Path) -> str:
+    """Says why nothing is taken of a folder, and how to take what lies in it. Blocks."""
+    left_out = [one.path.name for one in islice(_in(folder, None), MOST_LISTED)]
+    called = visible(str(folder))
+    if not left_out:
+        return f"{called} is a folder without files: name another"
+    more = "" if len(left_out) < MOST_LISTED else " or more"
+    count = "1 file is" if len(left_out) == 1 else f"{len(left_out)}{more} files are"
+    first = visible(left_out[0])
+    pattern = f"*{PurePosixPath(first).suffix}" if PurePosixPath(first).suffix else first
+    return (
+        f"{called} is a folder of which nothing is taken: {count} left out, such as {first}. By default films and "
+        f"sounds are; --include {shlex.quote(pattern)} takes those, or name files themselves"
+    )
 
 
 def is_folder(path: Path) -> bool:

@@ -41,7 +41,7 @@ class Follower:
         self._deliveries: dict[str, str] = {}  # what was told of each
         self._fetches: dict[str, str] = {}  # what keeps each source from coming, as it was told
         self._anybody_waits = False
-        self._paused = False
+        self.is_paused = False
         self._notice = ""  # what holds the job up; on a terminal it goes once it does no more
         self._job: JobView | None = None
         self._live: Live | None = None
@@ -147,9 +147,9 @@ class Follower:
         self._anybody_waits = waiting is not None
 
     def _say_whether_paused(self, job: JobView) -> None:
-        if job.paused != self._paused and job.status not in ENDED:
+        if job.paused != self.is_paused and job.status not in ENDED:
             self.say(f"Paused: `ffspool resume {job.id}` lets it go on." if job.paused else "Paused no more.")
-        self._paused = job.paused
+        self.is_paused = job.paused
 
     def _is_news(self, variation: VariationView) -> bool:
         """What begins is news only where no bar shows it."""

@@ -13,7 +13,7 @@ import click
 from daemon.cli.completion import JobType, PartType
 from daemon.cli.delivering import delivering
 from daemon.cli.fetching import FileOrUrl, headers_of, name_of
-from daemon.cli.folders import gather, is_file, whole
+from daemon.cli.folders import gather, is_file, is_folder, nothing_meant, whole
 from daemon.cli.options import (
     JsonObject,
     as_json,
@@ -171,6 +171,8 @@ def _reason_against(path: Path) -> str | None:
         check(path.name)
     except BadName as error:
         return str(error)
+    if is_folder(path):
+        return nothing_meant(path)
     if not is_file(path) or not os.access(path, os.R_OK):
         return f"{path} is not a file that can be read"
     return None if path.stat().st_size else f"{path.name} is empty: leave it out, or fetch it anew"
@@ -212,6 +214,7 @@ def _tell_of_failures(daemon: Client) -> None:
 
 def _list(jobs: Sequence[ListedJob]) -> None:
     from daemon.cli.terminal import Column, ago, clock, console, percent, standing, table
+    from daemon.states import ENDED
 
     mixed = len({job.owner for job in jobs}) > 1
     columns = (
@@ -229,7 +232,7 @@ def _list(jobs: Sequence[ListedJob]) -> None:
             job.id,
             standing(job).append(", paused" if job.paused else ""),
             f"{job.completed_variations}/{job.total_variations}",
-            percent(job.progress),
+            "" if job.status in ENDED and job.progress != 100 else percent(job.progress),  # DONE tells all
             clock(job.eta_seconds) if job.status == "processing" else "",
             ago(job.created_at),
             _title(job),
@@ -302,6 +305,8 @@ def logs(job: str, state_dir: Path | None, as_json: bool) -> None:
     """
     found = reach(state_dir).job(job)["id"]
     words = ("journalctl", "--no-pager", f"--output={'json' if as_json else 'short-iso'}", f"FFSPOOL_JOB={found}")
+    where = "what a daemon logged that systemd runs as a unit; that of any other is where its stderr goes"
+    echo(f"From the journal, which has {where}.", err=True)
     try:
         os.execvp(words[0], words)
     except FileNotFoundError:
@@ -335,10 +340,12 @@ def stats(state_dir: Path | None, as_json: bool) -> None:
 def _waiting(queue: Json) -> str:
     from daemon.cli.terminal import clock
 
+    jobs = queue["paused_jobs"]
+    held = f"; {jobs} job{' stands' if jobs == 1 else 's stand'} paused, until `ffspool resume`" if jobs else ""
     if queue["oldest_seconds"] is None:
-        return "nothing waits"
+        return f"nothing waits{held}"
     verb = "variation waits" if queue["depth"] == 1 else "variations wait"
-    return f"{queue['depth']} {verb}, the longest for {clock(queue['oldest_seconds'])}"
+    return f"{queue['depth']} {verb}, the longest for {clock(queue['oldest_seconds'])}{held}"
 
 
 def _count(jobs: dict[str, int], variations: dict[str, int]) -> None:

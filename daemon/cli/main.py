@@ -25,7 +25,7 @@ from daemon.cli.options import (
     slots,
     state_dir,
 )
-from daemon.errors import FfspoolError, InvalidRequest
+from daemon.errors import FfspoolError, InvalidRequest, Misconfigured
 from daemon.plaintext import visible
 
 ENDLESS = 1000  # letters: no sentence is that long
@@ -74,6 +74,8 @@ def _if_a_file(error: click.UsageError) -> str:
 def _exit_code(error: FfspoolError) -> int:
     if error.code == "no_daemon":
         return NO_DAEMON
+    if isinstance(error, Misconfigured):
+        return USAGE
     if error.code in {"startup", "broken_transfer"}:
         return FAILED
     return USAGE if error.status == InvalidRequest.status else REFUSED  # whether we found it or the daemon did

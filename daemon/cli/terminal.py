@@ -221,6 +221,8 @@ def _headline(job: JobView) -> Text:
 def standing(job: JobSummary) -> Text:
     """Shows its state; of an ended job of which only some came out, what did, and what became of the rest."""
     lost = f", {job.lost_variations} lost" if job.lost_variations else ""
+    if job.deliveries and job.deliveries.failed and job.status in ENDED:
+        lost += f", {job.deliveries.failed} not delivered"
     if is_mixed(job):
         return Text(f"{job.completed_variations} completed{rest(job, MISSED)}{lost}", STYLES[State.CANCELLED])
     failed = f", {job.failed_variations} failed" if job.failed_variations and job.status != State.FAILED else ""
@@ -243,8 +245,13 @@ def _next_steps(job: JobView) -> Iterator[str]:
         yield f"`ffspool resume {job.id}` lets it go on" if job.paused else f"`ffspool watch {job.id}` follows it"
     else:
         yield from _what_helps(job)
-    if job.completed_variations > (job.lost_variations or 0):
+    if any(map(_is_here, (variation for source in job.sources for variation in source.variations))):
         yield f"`ffspool download {job.id}` fetches what is completed"
+
+
+def _is_here(variation: VariationView) -> bool:
+    dropped = variation.delivery and variation.delivery.dropped
+    return variation.status == State.COMPLETED and not variation.lost and not dropped
 
 
 def _what_helps(job: JobView) -> Iterator[str]:
@@ -316,6 +323,8 @@ def _variation_words(source: SourceView, variation: VariationView, *, alone: boo
         words.append(f", {variation.pace}: {dawdling(variation)}" if variation.pace else "", "yellow")
     elif variation.status == State.COMPLETED:
         words.append(f"  {size(variation.bytes)} in {lasting(took(variation))}")
+    elif variation.status == State.CANCELLED and variation.resumable is True:
+        words.append("  what is encoded of it is kept for a retry")
     elif variation.waiting:
         words.append(f"  {variation.waiting}", "yellow")
     return words

@@ -96,7 +96,9 @@ def _farewell(job: str, follower: Follower) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        follower.say(f"{job} goes on: `ffspool watch {job}` follows it again, `ffspool cancel {job}` ends it.")
+        on = f"stays paused: `ffspool resume {job}` lets it go on" if follower.is_paused else "goes on"
+        again = f"`ffspool watch {job}` follows it again, `ffspool cancel {job}` ends it."
+        follower.say(f"{job} {on}{',' if follower.is_paused else ':'} {again}")
         raise
 
 

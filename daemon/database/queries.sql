@@ -1056,7 +1056,10 @@ FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
 
 -- What became of a folder's files, the newest first, from below one that was taken then and has that inode.
 -- name: watched_history
-SELECT name, inode, bytes, job, error, said, outcome, taken_at FROM watched_files
+SELECT name, inode, bytes, job, error, coalesce(said, iif(outcome = 'failed', (
+    SELECT variations.error FROM jobs JOIN variations ON variations.job = jobs.seq
+    WHERE jobs.id = watched_files.job AND variations.status = 'skipped' LIMIT 1
+), NULL)) AS said, outcome, taken_at FROM watched_files
 WHERE folder = :folder AND (taken_at, inode) < (:below, :inode) AND recipe IN (:recipe, :ruled)
     AND (job IS NOT NULL OR error IS NOT NULL)
 ORDER BY taken_at DESC, inode DESC LIMIT :limit

@@ -193,7 +193,9 @@ class _Delivery:
             return False
         if self._wish.conflict == Conflict.SKIP:
             return True
-        raise Undelivered(f"{name} is there already: take it away, or ask to number, skip or overwrite", final=True)
+        raise Undelivered(
+            f"{name} is there already: take it away and retry, or give a new job another conflict", final=True
+        )
 
     # Its name
 

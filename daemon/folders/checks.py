@@ -11,7 +11,7 @@ from pathlib import Path
 from daemon.bounded_threads import Workers
 from daemon.config_tables import Folder
 from daemon.delivery.place import WEB
-from daemon.errors import InvalidRequest, StartupError, Unavailable
+from daemon.errors import InvalidRequest, Misconfigured, StartupError, Unavailable
 from daemon.folders.aside_checks import refuse_unsafe, refuse_unusable
 from daemon.models import Deliver, VariationRequest, Wanted
 from daemon.name_template import NameTemplate, UrlTemplate
@@ -23,7 +23,14 @@ PATIENCE = 3.0  # seconds to look at a folder: one that does not answer is away,
 
 
 async def check(folders: Sequence[Folder], library: Library, settings: Settings) -> None:
-    """Raises StartupError, with the line, for a folder that makes nothing that there is, is none, or feeds itself."""
+    """Raises Misconfigured, with the line, for a folder that makes nothing that there is, is none, or feeds itself."""
+    try:
+        await _check(folders, library, settings)
+    except StartupError as error:
+        raise Misconfigured(str(error)) from error
+
+
+async def _check(folders: Sequence[Folder], library: Library, settings: Settings) -> None:
     looking = Workers("looking at a folder", patience=PATIENCE)
     reached = dict[str, str]()
     for folder in folders:

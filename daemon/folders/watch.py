@@ -295,7 +295,8 @@ class Watcher:
         except Unfit as error:
             await self._refuse(watch, name, source.identity, f"{NOT_REPLACED}{error}")
             return
-        spec = JobSpec(variations=variations, name=f"{folder.name}: {name}"[:200], priority=folder.priority)
+        called = f"{folder.name}: {name}"[:200]
+        spec = JobSpec(variations=variations, name=called, priority=folder.priority, on_unsuitable=folder.on_unsuitable)
         remember = partial(self._remember_job, watch, name, source.identity)
         job = await self._jobs.create(spec, [replace(source, media=media)], conclude=remember)
         tell(log, logging.INFO, "a file of a folder is taken", folder=folder.name, job=job)

@@ -15,6 +15,7 @@ from daemon.folders.checks import variation
 from daemon.folders.hints import Hints
 from daemon.folders.scan import Found
 from daemon.source_files import Identity
+from daemon.states import OnUnsuitable
 
 WAITING = 5000  # files of a folder that wait to be taken; what is found beyond them waits for a later scan
 SETTLING = 1.0  # seconds after a hint: more of them come mostly
@@ -106,7 +107,8 @@ def key_of(identity: Identity) -> Key:
 def _asked(folder: Folder) -> list[object]:
     """All on which it depends what becomes of a file."""
     terms = folder.replace and [folder.replace.min_saving, folder.replace.min_vmaf]
-    return [folder.variations, folder.deliver, *([terms] if terms else [])]
+    fails = [OnUnsuitable.FAIL] if folder.on_unsuitable == OnUnsuitable.FAIL else []
+    return [folder.variations, folder.deliver, *([terms] if terms else []), *fails]
 
 
 def _hash(asked: bytes) -> str:

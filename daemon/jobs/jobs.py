@@ -323,6 +323,8 @@ class Jobs:
             (f"{folder}/{done['name']}", self._paths.output(job, done["id"], done["extension"]))
             for folder, done in completed_of(transaction, row)
         ]
+        if not files and row["completed"] and not row["lost"]:
+            raise Gone(f"all that was completed of {job} was delivered, and as it asked for, no copy was kept here")
         if not files and row["completed"]:
             raise Gone(f"all that was completed of {job} is gone from the disk")
         if not files:

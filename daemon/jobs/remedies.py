@@ -114,7 +114,10 @@ def in_vain(sources: Iterable[SourceView], anew: str) -> Iterator[str]:
         yield f"{_so_many(count)} would fail alike again: ask for what {errors}"
     if count := counts[Remedy.NOTHING]:
         what, them = ("such a file", "it") if count == 1 else ("such files", "them")
-        yield f"{_so_many(count)} cannot be made of {what}: leave {them} out, or choose another preset"
+        yield (
+            f"{_so_many(count)} cannot be made of {what}: leave {them} out, choose another preset, or have that be "
+            "skipped (`--on-unsuitable skip`)"
+        )
 
 
 def _so_many(count: int) -> str:

@@ -61,7 +61,8 @@ async def truncation(prober: Prober, plan: Plan, source: SourceFile) -> str | No
     if planned is None or held is None or held >= planned or close(held, planned):
         return None
     said = f"its header says {_seconds(planned)}, its data ends at {_seconds(held)}"
-    return f"the source is truncated: {said}; fetch it again, or ask for on_truncated=keep to have what is there"
+    how = "on_truncated=keep (`-p PRESET:on_truncated=keep`)"
+    return f"the source is truncated: {said}; fetch it again, or ask for {how} to have what is there"
 
 
 def _seconds(value: float | None) -> str:

@@ -251,4 +251,6 @@ def changed() -> Undelivered:
 
 def taken(name: str) -> Undelivered:
     """Returns what to say where something has its name and is to stay."""
-    return Undelivered(f"{name} is there already: take it away, or ask to number, skip or overwrite", final=True)
+    return Undelivered(
+        f"{name} is there already: take it away and retry, or give a new job another conflict", final=True
+    )

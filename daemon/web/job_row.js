@@ -2,7 +2,7 @@
 import { html, useChanges, useEffect, useState } from "./html.js";
 import { jobPath } from "./api.js";
 import { Icon, IconButton } from "./icons.js";
-import { ago, bytes, clock, counts, ENDED, ending, exact, percent, plural, roughly, speed, STATES, title } from "./format.js";
+import { ago, bytes, clock, counts, ENDED, ending, exact, number, percent, plural, roughly, speed, STATES, title } from "./format.js";
 import { outlook, queue, watch } from "./queue_state.js";
 import * as verbs from "./verbs.js";
 
@@ -46,8 +46,10 @@ export const isStopping = (job) => !ENDED.has(job.status) && Boolean(job.cancel_
 export function State({ job }) {
   const words = isStopping(job) ? "stopping" : standsStill(job) ? "paused" : job.outside_hours && job.status === "queued" ? "waits for its hours" : STATES[job.status];
   const mixed = job.outcome === "some" && ENDED.has(job.status);
-  const kind = mixed ? (job.failed_variations ? "failed" : "cancelled") : words;
-  return html`<span class="state ${kind}">${mixed ? ending(job) : words}</span>`;
+  const undelivered = (ENDED.has(job.status) && job.deliveries?.failed) || 0;
+  const kind = undelivered ? "failed" : mixed ? (job.failed_variations ? "failed" : "cancelled") : words;
+  const told = (mixed ? ending(job) : words) + (undelivered ? `, ${number(undelivered)} not delivered` : "");
+  return html`<span class="state ${kind}" title=${told}>${told}</span>`;
 }
 
 export function Bar({ value, label }) {

@@ -110,6 +110,7 @@ export const FILTERS = {
   },
   failed: {
     name: "Failed",
+    hint: "Jobs of which something failed; what is done for the rest is counted there, too",
     status: "failed",
     count: "failed",
     parts: [

@@ -104,7 +104,7 @@ function Filters() {
       <nav aria-label="Filter by state">
         ${Object.entries(FILTERS).map(
           ([id, filter]) => html`
-            <button aria-pressed=${queue.filter === id} onClick=${() => queue.show(id, queue.search)}>
+            <button aria-pressed=${queue.filter === id} title=${filter.hint} onClick=${() => queue.show(id, queue.search)}>
               ${called(id, filter.name)}${filter.count && queue.counts ? html` <span class="count">${number(queue.counts[filter.count])}</span>` : ""}
             </button>
           `,
