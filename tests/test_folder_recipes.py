@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Daemon, wait_until
+from conftest import Daemon, told, wait_until
 from test_folders import QUICK, jobs, scans, toml
 
 Start = Callable[..., Daemon]
@@ -62,6 +62,12 @@ def test_cards_of_cameras_go_to_an_archive_once(watching: Callable[[str], Daemon
     shutil.copytree(away, card)  # a FAT numbers its files anew whenever it is mounted
     scans(daemon)
     assert (len(jobs(daemon)), len(films(archive))) == (2, 2)
+    daemon.stop()
+    told(daemon, "UPDATE watched_files SET outcome = 'failed' WHERE name LIKE '%101CANON%'")  # pulled out too soon
+    shutil.rmtree(card)
+    shutil.copytree(away, card)
+    daemon.start()
+    wait_until(lambda: len(jobs(daemon)) == 3, "what failed, now that it is there again")
 
 
 def films(archive: Path) -> list[str]:

@@ -1040,10 +1040,11 @@ WHERE fetches.next_attempt_at IS NOT NULL AND fetches.status = 'pending'
 SELECT inode, bytes, modified FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
     AND (inode, bytes, modified) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:keys))
 
--- The same by name, where inodes do not last. `names` is a JSON list of their columns.
+-- The same by name, where inodes do not last: for that, too, a job fails. `names` is a JSON list of their columns.
 -- name: known_names
 SELECT name, bytes, modified FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
     AND (name, bytes, modified) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:names))
+    AND coalesce(outcome, '') <> 'failed'
 
 -- How many of a folder's files became jobs, and how many were refused.
 -- name: watched_counts
