@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from stored import SILENCE
 from test_resume import SLOW, film, interrupt, output, times, unhurried, variation_of
 
 from daemon.encode import durability
-from daemon.encode.task import Durable, Order, Report, Task
+from daemon.encode.task import Durable, Kept, Order, Report, Task
 from daemon.models import SourceFile
 from daemon.recipes.recipe import Begin
 
@@ -29,7 +30,12 @@ def test_after_a_reboot_a_film_goes_on_with_what_was_synced_of_it(
     job = daemon.submit(film, spec={"variations": [SLOW]})
     interrupt(daemon, job, 75)
     [piece] = daemon.parts()
-    told(daemon, f"UPDATE pieces SET boot = 'an earlier one', seconds = 9, bytes = {piece.stat().st_size // 2}")
+    whole = piece.read_bytes()
+    piece.write_bytes(whole[: len(whole) // 2])
+    kept = durability.synced(piece, Kept())
+    piece.write_bytes(whole)
+    synced = f"bytes = {kept.bytes}, checksum = {kept.checksum}"
+    told(daemon, f"UPDATE pieces SET boot = 'an earlier one', seconds = 9, {synced}")
     daemon.start()
     daemon.wait_for_encoder()
     shown = variation_of(daemon, job)
@@ -49,7 +55,7 @@ def test_bytes_of_a_piece_are_told_once_they_are_synced_and_only_where_there_are
 
     def report(one: Report) -> None:
         assert isinstance(one, Durable)
-        happened.append(dict(one.bytes))
+        happened.append(one.kept)
 
     order = Order("v", 1, "h264-480p", {}, part=str(piece), log="", threads=1, begin=Begin())
     source = SourceFile(path="film")
@@ -57,14 +63,15 @@ def test_bytes_of_a_piece_are_told_once_they_are_synced_and_only_where_there_are
 
     async def main() -> None:
         kept = durability.Durability(task)
-        piece.write_bytes(b"some")
+        piece.write_bytes(b"moov")
         await kept.keep(1.0, 1.0, report)  # too early
         monkeypatch.setattr(durability, "KEEP_EVERY", 0.0)
         await kept.keep(2.0, 1.0, report)
         await kept.keep(3.0, 1.0, report)
-        piece.write_bytes(b"some more")
+        piece.write_bytes(b"moov and more")
         await kept.keep(4.0, 1.0, report)
 
     monkeypatch.setattr(os, "fdatasync", synced)
     asyncio.run(main())
-    assert happened == ["synced", {"v": 4}, "synced", "synced", {"v": 9}]
+    some, more = (Kept(bytes=len(word), checksum=zlib.crc32(word)) for word in (b"moov", b"moov and more"))
+    assert happened == ["synced", {"v": some}, "synced", "synced", {"v": more}]
