@@ -17,6 +17,7 @@ from conftest import PATIENCE, PLAIN, Daemon, wait_until
 from test_tokens import TUS, ended, submitted
 
 from daemon.database.file import prepare
+from daemon.database.store import load_queries
 from daemon.scheduling.turns import Turns
 from daemon.states import ARROWS
 
@@ -112,6 +113,29 @@ def _change(database: sqlite3.Connection, draw: random.Random, name: str) -> Non
         if ways := [new for old, new in ARROWS if old == state]:
             change = "UPDATE variations SET status = ?, bytes = 7, sha256 = 'x', finished_at = 1 WHERE seq = ?"
             database.execute(change, [draw.choice(ways), seq])
+
+
+def test_fetches_go_to_the_owner_of_whom_least_is_under_way(tmp_path: Path) -> None:
+    prepare(tmp_path / "db")
+    with closing(sqlite3.connect(tmp_path / "db")) as database:
+        database.row_factory = sqlite3.Row
+        for name, owner in (("a1", "a"), ("a2", "a"), ("b1", "b"), ("ours", None)):
+            job = "INSERT INTO jobs (id, created_at, expires_in, owner) VALUES (?, 0, 1, ?)"
+            seq = database.execute(job, [name, owner]).lastrowid
+            source = "INSERT INTO sources (id, job, name, folder, bytes) VALUES (?, ?, 'n', 'n', 0)"
+            fetch = (
+                "INSERT INTO fetches (source, job, shown, wanted, since, next_attempt_at) VALUES (?, ?, '', '', 0, 0)"
+            )
+            database.execute(fetch, [database.execute(source, [name, seq]).lastrowid, seq])
+        turns, jobs, owners = [], [], []
+        while due := database.execute(
+            load_queries()["due_fetch"],
+            {"now": 1, "full": 0, "busy": json.dumps(turns), "jobs": json.dumps(jobs), "owners": json.dumps(owners)},
+        ).fetchone():
+            turns.append(due["id"])
+            jobs.append(due["job_seq"])
+            owners.append(due["owner"])
+        assert turns == ["a1", "b1", "ours", "a2"]
 
 
 @pytest.fixture(scope="module")
