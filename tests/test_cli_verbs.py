@@ -261,6 +261,7 @@ def test_encoders_that_ended_alike_are_told_once() -> None:
 
 def test_retry_does_what_it_can_and_tells_what_it_cannot(daemon: Daemon, job: str, clip: Path) -> None:
     assert ffspool("cancel", job, env=daemon.env).exit_code == 0
+    assert "%" not in ffspool("ls", env=daemon.env).stdout
     done = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["id"]
     tried = ffspool("retry", done, "nothing", job, "--json", env=daemon.env)
     assert tried.exit_code == 4

@@ -337,6 +337,7 @@ def to(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
         ([to("y", deliver=Deliver(folder="y", name="{title}.{ext}"))], "title"),
         ([to("y", deliver=Deliver(folder="y", name="../{stem}"))], "name template"),
         ([to("y", deliver=Deliver(url="https://host/{title}"))], "title"),
+        ([to("y", deliver=Deliver(url="https://10.0.0.7/{stem}"))], "a private or reserved address"),
         ([{"path": "missing"}], "missing does not exist"),
         ([{"path": "file"}], "file is no folder"),
         ([{"path": "state/spool"}], "is in the state dir"),

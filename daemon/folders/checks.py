@@ -14,10 +14,11 @@ from daemon.delivery.place import WEB
 from daemon.errors import InvalidRequest, Misconfigured, StartupError, Unavailable
 from daemon.folders.aside_checks import refuse_unsafe, refuse_unusable
 from daemon.models import Deliver, VariationRequest, Wanted
-from daemon.name_template import NameTemplate, UrlTemplate
+from daemon.name_template import NameTemplate
 from daemon.presets.library import Library
 from daemon.settings import Settings
 from daemon.source_files import GONE, lies_below
+from daemon.storage.receivers import Receivers
 
 PATIENCE = 3.0  # seconds to look at a folder: one that does not answer is away, and may be
 
@@ -36,6 +37,8 @@ async def _check(folders: Sequence[Folder], library: Library, settings: Settings
     for folder in folders:
         where = f"In {folder.place or 'ffspool.toml'}: the folder {folder.name}"
         refuse_unsafe(folder, folders, _wanted(folder, library, where), settings)
+        if folder.deliver:
+            await _refuse_unmet(folder.deliver, settings, where)
         reached[folder.name] = _target(folder, settings.output_roots, where)
         try:
             await looking.run(str(folder.path), partial(_refuse_unusable, folder.path, settings, where))
@@ -56,7 +59,6 @@ def _target(folder: Folder, roots: Sequence[Path], where: str) -> str:
     """Where its outputs are brought, as it stands; empty: nowhere."""
     if folder.deliver is None:
         return ""
-    _refuse_unnamable(folder.deliver, where)
     if not isinstance(folder.deliver.folder, str):
         return ""
     if ".." in Path(folder.deliver.folder).parts:
@@ -69,12 +71,14 @@ def _target(folder: Folder, roots: Sequence[Path], where: str) -> str:
     return target
 
 
-def _refuse_unnamable(wish: Deliver, where: str) -> None:
+async def _refuse_unmet(wish: Deliver, settings: Settings, where: str) -> None:
+    """Refuses names that tell nothing, and URLs that no job may name."""
     try:
         if wish.name is not None:
             NameTemplate(wish.name)
-        if wish.scheme in WEB and isinstance(wish.url, str):
-            UrlTemplate(wish.url)
+        if wish.scheme in WEB:
+            private = settings.delivery_allow_private
+            await Receivers(allow_private=private, ports=settings.fetch_ports).resolve(wish)
     except InvalidRequest as error:
         raise StartupError(f"{where}: {error}") from error
 
