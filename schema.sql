@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 28;
+PRAGMA user_version = 29;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -157,6 +157,7 @@ CREATE TABLE variations (
     unfetched            INTEGER NOT NULL DEFAULT 0 CHECK (unfetched IN (0, 1)),  -- its source is not whole yet
     owner                TEXT,  -- its job's
     stuck_at             REAL,  -- second of the film from which an attempt failed for good that kept its pieces
+    machine              TEXT,  -- of the cluster, that encodes or encoded it; NULL: the daemon's host
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 

@@ -185,6 +185,7 @@ def test_a_machine_makes_what_this_host_would_and_is_cancelled_as_it(
         assert done["status"] == "completed", done["error"]
         same = [one["sha256"] for one in of(daemon.wait_for(here))]
         assert [one["sha256"] for one in of(done)] == same
+        assert {one["machine"] for one in of(done)} == {MACHINE}
         job = cluster.daemon.submit(long_clip, presets=["h264-1080p"])["id"]
         at_work(cluster, job)
         assert cluster.standing(MACHINE)["slots_used"] == 1

@@ -323,6 +323,7 @@ def _variation_words(source: SourceView, variation: VariationView, *, alone: boo
         words.append(f", {variation.pace}: {dawdling(variation)}" if variation.pace else "", "yellow")
     elif variation.status == State.COMPLETED:
         words.append(f"  {size(variation.bytes)} in {lasting(took(variation))}")
+        words.append(f" on {variation.machine}" if variation.machine else "")
     elif variation.status == State.CANCELLED and variation.resumable is True:
         words.append("  what is encoded of it is kept for a retry")
     elif variation.waiting:

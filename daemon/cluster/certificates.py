@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from daemon.paths import write_private
 
 DAEMON = "daemon"
+REVOKED = "revoked.pem"
 LASTS = datetime.timedelta(days=3650)
 SKEW = datetime.timedelta(minutes=10)  # by which the clock of a machine may be behind
 
@@ -46,6 +48,7 @@ def authority(folder: Path) -> None:
     )
     write_private(folder / "authority.pem", _pem(made))
     write_private(folder / "authority.key", _pem_of_key(key))
+    _write_revoked(folder, [])
     papers = issue(folder, DAEMON)
     write_private(folder / f"{DAEMON}.key", papers.key)
     write_private(folder / f"{DAEMON}.pem", papers.certificate)
@@ -53,9 +56,7 @@ def authority(folder: Path) -> None:
 
 def issue(folder: Path, name: str) -> Papers:
     """Returns papers for a machine, or the daemon, of that name."""
-    certificate = x509.load_pem_x509_certificate((folder / "authority.pem").read_bytes())
-    signing = serialization.load_pem_private_key((folder / "authority.key").read_bytes(), None)
-    assert isinstance(signing, ec.EllipticCurvePrivateKey)
+    certificate, signing = _authority(folder)
     key = ec.generate_private_key(ec.SECP256R1())
     both = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
     made = (
@@ -66,6 +67,31 @@ def issue(folder: Path, name: str) -> Papers:
         .sign(signing, hashes.SHA256())
     )
     return Papers(_pem(certificate), _pem(made), _pem_of_key(key))
+
+
+def revoke(folder: Path, certificate: str) -> None:
+    """Has nobody let in with that certificate any more."""
+    serial = x509.load_pem_x509_certificate(certificate.encode()).serial_number
+    known = x509.load_pem_x509_crl((folder / REVOKED).read_bytes())
+    _write_revoked(folder, [*(one.serial_number for one in known), serial])
+
+
+def _write_revoked(folder: Path, serials: Sequence[int]) -> None:
+    authority, signing = _authority(folder)
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
+    made = made.last_update(now - SKEW).next_update(now + LASTS)
+    for serial in serials:
+        one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - SKEW).build()
+        made = made.add_revoked_certificate(one)
+    pem = made.sign(signing, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    write_private(folder / REVOKED, pem.decode())
+
+
+def refuse_revoked(context: ssl.SSLContext, folder: Path) -> None:
+    """Has a context that takes connections look at who was revoked so far."""
+    context.load_verify_locations(folder / REVOKED)
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
 
 
 def context(folder: Path, purpose: ssl.Purpose, name: str = DAEMON) -> ssl.SSLContext:
@@ -79,6 +105,13 @@ def context(folder: Path, purpose: ssl.Purpose, name: str = DAEMON) -> ssl.SSLCo
     made.minimum_version = ssl.TLSVersion.TLSv1_3
     made.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
     return made
+
+
+def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    certificate = x509.load_pem_x509_certificate((folder / "authority.pem").read_bytes())
+    signing = serialization.load_pem_private_key((folder / "authority.key").read_bytes(), None)
+    assert isinstance(signing, ec.EllipticCurvePrivateKey)
+    return certificate, signing
 
 
 def _begun(name: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:

@@ -293,7 +293,7 @@ class ClusterEngine:
         if away is None:
             return
         if isinstance(report, Started):
-            report = msgspec.structs.replace(report, handle=_handle(away.machine.name))
+            report = msgspec.structs.replace(report, handle=_handle(away.machine.name), machine=away.machine.name)
         if isinstance(report, Vitals):
             away.written = report.written
         away.report(report)

@@ -48,6 +48,7 @@ from daemon.cluster.task_function import HOME, topic, work
 from daemon.encode.task import Ended
 
 SKEW = 60.0  # seconds by which the clock of a machine may be off
+LOOK_EVERY = 2.0
 MAX_LINE = 16 * 1024**2
 AWAY = "60s"  # without a sign of life after which a machine is taken to be away
 RULES = {  # of dask: a loss ends in the daemon's hands, at once and once
@@ -177,6 +178,7 @@ class Coordinator(SchedulerPlugin):
         config = uvicorn.Config(self.files.app, log_config=None, access_log=False, lifespan="off")
         config.load()
         config.ssl = certificates.context(Path(self._charter.folder), ssl.Purpose.CLIENT_AUTH)
+        certificates.refuse_revoked(config.ssl, Path(self._charter.folder))
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server._serve([listening]))  # without its signal handlers
         try:
@@ -190,10 +192,25 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _security(folder: Path, name: str = certificates.DAEMON) -> Security:
-    papers = {"cert": str(folder / f"{name}.pem"), "key": str(folder / f"{name}.key")}
+class _Security(Security):  # its methods tell no types
+    """Takes no connection of who was revoked."""
+
+    folder = Path()
+
+    def get_listen_args(self, role: str) -> Any:
+        found = super().get_listen_args(role)  # type: ignore[no-untyped-call]
+        certificates.refuse_revoked(found["ssl_context"], self.folder)
+        return found
+
+
+def _security(folder: Path) -> Any:
+    papers = {"cert": str(folder / f"{certificates.DAEMON}.pem"), "key": str(folder / f"{certificates.DAEMON}.key")}
     roles = {f"tls_{role}_{what}": path for role in ("scheduler", "client", "worker") for what, path in papers.items()}
-    return Security(tls_ca_file=str(folder / "authority.pem"), require_encryption=True, **roles)
+    made: Any = _Security(  # type: ignore[no-untyped-call]
+        tls_ca_file=str(folder / "authority.pem"), require_encryption=True, **roles
+    )
+    made.folder = folder
+    return made
 
 
 async def main(descriptor: int) -> None:
@@ -203,11 +220,24 @@ async def main(descriptor: int) -> None:
     charter = msgspec.json.decode(await reader.readline(), type=Charter)
     certificates.authority(Path(charter.folder))
     coordinator = Coordinator(charter, writer)
-    decoder = msgspec.json.Decoder(Command)
     async with coordinator.at_work():
-        with contextlib.suppress(ConnectionError):
-            while command := await reader.readline():
-                coordinator.obey(decoder.decode(command))
+        obeying = asyncio.create_task(_obey(coordinator, reader))
+        revoking = asyncio.create_task(_until_changed(Path(charter.folder) / certificates.REVOKED))
+        await asyncio.wait([obeying, revoking], return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _obey(coordinator: Coordinator, reader: asyncio.StreamReader) -> None:
+    decoder = msgspec.json.Decoder(Command)
+    with contextlib.suppress(ConnectionError):
+        while command := await reader.readline():
+            coordinator.obey(decoder.decode(command))
+
+
+async def _until_changed(file: Path) -> None:
+    """Returns once somebody was revoked: all lines are closed then, and the next coordinator does not take that one."""
+    before = file.stat().st_mtime_ns
+    while file.stat().st_mtime_ns == before:  # noqa: ASYNC110 (another process writes it)
+        await asyncio.sleep(LOOK_EVERY)
 
 
 def _hush() -> None:

@@ -38,6 +38,7 @@ class Guest(Model, frozen=True):
     """Is what is kept of an invitation."""
 
     secret: str  # its SHA-256
+    certificate: str
 
 
 class Guests:
@@ -61,7 +62,7 @@ class Guests:
             raise InvalidRequest(f"{name} is invited already: give this machine another name, or revoke that one first")
         certificates.authority(self._folder)
         papers, secret = certificates.issue(self._folder, name), secrets.token_urlsafe(32)
-        self._write({**guests, name: Guest(secret=_digest(secret))})
+        self._write({**guests, name: Guest(secret=_digest(secret), certificate=papers.certificate)})
         return Invitation(
             machine=name,
             version=version,
@@ -73,10 +74,14 @@ class Guests:
         )
 
     def revoke(self, name: str) -> None:
-        """Takes an invitation back. Raises NotFound where there is none."""
+        """Takes an invitation back, and lets nobody in with its papers. Raises NotFound where there is none."""
+        from daemon.cluster import certificates  # which loads much
+
         guests = self._read()
-        if guests.pop(name, None) is None:
+        guest = guests.pop(name, None)
+        if guest is None:
             raise NotFound(f"no machine {name} is invited")
+        certificates.revoke(self._folder, guest.certificate)
         self._write(guests)
 
     def knows(self, name: str, secret: str) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +42,7 @@ class Transfers:
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
+        self.moved = Counter[str]()  # bytes, by task
 
     async def fetch(self, task: Task, to: Path) -> None:
         """Fetches the task's source, whole and as it is there. Raises NotCurrent, SourceAway or Unreachable."""
@@ -63,6 +66,7 @@ class Transfers:
             with draft.open("ab") as file:
                 async for piece in answer.aiter_bytes(PIECE):
                     await asyncio.to_thread(file.write, piece)
+                    self.moved[task.id] += len(piece)
 
     async def _hash(self, task: Task) -> str:
         answer = await self._client.get(f"/tasks/{task.id}/source/sha256", timeout=None)
@@ -74,20 +78,27 @@ class Transfers:
         folder = Path(made.part).parent
         for path in await asyncio.to_thread(lambda: sorted(_files(folder))):
             place = f"/tasks/{task.id}/results/{order.variation}/{path.relative_to(folder).as_posix()}"
-            await self._insist(lambda place=place, path=path: self._bring(place, path))  # type: ignore[misc]
+            await self._insist(partial(self._bring, task.id, place, path))
 
-    async def _bring(self, place: str, path: Path) -> None:
+    async def _bring(self, task: str, place: str, path: Path) -> None:
         answer = await self._client.head(place)
         _check(answer)
         held = int(answer.headers["Upload-Offset"])
         length = (await asyncio.to_thread(path.stat)).st_size
         if held < length or not length:
             headers = {"Upload-Offset": str(held), "Content-Length": str(length - held)}
-            _check(await self._client.put(place, content=_pieces(path, held), headers=headers))
+            _check(await self._client.put(place, content=self._pieces(task, path, held), headers=headers))
         answer = await self._client.post(place, content=await asyncio.to_thread(_sha256, path), timeout=None)
         if answer.status_code == 422:
             raise httpx.TransportError("what came is not what was sent")
         _check(answer)
+
+    async def _pieces(self, task: str, path: Path, begin: int) -> AsyncIterator[bytes]:
+        with path.open("rb") as file:
+            await asyncio.to_thread(file.seek, begin)
+            while piece := await asyncio.to_thread(file.read, PIECE):
+                yield piece
+                self.moved[task] += len(piece)
 
     async def tell_log(self, task: Task, variation: str, log: Path) -> None:
         """Brings the encoder's words home."""
@@ -122,13 +133,6 @@ def _check(answer: httpx.Response) -> None:
         raise NotCurrent(f"the daemon answered {answer.status_code}: the task is not current any more")
     if answer.status_code >= 400:
         raise httpx.TransportError(f"the daemon answered {answer.status_code}")
-
-
-async def _pieces(path: Path, begin: int) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        await asyncio.to_thread(file.seek, begin)
-        while piece := await asyncio.to_thread(file.read, PIECE):
-            yield piece
 
 
 def _files(folder: Path) -> Iterator[Path]:

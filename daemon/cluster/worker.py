@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
+import itertools
 import logging
 import ssl
 import time
@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 LEASE = 45.0  # seconds without an answer of the daemon's after which all is ended
 ASK_EVERY = 5.0
 CONNECT = 10.0
+MOST_SHUT_OUT = 3
+PATIENCE = 30.0  # seconds in which a daemon has to answer at first
+UNKNOWN = "the daemon does not know this invitation, or has revoked it: ask for another one"
 SILENCE = 30.0  # seconds in which a byte has to come or go
 RULES = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False}
 RULES |= {"distributed.worker.memory.pause": False, "distributed.worker.memory.terminate": False}
@@ -64,12 +67,6 @@ class Means(Model, frozen=True):
     grace: float
 
 
-def fingerprint(program: str) -> str:
-    """Returns the SHA-256 of a program. Blocks."""
-    with Path(program).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 async def serve(invitation: Invitation, means: Means, version: str) -> None:
     """Works until it is cancelled. Raises StartupError when it is not taken, or lost its daemon."""
     json_types.prepare()
@@ -83,7 +80,7 @@ async def serve(invitation: Invitation, means: Means, version: str) -> None:
         client = await stack.enter_async_context(_client(invitation, papers))
         hello = Hello(
             version=version,
-            encoder=await asyncio.to_thread(fingerprint, program),
+            encoder=await asyncio.to_thread(ffmpeg_binary.digest, program),
             clock=time.time(),
             sandbox=sandbox,
             slots=means.slots,
@@ -111,22 +108,30 @@ def _lay_down(invitation: Invitation, papers: Path) -> None:
 
 @asynccontextmanager
 async def _client(invitation: Invitation, papers: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Speaks with the daemon's file server, at the first of its addresses that answers."""
+    """Speaks with the daemon's file server, at the first of its addresses that answers. Raises StartupError when none
+    does for a while: the daemon may be starting, too.
+    """
     context = certificates.context(papers, ssl.Purpose.SERVER_AUTH, invitation.machine)
     headers = {MACHINE: invitation.machine, "Authorization": f"Bearer {invitation.secret}"}
     timeout = httpx.Timeout(SILENCE, connect=CONNECT)
-    why = ""
-    for address in invitation.addresses:
+    began, shut_out = time.monotonic(), 0
+    for address in itertools.cycle(invitation.addresses):
         base = f"https://{address}:{invitation.files_port}"
         async with httpx.AsyncClient(verify=context, headers=headers, base_url=base, timeout=timeout) as client:
             try:
                 await client.get("/lease")
             except httpx.TransportError as error:
                 why = str(error) or type(error).__name__
-                continue
-            yield client
-            return
-    raise StartupError(f"no daemon answers at {', '.join(invitation.addresses)}, port {invitation.files_port}: {why}")
+                shut_out += not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            else:
+                yield client
+                return
+        if shut_out > MOST_SHUT_OUT:  # it hung up on our papers, as it does on those of whoever was revoked
+            raise StartupError(UNKNOWN)
+        if time.monotonic() - began > PATIENCE:
+            port = invitation.files_port
+            raise StartupError(f"no daemon answers at {', '.join(invitation.addresses)}, port {port}: {why}")
+        await asyncio.sleep(1.0)
 
 
 async def _introduce(client: httpx.AsyncClient, hello: Hello) -> None:
@@ -135,7 +140,7 @@ async def _introduce(client: httpx.AsyncClient, hello: Hello) -> None:
     except httpx.TransportError as error:
         raise StartupError(f"the daemon does not answer: {error}") from error
     if answer.status_code == 403:
-        raise StartupError("the daemon does not know this invitation, or has revoked it: ask for another one")
+        raise StartupError(UNKNOWN)
     if answer.status_code == 409:
         raise StartupError(f"the daemon does not take this machine: {answer.json()['refused']}")
     answer.raise_for_status()

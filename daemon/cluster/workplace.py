@@ -19,11 +19,12 @@ from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.transfers import NotCurrent, SourceAway, Transfers, Unreachable
 from daemon.encode.diagnosis import Ending, diagnose
 from daemon.encode.engine import Engine
-from daemon.encode.task import Durable, Ended, Report, Task
+from daemon.encode.task import Durable, Ended, Report, Task, Vitals
 from daemon.models import SourceFile, Stage, Stopped
 from daemon.process.exec_child import CANNOT_START
 
 LAST_WORDS = 2.0  # seconds that a stop may wait for what was said
+LIVES = 5.0  # seconds between two signs of life
 REMEMBERED = 600.0  # seconds that what was asked about a task that is not here is known
 
 
@@ -108,6 +109,7 @@ class Workplace:
         """Runs a task to its end, and tells that. Whoever cancels it waits for the encoder to be ended."""
         task = msgspec.json.decode(message, type=Task)
         work = self._works[task.id] = Work()
+        living = asyncio.create_task(self._live(task.id))
         folder = self._folder / task.id
         try:
             _, early = self._asked.pop(task.id, (0.0, None))
@@ -120,8 +122,19 @@ class Workplace:
         except NotCurrent:
             pass  # nobody waits for it
         finally:
+            living.cancel()
             del self._works[task.id]
+            del self._transfers.moved[task.id]
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _live(self, task: str) -> None:
+        """Tells that a task gets on while its files are on their way: it is not to be taken for one that hangs."""
+        told = 0
+        while True:
+            await asyncio.sleep(LIVES)
+            if (moved := self._transfers.moved[task]) != told:
+                told = moved
+                self._tell(Told(report=Vitals(task=task, cpu_seconds=0.0, io_bytes=moved)))
 
     async def _run(self, task: Task, work: Work, folder: Path) -> Ended:
         ready = asyncio.get_running_loop().create_future()

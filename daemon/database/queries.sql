@@ -337,9 +337,9 @@ VALUES (:variation, :number, :token, :now)
 -- name: record_handle
 UPDATE attempts SET handle = :handle WHERE token = :token AND ended_at IS NULL
 
--- Says what shuts an attempt's process in.
+-- Says what shuts an attempt's process in, and where that runs.
 -- name: record_sandbox
-UPDATE variations SET sandbox = :sandbox
+UPDATE variations SET sandbox = :sandbox, machine = :machine
 WHERE seq IN (SELECT variation FROM attempts WHERE token = :token AND ended_at IS NULL)
 
 -- Says which piece of a film an attempt is to write.

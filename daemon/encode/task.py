@@ -65,12 +65,13 @@ class Started(Model, frozen=True, tag="started"):
     """Reports that a process of the task runs. `handle` is what the engine would end it by after a crash: text of its
     own, which is kept until the task has ended, and which nobody else reads. A later one takes the place of an earlier.
 
-    `sandbox` is what shuts it in, such as `landlock 7, seccomp`, or `none`.
+    `sandbox` is what shuts it in, such as `landlock 7, seccomp`, or `none`. `machine` is where it runs, if elsewhere.
     """
 
     task: str
     handle: str
     sandbox: str = "none"
+    machine: str | None = None
 
 
 class Kept(Model, frozen=True):

@@ -86,6 +86,7 @@ class VariationView(Model, frozen=True):
     work: float | msgspec.UnsetType = msgspec.UNSET  # in its job's progress; not told of very many, nor in webhooks
     folder: bool | msgspec.UnsetType = msgspec.UNSET  # of files, which is downloaded as a zip; not told in webhooks
     lost: bool | msgspec.UnsetType = msgspec.UNSET  # true: completed, and its file is gone from the disk unasked
+    machine: str | msgspec.UnsetType = msgspec.UNSET  # of the cluster, that encoded it; not told of the daemon's host
 
 
 class SourceView(Model, frozen=True):
@@ -355,6 +356,7 @@ def _variation_view(columns: Row | dict[str, Any], duration: float | None, live:
         attempts=row["attempts"],
         waiting=_waiting(row, live) if status == State.QUEUED else None,
         sandbox=row["sandbox"],
+        machine=row.get("machine") or msgspec.UNSET,
         resumed_seconds=row["resumed_seconds"],
         sharing=row["sharing"],
         error=row["error"],

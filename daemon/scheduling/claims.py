@@ -129,7 +129,7 @@ def _most_bytes(deliver: str | None) -> int | None:
 
 def record_start(started: Started, transaction: Transaction) -> None:
     """Records what the engine will end the attempt's process by after a crash, and what shuts it in."""
-    transaction.run("record_sandbox", token=started.task, sandbox=started.sandbox)
+    transaction.run("record_sandbox", token=started.task, sandbox=started.sandbox, machine=started.machine)
     transaction.run("record_handle", token=started.task, handle=started.handle)
 
 

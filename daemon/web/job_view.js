@@ -203,7 +203,7 @@ function Variation({ job, source, variation }) {
       ${done ? html`<${Thumbnail} of=${path} there=${!SOUNDS.test(name) && there} />` : html`<span class="thumbnail" aria-hidden="true"></span>`}
       <div class="words">
         <strong><${FileName} name=${name} /></strong>
-        <span class="muted">${variation.preset}${variation.attempts > 1 ? ` · attempt ${variation.attempts}` : ""}${variation.resumed_seconds ? ` · went on after ${duration(variation.resumed_seconds)}` : ""}</span>
+        <span class="muted">${variation.preset}${variation.attempts > 1 ? ` · attempt ${variation.attempts}` : ""}${variation.resumed_seconds ? ` · went on after ${duration(variation.resumed_seconds)}` : ""}${variation.machine ? ` · on ${variation.machine}` : ""}</span>
         ${variation.begun_anew && html`<span class="muted">began anew: ${variation.begun_anew.split("\n")[0]}</span>`}
       </div>
       <div class="standing"><${State} job=${shown} /><${VariationStanding} ...${{ source, variation: shown }} /></div>
