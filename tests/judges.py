@@ -167,7 +167,7 @@ def _of_chapters(made: Made, told: list[tuple[float, str]]) -> list[str]:
 
 
 def by_mediainfo(path: Path, made: Made) -> list[str]:
-    """By the boxes: of pictures and sound it decodes nothing. That of AAC no judge here does, but the browser."""
+    """By the boxes: it decodes nothing. Nor does any judge decode AAC: a browser does so by FFmpeg's decoder."""
     general, *tracks = json.loads(said("mediainfo", "--Output=JSON", path))["media"]["track"]
     extra = {name: value for track in (general, *tracks) for name, value in track.get("extra", {}).items()}
     found = [f"{name}: {extra[name]}" for name in ("IsTruncated", "ConformanceErrors") if name in extra]

@@ -21,6 +21,7 @@ MP2 = ["-c:a", "mp2"]
 TS, FLV = ["-f", "mpegts"], ["-ar", "44100", "-f", "flv"]
 FLV_HEADER = 13  # bytes
 GOES_ON = "it goes on in other tracks midway"
+ANOTHER = ["-mpegts_service_id", "2", "-mpegts_start_pid", "300", "-mpegts_pmt_start_pid", "5000"]
 LATER = ["-output_ts_offset", "1"]
 JOINED: dict[str, tuple[Step, Step, str]] = {
     "picture.ts": ([*H264, *MP2, *TS], [*X265, *MP2, *TS], r"changes its codec midway \(h264, hevc\)"),
@@ -31,6 +32,12 @@ JOINED: dict[str, tuple[Step, Step, str]] = {
         r"changes its codec midway \(ac3, eac3\)",
     ),
     "elsewhere.ts": ([*H264, *MP2, *TS], [*H264, *MP2, "-mpegts_start_pid", "300", *TS], GOES_ON),
+    "another-sender.ts": ([*H264, *MP2, *TS], [*H264, *MP2, *ANOTHER, *TS], GOES_ON),
+    "first-sender.ts": (
+        [*H264, *MP2, *TS],
+        [*X265, *MP2, "-mpegts_service_id", "2", *TS],
+        r"codec midway \(h264, hevc\)",
+    ),
     "sound.flv": ([*H264, *MP3, *FLV], [*H264, *AAC, *LATER, *FLV], r"changes its codec midway \(aac, mp3\)"),
     "picture.flv": (
         [*H264, *MP3, *FLV],

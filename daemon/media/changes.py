@@ -22,12 +22,15 @@ _NAMED = {b"avc1": "h264", b"hvc1": "hevc", b"mp4a": "aac", b".mp3": "mp3"}  # o
 _HOLDING = {0, 1, 3}  # kinds of packets under those that hold something, and whose codec they name
 
 _Changes = Iterator[set[str]]
+_Pair = tuple[mpegts.Map, mpegts.Map]
 
 
 def refuse_changes(file: MediaFile, pids: set[int]) -> None:
     """Raises ProbeError where a track is of several codecs, one after the other; of a broadcast, in the programs of
     these PIDs, also where others go on in the place of its picture or its sound."""
-    followed = [pair for pair in _followed(file) if any(track.pid in pids for track in pair[0].tracks)]
+    followed = [
+        pair for pair in _followed(file) if not pids.isdisjoint(track.pid for one in pair for track in one.tracks)
+    ]
     changes = chain(_of_boxes(file), _of_broadcasts(followed), _of_flv(file))
     if codecs := next(changes, None):
         called = ", ".join(sorted(codecs))
@@ -53,10 +56,16 @@ def redescribed(file: MediaFile) -> bool:
     return any(len(track.used) > 1 for track in boxes.tracks(file.index))
 
 
-def _followed(file: MediaFile) -> Iterator[tuple[mpegts.Map, mpegts.Map]]:
-    """Maps of one program that follow each other."""
-    maps = mpegts.maps(file) if mpegts.is_one(file) else []
-    return ((before, after) for before, after in pairwise(maps) if before.number == after.number)
+def _followed(file: MediaFile) -> Iterator[_Pair]:
+    """Maps that follow each other: of one program, and of one that begins once another has ended."""
+    programs = dict[int, list[tuple[int, mpegts.Map]]]()
+    for place, told in enumerate(mpegts.maps(file) if mpegts.is_one(file) else []):
+        programs.setdefault(told.number, []).append((place, told))
+    for mine in programs.values():
+        yield from pairwise(told for _, told in mine)
+        for others in programs.values():
+            if len(mine) > 1 and mine[-1][0] < others[0][0]:
+                yield mine[-1][1], others[0][1]
 
 
 def _left(before: mpegts.Map, after: mpegts.Map) -> bool:
@@ -81,7 +90,7 @@ def _of_boxes(file: MediaFile) -> _Changes:
             yield names
 
 
-def _of_broadcasts(followed: Iterable[tuple[mpegts.Map, mpegts.Map]]) -> _Changes:
+def _of_broadcasts(followed: Iterable[_Pair]) -> _Changes:
     for before, after in followed:
         was = {track.pid: track.codec for track in before.tracks}
         for track in after.tracks:

@@ -85,18 +85,13 @@ def is_one(file: MediaFile) -> bool:
 
 
 def maps(file: MediaFile) -> list[Map]:
-    """Returns the maps of programs that are found at several places of the file: of each program in their order, and
-    none twice in a row."""
-    found: dict[int, list[Map]] = {}
-    pids = set[int]()
+    """Returns the maps of programs that are found at several places of the file, in its order."""
+    found, pids = list[Map](), set[int]()
     for part in _parts(file):
         pids |= _pids_of_maps(part)
-        for section in _sections(part, pids):
-            one = Map(int.from_bytes(section[3:5], "big"), tuple(_tracks(section)))
-            told = found.setdefault(one.number, [])
-            if one.tracks and told[-1:] != [one]:
-                told.append(one)
-    return [one for told in found.values() for one in told]
+        told = (Map(int.from_bytes(section[3:5], "big"), tuple(_tracks(section))) for section in _sections(part, pids))
+        found += [one for one in told if one.tracks]
+    return found
 
 
 def scrambled(file: MediaFile) -> set[int]:
