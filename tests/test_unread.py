@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
+import ebml
 import msgspec
 import pytest
 from conftest import Daemon
@@ -267,6 +268,13 @@ def test_an_encrypted_file_is_refused_as_that(ffmpeg: str, tmp_path: Path, name:
     with pytest.raises(ProbeError) as caught:
         read_media(str(path))
     assert str(caught.value) == f"it is encrypted ({by}): only who protected it can open it"
+
+
+def test_an_encrypted_track_that_is_told_of_at_the_end_is_found(ffmpeg: str, tmp_path: Path) -> None:
+    path = made(ffmpeg, tmp_path, "widevine.webm", silent(*VP9, *NAMED), edit=of_webm)
+    path.write_bytes(ebml.inside(ebml.SEGMENT, ebml.tracks_last)(path.read_bytes()))
+    with pytest.raises(ProbeError, match="Matroska's or WebM's own encryption"):
+        read_media(str(path))
 
 
 def test_a_recording_that_the_receiver_opened_after_a_moment_is_read(ffmpeg: str, tmp_path: Path) -> None:

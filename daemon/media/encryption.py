@@ -8,12 +8,11 @@ from collections.abc import Callable
 from uuid import UUID
 
 from daemon.errors import ProbeError
-from daemon.media import boxes, mpegts
+from daemon.media import boxes, matroska, mpegts
 from daemon.media.media_file import MediaFile
 
 HEAD = 1024**2  # bytes in which a container tells of it
 LEAST_SHARE = 0.1  # of packets: discs scramble only some
-_EBML, _CLUSTER = b"\x1aE\xdf\xa3", b"\x1f\x43\xb6\x75"
 _PACK = b"\0\0\1\xba"
 _ASF_HEADER = UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c").bytes_le
 _ASF_ENCRYPTION = {
@@ -48,11 +47,8 @@ def _scheme(name: bytes, told: bytes) -> str:
     return f"{by}, {scheme[4:8].decode('ascii')}" if scheme[4:8].isalnum() and by == _COMMON else by
 
 
-def _by_matroska(_file: MediaFile, head: bytes) -> str | None:
-    """ContentEncryption in the ContentEncoding of a track."""
-    tracks = head.partition(_CLUSTER)[0] if head.startswith(_EBML) else b""
-    told = re.search(rb"\x6d\x80.{1,8}?\x62\x40.{1,40}?\x50\x35", tracks, re.DOTALL)
-    return "Matroska's or WebM's own encryption" if told else None
+def _by_matroska(file: MediaFile, _head: bytes) -> str | None:
+    return "Matroska's or WebM's own encryption" if matroska.is_encrypted(file) else None
 
 
 def _by_asf(_file: MediaFile, head: bytes) -> str | None:

@@ -13,6 +13,7 @@ SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
 SEEK_HEAD, SEEK, SEEK_ID, SEEK_POSITION = 0x114D9B74, 0x4DBB, 0x53AB, 0x53AC
 CHAPTERS, EDITION, CHAPTER, BEGIN = 0x1043A770, 0x45B9, 0xB6, 0x91
 TRACKS, ENTRY, TYPE, ENABLED, CODEC, VIDEO = 0x1654AE6B, 0xAE, 0x83, 0xB9, 0x86, 0xE0
+ENCODINGS, ENCODING, ENCRYPTION = 0x6D80, 0x6240, 0x5035  # of what a track holds
 LANGUAGE, FULL_LANGUAGE = 0x22B59C, 0x22B59D
 TAGS, TAG, TARGETS, SIMPLE, NAME, TAG_LANGUAGE = 0x1254C367, 0x7373, 0x63C0, 0x67C8, 0x45A3, 0x447A
 CROPS = {0x54AA, 0x54BB, 0x54CC, 0x54DD}  # PixelCrop, of each edge
@@ -46,10 +47,19 @@ class Untold(NamedTuple):
 
 def tracks(file: MediaFile) -> tuple[Track, ...]:
     """Returns the tracks by the numbers that FFmpeg gives them; none where it is no Matroska file. Raises OSError."""
-    content = _top(file, TRACKS)
-    entries = (content[begin:end] for name, begin, end in _elements(content) if name == ENTRY)
-    found = (dict(_contents(entry)) for entry in entries)
+    found = (dict(_contents(entry)) for entry in _entries(file))
     return tuple(_track(told) for told in found if int.from_bytes(told.get(TYPE, b""), "big") in STREAMS)
+
+
+def is_encrypted(file: MediaFile) -> bool:
+    """Tells whether a track of it says that it is, by an encoding of what it holds. Raises OSError."""
+    lists = (dict(_contents(entry)).get(ENCODINGS, b"") for entry in _entries(file))
+    encodings = (encoding for held in lists for name, encoding in _contents(held) if name == ENCODING)
+    return any(name == ENCRYPTION for encoding in encodings for name, _ in _contents(encoding))
+
+
+def _entries(file: MediaFile) -> Iterator[bytes]:
+    return (entry for name, entry in _contents(_top(file, TRACKS)) if name == ENTRY)
 
 
 def _track(told: dict[int, bytes]) -> Track:
