@@ -134,7 +134,7 @@ class Cluster:
         config.write_text(f"[cluster]\nlisten = 'tls://127.0.0.1:{port}'\nfiles_port = {files}\nlocal_slots = 0\n")
         self.folder = folder
         self.environment = unhurried
-        self.daemon = start_daemon(FFSPOOL_CONFIG=str(config))
+        self.daemon = start_daemon(FFSPOOL_CONFIG=str(config), FFSPOOL_RESUME_FROM="0")
 
     def invite(self, name: str) -> Path:
         made = forked.run(["cluster", "invite", name], self.daemon.env)
@@ -176,8 +176,10 @@ def of(job: Any) -> list[Any]:
 
 
 def test_a_machine_makes_what_this_host_would_and_is_cancelled_as_it(
-    cluster: Cluster, daemon: Daemon, clip: Path, long_clip: Path
+    cluster: Cluster, start_daemon: Callable[..., Daemon], clip: Path, long_clip: Path
 ) -> None:
+    """Films in pieces among them, which are joined here."""
+    daemon = start_daemon(name="alone", FFSPOOL_RESUME_FROM="0")
     presets = ["h264-480p", "mp3", "hls"]
     here = daemon.submit(clip, presets=presets)["id"]
     with cluster.machine(MACHINE) as process:

@@ -32,8 +32,9 @@ from daemon.cluster.messages import (
     Run,
     Told,
 )
+from daemon.encode.durability import Durability
 from daemon.encode.engine import Engine
-from daemon.encode.task import Capacity, Ended, Order, Report, Started, Task, Unfinished, Vitals
+from daemon.encode.task import Capacity, Ended, Order, Progress, Report, Started, Task, Unfinished, Vitals
 from daemon.models import Stage, Stopped
 from daemon.process import cancel
 from daemon.process.child import Child
@@ -73,7 +74,9 @@ class _Away:
     machine: Machine
     report: Callable[[Report], None]
     ended: asyncio.Future[Ended]
+    parts: frozenset[str]
     written: int = 0
+    seconds: float = 0.0  # of output
 
 
 class ClusterEngine:
@@ -89,7 +92,6 @@ class ClusterEngine:
         self._charter = charter
         self._patience = 2 * grace + 1.0
         self._away: dict[str, _Away] = {}
-        self._written: dict[str, int] = {}  # by part
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Answer]] = {}
         self._writer: asyncio.StreamWriter | None = None
@@ -111,9 +113,12 @@ class ClusterEngine:
 
     @property
     def capacity(self) -> Capacity:
-        here = self._local.capacity
-        slots = self._slots_here + sum(machine.slots for machine in self.machines.values())
-        return Capacity(slots=slots, cores=here.cores + sum(m.hello.cores for m in self.machines.values()))
+        at_work = [machine for machine in self.machines.values() if machine.slots]
+        cores = self._local.capacity.cores if self._slots_here or not at_work else 0
+        return Capacity(
+            slots=self._slots_here + sum(machine.slots for machine in at_work),
+            cores=cores + sum(machine.hello.cores for machine in at_work),
+        )
 
     def resize(self, slots: int) -> None:
         """Runs so many at once on this host; how many others do, they say."""
@@ -128,7 +133,8 @@ class ClusterEngine:
         return self._local.reads(path)
 
     def written(self, order: Order) -> int:
-        return max(self._written.get(order.part, 0), self._local.written(order))
+        away = next((one for one in self._away.values() if order.part in one.parts), None)
+        return max(away.written if away else 0, self._local.written(order))
 
     def drain(self, name: str, draining: bool) -> None:
         """Gives a machine nothing more, or something again. Raises KeyError where it is not here."""
@@ -145,11 +151,16 @@ class ClusterEngine:
                 return await self._local.run(task, on_report)
             finally:
                 self._local_tasks.discard(task.id)
-        away = self._away[task.id] = _Away(machine, on_report, asyncio.get_running_loop().create_future())
+        away = self._away[task.id] = _Away(
+            machine, on_report, asyncio.get_running_loop().create_future(), frozenset(one.part for one in task.orders)
+        )
         machine.tasks.add(task.id)
         self._send(Run(machine=machine.name, task=task))
         try:
-            return await asyncio.shield(away.ended)
+            ended = await asyncio.shield(away.ended)
+            if not (ended.stopped or ended.error or ended.lost):  # pieces that came home are on this disk
+                await Durability(task).keep_all(away.seconds, ended.cpu_seconds, on_report)
+            return ended
         except asyncio.CancelledError:
             await self.stop(task.id)
             raise
@@ -296,6 +307,8 @@ class ClusterEngine:
             report = msgspec.structs.replace(report, handle=_handle(away.machine.name), machine=away.machine.name)
         if isinstance(report, Vitals):
             away.written = report.written
+        if isinstance(report, Progress):
+            away.seconds = report.seconds
         away.report(report)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from daemon import host
 from daemon.cluster.messages import Answer, Ask, Notice, Told
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.transfers import NotCurrent, SourceAway, Transfers, Unreachable
@@ -183,6 +184,7 @@ class Workplace:
                 order,
                 part=str(folder / order.variation / Path(order.part).name),
                 log=str(folder / "logs" / f"{order.variation}.log"),
+                threads=min(order.threads, host.cores()),
             )
             for order in task.orders
         )

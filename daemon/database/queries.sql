@@ -290,7 +290,7 @@ ORDER BY variations.priority DESC, variations.seq LIMIT :limit
 -- Takes these variations out of the queue, those that nobody took, held or delayed meanwhile, and whose source is known.
 -- name: claim
 UPDATE variations SET status = 'processing', attempts = attempts + 1, started_at = :now, finished_at = NULL,
-    error = NULL, proof = NULL, waiting = NULL
+    error = NULL, proof = NULL, waiting = NULL, machine = NULL
 WHERE id IN (SELECT value FROM json_each(:variations)) AND status = 'queued' AND held = 0 AND not_before IS NULL
     AND unfetched = 0 AND EXISTS (SELECT 1 FROM sources WHERE sources.seq = variations.source AND sources.media IS NOT NULL)
 RETURNING *
@@ -337,9 +337,9 @@ VALUES (:variation, :number, :token, :now)
 -- name: record_handle
 UPDATE attempts SET handle = :handle WHERE token = :token AND ended_at IS NULL
 
--- Says what shuts an attempt's process in, and where that runs.
+-- Says what shuts an attempt's process in, and where that runs: what is encoded elsewhere may be joined here.
 -- name: record_sandbox
-UPDATE variations SET sandbox = :sandbox, machine = :machine
+UPDATE variations SET sandbox = :sandbox, machine = coalesce(:machine, machine)
 WHERE seq IN (SELECT variation FROM attempts WHERE token = :token AND ended_at IS NULL)
 
 -- Says which piece of a film an attempt is to write.
