@@ -259,6 +259,9 @@ class Remote(Model, frozen=True):
     shown: str  # `https://host/…`
     headers: dict[str, str] = {}
     sha256: str | None = None  # that the whole file has
+    bucket: str | None = (
+        None  # the operator's one whose object it is, by name; then `url` is not asked for as it stands
+    )
 
 
 # Where untrusted files are decoded

@@ -61,6 +61,7 @@ from daemon.settings import Settings
 from daemon.state_lock import locked
 from daemon.steady_clock import steady
 from daemon.storage import credentials
+from daemon.storage.bucket_sources import MOST_PORTS, BucketSources
 from daemon.storage.buckets import Buckets
 from daemon.storage.download import Downloader
 from daemon.storage.fetches import Fetches
@@ -100,6 +101,7 @@ class Service:
     webhooks: Webhooks
     deliveries: Deliveries
     fetches: Fetches
+    bucket_sources: BucketSources
     hooks: Hooks
     replacements: Replacements
     watcher: Watcher
@@ -227,16 +229,14 @@ def _open_deliveries(settings: Settings, resources: Resources, tables: Tables) -
     return hooks, Deliveries(store, paths, places, resources.library, hooks, backoff=backoff, now=now)
 
 
-def _open_fetches(settings: Settings, resources: Resources, scheduler: Scheduler) -> Fetches:
-    downloader = Downloader(
-        allow_private=settings.fetch_allow_private,
-        ports=settings.fetch_ports,
-        most_bytes=settings.max_upload_bytes,
-        at_once=settings.max_fetches,
-        now=resources.now,
-    )
+def _open_fetches(
+    settings: Settings, resources: Resources, scheduler: Scheduler, bucket_sources: BucketSources
+) -> Fetches:
+    opened = partial(Downloader, most_bytes=settings.max_upload_bytes, at_once=settings.max_fetches, now=resources.now)
+    downloader = opened(allow_private=settings.fetch_allow_private, ports=settings.fetch_ports)
+    of_buckets = opened(allow_private=True, ports=MOST_PORTS, sign=bucket_sources.signed)
     most, backoff = settings.max_fetches, settings.fetch_backoff
-    return Fetches(resources, downloader, scheduler.wake, most=most, backoff=backoff)
+    return Fetches(resources, downloader, scheduler.wake, most=most, backoff=backoff, of_buckets=of_buckets)
 
 
 async def _open_service(
@@ -245,9 +245,8 @@ async def _open_service(
     """Opens what is left. `told` is the encoder's version, its sandbox, and the last event before the recovery."""
     store, paths, now, whereabouts = resources.store, resources.paths, resources.now, resources.whereabouts
     quota, scheduler = resources.quota, Scheduler(resources, longest=settings.max_shared_seconds)
-    queue = Queue(store, scheduler, resources.engine, settings.slots, tables.schedule, now=now)
     hooks, deliveries = _open_deliveries(settings, resources, tables)
-    fetches = _open_fetches(settings, resources, scheduler)
+    fetches = _open_fetches(settings, resources, scheduler, bucket_sources := BucketSources(tables.buckets))
     jobs = Jobs(store, scheduler, paths, whereabouts, settings, resources.library, quota, deliveries, now=now)
     return Service(
         settings=settings,
@@ -267,11 +266,12 @@ async def _open_service(
         webhooks=_webhooks(settings, resources),
         deliveries=deliveries,
         fetches=fetches,
+        bucket_sources=bucket_sources,
         hooks=hooks,
         replacements=Replacements(store, now=now),
         watcher=Watcher(resources, jobs, scheduler, tables.folders),
         control=Control(store, scheduler, paths, quota, deliveries, fetches, resources.prober, now=now),
-        queue=queue,
+        queue=Queue(store, scheduler, resources.engine, settings.slots, tables.schedule, now=now),
         bulk=Bulk(store, scheduler, paths, quota, fetches, now=now),
         thumbnails=Thumbnails(jobs, resources.prober, paths, whereabouts),
         cluster=of_many(resources.engine),

@@ -657,3 +657,54 @@ def test_a_store_that_tells_of_no_uploads_holds_nothing_up(scene: Scene, tmp_pat
     begun(scene, "renders/x")
     assert leftovers.abort(named(scene.server, tmp_path), wrong, "x") == 0
     assert under_way(scene) == ["renders/x"]
+
+
+# Sources
+
+
+def fetched(daemon: Daemon, **source: str) -> Any:
+    wish = {"sources": [source], "variations": [TINY]}
+    answer = daemon.client.post("/api/jobs", json=wish)
+    assert answer.status_code == 202, answer.text
+    return daemon.wait_for(answer.json()["id"])
+
+
+def test_a_source_comes_from_a_bucket_by_its_key(daemon: Daemon, server: S3Server, clip: Path) -> None:
+    server.put("renders/in/a clip & more.mp4", clip.read_bytes())
+    sha256 = hashlib.sha256(clip.read_bytes()).hexdigest()
+    job = fetched(daemon, url=f"{URL}/in/a clip & more.mp4", sha256=sha256)
+    [source] = job["sources"]
+    assert (job["status"], source["name"], source["url"]) == ("completed", "a clip & more.mp4", f"s3://{BUCKET}/…")
+    assert "a clip & more" not in daemon.log().replace(source["name"], "")
+    assert "X-Amz-Signature" not in daemon.log()
+
+
+def test_an_object_that_is_not_there_or_is_another_fails_in_words(daemon: Daemon, server: S3Server) -> None:
+    server.put("renders/in/page.mp4", b"not media")
+    missing = fetched(daemon, url=f"{URL}/in/nothing.mp4")
+    assert f"s3://{BUCKET}/… answered 404" in missing["error"]
+    another = fetched(daemon, url=f"{URL}/in/page.mp4", sha256="0" * 64)
+    assert "SHA-256" in another["error"]
+
+
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [
+        ({"url": "s3://other/x.mp4"}, 403),
+        ({"url": f"s3://{BUCKET}/x.mp4"}, 403),
+        ({"url": "gs://media/renders/x.mp4"}, 403),
+        ({"url": f"{URL}/"}, 422),
+        ({"url": f"{URL}/../x.mp4"}, 422),
+        ({"url": f"{URL}/x.mp4", "headers": {"X-A": "b"}}, 422),
+    ],
+)
+def test_only_objects_of_the_named_buckets_are_sources(daemon: Daemon, source: Any, status: int) -> None:
+    answer = daemon.client.post("/api/jobs", json={"sources": [source], "variations": [TINY]})
+    assert answer.status_code == status, answer.text
+
+
+def test_a_client_takes_nothing_from_the_operators_buckets(daemon: Daemon) -> None:
+    token = daemon.client.post("/api/tokens", json={"name": "shop"}).json()["token"]
+    wish = {"sources": [{"url": f"{URL}/in/a.mp4"}], "variations": [TINY]}
+    answer = daemon.client.post("/api/jobs", json=wish, headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")

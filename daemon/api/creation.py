@@ -15,7 +15,7 @@ from daemon.api.forms import NOT_FILES, Form, read_body
 from daemon.api.requests import JobRequest, SourceRequest, spec_of, spec_of_fields
 from daemon.callers import Caller
 from daemon.database.store import Transaction
-from daemon.errors import InvalidRequest, UnsupportedBody
+from daemon.errors import Forbidden, InvalidRequest, UnsupportedBody
 from daemon.jobs.idempotency import Answer, UsedKey
 from daemon.jobs.insertion import JobSpec
 from daemon.jobs.jobs import Jobs
@@ -23,6 +23,7 @@ from daemon.jobs.views import JobView
 from daemon.scheduling.limits import Reservation
 from daemon.scheduling.sources import NewSource
 from daemon.storage import urls
+from daemon.storage.bucket_sources import SCHEMES
 
 FORM = "multipart/form-data"
 
@@ -98,6 +99,11 @@ async def _source(call: Call, wish: SourceRequest) -> NewSource:
     service = call.service
     if wish.upload is not None:
         return await service.jobs.uploaded(wish.upload, call.caller)
+    if wish.url is not None and wish.url.startswith(SCHEMES):
+        if call.caller.sees is not None:  # else it could take what lies there of others
+            raise Forbidden("only admins take sources from the operator's buckets: send a signed https:// URL")
+        name, remote = service.bucket_sources.remote(wish.url, headers=wish.headers, sha256=wish.sha256, name=wish.name)
+        return NewSource(name=name, bytes=0, remote=remote)
     if wish.url is not None:
         settings = service.settings
         name, remote = urls.remote(

@@ -51,7 +51,14 @@ class SourceRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     upload: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None = None
     url: (
-        Annotated[str, msgspec.Meta(min_length=1, max_length=8192, description="http:// or https://; kept secret")]
+        Annotated[
+            str,
+            msgspec.Meta(
+                min_length=1,
+                max_length=8192,
+                description="http:// or https://, or of a bucket of the operator's; kept secret",
+            ),
+        ]
         | None
     ) = None
     headers: Annotated[

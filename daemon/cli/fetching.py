@@ -15,7 +15,7 @@ from daemon.errors import InvalidRequest
 if TYPE_CHECKING:
     from daemon.jobs.views import SourceView
 
-SCHEMES = ("http://", "https://")
+SCHEMES = ("http://", "https://", "s3://", "gs://", "az://")
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -29,7 +29,8 @@ class FileOrUrl(click.Path):
         if is_url(value):
             return value
         if found := URL.match(str(value)):
-            self.fail(f"{found[0]}… is not fetched: only http:// and https:// are", param, ctx)
+            known = "http:// and https:// are, and s3://, gs:// and az:// of the daemon's buckets"
+            self.fail(f"{found[0]}… is not fetched: only {known}", param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -7,7 +7,7 @@ own objects, and neither sends them twice nor numbers them anew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -32,10 +32,7 @@ class Buckets:
     async def resolve(self, wish: Deliver) -> Destination:
         """Finds the bucket whose URL this one begins with. Raises ForbiddenPath or BadName."""
         assert isinstance(wish.url, str)
-        found = [bucket for bucket in self._buckets.values() if wish.url.startswith(bucket.beginning)]
-        if not found:
-            raise ForbiddenPath("the url is below that of no bucket that this daemon's operator named")
-        bucket = max(found, key=lambda one: len(one.beginning))
+        bucket = meant(self._buckets.values(), wish.url)
         PathTemplate(wish.url.removeprefix(bucket.beginning))
         return Destination(place=f"bucket:{bucket.name}", below=wish.url, wish=wish)
 
@@ -66,6 +63,14 @@ class Buckets:
         """The bucket it goes to, unless the operator named that another way meanwhile."""
         bucket = self._buckets.get(destination.place.removeprefix("bucket:"))
         return bucket if bucket and destination.below.startswith(bucket.beginning) else None
+
+
+def meant(buckets: Iterable[Bucket], url: str) -> Bucket:
+    """Returns the bucket, or the part of one, that the URL lies in. Raises ForbiddenPath where that is none."""
+    found = [bucket for bucket in buckets if url.startswith(bucket.beginning)]
+    if not found:
+        raise ForbiddenPath("the url is below that of no bucket that this daemon's operator named")
+    return max(found, key=lambda one: len(one.beginning))
 
 
 def _opening(bucket: Bucket) -> dict[str, str]:

@@ -85,10 +85,12 @@ class Downloader:
         ports: Collection[int] = (80, 443),
         most_bytes: int,
         at_once: int = 4,
+        sign: Callable[[Remote], Remote] | None = None,
         now: Callable[[], float] = time.time,
         resolve: addresses.Resolve = addresses.look_up,
         interfaces: addresses.Interfaces = addresses.interfaces,
     ) -> None:
+        self._sign = sign  # what is to be asked for in its place; then no redirect is followed
         self._ports = ports
         self._most = most_bytes
         self._now = now
@@ -155,8 +157,10 @@ class Downloader:
             raise Unfetched(f"{order.remote.shown} cannot be reached: {words}", final=final) from error
 
     async def _followed(self, remote: Remote, trip: Trip, extra: Mapping[str, str]) -> _Line:
+        if self._sign:
+            remote = await self._on_thread(partial(self._sign, remote))
         url, headers = urls.parsed(remote.url, self._ports), remote.headers
-        for _ in range(MAX_REDIRECTS + 1):
+        for _ in range(1 if self._sign else MAX_REDIRECTS + 1):
             line = await self._get(url, {**headers, **extra}, trip)
             location = line.headers.get("location")
             if line.status not in REDIRECTS or not location:
@@ -166,6 +170,8 @@ class Downloader:
             if onward.origin != url.origin:  # keys are for whom they were given for
                 headers = {}
             url = onward
+        if self._sign:
+            raise Unfetched(f"{remote.shown} lies elsewhere: its bucket's endpoint or region is another", final=True)
         raise Unfetched(f"{remote.shown} redirected us more than {MAX_REDIRECTS} times, at last to {url.shown}")
 
     async def _get(self, url: urls.Url, headers: Mapping[str, str], trip: Trip) -> _Line:

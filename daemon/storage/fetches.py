@@ -57,8 +57,11 @@ class Fetches:
         *,
         most: int = 4,
         backoff: float = 5.0,
+        of_buckets: Downloader | None = None,
     ) -> None:
-        """Calls `whole` whenever a source is. At most `most` are fetched at once; `backoff` is in seconds."""
+        """Calls `whole` whenever a source is. Objects of the operator's buckets are fetched by `of_buckets`.
+
+        At most `most` are fetched at once; `backoff` is in seconds."""
         self._store = resources.store
         self._paths = resources.paths
         self._quota = resources.quota
@@ -66,6 +69,7 @@ class Fetches:
         self._space = resources.space
         self._now = resources.now
         self._downloader = downloader
+        self._of_buckets = of_buckets or downloader
         self._whole = whole
         self._most = most
         self._backoff = backoff
@@ -190,7 +194,8 @@ class Fetches:
             known=Known(bytes=due["bytes"], length=due["length"], version=_version(due["version"])),
         )
         try:
-            size = await self._downloader.fetch(order, trip, _Keeper(self, due, trip))
+            downloader = self._of_buckets if order.remote.bucket else self._downloader
+            size = await downloader.fetch(order, trip, _Keeper(self, due, trip))
         except Stopped:
             return
         except Unfetched as error:
