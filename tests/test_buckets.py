@@ -599,9 +599,11 @@ def test_doctor_tries_each_bucket(tmp_path: Path, server: S3Server, secret: str,
     assert server.listed() == before
 
 
-def test_the_readme_brings_a_link_to_a_bucket(daemon: Daemon, server: S3Server, host: FileHost) -> None:
+def test_the_readme_brings_an_object_to_a_bucket(daemon: Daemon, server: S3Server, clip: Path) -> None:
     [command] = blocks("Over HTTP")[1:]
-    command = command.replace("https://example.com/clip.mp4", host.url())
+    assert "s3://media/in/clip.mp4" in command
+    command = command.replace("s3://media/in/", f"{URL}/in/")
+    server.put("renders/in/clip.mp4", clip.read_bytes())
     setting = {**os.environ, "URL": daemon.url, "AUTH": f"Authorization: Bearer {daemon.token}"}
     done = subprocess.run(["bash", "-ec", command], env=setting, capture_output=True, check=True)
     job = json.loads(done.stdout)["id"]
