@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -128,13 +129,15 @@ class TestOneMachine(Remote):
 class Cluster:
     """A daemon that has its work done by machines, none of it itself."""
 
-    def __init__(self, start_daemon: Callable[..., Daemon], folder: Path, unhurried: dict[str, str]) -> None:
+    def __init__(
+        self, start_daemon: Callable[..., Daemon], folder: Path, unhurried: dict[str, str], *flags: str
+    ) -> None:
         port, files = free_ports(2)
         config = folder / "ffspool.toml"
         config.write_text(f"[cluster]\nlisten = 'tls://127.0.0.1:{port}'\nfiles_port = {files}\nlocal_slots = 0\n")
         self.folder = folder
         self.environment = unhurried
-        self.daemon = start_daemon(FFSPOOL_CONFIG=str(config), FFSPOOL_RESUME_FROM="0")
+        self.daemon = start_daemon(*flags, FFSPOOL_CONFIG=str(config), FFSPOOL_RESUME_FROM="0")
 
     def invite(self, name: str) -> Path:
         made = forked.run(["cluster", "invite", name], self.daemon.env)
@@ -143,12 +146,12 @@ class Cluster:
         return self.folder / f"{name}.invite"
 
     @contextmanager
-    def machine(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    def machine(self, name: str, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
         """One that works, called that; it was invited before if it is the same again."""
         invitation = self.folder / f"{name}.invite"
         if not invitation.exists():
             self.invite(name)
-        with machine(invitation, self.folder / name, **self.environment) as process:
+        with machine(invitation, self.folder / name, *flags, **self.environment) as process:
             wait_until(lambda: self.standing(name)["state"] == "working", f"{name} to come:\n{self.words(name)}")
             yield process
 
@@ -252,6 +255,30 @@ def test_a_machine_that_rests_gets_nothing_and_two_share(cluster: Cluster, clip:
         for job in jobs:
             cluster.daemon.client.post(f"/api/jobs/{job}/cancel")
         assert "box3" in forked.run(["machines"], cluster.daemon.env).stdout
+
+
+@pytest.mark.thorough
+def test_a_machine_reads_in_place_what_it_sees_as_well(
+    start_daemon: Callable[..., Daemon], unhurried: dict[str, str], tmp_path: Path, clip: Path
+) -> None:
+    """What is there under the same name, and is another file, is fetched."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    for folder in (there, here):
+        folder.mkdir()
+    shutil.copy(clip, there / "same.mp4")
+    (here / "same.mp4").hardlink_to(there / "same.mp4")
+    shutil.copy(clip, there / "other.mp4")
+    (here / "other.mp4").write_bytes(b"x" * clip.stat().st_size)
+    times = (there / "other.mp4").stat()
+    os.utime(here / "other.mp4", ns=(times.st_atime_ns, times.st_mtime_ns))
+    cluster = Cluster(start_daemon, tmp_path, unhurried, "--source-root", str(there))
+    fetched = tmp_path / MACHINE / "sources"
+    with cluster.machine(MACHINE, "--map", f"{there}={here}"):
+        for name, count in (("same.mp4", 0), ("other.mp4", 1)):
+            wish = {"sources": [{"path": str(there / name)}], "variations": [{"preset": "mp3"}]}
+            job = cluster.daemon.client.post("/api/jobs", json=wish).json()["id"]
+            assert cluster.daemon.wait_for(job)["status"] == "completed"
+            assert len(list(fetched.iterdir())) == count, name
 
 
 @pytest.mark.thorough

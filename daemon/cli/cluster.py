@@ -91,10 +91,20 @@ def _addresses(listen: str) -> tuple[str, ...]:
               help="A folder of its own: sources are kept there, and what is being made.")  # fmt: skip
 @click.option("--cache-gb", type=click.FloatRange(0), default=20.0, show_default=True,
               help="Most GiB of sources that are kept for the next variation of each.")  # fmt: skip
+@click.option("--map", "shared", multiple=True, metavar="THERE=HERE",
+              help="A folder of the daemon's host that is seen here, too; may be repeated.")  # fmt: skip
 @click.option("--sandbox", type=click.Choice(["require", "auto", "off"]), default="auto", show_default=True,
               help="Whether encoders are shut in.")  # fmt: skip
 @ffmpeg
-def worker(invitation: Path, slots: int | None, work: Path, cache_gb: float, sandbox: str, ffmpeg: str | None) -> None:
+def worker(
+    invitation: Path,
+    slots: int | None,
+    work: Path,
+    cache_gb: float,
+    shared: tuple[str, ...],
+    sandbox: str,
+    ffmpeg: str | None,
+) -> None:
     """Work for the daemon that wrote INVITATION, until Ctrl-C or until that is gone."""
     from importlib.metadata import version
 
@@ -114,12 +124,23 @@ def worker(invitation: Path, slots: int | None, work: Path, cache_gb: float, san
         folder=work.resolve(),
         slots=slots or host.cores(),
         cache_bytes=int(cache_gb * GIB),
+        shared=_shared(shared),
         ffmpeg=settings.ffmpeg,
         sandbox=cast(Any, sandbox),
         limits=limits(settings),
         grace=settings.grace,
     )
     asyncio.run(_until_told(serve(invitations.read(invitation), means, version("ffspool"))))
+
+
+def _shared(words: tuple[str, ...]) -> dict[str, Path]:
+    found = {}
+    for word in words:
+        there, _, here = word.partition("=")
+        if not there.startswith("/") or not Path(here).is_absolute():
+            raise click.UsageError(f"--map {word!r}: give whole paths, such as /media=/mnt/media")
+        found[there] = Path(here)
+    return found
 
 
 async def _until_told(serving: Any) -> None:

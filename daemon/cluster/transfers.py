@@ -20,6 +20,7 @@ from daemon.errors import FfspoolError
 T = TypeVar("T")
 
 PIECE = 1024 * 1024
+HEAD = 64 * 1024
 TRIES, PAUSE = 20, 0.5  # seconds between two, growing
 MOST_PAUSE = 5.0
 TOLD_OF_LOG = 4 * 1024 * 1024  # bytes of a log that are brought home
@@ -56,6 +57,20 @@ class Transfers:
             if last:
                 raise Unreachable("the source came otherwise than it is, twice")
         await asyncio.to_thread(draft.rename, to)
+
+    async def head(self, task: Task) -> bytes:
+        """Returns how the task's source begins: HEAD bytes, or all there are. Raises as `fetch` does."""
+        return await self._insist(partial(self._read_head, task))
+
+    async def _read_head(self, task: Task) -> bytes:
+        async with self._client.stream("GET", f"/tasks/{task.id}/source") as answer:
+            _check(answer)
+            read = b""
+            async for piece in answer.aiter_bytes(HEAD):
+                read += piece
+                if len(read) >= HEAD:
+                    break
+            return read[:HEAD]
 
     async def _fetch_rest(self, task: Task, draft: Path) -> None:
         held = draft.stat().st_size if draft.exists() else 0

@@ -28,6 +28,7 @@ from daemon.cluster import certificates
 from daemon.cluster.file_server import MACHINE
 from daemon.cluster.invitations import Invitation
 from daemon.cluster.messages import Ask, Hello, Notice
+from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.task_function import HOME, settle, topic
 from daemon.cluster.transfers import Transfers
@@ -61,6 +62,7 @@ class Means(Model, frozen=True):
     folder: Path
     slots: int
     cache_bytes: int
+    shared: dict[str, Path]  # by the path that a folder has on the daemon's host
     ffmpeg: str | None
     sandbox: sandbox_trial.Mode
     limits: Limits
@@ -153,6 +155,7 @@ async def _work(
     address = f"tls://{client.base_url.host}:{invitation.port}"
     security = _security(papers, name)
     transfers = Transfers(client)
+    shared = SharedFolders(means.shared, transfers)
     cache = SourceCache(means.folder / "sources", means.cache_bytes, transfers)
     with dask.config.set(RULES):
         async with (
@@ -162,7 +165,9 @@ async def _work(
                 local_directory=str(means.folder), death_timeout=LEASE,
             ) as worker,
         ):  # fmt: skip
-            place = Workplace(engine, means.folder / "tasks", cache, transfers, lambda notice: _tell(worker, notice))
+            place = Workplace(
+                engine, means.folder / "tasks", shared, cache, transfers, lambda notice: _tell(worker, notice)
+            )
             line.subscribe_topic(topic(name), lambda event: place.asked(msgspec.json.decode(event[1], type=Ask)))
             settle(place)
             log.info("%s works for %s with %d slots", name, address, means.slots)

@@ -1,5 +1,5 @@
-"""Works off a machine's tasks: the source is fetched, encoded by an engine of this host, and what came of it brought
-home. What the daemon asks about a task may come before the task does, and more than once.
+"""Works off a machine's tasks: the source is fetched or found here, encoded by an engine of this host, and what came of
+it brought home. What the daemon asks about a task may come before the task does, and more than once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from daemon import host
 from daemon.cluster.messages import Answer, Ask, Notice, Told
+from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.transfers import NotCurrent, SourceAway, Transfers, Unreachable
 from daemon.encode.diagnosis import Ending, diagnose
@@ -44,10 +45,17 @@ class Workplace:
     """Runs tasks by `engine`; `tell` gives the daemon what may be lost, `transfers` what may not."""
 
     def __init__(
-        self, engine: Engine, folder: Path, cache: SourceCache, transfers: Transfers, tell: Callable[[Notice], None]
+        self,
+        engine: Engine,
+        folder: Path,
+        shared: SharedFolders,
+        cache: SourceCache,
+        transfers: Transfers,
+        tell: Callable[[Notice], None],
     ) -> None:
         self._engine = engine
         self._folder = folder
+        self._shared = shared
         self._cache = cache
         self._transfers = transfers
         self._tell = tell
@@ -142,8 +150,11 @@ class Workplace:
         done = asyncio.Event()
 
         async def hold_source() -> None:
+            if found := await self._shared.find(task):
+                ready.set_result(found)
+                return
             async with self._cache.source(task) as path:
-                ready.set_result(path)
+                ready.set_result(SourceFile(path=str(path.resolve())))
                 await done.wait()
 
         work.fetching = asyncio.create_task(hold_source())
@@ -163,7 +174,7 @@ class Workplace:
             if not ready.done():
                 ready.cancel()
 
-    async def _encode(self, task: Task, work: Work, folder: Path, source: Path) -> Ended:
+    async def _encode(self, task: Task, work: Work, folder: Path, source: SourceFile) -> Ended:
         here = self._here(task, folder, source)
         work.running = asyncio.create_task(self._engine.run(here, self._report))
         if work.held:
@@ -177,7 +188,7 @@ class Workplace:
         work.told.set()
         return ended
 
-    def _here(self, task: Task, folder: Path, source: Path) -> Task:
+    def _here(self, task: Task, folder: Path, source: SourceFile) -> Task:
         """The task as it is run on this machine."""
         orders = tuple(
             replace(
@@ -188,7 +199,7 @@ class Workplace:
             )
             for order in task.orders
         )
-        return replace(task, source=SourceFile(path=str(source.resolve())), orders=orders)
+        return replace(task, source=source, orders=orders)
 
     def _report(self, report: Report) -> None:
         if not isinstance(report, Durable):  # what is on this disk is not yet safe
