@@ -710,3 +710,26 @@ def test_a_client_takes_nothing_from_the_operators_buckets(daemon: Daemon) -> No
     wish = {"sources": [{"url": f"{URL}/in/a.mp4"}], "variations": [TINY]}
     answer = daemon.client.post("/api/jobs", json=wish, headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.thorough
+def test_a_source_waits_for_a_store_that_is_away_and_nothing_signed_is_kept(
+    start_daemon: Callable[..., Daemon], tmp_path: Path, clip: Path
+) -> None:
+    with serving(tmp_path / "s3") as server:
+        config = tmp_path / "ffspool.toml"
+        config.write_text(profile(server, tmp_path))
+        daemon = start_daemon("--fetch-backoff", "0.1", FFSPOOL_CONFIG=str(config))
+        server.put("renders/in/secret-name.mp4", clip.read_bytes())
+        server.stop()
+        wish = {"sources": [{"url": f"{URL}/in/secret-name.mp4", "name": "clip.mp4"}], "variations": [TINY]}
+        job = daemon.client.post("/api/jobs", json=wish).json()["id"]
+        error = wait_until(
+            lambda: daemon.job(job)["sources"][0]["fetch_error"], "a first attempt that comes to nothing"
+        )
+        assert f"s3://{BUCKET}/… cannot be reached" in error
+        kept = b"".join(path.read_bytes() for path in daemon.state_dir.glob("ffspool.db*"))
+        assert b"X-Amz-Signature" not in kept
+        server.start()
+        assert daemon.wait_for(job)["status"] == "completed"
+        assert "secret-name" not in daemon.log()
