@@ -77,13 +77,16 @@ HDR = {"hdr10_pq_av1_portrait.mp4", "hdr_hlg_dolbyvision_rotated.MOV"}
 WEBM = {"vp8", "vp9", "av1", "opus", "vorbis"}
 MP4 = {"h264", "hevc", "av1", "vp9", "mpeg4", "aac", "mp3", "mp2", "ac3", "eac3", "dts", "alac", "opus", "flac"}
 MP4 |= {"mpeg1video", "mpeg2video", "vvc"}
-MP4_PCM = {f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")}
+MORE_IN_MP4 = {"mjpeg", "jpeg2000"} | {
+    f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")
+}
 PCM = {f"pcm_{kind}" for kind in ("u8", "s16le", "s16be", "s24le", "s24be", "s32le", "f32le")}
 PCM |= {"pcm_s24be", "pcm_s32be", "pcm_s64le", "pcm_f64le", "pcm_alaw", "pcm_mulaw", "wavpack", "tta"}
 OLD = {"flv1", "theora", "mjpeg", "prores", "ffv1", "huffyuv", "ffvhuff", "vc1", "wmv1", "wmv2", "wmv3", "h263"}
+OLD |= {"cfhd", "dxv", "hap", "jpeg2000", "magicyuv", "snow", "v210", "r210", "r10k", "zmbv", "flashsv", "zlib", "h261"}
 HOLDS = {
     "remux-webm": WEBM,
-    "remux-mp4": MP4 | MP4_PCM,
+    "remux-mp4": MP4 | MORE_IN_MP4,
     "remux-mkv": (WEBM | MP4 | PCM | OLD | {"truehd", "wmav2", "msmpeg4v3", "rawvideo"}) - {"vvc"},
 }
 STRANGE = {

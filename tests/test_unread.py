@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from conftest import Daemon
 from specimens import AAC, H264, MPEG2, VP9, Step, encoded, film, heard, mapped, picture, run, silent, sound
-from test_kinds import lasting, make
+from surroundings import thorough
+from test_kinds import frames, lasting, make
 
 from daemon.errors import ProbeError
 from daemon.media.describe import read_media
@@ -101,6 +102,27 @@ def test_mp4_takes_copies_of_pcm_and_tells_where_its_channels_sit(
     path = made(ffmpeg, tmp_path, "film.mov", encoded(*H264, "-c:a", codec, channels=channels))
     [heard_] = read_media(str(make(ffmpeg, path, tmp_path, "remux-mp4"))).audio
     assert (heard_.codec, heard_.layout) == (codec, channels)
+
+
+PICTURES = {
+    "cfhd": "remux-mkv",
+    "magicyuv": "remux-mkv",
+    "v210": "remux-mkv",
+    "mjpeg": "remux-mp4",
+}
+PICTURES |= {"jpeg2000": "remux-mp4"}
+
+
+@pytest.mark.parametrize("ending", ["mov", "avi"])
+@pytest.mark.parametrize("codec", [*list(PICTURES)[:2], *map(thorough, list(PICTURES)[2:])])
+def test_copies_of_what_editors_write_are_the_same_pictures(
+    ffmpeg: str, tmp_path: Path, codec: str, ending: str
+) -> None:
+    path = made(ffmpeg, tmp_path, f"film.{ending}", silent("-c:v", codec, seconds=0.2))
+    output = make(ffmpeg, path, tmp_path, PICTURES[codec])
+    one, other = ([frame.to_ndarray().tobytes() for frame in frames(file)] for file in (path, output))
+    assert len(one) == 5
+    assert one == other
 
 
 def test_where_channels_sit_is_told_to_be_lost_in_matroska(ffmpeg: str, tmp_path: Path) -> None:

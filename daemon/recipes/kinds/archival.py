@@ -27,11 +27,14 @@ _MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 d
 _OLD = "theora vp8 mjpeg prores ffv1 huffyuv ffvhuff utvideo rawvideo vc1 wmv1 wmv2 wmv3 msmpeg4v2 msmpeg4v3 h263"
 _SOUND = "pcm_s64le pcm_u8 pcm_alaw pcm_mulaw vorbis truehd mlp wmav2 wmapro mp1"
 _PCM = " ".join(f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be"))
+_EDITED = "cfhd dxv hap jpeg2000 magicyuv snow v210 r210 r10k speedhq y41p yuv4 cljr asv1 asv2 jpegls"
+_SCREENS = "zmbv flashsv zlib h261"
 _RARE = "adpcm_yamaha adpcm_g722 wavpack tta flv1 cinepak msvideo1"
 HOLDS = {
-    "mp4": set(f"{_MP4} {_PCM}".split()),
+    "mp4": set(f"{_MP4} {_PCM} mjpeg jpeg2000".split()),
     "webm": {"vp8", "vp9", "av1", "opus", "vorbis"},
-    "matroska": set(f"{_MP4} {_OLD} {_PCM} {_SOUND} {_RARE}".split()) - {"vvc", "pcm_f32be", "pcm_f64be"},
+    "matroska": set(f"{_MP4} {_OLD} {_PCM} {_SOUND} {_RARE} {_EDITED} {_SCREENS}".split())
+    - {"vvc", "pcm_f32be", "pcm_f64be"},
 }
 
 
