@@ -37,7 +37,7 @@ from daemon.states import State
 
 Start = Callable[..., Daemon]
 
-OF_THE_MUXER = {"ENCODER", "encoder", "DURATION"}
+OF_THE_MUXER = {"encoder", "duration"}
 SLOW = {"preset": "h264-480p", "speed": "slow"}
 
 
@@ -305,10 +305,11 @@ KINDS = [("h264-480p", {}), *(pytest.param(*kind, marks=pytest.mark.thorough) fo
 
 
 def told_of_streams(path: Path) -> list[dict[str, str]]:
+    """What is told of the whole, too, which comes first."""
     with av.open(str(path)) as container:
         return [
-            {name: said for name, said in stream.metadata.items() if name not in OF_THE_MUXER}
-            for stream in container.streams
+            {name.lower(): said for name, said in told.metadata.items() if name.lower() not in OF_THE_MUXER}
+            for told in (container, *container.streams)
         ]
 
 
@@ -373,6 +374,22 @@ def test_a_film_in_one_piece_is_as_one_encoded_whole(
     pieces = (whole_piece(tmp_path / "1.piece"),)
     assert encoded(ffmpeg, task(film, tmp_path / "joined", wanted, pieces=pieces)).error is None
     assert_alike(tmp_path / "joined", tmp_path / "whole")
+    assert told_of_streams(tmp_path / "joined") == told_of_streams(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("preset", ["h264-480p", "webm-720p"])
+def test_a_film_in_pieces_of_a_recorder_tells_what_a_whole_one_does(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    """FFmpeg copies to nothing what names the program that wrote it, and when; a track of its own has the timecode."""
+    film = tmp_path / "film.mxf"
+    recorded = ["-f", "lavfi", "-i", "testsrc2=size=192x108:rate=25:duration=1", "-c:v", "mpeg2video"]
+    moment = ["-metadata", "creation_time=2020-02-02T02:02:02Z", "-timecode", "01:00:00:00"]
+    subprocess.run([ffmpeg, "-v", "error", *recorded, *moment, str(film)], check=True)
+    [wanted] = Library().expand([VariationRequest(preset, {"speed": "ultrafast"})])
+    assert encoded(ffmpeg, task(film, tmp_path / "whole", wanted)).error is None
+    assert encoded(ffmpeg, task(film, tmp_path / "1.piece", wanted, begin=Begin())).error is None
+    joining = task(film, tmp_path / "joined", wanted, pieces=(whole_piece(tmp_path / "1.piece"),))
+    assert encoded(ffmpeg, joining).error is None
+    assert told_of_streams(tmp_path / "joined") == told_of_streams(tmp_path / "whole")
 
 
 def test_films_in_pieces_that_share_a_process_are_each_joined(start_daemon: Start, clip: Path) -> None:

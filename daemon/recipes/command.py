@@ -21,7 +21,7 @@ from daemon.recipes.encoders import timing
 from daemon.recipes.filter_graph import apart, branched, merged
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import adaptive, archival, audio, capped, film, framed, sprites, stills
-from daemon.recipes.metadata import REPEATED, named_files, told_by_stream
+from daemon.recipes.metadata import REPEATED, named_files, told_by_another, told_by_stream
 from daemon.recipes.picture import deinterlaced, is_idle, may_change_shape, of_one_shape, timed_backwards
 from daemon.recipes.recipe import (
     NOTHING,
@@ -368,7 +368,7 @@ def _told(media: Media, recipe: Recipe, options: Options) -> Options:
     if "map_metadata" in options:
         return {**options, **named_files(recipe.attached, number)}
     if media.format != "ogg" or first is None or recipe.plan.still:
-        return {**options, "map_metadata": number} if number else options
+        return {**options, **told_by_another(number, options)} if number else options
     return {**options, **told_by_stream(first.index, recipe.sound, recipe.subtitles, number)}
 
 

@@ -98,6 +98,17 @@ def told_by_stream(
     return {"map_metadata": f"{number}:s:{index}", **_languages(sound, subtitles)}
 
 
+FORGOTTEN = ("creation_time", "duration", "company_name", "product_name", "product_version")
+
+
+def told_by_another(number: int, options: Options) -> Options:
+    """Takes what is told about the whole from the `number`th file that is read, but for what FFmpeg copies to nothing
+    by itself, which it does of the first alone. What `options` tell stays."""
+    told = {str(said).partition("=")[0] for name, said in options.items() if name.startswith("metadata#")}
+    forgotten = (name for name in FORGOTTEN if name not in told)
+    return {"map_metadata": number, **{f"metadata#no_{name}": f"{name}=" for name in forgotten}}
+
+
 def named_files(attached: Sequence[int], number: int) -> Options:
     """Tells names and types of the files within an output of which nothing else is told: Matroska takes none without.
 

@@ -114,7 +114,7 @@ def joined(recipe: Recipe, made: tuple[Piece, ...]) -> Recipe:
         picture = encoded(threads)
         rest = {name: value for name, value in recipe.options(threads).items() if name not in picture}
         kept = {name: value for name, value in picture.items() if name in {"tag:v", "strict", *OF_THE_WHOLE}}
-        told: Options = {}
+        told: Options = {"metadata:s:v#piece": "handler_name="} if recipe.plan.container == "mp4" else {}
         if recipe.plan.folder:  # its manifest tells rates as of what is encoded, of a picture that of its segments
             told, kept = {"b:a": rest["b:a"]} if "b:a" in rest else {}, {**kept, "b:v": 0}
         if heard_beside(recipe, made):
