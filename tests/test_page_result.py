@@ -49,6 +49,14 @@ def compare(daemon: Daemon, visit: Visit, clip: Path) -> tuple[Page, Any]:
     return page, job
 
 
+def test_what_is_left_out_of_the_source_is_told_beside_the_result(daemon: Daemon, visit: Visit, clip: Path) -> None:
+    job = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    page = visit(daemon, path=f"#/jobs/{job['id']}")
+    page.get_by_role("link", name="Play").or_(page.get_by_role("link", name="View")).first.click()
+    told = page.get_by_role("region", name="Left out of its source")
+    expect(told.get_by_role("listitem")).to_have_text(["picture, track 0, h264: the preset keeps sound alone"])
+
+
 @pytest.mark.thorough
 def test_source_and_variation_show_the_same_frame(daemon: Daemon, visit: Visit, clip: Path) -> None:
     page, _ = compare(daemon, visit, clip)
