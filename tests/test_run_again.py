@@ -23,11 +23,13 @@ from surroundings import thorough
 from test_cli import FFSPOOL, encoders, ffspool, names, printed, started
 from test_resume import KILLED, times
 
-from daemon.cli import run, work_place
+from daemon.cli import run, terminal, work_place
 from daemon.cli.batch_job import Result
 from daemon.errors import ProbeError
 from daemon.jobs.receipts import KeptVariation
+from daemon.jobs.views import SourceView, VariationView
 from daemon.media import cut
+from daemon.states import State
 
 OF_FILMS = ("-p", "h264-480p:speed=slow", "--slots", "1")
 MADE = "film_h264-480p.mp4"
@@ -254,3 +256,11 @@ def test_what_is_said_to_be_gone_on_with_is(kept: list[float], words: str) -> No
     source = SimpleNamespace(variations=[SimpleNamespace(id="v", name=MADE)])
     result = SimpleNamespace(kept=left, job=SimpleNamespace(sources=[source]))
     assert words in run._left(cast("Result", result), Path("out"))
+
+
+def test_a_film_that_failed_is_said_to_be_kept() -> None:
+    failed = SimpleNamespace(name=MADE, status=State.FAILED, resumable=True)
+    words = terminal._variation_words(
+        cast("SourceView", SimpleNamespace(name="film.mkv")), cast("VariationView", failed), alone=True
+    )
+    assert "what is encoded of it is kept for a retry" in words.plain

@@ -324,7 +324,7 @@ def _variation_words(source: SourceView, variation: VariationView, *, alone: boo
     elif variation.status == State.COMPLETED:
         words.append(f"  {size(variation.bytes)} in {lasting(took(variation))}")
         words.append(f" on {variation.machine}" if variation.machine else "")
-    elif variation.status == State.CANCELLED and variation.resumable is True:
+    elif variation.status in {State.CANCELLED, State.FAILED} and variation.resumable is True:
         words.append("  what is encoded of it is kept for a retry")
     elif variation.waiting:
         words.append(f"  {variation.waiting}", "yellow")
