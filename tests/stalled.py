@@ -98,7 +98,8 @@ def every_verb(ask: Asker, here: Path, done: str) -> None:
     clip = here / "clip.mp4"
     for path in ("jobs", "queue", "presets", "stats", "events", "webhooks/deliveries", "webhooks/secret", "hooks/runs"):
         ask("GET", f"/api/{path}")
-    ask("GET", "/api/folders")
+    for path in ("folders", "tokens", "usage", "machines"):
+        ask("GET", f"/api/{path}")
     ask("GET", f"/api/folders/{NO_FOLDER}/history")
     ask("POST", "/api/folders/undo", json={"path": "/no/such/film.mkv"})
     for verb in ("scan", "pause", "resume", "retry"):

@@ -26,7 +26,8 @@ from daemon.models import SourceFile
 EXCUSED = {  # what has nothing to do with jobs, files or the queue
     "POST /api/login", "POST /api/logout", "POST /api/webhooks/secret/rotate", "OPTIONS /api/uploads",
     "OPTIONS /api/uploads/{}", "POST /api/uploads/{}", "POST /api/webhooks/deliveries/{}/replay", "GET /web/{}",
-    "GET /api/jobs/{}/variations/{}/files/{}",
+    "GET /api/jobs/{}/variations/{}/files/{}", "POST /api/tokens", "DELETE /api/tokens/{}",
+    "POST /api/machines/{}/drain", "POST /api/machines/{}/resume",
 }  # fmt: skip
 Start = Callable[..., Daemon]
 
