@@ -54,6 +54,8 @@ def test_a_backup_overwrites_nothing(daemon: Daemon, tmp_path: Path) -> None:
     words = f"{tmp_path / 'backup'} is there already, and a backup replaces nothing: name another file, or remove it"
     assert (words in refused.stderr, "Errno" in refused.stderr) == (True, False)
     assert (tmp_path / "backup").read_text() == "precious"
+    elsewhere = forked.run(["backup", str(tmp_path / "other")], {**daemon.env, "FFSPOOL_URL": "http://box2:8080"})
+    assert ("is of a database on this host" in elsewhere.stderr, (tmp_path / "other").exists()) == (True, False)
 
 
 def test_a_backup_into_no_folder_says_that_this_is_missing(daemon: Daemon, tmp_path: Path) -> None:

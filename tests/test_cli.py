@@ -466,6 +466,8 @@ def test_a_daemon_elsewhere_is_reached_by_url_and_token(shared_daemon: Daemon, t
     refused = ffspool("ls", env=env)
     assert refused.returncode == 4
     assert "FFSPOOL_TOKEN" in refused.stderr
+    wrong = ffspool("ls", env={**env, "FFSPOOL_TOKEN": "wrong"}).stderr
+    assert "does not take this token" in " ".join(wrong.split())
     assert ffspool("ls", env={**env, "FFSPOOL_TOKEN": shared_daemon.token}).returncode == 0
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Daemon
+from conftest import Daemon, Media
 from test_cli import ffspool, no_environment, printed
 from test_terminal import Terminal
 
@@ -47,6 +47,14 @@ def test_what_cannot_be_made_is_told_with_the_reason(clip: Path, tmp_path: Path)
     assert "1 process, " in done.stdout
     told = json.loads(ffspool("plan", broken, "-p", "mp3", "--json", env=no_environment(tmp_path / "none")).stdout)
     assert (told["processes"], told["refused"][0]["preset"]) == ([], None)
+
+
+def test_a_file_whose_end_is_missing_is_not_planned_unless_that_is_kept(media: Media, tmp_path: Path) -> None:
+    wish = ("plan", media("truncated.mkv"), "-p")
+    cut = ffspool(*wish, "h264-480p", env=no_environment(tmp_path / "none"))
+    assert (cut.returncode, "its end is missing" in cut.stdout) == (1, True)
+    kept = ffspool(*wish, "h264-480p:on_truncated=keep", env=no_environment(tmp_path / "none"))
+    assert (kept.returncode, "its end is missing" in kept.stdout) == (0, False)
 
 
 def test_a_film_of_a_photograph_is_told_to_be_one(clip: Path, ffmpeg: str, tmp_path: Path) -> None:

@@ -20,8 +20,15 @@ def backup(file: Path, state_dir: Path | None, as_json: bool) -> None:
     killed daemon left them, put FILE there as ffspool.db and start the daemon.
     """
     from daemon.database.file import back_up
+    from daemon.errors import InvalidRequest
     from daemon.paths import Paths
+    from daemon.settings import client_environment
 
+    if client_environment()[0] and state_dir is None:
+        raise InvalidRequest(
+            "FFSPOOL_URL names a daemon, and a backup is of a database on this host: run it there, or name its state "
+            "dir by --state-dir"
+        )
     size = back_up(Paths(load_settings({"state_dir": state_dir}).state_dir).database, file)
     if as_json:
         print_json({"file": str(file), "bytes": size})

@@ -29,6 +29,11 @@ ANSWER_TIMEOUT = 600.0  # a cancel takes two graces, and an upload is fsynced be
 SILENCE = 60.0  # the event stream says every few seconds that it lives; after so long it does not
 CHUNK = 1024 * 1024
 MOST_BYTES = 256 * 1024**2  # of an answer that is read whole
+NO_TOKEN = "the daemon wants a token: set FFSPOOL_TOKEN to the one you were given, or on its host name its --state-dir"
+WRONG_TOKEN = (
+    "the daemon does not take this token: it is mistyped, was revoked, or is of another daemon. The daemon's own is in "
+    "the file `token` of its state dir; a client's comes from `ffspool tokens add`"
+)
 OF_JOB = re.compile(r"/api/jobs/([0-9a-f]{16})(?:/|$)")
 UNIX = "unix:"  # begins a URL that is the path of a socket
 
@@ -359,11 +364,8 @@ def _refusal(answer: httpx.Response) -> FfspoolError:
     except msgspec.DecodeError:
         problem = _Problem()
     if answer.status_code == 401:
-        return Refused(
-            401,
-            "unauthorized",
-            "the daemon wants its token: set FFSPOOL_TOKEN to what is in the file `token` of its state dir",
-        )
+        given = "Authorization" in answer.request.headers
+        return Refused(401, "unauthorized", WRONG_TOKEN if given else NO_TOKEN)
     words = problem.detail or problem.title or f"HTTP status {answer.status_code}"
     job = OF_JOB.search(answer.request.url.path)
     return Refused(answer.status_code, problem.code, words, job and job[1])

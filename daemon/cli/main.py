@@ -103,6 +103,8 @@ def _advice(error: Exception) -> str:
         return f". `ffspool show {job}` tells what it has"
     if code == "not_found":
         return ". `ffspool ls` tells what there is"
+    if code == "conflict" and "token" in str(error):
+        return ". `ffspool tokens ls` tells which there are"
     if code == "conflict":
         return f". `ffspool show {job}` tells how it stands" if job else ". `ffspool ls` tells how they stand"
     return ""

@@ -36,7 +36,10 @@ class PresetType(click.ParamType[dict[str, Any]]):
             name, equals, text = override.partition("=")
             if not equals or not name or name in entry:
                 several = f"; another preset wants a -p of its own, as in {_repeated(override)}" if not equals else ""
-                self.fail(f"{override!r} in {value!r} is not NAME=VALUE, once for each name{several}", param, ctx)
+                what = f"takes {name!r} once" if name in entry and name != "preset" else "takes NAME=VALUE"
+                if name == "preset":
+                    what = "has its preset already, before the colon; how fast it encodes is `speed`"
+                self.fail(f"{override!r} in {value!r}: it {what}{several}", param, ctx)
             entry[name] = _typed(preset, name, text)
         return entry
 
