@@ -315,6 +315,10 @@ def test_events_are_of_ones_own_jobs_alone(
         again = blocks(stream.iter_lines())
         assert next(again)["id"] == first
         assert [next(again)["id"] for _ in numbered] == numbered
+    with watching.stream("GET", "/api/events", headers={"Last-Event-ID": "0"}) as stream:
+        whole = blocks(stream.iter_lines())
+        next(whole)
+        assert [event["id"] for event, _ in zip(whole, range(len(numbered)), strict=False)] == numbered
     ours = [int(line["id"]) for line in _log(shared_daemon, len(numbered))]
     assert not set(map(int, numbered)) & set(ours), "numbers that are given to all tell how much is of others"
     assert hidden not in json.dumps(seen)

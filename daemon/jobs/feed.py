@@ -194,7 +194,7 @@ class Feed:
         than what is kept, or is of another database, gets a `reset` event first: the client should read the present
         state anew, and is told what comes from now on.
         """
-        after = None if after is None else caller.veil.reveal(after)
+        after = caller.veil.reveal(after) if after else after  # 0 is before the first, to everybody
         from_now = after is None or await self._store.read(partial(_forgotten, after))
         newest = await last_event(self._store)
         subscriber = Subscriber(job, caller, newest if from_now else after or 0)
