@@ -370,7 +370,7 @@ CREATE INDEX hook_runs_settled ON hook_runs (created_at) WHERE status <> 'pendin
 -- Files of watched folders that were taken or refused: each once, as long as it is the same and the same is made of it.
 CREATE TABLE watched_files (
     folder    TEXT NOT NULL,
-    recipe    TEXT NOT NULL,  -- a hash of what is made of it, and where that is brought; and of the rules that refused it
+    recipe    TEXT NOT NULL,  -- a hash of what is made of it, and of the rules that refused it
     inode     INTEGER NOT NULL,
     bytes     INTEGER NOT NULL,
     modified  INTEGER NOT NULL,  -- nanoseconds since the epoch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -11,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from conftest import Daemon, wait_until
+from conftest import told as alter
 from msgspec.structs import replace
 
 from daemon.config_tables import Folder, When, folders
@@ -69,7 +72,8 @@ def shown(daemon: Daemon) -> Any:
 
 
 def test_what_comes_to_lie_there_is_made_and_delivered_once(start_daemon: Start, inbox: Path, clip: Path) -> None:
-    """And soon, where the kernel tells of it: the next scan of this folder is due in an hour."""
+    """And soon, where the kernel tells of it: the next scan of this folder is due in an hour. It is known, too, when
+    results are to go elsewhere."""
     shutil.copy(clip, inbox / "first.mp4")
     daemon = watching(start_daemon, inbox, recursive=True, scan_every=3600)
     wait_until(lambda: made(inbox) == {"first.mp3"}, "the first one")
@@ -78,6 +82,11 @@ def test_what_comes_to_lie_there_is_made_and_delivered_once(start_daemon: Start,
     wait_until(lambda: made(inbox) == {"first.mp3", "second.mp3"}, "the second one")
     assert not list((daemon.state_dir / "spool" / "jobs").glob("*/sources/*"))
     daemon.stop()
+    elsewhere = {"folder": str(inbox.parent / "library"), "name": "{stem} {preset}.{ext}"}
+    watching(lambda *_, **__: daemon, inbox, recursive=True, scan_every=3600, deliver=elsewhere)
+    [now] = folders({"FFSPOOL_CONFIG": str(inbox.parent / "ffspool.toml")})
+    hashed = hashlib.sha256(msgspec.json.encode([now.variations, now.deliver], order="sorted")).hexdigest()[:16]
+    alter(daemon, f"UPDATE watched_files SET recipe = '{hashed}' WHERE name = 'first.mp4'")  # as versions before
     daemon.start()
     before = wait_until(lambda: shown(daemon)["scanned_at"], "a scan after a restart")
     told(daemon, "scan")

@@ -1070,6 +1070,11 @@ ORDER BY taken_at DESC, inode DESC LIMIT :limit
 DELETE FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
     AND (error IS NOT NULL OR outcome IN ('failed', 'cancelled', 'not replaced'))
 
+-- Knows files by what is made of them that were known by where it was brought, too.
+-- name: adopt_files
+UPDATE OR IGNORE watched_files SET recipe = iif(recipe = :was, :recipe, :ruled)
+WHERE folder = :folder AND recipe IN (:was, :was_ruled)
+
 -- Those that are paused.
 -- name: paused_folders
 SELECT folder FROM paused_folders

@@ -154,8 +154,12 @@ class Watcher:
     # The loop
 
     async def restore(self) -> None:
-        """Has the jobs of folders keep to their hours. Call it before the scheduler runs."""
+        """Has the jobs of folders keep to their hours, and files known that an earlier version took. Call it before
+        the scheduler runs."""
         await self._schedules.restore()
+        for watch in self._watches:
+            if watch.folder.deliver:
+                await self._store.write(partial(_adopt, watch))
 
     async def run(self) -> None:
         """Scans each folder in its time until it is cancelled; one that hangs holds up no other."""
@@ -363,6 +367,10 @@ def _unnamed(watch: Watched, keys: Mapping[Key, Found], transaction: Transaction
     rows = transaction.all("known_names", names=msgspec.json.encode(list(names)).decode(), **watch.key)
     known = {(row["name"], row["bytes"], row["modified"]) for row in rows}
     return [found for name, found in names.items() if name not in known]
+
+
+def _adopt(watch: Watched, transaction: Transaction) -> None:
+    transaction.run("adopt_files", **watch.key, **watch.earlier)
 
 
 def _keep_own(watch: Watched, own: Iterable[Found], now: float, transaction: Transaction) -> None:

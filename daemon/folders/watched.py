@@ -14,6 +14,7 @@ from daemon.config_tables import Folder
 from daemon.folders.checks import variation
 from daemon.folders.hints import Hints
 from daemon.folders.scan import Found
+from daemon.models import Deliver
 from daemon.source_files import Identity
 from daemon.states import OnUnsuitable
 
@@ -30,7 +31,7 @@ class Watched:
         self.folder = folder
         self.now = now
         self.recipe = _hash(msgspec.json.encode(_asked(folder), order="sorted"))
-        self.ruled = f"{self.recipe}:{_hash(msgspec.json.encode(folder.when))}"  # other rules may not refuse the same
+        self._rules = _hash(msgspec.json.encode(folder.when))  # others may not refuse the same
         self.variations = tuple(variation(entry, folder) for entry in folder.variations)
         self.waiting: dict[Key, tuple[Found, float]] = {}  # not taken yet, and since when it is as it is
         self.found = 0
@@ -48,6 +49,16 @@ class Watched:
     @property
     def key(self) -> dict[str, str]:
         return {"folder": self.folder.name, "recipe": self.recipe, "ruled": self.ruled}
+
+    @property
+    def ruled(self) -> str:
+        return f"{self.recipe}:{self._rules}"
+
+    @property
+    def earlier(self) -> dict[str, str]:
+        """What it was known by when it was another recipe, too, if results were to go elsewhere."""
+        recipe = _hash(msgspec.json.encode(_asked(self.folder, self.folder.deliver), order="sorted"))
+        return {"was": recipe, "was_ruled": f"{recipe}:{self._rules}"}
 
     def begin(self) -> None:
         """Says that a scan begins; until it came to its `end` nothing is known to be stable soon."""
@@ -104,11 +115,11 @@ def key_of(identity: Identity) -> Key:
     return inode, size, modified
 
 
-def _asked(folder: Folder) -> list[object]:
-    """All on which it depends what becomes of a file."""
+def _asked(folder: Folder, deliver: Deliver | None = None) -> list[object]:
+    """All on which it depends what is made of a file; where that is brought is none of it."""
     terms = folder.replace and [folder.replace.min_saving, folder.replace.min_vmaf]
     fails = [OnUnsuitable.FAIL] if folder.on_unsuitable == OnUnsuitable.FAIL else []
-    return [folder.variations, folder.deliver, *([terms] if terms else []), *fails]
+    return [folder.variations, deliver, *([terms] if terms else []), *fails]
 
 
 def _hash(asked: bytes) -> str:
