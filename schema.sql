@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 29;
+PRAGMA user_version = 30;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -379,7 +379,7 @@ CREATE TABLE watched_files (
     error     TEXT,           -- why it was refused
     taken_at  REAL NOT NULL,
     outcome   TEXT,           -- its job's status, also once that is forgotten; NULL: it was not begun
-    said      TEXT,           -- why its job failed, or its original was not replaced
+    said      TEXT,           -- why its job failed, or its outputs were not delivered
     fate      TEXT CHECK (fate IN ('move', 'delete')),  -- what is to become of it once all of it is delivered; NULL: nothing
     finished  INTEGER NOT NULL DEFAULT 0 CHECK (finished IN (0, 1)),  -- all of it is delivered
     PRIMARY KEY (folder, recipe, inode, bytes, modified)
@@ -865,13 +865,6 @@ BEGIN
     );
 END;
 
--- What was said of an attempt before is not true of the next.
-CREATE TRIGGER watched_file_has_an_outcome AFTER UPDATE ON jobs WHEN old.status <> new.status
-BEGIN
-    UPDATE watched_files SET outcome = new.status, said = iif(new.status IN ('queued', 'processing'), NULL, said)
-    WHERE job = new.id;
-END;
-
 CREATE TRIGGER source_is_to_be_fetched AFTER INSERT ON fetches
 BEGIN
     UPDATE variations SET unfetched = 1 WHERE source = new.source;
@@ -906,18 +899,6 @@ END;
 CREATE TABLE overruled_folders (
     folder TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
-
-CREATE TRIGGER job_event AFTER UPDATE ON jobs
-WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new.priority
-    OR old.name IS NOT new.name OR old.keep_until IS NOT new.keep_until
-    OR old.scheduled <> new.scheduled OR old.overruled <> new.overruled OR old.lost <> new.lost
-BEGIN
-    INSERT INTO events (at, type, job, owner, data)
-    VALUES ((julianday('now') - 2440587.5) * 86400, 'job', new.id, new.owner, json_object(
-        'id', new.id, 'status', new.status, 'paused', json(iif(new.paused, 'true', 'false')),
-        'priority', new.priority, 'name', new.name
-    ));
-END;
 
 -- What is paused does not start, nor what its folder's schedule keeps; a schedule that drains has what runs go on.
 CREATE TRIGGER job_holds_what_is_left AFTER UPDATE OF paused, scheduled, overruled ON jobs
@@ -970,4 +951,33 @@ BEGIN
         ELSE old.cancelled
     END
     WHERE owner = old.owner;
+END;
+
+-- What was said of an attempt before is not true of the next. What did not arrive is told once all of it has ended; of
+-- an original that is not replaced that is told otherwise.
+CREATE TRIGGER watched_file_has_an_outcome AFTER UPDATE ON jobs
+WHEN old.status <> new.status OR old.not_delivered <> new.not_delivered
+BEGIN
+    UPDATE watched_files SET outcome = new.status, said = iif(new.status IN ('queued', 'processing'), NULL, said)
+    WHERE job = new.id AND old.status <> new.status;
+    UPDATE watched_files SET
+        outcome = iif(new.not_delivered, 'not delivered', new.status),
+        said = iif(new.not_delivered, new.not_delivered || ' of ' || new.completed || ' not delivered: ' || (
+            SELECT deliveries.error FROM variations JOIN deliveries ON deliveries.variation = variations.seq
+            WHERE variations.job = new.seq AND deliveries.status = 'failed' LIMIT 1
+        ), NULL)
+    WHERE job = new.id AND new.status = 'completed'
+        AND (outcome = 'not delivered' OR (outcome = 'completed' AND new.not_delivered));
+END;
+
+CREATE TRIGGER job_event AFTER UPDATE ON jobs
+WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new.priority
+    OR old.name IS NOT new.name OR old.keep_until IS NOT new.keep_until
+    OR old.scheduled <> new.scheduled OR old.overruled <> new.overruled OR old.lost <> new.lost
+BEGIN
+    INSERT INTO events (at, type, job, owner, data)
+    VALUES ((julianday('now') - 2440587.5) * 86400, 'job', new.id, new.owner, json_object(
+        'id', new.id, 'status', new.status, 'was', old.status, 'paused', json(iif(new.paused, 'true', 'false')),
+        'priority', new.priority, 'name', new.name
+    ));
 END;

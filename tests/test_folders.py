@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import msgspec
 import pytest
 from conftest import Daemon, wait_until
@@ -115,8 +116,8 @@ def test_what_is_still_written_is_waited_for_and_what_is_none_is_left(
     wait_until(lambda: made(inbox) == {"slow.mp3"}, "it, now that it is whole")
     assert shown(daemon) | {"scanned_at": None} == {
         "name": "inbox", "scanned_at": None, "found": 1, "left_out": 3, "taken": 1, "refused": 0, "paused": False,
-        "error": None, "replaced": 0, "saved_bytes": 0, "waiting": 0, "working": 0, "made": 1, "not_replaced": 0,
-        "failed": 0, "schedule": None,
+        "error": None, "replaced": 0, "saved_bytes": 0, "waiting": 0, "working": 0, "made": 1, "not_delivered": 0,
+        "not_replaced": 0, "failed": 0, "schedule": None,
     }  # fmt: skip
 
 
@@ -194,7 +195,17 @@ def test_a_folder_is_scanned_paused_and_looked_through_anew_when_told(
 ) -> None:
     shutil.copy(clip, inbox / "film.mp4")
     (inbox / "broken.mp4").write_bytes(b"no film")
+    in_its_way = inbox.parent / "library" / "film.mp3"
+    in_its_way.touch()
     daemon = watching(start_daemon, inbox, stable_seconds=0, scan_every=3600)
+    wait_until(lambda: verdicts(daemon) == {"film.mp4": "not delivered", "broken.mp4": "refused"}, "verdicts")
+    assert "1 of 1 not delivered: film.mp3 is there already: take it away and retry" in history(daemon)
+    assert (shown(daemon)["made"], shown(daemon)["not_delivered"]) == (0, 1)
+    assert "1 not delivered: see `ffspool folders history" in forked.run(["folders"], daemon.env).stdout
+    in_its_way.unlink()
+    told(daemon, "retry")
+    wait_until(lambda: verdicts(daemon).get("film.mp4") == "completed" and in_its_way.exists(), "its delivery")
+    assert (len(jobs(daemon)), history(daemon).count("not delivered")) == (1, 0)
     wait_until(lambda: verdicts(daemon) == {"film.mp4": "completed", "broken.mp4": "refused"}, "verdicts")
     job = jobs(daemon)[0]["id"]
     wait_until(lambda: not daemon.client.delete(f"/api/jobs/{job}").is_error)
@@ -208,7 +219,7 @@ def test_a_folder_is_scanned_paused_and_looked_through_anew_when_told(
     wait_until(lambda: shown(daemon)["scanned_at"] != before, "another")
     assert verdicts(daemon) == {"film.mp4": "completed", "broken.mp4": "refused"}
     told(daemon, "retry")
-    wait_until(lambda: daemon.log().count("is refused") == 2, "another look at it")
+    wait_until(lambda: daemon.log().count("is refused") == 3, "another look at it")
     assert verdicts(daemon) == {"film.mp4": "completed", "broken.mp4": "refused"}
     assert jobs(daemon) == []
     newest = page(daemon)
@@ -216,6 +227,10 @@ def test_a_folder_is_scanned_paused_and_looked_through_anew_when_told(
     assert [one["name"] for one in (*newest["items"], *older["items"])] == ["broken.mp4", "film.mp4"]
     assert older["next_cursor"] is None
     assert page(daemon, cursor="1.0")["code"] == "invalid_request"
+
+
+def history(daemon: Daemon) -> str:
+    return daemon.client.get("/api/folders/inbox/history").text
 
 
 def page(daemon: Daemon, **query: Any) -> Any:
@@ -228,7 +243,7 @@ def told(daemon: Daemon, verb: str) -> None:
 
 def verdicts(daemon: Daemon) -> dict[str, str]:
     items = daemon.client.get("/api/folders/inbox/history").json()["items"]
-    assert all(one["error"] is None or one["job"] is None or one["verdict"] == "not replaced" for one in items)
+    assert all(one["error"] is None or one["job"] is None or one["verdict"].startswith("not ") for one in items)
     return {one["name"]: one["verdict"] for one in items}
 
 

@@ -36,7 +36,11 @@ def test_what_becomes_of_jobs_is_logged_with_what_it_befell(start_daemon: Callab
         }
         job = daemon.wait_for(daemon.submit(media("no-audio.mp4"), spec=spec)["id"])
         wait_until(lambda: {"job ended completed", "webhook delivered"} <= told(daemon).keys(), "the last lines")
-    lines = told(daemon)
+        daemon.client.patch(f"/api/jobs/{job['id']}", json={"name": "renamed"}).raise_for_status()
+        lines = told(daemon)
+        daemon.submit(media("no-audio.mp4"), presets=["mp3"])
+        wait_until(lambda: "job ended failed" in told(daemon), "the end of another")
+    assert daemon.log().count("job ended completed") == 1
     [source] = job["sources"]
     assert {line["job"] for words, line in lines.items() if words.startswith(("job", "variation", "web"))} == {
         job["id"]

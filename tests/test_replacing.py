@@ -133,7 +133,7 @@ def test_by_the_recipe_a_film_is_replaced_by_night_once_and_put_back_when_told(
     assert shown(daemon) | {"scanned_at": 0} == {
         "name": "films", "scanned_at": 0, "found": 1, "left_out": 0, "taken": 1, "refused": 0, "paused": False,
         "error": None, "replaced": 1, "saved_bytes": before.st_size - after.st_size, "waiting": 0, "working": 0,
-        "made": 1, "not_replaced": 0, "failed": 0, "schedule": shown(daemon)["schedule"],
+        "made": 1, "not_delivered": 0, "not_replaced": 0, "failed": 0, "schedule": shown(daemon)["schedule"],
     }  # fmt: skip
     found = undo(daemon, there)
     assert found.stdout == "films/film.mkv is its original again\n", found.stderr

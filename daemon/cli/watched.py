@@ -59,7 +59,9 @@ def _hours(folder: str, schedule: Json) -> str:
 
 
 def _flaw(folder: Json) -> str | None:
-    return "it is paused" if folder["paused"] else folder["error"]
+    left = folder["not_delivered"]
+    undelivered = f"{left} not delivered: see `ffspool folders history {quote(folder['name'])}`" if left else None
+    return "it is paused" if folder["paused"] else folder["error"] or undelivered
 
 
 @folders.command()

@@ -1051,6 +1051,7 @@ SELECT name, bytes, modified FROM watched_files WHERE folder = :folder AND recip
 SELECT count(job) AS taken, count(error) AS refused,
     count(*) FILTER (WHERE job IS NOT NULL AND coalesce(outcome, 'queued') IN ('queued', 'processing')) AS working,
     count(*) FILTER (WHERE outcome IN ('completed', 'replaced', 'moved', 'deleted')) AS made,
+    count(*) FILTER (WHERE outcome = 'not delivered') AS not_delivered,
     count(*) FILTER (WHERE outcome = 'not replaced') AS not_replaced,
     count(*) FILTER (WHERE outcome IN ('failed', 'cancelled')) AS failed
 FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
@@ -1065,10 +1066,17 @@ WHERE folder = :folder AND (taken_at, inode) < (:below, :inode) AND recipe IN (:
     AND (job IS NOT NULL OR error IS NOT NULL)
 ORDER BY taken_at DESC, inode DESC LIMIT :limit
 
--- Forgets which of a folder's files were refused, failed or were cancelled.
+-- Forgets which of a folder's files were refused, failed or were cancelled, or not delivered by a job that is gone.
 -- name: forget_failed_files
 DELETE FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
-    AND (error IS NOT NULL OR outcome IN ('failed', 'cancelled', 'not replaced'))
+    AND (error IS NOT NULL OR outcome IN ('failed', 'cancelled', 'not replaced') OR (
+        outcome = 'not delivered' AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = watched_files.job)
+    ))
+
+-- The jobs of those that were made and not delivered.
+-- name: jobs_of_undelivered_files
+SELECT jobs.seq, jobs.not_delivered FROM watched_files JOIN jobs ON jobs.id = watched_files.job
+WHERE watched_files.folder = :folder AND recipe IN (:recipe, :ruled) AND outcome = 'not delivered'
 
 -- Knows files by what is made of them that were known by where it was brought, too.
 -- name: adopt_files

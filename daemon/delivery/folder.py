@@ -24,7 +24,7 @@ from daemon.delivery import by_handle, no_replace
 from daemon.delivery.by_handle import Rights
 from daemon.delivery.part import Part, part_of, remove
 from daemon.delivery.place import Course, Parcel, Receipt
-from daemon.delivery.refusals import in_words
+from daemon.delivery.refusals import in_words, taken
 from daemon.errors import ForbiddenPath, InvalidRequest, StartupError, Unavailable, Undelivered
 from daemon.models import Conflict, Deliver, Destination, Model
 from daemon.paths import Paths
@@ -193,9 +193,7 @@ class _Delivery:
             return False
         if self._wish.conflict == Conflict.SKIP:
             return True
-        raise Undelivered(
-            f"{name} is there already: take it away and retry, or give a new job another conflict", final=True
-        )
+        raise taken(name)
 
     # Its name
 

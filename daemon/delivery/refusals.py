@@ -44,3 +44,9 @@ def refuse_if_full(folder: int, needed: int) -> None:
 def full() -> Undelivered:
     """Returns what to say of a disk on which there is no room."""
     return Undelivered("there is no room for it where it goes to")
+
+
+def taken(name: str) -> Undelivered:
+    """Returns what to say where something has its name and is to stay."""
+    words = "take it away and retry, or set another `conflict`, in a new job or its folder's table"
+    return Undelivered(f"{name} is there already: {words}", final=True)

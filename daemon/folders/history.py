@@ -19,7 +19,7 @@ CURSOR = re.compile(
 
 class Verdict(Model, frozen=True):
     """Tells what became of a file: `refused`, or its job's status, or of the file itself `replaced`, `not replaced`,
-    `undone`, `moved`, `deleted`. The `error` says why nothing came of it so far.
+    `not delivered`, `undone`, `moved`, `deleted`. The `error` says why nothing came of it so far.
     """
 
     name: str  # within the folder

@@ -19,6 +19,7 @@ class FolderView(Model, frozen=True):
     taken: int  # of all times
     working: int  # of those that were taken: they are queued or encoded
     made: int
+    not_delivered: int  # of what was made, at least one output
     not_replaced: int  # such as what would not get smaller
     failed: int  # or cancelled
     refused: int

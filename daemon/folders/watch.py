@@ -13,17 +13,17 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import msgspec
 from msgspec.structs import replace
 
 from daemon.bounded_threads import Workers
 from daemon.config_tables import Folder
 from daemon.database.store import Transaction
+from daemon.delivery.deliveries import Deliveries
 from daemon.errors import (
     BadName,
     Conflict,
@@ -38,7 +38,7 @@ from daemon.errors import (
     Unavailable,
     Unresponsive,
 )
-from daemon.folders import fates, history, rules
+from daemon.folders import fates, history, known_files, rules
 from daemon.folders.history import Verdicts
 from daemon.folders.own_outputs import ours
 from daemon.folders.replacing import Unfit, lost, replacing
@@ -70,9 +70,17 @@ PATIENCE = 3.0  # seconds to find where a place lies
 class Watcher:
     """Scans folders and makes jobs of what it finds. `run` is its loop."""
 
-    def __init__(self, resources: Resources, jobs: Jobs, scheduler: Scheduler, folders: Sequence[Folder]) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        jobs: Jobs,
+        scheduler: Scheduler,
+        deliveries: Deliveries,
+        folders: Sequence[Folder],
+    ) -> None:
         self._store = resources.store
         self._jobs = jobs
+        self._deliveries = deliveries
         self._whereabouts = resources.whereabouts
         self._prober = resources.prober
         self._library = resources.library
@@ -134,9 +142,11 @@ class Watcher:
         return await self.scan(folder)
 
     async def retry(self, folder: str) -> FolderView:
-        """Has what was refused, failed or was cancelled be looked at anew as if it had just come. Raises NotFound."""
+        """Has what was refused, failed or was cancelled be looked at anew as if it had just come, and what was made and
+        not delivered be delivered. Raises NotFound."""
         watch = self._named(folder)
-        await self._store.write(lambda t: t.run("forget_failed_files", **watch.key))
+        await self._store.write(partial(known_files.retry, watch, self._now()))
+        self._deliveries.expect()
         return await self.scan(folder)
 
     async def history(self, folder: str, limit: int, cursor: str | None) -> Verdicts:
@@ -159,7 +169,7 @@ class Watcher:
         await self._schedules.restore()
         for watch in self._watches:
             if watch.folder.deliver:
-                await self._store.write(partial(_adopt, watch))
+                await self._store.write(partial(known_files.adopt, watch))
 
     async def run(self) -> None:
         """Scans each folder in its time until it is cancelled; one that hangs holds up no other."""
@@ -251,13 +261,13 @@ class Watcher:
 
     async def _unknown(self, watch: Watched, files: Sequence[Found], places: Mapping[str, str]) -> list[Found]:
         """Those of the files that were not taken yet; what is our own is known from now on."""
-        new = await self._store.read(partial(_new, watch, files))
+        new = await self._store.read(partial(known_files.new, watch, files))
         if not new or not places:
             return new
         folder = await self._threads.run(watch.folder.name, partial(os.path.realpath, watch.folder.path))
         own = set(await self._store.read(partial(ours, folder, places, new)))
         if own:
-            await self._store.write(partial(_keep_own, watch, own, self._now()))
+            await self._store.write(partial(known_files.keep_own, watch, own, self._now()))
         return [found for found in new if found not in own]
 
     async def _take(self, watch: Watched, name: str, identity: Identity) -> None:
@@ -318,7 +328,7 @@ class Watcher:
         self, watch: Watched, name: str, identity: Identity, transaction: Transaction, job: JobView
     ) -> str:
         self._schedules.record(transaction, job.id, watch.folder.name)
-        _remember(watch, name, identity, self._now(), transaction, job)
+        known_files.remember(watch, name, identity, self._now(), transaction, job)
         return job.id
 
     async def _variations(
@@ -338,7 +348,9 @@ class Watcher:
         return tuple(replace(one, deliver=wish) for one in watch.variations)
 
     async def _refuse(self, watch: Watched, name: str, identity: Identity, error: str) -> None:
-        await self._store.write(partial(_remember, watch, name, identity, self._now(), job=None, error=error))
+        await self._store.write(
+            partial(known_files.remember, watch, name, identity, self._now(), job=None, error=error)
+        )
         tell(log, logging.WARNING, "a file of a folder is refused", folder=watch.folder.name, error=error)
 
 
@@ -351,56 +363,3 @@ def _flaw(walk: Walk) -> str | None:
         are = "is" if walk.nameless == 1 else "are"
         flaws.append(f"{walk.nameless} of the names in it {are} not UTF-8: rename what is called so")
     return "; ".join(flaws) or None
-
-
-def _new(watch: Watched, files: Sequence[Found], transaction: Transaction) -> list[Found]:
-    keys = {key_of(found.identity): found for found in files}
-    rows = transaction.all("known_files", keys=msgspec.json.encode(list(keys)).decode(), **watch.key)
-    for row in rows:
-        del keys[row["inode"], row["bytes"], row["modified"]]
-    return _unnamed(watch, keys, transaction) if keys else []
-
-
-def _unnamed(watch: Watched, keys: Mapping[Key, Found], transaction: Transaction) -> list[Found]:
-    """Those that no known one of the same size and time had the name of: cards number their files anew when put in."""
-    names = {(found.path, size, modified): found for (_, size, modified), found in keys.items()}
-    rows = transaction.all("known_names", names=msgspec.json.encode(list(names)).decode(), **watch.key)
-    known = {(row["name"], row["bytes"], row["modified"]) for row in rows}
-    return [found for name, found in names.items() if name not in known]
-
-
-def _adopt(watch: Watched, transaction: Transaction) -> None:
-    transaction.run("adopt_files", **watch.key, **watch.earlier)
-
-
-def _keep_own(watch: Watched, own: Iterable[Found], now: float, transaction: Transaction) -> None:
-    for name, (size, _, inode, modified) in own:
-        transaction.run("insert_own_file", **watch.key, name=name, inode=inode, bytes=size, modified=modified, now=now)
-
-
-def _remember(
-    watch: Watched,
-    name: str,
-    identity: Identity,
-    now: float,
-    transaction: Transaction,
-    job: JobView | None,
-    error: str | None = None,
-) -> str | None:
-    """Writes that a file was taken, in the transaction that makes its job."""
-    inode, size, modified = key_of(identity)
-    fate = watch.folder.on_success if watch.folder.on_success in fates.OUTCOMES else None
-    transaction.run(
-        "insert_watched_file",
-        folder=watch.folder.name,
-        recipe=watch.ruled if (error or "").startswith(rules.BY_RULE) else watch.recipe,
-        name=name,
-        inode=inode,
-        bytes=size,
-        modified=modified,
-        job=job.id if job else None,
-        error=error,
-        fate=fate if job else None,
-        now=now,
-    )
-    return job.id if job else None

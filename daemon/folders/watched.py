@@ -56,7 +56,7 @@ class Watched:
 
     @property
     def earlier(self) -> dict[str, str]:
-        """What it was known by when it was another recipe, too, if results were to go elsewhere."""
+        """Returns what files were known by when another `deliver` was another recipe."""
         recipe = _hash(msgspec.json.encode(_asked(self.folder, self.folder.deliver), order="sorted"))
         return {"was": recipe, "was_ruled": f"{recipe}:{self._rules}"}
 

@@ -35,7 +35,6 @@ class Journal:
         self._figures = figures
         self._last = behind
         self._recovered = recovered
-        self._states: dict[str, str] = {}  # of jobs under way, as they were told last
         self._awake = asyncio.Event()
         self._awake.set()  # there may be some already
         store.on_commit(self._awake.set)
@@ -69,13 +68,11 @@ class Journal:
 
     def _tell_job(self, data: Any, row: Row | None) -> None:
         identifier, status = data["id"], data["status"]
-        before, self._states[identifier] = self._states.get(identifier), status
-        if status == before:  # it was paused, renamed or the like
+        if status == data.get("was"):  # it was paused, renamed or the like
             return
         if status == State.PROCESSING:
             tell(log, logging.INFO, "job started", job=identifier, waited=_between(row, "created_at", "started_at"))
         elif status in ENDED:
-            del self._states[identifier]
             tell(log, logging.INFO, f"job ended {status}", job=identifier, **_counts(row))
 
 

@@ -13,6 +13,7 @@ import msgspec
 from daemon import filenames
 from daemon.config_tables import Bucket
 from daemon.delivery.place import Course, Parcel
+from daemon.delivery.refusals import taken
 from daemon.errors import Undelivered
 from daemon.media_types import media_type
 from daemon.models import Conflict, Model
@@ -247,10 +248,3 @@ def unread(error: OSError) -> Undelivered:
 def changed() -> Undelivered:
     """Returns what to say where the spool's copy is not what was proven."""
     return Undelivered("what is to be delivered is not what was made any more: see to this daemon's disk")
-
-
-def taken(name: str) -> Undelivered:
-    """Returns what to say where something has its name and is to stay."""
-    return Undelivered(
-        f"{name} is there already: take it away and retry, or give a new job another conflict", final=True
-    )

@@ -20,6 +20,7 @@ import msgspec
 
 from daemon import addresses
 from daemon.delivery.place import Course, Parcel, Receipt
+from daemon.delivery.refusals import taken
 from daemon.errors import FfspoolError, InvalidRequest, Undelivered
 from daemon.media_types import media_type
 from daemon.models import Conflict, Deliver, Destination, Model
@@ -28,7 +29,7 @@ from daemon.retry_after import seconds_of
 from daemon.storage import urls
 from daemon.storage.answers import MAY_PASS
 from daemon.storage.line import Lines, connected, reason
-from daemon.storage.objects import in_turn, proven, taken
+from daemon.storage.objects import in_turn, proven
 from daemon.storage.urls import Url
 
 ANSWER_TIMEOUT = 120.0  # seconds that a host may take to store what it took

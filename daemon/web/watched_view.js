@@ -44,7 +44,7 @@ function Watched({ folder, read }) {
         ${button("Scan now", "scan", `${folder.name} is scanned.`)}
         ${keeps(folder.schedule) && !folder.paused && button("Run now", "resume", `${folder.name} runs whatever the hour.`)}
         ${folder.paused ? button("Resume", "resume", `${folder.name} is scanned again.`) : button("Pause", "pause", `${folder.name} is left alone until you resume it.`)}
-        ${folder.refused + folder.failed + folder.not_replaced > 0 && button("Retry what was not made", "retry", "What was refused or failed is looked at anew.")}
+        ${folder.refused + folder.failed + folder.not_replaced + folder.not_delivered > 0 && button("Retry what was not made", "retry", "What was refused or failed is looked at anew; what did not arrive is delivered again.")}
       </div>
       <${History} folder=${folder} read=${read} />
     </section>
@@ -70,13 +70,14 @@ function Standing({ folder: { paused, error, scanned_at: at } }) {
 }
 
 /** The figures that are not nought, in words. */
-function told({ found, left_out: other, waiting, working, made, not_replaced: same, failed, refused, replaced, saved_bytes: saved }) {
+function told({ found, left_out: other, waiting, working, made, not_delivered: left, not_replaced: same, failed, refused, replaced, saved_bytes: saved }) {
   const parts = [
     plural(found, "file"),
     other && `${number(other)} of other names`,
     waiting && `${number(waiting)} to settle`,
     working && `${number(working)} at work`,
     made && `${number(made)} made`,
+    left && `${number(left)} not delivered`,
     same && `${number(same)} not replaced`,
     failed && `${number(failed)} failed`,
     refused && `${number(refused)} refused`,
@@ -89,11 +90,11 @@ function told({ found, left_out: other, waiting, working, made, not_replaced: sa
 function History({ folder, read }) {
   const [open, setOpen] = useState(false);
   const [{ items, next_cursor: next }, setPage] = useState({});
-  const { taken, working, refused, replaced } = folder;
+  const { taken, working, refused, replaced, not_delivered: left } = folder;
   const page = (cursor = "") => get(`${path(folder)}/history?limit=${LISTED}${cursor && `&cursor=${cursor}`}`);
   const list = () => page().then(setPage, fail);
   const more = () => page(next).then((older) => setPage({ ...older, items: [...items, ...older.items] }), fail);
-  useEffect(() => void (open && list()), [open, taken, working, refused, replaced]);
+  useEffect(() => void (open && list()), [open, taken, working, refused, replaced, left]);
   const undo = async (name) => {
     const body = html`<p>The original of ${name} comes back to its place; what took that is removed.</p>`;
     if (!(await overlays.ask({ title: `Put back ${name}?`, body, yes: "Put it back", danger: true }))) return;
@@ -118,7 +119,7 @@ function Fate({ item: { name, verdict, error, job, bytes: size, at }, undo }) {
   return html`
     <li>
       <strong>${name}</strong> <span class="muted">${bytes(size)}</span>
-      <span class="state ${/refused|failed/.test(verdict) ? "failed" : ""}" title=${at && exact(at)}>${verdict}</span>
+      <span class="state ${/refused|failed|not delivered/.test(verdict) ? "failed" : ""}" title=${at && exact(at)}>${verdict}</span>
       ${job && html`<a href="#/jobs/${job}">Job</a>`}
       ${verdict === "replaced" && html`<button class="quiet" onClick=${() => undo(name)} aria-label="Put back ${name}">Put back</button>`}
       ${error && html`<p class="muted">${error}</p>`}

@@ -1,0 +1,78 @@
+"""Keeps which files of a watched folder are known, in transactions of their callers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from daemon.database.store import Transaction
+from daemon.delivery import rows
+from daemon.folders import fates, rules
+from daemon.folders.scan import Found
+from daemon.folders.watched import Key, Watched, key_of
+from daemon.jobs.views import JobView
+from daemon.source_files import Identity
+
+
+def new(watch: Watched, files: Sequence[Found], transaction: Transaction) -> list[Found]:
+    """Returns those of the files that were not taken yet."""
+    keys = {key_of(found.identity): found for found in files}
+    known = transaction.all("known_files", keys=msgspec.json.encode(list(keys)).decode(), **watch.key)
+    for row in known:
+        del keys[row["inode"], row["bytes"], row["modified"]]
+    return _unnamed(watch, keys, transaction) if keys else []
+
+
+def _unnamed(watch: Watched, keys: Mapping[Key, Found], transaction: Transaction) -> list[Found]:
+    """Those that no known one of the same size and time had the name of: cards number their files anew when put in."""
+    names = {(found.path, size, modified): found for (_, size, modified), found in keys.items()}
+    same = transaction.all("known_names", names=msgspec.json.encode(list(names)).decode(), **watch.key)
+    known = {(row["name"], row["bytes"], row["modified"]) for row in same}
+    return [found for name, found in names.items() if name not in known]
+
+
+def retry(watch: Watched, now: float, transaction: Transaction) -> None:
+    """Forgets what is to be looked at anew; has tried again what was made and not delivered, if its job is there."""
+    for job in transaction.all("jobs_of_undelivered_files", **watch.key):
+        rows.retry(transaction, job, now)
+    transaction.run("forget_failed_files", **watch.key)
+
+
+def adopt(watch: Watched, transaction: Transaction) -> None:
+    """Knows what an earlier version took, which told files apart by where their results are brought, too."""
+    transaction.run("adopt_files", **watch.key, **watch.earlier)
+
+
+def keep_own(watch: Watched, own: Iterable[Found], now: float, transaction: Transaction) -> None:
+    """Writes which files ffspool made itself."""
+    for name, (size, _, inode, modified) in own:
+        transaction.run("insert_own_file", **watch.key, name=name, inode=inode, bytes=size, modified=modified, now=now)
+
+
+def remember(
+    watch: Watched,
+    name: str,
+    identity: Identity,
+    now: float,
+    transaction: Transaction,
+    job: JobView | None,
+    error: str | None = None,
+) -> str | None:
+    """Writes that a file was taken, in the transaction that makes its job."""
+    inode, size, modified = key_of(identity)
+    fate = watch.folder.on_success if watch.folder.on_success in fates.OUTCOMES else None
+    transaction.run(
+        "insert_watched_file",
+        folder=watch.folder.name,
+        recipe=watch.ruled if (error or "").startswith(rules.BY_RULE) else watch.recipe,
+        name=name,
+        inode=inode,
+        bytes=size,
+        modified=modified,
+        job=job.id if job else None,
+        error=error,
+        fate=fate if job else None,
+        now=now,
+    )
+    return job.id if job else None
