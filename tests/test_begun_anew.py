@@ -10,7 +10,7 @@ from stored import add_job, claim, in_store, variation
 
 from daemon.database import owned_files
 from daemon.database.store import Store, Transaction
-from daemon.encode.task import Durable, Kept
+from daemon.encode.task import Durable, Ended, Kept
 from daemon.paths import Paths
 from daemon.proof.prove import Proof
 from daemon.scheduling import claims
@@ -120,6 +120,7 @@ def fail(transaction: Transaction, at: float, failure: Failure | None) -> bool:
 
 KILLED = Failure(error="killed", retries=claims.MAX_RETRIES)
 BROKEN = Failure(error="the source is damaged")
+AWAY = claims.failure_of(Ended(error="the source is no longer on the disk", unread=True), sharing=1)
 
 
 def pieces_owned(transaction: Transaction, paths: Paths) -> bool:
@@ -128,7 +129,10 @@ def pieces_owned(transaction: Transaction, paths: Paths) -> bool:
     return any(item.role is owned_files.Role.WORK for item in items)
 
 
-@pytest.mark.parametrize(("failure", "kept"), [(KILLED, True), (BROKEN, False), (Failure("fault", ours=True), True)])
+KEEPS = [(KILLED, True), (BROKEN, False), (Failure("fault", ours=True), True), (AWAY, True)]
+
+
+@pytest.mark.parametrize(("failure", "kept"), KEEPS)
 def test_pieces_of_a_film_that_a_retry_may_make_are_kept_for_it(paths: Paths, failure: Failure, kept: bool) -> None:
     async def work(store: Store) -> tuple[bool, bool, int]:
         await store.write(lambda t: add_job(t, "a"))
@@ -155,6 +159,16 @@ def test_a_retry_that_fails_where_it_failed_before_begins_anew(
     assert in_store(paths, work) == (status == "failed", status, why, True)
 
 
+def test_a_film_whose_source_is_still_away_at_a_retry_keeps_its_pieces(paths: Paths) -> None:
+    async def work(store: Store) -> list[bool]:
+        await store.write(lambda t: add_job(t, "a"))
+        kept = [await store.write(lambda t: fail(t, 60.0, AWAY))]
+        await store.write(lambda t: t.run("requeue", variations="[1]"))
+        return [*kept, await store.write(lambda t: fail(t, 60.0, AWAY))]
+
+    assert in_store(paths, work) == [True, True]
+
+
 def test_a_film_that_takes_the_daemon_down_where_it_did_before_is_not_begun_anew_by_itself(paths: Paths) -> None:
     async def work(store: Store) -> list[tuple[str, bool]]:
         await store.write(lambda t: add_job(t, "a"))
@@ -177,6 +191,18 @@ def test_pieces_of_a_film_whose_source_cannot_be_read_now_are_kept_for_a_retry(p
         return await store.read(lambda t: pieces_owned(t, paths))
 
     assert in_store(paths, work)
+
+
+def test_a_film_whose_pieces_are_kept_no_longer_does_not_tell_of_them(paths: Paths) -> None:
+    async def work(store: Store) -> float | None:
+        await store.write(lambda t: add_job(t, "a"))
+        await store.write(lambda t: fail(t, 60.0, KILLED))
+        await store.write(lambda t: t.run("keep_no_longer", job=1, source=None, variation=None))
+        await store.write(lambda t: claims.drop_needless_pieces(t, jobs=[1]))
+        resumed: float | None = (await store.read(partial(variation, name="a")))["resumed_seconds"]
+        return resumed
+
+    assert in_store(paths, work) is None
 
 
 def test_a_film_that_was_failed_by_request_keeps_no_pieces(paths: Paths) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -121,9 +122,11 @@ def test_a_film_goes_on_after_its_daemon_was_killed(start_daemon: Start, film: P
     assert_alike(made, undisturbed)
 
 
-def test_what_a_cancel_keeps_a_retry_goes_on_with(start_daemon: Start, film: Path) -> None:
-    daemon = start_daemon(FFSPOOL_RESUME_FROM="0")
-    job = daemon.submit(film, spec={"variations": [SLOW]})
+def test_what_a_cancel_keeps_a_retry_goes_on_with(start_daemon: Start, film: Path, tmp_path: Path) -> None:
+    """Be it that its source was away at one before."""
+    source = Path(shutil.copy2(film, tmp_path))
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0", FFSPOOL_SOURCE_ROOTS=str(tmp_path))
+    job = daemon.client.post("/api/jobs", json={"sources": [{"path": str(source)}], "variations": [SLOW]}).json()
     wait_until(lambda: (variation_of(daemon, job)["progress"] or 0.0) >= 50, "half of it")
     receipt = printed("cancel", job["id"], "--keep", env=daemon.env)
     assert receipt["status"] == "cancelled"
@@ -135,6 +138,14 @@ def test_what_a_cancel_keeps_a_retry_goes_on_with(start_daemon: Start, film: Pat
     daemon.stop()
     daemon.env["FFSPOOL_RESUME_FROM"] = "86400"  # as when it is predicted to take less now: pieces are there
     daemon.start()  # it sweeps at once
+    daemon.client.post("/api/queue/pause")
+    assert daemon.client.post(f"/api/jobs/{job['id']}/retry").status_code == 200
+    source.rename(tmp_path / "away")
+    daemon.client.post("/api/queue/resume")
+    assert daemon.wait_for(job["id"])["status"] == "failed"
+    assert "no longer on the disk" in variation_of(daemon, job)["error"]
+    assert daemon.parts() != []
+    (tmp_path / "away").rename(source)
     assert daemon.client.post(f"/api/jobs/{job['id']}/retry").status_code == 200
     assert daemon.wait_for(job["id"])["status"] == "completed"
     assert variation_of(daemon, job)["resumed_seconds"] == kept["seconds"]
@@ -170,11 +181,16 @@ def test_a_cancel_lets_go_of_what_one_before_kept(start_daemon: Start, film: Pat
     assert daemon.parts() == []
 
 
-def test_a_film_whose_pieces_do_not_fit_is_encoded_whole(start_daemon: Start, clip: Path, tmp_path: Path) -> None:
-    """The encoder is one that joins nothing."""
+@pytest.mark.parametrize("fails", ["always", "once"])
+def test_a_film_whose_pieces_do_not_fit_is_encoded_whole(
+    start_daemon: Start, clip: Path, tmp_path: Path, fails: str
+) -> None:
+    """The encoder is one that joins nothing, or not at once."""
     fussy = tmp_path / "ffmpeg"
     real = imageio_ffmpeg.get_ffmpeg_exe()
-    fussy.write_text(f'#!/bin/sh\ncase "$*" in *.pieces*) echo "no such join" >&2; exit 1;; esac\nexec {real} "$@"\n')
+    tries = "[ -e tried ] ||" if fails == "once" else ""
+    refusal = f'{tries} {{ : > tried; echo "no such join" >&2; exit 1; }}'
+    fussy.write_text(f'#!/bin/sh\ncase "$*" in *.pieces*) {refusal};; esac\nexec {real} "$@"\n')
     fussy.chmod(0o755)
     daemon = start_daemon(FFSPOOL_RESUME_FROM="0", **wrapped(fussy, real))
     daemon.client.post("/api/queue/pause")
@@ -184,6 +200,9 @@ def test_a_film_whose_pieces_do_not_fit_is_encoded_whole(start_daemon: Start, cl
     daemon.start()
     daemon.client.post("/api/queue/resume")
     assert daemon.wait_for(job["id"])["status"] == "completed", variation_of(daemon, job)["error"]
+    if fails == "once":
+        assert (variation_of(daemon, job)["attempts"], variation_of(daemon, job)["begun_anew"]) == (1, None)
+        return
     assert variation_of(daemon, job)["attempts"] == 2
     assert "encoded from the beginning" in daemon.log()
     assert "no such join" in variation_of(daemon, job)["begun_anew"]

@@ -210,4 +210,5 @@ def _failed(task: Task, why: str) -> Ended:
     """The end of a task whose encoder had nothing to read, in the words of one on the daemon's host."""
     diagnosis = diagnose(Ending(CANNOT_START, (why,)))
     told = f"{diagnosis.what}; {diagnosis.remedy}" if diagnosis else why
-    return Ended(error=f"ffmpeg could not encode {task.source_name}: {told}")
+    unread = diagnosis is not None and diagnosis.unread
+    return Ended(error=f"ffmpeg could not encode {task.source_name}: {told}", unread=unread)

@@ -386,16 +386,20 @@ DELETE FROM pieces WHERE variation = :variation AND attempt IN (SELECT value FRO
 
 -- Has a film be encoded whole from now on.
 -- name: refuse_pieces
-UPDATE variations SET in_pieces = 0, resumed_seconds = NULL, begun_anew = :why WHERE seq = :variation
+UPDATE variations SET in_pieces = 0, begun_anew = :why WHERE seq = :variation
 
 -- Says why a film begins anew of which something is encoded.
 -- name: tell_begun_anew
-UPDATE variations SET begun_anew = :why, resumed_seconds = NULL
+UPDATE variations SET begun_anew = :why
 WHERE seq = :variation AND EXISTS (SELECT 1 FROM pieces WHERE pieces.variation = variations.seq)
 
 -- Forgets all pieces of a film.
 -- name: drop_all_pieces
 DELETE FROM pieces WHERE variation = :variation
+
+-- Says no more that a film goes on with what was encoded of it.
+-- name: forget_resumed
+UPDATE variations SET resumed_seconds = NULL WHERE seq = :variation AND resumed_seconds IS NOT NULL
 
 -- Variations of these jobs that have ended, and have pieces that nobody asked to keep.
 -- name: needless_pieces

@@ -27,7 +27,8 @@ class Ending(NamedTuple):
 class Diagnosis(NamedTuple):
     """Says what happened and what to do, each a phrase; and the line that gave it away, if one did.
 
-    What `may_pass` lies in the host and not in the source; one of these is a full disk.
+    What `may_pass` lies in the host and not in the source; one of these is a full disk. `unread` is a source that was
+    not even opened.
     """
 
     what: str
@@ -35,6 +36,7 @@ class Diagnosis(NamedTuple):
     evidence: str | None = None
     may_pass: bool = False
     disk_full: bool = False
+    unread: bool = False
 
 
 class Cause(NamedTuple):
@@ -47,6 +49,7 @@ class Cause(NamedTuple):
     may_pass: bool = False
     disk_full: bool = False
     in_source: bool = False  # whether it lies in the file, of which a whole one helps
+    unread: bool = False
 
 
 def known(complaint: str) -> Cause | None:
@@ -81,7 +84,7 @@ def _search(cause: Cause, said: Sequence[str]) -> tuple[str, ...] | None:
 
 def _told(cause: Cause, evidence: str | None = None, *names: str) -> Diagnosis:
     what = cause.what.format(*names)
-    return Diagnosis(what, cause.remedy, evidence, may_pass=cause.may_pass, disk_full=cause.disk_full)
+    return Diagnosis(what, cause.remedy, evidence, cause.may_pass, cause.disk_full, cause.unread)
 
 
 def _errors(*numbers: int) -> frozenset[int]:
@@ -192,12 +195,14 @@ CAUSES = (
         "submit it anew; or if the job was to read it in place, put it back there and retry",
         r"^the source cannot be opened: No such file or directory",
         in_source=True,
+        unread=True,
     ),
     Cause(
         "the source cannot be opened: {0}",
         "put the file that the job was made of back in its place and retry, or make a new job",
         r"^the source cannot be opened: (.+)",
         in_source=True,
+        unread=True,
     ),
     Cause(
         "the source is damaged or not complete",

@@ -335,6 +335,7 @@ class Run:
             error=self._complaint(code, diagnosis),
             may_pass=diagnosis.may_pass if diagnosis else code < 0,
             disk_full=bool(diagnosis and diagnosis.disk_full) and self._disk_is_full(),
+            unread=bool(diagnosis and diagnosis.unread),
             exit_code=code,
             cpu_seconds=self._cpu_seconds,
         )

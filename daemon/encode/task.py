@@ -125,7 +125,7 @@ class Ended(Model, frozen=True):
 
     An encoded part is not yet a completed variation: the daemon proves it first. An error that `may_pass`
     lies in the host and not in the source: a full disk (`disk_full` if it still is), no memory, a signal from outside.
-    It is `lost` with the machine that had it, which is nobody's fault.
+    It is `lost` with the machine that had it, which is nobody's fault. `unread` is a source that could not be opened.
     By variation, `unmeasured` tells why it could not be compared with the source, and `chosen` which parameters its
     passes decided.
     """
@@ -135,7 +135,13 @@ class Ended(Model, frozen=True):
     may_pass: bool = False
     disk_full: bool = False
     lost: bool = False
+    unread: bool = False
     exit_code: int | None = None
     cpu_seconds: float = 0.0
     unmeasured: dict[str, str] = msgspec.field(default_factory=dict)
     chosen: dict[str, Parameters] = msgspec.field(default_factory=dict)
+
+    @property
+    def is_final(self) -> bool:
+        """Tells whether it failed by nothing that passes in time."""
+        return self.error is not None and not (self.may_pass or self.disk_full or self.unread)

@@ -245,7 +245,10 @@ class Attempt:
         if not orders or self._stopping:
             return encoded
         joined = await self._run_task(orders)
-        if joined.error and not (joined.may_pass or joined.disk_full):
+        if joined.is_final and not self._stopping:  # tried once more: to encode anew costs far more
+            again = await self._run_task(orders)
+            joined = replace(again, cpu_seconds=joined.cpu_seconds + again.cpu_seconds)
+        if joined.error and joined.is_final and not self._stopping:
             for member in (one for one in parted if not one.settled):
                 await self._begin_anew(member, joined.error, 0.0)
             return encoded
@@ -258,13 +261,8 @@ class Attempt:
 
     async def _run_task(self, orders: Sequence[Order]) -> Ended:
         self._orders |= {order.variation: order for order in orders}
-        task = Task(
-            id=self._source.token,
-            source=self._source_file,
-            source_name=self._source.source_name,
-            media=self._source.media,
-            orders=tuple(orders),
-        )
+        one, file = self._source, self._source_file
+        task = Task(id=one.token, source=file, source_name=one.source_name, media=one.media, orders=tuple(orders))
         return await self._resources.engine.run(task, self._report)
 
     async def _suitable(self) -> list[Member]:

@@ -170,6 +170,7 @@ def _discard_pieces(transaction: Transaction, variation: int) -> None:
     """Nothing comes of what is encoded of that film."""
     transaction.run("discard_cpu_of_pieces", variation=variation, attempts=None)
     transaction.run("drop_all_pieces", variation=variation)
+    transaction.run("forget_resumed", variation=variation)
 
 
 def refuse_pieces(transaction: Transaction, *, variation: int, why: str) -> None:
@@ -247,7 +248,7 @@ class Failure(Model, frozen=True):
 
     `alone`: its company, or its pieces, may have been at fault, and it is tried again by itself at once. With `space`
     it is no failure but a full disk: the work waits, however long, until so many bytes are free. `ours`: it says
-    nothing of the source, nor of what was asked.
+    nothing of the source, nor of what was asked. `unread`: the source was out of reach.
     """
 
     error: str
@@ -255,11 +256,12 @@ class Failure(Model, frozen=True):
     alone: bool = False
     space: int | None = None
     ours: bool = False
+    unread: bool = False
 
     @property
     def keeps(self) -> bool:
         """Tells whether a retry may make what failed of it, and is to go on with what was encoded."""
-        return self.ours or self.retries > 0
+        return self.ours or self.unread or self.retries > 0
 
 
 def failure_of(ended: Ended, *, sharing: int) -> Failure:
@@ -267,7 +269,7 @@ def failure_of(ended: Ended, *, sharing: int) -> Failure:
     assert ended.error is not None
     if sharing > 1:
         return Failure(error=ended.error, alone=True)
-    return Failure(error=ended.error, retries=MAX_RETRIES if ended.may_pass else 0)
+    return Failure(error=ended.error, retries=MAX_RETRIES if ended.may_pass else 0, unread=ended.unread)
 
 
 INTERRUPTED = None  # in place of a Failure: the daemon stopped, so the work goes back to the queue
@@ -357,7 +359,7 @@ def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry
     if retries < failure.retries:
         later = now + retry_delay * RETRY_GROWTH**retries
         return Verdict(status=State.QUEUED, error=failure.error, retries=retries + 1, crashes=crashes, not_before=later)
-    if failure.keeps and _is_stuck(row):
+    if failure.keeps and not failure.unread and _is_stuck(row):
         return Verdict(status=State.QUEUED, error=None, retries=0, crashes=crashes, anew=STUCK)
     keep = failure.keeps and bool(row["begun"])
     return Verdict(status=State.FAILED, error=failure.error, retries=retries, crashes=crashes, keep=keep)
