@@ -28,7 +28,7 @@ from daemon.presets.library import Library
 from daemon.recipes.recipe import Begin
 from daemon.scheduling import claims
 from daemon.scheduling.resources import Resources
-from daemon.scheduling.resumption import DAMAGED, Resumption
+from daemon.scheduling.resumption import DAMAGED, SHORT, Resumption
 
 
 @pytest.mark.parametrize("preset", ["h264-480p", thorough("webm-720p"), thorough("hevc-1080p")])
@@ -148,6 +148,20 @@ def test_a_film_is_not_gone_on_with_that_is_not_as_it_was_written(house: Film, p
         return going_on.begin.seconds > 10.0, row["begun_anew"]
 
     assert house(work) == ((True, None) if share is None else (False, DAMAGED))
+
+
+@pytest.mark.parametrize("left", [b"", None])
+def test_a_film_of_which_nothing_was_synced_yet_says_why_it_begins_anew(house: Film, left: bytes | None) -> None:
+    async def work(house: House) -> str | None:
+        going_on = await house.begins()
+        if left is not None:
+            going_on.path.parent.mkdir(parents=True, exist_ok=True)
+            going_on.path.write_bytes(left)
+        await house.ends()
+        await house.begins()
+        return (await house.resources.store.read(partial(variation, name="a")))["begun_anew"]
+
+    assert house(work) == SHORT
 
 
 def test_what_is_gone_on_with_is_all_on_the_disk_and_joined_as_it_was(

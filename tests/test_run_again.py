@@ -199,6 +199,7 @@ def test_what_is_not_the_same_begins_anew(folder: Path, what: str) -> None:
         ("source", "parameters")
     )
     assert ("could not be gone on with" in again.stdout) == (what == "damaged")
+    assert ("is not gone on with, as --fresh asks" in " ".join(again.stdout.split())) == (what == "--fresh")
     assert names(folder / "out") == [MADE]
 
 

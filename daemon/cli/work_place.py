@@ -168,8 +168,9 @@ def working_in(folder: Path, *, fresh: bool = False, say: Callable[[str], None] 
             left = os.path.lexists(work)
             _clear_leftovers(work)
             _make(work)
-            if left and not fresh:
-                say(f"What was left in {work} could not be gone on with, and was removed")
+            if left:
+                why = "is not gone on with, as --fresh asks," if fresh else "could not be gone on with,"
+                say(f"What was left in {work} {why} and was removed")
         try:
             yield work
         finally:

@@ -38,6 +38,7 @@ ALIKE = 0.001  # seconds
 OTHERS = "its source, its parameters, the encoder or ffspool are not those that an earlier attempt had begun with"
 UNREADABLE = "what an earlier attempt had encoded cannot be read"
 DAMAGED = "what an earlier attempt had encoded is not on the disk as it was written: see to the disk"
+SHORT = "what an earlier attempt had encoded was too little to go on with, or not on the disk yet"
 LITTLE = 30.0  # seconds of film, of which there may be nothing yet to go on with
 
 
@@ -156,11 +157,10 @@ class Resumption:
         await self._resources.store.write(partial(claims.record_kept, kept=kept, **mine))
 
     def _why_not(self, row: Row, broken: str | None) -> str | None:
-        """Why a film begins anew whose first piece is that one, which the log has, too; None: nothing was there yet."""
+        """Why a film begins anew whose first piece is that one, which the log has, too; None: it goes on."""
         same = row["begun_with"] == self._begun_with()
-        if same and row["seconds"] < (ALIKE if broken else LITTLE):
-            return None
-        words = (broken or UNREADABLE) if same else OTHERS
+        short = row["seconds"] < (ALIKE if broken else LITTLE)
+        words = (SHORT if short else broken or UNREADABLE) if same else OTHERS
         where = f"from {self.begin.seconds:.3f} s on" if self._earlier else "from the beginning"
         log.info("%s is encoded %s: %s", self._claim.id, where, words)
         return None if self._earlier else words
