@@ -89,9 +89,16 @@ def test_a_restored_backup_goes_on_where_it_was(daemon: Daemon, clip: Path, tmp_
 
 
 def test_a_database_restored_without_its_spool_says_what_is_lost_and_what_helps(
-    daemon: Daemon, clip: Path, tmp_path: Path
+    start_daemon: Callable[..., Daemon], clip: Path, tmp_path: Path
 ) -> None:
-    """As on another host: no output is offered, and an upload that is gone is not to be tried again."""
+    """As on another host: no output is offered, and neither an upload that is gone nor what was not delivered is to be
+    tried again."""
+    (library := tmp_path / "library").mkdir()
+    (library / "clip.mp3").touch()
+    daemon = start_daemon(f"--output-root={library}", "--log-level", "debug")
+    taken = {"variations": [{"preset": "mp3"}], "deliver": {"folder": str(library), "name": "{stem}.{ext}"}}
+    brought = daemon.submit(clip, spec=taken)["id"]
+    wait_until(lambda: (seen := daemon.job(brought)["deliveries"]) and seen["failed"], "it not to be delivered")
     job = daemon.wait_for(daemon.submit(clip, presets=["mp3", "h264-480p"])["id"])["id"]
     daemon.client.post("/api/queue/pause")
     waiting = daemon.submit(clip, presets=["mp3"])["id"]
@@ -110,6 +117,15 @@ def test_a_database_restored_without_its_spool_says_what_is_lost_and_what_helps(
     assert "completed, 2 lost" in forked.run(["ls"], daemon.env).stdout
     shown = forked.run(["show", job], daemon.env).stdout
     assert ("removed from the disk" in shown, "submit a new job" in shown, "download" in shown) == (True, True, False)
+    wait_until(lambda: daemon.job(brought)["lost_variations"], "that to be missed, too")
+    assert "delivers what did not arrive" not in forked.run(["show", brought], daemon.env).stdout
+    refused = forked.run(["retry", brought], daemon.env)
+    assert (refused.returncode, f"was not delivered of {brought} is gone" in " ".join(refused.stderr.split())) == (
+        4,
+        True,
+    )
+    restarted = daemon.log()
+    assert ("3 outputs of 2 jobs are gone from the disk" in restarted, f"job={job}" in restarted) == (True, True)
     refused = forked.run(["retry", waiting], daemon.env)
     assert (refused.returncode, "clip.mp4 is gone from the disk" in " ".join(refused.stderr.split())) == (4, True)
 

@@ -143,6 +143,12 @@ def test_a_delivery_that_failed_is_told_and_retried_by_the_verb(daemon: Daemon, 
     view = daemon.job(job)
     assert (view["status"], view["outcome"], view["deliveries"]["failed"]) == ("completed", "all", 1)
     there.unlink()
+    [output] = (daemon.state_dir / "spool" / "jobs" / job / "outputs").iterdir()
+    aside = output.rename(output.with_suffix(".aside"))
+    daemon.client.post(f"/api/jobs/{job}/retry")
+    gone = "its file is gone from the disk, so it cannot be delivered"
+    wait_until(lambda: (told := only(daemon.job(job))["delivery"])["status"] == "failed" and told["error"] == gone)
+    aside.rename(output)
     assert daemon.client.post(f"/api/jobs/{job}/retry").json()["changed"] is True
     wait_until(there.exists, "the delivery")
     assert daemon.client.post(f"/api/jobs/{job}/retry").status_code == (409 if delivered(daemon, job) else None)

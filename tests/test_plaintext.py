@@ -276,14 +276,14 @@ def test_doctor_and_serve_tell_a_hostile_state_dir_visibly(daemon: Daemon, tmp_p
 
 
 def test_a_log_holds_no_line_that_a_name_made_up(start_daemon: Callable[..., Daemon], clip: Path) -> None:
-    daemon = start_daemon()
+    daemon = start_daemon("--log-level", "debug")
     daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
     daemon.stop()
     with closing(sqlite3.connect(daemon.state_dir / "ffspool.db")) as database, database:
         database.execute("UPDATE variations SET id = ?", (HOSTILE,))  # of which the log tells that it is gone
     daemon.start()
-    wait_until(lambda: "is gone" in daemon.log(), "the log to tell it")
-    assert rf"variation {visible(HOSTILE)} is gone" in daemon.log()
+    wait_until(lambda: "output is gone" in daemon.log(), "the log to tell it")
+    assert f"variation={json.dumps(visible(HOSTILE), ensure_ascii=False)}" in daemon.log()
     assert not STEERING_OVER_LINES.search(daemon.log())
 
 

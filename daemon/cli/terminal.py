@@ -27,7 +27,7 @@ from daemon.jobs.tally import is_mixed, rest, tally
 from daemon.jobs.views import JobSummary, JobView, SourceView, VariationView
 from daemon.models import in_lines
 from daemon.plaintext import visible
-from daemon.states import ENDED, SourceStatus, State
+from daemon.states import ENDED, DeliveryStatus, SourceStatus, State
 
 ENDLESS = 10_000  # columns of what is no terminal: there, lines are for programs and are not folded
 GAP = 2  # cells between two columns
@@ -254,12 +254,17 @@ def _is_here(variation: VariationView) -> bool:
     return variation.status == State.COMPLETED and not variation.lost and not dropped
 
 
+def _may_be_delivered(variation: VariationView) -> bool:
+    delivery = variation.delivery
+    return bool(delivery and delivery.status == DeliveryStatus.FAILED and _is_here(variation))
+
+
 def _what_helps(job: JobView) -> Iterator[str]:
     from daemon.jobs.remedies import advice  # which knows of encoders
 
     if job.failed_variations or job.cancelled_variations or job.lost_variations:
         yield from advice(job.sources, f"`ffspool retry {job.id}`", "submit a new job")
-    if job.deliveries and job.deliveries.failed:
+    if any(map(_may_be_delivered, (variation for source in job.sources for variation in source.variations))):
         yield f"`ffspool retry {job.id}` delivers what did not arrive"
 
 

@@ -931,11 +931,13 @@ UPDATE deliveries SET status = 'failed', error = :error, settled_at = :now,
 WHERE next_attempt_at IS NOT NULL AND status IN ('pending', 'running')
     AND (SELECT job FROM variations WHERE seq = deliveries.variation) IN (SELECT value FROM json_each(:jobs))
 
--- Has what could not be delivered of a job tried again.
+-- Has what could not be delivered of a job tried again, but for what is gone.
 -- name: retry_deliveries
 UPDATE deliveries SET status = 'pending', error = NULL, failures = 0, since = :now, next_attempt_at = :now,
     settled_at = NULL
-WHERE status = 'failed' AND variation IN (SELECT seq FROM variations WHERE job = :job AND deliver IS NOT NULL)
+WHERE status = 'failed' AND variation IN (
+    SELECT seq FROM variations WHERE job = :job AND deliver IS NOT NULL AND lost_at IS NULL
+)
 
 -- Sources by URL
 

@@ -228,6 +228,8 @@ class Deliveries:
     async def _delivered(self, due: Row, trip: _Trip) -> Receipt:
         try:
             parcel = parcel_of(due, self._paths, self._library)
+            if due["landing"] is None and not await self._threads.run(due["place"], parcel.output.exists):
+                raise Undelivered("its file is gone from the disk, so it cannot be delivered", final=True)
             await self._expect(due, parcel)
             place, loop = self._place(due), asyncio.get_running_loop()
         except InvalidRequest as error:

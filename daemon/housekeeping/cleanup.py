@@ -14,6 +14,7 @@ from pathlib import Path
 
 from daemon.database import owned_files
 from daemon.database.store import Row, Store, Transaction
+from daemon.journal import tell
 from daemon.paths import Paths, remove
 
 log = logging.getLogger(__name__)
@@ -78,12 +79,15 @@ class Sweep:
         return found
 
     async def _mark_lost(self, now: float) -> None:
+        lost: list[Row] = []
         for _ in range(ROUND // PAGE):
             rows = await self._store.read(partial(_completed_after, self._after))
             self._after = rows[-1]["seq"] if len(rows) == PAGE else 0
-            await mark_lost(self._store, self._paths, rows, now)
+            lost += await mark_lost(self._store, self._paths, rows, now)
             if len(rows) < PAGE:
-                return
+                break
+        if lost:
+            _tell_lost(lost)
 
 
 def _remove_left(paths: Paths, before: float) -> int:
@@ -145,11 +149,20 @@ def take_unowned(paths: Paths, suspects: _Found, transaction: Transaction) -> li
     return [paths.take_away(path) for unowned in again.values() for path in unowned]
 
 
-async def mark_lost(store: Store, paths: Paths, completed: Sequence[Row], now: float) -> None:
-    """Marks those of the completed variations whose file is gone. Those deleted meanwhile had theirs removed."""
-    for row in await asyncio.to_thread(_without_file, paths, completed):
-        if await store.write(partial(_lose, row["id"], now)):
-            log.error("the file of the completed variation %s is gone", row["id"])
+def _tell_lost(outputs: Sequence[Row]) -> None:
+    jobs = {row["job"] for row in outputs}
+    of = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+    files = f"1 output of {of} is" if len(outputs) == 1 else f"{len(outputs)} outputs of {of} are"
+    tell(log, logging.ERROR, f"{files} gone from the disk", job=outputs[0]["job"] if len(jobs) == 1 else None)
+    for row in outputs:
+        tell(log, logging.DEBUG, "output is gone from the disk", job=row["job"], variation=row["id"])
+
+
+async def mark_lost(store: Store, paths: Paths, completed: Sequence[Row], now: float) -> list[Row]:
+    """Marks those of the completed variations whose file is gone, and returns them. Those deleted meanwhile had theirs
+    removed."""
+    gone = await asyncio.to_thread(_without_file, paths, completed)
+    return [row for row in gone if await store.write(partial(_lose, row["id"], now))]
 
 
 def _completed_after(seq: int, transaction: Transaction) -> list[Row]:

@@ -207,8 +207,7 @@ class Control:
     async def retry(self, job: str, because: Reason | None = None, caller: Caller = OURSELVES) -> Changed:
         """Queues what failed or was cancelled again, or what failed `because` of that; what is completed stays.
 
-        Raises Conflict when all of it is or its source cannot be fetched again, LimitReached when so much does not fit
-        into the queue.
+        Raises Conflict when nothing of it can be, LimitReached when so much does not fit into the queue.
         """
         row = await self._store.read(lambda t: job_row(t, job, self._now()))
         if row["status"] == State.COMPLETED and not row["failed"] + row["not_delivered"]:
@@ -219,7 +218,9 @@ class Control:
         changed = await self._store.write(partial(self._requeue, job, because, caller))
         if not changed and (lost := await self._store.read(lambda t: t.one("unfetched_source", job=row["seq"]))):
             words = f"{lost['name']} was not fetched, and its URL is forgotten by now: make the job anew"
-            raise Conflict(words, State(row["status"]))
+            raise Conflict(words, row["status"])
+        if not changed and not because and row["not_delivered"]:
+            raise Conflict(f"what was not delivered of {job} is gone from the disk: submit a new job", row["status"])
         self._scheduler.wake()
         self._deliveries.expect()
         return await self._answer(job, changed)
@@ -228,8 +229,7 @@ class Control:
         """Raises Conflict when the copies of all files that a retry would be of are gone."""
         rows = await self._store.read(lambda t: t.all("sources_to_retry", job=job["seq"]))
         copies = [self._paths.source(job["id"], row["id"]) for row in rows if row["copied"]]
-        elsewhere = len(copies) < len(rows)
-        if copies and not elsewhere and not await asyncio.to_thread(lambda: any(copy.exists() for copy in copies)):
+        if 0 < len(copies) == len(rows) and not await asyncio.to_thread(lambda: any(copy.exists() for copy in copies)):
             what = f"{named_after(rows[0]['name'], len(rows))} {'is' if len(rows) == 1 else 'are'}"
             raise Conflict(f"{what} gone from the disk, so nothing can be made: submit a new job", State(job["status"]))
 

@@ -20,7 +20,7 @@ export const can = {
   resume: (job) => job.paused,
   cancel: (job) => !ENDED.has(job.status),
   fail: (job) => !ENDED.has(job.status),
-  retry: (job) => job.failed_variations + job.cancelled_variations + (job.deliveries?.failed ?? 0) > 0,
+  retry: (job) => job.failed_variations + job.cancelled_variations > 0 || (job.deliveries?.failed > 0 && can.download(job)),
   download: (job) => job.completed_variations > job.lost_variations,
 };
 
