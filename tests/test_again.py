@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Daemon, wait_until
+from surroundings import thorough
 from test_cli import ffspool, started
 
 from daemon.cli.folders import gather, nothing_meant
@@ -40,7 +41,7 @@ def test_what_is_there_whole_of_the_same_is_not_made_again(clip: Path, tmp_path:
     assert "All 2 are there already" in ffspool("run", *again).stdout
 
 
-@pytest.mark.parametrize("what", ["cut", "another source", "another recipe", "not ours"])
+@pytest.mark.parametrize("what", [thorough("cut"), "another source", "another recipe", "not ours"])
 def test_what_is_not_the_same_is_never_taken_for_it(clip: Path, tmp_path: Path, what: str) -> None:
     source, out = tmp_path / "film.mp4", tmp_path / "out"
     source.write_bytes(clip.read_bytes())

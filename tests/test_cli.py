@@ -131,6 +131,7 @@ def test_files_of_one_name_do_not_overwrite_each_other(clip: Path, tmp_path: Pat
     assert names(tmp_path / "out") == ["clip (2)_m4a.m4a", "clip_m4a.m4a"]
 
 
+@pytest.mark.thorough
 def test_what_is_told_while_it_runs_are_the_names_of_the_files(ffmpeg: str, clip: Path, tmp_path: Path) -> None:
     """Of two sources that only their kind tells apart, too."""
     other = tmp_path / "clip.mkv"
@@ -170,7 +171,7 @@ def test_an_input_is_not_overwritten_even_if_asked(clip: Path, tmp_path: Path) -
     assert (done.returncode, target.read_bytes()) == (2, clip.read_bytes())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, thorough(signal.SIGTERM)])
 def test_interrupting_run_keeps_what_is_completed_and_leaves_nothing_else(
     number: signal.Signals, clip: Path, long_clip: Path, ffmpeg: str, tmp_path: Path
 ) -> None:

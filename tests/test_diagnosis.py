@@ -222,6 +222,7 @@ exec {ffmpeg} "$@\""""
     assert tail[-1] == "Conversion failed!"
 
 
+@pytest.mark.thorough
 def test_an_encoder_that_used_up_its_cpu_time_is_told_and_not_tried_again(
     start_daemon: Callable[..., Daemon], long_clip: Path
 ) -> None:

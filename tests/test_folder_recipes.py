@@ -46,6 +46,7 @@ def test_an_inbox_makes_versions_for_the_web_and_is_empty_afterwards(
     assert files(web) == {"film.mp4", "film.jpg"}
 
 
+@pytest.mark.thorough
 def test_cards_of_cameras_go_to_an_archive_once(watching: Callable[[str], Daemon], clip: Path, tmp_path: Path) -> None:
     card, archive = tmp_path / "media/card", tmp_path / "mnt/archive"
     for folder in ("100CANON", "101CANON"):

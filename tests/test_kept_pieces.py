@@ -50,7 +50,8 @@ def test_what_is_encoded_has_the_checksum_that_it_had_however_its_muxer_ends(
 
 SOME = {"speed": "ultrafast"}
 ENCODERS = [("h264-480p", SOME), ("hevc-1080p", {**SOME, "short_side": 180})]
-ENCODERS += [("hevc-1080p", {**SOME, "short_side": 180, "bit_depth": 10}), ("av1-720p", SOME), ("webm-720p", SOME)]
+ENCODERS += [thorough("hevc-1080p", {**SOME, "short_side": 180, "bit_depth": 10})]
+ENCODERS += [thorough("av1-720p", SOME), thorough("webm-720p", SOME)]
 
 
 @pytest.mark.parametrize(("preset", "parameters"), ENCODERS)

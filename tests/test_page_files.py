@@ -12,7 +12,7 @@ from conftest import Daemon
 
 from daemon.api.assets import FOLDER
 
-MOST_BYTES = 64 * 1024  # of all JavaScript, compressed
+MOST_BYTES = 68 * 1024  # of all JavaScript, compressed
 VENDORS = [FOLDER / "vendor", Path(__file__).parent / "vendor"]
 
 

@@ -59,6 +59,7 @@ def test_a_cancel_says_what_is_kept_and_then_what_it_did(
     expect(page.locator("header.job").get_by_text("running", exact=True)).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_one_variation_is_cancelled_and_the_job_goes_on(daemon: Daemon, visit: Visit, long_clip: Path) -> None:
     job = daemon.submit(long_clip, presets=["h264-480p", "h264-720p"])
     page = visit(daemon, path=f"#/jobs/{job['id']}")

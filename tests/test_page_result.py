@@ -93,6 +93,7 @@ def test_the_wipe_follows_key_and_pointer(daemon: Daemon, visit: Visit, clip: Pa
     assert "25%" in page.locator(".follower").evaluate("video => video.style.clipPath")
 
 
+@pytest.mark.thorough
 def test_size_saving_and_file_are_told_truly(daemon: Daemon, visit: Visit, clip: Path, tmp_path: Path) -> None:
     page, job = compare(daemon, visit, clip)
     (made,) = job["sources"][0]["variations"]
@@ -144,6 +145,7 @@ def test_a_ladder_is_played_in_the_size_that_fits_and_then_in_those_one_chooses(
     expect(page.get_by_role("link", name="Download as zip")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_hls_is_left_to_a_browser_that_plays_it_by_itself(daemon: Daemon, visit: Visit, clip: Path) -> None:
     job = daemon.wait_for(daemon.submit(clip, presets=["hls"])["id"])
     (made,) = job["sources"][0]["variations"]
@@ -189,6 +191,7 @@ def test_a_source_the_browser_cannot_play_leaves_the_result_alone(daemon: Daemon
     until(page, "document.querySelector('video.result').readyState > 0")
 
 
+@pytest.mark.thorough
 def test_the_quality_is_told_and_drawn(daemon: Daemon, visit: Visit, clip: Path) -> None:
     wish = {"preset": "h264-480p", "quality": "ssim", "speed": "ultrafast"}
     job = daemon.wait_for(daemon.submit(clip, spec={"variations": [wish]})["id"])

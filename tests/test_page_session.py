@@ -107,6 +107,7 @@ def test_who_asked_for_it_is_notified_of_a_batchs_end(daemon: Daemon, visit: Vis
     assert sorted(page.evaluate("window.told")) == ["one ended: 1 of 1 done", "two ended: 1 of 1 done"]
 
 
+@pytest.mark.thorough
 def test_the_figures_are_the_daemons(daemon: Daemon, visit: Visit, clip: Path, long_clip: Path) -> None:
     daemon.wait_for(daemon.submit(clip, presets=["mp3", "h264-480p"])["id"])
     job = daemon.submit(long_clip, presets=["h264-720p"])["id"]

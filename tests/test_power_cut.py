@@ -22,6 +22,7 @@ from daemon.recipes.recipe import Begin
 __all__ = ["film", "unhurried"]
 
 
+@pytest.mark.thorough
 def test_after_a_reboot_a_film_goes_on_with_what_was_synced_of_it(
     start_daemon: Callable[..., Daemon], film: Path, tmp_path: Path
 ) -> None:

@@ -176,7 +176,7 @@ def test_what_ctrl_c_left_is_kept_beside_other_films_and_gone_on_with(folder: Pa
 
 
 @pytest.mark.parametrize(
-    "what", [*map(thorough, ["--fresh", "a later source", "other parameters", "another source"]), "damaged"]
+    "what", [*map(thorough, ["--fresh", "a later source", "other parameters", "another source", "damaged"])]
 )
 def test_what_is_not_the_same_begins_anew(folder: Path, what: str) -> None:
     fresh = ("--fresh",) if what == "--fresh" else ()

@@ -204,7 +204,7 @@ def test_a_share_that_results_go_to_holds_up_no_other(start_daemon: Start, disk:
         assert delivery(begun)["error"] == "its delivery was cancelled"
 
 
-@pytest.mark.parametrize("call", ["rename", thorough("fsync"), thorough("write")])
+@pytest.mark.parametrize("call", [*map(thorough, ["rename", "fsync", "write"])])
 def test_a_share_that_stops_in_the_middle_of_a_delivery_holds_up_no_other(
     start_daemon: Start, disk: Disk, here: Path, clip: Path, call: str
 ) -> None:

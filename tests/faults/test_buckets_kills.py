@@ -117,7 +117,7 @@ def test_each_result_comes_to_its_bucket_once(
         config.write_text(profile(server, tmp_path, endpoint=f"http://127.0.0.1:{way.port}"))
         victim, _ = attack("--delivery-backoff", "0.1", FFSPOOL_CONFIG=str(config))
         assert victim.starts(), victim.log()
-        for _ in range(3):  # deaths, each after some of what is left
+        for _ in range(2):  # deaths, each after some of what is left
             killed = threading.Event()
             way.arm(int(2 ** moments.uniform(10, 24)), partial(kill, victim, killed))
             with suppress(httpx.HTTPError, ValueError):  # it dies meanwhile

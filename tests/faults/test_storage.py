@@ -63,6 +63,7 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.rounds(["a"], ["a", "b", "c"])
 def test_promises_hold_on_a_full_disk(attack: Attack, ledger: Ledger, clips: Clips, tally: Tally, round: str) -> None:
     victim, promises = attack("--max-disk-use", "1", "--sweep-every", "1")
