@@ -187,15 +187,19 @@ def test_dropped_files_can_become_one_job(daemon: Daemon, visit: Visit, clip: Pa
 def test_only_what_can_be_made_of_the_files_is_counted(daemon: Daemon, visit: Visit, clip: Path, ffmpeg: str) -> None:
     sound = clip.with_name("sound.m4a")
     subprocess.run([ffmpeg, "-v", "error", "-i", clip, "-vn", "-c", "copy", "-y", sound], check=True)
+    whole = clip.with_name("whole.mkv")
+    subprocess.run([ffmpeg, "-v", "error", "-i", clip, "-c", "copy", "-y", whole], check=True)
+    cut = clip.with_name("then cut.mkv")
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     page = visit(daemon)
     page.get_by_role("link", name="Add files").first.click()
-    choose(page, clip, sound)
+    choose(page, clip, sound, cut)
     want(page, "mp3")
     want(page, "h264-480p")
     want(page, "poster")
     expect(page.get_by_role("button", name="Start: 4 variations")).to_be_enabled()
     expect(page.locator(".go [role=status]")).to_contain_text(
-        "2 cannot be made: sound.m4a, h264-480p: the source has no"
+        "5 cannot be made: sound.m4a, h264-480p: the source has no"
     )
 
 

@@ -90,6 +90,7 @@ export function AddView() {
 function refusal({ found }, { name }, overrides) {
   if (!found) return "";
   if (found.error) return found.error.split("\n")[0];
+  if (!found.whole && overrides.on_truncated !== "keep") return "it is cut off: its end is missing";
   const lacks = !found.media.video || !found.media.audio.length;
   return (lacks || !Object.keys(overrides).length) && found.unsuitable?.[name];
 }
