@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -9,14 +10,16 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 import pytest
+from conftest import slowed
 from msgspec.structs import replace
-from stored import add_job, claim, in_store, variation
+from stored import add_job, claim, in_store, local_engine, variation
 from surroundings import thorough
 from test_resume import encoded, task
 
 from daemon.database.store import Store
+from daemon.encode import durability, runner
 from daemon.encode.durability import is_unchanged, synced
-from daemon.encode.task import Durable, Kept
+from daemon.encode.task import Durable, Kept, Progress, Report
 from daemon.errors import ProofError
 from daemon.media import describe
 from daemon.media.cut import read_piece
@@ -81,6 +84,40 @@ def damaged(written: bytes, at: int) -> bytes:
 
 
 Film = Callable[[Callable[["House"], Awaitable[Any]]], Any]
+
+
+def test_what_is_encoded_when_a_film_is_paused_is_soon_on_the_disk(
+    ffmpeg: str, small_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause may outlive the daemon, and what is shown meanwhile is what is known to be there."""
+    monkeypatch.setattr(durability, "KEEP_EVERY", 3600.0)
+    monkeypatch.setattr(runner, "SAMPLE_EVERY", 0.1)
+    [wanted] = Library().expand([VariationRequest("h264-480p", {"speed": "slow"})])
+    slow = slowed(ffmpeg, tmp_path, rate=6, burst=0)
+    film = task(small_film, tmp_path / "1.piece", wanted, begin=Begin())
+
+    async def main() -> float:
+        engine, paused = local_engine(slow["FFSPOOL_FFMPEG"]), asyncio.Event()
+        kept = asyncio.get_running_loop().create_future()
+
+        def on_report(report: Report) -> None:
+            if isinstance(report, Progress) and report.seconds >= 10:
+                paused.set()
+            if isinstance(report, Durable) and not kept.done():
+                kept.set_result(report.seconds)
+
+        await engine.start()
+        running = asyncio.create_task(engine.run(film, on_report))
+        try:
+            await asyncio.wait_for(paused.wait(), 30)
+            await engine.pause(film.id)
+            return float(await asyncio.wait_for(kept, 30))
+        finally:
+            await engine.stop(film.id)
+            await running
+            await engine.close()
+
+    assert asyncio.run(main()) >= 10.0
 
 
 class House(NamedTuple):

@@ -7,6 +7,7 @@ a whole film again costs far more than to count what is in it.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 import zlib
@@ -36,6 +37,10 @@ class Durability:
         """Syncs if it is time to; `seconds` of output are said to be written, and took that much CPU time."""
         if time.monotonic() - self._kept_at >= KEEP_EVERY:
             await self.keep_all(seconds, cpu_seconds, report)
+
+    def hasten(self) -> None:
+        """Has the next time come, since nothing may be written for long."""
+        self._kept_at = -math.inf
 
     async def keep_all(self, seconds: float, cpu_seconds: float, report: Callable[[Report], None]) -> None:
         """Syncs now, whatever was kept a moment ago."""

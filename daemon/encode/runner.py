@@ -200,6 +200,7 @@ class Run:
         self._thawed.clear()
         if self._child is not None:
             await cancel.freeze(self._child)
+            self._durability.hasten()
         return True
 
     def resume(self) -> None:
