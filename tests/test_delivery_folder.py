@@ -14,6 +14,7 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from surroundings import lacking, need_mounts, thorough
 
@@ -242,6 +243,16 @@ def test_what_is_there_is_never_touched_unless_that_is_asked(scene: Scene, tmp_p
     assert scene.there == before
     scene.place.deliver(scene.parcel(conflict="number"), Notes(tmp_path / "3").course())
     assert before.items() < scene.there.items()
+
+
+def test_what_it_was_made_of_is_not_overwritten(file_scene: Scene, notes: Notes) -> None:
+    source = file_scene.root / "films" / "clip.mp4"
+    source.parent.mkdir()
+    source.write_bytes(OLD)
+    parcel = msgspec.structs.replace(file_scene.parcel(conflict="overwrite"), source=str(source))
+    with pytest.raises(Undelivered, match="is what it was made of") as refused:
+        file_scene.place.deliver(parcel, notes.course())
+    assert (refused.value.final, source.read_bytes()) == (True, OLD)
 
 
 def test_a_folder_of_anything_is_not_overwritten(tmp_path: Path, notes: Notes) -> None:

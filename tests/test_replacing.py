@@ -25,7 +25,7 @@ from daemon.errors import ProbeError, StartupError
 from daemon.folders import checks, replacing
 from daemon.media import decode_end
 from daemon.media.describe import read_media
-from daemon.models import Contents, Deliver, LeftOut, Replacing, VariationRequest
+from daemon.models import Conflict, Contents, Deliver, LeftOut, Replacing, VariationRequest
 from daemon.presets.library import Library
 from daemon.scheduling import growth
 from daemon.scheduling.sources import local_source
@@ -202,6 +202,21 @@ def test_what_would_lose_something_is_not_even_begun(
     assert replacing.lost(kept, Library(), media) is None
 
 
+def test_fields_bits_and_colours_are_not_lost_either(film: Path) -> None:
+    media = read_media(str(film), patience=PATIENCE)
+    assert media.video
+    [wanted] = Library().expand([VariationRequest("h264-1080p", {})])
+    for has, words in (
+        ({"interlaced": True}, "fields: of each two"),
+        ({"bit_depth": 10}, "bits: 8 of each colour instead of 10"),
+        ({"pixel_format": "yuv422p"}, "colours: they would be stored"),
+    ):
+        finer = msgspec.structs.replace(media, video=msgspec.structs.replace(media.video, **has))
+        assert words in (replacing.lost(wanted, Library(), finer) or ""), has
+    [kept] = Library().expand([VariationRequest("archive-ffv1", {})])
+    assert "colours" not in (replacing.lost(kept, Library(), finer) or "")
+
+
 def test_what_an_output_is_without_keeps_it_from_its_originals_place() -> None:
     wish = Replacing(
         folder="x",
@@ -345,6 +360,7 @@ def test_an_encode_that_grows_is_ended(
     assert found["error"].startswith("not smaller: it was ended early")
 
 
+OVER = Deliver(folder="/x/y", conflict=Conflict.OVERWRITE)
 INBOX = {"replace": None, "on_success": "move", "move_to": Path("/done"), "deliver": Deliver(folder="/x/y")}
 NO_FLOOR = Replace(trash=Path("/trash"), min_vmaf=0)
 
@@ -368,6 +384,7 @@ def under(root: Path, **more: Any) -> Folder:
         ("trash", {"variations": ({"preset": "mp3"},)}, "no parameter 'quality'"),
         ("trash", {"on_success": "delete"}, "both `on_success` and `replace`"),
         ("trash", {"replace": None, "on_success": "delete"}, "`deliver` them"),
+        ("trash", {**INBOX, "move_to": None, "on_success": "delete", "deliver": OVER}, "take another `conflict`"),
         ("trash", {**INBOX, "move_to": None}, "`move_to` says where"),
         ("trash", {**INBOX, "on_success": "leave"}, "`move_to` says where"),
         ("trash", {**INBOX, "move_to": Path("here")}, "by its whole path"),

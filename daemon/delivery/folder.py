@@ -210,11 +210,22 @@ class _Delivery:
             if self._leaves(name):
                 return name, True
 
+    def _is_source(self, there: os.stat_result) -> bool:
+        """Tells whether that is the file it was made of: to take its place is for `replace`, which keeps it."""
+        try:
+            return self._parcel.source is not None and os.path.samestat(there, Path(self._parcel.source).stat())
+        except OSError:
+            return False
+
     def _renamed(self, name: str) -> bool:
         if self._wish.conflict != Conflict.OVERWRITE or self._is_gone(name):
             return no_replace.put(self._folder, self._part.name, name)
         is_folder = self._parcel.output.is_dir()
         there = no_replace.status(self._folder, name)
+        if there and self._is_source(there):
+            raise Undelivered(
+                f"{name} is what it was made of, and is not overwritten: give it another name", final=True
+            )
         if there and stat.S_ISDIR(there.st_mode) != is_folder:
             raise Undelivered(f"{name} cannot be replaced: files replace files, and folders folders", final=True)
         if is_folder:

@@ -38,6 +38,7 @@ def parcel_of(row: Row, paths: Paths, library: Library) -> Parcel:
         bytes=row["bytes"],
         sha256=row["sha256"],
         modified=_modified(destination, row),
+        source=row["path"],
     )
 
 

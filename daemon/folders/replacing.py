@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,15 @@ from daemon.delivery.terms import losses
 from daemon.errors import BadParameter, UnsuitableSource
 from daemon.media.model import Media
 from daemon.models import Replacing, Wanted
+from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
 from daemon.recipes import command
-from daemon.recipes.picture import is_thinned
+from daemon.recipes.picture import is_thinned, to_deinterlace
 from daemon.recipes.recipe import Plan
 from daemon.scheduling.sources import NewSource
 from daemon.source_files import open_source
+
+FINE = re.compile(r"444|440|422|411|rgb|gbr|bgr")  # pixel formats that store colours finer than 4:2:0
 
 SMALL = 64 * 1024**2  # bytes up to which a file is known by all of them
 CHUNK = 1024**2
@@ -93,10 +97,12 @@ def _digest(descriptor: int) -> str:
 def lost(wanted: Wanted, library: Library, media: Media) -> str | None:
     """Returns in words what an output would be without that its source has, or why there can be none; None: nothing."""
     try:
-        plan = command.plan(media, library.find(wanted.preset).base, wanted.parameters)
+        preset = library.find(wanted.preset).base
+        plan = command.plan(media, preset, wanted.parameters)
     except (UnsuitableSource, BadParameter) as error:
         return str(error)
-    words = "; ".join(filter(None, (losses(plan.contents), *_fewer(plan, wanted, media))))
+    less = (*_fewer(plan, wanted, media), *_coarser(plan, preset, wanted, media))
+    words = "; ".join(filter(None, (losses(plan.contents), *less)))
     return f"it would lose {words}" if words else None
 
 
@@ -111,3 +117,16 @@ def _fewer(plan: Plan, wanted: Wanted, media: Media) -> Iterator[str]:
     fastest = wanted.parameters.get("max_frame_rate")
     if fastest is not None and picture.frame_rate and is_thinned(picture, fastest):
         yield f"pictures: {fastest:g} per second instead of {picture.frame_rate:.4g}"
+
+
+def _coarser(plan: Plan, preset: str, wanted: Wanted, media: Media) -> Iterator[str]:
+    """What of each picture there would be less of, where it is encoded by what does not keep all of it."""
+    picture, lossless = media.video, PRESETS[preset].encoder == "ffv1"
+    if picture is None or plan.video is None or plan.copied or lossless:
+        return
+    if to_deinterlace(picture, wanted.parameters.get("deinterlace", "auto")):
+        yield "fields: of each two one picture would be made"
+    if picture.bit_depth > wanted.parameters.get("bit_depth", picture.bit_depth):
+        yield f"bits: {wanted.parameters['bit_depth']} of each colour instead of {picture.bit_depth}"
+    if FINE.search(picture.pixel_format or ""):
+        yield f"colours: they would be stored for every four pixels together, and are {picture.pixel_format} now"
