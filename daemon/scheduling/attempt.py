@@ -14,24 +14,23 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from daemon import host
-from daemon.database.store import Transaction
-from daemon.encode.stall import ENDING, StallWatch, Standing
-from daemon.encode.task import Durable, Ended, Order, Progress, Report, Task, Vitals
+from daemon.encode.stall import Standing
+from daemon.encode.task import Ended, Progress
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
-from daemon.models import SourceFile, Stopped
+from daemon.models import Stopped
 from daemon.proof import prove
 from daemon.proof.publish import Sealed, seal
 from daemon.proof.score import score
 from daemon.recipes import command
-from daemon.scheduling import claims, growth
+from daemon.recipes.recipe import Piece
+from daemon.scheduling import claims
 from daemon.scheduling.claims import INTERRUPTED, MAX_RETRIES, Failure
+from daemon.scheduling.encoding import Encoding, log_failure
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.settlement import Member, Receipt, Settlement
 
 log = logging.getLogger(__name__)
 
-SHARED_PATIENCE = 20.0  # seconds without a sign of life after which those who share a process are tried alone
 GROWING = "the source changed while it was encoded, as one that is still being written: retry when it is complete"
 # What is wrong with the source, or with what was asked of it: another try would end alike.
 UNSUITABLE = (ProbeError, ProofError, UnsuitableSource, UnknownPreset, BadParameter)
@@ -47,23 +46,18 @@ class Attempt:
         self, members: Sequence[Member], resources: Resources, *, threads: Mapping[str, int], held: bool = False
     ) -> None:
         self.members = members
-        self.progress: Progress | None = None
         self.crowded_out = False  # the disk had no room for it
         self.held = held  # it shall not start, or stand still once it runs
-        self.frozen = False
         self.encoded = False  # its process did what it was to do; what came of it is being proven
         self._resources = resources
         self._settlement = Settlement(resources)
-        self._threads = threads
-        self._orders: dict[str, Order] = {}  # by variation, once they are given
         self._source = members[0].claim  # of all of them
-        self._all_encoded = False  # all is encoded; what follows goes by in moments
         self._began = time.monotonic()
-        self._patience = min(resources.hung_after, SHARED_PATIENCE) if len(members) > 1 else resources.hung_after
-        self._watch = StallWatch(self._patience, self._began)
-        self._fault: Failure | None = None
         self._stopping: asyncio.Task[Stopped] | None = None
         self._tell_encoded: Callable[[], None] = lambda: None
+        self._encoding = Encoding(
+            members, resources, threads=threads, end=self._stop_engine, has_ended=lambda: self._stopping is not None
+        )
         self._running = asyncio.create_task(self._run(), name=f"source {self._source.source}")
 
     @property
@@ -80,24 +74,23 @@ class Attempt:
         return tuple(member.claim.id for member in self.members)
 
     @property
+    def frozen(self) -> bool:
+        """Tells whether it stands still."""
+        return self._encoding.frozen
+
+    @property
     def standing(self) -> Standing | None:
         """Returns what the stall watch says; None while it gets on or is frozen."""
-        if self.frozen or self._fault:
-            return ENDING if self._fault else None
-        now = time.monotonic()
-        return self._watch.proving(now) if self.encoded else self._watch.standing(now, self._longest(), host.load())
+        return self._encoding.proving() if self.encoded else self._encoding.standing
 
     @property
     def shown(self) -> Progress | None:
         """Returns the latest report; of what stands still the speed, and what follows from it, is not known."""
-        if self.progress is None or not (self.frozen or self.standing == ENDING):
-            return self.progress
-        return replace(self.progress, speed=None)
+        return self._encoding.shown
 
     def duration(self, variation: str) -> float | None:
         """Returns the planned seconds of that output; None while or where nobody knows."""
-        plan = next(member.plan for member in self.members if member.claim.id == variation)
-        return plan.duration_seconds if plan else None
+        return self._encoding.duration(variation)
 
     @property
     def source_seconds(self) -> float | None:
@@ -106,11 +99,7 @@ class Attempt:
 
     def written(self, variation: str) -> int:
         """Returns the bytes made for one of the variations so far. Any thread may call it; it may block."""
-        order = self._orders.get(variation)
-        return self._resources.engine.written(order) if order else 0
-
-    def _longest(self) -> float | None:
-        return max(filter(None, (self.duration(member.claim.id) for member in self.members)), default=None)
+        return self._encoding.written(variation)
 
     def on_encoded(self, tell: Callable[[], None]) -> None:
         """Has `tell` called once `encoded` is set, if ever."""
@@ -141,11 +130,9 @@ class Attempt:
         """Freezes the encode, or lets it go on; when this returns, it stands still. One not begun will not begin."""
         self.held = held
         if held:
-            self.frozen = await self._resources.engine.pause(self._source.token)
-        elif self.frozen:
-            self.frozen = False
-            self._watch.restart(time.monotonic())
-            self._resources.engine.resume(self._source.token)
+            await self._encoding.freeze()
+        else:
+            self._encoding.thaw()
 
     def _stop_engine(self) -> asyncio.Task[Stopped]:
         if self._stopping is None:
@@ -153,7 +140,7 @@ class Attempt:
         return self._stopping
 
     async def _end_process(self) -> Stopped:
-        stopped = await self._resources.engine.stop(self._source.token)
+        stopped = await self._encoding.stop()
         for member in self.members:
             if member.proving:  # it may take long, and nothing will come of it any more
                 member.proving.cancel()
@@ -172,7 +159,7 @@ class Attempt:
         try:
             return await work
         except asyncio.CancelledError:
-            failure = self._fault
+            failure = self._encoding.fault
         except UNSUITABLE as error:
             failure = Failure(error=str(error))
         except OutOfSpace:
@@ -197,7 +184,7 @@ class Attempt:
             return await self._settlement.abandon_all(members, INTERRUPTED)
         ended = await self._make(members)
         if ended.stopped or ended.lost or self._stopping:
-            return await self._settlement.abandon_all(members, self._fault, ended.cpu_seconds)
+            return await self._settlement.abandon_all(members, self._encoding.fault, ended.cpu_seconds)
         if ended.disk_full:
             return await self._wait_for_space(members, ended.cpu_seconds)
         if ended.error:
@@ -223,7 +210,7 @@ class Attempt:
         return None
 
     async def _prepare(self, members: Sequence[Member]) -> None:
-        if not self._resources.engine.reads(self._source_file.path):
+        if not self._resources.engine.reads(self._resources.whereabouts.of(self._source.recorded).path):
             raise Unavailable("no machine that could encode it reads the source where it lies")
         for member in members:
             if member.resumption:
@@ -231,23 +218,16 @@ class Attempt:
 
     async def _make(self, members: Sequence[Member]) -> Ended:
         """Runs the encoder; films in pieces are joined in a second task, once this attempt's pieces are there."""
+        encoded = await self._encoding.encode(members)
         parted = [member for member in members if member.resumption]
-        begins = min(member.resumption.begin.seconds if member.resumption else 0.0 for member in members)
-        self._watch.restart(time.monotonic(), begins)
-        self.progress = Progress(task=self._source.token, seconds=begins) if begins else None
-        encoded = await self._run_task([self._order(member) for member in members])
         if not parted or encoded.stopped or encoded.lost or self._stopping or encoded.error:
             return encoded
-        self._all_encoded = True
-        orders = list[Order]()
+        films = list[tuple[Member, tuple[Piece, ...]]]()
         for member in parted:
-            await self._settling([member], self._collect(member, orders))
-        if not orders or self._stopping:
+            await self._settling([member], self._collect(member, films))
+        if not films or self._stopping:
             return encoded
-        joined = await self._run_task(orders)
-        if joined.is_final and not self._stopping:  # tried once more: to encode anew costs far more
-            again = await self._run_task(orders)
-            joined = replace(again, cpu_seconds=joined.cpu_seconds + again.cpu_seconds)
+        joined = await self._encoding.join(films)
         if joined.error and joined.is_final and not self._stopping:
             for member in (one for one in parted if not one.settled):
                 await self._begin_anew(member, joined.error, 0.0)
@@ -258,12 +238,6 @@ class Attempt:
             unmeasured={**encoded.unmeasured, **joined.unmeasured},
             chosen={**encoded.chosen, **joined.chosen},
         )
-
-    async def _run_task(self, orders: Sequence[Order]) -> Ended:
-        self._orders |= {order.variation: order for order in orders}
-        one, file = self._source, self._source_file
-        task = Task(id=one.token, source=file, source_name=one.source_name, media=one.media, orders=tuple(orders))
-        return await self._resources.engine.run(task, self._report)
 
     async def _suitable(self) -> list[Member]:
         """The members of which something can be made; the others are abandoned."""
@@ -280,7 +254,7 @@ class Attempt:
         keys = [(member.claim.preset, member.claim.parameters) for member in members]
         predicted = sum(member.cost for member in members)
         learning = asyncio.ensure_future(self._resources.history.learn(keys, predicted, ended.cpu_seconds))
-        learning.add_done_callback(_log_failure)
+        learning.add_done_callback(log_failure)
 
     async def _finish(self, member: Member, cpu_seconds: float) -> None:
         """Makes an encoded part a published file, if it is what was planned."""
@@ -295,7 +269,7 @@ class Attempt:
             return await self._settlement.abandon(member, Failure(error=str(error)), cpu_seconds)
         finally:
             member.proving = None
-        speed = self.progress.speed if self.progress else None
+        speed = self._encoding.progress.speed if self._encoding.progress else None
         proof = member.proof(cpu_seconds, sealed, lasting, speed)
         return await self._settlement.publish(member, proof, time.monotonic() - self._began)
 
@@ -311,7 +285,8 @@ class Attempt:
         assert member.plan is not None
         part = self._resources.part(member.claim)
         whole = member.claim.most_bytes is not None
-        lasting = await prove.prove_output(self._resources.prober, part, member.plan, self._source_file, whole=whole)
+        file = self._resources.whereabouts.of(self._source.recorded)
+        lasting = await prove.prove_output(self._resources.prober, part, member.plan, file, whole=whole)
         if member.resumption:
             await member.resumption.prove_joints(part, member.plan)
         if metric := member.plan.quality:
@@ -319,79 +294,18 @@ class Attempt:
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)
         return lasting, await asyncio.to_thread(seal, part)
 
-    def _order(self, member: Member) -> Order:
-        claim, resumption = member.claim, member.resumption
-        return Order(
-            variation=claim.id,
-            attempt=claim.attempt,
-            preset=self._resources.base(claim),
-            parameters=claim.parameters,
-            part=str(resumption.path if resumption else self._resources.part(claim)),
-            log=str(self._resources.paths.log(claim.job, claim.id)),
-            threads=self._threads[claim.id],
-            bytes=member.space,
-            begin=resumption.begin if resumption else None,
-        )
-
-    async def _collect(self, member: Member, orders: list[Order]) -> None:
-        """Adds the order to join the pieces of a film."""
+    async def _collect(self, member: Member, films: list[tuple[Member, tuple[Piece, ...]]]) -> None:
+        """Adds a film that may be joined of its pieces."""
         assert member.resumption
         try:
             pieces = await member.resumption.pieces()
         except (ProofError, ProbeError) as error:
             await self._begin_anew(member, str(error), 0.0)
         else:
-            part = str(self._resources.part(member.claim))
-            orders.append(replace(self._order(member), part=part, begin=None, pieces=pieces))
-
-    # While it runs
-
-    def _report(self, report: Report) -> None:
-        now = time.monotonic()
-        if isinstance(report, Progress):
-            self.progress = self.progress if self._all_encoded else report
-            self._watch.progress(report.seconds, now)
-        elif isinstance(report, Vitals):
-            self._watch.vitals(report.cpu_seconds, report.io_bytes, now)
-            self._end_if_hung()
-            self._end_if_too_large(report.written)
-        elif isinstance(report, Durable):
-            self._record(partial(claims.record_durable, report))
-        else:
-            self._record(partial(claims.record_start, report))
-
-    def _end_if_hung(self) -> None:
-        if self._stopping is None and self.standing == ENDING:
-            words = f"the encoder hung: for {self._patience:.0f} s nothing came of it, so it was ended"
-            self._fault = Failure(error=words, retries=1, alone=len(self.members) > 1)
-            self._stop_engine()
-
-    def _end_if_too_large(self, written: int) -> None:
-        """Ends one that will not come out smaller than its source, and so not take its place."""
-        member, encoded = self.members[0], self.progress.encoded if self.progress else None
-        if self._source.most_bytes is None or encoded is None or self._all_encoded or self._stopping:
-            return
-        bounds = {"most": self._source.most_bytes, "original": self._source.recorded.bytes}
-        words = growth.refusal(written, encoded, duration=self._longest(), **bounds)
-        if words and not (member.resumption and member.resumption.begin.seconds):
-            self._fault = Failure(error=words)
-            self._stop_engine()
-
-    def _record(self, work: Callable[[Transaction], None]) -> None:
-        # Not waited for: should the daemon die before this is durable, the token still finds the process.
-        writing = asyncio.ensure_future(self._resources.store.write(work))
-        writing.add_done_callback(_log_failure)
+            films.append((member, pieces))
 
     async def _wait_for_space(self, members: Iterable[Member], cpu_seconds: float = 0.0) -> None:
         self.crowded_out = True
         written = await asyncio.to_thread(lambda: {one: self.written(one) for one in self.variations})
-        await self._settlement.let_wait(members, written, self.progress.seconds if self.progress else 0.0, cpu_seconds)
-
-    @property
-    def _source_file(self) -> SourceFile:
-        return self._resources.whereabouts.of(self._source.recorded)
-
-
-def _log_failure(task: asyncio.Future[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.error("what an encode told could not be recorded: %s", error)
+        progress = self._encoding.progress
+        await self._settlement.let_wait(members, written, progress.seconds if progress else 0.0, cpu_seconds)
