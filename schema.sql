@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 30;
+PRAGMA user_version = 31;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -382,6 +382,7 @@ CREATE TABLE watched_files (
     said      TEXT,           -- why its job failed, or its outputs were not delivered
     fate      TEXT CHECK (fate IN ('move', 'delete')),  -- what is to become of it once all of it is delivered; NULL: nothing
     finished  INTEGER NOT NULL DEFAULT 0 CHECK (finished IN (0, 1)),  -- all of it is delivered
+    disk      TEXT,           -- the mark of that which it lies on, if it is to go; NULL: of old ones it is not known
     PRIMARY KEY (folder, recipe, inode, bytes, modified)
 ) STRICT, WITHOUT ROWID;
 
@@ -404,7 +405,8 @@ CREATE TABLE replacements (
     bytes           INTEGER NOT NULL,
     step            TEXT NOT NULL CHECK (step IN ('done', 'undoing', 'undone', 'emptying', 'emptied')),
     replaced_at     REAL NOT NULL,
-    keep_until      REAL NOT NULL      -- the original, in the trash
+    keep_until      REAL NOT NULL,     -- the original, in the trash
+    sha256          TEXT               -- of what took its place; NULL: of old ones it is not known
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX replacements_by_folder ON replacements (folder);

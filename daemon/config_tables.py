@@ -105,6 +105,11 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     schedule: Schedule | None = None
     place: str = ""  # where it is written: the file and the line
 
+    @property
+    def is_changed(self) -> bool:
+        """Returns whether its files are replaced, moved or deleted."""
+        return self.replace is not None or self.on_success != "leave"
+
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names a bucket, or a part of one, to which results may be brought.

@@ -192,13 +192,13 @@ class Replacing(Model, frozen=True):
 
     folder: str  # the watched folder's name
     root: str  # its path
-    root_inode: int
     name: str  # the file's within it
     bytes: int
     inode: int
     modified: int
     trash: str  # the path of the folder that originals are moved to
     sha256: str | None = None  # None: it is not compared
+    disk: str = ""  # the mark of that which the folder lies on; empty: of old ones it is not known
     min_saving: float = 0.0  # of 1
     min_vmaf: float = 0.0
     keep_days: float = 0.0  # that the original is kept in the trash

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from surroundings import thorough
 from test_delivery_folder import DEADLY, dies_at, mounted, refuse
 
-from daemon.delivery import no_replace
+from daemon.delivery import disk_mark, no_replace
 from daemon.delivery.originals import Originals, Return, Step, Swap, opened
 from daemon.delivery.place import Course, Parcel, Receipt, Stopped
 from daemon.errors import Undelivered
@@ -53,7 +53,7 @@ class Scene(NamedTuple):
     def parcel(self, **more: Any) -> Parcel:
         output, now = self.spool / "output.mkv", self.film.stat()
         wish = Replacing(
-            folder="library", root=str(self.library), root_inode=self.library.stat().st_ino, name=f"films/{self.name}",
+            folder="library", root=str(self.library), disk=disk_mark.keep(self.library), name=f"films/{self.name}",
             bytes=now.st_size, inode=now.st_ino, modified=now.st_mtime_ns, sha256=seal(self.film)[1],
             trash=str(self.trash), **more,
         )  # fmt: skip
@@ -175,7 +175,7 @@ def swap_of(receipt: Receipt) -> Swap:
 
 
 def back(parcel: Parcel, swap: Swap) -> None:
-    with opened(parcel.destination, make=True) as folders:
+    with opened(parcel.destination, swap, make=True) as folders:
         Return(folders, parcel.id, parcel.destination, swap).carry_out()
 
 

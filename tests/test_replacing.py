@@ -20,7 +20,7 @@ from test_delivery_folder import mounted
 from test_folders import QUICK, toml
 
 from daemon.config_tables import Folder, Replace
-from daemon.delivery import terms
+from daemon.delivery import disk_mark, terms
 from daemon.errors import ProbeError, StartupError
 from daemon.folders import checks, replacing
 from daemon.media import decode_end
@@ -161,7 +161,9 @@ def copies(library: Path, film: Path, *names: str) -> None:
 
 
 def contents(library: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in library.rglob("*") if path.is_file()}
+    return {
+        path.name: path.read_bytes() for path in library.rglob("*") if path.is_file() and path.name != disk_mark.NAME
+    }
 
 
 @pytest.mark.thorough
@@ -221,7 +223,6 @@ def test_what_an_output_is_without_keeps_it_from_its_originals_place() -> None:
     wish = Replacing(
         folder="x",
         root="/x",
-        root_inode=1,
         name="film.mkv",
         bytes=1000,
         inode=1,
@@ -265,7 +266,7 @@ def test_a_file_is_known_by_all_of_it_if_it_is_small_or_somebody_is_paranoid(
     copies(library, film, "film.mkv")
     path = library / "films" / "film.mkv"
     folder = Folder(name="x", path=library, variations=(), replace=Replace(trash=library / ".trash", paranoid=paranoid))
-    found = replacing.replacing(folder, "films/film.mkv", local_source("film.mkv", path, (str(library),)), "mkv")
+    found = replacing.replacing(folder, "films/film.mkv", local_source("film.mkv", path, (str(library),)), "mkv", "")
     assert found.sha256 == (hashlib.sha256(film.read_bytes()).hexdigest() if known else None)
 
 

@@ -1121,8 +1121,8 @@ VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :now)
 
 -- Keeps that a file was taken or refused.
 -- name: insert_watched_file
-INSERT INTO watched_files (folder, recipe, inode, bytes, modified, name, job, error, fate, taken_at)
-VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :job, :error, :fate, :now)
+INSERT INTO watched_files (folder, recipe, inode, bytes, modified, name, job, error, fate, disk, taken_at)
+VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :job, :error, :fate, :disk, :now)
 
 -- Files of a folder of which all is delivered, and that are to go.
 -- name: files_to_go

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon import filenames
 from daemon.bounded_threads import Workers
@@ -35,10 +36,11 @@ PATIENCE = 3.0  # seconds to look for a folder: a job need not wait until its sh
 
 
 class _Landing(Model, frozen=True):
-    """What is noted before the rename: the name to come, and the folder by its inode."""
+    """What is noted before the rename: the name to come, and the folder by its inode and its file system."""
 
     name: str
     folder: int
+    disk: str | None = None  # None: of old ones it is not known
 
 
 class Folders:
@@ -177,12 +179,19 @@ class _Delivery:
         """
         part, there = (no_replace.status(self._folder, name) for name in (self._part.name, landing.name))
         if part is None:
-            return self._part.is_ours(landing.name) or os.fstat(self._folder).st_ino == landing.folder
+            known = self._landing(landing.name)
+            same = landing in (known, replace(known, disk=None))
+            return same or self._part.is_ours(landing.name)
         if there is None or os.path.samestat(part, there):  # of a link, it has both names for a moment
             return there is not None
         # Of two that changed places, the part is what lay there. Else what is there is another's, however like ours.
         overwriting = self._wish.conflict == Conflict.OVERWRITE
         return overwriting and self._part.is_ours(landing.name) and not self._part.is_there()
+
+    def _landing(self, name: str) -> _Landing:
+        """What a file system is known by may change with a boot: then what was taken away comes once more."""
+        here = os.fstat(self._folder)
+        return _Landing(name=name, folder=here.st_ino, disk=f"{here.st_dev}:{os.statvfs(self._folder).f_fsid}")
 
     def _is_gone(self, name: str) -> bool:
         return no_replace.status(self._folder, name) is None
@@ -202,8 +211,7 @@ class _Delivery:
             if self._wish.conflict == Conflict.NUMBER:
                 name = self._free(name)
             self._course.check()
-            landing = _Landing(name=name, folder=os.fstat(self._folder).st_ino)
-            self._course.note(msgspec.json.encode(landing).decode())
+            self._course.note(msgspec.json.encode(self._landing(name)).decode())
             if self._renamed(name):
                 by_handle.fsync_folder(self._folder)
                 return name, False

@@ -21,7 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon import filenames
-from daemon.delivery import by_handle, no_replace
+from daemon.delivery import by_handle, disk_mark, no_replace
 from daemon.delivery.by_handle import Rights
 from daemon.delivery.part import Part, part_of, remove
 from daemon.delivery.place import Course, Parcel, Receipt
@@ -33,6 +33,7 @@ from daemon.source_files import GONE
 PLACE = "original"
 TRASH = Rights(0o700)
 ROUNDED = 2_000_000_000  # nanoseconds by which some file systems round times
+AWAY = "the watched folder is away, or another disk is in its place: it waits until that is there again"
 LINKED = "its original has other names too (hard links): it is left as it is"
 NEW_FOLDER = Rights(0o755)  # of one that is gone, and an original is to be put back to
 
@@ -73,33 +74,42 @@ class Originals:
         )
 
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
-        with in_words(), opened(parcel.destination) as folders:
+        with in_words(), opened(parcel.destination, swap_of(course.landing)) as folders:
             swap = _Replacement(folders, parcel, course).carry_out()
         return Receipt(to="/".join(filter(None, (parcel.destination.below, swap.name))), aside=swap.aside)
 
     def withdraw(self, parcel: Parcel) -> None:
-        swap = msgspec.json.decode(parcel.landing, type=Swap) if parcel.landing else None
-        with in_words(), opened(parcel.destination, make=swap is not None) as folders:
+        swap = swap_of(parcel.landing)
+        with in_words(), opened(parcel.destination, swap, make=swap is not None) as folders:
             if swap:
                 Return(folders, parcel.id, parcel.destination, swap).carry_out()
             else:
                 remove(folders.at, part_of(parcel.id))
 
 
+def swap_of(landing: str | None) -> Swap | None:
+    """Returns what was noted, if anything was."""
+    return msgspec.json.decode(landing, type=Swap) if landing else None
+
+
 @contextmanager
-def opened(destination: Destination, *, make: bool = False) -> Iterator[Folders]:
+def opened(destination: Destination, swap: Swap | None, *, make: bool = False) -> Iterator[Folders]:
     """Opens both folders; a trash that is missing is made, and with `make` the folder of the file too.
 
-    Raises Undelivered for a watched folder that is away, or OSError.
+    Raises Undelivered where the watched folder, or the disk that it was on, is away, or OSError. Without its mark that
+    disk is known by the original of the `swap` alone.
     """
     wish = _wish(destination)
     root = _root(wish)
     try:
-        with (
-            by_handle.folder(root, destination.steps, NEW_FOLDER if make else None) as at,
-            _trash(wish.trash) as trash,
-        ):
-            yield Folders(at, trash)
+        is_marked = disk_mark.find(root) == wish.disk or not (wish.disk or swap)
+        with _trash(wish.trash, TRASH if is_marked else None) as trash:
+            if not is_marked and not (swap and _has(trash, swap.aside, wish.bytes, wish.modified)):
+                raise _away()
+            if swap and os.fstat(trash).st_dev != os.fstat(root).st_dev:
+                raise _away()
+            with by_handle.folder(root, destination.steps, NEW_FOLDER if make else None) as at:
+                yield Folders(at, trash)
     except NotADirectoryError as error:
         raise Undelivered("a link or a file stands where its folder, or the trash, was", final=True) from error
     finally:
@@ -107,25 +117,26 @@ def opened(destination: Destination, *, make: bool = False) -> Iterator[Folders]
 
 
 def _root(wish: Replacing) -> int:
-    away = "the watched folder is away: it waits until that is there again"
     try:
-        root = os.open(os.path.realpath(wish.root), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return os.open(os.path.realpath(wish.root), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in GONE:
-            raise Undelivered(away, away=True) from error
+            raise _away() from error
         raise
-    if os.fstat(root).st_ino != wish.root_inode:  # as where nothing is mounted for now
-        os.close(root)
-        raise Undelivered(away, away=True)
-    return root
+
+
+def _away() -> Undelivered:
+    return Undelivered(AWAY, away=True)
 
 
 @contextmanager
-def _trash(path: str) -> Iterator[int]:
+def _trash(path: str, make: Rights | None) -> Iterator[int]:
     above, name = os.path.split(path)
     over = os.open(os.path.realpath(above), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with by_handle.folder(over, (name,), TRASH) as trash:
+        if make is None and no_replace.status(over, name) is None:
+            raise _away()
+        with by_handle.folder(over, (name,), make) as trash:
             yield trash
     finally:
         os.close(over)
@@ -166,8 +177,7 @@ class _Replacement(_Pair):
 
     def carry_out(self) -> Swap:
         """Returns which names the two have now."""
-        swap = msgspec.json.decode(self._course.landing, type=Swap) if self._course.landing else None
-        part = self._part(None)
+        swap, part = swap_of(self._course.landing), self._part(None)
         if swap and part.is_ours(swap.name):
             part.clear()  # of a link, it has both names for a moment
             self._fsync()
@@ -206,6 +216,8 @@ class _Replacement(_Pair):
         """Writes what is to take its place, and notes that the original is to be moved."""
         name = name_of(self._parcel)
         self._refuse_changed(by_all_bytes=True)
+        if os.fstat(self._trash).st_dev != os.fstat(self._at).st_dev:
+            raise _elsewhere()
         if name != self._own_name and no_replace.status(self._at, name):
             raise Undelivered(f"{name} is there already: the original is left as it is", final=True)
         if not is_written:
@@ -229,8 +241,7 @@ class _Replacement(_Pair):
             return no_replace.put(self._at, self._own_name, aside, into=self._trash)
         except OSError as error:
             if error.errno == errno.EXDEV:
-                words = "the trash lies on another file system than the original, which is left as it is"
-                raise Undelivered(words, final=True) from error
+                raise _elsewhere() from error
             raise
 
     def _rights(self) -> Rights:
@@ -348,6 +359,11 @@ def _aside(name: str, delivery: str) -> str:
     path = PurePosixPath(name)
     ending = f".{delivery}{path.suffix}"
     return path.stem.encode()[: filenames.MAX_BYTES - len(ending.encode())].decode(errors="ignore") + ending
+
+
+def _elsewhere() -> Undelivered:
+    words = "the trash lies on another file system than the original, which is left as it is"
+    return Undelivered(words, final=True)
 
 
 def _changed() -> Undelivered:

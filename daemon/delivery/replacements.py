@@ -99,13 +99,18 @@ class Replacements:
         for row in await self._store.read(lambda t: t.all("due_replacements", now=now)):
             if row["folder"] in away:
                 continue
-            begun = await self._step(row, "emptying") if row["step"] == "done" else row
             try:
+                begun = row if row["step"] != "done" else await self._begin_to_empty(row)
                 if begun is not None:
                     await self._go_on(begun)
             except (Undelivered, Unavailable) as error:
                 away |= {row["folder"]} if isinstance(error, Unavailable) else set()
                 tell(log, logging.WARNING, "an original waits in the trash", folder=row["folder"], error=str(error))
+
+    async def _begin_to_empty(self, row: Row) -> Row | None:
+        """Notes that an original is to go from the trash, once its disk is there."""
+        await self._on_disk(row, Return.is_aside)
+        return await self._step(row, "emptying")
 
     async def _refuse_lost(self, row: Row) -> None:
         """Refuses where there is nothing to be put back, or what took its place is not as it was."""
@@ -135,7 +140,7 @@ class Replacements:
 
 def _at_work(row: Row, destination: Destination, work: Callable[[Return], T]) -> T:
     swap = Swap(step=Step.PLACING, name=PurePosixPath(row["taken_by"]).name, aside=row["aside"], bytes=row["bytes"])
-    with in_words(), opened(destination, make=row["step"] == "undoing") as folders:
+    with in_words(), opened(destination, swap, make=row["step"] == "undoing") as folders:
         return work(Return(folders, row["id"], destination, swap))
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from daemon import filenames
 from daemon.config_tables import Folder
 from daemon.database.store import Row, Transaction
-from daemon.delivery import by_handle, no_replace
+from daemon.delivery import by_handle, disk_mark, no_replace
 from daemon.delivery.by_handle import Rights
 
 OUTCOMES = {"move": "moved", "delete": "deleted"}
@@ -26,6 +28,15 @@ def record(row: Row, stays: str | None, transaction: Transaction) -> None:
     transaction.run("record_gone", outcome=None if stays else OUTCOMES[row["fate"]], said=stays, **key)
 
 
+def at_hand(folder: Folder, rows: Sequence[Row]) -> list[Row]:
+    """Returns those of the rows whose disk is there. Raises OSError. Blocks."""
+    if not rows:
+        return []
+    with disk_mark.opened(folder.path) as root:
+        there = {None, disk_mark.find(root)}
+    return [row for row in rows if row["disk"] in there]
+
+
 def carry_out(folder: Folder, row: Row) -> str | None:
     """Has a file go as its row says; returns why it stays, if it does. It may be called again, wherever it broke off.
 
@@ -40,21 +51,21 @@ def carry_out(folder: Folder, row: Row) -> str | None:
 
 def _carry_out(folder: Folder, row: Row) -> None:
     path = PurePosixPath(row["name"])
-    root = os.open(os.path.realpath(folder.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with by_handle.folder(root, path.parent.parts) as at:
-            if row["fate"] == "delete":
-                _delete(at, path.name, row)
-            elif folder.move_to is None:
-                raise _Stays("it is not said any more where it is to be moved to")
-            else:
-                _move(at, path.name, row, folder.move_to)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if not folder.path.is_dir() or not any(folder.path.iterdir()):
-            raise  # it is away
-        raise _Stays("the folder it lay in is not there any more") from error
-    finally:
-        os.close(root)
+    with disk_mark.opened(folder.path) as root:
+        if row["disk"] not in {None, disk_mark.find(root)}:
+            raise OSError(errno.ENODEV, "another disk is where it was")
+        try:
+            with by_handle.folder(root, path.parent.parts) as at:
+                if row["fate"] == "delete":
+                    _delete(at, path.name, row)
+                elif folder.move_to is None:
+                    raise _Stays("it is not said any more where it is to be moved to")
+                else:
+                    _move(at, path.name, row, folder.move_to)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not any(folder.path.iterdir()):
+                raise  # it is away
+            raise _Stays("the folder it lay in is not there any more") from error
 
 
 def _move(at: int, name: str, row: Row, target: Path) -> None:

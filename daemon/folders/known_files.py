@@ -73,6 +73,7 @@ def remember(
         job=job.id if job else None,
         error=error,
         fate=fate if job else None,
+        disk=watch.disk if job and fate else None,
         now=now,
     )
     return job.id if job else None

@@ -34,8 +34,10 @@ class Unfit(Exception):
     """Nothing may take the place of the file; the words say why."""
 
 
-def replacing(folder: Folder, name: str, source: NewSource, extension: str) -> Replacing:
+def replacing(folder: Folder, name: str, source: NewSource, extension: str, disk: str) -> Replacing:
     """Returns what an output with that extension is to do to the file at `name` within a folder, as that is now.
+
+    `disk` is the mark of that on which it lies.
 
     Raises Unfit, or OSError where it cannot be read. Blocks.
     """
@@ -52,7 +54,7 @@ def replacing(folder: Folder, name: str, source: NewSource, extension: str) -> R
     return Replacing(
         folder=folder.name,
         root=str(folder.path),
-        root_inode=folder.path.stat().st_ino,
+        disk=disk,
         name=name,
         bytes=size,
         inode=inode,

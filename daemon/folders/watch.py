@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from daemon.bounded_threads import Workers
 from daemon.config_tables import Folder
 from daemon.database.store import Transaction
+from daemon.delivery import disk_mark
 from daemon.delivery.deliveries import Deliveries
 from daemon.errors import (
     BadName,
@@ -218,7 +219,8 @@ class Watcher:
 
     async def _let_go(self, watch: Watched) -> None:
         """Moves or deletes what is done with; what cannot be yet, after a later scan."""
-        for row in await self._store.read(lambda t: t.all("files_to_go", folder=watch.folder.name)):
+        rows = await self._store.read(lambda t: t.all("files_to_go", folder=watch.folder.name))
+        for row in await self._threads.run(watch.folder.name, partial(fates.at_hand, watch.folder, rows)):
             of = {"folder": watch.folder.name, "fate": row["fate"]}
             try:
                 stays = await self._threads.run(watch.folder.name, partial(fates.carry_out, watch.folder, row))
@@ -275,6 +277,9 @@ class Watcher:
 
         Raises LimitReached, OutOfSpace or Unavailable.
         """
+        if watch.folder.is_changed:
+            marking = partial(disk_mark.keep, watch.folder.path)
+            watch.disk = await self._reading.run(watch.folder.name, marking)
         try:
             source = await self._whereabouts.find(str(watch.folder.path / name))
             if key_of(source.identity) != key_of(identity) or await self._is_written(watch, name):
@@ -341,7 +346,7 @@ class Watcher:
         try:
             if words := lost(wanted, self._library, media):
                 raise Unfit(words)
-            reading = partial(replacing, watch.folder, name, source, wanted.extension)
+            reading = partial(replacing, watch.folder, name, source, wanted.extension, watch.disk or "")
             wish = await self._reading.run(watch.folder.name, reading)
         except OSError as error:
             raise Conflict(f"it cannot be read now: {error.strerror}") from error

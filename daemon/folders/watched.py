@@ -34,6 +34,7 @@ class Watched:
         self._rules = _hash(msgspec.json.encode(folder.when))  # others may not refuse the same
         self.variations = tuple(variation(entry, folder) for entry in folder.variations)
         self.waiting: dict[Key, tuple[Found, float]] = {}  # not taken yet, and since when it is as it is
+        self.disk: str | None = None  # the mark of that on which the folder lies, if what is in it is to go
         self.found = 0
         self.left_out = 0
         self.empty = False

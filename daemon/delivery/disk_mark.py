@@ -1,0 +1,73 @@
+"""Tells the disk that a folder lies on from any other that is mounted in its place, by a mark that we leave there.
+
+Nothing else does: the root of each ext4 has the same inode, a device's number changes with a boot, and shares do not
+tell what they lie on. A copy of a disk with all its files counts as that disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from daemon.delivery import by_handle, no_replace
+
+NAME = ".ffspool-disk"
+MARK = re.compile(r"[0-9a-f]{32}\n", re.ASCII)
+BYTES = 33
+
+
+@contextmanager
+def opened(path: Path | str) -> Iterator[int]:
+    """Gives a descriptor of a folder, by a path that may lead there through links. Raises OSError. Blocks."""
+    folder = os.open(os.path.realpath(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def find(folder: int) -> str | None:
+    """Returns the mark in an open folder; None: there is none. Raises OSError. Blocks."""
+    try:
+        file = os.open(NAME, by_handle.READ_FILE, dir_fd=folder)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENXIO}:
+            return None
+        raise
+    try:
+        mark = os.read(file, BYTES + 1).decode("ascii", "replace")
+    finally:
+        os.close(file)
+    return mark.strip() if MARK.fullmatch(mark) else None
+
+
+def keep(path: Path) -> str:
+    """Returns the mark in a folder, which is made durably where there is none. Raises OSError. Blocks."""
+    with opened(path) as folder:
+        mark = find(folder)
+        if mark is None:
+            _make(folder)
+            mark = find(folder)
+    if mark is None:
+        raise FileExistsError(errno.EEXIST, f"{NAME} is no mark of ours: take it away")
+    return mark
+
+
+def _make(folder: int) -> None:
+    mark = secrets.token_hex(16)
+    part = f".ffspool-{mark}.part"
+    file = os.open(part, by_handle.NEW_FILE, 0o644, dir_fd=folder)
+    try:
+        os.write(file, f"{mark}\n".encode())
+        os.fsync(file)
+        no_replace.put(folder, part, NAME)
+        by_handle.fsync_folder(folder)
+    finally:
+        os.close(file)
+        with suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=folder)
