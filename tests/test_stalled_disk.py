@@ -27,7 +27,7 @@ EXCUSED = {  # what has nothing to do with jobs, files or the queue
     "POST /api/login", "POST /api/logout", "POST /api/webhooks/secret/rotate", "OPTIONS /api/uploads",
     "OPTIONS /api/uploads/{}", "POST /api/uploads/{}", "POST /api/webhooks/deliveries/{}/replay", "GET /web/{}",
     "GET /api/jobs/{}/variations/{}/files/{}", "POST /api/tokens", "DELETE /api/tokens/{}",
-    "POST /api/machines/{}/drain", "POST /api/machines/{}/resume",
+    "POST /api/machines/{}/drain", "POST /api/machines/{}/resume", "DELETE /api/machines/{}",
 }  # fmt: skip
 Start = Callable[..., Daemon]
 

@@ -60,6 +60,7 @@ VERBS = {
     "GET /api/machines": "machines ls",
     "POST /api/machines/{machine}/drain": "machines drain M",
     "POST /api/machines/{machine}/resume": "machines resume M",
+    "DELETE /api/machines/{machine}": "machines forget M",
 }
 WITHOUT_A_VERB = {
     "POST /api/jobs/{job}/retry": "`retry` reads the job first, to say for what that is in vain",

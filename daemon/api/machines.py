@@ -21,3 +21,9 @@ async def drain(call: Call) -> MachineView:
 
 async def resume(call: Call) -> MachineView:
     return standing.drained(call.service.cluster, call.path["machine"], False)
+
+
+async def forget(call: Call) -> None:
+    name = call.path["machine"]
+    standing.refuse_present(call.service.cluster, name)
+    await asyncio.to_thread(Guests(call.service.paths.cluster).revoke, name)

@@ -207,6 +207,8 @@ ENDPOINTS = (
     Endpoint("GET", "/api/machines", machines.show, "The machines that were invited to work for this daemon"),
     Endpoint("POST", "/api/machines/{machine}/drain", machines.drain, "Give a machine nothing more"),
     Endpoint("POST", "/api/machines/{machine}/resume", machines.resume, "Give a machine work again"),
+    Endpoint("DELETE", "/api/machines/{machine}", machines.forget, "Forget a machine that is away for good",
+             status=204, problems=(Conflict,)),
     # The host
     Endpoint("POST", "/api/login", host.login, "Exchange the password for a token and a cookie", body=LoginRequest,
              max_body=MAX_LOGIN_BYTES, answer=Session, told=("Set-Cookie",), problems=(Unauthorized, Throttled),

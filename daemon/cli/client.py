@@ -224,6 +224,10 @@ class Client:
     def drain_machine(self, name: str) -> Json:
         return self._json("POST", _route("machines", name, "drain"))
 
+    def forget_machine(self, name: str) -> None:
+        with self._answer("DELETE", _route("machines", name)):
+            return
+
     def resume_machine(self, name: str) -> Json:
         return self._json("POST", _route("machines", name, "resume"))
 

@@ -155,7 +155,7 @@ async def _until_told(serving: Any) -> None:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def machines(context: click.Context) -> None:
-    """See which machines work for the daemon, and let one finish and rest."""
+    """See which machines work for the daemon, let one finish and rest, or forget one."""
     if context.invoked_subcommand is None:
         context.invoke(ls)
 
@@ -201,6 +201,16 @@ def drain(name: str, state_dir: Path | None, as_json: bool) -> None:
 def resume(name: str, state_dir: Path | None, as_json: bool) -> None:
     """Give the machine NAME work again."""
     tell(reach(state_dir).resume_machine(name), as_json, _standing)
+
+
+@machines.command()
+@click.argument("name")
+@state_dir
+@as_json
+def forget(name: str, state_dir: Path | None, as_json: bool) -> None:
+    """Forget the machine NAME, which is away for good: its invitation counts no more."""
+    reach(state_dir).forget_machine(name)
+    tell({"name": name, "forgotten": True}, as_json, lambda _: f"{name} is not invited any more")
 
 
 def _standing(answer: Json) -> str:

@@ -48,7 +48,7 @@ def authority(folder: Path) -> None:
     )
     write_private(folder / "authority.pem", _pem(made))
     write_private(folder / "authority.key", _pem_of_key(key))
-    _write_revoked(folder, [])
+    _write_revoked(folder, [], datetime.datetime.now(datetime.UTC) - SKEW)
     papers = issue(folder, DAEMON)
     write_private(folder / f"{DAEMON}.key", papers.key)
     write_private(folder / f"{DAEMON}.pem", papers.certificate)
@@ -72,24 +72,38 @@ def issue(folder: Path, name: str) -> Papers:
 def revoke(folder: Path, certificate: str) -> None:
     """Has nobody let in with that certificate any more."""
     serial = x509.load_pem_x509_certificate(certificate.encode()).serial_number
-    known = x509.load_pem_x509_crl((folder / REVOKED).read_bytes())
-    _write_revoked(folder, [*(one.serial_number for one in known), serial])
+    known = _list_of_revoked(folder)
+    later = known.last_update_utc + datetime.timedelta(seconds=1)  # of two lists OpenSSL goes by the later one
+    _write_revoked(folder, [*revoked(folder), serial], max(datetime.datetime.now(datetime.UTC) - SKEW, later))
 
 
-def _write_revoked(folder: Path, serials: Sequence[int]) -> None:
+def revoked(folder: Path) -> list[int]:
+    """Returns the serial numbers of the certificates that count no more."""
+    return [one.serial_number for one in _list_of_revoked(folder)]
+
+
+def _list_of_revoked(folder: Path) -> x509.CertificateRevocationList:
+    return x509.load_pem_x509_crl((folder / REVOKED).read_bytes())
+
+
+def _write_revoked(folder: Path, serials: Sequence[int], at: datetime.datetime) -> None:
     authority, signing = _authority(folder)
-    now = datetime.datetime.now(datetime.UTC)
     made = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
-    made = made.last_update(now - SKEW).next_update(now + LASTS)
+    made = made.last_update(at).next_update(at + LASTS)
     for serial in serials:
-        one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - SKEW).build()
+        one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(at).build()
         made = made.add_revoked_certificate(one)
     pem = made.sign(signing, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     write_private(folder / REVOKED, pem.decode())
 
 
 def refuse_revoked(context: ssl.SSLContext, folder: Path) -> None:
-    """Has a context that takes connections look at who was revoked so far."""
+    """Has a context that takes connections look at who was revoked so far; called again, it knows of those since.
+
+    Each connection shows its certificate: a session that is taken up again would not.
+    """
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
     context.load_verify_locations(folder / REVOKED)
     context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
 

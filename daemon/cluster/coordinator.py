@@ -14,7 +14,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class Coordinator(SchedulerPlugin):
         self._futures: dict[str, asyncio.Task[None]] = {}
         self._scheduler: Any = None
         self._client: Any = None
+        self._doors: list[ssl.SSLContext] = []  # by which connections come
         self.files = FileServer(self._tasks, self._guests.knows, self.welcome, self.over)
 
     def tell(self, notice: Notice) -> None:
@@ -156,7 +157,7 @@ class Coordinator(SchedulerPlugin):
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         address = urlsplit(self._charter.listen)
-        security = _security(Path(self._charter.folder))
+        security = _security(Path(self._charter.folder), self._guard)
         scheduler = Scheduler(
             host=address.hostname, port=address.port or 0, protocol="tls", security=security, dashboard=False
         )
@@ -178,7 +179,7 @@ class Coordinator(SchedulerPlugin):
         config = uvicorn.Config(self.files.app, log_config=None, access_log=False, lifespan="off")
         config.load()
         config.ssl = certificates.context(Path(self._charter.folder), ssl.Purpose.CLIENT_AUTH)
-        certificates.refuse_revoked(config.ssl, Path(self._charter.folder))
+        self._guard(config.ssl)
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server._serve([listening]))  # without its signal handlers
         try:
@@ -187,29 +188,62 @@ class Coordinator(SchedulerPlugin):
             server.should_exit = True
             await serving
 
+    # Who was revoked
+
+    def _guard(self, door: ssl.SSLContext) -> None:
+        certificates.refuse_revoked(door, Path(self._charter.folder))
+        self._doors.append(door)
+
+    async def send_away_revoked(self) -> None:
+        """Lets nobody in who is revoked meanwhile, and hangs up on who is here; the others notice nothing of it."""
+        folder = Path(self._charter.folder)
+        known, revoked = _version(folder), set[str]()
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if (now := _version(folder)) != known:
+                known = now
+                for door in self._doors:
+                    certificates.refuse_revoked(door, folder)
+                revoked = {f"{serial:X}" for serial in certificates.revoked(folder)}
+            for line in list(self._scheduler._comms) if revoked else ():  # all that were taken, whatever they are for
+                if _serial(line) in revoked:
+                    line.abort()
+
+
+def _version(folder: Path) -> tuple[int, int]:
+    """Which list of who was revoked lies there: it is always another file."""
+    found = (folder / certificates.REVOKED).stat()
+    return found.st_ino, found.st_mtime_ns
+
+
+def _serial(line: Any) -> str | None:
+    """That of the certificate at the other end of a line, as Python writes it but for zeros before it."""
+    found: str | None = line.extra_info.get("peercert", {}).get("serialNumber")
+    return found and found.lstrip("0")
+
 
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class _Security(Security):  # its methods tell no types
-    """Takes no connection of who was revoked."""
+    """Takes connections by a context that is guarded."""
 
-    folder = Path()
+    guard: Callable[[ssl.SSLContext], None]
 
     def get_listen_args(self, role: str) -> Any:
         found = super().get_listen_args(role)  # type: ignore[no-untyped-call]
-        certificates.refuse_revoked(found["ssl_context"], self.folder)
+        self.guard(found["ssl_context"])
         return found
 
 
-def _security(folder: Path) -> Any:
+def _security(folder: Path, guard: Callable[[ssl.SSLContext], None]) -> Any:
     papers = {"cert": str(folder / f"{certificates.DAEMON}.pem"), "key": str(folder / f"{certificates.DAEMON}.key")}
     roles = {f"tls_{role}_{what}": path for role in ("scheduler", "client", "worker") for what, path in papers.items()}
     made: Any = _Security(  # type: ignore[no-untyped-call]
         tls_ca_file=str(folder / "authority.pem"), require_encryption=True, **roles
     )
-    made.folder = folder
+    made.guard = guard
     return made
 
 
@@ -222,8 +256,11 @@ async def main(descriptor: int) -> None:
     coordinator = Coordinator(charter, writer)
     async with coordinator.at_work():
         obeying = asyncio.create_task(_obey(coordinator, reader))
-        revoking = asyncio.create_task(_until_changed(Path(charter.folder) / certificates.REVOKED))
-        await asyncio.wait([obeying, revoking], return_when=asyncio.FIRST_COMPLETED)
+        revoking = asyncio.create_task(coordinator.send_away_revoked())
+        done, _ = await asyncio.wait([obeying, revoking], return_when=asyncio.FIRST_COMPLETED)
+        revoking.cancel()
+        for task in done:
+            task.result()
 
 
 async def _obey(coordinator: Coordinator, reader: asyncio.StreamReader) -> None:
@@ -231,13 +268,6 @@ async def _obey(coordinator: Coordinator, reader: asyncio.StreamReader) -> None:
     with contextlib.suppress(ConnectionError):
         while command := await reader.readline():
             coordinator.obey(decoder.decode(command))
-
-
-async def _until_changed(file: Path) -> None:
-    """Returns once somebody was revoked: all lines are closed then, and the next coordinator does not take that one."""
-    before = file.stat().st_mtime_ns
-    while file.stat().st_mtime_ns == before:  # noqa: ASYNC110 (another process writes it)
-        await asyncio.sleep(LOOK_EVERY)
 
 
 def _hush() -> None:

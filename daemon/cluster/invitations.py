@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
+import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -57,12 +60,15 @@ class Guests:
 
         if not NAME.fullmatch(name) or name == certificates.DAEMON:
             raise InvalidRequest(f"{name!r} is no name for a machine: letters, digits, - and _ make one, such as box2")
-        guests = self._read()
-        if name in guests:
-            raise InvalidRequest(f"{name} is invited already: give this machine another name, or revoke that one first")
         certificates.authority(self._folder)
-        papers, secret = certificates.issue(self._folder, name), secrets.token_urlsafe(32)
-        self._write({**guests, name: Guest(secret=_digest(secret), certificate=papers.certificate)})
+        with self._alone():
+            guests = self._read()
+            if name in guests:
+                raise InvalidRequest(
+                    f"{name} is invited already: give this machine another name, or revoke that one first"
+                )
+            papers, secret = certificates.issue(self._folder, name), secrets.token_urlsafe(32)
+            self._write({**guests, name: Guest(secret=_digest(secret), certificate=papers.certificate)})
         return Invitation(
             machine=name,
             version=version,
@@ -75,18 +81,29 @@ class Guests:
 
     def revoke(self, name: str) -> None:
         """Takes an invitation back, and lets nobody in with its papers. Raises NotFound where there is none."""
+        if name not in self._read():
+            raise NotFound(f"no machine {name} is invited")
         from daemon.cluster import certificates  # which loads much
 
-        guests = self._read()
-        guest = guests.pop(name, None)
-        if guest is None:
-            raise NotFound(f"no machine {name} is invited")
-        certificates.revoke(self._folder, guest.certificate)
-        self._write(guests)
+        with self._alone():
+            guests = self._read()
+            if guest := guests.pop(name, None):  # nobody else revoked it meanwhile
+                certificates.revoke(self._folder, guest.certificate)
+                self._write(guests)
 
     def knows(self, name: str, secret: str) -> bool:
         guest = self._read().get(name)
         return guest is not None and hmac.compare_digest(guest.secret, _digest(secret))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps other processes from changing what is read and then written."""
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _read(self) -> dict[str, Guest]:
         if not self._file.exists():

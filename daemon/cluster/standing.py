@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from daemon.cluster.cluster_engine import ClusterEngine, Machine
-from daemon.errors import NotFound
+from daemon.errors import Conflict, NotFound
 from daemon.models import Model, when
 
 
@@ -49,6 +49,16 @@ def drained(engine: ClusterEngine | None, name: str, draining: bool) -> MachineV
         raise NotFound(f"no machine {name} is at work")
     engine.drain(name, draining)
     return _view(name, machine, None)
+
+
+def refuse_present(engine: ClusterEngine | None, name: str) -> None:
+    """Raises Conflict while a machine is here: it is not to be forgotten then."""
+    if engine and (machine := engine.machines.get(name)):
+        state = _view(name, machine, None).state
+        raise Conflict(
+            f"{name} is {state}: end `ffspool worker` there first, or send it away by `ffspool cluster revoke {name}`",
+            state,
+        )
 
 
 def _view(name: str, machine: Machine | None, why: str | None) -> MachineView:
