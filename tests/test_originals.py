@@ -169,9 +169,9 @@ def test_file_systems_that_cannot_rename_without_replacing_lose_nothing_either(
     test_at_whatever_call_one_dies_it_is_gone_on_with_or_undone(scene, tmp_path, way, after=True)
 
 
-def swap_of(receipt: Receipt) -> Swap:
+def swap_of(receipt: Receipt, sha256: str | None = None) -> Swap:
     assert receipt.aside is not None
-    return Swap(step=Step.PLACING, name=Path(receipt.to).name, aside=receipt.aside, bytes=len(SMALLER))
+    return Swap(step=Step.PLACING, name=Path(receipt.to).name, aside=receipt.aside, bytes=len(SMALLER), sha256=sha256)
 
 
 def back(parcel: Parcel, swap: Swap) -> None:
@@ -344,6 +344,39 @@ def test_a_trash_on_another_file_system_leaves_all_as_it_is(scene: Scene, journa
         assert refused.value.final
         scene.place.withdraw(replace(parcel, landing=journal.landing))
         assert scene.there == scene.untouched
+
+
+def test_what_looks_like_what_took_its_place_is_told_from_it_by_its_bytes(scene: Scene, journal: Journal) -> None:
+    parcel = scene.parcel()
+    swap = swap_of(scene.place.deliver(parcel, journal.course()), parcel.sha256)
+    there, users = scene.film.with_suffix(".mkv"), os.urandom(len(SMALLER))
+    there.write_bytes(users)
+    os.utime(there, ns=(AGE, AGE))
+    with opened(parcel.destination, swap) as folders:
+        assert "was changed since" in (Return(folders, parcel.id, parcel.destination, swap).obstacle() or "")
+    back(parcel, swap)
+    assert sorted(scene.there.values()) == sorted([users, FILM])
+    assert there.read_bytes() == users
+
+
+def test_what_comes_to_lie_there_while_it_is_undone_is_kept(
+    scene: Scene, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parcel, rename, there = scene.parcel(), os.rename, scene.film.with_suffix(".mkv")
+    swap = swap_of(scene.place.deliver(parcel, journal.course()), parcel.sha256)
+
+    def late(*names: Any, **more: Any) -> None:
+        there.unlink()
+        there.write_bytes(b"another")
+        rename(*names, **more)
+
+    monkeypatch.setattr(os, "rename", late)
+    with pytest.raises(Undelivered, match="changed"):
+        back(parcel, swap)
+    monkeypatch.setattr(os, "rename", rename)
+    assert there.read_bytes() == b"another"
+    back(parcel, swap)
+    assert sorted(scene.there.values()) == sorted([b"another", FILM])
 
 
 def test_an_original_comes_back_beside_what_else_lies_there_by_now(scene: Scene, journal: Journal) -> None:

@@ -1136,8 +1136,8 @@ WHERE folder = :folder AND recipe = :recipe AND inode = :inode AND bytes = :byte
 -- Keeps that an output took the place of its original.
 -- name: insert_replacement
 INSERT INTO replacements (id, job, folder, name, taken_by, aside, wanted, original_bytes, bytes, step, replaced_at,
-    keep_until)
-VALUES (:id, :job, :folder, :name, :taken_by, :aside, :wanted, :original_bytes, :bytes, 'done', :now, :keep_until)
+    keep_until, sha256)
+VALUES (:id, :job, :folder, :name, :taken_by, :aside, :wanted, :original_bytes, :bytes, 'done', :now, :keep_until, :sha256)
 
 -- The same for the file of the watched folder, or that it was undone.
 -- name: record_replaced

@@ -28,7 +28,7 @@ from daemon.delivery.place import Course, Parcel, Receipt
 from daemon.delivery.refusals import in_words
 from daemon.errors import Undelivered
 from daemon.models import Deliver, Destination, Model, Replacing
-from daemon.source_files import GONE
+from daemon.source_files import GONE, Identity, identity_of
 
 PLACE = "original"
 TRASH = Rights(0o700)
@@ -53,6 +53,7 @@ class Swap(Model, frozen=True):
     name: str
     aside: str
     bytes: int
+    sha256: str | None = None  # the output's; None: of old ones it is not known
 
 
 class Folders(NamedTuple):
@@ -223,7 +224,8 @@ class _Replacement(_Pair):
         if not is_written:
             self._part(self._rights()).write_anew()
         aside = _aside(self._own_name, self._parcel.id)
-        swap = Swap(step=Step.SETTING_ASIDE, name=name, aside=aside, bytes=self._parcel.bytes)
+        made = self._parcel
+        swap = Swap(step=Step.SETTING_ASIDE, name=name, aside=aside, bytes=made.bytes, sha256=made.sha256)
         self._note(swap)
         return swap
 
@@ -290,11 +292,13 @@ class Return(_Pair):
         super().__init__(folders, destination)
         self._part = part_of(identifier)
         self._swap = swap
+        self.proven: Identity | None = None  # of what took its place, once all of it was compared
 
     def carry_out(self) -> None:
         """Leaves what took its place nowhere, once the original is safely back; where there is none, that stays."""
         self.put_back()
-        if self._is_original(self._at, self._own_name) or self._swap.step == Step.SETTING_ASIDE:
+        is_back = self._is_original(self._at, self._own_name)
+        if self._swap.step == Step.SETTING_ASIDE or (is_back and self._is_made(self._part)):
             remove(self._at, self._part)
         elif no_replace.status(self._at, self._part):  # the trash was emptied by somebody: this is all there is
             no_replace.put(self._at, self._part, self._swap.name)
@@ -309,13 +313,20 @@ class Return(_Pair):
         if not (whatever or self._is_aside(self._swap)):
             return
         if self._is_placed():
-            remove(self._at, self._part)  # of a link, it has both names, and a rename would leave them
-            os.rename(self._swap.name, self._part, src_dir_fd=self._at, dst_dir_fd=self._at)
+            self._hide()
         name, number = self._own_name, 1
         while not no_replace.put(self._trash, self._swap.aside, name, into=self._at):
             number += 1
             name = filenames.numbered(self._own_name, number)
         self._fsync()
+
+    def _hide(self) -> None:
+        """Gives what took its place its hidden name again; what came to lie there at the last moment stays."""
+        remove(self._at, self._part)  # of a link, it has both names, and a rename would leave them
+        os.rename(self._swap.name, self._part, src_dir_fd=self._at, dst_dir_fd=self._at)
+        if self._identity(self._part) != self.proven:
+            no_replace.put(self._at, self._part, self._swap.name)
+            raise Undelivered(f"{self._swap.name} was changed while it was to be removed")
 
     def obstacle(self) -> str | None:
         """Says in words what lies where the original, or what took its place, was; None where nothing is in the way."""
@@ -326,8 +337,22 @@ class Return(_Pair):
         return None
 
     def _is_placed(self) -> bool:
-        """Tells whether what took its place is there, as it was."""
-        return _has(self._at, self._swap.name, self._swap.bytes, self._wish.modified)
+        """Tells whether what took its place is there, as it was, by all its bytes."""
+        return self._is_made(self._swap.name)
+
+    def _is_made(self, name: str) -> bool:
+        swap, found = self._swap, self._identity(name)
+        if not _has(self._at, name, swap.bytes, self._wish.modified):
+            return False
+        known = found == self.proven or swap.sha256 is None
+        if not known and by_handle.contents(self._at, name, lambda: None) != (swap.bytes, swap.sha256):
+            return False
+        self.proven = found
+        return True
+
+    def _identity(self, name: str) -> Identity | None:
+        there = no_replace.status(self._at, name)
+        return identity_of(there) if there else None
 
     def is_aside(self) -> bool:
         """Tells whether the original is in the trash."""

@@ -23,6 +23,7 @@ from daemon.delivery.refusals import in_words
 from daemon.errors import Conflict, NotFound, Unavailable, Undelivered
 from daemon.journal import tell
 from daemon.models import Destination, Model, when
+from daemon.source_files import Identity
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 DAY = 24 * 3600.0  # seconds
 PATIENCE = 20.0  # seconds that a disk may take
+READING = 560.0  # seconds to compare all of a film: a client waits some longer for its answer
 
 
 class Undone(Model, frozen=True):
@@ -55,6 +57,7 @@ def record(due: Row, receipt: Receipt, now: float, transaction: Transaction) -> 
         wanted=due["wanted"],
         original_bytes=wish.bytes,
         bytes=due["bytes"],
+        sha256=due["sha256"],
         now=now,
         keep_until=now + wish.keep_days * DAY,
     )
@@ -67,7 +70,9 @@ class Replacements:
     def __init__(self, store: Store, *, now: Callable[[], float] = time.time) -> None:
         self._store = store
         self._now = now
-        self._threads = Workers("putting back an original", patience=PATIENCE)
+        # One for each place: who was waited for in vain goes on, and another beside it would undo what that does.
+        self._threads = Workers("putting back an original", most=1, patience=PATIENCE)
+        self._reading = Workers("comparing what took its place", most=1, patience=READING)
 
     async def undo(self, path: str) -> Undone:
         """Puts the original of what lies at that path of the host back, and removes what took its place.
@@ -82,13 +87,14 @@ class Replacements:
             raise Conflict(f"the original of {row['taken_by']} was kept for its time, and is not in the trash any more")
         if row["step"] == "undone":
             raise Conflict(f"{row['name']} is its original already")
+        proven = None
         if row["step"] == "done":
-            await self._refuse_lost(row)
+            proven = await self._refuse_lost(row)
             row = await self._step(row, "undoing")
         if row is None:
             raise Conflict(f"{path} is being changed at this moment: try again")
         try:
-            await self._go_on(row)
+            await self._go_on(row, proven)
         except Undelivered as error:
             raise Unavailable(f"{row['name']} is put back once that can be done: {error}") from error
         return Undone(folder=row["folder"], name=row["name"], at=when(self._now()))
@@ -112,26 +118,30 @@ class Replacements:
         await self._on_disk(row, Return.is_aside)
         return await self._step(row, "emptying")
 
-    async def _refuse_lost(self, row: Row) -> None:
-        """Refuses where there is nothing to be put back, or what took its place is not as it was."""
+    async def _refuse_lost(self, row: Row) -> Identity | None:
+        """Refuses where there is nothing to be put back, or what took its place is not as it was.
+
+        Returns by what that is known now.
+        """
         try:
-            words = await self._on_disk(row, _flaw)
+            words, proven = await self._on_disk(row, _flaw, self._reading)
         except Undelivered as error:
             raise Conflict(f"{row['name']} cannot be put back now: {error}") from error
         if words:
             raise Conflict(f"{row['name']} is not put back: {words}")
+        return proven
 
-    async def _go_on(self, row: Row) -> None:
+    async def _go_on(self, row: Row, proven: Identity | None = None) -> None:
         """Carries out the step that is noted. Raises Undelivered or Unavailable."""
         undoing = row["step"] == "undoing"
-        await self._on_disk(row, Return.carry_out if undoing else Return.empty)
+        await self._on_disk(row, partial(_put_back, proven) if undoing else Return.empty)
         await self._store.write(partial(_record_end, row, undoing))
         words = "an original is back in its place" if undoing else "an original was kept for its time, and is removed"
         tell(log, logging.INFO, words, folder=row["folder"], job=row["job"])
 
-    async def _on_disk(self, row: Row, work: Callable[[Return], T]) -> T:
+    async def _on_disk(self, row: Row, work: Callable[[Return], T], threads: Workers | None = None) -> T:
         destination = msgspec.json.decode(row["wanted"], type=Destination)
-        return await self._threads.run(destination.place, partial(_at_work, row, destination, work))
+        return await (threads or self._threads).run(destination.place, partial(_at_work, row, destination, work))
 
     async def _step(self, row: Row, step: str) -> Row | None:
         """The row, at that step; None where it was brought to another meanwhile."""
@@ -139,15 +149,25 @@ class Replacements:
 
 
 def _at_work(row: Row, destination: Destination, work: Callable[[Return], T]) -> T:
-    swap = Swap(step=Step.PLACING, name=PurePosixPath(row["taken_by"]).name, aside=row["aside"], bytes=row["bytes"])
+    swap = Swap(
+        step=Step.PLACING,
+        name=PurePosixPath(row["taken_by"]).name,
+        aside=row["aside"],
+        bytes=row["bytes"],
+        sha256=row["sha256"],
+    )
     with in_words(), opened(destination, swap, make=row["step"] == "undoing") as folders:
         return work(Return(folders, row["id"], destination, swap))
 
 
-def _flaw(way: Return) -> str | None:
-    if not way.is_aside():
-        return "its original is not in the trash any more"
-    return way.obstacle()
+def _flaw(way: Return) -> tuple[str | None, Identity | None]:
+    words = way.obstacle() if way.is_aside() else "its original is not in the trash any more"
+    return words, way.proven
+
+
+def _put_back(proven: Identity | None, way: Return) -> None:
+    way.proven = proven
+    way.carry_out()
 
 
 def _record_end(row: Row, undoing: bool, transaction: Transaction) -> None:
