@@ -203,6 +203,42 @@ def test_only_what_can_be_made_of_the_files_is_counted(daemon: Daemon, visit: Vi
     )
 
 
+def test_what_cannot_be_made_is_left_out_as_the_form_says(
+    daemon: Daemon, visit: Visit, media: Media, clip: Path, tmp_path: Path
+) -> None:
+    broken, silent = tmp_path / "broken.mp4", media("no-audio.mp4")
+    broken.write_bytes(b"no film at all")
+    page = visit(daemon, path="#/add")
+    choose(page, clip, silent, media("truncated.mkv"), broken)
+    want(page, "mp3")
+    want(page, "poster")
+    expect(page.get_by_role("button", name="Start: 3 variations")).to_be_enabled()
+    page.get_by_role("checkbox", name="make what there is of 1 file whose end is missing").check()
+    expect(page.get_by_role("radio", name="leave it out")).to_be_checked()
+    page.get_by_role("button", name="Start: 5 variations").click()
+    expect(page.get_by_text("1 file of which nothing can be made stays in the form")).to_be_visible()
+    wait_until(lambda: len(jobs(daemon)) == 3 and all(job["finished_at"] for job in jobs(daemon)))
+    ended = {job["first_source"]: (job["completed_variations"], job["skipped_variations"]) for job in jobs(daemon)}
+    assert ended == {"clip.mp4": (2, 0), "no-audio.mp4": (1, 1), "truncated.mkv": (2, 0)}
+    page.get_by_role("link", name="Add files").first.click()
+    expect(transfer(page, "broken.mp4")).to_contain_text("not a media file")
+    assert violations(page) == []
+
+
+def test_a_preset_that_does_not_suit_counts_as_failed_where_that_is_chosen(
+    daemon: Daemon, visit: Visit, media: Media
+) -> None:
+    page = visit(daemon, path="#/add")
+    choose(page, media("no-audio.mp4"))
+    want(page, "mp3")
+    want(page, "poster")
+    page.get_by_role("radio", name="count it as failed").check()
+    page.get_by_role("button", name="Start: 1 variation").click()
+    wait_until(lambda: jobs(daemon) and jobs(daemon)[0]["finished_at"])
+    (job,) = jobs(daemon)
+    assert (job["completed_variations"], job["failed_variations"]) == (1, 1)
+
+
 @pytest.mark.thorough
 def test_results_are_delivered_where_the_form_says(
     start_daemon: Callable[..., Daemon], visit: Visit, clip: Path, tmp_path: Path

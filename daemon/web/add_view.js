@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { IconButton } from "./icons.js";
 import { bytes, duration, percent, plural } from "./format.js";
 import { fail, overlays } from "./overlays.js";
+import { Choices, isCut, refusals } from "./refusals.js";
 import { transfers } from "./transfers.js";
 
 const FIRST = { refresh: ["count", "seed"] }; // parameters shown at once; the rest behind "more"
@@ -28,7 +29,7 @@ export function AddView() {
   const [{ items: presets, groups }, setPresets] = useState({ items: [], groups: {} });
   const [chosen, setChosen] = useState(memory.get("chosen") ?? {}); // preset name → overrides
   const [words, setWords] = useState("");
-  const [details, setDetails] = useState({ name: "", priority: 0, expires_in: "", together: false, folder: memory.get("folder") ?? "", conflict: "fail" });
+  const [details, setDetails] = useState({ name: "", priority: 0, expires_in: "", together: false, folder: memory.get("folder") ?? "", conflict: "fail", salvage: false, unsuitable: "skip" });
   useEffect(() => void get("api/presets").then(setPresets, fail), []);
   useEffect(() => memory.set("chosen", chosen), [chosen]);
 
@@ -36,19 +37,25 @@ export function AddView() {
   const wanted = presets.filter((preset) => preset.name in chosen);
   const many = (preset) => (preset.kind === "refresh" ? Number(chosen[preset.name].count ?? 1) : 1);
   const each = wanted.reduce((sum, preset) => sum + many(preset), 0);
-  const refused = files.flatMap((file) => wanted.map((preset) => ({ file, preset, reason: refusal(file, preset, chosen[preset.name]) }))).filter(({ reason }) => reason);
+  const asked = details.salvage && files.some(isCut) ? mapped(chosen, (overrides) => ({ on_truncated: "keep", ...overrides })) : chosen;
+  const { refused, going } = refusals(files, wanted, asked, details.unsuitable);
   const vain = refused.reduce((sum, { preset }) => sum + many(preset), 0);
   const count = files.length * each - vain;
-  const why = vain > 0 && `${vain === 1 ? "1 cannot" : `${vain} cannot`} be made: ${refused[0].file.name}, ${refused[0].preset.name}: ${refused[0].reason}${refused.length > 1 ? ` (and ${refused.length - 1} more)` : ""}`;
+  const why = vain > 0 && `${vain === 1 ? "1 cannot" : `${vain} cannot`} be made: ${refused[0].file.name}, ${refused[0].preset.name}: ${refused[0].words}${refused.length > 1 ? ` (and ${refused.length - 1} more)` : ""}`;
   const missing = !files.length ? "Add at least one file." : !each ? "Choose at least one preset." : count ? "" : why;
 
   const submit = (event) => {
     event.preventDefault();
     memory.set("folder", details.folder);
-    transfers.order(spec(wanted, chosen, details), details.together);
+    transfers.order(spec(wanted, asked, details), details.together, going);
     const left = files.filter((item) => item.state !== "done").length;
-    const made = plural(count, "variation");
-    overlays.say(left ? `${made} will be made. Keep this page open: ${plural(left, "file")} still on the way.` : `${made} will be made.`);
+    const behind = files.length - going.length;
+    const words = [
+      `${plural(count, "variation")} will be made.`,
+      left > 0 && `Keep this page open: ${plural(left, "file")} still on the way.`,
+      behind > 0 && `${plural(behind, "file")} of which nothing can be made ${behind === 1 ? "stays" : "stay"} in the form.`,
+    ];
+    overlays.say(words.filter(Boolean).join(" "));
     location.hash = "#/";
   };
 
@@ -74,6 +81,7 @@ export function AddView() {
       </section>
       <section aria-labelledby="go">
         <h2 id="go">3 · Go</h2>
+        <${Choices} ...${{ files, refused, details, setDetails }} />
         <${Details} ...${{ details, setDetails, several: files.length > 1 }} />
       </section>
       <div class="go">
@@ -84,15 +92,6 @@ export function AddView() {
       </div>
     </form>
   `;
-}
-
-/** Why nothing can be made of a file by a preset, as far as that is known; of a picture or sound that is not there whatever is adjusted. */
-function refusal({ found }, { name }, overrides) {
-  if (!found) return "";
-  if (found.error) return found.error.split("\n")[0];
-  if (!found.whole && overrides.on_truncated !== "keep") return "it is cut off: its end is missing";
-  const lacks = !found.media.video || !found.media.audio.length;
-  return (lacks || !Object.keys(overrides).length) && found.unsuitable?.[name];
 }
 
 /** Presets below their group's heading: those that match the words or are chosen already. */
@@ -106,10 +105,12 @@ function without(chosen, name, overrides) {
   return overrides ? { ...rest, [name]: overrides } : rest;
 }
 
-function spec(wanted, chosen, { name, priority, expires_in: keep, folder, conflict }) {
+const mapped = (object, change) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]));
+
+function spec(wanted, chosen, { name, priority, expires_in: keep, folder, conflict, unsuitable }) {
   const variations = wanted.map((preset) => ({ preset: preset.name, ...chosen[preset.name] }));
   const deliver = folder.trim() && { deliver: { folder: folder.trim(), conflict } };
-  return { variations, priority: Number(priority), ...(name && { name }), ...(keep && { expires_in: Number(keep) }), ...deliver };
+  return { variations, priority: Number(priority), on_unsuitable: unsuitable, ...(name && { name }), ...(keep && { expires_in: Number(keep) }), ...deliver };
 }
 
 /** Opens the browser's own dialog; `take` is given what was chosen in it. */

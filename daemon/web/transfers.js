@@ -78,12 +78,12 @@ class Transfers extends Observable {
     this.#pump();
   }
 
-  /** Orders jobs of the draft's files: one of all, or one of each as it arrives. */
-  order(spec, together) {
+  /** Orders jobs of these files of the draft: one of all, or one of each as it arrives. */
+  order(spec, together, items) {
     const order = { id: random(), spec: { ...spec, metadata: { batch: random() } }, together, problem: null };
     this.orders.push(order);
     this.items = this.items.filter((item) => item.order !== null || item.state !== "failed");
-    for (const item of this.draft) item.order = order.id;
+    for (const item of items) item.order = order.id;
     this.#keep();
     this.#submit();
   }
