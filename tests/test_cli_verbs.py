@@ -134,6 +134,36 @@ def test_the_queue_is_paused_drained_and_resumed(daemon: Daemon) -> None:
     assert printed("resume", "--queue", env=daemon.env) == {"state": "running", "changed": False}
 
 
+def test_who_waits_is_told_that_the_queue_stands_and_what_lets_it_go_on(daemon: Daemon, clip: Path) -> None:
+    ffspool("pause", "--queue", env=daemon.env)
+    submitted = ffspool("submit", str(clip), "-p", "mp3", env=daemon.env)
+    told = "The queue is paused: `ffspool resume --queue` lets it go on.\n"
+    assert submitted.stderr == told
+    assert ffspool("ls", env=daemon.env).stderr == told
+    assert told in ffspool("show", submitted.stdout.strip(), env=daemon.env).stdout
+    ffspool("drain", env=daemon.env)
+    assert "The queue is draining" in ffspool("ls", env=daemon.env).stderr
+    ffspool("resume", "--queue", env=daemon.env)
+    daemon.wait_for(submitted.stdout.strip())
+    ffspool("pause", "--queue", env=daemon.env)
+    assert ffspool("ls", env=daemon.env).stderr == ""
+    assert "The queue" not in ffspool("show", "last", env=daemon.env).stdout
+    ffspool("resume", "--queue", env=daemon.env)
+
+
+@pytest.mark.thorough
+def test_watch_tells_that_the_queue_was_paused_meanwhile(
+    daemon: Daemon, job: str, start: Callable[..., Printing]
+) -> None:
+    watching = start("watch", job, env=daemon.env)
+    wait_until(lambda: daemon.client.get("/api/stats").json()["events"]["subscribers"], "it to listen")
+    ffspool("pause", "--queue", env=daemon.env)
+    watching.wait_for("The queue is paused: `ffspool resume --queue`")
+    ffspool("resume", "--queue", env=daemon.env)
+    daemon.client.post(f"/api/jobs/{job}/cancel")
+    assert watching.process.wait() == 1
+
+
 def test_what_failed_of_a_kind_is_retried(daemon: Daemon, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"this is no film" * 100)

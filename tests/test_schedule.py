@@ -62,6 +62,8 @@ def test_outside_its_hours_nothing_starts_until_somebody_has_it_run(
     told = ffspool("queue", env=daemon.env).stdout
     assert "The queue is draining until 20" in told
     assert "outside the hours of its schedule: `ffspool resume --queue` lets it run now" in told
+    for told in (ffspool("ls", env=daemon.env).stderr, ffspool("show", job["id"], env=daemon.env).stdout):
+        assert "outside the hours of its schedule: `ffspool resume --queue` lets it run now" in " ".join(told.split())
     assert status(daemon, job) == "queued"
     page = visit(daemon)
     expect(page.get_by_text("The queue waits (outside the hours of its schedule, until")).to_be_visible()

@@ -15,6 +15,7 @@ from daemon.cli.answers import each, tell
 from daemon.cli.cancelled import known_by, told
 from daemon.cli.completion import JobType, PartType
 from daemon.cli.options import as_json, has, reach, state_dir, status
+from daemon.cli.queue_words import told as told_of_queue
 from daemon.plaintext import visible
 
 if TYPE_CHECKING:
@@ -288,23 +289,7 @@ def _resumed(answer: Json) -> str:
 
 
 def _queue(answer: Json) -> str:
-    words = f"The queue {'is' if answer['changed'] else 'was'} {answer['state']}"
-    if (schedule := answer.get("schedule")) and schedule["because"]:
-        return f"{words}{scheduled(answer['state'], schedule, '`ffspool resume --queue`')}"
-    return words if answer["state"] == "running" else f"{words}: `ffspool resume --queue` lets it go on"
-
-
-def scheduled(state: str, schedule: Json, resuming: str) -> str:
-    """Returns what its schedule has the queue, or a folder's jobs, do, and which command does otherwise."""
-    from daemon.cli.terminal import local
-
-    at = schedule["changes_at"]
-    until = f" until {local(datetime.fromisoformat(at))}" if at else ""
-    if schedule["overruled"]:
-        return f", though {schedule['because']}: somebody had it run{until}"
-    if state != schedule["state"]:
-        return f", as asked: {resuming} lets it go on, though {schedule['because']}"
-    return f"{until}, {schedule['because']}: {resuming} lets it run now"
+    return told_of_queue(answer, "is" if answer["changed"] else "was")
 
 
 # Changing

@@ -29,6 +29,7 @@ from daemon.cli.options import (
     status,
     wanted,
 )
+from daemon.cli.queue_words import held_up
 from daemon.cli.watch import exit_code, follow, screen, understood
 from daemon.errors import InvalidRequest, StartupError
 
@@ -92,6 +93,8 @@ def submit(
     job = _named(daemon, files, headers_of(headers), spec) if in_place or remote else _uploaded(daemon, local, spec)
     if not as_json:
         echo(job["id"])
+        if not wait and (hold := held_up(daemon)):
+            echo(hold.words, err=True)
     if wait:
         job = follow(daemon, job["id"], screen(aside=True), newborn=True)
     if as_json:
@@ -195,8 +198,12 @@ def ls(state_dir: Path | None, as_json: bool, **query: Any) -> None:
         print_json(found)
         return
     from daemon.jobs.views import ListedJob
+    from daemon.states import ENDED
 
-    _list([understood(item, ListedJob) for item in found["items"]])
+    jobs = [understood(item, ListedJob) for item in found["items"]]
+    _list(jobs)
+    if any(job.status not in ENDED for job in jobs) and (hold := held_up(daemon)):
+        echo(hold.words, err=True)
     if found["next_cursor"]:
         echo(f"There are more: --cursor {found['next_cursor']}", err=True)
     if query["status"] == "failed" and not (found["items"] or query["has"] or query["cursor"]):
@@ -256,14 +263,18 @@ def _title(job: ListedJob) -> str:
 @as_json
 def show(job: str, state_dir: Path | None, as_json: bool) -> None:
     """Show one job with its sources and variations."""
-    found = reach(state_dir).job(job)
+    daemon = reach(state_dir)
+    found = daemon.job(job)
     if as_json:
         print_json(found)
         return
     from daemon.cli.terminal import page
     from daemon.jobs.views import JobView
+    from daemon.states import ENDED
 
-    screen().print(page(understood(found, JobView)))
+    view = understood(found, JobView)
+    hold = held_up(daemon) if view.status not in ENDED else None
+    screen().print(page(view, hold.words if hold else None))
 
 
 @click.command()

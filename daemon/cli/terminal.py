@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -203,11 +202,13 @@ def _fitting(columns: Sequence[Column], needs: Sequence[int], width: int) -> lis
 # One job as a page
 
 
-def page(job: JobView) -> RenderableType:
-    """Draws the job, its sources and their variations, errors in words below what they befell."""
+def page(job: JobView, hold: str | None = None) -> RenderableType:
+    """Draws the job, its sources and their variations, errors in words below what they befell; `hold` says why
+    nothing of it begins, if so."""
     parts: list[RenderableType] = [_headline(job), *map(Text, _facts(job))]
+    parts += [Text(hold, "yellow")] if hold else []
     for source in job.sources:
-        parts += ["", *_source_parts(source, alone=len(job.sources) == 1)]
+        parts += ["", *_source_parts(source)]
     return Group(*parts, "", *(Text(words, "dim") for words in _next_steps(job)))
 
 
@@ -272,7 +273,7 @@ def local(when: datetime) -> str:
     return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _source_parts(source: SourceView, *, alone: bool) -> Iterator[RenderableType]:
+def _source_parts(source: SourceView) -> Iterator[RenderableType]:
     facts = [size(source.bytes)]
     if source.media and source.media.video:
         facts.append(f"{source.media.video.width}×{source.media.video.height}")
@@ -284,7 +285,7 @@ def _source_parts(source: SourceView, *, alone: bool) -> Iterator[RenderableType
     if source.error:
         yield _complaint(source.error)
     for variation in source.variations:
-        line = row(variation.id, f"{variation.status:10}", _variation_words(source, variation, alone=alone))
+        line = row(variation.id, f"{variation.status:10}", _variation_words(variation))
         yield Padding(line, (0, 0, 0, 2), expand=False)
         if variation.error and variation.error != source.error:
             yield _complaint(variation.error, STYLES[State.FAILED if variation.lost else variation.status])
@@ -315,10 +316,9 @@ def _tried_again(variation: VariationView) -> str:
     return words
 
 
-def _variation_words(source: SourceView, variation: VariationView, *, alone: bool) -> Text:
-    """Its name; of a source that is alone without what it has from that, which stands above it and tells nothing."""
-    own = variation.name.removeprefix(f"{source.name}_").removeprefix(f"{PurePosixPath(source.name).stem}_")
-    words = Text(visible(own if alone else variation.name))
+def _variation_words(variation: VariationView) -> Text:
+    """The name that lists, receipts and downloads give it, and how it stands."""
+    words = Text(visible(variation.name))
     if variation.status == State.PROCESSING:
         words.append(f"  {percent(variation.progress)}")
         words.append(f" at {factor(variation.speed)}" if variation.speed is not None else "")

@@ -14,6 +14,7 @@ import click
 
 from daemon.cli.completion import JobType
 from daemon.cli.options import as_json, echo, print_json, reach, state_dir
+from daemon.cli.queue_words import Hold, held_up
 from daemon.errors import FfspoolError
 from daemon.plaintext import json_escaped
 
@@ -75,7 +76,7 @@ def follow(daemon: Client, job: str, screen: Console, *, newborn: bool = False) 
 
     news = _news(daemon, job)
     with Follower(screen, newborn=newborn) as follower, _farewell(job, follower):
-        _say_if_the_queue_stands(daemon, follower)
+        queue = _QueueLooker(daemon, follower)
         while True:
             news.clear()  # before it is read: what changes from here on is read again
             found = _patiently(daemon, job, follower)
@@ -87,7 +88,8 @@ def follow(daemon: Client, job: str, screen: Console, *, newborn: bool = False) 
                     follower.say(f"{view.error.splitlines()[0]}; `ffspool show {job}` tells more")
                 return found
             time.sleep(LOOK_LEAST)
-            news.wait(LOOK_MOST - LOOK_LEAST)
+            if not news.wait(LOOK_MOST - LOOK_LEAST):
+                queue.look()
 
 
 @contextmanager
@@ -144,15 +146,22 @@ def listened(daemon: Client, job: str | None, after: int | None, lost: Callable[
         time.sleep(TRY_AGAIN)
 
 
-def _say_if_the_queue_stands(daemon: Client, follower: Follower) -> None:
-    """What never begins needs a reason; a daemon that does not answer here is dealt with when the job is read."""
-    with suppress(FfspoolError):
-        state = daemon.queue()["state"]
-        words = f"The queue is {state}: `ffspool resume --queue` lets it go on."
-        if state == "paused":
-            follower.note(words)
-        elif state != "running":
-            follower.say(words)  # while it drains, what runs goes on
+class _QueueLooker:
+    """Tells whoever waits that the queue stands, and why, as soon as it is made and whenever that changed: what never
+    begins needs a reason."""
+
+    def __init__(self, daemon: Client, follower: Follower) -> None:
+        self._daemon, self._follower = daemon, follower
+        self._told: Hold | None = None
+        self.look()
+
+    def look(self) -> None:
+        hold = held_up(self._daemon)
+        if hold and hold != self._told:
+            (self._follower.say if hold.drains else self._follower.note)(hold.words)
+        elif self._told and not hold:
+            self._follower.clear()
+        self._told = hold
 
 
 def _patiently(daemon: Client, job: str, follower: Follower) -> Json:

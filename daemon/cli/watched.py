@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.answers import each
-from daemon.cli.control import scheduled
 from daemon.cli.folders import whole
 from daemon.cli.options import as_json, echo, print_json, reach, state_dir
+from daemon.cli.queue_words import scheduled
 
 if TYPE_CHECKING:
     from daemon.cli.client import Json
