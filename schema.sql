@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 31;
+PRAGMA user_version = 32;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -70,6 +70,7 @@ CREATE INDEX jobs_failed_by_bytes ON jobs (bytes, seq) WHERE failed > 0;
 CREATE INDEX jobs_paused ON jobs (seq) WHERE paused = 1;
 CREATE INDEX jobs_of_folders ON jobs (folder) WHERE folder IS NOT NULL AND queued + processing > 0;
 CREATE INDEX jobs_with_failures ON jobs (seq) WHERE failed > 0;
+CREATE INDEX jobs_with_losses ON jobs (seq) WHERE lost > 0;
 CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 -- The same for whoever sees no other jobs. Where no token is named they are empty.
 CREATE INDEX owned_jobs ON jobs (owner, seq) WHERE owner IS NOT NULL;
@@ -81,6 +82,7 @@ CREATE INDEX owned_jobs_by_bytes ON jobs (owner, status, bytes, seq) WHERE owner
 CREATE INDEX owned_jobs_failed_by_title ON jobs (owner, title, seq) WHERE owner IS NOT NULL AND failed > 0;
 CREATE INDEX owned_jobs_failed_by_bytes ON jobs (owner, bytes, seq) WHERE owner IS NOT NULL AND failed > 0;
 CREATE INDEX owned_jobs_with_failures ON jobs (owner, seq) WHERE owner IS NOT NULL AND failed > 0;
+CREATE INDEX owned_jobs_with_losses ON jobs (owner, seq) WHERE owner IS NOT NULL AND lost > 0;
 CREATE INDEX owned_jobs_paused ON jobs (owner, seq) WHERE owner IS NOT NULL AND paused = 1;
 CREATE INDEX owned_jobs_queued ON jobs (owner, queued) WHERE owner IS NOT NULL AND queued > 0;
 CREATE INDEX owned_jobs_stored ON jobs (owner, stored) WHERE owner IS NOT NULL;
@@ -979,7 +981,7 @@ WHEN old.status <> new.status OR old.paused <> new.paused OR old.priority <> new
 BEGIN
     INSERT INTO events (at, type, job, owner, data)
     VALUES ((julianday('now') - 2440587.5) * 86400, 'job', new.id, new.owner, json_object(
-        'id', new.id, 'status', new.status, 'was', old.status, 'paused', json(iif(new.paused, 'true', 'false')),
+        'id', new.id, 'status', new.status, 'was', iif(old.total, old.status, NULL), 'paused', json(iif(new.paused, 'true', 'false')),
         'priority', new.priority, 'name', new.name
     ));
 END;

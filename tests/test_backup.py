@@ -118,6 +118,8 @@ def test_a_database_restored_without_its_spool_says_what_is_lost_and_what_helps(
     shown = forked.run(["show", job], daemon.env).stdout
     assert ("removed from the disk" in shown, "submit a new job" in shown, "download" in shown) == (True, True, False)
     wait_until(lambda: daemon.job(brought)["lost_variations"], "that to be missed, too")
+    asked = [forked.run(["doctor", "--ffmpeg", "/bin/false"], daemon.env).stdout]
+    asked.append(forked.run(["doctor", "--ffmpeg", "/bin/false"], elsewhere(daemon, tmp_path)).stdout)
     assert "delivers what did not arrive" not in forked.run(["show", brought], daemon.env).stdout
     refused = forked.run(["retry", brought], daemon.env)
     assert (refused.returncode, f"was not delivered of {brought} is gone" in " ".join(refused.stderr.split())) == (
@@ -128,6 +130,16 @@ def test_a_database_restored_without_its_spool_says_what_is_lost_and_what_helps(
     assert ("3 outputs of 2 jobs are gone from the disk" in restarted, f"job={job}" in restarted) == (True, True)
     refused = forked.run(["retry", waiting], daemon.env)
     assert (refused.returncode, "clip.mp4 is gone from the disk" in " ".join(refused.stderr.split())) == (4, True)
+    daemon.stop()
+    asked.append(forked.run(["doctor", "--ffmpeg", "/bin/false"], daemon.env).stdout)
+    words = "PROBLEM outputs the files of 3 completed variations are gone from the disk"
+    assert [words in " ".join(told.split()) for told in asked] == [True, True, True]
+
+
+def elsewhere(daemon: Daemon, tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody who reaches the daemon from another host."""
+    mine = {"FFSPOOL_STATE_DIR": str(tmp_path / "mine"), "FFSPOOL_URL": daemon.url, "FFSPOOL_TOKEN": daemon.token}
+    return {**daemon.env, **mine}
 
 
 def test_files_of_jobs_newer_than_a_restored_backup_are_set_aside_and_not_deleted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import sqlite3
 import time
@@ -55,6 +56,24 @@ def test_which_process_the_daemon_is_is_told(shared_daemon: Daemon) -> None:
     pid = (shared_daemon.state_dir / "lock").read_text()
     words = " ".join(ffspool("doctor", *NO_ENCODER, env=shared_daemon.env).stdout.split())
     assert f"ready (pid {pid}, which `kill` stops)" in words
+
+
+def test_which_host_was_looked_at_is_told_and_what_a_daemon_elsewhere_says(
+    shared_daemon: Daemon, tmp_path: Path
+) -> None:
+    daemon = shared_daemon
+    mine = {"FFSPOOL_STATE_DIR": str(tmp_path / "mine"), "FFSPOOL_URL": daemon.url, "FFSPOOL_TOKEN": daemon.token}
+    here = " ".join(ffspool("doctor", *NO_ENCODER, env=daemon.env).stdout.split())
+    assert f"ok host {platform.node()}, with the state dir {daemon.state_dir} ok python" in here
+    daemon.client.post("/api/queue/pause")
+    there = " ".join(ffspool("doctor", *NO_ENCODER, env={**daemon.env, **mine}).stdout.split())
+    daemon.client.post("/api/queue/resume")
+    assert f"ok host {platform.node()}, with the state dir {tmp_path / 'mine'}, and not that of {daemon.url}" in there
+    assert f"ok daemon ready at {daemon.url}: ffmpeg version" in there
+    assert "ok queue The queue is paused: `ffspool resume --queue` lets it go on." in there
+    assert "are free where the daemon is ok outputs no file" in there
+    wrong = ffspool("doctor", *NO_ENCODER, env={**daemon.env, **mine, "FFSPOOL_TOKEN": "wrong"})
+    assert "PROBLEM daemon the daemon does not take this token" in " ".join(wrong.stdout.split())
 
 
 def test_a_package_of_the_same_name_is_told_of(tmp_path: Path) -> None:

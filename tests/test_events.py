@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import threading
@@ -100,6 +101,13 @@ def test_every_change_is_told_once_in_order_with_growing_ids(daemon: Daemon, cli
         if event.type == "variation":
             states[event.data["id"]].append(event.data["status"])
     assert list(states.values()) == [["processing", "completed"]] * 2
+    assert [e.data["was"] for e in listener.seen if e.type == "job"] == [None, "queued", "processing"]
+    page = (Path(__file__).resolve().parents[1] / "docs" / "http.md").read_text()
+    told = {
+        row[0]: set(re.findall(r"`(\w+)`", row[1])) for row in re.findall(r"^\| `(\w+)` ?²? \| (.*) \|$", page, re.M)
+    }
+    for event in listener.seen:
+        assert set(event.data) == told[event.type]
     assert daemon.stop() == 0
     listener.end()
 

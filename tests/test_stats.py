@@ -24,7 +24,14 @@ def test_stats_and_metrics_tell_what_happened(daemon: Daemon, clip: Path, long_c
     stats = daemon.client.get("/api/stats").json()
     assert stats["jobs"] == {"queued": 0, "processing": 0, "completed": 1, "failed": 0, "cancelled": 1}
     assert stats["variations"] == {**stats["jobs"], "skipped": 0}
-    queue = {"state": "running", "depth": 0, "oldest_seconds": None, "paused_jobs": 0, "jobs_with_failures": 0}
+    queue = {
+        "state": "running",
+        "depth": 0,
+        "oldest_seconds": None,
+        "paused_jobs": 0,
+        "jobs_with_failures": 0,
+        "lost_variations": 0,
+    }
     assert {name: stats["queue"][name] for name in queue} == queue
     [stopped] = receipt["stopped"]
     assert stats["cancellations"][stopped["stage"]] == {"count": 1, "seconds": stopped["seconds"]}

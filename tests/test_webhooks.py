@@ -24,7 +24,7 @@ from conftest import Daemon, Media, wait_until
 from standardwebhooks.webhooks import Webhook
 
 from daemon import addresses
-from daemon.cli import doctor
+from daemon.cli import daemon_checks
 from daemon.cli.client import Client
 from daemon.cli.main import main
 from daemon.errors import InvalidRequest
@@ -533,15 +533,15 @@ def send(folder: Path, url: str, *, allow_private: bool = True, resolve: address
 def test_doctor_tells_what_cannot_be_sent_and_why(start_daemon: Callable[..., Daemon], clip: Path) -> None:
     daemon = start_daemon(*OPEN)
     client = Client(daemon.url, daemon.token)
-    before = doctor.webhooks(client)
+    before = daemon_checks.webhooks(client)
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}/hook"
     job = submit(daemon, clip, url)["id"]
     wait_until(lambda: deliveries(daemon, job=job) and deliveries(daemon, job=job)[0]["attempts"], "a try")
-    after = doctor.webhooks(client)
+    after = daemon_checks.webhooks(client)
     with sqlite3.connect(daemon.state_dir / "ffspool.db") as database:
         database.execute("UPDATE outbox SET status = 'failed', next_attempt_at = NULL")
-    given_up = doctor.webhooks(client)
+    given_up = daemon_checks.webhooks(client)
     client.close()
     assert (given_up.ok, "1 failed and will not be sent again" in given_up.found) == (False, True)
     assert (before.ok, after.ok) == (True, False)

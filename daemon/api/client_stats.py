@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 
-from daemon.api.stats import Queue, Stats
-from daemon.database.store import Transaction, of_owner
+from daemon.api.stats import Queue, Stats, counted
+from daemon.database.store import Transaction
 from daemon.service import Service
 from daemon.states import State
 
 
 async def gather_of(service: Service, owner: str) -> Stats:
     """Returns the figures of an owner's jobs."""
-    jobs, variations, oldest, paused, failures = await service.store.read(lambda t: _counters(t, owner))
+    jobs, variations, oldest, (paused, failures, lost) = await service.store.read(lambda t: _counters(t, owner))
     slots, _ = service.scheduler.slots
     return Stats(
         jobs=jobs,
@@ -25,6 +25,7 @@ async def gather_of(service: Service, owner: str) -> Stats:
             slots=slots,
             slots_used=service.scheduler.encodes_of(owner),
             jobs_with_failures=failures,
+            lost_variations=lost,
         ),
         cancellations={},
         disk=None,
@@ -38,16 +39,14 @@ async def gather_of(service: Service, owner: str) -> Stats:
     )
 
 
-def _counters(transaction: Transaction, owner: str) -> tuple[dict[str, int], dict[str, int], float | None, int, int]:
+def _counters(
+    transaction: Transaction, owner: str
+) -> tuple[dict[str, int], dict[str, int], float | None, tuple[int, int, int]]:
     tally = {row["status"]: row for row in transaction.all("tally_of_owner", owner=owner)}
     oldest = transaction.one("oldest_queued_of_owner", owner=owner)
-    paused, failures = (
-        transaction.one(of_owner(query, owner), owner=owner) for query in ("paused_jobs", "jobs_with_failures")
-    )
     return (
         {state: tally[state]["jobs"] if state in tally else 0 for state in State if state != State.SKIPPED},
         {state: tally[state]["variations"] if state in tally else 0 for state in State},
         oldest["created_at"] if oldest else None,
-        paused["count"] if paused else 0,
-        failures["count"] if failures else 0,
+        counted(transaction, owner),
     )

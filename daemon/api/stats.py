@@ -12,7 +12,7 @@ import psutil
 
 from daemon.api.openapi import VERSION
 from daemon.database.file import target
-from daemon.database.store import Transaction
+from daemon.database.store import Transaction, of_owner
 from daemon.models import Model, Sandbox
 from daemon.scheduling.metrics import Figures
 from daemon.service import Service
@@ -29,6 +29,7 @@ class Queue(Model, frozen=True):
     slots: int  # encodes that may run at once
     slots_used: int
     jobs_with_failures: int  # whatever became or becomes of the rest of them; counted up to a thousand
+    lost_variations: int  # completed ones whose file is gone from the disk unasked, of up to a thousand jobs
 
 
 class Stops(Model, frozen=True):
@@ -107,7 +108,7 @@ class Stats(Model, frozen=True):
 async def gather(service: Service) -> Stats:
     """Reads counters only: it costs the same with a million rows."""
     now = time.time()
-    jobs, variations, oldest, paused, failures, stops, held = await service.store.read(_counters)
+    jobs, variations, oldest, (paused, failures, lost), stops, held = await service.store.read(_counters)
     failing, since = await service.store.read(_failing)
     slots, used = service.scheduler.slots
     hours, speeds = await service.store.read(partial(_history, int(now // 3600)))
@@ -123,6 +124,7 @@ async def gather(service: Service) -> Stats:
             slots=slots,
             slots_used=used,
             jobs_with_failures=failures,
+            lost_variations=lost,
         ),
         cancellations=stops,
         disk=Disk(
@@ -202,18 +204,28 @@ def _checkpoint_age(database: Path, now: float) -> float | None:
 
 def _counters(
     transaction: Transaction,
-) -> tuple[dict[str, int], dict[str, int], float | None, int, int, dict[str, Stops], dict[str, int]]:
+) -> tuple[dict[str, int], dict[str, int], float | None, tuple[int, int, int], dict[str, Stops], dict[str, int]]:
     tally, oldest = transaction.all("tally"), transaction.one("oldest_queued")
-    paused, failures = transaction.one("paused_jobs"), transaction.one("jobs_with_failures")
     return (
         {row["status"]: row["jobs"] for row in tally if row["status"] != State.SKIPPED},  # no job is
         {row["status"]: row["variations"] for row in tally},
         oldest["created_at"] if oldest else None,
-        paused["count"] if paused else 0,
-        failures["count"] if failures else 0,
+        counted(transaction, None),
         {row["stage"]: Stops(count=row["count"], seconds=row["seconds"]) for row in transaction.all("stops")},
         {f"{row['kind']}_bytes": row["bytes"] for row in transaction.all("disk")},
     )
+
+
+def counted(transaction: Transaction, owner: str | None) -> tuple[int, int, int]:
+    """Counts an owner's jobs, or all (None), that are paused and that have failures, and variations that are lost."""
+    paused, failures, lost = (
+        transaction.one(of_owner(query, owner), **({"owner": owner} if owner is not None else {}))
+        for query in ("paused_jobs", "jobs_with_failures", "lost_variations")
+    )
+    assert paused
+    assert failures
+    assert lost
+    return paused["count"], failures["count"], lost["count"]
 
 
 def _history(hour: int, transaction: Transaction) -> tuple[tuple[Hour, ...], dict[str, PresetSpeed]]:

@@ -15,11 +15,11 @@ import httpx
 import msgspec
 
 from daemon import filenames
-from daemon.cli import event_stream
+from daemon.cli import event_stream, own_daemon
 from daemon.cli.references import References
 from daemon.cli.uploaded_file import OnBytes, UploadedFile
 from daemon.errors import Broken, FfspoolError
-from daemon.paths import Paths, is_held, remove
+from daemon.paths import remove
 from daemon.proof import output_folder
 
 Json = dict[str, Any]
@@ -58,13 +58,12 @@ def find(state_dir: Path, url: str | None, token: str | None) -> Client:
 
     Raises NoDaemon when neither names one.
     """
-    paths = Paths(state_dir)
-    address = _content(paths.address) if is_held(paths.lock) else None  # a killed daemon leaves it behind
+    address = own_daemon.address(state_dir)
     if url is None and address is None:
         raise NoDaemon(_how_to_begin(f"no daemon runs in {state_dir}"))
     base = (url or address or "").rstrip("/")
     if token is None and base == address:  # a token goes to nobody but the daemon that made it
-        token = _content(paths.token)
+        token = own_daemon.token(state_dir)
     return Client(base, token)
 
 
@@ -383,14 +382,6 @@ def _distrust(error: BaseException) -> str | None:
             return cause.verify_message
         cause = cause.__cause__ or cause.__context__
     return None
-
-
-def _content(path: Path) -> str | None:
-    """What the file says; None when it is not there or not ours to read."""
-    try:
-        return path.read_text().strip() or None
-    except (FileNotFoundError, PermissionError, NotADirectoryError):
-        return None
 
 
 def _how_to_begin(problem: str) -> str:

@@ -7,16 +7,15 @@ import platform
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
 import psutil
 
-from daemon.cli import checks, client
+from daemon.cli import checks, daemon_checks
 from daemon.cli.checks import Check
 from daemon.encode import sandbox_trial
-from daemon.errors import FfspoolError, ProbeError, StartupError
+from daemon.errors import ProbeError, StartupError
 from daemon.http.exposure import ADVICE, exposure
 from daemon.http.listener import listening
 from daemon.media.prober import Prober
@@ -26,14 +25,14 @@ from daemon.permissions import weakness
 from daemon.presets.library import Library
 from daemon.process import ffmpeg_binary
 from daemon.scheduling.space import DiskUsage, Space, refusal, told
-from daemon.settings import Settings, client_environment
+from daemon.settings import Settings
 
 OLDEST_PYTHON = (3, 11)
-NO_DAEMON = "none runs on this state dir; `ffspool serve` starts one"
 
 
 async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
     """Yields every check, one after the other. Must run on the main thread: some start processes."""
+    yield daemon_checks.host(settings)
     yield _python()
     async for check in _encoder(settings, library):
         yield check
@@ -49,14 +48,12 @@ async def examine(settings: Settings, library: Library) -> AsyncIterator[Check]:
     yield checks.database(settings.state_dir)
     yield checks.loss(settings.state_dir, library)
     yield checks.clock(settings.state_dir)
-    yield (running := _daemon(settings))
-    if running.ok and running.found != NO_DAEMON:
-        with closing(client.find(settings.state_dir, *client_environment())) as daemon:
-            yield webhooks(daemon)
-    if running.found == NO_DAEMON and settings.unix_socket is None:
+    if settings.unix_socket is None and not is_held(Paths(settings.state_dir).lock):
         yield _port(settings)
     yield _address(settings)
     yield _package()
+    for check in daemon_checks.running(settings):
+        yield check
 
 
 def _python() -> Check:
@@ -178,48 +175,6 @@ def _port(settings: Settings) -> Check:
     except StartupError as error:
         return Check(name="port", ok=False, found=str(error), advice="or name another --host, where it is the address")
     return Check(name="port", ok=True, found=f"{settings.port} is free" if settings.port else "any that is free")
-
-
-def _daemon(settings: Settings) -> Check:
-    """One that does not run is no fault; one that does must be ready and must know us."""
-    try:
-        daemon = client.find(settings.state_dir, *client_environment())
-    except client.NoDaemon:
-        return Check(name="daemon", ok=True, found=NO_DAEMON)
-    try:
-        daemon.ready()
-        daemon.jobs(limit=1)
-    except FfspoolError as error:
-        advice = "look at its log, or start it again: `ffspool serve`"
-        return Check(name="daemon", ok=False, found=str(error), advice=advice)
-    finally:
-        daemon.close()
-    return Check(name="daemon", ok=True, found=f"ready{_pid(settings)}")
-
-
-def _pid(settings: Settings) -> str:
-    """Says which process it is, where it is of this state dir."""
-    lock = Paths(settings.state_dir).lock
-    return f" (pid {lock.read_text()}, which `kill` stops)" if is_held(lock) else ""
-
-
-def webhooks(daemon: client.Client) -> Check:
-    """Tells what keeps messages from their receivers: a filter before the daemon looks like a receiver that is gone."""
-    waiting = [one for one in daemon.deliveries(status="pending", limit=200)["items"] if one["last_error"]]
-    given_up = daemon.deliveries(status="failed", limit=200)["items"]
-    if not (waiting or given_up):
-        found = "none of the last 200 messages that are due has failed, and none was given up"
-        return Check(name="webhooks", ok=True, found=found)
-    counts = ((waiting, "could not be sent so far"), (given_up, "failed and will not be sent again"))
-    told = ", ".join(f"{len(those)} {words}" for those, words in counts if those)
-    oldest = min([*waiting, *given_up], key=lambda one: str(one["created_at"]))
-    return Check(
-        name="webhooks",
-        ok=False,
-        found=f"{told}; the oldest, to {oldest['url']}: {oldest['last_error']}",
-        advice="see whether that URL answers from this host, and whether the unit or a firewall lets it out "
-        "(`systemctl show ffspool -p IPAddressDeny`); `ffspool webhooks replay` sends one again",
-    )
 
 
 # The installation

@@ -1309,6 +1309,12 @@ SELECT count(*) AS count FROM (
     SELECT 1 FROM jobs WHERE /* of owner */ failed > 0 AND seq > 0 LIMIT 1000
 )
 
+-- Completed variations whose file is gone unasked, of up to 1,000 jobs.
+-- name: lost_variations
+SELECT coalesce(sum(lost), 0) AS count FROM (
+    SELECT lost FROM jobs WHERE /* of owner */ lost > 0 AND seq > 0 LIMIT 1000
+)
+
 -- Messages that could not be sent so far, and since when the first of them is due.
 -- name: failing_messages
 SELECT count(*) AS count, min(since) AS since FROM outbox WHERE status = 'pending' AND failures > 0
