@@ -142,6 +142,40 @@ def test_what_is_told_while_it_runs_are_the_names_of_the_files(ffmpeg: str, clip
     assert set(names(tmp_path / "out")) <= told, done.stdout
 
 
+def test_the_one_result_may_be_named(clip: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "sound.mp3", tmp_path / "folder.mp3"
+    done = ffspool("run", clip, "-p", "mp3", "-o", one)
+    assert (done.returncode, one.is_file()) == (0, True), done.stderr
+    assert "sound.mp3" in done.stdout
+    again = ffspool("run", clip, "-p", "mp3", "-o", one)
+    assert (again.returncode, f"there already: {one}" in again.stderr) == (2, True), again.stderr
+    assert "All 1 are there already" in ffspool("run", clip, "-p", "mp3", "-o", one, "--skip-existing").stdout
+    assert ffspool("run", clip, "-p", "mp3", "-o", f"{two}/").returncode == 0
+    assert names(two) == ["clip_mp3.mp3"]
+    assert ffspool("run", clip, "-p", FAST, "-o", two).returncode == 0
+    assert names(two) == ["clip_h264-480p.mp4", "clip_mp3.mp3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-p", FAST, "-o", "x.mp3"], "x.mp3 is no name for what h264-480p makes: type `-o x.mp4`, or choose a preset"),
+        (["-p", FAST, "-p", "mp3", "-o", "x.mp4"], "1 files × 2 outputs are 2: `-o x` names a folder for them"),
+        (["-p", "hls", "-o", "x.m3u8"], "x.m3u8 is the name of a file, and hls makes a folder: `-o x` names"),
+        (["-p", "mp3", "-o", "x.mp3", "--name", "{stem}"], "--name and -o x.mp3 both say what the result is called"),
+        (["-p", "mp3", "-o", "README"], "the output folder README is a file"),
+    ],
+)
+def test_an_output_that_is_no_folder_and_not_what_is_made_is_refused_with_what_to_type(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("README").touch()
+    refused = ffspool("run", clip, *arguments)
+    assert (refused.returncode, words in " ".join(refused.stderr.split())) == (2, True), refused.stderr
+    assert names(tmp_path) == ["README"]
+
+
 def test_a_file_that_is_there_is_never_overwritten_unasked(clip: Path, tmp_path: Path) -> None:
     there = tmp_path / "clip_m4a.m4a"
     there.write_text("precious")
@@ -344,6 +378,7 @@ def test_a_job_from_submit_to_rm(shared_daemon: Daemon, clip: Path) -> None:
     for view in (ffspool("ls", env=shared_daemon.env).stdout, ffspool("show", job, env=shared_daemon.env).stdout):
         assert job in view
         assert "holiday" in view
+    assert "clip_mp3.mp3" in view
     assert ffspool("rm", job, env=shared_daemon.env).returncode == 0
     assert ffspool("show", job, env=shared_daemon.env).returncode == 4
 

@@ -24,6 +24,7 @@ from daemon.states import OnUnsuitable
 
 if TYPE_CHECKING:  # it loads what knows of codecs, which is loaded while the reader of files starts
     from daemon.cli.naming import Naming
+    from daemon.cli.output_name import OneName
 
 MOST_NAMED = 5
 
@@ -62,7 +63,7 @@ def check(
     strict: bool = False,
     skip_existing: bool = False,
     made_before: Collection[str] = (),
-    named: Naming | None = None,
+    named: Naming | OneName | None = None,
     on_unsuitable: OnUnsuitable = OnUnsuitable.SKIP,
 ) -> Batch:
     """Checks all that can be checked before anything is encoded.
@@ -127,7 +128,7 @@ def _targets(
     below: Mapping[Path, str],
     found: Sequence[tuple[Path, NewSource]],
     wanted: Sequence[Wanted],
-    named: Naming | None,
+    named: Naming | OneName | None,
     entries: Mapping[str, Entry],
 ) -> list[tuple[str, ...]]:
     """Names each source's outputs in the output folder, where trees are as those that the sources lie in."""

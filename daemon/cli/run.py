@@ -47,8 +47,8 @@ MOST_LOSSES = 20  # that are told after a run, a line each
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=LocalFile())
 @wanted
-@click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path),
-              help="The folder the results go to; made if need be.")  # fmt: skip
+@click.option("-o", "--output", "meant", required=True, type=click.Path(),
+              help="The folder the results go to; made if need be. A single one may be named: x.mp4.")  # fmt: skip
 @include
 @exclude
 @name_template
@@ -66,7 +66,7 @@ MOST_LOSSES = 20  # that are told after a run, a line each
 def run(
     files: tuple[Path, ...],
     variations: tuple[dict[str, Any], ...],
-    output: Path,
+    meant: str,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     on_unsuitable: str,
@@ -79,21 +79,20 @@ def run(
     Each result is in the output folder as soon as it is complete. Ctrl-C ends the encodes gracefully and
     keeps what is completed; what is encoded of long films stays in .ffspool there, and the same again goes on with it.
     """
-    from daemon.cli import arrival, batch, work_place
+    from daemon.cli import arrival, batch, output_name, work_place
     from daemon.cli.folders import gather
     from daemon.states import OnUnsuitable
 
     how = {name: flags.pop(name) for name in ("overwrite", "skip_existing", "strict")}
     fresh = flags.pop("fresh")
     settings, library = load_settings(flags), load_library()
-    named = gather(files, include=include, exclude=exclude, apart=output)
-    how["named"] = _naming(template, named, settings, library)
+    requests, named = _requests(variations), gather(files, include=include, exclude=exclude, apart=Path(meant))
+    output, only = output_name.parted(meant, named, requests, library, named=template is not None)
+    how["named"] = only or _naming(template, named, settings, library)
     for name in () if fresh else arrival.bring_left(output, overwrite=how["overwrite"]):
         echo(f"{name} was completed by a run that was interrupted, and is there now", err=as_json)
     how["made_before"] = () if fresh else work_place.made_before(output)
-    checked = batch.check(
-        named, _requests(variations), library, output, on_unsuitable=OnUnsuitable(on_unsuitable), **how
-    )
+    checked = batch.check(named, requests, library, output, on_unsuitable=OnUnsuitable(on_unsuitable), **how)
     if not checked.sources:
         work_place.clear_up(output)
         return _tell_all_there(checked, as_json)
