@@ -263,6 +263,8 @@ def test_a_rule_refuses_in_words(rule: Any, words: str | None) -> None:
     video = VideoStream(index=0, codec="h264", width=1280, height=720, coded_width=1280, coded_height=720)
     film = Media(format="mov,mp4,m4a", duration_seconds=10.0, video=video, audio=(), subtitles=())
     assert (rules.flaw(film), rules.flaw(replace(film, cut_off=True)) is None) == (None, False)
+    short = replace(film, lacks_end=True)
+    assert (rules.flaw(short), rules.flaw(short, goes=True) is None) == (None, False)
     assert rules.refusal(When(**rule), film, 1_000_000) == (words and f"refused by a rule: {words}")
 
 

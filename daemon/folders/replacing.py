@@ -25,6 +25,7 @@ from daemon.source_files import open_source
 
 FINE = re.compile(r"444|440|422|411|rgb|gbr|bgr")  # pixel formats that store colours finer than 4:2:0
 
+LACKING = "its end is missing, as its own structure tells: what is left of it is all there is"
 SMALL = 64 * 1024**2  # bytes up to which a file is known by all of them
 CHUNK = 1024**2
 ROUNDING = 0.98  # of a picture's area
@@ -98,6 +99,8 @@ def _digest(descriptor: int) -> str:
 
 def lost(wanted: Wanted, library: Library, media: Media) -> str | None:
     """Returns in words what an output would be without that its source has, or why there can be none; None: nothing."""
+    if media.lacks_end:
+        return LACKING
     try:
         preset = library.find(wanted.preset).base
         plan = command.plan(media, preset, wanted.parameters)

@@ -17,9 +17,10 @@ DEMUXERS = {
 }
 
 
-def flaw(media: Media) -> str | None:
-    """Returns why a file that can be read is no whole film; None: it is."""
-    if media.cut_off or media.held is not None:
+def flaw(media: Media, *, goes: bool = False) -> str | None:
+    """Returns why a file that can be read is no whole film; None: it is. Of one that goes afterwards nothing may be
+    missing, however little."""
+    if media.cut_off or media.held is not None or (goes and media.lacks_end):
         return "it ends in the middle: it was not written to its end"
     return None
 

@@ -306,7 +306,9 @@ class Watcher:
         """Makes a job of a file, unless it is not whole or rules refuse it. Raises ProbeError, or as `create`."""
         folder = watch.folder
         media = await self._read(folder.path / name, source)
-        if error := rules.flaw(media) or rules.refusal(folder.when, media, source.bytes):
+        if error := rules.flaw(media, goes=folder.on_success == "delete") or rules.refusal(
+            folder.when, media, source.bytes
+        ):
             await self._refuse(watch, name, source.identity, error)
             return
         try:

@@ -73,7 +73,7 @@ def is_endless(moov: bytes) -> bool:
 def first(file: BinaryIO, wanted: bytes, most: int) -> bytes:
     """Returns the first `most` bytes of the first box of that name at the top of an MP4 file; none if there is none."""
     size = file.seek(0, io.SEEK_END)
-    for name, begin, end in _top(file, size):
+    for name, begin, end in top(file, size):
         if name == wanted:
             file.seek(begin)
             return file.read(min(end - begin, most))
@@ -82,7 +82,7 @@ def first(file: BinaryIO, wanted: bytes, most: int) -> bytes:
 
 def end(file: BinaryIO, size: int) -> int:
     """Returns where the last box at the top of a file of that `size` ends, which may be behind it."""
-    return max((end for _, _, end in _top(file, size)), default=0)
+    return max((end for _, _, end in top(file, size)), default=0)
 
 
 def within(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -99,8 +99,8 @@ def within(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += length
 
 
-def _top(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, begin and end of every box at the top; the last may end behind the file."""
+def top(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yields name, begin and end of every box at the top; the last may end behind the file."""
     end = 0
     while end + 8 <= size:
         begin = end

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream as Pictures
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ from daemon.media import (
     frames,
     labels,
     mpegts,
+    structure,
     tiff,
     tracks,
     unsaid,
@@ -60,7 +61,9 @@ def read_media(path: str, patience: float = 10.0) -> Media:
     Raises ProbeError, in words without the path.
     """
     file = MediaFile(path)
-    media = replace(_timed(file, patience), fingerprint=hashlib.sha256(file.head[:FINGER]).hexdigest())
+    media = _timed(file, patience)
+    lacks_end = media.lacks_end or structure.lacks_end(file)
+    media = replace(media, lacks_end=lacks_end, fingerprint=hashlib.sha256(file.head[:FINGER]).hexdigest())
     if media.duration_seconds is not None and media.duration_seconds > MOST_DAYS * durations.DAY:
         days = media.duration_seconds / durations.DAY
         raise ProbeError(f"it lasts {days:.0f} days; {MOST_DAYS} days are the limit")
@@ -224,6 +227,7 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         covers=sum(covers.attached(stream) for stream in container.streams),
         cover=None if any(_moving(stream, set()) for stream in container.streams.video) else covers.chosen(container),
         clock_seconds=first,
+        lacks_end=file.boxed and any(_goes_beyond(stream, file.size) for stream in container.streams),
         lead_seconds=first - (container.start_time or 0) / av.time_base,
         created=labels.created(told),
         place=labels.place(told),
@@ -232,6 +236,12 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         statistics=labels.statistics(container),
         unread=tuple(tracks.unread(file, container, closed, others, used)),
     )
+
+
+def _goes_beyond(stream: Stream, size: int) -> bool:
+    """Whether the last samples of a track, by its tables, lie behind the end of an MP4 file."""
+    last = stream.index_entries[-1] if len(stream.index_entries) else None
+    return last is not None and last.pos + last.size > size
 
 
 def _of_other_channels(file: MediaFile, container: InputContainer, found: Sequence[durations.Timed]) -> set[int]:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from daemon.media import boxes
 
+MATROSKA = b"\x1aE\xdf\xa3"  # how such files begin
 HEAD = 4 * 1024**2  # bytes: the tables of a broadcast come several times in them
 
 
@@ -57,7 +58,7 @@ class MediaFile:
                 return boxes.end(file, self.size) > self.size
         if head[:4] == b"RIFF":
             return 8 + int(struct.unpack("<I", head[4:8])[0]) > self.size + 1
-        if head[:4] == b"\x1aE\xdf\xa3":
+        if head[:4] == MATROSKA:
             with self.open() as file:
                 return _segment_end(file, self.size) > self.size
         return None
@@ -70,16 +71,16 @@ class MediaFile:
 def _segment_end(file: BinaryIO, size: int) -> int:
     """Where the first segment of a Matroska file says it ends; `size` when it says nothing."""
     file.seek(4)
-    header = _vint(file)
+    header = vint(file)
     file.seek(0 if header is None else header, 1)
     if file.read(4) != b"\x18\x53\x80\x67":
         return size
-    length = _vint(file)
+    length = vint(file)
     return size if length is None else file.tell() + length
 
 
-def _vint(file: BinaryIO) -> int | None:
-    """EBML's number of variable length; None when it stands for "unknown"."""
+def vint(file: BinaryIO) -> int | None:
+    """Returns EBML's number of variable length; None when it stands for "unknown", or is none."""
     first = file.read(1)
     if not first or first == b"\0":
         return None

@@ -170,6 +170,7 @@ class Media(Model, frozen=True):
     other_chapters: int = 0  # of other editions or in another order, which FFmpeg does not read
     inner_chapters: int = 0  # that lie within others, and which FFmpeg does not read
     cut_off: bool = False  # whether it ends in the middle, as a recording that crashed, and is used as far as it goes
+    lacks_end: bool = False  # whether its own structure goes on behind its end, however little of it is missing
     held: Held | None = None  # what is there, where it was cut off and its header speaks of more
     redescribed: bool = False  # whether an MP4 describes samples of a track in several ways, of which others keep one
     begins_late: bool = False  # whether a track may begin so late that FFmpeg has to be told to look for it
