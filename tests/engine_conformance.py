@@ -62,8 +62,9 @@ def long(ffmpeg: str, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 class EngineConformance:
-    """`make` gives an engine of two slots that nobody started yet; given three, it has those `resized`."""
+    """`make` gives an engine of so many `slots` that nobody started yet; given three here, it has those `resized`."""
 
+    slots = 2
     resized = 3
 
     def make(self, ffmpeg: str) -> Engine:
@@ -217,7 +218,7 @@ class EngineConformance:
     def test_it_says_what_it_can_do_and_what_it_has_written(self, ffmpeg: str, clip: Path, tmp_path: Path) -> None:
         async def look(engine: Engine) -> None:
             one = order(tmp_path, "mp3")
-            assert engine.capacity.slots == 2
+            assert engine.capacity.slots == self.slots
             assert engine.capacity.cores >= 1
             engine.resize(3)
             assert engine.capacity.slots == self.resized

@@ -64,7 +64,7 @@ def machine(invitation: Path, work: Path, *flags: str, **environment: str) -> It
 class Remote(EngineConformance):
     """An engine of a machine alone, or of that and this host; what the machine writes is of the same disk."""
 
-    slots_here = 0
+    slots_here: int | None = 0
     resized = 2
 
     @pytest.fixture(autouse=True)
@@ -121,6 +121,14 @@ class Remote(EngineConformance):
 @pytest.mark.thorough
 class TestOneMachine(Remote):
     pass
+
+
+@pytest.mark.thorough
+class TestBoth(Remote):
+    """Which of them has a task is open: this host takes the first, as a rule, and the machine those that come beside."""
+
+    slots_here = None
+    slots, resized = 4, 5
 
 
 # Behind a daemon
