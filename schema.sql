@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 32;
+PRAGMA user_version = 33;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -240,6 +240,7 @@ CREATE INDEX attempts_live ON attempts (token) WHERE ended_at IS NULL;
 -- some of it. `seconds` of it, and `bytes`, are known to be on the disk, and have that checksum.
 CREATE TABLE pieces (
     variation   INTEGER NOT NULL REFERENCES variations (seq) ON DELETE CASCADE,
+    span        INTEGER NOT NULL DEFAULT 0,  -- number of the part of the film that it is of, which is encoded by itself
     attempt     INTEGER NOT NULL,
     begins      REAL NOT NULL,  -- seconds of the film at which it begins
     begun_with  TEXT NOT NULL,  -- a hash of all that decides about its bytes
@@ -248,7 +249,8 @@ CREATE TABLE pieces (
     boot        TEXT,           -- of the host, in which it was written; after another one only those bytes count
     cpu_seconds REAL NOT NULL DEFAULT 0,  -- that its attempt took, where that ended in order
     checksum    INTEGER DEFAULT 0,  -- of what is encoded in them; NULL: it was not told
-    PRIMARY KEY (variation, attempt)
+    whole       INTEGER NOT NULL DEFAULT 0 CHECK (whole IN (0, 1)),  -- it ends where its span does
+    PRIMARY KEY (variation, span, attempt)
 ) STRICT, WITHOUT ROWID;
 
 -- The whole queue, one row: `paused` freezes what runs, `draining` lets it finish; neither starts anything.

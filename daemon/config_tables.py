@@ -143,13 +143,15 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Says where machines come to work for this daemon: `listen` is such as `tls://0.0.0.0:8786`, and their files go
     over the port above, or `files_port`. Invitations name these `addresses`, by default the host's.
 
-    At most `local_slots` encodes run on this host; None: as many as the setting `slots` says.
+    At most `local_slots` encodes run on this host; None: as many as the setting `slots` says. A long film is cut into
+    pieces of `piece_seconds` or more where machines would else have nothing to do.
     """
 
     listen: Annotated[str, msgspec.Meta(pattern=LISTEN)]
     files_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
     addresses: tuple[str, ...] = ()
     local_slots: Annotated[int, msgspec.Meta(ge=0, le=1024)] | None = None
+    piece_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
 
     @property
     def port(self) -> int:

@@ -68,8 +68,8 @@ class Paths:
     def part(self, job: str, variation: str, attempt: int) -> Path:
         return self.work(job, variation) / f"{attempt}.part"
 
-    def piece(self, job: str, variation: str, attempt: int) -> Path:
-        return self.work(job, variation) / f"{attempt}.piece"
+    def piece(self, job: str, variation: str, attempt: int, span: int = 0) -> Path:
+        return self.work(job, variation) / (f"{attempt}-{span}.piece" if span else f"{attempt}.piece")
 
     def log(self, job: str, variation: str) -> Path:
         return self.jobs / job / "logs" / f"{variation}.log"

@@ -30,6 +30,7 @@ def begin(transaction: Transaction, at: float = 0.0) -> claims.Claim:
     """Begins an attempt that writes a piece, from that second on."""
     mine = claim(transaction)
     claims.record_piece(transaction, variation=mine.seq, attempt=mine.attempt, begins=at, begun_with="")
+    claims.record_resumed(transaction, variation=mine.seq, seconds=at)
     return mine
 
 

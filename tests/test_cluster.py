@@ -125,7 +125,7 @@ class TestOneMachine(Remote):
 
 @pytest.mark.thorough
 class TestBoth(Remote):
-    """Which of them has a task is open: this host takes the first, as a rule, and the machine those that come beside."""
+    """Which of them has a task is open."""
 
     slots_here = None
     slots, resized = 4, 5

@@ -29,9 +29,9 @@ from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.recipes.recipe import Begin
-from daemon.scheduling import claims
+from daemon.scheduling import claims, film
 from daemon.scheduling.resources import Resources
-from daemon.scheduling.resumption import DAMAGED, SHORT, Resumption
+from daemon.scheduling.resumption import DAMAGED, SHORT
 
 
 @pytest.mark.parametrize("preset", ["h264-480p", thorough("webm-720p"), thorough("hevc-1080p")])
@@ -126,11 +126,12 @@ class House(NamedTuple):
     resources: Resources
     media: Media
 
-    async def begins(self) -> Resumption:
+    async def begins(self) -> film.Film:
         """Claims the film, and finds what there is of it."""
         mine = replace(await self.resources.store.write(claim), media=self.media)
-        going_on = Resumption(self.resources, mine)
+        going_on = film.Film(self.resources, mine)
         await going_on.begin_anew_or_go_on()
+        await going_on.spans[0].write()
         return going_on
 
     async def ends(self) -> None:
@@ -161,13 +162,13 @@ def house(small_film: Path, tmp_path: Path) -> Film:
 async def interrupted(house: House, written: bytes, kept: int | None) -> Path:
     """An attempt that wrote so much, of which so many bytes were synced."""
     going_on = await house.begins()
-    going_on.path.parent.mkdir(parents=True, exist_ok=True)
-    going_on.path.write_bytes(written[:kept])
-    durable = Durable(task="", seconds=15.0, kept={"a": synced(going_on.path, Kept())})
+    going_on.spans[0].path.parent.mkdir(parents=True, exist_ok=True)
+    going_on.spans[0].path.write_bytes(written[:kept])
+    durable = Durable(task="", seconds=15.0, kept={"a": synced(going_on.spans[0].path, Kept())})
     await house.resources.store.write(partial(claims.record_durable, durable))
-    going_on.path.write_bytes(written)
+    going_on.spans[0].path.write_bytes(written)
     await house.ends()
-    return going_on.path
+    return going_on.spans[0].path
 
 
 DAMAGES = {"none": None, "amid it": 0.4, "at its end": 0.97, "in its header": 0.0}
@@ -193,8 +194,8 @@ def test_a_film_of_which_nothing_was_synced_yet_says_why_it_begins_anew(house: F
     async def work(house: House) -> str | None:
         going_on = await house.begins()
         if left is not None:
-            going_on.path.parent.mkdir(parents=True, exist_ok=True)
-            going_on.path.write_bytes(left)
+            going_on.spans[0].path.parent.mkdir(parents=True, exist_ok=True)
+            going_on.spans[0].path.write_bytes(left)
         await house.ends()
         await house.begins()
         return (await house.resources.store.read(partial(variation, name="a")))["begun_anew"]

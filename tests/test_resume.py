@@ -243,6 +243,7 @@ def test_nothing_is_held_against_a_film_that_got_on(tmp_path: Path) -> None:
             mine = await store.write(claim)
             going_on = partial(claims.record_piece, variation=mine.seq, begins=begins, begun_with="")
             await store.write(partial(going_on, attempt=mine.attempt))
+            await store.write(partial(claims.record_resumed, variation=mine.seq, seconds=begins))
             row = await store.read(lambda t: t.one("variation_of_job", job="a", id="a"))
             assert row
             found.append((row["retries"], row["crashes"]))

@@ -116,6 +116,7 @@ class ClusterEngine:
         at_work = [machine for machine in self.machines.values() if machine.slots]
         cores = self._local.capacity.cores if self._slots_here or not at_work else 0
         return Capacity(
+            places=bool(self._slots_here) + len(at_work),
             slots=self._slots_here + sum(machine.slots for machine in at_work),
             cores=cores + sum(machine.hello.cores for machine in at_work),
         )
@@ -229,7 +230,8 @@ class ClusterEngine:
     async def end_survivors(self, unfinished: Sequence[Unfinished]) -> frozenset[str]:
         """Ends those of this host. Other machines end theirs with their daemon; nothing of them is taken any more."""
         elsewhere = {one.task for one in unfinished if one.handle is not None and _machine(one.handle)}
-        here = [one for one in unfinished if one.task not in elsewhere]
+        # A film in spans may have been encoded here, too, and only the last of its handles is known.
+        here = [Unfinished(one.task, None) if one.task in elsewhere else one for one in unfinished]
         return await self._local.end_survivors(here) | elsewhere
 
     # The coordinator

@@ -185,8 +185,10 @@ SELECT * FROM sources WHERE job = :job ORDER BY seq
 -- A job's variations in the order they were asked for, source by source. `in_hand` is the second of the film at which
 -- one that was interrupted will go on at least: what is encoded behind it is given up, up to some six.
 -- name: variations_of_job
-SELECT *, (SELECT max(begins, seconds - 6) FROM pieces WHERE pieces.variation = variations.seq
-    ORDER BY attempt DESC LIMIT 1) AS in_hand
+SELECT *, (SELECT sum(reached - began) FROM (
+        SELECT min(begins) AS began, max(max(begins, iif(whole, seconds, seconds - 6))) AS reached
+        FROM pieces WHERE pieces.variation = variations.seq GROUP BY span
+    )) AS in_hand
 FROM variations WHERE job = :job ORDER BY seq
 
 -- Seconds of output by job, as its sources count them; a source of unknown duration weighs as one second.
@@ -203,8 +205,10 @@ WHERE job IN (SELECT value FROM json_each(:jobs)) GROUP BY job
 -- What weighs of these jobs' variations, how much of them is `in_hand`, and how long their sources last.
 -- name: parts_to_weigh
 SELECT variations.id, variations.job, source, status, preset, parameters, iif(duration > 0, duration, NULL) AS seconds,
-    (SELECT max(begins, seconds - 6) FROM pieces WHERE pieces.variation = variations.seq
-    ORDER BY attempt DESC LIMIT 1) AS in_hand
+    (SELECT sum(reached - began) FROM (
+        SELECT min(begins) AS began, max(max(begins, iif(whole, seconds, seconds - 6))) AS reached
+        FROM pieces WHERE pieces.variation = variations.seq GROUP BY span
+    )) AS in_hand
 FROM json_each(:jobs) AS wanted
 CROSS JOIN variations ON variations.job = wanted.value
 JOIN sources ON sources.seq = variations.source
@@ -344,8 +348,8 @@ WHERE seq IN (SELECT variation FROM attempts WHERE token = :token AND ended_at I
 
 -- Says which piece of a film an attempt is to write.
 -- name: record_piece
-INSERT INTO pieces (variation, attempt, begins, begun_with, boot)
-VALUES (:variation, :attempt, :begins, :begun_with, :boot)
+INSERT OR REPLACE INTO pieces (variation, span, attempt, begins, begun_with, boot)
+VALUES (:variation, :span, :attempt, :begins, :begun_with, :boot)
 
 -- Says how much of a film its attempt need not encode. Where that is more than before, no death of the daemon is held
 -- against it, and where it is enough more, no attempt that came to nothing.
@@ -358,31 +362,46 @@ WHERE seq = :variation
 -- Keeps how much of a piece is on the disk for certain.
 -- name: record_durable
 UPDATE pieces SET seconds = :seconds, bytes = :bytes, checksum = :checksum, cpu_seconds = :cpu_seconds
-WHERE (variation, attempt) = (SELECT seq, attempts FROM variations WHERE id = :variation)
+WHERE (variation, span, attempt) = (SELECT seq, :span, attempts FROM variations WHERE id = :variation)
 
 -- Keeps how much of a piece is on the disk that nobody writes any more.
 -- name: record_kept
-UPDATE pieces SET bytes = :bytes, checksum = :checksum WHERE variation = :variation AND attempt = :attempt
+UPDATE pieces SET bytes = :bytes, checksum = :checksum
+WHERE variation = :variation AND span = :span AND attempt = :attempt
+
+-- Says that a piece ends where its span does.
+-- name: record_whole
+UPDATE pieces SET whole = 1, seconds = :seconds, cpu_seconds = max(cpu_seconds, :cpu_seconds)
+WHERE variation = :variation AND span = :span AND attempt = :attempt
 
 -- The pieces of a film in their order.
 -- name: pieces_of
-SELECT * FROM pieces WHERE variation = :variation ORDER BY attempt
+SELECT * FROM pieces WHERE variation = :variation ORDER BY span, attempt
 
 -- Says what it took to encode a piece, by the end of its attempt; a crash knows no more than was told before.
 -- name: record_cpu_of_piece
-UPDATE pieces SET cpu_seconds = max(cpu_seconds, :cpu_seconds) WHERE variation = :variation AND attempt = :attempt
+UPDATE pieces SET cpu_seconds = max(cpu_seconds, :cpu_seconds - (
+    SELECT total(others.cpu_seconds) FROM pieces AS others
+    WHERE others.variation = :variation AND others.attempt = :attempt AND others.span <> pieces.span
+))
+WHERE variation = :variation AND attempt = :attempt AND span = (
+    SELECT max(span) FROM pieces AS others WHERE others.variation = :variation AND others.attempt = :attempt
+)
 
 -- Counts what it took to encode pieces that come to nothing.
 -- name: discard_cpu_of_pieces
 UPDATE jobs SET discarded_cpu = discarded_cpu + (
     SELECT total(cpu_seconds) FROM pieces
-    WHERE variation = :variation AND (:attempts IS NULL OR attempt IN (SELECT value FROM json_each(:attempts)))
+    WHERE variation = :variation AND (:attempts IS NULL OR (
+        span = :span AND attempt IN (SELECT value FROM json_each(:attempts))
+    ))
 )
 WHERE seq = (SELECT job FROM variations WHERE seq = :variation)
 
 -- Forgets pieces of a film.
 -- name: drop_pieces
-DELETE FROM pieces WHERE variation = :variation AND attempt IN (SELECT value FROM json_each(:attempts))
+DELETE FROM pieces
+WHERE variation = :variation AND span = :span AND attempt IN (SELECT value FROM json_each(:attempts))
 
 -- Has a film be encoded whole from now on.
 -- name: refuse_pieces
@@ -507,7 +526,9 @@ WHERE seq = :variation AND status = 'processing' AND attempts = :attempt
 -- name: complete
 UPDATE variations SET status = 'completed', finished_at = :now, bytes = :bytes, sha256 = :sha256,
     output_seconds = :output_seconds, speed = :speed, quality = :quality,
-    cpu_seconds = :cpu_seconds + (SELECT total(cpu_seconds) FROM pieces WHERE pieces.variation = variations.seq),
+    cpu_seconds = :cpu_seconds + (
+        SELECT total(cpu_seconds) FROM pieces WHERE pieces.variation = variations.seq AND pieces.attempt < :attempt
+    ),
     contents = :contents,
     parameters = json_patch(parameters, :chosen) || '',
     proof = NULL

@@ -11,7 +11,7 @@ import msgspec
 
 from daemon import host
 from daemon.encode.runner import Handle, Run
-from daemon.encode.task import Capacity, Ended, Order, Report, Task, Unfinished
+from daemon.encode.task import Capacity, Ended, Order, Report, Task, Unfinished, whole_of
 from daemon.models import Sandbox, Stage, Stopped
 from daemon.paths import size
 from daemon.process.cancel import kill_orphan
@@ -104,7 +104,8 @@ def _end_survivors(unfinished: Sequence[Unfinished]) -> frozenset[str]:
     """Finds them by what was told of their start, and by the token: one may have died before that was durable."""
     handles = {one.task: handle for one in unfinished if (handle := _handle(one.handle))}
     told = {handle.pid: handle.created for handle in handles.values() if handle.boot == host.boot_id()}
-    living = dict(find_by_token({one.task for one in unfinished}.__contains__))
+    tasks = {one.task for one in unfinished}
+    living = dict(find_by_token(lambda token: whole_of(token) in tasks))
     for pid, created in {**told, **living}.items():
         if kill_orphan(pid, created):
             log.warning("ended the encoder %d that an earlier daemon left behind", pid)

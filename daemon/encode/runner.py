@@ -19,6 +19,7 @@ import msgspec
 import psutil
 from msgspec.structs import replace
 
+from daemon.encode import work_folder
 from daemon.encode.diagnosis import Diagnosis, Ending, diagnose
 from daemon.encode.durability import Durability
 from daemon.encode.progress import ProgressParser
@@ -139,7 +140,7 @@ class Run:
             plan = command.plan(self._task.media, order.preset, order.parameters)
             words = "".join(f"# left out: {line}\n" for line in in_lines(plan.contents.left_out))
             Path(order.log).parent.mkdir(parents=True, exist_ok=True)
-            _append(Path(order.log), words.encode())
+            work_folder.append(Path(order.log), words.encode())
 
     def _remark(self, measuring: command.Pass, code: int) -> None:
         """Keeps why a pass failed on which nothing hangs."""
@@ -230,8 +231,8 @@ class Run:
         for order in self._task.orders:
             Path(order.part).parent.mkdir(parents=True, exist_ok=True)
             Path(order.log).parent.mkdir(parents=True, exist_ok=True)
-        _furnish(folder, one)
-        _link(folder / SOURCE_LINK, SOURCE_PATH)
+        work_folder.furnish(folder, one)
+        work_folder.link(folder / SOURCE_LINK, SOURCE_PATH)
         self._tell_the_logs(f"$ {shlex.join(one.argv)}\n# sandbox: {self._sandbox}\n".encode())
         file_bytes = min(self._most_bytes(), psutil.disk_usage(str(folder)).total)
         return replace(self._limits, file_bytes=file_bytes, nice=UNHURRIED if one.measures else self._limits.nice)
@@ -327,7 +328,7 @@ class Run:
 
     def _tell_the_logs(self, data: bytes) -> None:
         for order in self._task.orders:
-            _append(Path(order.log), data)
+            work_folder.append(Path(order.log), data)
 
     def _failure(self, code: int) -> Ended:
         """A signal that is not known here came from outside, so another try may end otherwise."""
@@ -367,24 +368,6 @@ def handle_of(pid: int, created: int) -> str:
 
 def _how(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"signal {-code}"
-
-
-def _furnish(folder: Path, one: command.Pass) -> None:
-    """What must be there before it starts."""
-    for name in one.folders:
-        (folder / name).mkdir(exist_ok=True)
-    for name, text in one.files.items():
-        (folder / name).write_text(text)
-
-
-def _link(link: Path, target: str) -> None:
-    link.unlink(missing_ok=True)
-    link.symlink_to(target)
-
-
-def _append(log: Path, data: bytes) -> None:
-    with log.open("ab", buffering=0) as file:
-        file.write(data)
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:

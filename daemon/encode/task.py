@@ -12,10 +12,13 @@ from daemon.recipes.recipe import Begin, Piece
 
 
 class Capacity(Model, frozen=True):
-    """Says what an engine can do at once: so many `slots` for processes, on so many `cores` in all."""
+    """Says what an engine can do at once: so many `slots` for processes, on so many `cores` in all, of that many hosts
+    (`places`).
+    """
 
     slots: int
     cores: int
+    places: int = 1
 
 
 class Order(Model, frozen=True):
@@ -49,6 +52,16 @@ class Task(Model, frozen=True):
     source_name: str
     media: Media
     orders: tuple[Order, ...]
+
+
+def part_of(task: str, number: int) -> str:
+    """Returns the id of one of the tasks that a task was parted into."""
+    return f"{task}.{number}"
+
+
+def whole_of(task: str) -> str:
+    """Returns the id of the task that it is a part of; else its own."""
+    return task.partition(".")[0]
 
 
 class Unfinished(Model, frozen=True):

@@ -25,10 +25,9 @@ from av.video.stream import VideoStream as Pictures
 from daemon.errors import ProbeError
 from daemon.media import demux
 from daemon.media.media_file import MediaFile
-from daemon.media.model import MOST_REPEATED, Cut, PieceContent, Unsure
+from daemon.media.model import MOST_REPEATED, WARM_UP, Cut, PieceContent, Unsure
 from daemon.media.open_file import opened
 
-WARM_UP = 2.0  # seconds before a cut from which decoding begins, for filters that remember what went before
 # Of films of one size, places to cut at from the likest on: pictures behind a key frame come in so many, None: at one.
 _PLACES: dict[str, tuple[int | None, ...]] = {"h264": (1,), "hevc": (1,), "av1": (None, 32, 1), "vp9": (None, 8, 1)}
 GROUPS = 3  # of pictures that are kept: the last two, and one more by which a size may be ahead of another

@@ -188,6 +188,7 @@ class Media(Model, frozen=True):
         return self.format.endswith("_pipe")
 
 
+WARM_UP = 2.0  # seconds before a piece of a film from which decoding begins, for filters that remember
 MOST_REPEATED = 5.0  # seconds of a film that are given up at most so that the rest is like what it would have been
 
 

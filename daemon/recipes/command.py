@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import ffmpeg
 
 from daemon.errors import UnknownPreset
-from daemon.media.allowlist import DISCONTINUOUS, GUARDS, READ_ON, RESTARTABLE, UNSTAMPED
+from daemon.media.allowlist import DISCONTINUOUS, GUARDS
 from daemon.media.model import Media
 from daemon.models import Model, Parameters
 from daemon.presets.builtin import PRESETS
@@ -23,6 +23,7 @@ from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import adaptive, archival, audio, capped, film, framed, sprites, stills
 from daemon.recipes.metadata import REPEATED, named_files, told_by_another, told_by_stream
 from daemon.recipes.picture import deinterlaced, is_idle, may_change_shape, of_one_shape, timed_backwards
+from daemon.recipes.reading import read
 from daemon.recipes.recipe import (
     NOTHING,
     Begin,
@@ -124,6 +125,13 @@ def prospect(media: Media, preset: str, parameters: Parameters) -> Prospect:
     return Prospect(recipe.plan, kind.estimate(request), shareable, pieces.can_be_gone_on_with(recipe))
 
 
+def spans(media: Media, preset: str, parameters: Parameters, least: float) -> tuple[Begin, ...]:
+    """Returns where the spans of a film begin, of `least` seconds or more, that may be encoded on several machines at
+    once: one that is all of it where it may not be cut. Raises as `plan` does.
+    """
+    return pieces.spans(_recipe(media, preset, parameters), media, least)
+
+
 def command(source: str, media: Media, outputs: Sequence[Output], threads: int) -> list[str]:
     """Returns the whole argv of one ffmpeg that decodes `source` once and writes every output.
 
@@ -208,7 +216,7 @@ def _next_pass(
 
 def _partly(source: str, media: Media, step: Trial | Judgement, threads: int) -> Node:
     """Parts of the source as the recipe shows them, one after the other."""
-    read = [_read(source, media, threads, ss=f"{one.start:.3f}", t=f"{one.seconds:.3f}") for one in step.excerpts]
+    read = [read(source, media, threads, ss=f"{one.start:.3f}", t=f"{one.seconds:.3f}") for one in step.excerpts]
     shown = branched([picture for decoded in read for picture in _shown(decoded, media, step.recipe, going_on=True)])
     joined = ffmpeg.concat(*shown) if len(shown) > 1 else shown[0]
     return joined.filter("setpts", "PTS-STARTPTS")
@@ -219,7 +227,7 @@ def _comparison(source: str, media: Media, output: Output, threads: int, share: 
     recipe, path = _recipe(media, output.preset, output.parameters), output.path
     plan = recipe.plan
     assert plan.quality
-    [reference] = branched(_shown(_read(source, media, threads), media, recipe))
+    [reference] = branched(_shown(read(source, media, threads), media, recipe))
     argv = _compared(plan.quality, plan, path, path + FIGURES, reference, threads)
     return Pass(argv, share, measures=path)
 
@@ -234,12 +242,6 @@ def _compared(metric: Metric, plan: Plan, path: str, figures: str, reference: No
     return _whole(compared.get_args(), threads)
 
 
-def _read(source: str, media: Media, threads: int, *, filtered: bool = True, **options: str) -> Node:
-    if filtered and media.video and (media.still or may_change_shape(media)):
-        options["reinit_filter:v"] = "0"  # else what filters have gathered of the frames before would be lost
-    return ffmpeg.input(f"file:{source}", threads=threads, **GUARDS, **_reading(media), **options)
-
-
 def _whole(args: Sequence[str], threads: int, told: Sequence[str] = ()) -> list[str]:
     spelt = (found[1] if (found := REPEATED.fullmatch(word)) else word for word in args)
     return ["ffmpeg", *GLOBAL_OPTIONS, "-filter_complex_threads", str(threads), *told, *spelt]
@@ -248,7 +250,7 @@ def _whole(args: Sequence[str], threads: int, told: Sequence[str] = ()) -> list[
 def _argv(source: str, media: Media, made: _Made, threads: int) -> list[str]:
     late = pieces.begin_reading([recipe.begin for recipe, _ in made], media.format)
     seek = {"ss": f"{late:.6f}"} if late else {}
-    decoded = _read(source, media, threads, filtered=any(recipe.filtered for recipe, _ in made), **seek)
+    decoded = read(source, media, threads, filtered=any(recipe.filtered for recipe, _ in made), **seek)
     shown = [_shown(decoded, media, recipe, going_on=late > 0) for recipe, _ in made]
     groups = apart(shown, partial(is_idle, picture=media.video))
     parts = [_outputs(decoded, media, [(shown[n], *made[n]) for n in group], threads).get_args() for group in groups]
@@ -311,34 +313,6 @@ def _made_of(kind: Kind[Any], request: Request[Any]) -> Recipe:
         refuse_lost(request.media, "sound")
     recipe = chapters.as_needed(kind.recipe(request), request)
     return accounted(captions.as_text(recipe, request), request.media, request.wanted, silent=kind.silent)
-
-
-def _reading(media: Media) -> dict[str, Any]:
-    """How this source is to be read: with its first picture or sound at 0, and its alpha, which VP8 and VP9 hide.
-
-    The encoder sees no name, by which alone the probe may have known some formats.
-    """
-    known_by_name = media.still or media.format in {"mp3", RESTARTABLE}
-    options: dict[str, Any] = {"f": media.format} if known_by_name else {}
-    # Where timestamps may jump ffmpeg itself leaves out what precedes the streams it uses, as far as it knows.
-    if media.lead_seconds < -0.001 or (media.lead_seconds > 0.001 and media.format not in DISCONTINUOUS):
-        options["itsoffset"] = f"{-media.lead_seconds:.6f}"
-    picture = media.video
-    # Made up of the order of packets, times of reordered pictures coincide, and one of two would be left out.
-    if media.format in UNSTAMPED and not (picture and picture.counted):
-        options["fflags"] = "+genpts"
-    if media.cut_off or media.held:
-        options["fflags"] = "+discardcorrupt"  # half a packet, at its end
-    if media.begins_late:
-        options |= READ_ON
-    if media.cropped:
-        options["apply_cropping:v"] = "codec"  # the size is planned as the stream has it
-    if picture and picture.alpha and picture.codec in _ALPHA_DECODERS:
-        options[f"c:{picture.index}"] = _ALPHA_DECODERS[picture.codec]
-    return options
-
-
-_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def _written(decoded: Node, media: Media, shown: list[Node], recipe: Recipe, path: str, threads: int) -> Node:

@@ -39,8 +39,13 @@ def forced(every: int, *, after: float = 0.0) -> Options:
 def counted(encoder: str, after: int) -> Options:
     """Has key frames where an encoder of that name that counts from one to the next would have put them, had it encoded
     the pictures, too, that what is encoded begins `after`."""
-    every = _GROUPS.get(encoder, 1)
+    every = group_of(encoder)
     return {"force_key_frames": f"expr:not(mod(n+{after % every},{every}))"} if after % every else {}
+
+
+def group_of(encoder: str) -> int:
+    """Returns from how many pictures to how many an encoder of that name counts; 1: it looks at what they show."""
+    return _GROUPS.get(encoder, 1)
 
 
 def captioned(picture: VideoStream, encoder: str, *, kept: bool) -> Options:

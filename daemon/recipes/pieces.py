@@ -9,17 +9,20 @@ Of a ladder a piece has all sizes, and is cut where all of them have a key frame
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import zip_longest
 from pathlib import PurePath
 
 import ffmpeg
 from msgspec.structs import replace
 
 from daemon.media.allowlist import GUARDS
-from daemon.media.model import MOST_REPEATED, REORDERED
-from daemon.recipes.encoders import Encoder, counted, forced
+from daemon.media.model import MOST_REPEATED, REORDERED, WARM_UP, Media
+from daemon.recipes.encoders import Encoder, counted, forced, group_of
+from daemon.recipes.picture import kept_rate
 from daemon.recipes.recipe import Begin, Ladder, Node, Options, Piece, Recipe
 
 RECIPES = 1  # raised whenever recipes of films change, so that no piece of an older ffspool is gone on with
@@ -28,6 +31,9 @@ SOUND = ".sound"  # behind a piece's name: the sound of the film that begins wit
 LIST = ".pieces"  # behind an output's name: what names its pieces in order
 FRAGMENT = 1_000_000  # microseconds of film at most that an MP4's muxer holds back
 EARLY = 0.0005  # seconds: Matroska rounds times to a thousandth
+ALIKE = 0.001  # of a picture: what is the same but for rounding
+MOST = 120.0  # seconds of a film that a span lasts, but for the last one, where no more is asked for
+MANY = 32  # spans that a film is cut into before these become longer
 SEEKABLE = {"mov", "matroska"}  # demuxers that find a moment to the frame
 
 _CONTAINERS = {"hls": "mp4", "dash": "mp4"}  # of pieces, where it is not that of the film
@@ -64,7 +70,7 @@ def _container(recipe: Recipe) -> str:
 
 
 def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
-    """Returns the recipe of the film's picture from that moment on, and of its sound if that is the beginning."""
+    """Returns the recipe of a film's picture from that moment on, and of its sound if that is all of it."""
     assert recipe.filtered
     assert recipe.encoded
     filtered, encoded, container = recipe.filtered, recipe.encoded, _container(recipe)
@@ -82,17 +88,66 @@ def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
         return {**picture, "map_metadata": -1, "map_chapters": -1, **_WRITTEN[container]}
 
     plan = replace(recipe.plan, quality=None, container=container, folder=None)
-    beside = partial(_of_sound, recipe) if recipe.sound and not begin.seconds else None
+    heard = recipe.sound and not begin.seconds and begin.until is None
+    beside = partial(_of_sound, recipe) if heard else None
     bare = recipe._replace(subtitles=(), cover=None, attached=(), chapters=(), entry="", folders=())
     read_from = replace(begin, warm=0.0) if recipe.paced else begin
     return bare._replace(plan=plan, filtered=shown, options=options, begin=read_from, heard_beside=beside)
 
 
+def spans(recipe: Recipe, media: Media, least: float) -> tuple[Begin, ...]:
+    """Returns where the spans begin, of `least` seconds or more, that the film may be encoded in on several machines at
+    once; one alone where it cannot be cut, or is too short for that.
+
+    Each begins half-way between two pictures, so that each picture is in one of them, however its time is rounded.
+    Ladders are cut where their segments begin, and what an encoder counts from one key frame to the next at one of
+    these. Where frames vary, it is not known how many come before; of what needs no such count a span begins anywhere.
+    """
+    picture, whole = media.video, (Begin(),)
+    seconds = picture.duration_seconds or media.duration_seconds if picture else None
+    findable = can_be_gone_on_with(recipe) and not recipe.paced and not SEEKABLE.isdisjoint(media.format.split(","))
+    told = picture and not (picture.counted or picture.unstamped) and not (media.held or media.cut_off)
+    if not picture or not seconds or not findable or not told:
+        return whole
+    lasting = max(least, min(MOST, seconds / MANY))
+    count = int(seconds / lasting)
+    rate = kept_rate(picture) if recipe.plan.folder else recipe.plan.frame_rate
+    if count < 2 or (rate is None and (recipe.key_frames_every or group_of(_encoder(recipe)) > 1)):
+        return whole
+    if rate is None:
+        moments = [(number * lasting, 0) for number in range(1, count)]
+    else:
+        firsts = sorted({_first(recipe, number * lasting, rate) for number in range(1, count)} - {0})
+        moments = [((first - 0.5) / rate, first) for first in firsts]
+    return tuple(_begins(moments, picture.start_seconds, rate)) if moments else whole
+
+
+def _first(recipe: Recipe, seconds: float, rate: float) -> int:
+    """The number of the first picture of a span that is to begin about then."""
+    if every := recipe.key_frames_every:
+        return math.ceil(round(seconds / every) * every * rate - ALIKE)
+    group = group_of(_encoder(recipe))
+    return round(seconds * rate / group) * group
+
+
+def _begins(moments: Sequence[tuple[float, int]], start: float, rate: float | None) -> Iterable[Begin]:
+    until = [start + seconds for seconds, _ in moments]
+    yield Begin(until=until[0])
+    for number, (at, following, (_, first)) in enumerate(zip_longest(until, until[1:], moments), 1):
+        warm, after = max(0.0, at - WARM_UP), first / rate if rate else 0.0
+        yield Begin(at, warm, after, first, until=following, span=number)
+
+
+def _encoder(recipe: Recipe) -> str:
+    return str(recipe.encoded(1)["c:v"]) if recipe.encoded else ""
+
+
 def _from(begin: Begin, picture: Node) -> Node:
-    """The rest of a picture, on a clock of its own."""
+    """What of a picture is shown from then on, until the next span begins, on a clock of its own."""
+    until = {} if begin.until is None else {"end": f"{begin.until - EARLY:.6f}"}
     if not begin.seconds:
-        return picture
-    rest = picture.filter("trim", start=f"{begin.seconds - EARLY:.6f}")
+        return picture.filter("trim", **until) if until else picture
+    rest = picture.filter("trim", start=f"{begin.seconds - EARLY:.6f}", **until)
     return rest.filter("setpts", f"PTS-round({begin.seconds:.9f}/TB)")
 
 
@@ -154,8 +209,9 @@ def listed(pieces: Sequence[Piece]) -> str:
 
 def _lines(piece: Piece) -> Iterable[str]:
     yield f"file {piece.name}"
-    if piece.until is not None and piece.lasts is not None:
+    if piece.until is not None:
         yield f"outpoint {piece.until:.6f}"
+    if piece.lasts is not None:
         yield f"duration {piece.lasts:.6f}"
 
 

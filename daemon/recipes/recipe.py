@@ -106,12 +106,17 @@ class Plan(Model, frozen=True):
 
 
 class Begin(Model, frozen=True):
-    """Says at which second of a film a piece of it begins, and when a picture is shown that lies a while before."""
+    """Says at which second of a film a piece of it begins, and when a picture is shown that lies a while before.
+
+    The piece is of the film's `span` by that number, which is encoded beside others.
+    """
 
     seconds: float = 0.0
     warm: float = 0.0  # early enough for filters that remember what went before
     after: float = 0.0  # seconds after the film's first picture
     pictures: int = 0  # how many of the film's come before, of the best size of a ladder
+    until: float | None = None  # second of the film at which the next span begins; None: it goes to the film's end
+    span: int = 0
 
 
 class Piece(Model, frozen=True):

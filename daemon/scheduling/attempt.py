@@ -54,9 +54,14 @@ class Attempt:
         self._source = members[0].claim  # of all of them
         self._began = time.monotonic()
         self._stopping: asyncio.Task[Stopped] | None = None
-        self._tell_encoded: Callable[[], None] = lambda: None
+        self._tell_free: Callable[[], None] = lambda: None
         self._encoding = Encoding(
-            members, resources, threads=threads, end=self._stop_engine, has_ended=lambda: self._stopping is not None
+            members,
+            resources,
+            threads=threads,
+            end=self._stop_engine,
+            has_ended=lambda: self._stopping is not None,
+            on_free=lambda: self._tell_free(),
         )
         self._running = asyncio.create_task(self._run(), name=f"source {self._source.source}")
 
@@ -77,6 +82,15 @@ class Attempt:
     def frozen(self) -> bool:
         """Tells whether it stands still."""
         return self._encoding.frozen
+
+    @property
+    def width(self) -> int:
+        """Returns how many processes it has at work."""
+        return self._encoding.width
+
+    def widen(self) -> bool:
+        """Has it work by one process more; False where it has no use for that."""
+        return self._stopping is None and not self.held and self._encoding.widen()
 
     @property
     def standing(self) -> Standing | None:
@@ -101,9 +115,9 @@ class Attempt:
         """Returns the bytes made for one of the variations so far. Any thread may call it; it may block."""
         return self._encoding.written(variation)
 
-    def on_encoded(self, tell: Callable[[], None]) -> None:
-        """Has `tell` called once `encoded` is set, if ever."""
-        self._tell_encoded = tell
+    def on_free(self, tell: Callable[[], None]) -> None:
+        """Has `tell` called whenever it has a slot no more: once `encoded` is set, if ever, at last."""
+        self._tell_free = tell
 
     def on_end(self, tell: Callable[[], None]) -> None:
         """Has `tell` called when all is settled."""
@@ -195,7 +209,7 @@ class Attempt:
             growing = Failure(error=GROWING, retries=MAX_RETRIES)
             return await self._settlement.abandon_all(members, growing, ended.cpu_seconds)
         self.encoded = True
-        self._tell_encoded()
+        self._tell_free()
         self._learn(members, ended)
         for member in members:
             member.unmeasured = ended.unmeasured.get(member.claim.id)
@@ -213,13 +227,18 @@ class Attempt:
         if not self._resources.engine.reads(self._resources.whereabouts.of(self._source.recorded).path):
             raise Unavailable("no machine that could encode it reads the source where it lies")
         for member in members:
-            if member.resumption:
-                await member.resumption.begin_anew_or_go_on()
+            if member.film:
+                await member.film.begin_anew_or_go_on()
 
     async def _make(self, members: Sequence[Member]) -> Ended:
         """Runs the encoder; films in pieces are joined in a second task, once this attempt's pieces are there."""
-        encoded = await self._encoding.encode(members)
-        parted = [member for member in members if member.resumption]
+        parted = [member for member in members if member.film]
+        try:
+            encoded = await self._encoding.encode(members)
+        except (ProofError, ProbeError) as error:  # by a span that does not fit
+            for member in parted:
+                await self._begin_anew(member, str(error), 0.0)
+            return Ended()
         if not parted or encoded.stopped or encoded.lost or self._stopping or encoded.error:
             return encoded
         films = list[tuple[Member, tuple[Piece, ...]]]()
@@ -249,7 +268,7 @@ class Attempt:
         member.plan = command.plan(self._source.media, self._resources.base(member.claim), member.claim.parameters)
 
     def _learn(self, members: Sequence[Member], ended: Ended) -> None:
-        if any(member.resumption and member.resumption.begin.seconds for member in members):
+        if any(member.film and member.film.resumed for member in members):
             return  # what was spent before it was interrupted is not known
         keys = [(member.claim.preset, member.claim.parameters) for member in members]
         predicted = sum(member.cost for member in members)
@@ -264,7 +283,7 @@ class Attempt:
         try:
             lasting, sealed = await member.proving
         except (ProofError, ProbeError) as error:
-            if member.resumption:
+            if member.film:
                 return await self._begin_anew(member, str(error), cpu_seconds)
             return await self._settlement.abandon(member, Failure(error=str(error)), cpu_seconds)
         finally:
@@ -275,9 +294,9 @@ class Attempt:
 
     async def _begin_anew(self, member: Member, error: str, cpu_seconds: float) -> None:
         """What was joined is not what was planned: without its pieces it is encoded whole."""
-        assert member.resumption
+        assert member.film
         log.warning("%s is encoded from the beginning, since its pieces do not fit: %s", member.claim.id, error)
-        await member.resumption.give_up(f"what was encoded in pieces did not fit: {error}")
+        await member.film.give_up(f"what was encoded in pieces did not fit: {error}")
         await self._settlement.abandon(member, Failure(error=error, alone=True), cpu_seconds)
 
     async def _prove(self, member: Member) -> tuple[float | None, Sealed]:
@@ -287,8 +306,8 @@ class Attempt:
         whole = member.claim.most_bytes is not None
         file = self._resources.whereabouts.of(self._source.recorded)
         lasting = await prove.prove_output(self._resources.prober, part, member.plan, file, whole=whole)
-        if member.resumption:
-            await member.resumption.prove_joints(part, member.plan)
+        if member.film:
+            await member.film.prove_joints(part, member.plan)
         if metric := member.plan.quality:
             picture = self._resources.paths.plot(member.claim.job, member.claim.id)
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)
@@ -296,9 +315,9 @@ class Attempt:
 
     async def _collect(self, member: Member, films: list[tuple[Member, tuple[Piece, ...]]]) -> None:
         """Adds a film that may be joined of its pieces."""
-        assert member.resumption
+        assert member.film
         try:
-            pieces = await member.resumption.pieces()
+            pieces = await member.film.pieces()
         except (ProofError, ProbeError) as error:
             await self._begin_anew(member, str(error), 0.0)
         else:

@@ -134,41 +134,53 @@ def record_start(started: Started, transaction: Transaction) -> None:
 
 
 def record_piece(
-    transaction: Transaction, *, variation: int, attempt: int, begins: float, begun_with: str, anew: str | None = None
+    transaction: Transaction, *, variation: int, attempt: int, begins: float, begun_with: str, span: int = 0
 ) -> None:
-    """The attempt is about to write a piece of a film, from that second on. `anew` is why it does not go on."""
-    mine = {"variation": variation, "attempt": attempt}
+    """The attempt is about to write a piece of a film, from that second on."""
+    mine = {"variation": variation, "span": span, "attempt": attempt}
     transaction.run("record_piece", begins=begins, begun_with=begun_with, boot=boot_id(), **mine)
-    transaction.run("record_resumed", variation=variation, seconds=begins, enough=GOT_ON, anew=anew)
 
 
-def record_durable(durable: Durable, transaction: Transaction) -> None:
+def record_resumed(transaction: Transaction, *, variation: int, seconds: float, anew: str | None = None) -> None:
+    """So much of a film need not be encoded any more. `anew` is why it does not go on."""
+    transaction.run("record_resumed", variation=variation, seconds=seconds, enough=GOT_ON, anew=anew)
+
+
+def record_durable(durable: Durable, transaction: Transaction, *, span: int = 0) -> None:
     """So much of each piece is on the disk, whatever happens; those of one process took its CPU time together."""
     spent = durable.cpu_seconds / max(1, len(durable.kept))
     for variation, kept in durable.kept.items():
         how_far = {"seconds": durable.seconds, "bytes": kept.bytes, "checksum": kept.checksum}
-        transaction.run("record_durable", variation=variation, cpu_seconds=spent, **how_far)
+        transaction.run("record_durable", variation=variation, span=span, cpu_seconds=spent, **how_far)
 
 
-def record_kept(transaction: Transaction, *, variation: int, attempt: int, kept: Kept) -> None:
+def record_kept(transaction: Transaction, *, variation: int, span: int, attempt: int, kept: Kept) -> None:
     """All that there is of a piece which is gone on with is on the disk."""
-    mine = {"variation": variation, "attempt": attempt}
+    mine = {"variation": variation, "span": span, "attempt": attempt}
     transaction.run("record_kept", bytes=kept.bytes, checksum=kept.checksum, **mine)
+
+
+def record_whole(
+    transaction: Transaction, *, variation: int, span: int, attempt: int, seconds: float, cpu_seconds: float = 0.0
+) -> None:
+    """The piece ends where its span does, at that second of the film."""
+    mine = {"variation": variation, "span": span, "attempt": attempt}
+    transaction.run("record_whole", seconds=seconds, cpu_seconds=cpu_seconds, **mine)
 
 
 def pieces_of(transaction: Transaction, *, variation: int) -> list[Row]:
     return transaction.all("pieces_of", variation=variation)
 
 
-def drop_pieces(transaction: Transaction, *, variation: int, attempts: Sequence[int]) -> None:
-    mine = {"variation": variation, "attempts": msgspec.json.encode(attempts).decode()}
+def drop_pieces(transaction: Transaction, *, variation: int, span: int, attempts: Sequence[int]) -> None:
+    mine = {"variation": variation, "span": span, "attempts": msgspec.json.encode(attempts).decode()}
     transaction.run("discard_cpu_of_pieces", **mine)
     transaction.run("drop_pieces", **mine)
 
 
 def _discard_pieces(transaction: Transaction, variation: int) -> None:
     """Nothing comes of what is encoded of that film."""
-    transaction.run("discard_cpu_of_pieces", variation=variation, attempts=None)
+    transaction.run("discard_cpu_of_pieces", variation=variation, span=0, attempts=None)
     transaction.run("drop_all_pieces", variation=variation)
     transaction.run("forget_resumed", variation=variation)
 

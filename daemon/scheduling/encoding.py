@@ -13,12 +13,15 @@ from msgspec.structs import replace
 from daemon import host
 from daemon.database.store import Transaction
 from daemon.encode.stall import ENDING, StallWatch, Standing
-from daemon.encode.task import Durable, Ended, Order, Progress, Report, Task, Vitals
-from daemon.models import Stopped
+from daemon.encode.task import Durable, Ended, Order, Progress, Report, Task, Vitals, part_of
+from daemon.models import Stage, Stopped
 from daemon.recipes.recipe import Piece
 from daemon.scheduling import claims, growth
 from daemon.scheduling.claims import Failure
+from daemon.scheduling.film import Film
+from daemon.scheduling.lanes import Lanes
 from daemon.scheduling.resources import Resources
+from daemon.scheduling.resumption import Resumption
 from daemon.scheduling.settlement import Member
 
 log = logging.getLogger(__name__)
@@ -27,10 +30,10 @@ SHARED_PATIENCE = 20.0  # seconds without a sign of life after which those who s
 
 
 class Encoding:
-    """Runs the tasks of an attempt, one after the other.
+    """Runs the tasks of an attempt: one after the other, but for the spans of a film.
 
     `end` is called where nothing comes of them any more, for the `fault` that is told then; `has_ended` tells
-    whether that was done, by whomever.
+    whether that was done, by whomever. `on_free` is called whenever a slot is free again that one of several had.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Encoding:
         threads: Mapping[str, int],
         end: Callable[[], object],
         has_ended: Callable[[], bool],
+        on_free: Callable[[], None],
     ) -> None:
         self.progress: Progress | None = None
         self.fault: Failure | None = None
@@ -50,9 +54,16 @@ class Encoding:
         self._threads = threads
         self._end = end
         self._has_ended = has_ended
+        self._on_free = on_free
+        self._thawed = asyncio.Event()
+        self._thawed.set()
         self._source = members[0].claim  # of all of them
         self._orders: dict[str, Order] = {}  # by variation, once they are given
         self._all_encoded = False  # what follows goes by in moments
+        self._lanes: Lanes | None = None  # of a film that is encoded in several spans at once
+        self._tasks: dict[str, None] = {}  # that run
+        self._vitals: dict[str, Vitals] = {}  # the latest, by task
+        self._machines = set[str]()
         self._patience = min(resources.hung_after, SHARED_PATIENCE) if len(members) > 1 else resources.hung_after
         self._watch = StallWatch(self._patience, time.monotonic())
 
@@ -91,27 +102,72 @@ class Encoding:
 
     # What is done to it
 
+    @property
+    def width(self) -> int:
+        """Returns how many processes it has at work."""
+        return self._lanes.width if self._lanes and not self._lanes.closed else 1
+
+    def widen(self) -> bool:
+        """Has it work by one process more; False where it has no use for that."""
+        return not self.frozen and self._lanes is not None and self._lanes.open()
+
     async def freeze(self) -> None:
-        self.frozen = await self._resources.engine.pause(self._source.token)
+        self._thawed.clear()
+        between = self._lanes is not None and not self._tasks
+        self.frozen = any(await asyncio.gather(*map(self._resources.engine.pause, self._at_work))) or between
 
     def thaw(self) -> None:
+        self._thawed.set()
         if self.frozen:
             self.frozen = False
             self._watch.restart(time.monotonic())
-            self._resources.engine.resume(self._source.token)
+            for task in self._at_work:
+                self._resources.engine.resume(task)
 
     async def stop(self) -> Stopped:
-        """Ends what runs by the escalation."""
-        return await self._resources.engine.stop(self._source.token)
+        """Ends what runs by the escalation; of several that is told which took longest."""
+        self._thawed.set()
+        if self._lanes:
+            self._lanes.closed = True
+        ended = await asyncio.gather(*map(self._resources.engine.stop, self._at_work))
+        return max(ended, key=lambda stopped: stopped.seconds)
+
+    @property
+    def _at_work(self) -> list[str]:
+        """The tasks that run; one that is about to, where none does."""
+        return list(self._tasks) or [self._source.token]
 
     # Its tasks
 
     async def encode(self, members: Sequence[Member]) -> Ended:
-        """Encodes what each of `members` is, or the piece of its film that is still to come."""
-        begins = min(member.resumption.begin.seconds if member.resumption else 0.0 for member in members)
+        """Encodes what each of `members` is, or what of its film is still to come."""
+        begins = min(member.film.seconds if member.film else 0.0 for member in members)
         self._watch.restart(time.monotonic(), begins)
         self.progress = Progress(task=self._source.token, seconds=begins) if begins else None
-        return await self._run([self._order(member) for member in members])
+        left = [member for member in members if not (member.film and member.film.whole)]
+        films = [(member, member.film) for member in left if member.film]
+        if len(left) == 1 and films and len(films[0][1].spans) > 1:
+            return await self._encode_spans(*films[0])
+        for _, film in films:
+            await film.spans[0].write()
+        ended = await self._run([self._order(member) for member in left]) if left else Ended()
+        if not (ended.stopped or ended.error or ended.lost or self._has_ended()):
+            for _, film in films:
+                await film.finish(film.spans[0])
+        return ended
+
+    async def _encode_spans(self, member: Member, film: Film) -> Ended:
+        async def encode(span: Resumption) -> Ended:
+            await self._thawed.wait()
+            if self._has_ended():
+                return Ended(stopped=Stopped(stage=Stage.EXITED, seconds=0.0))
+            try:
+                return await self._run([self._order(member, span)], span.span.span)
+            finally:
+                self._on_free()
+
+        self._lanes = Lanes(film, encode, self.stop)
+        return await self._lanes.run()
 
     async def join(self, films: Sequence[tuple[Member, tuple[Piece, ...]]]) -> Ended:
         """Joins films of their pieces, when all is encoded."""
@@ -126,41 +182,54 @@ class Encoding:
         again = await self._run(orders)  # to encode anew costs far more than another try
         return replace(again, cpu_seconds=joined.cpu_seconds + again.cpu_seconds)
 
-    async def _run(self, orders: Sequence[Order]) -> Ended:
+    async def _run(self, orders: Sequence[Order], span: int | None = None) -> Ended:
         self._orders |= {order.variation: order for order in orders}
         one, file = self._source, self._resources.whereabouts.of(self._source.recorded)
-        task = Task(id=one.token, source=file, source_name=one.source_name, media=one.media, orders=tuple(orders))
-        return await self._resources.engine.run(task, self._report)
+        name = one.token if span is None else part_of(one.token, span)
+        task = Task(id=name, source=file, source_name=one.source_name, media=one.media, orders=tuple(orders))
+        self._tasks[name] = None
+        try:
+            return await self._resources.engine.run(task, partial(self._report, span))
+        finally:
+            del self._tasks[name]
 
-    def _order(self, member: Member) -> Order:
-        claim, resumption = member.claim, member.resumption
+    def _order(self, member: Member, span: Resumption | None = None) -> Order:
+        claim = member.claim
+        piece = span or (member.film.spans[0] if member.film else None)
         return Order(
             variation=claim.id,
             attempt=claim.attempt,
             preset=self._resources.base(claim),
             parameters=claim.parameters,
-            part=str(resumption.path if resumption else self._resources.part(claim)),
+            part=str(piece.path if piece else self._resources.part(claim)),
             log=str(self._resources.paths.log(claim.job, claim.id)),
             threads=self._threads[claim.id],
             bytes=member.space,
-            begin=resumption.begin if resumption else None,
+            begin=piece.begin if piece else None,
         )
 
     # While they run
 
-    def _report(self, report: Report) -> None:
+    def _report(self, span: int | None, report: Report) -> None:
         now = time.monotonic()
         if isinstance(report, Progress):
-            self.progress = self.progress if self._all_encoded else report
-            self._watch.progress(report.seconds, now)
+            self._advance(report if span is None or not self._lanes else self._lanes.progress(span, report), now)
         elif isinstance(report, Vitals):
-            self._watch.vitals(report.cpu_seconds, report.io_bytes, now)
+            self._vitals[report.task] = report
+            told = self._vitals.values()
+            self._watch.vitals(sum(one.cpu_seconds for one in told), sum(one.io_bytes for one in told), now)
             self._end_if_hung()
             self._end_if_too_large(report.written)
         elif isinstance(report, Durable):
-            self._record(partial(claims.record_durable, report))
+            self._record(partial(claims.record_durable, report, span=span or 0))
         else:
-            self._record(partial(claims.record_start, report))
+            self._machines |= {report.machine} if report.machine else set()
+            machines = ", ".join(sorted(self._machines)) or None
+            self._record(partial(claims.record_start, replace(report, task=self._source.token, machine=machines)))
+
+    def _advance(self, progress: Progress, now: float) -> None:
+        self.progress = self.progress if self._all_encoded else progress
+        self._watch.progress(progress.seconds, now)
 
     def _end_if_hung(self) -> None:
         if not self._has_ended() and self.standing == ENDING:
@@ -175,7 +244,7 @@ class Encoding:
             return
         bounds = {"most": self._source.most_bytes, "original": self._source.recorded.bytes}
         words = growth.refusal(written, encoded, duration=self._longest(), **bounds)
-        if words and not (member.resumption and member.resumption.begin.seconds):
+        if words and not (member.film and (member.film.seconds or self._lanes)):
             self.fault = Failure(error=words)
             self._end()
 

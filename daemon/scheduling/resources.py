@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Resources:
     history: CostHistory
     encoder: str = ""  # its build, by a fingerprint
     resume_from: float = 60.0  # predicted CPU seconds from which a film is made in pieces
+    span_seconds: float = math.inf  # of a film that is encoded on several hosts at once
     hung_after: float = 120.0
     retry_delay: float = 5.0
     now: Callable[[], float] = time.time

@@ -1,4 +1,4 @@
-"""Finds what is there of a film that was interrupted, and says from where it goes on.
+"""Finds what is there of a span of a film that was interrupted, and says from where it goes on.
 
 A piece is used only if its source, recipe, parameters, encoder and ffspool's own recipes are those it was begun with,
 and only as far as it can be read again; after a reboot, as far as it was known to be on the disk. What cannot be used
@@ -25,9 +25,8 @@ from daemon.errors import ProbeError, ProofError
 from daemon.host import boot_id
 from daemon.media.model import PieceContent
 from daemon.paths import remove
-from daemon.proof import prove
 from daemon.recipes.pieces import RECIPES, SOUND
-from daemon.recipes.recipe import Begin, Piece, Plan
+from daemon.recipes.recipe import Begin, Piece
 from daemon.scheduling import claims
 from daemon.scheduling.claims import Claim
 from daemon.scheduling.resources import Resources
@@ -39,29 +38,31 @@ OTHERS = "its source, its parameters, the encoder or ffspool are not those that 
 UNREADABLE = "what an earlier attempt had encoded cannot be read"
 DAMAGED = "what an earlier attempt had encoded is not on the disk as it was written: see to the disk"
 SHORT = "what an earlier attempt had encoded was too little to go on with, or not on the disk yet"
+OTHERWISE = "a piece of the film is encoded in another way than the one before"
+WHOLE = Begin()
 LITTLE = 30.0  # seconds of film, of which there may be nothing yet to go on with
 
 
 class Resumption:
-    """Holds one film in pieces, from those that earlier attempts left to the one that this attempt writes."""
+    """Holds one span of a film in pieces, from those that earlier attempts left to the one that this attempt writes."""
 
-    def __init__(self, resources: Resources, claim: Claim) -> None:
+    def __init__(self, resources: Resources, claim: Claim, begin: Begin = WHOLE) -> None:
         self._resources = resources
         self._claim = claim
-        self.begin = Begin()
-        self._earlier: list[Piece] = []
-        self._headers: str | None = None
-        self._pictures: tuple[int, ...] = ()  # of each size in all pieces, as far as they are used
+        self.span = begin
+        self.begin = begin  # of what is still to be encoded
+        self.whole = False  # nothing is
+        self.pieces: list[Piece] = []
+        self.pictures: tuple[int, ...] = ()  # of each size in all pieces, as far as they are used
+        self.headers: str | None = None
 
     @property
     def path(self) -> Path:
         """Says where this attempt writes its piece."""
         return self._path(self._claim.attempt)
 
-    async def begin_anew_or_go_on(self) -> None:
-        """Finds what may be used, removes what may not, and records the piece that is to come."""
-        rows = await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq))
-        anew = None
+    async def find(self, rows: Sequence[Row]) -> str | None:
+        """Finds what may be used of these pieces, and removes what may not. Returns why nothing may, if so."""
         for number, row in enumerate(rows):
             taken, broken = False, None
             try:
@@ -71,30 +72,53 @@ class Resumption:
             except (ProbeError, OSError):
                 broken = UNREADABLE
             if not taken:
-                await self._forget(rows[number:])
-                anew = self._why_not(row, broken)
-                break
+                await self.forget(rows[number:])
+                return self._why_not(row, broken)
+        return None
+
+    def end(self, until: float | None) -> None:
+        """Has it end where another span begins."""
+        self.span = msgspec.structs.replace(self.span, until=until)
+        self.begin = msgspec.structs.replace(self.begin, until=until)
+
+    async def write(self) -> None:
+        """Records the piece that is to come."""
+        await asyncio.to_thread(remove, self.path)
         await self._resources.store.write(
             partial(
                 claims.record_piece,
                 variation=self._claim.seq,
+                span=self.span.span,
                 attempt=self._claim.attempt,
                 begins=self.begin.seconds,
                 begun_with=self._begun_with(),
-                anew=anew,
             )
         )
 
-    async def pieces(self) -> tuple[Piece, ...]:
-        """Returns all of them, now that this attempt's is there, too. Raises ProbeError when that cannot be read,
-        and ProofError when it does not fit those before, or any is not as it was written."""
-        for row in await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq)):
-            await self._check_unchanged(row)
+    async def finish(self, seconds: float, cpu_seconds: float = 0.0) -> None:
+        """Adds the piece that this attempt wrote, up to that second of the film, where its span ends.
+
+        Raises ProbeError when it cannot be read, and ProofError when it does not fit those before.
+        """
         content = await self._resources.prober.extent(self.path)
+        self._add_last(self.path, content, None if self.pieces or self.span != WHOLE else await self._heard())
+        await self._resources.store.write(
+            partial(
+                claims.record_whole,
+                variation=self._claim.seq,
+                span=self.span.span,
+                attempt=self._claim.attempt,
+                seconds=seconds,
+                cpu_seconds=cpu_seconds,
+            )
+        )
+
+    def _add_last(self, path: Path, content: PieceContent, heard: float | None = None) -> None:
         self._check_headers(content)
+        begins = self._begins(content)
         self._count(content.pictures)
-        heard = None if self._earlier else await self._heard()
-        return (*self._earlier, Piece(name=self.path.name, begins=self._begins(content), heard=heard))
+        self.pieces.append(Piece(name=path.name, begins=begins, heard=heard))
+        self.whole = True
 
     async def _heard(self) -> float | None:
         """Second of the film from which the sound beside the picture is heard; None: it is taken from the source."""
@@ -104,24 +128,10 @@ class Resumption:
             return None
 
     def _count(self, pictures: tuple[int, ...]) -> None:
-        self._pictures = tuple(map(sum, zip_longest(self._pictures, pictures, fillvalue=0)))
-
-    async def prove_joints(self, part: Path, plan: Plan) -> None:
-        """Raises ProofError when the film has other pictures than its pieces, which tell where each begins."""
-        if not self._earlier:
-            return
-        found = await prove.pictures(self._resources.prober, part, plan)
-        if found != self._pictures:
-            told, meant = (" and ".join(map(str, count)) for count in (found, self._pictures))
-            raise ProofError(f"joined from pieces it has {told} pictures instead of {meant}")
-
-    async def give_up(self, why: str) -> None:
-        """Removes all pieces: what came of them is not what was planned, so the film is encoded whole."""
-        await self._forget(await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq)))
-        await self._resources.store.write(partial(claims.refuse_pieces, variation=self._claim.seq, why=why))
+        self.pictures = added(self.pictures, pictures)
 
     def _path(self, attempt: int) -> Path:
-        return self._resources.paths.piece(self._claim.job, self._claim.id, attempt)
+        return self._resources.paths.piece(self._claim.job, self._claim.id, attempt, self.span.span)
 
     async def _take(self, row: Row) -> bool:
         """Whether the piece is gone on with. Raises ProbeError or OSError when it cannot be read, ProofError when it is
@@ -131,7 +141,11 @@ class Resumption:
         path = self._path(row["attempt"])
         if row["boot"] != boot_id():
             await asyncio.to_thread(os.truncate, path, row["bytes"])
-        await self._check_unchanged(row)
+        await self.check_unchanged(row)
+        if row["whole"]:
+            self._add_last(path, await self._resources.prober.extent(path))
+            self.end(row["seconds"])
+            return True
         try:
             content = await self._resources.prober.piece(path, self._claim.media)
         except ProbeError:  # what is encoded is worth a second try, whatever became of the first reader
@@ -141,7 +155,7 @@ class Resumption:
         await self._keep(row)
         return True
 
-    async def _check_unchanged(self, row: Row) -> None:
+    async def check_unchanged(self, row: Row) -> None:
         """Raises ProofError when what was known to be on the disk of the piece is not what is there now."""
         if row["checksum"] is None:
             return
@@ -153,23 +167,23 @@ class Resumption:
         """Has all of a piece be on the disk, and a row tell it: what is encoded from now on begins with its end."""
         before = Kept() if row["checksum"] is None else Kept(bytes=row["bytes"], checksum=row["checksum"])
         kept = await asyncio.to_thread(synced, self._path(row["attempt"]), before)
-        mine = {"variation": self._claim.seq, "attempt": row["attempt"]}
+        mine = {"variation": self._claim.seq, "span": self.span.span, "attempt": row["attempt"]}
         await self._resources.store.write(partial(claims.record_kept, kept=kept, **mine))
 
     def _why_not(self, row: Row, broken: str | None) -> str | None:
         """Why a film begins anew whose first piece is that one, which the log has, too; None: it goes on."""
         same = row["begun_with"] == self._begun_with()
-        short = row["seconds"] < (ALIKE if broken else LITTLE)
+        short = row["seconds"] - self.span.seconds < (ALIKE if broken else LITTLE)
         words = (SHORT if short else broken or UNREADABLE) if same else OTHERS
-        where = f"from {self.begin.seconds:.3f} s on" if self._earlier else "from the beginning"
+        where = f"from {self.begin.seconds:.3f} s on" if self.begin.seconds else "from the beginning"
         log.info("%s is encoded %s: %s", self._claim.id, where, words)
-        return None if self._earlier else words
+        return None if self.pieces else words
 
     def _check_headers(self, content: PieceContent) -> None:
         """Decoders are told what they must know by the first piece alone. Raises ProofError."""
-        if self._headers not in {None, content.headers}:
-            raise ProofError("a piece of the film is encoded in another way than the one before")
-        self._headers = content.headers
+        if self.headers not in {None, content.headers}:
+            raise ProofError(OTHERWISE)
+        self.headers = content.headers
 
     def _append(self, name: str, content: PieceContent) -> bool:
         cut = content.cut
@@ -181,25 +195,29 @@ class Resumption:
         except ProofError:
             return False
         self._count(cut.pictures)
-        self._earlier.append(Piece(name=name, begins=begins, lasts=cut.seconds, until=cut.decoded))
+        self.pieces.append(Piece(name=name, begins=begins, lasts=cut.seconds, until=cut.decoded))
         ends = begins + cut.seconds
         warm = max(0.0, begins + cut.warm - content.begins - ALIKE)
-        self.begin = Begin(ends, warm, ends - self._earlier[0].begins, self._pictures[0])
+        after = self.span.after + ends - self.pieces[0].begins
+        pictures = self.span.pictures + self.pictures[0]
+        self.begin = Begin(ends, warm, after, pictures, until=self.span.until, span=self.span.span)
         return True
 
     def _begins(self, content: PieceContent) -> float:
         """Seconds of the film at which a piece begins. Raises ProofError when that is not where it was to."""
-        if not self._earlier:
-            return content.begins
+        if not self.pieces:
+            return self.span.seconds + content.begins
         if abs(content.begins) > ALIKE:
             raise ProofError(f"a piece of the film begins {content.begins:.3f} s off the end of the one before")
         return self.begin.seconds
 
-    async def _forget(self, rows: Sequence[Row]) -> None:
+    async def forget(self, rows: Sequence[Row]) -> None:
+        """Removes pieces, of which nothing will come."""
         for row in rows:
             await asyncio.to_thread(remove, self._path(row["attempt"]))
         attempts = [row["attempt"] for row in rows]
-        await self._resources.store.write(partial(claims.drop_pieces, variation=self._claim.seq, attempts=attempts))
+        dropping = partial(claims.drop_pieces, variation=self._claim.seq, span=self.span.span, attempts=attempts)
+        await self._resources.store.write(dropping)
 
     def _begun_with(self) -> str:
         """Names all that decides about the bytes of a piece."""
@@ -207,3 +225,8 @@ class Resumption:
         source = claim.recorded.bytes, claim.recorded.modified, claim.media.fingerprint
         decisive = (RECIPES, self._resources.encoder, self._resources.base(claim), claim.parameters, source)
         return hashlib.sha256(msgspec.json.encode(decisive, order="sorted")).hexdigest()
+
+
+def added(some: tuple[int, ...], others: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns sums of pictures of each size."""
+    return tuple(map(sum, zip_longest(some, others, fillvalue=0)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
 from daemon.database.store import Row, Transaction
@@ -20,9 +20,9 @@ from daemon.models import SourceFile
 from daemon.scheduling import claims, shares
 from daemon.scheduling.attempt import Attempt
 from daemon.scheduling.claims import Claim
+from daemon.scheduling.film import Film
 from daemon.scheduling.forecast import Forecast, Outlook
 from daemon.scheduling.resources import Resources
-from daemon.scheduling.resumption import Resumption
 from daemon.scheduling.settlement import Member, Receipt
 from daemon.scheduling.shares import Ready, Share
 from daemon.scheduling.source_reading import Survey
@@ -103,7 +103,7 @@ class Scheduler:
 
     def encodes_of(self, owner: Owner) -> int:
         """Returns how many encodes of that owner run."""
-        return sum(_is_encoding(attempt) for attempt in self._running if attempt.owner == owner)
+        return sum(_width(attempt) for attempt in self._running if attempt.owner == owner)
 
     def reserved(self) -> int:
         """Returns the bytes that those that run, and files on their way in, may yet write."""
@@ -200,6 +200,7 @@ class Scheduler:
                 return
             rows = await self._next_ready()
             if not rows:
+                self._widen()
                 return
             await self._start_best(rows, available, left)
 
@@ -318,7 +319,7 @@ class Scheduler:
     @property
     def _encoding(self) -> int:
         """Processes at work: what stands still, or is being proven, holds no slot."""
-        return sum(map(_is_encoding, self._running))
+        return sum(map(_width, self._running))
 
     def _may_start(self) -> bool:
         proving = sum(attempt.encoded for attempt in self._running)  # bounded too: a slow disk would gather them
@@ -328,7 +329,8 @@ class Scheduler:
         return free_slot and not suspect and not self._closing and self._queue == QueueState.RUNNING
 
     def _start(self, claimed: list[Claim], share: Share, outlooks: Mapping[str, Outlook]) -> None:
-        members = [self._member(claim, share.costs[claim.id], outlooks[claim.id]) for claim in claimed]
+        cut = len(claimed) == 1 and self._idles_beside(outlooks)
+        members = [self._member(claim, share.costs[claim.id], outlooks[claim.id], cut) for claim in claimed]
         held = self._queue == QueueState.PAUSED  # since the claim was asked for
         attempt = Attempt(members, self._resources, threads=share.threads, held=held)
         # Again: one that ended early in company may have given it back when its company ended.
@@ -336,13 +338,24 @@ class Scheduler:
             self._resources.space.reserve(member.claim.id, member.space, partial(attempt.written, member.claim.id))
         self._running.append(attempt)
         self._attempts |= dict.fromkeys(attempt.variations, attempt)
-        attempt.on_encoded(self.wake)
+        attempt.on_free(self.wake)
         attempt.on_end(lambda: self._ended(attempt))
         self.changed.set()
 
-    def _member(self, claim: Claim, cost: float, outlook: Outlook) -> Member:
-        resumption = Resumption(self._resources, claim) if outlook.resumable else None
-        return Member(claim, cost, outlook.usual, outlook.ready.bytes, resumption)
+    def _member(self, claim: Claim, cost: float, outlook: Outlook, cut: bool) -> Member:
+        film = Film(self._resources, claim, cut=cut) if outlook.resumable else None
+        return Member(claim, cost, outlook.usual, outlook.ready.bytes, film)
+
+    def _idles_beside(self, ready: Collection[str]) -> bool:
+        """Whether slots of other hosts would be left with nothing to do by what is ready."""
+        capacity = self._capacity
+        return capacity.places > 1 and capacity.slots - self._encoding > len(ready)
+
+    def _widen(self) -> None:
+        """Gives slots that nobody else wants to films that are encoded in several spans."""
+        for attempt in self._running:
+            while self._may_start() and self._has_slots(attempt.owner) and attempt.widen():
+                pass
 
     def _ended(self, attempt: Attempt) -> None:
         self._running.remove(attempt)
@@ -373,5 +386,5 @@ class Scheduler:
         return 0.0
 
 
-def _is_encoding(attempt: Attempt) -> bool:
-    return not (attempt.frozen or attempt.encoded)
+def _width(attempt: Attempt) -> int:
+    return 0 if attempt.frozen or attempt.encoded else attempt.width

@@ -22,8 +22,8 @@ from daemon.proof.quality import Quality
 from daemon.recipes.recipe import Plan
 from daemon.scheduling import claims
 from daemon.scheduling.claims import INTERRUPTED, Claim, Failure
+from daemon.scheduling.film import Film
 from daemon.scheduling.resources import Resources
-from daemon.scheduling.resumption import Resumption
 from daemon.scheduling.space import learnt
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Member:
     cost: float
     usual: int
     space: int
-    resumption: Resumption | None = None  # of a film that is made in pieces
+    film: Film | None = None  # that is made in pieces
     plan: Plan | None = None
     proving: asyncio.Task[tuple[float | None, Sealed]] | None = None
     unmeasured: str | None = None  # why it could not be compared with the source
@@ -137,7 +137,7 @@ class Settlement:
         claim, resources = member.claim, self._resources
         full = failure is not None and failure.space is not None  # and the end can be written once there is room
         asking = partial(claims.may_go_on, variation=claim.seq, attempt=claim.attempt)
-        going_on = bool(member.resumption) and not full and await resources.store.read(asking)
+        going_on = bool(member.film) and not full and await resources.store.read(asking)
         await self._clear_attempt(member, going_on)
         kept = await self.insist(
             lambda t: claims.abandon(

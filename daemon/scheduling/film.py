@@ -1,0 +1,131 @@
+"""Holds a film that is made in pieces, of one span or of several that are encoded at once, and proves their joints."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby, pairwise
+from operator import itemgetter
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from daemon.database.store import Row
+from daemon.errors import ProofError
+from daemon.proof import prove
+from daemon.recipes import command
+from daemon.recipes.recipe import Begin, Piece, Plan
+from daemon.scheduling import claims
+from daemon.scheduling.claims import Claim
+from daemon.scheduling.resources import Resources
+from daemon.scheduling.resumption import ALIKE, OTHERWISE, Resumption, added
+
+log = logging.getLogger(__name__)
+
+
+class Film:
+    """Holds the pieces of one film; `cut` says whether it is to be encoded in several spans, where it can be.
+
+    One that was begun so goes on so.
+    """
+
+    def __init__(self, resources: Resources, claim: Claim, *, cut: bool = False) -> None:
+        self._resources = resources
+        self._claim = claim
+        self._cut = cut
+        self.resumed = 0.0  # seconds of it that were there when this attempt began
+        self.spans = [Resumption(resources, claim)]
+
+    @property
+    def begin(self) -> Begin:
+        """Returns where what is to be encoded first begins."""
+        return next((span.begin for span in self.spans if not span.whole), self.spans[-1].begin)
+
+    @property
+    def seconds(self) -> float:
+        """Returns how many of the film need not be encoded any more."""
+        return sum(self._reached(span) - span.span.seconds for span in self.spans)
+
+    @property
+    def whole(self) -> bool:
+        """Tells whether nothing is left to be encoded."""
+        return all(span.whole for span in self.spans)
+
+    async def begin_anew_or_go_on(self) -> None:
+        """Finds what may be used and removes what may not."""
+        rows = await self._rows()
+        of_span = {number: list(mine) for number, mine in groupby(rows, itemgetter("span"))}
+        [first] = self.spans
+        anew = await first.find(of_span.pop(0, []))
+        if self._cut or of_span:
+            await self._find_spans(first, of_span)
+        self.resumed = self.seconds
+        await self._resources.store.write(
+            partial(claims.record_resumed, variation=self._claim.seq, seconds=self.resumed, anew=anew)
+        )
+
+    async def _find_spans(self, first: Resumption, of_span: dict[int, list[Row]]) -> None:
+        reached, resources, claim = self._reached(first), self._resources, self._claim
+        made_of = claim.media, resources.base(claim), claim.parameters
+        begins = [one for one in command.spans(*made_of, resources.span_seconds) if one.seconds > reached - ALIKE]
+        for begin in begins:
+            if begin.span:
+                span = Resumption(resources, claim, begin)
+                await span.find(of_span.pop(begin.span, []))
+                self.spans.append(span)
+        if not first.whole and len(self.spans) > 1:
+            first.end(self.spans[1].span.seconds)
+        for number, rows in of_span.items():
+            await Resumption(resources, claim, Begin(span=number)).forget(rows)
+
+    def _reached(self, span: Resumption) -> float:
+        if not span.whole:
+            return span.begin.seconds
+        return span.span.until if span.span.until is not None else self._claim.media.duration_seconds or 0.0
+
+    async def finish(self, span: Resumption, cpu_seconds: float = 0.0) -> None:
+        """Adds what was written of a span. Raises as `Resumption.finish` does."""
+        until = span.span.until
+        seconds = self._claim.media.duration_seconds or 0.0 if until is None else until
+        await span.finish(seconds, cpu_seconds)
+
+    async def pieces(self) -> tuple[Piece, ...]:
+        """Returns all of them, now that all are there. Raises ProbeError when one cannot be read, and ProofError when
+        it does not fit those before, or any is not as it was written.
+        """
+        numbered = {span.span.span: span for span in self.spans}
+        for row in await self._rows():
+            await numbered[row["span"]].check_unchanged(row)
+        if len({span.headers for span in self.spans}) > 1:
+            raise ProofError(OTHERWISE)
+        pieces = [piece for span in self.spans for piece in span.pieces]
+        for one, following in pairwise(pieces):
+            if following.begins <= one.begins:
+                raise ProofError("a piece of the film begins before the one before does")
+        befores = [
+            one if one.lasts is not None else replace(one, lasts=following.begins - one.begins)
+            for one, following in pairwise(pieces)
+        ]
+        return (*befores, pieces[-1])
+
+    async def prove_joints(self, part: Path, plan: Plan) -> None:
+        """Raises ProofError when the film has other pictures than its pieces, which tell where each begins."""
+        if sum(len(span.pieces) for span in self.spans) == 1:
+            return
+        meant: tuple[int, ...] = ()
+        for span in self.spans:
+            meant = added(meant, span.pictures)
+        found = await prove.pictures(self._resources.prober, part, plan)
+        if found != meant:
+            told, planned = (" and ".join(map(str, count)) for count in (found, meant))
+            raise ProofError(f"joined from pieces it has {told} pictures instead of {planned}")
+
+    async def give_up(self, why: str) -> None:
+        """Removes all pieces: what came of them is not what was planned, so the film is encoded whole."""
+        for number, rows in groupby(await self._rows(), itemgetter("span")):
+            await Resumption(self._resources, self._claim, Begin(span=number)).forget(list(rows))
+        await self._resources.store.write(partial(claims.refuse_pieces, variation=self._claim.seq, why=why))
+
+    async def _rows(self) -> Sequence[Row]:
+        return await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq))
