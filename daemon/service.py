@@ -18,7 +18,7 @@ import psutil
 from daemon import json_types
 from daemon.cluster.cluster_engine import ClusterEngine
 from daemon.cluster.engines import of_many, open_engine
-from daemon.config_tables import Cluster, Tables
+from daemon.config_tables import Tables
 from daemon.database import lineage
 from daemon.database.store import Store
 from daemon.delivery import originals
@@ -157,8 +157,7 @@ async def running(
         prober.start()
         await engine.start()
         tokens = await Tokens.load(store, now=now)
-        opened = settings, library, paths, store, engine, prober, build, tokens, now, tables.cluster
-        resources = await _open_resources(*opened)
+        resources = await _open_resources(settings, library, paths, store, engine, prober, build, tokens, now, tables)
         service = await _open_service(settings, resources, tables, tokens, (build.version, sandbox, behind))
         await service.queue.restore()
         await service.watcher.restore()
@@ -194,7 +193,7 @@ async def _open_resources(
     build: Build,
     tokens: Tokens,
     now: Callable[[], float],
-    cluster: Cluster | None,
+    tables: Tables,
 ) -> Resources:
     space = Space(partial(_usage, paths), settings.disk_reserve)
     return Resources(
@@ -210,7 +209,7 @@ async def _open_resources(
         history=await CostHistory.load(store),
         encoder=build.fingerprint,
         resume_from=settings.resume_from,
-        span_seconds=cluster.piece_seconds if cluster else math.inf,
+        span_seconds=tables.cluster.piece_seconds if tables.cluster else math.inf,
         hung_after=settings.hung_after,
         retry_delay=settings.retry_delay,
         now=now,

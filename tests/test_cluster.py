@@ -19,9 +19,11 @@ import forked
 import msgspec
 import psutil
 import pytest
-from conftest import PATIENCE, Daemon, wait_until
-from engine_conformance import MINE, EngineConformance, long
+from conftest import PATIENCE, Daemon, make_clip, wait_until
+from engine_conformance import MINE, EngineConformance, long, order, task
+from faults.likeness import differences
 from stored import local_engine
+from surroundings import thorough
 
 from daemon.cluster.cluster_engine import ClusterEngine
 from daemon.cluster.invitations import Guests
@@ -29,7 +31,7 @@ from daemon.cluster.messages import Charter
 from daemon.encode.engine import Engine
 from daemon.encode.task import Unfinished
 from daemon.process import ffmpeg_binary
-from daemon.process.identity import TOKEN_VARIABLE, find_by_token
+from daemon.process.identity import TOKEN_VARIABLE, find_by_token, state
 
 __all__ = ["long"]
 
@@ -138,11 +140,16 @@ class Cluster:
     """A daemon that has its work done by machines, none of it itself."""
 
     def __init__(
-        self, start_daemon: Callable[..., Daemon], folder: Path, unhurried: dict[str, str], *flags: str
+        self,
+        start_daemon: Callable[..., Daemon],
+        folder: Path,
+        unhurried: dict[str, str],
+        *flags: str,
+        more: str = "local_slots = 0",
     ) -> None:
         port, files = free_ports(2)
         config = folder / "ffspool.toml"
-        config.write_text(f"[cluster]\nlisten = 'tls://127.0.0.1:{port}'\nfiles_port = {files}\nlocal_slots = 0\n")
+        config.write_text(f"[cluster]\nlisten = 'tls://127.0.0.1:{port}'\nfiles_port = {files}\n{more}\n")
         self.folder = folder
         self.environment = unhurried
         self.daemon = start_daemon(*flags, FFSPOOL_CONFIG=str(config), FFSPOOL_RESUME_FROM="0")
@@ -300,6 +307,63 @@ def test_who_is_not_invited_any_more_or_is_another_is_refused_in_words(cluster: 
     assert forked.run(["cluster", "revoke", MACHINE], cluster.daemon.env).returncode == 0
     assert "does not know this invitation" in refused(invitation, cluster)
     assert "is no invitation" in refused(Path(__file__), cluster)
+
+
+@pytest.fixture(scope="module")
+def film(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(ffmpeg, tmp_path_factory.mktemp("film") / "film.mp4", seconds=20, size="320x180")
+
+
+@pytest.mark.parametrize("killed", ["nobody", thorough("machine"), thorough("daemon")])
+def test_one_film_is_encoded_by_all_whatever_becomes_of_them(
+    start_daemon: Callable[..., Daemon],
+    unhurried: dict[str, str],
+    tmp_path: Path,
+    film: Path,
+    ffmpeg: str,
+    killed: str,
+) -> None:
+    """And comes to what it would have come to."""
+    cluster = Cluster(start_daemon, tmp_path, unhurried, more="local_slots = 1\npiece_seconds = 2")
+    daemon = cluster.daemon
+    with cluster.machine(MACHINE) as process:
+        job = daemon.submit(film, presets=["h264-480p"])["id"]
+        wait_until(lambda: cluster.standing(MACHINE)["slots_used"] == 2 and children(daemon), "all to be at it")
+        if killed == "nobody":
+            assert daemon.client.post(f"/api/jobs/{job}/pause").status_code == 200
+            assert {state(pid) for pid in (*children(daemon), *processes_below(process.pid))} == {"T"}
+            assert daemon.client.post(f"/api/jobs/{job}/resume").status_code == 200
+        if killed == "machine":
+            process.send_signal(signal.SIGKILL)
+        if killed == "daemon":
+            wait_until(lambda: (of(daemon.job(job))[0]["progress"] or 0) > 30, "some spans")
+            daemon.stop(signal.SIGKILL)
+            daemon.start()
+        done = daemon.wait_for(job)
+    [made] = of(done)
+    assert made["status"] == "completed", made["error"]
+    assert killed != "nobody" or made["machine"] == MACHINE
+    assert killed != "daemon" or made["resumed_seconds"] > 2
+    joined = tmp_path / "joined.mp4"
+    joined.write_bytes(daemon.client.get(f"/api/jobs/{job}/variations/{made['id']}/download").content)
+    assert list(differences(joined, whole(ffmpeg, film, tmp_path), ffmpeg)) == []
+
+
+def children(daemon: Daemon) -> list[int]:
+    return list(processes_below(daemon.process.pid))
+
+
+def whole(ffmpeg: str, film: Path, folder: Path) -> Path:
+    one = task("whole", film, order(folder, "h264-480p"))
+
+    async def encode() -> None:
+        engine = local_engine(ffmpeg)
+        await engine.start()
+        assert (await engine.run(one, lambda _: None)).error is None
+        await engine.close()
+
+    asyncio.run(encode())
+    return Path(one.orders[0].part)
 
 
 def refused(invitation: Path, cluster: Cluster, **environment: str) -> str:

@@ -474,7 +474,11 @@ WHERE variations.seq > 0 AND variations.status = 'completed'
 -- told to be there.
 -- name: kept_pieces
 SELECT variations.id, max(max(pieces.begins, pieces.seconds)) AS seconds, sum(pieces.bytes) AS bytes,
-    max(pieces.begins) AS begins, max(pieces.attempt) AS attempt, sources.media
+    max(pieces.begins) AS begins, max(pieces.attempt) AS attempt, sources.media, max(pieces.span) > 0 AS cut,
+    (SELECT sum(reached - began) FROM (
+        SELECT min(begins) AS began, max(max(begins, iif(whole, seconds, seconds - 6))) AS reached
+        FROM pieces WHERE pieces.variation = variations.seq GROUP BY span
+    )) AS in_hand
 FROM pieces JOIN variations ON variations.seq = pieces.variation JOIN sources ON sources.seq = variations.source
 WHERE variations.job = :job AND (:source IS NULL OR variations.source = :source)
     AND (:variation IS NULL OR variations.seq = :variation)
