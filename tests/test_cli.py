@@ -154,6 +154,8 @@ def test_the_one_result_may_be_named(clip: Path, tmp_path: Path) -> None:
     assert names(two) == ["clip_mp3.mp3"]
     assert ffspool("run", clip, "-p", FAST, "-o", two).returncode == 0
     assert names(two) == ["clip_h264-480p.mp4", "clip_mp3.mp3"]
+    more = ffspool("run", clip, "-p", "mp3", "-p", "poster", "-o", two, "--skip-existing").stdout
+    assert "1 of 1 completed; 1 made before. What is completed is in" in more
 
 
 @pytest.mark.parametrize(
@@ -505,6 +507,11 @@ def test_a_daemon_elsewhere_is_reached_by_url_and_token(shared_daemon: Daemon, t
     wrong = ffspool("ls", env={**env, "FFSPOOL_TOKEN": "wrong"}).stderr
     assert "does not take this token" in " ".join(wrong.split())
     assert ffspool("ls", env={**env, "FFSPOOL_TOKEN": shared_daemon.token}).returncode == 0
+    bare = ffspool("ls", env={**env, "FFSPOOL_URL": "localhost:8080"})
+    assert (bare.returncode, "a URL begins with http://, https:// or unix:" in " ".join(bare.stderr.split())) == (
+        3,
+        True,
+    )
 
 
 @pytest.mark.parametrize("command", ["show", "cancel", "rm", "log", "download", "watch"])

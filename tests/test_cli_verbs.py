@@ -134,6 +134,12 @@ def test_the_queue_is_paused_drained_and_resumed(daemon: Daemon) -> None:
     assert printed("resume", "--queue", env=daemon.env) == {"state": "running", "changed": False}
 
 
+def test_where_there_is_no_job_ls_says_how_to_make_one(daemon: Daemon) -> None:
+    daemon.client.delete("/api/jobs")
+    assert ffspool("ls", env=daemon.env).stderr == "There is no job: `ffspool submit` makes one\n"
+    assert ffspool("ls", "--status", "completed", env=daemon.env).stderr == ""
+
+
 def test_who_waits_is_told_that_the_queue_stands_and_what_lets_it_go_on(daemon: Daemon, clip: Path) -> None:
     ffspool("pause", "--queue", env=daemon.env)
     submitted = ffspool("submit", str(clip), "-p", "mp3", env=daemon.env)

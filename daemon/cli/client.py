@@ -308,6 +308,8 @@ class Client:
                     "daemon's, set SSL_CERT_FILE to a file with it or its authority"
                 ) from error
             why = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or "it took too long"
+            if isinstance(error, httpx.UnsupportedProtocol):
+                why = "a URL begins with http://, https:// or unix:"
             raise NoDaemon(_how_to_begin(f"no daemon answers at {self._url} ({why})")) from error
         except httpx.HTTPError as error:
             words = str(error) or type(error).__name__

@@ -206,6 +206,8 @@ def ls(state_dir: Path | None, as_json: bool, **query: Any) -> None:
         echo(hold.words, err=True)
     if found["next_cursor"]:
         echo(f"There are more: --cursor {found['next_cursor']}", err=True)
+    if not (jobs or query["status"] or query["has"] or query["cursor"]):
+        echo("There is no job: `ffspool submit` makes one", err=True)
     if query["status"] == "failed" and not (found["items"] or query["has"] or query["cursor"]):
         _tell_of_failures(daemon)
 

@@ -257,9 +257,9 @@ async def _examined(settings: Any, *, quiet: bool) -> list[Any]:
 def _print_check(screen: Any, check: Any) -> None:
     from daemon.cli.terminal import row
 
-    screen.print(row("ok     " if check.ok else "PROBLEM", f"{check.name:9}", check.found))
+    screen.print(row("ok     " if check.ok else "PROBLEM", f"{check.name:12}", check.found))
     if not check.ok and check.advice:
-        screen.print(row("       ", " " * 9, check.advice))
+        screen.print(row("       ", " " * 12, check.advice))
 
 
 @click.command()

@@ -202,7 +202,8 @@ def _report(result: Result, checked: Batch) -> None:
     _report_errors(screen, result.job, checked)
     _report_losses(screen, result.job)
     where = f". What is completed is in {checked.folder}" if result.made else ""
-    say(screen, tally(result.job) + where)
+    there = f"; {len(checked.there)} made before" if checked.there else ""
+    say(screen, tally(result.job) + there + where)
     if result.left:
         say(screen, _left(result, result.left))
     if result.job.outcome != "all" and not (result.left and result.interrupted):
