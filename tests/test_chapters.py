@@ -20,6 +20,7 @@ from daemon.recipes.command import command, plan
 Told = list[tuple[float, str]]
 LATE: Told = [(1.0, "One"), (2.0, "Two")]
 NAMELESS: Told = [(0.0, "One"), (1.0, ""), (2.0, "a=b;#c\\d")]
+HALVES: Told = [(0.0, "One"), (0.6, "a=b;#c\\d"), (1.5, ""), (2.999, "Last")]
 QUICK = {"speed": "ultrafast"}
 
 
@@ -49,7 +50,7 @@ def track_of(path: Path) -> Told:
 
 
 def list_of(path: Path) -> Told:
-    return [(one.start_seconds, one.title or "") for one in read_media(str(path)).chapters]
+    return [(round(one.start_seconds, 3), one.title or "") for one in read_media(str(path)).chapters]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,8 @@ def list_of(path: Path) -> Told:
         ("film.mp4", LATE, "remux-mkv", {}, LATE),
         thorough("film.mp4", LATE, "mp3", {"loudness_lufs": -20.0}, LATE),
         thorough("film.mp4", LATE, "opus", {}, LATE),
+        ("film.mkv", HALVES, "opus", {}, HALVES),
+        thorough("film.mp4", HALVES, "opus", {"loudness_lufs": -20.0}, HALVES),
         thorough("film.mp4", LATE, "remux-mp4", {}, [(0.0, ""), *LATE]),
         ("film.mkv", NAMELESS, "remux-mp4", {}, NAMELESS),
         ("film.mp4", NAMELESS, "webm-720p", QUICK, NAMELESS),
@@ -99,5 +102,27 @@ def test_chapters_that_ffmpeg_copies_right_are_left_to_it(ffmpeg: str, tmp_path:
     usual = read_media(str(parted(ffmpeg, tmp_path, "usual.mp4", [(0.0, "One"), (1.0, "Two")])))
     assert not usual.chapters_differ
     for asked in outputs("remux-mp4", "h264-480p", "m4a", "remux-mkv", "opus"):
-        assert plan(usual, asked.preset, asked.parameters).chapters == 2
+        assert plan(usual, asked.preset, asked.parameters).chapters == usual.chapters
         assert "ffmetadata" not in command("film.mp4", usual, [asked], threads=2)
+
+
+CHANGED: dict[str, tuple[Told, list[str]]] = {
+    "later": ([(0.0, "One"), (1.3, "Two")], ["its chapter 2 begins at 1.30 s instead of 1.00 s"]),
+    "called otherwise": ([(0.0, "One"), (1.0, "Three")], ["its chapter 2 is called Three instead of Two"]),
+    "without a name": ([(0.0, "One"), (1.0, "")], ["its chapter 2 is called nothing instead of Two"]),
+    "hardly later": ([(0.0, "One"), (1.03, "Two")], []),
+}
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+@pytest.mark.parametrize("change", CHANGED)
+def test_chapters_of_an_output_that_are_others_are_found(
+    ffmpeg: str, tmp_path: Path, container: str, change: str
+) -> None:
+    told, words = CHANGED[change]
+    preset = {"mp4": "remux-mp4", "mkv": "remux-mkv"}[container]
+    usual = parted(ffmpeg, tmp_path, f"usual.{container}", [(0.0, "One"), (1.0, "Two")])
+    planned = plan(read_media(str(usual)), preset, defaults(preset))
+    assert differences(read_media(str(usual)), planned) == []
+    changed = parted(ffmpeg, tmp_path, f"changed.{container}", told)
+    assert differences(read_media(str(changed)), planned) == words

@@ -163,3 +163,30 @@ def test_what_flac_cannot_hold_is_told(ffmpeg: str, tmp_path: Path) -> None:
     assert told[1].startswith("precision (track 0, pcm_f32le): FLAC has 24 bits")
     plain = read_media(str(made(ffmpeg, tmp_path, "plain.wav", [*sound(), *PCM, "{out}"])))
     assert facts(plain, "flac")[1] == set()
+
+
+PAUSED = [*picture(seconds=4.0, more="select='not(between(t,1,3))'"), *sound(4.0), "-fps_mode", "vfr"]
+SLIDES = [*picture(seconds=6.0, rate="0.5"), *sound(6.0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        *(("a.mp4", "webm-720p"), ("a.mkv", "h264-480p"), ("a.ts", "remux-mp4")),
+        *(thorough("a.mp4", "hls"), thorough("a.mkv", "gif"), thorough("a.ts", "webm-720p")),
+    ],
+)
+def test_a_pause_in_the_picture_stays_one_and_is_told(ffmpeg: str, tmp_path: Path, name: str, preset: str) -> None:
+    source = made(ffmpeg, tmp_path, name, [*PAUSED, *H264, "-bf", "2", *AAC, "{out}"])
+    told = plan(read_media(str(source)), preset, defaults(preset)).contents.left_out
+    assert [fact.detail for fact in told if fact.what == "gap"] == ["2.1 s of the picture"]
+    output = make(ffmpeg, source, tmp_path, preset, **quickly(preset))
+    if output.is_file():
+        found = read_media(str(output))
+        assert differences(found, plan(read_media(str(source)), preset, {**defaults(preset), **quickly(preset)})) == []
+        assert found.duration_seconds == pytest.approx(4.0, abs=0.1)
+
+
+def test_slides_are_no_pauses(ffmpeg: str, tmp_path: Path) -> None:
+    source = made(ffmpeg, tmp_path, "slides.mp4", [*SLIDES, *H264, *AAC, "{out}"])
+    assert facts(read_media(str(source)), "h264-480p")[1] == set()

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from daemon.errors import ProbeError
 from daemon.media import (
+    appended,
     boxes,
     changes,
     chapters,
@@ -28,6 +29,7 @@ from daemon.media import (
     frames,
     labels,
     mpegts,
+    ogg,
     structure,
     tiff,
     tracks,
@@ -134,6 +136,8 @@ def _checked(file: MediaFile, media: Media, patience: float, *, endless: bool) -
     found = _spans(file, media, patience)
     whole = _of_packets(media, found) if found and (endless or not file.cut_off) else media
     media = durations.gapped(whole, found)
+    if found and media.format == "ogg":
+        media = ogg.chained(file, media, durations.measured(media, found).duration_seconds or 0.0)
     held = durations.measured(media, found)
     if said is None or not held.duration_seconds:
         return media
@@ -175,6 +179,7 @@ def _read(file: MediaFile, shape: str = "") -> Media:
     refuse_unreadable(file)
     encryption.refuse_encrypted(file)
     changes.refuse_speeds(file)
+    appended.refuse_appended(file)
     if webp.animated(file.head):
         return webp.read(file)
     described = _looked_at(file, shape, read_on=False) or _looked_at(file, shape, read_on=True)

@@ -7,6 +7,7 @@ import re
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -32,9 +33,12 @@ Timed = VideoStream | AudioStream
 # What a packet of such sound holds at most, however long a file says that it lasts: until the next, after a pause.
 IN_FRAMES, MOST_SAMPLES = {"aac", "mp3", "mp2", "ac3", "eac3", "opus"}, 5760
 LEAST_LATE = 0.5  # seconds by which a track begins later than it seems, and not by what its encoder puts before
+JITTER, LEAST_JITTER = 0.25, 0.002  # of the usual distance of frames, or seconds: below it, a clock that rounds
+LEAST_PAUSE, MANY = 0.5, 5  # seconds without a picture, and times what is usual, that are no rate any more
 LEAST_GAP = 0.1  # seconds between two packets that are more than a clock's rounding
 
 
+OFF, LEAST_OFF, OFF_SHARE = 0.5, 0.1, 0.2  # seconds that lengths may be off; of short ones such a share
 LEAST_RESTART = 1.0  # seconds back that no muxer's order of packets explains
 
 
@@ -49,12 +53,16 @@ class ClockRestarted(ProbeError):
 
 
 class Span(NamedTuple):
-    """A span is when a stream begins and ends, what it leaves out between, and what it holds but hides, in seconds."""
+    """A span is when a stream begins and ends, what it leaves out between, and what it holds but hides, in seconds.
+
+    Of a picture, `pauses` are those between two that are far longer than usual.
+    """
 
     begin: float
     end: float
     gaps: float = 0.0
     hidden: float = 0.0
+    pauses: float = 0.0
 
 
 Spans = dict[int, Span]  # by a stream's index
@@ -66,8 +74,9 @@ def timed(media: Media) -> list[Timed]:
 
 
 def close(one: float, other: float) -> bool:
-    """Tells whether two durations are the same for all that matters: within 0.5 s or 1 % of the `other`."""
-    return abs(one - other) <= max(0.5, 0.01 * other)
+    """Tells whether two durations are the same for all that matters: within 0.5 s, which is less of what is short, or
+    1 % of the `other`."""
+    return abs(one - other) <= max(min(OFF, max(LEAST_OFF, other * OFF_SHARE)), 0.01 * other)
 
 
 # What the header says
@@ -130,7 +139,7 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
     longest = {stream.index: MOST_SAMPLES / stream.sample_rate for stream in media.audio if stream.codec in IN_FRAMES}
     read: dict[int, list[float]] = {}
     hidden: dict[int, float] = {}
-    pictures, last = 0, (-math.inf, -math.inf)
+    times, last = list[float](), (-math.inf, -math.inf)
     shown = media.video.index if media.video else None
     for index, begins, ends in _packets(container, [stream.index for stream in timed(media)], hidden):
         so_far = read.setdefault(index, [begins, begins, 0.0, begins])
@@ -139,7 +148,7 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
             so_far[2] += gap
         so_far[:] = min(so_far[0], begins), max(so_far[1], ends), so_far[2], begins
         if index == shown:
-            pictures += 1
+            times.append(begins)
             last = max(last, (begins, ends))
         if time.monotonic() > deadline:
             return None
@@ -148,10 +157,25 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
         begin = (container.start_time or 0) / TICK + media.lead_seconds + media.video.start_seconds
         span = found[media.video.index]._replace(end=_last_end(container, media.video, *last))
         # Pictures come in the order they are decoded in, so that only their number tells how many are missing.
-        missing = span.end - span.begin - pictures / media.video.frame_rate if media.video.frame_rate else 0.0
+        missing = span.end - span.begin - len(times) / media.video.frame_rate if media.video.frame_rate else 0.0
         earliest = begin if media.video.unstamped else span.begin
-        found[media.video.index] = span._replace(begin=max(earliest, min(begin, span.end)), gaps=max(0.0, missing))
+        found[media.video.index] = span._replace(
+            begin=max(earliest, min(begin, span.end)), gaps=max(0.0, missing), pauses=_pauses(times)
+        )
     return found
+
+
+def _pauses(times: Sequence[float]) -> float:
+    """Seconds of a picture whose frames come evenly but for them."""
+    apart = (after - before for before, after in pairwise(sorted(times)))
+    between = sorted(length for length in apart if length > LEAST_JITTER)  # others are never shown
+    usual = between[len(between) // 2] if between else 0.0
+    least = max(LEAST_PAUSE, MANY * usual)
+    even = [length for length in between if length < least]
+    ends = (even[len(even) // 50], even[-1 - len(even) // 50]) if even else ()
+    if any(abs(length - usual) > max(LEAST_JITTER, usual * JITTER) for length in ends):
+        return 0.0
+    return sum(between[len(even) :])
 
 
 def _last_end(container: InputContainer, picture: VideoStream, begins: float, ends: float) -> float:
@@ -249,8 +273,8 @@ def gapped(media: Media, found: Spans | None) -> Media:
     if picture and picture.index in spans:
         span = spans[picture.index]
         slowest = 1.5 / picture.frame_rate if picture.frame_rate else LEAST_GAP
-        uneven = picture.variable_frame_rate or span.gaps > max(LEAST_GAP, slowest)
-        picture = replace(picture, variable_frame_rate=uneven, hidden_seconds=span.hidden)
+        uneven = picture.variable_frame_rate or span.pauses > 0 or span.gaps > max(LEAST_GAP, slowest)
+        picture = replace(picture, variable_frame_rate=uneven, hidden_seconds=span.hidden, gap_seconds=span.pauses)
     return replace(media, audio=tuple(heard), video=picture)
 
 

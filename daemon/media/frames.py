@@ -17,6 +17,7 @@ from av.video.stream import VideoStream as Pictures
 
 from daemon.media import demux
 from daemon.media.allowlist import DISCONTINUOUS, FORWARD_JUMP
+from daemon.media.durations import JITTER, LEAST_JITTER
 from daemon.media.h264_sps import frames_only
 from daemon.media.model import Colour
 from daemon.media.plausible import MOST_FRAMES_PER_SECOND
@@ -30,7 +31,6 @@ MOST_REORDERED = 17  # pictures, until one is shown that has the time of its pac
 PATIENCE = 2.0  # seconds for all of this, beyond the first frame
 HIDING = {"vp8", "vp9", "libvpx", "libvpx-vp9"}  # codecs whose packets may hold what is never shown
 TICK = 0.0015  # seconds: one of Matroska's clock
-JITTER = 0.25  # of the median distance of frames: below it, a clock that rounds
 
 # Codecs that can hold fields; a stream of another is progressive.
 INTERLACING = {"h264", "hevc", "mpeg2video", "mpeg4", "vc1", "wmv3", "dvvideo", "prores", "dnxhd", "mjpeg", "ffv1"}
@@ -233,7 +233,7 @@ def _spacing(stamps: Sequence[float], jump: float) -> tuple[float | None, bool]:
     if len(gaps) < 2:
         return None, False
     usual = gaps[len(gaps) // 2]
-    tolerance = max(0.002, usual * JITTER)
+    tolerance = max(LEAST_JITTER, usual * JITTER)
     variable = any(abs(gap - usual) > tolerance for gap in (gaps[len(gaps) // 50], gaps[-1 - len(gaps) // 50]))
     return len(gaps) / sum(gaps), variable
 

@@ -12,6 +12,7 @@ from daemon.recipes.recipe import Plan
 
 STILL_WEBP = "webp_pipe"
 OFFSET = 0.04  # seconds between picture and sound that nobody notices
+OFFSET_OF_CHAPTERS = 0.05  # seconds, or a picture, that a chapter may begin earlier or later
 END = 0.5  # seconds one of them may end earlier or later than planned, or 1 %
 LEAST_TIMED = 1.0  # seconds an output must last for its frame rate to be told
 LEAST_PICTURES = 4  # of fewer, what FFmpeg says of their rate is a guess
@@ -72,7 +73,7 @@ def _of_streams(made: Media, plan: Plan) -> Iterator[str]:
     for count, wanted, noun in (
         (len(made.audio), plan.audio, "audio streams"),
         (len(made.subtitles), plan.subtitles, "subtitle streams"),
-        (len(made.chapters), plan.chapters, "chapters"),
+        (len(made.chapters), len(plan.chapters), "chapters"),
         (made.covers, plan.covers, "covers"),
         (made.attachments, plan.attachments, "attachments"),
     ):
@@ -90,12 +91,24 @@ def _of_contents(made: Media, plan: Plan) -> Iterator[str]:
     yield from _of_tracks("picture", [made.video] if made.video else [], plan)
     yield from _of_tracks("sound", made.audio, plan)
     yield from _of_tracks("subtitles", made.subtitles, plan)
+    yield from _of_chapters(made, plan)
     dropped = any(fact.what == "captions" and fact.meant for fact in plan.contents.left_out)
     if dropped and made.video and made.video.captions:
         yield "its picture still has captions"
     for fact in kept:
         if not _is_there(fact, made):
             yield f"its {fact.what.replace('_', ' ')} is lost" + (f" ({fact.detail})" if fact.detail else "")
+
+
+def _of_chapters(made: Media, plan: Plan) -> Iterator[str]:
+    allowed = max(OFFSET_OF_CHAPTERS, 1 / plan.frame_rate if plan.frame_rate else 0.0)
+    for number, (chapter, wanted) in enumerate(zip(made.chapters, plan.chapters, strict=True), 1):
+        begins, planned = chapter.start_seconds, wanted.start_seconds
+        if abs(begins - planned) > allowed:
+            yield f"its chapter {number} begins at {begins:.2f} s instead of {planned:.2f} s"
+        title, called = chapter.title, (wanted.title or "").strip() or None
+        if title != called:
+            yield f"its chapter {number} is called {title or 'nothing'} instead of {called or 'nothing'}"
 
 
 def _of_tracks(what: str, made: Sequence[VideoStream | AudioStream | SubtitleStream], plan: Plan) -> Iterator[str]:

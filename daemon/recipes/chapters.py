@@ -1,7 +1,8 @@
 """Tells chapters in a text of our own where those that FFmpeg copies by itself would be wrong in the output.
 
 In an MP4 players look for them in a track of texts: FFmpeg writes it as if the first began at 0, and leaves out those
-without a name, so that all behind are told for others. And sound that is rewound takes its chapters along.
+without a name, so that all behind are told for others. In an Ogg it writes moments behind half a second a second late.
+And sound that is rewound takes its chapters along.
 """
 
 from __future__ import annotations
@@ -19,30 +20,51 @@ LIST = ".chapters"  # behind an output's name: the text
 NAMELESS = " "
 LEAST_LATE = 0.05  # seconds
 _TEXTED = {"mp4", "ipod"}  # containers with such a track
+_COMMENTED = "opus"  # one that tells them in comments
 _SPECIAL = str.maketrans({char: f"\\{char}" for char in "=;#\\\n"})
 
 
 def as_needed(recipe: Recipe, request: Request[W]) -> Recipe:
     """Returns the same, whose chapters are told anew where they have to be."""
     begins = recipe.sound[0].start_seconds if request.preset.kind == "audio" and recipe.sound else 0.0
-    told = _told(recipe.plan.container, request.media, begins) if recipe.plan.chapters else ()
-    if not told:
+    if not recipe.plan.chapters:
         return recipe
-    count, steps = len(told), recipe.steps
-    if steps is not None:
-        recipe = recipe._replace(steps=lambda: changed_steps(steps(), partial(_with, told)))
-    return recipe._replace(chapters=told, plan=replace(recipe.plan, chapters=count))
+    told, steps = _told(recipe.plan.container, request.media, begins), recipe.steps
+    if told and steps is not None:
+        recipe = recipe._replace(steps=lambda: changed_steps(steps(), partial(_step_with, told)))
+    return _with(told, recipe) if told else recipe
 
 
-def _with(told: tuple[Chapter, ...], step: Step) -> Step:
-    plan = replace(step.recipe.plan, chapters=len(told))
-    return step._replace(recipe=step.recipe._replace(chapters=told, plan=plan))
+def _step_with(told: tuple[Chapter, ...], step: Step) -> Step:
+    return step._replace(recipe=_with(told, step.recipe))
+
+
+def _with(told: tuple[Chapter, ...], recipe: Recipe) -> Recipe:
+    planned = recipe._replace(plan=replace(recipe.plan, chapters=told))
+    if recipe.plan.container != _COMMENTED:
+        return planned._replace(chapters=told)
+    comments: Options = {"map_chapters": -1, **_comments(told)}
+    return planned._replace(options=lambda threads: {**recipe.options(threads), **comments})
+
+
+def _comments(chapters: Iterable[Chapter]) -> Options:
+    """What an Ogg tells of them in comments, by the muxer of which a moment behind half a second is a second late."""
+    told: Options = {}
+    for number, chapter in enumerate(chapters):
+        seconds, thousandths = divmod(round(chapter.start_seconds * 1000), 1000)
+        name, begins = f"CHAPTER{number:03}", f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        told[f"metadata:s:a:0#chapter{number}"] = f"{name}={begins}.{thousandths:03}"
+        if chapter.title:
+            told[f"metadata:s:a:0#chapter{number}_name"] = f"{name}NAME={chapter.title}"
+    return told
 
 
 def _told(container: str, media: Media, begins: float) -> tuple[Chapter, ...]:
     """What has to be told anew, from that second of the source on; nothing where FFmpeg does it right."""
     moved = begins > LEAST_LATE
     found = [_earlier(one, begins) for one in media.chapters if one.end_seconds >= begins] if moved else media.chapters
+    if container == _COMMENTED:
+        return tuple(found)
     if container not in _TEXTED or not found:
         return tuple(found) if moved or media.chapters_differ else ()
     before = found[0].start_seconds

@@ -83,6 +83,12 @@ class _Account(NamedTuple):
             yield LeftOut(what="picture", why=why, track=index, detail=picture.codec, meant=True)
             return
         yield from self._track("picture", picture, picture.marks)
+        if picture.gap_seconds:
+            hole, why = (
+                f"{picture.gap_seconds:.1f} s of the picture",
+                "the source has none in its middle: the last stays",
+            )
+            yield LeftOut(what="gap", why=why, track=picture.index, detail=hole)
         yield from self._hdr(picture)
         if picture.alpha:
             yield from self._transparency(picture)
@@ -245,7 +251,7 @@ class _Account(NamedTuple):
     def _beside(self) -> _Facts:
         media, plan = self.media, self.recipe.plan
         for what, there, here, why in (
-            ("chapters", len(media.chapters), plan.chapters, self._asked("chapters", "drop")),
+            ("chapters", len(media.chapters), len(plan.chapters), self._asked("chapters", "drop")),
             ("cover", media.covers, plan.covers, self._asked("metadata", "strip")),
         ):
             if here:

@@ -77,7 +77,7 @@ class Plan(Model, frozen=True):
     video: Size | None
     audio: int
     subtitles: int = 0
-    chapters: int = 0
+    chapters: tuple[Chapter, ...] = ()
     covers: int = 0  # pictures that are cover art
     attachments: int = 0
     colour: Colour | None = None

@@ -54,10 +54,11 @@ def remux(request: Request[RemuxParameters]) -> Recipe:
             f"the source hides parts by an edit list, which {CALLED[preset.container]} would show: "
             "take remux-mp4, or encode it"
         )
-    if preset.container != "mp4" and media.redescribed:
+    to_its_own = media.format.startswith("mov")
+    if media.redescribed and not (to_its_own and preset.container == "mp4"):
         raise UnsuitableSource(
             f"the source describes parts of a track in different ways, of which {CALLED[preset.container]} keeps one: "
-            "take remux-mp4, or encode it"
+            f"{'take remux-mp4, or ' if to_its_own else ''}encode it"
         )
     turned = media.video is not None and media.video.spherical and (media.video.rotation or media.video.mirrored)
     if preset.container != "mp4" and turned:
@@ -157,7 +158,7 @@ def _planned(request: Request[KeptTraits], size: Size | None, heard: Iterable[Au
         video=size,
         audio=len(tuple(heard)),
         subtitles=len(subtitles.carried(preset.container, media, wanted.subtitles)),
-        chapters=len(media.chapters) if wanted.chapters == "keep" else 0,
+        chapters=media.chapters if wanted.chapters == "keep" else (),
     )
 
 

@@ -26,7 +26,7 @@ def audio(request: Request[AudioParameters | FlacParameters]) -> Recipe:
     first = default_first(media.audio)[0]
     duration = first.duration_seconds or media.duration_seconds
     # In FLAC they are comments, which FFmpeg writes and does not read.
-    chapters = len(media.chapters) if wanted.chapters == "keep" and preset.container != "flac" else 0
+    chapters = media.chapters if wanted.chapters == "keep" and preset.container != "flac" else ()
     cover = media.cover if wanted.metadata == "keep" and _takes(preset.container, media.cover) else None
     planned = Plan(
         container=preset.container,

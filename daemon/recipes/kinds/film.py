@@ -104,7 +104,7 @@ def planned_film(
         video=size,
         audio=len(heard),
         subtitles=len(subtitles.carried(preset.container, media, wanted.subtitles)),
-        chapters=len(media.chapters) if wanted.chapters == "keep" else 0,
+        chapters=media.chapters if wanted.chapters == "keep" else (),
         colour=shown_colour(picture, pixel_format, wanted.tone_map),
         frame_rate=frame_rate,
         video_seconds=picture.duration_seconds,

@@ -1,0 +1,116 @@
+"""Files that several were put end to end into come out whole, or are refused in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from specimens import AAC, AV1, FLAC, H264, MP3, MPEG2, MPEG4, OPUS, PCM, Step, mapped, picture, sound
+from surroundings import thorough
+from test_unread import defaults, made
+
+from daemon.errors import ProbeError, UnsuitableSource
+from daemon.media.describe import read_media
+from daemon.media.durations import close
+from daemon.recipes.command import plan
+
+EXACT = ["-fflags", "+bitexact"]  # has every Ogg file count its streams from 0 on
+MP2 = ["-c:a", "mp2"]
+AMR = ["-c:a", "libopencore_amrnb", "-ac", "1", "-ar", "8000"]
+VORBIS, THEORA = ["-c:a", "libvorbis"], ["-c:v", "libtheora"]
+MJPEG, RAW = ["-c:v", "mjpeg"], ["-pix_fmt", "yuv420p", "-c:v", "rawvideo"]
+WHOLE: dict[str, Step] = {  # by a name, options of each half
+    "a.aac": AAC,
+    "a.mp3": MP3,
+    "a.ac3": ["-c:a", "ac3"],
+    "a.eac3": ["-c:a", "eac3"],
+    "a.opus": OPUS,
+    "a.ogg": VORBIS,
+    "a.oga": FLAC,
+    "same.ogg": [*VORBIS, *EXACT],
+    "a.ts": [*MPEG2, *MP2],
+    "a.mpg": [*MPEG2, *MP2],
+    "a.avi": [*MPEG4, *MP3],
+}
+REFUSED: dict[str, tuple[Step, str]] = {
+    "a.wav": (PCM, "WAV"),
+    "a.aiff": ([], "AIFF"),
+    "a.caf": (PCM, "CAF"),
+    "a.au": ([], "AU"),
+    "a.w64": (PCM, "Wave64"),
+    "rf64.wav": ([*PCM, "-rf64", "always"], "WAV"),
+    "a.tta": ([], "TTA"),
+    "a.flac": (FLAC, "FLAC"),
+    "a.amr": (AMR, "AMR"),
+    "a.wv": ([], "WavPack"),
+    "a.voc": (["-c:a", "pcm_u8"], "VOC"),
+    "a.mp4": ([*H264, *AAC], "MP4"),
+    "a.mov": ([*MJPEG, *PCM], "MP4"),
+    "a.wma": ([], "ASF"),
+    "fragments.mp4": ([*H264, *AAC, "-movflags", "+frag_keyframe+empty_moov"], "MP4"),
+    "a.mkv": ([*H264, *AAC], "Matroska"),
+    "a.webm": (OPUS, "Matroska"),
+    "a.mxf": ([*MPEG2, *PCM], "MXF"),
+    "live.mkv": ([*H264, *AAC, "-live", "1"], "Matroska"),
+    "a.y4m": (RAW, "Y4M"),
+    "a.ivf": (AV1, "IVF"),
+    "a.nut": ([*MPEG4, *MP2], "NUT"),
+    "a.rm": (["-c:a", "ac3"], "Real"),
+    "same.opus": ([*OPUS, *EXACT], "Ogg"),
+}
+SHOWS_ALONE = {"y4m", "ivf"}
+HEARD_ALONE = {"aac", "mp3", "ac3", "eac3", "opus", "ogg", "oga", "wav", "aiff", "caf", "au", "w64", "tta", "flac"}
+HEARD_ALONE |= {"amr", "wv", "voc", "wma", "webm", "rm"}
+
+
+def halves(ffmpeg: str, folder: Path, name: str, how: Step, seconds: float) -> list[Path]:
+    kind = name.partition(".")[2]
+    shown = [] if kind in HEARD_ALONE else picture("192x108", "25", seconds)
+    heard = [] if kind in SHOWS_ALONE else sound(seconds)
+    inputs = mapped(*map(str, range(bool(shown) + bool(heard))))
+    tone = [[*shown, *heard, *inputs, *how] for _ in range(2)]
+    return [made(ffmpeg, folder, f"{number}-{name}", [*one, "{out}"]) for number, one in enumerate(tone)]
+
+
+def joined(ffmpeg: str, folder: Path, name: str, how: Step, seconds: float) -> Path:
+    whole = folder / name
+    whole.write_bytes(b"".join(half.read_bytes() for half in halves(ffmpeg, folder, name, how, seconds)))
+    return whole
+
+
+USUAL = {"a.ogg", "a.wav", "a.flac", "a.mp4", "a.mkv", "same.opus"}
+
+
+def few(names: Iterable[str]) -> list[Any]:
+    return [name if name in USUAL else thorough(name) for name in names]
+
+
+@pytest.mark.parametrize("name", few(WHOLE))
+def test_what_goes_on_behind_the_first_is_counted(ffmpeg: str, tmp_path: Path, name: str) -> None:
+    found = read_media(str(joined(ffmpeg, tmp_path, name, WHOLE[name], 0.5)))
+    assert found.duration_seconds == pytest.approx(1.0, abs=0.17)
+
+
+@pytest.mark.parametrize("name", few(REFUSED))
+def test_where_only_the_first_would_be_read_it_is_refused(ffmpeg: str, tmp_path: Path, name: str) -> None:
+    how, called = REFUSED[name]
+    assert read_media(str(halves(ffmpeg, tmp_path, name, how, 0.5)[0])).duration_seconds
+    with pytest.raises(ProbeError, match=f"it is several {called} files put end to end"):
+        read_media(str(joined(ffmpeg, tmp_path, name, how, 0.5)))
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.5, 1.0), (1.0, 0.5), (0.3, 0.6), (1.0, 2.0)])
+def test_half_of_a_short_sound_is_not_as_long_as_all_of_it(one: float, other: float) -> None:
+    assert not close(one, other)
+
+
+@pytest.mark.parametrize("preset", ["remux-mkv", "remux-mp4"])
+def test_what_is_described_anew_in_its_midst_is_not_copied(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    for name, how in (("a.ogg", VORBIS), ("a.oga", FLAC)):
+        media = read_media(str(joined(ffmpeg, tmp_path, name, how, 0.5)))
+        with pytest.raises(
+            UnsuitableSource, match=r"describes parts of a track in different ways.*: encode it|cannot hold"
+        ):
+            plan(media, preset, defaults(preset))
