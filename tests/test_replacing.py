@@ -386,6 +386,7 @@ def under(root: Path, **more: Any) -> Folder:
         ("trash", {"on_success": "delete"}, "both `on_success` and `replace`"),
         ("trash", {"replace": None, "on_success": "delete"}, "`deliver` them"),
         ("trash", {**INBOX, "move_to": None, "on_success": "delete", "deliver": OVER}, "take another `conflict`"),
+        ("trash", {**INBOX, "deliver": OVER}, "take another `conflict`"),
         ("trash", {**INBOX, "move_to": None}, "`move_to` says where"),
         ("trash", {**INBOX, "on_success": "leave"}, "`move_to` says where"),
         ("trash", {**INBOX, "move_to": Path("here")}, "by its whole path"),

@@ -27,10 +27,10 @@ def refuse_unsafe(folder: Folder, folders: Sequence[Folder], wanted: Sequence[Wa
         raise StartupError(f"{where}: one output takes the place of a file: name one preset, of single files")
     if folder.on_success != "leave" and folder.deliver is None:
         raise StartupError(f"{where}: results are kept for a time only: `deliver` them, if their sources go")
-    if folder.on_success == "delete" and folder.deliver and folder.deliver.conflict == Conflict.OVERWRITE:
+    if folder.on_success != "leave" and folder.deliver and folder.deliver.conflict == Conflict.OVERWRITE:
         raise StartupError(
-            f"{where}: of two films that are called the same one would be overwritten, and both deleted: with "
-            '`on_success` = "delete" take another `conflict`, such as number'
+            f"{where}: of two films that are called the same one result would be overwritten, though both "
+            f'count as done and go: with `on_success` = "{folder.on_success}" take another `conflict`, such as number'
         )
     if (folder.on_success == "move") != (folder.move_to is not None):
         raise StartupError(f'{where}: `move_to` says where its files go, with `on_success` = "move"')
