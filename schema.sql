@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 33;
+PRAGMA user_version = 34;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -387,6 +387,8 @@ CREATE TABLE watched_files (
     fate      TEXT CHECK (fate IN ('move', 'delete')),  -- what is to become of it once all of it is delivered; NULL: nothing
     finished  INTEGER NOT NULL DEFAULT 0 CHECK (finished IN (0, 1)),  -- all of it is delivered
     disk      TEXT,           -- the mark of that which it lies on, if it is to go; NULL: of old ones it is not known
+    away      INTEGER NOT NULL DEFAULT 0 CHECK (away IN (0, 1)),  -- it was out of reach when its job came to nothing
+    returns   INTEGER NOT NULL DEFAULT 0,  -- how often it was taken again for that
     PRIMARY KEY (folder, recipe, inode, bytes, modified)
 ) STRICT, WITHOUT ROWID;
 

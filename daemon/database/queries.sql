@@ -1066,10 +1066,12 @@ WHERE fetches.next_attempt_at IS NOT NULL AND fetches.status = 'pending'
 
 -- Watched folders
 
--- Those of these files of a folder that were taken or refused already. `keys` is a JSON list of their columns.
+-- Those of these files of a folder that were taken or refused already, but for what failed while it was out of reach,
+-- some twenty times. `keys` is a JSON list of their columns.
 -- name: known_files
 SELECT inode, bytes, modified FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
     AND (inode, bytes, modified) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:keys))
+    AND NOT (away = 1 AND outcome = 'failed' AND returns < 20)
 
 -- The same by name, where inodes do not last: for that, too, a job fails. `names` is a JSON list of their columns.
 -- name: known_names
@@ -1144,10 +1146,22 @@ INSERT OR REPLACE INTO brought (place, path, bytes) VALUES (:place, :path, :byte
 INSERT OR IGNORE INTO watched_files (folder, recipe, inode, bytes, modified, name, taken_at)
 VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :now)
 
+-- Keeps that a source was out of reach when its encode came to nothing.
+-- name: record_away
+UPDATE watched_files SET away = 1
+WHERE job = (SELECT jobs.id FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.id = :source)
+
+-- Forgets that a file failed while it was out of reach, since it is taken again.
+-- name: forget_away
+DELETE FROM watched_files WHERE folder = :folder AND recipe = :recipe AND name = :name AND away = 1
+    AND outcome = 'failed'
+RETURNING returns
+
 -- Keeps that a file was taken or refused.
 -- name: insert_watched_file
-INSERT INTO watched_files (folder, recipe, inode, bytes, modified, name, job, error, fate, disk, taken_at)
-VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :job, :error, :fate, :disk, :now)
+INSERT INTO watched_files (folder, recipe, inode, bytes, modified, name, job, error, fate, disk, returns,
+    taken_at)
+VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :job, :error, :fate, :disk, :returns, :now)
 
 -- Files of a folder of which all is delivered, and that are to go.
 -- name: files_to_go

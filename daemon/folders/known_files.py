@@ -62,10 +62,12 @@ def remember(
     """Writes that a file was taken, in the transaction that makes its job."""
     inode, size, modified = key_of(identity)
     fate = watch.folder.on_success if watch.folder.on_success in fates.OUTCOMES else None
+    failed = transaction.all("forget_away", folder=watch.folder.name, recipe=watch.recipe, name=name)
     transaction.run(
         "insert_watched_file",
         folder=watch.folder.name,
         recipe=watch.ruled if (error or "").startswith(rules.BY_RULE) else watch.recipe,
+        returns=max((row["returns"] + 1 for row in failed), default=0),
         name=name,
         inode=inode,
         bytes=size,

@@ -195,8 +195,10 @@ def record_media(transaction: Transaction, *, source: str, media: Media) -> None
     transaction.run("record_media", source=source, media=msgspec.json.encode(media).decode())
 
 
-def refuse_source(transaction: Transaction, *, source: str, error: str, now: float) -> None:
-    """Records that the source cannot be used: what waits for it fails with it."""
+def refuse_source(transaction: Transaction, *, source: str, error: str, now: float, away: bool = False) -> None:
+    """Records that the source cannot be used, or is `away`: what waits for it fails with it."""
+    if away:
+        transaction.run("record_away", source=source)
     transaction.run("record_source_error", source=source, error=error)
     transaction.run("fail_queued_of_source", source=source, error=error, now=now)
 
@@ -294,13 +296,14 @@ def abandon(
     attempt: int,
     now: float,
     failure: Failure | None,
+    away: str | None = None,
     cpu_seconds: float = 0.0,
     crashed: bool = False,
     retry_delay: float = 0.0,
 ) -> bool:
     """Ends an attempt that came to nothing; `crashed` if it was the daemon that died. Requests overrule it.
 
-    Returns whether its pieces are to be gone on with.
+    `away` is its source, if that is out of reach by now. Returns whether its pieces are to be gone on with.
     """
     row = transaction.one("in_flight", variation=variation, attempt=attempt)
     if row is None:
@@ -315,6 +318,8 @@ def abandon(
         if anew := verdict.anew or (NO_ROOM if verdict.space_needed is not None else None):
             transaction.run("tell_begun_anew", variation=variation, why=anew)
         _discard_pieces(transaction, variation)
+    if away is not None:
+        transaction.run("record_away", source=away)
     transaction.run("abandon", variation=variation, now=now, **msgspec.structs.asdict(verdict))
     transaction.run("end_attempt", variation=variation, now=now)
     return going_on

@@ -138,6 +138,7 @@ class Settlement:
         full = failure is not None and failure.space is not None  # and the end can be written once there is room
         asking = partial(claims.may_go_on, variation=claim.seq, attempt=claim.attempt)
         going_on = bool(member.film) and not full and await resources.store.read(asking)
+        away = failure is not None and not full and await resources.whereabouts.is_away(claim.recorded)
         await self._clear_attempt(member, going_on)
         kept = await self.insist(
             lambda t: claims.abandon(
@@ -146,6 +147,7 @@ class Settlement:
                 attempt=claim.attempt,
                 now=resources.now(),
                 failure=failure,
+                away=claim.source if away else None,
                 cpu_seconds=cpu_seconds,
                 retry_delay=resources.retry_delay,
             )

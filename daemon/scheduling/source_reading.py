@@ -100,8 +100,8 @@ class Survey:
                 return await self._settle(known)
             media = await self._prober.probe(self._whereabouts.of(known))
         except ProbeError as error:
-            words = f"{row['name']}: {error}"
-            await self._record(partial(claims.refuse_source, source=source, error=words, now=self._now()))
+            refusing = partial(claims.refuse_source, away=await self._whereabouts.is_away(known), now=self._now())
+            await self._record(partial(refusing, source=source, error=f"{row['name']}: {error}"))
         except Unavailable as error:  # the scheduler comes back to it
             log.warning("a source could not be looked into: %s", error)
             await asyncio.sleep(RESPITE)

@@ -21,6 +21,7 @@ from daemon.errors import (
     Gone,
     InvalidRequest,
     NotFound,
+    Unavailable,
     refusal_of_host,
 )
 from daemon.host import boot_id
@@ -190,6 +191,13 @@ class Whereabouts:
             return await self._opening.run(self._place_of(same.path), partial(_identity, same))
         except SourceRefused:
             return None
+
+    async def is_away(self, known: Recorded) -> bool:
+        """Tells whether a file that is read where it is cannot be reached there any more, or another took its place."""
+        try:
+            return known.path is not None and await self.identity(known) is None
+        except Unavailable:
+            return True
 
     def _place_of(self, path: str) -> str:
         """The root or spool that a path seems to lie below, whatever it leads to."""

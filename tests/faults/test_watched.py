@@ -83,9 +83,7 @@ def test_each_film_of_a_share_that_goes_away_is_there_or_replaced_and_kept(
             assert not missing(behind, original, names)
             time.sleep(chance.uniform(0, 0.5))
             server.come_back()
-        while not replaced(victim, films):  # what went away while it was encoded failed
-            wait_until(lambda: settled(victim, films), "every film's end")
-            victim.client.post("/api/folders/library/retry").raise_for_status()
+        wait_until(lambda: replaced(victim, films), "every film's end")
         victim.end()
         hold(tally, behind, original, names, all_replaced=True)
 

@@ -1,0 +1,50 @@
+"""What failed because its folder went away while it was encoded is made once that is back, and nothing else is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import Daemon, wait_until
+from test_folders import inbox, jobs, made, scans, shown, watching
+
+__all__ = ["inbox"]
+
+Start = Callable[..., Daemon]
+
+
+def failed(daemon: Daemon) -> bool:
+    return shown(daemon)["failed"] == 1
+
+
+def queued(start_daemon: Start, inbox: Path, clip: Path) -> Daemon:
+    """A daemon that has taken a file and not begun with it."""
+    daemon = watching(start_daemon, inbox)
+    daemon.client.post("/api/queue/pause").raise_for_status()
+    shutil.copy(clip, inbox / "film.mp4")
+    wait_until(lambda: shown(daemon)["taken"] == 1, "it to be taken")
+    return daemon
+
+
+def test_what_failed_while_it_was_out_of_reach_is_made_once_it_is_back(
+    start_daemon: Start, inbox: Path, clip: Path
+) -> None:
+    daemon, away = queued(start_daemon, inbox, clip), inbox.with_name("away")
+    inbox.rename(away)
+    daemon.client.post("/api/queue/resume").raise_for_status()
+    wait_until(lambda: failed(daemon), "it to fail")
+    away.rename(inbox)
+    wait_until(lambda: made(inbox) == {"film.mp3"}, "it to be made")
+    scans(daemon)
+    assert (len(jobs(daemon)), shown(daemon)["made"], shown(daemon)["failed"]) == (2, 1, 0)
+
+
+def test_what_failed_by_itself_is_not_tried_again(start_daemon: Start, inbox: Path, clip: Path) -> None:
+    daemon = queued(start_daemon, inbox, clip)
+    [job] = jobs(daemon)
+    daemon.client.post(f"/api/jobs/{job['id']}/fail").raise_for_status()
+    wait_until(lambda: failed(daemon), "it to fail")
+    daemon.client.post("/api/queue/resume").raise_for_status()
+    scans(daemon)
+    assert (len(jobs(daemon)), made(inbox)) == (1, set())
