@@ -10,10 +10,12 @@ import ctypes
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import sub
 from pathlib import Path
 from random import Random
 from resource import RUSAGE_CHILDREN, getrusage
+from statistics import median
 from typing import Any, NamedTuple
 
 from bench.batch import Batch, Took, ffspool
@@ -22,8 +24,8 @@ from bench.daemons import Daemon, cpu_seconds, wait_until
 from bench.rounds import ratio, turned
 
 KILLS = 10
-SECONDS, LESS = 600, 150  # of the film that is killed, and of those that are not
-ROUNDS = 3
+SECONDS, LESS = 600, 150  # of the film that is killed, and of one that is hardly long enough to be made in pieces
+ROUNDS = 7
 IN_PIECES, WHOLE = "0", "86400"  # CPU seconds from which a film is made in pieces
 WANTED = {"preset": "h264-480p", "speed": "medium"}
 PR_SET_CHILD_SUBREAPER = 36
@@ -121,17 +123,31 @@ def _next_ended() -> tuple[int, str] | None:
 
 
 def _undisturbed(film: Path, folder: Path) -> None:
+    """Of a film that is hardly long enough for the default to have it made in pieces, which cost a longer one less."""
     batch = Batch("", (film,), (WANTED,))
-    took: dict[str, list[Took]] = {IN_PIECES: [], WHOLE: []}
+    ways: dict[str, dict[str, str]] = {"in pieces": {}, "whole": {"FFSPOOL_RESUME_FROM": WHOLE}}
+    took: dict[str, list[Took]] = {way: [] for way in ways}
     for number in range(ROUNDS):
-        for way in turned(took, number):
+        for way in turned(ways, number):
             place = folder / f"{number} {way}"
             place.mkdir()
-            took[way].append(ffspool(batch, place, FFSPOOL_RESUME_FROM=way))
-    ours, theirs = took[IN_PIECES], took[WHOLE]
+            took[way].append(ffspool(batch, place, **ways[way]))
+            assert _was_joined(place) == (way == "in pieces"), "resume_from is another by now: take another film"
+    ours, theirs = took.values()
     wall = ratio((one.wall for one in ours), (one.wall for one in theirs))
     cpu = ratio((one.cpu for one in ours), (one.cpu for one in theirs))
+    beside = {user: median(map(sub, _used(ours, user), _used(theirs, user))) for user in ours[0].users}
     print(
-        f"a film of {LESS} s that nothing interrupts, in pieces: {cpu:.3f} of the CPU that it takes whole, "
-        f"{wall:.3f} of the time (n={ROUNDS})"
+        f"a film of {LESS} s that nothing interrupts, by default in pieces: {cpu:.3f} of the CPU that it takes whole "
+        f"({median(one.cpu for one in theirs):.0f} s), {wall:.3f} of the time "
+        f"({median(one.wall for one in theirs):.0f} s; n={ROUNDS}); more CPU is taken by "
+        + ", ".join(f"{user} {seconds:+.2f} s" for user, seconds in beside.items())
     )
+
+
+def _was_joined(place: Path) -> bool:
+    return any(" concat " in log.read_text() for log in place.rglob("*.log"))
+
+
+def _used(took: Iterable[Took], user: str) -> list[float]:
+    return [one.users[user] for one in took]

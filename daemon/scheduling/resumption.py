@@ -100,8 +100,8 @@ class Resumption:
 
         Raises ProbeError when it cannot be read, and ProofError when it does not fit those before.
         """
-        content = await self._resources.prober.extent(self.path)
-        self._add_last(self.path, content, None if self.pieces or self.span != WHOLE else await self._heard())
+        content, heard = await asyncio.gather(self._resources.prober.extent(self.path), self._heard())
+        self._add_last(self.path, content, heard)
         await self._resources.store.write(
             partial(
                 claims.record_whole,
@@ -122,6 +122,8 @@ class Resumption:
 
     async def _heard(self) -> float | None:
         """Second of the film from which the sound beside the picture is heard; None: it is taken from the source."""
+        if self.pieces or self.span != WHOLE:
+            return None
         try:
             return (await self._resources.prober.extent(self.path.with_name(self.path.name + SOUND))).begins
         except ProbeError:  # such as that there is none
