@@ -11,11 +11,13 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 from conftest import slowed
+from downgraded import downgrade
 from msgspec.structs import replace
 from stored import add_job, claim, in_store, local_engine, variation
 from surroundings import thorough
 from test_resume import encoded, task
 
+from daemon.database.file import prepare, target
 from daemon.database.store import Store
 from daemon.encode import durability, runner
 from daemon.encode.durability import is_unchanged, synced
@@ -28,10 +30,11 @@ from daemon.media.prober import Prober
 from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.presets.library import Library
+from daemon.recipes.pieces import RECIPES
 from daemon.recipes.recipe import Begin
 from daemon.scheduling import claims, film
 from daemon.scheduling.resources import Resources
-from daemon.scheduling.resumption import DAMAGED, SHORT
+from daemon.scheduling.resumption import DAMAGED, OTHERS, SHORT
 
 
 @pytest.mark.parametrize("preset", ["h264-480p", thorough("webm-720p"), thorough("hevc-1080p")])
@@ -148,7 +151,8 @@ def house(small_film: Path, tmp_path: Path) -> Film:
     media = describe.read_media(str(small_film))
 
     async def at_work(work: Callable[[House], Awaitable[Any]], store: Store) -> Any:
-        await store.write(lambda t: add_job(t, "a"))
+        if await store.read(partial(variation, name="a")) is None:
+            await store.write(lambda t: add_job(t, "a"))
         prober = Prober(sandboxed=False)
         rooms = SimpleNamespace(store=store, paths=paths, prober=prober, encoder="", base=lambda _: "")
         try:
@@ -221,3 +225,34 @@ def test_what_is_gone_on_with_is_all_on_the_disk_and_joined_as_it_was(
 
     first, second = house(work)
     assert first == second > 10.0
+
+
+@pytest.mark.parametrize("version", [target() - 1, thorough(26)], ids=["the one before", "before checksums"])
+def test_a_film_goes_on_where_it_was_after_an_upgrade(house: Film, piece: bytes, tmp_path: Path, version: int) -> None:
+    database = Paths(tmp_path / "state").database
+
+    async def before(house: House) -> None:
+        await interrupted(house, piece, None)
+
+    async def after(house: House) -> tuple[bool, str | None]:
+        going_on = await house.begins()
+        row = await house.resources.store.read(partial(variation, name="a"))
+        return going_on.begin.seconds > 10.0, row["begun_anew"]
+
+    house(before)
+    downgrade(database, version)
+    prepare(database)
+    assert house(after) == (True, None)
+
+
+def test_a_film_is_begun_anew_by_an_ffspool_whose_recipes_are_others(
+    house: Film, piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(house: House) -> tuple[float, bool, str]:
+        there = await interrupted(house, piece, None)
+        monkeypatch.setattr("daemon.scheduling.resumption.RECIPES", RECIPES + 1)
+        going_on = await house.begins()
+        row = await house.resources.store.read(partial(variation, name="a"))
+        return going_on.begin.seconds, there.exists(), row["begun_anew"]
+
+    assert house(work) == (0.0, False, OTHERS)

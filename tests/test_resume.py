@@ -208,6 +208,33 @@ def test_a_film_whose_pieces_do_not_fit_is_encoded_whole(
     assert "no such join" in variation_of(daemon, job)["begun_anew"]
 
 
+def test_an_interruption_of_the_join_costs_nothing_that_was_encoded(
+    start_daemon: Start, clip: Path, tmp_path: Path
+) -> None:
+    """The encoder is one that at first stands still there."""
+    standing, real = tmp_path / "ffmpeg", imageio_ffmpeg.get_ffmpeg_exe()
+    stands = "[ -e joining ] || { : > joining; read ending; exit 1; }"
+    standing.write_text(f'#!/bin/sh\ncase "$*" in *.pieces*) {stands};; esac\nexec {real} "$@"\n')
+    standing.chmod(0o755)
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0", **wrapped(standing, real))
+    job = daemon.submit(clip, spec={"variations": [{"preset": "h264-480p"}]})
+    wait_until(lambda: [*daemon.state_dir.rglob("joining")], "its join")
+    encoded_all = variation_of(daemon, job)["progress"]
+    daemon.client.post(f"/api/jobs/{job['id']}/pause")
+    daemon.stop(signal.SIGKILL)
+    daemon.start()
+    waits = variation_of(daemon, job)
+    assert (waits["status"], waits["progress"]) == ("queued", encoded_all)
+    [left] = daemon.parts()
+    (left.parent / "joining").touch()
+    daemon.client.post(f"/api/jobs/{job['id']}/resume")
+    assert daemon.wait_for(job["id"])["status"] == "completed", variation_of(daemon, job)["error"]
+    done = variation_of(daemon, job)
+    assert (done["attempts"], done["begun_anew"], done["resumed_seconds"]) == (2, None, 2.0)
+    log = daemon.client.get(f"/api/jobs/{job['id']}/variations/{done['id']}/log").text
+    assert log.count("-c:v libx264") == 1
+
+
 @pytest.mark.thorough
 def test_pieces_of_two_encoders_are_not_joined(start_daemon: Start, film: Path, tmp_path: Path) -> None:
     """Of one that tells the same of itself meanwhile, but has decoders know something else before."""
