@@ -46,11 +46,15 @@ class NoDaemon(FfspoolError):
 
 
 class Refused(FfspoolError):
-    """The daemon answered with a problem, whose `status`, `code` and detail these are; of that `job`, if of one."""
+    """The daemon answered with a problem, whose `status`, `code` and detail these are; of that `job`, if of one.
+
+    Which command tells more, `advice` may say.
+    """
 
     def __init__(self, status: int, code: str, detail: str, job: str | None = None) -> None:
         super().__init__(detail)
         self.status, self.code, self.job = status, code, job
+        self.advice: str | None = None
 
 
 def find(state_dir: Path, url: str | None, token: str | None) -> Client:

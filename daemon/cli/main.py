@@ -99,6 +99,8 @@ def _complain(error: Exception) -> None:
 def _advice(error: Exception) -> str:
     """Says which command tells more, of the job that it is about where that is known."""
     code, job = getattr(error, "code", None), getattr(error, "job", None)
+    if advice := getattr(error, "advice", None):
+        return f". {advice}"
     if code == "not_found" and job and f"no job {job}" not in str(error):
         return f". `ffspool show {job}` tells what it has"
     if code == "not_found":

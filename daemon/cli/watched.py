@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from daemon.cli.client import Json
 
 
+LISTED = "`ffspool folders` tells which there are"
 DOES = {"running": "run", "paused": "stand still", "draining": "wait"}
 
 
@@ -72,7 +75,8 @@ def _flaw(folder: Json) -> str | None:
 @as_json
 def history(folder: str, limit: int, cursor: str | None, state_dir: Path | None, as_json: bool) -> None:
     """List what became of the files of FOLDER, newest first."""
-    found = reach(state_dir).folder_history(folder, limit=limit, cursor=cursor)
+    with _advised(LISTED):
+        found = reach(state_dir).folder_history(folder, limit=limit, cursor=cursor)
     if as_json:
         print_json(found)
         return
@@ -80,7 +84,7 @@ def history(folder: str, limit: int, cursor: str | None, state_dir: Path | None,
 
     columns = (Column("FILE", 0, least=16, cut=True), Column("VERDICT", 1), Column("JOB", 3),
                Column("WHY", 2, least=16))  # fmt: skip
-    _print(columns, [(one["name"], one["verdict"], one["job"], one["error"]) for one in found["items"]])
+    _print(columns, [(one["name"], one["verdict"], one["job"], _first_line(one["error"])) for one in found["items"]])
     if found["next_cursor"]:
         echo(f"There are more: --cursor {found['next_cursor']}", err=True)
 
@@ -129,12 +133,26 @@ def undo(files: tuple[Path, ...], state_dir: Path | None, as_json: bool) -> None
     """Put back the originals of FILES, whose place outputs took; these are removed."""
     client = reach(state_dir)
     paths = [whole(file) for file in files]
-    each(paths, client.undo, as_json, lambda one: f"{one['name']} is its original again")
+    with _advised("`ffspool folders history` tells of a folder what became of its files"):
+        each(paths, client.undo, as_json, lambda one: f"{one['name']} is its original again")
 
 
 def _each(folders: tuple[str, ...], verb: str, words: str, state_dir: Path | None, as_json: bool) -> None:
     client = reach(state_dir)
-    each(folders, lambda folder: client.set_folder(folder, verb), as_json, lambda one: f"{one['name']} {words}")
+    with _advised(LISTED):
+        each(folders, lambda folder: client.set_folder(folder, verb), as_json, lambda one: f"{one['name']} {words}")
+
+
+@contextmanager
+def _advised(advice: str) -> Iterator[None]:
+    """Has what is not found, or in conflict, tell which command knows of folders."""
+    from daemon.cli.client import Refused
+
+    try:
+        yield
+    except Refused as error:
+        error.advice = advice if error.code in {"not_found", "conflict"} else None
+        raise
 
 
 @click.command()
@@ -157,6 +175,10 @@ def hooks(job: str | None, limit: int, state_dir: Path | None, as_json: bool) ->
         for run in found["items"]
     ]
     _print(columns, rows)
+
+
+def _first_line(said: str | None) -> str | None:
+    return said.splitlines()[0] if said else None
 
 
 def _last_line(said: str | None) -> str:

@@ -1094,7 +1094,15 @@ FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
 SELECT name, inode, bytes, job, error, coalesce(said, iif(outcome = 'failed', (
     SELECT variations.error FROM jobs JOIN variations ON variations.job = jobs.seq
     WHERE jobs.id = watched_files.job AND variations.status = 'skipped' LIMIT 1
-), NULL)) AS said, outcome, taken_at FROM watched_files
+), NULL)) AS said, outcome, taken_at, coalesce((
+    SELECT variations.waiting FROM jobs JOIN variations ON variations.job = jobs.seq
+    WHERE jobs.id = watched_files.job AND variations.status = 'queued' AND variations.waiting IS NOT NULL LIMIT 1
+), (
+    SELECT deliveries.error FROM jobs JOIN variations ON variations.job = jobs.seq
+        JOIN deliveries ON deliveries.variation = variations.seq
+    WHERE jobs.id = watched_files.job AND jobs.undelivered > 0 AND deliveries.status IN ('pending', 'running')
+        AND deliveries.error IS NOT NULL LIMIT 1
+)) AS waiting FROM watched_files
 WHERE folder = :folder AND (taken_at, inode) < (:below, :inode) AND recipe IN (:recipe, :ruled)
     AND (job IS NOT NULL OR error IS NOT NULL)
 ORDER BY taken_at DESC, inode DESC LIMIT :limit

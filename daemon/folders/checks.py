@@ -49,10 +49,22 @@ async def _check(folders: Sequence[Folder], library: Library, settings: Settings
 
 
 def _wanted(folder: Folder, library: Library, where: str) -> tuple[Wanted, ...]:
+    compared = folder.replace is not None and folder.replace.min_vmaf > 0
     try:
-        return library.expand([variation(entry, folder) for entry in folder.variations])
+        asked = [variation(entry, folder) for entry in folder.variations]
+        if preset := next((one.preset for one in asked if compared and not _is_scored(one.preset, library)), None):
+            raise StartupError(
+                f"{where}: by `min_vmaf`, by default 93, outputs are compared with their originals, and "
+                f"those of {preset} cannot be: take another preset, or say `min_vmaf` = 0 in `replace`"
+            )
+        return library.expand(asked)
     except InvalidRequest as error:
         raise StartupError(f"{where}: {error}") from error
+
+
+def _is_scored(preset: str, library: Library) -> bool:
+    """Whether it has the parameter that scores outputs. Raises UnknownPreset."""
+    return isinstance(getattr(library.find(preset).defaults, "quality", None), str)
 
 
 def _target(folder: Folder, roots: Sequence[Path], where: str) -> str:

@@ -64,7 +64,7 @@ def _verdict(row: Row, keeps: str | None) -> Verdict:
         name=row["name"],
         bytes=row["bytes"],
         verdict="refused" if row["error"] else row["outcome"] or State.QUEUED,
-        error=row["error"] or row["said"] or (keeps if waits else None),
+        error=row["error"] or row["said"] or (keeps if waits else None) or row["waiting"],
         job=row["job"],
         at=when(row["taken_at"]),
     )

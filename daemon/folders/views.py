@@ -9,7 +9,7 @@ from daemon.models import Model
 
 
 class FolderView(Model, frozen=True):
-    """Shows a watched folder. `error` says why nothing, or not all, is known of it for now."""
+    """Shows a watched folder. `error` says why nothing, or not all, is known or taken of it for now."""
 
     name: str
     scanned_at: datetime | None

@@ -215,6 +215,7 @@ class Watcher:
                 await self._take(watch, *found)
             except (LimitReached, OutOfSpace, Unavailable) as error:
                 tell(log, logging.WARNING, "files wait to be taken", folder=watch.folder.name, error=str(error))
+                watch.error = "; ".join(filter(None, (watch.error, f"files wait to be taken: {error}")))
                 return
 
     async def _let_go(self, watch: Watched) -> None:
