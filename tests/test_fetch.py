@@ -155,6 +155,15 @@ def test_another_part_than_was_asked_for_is_not_joined(daemon: Daemon, host: Fil
     assert "range" not in host.came[-1]
 
 
+def test_a_rest_that_is_called_all_of_the_file_is_known_by_its_range(daemon: Daemon, host: FileHost) -> None:
+    size = len(host.content)  # as rclone's server answers
+    said = {"etag": host.etag, "content_range": f"bytes {HALF}-{size - 1}/{size}"}
+    host.answers = [broken(HALF), saying(200, host.content[HALF:], **said)]
+    job = submit(daemon, {"url": host.url()})
+    daemon.wait_for(job["id"])
+    assert part(daemon, job).read_bytes() == host.content
+
+
 def test_without_a_word_on_its_state_a_file_is_taken_anew(daemon: Daemon, host: FileHost) -> None:
     def nameless(visit: Visit) -> None:
         visit.begin(200, len(host.content))

@@ -65,7 +65,9 @@ def judged(
         raise _refusal(shown, status, headers, now, asked=asked)
     _check_content(shown, headers)
     version = Version(etag=headers.get("etag"), modified=headers.get("last-modified"))
-    answer = (_rest if status == HTTPStatus.PARTIAL_CONTENT else _whole)(shown, headers, version, known, asked)
+    # Some servers, such as rclone's, send the rest and call it all: 200.
+    partial = status == HTTPStatus.PARTIAL_CONTENT or "content-range" in headers
+    answer = (_rest if partial else _whole)(shown, headers, version, known, asked)
     if answer.length is not None and answer.length > most:
         raise Unfetched(f"{shown} holds {answer.length} bytes, and {most} are the limit", final=True)
     return answer
