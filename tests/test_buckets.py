@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -26,7 +27,7 @@ from test_fetch import open_to
 from test_readme import blocks
 
 from daemon.config_tables import Bucket, buckets, tables
-from daemon.delivery.place import Course, Parcel, Stopped
+from daemon.delivery.place import Course, Parcel, Receipt, Stopped
 from daemon.errors import StartupError, Undelivered
 from daemon.models import Conflict, Deliver, Destination
 from daemon.name_template import Words
@@ -339,6 +340,47 @@ def test_what_another_puts_there_in_the_same_moment_is_not_overwritten(
     assert strict.read(f"renders/{conflict}/clip.mp4") == OLD
 
 
+@pytest.mark.parametrize(
+    ("conflict", "there"),
+    [
+        (Conflict.NUMBER, {"clip.mp4", "clip (2).mp4"}),
+        (Conflict.OVERWRITE, {"clip.mp4"}),
+        (Conflict.FAIL, {"clip.mp4"}),
+    ],
+)
+def test_two_that_come_to_one_key_at_once_do_not_take_it_both(
+    scene: Scene, conflict: Conflict, there: set[str]
+) -> None:
+    scene.output.write_bytes(bytes(PART + 1))  # what goes in parts is put over another
+    receipts, refused = at_once(scene, [scene.parcel(number, conflict=conflict) for number in range(2)])
+    assert {receipt.to for receipt in receipts} == {f"{URL}/films/{name}" for name in there}
+    assert ([str(error) for error in refused], set(scene.there)) == (
+        [WAITS] * (2 - len(there)), {f"films/{name}" for name in there}
+    )  # fmt: skip
+
+
+WAITS = "another result is on its way to that key: it waits for that"
+
+
+def at_once(scene: Scene, parcels: list[Parcel]) -> tuple[list[Receipt], list[Undelivered]]:
+    """What comes of deliveries that have all looked, or been refused, before one of them sends anything."""
+    looked = threading.Barrier(len(parcels))
+
+    def deliver(parcel: Parcel) -> Receipt | Undelivered:
+        def note(_: str | None) -> None:
+            looked.wait(PATIENCE)
+
+        try:
+            return scene.place.deliver(parcel, Course(None, note, lambda: False))
+        except Undelivered as error:
+            looked.wait(PATIENCE)
+            return error
+
+    with ThreadPoolExecutor(len(parcels)) as threads:
+        found = list(threads.map(deliver, parcels))
+    return [one for one in found if isinstance(one, Receipt)], [one for one in found if isinstance(one, Undelivered)]
+
+
 # Folders of files
 
 LADDER = {
@@ -392,6 +434,25 @@ def test_what_players_are_given_of_a_ladder_comes_last(ladder: Scene, puts: list
         "text.vtt": "text/vtt; charset=utf-8",
     }  # fmt: skip
     assert [name for name, one in said.items() if one.get("cache-control") == "no-cache"] == PLAYLISTS
+
+
+def test_two_ladders_that_come_to_one_key_at_once_are_not_mixed(ladder: Scene) -> None:
+    receipts, _ = at_once(ladder, [tree(ladder, number, conflict=Conflict.NUMBER) for number in range(2)])
+    assert {receipt.to for receipt in receipts} == {f"{URL}/films/clip_hls", f"{URL}/films/clip_hls (2)"}
+
+
+def test_a_ladder_does_not_go_on_where_another_came_meanwhile(ladder: Scene) -> None:
+    first, second, notes = tree(ladder, conflict=Conflict.NUMBER), tree(ladder, 1, conflict=Conflict.NUMBER), Notes()
+
+    def die(landing: str | None) -> None:
+        notes.landing = landing
+        raise Died
+
+    with pytest.raises(Died):
+        ladder.place.deliver(first, Course(None, die, lambda: False))
+    assert ladder.place.deliver(second, Notes().course()).to == f"{URL}/films/clip_hls"
+    assert ladder.place.deliver(first, notes.course()).to == f"{URL}/films/clip_hls (2)"
+    assert len(ladder.there) == 2 * len(LADDER)
 
 
 @pytest.mark.parametrize("conflict", list(Conflict))

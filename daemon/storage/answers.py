@@ -54,6 +54,11 @@ class Answer(Model, frozen=True):
     framed: bool  # whether its end can be told from a line that broke
 
 
+def plain_etag(etag: str | None) -> str | None:
+    """Returns an ETag as it is compared: some stores quote it where they answer, and not where they list."""
+    return etag.removeprefix("W/").strip('"') if etag else None
+
+
 def judged(
     shown: str, status: int, headers: Mapping[str, str], known: Known, *, asked: bool, now: float, most: int
 ) -> Answer:

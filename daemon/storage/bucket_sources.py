@@ -12,7 +12,7 @@ from daemon.errors import InvalidRequest, StartupError, Undelivered, Unfetched
 from daemon.models import Remote
 from daemon.plaintext import flaw
 from daemon.storage import credentials
-from daemon.storage.buckets import meant
+from daemon.storage.buckets import meant, opening
 from daemon.storage.object_store import ObjectStore
 
 SCHEMES = ("s3://", "gs://", "az://")
@@ -41,6 +41,14 @@ class BucketSources:
         shown = f"{bucket.scheme}://{bucket.beginning.split('/')[2]}/…"
         asked = Remote(url=url, shown=shown, sha256=sha256.lower() if sha256 else None, bucket=bucket.name)
         return name or key.rpartition("/")[2], asked
+
+    def opened(self, beginning: str) -> tuple[ObjectStore, str]:
+        """Returns the store that the URL of a folder lies in, and what keys in that begin with there.
+
+        Raises ForbiddenPath or Undelivered. Blocks.
+        """
+        bucket = meant(self._buckets.values(), beginning)
+        return ObjectStore(bucket, opening(bucket)), beginning.removeprefix(bucket.beginning)
 
     def signed(self, remote: Remote) -> Remote:
         """Returns the same with a URL that may be asked for a while. Raises Unfetched. Blocks."""

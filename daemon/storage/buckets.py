@@ -17,6 +17,7 @@ from daemon.errors import ForbiddenPath, StartupError, Undelivered
 from daemon.models import Deliver, Destination
 from daemon.name_template import PathTemplate
 from daemon.storage import credentials, leftovers
+from daemon.storage.claimed_keys import ClaimedKeys
 from daemon.storage.object_store import ObjectStore
 from daemon.storage.objects import Landing, OneObject, Tree
 
@@ -28,6 +29,7 @@ class Buckets:
 
     def __init__(self, buckets: Sequence[Bucket]) -> None:
         self._buckets = {bucket.name: bucket for bucket in buckets}
+        self._claimed = ClaimedKeys()
 
     async def resolve(self, wish: Deliver) -> Destination:
         """Finds the bucket whose URL this one begins with. Raises ForbiddenPath or BadName."""
@@ -40,12 +42,15 @@ class Buckets:
         bucket = self._bucket(parcel.destination)
         if bucket is None:
             raise Undelivered("its url is below that of no bucket of this daemon any more", final=True)
-        opening = _opening(bucket)
+        keys = opening(bucket)
         if course.landing:
-            leftovers.abort(bucket, opening, msgspec.json.decode(course.landing, type=Landing).key)
+            leftovers.abort(bucket, keys, msgspec.json.decode(course.landing, type=Landing).key)
         sort = Tree if parcel.output.is_dir() else OneObject
-        store = ObjectStore(bucket, opening)
-        key, kept = sort(bucket, store, parcel, course, _key(bucket, parcel)).carry_out()
+        store = ObjectStore(bucket, keys)
+        try:
+            key, kept = sort(bucket, store, parcel, course, _key(bucket, parcel), self._claimed).carry_out()
+        finally:
+            self._claimed.let_go(parcel.id)
         return Receipt(to=bucket.beginning + key, kept=kept)
 
     def withdraw(self, parcel: Parcel) -> None:
@@ -54,10 +59,10 @@ class Buckets:
         bucket = self._bucket(parcel.destination)
         if landing is None or bucket is None:
             return
-        opening = _opening(bucket)
-        leftovers.abort(bucket, opening, landing.key)
+        keys = opening(bucket)
+        leftovers.abort(bucket, keys, landing.key)
         if landing.last:
-            landing.clear(ObjectStore(bucket, opening), parcel.id)
+            landing.clear(ObjectStore(bucket, keys), parcel.id)
 
     def _bucket(self, destination: Destination) -> Bucket | None:
         """The bucket it goes to, unless the operator named that another way meanwhile."""
@@ -73,7 +78,8 @@ def meant(buckets: Iterable[Bucket], url: str) -> Bucket:
     return max(found, key=lambda one: len(one.beginning))
 
 
-def _opening(bucket: Bucket) -> dict[str, str]:
+def opening(bucket: Bucket) -> dict[str, str]:
+    """Returns what opens a bucket. Raises Undelivered where that cannot be read. Blocks."""
     try:
         return credentials.credentials(bucket)
     except StartupError as error:

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.config_tables import Bucket
 from daemon.errors import Undelivered
 from daemon.models import Model
+from daemon.storage.answers import plain_etag
 
 PART = 5 * 1024**2  # bytes: what is larger is sent in parts, as stores want them at least
 MOST_PARTS = 9_000  # of 10,000 that S3 allows
+PAGE = 1000  # objects that are listed at once
 AT_ONCE = 4  # parts of one object that are on their way
 REQUEST_TIMEOUT = timedelta(seconds=120)
 CONNECT_TIMEOUT = timedelta(seconds=10)
@@ -36,6 +38,15 @@ class Object(Model, frozen=True):
     bytes: int
     etag: str | None = None
     said: Mapping[str, str] = {}
+
+
+class Listed(NamedTuple):
+    """Is what a store tells of an object when it lists many. `modified` is in ns since the epoch."""
+
+    key: str
+    bytes: int
+    etag: str | None
+    modified: int
 
 
 class Taken(Exception):
@@ -61,7 +72,7 @@ class ObjectStore:
         except FileNotFoundError:
             return None
         said = {str(name).lower(): str(value) for name, value in found.attributes.items()}
-        return Object(bytes=int(found.meta["size"]), etag=found.meta["e_tag"], said=said)
+        return Object(bytes=int(found.meta["size"]), etag=plain_etag(found.meta["e_tag"]), said=said)
 
     def put(
         self, key: str, size: int, pieces: Callable[[], Iterable[bytes]], said: Mapping[str, str], *, over: bool
@@ -87,13 +98,13 @@ class ObjectStore:
                     max_concurrency=AT_ONCE,
                 )
 
-    def listed(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Yields key and bytes of all below a folder. Raises Undelivered."""
+    def listed(self, folder: str) -> Iterator[Listed]:
+        """Yields all below a folder, in the store's order, a page at a time. Raises Undelivered."""
         import obstore
 
         with self._in_words():
-            for found in obstore.list(self._store, folder):
-                yield from ((str(one["path"]), int(one["size"])) for one in found)
+            for found in obstore.list(self._store, folder or None, chunk_size=PAGE):
+                yield from map(_listed, found)
 
     def get(self, key: str) -> bytes:
         """Returns all of a small object. Raises FileNotFoundError or Undelivered."""
@@ -122,7 +133,7 @@ class ObjectStore:
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
-        from obstore.exceptions import BaseError
+        from obstore.exceptions import BaseError, InvalidPathError
 
         try:
             yield
@@ -130,6 +141,9 @@ class ObjectStore:
             if code(error) == "NoSuchBucket":
                 raise self._refusal(error) from None
             raise
+        except InvalidPathError:
+            words = f"the bucket {self._bucket.name} holds a key that is no path, as with // or a tab in it: rename it"
+            raise Undelivered(words, away=True) from None
         except (BaseError, ValueError) as error:  # `from None`: what it says may be secret, and a log shows causes
             raise self._refusal(error) from None
 
@@ -139,6 +153,11 @@ class ObjectStore:
             return Undelivered(f"the bucket {self._bucket.name} cannot be reached", away=True)
         said = [status[1], _phrase(int(status[1])), f"({code(error)})" if code(error) else ""]
         return Undelivered(f"the bucket {self._bucket.name} answered {' '.join(filter(None, said))}", away=True)
+
+
+def _listed(one: Any) -> Listed:
+    modified = round(one["last_modified"].timestamp() * 1e9)
+    return Listed(str(one["path"]), int(one["size"]), plain_etag(one["e_tag"]), modified)
 
 
 def code(error: Exception) -> str:

@@ -19,6 +19,7 @@ from daemon.media_types import media_type
 from daemon.models import Conflict, Model
 from daemon.proof import output_folder
 from daemon.recipes.streaming_manifests import MASTERS
+from daemon.storage.claimed_keys import ClaimedKeys
 from daemon.storage.object_store import Object, ObjectStore, Taken
 
 PIECE = 1024**2  # bytes that are read at once
@@ -37,7 +38,7 @@ class Landing(Model, frozen=True):
         """Removes what the delivery put below the key, unless all of it is there. Raises Undelivered."""
         if is_of(store.head(f"{self.key}/{self.last}"), delivery):
             return
-        ours = [key for key, _ in store.listed(self.key) if is_of(store.head(key), delivery)]
+        ours = [one.key for one in store.listed(self.key) if is_of(store.head(one.key), delivery)]
         store.delete(ours)
 
 
@@ -49,12 +50,15 @@ def is_of(there: Object | None, delivery: str) -> bool:
 class _Output(ABC):
     """One parcel on its way to its key."""
 
-    def __init__(self, bucket: Bucket, store: ObjectStore, parcel: Parcel, course: Course, key: str) -> None:
+    def __init__(
+        self, bucket: Bucket, store: ObjectStore, parcel: Parcel, course: Course, key: str, claimed: ClaimedKeys
+    ) -> None:
         self._bucket = bucket
         self._store = store
         self._parcel = parcel
         self._course = course
         self._key = key
+        self._claimed = claimed
         self._conflict = parcel.destination.wish.conflict
 
     @abstractmethod
@@ -72,8 +76,23 @@ class _Output(ABC):
         self._course.note(msgspec.json.encode(landing).decode())
 
     def _untaken(self) -> str | None:
-        """The key it may have; None where what lies there is to stay. Raises Undelivered where nothing may."""
-        if self._conflict == Conflict.OVERWRITE or self._is_free(self._key):
+        """The key it may have, to itself; None where what lies there is to stay. Raises Undelivered where none is."""
+        while (key := self._looked_for()) is not None:
+            if not self._claim(key):
+                if self._conflict == Conflict.NUMBER:
+                    continue
+                raise _on_the_way()
+            if self._conflict == Conflict.OVERWRITE or self._is_free(key):  # still: another may have come meanwhile
+                return key
+        return None
+
+    def _claim(self, key: str) -> bool:
+        return self._claimed.claim(self._bucket.beginning + key, self._parcel.id)
+
+    def _looked_for(self) -> str | None:
+        """The same, but that another delivery may be about to take it."""
+        may_have = self._may_have if self._conflict == Conflict.NUMBER else self._is_free
+        if self._conflict == Conflict.OVERWRITE or may_have(self._key):
             return self._key
         if self._conflict == Conflict.SKIP:
             return None
@@ -81,8 +100,12 @@ class _Output(ABC):
         if self._conflict == Conflict.FAIL:
             raise taken(name)
         is_folder = self._parcel.output.is_dir()
-        free = filenames.first_free(name, is_folder, lambda one: self._is_free(f"{folder}{slash}{one}"))
+        free = filenames.first_free(name, is_folder, lambda one: self._may_have(f"{folder}{slash}{one}"))
         return f"{folder}{slash}{free}"
+
+    def _may_have(self, key: str) -> bool:
+        is_anothers = self._claimed.is_anothers(self._bucket.beginning + key, self._parcel.id)
+        return not is_anothers and self._is_free(key)
 
     def _put(self, key: str, path: Path, size: int, sha256: str, *, over: bool) -> None:
         is_manifest = PurePosixPath(key).suffix in MANIFESTS
@@ -139,7 +162,7 @@ class Tree(_Output):
 
     def carry_out(self) -> tuple[str, bool]:
         members = in_turn(self._parcel, self._course)
-        landing = self._landed()
+        landing = self._begun()
         last = members[-1].name
         key = landing.key if landing else self._untaken()
         if key is None:
@@ -158,10 +181,21 @@ class Tree(_Output):
         self._course.check()
         return next(iter(self._store.listed(key)), None) is None
 
+    def _begun(self) -> Landing | None:
+        """Where an earlier attempt began, unless another output came to lie there. Raises Undelivered."""
+        landing = self._landed()
+        if landing is None:
+            return None
+        if not self._claim(landing.key):
+            raise _on_the_way()
+        there = next(iter(self._store.listed(landing.key)), None)
+        strange = there is not None and not is_of(self._store.head(there.key), self._parcel.id)
+        return None if strange and self._conflict != Conflict.OVERWRITE else landing
+
     def _put_all(self, key: str, members: list[Member], *, resumed: bool) -> None:
         segments = [member for member in members if not _turn(member.name)]
         self._put_each(key, segments, resumed)
-        there = dict(self._store.listed(key))
+        there = {one.key: one.bytes for one in self._store.listed(key)}
         if any(there.get(f"{key}/{member.name}") != member.bytes for member in segments):
             raise self._incomplete()
         self._put_each(key, members[len(segments) :], resumed)
@@ -184,7 +218,7 @@ class Tree(_Output):
 
     def _make_way(self, key: str) -> None:
         """Removes what players were given of what is there: nobody is to get pieces of two."""
-        there = [name for name, _ in self._store.listed(key)]
+        there = [one.key for one in self._store.listed(key)]
         if strange := next((one for one in there if PurePosixPath(one).suffix not in output_folder.OF_OURS), None):
             name, found = key.rpartition("/")[2], strange.removeprefix(f"{key}/")
             raise Undelivered(f"{name} is not replaced: it holds {found!r}, which is nothing of ours", final=True)
@@ -194,8 +228,12 @@ class Tree(_Output):
     def _sweep(self, key: str, members: list[Member]) -> None:
         """Removes what it was put over and has not."""
         new, ours = {f"{key}/{member.name}" for member in members}, output_folder.OF_OURS
-        there = [name for name, _ in self._store.listed(key) if PurePosixPath(name).suffix in ours]
+        there = [one.key for one in self._store.listed(key) if PurePosixPath(one.key).suffix in ours]
         self._store.delete([name for name in there if name not in new])
+
+
+def _on_the_way() -> Undelivered:
+    return Undelivered("another result is on its way to that key: it waits for that")
 
 
 def _turn(name: str) -> int:

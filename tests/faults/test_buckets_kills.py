@@ -121,7 +121,8 @@ def test_each_result_comes_to_its_bucket_once(
         assert victim.starts(), victim.log()
         for _ in range(2):  # deaths, each after some of what is left
             killed = threading.Event()
-            way.arm(int(2 ** moments.uniform(10, 26)), partial(kill, victim, killed))
+            soon, later = 2 ** moments.uniform(10, 26), moments.uniform(2e7, 6e7)  # the latter mostly in a delivery
+            way.arm(int(moments.choice([soon, later])), partial(kill, victim, killed))
             with suppress(httpx.HTTPError, ValueError):  # it dies meanwhile
                 submit(victim, noise)
                 wait_until(partial(is_over, victim, killed), "its death, or the end of all of it")
