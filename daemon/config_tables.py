@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -84,11 +84,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     while_idle: WhileIdle | None = None
 
 
-class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names a folder that is watched, and what is made of the files that come to lie in it."""
+class AnyFolder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names what is watched, wherever it is, and says what is made of the files that come to lie in it."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[^/\x00-\x1f]{1,60}$")]
-    path: Path
     variations: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(min_length=1)]
     deliver: Deliver | None = None
     replace: Replace | None = None
@@ -109,6 +108,23 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def is_changed(self) -> bool:
         """Returns whether its files are replaced, moved or deleted."""
         return self.replace is not None or self.on_success != "leave"
+
+
+class Folder(AnyFolder, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Is a folder on this host."""
+
+    path: Path
+
+
+class BucketFolder(AnyFolder, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Is a bucket of the operator's, or what lies below a key of one: its objects are the files."""
+
+    url: Annotated[str, msgspec.Meta(pattern=BUCKET)]
+
+    @property
+    def beginning(self) -> str:
+        """Returns what the URL of all that is in it begins with."""
+        return self.url.rstrip("/") + "/"
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,7 +182,7 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True):
     """Holds what `ffspool.toml` alone may say, but for presets."""
 
     hooks: tuple[Hook, ...] = ()
-    folders: tuple[Folder, ...] = ()
+    folders: tuple[AnyFolder, ...] = ()
     schedule: Schedule | None = None
     buckets: tuple[Bucket, ...] = ()
     cluster: Cluster | None = None
@@ -185,14 +201,22 @@ def tables(environ: Mapping[str, str] | None = None) -> Tables:
     return found
 
 
-def _refuse_unnamed(folders: Sequence[Folder], buckets: Sequence[Bucket]) -> None:
-    """Refuses a folder whose results are to go to a bucket that has no table."""
+def _refuse_unnamed(folders: Sequence[AnyFolder], buckets: Sequence[Bucket]) -> None:
+    """Refuses a folder that is in a bucket which has no table, or whose results are to go to one."""
     for folder in folders:
-        url = folder.deliver.url if folder.deliver else msgspec.UNSET
-        if not isinstance(url, str) or url.startswith("http"):
-            continue
-        if not any(url.startswith(bucket.beginning) for bucket in buckets):
-            raise StartupError(f"In {folder.place}: {url} is below the url of no bucket: name one in [buckets.NAME]")
+        for url in _in_buckets(folder):
+            if not any(url.startswith(bucket.beginning) for bucket in buckets):
+                words = f"{url} is below the url of no bucket: name one in [buckets.NAME]"
+                raise StartupError(f"In {folder.place}: {words}")
+
+
+def _in_buckets(folder: AnyFolder) -> Iterator[str]:
+    """The URLs in buckets that it names."""
+    if isinstance(folder, BucketFolder):
+        yield folder.beginning
+    url = folder.deliver.url if folder.deliver else msgspec.UNSET
+    if isinstance(url, str) and not url.startswith("http"):
+        yield url
 
 
 def hooks(environ: Mapping[str, str] | None = None) -> tuple[Hook, ...]:
@@ -234,7 +258,7 @@ def cluster(environ: Mapping[str, str] | None = None) -> Cluster | None:
         raise StartupError(f"In {path}: the cluster is not valid: {told(error, Cluster)}") from error
 
 
-def folders(environ: Mapping[str, str] | None = None) -> tuple[Folder, ...]:
+def folders(environ: Mapping[str, str] | None = None) -> tuple[AnyFolder, ...]:
     """Returns the `[[folders]]` of `ffspool.toml`. Raises StartupError, with the line, when one is not valid."""
     path = config_file(environ)
     tables = from_file(path).get("folders", [])
@@ -296,13 +320,14 @@ def _places_of_folders(path: Path, count: int) -> list[str]:
     return [f"{path}, line {number}" for number in begin] if len(begin) == count else [str(path)] * count
 
 
-def _folder(table: Any, place: str) -> Folder:
+def _folder(table: Any, place: str) -> AnyFolder:
+    sort = BucketFolder if isinstance(table, dict) and "url" in table else Folder
     try:
-        found = msgspec.convert(table, Folder, dec_hook=decode_path)
+        found: AnyFolder = msgspec.convert(table, sort, dec_hook=decode_path)
         if found.schedule:
             Hours(found.schedule.run, found.schedule.timezone)
         return msgspec.structs.replace(found, place=place)
     except msgspec.ValidationError as error:
-        raise StartupError(f"In {place}: the folder is not valid: {told(error, Folder)}") from error
+        raise StartupError(f"In {place}: the folder is not valid: {told(error, sort)}") from error
     except StartupError as error:
         raise StartupError(f"In {place}: the folder is not valid: {error}") from error

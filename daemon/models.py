@@ -262,6 +262,7 @@ class Remote(Model, frozen=True):
     bucket: str | None = (
         None  # the operator's one whose object it is, by name; then `url` is not asked for as it stands
     )
+    etag: str | None = None  # that it had when it was seen; another is another file
 
 
 # Where untrusted files are decoded

@@ -272,7 +272,7 @@ async def _open_service(
         bucket_sources=bucket_sources,
         hooks=hooks,
         replacements=Replacements(store, now=now),
-        watcher=Watcher(resources, jobs, scheduler, deliveries, tables.folders),
+        watcher=Watcher(resources, jobs, scheduler, deliveries, fetches, bucket_sources, tables.folders),
         control=Control(store, scheduler, paths, quota, deliveries, fetches, resources.prober, now=now),
         queue=Queue(store, scheduler, resources.engine, settings.slots, tables.schedule, now=now),
         bulk=Bulk(store, scheduler, paths, quota, fetches, now=now),

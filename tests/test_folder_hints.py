@@ -147,7 +147,7 @@ def test_a_scan_comes_again_once_what_it_saw_may_be_stable(films: Path) -> None:
     async def main() -> None:
         watch = Watched(replace(table(films), scan_every=60.0, stable_seconds=5.0), lambda: 0.0)
         (films / "one.mp4").write_bytes(b"x")
-        found = Found("one.mp4", identity_of((films / "one.mp4").stat()))
+        found = Found("one.mp4", identity_of((films / "one.mp4").stat()), 0)
         watch.wait_for([found], {}, now=100.0)
         watch.end(100.0, 100.1)
         assert watch.patience(100.1) == 60, "nothing is heard"

@@ -326,7 +326,7 @@ def test_what_goes_changes_or_is_cancelled_before_it_is_encoded_fails_alone(
 def test_a_clock_that_jumps_has_no_file_taken_too_soon_or_never(tmp_path: Path) -> None:
     clock = 1000.0
     watch = Watched(folder(tmp_path, when=When(older_than=100), stable_seconds=5.0), lambda: clock)
-    found = Found("film.mp4", (1, 1, 1, 800 * 10**9))
+    found = Found("film.mp4", (1, 1, 1, 800 * 10**9), 800 * 10**9)
 
     def stable(at: float) -> bool:
         before, watch.waiting = watch.waiting, {}

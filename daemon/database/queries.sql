@@ -1171,6 +1171,25 @@ INSERT INTO watched_files (folder, recipe, inode, bytes, modified, name, job, er
     taken_at)
 VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :job, :error, :fate, :disk, :returns, :now)
 
+-- The source of a job that came of a watched folder.
+-- name: source_of_folder
+SELECT sources.seq, sources.bytes, jobs.id AS job, jobs.folder FROM sources JOIN jobs ON jobs.seq = sources.job
+WHERE sources.id = :source AND jobs.folder IS NOT NULL
+
+-- Keeps that a file which was taken is refused, now that it could be read.
+-- name: refuse_taken_file
+UPDATE OR REPLACE watched_files SET recipe = :recipe, job = NULL, error = :error, fate = NULL, outcome = NULL
+WHERE job = :job
+
+-- Has a job be forgotten once it ended, unless somebody wants it kept.
+-- name: forget_at_end
+UPDATE jobs SET expires_in = 0 WHERE id = :job
+
+-- Leaves out all that waits for a source, of which nothing is to be made.
+-- name: skip_source
+UPDATE variations SET status = 'skipped', error = :error, finished_at = :now, waiting = NULL
+WHERE source = :source AND status = 'queued'
+
 -- Files of a folder of which all is delivered, and that are to go.
 -- name: files_to_go
 SELECT * FROM watched_files WHERE folder = :folder AND fate IS NOT NULL AND finished = 1

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from daemon.config_tables import Folder
+from daemon.config_tables import AnyFolder, Folder
 from daemon.errors import StartupError
 from daemon.folders.replacing import device_of
 from daemon.models import Conflict, Wanted
@@ -14,12 +14,17 @@ from daemon.presets.builtin import FOLDER
 from daemon.settings import Settings
 
 
-def refuse_unsafe(folder: Folder, folders: Sequence[Folder], wanted: Sequence[Wanted], settings: Settings) -> None:
+def refuse_unsafe(
+    folder: AnyFolder, folders: Sequence[AnyFolder], wanted: Sequence[Wanted], settings: Settings
+) -> None:
     """Raises StartupError for what is not to become of a folder's files, or for a place to move them that is watched.
 
     `wanted` is what is made of each file. Nothing is looked at on the disk.
     """
     where = _where(folder)
+    if not isinstance(folder, Folder):
+        _refuse_changes(folder, where)
+        return
     if folder.replace and (folder.deliver or folder.on_success != "leave"):
         beside = "deliver" if folder.deliver else "on_success"
         raise StartupError(f"{where} has both `{beside}` and `replace`: take one of them")
@@ -38,13 +43,20 @@ def refuse_unsafe(folder: Folder, folders: Sequence[Folder], wanted: Sequence[Wa
         _refuse_watched(aside, folder, folders, settings)
 
 
-def _refuse_watched(aside: Path, folder: Folder, folders: Sequence[Folder], settings: Settings) -> None:
+def _refuse_changes(folder: AnyFolder, where: str) -> None:
+    asked = {"replace": folder.replace, "on_success": folder.on_success != "leave", "move_to": folder.move_to}
+    if found := next((name for name, is_asked in asked.items() if is_asked), None):
+        words = f"what is in a bucket is not replaced, moved or deleted: leave out `{found}`"
+        raise StartupError(f"{where}: {words}, and let a lifecycle rule of the bucket do so")
+
+
+def _refuse_watched(aside: Path, folder: Folder, folders: Sequence[AnyFolder], settings: Settings) -> None:
     where, what = _where(folder), _called(folder)
     if not aside.is_absolute() or ".." in aside.parts or not aside.name:
         raise StartupError(f"{where}: {what} {aside} has to be named by its whole path")
     if aside.is_relative_to(settings.state_dir):
         raise StartupError(f"{where}: {what} is in the state dir: name a folder outside of that")
-    for other in folders:
+    for other in (one for one in folders if isinstance(one, Folder)):
         if other.path.is_relative_to(aside):
             raise StartupError(f"{where}: the folder {other.name} lies in {what}: name another one")
         if aside.is_relative_to(other.path) and not (other is folder and _is_hidden(aside, folder)):
@@ -84,7 +96,7 @@ def _called(folder: Folder) -> str:
     return "the trash" if folder.replace else "`move_to`"
 
 
-def _where(folder: Folder) -> str:
+def _where(folder: AnyFolder) -> str:
     return f"In {folder.place or 'ffspool.toml'}: the folder {folder.name}"
 
 

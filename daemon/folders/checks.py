@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from daemon.bounded_threads import Workers
-from daemon.config_tables import Folder
+from daemon.config_tables import AnyFolder, Folder
 from daemon.delivery.place import WEB
 from daemon.errors import InvalidRequest, Misconfigured, StartupError, Unavailable
 from daemon.folders.aside_checks import refuse_unsafe, refuse_unusable
@@ -23,7 +24,7 @@ from daemon.storage.receivers import Receivers
 PATIENCE = 3.0  # seconds to look at a folder: one that does not answer is away, and may be
 
 
-async def check(folders: Sequence[Folder], library: Library, settings: Settings) -> None:
+async def check(folders: Sequence[AnyFolder], library: Library, settings: Settings) -> None:
     """Raises Misconfigured, with the line, for a folder that makes nothing that there is, is none, or feeds itself."""
     try:
         await _check(folders, library, settings)
@@ -31,7 +32,7 @@ async def check(folders: Sequence[Folder], library: Library, settings: Settings)
         raise Misconfigured(str(error)) from error
 
 
-async def _check(folders: Sequence[Folder], library: Library, settings: Settings) -> None:
+async def _check(folders: Sequence[AnyFolder], library: Library, settings: Settings) -> None:
     looking = Workers("looking at a folder", patience=PATIENCE)
     reached = dict[str, str]()
     for folder in folders:
@@ -40,15 +41,14 @@ async def _check(folders: Sequence[Folder], library: Library, settings: Settings
         if folder.deliver:
             await _refuse_unmet(folder.deliver, settings, where)
         reached[folder.name] = _target(folder, settings.output_roots, where)
-        try:
-            await looking.run(str(folder.path), partial(_refuse_unusable, folder.path, settings, where))
-            await looking.run(str(folder.path), partial(refuse_unusable, folder))
-        except Unavailable:
-            continue
-    _refuse_circles(folders, reached)
+        if isinstance(folder, Folder):
+            with suppress(Unavailable):
+                await looking.run(str(folder.path), partial(_refuse_unusable, folder.path, settings, where))
+                await looking.run(str(folder.path), partial(refuse_unusable, folder))
+    _refuse_circles([folder for folder in folders if isinstance(folder, Folder)], reached)
 
 
-def _wanted(folder: Folder, library: Library, where: str) -> tuple[Wanted, ...]:
+def _wanted(folder: AnyFolder, library: Library, where: str) -> tuple[Wanted, ...]:
     compared = folder.replace is not None and folder.replace.min_vmaf > 0
     try:
         asked = [variation(entry, folder) for entry in folder.variations]
@@ -67,7 +67,7 @@ def _is_scored(preset: str, library: Library) -> bool:
     return isinstance(getattr(library.find(preset).defaults, "quality", None), str)
 
 
-def _target(folder: Folder, roots: Sequence[Path], where: str) -> str:
+def _target(folder: AnyFolder, roots: Sequence[Path], where: str) -> str:
     """Where its outputs are brought, as it stands; empty: nowhere."""
     if folder.deliver is None:
         return ""
@@ -78,7 +78,7 @@ def _target(folder: Folder, roots: Sequence[Path], where: str) -> str:
     target = os.path.normpath(Path(roots[0] if len(roots) == 1 else "", folder.deliver.folder))
     if not any(_is_in(target, os.path.normpath(root)) for root in roots):
         raise StartupError(f"{where}: {folder.deliver.folder} is below no output root: name one (`output_roots`)")
-    if target == os.path.normpath(folder.path):
+    if isinstance(folder, Folder) and target == os.path.normpath(folder.path):
         raise StartupError(f"{where} would take what is delivered to it: deliver to another folder")
     return target
 
@@ -145,7 +145,7 @@ def _is_in(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
-def variation(entry: dict[str, object], folder: Folder) -> VariationRequest:
+def variation(entry: dict[str, object], folder: AnyFolder) -> VariationRequest:
     """Returns what one of the folder's `variations` asks for. Raises StartupError where it names no preset."""
     overrides = dict(entry)
     preset = overrides.pop("preset", None)

@@ -114,6 +114,16 @@ class Hints:
         return bool(what & (CLOSE_WRITE | MOVED_TO)) and may_be_taken("/".join((*way, name)), self._folder)
 
 
+class Unheard:
+    """Stands for hints where nobody tells of anything, as of a bucket."""
+
+    are_heard = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        yield
+
+
 def _events(said: bytes) -> Iterator[tuple[int, int, str]]:
     """Yields of each its watch, what happened, and to which name."""
     start = 0

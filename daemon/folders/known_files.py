@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from daemon.database.store import Transaction
+from daemon.database.store import Row, Transaction
 from daemon.delivery import rows
 from daemon.folders import fates, rules
 from daemon.folders.scan import Found
 from daemon.folders.watched import Key, Watched, key_of
 from daemon.jobs.views import JobView
-from daemon.source_files import Identity
 
 
 def new(watch: Watched, files: Sequence[Found], transaction: Transaction) -> list[Found]:
@@ -46,36 +45,36 @@ def adopt(watch: Watched, transaction: Transaction) -> None:
 
 def keep_own(watch: Watched, own: Iterable[Found], now: float, transaction: Transaction) -> None:
     """Writes which files ffspool made itself."""
-    for name, (size, _, inode, modified) in own:
+    for name, (size, _, inode, modified), _ in own:
         transaction.run("insert_own_file", **watch.key, name=name, inode=inode, bytes=size, modified=modified, now=now)
 
 
-def remember(
-    watch: Watched,
-    name: str,
-    identity: Identity,
-    now: float,
-    transaction: Transaction,
-    job: JobView | None,
-    error: str | None = None,
-) -> str | None:
-    """Writes that a file was taken, in the transaction that makes its job."""
-    inode, size, modified = key_of(identity)
+def take(watch: Watched, found: Found, job: JobView, disk: str | None, now: float, transaction: Transaction) -> None:
+    """Writes that a file was taken, and on which disk it lies if it is to go, in the transaction that makes its job."""
     fate = watch.folder.on_success if watch.folder.on_success in fates.OUTCOMES else None
-    failed = transaction.all("forget_away", folder=watch.folder.name, recipe=watch.recipe, name=name)
-    transaction.run(
-        "insert_watched_file",
-        folder=watch.folder.name,
-        recipe=watch.ruled if (error or "").startswith(rules.BY_RULE) else watch.recipe,
-        returns=max((row["returns"] + 1 for row in failed), default=0),
-        name=name,
-        inode=inode,
-        bytes=size,
-        modified=modified,
-        job=job.id if job else None,
-        error=error,
-        fate=fate if job else None,
-        disk=watch.disk if job and fate else None,
-        now=now,
-    )
-    return job.id if job else None
+    _insert(watch, found, now, transaction, recipe=watch.recipe, job=job.id, fate=fate, disk=fate and disk)
+
+
+def refuse(watch: Watched, found: Found, error: str, now: float, transaction: Transaction) -> None:
+    """Writes that nothing is made of a file, and why."""
+    _insert(watch, found, now, transaction, recipe=_by(watch, error), error=error)
+
+
+def refuse_fetched(watch: Watched, source: Row, error: str, now: float, transaction: Transaction) -> None:
+    """Writes the same of one that was fetched to be read: its job comes to nothing, and is forgotten soon."""
+    transaction.run("refuse_taken_file", job=source["job"], recipe=_by(watch, error), error=error)
+    transaction.run("forget_at_end", job=source["job"])
+    transaction.run("skip_source", source=source["seq"], error=error, now=now)
+
+
+def _by(watch: Watched, error: str) -> str:
+    return watch.ruled if error.startswith(rules.BY_RULE) else watch.recipe
+
+
+def _insert(watch: Watched, found: Found, now: float, transaction: Transaction, **more: str | None) -> None:
+    failed = transaction.all("forget_away", folder=watch.folder.name, recipe=watch.recipe, name=found.path)
+    returns = max((row["returns"] + 1 for row in failed), default=0)
+    inode, size, modified = key_of(found.identity)
+    known = {"folder": watch.folder.name, "name": found.path, "inode": inode, "bytes": size, "modified": modified}
+    nothing = dict.fromkeys(("job", "error", "fate", "disk"))
+    transaction.run("insert_watched_file", now=now, returns=returns, **known, **{**nothing, **more})

@@ -31,6 +31,12 @@ def refusal(when: When, media: Media, size: int) -> str | None:
     return f"{BY_RULE}{found}" if found else None
 
 
+def refusal_of_size(when: When, size: int) -> str | None:
+    """Returns the same of a file that nobody has read yet."""
+    found = _of_size(when, size)
+    return f"{BY_RULE}{found}" if found else None
+
+
 def _by_picture(when: When, media: Media) -> str | None:
     codec = media.video.codec if media.video else media.audio[0].codec if media.audio else None
     if codec in when.codec_not:
@@ -52,11 +58,17 @@ def _by_container(when: When, media: Media) -> str | None:
 
 
 def _by_size(when: When, media: Media, size: int) -> str | None:
-    if when.larger_than is not None and size <= when.larger_than:
-        return f"it has {size} bytes, not more than {when.larger_than}"
+    if found := _of_size(when, size):
+        return found
     if when.min_bitrate_kbps is None or not media.duration_seconds:
         return None
     rate = size * 8 / 1000 / media.duration_seconds
     if rate < when.min_bitrate_kbps:
         return f"it has {rate:.0f} kbit/s, fewer than {when.min_bitrate_kbps:g}"
+    return None
+
+
+def _of_size(when: When, size: int) -> str | None:
+    if when.larger_than is not None and size <= when.larger_than:
+        return f"it has {size} bytes, not more than {when.larger_than}"
     return None

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.config_tables import Folder
+from daemon.config_tables import AnyFolder, Folder
 from daemon.meant_files import is_meant
 from daemon.plaintext import is_text
 from daemon.source_files import GONE, Identity, identity_of
@@ -26,10 +26,11 @@ NICE = 15  # of the threads that scan
 
 
 class Found(NamedTuple):
-    """A file that is meant, by its path within the folder."""
+    """A file that is meant, by its path within the folder; it was `changed` so many ns after the epoch."""
 
     path: str
     identity: Identity
+    changed: int
 
 
 class Walk:
@@ -54,6 +55,17 @@ class Walk:
         self.looks += len(entries)
         return [found for found in entries if found] if entries else None
 
+    @property
+    def flaw(self) -> str | None:
+        """Returns in words what one that came to its end did not see."""
+        flaws = []
+        if self.unreadable:
+            flaws.append(f"{self.unreadable} of the folders in it cannot be read")
+        if self.nameless:
+            are = "is" if self.nameless == 1 else "are"
+            flaws.append(f"{self.nameless} of the names in it {are} not UTF-8: rename what is called so")
+        return "; ".join(flaws) or None
+
     def _through(self) -> Iterator[Found | None]:
         apart = _status(self._apart)
         at = os.open(self._folder.path, ENTERING)
@@ -67,7 +79,7 @@ class Walk:
         self._enter(at, way)  # before it is read: what comes meanwhile is told of
         with os.scandir(at) as entries:
             for entry in entries:
-                if _is_being_made(entry.name):
+                if is_being_made(entry.name):
                     yield None
                 elif not is_text(entry.name):
                     self.nameless += self._is_meant(entry, way)
@@ -114,16 +126,17 @@ class Walk:
             return None
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
-        return Found(within, identity_of(status))
+        return Found(within, identity_of(status), status.st_mtime_ns)
 
 
-def may_be_taken(within: str, folder: Folder) -> bool:
+def may_be_taken(within: str, folder: AnyFolder) -> bool:
     """Tells of a file by its path within the folder whether that takes such."""
     name = within.rpartition("/")[2]
-    return is_text(name) and not _is_being_made(name) and is_meant(within, folder.include, folder.exclude)
+    return is_text(name) and not is_being_made(name) and is_meant(within, folder.include, folder.exclude)
 
 
-def _is_being_made(name: str) -> bool:
+def is_being_made(name: str) -> bool:
+    """Tells of a name whether it is hidden, or such as programs give to what they have not ended."""
     return name.startswith(BEING_MADE) or name.lower().endswith(UNFINISHED)
 
 

@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from daemon.config_tables import Folder
+from daemon.config_tables import AnyFolder
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import FfspoolError
 from daemon.jobs.queue import ScheduleStanding
@@ -26,7 +26,7 @@ class Schedules:
     """Holds, for each folder that has a schedule, what that has its jobs do. `run` is its loop."""
 
     def __init__(
-        self, store: Store, scheduler: Scheduler, folders: Sequence[Folder], *, now: Callable[[], float]
+        self, store: Store, scheduler: Scheduler, folders: Sequence[AnyFolder], *, now: Callable[[], float]
     ) -> None:
         self._store = store
         self._scheduler = scheduler

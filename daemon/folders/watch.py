@@ -1,4 +1,4 @@
-"""Watches folders of the host: what comes to lie there, and is left alone, becomes a job that reads it in place.
+"""Watches folders, of the host or in buckets: what comes to lie there, and is left alone, becomes a job.
 
 A scan is the truth: what it finds is taken once it is the same over two of them, and once it is old enough; that it
 may be time for one is heard from the kernel (`hints.py`). Each file is taken once, known by its inode, size, time and
@@ -11,19 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from daemon.bounded_threads import Workers
-from daemon.config_tables import Folder
+from daemon.config_tables import AnyFolder, BucketFolder, Folder
 from daemon.database.store import Transaction
-from daemon.delivery import disk_mark
 from daemon.delivery.deliveries import Deliveries
 from daemon.errors import (
     BadName,
@@ -37,35 +33,36 @@ from daemon.errors import (
     OutOfSpace,
     ProbeError,
     Unavailable,
+    Undelivered,
     Unresponsive,
 )
 from daemon.folders import fates, history, known_files, rules
+from daemon.folders.bucket_files import BucketFiles
+from daemon.folders.hints import Hints
 from daemon.folders.history import Verdicts
-from daemon.folders.own_outputs import ours
-from daemon.folders.replacing import Unfit, lost, replacing
-from daemon.folders.scan import Found, Walk
+from daemon.folders.local_files import LocalFiles
+from daemon.folders.origin import Origin, Ours, Refused, Taken, Walk
+from daemon.folders.scan import Found
 from daemon.folders.schedules import Schedules
 from daemon.folders.views import FolderView
 from daemon.folders.watched import Key, Watched, key_of
-from daemon.folders.writers import is_written
 from daemon.jobs.insertion import JobSpec
 from daemon.jobs.jobs import Jobs
 from daemon.jobs.views import JobView
 from daemon.journal import tell
 from daemon.media.model import Media
-from daemon.models import VariationRequest, when
+from daemon.models import when
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.scheduler import Scheduler
-from daemon.scheduling.sources import NewSource
-from daemon.source_files import Identity
+from daemon.storage.bucket_sources import BucketSources
+from daemon.storage.fetches import Fetches
 
 log = logging.getLogger(__name__)
 
 LOOKS = 1000  # at a time; between them a scan rests as long as it took, lest a share has to do with nothing else
 LOOKS_A_SECOND = 60_000  # at most
-NOT_REPLACED = "not replaced: "
 EMPTY = "it is empty: perhaps what is mounted there is away; nothing is forgotten"
-PATIENCE = 3.0  # seconds to find where a place lies
+REFUSED = "a file of a folder is refused"
 
 
 class Watcher:
@@ -77,21 +74,23 @@ class Watcher:
         jobs: Jobs,
         scheduler: Scheduler,
         deliveries: Deliveries,
-        folders: Sequence[Folder],
+        fetches: Fetches,
+        bucket_sources: BucketSources,
+        folders: Sequence[AnyFolder],
     ) -> None:
         self._store = resources.store
         self._jobs = jobs
         self._deliveries = deliveries
-        self._whereabouts = resources.whereabouts
-        self._prober = resources.prober
-        self._library = resources.library
-        self._apart = resources.paths.state  # which is the daemon's own
+        self._fetches = fetches
         self._now = now = resources.now
         self._watches = [Watched(folder, now) for folder in folders]
+        self._in_buckets = [watch for watch in self._watches if isinstance(watch.folder, BucketFolder)]
         self._schedules = Schedules(resources.store, scheduler, folders, now=now)
         self._threads = Workers("a scan", most=1)
-        self._reading = Workers("reading a file", most=1, patience=None)
-        self._finding = Workers("finding a place", patience=PATIENCE)
+        opened = partial(_origin, resources=resources, bucket_sources=bucket_sources, threads=self._threads)
+        self._origins = {watch.folder.name: opened(watch) for watch in self._watches}
+        if self._in_buckets:
+            scheduler.on_media(self._judge_fetched)
 
     async def views(self) -> list[FolderView]:
         """Returns what is watched, as it was at the last scans."""
@@ -118,8 +117,11 @@ class Watcher:
     # What is asked for
 
     def path_of(self, folder: str, name: str) -> Path:
-        """Returns the path of a file within a folder. Raises NotFound."""
-        return self._named(folder).folder.path / name
+        """Returns the path of a file within a folder of this host. Raises NotFound."""
+        watched = self._named(folder).folder
+        if not isinstance(watched, Folder):
+            raise NotFound(f"{folder} is in a bucket, where nothing is replaced")
+        return watched.path / name
 
     async def scan(self, folder: str) -> FolderView:
         """Has a folder be scanned now, even if it is paused. Raises NotFound."""
@@ -197,6 +199,9 @@ class Watcher:
         except (OSError, Unavailable) as error:
             watch.error = "it is away, or cannot be read: nothing is forgotten"
             log.warning("the folder %s cannot be scanned: %s", watch.folder.name, error)
+        except Undelivered as error:
+            watch.error = f"{error}: nothing is forgotten"
+            log.warning("the folder %s cannot be scanned: %s", watch.folder.name, error)
         except Exception:
             log.exception("the folder %s cannot be scanned, by a fault of ffspool", watch.folder.name)
 
@@ -208,23 +213,24 @@ class Watcher:
         except BaseException:
             watch.waiting = before | watch.waiting
             raise
-        watch.scanned_at, watch.error = self._now(), _flaw(walk)
-        await self._let_go(watch)
+        watch.scanned_at, watch.error = self._now(), walk.flaw
+        if isinstance(watch.folder, Folder):
+            await self._let_go(watch.folder)
         for found in watch.stable(before, time.monotonic()):
             try:
-                await self._take(watch, *found)
-            except (LimitReached, OutOfSpace, Unavailable) as error:
+                await self._take(watch, found)
+            except (LimitReached, OutOfSpace, Unavailable, Undelivered) as error:
                 tell(log, logging.WARNING, "files wait to be taken", folder=watch.folder.name, error=str(error))
                 watch.error = "; ".join(filter(None, (watch.error, f"files wait to be taken: {error}")))
                 return
 
-    async def _let_go(self, watch: Watched) -> None:
+    async def _let_go(self, folder: Folder) -> None:
         """Moves or deletes what is done with; what cannot be yet, after a later scan."""
-        rows = await self._store.read(lambda t: t.all("files_to_go", folder=watch.folder.name))
-        for row in await self._threads.run(watch.folder.name, partial(fates.at_hand, watch.folder, rows)):
-            of = {"folder": watch.folder.name, "fate": row["fate"]}
+        rows = await self._store.read(lambda t: t.all("files_to_go", folder=folder.name))
+        for row in await self._threads.run(folder.name, partial(fates.at_hand, folder, rows)):
+            of = {"folder": folder.name, "fate": row["fate"]}
             try:
-                stays = await self._threads.run(watch.folder.name, partial(fates.carry_out, watch.folder, row))
+                stays = await self._threads.run(folder.name, partial(fates.carry_out, folder, row))
             except (OSError, Unavailable) as error:
                 tell(log, logging.WARNING, "a file of a folder cannot go yet", **of, error=str(error))
                 return
@@ -234,140 +240,92 @@ class Watcher:
             )
 
     async def _walk(self, watch: Watched, before: Mapping[Key, tuple[Found, float]]) -> Walk:
-        """Goes through the folder once. Raises OSError or Unavailable."""
-        walk, count, now = Walk(watch.folder, self._apart, watch.hints.enter), 0, time.monotonic()
-        places = await self._places()
+        """Goes through the folder once. Raises OSError, Unavailable or Undelivered."""
+        origin, count, now = self._origins[watch.folder.name], 0, time.monotonic()
+        walk = await self._threads.run(watch.folder.name, origin.walk)
         while True:
             began = time.monotonic()
             files = await self._threads.run(watch.folder.name, partial(walk.next, LOOKS))
             if files is None:
                 watch.found, watch.left_out, watch.empty = count, walk.left_out, not walk.looks
-                await self._threads.run(watch.folder.name, watch.hints.settle)
+                await self._threads.run(watch.folder.name, origin.settle)
                 watch.end(now, time.monotonic())
                 return walk
             ended = time.monotonic()
             count += len(files)
-            watch.wait_for(await self._unknown(watch, files, places), before, now)
+            watch.wait_for(await self._unknown(watch, origin, files), before, now)
             rested = ended + max(ended - began, LOOKS / LOOKS_A_SECOND)
             await asyncio.sleep(rested - time.monotonic())
 
-    async def _places(self) -> dict[str, str]:
-        """Where the places lie to which something was brought; of one that does not answer, as it is called."""
-        places = {}
-        for row in await self._store.read(lambda t: t.all("brought_places")):
-            root = row["place"].partition(":")[2]
-            try:
-                places[row["place"]] = await self._finding.run(root, partial(os.path.realpath, root))
-            except Unavailable:
-                places[row["place"]] = root
-        return places
-
-    async def _unknown(self, watch: Watched, files: Sequence[Found], places: Mapping[str, str]) -> list[Found]:
+    async def _unknown(self, watch: Watched, origin: Origin, files: Sequence[Found]) -> list[Found]:
         """Those of the files that were not taken yet; what is our own is known from now on."""
         new = await self._store.read(partial(known_files.new, watch, files))
-        if not new or not places:
-            return new
-        folder = await self._threads.run(watch.folder.name, partial(os.path.realpath, watch.folder.path))
-        own = set(await self._store.read(partial(ours, folder, places, new)))
+        own = await origin.own(new) if new else set()
         if own:
             await self._store.write(partial(known_files.keep_own, watch, own, self._now()))
         return [found for found in new if found not in own]
 
-    async def _take(self, watch: Watched, name: str, identity: Identity) -> None:
+    async def _take(self, watch: Watched, found: Found) -> None:
         """Makes a job of a file, or keeps why nothing is made of it; what cannot be read now is tried again.
 
-        Raises LimitReached, OutOfSpace or Unavailable.
+        Raises LimitReached, OutOfSpace, Unavailable or Undelivered.
         """
-        if watch.folder.is_changed:
-            marking = partial(disk_mark.keep, watch.folder.path)
-            watch.disk = await self._reading.run(watch.folder.name, marking)
         try:
-            source = await self._whereabouts.find(str(watch.folder.path / name))
-            if key_of(source.identity) != key_of(identity) or await self._is_written(watch, name):
+            taken = await self._origins[watch.folder.name].take(found)
+            if taken is None:
                 return
-            await self._make(watch, name, source)
-        except (BadName, EmptyUpload, ProbeError) as error:
+            await self._make(watch, found, taken)
+        except Ours:
+            await self._store.write(partial(known_files.keep_own, watch, [found], self._now()))
+        except (Refused, BadName, EmptyUpload, ProbeError) as error:
             if isinstance(error, Unresponsive):
                 raise Unavailable(str(error)) from error
-            await self._refuse(watch, name, identity, str(error))
+            await self._store.write(partial(known_files.refuse, watch, found, str(error), self._now()))
+            tell(log, logging.WARNING, REFUSED, folder=watch.folder.name, error=str(error))
         except (InvalidRequest, Conflict, Gone, ForbiddenPath) as error:
             tell(
                 log, logging.WARNING, "a file of a folder is not taken yet", folder=watch.folder.name, error=str(error)
             )
             return
-        watch.waiting.pop(key_of(identity), None)
+        watch.waiting.pop(key_of(found.identity), None)
 
-    async def _is_written(self, watch: Watched, name: str) -> bool:
-        try:
-            return await self._threads.run(watch.folder.name, partial(is_written, watch.folder.path / name))
-        except OSError:
-            return True  # it went meanwhile, or cannot be read now
-
-    async def _make(self, watch: Watched, name: str, source: NewSource) -> None:
-        """Makes a job of a file, unless it is not whole or rules refuse it. Raises ProbeError, or as `create`."""
+    async def _make(self, watch: Watched, found: Found, taken: Taken) -> None:
+        """Makes a job of a file. Raises as `create`."""
         folder = watch.folder
-        media = await self._read(folder.path / name, source)
-        if error := rules.flaw(media, goes=folder.on_success == "delete") or rules.refusal(
-            folder.when, media, source.bytes
-        ):
-            await self._refuse(watch, name, source.identity, error)
-            return
-        try:
-            variations = await self._variations(watch, name, source, media)
-        except Unfit as error:
-            await self._refuse(watch, name, source.identity, f"{NOT_REPLACED}{error}")
-            return
-        called = f"{folder.name}: {name}"[:200]
-        spec = JobSpec(variations=variations, name=called, priority=folder.priority, on_unsuitable=folder.on_unsuitable)
-        remember = partial(self._remember_job, watch, name, source.identity)
-        job = await self._jobs.create(spec, [replace(source, media=media)], conclude=remember)
+        spec = JobSpec(
+            variations=taken.variations,
+            name=f"{folder.name}: {found.path}"[:200],
+            priority=folder.priority,
+            on_unsuitable=folder.on_unsuitable,
+        )
+        remember = partial(self._remember_job, watch, found, taken.disk)
+        job = await self._jobs.create(spec, [taken.source], conclude=remember)
+        if taken.source.remote:
+            self._fetches.expect()
         tell(log, logging.INFO, "a file of a folder is taken", folder=folder.name, job=job)
 
-    async def _read(self, path: Path, source: NewSource) -> Media:
-        """What a file holds. Raises ProbeError, or as `find` does: where its disk went away that is no fault of it."""
-        try:
-            return await self._prober.probe(self._whereabouts.of_new(source, "", ""))
-        except ProbeError as error:
-            if (await self._whereabouts.find(str(path))).identity != source.identity:
-                raise Conflict("it was replaced, or its disk was, while it was read") from error
-            raise
-
     def _remember_job(
-        self, watch: Watched, name: str, identity: Identity, transaction: Transaction, job: JobView
+        self, watch: Watched, found: Found, disk: str | None, transaction: Transaction, job: JobView
     ) -> str:
         self._schedules.record(transaction, job.id, watch.folder.name)
-        known_files.remember(watch, name, identity, self._now(), transaction, job)
+        known_files.take(watch, found, job, disk, self._now(), transaction)
         return job.id
 
-    async def _variations(
-        self, watch: Watched, name: str, source: NewSource, media: Media
-    ) -> tuple[VariationRequest, ...]:
-        """What is made of a file. Raises Unfit where that may not take its place, as it is to."""
-        if watch.folder.replace is None:
-            return watch.variations
-        [wanted] = self._library.expand(watch.variations)
-        try:
-            if words := lost(wanted, self._library, media):
-                raise Unfit(words)
-            reading = partial(replacing, watch.folder, name, source, wanted.extension, watch.disk or "")
-            wish = await self._reading.run(watch.folder.name, reading)
-        except OSError as error:
-            raise Conflict(f"it cannot be read now: {error.strerror}") from error
-        return tuple(replace(one, deliver=wish) for one in watch.variations)
-
-    async def _refuse(self, watch: Watched, name: str, identity: Identity, error: str) -> None:
-        await self._store.write(
-            partial(known_files.remember, watch, name, identity, self._now(), job=None, error=error)
-        )
-        tell(log, logging.WARNING, "a file of a folder is refused", folder=watch.folder.name, error=error)
+    def _judge_fetched(self, transaction: Transaction, source: str, media: Media) -> None:
+        """Has nothing be made of an object that is no whole film, or that rules refuse, now that it could be read."""
+        row = transaction.one("source_of_folder", source=source)
+        watch = next((one for one in self._in_buckets if row and one.folder.name == row["folder"]), None)
+        if row is None or watch is None:
+            return
+        if error := rules.flaw(media) or rules.refusal(watch.folder.when, media, row["bytes"]):
+            known_files.refuse_fetched(watch, row, error, self._now(), transaction)
+            tell(log, logging.WARNING, REFUSED, folder=watch.folder.name, error=error)
 
 
-def _flaw(walk: Walk) -> str | None:
-    """What a scan that came to its end did not see."""
-    flaws = []
-    if walk.unreadable:
-        flaws.append(f"{walk.unreadable} of the folders in it cannot be read")
-    if walk.nameless:
-        are = "is" if walk.nameless == 1 else "are"
-        flaws.append(f"{walk.nameless} of the names in it {are} not UTF-8: rename what is called so")
-    return "; ".join(flaws) or None
+def _origin(watch: Watched, *, resources: Resources, bucket_sources: BucketSources, threads: Workers) -> Origin:
+    folder, hints = watch.folder, watch.hints
+    if isinstance(folder, BucketFolder):
+        return BucketFiles(folder, watch.variations, bucket_sources, threads)
+    assert isinstance(folder, Folder)
+    assert isinstance(hints, Hints)
+    return LocalFiles(folder, watch.variations, hints, resources, threads)

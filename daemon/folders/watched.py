@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from daemon.config_tables import Folder
+from daemon.config_tables import AnyFolder, Folder
 from daemon.folders.checks import variation
-from daemon.folders.hints import Hints
+from daemon.folders.hints import Hints, Unheard
 from daemon.folders.scan import Found
 from daemon.models import Deliver
 from daemon.source_files import Identity
@@ -21,20 +21,19 @@ from daemon.states import OnUnsuitable
 WAITING = 5000  # files of a folder that wait to be taken; what is found beyond them waits for a later scan
 SETTLING = 1.0  # seconds after a hint: more of them come mostly
 RESTS = 9  # times as long as a scan took there is none that nobody asked for
-Key = tuple[int | None, int | None, int | None]  # inode, bytes, ns of the last change
+Key = tuple[int | None, int | None, int | None]  # inode, bytes, ns of the last change; of an object hashes stand there
 
 
 class Watched:
     """A watched folder is what is known of it between its scans."""
 
-    def __init__(self, folder: Folder, now: Callable[[], float]) -> None:
+    def __init__(self, folder: AnyFolder, now: Callable[[], float]) -> None:
         self.folder = folder
         self.now = now
         self.recipe = _hash(msgspec.json.encode(_asked(folder), order="sorted"))
         self._rules = _hash(msgspec.json.encode(folder.when))  # others may not refuse the same
         self.variations = tuple(variation(entry, folder) for entry in folder.variations)
         self.waiting: dict[Key, tuple[Found, float]] = {}  # not taken yet, and since when it is as it is
-        self.disk: str | None = None  # the mark of that on which the folder lies, if what is in it is to go
         self.found = 0
         self.left_out = 0
         self.empty = False
@@ -42,7 +41,7 @@ class Watched:
         self.error: str | None = None
         self.paused = False
         self.asked = asyncio.Event()  # for a scan now
-        self.hints = Hints(folder, self._hint)
+        self.hints = Hints(folder, self._hint) if isinstance(folder, Folder) else Unheard()
         self._coming: asyncio.TimerHandle | None = None  # what a hint asks for
         self._began: float | None = None  # the last scan, by the monotonic clock; None: it did not come to its end
         self._rested_at = 0.0
@@ -95,7 +94,7 @@ class Watched:
         youngest = (self.now() - self.folder.when.older_than) * 1e9
         for found in files:
             key = key_of(found.identity)
-            if self.folder.when.older_than and (found.identity[3] or 0) > youngest:
+            if self.folder.when.older_than and found.changed > youngest:
                 continue
             if key in before or len(self.waiting) < WAITING:
                 was, since = before.get(key, (None, now))
@@ -116,7 +115,7 @@ def key_of(identity: Identity) -> Key:
     return inode, size, modified
 
 
-def _asked(folder: Folder, deliver: Deliver | None = None) -> list[object]:
+def _asked(folder: AnyFolder, deliver: Deliver | None = None) -> list[object]:
     """All on which it depends what is made of a file; where that is brought is none of it."""
     terms = folder.replace and [folder.replace.min_saving, folder.replace.min_vmaf]
     fails = [OnUnsuitable.FAIL] if folder.on_unsuitable == OnUnsuitable.FAIL else []

@@ -25,7 +25,7 @@ from daemon.scheduling.forecast import Forecast, Outlook
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.settlement import Member, Receipt
 from daemon.scheduling.shares import Ready, Share
-from daemon.scheduling.source_reading import Survey
+from daemon.scheduling.source_reading import Judge, Survey
 from daemon.scheduling.space import refusal
 from daemon.scheduling.turns import Owner, Turns
 from daemon.states import OnUnsuitable, QueueState
@@ -73,6 +73,10 @@ class Scheduler:
         None: nothing could start now, or it is to be read in its turn.
         """
         return await self._survey.glance(file) if self._may_start() else None
+
+    def on_media(self, judge: Judge) -> None:
+        """Has `judge` be called in the transaction that records what a source holds, before anything is made of it."""
+        self._survey.on_media(judge)
 
     @property
     def running(self) -> bool:

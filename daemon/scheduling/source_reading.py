@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from daemon.database.store import Row, Store
+from daemon.database.store import Row, Store, Transaction
 from daemon.errors import FfspoolError, ProbeError, Unavailable
 from daemon.media.model import Media
 from daemon.media.prober import Prober
@@ -17,6 +17,8 @@ from daemon.scheduling import claims
 from daemon.scheduling.sources import Recorded, Whereabouts, recorded
 
 log = logging.getLogger(__name__)
+
+Judge = Callable[[Transaction, str, Media], None]
 
 AT_ONCE = 4  # sources that are read at the same time
 MOST = 16  # with those that take long
@@ -44,6 +46,11 @@ class Survey:
         self._under_way: dict[int, asyncio.Task[None]] = {}
         self._since: dict[int, float] = {}
         self._glances = 0
+        self._judges: list[Judge] = []
+
+    def on_media(self, judge: Judge) -> None:
+        """Has `judge` be called in the transaction that records what a source holds, before anything is made of it."""
+        self._judges.append(judge)
 
     def read_ahead(self, row: Row) -> None:
         """Begins to read the source of this ready variation, unless that is under way or enough others are."""
@@ -106,7 +113,7 @@ class Survey:
             log.warning("a source could not be looked into: %s", error)
             await asyncio.sleep(RESPITE)
         else:
-            await self._record(partial(claims.record_media, source=source, media=media))
+            await self._record(partial(self._keep, source, media))
         return None
 
     async def _settle(self, known: Recorded) -> None:
@@ -118,6 +125,11 @@ class Survey:
             raise ProbeError("it is no longer on the disk")
         if found == before:
             await self._record(partial(claims.settle_source, source=known.source, identity=found))
+
+    def _keep(self, source: str, media: Media, transaction: Transaction) -> None:
+        claims.record_media(transaction, source=source, media=media)
+        for judge in self._judges:
+            judge(transaction, source, media)
 
     async def _record(self, work: Callable[..., None]) -> None:
         try:

@@ -127,7 +127,7 @@ class Downloader:
         asked = order.known.resumable
         line = await self._asked(order, trip, _range(order.known) if asked else {})
         try:
-            return line, answers.judged(
+            answer = answers.judged(
                 order.remote.shown,
                 line.status,
                 line.headers,
@@ -136,6 +136,8 @@ class Downloader:
                 now=self._now(),
                 most=self._most,
             )
+            _refuse_another(answer, order.remote)
+            return line, answer
         except BaseException:
             line.close()
             raise
@@ -212,6 +214,12 @@ class Downloader:
 
 def _close(line: _Line | socket.socket) -> None:
     line.close()
+
+
+def _refuse_another(answer: Answer, remote: Remote) -> None:
+    etag = answers.plain_etag(answer.version.etag)
+    if remote.etag and etag and etag != remote.etag:
+        raise Unfetched(f"{remote.shown} has another file there by now", final=True)
 
 
 def _range(known: Known) -> dict[str, str]:

@@ -108,7 +108,7 @@ def noise(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.rounds([1], range(60))
+@pytest.mark.rounds([1], range(100))
 def test_each_result_comes_to_its_bucket_once(
     attack: Attack, noise: Path, tally: Tally, tmp_path: Path, round: int
 ) -> None:

@@ -1,0 +1,131 @@
+"""Finds the files of a watched folder on this host; what is taken of them is read where it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from daemon.bounded_threads import Workers
+from daemon.config_tables import Folder
+from daemon.delivery import disk_mark
+from daemon.errors import Conflict, ProbeError, Unavailable
+from daemon.folders import rules
+from daemon.folders.hints import Hints
+from daemon.folders.origin import Refused, Taken
+from daemon.folders.own_outputs import ours
+from daemon.folders.replacing import Unfit, lost, replacing
+from daemon.folders.scan import Found, Walk
+from daemon.folders.watched import key_of
+from daemon.folders.writers import is_written
+from daemon.media.model import Media
+from daemon.models import VariationRequest
+from daemon.scheduling.resources import Resources
+from daemon.scheduling.sources import NewSource
+
+T = TypeVar("T")
+
+NOT_REPLACED = "not replaced: "
+PATIENCE = 3.0  # seconds to find where a place lies
+
+
+class LocalFiles:
+    """Is the origin of the files of a folder on this host."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        variations: tuple[VariationRequest, ...],
+        hints: Hints,
+        resources: Resources,
+        scanning: Workers,
+    ) -> None:
+        self._folder = folder
+        self._variations = variations
+        self._hints = hints
+        self._store = resources.store
+        self._whereabouts = resources.whereabouts
+        self._prober = resources.prober
+        self._library = resources.library
+        self._apart = resources.paths.state  # which is the daemon's own
+        self._scanning = scanning
+        self._reading = Workers("reading a file", most=1, patience=None)
+        self._finding = Workers("finding a place", patience=PATIENCE)
+
+    def walk(self) -> Walk:
+        return Walk(self._folder, self._apart, self._hints.enter)
+
+    def settle(self) -> None:
+        self._hints.settle()
+
+    async def own(self, files: Sequence[Found]) -> set[Found]:
+        if not (places := await self._places()):
+            return set()
+        folder = await self._on_thread(partial(os.path.realpath, self._folder.path))
+        return set(await self._store.read(partial(ours, folder, places, files)))
+
+    async def _places(self) -> Mapping[str, str]:
+        """Where the places lie to which something was brought; of one that does not answer, as it is called."""
+        places = {}
+        for row in await self._store.read(lambda t: t.all("brought_places")):
+            root = row["place"].partition(":")[2]
+            try:
+                places[row["place"]] = await self._finding.run(root, partial(os.path.realpath, root))
+            except Unavailable:
+                places[row["place"]] = root
+        return places
+
+    async def take(self, found: Found) -> Taken | None:
+        disk = None
+        if self._folder.is_changed:
+            disk = await self._reading.run("", partial(disk_mark.keep, self._folder.path))
+        source = await self._whereabouts.find(str(self._folder.path / found.path))
+        if key_of(source.identity) != key_of(found.identity) or await self._is_written(found.path):
+            return None
+        media = await self._read(found.path, source)
+        if error := self._flaw(media, source):
+            raise Refused(error)
+        return Taken(replace(source, media=media), await self._wanted(found.path, source, media, disk), disk)
+
+    def _flaw(self, media: Media, source: NewSource) -> str | None:
+        flaw = rules.flaw(media, goes=self._folder.on_success == "delete")
+        return flaw or rules.refusal(self._folder.when, media, source.bytes)
+
+    async def _is_written(self, name: str) -> bool:
+        try:
+            return await self._on_thread(partial(is_written, self._folder.path / name))
+        except OSError:
+            return True  # it went meanwhile, or cannot be read now
+
+    async def _read(self, name: str, source: NewSource) -> Media:
+        """What a file holds. Raises ProbeError, or as `find` does: where its disk went away that is no fault of it."""
+        try:
+            return await self._prober.probe(self._whereabouts.of_new(source, "", ""))
+        except ProbeError as error:
+            if (await self._whereabouts.find(str(self._folder.path / name))).identity != source.identity:
+                raise Conflict("it was replaced, or its disk was, while it was read") from error
+            raise
+
+    async def _wanted(
+        self, name: str, source: NewSource, media: Media, disk: str | None
+    ) -> tuple[VariationRequest, ...]:
+        """What is made of a file. Raises Refused where that may not take its place, as it is to."""
+        if self._folder.replace is None:
+            return self._variations
+        [wanted] = self._library.expand(self._variations)
+        try:
+            if words := lost(wanted, self._library, media):
+                raise Unfit(words)
+            reading = partial(replacing, self._folder, name, source, wanted.extension, disk or "")
+            wish = await self._reading.run("", reading)
+        except Unfit as error:
+            raise Refused(f"{NOT_REPLACED}{error}") from error
+        except OSError as error:
+            raise Conflict(f"it cannot be read now: {error.strerror}") from error
+        return tuple(replace(one, deliver=wish) for one in self._variations)
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        return await self._scanning.run(self._folder.name, work)

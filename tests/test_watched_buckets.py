@@ -1,0 +1,196 @@
+"""A watched bucket: each object becomes a job once, is fetched when its turn comes, and results come to buckets."""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+from conftest import Daemon, wait_until
+from s3_server import BUCKET, MotoServer, S3Server, profile
+from test_folders import QUICK, jobs, scans, shown, told, toml
+
+from daemon.config_tables import BucketFolder, When, folders, tables
+from daemon.errors import StartupError
+from daemon.folders import checks
+from daemon.folders.bucket_files import Listing
+from daemon.presets.library import Library
+from daemon.settings import Settings
+from daemon.storage.object_store import Listed
+
+Start = Callable[..., Daemon]
+
+LADDER = {"renders/in/made/second/master.m3u8", "renders/in/made/día 1 #2 100%/master.m3u8"}
+URL = f"s3://{BUCKET}/renders"
+
+
+@pytest.fixture(params=[S3Server, pytest.param(MotoServer, marks=pytest.mark.thorough)])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S3Server]:
+    server: S3Server = request.param(tmp_path / "s3")
+    server.start()
+    yield server
+    server.stop()
+
+
+only_rclone = pytest.mark.parametrize("server", [S3Server], indirect=True)
+
+
+def watching(start_daemon: Start, server: S3Server, home: Path, **more: Any) -> Daemon:
+    """A daemon that makes mp3s of what lies below `in`, for `in/made`: it sees its own results."""
+    wish = {"url": f"{URL}/in/made/{{stem}}.{{ext}}"}
+    table = {"name": "inbox", "url": f"{URL}/in", "variations": [{"preset": "mp3"}], "deliver": wish, **QUICK, **more}
+    lines = [f"{name} = {toml(value)}" for name, value in table.items()]
+    config = home / "ffspool.toml"
+    config.write_text("\n".join([profile(server, home), "[[folders]]", *lines]))
+    return start_daemon("--delivery-backoff", "0.1", "--fetch-backoff", "0.1", FFSPOOL_CONFIG=str(config))
+
+
+def history(daemon: Daemon) -> Any:
+    return daemon.client.get("/api/folders/inbox/history").json()["items"]
+
+
+def verdicts(daemon: Daemon) -> Any:
+    return sorted((one["name"], one["verdict"], one["error"]) for one in history(daemon))
+
+
+def test_what_comes_to_lie_in_a_bucket_is_made_and_delivered_once(
+    start_daemon: Start, server: S3Server, tmp_path: Path, clip: Path, long_clip: Path
+) -> None:
+    odd = "día 1 #2 100%.mp4"
+    for key in (odd, "within/second.mp4", ".hidden/a.mp4", "a.mp4.part", "notes.txt"):
+        server.put(f"renders/in/{key}", clip.read_bytes())
+    ladder = {"preset": "hls", "rungs": 1}  # whose segments are called as films are
+    daemon = watching(start_daemon, server, tmp_path, recursive=True, variations=[{"preset": "mp3"}, ladder])
+    wait_until(lambda: {*LADDER, "renders/in/made/second.mp3"} <= set(server.listed()), "all of both")
+    wait_until(lambda: shown(daemon)["made"] == 2, "both")
+    scans(daemon, 4)
+    assert verdicts(daemon) == [(odd, "completed", None), ("within/second.mp4", "completed", None)]
+    assert (shown(daemon)["taken"], shown(daemon)["error"]) == (2, None)
+    daemon.stop()
+    daemon.start()
+    server.put("renders/in/within/second.mp4", clip.read_bytes())  # the same, put anew
+    server.put(f"renders/in/{odd}", long_clip.read_bytes())
+    wait_until(lambda: shown(daemon)["taken"] == 3, "what is another film by now")
+    scans(daemon, 4)
+    assert [one["name"] for one in history(daemon)] == [odd, "within/second.mp4", odd]
+
+
+@only_rclone
+def test_what_rules_refuse_is_not_made_and_not_kept(
+    start_daemon: Start, server: S3Server, tmp_path: Path, clip: Path, long_clip: Path
+) -> None:
+    sizes = clip.stat().st_size, long_clip.stat().st_size
+    small, large = (clip, long_clip) if sizes[0] < sizes[1] else (long_clip, clip)
+    server.put("renders/in/small.mp4", small.read_bytes())
+    server.put("renders/in/known.mp4", large.read_bytes())
+    server.put("renders/in/broken.mp4", b"this is no film" * min(sizes))
+    rule = {"larger_than": min(sizes), "codec_not": ["h264"]}
+    daemon = watching(start_daemon, server, tmp_path, when=rule)
+    wait_until(lambda: (shown(daemon)["refused"], shown(daemon)["failed"]) == (2, 1), "what becomes of them")
+    told_of = {name: (verdict, error) for name, verdict, error in verdicts(daemon)}
+    assert told_of["small.mp4"] == (
+        "refused",
+        f"refused by a rule: it has {min(sizes)} bytes, not more than {min(sizes)}",
+    )
+    assert told_of["known.mp4"] == ("refused", "refused by a rule: it is h264 already")
+    assert told_of["broken.mp4"][0] == "failed"
+    assert daemon.log().count("source fetched") == 2, "what is too small is not"
+    assert [job["name"] for job in jobs(daemon)] == ["inbox: broken.mp4"], "the others are to be swept away"
+    scans(daemon)
+    assert shown(daemon)["taken"] == 1
+    daemon.stop()
+    watching(lambda *_, **__: daemon, server, tmp_path, when={"larger_than": min(sizes)})
+    daemon.start()
+    wait_until(lambda: "renders/in/made/known.mp3" in server.listed(), "what another rule does not refuse")
+
+
+@pytest.mark.thorough
+@only_rclone
+def test_a_bucket_that_is_away_forgets_nothing(
+    start_daemon: Start, server: S3Server, tmp_path: Path, clip: Path
+) -> None:
+    server.put("renders/in/film.mp4", clip.read_bytes())
+    daemon = watching(start_daemon, server, tmp_path)
+    wait_until(lambda: shown(daemon)["made"] == 1, "the film")
+    server.stop()
+    words = "the bucket renders cannot be reached: nothing is forgotten"
+    wait_until(lambda: shown(daemon)["error"] == words, "that it is away")
+    server.start()
+    wait_until(lambda: shown(daemon)["error"] is None, "that it is back")
+    scans(daemon)
+    assert (shown(daemon)["taken"], len(jobs(daemon))) == (1, 1)
+
+
+@pytest.mark.thorough
+@only_rclone
+def test_what_changes_before_it_is_fetched_fails_and_is_taken_anew(
+    start_daemon: Start, server: S3Server, tmp_path: Path, clip: Path, long_clip: Path
+) -> None:
+    server.put("renders/in/film.mp4", clip.read_bytes())
+    server.put("renders/in/gone.mp4", clip.read_bytes())
+    daemon = watching(start_daemon, server, tmp_path)
+    daemon.client.post("/api/queue/pause")
+    wait_until(lambda: shown(daemon)["taken"] == 2, "both to be taken")
+    told(daemon, "pause")
+    server.put("renders/in/film.mp4", long_clip.read_bytes())
+    obstore.delete(server.store(), "renders/in/gone.mp4")
+    daemon.client.post("/api/queue/resume")
+    wait_until(lambda: shown(daemon)["failed"] == 2, "what became of them")
+    told(daemon, "resume")
+    wait_until(lambda: shown(daemon)["made"] == 1, "the other version")
+    assert [(name, verdict) for name, verdict, _ in verdicts(daemon)] == [
+        ("film.mp4", "completed"), ("film.mp4", "failed"), ("gone.mp4", "failed"),
+    ]  # fmt: skip
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('url = "s3://other/x"', "s3://other/x/ is below the url of no bucket"),
+        ('url = "https://host/x"', "url"),
+        ('url = "s3://media/renders/x"\npath = "/x"', "unknown field `path`"),
+        ('url = "s3://media/renders/x"\nreplace = {trash = "/t", min_vmaf = 0}', "leave out `replace`"),
+        ('url = "s3://media/renders/x"\non_success = "delete"', "leave out `on_success`"),
+        ('url = "s3://media/renders/x"\nmove_to = "/t"', "leave out `move_to`"),
+    ],
+)
+def test_a_watched_bucket_of_which_nothing_can_come_is_refused_with_its_line(
+    tmp_path: Path, lines: str, words: str
+) -> None:
+    config = tmp_path / "ffspool.toml"
+    begin = f'[buckets.renders]\nurl = "{URL}"\n[[folders]]\nname = "x"\nvariations = [{{preset = "mp3"}}]\n'
+    config.write_text(begin + lines)
+    with pytest.raises(StartupError, match=words) as refused:
+        found = tables({"FFSPOOL_CONFIG": str(config)}).folders
+        asyncio.run(checks.check(found, Library(), Settings(state_dir=tmp_path / "state")))
+    assert "line 3" in str(refused.value)
+    config.write_text(f'{begin}url = "{URL}"')
+    [whole] = folders({"FFSPOOL_CONFIG": str(config)})
+    asyncio.run(checks.check([whole], Library(), Settings(state_dir=tmp_path / "state")))
+
+
+def test_a_listing_of_many_keys_takes_no_memory() -> None:
+    folder = BucketFolder(name="x", url=URL, variations=({"preset": "mp3"},), recursive=True, when=When())
+
+    def listed(count: int) -> Iterator[tuple[str, Listed]]:
+        return ((f"{n}.mp4", Listed(f"{n}.mp4", 1, f"e{n}", n)) for n in range(count))
+
+    def peak(count: int) -> int:
+        walk = Listing(folder, lambda: listed(count))
+        tracemalloc.start()
+        while walk.next(1000) is not None:
+            pass
+        assert walk.looks == count
+        try:
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(10_000) < 2 * peak(1_000)
