@@ -48,6 +48,36 @@ def script(name: bytes, seconds: float) -> bytes:
     return head + body + struct.pack(">I", 11 + len(body))
 
 
+PAUSED: dict[str, tuple[str, str]] = {  # filters of picture and sound, the one of which pauses
+    "picture": ("select='not(between(t,2,16))'", "anull"),
+    "sound": ("null", "aselect='not(between(t,2,16))'"),
+}
+
+
+@pytest.mark.parametrize(
+    ("paused", "preset"), crossed(["picture", "sound"], ["h264-480p", "remux-mkv", "remux-mp4", "webm-720p", "mp3"])
+)
+def test_a_track_that_pauses_while_the_other_goes_on_is_no_clock_that_was_set(
+    ffmpeg: str, tmp_path: Path, paused: str, preset: str
+) -> None:
+    shown, heard = PAUSED[paused]
+    both = [*picture("192x108", "10", 20.0), *sound(20.0), "-vf", shown, "-af", heard, "-fps_mode", "vfr"]
+    path = made(ffmpeg, tmp_path, "paused.ts", [*both, *H264, "-bf", "2", "-c:a", "mp2", "{out}"])
+    assert read_media(str(path)).duration_seconds == pytest.approx(20.0, abs=0.2)
+    output = make(ffmpeg, path, tmp_path, preset, **(QUICK if preset in {"h264-480p", "webm-720p"} else {}))
+    assert lasting(output, "audio") == pytest.approx(20.0, abs=0.2)
+    if preset != "mp3":
+        times = shown_at(output)
+        assert len(times) == {"picture": 59, "sound": 200}[paused]
+        assert (times[0], times[-1]) == pytest.approx((0.0, 19.9), abs=0.2)
+    assert differences(read_media(str(output)), plan(read_media(str(path)), preset, defaults(preset))) == []
+
+
+def shown_at(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return sorted(float(frame.time or 0.0) for frame in container.decode(video=0))
+
+
 @pytest.mark.parametrize(
     ("preset", "times"), crossed(["h264-480p", "webm-720p", "remux-mkv", "remux-mp4", "gif"], [2, 3])
 )
@@ -75,7 +105,7 @@ def test_matroska_files_put_end_to_end_are_whole_or_refused(ffmpeg: str, tmp_pat
     one = made(ffmpeg, tmp_path, "one.mkv", film("-f", "matroska", "-live", "1", "{out}", seconds=3.0)).read_bytes()
     path = tmp_path / "two.mkv"
     path.write_bytes(one + one)
-    with pytest.raises(ProbeError, match="its time begins anew in the middle"):
+    with pytest.raises(ProbeError, match="it is several Matroska files put end to end"):
         read_media(str(path))
 
 

@@ -55,7 +55,8 @@ class ClockRestarted(ProbeError):
 class Span(NamedTuple):
     """A span is when a stream begins and ends, what it leaves out between, and what it holds but hides, in seconds.
 
-    Of a picture, `pauses` are those between two that are far longer than usual.
+    Of a picture, `pauses` are those between two that are far longer than usual. The `longest` is one of any track while
+    another went on, that seems to be a jump of the clock.
     """
 
     begin: float
@@ -63,6 +64,7 @@ class Span(NamedTuple):
     gaps: float = 0.0
     hidden: float = 0.0
     pauses: float = 0.0
+    longest: float = 0.0
 
 
 Spans = dict[int, Span]  # by a stream's index
@@ -141,7 +143,8 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
     hidden: dict[int, float] = {}
     times, last = list[float](), (-math.inf, -math.inf)
     shown = media.video.index if media.video else None
-    for index, begins, ends in _packets(container, [stream.index for stream in timed(media)], hidden):
+    jumps = _Jumps() if container.format.name in DISCONTINUOUS else None
+    for index, begins, ends in _packets(container, [stream.index for stream in timed(media)], hidden, jumps):
         so_far = read.setdefault(index, [begins, begins, 0.0, begins])
         gap = begins - min(so_far[1], so_far[3] + longest.get(index, math.inf))
         if gap > LEAST_GAP:
@@ -152,7 +155,11 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
             last = max(last, (begins, ends))
         if time.monotonic() > deadline:
             return None
-    found = {index: Span(so_far[0], so_far[1], so_far[2], hidden.get(index, 0.0)) for index, so_far in read.items()}
+    paused = jumps.longest_pause if jumps else 0.0
+    found = {
+        index: Span(so_far[0], so_far[1], so_far[2], hidden.get(index, 0.0), longest=paused)
+        for index, so_far in read.items()
+    }
     if media.video and media.video.index in found:
         begin = (container.start_time or 0) / TICK + media.lead_seconds + media.video.start_seconds
         span = found[media.video.index]._replace(end=_last_end(container, media.video, *last))
@@ -192,7 +199,7 @@ def _last_end(container: InputContainer, picture: VideoStream, begins: float, en
 
 
 def _packets(
-    container: InputContainer, indices: Sequence[int], hidden: dict[int, float]
+    container: InputContainer, indices: Sequence[int], hidden: dict[int, float], jumps: _Jumps | None
 ) -> Iterator[tuple[int, float, float]]:
     """Stream, begin and end, in seconds, of every packet; a raw stream's have no times, and follow one another.
 
@@ -205,7 +212,6 @@ def _packets(
     followed = dict.fromkeys(indices, (container.start_time or 0) / TICK)
     ticks = {stream.index: float(stream.time_base or 0) for stream in streams}  # fractions take most of the time
     usual = {stream.index: _frame_seconds(stream) for stream in streams}
-    jumps = _Jumps() if container.format.name in DISCONTINUOUS else None
     latest = dict.fromkeys(indices, -math.inf)
     for packet in demux.packets(container, streams):
         if not packet.size:  # the end, which is told of streams nobody asked for, too
@@ -234,16 +240,23 @@ def _signed(ticks: int) -> int:
 
 
 class _Jumps:
-    """How far the timestamps of a file have jumped: of a recording put together of several, or of a clock set anew."""
+    """How far the timestamps of a file have jumped: of a recording put together of several, or of a clock set anew.
+
+    Where another track has gone on until then it is a pause, which FFmpeg would take for a jump if it was not told.
+    """
 
     def __init__(self) -> None:
         self._shift = 0.0
         self._next: dict[int, float] = {}  # by stream, where its next packet is expected
+        self.longest_pause = 0.0
 
     def seconds_before(self, index: int, at: float, lasts: float) -> float:
         """What is to be taken off the times of a packet that is decoded then."""
         off = at - self._shift - self._next.get(index, at - self._shift)
-        if off > FORWARD_JUMP or off < -BACKWARD_JUMP:
+        others = (ends for other, ends in self._next.items() if other != index)
+        if off > FORWARD_JUMP and any(abs(at - self._shift - ends) < FORWARD_JUMP for ends in others):
+            self.longest_pause = max(self.longest_pause, off)
+        elif off > FORWARD_JUMP or off < -BACKWARD_JUMP:
             self._shift += off
         self._next[index] = at - self._shift + lasts
         return self._shift
@@ -275,7 +288,8 @@ def gapped(media: Media, found: Spans | None) -> Media:
         slowest = 1.5 / picture.frame_rate if picture.frame_rate else LEAST_GAP
         uneven = picture.variable_frame_rate or span.pauses > 0 or span.gaps > max(LEAST_GAP, slowest)
         picture = replace(picture, variable_frame_rate=uneven, hidden_seconds=span.hidden, gap_seconds=span.pauses)
-    return replace(media, audio=tuple(heard), video=picture)
+    longest = max((span.longest for span in spans.values()), default=0.0)
+    return replace(media, audio=tuple(heard), video=picture, longest_pause_seconds=longest)
 
 
 def _heard(stream: AudioStream, span: Span, clock: float) -> AudioStream:

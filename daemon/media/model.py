@@ -175,6 +175,9 @@ class Media(Model, frozen=True):
     held: Held | None = None  # what is there, where it was cut off and its header speaks of more
     redescribed: bool = False  # whether it describes parts of a track in several ways, of which copies may keep one
     begins_late: bool = False  # whether a track may begin so late that FFmpeg has to be told to look for it
+    longest_pause_seconds: float = (
+        0.0  # of a track while another goes on, that FFmpeg would take for a jump of the clock
+    )
     cropped: bool = False  # whether the container asks players to leave out edges, which encoders differ in
     fingerprint: str = ""  # of how the file begins, so that another of its size and time is told from it
 

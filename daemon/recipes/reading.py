@@ -6,7 +6,7 @@ from typing import Any
 
 import ffmpeg
 
-from daemon.media.allowlist import DISCONTINUOUS, GUARDS, READ_ON, RESTARTABLE, UNSTAMPED
+from daemon.media.allowlist import DISCONTINUOUS, FORWARD_JUMP, GUARDS, READ_ON, RESTARTABLE, UNSTAMPED
 from daemon.media.model import Media
 from daemon.recipes.picture import may_change_shape
 from daemon.recipes.recipe import Node
@@ -37,6 +37,8 @@ def _reading(media: Media) -> dict[str, Any]:
         options["fflags"] = "+genpts"
     if media.cut_off or media.held:
         options["fflags"] = "+discardcorrupt"  # half a packet, at its end
+    if media.longest_pause_seconds:
+        options["dts_delta_threshold"] = f"{media.longest_pause_seconds + FORWARD_JUMP:.3f}"
     if media.begins_late:
         options |= READ_ON
     if media.cropped:
