@@ -343,7 +343,33 @@ def test_one_film_is_encoded_by_all_whatever_becomes_of_them(
     [made] = of(done)
     assert made["status"] == "completed", made["error"]
     assert killed != "nobody" or made["machine"] == MACHINE
-    assert killed != "daemon" or made["resumed_seconds"] > 2
+    assert killed != "daemon" or made["resumed_seconds"]
+    joined = tmp_path / "joined.mp4"
+    joined.write_bytes(daemon.client.get(f"/api/jobs/{job}/variations/{made['id']}/download").content)
+    assert list(differences(joined, whole(ffmpeg, film, tmp_path), ffmpeg)) == []
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_what_a_machine_had_encoded_of_a_film_another_one_goes_on_with(
+    cluster: Cluster, film: Path, ffmpeg: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    """All of it where it was told to leave, else what had come home by then."""
+    daemon = cluster.daemon
+    with cluster.machine(MACHINE) as process:
+        job = daemon.submit(film, presets=["h264-480p"])["id"]
+        work = daemon.state_dir / "spool" / "jobs" / job / "work"
+        if number == signal.SIGTERM:
+            wait_until(lambda: (of(daemon.job(job))[0]["progress"] or 0) > 40, "some of it")
+        else:
+            wait_until(lambda: any(path.stat().st_size for path in work.rglob("*.piece")), "some of it to come home")
+        process.send_signal(number)
+        process.wait(PATIENCE)
+    with cluster.machine("box3"):
+        done = daemon.wait_for(job)
+    [made] = of(done)
+    assert (made["status"], made["error"], made.get("machine")) == ("completed", None, "box3")
+    assert made["resumed_seconds"] > 3
     joined = tmp_path / "joined.mp4"
     joined.write_bytes(daemon.client.get(f"/api/jobs/{job}/variations/{made['id']}/download").content)
     assert list(differences(joined, whole(ffmpeg, film, tmp_path), ffmpeg)) == []

@@ -10,10 +10,13 @@ import asyncio
 import itertools
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon.cluster.messages import (
     Answer,
@@ -24,6 +27,7 @@ from daemon.cluster.messages import (
     Forget,
     Hello,
     Joined,
+    Leaving,
     Left,
     Listening,
     Notice,
@@ -32,10 +36,11 @@ from daemon.cluster.messages import (
     Run,
     Told,
 )
+from daemon.cluster.paces import Paces
 from daemon.encode.durability import Durability
 from daemon.encode.engine import Engine
-from daemon.encode.task import Capacity, Ended, Order, Progress, Report, Started, Task, Unfinished, Vitals
-from daemon.models import Stage, Stopped
+from daemon.encode.task import Capacity, Durable, Ended, Order, Progress, Report, Started, Task, Unfinished, Vitals
+from daemon.models import SourceFile, Stage, Stopped
 from daemon.process import cancel
 from daemon.process.child import Child
 from daemon.process.launcher import spawn_service
@@ -45,6 +50,9 @@ log = logging.getLogger(__name__)
 AGAIN = 1.0  # seconds after which a machine is asked once more, or a coordinator started
 MAX_LINE = 16 * 1024**2
 LOST = Ended(lost=True)
+LINE = 50e6  # bytes in a second that are thought to come to a machine
+KNOWN = 32  # sources of a machine's that are remembered
+LEAST_COST = 0.1  # CPU seconds of a task of which nothing is foreseen
 
 
 @dataclass
@@ -56,15 +64,11 @@ class Machine:
     since: float = field(default_factory=time.time)
     draining: bool = False
     tasks: set[str] = field(default_factory=set)
+    sources: deque[SourceFile] = field(default_factory=lambda: deque(maxlen=KNOWN))  # that it has, or had
 
     @property
     def slots(self) -> int:
         return 0 if self.draining else self.hello.slots
-
-    @property
-    def free(self) -> float:
-        """The share of its slots that is free."""
-        return 1 - len(self.tasks) / self.slots if self.slots else 0.0
 
 
 @dataclass
@@ -75,6 +79,8 @@ class _Away:
     report: Callable[[Report], None]
     ended: asyncio.Future[Ended]
     parts: frozenset[str]
+    durability: Durability
+    keeping: asyncio.Task[None] | None = None
     written: int = 0
     seconds: float = 0.0  # of output
 
@@ -89,11 +95,13 @@ class ClusterEngine:
         self._local = local
         self._most_here = local_slots
         self._local_tasks = set[str]()
+        self._frozen = set[str]()  # tasks, wherever they are
         self._charter = charter
         self._patience = 2 * grace + 1.0
         self._away: dict[str, _Away] = {}
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Answer]] = {}
+        self._paces = Paces(Path(charter.folder))
         self._writer: asyncio.StreamWriter | None = None
         self._coordinating: asyncio.Task[None] | None = None
         self.on_change: Callable[[], None] = lambda: None
@@ -145,49 +153,90 @@ class ClusterEngine:
     # Tasks
 
     async def run(self, task: Task, on_report: Callable[[Report], None]) -> Ended:
-        machine = self._choose(task)
-        if machine is None:
-            self._local_tasks.add(task.id)
-            try:
-                return await self._local.run(task, on_report)
-            finally:
-                self._local_tasks.discard(task.id)
+        place = self._choose(task)
+        if place is None:
+            return await self._nowhere(task)
+        if isinstance(place, Machine):
+            return await self._run_on(place, task, on_report)
+        self._local_tasks.add(task.id)
+        try:
+            return await place.run(task, on_report)
+        finally:
+            self._local_tasks.discard(task.id)
+            self._frozen.discard(task.id)
+
+    async def _nowhere(self, task: Task) -> Ended:
+        """How a task ends that no machine can take now: those that might lack room, or went away a moment ago."""
+        await asyncio.sleep(AGAIN)
+        if any(self._is_free(machine) for machine in self.machines.values()):
+            return Ended(error=f"no machine has room for {task.source_name} and what is made of it", disk_full=True)
+        return LOST
+
+    async def _run_on(self, machine: Machine, task: Task, on_report: Callable[[Report], None]) -> Ended:
         away = self._away[task.id] = _Away(
-            machine, on_report, asyncio.get_running_loop().create_future(), frozenset(one.part for one in task.orders)
+            machine,
+            on_report,
+            asyncio.get_running_loop().create_future(),
+            frozenset(one.part for one in task.orders),
+            Durability(task),
         )
         machine.tasks.add(task.id)
+        machine.sources.append(task.source)
         self._send(Run(machine=machine.name, task=task))
         try:
             ended = await asyncio.shield(away.ended)
+            if away.keeping:
+                await asyncio.wait([away.keeping])
             if not (ended.stopped or ended.error or ended.lost):  # pieces that came home are on this disk
-                await Durability(task).keep_all(away.seconds, ended.cpu_seconds, on_report)
-            return ended
+                await away.durability.keep_all(away.seconds, ended.cpu_seconds, on_report)
+                await asyncio.to_thread(self._paces.learn, machine.name, _cost(task), ended.cpu_seconds)
+            return replace(ended, pace=self._paces.of(machine.name))
         except asyncio.CancelledError:
             await self.stop(task.id)
             raise
         finally:
             machine.tasks.discard(task.id)
+            self._frozen.discard(task.id)
             del self._away[task.id]
             self._send(Forget(task=task.id))
 
-    def _choose(self, task: Task) -> Machine | None:
-        """The machine with the most of its slots free, or None for this host: it joins films, whose pieces are here."""
+    def _choose(self, task: Task) -> Machine | Engine | None:
+        """Where it is foreseen to end first: a machine, or the engine of this host, which joins films, too, since their
+        pieces are here. None where nobody can take it.
+        """
         if any(order.pieces for order in task.orders):
-            return None
+            return self._local
         wanted = 2 * sum(order.bytes for order in task.orders) + (task.source.identity[0] or 0)
-        fit = [machine for machine in self.machines.values() if machine.free > 0 and machine.hello.free_bytes > wanted]
-        best = max(fit, key=lambda machine: machine.free, default=None)
-        slots = self._slots_here
-        here = 1 - len(self._local_tasks) / slots if slots else 0.0
-        return None if best is None or here > best.free else best
+        fit = [one for one in self.machines.values() if self._is_free(one) and one.hello.free_bytes > wanted]
+        best = min(fit, key=lambda machine: self._foreseen(machine, task), default=None)
+        busy = len(self._local_tasks - self._frozen)
+        if busy >= self._slots_here:
+            return best
+        here = _seconds(task, self._local.capacity.cores, busy)
+        return self._local if best is None or here <= self._foreseen(best, task) else best
+
+    def _is_free(self, machine: Machine) -> bool:
+        """Whether any of its slots is: what stands still has none."""
+        return len(machine.tasks - self._frozen) < machine.slots
+
+    def _foreseen(self, machine: Machine, task: Task) -> float:
+        """Seconds that it is foreseen to take there, with what it takes to bring the source."""
+        coming = 0 if task.source in machine.sources else task.source.identity[0] or 0
+        busy = len(machine.tasks - self._frozen)
+        encoding = _seconds(task, machine.hello.cores, busy) / self._paces.of(machine.name)
+        return encoding + coming / LINE
 
     async def pause(self, task: str) -> bool:
-        if task not in self._away:
-            return await self._local.pause(task)
-        answer = await self._ask(task, "pause")
-        return answer is not None and answer.frozen
+        if task in self._away:
+            answer = await self._ask(task, "pause")
+            frozen = answer is not None and answer.frozen
+        else:
+            frozen = await self._local.pause(task)
+        self._frozen |= {task} if frozen else set()
+        return frozen
 
     def resume(self, task: str) -> None:
+        self._frozen.discard(task)
         if task not in self._away:
             return self._local.resume(task)
         asking = asyncio.ensure_future(self._ask(task, "resume"))
@@ -283,6 +332,10 @@ class ClusterEngine:
                 self.machines[name] = Machine(name, hello)
                 self.refused.pop(name, None)
                 self.on_change()
+            case Leaving(machine=name):
+                if machine := self.machines.get(name):
+                    machine.draining = True
+                    self.on_change()
             case Left(machine=name):
                 self._left(name)
             case Refused(machine=name, why=why):
@@ -305,13 +358,27 @@ class ClusterEngine:
         away = self._away.get(report.task)
         if away is None:
             return
+        if isinstance(report, Durable):  # it came home: now it is to be on this disk
+            keeping = away.durability.keep_all(report.seconds, report.cpu_seconds, away.report)
+            away.keeping = asyncio.create_task(keeping)
+            return
         if isinstance(report, Started):
-            report = msgspec.structs.replace(report, handle=_handle(away.machine.name), machine=away.machine.name)
+            report = replace(report, handle=_handle(away.machine.name), machine=away.machine.name)
         if isinstance(report, Vitals):
             away.written = report.written
         if isinstance(report, Progress):
             away.seconds = report.seconds
         away.report(report)
+
+
+def _cost(task: Task) -> float:
+    return sum(order.cpu_seconds for order in task.orders)
+
+
+def _seconds(task: Task, cores: int, beside: int) -> float:
+    """What a task takes on a host as fast as this one with so many cores and as many others `beside`."""
+    threads = sum(order.threads for order in task.orders)
+    return max(_cost(task), LEAST_COST) / min(threads, max(1.0, cores / (beside + 1)))
 
 
 def _handle(machine: str) -> str:

@@ -37,6 +37,7 @@ from daemon.cluster.messages import (
     Forget,
     Hello,
     Joined,
+    Leaving,
     Left,
     Listening,
     Notice,
@@ -78,7 +79,7 @@ class Coordinator(SchedulerPlugin):
         self._scheduler: Any = None
         self._client: Any = None
         self._doors: list[ssl.SSLContext] = []  # by which connections come
-        self.files = FileServer(self._tasks, self._guests.knows, self.welcome, self.over)
+        self.files = FileServer(self._tasks, self._guests.knows, self.welcome, self.leaving, self.over)
 
     def tell(self, notice: Notice) -> None:
         self._writer.write(msgspec.json.encode(notice) + b"\n")
@@ -103,6 +104,10 @@ class Coordinator(SchedulerPlugin):
             return None
         self.tell(Refused(machine=name, why=why))
         return why
+
+    def leaving(self, name: str) -> None:
+        """A machine takes nothing more."""
+        self.tell(Leaving(machine=name))
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
         name = str(scheduler.workers[worker].name)

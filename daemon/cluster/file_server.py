@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import msgspec
 from starlette.applications import Starlette
@@ -26,6 +27,7 @@ from daemon.source_files import SourceRefused
 
 PIECE = 1024 * 1024
 OFFSET, LENGTH, MACHINE, WHY = "Upload-Offset", "Upload-Length", "X-Machine", "X-Why"
+GROWING = "X-Growing"  # said of a file that has its name while it comes
 
 
 class Tasks:
@@ -63,7 +65,7 @@ class Tasks:
 
 class FileServer:
     """Answers machines. `knows` tells by its name and secret whether one is invited, `welcome` takes it or says why
-    not, and `over` is told how tasks ended.
+    not, `leaving` is told who takes nothing more, and `over` how tasks ended.
     """
 
     def __init__(
@@ -71,17 +73,20 @@ class FileServer:
         tasks: Tasks,
         knows: Callable[[str, str], bool],
         welcome: Callable[[str, Hello], str | None],
+        leaving: Callable[[str], None],
         over: Callable[[str, Ended], None],
     ) -> None:
         self._tasks = tasks
         self._knows = knows
         self._welcome = welcome
+        self._leaving = leaving
         self._over = over
         result = "/tasks/{task}/results/{variation}/{name:path}"
         self.app = Starlette(
             routes=[
                 Route("/hello", self._hello, methods=["POST"]),
                 Route("/lease", self._lease),
+                Route("/leaving", self._leave, methods=["POST"]),
                 Route("/tasks/{task}/source", self._source),
                 Route("/tasks/{task}/source/sha256", self._source_hash),
                 Route(result, self._held, methods=["HEAD"]),
@@ -112,6 +117,10 @@ class FileServer:
         """Says of which tasks the machine has to go on with."""
         return JSONResponse({"tasks": self._tasks.of(await self._who(request))})
 
+    async def _leave(self, request: Request) -> Response:
+        self._leaving(await self._who(request))
+        return Response(status_code=204)
+
     async def _source(self, request: Request) -> Response:
         task = await self._task(request)
         begin = _offset(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
@@ -133,7 +142,7 @@ class FileServer:
         except SourceRefused as error:
             raise HTTPException(404, headers={WHY: str(error.strerror)}) from error
 
-    async def _place(self, request: Request) -> Path:
+    async def _place(self, request: Request) -> _Place:
         return _place(await self._order(request), request.path_params["name"])
 
     async def _order(self, request: Request) -> Order:
@@ -146,14 +155,14 @@ class FileServer:
 
     async def _held(self, request: Request) -> Response:
         """Tells how much of a file came so far."""
-        draft = _draft(await self._place(request))
-        held = await asyncio.to_thread(lambda: draft.stat().st_size if draft.exists() else 0)
-        return Response(headers={OFFSET: str(held)})
+        place = await self._place(request)
+        held = await asyncio.to_thread(lambda: place.draft.stat().st_size if place.draft.exists() else 0)
+        return Response(headers={OFFSET: str(held), **({GROWING: "yes"} if place.growing else {})})
 
     async def _take(self, request: Request) -> Response:
-        draft = _draft(await self._place(request))
+        place = await self._place(request)
         begin = _offset(request.headers.get(OFFSET, "0"))
-        descriptor = await asyncio.to_thread(_open_draft, draft, begin)
+        descriptor = await asyncio.to_thread(_open_draft, place, begin)
         try:
             async for piece in request.stream():
                 await asyncio.to_thread(_write, descriptor, piece)
@@ -202,26 +211,34 @@ def _hash_of_source(task: Task) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _place(order: Order, name: str) -> Path:
-    """Where a result of the order belongs: in its work folder, or below it."""
+class _Place(NamedTuple):
+    """Where a result of an order belongs, and its draft; what is `growing` has none: it is a piece of a film, which may
+    be gone on with as far as it came."""
+
+    path: Path
+    draft: Path
+    growing: bool
+
+
+def _place(order: Order, name: str) -> _Place:
+    """That of such a file in the order's work folder, or below it."""
     parts = PurePosixPath(name).parts
     if not parts or any(part in {"..", "/"} or part.startswith(".") for part in parts):
         raise HTTPException(400, "no result is called that")
-    return Path(order.part).parent.joinpath(*parts)
+    path = Path(order.part).parent.joinpath(*parts)
+    growing = order.begin is not None and path == Path(order.part)
+    return _Place(path, path if growing else path.with_name(f".{path.name}.coming"), growing)
 
 
-def _draft(place: Path) -> Path:
-    return place.with_name(f".{place.name}.coming")
-
-
-def _open_draft(draft: Path, begin: int) -> int:
-    draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+def _open_draft(place: _Place, begin: int) -> int:
+    place.draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(place.draft, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     held = os.fstat(descriptor).st_size
     if begin > held:
         os.close(descriptor)
         raise HTTPException(409, "so much has not come yet")
-    os.ftruncate(descriptor, begin)
+    if not place.growing:
+        os.ftruncate(descriptor, begin)
     os.lseek(descriptor, begin, os.SEEK_SET)
     return descriptor
 
@@ -232,17 +249,16 @@ def _write(descriptor: int, piece: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _settled(place: Path, wanted: str) -> bool:
-    draft = _draft(place)
+def _settled(place: _Place, wanted: str) -> bool:
     try:
-        with draft.open("rb") as file:
+        with place.draft.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return False
     if found != wanted:
-        draft.unlink()
+        place.draft.unlink()
         return False
-    draft.rename(place)
+    place.draft.rename(place.path)
     return True
 
 

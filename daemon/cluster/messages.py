@@ -77,6 +77,12 @@ class Joined(Model, frozen=True, tag="joined"):
     hello: Hello
 
 
+class Leaving(Model, frozen=True, tag="leaving"):
+    """Says that a machine takes nothing more: it is about to go."""
+
+    machine: str
+
+
 class Left(Model, frozen=True, tag="left"):
     machine: str
 
@@ -109,4 +115,4 @@ class Over(Model, frozen=True, tag="over"):
     ended: Ended | None
 
 
-Notice = Listening | Joined | Left | Refused | Told | Answer | Over
+Notice = Listening | Joined | Leaving | Left | Refused | Told | Answer | Over

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import httpx
 
-from daemon.cluster.file_server import WHY
+from daemon.cluster.file_server import GROWING, OFFSET, WHY
 from daemon.encode.task import Order, Task
 from daemon.errors import FfspoolError
 
@@ -95,23 +95,38 @@ class Transfers:
             place = f"/tasks/{task.id}/results/{order.variation}/{path.relative_to(folder).as_posix()}"
             await self._insist(partial(self._bring, task.id, place, path))
 
-    async def _bring(self, task: str, place: str, path: Path) -> None:
+    async def bring_growing(self, task: Task, order: Order, made: Order, until: int) -> None:
+        """Brings what is there of a piece, up to that byte, while it is written."""
+        path = Path(made.part)
+        place = f"/tasks/{task.id}/results/{order.variation}/{path.name}"
+        await self._insist(partial(self._bring_rest, task.id, place, path, until))
+
+    async def _bring_rest(self, task: str, place: str, path: Path, until: int) -> None:
         answer = await self._client.head(place)
         _check(answer)
-        held = int(answer.headers["Upload-Offset"])
+        held = int(answer.headers[OFFSET])
+        if held < until or not until:
+            await self._put(task, place, path, held, until)
+        if held and answer.headers.get(GROWING):  # its muxer wrote the head of it anew at the end
+            await self._put(task, place, path, 0, min(held, HEAD))
+
+    async def _put(self, task: str, place: str, path: Path, begin: int, until: int) -> None:
+        headers = {OFFSET: str(begin), "Content-Length": str(until - begin)}
+        _check(await self._client.put(place, content=self._pieces(task, path, begin, until), headers=headers))
+
+    async def _bring(self, task: str, place: str, path: Path) -> None:
         length = (await asyncio.to_thread(path.stat)).st_size
-        if held < length or not length:
-            headers = {"Upload-Offset": str(held), "Content-Length": str(length - held)}
-            _check(await self._client.put(place, content=self._pieces(task, path, held), headers=headers))
+        await self._bring_rest(task, place, path, length)
         answer = await self._client.post(place, content=await asyncio.to_thread(_sha256, path), timeout=None)
         if answer.status_code == 422:
             raise httpx.TransportError("what came is not what was sent")
         _check(answer)
 
-    async def _pieces(self, task: str, path: Path, begin: int) -> AsyncIterator[bytes]:
+    async def _pieces(self, task: str, path: Path, begin: int, until: int) -> AsyncIterator[bytes]:
         with path.open("rb") as file:
             await asyncio.to_thread(file.seek, begin)
-            while piece := await asyncio.to_thread(file.read, PIECE):
+            while piece := await asyncio.to_thread(file.read, min(PIECE, until - begin)):
+                begin += len(piece)
                 yield piece
                 self.moved[task] += len(piece)
 

@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 LEASE = 45.0  # seconds without an answer of the daemon's after which all is ended
 ASK_EVERY = 5.0
+LEAVING = 30.0  # seconds in which what is encoded may go home when it is told to leave
 CONNECT = 10.0
 MOST_SHUT_OUT = 3
 PATIENCE = 30.0  # seconds in which a daemon has to answer at first
@@ -182,6 +183,17 @@ def _tell(worker: Any, notice: Notice) -> None:
 async def _until_lost(worker: Any, place: Workplace, client: httpx.AsyncClient) -> None:
     """Returns once the scheduler closed the line, or no answer came for as long as a lease lasts."""
     gone = asyncio.create_task(worker.finished())
+    try:
+        await _renew(gone, place, client)
+    except asyncio.CancelledError:  # it is told to leave
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(place.leave(), LEAVING)
+        raise
+    gone.cancel()
+    await place.stop_but([])
+
+
+async def _renew(gone: asyncio.Task[Any], place: Workplace, client: httpx.AsyncClient) -> None:
     renewed = time.monotonic()
     while not gone.done() and time.monotonic() - renewed < LEASE:
         with contextlib.suppress(httpx.TransportError, ValueError):
@@ -192,8 +204,6 @@ async def _until_lost(worker: Any, place: Workplace, client: httpx.AsyncClient) 
             renewed = time.monotonic()
             await place.stop_but(answer.json()["tasks"])
         await asyncio.wait([gone], timeout=ASK_EVERY)
-    gone.cancel()
-    await place.stop_but([])
 
 
 def _security(papers: Path, name: str) -> Security:

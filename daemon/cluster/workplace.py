@@ -5,16 +5,19 @@ it brought home. What the daemon asks about a task may come before the task does
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
 from daemon import host
+from daemon.cluster.growing_pieces import GrowingPieces
 from daemon.cluster.messages import Answer, Ask, Notice, Told
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
@@ -24,6 +27,8 @@ from daemon.encode.engine import Engine
 from daemon.encode.task import Durable, Ended, Report, Task, Vitals
 from daemon.models import SourceFile, Stage, Stopped
 from daemon.process.exec_child import CANNOT_START
+
+log = logging.getLogger(__name__)
 
 LAST_WORDS = 2.0  # seconds that a stop may wait for what was said
 LIVES = 5.0  # seconds between two signs of life
@@ -38,6 +43,7 @@ class Work:
         self.fetching: asyncio.Task[None] | None = None
         self.held = False
         self.told = asyncio.Event()  # what its encoder said
+        self.over = asyncio.Event()
         self.stopped: Stopped | None = None
 
 
@@ -62,6 +68,7 @@ class Workplace:
         self._works: dict[str, Work] = {}
         self._asked: dict[str, tuple[float, Ask]] = {}  # of tasks that are not here
         self._answering: dict[int, asyncio.Task[None]] = {}
+        self._leaving = False
 
     @property
     def tasks(self) -> list[str]:
@@ -112,6 +119,15 @@ class Workplace:
             if task not in current and not work.stopped:
                 await self._stop(task, work)
 
+    async def leave(self) -> None:
+        """Ends all that is under way, and brings home what of it can be gone on with."""
+        self._leaving = True
+        with suppress(NotCurrent, Unreachable):
+            await self._transfers.post("/leaving", b"")
+        await self.stop_but([])
+        for work in list(self._works.values()):
+            await work.over.wait()
+
     # Its work
 
     async def work(self, message: bytes) -> None:
@@ -134,6 +150,7 @@ class Workplace:
             living.cancel()
             del self._works[task.id]
             del self._transfers.moved[task.id]
+            work.over.set()
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _live(self, task: str) -> None:
@@ -169,6 +186,11 @@ class Workplace:
             return _failed(task, f"the source cannot be opened: {error}")
         except Unreachable as error:
             return Ended(error=str(error), may_pass=True)
+        except NotCurrent:
+            raise
+        except Exception:  # it is told, and not taken for a machine that is away: else it would come again for ever
+            log.exception("a task came to nothing by a fault of ffspool")
+            return Ended(error="an internal error; the log of the machine that had it has the details", may_pass=True)
         finally:
             done.set()
             if not ready.done():
@@ -176,13 +198,18 @@ class Workplace:
 
     async def _encode(self, task: Task, work: Work, folder: Path, source: SourceFile) -> Ended:
         here = self._here(task, folder, source)
-        work.running = asyncio.create_task(self._engine.run(here, self._report))
+        growing = GrowingPieces(task, here, self._transfers, self._tell)
+        work.running = asyncio.create_task(self._engine.run(here, partial(self._report, growing)))
         if work.held:
             await asyncio.sleep(0)
             await self._engine.pause(task.id)
         ended = await work.running
+        await growing.settle()
+        if self._leaving and ended.stopped:
+            await growing.leave()
+            ended = Ended(lost=True, cpu_seconds=ended.cpu_seconds)
         for order, made in zip(task.orders, here.orders, strict=True):
-            if not (ended.stopped or ended.error):
+            if not (ended.stopped or ended.error or ended.lost):
                 await self._transfers.bring(task, order, made)
             await self._transfers.tell_log(task, order.variation, Path(made.log))
         work.told.set()
@@ -201,8 +228,10 @@ class Workplace:
         )
         return replace(task, source=source, orders=orders)
 
-    def _report(self, report: Report) -> None:
-        if not isinstance(report, Durable):  # what is on this disk is not yet safe
+    def _report(self, growing: GrowingPieces, report: Report) -> None:
+        if isinstance(report, Durable):  # on this disk, which is not yet safe
+            growing.take(report)
+        else:
             self._tell(Told(report=report))
 
 

@@ -69,7 +69,9 @@ def of_attempt(paths: Paths, job: str, variation: str, *, going_on: bool = False
     `going_on`: so do the pieces of a film that is to be gone on with.
     """
     work = paths.work(job, variation)
-    pieces = set(work.glob(paths.piece(job, variation, 0).with_stem("*").name)) if going_on else set[Path]()
+    pieces = (
+        set(work.glob(f"*{paths.piece(job, variation, 0).suffix}*")) if going_on else set[Path]()
+    )  # and their sound
     left = [path for path in work.iterdir() if path not in pieces] if pieces else [work]
     return *left, paths.plot(job, variation)
 

@@ -38,6 +38,7 @@ class Order(Model, frozen=True):
     begin: Begin | None = None
     pieces: tuple[Piece, ...] = ()
     bytes: int = 0  # that it may come to, as far as is foreseen
+    cpu_seconds: float = 0.0  # that it takes on the daemon's host, as far as is foreseen
 
 
 class Task(Model, frozen=True):
@@ -139,6 +140,7 @@ class Ended(Model, frozen=True):
     An encoded part is not yet a completed variation: the daemon proves it first. An error that `may_pass`
     lies in the host and not in the source: a full disk (`disk_full` if it still is), no memory, a signal from outside.
     It is `lost` with the machine that had it, which is nobody's fault. `unread` is a source that could not be opened.
+    Its machine takes a CPU second for so many (`pace`) of the daemon's host.
     By variation, `unmeasured` tells why it could not be compared with the source, and `chosen` which parameters its
     passes decided.
     """
@@ -151,6 +153,7 @@ class Ended(Model, frozen=True):
     unread: bool = False
     exit_code: int | None = None
     cpu_seconds: float = 0.0
+    pace: float = 1.0
     unmeasured: dict[str, str] = msgspec.field(default_factory=dict)
     chosen: dict[str, Parameters] = msgspec.field(default_factory=dict)
 

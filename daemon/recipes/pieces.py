@@ -3,7 +3,8 @@
 A piece is a file with the picture alone, readable up to a second before what was encoded last however its encoder
 ended. The next one begins with the first picture that is not whole there. When all is there their packets are copied
 one behind the other; subtitles and what else the film has come from the source. So does the sound, encoded anew, but
-for films that nothing interrupted: it stands beside their one piece, made in the same process.
+where nothing interrupted the first piece: it stands beside that, all of it, made in the same process.
+A film may be parted into spans besides, which have pieces of their own and are encoded at once.
 Of a ladder a piece has all sizes, and is cut where all of them have a key frame.
 """
 
@@ -70,7 +71,7 @@ def _container(recipe: Recipe) -> str:
 
 
 def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
-    """Returns the recipe of a film's picture from that moment on, and of its sound if that is all of it."""
+    """Returns the recipe of a film's picture from that moment on, and, where that is the first, of all of its sound."""
     assert recipe.filtered
     assert recipe.encoded
     filtered, encoded, container = recipe.filtered, recipe.encoded, _container(recipe)
@@ -88,8 +89,7 @@ def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
         return {**picture, "map_metadata": -1, "map_chapters": -1, **_WRITTEN[container]}
 
     plan = replace(recipe.plan, quality=None, container=container, folder=None)
-    heard = recipe.sound and not begin.seconds and begin.until is None
-    beside = partial(_of_sound, recipe) if heard else None
+    beside = partial(_of_sound, recipe) if recipe.sound and not begin.seconds else None
     bare = recipe._replace(subtitles=(), cover=None, attached=(), chapters=(), entry="", folders=())
     read_from = replace(begin, warm=0.0) if recipe.paced else begin
     return bare._replace(plan=plan, filtered=shown, options=options, begin=read_from, heard_beside=beside)
@@ -181,7 +181,7 @@ def joined(recipe: Recipe, made: tuple[Piece, ...]) -> Recipe:
 
 def heard_beside(recipe: Recipe, made: Sequence[Piece]) -> bool:
     """Tells whether the sound of the film that is joined from these pieces stands beside them."""
-    return bool(recipe.sound) and len(made) == 1 and made[0].heard is not None
+    return bool(recipe.sound and made) and made[0].heard is not None
 
 
 def read(path: str, recipe: Recipe) -> list[Node]:

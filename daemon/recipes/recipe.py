@@ -124,7 +124,7 @@ class Piece(Model, frozen=True):
     each size of a ladder. It is shown from `begins` on, in seconds of the film.
 
     Of all but the last it is known where the next begins: `lasts` seconds later, and before what is decoded `until`,
-    in seconds of the file's own time. Beside one that is all of the film stands its sound, `heard` from that second on.
+    in seconds of the file's own time. Beside the first may stand all of the film's sound, `heard` from that second on.
     """
 
     name: str

@@ -272,7 +272,7 @@ class Attempt:
             return  # what was spent before it was interrupted is not known
         keys = [(member.claim.preset, member.claim.parameters) for member in members]
         predicted = sum(member.cost for member in members)
-        learning = asyncio.ensure_future(self._resources.history.learn(keys, predicted, ended.cpu_seconds))
+        learning = asyncio.ensure_future(self._resources.history.learn(keys, predicted, ended.cpu_seconds * ended.pace))
         learning.add_done_callback(log_failure)
 
     async def _finish(self, member: Member, cpu_seconds: float) -> None:

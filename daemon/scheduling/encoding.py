@@ -194,8 +194,9 @@ class Encoding:
             del self._tasks[name]
 
     def _order(self, member: Member, span: Resumption | None = None) -> Order:
-        claim = member.claim
-        piece = span or (member.film.spans[0] if member.film else None)
+        claim, film = member.claim, member.film
+        piece = span or (film.spans[0] if film else None)
+        share = film.share(span) if film and span else 1.0
         return Order(
             variation=claim.id,
             attempt=claim.attempt,
@@ -204,7 +205,8 @@ class Encoding:
             part=str(piece.path if piece else self._resources.part(claim)),
             log=str(self._resources.paths.log(claim.job, claim.id)),
             threads=self._threads[claim.id],
-            bytes=member.space,
+            bytes=int(member.space * share),
+            cpu_seconds=member.cost * share,
             begin=piece.begin if piece else None,
         )
 

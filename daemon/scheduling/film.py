@@ -47,6 +47,14 @@ class Film:
         """Returns how many of the film need not be encoded any more."""
         return sum(self._reached(span) - span.span.seconds for span in self.spans)
 
+    def share(self, span: Resumption) -> float:
+        """Returns how much of the film a span is."""
+        lasting = self._claim.media.duration_seconds
+        if not lasting:
+            return 1.0
+        until = lasting if span.span.until is None else span.span.until
+        return max(0.0, until - span.span.seconds) / lasting
+
     @property
     def whole(self) -> bool:
         """Tells whether nothing is left to be encoded."""

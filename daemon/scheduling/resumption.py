@@ -100,8 +100,7 @@ class Resumption:
 
         Raises ProbeError when it cannot be read, and ProofError when it does not fit those before.
         """
-        content, heard = await asyncio.gather(self._resources.prober.extent(self.path), self._heard())
-        self._add_last(self.path, content, heard)
+        await self._add_last(self.path)
         await self._resources.store.write(
             partial(
                 claims.record_whole,
@@ -113,19 +112,20 @@ class Resumption:
             )
         )
 
-    def _add_last(self, path: Path, content: PieceContent, heard: float | None = None) -> None:
+    async def _add_last(self, path: Path) -> None:
+        content, heard = await asyncio.gather(self._resources.prober.extent(path), self._heard(path))
         self._check_headers(content)
         begins = self._begins(content)
         self._count(content.pictures)
         self.pieces.append(Piece(name=path.name, begins=begins, heard=heard))
         self.whole = True
 
-    async def _heard(self) -> float | None:
+    async def _heard(self, path: Path) -> float | None:
         """Second of the film from which the sound beside the picture is heard; None: it is taken from the source."""
-        if self.pieces or self.span != WHOLE:
+        if self.begin.seconds:
             return None
         try:
-            return (await self._resources.prober.extent(self.path.with_name(self.path.name + SOUND))).begins
+            return (await self._resources.prober.extent(path.with_name(path.name + SOUND))).begins
         except ProbeError:  # such as that there is none
             return None
 
@@ -145,7 +145,7 @@ class Resumption:
             await asyncio.to_thread(os.truncate, path, row["bytes"])
         await self.check_unchanged(row)
         if row["whole"]:
-            self._add_last(path, await self._resources.prober.extent(path))
+            await self._add_last(path)
             self.end(row["seconds"])
             return True
         try:
