@@ -332,6 +332,18 @@ def test_a_file_that_is_damaged_anywhere_is_not_whole(film: Path, tmp_path: Path
         decode_end.decode_all(str(damaged), media)
 
 
+def test_a_film_that_is_damaged_in_the_middle_is_not_replaced(start_daemon: Start, library: Path, film: Path) -> None:
+    """What a decoder makes up for is in the output a film without a fault."""
+    content = bytearray(film.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 4000] = bytes(4000)
+    (library / "films" / "film.mkv").write_bytes(content)
+    daemon = shrinking(start_daemon, library)
+    found = verdict(daemon, "films/film.mkv")
+    assert found["verdict"] == "failed"
+    assert "its original is damaged, and is left as it is: it cannot be decoded whole" in found["error"]
+    assert contents(library) == {"film.mkv": bytes(content)}
+
+
 @pytest.mark.parametrize(
     ("written", "seconds", "words"),
     [

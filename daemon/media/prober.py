@@ -104,12 +104,11 @@ class Prober:
         """Probes as `probe` does, and has the last second decoded too."""
         return _media(await self._ask(file, "prove"))
 
-    async def decode_whole(self, file: Path, seconds: float) -> None:
-        """Returns once all pictures and all sound of the file, which lasts so many seconds, were decoded.
+    async def decode_whole(self, file: Path | SourceFile, seconds: float, size: int) -> None:
+        """Returns once all pictures and all sound of the file, of so many seconds and bytes, were decoded.
 
         Raises ProbeError, as `probe` does, where some cannot be.
         """
-        size = (await asyncio.to_thread(file.stat)).st_size
         _media(await self._ask(file, "whole", TIMEOUT + size / SLOWEST + seconds / SLOWEST_DECODING))
 
     async def measured_seconds(self, file: Path | SourceFile) -> float | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from daemon.errors import ManifestError, ProbeError, ProofError
+from daemon.errors import ManifestError, ProbeError, ProofError, UnsuitableSource
 from daemon.media.durations import close
 from daemon.media.model import Media
 from daemon.media.prober import Prober
@@ -64,8 +64,20 @@ async def prove_output(
     made = await prove_file(prober, part, plan, source)
     await asyncio.to_thread(_refuse_larger, part, plan)
     if whole:
-        await prober.decode_whole(part, made.duration_seconds or 0.0)
+        size = (await asyncio.to_thread(part.stat)).st_size
+        await prober.decode_whole(part, made.duration_seconds or 0.0, size)
     return None if plan.still else made.duration_seconds
+
+
+async def refuse_damaged(prober: Prober, source: SourceFile, media: Media, size: int) -> None:
+    """Decodes all of an original of so many bytes that is to be replaced. Raises UnsuitableSource where some cannot be.
+
+    A decoder makes up for that, and the output shows a whole film.
+    """
+    try:
+        await prober.decode_whole(source, media.duration_seconds or 0.0, size)
+    except ProbeError as error:
+        raise UnsuitableSource(f"its original is damaged, and is left as it is: {error}") from error
 
 
 def _refuse_larger(part: Path, plan: Plan) -> None:

@@ -308,6 +308,8 @@ class Attempt:
         lasting = await prove.prove_output(self._resources.prober, part, member.plan, file, whole=whole)
         if member.film:
             await member.film.prove_joints(part, member.plan)
+        if whole:
+            await prove.refuse_damaged(self._resources.prober, file, self._source.media, self._source.recorded.bytes)
         if metric := member.plan.quality:
             picture = self._resources.paths.plot(member.claim.job, member.claim.id)
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)
