@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +32,7 @@ from daemon.media.prober import Prober
 from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.presets.library import Library
+from daemon.recipes import command
 from daemon.recipes.pieces import RECIPES
 from daemon.recipes.recipe import Begin
 from daemon.scheduling import claims, film
@@ -245,14 +248,45 @@ def test_a_film_goes_on_where_it_was_after_an_upgrade(house: Film, piece: bytes,
     assert house(after) == (True, None)
 
 
-def test_a_film_is_begun_anew_by_an_ffspool_whose_recipes_are_others(
-    house: Film, piece: bytes, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("other", ["recipes", "encoder"])
+def test_a_film_is_begun_anew_where_an_upgrade_would_make_others_of_it(
+    house: Film, piece: bytes, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
     async def work(house: House) -> tuple[float, bool, str]:
         there = await interrupted(house, piece, None)
-        monkeypatch.setattr("daemon.scheduling.resumption.RECIPES", RECIPES + 1)
+        if other == "recipes":
+            monkeypatch.setattr("daemon.scheduling.resumption.RECIPES", RECIPES + 1)
+        else:
+            monkeypatch.setattr(house.resources, "encoder", "another build")
         going_on = await house.begins()
         row = await house.resources.store.read(partial(variation, name="a"))
         return going_on.begin.seconds, there.exists(), row["begun_anew"]
 
     assert house(work) == (0.0, False, OTHERS)
+
+
+JOINTS = {"none": "N", "one left out": "N+gte(N,100)", "one more at its end": "N"}
+
+
+@pytest.mark.parametrize("fault", JOINTS)
+def test_a_film_with_other_pictures_from_joint_to_joint_is_not_what_was_planned(
+    house: Film, piece: bytes, ffmpeg: str, tmp_path: Path, fault: str
+) -> None:
+    """Two pieces that begin alike, and what they might have come to."""
+    part = tmp_path / "part.mp4"
+
+    async def work(house: House) -> None:
+        await interrupted(house, piece, None)
+        made_of = await house.begins()
+        [span] = made_of.spans
+        span.path.write_bytes(piece)
+        await made_of.finish(span)
+        pictures = sum(count for (count,) in span.pictures) + ("more" in fault)
+        shown = f"color=size=32x32:rate=25,setpts='({JOINTS[fault]})/25/TB'"
+        whole = ["-f", "lavfi", "-i", shown, "-fps_mode", "passthrough", "-frames:v", str(pictures), "-c:v", "libx264"]
+        await asyncio.to_thread(subprocess.run, [ffmpeg, "-v", "error", *whole, str(part)], check=True)
+        [wanted] = Library().expand([VariationRequest("h264-480p", {})])
+        await made_of.prove_joints(part, command.plan(house.media, wanted.preset, wanted.parameters))
+
+    with nullcontext() if fault == "none" else pytest.raises(ProofError, match="joined from pieces it has"):
+        house(work)

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import accumulate
+from operator import sub
 from typing import Any, NamedTuple
 
 import av
@@ -31,15 +33,17 @@ from daemon.media.open_file import opened
 # Of films of one size, places to cut at from the likest on: pictures behind a key frame come in so many, None: at one.
 _PLACES: dict[str, tuple[int | None, ...]] = {"h264": (1,), "hevc": (1,), "av1": (None, 32, 1), "vp9": (None, 8, 1)}
 GROUPS = 3  # of pictures that are kept: the last two, and one more by which a size may be ahead of another
+ROUNDED = 0.0015  # seconds that times may be off which Matroska rounds, twice
 KEPT = 136  # pictures that are kept at least, however short groups are
 ARRAYS = 22  # bytes of HEVC's header, before the count of its arrays of units
 SEI, UNREGISTERED = 39, b"\x05"  # of units the kind, and of what these hold
 Packet = Any
 
 
-def read_piece(path: str, unsure: Unsure | None) -> PieceContent:
+def read_piece(path: str, unsure: Unsure | None, joints: Sequence[float] = ()) -> PieceContent:
     """Reads every packet of a file with pictures alone, as far as it can be read; to go on with one that is `unsure` at
-    its end, finds where it is cut and decodes what stands before. Raises ProbeError when nothing of it can be read.
+    its end, finds where it is cut and decodes what stands before. What there is of pictures is told apart by `joints`,
+    in seconds after the first is shown. Raises ProbeError when nothing of it can be read.
 
     H.264 and HEVC of one size are cut anywhere. A ladder is cut where all sizes have a key frame, since its segments
     begin with one. So are AV1 and VP9, whose encoders count from one key frame to the next: what follows comes to what
@@ -62,6 +66,7 @@ def read_piece(path: str, unsure: Unsure | None) -> PieceContent:
         return PieceContent(
             begins=float(found[0].begins),
             pictures=tuple(len(track.shown) for track in found),
+            parts=tuple(zip(*(track.parts(joints) for track in found), strict=True)) if joints else (),
             headers=_headers(container.streams.video),
             cut=_last_cut(found, unsure) if unsure else None,
         )
@@ -131,6 +136,12 @@ class _Track:
     @property
     def begins(self) -> Fraction:
         return min(self.shown) * self.unit
+
+    def parts(self, joints: Sequence[float]) -> Iterator[int]:
+        """How many pictures there are before each joint and behind the last."""
+        shown, begins = sorted(self.shown), self.begins
+        places = [bisect_left(shown, (begins + Fraction(joint - ROUNDED)) / self.unit) for joint in joints]
+        return map(sub, [*places, len(shown)], [0, *places])
 
     def cuts(self, every: int | None, unsure: Unsure) -> dict[_Place, int]:
         """How many pictures come before each place at which all that is decoded before is shown before, too, and is

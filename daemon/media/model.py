@@ -215,10 +215,12 @@ class PieceContent(Model, frozen=True):
     tracks of, and where it is cut to be gone on with. `headers` are what decoders must know before, as a hash: pieces
     of one film have the same.
 
-    The cut is None where nothing of it can be used. Of sound alone it is known when it begins.
+    The cut is None where nothing of it can be used. Of sound alone it is known when it begins. Where joints were named,
+    `parts` are the frames before the first, between two, and after the last.
     """
 
     begins: float
     pictures: tuple[int, ...]
+    parts: tuple[tuple[int, ...], ...] = ()
     headers: str = ""
     cut: Cut | None = None

@@ -48,7 +48,7 @@ class Request(msgspec.Struct, frozen=True):
     """A request asks for one reading of a file, in `timeout` seconds. To "measure" is to tell where the data ends, to
     "prove" to decode the end as well, and as a "whole" all of it, to "picture" to make a small WebP. A "piece" is read
     as a picture whose encoder may have been interrupted, which is `unsure` at its end, and the "extent" is that of one
-    whose encoder was not.
+    whose encoder was not, between these `joints`.
     """
 
     id: int
@@ -56,6 +56,7 @@ class Request(msgspec.Struct, frozen=True):
     timeout: float
     how: Literal["describe", "measure", "prove", "whole", "picture", "piece", "extent"] = "describe"
     unsure: Unsure | None = None
+    joints: tuple[float, ...] = ()
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -196,7 +197,7 @@ def _find(request: Request, sandboxed: bool) -> Finding:
         if request.how == "picture":
             return Finding(picture=still.webp(path, patience=request.timeout / 4))
         if request.how in {"piece", "extent"}:
-            return Finding(piece=cut.read_piece(path, request.unsure))
+            return Finding(piece=cut.read_piece(path, request.unsure, request.joints))
         found = describe.read_media(path, patience=request.timeout / 2)
         if request.how == "prove":
             decode_end.decode(path, found, patience=request.timeout / 4)

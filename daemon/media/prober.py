@@ -10,13 +10,14 @@ import asyncio
 import itertools
 import logging
 import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from daemon.errors import ProbeError, Unavailable, Unresponsive
-from daemon.media.model import Media, PieceContent, Unsure
+from daemon.media.model import Media, PieceContent
 from daemon.models import SourceFile
 from daemon.process import cancel
 from daemon.process.child import Child
@@ -131,42 +132,39 @@ class Prober:
         Raises ProbeError as `probe` does, also when it holds no picture that is whole.
         """
         assert source.video
-        return await self._content(file, "piece", source.video.unsure)
+        return await self._content(file, "piece", unsure=source.video.unsure)
 
-    async def extent(self, file: Path) -> PieceContent:
-        """Tells when a picture begins that came to its end, and of how many it is; or when sound alone begins. Raises
-        as `piece` does.
+    async def extent(self, file: Path, joints: Sequence[float] = ()) -> PieceContent:
+        """Tells when a picture begins that came to its end, and of how many it is, in all and between its `joints`; or
+        when sound alone begins. Raises as `piece` does.
         """
-        return await self._content(file, "extent")
+        return await self._content(file, "extent", joints=joints)
 
-    async def _content(self, file: Path, how: How, unsure: Unsure | None = None) -> PieceContent:
+    async def _content(self, file: Path, how: How, **more: Any) -> PieceContent:
         try:
             size = (await asyncio.to_thread(file.stat)).st_size
         except OSError as error:
             raise ProbeError(f"the file cannot be opened: {error.strerror}") from error
-        answer = await self._ask(file, how, TIMEOUT + size / SLOWEST, unsure)
+        answer = await self._ask(file, how, TIMEOUT + size / SLOWEST, **more)
         if answer.piece is None:
             raise ProbeError(answer.error or "the prober gave no answer")
         return answer.piece
 
-    async def _ask(
-        self, file: Path | SourceFile, how: How, timeout: float = TIMEOUT, unsure: Unsure | None = None
-    ) -> _Answer:
+    async def _ask(self, file: Path | SourceFile, how: How, timeout: float = TIMEOUT, **more: Any) -> _Answer:
+        """Asks with what `more` of a request that takes."""
         try:
-            return await self._exchange(file, how, timeout, unsure)
+            return await self._exchange(file, how, timeout, more)
         except _ServerGone:  # killed from outside, or by another file: this one gets a second chance
-            return await self._exchange(file, how, timeout, unsure)
+            return await self._exchange(file, how, timeout, more)
 
-    async def _exchange(
-        self, file: Path | SourceFile, how: How, timeout: float, unsure: Unsure | None = None
-    ) -> _Answer:
+    async def _exchange(self, file: Path | SourceFile, how: How, timeout: float, more: Mapping[str, Any]) -> _Answer:
         self.start()
         assert self._socket is not None
         number = next(self._ids)
         wanted = file if isinstance(file, SourceFile) else SourceFile(path=str(file))
         if [*self._stuck.values()].count(wanted.root) >= MOST_STUCK:
             raise Unresponsive(SILENT)
-        request = {"id": number, "file": wanted, "timeout": timeout, "how": how, "unsure": unsure}
+        request = {"id": number, "file": wanted, "timeout": timeout, "how": how, **more}
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
             await asyncio.get_running_loop().sock_sendall(self._socket, msgspec.json.encode(request))

@@ -86,15 +86,17 @@ def _refuse_larger(part: Path, plan: Plan) -> None:
         raise ProofError(f"the output has {size} bytes; {plan.max_bytes} are the limit")
 
 
-async def pictures(prober: Prober, part: Path, plan: Plan) -> tuple[int, ...]:
-    """Counts the pictures of an output, in each size that it has. Raises ProbeError, ManifestError or OSError."""
+async def pictures(prober: Prober, part: Path, plan: Plan, joints: Sequence[float]) -> list[tuple[int, ...]]:
+    """Counts the pictures of an output, in each size that it has, before each of the joints and behind the last; where
+    these are is told in seconds after the first picture. Raises ProbeError, ManifestError or OSError."""
     if not isinstance(plan.folder, Ladder):
-        return (await prober.extent(part)).pictures
+        return [*(await prober.extent(part, joints)).parts]
     told = await asyncio.to_thread(output_folder.listing, part, plan.container)
-    found = tuple[int, ...]()
+    found = [tuple[int, ...]() for _ in range(len(joints) + 1)]
     for rendition in told.renditions:
         async with _whole(part, rendition) as whole:
-            found += (await prober.extent(whole)).pictures
+            of_size = (await prober.extent(whole, joints)).parts or ((),) * len(found)  # none: it is a sound
+        found = [some + more for some, more in zip(found, of_size, strict=True)]
     return found
 
 

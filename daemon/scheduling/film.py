@@ -19,7 +19,7 @@ from daemon.recipes.recipe import Begin, Piece, Plan
 from daemon.scheduling import claims
 from daemon.scheduling.claims import Claim
 from daemon.scheduling.resources import Resources
-from daemon.scheduling.resumption import ALIKE, OTHERWISE, Resumption, added
+from daemon.scheduling.resumption import ALIKE, OTHERWISE, Resumption
 
 log = logging.getLogger(__name__)
 
@@ -118,16 +118,17 @@ class Film:
         return (*befores, pieces[-1])
 
     async def prove_joints(self, part: Path, plan: Plan) -> None:
-        """Raises ProofError when the film has other pictures than its pieces, which tell where each begins."""
-        if sum(len(span.pieces) for span in self.spans) == 1:
+        """Raises ProofError when the film has other pictures from one joint to the next than its pieces have."""
+        first, *others = [piece.begins for span in self.spans for piece in span.pieces]
+        if not others:
             return
-        meant: tuple[int, ...] = ()
-        for span in self.spans:
-            meant = added(meant, span.pictures)
-        found = await prove.pictures(self._resources.prober, part, plan)
-        if found != meant:
-            told, planned = (" and ".join(map(str, count)) for count in (found, meant))
-            raise ProofError(f"joined from pieces it has {told} pictures instead of {planned}")
+        found = await prove.pictures(self._resources.prober, part, plan, [begins - first for begins in others])
+        meant = [pictures for span in self.spans for pictures in span.pictures]
+        for begins, has, should in zip((first, *others), found, meant, strict=True):
+            if has != should:
+                told, planned = (" and ".join(map(str, count)) for count in (has, should))
+                words = f"it has {told} pictures instead of {planned} in the piece from {begins:.3f} s on"
+                raise ProofError(f"joined from pieces {words}")
 
     async def give_up(self, why: str) -> None:
         """Removes all pieces: what came of them is not what was planned, so the film is encoded whole."""

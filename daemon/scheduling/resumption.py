@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Sequence
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -53,7 +52,7 @@ class Resumption:
         self.begin = begin  # of what is still to be encoded
         self.whole = False  # nothing is
         self.pieces: list[Piece] = []
-        self.pictures: tuple[int, ...] = ()  # of each size in all pieces, as far as they are used
+        self.pictures: list[tuple[int, ...]] = []  # of each size in each piece, as far as they are used
         self.headers: str | None = None
 
     @property
@@ -116,7 +115,7 @@ class Resumption:
         content, heard = await asyncio.gather(self._resources.prober.extent(path), self._heard(path))
         self._check_headers(content)
         begins = self._begins(content)
-        self._count(content.pictures)
+        self.pictures.append(content.pictures)
         self.pieces.append(Piece(name=path.name, begins=begins, heard=heard))
         self.whole = True
 
@@ -128,9 +127,6 @@ class Resumption:
             return (await self._resources.prober.extent(path.with_name(path.name + SOUND))).begins
         except ProbeError:  # such as that there is none
             return None
-
-    def _count(self, pictures: tuple[int, ...]) -> None:
-        self.pictures = added(self.pictures, pictures)
 
     def _path(self, attempt: int) -> Path:
         return self._resources.paths.piece(self._claim.job, self._claim.id, attempt, self.span.span)
@@ -196,12 +192,12 @@ class Resumption:
             begins = self._begins(content)
         except ProofError:
             return False
-        self._count(cut.pictures)
+        self.pictures.append(cut.pictures)
         self.pieces.append(Piece(name=name, begins=begins, lasts=cut.seconds, until=cut.decoded))
         ends = begins + cut.seconds
         warm = max(0.0, begins + cut.warm - content.begins - ALIKE)
         after = self.span.after + ends - self.pieces[0].begins
-        pictures = self.span.pictures + self.pictures[0]
+        pictures = self.span.pictures + sum(best for best, *_ in self.pictures)
         self.begin = Begin(ends, warm, after, pictures, until=self.span.until, span=self.span.span)
         return True
 
@@ -227,8 +223,3 @@ class Resumption:
         source = claim.recorded.bytes, claim.recorded.modified, claim.media.fingerprint
         decisive = (RECIPES, self._resources.encoder, self._resources.base(claim), claim.parameters, source)
         return hashlib.sha256(msgspec.json.encode(decisive, order="sorted")).hexdigest()
-
-
-def added(some: tuple[int, ...], others: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns sums of pictures of each size."""
-    return tuple(map(sum, zip_longest(some, others, fillvalue=0)))
