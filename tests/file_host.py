@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 Answering = Callable[["Visit"], None]
 
@@ -54,6 +62,7 @@ class FileHost(ThreadingHTTPServer):
     def __init__(self, content: bytes, address: str = "127.0.0.1") -> None:
         super().__init__((address, 0), Visit)
         self.content = content
+        self.scheme = "http"
         self.came: list[dict[str, str]] = []
         self.answers: list[Answering | None] = []
         self.always: Answering | None = None
@@ -65,7 +74,7 @@ class FileHost(ThreadingHTTPServer):
         return f'"{hashlib.sha256(self.content).hexdigest()[:16]}"'
 
     def url(self, path: str = "/clip.mp4") -> str:
-        return f"http://{self.server_address[0]}:{self.server_port}{path}"
+        return f"{self.scheme}://{self.server_address[0]}:{self.server_port}{path}"
 
     def handle_error(self, *_: Any) -> None:
         """A client that goes away is none of a test's concern."""
@@ -101,9 +110,43 @@ def saying(status: int, body: bytes = b"", **headers: str) -> Answering:
     return lambda visit: visit.say(status, body, **headers)
 
 
+class Papers(NamedTuple):
+    """Are files: the certificate of an authority of one's own, and a host's that it signed, with the key to that."""
+
+    authority: Path
+    host: Path
+
+
+def certified(folder: Path, address: str = "127.0.0.1") -> Papers:
+    now, pem = datetime.now(UTC), serialization.Encoding.PEM
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in ("one's own", "host")]
+    begun = [
+        x509.CertificateBuilder(issuer_name=names[0], subject_name=name, public_key=key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        for name, key in zip(names, keys, strict=True)
+    ]
+    reached = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+    authority = begun[0].add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    host = begun[1].add_extension(reached, critical=False)
+    papers = Papers(folder / "authority.pem", folder / "host.pem")
+    papers.authority.write_bytes(authority.sign(keys[0], hashes.SHA256()).public_bytes(pem))
+    key = keys[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    papers.host.write_bytes(host.sign(keys[0], hashes.SHA256()).public_bytes(pem) + key)
+    return papers
+
+
 @contextmanager
-def hosting(content: bytes, address: str = "127.0.0.1") -> Iterator[FileHost]:
+def hosting(content: bytes, address: str = "127.0.0.1", certificate: Path | None = None) -> Iterator[FileHost]:
+    """Serves by HTTPS where there is a `certificate`, whose file has the key, too."""
     host = FileHost(content, address)
+    if certificate:
+        secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        secure.load_cert_chain(certificate)
+        host.socket = secure.wrap_socket(host.socket, server_side=True, do_handshake_on_connect=False)
+        host.scheme = "https"
     thread = threading.Thread(target=host.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 from conftest import PATIENCE, Daemon, wait_until
-from file_host import FileHost, hosting
+from file_host import FileHost, certified, hosting
 from msgspec.structs import replace
 from receiving_host import ReceivingHost, receiving
 from s3_server import BUCKET, KEY, SECRET, MotoServer, S3Server, keys_file, profile, serving
@@ -287,6 +287,17 @@ def test_a_store_that_is_busy_is_asked_some_times_and_then_let_alone(
         place.deliver(parcel, Notes().course())
     assert str(refused.value) == f"the bucket renders answered {words}"
     assert (refused.value.final, refused.value.away) == (False, True)
+
+
+def test_a_store_whose_certificate_nobody_trusts_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(object_store.RETRIES, "max_retries", 0)
+    with hosting(b"", certificate=certified(tmp_path).host) as host:
+        bucket = Bucket(name="renders", url=URL, endpoint=host.url(""), credentials=keys_file(tmp_path))
+        store = ObjectStore(bucket, credentials.credentials(bucket))
+        with pytest.raises(Undelivered, match=r"cannot be reached: its certificate is not valid \(UnknownIssuer\)"):
+            store.head("film.mp4")
 
 
 def test_a_store_that_does_not_answer_is_given_up_and_holds_nobody_up(

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import Daemon, stored, told, wait_until
-from file_host import FileHost, Visit, broken, held, hosting, saying
+from conftest import PATIENCE, Daemon, stored, told, wait_until
+from file_host import FileHost, Visit, broken, certified, held, hosting, saying
 from surroundings import thorough
 
 from daemon import addresses
@@ -174,6 +174,34 @@ def test_without_a_word_on_its_state_a_file_is_taken_anew(daemon: Daemon, host: 
     assert daemon.wait_for(job["id"])["status"] == "completed"
     assert part(daemon, job).read_bytes() == host.content
     assert "range" not in host.came[-1]
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_host_with_a_certificate_of_its_own_is_asked_where_that_is_trusted(
+    start_daemon: Callable[..., Daemon], clip: Path, tmp_path: Path, trusted: bool
+) -> None:
+    papers = certified(tmp_path)
+    with hosting(clip.read_bytes(), certificate=papers.host) as host:
+        daemon = start_daemon(*open_to(host), **({"SSL_CERT_FILE": str(papers.authority)} if trusted else {}))
+        job = submit(daemon, {"url": f"{host.url()}?sig={SECRET}"})
+        if trusted:
+            assert daemon.wait_for(job["id"])["status"] == "completed"
+            assert part(daemon, job).read_bytes() == host.content
+        else:
+            words = f"https://127.0.0.1:{host.server_port}/… cannot be reached: its certificate is not valid ("
+            assert failed(daemon, job).startswith(words)
+            assert host.came == []
+
+
+@pytest.mark.thorough
+def test_a_host_that_stalls_is_given_up_and_asked_for_the_rest(daemon: Daemon, host: FileHost) -> None:
+    host.answers = [held(HALF)]
+    job = submit(daemon, {"url": host.url()})
+    words = f"sent nothing for 30 s after {HALF} bytes"
+    wait_until(lambda: words in daemon.log(), "that it is given up", 2 * PATIENCE)
+    assert daemon.wait_for(job["id"])["status"] == "completed"
+    assert part(daemon, job).read_bytes() == host.content
+    assert [came.get("range") for came in host.came] == [None, f"bytes={HALF}-"]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -29,6 +29,7 @@ RETRIES = {
     "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2},
 }
 STATUS = re.compile(r"status code: (\d{3})")
+UNTRUSTED = re.compile(r"InvalidCertificate\(\s*(\w{1,60})")
 CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 
 
@@ -150,7 +151,9 @@ class ObjectStore:
     def _refusal(self, error: Exception) -> Undelivered:
         status = STATUS.search(str(error))
         if status is None:
-            return Undelivered(f"the bucket {self._bucket.name} cannot be reached", away=True)
+            untrusted = UNTRUSTED.search(str(error))
+            why = f": its certificate is not valid ({untrusted[1]})" if untrusted else ""
+            return Undelivered(f"the bucket {self._bucket.name} cannot be reached{why}", away=True)
         said = [status[1], _phrase(int(status[1])), f"({code(error)})" if code(error) else ""]
         return Undelivered(f"the bucket {self._bucket.name} answered {' '.join(filter(None, said))}", away=True)
 
