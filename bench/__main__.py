@@ -26,6 +26,7 @@ from bench.daemons import Daemon, cpu_seconds, daemon, wait_until
 from bench.events import events
 from bench.fetches import fetches
 from bench.interruptions import interruptions
+from bench.large import large
 from bench.queue import queue
 from bench.race import race
 from bench.report import Report, plot
@@ -192,6 +193,7 @@ MEASURES: dict[str, tuple[str, Callable[[], object]]] = {
     "idle": ("Doing nothing", idle),
     "transfers": ("Uploads and downloads", transfers),
     "fetches": ("Sources by URL", fetches),
+    "large": ("Five gigabytes from a URL to a bucket", large),
     "events": ("Clients that listen", events),
     "race": ("Answers while clients race by every verb beside encodes", race),
     "stalled": ("Answers while a share does not answer", stalled),

@@ -38,10 +38,10 @@ def make_scenes(path: Path, seconds: int) -> Path:
     return path
 
 
-def make_noise(path: Path) -> None:
-    """A film of 500 MB that is nothing but noise: what is said of it takes no time beside what it holds."""
+def make_noise(path: Path, seconds: int = 11) -> None:
+    """A film that is nothing but noise, by default of 500 MB: what is said of it takes no time beside what it holds."""
     source = "testsrc2=size=1280x720:rate=25:duration=1,noise=alls=100:allf=t"
-    _repeated(path, source, "-preset", "ultrafast", "-qp", "4", seconds=11)
+    _repeated(path, source, "-preset", "ultrafast", "-qp", "4", seconds=seconds)
 
 
 def _repeated(path: Path, source: str, *encode: str, seconds: int) -> Path:
