@@ -1,5 +1,5 @@
 # `make demo` and `make test` need python3 (3.11 or newer, with its venv module) and nothing else installed.
-.PHONY: demo path test test-all test-rest test-media players media model boot check lint docs bench faults lock clean
+.PHONY: demo path test test-all test-rest test-media players stores media model boot check lint docs bench faults lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,6 +41,10 @@ players:
 	@mkdir -p .players
 	cd .players && npm pack --silent --prefer-offline $$(sed -E 's/.*  (.*)-([0-9.]+)\.tgz/\1@\2/' $(CURDIR)/tests/js/players.sha256)
 	cd .players && sha256sum --check --quiet $(CURDIR)/tests/js/players.sha256
+
+# A store that speaks Azure's words, as npm has it, for `make test-rest`.
+stores:
+	npm install --prefix .stores --no-save --no-audit --no-fund --ignore-scripts --omit=optional --prefer-offline --silent azurite@3.37.0
 
 # The tests of files that are no part of the project: MEDIA=FOLDER make test-media
 test-media: $(READY)

@@ -16,6 +16,7 @@ from daemon.config_tables import Bucket
 from daemon.errors import Undelivered
 from daemon.models import Model
 from daemon.storage.answers import plain_etag
+from daemon.storage.azure_signing import signed_anew
 
 PART = 5 * 1024**2  # bytes: what is larger is sent in parts, as stores want them at least
 MOST_PARTS = 9_000  # of 10,000 that S3 allows
@@ -60,6 +61,7 @@ class ObjectStore:
     def __init__(self, bucket: Bucket, credentials: Mapping[str, str]) -> None:
         """Raises Undelivered where what the profile says makes no store."""
         self._bucket = bucket
+        self._credentials = credentials
         with self._in_words():
             self._store = _opened(bucket, credentials)
 
@@ -119,7 +121,10 @@ class ObjectStore:
         import obstore
 
         with self._in_words():
-            return str(obstore.sign(self._store, "GET", key, lasts))
+            url = str(obstore.sign(self._store, "GET", key, lasts))
+        if self._bucket.scheme == "az" and "account_key" in self._credentials:
+            return signed_anew(url, self._credentials["account_name"], self._credentials["account_key"])
+        return url
 
     def delete(self, keys: Sequence[str]) -> None:
         """Removes these, should they be there. Raises Undelivered."""
