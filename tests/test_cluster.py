@@ -314,7 +314,7 @@ def film(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(ffmpeg, tmp_path_factory.mktemp("film") / "film.mp4", seconds=20, size="320x180")
 
 
-@pytest.mark.parametrize("killed", ["nobody", thorough("machine"), thorough("daemon")])
+@pytest.mark.parametrize("killed", ["nobody", thorough("machine"), thorough("daemon"), thorough("encoder")])
 def test_one_film_is_encoded_by_all_whatever_becomes_of_them(
     start_daemon: Callable[..., Daemon],
     unhurried: dict[str, str],
@@ -335,6 +335,8 @@ def test_one_film_is_encoded_by_all_whatever_becomes_of_them(
             assert daemon.client.post(f"/api/jobs/{job}/resume").status_code == 200
         if killed == "machine":
             process.send_signal(signal.SIGKILL)
+        if killed == "encoder":  # one that hangs is not waited for
+            os.kill(wait_until(lambda: next(processes_below(process.pid), None), "an encoder there"), signal.SIGSTOP)
         if killed == "daemon":
             wait_until(lambda: (of(daemon.job(job))[0]["progress"] or 0) > 30, "some spans")
             daemon.stop(signal.SIGKILL)

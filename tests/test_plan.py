@@ -82,3 +82,12 @@ def test_a_process_takes_one_line_of_any_terminal(columns: int, clip: Path, tmp_
         assert terminal.end() == 0
         assert (terminal.line("BEGINS") or "").endswith("MAKES")
         assert (terminal.line(" 0:00 ") or "").endswith("h264-480p, mp3")
+
+
+def test_a_film_that_many_machines_may_encode_is_told_to_be_one(clip: Path, tmp_path: Path) -> None:
+    config = tmp_path / "ffspool.toml"
+    config.write_text("[cluster]\nlisten = 'tls://127.0.0.1:8786'\npiece_seconds = 1\n")
+    env = {**no_environment(tmp_path / "none"), "FFSPOOL_CONFIG": str(config), "FFSPOOL_RESUME_FROM": "0"}
+    told = ffspool("plan", clip, "-p", "h264-480p", "-p", "h264-720p:pieces=never", env=env).stdout
+    assert "clip.mp4 → h264-480p may be encoded in 2 pieces at once" in told
+    assert "h264-720p may be" not in told

@@ -48,6 +48,7 @@ def test_overrides_replace_defaults_and_nothing_else() -> None:
             "max_frame_rate": 60,
             "audio_bitrate_kbps": 160,
             "copy": False,
+            "pieces": "auto",
             **TRAITS,
         },
         label="h264-720p",

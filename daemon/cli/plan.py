@@ -17,6 +17,7 @@ from daemon.cli.options import (
     include,
     load_library,
     load_settings,
+    load_tables,
     print_json,
     slots,
     state_dir,
@@ -92,7 +93,9 @@ async def _foreseen(files: Sequence[Path], wanted: Sequence[Wanted], settings: S
     from daemon.scheduling.space import Experience
 
     learnt = peek(Paths(settings.state_dir).database, load_queries()["corrections"])
-    forecast = Forecast(library, {row["encode"]: row["correction"] for row in learnt}, Experience())
+    cluster, corrections = load_tables().cluster, {row["encode"]: row["correction"] for row in learnt}
+    spans = (settings.resume_from, cluster.piece_seconds) if cluster else ()
+    forecast = Forecast(library, corrections, Experience(), *spans)
     prober = Prober(sandboxed=promised(settings.sandbox))
     try:
         return await preview(
@@ -135,6 +138,9 @@ def _print(found: Preview) -> None:
     if rows:
         table(screen, columns, rows)
     for output in found.outputs:
+        if output.spans > 1:
+            words = f"may be encoded in {output.spans} pieces at once, by machines that would else have nothing to do"
+            say(screen, f"{Path(output.file).name} → {output.preset} {words}")
         if output.one_picture:
             say(screen, f"{Path(output.file).name} → {output.preset} will be a film of one picture")
         for words in in_lines(output.left_out):

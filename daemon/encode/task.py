@@ -55,9 +55,9 @@ class Task(Model, frozen=True):
     orders: tuple[Order, ...]
 
 
-def part_of(task: str, number: int) -> str:
+def part_of(task: str, name: str) -> str:
     """Returns the id of one of the tasks that a task was parted into."""
-    return f"{task}.{number}"
+    return f"{task}.{name}"
 
 
 def whole_of(task: str) -> str:

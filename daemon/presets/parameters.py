@@ -13,6 +13,7 @@ from daemon.presets.traits import (
     Family,
     FilmTraits,
     KeptTraits,
+    PiecesField,
     SoundTraits,
     ToneMapField,
     Traits,
@@ -59,6 +60,7 @@ class VideoParameters(Traits, frozen=True, kw_only=True):
     copy: Annotated[
         bool, Meta(description="take picture or sound as it is, each for itself, where it already is what this makes")
     ] = False
+    pieces: PiecesField = "auto"
 
 
 class FramedParameters(Traits, frozen=True, kw_only=True):
@@ -71,6 +73,7 @@ class FramedParameters(Traits, frozen=True, kw_only=True):
     speed: SpeedField = "veryfast"
     max_frame_rate: FrameRateField = 60
     audio_bitrate_kbps: TrackBitrateField = 160
+    pieces: PiecesField = "auto"
 
 
 class CappedParameters(Traits, frozen=True, kw_only=True):
@@ -86,6 +89,7 @@ class CappedParameters(Traits, frozen=True, kw_only=True):
 class ArchiveParameters(FilmTraits, frozen=True, kw_only=True):
     crf: CrfField = 18
     speed: SpeedField = "medium"
+    pieces: PiecesField = "auto"
 
 
 class LosslessParameters(KeptTraits, frozen=True, kw_only=True):
@@ -111,6 +115,7 @@ class LadderParameters(Family, frozen=True, kw_only=True):
     deinterlace: DeinterlaceField = "auto"
     tone_map: ToneMapField = "auto"
     alpha_colour: AlphaColourField = "#000000"
+    pieces: PiecesField = "auto"
 
 
 class AudioParameters(SoundTraits, frozen=True, kw_only=True):

@@ -79,6 +79,10 @@ class Traits(FilmTraits, frozen=True, kw_only=True):
     max_channels: Annotated[int, Meta(ge=1, le=8, description="of each audio track; what has more is mixed down")] = 2
 
 
+PiecesField = Annotated[
+    Literal["auto", "never"],
+    Meta(description="auto: a long film is cut up where several machines would else be idle; never: one has all of it"),
+]
 BitDepthField = Annotated[
     Literal[8, 10], Meta(description="bits of each colour; HDR is kept in 10, and brought to ordinary screens in 8")
 ]

@@ -129,6 +129,8 @@ def spans(media: Media, preset: str, parameters: Parameters, least: float) -> tu
     """Returns where the spans of a film begin, of `least` seconds or more, that may be encoded on several machines at
     once: one that is all of it where it may not be cut. Raises as `plan` does.
     """
+    if parameters.get("pieces") == "never":
+        return (Begin(),)
     return pieces.spans(_recipe(media, preset, parameters), media, least)
 
 

@@ -40,13 +40,16 @@ class NotMade(Model, frozen=True):
 
 
 class Foreseen(Model, frozen=True):
-    """Tells what an output will have of its source, and what not, and whether it is a film of a photograph."""
+    """Tells what an output will have of its source, and what not, whether it is a film of a photograph, and of how many
+    `spans` machines may encode each one.
+    """
 
     file: str
     preset: str
     kept: tuple[Kept, ...]
     left_out: tuple[LeftOut, ...]
     one_picture: bool
+    spans: int
 
 
 class Preview(Model, frozen=True):
@@ -134,8 +137,14 @@ def _refuse_cut(media: Media, want: Wanted) -> None:
 
 
 def _foreseen(file: Path, want: Wanted, outlook: Outlook) -> Foreseen:
-    kept, left_out = outlook.contents.kept, outlook.contents.left_out
-    return Foreseen(file=str(file), preset=want.label, kept=kept, left_out=left_out, one_picture=outlook.one_picture)
+    return Foreseen(
+        file=str(file),
+        preset=want.label,
+        kept=outlook.contents.kept,
+        left_out=outlook.contents.left_out,
+        one_picture=outlook.one_picture,
+        spans=outlook.spans,
+    )
 
 
 def _process(start: Start, made: Mapping[str, tuple[str, str]]) -> Process:

@@ -19,9 +19,8 @@ from daemon.recipes.recipe import Piece
 from daemon.scheduling import claims, growth
 from daemon.scheduling.claims import Failure
 from daemon.scheduling.film import Film
-from daemon.scheduling.lanes import Lanes
+from daemon.scheduling.lanes import Lane, Lanes
 from daemon.scheduling.resources import Resources
-from daemon.scheduling.resumption import Resumption
 from daemon.scheduling.settlement import Member
 
 log = logging.getLogger(__name__)
@@ -157,16 +156,19 @@ class Encoding:
         return ended
 
     async def _encode_spans(self, member: Member, film: Film) -> Ended:
-        async def encode(span: Resumption) -> Ended:
+        async def encode(lane: Lane) -> Ended:
             await self._thawed.wait()
             if self._has_ended():
                 return Ended(stopped=Stopped(stage=Stage.EXITED, seconds=0.0))
             try:
-                return await self._run([self._order(member, span)], span.span.span)
+                return await self._run([self._order(member, lane)], lane)
             finally:
                 self._on_free()
 
-        self._lanes = Lanes(film, encode, self.stop)
+        async def stop(lane: Lane) -> Stopped:
+            return await self._resources.engine.stop(self._name(lane))
+
+        self._lanes = Lanes(film, encode, stop, self._on_free)
         return await self._lanes.run()
 
     async def join(self, films: Sequence[tuple[Member, tuple[Piece, ...]]]) -> Ended:
@@ -182,27 +184,34 @@ class Encoding:
         again = await self._run(orders)  # to encode anew costs far more than another try
         return replace(again, cpu_seconds=joined.cpu_seconds + again.cpu_seconds)
 
-    async def _run(self, orders: Sequence[Order], span: int | None = None) -> Ended:
+    def _name(self, lane: Lane | None) -> str:
+        """The id of a task."""
+        token = self._source.token
+        return part_of(token, f"{lane.span.span.span}{'-again' * lane.again}") if lane else token
+
+    async def _run(self, orders: Sequence[Order], lane: Lane | None = None) -> Ended:
         self._orders |= {order.variation: order for order in orders}
         one, file = self._source, self._resources.whereabouts.of(self._source.recorded)
-        name = one.token if span is None else part_of(one.token, span)
-        task = Task(id=name, source=file, source_name=one.source_name, media=one.media, orders=tuple(orders))
-        self._tasks[name] = None
+        task = Task(
+            id=self._name(lane), source=file, source_name=one.source_name, media=one.media, orders=tuple(orders)
+        )
+        self._tasks[task.id] = None
         try:
-            return await self._resources.engine.run(task, partial(self._report, span))
+            return await self._resources.engine.run(task, partial(self._report, lane))
         finally:
-            del self._tasks[name]
+            del self._tasks[task.id]
 
-    def _order(self, member: Member, span: Resumption | None = None) -> Order:
+    def _order(self, member: Member, lane: Lane | None = None) -> Order:
         claim, film = member.claim, member.film
-        piece = span or (film.spans[0] if film else None)
-        share = film.share(span) if film and span else 1.0
+        piece = lane.span if lane else film.spans[0] if film else None
+        written = (piece.again if lane and lane.again else piece.path) if piece else self._resources.part(claim)
+        share = film.share(lane.span) if film and lane else 1.0
         return Order(
             variation=claim.id,
             attempt=claim.attempt,
             preset=self._resources.base(claim),
             parameters=claim.parameters,
-            part=str(piece.path if piece else self._resources.part(claim)),
+            part=str(written),
             log=str(self._resources.paths.log(claim.job, claim.id)),
             threads=self._threads[claim.id],
             bytes=int(member.space * share),
@@ -212,10 +221,10 @@ class Encoding:
 
     # While they run
 
-    def _report(self, span: int | None, report: Report) -> None:
+    def _report(self, lane: Lane | None, report: Report) -> None:
         now = time.monotonic()
         if isinstance(report, Progress):
-            self._advance(report if span is None or not self._lanes else self._lanes.progress(span, report), now)
+            self._advance(self._lanes.progress(lane, report) if lane and self._lanes else report, now)
         elif isinstance(report, Vitals):
             self._vitals[report.task] = report
             told = self._vitals.values()
@@ -223,13 +232,17 @@ class Encoding:
             self._end_if_hung()
             self._end_if_too_large(report.written)
         elif isinstance(report, Durable):
-            self._record(partial(claims.record_durable, report, span=span or 0))
+            if not (lane and lane.again):
+                span = lane.span.span.span if lane else 0
+                self._record(partial(claims.record_durable, report, span=span))
         else:
             self._machines |= {report.machine} if report.machine else set()
             machines = ", ".join(sorted(self._machines)) or None
             self._record(partial(claims.record_start, replace(report, task=self._source.token, machine=machines)))
 
-    def _advance(self, progress: Progress, now: float) -> None:
+    def _advance(self, progress: Progress | None, now: float) -> None:
+        if progress is None:
+            return
         self.progress = self.progress if self._all_encoded else progress
         self._watch.progress(progress.seconds, now)
 

@@ -50,10 +50,11 @@ class Film:
     def share(self, span: Resumption) -> float:
         """Returns how much of the film a span is."""
         lasting = self._claim.media.duration_seconds
-        if not lasting:
-            return 1.0
-        until = lasting if span.span.until is None else span.span.until
-        return max(0.0, until - span.span.seconds) / lasting
+        return max(0.0, self.end(span) - span.span.seconds) / lasting if lasting else 1.0
+
+    def end(self, span: Resumption) -> float:
+        """Returns the second of the film at which a span ends; 0.0 where nobody knows."""
+        return span.span.until if span.span.until is not None else self._claim.media.duration_seconds or 0.0
 
     @property
     def whole(self) -> bool:
@@ -88,15 +89,11 @@ class Film:
             await Resumption(resources, claim, Begin(span=number)).forget(rows)
 
     def _reached(self, span: Resumption) -> float:
-        if not span.whole:
-            return span.begin.seconds
-        return span.span.until if span.span.until is not None else self._claim.media.duration_seconds or 0.0
+        return self.end(span) if span.whole else span.begin.seconds
 
     async def finish(self, span: Resumption, cpu_seconds: float = 0.0) -> None:
         """Adds what was written of a span. Raises as `Resumption.finish` does."""
-        until = span.span.until
-        seconds = self._claim.media.duration_seconds or 0.0 if until is None else until
-        await span.finish(seconds, cpu_seconds)
+        await span.finish(self.end(span), cpu_seconds)
 
     async def pieces(self) -> tuple[Piece, ...]:
         """Returns all of them, now that all are there. Raises ProbeError when one cannot be read, and ProofError when

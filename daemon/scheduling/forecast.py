@@ -34,16 +34,26 @@ class Outlook(Model, frozen=True):
     contents: Contents = Contents()
     one_picture: bool = False  # whether it is a film, and its source a photograph
     resumable: bool = False  # whether it is made in pieces, to be gone on with if it is interrupted
+    spans: int = 1  # that may be encoded on several machines at once
 
 
 class Forecast:
     """Predicts from the presets there are and what encodes came to on this host."""
 
     def __init__(
-        self, library: Library, corrections: Corrections, experience: Experience, resume_from: float = math.inf
+        self,
+        library: Library,
+        corrections: Corrections,
+        experience: Experience,
+        resume_from: float = math.inf,
+        span_seconds: float = math.inf,
     ) -> None:
-        """What is predicted to take `resume_from` CPU seconds or more is made in pieces, where it can be."""
+        """What is predicted to take `resume_from` CPU seconds or more is made in pieces, where it can be.
+
+        Its spans of `span_seconds` or more are counted for who asks how it could be made; inf: nobody does.
+        """
         self._resume_from = resume_from
+        self._span_seconds = span_seconds
         self._library = library
         self._corrections = corrections
         self._experience = experience
@@ -101,7 +111,11 @@ class Forecast:
             alone=not shareable,
         )
         one_picture = media.still and plan.film
-        return Outlook(ready=ready, usual=usual, resumable=parted, contents=plan.contents, one_picture=one_picture)
+        outlook = Outlook(ready=ready, usual=usual, resumable=parted, contents=plan.contents, one_picture=one_picture)
+        if not parted or math.isinf(self._span_seconds):
+            return outlook
+        spans = command.spans(media, base, parameters, self._span_seconds)
+        return msgspec.structs.replace(outlook, spans=len(spans))
 
 
 def _nothing(row: Row) -> Outlook:

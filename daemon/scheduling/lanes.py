@@ -1,11 +1,17 @@
-"""Encodes the spans of a film, as many at once as it is given slots: one lane each."""
+"""Encodes the spans of a film, as many at once as it is given slots: one lane each.
+
+Near the end, when none is left to begin, a slow one is begun a second time where that is foreseen to be done earlier;
+which of the two is done first is kept.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import math
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -13,26 +19,44 @@ from daemon.encode.task import Ended, Progress
 from daemon.scheduling.film import Film
 from daemon.scheduling.resumption import Resumption
 
-log = logging.getLogger(__name__)
-
 MOST_LOST = 5  # machines that may go away with a span before the whole film waits for its turn again
+MOMENT = 1e-3  # seconds
+WORTH_IT = 1.5  # times as long as anew a span has to be foreseen to take for it to be begun anew
+
+
+LOOK_EVERY = 2.0  # seconds
+
+
+class Lane(NamedTuple):
+    """A lane has one span encoded since it `began`; `again` tells that another one has it, too, and began earlier."""
+
+    span: Resumption
+    began: float
+    again: bool = False
 
 
 class Lanes:
-    """Works off the spans of a film. `encode` encodes one, and `stop` ends those that are to be ended with another.
+    """Works off the spans of a film. `encode` has a lane encoded, and `stop` ends one.
 
-    There is always one lane; whoever has slots to give opens more, each for one span.
+    There is always one lane; whoever has slots to give opens more, each for one span. When that might be of use is told
+    by calling `look`.
     """
 
     def __init__(
-        self, film: Film, encode: Callable[[Resumption], Awaitable[Ended]], stop: Callable[[], Awaitable[object]]
+        self,
+        film: Film,
+        encode: Callable[[Lane], Awaitable[Ended]],
+        stop: Callable[[Lane], Awaitable[object]],
+        look: Callable[[], None],
     ) -> None:
         self._film = film
         self._encode = encode
         self._stop = stop
+        self._look = look
         self._left = deque(span for span in film.spans if not span.whole)
-        self._running: dict[asyncio.Task[Ended], Resumption] = {}
+        self._running: dict[asyncio.Task[Ended], Lane] = {}
         self._progress: dict[int, Progress] = {}  # of what is encoded now, by span
+        self._fastest = 0.0  # seconds of film that any lane had encoded in one
         self._lost = Counter[int]()
         self._opened = asyncio.Event()
         self.closed = False
@@ -43,24 +67,46 @@ class Lanes:
         return len(self._running)
 
     def open(self) -> bool:
-        """Begins another span beside those that are encoded; False where none is left."""
-        if self.closed or not self._left:
+        """Begins one more beside those that are encoded; False where there is no use in that."""
+        lane = None if self.closed else self._next()
+        if lane is None:
             return False
-        span = self._left.popleft()
-        self._running[asyncio.create_task(self._one(span), name=f"span {span.span.span}")] = span
+        self._running[asyncio.create_task(self._one(lane), name=f"span {lane.span.span.span}")] = lane
         self._opened.set()
         return True
 
-    async def _one(self, span: Resumption) -> Ended:
-        await span.write()
-        return await self._encode(span)
+    def _next(self) -> Lane | None:
+        now = time.monotonic()
+        if self._left:
+            return Lane(self._left.popleft(), now)
+        twice = {lane.span for lane in self._running.values() if lane.again}
+        late = {lane.span: self._lateness(lane, now) for lane in self._running.values() if lane.span not in twice}
+        latest = max(late, key=lambda span: late[span], default=None)
+        return Lane(latest, now, again=True) if latest and late[latest] > WORTH_IT else None
 
-    def progress(self, span: int, report: Progress) -> Progress:
-        """Returns how far all of the film is, now that one of the spans is so far."""
-        self._progress[span] = report
-        running = {one.span.span: one for one in self._running.values()}
-        ahead = [(self._progress[number], running[number]) for number in running if number in self._progress]
-        seconds = self._film.seconds + sum(max(0.0, told.seconds - one.begin.seconds) for told, one in ahead)
+    def _spans(self) -> set[Resumption]:
+        return {lane.span for lane in self._running.values()}
+
+    def _lateness(self, lane: Lane, now: float) -> float:
+        """How many times as long it will yet take at its pace so far as it would anew at the best there was."""
+        told, begins, end = self._progress.get(lane.span.span.span), lane.span.begin.seconds, self._film.end(lane.span)
+        done = told.seconds - begins if told else 0.0
+        anew = (end - begins) / self._fastest if self._fastest else math.inf
+        took = now - lane.began
+        return (end - begins - done) * took / done / anew if done > 0 else took / anew
+
+    async def _one(self, lane: Lane) -> Ended:
+        if not lane.again:
+            await lane.span.write()
+        return await self._encode(lane)
+
+    def progress(self, lane: Lane, report: Progress) -> Progress | None:
+        """Returns how far all of the film is, now that a lane is so far; None where that tells nothing new."""
+        if lane.again:
+            return None
+        self._progress[lane.span.span.span] = report
+        ahead = [(told, span) for span in self._spans() if (told := self._progress.get(span.span.span))]
+        seconds = self._film.seconds + sum(max(0.0, told.seconds - span.begin.seconds) for told, span in ahead)
         speeds = [told.speed for told, _ in ahead if told.speed is not None]
         return replace(report, seconds=seconds, speed=sum(speeds) if speeds else None)
 
@@ -68,44 +114,56 @@ class Lanes:
         """Returns once all spans are encoded, or how the first ended that was not. Raises as `Film.finish` does."""
         ended, spent = Ended(), 0.0
         try:
-            while self._left or self._running:
+            while (self._left or self._running) and not _came_to_nothing(ended):
                 if not self._running:
                     self.open()
                 await self._until_any_ended()
                 for one in [one for one in self._running if one.done()]:
-                    span = self._running.pop(one)
+                    lane = self._running.pop(one, None)
+                    if lane is None:  # the other of the two was done first
+                        continue
                     told = await one
-                    spent += told.cpu_seconds
-                    self._progress.pop(span.span.span, None)
-                    ended = await self._settle(span, told, ended)
-                if _came_to_nothing(ended):
-                    break
+                    spent += told.cpu_seconds + await self._settle(lane, told)
+                    ended = ended if _came_to_nothing(ended) or lane.span in {*self._spans(), *self._left} else told
         finally:
             self.closed = True
-            if self._running:
-                await self._stop()
-                for others in await asyncio.gather(*self._running, return_exceptions=True):
-                    spent += others.cpu_seconds if isinstance(others, Ended) else 0.0
+            spent += await self._end(list(self._running))
         return replace(ended, cpu_seconds=spent)
 
     async def _until_any_ended(self) -> None:
-        """Or until there are more."""
+        """Or until there are more, or it is time to look."""
         self._opened.clear()
         opened = asyncio.ensure_future(self._opened.wait())
-        await asyncio.wait([*self._running, opened], return_when=asyncio.FIRST_COMPLETED)
+        waiting = [*self._running, opened]
+        done, _ = await asyncio.wait(waiting, timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
         opened.cancel()
+        if not done:
+            self._look()
 
-    async def _settle(self, span: Resumption, told: Ended, before: Ended) -> Ended:
-        """What is to be told of all so far."""
-        if _came_to_nothing(before):
-            return before
-        if told.lost and self._lost[span.span.span] < MOST_LOST:
-            self._lost[span.span.span] += 1
-            self._left.appendleft(span)
-            return before
+    async def _settle(self, lane: Lane, told: Ended) -> float:
+        """Takes what a lane made, or has it made again. Returns the CPU seconds of one that was ended by that."""
+        span, spent = lane.span, 0.0
+        others = [one for one, other in self._running.items() if other.span is span]
         if not _came_to_nothing(told):
+            spent = await self._end(others)
+            if lane.again:
+                await span.adopt()
+            self._progress.pop(span.span.span, None)
             await self._film.finish(span, told.cpu_seconds)
-        return told
+            pace = (self._film.end(span) - span.begin.seconds) / max(time.monotonic() - lane.began, MOMENT)
+            self._fastest = max(self._fastest, pace)
+        elif told.lost and not others and self._lost[span.span.span] < MOST_LOST:
+            self._lost[span.span.span] += 1
+            self._progress.pop(span.span.span, None)
+            self._left.appendleft(span)
+        return spent
+
+    async def _end(self, running: list[asyncio.Task[Ended]]) -> float:
+        """Ends lanes, and returns the CPU seconds that they had taken."""
+        lanes = [self._running.pop(one) for one in running]
+        await asyncio.gather(*(self._stop(lane) for lane in lanes))
+        ended = await asyncio.gather(*running, return_exceptions=True)
+        return sum(one.cpu_seconds for one in ended if isinstance(one, Ended))
 
 
 def _came_to_nothing(ended: Ended) -> bool:

@@ -60,6 +60,23 @@ class Resumption:
         """Says where this attempt writes its piece."""
         return self._path(self._claim.attempt)
 
+    @property
+    def again(self) -> Path:
+        """Says where it is written by whoever begins it a second time."""
+        return self.path.with_stem(f"{self.path.stem}-again")
+
+    async def adopt(self) -> None:
+        """Takes what was written there in place of what nobody writes any more."""
+
+        def replace() -> Kept:
+            for behind in ("", SOUND):
+                there = self.again.with_name(self.again.name + behind)
+                if there.exists():
+                    there.replace(self.path.with_name(self.path.name + behind))
+            return synced(self.path, Kept())
+
+        await self._record_kept(self._claim.attempt, await asyncio.to_thread(replace))
+
     async def find(self, rows: Sequence[Row]) -> str | None:
         """Finds what may be used of these pieces, and removes what may not. Returns why nothing may, if so."""
         for number, row in enumerate(rows):
@@ -164,9 +181,11 @@ class Resumption:
     async def _keep(self, row: Row) -> None:
         """Has all of a piece be on the disk, and a row tell it: what is encoded from now on begins with its end."""
         before = Kept() if row["checksum"] is None else Kept(bytes=row["bytes"], checksum=row["checksum"])
-        kept = await asyncio.to_thread(synced, self._path(row["attempt"]), before)
-        mine = {"variation": self._claim.seq, "span": self.span.span, "attempt": row["attempt"]}
-        await self._resources.store.write(partial(claims.record_kept, kept=kept, **mine))
+        await self._record_kept(row["attempt"], await asyncio.to_thread(synced, self._path(row["attempt"]), before))
+
+    async def _record_kept(self, attempt: int, kept: Kept) -> None:
+        mine = partial(claims.record_kept, variation=self._claim.seq, span=self.span.span)
+        await self._resources.store.write(partial(mine, attempt=attempt, kept=kept))
 
     def _why_not(self, row: Row, broken: str | None) -> str | None:
         """Why a film begins anew whose first piece is that one, which the log has, too; None: it goes on."""
