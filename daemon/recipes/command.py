@@ -218,8 +218,8 @@ def _next_pass(
 
 def _partly(source: str, media: Media, step: Trial | Judgement, threads: int) -> Node:
     """Parts of the source as the recipe shows them, one after the other."""
-    read = [read(source, media, threads, ss=f"{one.start:.3f}", t=f"{one.seconds:.3f}") for one in step.excerpts]
-    shown = branched([picture for decoded in read for picture in _shown(decoded, media, step.recipe, going_on=True)])
+    parts = [read(source, media, threads, ss=f"{one.start:.3f}", t=f"{one.seconds:.3f}") for one in step.excerpts]
+    shown = branched([picture for decoded in parts for picture in _shown(decoded, media, step.recipe, going_on=True)])
     joined = ffmpeg.concat(*shown) if len(shown) > 1 else shown[0]
     return joined.filter("setpts", "PTS-STARTPTS")
 
