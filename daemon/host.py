@@ -20,10 +20,11 @@ def cores() -> int:
 
 
 class Load(NamedTuple):
-    """Says how busy the host is: what ran or waited to run, on average of the last minute, and our cores."""
+    """Says how busy a host is: what ran or waited to run, on average of the last minute, its cores, and which it is."""
 
     running: float
     cores: int
+    host: str = "this machine"
 
 
 def load() -> Load:

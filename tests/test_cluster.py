@@ -147,7 +147,7 @@ class Cluster:
         *flags: str,
         more: str = "local_slots = 0",
     ) -> None:
-        port, files = free_ports(2)
+        port, files = self.ports = free_ports(2)
         config = folder / "ffspool.toml"
         config.write_text(f"[cluster]\nlisten = 'tls://127.0.0.1:{port}'\nfiles_port = {files}\n{more}\n")
         self.folder = folder
@@ -209,6 +209,8 @@ def test_a_machine_makes_what_this_host_would_and_is_cancelled_as_it(
         job = cluster.daemon.submit(long_clip, presets=["h264-1080p"])["id"]
         at_work(cluster, job)
         assert cluster.standing(MACHINE)["slots_used"] == 1
+        assert {host for host, _ in listening(process.pid)} <= {"127.0.0.1"}, "nobody can dial a machine"
+        assert {port for _, port in listening(coordinator_of(cluster.daemon.process.pid))} == set(cluster.ports)
         receipt = cluster.daemon.client.post(f"/api/jobs/{job}/cancel").json()
         assert (receipt["status"], receipt["stopped"][0]["stage"]) == ("cancelled", "quit")
         assert not list(processes_below(process.pid))
@@ -239,6 +241,25 @@ def test_what_was_lost_with_a_process_is_made_once_it_is_there_again(cluster: Cl
     assert (done["status"], [v["error"] for v in of(done)]) == ("completed", [None, None])
     outputs = list((cluster.daemon.state_dir / "spool" / "jobs" / job / "outputs").iterdir())
     assert len(outputs) == 2, "once each"
+
+
+@pytest.mark.thorough
+def test_what_an_encoder_says_and_how_it_dawdles_is_told_while_it_runs(cluster: Cluster, long_clip: Path) -> None:
+    """As if it were here: its log is there before its end, once, and one that stands still is said to."""
+    with cluster.machine(MACHINE) as process:
+        job = cluster.daemon.submit(long_clip, presets=["h264-480p"])["id"]
+        at_work(cluster, job)
+        [made] = of(cluster.daemon.job(job))
+        log = f"/api/jobs/{job}/variations/{made['id']}/log"
+        wait_until(lambda: "Stream #0:0" in cluster.daemon.client.get(log).text, "its log")
+        [encoder] = processes_below(process.pid)
+        os.kill(encoder, signal.SIGSTOP)
+        wait_until(lambda: of(cluster.daemon.job(job))[0].get("doing"), "words for that")
+        assert "the encoder does nothing" in of(cluster.daemon.job(job))[0]["doing"]
+        os.kill(encoder, signal.SIGCONT)
+        cluster.daemon.client.post(f"/api/jobs/{job}/cancel")
+        words = cluster.daemon.client.get(log).text
+        assert (words.count("# sandbox: "), words.count("# exit code ")) == (1, 1)
 
 
 @pytest.mark.thorough
@@ -394,8 +415,9 @@ def whole(ffmpeg: str, film: Path, folder: Path) -> Path:
     return Path(one.orders[0].part)
 
 
-def refused(invitation: Path, cluster: Cluster, **environment: str) -> str:
-    command = [sys.executable, "-m", "daemon.cli", "worker", str(invitation), "--work", str(cluster.folder / "refused")]
+def refused(invitation: Path, cluster: Cluster, folder: str = "refused", **environment: str) -> str:
+    """What a machine is told that is not to work."""
+    command = [sys.executable, "-m", "daemon.cli", "worker", str(invitation), "--work", str(cluster.folder / folder)]
     surroundings = {**os.environ, **cluster.environment, **environment}
     found = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=PATIENCE)
     assert found.returncode == 1, found.stderr
@@ -408,6 +430,12 @@ def processes_below(pid: int) -> Iterator[int]:
         with suppress(psutil.Error):  # it has ended since
             if TOKEN_VARIABLE in child.environ():
                 yield child.pid
+
+
+def listening(pid: int) -> set[tuple[str, int]]:
+    """The addresses at which a process takes connections."""
+    lines = psutil.Process(pid).net_connections("tcp")
+    return {(line.laddr.ip, line.laddr.port) for line in lines if line.status == psutil.CONN_LISTEN}
 
 
 def runs(pid: int) -> bool:

@@ -63,6 +63,10 @@ def test_time_spent_frozen_does_not_count() -> None:
             "no progress for 30 s, but it works: the encoder gets 14 % of a core, for this machine is busy: "
             "load 25 on 2 cores",
         ),
+        (
+            0.14, 0, BUSY._replace(host="box2"),
+            "no progress for 30 s, but it works: the encoder gets 14 % of a core, for box2 is busy: load 25 on 2 cores",
+        ),
         (0.0, 3 * 10**6, BUSY, "no progress for 30 s, but it reads and writes 3.0 MB in a second"),
         (
             0.0, 0, QUIET,
@@ -73,6 +77,16 @@ def test_time_spent_frozen_does_not_count() -> None:
 def test_what_is_slow_says_what_it_waits_for(cpu_rate: float, io_rate: int, load: Load, words: str) -> None:
     standing = feed(seconds=29.0, cpu_rate=cpu_rate, io_rate=io_rate, standing=32).standing(33.0, 100.0, load)
     assert standing == (Pace.SLOW, words)
+
+
+def test_what_another_machine_does_without_an_encoder_is_told() -> None:
+    moved = "12 MB of its source have come to the machine"
+    for seconds, words in ((29.0, f"no progress for 30 s: {moved}"), (99.5, f"all is encoded: {moved}")):
+        watch = feed(seconds=seconds, cpu_rate=0.0, io_rate=10**6, standing=32)
+        watch.vitals(0.0, 40 * 10**6, now=33.0, doing=moved)
+        told = watch.standing(33.0, 100.0, QUIET)
+        assert told
+        assert told.words == words
 
 
 def test_a_film_that_is_read_up_to_where_it_goes_on_says_so() -> None:

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from daemon.api.endpoints import Call
 from daemon.cluster import standing
 from daemon.cluster.invitations import Guests
-from daemon.cluster.standing import Machines, MachineView
+from daemon.cluster.standing import Machines, MachineView, MadeThere, Making
+from daemon.encode.progress import percent
+from daemon.service import Service
 
 
 async def show(call: Call) -> Machines:
     invited = await asyncio.to_thread(Guests(call.service.paths.cluster).names)
-    return standing.machines(call.service.cluster, invited)
+    return standing.machines(call.service.cluster, invited, await _making(call.service))
 
 
 async def drain(call: Call) -> MachineView:
-    return standing.drained(call.service.cluster, call.path["machine"], True)
+    return standing.drained(call.service.cluster, call.path["machine"], True, await _making(call.service))
 
 
 async def resume(call: Call) -> MachineView:
-    return standing.drained(call.service.cluster, call.path["machine"], False)
+    return standing.drained(call.service.cluster, call.path["machine"], False, await _making(call.service))
 
 
 async def forget(call: Call) -> None:
     name = call.path["machine"]
     standing.refuse_present(call.service.cluster, name)
     await asyncio.to_thread(Guests(call.service.paths.cluster).revoke, name)
+
+
+async def _making(service: Service) -> Making:
+    """What each machine has at work."""
+    if service.cluster is None:
+        return {}
+    made = {name: service.cluster.made_by(name) for name in service.cluster.machines}
+    wanted = json.dumps([variation for variations in made.values() for variation in variations])
+    rows = await service.store.read(lambda t: t.all("made_elsewhere", variations=wanted))
+    running = service.scheduler.running_progress()
+    done = {variation: percent(at.seconds, planned) for _, _, variation, at, planned, _ in running}
+    done = {variation: share and round(share, 1) for variation, share in done.items()}
+    views = {row["variation"]: MadeThere(**row, progress=done.get(row["variation"])) for row in rows}
+    return {name: tuple(views[one] for one in variations if one in views) for name, variations in made.items()}

@@ -119,7 +119,6 @@ def worker(
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     for noisy in ("distributed", "httpx"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    work.mkdir(mode=0o700, parents=True, exist_ok=True)
     means = Means(
         folder=work.resolve(),
         slots=slots or host.cores(),
@@ -127,6 +126,7 @@ def worker(
         shared=_shared(shared),
         ffmpeg=settings.ffmpeg,
         sandbox=cast(Any, sandbox),
+        readable=tuple(map(str, settings.sandbox_read)),
         limits=limits(settings),
         grace=settings.grace,
     )
@@ -182,7 +182,7 @@ def _row(one: Json) -> tuple[str, ...]:
     if one["slots"] is None:
         return (one["name"], one["state"], "", "", "", "", one["why"] or "")
     used, since = f"{one['slots_used']}/{one['slots']}", ago(datetime.fromisoformat(one["since"]))
-    return (one["name"], one["state"], used, str(one["cores"]), size(one["free_bytes"]), since, "")
+    return (one["name"], one["state"], used, str(one["cores"]), size(one["free_bytes"]), since, one["why"] or "")
 
 
 @machines.command()

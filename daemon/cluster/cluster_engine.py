@@ -10,28 +10,28 @@ import asyncio
 import itertools
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
+from daemon.cluster.machine import Away, Machine, Room, cost, outputs, seconds
 from daemon.cluster.messages import (
     Answer,
     Ask,
     Asked,
+    Beat,
     Charter,
     Command,
     Forget,
-    Hello,
     Joined,
     Leaving,
     Left,
     Listening,
     Notice,
     Over,
+    Pulse,
     Refused,
     Run,
     Told,
@@ -40,7 +40,7 @@ from daemon.cluster.paces import Paces
 from daemon.encode.durability import Durability
 from daemon.encode.engine import Engine
 from daemon.encode.task import Capacity, Durable, Ended, Order, Progress, Report, Started, Task, Unfinished, Vitals
-from daemon.models import SourceFile, Stage, Stopped
+from daemon.models import Stage, Stopped
 from daemon.process import cancel
 from daemon.process.child import Child
 from daemon.process.launcher import spawn_service
@@ -50,39 +50,6 @@ log = logging.getLogger(__name__)
 AGAIN = 1.0  # seconds after which a machine is asked once more, or a coordinator started
 MAX_LINE = 16 * 1024**2
 LOST = Ended(lost=True)
-LINE = 50e6  # bytes in a second that are thought to come to a machine
-KNOWN = 32  # sources of a machine's that are remembered
-LEAST_COST = 0.1  # CPU seconds of a task of which nothing is foreseen
-
-
-@dataclass
-class Machine:
-    """Is a machine that is here; `tasks` are those it has."""
-
-    name: str
-    hello: Hello
-    since: float = field(default_factory=time.time)
-    draining: bool = False
-    tasks: set[str] = field(default_factory=set)
-    sources: deque[SourceFile] = field(default_factory=lambda: deque(maxlen=KNOWN))  # that it has, or had
-
-    @property
-    def slots(self) -> int:
-        return 0 if self.draining else self.hello.slots
-
-
-@dataclass
-class _Away:
-    """Is a task that another machine has."""
-
-    machine: Machine
-    report: Callable[[Report], None]
-    ended: asyncio.Future[Ended]
-    parts: frozenset[str]
-    durability: Durability
-    keeping: asyncio.Task[None] | None = None
-    written: int = 0
-    seconds: float = 0.0  # of output
 
 
 class ClusterEngine:
@@ -98,7 +65,8 @@ class ClusterEngine:
         self._frozen = set[str]()  # tasks, wherever they are
         self._charter = charter
         self._patience = 2 * grace + 1.0
-        self._away: dict[str, _Away] = {}
+        self._away: dict[str, Away] = {}
+        self._room = Room(self._away)
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Answer]] = {}
         self._paces = Paces(Path(charter.folder))
@@ -145,6 +113,11 @@ class ClusterEngine:
         away = next((one for one in self._away.values() if order.part in one.parts), None)
         return max(away.written if away else 0, self._local.written(order))
 
+    def made_by(self, name: str) -> list[str]:
+        """Returns the variations that a machine has at work, each once."""
+        tasks = (away.task for away in self._away.values() if away.machine.name == name)
+        return list(dict.fromkeys(order.variation for task in tasks for order in task.orders))
+
     def drain(self, name: str, draining: bool) -> None:
         """Gives a machine nothing more, or something again. Raises KeyError where it is not here."""
         self.machines[name].draining = draining
@@ -173,12 +146,14 @@ class ClusterEngine:
         return LOST
 
     async def _run_on(self, machine: Machine, task: Task, on_report: Callable[[Report], None]) -> Ended:
-        away = self._away[task.id] = _Away(
+        away = self._away[task.id] = Away(
+            task,
             machine,
             on_report,
             asyncio.get_running_loop().create_future(),
-            frozenset(one.part for one in task.orders),
             Durability(task),
+            room=self._room.left(machine),
+            wanted=self._room.wanted(task, machine),
         )
         machine.tasks.add(task.id)
         machine.sources.append(task.source)
@@ -189,7 +164,9 @@ class ClusterEngine:
                 await asyncio.wait([away.keeping])
             if not (ended.stopped or ended.error or ended.lost):  # pieces that came home are on this disk
                 await away.durability.keep_all(away.seconds, ended.cpu_seconds, on_report)
-                await asyncio.to_thread(self._paces.learn, machine.name, _cost(task), ended.cpu_seconds)
+                await asyncio.to_thread(self._paces.learn, machine.name, cost(task), ended.cpu_seconds)
+            if ended.lost and ended.disk_full:
+                self._room.lacked(away)
             return replace(ended, pace=self._paces.of(machine.name))
         except asyncio.CancelledError:
             await self.stop(task.id)
@@ -206,13 +183,13 @@ class ClusterEngine:
         """
         if any(order.pieces for order in task.orders):
             return self._local
-        wanted = 2 * sum(order.bytes for order in task.orders) + (task.source.identity[0] or 0)
-        fit = [one for one in self.machines.values() if self._is_free(one) and one.hello.free_bytes > wanted]
+        free = filter(self._is_free, self.machines.values())
+        fit = [machine for machine in free if self._room.has(machine, task)]
         best = min(fit, key=lambda machine: self._foreseen(machine, task), default=None)
         busy = len(self._local_tasks - self._frozen)
         if busy >= self._slots_here:
             return best
-        here = _seconds(task, self._local.capacity.cores, busy)
+        here = seconds(task, self._local.capacity.cores, busy)
         return self._local if best is None or here <= self._foreseen(best, task) else best
 
     def _is_free(self, machine: Machine) -> bool:
@@ -221,10 +198,9 @@ class ClusterEngine:
 
     def _foreseen(self, machine: Machine, task: Task) -> float:
         """Seconds that it is foreseen to take there, with what it takes to bring the source."""
-        coming = 0 if task.source in machine.sources else task.source.identity[0] or 0
         busy = len(machine.tasks - self._frozen)
-        encoding = _seconds(task, machine.hello.cores, busy) / self._paces.of(machine.name)
-        return encoding + coming / LINE
+        encoding = seconds(task, machine.hello.cores, busy) / self._paces.of(machine.name)
+        return encoding + machine.seconds_until_there(task.source)
 
     async def pause(self, task: str) -> bool:
         if task in self._away:
@@ -329,13 +305,15 @@ class ClusterEngine:
                     away.ended.set_result(ended or LOST)
             case Joined(machine=name, hello=hello):
                 log.info("the machine %s works for us, with %d slots", name, hello.slots)
-                self.machines[name] = Machine(name, hello)
+                self.machines[name] = Machine(name, hello, Pulse(free_bytes=hello.free_bytes, why=None))
                 self.refused.pop(name, None)
                 self.on_change()
             case Leaving(machine=name):
                 if machine := self.machines.get(name):
                     machine.draining = True
                     self.on_change()
+            case Beat(machine=name, pulse=pulse):
+                self._beats(name, pulse)
             case Left(machine=name):
                 self._left(name)
             case Refused(machine=name, why=why):
@@ -344,6 +322,13 @@ class ClusterEngine:
             case Listening():
                 if self.listening and not self.listening.done():
                     self.listening.set_result(notice)
+
+    def _beats(self, name: str, pulse: Pulse) -> None:
+        if machine := self.machines.get(name):
+            before, machine.pulse = machine.pulse, pulse
+            if before.why != pulse.why:
+                log.warning("the machine %s %s", name, f"gets nothing: {pulse.why}" if pulse.why else "can work again")
+                self.on_change()
 
     def _left(self, name: str) -> None:
         if (machine := self.machines.pop(name, None)) is None:
@@ -363,22 +348,15 @@ class ClusterEngine:
             away.keeping = asyncio.create_task(keeping)
             return
         if isinstance(report, Started):
+            away.wanted = outputs(away.task)
             report = replace(report, handle=_handle(away.machine.name), machine=away.machine.name)
         if isinstance(report, Vitals):
             away.written = report.written
+            load = report.load and report.load._replace(host=away.machine.name)
+            report = replace(report, load=load)
         if isinstance(report, Progress):
             away.seconds = report.seconds
         away.report(report)
-
-
-def _cost(task: Task) -> float:
-    return sum(order.cpu_seconds for order in task.orders)
-
-
-def _seconds(task: Task, cores: int, beside: int) -> float:
-    """What a task takes on a host as fast as this one with so many cores and as many others `beside`."""
-    threads = sum(order.threads for order in task.orders)
-    return max(_cost(task), LEAST_COST) / min(threads, max(1.0, cores / (beside + 1)))
 
 
 def _handle(machine: str) -> str:

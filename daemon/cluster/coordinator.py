@@ -23,15 +23,17 @@ from urllib.parse import urlsplit
 import dask
 import msgspec
 import uvicorn
-from distributed import Client, Scheduler, wait
+from distributed import Client, wait
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.security import Security
 
-from daemon.cluster import certificates
+from daemon.cluster import certificates, dask_nodes
+from daemon.cluster.dask_nodes import QuietScheduler
 from daemon.cluster.file_server import FileServer, Tasks
 from daemon.cluster.invitations import Guests
 from daemon.cluster.messages import (
     Ask,
+    Beat,
     Charter,
     Command,
     Forget,
@@ -42,6 +44,7 @@ from daemon.cluster.messages import (
     Listening,
     Notice,
     Over,
+    Pulse,
     Refused,
     Run,
 )
@@ -50,6 +53,7 @@ from daemon.encode.task import Ended
 
 SKEW = 60.0  # seconds by which the clock of a machine may be off
 LOOK_EVERY = 2.0
+CHANGED = 0.01  # of what is free
 MAX_LINE = 16 * 1024**2
 AWAY = "60s"  # without a sign of life after which a machine is taken to be away
 RULES = {  # of dask: a loss ends in the daemon's hands, at once and once
@@ -58,7 +62,6 @@ RULES = {  # of dask: a loss ends in the daemon's hands, at once and once
     "distributed.scheduler.worker-ttl": AWAY,
     "distributed.scheduler.worker-saturation": "inf",
     "distributed.admin.low-level-log-length": 10,
-    "distributed.diagnostics.nvml": False,
     "distributed.version": 2,
 }
 
@@ -75,11 +78,12 @@ class Coordinator(SchedulerPlugin):
         self._tasks = Tasks()
         self._welcome: dict[str, Hello] = {}  # who was taken, and comes next
         self._here: dict[str, str] = {}  # names by address
+        self._pulses: dict[str, Pulse] = {}  # as they were told last
         self._futures: dict[str, asyncio.Task[None]] = {}
         self._scheduler: Any = None
         self._client: Any = None
         self._doors: list[ssl.SSLContext] = []  # by which connections come
-        self.files = FileServer(self._tasks, self._guests.knows, self.welcome, self.leaving, self.over)
+        self.files = FileServer(self._tasks, self._guests.knows, self.welcome, self.beat, self.leaving, self.over)
 
     def tell(self, notice: Notice) -> None:
         self._writer.write(msgspec.json.encode(notice) + b"\n")
@@ -118,8 +122,17 @@ class Coordinator(SchedulerPlugin):
         self._here[worker] = name
         self.tell(Joined(machine=name, hello=hello))
 
+    def beat(self, name: str, pulse: Pulse) -> None:
+        """Tells how a machine stands, unless it stands as before but for some bytes."""
+        told = self._pulses.get(name)
+        if told and told.why == pulse.why and abs(told.free_bytes - pulse.free_bytes) <= told.free_bytes * CHANGED:
+            return
+        self._pulses[name] = pulse
+        self.tell(Beat(machine=name, pulse=pulse))
+
     def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:  # noqa: ARG002 (as dask calls it)
         if name := self._here.pop(worker, None):
+            self._pulses.pop(name, None)
             self.tell(Left(machine=name))
 
     def _address(self, machine: str) -> str | None:
@@ -163,7 +176,7 @@ class Coordinator(SchedulerPlugin):
     async def at_work(self) -> AsyncIterator[None]:
         address = urlsplit(self._charter.listen)
         security = _security(Path(self._charter.folder), self._guard)
-        scheduler = Scheduler(
+        scheduler = QuietScheduler(
             host=address.hostname, port=address.port or 0, protocol="tls", security=security, dashboard=False
         )
         scheduler.add_plugin(self)
@@ -284,5 +297,5 @@ def _hush() -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="cluster: %(levelname)s %(name)s: %(message)s")
     _hush()
-    with dask.config.set(RULES):
+    with dask.config.set(RULES | dask_nodes.RULES):
         asyncio.run(main(int(sys.argv[1])))

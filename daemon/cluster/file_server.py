@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import re
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from daemon.cluster.messages import Hello
+from daemon.cluster.messages import Hello, Lease, Pulse
 from daemon.encode.task import Ended, Order, Task
 from daemon.source_files import SourceRefused
 
@@ -35,6 +36,7 @@ class Tasks:
 
     def __init__(self) -> None:
         self._tasks: dict[str, tuple[str, Task]] = {}
+        self._logged: dict[str, Counter[str]] = defaultdict(Counter)  # bytes of logs that came, by task and variation
         self._hashes: dict[str, asyncio.Task[str]] = {}  # of sources, by task
 
     def add(self, machine: str, task: Task) -> None:
@@ -42,6 +44,7 @@ class Tasks:
 
     def forget(self, task: str) -> None:
         self._tasks.pop(task, None)
+        self._logged.pop(task, None)
         if hashing := self._hashes.pop(task, None):
             hashing.cancel()
 
@@ -55,6 +58,12 @@ class Tasks:
             raise HTTPException(410, "this task is not current any more")
         return found
 
+    def unlogged(self, task: str, variation: str, begin: int, words: bytes) -> bytes:
+        """Returns what is new of these words of a log, which begin at that byte; from now on they are known."""
+        known = self._logged[task][variation]
+        self._logged[task][variation] = max(known, begin + len(words))
+        return words[max(0, known - begin) :]
+
     async def hash(self, task: Task) -> str:
         """Returns the SHA-256 of the task's source, which is read once."""
         hashing = self._hashes.get(task.id)
@@ -65,7 +74,7 @@ class Tasks:
 
 class FileServer:
     """Answers machines. `knows` tells by its name and secret whether one is invited, `welcome` takes it or says why
-    not, `leaving` is told who takes nothing more, and `over` how tasks ended.
+    not, `beat` is told how it stands, `leaving` who takes nothing more, and `over` how tasks ended.
     """
 
     def __init__(
@@ -73,19 +82,21 @@ class FileServer:
         tasks: Tasks,
         knows: Callable[[str, str], bool],
         welcome: Callable[[str, Hello], str | None],
+        beat: Callable[[str, Pulse], None],
         leaving: Callable[[str], None],
         over: Callable[[str, Ended], None],
     ) -> None:
         self._tasks = tasks
         self._knows = knows
         self._welcome = welcome
+        self._beat = beat
         self._leaving = leaving
         self._over = over
         result = "/tasks/{task}/results/{variation}/{name:path}"
         self.app = Starlette(
             routes=[
                 Route("/hello", self._hello, methods=["POST"]),
-                Route("/lease", self._lease),
+                Route("/lease", self._lease, methods=["POST"]),
                 Route("/leaving", self._leave, methods=["POST"]),
                 Route("/tasks/{task}/source", self._source),
                 Route("/tasks/{task}/source/sha256", self._source_hash),
@@ -114,8 +125,10 @@ class FileServer:
         return JSONResponse({"refused": refusal}, 409 if refusal else 200)
 
     async def _lease(self, request: Request) -> Response:
-        """Says of which tasks the machine has to go on with."""
-        return JSONResponse({"tasks": self._tasks.of(await self._who(request))})
+        """Hears how the machine stands, and says which tasks it has to go on with."""
+        name = await self._who(request)
+        self._beat(name, msgspec.json.decode(await request.body(), type=Pulse))
+        return Response(msgspec.json.encode(Lease(tasks=self._tasks.of(name))))
 
     async def _leave(self, request: Request) -> Response:
         self._leaving(await self._who(request))
@@ -179,9 +192,12 @@ class FileServer:
         raise HTTPException(422, "what came is not what was sent")
 
     async def _log(self, request: Request) -> Response:
-        order = await self._order(request)
-        words = await request.body()
-        await asyncio.to_thread(_append, Path(order.log), words)
+        """Takes what an encoder said; what came before of that, and was not heard to have come, is left out."""
+        order, words = await self._order(request), await request.body()
+        new = self._tasks.unlogged(
+            request.path_params["task"], order.variation, _offset(request.headers[OFFSET]), words
+        )
+        await asyncio.to_thread(_append, Path(order.log), new)
         return Response(status_code=204)
 
     async def _ended(self, request: Request) -> Response:

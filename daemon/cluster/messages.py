@@ -24,6 +24,21 @@ class Hello(Model, frozen=True):
     free_bytes: int  # where it works
 
 
+class Pulse(Model, frozen=True):
+    """Is what a machine tells of itself every some seconds: what is free where it works, and `why` it can make nothing
+    there.
+    """
+
+    free_bytes: int
+    why: str | None
+
+
+class Lease(Model, frozen=True):
+    """Answers that: the `tasks` that the machine has to go on with."""
+
+    tasks: list[str]
+
+
 class Charter(Model, frozen=True):
     """Is what a coordinator is told first: where to listen, what is in its `folder`, and who may work for it."""
 
@@ -87,6 +102,13 @@ class Left(Model, frozen=True, tag="left"):
     machine: str
 
 
+class Beat(Model, frozen=True, tag="beat"):
+    """Says how a machine stands, if it stands otherwise than it did."""
+
+    machine: str
+    pulse: Pulse
+
+
 class Refused(Model, frozen=True, tag="refused"):
     """Says why a machine was not taken."""
 
@@ -115,4 +137,4 @@ class Over(Model, frozen=True, tag="over"):
     ended: Ended | None
 
 
-Notice = Listening | Joined | Leaving | Left | Refused | Told | Answer | Over
+Notice = Listening | Joined | Leaving | Left | Beat | Refused | Told | Answer | Over

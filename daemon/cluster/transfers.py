@@ -6,14 +6,16 @@ import asyncio
 import hashlib
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import httpx
+import msgspec
 
 from daemon.cluster.file_server import GROWING, OFFSET, WHY
+from daemon.cluster.messages import Lease, Pulse
 from daemon.encode.task import Order, Task
 from daemon.errors import FfspoolError
 
@@ -23,7 +25,6 @@ PIECE = 1024 * 1024
 HEAD = 64 * 1024
 TRIES, PAUSE = 20, 0.5  # seconds between two, growing
 MOST_PAUSE = 5.0
-TOLD_OF_LOG = 4 * 1024 * 1024  # bytes of a log that are brought home
 
 
 class NotCurrent(FfspoolError):
@@ -130,19 +131,25 @@ class Transfers:
                 yield piece
                 self.moved[task] += len(piece)
 
-    async def tell_log(self, task: Task, variation: str, log: Path) -> None:
-        """Brings the encoder's words home."""
-        words = await asyncio.to_thread(lambda: log.read_bytes()[-TOLD_OF_LOG:] if log.exists() else b"")
-        if words:
-            await self.post(f"/tasks/{task.id}/logs/{variation}", words)
+    async def tell_log(self, task: Task, variation: str, begin: int, words: bytes) -> None:
+        """Brings home what the encoder said, which begins at that byte of its log. Raises NotCurrent or Unreachable."""
+        await self.post(f"/tasks/{task.id}/logs/{variation}", words, {OFFSET: str(begin)})
 
-    async def post(self, path: str, body: bytes) -> None:
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Posts what has to arrive. Raises NotCurrent or Unreachable."""
 
         async def once() -> None:
-            _check(await self._client.post(path, content=body))
+            _check(await self._client.post(path, content=body, headers=headers))
 
         await self._insist(once)
+
+    async def renew(self, pulse: Pulse) -> list[str]:
+        """Tells how this machine stands, and returns the tasks that it has to go on with. Raises NotCurrent where it is
+        not invited any more, and TransportError.
+        """
+        answer = await self._client.post("/lease", content=msgspec.json.encode(pulse))
+        _check(answer)
+        return msgspec.json.decode(answer.content, type=Lease).tasks
 
     async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Tries again what a line that broke, or a daemon that is busy, kept from coming."""
@@ -150,7 +157,7 @@ class Transfers:
         for number in range(TRIES):
             try:
                 return await work()
-            except (httpx.TransportError, OSError) as error:
+            except httpx.TransportError as error:
                 why = str(error) or type(error).__name__
             await asyncio.sleep(min(PAUSE * 2**number, MOST_PAUSE))
         raise Unreachable(f"the daemon cannot be reached: {why}")

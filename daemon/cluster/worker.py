@@ -6,33 +6,36 @@ Machines do not come back to a daemon by themselves: one that lost it ends its e
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import fcntl
 import itertools
 import logging
+import os
+import shutil
 import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import dask
 import httpx
 import msgspec
-import psutil
-from distributed import Client, Worker
+from distributed import Client
 from distributed.security import Security
 
 from daemon import host, json_types
-from daemon.cluster import certificates
+from daemon.cluster import certificates, dask_nodes
+from daemon.cluster.dask_nodes import QuietWorker
 from daemon.cluster.file_server import MACHINE
 from daemon.cluster.invitations import Invitation
 from daemon.cluster.messages import Ask, Hello, Notice
+from daemon.cluster.pulse import pulse, words
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.task_function import HOME, settle, topic
-from daemon.cluster.transfers import Transfers
-from daemon.cluster.workplace import Workplace
+from daemon.cluster.transfers import NotCurrent, Transfers
+from daemon.cluster.workplace import TASKS, Workplace
 from daemon.encode import sandbox_trial
 from daemon.encode.local_engine import LocalEngine
 from daemon.errors import StartupError
@@ -52,9 +55,9 @@ MOST_SHUT_OUT = 3
 PATIENCE = 30.0  # seconds in which a daemon has to answer at first
 UNKNOWN = "the daemon does not know this invitation, or has revoked it: ask for another one"
 SILENCE = 30.0  # seconds in which a byte has to come or go
-RULES = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False}
+RULES: dict[str, object] = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False}
 RULES |= {"distributed.worker.memory.pause": False, "distributed.worker.memory.terminate": False}
-RULES |= {"distributed.diagnostics.nvml": False, "distributed.worker.daemon": False}
+RULES |= {"distributed.worker.daemon": False} | dask_nodes.RULES
 
 
 class Means(Model, frozen=True):
@@ -66,6 +69,7 @@ class Means(Model, frozen=True):
     shared: dict[str, Path]  # by the path that a folder has on the daemon's host
     ffmpeg: str | None
     sandbox: sandbox_trial.Mode
+    readable: tuple[str, ...]  # what the encoder needs beside itself
     limits: Limits
     grace: float
 
@@ -73,11 +77,18 @@ class Means(Model, frozen=True):
 async def serve(invitation: Invitation, means: Means, version: str) -> None:
     """Works until it is cancelled. Raises StartupError when it is not taken, or lost its daemon."""
     json_types.prepare()
-    papers = means.folder / "papers"
-    await asyncio.to_thread(_lay_down, invitation, papers)
     async with AsyncExitStack() as stack:
+        papers = stack.enter_context(_alone_in(means.folder)) / "papers"
+        await asyncio.to_thread(_lay_down, invitation, papers)
         program, sandbox = await _encoder(means, stack)
-        engine = LocalEngine(ffmpeg=program, slots=means.slots, limits=means.limits, grace=means.grace, sandbox=sandbox)
+        engine = LocalEngine(
+            ffmpeg=program,
+            slots=means.slots,
+            limits=means.limits,
+            grace=means.grace,
+            sandbox=sandbox,
+            readable=means.readable,
+        )
         await engine.start()
         stack.push_async_callback(engine.close)
         client = await stack.enter_async_context(_client(invitation, papers))
@@ -88,7 +99,7 @@ async def serve(invitation: Invitation, means: Means, version: str) -> None:
             sandbox=sandbox,
             slots=means.slots,
             cores=host.cores(),
-            free_bytes=psutil.disk_usage(str(means.folder)).free,
+            free_bytes=(await asyncio.to_thread(pulse, means.folder)).free_bytes,
         )
         await _introduce(client, hello)
         await _work(invitation, means, papers, engine, client)
@@ -99,14 +110,36 @@ async def _encoder(means: Means, stack: AsyncExitStack) -> tuple[str, Sandbox]:
     prober = Prober(sandboxed=means.sandbox != "off")
     stack.push_async_callback(prober.close)
     program = await asyncio.to_thread(ffmpeg_binary.locate, means.ffmpeg)
-    return program, await sandbox_trial.choose(means.sandbox, program, (), means.folder, prober)
+    return program, await sandbox_trial.choose(means.sandbox, program, means.readable, means.folder, prober)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[Path]:
+    """The folder, for this process alone, without what one before it was making when it was killed. Raises
+    StartupError.
+    """
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StartupError(f"another worker uses {folder}: give each a folder of its own by --work") from error
+        except OSError as error:
+            raise StartupError(f"{folder} is no folder to work in: {error.strerror}") from error
+        shutil.rmtree(folder / TASKS, ignore_errors=True)
+        yield folder
 
 
 def _lay_down(invitation: Invitation, papers: Path) -> None:
-    papers.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(papers / "authority.pem", invitation.authority)
-    write_private(papers / f"{invitation.machine}.pem", invitation.certificate)
-    write_private(papers / f"{invitation.machine}.key", invitation.key)
+    try:
+        papers.mkdir(mode=0o700, exist_ok=True)
+        write_private(papers / "authority.pem", invitation.authority)
+        write_private(papers / f"{invitation.machine}.pem", invitation.certificate)
+        write_private(papers / f"{invitation.machine}.key", invitation.key)
+    except OSError as error:
+        raise StartupError(words(error)) from error
 
 
 @asynccontextmanager
@@ -122,7 +155,7 @@ async def _client(invitation: Invitation, papers: Path) -> AsyncIterator[httpx.A
         base = f"https://{address}:{invitation.files_port}"
         async with httpx.AsyncClient(verify=context, headers=headers, base_url=base, timeout=timeout) as client:
             try:
-                await client.get("/lease")
+                await client.get("/")
             except httpx.TransportError as error:
                 why = str(error) or type(error).__name__
                 shut_out += not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
@@ -161,18 +194,16 @@ async def _work(
     with dask.config.set(RULES):
         async with (
             Client(address, asynchronous=True, security=security, name=f"{name}-asks") as line,
-            Worker(
+            QuietWorker(
                 address, name=name, nthreads=means.slots, security=security, dashboard=False, memory_limit=0,
                 local_directory=str(means.folder), death_timeout=LEASE,
             ) as worker,
         ):  # fmt: skip
-            place = Workplace(
-                engine, means.folder / "tasks", shared, cache, transfers, lambda notice: _tell(worker, notice)
-            )
+            place = Workplace(engine, means.folder, shared, cache, transfers, lambda notice: _tell(worker, notice))
             line.subscribe_topic(topic(name), lambda event: place.asked(msgspec.json.decode(event[1], type=Ask)))
             settle(place)
             log.info("%s works for %s with %d slots", name, address, means.slots)
-            await _until_lost(worker, place, client)
+            await _until_lost(worker, place)
     raise StartupError("the daemon is gone, or this machine was sent away: start it again to come back")
 
 
@@ -180,29 +211,29 @@ def _tell(worker: Any, notice: Notice) -> None:
     worker.log_event(HOME, msgspec.json.encode(notice).decode())
 
 
-async def _until_lost(worker: Any, place: Workplace, client: httpx.AsyncClient) -> None:
+async def _until_lost(worker: Any, place: Workplace) -> None:
     """Returns once the scheduler closed the line, or no answer came for as long as a lease lasts."""
     gone = asyncio.create_task(worker.finished())
     try:
-        await _renew(gone, place, client)
+        await _renew(gone, place)
     except asyncio.CancelledError:  # it is told to leave
-        with contextlib.suppress(TimeoutError):
+        with suppress(TimeoutError):
             await asyncio.wait_for(place.leave(), LEAVING)
         raise
     gone.cancel()
     await place.stop_but([])
 
 
-async def _renew(gone: asyncio.Task[Any], place: Workplace, client: httpx.AsyncClient) -> None:
+async def _renew(gone: asyncio.Task[Any], place: Workplace) -> None:
     renewed = time.monotonic()
     while not gone.done() and time.monotonic() - renewed < LEASE:
-        with contextlib.suppress(httpx.TransportError, ValueError):
-            answer = await client.get("/lease")
-            if answer.status_code == 403:
-                break
-            answer.raise_for_status()
+        try:
+            await place.renew()
             renewed = time.monotonic()
-            await place.stop_but(answer.json()["tasks"])
+        except NotCurrent:
+            break
+        except httpx.TransportError as error:
+            log.debug("the daemon does not answer: %s", error)
         await asyncio.wait([gone], timeout=ASK_EVERY)
 
 

@@ -8,17 +8,20 @@ import asyncio
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import httpx
 import msgspec
 from msgspec.structs import replace
 
 from daemon import host
 from daemon.cluster.growing_pieces import GrowingPieces
 from daemon.cluster.messages import Answer, Ask, Notice, Told
+from daemon.cluster.pulse import FULL, is_trouble, pulse, words
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.transfers import NotCurrent, SourceAway, Transfers, Unreachable
@@ -30,6 +33,8 @@ from daemon.process.exec_child import CANNOT_START
 
 log = logging.getLogger(__name__)
 
+TASKS = "tasks"  # the folder of what is being made
+MOST_SAID = 4 * 1024 * 1024  # bytes of a log at once
 LAST_WORDS = 2.0  # seconds that a stop may wait for what was said
 LIVES = 5.0  # seconds between two signs of life
 REMEMBERED = 600.0  # seconds that what was asked about a task that is not here is known
@@ -45,6 +50,15 @@ class Work:
         self.told = asyncio.Event()  # what its encoder said
         self.over = asyncio.Event()
         self.stopped: Stopped | None = None
+        self.here: Task | None = None  # as it is run on this machine, once it is
+        self.vitals: Vitals | None = None  # of its encoder, the latest
+        self.logged = Counter[str]()  # bytes of logs that the daemon has, by variation
+
+    def doing(self, moved: int) -> str:
+        """Tells what is done while its encoder does not run, by the bytes that moved."""
+        if self.running is None:
+            return f"{moved / 1e6:.0f} MB of its source have come to the machine"
+        return f"it comes home from the machine: {moved / 1e6:.0f} MB have gone to and fro"
 
 
 class Workplace:
@@ -53,14 +67,15 @@ class Workplace:
     def __init__(
         self,
         engine: Engine,
-        folder: Path,
+        home: Path,
         shared: SharedFolders,
         cache: SourceCache,
         transfers: Transfers,
         tell: Callable[[Notice], None],
     ) -> None:
         self._engine = engine
-        self._folder = folder
+        self._home = home
+        self._folder = home / TASKS
         self._shared = shared
         self._cache = cache
         self._transfers = transfers
@@ -113,6 +128,11 @@ class Workplace:
                 work.fetching.cancel()
         return work.stopped
 
+    async def renew(self) -> None:
+        """Tells how this machine stands, and ends what the daemon wants no more. Raises what `Transfers.renew` does."""
+        stands = await asyncio.to_thread(pulse, self._home)
+        await self.stop_but(await self._transfers.renew(stands))
+
     async def stop_but(self, current: list[str]) -> None:
         """Ends what the daemon does not want any more."""
         for task, work in list(self._works.items()):
@@ -134,7 +154,7 @@ class Workplace:
         """Runs a task to its end, and tells that. Whoever cancels it waits for the encoder to be ended."""
         task = msgspec.json.decode(message, type=Task)
         work = self._works[task.id] = Work()
-        living = asyncio.create_task(self._live(task.id))
+        living = asyncio.create_task(self._live(task, work))
         folder = self._folder / task.id
         try:
             _, early = self._asked.pop(task.id, (0.0, None))
@@ -142,10 +162,14 @@ class Workplace:
                 ended = Ended(stopped=Stopped(stage=Stage.EXITED, seconds=0.0))
             else:
                 work.held = early is not None and early.verb == "pause"
-                ended = await self._run(task, work, folder)
+                ended = await self._tried(task, work, folder)
             await self._transfers.post(f"/tasks/{task.id}/ended", msgspec.json.encode(ended))
         except NotCurrent:
             pass  # nobody waits for it
+        except Exception:
+            log.exception("%s failed by a fault of ffspool", task.source_name)
+            failed = Ended(error="an internal error on the machine; its log has the details")
+            await self._transfers.post(f"/tasks/{task.id}/ended", msgspec.json.encode(failed))
         finally:
             living.cancel()
             del self._works[task.id]
@@ -153,14 +177,37 @@ class Workplace:
             work.over.set()
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def _live(self, task: str) -> None:
-        """Tells that a task gets on while its files are on their way: it is not to be taken for one that hangs."""
+    async def _tried(self, task: Task, work: Work, folder: Path) -> Ended:
+        """How it ended. What this machine is to blame for is lost, as it is with a machine, and made elsewhere."""
+        try:
+            ended = await self._run(task, work, folder)
+        except OSError as error:
+            if not is_trouble(error):
+                raise
+            log.warning("%s", words(error))
+            ended = Ended(lost=True, disk_full=error.errno in FULL)
+        if ended.disk_full or (ended.may_pass and (await asyncio.to_thread(pulse, self._home)).why):
+            ended = Ended(lost=True, disk_full=ended.disk_full, cpu_seconds=ended.cpu_seconds)
+        if ended.lost:
+            with suppress(httpx.TransportError):  # so that the daemon knows it before it gives that to anybody
+                await self._transfers.renew(await asyncio.to_thread(pulse, self._home))
+        return ended
+
+    async def _live(self, task: Task, work: Work) -> None:
+        """Tells what the encoder says, and that a task gets on while its files are on their way: it is not to be taken
+        for one that hangs.
+        """
         told = 0
         while True:
             await asyncio.sleep(LIVES)
-            if (moved := self._transfers.moved[task]) != told:
-                told = moved
-                self._tell(Told(report=Vitals(task=task, cpu_seconds=0.0, io_bytes=moved)))
+            encodes = work.running is not None and not work.running.done()
+            if (moved := self._transfers.moved[task.id]) != told and not encodes:
+                last = work.vitals or Vitals(task=task.id, cpu_seconds=0.0, io_bytes=0)
+                self._tell(Told(report=replace(last, io_bytes=last.io_bytes + moved, doing=work.doing(moved))))
+            told = moved
+            if encodes:
+                with suppress(NotCurrent, Unreachable):
+                    await self._tell_logs(task, work)
 
     async def _run(self, task: Task, work: Work, folder: Path) -> Ended:
         ready = asyncio.get_running_loop().create_future()
@@ -197,9 +244,9 @@ class Workplace:
                 ready.cancel()
 
     async def _encode(self, task: Task, work: Work, folder: Path, source: SourceFile) -> Ended:
-        here = self._here(task, folder, source)
+        here = work.here = self._here(task, folder, source)
         growing = GrowingPieces(task, here, self._transfers, self._tell)
-        work.running = asyncio.create_task(self._engine.run(here, partial(self._report, growing)))
+        work.running = asyncio.create_task(self._engine.run(here, partial(self._report, work, growing)))
         if work.held:
             await asyncio.sleep(0)
             await self._engine.pause(task.id)
@@ -211,7 +258,7 @@ class Workplace:
         for order, made in zip(task.orders, here.orders, strict=True):
             if not (ended.stopped or ended.error or ended.lost):
                 await self._transfers.bring(task, order, made)
-            await self._transfers.tell_log(task, order.variation, Path(made.log))
+        await self._tell_logs(task, work)
         work.told.set()
         return ended
 
@@ -228,11 +275,32 @@ class Workplace:
         )
         return replace(task, source=source, orders=orders)
 
-    def _report(self, growing: GrowingPieces, report: Report) -> None:
+    def _report(self, work: Work, growing: GrowingPieces, report: Report) -> None:
+        if isinstance(report, Vitals):
+            report = work.vitals = replace(report, load=host.load())
         if isinstance(report, Durable):  # on this disk, which is not yet safe
             growing.take(report)
         else:
             self._tell(Told(report=report))
+
+    async def _tell_logs(self, task: Task, work: Work) -> None:
+        """Brings home what the encoder said since that was done last."""
+        for order in work.here.orders if work.here else ():
+            told = work.logged[order.variation]
+            said = await asyncio.to_thread(_read_from, Path(order.log), told)
+            if said:
+                await self._transfers.tell_log(task, order.variation, told, said)
+                work.logged[order.variation] = told + len(said)
+
+
+def _read_from(log: Path, begin: int) -> bytes:
+    """What was said from there on, at most MOST_SAID bytes of it."""
+    try:
+        with log.open("rb") as file:
+            file.seek(begin)
+            return file.read(MOST_SAID)
+    except FileNotFoundError:
+        return b""
 
 
 def _failed(task: Task, why: str) -> Ended:

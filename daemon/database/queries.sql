@@ -299,6 +299,15 @@ WHERE id IN (SELECT value FROM json_each(:variations)) AND status = 'queued' AND
     AND unfetched = 0 AND EXISTS (SELECT 1 FROM sources WHERE sources.seq = variations.source AND sources.media IS NOT NULL)
 RETURNING *
 
+-- What these variations are made of, and where they are found.
+-- name: made_elsewhere
+SELECT variations.id AS variation, jobs.id AS job, sources.name AS source, variations.preset
+FROM json_each(:variations) AS wanted
+CROSS JOIN variations ON variations.id = wanted.value
+JOIN sources ON sources.seq = variations.source
+JOIN jobs ON jobs.seq = variations.job
+ORDER BY variations.seq
+
 -- Says with how many a variation shares its process.
 -- name: record_sharing
 UPDATE variations SET sharing = :count

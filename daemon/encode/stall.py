@@ -41,6 +41,7 @@ class StallWatch:
         self._vitals = self._before = (0.0, 0, now)  # the latest, and those of when the output grew last
         self._advanced_at = now  # the output grew
         self._active_at = now  # the output grew, or the process did more than tell how it stands
+        self._doing: str | None = None  # what is done while no process runs
 
     def progress(self, seconds: float, now: float) -> None:
         if seconds > self._seconds:
@@ -48,7 +49,8 @@ class StallWatch:
             self._advanced_at = self._active_at = now
             self._before = self._vitals
 
-    def vitals(self, cpu_seconds: float, io_bytes: int, now: float) -> None:
+    def vitals(self, cpu_seconds: float, io_bytes: int, now: float, doing: str | None = None) -> None:
+        self._doing = doing
         cpu_before, io_before, then = self._vitals
         elapsed = max(now - then, 1e-3)
         if (cpu_seconds - cpu_before) / elapsed > IDLE_CPU or (io_bytes - io_before) / elapsed > IDLE_IO:
@@ -77,6 +79,8 @@ class StallWatch:
             return None
         if pace is Pace.HUNG:
             return ENDING
+        if pace is Pace.FINISHING and self._doing:
+            return Standing(pace, f"all is encoded: {self._doing}")
         if pace is Pace.FINISHING:
             return Standing(pace, f"all is encoded, and for {self._stood(now)} the file has been completed")
         return Standing(pace, self._why_slow(now, load))
@@ -98,10 +102,12 @@ class StallWatch:
             what = f"for {self._stood(now)} the film has been read up to where it goes on"
         else:
             what = f"no progress for {self._stood(now)}"
+        if self._doing:
+            return f"{what}: {self._doing}"
         if cpu <= IDLE_CPU:
             return f"{what}, {self._why_idle(io, now)}"
         busy = load.running >= BUSY * load.cores and cpu < 1
-        where = f", for this machine is busy: load {load.running:.0f} on {_cores(load.cores)}" if busy else ""
+        where = f", for {load.host} is busy: load {load.running:.0f} on {_cores(load.cores)}" if busy else ""
         return f"{what}, but it works: the encoder gets {100 * cpu:.0f} % of a core{where}"
 
     def _why_idle(self, io: float, now: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from daemon.host import Load
 from daemon.media.model import Media
 from daemon.models import Model, Parameters, SourceFile, Stopped
 from daemon.recipes.recipe import Begin, Piece
@@ -122,13 +123,16 @@ class Progress(Model, frozen=True, tag="progress"):
 class Vitals(Model, frozen=True, tag="vitals"):
     """Reports what the task's process has used so far: CPU seconds, and bytes it read or wrote.
 
-    So many bytes have its outputs by then, all together.
+    So many bytes have its outputs by then, all together. Of another machine it tells the `load` there, and while no
+    process runs what is done instead, such as that its source is on the way.
     """
 
     task: str
     cpu_seconds: float
     io_bytes: int
     written: int = 0
+    load: Load | None = None
+    doing: str | None = None
 
 
 Report = Started | Durable | Progress | Vitals

@@ -80,7 +80,12 @@ class Encoding:
         """Returns what the stall watch says; None while it gets on or is frozen."""
         if self.frozen or self.fault:
             return ENDING if self.fault else None
-        return self._watch.standing(time.monotonic(), self._longest(), host.load())
+        return self._watch.standing(time.monotonic(), self._longest(), self._load)
+
+    @property
+    def _load(self) -> host.Load:
+        """That of where it was last heard to work."""
+        return next((one.load for one in reversed(self._vitals.values()) if one.load), None) or host.load()
 
     def proving(self) -> Standing | None:
         """Returns what is said while what was made is compared with what was planned; None for the first moments."""
@@ -228,7 +233,8 @@ class Encoding:
         elif isinstance(report, Vitals):
             self._vitals[report.task] = report
             told = self._vitals.values()
-            self._watch.vitals(sum(one.cpu_seconds for one in told), sum(one.io_bytes for one in told), now)
+            spent, moved = sum(one.cpu_seconds for one in told), sum(one.io_bytes for one in told)
+            self._watch.vitals(spent, moved, now, report.doing)
             self._end_if_hung()
             self._end_if_too_large(report.written)
         elif isinstance(report, Durable):

@@ -1,0 +1,100 @@
+"""A machine whose disk is full, or cannot be written, gets nothing and says why; what it had is made elsewhere."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import wait_until
+from surroundings import need_mounts
+from test_cluster import MACHINE, Cluster, at_work, cluster, of, refused
+
+from daemon.cluster.pulse import pulse
+
+__all__ = ["cluster"]
+
+
+@contextmanager
+def small(folder: Path, size: str, how: str = "rw") -> Iterator[None]:
+    """A disk of its own, below which a machine works."""
+    need_mounts()
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"{how},size={size},mode=700", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Writes all that is free."""
+    ballast = folder / "ballast"
+    try:
+        with ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 1024**2)
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+    return ballast
+
+
+def test_a_folder_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
+    with small(tmp_path / "small", "1m"):
+        fine = pulse(tmp_path / "small")
+        assert (fine.why, fine.free_bytes) == (None, 1024**2)
+        fill(tmp_path / "small")
+        assert pulse(tmp_path / "small").why == "it cannot write where it works: No space left on device"
+    shutil.rmtree(tmp_path / "small")
+    assert pulse(tmp_path / "small").why == "it cannot write where it works: No such file or directory"
+
+
+@pytest.mark.thorough
+def test_what_fills_the_disk_of_one_machine_is_made_by_another(cluster: Cluster, long_clip: Path) -> None:
+    """It counts against nothing, and the machine gets work again once there is room."""
+    with small(cluster.folder / MACHINE, "600m"), cluster.machine(MACHINE):
+        free = cluster.standing(MACHINE)["free_bytes"]
+        job = cluster.daemon.submit(long_clip, presets=["h264-480p"])["id"]
+        at_work(cluster, job)
+        assert cluster.standing(MACHINE)["slots_used"] == 1
+        (cluster.folder / MACHINE / "other").write_bytes(b"x" * (free // 2))
+        wait_until(lambda: cluster.standing(MACHINE)["free_bytes"] < free, "its disk to be told of")
+        with cluster.machine("box3"):
+            ballast = fill(cluster.folder / MACHINE)
+            wait_until(lambda: of(cluster.daemon.job(job))[0]["attempts"] == 2, "another try")
+            at_work(cluster, job)
+            [made] = of(cluster.daemon.job(job))
+            assert (made["machine"], made["error"], made["status"]) == ("box3", None, "processing")
+            full = "it cannot write where it works: No space left on device"
+            wait_until(lambda: cluster.standing(MACHINE)["why"] == full, "it to say so")
+            ballast.unlink()
+            wait_until(lambda: cluster.standing(MACHINE)["why"] is None, "it to have room")
+            cluster.daemon.client.post(f"/api/jobs/{job}/cancel")
+
+
+@pytest.mark.thorough
+def test_what_no_machine_can_write_waits_for_one_that_can(cluster: Cluster, clip: Path) -> None:
+    folder = cluster.folder / MACHINE
+    with cluster.machine(MACHINE):
+        with small(folder, "1m", "ro"):
+            wait_until(lambda: cluster.standing(MACHINE)["why"], "it to say so")
+            assert cluster.standing(MACHINE)["why"] == "it cannot write where it works: Read-only file system"
+            job = cluster.daemon.submit(clip, presets=["mp3"])["id"]
+        done = cluster.daemon.wait_for(job)
+        assert (done["status"], of(done)[0]["attempts"]) == ("completed", 1)
+    with small(folder, "1m", "ro"):
+        assert "Read-only file system" in refused(cluster.folder / f"{MACHINE}.invite", cluster, MACHINE)
+
+
+@pytest.mark.thorough
+def test_a_folder_serves_one_machine_at_a_time(cluster: Cluster) -> None:
+    """What one that was killed had begun there is removed by the next."""
+    with cluster.machine(MACHINE):
+        assert "another worker uses" in refused(cluster.folder / f"{MACHINE}.invite", cluster, MACHINE)
+    (cluster.folder / MACHINE / "tasks" / "left").mkdir(parents=True)
+    with cluster.machine(MACHINE):
+        assert not (cluster.folder / MACHINE / "tasks" / "left").exists()
