@@ -15,6 +15,7 @@ const load = (path, name) => () => import(path).then((module) => module[name]);
 const VIEWS = [
   [/^#\/add$/, "Add files", load("./add_view.js", "AddView")],
   [/^#\/folders$/, "Folders", load("./watched_view.js", "WatchedView")],
+  [/^#\/machines$/, "Machines", load("./machines_view.js", "MachinesView")],
   [/^#\/stats$/, "Stats", load("./stats_view.js", "StatsView")],
   [/^#\/jobs\/(?<id>[^/]+)$/, "Job", load("./job_view.js", "JobView")],
   [/^#\/jobs\/(?<job>[^/]+)\/(?<variation>[^/]+)$/, "Result", load("./result_view.js", "ResultView")],
@@ -80,13 +81,15 @@ function App() {
 function Header({ current }) {
   useChanges(events, queue);
   const [watches, setWatches] = useState(false);
+  const [machines, setMachines] = useState(false);
   const live = events.state === "live";
-  useEffect(() => void (live && get("api/folders").then(({ items }) => setWatches(items.length > 0), (error) => error.code === "forbidden" || fail(error))), [live]);
+  const any = (path, set) => get(path).then(({ items }) => set(items.length > 0), (error) => error.code === "forbidden" || fail(error));
+  useEffect(() => void (live && (any("api/folders", setWatches), any("api/machines", setMachines))), [live]);
   const link = (name, hash) => html`<a href=${hash} aria-current=${current === name ? "page" : undefined}>${name}</a>`;
   return html`
     <header class="top">
       <a class="brand" href="#/" aria-label="ffspool: queue"><${Icon} of="play" /> ffspool</a>
-      <nav aria-label="Views">${link("Queue", "#/")}${watches && link("Folders", "#/folders")}${link("Stats", "#/stats")}</nav>
+      <nav aria-label="Views">${link("Queue", "#/")}${watches && link("Folders", "#/folders")}${machines && link("Machines", "#/machines")}${link("Stats", "#/stats")}</nav>
       <span class="live ${events.state}" role="status">${{ live: "live", connecting: "connecting…", reconnecting: "reconnecting…" }[events.state]}</span>
       <${QueueSwitch} />
       <${Bell} />
