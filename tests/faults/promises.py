@@ -111,7 +111,7 @@ class Promises:
     def when_settled(self) -> None:
         """Once everything queued has ended: spool and database tell the same, to the byte."""
         wait_until(self._all_ended, "the end of all jobs", SETTLE)
-        wait_until(lambda: not self._encoders(), "the end of all encoders", MOMENT)
+        wait_until(lambda: not self._encoders(), "the end of all encoders", self._victim.lease)
         self.when_alive()
         with self._reading() as database:
             unended = database.execute("SELECT count(*) AS n FROM attempts WHERE ended_at IS NULL").fetchone()["n"]
@@ -257,7 +257,7 @@ class Promises:
 
     def _children_have_rows(self) -> None:
         for token, pid in self._encoders().items():
-            known = _soon(lambda t=token: t not in self._encoders() or t in self._live_tokens())
+            known = _soon(lambda t=token: t not in self._encoders() or t in self._live_tokens(), self._victim.lease)
             self.hold(6, known, f"the process {pid} works for no attempt under way")
 
     def _live_tokens(self) -> set[str]:
@@ -265,12 +265,12 @@ class Promises:
             return {token for _, _, token in _in_flight(database)}
 
     def _encoders(self) -> dict[str, int]:
-        """Processes of this daemon by the token of the attempt they work for."""
+        """Processes of this daemon and its machines by the token of the attempt they work for."""
         found = {}
-        for process in below(self._victim.home):
+        for process in (process for home in self._victim.homes for process in below(home)):
             with suppress(psutil.Error):
                 if token := process.environ().get(TOKEN):
-                    found[token] = process.pid
+                    found[token.partition(".")[0]] = process.pid
         return found
 
     # When all has ended
@@ -384,8 +384,8 @@ def _in_flight(database: sqlite3.Connection) -> list[tuple[str, int, str]]:
     return [(row["id"], row["attempts"], row["token"]) for row in database.execute(query)]
 
 
-def _soon(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + MOMENT
+def _soon(condition: Callable[[], bool], seconds: float = MOMENT) -> bool:
+    deadline = time.monotonic() + seconds
     while not (true := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return true

@@ -14,6 +14,8 @@ import httpx
 import psutil
 from conftest import PATIENCE, Daemon, wait_until
 
+MOMENT = 20.0  # seconds, on a busy machine
+
 
 def strace(calls: str, what: str, when: str) -> tuple[str, ...]:
     """Has the kernel do `what` (`signal=KILL`, `error=EIO`) at the calls that `when` counts, in each thread."""
@@ -38,6 +40,8 @@ class Victim(Daemon):
     def __init__(self, home: Path, *flags: str, **environment: str) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
+        self.homes = [home]  # where its encoders work, those of its machines, too
+        self.lease = MOMENT  # seconds for which one may outlive its attempt
         self.client: httpx.Client | None = None
         self.process: Any = None  # until it is started
         super().__init__(home / "state", *flags, FFSPOOL_GRACE="0.5", FFSPOOL_RETRY_DELAY="0.2", **environment)
