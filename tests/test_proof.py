@@ -8,11 +8,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from conftest import make_clip
 from msgspec.structs import replace
+from specimens import FLAC
+from test_unread import made
 
 from daemon.errors import ProofError
+from daemon.media import decode_end
 from daemon.media.describe import read_media
 from daemon.media.prober import Prober
 from daemon.proof import prove
@@ -160,3 +164,13 @@ def test_what_is_no_media_is_told(folder: Path) -> None:
     told = refusal(folder / "text.mp4")
     assert told is not None
     assert told.startswith("the encoder said it was done, but its output cannot be read: ")
+
+
+def test_the_end_is_proven_of_sound_in_which_a_moment_is_not_found(ffmpeg: str, tmp_path: Path) -> None:
+    """Of FLAC in few packets FFmpeg finds the beginning of some, and of others none."""
+    noise = ["-f", "lavfi", "-i", "aevalsrc=random(0)*0.1:duration=3:sample_rate=8000"]
+    few = [*noise, *FLAC, "-frame_size", "4096", "{out}"]
+    path = made(ffmpeg, tmp_path, "few.flac", few)
+    with av.open(str(path)) as container, pytest.raises(PermissionError):
+        container.seek(2 * av.time_base)
+    decode_end.decode(str(path), read_media(str(path)), patience=10.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Daemon
-from specimens import MP3, MPEG4, encoded, film, heard, picture, silent
+from specimens import AAC, H264, MP3, MPEG4, OPUS, Step, encoded, film, heard, picture, silent, sound
 from surroundings import crossed, thorough
 from test_kinds import frames, lasting, make
 from test_unread import defaults, made
@@ -105,3 +105,22 @@ def test_an_flv_that_ends_before_its_header_says_is_told_to(ffmpeg: str, tmp_pat
     path = made(ffmpeg, tmp_path, "live.flv", step, edit=lambda whole: whole[: len(whole) * 6 // 10])
     planned = plan(read_media(str(path)), "mp3", defaults("mp3"))
     assert "end" in {fact.what for fact in planned.contents.left_out}
+
+
+LEFT_BY_A_CRASH: dict[str, Step] = {
+    "a.mkv": [*H264, *AAC, "-live", "1"],
+    "a.ts": [*H264, *AAC],
+    "a.flv": [*H264, *AAC],
+    "a.opus": OPUS,
+}
+
+
+@pytest.mark.parametrize("name", LEFT_BY_A_CRASH)
+def test_what_ends_in_its_middle_is_told_to_whatever_its_container(ffmpeg: str, tmp_path: Path, name: str) -> None:
+    both = [*(picture(seconds=3.0) if name != "a.opus" else []), *sound(3.0)]
+    path = made(ffmpeg, tmp_path, name, [*both, *LEFT_BY_A_CRASH[name], "{out}"])
+    for ends in (False, True):
+        if ends:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10 // 188 * 188 + 7])
+        told = plan(read_media(str(path)), "opus", {**defaults("opus"), "on_truncated": "keep"}).contents.left_out
+        assert [fact.what for fact in told].count("end") == ends

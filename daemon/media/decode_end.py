@@ -34,8 +34,10 @@ def decode(path: str, media: Media, patience: float) -> None:
     file = MediaFile(path)
     with opened(file, media.format) as container:
         for number, stream in enumerate(timed(media)):
-            last = _seek(container, _end(stream, media) - LAST, begun=number > 0)
-            frames = _decoded(container, stream.index, threads, last, deadline)
+            seconds = max(0.0, _end(stream, media) - LAST)
+            last = Fraction(container.start_time or 0, av.time_base) + Fraction(seconds)
+            sought = _seek(container, last) if seconds > 0 or number else True
+            frames = _decoded(container, stream.index, threads, last, deadline) if sought else 0
             if frames == 0:  # what is sought is the picture, and sound may lie before the first
                 with opened(file, media.format) as anew:
                     frames = _decoded(anew, stream.index, threads, last, deadline)
@@ -68,15 +70,14 @@ def _end(stream: Timed, media: Media) -> float:
     return min(whole, stream.start_seconds + stream.duration_seconds) if stream.duration_seconds else whole
 
 
-def _seek(container: InputContainer, seconds: float, *, begun: bool) -> Fraction:
-    """Goes to where decoding can begin, so many seconds from the start; returns that moment in the container's time.
-
-    Of a file not `begun` to be read, the start is where it is.
-    """
-    start = container.start_time or 0
-    if seconds > 0 or begun:
-        container.seek(start + int(max(0.0, seconds) * av.time_base))
-    return Fraction(start, av.time_base) + Fraction(max(0.0, seconds))
+def _seek(container: InputContainer, moment: Fraction) -> bool:
+    """Goes to where decoding can begin, before that moment in the container's time; False where FFmpeg does not find
+    it, as amid few large packets of FLAC without an index."""
+    try:
+        container.seek(int(moment * av.time_base))
+    except PermissionError:
+        return False
+    return True
 
 
 def _decoded(container: InputContainer, index: int, threads: int, last: Fraction, deadline: float) -> int | None:

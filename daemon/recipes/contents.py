@@ -65,7 +65,7 @@ class _Account(NamedTuple):
         yield from self._beside()
         yield from self._recording()
         yield from self._tags()
-        if self.media.cut_off:
+        if self.media.cut_off or self.media.lacks_end:
             yield LeftOut(what="end", why="the source ends in the middle of a recording: what is there is used")
 
     def _asked(self, name: str, value: str) -> str | None:
