@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -49,9 +49,22 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def machine(invitation: Path, work: Path, *flags: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def machine(
+    invitation: Path, work: Path, *flags: str, prefix: Sequence[str] = (), **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """A machine as a process of its own; its words are in a file beside its folder."""
-    command = [sys.executable, "-m", "daemon.cli", "worker", str(invitation), "--work", str(work), "--slots", "2"]
+    command = [
+        *prefix,
+        sys.executable,
+        "-m",
+        "daemon.cli",
+        "worker",
+        str(invitation),
+        "--work",
+        str(work),
+        "--slots",
+        "2",
+    ]
     with work.with_suffix(".log").open("ab") as log:
         process = subprocess.Popen([*command, *flags], stdout=log, stderr=log, env={**os.environ, **environment})
     try:
@@ -146,10 +159,11 @@ class Cluster:
         unhurried: dict[str, str],
         *flags: str,
         more: str = "local_slots = 0",
+        host: str = "127.0.0.1",
     ) -> None:
         port, files = self.ports = free_ports(2)
         config = folder / "ffspool.toml"
-        config.write_text(f"[cluster]\nlisten = 'tls://127.0.0.1:{port}'\nfiles_port = {files}\n{more}\n")
+        config.write_text(f"[cluster]\nlisten = 'tls://{host}:{port}'\nfiles_port = {files}\n{more}\n")
         self.folder = folder
         self.environment = unhurried
         self.daemon = start_daemon(*flags, FFSPOOL_CONFIG=str(config), FFSPOOL_RESUME_FROM="0")
@@ -161,12 +175,12 @@ class Cluster:
         return self.folder / f"{name}.invite"
 
     @contextmanager
-    def machine(self, name: str, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
+    def machine(self, name: str, *flags: str, prefix: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
         """One that works, called that; it was invited before if it is the same again."""
         invitation = self.folder / f"{name}.invite"
         if not invitation.exists():
             self.invite(name)
-        with machine(invitation, self.folder / name, *flags, **self.environment) as process:
+        with machine(invitation, self.folder / name, *flags, prefix=prefix, **self.environment) as process:
             wait_until(lambda: self.standing(name)["state"] == "working", f"{name} to come:\n{self.words(name)}")
             yield process
 
