@@ -31,6 +31,7 @@ from bench.queue import queue
 from bench.race import race
 from bench.report import Report, plot
 from bench.stalled import stalled
+from bench.throughput import throughput
 from bench.transfers import transfers
 from bench.watching import watching
 from daemon.process.launcher import Limits, Reserve, Walls, spawn
@@ -191,6 +192,7 @@ MEASURES: dict[str, tuple[str, Callable[[], object]]] = {
     "launch": ("Launching a process", launch),
     "cancel": ("A cancel", cancel),
     "idle": ("Doing nothing", idle),
+    "throughput": ("Batches and a film on more machines", throughput),
     "transfers": ("Uploads and downloads", transfers),
     "fetches": ("Sources by URL", fetches),
     "large": ("Five gigabytes from a URL to a bucket", large),

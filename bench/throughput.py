@@ -1,0 +1,117 @@
+"""How much more is done on more machines: a batch, and one long film, by machines of a quarter of a core each.
+
+A quarter is what the kernel lets all processes of a machine have together, the worker itself among them; the daemon has
+what is left of this host, and encodes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bench.clips import make_clip, make_scenes
+from bench.daemons import Daemon, daemon, wait_until
+
+MACHINES = (1, 2, 4)
+CLIPS, SECONDS = 16, 10
+FILM, SPAN = 480, 15  # seconds, of all and of what is encoded at once
+PERIOD, QUARTER = 100_000, 25_000  # microseconds
+PORT = 18786
+CPU = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")  # of the older kind, and of the newer
+
+
+def throughput() -> None:
+    """Prints what N machines do against one, as shares of N times as much."""
+    if not _may_be_bounded():
+        print("no control group for CPU time can be made here: machines of a quarter of a core are not to be had")
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clips = [make_clip(folder / f"{number}.mp4", SECONDS, "640x360") for number in range(CLIPS)]
+        film = [make_scenes(folder / "film.mp4", FILM)]
+        for what, files, setting in (("a batch", clips, "60"), ("one film, in spans", film, "0")):
+            took = {count: _took(folder, count, files, setting) for count in MACHINES}
+            shares = ", ".join(
+                f"{count}: {seconds:.0f} s, {took[1] / seconds / count:.2f} N" for count, seconds in took.items()
+            )
+            print(f"{what} on machines of a quarter of a core: {shares}")
+
+
+def _took(folder: Path, count: int, files: Iterable[Path], resume_from: str) -> float:
+    """Seconds from the first submit to the last end."""
+    with tempfile.TemporaryDirectory(dir=folder) as name, ExitStack() as stack:
+        place = Path(name)
+        config = place / "ffspool.toml"
+        config.write_text(f'[cluster]\nlisten = "tls://127.0.0.1:{PORT}"\nlocal_slots = 0\npiece_seconds = {SPAN}\n')
+        surroundings = {"FFSPOOL_CONFIG": str(config), "FFSPOOL_RESUME_FROM": resume_from}
+        running = stack.enter_context(daemon(place, **surroundings))
+        for number in range(count):
+            stack.enter_context(_machine(place, f"box{number}", surroundings))
+        wait_until(lambda: _at_work(running) == count, every=0.1)
+        running.settle()
+        began = time.monotonic()
+        jobs = [running.submit(file, "h264-480p")["id"] for file in files]
+        ended = [running.ended(job) for job in jobs]
+        assert all(job["status"] == "completed" for job in ended)
+        return time.monotonic() - began
+
+
+def _at_work(running: Daemon) -> int:
+    return sum(one["state"] == "working" for one in running.client.get("/api/machines").json()["items"])
+
+
+@contextmanager
+def _machine(place: Path, name: str, surroundings: dict[str, str]) -> Iterator[None]:
+    env = {**os.environ, **surroundings, "FFSPOOL_STATE_DIR": str(place / "state")}
+    ffspool = [sys.executable, "-m", "daemon.cli"]
+    invited = subprocess.run([*ffspool, "cluster", "invite", name], env=env, capture_output=True, check=True).stdout
+    invitation = place / f"{name}.invite"
+    invitation.write_bytes(invited)
+    with _bounded(name) as procs, (place / f"{name}.log").open("ab") as log:
+        work = [*ffspool, "worker", str(invitation), "--slots", "1", "--work", str(place / name)]
+        into = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(procs), *work]
+        process = subprocess.Popen(into, env=env, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def _groups() -> Path | None:
+    """The folder of control groups for CPU time, if there is one."""
+    older, newer = CPU
+    if (older / "cpu.cfs_quota_us").exists():
+        return older
+    controllers = newer / "cgroup.subtree_control"
+    return newer if controllers.exists() and "cpu" in controllers.read_text().split() else None
+
+
+def _may_be_bounded() -> bool:
+    groups = _groups()
+    return groups is not None and os.access(groups, os.W_OK)
+
+
+@contextmanager
+def _bounded(name: str) -> Iterator[Path]:
+    """A group that has a quarter of a core: its file of processes."""
+    groups = _groups()
+    assert groups
+    group = groups / f"ffspool-bench-{os.getpid()}-{name}"
+    group.mkdir()
+    try:
+        if (group / "cpu.max").exists():
+            (group / "cpu.max").write_text(f"{QUARTER} {PERIOD}")
+        else:
+            (group / "cpu.cfs_period_us").write_text(str(PERIOD))
+            (group / "cpu.cfs_quota_us").write_text(str(QUARTER))
+        yield group / "cgroup.procs"
+    finally:
+        wait_until(lambda: not (group / "cgroup.procs").read_text(), every=0.1)
+        group.rmdir()
