@@ -724,6 +724,23 @@ def test_uploads_that_were_not_ended_are_aborted_once_nobody_wants_them(scene: S
     assert under_way(scene) == OTHERS
 
 
+def test_an_upload_of_another_delivery_to_that_key_is_not_aborted(scene: Scene) -> None:
+    first, second, notes = scene.parcel(conflict=Conflict.NUMBER), scene.parcel(1, conflict=Conflict.NUMBER), Notes()
+    notes.landing = '{"key": "films/clip.mp4"}'  # of the first, which a daemon that died had begun
+
+    def note(_: str | None) -> None:
+        begun(scene, "renders/films/clip.mp4")  # as the second does from now on
+        with pytest.raises(Undelivered):
+            scene.place.deliver(first, Course(notes.landing, lambda _: None, refuse))
+        scene.place.withdraw(replace(first, landing=notes.landing))
+        assert under_way(scene) == ["renders/films/clip.mp4"]
+
+    def refuse() -> bool:
+        raise Undelivered("this is far enough")
+
+    assert scene.place.deliver(second, Course(None, note, lambda: False)).to == f"{URL}/films/clip.mp4"
+
+
 def test_a_store_that_tells_of_no_uploads_holds_nothing_up(scene: Scene, tmp_path: Path) -> None:
     bucket = replace(named(scene.server, tmp_path), endpoint="http://127.0.0.1:1")
     assert leftovers.abort(bucket, credentials.credentials(bucket), "x") == 0

@@ -7,7 +7,7 @@ own objects, and neither sends them twice nor numbers them anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -43,11 +43,11 @@ class Buckets:
         if bucket is None:
             raise Undelivered("its url is below that of no bucket of this daemon any more", final=True)
         keys = opening(bucket)
-        if course.landing:
-            leftovers.abort(bucket, keys, msgspec.json.decode(course.landing, type=Landing).key)
         sort = Tree if parcel.output.is_dir() else OneObject
         store = ObjectStore(bucket, keys)
         try:
+            if course.landing:
+                self._abort(bucket, keys, parcel.id, msgspec.json.decode(course.landing, type=Landing).key)
             key, kept = sort(bucket, store, parcel, course, _key(bucket, parcel), self._claimed).carry_out()
         finally:
             self._claimed.let_go(parcel.id)
@@ -60,9 +60,17 @@ class Buckets:
         if landing is None or bucket is None:
             return
         keys = opening(bucket)
-        leftovers.abort(bucket, keys, landing.key)
+        try:
+            self._abort(bucket, keys, parcel.id, landing.key)
+        finally:
+            self._claimed.let_go(parcel.id)
         if landing.last:
             landing.clear(ObjectStore(bucket, keys), parcel.id)
+
+    def _abort(self, bucket: Bucket, keys: Mapping[str, str], delivery: str, key: str) -> None:
+        """Ends uploads to a key that nobody goes on with: another delivery may be on its way there by now."""
+        if self._claimed.claim(bucket.beginning + key, delivery):
+            leftovers.abort(bucket, keys, key)
 
     def _bucket(self, destination: Destination) -> Bucket | None:
         """The bucket it goes to, unless the operator named that another way meanwhile."""
