@@ -724,6 +724,23 @@ def test_uploads_that_were_not_ended_are_aborted_once_nobody_wants_them(scene: S
     assert under_way(scene) == OTHERS
 
 
+def test_one_whose_upload_is_gone_is_put_off_in_words(scene: Scene) -> None:
+    scene.output.write_bytes(bytes(4 * PART))
+
+    looks = iter(range(1000))
+
+    def lose() -> bool:
+        if next(looks) == 12:
+            [one] = s3(scene.server).list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+            s3(scene.server).abort_multipart_upload(Bucket=BUCKET, Key=one["Key"], UploadId=one["UploadId"])
+        return False
+
+    with pytest.raises(Undelivered) as refused:
+        scene.place.deliver(scene.parcel(), Notes().course(lose))
+    assert str(refused.value) == "the bucket renders answered 404 Not Found (NoSuchUpload)"
+    assert not refused.value.final
+
+
 def test_an_upload_of_another_delivery_to_that_key_is_not_aborted(scene: Scene) -> None:
     first, second, notes = scene.parcel(conflict=Conflict.NUMBER), scene.parcel(1, conflict=Conflict.NUMBER), Notes()
     notes.landing = '{"key": "films/clip.mp4"}'  # of the first, which a daemon that died had begun

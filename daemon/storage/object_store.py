@@ -22,7 +22,7 @@ PART = 5 * 1024**2  # bytes: what is larger is sent in parts, as stores want the
 MOST_PARTS = 9_000  # of 10,000 that S3 allows
 PAGE = 1000  # objects that are listed at once
 AT_ONCE = 4  # parts of one object that are on their way
-REQUEST_TIMEOUT = timedelta(seconds=120)
+REQUEST_TIMEOUT = timedelta(minutes=5)  # that long a store may take to join the parts of a large object
 CONNECT_TIMEOUT = timedelta(seconds=10)
 RETRIES = {
     "max_retries": 3,
@@ -86,7 +86,7 @@ class ObjectStore:
         """
         import obstore
 
-        with self._in_words(), _unless_taken():
+        with self._in_words(), self._unless_lost(), _unless_taken():
             if size <= PART:
                 mode: Any = "overwrite" if over else "create"
                 obstore.put(self._store, key, b"".join(pieces()), attributes=dict(said), mode=mode, use_multipart=False)
@@ -151,6 +151,14 @@ class ObjectStore:
             words = f"the bucket {self._bucket.name} holds a key that is no path, as with // or a tab in it: rename it"
             raise Undelivered(words, away=True) from None
         except (BaseError, ValueError) as error:  # `from None`: what it says may be secret, and a log shows causes
+            raise self._refusal(error) from None
+
+    @contextmanager
+    def _unless_lost(self) -> Iterator[None]:
+        """What is put in parts may not be found: somebody ended it, or its end was asked for twice."""
+        try:
+            yield
+        except FileNotFoundError as error:
             raise self._refusal(error) from None
 
     def _refusal(self, error: Exception) -> Undelivered:
