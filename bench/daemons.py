@@ -91,8 +91,8 @@ def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
     return sum(int(file.read_text().split()[0]) for file in threads) / 1e9
 
 
-def wait_until(condition: Callable[[], Any], every: float = 0.002) -> Any:
-    deadline = time.monotonic() + 600
+def wait_until(condition: Callable[[], Any], every: float = 0.002, seconds: float = 600) -> Any:
+    deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError("the daemon did not do what the bench waits for")
