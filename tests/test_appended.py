@@ -58,9 +58,10 @@ REFUSED: dict[str, tuple[Step, str]] = {
     "a.ivf": (AV1, "IVF"),
     "a.nut": ([*MPEG4, *MP2], "NUT"),
     "a.rm": (["-c:a", "ac3"], "Real"),
+    "a.png": (["-frames:v", "1"], "PNG"),
     "same.opus": ([*OPUS, *EXACT], "Ogg"),
 }
-SHOWS_ALONE = {"y4m", "ivf"}
+SHOWS_ALONE = {"y4m", "ivf", "png"}
 HEARD_ALONE = {"aac", "mp3", "ac3", "eac3", "opus", "ogg", "oga", "wav", "aiff", "caf", "au", "w64", "tta", "flac"}
 HEARD_ALONE |= {"amr", "wv", "voc", "wma", "webm", "rm"}
 

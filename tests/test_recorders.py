@@ -124,3 +124,18 @@ def test_what_ends_in_its_middle_is_told_to_whatever_its_container(ffmpeg: str, 
             path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10 // 188 * 188 + 7])
         told = plan(read_media(str(path)), "opus", {**defaults("opus"), "on_truncated": "keep"}).contents.left_out
         assert [fact.what for fact in told].count("end") == ends
+
+
+@pytest.mark.parametrize("name", ["a.mjpeg", "a", "a.jpg"])
+def test_jpegs_that_follow_each_other_are_a_film(ffmpeg: str, tmp_path: Path, name: str) -> None:
+    path = made(ffmpeg, tmp_path, name, silent("-c:v", "mjpeg", "-f", "mjpeg", "{out}", seconds=2.0, to="-y"))
+    assert read_media(str(path)).duration_seconds == pytest.approx(2.0, abs=0.05)
+    assert len(list(frames(make(ffmpeg, path, tmp_path, "h264-480p", speed="ultrafast")))) == 50
+
+
+def test_a_photograph_with_previews_behind_it_is_none(ffmpeg: str, tmp_path: Path) -> None:
+    step = silent("-c:v", "mjpeg", "-f", "mjpeg", "{out}", seconds=0.2, to="-y")
+    row = made(ffmpeg, tmp_path, "row", step).read_bytes()
+    photograph = tmp_path / "photograph.jpg"
+    photograph.write_bytes(row[:2] + b"\xff\xe2\0\x0aMPF\0MM\0*" + row[2:])
+    assert read_media(str(photograph)).still

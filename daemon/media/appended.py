@@ -55,6 +55,7 @@ _KINDS = (
     _Kind("MXF", bytes.fromhex("060e2b34020501010d0102010102")),
     _Kind("Real", b".RMF\0\0\0"),
     _Kind("NUT", b"nut/multimedia container\0"),
+    _Kind("PNG", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"),
     _Kind("Y4M", b"YUV4MPEG2 "),
     _Kind("IVF", b"DKIF\0\0\x20\0"),
 )

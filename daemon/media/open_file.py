@@ -26,6 +26,9 @@ CHAINED = (
 )
 NAMELESS = "; raw sound or pictures, such as G.722, tell nothing of themselves: put them into WAV or MKV first"
 STILL_SECONDS = 0.04  # for which a single picture is shown
+MOTION_JPEG = "mjpeg"
+BETWEEN, LEAST_BETWEEN = b"\xff\xd9\xff\xd8\xff", 2  # what ends a JPEG and begins the next; how often, in a film
+WITHIN = 64 * 1024  # bytes in which a photograph tells that there are others behind it
 STILLS = {
     b"\xff\xd8\xff": "jpeg_pipe",
     b"\x89PNG": "png_pipe",
@@ -87,13 +90,23 @@ def _is_chained(file: MediaFile) -> bool:
 
 
 def _still_format(file: MediaFile) -> str | None:
-    """The demuxer for a single picture whose name ends as one's: FFmpeg would take the name for a pattern of names."""
+    """The demuxer for a single picture whose name ends as one's: FFmpeg would take the name for a pattern of names.
+
+    JPEGs that follow each other are a film, of which it would see the first.
+    """
+    if _is_film(file.head):
+        return MOTION_JPEG
     if Path(file.path).suffix.lower() not in STILL_SUFFIXES:
         return None
     head = file.head[:4096]
     if b"acTL" in head:
         return "apng"
     return next((name for beginning, name in STILLS.items() if head.startswith(beginning)), None)
+
+
+def _is_film(head: bytes) -> bool:
+    """Whether it is a row of JPEGs and no photograph with previews behind it, which tells of them (CIPA DC-007)."""
+    return head.startswith(b"\xff\xd8\xff") and b"MPF\0" not in head[:WITHIN] and head.count(BETWEEN) >= LEAST_BETWEEN
 
 
 def _misses_its_index(file: MediaFile) -> bool:

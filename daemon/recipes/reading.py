@@ -26,7 +26,7 @@ def _reading(media: Media) -> dict[str, Any]:
 
     The encoder sees no name, by which alone the probe may have known some formats.
     """
-    known_by_name = media.still or media.format in {"mp3", RESTARTABLE}
+    known_by_name = media.still or media.format in {"mp3", "mjpeg", RESTARTABLE}
     options: dict[str, Any] = {"f": media.format} if known_by_name else {}
     # Where timestamps may jump ffmpeg itself leaves out what precedes the streams it uses, as far as it knows.
     if media.lead_seconds < -0.001 or (media.lead_seconds > 0.001 and media.format not in DISCONTINUOUS):
