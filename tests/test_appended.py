@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from specimens import AAC, AV1, FLAC, H264, MP3, MPEG2, MPEG4, OPUS, PCM, Step, mapped, picture, sound
-from surroundings import thorough
+from surroundings import need, thorough
+from test_kinds import lasting, make
 from test_unread import defaults, made
 
 from daemon.errors import ProbeError, UnsuitableSource
+from daemon.media.appended import refuse_appended
 from daemon.media.describe import read_media
 from daemon.media.durations import close
+from daemon.media.media_file import MediaFile
 from daemon.recipes.command import plan
 
 EXACT = ["-fflags", "+bitexact"]  # has every Ogg file count its streams from 0 on
@@ -100,6 +105,27 @@ def test_where_only_the_first_would_be_read_it_is_refused(ffmpeg: str, tmp_path:
     assert read_media(str(halves(ffmpeg, tmp_path, name, how, 0.5)[0])).duration_seconds
     with pytest.raises(ProbeError, match=f"it is several {called} files put end to end"):
         read_media(str(joined(ffmpeg, tmp_path, name, how, 0.5)))
+
+
+def test_musepack_is_read_and_several_of_it_are_refused(ffmpeg: str, tmp_path: Path) -> None:
+    encoder = need("mpcenc", "musepack-tools")
+    plain, one, several = made(ffmpeg, tmp_path, "a.wav", [*sound(1.0), *PCM, "{out}"]), tmp_path / "a.mpc", "b.mpc"
+    subprocess.run([encoder, "--silent", str(plain), str(one)], check=True)
+    (tmp_path / several).write_bytes(one.read_bytes() * 2)
+    assert read_media(str(one)).audio[0].codec == "musepack8"
+    assert lasting(make(ffmpeg, one, tmp_path, "flac"), "audio") == pytest.approx(1.0, abs=0.05)
+    with pytest.raises(ProbeError, match="it is several Musepack files put end to end"):
+        read_media(str(tmp_path / several))
+
+
+def test_several_files_of_monkeys_audio_are_refused(tmp_path: Path) -> None:
+    """Which nothing here encodes: its beginning, by its format's description."""
+    begin = b"MAC " + struct.pack("<HHI", 3990, 0, 52) + bytes(44)
+    (tmp_path / "a.ape").write_bytes(begin)
+    refuse_appended(MediaFile(str(tmp_path / "a.ape")))
+    (tmp_path / "b.ape").write_bytes(begin * 2)
+    with pytest.raises(ProbeError, match="it is several Monkey's Audio files put end to end"):
+        refuse_appended(MediaFile(str(tmp_path / "b.ape")))
 
 
 @pytest.mark.parametrize(("one", "other"), [(0.5, 1.0), (1.0, 0.5), (0.3, 0.6), (1.0, 2.0)])

@@ -49,6 +49,8 @@ _KINDS = (
     _Kind("FLAC", b"fLaC", _then(rb"[\0\x80]\0\0\x22"), LARGE),
     _Kind("WavPack", b"wvpk", _then(rb".{5}\x04.{6}\0{4}(?!\0{4}).{4}.[" + _INITIAL + rb"]"), LARGE),
     _Kind("TTA", b"TTA1", _then(rb"[\1-\3]\0"), LARGE),
+    _Kind("Musepack", b"MPCKSH", _then(rb".{5}\x08"), LARGE),
+    _Kind("Monkey's Audio", b"MAC ", _then(rb"[\x8c-\x96]\x0f\0\0\x34\0\0\0"), LARGE),
     _Kind("AMR", b"#!AMR", _then(rb"(-WB)?\n")),
     _Kind("Matroska", b"\x1a\x45\xdf\xa3", _then(rb".{1,64}?\x42\x82[\x84-\x88](matroska|webm)")),
     _Kind("ASF", bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")),
