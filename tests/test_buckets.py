@@ -289,6 +289,15 @@ def test_a_store_that_is_busy_is_asked_some_times_and_then_let_alone(
     assert (refused.value.final, refused.value.away) == (False, True)
 
 
+def test_each_part_is_sent_with_its_checksum(ill_store: ReceivingHost, tmp_path: Path) -> None:
+    place, parcel = to_ill(ill_store, tmp_path)
+    with pytest.raises(Undelivered):  # it is no store: it takes what comes, and then says something else
+        place.deliver(parcel, Notes().course())
+    [came] = ill_store.came
+    assert came["x-amz-content-sha256"] == parcel.sha256
+    assert "x-amz-content-sha256" in came["authorization"], "what is signed is compared by S3"
+
+
 def test_a_store_whose_certificate_nobody_trusts_is_refused_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
