@@ -33,8 +33,9 @@ ASKED: dict[str, dict[str, Any]] = {
 }
 FEW = 17  # one of each format
 HARD = {
-    "vpx-vp9-mirrored-sound-long-cut.mkv"
-}  # of which a ladder held the last picture, and lasted as long as it should
+    "vpx-vp9-mirrored-sound-long-cut.mkv",  # of which a ladder held the last picture, and lasted as long as it should
+    "svtav1-deep-tongues-cut.webm",  # of whose sound a ladder had half
+}
 MOST_OFF = 0.65  # seconds
 UNCOPIED = "hides parts by an edit list, which Matroska would show|does not tell when all of its pictures are shown"
 # A source that ends up to half a second before its header says is believed to be whole, until its output is proven.

@@ -112,7 +112,8 @@ async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source
     sizes = tuple((picture.coded_width, picture.coded_height) for picture in pictures)
     if sizes != ladder.rungs:
         raise ProofError(f"the output has the sizes {_listed(sizes)} instead of {_listed(ladder.rungs)}")
-    _refuse_other_sounds(told.renditions, made, plan)
+    if words := _other_sounds(told.renditions, made, plan):
+        raise ProofError(await truncation(prober, plan, source) or words)
     lengths = [media.duration_seconds or 0.0 for media in made if media.video]
     for length in lengths:
         if plan.video_seconds is not None and not close(length, plan.video_seconds):
@@ -123,12 +124,12 @@ async def _ladder(prober: Prober, part: Path, plan: Plan, ladder: Ladder, source
     return max(lengths)
 
 
-def _refuse_other_sounds(renditions: Iterable[Rendition], made: Sequence[Media], plan: Plan) -> None:
+def _other_sounds(renditions: Iterable[Rendition], made: Sequence[Media], plan: Plan) -> str | None:
     sounds = [(media, one.language) for one, media in zip(renditions, made, strict=True) if media.audio]
     picture = next(media for media in made if media.video)
     heard, languages = [media for media, _ in sounds], [language for _, language in sounds]
-    if found := differences_of_sounds(picture, heard, languages, plan):
-        raise ProofError(f"the output is not what was planned: {'; '.join(found)}")
+    found = differences_of_sounds(picture, heard, languages, plan)
+    return f"the output is not what was planned: {'; '.join(found)}" if found else None
 
 
 async def _joined(prober: Prober, part: Path, rendition: Rendition) -> Media:
