@@ -27,6 +27,7 @@ from bench.events import events
 from bench.fetches import fetches
 from bench.interruptions import interruptions
 from bench.large import large
+from bench.machines import alone, standins
 from bench.queue import queue
 from bench.race import race
 from bench.report import Report, plot
@@ -201,6 +202,8 @@ MEASURES: dict[str, tuple[str, Callable[[], object]]] = {
     "stalled": ("Answers while a share does not answer", stalled),
     "interruptions": ("Films that are interrupted, and what it costs those that are not", interruptions),
     "watching": ("Watched folders with many files", watching),
+    "standins": ("Many machines whose encoders only wait", standins),
+    "alone": ("A daemon without machines, and one that may have them", alone),
     "leaks": ("Memory over many jobs", leaks),
     "queue": ("The queue, by how many jobs are in the table", queues),
 }

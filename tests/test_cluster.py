@@ -146,6 +146,11 @@ class TestBoth(Remote):
     slots, resized = 4, 5
 
 
+def test_a_host_that_works_alone_loads_nothing_of_it() -> None:
+    words = "import sys, daemon.server; print({'dask', 'distributed', 'cryptography', 'tornado'} & sys.modules.keys())"
+    assert subprocess.run([sys.executable, "-c", words], capture_output=True, text=True).stdout == "set()\n"
+
+
 # Behind a daemon
 
 

@@ -11,10 +11,19 @@ from typing import Any
 from distributed import Scheduler, Worker
 
 NOWHERE = int(IPv6Address("2001:db8::"))  # is for documents: nothing lies there
-RULES: dict[str, object] = {
+BEAT = 5.0  # seconds between two signs of life of a machine
+SELDOM = "1h"
+RULES: dict[str, object] = {  # what nobody here looks at is not gathered
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.diagnostics.nvml": False,
+    "distributed.client.heartbeat": "60s",
+    "distributed.client.scheduler-info-interval": SELDOM,  # else each machine asks for all there is of all others
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": SELDOM,
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.scheduler.active-memory-manager.start": False,
 }
 
 
@@ -23,6 +32,10 @@ class QuietScheduler(Scheduler):
 
     def start_http_server(self, *_: Any, **__: Any) -> None:
         pass
+
+    def heartbeat_worker(self, **told: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = super().heartbeat_worker(**told)
+        return {**answer, "heartbeat-interval": BEAT}
 
 
 class QuietWorker(Worker):

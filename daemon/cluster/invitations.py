@@ -45,11 +45,13 @@ class Guest(Model, frozen=True):
 
 
 class Guests:
-    """Knows who was invited and not revoked since. It reads its file anew each time: another process may write it."""
+    """Knows who was invited and not revoked since. It looks at its file each time: another process may write it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = folder / GUESTS
+        self._version: tuple[int, int] | None = None  # of the file, as it is known
+        self._known: dict[str, Guest] = {}
 
     def names(self) -> list[str]:
         return sorted(self._read())
@@ -106,9 +108,14 @@ class Guests:
             os.close(folder)
 
     def _read(self) -> dict[str, Guest]:
-        if not self._file.exists():
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
             return {}
-        return msgspec.json.decode(self._file.read_bytes(), type=dict[str, Guest])
+        if (version := (found.st_ino, found.st_mtime_ns)) != self._version:
+            self._known = msgspec.json.decode(self._file.read_bytes(), type=dict[str, Guest])
+            self._version = version
+        return dict(self._known)
 
     def _write(self, guests: dict[str, Guest]) -> None:
         write_private(self._file, msgspec.json.encode(guests).decode())

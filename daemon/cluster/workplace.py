@@ -27,13 +27,14 @@ from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.transfers import NotCurrent, SourceAway, Transfers, Unreachable
 from daemon.encode.diagnosis import Ending, diagnose
 from daemon.encode.engine import Engine
-from daemon.encode.task import Durable, Ended, Report, Task, Vitals
+from daemon.encode.task import Durable, Ended, Progress, Report, Task, Vitals
 from daemon.models import SourceFile, Stage, Stopped
 from daemon.process.exec_child import CANNOT_START
 
 log = logging.getLogger(__name__)
 
 TASKS = "tasks"  # the folder of what is being made
+SHOWN_EVERY = 1.0  # seconds
 MOST_SAID = 4 * 1024 * 1024  # bytes of a log at once
 LAST_WORDS = 2.0  # seconds that a stop may wait for what was said
 LIVES = 5.0  # seconds between two signs of life
@@ -52,7 +53,18 @@ class Work:
         self.stopped: Stopped | None = None
         self.here: Task | None = None  # as it is run on this machine, once it is
         self.vitals: Vitals | None = None  # of its encoder, the latest
+        self.shown: tuple[float, float] | None = None  # when progress was told last, and what
+        self.hidden: Progress | None = None  # that came since
         self.logged = Counter[str]()  # bytes of logs that the daemon has, by variation
+
+    def is_time(self, progress: Progress) -> bool:
+        """Tells whether the daemon wants to know of it: the encoder tells ten times in a second how far it is."""
+        now, went_on = time.monotonic(), self.shown is None or progress.seconds > self.shown[1]
+        if self.shown and (now - self.shown[0] < SHOWN_EVERY or not went_on):
+            self.hidden = progress
+            return False
+        self.shown, self.hidden = (now, progress.seconds), None
+        return True
 
     def doing(self, moved: int) -> str:
         """Tells what is done while its encoder does not run, by the bytes that moved."""
@@ -251,6 +263,8 @@ class Workplace:
             await asyncio.sleep(0)
             await self._engine.pause(task.id)
         ended = await work.running
+        if work.hidden:
+            self._tell(Told(report=work.hidden))
         await growing.settle()
         if self._leaving and ended.stopped:
             await growing.leave()
@@ -278,6 +292,8 @@ class Workplace:
     def _report(self, work: Work, growing: GrowingPieces, report: Report) -> None:
         if isinstance(report, Vitals):
             report = work.vitals = replace(report, load=host.load())
+        if isinstance(report, Progress) and not work.is_time(report):
+            return
         if isinstance(report, Durable):  # on this disk, which is not yet safe
             growing.take(report)
         else:
