@@ -274,7 +274,7 @@ def test_what_an_encoder_says_and_how_it_dawdles_is_told_while_it_runs(cluster: 
         [encoder] = processes_below(process.pid)
         os.kill(encoder, signal.SIGSTOP)
         wait_until(lambda: of(cluster.daemon.job(job))[0].get("doing"), "words for that")
-        assert "the encoder does nothing" in of(cluster.daemon.job(job))[0]["doing"]
+        assert "no progress for" in of(cluster.daemon.job(job))[0]["doing"]
         os.kill(encoder, signal.SIGCONT)
         cluster.daemon.client.post(f"/api/jobs/{job}/cancel")
         words = cluster.daemon.client.get(log).text
