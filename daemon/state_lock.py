@@ -38,6 +38,12 @@ async def locked(paths: Paths) -> AsyncIterator[None]:
         yield
 
 
+def identity(paths: Paths) -> str:
+    """Says which state dir this is, while it is held: no copy of it, and none that was made in its place, is the same."""
+    status = paths.lock.stat()
+    return f"{status.st_dev}:{status.st_ino}"
+
+
 async def _lock(file: TextIO) -> bool:
     """Several tries: a client that asks whether a daemon lives holds the lock for a moment."""
     for _ in range(TRIES):

@@ -63,10 +63,11 @@ def fetching(paths: Paths, store: Store) -> Fetches:
     return Fetches(cast("Resources", rooms), Downloader(most_bytes=1), lambda: None)
 
 
-def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1.0) -> LocalEngine:
+def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1.0, home: str = "") -> LocalEngine:
     """One without a sandbox, not started."""
     unsandboxed = Sandbox(active=False, reason="not of interest here")
-    return LocalEngine(ffmpeg=ffmpeg, slots=slots, limits=Limits(), grace=grace, sandbox=unsandboxed)
+    limits = Limits()
+    return LocalEngine(ffmpeg=ffmpeg, slots=slots, limits=limits, grace=grace, sandbox=unsandboxed, home=home)
 
 
 def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0, deliver: str | None = None) -> None:

@@ -18,7 +18,7 @@ from surroundings import crossed, thorough
 
 from daemon.media import describe as reading
 from daemon.media import tracks
-from daemon.process.identity import TOKEN_VARIABLE
+from daemon.process.identity import HOME_VARIABLE, TOKEN_VARIABLE
 
 SECRET = b"canary-that-nobody-may-see"
 
@@ -265,7 +265,7 @@ def test_an_encoder_is_told_nothing_by_the_environment(daemon: Daemon, root: Pat
     job = daemon.submit(long_clip)["id"]
     encoder = daemon.wait_for_encoder()
     wait_until(daemon.parts, "a partial file")
-    assert set(encoder.environ()) == {TOKEN_VARIABLE, "LC_ALL"}
+    assert set(encoder.environ()) == {TOKEN_VARIABLE, HOME_VARIABLE, "LC_ALL"}
     daemon.client.post(f"/api/jobs/{job}/cancel")
     assert not (root / "report.log").exists()
 

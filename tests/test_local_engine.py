@@ -15,7 +15,9 @@ from stored import local_engine
 
 from daemon.encode.engine import Engine
 from daemon.encode.runner import handle_of
-from daemon.process.identity import TOKEN_VARIABLE, find_by_token, start_ticks
+from daemon.encode.task import Unfinished
+from daemon.models import new_id
+from daemon.process.identity import HOME_VARIABLE, TOKEN_VARIABLE, find_by_token, start_ticks
 
 __all__ = ["long"]
 
@@ -36,14 +38,26 @@ class TestLocalEngine(EngineConformance):
             with process:
                 pass
 
-    def leave_behind(self, task: str) -> str:
+    def leave_behind(self, task: str, **marks: str) -> str:
         sleeping = "import time; print(flush=True); time.sleep(600)"
-        environment = {**os.environ, TOKEN_VARIABLE: task}
+        environment = {**os.environ, TOKEN_VARIABLE: task, **marks}
         process = subprocess.Popen([sys.executable, "-c", sleeping], env=environment, stdout=subprocess.PIPE)
         self.left.append(process)
         assert process.stdout
         assert process.stdout.read(1)  # its environment is there
         return handle_of(process.pid, start_ticks(process.pid))
+
+    def test_what_works_for_a_daemon_of_another_state_dir_is_left_alone(self, ffmpeg: str) -> None:
+        """The copy of a database knows its attempts as well as that daemon, which may live."""
+        mine, others, unmarked = (new_id() for _ in range(3))
+        handles = {
+            task: self.leave_behind(task, **marks)
+            for task, marks in ((mine, {HOME_VARIABLE: "1:2"}), (others, {HOME_VARIABLE: "1:3"}), (unmarked, {}))
+        }
+        unfinished = [Unfinished(task, handle) for task, handle in handles.items()]
+        for of_both in (unfinished, [Unfinished(task, None) for task in handles]):
+            asyncio.run(local_engine(ffmpeg, home="1:2").end_survivors(of_both))
+            assert [self.works(task) for task in handles] == [False, True, False]
 
     def test_the_kernel_would_end_an_encoder_before_the_daemon(self, ffmpeg: str, long: Path, tmp_path: Path) -> None:
         def told(process: int | str) -> int:

@@ -17,6 +17,7 @@ from daemon.paths import Paths
 from daemon.process import ffmpeg_binary
 from daemon.process.launcher import Limits
 from daemon.settings import Settings
+from daemon.state_lock import identity
 
 PACKAGE = "ffspool"
 NEEDED = ("distributed", "cryptography")
@@ -33,6 +34,7 @@ async def open_engine(
         grace=settings.grace,
         sandbox=sandbox,
         readable=tuple(map(str, settings.sandbox_read)),
+        home=await asyncio.to_thread(identity, paths),
     )
     if cluster is None:
         return local

@@ -15,7 +15,7 @@ from daemon.encode.task import Capacity, Ended, Order, Report, Task, Unfinished,
 from daemon.models import Sandbox, Stage, Stopped
 from daemon.paths import size
 from daemon.process.cancel import kill_orphan
-from daemon.process.identity import find_by_token
+from daemon.process.identity import find_by_token, is_of_another
 from daemon.process.launcher import Limits, Reserve
 from daemon.process.registry import Registry
 
@@ -34,8 +34,12 @@ class LocalEngine:
         grace: float,
         sandbox: Sandbox,
         readable: tuple[str, ...] = (),
+        home: str = "",
     ) -> None:
-        """Takes as `readable` the files and folders that the encoder needs beside itself and the system's libraries."""
+        """Takes as `readable` the files and folders that the encoder needs beside itself and the system's libraries.
+
+        `home` marks what it starts, so that survivors are ended by an engine of the same home alone.
+        """
         self.registry = Registry()
         self._reserve = Reserve()
         self._ffmpeg = ffmpeg
@@ -44,6 +48,7 @@ class LocalEngine:
         self._grace = grace
         self._sandbox = sandbox
         self._readable = readable
+        self._home = home
         self._runs: dict[str, Run] = {}
 
     async def start(self) -> None:
@@ -74,6 +79,7 @@ class LocalEngine:
             grace=self._grace,
             sandbox=self._sandbox,
             readable=self._readable,
+            home=self._home,
         )
         self._runs[task.id] = run
         try:
@@ -97,17 +103,22 @@ class LocalEngine:
         return size(Path(order.part).parent)
 
     async def end_survivors(self, unfinished: Sequence[Unfinished]) -> frozenset[str]:
-        return await asyncio.to_thread(_end_survivors, unfinished)
+        return await asyncio.to_thread(_end_survivors, unfinished, self._home)
 
 
-def _end_survivors(unfinished: Sequence[Unfinished]) -> frozenset[str]:
-    """Finds them by what was told of their start, and by the token: one may have died before that was durable."""
+def _end_survivors(unfinished: Sequence[Unfinished], home: str) -> frozenset[str]:
+    """Finds them by what was told of their start, and by the token: one may have died before that was durable.
+
+    A daemon whose database this one is a copy of may live, and go on with the same attempts.
+    """
     handles = {one.task: handle for one in unfinished if (handle := _handle(one.handle))}
     told = {handle.pid: handle.created for handle in handles.values() if handle.boot == host.boot_id()}
     tasks = {one.task for one in unfinished}
     living = dict(find_by_token(lambda token: whole_of(token) in tasks))
     for pid, created in {**told, **living}.items():
-        if kill_orphan(pid, created):
+        if is_of_another(pid, home):
+            log.warning("left alone the encoder %d: another state dir's daemon, of whose database this is a copy", pid)
+        elif kill_orphan(pid, created):
             log.warning("ended the encoder %d that an earlier daemon left behind", pid)
     return frozenset(task for task, handle in handles.items() if handle.boot != host.boot_id())
 

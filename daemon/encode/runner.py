@@ -31,7 +31,7 @@ from daemon.paths import size
 from daemon.process import cancel, disk_use, privileges
 from daemon.process.child import Child, Exit
 from daemon.process.exec_child import SOURCE_PATH
-from daemon.process.identity import TOKEN_VARIABLE, vitals
+from daemon.process.identity import HOME_VARIABLE, TOKEN_VARIABLE, vitals
 from daemon.process.launcher import Limits, Reserve, Walls, spawn
 from daemon.process.registry import Registry
 from daemon.recipes import command
@@ -71,6 +71,7 @@ class Run:
         grace: float,
         sandbox: Sandbox,
         readable: tuple[str, ...],
+        home: str,
     ) -> None:
         self._task = task
         self._ffmpeg = ffmpeg
@@ -80,6 +81,7 @@ class Run:
         self._grace = grace
         self._sandbox = sandbox
         self._readable = readable
+        self._home = home
         self._child: Child | None = None
         self._stopping: asyncio.Task[Stopped] | None = None
         self._thawed = asyncio.Event()
@@ -243,7 +245,7 @@ class Run:
             program=self._ffmpeg,
             folder=self._folder,
             limits=limits,
-            environment={TOKEN_VARIABLE: self._task.id, "LC_ALL": "C.UTF-8"},
+            environment={TOKEN_VARIABLE: self._task.id, HOME_VARIABLE: self._home, "LC_ALL": "C.UTF-8"},
             source=self._task.source,
             walls=self._walls() if self._sandbox.active else None,
             reserve=self._reserve,

@@ -1,4 +1,4 @@
-"""Tells which process a pid means: by its start time, and by the token in its environment.
+"""Tells which process a pid means: by its start time, and by what its environment says it works for.
 
 A stored pid is only ours while its start time is the stored one.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 TOKEN_VARIABLE = "FFSPOOL_ATTEMPT"
+HOME_VARIABLE = "FFSPOOL_HOME"  # whose it is: a copy of the database has its token, too
 
 
 # Identity of processes that an earlier daemon left behind
@@ -55,6 +56,14 @@ def vitals(pid: int) -> tuple[float, int]:
     except psutil.Error as error:
         raise ProcessLookupError(pid) from error
     return times.user + times.system, io.read_chars + io.write_chars
+
+
+def is_of_another(pid: int, home: str) -> bool:
+    """Tells whether the process carries the mark of another home than this; one without any does not."""
+    try:
+        return psutil.Process(pid).environ().get(HOME_VARIABLE, home) != home
+    except psutil.Error:
+        return False  # gone, or another user's, whom nothing of ours can end
 
 
 def find_by_token(tokens: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
