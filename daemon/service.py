@@ -33,7 +33,7 @@ from daemon.encode.engine import Engine
 from daemon.errors import FfspoolError
 from daemon.folders import checks
 from daemon.folders.watch import Watcher
-from daemon.housekeeping import cleanup, expiry, recovery
+from daemon.housekeeping import cleanup, expiry, recovery, restoring
 from daemon.jobs.bulk import Bulk
 from daemon.jobs.control import Control
 from daemon.jobs.feed import Feed, News, fetching_event, last_event, progress_event
@@ -153,7 +153,7 @@ async def running(
         stack.push_async_callback(engine.close)
         behind = await last_event(store)
         await recovery.recover(store, paths, engine, now())
-        await lineage.renew(store, paths)
+        await restoring.renew(store, paths)
         prober.start()
         await engine.start()
         tokens = await Tokens.load(store, now=now)

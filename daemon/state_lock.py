@@ -39,7 +39,7 @@ async def locked(paths: Paths) -> AsyncIterator[None]:
 
 
 def identity(paths: Paths) -> str:
-    """Says which state dir this is, while it is held: no copy of it, and none that was made in its place, is the same."""
+    """Says which state dir this is, while it is held: no copy of it, and none made in its place, is the same."""
     status = paths.lock.stat()
     return f"{status.st_dev}:{status.st_ino}"
 

@@ -16,6 +16,8 @@ import pytest
 from conftest import Daemon, wait_until
 from surroundings import thorough
 
+from daemon.scheduling.sources import UPLOAD_GONE
+
 
 def back_up(daemon: Daemon, file: Path) -> subprocess.CompletedProcess[str]:
     return forked.run(["backup", str(file)], daemon.env)
@@ -103,6 +105,7 @@ def test_a_database_restored_without_its_spool_says_what_is_lost_and_what_helps(
     daemon.client.post("/api/queue/pause")
     waiting = daemon.submit(clip, presets=["mp3"])["id"]
     daemon.client.post(f"/api/jobs/{waiting}/cancel")
+    in_vain = daemon.submit(clip, presets=["mp3", "m4a"])["id"]
     back_up(daemon, tmp_path / "backup")
     daemon.stop()
     restore(daemon, tmp_path / "backup")
@@ -128,6 +131,11 @@ def test_a_database_restored_without_its_spool_says_what_is_lost_and_what_helps(
     )
     restarted = daemon.log()
     assert ("3 outputs of 2 jobs are gone from the disk" in restarted, f"job={job}" in restarted) == (True, True)
+    assert "1 job waits for uploaded files that are gone" in restarted
+    assert "nothing is to be done" not in restarted
+    daemon.client.post("/api/queue/resume")
+    failed = daemon.wait_for(in_vain)["sources"][0]["variations"]
+    assert {one["error"].removeprefix("clip.mp4: ") for one in failed} == {UPLOAD_GONE}
     refused = forked.run(["retry", waiting], daemon.env)
     assert (refused.returncode, "clip.mp4 is gone from the disk" in " ".join(refused.stderr.split())) == (4, True)
     daemon.stop()

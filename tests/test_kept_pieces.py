@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
@@ -37,7 +38,7 @@ from daemon.recipes.pieces import RECIPES
 from daemon.recipes.recipe import Begin
 from daemon.scheduling import claims, film
 from daemon.scheduling.resources import Resources
-from daemon.scheduling.resumption import DAMAGED, OTHERS, SHORT
+from daemon.scheduling.resumption import DAMAGED, OTHERS, SHORT, VANISHED
 
 
 @pytest.mark.parametrize("preset", ["h264-480p", thorough("webm-720p"), thorough("hevc-1080p")])
@@ -194,6 +195,15 @@ def test_a_film_is_not_gone_on_with_that_is_not_as_it_was_written(house: Film, p
         return going_on.begin.seconds > 10.0, row["begun_anew"]
 
     assert house(work) == ((True, None) if share is None else (False, DAMAGED))
+
+
+def test_a_film_whose_folder_is_gone_altogether_raises_no_alarm_about_the_disk(house: Film, piece: bytes) -> None:
+    async def work(house: House) -> str | None:
+        shutil.rmtree((await interrupted(house, piece, None)).parent)
+        await house.begins()
+        return (await house.resources.store.read(partial(variation, name="a")))["begun_anew"]
+
+    assert house(work) == VANISHED
 
 
 @pytest.mark.parametrize("left", [b"", None])

@@ -51,13 +51,13 @@ class TestLocalEngine(EngineConformance):
         """The copy of a database knows its attempts as well as that daemon, which may live."""
         mine, others, unmarked = (new_id() for _ in range(3))
         handles = {
-            task: self.leave_behind(task, **marks)
-            for task, marks in ((mine, {HOME_VARIABLE: "1:2"}), (others, {HOME_VARIABLE: "1:3"}), (unmarked, {}))
+            one: self.leave_behind(one, **marks)
+            for one, marks in ((mine, {HOME_VARIABLE: "1:2"}), (others, {HOME_VARIABLE: "1:3"}), (unmarked, {}))
         }
-        unfinished = [Unfinished(task, handle) for task, handle in handles.items()]
-        for of_both in (unfinished, [Unfinished(task, None) for task in handles]):
+        unfinished = [Unfinished(one, handle) for one, handle in handles.items()]
+        for of_both in (unfinished, [Unfinished(one, None) for one in handles]):
             asyncio.run(local_engine(ffmpeg, home="1:2").end_survivors(of_both))
-            assert [self.works(task) for task in handles] == [False, True, False]
+            assert [self.works(one) for one in handles] == [False, True, False]
 
     def test_the_kernel_would_end_an_encoder_before_the_daemon(self, ffmpeg: str, long: Path, tmp_path: Path) -> None:
         def told(process: int | str) -> int:

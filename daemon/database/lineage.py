@@ -44,8 +44,10 @@ def refuse_to_forget(paths: Paths) -> None:
         )
 
 
-async def renew(store: Store, paths: Paths) -> None:
+async def renew(store: Store, paths: Paths) -> bool:
     """Begins a generation. Call it before every sweep; raises OSError when files cannot be moved aside.
+
+    Returns whether files that the database tells of may be missing: it is a copy, or without the spool it had.
 
     After a restore, jobs' folders that the database does not know are moved aside first, and event ids go on
     beyond all that may have been given out. Interrupted at any point it is done again.
@@ -56,11 +58,15 @@ async def renew(store: Store, paths: Paths) -> None:
     behind = mark is not None and (mark.database != row["id"] or mark.generation > row["generation"])
     restored = behind or bool(row["backup"])
     generation = max(row["generation"], mark.generation if mark else 0) + 1
-    if restored:
+    bereft = mark is None and bool(row["backup"] or row["generation"]) and not await asyncio.to_thread(_is_any, paths)
+    if bereft:
+        log.warning("the database is without its spool, as after a restore of it alone: what its jobs had is gone")
+    elif restored:
         await _set_aside(store, paths, paths.set_aside / str(generation))
     await store.write(lambda t: _begin(t, generation, skip_events=restored))
     text = msgspec.json.encode(Mark(database=row["id"], generation=generation)).decode()
     await asyncio.to_thread(write_private, paths.mark, text)
+    return restored or bereft
 
 
 def _seen(paths: Paths) -> Mark | None:
@@ -73,13 +79,17 @@ def _seen(paths: Paths) -> Mark | None:
         return Mark(database="", generation=0)
 
 
+def _is_any(paths: Paths) -> bool:
+    return any(paths.jobs.iterdir())
+
+
 async def _set_aside(store: Store, paths: Paths, place: Path) -> None:
     folders = await asyncio.to_thread(lambda: list(paths.jobs.iterdir()))
     unknown = await store.read(lambda t: [folder for folder in folders if not t.one("known_job", id=folder.name)])
     await asyncio.to_thread(_move, unknown, place)
     what = "the database is older than its spool, as after a restore, or belongs to another one"
     if not unknown:
-        log.warning("%s: nothing is to be done, the spool holds no file that it does not know", what)
+        log.warning("%s: the spool holds no file that it does not know", what)
         return
     log.warning("%s: if it was restored, that is as it should be", what)
     log.warning(

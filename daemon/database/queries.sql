@@ -436,6 +436,20 @@ FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation JOIN jobs
 WHERE +variations.job IN (SELECT value FROM json_each(:jobs)) AND NOT variations.keep_partial
     AND variations.status NOT IN ('queued', 'processing')
 
+-- Lists the uploaded or fetched sources, that are here, of which something is still to be made.
+-- name: uploads_waited_for
+SELECT DISTINCT jobs.id AS job, sources.id AS source
+FROM variations INDEXED BY variations_queued JOIN sources ON sources.seq = variations.source
+JOIN jobs ON jobs.seq = variations.job
+WHERE variations.status = 'queued' AND variations.unfetched = 0 AND sources.path IS NULL
+
+-- Lists what ended and has something kept for a retry.
+-- name: kept_for_retries
+SELECT variations.seq, variations.id, variations.job AS job_seq, jobs.id AS job
+FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation JOIN jobs ON jobs.seq = variations.job
+WHERE variations.keep_partial AND variations.status IN ('failed', 'cancelled')
+GROUP BY variations.seq
+
 -- Cancels all that waits, and keeps what is encoded of it.
 -- name: lay_down_waiting
 UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished_at = :now, not_before = NULL,

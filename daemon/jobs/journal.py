@@ -94,8 +94,10 @@ def _tell_variation(data: Any, row: Row | None, *, recovered: bool) -> None:
 def _counts(row: Row | None) -> dict[str, Any]:
     if row is None:
         return {}
-    counts = {state: row[state] for state in ("completed", "failed", "cancelled", "skipped") if row[state]}
-    return {"took": _between(row, "started_at", "finished_at"), **counts, "output_bytes": row["output_bytes"]}
+    counts = {state: row[state] for state in ("completed", "failed", "cancelled", "skipped", "lost")}
+    counts["completed"] -= counts["lost"]
+    took, told = _between(row, "started_at", "finished_at"), {state: count for state, count in counts.items() if count}
+    return {"took": took, **told, "output_bytes": row["output_bytes"]}
 
 
 def _between(row: Row | None, one: str, other: str) -> float | None:

@@ -32,6 +32,7 @@ CLASSES = (  # by how the words begin
     ("no machine", Reason.HOST),
     ("the source changed", Reason.HOST),
     ("the source is truncated", Reason.UNREADABLE),
+    ("the upload is no longer", Reason.UNREADABLE),
     ("the daemon died", Reason.CRASH),
     ("an internal error", Reason.FAULT),
 )

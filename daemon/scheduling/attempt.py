@@ -28,6 +28,7 @@ from daemon.scheduling.claims import INTERRUPTED, MAX_RETRIES, Failure
 from daemon.scheduling.encoding import Encoding, log_failure
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.settlement import Member, Receipt, Settlement
+from daemon.scheduling.sources import UPLOAD_GONE
 
 log = logging.getLogger(__name__)
 
@@ -190,6 +191,8 @@ class Attempt:
         return await self._settlement.abandon_all(members, failure)
 
     async def _encode(self) -> None:
+        if await self._resources.whereabouts.has_lost(self._source.recorded):
+            return await self._settlement.abandon_all(self.members, Failure(error=UPLOAD_GONE))
         members = await self._suitable()
         if not members:
             return None

@@ -36,6 +36,9 @@ ALIKE = 0.001  # seconds
 OTHERS = "its source, its parameters, the encoder or ffspool are not those that an earlier attempt had begun with"
 UNREADABLE = "what an earlier attempt had encoded cannot be read"
 DAMAGED = "what an earlier attempt had encoded is not on the disk as it was written: see to the disk"
+VANISHED = (
+    "what an earlier attempt had encoded is not there any more, nor its folder, as after a restore without the spool"
+)
 SHORT = "what an earlier attempt had encoded was too little to go on with, or not on the disk yet"
 OTHERWISE = "a piece of the film is encoded in another way than the one before"
 WHOLE = Begin()
@@ -154,6 +157,8 @@ class Resumption:
         if row["begun_with"] != self._begun_with() or abs(row["begins"] - self.begin.seconds) > ALIKE:
             return False
         path = self._path(row["attempt"])
+        if not await asyncio.to_thread(path.parent.is_dir):
+            raise ProofError(VANISHED)
         if row["boot"] != boot_id():
             await asyncio.to_thread(os.truncate, path, row["bytes"])
         await self.check_unchanged(row)

@@ -14,7 +14,7 @@ from daemon.media.model import Media
 from daemon.media.prober import Prober
 from daemon.models import SourceFile
 from daemon.scheduling import claims
-from daemon.scheduling.sources import Recorded, Whereabouts, recorded
+from daemon.scheduling.sources import UPLOAD_GONE, Recorded, Whereabouts, recorded
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,8 @@ class Survey:
         try:
             if known.unsettled:
                 return await self._settle(known)
+            if await self._whereabouts.has_lost(known):
+                raise ProbeError(UPLOAD_GONE)
             media = await self._prober.probe(self._whereabouts.of(known))
         except ProbeError as error:
             refusing = partial(claims.refuse_source, away=await self._whereabouts.is_away(known), now=self._now())

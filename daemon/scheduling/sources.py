@@ -33,6 +33,8 @@ from daemon.source_files import ANY, EVERYWHERE, GONE, Identity, SourceRefused, 
 
 T = TypeVar("T")
 
+UPLOAD_GONE = "the upload is no longer on the disk: submit it anew"
+
 
 class NewSource(Model, frozen=True):
     """Describes a file of a new job: `upload` is a file in the spool that is taken over, `path` is read where it is,
@@ -198,6 +200,13 @@ class Whereabouts:
             return known.path is not None and await self.identity(known) is None
         except Unavailable:
             return True
+
+    async def has_lost(self, known: Recorded) -> bool:
+        """Tells whether a file that was uploaded, or fetched, is not in the spool any more. Raises Unavailable."""
+        if known.path is not None:
+            return False
+        path = self.of(known).path
+        return not await self._opening.run(self._place_of(path), partial(os.path.lexists, path))
 
     def _place_of(self, path: str) -> str:
         """The root or spool that a path seems to lie below, whatever it leads to."""
