@@ -114,10 +114,13 @@ def test_a_truncated_source_is_a_failure_that_says_so(daemon: Daemon, ffmpeg: st
     whole = make_clip(ffmpeg, tmp_path / "whole.mkv", seconds=8)
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    job = daemon.wait_for(daemon.submit(cut, presets=["h264-480p", "mp3", "thumbnail-sheet", "sprite-sheet"])["id"])
+    job = daemon.wait_for(
+        daemon.submit(cut, presets=["h264-480p", "mp3", "poster", "thumbnail-sheet", "sprite-sheet"])["id"]
+    )
     assert job["status"] == "failed"
     for variation in job["sources"][0]["variations"]:
         assert "truncated" in variation["error"]
+    assert not list((daemon.state_dir / "spool").rglob("*.log")), "it was encoded, though known to be cut short"
     assert not list((daemon.state_dir / "spool").rglob("outputs/*"))
 
 

@@ -11,6 +11,7 @@ from surroundings import crossed, thorough
 from test_kinds import frames, lasting, make
 from test_unread import defaults, made
 
+from daemon.errors import ProbeError
 from daemon.media.describe import read_media
 from daemon.proof.differences import differences, lasts_as_planned
 from daemon.recipes.command import plan
@@ -85,8 +86,8 @@ def test_of_a_file_that_was_cut_off_is_kept_what_is_there_if_that_is_asked(
     assert output.duration_seconds == pytest.approx(2.4, abs=0.2)
     assert (differences(output, planned), lasts_as_planned(output, planned)) == ([], True)
     assert "end" in {fact.what for fact in planned.contents.left_out}
-    refused = plan(media, "remux-mkv", defaults("remux-mkv"))
-    assert not lasts_as_planned(output, refused)
+    with pytest.raises(ProbeError, match="truncated: its header says"):
+        plan(media, "remux-mkv", defaults("remux-mkv"))
 
 
 def test_a_cut_off_source_is_refused_with_advice_and_kept_if_that_is_asked(

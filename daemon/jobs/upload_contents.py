@@ -79,7 +79,7 @@ def _unsuitable(media: Media, library: Library) -> dict[str, str]:
     found: dict[str, str] = {}
     for preset in library:
         try:
-            wanted = library.expand([VariationRequest(preset.name, {})])[0]
+            wanted = library.expand([VariationRequest(preset.name, {"on_truncated": "keep"})])[0]
             command.prospect(media, preset.base, wanted.parameters)
         except (UnsuitableSource, ProbeError) as error:  # of the latter kind is what is lost of a file
             found[preset.name] = str(error)

@@ -10,7 +10,7 @@ from daemon.media.model import Media
 from daemon.media.prober import Prober
 from daemon.models import SourceFile
 from daemon.proof.differences import differences, lasts_as_planned
-from daemon.recipes.recipe import Plan
+from daemon.recipes.recipe import Plan, truncated
 
 
 async def prove_file(prober: Prober, part: Path, plan: Plan, source: SourceFile) -> Media:
@@ -60,9 +60,7 @@ async def truncation(prober: Prober, plan: Plan, source: SourceFile) -> str | No
         return None
     if planned is None or held is None or held >= planned or close(held, planned):
         return None
-    said = f"its header says {_seconds(planned)}, its data ends at {_seconds(held)}"
-    how = "on_truncated=keep (`-p PRESET:on_truncated=keep`)"
-    return f"the source is truncated: {said}; fetch it again, or ask for {how} to have what is there"
+    return truncated(planned, held)
 
 
 def _seconds(value: float | None) -> str:

@@ -38,6 +38,7 @@ from daemon.recipes.recipe import (
     Step,
     Trial,
     refuse_lost,
+    refuse_truncated,
 )
 from daemon.recipes.sharing import may_share
 
@@ -314,6 +315,7 @@ def _made_of(kind: Kind[Any], request: Request[Any]) -> Recipe:
     if not kind.silent:
         refuse_lost(request.media, "sound")
     recipe = chapters.as_needed(kind.recipe(request), request)
+    refuse_truncated(request.media)  # of which something could be made, were it whole
     return accounted(captions.as_text(recipe, request), request.media, request.wanted, silent=kind.silent)
 
 

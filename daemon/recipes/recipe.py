@@ -239,6 +239,23 @@ def measuring(recipe: Recipe) -> Recipe:
     )
 
 
+def truncated(said: float | None, held: float | None) -> str:
+    """Says that a source ends before its header says, each in seconds, and what to do."""
+    until = f"its header says {_seconds(said)}, its data ends at {_seconds(held)}"
+    how = "on_truncated=keep (`-p PRESET:on_truncated=keep`)"
+    return f"the source is truncated: {until}; fetch it again, or ask for {how} to have what is there"
+
+
+def _seconds(value: float | None) -> str:
+    return "an unknown time" if value is None else f"{value:.2f} s"
+
+
+def refuse_truncated(media: Media) -> None:
+    """Raises ProbeError for a source that ends before its header says, unless it was `salvaged`."""
+    if media.held is not None:
+        raise ProbeError(truncated(media.duration_seconds, media.held.duration_seconds))
+
+
 def refuse_lost(media: Media, kind: str) -> None:
     """Raises ProbeError when the source has such tracks ("picture" or "sound"), and none of them can be read."""
     found = media.video if kind == "picture" else media.audio

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from daemon.errors import FfspoolError, ProbeError
-from daemon.media.model import Media
+from daemon.errors import FfspoolError
 from daemon.media.prober import Prober
 from daemon.models import Kept, LeftOut, Model, Wanted, new_id
 from daemon.scheduling import shares
@@ -84,7 +83,6 @@ class _Draft:
         for want in wanted:
             variation = new_id()
             try:
-                _refuse_cut(media, want)
                 outlook = self._forecast.of(variation, source, media, want.preset, want.parameters, file.stat().st_size)
             except FfspoolError as error:
                 self.refused.append(NotMade(file=str(file), preset=want.label, reason=str(error)))
@@ -128,12 +126,6 @@ async def preview(
         refused=tuple(draft.refused),
         outputs=tuple(draft.outputs),
     )
-
-
-def _refuse_cut(media: Media, want: Wanted) -> None:
-    """Raises ProbeError for a file whose end is missing, where that is not said to be as good as whole."""
-    if (media.held is not None or media.cut_off) and want.parameters.get("on_truncated") == "fail":
-        raise ProbeError("its end is missing: fetch it anew, or ask for what there is by on_truncated=keep")
 
 
 def _foreseen(file: Path, want: Wanted, outlook: Outlook) -> Foreseen:
