@@ -249,8 +249,10 @@ class Encoding:
     def _advance(self, progress: Progress | None, now: float) -> None:
         if progress is None:
             return
-        self.progress = self.progress if self._all_encoded else progress
         self._watch.progress(progress.seconds, now)
+        if self._lanes and self.progress:  # what was lost with a machine is not told again
+            progress = replace(progress, seconds=max(progress.seconds, self.progress.seconds))
+        self.progress = self.progress if self._all_encoded else progress
 
     def _end_if_hung(self) -> None:
         if not self._has_ended() and self.standing == ENDING:
