@@ -1,0 +1,51 @@
+"""A machine makes of all kinds of files what the daemon's host would, or refuses them in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from combinations import COMBINATIONS
+from conftest import Daemon
+from harmful import HARMFUL
+from specimens import SPECIMENS
+from test_cluster import MACHINE, Cluster, cluster, of
+from test_outputs import CHOSEN, SMALL
+
+__all__ = ["cluster"]
+
+KNOWN = {one.name for one in (*SPECIMENS, *COMBINATIONS, *HARMFUL)}
+TURNS = [
+    {"preset": "mp3"},
+    {"preset": "poster"},
+    {"preset": "hls", **SMALL},
+    {"preset": "gif"},
+    {"preset": "remux-mp4"},  # Matroska has a random id in each file
+    {"preset": "thumbnail-sheet"},
+    {"preset": "hevc-1080p", **SMALL},
+]
+
+
+def made(daemon: Daemon, file: Path, turn: dict[str, Any]) -> list[tuple[str, str | None, str | None]]:
+    """State, bytes and words of each output; jobs go one by one, so that each has all cores."""
+    wanted = {"variations": [{"preset": "h264-480p", **SMALL}, turn]}
+    job = daemon.wait_for(daemon.submit(file, spec=wanted)["id"])
+    return [(one["status"], one.get("sha256"), one["error"]) for one in of(job)]
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(900)
+def test_files_of_all_kinds_come_to_the_same_bytes(
+    cluster: Cluster, start_daemon: Callable[..., Daemon], media: Callable[[str], Path]
+) -> None:
+    here = start_daemon(name="alone", FFSPOOL_RESUME_FROM="0")
+    with cluster.machine(MACHINE):
+        others = {
+            name: found
+            for name, turn in zip(sorted(CHOSEN & KNOWN), cycle(TURNS), strict=False)
+            if (found := [made(daemon, media(name), turn) for daemon in (here, cluster.daemon)])[0] != found[1]
+        }
+    assert others == {}
