@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 34;
+PRAGMA user_version = 35;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -193,6 +193,7 @@ CREATE TABLE deliveries (
     next_attempt_at  REAL,     -- at what is left to do
     error            TEXT,     -- what kept it from being delivered so far
     settled_at       REAL,
+    unseen           INTEGER NOT NULL DEFAULT 0 CHECK (unseen IN (0, 1)),  -- it was gone before it was seen in its place
     CHECK ((next_attempt_at IS NOT NULL) = (status IN ('pending', 'running') OR part = 1))
 ) STRICT;
 
@@ -424,13 +425,18 @@ CREATE TABLE paused_folders (
     folder TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
--- What was delivered and where it lay then: a watched folder does not take it, long after its job is forgotten.
+-- What was delivered and where it lay then: a watched folder does not take it, long after its job is forgotten, nor under
+-- another name. Of a place there may be several, which lay there one after the other, or were to.
 CREATE TABLE brought (
-    place  TEXT NOT NULL,     -- as of its delivery
-    path   TEXT NOT NULL,     -- below that
-    bytes  INTEGER NOT NULL,
-    PRIMARY KEY (place, path)
+    place    TEXT NOT NULL,     -- as of its delivery
+    path     TEXT NOT NULL,     -- below that
+    bytes    INTEGER NOT NULL,
+    inode    INTEGER,           -- of a single file; NULL: it is not known (yet)
+    modified INTEGER,           -- likewise, in nanoseconds since the epoch
+    PRIMARY KEY (place, path, bytes)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX brought_files ON brought (inode, bytes, modified) WHERE inode IS NOT NULL;
 
 -- Resumable uploads that no job took yet. What is in the file beyond `offset` was never acknowledged.
 CREATE TABLE uploads (
@@ -863,16 +869,6 @@ BEGIN
     );
 END;
 
--- What was there already and was left is no result of ours: then the source stays.
-CREATE TRIGGER watched_file_is_finished AFTER UPDATE OF delivered ON jobs
-WHEN new.delivered = new.total AND new.undelivered = 0 AND new.delivered > old.delivered
-BEGIN
-    UPDATE watched_files SET finished = 1 WHERE job = new.id AND fate IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM variations JOIN deliveries ON deliveries.variation = variations.seq
-        WHERE variations.job = new.seq AND deliveries.kept = 1
-    );
-END;
-
 CREATE TRIGGER source_is_to_be_fetched AFTER INSERT ON fetches
 BEGIN
     UPDATE variations SET unfetched = 1 WHERE source = new.source;
@@ -988,4 +984,21 @@ BEGIN
         'id', new.id, 'status', new.status, 'was', iif(old.total, old.status, NULL), 'paused', json(iif(new.paused, 'true', 'false')),
         'priority', new.priority, 'name', new.name
     ));
+END;
+
+-- What was there already and was left is no result of ours, nor is it certain that there was one which nobody saw: then
+-- the source stays.
+CREATE TRIGGER watched_file_is_finished AFTER UPDATE OF delivered ON jobs
+WHEN new.delivered = new.total AND new.undelivered = 0 AND new.delivered > old.delivered
+BEGIN
+    UPDATE watched_files SET finished = 1 WHERE job = new.id AND fate IS NOT NULL;
+    UPDATE watched_files SET finished = 0, said = (
+        SELECT 'it stays, for a result is not there: ' || iif(deliveries.kept,
+            'something else has its name, and was left', 'it was taken away before it was seen in its place')
+        FROM variations JOIN deliveries ON deliveries.variation = variations.seq
+        WHERE variations.job = new.seq AND (deliveries.kept = 1 OR deliveries.unseen = 1) LIMIT 1
+    ) WHERE job = new.id AND fate IS NOT NULL AND EXISTS (
+        SELECT 1 FROM variations JOIN deliveries ON deliveries.variation = variations.seq
+        WHERE variations.job = new.seq AND (deliveries.kept = 1 OR deliveries.unseen = 1)
+    );
 END;

@@ -189,8 +189,36 @@ def test_what_was_taken_away_after_it_came_is_not_delivered_again(file_scene: Sc
     place = file_scene.place
     place.deliver(parcel, notes.course())
     (file_scene.root / "films" / "clip.mp4").unlink()
-    assert place.deliver(parcel, notes.course()).to == "films/clip.mp4"
+    receipt = place.deliver(parcel, notes.course())
+    assert (receipt.to, receipt.unseen) == ("films/clip.mp4", True)
     assert file_scene.there == {}
+
+
+@pytest.mark.parametrize("conflict", ["fail", "number", "overwrite"])
+def test_a_rename_that_failed_does_not_pass_for_made_once_its_part_is_gone(
+    file_scene: Scene, notes: Notes, monkeypatch: pytest.MonkeyPatch, conflict: str
+) -> None:
+    parcel, films = file_scene.parcel(conflict=conflict, keep=False), file_scene.root / "films"
+    with monkeypatch.context() as failing:
+        failing.setattr(no_replace, "_rename", lambda *_: errno.EIO)
+        with pytest.raises(Undelivered):
+            file_scene.place.deliver(parcel, notes.course())
+    [part] = films.iterdir()
+    part.unlink()
+    assert not file_scene.place.deliver(parcel, notes.course()).unseen
+    assert file_scene.there == {"clip.mp4": parcel.sha256}
+
+
+def test_what_got_its_name_as_the_disk_said_it_did_not_is_seen_there(
+    file_scene: Scene, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parcel, rename = file_scene.parcel(conflict="number"), no_replace._rename
+    with monkeypatch.context() as failing:
+        failing.setattr(no_replace, "_rename", lambda *way: rename(*way) or errno.EIO)
+        with pytest.raises(Undelivered):
+            file_scene.place.deliver(parcel, notes.course())
+    assert file_scene.place.deliver(parcel, notes.course()).unseen is False
+    assert file_scene.there == {"clip.mp4": parcel.sha256}
 
 
 def test_a_share_that_is_away_after_a_crash_does_not_pass_for_delivered(file_scene: Scene, notes: Notes) -> None:

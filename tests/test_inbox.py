@@ -13,7 +13,7 @@ import pytest
 from conftest import Daemon, wait_until
 from surroundings import thorough
 from test_delivery_folder import dies_at
-from test_folders import inbox, jobs, made, scans, shown, verdicts, watching
+from test_folders import inbox, jobs, made, page, scans, shown, verdicts, watching
 
 from daemon.config_tables import Folder
 from daemon.delivery import disk_mark, no_replace
@@ -40,6 +40,8 @@ def test_what_is_delivered_is_moved_and_what_is_not_stays(start_daemon: Start, i
     assert (inbox / ".done" / "film.mp4").read_bytes() == clip.read_bytes()
     scans(daemon)
     assert set(left(inbox)) == {".done/film.mp4", "there.mp4", "broken.mp4"}
+    why = {one["name"]: one["error"] for one in page(daemon, limit=9)["items"]}
+    assert why["there.mp4"] == "it stays, for a result is not there: something else has its name, and was left"
 
 
 @pytest.mark.thorough

@@ -918,8 +918,8 @@ UPDATE deliveries SET error = :error WHERE id = :id AND status = 'running'
 
 -- It is there, even if it was given up a moment ago.
 -- name: record_delivered
-UPDATE deliveries SET status = 'delivered', reached = :reached, kept = :kept, part = :kept, landing = NULL, error = NULL,
-    settled_at = :now, next_attempt_at = iif(:kept, :now, NULL)
+UPDATE deliveries SET status = 'delivered', reached = :reached, kept = :kept, unseen = :unseen, part = :kept, landing = NULL,
+    error = NULL, settled_at = :now, next_attempt_at = iif(:kept, :now, NULL)
 WHERE id = :id
 
 -- Keeps no more of where it was put than may be shown.
@@ -1168,9 +1168,17 @@ SELECT DISTINCT place FROM brought
 SELECT place, path, bytes FROM brought
 WHERE (place, path) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:paths))
 
--- Keeps where a delivery lies now.
+-- Those of these that were delivered, by whatever name. `keys` is a JSON list of inodes, bytes and times.
+-- name: brought_files
+SELECT inode, bytes, modified FROM brought
+WHERE inode IS NOT NULL AND (inode, bytes, modified) IN (
+    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:keys)
+)
+
+-- Keeps where a delivery lies now, or is about to.
 -- name: keep_brought
-INSERT OR REPLACE INTO brought (place, path, bytes) VALUES (:place, :path, :bytes)
+INSERT INTO brought (place, path, bytes, inode, modified) VALUES (:place, :path, :bytes, :inode, :modified)
+ON CONFLICT DO UPDATE SET inode = coalesce(:inode, inode), modified = coalesce(:modified, modified)
 
 -- Keeps that a file is an output of ours.
 -- name: insert_own_file

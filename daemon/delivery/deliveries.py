@@ -23,7 +23,7 @@ from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import originals, replacements
 from daemon.delivery.hooks import Hooks
-from daemon.delivery.place import WEB, Course, Parcel, Place, Receipt, Stopped, place_of_scheme
+from daemon.delivery.place import WEB, Course, FileKey, Parcel, Place, Receipt, Stopped, place_of_scheme
 from daemon.delivery.wording import parcel_of
 from daemon.errors import InvalidRequest, Undelivered
 from daemon.journal import tell
@@ -251,7 +251,7 @@ class Deliveries:
         """What takes a file's place in a watched folder is known as ours before it is there."""
         if parcel.destination.replaces:
             taken = f"{parcel.destination.below}/{originals.name_of(parcel)}".lstrip("/")
-            await self._store.write(lambda t: t.run("keep_brought", place=due["place"], path=taken, bytes=parcel.bytes))
+            await self._store.write(partial(_keep_brought, due, taken, None))
 
     async def _tell_if_it_hangs(self, delivery: str, course: Course) -> None:
         """One that hangs cannot be tried again until it ends; what can be done is to say so."""
@@ -271,6 +271,7 @@ class Deliveries:
         self._hooks.wake()
         of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
         words = "was there already, and is left" if receipt.kept else "output delivered"
+        words = "delivered, but taken away before it was seen there: its copy is kept" if receipt.unseen else words
         tell(log, logging.INFO, words, **of, to=receipt.to, after=self._now() - due["since"])
         if dropped:
             await asyncio.to_thread(remove, self._paths.output(due["job"], due["variation"], due["extension"]))
@@ -348,15 +349,27 @@ def _record_receipt(due: Row, receipt: Receipt, hooks: Hooks, now: float, transa
     wish = destination.wish
     if wish.scheme in WEB:
         _erase_url(due, destination, transaction)
-    transaction.run("record_delivered", id=due["id"], reached=receipt.to, kept=int(receipt.kept), now=now)
+    transaction.run(
+        "record_delivered",
+        id=due["id"],
+        reached=receipt.to,
+        kept=int(receipt.kept),
+        unseen=int(receipt.unseen),
+        now=now,
+    )
     if not receipt.kept and not wish.scheme:  # a folder may be watched
-        transaction.run("keep_brought", place=due["place"], path=receipt.to, bytes=due["bytes"])
+        _keep_brought(due, receipt.to, receipt.file, transaction)
     transaction.run("forget_orphaned_deliveries")
     if receipt.aside:
         replacements.record(due, receipt, now, transaction)
     hooks.queue(due, receipt, now, transaction)
-    keep = receipt.kept or wish.keep
+    keep = receipt.kept or receipt.unseen or wish.keep
     return not keep and bool(transaction.run("drop_output", variation=due["variation"], now=now))
+
+
+def _keep_brought(due: Row, path: str, file: FileKey | None, transaction: Transaction) -> None:
+    inode, size, modified = file or (None, due["bytes"], None)
+    transaction.run("keep_brought", place=due["place"], path=path, bytes=size, inode=inode, modified=modified)
 
 
 def _erase_url(due: Row, destination: Destination, transaction: Transaction) -> None:

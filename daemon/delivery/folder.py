@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -24,7 +25,7 @@ from daemon.bounded_threads import Workers
 from daemon.delivery import by_handle, no_replace
 from daemon.delivery.by_handle import Rights
 from daemon.delivery.part import Part, part_of, remove
-from daemon.delivery.place import Course, Parcel, Receipt
+from daemon.delivery.place import Course, FileKey, Parcel, Receipt
 from daemon.delivery.refusals import in_words, taken
 from daemon.errors import ForbiddenPath, InvalidRequest, StartupError, Unavailable, Undelivered
 from daemon.models import Conflict, Deliver, Destination, Model
@@ -36,11 +37,12 @@ PATIENCE = 3.0  # seconds to look for a folder: a job need not wait until its sh
 
 
 class _Landing(Model, frozen=True):
-    """What is noted before the rename: the name to come, and the folder by its inode and its file system."""
+    """What is noted before the rename: the name to come, the folder by its inode and its file system, and the file."""
 
     name: str
     folder: int
     disk: str | None = None  # None: of old ones it is not known
+    file: FileKey | None = None  # likewise
 
 
 class Folders:
@@ -110,8 +112,9 @@ class Folders:
 
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
         with in_words(), self._folder(parcel.destination, make=True) as folder:
-            name, kept = _Delivery(folder, parcel, course, self._owner).carry_out()
-        return Receipt(to="/".join(filter(None, (parcel.destination.below, name))), kept=kept)
+            landed = _Delivery(folder, parcel, course, self._owner).carry_out()
+        to = "/".join(filter(None, (parcel.destination.below, landed.name)))
+        return Receipt(to=to, kept=landed.kept, unseen=landed.unseen, file=landed.file)
 
     def withdraw(self, parcel: Parcel) -> None:
         with in_words(), suppress(FileNotFoundError), self._folder(parcel.destination, make=False) as folder:
@@ -142,6 +145,15 @@ class Folders:
             os.close(opened)
 
 
+class _Landed(NamedTuple):
+    """How it came out: the name in its folder, and as in a receipt."""
+
+    name: str
+    kept: bool = False
+    unseen: bool = False
+    file: FileKey | None = None
+
+
 class _Delivery:
     """One parcel in its folder, which is open."""
 
@@ -152,15 +164,14 @@ class _Delivery:
         self._wish = parcel.destination.wish
         self._part = Part(folder, parcel, course, Rights(self._wish.bits, owner), Rights(self._wish.folder_bits, owner))
 
-    def carry_out(self) -> tuple[str, bool]:
-        """Returns the name it has there, and whether that is what lay there before."""
+    def carry_out(self) -> _Landed:
         landing = msgspec.json.decode(self._course.landing, type=_Landing) if self._course.landing else None
         if landing and self._has_landed(landing):
             self._part.clear()
-            return landing.name, False
+            return _Landed(landing.name, unseen=not self._is_seen(landing), file=landing.file)
         name = landing.name if landing else self._parcel.name
         if self._leaves(name):
-            return name, True
+            return _Landed(name, kept=True)
         if not landing or not self._part.is_there():
             self._write_anew(landing)
         return self._land(name)
@@ -179,7 +190,7 @@ class _Delivery:
         """
         part, there = (no_replace.status(self._folder, name) for name in (self._part.name, landing.name))
         if part is None:
-            known = self._landing(landing.name)
+            known = replace(self._landing(landing.name), file=landing.file)
             same = landing in (known, replace(known, disk=None))
             return same or self._part.is_ours(landing.name)
         if there is None or os.path.samestat(part, there):  # of a link, it has both names for a moment
@@ -188,10 +199,17 @@ class _Delivery:
         overwriting = self._wish.conflict == Conflict.OVERWRITE
         return overwriting and self._part.is_ours(landing.name) and not self._part.is_there()
 
+    def _is_seen(self, landing: _Landing) -> bool:
+        """Tells whether it is there: what was taken away meanwhile may have gone before it had its name."""
+        found = no_replace.file_key(self._folder, landing.name)
+        return (found is not None and found == landing.file) or self._part.is_ours(landing.name)
+
     def _landing(self, name: str) -> _Landing:
         """What a file system is known by may change with a boot: then what was taken away comes once more."""
         here = os.fstat(self._folder)
-        return _Landing(name=name, folder=here.st_ino, disk=f"{here.st_dev}:{os.statvfs(self._folder).f_fsid}")
+        disk = f"{here.st_dev}:{os.statvfs(self._folder).f_fsid}"
+        file = no_replace.file_key(self._folder, self._part.name)
+        return _Landing(name=name, folder=here.st_ino, disk=disk, file=file)
 
     def _is_gone(self, name: str) -> bool:
         return no_replace.status(self._folder, name) is None
@@ -206,17 +224,29 @@ class _Delivery:
 
     # Its name
 
-    def _land(self, name: str) -> tuple[str, bool]:
+    def _land(self, name: str) -> _Landed:
         while True:
             if self._wish.conflict == Conflict.NUMBER:
                 name = self._free(name)
             self._course.check()
-            self._course.note(msgspec.json.encode(self._landing(name)).decode())
-            if self._renamed(name):
+            landing = self._landing(name)
+            self._course.note(msgspec.json.encode(landing).decode())
+            try:
+                is_renamed = self._renamed(name)
+            except (OSError, Undelivered):
+                self._forget_unless_landed(landing)
+                raise
+            if is_renamed:
                 by_handle.fsync_folder(self._folder)
-                return name, False
+                return _Landed(name, file=landing.file)
             if self._leaves(name):
-                return name, True
+                return _Landed(name, kept=True)
+
+    def _forget_unless_landed(self, landing: _Landing) -> None:
+        """A rename that was seen to fail says nothing of where the part is, should that be gone one day."""
+        with suppress(OSError):
+            if not self._has_landed(landing):
+                self._course.note(None)
 
     def _is_source(self, there: os.stat_result) -> bool:
         """Tells whether that is the file it was made of: to take its place is for `replace`, which keeps it."""

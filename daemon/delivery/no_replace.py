@@ -50,6 +50,14 @@ def status(folder: int, name: str) -> os.stat_result | None:
         return None
 
 
+def file_key(folder: int, name: str) -> tuple[int, int, int] | None:
+    """Returns inode, bytes and time of the last change, in ns, of the file of that name; None where there is none."""
+    found = status(folder, name)
+    if found is None or not stat.S_ISREG(found.st_mode):
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _rename(folder: int, old: str, target: int, new: str, flags: int) -> int:
     """The error's number, 0 for none."""
     done = _libc.renameat2(folder, os.fsencode(old), target, os.fsencode(new), ctypes.c_uint(flags))

@@ -77,7 +77,9 @@ class Originals:
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
         with in_words(), opened(parcel.destination, swap_of(course.landing)) as folders:
             swap = _Replacement(folders, parcel, course).carry_out()
-        return Receipt(to="/".join(filter(None, (parcel.destination.below, swap.name))), aside=swap.aside)
+            file = no_replace.file_key(folders.at, swap.name)
+        to = "/".join(filter(None, (parcel.destination.below, swap.name)))
+        return Receipt(to=to, aside=swap.aside, file=file if file and file[1] == swap.bytes else None)
 
     def withdraw(self, parcel: Parcel) -> None:
         swap = swap_of(parcel.landing)

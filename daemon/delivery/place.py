@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from daemon.models import Destination, Model
 from daemon.name_template import Words
 
+FileKey = tuple[int, int, int]  # inode, bytes and ns of the last change, which no rename changes
 BUCKETS = frozenset({"s3", "gs", "az"})
 WEB = frozenset({"http", "https"})
 
@@ -41,12 +42,17 @@ class Parcel(Model, frozen=True):
 class Receipt(Model, frozen=True):
     """A receipt tells where an output lies now, as users are told. `kept`: something else lay there, and was left.
 
-    What lay there before is `aside`, by the name that it has in the trash, if the output took its place.
+    `unseen`: it was about to get its name when an attempt broke off, and now neither the part nor that name is there.
+
+    What lay there before is `aside`, by the name that it has in the trash, if the output took its place. A single
+    `file` is known by that from now on, whatever it is called.
     """
 
     to: str
     kept: bool = False
+    unseen: bool = False
     aside: str | None = None
+    file: FileKey | None = None
 
 
 class Course:
