@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 35;
+PRAGMA user_version = 36;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -413,12 +413,22 @@ CREATE TABLE replacements (
     step            TEXT NOT NULL CHECK (step IN ('done', 'undoing', 'undone', 'emptying', 'emptied')),
     replaced_at     REAL NOT NULL,
     keep_until      REAL NOT NULL,     -- the original, in the trash
-    sha256          TEXT               -- of what took its place; NULL: of old ones it is not known
+    sha256          TEXT,              -- of what took its place; NULL: of old ones it is not known
+    keep_seen       REAL NOT NULL DEFAULT 86400  -- the same by `seen_time`, which no clock that is set changes
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX replacements_by_folder ON replacements (folder);
 CREATE INDEX replacements_kept ON replacements (keep_until) WHERE step = 'done';
 CREATE INDEX replacements_under_way ON replacements (step) WHERE step IN ('undoing', 'emptying');
+
+-- How long hosts were seen to run while originals were kept, by their clocks since boot.
+CREATE TABLE seen_time (
+    one     INTEGER PRIMARY KEY CHECK (one = 1),
+    seconds REAL NOT NULL,
+    boot    TEXT NOT NULL,     -- in which that was written
+    uptime  REAL NOT NULL      -- seconds since then, when it was
+) STRICT;
+INSERT INTO seen_time (one, seconds, boot, uptime) VALUES (1, 0, '', 0);
 
 -- Watched folders that are not scanned until they are resumed.
 CREATE TABLE paused_folders (

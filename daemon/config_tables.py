@@ -231,6 +231,8 @@ def hooks(environ: Mapping[str, str] | None = None) -> tuple[Hook, ...]:
         raise StartupError(f"In {path}: two hooks are called {repeated}: give each a name of its own")
     if strange := next((hook.command[0] for hook in found if not Path(hook.command[0]).is_absolute()), None):
         raise StartupError(f"In {path}: a hook's command is {strange!r}: name the program by its whole path")
+    if missing := next((hook.command[0] for hook in found if not Path(hook.command[0]).exists()), None):
+        raise StartupError(f"In {path}: a hook's program {missing} does not exist: correct it, or install it")
     return found
 
 

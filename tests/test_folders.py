@@ -385,12 +385,14 @@ def to(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
         ([{"path": "file"}], "file is no folder"),
         ([{"path": "state/spool"}], "is in the state dir"),
         ([to("y"), to("z", "y"), to("x", "z")], "feed each other"),
+        ([to("y", "x", on_success="delete"), {"name": "again", "path": "link"}], "is the folder again by another name"),
     ],
 )
 def test_folders_that_cannot_be_watched_are_refused_at_the_start(given: Any, words: str, tmp_path: Path) -> None:
     for name in ("x", "y", "z", "state/spool", "mount"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "x")
     settings = Settings(state_dir=tmp_path / "state", source_roots=(tmp_path,), output_roots=(tmp_path,))
     with pytest.raises(StartupError, match=words) as refused:
         asyncio.run(checks.check([folder(tmp_path, **one) for one in given], Library(), settings))

@@ -79,6 +79,7 @@ def test_a_hook_that_fails_is_run_again_and_one_that_hangs_is_ended(
         ("[[hooks]]\ncommand = []", "hooks are not valid"),
         ("[[hooks]]\ncommand = 'rm -rf /'", "hooks are not valid"),
         ("[[hooks]]\ncommand = ['notify']", "name the program by its whole path"),
+        ("[[hooks]]\ncommand = ['/no/such/program']", "/no/such/program does not exist"),
         ("[[hooks]]\ncommand = ['/bin/true']\nshell = true", "unknown field `shell`"),
         ("[[hooks]]\ncommand = ['/bin/true']\n[[hooks]]\ncommand = ['/usr/bin/true']", "two hooks are called true"),
     ],

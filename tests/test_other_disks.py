@@ -154,7 +154,7 @@ def test_a_daemon_waits_for_the_disk_that_an_original_is_on(
         scans(daemon)
         assert "another disk" in undo(daemon, there).stderr
         daemon.stop()
-        told(daemon, "UPDATE replacements SET keep_until = 0")
+        told(daemon, "UPDATE replacements SET keep_until = 0, keep_seen = 0")
         daemon.start()
         log = daemon.log().count("waits in the trash")
         wait_until(lambda: daemon.log().count("waits in the trash") > log + 2, "sweeps that find it away")

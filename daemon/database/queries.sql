@@ -1233,8 +1233,9 @@ WHERE folder = :folder AND recipe = :recipe AND inode = :inode AND bytes = :byte
 -- Keeps that an output took the place of its original.
 -- name: insert_replacement
 INSERT INTO replacements (id, job, folder, name, taken_by, aside, wanted, original_bytes, bytes, step, replaced_at,
-    keep_until, sha256)
-VALUES (:id, :job, :folder, :name, :taken_by, :aside, :wanted, :original_bytes, :bytes, 'done', :now, :keep_until, :sha256)
+    keep_until, sha256, keep_seen)
+SELECT :id, :job, :folder, :name, :taken_by, :aside, :wanted, :original_bytes, :bytes, 'done', :now, :now + :keep,
+    :sha256, seconds + :keep FROM seen_time WHERE one = 1
 
 -- The same for the file of the watched folder, or that it was undone.
 -- name: record_replaced
@@ -1258,6 +1259,16 @@ ORDER BY step <> 'undone' DESC, replaced_at DESC LIMIT 1
 SELECT * FROM replacements WHERE step IN ('undoing', 'emptying')
 UNION ALL
 SELECT * FROM replacements WHERE step = 'done' AND keep_until <= :now
+    AND keep_seen <= (SELECT seconds FROM seen_time WHERE one = 1)
+
+-- Whether an original is kept.
+-- name: kept_original
+SELECT 1 FROM replacements WHERE step = 'done' LIMIT 1
+
+-- Counts what passed since it was last written, as far as that is known: while a host was off nothing is.
+-- name: see_time_pass
+UPDATE seen_time SET seconds = seconds + iif(boot = :boot, max(0, :uptime - uptime), 0), boot = :boot, uptime = :uptime
+WHERE one = 1
 
 -- Goes from one step to the next, if it is still at that.
 -- name: step_replacement

@@ -21,6 +21,7 @@ from daemon.delivery.originals import Return, Step, Swap, opened
 from daemon.delivery.place import Receipt
 from daemon.delivery.refusals import in_words
 from daemon.errors import Conflict, NotFound, Unavailable, Undelivered
+from daemon.host import boot_id
 from daemon.journal import tell
 from daemon.models import Destination, Model, when
 from daemon.source_files import Identity
@@ -46,6 +47,7 @@ def record(due: Row, receipt: Receipt, now: float, transaction: Transaction) -> 
     """Keeps that an output took its original's place, in the transaction in which it is delivered."""
     wish = msgspec.json.decode(due["wanted"], type=Destination).replaces
     assert wish is not None
+    _see_time_pass(transaction)
     transaction.run(
         "insert_replacement",
         id=due["id"],
@@ -59,9 +61,14 @@ def record(due: Row, receipt: Receipt, now: float, transaction: Transaction) -> 
         bytes=due["bytes"],
         sha256=due["sha256"],
         now=now,
-        keep_until=now + wish.keep_days * DAY,
+        keep=wish.keep_days * DAY,
     )
     transaction.run("record_replaced", job=due["job"], outcome="replaced")
+
+
+def _see_time_pass(transaction: Transaction) -> None:
+    """Counts by the time since boot, which nobody sets."""
+    transaction.run("see_time_pass", boot=boot_id(), uptime=time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 class Replacements:
@@ -100,7 +107,9 @@ class Replacements:
         return Undone(folder=row["folder"], name=row["name"], at=when(self._now()))
 
     async def tidy(self, now: float) -> None:
-        """Goes on with what was begun, and empties the trash of what by `now` was kept long enough."""
+        """Goes on with what was begun, and empties the trash of what was kept long enough by `now`, and as was seen."""
+        if await self._store.read(lambda t: t.one("kept_original")):
+            await self._store.write(_see_time_pass)
         away = set[str]()  # folders whose disk does not answer: they are not asked again and again
         for row in await self._store.read(lambda t: t.all("due_replacements", now=now)):
             if row["folder"] in away:

@@ -77,6 +77,24 @@ def refuse_unusable(folder: Folder) -> None:
             raise StartupError(f"{_where(folder)}: the daemon's user may not write to {path}, as it has to")
 
 
+def refuse_twice(folder: Folder, others: Sequence[Folder]) -> None:
+    """Raises StartupError where another name leads to the same folder, and files of the two are changed. Blocks."""
+    for other in others:
+        is_changed = folder.is_changed or other.is_changed
+        if other is not folder and is_changed and _is_same(folder.path, other.path):
+            raise StartupError(
+                f"{_where(folder)}: {folder.path} is the folder {other.name} by another name, and the files of one of "
+                "them are replaced, moved or deleted: watch it once"
+            )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), other.stat())
+    except OSError:
+        return False
+
+
 def _refuse_unmovable(aside: Path, folder: Folder) -> None:
     where, what = _where(folder), _called(folder)
     if os.path.lexists(aside) and (aside.is_symlink() or not aside.is_dir()):

@@ -13,7 +13,7 @@ from daemon.bounded_threads import Workers
 from daemon.config_tables import AnyFolder, Folder
 from daemon.delivery.place import WEB
 from daemon.errors import InvalidRequest, Misconfigured, StartupError, Unavailable
-from daemon.folders.aside_checks import refuse_unsafe, refuse_unusable
+from daemon.folders.aside_checks import refuse_twice, refuse_unsafe, refuse_unusable
 from daemon.models import Deliver, VariationRequest, Wanted
 from daemon.name_template import NameTemplate
 from daemon.presets.library import Library
@@ -35,6 +35,7 @@ async def check(folders: Sequence[AnyFolder], library: Library, settings: Settin
 async def _check(folders: Sequence[AnyFolder], library: Library, settings: Settings) -> None:
     looking = Workers("looking at a folder", patience=PATIENCE)
     reached = dict[str, str]()
+    local = [folder for folder in folders if isinstance(folder, Folder)]
     for folder in folders:
         where = f"In {folder.place or 'ffspool.toml'}: the folder {folder.name}"
         refuse_unsafe(folder, folders, _wanted(folder, library, where), settings)
@@ -45,7 +46,8 @@ async def _check(folders: Sequence[AnyFolder], library: Library, settings: Setti
             with suppress(Unavailable):
                 await looking.run(str(folder.path), partial(_refuse_unusable, folder.path, settings, where))
                 await looking.run(str(folder.path), partial(refuse_unusable, folder))
-    _refuse_circles([folder for folder in folders if isinstance(folder, Folder)], reached)
+                await looking.run(str(folder.path), partial(refuse_twice, folder, local))
+    _refuse_circles(local, reached)
 
 
 def _wanted(folder: AnyFolder, library: Library, where: str) -> tuple[Wanted, ...]:
