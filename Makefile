@@ -9,11 +9,13 @@ READY := $(VENV)/.ready
 SPREAD := -n auto --dist worksteal
 UNHURRIED := --timeout 7200 -o faulthandler_timeout=7500
 
-# Names with blanks or quotes are quoted as for the shell: make demo FILES="'my clip.mov' other.mp4"
+# One file is taken as it is called; of several, names with blanks or quotes are quoted once more, as for the shell:
+# make demo FILES="'my clip.mov' other.mp4"
 CLIP := demo/clip.mp4
 
 demo: $(READY) $(if $(FILES),,$(CLIP))
-	$(BIN)/ffspool run $(or $(FILES),$(CLIP)) -p h264-480p -p thumbnail-sheet -o demo/out --overwrite
+	@if [ -e "$$FILES" ]; then set -- "$$FILES"; else eval "set -- $${FILES:-$(CLIP)}"; fi; \
+		$(BIN)/ffspool run "$$@" -p h264-480p -p thumbnail-sheet -o demo/out --overwrite
 	@$(MAKE) --no-print-directory --silent path
 
 # What makes `ffspool` a command of the shell that says this.

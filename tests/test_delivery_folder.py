@@ -402,7 +402,7 @@ def test_one_whose_copy_is_dropped_takes_no_room_twice(file_scene: Scene, notes:
         ("films/what?", InvalidRequest, "none on some systems"),
         ("films /new", InvalidRequest, "none on some systems"),
         ("file/new", InvalidRequest, "a file is in the way"),
-        ("out", ForbiddenPath, "not below an output root"),
+        ("out", ForbiddenPath, "not below an output root of this daemon: name one by `--output-root FOLDER`"),
     ],
 )
 def test_a_folder_that_results_may_not_go_to_is_refused_at_once(

@@ -122,5 +122,7 @@ def test_logs_asks_the_journal_for_the_job(shared_daemon: Daemon, clip: Path, tm
         (tmp_path / "journalctl").chmod(0o755)
     done = ffspool("logs", "last", env={**shared_daemon.env, "PATH": str(tmp_path)})
     assert (done.returncode, f"FFSPOOL_JOB={job}" in done.stdout) == ((0, True) if there else (1, False))
-    assert "systemd runs as a unit" in " ".join(done.stderr.split())
+    told = " ".join(done.stderr.split())
+    assert "This daemon logs to /" in told
+    assert f"`grep {job} /" in told
     assert there or "there is no journalctl" in done.stderr

@@ -134,6 +134,7 @@ def refusing() -> Iterator[tuple[str, list[str]]]:
             asked.append(f"{self.command} {self.path.partition('?')[0]}")
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(404)
+            self.send_header("Content-Type", "application/problem+json")
             self.send_header("Content-Length", "0")
             self.end_headers()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import msgspec
 from daemon import filenames
 from daemon.cli import event_stream, own_daemon
 from daemon.cli.references import References
+from daemon.cli.unreached import distrust, how_to_begin
 from daemon.cli.uploaded_file import OnBytes, UploadedFile
 from daemon.errors import Broken, FfspoolError
 from daemon.paths import remove
@@ -35,6 +35,7 @@ WRONG_TOKEN = (
     "the file `token` of its state dir; a client's comes from `ffspool tokens add`"
 )
 OF_JOB = re.compile(r"/api/jobs/([0-9a-f]{16})(?:/|$)")
+NO_ROUTE = "Not Found"  # what the daemon says of a path that no route has
 UNIX = "unix:"  # begins a URL that is the path of a socket
 
 
@@ -64,7 +65,7 @@ def find(state_dir: Path, url: str | None, token: str | None) -> Client:
     """
     address = own_daemon.address(state_dir)
     if url is None and address is None:
-        raise NoDaemon(_how_to_begin(f"no daemon runs in {state_dir}"))
+        raise NoDaemon(how_to_begin(f"no daemon runs in {state_dir}"))
     base = (url or address or "").rstrip("/")
     if token is None and base == address:  # a token goes to nobody but the daemon that made it
         token = own_daemon.token(state_dir)
@@ -92,7 +93,7 @@ class Client:
                 base_url=base, headers=headers, timeout=timeout, trust_env=False, transport=transport
             )
         except httpx.InvalidURL as error:
-            raise NoDaemon(_how_to_begin(f"{url} is not a URL: {error}")) from error
+            raise NoDaemon(how_to_begin(f"{url} is not a URL: {error}")) from error
 
     def close(self) -> None:
         """Ends its connections; nothing may be asked of it any more."""
@@ -303,18 +304,18 @@ class Client:
         try:
             with self._http.stream(method, route, **request) as answer:
                 if not answer.is_success:
-                    raise _refusal(answer)
+                    raise _refusal(answer, self._url)
                 yield answer
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
-            if distrust := _distrust(error):
+            if distrusted := distrust(error):
                 raise Broken(
-                    f"{self._url} shows a certificate that is not trusted: {distrust}. Once you know that it is the "
+                    f"{self._url} shows a certificate that is not trusted: {distrusted}. Once you know that it is the "
                     "daemon's, set SSL_CERT_FILE to a file with it or its authority"
                 ) from error
             why = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or "it took too long"
             if isinstance(error, httpx.UnsupportedProtocol):
                 why = "a URL begins with http://, https:// or unix:"
-            raise NoDaemon(_how_to_begin(f"no daemon answers at {self._url} ({why})")) from error
+            raise NoDaemon(how_to_begin(f"no daemon answers at {self._url} ({why})")) from error
         except httpx.HTTPError as error:
             words = str(error) or type(error).__name__
             raise Broken(f"the conversation with the daemon at {self._url} broke off: {words}") from error
@@ -367,31 +368,27 @@ def _whole(answer: httpx.Response) -> bytes:
     return bytes(read)
 
 
-def _refusal(answer: httpx.Response) -> FfspoolError:
+def _refusal(answer: httpx.Response, url: str) -> FfspoolError:
     try:
         problem = msgspec.json.decode(_whole(answer), type=_Problem)
     except msgspec.DecodeError:
         problem = _Problem()
+    ours = answer.headers.get("content-type", "").startswith("application/problem+json")
     if answer.status_code == 401:
         given = "Authorization" in answer.request.headers
         return Refused(401, "unauthorized", WRONG_TOKEN if given else NO_TOKEN)
+    if answer.status_code == 404 and (not ours or problem.detail == NO_ROUTE):
+        return NoDaemon(
+            f"nothing of ffspool answers at {url}: look at the path of FFSPOOL_URL, which is the daemon's"
+            " `root_path`, or none; or this command is newer than it"
+        )
+    if not ours:
+        return Refused(
+            answer.status_code,
+            "error",
+            f"{url} answers with HTTP status {answer.status_code}, and not as ffspool does: see to what stands before "
+            "the daemon, or look at FFSPOOL_URL",
+        )
     words = problem.detail or problem.title or f"HTTP status {answer.status_code}"
     job = OF_JOB.search(answer.request.url.path)
     return Refused(answer.status_code, problem.code, words, job and job[1])
-
-
-def _distrust(error: BaseException) -> str | None:
-    """Says why a certificate is not trusted; None when it was not that."""
-    cause: BaseException | None = error
-    while cause:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
-        cause = cause.__cause__ or cause.__context__
-    return None
-
-
-def _how_to_begin(problem: str) -> str:
-    return (
-        f"{problem}. Start one with `ffspool serve`, name one with --state-dir or FFSPOOL_URL, "
-        "or work without one: `ffspool run`"
-    )

@@ -104,7 +104,7 @@ def rm(
         _confirm(daemon, "Delete, with their files,", None, yes, **which)
         tell(daemon.delete_all(**which), as_json, lambda receipt: _bulk(receipt, "deleted"))
     else:
-        each(jobs, lambda job: _deleted(daemon, job), as_json, lambda answer: f"{answer['id']} is deleted")
+        each(jobs, lambda job: _deleted(daemon, job), as_json, lambda one: f"{one['id']} is deleted", daemon.meant)
 
 
 def _deleted(daemon: Client, job: str) -> Json:
@@ -170,6 +170,7 @@ def retry(
             lambda job: _retry(daemon, job, because, in_vain),
             as_json,
             lambda answer: "\n".join([_retried(answer, because), *in_vain[answer["id"]]]),
+            daemon.meant,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from daemon.cli.folders import whole
+from daemon.cli.folders import is_folder, whole
+from daemon.media_types import MEDIA_TYPES
 
 if TYPE_CHECKING:
     from daemon.jobs.delivery_views import DeliveryView
@@ -25,7 +27,13 @@ class FolderOrUrl(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if "://" in str(value) else super().convert(value, param, ctx)
+        if "://" in str(value):
+            return value
+        found = Path(str(super().convert(value, param, ctx)))
+        if found.suffix.lower() in MEDIA_TYPES and not str(value).endswith("/") and not is_folder(found):
+            meant = f"--to {shlex.quote(str(found.parent))} --to-name {shlex.quote(found.name)}"
+            self.fail(f"{value} is the name of a file, and of a folder is asked: type {meant}, or {value}/", param, ctx)
+        return found
 
 
 OPTIONS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli import own_daemon
 from daemon.cli.completion import JobType, PartType
 from daemon.cli.delivering import delivering
 from daemon.cli.fetching import FileOrUrl, headers_of, name_of
@@ -21,10 +23,12 @@ from daemon.cli.options import (
     exclude,
     has,
     include,
+    load_settings,
     on_unsuitable,
     pour,
     print_json,
     reach,
+    refuse_parameters,
     state_dir,
     status,
     wanted,
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from daemon.jobs.views import ListedJob
 
 
+OWN_SLOTS = " by jobs of yours; what others have of the rest is not told"
 MOST_NAMED = 5  # files that cannot be used, in one message
 MOST_COUNTED = 200  # jobs, in a hint
 
@@ -86,6 +91,7 @@ def submit(
         raise click.UsageError("files to upload and URLs are not of one job: submit one after the other")
     if headers and not remote:
         raise click.UsageError("--header is for URLs, and there is none")
+    refuse_parameters(local, said["variations"])
     if not in_place:
         local = [named.path for named in gather(local, include=include, exclude=exclude)]
     daemon = reach(state_dir)
@@ -319,11 +325,18 @@ def logs(job: str, state_dir: Path | None, as_json: bool) -> None:
     found = reach(state_dir).job(job)["id"]
     words = ("journalctl", "--no-pager", f"--output={'json' if as_json else 'short-iso'}", f"FFSPOOL_JOB={found}")
     where = "what a daemon logged that systemd runs as a unit; that of any other is where its stderr goes"
-    echo(f"From the journal, which has {where}.", err=True)
+    here = own_daemon.log_file(load_settings({"state_dir": state_dir}).state_dir)
+    echo(_elsewhere(here, found) if here else f"From the journal, which has {where}.", err=True)
     try:
         os.execvp(words[0], words)
     except FileNotFoundError:
         raise StartupError("there is no journalctl here: look where the daemon's stderr goes") from None
+
+
+def _elsewhere(place: str, job: str) -> str:
+    kept = f"`grep {job} {shlex.quote(place)}` finds this job's lines"
+    file = kept if is_file(Path(place)) else "`ffspool serve 2> ffspool.log` would keep it in a file"
+    return f"This daemon logs to {place}, as systemd does not run it: {file}. From the journal, what one before said:"
 
 
 @click.command()
@@ -340,7 +353,7 @@ def stats(state_dir: Path | None, as_json: bool) -> None:
     queue, disk = found["queue"], found["disk"]
     shown = console()
     say(shown, f"The queue is {queue['state']}; {_waiting(queue)}")
-    say(shown, f"{queue['slots_used']} of {queue['slots']} slots are used")
+    say(shown, f"{queue['slots_used']} of {queue['slots']} slots are used{'' if disk else OWN_SLOTS}")
     if disk:  # who sees its own jobs alone is told nothing of the host
         say(shown, f"{size(disk['free_bytes'])} of {size(disk['total_bytes'])} of the disk are free")
     say(shown, f"The encoder is {found['encoder'].partition(' Copyright')[0]}\n")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,14 +29,18 @@ class PresetType(click.ParamType[dict[str, Any]]):
     name = "preset"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        preset, _, overrides = str(value).partition(":")
+        preset, colon, overrides = str(value).partition(":")
         if "," in preset:
             self.fail(f"{value!r} names several presets: repeat -p, as in {_repeated(preset)}", param, ctx)
         entry: dict[str, Any] = {"preset": preset}
+        if colon and not overrides.strip(","):
+            self.fail(f"{value!r} names no parameter behind the colon: leave that out, or add NAME=VALUE", param, ctx)
         for override in filter(None, overrides.split(",")):
             name, equals, text = override.partition("=")
             if not equals or not name or name in entry:
                 several = f"; another preset wants a -p of its own, as in {_repeated(override)}" if not equals else ""
+                if not equals and ":" in override:
+                    several = f"; did you mean {override.replace(':', '=', 1)}?"
                 what = f"takes {name!r} once" if name in entry and name != "preset" else "takes NAME=VALUE"
                 if name == "preset":
                     what = "has its preset already, before the colon; how fast it encodes is `speed`"
@@ -88,6 +93,20 @@ class JsonObject(click.ParamType[dict[str, Any]]):
         except InvalidRequest as error:
             self.fail(str(error), param, ctx)
         return found
+
+
+def refuse_parameters(files: Sequence[Path | str], variations: Sequence[Mapping[str, Any]]) -> None:
+    """Refuses a missing file that is called as a parameter of a preset asked for is set: a blank is in the place of a
+    colon. Raises UsageError."""
+    for file in map(str, files):
+        name, equals, _ = file.partition("=")
+        if not equals or not name.isidentifier() or os.path.lexists(file):
+            continue
+        for entry in variations:
+            if any(f":{name}=" in item.value for item in _parameters(entry["preset"], name)):
+                said = [f"{key}={value}" for key, value in entry.items() if key != "preset"]
+                meant = f"-p {entry['preset']}:{','.join([*said, file])}"
+                raise click.UsageError(f"there is no file {file}: did you mean {meant}?")
 
 
 def _typed(preset: str, name: str, text: str) -> Any:

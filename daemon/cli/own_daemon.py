@@ -18,6 +18,18 @@ def token(state_dir: Path) -> str | None:
     return _content(Paths(state_dir).token)
 
 
+def log_file(state_dir: Path) -> str | None:
+    """Returns where the daemon of this user that runs there writes its log: a file or a terminal. None where none runs,
+    or its log goes to a journal or another program, or another user's daemon it is."""
+    lock = Paths(state_dir).lock
+    pid = _content(lock) if is_held(lock) else None
+    try:
+        place = str(Path(f"/proc/{pid}/fd/2").readlink()) if pid else ""
+    except OSError:
+        return None
+    return place if place.startswith("/") else None
+
+
 def _content(path: Path) -> str | None:
     try:
         return path.read_text().strip() or None

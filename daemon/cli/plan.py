@@ -19,6 +19,7 @@ from daemon.cli.options import (
     load_settings,
     load_tables,
     print_json,
+    refuse_parameters,
     slots,
     state_dir,
     wanted,
@@ -65,6 +66,7 @@ def plan(
     from daemon.models import VariationRequest
     from daemon.scheduling.dry_run import NotMade
 
+    refuse_parameters(files, variations)
     settings, library = load_settings(flags), load_library()
     entries = [dict(entry) for entry in variations]
     requests = [VariationRequest(entry.pop("preset"), entry) for entry in entries]

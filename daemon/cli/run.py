@@ -24,6 +24,7 @@ from daemon.cli.options import (
     on_unsuitable,
     overwrite,
     print_json,
+    refuse_parameters,
     slots,
     wanted,
 )
@@ -85,6 +86,7 @@ def run(
 
     how = {name: flags.pop(name) for name in ("overwrite", "skip_existing", "strict")}
     fresh = flags.pop("fresh")
+    refuse_parameters(files, variations)
     settings, library = load_settings(flags), load_library()
     requests, named = _requests(variations), gather(files, include=include, exclude=exclude, apart=Path(meant))
     output, only = output_name.parted(meant, named, requests, library, named=template is not None)

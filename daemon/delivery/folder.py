@@ -33,6 +33,7 @@ from daemon.paths import Paths
 from daemon.proof import output_folder
 from daemon.source_files import GONE
 
+A_ROOT = "name one by `--output-root FOLDER`, or `output_roots` in ffspool.toml, and start the daemon anew"
 PATIENCE = 3.0  # seconds to look for a folder: a job need not wait until its share is there
 
 
@@ -81,7 +82,7 @@ class Folders:
 
     def _absolute(self, folder: str) -> str:
         if not self._roots:
-            raise ForbiddenPath("this daemon has no output root: results are delivered below --output-root alone")
+            raise ForbiddenPath(f"this daemon has no output root, below which alone results are delivered: {A_ROOT}")
         if ".." in Path(folder).parts or "\0" in folder:
             raise InvalidRequest(f"the folder {folder!r} leads back and forth: name it without '..'")
         if Path(folder).is_absolute():
@@ -97,7 +98,7 @@ class Folders:
             if _is_in(real, leads_to):
                 self._refuse_unusable(real, folder)
                 return one, tuple(Path(real).relative_to(leads_to).parts)
-        raise ForbiddenPath(f"{folder} is not below an output root of this daemon")
+        raise ForbiddenPath(f"{folder} is not below an output root of this daemon: {A_ROOT}")
 
     def _refuse_unusable(self, real: str, folder: str) -> None:
         if _is_in(real, self._state):
