@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,19 +60,23 @@ def test_a_hook_is_told_what_was_delivered_and_where(
     assert str(library) not in daemon.client.get("/api/hooks/runs").text
 
 
-def test_a_hook_that_fails_is_run_again_and_one_that_hangs_is_ended(
+def test_a_hook_that_fails_is_run_again_one_that_hangs_is_ended_and_what_is_left_behind_goes_on(
     start_daemon: Start, tmp_path: Path, library: Path, clip: Path
 ) -> None:
     fails = script(tmp_path / "fails", f"[ -e {tmp_path}/again ] || {{ touch {tmp_path}/again; echo no >&2; exit 3; }}")
     hangs = script(tmp_path / "hangs", "sleep 1000")
+    leaves = script(tmp_path / "leaves", f"sleep 1000 & echo $! > {tmp_path}/left; echo begun")
     config = f"[[hooks]]\ncommand = ['{fails}']\n[[hooks]]\ncommand = ['{hangs}']\ntimeout = 0.2\n"
+    config += f"[[hooks]]\ncommand = ['{leaves}']\ntimeout = 5\n"
     flags = ("--output-root", str(library), "--delivery-backoff", "0.01")
     daemon = start_daemon(*flags, **configured(tmp_path, config))
     daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "deliver": {"folder": "sounds"}})
-    wait_until(lambda: [bool(run["settled_at"]) for run in runs(daemon)] == [True, True], "both to end")
+    wait_until(lambda: [bool(run["settled_at"]) for run in runs(daemon)] == [True] * 3, "all to end")
+    os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
     ended = {run["hook"]: run for run in runs(daemon)}
     assert (ended["fails"]["status"], ended["fails"]["attempts"]) == ("done", 2)
     assert (ended["hangs"]["status"], ended["hangs"]["said"]) == ("failed", "it was ended after 0 s")
+    assert (ended["leaves"]["status"], ended["leaves"]["attempts"], ended["leaves"]["said"]) == ("done", 1, "begun")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.delivery.place import Receipt
 from daemon.journal import tell
 from daemon.models import Destination, Model, when
-from daemon.process.hear import hear
+from daemon.process.hear import hear_command
 from daemon.process.launcher import Limits, spawn
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ async def _heard(hook: Hook, told: str) -> tuple[int | None, str]:
     child.write(told.encode())
     child.close_stdin()
     try:
-        heard = await hear(child, hook.timeout)
+        heard = await hear_command(child, hook.timeout)
     except TimeoutError:
         return None, f"it was ended after {hook.timeout:.0f} s"
     return heard.ended.code, "\n".join(filter(None, (heard.said, heard.complaint)))[-SAID:]

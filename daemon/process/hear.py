@@ -10,6 +10,7 @@ from daemon.process import cancel
 from daemon.process.child import Child, Exit
 
 MAX_SAID = 64 * 1024  # bytes that are kept of each pipe
+LAST_WORDS = 0.5  # seconds to read what is left in the pipes of a command that has ended
 
 
 class Heard(NamedTuple):
@@ -35,8 +36,35 @@ async def hear(child: Child, patience: float) -> Heard:
         await child.wait()
 
 
+async def hear_command(child: Child, patience: float) -> Heard:
+    """Does as `hear` for a command that may leave others behind with its pipes: it is over once it has ended itself,
+    and they go on. When it has not in time, its whole process group is killed."""
+    said, complaint = bytearray(), bytearray()
+    reading = [asyncio.create_task(_keep(*each)) for each in ((child.stdout(), said), (child.stderr(), complaint))]
+    try:
+        async with asyncio.timeout(patience):
+            ended = await child.wait()
+        await asyncio.wait(reading, timeout=LAST_WORDS)
+        return Heard(ended, _text(said), _text(complaint))
+    finally:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+        cancel.kill(child)
+        await child.wait()
+
+
 async def _end(chunks: AsyncIterator[bytes]) -> str:
-    end = b""
+    end = bytearray()
+    await _keep(chunks, end)
+    return _text(end)
+
+
+async def _keep(chunks: AsyncIterator[bytes], end: bytearray) -> None:
     async for chunk in chunks:
-        end = (end + chunk)[-MAX_SAID:]
+        end += chunk
+        del end[:-MAX_SAID]
+
+
+def _text(end: bytearray) -> str:
     return end.decode(errors="replace").strip()
