@@ -163,7 +163,7 @@ class Cluster:
         folder: Path,
         unhurried: dict[str, str],
         *flags: str,
-        more: str = "local_slots = 0",
+        more: str = "local_slots = 0\npiece_seconds = 3600",
         host: str = "127.0.0.1",
     ) -> None:
         port, files = self.ports = free_ports(2)
