@@ -89,7 +89,7 @@ class Replacements:
         """
         row = await self._store.read(lambda t: t.one("replacement_at", path=path))
         if row is None:
-            raise NotFound(f"nothing at {path} took the place of an original")
+            raise NotFound(f"nothing at {path} took the place of an original: name it by the path that it had then")
         if row["step"] in {"emptying", "emptied"}:
             raise Conflict(f"the original of {row['taken_by']} was kept for its time, and is not in the trash any more")
         if row["step"] == "undone":
@@ -165,8 +165,13 @@ def _at_work(row: Row, destination: Destination, work: Callable[[Return], T]) ->
         bytes=row["bytes"],
         sha256=row["sha256"],
     )
-    with in_words(), opened(destination, swap, make=row["step"] == "undoing") as folders:
-        return work(Return(folders, row["id"], destination, swap))
+    try:
+        with in_words(), opened(destination, swap, make=row["step"] == "undoing") as folders:
+            return work(Return(folders, row["id"], destination, swap))
+    except Undelivered as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise Undelivered("the folder that it lay in has another name by now, or is gone: make it again") from error
+        raise
 
 
 def _flaw(way: Return) -> tuple[str | None, Identity | None]:

@@ -6,6 +6,7 @@ An exit code proves nothing: an ffmpeg that was asked to quit, or met the end of
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -77,7 +78,17 @@ async def refuse_damaged(prober: Prober, source: SourceFile, media: Media, size:
     try:
         await prober.decode_whole(source, media.duration_seconds or 0.0, size)
     except ProbeError as error:
-        raise UnsuitableSource(f"its original is damaged, and is left as it is: {error}") from error
+        what = await asyncio.to_thread(_fault, source)
+        raise UnsuitableSource(f"its original {what}, and is left as it is: {error}") from error
+
+
+def _fault(source: SourceFile) -> str:
+    """What there is to say of an original that cannot be decoded: another may lie there by now."""
+    try:
+        os.close(source.open())
+    except OSError:
+        return "was changed or replaced while it was read"
+    return "is damaged"
 
 
 def _refuse_larger(part: Path, plan: Plan) -> None:
