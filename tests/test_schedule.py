@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -60,7 +61,8 @@ def test_outside_its_hours_nothing_starts_until_somebody_has_it_run(
     assert (now["state"], now["schedule"]["overruled"]) == ("draining", False)
     assert datetime.fromisoformat(now["schedule"]["changes_at"]).astimezone().hour == 0
     told = ffspool("queue", env=daemon.env).stdout
-    assert "The queue is draining until 20" in told
+    zone = datetime.fromisoformat(now["schedule"]["changes_at"]).astimezone().strftime("%Z")
+    assert re.match(rf"The queue is draining until 20\S+ 00:00:00 {zone}, outside", told)
     assert "outside the hours of its schedule: `ffspool resume --queue` lets it run now" in told
     for told in (ffspool("ls", env=daemon.env).stderr, ffspool("show", job["id"], env=daemon.env).stdout):
         assert "outside the hours of its schedule: `ffspool resume --queue` lets it run now" in " ".join(told.split())

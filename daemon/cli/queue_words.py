@@ -34,7 +34,7 @@ def scheduled(state: str, schedule: Json, resuming: str) -> str:
     from daemon.cli.terminal import local
 
     at = schedule["changes_at"]
-    until = f" until {local(datetime.fromisoformat(at))}" if at else ""
+    until = f" until {local(then)} {then.astimezone():%Z}" if at and (then := datetime.fromisoformat(at)) else ""
     if schedule["overruled"]:
         return f", though {schedule['because']}: somebody had it run{until}"
     if state != schedule["state"]:
