@@ -235,6 +235,7 @@ def test_where_one_name_means_nothing_none_is_touched(daemon: Daemon, clip: Path
     words = " ".join(done.stderr.split())
     assert (done.stdout, "there is no job lang; nothing was done" in words) == ("", True)
     assert daemon.job(job)["status"] == "cancelled"
+    daemon.client.delete(f"/api/jobs/{job}").raise_for_status()
 
 
 def test_a_url_with_another_path_is_told_as_that(daemon: Daemon) -> None:
