@@ -10,6 +10,8 @@ import pytest
 from conftest import Daemon, told, wait_until
 from test_folders import QUICK, jobs, scans, toml
 
+from daemon.delivery import disk_mark
+
 Start = Callable[..., Daemon]
 
 DOCS = (Path(__file__).resolve().parents[1] / "docs" / "folders.md").read_text()
@@ -42,7 +44,7 @@ def test_an_inbox_makes_versions_for_the_web_and_is_empty_afterwards(
     web.mkdir()
     shutil.copy(clip, inbox / "film.mov")
     watching(INBOX)
-    wait_until(lambda: files(inbox) == {".done/film.mov"}, "the film to be done with")
+    wait_until(lambda: files(inbox) == {".done/film.mov", disk_mark.NAME}, "the film to be done with")
     assert files(web) == {"film.mp4", "film.jpg"}
 
 

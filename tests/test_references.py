@@ -104,6 +104,8 @@ def test_every_verb_takes_them(daemon: Daemon, client: Client, clip: Path, long_
     assert states == [["queued", "cancelled"], ["cancelled", "cancelled"]]
     done = ffspool("rm", "nothing like it", "Two", env=daemon.env)
     assert (done.returncode, "there is no job nothing like it" in done.stderr) == (4, True)
+    assert daemon.client.get(f"/api/jobs/{second['id']}").status_code == 200, "it was removed beside what is not there"
+    assert ffspool("rm", "Two", env=daemon.env).returncode == 0
     assert daemon.client.get(f"/api/jobs/{second['id']}").status_code == 404
 
 

@@ -27,7 +27,7 @@ from daemon.cli import run, terminal, work_place
 from daemon.cli.batch_job import Result
 from daemon.errors import ProbeError
 from daemon.jobs.receipts import KeptVariation
-from daemon.jobs.views import SourceView, VariationView
+from daemon.jobs.views import VariationView
 from daemon.media import cut
 from daemon.states import State
 
@@ -261,7 +261,5 @@ def test_what_is_said_to_be_gone_on_with_is(kept: list[float], words: str) -> No
 
 def test_a_film_that_failed_is_said_to_be_kept() -> None:
     failed = SimpleNamespace(name=MADE, status=State.FAILED, resumable=True)
-    words = terminal._variation_words(
-        cast("SourceView", SimpleNamespace(name="film.mkv")), cast("VariationView", failed), alone=True
-    )
+    words = terminal._variation_words(cast("VariationView", failed))
     assert "what is encoded of it is kept for a retry" in words.plain

@@ -40,7 +40,7 @@ def test_a_config_that_names_no_file_is_refused(tmp_path: Path) -> None:
     [
         ("[[folders]]\nname='a'\npath='/a'\nvariation=[]", "`variation`: did you mean variations?"),
         ("[[folders]]\nname='a'\npath='/a'\npresets=['mp3']", "`presets`: did you mean variations?"),
-        ("[[folders]]\nname='a'\npath='/a'\nxyz=1", "`xyz`: there is name, path, variations, deliver, "),
+        ("[[folders]]\nname='a'\npath='/a'\nxyz=1", "`xyz`: there is name, variations, deliver, "),
         ("[[folders]]\nname='a'\npath='/a'\nvariations=[{preset='mp3'}]\n[folders.when]\ncodecnot=['av1']",
          "did you mean codec_not?"),
         ("[[hooks]]\ncomand=['/a']", "did you mean command?"),

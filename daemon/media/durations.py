@@ -38,7 +38,7 @@ LEAST_PAUSE, MANY = 0.5, 5  # seconds without a picture, and times what is usual
 LEAST_GAP = 0.1  # seconds between two packets that are more than a clock's rounding
 
 
-OFF, LEAST_OFF, OFF_SHARE = 0.5, 0.1, 0.2  # seconds that lengths may be off; of short ones such a share
+OFF, LEAST_OFF, OFF_SHARE = 0.5, 0.28, 0.2  # seconds that lengths may be off, as MP3's at 8 kHz; of short ones a share
 LEAST_RESTART = 1.0  # seconds back that no muxer's order of packets explains
 
 
