@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
+import obstore
 import pytest
 from conftest import PATIENCE, Daemon, wait_until
 from file_host import FileHost, certified, hosting
@@ -36,6 +37,7 @@ from daemon.proof.publish import seal
 from daemon.storage import credentials, leftovers, object_store
 from daemon.storage.buckets import Buckets
 from daemon.storage.object_store import PART, ObjectStore
+from daemon.storage.objects import DELIVERY
 
 URL = f"s3://{BUCKET}/renders"
 
@@ -527,7 +529,18 @@ def test_a_ladder_takes_the_place_of_another_only_as_was_asked(ladder: Scene, co
     receipt = ladder.place.deliver(tree(ladder, conflict=conflict), Notes().course())
     assert (receipt.to, receipt.kept) == (f"{URL}/{to}", conflict == Conflict.SKIP)
     new = {} if receipt.kept else {f"{to}/{name}": content for name, content in LADDER.items()}
-    assert ladder.there == (new if conflict == Conflict.OVERWRITE else {**old, **new})
+    assert ladder.there == {**old, **new}, "what others put stays, but for what has the same name"
+
+
+def test_what_the_ladder_before_had_goes_and_what_others_put_there_stays(ladder: Scene) -> None:
+    before, after = tree(ladder), tree(ladder, 1, conflict=Conflict.OVERWRITE)
+    ladder.place.deliver(before, Notes().course())
+    below = "renders/films/clip_hls"
+    obstore.put(ladder.server.store(), f"{below}/0/9.m4s", OLD, attributes={DELIVERY: before.id})
+    ladder.server.put(f"{below}/precious.mp4", OLD)
+    ladder.place.deliver(after, Notes().course())
+    new = {f"films/clip_hls/{name}": content for name, content in LADDER.items()}
+    assert ladder.there == {**new, "films/clip_hls/precious.mp4": OLD}
 
 
 def test_nobody_gets_pieces_of_two_ladders(ladder: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

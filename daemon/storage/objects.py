@@ -29,10 +29,13 @@ MANIFESTS = frozenset({".m3u8", ".mpd"})
 
 
 class Landing(Model, frozen=True):
-    """Is noted before anything is sent: the key to come and, of a folder, which object below it is put last."""
+    """Is noted before anything is sent: the key to come and, of a folder, which object below it is put last, and which
+    delivery had put the folder that it takes the place of.
+    """
 
     key: str
     last: str | None = None
+    over: str | None = None
 
     def clear(self, store: ObjectStore, delivery: str) -> None:
         """Removes what the delivery put below the key, unless all of it is there. Raises Undelivered."""
@@ -167,14 +170,15 @@ class Tree(_Output):
         key = landing.key if landing else self._untaken()
         if key is None:
             return self._key, True
+        over = landing.over if landing else self._putter(key)
         if landing is None:
-            self._note(Landing(key=key, last=last))
+            self._note(Landing(key=key, last=last, over=over))
         if landing is None or not is_of(self._store.head(f"{key}/{last}"), self._parcel.id):
             if self._conflict == Conflict.OVERWRITE:
                 self._make_way(key)
             self._put_all(key, members, resumed=landing is not None)
         if self._conflict == Conflict.OVERWRITE:
-            self._sweep(key, members)
+            self._sweep(key, members, over)
         return key, False
 
     def _is_free(self, key: str) -> bool:
@@ -225,11 +229,19 @@ class Tree(_Output):
         shown = sorted((one for one in there if _turn(one)), key=_turn, reverse=True)
         self._store.delete([one for one in shown if not is_of(self._store.head(one), self._parcel.id)])
 
-    def _sweep(self, key: str, members: list[Member]) -> None:
-        """Removes what it was put over and has not."""
+    def _putter(self, key: str) -> str | None:
+        """The delivery that put the folder which stands there, as its manifest says."""
+        manifests = (self._store.head(f"{key}/{name}") for name in MASTERS.values())
+        return next((found.said[DELIVERY] for found in manifests if found and DELIVERY in found.said), None)
+
+    def _sweep(self, key: str, members: list[Member], over: str | None) -> None:
+        """Removes what the delivery that it was put over has put, and it has not; what others put there stays."""
+        if over is None or over == self._parcel.id:
+            return
         new, ours = {f"{key}/{member.name}" for member in members}, output_folder.OF_OURS
         there = [one.key for one in self._store.listed(key) if PurePosixPath(one.key).suffix in ours]
-        self._store.delete([name for name in there if name not in new])
+        left = [name for name in there if name not in new]
+        self._store.delete([name for name in left if is_of(self._store.head(name), over)])
 
 
 def _on_the_way() -> Undelivered:
