@@ -211,8 +211,12 @@ def test_one_that_came_before_the_line_broke_is_known_again(
     assert place(host).deliver(asked, notes.course()) == Receipt(to=f"http://127.0.0.1:{host.server_port}/…")
 
 
-def test_what_another_put_there_meanwhile_is_not_taken_for_it(host: ReceivingHost, output: Path) -> None:
-    host.answers = [refusing(503)]
+@pytest.mark.parametrize("tells", [None, 403, 404])
+def test_what_another_put_there_meanwhile_is_not_taken_for_it(
+    host: ReceivingHost, output: Path, tells: int | None
+) -> None:
+    """Whatever the host tells of it: it had refused ours."""
+    host.answers, host.tells = [refusing(503)], tells
     notes, asked = Notes(), parcel(output, host.url("/a"))
     with pytest.raises(Undelivered, match="503"):
         place(host).deliver(asked, notes.course())

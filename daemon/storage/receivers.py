@@ -33,12 +33,17 @@ from daemon.storage.objects import in_turn, proven
 from daemon.storage.urls import Url
 
 ANSWER_TIMEOUT = 120.0  # seconds that a host may take to store what it took
+UNCERTAIN = {HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}  # of a host that others stand before
+GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 
 
 class _Landing(Model, frozen=True):
-    """What is noted before the last of a file is sent: all files before it are there, and it may be soon."""
+    """What is noted before the last of a file is sent: all files before it are there, and it may be soon, unless its
+    host `refused` it.
+    """
 
     file: int
+    refused: bool = False
 
 
 class _Answer(NamedTuple):
@@ -100,14 +105,14 @@ class Receivers:
 
     def _put_all(self, files: list[_File], conflict: Conflict, course: Course) -> bool:
         """Whether what was there is left."""
-        begun = msgspec.json.decode(course.landing, type=_Landing).file if course.landing else -1
+        begun = msgspec.json.decode(course.landing, type=_Landing) if course.landing else _Landing(file=-1)
         for number, file in enumerate(files):
-            if number < begun:
+            if number < begun.file:
                 continue
             course.check()
             if self._put(file, number, conflict, course):
                 continue
-            if number == begun and self._is_there(file):
+            if number == begun.file and not begun.refused and self._is_there(file):
                 continue  # it had come when the daemon died, or the line broke
             if conflict == Conflict.SKIP and number == 0:
                 return True
@@ -119,19 +124,26 @@ class Receivers:
         condition = {} if conflict == Conflict.OVERWRITE else {"If-None-Match": "*"}
         headers = {"Content-Type": media_type(file.path.name), "Content-Length": str(file.bytes), **condition}
 
+        def note(landing: _Landing) -> None:
+            course.note(msgspec.json.encode(landing).decode())
+
         def last() -> None:
-            course.note(msgspec.json.encode(_Landing(file=number)).decode())
+            note(_Landing(file=number))
 
         answer = self._asked("PUT", file.url, headers, _noting(proven(file.path, file.sha256, course.check), last))
         if answer.status == HTTPStatus.PRECONDITION_FAILED and condition:
             return False
         if not 200 <= answer.status < 300:
+            if answer.status not in UNCERTAIN:  # what comes to be there later is another's
+                note(_Landing(file=number, refused=True))
             raise self._refusal(file.url, answer)
         return True
 
     def _is_there(self, file: _File) -> bool:
         """Whether it may be what is there: hosts that tell nothing of it are taken at their word that something is."""
         answer = self._asked("HEAD", file.url, {}, iter(()))
+        if answer.status in GONE:
+            return False
         return answer.status != HTTPStatus.OK or answer.length in {None, str(file.bytes)}
 
     def _refusal(self, url: Url, answer: _Answer) -> Undelivered:
