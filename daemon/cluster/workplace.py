@@ -143,7 +143,9 @@ class Workplace:
     async def renew(self) -> None:
         """Tells how this machine stands, and ends what the daemon wants no more. Raises what `Transfers.renew` does."""
         stands = await asyncio.to_thread(pulse, self._home)
-        await self.stop_but(await self._transfers.renew(stands))
+        known = set(self._works)  # what came while it was asked is not among what it answers
+        current = await self._transfers.renew(stands)
+        await self.stop_but([*current, *(task for task in self._works if task not in known)])
 
     async def stop_but(self, current: list[str]) -> None:
         """Ends what the daemon does not want any more."""
