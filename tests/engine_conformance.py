@@ -224,7 +224,8 @@ class EngineConformance:
             assert engine.capacity.slots == self.resized
             assert await asyncio.to_thread(engine.written, one) == 0
             assert engine.reads(str(clip))
-            await engine.run(task(MINE, clip, one), lambda _: None)
+            ended = await engine.run(task(MINE, clip, one), lambda _: None)
+            assert (ended.error, ended.lost) == (None, False)
             assert await asyncio.to_thread(engine.written, one) == Path(one.part).stat().st_size
 
         self.with_engine(ffmpeg, look)

@@ -94,6 +94,7 @@ def test_whoever_is_revoked_is_cut_off_and_the_others_work_on(cluster: Cluster, 
         wait_until(lambda: cluster.standing("box3")["slots_used"] == 2, "the other to have both")
         assert runs(kept)
         assert cluster.standing("box3")["since"] == since
+        wait_until(lambda: all("machine" in of(cluster.daemon.job(job))[0] for job in jobs), "both to be at work")
         both = [of(cluster.daemon.job(job))[0] for job in jobs]
         assert sorted(one["attempts"] for one in both) == [1, 2]
         assert {one["machine"] for one in both} == {"box3"}
