@@ -394,10 +394,10 @@ def test_one_film_is_encoded_by_all_whatever_becomes_of_them(
 @pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_what_a_machine_had_encoded_of_a_film_another_one_goes_on_with(
-    cluster: Cluster, film: Path, ffmpeg: str, tmp_path: Path, number: signal.Signals
+    cluster: Cluster, ffmpeg: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     """All of it where it was told to leave, else what had come home by then."""
-    daemon = cluster.daemon
+    daemon, film = cluster.daemon, make_clip(ffmpeg, tmp_path / "film.mp4", seconds=30, size="320x180")
     with cluster.machine(MACHINE) as process:
         job = daemon.submit(film, presets=["h264-480p"])["id"]
         work = daemon.state_dir / "spool" / "jobs" / job / "work"

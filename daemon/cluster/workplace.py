@@ -180,7 +180,7 @@ class Workplace:
             await self._transfers.post(f"/tasks/{task.id}/ended", msgspec.json.encode(ended))
         except NotCurrent:
             pass  # nobody waits for it
-        except Exception:
+        except Exception:  # it is told, and not taken for a machine that is away: else it would come again for ever
             log.exception("%s failed by a fault of ffspool", task.source_name)
             failed = Ended(error="an internal error on the machine; its log has the details")
             await self._transfers.post(f"/tasks/{task.id}/ended", msgspec.json.encode(failed))
@@ -247,11 +247,6 @@ class Workplace:
             return _failed(task, f"the source cannot be opened: {error}")
         except Unreachable as error:
             return Ended(error=str(error), may_pass=True)
-        except NotCurrent:
-            raise
-        except Exception:  # it is told, and not taken for a machine that is away: else it would come again for ever
-            log.exception("a task came to nothing by a fault of ffspool")
-            return Ended(error="an internal error; the log of the machine that had it has the details", may_pass=True)
         finally:
             done.set()
             if not ready.done():

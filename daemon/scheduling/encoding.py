@@ -60,7 +60,7 @@ class Encoding:
         self._orders: dict[str, Order] = {}  # by variation, once they are given
         self._all_encoded = False  # what follows goes by in moments
         self._lanes: Lanes | None = None  # of a film that is encoded in several spans at once
-        self._tasks: dict[str, None] = {}  # that run
+        self._tasks = set[str]()  # that run
         self._vitals: dict[str, Vitals] = {}  # the latest, by task
         self._machines = set[str]()
         self._patience = min(resources.hung_after, SHARED_PATIENCE) if len(members) > 1 else resources.hung_after
@@ -194,7 +194,7 @@ class Encoding:
     def _name(self, lane: Lane | None) -> str:
         """The id of a task."""
         token = self._source.token
-        return part_of(token, f"{lane.span.span.span}{'-again' * lane.again}") if lane else token
+        return part_of(token, f"{lane.span.number}{'-again' * lane.again}") if lane else token
 
     async def _run(self, orders: Sequence[Order], lane: Lane | None = None) -> Ended:
         self._orders |= {order.variation: order for order in orders}
@@ -202,11 +202,11 @@ class Encoding:
         task = Task(
             id=self._name(lane), source=file, source_name=one.source_name, media=one.media, orders=tuple(orders)
         )
-        self._tasks[task.id] = None
+        self._tasks.add(task.id)
         try:
             return await self._resources.engine.run(task, partial(self._report, lane))
         finally:
-            del self._tasks[task.id]
+            self._tasks.remove(task.id)
 
     def _order(self, member: Member, lane: Lane | None = None) -> Order:
         claim, film = member.claim, member.film
@@ -241,7 +241,7 @@ class Encoding:
             self._end_if_too_large(report.written)
         elif isinstance(report, Durable):
             if not (lane and lane.again):
-                span = lane.span.span.span if lane else 0
+                span = lane.span.number if lane else 0
                 self._record(partial(claims.record_durable, report, span=span))
         else:
             self._machines |= {report.machine} if report.machine else set()

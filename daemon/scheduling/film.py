@@ -45,16 +45,16 @@ class Film:
     @property
     def seconds(self) -> float:
         """Returns how many of the film need not be encoded any more."""
-        return sum(self._reached(span) - span.span.seconds for span in self.spans)
+        return sum(self._reached(span) - span.first.seconds for span in self.spans)
 
     def share(self, span: Resumption) -> float:
         """Returns how much of the film a span is."""
         lasting = self._claim.media.duration_seconds
-        return max(0.0, self.end(span) - span.span.seconds) / lasting if lasting else 1.0
+        return max(0.0, self.end(span) - span.first.seconds) / lasting if lasting else 1.0
 
     def end(self, span: Resumption) -> float:
         """Returns the second of the film at which a span ends; 0.0 where nobody knows."""
-        return span.span.until if span.span.until is not None else self._claim.media.duration_seconds or 0.0
+        return span.first.until if span.first.until is not None else self._claim.media.duration_seconds or 0.0
 
     @property
     def whole(self) -> bool:
@@ -84,7 +84,7 @@ class Film:
                 await span.find(of_span.pop(begin.span, []))
                 self.spans.append(span)
         if not first.whole and len(self.spans) > 1:
-            first.end(self.spans[1].span.seconds)
+            first.end(self.spans[1].first.seconds)
         for number, rows in of_span.items():
             await Resumption(resources, claim, Begin(span=number)).forget(rows)
 
@@ -99,7 +99,7 @@ class Film:
         """Returns all of them, now that all are there. Raises ProbeError when one cannot be read, and ProofError when
         it does not fit those before, or any is not as it was written.
         """
-        numbered = {span.span.span: span for span in self.spans}
+        numbered = {span.number: span for span in self.spans}
         for row in await self._rows():
             await numbered[row["span"]].check_unchanged(row)
         if len({span.headers for span in self.spans}) > 1:

@@ -71,7 +71,7 @@ class Lanes:
         lane = None if self.closed else self._next()
         if lane is None:
             return False
-        self._running[asyncio.create_task(self._one(lane), name=f"span {lane.span.span.span}")] = lane
+        self._running[asyncio.create_task(self._one(lane), name=f"span {lane.span.number}")] = lane
         self._opened.set()
         return True
 
@@ -89,7 +89,7 @@ class Lanes:
 
     def _lateness(self, lane: Lane, now: float) -> float:
         """How many times as long it will yet take at its pace so far as it would anew at the best there was."""
-        told, begins, end = self._progress.get(lane.span.span.span), lane.span.begin.seconds, self._film.end(lane.span)
+        told, begins, end = self._progress.get(lane.span.number), lane.span.begin.seconds, self._film.end(lane.span)
         done = told.seconds - begins if told else 0.0
         anew = (end - begins) / self._fastest if self._fastest else math.inf
         took = now - lane.began
@@ -104,8 +104,8 @@ class Lanes:
         """Returns how far all of the film is, now that a lane is so far; None where that tells nothing new."""
         if lane.again:
             return None
-        self._progress[lane.span.span.span] = report
-        ahead = [(told, span) for span in self._spans() if (told := self._progress.get(span.span.span))]
+        self._progress[lane.span.number] = report
+        ahead = [(told, span) for span in self._spans() if (told := self._progress.get(span.number))]
         seconds = self._film.seconds + sum(max(0.0, told.seconds - span.begin.seconds) for told, span in ahead)
         speeds = [told.speed for told, _ in ahead if told.speed is not None]
         return replace(report, seconds=seconds, speed=sum(speeds) if speeds else None)
@@ -148,13 +148,13 @@ class Lanes:
             spent = await self._end(others)
             if lane.again:
                 await span.adopt()
-            self._progress.pop(span.span.span, None)
+            self._progress.pop(span.number, None)
             await self._film.finish(span, told.cpu_seconds)
             pace = (self._film.end(span) - span.begin.seconds) / max(time.monotonic() - lane.began, MOMENT)
             self._fastest = max(self._fastest, pace)
-        elif told.lost and not others and self._lost[span.span.span] < MOST_LOST:
-            self._lost[span.span.span] += 1
-            self._progress.pop(span.span.span, None)
+        elif told.lost and not others and self._lost[span.number] < MOST_LOST:
+            self._lost[span.number] += 1
+            self._progress.pop(span.number, None)
             self._left.appendleft(span)
         return spent
 

@@ -51,12 +51,17 @@ class Resumption:
     def __init__(self, resources: Resources, claim: Claim, begin: Begin = WHOLE) -> None:
         self._resources = resources
         self._claim = claim
-        self.span = begin
+        self.first = begin  # where the span begins, and ends
         self.begin = begin  # of what is still to be encoded
         self.whole = False  # nothing is
         self.pieces: list[Piece] = []
         self.pictures: list[tuple[int, ...]] = []  # of each size in each piece, as far as they are used
         self.headers: str | None = None
+
+    @property
+    def number(self) -> int:
+        """Returns which of the film's spans it is."""
+        return self.first.span
 
     @property
     def path(self) -> Path:
@@ -97,7 +102,7 @@ class Resumption:
 
     def end(self, until: float | None) -> None:
         """Has it end where another span begins."""
-        self.span = msgspec.structs.replace(self.span, until=until)
+        self.first = msgspec.structs.replace(self.first, until=until)
         self.begin = msgspec.structs.replace(self.begin, until=until)
 
     async def write(self) -> None:
@@ -107,7 +112,7 @@ class Resumption:
             partial(
                 claims.record_piece,
                 variation=self._claim.seq,
-                span=self.span.span,
+                span=self.number,
                 attempt=self._claim.attempt,
                 begins=self.begin.seconds,
                 begun_with=self._begun_with(),
@@ -124,7 +129,7 @@ class Resumption:
             partial(
                 claims.record_whole,
                 variation=self._claim.seq,
-                span=self.span.span,
+                span=self.number,
                 attempt=self._claim.attempt,
                 seconds=seconds,
                 cpu_seconds=cpu_seconds,
@@ -149,7 +154,7 @@ class Resumption:
             return None
 
     def _path(self, attempt: int) -> Path:
-        return self._resources.paths.piece(self._claim.job, self._claim.id, attempt, self.span.span)
+        return self._resources.paths.piece(self._claim.job, self._claim.id, attempt, self.number)
 
     async def _take(self, row: Row) -> bool:
         """Whether the piece is gone on with. Raises ProbeError or OSError when it cannot be read, ProofError when it is
@@ -189,13 +194,13 @@ class Resumption:
         await self._record_kept(row["attempt"], await asyncio.to_thread(synced, self._path(row["attempt"]), before))
 
     async def _record_kept(self, attempt: int, kept: Kept) -> None:
-        mine = partial(claims.record_kept, variation=self._claim.seq, span=self.span.span)
+        mine = partial(claims.record_kept, variation=self._claim.seq, span=self.number)
         await self._resources.store.write(partial(mine, attempt=attempt, kept=kept))
 
     def _why_not(self, row: Row, broken: str | None) -> str | None:
         """Why a film begins anew whose first piece is that one, which the log has, too; None: it goes on."""
         same = row["begun_with"] == self._begun_with()
-        short = row["seconds"] - self.span.seconds < (ALIKE if broken else LITTLE)
+        short = row["seconds"] - self.first.seconds < (ALIKE if broken else LITTLE)
         words = (SHORT if short else broken or UNREADABLE) if same else OTHERS
         where = f"from {self.begin.seconds:.3f} s on" if self.begin.seconds else "from the beginning"
         log.info("%s is encoded %s: %s", self._claim.id, where, words)
@@ -220,15 +225,15 @@ class Resumption:
         self.pieces.append(Piece(name=name, begins=begins, lasts=cut.seconds, until=cut.decoded))
         ends = begins + cut.seconds
         warm = max(0.0, begins + cut.warm - content.begins - ALIKE)
-        after = self.span.after + ends - self.pieces[0].begins
-        pictures = self.span.pictures + sum(best for best, *_ in self.pictures)
-        self.begin = Begin(ends, warm, after, pictures, until=self.span.until, span=self.span.span)
+        after = self.first.after + ends - self.pieces[0].begins
+        pictures = self.first.pictures + sum(best for best, *_ in self.pictures)
+        self.begin = Begin(ends, warm, after, pictures, until=self.first.until, span=self.number)
         return True
 
     def _begins(self, content: PieceContent) -> float:
         """Seconds of the film at which a piece begins. Raises ProofError when that is not where it was to."""
         if not self.pieces:
-            return self.span.seconds + content.begins
+            return self.first.seconds + content.begins
         if abs(content.begins) > ALIKE:
             raise ProofError(f"a piece of the film begins {content.begins:.3f} s off the end of the one before")
         return self.begin.seconds
@@ -238,7 +243,7 @@ class Resumption:
         for row in rows:
             await asyncio.to_thread(remove, self._path(row["attempt"]))
         attempts = [row["attempt"] for row in rows]
-        dropping = partial(claims.drop_pieces, variation=self._claim.seq, span=self.span.span, attempts=attempts)
+        dropping = partial(claims.drop_pieces, variation=self._claim.seq, span=self.number, attempts=attempts)
         await self._resources.store.write(dropping)
 
     def _begun_with(self) -> str:
