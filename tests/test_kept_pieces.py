@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from functools import partial
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
@@ -158,7 +159,9 @@ def house(small_film: Path, tmp_path: Path) -> Film:
         if await store.read(partial(variation, name="a")) is None:
             await store.write(lambda t: add_job(t, "a"))
         prober = Prober(sandboxed=False)
-        rooms = SimpleNamespace(store=store, paths=paths, prober=prober, encoder="", base=lambda _: "")
+        rooms = SimpleNamespace(
+            store=store, paths=paths, prober=prober, encoder="", base=lambda _: "h264-480p", span_seconds=inf
+        )
         try:
             return await work(House(cast("Resources", rooms), media))
         finally:
@@ -192,7 +195,7 @@ def test_a_film_is_not_gone_on_with_that_is_not_as_it_was_written(house: Film, p
             there.write_bytes(damaged(piece, max(piece.index(b"mvhd"), int(share * len(piece)))))
         going_on = await house.begins()
         row = await house.resources.store.read(partial(variation, name="a"))
-        return going_on.begin.seconds > 10.0, row["begun_anew"]
+        return going_on.spans[0].begin.seconds > 10.0, row["begun_anew"]
 
     assert house(work) == ((True, None) if share is None else (False, DAMAGED))
 
@@ -234,7 +237,7 @@ def test_what_is_gone_on_with_is_all_on_the_disk_and_joined_as_it_was(
         there.write_bytes(damaged(piece, len(piece) - 100))
         with pytest.raises(ProofError, match=DAMAGED):
             await second.pieces()
-        return [first.begin.seconds, second.begin.seconds]
+        return [film.spans[0].begin.seconds for film in (first, second)]
 
     first, second = house(work)
     assert first == second > 10.0
@@ -250,7 +253,7 @@ def test_a_film_goes_on_where_it_was_after_an_upgrade(house: Film, piece: bytes,
     async def after(house: House) -> tuple[bool, str | None]:
         going_on = await house.begins()
         row = await house.resources.store.read(partial(variation, name="a"))
-        return going_on.begin.seconds > 10.0, row["begun_anew"]
+        return going_on.spans[0].begin.seconds > 10.0, row["begun_anew"]
 
     house(before)
     downgrade(database, version)
@@ -270,7 +273,7 @@ def test_a_film_is_begun_anew_where_an_upgrade_would_make_others_of_it(
             monkeypatch.setattr(house.resources, "encoder", "another build")
         going_on = await house.begins()
         row = await house.resources.store.read(partial(variation, name="a"))
-        return going_on.begin.seconds, there.exists(), row["begun_anew"]
+        return going_on.spans[0].begin.seconds, there.exists(), row["begun_anew"]
 
     assert house(work) == (0.0, False, OTHERS)
 
@@ -300,3 +303,22 @@ def test_a_film_with_other_pictures_from_joint_to_joint_is_not_what_was_planned(
 
     with nullcontext() if fault == "none" else pytest.raises(ProofError, match="joined from pieces it has"):
         house(work)
+
+
+@pytest.mark.parametrize("seconds", [inf, 8.0])
+def test_spans_that_leave_something_out_are_not_joined(house: Film, piece: bytes, seconds: float) -> None:
+    """What another length of them was set for, or none, since one of them was encoded."""
+
+    async def work(house: House) -> tuple[bool, float, str | None]:
+        first = (await house.begins()).spans[0]
+        first.end(7.0)
+        first.path.parent.mkdir(parents=True, exist_ok=True)
+        first.path.write_bytes(piece)
+        await first.finish(7.0)
+        await house.ends()
+        vars(house.resources)["span_seconds"] = seconds
+        going_on = await house.begins()
+        row = await house.resources.store.read(partial(variation, name="a"))
+        return going_on.whole, going_on.seconds, row["begun_anew"]
+
+    assert house(work) == (False, 0.0, OTHERS)

@@ -19,7 +19,7 @@ from daemon.recipes.recipe import Begin, Piece, Plan
 from daemon.scheduling import claims
 from daemon.scheduling.claims import Claim
 from daemon.scheduling.resources import Resources
-from daemon.scheduling.resumption import ALIKE, OTHERWISE, Resumption
+from daemon.scheduling.resumption import ALIKE, OTHERS, OTHERWISE, Resumption
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,6 @@ class Film:
         self._cut = cut
         self.resumed = 0.0  # seconds of it that were there when this attempt began
         self.spans = [Resumption(resources, claim)]
-
-    @property
-    def begin(self) -> Begin:
-        """Returns where what is to be encoded first begins."""
-        return next((span.begin for span in self.spans if not span.whole), self.spans[-1].begin)
 
     @property
     def seconds(self) -> float:
@@ -63,16 +58,31 @@ class Film:
 
     async def begin_anew_or_go_on(self) -> None:
         """Finds what may be used and removes what may not."""
-        rows = await self._rows()
-        of_span = {number: list(mine) for number, mine in groupby(rows, itemgetter("span"))}
-        [first] = self.spans
-        anew = await first.find(of_span.pop(0, []))
-        if self._cut or of_span:
-            await self._find_spans(first, of_span)
+        anew = await self._find(await self._rows())
+        if self._leaves_something_out():
+            await self._forget()
+            anew = await self._find([]) or OTHERS
         self.resumed = self.seconds
         await self._resources.store.write(
             partial(claims.record_resumed, variation=self._claim.seq, seconds=self.resumed, anew=anew)
         )
+
+    async def _find(self, rows: Sequence[Row]) -> str | None:
+        """Why nothing of the first span may be used, if so."""
+        of_span = {number: list(mine) for number, mine in groupby(rows, itemgetter("span"))}
+        first = Resumption(self._resources, self._claim)
+        self.spans = [first]
+        anew = await first.find(of_span.pop(0, []))
+        if self._cut or of_span:
+            await self._find_spans(first, of_span)
+        return anew
+
+    def _leaves_something_out(self) -> bool:
+        """Whether the first span ends before the next begins: it was encoded when spans were set to last longer, or not
+        as long, or when there were any."""
+        first, *others = self.spans
+        following = others[0].first.seconds if others else self._claim.media.duration_seconds or 0.0
+        return first.whole and self.end(first) < following - ALIKE
 
     async def _find_spans(self, first: Resumption, of_span: dict[int, list[Row]]) -> None:
         reached, resources, claim = self._reached(first), self._resources, self._claim
@@ -129,9 +139,12 @@ class Film:
 
     async def give_up(self, why: str) -> None:
         """Removes all pieces: what came of them is not what was planned, so the film is encoded whole."""
+        await self._forget()
+        await self._resources.store.write(partial(claims.refuse_pieces, variation=self._claim.seq, why=why))
+
+    async def _forget(self) -> None:
         for number, rows in groupby(await self._rows(), itemgetter("span")):
             await Resumption(self._resources, self._claim, Begin(span=number)).forget(list(rows))
-        await self._resources.store.write(partial(claims.refuse_pieces, variation=self._claim.seq, why=why))
 
     async def _rows(self) -> Sequence[Row]:
         return await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq))
