@@ -51,6 +51,14 @@ class ForbiddenTarget(FfspoolError):
     title = "The daemon does not go there"
 
 
+class UnknownName(OSError):
+    """The name of a host leads nowhere, for the reason that it tells."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.strerror = words
+
+
 class Traffic(NamedTuple):
     """Tells what goes to a host, in the words of a refusal, and the setting that lets it go anywhere."""
 
@@ -201,5 +209,5 @@ def _resolved(host: str, port: int) -> list[Address]:
         answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
-        raise OSError(f"the name {host} cannot be resolved: {words}") from error
+        raise UnknownName(f"the name {host} cannot be resolved: {words}") from error
     return list(dict.fromkeys(ip_address(answer[4][0]) for answer in answers))

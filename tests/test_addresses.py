@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon import addresses
+from daemon.storage.line import reason
 from daemon.webhooks.delivery import Sender
 from daemon.webhooks.signing import Secrets
 
@@ -138,3 +139,9 @@ def test_what_comes_back_to_this_host_is_refused_before_anything_is_sent(
     else:
         assert "an address of this host" in done.stdout
         assert done.stdout.endswith("b''\n")
+
+
+def test_a_name_that_leads_nowhere_is_told_in_words_where_no_more_is_told_than_why() -> None:
+    with pytest.raises(OSError, match="cannot be resolved") as found:
+        addresses._resolved("nowhere.invalid", 80)
+    assert reason(found.value).startswith("the name nowhere.invalid cannot be resolved: ")

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from daemon.cli import client, own_daemon, queue_words
 from daemon.cli.checks import Check
@@ -138,10 +139,11 @@ def webhooks(daemon: client.Client) -> Check:
     counts = ((waiting, "could not be sent so far"), (given_up, "failed and will not be sent again"))
     told = ", ".join(f"{len(those)} {words}" for those, words in counts if those)
     oldest = min([*waiting, *given_up], key=lambda one: str(one["created_at"]))
+    receiver = urlsplit(str(oldest["url"]))  # what follows may be a secret
     return Check(
         name="webhooks",
         ok=False,
-        found=f"{told}; the oldest, to {oldest['url']}: {oldest['last_error']}",
+        found=f"{told}; the oldest, to {receiver.scheme}://{receiver.netloc}/…: {oldest['last_error']}",
         advice="see whether that URL answers from this host, and whether the unit or a firewall lets it out "
         "(`systemctl show ffspool -p IPAddressDeny`); `ffspool webhooks replay` sends one again",
     )
