@@ -43,6 +43,7 @@ from daemon.jobs.journal import Journal
 from daemon.jobs.queue import Queue
 from daemon.jobs.request_bodies import RequestBodies
 from daemon.jobs.resumable_uploads import Uploads
+from daemon.jobs.retrying import Retries
 from daemon.jobs.thumbnails import Thumbnails
 from daemon.jobs.upload_contents import UploadReader
 from daemon.media.prober import Prober
@@ -107,6 +108,7 @@ class Service:
     replacements: Replacements
     watcher: Watcher
     control: Control
+    retries: Retries
     queue: Queue
     bulk: Bulk
     thumbnails: Thumbnails
@@ -158,7 +160,7 @@ async def running(
         await engine.start()
         tokens = await Tokens.load(store, now=now)
         resources = await _open_resources(settings, library, paths, store, engine, prober, build, tokens, now, tables)
-        service = await _open_service(settings, resources, tables, tokens, (build.version, sandbox, behind))
+        service = await _open_rest(settings, resources, tables, tokens, (build.version, sandbox, behind))
         await service.queue.restore()
         await service.watcher.restore()
         async with _at_work(service, began, now):
@@ -242,10 +244,11 @@ def _open_fetches(
     return Fetches(resources, downloader, scheduler.wake, most=most, backoff=backoff, of_buckets=of_buckets)
 
 
-async def _open_service(
-    settings: Settings, resources: Resources, tables: Tables, tokens: Tokens, told: tuple[str, Sandbox, int]
-) -> Service:
-    """Opens what is left. `told` is the encoder's version, its sandbox, and the last event before the recovery."""
+_Told = tuple[str, Sandbox, int]  # the encoder's version, its sandbox, and the last event before the recovery
+
+
+async def _open_rest(settings: Settings, resources: Resources, tables: Tables, tokens: Tokens, told: _Told) -> Service:
+    """Opens what is left."""
     store, paths, now, whereabouts = resources.store, resources.paths, resources.now, resources.whereabouts
     quota, scheduler = resources.quota, Scheduler(resources, longest=settings.max_shared_seconds)
     hooks, deliveries = _open_deliveries(settings, resources, tables)
@@ -273,7 +276,8 @@ async def _open_service(
         hooks=hooks,
         replacements=Replacements(store, now=now),
         watcher=Watcher(resources, jobs, scheduler, deliveries, fetches, bucket_sources, tables.folders),
-        control=Control(store, scheduler, paths, quota, deliveries, fetches, resources.prober, now=now),
+        control=Control(store, scheduler, paths, deliveries, fetches, resources.prober, now=now),
+        retries=Retries(store, scheduler, paths, quota, deliveries, now=now),
         queue=Queue(store, scheduler, resources.engine, settings.slots, tables.schedule, now=now),
         bulk=Bulk(store, scheduler, paths, quota, fetches, now=now),
         thumbnails=Thumbnails(jobs, resources.prober, paths, whereabouts),

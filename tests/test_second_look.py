@@ -177,7 +177,7 @@ def test_a_thumbnail_that_is_made_while_its_job_is_deleted_does_not_outlive_it(
     async def work(store: Store) -> None:
         await store.write(partial(finish, name="j", paths=paths, at=5.0))
         monkeypatch.setattr(os, "rmdir", late)
-        parts = *house(paths, store)[-2:], fetching(paths, store), Prober(sandboxed=False)
+        parts = *house(paths, store)[-1:], fetching(paths, store), Prober(sandboxed=False)
         await Control(store, IDLE, paths, *parts, now=lambda: 12.0).delete("j")
 
     in_store(paths, work)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from daemon.api.endpoints import Call
 from daemon.api.requests import CancelQuery, RetryFilter, RetryQuery
-from daemon.jobs.control import Scope
 from daemon.jobs.receipts import BulkReceipt, CancelReceipt, Changed, RetryReceipt
+from daemon.jobs.scopes import Scope
 
 
 async def cancel(call: Call) -> CancelReceipt:
@@ -31,7 +31,7 @@ async def fail(call: Call) -> CancelReceipt:
 
 async def retry(call: Call) -> Changed:
     wish: RetryQuery = call.query
-    return await call.service.control.retry(call.path["job"], wish.because, call.caller)
+    return await call.service.retries.retry(call.path["job"], wish.because, call.caller)
 
 
 async def pause(call: Call) -> Changed:

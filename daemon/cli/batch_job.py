@@ -20,10 +20,10 @@ from daemon.cli.made import Origin
 from daemon.cli.work_place import is_needed, working_in
 from daemon.database.store import Transaction
 from daemon.errors import Conflict
-from daemon.jobs.control import Scope
 from daemon.jobs.inheritance import inherit, lay_down
 from daemon.jobs.insertion import JobSpec
 from daemon.jobs.receipts import KeptVariation
+from daemon.jobs.scopes import Scope
 from daemon.jobs.views import JobView
 from daemon.media.prober import Prober
 from daemon.models import Model

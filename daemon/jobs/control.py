@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -17,65 +16,25 @@ from typing import Annotated
 import msgspec
 
 from daemon.callers import OURSELVES, Caller
-from daemon.database.store import Row, Store, Transaction
+from daemon.database.store import Store, Transaction
 from daemon.delivery import rows
 from daemon.delivery.deliveries import Deliveries
 from daemon.errors import BadParameter, Conflict
 from daemon.jobs.insertion import check_priority
 from daemon.jobs.kept_films import kept_films
-from daemon.jobs.reasons import Reason
 from daemon.jobs.receipts import CancelReceipt, Changed, KeptVariation, StoppedVariation
-from daemon.jobs.retrying import requeue
-from daemon.jobs.rows import job_row, source_row, title_of, variation_row
+from daemon.jobs.rows import job_row
+from daemon.jobs.scopes import Located, Scope, latest, locate, standing
 from daemon.jobs.tally import over
-from daemon.jobs.views import named_after
 from daemon.media.prober import Prober
 from daemon.models import Model, when
 from daemon.paths import Paths, remove
 from daemon.plaintext import flaw
 from daemon.scheduling import claims
-from daemon.scheduling.limits import Quota
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.settlement import Receipt
-from daemon.states import ENDED, FORCED, LIVE, State, derive
+from daemon.states import ENDED, FORCED, LIVE, State
 from daemon.storage.fetches import Fetches
-
-
-class Scope(Model, frozen=True):
-    """A scope is a job, or one source or one variation of it."""
-
-    job: str
-    source: str | None = None
-    variation: str | None = None
-
-    @property
-    def id(self) -> str:
-        return self.variation or self.source or self.job
-
-
-class _Located(Model, frozen=True):
-    """A scope in row numbers, with its variations as they are."""
-
-    job: int
-    source: int | None
-    variation: int | None
-    rows: tuple[Row, ...]
-    requested_at: float | None
-    brought: bool  # somewhere, or to be: something of it
-    kept: tuple[Row, ...] = ()
-    title: str = ""
-
-    @property
-    def keys(self) -> dict[str, int | None]:
-        return {"job": self.job, "source": self.source, "variation": self.variation}
-
-    @property
-    def status(self) -> State:
-        return derive(self.counts)
-
-    @property
-    def counts(self) -> Counter[State]:
-        return Counter(State(row["status"]) for row in self.rows)
 
 
 class JobPatch(Model, frozen=True, forbid_unknown_fields=True):
@@ -94,8 +53,8 @@ class _Verb(Model, frozen=True):
     """One way of ending what is left of a scope."""
 
     result: State
-    mark_running: Callable[[Transaction, _Located, float], int]
-    end_queued: Callable[[Transaction, _Located, float], int]
+    mark_running: Callable[[Transaction, Located, float], int]
+    end_queued: Callable[[Transaction, Located, float], int]
 
 
 def _cancelling(*, keep: bool) -> _Verb:
@@ -107,7 +66,7 @@ def _cancelling(*, keep: bool) -> _Verb:
     )
 
 
-def _cancel_queued(transaction: Transaction, scope: _Located, now: float, *, keep: bool) -> int:
+def _cancel_queued(transaction: Transaction, scope: Located, now: float, *, keep: bool) -> int:
     let_go = 0 if keep else transaction.run("keep_no_longer", **scope.keys)
     return let_go + transaction.run("cancel_queued", now=now, keep=int(keep), **scope.keys)
 
@@ -120,14 +79,13 @@ _FAIL = _Verb(
 
 
 class Control:
-    """Carries the verbs out, over one store and one scheduler."""
+    """Carries the verbs out, over one store and one scheduler; `retrying.py` has the retry."""
 
     def __init__(
         self,
         store: Store,
         scheduler: Scheduler,
         paths: Paths,
-        quota: Quota,
         deliveries: Deliveries,
         fetches: Fetches,
         prober: Prober,
@@ -138,7 +96,6 @@ class Control:
         self._deliveries = deliveries
         self._fetches = fetches
         self._prober = prober
-        self._quota = quota
         self._scheduler = scheduler
         self._paths = paths
         self._now = now
@@ -168,7 +125,7 @@ class Control:
         return await asyncio.shield(ending)
 
     async def _end(self, scope: Scope, verb: _Verb) -> CancelReceipt:
-        before = await self._store.read(partial(_locate, scope, self._now()))
+        before = await self._store.read(partial(locate, scope, self._now()))
         given_up = await self._store.write(partial(rows.give_up, before.keys, self._now())) if before.brought else []
         if not given_up:
             _check_open(scope, before, verb)
@@ -179,7 +136,7 @@ class Control:
         await self._fetches.let_go([before.job])
         freed = await remove_needless_pieces(self._store, self._paths, [before.job])
         self._scheduler.changed.set()
-        after = await self._store.read(partial(_locate, scope, self._now()))
+        after = await self._store.read(partial(locate, scope, self._now()))
         if not changed:  # it may have ended by itself since the first look
             _check_open(scope, after, verb)
         kept = await kept_films(self._prober, self._paths, scope.job, after.kept)
@@ -187,7 +144,7 @@ class Control:
 
     async def kept(self, scope: Scope) -> tuple[KeptVariation, ...]:
         """Returns what is kept of films that were cancelled or failed, for a retry. Raises NotFound or Gone."""
-        located = await self._store.read(partial(_locate, scope, self._now()))
+        located = await self._store.read(partial(locate, scope, self._now()))
         return await kept_films(self._prober, self._paths, scope.job, located.kept)
 
     async def delete(self, job: str) -> None:
@@ -204,41 +161,6 @@ class Control:
 
     # Going on
 
-    async def retry(self, job: str, because: Reason | None = None, caller: Caller = OURSELVES) -> Changed:
-        """Queues what failed or was cancelled again, or what failed `because` of that; what is completed stays.
-
-        Raises Conflict when nothing of it can be, LimitReached when so much does not fit into the queue.
-        """
-        row = await self._store.read(lambda t: job_row(t, job, self._now()))
-        if row["status"] == State.COMPLETED and not row["failed"] + row["not_delivered"]:
-            raise Conflict(f"{job} is completed: there is nothing to try again", State.COMPLETED)
-        if row["skipped"] == row["total"]:
-            raise Conflict(f"no preset of {job} suits its files: what is skipped is not tried again", State.FAILED)
-        await self._refuse_without_sources(row)
-        changed = await self._store.write(partial(self._requeue, job, because, caller))
-        if not changed and (lost := await self._store.read(lambda t: t.one("unfetched_source", job=row["seq"]))):
-            words = f"{lost['name']} was not fetched, and its URL is forgotten by now: make the job anew"
-            raise Conflict(words, row["status"])
-        if not changed and not because and row["not_delivered"]:
-            raise Conflict(f"what was not delivered of {job} is gone from the disk: submit a new job", row["status"])
-        self._scheduler.wake()
-        self._deliveries.expect()
-        return await self._answer(job, changed)
-
-    async def _refuse_without_sources(self, job: Row) -> None:
-        """Raises Conflict when the copies of all files that a retry would be of are gone."""
-        rows = await self._store.read(lambda t: t.all("sources_to_retry", job=job["seq"]))
-        copies = [self._paths.source(job["id"], row["id"]) for row in rows if row["copied"]]
-        if 0 < len(copies) == len(rows) and not await asyncio.to_thread(lambda: any(copy.exists() for copy in copies)):
-            what = f"{named_after(rows[0]['name'], len(rows))} {'is' if len(rows) == 1 else 'are'}"
-            raise Conflict(f"{what} gone from the disk, so nothing can be made: submit a new job", State(job["status"]))
-
-    def _requeue(self, job: str, because: Reason | None, caller: Caller, transaction: Transaction) -> bool:
-        row = job_row(transaction, job, self._now())
-        again = requeue(transaction, [row["seq"]], self._quota, because, caller, cancelled=True)[1]
-        brought = 0 if because else rows.retry(transaction, row, self._now())  # what is made and did not arrive
-        return again + brought > 0
-
     async def pause(self, job: str) -> Changed:
         """Freezes what runs of the job and starts nothing more of it; when this returns, it stands still.
 
@@ -250,7 +172,7 @@ class Control:
             raise Conflict(f"{job} is {ends}: there is nothing to pause", State(row["status"]))
         changed, live = await self._store.write(partial(_set_paused, job, True, self._now()))
         await self._scheduler.hold(live, True)
-        return await self._answer(job, changed)
+        return await self._standing(job, changed)
 
     async def resume(self, job: str) -> Changed:
         """Lets a paused job go on, and one that waits for the hours of its folder start now.
@@ -259,7 +181,7 @@ class Control:
         """
         changed, live = await self._store.write(partial(_set_paused, job, False, self._now()))
         await self._scheduler.hold(live, False)
-        return await self._answer(job, changed)
+        return await self._standing(job, changed)
 
     async def patch(self, job: str, patch: JobPatch, caller: Caller = OURSELVES) -> Changed:
         """Changes a job's name, priority or expiry; a new priority counts from the next start on.
@@ -270,12 +192,10 @@ class Control:
             check_priority(patch.priority, caller)
         await self._store.write(partial(_patch, job, patch, self._now()))
         self._scheduler.wake()
-        return await self._answer(job, True)
+        return await self._standing(job, True)
 
-    async def _answer(self, job: str, changed: bool) -> Changed:
-        row = await self._store.read(lambda t: job_row(t, job, self._now()))
-        title = await self._store.read(partial(title_of, job=row))
-        return Changed(id=job, status=State(row["status"]), paused=bool(row["paused"]), changed=changed, title=title)
+    async def _standing(self, job: str, changed: bool) -> Changed:
+        return await self._store.read(partial(standing, Scope(job=job), changed, self._now()))
 
 
 async def remove_needless_pieces(store: Store, paths: Paths, jobs: Sequence[int]) -> int:
@@ -287,33 +207,7 @@ async def remove_needless_pieces(store: Store, paths: Paths, jobs: Sequence[int]
     return sum([await asyncio.to_thread(remove, paths.work(job, variation)) for job, variation in dropped])
 
 
-def _locate(scope: Scope, now: float, transaction: Transaction) -> _Located:
-    job = job_row(transaction, scope.job, now)
-    source = variation = None
-    title = title_of(transaction, job)
-    if scope.source is not None:
-        source = source_row(scope.job, scope.source, now, transaction)
-        title = source["name"]
-    if scope.variation is not None:
-        variation = variation_row(scope.job, scope.variation, now, transaction)
-        title = variation["name"]
-    keys = {
-        "job": job["seq"],
-        "source": source["seq"] if source else None,
-        "variation": variation["seq"] if variation else None,
-    }
-    found = tuple(transaction.all("scope", **keys))
-    requested = job["cancel_requested_at"] if scope.id == scope.job else _latest(found, "cancel_requested_at")
-    kept = tuple(transaction.all("kept_pieces", **keys))
-    brought = rows.is_brought(job)
-    return _Located(rows=found, requested_at=requested, brought=brought, kept=kept, title=title, **keys)
-
-
-def _latest(rows: Iterable[Row], column: str) -> float | None:
-    return max((row[column] for row in rows if row[column] is not None), default=None)
-
-
-def _request(verb: _Verb, scope: _Located, now: float, transaction: Transaction) -> tuple[bool, list[str]]:
+def _request(verb: _Verb, scope: Located, now: float, transaction: Transaction) -> tuple[bool, list[str]]:
     """Writes the request before anything is signalled.
 
     Whether there was anything left to end, and the variations that may have a process.
@@ -364,7 +258,7 @@ def _patch(job: str, patch: JobPatch, now: float, transaction: Transaction) -> N
         transaction.run("reprioritise", job=row["seq"], priority=priority)
 
 
-def _check_open(scope: Scope, located: _Located, verb: _Verb) -> None:
+def _check_open(scope: Scope, located: Located, verb: _Verb) -> None:
     """Raises Conflict when the scope has ended, and nothing of it as the verb would have it."""
     if located.status in ENDED and all(row["status"] != verb.result for row in located.rows):
         words = f"{scope.id} ({located.title}) is {over(located.counts)}: nothing of it is left to stop"
@@ -373,7 +267,7 @@ def _check_open(scope: Scope, located: _Located, verb: _Verb) -> None:
 
 def _receipt(
     scope: Scope,
-    after: _Located,
+    after: Located,
     changed: bool,
     receipts: Sequence[Receipt],
     freed: int,
@@ -388,7 +282,7 @@ def _receipt(
         completed_variations=sum(row["status"] == State.COMPLETED for row in after.rows),
         total_variations=len(after.rows),
         cancel_requested_at=when(after.requested_at),
-        cancelled_at=when(_latest(after.rows, "finished_at")) if ended else None,
+        cancelled_at=when(latest(after.rows, "finished_at")) if ended else None,
         bytes_freed=freed + sum(receipt.bytes_freed for receipt in receipts),
         stopped=tuple(
             StoppedVariation(variation=receipt.variation, stage=receipt.stage, seconds=receipt.seconds)
