@@ -125,7 +125,10 @@ def test_a_database_restored_without_its_spool_says_what_is_lost_and_what_helps(
     asked.append(forked.run(["doctor", "--ffmpeg", "/bin/false"], elsewhere(daemon, tmp_path)).stdout)
     assert "delivers what did not arrive" not in forked.run(["show", brought], daemon.env).stdout
     refused = forked.run(["retry", brought], daemon.env)
-    assert (refused.returncode, f"was not delivered of {brought} is gone" in " ".join(refused.stderr.split())) == (
+    assert (
+        refused.returncode,
+        f"was not delivered of {brought} (clip.mp4) is gone" in " ".join(refused.stderr.split()),
+    ) == (
         4,
         True,
     )

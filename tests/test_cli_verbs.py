@@ -103,7 +103,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Printing]]:
 
 def test_a_job_is_paused_and_resumed_and_show_and_ls_tell_it(daemon: Daemon, job: str) -> None:
     assert printed("pause", job, env=daemon.env) == {
-        "id": job, "status": "processing", "paused": True, "changed": True, "title": "long.mp4"
+        "id": job, "job": job, "status": "processing", "paused": True, "changed": True, "title": "long.mp4"
     }  # fmt: skip
     again = ffspool("pause", job, env=daemon.env)
     assert again.exit_code == 0
@@ -328,7 +328,46 @@ def test_retry_does_what_it_can_and_tells_what_it_cannot(daemon: Daemon, job: st
     tried = ffspool("retry", done, job, "--json", env=daemon.env)
     assert tried.exit_code == 4
     assert [(item["id"], item["changed"]) for item in json.loads(tried.stdout)["items"]] == [(job, True)]
-    assert f"{done} is completed: there is nothing to try again" in tried.stderr
+    assert f"{done} (clip.mp4) is completed: there is nothing to try again" in tried.stderr
+
+
+def test_a_part_is_tried_again_by_its_name(daemon: Daemon, clip: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no film" * 100)
+    daemon.client.post("/api/queue/pause")
+    job = daemon.submit(clip, broken, presets=["mp3", "m4a"])["id"]
+    ffspool("cancel", job, env=daemon.env)
+    [first, second] = daemon.job(job)["sources"]
+    one = first["variations"][1]
+    words = ffspool("retry", job, "--variation", "clip_m4a", env=daemon.env).stdout
+    assert words == f"{one['id']} (clip_m4a.m4a) is queued again: `ffspool watch {job}` follows it\n"
+    words = ffspool("retry", job, "--source", "broken.mp4", env=daemon.env).stdout
+    assert words == f"{second['id']} (broken.mp4) is queued again: `ffspool watch {job}` follows it\n"
+    again = ffspool("retry", job, "--source", "broken.mp4", env=daemon.env).stdout
+    assert again == f"{second['id']} (broken.mp4) is queued: nothing of it failed or was cancelled\n"
+    daemon.client.post("/api/queue/resume")
+    daemon.wait_for(job)
+    words = ffspool("retry", job, "--variation", "broken_mp3", env=daemon.env).stdout
+    assert words.endswith(f"`ffspool watch {job}` follows it\n1 file is broken or no media: leave it out, or fetch it "
+                          "anew and submit a new job\n")  # fmt: skip
+    daemon.wait_for(job)
+    done = ffspool("retry", job, "--variation", "clip_m4a", env=daemon.env)
+    words = f"{one['id']} (clip_m4a.m4a) is completed: there is nothing to try again"
+    assert (done.exit_code, words in " ".join(done.stderr.split())) == (4, True)
+    daemon.client.delete(f"/api/jobs/{job}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["J", "K", "--source", "a"], "--source and --variation are parts of one JOB: name one"),
+        (["--all", "--variation", "a"], "--source and --variation are parts of one JOB: name it instead of --all"),
+        (["J", "--source", "a", "--variation", "b"], "name either --source or --variation"),
+    ],
+)
+def test_a_part_to_try_again_is_of_one_job(tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = ffspool("retry", *arguments, env={**os.environ, "HOME": str(tmp_path)})
+    assert (done.exit_code, words in " ".join(done.stderr.split())) == (2, True), done.stderr
 
 
 def test_edit_changes_what_is_given_and_nothing_else(daemon: Daemon, job: str) -> None:

@@ -149,9 +149,11 @@ def test_a_delivery_that_failed_is_told_and_retried_by_the_verb(daemon: Daemon, 
     gone = "its file is gone from the disk, so it cannot be delivered"
     wait_until(lambda: (told := only(daemon.job(job))["delivery"])["status"] == "failed" and told["error"] == gone)
     aside.rename(output)
-    assert daemon.client.post(f"/api/jobs/{job}/retry").json()["changed"] is True
+    alone = f"/api/jobs/{job}/variations/{only(view)['id']}/retry"
+    assert daemon.client.post(alone).json()["changed"] is True
     wait_until(there.exists, "the delivery")
     assert daemon.client.post(f"/api/jobs/{job}/retry").status_code == (409 if delivered(daemon, job) else None)
+    assert daemon.client.post(alone).status_code == 409
 
 
 def test_one_that_is_delivered_need_not_be_kept(daemon: Daemon, library: Path, clip: Path) -> None:

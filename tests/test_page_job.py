@@ -81,6 +81,9 @@ def test_one_variation_is_cancelled_and_the_job_goes_on(daemon: Daemon, visit: V
     expect(page.get_by_role("button", name="Retry 2 cancelled or failed", exact=True)).to_be_visible()
     states = [v["status"] for v in daemon.job(job["id"])["sources"][0]["variations"]]
     assert states == ["cancelled", "failed"]
+    page.get_by_role("button", name="Retry long_h264-720p.mp4", exact=True).click()
+    expect(page.get_by_role("button", name="Cancel long_h264-720p.mp4")).to_be_visible()
+    assert daemon.job(job["id"])["sources"][0]["variations"][0]["status"] == "cancelled"
 
 
 def test_one_file_is_cancelled_and_the_others_go_on(
@@ -102,6 +105,8 @@ def test_one_file_is_cancelled_and_the_others_go_on(
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(source.get_by_text("cancelled", exact=True)).to_have_count(2)
     assert [one["status"] for one in daemon.job(job["id"])["sources"]] == ["processing", "cancelled"]
+    source.get_by_role("button", name="Retry this file").click()
+    expect(source.get_by_text("waiting", exact=True)).to_have_count(2)
 
 
 @pytest.mark.thorough

@@ -82,7 +82,8 @@ def fail(transaction: Transaction, name: str) -> None:
 
 
 def retry(transaction: Transaction, job: str) -> None:
-    failed = transaction.all("missing_of_jobs", jobs=f"[{job_row(transaction, job, 9.0)['seq']}]")
+    seq = job_row(transaction, job, 9.0)["seq"]
+    failed = transaction.all("missing_of_jobs", jobs=f"[{seq}]", source=None, variation=None)
     transaction.run("requeue", variations=f"[{failed[0]['seq']}]")
 
 

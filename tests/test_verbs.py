@@ -236,6 +236,36 @@ def test_a_retry_of_a_kind_leaves_the_rest_of_a_job(shared_daemon: Daemon, media
     shared_daemon.wait_for(job)
 
 
+def test_a_retry_of_a_part_leaves_the_rest_of_a_job(daemon: Daemon, clip: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no film" * 100)
+    daemon.client.post("/api/queue/pause")
+    job = daemon.submit(clip, broken, presets=["mp3", "m4a"])["id"]
+    post(daemon, job, "cancel")
+    [first, second] = daemon.job(job)["sources"]
+    one, other = first["variations"]
+    answer = post(daemon, job, f"variations/{one['id']}/retry").json()
+    assert answer == {
+        "id": one["id"], "job": job, "title": one["name"], "status": "queued", "paused": False, "changed": True
+    }  # fmt: skip
+    states = {v["id"]: v["status"] for source in daemon.job(job)["sources"] for v in source["variations"]}
+    assert [v for v, status in states.items() if status == "queued"] == [one["id"]]
+    answer = post(daemon, job, f"sources/{second['id']}/retry").json()
+    assert (answer["id"], answer["title"], answer["changed"]) == (second["id"], "broken.mp4", True)
+    daemon.client.post("/api/queue/resume")
+    ended = daemon.wait_for(job)
+    assert [[v["status"] for v in source["variations"]] for source in ended["sources"]] == [
+        ["completed", "cancelled"], ["failed", "failed"]
+    ]  # fmt: skip
+    refused = post(daemon, job, f"variations/{one['id']}/retry")
+    assert (refused.status_code, refused.json()["state"]) == (409, "completed")
+    assert f"{one['id']} ({one['name']}) is completed: there is nothing to try again" in refused.text
+    because = f"variations/{other['id']}/retry?because=unreadable"
+    assert post(daemon, job, because).json()["changed"] is False
+    assert post(daemon, job, f"variations/{first['id']}/retry").status_code == 404
+    assert post(daemon, job, f"sources/{one['id']}/retry").status_code == 404
+
+
 def test_retry_encodes_only_what_is_missing(start_daemon: Callable[..., Daemon], clip: Path) -> None:
     daemon = start_daemon("--slots", "1")
     job = daemon.submit(clip, clip, presets=["mp3", "h264-480p"])["id"]

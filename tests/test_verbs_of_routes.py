@@ -64,6 +64,8 @@ VERBS = {
 }
 WITHOUT_A_VERB = {
     "POST /api/jobs/{job}/retry": "`retry` reads the job first, to say for what that is in vain",
+    "POST /api/jobs/{job}/sources/{source}/retry": "as `retry JOB`",
+    "POST /api/jobs/{job}/variations/{variation}/retry": "as `retry JOB`",
     "GET /api/jobs/{job}/variations/{variation}/download": "`download --variation` reads the job first, for the name",
     "GET /api/jobs/{job}/variations/{variation}/files": "for pages; `download --extract` lays a folder out",
     "GET /api/jobs/{job}/variations/{variation}/files/{file:path}": "for pages and players",

@@ -31,7 +31,15 @@ async def fail(call: Call) -> CancelReceipt:
 
 async def retry(call: Call) -> Changed:
     wish: RetryQuery = call.query
-    return await call.service.retries.retry(call.path["job"], wish.because, call.caller)
+    return await call.service.retries.retry(Scope(**call.path), wish.because, call.caller)
+
+
+async def retry_source(call: Call) -> Changed:
+    return await retry(call)
+
+
+async def retry_variation(call: Call) -> Changed:
+    return await retry(call)
 
 
 async def pause(call: Call) -> Changed:

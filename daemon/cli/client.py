@@ -15,7 +15,7 @@ import msgspec
 
 from daemon import filenames
 from daemon.cli import event_stream, own_daemon
-from daemon.cli.references import References
+from daemon.cli.references import Part, References
 from daemon.cli.unreached import distrust, how_to_begin
 from daemon.cli.uploaded_file import OnBytes, UploadedFile
 from daemon.errors import Broken, FfspoolError
@@ -127,16 +127,8 @@ class Client:
     def job(self, job: str) -> Json:
         return self._json("GET", self._of(job))
 
-    def cancel(self, job: str, *, keep: bool = False) -> Json:
-        return self._json("POST", self._of(job, "cancel"), params={"keep_partial": keep})
-
-    def cancel_source(self, job: str, source: str, *, keep: bool = False) -> Json:
-        what = self._references.source(job, source)
-        return self._json("POST", self._of(job, "sources", what, "cancel"), params={"keep_partial": keep})
-
-    def cancel_variation(self, job: str, variation: str, *, keep: bool = False) -> Json:
-        what = self._references.variation(job, variation)
-        return self._json("POST", self._of(job, "variations", what, "cancel"), params={"keep_partial": keep})
+    def cancel(self, job: str, part: Part | None = None, *, keep: bool = False) -> Json:
+        return self._json("POST", self._of(job, *self._within(job, part), "cancel"), params={"keep_partial": keep})
 
     def delete(self, job: str) -> None:
         with self._answer("DELETE", self._of(job)):
@@ -151,8 +143,8 @@ class Client:
     def fail(self, job: str) -> Json:
         return self._json("POST", self._of(job, "fail"))
 
-    def retry(self, job: str, because: str | None) -> Json:
-        return self._json("POST", self._of(job, "retry"), params=_given(because=because))
+    def retry(self, job: str, because: str | None, part: Part | None = None) -> Json:
+        return self._json("POST", self._of(job, *self._within(job, part), "retry"), params=_given(because=because))
 
     def retry_all(self, status: str | None, because: str | None) -> Json:
         return self._json("POST", "/api/jobs/retry", params=_given(status=status, because=because))
@@ -288,6 +280,12 @@ class Client:
 
     def _of(self, job: str, *segments: str) -> str:
         return _route("jobs", self._references.job(job), *segments)
+
+    def _within(self, job: str, part: Part | None) -> tuple[str, ...]:
+        if part is None:
+            return ()
+        find = self._references.source if part.kind == "source" else self._references.variation
+        return f"{part.kind}s", find(job, part.word)
 
     def _json(self, method: str, route: str, **request: Any) -> Json:
         with self._answer(method, route, **request) as answer:

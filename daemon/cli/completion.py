@@ -43,8 +43,8 @@ class PartType(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
         try:
             with _daemon(ctx) as daemon:
-                job = daemon.job(ctx.params["job"])
-        except (FfspoolError, KeyError, TypeError):  # no job stands there yet
+                job = daemon.job(ctx.params.get("job") or ctx.params["jobs"][0])
+        except (FfspoolError, KeyError, TypeError, IndexError):  # no job stands there yet
             return []
         parts = [
             part for source in job["sources"] for part in ([source], source["variations"])[self._kind == "variation"]

@@ -16,14 +16,22 @@ from daemon.cli.cancelled import known_by, told
 from daemon.cli.completion import JobType, PartType
 from daemon.cli.options import as_json, has, reach, state_dir, status
 from daemon.cli.queue_words import told as told_of_queue
+from daemon.cli.references import Part
 from daemon.plaintext import visible
 
 if TYPE_CHECKING:
     from daemon.cli.client import Client, Json
+    from daemon.jobs.views import JobView, SourceView
 
 DEFAULT = "default"
 MOST_SLOTS = 1000
 
+only_source = click.option(
+    "--source", metavar="NAME", type=PartType("source"), help="Only this source's variations; or its id."
+)
+only_variation = click.option(
+    "--variation", metavar="NAME", type=PartType("variation"), help="Only this variation; or its id."
+)
 yes = click.option("--yes", is_flag=True, help="With --all: do it without asking.")
 
 
@@ -32,8 +40,8 @@ yes = click.option("--yes", is_flag=True, help="With --all: do it without asking
 
 @click.command()
 @click.argument("job", required=False, type=JobType())
-@click.option("--source", metavar="NAME", type=PartType("source"), help="Only this source's variations; or its id.")
-@click.option("--variation", metavar="NAME", type=PartType("variation"), help="Only this variation; or its id.")
+@only_source
+@only_variation
 @click.option("--all", "every", is_flag=True, help="Every job that runs or waits.")
 @click.option("--keep", is_flag=True, help="Keep what is encoded of films, so that a retry goes on there.")
 @status
@@ -54,10 +62,7 @@ def cancel(
 ) -> None:
     """Stop JOB, a part of it, or all jobs, and keep what is completed."""
     _either(job, every, "--all", **which)
-    if source and variation:
-        raise click.UsageError("name either --source or --variation")
-    if every and (source or variation):
-        raise click.UsageError("--source and --variation are parts of one JOB: name it instead of --all")
+    part = _part(source, variation, every)
     if every and keep:
         raise click.UsageError("--keep is for one JOB: name it instead of --all")
     daemon = reach(state_dir)
@@ -65,16 +70,10 @@ def cancel(
         _confirm(daemon, "Cancel", _LIVE, yes, **which)
         tell(daemon.cancel_all(**which), as_json, lambda receipt: _bulk(receipt, "cancelled"))
     elif job is not None:
-        tell(_cancelled(daemon, job, source, variation, keep), as_json, told)
+        tell(daemon.cancel(job, part, keep=keep), as_json, told)
 
 
 _LIVE = ("queued", "processing")
-
-
-def _cancelled(daemon: Client, job: str, source: str | None, variation: str | None, keep: bool) -> Json:
-    if source is not None:
-        return daemon.cancel_source(job, source, keep=keep)
-    return daemon.cancel(job, keep=keep) if variation is None else daemon.cancel_variation(job, variation, keep=keep)
 
 
 @click.command()
@@ -146,11 +145,20 @@ REASONS = ("encoder", "proof", "host", "crash", "fault", "unfetched", "unreadabl
 @click.argument("jobs", nargs=-1, type=JobType())
 @click.option("--all", "every", is_flag=True, help="Every job of which something failed; what was cancelled stays so.")
 @click.option("--because", type=click.Choice(REASONS), help="Only what failed for this kind of reason.")
+@only_source
+@only_variation
 @status
 @state_dir
 @as_json
 def retry(
-    jobs: tuple[str, ...], every: bool, because: str | None, status: str | None, state_dir: Path | None, as_json: bool
+    jobs: tuple[str, ...],
+    every: bool,
+    because: str | None,
+    source: str | None,
+    variation: str | None,
+    status: str | None,
+    state_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Queue what failed or was cancelled of JOBS again, or what failed of all jobs; what is completed stays.
 
@@ -160,6 +168,9 @@ def retry(
     somebody asked for it (request).
     """
     _either(jobs, every, "--all", status=status)
+    part = _part(source, variation, every)
+    if part and len(jobs) > 1:
+        raise click.UsageError("--source and --variation are parts of one JOB: name one")
     daemon = reach(state_dir)
     if every:
         tell(daemon.retry_all(status, because), as_json, _all_retried)
@@ -167,24 +178,33 @@ def retry(
         in_vain: dict[str, list[str]] = {}
         each(
             jobs,
-            lambda job: _retry(daemon, job, because, in_vain),
+            lambda job: _retry(daemon, job, because, part, in_vain),
             as_json,
             lambda answer: "\n".join([_retried(answer, because), *in_vain[answer["id"]]]),
             daemon.meant,
         )
 
 
-def _retry(daemon: Client, job: str, because: str | None, in_vain: dict[str, list[str]]) -> Json:
+def _retry(daemon: Client, job: str, because: str | None, part: Part | None, in_vain: dict[str, list[str]]) -> Json:
     """Has it tried again, and notes of what that would be in vain."""
     from daemon.cli.watch import understood
     from daemon.jobs import remedies
     from daemon.jobs.views import JobView
 
     before = understood(daemon.job(job), JobView)
-    answer = daemon.retry(before.id, because)
+    answer = daemon.retry(before.id, because, part)
     told = answer["changed"] and not because
-    in_vain[before.id] = list(remedies.in_vain(before.sources, "submit a new job")) if told else []
+    meant = _meant(before, answer["id"]) if part else before.sources
+    in_vain[answer["id"]] = list(remedies.in_vain(meant, "submit a new job")) if told else []
     return answer
+
+
+def _meant(job: JobView, part: str) -> list[SourceView]:
+    """The job's sources, as far as they are that part."""
+    from msgspec.structs import replace
+
+    found = ((one, [v for v in one.variations if part in {one.id, v.id}]) for one in job.sources)
+    return [replace(source, variations=tuple(variations)) for source, variations in found if variations]
 
 
 def _all_retried(receipt: Json) -> str:
@@ -196,7 +216,8 @@ def _retried(answer: Json, because: str | None) -> str:
     if answer["changed"] and answer["status"] in {"completed", "failed", "cancelled"}:
         return f"{known_by(answer)} is {answer['status']}: what did not arrive is delivered again"
     if answer["changed"]:
-        return f"{known_by(answer)} is {answer['status']} again: `ffspool watch {answer['id']}` follows it"
+        watch = f"`ffspool watch {answer.get('job') or answer['id']}`"
+        return f"{known_by(answer)} is {answer['status']} again: {watch} follows it"
     what = f"failed for that kind of reason ({because})" if because else "failed or was cancelled"
     return f"{known_by(answer)} is {answer['status']}: nothing of it {what}"
 
@@ -346,6 +367,14 @@ def _edited(job: Json, kept_until: datetime | None) -> str:
 
 
 # What they share
+
+
+def _part(source: str | None, variation: str | None, every: bool) -> Part | None:
+    if source and variation:
+        raise click.UsageError("name either --source or --variation")
+    if every and (source or variation):
+        raise click.UsageError("--source and --variation are parts of one JOB: name it instead of --all")
+    return Part("source", source) if source else Part("variation", variation) if variation else None
 
 
 def _either(named: Any, flagged: bool, flag: str, **which: str | None) -> None:

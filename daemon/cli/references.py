@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from daemon.errors import FfspoolError
 
@@ -33,6 +33,13 @@ class Unclear(FfspoolError):
     def __init__(self, message: str, job: str | None = None) -> None:
         super().__init__(message)
         self.job = job
+
+
+class Part(NamedTuple):
+    """A part of a job is one source or variation, as somebody calls it."""
+
+    kind: Literal["source", "variation"]
+    word: str
 
 
 class References:

@@ -626,21 +626,24 @@ WHERE job = :job AND status = 'queued'
 SELECT variations.seq, variations.job, variations.status, variations.error, sources.error AS source_error
 FROM variations JOIN sources ON sources.seq = variations.source
 WHERE variations.job IN (SELECT value FROM json_each(:jobs)) AND variations.status IN ('failed', 'cancelled')
+    AND (:source IS NULL OR variations.source = :source) AND (:variation IS NULL OR variations.seq = :variation)
     AND (NOT unfetched OR EXISTS (SELECT 1 FROM fetches WHERE source = variations.source AND status = 'pending'))
 
--- The sources of which a job is without something, and whether a copy of each was made here, whole.
+-- The sources of which a job, or that part of it, is without something, and whether a copy of each was made here, whole.
 -- name: sources_to_retry
 SELECT id, name, path IS NULL AND NOT EXISTS (
     SELECT 1 FROM fetches WHERE source = sources.seq AND status <> 'fetched'
 ) AS copied
-FROM sources WHERE job = :job AND EXISTS (
+FROM sources WHERE job = :job AND (:source IS NULL OR seq = :source) AND EXISTS (
     SELECT 1 FROM variations WHERE source = sources.seq AND status IN ('failed', 'cancelled')
+        AND (:variation IS NULL OR seq = :variation)
 )
 
--- A source of a job that was not fetched, and will not be.
+-- A source of a job, or of that part of it, that was not fetched, and will not be.
 -- name: unfetched_source
 SELECT sources.name FROM sources JOIN fetches ON fetches.source = sources.seq
-WHERE sources.job = :job AND fetches.status IN ('failed', 'cancelled') LIMIT 1
+WHERE sources.job = :job AND fetches.status IN ('failed', 'cancelled') AND (:source IS NULL OR sources.seq = :source)
+    AND (:variation IS NULL OR sources.seq = (SELECT source FROM variations WHERE seq = :variation)) LIMIT 1
 
 -- Takes back what a cancel left in jobs of which these are tried again, and runs them whatever the hour.
 -- name: forget_cancel
@@ -979,13 +982,21 @@ UPDATE deliveries SET status = 'failed', error = :error, settled_at = :now,
 WHERE next_attempt_at IS NOT NULL AND status IN ('pending', 'running')
     AND (SELECT job FROM variations WHERE seq = deliveries.variation) IN (SELECT value FROM json_each(:jobs))
 
--- Has what could not be delivered of a job tried again, but for what is gone.
+-- Has what could not be delivered of a job, source or variation tried again, but for what is gone.
 -- name: retry_deliveries
 UPDATE deliveries SET status = 'pending', error = NULL, failures = 0, since = :now, next_attempt_at = :now,
     settled_at = NULL
 WHERE status = 'failed' AND variation IN (
-    SELECT seq FROM variations WHERE job = :job AND deliver IS NOT NULL AND lost_at IS NULL
+    SELECT seq FROM variations WHERE job = :job AND (:source IS NULL OR source = :source)
+        AND (:variation IS NULL OR seq = :variation) AND deliver IS NOT NULL AND lost_at IS NULL
 )
+
+-- Whether something of a job, source or variation could not be delivered, be it gone by now or not.
+-- name: undelivered_of_scope
+SELECT 1 FROM deliveries WHERE status = 'failed' AND variation IN (
+    SELECT seq FROM variations WHERE job = :job AND (:source IS NULL OR source = :source)
+        AND (:variation IS NULL OR seq = :variation) AND deliver IS NOT NULL
+) LIMIT 1
 
 -- Sources by URL
 

@@ -34,6 +34,6 @@ def give_up(scope: Mapping[str, Any], now: float, transaction: Transaction) -> l
     return [row["id"] for row in transaction.all("give_up_deliveries", error=CANCELLED, now=now, **scope)]
 
 
-def retry(transaction: Transaction, job: Row, now: float) -> int:
-    """Has what could not be delivered tried again; returns how many those are."""
-    return transaction.run("retry_deliveries", job=job["seq"], now=now) if job["not_delivered"] else 0
+def retry(scope: Mapping[str, Any], now: float, transaction: Transaction) -> int:
+    """Has what could not be delivered of a job, source or variation tried again; returns how many those are."""
+    return transaction.run("retry_deliveries", now=now, **scope)

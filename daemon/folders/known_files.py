@@ -34,7 +34,7 @@ def _unnamed(watch: Watched, keys: Mapping[Key, Found], transaction: Transaction
 def retry(watch: Watched, now: float, transaction: Transaction) -> None:
     """Forgets what is to be looked at anew; has tried again what was made and not delivered, if its job is there."""
     for job in transaction.all("jobs_of_undelivered_files", **watch.key):
-        rows.retry(transaction, job, now)
+        rows.retry({"job": job["seq"], "source": None, "variation": None}, now, transaction)
     transaction.run("forget_failed_files", **watch.key)
 
 

@@ -46,7 +46,8 @@ class Changed(Model, frozen=True):
     status: State
     paused: bool
     changed: bool
-    title: str = ""  # its name; where it has none, its files'
+    title: str = ""  # the source's or variation's name, or the job's; where that has none, its files'
+    job: str = ""  # that it is of
 
 
 class BulkReceipt(Model, frozen=True):

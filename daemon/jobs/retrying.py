@@ -1,4 +1,4 @@
-"""Queues again what failed or was cancelled, all of it or what failed for one kind of reason."""
+"""Queues again what failed or was cancelled, of whole jobs or a part, or what failed for one kind of reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from daemon.errors import Conflict
 from daemon.jobs.reasons import Reason, reason
 from daemon.jobs.receipts import Changed
 from daemon.jobs.rows import job_row
-from daemon.jobs.scopes import Scope, standing
+from daemon.jobs.scopes import Located, Scope, locate, standing
 from daemon.jobs.views import named_after
 from daemon.paths import Paths
 from daemon.scheduling.limits import Quota
@@ -26,7 +26,7 @@ from daemon.states import State
 
 
 class Retries:
-    """Tries one job's variations again, and its deliveries."""
+    """Tries again what is made of one job, or a part of it, and what is to be delivered."""
 
     def __init__(
         self,
@@ -45,40 +45,50 @@ class Retries:
         self._deliveries = deliveries
         self._now = now
 
-    async def retry(self, job: str, because: Reason | None = None, caller: Caller = OURSELVES) -> Changed:
-        """Queues what failed or was cancelled again, or what failed `because` of that; what is completed stays.
+    async def retry(self, scope: Scope, because: Reason | None = None, caller: Caller = OURSELVES) -> Changed:
+        """Queues what failed or was cancelled of it again, or what failed `because` of that; what is completed stays.
 
         Raises Conflict when nothing of it can be, LimitReached when so much does not fit into the queue.
         """
-        row = await self._store.read(lambda t: job_row(t, job, self._now()))
-        if row["status"] == State.COMPLETED and not row["failed"] + row["not_delivered"]:
-            raise Conflict(f"{job} is completed: there is nothing to try again", State.COMPLETED)
-        if row["skipped"] == row["total"]:
-            raise Conflict(f"no preset of {job} suits its files: what is skipped is not tried again", State.FAILED)
-        await self._refuse_without_sources(row)
-        changed = await self._store.write(partial(self._requeue, job, because, caller))
-        if not changed and (lost := await self._store.read(lambda t: t.one("unfetched_source", job=row["seq"]))):
+        found, undelivered = await self._store.read(partial(_look, scope, self._now()))
+        what = f"{scope.id} ({found.title})"
+        if found.status == State.COMPLETED and not found.counts[State.FAILED] and not undelivered:
+            raise Conflict(f"{what} is completed: there is nothing to try again", State.COMPLETED)
+        if found.counts[State.SKIPPED] == len(found.rows):
+            raise Conflict(f"{what} was skipped, since no preset suits: that is not tried again", State.FAILED)
+        await self._refuse_without_sources(scope, found)
+        changed = await self._store.write(partial(self._requeue, scope, found, because, caller))
+        if not changed and (lost := await self._store.read(lambda t: t.one("unfetched_source", **found.keys))):
             words = f"{lost['name']} was not fetched, and its URL is forgotten by now: make the job anew"
-            raise Conflict(words, row["status"])
-        if not changed and not because and row["not_delivered"]:
-            raise Conflict(f"what was not delivered of {job} is gone from the disk: submit a new job", row["status"])
+            raise Conflict(words, found.status)
+        if not changed and not because and undelivered:
+            raise Conflict(f"what was not delivered of {what} is gone from the disk: submit a new job", found.status)
         self._scheduler.wake()
         self._deliveries.expect()
-        return await self._store.read(partial(standing, Scope(job=job), changed, self._now()))
+        return await self._store.read(partial(standing, scope, changed, self._now()))
 
-    async def _refuse_without_sources(self, job: Row) -> None:
+    async def _refuse_without_sources(self, scope: Scope, found: Located) -> None:
         """Raises Conflict when the copies of all files that a retry would be of are gone."""
-        rows = await self._store.read(lambda t: t.all("sources_to_retry", job=job["seq"]))
-        copies = [self._paths.source(job["id"], row["id"]) for row in rows if row["copied"]]
+        rows = await self._store.read(lambda t: t.all("sources_to_retry", **found.keys))
+        copies = [self._paths.source(scope.job, row["id"]) for row in rows if row["copied"]]
         if 0 < len(copies) == len(rows) and not await asyncio.to_thread(lambda: any(copy.exists() for copy in copies)):
             what = f"{named_after(rows[0]['name'], len(rows))} {'is' if len(rows) == 1 else 'are'}"
-            raise Conflict(f"{what} gone from the disk, so nothing can be made: submit a new job", State(job["status"]))
+            raise Conflict(f"{what} gone from the disk, so nothing can be made: submit a new job", found.status)
 
-    def _requeue(self, job: str, because: Reason | None, caller: Caller, transaction: Transaction) -> bool:
-        row = job_row(transaction, job, self._now())
-        again = requeue(transaction, [row["seq"]], self._quota, because, caller, cancelled=True)[1]
-        brought = 0 if because else rows.retry(transaction, row, self._now())  # what is made and did not arrive
-        return again + brought > 0
+    def _requeue(
+        self, scope: Scope, found: Located, because: Reason | None, caller: Caller, transaction: Transaction
+    ) -> bool:
+        job = job_row(transaction, scope.job, self._now())
+        part = found.source, found.variation
+        again = requeue(transaction, [found.job], self._quota, because, caller, cancelled=True, part=part)[1]
+        is_brought = job["not_delivered"] and not because  # what is made and did not arrive
+        return again + (rows.retry(found.keys, self._now(), transaction) if is_brought else 0) > 0
+
+
+def _look(scope: Scope, now: float, transaction: Transaction) -> tuple[Located, bool]:
+    """How the scope stands, and whether something of it could not be delivered."""
+    found = locate(scope, now, transaction)
+    return found, found.brought and transaction.one("undelivered_of_scope", **found.keys) is not None
 
 
 def requeue(
@@ -89,13 +99,15 @@ def requeue(
     caller: Caller,
     *,
     cancelled: bool,
+    part: tuple[int | None, int | None] = (None, None),
 ) -> tuple[set[int], int]:
     """Queues again what failed of these jobs, `because` of that alone if it is given; or is `cancelled`, too.
 
-    Returns the jobs of which that was anything, and how many variations it was. Raises LimitReached when so much does
-    not fit into the queue.
+    `part` names the source or the variation that alone is meant. Returns the jobs of which that was anything, and how
+    many variations it was. Raises LimitReached when so much does not fit into the queue.
     """
-    rows = transaction.all("missing_of_jobs", jobs=_json(jobs))
+    source, variation = part
+    rows = transaction.all("missing_of_jobs", jobs=_json(jobs), source=source, variation=variation)
     again = [row for row in rows if _is_meant(row, because, cancelled=cancelled)]
     if not again:
         return set(), 0

@@ -36,6 +36,7 @@ class Located(Model, frozen=True):
     brought: bool  # somewhere, or to be: something of it
     kept: tuple[Row, ...] = ()
     title: str = ""
+    paused: bool = False  # the job
 
     @property
     def keys(self) -> dict[str, int | None]:
@@ -68,8 +69,8 @@ def locate(scope: Scope, now: float, transaction: Transaction) -> Located:
     found = tuple(transaction.all("scope", **keys))
     requested = job["cancel_requested_at"] if scope.id == scope.job else latest(found, "cancel_requested_at")
     kept = tuple(transaction.all("kept_pieces", **keys))
-    brought = rows.is_brought(job)
-    return Located(rows=found, requested_at=requested, brought=brought, kept=kept, title=title, **keys)
+    brought, paused = rows.is_brought(job), bool(job["paused"])
+    return Located(rows=found, requested_at=requested, brought=brought, kept=kept, title=title, paused=paused, **keys)
 
 
 def latest(rows: Iterable[Row], column: str) -> float | None:
@@ -78,6 +79,7 @@ def latest(rows: Iterable[Row], column: str) -> float | None:
 
 def standing(scope: Scope, changed: bool, now: float, transaction: Transaction) -> Changed:
     """Answers a verb that ends nothing. Raises NotFound or Gone."""
-    row = job_row(transaction, scope.job, now)
-    title = title_of(transaction, row)
-    return Changed(id=scope.job, status=State(row["status"]), paused=bool(row["paused"]), changed=changed, title=title)
+    found = locate(scope, now, transaction)
+    return Changed(
+        id=scope.id, status=found.status, paused=found.paused, changed=changed, title=found.title, job=scope.job
+    )

@@ -174,6 +174,7 @@ function Source({ job, source, open }) {
       ${source.status === "fetching" && html`<${Fetching} source=${source} />`}
       ${source.error && !(job.sources.length === 1 && job.error === source.error) && html`<${Trouble} words=${source.error} />`}
       ${job.sources.length > 1 && !ENDED.has(source.status) && html`<button onClick=${() => verbs.cancel(job, { source })}>Cancel this file</button>`}
+      ${job.sources.length > 1 && source.variations.some(verbs.can.retryPart) && html`<button onClick=${() => verbs.retry(job, { source })}>Retry this file</button>`}
       <ul class="variations">
         ${source.variations.map((variation) => html`<${Variation} key=${variation.id} ...${{ job, source, variation }} />`)}
       </ul>
@@ -210,6 +211,7 @@ function Variation({ job, source, variation }) {
       <div class="actions">
         ${done && there && html`<a class="button" href="#/jobs/${job.id}/${id}">View</a> <a class="button" href="${path}/download" download aria-label="Download ${name}">Download</a>`}
         ${!ENDED.has(status) && !isStopping(shown) && html`<button aria-label="Cancel ${name}" onClick=${() => verbs.cancel(job, { variation })}>Cancel</button>`}
+        ${job.total_variations > 1 && verbs.can.retryPart(variation) && html`<button aria-label="Retry ${name}" onClick=${() => verbs.retry(job, { variation })}>Retry</button>`}
         ${(done || status === "processing" || variation.sandbox) && html`<button class="quiet" aria-expanded=${log} aria-label="Log of ${name}" onClick=${() => setLog(!log)}>Log</button>`}
       </div>
       ${error && !toldAbove && html`<div class="wide">${status === "skipped" ? html`<p class="muted">${error}</p>` : html`<${Trouble} words=${error} />`}</div>`}

@@ -21,12 +21,18 @@ export const can = {
   cancel: (job) => !ENDED.has(job.status),
   fail: (job) => !ENDED.has(job.status),
   retry: (job) => job.failed_variations + job.cancelled_variations > 0 || (job.deliveries?.failed > 0 && can.download(job)),
+  retryPart: ({ status, delivery, lost }) => status === "failed" || status === "cancelled" || (delivery?.status === "failed" && !lost),
   download: (job) => job.completed_variations > job.lost_variations,
 };
 
 export const pause = (job) => act(`${jobPath(job.id)}/pause`, { id: job.id, paused: true });
 export const resume = (job) => act(`${jobPath(job.id)}/resume`, { id: job.id, paused: false });
-export const retry = (job) => act(`${jobPath(job.id)}/retry`, null);
+export const retry = (job, part = {}) => act(`${jobPath(job.id)}${below(part)}/retry`, null);
+
+/** What stands behind a job's path where only a part of it is meant. */
+function below({ source = null, variation = null }) {
+  return variation ? `/variations/${variation.id}` : source ? `/sources/${source.id}` : "";
+}
 
 async function act(path, change) {
   try {
@@ -51,9 +57,8 @@ export async function cancel(job, { source = null, variation = null } = {}) {
   const body = html`${kept(scope)}${choice}${variation && beside(variation)}${others > 0 && html`<p>The job goes on with ${plural(others, "other variation")}.</p>`}`;
   const agreed = await overlays.ask({ title: `Cancel ${part?.name ?? title(job)}?`, body, yes: "Cancel it", no: "Let it run", danger: true, view });
   if (!agreed) return;
-  const below = variation ? `/variations/${variation.id}` : source ? `/sources/${source.id}` : "";
   const heading = part ? `Cancelled ${part.name}` : "Cancelled";
-  await stop(`${jobPath(job.id)}${below}/cancel${keep ? "?keep_partial=true" : ""}`, job, scope, heading, variation ? "Variation" : source ? "File" : null);
+  await stop(`${jobPath(job.id)}${below({ source, variation })}/cancel${keep ? "?keep_partial=true" : ""}`, job, scope, heading, variation ? "Variation" : source ? "File" : null);
 }
 
 /** Ends a job as failed, so that what is left can be tried again later. */
