@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 36;
+PRAGMA user_version = 37;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -194,10 +194,12 @@ CREATE TABLE deliveries (
     error            TEXT,     -- what kept it from being delivered so far
     settled_at       REAL,
     unseen           INTEGER NOT NULL DEFAULT 0 CHECK (unseen IN (0, 1)),  -- it was gone before it was seen in its place
+    address          TEXT,     -- stands for where it comes to, by which two of a job are told that come to one
     CHECK ((next_attempt_at IS NOT NULL) = (status IN ('pending', 'running') OR part = 1))
 ) STRICT;
 
 CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX deliveries_by_address ON deliveries (address) WHERE address IS NOT NULL;
 
 -- Sources that are fetched from a URL: one row for each, which outlives the fetch. What it takes to ask for the file
 -- may be secret, and is kept only until the fetch ended. So much of the file is on the disk for certain as its source

@@ -92,14 +92,22 @@ class PathTemplate:
 
 
 class UrlTemplate:
-    """Holds a template of a URL: words stand behind its host. One whose path ends with "/" leaves the name open."""
+    """Holds a template of a URL: words stand behind its host. One whose path ends with "/" leaves the name open.
+
+    What stands behind a `#` is sent to nobody, and left out.
+    """
 
     def __init__(self, text: str) -> None:
         """Raises BadName, in words that hold nothing of the URL, which may be secret."""
-        begins, self._slashes, rest = text.partition("://")
-        host, self._slash, self._rest = rest.partition("/")
-        self._host = f"{begins}{self._slashes}{host}"
-        self.words = frozenset(WORD.findall(self._rest))
+        whole = text.partition("#")[0]
+        begins, slashes, rest = whole.partition("://")
+        host, _, behind = rest.partition("/")
+        if "?" in host:
+            raise BadName("the url has no path before its '?': put one there, such as https://host/{stem}.{ext}?…")
+        self._host = f"{begins}{slashes}{host}"
+        self._path, mark, query = behind.partition("?")
+        self._query = mark + query
+        self.words = frozenset(WORD.findall(behind))
         if unknown := self.words - set(KNOWN):
             listed = ", ".join(f"{{{word}}}" for word in KNOWN)
             raise BadName(f"the url has the word {{{clipped(min(unknown), 40)}}}: there is {listed}")
@@ -107,13 +115,9 @@ class UrlTemplate:
             raise BadName("the url has braces that are no word behind its host")
 
     @property
-    def is_of_one(self) -> bool:
-        """Tells whether it is the same for whatever is brought there."""
-        return not self.words and not self._is_folder
-
-    @property
-    def _is_folder(self) -> bool:
-        return self._rest.endswith("/") or not self._rest
+    def is_of_one_file(self) -> bool:
+        """Tells whether no folder of files can be brought there: it has a query, which is of one file."""
+        return bool(self._query)
 
     def tried(self) -> str:
         """Returns a URL as it may come to be."""
@@ -121,8 +125,11 @@ class UrlTemplate:
 
     def url(self, words: Words, own: str) -> str:
         """Returns the URL. An output has its `own` name where the template leaves that open."""
-        filled = WORD.sub(lambda found: _quoted(getattr(words, found[1])), self._rest)
-        return f"{self._host}/{filled}{_quoted(own) if self._is_folder else ''}"
+        path, query = (
+            WORD.sub(lambda found: _quoted(getattr(words, found[1])), part) for part in (self._path, self._query)
+        )
+        is_open = not self._path or self._path.endswith("/")
+        return f"{self._host}/{path}{_quoted(own) if is_open else ''}{query}"
 
 
 def _quoted(word: str) -> str:

@@ -119,7 +119,7 @@ def test_a_private_address_is_refused_before_anything_is_made() -> None:
 def test_one_url_is_not_taken_for_several_outputs(daemon: Daemon, host: ReceivingHost, clip: Path) -> None:
     spec = json.dumps({"variations": [TINY, {"preset": "mp3"}], "deliver": {"url": host.url("/a")}})
     answer = daemon.client.post("/api/jobs", data={"spec": spec}, files={"files": clip.read_bytes()})
-    assert (answer.status_code, "each output needs a url of its own" in answer.json()["detail"]) == (422, True)
+    assert (answer.status_code, "mp3 of 'upload' would come to one address" in answer.json()["detail"]) == (422, True)
 
 
 def test_a_private_address_is_not_gone_to(start_daemon: Callable[..., Daemon], host: ReceivingHost, clip: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_ladder_is_put_below_a_url_and_goes_on_where_it_was(host: ReceivingHos
 
 
 def test_a_ladder_does_not_go_to_the_url_of_one_file(host: ReceivingHost, tmp_path: Path) -> None:
-    with pytest.raises(Undelivered, match="the output a folder of several") as refused:
+    with pytest.raises(Undelivered, match="is of one file") as refused:
         place(host).deliver(parcel(ladder(tmp_path), host.url(f"/a?{SECRET}")), Notes().course())
     assert refused.value.final
     assert "s3cr3t" not in str(refused.value)

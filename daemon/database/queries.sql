@@ -911,6 +911,16 @@ SELECT 1 FROM deliveries WHERE id IN (SELECT value FROM json_each(:deliveries)) 
 UPDATE deliveries SET status = 'running', part = 1, attempts = attempts + 1
 WHERE id = :id AND status IN ('pending', 'running')
 
+-- Another delivery that came to an address, or is on its way there.
+-- name: delivery_to_address
+SELECT variations.preset, sources.name AS source FROM deliveries JOIN variations ON variations.seq = deliveries.variation
+JOIN sources ON sources.seq = variations.source
+WHERE deliveries.address = :address AND deliveries.id <> :id AND deliveries.status <> 'failed' LIMIT 1
+
+-- Keeps which address a delivery comes to.
+-- name: claim_address
+UPDATE deliveries SET address = :address WHERE id = :id
+
 -- Keeps what the place will see after a crash how far it came by.
 -- name: note_landing
 UPDATE deliveries SET landing = :landing WHERE id = :id AND status = 'running'

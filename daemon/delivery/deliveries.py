@@ -15,20 +15,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
-from daemon.delivery import originals, replacements
+from daemon.delivery import apart, originals, replacements
 from daemon.delivery.hooks import Hooks
 from daemon.delivery.place import WEB, Course, FileKey, Parcel, Place, Receipt, Stopped, place_of_scheme
 from daemon.delivery.wording import parcel_of
 from daemon.errors import InvalidRequest, Undelivered
 from daemon.journal import tell
 from daemon.models import Deliver, Destination, Wish
-from daemon.name_template import NameTemplate, UrlTemplate
+from daemon.name_template import NameTemplate
 from daemon.paths import Paths, remove
 from daemon.plaintext import clipped
 from daemon.presets.library import Library
@@ -89,18 +90,12 @@ class Deliveries:
 
     # What is asked for
 
-    async def resolve(self, wishes: Iterable[Wish], sources: int = 1) -> dict[Wish, str]:
-        """Returns by each wish where it is that it speaks of, as is kept. Raises ForbiddenPath or InvalidRequest.
-
-        They are of one source's variations, and the same of so many `sources`.
-        """
-        counts = Counter(wishes)
-        places = dict.fromkeys(counts, "")
+    async def resolve(self, wishes: Iterable[Wish]) -> dict[Wish, str]:
+        """Returns by each wish where it is that it speaks of, as is kept. Raises ForbiddenPath or InvalidRequest."""
+        places = dict.fromkeys(wishes, "")
         for wish in places:
             if isinstance(wish, Deliver) and wish.name is not None:
                 NameTemplate(wish.name)
-            if isinstance(wish, Deliver) and wish.scheme in WEB and counts[wish] * sources > 1:
-                _refuse_one_for_all(wish)
             places[wish] = msgspec.json.encode(await self._place_for(wish).resolve(wish)).decode()
         return places
 
@@ -111,6 +106,10 @@ class Deliveries:
         if sort not in self._places:
             raise InvalidRequest(f"results are not delivered to a URL that begins with {clipped(wish.scheme, 20)!r}")
         return self._places[sort]
+
+    def hold_apart(self, outputs: Iterable[Mapping[str, Any]]) -> None:
+        """Raises BadName where two outputs of a new job, told by what deliveries are worded of, want one address."""
+        apart.check(outputs, self._places, self._library)
 
     def expect(self) -> None:
         """Has commits looked at from now on: a job was made or retried that wants deliveries."""
@@ -230,8 +229,8 @@ class Deliveries:
             parcel = parcel_of(due, self._paths, self._library)
             if due["landing"] is None and not await self._threads.run(due["place"], parcel.output.exists):
                 raise Undelivered("its file is gone from the disk, so it cannot be delivered", final=True)
-            await self._expect(due, parcel)
             place, loop = self._place(due), asyncio.get_running_loop()
+            await self._store.write(partial(_expect, due, parcel, place))
         except InvalidRequest as error:
             raise Undelivered(str(error), final=True) from error
 
@@ -246,12 +245,6 @@ class Deliveries:
             return await self._threads.run(due["place"], partial(place.deliver, parcel, course))
         finally:
             watching.cancel()
-
-    async def _expect(self, due: Row, parcel: Parcel) -> None:
-        """What takes a file's place in a watched folder is known as ours before it is there."""
-        if parcel.destination.replaces:
-            taken = f"{parcel.destination.below}/{originals.name_of(parcel)}".lstrip("/")
-            await self._store.write(partial(_keep_brought, due, taken, None))
 
     async def _tell_if_it_hangs(self, delivery: str, course: Course) -> None:
         """One that hangs cannot be tried again until it ends; what can be done is to say so."""
@@ -312,13 +305,6 @@ class Deliveries:
         await self._store.write(partial(_record_clearing, due["id"], again))
 
 
-def _refuse_one_for_all(wish: Deliver) -> None:
-    if isinstance(wish.url, str) and UrlTemplate(wish.url).is_of_one:
-        raise InvalidRequest(
-            "each output needs a url of its own: give each variation its `deliver`, or use words in it"
-        )
-
-
 def _due(
     now: float, longest: float, busy: list[str], places: list[str], transaction: Transaction
 ) -> tuple[Row | None, float | None]:
@@ -333,6 +319,14 @@ def _due(
     if at is None or at <= now + longest:
         return None, at
     return transaction.one("due_delivery", now=at, busy=_json(busy), places=_json(places)), None
+
+
+def _expect(due: Row, parcel: Parcel, place: Place, transaction: Transaction) -> None:
+    """What takes a file's place in a watched folder is known as ours before it is there."""
+    apart.claim(due, parcel, place, transaction)
+    if parcel.destination.replaces:
+        taken = f"{parcel.destination.below}/{originals.name_of(parcel)}".lstrip("/")
+        _keep_brought(due, taken, None, transaction)
 
 
 def _note(delivery: str, landing: str | None, transaction: Transaction) -> int:

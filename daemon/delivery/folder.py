@@ -111,6 +111,9 @@ class Folders:
 
     # What is brought
 
+    def address(self, parcel: Parcel) -> str:
+        return "/".join(filter(None, (parcel.destination.place, parcel.destination.below, parcel.name)))
+
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
         with in_words(), self._folder(parcel.destination, make=True) as folder:
             landed = _Delivery(folder, parcel, course, self._owner).carry_out()

@@ -74,6 +74,9 @@ class Originals:
             place=f"{PLACE}:{wish.root}", below="" if below == "." else below, wish=taken_over, replaces=wish
         )
 
+    def address(self, parcel: Parcel) -> str:
+        return f"{parcel.destination.place}/{parcel.destination.below}/{parcel.name}"
+
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
         with in_words(), opened(parcel.destination, swap_of(course.landing)) as folders:
             swap = _Replacement(folders, parcel, course).carry_out()

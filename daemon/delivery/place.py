@@ -85,6 +85,13 @@ class Place(Protocol):
         """Returns where it is that a wish of its sort speaks of. Raises ForbiddenPath or InvalidRequest."""
         ...
 
+    def address(self, parcel: Parcel) -> str:
+        """Returns where an output comes to, unless it gets a number: two that come to the same have the same.
+
+        Blocks for nothing. Raises BadName where an output of that sort cannot come there.
+        """
+        ...
+
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
         """Brings it there whole, durably and once, however often it is called for the same parcel.
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon.database.store import Row
 from daemon.delivery import terms
 from daemon.delivery.place import Parcel
 from daemon.errors import Undelivered, UnknownPreset
 from daemon.media.model import Media
-from daemon.models import Contents, Destination, Replacing
-from daemon.name_template import NameTemplate, Words, day, label
+from daemon.models import Contents, Deliver, Destination, Replacing
+from daemon.name_template import READ, WORD, NameTemplate, Words, day, label
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.proof.quality import Quality
@@ -27,19 +30,26 @@ def parcel_of(row: Row, paths: Paths, library: Library) -> Parcel:
     destination = msgspec.json.decode(row["wanted"], type=Destination)
     if destination.replaces:
         _refuse_unfit(destination.replaces, row)
-    template = destination.wish.name
-    words = _words(row, library) if template or destination.wish.scheme else None
-    return Parcel(
+    return replace(
+        bound(row, library, destination),
         id=row["id"],
-        destination=destination,
-        name=NameTemplate(template).name(words) if template and words else row["name"],
-        words=words,
         output=paths.output(row["job"], row["variation"], row["extension"]),
         bytes=row["bytes"],
         sha256=row["sha256"],
         modified=_modified(destination, row),
         source=row["path"],
     )
+
+
+def bound(row: Mapping[str, Any] | Row, library: Library, destination: Destination) -> Parcel:
+    """Returns how an output that may still be to be made will be called where it is brought to.
+
+    Where nobody knows yet what its source holds, words that tell of that are its alone.
+    """
+    template = destination.wish.name
+    words = _words(row, destination.wish, library) if template or destination.wish.scheme else None
+    name = NameTemplate(template).name(words) if template and words else row["name"]
+    return Parcel(id="", destination=destination, name=name, words=words)
 
 
 def _modified(destination: Destination, row: Row) -> int | None:
@@ -56,8 +66,9 @@ def _refuse_unfit(wish: Replacing, row: Row) -> None:
         raise Undelivered(words, final=True)
 
 
-def _words(row: Row, library: Library) -> Words:
-    height, codec = _height_and_codec(row, library)
+def _words(row: Mapping[str, Any] | Row, wish: Deliver, library: Library) -> Words:
+    told = {*WORD.findall(f"{wish.url or ''}{wish.name or ''}")}
+    height, codec = ("", "") if READ.isdisjoint(told) else _height_and_codec(row, library)
     return Words(
         stem=row["stem"],
         preset=label(row["name"], row["stem"], row["preset"], row["extension"]),
@@ -71,8 +82,10 @@ def _words(row: Row, library: Library) -> Words:
     )
 
 
-def _height_and_codec(row: Row, library: Library) -> tuple[str, str]:
+def _height_and_codec(row: Mapping[str, Any] | Row, library: Library) -> tuple[str, str]:
     """Tells what was made; empty where the user's own preset is gone by now."""
+    if row["media"] is None:
+        return f"? {row['name']}", f"? {row['name']}"
     try:
         base = library.find(row["preset"]).base
     except UnknownPreset:

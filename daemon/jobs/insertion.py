@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from daemon.callers import Caller
 from daemon.database.store import Transaction
 from daemon.errors import Forbidden, InvalidRequest
-from daemon.models import Model, Remote, VariationRequest, Wanted, new_id
+from daemon.models import Model, Remote, VariationRequest, Wanted, Wish, new_id
 from daemon.scheduling.sources import NewSource
 from daemon.states import OnUnsuitable
 
@@ -96,6 +96,25 @@ def new_variation(name: str, want: Wanted, deliver: str | None, keys: dict[str, 
         "deliver": deliver,
         **keys,
     }
+
+
+def brought(
+    job: Mapping[str, Any],
+    wanted: Sequence[Wanted],
+    places: Mapping[Wish, str],
+    sources: Sequence[NewSource],
+    folders: Sequence[str],
+    outputs: Sequence[Sequence[str]],
+) -> Iterator[Mapping[str, Any]]:
+    """Yields of each output that is to be delivered what its delivery is worded of."""
+    for source, stem, names in zip(sources, folders, outputs, strict=True):
+        media = msgspec.json.encode(source.media) if source.media else None
+        of = {**job, "source": source.name, "stem": stem, "path": source.path and str(source.path), "media": media}
+        for number, (name, want) in enumerate(zip(names, wanted, strict=True)):
+            if want.deliver and number not in source.without:
+                parameters = msgspec.json.encode(want.parameters).decode()
+                output = {"name": name, "preset": want.preset, "parameters": parameters, "extension": want.extension}
+                yield {**of, **output, "deliver": places[want.deliver]}
 
 
 def added_bytes(sources: Iterable[NewSource]) -> int:

@@ -148,7 +148,7 @@ class Jobs:
         wanted = self._library.expand(spec.variations)
         for source in sources:
             filenames.check(source.name)
-        places = await self._deliveries.resolve([want.deliver for want in wanted if want.deliver], len(sources))
+        places = await self._deliveries.resolve(want.deliver for want in wanted if want.deliver)
         resumable, job, identifiers = insertion.resumable(sources), new_id(), [new_id() for _ in sources]
         inserting = partial(self._insert, job, spec, wanted, places, reservation, conclude, caller)
         try:
@@ -218,14 +218,15 @@ class Jobs:
         self._quota.check_bytes(transaction, insertion.added_bytes(source for _, source in sources), caller)
         seq = insertion.insert_job(transaction, job, spec, self._now(), self._settings.retention, caller.name)
         called = [source.name for _, source in sources]
-        folders, boot = filenames.folders(called), self._whereabouts.boot
+        folders, boot = list(filenames.folders(called)), self._whereabouts.boot
         outputs = filenames.outputs(called, [(want.label, want.extension) for want in wanted])
+        if places:
+            of = {"job": job, "job_name": spec.name, "created_at": self._now()}
+            brought = insertion.brought(of, wanted, places, [one for _, one in sources], folders, outputs)
+            self._deliveries.hold_apart(brought)
         for (identifier, source), folder, names in zip(sources, folders, outputs, strict=True):
-            keys = {
-                "job": seq,
-                "source": (row := insertion.insert_source(transaction, seq, identifier, source, folder, boot)),
-                "priority": spec.priority,
-            }
+            row = insertion.insert_source(transaction, seq, identifier, source, folder, boot)
+            keys = {"job": seq, "source": row, "priority": spec.priority}
             new = (
                 insertion.new_variation(name, want, places.get(want.deliver) if want.deliver else None, keys)
                 for number, (name, want) in enumerate(zip(names, wanted, strict=True))

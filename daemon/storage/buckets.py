@@ -38,6 +38,10 @@ class Buckets:
         PathTemplate(wish.url.removeprefix(bucket.beginning))
         return Destination(place=f"bucket:{bucket.name}", below=wish.url, wish=wish)
 
+    def address(self, parcel: Parcel) -> str:
+        bucket = self._bucket(parcel.destination)
+        return bucket.beginning + _filled(bucket, parcel) if bucket else parcel.destination.below
+
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
         bucket = self._bucket(parcel.destination)
         if bucket is None:
@@ -95,9 +99,12 @@ def opening(bucket: Bucket) -> dict[str, str]:
 
 
 def _key(bucket: Bucket, parcel: Parcel) -> str:
-    template = parcel.destination.below.removeprefix(bucket.beginning)
-    assert parcel.words is not None
-    key = PathTemplate(template).path(parcel.words, parcel.name)
+    key = _filled(bucket, parcel)
     if len(key.encode()) > MOST_KEY_BYTES:
         raise Undelivered(f"its key would be longer than {MOST_KEY_BYTES} bytes", final=True)
     return key
+
+
+def _filled(bucket: Bucket, parcel: Parcel) -> str:
+    assert parcel.words is not None
+    return PathTemplate(parcel.destination.below.removeprefix(bucket.beginning)).path(parcel.words, parcel.name)

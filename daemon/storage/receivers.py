@@ -21,13 +21,14 @@ import msgspec
 from daemon import addresses
 from daemon.delivery.place import Course, Parcel, Receipt
 from daemon.delivery.refusals import taken
-from daemon.errors import FfspoolError, InvalidRequest, Undelivered
+from daemon.errors import BadName, FfspoolError, InvalidRequest, Undelivered
 from daemon.media_types import media_type
 from daemon.models import Conflict, Deliver, Destination, Model
 from daemon.name_template import UrlTemplate
 from daemon.retry_after import seconds_of
 from daemon.storage import urls
 from daemon.storage.answers import MAY_PASS
+from daemon.storage.claimed_keys import ClaimedKeys
 from daemon.storage.line import Lines, connected, reason
 from daemon.storage.objects import in_turn, proven
 from daemon.storage.urls import Url
@@ -73,6 +74,7 @@ class Receivers:
         self._allow_private = allow_private
         self._ports = ports
         self._now = now
+        self._claimed = ClaimedKeys()
         self._lines = lines or Lines(addresses.DELIVERIES, allow_private=allow_private)
 
     async def resolve(self, wish: Deliver) -> Destination:
@@ -88,17 +90,33 @@ class Receivers:
         found = urls.parsed(tried, self._ports, addresses.DELIVERIES, allow_private=self._allow_private)
         return Destination(place=f"{found.scheme}://{found.authority}", below=found.shown, wish=wish)
 
-    def deliver(self, parcel: Parcel, course: Course) -> Receipt:
+    def address(self, parcel: Parcel) -> str:
+        return urls.address(self._url(parcel, is_folder=bool(parcel.words and not parcel.words.ext)))
+
+    def _url(self, parcel: Parcel, *, is_folder: bool) -> Url:
+        """Raises InvalidRequest."""
         wish = parcel.destination.wish
         assert isinstance(wish.url, str)
         assert parcel.words is not None
-        filled = UrlTemplate(wish.url).url(parcel.words, parcel.name)
+        template = UrlTemplate(wish.url)
+        if is_folder and template.is_of_one_file:
+            raise BadName(
+                f"{parcel.destination.below} has a query and so is of one file, and {parcel.name} is a folder"
+            )
+        return urls.parsed(template.url(parcel.words, parcel.name), self._ports, addresses.DELIVERIES)
+
+    def deliver(self, parcel: Parcel, course: Course) -> Receipt:
         try:
-            base = urls.parsed(filled, self._ports, addresses.DELIVERIES)
+            base = self._url(parcel, is_folder=parcel.output.is_dir())
             files = _files(parcel, base, course)
         except InvalidRequest as error:
             raise Undelivered(str(error), final=True) from error
-        return Receipt(to=base.shown, kept=self._put_all(files, wish.conflict, course))
+        if not self._claimed.claim(urls.address(base), parcel.id):
+            raise Undelivered("another result is on its way to that URL: it waits for that")
+        try:
+            return Receipt(to=base.shown, kept=self._put_all(files, parcel.destination.wish.conflict, course))
+        finally:
+            self._claimed.let_go(parcel.id)
 
     def withdraw(self, parcel: Parcel) -> None:
         """Removes nothing: who may put may not remove, and what came in part a host does not keep."""
@@ -183,11 +201,9 @@ class Receivers:
 
 
 def _files(parcel: Parcel, base: Url, course: Course) -> list[_File]:
-    """What is put, in that order. Raises InvalidRequest or Undelivered."""
+    """What is put, in that order. Raises Undelivered."""
     if not parcel.output.is_dir():
         return [_File(base, parcel.output, parcel.bytes, parcel.sha256)]
-    if "?" in base.target:
-        raise InvalidRequest(f"{base.shown} is the URL of one file, and the output a folder of several")
     folder = base.target.rstrip("/")
     return [
         _File(base._replace(target=f"{folder}/{quote(member.name)}"), member.path, member.bytes, member.sha256)

@@ -22,6 +22,13 @@ MOST_HEADER_LETTERS = 8192  # of all of them together
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 VALUE = re.compile(r"[\x20-\x7e\x80-\xff]*")
 HOST = re.compile(r"[A-Za-z0-9._~-]+")
+SIGNATURES = frozenset({"x-amz-signature", "x-goog-signature", "signature", "sig"})
+SIGNING = re.compile(  # of S3, Google, CloudFront and Azure
+    "x-(amz|goog)-.*|(awsaccesskey|googleaccess|key-pair-)id|expires|policy|signature"
+    "|sig|s[vetprsi]|spr|sip|srt|sk(oid|tid|t|e|s|v)"
+)
+ESCAPED = re.compile("%([0-9A-Fa-f]{2})")
+PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 KEPT = "/%:=&?+!$,;'@()*~[]"  # in a path or query: what stands there already means something
 # What decides how the answer comes, and whose it is: that is ours to say.
 OURS = frozenset(
@@ -85,6 +92,33 @@ def parsed(url: str, ports: Collection[int], traffic: Traffic = FETCHES, *, allo
         raise InvalidRequest(words)
     path = quote(parts.path or "/", safe=KEPT)
     return Url(parts.scheme, host, port, f"{path}?{quote(parts.query, safe=KEPT)}" if parts.query else path)
+
+
+def address(url: Url) -> str:
+    """Returns the same of all URLs that lead to one file, as far as that can be told: of a query that signs a request,
+    another signature is not another file.
+    """
+    path, _, query = url.target.partition("?")
+    asked = {part.partition("=")[0].lower(): part for part in query.split("&") if part}
+    signs = not SIGNATURES.isdisjoint(asked)
+    rest = "&".join(_decoded(part) for name, part in asked.items() if not (signs and SIGNING.fullmatch(name)))
+    return f"{url.scheme}://{url.authority.lower()}{_straight(_decoded(path))}{'?' if rest else ''}{rest}"
+
+
+def _decoded(text: str) -> str:
+    """Letters and digits of which an escape stands for themselves; others are escaped in one way."""
+    return ESCAPED.sub(lambda found: mark if (mark := chr(int(found[1], 16))) in PLAIN else found[0].upper(), text)
+
+
+def _straight(path: str) -> str:
+    """The path without steps that lead nowhere or back."""
+    steps = list[str]()
+    for step in path.split("/")[1:]:
+        if step == "..":
+            del steps[-1:]
+        elif step != ".":
+            steps.append(step)
+    return "/" + "/".join(steps)
 
 
 def _against_port(host: str, port: int, ports: Collection[int], traffic: Traffic) -> str | None:
