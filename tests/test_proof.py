@@ -82,7 +82,10 @@ WRONG = {
         f"-i good.mp4 -vf {TAGS} -af atrim=end=0.8 {ENCODE}",
         "audio ends 3.2 s before the video; audio track 1 lasts 0.8 s instead of 4.0 s",
     ),
-    "picture cut short": (f"-i good.mp4 -vf trim=end=1.5,{TAGS} {ENCODE}", "audio ends 2.5 s after the video"),
+    "picture cut short": (
+        f"-i good.mp4 -vf trim=end=1.5,{TAGS} {ENCODE}",
+        "it has 38 pictures instead of 100; audio ends 2.5 s after the video",
+    ),
     "half": ("-t 2 -i good.mp4 -c copy", "the output lasts 2.0. s instead of 4.0. s"),
     "one and a half times": ("-stream_loop 1 -i good.mp4 -t 6 -c copy", "the output lasts 6.0. s instead of 4.0. s"),
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from combinations import cropped
+from msgspec.structs import replace
 from specimens import AAC, H264, PCM, Step, mapped, picture, read, silent, sound
 from surroundings import thorough
 from test_contents import QUICK, all_around
@@ -190,3 +191,24 @@ def test_a_pause_in_the_picture_stays_one_and_is_told(ffmpeg: str, tmp_path: Pat
 def test_slides_are_no_pauses(ffmpeg: str, tmp_path: Path) -> None:
     source = made(ffmpeg, tmp_path, "slides.mp4", [*SLIDES, *H264, *AAC, "{out}"])
     assert facts(read_media(str(source)), "h264-480p")[1] == set()
+
+
+CLOCK = ["-video_track_timescale", "10000", "-bf", "0", "{out}"]
+
+
+@pytest.mark.parametrize(("preset", "told"), [("h264-480p", ["30 of 40"]), ("remux-mkv", [])])
+def test_pictures_that_no_screen_shows_are_told(ffmpeg: str, tmp_path: Path, preset: str, told: list[str]) -> None:
+    """From the eleventh on they follow one another by a tenth of a millisecond."""
+    crowded = ["-enc_time_base", "1:10000", "-bsf:v", "setts=ts=if(lt(N\\,10)\\,N*400\\,3600+N-9)"]
+    media = read_media(str(made(ffmpeg, tmp_path, "crowd.mp4", silent(*H264, *crowded, *CLOCK, to="-y"))))
+    lost = plan(media, preset, defaults(preset)).contents.left_out
+    assert [fact.detail for fact in lost if fact.what == "pictures"] == told
+
+
+def test_an_output_that_lacks_pictures_is_not_what_was_planned(ffmpeg: str, tmp_path: Path) -> None:
+    """A decoder that the times of the second half confuse leaves them out, though it ends when it should."""
+    whole = made(ffmpeg, tmp_path, "whole.mp4", silent(*H264, *CLOCK, to="-y"))
+    select = ["-vf", "select=lt(n\\,20)+gte(n\\,39)", "-fps_mode", "vfr", *CLOCK]
+    less = read_media(str(made(ffmpeg, tmp_path, "less.mp4", silent(*H264, *select, to="-y"))))
+    planned = replace(plan(read_media(str(whole)), "h264-480p", defaults("h264-480p")), frame_rate=None, colour=None)
+    assert differences(less, planned) == ["it has 21 pictures instead of 40"]

@@ -55,8 +55,9 @@ class ClockRestarted(ProbeError):
 class Span(NamedTuple):
     """A span is when a stream begins and ends, what it leaves out between, and what it holds but hides, in seconds.
 
-    Of a picture, `pauses` are those between two that are far longer than usual. The `longest` is one of any track while
-    another went on, that seems to be a jump of the clock.
+    Of a picture, `pauses` are those between two that are far longer than usual, `pictures` how many are shown, and
+    `fleeting` those of them that follow the one before at once. The `longest` pause is one of any track while another
+    went on, that seems to be a jump of the clock.
     """
 
     begin: float
@@ -64,6 +65,8 @@ class Span(NamedTuple):
     gaps: float = 0.0
     hidden: float = 0.0
     pauses: float = 0.0
+    pictures: int = 0
+    fleeting: int = 0
     longest: float = 0.0
 
 
@@ -161,20 +164,38 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
         for index, so_far in read.items()
     }
     if media.video and media.video.index in found:
-        begin = (container.start_time or 0) / TICK + media.lead_seconds + media.video.start_seconds
-        span = found[media.video.index]._replace(end=_last_end(container, media.video, *last))
-        # Pictures come in the order they are decoded in, so that only their number tells how many are missing.
-        missing = span.end - span.begin - len(times) / media.video.frame_rate if media.video.frame_rate else 0.0
-        earliest = begin if media.video.unstamped else span.begin
-        found[media.video.index] = span._replace(
-            begin=max(earliest, min(begin, span.end)), gaps=max(0.0, missing), pauses=_pauses(times)
-        )
+        found[media.video.index] = _shown(container, media, media.video, found[media.video.index], times, last)
     return found
 
 
-def _pauses(times: Sequence[float]) -> float:
-    """Seconds of a picture whose frames come evenly but for them."""
-    apart = (after - before for before, after in pairwise(sorted(times)))
+def _shown(
+    container: InputContainer,
+    media: Media,
+    picture: VideoStream,
+    span: Span,
+    times: Sequence[float],
+    last: tuple[float, float],
+) -> Span:
+    """The span of a picture whose packets are shown at these times, the `last` of them from when until when."""
+    begin = (container.start_time or 0) / TICK + media.lead_seconds + picture.start_seconds
+    end = _last_end(container, picture, *last)
+    first = max(begin if picture.unstamped else span.begin, min(begin, end))
+    shown = sorted(time for time in times if time >= first - LEAST_JITTER)
+    apart = [after - before for before, after in pairwise(shown)]
+    # Pictures come in the order they are decoded in, so that only their number tells how many are missing.
+    missing = end - span.begin - len(times) / picture.frame_rate if picture.frame_rate else 0.0
+    return span._replace(
+        begin=first,
+        end=end,
+        gaps=max(0.0, missing),
+        pauses=_pauses(apart),
+        pictures=len(shown),
+        fleeting=sum(length <= LEAST_JITTER for length in apart),
+    )
+
+
+def _pauses(apart: Sequence[float]) -> float:
+    """Seconds of a picture whose frames, so far `apart`, come evenly but for them."""
     between = sorted(length for length in apart if length > LEAST_JITTER)  # others are never shown
     usual = between[len(between) // 2] if between else 0.0
     least = max(LEAST_PAUSE, MANY * usual)
@@ -287,7 +308,14 @@ def gapped(media: Media, found: Spans | None) -> Media:
         span = spans[picture.index]
         slowest = 1.5 / picture.frame_rate if picture.frame_rate else LEAST_GAP
         uneven = picture.variable_frame_rate or span.pauses > 0 or span.gaps > max(LEAST_GAP, slowest)
-        picture = replace(picture, variable_frame_rate=uneven, hidden_seconds=span.hidden, gap_seconds=span.pauses)
+        picture = replace(
+            picture,
+            variable_frame_rate=uneven,
+            hidden_seconds=span.hidden,
+            gap_seconds=span.pauses,
+            pictures=span.pictures,
+            fleeting=span.fleeting,
+        )
     longest = max((span.longest for span in spans.values()), default=0.0)
     return replace(media, audio=tuple(heard), video=picture, longest_pause_seconds=longest)
 

@@ -17,6 +17,7 @@ END = 0.5  # seconds one of them may end earlier or later than planned, or 1 %
 LEAST_TIMED = 1.0  # seconds an output must last for its frame rate to be told
 LEAST_PICTURES = 4  # of fewer, what FFmpeg says of their rate is a guess
 RATE_SHARE = 0.1  # damaged frames of a source are left out
+MOST_LACKING = 12  # pictures of a film, however short it is, that a decoder had nothing to begin with for
 
 
 def differences(made: Media, plan: Plan) -> list[str]:
@@ -164,6 +165,7 @@ def _of_picture(made: VideoStream, plan: Plan) -> Iterator[str]:
     if (made.rotation or made.mirrored) and not plan.copied:
         yield "its picture is still to be turned by the player"
     yield from _of_rate(made, plan)
+    yield from _of_number(made, plan)
     yield from _of_colour(made, plan)
 
 
@@ -176,6 +178,13 @@ def _of_rate(made: VideoStream, plan: Plan) -> Iterator[str]:
     allowed = max(plan.frame_rate * RATE_SHARE, 1.5 / (plan.video_seconds or plan.duration_seconds or LEAST_TIMED))
     if abs(made.frame_rate - plan.frame_rate) > allowed:
         yield f"it has {made.frame_rate:.4g} frames per second instead of {plan.frame_rate:.4g}"
+
+
+def _of_number(made: VideoStream, plan: Plan) -> Iterator[str]:
+    if made.pictures is None or plan.pictures is None:
+        return
+    if made.pictures < plan.pictures - max(MOST_LACKING, plan.pictures * RATE_SHARE):
+        yield f"it has {made.pictures} pictures instead of {plan.pictures}"
 
 
 def _of_colour(made: VideoStream, plan: Plan) -> Iterator[str]:

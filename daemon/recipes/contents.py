@@ -89,6 +89,10 @@ class _Account(NamedTuple):
                 "the source has none in its middle: the last stays",
             )
             yield LeftOut(what="gap", why=why, track=picture.index, detail=hole)
+        if picture.fleeting and self._encoder != "copy":
+            why = "by its times each follows the one before at once: no screen shows both, and not all are kept"
+            detail = f"{picture.fleeting} of {picture.pictures}"
+            yield LeftOut(what="pictures", why=why, track=picture.index, detail=detail)
         yield from self._hdr(picture)
         if picture.alpha:
             yield from self._transparency(picture)

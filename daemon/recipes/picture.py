@@ -274,6 +274,16 @@ def kept_rate(picture: VideoStream, most: float = math.inf) -> float | None:
     return rate if rate is not None and rate <= most * 1.01 and told else None
 
 
+# Whose packets are a picture each: not so where some are never shown, or two are fields of one.
+PICTURE_EACH = {"av1", "dnxhd", "h264", "hevc", "mjpeg", "prores", "vp9"}
+
+
+def kept_pictures(picture: VideoStream, most: float = math.inf) -> int | None:
+    """Returns how many pictures an output which keeps the source's has at least; None where nobody counted them."""
+    alike = picture.codec in PICTURE_EACH and not picture.interlaced and not is_thinned(picture, most)
+    return picture.pictures - picture.fleeting if alike and picture.pictures is not None else None
+
+
 def stays_all_around(picture: VideoStream, size: Size, container: str) -> bool:
     """Tells whether an encode passes on that it is a 360° film: FFmpeg does, to some containers, in its own size."""
     as_it_is = picture.sample_aspect_ratio == "1:1" and size == upright(picture)

@@ -82,6 +82,7 @@ class Plan(Model, frozen=True):
     attachments: int = 0
     colour: Colour | None = None
     frame_rate: float | None = None  # None also where it varies
+    pictures: int | None = None  # at least, but for those of a source that are damaged
     video_seconds: float | None = None  # of the picture alone
     seen_seconds: float | None = None  # of the source, where the output does not show that all of it was there
     audio_seconds: tuple[float | None, ...] = ()  # of each audio stream

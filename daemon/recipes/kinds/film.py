@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -19,6 +20,7 @@ from daemon.recipes.picture import (
     fitted,
     graded,
     is_paced,
+    kept_pictures,
     kept_rate,
     scaled,
     shown_colour,
@@ -107,6 +109,7 @@ def planned_film(
         chapters=media.chapters if wanted.chapters == "keep" else (),
         colour=shown_colour(picture, pixel_format, wanted.tone_map),
         frame_rate=frame_rate,
+        pictures=kept_pictures(picture, getattr(wanted, "max_frame_rate", math.inf)),
         video_seconds=picture.duration_seconds,
         audio_seconds=tuple(stream.duration_seconds for stream in heard),
         audio_offset=offset(picture, heard),
