@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 37;
+PRAGMA user_version = 38;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -193,7 +193,6 @@ CREATE TABLE deliveries (
     next_attempt_at  REAL,     -- at what is left to do
     error            TEXT,     -- what kept it from being delivered so far
     settled_at       REAL,
-    unseen           INTEGER NOT NULL DEFAULT 0 CHECK (unseen IN (0, 1)),  -- it was gone before it was seen in its place
     address          TEXT,     -- stands for where it comes to, by which two of a job are told that come to one
     CHECK ((next_attempt_at IS NOT NULL) = (status IN ('pending', 'running') OR part = 1))
 ) STRICT;
@@ -437,18 +436,27 @@ CREATE TABLE paused_folders (
     folder TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
--- What was delivered and where it lay then: a watched folder does not take it, long after its job is forgotten, nor under
--- another name. Of a place there may be several, which lay there one after the other, or were to.
+-- Where what was delivered lay then: a watched folder does not take it, long after its job is forgotten. Of a place
+-- there may be several, which lay there one after the other, or were to.
 CREATE TABLE brought (
     place    TEXT NOT NULL,     -- as of its delivery
     path     TEXT NOT NULL,     -- below that
     bytes    INTEGER NOT NULL,
-    inode    INTEGER,           -- of a single file; NULL: it is not known (yet)
-    modified INTEGER,           -- likewise, in nanoseconds since the epoch
     PRIMARY KEY (place, path, bytes)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX brought_files ON brought (inode, bytes, modified) WHERE inode IS NOT NULL;
+-- What was delivered, or about to be, by what no rename changes: single files, and of each folder within an output that
+-- is a folder one file that lies in it.
+CREATE TABLE brought_files (
+    inode    INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL,
+    modified INTEGER NOT NULL,  -- in nanoseconds since the epoch
+    name     TEXT NOT NULL,
+    folder   INTEGER,           -- the inode of the folder that it tells; NULL: of a single file
+    PRIMARY KEY (inode, bytes, modified)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX brought_folders ON brought_files (folder) WHERE folder IS NOT NULL;
 
 -- Resumable uploads that no job took yet. What is in the file beyond `offset` was never acknowledged.
 CREATE TABLE uploads (
@@ -998,19 +1006,15 @@ BEGIN
     ));
 END;
 
--- What was there already and was left is no result of ours, nor is it certain that there was one which nobody saw: then
--- the source stays.
+-- What was there already and was left is no result of ours: then the source stays.
 CREATE TRIGGER watched_file_is_finished AFTER UPDATE OF delivered ON jobs
 WHEN new.delivered = new.total AND new.undelivered = 0 AND new.delivered > old.delivered
 BEGIN
     UPDATE watched_files SET finished = 1 WHERE job = new.id AND fate IS NOT NULL;
-    UPDATE watched_files SET finished = 0, said = (
-        SELECT 'it stays, for a result is not there: ' || iif(deliveries.kept,
-            'something else has its name, and was left', 'it was taken away before it was seen in its place')
-        FROM variations JOIN deliveries ON deliveries.variation = variations.seq
-        WHERE variations.job = new.seq AND (deliveries.kept = 1 OR deliveries.unseen = 1) LIMIT 1
-    ) WHERE job = new.id AND fate IS NOT NULL AND EXISTS (
+    UPDATE watched_files SET
+        finished = 0, said = 'it stays, for a result is not there: something else has its name, and was left'
+    WHERE job = new.id AND fate IS NOT NULL AND EXISTS (
         SELECT 1 FROM variations JOIN deliveries ON deliveries.variation = variations.seq
-        WHERE variations.job = new.seq AND (deliveries.kept = 1 OR deliveries.unseen = 1)
+        WHERE variations.job = new.seq AND deliveries.kept = 1
     );
 END;

@@ -162,7 +162,7 @@ class Notes:
         self.landing: str | None = None
 
     def course(self, is_stopped: Callable[[], bool] = lambda: False) -> Course:
-        def note(landing: str | None) -> None:
+        def note(landing: str | None, *_more: object) -> None:
             self.landing = landing
 
         return Course(self.landing, note, is_stopped)
@@ -348,7 +348,7 @@ def test_what_another_puts_there_in_the_same_moment_is_not_overwritten(
     scene = Scene(place(strict, tmp_path), strict, output)
     parcel = scene.parcel(0, f"{URL}/{conflict}/{{stem}}.{{ext}}", conflict=conflict)
 
-    def note(landing: str | None) -> None:
+    def note(landing: str | None, *_more: object) -> None:
         """Between the look and the put."""
         if "(2)" not in str(landing):
             strict.put(f"renders/{conflict}/clip.mp4", OLD)
@@ -389,7 +389,7 @@ def at_once(scene: Scene, parcels: list[Parcel]) -> tuple[list[Receipt], list[Un
     looked = threading.Barrier(len(parcels))
 
     def deliver(parcel: Parcel) -> Receipt | Undelivered:
-        def note(_: str | None) -> None:
+        def note(_: str | None, *_more: object) -> None:
             looked.wait(PATIENCE)
 
         try:
@@ -466,7 +466,7 @@ def test_two_ladders_that_come_to_one_key_at_once_are_not_mixed(ladder: Scene) -
 def test_a_ladder_does_not_go_on_where_another_came_meanwhile(ladder: Scene) -> None:
     first, second, notes = tree(ladder, conflict=Conflict.NUMBER), tree(ladder, 1, conflict=Conflict.NUMBER), Notes()
 
-    def die(landing: str | None) -> None:
+    def die(landing: str | None, *_more: object) -> None:
         notes.landing = landing
         raise Died
 
@@ -767,10 +767,10 @@ def test_an_upload_of_another_delivery_to_that_key_is_not_aborted(scene: Scene) 
     first, second, notes = scene.parcel(conflict=Conflict.NUMBER), scene.parcel(1, conflict=Conflict.NUMBER), Notes()
     notes.landing = '{"key": "films/clip.mp4"}'  # of the first, which a daemon that died had begun
 
-    def note(_: str | None) -> None:
+    def note(_: str | None, *_more: object) -> None:
         begun(scene, "renders/films/clip.mp4")  # as the second does from now on
         with pytest.raises(Undelivered):
-            scene.place.deliver(first, Course(notes.landing, lambda _: None, refuse))
+            scene.place.deliver(first, Course(notes.landing, lambda *_: None, refuse))
         scene.place.withdraw(replace(first, landing=notes.landing))
         assert under_way(scene) == ["renders/films/clip.mp4"]
 

@@ -89,7 +89,7 @@ class Notes:
         return self._file.read_text() or None if self._file.exists() else None
 
     def course(self, is_stopped: Callable[[], bool] = lambda: False) -> Course:
-        return Course(self.landing, lambda landing: self._file.write_text(landing or "") and None, is_stopped)
+        return Course(self.landing, lambda landing, _: self._file.write_text(landing or "") and None, is_stopped)
 
 
 @pytest.fixture
@@ -183,15 +183,15 @@ def occupy(scene: Scene, conflict: Conflict) -> None:
     there.write_bytes(OLD)
 
 
-def test_what_was_taken_away_after_it_came_is_not_delivered_again(file_scene: Scene, notes: Notes) -> None:
+def test_what_was_taken_away_before_it_was_seen_is_not_delivered_again_unasked(file_scene: Scene, notes: Notes) -> None:
     """As an importer does at once, and before the daemon that died could write down that it came."""
     parcel = file_scene.parcel()
     place = file_scene.place
     place.deliver(parcel, notes.course())
     (file_scene.root / "films" / "clip.mp4").unlink()
-    receipt = place.deliver(parcel, notes.course())
-    assert (receipt.to, receipt.unseen) == ("films/clip.mp4", True)
-    assert file_scene.there == {}
+    with pytest.raises(Undelivered, match=r"clip\.mp4 was about to get its name .* is not there: if nobody") as told:
+        place.deliver(parcel, notes.course())
+    assert (told.value.final, file_scene.there) == (True, {})
 
 
 @pytest.mark.parametrize("conflict", ["fail", "number", "overwrite"])
@@ -205,7 +205,7 @@ def test_a_rename_that_failed_does_not_pass_for_made_once_its_part_is_gone(
             file_scene.place.deliver(parcel, notes.course())
     [part] = films.iterdir()
     part.unlink()
-    assert not file_scene.place.deliver(parcel, notes.course()).unseen
+    file_scene.place.deliver(parcel, notes.course())
     assert file_scene.there == {"clip.mp4": parcel.sha256}
 
 
@@ -217,7 +217,7 @@ def test_what_got_its_name_as_the_disk_said_it_did_not_is_seen_there(
         failing.setattr(no_replace, "_rename", lambda *way: rename(*way) or errno.EIO)
         with pytest.raises(Undelivered):
             file_scene.place.deliver(parcel, notes.course())
-    assert file_scene.place.deliver(parcel, notes.course()).unseen is False
+    file_scene.place.deliver(parcel, notes.course())
     assert file_scene.there == {"clip.mp4": parcel.sha256}
 
 
@@ -327,7 +327,7 @@ def test_two_that_want_one_name_at_the_same_moment_get_two(file_scene: Scene, tm
     other = file_scene.root / "films" / "clip.mp4"
     notes = Notes(tmp_path / "1")
 
-    def note(landing: str | None) -> None:
+    def note(landing: str | None, *_more: object) -> None:
         if not other.exists():
             other.write_bytes(OLD)
         notes.course().note(landing)

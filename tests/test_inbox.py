@@ -18,6 +18,7 @@ from test_folders import inbox, jobs, made, page, scans, shown, verdicts, watchi
 from daemon.config_tables import Folder
 from daemon.delivery import disk_mark, no_replace
 from daemon.folders import fates
+from daemon.source_files import identity_of
 
 __all__ = ["inbox"]
 
@@ -69,7 +70,7 @@ def row(inbox: Path, fate: str) -> Any:
     film.write_bytes(CONTENT)
     found = film.stat()
     known = {
-        "disk": disk_mark.keep(inbox),
+        "disk": disk_mark.keep(inbox, film.name, identity_of(found)),
         "bytes": found.st_size,
         "inode": found.st_ino,
         "modified": found.st_mtime_ns,

@@ -22,6 +22,7 @@ from daemon.delivery.place import Course, Parcel, Receipt, Stopped
 from daemon.errors import Undelivered
 from daemon.models import Replacing
 from daemon.proof.publish import seal
+from daemon.source_files import identity_of
 
 AGE = 1_500_000_000_123_456_789  # of originals, in nanoseconds
 FILM = os.urandom(90_000)
@@ -52,8 +53,9 @@ class Scene(NamedTuple):
 
     def parcel(self, **more: Any) -> Parcel:
         output, now = self.spool / "output.mkv", self.film.stat()
+        disk = disk_mark.keep(self.library, f"films/{self.name}", identity_of(now))
         wish = Replacing(
-            folder="library", root=str(self.library), disk=disk_mark.keep(self.library), name=f"films/{self.name}",
+            folder="library", root=str(self.library), disk=disk, name=f"films/{self.name}",
             bytes=now.st_size, inode=now.st_ino, modified=now.st_mtime_ns, sha256=seal(self.film)[1],
             trash=str(self.trash), **more,
         )  # fmt: skip
@@ -98,7 +100,7 @@ class Journal:
     def course(self) -> Course:
         return Course(self._file.read_text() or None, self._note, lambda: False)
 
-    def _note(self, landing: str | None) -> None:
+    def _note(self, landing: str | None, _brought: object) -> None:
         new = self._file.with_suffix(".new")
         new.write_text(landing or "")
         os.rename(new, self._file)  # noqa: PTH104 - one of the calls at which it may die
@@ -296,8 +298,8 @@ def test_what_changes_between_the_last_look_and_the_rename_comes_back(
 def test_what_changes_while_its_output_is_written_is_left(scene: Scene, journal: Journal) -> None:
     parcel, course = scene.parcel(), journal.course()
 
-    def note(landing: str | None) -> None:
-        course_note(landing)
+    def note(landing: str | None, brought: Any) -> None:
+        course_note(landing, brought)
         os.utime(scene.film, ns=(AGE + 10**10, AGE + 10**10))
 
     course_note, course.note = course.note, note

@@ -23,6 +23,7 @@ from daemon.delivery.originals import Return, opened
 from daemon.errors import Undelivered
 from daemon.folders import fates
 from daemon.models import Conflict
+from daemon.source_files import Identity, identity_of
 
 __all__ = ["film", "inbox", "journal", "library", "scene"]
 
@@ -44,14 +45,31 @@ def emptied(*folders: Path) -> Iterator[None]:
 
 
 def test_a_mark_is_made_once_and_is_known_for_what_it_is(tmp_path: Path) -> None:
+    keep = partial(disk_mark.keep, tmp_path, "films/film.mkv", film_in(tmp_path))
     with disk_mark.opened(tmp_path) as at:
         assert disk_mark.find(at) is None
-        mark = disk_mark.keep(tmp_path)
-        assert (disk_mark.find(at), disk_mark.keep(tmp_path)) == (mark, mark)
-    assert [path.name for path in tmp_path.iterdir()] == [disk_mark.NAME]
+        mark = keep()
+        assert (disk_mark.find(at), keep()) == (mark, mark)
+    assert {path.name for path in tmp_path.iterdir()} == {disk_mark.NAME, "films"}
     (tmp_path / disk_mark.NAME).write_text("half a ma")
     with pytest.raises(OSError, match="is no mark"):
-        disk_mark.keep(tmp_path)
+        keep()
+
+
+def film_in(folder: Path) -> Identity:
+    (folder / "films").mkdir()
+    (folder / "films" / "film.mkv").write_bytes(b"a film")
+    return identity_of((folder / "films" / "film.mkv").stat())
+
+
+def test_what_lies_beneath_a_disk_that_went_away_gets_no_mark(tmp_path: Path) -> None:
+    file = film_in(tmp_path)
+    with emptied(tmp_path / "films"):
+        assert disk_mark.keep(tmp_path, "films/film.mkv", file) is None
+        assert disk_mark.keep(tmp_path / "films", "film.mkv", file) is None
+        (tmp_path / "films" / "film.mkv").write_bytes(b"another")
+        assert disk_mark.keep(tmp_path / "films", "film.mkv", file) is None
+        assert not list(tmp_path.rglob(disk_mark.NAME))
 
 
 def test_an_original_on_a_disk_that_is_away_is_neither_gone_nor_forgotten(scene: Scene, journal: Journal) -> None:

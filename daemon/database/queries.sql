@@ -931,7 +931,7 @@ UPDATE deliveries SET error = :error WHERE id = :id AND status = 'running'
 
 -- It is there, even if it was given up a moment ago.
 -- name: record_delivered
-UPDATE deliveries SET status = 'delivered', reached = :reached, kept = :kept, unseen = :unseen, part = :kept, landing = NULL,
+UPDATE deliveries SET status = 'delivered', reached = :reached, kept = :kept, part = :kept, landing = NULL,
     error = NULL, settled_at = :now, next_attempt_at = iif(:kept, :now, NULL)
 WHERE id = :id
 
@@ -1191,15 +1191,22 @@ WHERE (place, path) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:paths))
 
 -- Those of these that were delivered, by whatever name. `keys` is a JSON list of inodes, bytes and times.
 -- name: brought_files
-SELECT inode, bytes, modified FROM brought
-WHERE inode IS NOT NULL AND (inode, bytes, modified) IN (
-    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:keys)
-)
+SELECT inode, bytes, modified FROM brought_files
+WHERE (inode, bytes, modified) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:keys))
+
+-- What is in folders that were delivered, of those that have one of these inodes.
+-- name: files_of_brought_folders
+SELECT folder, name, inode, bytes, modified FROM brought_files
+WHERE folder IS NOT NULL AND folder IN (SELECT value FROM json_each(:inodes))
 
 -- Keeps where a delivery lies now, or is about to.
 -- name: keep_brought
-INSERT INTO brought (place, path, bytes, inode, modified) VALUES (:place, :path, :bytes, :inode, :modified)
-ON CONFLICT DO UPDATE SET inode = coalesce(:inode, inode), modified = coalesce(:modified, modified)
+INSERT OR IGNORE INTO brought (place, path, bytes) VALUES (:place, :path, :bytes)
+
+-- Keeps what is delivered, or part of it, by what no rename changes.
+-- name: keep_brought_file
+INSERT OR REPLACE INTO brought_files (inode, bytes, modified, name, folder)
+VALUES (:inode, :bytes, :modified, :name, :folder)
 
 -- Keeps that a file is an output of ours.
 -- name: insert_own_file

@@ -13,7 +13,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import apart, originals, replacements
 from daemon.delivery.hooks import Hooks
-from daemon.delivery.place import WEB, Course, FileKey, Parcel, Place, Receipt, Stopped, place_of_scheme
+from daemon.delivery.place import WEB, BroughtFile, Course, Parcel, Place, Receipt, Stopped, place_of_scheme
 from daemon.delivery.wording import parcel_of
 from daemon.errors import InvalidRequest, Undelivered
 from daemon.journal import tell
@@ -234,8 +234,8 @@ class Deliveries:
         except InvalidRequest as error:
             raise Undelivered(str(error), final=True) from error
 
-        def note(landing: str | None) -> None:
-            work = partial(_note, due["id"], landing)
+        def note(landing: str | None, brought: Sequence[BroughtFile]) -> None:
+            work = partial(_note, due["id"], landing, brought)
             if not asyncio.run_coroutine_threadsafe(self._store.write(work), loop).result():
                 raise Stopped
 
@@ -264,7 +264,6 @@ class Deliveries:
         self._hooks.wake()
         of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
         words = "was there already, and is left" if receipt.kept else "output delivered"
-        words = "delivered, but taken away before it was seen there: its copy is kept" if receipt.unseen else words
         tell(log, logging.INFO, words, **of, to=receipt.to, after=self._now() - due["since"])
         if dropped:
             await asyncio.to_thread(remove, self._paths.output(due["job"], due["variation"], due["extension"]))
@@ -326,10 +325,13 @@ def _expect(due: Row, parcel: Parcel, place: Place, transaction: Transaction) ->
     apart.claim(due, parcel, place, transaction)
     if parcel.destination.replaces:
         taken = f"{parcel.destination.below}/{originals.name_of(parcel)}".lstrip("/")
-        _keep_brought(due, taken, None, transaction)
+        _keep_brought(due, taken, transaction)
 
 
-def _note(delivery: str, landing: str | None, transaction: Transaction) -> int:
+def _note(delivery: str, landing: str | None, brought: Sequence[BroughtFile], transaction: Transaction) -> int:
+    for name, (inode, size, modified), folder in brought:
+        known = {"inode": inode, "bytes": size, "modified": modified}
+        transaction.run("keep_brought_file", name=name, folder=folder, **known)
     return transaction.run("note_landing", id=delivery, landing=landing)
 
 
@@ -348,22 +350,20 @@ def _record_receipt(due: Row, receipt: Receipt, hooks: Hooks, now: float, transa
         id=due["id"],
         reached=receipt.to,
         kept=int(receipt.kept),
-        unseen=int(receipt.unseen),
         now=now,
     )
     if not receipt.kept and not wish.scheme:  # a folder may be watched
-        _keep_brought(due, receipt.to, receipt.file, transaction)
+        _keep_brought(due, receipt.to, transaction)
     transaction.run("forget_orphaned_deliveries")
     if receipt.aside:
         replacements.record(due, receipt, now, transaction)
     hooks.queue(due, receipt, now, transaction)
-    keep = receipt.kept or receipt.unseen or wish.keep
+    keep = receipt.kept or wish.keep
     return not keep and bool(transaction.run("drop_output", variation=due["variation"], now=now))
 
 
-def _keep_brought(due: Row, path: str, file: FileKey | None, transaction: Transaction) -> None:
-    inode, size, modified = file or (None, due["bytes"], None)
-    transaction.run("keep_brought", place=due["place"], path=path, bytes=size, inode=inode, modified=modified)
+def _keep_brought(due: Row, path: str, transaction: Transaction) -> None:
+    transaction.run("keep_brought", place=due["place"], path=path, bytes=due["bytes"])
 
 
 def _erase_url(due: Row, destination: Destination, transaction: Transaction) -> None:

@@ -12,9 +12,10 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from daemon.delivery import by_handle, no_replace
+from daemon.source_files import Identity, identity_of
 
 NAME = ".ffspool-disk"
 MARK = re.compile(r"[0-9a-f]{32}\n", re.ASCII)
@@ -46,9 +47,15 @@ def find(folder: int) -> str | None:
     return mark.strip() if MARK.fullmatch(mark) else None
 
 
-def keep(path: Path) -> str:
-    """Returns the mark in a folder, which is made durably where there is none. Raises OSError. Blocks."""
+def keep(path: Path, name: str, file: Identity) -> str | None:
+    """Returns the mark in the folder that has the file of that name in it, which is made durably where there is none.
+
+    None: that file is not there, as where its disk went away meanwhile: nothing is written to what lies beneath.
+    Raises OSError. Blocks.
+    """
     with opened(path) as folder:
+        if not _has(folder, PurePosixPath(name), file):
+            return None
         mark = find(folder)
         if mark is None:
             _make(folder)
@@ -56,6 +63,15 @@ def keep(path: Path) -> str:
     if mark is None:
         raise FileExistsError(errno.EEXIST, f"{NAME} is no mark of ours: take it away")
     return mark
+
+
+def _has(folder: int, way: PurePosixPath, file: Identity) -> bool:
+    try:
+        with by_handle.folder(folder, way.parent.parts) as at:
+            there = no_replace.status(at, way.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return there is not None and identity_of(there) == file
 
 
 def _make(folder: int) -> None:

@@ -26,7 +26,7 @@ from daemon.delivery import by_handle, no_replace
 from daemon.delivery.by_handle import Rights
 from daemon.delivery.part import Part, part_of, remove
 from daemon.delivery.place import Course, FileKey, Parcel, Receipt
-from daemon.delivery.refusals import in_words, taken
+from daemon.delivery.refusals import in_words, taken, unseen
 from daemon.errors import ForbiddenPath, InvalidRequest, StartupError, Unavailable, Undelivered
 from daemon.models import Conflict, Deliver, Destination, Model
 from daemon.paths import Paths
@@ -118,7 +118,7 @@ class Folders:
         with in_words(), self._folder(parcel.destination, make=True) as folder:
             landed = _Delivery(folder, parcel, course, self._owner).carry_out()
         to = "/".join(filter(None, (parcel.destination.below, landed.name)))
-        return Receipt(to=to, kept=landed.kept, unseen=landed.unseen, file=landed.file)
+        return Receipt(to=to, kept=landed.kept)
 
     def withdraw(self, parcel: Parcel) -> None:
         with in_words(), suppress(FileNotFoundError), self._folder(parcel.destination, make=False) as folder:
@@ -154,8 +154,6 @@ class _Landed(NamedTuple):
 
     name: str
     kept: bool = False
-    unseen: bool = False
-    file: FileKey | None = None
 
 
 class _Delivery:
@@ -172,7 +170,9 @@ class _Delivery:
         landing = msgspec.json.decode(self._course.landing, type=_Landing) if self._course.landing else None
         if landing and self._has_landed(landing):
             self._part.clear()
-            return _Landed(landing.name, unseen=not self._is_seen(landing), file=landing.file)
+            if not self._is_seen(landing):
+                raise unseen(landing.name)
+            return _Landed(landing.name)
         name = landing.name if landing else self._parcel.name
         if self._leaves(name):
             return _Landed(name, kept=True)
@@ -234,7 +234,7 @@ class _Delivery:
                 name = self._free(name)
             self._course.check()
             landing = self._landing(name)
-            self._course.note(msgspec.json.encode(landing).decode())
+            self._course.note(msgspec.json.encode(landing).decode(), self._part.brought(name))
             try:
                 is_renamed = self._renamed(name)
             except (OSError, Undelivered):
@@ -242,7 +242,7 @@ class _Delivery:
                 raise
             if is_renamed:
                 by_handle.fsync_folder(self._folder)
-                return _Landed(name, file=landing.file)
+                return _Landed(name)
             if self._leaves(name):
                 return _Landed(name, kept=True)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -24,7 +24,7 @@ from daemon import filenames
 from daemon.delivery import by_handle, disk_mark, no_replace
 from daemon.delivery.by_handle import Rights
 from daemon.delivery.part import Part, part_of, remove
-from daemon.delivery.place import Course, Parcel, Receipt
+from daemon.delivery.place import BroughtFile, Course, Parcel, Receipt
 from daemon.delivery.refusals import in_words
 from daemon.errors import Undelivered
 from daemon.models import Deliver, Destination, Model, Replacing
@@ -80,9 +80,8 @@ class Originals:
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
         with in_words(), opened(parcel.destination, swap_of(course.landing)) as folders:
             swap = _Replacement(folders, parcel, course).carry_out()
-            file = no_replace.file_key(folders.at, swap.name)
         to = "/".join(filter(None, (parcel.destination.below, swap.name)))
-        return Receipt(to=to, aside=swap.aside, file=file if file and file[1] == swap.bytes else None)
+        return Receipt(to=to, aside=swap.aside)
 
     def withdraw(self, parcel: Parcel) -> None:
         swap = swap_of(parcel.landing)
@@ -276,14 +275,14 @@ class _Replacement(_Pair):
     # The output
 
     def _place(self, swap: Swap) -> None:
-        self._note(replace(swap, step=Step.PLACING))
+        self._note(replace(swap, step=Step.PLACING), self._part(None).brought(swap.name))
         if not no_replace.put(self._at, part_of(self._parcel.id), swap.name):
             raise Undelivered(f"something else came to lie at {swap.name}: the original is put back", final=True)
         by_handle.fsync_folder(self._at)
 
-    def _note(self, swap: Swap) -> None:
+    def _note(self, swap: Swap, brought: Sequence[BroughtFile] = ()) -> None:
         self._course.check()
-        self._course.note(msgspec.json.encode(swap).decode())
+        self._course.note(msgspec.json.encode(swap).decode(), brought)
 
     def _put_back(self, swap: Swap, *, whatever: bool = False) -> None:
         Return(self._folders, self._parcel.id, self._parcel.destination, swap).put_back(whatever=whatever)

@@ -6,13 +6,15 @@ import os
 import shutil
 import stat
 from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
 from daemon.delivery import by_handle, no_replace
 from daemon.delivery.by_handle import Rights
-from daemon.delivery.place import Course, Parcel
+from daemon.delivery.place import BroughtFile, Course, Parcel
 from daemon.delivery.refusals import refuse_if_full
 from daemon.errors import Undelivered
 from daemon.proof import output_folder
+from daemon.source_files import descriptor_path
 
 
 class Part:
@@ -52,6 +54,14 @@ class Part:
             return False  # which is seen without a look at all of it
         found = by_handle.contents(self._folder, name, self._course.check)
         return found == (self._parcel.bytes, self._parcel.sha256)
+
+    def brought(self, name: str) -> list[BroughtFile]:
+        """Returns what it is known by once it has that name: itself, or of each of its folders a file in it."""
+        if key := no_replace.file_key(self._folder, self.name):
+            return [BroughtFile(name, key)]
+        with by_handle.folder(self._folder, (self.name,)) as top:
+            names = [PurePosixPath(name) for name, _ in output_folder.members(Path(descriptor_path(top)))]
+            return [_telling(top, name) for name in {name.parent: name for name in reversed(names)}.values()]
 
     def _write(self) -> None:
         refuse_if_full(self._folder, self._parcel.bytes)
@@ -99,6 +109,14 @@ class Part:
             for steps in sorted(folders, key=len, reverse=True):
                 with by_handle.folder(top, steps) as at:
                     by_handle.finish(at, self._folder_rights, None if steps else self._parcel.modified)
+
+
+def _telling(top: int, name: PurePosixPath) -> BroughtFile:
+    """The file of that name below an open folder, as one that tells the folder it lies in."""
+    with by_handle.folder(top, name.parent.parts) as at:
+        key = no_replace.file_key(at, name.name)
+        assert key is not None
+        return BroughtFile(name.name, key, os.fstat(at).st_ino)
 
 
 def part_of(delivery: str) -> str:

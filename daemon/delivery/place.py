@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from daemon.models import Destination, Model
 from daemon.name_template import Words
@@ -12,6 +12,15 @@ from daemon.name_template import Words
 FileKey = tuple[int, int, int]  # inode, bytes and ns of the last change, which no rename changes
 BUCKETS = frozenset({"s3", "gs", "az"})
 WEB = frozenset({"http", "https"})
+
+
+class BroughtFile(NamedTuple):
+    """Is a file of an output by what no rename changes. Within an output that is a folder it tells one of its folders,
+    by the inode of that."""
+
+    name: str
+    key: FileKey
+    folder: int | None = None
 
 
 def place_of_scheme(scheme: str) -> str:
@@ -42,31 +51,34 @@ class Parcel(Model, frozen=True):
 class Receipt(Model, frozen=True):
     """A receipt tells where an output lies now, as users are told. `kept`: something else lay there, and was left.
 
-    `unseen`: it was about to get its name when an attempt broke off, and now neither the part nor that name is there.
-
-    What lay there before is `aside`, by the name that it has in the trash, if the output took its place. A single
-    `file` is known by that from now on, whatever it is called.
+    What lay there before is `aside`, by the name that it has in the trash, if the output took its place.
     """
 
     to: str
     kept: bool = False
-    unseen: bool = False
     aside: str | None = None
-    file: FileKey | None = None
 
 
 class Course:
     """Stands for one attempt, within the thread that makes it.
 
-    `landing` is what the place noted at an earlier attempt. `note` keeps such a text durably before it returns, and
-    `check` raises Stopped once nobody wants the delivery any more.
+    `landing` is what the place noted at an earlier attempt. `note` keeps such a text durably before it returns, with
+    the files that are known as ours from then on, and `check` raises Stopped once nobody wants the delivery any more.
     """
 
-    def __init__(self, landing: str | None, note: Callable[[str | None], None], is_stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        landing: str | None,
+        note: Callable[[str | None, Sequence[BroughtFile]], None],
+        is_stopped: Callable[[], bool],
+    ) -> None:
         self.landing = landing
-        self.note = note
+        self._note = note
         self.steps = 0  # a count that stands still while the place does not answer
         self._is_stopped = is_stopped
+
+    def note(self, landing: str | None, brought: Sequence[BroughtFile] = ()) -> None:
+        self._note(landing, brought)
 
     def check(self) -> None:
         self.steps += 1

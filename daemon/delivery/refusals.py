@@ -50,3 +50,11 @@ def taken(name: str) -> Undelivered:
     """Returns what to say where something has its name and is to stay."""
     words = "take it away and retry, or set another `conflict`, in a new job or its folder's table"
     return Undelivered(f"{name} is there already: {words}", final=True)
+
+
+def unseen(name: str) -> Undelivered:
+    """Returns what to say of what is not there, where it cannot be told whether it ever was."""
+    words = "if nobody took it from there, a retry brings it once more"
+    return Undelivered(
+        f"{name} was about to get its name when ffspool was ended, and is not there: {words}", final=True
+    )

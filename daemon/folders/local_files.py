@@ -13,10 +13,9 @@ from daemon.bounded_threads import Workers
 from daemon.config_tables import Folder
 from daemon.delivery import disk_mark
 from daemon.errors import Conflict, ProbeError, Unavailable
-from daemon.folders import rules
+from daemon.folders import own_outputs, rules
 from daemon.folders.hints import Hints
 from daemon.folders.origin import Refused, Taken
-from daemon.folders.own_outputs import ours
 from daemon.folders.replacing import Unfit, lost, replacing
 from daemon.folders.scan import Found, Walk
 from daemon.folders.watched import key_of
@@ -62,10 +61,18 @@ class LocalFiles:
         self._hints.settle()
 
     async def own(self, files: Sequence[Found]) -> set[Found]:
-        if not (places := await self._places()):
-            return set()
         folder = await self._on_thread(partial(os.path.realpath, self._folder.path))
-        return set(await self._store.read(partial(ours, folder, places, files)))
+        places = await self._places()
+        own = set(await self._store.read(partial(own_outputs.ours, folder, places, files)))
+        return own | await self._in_own_folders(folder, [found for found in files if found not in own])
+
+    async def _in_own_folders(self, folder: str, files: Sequence[Found]) -> set[Found]:
+        """Those that lie in a folder which was delivered, whatever it is called by now."""
+        ways = await self._on_thread(partial(own_outputs.folders_of, folder, files))
+        if not (known := await self._store.read(partial(own_outputs.known_folders, ways.values()))):
+            return set()
+        own = await self._on_thread(partial(own_outputs.still_ours, folder, ways, known))
+        return set(own_outputs.within(own, files))
 
     async def _places(self) -> Mapping[str, str]:
         """Where the places lie to which something was brought; of one that does not answer, as it is called."""
@@ -79,16 +86,21 @@ class LocalFiles:
         return places
 
     async def take(self, found: Found) -> Taken | None:
-        disk = None
-        if self._folder.is_changed:
-            disk = await self._reading.run("", partial(disk_mark.keep, self._folder.path))
         source = await self._whereabouts.find(str(self._folder.path / found.path))
         if key_of(source.identity) != key_of(found.identity) or await self._is_written(found.path):
+            return None
+        disk = await self._disk(found.path, source) if self._folder.is_changed else None
+        if self._folder.is_changed and disk is None:
             return None
         media = await self._read(found.path, source)
         if error := self._flaw(media, source):
             raise Refused(error)
         return Taken(replace(source, media=media), await self._wanted(found.path, source, media, disk), disk)
+
+    async def _disk(self, name: str, source: NewSource) -> str | None:
+        """The mark of the disk that a file lies on, which is made if need be; None: it does not lie there any more."""
+        keeping = partial(disk_mark.keep, self._folder.path, name, source.identity)
+        return await self._reading.run("", keeping)
 
     def _flaw(self, media: Media, source: NewSource) -> str | None:
         flaw = rules.flaw(media, goes=self._folder.on_success == "delete")
