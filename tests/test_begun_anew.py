@@ -13,7 +13,7 @@ from daemon.database.store import Store, Transaction
 from daemon.encode.task import Durable, Ended, Kept
 from daemon.paths import Paths
 from daemon.proof.prove import Proof
-from daemon.scheduling import claims
+from daemon.scheduling import claims, piece_rows
 from daemon.scheduling.claims import INTERRUPTED, NO_ROOM, STUCK, Failure
 
 PROOF = Proof(bytes=1, sha256="-", inode=1, output_seconds=1.0, cpu_seconds=2.0, speed=None)
@@ -29,8 +29,8 @@ def paths(tmp_path: Path) -> Paths:
 def begin(transaction: Transaction, at: float = 0.0) -> claims.Claim:
     """Begins an attempt that writes a piece, from that second on."""
     mine = claim(transaction)
-    claims.record_piece(transaction, variation=mine.seq, attempt=mine.attempt, begins=at, begun_with="")
-    claims.record_resumed(transaction, variation=mine.seq, seconds=at)
+    piece_rows.record_piece(transaction, variation=mine.seq, attempt=mine.attempt, begins=at, begun_with="")
+    piece_rows.record_resumed(transaction, variation=mine.seq, seconds=at)
     return mine
 
 
@@ -47,7 +47,7 @@ def test_what_pieces_took_is_counted_with_the_film_they_become(paths: Paths, spe
         await store.write(lambda t: add_job(t, "a"))
         mine = await store.write(begin)
         told = Durable(task="", seconds=1.0, kept={"a": Kept(bytes=1)}, cpu_seconds=3.0)
-        await store.write(partial(claims.record_durable, told))
+        await store.write(partial(piece_rows.record_durable, told))
         assert await store.write(lambda t: give_up(t, mine, INTERRUPTED, spent))
         again = await store.write(begin)
         done = partial(claims.complete, variation=again.seq, attempt=again.attempt, proof=PROOF, now=4.0)
@@ -69,11 +69,11 @@ def test_pieces_of_films_that_wait_are_counted_as_stored(paths: Paths) -> None:
         await store.write(lambda t: add_job(t, "a"))
         mine = await store.write(begin)
         kept = Durable(task="", seconds=1.0, kept={"a": Kept(bytes=1 << 30)})
-        await store.write(partial(claims.record_durable, kept))
+        await store.write(partial(piece_rows.record_durable, kept))
         running = await store.read(stored)  # whose room is kept for them anyway
         await store.write(lambda t: give_up(t, mine, INTERRUPTED, 5.0))
         waiting = await store.read(stored)
-        await store.write(lambda t: claims.refuse_pieces(t, variation=mine.seq, why=""))
+        await store.write(lambda t: piece_rows.refuse_pieces(t, variation=mine.seq, why=""))
         return [waiting - running, await store.read(stored) - running]
 
     assert in_store(paths, work) == [1 << 30, 0]
@@ -85,7 +85,7 @@ def test_all_pieces_that_a_cancel_keeps_are_told(paths: Paths) -> None:
         for begins, seconds, size in ((0.0, 12.0, 100), (10.0, 25.0, 50), (22.0, 0.0, 0)):
             mine = await store.write(lambda t, at=begins: begin(t, at))
             kept = Durable(task="", seconds=seconds, kept={"a": Kept(bytes=size)})
-            await store.write(partial(claims.record_durable, kept))
+            await store.write(partial(piece_rows.record_durable, kept))
             await store.write(lambda t, one=mine: give_up(t, one, INTERRUPTED, 1.0))
         await store.write(lambda t: t.run("lay_down_waiting", now=4.0))
         kept = await store.read(lambda t: t.all("kept_pieces", job=1, source=None, variation=None))
@@ -138,7 +138,7 @@ def test_pieces_of_a_film_that_a_retry_may_make_are_kept_for_it(paths: Paths, fa
     async def work(store: Store) -> tuple[bool, bool, int]:
         await store.write(lambda t: add_job(t, "a"))
         going_on = await store.write(lambda t: fail(t, 60.0, failure))
-        needless = await store.write(lambda t: claims.drop_needless_pieces(t, jobs=[1]))
+        needless = await store.write(lambda t: piece_rows.drop_needless_pieces(t, jobs=[1]))
         return going_on, await store.read(lambda t: pieces_owned(t, paths)), len(needless)
 
     assert in_store(paths, work) == (kept, kept, 0)
@@ -199,7 +199,7 @@ def test_a_film_whose_pieces_are_kept_no_longer_does_not_tell_of_them(paths: Pat
         await store.write(lambda t: add_job(t, "a"))
         await store.write(lambda t: fail(t, 60.0, KILLED))
         await store.write(lambda t: t.run("keep_no_longer", job=1, source=None, variation=None))
-        await store.write(lambda t: claims.drop_needless_pieces(t, jobs=[1]))
+        await store.write(lambda t: piece_rows.drop_needless_pieces(t, jobs=[1]))
         resumed: float | None = (await store.read(partial(variation, name="a")))["resumed_seconds"]
         return resumed
 
@@ -212,7 +212,7 @@ def test_a_film_that_was_failed_by_request_keeps_no_pieces(paths: Paths) -> None
         await store.write(lambda t: fail(t, 60.0, KILLED))
         await store.write(lambda t: t.run("requeue", variations="[1]"))
         await store.write(lambda t: t.run("fail_queued", job=1, now=5.0, error="forced"))
-        dropped = await store.write(lambda t: claims.drop_needless_pieces(t, jobs=[1]))
+        dropped = await store.write(lambda t: piece_rows.drop_needless_pieces(t, jobs=[1]))
         return len(dropped), await store.read(lambda t: pieces_owned(t, paths))
 
     assert in_store(paths, work) == (1, False)

@@ -37,7 +37,7 @@ from daemon.presets.library import Library
 from daemon.recipes import command
 from daemon.recipes.pieces import RECIPES
 from daemon.recipes.recipe import Begin
-from daemon.scheduling import claims, film
+from daemon.scheduling import claims, film, piece_rows
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.resumption import DAMAGED, OTHERS, SHORT, VANISHED
 
@@ -176,7 +176,7 @@ async def interrupted(house: House, written: bytes, kept: int | None) -> Path:
     going_on.spans[0].path.parent.mkdir(parents=True, exist_ok=True)
     going_on.spans[0].path.write_bytes(written[:kept])
     durable = Durable(task="", seconds=15.0, kept={"a": synced(going_on.spans[0].path, Kept())})
-    await house.resources.store.write(partial(claims.record_durable, durable))
+    await house.resources.store.write(partial(piece_rows.record_durable, durable))
     going_on.spans[0].path.write_bytes(written)
     await house.ends()
     return going_on.spans[0].path

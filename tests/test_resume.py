@@ -33,7 +33,7 @@ from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.recipes.pieces import SOUND
 from daemon.recipes.recipe import Begin, Piece
-from daemon.scheduling import claims
+from daemon.scheduling import claims, piece_rows
 from daemon.states import State
 
 Start = Callable[..., Daemon]
@@ -270,13 +270,13 @@ def test_nothing_is_held_against_a_film_that_got_on(tmp_path: Path) -> None:
     async def work(store: Store) -> list[tuple[int, int]]:
         await store.write(lambda t: add_job(t, "a"))
         found = list[tuple[int, int]]()
-        for begins in (claims.GOT_ON, claims.GOT_ON + 1.0):
+        for begins in (piece_rows.GOT_ON, piece_rows.GOT_ON + 1.0):
             mine = await store.write(claim)
             await store.write(lambda t, seq=mine.seq: t.run("abandon", variation=seq, now=1.0, **doubted))
             mine = await store.write(claim)
-            going_on = partial(claims.record_piece, variation=mine.seq, begins=begins, begun_with="")
+            going_on = partial(piece_rows.record_piece, variation=mine.seq, begins=begins, begun_with="")
             await store.write(partial(going_on, attempt=mine.attempt))
-            await store.write(partial(claims.record_resumed, variation=mine.seq, seconds=begins))
+            await store.write(partial(piece_rows.record_resumed, variation=mine.seq, seconds=begins))
             row = await store.read(lambda t: t.one("variation_of_job", job="a", id="a"))
             assert row
             found.append((row["retries"], row["crashes"]))

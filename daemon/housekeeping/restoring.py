@@ -10,7 +10,7 @@ from functools import partial
 from daemon.database import lineage
 from daemon.database.store import Row, Store, Transaction
 from daemon.paths import Paths
-from daemon.scheduling import claims
+from daemon.scheduling import piece_rows
 
 log = logging.getLogger(__name__)
 
@@ -41,4 +41,4 @@ def _forget(gone: Iterable[Row], transaction: Transaction) -> None:
     rows = list(gone)
     for row in rows:
         transaction.run("keep_no_longer", job=row["job_seq"], source=None, variation=row["seq"])
-    claims.drop_needless_pieces(transaction, jobs=[row["job_seq"] for row in rows])
+    piece_rows.drop_needless_pieces(transaction, jobs=[row["job_seq"] for row in rows])

@@ -30,7 +30,7 @@ from daemon.media.prober import Prober
 from daemon.models import Model, when
 from daemon.paths import Paths, remove
 from daemon.plaintext import flaw
-from daemon.scheduling import claims
+from daemon.scheduling import piece_rows
 from daemon.scheduling.scheduler import Scheduler
 from daemon.scheduling.settlement import Receipt
 from daemon.states import ENDED, FORCED, LIVE, State
@@ -203,7 +203,7 @@ async def remove_needless_pieces(store: Store, paths: Paths, jobs: Sequence[int]
 
     `jobs` are row numbers.
     """
-    dropped = await store.write(partial(claims.drop_needless_pieces, jobs=jobs))
+    dropped = await store.write(partial(piece_rows.drop_needless_pieces, jobs=jobs))
     return sum([await asyncio.to_thread(remove, paths.work(job, variation)) for job, variation in dropped])
 
 

@@ -13,17 +13,16 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon.database.store import Row, Transaction
-from daemon.encode.task import Durable, Ended, Kept, Started
-from daemon.host import boot_id
+from daemon.encode.task import Ended, Started
 from daemon.media.model import Media
 from daemon.models import Destination, Model, Parameters, new_id
 from daemon.proof.prove import Proof
+from daemon.scheduling import piece_rows
 from daemon.scheduling.sources import Recorded, recorded
 from daemon.source_files import Identity
 from daemon.states import FORCED, State
 
 MAX_RETRIES = 3  # of what may pass
-GOT_ON = 5.0  # seconds of a film, after which they count anew: a moment is encoded by whatever fails again at once
 SUSPECT_AFTER = 2  # deaths of the daemon with this variation in flight: then it runs when nothing else does
 MAX_CRASHES = 10  # most of them were somebody else's fault, and each costs a start
 RETRY_GROWTH = 4  # each wait is so many times the one before
@@ -131,64 +130,6 @@ def record_start(started: Started, transaction: Transaction) -> None:
     """Records what the engine will end the attempt's process by after a crash, and what shuts it in."""
     transaction.run("record_sandbox", token=started.task, sandbox=started.sandbox, machine=started.machine)
     transaction.run("record_handle", token=started.task, handle=started.handle)
-
-
-def record_piece(
-    transaction: Transaction, *, variation: int, attempt: int, begins: float, begun_with: str, span: int = 0
-) -> None:
-    """The attempt is about to write a piece of a film, from that second on."""
-    mine = {"variation": variation, "span": span, "attempt": attempt}
-    transaction.run("record_piece", begins=begins, begun_with=begun_with, boot=boot_id(), **mine)
-
-
-def record_resumed(transaction: Transaction, *, variation: int, seconds: float, anew: str | None = None) -> None:
-    """So much of a film need not be encoded any more. `anew` is why it does not go on."""
-    transaction.run("record_resumed", variation=variation, seconds=seconds, enough=GOT_ON, anew=anew)
-
-
-def record_durable(durable: Durable, transaction: Transaction, *, span: int = 0) -> None:
-    """So much of each piece is on the disk, whatever happens; those of one process took its CPU time together."""
-    spent = durable.cpu_seconds / max(1, len(durable.kept))
-    for variation, kept in durable.kept.items():
-        how_far = {"seconds": durable.seconds, "bytes": kept.bytes, "checksum": kept.checksum}
-        transaction.run("record_durable", variation=variation, span=span, cpu_seconds=spent, **how_far)
-
-
-def record_kept(transaction: Transaction, *, variation: int, span: int, attempt: int, kept: Kept) -> None:
-    """All that there is of a piece which is gone on with is on the disk."""
-    mine = {"variation": variation, "span": span, "attempt": attempt}
-    transaction.run("record_kept", bytes=kept.bytes, checksum=kept.checksum, **mine)
-
-
-def record_whole(
-    transaction: Transaction, *, variation: int, span: int, attempt: int, seconds: float, cpu_seconds: float = 0.0
-) -> None:
-    """The piece ends where its span does, at that second of the film."""
-    mine = {"variation": variation, "span": span, "attempt": attempt}
-    transaction.run("record_whole", seconds=seconds, cpu_seconds=cpu_seconds, **mine)
-
-
-def pieces_of(transaction: Transaction, *, variation: int) -> list[Row]:
-    return transaction.all("pieces_of", variation=variation)
-
-
-def drop_pieces(transaction: Transaction, *, variation: int, span: int, attempts: Sequence[int]) -> None:
-    mine = {"variation": variation, "span": span, "attempts": msgspec.json.encode(attempts).decode()}
-    transaction.run("discard_cpu_of_pieces", **mine)
-    transaction.run("drop_pieces", **mine)
-
-
-def _discard_pieces(transaction: Transaction, variation: int) -> None:
-    """Nothing comes of what is encoded of that film."""
-    transaction.run("discard_cpu_of_pieces", variation=variation, span=0, attempts=None)
-    transaction.run("drop_all_pieces", variation=variation)
-    transaction.run("forget_resumed", variation=variation)
-
-
-def refuse_pieces(transaction: Transaction, *, variation: int, why: str) -> None:
-    """Has a film be encoded whole from now on, since its pieces did not fit."""
-    transaction.run("refuse_pieces", variation=variation, why=why)
-    _discard_pieces(transaction, variation)
 
 
 def record_media(transaction: Transaction, *, source: str, media: Media) -> None:
@@ -317,7 +258,7 @@ def abandon(
     if not going_on:
         if anew := verdict.anew or (NO_ROOM if verdict.space_needed is not None else None):
             transaction.run("tell_begun_anew", variation=variation, why=anew)
-        _discard_pieces(transaction, variation)
+        piece_rows.discard_all(transaction, variation)
     if away is not None:
         transaction.run("record_away", source=away)
     transaction.run("abandon", variation=variation, now=now, **msgspec.structs.asdict(verdict))
@@ -341,14 +282,6 @@ def may_go_on(transaction: Transaction, *, variation: int, attempt: int) -> bool
 def _is_kept(row: Row | None) -> bool:
     """Whether its cancel is to keep its pieces."""
     return row is not None and bool(row["keep_partial"]) and row["cancel_requested_at"] is not None
-
-
-def drop_needless_pieces(transaction: Transaction, *, jobs: Sequence[int]) -> list[tuple[str, str]]:
-    """Forgets pieces that nothing will come of. Returns job and variation of each, whose files are to be removed."""
-    rows = transaction.all("needless_pieces", jobs=msgspec.json.encode(jobs).decode())
-    for row in rows:
-        _discard_pieces(transaction, row["seq"])
-    return [(row["job"], row["id"]) for row in rows]
 
 
 def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry_delay: float) -> Verdict:
@@ -385,7 +318,7 @@ def judge(row: Row, *, failure: Failure | None, crashed: bool, now: float, retry
 def _is_stuck(row: Row) -> bool:
     """Whether it failed before where it fails now, with pieces that were there already."""
     going_on, failed = row["resumed_seconds"], row["stuck_at"]
-    return going_on is not None and failed is not None and going_on < failed + GOT_ON
+    return going_on is not None and failed is not None and going_on < failed + piece_rows.GOT_ON
 
 
 def _kept_apart(suspect: Verdict, now: float) -> Verdict:

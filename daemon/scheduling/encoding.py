@@ -16,7 +16,7 @@ from daemon.encode.stall import ENDING, StallWatch, Standing
 from daemon.encode.task import Durable, Ended, Order, Progress, Report, Task, Vitals, part_of
 from daemon.models import Stage, Stopped
 from daemon.recipes.recipe import Piece
-from daemon.scheduling import claims, growth
+from daemon.scheduling import claims, growth, piece_rows
 from daemon.scheduling.claims import Failure
 from daemon.scheduling.film import Film
 from daemon.scheduling.lanes import Lane, Lanes
@@ -242,7 +242,7 @@ class Encoding:
         elif isinstance(report, Durable):
             if not (lane and lane.again):
                 span = lane.span.number if lane else 0
-                self._record(partial(claims.record_durable, report, span=span))
+                self._record(partial(piece_rows.record_durable, report, span=span))
         else:
             self._machines |= {report.machine} if report.machine else set()
             machines = ", ".join(sorted(self._machines)) or None

@@ -16,7 +16,7 @@ from daemon.errors import ProofError
 from daemon.proof import prove
 from daemon.recipes import command
 from daemon.recipes.recipe import Begin, Piece, Plan
-from daemon.scheduling import claims
+from daemon.scheduling import piece_rows
 from daemon.scheduling.claims import Claim
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.resumption import ALIKE, OTHERS, OTHERWISE, Resumption
@@ -64,7 +64,7 @@ class Film:
             anew = await self._find([]) or OTHERS
         self.resumed = self.seconds
         await self._resources.store.write(
-            partial(claims.record_resumed, variation=self._claim.seq, seconds=self.resumed, anew=anew)
+            partial(piece_rows.record_resumed, variation=self._claim.seq, seconds=self.resumed, anew=anew)
         )
 
     async def _find(self, rows: Sequence[Row]) -> str | None:
@@ -140,11 +140,11 @@ class Film:
     async def give_up(self, why: str) -> None:
         """Removes all pieces: what came of them is not what was planned, so the film is encoded whole."""
         await self._forget()
-        await self._resources.store.write(partial(claims.refuse_pieces, variation=self._claim.seq, why=why))
+        await self._resources.store.write(partial(piece_rows.refuse_pieces, variation=self._claim.seq, why=why))
 
     async def _forget(self) -> None:
         for number, rows in groupby(await self._rows(), itemgetter("span")):
             await Resumption(self._resources, self._claim, Begin(span=number)).forget(list(rows))
 
     async def _rows(self) -> Sequence[Row]:
-        return await self._resources.store.read(partial(claims.pieces_of, variation=self._claim.seq))
+        return await self._resources.store.read(partial(piece_rows.pieces_of, variation=self._claim.seq))

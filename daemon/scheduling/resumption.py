@@ -26,7 +26,7 @@ from daemon.media.model import PieceContent
 from daemon.paths import remove
 from daemon.recipes.pieces import RECIPES, SOUND
 from daemon.recipes.recipe import Begin, Piece
-from daemon.scheduling import claims
+from daemon.scheduling import piece_rows
 from daemon.scheduling.claims import Claim
 from daemon.scheduling.resources import Resources
 
@@ -110,7 +110,7 @@ class Resumption:
         await asyncio.to_thread(remove, self.path)
         await self._resources.store.write(
             partial(
-                claims.record_piece,
+                piece_rows.record_piece,
                 variation=self._claim.seq,
                 span=self.number,
                 attempt=self._claim.attempt,
@@ -127,7 +127,7 @@ class Resumption:
         await self._add_last(self.path)
         await self._resources.store.write(
             partial(
-                claims.record_whole,
+                piece_rows.record_whole,
                 variation=self._claim.seq,
                 span=self.number,
                 attempt=self._claim.attempt,
@@ -194,7 +194,7 @@ class Resumption:
         await self._record_kept(row["attempt"], await asyncio.to_thread(synced, self._path(row["attempt"]), before))
 
     async def _record_kept(self, attempt: int, kept: Kept) -> None:
-        mine = partial(claims.record_kept, variation=self._claim.seq, span=self.number)
+        mine = partial(piece_rows.record_kept, variation=self._claim.seq, span=self.number)
         await self._resources.store.write(partial(mine, attempt=attempt, kept=kept))
 
     def _why_not(self, row: Row, broken: str | None) -> str | None:
@@ -243,7 +243,7 @@ class Resumption:
         for row in rows:
             await asyncio.to_thread(remove, self._path(row["attempt"]))
         attempts = [row["attempt"] for row in rows]
-        dropping = partial(claims.drop_pieces, variation=self._claim.seq, span=self.number, attempts=attempts)
+        dropping = partial(piece_rows.drop_pieces, variation=self._claim.seq, span=self.number, attempts=attempts)
         await self._resources.store.write(dropping)
 
     def _begun_with(self) -> str:
