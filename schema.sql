@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 38;
+PRAGMA user_version = 39;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -160,6 +160,7 @@ CREATE TABLE variations (
     owner                TEXT,  -- its job's
     stuck_at             REAL,  -- second of the film from which an attempt failed for good that kept its pieces
     machine              TEXT,  -- of the cluster, that encodes or encoded it; NULL: the daemon's host
+    span_seconds         REAL,  -- that spans of it last at least, where its last attempt had it in several
     CHECK (status <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
 ) STRICT;
 
@@ -238,12 +239,13 @@ CREATE TABLE attempts (
 
 CREATE INDEX attempts_live ON attempts (token) WHERE ended_at IS NULL;
 
--- What is encoded of films that may be gone on with: a file in the variation's work folder for each attempt that wrote
--- some of it. `seconds` of it, and `bytes`, are known to be on the disk, and have that checksum.
+-- What is encoded of films that may be gone on with: a file in the variation's work folder for each time that an
+-- encoder wrote some of it. `seconds` of it, and `bytes`, are known to be on the disk, and have that checksum.
 CREATE TABLE pieces (
     variation   INTEGER NOT NULL REFERENCES variations (seq) ON DELETE CASCADE,
     span        INTEGER NOT NULL DEFAULT 0,  -- number of the part of the film that it is of, which is encoded by itself
-    attempt     INTEGER NOT NULL,
+    number      INTEGER NOT NULL,  -- among the pieces of its span, in the order in which they were begun
+    attempt     INTEGER NOT NULL,  -- that wrote it
     begins      REAL NOT NULL,  -- seconds of the film at which it begins
     begun_with  TEXT NOT NULL,  -- a hash of all that decides about its bytes
     seconds     REAL NOT NULL DEFAULT 0,
@@ -252,7 +254,8 @@ CREATE TABLE pieces (
     cpu_seconds REAL NOT NULL DEFAULT 0,  -- that its attempt took, where that ended in order
     checksum    INTEGER DEFAULT 0,  -- of what is encoded in them; NULL: it was not told
     whole       INTEGER NOT NULL DEFAULT 0 CHECK (whole IN (0, 1)),  -- it ends where its span does
-    PRIMARY KEY (variation, span, attempt)
+    sound_bytes INTEGER NOT NULL DEFAULT 0,  -- of the film's sound, which lies beside it
+    PRIMARY KEY (variation, span, number)
 ) STRICT, WITHOUT ROWID;
 
 -- The whole queue, one row: `paused` freezes what runs, `draining` lets it finish; neither starts anything.

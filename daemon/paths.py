@@ -8,7 +8,7 @@ state/
     jobs/{job}/
       sources/{source}           uploads, without an extension
       work/{variation}/          one variation's work folder, which outlives a restart: `{attempt}.part`, a file or a
-                                 folder; `{attempt}.piece` of a film's picture, to go on with
+                                 folder; `{number}.piece` of a film's picture, to go on with
       logs/{variation}.log       the encoder's words
       plots/{variation}.svg      how close each of its frames is to the source's
       outputs/{variation}.{ext}  proven, whole files and nothing else
@@ -68,8 +68,8 @@ class Paths:
     def part(self, job: str, variation: str, attempt: int) -> Path:
         return self.work(job, variation) / f"{attempt}.part"
 
-    def piece(self, job: str, variation: str, attempt: int, span: int = 0) -> Path:
-        return self.work(job, variation) / (f"{attempt}-{span}.piece" if span else f"{attempt}.piece")
+    def piece(self, job: str, variation: str, number: int, span: int = 0) -> Path:
+        return self.work(job, variation) / (f"{number}-{span}.piece" if span else f"{number}.piece")
 
     def log(self, job: str, variation: str) -> Path:
         return self.jobs / job / "logs" / f"{variation}.log"

@@ -29,7 +29,8 @@ def paths(tmp_path: Path) -> Paths:
 def begin(transaction: Transaction, at: float = 0.0) -> claims.Claim:
     """Begins an attempt that writes a piece, from that second on."""
     mine = claim(transaction)
-    piece_rows.record_piece(transaction, variation=mine.seq, attempt=mine.attempt, begins=at, begun_with="")
+    which = {"number": mine.attempt, "attempt": mine.attempt}
+    piece_rows.record_piece(transaction, variation=mine.seq, begins=at, begun_with="", **which)
     piece_rows.record_resumed(transaction, variation=mine.seq, seconds=at)
     return mine
 
@@ -47,7 +48,7 @@ def test_what_pieces_took_is_counted_with_the_film_they_become(paths: Paths, spe
         await store.write(lambda t: add_job(t, "a"))
         mine = await store.write(begin)
         told = Durable(task="", seconds=1.0, kept={"a": Kept(bytes=1)}, cpu_seconds=3.0)
-        await store.write(partial(piece_rows.record_durable, told))
+        await store.write(partial(piece_rows.record_durable, told, numbers={"a": mine.attempt}))
         assert await store.write(lambda t: give_up(t, mine, INTERRUPTED, spent))
         again = await store.write(begin)
         done = partial(claims.complete, variation=again.seq, attempt=again.attempt, proof=PROOF, now=4.0)
@@ -59,17 +60,18 @@ def test_what_pieces_took_is_counted_with_the_film_they_become(paths: Paths, spe
     assert in_store(paths, work) == (in_all, 0.0)
 
 
+def stored(transaction: Transaction) -> int:
+    row = transaction.one("stored_bytes")
+    assert row
+    return int(row["count"])
+
+
 def test_pieces_of_films_that_wait_are_counted_as_stored(paths: Paths) -> None:
     async def work(store: Store) -> list[int]:
-        def stored(transaction: Transaction) -> int:
-            row = transaction.one("stored_bytes")
-            assert row
-            return int(row["count"])
-
         await store.write(lambda t: add_job(t, "a"))
         mine = await store.write(begin)
         kept = Durable(task="", seconds=1.0, kept={"a": Kept(bytes=1 << 30)})
-        await store.write(partial(piece_rows.record_durable, kept))
+        await store.write(partial(piece_rows.record_durable, kept, numbers={"a": mine.attempt}))
         running = await store.read(stored)  # whose room is kept for them anyway
         await store.write(lambda t: give_up(t, mine, INTERRUPTED, 5.0))
         waiting = await store.read(stored)
@@ -85,13 +87,31 @@ def test_all_pieces_that_a_cancel_keeps_are_told(paths: Paths) -> None:
         for begins, seconds, size in ((0.0, 12.0, 100), (10.0, 25.0, 50), (22.0, 0.0, 0)):
             mine = await store.write(lambda t, at=begins: begin(t, at))
             kept = Durable(task="", seconds=seconds, kept={"a": Kept(bytes=size)})
-            await store.write(partial(piece_rows.record_durable, kept))
+            await store.write(partial(piece_rows.record_durable, kept, numbers={"a": mine.attempt}))
             await store.write(lambda t, one=mine: give_up(t, one, INTERRUPTED, 1.0))
         await store.write(lambda t: t.run("lay_down_waiting", now=4.0))
         kept = await store.read(lambda t: t.all("kept_pieces", job=1, source=None, variation=None))
         return [(row["seconds"], row["bytes"]) for row in kept]
 
     assert in_store(paths, work) == [(25.0, 150)]
+
+
+def test_sound_that_is_kept_beside_a_piece_is_counted_with_it(paths: Paths) -> None:
+    async def work(store: Store) -> list[int]:
+        await store.write(lambda t: add_job(t, "a"))
+        mine = await store.write(begin)
+        which = {"variation": mine.seq, "span": 0, "number": mine.attempt}
+        whole = partial(piece_rows.record_whole, seconds=9.0, kept=Kept(bytes=100), sound_bytes=30, **which)
+        await store.write(whole)
+        running = await store.read(stored)
+        await store.write(lambda t: give_up(t, mine, INTERRUPTED, 1.0))
+        told = [await store.read(stored) - running]
+        told += [row["bytes"] for row in await store.read(lambda t: t.all("disk")) if row["kind"] == "pieces"]
+        await store.write(lambda t: t.run("lay_down_waiting", now=4.0))
+        kept = await store.read(lambda t: t.all("kept_pieces", job=1, source=None, variation=None))
+        return [*told, *(row["bytes"] for row in kept)]
+
+    assert in_store(paths, work) == [130, 130, 130]
 
 
 def test_what_pieces_took_is_discarded_with_them_and_a_full_disk_told(paths: Paths) -> None:
@@ -117,6 +137,22 @@ def fail(transaction: Transaction, at: float, failure: Failure | None) -> bool:
         transaction.run("release_delayed", now=1e6, latest=1e9)
         if variation(transaction, "a")["status"] != "queued" or not kept:
             return kept
+
+
+def test_what_is_encoded_in_vain_is_discarded_once_however_often_it_was_told(paths: Paths) -> None:
+    """While it runs, as far as it is on the disk by then, and at its end."""
+
+    async def work(store: Store) -> float:
+        await store.write(lambda t: add_job(t, "a"))
+        mine = await store.write(begin)
+        told = Durable(task="", seconds=1.0, kept={"a": Kept(bytes=1)}, cpu_seconds=3.0)
+        await store.write(partial(piece_rows.record_durable, told, numbers={"a": mine.attempt}))
+        assert not await store.write(lambda t: give_up(t, mine, Failure(error="broken"), 5.0))
+        job = await store.read(lambda t: t.one("job", id="a"))
+        assert job
+        return float(job["discarded_cpu"])
+
+    assert in_store(paths, work) == 5.0
 
 
 KILLED = Failure(error="killed", retries=claims.MAX_RETRIES)

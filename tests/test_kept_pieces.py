@@ -5,40 +5,31 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from functools import partial
 from math import inf
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import pytest
 from conftest import slowed
 from downgraded import downgrade
-from msgspec.structs import replace
-from stored import add_job, claim, in_store, local_engine, variation
+from film_house import Film, House, interrupted, latest
+from stored import local_engine
 from surroundings import thorough
 from test_resume import encoded, task
 
 from daemon.database.file import prepare, target
-from daemon.database.store import Store
 from daemon.encode import durability, runner
 from daemon.encode.durability import is_unchanged, synced
 from daemon.encode.task import Durable, Kept, Progress, Report
 from daemon.errors import ProofError
-from daemon.media import describe
 from daemon.media.cut import read_piece
-from daemon.media.model import Media
-from daemon.media.prober import Prober
 from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.recipes import command
 from daemon.recipes.pieces import RECIPES
 from daemon.recipes.recipe import Begin
-from daemon.scheduling import claims, film, piece_rows
-from daemon.scheduling.resources import Resources
 from daemon.scheduling.resumption import DAMAGED, OTHERS, SHORT, VANISHED
 
 
@@ -79,19 +70,8 @@ def test_pieces_fit_however_many_threads_made_them(
     assert len(told) == 1
 
 
-@pytest.fixture(scope="module")
-def piece(ffmpeg: str, small_film: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("piece") / "1.piece"
-    [wanted] = Library().expand([VariationRequest("h264-480p", {"speed": "ultrafast"})])
-    encoded(ffmpeg, task(small_film, path, wanted, begin=Begin()), killed_at=18.0)
-    return path.read_bytes()
-
-
 def damaged(written: bytes, at: int) -> bytes:
     return written[:at] + bytes(byte ^ 0xFF for byte in written[at : at + 16]) + written[at + 16 :]
-
-
-Film = Callable[[Callable[["House"], Awaitable[Any]]], Any]
 
 
 def test_what_is_encoded_when_a_film_is_paused_is_soon_on_the_disk(
@@ -128,60 +108,6 @@ def test_what_is_encoded_when_a_film_is_paused_is_soon_on_the_disk(
     assert asyncio.run(main()) >= 10.0
 
 
-class House(NamedTuple):
-    """What a film is gone on with in, and what it holds."""
-
-    resources: Resources
-    media: Media
-
-    async def begins(self) -> film.Film:
-        """Claims the film, and finds what there is of it."""
-        mine = replace(await self.resources.store.write(claim), media=self.media)
-        going_on = film.Film(self.resources, mine)
-        await going_on.begin_anew_or_go_on()
-        await going_on.spans[0].write()
-        return going_on
-
-    async def ends(self) -> None:
-        row = await self.resources.store.read(partial(variation, name="a"))
-        ends = {"variation": row["seq"], "attempt": row["attempts"], "failure": None, "now": 3.0}
-        await self.resources.store.write(lambda t: claims.abandon(t, **ends))
-
-
-@pytest.fixture
-def house(small_film: Path, tmp_path: Path) -> Film:
-    """Does some work on a film."""
-    paths = Paths(tmp_path / "state")
-    paths.prepare()
-    media = describe.read_media(str(small_film))
-
-    async def at_work(work: Callable[[House], Awaitable[Any]], store: Store) -> Any:
-        if await store.read(partial(variation, name="a")) is None:
-            await store.write(lambda t: add_job(t, "a"))
-        prober = Prober(sandboxed=False)
-        rooms = SimpleNamespace(
-            store=store, paths=paths, prober=prober, encoder="", base=lambda _: "h264-480p", span_seconds=inf
-        )
-        try:
-            return await work(House(cast("Resources", rooms), media))
-        finally:
-            await prober.close()
-
-    return lambda work: in_store(paths, partial(at_work, work))
-
-
-async def interrupted(house: House, written: bytes, kept: int | None) -> Path:
-    """An attempt that wrote so much, of which so many bytes were synced."""
-    going_on = await house.begins()
-    going_on.spans[0].path.parent.mkdir(parents=True, exist_ok=True)
-    going_on.spans[0].path.write_bytes(written[:kept])
-    durable = Durable(task="", seconds=15.0, kept={"a": synced(going_on.spans[0].path, Kept())})
-    await house.resources.store.write(partial(piece_rows.record_durable, durable))
-    going_on.spans[0].path.write_bytes(written)
-    await house.ends()
-    return going_on.spans[0].path
-
-
 DAMAGES = {"none": None, "amid it": 0.4, "at its end": 0.97, "in its header": 0.0}
 
 
@@ -194,7 +120,7 @@ def test_a_film_is_not_gone_on_with_that_is_not_as_it_was_written(house: Film, p
         if share is not None:
             there.write_bytes(damaged(piece, max(piece.index(b"mvhd"), int(share * len(piece)))))
         going_on = await house.begins()
-        row = await house.resources.store.read(partial(variation, name="a"))
+        row = await house.row()
         return going_on.spans[0].begin.seconds > 10.0, row["begun_anew"]
 
     assert house(work) == ((True, None) if share is None else (False, DAMAGED))
@@ -204,7 +130,7 @@ def test_a_film_whose_folder_is_gone_altogether_raises_no_alarm_about_the_disk(h
     async def work(house: House) -> str | None:
         shutil.rmtree((await interrupted(house, piece, None)).parent)
         await house.begins()
-        return (await house.resources.store.read(partial(variation, name="a")))["begun_anew"]
+        return (await house.row())["begun_anew"]
 
     assert house(work) == VANISHED
 
@@ -214,11 +140,10 @@ def test_a_film_of_which_nothing_was_synced_yet_says_why_it_begins_anew(house: F
     async def work(house: House) -> str | None:
         going_on = await house.begins()
         if left is not None:
-            going_on.spans[0].path.parent.mkdir(parents=True, exist_ok=True)
-            going_on.spans[0].path.write_bytes(left)
+            latest(going_on).write_bytes(left)
         await house.ends()
         await house.begins()
-        return (await house.resources.store.read(partial(variation, name="a")))["begun_anew"]
+        return (await house.row())["begun_anew"]
 
     assert house(work) == SHORT
 
@@ -252,7 +177,7 @@ def test_a_film_goes_on_where_it_was_after_an_upgrade(house: Film, piece: bytes,
 
     async def after(house: House) -> tuple[bool, str | None]:
         going_on = await house.begins()
-        row = await house.resources.store.read(partial(variation, name="a"))
+        row = await house.row()
         return going_on.spans[0].begin.seconds > 10.0, row["begun_anew"]
 
     house(before)
@@ -272,7 +197,7 @@ def test_a_film_is_begun_anew_where_an_upgrade_would_make_others_of_it(
         else:
             monkeypatch.setattr(house.resources, "encoder", "another build")
         going_on = await house.begins()
-        row = await house.resources.store.read(partial(variation, name="a"))
+        row = await house.row()
         return going_on.spans[0].begin.seconds, there.exists(), row["begun_anew"]
 
     assert house(work) == (0.0, False, OTHERS)
@@ -292,8 +217,8 @@ def test_a_film_with_other_pictures_from_joint_to_joint_is_not_what_was_planned(
         await interrupted(house, piece, None)
         made_of = await house.begins()
         [span] = made_of.spans
-        span.path.write_bytes(piece)
-        await made_of.finish(span)
+        latest(made_of).write_bytes(piece)
+        await made_of.finish(span, span.latest)
         pictures = sum(count for (count,) in span.pictures) + ("more" in fault)
         shown = f"color=size=32x32:rate=25,setpts='({JOINTS[fault]})/25/TB'"
         whole = ["-f", "lavfi", "-i", shown, "-fps_mode", "passthrough", "-frames:v", str(pictures), "-c:v", "libx264"]
@@ -310,15 +235,14 @@ def test_spans_that_leave_something_out_are_not_joined(house: Film, piece: bytes
     """What another length of them was set for, or none, since one of them was encoded."""
 
     async def work(house: House) -> tuple[bool, float, str | None]:
-        first = (await house.begins()).spans[0]
-        first.end(7.0)
-        first.path.parent.mkdir(parents=True, exist_ok=True)
-        first.path.write_bytes(piece)
-        await first.finish(7.0)
+        made = await house.begins()
+        latest(made).write_bytes(piece)
+        made.spans[0].end(7.0)
+        await made.finish(made.spans[0], 1)
         await house.ends()
         vars(house.resources)["span_seconds"] = seconds
         going_on = await house.begins()
-        row = await house.resources.store.read(partial(variation, name="a"))
+        row = await house.row()
         return going_on.whole, going_on.seconds, row["begun_anew"]
 
     assert house(work) == (False, 0.0, OTHERS)

@@ -6,7 +6,7 @@ is told to be on an account comes to the bytes that the table `disk` has for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -63,16 +63,12 @@ def folders(paths: Paths, job: str) -> set[Path]:
     return {path.parent for path in (*some, paths.plot(job, "-"), paths.output(job, "-", ""))}
 
 
-def of_attempt(paths: Paths, job: str, variation: str, *, going_on: bool = False) -> tuple[Path, ...]:
-    """Lists what an attempt may leave that was not published. Its log stays: it says why.
-
-    `going_on`: so do the pieces of a film that is to be gone on with.
+def of_attempt(paths: Paths, job: str, variation: str, *, but: Collection[Path] = ()) -> tuple[Path, ...]:
+    """Lists what an attempt may leave that was not published, `but` what is to be gone on with. Its log stays: it says
+    why.
     """
     work = paths.work(job, variation)
-    pieces = (
-        set(work.glob(f"*{paths.piece(job, variation, 0).suffix}*")) if going_on else set[Path]()
-    )  # and their sound
-    left = [path for path in work.iterdir() if path not in pieces] if pieces else [work]
+    left = [path for path in work.iterdir() if path not in but] if but and work.is_dir() else [work]
     return *left, paths.plot(job, variation)
 
 

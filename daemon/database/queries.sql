@@ -357,52 +357,56 @@ WHERE seq IN (SELECT variation FROM attempts WHERE token = :token AND ended_at I
 
 -- Says which piece of a film an attempt is to write.
 -- name: record_piece
-INSERT OR REPLACE INTO pieces (variation, span, attempt, begins, begun_with, boot)
-VALUES (:variation, :span, :attempt, :begins, :begun_with, :boot)
+INSERT OR REPLACE INTO pieces (variation, span, number, attempt, begins, begun_with, boot)
+VALUES (:variation, :span, :number, :attempt, :begins, :begun_with, :boot)
 
 -- Says how much of a film its attempt need not encode. Where that is more than before, no death of the daemon is held
 -- against it, and where it is enough more, no attempt that came to nothing.
 -- name: record_resumed
 UPDATE variations SET crashes = iif(:seconds > coalesce(resumed_seconds, 0), 0, crashes),
     retries = iif(:seconds >= coalesce(resumed_seconds, 0) + :enough, 0, retries),
-    resumed_seconds = nullif(:seconds, 0), begun_anew = iif(:seconds > 0, NULL, coalesce(:anew, begun_anew))
+    resumed_seconds = nullif(:seconds, 0), begun_anew = iif(:seconds > 0, NULL, coalesce(:anew, begun_anew)),
+    span_seconds = :span_seconds
 WHERE seq = :variation
 
 -- Keeps how much of a piece is on the disk for certain.
 -- name: record_durable
 UPDATE pieces SET seconds = :seconds, bytes = :bytes, checksum = :checksum, cpu_seconds = :cpu_seconds
-WHERE (variation, span, attempt) = (SELECT seq, :span, attempts FROM variations WHERE id = :variation)
+WHERE (variation, span, number, attempt) = (SELECT seq, :span, :number, attempts FROM variations WHERE id = :variation)
 
--- Keeps how much of a piece is on the disk that nobody writes any more.
+-- Keeps how much of a piece is on the disk that nobody writes any more, and has no sound beside it.
 -- name: record_kept
-UPDATE pieces SET bytes = :bytes, checksum = :checksum
-WHERE variation = :variation AND span = :span AND attempt = :attempt
+UPDATE pieces SET bytes = :bytes, checksum = :checksum, sound_bytes = 0
+WHERE variation = :variation AND span = :span AND number = :number
 
--- Says that a piece ends where its span does.
+-- Says that a piece ends where its span does, and is all on the disk.
 -- name: record_whole
-UPDATE pieces SET whole = 1, seconds = :seconds, cpu_seconds = max(cpu_seconds, :cpu_seconds)
-WHERE variation = :variation AND span = :span AND attempt = :attempt
+UPDATE pieces SET whole = 1, seconds = :seconds, bytes = :bytes, checksum = :checksum, sound_bytes = :sound_bytes,
+    cpu_seconds = max(cpu_seconds, :cpu_seconds)
+WHERE variation = :variation AND span = :span AND number = :number
 
 -- The pieces of a film in their order.
 -- name: pieces_of
-SELECT * FROM pieces WHERE variation = :variation ORDER BY span, attempt
+SELECT * FROM pieces WHERE variation = :variation ORDER BY span, number
 
 -- Says what it took to encode a piece, by the end of its attempt; a crash knows no more than was told before.
 -- name: record_cpu_of_piece
 UPDATE pieces SET cpu_seconds = max(cpu_seconds, :cpu_seconds - (
     SELECT total(others.cpu_seconds) FROM pieces AS others
-    WHERE others.variation = :variation AND others.attempt = :attempt AND others.span <> pieces.span
+    WHERE others.variation = :variation AND others.attempt = :attempt
+        AND (others.span, others.number) <> (pieces.span, pieces.number)
 ))
-WHERE variation = :variation AND attempt = :attempt AND span = (
-    SELECT max(span) FROM pieces AS others WHERE others.variation = :variation AND others.attempt = :attempt
+WHERE (variation, span, number) = (
+    SELECT variation, span, number FROM pieces AS others
+    WHERE others.variation = :variation AND others.attempt = :attempt ORDER BY span DESC, number DESC LIMIT 1
 )
 
 -- Counts what it took to encode pieces that come to nothing.
 -- name: discard_cpu_of_pieces
 UPDATE jobs SET discarded_cpu = discarded_cpu + (
     SELECT total(cpu_seconds) FROM pieces
-    WHERE variation = :variation AND (:attempts IS NULL OR (
-        span = :span AND attempt IN (SELECT value FROM json_each(:attempts))
+    WHERE variation = :variation AND (:numbers IS NULL OR (
+        span = :span AND number IN (SELECT value FROM json_each(:numbers)) AND attempt < :before
     ))
 )
 WHERE seq = (SELECT job FROM variations WHERE seq = :variation)
@@ -410,7 +414,7 @@ WHERE seq = (SELECT job FROM variations WHERE seq = :variation)
 -- Forgets pieces of a film.
 -- name: drop_pieces
 DELETE FROM pieces
-WHERE variation = :variation AND span = :span AND attempt IN (SELECT value FROM json_each(:attempts))
+WHERE variation = :variation AND span = :span AND number IN (SELECT value FROM json_each(:numbers))
 
 -- Has a film be encoded whole from now on.
 -- name: refuse_pieces
@@ -496,8 +500,8 @@ WHERE variations.seq > 0 AND variations.status = 'completed'
 -- How much of films is kept that were cancelled or failed, by the last piece of each: where that begins, and what was
 -- told to be there.
 -- name: kept_pieces
-SELECT variations.id, max(max(pieces.begins, pieces.seconds)) AS seconds, sum(pieces.bytes) AS bytes,
-    max(pieces.begins) AS begins, max(pieces.attempt) AS attempt, sources.media, max(pieces.span) > 0 AS cut,
+SELECT variations.id, max(max(pieces.begins, pieces.seconds)) AS seconds, sum(pieces.bytes + pieces.sound_bytes) AS bytes,
+    max(pieces.begins) AS begins, max(pieces.number) AS number, sources.media, max(pieces.span) > 0 AS cut,
     (SELECT sum(reached - began) FROM (
         SELECT min(begins) AS began, max(max(begins, iif(whole, seconds, seconds - 6))) AS reached
         FROM pieces WHERE pieces.variation = variations.seq GROUP BY span
@@ -1411,7 +1415,7 @@ SELECT
     + (SELECT coalesce(sum(max(0, fetches.length - sources.bytes)), 0)
        FROM fetches CROSS JOIN sources ON sources.seq = fetches.source
        WHERE fetches.next_attempt_at IS NOT NULL AND fetches.status = 'pending')
-    + (SELECT coalesce(sum(pieces.bytes), 0) FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation
+    + (SELECT coalesce(sum(pieces.bytes + sound_bytes), 0) FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation
        WHERE variations.status <> 'processing')
     + (SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size)
     AS count
@@ -1476,7 +1480,8 @@ UNION ALL
 SELECT 'database', (page_count - freelist_count) * page_size
 FROM pragma_page_count, pragma_freelist_count, pragma_page_size
 UNION ALL
-SELECT 'pieces', coalesce(sum(pieces.bytes), 0) FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation
+SELECT 'pieces', coalesce(sum(pieces.bytes + sound_bytes), 0)
+FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation
 WHERE variations.status <> 'processing'
 
 -- Which database this is

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,7 @@ from daemon.encode.task import Unfinished
 from daemon.paths import Paths, remove
 from daemon.proof.prove import Proof
 from daemon.proof.publish import matches, reveal
-from daemon.scheduling import claims
+from daemon.scheduling import claims, piece_rows
 
 # Boot recovery
 
@@ -63,14 +65,15 @@ async def _requeue(store: Store, paths: Paths, row: Row, now: float, *, crashed:
     await asyncio.to_thread(remove, paths.output(row["job_id"], row["id"], row["extension"]))
     mine = {"variation": row["seq"], "attempt": row["attempts"]}
     going_on = row["cancel_requested_at"] is None or bool(row["keep_partial"])
-    await asyncio.to_thread(_clear, paths, row, going_on=going_on)
+    finding = partial(piece_rows.files_of, paths=paths, job=row["job_id"], variation=row["id"], seq=row["seq"])
+    await asyncio.to_thread(_clear, paths, row, but=await store.read(finding) if going_on else ())
     kept = await store.write(lambda t: claims.abandon(t, failure=claims.INTERRUPTED, crashed=crashed, now=now, **mine))
     if going_on and not kept:
-        await asyncio.to_thread(_clear, paths, row, going_on=False)
+        await asyncio.to_thread(_clear, paths, row)
 
 
-def _clear(paths: Paths, row: Row, *, going_on: bool) -> None:
-    for path in owned_files.of_attempt(paths, row["job_id"], row["id"], going_on=going_on):
+def _clear(paths: Paths, row: Row, *, but: Collection[Path] = ()) -> None:
+    for path in owned_files.of_attempt(paths, row["job_id"], row["id"], but=but):
         remove(path)
 
 

@@ -33,7 +33,7 @@ async def _kept_film(prober: Prober, paths: Paths, job: str, row: Row) -> KeptVa
     else:
         try:
             content = await prober.piece(
-                paths.piece(job, row["id"], row["attempt"]), msgspec.json.decode(row["media"], type=Media)
+                paths.piece(job, row["id"], row["number"]), msgspec.json.decode(row["media"], type=Media)
             )
         except ProbeError:
             content = None

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import zip_longest
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import ffmpeg
 from msgspec.structs import replace
@@ -196,6 +196,11 @@ def read(path: str, recipe: Recipe) -> list[Node]:
     beside = str(PurePath(path).with_name(first.name + SOUND))
     heard = ffmpeg.input(f"file:{beside}", **GUARDS, **_shifted(first.heard))
     return [*shown, *(heard[f"a:{number}"] for number in range(len(recipe.sound)))]
+
+
+def sound_beside(piece: Path) -> Path:
+    """Says where the film's sound is that was made with a piece."""
+    return piece.with_name(piece.name + SOUND)
 
 
 def _shifted(seconds: float) -> Options:

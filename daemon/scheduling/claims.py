@@ -52,6 +52,7 @@ class Claim(Model, frozen=True):
     source_name: str
     recorded: Recorded
     media: Media
+    span_seconds: float | None = None  # that spans of it last at least, where the last attempt had it in several
     most_bytes: int | None = None  # that it may have, where it is to take its source's place
 
 
@@ -117,6 +118,7 @@ def _claim_of(row: Row, source: Row, token: str) -> Claim:
         source_name=source["name"],
         recorded=recorded(source["job"], source["source"], source),
         media=msgspec.json.decode(source["media"], type=Media),
+        span_seconds=row["span_seconds"],
         most_bytes=_most_bytes(row["deliver"]),
     )
 
@@ -253,7 +255,7 @@ def abandon(
     going_on = _goes_on(row, verdict)
     # What was spent comes first: the job may end with the abandoning.
     spent = {"variation": variation, "attempt": attempt, "cpu_seconds": cpu_seconds}
-    if not (going_on and transaction.run("record_cpu_of_piece", **spent)):
+    if not transaction.run("record_cpu_of_piece", **spent):
         transaction.run("discard_cpu", job=row["job"], cpu_seconds=cpu_seconds)
     if not going_on:
         if anew := verdict.anew or (NO_ROOM if verdict.space_needed is not None else None):

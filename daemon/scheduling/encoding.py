@@ -153,19 +153,19 @@ class Encoding:
         if len(left) == 1 and films and len(films[0][1].spans) > 1:
             return await self._encode_spans(*films[0])
         for _, film in films:
-            await film.spans[0].write()
+            await film.spans[0].write(film.spans[0].next_piece())
         if self._has_ended() or not self._thawed.is_set():  # asked meanwhile, when there was no process yet
             return Ended(lost=True)
         ended = await self._run([self._order(member) for member in left]) if left else Ended()
         if not (ended.stopped or ended.error or ended.lost or self._has_ended()):
             for _, film in films:
-                await film.finish(film.spans[0])
+                await film.finish(film.spans[0], film.spans[0].latest)
         return ended
 
     async def _encode_spans(self, member: Member, film: Film) -> Ended:
         async def encode(lane: Lane) -> Ended:
             await self._thawed.wait()
-            if self._has_ended():
+            if self._has_ended() or not lanes.wants(lane):
                 return Ended(stopped=Stopped(stage=Stage.EXITED, seconds=0.0))
             try:
                 return await self._run([self._order(member, lane)], lane)
@@ -175,8 +175,8 @@ class Encoding:
         async def stop(lane: Lane) -> Stopped:
             return await self._resources.engine.stop(self._name(lane))
 
-        self._lanes = Lanes(film, encode, stop, self._on_free)
-        return await self._lanes.run()
+        lanes = self._lanes = Lanes(film, encode, stop, self._on_free)
+        return await lanes.run()
 
     async def join(self, films: Sequence[tuple[Member, tuple[Piece, ...]]]) -> Ended:
         """Joins films of their pieces, when all is encoded."""
@@ -194,7 +194,7 @@ class Encoding:
     def _name(self, lane: Lane | None) -> str:
         """The id of a task."""
         token = self._source.token
-        return part_of(token, f"{lane.span.number}{'-again' * lane.again}") if lane else token
+        return part_of(token, f"{lane.span.number}-{lane.piece}") if lane else token
 
     async def _run(self, orders: Sequence[Order], lane: Lane | None = None) -> Ended:
         self._orders |= {order.variation: order for order in orders}
@@ -210,8 +210,8 @@ class Encoding:
 
     def _order(self, member: Member, lane: Lane | None = None) -> Order:
         claim, film = member.claim, member.film
-        piece = lane.span if lane else film.spans[0] if film else None
-        written = (piece.again if lane and lane.again else piece.path) if piece else self._resources.part(claim)
+        span = lane.span if lane else film.spans[0] if film else None
+        written = span.path(lane.piece if lane else span.latest) if span else self._resources.part(claim)
         share = film.share(lane.span) if film and lane else 1.0
         return Order(
             variation=claim.id,
@@ -223,7 +223,7 @@ class Encoding:
             threads=self._threads[claim.id],
             bytes=int(member.space * share),
             cpu_seconds=member.cost * share,
-            begin=piece.begin if piece else None,
+            begin=span.begin if span else None,
         )
 
     # While they run
@@ -240,9 +240,10 @@ class Encoding:
             self._end_if_hung()
             self._end_if_too_large(report.written)
         elif isinstance(report, Durable):
-            if not (lane and lane.again):
-                span = lane.span.number if lane else 0
-                self._record(partial(piece_rows.record_durable, report, span=span))
+            span, piece = (lane.span.number, lane.piece) if lane else (0, None)
+            films = {member.claim.id: member.film for member in self._members if member.film}
+            numbers = {one: piece or film.spans[0].latest for one, film in films.items()}
+            self._record(partial(piece_rows.record_durable, report, span=span, numbers=numbers))
         else:
             self._machines |= {report.machine} if report.machine else set()
             machines = ", ".join(sorted(self._machines)) or None

@@ -34,6 +34,7 @@ class Film:
         self._resources = resources
         self._claim = claim
         self._cut = cut
+        self._span_seconds: float | None = None  # that its spans last at least; None: it is not cut
         self.resumed = 0.0  # seconds of it that were there when this attempt began
         self.spans = [Resumption(resources, claim)]
 
@@ -59,12 +60,18 @@ class Film:
     async def begin_anew_or_go_on(self) -> None:
         """Finds what may be used and removes what may not."""
         anew = await self._find(await self._rows())
-        if self._leaves_something_out():
+        if self._is_cut_otherwise():
             await self._forget()
             anew = await self._find([]) or OTHERS
         self.resumed = self.seconds
         await self._resources.store.write(
-            partial(piece_rows.record_resumed, variation=self._claim.seq, seconds=self.resumed, anew=anew)
+            partial(
+                piece_rows.record_resumed,
+                variation=self._claim.seq,
+                seconds=self.resumed,
+                anew=anew,
+                span_seconds=self._span_seconds if len(self.spans) > 1 else None,
+            )
         )
 
     async def _find(self, rows: Sequence[Row]) -> str | None:
@@ -73,37 +80,41 @@ class Film:
         first = Resumption(self._resources, self._claim)
         self.spans = [first]
         anew = await first.find(of_span.pop(0, []))
-        if self._cut or of_span:
-            await self._find_spans(first, of_span)
+        self._span_seconds = self._resources.span_seconds if self._cut else None
+        if of_span or first.whole:
+            self._span_seconds = self._claim.span_seconds or self._resources.span_seconds
+        if self._span_seconds is not None:
+            await self._find_spans(first, of_span, self._span_seconds)
         return anew
 
-    def _leaves_something_out(self) -> bool:
-        """Whether the first span ends before the next begins: it was encoded when spans were set to last longer, or not
-        as long, or when there were any."""
-        first, *others = self.spans
-        following = others[0].first.seconds if others else self._claim.media.duration_seconds or 0.0
-        return first.whole and self.end(first) < following - ALIKE
+    def _is_cut_otherwise(self) -> bool:
+        """Whether a span does not end where the next one begins, since it was encoded when others were."""
+        for one, following in pairwise(self.spans):
+            ends = following.first.seconds
+            if abs(self.end(one) - ends) > ALIKE if one.whole else one.begin.seconds > ends - ALIKE:
+                return True
+        last, lasting = self.spans[-1], self._claim.media.duration_seconds or 0.0
+        return last.whole and self.end(last) < lasting - ALIKE
 
-    async def _find_spans(self, first: Resumption, of_span: dict[int, list[Row]]) -> None:
+    async def _find_spans(self, first: Resumption, of_span: dict[int, list[Row]], least: float) -> None:
         reached, resources, claim = self._reached(first), self._resources, self._claim
-        made_of = claim.media, resources.base(claim), claim.parameters
-        begins = [one for one in command.spans(*made_of, resources.span_seconds) if one.seconds > reached - ALIKE]
-        for begin in begins:
-            if begin.span:
+        after = reached - ALIKE if first.whole else reached + ALIKE  # which leaves a picture to be encoded before
+        for begin in command.spans(claim.media, resources.base(claim), claim.parameters, least):
+            if begin.span and begin.seconds > after:
                 span = Resumption(resources, claim, begin)
                 await span.find(of_span.pop(begin.span, []))
                 self.spans.append(span)
         if not first.whole and len(self.spans) > 1:
             first.end(self.spans[1].first.seconds)
         for number, rows in of_span.items():
-            await Resumption(resources, claim, Begin(span=number)).forget(rows)
+            await Resumption(resources, claim, Begin(span=number)).forget([row["number"] for row in rows])
 
     def _reached(self, span: Resumption) -> float:
         return self.end(span) if span.whole else span.begin.seconds
 
-    async def finish(self, span: Resumption, cpu_seconds: float = 0.0) -> None:
+    async def finish(self, span: Resumption, piece: int, cpu_seconds: float = 0.0) -> None:
         """Adds what was written of a span. Raises as `Resumption.finish` does."""
-        await span.finish(self.end(span), cpu_seconds)
+        await span.finish(piece, self.end(span), cpu_seconds)
 
     async def pieces(self) -> tuple[Piece, ...]:
         """Returns all of them, now that all are there. Raises ProbeError when one cannot be read, and ProofError when
@@ -144,7 +155,7 @@ class Film:
 
     async def _forget(self) -> None:
         for number, rows in groupby(await self._rows(), itemgetter("span")):
-            await Resumption(self._resources, self._claim, Begin(span=number)).forget(list(rows))
+            await Resumption(self._resources, self._claim, Begin(span=number)).forget([row["number"] for row in rows])
 
     async def _rows(self) -> Sequence[Row]:
         return await self._resources.store.read(partial(piece_rows.pieces_of, variation=self._claim.seq))

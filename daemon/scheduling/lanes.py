@@ -22,15 +22,16 @@ from daemon.scheduling.resumption import Resumption
 MOST_LOST = 5  # machines that may go away with a span before the whole film waits for its turn again
 MOMENT = 1e-3  # seconds
 WORTH_IT = 1.5  # times as long as anew a span has to be foreseen to take for it to be begun anew
-
-
 LOOK_EVERY = 2.0  # seconds
 
 
 class Lane(NamedTuple):
-    """A lane has one span encoded since it `began`; `again` tells that another one has it, too, and began earlier."""
+    """A lane has a piece of one span encoded since it `began`; `again` tells that another lane has that span, too, and
+    began earlier.
+    """
 
     span: Resumption
+    piece: int
     began: float
     again: bool = False
 
@@ -78,11 +79,12 @@ class Lanes:
     def _next(self) -> Lane | None:
         now = time.monotonic()
         if self._left:
-            return Lane(self._left.popleft(), now)
+            span = self._left.popleft()
+            return Lane(span, span.next_piece(), now)
         twice = {lane.span for lane in self._running.values() if lane.again}
         late = {lane.span: self._lateness(lane, now) for lane in self._running.values() if lane.span not in twice}
         latest = max(late, key=lambda span: late[span], default=None)
-        return Lane(latest, now, again=True) if latest and late[latest] > WORTH_IT else None
+        return Lane(latest, latest.next_piece(), now, again=True) if latest and late[latest] > WORTH_IT else None
 
     def _spans(self) -> set[Resumption]:
         return {lane.span for lane in self._running.values()}
@@ -95,9 +97,12 @@ class Lanes:
         took = now - lane.began
         return (end - begins - done) * took / done / anew if done > 0 else took / anew
 
+    def wants(self, lane: Lane) -> bool:
+        """Tells whether what a lane has encoded is still of use."""
+        return not self.closed and lane in self._running.values()
+
     async def _one(self, lane: Lane) -> Ended:
-        if not lane.again:
-            await lane.span.write()
+        await lane.span.write(lane.piece)
         return await self._encode(lane)
 
     def progress(self, lane: Lane, report: Progress) -> Progress | None:
@@ -115,8 +120,9 @@ class Lanes:
         ended, spent = Ended(), 0.0
         try:
             while (self._left or self._running) and not _came_to_nothing(ended):
-                if not self._running:
-                    self.open()
+                if not self._running and not self.open():  # all is to be ended
+                    ended = Ended(lost=True)
+                    break
                 await self._until_any_ended()
                 for one in [one for one in self._running if one.done()]:
                     lane = self._running.pop(one, None)
@@ -143,17 +149,19 @@ class Lanes:
     async def _settle(self, lane: Lane, told: Ended) -> float:
         """Takes what a lane made, or has it made again. Returns the CPU seconds of one that was ended by that."""
         span, spent = lane.span, 0.0
-        others = [one for one, other in self._running.items() if other.span is span]
+        others = {one: other.piece for one, other in self._running.items() if other.span is span}
         if not _came_to_nothing(told):
-            spent = await self._end(others)
-            if lane.again:
-                await span.adopt()
+            spent = await self._end(list(others))
+            await span.forget(list(others.values()))
             self._progress.pop(span.number, None)
-            await self._film.finish(span, told.cpu_seconds)
+            await self._film.finish(span, lane.piece, told.cpu_seconds)
             pace = (self._film.end(span) - span.begin.seconds) / max(time.monotonic() - lane.began, MOMENT)
             self._fastest = max(self._fastest, pace)
-        elif told.lost and not others and self._lost[span.number] < MOST_LOST:
+        elif others and not told.stopped:
+            await span.forget([lane.piece])
+        elif told.lost and not self.closed and self._lost[span.number] < MOST_LOST:
             self._lost[span.number] += 1
+            await span.go_on(lane.piece)
             self._progress.pop(span.number, None)
             self._left.appendleft(span)
         return spent

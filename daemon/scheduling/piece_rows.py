@@ -5,65 +5,107 @@ Each function is one step within a transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
 from daemon.database.store import Row, Transaction
 from daemon.encode.task import Durable, Kept
 from daemon.host import boot_id
+from daemon.paths import Paths
+from daemon.recipes.pieces import sound_beside
 
 GOT_ON = 5.0  # seconds of a film, after which retries count anew: a moment is encoded by whatever fails again at once
 
 
 def record_piece(
-    transaction: Transaction, *, variation: int, attempt: int, begins: float, begun_with: str, span: int = 0
+    transaction: Transaction,
+    *,
+    variation: int,
+    number: int,
+    attempt: int,
+    begins: float,
+    begun_with: str,
+    span: int = 0,
 ) -> None:
     """The attempt is about to write a piece of a film, from that second on."""
-    mine = {"variation": variation, "span": span, "attempt": attempt}
+    mine = {"variation": variation, "span": span, "number": number, "attempt": attempt}
     transaction.run("record_piece", begins=begins, begun_with=begun_with, boot=boot_id(), **mine)
 
 
-def record_resumed(transaction: Transaction, *, variation: int, seconds: float, anew: str | None = None) -> None:
-    """So much of a film need not be encoded any more. `anew` is why it does not go on."""
-    transaction.run("record_resumed", variation=variation, seconds=seconds, enough=GOT_ON, anew=anew)
+def record_resumed(
+    transaction: Transaction,
+    *,
+    variation: int,
+    seconds: float,
+    anew: str | None = None,
+    span_seconds: float | None = None,
+) -> None:
+    """So much of a film need not be encoded any more. `anew` is why it does not go on; where it is in several spans
+    `span_seconds` is what they were made by."""
+    how = {"anew": anew, "span_seconds": span_seconds}
+    transaction.run("record_resumed", variation=variation, seconds=seconds, enough=GOT_ON, **how)
 
 
-def record_durable(durable: Durable, transaction: Transaction, *, span: int = 0) -> None:
-    """So much of each piece is on the disk, whatever happens; those of one process took its CPU time together."""
+def record_durable(durable: Durable, transaction: Transaction, *, numbers: Mapping[str, int], span: int = 0) -> None:
+    """So much of each piece is on the disk, whatever happens; those of one process took its CPU time together.
+
+    `numbers` has by variation that of its piece.
+    """
     spent = durable.cpu_seconds / max(1, len(durable.kept))
     for variation, kept in durable.kept.items():
+        which = {"variation": variation, "span": span, "number": numbers[variation]}
         how_far = {"seconds": durable.seconds, "bytes": kept.bytes, "checksum": kept.checksum}
-        transaction.run("record_durable", variation=variation, span=span, cpu_seconds=spent, **how_far)
+        transaction.run("record_durable", cpu_seconds=spent, **which, **how_far)
 
 
-def record_kept(transaction: Transaction, *, variation: int, span: int, attempt: int, kept: Kept) -> None:
+def record_kept(transaction: Transaction, *, variation: int, span: int, number: int, kept: Kept) -> None:
     """All that there is of a piece which is gone on with is on the disk."""
-    mine = {"variation": variation, "span": span, "attempt": attempt}
-    transaction.run("record_kept", bytes=kept.bytes, checksum=kept.checksum, **mine)
+    which = {"variation": variation, "span": span, "number": number}
+    transaction.run("record_kept", bytes=kept.bytes, checksum=kept.checksum, **which)
 
 
 def record_whole(
-    transaction: Transaction, *, variation: int, span: int, attempt: int, seconds: float, cpu_seconds: float = 0.0
+    transaction: Transaction,
+    *,
+    variation: int,
+    span: int,
+    number: int,
+    seconds: float,
+    kept: Kept,
+    sound_bytes: int,
+    cpu_seconds: float = 0.0,
 ) -> None:
-    """The piece ends where its span does, at that second of the film."""
-    mine = {"variation": variation, "span": span, "attempt": attempt}
-    transaction.run("record_whole", seconds=seconds, cpu_seconds=cpu_seconds, **mine)
+    """The piece ends where its span does, at that second of the film, and all of it is on the disk. So much has the
+    sound beside it.
+    """
+    which = {"variation": variation, "span": span, "number": number}
+    how_far = {"seconds": seconds, "bytes": kept.bytes, "checksum": kept.checksum}
+    transaction.run("record_whole", cpu_seconds=cpu_seconds, sound_bytes=sound_bytes, **which, **how_far)
 
 
 def pieces_of(transaction: Transaction, *, variation: int) -> list[Row]:
     return transaction.all("pieces_of", variation=variation)
 
 
-def drop_pieces(transaction: Transaction, *, variation: int, span: int, attempts: Sequence[int]) -> None:
-    mine = {"variation": variation, "span": span, "attempts": msgspec.json.encode(attempts).decode()}
-    transaction.run("discard_cpu_of_pieces", **mine)
-    transaction.run("drop_pieces", **mine)
+def files_of(transaction: Transaction, *, paths: Paths, job: str, variation: str, seq: int) -> set[Path]:
+    """Returns what there is of a film that may be gone on with: its pieces, and the sound beside one that is whole."""
+    rows = pieces_of(transaction, variation=seq)
+    pieces = [(paths.piece(job, variation, row["number"], row["span"]), row) for row in rows]
+    return {path for path, _ in pieces} | {sound_beside(path) for path, row in pieces if row["sound_bytes"]}
+
+
+def drop_pieces(transaction: Transaction, *, variation: int, span: int, numbers: Sequence[int], before: int) -> None:
+    """What attempts `before` that one had spent on them is discarded; what it spends itself it tells at its end."""
+    which = {"variation": variation, "span": span, "numbers": msgspec.json.encode(numbers).decode()}
+    transaction.run("discard_cpu_of_pieces", before=before, **which)
+    transaction.run("drop_pieces", **which)
 
 
 def discard_all(transaction: Transaction, variation: int) -> None:
     """Nothing comes of what is encoded of that film."""
-    transaction.run("discard_cpu_of_pieces", variation=variation, span=0, attempts=None)
+    transaction.run("discard_cpu_of_pieces", variation=variation, span=0, numbers=None, before=None)
     transaction.run("drop_all_pieces", variation=variation)
     transaction.run("forget_resumed", variation=variation)
 

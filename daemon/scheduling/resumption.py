@@ -23,8 +23,8 @@ from daemon.encode.task import Kept
 from daemon.errors import ProbeError, ProofError
 from daemon.host import boot_id
 from daemon.media.model import PieceContent
-from daemon.paths import remove
-from daemon.recipes.pieces import RECIPES, SOUND
+from daemon.paths import remove, size
+from daemon.recipes.pieces import RECIPES, sound_beside
 from daemon.recipes.recipe import Begin, Piece
 from daemon.scheduling import piece_rows
 from daemon.scheduling.claims import Claim
@@ -57,36 +57,25 @@ class Resumption:
         self.pieces: list[Piece] = []
         self.pictures: list[tuple[int, ...]] = []  # of each size in each piece, as far as they are used
         self.headers: str | None = None
+        self.latest = 0  # number of the piece that was begun last
 
     @property
     def number(self) -> int:
         """Returns which of the film's spans it is."""
         return self.first.span
 
-    @property
-    def path(self) -> Path:
-        """Says where this attempt writes its piece."""
-        return self._path(self._claim.attempt)
+    def next_piece(self) -> int:
+        """Returns the number of a piece that is to be begun."""
+        self.latest += 1
+        return self.latest
 
-    @property
-    def again(self) -> Path:
-        """Says where it is written by whoever begins it a second time."""
-        return self.path.with_stem(f"{self.path.stem}-again")
-
-    async def adopt(self) -> None:
-        """Takes what was written there in place of what nobody writes any more."""
-
-        def replace() -> Kept:
-            for behind in ("", SOUND):
-                there = self.again.with_name(self.again.name + behind)
-                if there.exists():
-                    there.replace(self.path.with_name(self.path.name + behind))
-            return synced(self.path, Kept())
-
-        await self._record_kept(self._claim.attempt, await asyncio.to_thread(replace))
+    def path(self, piece: int) -> Path:
+        """Says where a piece lies."""
+        return self._resources.paths.piece(self._claim.job, self._claim.id, piece, self.number)
 
     async def find(self, rows: Sequence[Row]) -> str | None:
         """Finds what may be used of these pieces, and removes what may not. Returns why nothing may, if so."""
+        self.latest = max([self.latest, *(row["number"] for row in rows)])
         for number, row in enumerate(rows):
             taken, broken = False, None
             try:
@@ -96,45 +85,55 @@ class Resumption:
             except (ProbeError, OSError):
                 broken = UNREADABLE
             if not taken:
-                await self.forget(rows[number:])
+                await self.forget([row["number"] for row in rows[number:]])
                 return self._why_not(row, broken)
         return None
+
+    async def go_on(self, piece: int) -> None:
+        """Has what follows begin where a piece of this attempt's ends that nobody writes any more."""
+        row = await self._row(piece)
+        await self.find([row] if row else [])
 
     def end(self, until: float | None) -> None:
         """Has it end where another span begins."""
         self.first = msgspec.structs.replace(self.first, until=until)
         self.begin = msgspec.structs.replace(self.begin, until=until)
 
-    async def write(self) -> None:
-        """Records the piece that is to come."""
-        await asyncio.to_thread(remove, self.path)
+    async def write(self, piece: int) -> None:
+        """Records a piece that is to come."""
+        await asyncio.to_thread(remove, self.path(piece))
         await self._resources.store.write(
             partial(
                 piece_rows.record_piece,
                 variation=self._claim.seq,
                 span=self.number,
+                number=piece,
                 attempt=self._claim.attempt,
                 begins=self.begin.seconds,
                 begun_with=self._begun_with(),
             )
         )
 
-    async def finish(self, seconds: float, cpu_seconds: float = 0.0) -> None:
-        """Adds the piece that this attempt wrote, up to that second of the film, where its span ends.
+    async def finish(self, piece: int, seconds: float, cpu_seconds: float = 0.0) -> None:
+        """Adds a piece that an encoder wrote, up to that second of the film, where its span ends.
 
-        Raises ProbeError when it cannot be read, and ProofError when it does not fit those before.
+        Raises ProbeError when it cannot be read, and ProofError when it does not fit those before. A crash while it is
+        read, which may take long, costs nothing of it.
         """
-        await self._add_last(self.path)
+        kept = await asyncio.to_thread(synced, self.path(piece), _kept(await self._row(piece)))
         await self._resources.store.write(
             partial(
                 piece_rows.record_whole,
                 variation=self._claim.seq,
                 span=self.number,
-                attempt=self._claim.attempt,
+                number=piece,
                 seconds=seconds,
+                kept=kept,
+                sound_bytes=await asyncio.to_thread(size, sound_beside(self.path(piece))),
                 cpu_seconds=cpu_seconds,
             )
         )
+        await self._add_last(self.path(piece))
 
     async def _add_last(self, path: Path) -> None:
         content, heard = await asyncio.gather(self._resources.prober.extent(path), self._heard(path))
@@ -149,25 +148,25 @@ class Resumption:
         if self.begin.seconds:
             return None
         try:
-            return (await self._resources.prober.extent(path.with_name(path.name + SOUND))).begins
+            return (await self._resources.prober.extent(sound_beside(path))).begins
         except ProbeError:  # such as that there is none
             return None
-
-    def _path(self, attempt: int) -> Path:
-        return self._resources.paths.piece(self._claim.job, self._claim.id, attempt, self.number)
 
     async def _take(self, row: Row) -> bool:
         """Whether the piece is gone on with. Raises ProbeError or OSError when it cannot be read, ProofError when it is
         not as it was written."""
         if row["begun_with"] != self._begun_with() or abs(row["begins"] - self.begin.seconds) > ALIKE:
             return False
-        path = self._path(row["attempt"])
+        path = self.path(row["number"])
         if not await asyncio.to_thread(path.parent.is_dir):
             raise ProofError(VANISHED)
         if row["boot"] != boot_id():
             await asyncio.to_thread(os.truncate, path, row["bytes"])
         await self.check_unchanged(row)
         if row["whole"]:
+            if row["boot"] != boot_id() and row["sound_bytes"]:  # which nobody has synced, and is soon made anew
+                await asyncio.to_thread(remove, sound_beside(path))
+                await self._keep(row)
             await self._add_last(path)
             self.end(row["seconds"])
             return True
@@ -184,18 +183,18 @@ class Resumption:
         """Raises ProofError when what was known to be on the disk of the piece is not what is there now."""
         if row["checksum"] is None:
             return
-        kept = Kept(bytes=row["bytes"], checksum=row["checksum"])
-        if not await asyncio.to_thread(is_unchanged, self._path(row["attempt"]), kept):
+        if not await asyncio.to_thread(is_unchanged, self.path(row["number"]), _kept(row)):
             raise ProofError(DAMAGED)
 
     async def _keep(self, row: Row) -> None:
         """Has all of a piece be on the disk, and a row tell it: what is encoded from now on begins with its end."""
-        before = Kept() if row["checksum"] is None else Kept(bytes=row["bytes"], checksum=row["checksum"])
-        await self._record_kept(row["attempt"], await asyncio.to_thread(synced, self._path(row["attempt"]), before))
-
-    async def _record_kept(self, attempt: int, kept: Kept) -> None:
+        kept = await asyncio.to_thread(synced, self.path(row["number"]), _kept(row))
         mine = partial(piece_rows.record_kept, variation=self._claim.seq, span=self.number)
-        await self._resources.store.write(partial(mine, attempt=attempt, kept=kept))
+        await self._resources.store.write(partial(mine, number=row["number"], kept=kept))
+
+    async def _row(self, piece: int) -> Row | None:
+        rows = await self._resources.store.read(partial(piece_rows.pieces_of, variation=self._claim.seq))
+        return next((row for row in rows if (row["span"], row["number"]) == (self.number, piece)), None)
 
     def _why_not(self, row: Row, broken: str | None) -> str | None:
         """Why a film begins anew whose first piece is that one, which the log has, too; None: it goes on."""
@@ -238,13 +237,13 @@ class Resumption:
             raise ProofError(f"a piece of the film begins {content.begins:.3f} s off the end of the one before")
         return self.begin.seconds
 
-    async def forget(self, rows: Sequence[Row]) -> None:
-        """Removes pieces, of which nothing will come."""
-        for row in rows:
-            await asyncio.to_thread(remove, self._path(row["attempt"]))
-        attempts = [row["attempt"] for row in rows]
-        dropping = partial(piece_rows.drop_pieces, variation=self._claim.seq, span=self.number, attempts=attempts)
-        await self._resources.store.write(dropping)
+    async def forget(self, pieces: Sequence[int]) -> None:
+        """Removes pieces of which nothing will come."""
+        dropping = partial(piece_rows.drop_pieces, variation=self._claim.seq, span=self.number, numbers=pieces)
+        await self._resources.store.write(partial(dropping, before=self._claim.attempt))
+        for path in map(self.path, pieces):
+            await asyncio.to_thread(remove, path)
+            await asyncio.to_thread(remove, sound_beside(path))
 
     def _begun_with(self) -> str:
         """Names all that decides about the bytes of a piece."""
@@ -252,3 +251,8 @@ class Resumption:
         source = claim.recorded.bytes, claim.recorded.modified, claim.media.fingerprint
         decisive = (RECIPES, self._resources.encoder, self._resources.base(claim), claim.parameters, source)
         return hashlib.sha256(msgspec.json.encode(decisive, order="sorted")).hexdigest()
+
+
+def _kept(row: Row | None) -> Kept:
+    """What a row tells to be on the disk for certain; nothing where it has no checksum, as of an older ffspool."""
+    return Kept() if row is None or row["checksum"] is None else Kept(bytes=row["bytes"], checksum=row["checksum"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +20,7 @@ from daemon.proof.prove import Proof
 from daemon.proof.publish import Sealed, reveal
 from daemon.proof.quality import Quality
 from daemon.recipes.recipe import Plan
-from daemon.scheduling import claims
+from daemon.scheduling import claims, piece_rows
 from daemon.scheduling.claims import INTERRUPTED, Claim, Failure
 from daemon.scheduling.film import Film
 from daemon.scheduling.resources import Resources
@@ -139,7 +139,8 @@ class Settlement:
         asking = partial(claims.may_go_on, variation=claim.seq, attempt=claim.attempt)
         going_on = bool(member.film) and not full and await resources.store.read(asking)
         away = failure is not None and not full and await resources.whereabouts.is_away(claim.recorded)
-        await self._clear_attempt(member, going_on)
+        finding = partial(piece_rows.files_of, paths=resources.paths, job=claim.job, variation=claim.id, seq=claim.seq)
+        await self._clear_attempt(member, but=await resources.store.read(finding) if going_on else ())
         kept = await self.insist(
             lambda t: claims.abandon(
                 t,
@@ -153,12 +154,12 @@ class Settlement:
             )
         )
         if going_on and kept is False:
-            await self._clear_attempt(member, going_on=False)
+            await self._clear_attempt(member)
         member.settled = True
 
-    async def _clear_attempt(self, member: Member, going_on: bool) -> None:
+    async def _clear_attempt(self, member: Member, *, but: Collection[Path] = ()) -> None:
         claim, paths = member.claim, self._resources.paths
-        finding = partial(owned_files.of_attempt, paths, claim.job, claim.id, going_on=going_on)
+        finding = partial(owned_files.of_attempt, paths, claim.job, claim.id, but=but)
         for left in await asyncio.to_thread(finding):
             member.bytes_freed += await self._clear(left)
 
