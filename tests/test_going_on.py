@@ -52,7 +52,7 @@ def test_a_crash_while_a_piece_is_read_that_came_to_its_end_costs_nothing_of_it(
         made = await house.begins()
         latest(made).write_bytes(whole)
         house.resources.prober.start()
-        [reader] = psutil.Process().children()
+        [reader] = (one for one in psutil.Process().children() if "daemon.media.probe_server" in one.cmdline())
         reader.suspend()
         finishing = asyncio.create_task(made.finish(made.spans[0], 1))
         await until_whole(house)

@@ -97,7 +97,7 @@ def files_of(transaction: Transaction, *, paths: Paths, job: str, variation: str
 
 
 def drop_pieces(transaction: Transaction, *, variation: int, span: int, numbers: Sequence[int], before: int) -> None:
-    """What attempts `before` that one had spent on them is discarded; what it spends itself it tells at its end."""
+    """Forgets pieces. What attempts `before` that one had spent on them is discarded; its own it tells at its end."""
     which = {"variation": variation, "span": span, "numbers": msgspec.json.encode(numbers).decode()}
     transaction.run("discard_cpu_of_pieces", before=before, **which)
     transaction.run("drop_pieces", **which)
