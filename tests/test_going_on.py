@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 
+import forked
 import psutil
 import pytest
+from conftest import Daemon, slowed, wait_until
 from film_house import WANTED, Film, House, interrupted, latest
 from surroundings import thorough
 from test_resume import encoded, task
@@ -23,6 +28,7 @@ from daemon.scheduling import piece_rows
 from daemon.scheduling.film import Film as Found
 
 PATIENCE = 10.0  # seconds
+READERS = {"daemon.media.probe_server", forked.__file__}  # of media, by a word of their command lines
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +58,8 @@ def test_a_crash_while_a_piece_is_read_that_came_to_its_end_costs_nothing_of_it(
         made = await house.begins()
         latest(made).write_bytes(whole)
         house.resources.prober.start()
-        [reader] = (one for one in psutil.Process().children() if "daemon.media.probe_server" in one.cmdline())
+        reader = reader_of(psutil.Process())
+        assert reader
         reader.suspend()
         finishing = asyncio.create_task(made.finish(made.spans[0], 1))
         await until_whole(house)
@@ -168,3 +175,38 @@ def test_a_film_goes_on_in_the_spans_that_it_was_begun_in(
     made, found, there = house(work)
     assert [one.seconds for one in made] == [one.seconds for one in found] == pytest.approx([0.0, 7.98, 15.98])
     assert there == pytest.approx(8.0, abs=0.1)
+
+
+@pytest.mark.thorough
+def test_a_film_that_is_paused_before_it_is_joined_stands_still(
+    start_daemon: Callable[..., Daemon], small_film: Path, clip: Path, ffmpeg: str, tmp_path: Path
+) -> None:
+    """What was encoded is read then, which takes long where it is large."""
+    slow = slowed(ffmpeg, tmp_path, rate=12, burst=0)
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0", FFSPOOL_SLOTS="1", **slow)
+    film = daemon.submit(small_film, presets=["h264-480p"])["id"]
+    reader = wait_until(lambda: reader_of(psutil.Process(daemon.process.pid)), "a reader of media")
+    wait_until(lambda: status(daemon, film) == "processing", "the film's turn")
+    reader.suspend()
+    wait_until(lambda: whole_pieces(daemon), "all of it to be encoded")
+    assert daemon.client.post(f"/api/jobs/{film}/pause").status_code == 200
+    reader.resume()
+    assert daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["status"] == "completed"
+    assert status(daemon, film) == "processing"
+    assert daemon.client.post(f"/api/jobs/{film}/resume").status_code == 200
+    assert daemon.wait_for(film)["status"] == "completed"
+
+
+def reader_of(process: psutil.Process) -> psutil.Process | None:
+    children = process.children()
+    return next((one for one in children if READERS & set(one.cmdline())), None)
+
+
+def status(daemon: Daemon, job: str) -> str:
+    [source] = daemon.job(job)["sources"]
+    return str(source["variations"][0]["status"])
+
+
+def whole_pieces(daemon: Daemon) -> int:
+    with closing(sqlite3.connect(daemon.state_dir / "ffspool.db")) as database:
+        return int(database.execute("SELECT count(*) FROM pieces WHERE whole").fetchone()[0])

@@ -27,7 +27,7 @@ from daemon.media.cut import read_piece
 from daemon.models import VariationRequest
 from daemon.paths import Paths
 from daemon.presets.library import Library
-from daemon.recipes import command
+from daemon.recipes import command, pieces
 from daemon.recipes.pieces import RECIPES
 from daemon.recipes.recipe import Begin
 from daemon.scheduling.resumption import DAMAGED, OTHERS, SHORT, VANISHED
@@ -186,7 +186,7 @@ def test_a_film_goes_on_where_it_was_after_an_upgrade(house: Film, piece: bytes,
     assert house(after) == (True, None)
 
 
-@pytest.mark.parametrize("other", ["recipes", "encoder"])
+@pytest.mark.parametrize("other", ["recipes", "words", "encoder"])
 def test_a_film_is_begun_anew_where_an_upgrade_would_make_others_of_it(
     house: Film, piece: bytes, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
@@ -194,6 +194,8 @@ def test_a_film_is_begun_anew_where_an_upgrade_would_make_others_of_it(
         there = await interrupted(house, piece, None)
         if other == "recipes":
             monkeypatch.setattr("daemon.scheduling.resumption.RECIPES", RECIPES + 1)
+        elif other == "words":
+            monkeypatch.setitem(pieces._WRITTEN["mp4"], "flush_packets", 0)
         else:
             monkeypatch.setattr(house.resources, "encoder", "another build")
         going_on = await house.begins()

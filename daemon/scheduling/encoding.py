@@ -58,6 +58,7 @@ class Encoding:
         self._thawed.set()
         self._source = members[0].claim  # of all of them
         self._orders: dict[str, Order] = {}  # by variation, once they are given
+        self._more_to_come = False  # tasks of films, once those that run have ended
         self._all_encoded = False  # what follows goes by in moments
         self._lanes: Lanes | None = None  # of a film that is encoded in several spans at once
         self._tasks = set[str]()  # that run
@@ -117,7 +118,7 @@ class Encoding:
 
     async def freeze(self) -> None:
         self._thawed.clear()
-        between = self._lanes is not None and not self._tasks
+        between = self._more_to_come and not self._tasks
         self.frozen = any(await asyncio.gather(*map(self._resources.engine.pause, self._at_work))) or between
 
     def thaw(self) -> None:
@@ -150,6 +151,7 @@ class Encoding:
         self.progress = Progress(task=self._source.token, seconds=begins) if begins else None
         left = [member for member in members if not (member.film and member.film.whole)]
         films = [(member, member.film) for member in left if member.film]
+        self._more_to_come = any(member.film for member in members)
         if len(left) == 1 and films and len(films[0][1].spans) > 1:
             return await self._encode_spans(*films[0])
         for _, film in films:
@@ -164,9 +166,6 @@ class Encoding:
 
     async def _encode_spans(self, member: Member, film: Film) -> Ended:
         async def encode(lane: Lane) -> Ended:
-            await self._thawed.wait()
-            if self._has_ended() or not lanes.wants(lane):
-                return Ended(stopped=Stopped(stage=Stage.EXITED, seconds=0.0))
             try:
                 return await self._run([self._order(member, lane)], lane)
             finally:
@@ -175,8 +174,8 @@ class Encoding:
         async def stop(lane: Lane) -> Stopped:
             return await self._resources.engine.stop(self._name(lane))
 
-        lanes = self._lanes = Lanes(film, encode, stop, self._on_free)
-        return await lanes.run()
+        self._lanes = Lanes(film, encode, stop, self._on_free)
+        return await self._lanes.run()
 
     async def join(self, films: Sequence[tuple[Member, tuple[Piece, ...]]]) -> Ended:
         """Joins films of their pieces, when all is encoded."""
@@ -186,10 +185,11 @@ class Encoding:
             for member, pieces in films
         ]
         joined = await self._run(orders)
-        if not joined.is_final or self._has_ended():
-            return joined
-        again = await self._run(orders)  # to encode anew costs far more than another try
-        return replace(again, cpu_seconds=joined.cpu_seconds + again.cpu_seconds)
+        if joined.is_final:  # to encode anew costs far more than another try
+            again = await self._run(orders)
+            joined = replace(again, cpu_seconds=joined.cpu_seconds + again.cpu_seconds)
+        self._more_to_come = False
+        return joined
 
     def _name(self, lane: Lane | None) -> str:
         """The id of a task."""
@@ -197,6 +197,9 @@ class Encoding:
         return part_of(token, f"{lane.span.number}-{lane.piece}") if lane else token
 
     async def _run(self, orders: Sequence[Order], lane: Lane | None = None) -> Ended:
+        await self._thawed.wait()
+        if self._has_ended() or (lane and self._lanes and not self._lanes.wants(lane)):  # nothing comes between now
+            return Ended(stopped=Stopped(stage=Stage.EXITED, seconds=0.0))
         self._orders |= {order.variation: order for order in orders}
         one, file = self._source, self._resources.whereabouts.of(self._source.recorded)
         task = Task(

@@ -24,6 +24,7 @@ from daemon.errors import ProbeError, ProofError
 from daemon.host import boot_id
 from daemon.media.model import PieceContent
 from daemon.paths import remove, size
+from daemon.recipes import command
 from daemon.recipes.pieces import RECIPES, sound_beside
 from daemon.recipes.recipe import Begin, Piece
 from daemon.scheduling import piece_rows
@@ -247,9 +248,11 @@ class Resumption:
 
     def _begun_with(self) -> str:
         """Names all that decides about the bytes of a piece."""
-        claim = self._claim
+        claim, preset = self._claim, self._resources.base(self._claim)
         source = claim.recorded.bytes, claim.recorded.modified, claim.media.fingerprint
-        decisive = (RECIPES, self._resources.encoder, self._resources.base(claim), claim.parameters, source)
+        first = command.Output(preset=preset, parameters=claim.parameters, path="", threads=1, begin=WHOLE)
+        words = command.command("", claim.media, [first], threads=1)
+        decisive = (RECIPES, self._resources.encoder, preset, claim.parameters, source, words)
         return hashlib.sha256(msgspec.json.encode(decisive, order="sorted")).hexdigest()
 
 
