@@ -35,7 +35,7 @@ KILLED = ["the daemon", "both", "the encoder"]  # for each order of a batch, in 
 ASKED, ENCODER_ASKED = "the daemon, asked to stop", "the encoder, asked to end"
 INTERRUPTED = [*KILLED, ASKED, ENCODER_ASKED]
 A_FEW = (Order("hierarchy.mp4", ("x264",)),)
-FURTHER = 60  # percent of a film at most that are encoded before a kill
+FURTHER = 40  # percent of a film at most that are encoded before a kill
 LONGEST = 600.0  # seconds that an encode may take, on a busy machine
 WHOLE = "86400"  # CPU seconds that no film here takes
 
