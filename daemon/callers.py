@@ -22,7 +22,7 @@ class Limits(Model, frozen=True):
 
     max_queued: int | None = None  # variations
     max_stored_bytes: int | None = None
-    max_encodes: int | None = None  # at once
+    max_encodes: int | None = None  # variations at once, in however many processes
     max_priority: int | None = None
 
 

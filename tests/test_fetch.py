@@ -325,6 +325,8 @@ class Keep:
 
     def grow(self, _: int) -> None: ...
 
+    def refuse_above(self, _: int) -> None: ...
+
 
 def attempt(downloader: Downloader, url: str, path: Path) -> int:
     async def main() -> int:

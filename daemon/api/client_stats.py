@@ -23,7 +23,7 @@ async def gather_of(service: Service, owner: str) -> Stats:
             oldest_seconds=None if oldest is None else round(max(0.0, time.time() - oldest), 3),
             paused_jobs=paused,
             slots=slots,
-            slots_used=service.scheduler.encodes_of(owner),
+            slots_used=service.scheduler.slots_of(owner),
             jobs_with_failures=failures,
             lost_variations=lost,
         ),

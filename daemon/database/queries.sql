@@ -1397,7 +1397,7 @@ SELECT variations AS count FROM tally WHERE status = 'queued'
 -- name: queued_variations_of_owner
 SELECT coalesce(sum(queued), 0) AS count FROM jobs WHERE owner = :owner AND queued > 0
 
--- What is stored for one owner: sources and outputs, announced uploads and fetches.
+-- What is stored for one owner: sources and outputs, announced uploads and fetches, pieces of films that wait.
 -- name: stored_bytes_of_owner
 SELECT
     (SELECT coalesce(sum(stored), 0) FROM jobs WHERE owner = :owner)
@@ -1405,6 +1405,8 @@ SELECT
     + (SELECT coalesce(sum(max(0, fetches.length - sources.bytes)), 0)
        FROM fetches CROSS JOIN sources ON sources.seq = fetches.source CROSS JOIN jobs ON jobs.seq = fetches.job
        WHERE fetches.next_attempt_at IS NOT NULL AND fetches.status = 'pending' AND jobs.owner = :owner)
+    + (SELECT coalesce(sum(pieces.bytes), 0) FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation
+       WHERE variations.status <> 'processing' AND variations.owner = :owner)
     AS count
 
 -- What counts towards the most that may be stored: sources, outputs, announced uploads and fetches, the database.

@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 MAX_VARIATIONS = 10_000  # of one job: its answer is encoded at one go
 MAX_METADATA_BYTES = 64 * 1024
+PATIENCE = 5.0  # seconds in which sources are read whose outputs are counted before anything is made
 
 
 class JobPage(Model, frozen=True):
@@ -154,9 +155,9 @@ class Jobs:
         try:
             if any(source.upload or source.remote for source in sources):
                 await asyncio.to_thread(self._take_over, job, identifiers, sources)
-            first = await self._looked_at(sources[0], self._whereabouts.of_new(sources[0], job, identifiers[0]))
-            new = list(zip(identifiers, [first, *sources[1:]], strict=True))
-            made = await self._store.write(partial(inserting, new))
+            read = await self._looked_at(job, identifiers, sources, caller)
+            foreseen = await self._foreseen(read, wanted, caller)
+            made = await self._store.write(partial(inserting, [*zip(identifiers, read, strict=True)], foreseen))
         except Doubtful:  # after a crash the row may be there all the same, and need them
             raise
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
@@ -178,9 +179,29 @@ class Jobs:
         for upload in uploads:
             self._paths.upload(upload).unlink(missing_ok=True)
 
-    async def _looked_at(self, source: NewSource, file: SourceFile) -> NewSource:
-        """The same, with what it holds if its first encode could begin at once: that then need not wait for a look."""
-        return source if source.media or source.remote else replace(source, media=await self._scheduler.glance(file))
+    async def _looked_at(
+        self, job: str, identifiers: Sequence[str], sources: Sequence[NewSource], caller: Caller
+    ) -> list[NewSource]:
+        """The same, the first with what it holds if its encode could begin at once: that then need not wait for a look.
+
+        Where outputs count towards a limit of the caller's, all that can be read in some seconds are.
+        """
+        looked, ends = list(sources), time.monotonic() + PATIENCE
+        counts = caller.limits.max_stored_bytes is not None
+        for number, source in enumerate(sources if counts else sources[:1]):
+            if source.media or source.remote:
+                continue
+            file, left = self._whereabouts.of_new(source, job, identifiers[number]), ends - time.monotonic()
+            looking = self._scheduler.look(file, left) if counts else self._scheduler.glance(file)
+            looked[number] = replace(source, media=await looking)
+        return looked
+
+    async def _foreseen(self, sources: Sequence[NewSource], wanted: Sequence[Wanted], caller: Caller) -> int:
+        """The bytes that outputs may come to, for whom they count: of sources that are read by now."""
+        if caller.limits.max_stored_bytes is None:
+            return 0
+        read = [(source.media, wanted, source.bytes) for source in sources if source.media]
+        return await asyncio.to_thread(lambda: sum(self._scheduler.forecast.bytes_of(*one) for one in read))
 
     def _take_over(self, job: str, identifiers: Iterable[str], sources: Iterable[NewSource]) -> None:
         folder = self._paths.job(job) / "sources"
@@ -210,12 +231,14 @@ class Jobs:
         conclude: Callable[[Transaction, JobView], T],
         caller: Caller,
         sources: Sequence[tuple[str, NewSource]],
+        foreseen: int,
         transaction: Transaction,
     ) -> T:
         self._quota.check_queue(transaction, len(wanted) * len(sources), caller)
         if reservation:
             reservation.release()  # for rows, in the same step
-        self._quota.check_bytes(transaction, insertion.added_bytes(source for _, source in sources), caller)
+        added = insertion.added_bytes(source for _, source in sources)
+        self._quota.check_bytes(transaction, added, caller, foreseen=foreseen)
         seq = insertion.insert_job(transaction, job, spec, self._now(), self._settings.retention, caller.name)
         called = [source.name for _, source in sources]
         folders, boot = list(filenames.folders(called)), self._whereabouts.boot

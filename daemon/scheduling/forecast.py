@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable
 
 import msgspec
 
 from daemon.database.store import Row
 from daemon.errors import FfspoolError, UnsuitableSource
 from daemon.media.model import Media
-from daemon.models import Contents, Model, Parameters
+from daemon.models import Contents, Model, Parameters, Wanted
 from daemon.presets.library import Library
 from daemon.recipes import command
 from daemon.scheduling import costs
@@ -116,6 +117,16 @@ class Forecast:
             return outlook
         spans = command.spans(media, base, parameters, self._span_seconds)
         return msgspec.structs.replace(outlook, spans=len(spans))
+
+    def bytes_of(self, media: Media, wanted: Iterable[Wanted], source_bytes: int) -> int:
+        """Returns the bytes that outputs of one source may come to, as far as that can be told. Any thread may call."""
+        return sum(self._bytes_of(media, want, source_bytes) for want in wanted)
+
+    def _bytes_of(self, media: Media, want: Wanted, source_bytes: int) -> int:
+        try:
+            return self.of("", "", media, want.preset, want.parameters, source_bytes).ready.bytes
+        except FfspoolError:  # it fails in its turn
+            return 0
 
 
 def _nothing(row: Row) -> Outlook:

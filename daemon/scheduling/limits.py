@@ -8,7 +8,7 @@ from functools import partial
 
 from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Store, Transaction
-from daemon.errors import LimitReached, OutOfSpace
+from daemon.errors import LimitReached, OutOfSpace, OwnLimitReached
 from daemon.models import new_id
 from daemon.scheduling.space import Space, told
 from daemon.settings import Settings
@@ -49,13 +49,18 @@ class Quota:
         if _count(transaction, "pending_uploads") >= most:
             raise LimitReached(f"there are {most} uploads that no job took, which is the limit: use or delete some")
 
-    def check_bytes(self, transaction: Transaction, more: int, caller: Caller = OURSELVES) -> None:
-        """Raises LimitReached when `more` bytes would be over what may be stored."""
-        own = caller.limits.max_stored_bytes
-        if own is not None and (mine := _count(transaction, "stored_bytes_of_owner", caller.name)) + more > own:
-            raise LimitReached(
-                f"{mine} bytes of this token are stored or on their way, and {more} more are over its limit of {own}: "
-                f"delete some jobs"
+    def check_bytes(
+        self, transaction: Transaction, more: int, caller: Caller = OURSELVES, *, foreseen: int = 0
+    ) -> None:
+        """Raises LimitReached when `more` bytes would be over what may be stored, and OwnLimitReached when that is by
+        the caller's own limit, towards which those `foreseen` of outputs count, too.
+        """
+        own, left = caller.limits.max_stored_bytes, self.own_left(transaction, caller)
+        if own is not None and left is not None and more + foreseen > left:
+            of_outputs = f", {foreseen} of them foreseen for outputs," if foreseen else ""
+            raise OwnLimitReached(
+                f"{own - left} bytes of this token are stored or on their way, and {more + foreseen} more{of_outputs} "
+                f"are over its limit of {own} (max_stored_bytes): delete some jobs"
             )
         left, most = self.left(transaction), self._settings.max_stored_bytes
         if left is not None and most is not None and more > left:
@@ -86,6 +91,14 @@ class Quota:
         """
         most = self._settings.max_stored_bytes
         return None if most is None else most - _count(transaction, "stored_bytes") - self._space.promised
+
+    def own_left(self, transaction: Transaction, caller: Caller) -> int | None:
+        """Returns the bytes that the caller's own limit leaves; below 0 when more is stored. None: it has none."""
+        own = caller.limits.max_stored_bytes
+        if own is None:
+            return None
+        mine = _count(transaction, "stored_bytes_of_owner", caller.name)
+        return own - mine - self._space.promised_to(caller.name)
 
     @contextmanager
     def arriving(self, size: int, arrived: Callable[[], int]) -> Iterator[None]:
@@ -128,7 +141,7 @@ class Reservation:
         self._quota.check_bytes(transaction, size - self.bytes, self._caller)
         self._quota.check_disk(size - self.bytes)
         self.bytes = size
-        self._space.reserve(self._key, size, lambda: self.arrived)
+        self._space.reserve(self._key, size, lambda: self.arrived, owner=self._caller.name)
 
     def release(self) -> None:
         """Gives back what is kept; a row tells of the files now, or nobody will."""

@@ -23,10 +23,10 @@ from daemon.scheduling.claims import Claim
 from daemon.scheduling.film import Film
 from daemon.scheduling.forecast import Forecast, Outlook
 from daemon.scheduling.resources import Resources
+from daemon.scheduling.room import Left, Room
 from daemon.scheduling.settlement import Member, Receipt
 from daemon.scheduling.shares import Ready, Share
 from daemon.scheduling.source_reading import Judge, Survey
-from daemon.scheduling.space import refusal
 from daemon.scheduling.turns import Owner, Turns
 from daemon.states import OnUnsuitable, QueueState
 
@@ -48,7 +48,7 @@ class Scheduler:
         self._resources = resources
         self._longest = longest
         self._queue = QueueState.RUNNING
-        self._forecast = Forecast(
+        self.forecast = Forecast(
             resources.library, resources.history.corrections, resources.space.experience, resources.resume_from
         )
         self._survey = Survey(resources.store, resources.prober, resources.whereabouts, self.wake, resources.now)
@@ -57,9 +57,7 @@ class Scheduler:
         self._attempts: dict[str, Attempt] = {}  # the same, by variation
         self._awake = asyncio.Event()
         self._closing = False
-        self._any_aside = True  # some may be, from before a restart
-        self._least_aside: int | None = None  # bytes wanted by the smallest of what did not fit
-        self._ended_one = False
+        self._room = Room(resources)
         self.shortage: str | None = None  # why nothing starts though there may be work
         self.changed = asyncio.Event()  # set whenever a variation changed its state; whoever waits clears it
 
@@ -73,6 +71,10 @@ class Scheduler:
         None: nothing could start now, or it is to be read in its turn.
         """
         return await self._survey.glance(file) if self._may_start() else None
+
+    async def look(self, file: SourceFile, within: float) -> Media | None:
+        """Returns what the file holds, though nothing may start now; None: that is not known `within` some seconds."""
+        return await self._survey.glance(file, within)
 
     def on_media(self, judge: Judge) -> None:
         """Has `judge` be called in the transaction that records what a source holds, before anything is made of it."""
@@ -105,8 +107,8 @@ class Scheduler:
         """Returns how many encodes may run at once, and how many do."""
         return self._capacity.slots, self._encoding
 
-    def encodes_of(self, owner: Owner) -> int:
-        """Returns how many encodes of that owner run."""
+    def slots_of(self, owner: Owner) -> int:
+        """Returns how many slots are an owner's."""
         return sum(_width(attempt) for attempt in self._running if attempt.owner == owner)
 
     def reserved(self) -> int:
@@ -196,34 +198,17 @@ class Scheduler:
     # Claiming
 
     async def _fill_slots(self) -> None:
-        await self._recall_aside()
+        await self._room.recall()
         for _ in range(MOST_AT_ONCE):
-            available, left = await self._available()
-            self.shortage = refusal(0, available, left)
+            left = await self._room.left()
+            self.shortage = left.refusal(0)
             if self.shortage or not self._may_start():
                 return
             rows = await self._next_ready()
             if not rows:
                 self._widen()
                 return
-            await self._start_best(rows, available, left)
-
-    async def _available(self) -> tuple[int, int | None]:
-        """Bytes for one more encode on the disk, and of what may be stored (None: as much as the disk holds)."""
-        quota = self._resources.quota
-        left = await self._resources.store.read(quota.left) if quota.bounded else None
-        return await asyncio.to_thread(self._resources.space.available), left
-
-    async def _recall_aside(self) -> None:
-        """What did not fit gets another chance once an encode has ended, or there is room for the smallest of it."""
-        if self._any_aside and (self._ended_one or await self._least_fits()):
-            self._any_aside, self._least_aside = False, None
-            now = self._resources.now()
-            await self._resources.store.write(lambda t: t.run("recall_aside", now=now, limit=MOST_AT_ONCE))
-        self._ended_one = False
-
-    async def _least_fits(self) -> bool:
-        return self._least_aside is not None and refusal(self._least_aside, *await self._available()) is None
+            await self._start_best(rows, left)
 
     async def _next_ready(self) -> list[Row]:
         """What may start of the first job of whose turn it is, as far as its sources were read; reading of the others
@@ -231,7 +216,7 @@ class Scheduler:
 
         A source that takes long to be read is overtaken.
         """
-        passed = {one.owner for one in self._running if not self._has_slots(one.owner)}
+        passed = {one.owner for one in self._running if self._more_of(one.owner) == 0}
         while True:
             owners, rows = await self._resources.store.read(partial(self._ready_in_turn, passed))
             found = self._startable(rows)
@@ -244,10 +229,12 @@ class Scheduler:
         owners = [one for one in self._turns.in_order(transaction.all("first_ready")) if one not in passed]
         return owners, transaction.all("ready", owner=owners[0], limit=WINDOW) if owners else []
 
-    def _has_slots(self, owner: Owner) -> bool:
-        """Whether one more of that owner may be encoded beside what is."""
+    def _more_of(self, owner: Owner) -> int | None:
+        """How many more variations of that owner may be encoded beside those that are; None: any number."""
         most = self._resources.caller_of(owner).limits.max_encodes
-        return most is None or most > self.encodes_of(owner)
+        return (
+            None if most is None else max(0, most - sum(_encodes(one) for one in self._running if one.owner == owner))
+        )
 
     def _startable(self, rows: list[Row]) -> list[Row]:
         """What may start of the first job among the rows; what is not read yet is read ahead."""
@@ -262,27 +249,22 @@ class Scheduler:
             return [] if self._running else known[:1]
         return [row for row in known if row["job"] == known[0]["job"]]
 
-    async def _start_best(self, rows: list[Row], available: int, left: int | None) -> None:
+    async def _start_best(self, rows: list[Row], left: Left) -> None:
         """Starts one process for some of the rows; those there is no room for let others pass."""
-        outlooks = await self._suitable({row["id"]: (row, self._forecast.of_row(row)) for row in rows})
-        waiting = {
-            one: words for one, outlook in outlooks.items() if (words := refusal(outlook.ready.bytes, available, left))
-        }
-        if waiting:
-            self._any_aside = True
-            least = min(outlooks[one].ready.bytes for one in waiting)
-            self._least_aside = least if self._least_aside is None else min(least, self._least_aside)
-            await self._resources.store.write(partial(claims.set_aside, waiting=waiting, now=self._resources.now()))
+        outlooks = await self._suitable({row["id"]: (row, self.forecast.of_row(row)) for row in rows})
+        owner: Owner = rows[0]["owner"]
+        left = await self._room.left_to(owner, left)
+        waiting = await self._room.set_aside(owner, {one: each.ready.bytes for one, each in outlooks.items()}, left)
         fitting = [outlook.ready for one, outlook in outlooks.items() if one not in waiting]
         if not fitting:
             return
-        share = self._share(fitting, available if left is None else min(available, left))
+        share = self._share(fitting[: self._more_of(owner)], left.most)
         claimed = list[Claim]()
         wanted = {variation: outlooks[variation].ready.bytes for variation in share.variations}
         for variation, bytes_of_it in wanted.items():
-            self._resources.space.reserve(variation, bytes_of_it)
+            self._resources.space.reserve(variation, bytes_of_it, owner=owner)
         try:
-            claimed = await self._resources.store.write(partial(self._claim, share))
+            claimed = await self._resources.store.write(partial(self._claim, share, owner))
         finally:
             for variation in wanted.keys() - {claim.id for claim in claimed}:
                 self._resources.space.release(variation)
@@ -303,10 +285,11 @@ class Scheduler:
             self.changed.set()
         return {one: outlook for one, (_, outlook) in seen.items() if one not in unsuitable}
 
-    def _claim(self, share: Share, transaction: Transaction) -> list[Claim]:
+    def _claim(self, share: Share, owner: Owner, transaction: Transaction) -> list[Claim]:
         """An empty list, where a file that came meanwhile took the room."""
-        left = self._resources.quota.left(transaction)
-        if left is not None and left < 0:
+        quota = self._resources.quota
+        lefts = quota.left(transaction), quota.own_left(transaction, self._resources.caller_of(owner))
+        if any(left is not None and left < 0 for left in lefts):
             return []
         return claims.claim(transaction, variations=share.variations, now=self._resources.now())
 
@@ -339,7 +322,8 @@ class Scheduler:
         attempt = Attempt(members, self._resources, threads=share.threads, held=held)
         # Again: one that ended early in company may have given it back when its company ended.
         for member in members:
-            self._resources.space.reserve(member.claim.id, member.space, partial(attempt.written, member.claim.id))
+            one, written = member.claim, partial(attempt.written, member.claim.id)
+            self._resources.space.reserve(one.id, member.space, written, owner=one.owner)
         self._running.append(attempt)
         self._attempts |= dict.fromkeys(attempt.variations, attempt)
         attempt.on_free(self.wake)
@@ -358,7 +342,7 @@ class Scheduler:
     def _widen(self) -> None:
         """Gives slots that nobody else wants to films that are encoded in several spans."""
         for attempt in self._running:
-            while self._may_start() and self._has_slots(attempt.owner) and attempt.widen():
+            while self._may_start() and self._more_of(attempt.owner) != 0 and attempt.widen():
                 pass
 
     def _ended(self, attempt: Attempt) -> None:
@@ -367,8 +351,7 @@ class Scheduler:
             if self._attempts.get(variation) is attempt:  # one that ended early may be on its way again
                 del self._attempts[variation]
                 self._resources.space.release(variation)
-        self._any_aside |= attempt.crowded_out
-        self._ended_one |= not attempt.crowded_out  # else it would be recalled to the same full disk at once
+        self._room.ended(crowded_out=attempt.crowded_out)
         self.changed.set()
         self.wake()
 
@@ -378,7 +361,7 @@ class Scheduler:
             return LOOK_FOR_ROOM
         if not self._may_start():
             return SAFETY_POLL
-        patience = SAFETY_POLL if self._least_aside is None else LOOK_FOR_ROOM
+        patience = LOOK_FOR_ROOM if self._room.is_wanted else SAFETY_POLL
         row = await self._resources.store.read(lambda t: t.one("next_delayed"))
         if row is None or row["at"] is None:
             return patience
@@ -392,3 +375,8 @@ class Scheduler:
 
 def _width(attempt: Attempt) -> int:
     return 0 if attempt.frozen or attempt.encoded else attempt.width
+
+
+def _encodes(attempt: Attempt) -> int:
+    """How many variations are encoded; each span of one that several processes share is one."""
+    return 0 if attempt.frozen or attempt.encoded else max(attempt.width, len(attempt.variations))

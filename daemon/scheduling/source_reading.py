@@ -62,8 +62,8 @@ class Survey:
         self._since[source] = time.monotonic()
         asyncio.get_running_loop().call_later(PATIENCE, self._tell)
 
-    async def glance(self, file: SourceFile) -> Media | None:
-        """Returns what the file holds, if others do not keep the readers busy and it is read in a moment.
+    async def glance(self, file: SourceFile, within: float = GLANCE) -> Media | None:
+        """Returns what the file holds, if others do not keep the readers busy and it is read `within` some seconds.
 
         None: see later. Nor does it tell why a file cannot be read.
         """
@@ -71,7 +71,7 @@ class Survey:
             return None
         self._glances += 1
         try:
-            async with asyncio.timeout(GLANCE):
+            async with asyncio.timeout(within):
                 return await self._prober.probe(file)
         except (ProbeError, Unavailable, TimeoutError):
             return None

@@ -93,6 +93,7 @@ class _Reserved(Model, frozen=True):
     bytes: int
     written: Callable[[], int]
     stored: bool
+    owner: str | None
 
     @property
     def outstanding(self) -> int:
@@ -121,6 +122,10 @@ class Space:
         """Returns the bytes that are reserved and no row tells of, written or not."""
         return sum(one.bytes for one in list(self._reservations.values()) if not one.stored)
 
+    def promised_to(self, owner: str | None) -> int:
+        """Returns the same of what is reserved for one owner."""
+        return sum(one.bytes for one in list(self._reservations.values()) if not one.stored and one.owner == owner)
+
     def available(self) -> int:
         """Returns the bytes for one more encode at this moment; below 0 when the reserve is used up."""
         total, free = self._usage()
@@ -130,23 +135,36 @@ class Space:
         """Returns the bytes that encodes leave free on a disk of `total`."""
         return min(RESERVE, int(total * RESERVE_SHARE)) if self._kept_free is None else self._kept_free
 
-    def reserve(self, key: str, wanted: int, written: Callable[[], int] = lambda: 0, *, stored: bool = False) -> None:
+    def reserve(
+        self,
+        key: str,
+        wanted: int,
+        written: Callable[[], int] = lambda: 0,
+        *,
+        stored: bool = False,
+        owner: str | None = None,
+    ) -> None:
         """Reserves that many bytes for a variation that starts, or a file that comes, until `release`.
 
         `written` says how many of them are on the disk; it is asked on any thread, and may block.
         """
-        self._reservations[key] = _Reserved(bytes=wanted, written=written, stored=stored)
+        self._reservations[key] = _Reserved(bytes=wanted, written=written, stored=stored, owner=owner)
 
     def release(self, key: str) -> None:
         """Reserves nothing for it any more, if anything was."""
         self._reservations.pop(key, None)
 
 
-def refusal(wanted: int, available: int, left: int | None = None) -> str | None:
+def refusal(wanted: int, available: int, left: int | None = None, own: int | None = None) -> str | None:
     """Says why an encode has to wait; None when there is room for it.
 
-    `left`: bytes that may be stored, where bounded.
+    `left`: bytes that may be stored, where bounded, and of its token's bytes `own`.
     """
+    if own is not None and wanted > own:
+        return (
+            f"it waits for jobs of this token to be deleted: it may need {told(wanted)}, "
+            f"and {told(max(0, own))} more may be stored (max_stored_bytes)"
+        )
     if left is not None and left <= 0:
         return "it waits for jobs to be deleted: as much is stored, or about to be, as may be"
     if left is not None and wanted > left:

@@ -59,6 +59,10 @@ class Keeper(Protocol):
         """Keeps that so many bytes are on the disk. Raises as `begin` does."""
         ...
 
+    def refuse_above(self, size: int) -> None:
+        """Raises Unfetched for a file of more bytes than whose it is may store, as far as is known at this moment."""
+        ...
+
 
 class _Line:
     """An answer of which the head was read."""
@@ -286,6 +290,7 @@ def _fill(part: int, response: http.client.HTTPResponse, shown: str, trip: Trip,
     while piece := _next(response, shown, part, trip, keeper):
         if trip.bytes + len(piece) > most:
             raise Unfetched(f"{shown} sends more than {most} bytes, which are the limit", final=True)
+        keeper.refuse_above(trip.bytes + len(piece))
         _write(part, piece, trip.bytes)
         trip.took(len(piece))
         if time.monotonic() - durable >= DURABLE_EVERY:

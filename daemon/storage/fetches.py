@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -235,37 +235,70 @@ class Fetches:
 
     # What the thread of an attempt asks for
 
-    async def begin(self, due: Row, trip: Trip, answer: Answer) -> bool:
-        """Keeps which file it is, and room for it. Raises Unfetched; False: nobody wants it any more."""
+    async def begin(self, due: Row, trip: Trip, answer: Answer) -> _Bounds | None:
+        """Keeps which file it is, and room for it. Raises Unfetched; None: nobody wants it any more."""
         try:
             return await self._store.write(partial(self._begin, due, trip, answer))
         except (LimitReached, OutOfSpace) as error:
             raise Unfetched(f"{due['shown']} waits for room: {error}", room=True) from error
 
-    def _begin(self, due: Row, trip: Trip, answer: Answer, transaction: Transaction) -> bool:
+    def _begin(self, due: Row, trip: Trip, answer: Answer, transaction: Transaction) -> _Bounds | None:
         """Does so among writes, so that no two take the same room."""
+        caller = self._caller_of(due["owner"])
+        _Bounds(due["shown"], caller.limits.max_stored_bytes).refuse_above(answer.length or 0)
         if answer.length is not None:
             missing = answer.length - answer.begins
             counted = due["length"] is not None
-            self._quota.check_bytes(transaction, 0 if counted else missing, self._caller_of(due["owner"]))
+            self._quota.check_bytes(transaction, 0 if counted else missing, caller)
             self._quota.check_disk(missing)
             # The row counts as stored what is to come: only the disk is kept.
             self._space.reserve(due["id"], missing, lambda: trip.bytes - answer.begins, stored=True)
         transaction.run("grow_fetch", id=due["id"], bytes=answer.begins)
         version = msgspec.json.encode(answer.version).decode()
-        return bool(transaction.run("note_fetch", id=due["id"], length=answer.length, version=version))
+        if not transaction.run("note_fetch", id=due["id"], length=answer.length, version=version):
+            return None
+        return self._bounds(due, answer.begins, transaction) if answer.length is None else _Bounds(due["shown"])
 
-    async def grow(self, due: Row, size: int, *, bounded: bool) -> bool:
-        """Keeps how much is on the disk. Raises Unfetched where one that is not `bounded` takes the last room."""
-        grown = await self._store.write(lambda t: t.run("grow_fetch", id=due["id"], bytes=size))
-        if grown and not bounded:
-            try:
-                caller = self._caller_of(due["owner"])
-                await self._store.read(lambda t: self._quota.check_bytes(t, 0, caller))
-                await asyncio.to_thread(self._quota.check_disk, 0)
-            except (LimitReached, OutOfSpace) as error:
-                raise Unfetched(f"{due['shown']} waits for room: {error}", room=True, anew=True) from error
-        return bool(grown)
+    def _bounds(self, due: Row, size: int, transaction: Transaction) -> _Bounds:
+        """How large a file may become that does not say so, of which so much is here. Raises LimitReached."""
+        caller = self._caller_of(due["owner"])
+        left = self._quota.own_left(transaction, caller)
+        bounds = _Bounds(due["shown"], caller.limits.max_stored_bytes, None if left is None else size + left)
+        bounds.refuse_above(size)
+        self._quota.check_bytes(transaction, 0, caller)
+        return bounds
+
+    async def grow(self, due: Row, trip: Trip, size: int) -> _Bounds | None:
+        """Keeps how much is on the disk. Raises Unfetched where a file that does not say how large it is takes the last
+        room; None: nobody wants it any more.
+        """
+        if not await self._store.write(lambda t: t.run("grow_fetch", id=due["id"], bytes=size)):
+            return None
+        if trip.length is not None:
+            return _Bounds(due["shown"])
+        try:
+            await asyncio.to_thread(self._quota.check_disk, 0)
+            return await self._store.read(partial(self._bounds, due, size))
+        except (LimitReached, OutOfSpace) as error:
+            raise Unfetched(f"{due['shown']} waits for room: {error}", room=True, anew=True) from error
+
+
+class _Bounds(NamedTuple):
+    """Says how large a file may become: by the limit of its token, whatever else that stores, and by what is left."""
+
+    shown: str
+    limit: int | None = None
+    most: int | None = None
+
+    def refuse_above(self, size: int) -> None:
+        """Raises Unfetched."""
+        if self.limit is None or size <= (self.limit if self.most is None else self.most):
+            return
+        raise Unfetched(
+            f"{self.shown} holds more than this token may store, of which the limit is {self.limit} bytes "
+            f"(max_stored_bytes): delete some jobs and retry, or ask for a higher limit",
+            final=True,
+        )
 
 
 class _Keeper:
@@ -276,16 +309,22 @@ class _Keeper:
         self._due = due
         self._trip = trip
         self._loop = asyncio.get_running_loop()
+        self._bounds = _Bounds(due["shown"])
 
     def begin(self, answer: Answer) -> None:
-        coming = self._fetches.begin(self._due, self._trip, answer)
-        if not asyncio.run_coroutine_threadsafe(coming, self._loop).result():
-            raise Stopped
+        self._bounds = self._told(self._fetches.begin(self._due, self._trip, answer))
 
     def grow(self, size: int) -> None:
-        growing = self._fetches.grow(self._due, size, bounded=self._trip.length is not None)
-        if not asyncio.run_coroutine_threadsafe(growing, self._loop).result():
+        self._bounds = self._told(self._fetches.grow(self._due, self._trip, size))
+
+    def refuse_above(self, size: int) -> None:
+        self._bounds.refuse_above(size)
+
+    def _told(self, coming: Coroutine[Any, Any, _Bounds | None]) -> _Bounds:
+        bounds = asyncio.run_coroutine_threadsafe(coming, self._loop).result()
+        if bounds is None:
             raise Stopped
+        return bounds
 
 
 def _of(due: Row) -> Mapping[str, str]:
