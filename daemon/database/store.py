@@ -3,6 +3,9 @@
 A transaction is a plain function over a `Transaction`, run whole on the writer's thread, so a
 cancelled coroutine can never leave one open. Writes that wait together share one commit, each in a
 savepoint of its own: one that raises is undone alone. When `write` returns, the data is fsynced.
+
+What was deleted, such as the key of a link, is soon nowhere in the files: its place is overwritten, and the log is
+emptied once nothing is written for a moment, or a minute after it was begun.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ OF_OURS = {  # errors that tell of our statements; the others tell of the host
     sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_SCHEMA,
 }  # fmt: skip
 OF_OWNER = "/* of owner */"  # stands in `queries.sql` where a statement is there for one owner's rows, too
+QUIET = 2.0  # seconds without a commit after which the log is emptied
+LONGEST_LOG = 60.0  # seconds after which it is emptied though there was no such moment
 MAX_GROUP = 256  # writes in one commit; bounds how long the first of them waits
 
 
@@ -88,6 +93,9 @@ class Store:
         self._waiting: asyncio.Queue[_Write[Any]] = asyncio.Queue()
         self._committer = asyncio.create_task(self._commit_groups(), name="store writer")
         self._checking: asyncio.Task[None] | None = None
+        self._commits = 0
+        self._logged = asyncio.Event()  # set while the log may hold something
+        self._emptying = asyncio.create_task(self._empty_log(), name="store log")
 
     @classmethod
     async def open(cls, path: Path) -> Store:
@@ -110,7 +118,7 @@ class Store:
     async def close(self) -> None:
         """Commits what waits, then closes. Writes after this raise."""
         await self._waiting.join()
-        background = [task for task in (self._committer, self._checking) if task]
+        background = [task for task in (self._committer, self._checking, self._emptying) if task]
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
@@ -159,6 +167,8 @@ class Store:
                 results = await _on_thread(self._writer, partial(self._commit, group))
             except sqlite3.Error as error:
                 results = [self._refusal(error, "written")] * len(group)
+            self._commits += 1
+            self._logged.set()
             for tell in self._listeners:
                 tell()
             for write, result in zip(group, results, strict=True):
@@ -203,6 +213,19 @@ class Store:
         with suppress(OSError):
             suspicion(self._path).touch()
 
+    async def _empty_log(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._logged.wait()
+            before, begun = -1, loop.time()
+            while before != self._commits and loop.time() < begun + LONGEST_LOG:
+                before = self._commits
+                await asyncio.sleep(QUIET)
+            self._logged.clear()
+            with suppress(sqlite3.Error):  # whoever writes next is told of it
+                if not await _on_thread(self._writer, _emptied):
+                    self._logged.set()
+
     async def _check(self) -> None:
         """Looks at every page of a database too large for that at a start, beside the work."""
         checker = await _connect(self._path, read_only=True)
@@ -246,13 +269,29 @@ def of_owner(query: str, owner: str | None) -> str:
     return query if owner is None else f"{query}_of_owner"
 
 
+def _emptied(connection: sqlite3.Connection) -> bool:
+    """Whether the log is in the database by now, and holds nothing: not while somebody reads what is in neither."""
+    patience: int = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {patience}")
+
+
 async def _connect(path: Path, *, read_only: bool = False) -> aiosqlite.Connection:
     mode = "ro" if read_only else "rw"
     connection = await aiosqlite.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
     connection.row_factory = sqlite3.Row
     try:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 10000"):
-            if not (read_only and pragma.startswith("journal_mode")):
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "busy_timeout = 10000",
+            "secure_delete = ON",
+        ):
+            if not (read_only and pragma.startswith(("journal_mode", "secure_delete"))):
                 await connection.execute(f"PRAGMA {pragma}")
         # Without it, a statement in the middle of a transaction opens a file, and has to find a descriptor left.
         await connection.execute("PRAGMA temp_store = MEMORY")
