@@ -111,10 +111,6 @@ class LimitReached(FfspoolError):
     headers: Mapping[str, str] = {"Retry-After": "60"}
 
 
-class OwnLimitReached(LimitReached):
-    """The most that a limit of the caller's token allows is stored."""
-
-
 class ForeignHost(FfspoolError):
     """The Host is none of the daemon's names: perhaps a name that was made to lead here."""
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Store, Transaction
-from daemon.errors import LimitReached, OutOfSpace, OwnLimitReached
+from daemon.errors import LimitReached, OutOfSpace
 from daemon.models import new_id
 from daemon.scheduling.space import Space, told
 from daemon.settings import Settings
@@ -52,13 +52,14 @@ class Quota:
     def check_bytes(
         self, transaction: Transaction, more: int, caller: Caller = OURSELVES, *, foreseen: int = 0
     ) -> None:
-        """Raises LimitReached when `more` bytes would be over what may be stored, and OwnLimitReached when that is by
-        the caller's own limit, towards which those `foreseen` of outputs count, too.
+        """Raises LimitReached when `more` bytes would be over what may be stored.
+
+        Towards the caller's own limit those `foreseen` of outputs count, too.
         """
         own, left = caller.limits.max_stored_bytes, self.own_left(transaction, caller)
         if own is not None and left is not None and more + foreseen > left:
             of_outputs = f", {foreseen} of them foreseen for outputs," if foreseen else ""
-            raise OwnLimitReached(
+            raise LimitReached(
                 f"{own - left} bytes of this token are stored or on their way, and {more + foreseen} more{of_outputs} "
                 f"are over its limit of {own} (max_stored_bytes): delete some jobs"
             )
