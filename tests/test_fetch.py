@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from conftest import PATIENCE, Daemon, stored, told, wait_until
-from file_host import FileHost, Visit, broken, certified, held, hosting, saying
+from file_host import Answering, FileHost, Visit, broken, certified, held, hosting, saying
 from surroundings import thorough
 
 from daemon import addresses
@@ -253,7 +253,33 @@ def nonsense(visit: Visit) -> None:
     visit.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
 
 
+def twice(name: str, *values: str) -> Answering:
+    """Says all of the file, and one header in several ways."""
+
+    def answer(visit: Visit) -> None:
+        content = visit.server.content
+        visit.send_response(200)
+        for header, value in [*((name, one) for one in values), ("X-Rest", "x")]:
+            visit.send_header(header, value.format(len(content), len(content) // 2))
+        if name != "Content-Length":
+            visit.send_header("Content-Length", str(len(content)))
+        visit.end_headers()
+        visit.wfile.write(content)
+
+    return answer
+
+
+@pytest.mark.parametrize("values", [("{0}", "{0}"), ("{0}, {0}",)])
+def test_a_length_that_is_said_twice_is_taken(daemon: Daemon, host: FileHost, values: tuple[str, ...]) -> None:
+    host.answers = [twice("Content-Length", *values)]
+    assert daemon.wait_for(submit(daemon, {"url": host.url()})["id"])["status"] == "completed"
+
+
 HOPELESS = {
+    "two lengths": (twice("Content-Length", "{1}", "{0}"), "two Content-Length headers that contradict each other"),
+    "lengths in one": (twice("Content-Length", "{0}, {1}"), "two Content-Length headers that contradict each other"),
+    "two encodings": (twice("Content-Encoding", "identity", "gzip"), "two Content-Encoding headers that contradict"),
+    "two types": (twice("Content-Type", "video/mp4", "text/html"), "two Content-Type headers that contradict"),
     "404": (saying(404), "answered 404 Not Found"),
     "403": (saying(403), "answered 403 Forbidden"),
     "a page": (saying(200, b"<!doctype html>", content_type="text/html; charset=utf-8"), "a web page (HTML)"),

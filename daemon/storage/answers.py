@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from daemon.errors import Unfetched
@@ -13,6 +13,15 @@ from daemon.retry_after import seconds_of
 MAY_PASS = frozenset({408, 409, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529, 530})
 PAGES = frozenset({"text/html", "application/xhtml+xml"})
 RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+LISTED = frozenset({"content-length"})  # proxies make one header of two
+DECIDING = frozenset(
+    {
+        *("content-length", "content-range", "transfer-encoding", "content-encoding", "content-type", "location"),
+        *("etag", "last-modified"),
+    }
+)
 
 
 class Version(Model, frozen=True):
@@ -52,6 +61,22 @@ class Answer(Model, frozen=True):
     length: int | None
     version: Version
     framed: bool  # whether its end can be told from a line that broke
+
+
+def plain_headers(headers: Iterable[tuple[str, str]]) -> tuple[dict[str, str], str | None]:
+    """Returns headers by their names in small letters, and which of those is there in two ways that change what comes.
+
+    Where one is there twice, each its own way, the body that one reader takes is not that of another.
+    """
+    found: dict[str, str] = {}
+    twice: str | None = None
+    for name, value in headers:
+        key = name.lower()
+        parts = {part.strip() for part in (value.split(",") if key in LISTED else [value])}
+        first = found.setdefault(key, min(parts))
+        if key in DECIDING and parts != {first}:
+            twice = twice or name
+    return found, twice
 
 
 def plain_etag(etag: str | None) -> str | None:

@@ -71,8 +71,7 @@ class _Line:
         self._connection = connection
         self.response = response
         self.status = response.status
-        # Of a header that is there twice the first counts, as for the library that reads the body.
-        self.headers = {name.lower(): value for name, value in reversed(response.getheaders())}
+        self.headers, self.contradiction = answers.plain_headers(response.getheaders())
 
     def close(self) -> None:
         self.response.close()
@@ -168,6 +167,9 @@ class Downloader:
         url, headers = urls.parsed(remote.url, self._ports), remote.headers
         for _ in range(1 if self._sign else MAX_REDIRECTS + 1):
             line = await self._get(url, {**headers, **extra}, trip)
+            if twice := line.contradiction:
+                line.close()
+                raise Unfetched(f"{url.shown} answered with two {twice} headers that contradict each other", final=True)
             location = line.headers.get("location")
             if line.status not in REDIRECTS or not location:
                 return line
