@@ -45,10 +45,22 @@ CLOUD_SERVICES = [*map(ip_network, (
 
 
 class ForbiddenTarget(FfspoolError):
-    """Refuses a host with an address that we do not go to."""
+    """Refuses a host with an address that we do not go to. `told` is what a client may know: not the address itself."""
 
     code = "forbidden_target"
     title = "The daemon does not go there"
+
+    def __init__(self, message: str, told: str) -> None:
+        super().__init__(message)
+        self.told = told
+
+
+def told(error: BaseException, *, to_admin: bool) -> str:
+    """Returns the words of an error, or of what it was raised from: a client is not told what a name leads to."""
+    for one in (error, error.__cause__):
+        if isinstance(one, ForbiddenTarget) and not to_admin:
+            return one.told
+    return str(error)
 
 
 class UnknownName(OSError):
@@ -118,8 +130,10 @@ async def check_connection(
 
 def _refuse(host: str, address: Address, reason: str | None, traffic: Traffic) -> None:
     if reason:
-        leads = f"is {reason}" if host == str(address) else f"leads to {address}, {reason}"
-        raise ForbiddenTarget(f"{host} {leads}: {traffic.public_only}")
+        is_literal = host == str(address)
+        leads = f"is {reason}" if is_literal else f"leads to {address}, {reason}"
+        told = f"is {reason}" if is_literal else "leads to an address that is not public"
+        raise ForbiddenTarget(f"{host} {leads}: {traffic.public_only}", f"{host} {told}: {traffic.public_only}")
 
 
 def against_literal(host: str, traffic: Traffic) -> str | None:

@@ -24,7 +24,9 @@ class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     rights: Annotated[tuple[Right, ...], msgspec.Meta(min_length=1, max_length=4)] = USUAL
     max_queued: Annotated[AtLeastOne | None, msgspec.Meta(description="variations in the queue")] = None
-    max_stored_bytes: Annotated[AtLeastOne | None, msgspec.Meta(description="of its sources, and of its outputs as predicted")] = None
+    max_stored_bytes: Annotated[
+        AtLeastOne | None, msgspec.Meta(description="of its sources, and of its outputs as predicted")
+    ] = None
     max_encodes: Annotated[AtLeastOne | None, msgspec.Meta(description="variations that are encoded at once")] = None
     max_priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000, description="of its jobs")] | None = None
 

@@ -61,7 +61,9 @@ def _most(limit: int | None) -> str:
 @click.option("--can", metavar="RIGHTS", default=USUAL, help=f"Of read, submit, control and admin; by default {USUAL}.")
 @click.option("--max-queued", type=click.IntRange(1), metavar="N", help="Most variations in the queue.")
 @click.option("--max-stored-bytes", type=click.IntRange(1), metavar="BYTES", help="Most bytes of its jobs and uploads.")
-@click.option("--max-encodes", type=click.IntRange(1), metavar="N", help="Most of its variations that are encoded at once.")
+@click.option(
+    "--max-encodes", type=click.IntRange(1), metavar="N", help="Most of its variations that are encoded at once."
+)
 @click.option("--max-priority", type=click.IntRange(-1000, 1000), metavar="N", help="Highest priority of its jobs.")
 @state_dir
 @as_json

@@ -882,7 +882,10 @@ SELECT deliveries.id, deliveries.place, deliveries.wanted, deliveries.status, de
     deliveries.since, variations.id AS variation, variations.name, variations.preset, variations.parameters,
     variations.extension, variations.bytes, variations.sha256, variations.quality, variations.contents,
     sources.name AS source, sources.folder AS stem, sources.path,
-    sources.modified, sources.media, jobs.id AS job, jobs.name AS job_name, jobs.created_at
+    sources.modified, sources.media, jobs.id AS job, jobs.name AS job_name, jobs.created_at,
+    (jobs.owner IS NULL OR EXISTS (
+        SELECT 1 FROM tokens, json_each(tokens.rights) WHERE tokens.name = jobs.owner AND json_each.value = 'admin'
+    )) AS of_admin
 FROM deliveries LEFT JOIN variations ON variations.seq = deliveries.variation
 LEFT JOIN sources ON sources.seq = variations.source LEFT JOIN jobs ON jobs.seq = variations.job
 WHERE deliveries.next_attempt_at <= :now AND deliveries.id NOT IN (SELECT value FROM json_each(:busy))
@@ -1023,7 +1026,10 @@ VALUES (:source, :job, :shown, :wanted, :now, :now)
 -- what is urgent, of that the owner and then the job of which least is under way (`owners`, `jobs`), and what is due longest.
 -- name: due_fetch
 SELECT fetches.shown, fetches.wanted, fetches.status, fetches.length, fetches.version, fetches.failures, fetches.since,
-    sources.id, sources.name, sources.bytes, jobs.id AS job, jobs.seq AS job_seq, jobs.owner
+    sources.id, sources.name, sources.bytes, jobs.id AS job, jobs.seq AS job_seq, jobs.owner,
+    (jobs.owner IS NULL OR EXISTS (
+        SELECT 1 FROM tokens, json_each(tokens.rights) WHERE tokens.name = jobs.owner AND json_each.value = 'admin'
+    )) AS of_admin
 FROM fetches CROSS JOIN sources ON sources.seq = fetches.source CROSS JOIN jobs ON jobs.seq = fetches.job
 WHERE fetches.next_attempt_at <= :now AND sources.id NOT IN (SELECT value FROM json_each(:busy))
     AND (fetches.status <> 'pending' OR (NOT :full AND jobs.paused = 0 AND (
@@ -1339,7 +1345,11 @@ DELETE FROM hook_runs WHERE status <> 'pending' AND created_at <= :before
 
 -- The oldest that is due, is not being sent, and whose URL is not being sent as much as it may.
 -- name: due_message
-SELECT id, job, owner, type, url, snapshot, created_at, failures, since FROM outbox
+SELECT id, job, owner, type, url, snapshot, created_at, failures, since,
+    (outbox.owner IS NULL OR EXISTS (
+        SELECT 1 FROM tokens, json_each(tokens.rights) WHERE tokens.name = outbox.owner AND json_each.value = 'admin'
+    )) AS of_admin
+FROM outbox
 WHERE status = 'pending' AND next_attempt_at <= :now
     AND id NOT IN (SELECT value FROM json_each(:sending)) AND url NOT IN (SELECT value FROM json_each(:busy))
 ORDER BY next_attempt_at LIMIT 1

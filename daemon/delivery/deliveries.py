@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from daemon import addresses
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import apart, originals, replacements
@@ -274,7 +275,8 @@ class Deliveries:
         again, final = now + wait, error.final or self._is_enough(due, wait)
         if error.away:
             self._resting[due["place"]] = again
-        await self._store.write(partial(_record_failure, due, str(error), None if final else again, now))
+        why = addresses.told(error, to_admin=bool(due["of_admin"]))
+        await self._store.write(partial(_record_failure, due, why, None if final else again, now))
         of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
         words = "output cannot be delivered" if final else "output cannot be delivered yet, and is tried again"
         tell(log, logging.WARNING, words, **of, error=str(error))

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from daemon import addresses
 from daemon.database.store import Row, Transaction
 from daemon.errors import LimitReached, OutOfSpace, Unfetched
 from daemon.journal import tell
@@ -215,12 +216,13 @@ class Fetches:
         failures = due["failures"] if error.room else 1 if got_on else due["failures"] + 1
         given_up = not error.room and (failures >= MOST_FAILURES or now > due["since"] + GIVE_UP)
         final = error.final or given_up
+        why = addresses.told(error, to_admin=bool(due["of_admin"]))
         if final:
-            words = f"{due['name']}{UNFETCHED}{error}"
-            await self._store.write(partial(_give_up, due["id"], str(error), words, now))
+            words = f"{due['name']}{UNFETCHED}{why}"
+            await self._store.write(partial(_give_up, due["id"], why, words, now))
         else:
             again = now + (ROOM_AGAIN if error.room else self._wait_after(failures, error.retry_after))
-            await self._store.write(partial(_put_off, due["id"], str(error), failures, again, error.anew))
+            await self._store.write(partial(_put_off, due["id"], why, failures, again, error.anew))
         words = "source cannot be fetched" if final else "source cannot be fetched yet, and is tried again"
         tell(log, logging.WARNING, words, **_of(due), error=str(error))
 

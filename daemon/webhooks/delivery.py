@@ -62,23 +62,25 @@ class Sender:
         self._resolve = resolve
         self._interfaces = interfaces
 
-    async def attempt(self, url: str, identifier: str, body: bytes, owner: str | None = None) -> Reply:
-        """Makes one attempt at a message about that owner's job.
+    async def attempt(
+        self, url: str, identifier: str, body: bytes, owner: str | None = None, *, to_admin: bool = True
+    ) -> Reply:
+        """Makes one attempt at a message about that owner's job. Whether that is an admin, says `to_admin`.
 
         Whatever goes wrong is in the reply; cancelled, it may have arrived.
         """
-        reply = await self._attempt(url, identifier, body, owner)
+        reply = await self._attempt(url, identifier, body, owner, to_admin)
         words = reply.error and clipped(visible(reply.error), MOST_WORDS)
         return msgspec.structs.replace(reply, error=words)
 
-    async def _attempt(self, url: str, identifier: str, body: bytes, owner: str | None) -> Reply:
+    async def _attempt(self, url: str, identifier: str, body: bytes, owner: str | None, to_admin: bool) -> Reply:
         import httpx
 
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT):
                 return await self._send(parsed(url), await self._headers(identifier, body, owner), body)
         except FfspoolError as refusal:
-            return Reply(error=str(refusal), final=True)
+            return Reply(error=addresses.told(refusal, to_admin=to_admin), final=True)
         except TimeoutError:
             return Reply(error=f"no answer within {ATTEMPT_TIMEOUT:.0f} s")
         except (httpx.HTTPError, OSError) as error:  # of an OSError no more than its reason: it may name a file

@@ -182,7 +182,7 @@ class Webhooks:
         except Exception:  # it must not hold a place for ever
             log.exception("the body of the webhook %s cannot be made", due["id"])
             return Reply(error="its body cannot be made, by a fault of ffspool; its log has the details", final=True)
-        return await self._sender.attempt(due["url"], due["id"], body, due["owner"])
+        return await self._sender.attempt(due["url"], due["id"], body, due["owner"], to_admin=bool(due["of_admin"]))
 
 
 def _log_delivery(due: Row, reply: Reply, status: MessageStatus, again: float | None, now: float) -> None:
