@@ -386,10 +386,12 @@ def to(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
         ([{"path": "state/spool"}], "is in the state dir"),
         ([to("y"), to("z", "y"), to("x", "z")], "feed each other"),
         ([to("y", "x", on_success="delete"), {"name": "again", "path": "link"}], "is the folder again by another name"),
+        ([to("z", "x", on_success="delete", recursive=True), {"name": "in", "path": "link/y"}], "both take its files"),
+        ([to("z", "x", recursive=True), {**to("z", "in", on_success="delete"), "path": "x/y"}], "both take its files"),
     ],
 )
 def test_folders_that_cannot_be_watched_are_refused_at_the_start(given: Any, words: str, tmp_path: Path) -> None:
-    for name in ("x", "y", "z", "state/spool", "mount"):
+    for name in ("x/y", "y", "z", "state/spool", "mount"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "x")
@@ -399,6 +401,11 @@ def test_folders_that_cannot_be_watched_are_refused_at_the_start(given: Any, wor
     assert "In the file, line 3: the folder " in str(refused.value) or "`preset`" in words
     harmless = [to("x/made", recursive=True), to("x", "y"), {"name": "away", "path": "mount/films"}]
     asyncio.run(checks.check([folder(tmp_path, **one) for one in harmless], Library(), settings))
+    inner = {**to("z", "in", on_success="delete"), "path": "x/y"}
+    for outer in ({"recursive": False}, {"recursive": True, "exclude": ("y/*",)}):
+        asyncio.run(
+            checks.check([folder(tmp_path, **one) for one in (to("z", "x", **outer), inner)], Library(), settings)
+        )
 
 
 def test_folders_that_are_not_valid_are_refused_with_the_file_and_line(tmp_path: Path) -> None:

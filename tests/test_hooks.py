@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,8 +13,11 @@ from typing import Any
 import pytest
 from conftest import Daemon, wait_until
 
-from daemon.config_tables import hooks
+from daemon.config_tables import Hook, hooks
+from daemon.database.store import Store
+from daemon.delivery.hooks import Hooks
 from daemon.errors import StartupError
+from daemon.paths import Paths
 
 Start = Callable[..., Daemon]
 
@@ -75,8 +79,29 @@ def test_a_hook_that_fails_is_run_again_one_that_hangs_is_ended_and_what_is_left
     os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
     ended = {run["hook"]: run for run in runs(daemon)}
     assert (ended["fails"]["status"], ended["fails"]["attempts"]) == ("done", 2)
-    assert (ended["hangs"]["status"], ended["hangs"]["said"]) == ("failed", "it was ended after 0 s")
+    assert (ended["hangs"]["status"], ended["hangs"]["said"]) == ("failed", "it was ended after 0.2 s")
     assert (ended["leaves"]["status"], ended["leaves"]["attempts"], ended["leaves"]["said"]) == ("done", 1, "begun")
+
+
+def test_a_clock_that_is_set_back_keeps_no_hook_waiting(tmp_path: Path) -> None:
+    command, now = script(tmp_path / "tell", f"cat > {tmp_path}/told"), 2_000_000_000.0
+    of = {"hook": "tell", "job": "x", "variation": "y", "told": "{}", "now": now}
+
+    async def run_after_the_clock_was_set_back() -> None:
+        paths = Paths(tmp_path / "state")
+        paths.prepare()
+        store = await Store.open(paths.database)
+        hooks = Hooks(store, [Hook(command=(str(command),))], now=lambda: now - 400 * 24 * 3600)
+        await store.write(lambda t: t.run("insert_hook_run", **of))
+        running = asyncio.create_task(hooks.run())
+        try:
+            await asyncio.to_thread(wait_until, (tmp_path / "told").exists, "the hook", seconds=10)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            await store.close()
+
+    asyncio.run(run_after_the_clock_was_set_back())
 
 
 @pytest.mark.parametrize(

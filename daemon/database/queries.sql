@@ -1319,9 +1319,10 @@ UPDATE replacements SET step = :step WHERE id = :id AND step = :before RETURNING
 INSERT INTO hook_runs (hook, job, variation, told, status, created_at, next_attempt_at)
 VALUES (:hook, :job, :variation, :told, 'pending', :now, :now)
 
--- The one that is due first.
+-- The one that is due first; one that is to wait until after the `latest` saw the clock set back meanwhile.
 -- name: due_hook_run
-SELECT * FROM hook_runs WHERE status = 'pending' AND next_attempt_at <= :now ORDER BY next_attempt_at LIMIT 1
+SELECT * FROM hook_runs WHERE status = 'pending' AND (next_attempt_at <= :now OR next_attempt_at > :latest)
+ORDER BY next_attempt_at LIMIT 1
 
 -- How a hook's command ended.
 -- name: record_hook_run

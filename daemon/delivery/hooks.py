@@ -103,7 +103,7 @@ class Hooks:
         while self._hooks:
             self._awake.clear()
             try:
-                due = await self._store.read(partial(_due, self._now()))
+                due = await self._store.read(partial(_due, self._now(), self._backoff * max(WAITS)))
                 if due is not None:
                     await self._run(due)
                     continue
@@ -138,12 +138,12 @@ async def _heard(hook: Hook, told: str) -> tuple[int | None, str]:
     try:
         heard = await hear_command(child, hook.timeout)
     except TimeoutError:
-        return None, f"it was ended after {hook.timeout:.0f} s"
+        return None, f"it was ended after {hook.timeout:g} s"
     return heard.ended.code, "\n".join(filter(None, (heard.said, heard.complaint)))[-SAID:]
 
 
-def _due(now: float, transaction: Transaction) -> Row | None:
-    return transaction.one("due_hook_run", now=now)
+def _due(now: float, longest: float, transaction: Transaction) -> Row | None:
+    return transaction.one("due_hook_run", now=now, latest=now + longest)
 
 
 def _told(due: Row, receipt: Receipt, now: float) -> dict[str, Any]:

@@ -9,9 +9,13 @@ from pathlib import Path
 from daemon.config_tables import AnyFolder, Folder
 from daemon.errors import StartupError
 from daemon.folders.replacing import device_of
+from daemon.folders.scan import may_be_taken
 from daemon.models import Conflict, Wanted
 from daemon.presets.builtin import FOLDER
 from daemon.settings import Settings
+
+GO = "and the files of one of the two are replaced, moved or deleted"
+USUAL = tuple(f"film.{ending}" for ending in ("mkv", "mp4", "mov", "avi", "m4v", "ts", "mxf", "webm", "mp3", "wav"))
 
 
 def refuse_unsafe(
@@ -78,14 +82,29 @@ def refuse_unusable(folder: Folder) -> None:
 
 
 def refuse_twice(folder: Folder, others: Sequence[Folder]) -> None:
-    """Raises StartupError where another name leads to the same folder, and files of the two are changed. Blocks."""
+    """Raises StartupError where another name leads to the same folder, or into it, and files that both take are
+    changed. Blocks."""
     for other in others:
-        is_changed = folder.is_changed or other.is_changed
-        if other is not folder and is_changed and _is_same(folder.path, other.path):
+        if other is folder or not (folder.is_changed or other.is_changed):
+            continue
+        if _is_same(folder.path, other.path):
             raise StartupError(
-                f"{_where(folder)}: {folder.path} is the folder {other.name} by another name, and the files of one of "
-                "them are replaced, moved or deleted: watch it once"
+                f"{_where(folder)}: {folder.path} is the folder {other.name} by another name, {GO}: watch it once"
             )
+        if folder.recursive and _takes_of(folder, other):
+            raise StartupError(
+                f"{_where(folder)}: {other.name} lies in it, both take its files, {GO}: `exclude` them in one"
+            )
+
+
+def _takes_of(folder: Folder, other: Folder) -> bool:
+    """Whether it takes files of another that lies in it, by what they may be called."""
+    real = Path(os.path.realpath(other.path))
+    for above in real.parents:
+        if _is_same(folder.path, above):
+            within = real.relative_to(above)
+            return any(may_be_taken(f"{within}/{name}", folder) and may_be_taken(name, other) for name in USUAL)
+    return False
 
 
 def _is_same(path: Path, other: Path) -> bool:

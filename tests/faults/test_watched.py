@@ -83,7 +83,7 @@ def test_each_film_of_a_share_that_goes_away_is_there_or_replaced_and_kept(
             assert not missing(behind, original, names)
             time.sleep(chance.uniform(0, 0.5))
             server.come_back()
-        wait_until(lambda: replaced(victim, films), "every film's end")
+        wait_until(lambda: replaced(victim, films), "every film's end", seconds=LONG)
         victim.end()
         hold(tally, behind, original, names, all_replaced=True)
 
