@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 from conftest import Daemon, told, wait_until
 from surroundings import need_mounts
 from test_delivery_folder import Notes, dies_at, made, mounted
-from test_folders import inbox, scans
+from test_folders import inbox, scans, shown
 from test_inbox import folder, row
 from test_originals import Journal, Scene, back, journal, scene, swap_of
 from test_replacing import film, library, shrinking, undo, verdict
@@ -184,3 +185,28 @@ def test_a_daemon_waits_for_the_disk_that_an_original_is_on(
         daemon.start()
         wait_until(lambda: not aside.exists(), "the trash to be emptied of it")
         daemon.stop()
+
+
+def test_of_two_disks_at_one_path_the_original_of_the_one_that_is_there_comes_back(
+    start_daemon: Start, library: Path, film: Path
+) -> None:
+    there, other = library / "films" / "film.mkv", library.with_name("other")
+    (other / "films").mkdir(parents=True)
+    for number, disk in enumerate((library, other)):
+        (disk / "films").mkdir(exist_ok=True)
+        shutil.copy(film, disk / "films" / "film.mkv")
+        os.utime(disk / "films" / "film.mkv", (10**9 + number, 10**9 + number))
+    daemon = shrinking(start_daemon, library)
+    assert verdict(daemon, "films/film.mkv")["verdict"] == "replaced"
+    daemon.stop()
+    library.rename(library.with_name("first"))
+    other.rename(library)
+    daemon.start()
+    wait_until(lambda: shown(daemon)["replaced"] == 2, "that of the other disk, too")
+    daemon.stop()
+    library.rename(other)
+    library.with_name("first").rename(library)
+    daemon.start()
+    assert undo(daemon, there).returncode == 0
+    assert there.read_bytes() == film.read_bytes()
+    assert (other / "films" / "film.mkv").read_bytes() != film.read_bytes()

@@ -1284,13 +1284,14 @@ UPDATE watched_files SET outcome = :outcome, said = NULL WHERE job = :job
 SELECT count(*) AS replaced, coalesce(sum(original_bytes - bytes), 0) AS bytes FROM replacements
 WHERE folder = :folder AND step NOT IN ('undoing', 'undone')
 
--- The last replacement of the file of this path, which is that of the original or of what took its place.
--- name: replacement_at
+-- Replacements of the file of this path, which is that of the original or of what took its place, the last one first.
+-- Where there are several, they may be of different disks.
+-- name: replacements_at
 SELECT * FROM replacements
 WHERE :path IN (
     rtrim(wanted ->> '$.replaces.root', '/') || '/' || name, rtrim(wanted ->> '$.replaces.root', '/') || '/' || taken_by
 )
-ORDER BY step <> 'undone' DESC, replaced_at DESC LIMIT 1
+ORDER BY step <> 'undone' DESC, replaced_at DESC
 
 -- Those that something is left to be done of: what was begun, and what was kept long enough.
 -- name: due_replacements

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import PurePosixPath
@@ -17,6 +17,7 @@ import msgspec
 
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
+from daemon.delivery import disk_mark
 from daemon.delivery.originals import Return, Step, Swap, opened
 from daemon.delivery.place import Receipt
 from daemon.delivery.refusals import in_words
@@ -87,9 +88,11 @@ class Replacements:
         Raises NotFound for what was not replaced, Conflict for what cannot be undone, Unavailable where the disk does
         not answer, when it is done later.
         """
-        row = await self._store.read(lambda t: t.one("replacement_at", path=path))
-        if row is None:
+        rows = await self._store.read(lambda t: t.all("replacements_at", path=path))
+        if not rows:
             raise NotFound(f"nothing at {path} took the place of an original: name it by the path that it had then")
+        row: Row | None = await self._of_this_disk(rows)
+        assert row is not None
         if row["step"] in {"emptying", "emptied"}:
             raise Conflict(f"the original of {row['taken_by']} was kept for its time, and is not in the trash any more")
         if row["step"] == "undone":
@@ -127,6 +130,15 @@ class Replacements:
         await self._on_disk(row, Return.is_aside)
         return await self._step(row, "emptying")
 
+    async def _of_this_disk(self, rows: Sequence[Row]) -> Row:
+        """The newest of several replacements at one path that is of the disk which is there now, if any is."""
+        if len(rows) == 1:
+            return rows[0]
+        [newest, *_] = wishes = [msgspec.json.decode(row["wanted"], type=Destination) for row in rows]
+        mark = await self._threads.run(newest.place, partial(_mark, newest))
+        theirs = (row for row, one in zip(rows, wishes, strict=True) if one.replaces and one.replaces.disk == mark)
+        return next(theirs, rows[0])
+
     async def _refuse_lost(self, row: Row) -> Identity | None:
         """Refuses where there is nothing to be put back, or what took its place is not as it was.
 
@@ -155,6 +167,15 @@ class Replacements:
     async def _step(self, row: Row, step: str) -> Row | None:
         """The row, at that step; None where it was brought to another meanwhile."""
         return await self._store.write(lambda t: t.one("step_replacement", id=row["id"], before=row["step"], step=step))
+
+
+def _mark(destination: Destination) -> str | None:
+    """That of the disk which is there now; None: it has none, or is away."""
+    try:
+        with disk_mark.opened(destination.place.partition(":")[2]) as root:
+            return disk_mark.find(root)
+    except OSError:
+        return None
 
 
 def _at_work(row: Row, destination: Destination, work: Callable[[Return], T]) -> T:
