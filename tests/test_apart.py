@@ -63,6 +63,7 @@ def ask(daemon: Daemon, clip: Path, files: list[str], **spec: Any) -> Any:
         (["a.mp4"], [{**TINY, "deliver": "/a"}, {**MP3, "deliver": "/x/../%61"}], None, ("h264-480p", "mp3")),
         (["a.mp4"], [{**TINY, "deliver": "/a?X-Amz-Signature=1"}, {**MP3, "deliver": "/a?X-Amz-Signature=2"}], None,
          ("h264-480p", "mp3")),
+        (["a.mp4"], [TINY, TINY], "/{stem}.{ext}", ("h264-480p of 'a.mp4'", "h264-480p-2 of 'a.mp4'")),
         (["a.mp4"], [TINY, MP3], "/one", ("h264-480p", "mp3")),
         (["a.mp4"], [{"preset": "hls", "rungs": 1, "deliver": "/f"}, {**MP3, "deliver": "/f/master.m3u8"}], None,
          ("hls", "mp3")),

@@ -920,8 +920,8 @@ WHERE id = :id AND status IN ('pending', 'running')
 
 -- Another delivery that came to an address, or is on its way there.
 -- name: delivery_to_address
-SELECT variations.preset, sources.name AS source FROM deliveries JOIN variations ON variations.seq = deliveries.variation
-JOIN sources ON sources.seq = variations.source
+SELECT variations.name, variations.preset, variations.extension, sources.name AS source, sources.folder AS stem
+FROM deliveries JOIN variations ON variations.seq = deliveries.variation JOIN sources ON sources.seq = variations.source
 WHERE deliveries.address = :address AND deliveries.id <> :id AND deliveries.status <> 'failed' LIMIT 1
 
 -- Keeps which address a delivery comes to.

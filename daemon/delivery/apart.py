@@ -17,6 +17,7 @@ from daemon.delivery.place import WEB, Parcel, Place
 from daemon.delivery.wording import bound
 from daemon.errors import BadName, Undelivered
 from daemon.models import Conflict, Destination
+from daemon.name_template import label
 from daemon.plaintext import clipped
 from daemon.presets.builtin import FOLDER
 from daemon.presets.library import Library
@@ -77,7 +78,8 @@ def _bound(row: Mapping[str, Any] | Row, parcel: Parcel, place: Place) -> _Bound
 
 
 def _called(row: Mapping[str, Any] | Row) -> str:
-    return f"{row['preset']} of {clipped(row['source'], 80)!r}"
+    called = label(row["name"], row["stem"], row["preset"], row["extension"])
+    return f"{called} of {clipped(row['source'], 80)!r}"
 
 
 def _refusal(other: str, one: _Bound) -> str:
