@@ -21,8 +21,12 @@ LONGEST = 2000  # characters of a field
 
 def tell(log: logging.Logger, level: int, words: str, **fields: object) -> None:
     """Logs that something happened, with what it happened to and how long it took; a field of None is left out."""
-    known = {name: _shown(value) for name, value in fields.items() if value is not None}
-    log.log(level, "%s", words, extra={"fields": known})
+    log.log(level, "%s", words, extra=known(**fields))
+
+
+def known(**fields: object) -> dict[str, dict[str, str]]:
+    """Returns what a logger takes as `extra`, for what is logged with its traceback."""
+    return {"fields": {name: _shown(value) for name, value in fields.items() if value is not None}}
 
 
 def _shown(value: object) -> str:

@@ -137,7 +137,7 @@ def test_a_file_cut_short_under_way_ends_the_answer_short(big: Daemon, job: Any,
     assert len(body) < length_in(head)
     assert big.client.get(place(job, 1)).content == content
     assert "Traceback" not in big.log()
-    assert "a download was cut short" in big.log()
+    assert f"a download was cut short job={job['id']} " in big.log()
 
 
 def test_a_job_deleted_while_it_is_fetched_ends_the_answer_short(big: Daemon) -> None:

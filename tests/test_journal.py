@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
+import re
 import signal
 import socket
 import struct
@@ -19,6 +21,8 @@ from test_webhooks import OPEN, receiving
 from daemon.journal import Journald, TextFormatter, tell
 
 log = logging.getLogger("test")
+PACKAGE = Path(__file__).resolve().parents[1] / "daemon"
+IDENTIFIER = re.compile(r"\.id\b|\['id'\]|\b(job|identifier|variation)$")
 
 
 def told(daemon: Daemon) -> dict[str, Any]:
@@ -126,3 +130,14 @@ def test_logs_asks_the_journal_for_the_job(shared_daemon: Daemon, clip: Path, tm
     assert "This daemon logs to /" in told
     assert f"`grep {job} /" in told
     assert there or "there is no journalctl" in done.stderr
+
+
+def test_what_befell_a_job_is_told_in_fields_and_not_among_words() -> None:
+    """`ffspool logs JOB` and journald find lines by them."""
+    named: list[str] = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        calls = [one for one in ast.walk(ast.parse(path.read_text())) if isinstance(one, ast.Call)]
+        for call in (one for one in calls if ast.unparse(one.func).startswith("log.") and one.args):
+            words = [ast.unparse(argument) for argument in call.args[1:]]
+            named += [f"{path.name}:{call.lineno}: {one}" for one in words if IDENTIFIER.search(one)]
+    assert named == []

@@ -30,6 +30,7 @@ from daemon.filenames import MANIFEST
 from daemon.http.zero_copy import WINDOW, CopiedFile, Run, Window, WindowedFile, windowed
 from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import JobView
+from daemon.journal import tell
 from daemon.media_types import media_type
 from daemon.models import Model
 from daemon.proof.output_folder import member, members
@@ -60,7 +61,7 @@ class _File(FileResponse):
     chunk_size = WINDOW
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with _cut_short_if_changed():
+        with _cut_short_if_changed(scope["path_params"].get("job")):
             await super().__call__(scope, receive, windowed(send))
 
     @asynccontextmanager
@@ -133,9 +134,13 @@ class _Zip(StreamingResponse):
         content: Iterator[Any] = self._pieces
         super().__init__(content, media_type="application/zip", headers=told)
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._job = scope["path_params"].get("job")
+        await super().__call__(scope, receive, send)
+
     async def stream_response(self, send: Send) -> None:
         try:
-            with _cut_short_if_changed():
+            with _cut_short_if_changed(self._job):
                 await self._send(windowed(send))
         finally:  # of a client that left, files were else open until somebody looks for garbage
             with suppress(ValueError):  # as the daemon ends, a thread may still be reading
@@ -149,7 +154,7 @@ class _Zip(StreamingResponse):
 
 
 @contextmanager
-def _cut_short_if_changed() -> Iterator[None]:
+def _cut_short_if_changed(job: str | None) -> Iterator[None]:
     """Ends an answer that began where the rest cannot be sent: the client knows how long it should be.
 
     Its job was deleted, or somebody works in the spool; Starlette and zipstream tell of that by RuntimeError.
@@ -157,7 +162,7 @@ def _cut_short_if_changed() -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, RuntimeError, Unavailable) as error:
-        log.warning("a download was cut short: %s", error)
+        tell(log, logging.WARNING, "a download was cut short", job=job, error=error)
 
 
 def _pieces(archive: ZipStream, paths: Sequence[Path]) -> Generator[bytes | Window]:

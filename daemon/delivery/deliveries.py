@@ -28,7 +28,7 @@ from daemon.delivery.hooks import Hooks
 from daemon.delivery.place import WEB, BroughtFile, Course, Parcel, Place, Receipt, Stopped, place_of_scheme
 from daemon.delivery.wording import parcel_of
 from daemon.errors import InvalidRequest, Undelivered
-from daemon.journal import tell
+from daemon.journal import known, tell
 from daemon.models import Deliver, Destination, Wish
 from daemon.name_template import NameTemplate
 from daemon.paths import Paths, remove
@@ -205,7 +205,8 @@ class Deliveries:
             else:
                 await self._clear(due)
         except Exception:
-            log.exception("what became of the delivery %s cannot be recorded", due["id"])
+            of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
+            log.exception("what became of a delivery cannot be recorded", extra=known(**of))
             await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody tries it again
         finally:
             del self._under_way[due["id"]]
@@ -301,7 +302,8 @@ class Deliveries:
             wait = self._wait_after(due["failures"])
             again = now + wait
             if not due["landing"] and (error.final or self._is_enough(due, wait)):
-                log.error("what is left of the delivery %s cannot be removed: %s", due["id"], error)
+                of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
+                tell(log, logging.ERROR, "what is left of a delivery cannot be removed", **of, error=error)
                 again = None
         await self._store.write(partial(_record_clearing, due["id"], again))
 

@@ -10,6 +10,7 @@ from functools import partial
 from daemon.database.store import Store, Transaction
 from daemon.delivery import hooks
 from daemon.jobs import idempotency
+from daemon.journal import tell
 from daemon.paths import Paths
 from daemon.webhooks import outbox
 
@@ -57,7 +58,7 @@ async def _bury(store: Store, paths: Paths, query: str, reason: str, now: float)
     if job is None:
         return False
     await asyncio.to_thread(paths.discard, paths.job(job))
-    log.info("the job %s was %s", job, reason)
+    tell(log, logging.INFO, f"job was {reason}", job=job)
     return True
 
 

@@ -11,6 +11,7 @@ import msgspec
 from daemon.database.store import Row, Transaction
 from daemon.errors import FfspoolError
 from daemon.jobs.effort import Weighed
+from daemon.journal import known
 from daemon.media.model import Media
 from daemon.presets.library import Library
 from daemon.recipes import command
@@ -79,6 +80,8 @@ class Works:
         except FfspoolError:
             return costs.START_UP
         except Exception:  # a list of jobs shall not fail of it
-            log.exception("what %s will cost cannot be told, by a fault of ffspool", row["id"])
+            log.exception(
+                "what a variation will cost cannot be told, by a fault of ffspool", extra=known(variation=row["id"])
+            )
             return costs.START_UP
         return cost.decode + cost.encode

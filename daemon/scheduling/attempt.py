@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from daemon.encode.stall import Standing
 from daemon.encode.task import Ended, Progress
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
+from daemon.journal import known, tell
 from daemon.models import Stopped
 from daemon.proof import prove
 from daemon.proof.publish import Sealed, seal
@@ -186,7 +187,8 @@ class Attempt:
                 return await self._wait_for_space(members)
             failure = Failure(error=f"the host refused: {error.strerror}", retries=MAX_RETRIES)
         except Exception:
-            log.exception("%s failed by a fault of ffspool", ", ".join(member.claim.id for member in members))
+            for claim in (member.claim for member in members):
+                log.exception("variation failed by a fault of ffspool", extra=known(job=claim.job, variation=claim.id))
             failure = Failure(error="an internal error; the daemon's log has the details", ours=True)
         return await self._settlement.abandon_all(members, failure)
 
@@ -298,7 +300,9 @@ class Attempt:
     async def _begin_anew(self, member: Member, error: str, cpu_seconds: float) -> None:
         """What was joined is not what was planned: without its pieces it is encoded whole."""
         assert member.film
-        log.warning("%s is encoded from the beginning, since its pieces do not fit: %s", member.claim.id, error)
+        of = {"job": member.claim.job, "variation": member.claim.id}
+        words = "variation is encoded from the beginning, since its pieces do not fit"
+        tell(log, logging.WARNING, words, **of, error=error)
         await member.film.give_up(f"what was encoded in pieces did not fit: {error}")
         await self._settlement.abandon(member, Failure(error=error, alone=True), cpu_seconds)
 

@@ -10,6 +10,7 @@ import msgspec
 
 from daemon.database.store import Row
 from daemon.errors import FfspoolError, UnsuitableSource
+from daemon.journal import known
 from daemon.media.model import Media
 from daemon.models import Contents, Model, Parameters, Wanted
 from daemon.presets.library import Library
@@ -74,7 +75,9 @@ class Forecast:
         except FfspoolError:
             return _nothing(row)
         except Exception:  # it shall fail in its turn, alone: whoever plans, plans for all
-            log.exception("what %s will cost cannot be told, by a fault of ffspool", row["id"])
+            log.exception(
+                "what a variation will cost cannot be told, by a fault of ffspool", extra=known(variation=row["id"])
+            )
             return _nothing(row)
         learnt = max(outlook.ready.bytes, row["space_needed"] or 0)
         alone = outlook.ready.alone or bool(row["alone"])

@@ -22,6 +22,7 @@ from daemon.encode.durability import is_unchanged, synced
 from daemon.encode.task import Kept
 from daemon.errors import ProbeError, ProofError
 from daemon.host import boot_id
+from daemon.journal import tell
 from daemon.media.model import PieceContent
 from daemon.paths import remove, size
 from daemon.recipes import command
@@ -203,7 +204,8 @@ class Resumption:
         short = row["seconds"] - self.first.seconds < (ALIKE if broken else LITTLE)
         words = (SHORT if short else broken or UNREADABLE) if same else OTHERS
         where = f"from {self.begin.seconds:.3f} s on" if self.begin.seconds else "from the beginning"
-        log.info("%s is encoded %s: %s", self._claim.id, where, words)
+        of = {"job": self._claim.job, "variation": self._claim.id}
+        tell(log, logging.INFO, f"variation is encoded {where}", **of, error=words)
         return None if self.pieces else words
 
     def _check_headers(self, content: PieceContent) -> None:

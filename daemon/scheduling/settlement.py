@@ -14,6 +14,7 @@ from typing import TypeVar
 from daemon.database import owned_files
 from daemon.database.store import Transaction
 from daemon.errors import OutOfSpace, Unavailable
+from daemon.journal import tell
 from daemon.models import Model, Parameters, Stage
 from daemon.paths import remove
 from daemon.proof.prove import Proof
@@ -98,12 +99,12 @@ class Settlement:
         # Insisted on: a commit that failed at its fsync may be found after a crash, and then needs the file.
         done = await self.insist(lambda t: claims.complete(t, proof=proof, now=resources.now(), **mine))
         if done is False:
-            member.bytes_freed += await self._clear(output)
+            member.bytes_freed += await self._clear(claim, output)
             return await self.abandon(member, INTERRUPTED, proof.cpu_seconds)
         member.settled = True
         if done is None:
             return None
-        await self._clear(resources.paths.work(claim.job, claim.id))
+        await self._clear(claim, resources.paths.work(claim.job, claim.id))
         resources.space.experience.learn(claim.preset, member.usual, proof.bytes)
         resources.figures.completed(claim.preset, took, proof.speed, proof.output_seconds)
         return None
@@ -161,14 +162,15 @@ class Settlement:
         claim, paths = member.claim, self._resources.paths
         finding = partial(owned_files.of_attempt, paths, claim.job, claim.id, but=but)
         for left in await asyncio.to_thread(finding):
-            member.bytes_freed += await self._clear(left)
+            member.bytes_freed += await self._clear(claim, left)
 
-    async def _clear(self, left: Path) -> int:
+    async def _clear(self, claim: Claim, left: Path) -> int:
         """Removes what an attempt left and returns its bytes. What cannot be removed now is left to the sweep."""
         try:
             return await asyncio.to_thread(remove, left)
         except OSError as error:
-            log.warning("%s cannot be removed yet: %s", left.name, error.strerror)
+            words = f"{left.name} cannot be removed yet"
+            tell(log, logging.WARNING, words, job=claim.job, variation=claim.id, error=error.strerror)
             return 0
 
     async def insist(self, work: Callable[[Transaction], T]) -> T | None:

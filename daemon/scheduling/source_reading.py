@@ -10,6 +10,7 @@ from functools import partial
 
 from daemon.database.store import Row, Store, Transaction
 from daemon.errors import FfspoolError, ProbeError, Unavailable
+from daemon.journal import tell
 from daemon.media.model import Media
 from daemon.media.prober import Prober
 from daemon.models import SourceFile
@@ -112,7 +113,7 @@ class Survey:
             refusing = partial(claims.refuse_source, away=await self._whereabouts.is_away(known), now=self._now())
             await self._record(partial(refusing, source=source, error=f"{row['name']}: {error}"))
         except Unavailable as error:  # the scheduler comes back to it
-            log.warning("a source could not be looked into: %s", error)
+            tell(log, logging.WARNING, "a source could not be looked into", job=row["job"], source=source, error=error)
             await asyncio.sleep(RESPITE)
         else:
             await self._record(partial(self._keep, source, media))

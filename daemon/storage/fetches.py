@@ -19,7 +19,7 @@ import msgspec
 from daemon import addresses
 from daemon.database.store import Row, Transaction
 from daemon.errors import LimitReached, OutOfSpace, Unfetched
-from daemon.journal import tell
+from daemon.journal import known, tell
 from daemon.models import Remote
 from daemon.paths import remove
 from daemon.scheduling import claims
@@ -177,7 +177,7 @@ class Fetches:
         try:
             await (self._attempt(due, trip) if due["status"] == "pending" else self._clear(due))
         except Exception:
-            log.exception("what became of the fetch of %s cannot be recorded", due["id"])
+            log.exception("what became of a fetch cannot be recorded", extra=known(job=due["job"], source=due["id"]))
             await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody tries it again
         finally:
             self._space.release(due["id"])

@@ -14,6 +14,7 @@ import msgspec
 
 from daemon import addresses
 from daemon.errors import FfspoolError, InvalidRequest
+from daemon.journal import known
 from daemon.models import Model
 from daemon.plaintext import clipped, flaw, visible
 from daemon.retry_after import seconds_of
@@ -86,7 +87,7 @@ class Sender:
         except (httpx.HTTPError, OSError) as error:  # of an OSError no more than its reason: it may name a file
             return Reply(error=getattr(error, "strerror", None) or str(error) or type(error).__name__)
         except Exception:
-            log.exception("the webhook %s could not be sent by a fault of ffspool", identifier)
+            log.exception("a webhook could not be sent by a fault of ffspool", extra=known(delivery=identifier))
             return Reply(error="a fault of ffspool; its log has the details")
 
     async def _headers(self, identifier: str, body: bytes, owner: str | None) -> dict[str, str]:

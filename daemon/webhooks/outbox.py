@@ -25,7 +25,7 @@ from daemon.errors import NotFound
 from daemon.jobs.delivery_views import BroughtJob, BroughtVariation, brought_job, brought_variation
 from daemon.jobs.listing import decode_cursor
 from daemon.jobs.views import EndedJob, VariationView, ended_job, ended_variation
-from daemon.journal import tell
+from daemon.journal import known, tell
 from daemon.models import Model, when
 from daemon.scheduling.metrics import Figures
 from daemon.states import MessageStatus
@@ -170,7 +170,7 @@ class Webhooks:
             self._figures.sent(taken=reply.error is None)
             _log_delivery(due, reply, *settled, self._now())
         except Exception:
-            log.exception("what became of the webhook %s cannot be recorded", due["id"])
+            log.exception("a webhook's fate cannot be recorded", extra=known(job=due["job"], delivery=due["id"]))
             await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody sends it again
         finally:
             del self._sending[due["id"]]
@@ -180,7 +180,7 @@ class Webhooks:
         try:
             body = render(due)
         except Exception:  # it must not hold a place for ever
-            log.exception("the body of the webhook %s cannot be made", due["id"])
+            log.exception("the body of a webhook cannot be made", extra=known(job=due["job"], delivery=due["id"]))
             return Reply(error="its body cannot be made, by a fault of ffspool; its log has the details", final=True)
         return await self._sender.attempt(due["url"], due["id"], body, due["owner"], to_admin=bool(due["of_admin"]))
 
