@@ -28,7 +28,7 @@ from surroundings import thorough
 from test_cli import FFSPOOL, no_environment
 
 from daemon.cli.cancelled import told
-from daemon.cli.client import Client, Refused
+from daemon.cli.client import Client, NoDaemon, Refused
 from daemon.cli.event_stream import OPEN, Event
 from daemon.cli.follower import Follower, bars
 from daemon.cli.main import main
@@ -125,6 +125,23 @@ def test_who_stops_watching_is_told_whether_the_job_goes_on(paused: bool, words:
     assert screen.getvalue().startswith(words)
 
 
+def test_who_watches_a_daemon_that_does_not_come_back_is_told_how_to_go_on() -> None:
+    follower = Follower(console(screen := io.StringIO()))
+    with pytest.raises(NoDaemon), _farewell("1f", follower):
+        raise NoDaemon("no daemon answers")
+    assert " ".join(screen.getvalue().split()) == (
+        "The daemon did not come back within 30 s. Once it is started again 1f goes on, and what is completed stays: "
+        "`ffspool watch 1f` follows it again."
+    )
+
+
+def test_what_speaks_no_tls_is_told_as_that(daemon: Daemon) -> None:
+    url = daemon.url.replace("http://", "https://")
+    done = ffspool("ls", env={**daemon.env, "FFSPOOL_URL": url})
+    assert done.exit_code == 3
+    assert f"no daemon answers at {url} (what is there speaks no TLS: its URL begins with http://)" in done.stderr
+
+
 def test_the_queue_is_paused_drained_and_resumed(daemon: Daemon) -> None:
     assert printed("pause", "--queue", env=daemon.env) == {"state": "paused", "changed": True}
     assert "The queue is draining: `ffspool resume --queue`" in ffspool("drain", env=daemon.env).stdout
@@ -215,6 +232,19 @@ def test_a_job_is_of_all_files_or_there_is_none(daemon: Daemon, clip: Path, tmp_
         (["plan", "a", "-p", "h264-720p:crf:23"], "did you mean crf=23?"),
         (["plan", "a", "-p", "h264-720p:"], "names no parameter behind the colon"),
         (["submit", "a", "-p", "poster", "--to", "/l/p.jpg"], "type --to /l --to-name p.jpg, or /l/p.jpg/"),
+        (
+            ["submit", "a", "-p", "mp3", "--conflict", "skip"],
+            "--conflict says how results are delivered: --to",
+        ),
+        (
+            ["submit", "a", "-p", "mp3", "--drop", "--to-name", "x"],
+            "--to-name and --drop say how results are",
+        ),
+        (["submit", "http:/h/a.mp4", "-p", "mp3"], "there is no file http:/h/a.mp4: did you mean http://h/a.mp4?"),
+        (
+            ["submit", "www.h.org/a.mp4", "-p", "mp3"],
+            "did you mean https://www.h.org/a.mp4?",
+        ),
         (["run", "none.mp4", "-p", "mp33", "-o", "o"], "there is no preset 'mp33': did you mean mp3?; none.mp4"),
         (["run", "none.mp4", __file__, "-p", "mp33", "-o", "o"], "did you mean mp3?; none.mp4"),
         (["plan", "none.mp4", "-p", "mp33"], "did you mean mp3?; none.mp4"),

@@ -16,7 +16,7 @@ import msgspec
 from daemon import filenames
 from daemon.cli import event_stream, own_daemon
 from daemon.cli.references import Part, References
-from daemon.cli.unreached import distrust, how_to_begin
+from daemon.cli.unreached import distrust, how_to_begin, why
 from daemon.cli.uploaded_file import OnBytes, UploadedFile
 from daemon.errors import Broken, FfspoolError
 from daemon.paths import remove
@@ -310,10 +310,7 @@ class Client:
                     f"{self._url} shows a certificate that is not trusted: {distrusted}. Once you know that it is the "
                     "daemon's, set SSL_CERT_FILE to a file with it or its authority"
                 ) from error
-            why = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or "it took too long"
-            if isinstance(error, httpx.UnsupportedProtocol):
-                why = "a URL begins with http://, https:// or unix:"
-            raise NoDaemon(how_to_begin(f"no daemon answers at {self._url} ({why})")) from error
+            raise NoDaemon(how_to_begin(f"no daemon answers at {self._url} ({why(error)})")) from error
         except httpx.HTTPError as error:
             words = str(error) or type(error).__name__
             raise Broken(f"the conversation with the daemon at {self._url} broke off: {words}") from error

@@ -54,8 +54,10 @@ def delivering(command: F) -> F:
     def run(
         *arguments: Any, to: Path | str | None, to_name: str | None, conflict: str | None, drop: bool, **more: Any
     ) -> Any:
-        if to is None and (to_name or conflict or drop):
-            raise click.UsageError("--to-name, --conflict and --drop say how results are delivered: --to says where")
+        how = [name for name, given in (("--to-name", to_name), ("--conflict", conflict), ("--drop", drop)) if given]
+        if to is None and how:
+            says = f"{how[0]} says" if len(how) == 1 else f"{', '.join(how[:-1])} and {how[-1]} say"
+            raise click.UsageError(f"{says} how results are delivered: --to says where")
         said = {"name": to_name, "conflict": conflict, "keep": False if drop else None}
         said = {name: value for name, value in said.items() if value is not None}
         deliver = None if to is None else {**_place(to), **said}

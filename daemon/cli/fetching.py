@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from daemon.jobs.views import SourceView
 
 SCHEMES = ("http://", "https://", "s3://", "gs://", "az://")
+NEARLY = re.compile(r"(?:(https?|s3|gs|az):/?(?=[^/]))?((?:(?<=[:/])|www\.).+)")  # what is a URL but for a slip
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -31,6 +33,9 @@ class FileOrUrl(click.Path):
         if found := URL.match(str(value)):
             known = "http:// and https:// are, and s3://, gs:// and az:// of the daemon's buckets"
             self.fail(f"{found[0]}… is not fetched: only {known}", param, ctx)
+        if (found := NEARLY.match(str(value))) and not os.path.lexists(value):
+            scheme, rest = found.groups()
+            self.fail(f"there is no file {value}: did you mean {scheme or 'https'}://{rest}?", param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -31,7 +31,7 @@ LOOK_LEAST = 0.25  # seconds between two looks at a job of which there is news
 LOOK_MOST = 5.0  # seconds between two looks at one of which there is none: that it stands still is no event
 TRY_AGAIN = 0.5  # seconds between two tries to reach a daemon
 PATIENCE = 30.0  # seconds that a daemon being restarted is waited for
-WAITING = "The daemon does not answer: waiting for it to come back."
+WAITING = f"The daemon does not answer: waiting for it to come back, up to {PATIENCE:.0f} s."
 
 
 @click.command()
@@ -94,9 +94,17 @@ def follow(daemon: Client, job: str, screen: Console, *, newborn: bool = False) 
 
 @contextmanager
 def _farewell(job: str, follower: Follower) -> Iterator[None]:
-    """Whoever stops watching with Ctrl-C is told that the job does not stop."""
+    """Whoever stops watching with Ctrl-C is told that the job does not stop; who is left by the daemon, how to go
+    on."""
+    from daemon.cli.client import NoDaemon
+    from daemon.errors import Broken
+
     try:
         yield
+    except (NoDaemon, Broken):
+        gone = f"The daemon did not come back within {PATIENCE:.0f} s. Once it is started again {job} goes on"
+        follower.say(f"{gone}, and what is completed stays: `ffspool watch {job}` follows it again.")
+        raise
     except KeyboardInterrupt:
         on = f"stays paused: `ffspool resume {job}` lets it go on" if follower.is_paused else "goes on"
         again = f"`ffspool watch {job}` follows it again, `ffspool cancel {job}` ends it."
