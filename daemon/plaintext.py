@@ -35,6 +35,11 @@ def clipped(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def so_many(count: int, what: str) -> str:
+    """Returns `1 file`, or `3 files`."""
+    return f"{count} {what}{'' if count == 1 else 'es' if what.endswith('s') else 's'}"
+
+
 def json_escaped(document: str) -> str:
     """Returns JSON in which what steers is escaped: it stands within strings alone, so it means the same as before."""
     return STEERING_OVER_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", document)

@@ -162,7 +162,7 @@ def test_the_one_result_may_be_named(clip: Path, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["-p", FAST, "-o", "x.mp3"], "x.mp3 is no name for what h264-480p makes: type `-o x.mp4`, or choose a preset"),
-        (["-p", FAST, "-p", "mp3", "-o", "x.mp4"], "1 files × 2 outputs are 2: `-o x` names a folder for them"),
+        (["-p", FAST, "-p", "mp3", "-o", "x.mp4"], "1 file × 2 outputs are 2: `-o x` names a folder for them"),
         (["-p", "hls", "-o", "x.m3u8"], "x.m3u8 is the name of a file, and hls makes a folder: `-o x` names"),
         (["-p", "mp3", "-o", "x.mp3", "--name", "{stem}"], "--name and -o x.mp3 both say what the result is called"),
         (["-p", "mp3", "-o", "README"], "the output folder README is a file"),

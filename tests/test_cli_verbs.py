@@ -435,7 +435,7 @@ def test_jobs_of_which_something_failed_are_hinted_at_and_meant(daemon: Daemon, 
     assert ffspool("ls", "--status", "failed", env=daemon.env).stderr == hint
     assert printed("cancel", "--all", "--has", "failed", "--yes", env=daemon.env) == {"matched": 0, "changed": 0}
     removed = ffspool("rm", "--all", "--has", "failed", "--yes", env=daemon.env)
-    assert removed.stdout == "1 of 1 jobs are deleted\n"
+    assert removed.stdout == "1 of 1 job is deleted\n"
     assert daemon.job(whole)["status"] == "completed"
 
 

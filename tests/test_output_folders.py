@@ -320,7 +320,7 @@ def test_a_ladder_of_other_sizes_or_another_length_is_not_proven(ladder: Path) -
         proven(part, msgspec.structs.replace(planned, folder=Ladder(rungs=((640, 360),))))
     with pytest.raises(ProofError, match=r"lasts 2\.00 s instead of 5\.00 s"):
         proven(part, msgspec.structs.replace(planned, video_seconds=5.0))
-    with pytest.raises(ProofError, match="1 sounds instead of 2"):
+    with pytest.raises(ProofError, match="1 sound instead of 2"):
         proven(part, msgspec.structs.replace(planned, audio=2))
 
 

@@ -103,7 +103,7 @@ def test_each_remedy_is_advised_for_itself() -> None:
         "1 file is broken or no media: leave it out, or fetch it anew and that",
         "1 variation would fail alike again: ask for what its error says",
         "1 variation cannot be made of such a file: leave it out, choose another preset, or have that be "
-        "skipped (`--on-unsuitable skip`)",
+        "skipped (`submit --on-unsuitable skip`)",
         "the files of 1 variation are lost, as told above: to have them again, that",
     ]
     assert list(advice(sources((None, [done])), "this", "that")) == []

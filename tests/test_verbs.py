@@ -294,6 +294,7 @@ def test_a_retry_does_not_go_past_the_most_that_may_be_queued(start_daemon: Call
     second = daemon.submit(clip, presets=["mp3", "m4a"])["id"]
     refused = post(daemon, first, "retry")
     assert (refused.status_code, refused.json()["code"]) == (429, "limit_reached")
+    assert "2 variations wait, and 2 more are over the limit of 3" in refused.json()["detail"]
     assert daemon.job(first)["status"] == "cancelled"
     assert daemon.client.get("/api/stats").json()["queue"]["depth"] == 2
     assert post(daemon, second, "cancel").status_code == 200

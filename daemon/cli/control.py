@@ -17,7 +17,7 @@ from daemon.cli.completion import JobType, PartType
 from daemon.cli.options import as_json, has, reach, state_dir, status
 from daemon.cli.queue_words import told as told_of_queue
 from daemon.cli.references import Part
-from daemon.plaintext import visible
+from daemon.plaintext import so_many, visible
 
 if TYPE_CHECKING:
     from daemon.cli.client import Client, Json
@@ -132,7 +132,8 @@ def _confirm(
 def _bulk(receipt: Json, done: str) -> str:
     left = receipt["matched"] - receipt["changed"]
     others = f"; {left} ended or went away meanwhile" if left else ""
-    return f"{receipt['changed']} of {receipt['matched']} jobs are {done}{others}"
+    jobs = so_many(receipt["matched"], "job")
+    return f"{receipt['changed']} of {jobs} {'is' if receipt['matched'] == 1 else 'are'} {done}{others}"
 
 
 # Going on

@@ -12,7 +12,7 @@ from daemon.cli.folders import Named
 from daemon.errors import InvalidRequest
 from daemon.media_types import MEDIA_TYPES
 from daemon.models import VariationRequest, Wanted
-from daemon.plaintext import visible
+from daemon.plaintext import so_many, visible
 from daemon.presets.library import Library
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _refuse_misfit(output: str, files: Sequence[Named], wanted: Sequence[Wanted]
     path, called = PurePosixPath(output), visible(output)
     folder = f"`-o {shlex.quote(str(path.with_suffix('')))}` names a folder for them"
     if len(files) * len(wanted) > 1:
-        several = f"{len(files)} files × {len(wanted)} outputs are {len(files) * len(wanted)}"
+        several = f"{so_many(len(files), 'file')} × {so_many(len(wanted), 'output')} are {len(files) * len(wanted)}"
         raise InvalidRequest(
             f"{called} is the name of one file, and {several}: {folder} (`-o {called}/` one called so)"
         )

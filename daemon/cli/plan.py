@@ -24,6 +24,7 @@ from daemon.cli.options import (
     state_dir,
     wanted,
 )
+from daemon.plaintext import so_many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +124,7 @@ def _print(found: Preview) -> None:
     processes = len(found.processes)
     say(
         screen,
-        f"{processes} process{'es' if processes != 1 else ''}, {found.slots} at a time on {found.cores} cores: "
+        f"{so_many(processes, 'process')}, {found.slots} at a time on {so_many(found.cores, 'core')}: "
         f"about {lasting(found.wall_seconds)}, {lasting(found.cpu_seconds)} of CPU, at most {size(found.bytes)}",
     )
     columns = (

@@ -41,6 +41,7 @@ from daemon.encode.durability import Durability
 from daemon.encode.engine import Engine
 from daemon.encode.task import Capacity, Durable, Ended, Order, Progress, Report, Started, Task, Unfinished, Vitals
 from daemon.models import Stage, Stopped
+from daemon.plaintext import so_many
 from daemon.process import cancel
 from daemon.process.child import Child
 from daemon.process.launcher import spawn_service
@@ -304,7 +305,7 @@ class ClusterEngine:
                 if (away := self._away.get(task)) and not away.ended.done():
                     away.ended.set_result(ended or LOST)
             case Joined(machine=name, hello=hello):
-                log.info("the machine %s works for us, with %d slots", name, hello.slots)
+                log.info("the machine %s works for us, with %s", name, so_many(hello.slots, "slot"))
                 self.machines[name] = Machine(name, hello, Pulse(free_bytes=hello.free_bytes, why=None))
                 self.refused.pop(name, None)
                 self.on_change()

@@ -42,6 +42,7 @@ from daemon.errors import StartupError
 from daemon.media.prober import Prober
 from daemon.models import Model, Sandbox
 from daemon.paths import write_private
+from daemon.plaintext import so_many
 from daemon.process import ffmpeg_binary
 from daemon.process.launcher import Limits
 
@@ -202,7 +203,7 @@ async def _work(
             place = Workplace(engine, means.folder, shared, cache, transfers, lambda notice: _tell(worker, notice))
             line.subscribe_topic(topic(name), lambda event: place.asked(msgspec.json.decode(event[1], type=Ask)))
             settle(place)
-            log.info("%s works for %s with %d slots", name, address, means.slots)
+            log.info("%s works for %s with %s", name, address, so_many(means.slots, "slot"))
             await _until_lost(worker, place)
     raise StartupError("the daemon is gone, or this machine was sent away: start it again to come back")
 

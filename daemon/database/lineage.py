@@ -93,8 +93,8 @@ async def _set_aside(store: Store, paths: Paths, place: Path) -> None:
         return
     log.warning("%s: if it was restored, that is as it should be", what)
     log.warning(
-        "%d jobs in the spool are unknown to it; their files are in its set-aside/%s now: take from there what you "
-        "want, then remove that folder",
+        "jobs in the spool that it does not know: %d; their files are in its set-aside/%s now: take from there what "
+        "you want, then remove that folder",
         len(unknown),
         place.name,
     )

@@ -35,6 +35,7 @@ from daemon.journal import tell
 from daemon.media.model import Media
 from daemon.models import Model, SourceFile, Wanted, Wish, new_id
 from daemon.paths import Paths, fsync_folder
+from daemon.plaintext import so_many
 from daemon.presets.builtin import FOLDER
 from daemon.presets.library import Library
 from daemon.scheduling.limits import Quota, Reservation
@@ -112,7 +113,9 @@ class Jobs:
         self._check_webhook(spec)
         whole = files * len(self._library.expand(spec.variations))
         if whole > MAX_VARIATIONS:
-            raise InvalidRequest(f"{files} files make {whole} variations; one job takes {MAX_VARIATIONS} at most")
+            raise InvalidRequest(
+                f"{so_many(files, 'file')} would be {whole} variations; one job takes {MAX_VARIATIONS} at most"
+            )
         if (size := len(msgspec.json.encode(spec.metadata))) > MAX_METADATA_BYTES:
             raise InvalidRequest(f"metadata has {size} bytes; {MAX_METADATA_BYTES} are the limit")
 

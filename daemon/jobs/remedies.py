@@ -12,6 +12,7 @@ from daemon.encode.diagnosis import known
 from daemon.jobs.reasons import Reason, reason
 from daemon.jobs.views import JobView, SourceView, VariationView
 from daemon.media.allowlist import TOO_LARGE
+from daemon.plaintext import so_many
 from daemon.states import ENDED, State
 
 
@@ -83,16 +84,17 @@ def advice(sources: Sequence[SourceView], again: str, anew: str) -> Iterator[str
     found = list(missing(sources))
     counts = Counter(kind for _, _, kind in found)
     if counts[Remedy.AGAIN]:
-        what = "what is missing, and nothing else" if len(counts) == 1 else _so_many(counts[Remedy.AGAIN])
+        what = "what is missing, and nothing else" if len(counts) == 1 else so_many(counts[Remedy.AGAIN], "variation")
         yield f"{again} makes {what}"
     if counts[Remedy.HOST]:
-        yield f"{_so_many(counts[Remedy.HOST])} failed for what the host lacks, as told above: see to it, then {again}"
+        what = so_many(counts[Remedy.HOST], "variation")
+        yield f"{what} failed for what the host lacks, as told above: see to it, then {again}"
     if count := len({source.id for source, _, kind in found if kind is Remedy.GONE}):
         what = "1 file is" if count == 1 else f"{count} files are"
         yield f"{what} gone from the disk: {anew}; or put back there what was to be read in place, then {again}"
     yield from in_vain(sources, anew)
     if count := sum(one.lost is True for source in sources for one in source.variations):
-        yield f"the files of {_so_many(count)} are lost, as told above: to have them again, {anew}"
+        yield f"the files of {so_many(count, 'variation')} are lost, as told above: to have them again, {anew}"
 
 
 def in_vain(sources: Iterable[SourceView], anew: str) -> Iterator[str]:
@@ -111,14 +113,10 @@ def in_vain(sources: Iterable[SourceView], anew: str) -> Iterator[str]:
         yield f"{what} broken or no media: leave {them} out, or fetch {them} anew and {anew}"
     if count := counts[Remedy.OTHERWISE]:
         errors = "its error says" if count == 1 else "their errors say"
-        yield f"{_so_many(count)} would fail alike again: ask for what {errors}"
+        yield f"{so_many(count, 'variation')} would fail alike again: ask for what {errors}"
     if count := counts[Remedy.NOTHING]:
         what, them = ("such a file", "it") if count == 1 else ("such files", "them")
         yield (
-            f"{_so_many(count)} cannot be made of {what}: leave {them} out, choose another preset, or have that be "
-            "skipped (`--on-unsuitable skip`)"
+            f"{so_many(count, 'variation')} cannot be made of {what}: leave {them} out, choose another preset, or have "
+            "that be skipped (`submit --on-unsuitable skip`)"
         )
-
-
-def _so_many(count: int) -> str:
-    return f"{count} variation{'s' if count > 1 else ''}"

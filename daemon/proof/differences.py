@@ -8,6 +8,7 @@ from daemon.media.durations import close
 from daemon.media.labels import MOST_OF_TRACK
 from daemon.media.model import AudioStream, Media, SubtitleStream, VideoStream
 from daemon.models import Kept
+from daemon.plaintext import so_many
 from daemon.recipes.recipe import Plan
 
 STILL_WEBP = "webp_pipe"
@@ -39,7 +40,7 @@ def differences_of_sounds(
 
 def _of_sounds(sounds: Sequence[Media], languages: Sequence[str | None], plan: Plan) -> Iterator[str]:
     if len(sounds) != plan.audio:
-        yield f"it has {len(sounds)} sounds instead of {plan.audio}"
+        yield f"it has {so_many(len(sounds), 'sound')} instead of {plan.audio}"
         return
     for number, (sound, seconds) in enumerate(zip(sounds, plan.audio_seconds, strict=False), 1):
         if seconds is not None and not close(sound.duration_seconds or 0.0, seconds):

@@ -19,7 +19,7 @@ from daemon.media.durations import close
 from daemon.media.model import Media
 from daemon.media.prober import Prober
 from daemon.models import Contents, Model, Parameters, SourceFile
-from daemon.plaintext import visible
+from daemon.plaintext import so_many, visible
 from daemon.proof import output_folder
 from daemon.proof.differences import differences_of_sounds
 from daemon.proof.one_file import prove_file, truncation
@@ -176,7 +176,7 @@ def _refuse_other_files(part: Path, expected: Set[str]) -> None:
     found = {path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_symlink() or not path.is_dir()}
     if found != expected:
         strange = ", ".join(map(visible, sorted(found ^ expected)[:3]))
-        raise ProofError(f"the output has {len(found)} files instead of {len(expected)}: see {strange}")
+        raise ProofError(f"the output has {so_many(len(found), 'file')} instead of {len(expected)}: see {strange}")
 
 
 # Sheets of sprites

@@ -10,6 +10,7 @@ from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Store, Transaction
 from daemon.errors import LimitReached, OutOfSpace
 from daemon.models import new_id
+from daemon.plaintext import so_many
 from daemon.scheduling.space import Space, told
 from daemon.settings import Settings
 
@@ -32,15 +33,18 @@ class Quota:
         own = caller.limits.max_queued
         if own is not None and (mine := _count(transaction, "queued_variations_of_owner", caller.name)) + more > own:
             raise LimitReached(
-                f"{mine} variations of this token are queued, and {more} more are over its limit of {own}: wait for "
-                f"some to end"
+                f"{so_many(mine, 'variation')} of this token {_wait(mine)}, and {_more(more)} over its limit of {own}: "
+                "let some end first"
             )
         queued, most = _count(transaction, "queued_variations"), self._settings.max_queued
         if queued + more > most:
             if caller.sees is not None:
-                raise LimitReached(f"the daemon's queue has no room for {more} variations more: try again later")
+                raise LimitReached(
+                    f"the daemon's queue has no room for {so_many(more, 'variation')} more: try again later"
+                )
             raise LimitReached(
-                f"{queued} variations are queued, and {more} more are over the limit of {most}: wait for some to end"
+                f"{so_many(queued, 'variation')} {_wait(queued)}, and {_more(more)} over the limit of {most}: "
+                "let some end first"
             )
 
     def check_uploads(self, transaction: Transaction) -> None:
@@ -154,3 +158,11 @@ def _count(transaction: Transaction, query: str, owner: str | None = None) -> in
     row = transaction.one(query, owner=owner)
     assert row is not None
     return int(row["count"])
+
+
+def _wait(count: int) -> str:
+    return "waits" if count == 1 else "wait"
+
+
+def _more(count: int) -> str:
+    return f"{count} more {'is' if count == 1 else 'are'}"
