@@ -139,6 +139,9 @@ def test_a_database_restored_without_its_spool_says_what_is_lost_and_what_helps(
     daemon.client.post("/api/queue/resume")
     failed = daemon.wait_for(in_vain)["sources"][0]["variations"]
     assert {one["error"].removeprefix("clip.mp4: ") for one in failed} == {UPLOAD_GONE}
+    shown = " ".join(forked.run(["show", waiting], daemon.env).stdout.split())
+    assert ("ffspool retry" in shown, f"clip.mp4: {UPLOAD_GONE}" in shown) == (False, True)
+    assert "1 file is gone from the disk: submit a new job" in shown
     refused = forked.run(["retry", waiting], daemon.env)
     assert (refused.returncode, "clip.mp4 is gone from the disk" in " ".join(refused.stderr.split())) == (4, True)
     daemon.stop()

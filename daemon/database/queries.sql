@@ -447,6 +447,18 @@ FROM variations INDEXED BY variations_queued JOIN sources ON sources.seq = varia
 JOIN jobs ON jobs.seq = variations.job
 WHERE variations.status = 'queued' AND variations.unfetched = 0 AND sources.path IS NULL
 
+-- Lists the uploaded or fetched sources, that were here, of which something failed or was cancelled.
+-- name: uploads_to_retry
+SELECT jobs.id AS job, sources.id AS source, sources.name, sources.seq
+FROM jobs CROSS JOIN sources ON sources.job = jobs.seq
+WHERE jobs.status IN ('queued', 'processing', 'completed', 'failed', 'cancelled') AND jobs.failed + jobs.cancelled > 0
+    AND sources.failed + sources.cancelled > 0 AND sources.path IS NULL AND sources.error IS NULL
+    AND NOT EXISTS (SELECT 1 FROM fetches WHERE source = sources.seq AND status <> 'fetched')
+
+-- Says of a source that nothing more can be made of it, and why.
+-- name: complain_of_source
+UPDATE sources SET error = :error WHERE seq = :source AND error IS NULL
+
 -- Lists what ended and has something kept for a retry.
 -- name: kept_for_retries
 SELECT variations.seq, variations.id, variations.job AS job_seq, jobs.id AS job

@@ -41,6 +41,7 @@ OF_REASONS = {
     Reason.ENCODER: Remedy.OTHERWISE,
 }
 OF_GONE = ("no longer on the disk", "the file cannot be opened: No such file or directory")
+UPLOAD = "upload is no longer on the disk"  # which nobody can put back
 OF_HOST = ("permission denied", "does not answer", "the source changed", "the encoder hung")
 
 
@@ -52,7 +53,7 @@ def remedy(status: State, error: str | None, source_error: str | None) -> Remedy
         return Remedy.FETCH
     if words.endswith(TOO_LARGE):
         return Remedy.SMALLER
-    if any(said in words for said in OF_GONE):
+    if any(said in words or said in (source_error or "") for said in OF_GONE):
         return Remedy.GONE
     if any(said in words for said in OF_HOST):
         return Remedy.HOST
@@ -89,9 +90,11 @@ def advice(sources: Sequence[SourceView], again: str, anew: str) -> Iterator[str
     if counts[Remedy.HOST]:
         what = so_many(counts[Remedy.HOST], "variation")
         yield f"{what} failed for what the host lacks, as told above: see to it, then {again}"
-    if count := len({source.id for source, _, kind in found if kind is Remedy.GONE}):
-        what = "1 file is" if count == 1 else f"{count} files are"
-        yield f"{what} gone from the disk: {anew}; or put back there what was to be read in place, then {again}"
+    if gone := {source.id: (one.error, source.error) for source, one, kind in found if kind is Remedy.GONE}:
+        what = "1 file is" if len(gone) == 1 else f"{len(gone)} files are"
+        uploaded = all(any(UPLOAD in (words or "") for words in told) for told in gone.values())
+        back = "" if uploaded else f"; or put back there what was to be read in place, then {again}"
+        yield f"{what} gone from the disk: {anew}{back}"
     yield from in_vain(sources, anew)
     if count := sum(one.lost is True for source in sources for one in source.variations):
         yield f"the files of {so_many(count, 'variation')} are lost, as told above: to have them again, {anew}"
