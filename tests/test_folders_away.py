@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from conftest import Daemon, wait_until
+from conftest import Daemon, wait_until, wrapped
 from test_folders import inbox, jobs, made, scans, shown, watching
 
 __all__ = ["inbox"]
@@ -48,3 +49,18 @@ def test_what_failed_by_itself_is_not_tried_again(start_daemon: Start, inbox: Pa
     daemon.client.post("/api/queue/resume").raise_for_status()
     scans(daemon)
     assert (len(jobs(daemon)), made(inbox)) == (1, set())
+
+
+def test_what_could_not_be_opened_for_a_moment_is_made(
+    start_daemon: Start, inbox: Path, clip: Path, ffmpeg: str, tmp_path: Path
+) -> None:
+    """Its share is back before anybody looks whether it is away."""
+    encoder, tried = tmp_path / "encoder", tmp_path / "tried"
+    away = "echo 'the source cannot be opened: Transport endpoint is not connected' >&2; exit 127"
+    once = f'case "$*" in *libmp3lame*) mkdir {tried} 2> /dev/null && {{ {away}; }} ;; esac'
+    encoder.write_text(f'#!/bin/sh\n{once}\nexec {ffmpeg} "$@"\n')
+    encoder.chmod(0o755)
+    shutil.copy(clip, inbox / "film.mp4")
+    daemon = watching(partial(start_daemon, "--sandbox", "off", **wrapped(encoder, ffmpeg)), inbox)
+    wait_until(lambda: made(inbox) == {"film.mp3"}, "it to be made")
+    assert (tried.exists(), len(jobs(daemon))) == (True, 2)

@@ -69,3 +69,18 @@ def test_an_original_that_another_program_wrote_to_is_not_told_as_damaged(
     prober: Any = Undecodable()
     with pytest.raises(UnsuitableSource, match=f"its original {words}, and is left as it is: it ends early"):
         asyncio.run(prove.refuse_damaged(prober, source, media, 9))
+
+
+def test_an_original_that_its_share_did_not_give_for_a_moment_is_not_told_as_damaged(tmp_path: Path) -> None:
+    answers = [ProbeError("the file cannot be opened: Transport endpoint is not connected"), None]
+
+    class Flickering:
+        async def decode_whole(self, *_: Any) -> None:
+            if error := answers.pop(0):
+                raise error
+
+    (tmp_path / "film.mkv").write_bytes(b"as it was")
+    media: Any = type("Media", (), {"duration_seconds": 1.0})
+    prober: Any = Flickering()
+    asyncio.run(prove.refuse_damaged(prober, SourceFile(str(tmp_path / "film.mkv")), media, 9))
+    assert not answers

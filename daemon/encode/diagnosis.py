@@ -184,13 +184,6 @@ CAUSES = (
         _errors(errno.EACCES, errno.EPERM, errno.EROFS),
     ),
     Cause(
-        "the disk did not give or take the data",
-        "see to the health of the disks that hold the source and the state dir, then retry",
-        r"Input/output error",
-        _errors(errno.EIO),
-        may_pass=True,
-    ),
-    Cause(
         "the source is no longer on the disk",
         "submit it anew; or if the job was to read it in place, put it back there and retry",
         r"^the source cannot be opened: No such file or directory",
@@ -203,6 +196,13 @@ CAUSES = (
         r"^the source cannot be opened: (.+)",
         in_source=True,
         unread=True,
+    ),
+    Cause(
+        "the disk did not give or take the data",
+        "see to the health of the disks that hold the source and the state dir, then retry",
+        r"Input/output error|Transport endpoint is not connected|Stale file handle",
+        _errors(errno.EIO, errno.ENOTCONN, errno.ESTALE),
+        may_pass=True,
     ),
     Cause(
         "the source is damaged or not complete",

@@ -27,6 +27,9 @@ from daemon.proof.quality import Quality
 from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET, Ladder, Plan, Sprites
 from daemon.recipes.streaming_manifests import Rendition
 
+_DAMAGED = "its original is damaged, and is left as it is"
+_OTHER = "its original was changed or replaced while it was read, and is left as it is"
+
 
 class Proof(Model, frozen=True):
     """A proof is what is known of a proven part. `inode` ties it to one file: recovery can tell it from another."""
@@ -73,22 +76,32 @@ async def prove_output(
 async def refuse_damaged(prober: Prober, source: SourceFile, media: Media, size: int) -> None:
     """Decodes all of an original of so many bytes that is to be replaced. Raises UnsuitableSource where some cannot be.
 
-    A decoder makes up for that, and the output shows a whole film.
+    A decoder makes up for that, and the output shows a whole film. What a share did not give that was away for a moment
+    is read once more.
     """
     try:
         await prober.decode_whole(source, media.duration_seconds or 0.0, size)
     except ProbeError as error:
-        what = await asyncio.to_thread(_fault, source)
-        raise UnsuitableSource(f"its original {what}, and is left as it is: {error}") from error
+        if not await asyncio.to_thread(_is_there, source):
+            raise UnsuitableSource(f"{_OTHER}: {error}") from error
+        await _refuse_damaged_again(prober, source, media, size)
 
 
-def _fault(source: SourceFile) -> str:
-    """What there is to say of an original that cannot be decoded: another may lie there by now."""
+async def _refuse_damaged_again(prober: Prober, source: SourceFile, media: Media, size: int) -> None:
+    try:
+        await prober.decode_whole(source, media.duration_seconds or 0.0, size)
+    except ProbeError as error:
+        still = await asyncio.to_thread(_is_there, source)
+        raise UnsuitableSource(f"{_DAMAGED if still else _OTHER}: {error}") from error
+
+
+def _is_there(source: SourceFile) -> bool:
+    """Whether an original that cannot be decoded is: another may lie there by now."""
     try:
         os.close(source.open())
     except OSError:
-        return "was changed or replaced while it was read"
-    return "is damaged"
+        return False
+    return True
 
 
 def _refuse_larger(part: Path, plan: Plan) -> None:

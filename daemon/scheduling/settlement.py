@@ -25,6 +25,7 @@ from daemon.scheduling import claims, piece_rows
 from daemon.scheduling.claims import INTERRUPTED, Claim, Failure
 from daemon.scheduling.film import Film
 from daemon.scheduling.resources import Resources
+from daemon.scheduling.sources import Recorded
 from daemon.scheduling.space import learnt
 
 T = TypeVar("T")
@@ -130,6 +131,10 @@ class Settlement:
         for member in left:
             await self.abandon(member, failure, cpu_seconds / len(left))
 
+    async def _was_away(self, source: Recorded, failure: Failure) -> bool:
+        """Whether a source is out of reach, or was when it was opened, though it may be back by now."""
+        return (failure.unread and source.path is not None) or await self._resources.whereabouts.is_away(source)
+
     async def abandon(self, member: Member, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
         """Ends one that came to nothing: partial files first, then the row, which a request overrules.
 
@@ -139,7 +144,7 @@ class Settlement:
         full = failure is not None and failure.space is not None  # and the end can be written once there is room
         asking = partial(claims.may_go_on, variation=claim.seq, attempt=claim.attempt)
         going_on = bool(member.film) and not full and await resources.store.read(asking)
-        away = failure is not None and not full and await resources.whereabouts.is_away(claim.recorded)
+        away = failure is not None and not full and await self._was_away(claim.recorded, failure)
         finding = partial(piece_rows.files_of, paths=resources.paths, job=claim.job, variation=claim.id, seq=claim.seq)
         await self._clear_attempt(member, but=await resources.store.read(finding) if going_on else ())
         kept = await self.insist(
