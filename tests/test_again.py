@@ -109,6 +109,16 @@ def test_a_folder_stands_for_the_films_and_sounds_below_it(tree: Path) -> None:
     assert "--include '*.mp4' takes those" in nothing_meant(tree)
 
 
+def test_what_an_earlier_run_made_is_no_source_of_the_same_again(tree: Path) -> None:
+    """`./*` has the output folder among what is there by then."""
+    run(tree / "a.mp4", "-p", "mp3", "-o", tree / "out")
+    assert within(tree / "out", apart=tree / "out") == ["d.mp4"], "it lay there before"
+    (tree / "out" / "d.mp4").unlink()
+    assert [one.path for one in gather([tree / "a.mp4", tree / "out"], apart=tree / "out")] == [tree / "a.mp4"]
+    assert within(tree / "out", apart=tree / "other") == ["a_mp3.mp3"], "which may be the source of another output"
+    assert within(tree / "out", apart=tree / "out") == ["."]
+
+
 def test_its_tree_is_made_again_in_the_output(tree: Path) -> None:
     code, job = run(tree, "-p", "mp3", "-o", tree / "out", "--exclude", "deep/*", "--exclude", "one/deep/*")
     assert (code, sorted(made(job))) == (0, ["a_mp3.mp3", "a_mp3.mp3"])

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from daemon.cli import made
 from daemon.meant_files import is_meant
 from daemon.plaintext import visible
 
@@ -28,9 +29,11 @@ def gather(
     """Lists the files, and those in the folders among them and below, by name.
 
     Patterns are as the shell's, of a file's name or of its path within the folder. What is hidden, and what lies in
-    the folder `apart`, is left out. A folder with nothing that is meant is listed itself. Blocks.
+    the folder `apart`, is left out; where that is named itself, what earlier runs made there is. A folder with nothing
+    that is meant is listed itself, unless that is why. Blocks.
     """
     found: list[Named] = []
+    own = {os.path.realpath(apart / name) for name in made.read(apart)} if apart else set()
     for path in files:
         if not is_folder(path):
             found.append(Named(path))
@@ -38,7 +41,8 @@ def gather(
         meant = [
             one for one in _in(path, apart) if is_meant(str(PurePosixPath(one.below, one.path.name)), include, exclude)
         ]
-        found += meant or [Named(path)]
+        left = [one for one in meant if os.path.realpath(one.path) not in own] if own else meant
+        found += left or ([] if meant and len(files) > 1 else [Named(path)])
     return found
 
 
