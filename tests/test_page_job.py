@@ -75,6 +75,9 @@ def test_one_variation_is_cancelled_and_the_job_goes_on(daemon: Daemon, visit: V
     assert daemon.job(job["id"])["status"] == "processing"
     expect(page.get_by_role("button", name="Retry 1 cancelled", exact=True)).to_be_visible()
     page.get_by_role("button", name="Force-fail").click()
+    expect(page.get_by_role("dialog")).to_contain_text(
+        "programs that wait for the job see a failure. It can be retried"
+    )
     page.get_by_role("button", name="Fail it").click()
     failed = page.get_by_role("dialog", name="Failed by request")
     failed.get_by_role("button", name="Close").click()
@@ -204,6 +207,11 @@ def test_on_a_phone_long_names_are_not_cut_short(daemon: Daemon, visit: Visit, c
     assert is_whole(name)
     assert is_whole(name.locator("span"))
     assert is_whole(page.locator(".variation .words"))
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("button", name="Cancel it").click()
+    notice = page.locator(".notices .notice")
+    expect(notice).to_contain_text("nothing of it ran")
+    assert notice.bounding_box()["y"] < 844 / 2, "below it lies what is to be pressed, such as Start"
 
 
 def is_whole(words: Locator) -> bool:
