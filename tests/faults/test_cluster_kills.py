@@ -12,13 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import forked
+import psutil
 import pytest
-from conftest import PATIENCE, wait_until
-from test_cluster import coordinator_of, free_ports
+from conftest import PATIENCE, make_clip, wait_until
+from test_cluster import coordinator_of, free_ports, whole
 
+from daemon.states import ENDED
 from faults.ledger import Ledger
+from faults.likeness import differences
 from faults.load import Clips, Load
 from faults.promises import Promises
 from faults.tally import Tally
@@ -28,6 +32,8 @@ Attack = Callable[..., tuple[Victim, Promises]]
 
 LEASE = 60.0  # seconds after which no encoder works for a daemon that is gone
 NAMES = ("box2", "box3")
+FILM, KILLS, FURTHER = 160, 8, 20  # seconds of it; how often; percent that are encoded before one at most
+LONGEST = 600.0  # seconds that these may take, on a busy machine
 AGAIN = 0.5  # seconds after which whoever ended is started anew, as by systemd
 
 
@@ -77,10 +83,29 @@ class Machines:
         return sum(one["state"] == "working" for one in found)
 
     def kill(self, name: str) -> None:
-        self._processes[name].send_signal(signal.SIGKILL)
+        """One of them, or the daemon, or what coordinates them."""
+        if name == "daemon":
+            self._victim.kill()
+        elif name == "coordinator":
+            with suppress(ValueError, ProcessLookupError):  # it is being started anew
+                os.kill(coordinator_of(self._victim.pid), signal.SIGKILL)
+        else:
+            self._processes[name].send_signal(signal.SIGKILL)
 
     def words(self) -> str:
         return "".join((self._folder / f"{name}.log").read_text()[-3000:] for name in NAMES)
+
+
+def cluster(attack: Attack, paced: dict[str, str], folder: Path) -> tuple[Victim, Promises, Machines]:
+    """A daemon with a slot of its own, and machines for it."""
+    [port, files] = free_ports(2)
+    (folder / "ffspool.toml").write_text(
+        f"[cluster]\nlisten = 'tls://127.0.0.1:{port}'\nfiles_port = {files}\nlocal_slots = 1\npiece_seconds = 5\n"
+    )
+    victim, promises = attack(FFSPOOL_CONFIG=str(folder / "ffspool.toml"), FFSPOOL_RESUME_FROM="0", **paced)
+    victim.lease = LEASE
+    assert victim.starts(), victim.log()
+    return victim, promises, Machines(victim, folder, paced)
 
 
 @pytest.mark.thorough
@@ -95,16 +120,9 @@ def test_promises_hold_after_kills_of_any_of_a_cluster(
     tmp_path: Path,
     round: tuple[str, int],
 ) -> None:
-    [port, files] = free_ports(2)
-    (tmp_path / "ffspool.toml").write_text(
-        f"[cluster]\nlisten = 'tls://127.0.0.1:{port}'\nfiles_port = {files}\nlocal_slots = 1\npiece_seconds = 5\n"
-    )
-    victim, promises = attack(FFSPOOL_CONFIG=str(tmp_path / "ffspool.toml"), FFSPOOL_RESUME_FROM="0", **paced)
-    victim.lease = LEASE
+    victim, promises, machines = cluster(attack, paced, tmp_path)
     name, kills = round
     random = Random(name)
-    assert victim.starts(), victim.log()
-    machines = Machines(victim, tmp_path, paced)
     with machines.at_work():
         for number in range(kills):
             wait_until(machines.here, "a machine to be there")
@@ -112,13 +130,7 @@ def test_promises_hold_after_kills_of_any_of_a_cluster(
                 time.sleep(random.uniform(0.5, 3))
                 killed = random.choice([*NAMES, "coordinator", "daemon"])
                 ledger.stops += 1  # what ran there has another attempt
-                if killed == "daemon":
-                    victim.kill()
-                elif killed == "coordinator":
-                    with suppress(ValueError, ProcessLookupError):  # it is being started anew
-                        os.kill(coordinator_of(victim.pid), signal.SIGKILL)
-                else:
-                    machines.kill(killed)
+                machines.kill(killed)
             tally.attack(f"kills of a {'machine' if killed in NAMES else killed}")
             if killed == "daemon":
                 promises.when_dead()
@@ -133,3 +145,57 @@ def test_promises_hold_after_kills_of_any_of_a_cluster(
         for variation in source["variations"]
     }
     assert {status for status, _ in ended} <= {"completed", "cancelled"}, (ended, machines.words())
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(3600)
+@pytest.mark.rounds(["a"], [f"round {number}" for number in range(8)])
+def test_a_film_that_all_encode_comes_out_alike_whoever_is_killed(
+    attack: Attack, ledger: Ledger, tally: Tally, paced: dict[str, str], ffmpeg: str, tmp_path: Path, round: str
+) -> None:
+    victim, promises, machines = cluster(attack, paced, tmp_path)
+    film = make_clip(ffmpeg, tmp_path / "film.mp4", seconds=FILM, size="128x72")
+    random, wish = Random(round), ledger.wish([{"preset": "h264-480p"}], long=True)
+    with machines.at_work():
+        wait_until(machines.here, "a machine to be there")
+        job = victim.submit(film, spec={"name": wish.name, "variations": [{"preset": "h264-480p"}]})
+        ledger.acknowledge(wish, job)
+        for killed in random.sample([*NAMES, "coordinator", "daemon", "encoder"] * 2, KILLS):
+            there = min(100.0, far(victim, job) + random.uniform(0, FURTHER))
+            wait_until(lambda there=there: far(victim, job) >= there, "some of the film", LONGEST)
+            if made(victim, job)["status"] in ENDED:
+                break
+            ledger.stops += 1
+            if killed == "encoder":
+                kill_one(victim, random)
+            else:
+                machines.kill(killed)
+            tally.attack(f"kills of a {'machine' if killed in NAMES else killed} amid a film of all")
+            if victim.died:
+                promises.when_dead()
+                assert victim.starts(), victim.log()
+        promises.when_settled()
+    variation = made(victim, job)
+    assert variation["status"] == "completed", (variation["error"], machines.words())
+    assert "since its pieces do not fit" not in victim.log()
+    path = tmp_path / "made.mp4"
+    path.write_bytes(victim.client.get(f"/api/jobs/{job['id']}/variations/{variation['id']}/download").content)
+    assert list(differences(path, whole(ffmpeg, film, tmp_path), ffmpeg)) == []
+
+
+def made(victim: Victim, job: Any) -> Any:
+    [source] = victim.job(job["id"])["sources"]
+    return source["variations"][0]
+
+
+def far(victim: Victim, job: Any) -> float:
+    """How far it is, in percent; as far as can be, once it has ended."""
+    variation = made(victim, job)
+    return 100.0 if variation["status"] in ENDED else variation["progress"] or 0.0
+
+
+def kill_one(victim: Victim, random: Random) -> None:
+    """An encoder, be it here or on a machine."""
+    if encoders := victim.encoders():
+        with suppress(psutil.NoSuchProcess):
+            random.choice(encoders).kill()
