@@ -86,7 +86,7 @@ def test_after_a_power_cut_all_of_a_whole_piece_is_there_whatever_was_told_befor
         latest(made).write_bytes(whole)
         await made.finish(made.spans[0], 1)
         await house.ends()
-        monkeypatch.setattr("daemon.scheduling.resumption.boot_id", lambda: "after a power cut")
+        monkeypatch.setattr("daemon.scheduling.span.boot_id", lambda: "after a power cut")
         found = await house.finds()
         return found.spans[0].pictures, made.spans[0].pictures
 
@@ -108,7 +108,7 @@ def test_sound_beside_a_piece_is_used_unless_it_may_be_gone_by_a_power_cut(
         assert made.spans[0].pieces[0].heard is not None
         await house.ends()
         if since == "a power cut":
-            monkeypatch.setattr("daemon.scheduling.resumption.boot_id", lambda: since)
+            monkeypatch.setattr("daemon.scheduling.span.boot_id", lambda: since)
         found = await house.finds()
         return found.spans[0].pieces[0].heard is not None, beside(latest(made)).exists()
 
@@ -169,7 +169,7 @@ def test_a_film_goes_on_in_the_spans_that_it_was_begun_in(
         made = await one_span(house, ffmpeg, small_film, number)
         vars(house.resources)["span_seconds"] = seconds
         found = await house.finds()
-        begins = [[span.first for span in one.spans] for one in (made, found)]
+        begins = [[span.bounds for span in one.spans] for one in (made, found)]
         return *begins, found.seconds
 
     made, found, there = house(work)

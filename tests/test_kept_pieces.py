@@ -30,7 +30,7 @@ from daemon.presets.library import Library
 from daemon.recipes import command, pieces
 from daemon.recipes.pieces import RECIPES
 from daemon.recipes.recipe import Begin
-from daemon.scheduling.resumption import DAMAGED, OTHERS, SHORT, VANISHED
+from daemon.scheduling.span import DAMAGED, OTHERS, SHORT, VANISHED
 
 
 @pytest.mark.parametrize("preset", ["h264-480p", thorough("webm-720p"), thorough("hevc-1080p")])
@@ -157,7 +157,7 @@ def test_what_is_gone_on_with_is_all_on_the_disk_and_joined_as_it_was(
         there = await interrupted(house, piece, len(piece) // 2)
         first = await house.begins()
         await house.ends()
-        monkeypatch.setattr("daemon.scheduling.resumption.boot_id", lambda: "after a power cut")
+        monkeypatch.setattr("daemon.scheduling.span.boot_id", lambda: "after a power cut")
         second = await house.begins()
         there.write_bytes(damaged(piece, len(piece) - 100))
         with pytest.raises(ProofError, match=DAMAGED):
@@ -193,7 +193,7 @@ def test_a_film_is_begun_anew_where_an_upgrade_would_make_others_of_it(
     async def work(house: House) -> tuple[float, bool, str]:
         there = await interrupted(house, piece, None)
         if other == "recipes":
-            monkeypatch.setattr("daemon.scheduling.resumption.RECIPES", RECIPES + 1)
+            monkeypatch.setattr("daemon.scheduling.span.RECIPES", RECIPES + 1)
         elif other == "words":
             monkeypatch.setitem(pieces._WRITTEN["mp4"], "flush_packets", 0)
         else:

@@ -19,7 +19,7 @@ from daemon.recipes.recipe import Begin, Piece, Plan
 from daemon.scheduling import piece_rows
 from daemon.scheduling.claims import Claim
 from daemon.scheduling.resources import Resources
-from daemon.scheduling.resumption import ALIKE, OTHERS, OTHERWISE, Resumption
+from daemon.scheduling.span import ALIKE, OTHERS, OTHERWISE, Span
 
 log = logging.getLogger(__name__)
 
@@ -36,21 +36,21 @@ class Film:
         self._cut = cut
         self._span_seconds: float | None = None  # that its spans last at least; None: it is not cut
         self.resumed = 0.0  # seconds of it that were there when this attempt began
-        self.spans = [Resumption(resources, claim)]
+        self.spans = [Span(resources, claim)]
 
     @property
     def seconds(self) -> float:
         """Returns how many of the film need not be encoded any more."""
-        return sum(self._reached(span) - span.first.seconds for span in self.spans)
+        return sum(self._reached(span) - span.bounds.seconds for span in self.spans)
 
-    def share(self, span: Resumption) -> float:
+    def share(self, span: Span) -> float:
         """Returns how much of the film a span is."""
         lasting = self._claim.media.duration_seconds
-        return max(0.0, self.end(span) - span.first.seconds) / lasting if lasting else 1.0
+        return max(0.0, self.end(span) - span.bounds.seconds) / lasting if lasting else 1.0
 
-    def end(self, span: Resumption) -> float:
+    def end(self, span: Span) -> float:
         """Returns the second of the film at which a span ends; 0.0 where nobody knows."""
-        return span.first.until if span.first.until is not None else self._claim.media.duration_seconds or 0.0
+        return span.bounds.until if span.bounds.until is not None else self._claim.media.duration_seconds or 0.0
 
     @property
     def whole(self) -> bool:
@@ -61,7 +61,7 @@ class Film:
         """Finds what may be used and removes what may not."""
         anew = await self._find(await self._rows())
         if self._is_cut_otherwise():
-            await self._forget()
+            await self._forget(await self._rows())
             anew = await self._find([]) or OTHERS
         self.resumed = self.seconds
         await self._resources.store.write(
@@ -77,7 +77,7 @@ class Film:
     async def _find(self, rows: Sequence[Row]) -> str | None:
         """Why nothing of the first span may be used, if so."""
         of_span = {number: list(mine) for number, mine in groupby(rows, itemgetter("span"))}
-        first = Resumption(self._resources, self._claim)
+        first = Span(self._resources, self._claim)
         self.spans = [first]
         anew = await first.find(of_span.pop(0, []))
         self._span_seconds = self._resources.span_seconds if self._cut else None
@@ -90,30 +90,29 @@ class Film:
     def _is_cut_otherwise(self) -> bool:
         """Whether a span does not end where the next one begins, since it was encoded when others were."""
         for one, following in pairwise(self.spans):
-            ends = following.first.seconds
+            ends = following.bounds.seconds
             if abs(self.end(one) - ends) > ALIKE if one.whole else one.begin.seconds > ends - ALIKE:
                 return True
         last, lasting = self.spans[-1], self._claim.media.duration_seconds or 0.0
         return last.whole and self.end(last) < lasting - ALIKE
 
-    async def _find_spans(self, first: Resumption, of_span: dict[int, list[Row]], least: float) -> None:
+    async def _find_spans(self, first: Span, of_span: dict[int, list[Row]], least: float) -> None:
         reached, resources, claim = self._reached(first), self._resources, self._claim
         after = reached - ALIKE if first.whole else reached + ALIKE  # which leaves a picture to be encoded before
         for begin in command.spans(claim.media, resources.base(claim), claim.parameters, least):
             if begin.span and begin.seconds > after:
-                span = Resumption(resources, claim, begin)
+                span = Span(resources, claim, begin)
                 await span.find(of_span.pop(begin.span, []))
                 self.spans.append(span)
         if not first.whole and len(self.spans) > 1:
-            first.end(self.spans[1].first.seconds)
-        for number, rows in of_span.items():
-            await Resumption(resources, claim, Begin(span=number)).forget([row["number"] for row in rows])
+            first.end(self.spans[1].bounds.seconds)
+        await self._forget([row for rows in of_span.values() for row in rows])
 
-    def _reached(self, span: Resumption) -> float:
+    def _reached(self, span: Span) -> float:
         return self.end(span) if span.whole else span.begin.seconds
 
-    async def finish(self, span: Resumption, piece: int, cpu_seconds: float = 0.0) -> None:
-        """Adds what was written of a span. Raises as `Resumption.finish` does."""
+    async def finish(self, span: Span, piece: int, cpu_seconds: float = 0.0) -> None:
+        """Adds what was written of a span. Raises as `Span.finish` does."""
         await span.finish(piece, self.end(span), cpu_seconds)
 
     async def pieces(self) -> tuple[Piece, ...]:
@@ -150,12 +149,12 @@ class Film:
 
     async def give_up(self, why: str) -> None:
         """Removes all pieces: what came of them is not what was planned, so the film is encoded whole."""
-        await self._forget()
+        await self._forget(await self._rows())
         await self._resources.store.write(partial(piece_rows.refuse_pieces, variation=self._claim.seq, why=why))
 
-    async def _forget(self) -> None:
-        for number, rows in groupby(await self._rows(), itemgetter("span")):
-            await Resumption(self._resources, self._claim, Begin(span=number)).forget([row["number"] for row in rows])
+    async def _forget(self, rows: Sequence[Row]) -> None:
+        for span, mine in groupby(rows, itemgetter("span")):
+            await Span(self._resources, self._claim, Begin(span=span)).forget([row["number"] for row in mine])
 
     async def _rows(self) -> Sequence[Row]:
         return await self._resources.store.read(partial(piece_rows.pieces_of, variation=self._claim.seq))

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from daemon.encode.task import Ended, Progress
 from daemon.scheduling.film import Film
-from daemon.scheduling.resumption import Resumption
+from daemon.scheduling.span import Span
 
 MOST_LOST = 5  # machines that may go away with a span before the whole film waits for its turn again
 MOMENT = 1e-3  # seconds
@@ -30,7 +30,7 @@ class Lane(NamedTuple):
     began earlier.
     """
 
-    span: Resumption
+    span: Span
     piece: int
     began: float
     again: bool = False
@@ -86,7 +86,7 @@ class Lanes:
         latest = max(late, key=lambda span: late[span], default=None)
         return Lane(latest, latest.next_piece(), now, again=True) if latest and late[latest] > WORTH_IT else None
 
-    def _spans(self) -> set[Resumption]:
+    def _spans(self) -> set[Span]:
         return {lane.span for lane in self._running.values()}
 
     def _lateness(self, lane: Lane, now: float) -> float:

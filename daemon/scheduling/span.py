@@ -47,13 +47,16 @@ WHOLE = Begin()
 LITTLE = 30.0  # seconds of film, of which there may be nothing yet to go on with
 
 
-class Resumption:
-    """Holds one span of a film in pieces, from those that earlier attempts left to the one that this attempt writes."""
+class Span:
+    """Holds the pieces of one span of a film, from those that earlier attempts left to the one that is written now.
+
+    Where nothing else is said the span is all of the film.
+    """
 
     def __init__(self, resources: Resources, claim: Claim, begin: Begin = WHOLE) -> None:
         self._resources = resources
         self._claim = claim
-        self.first = begin  # where the span begins, and ends
+        self.bounds = begin  # where it begins, and ends
         self.begin = begin  # of what is still to be encoded
         self.whole = False  # nothing is
         self.pieces: list[Piece] = []
@@ -64,7 +67,7 @@ class Resumption:
     @property
     def number(self) -> int:
         """Returns which of the film's spans it is."""
-        return self.first.span
+        return self.bounds.span
 
     def next_piece(self) -> int:
         """Returns the number of a piece that is to be begun."""
@@ -98,7 +101,7 @@ class Resumption:
 
     def end(self, until: float | None) -> None:
         """Has it end where another span begins."""
-        self.first = msgspec.structs.replace(self.first, until=until)
+        self.bounds = msgspec.structs.replace(self.bounds, until=until)
         self.begin = msgspec.structs.replace(self.begin, until=until)
 
     async def write(self, piece: int) -> None:
@@ -201,7 +204,7 @@ class Resumption:
     def _why_not(self, row: Row, broken: str | None) -> str | None:
         """Why a film begins anew whose first piece is that one, which the log has, too; None: it goes on."""
         same = row["begun_with"] == self._begun_with()
-        short = row["seconds"] - self.first.seconds < (ALIKE if broken else LITTLE)
+        short = row["seconds"] - self.bounds.seconds < (ALIKE if broken else LITTLE)
         words = (SHORT if short else broken or UNREADABLE) if same else OTHERS
         where = f"from {self.begin.seconds:.3f} s on" if self.begin.seconds else "from the beginning"
         of = {"job": self._claim.job, "variation": self._claim.id}
@@ -227,15 +230,15 @@ class Resumption:
         self.pieces.append(Piece(name=name, begins=begins, lasts=cut.seconds, until=cut.decoded))
         ends = begins + cut.seconds
         warm = max(0.0, begins + cut.warm - content.begins - ALIKE)
-        after = self.first.after + ends - self.pieces[0].begins
-        pictures = self.first.pictures + sum(best for best, *_ in self.pictures)
-        self.begin = Begin(ends, warm, after, pictures, until=self.first.until, span=self.number)
+        after = self.bounds.after + ends - self.pieces[0].begins
+        pictures = self.bounds.pictures + sum(best for best, *_ in self.pictures)
+        self.begin = Begin(ends, warm, after, pictures, until=self.bounds.until, span=self.number)
         return True
 
     def _begins(self, content: PieceContent) -> float:
         """Seconds of the film at which a piece begins. Raises ProofError when that is not where it was to."""
         if not self.pieces:
-            return self.first.seconds + content.begins
+            return self.bounds.seconds + content.begins
         if abs(content.begins) > ALIKE:
             raise ProofError(f"a piece of the film begins {content.begins:.3f} s off the end of the one before")
         return self.begin.seconds
