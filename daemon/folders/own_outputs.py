@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
 
 import msgspec
 
@@ -52,7 +51,8 @@ def _is_ours(ways: Sequence[tuple[str, str]], found: Found, brought: Mapping[tup
 
 def folders_of(folder: str, files: Iterable[Found]) -> dict[str, int]:
     """Returns the inodes of the folders in which the files lie, by their path within the watched `folder`. Blocks."""
-    above = {str(way) for found in files for way in PurePosixPath(found.path).parents} - {"."}
+    lowest = {found.path.rpartition("/")[0] for found in files}
+    above = {way for one in lowest for way in _above(one)}
     found = {way: _status(f"{folder}/{way}") for way in above}
     return {way: status.st_ino for way, status in found.items() if status}
 
@@ -74,7 +74,14 @@ def still_ours(folder: str, ways: Mapping[str, int], known: Iterable[Row]) -> se
 
 def within(own: set[str], files: Iterable[Found]) -> list[Found]:
     """Returns those of the files that lie in one of those folders, however deep."""
-    return [found for found in files if not own.isdisjoint(map(str, PurePosixPath(found.path).parents))]
+    return [found for found in files if not own.isdisjoint(_above(found.path.rpartition("/")[0]))]
+
+
+def _above(way: str) -> Iterator[str]:
+    """A folder and those that it lies in, within the watched one."""
+    while way:
+        yield way
+        way = way.rpartition("/")[0]
 
 
 def _lies(path: str, row: Row) -> bool:
