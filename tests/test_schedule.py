@@ -185,8 +185,12 @@ def test_what_runs_of_a_folder_is_frozen_and_others_run(
 
 
 def verdict(wanted: Schedule) -> tuple[QueueState, str | None]:
+    return looked(Timetable(wanted, now=lambda: 0.0))
+
+
+def looked(timetable: Timetable) -> tuple[QueueState, str | None]:
     with ThreadPoolExecutor(1) as beside_the_browser:
-        found = beside_the_browser.submit(asyncio.run, Timetable(wanted, now=lambda: 0.0).look()).result()
+        found = beside_the_browser.submit(asyncio.run, timetable.look()).result()
     return found.state, found.because
 
 
@@ -201,6 +205,18 @@ def test_programs_of_others_are_looked_for_and_ours_are_not(tmp_path: Path) -> N
         found = verdict(wanted)
         ours.kill()
     assert found == (QueueState.RUNNING, None)
+
+
+def test_what_others_keep_busy_is_held_against_its_bound(tmp_path: Path) -> None:
+    counting = f"i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; touch {tmp_path}/counted"
+    wanted = [Schedule(outside="pause", while_idle=WhileIdle(load_below=bound)) for bound in (0.0001, 1000)]
+    timetables = [Timetable(one, now=lambda: 0.0) for one in wanted]
+    assert [looked(one) for one in timetables] == [(QueueState.RUNNING, None)] * 2
+    subprocess.run(["sh", "-c", f"({counting}) > /dev/null 2>&1 &"], check=True)
+    wait_until((tmp_path / "counted").exists, "another program to keep a core busy")
+    (paused, because), running = (looked(one) for one in timetables)
+    assert (paused, running) == (QueueState.PAUSED, (QueueState.RUNNING, None))
+    assert re.fullmatch(r"other programs keep \d+\.\d cores busy", because or "")
 
 
 @pytest.mark.parametrize(
