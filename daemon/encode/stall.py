@@ -63,13 +63,17 @@ class StallWatch:
         self._before = self._vitals
         self._begins = self._begins if begins is None else begins
 
+    def gets_on(self, now: float) -> bool:
+        """Tells whether it does not dawdle."""
+        return now - self._advanced_at < min(QUIET, self._limit)
+
     def pace(self, now: float, duration: float | None) -> Pace | None:
         """Tells how it dawdles; None while it gets on. `duration` is what the output will last, in seconds."""
+        if self.gets_on(now):
+            return None
         standing = now - self._advanced_at
         if now - self._active_at >= self._limit or standing >= BUSY_PATIENCE * self._limit:
             return Pace.HUNG
-        if standing < min(QUIET, self._limit):
-            return None
         return Pace.FINISHING if duration and self._seconds >= NEARLY_ALL * duration else Pace.SLOW
 
     def standing(self, now: float, duration: float | None, load: Load) -> Standing | None:

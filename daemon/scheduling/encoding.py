@@ -81,7 +81,8 @@ class Encoding:
         """Returns what the stall watch says; None while it gets on or is frozen."""
         if self.frozen or self.fault:
             return ENDING if self.fault else None
-        return self._watch.standing(time.monotonic(), self._longest(), self._load)
+        now = time.monotonic()
+        return None if self._watch.gets_on(now) else self._watch.standing(now, self._longest(), self._load)
 
     @property
     def _load(self) -> host.Load:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +25,13 @@ from daemon.scheduling.space import Experience, usual_bytes
 log = logging.getLogger(__name__)
 
 NOTHING = Cost(decode=0.0, encode=0.0)
+REMEMBERED = 256  # of what is ready
+
+
+class _Wish(NamedTuple):
+    media: Media
+    preset: str
+    parameters: Parameters
 
 
 class Outlook(Model, frozen=True):
@@ -59,17 +68,17 @@ class Forecast:
         self._library = library
         self._corrections = corrections
         self._experience = experience
+        self._known = lru_cache(REMEMBERED)(self._of_texts)
 
     def of_row(self, row: Row) -> Outlook:
         """Returns the outlook of a row of the query `ready` whose source's media is known.
 
         One of which nothing can be made costs nothing: it is told so when its turn comes.
         """
-        media = msgspec.json.decode(row["media"], type=Media)
-        parameters = msgspec.json.decode(row["parameters"])
         try:
-            asked = media, row["preset"], parameters, row["bytes"]
-            outlook = self.of(row["id"], row["source_id"], *asked, begun=bool(row["begun"]))
+            wish, prospect = self._known(row["media"], row["preset"], row["parameters"])
+            begun = bool(row["begun"])
+            outlook = self._seen(row["id"], row["source_id"], wish, prospect, row["bytes"], begun=begun)
         except UnsuitableSource as error:
             return msgspec.structs.replace(_nothing(row), unsuitable=str(error))
         except FfspoolError:
@@ -86,22 +95,33 @@ class Forecast:
         return msgspec.structs.replace(outlook, ready=ready, resumable=resumable)
 
     def of(
+        self, variation: str, source: str, media: Media, preset: str, parameters: Parameters, source_bytes: int
+    ) -> Outlook:
+        """Raises UnknownPreset, BadParameter, or UnsuitableSource when nothing can be made of the source."""
+        wish = _Wish(media, preset, parameters)
+        return self._seen(variation, source, wish, self._prospect_of(wish), source_bytes)
+
+    def _of_texts(self, media: str, preset: str, parameters: str) -> tuple[_Wish, command.Prospect]:
+        """What a ready variation is looked at for again and again, until its turn comes."""
+        wish = _Wish(msgspec.json.decode(media, type=Media), preset, msgspec.json.decode(parameters))
+        return wish, self._prospect_of(wish)
+
+    def _prospect_of(self, wish: _Wish) -> command.Prospect:
+        return command.prospect(wish.media, self._library.find(wish.preset).base, wish.parameters)
+
+    def _seen(
         self,
         variation: str,
         source: str,
-        media: Media,
-        preset: str,
-        parameters: Parameters,
+        wish: _Wish,
+        prospect: command.Prospect,
         source_bytes: int,
         *,
         begun: bool = False,
     ) -> Outlook:
-        """Takes one that was `begun` in pieces for one that is made so, whatever it is predicted to take now.
-
-        Raises UnknownPreset, BadParameter, or UnsuitableSource when nothing can be made of the source.
-        """
-        base = self._library.find(preset).base
-        plan, estimate, shareable, resumable = command.prospect(media, base, parameters)
+        """Takes one that was `begun` in pieces for one that is made so, whatever it is predicted to take now."""
+        media, preset, parameters = wish
+        plan, estimate, shareable, resumable = prospect
         correction = costs.correction(self._corrections, preset, parameters)
         usual = usual_bytes(plan, estimate, media, source_bytes)
         cost = costs.predict(media, plan, estimate, correction)
@@ -118,7 +138,7 @@ class Forecast:
         outlook = Outlook(ready=ready, usual=usual, resumable=parted, contents=plan.contents, one_picture=one_picture)
         if not parted or math.isinf(self._span_seconds):
             return outlook
-        spans = command.spans(media, base, parameters, self._span_seconds)
+        spans = command.spans(media, self._library.find(preset).base, parameters, self._span_seconds)
         return msgspec.structs.replace(outlook, spans=len(spans))
 
     def bytes_of(self, media: Media, wanted: Iterable[Wanted], source_bytes: int) -> int:
