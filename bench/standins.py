@@ -23,7 +23,7 @@ from distributed import Client, get_worker
 from daemon import json_types
 from daemon.cluster import certificates, worker
 from daemon.cluster.dask_nodes import QuietWorker
-from daemon.cluster.file_server import MACHINE
+from daemon.cluster.file_server import IDLE, MACHINE
 from daemon.cluster.invitations import Guests, Invitation
 from daemon.cluster.messages import Ask, Hello
 from daemon.cluster.shared_folders import SharedFolders
@@ -123,7 +123,9 @@ async def _join(
     headers = {MACHINE: name, "Authorization": f"Bearer {invited.secret}"}
     base = f"https://127.0.0.1:{invited.files_port}"
     client = await stack.enter_async_context(
-        httpx.AsyncClient(verify=context, headers=headers, base_url=base, timeout=60)
+        httpx.AsyncClient(
+            verify=context, headers=headers, base_url=base, timeout=60, limits=httpx.Limits(keepalive_expiry=IDLE)
+        )
     )
     answer = await client.post("/hello", content=msgspec.json.encode(msgspec.structs.replace(hello, clock=time.time())))
     answer.raise_for_status()

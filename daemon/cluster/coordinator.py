@@ -29,7 +29,7 @@ from distributed.security import Security
 
 from daemon.cluster import certificates, dask_nodes
 from daemon.cluster.dask_nodes import QuietScheduler
-from daemon.cluster.file_server import FileServer, Tasks
+from daemon.cluster.file_server import IDLE, FileServer, Tasks
 from daemon.cluster.invitations import Guests
 from daemon.cluster.messages import (
     Ask,
@@ -176,25 +176,26 @@ class Coordinator(SchedulerPlugin):
     async def at_work(self) -> AsyncIterator[None]:
         address = urlsplit(self._charter.listen)
         security = _security(Path(self._charter.folder), self._guard)
-        scheduler = QuietScheduler(
-            host=address.hostname, port=address.port or 0, protocol="tls", security=security, dashboard=False
-        )
+        scheduler = QuietScheduler(address.hostname, address.port or 0, security)
         scheduler.add_plugin(self)
-        async with scheduler, Client(scheduler.address, asynchronous=True, security=security) as client:
+        async with scheduler, Client(scheduler.within, asynchronous=True) as client:
             self._scheduler, self._client = scheduler, client
-            client.subscribe_topic(HOME, self._relay)
             async with self._serving_files(address.hostname or "") as port:
                 self.tell(Listening(port=scheduler.port, files_port=port))
                 yield
 
-    def _relay(self, event: tuple[float, str]) -> None:
-        """A notice of a machine's."""
-        self._writer.write(event[1].encode() + b"\n")
+    def log_event(self, topic: str, msg: Any) -> None:
+        """Passes on the notice of a machine; what dask logs goes nowhere."""
+        if topic == HOME:
+            self._writer.write(msg.encode() + b"\n")
 
     @asynccontextmanager
     async def _serving_files(self, host: str) -> AsyncIterator[int]:
         listening = socket.create_server((host, self._charter.files_port), family=_family(host))
-        config = uvicorn.Config(self.files.app, log_config=None, access_log=False, lifespan="off")
+        kept = int(2 * IDLE)  # the machines are the first to let go
+        config = uvicorn.Config(
+            self.files.app, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=kept
+        )
         config.load()
         config.ssl = certificates.context(Path(self._charter.folder), ssl.Purpose.CLIENT_AUTH)
         self._guard(config.ssl)

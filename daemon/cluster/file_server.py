@@ -1,7 +1,8 @@
 """Gives machines the files of their tasks and takes what they made, over HTTPS: for tasks that are current alone.
 
-What a machine sends goes into the work folder of the attempt: each file in a draft, from as far as it came before, and
-under its name once its SHA-256 is right. Whose task is not current any more is told 410, and changes nothing.
+A source is followed by its SHA-256. What a machine sends goes into the work folder of the attempt: each file in a
+draft, from as far as it came before, and under its name once it has the SHA-256 that was said with the last of it.
+Whose task is not current any more is told 410, and changes nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from daemon.cluster.messages import Hello, Lease, Pulse
+from daemon.cluster.messages import Finish, Hello, Lease, Pulse, Words
 from daemon.encode.task import Ended, Order, Task
 from daemon.source_files import SourceRefused
 
 PIECE = 1024 * 1024
-OFFSET, LENGTH, MACHINE, WHY = "Upload-Offset", "Upload-Length", "X-Machine", "X-Why"
+IDLE = 60.0  # seconds that a connection is kept: making one takes as long as several requests
+OFFSET, SHA256, MACHINE, WHY = "Upload-Offset", "X-SHA256", "X-Machine", "X-Why"
 GROWING = "X-Growing"  # said of a file that has its name while it comes
 
 
@@ -37,7 +39,6 @@ class Tasks:
     def __init__(self) -> None:
         self._tasks: dict[str, tuple[str, Task]] = {}
         self._logged: dict[str, Counter[str]] = defaultdict(Counter)  # bytes of logs that came, by task and variation
-        self._hashes: dict[str, asyncio.Task[str]] = {}  # of sources, by task
 
     def add(self, machine: str, task: Task) -> None:
         self._tasks[task.id] = machine, task
@@ -45,8 +46,6 @@ class Tasks:
     def forget(self, task: str) -> None:
         self._tasks.pop(task, None)
         self._logged.pop(task, None)
-        if hashing := self._hashes.pop(task, None):
-            hashing.cancel()
 
     def of(self, machine: str) -> list[str]:
         return [task for task, (mine, _) in self._tasks.items() if mine == machine]
@@ -58,18 +57,11 @@ class Tasks:
             raise HTTPException(410, "this task is not current any more")
         return found
 
-    def unlogged(self, task: str, variation: str, begin: int, words: bytes) -> bytes:
-        """Returns what is new of these words of a log, which begin at that byte; from now on they are known."""
+    def unlogged(self, task: str, variation: str, words: Words) -> bytes:
+        """Returns what is new of these words of a log; from now on they are known."""
         known = self._logged[task][variation]
-        self._logged[task][variation] = max(known, begin + len(words))
-        return words[max(0, known - begin) :]
-
-    async def hash(self, task: Task) -> str:
-        """Returns the SHA-256 of the task's source, which is read once."""
-        hashing = self._hashes.get(task.id)
-        if hashing is None:
-            hashing = self._hashes[task.id] = asyncio.create_task(asyncio.to_thread(_hash_of_source, task))
-        return await asyncio.shield(hashing)
+        self._logged[task][variation] = max(known, words.begin + len(words.said))
+        return words.said[max(0, known - words.begin) :]
 
 
 class FileServer:
@@ -99,43 +91,41 @@ class FileServer:
                 Route("/lease", self._lease, methods=["POST"]),
                 Route("/leaving", self._leave, methods=["POST"]),
                 Route("/tasks/{task}/source", self._source),
-                Route("/tasks/{task}/source/sha256", self._source_hash),
                 Route(result, self._held, methods=["HEAD"]),
                 Route(result, self._take, methods=["PUT"]),
-                Route(result, self._settle, methods=["POST"]),
                 Route("/tasks/{task}/logs/{variation}", self._log, methods=["POST"]),
                 Route("/tasks/{task}/ended", self._ended, methods=["POST"]),
             ]
         )
 
-    async def _who(self, request: Request) -> str:
+    def _who(self, request: Request) -> str:
         """The name of the machine that asks."""
         name, secret = request.headers.get(MACHINE, ""), request.headers.get("Authorization", "")
-        if not await asyncio.to_thread(self._knows, name, secret.removeprefix("Bearer ")):
+        if not self._knows(name, secret.removeprefix("Bearer ")):
             raise HTTPException(403, "this machine is not invited, or not any more")
         return name
 
-    async def _task(self, request: Request) -> Task:
-        return self._tasks.get(request.path_params["task"], await self._who(request))
+    def _task(self, request: Request) -> Task:
+        return self._tasks.get(request.path_params["task"], self._who(request))
 
     async def _hello(self, request: Request) -> Response:
-        name = await self._who(request)
+        name = self._who(request)
         hello = msgspec.json.decode(await request.body(), type=Hello)
         refusal = self._welcome(name, hello)
         return JSONResponse({"refused": refusal}, 409 if refusal else 200)
 
     async def _lease(self, request: Request) -> Response:
         """Hears how the machine stands, and says which tasks it has to go on with."""
-        name = await self._who(request)
+        name = self._who(request)
         self._beat(name, msgspec.json.decode(await request.body(), type=Pulse))
         return Response(msgspec.json.encode(Lease(tasks=self._tasks.of(name))))
 
     async def _leave(self, request: Request) -> Response:
-        self._leaving(await self._who(request))
+        self._leaving(self._who(request))
         return Response(status_code=204)
 
     async def _source(self, request: Request) -> Response:
-        task = await self._task(request)
+        task = self._task(request)
         begin = _offset(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
         try:
             descriptor = await asyncio.to_thread(task.source.open)
@@ -145,21 +135,14 @@ class FileServer:
         if begin > length:
             os.close(descriptor)
             raise HTTPException(416, "the source is not that long")
-        headers = {"Content-Length": str(length - begin), LENGTH: str(length)}
-        return StreamingResponse(_read(descriptor, begin), 206 if begin else 200, headers)
+        headers = {"Content-Length": str(length - begin + hashlib.sha256().digest_size)}
+        return StreamingResponse(_read(descriptor, begin, length), 206 if begin else 200, headers)
 
-    async def _source_hash(self, request: Request) -> Response:
-        task = await self._task(request)
-        try:
-            return JSONResponse({"sha256": await self._tasks.hash(task)})
-        except SourceRefused as error:
-            raise HTTPException(404, headers={WHY: str(error.strerror)}) from error
+    def _place(self, request: Request) -> _Place:
+        return _place(self._order(request), request.path_params["name"])
 
-    async def _place(self, request: Request) -> _Place:
-        return _place(await self._order(request), request.path_params["name"])
-
-    async def _order(self, request: Request) -> Order:
-        task = await self._task(request)
+    def _order(self, request: Request) -> Order:
+        task = self._task(request)
         wanted = request.path_params["variation"]
         found = next((order for order in task.orders if order.variation == wanted), None)
         if found is None:
@@ -168,42 +151,39 @@ class FileServer:
 
     async def _held(self, request: Request) -> Response:
         """Tells how much of a file came so far."""
-        place = await self._place(request)
+        place = self._place(request)
         held = await asyncio.to_thread(lambda: place.draft.stat().st_size if place.draft.exists() else 0)
         return Response(headers={OFFSET: str(held), **({GROWING: "yes"} if place.growing else {})})
 
     async def _take(self, request: Request) -> Response:
-        place = await self._place(request)
+        """Takes more of a file: all, where its SHA-256 is said, and then it gets its name if it is what was sent."""
+        place, wanted = self._place(request), request.headers.get(SHA256)
         begin = _offset(request.headers.get(OFFSET, "0"))
         descriptor = await asyncio.to_thread(_open_draft, place, begin)
         try:
-            async for piece in request.stream():
+            async for piece in _gathered(request.stream()):
                 await asyncio.to_thread(_write, descriptor, piece)
         finally:
-            await asyncio.to_thread(os.close, descriptor)
-        return Response(status_code=204)
-
-    async def _settle(self, request: Request) -> Response:
-        """Gives a file its name, if it is what was sent."""
-        place = await self._place(request)
-        wanted = (await request.body()).decode()
-        if await asyncio.to_thread(_settled, place, wanted):
+            os.close(descriptor)
+        if wanted is None or await asyncio.to_thread(_settled, place, wanted):
             return Response(status_code=204)
         raise HTTPException(422, "what came is not what was sent")
 
     async def _log(self, request: Request) -> Response:
         """Takes what an encoder said; what came before of that, and was not heard to have come, is left out."""
-        order, words = await self._order(request), await request.body()
-        new = self._tasks.unlogged(
-            request.path_params["task"], order.variation, _offset(request.headers[OFFSET]), words
-        )
+        order, words = self._order(request), msgspec.json.decode(await request.body(), type=Words)
+        new = self._tasks.unlogged(request.path_params["task"], order.variation, words)
         await asyncio.to_thread(_append, Path(order.log), new)
         return Response(status_code=204)
 
     async def _ended(self, request: Request) -> Response:
-        task = await self._task(request)
-        ended = msgspec.json.decode(await request.body(), type=Ended)
-        self._over(task.id, ended)
+        task = self._task(request)
+        finish = msgspec.json.decode(await request.body(), type=Finish)
+        for order in task.orders:
+            if words := finish.words.get(order.variation):
+                new = self._tasks.unlogged(task.id, order.variation, words)
+                await asyncio.to_thread(_append, Path(order.log), new)
+        self._over(task.id, finish.ended)
         return Response(status_code=204)
 
 
@@ -213,18 +193,35 @@ def _offset(text: str) -> int:
     return int(text)
 
 
-async def _read(descriptor: int, begin: int) -> AsyncIterator[bytes]:
+async def _read(descriptor: int, begin: int, length: int) -> AsyncIterator[bytes]:
+    """The rest of a source of that length, and the SHA-256 of the whole."""
+    hashed = hashlib.sha256()
     try:
-        while piece := await asyncio.to_thread(os.pread, descriptor, PIECE, begin):
-            begin += len(piece)
-            yield piece
+        for at in range(begin, length, PIECE):
+            yield (piece := await asyncio.to_thread(os.pread, descriptor, min(PIECE, length - at), at))
+            if not begin:
+                hashed.update(piece)
+        yield await asyncio.to_thread(_sha256, descriptor) if begin else hashed.digest()
     finally:
         os.close(descriptor)
 
 
-def _hash_of_source(task: Task) -> str:
-    with os.fdopen(task.source.open(), "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(descriptor: int) -> bytes:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same in larger pieces, each of which costs a thread its turn."""
+    held = bytearray()
+    async for piece in stream:
+        held += piece
+        if len(held) >= PIECE:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)
 
 
 class _Place(NamedTuple):

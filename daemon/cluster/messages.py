@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from daemon.encode.task import Ended, Report, Task
 from daemon.models import Model, Sandbox, Stopped
 
@@ -37,6 +39,20 @@ class Lease(Model, frozen=True):
     """Answers that: the `tasks` that the machine has to go on with."""
 
     tasks: list[str]
+
+
+class Words(Model, frozen=True):
+    """Is what an encoder said, which begins at that byte of its log."""
+
+    begin: int
+    said: bytes
+
+
+class Finish(Model, frozen=True):
+    """Is how a task ended, with what its encoder said at last, by variation."""
+
+    ended: Ended
+    words: dict[str, Words] = msgspec.field(default_factory=dict)
 
 
 class Charter(Model, frozen=True):

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -14,8 +14,8 @@ from typing import TypeVar
 import httpx
 import msgspec
 
-from daemon.cluster.file_server import GROWING, OFFSET, WHY
-from daemon.cluster.messages import Lease, Pulse
+from daemon.cluster.file_server import GROWING, OFFSET, SHA256, WHY
+from daemon.cluster.messages import Lease, Pulse, Words
 from daemon.encode.task import Order, Task
 from daemon.errors import FfspoolError
 
@@ -25,6 +25,9 @@ PIECE = 1024 * 1024
 HEAD = 64 * 1024
 TRIES, PAUSE = 20, 0.5  # seconds between two, growing
 MOST_PAUSE = 5.0
+CONNECT = 10.0
+SILENCE = 30.0  # seconds in which a byte has to come or go
+HASHED_IN_SECOND = 100e6  # bytes at least, while the other side says nothing
 
 
 class NotCurrent(FfspoolError):
@@ -39,6 +42,11 @@ class Unreachable(FfspoolError):
     """The daemon does not answer, or not with what was asked."""
 
 
+def patience(hashed: int = 0) -> httpx.Timeout:
+    """Returns how long the other side may say nothing: also where it then reads so many bytes once more."""
+    return httpx.Timeout(SILENCE + hashed / HASHED_IN_SECOND, connect=CONNECT)
+
+
 class Transfers:
     """Speaks with the daemon's file server by `client`, whose address it has."""
 
@@ -50,9 +58,7 @@ class Transfers:
         """Fetches the task's source, whole and as it is there. Raises NotCurrent, SourceAway or Unreachable."""
         draft = to.with_name(f".{to.name}.coming")
         for last in (False, True):
-            await self._insist(lambda: self._fetch_rest(task, draft))
-            wanted = await self._insist(lambda: self._hash(task))
-            if await asyncio.to_thread(_sha256, draft) == wanted:
+            if await self._insist(partial(self._fetch_rest, task, draft)):
                 break
             await asyncio.to_thread(draft.unlink)
             if last:
@@ -73,28 +79,28 @@ class Transfers:
                     break
             return read[:HEAD]
 
-    async def _fetch_rest(self, task: Task, draft: Path) -> None:
-        held = draft.stat().st_size if draft.exists() else 0
+    async def _fetch_rest(self, task: Task, draft: Path) -> bool:
+        """Fetches what is missing of it. Tells whether it has the SHA-256 that follows it then."""
+        held, size = draft.stat().st_size if draft.exists() else 0, hashlib.sha256().digest_size
+        headers = {"Range": f"bytes={held}-"} if held else {}
         async with self._client.stream(
-            "GET", f"/tasks/{task.id}/source", headers={"Range": f"bytes={held}-"} if held else {}
+            "GET", f"/tasks/{task.id}/source", headers=headers, timeout=patience(held)
         ) as answer:
             _check(answer)
+            rest, last = int(answer.headers["Content-Length"]) - size, b""
             with draft.open("ab") as file:
                 async for piece in answer.aiter_bytes(PIECE):
-                    await asyncio.to_thread(file.write, piece)
+                    await asyncio.to_thread(file.write, piece[:rest])
+                    last += piece[rest:]
+                    rest = max(0, rest - len(piece))
                     self.moved[task.id] += len(piece)
-
-    async def _hash(self, task: Task) -> str:
-        answer = await self._client.get(f"/tasks/{task.id}/source/sha256", timeout=None)
-        _check(answer)
-        return str(answer.json()["sha256"])
+        return await asyncio.to_thread(_sha256, draft) == last.hex()
 
     async def bring(self, task: Task, order: Order, made: Order) -> None:
         """Brings what was made of an order, in another folder here, to where the daemon wants it."""
         folder = Path(made.part).parent
         for path in await asyncio.to_thread(lambda: sorted(_files(folder))):
-            place = f"/tasks/{task.id}/results/{order.variation}/{path.relative_to(folder).as_posix()}"
-            await self._insist(partial(self._bring, task.id, place, path))
+            await self._bring(task.id, order, path, folder)
 
     async def bring_growing(self, task: Task, order: Order, made: Order, until: int) -> None:
         """Brings what is there of a piece, up to that byte, while it is written."""
@@ -102,26 +108,38 @@ class Transfers:
         place = f"/tasks/{task.id}/results/{order.variation}/{path.name}"
         await self._insist(partial(self._bring_rest, task.id, place, path, until))
 
-    async def _bring_rest(self, task: str, place: str, path: Path, until: int) -> None:
+    async def _bring_rest(self, task: str, place: str, path: Path, until: int, sha256: str | None = None) -> None:
+        """Brings what has not come of it, up to that byte; where its hash is told, that is all of it."""
         answer = await self._client.head(place)
         _check(answer)
         held = int(answer.headers[OFFSET])
-        if held < until or not until:
-            await self._put(task, place, path, held, until)
-        if held and answer.headers.get(GROWING):  # its muxer wrote the head of it anew at the end
-            await self._put(task, place, path, 0, min(held, HEAD))
+        anew = min(held, HEAD) if answer.headers.get(GROWING) else 0  # its muxer wrote the head of it anew at the end
+        if held < until or not (until or anew) or (sha256 and not anew):
+            await self._put(task, place, path, held, until, None if anew else sha256)
+        if anew:
+            await self._put(task, place, path, 0, anew, sha256)
 
-    async def _put(self, task: str, place: str, path: Path, begin: int, until: int) -> None:
-        headers = {OFFSET: str(begin), "Content-Length": str(until - begin)}
-        _check(await self._client.put(place, content=self._pieces(task, path, begin, until), headers=headers))
-
-    async def _bring(self, task: str, place: str, path: Path) -> None:
-        length = (await asyncio.to_thread(path.stat)).st_size
-        await self._bring_rest(task, place, path, length)
-        answer = await self._client.post(place, content=await asyncio.to_thread(_sha256, path), timeout=None)
+    async def _put(self, task: str, place: str, path: Path, begin: int, until: int, sha256: str | None) -> None:
+        headers = {OFFSET: str(begin), "Content-Length": str(until - begin), **({SHA256: sha256} if sha256 else {})}
+        pieces = self._pieces(task, path, begin, until)
+        answer = await self._client.put(place, content=pieces, headers=headers, timeout=patience(until))
         if answer.status_code == 422:
             raise httpx.TransportError("what came is not what was sent")
         _check(answer)
+
+    async def _bring(self, task: str, order: Order, path: Path, folder: Path) -> None:
+        place = f"/tasks/{task}/results/{order.variation}/{path.relative_to(folder).as_posix()}"
+        length, sha256 = await asyncio.to_thread(lambda: (path.stat().st_size, _sha256(path)))
+        fresh = order.begin is None  # of a piece of a film, some may be there
+
+        async def once() -> None:
+            nonlocal fresh
+            if fresh:
+                fresh = False
+                return await self._put(task, place, path, 0, length, sha256)
+            return await self._bring_rest(task, place, path, length, sha256)
+
+        await self._insist(once)
 
     async def _pieces(self, task: str, path: Path, begin: int, until: int) -> AsyncIterator[bytes]:
         with path.open("rb") as file:
@@ -131,15 +149,15 @@ class Transfers:
                 yield piece
                 self.moved[task] += len(piece)
 
-    async def tell_log(self, task: Task, variation: str, begin: int, words: bytes) -> None:
-        """Brings home what the encoder said, which begins at that byte of its log. Raises NotCurrent or Unreachable."""
-        await self.post(f"/tasks/{task.id}/logs/{variation}", words, {OFFSET: str(begin)})
+    async def tell_log(self, task: Task, variation: str, words: Words) -> None:
+        """Brings home what the encoder said. Raises NotCurrent or Unreachable."""
+        await self.post(f"/tasks/{task.id}/logs/{variation}", msgspec.json.encode(words))
 
-    async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+    async def post(self, path: str, body: bytes) -> None:
         """Posts what has to arrive. Raises NotCurrent or Unreachable."""
 
         async def once() -> None:
-            _check(await self._client.post(path, content=body, headers=headers))
+            _check(await self._client.post(path, content=body))
 
         await self._insist(once)
 

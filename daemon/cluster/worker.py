@@ -27,14 +27,14 @@ from distributed.security import Security
 from daemon import host, json_types
 from daemon.cluster import certificates, dask_nodes
 from daemon.cluster.dask_nodes import QuietWorker
-from daemon.cluster.file_server import MACHINE
+from daemon.cluster.file_server import IDLE, MACHINE
 from daemon.cluster.invitations import Invitation
 from daemon.cluster.messages import Ask, Hello, Notice
 from daemon.cluster.pulse import pulse, words
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
 from daemon.cluster.task_function import HOME, settle, topic
-from daemon.cluster.transfers import NotCurrent, Transfers
+from daemon.cluster.transfers import NotCurrent, Transfers, patience
 from daemon.cluster.workplace import TASKS, Workplace
 from daemon.encode import sandbox_trial
 from daemon.encode.local_engine import LocalEngine
@@ -51,11 +51,9 @@ log = logging.getLogger(__name__)
 LEASE = 45.0  # seconds without an answer of the daemon's after which all is ended
 ASK_EVERY = 5.0
 LEAVING = 30.0  # seconds in which what is encoded may go home when it is told to leave
-CONNECT = 10.0
 MOST_SHUT_OUT = 3
 PATIENCE = 30.0  # seconds in which a daemon has to answer at first
 UNKNOWN = "the daemon does not know this invitation, or has revoked it: ask for another one"
-SILENCE = 30.0  # seconds in which a byte has to come or go
 RULES: dict[str, object] = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False}
 RULES |= {"distributed.worker.memory.pause": False, "distributed.worker.memory.terminate": False}
 RULES |= {"distributed.worker.daemon": False} | dask_nodes.RULES
@@ -150,11 +148,13 @@ async def _client(invitation: Invitation, papers: Path) -> AsyncIterator[httpx.A
     """
     context = certificates.context(papers, ssl.Purpose.SERVER_AUTH, invitation.machine)
     headers = {MACHINE: invitation.machine, "Authorization": f"Bearer {invitation.secret}"}
-    timeout = httpx.Timeout(SILENCE, connect=CONNECT)
+    limits = httpx.Limits(keepalive_expiry=IDLE)
     began, shut_out = time.monotonic(), 0
     for address in itertools.cycle(invitation.addresses):
         base = f"https://{address}:{invitation.files_port}"
-        async with httpx.AsyncClient(verify=context, headers=headers, base_url=base, timeout=timeout) as client:
+        async with httpx.AsyncClient(
+            verify=context, headers=headers, base_url=base, timeout=patience(), limits=limits
+        ) as client:
             try:
                 await client.get("/")
             except httpx.TransportError as error:

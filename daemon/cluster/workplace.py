@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from daemon import host
 from daemon.cluster.growing_pieces import GrowingPieces
-from daemon.cluster.messages import Answer, Ask, Notice, Told
+from daemon.cluster.messages import Answer, Ask, Finish, Notice, Told, Words
 from daemon.cluster.pulse import FULL, is_trouble, pulse, words
 from daemon.cluster.shared_folders import SharedFolders
 from daemon.cluster.source_cache import SourceCache
@@ -177,13 +177,12 @@ class Workplace:
             else:
                 work.held = early is not None and early.verb == "pause"
                 ended = await self._tried(task, work, folder)
-            await self._transfers.post(f"/tasks/{task.id}/ended", msgspec.json.encode(ended))
+            await self._end(task, work, ended)
         except NotCurrent:
             pass  # nobody waits for it
         except Exception:  # it is told, and not taken for a machine that is away: else it would come again for ever
             log.exception("%s failed by a fault of ffspool", task.source_name)
-            failed = Ended(error="an internal error on the machine; its log has the details")
-            await self._transfers.post(f"/tasks/{task.id}/ended", msgspec.json.encode(failed))
+            await self._end(task, work, Ended(error="an internal error on the machine; its log has the details"))
         finally:
             living.cancel()
             del self._works[task.id]
@@ -269,9 +268,15 @@ class Workplace:
         for order, made in zip(task.orders, here.orders, strict=True):
             if not (ended.stopped or ended.error or ended.lost):
                 await self._transfers.bring(task, order, made)
-        await self._tell_logs(task, work)
+        if ended.stopped:
+            await self._tell_logs(task, work)
         work.told.set()
         return ended
+
+    async def _end(self, task: Task, work: Work, ended: Ended) -> None:
+        """Tells how a task ended, and what its encoder said at last."""
+        finish = Finish(ended=ended, words={variation: new async for variation, new in self._unheard(work)})
+        await self._transfers.post(f"/tasks/{task.id}/ended", msgspec.json.encode(finish))
 
     def _here(self, task: Task, folder: Path, source: SourceFile) -> Task:
         """The task as it is run on this machine."""
@@ -298,12 +303,16 @@ class Workplace:
 
     async def _tell_logs(self, task: Task, work: Work) -> None:
         """Brings home what the encoder said since that was done last."""
+        async for variation, new in self._unheard(work):
+            await self._transfers.tell_log(task, variation, new)
+            work.logged[variation] = new.begin + len(new.said)
+
+    async def _unheard(self, work: Work) -> AsyncIterator[tuple[str, Words]]:
+        """What the encoder said that the daemon has not, by variation."""
         for order in work.here.orders if work.here else ():
-            told = work.logged[order.variation]
-            said = await asyncio.to_thread(_read_from, Path(order.log), told)
-            if said:
-                await self._transfers.tell_log(task, order.variation, told, said)
-                work.logged[order.variation] = told + len(said)
+            known = work.logged[order.variation]
+            if said := await asyncio.to_thread(_read_from, Path(order.log), known):
+                yield order.variation, Words(begin=known, said=said)
 
 
 def _read_from(log: Path, begin: int) -> bytes:
