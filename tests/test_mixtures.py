@@ -41,7 +41,7 @@ UNCOPIED = "hides parts by an edit list, which Matroska would show|does not tell
 # A source that ends up to half a second before its header says is believed to be whole, until its output is proven.
 BROKEN_WORDS = (
     rf"{TRUNCATED}|its index \(moov\) is missing|is damaged|cannot be decoded|cut off|no picture|the output lasts"
-    r"|frames per second instead of|not a media file ffspool can read|has \d+ files instead of"
+    r"|frames per second instead of|pictures instead of|not a media file ffspool can read|has \d+ files instead of"
 )
 
 pytestmark = pytest.mark.thorough
