@@ -15,10 +15,8 @@ from test_kinds import lasting, make
 from test_unread import defaults, made
 
 from daemon.errors import ProbeError, UnsuitableSource
-from daemon.media.appended import refuse_appended
 from daemon.media.describe import read_media
 from daemon.media.durations import close
-from daemon.media.media_file import MediaFile
 from daemon.recipes.command import plan
 
 EXACT = ["-fflags", "+bitexact"]  # has every Ogg file count its streams from 0 on
@@ -118,14 +116,33 @@ def test_musepack_is_read_and_several_of_it_are_refused(ffmpeg: str, tmp_path: P
         read_media(str(tmp_path / several))
 
 
-def test_several_files_of_monkeys_audio_are_refused(tmp_path: Path) -> None:
-    """Which nothing here encodes: its beginning, by its format's description."""
-    begin = b"MAC " + struct.pack("<HHI", 3990, 0, 52) + bytes(44)
-    (tmp_path / "a.ape").write_bytes(begin)
-    refuse_appended(MediaFile(str(tmp_path / "a.ape")))
-    (tmp_path / "b.ape").write_bytes(begin * 2)
+def monkeys_audio(seconds: int, rate: int = 44100) -> bytes:
+    """Silence in stereo, by its format's description, since nothing here encodes it: each frame says that it is silent.
+
+    Frames are stored as words of 32 bits, the last byte first.
+    """
+    blocks = 73728
+    frames = -(-seconds * rate // blocks)
+    last = seconds * rate - (frames - 1) * blocks
+    frame = struct.pack("<II", 0x80000000, 3) + bytes(8)
+    begins = 52 + 24 + 4 * frames
+    seek = struct.pack(f"<{frames}I", *(begins + number * len(frame) for number in range(frames)))
+    described = (
+        b"MAC " + struct.pack("<HHIIIIIII", 3990, 0, 52, 24, len(seek), 0, frames * len(frame), 0, 0) + bytes(16)
+    )
+    header = struct.pack("<HHIIIHHI", 2000, 32, blocks, last, frames, 16, 2, rate)
+    return described + header + seek + frames * frame
+
+
+def test_monkeys_audio_is_read_and_several_of_it_are_refused(ffmpeg: str, tmp_path: Path) -> None:
+    one = tmp_path / "a.ape"
+    one.write_bytes(monkeys_audio(2))
+    assert read_media(str(one)).audio[0].codec == "ape"
+    for preset in ("flac", "mp3"):
+        assert lasting(make(ffmpeg, one, tmp_path, preset), "audio") == pytest.approx(2.0, abs=0.05)
+    (tmp_path / "b.ape").write_bytes(monkeys_audio(2) * 2)
     with pytest.raises(ProbeError, match="it is several Monkey's Audio files put end to end"):
-        refuse_appended(MediaFile(str(tmp_path / "b.ape")))
+        read_media(str(tmp_path / "b.ape"))
 
 
 @pytest.mark.parametrize(("one", "other"), [(0.5, 1.0), (1.0, 0.5), (0.3, 0.6), (1.0, 2.0)])
