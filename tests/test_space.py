@@ -10,14 +10,16 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import Daemon, wait_until
+from conftest import Daemon, slowed, wait_until
 from surroundings import need_mounts
+from test_going_on import reader_of, whole_pieces
 
 from daemon.media.describe import read_media
 from daemon.models import VariationRequest
 from daemon.presets.builtin import PRESETS
 from daemon.presets.library import Library
 from daemon.recipes import command
+from daemon.scheduling.claims import NO_ROOM
 from daemon.scheduling.space import ENOUGH, DiskUsage, Experience, Space, learnt, refusal, usual_bytes
 
 MB = 1024**2
@@ -153,6 +155,35 @@ def test_a_disk_that_fills_up_in_mid_encode_fails_nothing(
     wait_until(lambda: variation(daemon, job)["status"] == "processing", "it to start again")
     assert variation(daemon, job)["waiting"] is None
     daemon.client.post(f"/api/jobs/{job}/cancel")
+
+
+@pytest.mark.thorough
+def test_a_disk_that_fills_up_before_a_film_is_joined_fails_nothing(
+    small_disk: Callable[[str], None],
+    start_daemon: Callable[..., Daemon],
+    small_film: Path,
+    ffmpeg: str,
+    tmp_path: Path,
+) -> None:
+    """It begins anew once there is room, and says why: what was encoded made room for others."""
+    small_disk("128m")
+    slow = slowed(ffmpeg, tmp_path, rate=12, burst=0)
+    daemon = start_daemon("--source-root", str(small_film.parent), FFSPOOL_RESUME_FROM="0", **slow)
+    job = submitted(daemon, small_film, "h264-480p")
+    wait_until(lambda: variation(daemon, job)["status"] == "processing", "its turn")
+    reader = wait_until(lambda: reader_of(psutil.Process(daemon.process.pid)), "a reader of media")
+    reader.suspend()  # by which all of it is looked at before
+    wait_until(lambda: whole_pieces(daemon), "all of it to be encoded")
+    ballast = daemon.state_dir / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        fill(file.fileno(), daemon.state_dir)
+    reader.resume()
+    put_back = wait_until(lambda: (v := variation(daemon, job))["status"] == "queued" and v, "it to be put back")
+    assert "waits for disk space" in put_back["waiting"]
+    assert daemon.parts() == []
+    ballast.unlink()
+    assert daemon.wait_for(job)["status"] == "completed"
+    assert variation(daemon, job)["begun_anew"] == NO_ROOM
 
 
 def fill(descriptor: int, folder: Path) -> None:
