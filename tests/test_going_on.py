@@ -21,6 +21,7 @@ from surroundings import thorough
 from test_resume import encoded, task
 
 from daemon.database import owned_files
+from daemon.jobs.kept_films import kept_films
 from daemon.paths import size
 from daemon.recipes.pieces import SOUND
 from daemon.recipes.recipe import Begin
@@ -92,6 +93,21 @@ def test_after_a_power_cut_all_of_a_whole_piece_is_there_whatever_was_told_befor
 
     found, made = house(work)
     assert found == made == [(600,)]
+
+
+def test_all_is_told_to_be_kept_of_a_film_that_is_only_to_be_joined(house: Film, whole: bytes) -> None:
+    async def work(house: House) -> tuple[float, bool]:
+        made = await house.begins()
+        latest(made).write_bytes(whole)
+        await made.finish(made.spans[0], 1)
+        await house.ends()
+        store, rooms = house.resources.store, house.resources
+        await store.write(lambda t: t.run("lay_down_waiting", now=4.0))
+        rows = await store.read(lambda t: t.all("kept_pieces", job=1, source=None, variation=None))
+        [kept] = await kept_films(rooms.prober, rooms.paths, "a", rows)
+        return kept.seconds, kept.bytes == len(whole)
+
+    assert house(work) == (24.0, True)
 
 
 @pytest.mark.parametrize("since", ["a crash", "a power cut"])

@@ -513,7 +513,7 @@ WHERE variations.seq > 0 AND variations.status = 'completed'
 -- told to be there.
 -- name: kept_pieces
 SELECT variations.id, max(max(pieces.begins, pieces.seconds)) AS seconds, sum(pieces.bytes + pieces.sound_bytes) AS bytes,
-    max(pieces.begins) AS begins, max(pieces.number) AS number, sources.media, max(pieces.span) > 0 AS cut,
+    max(pieces.begins) AS begins, max(pieces.number) AS number, sources.media, max(pieces.span) > 0 OR max(pieces.whole) AS told,
     (SELECT sum(reached - began) FROM (
         SELECT min(begins) AS began, max(max(begins, iif(whole, seconds, seconds - 6))) AS reached
         FROM pieces WHERE pieces.variation = variations.seq GROUP BY span

@@ -26,7 +26,7 @@ async def _kept_film(prober: Prober, paths: Paths, job: str, row: Row) -> KeptVa
     """Seconds are those at which it is cut to be gone on with, somewhat before all that is encoded; of one that is too
     large to be read meanwhile, as many as it gives up at most are taken off."""
     seconds = row["begins"]
-    if row["cut"]:  # into spans: what is given up of each is little
+    if row["told"]:  # it is whole, or cut into spans, and what is given up of each is little
         return KeptVariation(variation=row["id"], seconds=row["in_hand"], bytes=row["bytes"])
     if row["bytes"] > MOST_READ:
         seconds = max(seconds, row["seconds"] - MOST_REPEATED)
