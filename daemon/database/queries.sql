@@ -490,9 +490,9 @@ WHERE +variations.job < :job
 -- name: earlier_jobs_in_vain
 SELECT id FROM jobs WHERE seq < :job AND completed = 0
 
--- Gives pieces of a film to another variation.
+-- Gives pieces of a film to another variation, without the sound beside them.
 -- name: hand_pieces_on
-UPDATE pieces SET variation = (SELECT seq FROM variations WHERE id = :heir) WHERE variation = :variation
+UPDATE pieces SET sound_bytes = 0, variation = (SELECT seq FROM variations WHERE id = :heir) WHERE variation = :variation
 
 -- Has attempts count on from those that left pieces, and failed there.
 -- name: count_attempts_on
