@@ -125,9 +125,11 @@ def every_verb(ask: Asker, here: Path, done: str) -> None:
     job = f"/api/jobs/{new['id']}"
     source = new["sources"][0]
     ask("PATCH", job, json={"priority": 3})
-    for verb in ("pause", "resume", "fail", "retry", f"sources/{source['id']}/cancel", "retry", "cancel", "retry"):
+    part = f"sources/{source['id']}"
+    for verb in ("pause", "resume", "fail", "retry", f"{part}/cancel", f"{part}/retry", "cancel", "retry"):
         ask("POST", f"{job}/{verb}")
-    ask("POST", f"{job}/variations/{source['variations'][0]['id']}/cancel")
+    for verb in ("cancel", "retry", "cancel"):
+        ask("POST", f"{job}/variations/{source['variations'][0]['id']}/{verb}")
     for verb in ("pause", "drain", "resume"):
         ask("POST", f"/api/queue/{verb}")
     ask("PATCH", "/api/queue", json={"slots": 2})
