@@ -163,7 +163,7 @@ class ClusterEngine:
             ended = await asyncio.shield(away.ended)
             if away.keeping:
                 await asyncio.wait([away.keeping])
-            if not (ended.stopped or ended.error or ended.lost):  # pieces that came home are on this disk
+            if ended.succeeded:  # pieces that came home are on this disk
                 await away.durability.keep_all(away.seconds, ended.cpu_seconds, on_report)
                 await asyncio.to_thread(self._paces.learn, machine.name, cost(task), ended.cpu_seconds)
             if ended.lost and ended.disk_full:

@@ -266,7 +266,7 @@ class Workplace:
             await growing.leave()
             ended = Ended(lost=True, cpu_seconds=ended.cpu_seconds)
         for order, made in zip(task.orders, here.orders, strict=True):
-            if not (ended.stopped or ended.error or ended.lost):
+            if ended.succeeded:
                 await self._transfers.bring(task, order, made)
         if ended.stopped:
             await self._tell_logs(task, work)

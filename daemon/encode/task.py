@@ -162,6 +162,11 @@ class Ended(Model, frozen=True):
     chosen: dict[str, Parameters] = msgspec.field(default_factory=dict)
 
     @property
+    def succeeded(self) -> bool:
+        """Tells whether every part is encoded."""
+        return not (self.stopped or self.error or self.lost)
+
+    @property
     def is_final(self) -> bool:
         """Tells whether it failed by nothing that passes in time."""
         return self.error is not None and not (self.may_pass or self.disk_full or self.unread)

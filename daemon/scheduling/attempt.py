@@ -244,7 +244,7 @@ class Attempt:
             for member in parted:
                 await self._begin_anew(member, str(error), 0.0)
             return Ended()
-        if not parted or encoded.stopped or encoded.lost or self._stopping or encoded.error:
+        if not parted or not encoded.succeeded or self._stopping:
             return encoded
         films = list[tuple[Member, tuple[Piece, ...]]]()
         for member in parted:

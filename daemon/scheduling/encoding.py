@@ -160,7 +160,7 @@ class Encoding:
         if self._has_ended() or not self._thawed.is_set():  # asked meanwhile, when there was no process yet
             return Ended(lost=True)
         ended = await self._run([self._order(member) for member in left]) if left else Ended()
-        if not (ended.stopped or ended.error or ended.lost or self._has_ended()):
+        if ended.succeeded and not self._has_ended():
             for _, film in films:
                 await film.finish(film.spans[0], film.spans[0].latest)
         return ended

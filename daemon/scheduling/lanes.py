@@ -119,7 +119,7 @@ class Lanes:
         """Returns once all spans are encoded, or how the first ended that was not. Raises as `Film.finish` does."""
         ended, spent = Ended(), 0.0
         try:
-            while (self._left or self._running) and not _came_to_nothing(ended):
+            while (self._left or self._running) and ended.succeeded:
                 if not self._running and not self.open():  # all is to be ended
                     ended = Ended(lost=True)
                     break
@@ -130,7 +130,8 @@ class Lanes:
                         continue
                     told = await one
                     spent += told.cpu_seconds + await self._settle(lane, told)
-                    ended = ended if _came_to_nothing(ended) or lane.span in {*self._spans(), *self._left} else told
+                    if ended.succeeded and lane.span not in {*self._spans(), *self._left}:
+                        ended = told
         finally:
             self.closed = True
             spent += await self._end(list(self._running))
@@ -150,7 +151,7 @@ class Lanes:
         """Takes what a lane made, or has it made again. Returns the CPU seconds of one that was ended by that."""
         span, spent = lane.span, 0.0
         others = {one: other.piece for one, other in self._running.items() if other.span is span}
-        if not _came_to_nothing(told):
+        if told.succeeded:
             spent = await self._end(list(others))
             await span.forget(list(others.values()))
             self._progress.pop(span.number, None)
@@ -172,7 +173,3 @@ class Lanes:
         await asyncio.gather(*(self._stop(lane) for lane in lanes))
         ended = await asyncio.gather(*running, return_exceptions=True)
         return sum(one.cpu_seconds for one in ended if isinstance(one, Ended))
-
-
-def _came_to_nothing(ended: Ended) -> bool:
-    return bool(ended.stopped or ended.error or ended.lost)
