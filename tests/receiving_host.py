@@ -23,6 +23,11 @@ class Visit(BaseHTTPRequestHandler):
         answer = self.server.answers.pop(0) if self.server.answers else keep
         answer(self)
 
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        if self.server.tells is None:
+            self.wfile.write(self.server.there.get(self.path, b""))
+
     def do_HEAD(self) -> None:
         self.close_connection = True
         self.server.looked.append(self.path)
@@ -81,6 +86,11 @@ def keep(visit: Visit) -> None:
 def keep_and_hang_up(visit: Visit) -> None:
     """Keeps it and breaks off before it says so."""
     visit.server.there[visit.path] = visit.body()
+
+
+def hang_up(visit: Visit) -> None:
+    """Takes all of it, keeps nothing, and says nothing."""
+    visit.body()
 
 
 def stalled(visit: Visit) -> None:

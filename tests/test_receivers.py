@@ -16,7 +16,7 @@ from typing import Any
 import obstore
 import pytest
 from conftest import Daemon, wait_until
-from receiving_host import ReceivingHost, keep_and_hang_up, receiving, refusing, stalled
+from receiving_host import Answering, ReceivingHost, hang_up, keep_and_hang_up, receiving, refusing, stalled
 from s3_server import serving
 from test_buckets import LADDER, Died, Notes
 from test_delivery import TINY, delivered, only
@@ -198,17 +198,60 @@ def test_what_is_at_a_url_is_left_but_where_it_is_to_be_replaced(
     assert host.there == {"/a": output.read_bytes() if there is None else there}
 
 
-@pytest.mark.parametrize("tells", [None, 403])
 @pytest.mark.parametrize("conflict", [Conflict.FAIL, Conflict.SKIP, Conflict.OVERWRITE])
 def test_one_that_came_before_the_line_broke_is_known_again(
-    host: ReceivingHost, output: Path, conflict: Conflict, tells: int | None
+    host: ReceivingHost, output: Path, conflict: Conflict
 ) -> None:
-    host.answers, host.tells = [keep_and_hang_up], tells
+    host.answers = [keep_and_hang_up]
     notes, asked = Notes(), parcel(output, host.url("/a"), conflict=conflict)
     with pytest.raises(Undelivered, match="cannot be reached") as broken:
         place(host).deliver(asked, notes.course())
     assert (broken.value.final, broken.value.away) == (False, True)
     assert place(host).deliver(asked, notes.course()) == Receipt(to=f"http://127.0.0.1:{host.server_port}/…")
+
+
+def lost(answer: str) -> Answering:
+    """Loses sight of what is put, in one of the ways of hosts and of what stands before them."""
+    return {"hang-up": hang_up, "kept": keep_and_hang_up, "502": refusing(502), "500": refusing(500)}[answer]
+
+
+@pytest.mark.parametrize("tells", [403, 404, 405])
+@pytest.mark.parametrize("conflict", [Conflict.FAIL, Conflict.SKIP])
+@pytest.mark.parametrize("answer", ["hang-up", "kept", "502", "500"])
+def test_what_a_host_does_not_show_is_not_guessed_to_be_ours(
+    host: ReceivingHost, output: Path, answer: str, conflict: Conflict, tells: int
+) -> None:
+    """It may be another's: whoever took it for ours would let go of the only copy."""
+    host.answers, host.tells = [lost(answer), refusing(503)], tells
+    notes, asked = Notes(), parcel(output, host.url("/a"), conflict=conflict)
+    for _ in range(2):  # that it is refused once more tells nothing of the first
+        with pytest.raises(Undelivered) as broken:
+            place(host).deliver(asked, notes.course())
+        assert not broken.value.final
+    host.there["/a"] = b"another's, or ours"
+    with pytest.raises(Undelivered, match="nobody can tell whether what lies at") as untold:
+        place(host).deliver(asked, notes.course())
+    assert untold.value.final
+    del host.there["/a"]
+    assert place(host).deliver(asked, notes.course()) == Receipt(to=f"http://127.0.0.1:{host.server_port}/…")
+
+
+def test_what_is_as_long_is_not_taken_for_it(host: ReceivingHost, output: Path) -> None:
+    host.answers = [hang_up]
+    notes, asked = Notes(), parcel(output, host.url("/a"))
+    with pytest.raises(Undelivered, match="cannot be reached"):
+        place(host).deliver(asked, notes.course())
+    host.there["/a"] = bytes(asked.bytes)
+    with pytest.raises(Undelivered, match="is there already"):
+        place(host).deliver(asked, notes.course())
+
+
+def test_what_was_refused_before_is_not_ours_at_a_retry(host: ReceivingHost, output: Path) -> None:
+    host.there["/a"], host.tells = b"old", 403
+    notes, asked = Notes(), parcel(output, host.url("/a"))
+    for _ in range(2):
+        with pytest.raises(Undelivered, match="is there already"):
+            place(host).deliver(asked, notes.course())
 
 
 @pytest.mark.parametrize("tells", [None, 403, 404])

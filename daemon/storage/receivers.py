@@ -7,6 +7,7 @@ addresses that were checked, and a redirect is not followed.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import http.client
 import socket
 import time
@@ -30,17 +31,16 @@ from daemon.storage import urls
 from daemon.storage.answers import MAY_PASS
 from daemon.storage.claimed_keys import ClaimedKeys
 from daemon.storage.line import Lines, connected, reason
-from daemon.storage.objects import in_turn, proven
+from daemon.storage.objects import PIECE, in_turn, proven
 from daemon.storage.urls import Url
 
 ANSWER_TIMEOUT = 120.0  # seconds that a host may take to store what it took
-UNCERTAIN = {HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}  # of a host that others stand before
-GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+UNCERTAIN = {500, 502, 504, 520, 522, 524}  # the host, or another before it, lost sight of what became of it
 
 
 class _Landing(Model, frozen=True):
     """What is noted before the last of a file is sent: all files before it are there, and it may be soon, unless its
-    host `refused` it.
+    host `refused` it each time.
     """
 
     file: int
@@ -50,7 +50,7 @@ class _Landing(Model, frozen=True):
 class _Answer(NamedTuple):
     status: int
     retry_after: str | None
-    length: str | None
+    is_ours: bool  # whether what it brought is the file that was asked about
 
 
 class _File(NamedTuple):
@@ -128,17 +128,21 @@ class Receivers:
             if number < begun.file:
                 continue
             course.check()
-            if self._put(file, number, conflict, course):
+            may_be_there = number == begun.file and not begun.refused  # the daemon died, or the line broke
+            if self._put(file, _Landing(file=number, refused=not may_be_there), conflict, course):
                 continue
-            if number == begun.file and not begun.refused and self._is_there(file):
-                continue  # it had come when the daemon died, or the line broke
+            if may_be_there and self._is_there(file, course):
+                continue
             if conflict == Conflict.SKIP and number == 0:
                 return True
             raise taken(file.url.shown)
         return False
 
-    def _put(self, file: _File, number: int, conflict: Conflict, course: Course) -> bool:
-        """False: something is there. Raises Undelivered or Stopped."""
+    def _put(self, file: _File, before: _Landing, conflict: Conflict, course: Course) -> bool:
+        """False: something is there. Raises Undelivered or Stopped.
+
+        `before` is what holds again once the host has refused it.
+        """
         condition = {} if conflict == Conflict.OVERWRITE else {"If-None-Match": "*"}
         headers = {"Content-Type": media_type(file.path.name), "Content-Length": str(file.bytes), **condition}
 
@@ -146,23 +150,25 @@ class Receivers:
             course.note(msgspec.json.encode(landing).decode())
 
         def last() -> None:
-            note(_Landing(file=number))
+            note(_Landing(file=before.file))
 
-        answer = self._asked("PUT", file.url, headers, _noting(proven(file.path, file.sha256, course.check), last))
+        answer = self._asked("PUT", file, headers, _noting(proven(file.path, file.sha256, course.check), last))
+        if 200 <= answer.status < 300:
+            return True
+        if answer.status not in UNCERTAIN:  # what comes to be there later is another's
+            note(before)
         if answer.status == HTTPStatus.PRECONDITION_FAILED and condition:
             return False
-        if not 200 <= answer.status < 300:
-            if answer.status not in UNCERTAIN:  # what comes to be there later is another's
-                note(_Landing(file=number, refused=True))
-            raise self._refusal(file.url, answer)
-        return True
+        raise self._refusal(file.url, answer)
 
-    def _is_there(self, file: _File) -> bool:
-        """Whether it may be what is there: hosts that tell nothing of it are taken at their word that something is."""
-        answer = self._asked("HEAD", file.url, {}, iter(()))
-        if answer.status in GONE:
-            return False
-        return answer.status != HTTPStatus.OK or answer.length in {None, str(file.bytes)}
+    def _is_there(self, file: _File, course: Course) -> bool:
+        """Whether what is there is what was put, byte by byte. Raises Undelivered where the host does not show it."""
+        answer = self._asked("GET", file, {}, iter(()), course.check)
+        if answer.status in MAY_PASS:
+            raise self._refusal(file.url, answer)
+        if answer.status != HTTPStatus.OK:
+            raise _untold(file.url)
+        return answer.is_ours
 
     def _refusal(self, url: Url, answer: _Answer) -> Undelivered:
         passes = answer.status in MAY_PASS
@@ -170,11 +176,21 @@ class Receivers:
         words = f"{url.shown} answered {answer.status}{_phrase(answer.status)}"
         return Undelivered(words, final=not passes, away=passes, retry_after=pause)
 
-    def _asked(self, method: str, url: Url, headers: dict[str, str], body: Iterator[bytes]) -> _Answer:
+    def _asked(
+        self,
+        method: str,
+        file: _File,
+        headers: dict[str, str],
+        body: Iterator[bytes],
+        check: Callable[[], None] = lambda: None,
+    ) -> _Answer:
+        url = file.url
         try:
             connection = self._connection(url)
             try:
-                return _answer(connection, method, url, headers, body)
+                response = _response(connection, method, url, headers, body)
+                is_ours = method == "GET" and response.status == HTTPStatus.OK and _is_of(response, file, check)
+                return _Answer(response.status, response.getheader("Retry-After"), is_ours)
             finally:
                 connection.close()
         except Undelivered:
@@ -222,9 +238,31 @@ def _noting(pieces: Iterator[bytes], last: Callable[[], None]) -> Iterator[bytes
     yield held or b""
 
 
-def _answer(
+def _is_of(response: http.client.HTTPResponse, file: _File, check: Callable[[], None]) -> bool:
+    """Whether a host answers with the very bytes of a file; no more than those are taken."""
+    if response.length not in {None, file.bytes}:
+        return False
+    digest, left = hashlib.sha256(), file.bytes + 1
+    while piece := response.read(min(PIECE, left)):
+        check()
+        digest.update(piece)
+        left -= len(piece)
+    return digest.hexdigest() == file.sha256
+
+
+def _untold(url: Url) -> Undelivered:
+    """What to say where an answer was lost and the host does not show what it has: it may be whole, or another's."""
+    words = "see what it is, and if it is not this result, take it away and retry"
+    return Undelivered(
+        f"nobody can tell whether what lies at {url.shown} is ours: the answer to it was lost, and the host does not"
+        f" show it: {words}",
+        final=True,
+    )
+
+
+def _response(
     connection: http.client.HTTPConnection, method: str, url: Url, headers: dict[str, str], body: Iterator[bytes]
-) -> _Answer:
+) -> http.client.HTTPResponse:
     connection.putrequest(method, url.target, skip_host=True, skip_accept_encoding=True)
     for name, value in {"Host": url.authority, "User-Agent": "ffspool", "Connection": "close", **headers}.items():
         connection.putheader(name, value)
@@ -237,8 +275,7 @@ def _answer(
         pass  # it may have said why before it had all of it
     if isinstance(line, socket.socket):
         line.settimeout(ANSWER_TIMEOUT)
-    response = connection.getresponse()
-    return _Answer(response.status, response.getheader("Retry-After"), response.getheader("Content-Length"))
+    return connection.getresponse()
 
 
 def _phrase(status: int) -> str:
