@@ -176,6 +176,49 @@ def test_a_watched_bucket_of_which_nothing_can_come_is_refused_with_its_line(
     asyncio.run(checks.check([whole], Library(), Settings(state_dir=tmp_path / "state")))
 
 
+IN = 'url = "s3://media/renders/in"'
+OUT = "deliver = {url = 's3://media/renders/%s', conflict = '%s'}"
+OTHER = '[[folders]]\nname = "y"\nvariations = [{preset = "mp3"}]\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "harmless"),
+    [
+        ([IN, OUT % ("in/{stem}.{ext}", "overwrite")], [IN, OUT % ("in/{stem}.{ext}", "number")]),
+        ([IN, OUT % ("in/", "overwrite")], [IN, OUT % ("in", "overwrite")]),
+        ([IN, OUT % ("in/.{stem}", "overwrite")], [IN, OUT % ("in/{preset}/", "overwrite")]),
+        ([IN, OUT % ("{codec}/{stem}", "overwrite")], [IN, OUT % ("{preset}/{job}/{stem}", "overwrite")]),
+        ([IN, OUT % ("{preset}/x", "overwrite"), OTHER + IN.replace("/in", "/mp3")], [IN, OUT % ("{date}/x", "skip")]),
+        (
+            [IN, OUT % ("on/x.mp3", "overwrite"), OTHER + IN.replace("/in", "/on")],
+            [IN, OUT % ("in/x.{ext}.part", "overwrite")],
+        ),
+        ([IN, "recursive = true", OUT % ("in/a/{stem}", "overwrite")], [IN, OUT % ("in/a/{stem}", "overwrite")]),
+        (
+            [IN, "include = ['raw*.mp3']", OUT % ("in/{stem}.{ext}", "overwrite")],
+            [IN, "include = ['*.mov']", OUT % ("in/{stem}.{ext}", "overwrite")],
+        ),
+        (
+            [IN, "recursive = true", "exclude = ['b/*']", OUT % ("in/a/{stem}", "overwrite")],
+            [IN, "recursive = true", "exclude = ['a/*']", OUT % ("in/a/{stem}", "overwrite")],
+        ),
+    ],
+)
+def test_a_watched_bucket_whose_sources_a_result_might_replace_is_refused_with_its_line(
+    tmp_path: Path, lines: list[str], harmless: list[str]
+) -> None:
+    config = tmp_path / "ffspool.toml"
+    profiles = f'[buckets.renders]\nurl = "{URL}"\n[buckets.again]\nurl = "s3://media"\n'
+    begin = profiles + '[[folders]]\nname = "x"\nvariations = [{preset = "mp3"}]\n'
+    config.write_text(begin + "\n".join(lines))
+    settings = Settings(state_dir=tmp_path / "state")
+    with pytest.raises(StartupError, match="a result may take the place of a source") as refused:
+        asyncio.run(checks.check(folders({"FFSPOOL_CONFIG": str(config)}), Library(), settings))
+    assert "line 5: the folder x" in str(refused.value)
+    config.write_text(begin + "\n".join(harmless))
+    asyncio.run(checks.check(folders({"FFSPOOL_CONFIG": str(config)}), Library(), settings))
+
+
 def test_a_listing_of_many_keys_takes_no_memory() -> None:
     folder = BucketFolder(name="x", url=URL, variations=({"preset": "mp3"},), recursive=True, when=When())
 

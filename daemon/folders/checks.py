@@ -14,6 +14,7 @@ from daemon.config_tables import AnyFolder, Folder
 from daemon.delivery.place import WEB
 from daemon.errors import InvalidRequest, Misconfigured, StartupError, Unavailable
 from daemon.folders.aside_checks import refuse_twice, refuse_unsafe, refuse_unusable
+from daemon.folders.overwriting import refuse_overwritten
 from daemon.models import Deliver, VariationRequest, Wanted
 from daemon.name_template import NameTemplate
 from daemon.presets.library import Library
@@ -38,7 +39,9 @@ async def _check(folders: Sequence[AnyFolder], library: Library, settings: Setti
     local = [folder for folder in folders if isinstance(folder, Folder)]
     for folder in folders:
         where = f"In {folder.place or 'ffspool.toml'}: the folder {folder.name}"
-        refuse_unsafe(folder, folders, _wanted(folder, library, where), settings)
+        wanted = _wanted(folder, library, where)
+        refuse_unsafe(folder, folders, wanted, settings)
+        refuse_overwritten(folder, folders, wanted, where)
         if folder.deliver:
             await _refuse_unmet(folder.deliver, settings, where)
         reached[folder.name] = _target(folder, settings.output_roots, where)

@@ -1,0 +1,92 @@
+"""Refuses, when the daemon starts, deliveries that would overwrite what is watched in a bucket with what is made of it.
+
+There results are known by what stands beside them, so that they may lie among their sources, but not in their place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
+
+from daemon.config_tables import AnyFolder, BucketFolder
+from daemon.errors import StartupError
+from daemon.folders.scan import is_being_made, may_be_taken
+from daemon.models import Conflict, Wanted
+from daemon.name_template import USUAL, WORD
+from daemon.presets.builtin import FOLDER
+
+SAMPLE = "x7q"  # stands for whatever a word may be
+
+
+def refuse_overwritten(folder: AnyFolder, others: Iterable[AnyFolder], wanted: Sequence[Wanted], where: str) -> None:
+    """Raises StartupError where a delivery of the folder's may take the place of an object that one of all watches.
+
+    URLs tell one bucket whichever profiles lead to it. `wanted` is what is made of each file.
+    """
+    wish = folder.deliver
+    if wish is None or not isinstance(wish.url, str) or wish.conflict != Conflict.OVERWRITE:
+        return
+    for other in others:
+        if isinstance(other, BucketFolder) and any(_may_reach(wish.url, one, folder, other) for one in wanted):
+            words = (
+                "would take what is delivered to it" if other is folder else f"delivers into the folder {other.name}"
+            )
+            raise StartupError(
+                f'{where} {words}, and with `conflict` = "overwrite" a result may take the place of a source: deliver '
+                f"elsewhere, or take another `conflict`, such as number"
+            )
+
+
+def _may_reach(url: str, one: Wanted, folder: AnyFolder, watched: BucketFolder) -> bool:
+    """Whether an output may have a key that is watched."""
+    template = f"{url}{USUAL}" if url.endswith("/") else url
+    steps, above = template.split("/"), watched.beginning.rstrip("/").split("/")
+    within = steps[len(above) :]
+    if not within or (len(within) > 1 and not watched.recursive):
+        return False
+    patterns = _patterns(one, folder)
+    if not all(_matches(step, known, patterns) for step, known in zip(steps, above, strict=False)):
+        return False
+    return any(_is_watched(key, watched) for key in _keys("/".join(within), one, watched))
+
+
+def _patterns(one: Wanted, folder: AnyFolder) -> dict[str, str]:
+    """What each word of a template may become."""
+    return {
+        "preset": f"{re.escape(one.label)}.*",
+        "ext": re.escape(one.extension),
+        "job": f"{re.escape(folder.name)}.+",  # which its jobs are called after
+        "folder": "" if isinstance(folder, BucketFolder) else ".*",
+        "date": r"\d{4}-\d\d-\d\d",
+        "height": r"\d*",
+    }
+
+
+def _matches(step: str, known: str, patterns: dict[str, str]) -> bool:
+    """Whether a step of a template may become that one of a URL."""
+    parts = WORD.split(step)  # texts and words in turn
+    pattern = "".join(patterns.get(part, ".*") if n % 2 else re.escape(part) for n, part in enumerate(parts))
+    return re.fullmatch(pattern, known) is not None
+
+
+def _keys(template: str, one: Wanted, watched: BucketFolder) -> Iterator[str]:
+    """Keys that it may become, of sources that the folder may hold."""
+    end = "/x.ts" if one.extension == FOLDER else ""
+    name = template if one.extension == FOLDER or "{ext}" in template else f"{template}.{{ext}}"
+    for stem in (SAMPLE, *(_meant(pattern) for pattern in watched.include)):
+        words = {"stem": stem, "source": f"{stem}.{one.extension}", "preset": one.label, "ext": one.extension}
+        parts = WORD.split(name)  # texts and words in turn
+        key = "".join(words.get(part, SAMPLE) if n % 2 else part for n, part in enumerate(parts)) + end
+        yield re.sub(r"(^|/)\.", r"\1_", key)  # as templates name nothing that is hidden
+
+
+def _meant(pattern: str) -> str:
+    """The stem of a file that the pattern means."""
+    return PurePosixPath(re.sub(r"\*|\?|\[[^]]*\]", "x", pattern)).stem
+
+
+def _is_watched(key: str, watched: BucketFolder) -> bool:
+    steps = key.split("/")
+    in_depth = len(steps) == 1 or watched.recursive
+    return in_depth and not any(map(is_being_made, steps)) and may_be_taken(key, watched)
