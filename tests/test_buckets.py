@@ -726,24 +726,78 @@ def under_way(scene: Scene) -> list[str]:
     return sorted(one["Key"] for one in s3(scene.server).list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
 
 
-OTHERS = ["renders/films/clip.mp4.other", "renders/other.mp4"]
 OURS = "renders/films/clip é+(&).mp4"
+OTHERS = ["renders/films/clip.mp4.other", "renders/other.mp4"]
 
 
-def test_uploads_that_were_not_ended_are_aborted_by_the_next_attempt(scene: Scene) -> None:
-    begun(scene, OURS, *OTHERS)
+def interrupted(scene: Scene, *, size: int = 3 * PART) -> tuple[Parcel, str]:
+    """A delivery of a daemon that died, having noted so much, beside uploads of others."""
+    scene.output.write_bytes(bytes(size))
+    begun(scene, OURS, *OTHERS)  # one of another's to the very key, before ours
+    parcel, notes = scene.parcel(0, f"{URL}/films/clip é+(&).{{ext}}"), Notes()
+    with pytest.raises(Died):
+        scene.place.deliver(parcel, notes.course(dying_once_noted(notes)))
+    assert notes.landing
+    return parcel, notes.landing
+
+
+def dying_once_noted(notes: Notes) -> Callable[[], bool]:
+    def dies() -> bool:
+        if notes.landing:
+            raise Died
+        return False
+
+    return dies
+
+
+def ended(scene: Scene, how: str, parcel: Parcel, landing: str) -> None:
+    """Goes on with a delivery, or lets it be."""
+    if how == "withdrawn":
+        scene.place.withdraw(replace(parcel, landing=landing))
+    else:
+        scene.place.deliver(parcel, Course(landing, lambda *_: None, lambda: False))
+
+
+@pytest.mark.parametrize("how", ["goes on", "withdrawn"])
+def test_uploads_that_were_not_ended_are_aborted_and_others_are_not(scene: Scene, how: str) -> None:
+    parcel, landing = interrupted(scene)
+    begun(scene, OURS)
+    ended(scene, how, parcel, landing)
     assert under_way(scene) == sorted([OURS, *OTHERS])
-    notes, parcel = Notes(), scene.parcel(0, f"{URL}/films/clip é+(&).mp4")
-    notes.landing = '{"key": "films/clip é+(&).mp4"}'
-    scene.place.deliver(parcel, notes.course())
-    assert under_way(scene) == OTHERS
 
 
-def test_uploads_that_were_not_ended_are_aborted_once_nobody_wants_them(scene: Scene) -> None:
-    begun(scene, OURS, *OTHERS)
-    parcel = scene.parcel(0, f"{URL}/films/clip é+(&).mp4")
-    scene.place.withdraw(replace(parcel, landing='{"key": "films/clip é+(&).mp4"}'))
-    assert under_way(scene) == OTHERS
+@pytest.mark.parametrize("how", ["goes on", "withdrawn"])
+def test_who_sends_nothing_in_parts_aborts_nothing(scene: Scene, how: str) -> None:
+    parcel, landing = interrupted(scene, size=1000)
+    begun(scene, OURS)
+    ended(scene, how, parcel, landing)
+    assert under_way(scene) == sorted([OURS, OURS, *OTHERS])
+
+
+@pytest.mark.parametrize("how", ["goes on", "withdrawn"])
+def test_what_an_earlier_version_noted_aborts_nothing(scene: Scene, how: str) -> None:
+    parcel, _ = interrupted(scene)
+    ended(scene, how, parcel, '{"key": "films/clip é+(&).mp4"}')
+    assert under_way(scene) == sorted([OURS, *OTHERS])
+
+
+def test_an_upload_below_the_key_of_a_file_is_anothers(scene: Scene) -> None:
+    parcel, landing = interrupted(scene)
+    begun(scene, f"{OURS}/else/film.mov")
+    ended(scene, "withdrawn", parcel, landing)
+    assert under_way(scene) == sorted([OURS, f"{OURS}/else/film.mov", *OTHERS])
+
+
+def test_of_a_ladder_uploads_to_its_own_keys_alone_are_aborted(ladder: Scene) -> None:
+    (ladder.output / "0/1.m4s").write_bytes(bytes(PART + 1))
+    parcel, notes = tree(ladder), Notes()
+    with pytest.raises(Died):
+        ladder.place.deliver(parcel, notes.course(dying_once_noted(notes)))
+    folder = f"renders/{json.loads(str(notes.landing))['key']}"
+    strange = [f"{folder}/0/2.m4s", f"{folder}/else/film.mov"]
+    begun(ladder, f"{folder}/0/1.m4s", *strange)
+    ladder.place.deliver(parcel, notes.course())
+    assert under_way(ladder) == strange
 
 
 def test_one_whose_upload_is_gone_is_put_off_in_words(scene: Scene) -> None:
@@ -765,7 +819,7 @@ def test_one_whose_upload_is_gone_is_put_off_in_words(scene: Scene) -> None:
 
 def test_an_upload_of_another_delivery_to_that_key_is_not_aborted(scene: Scene) -> None:
     first, second, notes = scene.parcel(conflict=Conflict.NUMBER), scene.parcel(1, conflict=Conflict.NUMBER), Notes()
-    notes.landing = '{"key": "films/clip.mp4"}'  # of the first, which a daemon that died had begun
+    notes.landing = '{"key": "films/clip.mp4", "others": {"films/clip.mp4": []}}'  # of the first, in a daemon that died
 
     def note(_: str | None, *_more: object) -> None:
         begun(scene, "renders/films/clip.mp4")  # as the second does from now on
@@ -782,10 +836,11 @@ def test_an_upload_of_another_delivery_to_that_key_is_not_aborted(scene: Scene) 
 
 def test_a_store_that_tells_of_no_uploads_holds_nothing_up(scene: Scene, tmp_path: Path) -> None:
     bucket = replace(named(scene.server, tmp_path), endpoint="http://127.0.0.1:1")
-    assert leftovers.abort(bucket, credentials.credentials(bucket), "x") == 0
+    assert leftovers.abort(bucket, credentials.credentials(bucket), "x", {"x": []}) == 0
     wrong = {"access_key_id": KEY, "secret_access_key": "wrong"}
     begun(scene, "renders/x")
-    assert leftovers.abort(named(scene.server, tmp_path), wrong, "x") == 0
+    assert leftovers.under_way(named(scene.server, tmp_path), wrong, "x") is None
+    assert leftovers.abort(named(scene.server, tmp_path), wrong, "x", {"x": []}) == 0
     assert under_way(scene) == ["renders/x"]
 
 

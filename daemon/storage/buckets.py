@@ -51,7 +51,7 @@ class Buckets:
         store = ObjectStore(bucket, keys)
         try:
             if course.landing:
-                self._abort(bucket, keys, parcel.id, msgspec.json.decode(course.landing, type=Landing).key)
+                self._abort(bucket, keys, parcel.id, msgspec.json.decode(course.landing, type=Landing))
             key, kept = sort(bucket, store, parcel, course, _key(bucket, parcel), self._claimed).carry_out()
         finally:
             self._claimed.let_go(parcel.id)
@@ -65,16 +65,16 @@ class Buckets:
             return
         keys = opening(bucket)
         try:
-            self._abort(bucket, keys, parcel.id, landing.key)
+            self._abort(bucket, keys, parcel.id, landing)
         finally:
             self._claimed.let_go(parcel.id)
         if landing.last:
             landing.clear(ObjectStore(bucket, keys), parcel.id)
 
-    def _abort(self, bucket: Bucket, keys: Mapping[str, str], delivery: str, key: str) -> None:
+    def _abort(self, bucket: Bucket, keys: Mapping[str, str], delivery: str, landing: Landing) -> None:
         """Ends uploads to a key that nobody goes on with: another delivery may be on its way there by now."""
-        if self._claimed.claim(bucket.beginning + key, delivery):
-            leftovers.abort(bucket, keys, key)
+        if self._claimed.claim(bucket.beginning + landing.key, delivery):
+            leftovers.abort(bucket, keys, landing.key, landing.others)
 
     def _bucket(self, destination: Destination) -> Bucket | None:
         """The bucket it goes to, unless the operator named that another way meanwhile."""

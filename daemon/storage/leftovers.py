@@ -13,7 +13,8 @@ import html
 import http.client
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
@@ -25,26 +26,54 @@ log = logging.getLogger(__name__)
 TIMEOUT = 30.0  # seconds
 MOST_BYTES = 4 * 1024**2  # of a list of a thousand uploads there are some 500,000
 UPLOAD = re.compile(r"<Upload>(.*?)</Upload>", re.DOTALL)
+TRUNCATED = "<IsTruncated>true</IsTruncated>"
 NOTHING = hashlib.sha256(b"").hexdigest()
 
 
-def abort(bucket: Bucket, credentials: Mapping[str, str], key: str) -> int:
-    """Aborts what is under way to a key and to all below it; returns how many those were. Raises nothing: what is left
-    so is no fault of what is delivered."""
-    if bucket.scheme != "s3" or "secret_access_key" not in credentials:
+def under_way(bucket: Bucket, credentials: Mapping[str, str], key: str) -> dict[str, list[str]] | None:
+    """Returns by key the identifiers of all uploads to it and to keys below it; None: nobody can tell."""
+    if not _may_be_asked(bucket, credentials):
+        return None
+    found = defaultdict[str, list[str]](list)
+    try:
+        for one, upload in _Store(bucket, credentials).uploads(key):
+            found[one].append(upload)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        _tell_of(error, bucket)
+        return None
+    return dict(found)
+
+
+def abort(
+    bucket: Bucket, credentials: Mapping[str, str], key: str, others: Mapping[str, Collection[str]] | None
+) -> int:
+    """Aborts uploads to the key, and to those below it, that a delivery began; returns how many those were.
+
+    `others` holds each key that the delivery sends in parts, with what was under way to it before: that is not ours, as
+    is all that goes to any other key. Raises nothing: what is left so is no fault of what is delivered.
+    """
+    if not others or not _may_be_asked(bucket, credentials):
         return 0
     store = _Store(bucket, credentials)
     try:
-        found = [(one, upload) for one, upload in store.uploads(key) if one == key or one.startswith(f"{key}/")]
+        found = [(one, upload) for one, upload in store.uploads(key) if one in others and upload not in others[one]]
         for one, upload in found:
             store.abort(one, upload)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        words = "uploads that were not ended cannot be aborted: let a lifecycle rule of the bucket do so"
-        tell(log, logging.INFO, words, bucket=bucket.name, error=type(error).__name__)
+        _tell_of(error, bucket)
         return 0
     if found:
         tell(log, logging.INFO, "uploads that were not ended are aborted", bucket=bucket.name, count=len(found))
     return len(found)
+
+
+def _may_be_asked(bucket: Bucket, credentials: Mapping[str, str]) -> bool:
+    return bucket.scheme == "s3" and "secret_access_key" in credentials
+
+
+def _tell_of(error: Exception, bucket: Bucket) -> None:
+    words = "uploads that were not ended cannot be aborted: let a lifecycle rule of the bucket do so"
+    tell(log, logging.INFO, words, bucket=bucket.name, error=type(error).__name__)
 
 
 class _Store:
@@ -61,12 +90,17 @@ class _Store:
         self._credentials = credentials
 
     def uploads(self, key: str) -> Iterator[tuple[str, str]]:
-        """Yields key and identifier of what is under way to keys that begin so."""
+        """Yields key and identifier of what is under way to a key, and to those below it. Raises ValueError where that
+        is more than a list holds."""
         text = self._asked("GET", "/", {"prefix": self._prefix + key, "uploads": ""})
+        if TRUNCATED in text:
+            raise ValueError("more than a list holds")
         for upload in UPLOAD.findall(text):
             one, identifier = (re.search(rf"<{name}>(.*?)</{name}>", upload, re.DOTALL) for name in ("Key", "UploadId"))
             if one and identifier:
-                yield html.unescape(one[1]).removeprefix(self._prefix), html.unescape(identifier[1])
+                found = html.unescape(one[1]).removeprefix(self._prefix)
+                if found == key or found.startswith(f"{key}/"):
+                    yield found, html.unescape(identifier[1])
 
     def abort(self, key: str, upload: str) -> None:
         self._asked("DELETE", f"/{quote(self._prefix + key, safe='/~')}", {"uploadId": upload})

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from daemon.config_tables import Bucket
 from daemon.errors import Undelivered
 from daemon.models import Model
+from daemon.storage import leftovers
 from daemon.storage.answers import plain_etag
 from daemon.storage.azure_signing import signed_anew
 
@@ -108,6 +109,10 @@ class ObjectStore:
         with self._in_words():
             for found in obstore.list(self._store, folder or None, chunk_size=PAGE):
                 yield from map(_listed, found)
+
+    def under_way(self, key: str) -> dict[str, list[str]] | None:
+        """Returns what uploads there are by now to a key and below it; None: nobody can tell."""
+        return leftovers.under_way(self._bucket, self._credentials, key)
 
     def get(self, key: str) -> bytes:
         """Returns all of a small object. Raises FileNotFoundError or Undelivered."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from daemon.models import Conflict, Model
 from daemon.proof import output_folder
 from daemon.recipes.streaming_manifests import MASTERS
 from daemon.storage.claimed_keys import ClaimedKeys
-from daemon.storage.object_store import Object, ObjectStore, Taken
+from daemon.storage.object_store import PART, Object, ObjectStore, Taken
 
 PIECE = 1024**2  # bytes that are read at once
 DELIVERY = "ffspool"  # under these names it stands beside an object whose it is, and what its bytes are
@@ -30,12 +30,14 @@ MANIFESTS = frozenset({".m3u8", ".mpd"})
 
 class Landing(Model, frozen=True):
     """Is noted before anything is sent: the key to come and, of a folder, which object below it is put last, and which
-    delivery had put the folder that it takes the place of.
+    delivery had put the folder that it takes the place of. `others` holds the keys that are sent in parts, each with
+    the uploads that were under way to it before; None: nobody can tell those from ours.
     """
 
     key: str
     last: str | None = None
     over: str | None = None
+    others: Mapping[str, Sequence[str]] | None = None
 
     def clear(self, store: ObjectStore, delivery: str) -> None:
         """Removes what the delivery put below the key, unless all of it is there. Raises Undelivered."""
@@ -77,6 +79,12 @@ class _Output(ABC):
     def _note(self, landing: Landing) -> None:
         self._course.check()
         self._course.note(msgspec.json.encode(landing).decode())
+
+    def _others(self, key: str, sizes: Mapping[str, int]) -> Mapping[str, Sequence[str]] | None:
+        """The uploads of others to those of the keys, all of them below one, whose objects are sent in parts."""
+        in_parts = [one for one, size in sizes.items() if size > PART]
+        found = self._store.under_way(key) if in_parts else {}
+        return None if found is None else {one: found.get(one, []) for one in in_parts}
 
     def _untaken(self) -> str | None:
         """The key it may have, to itself; None where what lies there is to stay. Raises Undelivered where none is."""
@@ -133,7 +141,7 @@ class OneObject(_Output):
             key = self._untaken()
             if key is None:
                 return self._key, True
-            self._note(Landing(key=key))
+            self._note(Landing(key=key, others=self._others(key, {key: self._parcel.bytes})))
             over = self._conflict == Conflict.OVERWRITE
             try:
                 self._put(key, self._parcel.output, self._parcel.bytes, self._parcel.sha256, over=over)
@@ -172,7 +180,8 @@ class Tree(_Output):
             return self._key, True
         over = landing.over if landing else self._putter(key)
         if landing is None:
-            self._note(Landing(key=key, last=last, over=over))
+            others = self._others(key, {f"{key}/{member.name}": member.bytes for member in members})
+            self._note(Landing(key=key, last=last, over=over, others=others))
         if landing is None or not is_of(self._store.head(f"{key}/{last}"), self._parcel.id):
             if self._conflict == Conflict.OVERWRITE:
                 self._make_way(key)
