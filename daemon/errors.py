@@ -340,7 +340,8 @@ class Undelivered(FfspoolError):
 class Unfetched(FfspoolError):
     """A source is not here whole. `final`: trying again will not help; `anew`: what is here of it is of no use.
 
-    `room`: it waits for that, and nothing is at fault. `retry_after`: seconds its host wants to be left alone.
+    `room`: it waits for that, and nothing is at fault. `crawls`: its host sends next to nothing. `retry_after`: seconds
+    it wants to be left alone.
     """
 
     code = "unfetched"
@@ -352,12 +353,14 @@ class Unfetched(FfspoolError):
         final: bool = False,
         anew: bool = False,
         room: bool = False,
+        crawls: bool = False,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.final = final
         self.anew = anew
         self.room = room
+        self.crawls = crawls
         self.retry_after = retry_after
 
 

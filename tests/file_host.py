@@ -106,6 +106,16 @@ def held(upto: int) -> Answering:
     return lambda visit: serve(visit, upto=upto, held=True)
 
 
+def trickling(visit: Visit) -> None:
+    """Sends a byte now and then, for ever."""
+    host = visit.server
+    visit.begin(200, len(host.content), content_type="video/mp4", etag=host.etag)
+    for byte in host.content:
+        visit.wfile.write(bytes([byte]))
+        if host.gate.wait(0.05):
+            return
+
+
 def saying(status: int, body: bytes = b"", **headers: str) -> Answering:
     return lambda visit: visit.say(status, body, **headers)
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from conftest import PATIENCE, Daemon, stored, told, wait_until
-from file_host import Answering, FileHost, Visit, broken, certified, held, hosting, saying
+from file_host import Answering, FileHost, Visit, broken, certified, held, hosting, saying, trickling
 from surroundings import thorough
 
 from daemon import addresses
@@ -362,6 +362,27 @@ def attempt(downloader: Downloader, url: str, path: Path) -> int:
     return asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [({"patience": 0.3}, r"sent only \d bytes within 0 s, as good as nothing"), ({"lasts": 0.3}, "takes too long")],
+)
+def test_an_attempt_whose_bytes_trickle_ends(
+    host: FileHost, tmp_path: Path, bounds: dict[str, float], words: str
+) -> None:
+    host.always = trickling
+    local = {"allow_private": True, "ports": {host.server_port}}
+
+    async def main() -> None:
+        order = Order(remote=Remote(url=host.url(), shown="http://h/…"), path=tmp_path / "a", known=Known())
+        await Downloader(most_bytes=10**9, **local).fetch(order, Trip("j", 0, None, **bounds), Keep())
+
+    with pytest.raises(Unfetched, match=words) as refusal:
+        asyncio.run(main())
+    assert refusal.value.crawls
+    assert 0 < size(tmp_path / "a") < 100, "what came is kept"
+    host.gate.set()
+
+
 def test_each_redirect_is_looked_at_and_a_name_is_looked_up_once(
     monkeypatch: pytest.MonkeyPatch, host: FileHost, tmp_path: Path
 ) -> None:
@@ -548,6 +569,23 @@ def test_so_many_are_fetched_at_once_and_jobs_take_turns(start_daemon: Callable[
     for job in (many, few):
         assert daemon.wait_for(job["id"])["status"] == "completed"
     assert "/few.mp4" in [came["path"] for came in host.came][2:4]
+
+
+def test_one_tokens_slow_hosts_leave_slots_to_others(start_daemon: Callable[..., Daemon], host: FileHost) -> None:
+    daemon = start_daemon(*open_to(host), "--max-fetches", "2")
+    token = daemon.client.post("/api/tokens", json={"name": "slow"}).json()["token"]
+    host.answers = [held(HALF), held(HALF)]
+    slow = {"sources": [{"url": host.url(f"/{n}.mp4")} for n in range(2)], "variations": MP3}
+    answer = daemon.client.post("/api/jobs", json=slow, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 202, answer.text
+    held_up = answer.json()
+    wait_until(lambda: len(host.came) == 2, "both")
+    quick = submit(daemon, {"url": host.url("/quick.mp4")})
+    assert daemon.wait_for(quick["id"])["status"] == "completed"
+    host.gate.set()
+    done = daemon.wait_for(held_up["id"])
+    assert (done["status"], [one["fetch_error"] for one in done["sources"]]) == ("completed", [None, None])
+    assert len([came for came in host.came if came.get("range")]) == 1, "which gave way goes on from where it was"
 
 
 def test_what_comes_counts_as_stored_and_waits_for_room(start_daemon: Callable[..., Daemon], host: FileHost) -> None:

@@ -20,6 +20,8 @@ from daemon.database.file import prepare
 from daemon.database.store import load_queries
 from daemon.scheduling.turns import Turns
 from daemon.states import ARROWS
+from daemon.storage.fetch_slots import FetchSlots
+from daemon.storage.trip import Trip
 
 MANY = {"variations": [{"preset": "refresh", "count": 6}]}
 
@@ -127,15 +129,37 @@ def test_fetches_go_to_the_owner_of_whom_least_is_under_way(tmp_path: Path) -> N
                 "INSERT INTO fetches (source, job, shown, wanted, since, next_attempt_at) VALUES (?, ?, '', '', 0, 0)"
             )
             database.execute(fetch, [database.execute(source, [name, seq]).lastrowid, seq])
-        turns, jobs, owners = [], [], []
-        while due := database.execute(
-            load_queries()["due_fetch"],
-            {"now": 1, "full": 0, "busy": json.dumps(turns), "jobs": json.dumps(jobs), "owners": json.dumps(owners)},
-        ).fetchone():
-            turns.append(due["id"])
-            jobs.append(due["job_seq"])
-            owners.append(due["owner"])
-        assert turns == ["a1", "b1", "ours", "a2"]
+        slots, began = FetchSlots(4), []
+        while due := database.execute(load_queries()["due_fetch"], {"now": 1, "full": 0, **slots.told()}).fetchone():
+            slots.take(due, Trip(due["job"], 0, None))
+            began.append(due["id"])
+        assert began == ["a1", "b1", "ours", "a2"]
+        for one in began:
+            slots.leave(one)
+        due = database.execute(load_queries()["due_fetch"], {"now": 1, "full": 0, **slots.told()}).fetchone()
+        assert due["owner"] != "a", "who had most of late"
+
+
+def test_who_holds_more_than_a_share_of_the_fetches_gives_way() -> None:
+    def due(name: str, owner: str | None, priority: int = 0) -> Any:
+        return {"id": name, "job_seq": 1, "owner": owner, "priority": priority}
+
+    slots, trips = FetchSlots(4), {f"a{n}": Trip("j", 0, None) for n in range(4)}
+    for name, trip in trips.items():
+        slots.take(due(name, "a", 5 if name == "a0" else 0), trip)
+    assert slots.give_way(due("a9", "a")) is None
+    assert slots.give_way(due("low", "b", -1)) is None
+    given = slots.give_way(due("b1", "b"))
+    assert given in {"a1", "a2", "a3"}
+    trips[given].stop()
+    assert slots.give_way(due("b1", "b")) is None, "a slot is about to be free"
+    slots.leave(given)
+    slots.take(due("b1", "b"), Trip("j", 0, None))
+    assert slots.give_way(due("ours", None)) in trips
+    assert slots.give_way(due("b2", "b")) in trips
+    slots.leave(next(name for name in ("a1", "a2") if name != given))
+    slots.take(due("b2", "b"), Trip("j", 0, None))
+    assert slots.give_way(due("b3", "b")) is None
 
 
 @pytest.fixture(scope="module")

@@ -1035,10 +1035,11 @@ INSERT INTO fetches (source, job, shown, wanted, since, next_attempt_at)
 VALUES (:source, :job, :shown, :wanted, :now, :now)
 
 -- The one with something left to do that is to have its turn. What nobody wants any more is removed first; then comes
--- what is urgent, of that the owner and then the job of which least is under way (`owners`, `jobs`), and what is due longest.
+-- what is urgent, of that the owner of whom least is under way (`owners`), or was lately (`turns`), then the job of which
+-- least is (`jobs`), and what is due longest.
 -- name: due_fetch
 SELECT fetches.shown, fetches.wanted, fetches.status, fetches.length, fetches.version, fetches.failures, fetches.since,
-    sources.id, sources.name, sources.bytes, jobs.id AS job, jobs.seq AS job_seq, jobs.owner,
+    sources.id, sources.name, sources.bytes, jobs.id AS job, jobs.seq AS job_seq, jobs.owner, jobs.priority,
     (jobs.owner IS NULL OR EXISTS (
         SELECT 1 FROM tokens, json_each(tokens.rights) WHERE tokens.name = jobs.owner AND json_each.value = 'admin'
     )) AS of_admin
@@ -1049,6 +1050,7 @@ WHERE fetches.next_attempt_at <= :now AND sources.id NOT IN (SELECT value FROM j
     ) = 'running'))
 ORDER BY fetches.status = 'pending', jobs.priority DESC,
     (SELECT count(*) FROM json_each(:owners) WHERE value IS jobs.owner),
+    (SELECT value ->> 1 FROM json_each(:turns) WHERE value ->> 0 IS jobs.owner),
     (SELECT count(*) FROM json_each(:jobs) WHERE value = fetches.job), fetches.next_attempt_at, fetches.source
 LIMIT 1
 
@@ -1068,8 +1070,12 @@ WHERE sources.id IN (SELECT value FROM json_each(:sources)) AND fetches.status =
 
 -- Begins an attempt: from here on something may lie there. No row: it is not wanted any more.
 -- name: begin_fetch
-UPDATE fetches SET part = 1, attempts = attempts + 1
+UPDATE fetches SET part = 1, attempts = attempts + 1, error = nullif(error, :passed)
 WHERE source = (SELECT seq FROM sources WHERE id = :id) AND status = 'pending'
+
+-- Says what keeps it, whatever else did.
+-- name: tell_of_fetch
+UPDATE fetches SET error = :error WHERE source = (SELECT seq FROM sources WHERE id = :id) AND status = 'pending'
 
 -- Keeps which file it is that is being fetched.
 -- name: note_fetch

@@ -34,6 +34,10 @@ class Turns:
         self._ends = {one: end for one, end in self._ends.items() if end > self._now}
         self._ends[owner] = self._now + seconds
 
+    def ahead(self) -> list[tuple[Owner, float]]:
+        """Returns who had more than others, and how much."""
+        return [(owner, end - self._now) for owner, end in self._ends.items() if end > self._now]
+
     def _by_turn(self, owners: Iterable[Owner]) -> list[Owner]:
         return sorted(owners, key=self._begins)  # where it is the same, who was first stays first
 

@@ -109,7 +109,11 @@ class Downloader:
             return await self._on_thread(partial(_looked_at, order, trip))
         try:
             line, answer = await self._answer_or_anew(order, trip)
-            return await self._on_thread(partial(_receive, line, answer, order, trip, keeper, self._most))
+            watching = asyncio.create_task(trip.watch())
+            try:
+                return await self._on_thread(partial(_receive, line, answer, order, trip, keeper, self._most))
+            finally:
+                watching.cancel()
         except asyncio.CancelledError:
             trip.stop()  # the thread may wait for the line
             raise
@@ -298,8 +302,9 @@ def _fill(part: int, response: http.client.HTTPResponse, shown: str, trip: Trip,
         if time.monotonic() - durable >= DURABLE_EVERY:
             _settle(part, trip, keeper)
             durable = time.monotonic()
+    trip.end()
     _settle(part, trip, keeper)
-    trip.check()
+    _check(shown, trip)
 
 
 def _next(response: http.client.HTTPResponse, shown: str, part: int, trip: Trip, keeper: Keeper) -> bytes:
@@ -307,9 +312,16 @@ def _next(response: http.client.HTTPResponse, shown: str, part: int, trip: Trip,
         return response.read1(PIECE)
     except (OSError, http.client.HTTPException, ValueError) as error:
         _settle(part, trip, keeper)
-        trip.check()
+        _check(shown, trip)
         why = f"sent nothing for {SILENCE:.0f} s" if isinstance(error, TimeoutError) else "broke off"
         raise Unfetched(f"{shown} {why} after {trip.bytes} bytes") from error
+
+
+def _check(shown: str, trip: Trip) -> None:
+    """Raises Stopped, or Unfetched where the line was hung up because of how the file came."""
+    trip.check()
+    if trip.flaw and trip.bytes != trip.length:
+        raise Unfetched(f"{shown} {trip.flaw}", crawls=True)
 
 
 def _settle(part: int, trip: Trip, keeper: Keeper) -> None:

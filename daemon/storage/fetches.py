@@ -27,7 +27,8 @@ from daemon.scheduling.resources import Resources
 from daemon.states import UNFETCHED
 from daemon.storage.answers import Answer, Known, Version
 from daemon.storage.download import Downloader, Order
-from daemon.storage.trip import Stopped, Trip
+from daemon.storage.fetch_slots import FetchSlots
+from daemon.storage.trip import ENOUGH, Stopped, Trip
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +40,8 @@ LONGEST_WAIT = 3600.0  # seconds that a host may ask for
 ROOM_AGAIN = 30.0  # seconds before one that waits for room is looked at again
 LOOK_EVERY = 5.0  # seconds, should nothing wake us while there is something
 SAFETY_POLL = 30.0  # seconds, while there is nothing: who made a job may have gone before it said so
+GIVES_WAY = "it gives way to files of others that wait, and is gone on with in its turn"
 PARTING = 2.0  # seconds that a verb waits for what it ended to be let go of
-
-
-class _Job(NamedTuple):
-    seq: int
-    owner: str | None
 
 
 class Fetches:
@@ -72,10 +69,8 @@ class Fetches:
         self._downloader = downloader
         self._of_buckets = of_buckets or downloader
         self._whole = whole
-        self._most = most
         self._backoff = backoff
-        self._under_way: dict[str, Trip] = {}  # by source
-        self._jobs: dict[str, _Job] = {}  # whose they are
+        self._slots = FetchSlots(most)
         self._awake = asyncio.Event()
         self._ended = asyncio.Condition()  # whenever an attempt has
         self._expecting = True  # whether there may be any: where nobody asks for them, commits are not looked at
@@ -89,9 +84,9 @@ class Fetches:
     def progress(self) -> Iterator[tuple[str | None, str, str, int, int | None, float | None]]:
         """Yields (owner, job, source, bytes that came, bytes it has or None, bytes per second or None) of all that
         comes."""
-        for source, trip in self._under_way.items():
+        for source, (trip, _, owner, *_) in self._slots:
             if trip.coming:
-                yield self._jobs[source].owner, trip.job, source, trip.bytes, trip.length, trip.speed
+                yield owner, trip.job, source, trip.bytes, trip.length, trip.speed
 
     async def let_go(self, jobs: Iterable[int]) -> None:
         """Waits until attempts of these jobs that nobody wants any more have ended, and what they left is removed."""
@@ -116,7 +111,7 @@ class Fetches:
                         log.exception("fetches cannot be read; they are looked at again in %.0f s", LOOK_EVERY)
                         await asyncio.sleep(LOOK_EVERY)
         finally:
-            for trip in self._under_way.values():
+            for trip in self._slots.trips.values():
                 trip.stop()
 
     def _on_commit(self) -> None:
@@ -139,21 +134,27 @@ class Fetches:
             return None
         await self._stop_unwanted()
         while True:
-            full = len(self._under_way) >= self._most
-            busy = {
-                "busy": _json(self._under_way),
-                "jobs": _json(job.seq for job in self._jobs.values()),
-                "owners": _json(job.owner for job in self._jobs.values()),
-            }
-            due, following = await self._store.read(partial(_due, self._now(), busy, full))
+            due, following = await self._store.read(
+                partial(_due, self._now(), self._slots.told(), self._slots.are_taken)
+            )
             if due is None:
-                if following is None and not self._under_way:
+                if self._slots.are_taken:
+                    await self._make_room()
+                elif following is None and not self._slots.trips:
                     await self._look_ahead()
                 return following
             have = due["bytes"] if due["status"] == "pending" else 0
-            trip = self._under_way[due["id"]] = Trip(due["job"], have, due["length"])
-            self._jobs[due["id"]] = _Job(due["job_seq"], due["owner"])
+            trip = Trip(due["job"], have, due["length"], lasts=GIVE_UP)
+            self._slots.take(due, trip)
             fetching.create_task(self._carry(due, trip), name=f"fetch of {due['id']}")
+
+    async def _make_room(self) -> None:
+        """Ends an attempt of who has more than a share, where another waits."""
+        waiting, _ = await self._store.read(partial(_due, self._now(), self._slots.told(), False))
+        source = self._slots.give_way(waiting) if waiting else None
+        if source is not None:
+            await self._store.write(lambda t: t.run("tell_of_fetch", id=source, error=GIVES_WAY))
+            self._slots.trips[source].stop()
 
     async def _look_ahead(self) -> None:
         """Stops looking at commits where nothing is left to do, but that which a commit meanwhile brought."""
@@ -162,9 +163,8 @@ class Fetches:
         self._expecting = self._expecting or found is not None
 
     async def _stop_unwanted(self) -> None:
-        if not self._under_way:
+        if not (before := self._slots.trips):
             return
-        before = dict(self._under_way)
         wanted = await self._store.read(partial(_wanted, _json(before)))
         for source, trip in before.items():
             if source not in wanted:
@@ -181,13 +181,13 @@ class Fetches:
             await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody tries it again
         finally:
             self._space.release(due["id"])
-            del self._under_way[due["id"]], self._jobs[due["id"]]
+            self._slots.leave(due["id"])
             self._awake.set()
             async with self._ended:
                 self._ended.notify_all()
 
     async def _attempt(self, due: Row, trip: Trip) -> None:
-        if not await self._store.write(lambda t: t.run("begin_fetch", id=due["id"])):
+        if not await self._store.write(lambda t: t.run("begin_fetch", id=due["id"], passed=GIVES_WAY)):
             return
         order = Order(
             remote=msgspec.json.decode(due["wanted"], type=Remote),
@@ -212,7 +212,8 @@ class Fetches:
 
     async def _put_off(self, due: Row, error: Unfetched) -> None:
         now = self._now()
-        got_on = await self._store.read(partial(_bytes, due["id"])) > due["bytes"]
+        came = await self._store.read(partial(_bytes, due["id"])) - due["bytes"]
+        got_on = came > (ENOUGH if error.crawls else 0)
         failures = due["failures"] if error.room else 1 if got_on else due["failures"] + 1
         given_up = not error.room and (failures >= MOST_FAILURES or now > due["since"] + GIVE_UP)
         final = error.final or given_up

@@ -9,12 +9,16 @@ import time
 from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
+from math import inf
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 SAMPLED = 0.5  # seconds between two looks at how far it is, for the speed
 LATELY = 12  # such looks that the speed is of
+LEAST_SPEED = 1024  # bytes per second: a host that sends less is as good as one that sends nothing
+PATIENCE = 60.0  # seconds that this is measured over
+ENOUGH = int(LEAST_SPEED * PATIENCE)  # bytes with which an attempt got on, though it ended in crawling
 
 
 class Stopped(Exception):
@@ -24,12 +28,20 @@ class Stopped(Exception):
 class Trip:
     """Is shared by the thread that makes the attempt and those that ask how it is or end it."""
 
-    def __init__(self, job: str, begun: int, length: int | None) -> None:
+    def __init__(
+        self, job: str, begun: int, length: int | None, *, lasts: float = inf, patience: float = PATIENCE
+    ) -> None:
+        """It `lasts` so many seconds at most; `patience`: as many with next to nothing are borne."""
         self.job = job
         self.coming = False  # whether its host has answered with the file
         self.bytes = begun  # in the file, be they on the disk already or not
         self.length = length
         self._samples = deque([(time.monotonic(), begun)], maxlen=LATELY)
+        self._ends = time.monotonic() + lasts
+        self._patience = patience
+        self._measured = time.monotonic(), begun
+        self._receiving = False
+        self.flaw: str | None = None  # why it is not gone on with, as words that follow the name of its host
         self._over = asyncio.Event()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -91,6 +103,7 @@ class Trip:
         self.bytes, self.length, self.coming = begins, length, True
         self._samples.clear()
         self._samples.append((time.monotonic(), begins))
+        self._measured, self._receiving = self._samples[0], True
 
     def took(self, size: int) -> None:
         """Counts bytes that came."""
@@ -98,6 +111,29 @@ class Trip:
         now = time.monotonic()
         if now - self._samples[-1][0] >= SAMPLED:
             self._samples.append((now, self.bytes))
+
+    def end(self) -> None:
+        """Says that nothing more comes."""
+        self._receiving = False
+
+    async def watch(self) -> None:
+        """Hangs up once the file is not worth waiting for; `flaw` says why."""
+        while self.flaw is None:
+            await asyncio.sleep(min(SAMPLED, self._patience))
+            self.flaw = self._flaw() if self._receiving else None
+        self.hang_up()
+
+    def _flaw(self) -> str | None:
+        """Words that go on behind the name of its host."""
+        now, (since, before) = time.monotonic(), self._measured
+        if now > self._ends:
+            return f"was given up after {self.bytes} bytes: all of it takes too long"
+        if now - since < self._patience:
+            return None
+        if (came := self.bytes - before) < LEAST_SPEED * self._patience:
+            return f"sent only {came} bytes within {now - since:.0f} s, as good as nothing"
+        self._measured = now, self.bytes
+        return None
 
     @property
     def speed(self) -> float | None:

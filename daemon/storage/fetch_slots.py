@@ -1,0 +1,85 @@
+"""Shares slots of fetches between owners, as those of encodes are: who had least gets the next.
+
+An encode ends by itself, and a fetch when its host pleases. So one that has more than its share gives way, while others
+of no lower priority wait; it goes on later from where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from daemon.database.store import Row
+from daemon.scheduling.turns import Owner, Turns
+from daemon.storage.trip import Trip
+
+
+class Held(NamedTuple):
+    """Is an attempt in a slot."""
+
+    trip: Trip
+    job: int
+    owner: Owner
+    priority: int
+    began: float
+
+
+class FetchSlots:
+    """Keeps what is under way, by source, at most `most` at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: dict[str, Held] = {}
+        self._turns = Turns()
+
+    @property
+    def are_taken(self) -> bool:
+        return len(self._held) >= self._most
+
+    @property
+    def trips(self) -> dict[str, Trip]:
+        """Returns the attempts under way by source."""
+        return {source: held.trip for source, held in self._held.items()}
+
+    def __iter__(self) -> Iterator[tuple[str, Held]]:
+        return iter(self._held.items())
+
+    def take(self, due: Row, trip: Trip) -> None:
+        held = Held(trip, due["job_seq"], due["owner"], due["priority"], time.monotonic())
+        self._held[due["id"]] = held
+
+    def leave(self, source: str) -> None:
+        held = self._held.pop(source)
+        self._turns.took(held.owner, time.monotonic() - held.began)
+
+    def told(self) -> Mapping[str, str]:
+        """Returns what the queue is asked with: what is under way, whose that is, and who had more than others."""
+        return {
+            "busy": _json(self._held),
+            "jobs": _json(held.job for held in self._held.values()),
+            "owners": _json(held.owner for held in self._held.values()),
+            "turns": _json(self._turns.ahead()),
+        }
+
+    def give_way(self, waiting: Row) -> str | None:
+        """Returns the source whose attempt is to end for that which waits, the slowest of who has most; None: none."""
+        if any(held.trip.stopped for held in self._held.values()):
+            return None  # a slot is about to be free
+        counts = Counter(held.owner for held in self._held.values())
+        share = max(1, self._most // len({*counts, waiting["owner"]}))
+        if counts[waiting["owner"]] >= share:
+            return None
+        greedy = [
+            (counts[held.owner], -(held.trip.speed or 0.0), source)
+            for source, held in self._held.items()
+            if counts[held.owner] > share and held.priority <= waiting["priority"]
+        ]
+        return max(greedy)[2] if greedy else None
+
+
+def _json(values: Iterable[object]) -> str:
+    return msgspec.json.encode(list(values)).decode()
