@@ -64,6 +64,8 @@ class ReceivingHost(ThreadingHTTPServer):
         self.answers: list[Answering] = []
         self.looked: list[str] = []  # what was looked for
         self.tells: int | None = None  # the status with which it answers who only looks; 0: it does not
+        self.pause = 0.0  # seconds between two pieces of what comes or goes slowly
+        self.taken = threading.Event()  # whether all of it came to one that then says nothing
         self.gate = threading.Event()  # what a `stalled` answer and a silent one wait for
 
     def url(self, path: str) -> str:
@@ -96,6 +98,29 @@ def hang_up(visit: Visit) -> None:
 def stalled(visit: Visit) -> None:
     """Reads nothing until the gate is opened, and then hangs up."""
     visit.server.gate.wait(60)
+
+
+def answering_for_ever(visit: Visit) -> None:
+    """Asks for patience until the line breaks."""
+    visit.body()
+    while not visit.server.gate.wait(visit.server.pause):
+        visit.wfile.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+
+
+def saying_nothing(visit: Visit) -> None:
+    """Takes all of it, and says nothing until the gate is opened."""
+    visit.body()
+    visit.server.taken.set()
+    visit.server.gate.wait(60)
+
+
+def reading_slowly(visit: Visit) -> None:
+    """Takes some kilobytes at a time."""
+    left = int(visit.headers["content-length"])
+    while left and (piece := visit.rfile.read(min(left, 64 * 1024))):
+        left -= len(piece)
+        visit.server.gate.wait(visit.server.pause)
+    visit.say(201)
 
 
 def refusing(status: int, **headers: str) -> Answering:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,7 +17,18 @@ from typing import Any
 import obstore
 import pytest
 from conftest import Daemon, wait_until
-from receiving_host import Answering, ReceivingHost, hang_up, keep_and_hang_up, receiving, refusing, stalled
+from receiving_host import (
+    Answering,
+    ReceivingHost,
+    answering_for_ever,
+    hang_up,
+    keep_and_hang_up,
+    reading_slowly,
+    receiving,
+    refusing,
+    saying_nothing,
+    stalled,
+)
 from s3_server import serving
 from test_buckets import LADDER, Died, Notes
 from test_delivery import TINY, delivered, only
@@ -27,7 +39,7 @@ from daemon.errors import InvalidRequest, Undelivered
 from daemon.models import Conflict, Deliver, Destination
 from daemon.name_template import Words
 from daemon.proof.publish import seal
-from daemon.storage.line import Lines
+from daemon.storage.line import Lines, connected
 from daemon.storage.receivers import Receivers
 
 SECRET = "X-Amz-Signature=s3cr3t"
@@ -317,8 +329,51 @@ def test_a_host_that_stalls_is_given_up(host: ReceivingHost, output: Path, monke
     monkeypatch.setattr("daemon.storage.line.SILENCE", 0.2)
     host.answers = [stalled]
     output.write_bytes(bytes(64 * 1024**2))  # more than any socket holds
-    with pytest.raises(Undelivered, match="it does not answer"):
+    with pytest.raises(Undelivered, match="took nothing more for 0 s, after") as stall:
         place(host).deliver(parcel(output, host.url("/a")), Notes().course())
+    assert (stall.value.final, stall.value.away) == (False, True)
+
+
+def test_a_host_that_is_slow_and_moves_gets_all_of_it(
+    host: ReceivingHost, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def narrow(*of: Any) -> socket.socket:
+        line = connected(*of)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        return line
+
+    monkeypatch.setattr("daemon.storage.receivers.connected", narrow)
+    for limit in ("line.SILENCE", "exchange.ANSWER"):
+        monkeypatch.setattr(f"daemon.storage.{limit}", 0.4)
+    monkeypatch.setattr("daemon.storage.exchange.LOOK", 0.05)
+    host.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    host.answers, host.pause = [reading_slowly], 0.03  # a mebibyte takes longer than that
+    place(host).deliver(parcel(output, host.url("/a")), Notes().course())
+
+
+@pytest.mark.parametrize(
+    ("pause", "words"), [(0.0, "answers without coming to an end"), (0.1, "did not answer within")]
+)
+def test_a_host_that_asks_for_patience_for_ever_is_given_up(
+    host: ReceivingHost, output: Path, monkeypatch: pytest.MonkeyPatch, pause: float, words: str
+) -> None:
+    monkeypatch.setattr("daemon.storage.exchange.ANSWER", 60.0 if pause == 0 else 0.5)
+    host.answers, host.pause = [answering_for_ever], pause
+    with pytest.raises(Undelivered, match=words):
+        place(host).deliver(parcel(output, host.url("/a")), Notes().course())
+
+
+def hangs(host: ReceivingHost, answer: Answering) -> bool:
+    return host.taken.is_set() if answer is saying_nothing else bool(host.came)
+
+
+@pytest.mark.parametrize("answer", [saying_nothing, stalled])
+def test_one_that_is_cancelled_leaves_a_host_that_hangs(host: ReceivingHost, output: Path, answer: Answering) -> None:
+    host.answers = [answer]
+    output.write_bytes(bytes(64 * 1024**2 if answer is stalled else 1000))
+    with pytest.raises(Stopped):
+        place(host).deliver(parcel(output, host.url("/a")), Notes().course(lambda: hangs(host, answer)))
+    assert not host.gate.is_set()
 
 
 def test_a_name_is_looked_up_once(host: ReceivingHost, output: Path) -> None:

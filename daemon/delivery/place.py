@@ -82,6 +82,10 @@ class Course:
 
     def check(self) -> None:
         self.steps += 1
+        self.stop_if_unwanted()
+
+    def stop_if_unwanted(self) -> None:
+        """Raises Stopped as `check` does, where the place has not moved meanwhile."""
         if self._is_stopped():
             raise Stopped
 

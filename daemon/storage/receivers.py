@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import http.client
-import socket
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
@@ -30,11 +30,11 @@ from daemon.retry_after import seconds_of
 from daemon.storage import urls
 from daemon.storage.answers import MAY_PASS
 from daemon.storage.claimed_keys import ClaimedKeys
+from daemon.storage.exchange import Exchange, Stalled
 from daemon.storage.line import Lines, connected, reason
 from daemon.storage.objects import PIECE, in_turn, proven
 from daemon.storage.urls import Url
 
-ANSWER_TIMEOUT = 120.0  # seconds that a host may take to store what it took
 UNCERTAIN = {500, 502, 504, 520, 522, 524}  # the host, or another before it, lost sight of what became of it
 
 
@@ -152,7 +152,8 @@ class Receivers:
         def last() -> None:
             note(_Landing(file=before.file))
 
-        answer = self._asked("PUT", file, headers, _noting(proven(file.path, file.sha256, course.check), last))
+        body = _noting(proven(file.path, file.sha256, course.check), last)
+        answer = self._asked("PUT", file, headers, body, course)
         if 200 <= answer.status < 300:
             return True
         if answer.status not in UNCERTAIN:  # what comes to be there later is another's
@@ -163,7 +164,7 @@ class Receivers:
 
     def _is_there(self, file: _File, course: Course) -> bool:
         """Whether what is there is what was put, byte by byte. Raises Undelivered where the host does not show it."""
-        answer = self._asked("GET", file, {}, iter(()), course.check)
+        answer = self._asked("GET", file, {}, iter(()), course)
         if answer.status in MAY_PASS:
             raise self._refusal(file.url, answer)
         if answer.status != HTTPStatus.OK:
@@ -177,33 +178,32 @@ class Receivers:
         return Undelivered(words, final=not passes, away=passes, retry_after=pause)
 
     def _asked(
-        self,
-        method: str,
-        file: _File,
-        headers: dict[str, str],
-        body: Iterator[bytes],
-        check: Callable[[], None] = lambda: None,
+        self, method: str, file: _File, headers: dict[str, str], body: Iterator[bytes], course: Course
     ) -> _Answer:
         url = file.url
         try:
-            connection = self._connection(url)
-            try:
-                response = _response(connection, method, url, headers, body)
-                is_ours = method == "GET" and response.status == HTTPStatus.OK and _is_of(response, file, check)
+            connection = self._connection(url, course)
+            line = connection.sock
+            with closing(line):
+                exchange = connection.sock = Exchange(line, course)
+                _send(connection, method, url, headers, body)
+                response = exchange.answer(method)
+                is_ours = method == "GET" and response.status == HTTPStatus.OK and _is_of(response, file, course)
                 return _Answer(response.status, response.getheader("Retry-After"), is_ours)
-            finally:
-                connection.close()
         except Undelivered:
             raise
+        except Stalled as error:
+            raise Undelivered(f"{url.shown} {error}", away=True) from error
         except FfspoolError as error:  # who may not be asked
             raise Undelivered(str(error), final=True) from error
         except (OSError, http.client.HTTPException) as error:
             raise Undelivered(f"{url.shown} cannot be reached: {reason(error)}", away=True) from error
 
-    def _connection(self, url: Url) -> http.client.HTTPConnection:
+    def _connection(self, url: Url, course: Course) -> http.client.HTTPConnection:
         """A line to the first of the host's addresses that takes one."""
         found = asyncio.run(self._lines.addresses(url))
         for address in found[:-1]:
+            course.stop_if_unwanted()
             try:
                 return self._connection_to(address, url)
             except OSError:
@@ -238,13 +238,13 @@ def _noting(pieces: Iterator[bytes], last: Callable[[], None]) -> Iterator[bytes
     yield held or b""
 
 
-def _is_of(response: http.client.HTTPResponse, file: _File, check: Callable[[], None]) -> bool:
+def _is_of(response: http.client.HTTPResponse, file: _File, course: Course) -> bool:
     """Whether a host answers with the very bytes of a file; no more than those are taken."""
     if response.length not in {None, file.bytes}:
         return False
     digest, left = hashlib.sha256(), file.bytes + 1
     while piece := response.read(min(PIECE, left)):
-        check()
+        course.check()
         digest.update(piece)
         left -= len(piece)
     return digest.hexdigest() == file.sha256
@@ -260,22 +260,18 @@ def _untold(url: Url) -> Undelivered:
     )
 
 
-def _response(
+def _send(
     connection: http.client.HTTPConnection, method: str, url: Url, headers: dict[str, str], body: Iterator[bytes]
-) -> http.client.HTTPResponse:
+) -> None:
     connection.putrequest(method, url.target, skip_host=True, skip_accept_encoding=True)
     for name, value in {"Host": url.authority, "User-Agent": "ffspool", "Connection": "close", **headers}.items():
         connection.putheader(name, value)
-    line = connection.sock
     connection.endheaders()
     try:
         for piece in body:
             connection.send(piece)
     except (BrokenPipeError, ConnectionResetError):
         pass  # it may have said why before it had all of it
-    if isinstance(line, socket.socket):
-        line.settimeout(ANSWER_TIMEOUT)
-    return connection.getresponse()
 
 
 def _phrase(status: int) -> str:
