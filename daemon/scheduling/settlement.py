@@ -132,8 +132,13 @@ class Settlement:
             await self.abandon(member, failure, cpu_seconds / len(left))
 
     async def _was_away(self, source: Recorded, failure: Failure) -> bool:
-        """Whether a source is out of reach, or was when it was opened, though it may be back by now."""
-        return (failure.unread and source.path is not None) or await self._resources.whereabouts.is_away(source)
+        """Whether a source is out of reach, or was when it was opened, though it is back by now as it was."""
+        places = self._resources.whereabouts
+        try:
+            is_as_it_was = failure.unread and source.path is not None and not await places.has_grown(source)
+        except Unavailable:
+            return True
+        return is_as_it_was or await places.is_away(source)
 
     async def abandon(self, member: Member, failure: Failure | None, cpu_seconds: float = 0.0) -> None:
         """Ends one that came to nothing: partial files first, then the row, which a request overrules.
