@@ -9,11 +9,18 @@ class Overlays extends Observable {
   dialog = null;
   notices = [];
 
+  visit = 0; // counts views: one that is come back to is another
+
   #last = 0;
 
-  /** Asks; the promise holds whether the answer was yes. `body` is a template; whoever has left `view` is not asked. */
-  ask({ title, body, yes = "OK", no = "Back", danger = false, view = location.hash }) {
-    if (view !== location.hash) return Promise.resolve(false);
+  constructor() {
+    super();
+    addEventListener("hashchange", () => this.visit++);
+  }
+
+  /** Asks; the promise holds whether the answer was yes. `body` is a template; whoever has left since `visit` is not asked. */
+  ask({ title, body, yes = "OK", no = "Back", danger = false, visit = this.visit }) {
+    if (visit !== this.visit) return Promise.resolve(false);
     return new Promise((resolve) => {
       const settle = (answer) => {
         removeEventListener("hashchange", leave);

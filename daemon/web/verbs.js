@@ -45,7 +45,7 @@ async function act(path, change) {
 
 /** Cancels a job, or one source or variation of it, once a person agreed knowing what is kept. */
 export async function cancel(job, { source = null, variation = null } = {}) {
-  const view = location.hash;
+  const { visit } = overlays;
   const whole = await detail({ id: job.id }); // as it is now: what can be kept comes with time
   if (!whole) return;
   const part = variation ?? source;
@@ -55,7 +55,7 @@ export async function cancel(job, { source = null, variation = null } = {}) {
   let keep = false;
   const choice = keepPartial(scope, (event) => (keep = event.target.checked));
   const body = html`${kept(scope)}${choice}${variation && beside(variation)}${others > 0 && html`<p>The job goes on with ${plural(others, "other variation")}.</p>`}`;
-  const agreed = await overlays.ask({ title: `Cancel ${part?.name ?? title(job)}?`, body, yes: "Cancel it", no: "Let it run", danger: true, view });
+  const agreed = await overlays.ask({ title: `Cancel ${part?.name ?? title(job)}?`, body, yes: "Cancel it", no: "Let it run", danger: true, visit });
   if (!agreed) return;
   const heading = part ? `Cancelled ${part.name}` : "Cancelled";
   await stop(`${jobPath(job.id)}${below({ source, variation })}/cancel${keep ? "?keep_partial=true" : ""}`, job, scope, heading, variation ? "Variation" : source ? "File" : null);
@@ -63,11 +63,11 @@ export async function cancel(job, { source = null, variation = null } = {}) {
 
 /** Ends a job as failed, so that what is left can be tried again later. */
 export async function forceFail(job) {
-  const view = location.hash;
+  const { visit } = overlays;
   const all = (await detail(job))?.sources.flatMap((source) => source.variations);
   if (!all) return;
   const body = html`${kept(all)}<p>What is left is marked failed, as if its encoding had failed, and not cancelled: programs that wait for the job see a failure. It can be retried.</p>`;
-  if (await overlays.ask({ title: `Fail ${title(job)}?`, body, yes: "Fail it", danger: true, view })) await stop(`${jobPath(job.id)}/fail`, job, all, "Failed by request");
+  if (await overlays.ask({ title: `Fail ${title(job)}?`, body, yes: "Fail it", danger: true, visit })) await stop(`${jobPath(job.id)}/fail`, job, all, "Failed by request");
 }
 
 async function detail(job) {
