@@ -354,7 +354,7 @@ def test_sheets_that_are_missing_are_not_proven(clip: Path, tmp_path: Path) -> N
     plan = Plan(container="image2", duration_seconds=None, video=(320, 90), audio=0, folder=Sprites(sheets=1))
     assert proven(part, plan) is None
     (part / "thumbnails.vtt").unlink()
-    with pytest.raises(ProofError, match=r"1 files instead of 2: see thumbnails\.vtt"):
+    with pytest.raises(ProofError, match=r"1 file instead of 2: see thumbnails\.vtt"):
         proven(part, plan)
 
 

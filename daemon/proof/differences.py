@@ -13,7 +13,9 @@ from daemon.recipes.recipe import Plan
 
 STILL_WEBP = "webp_pipe"
 OFFSET = 0.04  # seconds between picture and sound that nobody notices
-OFFSET_OF_CHAPTERS = 0.05  # seconds, or a picture, that a chapter may begin earlier or later
+OFFSET_OF_CHAPTERS = (
+    0.1  # seconds, or a picture, that a chapter may begin earlier or later: damaged sound may lack some
+)
 END = 0.5  # seconds one of them may end earlier or later than planned, or 1 %
 LEAST_TIMED = 1.0  # seconds an output must last for its frame rate to be told
 LEAST_PICTURES = 4  # of fewer, what FFmpeg says of their rate is a guess
