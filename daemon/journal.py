@@ -33,14 +33,17 @@ def _shown(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)[:LONGEST]
 
 
-def set_up(level: Level, form: Format, *, timed: bool, journald: bool) -> None:
-    """Has all that is logged written to journald, with its fields, or else to stderr in that form."""
+def set_up(level: Level, form: Format, *, journald: bool) -> None:
+    """Has all that is logged written to journald, with its fields, or else to stderr in that form.
+
+    A journal has the time of each line.
+    """
     to_journald = _open_journald() if journald and form == "text" else None
     if to_journald:
         handler: logging.Handler = Journald(to_journald)
     else:
         handler = logging.StreamHandler()
-        handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(timed=timed))
+        handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(timed=not journald))
     logging.basicConfig(level=level.upper(), handlers=[handler])
     for chatty in ("httpx", "httpcore", "asyncio", "aiosqlite"):  # of what they do, we say ourselves what matters
         logging.getLogger(chatty).setLevel(logging.WARNING)

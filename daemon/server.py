@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -89,7 +90,8 @@ def _announce(
     """Tells clients, the log, the person at the terminal and systemd that requests are answered from now on."""
     settings, url = service.settings, _url(listener)
     write_private(service.paths.address, url)  # whole, or not there: clients look for it
-    log.info("ffspool listens on %s", "a unix socket" if settings.unix_socket else url)
+    stops = "" if surroundings.notify_socket else f" (`kill {os.getpid()}` stops it)"
+    log.info("ffspool listens on %s%s", "a unix socket" if settings.unix_socket else url, stops)
     if invite and not settings.unix_socket:
         invite(f"{url}/#token={service.paths.token.read_text().strip()}")
     if laid_open := exposure(settings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,12 +75,18 @@ def test_files_of_one_stem_are_told_apart_over_several_runs(clip: Path, tmp_path
 
 def test_ctrl_c_says_how_to_go_on(clip: Path, long_clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with started("run", clip, long_clip, "-p", "h264-480p:speed=ultrafast", "-o", out) as process:
+    command = [clip, long_clip, "-p", "h264-480p:speed=ultrafast", "-o", out]
+    with started("run", *command) as process:
         wait_until((out / "clip_h264-480p.mp4").exists, "the first file")
         process.send_signal(signal.SIGINT)
         words, _ = process.communicate()
     assert process.returncode == 130
-    assert "The same again with --skip-existing makes what is missing, and nothing else." in words
+    assert "The same again makes what is missing, and nothing else." in words
+    shutil.rmtree(out / ".ffspool", ignore_errors=True)  # as where nothing of a film was encoded yet
+    code, job = run(*command)
+    assert (code, made(job), job["there"]) == (0, ["long_h264-480p.mp4"], ["clip_h264-480p.mp4"])
+    code, words = run(*command)
+    assert (code, "there already" in words) == (2, True), "it came to its end"
 
 
 # Folders

@@ -29,7 +29,10 @@ ANSWER_TIMEOUT = 600.0  # a cancel takes two graces, and an upload is fsynced be
 SILENCE = 60.0  # the event stream says every few seconds that it lives; after so long it does not
 CHUNK = 1024 * 1024
 MOST_BYTES = 256 * 1024**2  # of an answer that is read whole
-NO_TOKEN = "the daemon wants a token: set FFSPOOL_TOKEN to the one you were given, or on its host name its --state-dir"
+NO_TOKEN = (
+    "the daemon wants a token: set FFSPOOL_TOKEN to the one you were given, or on its host, where FFSPOOL_URL is not "
+    "set, name its --state-dir"
+)
 WRONG_TOKEN = (
     "the daemon does not take this token: it is mistyped, was revoked, or is of another daemon. The daemon's own is in "
     "the file `token` of its state dir; a client's comes from `ffspool tokens add`"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from daemon.models import Model, Parameters, Wanted
 from daemon.scheduling.sources import NewSource
 
 RECORD = ".ffspool-made"  # lines of JSON; of a name that comes again, the last is true
+ENDED = b'"ended"'  # a line behind what a run made that was not interrupted
 
 
 class Origin(Model, frozen=True):
@@ -53,6 +54,10 @@ def read(folder: Path) -> dict[str, Entry]:
         lines = (folder / RECORD).read_bytes().splitlines()
     except OSError:
         return {}
+    return _entries(lines)
+
+
+def _entries(lines: Iterable[bytes]) -> dict[str, Entry]:
     entries = {}
     for line in lines:
         try:
@@ -61,6 +66,23 @@ def read(folder: Path) -> dict[str, Entry]:
             continue
         entries[entry.name] = entry
     return entries
+
+
+def of_interrupted(folder: Path) -> frozenset[str]:
+    """Names what was made in that folder by a run that did not come to its end, if the last one did not."""
+    try:
+        lines = (folder / RECORD).read_bytes().splitlines()
+    except OSError:
+        return frozenset()
+    ends = max((number for number, line in enumerate(lines, 1) if line == ENDED), default=0)
+    return frozenset(_entries(lines[ends:]))
+
+
+def end(folder: Path) -> None:
+    """Records that a run into that folder came to its end."""
+    if (folder / RECORD).exists():
+        with (folder / RECORD).open("ab") as record:
+            record.write(ENDED + b"\n")
 
 
 def note(folder: Path, path: Path, made_of: Origin, *, like: Path) -> None:

@@ -206,8 +206,7 @@ def serve(**flags: Any) -> None:
     from daemon.settings import surroundings
 
     around, watched = surroundings(), sys.stderr.isatty()
-    # Where nobody watches, a journal has the time.
-    journal.set_up(settings.log_level, settings.log_format, timed=watched, journald=around.journald)
+    journal.set_up(settings.log_level, settings.log_format, journald=around.journald)
     asyncio.run(serve_until_told(settings, library, tables, around, _invite if watched else None))
 
 

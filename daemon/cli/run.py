@@ -80,7 +80,7 @@ def run(
     Each result is in the output folder as soon as it is complete. Ctrl-C ends the encodes gracefully and
     keeps what is completed; what is encoded of long films stays in .ffspool there, and the same again goes on with it.
     """
-    from daemon.cli import arrival, batch, output_name, work_place
+    from daemon.cli import arrival, batch, made, output_name, work_place
     from daemon.cli.folders import gather
     from daemon.states import OnUnsuitable
 
@@ -93,12 +93,15 @@ def run(
     how["named"] = only or _naming(template, named, settings, library)
     for name in () if fresh else arrival.bring_left(output, overwrite=how["overwrite"]):
         echo(f"{name} was completed by a run that was interrupted, and is there now", err=as_json)
-    how["made_before"] = () if fresh else work_place.made_before(output)
+    how["made_before"] = () if fresh else work_place.made_before(output) | made.of_interrupted(output)
     checked = batch.check(named, requests, library, output, on_unsuitable=OnUnsuitable(on_unsuitable), **how)
     if not checked.sources:
         work_place.clear_up(output)
+        made.end(output)
         return _tell_all_there(checked, as_json)
     result = _followed(checked, settings, library, sys.stderr if as_json else sys.stdout, fresh=fresh)
+    if not result.interrupted:
+        made.end(output)
     if as_json:
         print_json(_as_json(result, checked))
     else:
@@ -216,7 +219,7 @@ def _report(result: Result, checked: Batch) -> None:
 def _what_helps(result: Result) -> Iterator[str]:
     from daemon.jobs.remedies import advice
 
-    how = " with --skip-existing" if result.made else ""
+    how = " with --skip-existing" if result.made and not result.interrupted else ""
     for words in advice(result.job.sources, f"the same again{how}", f"give the same command again{how}"):
         yield words[0].upper() + words[1:]
 

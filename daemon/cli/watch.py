@@ -43,7 +43,7 @@ def watch(job: str | None, state_dir: Path | None, as_json: bool) -> None:
     daemon = reach(state_dir)
     job = daemon.meant(job) if job else _newest(daemon)
     if job is None:
-        echo("Nothing runs and nothing waits: `ffspool submit` makes a job.", err=True)
+        echo(f"Nothing runs and nothing waits: {_what_was(daemon)}", err=True)
         return
     ended = follow(daemon, job, screen(aside=as_json))
     if as_json:
@@ -56,6 +56,13 @@ def _newest(daemon: Client) -> str | None:
         if items := daemon.jobs(status=status, limit=1)["items"]:
             return str(items[0]["id"])
     return None
+
+
+def _what_was(daemon: Client) -> str:
+    """Tells of the newest job, which may have ended before anybody looked."""
+    for job in daemon.jobs(limit=1)["items"]:
+        return f"the newest job, {job['id']}, is {job['status']}, and `ffspool show {job['id']}` tells of it."
+    return "`ffspool submit` makes a job."
 
 
 def screen(*, aside: bool = False) -> Console:
