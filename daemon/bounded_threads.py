@@ -30,7 +30,8 @@ class Workers:
         """`patience` is in seconds; None: without an end."""
         self._what = what
         self._patience = patience
-        self._crews: defaultdict[str, _Crew] = defaultdict(partial(_Crew, most))
+        idle: list[_Thread] = []  # of all places: what many of them used once is not kept for each
+        self._crews: defaultdict[str, _Crew] = defaultdict(partial(_Crew, most, idle))
 
     async def run(self, place: str, work: Callable[[], T], unwanted: Callable[[T], object] | None = None) -> T:
         """Returns or raises what `work` does. Raises Unavailable when it is not done within the patience.
@@ -47,11 +48,11 @@ class Workers:
 
 
 class _Crew:
-    """The threads of one place, made as they are needed."""
+    """The threads that work for one place, made as they are needed."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, idle: list[_Thread]) -> None:
         self._free = asyncio.Semaphore(most)
-        self._idle: list[_Thread] = []
+        self._idle = idle
 
     async def run(self, work: Callable[[], T], unwanted: Callable[[T], object] | None) -> T:
         await self._free.acquire()

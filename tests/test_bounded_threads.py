@@ -40,6 +40,16 @@ def test_those_that_hang_in_one_place_keep_nobody_from_another(pipe: tuple[int, 
     asyncio.run(main())
 
 
+def test_places_share_the_threads_that_none_of_them_uses() -> None:
+    async def main() -> None:
+        workers, before = Workers("asking"), threading.active_count()
+        for place in range(50):
+            await workers.run(f"https://{place}.example", threading.get_ident)
+        assert threading.active_count() - before <= 2
+
+    asyncio.run(main())
+
+
 def test_whoever_waits_too_long_is_told_and_its_thread_is_had_again(pipe: tuple[int, int]) -> None:
     async def main() -> None:
         workers = Workers("reading a file", most=1, patience=0.2)

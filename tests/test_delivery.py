@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -25,7 +26,7 @@ from daemon.database.store import Store, Transaction
 from daemon.delivery import deliveries
 from daemon.delivery.deliveries import Deliveries
 from daemon.delivery.hooks import Hooks
-from daemon.delivery.place import Place
+from daemon.delivery.place import Course, Parcel, Place, Receipt
 from daemon.errors import Undelivered
 from daemon.models import Deliver, Destination
 from daemon.paths import Paths
@@ -294,7 +295,7 @@ def test_a_clock_that_jumps_neither_keeps_a_delivery_waiting_nor_gives_it_up(
             while True:
                 committed.clear()
                 if await store.read(
-                    lambda t: t.one("due_delivery", now=1e12, busy="[]", places="[]")["failures"] == times
+                    lambda t: t.one("due_delivery", now=1e12, busy="[]", places="[]", abroad=1)["failures"] == times
                 ):
                     return
                 await committed.wait()
@@ -315,6 +316,53 @@ def test_a_clock_that_jumps_neither_keeps_a_delivery_waiting_nor_gives_it_up(
 
     in_store(paths, main)
     assert place.asked == [10 * day, 5 * day, 55 * day]
+
+
+class Hanging:
+    """Hosts that hang until the gate is opened, and which of them are asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.gate = threading.Event()
+
+    def address(self, parcel: Parcel) -> str:
+        return parcel.destination.place
+
+    def deliver(self, parcel: Parcel, _: Course) -> Receipt:
+        self.asked.append(parcel.destination.place)
+        assert self.gate.wait(PATIENCE)
+        return Receipt(to=parcel.destination.place)
+
+
+def test_however_many_hosts_hang_few_are_waited_for_and_folders_are_not_kept_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "MOST_ABROAD", 3)
+    paths, hanging, folder = Paths(tmp_path / "state"), Hanging(), Hanging()
+    paths.prepare()
+    folder.gate.set()
+    urls = [f"https://{number}.example" for number in range(6)]
+    wishes = [*((url, Deliver(url=f"{url}/a")) for url in urls), ("folder:/x", Deliver(folder="/x"))]
+
+    def fill(transaction: Transaction) -> None:
+        for at, (place, wish) in enumerate(wishes):
+            wanted = msgspec.json.encode(Destination(place=place, below="", wish=wish)).decode()
+            finish(transaction, f"film {at}", paths, at=at + 1.0, deliver=wanted)
+
+    async def main(store: Store) -> None:
+        places = {"https": cast("Place", hanging), "folder": cast("Place", folder)}
+        await store.write(fill)
+        queue = Deliveries(store, paths, places, Library(), Hooks(store, ()), now=lambda: 100.0)
+        running = asyncio.create_task(queue.run())
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.to_thread(wait_until, lambda: folder.asked and hanging.asked[2:], "what there is room for")
+            assert set(hanging.asked) == set(urls[:3])
+            hanging.gate.set()
+            await asyncio.to_thread(wait_until, lambda: set(hanging.asked) == set(urls), "all the others")
+        running.cancel()
+        await asyncio.wait([running])
+
+    in_store(paths, main)
 
 
 def test_what_is_not_delivered_yet_neither_fails_nor_expires_nor_goes_for_room(

@@ -902,6 +902,7 @@ FROM deliveries LEFT JOIN variations ON variations.seq = deliveries.variation
 LEFT JOIN sources ON sources.seq = variations.source LEFT JOIN jobs ON jobs.seq = variations.job
 WHERE deliveries.next_attempt_at <= :now AND deliveries.id NOT IN (SELECT value FROM json_each(:busy))
     AND deliveries.place NOT IN (SELECT value FROM json_each(:places))
+    AND (:abroad OR substr(deliveries.place, 1, 4) <> 'http')
 ORDER BY deliveries.next_attempt_at LIMIT 1
 
 -- When the next one is due.

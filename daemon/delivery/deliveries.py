@@ -40,6 +40,7 @@ from daemon.steady_clock import steady
 log = logging.getLogger(__name__)
 
 PER_PLACE = 2  # deliveries at once: that many hang with a place that hangs, and keep nobody else waiting
+MOST_ABROAD = 32  # deliveries at once to hosts that jobs name: however many of those hang, so few threads and lines do
 WAITS = (1, 3, 12, 36, 120, 180)  # of the backoff: 5 s, 15 s, 1 min … 15 min
 JITTER = 0.2
 GIVE_UP = 7 * 24 * 3600.0  # seconds after which a delivery is not tried again by itself
@@ -54,6 +55,7 @@ class _Trip:
 
     def __init__(self, place: str) -> None:
         self.place = place
+        self.is_abroad = place.partition(":")[0] in WEB
         self.unwanted = threading.Event()
 
 
@@ -166,8 +168,9 @@ class Deliveries:
         if self._under_way:
             await self._stop_unwanted()
         while True:
+            abroad = sum(trip.is_abroad for trip in self._under_way.values()) < MOST_ABROAD
             due, following = await self._store.read(
-                partial(_due, self._now(), self._longest, list(self._under_way), self._busy_places())
+                partial(_due, self._now(), self._longest, list(self._under_way), self._busy_places(), abroad)
             )
             if due is None:
                 if following is None and not self._under_way:
@@ -309,19 +312,20 @@ class Deliveries:
 
 
 def _due(
-    now: float, longest: float, busy: list[str], places: list[str], transaction: Transaction
+    now: float, longest: float, busy: list[str], places: list[str], abroad: bool, transaction: Transaction
 ) -> tuple[Row | None, float | None]:
-    """The next delivery whose time has come; if there is none, when one is due.
+    """The next delivery whose time has come; if there is none, when one is due. `abroad`: it may go to the web.
 
     One that is to wait longer than any does saw the clock set back meanwhile.
     """
-    if due := transaction.one("due_delivery", now=now, busy=_json(busy), places=_json(places)):
+    free = {"busy": _json(busy), "places": _json(places), "abroad": int(abroad)}
+    if due := transaction.one("due_delivery", now=now, **free):
         return due, None
     following = transaction.one("next_delivery", now=now)
     at = following["at"] if following else None
     if at is None or at <= now + longest:
         return None, at
-    return transaction.one("due_delivery", now=at, busy=_json(busy), places=_json(places)), None
+    return transaction.one("due_delivery", now=at, **free), None
 
 
 def _expect(due: Row, parcel: Parcel, place: Place, transaction: Transaction) -> None:
