@@ -80,7 +80,7 @@ def run(
     Each result is in the output folder as soon as it is complete. Ctrl-C ends the encodes gracefully and
     keeps what is completed; what is encoded of long films stays in .ffspool there, and the same again goes on with it.
     """
-    from daemon.cli import arrival, batch, made, output_name, work_place
+    from daemon.cli import arrival, batch, output_name, work_place
     from daemon.cli.folders import gather
     from daemon.states import OnUnsuitable
 
@@ -93,15 +93,12 @@ def run(
     how["named"] = only or _naming(template, named, settings, library)
     for name in () if fresh else arrival.bring_left(output, overwrite=how["overwrite"]):
         echo(f"{name} was completed by a run that was interrupted, and is there now", err=as_json)
-    how["made_before"] = () if fresh else work_place.made_before(output) | made.of_interrupted(output)
+    how["made_before"] = () if fresh else work_place.made_before(output)
     checked = batch.check(named, requests, library, output, on_unsuitable=OnUnsuitable(on_unsuitable), **how)
     if not checked.sources:
         work_place.clear_up(output)
-        made.end(output)
         return _tell_all_there(checked, as_json)
     result = _followed(checked, settings, library, sys.stderr if as_json else sys.stdout, fresh=fresh)
-    if not result.interrupted:
-        made.end(output)
     if as_json:
         print_json(_as_json(result, checked))
     else:
@@ -118,12 +115,16 @@ def _naming(template: str | None, files: Sequence[Named], settings: Settings, li
 
 
 def _followed(checked: Batch, settings: Settings, library: Library, out: TextIO, *, fresh: bool) -> Result:
+    from daemon.cli import made
     from daemon.cli.follower import Follower
     from daemon.cli.terminal import console
 
     with Follower(console(out)) as follower:
         _tell_what_is_not_made(follower, checked)
-        return asyncio.run(_run(checked, settings, library, follower, fresh=fresh))
+        result = asyncio.run(_run(checked, settings, library, follower, fresh=fresh))
+    if not result.interrupted:
+        made.end(checked.folder)
+    return result
 
 
 async def _run(checked: Batch, settings: Settings, library: Library, watcher: Watcher, *, fresh: bool) -> Result:
@@ -148,6 +149,9 @@ def _tell_what_is_not_made(watcher: Watcher, checked: Batch) -> None:
 
 
 def _tell_all_there(checked: Batch, as_json: bool) -> None:
+    from daemon.cli import made
+
+    made.end(checked.folder)
     if as_json:
         print_json({"sources": [], "there": checked.there})
     else:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from daemon.cli import made
 from daemon.database.file import inspect, peek
 from daemon.database.store import load_queries
 from daemon.errors import StartupError, Unavailable
@@ -94,10 +95,12 @@ def _local_name(folder: Path) -> Path:
 
 
 def made_before(folder: Path) -> frozenset[str]:
-    """Names what an interrupted run into that folder had made, as far as its work folder tells. Blocks."""
+    """Names what an interrupted run into that folder had made, by its work folder or the record beside what it made.
+    Blocks."""
     if (work := _left_in(folder)) is None:
-        return frozenset()
-    return frozenset(row["name"] for row in peek(Paths(work).database, load_queries()["made_by_run"]))
+        return made.of_interrupted(folder)
+    rows = peek(Paths(work).database, load_queries()["made_by_run"])
+    return made.of_interrupted(folder) | {row["name"] for row in rows}
 
 
 def clear_up(folder: Path) -> None:
