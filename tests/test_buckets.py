@@ -256,7 +256,7 @@ def test_a_key_that_the_store_does_not_know_is_told_in_words(scene: Scene, tmp_p
     with pytest.raises(Undelivered) as refused:
         scene.place.deliver(scene.parcel(), Notes().course())
     assert str(refused.value).startswith("the bucket renders answered 403 Forbidden")
-    assert (refused.value.final, refused.value.away) == (False, True)
+    assert (refused.value.final, refused.value.away) == (False, False), "others may have other keys"
 
 
 # Stores in trouble, and others that write there

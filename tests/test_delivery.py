@@ -295,7 +295,10 @@ def test_a_clock_that_jumps_neither_keeps_a_delivery_waiting_nor_gives_it_up(
             while True:
                 committed.clear()
                 if await store.read(
-                    lambda t: t.one("due_delivery", now=1e12, busy="[]", places="[]", abroad=1)["failures"] == times
+                    lambda t: (
+                        t.one("due_delivery", now=1e12, busy="[]", places="[]", resting="[]", abroad=1)["failures"]
+                        == times
+                    )
                 ):
                     return
                 await committed.wait()

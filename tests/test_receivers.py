@@ -34,6 +34,7 @@ from test_buckets import LADDER, Died, Notes
 from test_delivery import TINY, delivered, only
 
 from daemon.addresses import DELIVERIES
+from daemon.delivery import rests
 from daemon.delivery.place import Parcel, Receipt, Stopped
 from daemon.errors import InvalidRequest, Undelivered
 from daemon.models import Conflict, Deliver, Destination
@@ -92,6 +93,45 @@ def test_a_real_store_takes_what_is_put_to_a_presigned_url(
         job = submit(daemon, clip, url=url)
         assert [(told["status"], told["error"]) for told in delivered(daemon, job)] == [("delivered", None)]
         assert hashlib.sha256(server.read("signed/clip.mp4")).hexdigest() == only(daemon.job(job))["sha256"]
+
+
+def test_a_host_that_asks_to_be_left_alone_is_so_for_that_token_alone(
+    daemon: Daemon, host: ReceivingHost, clip: Path
+) -> None:
+    token = daemon.client.post("/api/tokens", json={"name": "other"}).json()["token"]
+
+    def theirs(path: str) -> str:
+        spec = json.dumps({"variations": [TINY], "deliver": {"url": host.url(path)}})
+        given = {"data": {"spec": spec}, "files": [("files", (clip.name, clip.read_bytes()))]}
+        answer = daemon.client.post("/api/jobs", headers={"Authorization": f"Bearer {token}"}, **given)
+        return str(answer.json()["id"])
+
+    def error(job: str) -> Any:
+        return wait_until(lambda: only(daemon.job(job)).get("delivery", {}).get("error"), "what keeps it")
+
+    host.answers = [refusing(503, retry_after="3000")]
+    assert "answered 503" in error(theirs("/theirs/a.mp4"))
+    waiting = theirs("/theirs/b.mp4")
+    assert error(waiting) == rests.WAITS
+    ours = submit(daemon, clip, url=host.url("/ours/a.mp4"))
+    assert [told["status"] for told in delivered(daemon, ours)] == ["delivered"]
+    assert list(host.there) == ["/ours/a.mp4"]
+    assert daemon.client.get("/api/stats").json()["deliveries"]["failing"] == 1, "the other was not tried"
+
+
+def test_a_place_at_which_two_owners_fail_rests_for_all() -> None:
+    resting = rests.Rests()
+    resting.begin("host", "a", 30.0)
+    resting.begin("elsewhere", "b", 40.0)
+    resting.begin("host", "a", 35.0)
+    assert json.loads(resting.told()) == [["host", "a", False], ["elsewhere", "b", False]]
+    resting.begin("host", None, 50.0)
+    assert json.loads(resting.told()) == [["host", "a", True], ["elsewhere", "b", False], ["host", None, True]]
+    assert min(resting.ends) == 35.0
+    resting.forget_past(36.0, latest=45.0)
+    assert json.loads(resting.told()) == [["elsewhere", "b", False]]
+    resting.end("elsewhere", "b")
+    assert resting.told() == "[]"
 
 
 def test_a_template_gives_each_output_its_url(daemon: Daemon, host: ReceivingHost, clip: Path) -> None:

@@ -894,7 +894,7 @@ SELECT deliveries.id, deliveries.place, deliveries.wanted, deliveries.status, de
     deliveries.since, variations.id AS variation, variations.name, variations.preset, variations.parameters,
     variations.extension, variations.bytes, variations.sha256, variations.quality, variations.contents,
     sources.name AS source, sources.folder AS stem, sources.path,
-    sources.modified, sources.media, jobs.id AS job, jobs.name AS job_name, jobs.created_at,
+    sources.modified, sources.media, jobs.id AS job, jobs.name AS job_name, jobs.created_at, jobs.owner,
     (jobs.owner IS NULL OR EXISTS (
         SELECT 1 FROM tokens, json_each(tokens.rights) WHERE tokens.name = jobs.owner AND json_each.value = 'admin'
     )) AS of_admin
@@ -903,7 +903,32 @@ LEFT JOIN sources ON sources.seq = variations.source LEFT JOIN jobs ON jobs.seq 
 WHERE deliveries.next_attempt_at <= :now AND deliveries.id NOT IN (SELECT value FROM json_each(:busy))
     AND deliveries.place NOT IN (SELECT value FROM json_each(:places))
     AND (:abroad OR substr(deliveries.place, 1, 4) <> 'http')
+    AND NOT EXISTS (
+        SELECT 1 FROM json_each(:resting)
+        WHERE value ->> 0 = deliveries.place AND (value ->> 1 IS jobs.owner OR value ->> 2)
+    )
 ORDER BY deliveries.next_attempt_at LIMIT 1
+
+-- One that waits for a place that rests, without that it is said.
+-- name: untold_rest
+SELECT 1 FROM deliveries
+WHERE next_attempt_at <= :now AND status = 'pending' AND error IS NULL AND EXISTS (
+    SELECT 1 FROM json_each(:resting) WHERE value ->> 0 = deliveries.place AND (value ->> 2 OR value ->> 1 IS (
+        SELECT jobs.owner FROM variations JOIN jobs ON jobs.seq = variations.job
+        WHERE variations.seq = deliveries.variation
+    ))
+)
+LIMIT 1
+
+-- Says so of all of these.
+-- name: tell_of_rests
+UPDATE deliveries SET error = :error
+WHERE next_attempt_at <= :now AND status = 'pending' AND error IS NULL AND EXISTS (
+    SELECT 1 FROM json_each(:resting) WHERE value ->> 0 = deliveries.place AND (value ->> 2 OR value ->> 1 IS (
+        SELECT jobs.owner FROM variations JOIN jobs ON jobs.seq = variations.job
+        WHERE variations.seq = deliveries.variation
+    ))
+)
 
 -- When the next one is due.
 -- name: next_delivery
@@ -928,7 +953,7 @@ SELECT 1 FROM deliveries WHERE id IN (SELECT value FROM json_each(:deliveries)) 
 
 -- Begins an attempt: from here on something may lie there. No row: it is not wanted any more.
 -- name: begin_delivery
-UPDATE deliveries SET status = 'running', part = 1, attempts = attempts + 1
+UPDATE deliveries SET status = 'running', part = 1, attempts = attempts + 1, error = nullif(error, :passed)
 WHERE id = :id AND status IN ('pending', 'running')
 
 -- Another delivery that came to an address, or is on its way there.
@@ -1496,6 +1521,7 @@ SELECT count(*) AS count, min(since) AS since FROM outbox WHERE status = 'pendin
 -- name: failing_deliveries
 SELECT count(*) AS count, min(since) AS since FROM deliveries
 WHERE next_attempt_at IS NOT NULL AND status IN ('pending', 'running') AND error IS NOT NULL
+    AND (failures > 0 OR status = 'running')
 
 -- How often each stage of a cancel ended a process, and how long that took.
 -- name: stops

@@ -26,6 +26,8 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import apart, originals, replacements
 from daemon.delivery.hooks import Hooks
 from daemon.delivery.place import WEB, BroughtFile, Course, Parcel, Place, Receipt, Stopped, place_of_scheme
+from daemon.delivery.rests import WAITS as RESTS
+from daemon.delivery.rests import Rests
 from daemon.delivery.wording import parcel_of
 from daemon.errors import InvalidRequest, Undelivered
 from daemon.journal import known, tell
@@ -85,7 +87,7 @@ class Deliveries:
         self._longest = max(LONGEST_WAIT, backoff * max(WAITS) * (1 + JITTER))
         self._threads = Workers("a delivery", most=PER_PLACE, patience=None)
         self._under_way: dict[str, _Trip] = {}
-        self._resting: dict[str, float] = {}  # places that were away, and until when they are not asked again
+        self._rests = Rests()
         self._awake = asyncio.Event()
         self._ended = asyncio.Condition()  # whenever an attempt has
         self._expecting = True  # whether there may be any: where nobody asks for them, commits are not looked at
@@ -168,23 +170,24 @@ class Deliveries:
         if self._under_way:
             await self._stop_unwanted()
         while True:
-            abroad = sum(trip.is_abroad for trip in self._under_way.values()) < MOST_ABROAD
-            due, following = await self._store.read(
-                partial(_due, self._now(), self._longest, list(self._under_way), self._busy_places(), abroad)
-            )
+            due, following, untold = await self._store.read(partial(_due, self._now(), self._longest, self._busy()))
+            if untold:
+                await self._store.write(partial(self._rests.tell, self._now()))
             if due is None:
                 if following is None and not self._under_way:
                     await self._look_ahead()
-                return min(filter(None, (following, *self._resting.values())), default=None)
+                return min(filter(None, (following, *self._rests.ends)), default=None)
             trip = self._under_way[due["id"]] = _Trip(due["place"])
             carrying.create_task(self._carry(due, trip), name=f"delivery {due['id']}")
 
-    def _busy_places(self) -> list[str]:
-        now = self._now()
-        latest = now + self._longest  # beyond that the clock was set back
-        self._resting = {place: until for place, until in self._resting.items() if now < until <= latest}
-        counts = Counter(trip.place for trip in self._under_way.values())
-        return [*self._resting, *(place for place, count in counts.items() if count >= PER_PLACE)]
+    def _busy(self) -> dict[str, str | int]:
+        """What is not begun now, as statements take it."""
+        now, trips = self._now(), self._under_way.values()
+        self._rests.forget_past(now, now + self._longest)
+        full = [place for place, count in Counter(trip.place for trip in trips).items() if count >= PER_PLACE]
+        abroad = sum(trip.is_abroad for trip in trips) < MOST_ABROAD
+        told = {"busy": _json(list(self._under_way)), "places": _json(full), "resting": self._rests.told()}
+        return {**told, "abroad": int(abroad)}
 
     async def _look_ahead(self) -> None:
         """Stops looking at commits where none can bring a delivery."""
@@ -218,7 +221,7 @@ class Deliveries:
                 self._ended.notify_all()
 
     async def _attempt(self, due: Row, trip: _Trip) -> None:
-        if not await self._store.write(lambda t: t.run("begin_delivery", id=due["id"])):
+        if not await self._store.write(lambda t: t.run("begin_delivery", id=due["id"], passed=RESTS)):
             return
         try:
             receipt = await self._delivered(due, trip)
@@ -265,7 +268,7 @@ class Deliveries:
 
     async def _record(self, due: Row, receipt: Receipt) -> None:
         dropped = await self._store.write(partial(_record_receipt, due, receipt, self._hooks, self._now()))
-        self._resting.pop(due["place"], None)
+        self._rests.end(due["place"], due["owner"])
         self._hooks.wake()
         of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
         words = "was there already, and is left" if receipt.kept else "output delivered"
@@ -278,7 +281,7 @@ class Deliveries:
         wait = max(self._wait_after(due["failures"]), min(error.retry_after or 0.0, LONGEST_WAIT))
         again, final = now + wait, error.final or self._is_enough(due, wait)
         if error.away:
-            self._resting[due["place"]] = again
+            self._rests.begin(due["place"], due["owner"], again)
         why = addresses.told(error, to_admin=bool(due["of_admin"]))
         await self._store.write(partial(_record_failure, due, why, None if final else again, now))
         of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
@@ -312,20 +315,19 @@ class Deliveries:
 
 
 def _due(
-    now: float, longest: float, busy: list[str], places: list[str], abroad: bool, transaction: Transaction
-) -> tuple[Row | None, float | None]:
-    """The next delivery whose time has come; if there is none, when one is due. `abroad`: it may go to the web.
+    now: float, longest: float, busy: Mapping[str, str | int], transaction: Transaction
+) -> tuple[Row | None, float | None, bool]:
+    """The next delivery whose time has come; if there is none, when one is due; whether any waits for a place unsaid.
 
     One that is to wait longer than any does saw the clock set back meanwhile.
     """
-    free = {"busy": _json(busy), "places": _json(places), "abroad": int(abroad)}
-    if due := transaction.one("due_delivery", now=now, **free):
-        return due, None
-    following = transaction.one("next_delivery", now=now)
-    at = following["at"] if following else None
-    if at is None or at <= now + longest:
-        return None, at
-    return transaction.one("due_delivery", now=at, **free), None
+    untold = transaction.one("untold_rest", now=now, resting=busy["resting"]) is not None
+    due, at = transaction.one("due_delivery", now=now, **busy), None
+    if due is None and (following := transaction.one("next_delivery", now=now)):
+        at = following["at"]
+    if at is not None and at > now + longest:
+        return transaction.one("due_delivery", now=at, **busy), None, untold
+    return due, at, untold
 
 
 def _expect(due: Row, parcel: Parcel, place: Place, transaction: Transaction) -> None:

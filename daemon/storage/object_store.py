@@ -30,6 +30,7 @@ RETRIES = {
     "retry_timeout": timedelta(seconds=60),
     "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2},
 }
+BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 STATUS = re.compile(r"status code: (\d{3})")
 UNTRUSTED = re.compile(r"InvalidCertificate\(\s*(\w{1,60})")
 CODE = re.compile(r"<Code>(\w{1,60})</Code>")
@@ -173,7 +174,8 @@ class ObjectStore:
             why = f": its certificate is not valid ({untrusted[1]})" if untrusted else ""
             return Undelivered(f"the bucket {self._bucket.name} cannot be reached{why}", away=True)
         said = [status[1], _phrase(int(status[1])), f"({code(error)})" if code(error) else ""]
-        return Undelivered(f"the bucket {self._bucket.name} answered {' '.join(filter(None, said))}", away=True)
+        words = f"the bucket {self._bucket.name} answered {' '.join(filter(None, said))}"
+        return Undelivered(words, away=int(status[1]) in BUSY or int(status[1]) >= 500)  # else it may be of this key
 
 
 def _listed(one: Any) -> Listed:
