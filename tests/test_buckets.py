@@ -36,7 +36,7 @@ from daemon.proof import output_folder
 from daemon.proof.publish import seal
 from daemon.storage import credentials, leftovers, object_store
 from daemon.storage.buckets import Buckets
-from daemon.storage.object_store import PART, ObjectStore
+from daemon.storage.object_store import PART, ObjectStore, Taken
 from daemon.storage.objects import DELIVERY
 
 URL = f"s3://{BUCKET}/renders"
@@ -704,6 +704,82 @@ def test_the_readme_brings_an_object_to_a_bucket(daemon: Daemon, server: S3Serve
     [told] = delivered(daemon, job)
     assert (told["to"], told["error"]) == (f"{URL}/{job}/clip_hls", None)
     assert f"renders/{job}/clip_hls/master.m3u8" in server.listed()
+
+
+# Those who empty a bucket
+
+
+@pytest.fixture
+def importer(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of what was put, each of which somebody took away before anybody looked."""
+    taken: list[str] = []
+    real = ObjectStore.put
+
+    def put(store: ObjectStore, key: str, *more: Any, **named: Any) -> None:
+        real(store, key, *more, **named)
+        taken.append(key)
+        store.delete([key])
+
+    monkeypatch.setattr(ObjectStore, "put", put)
+    return taken
+
+
+@pytest.mark.parametrize("size", [1000, 3 * PART])
+@pytest.mark.parametrize("conflict", list(Conflict))
+def test_what_is_taken_out_at_once_is_delivered_and_sent_once(
+    scene: Scene, importer: list[str], conflict: Conflict, size: int
+) -> None:
+    scene.output.write_bytes(bytes(size))
+    receipt = scene.place.deliver(scene.parcel(conflict=conflict), Notes().course())
+    assert (receipt.to, receipt.kept, importer) == (f"{URL}/films/clip.mp4", False, ["films/clip.mp4"])
+
+
+def test_a_ladder_that_is_taken_out_as_it_comes_is_sent_once(ladder: Scene, importer: list[str]) -> None:
+    ladder.place.deliver(tree(ladder), Notes().course())
+    assert sorted(importer) == sorted(f"films/clip_hls/{name}" for name in LADDER)
+
+
+def test_what_another_puts_over_a_result_does_not_have_it_sent_again(
+    scene: Scene, puts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ObjectStore.put
+
+    def put(store: ObjectStore, key: str, *more: Any, **named: Any) -> None:
+        real(store, key, *more, **named)
+        scene.server.put(f"renders/{key}", b"seen")
+
+    monkeypatch.setattr(ObjectStore, "put", put)
+    assert scene.place.deliver(scene.parcel(), Notes().course()).to == f"{URL}/films/clip.mp4"
+    assert puts == ["films/clip.mp4"]
+
+
+def test_a_result_that_nobody_may_look_at_is_sent_once(
+    scene: Scene, puts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ObjectStore.head
+
+    def head(store: ObjectStore, key: str) -> Any:
+        if puts:
+            raise Undelivered("the bucket renders answered 403 Forbidden", away=True)
+        return real(store, key)
+
+    monkeypatch.setattr(ObjectStore, "head", head)
+    assert scene.place.deliver(scene.parcel(), Notes().course()).to == f"{URL}/films/clip.mp4"
+    assert puts == ["films/clip.mp4"]
+
+
+def test_one_that_came_and_whose_answer_did_not_is_not_taken_for_anothers(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client of stores asks again by itself, and finds its own."""
+    real = ObjectStore.put
+
+    def put(store: ObjectStore, key: str, *more: Any, **named: Any) -> None:
+        real(store, key, *more, **named)
+        raise Taken
+
+    monkeypatch.setattr(ObjectStore, "put", put)
+    assert scene.place.deliver(scene.parcel(), Notes().course()).to == f"{URL}/films/clip.mp4"
 
 
 # What a daemon that died left in the store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from daemon.config_tables import Bucket
 from daemon.delivery.place import Course, Parcel
 from daemon.delivery.refusals import taken
 from daemon.errors import Undelivered
+from daemon.journal import tell
 from daemon.media_types import media_type
 from daemon.models import Conflict, Model
 from daemon.proof import output_folder
@@ -25,6 +27,8 @@ from daemon.storage.object_store import PART, Object, ObjectStore, Taken
 PIECE = 1024**2  # bytes that are read at once
 DELIVERY = "ffspool"  # under these names it stands beside an object whose it is, and what its bytes are
 SHA256 = "sha256"
+log = logging.getLogger(__name__)
+
 MANIFESTS = frozenset({".m3u8", ".mpd"})
 
 
@@ -126,6 +130,9 @@ class _Output(ABC):
             said["Cache-Control"] = cache
         self._store.put(key, size, lambda: proven(path, sha256, self._course.check), said, over=over)
 
+    def _tell(self, words: str, **of: str) -> None:
+        tell(log, logging.WARNING, words, delivery=self._parcel.id, bucket=self._bucket.name, **of)
+
     def _incomplete(self) -> Undelivered:
         return Undelivered(f"the bucket {self._bucket.name} has not all of what it took: it is sent again")
 
@@ -145,11 +152,27 @@ class OneObject(_Output):
             over = self._conflict == Conflict.OVERWRITE
             try:
                 self._put(key, self._parcel.output, self._parcel.bytes, self._parcel.sha256, over=over)
-            except Taken:  # meanwhile: look again
+            except Taken:  # meanwhile; or a first try of the very request came, and its answer did not
+                if self._is_ours(self._store.head(key)):
+                    return key, False
                 continue
-            if not self._is_ours(self._store.head(key)):
-                raise self._incomplete()
+            self._look_at(key)
             return key, False
+
+    def _look_at(self, key: str) -> None:
+        """Says what became of an object that the store has just taken whole. Raises Undelivered where it is half there.
+
+        Whoever takes results out of a bucket may have been there first: sent again, each would come twice.
+        """
+        try:
+            there = self._store.head(key)
+        except Undelivered as error:
+            return self._tell("what the store took cannot be looked at", error=str(error))
+        if there is None or not is_of(there, self._parcel.id):
+            return self._tell("what the store took is not there any more: it is not sent again")
+        if not self._is_ours(there):
+            raise self._incomplete()
+        return None
 
     def _is_free(self, key: str) -> bool:
         self._course.check()
@@ -209,8 +232,10 @@ class Tree(_Output):
         segments = [member for member in members if not _turn(member.name)]
         self._put_each(key, segments, resumed)
         there = {one.key: one.bytes for one in self._store.listed(key)}
-        if any(there.get(f"{key}/{member.name}") != member.bytes for member in segments):
+        if any(there.get(f"{key}/{member.name}", member.bytes) != member.bytes for member in segments):
             raise self._incomplete()
+        if any(f"{key}/{member.name}" not in there for member in segments):
+            self._tell("some of what the store took is not there any more: it is not sent again")
         self._put_each(key, members[len(segments) :], resumed)
 
     def _put_each(self, key: str, members: list[Member], resumed: bool) -> None:
