@@ -28,6 +28,7 @@ from daemon.delivery.hooks import Hooks
 from daemon.delivery.originals import Originals
 from daemon.delivery.place import Place
 from daemon.delivery.replacements import Replacements
+from daemon.delivery.standing_terms import StandingTerms
 from daemon.encode import sandbox_trial
 from daemon.encode.engine import Engine
 from daemon.errors import FfspoolError
@@ -224,7 +225,7 @@ def _open_deliveries(settings: Settings, resources: Resources, tables: Tables) -
     store, paths, now, backoff = resources.store, resources.paths, resources.now, settings.delivery_backoff
     places: dict[str, Place] = {
         "folder": Folders(settings.output_roots, paths, settings.output_owner),
-        originals.PLACE: Originals(),
+        originals.PLACE: Originals(StandingTerms(tables.folders)),
         "bucket": Buckets(tables.buckets),
     }
     places["http"] = places["https"] = Receivers(
@@ -274,7 +275,7 @@ async def _open_rest(settings: Settings, resources: Resources, tables: Tables, t
         fetches=fetches,
         bucket_sources=bucket_sources,
         hooks=hooks,
-        replacements=Replacements(store, now=now),
+        replacements=Replacements(store, StandingTerms(tables.folders), now=now),
         watcher=Watcher(resources, jobs, scheduler, deliveries, fetches, bucket_sources, tables.folders),
         control=Control(store, scheduler, paths, deliveries, fetches, resources.prober, now=now),
         retries=Retries(store, scheduler, paths, quota, deliveries, now=now),

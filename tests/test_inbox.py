@@ -78,15 +78,15 @@ def row(inbox: Path, fate: str) -> Any:
     return {"name": "film.mp4", "fate": fate, **known}
 
 
-def folder(inbox: Path) -> Folder:
-    return Folder(name="x", path=inbox, variations=(), move_to=inbox / ".done", on_success="move")
+def folder(inbox: Path, fate: Any = "move") -> Folder:
+    return Folder(name="x", path=inbox, variations=(), move_to=inbox / ".done", on_success=fate)
 
 
 def test_what_was_changed_or_replaced_stays(inbox: Path) -> None:
     for fate in ("move", "delete"):
         known = row(inbox, fate)
         (inbox / "film.mp4").write_bytes(b"another")
-        assert "was changed" in (fates.carry_out(folder(inbox), known) or "")
+        assert "was changed" in (fates.carry_out(folder(inbox, fate), known) or "")
         assert (inbox / "film.mp4").read_bytes() == b"another"
 
 
@@ -113,7 +113,7 @@ def test_what_changes_at_the_last_moment_comes_back(inbox: Path, monkeypatch: py
         return put(*where, **more)
 
     monkeypatch.setattr(fates.no_replace, "put", late)
-    assert "was changed" in (fates.carry_out(folder(inbox), known) or "")
+    assert "was changed" in (fates.carry_out(folder(inbox, fate), known) or "")
     assert left(inbox) == ["film.mp4"]
     assert (inbox / "film.mp4").read_bytes() == b"another"
 
@@ -126,8 +126,8 @@ def test_at_whatever_call_it_dies_the_file_is_in_one_place(inbox: Path, fate: st
         shutil.rmtree(inbox)
         inbox.mkdir()
         known = row(inbox, fate)
-        died = dies_at(call, after=after, work=partial(fates.carry_out, folder(inbox), known))
-        assert fates.carry_out(folder(inbox), known) is None
+        died = dies_at(call, after=after, work=partial(fates.carry_out, folder(inbox, fate), known))
+        assert fates.carry_out(folder(inbox, fate), known) is None
         assert left(inbox) == ([".done/film.mp4"] if fate == "move" else []), call
         if not died:
             break
@@ -139,4 +139,18 @@ def test_an_inbox_that_is_away_is_waited_for(inbox: Path) -> None:
     known = row(inbox, "delete")
     inbox.rename(inbox.with_name("away"))
     with pytest.raises(FileNotFoundError):
-        fates.carry_out(folder(inbox), known)
+        fates.carry_out(folder(inbox, "delete"), known)
+
+
+@pytest.mark.parametrize("fate", ["move", "delete"])
+def test_a_file_stays_where_that_is_not_asked_any_more(inbox: Path, fate: str) -> None:
+    for call in range(100):
+        shutil.rmtree(inbox)
+        inbox.mkdir()
+        known = row(inbox, fate)
+        died = dies_at(call, after=True, work=partial(fates.carry_out, folder(inbox, fate), known))
+        if not died or left(inbox) == [] or ".done/film.mp4" in left(inbox):
+            break
+        words = fates.carry_out(folder(inbox, "leave"), known)
+        assert (left(inbox), f'does not say `on_success` = "{fate}" any more' in (words or "")) == (["film.mp4"], True)
+    assert call > 1

@@ -16,9 +16,12 @@ from msgspec.structs import replace
 from surroundings import thorough
 from test_delivery_folder import DEADLY, dies_at, mounted, refuse
 
+from daemon.config_tables import Folder, Replace
 from daemon.delivery import disk_mark, no_replace
-from daemon.delivery.originals import Originals, Return, Step, Swap, opened
+from daemon.delivery.originals import Originals
 from daemon.delivery.place import Course, Parcel, Receipt, Stopped
+from daemon.delivery.returning import Return, Step, Swap, opened
+from daemon.delivery.standing_terms import StandingTerms
 from daemon.errors import Undelivered
 from daemon.models import Replacing
 from daemon.proof.publish import seal
@@ -82,9 +85,15 @@ class Scene(NamedTuple):
         return {self.name: FILM}
 
 
+def originals(tmp_path: Path, **terms: Any) -> Originals:
+    """The place, where the library's files are replaced on the mildest terms."""
+    asked = Replace(**{"trash": tmp_path / "trash", "min_saving": 0, "min_vmaf": 0, **terms})
+    return Originals(StandingTerms([Folder(name="library", path=tmp_path / "library", variations=(), replace=asked)]))
+
+
 @pytest.fixture(params=["film.mkv", thorough("film.avi")])
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
-    scene = Scene(tmp_path / "library", tmp_path / "trash", tmp_path / "spool", request.param, Originals())
+    scene = Scene(tmp_path / "library", tmp_path / "trash", tmp_path / "spool", request.param, originals(tmp_path))
     scene.library.mkdir()
     scene.renew()
     return scene

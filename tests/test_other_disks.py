@@ -20,7 +20,7 @@ from test_originals import Journal, Scene, back, journal, scene, swap_of
 from test_replacing import film, library, shrinking, undo, verdict
 
 from daemon.delivery import disk_mark
-from daemon.delivery.originals import Return, opened
+from daemon.delivery.returning import Return, opened
 from daemon.errors import Undelivered
 from daemon.folders import fates
 from daemon.models import Conflict
@@ -108,8 +108,8 @@ def test_a_file_of_an_inbox_on_a_disk_that_is_away_did_not_go(inbox: Path, fate:
     with emptied(inbox):
         (inbox / "another.mp4").touch()
         with pytest.raises(OSError, match="another disk"):
-            fates.carry_out(folder(inbox), known)
-    assert fates.carry_out(folder(inbox), known) is None
+            fates.carry_out(folder(inbox, fate), known)
+    assert fates.carry_out(folder(inbox, fate), known) is None
     assert not (inbox / "film.mp4").exists()
 
 
@@ -173,7 +173,7 @@ def test_a_daemon_waits_for_the_disk_that_an_original_is_on(
         scans(daemon)
         assert "another disk" in undo(daemon, there).stderr
         daemon.stop()
-        told(daemon, "UPDATE replacements SET keep_until = 0, keep_seen = 0")
+        told(daemon, "UPDATE replacements SET replaced_at = 0, keep_until = 14 * 86400, keep_seen = 0")
         daemon.start()
         log = daemon.log().count("waits in the trash")
         wait_until(lambda: daemon.log().count("waits in the trash") > log + 2, "sweeps that find it away")

@@ -13,6 +13,7 @@ import pytest
 from daemon.database.store import Store
 from daemon.delivery.originals import Originals
 from daemon.delivery.replacements import Replacements
+from daemon.delivery.standing_terms import StandingTerms
 from daemon.errors import Conflict, ProbeError, UnsuitableSource
 from daemon.models import Replacing, SourceFile
 from daemon.paths import Paths
@@ -29,7 +30,7 @@ def test_an_undo_in_a_folder_that_was_renamed_says_so(tmp_path: Path) -> None:
         folder="x", root=str(tmp_path), name="a/film.mkv", bytes=2, inode=1, modified=10**18,
         trash=str(tmp_path / ".trash"), min_saving=0.1,
     )  # fmt: skip
-    wanted = msgspec.json.encode(asyncio.run(Originals().resolve(wish))).decode()
+    wanted = msgspec.json.encode(asyncio.run(Originals(StandingTerms(())).resolve(wish))).decode()
     row = {"id": "a", "job": "j", "folder": "x", "name": wish.name, "taken_by": wish.name, "aside": "aside",
            "wanted": wanted, "original_bytes": 2, "bytes": 1, "sha256": "", "now": 1.0, "keep": 9e9}  # fmt: skip
 
@@ -39,7 +40,7 @@ def test_an_undo_in_a_folder_that_was_renamed_says_so(tmp_path: Path) -> None:
         store = await Store.open(paths.database)
         try:
             await store.write(lambda t: t.run("insert_replacement", **row))
-            await Replacements(store).undo(str(tmp_path / wish.name))
+            await Replacements(store, StandingTerms(())).undo(str(tmp_path / wish.name))
         finally:
             await store.close()
 

@@ -1337,12 +1337,30 @@ WHERE :path IN (
 )
 ORDER BY step <> 'undone' DESC, replaced_at DESC
 
+-- Those whose originals are kept, and that took their place in this folder, by its path.
+-- name: replacements_in
+SELECT * FROM replacements WHERE step = 'done' AND :folder || '/' =
+    rtrim(wanted ->> '$.replaces.root', '/') || '/' || rtrim(taken_by, replace(taken_by, '/', ''))
+
+-- Keeps that what took an original's place has another name by now.
+-- name: rename_replacement
+UPDATE replacements SET taken_by = :taken_by WHERE id = :id AND step = 'done'
+
 -- Those that something is left to be done of: what was begun, and what was kept long enough.
 -- name: due_replacements
 SELECT * FROM replacements WHERE step IN ('undoing', 'emptying')
 UNION ALL
 SELECT * FROM replacements WHERE step = 'done' AND keep_until <= :now
     AND keep_seen <= (SELECT seconds FROM seen_time WHERE one = 1)
+
+-- Has originals of a folder be kept for so many seconds, where that is longer than was said when they were replaced.
+-- name: keep_originals_longer
+UPDATE replacements SET keep_until = replaced_at + :keep, keep_seen = keep_seen + :keep - (keep_until - replaced_at)
+WHERE folder = :folder AND step = 'done' AND keep_until < replaced_at + :keep
+
+-- Says of a file that was replaced why its original is kept.
+-- name: tell_of_original
+UPDATE watched_files SET said = :said WHERE job = :job AND outcome = 'replaced'
 
 -- Whether an original is kept.
 -- name: kept_original

@@ -7,27 +7,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import disk_mark
-from daemon.delivery.originals import Return, Step, Swap, opened
 from daemon.delivery.place import Receipt
 from daemon.delivery.refusals import in_words
+from daemon.delivery.returning import Return, Step, Swap, opened, wish_of
+from daemon.delivery.standing_terms import StandingTerms
 from daemon.errors import Conflict, NotFound, Unavailable, Undelivered
 from daemon.host import boot_id
 from daemon.journal import tell
-from daemon.models import Destination, Model, when
+from daemon.models import Destination, Model, Replacing, when
 from daemon.source_files import Identity
 
 T = TypeVar("T")
+Known = Mapping[str, Any] | Row  # of a replacement, all that its row has
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +77,9 @@ def _see_time_pass(transaction: Transaction) -> None:
 class Replacements:
     """Undoes replacements, and removes the originals of those that stand."""
 
-    def __init__(self, store: Store, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, terms: StandingTerms, *, now: Callable[[], float] = time.time) -> None:
         self._store = store
+        self._terms = terms
         self._now = now
         # One for each place: who was waited for in vain goes on, and another beside it would undo what that does.
         self._threads = Workers("putting back an original", most=1, patience=PATIENCE)
@@ -89,6 +92,8 @@ class Replacements:
         not answer, when it is done later.
         """
         rows = await self._store.read(lambda t: t.all("replacements_at", path=path))
+        if not rows:
+            rows = await self._renamed(path)
         if not rows:
             raise NotFound(f"nothing at {path} took the place of an original: name it by the path that it had then")
         row: Row | None = await self._of_this_disk(rows)
@@ -109,26 +114,51 @@ class Replacements:
             raise Unavailable(f"{row['name']} is put back once that can be done: {error}") from error
         return Undone(folder=row["folder"], name=row["name"], at=when(self._now()))
 
+    async def _renamed(self, path: str) -> list[Row]:
+        """What was replaced by a file that has this path by now, in the folder that it was brought to.
+
+        By all its bytes it is that, and no other of its size.
+        """
+        way = PurePosixPath(path)
+        for row in await self._store.read(lambda t: t.all("replacements_in", folder=str(way.parent))):
+            named: Known = {**dict(row), "taken_by": str(PurePosixPath(row["taken_by"]).with_name(way.name))}
+            try:
+                found = await self._on_disk(named, Return.is_placed, self._reading)
+            except Undelivered:
+                continue
+            if found:
+                await self._store.write(partial(_rename, named["id"], named["taken_by"]))
+                return await self._store.read(lambda t: t.all("replacements_at", path=path))
+        return []
+
     async def tidy(self, now: float) -> None:
         """Goes on with what was begun, and empties the trash of what was kept long enough by `now`, and as was seen."""
         if await self._store.read(lambda t: t.one("kept_original")):
             await self._store.write(_see_time_pass)
+            await self._store.write(partial(_keep_longer, self._terms))
         away = set[str]()  # folders whose disk does not answer: they are not asked again and again
         for row in await self._store.read(lambda t: t.all("due_replacements", now=now)):
             if row["folder"] in away:
                 continue
             try:
-                begun = row if row["step"] != "done" else await self._begin_to_empty(row)
-                if begun is not None:
-                    await self._go_on(begun)
+                if row["step"] == "undoing":
+                    await self._go_on(row)
+                elif self._terms.gone(_wish(row)) is None:
+                    await self._empty(row)
             except (Undelivered, Unavailable) as error:
                 away |= {row["folder"]} if isinstance(error, Unavailable) else set()
                 tell(log, logging.WARNING, "an original waits in the trash", folder=row["folder"], error=str(error))
 
-    async def _begin_to_empty(self, row: Row) -> Row | None:
-        """Notes that an original is to go from the trash, once its disk is there."""
-        await self._on_disk(row, Return.is_aside)
-        return await self._step(row, "emptying")
+    async def _empty(self, row: Row) -> None:
+        """Removes an original, once its disk is there, if what took its place is; else says that it is kept."""
+        words, proven = await self._on_disk(row, _loss, self._reading)
+        if words:
+            await self._store.write(partial(_record_kept, row, words))
+            tell(log, logging.WARNING, "an original stays in the trash", folder=row["folder"], error=words)
+            return
+        begun = row if row["step"] == "emptying" else await self._step(row, "emptying")
+        if begun is not None:
+            await self._go_on(begun, proven)
 
     async def _of_this_disk(self, rows: Sequence[Row]) -> Row:
         """The newest of several replacements at one path that is of the disk which is there now, if any is."""
@@ -155,18 +185,22 @@ class Replacements:
     async def _go_on(self, row: Row, proven: Identity | None = None) -> None:
         """Carries out the step that is noted. Raises Undelivered or Unavailable."""
         undoing = row["step"] == "undoing"
-        await self._on_disk(row, partial(_put_back, proven) if undoing else Return.empty)
+        await self._on_disk(row, partial(_put_back if undoing else _remove, proven))
         await self._store.write(partial(_record_end, row, undoing))
         words = "an original is back in its place" if undoing else "an original was kept for its time, and is removed"
         tell(log, logging.INFO, words, folder=row["folder"], job=row["job"])
 
-    async def _on_disk(self, row: Row, work: Callable[[Return], T], threads: Workers | None = None) -> T:
+    async def _on_disk(self, row: Known, work: Callable[[Return], T], threads: Workers | None = None) -> T:
         destination = msgspec.json.decode(row["wanted"], type=Destination)
         return await (threads or self._threads).run(destination.place, partial(_at_work, row, destination, work))
 
     async def _step(self, row: Row, step: str) -> Row | None:
         """The row, at that step; None where it was brought to another meanwhile."""
         return await self._store.write(lambda t: t.one("step_replacement", id=row["id"], before=row["step"], step=step))
+
+
+def _rename(replacement: str, taken_by: str, transaction: Transaction) -> None:
+    transaction.run("rename_replacement", id=replacement, taken_by=taken_by)
 
 
 def _mark(destination: Destination) -> str | None:
@@ -178,7 +212,7 @@ def _mark(destination: Destination) -> str | None:
         return None
 
 
-def _at_work(row: Row, destination: Destination, work: Callable[[Return], T]) -> T:
+def _at_work(row: Known, destination: Destination, work: Callable[[Return], T]) -> T:
     swap = Swap(
         step=Step.PLACING,
         name=PurePosixPath(row["taken_by"]).name,
@@ -200,9 +234,35 @@ def _flaw(way: Return) -> tuple[str | None, Identity | None]:
     return words, way.proven
 
 
+def _loss(way: Return) -> tuple[str | None, Identity | None]:
+    return (way.loss() if way.is_aside() else None), way.proven
+
+
+def _remove(proven: Identity | None, way: Return) -> None:
+    way.proven = proven
+    way.empty()
+
+
 def _put_back(proven: Identity | None, way: Return) -> None:
     way.proven = proven
     way.carry_out()
+
+
+def _wish(row: Row) -> Replacing:
+    return wish_of(msgspec.json.decode(row["wanted"], type=Destination))
+
+
+def _keep_longer(terms: StandingTerms, transaction: Transaction) -> None:
+    """Has originals be kept for as long as is asked of their folder by now, where that is longer."""
+    for folder, asked in terms.replacing.items():
+        transaction.run("keep_originals_longer", folder=folder, keep=asked.keep_original_days * DAY)
+
+
+def _record_kept(row: Row, words: str, transaction: Transaction) -> None:
+    """Has an original be kept that may be all there is, so that it can be put back; and says so of the file."""
+    transaction.one("step_replacement", id=row["id"], before="emptying", step="done")
+    said = f"its original stays in the trash, as {words}: `ffspool folders undo` puts it back"
+    transaction.run("tell_of_original", job=row["job"], said=said)
 
 
 def _record_end(row: Row, undoing: bool, transaction: Transaction) -> None:

@@ -56,6 +56,9 @@ def _carry_out(folder: Folder, row: Row) -> None:
             raise OSError(errno.ENODEV, "another disk is where it was")
         try:
             with by_handle.folder(root, path.parent.parts) as at:
+                if row["fate"] != folder.on_success:
+                    _give_back(at, path.name, row)
+                    raise _Stays(f'it stays, for ffspool.toml does not say `on_success` = "{row["fate"]}" any more')
                 if row["fate"] == "delete":
                     _delete(at, path.name, row)
                 elif folder.move_to is None:
@@ -83,13 +86,24 @@ def _move(at: int, name: str, row: Row, target: Path) -> None:
 
 def _delete(at: int, name: str, row: Row) -> None:
     """First gives it a name of ours, by which nobody else changes it any more."""
-    hidden = f".ffspool-{row['inode']:x}-{row['modified']:x}.part"
+    hidden = _hidden(row)
     if no_replace.status(at, hidden) is None and _is_there(at, name, row):
         no_replace.put(at, name, hidden)
     if no_replace.status(at, hidden) is not None:
         _refuse_another(at, hidden, row, at, name)
         os.unlink(hidden, dir_fd=at)
     by_handle.fsync_folder(at)
+
+
+def _hidden(row: Row) -> str:
+    return f".ffspool-{row['inode']:x}-{row['modified']:x}.part"
+
+
+def _give_back(at: int, name: str, row: Row) -> None:
+    """Has one that was about to be deleted be called as it was."""
+    if no_replace.status(at, _hidden(row)) is not None:
+        _put(at, _hidden(row), at, name)
+        by_handle.fsync_folder(at)
 
 
 def _is_there(at: int, name: str, row: Row) -> bool:

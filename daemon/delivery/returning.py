@@ -1,0 +1,242 @@
+"""Knows an original and what is to take its place, or did, by size, time and bytes, and brings the one back."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import msgspec
+
+from daemon import filenames
+from daemon.delivery import by_handle, disk_mark, no_replace
+from daemon.delivery.by_handle import Rights
+from daemon.delivery.part import part_of, remove
+from daemon.errors import Undelivered
+from daemon.models import Destination, Model, Replacing
+from daemon.source_files import GONE, Identity, identity_of
+
+TRASH = Rights(0o700)
+ROUNDED = 2_000_000_000  # nanoseconds by which some file systems round times
+AWAY = "the watched folder is away, or another disk is in its place: it waits until that is there again"
+NEW_FOLDER = Rights(0o755)  # of one that is gone, and an original is to be put back to
+
+
+class Step(StrEnum):
+    """A step is what is about to be done."""
+
+    SETTING_ASIDE = "setting aside"
+    PLACING = "placing"
+
+
+class Swap(Model, frozen=True):
+    """A swap is what is noted: the `name` that the output of so many bytes is to have, and the original's in the trash,
+    `aside`."""
+
+    step: Step
+    name: str
+    aside: str
+    bytes: int
+    sha256: str | None = None  # the output's; None: of old ones it is not known
+
+
+class Folders(NamedTuple):
+    """Holds descriptors of the folder in which the two change places, and of the trash."""
+
+    at: int
+    trash: int
+
+
+def swap_of(landing: str | None) -> Swap | None:
+    """Returns what was noted, if anything was."""
+    return msgspec.json.decode(landing, type=Swap) if landing else None
+
+
+@contextmanager
+def opened(destination: Destination, swap: Swap | None, *, make: bool = False) -> Iterator[Folders]:
+    """Opens both folders; a trash that is missing is made, and with `make` the folder of the file too.
+
+    Raises Undelivered where the watched folder, or the disk that it was on, is away, or OSError. Without its mark that
+    disk is known by the original of the `swap` alone.
+    """
+    wish = wish_of(destination)
+    root = _root(wish)
+    try:
+        is_marked = disk_mark.find(root) == wish.disk or not (wish.disk or swap)
+        with _trash(wish.trash, TRASH if is_marked else None) as trash:
+            if not is_marked and not (swap and _has(trash, swap.aside, wish.bytes, wish.modified)):
+                raise _away()
+            if swap and os.fstat(trash).st_dev != os.fstat(root).st_dev:
+                raise _away()
+            with by_handle.folder(root, destination.steps, NEW_FOLDER if make else None) as at:
+                yield Folders(at, trash)
+    except NotADirectoryError as error:
+        raise Undelivered("a link or a file stands where its folder, or the trash, was", final=True) from error
+    finally:
+        os.close(root)
+
+
+def _root(wish: Replacing) -> int:
+    try:
+        return os.open(os.path.realpath(wish.root), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in GONE:
+            raise _away() from error
+        raise
+
+
+def _away() -> Undelivered:
+    return Undelivered(AWAY, away=True)
+
+
+@contextmanager
+def _trash(path: str, make: Rights | None) -> Iterator[int]:
+    above, name = os.path.split(path)
+    over = os.open(os.path.realpath(above), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if make is None and no_replace.status(over, name) is None:
+            raise _away()
+        with by_handle.folder(over, (name,), make) as trash:
+            yield trash
+    finally:
+        os.close(over)
+
+
+def wish_of(destination: Destination) -> Replacing:
+    """Returns on what terms an output takes its original's place."""
+    assert destination.replaces is not None
+    return destination.replaces
+
+
+class Pair:
+    """An original and what is to take its place, or did, in folders that are open."""
+
+    def __init__(self, folders: Folders, destination: Destination) -> None:
+        self._at, self._trash = folders
+        self._wish = wish_of(destination)
+        self._own_name = PurePosixPath(self._wish.name).name
+
+    def _is_original(self, folder: int, name: str) -> bool:
+        return _has(folder, name, self._wish.bytes, self._wish.modified)
+
+    def _is_aside(self, swap: Swap) -> bool:
+        return self._is_original(self._trash, swap.aside)
+
+    def _fsync(self) -> None:
+        by_handle.fsync_folder(self._trash)
+        by_handle.fsync_folder(self._at)
+
+
+class Return(Pair):
+    """An original comes back to its place, and what took that goes. It may be called again, wherever it broke off."""
+
+    def __init__(self, folders: Folders, identifier: str, destination: Destination, swap: Swap) -> None:
+        """`identifier` is that of the delivery."""
+        super().__init__(folders, destination)
+        self._part = part_of(identifier)
+        self._swap = swap
+        self.proven: Identity | None = None  # of what took its place, once all of it was compared
+
+    def carry_out(self) -> None:
+        """Leaves what took its place nowhere, once the original is safely back; where there is none, that stays."""
+        self.put_back()
+        is_back = self._is_original(self._at, self._own_name)
+        if self._swap.step == Step.SETTING_ASIDE or (is_back and self._is_made(self._part)):
+            remove(self._at, self._part)
+        elif no_replace.status(self._at, self._part):  # the trash was emptied by somebody: this is all there is
+            no_replace.put(self._at, self._part, self._swap.name)
+        self._fsync()
+
+    def put_back(self, *, whatever: bool = False) -> None:
+        """Moves the original back, if it is aside, and what has taken its place to beside it.
+
+        Where something else lies there by now, the original gets a number. With `whatever` it is moved even if it is
+        not as it was.
+        """
+        if not (whatever or self._is_aside(self._swap)):
+            return
+        if self.is_placed():
+            self._hide()
+        name, number = self._own_name, 1
+        while not no_replace.put(self._trash, self._swap.aside, name, into=self._at):
+            number += 1
+            name = filenames.numbered(self._own_name, number)
+        self._fsync()
+
+    def _hide(self) -> None:
+        """Gives what took its place its hidden name again; what came to lie there at the last moment stays."""
+        remove(self._at, self._part)  # of a link, it has both names, and a rename would leave them
+        os.rename(self._swap.name, self._part, src_dir_fd=self._at, dst_dir_fd=self._at)
+        if self._identity(self._part) != self.proven:
+            no_replace.put(self._at, self._part, self._swap.name)
+            raise Undelivered(f"{self._swap.name} was changed while it was to be removed")
+
+    def obstacle(self) -> str | None:
+        """Says in words what lies where the original, or what took its place, was; None where nothing is in the way."""
+        if not self.is_placed() and no_replace.status(self._at, self._swap.name):
+            return f"{self._swap.name} was changed since it took its place: move it away first"
+        if self._swap.name != self._own_name and no_replace.status(self._at, self._own_name):
+            return f"something else is called {self._own_name} by now: move it away first"
+        return None
+
+    def is_placed(self) -> bool:
+        """Tells whether what took its place is there, as it was, by all its bytes."""
+        return self._is_made(self._swap.name)
+
+    def _is_made(self, name: str) -> bool:
+        """Tells whether that has the name, by all its bytes; where these are not known, by its size and time."""
+        swap, found = self._swap, self._identity(name)
+        if found is None or found[0] != swap.bytes:
+            return False
+        if swap.sha256 is None and not _has(self._at, name, swap.bytes, self._wish.modified):
+            return False
+        known = found == self.proven or swap.sha256 is None
+        if not known and by_handle.contents(self._at, name, lambda: None) != (swap.bytes, swap.sha256):
+            return False
+        self.proven = found
+        return True
+
+    def _identity(self, name: str) -> Identity | None:
+        there = no_replace.status(self._at, name)
+        return identity_of(there) if there else None
+
+    def is_aside(self) -> bool:
+        """Tells whether the original is in the trash."""
+        return self._is_aside(self._swap)
+
+    def loss(self) -> str | None:
+        """Says in words why the original is all that is left of the film; None: what took its place is there, in its
+        folder, under whatever name."""
+        name = self._swap.name
+        if self.is_placed():
+            return None
+        if no_replace.status(self._at, name):
+            return f"{name}, which took its place, is damaged or was changed since"
+        with os.scandir(self._at) as entries:
+            others = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        if any(self._is_made(other) for other in others):
+            return None
+        return f"{name}, which took its place, is not there any more"
+
+    def empty(self) -> None:
+        """Removes the original from the trash, if it is there, and nothing else.
+
+        Raises Undelivered where what took its place is not there.
+        """
+        if self.is_aside():
+            if words := self.loss():
+                raise Undelivered(words)
+            os.unlink(self._swap.aside, dir_fd=self._trash)
+            by_handle.fsync_folder(self._trash)
+
+
+def _has(folder: int, name: str, size: int, modified: int) -> bool:
+    """Tells whether a file of that size and time has that name."""
+    there = no_replace.status(folder, name)
+    if there is None or not stat.S_ISREG(there.st_mode):
+        return False
+    return there.st_size == size and abs(there.st_mtime_ns - modified) <= ROUNDED

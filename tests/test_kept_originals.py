@@ -1,0 +1,138 @@
+"""An original goes once the operator asks for that still, and what took its place is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+from test_delivery_folder import dies_at
+from test_originals import FILM, SMALLER, Journal, Scene, journal, originals, scene
+
+from daemon.config_tables import AnyFolder, Folder, Replace
+from daemon.database.store import Store
+from daemon.delivery.originals import Originals
+from daemon.delivery.replacements import DAY, Replacements
+from daemon.delivery.standing_terms import StandingTerms
+from daemon.errors import Undelivered
+from daemon.paths import Paths
+
+__all__ = ["journal", "scene"]
+
+
+def standing(scene: Scene, days: float = 0.0) -> Folder:
+    terms = Replace(trash=scene.trash, min_saving=0, min_vmaf=0, keep_original_days=days)
+    return Folder(name="library", path=scene.library, variations=(), replace=terms)
+
+
+def others(scene: Scene) -> dict[str, Originals]:
+    """Today's terms, by why nothing is replaced by them."""
+    beside = replace(standing(scene), path=scene.library / "films")
+    tables: dict[str, list[AnyFolder]] = {"no folder": [], "lies where": [beside]}
+    tables["does not say"] = [replace(standing(scene), replace=None)]
+    places = {words: Originals(StandingTerms(folders)) for words, folders in tables.items()}
+    places["more is asked"] = originals(scene.library.parent, min_vmaf=95)
+    return places | {"another trash": originals(scene.library.parent, trash=scene.trash / "b")}
+
+
+def test_what_was_taken_on_terms_that_do_not_stand_any_more_is_left(scene: Scene, tmp_path: Path) -> None:
+    """Also what was begun by then."""
+    for call in (0, *range(3, 1000, 6)):
+        for words, place in others(scene).items():
+            scene.renew()
+            journal, parcel = Journal(tmp_path / "journal"), scene.parcel()
+            died = dies_at(call, after=True, work=lambda p=parcel, j=journal: scene.place.deliver(p, j.course()))
+            with pytest.raises(Undelivered, match=f"left as it is: .*{words}") as refused:
+                place.deliver(parcel, journal.course())
+            place.withdraw(replace(parcel, landing=journal.landing))
+            assert (refused.value.final, scene.there) == (True, scene.untouched), call
+        if not died:
+            break
+
+
+# The trash
+
+
+def replaced(scene: Scene, journal: Journal, folders: Iterable[AnyFolder], **more: Any) -> Any:
+    """What the sweep makes of the trash 20 days later; `then` is done to what took the original's place first."""
+    parcel = scene.parcel()
+    receipt = scene.place.deliver(parcel, journal.course())
+    row = {"id": parcel.id, "job": "j", "folder": "library", "name": f"films/{scene.name}", "taken_by": receipt.to,
+           "aside": receipt.aside, "wanted": msgspec.json.encode(parcel.destination).decode(),
+           "original_bytes": len(FILM), "bytes": len(SMALLER), "sha256": parcel.sha256,
+           "now": 0.0, "keep": 0.0}  # fmt: skip
+    file = {"folder": "library", "recipe": "r", "inode": 1, "bytes": 1, "modified": 1, "name": "f", "job": "j",
+            "error": None, "fate": None, "disk": None, "returns": 0, "now": 0.0}  # fmt: skip
+    more.get("then", lambda _: None)(scene.library / receipt.to)
+
+    async def swept() -> Any:
+        paths = Paths(scene.library.parent / "state")
+        paths.prepare()
+        store = await Store.open(paths.database)
+        try:
+            await store.write(lambda t: [t.run("insert_watched_file", **file), t.run("insert_replacement", **row)])
+            await store.write(lambda t: t.run("record_replaced", job="j", outcome="replaced"))
+            if more.get("step"):
+                await store.write(lambda t: t.one("step_replacement", id=row["id"], before="done", step=more["step"]))
+            await Replacements(store, StandingTerms(folders)).tidy(20 * DAY)
+            key = {"folder": "library", "recipe": "r", "ruled": "r", "limit": 9, "below": 9e99, "inode": 0}
+            [told] = await store.read(lambda t: t.all("watched_history", **key))
+            if more.get("undo"):
+                await Replacements(store, StandingTerms(folders)).undo(str(more["undo"]))
+            return told["said"]
+        finally:
+            await store.close()
+
+    return asyncio.run(swept())
+
+
+def is_kept(scene: Scene) -> bool:
+    return FILM in scene.there.values() and scene.name not in scene.there
+
+
+def test_an_original_goes_once_it_was_kept_for_its_time(scene: Scene, journal: Journal) -> None:
+    assert replaced(scene, journal, [standing(scene)]) is None
+    assert list(scene.trash.iterdir()) == []
+
+
+def test_the_trash_of_a_folder_that_is_not_there_any_more_is_left(scene: Scene, journal: Journal) -> None:
+    replaced(scene, journal, [])
+    assert len(list(scene.trash.iterdir())) == 1
+
+
+def test_what_is_to_be_kept_longer_by_now_is(scene: Scene, journal: Journal) -> None:
+    replaced(scene, journal, [standing(scene, 30)])
+    assert len(list(scene.trash.iterdir())) == 1
+
+
+@pytest.mark.parametrize("step", [None, "emptying"])
+@pytest.mark.parametrize("words", ["is not there any more", "is damaged or was changed"])
+def test_an_original_is_kept_where_what_took_its_place_is_not(
+    scene: Scene, journal: Journal, words: str, step: str | None
+) -> None:
+    def lost(made: Path) -> None:
+        made.unlink()
+        if "damaged" in words:
+            made.write_bytes(bytes(len(SMALLER)))
+
+    said = replaced(scene, journal, [standing(scene)], then=lost, step=step)
+    assert (words in said, "`ffspool folders undo` puts it back" in said) == (True, True)
+    assert len(list(scene.trash.iterdir())) == 1
+
+
+def test_what_took_its_place_and_was_renamed_or_touched_is_there(scene: Scene, journal: Journal) -> None:
+    replaced(
+        scene, journal, [standing(scene)], then=lambda made: made.rename(made.with_name("Film (2020).mkv")).touch()
+    )
+    assert list(scene.trash.iterdir()) == []
+
+
+def test_an_original_is_put_back_by_the_new_name_of_what_took_its_place(scene: Scene, journal: Journal) -> None:
+    new = scene.film.with_name("Film (2020).mkv")
+    days = [standing(scene, 30)]
+    replaced(scene, journal, days, then=lambda made: made.rename(new).touch(), undo=new)
+    assert scene.there == scene.untouched
