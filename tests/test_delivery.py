@@ -432,6 +432,16 @@ def test_submit_to_a_folder_waits_until_it_is_there(daemon: Daemon, library: Pat
     assert "is completed: what did not arrive is delivered again" in ffspool(daemon, "retry", job).stdout
 
 
+def test_a_film_that_was_uploaded_from_there_is_not_overwritten(daemon: Daemon, library: Path, clip: Path) -> None:
+    film = library / "shrunk" / "film.mp4"
+    film.parent.mkdir()
+    film.write_bytes(clip.read_bytes())
+    where = ("--to", str(film.parent), "--to-name", "{stem}.{ext}", "--conflict", "overwrite", "--wait")
+    told = ffspool(daemon, "submit", str(film), "-p", "h264-480p", *where)
+    assert (told.returncode, "is what it was made of" in told.stderr) == (1, True)
+    assert film.read_bytes() == clip.read_bytes()
+
+
 def test_options_of_a_delivery_want_a_folder(daemon: Daemon, clip: Path) -> None:
     refused = ffspool(daemon, "submit", str(clip), "-p", "mp3", "--conflict", "skip")
     assert (refused.returncode, "--to says where" in refused.stderr) == (2, True)

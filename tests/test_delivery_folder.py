@@ -283,6 +283,21 @@ def test_what_it_was_made_of_is_not_overwritten(file_scene: Scene, notes: Notes)
     assert (refused.value.final, source.read_bytes()) == (True, OLD)
 
 
+def test_what_it_was_made_of_is_known_by_its_bytes_too(file_scene: Scene, notes: Notes, tmp_path: Path) -> None:
+    """As where it was uploaded from there."""
+    upload, film = tmp_path / "upload", file_scene.root / "films" / "clip.mp4"
+    film.parent.mkdir()
+    upload.write_bytes(OLD)
+    film.write_bytes(OLD)
+    parcel = msgspec.structs.replace(file_scene.parcel(conflict="overwrite"), source=str(upload))
+    with pytest.raises(Undelivered, match="is what it was made of") as refused:
+        file_scene.place.deliver(parcel, notes.course())
+    assert (refused.value.final, film.read_bytes()) == (True, OLD)
+    film.write_bytes(OLD[::-1])
+    file_scene.place.deliver(parcel, notes.course())
+    assert film.read_bytes() == file_scene.output.read_bytes()
+
+
 def test_a_folder_of_anything_is_not_overwritten(tmp_path: Path, notes: Notes) -> None:
     scene = made(tmp_path, folder=True)
     strange = scene.root / "films" / "clip_hls" / "thesis.odt"

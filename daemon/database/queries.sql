@@ -893,7 +893,7 @@ DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= :before ORDER 
 SELECT deliveries.id, deliveries.place, deliveries.wanted, deliveries.status, deliveries.landing, deliveries.failures,
     deliveries.since, variations.id AS variation, variations.name, variations.preset, variations.parameters,
     variations.extension, variations.bytes, variations.sha256, variations.quality, variations.contents,
-    sources.name AS source, sources.folder AS stem, sources.path,
+    sources.name AS source, sources.id AS source_id, sources.folder AS stem, sources.path,
     sources.modified, sources.media, jobs.id AS job, jobs.name AS job_name, jobs.created_at, jobs.owner,
     (jobs.owner IS NULL OR EXISTS (
         SELECT 1 FROM tokens, json_each(tokens.rights) WHERE tokens.name = jobs.owner AND json_each.value = 'admin'

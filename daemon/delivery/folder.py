@@ -252,10 +252,18 @@ class _Delivery:
             if not self._has_landed(landing):
                 self._course.note(None)
 
-    def _is_source(self, there: os.stat_result) -> bool:
-        """Tells whether that is the file it was made of: to take its place is for `replace`, which keeps it."""
+    def _is_source(self, name: str, there: os.stat_result) -> bool:
+        """Tells whether that is the file it was made of, or all that is in it, as where it was uploaded from there: to
+        take its place is for `replace`, which keeps it."""
+        source = self._parcel.source
         try:
-            return self._parcel.source is not None and os.path.samestat(there, Path(self._parcel.source).stat())
+            kept = Path(source).stat() if source else None
+            if source is None or kept is None or os.path.samestat(there, kept):
+                return kept is not None
+            if not stat.S_ISREG(there.st_mode) or there.st_size != kept.st_size:
+                return False
+            found = by_handle.contents(self._folder, name, self._course.check)
+            return found == by_handle.contents(self._folder, source, self._course.check)
         except OSError:
             return False
 
@@ -264,7 +272,7 @@ class _Delivery:
             return no_replace.put(self._folder, self._part.name, name)
         is_folder = self._parcel.output.is_dir()
         there = no_replace.status(self._folder, name)
-        if there and self._is_source(there):
+        if there and self._is_source(name, there):
             raise Undelivered(
                 f"{name} is what it was made of, and is not overwritten: give it another name", final=True
             )

@@ -44,7 +44,7 @@ class Parcel(Model, frozen=True):
     bytes: int = 0
     sha256: str = ""
     modified: int | None = None  # of its source, in nanoseconds since the epoch
-    source: str | None = None  # where that lies, if it was read there
+    source: str | None = None  # where that lies, or its upload
     landing: str | None = None  # of one to be withdrawn: what was noted of it, where that is to be undone
 
 

@@ -37,7 +37,7 @@ def parcel_of(row: Row, paths: Paths, library: Library) -> Parcel:
         bytes=row["bytes"],
         sha256=row["sha256"],
         modified=_modified(destination, row),
-        source=row["path"],
+        source=row["path"] or str(paths.source(row["job"], row["source_id"])),
     )
 
 
