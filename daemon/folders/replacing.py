@@ -13,6 +13,7 @@ from daemon.config_tables import Folder
 from daemon.delivery.originals import LINKED
 from daemon.delivery.terms import losses
 from daemon.errors import BadParameter, UnsuitableSource
+from daemon.folders.structures import whole_of
 from daemon.media.model import Media
 from daemon.models import Replacing, Wanted
 from daemon.presets.builtin import PRESETS
@@ -45,6 +46,8 @@ def replacing(folder: Folder, name: str, source: NewSource, extension: str, disk
     assert folder.replace is not None
     size, _, inode, modified = source.identity
     assert size is not None and inode is not None and modified is not None
+    if words := whole_of(folder.path / name):
+        raise Unfit(words)
     descriptor = open_source(str(source.path), identity=source.identity)
     try:
         _refuse_unfit(os.fstat(descriptor), folder.replace.trash)

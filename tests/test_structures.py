@@ -1,0 +1,48 @@
+"""What is part of a stream or of a disc does not play without its parts as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daemon.config_tables import Folder, Replace
+from daemon.folders.replacing import Unfit, replacing
+from daemon.folders.structures import whole_of
+from daemon.scheduling.sources import local_source
+
+MPD = """<MPD><AdaptationSet><SegmentTemplate media="video/chunk-$RepresentationID$-$Number%05d$.m4s" startNumber="1"/>
+<Representation><BaseURL>sound%20track.mp4</BaseURL></Representation></AdaptationSet></MPD>"""
+
+
+@pytest.mark.parametrize(
+    ("path", "playlist", "words"),
+    [
+        ("seg0.ts", "#EXTM3U\n#EXTINF:2,\nseg0.ts\n", "index.m3u8 names it"),
+        ("720p/seg 0.ts", "#EXTM3U\r\n#EXTINF:2,\r\n720p/seg%200.ts?key=1\r\n", "index.m3u8 names it"),
+        ("all.mp4", '#EXTM3U\n#EXT-X-MAP:URI="all.mp4"\n', "index.m3u8 names it"),
+        ("video/chunk-0-00012.m4s", MPD, "index.mpd names it"),
+        ("sound track.mp4", MPD, "index.mpd names it"),
+        ("film.mp4", MPD, None),
+        ("film.mkv", "#EXTM3U\n#EXTINF:2,\nseg0.ts\n", None),
+        ("film/BDMV/STREAM/00001.m2ts", "", "it lies in BDMV"),
+        ("film/Video_TS/VTS_01_1.VOB", "", "it lies in Video_TS"),
+        ("film.mkv", "", None),
+    ],
+)
+def test_a_part_of_a_larger_whole_is_told(tmp_path: Path, path: str, playlist: str, words: str | None) -> None:
+    film = tmp_path / path
+    film.parent.mkdir(parents=True, exist_ok=True)
+    film.touch()
+    if playlist:
+        (tmp_path / f"index.{'mpd' if playlist.startswith('<') else 'm3u8'}").write_text(playlist)
+    assert whole_of(film) == (words and f"it is part of a stream or disc: {words}")
+
+
+def test_nothing_takes_the_place_of_a_part(tmp_path: Path) -> None:
+    (tmp_path / "seg0.ts").write_bytes(b"film")
+    (tmp_path / "index.m3u8").write_text("#EXTM3U\nseg0.ts\n")
+    folder = Folder(name="x", path=tmp_path, variations=(), replace=Replace(trash=tmp_path / ".trash"))
+    source = local_source("seg0.ts", tmp_path / "seg0.ts", (str(tmp_path),))
+    with pytest.raises(Unfit, match=r"index\.m3u8 names it"):
+        replacing(folder, "seg0.ts", source, "ts", "")
