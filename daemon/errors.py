@@ -64,11 +64,13 @@ class IdempotencyMismatch(InvalidRequest):
 
 
 class ForbiddenPath(FfspoolError):
-    """The source path is not below a configured source root once its symlinks are resolved."""
+    """The path of a source or a result is below no root for such once its symlinks are resolved, or its URL in no
+    bucket.
+    """
 
     code = "forbidden_path"
     status = 403
-    title = "The path is not one of a source"
+    title = "The path or the URL is not one that may be used"
 
 
 class TooLarge(FfspoolError):

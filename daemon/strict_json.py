@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from daemon.errors import InvalidRequest
+from daemon.text_forms import in_words
 
 MAX_DEPTH = 64  # of objects and lists within each other: far from what an encoder of the answer can take
 MAX_VALUES = 50_000  # while they are decoded nothing else gets its turn
@@ -26,7 +27,7 @@ def decode(text: bytes | str, kind: type[Any], what: str) -> Any:
             raise _too_deep(what)
         json.loads(text, object_pairs_hook=_check_keys, parse_int=str, parse_float=str)  # for the keys alone
     except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError, _Twice) as error:
-        raise InvalidRequest(f"{what} is not valid: {error}") from error
+        raise InvalidRequest(f"{what} is not valid: {in_words(str(error))}") from error
     except RecursionError:
         raise _too_deep(what) from None
     return decoded

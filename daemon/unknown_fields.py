@@ -9,6 +9,8 @@ from typing import Any, get_args
 
 import msgspec
 
+from daemon.text_forms import in_words
+
 UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*?)`(?: - at `\$(?P<path>[^`]*)`)?", re.DOTALL)
 SYNONYMS = {"preset": "variations", "presets": "variations"}  # that others have for it
 LONGEST = 40  # characters of a name that is compared: a longer one takes long
@@ -16,7 +18,7 @@ LONGEST = 40  # characters of a name that is compared: a longer one takes long
 
 def told(error: msgspec.ValidationError, kind: Any) -> str:
     """Returns what the error says; of an unknown field also which one may be meant, or which ones there are."""
-    words = str(error)
+    words = in_words(str(error))
     found = UNKNOWN.fullmatch(words)
     known = _fields(kind, re.findall(r"\.(\w+)", found["path"] or "")) if found else ()
     if found is None or not known:

@@ -20,7 +20,7 @@ import pytest
 from conftest import PATIENCE, Daemon, wait_until
 from file_host import FileHost, certified, hosting
 from msgspec.structs import replace
-from receiving_host import ReceivingHost, receiving
+from receiving_host import ReceivingHost, Visit, receiving
 from s3_server import BUCKET, KEY, SECRET, MotoServer, S3Server, keys_file, profile, serving
 from test_cli import ffspool, no_environment
 from test_delivery import TINY, delivered, only
@@ -29,13 +29,13 @@ from test_readme import blocks
 
 from daemon.config_tables import Bucket, buckets, tables
 from daemon.delivery.place import Course, Parcel, Receipt, Stopped
-from daemon.errors import StartupError, Undelivered
+from daemon.errors import ForbiddenPath, StartupError, Undelivered
 from daemon.models import Conflict, Deliver, Destination
 from daemon.name_template import Words
 from daemon.proof import output_folder
 from daemon.proof.publish import seal
 from daemon.storage import credentials, leftovers, object_store
-from daemon.storage.buckets import Buckets
+from daemon.storage.buckets import Buckets, meant
 from daemon.storage.object_store import PART, ObjectStore, Taken
 from daemon.storage.objects import DELIVERY
 
@@ -289,6 +289,30 @@ def test_a_store_that_is_busy_is_asked_some_times_and_then_let_alone(
         place.deliver(parcel, Notes().course())
     assert str(refused.value) == f"the bucket renders answered {words}"
     assert (refused.value.final, refused.value.away) == (False, True)
+
+
+def cut_off(visit: Visit) -> None:
+    visit.body()
+    visit.say(500, content_length="42")
+    visit.close_connection = True
+
+
+def test_a_store_that_breaks_its_answer_off_is_not_called_out_of_reach(
+    ill_store: ReceivingHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(object_store.RETRIES, "backoff", {"init_backoff": timedelta(seconds=0.01)})
+    ill_store.answers = [cut_off] * 9
+    place, parcel = to_ill(ill_store, tmp_path)
+    with pytest.raises(Undelivered, match="the bucket renders broke off, or gave an answer that is none"):
+        place.deliver(parcel, Notes().course())
+
+
+def test_a_url_in_no_bucket_names_those_there_are() -> None:
+    with pytest.raises(ForbiddenPath, match=r"named: there are other, renders$"):
+        meant([Bucket(name="renders", url=URL), Bucket(name="other", url="s3://y")], "s3://else/x")
+    with pytest.raises(ForbiddenPath, match=r"named: there is none$"):
+        meant([], "s3://else/x")
+    assert "one of a source" not in ForbiddenPath.title
 
 
 def test_each_part_is_sent_with_its_checksum(ill_store: ReceivingHost, tmp_path: Path) -> None:
@@ -585,6 +609,7 @@ def test_a_ladder_comes_whole_from_a_daemon(daemon: Daemon, server: S3Server, cl
     [
         ('[buckets.a]\nurl = "s4://x"', "line 2: the bucket is not valid"),
         ('[buckets.a]\nurl = "s3://k:s@x"', "line 2: the bucket is not valid"),
+        ('[buckets.a]\nurl = "media"', "is not valid: Expected a bucket's URL, such as s3://media"),
         ('[buckets.a]\nurl = "s3://x"\nsecret = "y"', "line 2: the bucket is not valid"),
         ('[buckets.a]\nendpoint = "https://x"', "line 2: the bucket is not valid"),
         ('[buckets.a]\nurl = "s3://x"\nendpoint = "https://k:s@x"', "line 2: the bucket is not valid"),

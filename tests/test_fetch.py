@@ -398,13 +398,16 @@ def test_each_redirect_is_looked_at_and_a_name_is_looked_up_once(
     assert attempt(downloader, url, tmp_path / "a") == len(host.content)
     assert (asked, host.came[0]["host"]) == (["files.invalid"], f"files.invalid:{host.server_port}")
     host.answers = [saying(302, location=f"http://127.0.0.2:{host.server_port}/")]
-    with pytest.raises(Unfetched, match=r"127\.0\.0\.2 is a loopback address") as refusal:
+    with pytest.raises(Unfetched, match=r"redirected us, and .*127\.0\.0\.2 is a loopback address") as refusal:
         attempt(downloader, url, tmp_path / "b")
     assert refusal.value.final
     host.answers = [saying(302, location="http://files.invalid:1/")]
-    with pytest.raises(Unfetched, match="names port 1"):
+    with pytest.raises(Unfetched, match=r"^http://h/… redirected us, and .*names port 1"):
         attempt(downloader, url, tmp_path / "b")
     assert len(host.came) == 3
+    host.answers = [saying(302, location="ftp://files.invalid/")]
+    with pytest.raises(Unfetched, match=r"^http://h/… redirected us, and that URL does not begin with http://"):
+        attempt(downloader, url, tmp_path / "b")
 
 
 @pytest.mark.parametrize(

@@ -445,6 +445,9 @@ def test_commands_give_and_take_tokens_and_work_with_one(
     assert "shop" in ffspool("usage", token)
     assert "only admins" in ffspool("tokens add more", token, 4)
     assert "--can" in ffspool("tokens add more --can everything", ours, 2)
+    assert "Expected a name of letters" in ffspool("tokens add a/b", ours, 2)
+    assert "Expected a month such as 2026-01" in ffspool("usage --from 2026-99", ours, 2)
+    assert ffspool("tokens revoke nope", ours, 4).endswith("`ffspool tokens ls` tells which there are\n")
     assert ffspool("tokens revoke shop", ours) == "shop is revoked\n"
     assert "token" in ffspool("ls", token, 4)
 

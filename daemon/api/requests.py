@@ -22,6 +22,7 @@ from daemon.presets.library import MAX_VARIATIONS
 from daemon.settings import MAX_SOURCES
 from daemon.states import ENDED, MessageStatus, OnUnsuitable, State
 from daemon.strict_json import decode
+from daemon.text_forms import in_words
 from daemon.webhooks.delivery import parsed
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -242,7 +243,7 @@ def _converted(name: str, value: str, kind: Any) -> Any:
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        words = f"it is one of {', '.join(kind)}" if _is_choice(kind) else str(error)
+        words = f"it is one of {', '.join(kind)}" if _is_choice(kind) else in_words(str(error))
         raise InvalidRequest(f"{name} {value[:80]!r} is not valid: {words}") from None
 
 
@@ -305,4 +306,4 @@ def _delivery(wish: Any) -> Deliver | None:
     try:
         return msgspec.convert(wish, Deliver | None)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"'deliver' of a variation is not valid: {error}") from error
+        raise InvalidRequest(f"'deliver' of a variation is not valid: {in_words(str(error))}") from error

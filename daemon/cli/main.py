@@ -29,6 +29,12 @@ from daemon.errors import FfspoolError, InvalidRequest, Misconfigured
 from daemon.plaintext import visible
 
 ENDLESS = 1000  # letters: no sentence is that long
+LISTINGS = {  # by what errors say that there is none of, or another
+    "token named": "ffspool tokens ls",
+    "no folder is watched": "ffspool folders",
+    "no machine": "ffspool machines",
+    "no delivery": "ffspool webhooks",
+}
 FAILED, USAGE, NO_DAEMON, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
 
 
@@ -103,10 +109,11 @@ def _advice(error: Exception) -> str:
         return f". {advice}"
     if code == "not_found" and job and f"no job {job}" not in str(error):
         return f". `ffspool show {job}` tells what it has"
+    listing = next((command for word, command in LISTINGS.items() if word in str(error)), None)
+    if code in {"not_found", "conflict"} and listing:
+        return f". `{listing}` tells which there are"
     if code == "not_found":
         return ". `ffspool ls` tells what there is"
-    if code == "conflict" and "token" in str(error):
-        return ". `ffspool tokens ls` tells which there are"
     if code == "conflict":
         return f". `ffspool show {job}` tells how it stands" if job else ". `ffspool ls` tells how they stand"
     return ""

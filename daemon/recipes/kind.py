@@ -14,6 +14,7 @@ from daemon.models import Parameters
 from daemon.presets.builtin import Preset
 from daemon.presets.traits import Family
 from daemon.recipes.recipe import Recipe, Request
+from daemon.text_forms import in_words
 
 KEPT_SOUND_KBPS = 800  # of a track that is not encoded, or without loss
 K = TypeVar("K", bound=Family)
@@ -51,4 +52,5 @@ class Kind(NamedTuple, Generic[K]):
         try:
             return Request(media, preset, msgspec.convert(parameters, next(own, self.parameters[0])))
         except msgspec.ValidationError as error:
-            raise BadParameter(f"these parameters are not the preset {preset.name}'s: {error}") from error
+            words = in_words(str(error))
+            raise BadParameter(f"these parameters are not the preset {preset.name}'s: {words}") from error

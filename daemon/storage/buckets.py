@@ -22,6 +22,7 @@ from daemon.storage.object_store import ObjectStore
 from daemon.storage.objects import Landing, OneObject, Tree
 
 MOST_KEY_BYTES = 1024
+MOST_LISTED = 10  # names of buckets
 
 
 class Buckets:
@@ -84,10 +85,20 @@ class Buckets:
 
 def meant(buckets: Iterable[Bucket], url: str) -> Bucket:
     """Returns the bucket, or the part of one, that the URL lies in. Raises ForbiddenPath where that is none."""
-    found = [bucket for bucket in buckets if url.startswith(bucket.beginning)]
+    named = list(buckets)
+    found = [bucket for bucket in named if url.startswith(bucket.beginning)]
     if not found:
-        raise ForbiddenPath("the url is below that of no bucket that this daemon's operator named")
+        raise ForbiddenPath(f"the url is below that of no bucket that this daemon's operator named: {_listed(named)}")
     return max(found, key=lambda one: len(one.beginning))
+
+
+def _listed(buckets: Sequence[Bucket]) -> str:
+    """Their names, which are no secret: what is said of deliveries has them, too."""
+    if not buckets:
+        return "there is none"
+    names = sorted(bucket.name for bucket in buckets)
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return f"{'it is' if len(names) == 1 else 'there are'} {', '.join(names[:MOST_LISTED])}{more}"
 
 
 def opening(bucket: Bucket) -> dict[str, str]:

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from daemon import addresses
 from daemon.bounded_threads import Workers
-from daemon.errors import FfspoolError, Unfetched
+from daemon.errors import FfspoolError, InvalidRequest, Unfetched
 from daemon.models import Model, Remote
 from daemon.paths import fsync_folder
 from daemon.storage import answers, urls
@@ -169,8 +169,11 @@ class Downloader:
         if self._sign:
             remote = await self._on_thread(partial(self._sign, remote))
         url, headers = urls.parsed(remote.url, self._ports), remote.headers
-        for _ in range(1 if self._sign else MAX_REDIRECTS + 1):
-            line = await self._get(url, {**headers, **extra}, trip)
+        for hop in range(1 if self._sign else MAX_REDIRECTS + 1):
+            try:
+                line = await self._get(url, {**headers, **extra}, trip)
+            except addresses.ForbiddenTarget as error:
+                raise _redirected(remote, error) if hop else error from error
             if twice := line.contradiction:
                 line.close()
                 raise Unfetched(f"{url.shown} answered with two {twice} headers that contradict each other", final=True)
@@ -178,7 +181,10 @@ class Downloader:
             if line.status not in REDIRECTS or not location:
                 return line
             line.close()
-            onward = url.joined(location, self._ports)
+            try:
+                onward = url.joined(location, self._ports)
+            except InvalidRequest as error:
+                raise _redirected(remote, error) from error
             if onward.origin != url.origin:  # keys are for whom they were given for
                 headers = {}
             url = onward
@@ -224,6 +230,14 @@ class Downloader:
 
 def _close(line: _Line | socket.socket) -> None:
     line.close()
+
+
+def _redirected(remote: Remote, error: FfspoolError) -> FfspoolError:
+    """What to say where a redirect leads to where nobody may go."""
+    begin = f"{remote.shown} redirected us, and "
+    if isinstance(error, addresses.ForbiddenTarget):
+        return addresses.ForbiddenTarget(f"{begin}{error}", f"{begin}{error.told}")
+    return Unfetched(f"{begin}{str(error).replace('the URL of a source', 'that URL')}", final=True)
 
 
 def _refuse_another(answer: Answer, remote: Remote) -> None:

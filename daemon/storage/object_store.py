@@ -32,6 +32,7 @@ RETRIES = {
 }
 BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 STATUS = re.compile(r"status code: (\d{3})")
+BROKEN = re.compile(r"kind: (Body|Interrupted|ConnectionReset|BrokenPipe|UnexpectedEof)\b|InvalidMultipart|MissingEtag")
 UNTRUSTED = re.compile(r"InvalidCertificate\(\s*(\w{1,60})")
 CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 
@@ -171,6 +172,9 @@ class ObjectStore:
         status = STATUS.search(str(error))
         if status is None:
             untrusted = UNTRUSTED.search(str(error))
+            if BROKEN.search(str(error)):
+                words = f"the bucket {self._bucket.name} broke off, or gave an answer that is none of a bucket's"
+                return Undelivered(words, away=True)
             why = f": its certificate is not valid ({untrusted[1]})" if untrusted else ""
             return Undelivered(f"the bucket {self._bucket.name} cannot be reached{why}", away=True)
         said = [status[1], _phrase(int(status[1])), f"({code(error)})" if code(error) else ""]
