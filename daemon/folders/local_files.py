@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -15,11 +17,11 @@ from daemon.delivery import disk_mark
 from daemon.errors import Conflict, ProbeError, Unavailable
 from daemon.folders import own_outputs, rules
 from daemon.folders.hints import Hints
-from daemon.folders.origin import Refused, Taken
+from daemon.folders.origin import Refused, Taken, Unwritten
 from daemon.folders.replacing import Unfit, lost, replacing
 from daemon.folders.scan import Found, Walk
 from daemon.folders.watched import key_of
-from daemon.folders.writers import is_written
+from daemon.folders.writers import has_holes, is_written
 from daemon.media.model import Media
 from daemon.models import VariationRequest
 from daemon.scheduling.resources import Resources
@@ -28,6 +30,7 @@ from daemon.scheduling.sources import NewSource
 T = TypeVar("T")
 
 NOT_REPLACED = "not replaced: "
+HOLES = 100  # times as long as other files one that has holes is to be as it is
 PATIENCE = 3.0  # seconds to find where a place lies
 
 
@@ -89,6 +92,7 @@ class LocalFiles:
         source = await self._whereabouts.find(str(self._folder.path / found.path))
         if key_of(source.identity) != key_of(found.identity) or await self._is_written(found.path):
             return None
+        await self._refuse_holes(found.path)
         disk = await self._disk(found.path, source) if self._folder.is_changed else None
         if self._folder.is_changed and disk is None:
             return None
@@ -111,6 +115,13 @@ class LocalFiles:
             return await self._on_thread(partial(is_written, self._folder.path / name))
         except OSError:
             return True  # it went meanwhile, or cannot be read now
+
+    async def _refuse_holes(self, name: str) -> None:
+        """Raises Unwritten. What stays as it is for long is taken, unless it is to go: disks may be copied sparsely."""
+        patience = math.inf if self._folder.is_changed else HOLES * self._folder.stable_seconds
+        with suppress(OSError):  # it went meanwhile, which is seen next
+            if await self._on_thread(partial(has_holes, self._folder.path / name, patience)):
+                raise Unwritten("parts of it were not written yet, as of a download that takes its room first")
 
     async def _read(self, name: str, source: NewSource) -> Media:
         """What a file holds. Raises ProbeError, or as `find` does: where its disk went away that is no fault of it."""

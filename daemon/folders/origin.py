@@ -14,6 +14,10 @@ class Refused(Exception):
     """Nothing is made of a file; the words say why."""
 
 
+class Unwritten(Exception):
+    """A file may not be all there yet, though nobody is seen to write it; the words say why. It waits."""
+
+
 class Ours(Exception):
     """A file is an output of ffspool."""
 
@@ -58,7 +62,7 @@ class Origin(Protocol):
     async def take(self, found: Found) -> Taken | None:
         """Returns how a file becomes a source; None: not now, as it changed or is being written.
 
-        Raises Refused or Ours; Unavailable or Undelivered where it is out of reach; ProbeError, EmptyUpload, BadName or
-        whatever else is wrong with it.
+        Raises Refused, Unwritten or Ours; Unavailable or Undelivered where it is out of reach; ProbeError, EmptyUpload,
+        BadName or whatever else is wrong with it.
         """
         ...

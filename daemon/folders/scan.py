@@ -6,6 +6,7 @@ All is opened by handle: no link is followed, so that nothing leads out of the f
 from __future__ import annotations
 
 import os
+import re
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from daemon.plaintext import is_text
 from daemon.source_files import GONE, Identity, identity_of
 
 UNFINISHED = (".part", ".partial", ".partial~", ".!qb", ".!ut", ".crdownload", ".download", ".aria2", ".tmp", "~")
+FRAGMENT = re.compile(r"\.(temp\.[^.]+|part-frag\d+(\.part)?|ytdl)$", re.IGNORECASE)  # yt-dlp's
 BEING_MADE = (".", "~syncthing~")  # hidden files, those of AppleDouble among them, and what Syncthing writes
 DEEPEST = 128  # folders within folders: each is held open
 ENTERING = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -137,7 +139,7 @@ def may_be_taken(within: str, folder: AnyFolder) -> bool:
 
 def is_being_made(name: str) -> bool:
     """Tells of a name whether it is hidden, or such as programs give to what they have not ended."""
-    return name.startswith(BEING_MADE) or name.lower().endswith(UNFINISHED)
+    return name.startswith(BEING_MADE) or name.lower().endswith(UNFINISHED) or FRAGMENT.search(name) is not None
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -41,7 +41,7 @@ from daemon.folders.bucket_files import BucketFiles
 from daemon.folders.hints import Hints
 from daemon.folders.history import Verdicts
 from daemon.folders.local_files import LocalFiles
-from daemon.folders.origin import Origin, Ours, Refused, Taken, Walk
+from daemon.folders.origin import Origin, Ours, Refused, Taken, Unwritten, Walk
 from daemon.folders.scan import Found
 from daemon.folders.schedules import Schedules
 from daemon.folders.views import FolderView
@@ -275,6 +275,9 @@ class Watcher:
             if taken is None:
                 return
             await self._make(watch, found, taken)
+        except Unwritten as error:
+            watch.error = watch.error or f"{found.path} waits: {error}"
+            return
         except Ours:
             await self._store.write(partial(known_files.keep_own, watch, [found], self._now()))
         except (Refused, BadName, EmptyUpload, ProbeError) as error:
