@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -117,6 +120,47 @@ def test_a_host_that_asks_to_be_left_alone_is_so_for_that_token_alone(
     assert [told["status"] for told in delivered(daemon, ours)] == ["delivered"]
     assert list(host.there) == ["/ours/a.mp4"]
     assert daemon.client.get("/api/stats").json()["deliveries"]["failing"] == 1, "the other was not tried"
+
+
+WITHOUT_FILES = """
+import os, resource, sys
+from pathlib import Path
+from daemon.delivery.place import Course
+from daemon.errors import Undelivered
+from daemon.storage.receivers import Receivers
+from test_receivers import parcel
+
+put = parcel(Path(sys.argv[1]), "http://127.0.0.1:1/a.mp4")
+
+def deliver():
+    try:
+        Receivers(allow_private=True, ports={1}).deliver(put, Course(None, lambda *_: None, lambda: False))
+    except Undelivered as error:
+        print(error)
+
+deliver()  # which imports what it takes
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = [os.open("/dev/null", os.O_RDONLY)]
+try:
+    while True:
+        held.append(os.dup(held[0]))
+except OSError:
+    pass
+for _ in range(3):
+    deliver()
+    os.close(held.pop())
+"""
+
+
+def test_a_daemon_without_files_left_says_so_and_leaves_no_traceback(tmp_path: Path) -> None:
+    output = tmp_path / "clip.mp4"
+    output.write_bytes(b"all of it")
+    ran = subprocess.run(
+        [sys.executable, "-W", "always", "-c", WITHOUT_FILES, str(output)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    words = "http://127.0.0.1:1/… cannot be reached: this daemon has too many files open\n"
+    assert (ran.stdout.splitlines(keepends=True)[1:], ran.stderr) == ([words] * 3, "")
 
 
 def test_a_place_at_which_two_owners_fail_rests_for_all() -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import http.client
+import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from functools import cached_property
+from typing import Any, TypeVar
 
 from daemon import addresses
 from daemon.storage.urls import Url
 
+T = TypeVar("T")
+
 CONNECT_TIMEOUT = 10.0  # seconds, for one address; a host may have more
+FILES_OF_A_LOOP = 4
 SILENCE = 30.0  # seconds without a byte after which the line is given up
 
 
@@ -73,6 +81,14 @@ class Lines:
         return httpx.create_ssl_context()  # reads every root certificate: once, and only if it is needed
 
 
+def asked(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Returns what `work` does, in a thread that has no loop. Raises OSError before, where no file can be opened."""
+    with ExitStack() as spare:  # a loop that lacks one leaves a traceback and no word
+        for _ in range(FILES_OF_A_LOOP):
+            spare.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    return asyncio.run(work())
+
+
 def connected(address: addresses.Address, port: int, hold: Callable[[socket.socket], None]) -> socket.socket:
     """Returns a line to an address, once `hold` was told of it. Raises OSError, or what `hold` does."""
     line = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
@@ -95,4 +111,6 @@ def reason(error: Exception) -> str:
         return "it does not answer"
     if isinstance(error, http.client.HTTPException):
         return "it does not speak HTTP"
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+        return "this daemon has too many files open"
     return getattr(error, "strerror", None) or type(error).__name__

@@ -6,12 +6,12 @@ addresses that were checked, and a redirect is not followed.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import http.client
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from daemon.storage import urls
 from daemon.storage.answers import MAY_PASS
 from daemon.storage.claimed_keys import ClaimedKeys
 from daemon.storage.exchange import Exchange, Stalled
-from daemon.storage.line import Lines, connected, reason
+from daemon.storage.line import Lines, asked, connected, reason
 from daemon.storage.objects import PIECE, in_turn, proven
 from daemon.storage.urls import Url
 
@@ -201,7 +201,7 @@ class Receivers:
 
     def _connection(self, url: Url, course: Course) -> http.client.HTTPConnection:
         """A line to the first of the host's addresses that takes one."""
-        found = asyncio.run(self._lines.addresses(url))
+        found = asked(partial(self._lines.addresses, url))
         for address in found[:-1]:
             course.stop_if_unwanted()
             try:
@@ -212,7 +212,7 @@ class Receivers:
 
     def _connection_to(self, address: addresses.Address, url: Url) -> http.client.HTTPConnection:
         line = connected(address, url.port, lambda _: None)
-        asyncio.run(self._lines.check(url, line))
+        asked(partial(self._lines.check, url, line))
         return self._lines.connection(url, line)
 
 
