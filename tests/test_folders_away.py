@@ -64,3 +64,18 @@ def test_what_could_not_be_opened_for_a_moment_is_made(
     daemon = watching(partial(start_daemon, "--sandbox", "off", **wrapped(encoder, ffmpeg)), inbox)
     wait_until(lambda: made(inbox) == {"film.mp3"}, "it to be made")
     assert (tried.exists(), len(jobs(daemon))) == (True, 2)
+
+
+def test_what_got_another_path_before_it_was_made_is_made_there(start_daemon: Start, inbox: Path, clip: Path) -> None:
+    """As where its folder was renamed: a scan finds it by its inode."""
+    daemon = watching(start_daemon, inbox, recursive=True)
+    daemon.client.post("/api/queue/pause").raise_for_status()
+    (inbox / "new").mkdir()
+    shutil.copy(clip, inbox / "new" / "film.mp4")
+    wait_until(lambda: shown(daemon)["taken"] == 1, "it to be taken")
+    (inbox / "new").rename(inbox / "Film (2020)")
+    scans(daemon)
+    daemon.client.post("/api/queue/resume").raise_for_status()
+    wait_until(lambda: made(inbox) == {"film.mp3"}, "it to be made")
+    scans(daemon)
+    assert (len(jobs(daemon)), shown(daemon)["made"], shown(daemon)["failed"]) == (2, 1, 0)

@@ -1272,10 +1272,10 @@ VALUES (:folder, :recipe, :inode, :bytes, :modified, :name, :now)
 UPDATE watched_files SET away = 1
 WHERE job = (SELECT jobs.id FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.id = :source)
 
--- Forgets that a file failed while it was out of reach, since it is taken again.
+-- Forgets that a file failed while it was out of reach, since it is taken again, there or where it was moved to.
 -- name: forget_away
-DELETE FROM watched_files WHERE folder = :folder AND recipe = :recipe AND name = :name AND away = 1
-    AND outcome = 'failed'
+DELETE FROM watched_files WHERE folder = :folder AND recipe = :recipe AND away = 1 AND outcome = 'failed'
+    AND (name = :name OR (inode = :inode AND bytes = :bytes AND modified = :modified))
 RETURNING returns
 
 -- Keeps that a file was taken or refused.

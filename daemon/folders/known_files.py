@@ -72,9 +72,9 @@ def _by(watch: Watched, error: str) -> str:
 
 
 def _insert(watch: Watched, found: Found, now: float, transaction: Transaction, **more: str | None) -> None:
-    failed = transaction.all("forget_away", folder=watch.folder.name, recipe=watch.recipe, name=found.path)
-    returns = max((row["returns"] + 1 for row in failed), default=0)
     inode, size, modified = key_of(found.identity)
     known = {"folder": watch.folder.name, "name": found.path, "inode": inode, "bytes": size, "modified": modified}
+    failed = transaction.all("forget_away", recipe=watch.recipe, **known)
+    returns = max((row["returns"] + 1 for row in failed), default=0)
     nothing = dict.fromkeys(("job", "error", "fate", "disk"))
     transaction.run("insert_watched_file", now=now, returns=returns, **known, **{**nothing, **more})
