@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -71,6 +72,15 @@ def test_what_lies_beneath_a_disk_that_went_away_gets_no_mark(tmp_path: Path) ->
         (tmp_path / "films" / "film.mkv").write_bytes(b"another")
         assert disk_mark.keep(tmp_path / "films", "film.mkv", file) is None
         assert not list(tmp_path.rglob(disk_mark.NAME))
+
+
+def test_a_disk_with_no_room_for_its_mark_is_told_as_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(disk_mark, "_make", full)
+    with pytest.raises(Undelivered, match="no room for its mark"):
+        disk_mark.keep(tmp_path, "films/film.mkv", film_in(tmp_path))
 
 
 def test_an_original_on_a_disk_that_is_away_is_neither_gone_nor_forgotten(scene: Scene, journal: Journal) -> None:

@@ -375,6 +375,7 @@ def test_an_encode_that_grows_is_ended(
 
 OVER = Deliver(folder="/x/y", conflict=Conflict.OVERWRITE)
 INBOX = {"replace": None, "on_success": "move", "move_to": Path("/done"), "deliver": Deliver(folder="/x/y")}
+FIXED = Deliver(folder="/x", name="{date} fixed.mp4", conflict=Conflict.OVERWRITE)
 NO_FLOOR = Replace(trash=Path("/trash"), min_vmaf=0)
 
 
@@ -400,6 +401,7 @@ def under(root: Path, **more: Any) -> Folder:
         ("trash", {"replace": None, "on_success": "delete"}, "`deliver` them"),
         ("trash", {**INBOX, "move_to": None, "on_success": "delete", "deliver": OVER}, "take another `conflict`"),
         ("trash", {**INBOX, "deliver": OVER}, "take another `conflict`"),
+        ("trash", {"replace": None, "deliver": FIXED}, "is the same for all files: put {stem} into `name`"),
         ("trash", {**INBOX, "move_to": None}, "`move_to` says where"),
         ("trash", {**INBOX, "on_success": "leave"}, "`move_to` says where"),
         ("trash", {**INBOX, "move_to": Path("here")}, "by its whole path"),

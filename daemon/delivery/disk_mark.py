@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from daemon.delivery import by_handle, no_replace
+from daemon.delivery.refusals import FULL
+from daemon.errors import Undelivered
 from daemon.source_files import Identity, identity_of
 
 NAME = ".ffspool-disk"
@@ -51,18 +53,29 @@ def keep(path: Path, name: str, file: Identity) -> str | None:
     """Returns the mark in the folder that has the file of that name in it, which is made durably where there is none.
 
     None: that file is not there, as where its disk went away meanwhile: nothing is written to what lies beneath.
-    Raises OSError. Blocks.
+    Raises Undelivered where the disk is full, or OSError. Blocks.
     """
     with opened(path) as folder:
         if not _has(folder, PurePosixPath(name), file):
             return None
         mark = find(folder)
         if mark is None:
-            _make(folder)
+            with _told_if_full():
+                _make(folder)
             mark = find(folder)
     if mark is None:
         raise FileExistsError(errno.EEXIST, f"{NAME} is no mark of ours: take it away")
     return mark
+
+
+@contextmanager
+def _told_if_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise Undelivered(f"its disk is full: there is no room for its mark, {NAME}") from error
+        raise
 
 
 def _has(folder: int, way: PurePosixPath, file: Identity) -> bool:

@@ -14,7 +14,7 @@ from daemon.config_tables import AnyFolder, Folder
 from daemon.delivery.place import WEB
 from daemon.errors import InvalidRequest, Misconfigured, StartupError, Unavailable
 from daemon.folders.aside_checks import refuse_twice, refuse_unsafe, refuse_unusable
-from daemon.folders.overwriting import refuse_overwritten
+from daemon.folders.overwriting import refuse_one_name, refuse_overwritten
 from daemon.models import Deliver, VariationRequest, Wanted
 from daemon.name_template import NameTemplate
 from daemon.presets.library import Library
@@ -42,6 +42,7 @@ async def _check(folders: Sequence[AnyFolder], library: Library, settings: Setti
         wanted = _wanted(folder, library, where)
         refuse_unsafe(folder, folders, wanted, settings)
         refuse_overwritten(folder, folders, wanted, where)
+        refuse_one_name(folder.deliver, where)
         if folder.deliver:
             await _refuse_unmet(folder.deliver, settings, where)
         reached[folder.name] = _target(folder, settings.output_roots, where)

@@ -9,13 +9,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
+from msgspec import UNSET
+
 from daemon.config_tables import AnyFolder, BucketFolder
 from daemon.errors import StartupError
 from daemon.folders.scan import is_being_made, may_be_taken
-from daemon.models import Conflict, Wanted
+from daemon.models import Conflict, Deliver, Wanted
 from daemon.name_template import USUAL, WORD
 from daemon.presets.builtin import FOLDER
 
+TELLING = frozenset({"stem", "source", "job"})  # words that tell one file of a folder from another
 SAMPLE = "x7q"  # stands for whatever a word may be
 
 
@@ -36,6 +39,18 @@ def refuse_overwritten(folder: AnyFolder, others: Iterable[AnyFolder], wanted: S
                 f'{where} {words}, and with `conflict` = "overwrite" a result may take the place of a source: deliver '
                 f"elsewhere, or take another `conflict`, such as number"
             )
+
+
+def refuse_one_name(wish: Deliver | None, where: str) -> None:
+    """Raises StartupError where the results of several files would have one name in a folder, each in the last one's
+    place."""
+    if wish is None or wish.url is not UNSET or wish.name is None or wish.conflict != Conflict.OVERWRITE:
+        return
+    if TELLING.isdisjoint(WORD.findall(wish.name)):
+        raise StartupError(
+            f'{where}: with `conflict` = "overwrite" each result would take the place of the last one, as '
+            f"{wish.name!r} is the same for all files: put {{stem}} into `name`, or take another `conflict`"
+        )
 
 
 def _may_reach(url: str, one: Wanted, folder: AnyFolder, watched: BucketFolder) -> bool:
