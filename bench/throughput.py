@@ -11,16 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.clips import make_clip, make_scenes
 from bench.daemons import Daemon, daemon, wait_until
 
-MACHINES = (1, 2, 4)
-CLIPS, SECONDS = 16, 10
-FILM, SPAN = 480, 15  # seconds, of all and of what is encoded at once
+FOR_BATCH, FOR_FILM = (1, 2, 4, 8), (1, 2, 4)  # machines
+CLIPS, SECONDS = 48, 10
+FILM, SPAN = 720, 30  # seconds, of all and of what is encoded at once
 PERIOD, QUARTER = 100_000, 25_000  # microseconds
 PORT = 18786
 CPU = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")  # of the older kind, and of the newer
@@ -35,12 +35,13 @@ def throughput() -> None:
         folder = Path(name)
         clips = [make_clip(folder / f"{number}.mp4", SECONDS, "640x360") for number in range(CLIPS)]
         film = [make_scenes(folder / "film.mp4", FILM)]
-        for what, files, setting in (("a batch", clips, "60"), ("one film, in spans", film, "0")):
-            took = {count: _took(folder, count, files, setting) for count in MACHINES}
-            shares = ", ".join(
-                f"{count}: {seconds:.0f} s, {took[1] / seconds / count:.2f} N" for count, seconds in took.items()
-            )
-            print(f"{what} on machines of a quarter of a core: {shares}")
+        _tell("a batch", {count: _took(folder, count, clips, "60") for count in FOR_BATCH})
+        _tell("one film, in spans", {count: _took(folder, count, film, "0") for count in FOR_FILM})
+
+
+def _tell(what: str, took: Mapping[int, float]) -> None:
+    shares = (f"{count}: {seconds:.0f} s, {took[1] / seconds / count:.2f} N" for count, seconds in took.items())
+    print(f"{what} on machines of a quarter of a core: {', '.join(shares)}")
 
 
 def _took(folder: Path, count: int, files: Iterable[Path], resume_from: str) -> float:
