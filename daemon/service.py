@@ -53,6 +53,7 @@ from daemon.paths import Paths
 from daemon.presets.library import Library
 from daemon.process import ffmpeg_binary
 from daemon.process.ffmpeg_binary import Build
+from daemon.scheduling.attempt import Attempt
 from daemon.scheduling.cost_history import CostHistory
 from daemon.scheduling.limits import Quota
 from daemon.scheduling.metrics import Figures
@@ -93,7 +94,7 @@ class Service:
     whereabouts: Whereabouts
     store: Store
     scheduler: Scheduler
-    feed: Feed
+    feed: Feed[Attempt]
     journal: Journal
     bodies: RequestBodies
     figures: Figures
@@ -355,18 +356,22 @@ async def _tidy(service: Service, sweep: Callable[[], Awaitable[object]], now: f
         log.exception("housekeeping could not finish, by a fault of ffspool, and will try again")
 
 
-def _open_feed(store: Store, scheduler: Scheduler, fetches: Fetches, tokens: Tokens) -> Feed:
-    feed = Feed(store, partial(_progress_events, scheduler, fetches))
+def _open_feed(store: Store, scheduler: Scheduler, fetches: Fetches, tokens: Tokens) -> Feed[Attempt]:
+    feed = Feed(store, partial(_progress_events, scheduler, fetches), lambda: scheduler.attempts, _last_news)
     tokens.on_revoked(feed.dismiss)
     return feed
 
 
+def _last_news(variation: str, attempt: Attempt) -> News | None:
+    if (shown := attempt.shown) is None:
+        return None
+    event = progress_event(attempt.job, variation, shown, attempt.duration(variation), attempt.standing)
+    return News(attempt.owner, attempt.job, variation, event)
+
+
 def _progress_events(scheduler: Scheduler, fetches: Fetches) -> list[News]:
     """The present progress of all that runs or comes."""
-    encoded = (
-        News(owner, job, variation, progress_event(job, variation, report, seconds, standing))
-        for owner, job, variation, report, seconds, standing in scheduler.running_progress()
-    )
+    encoded = (news for one in scheduler.attempts.items() if (news := _last_news(*one)))
     fetched = (
         News(owner, job, source, fetching_event(job, source, come, length, speed))
         for owner, job, source, come, length, speed in fetches.progress()

@@ -39,8 +39,8 @@ async def _making(service: Service) -> Making:
     made = {name: service.cluster.made_by(name) for name in service.cluster.machines}
     wanted = json.dumps([variation for variations in made.values() for variation in variations])
     rows = await service.store.read(lambda t: t.all("made_elsewhere", variations=wanted))
-    running = service.scheduler.running_progress()
-    done = {variation: percent(at.seconds, planned) for _, _, variation, at, planned, _ in running}
-    done = {variation: share and round(share, 1) for variation, share in done.items()}
+    running = service.scheduler.attempts.items()
+    done = {one: percent(at.shown.seconds, at.duration(one)) for one, at in running if at.shown}
+    done = {one: share and round(share, 1) for one, share in done.items()}
     views = {row["variation"]: MadeThere(**row, progress=done.get(row["variation"])) for row in rows}
     return {name: tuple(views[one] for one in variations if one in views) for name, variations in made.items()}

@@ -14,6 +14,7 @@ import socket
 import ssl
 import sys
 import time
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -55,6 +56,7 @@ SKEW = 60.0  # seconds by which the clock of a machine may be off
 LOOK_EVERY = 2.0
 CHANGED = 0.01  # of what is free
 MAX_LINE = 16 * 1024**2
+BUFFER = 32 * 1024  # bytes that each connection for files holds, instead of asyncio's 256 KiB: there are hundreds
 AWAY = "60s"  # without a sign of life after which a machine is taken to be away
 RULES = {  # of dask: a loss ends in the daemon's hands, at once and once
     "distributed.scheduler.allowed-failures": 0,
@@ -296,6 +298,7 @@ def _hush() -> None:
 
 
 if __name__ == "__main__":
+    SSLProtocol.max_size = BUFFER
     logging.basicConfig(level=logging.WARNING, format="cluster: %(levelname)s %(name)s: %(message)s")
     _hush()
     with dask.config.set(RULES | dask_nodes.RULES):

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,6 +26,8 @@ from daemon.encode.task import Progress
 from daemon.errors import FfspoolError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 BATCH = 500  # rows read at once
 MAX_PENDING = 256  # events that wait in memory for one subscriber
@@ -75,17 +77,27 @@ class Subscriber:
         self.news.set()
 
 
-class Feed:
+class Feed(Generic[T]):
     """Hands out events. `run` is its loop; `close` ends every stream."""
 
-    def __init__(self, store: Store, progress: Callable[[], list[News]]) -> None:
-        """Takes as `progress` what gives the present news of all that runs or comes."""
+    def __init__(
+        self,
+        store: Store,
+        progress: Callable[[], list[News]],
+        running: Callable[[], dict[str, T]],
+        last_news: Callable[[str, T], News | None],
+    ) -> None:
+        """Takes as `progress` what gives the present news of all that runs or comes, and what gives what is `running`,
+        by variation, of which the `last_news` can be told when it has ended.
+        """
         self._store = store
         self._progress = progress
+        self._running = running
+        self._last_news = last_news
         self._subscribers: set[Subscriber] = set()
         self._joined = asyncio.Event()
         self._committed = asyncio.Event()
-        self._ending: dict[str, News] = {}  # progress at the commits that were not handed out yet
+        self._ending: dict[str, T] = {}  # what ran at the commits that were not handed out yet
         self._last = 0  # the id of the newest event that was handed out
         self._told: dict[str, bytes] = {}
         self._closed = False
@@ -119,7 +131,8 @@ class Feed:
 
     def _on_commit(self) -> None:
         """Called before those who run it go on: what ends with this commit is still among what runs."""
-        self._ending |= self._present()
+        if self._subscribers:
+            self._ending |= self._running()
         self._committed.set()
 
     async def _hand_out(self) -> None:
@@ -134,15 +147,13 @@ class Feed:
                     subscriber.offer(row, before, event)
             more = len(rows) == BATCH
 
-    def _present(self) -> dict[str, News]:
-        return {news.of: news for news in self._progress()} if self._subscribers else {}
-
-    def _last_progress(self, row: Row, ending: dict[str, News]) -> bytes:
+    def _last_progress(self, row: Row, ending: dict[str, T]) -> bytes:
         """The progress a variation ended with, if that was not told yet; it goes right before its new state."""
         if not ending or row["type"] != "variation":
             return b""
         variation = msgspec.json.decode(row["data"])["id"]
-        news = ending.pop(variation, None)
+        ended = ending.pop(variation, None)
+        news = None if ended is None else self._last_news(variation, ended)
         return b"" if news is None or news.event == self._told.get(variation) else news.event
 
     async def _tick(self) -> None:
@@ -156,7 +167,7 @@ class Feed:
 
     def _conflate(self) -> None:
         """Gives every subscriber the latest progress of what moved; what it was not sent yet is replaced."""
-        present = self._present()
+        present = {news.of: news for news in self._progress()}
         for variation, news in present.items():
             if self._told.get(variation) != news.event:
                 self._tell(news)

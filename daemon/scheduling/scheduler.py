@@ -146,11 +146,10 @@ class Scheduler:
             if attempt.job == job and (shown := attempt.shown):
                 yield shown, attempt.source_seconds
 
-    def running_progress(self) -> Iterator[tuple[Owner, str, str, Progress, float | None, Standing | None]]:
-        """Yields (owner, job, variation, latest report, planned seconds or None, how it dawdles) of what reported."""
-        for variation, attempt in self._attempts.items():
-            if shown := attempt.shown:
-                yield attempt.owner, attempt.job, variation, shown, attempt.duration(variation), attempt.standing
+    @property
+    def attempts(self) -> dict[str, Attempt]:
+        """Returns what runs, by variation; each tells of itself, also when it has ended."""
+        return dict(self._attempts)
 
     # What is done to them
 
