@@ -74,6 +74,7 @@ class ClusterEngine:
         self._writer: asyncio.StreamWriter | None = None
         self._coordinating: asyncio.Task[None] | None = None
         self.on_change: Callable[[], None] = lambda: None
+        self._capacity: Capacity | None = None  # asked for at every step, and seldom another
 
     async def start(self) -> None:
         await self._local.start()
@@ -90,6 +91,11 @@ class ClusterEngine:
 
     @property
     def capacity(self) -> Capacity:
+        if self._capacity is None:
+            self._capacity = self._summed_up()
+        return self._capacity
+
+    def _summed_up(self) -> Capacity:
         at_work = [machine for machine in self.machines.values() if machine.slots]
         cores = self._local.capacity.cores if self._slots_here or not at_work else 0
         return Capacity(
@@ -101,6 +107,11 @@ class ClusterEngine:
     def resize(self, slots: int) -> None:
         """Runs so many at once on this host; how many others do, they say."""
         self._local.resize(slots)
+        self._capacity = None
+
+    def _has_changed(self) -> None:
+        self._capacity = None
+        self.on_change()
 
     @property
     def _slots_here(self) -> int:
@@ -122,7 +133,7 @@ class ClusterEngine:
     def drain(self, name: str, draining: bool) -> None:
         """Gives a machine nothing more, or something again. Raises KeyError where it is not here."""
         self.machines[name].draining = draining
-        self.on_change()
+        self._has_changed()
 
     # Tasks
 
@@ -308,11 +319,11 @@ class ClusterEngine:
                 log.info("the machine %s works for us, with %s", name, so_many(hello.slots, "slot"))
                 self.machines[name] = Machine(name, hello, Pulse(free_bytes=hello.free_bytes, why=None))
                 self.refused.pop(name, None)
-                self.on_change()
+                self._has_changed()
             case Leaving(machine=name):
                 if machine := self.machines.get(name):
                     machine.draining = True
-                    self.on_change()
+                    self._has_changed()
             case Beat(machine=name, pulse=pulse):
                 self._beats(name, pulse)
             case Left(machine=name):
@@ -329,7 +340,7 @@ class ClusterEngine:
             before, machine.pulse = machine.pulse, pulse
             if before.why != pulse.why:
                 log.warning("the machine %s %s", name, f"gets nothing: {pulse.why}" if pulse.why else "can work again")
-                self.on_change()
+                self._has_changed()
 
     def _left(self, name: str) -> None:
         if (machine := self.machines.pop(name, None)) is None:
@@ -338,7 +349,7 @@ class ClusterEngine:
         for task in machine.tasks:
             if not (ended := self._away[task].ended).done():
                 ended.set_result(LOST)
-        self.on_change()
+        self._has_changed()
 
     def _told(self, report: Report) -> None:
         away = self._away.get(report.task)

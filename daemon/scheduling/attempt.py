@@ -90,6 +90,11 @@ class Attempt:
         """Returns how many processes it has at work."""
         return self._encoding.width
 
+    @property
+    def parted(self) -> bool:
+        """Tells whether it is a film that is encoded in several spans."""
+        return self._encoding.parted
+
     def widen(self) -> bool:
         """Has it work by one process more; False where it has no use for that."""
         return self._stopping is None and not self.held and self._encoding.widen()

@@ -113,6 +113,11 @@ class Encoding:
         """Returns how many processes it has at work."""
         return self._lanes.width if self._lanes and not self._lanes.closed else 1
 
+    @property
+    def parted(self) -> bool:
+        """Tells whether it is a film that is encoded in several spans."""
+        return self._lanes is not None
+
     def widen(self) -> bool:
         """Has it work by one process more; False where it has no use for that."""
         return not self.frozen and self._lanes is not None and self._lanes.open()

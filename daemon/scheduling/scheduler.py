@@ -308,11 +308,12 @@ class Scheduler:
         return sum(map(_width, self._running))
 
     def _may_start(self) -> bool:
-        proving = sum(attempt.encoded for attempt in self._running)  # bounded too: a slow disk would gather them
         slots = self._capacity.slots
-        free_slot = self._encoding < slots and proving <= slots
+        if self._closing or self._queue != QueueState.RUNNING or self._encoding >= slots:
+            return False
+        proving = sum(attempt.encoded for attempt in self._running)  # bounded too: a slow disk would gather them
         suspect = any(m.claim.crashes >= claims.SUSPECT_AFTER for attempt in self._running for m in attempt.members)
-        return free_slot and not suspect and not self._closing and self._queue == QueueState.RUNNING
+        return proving <= slots and not suspect
 
     def _start(self, claimed: list[Claim], share: Share, outlooks: Mapping[str, Outlook]) -> None:
         cut = len(claimed) == 1 and self._idles_beside(outlooks)
@@ -340,7 +341,7 @@ class Scheduler:
 
     def _widen(self) -> None:
         """Gives slots that nobody else wants to films that are encoded in several spans."""
-        for attempt in self._running:
+        for attempt in (one for one in self._running if one.parted):
             while self._may_start() and self._more_of(attempt.owner) != 0 and attempt.widen():
                 pass
 
