@@ -14,6 +14,7 @@ import msgspec
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from daemon.body_batches import batches
 from daemon.errors import EmptyUpload, InvalidRequest, OutOfSpace, TooLarge
 from daemon.filenames import check
 from daemon.models import new_id
@@ -23,7 +24,6 @@ from daemon.scheduling.sources import NewSource
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-BATCH = 1024 * 1024  # bytes handed to a thread at a time: fewer hops, and flat memory
 FIELD_COST = 256  # bytes that a field costs besides what it holds
 NOT_FILES = 64 * 1024  # bytes of a form that are not its files', at most but for long specifications
 FILES = "files"
@@ -78,7 +78,7 @@ class Form:
         parts = _Parts(self)
         try:
             parser = MultipartParser(_boundary(content_type), parts.callbacks())
-            async for batch in _batches(stream):
+            async for batch in batches(stream):
                 await self._take(len(batch))
                 await asyncio.to_thread(parser.write, batch)
             parser.finalize()
@@ -237,14 +237,3 @@ def _boundary(content_type: str) -> bytes:
     if not boundary:
         raise InvalidRequest("the Content-Type names no multipart boundary")
     return boundary
-
-
-async def _batches(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    batch = bytearray()
-    async for chunk in stream:
-        batch += chunk
-        if len(batch) >= BATCH:
-            yield bytes(batch)
-            batch.clear()
-    if batch:
-        yield bytes(batch)

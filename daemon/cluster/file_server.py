@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from daemon.body_batches import batches
 from daemon.cluster.messages import Finish, Hello, Lease, Pulse, Words
 from daemon.encode.task import Ended, Order, Task
 from daemon.source_files import SourceRefused
@@ -161,7 +162,7 @@ class FileServer:
         begin = _offset(request.headers.get(OFFSET, "0"))
         descriptor = await asyncio.to_thread(_open_draft, place, begin)
         try:
-            async for piece in _gathered(request.stream()):
+            async for piece in batches(request.stream()):
                 await asyncio.to_thread(_write, descriptor, piece)
         finally:
             os.close(descriptor)
@@ -210,18 +211,6 @@ def _sha256(descriptor: int) -> bytes:
     os.lseek(descriptor, 0, os.SEEK_SET)
     with os.fdopen(descriptor, "rb", closefd=False) as file:
         return hashlib.file_digest(file, "sha256").digest()
-
-
-async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same in larger pieces, each of which costs a thread its turn."""
-    held = bytearray()
-    async for piece in stream:
-        held += piece
-        if len(held) >= PIECE:
-            yield bytes(held)
-            held.clear()
-    if held:
-        yield bytes(held)
 
 
 class _Place(NamedTuple):
