@@ -207,6 +207,33 @@ def test_an_input_is_not_overwritten_even_if_asked(clip: Path, tmp_path: Path) -
     assert (done.returncode, target.read_bytes()) == (2, clip.read_bytes())
 
 
+def test_a_folder_is_overwritten_only_where_all_in_it_is_of_a_run(clip: Path, tmp_path: Path) -> None:
+    film, diary = tmp_path / "trip" / "trip.mp4", tmp_path / "trip" / "diary.txt"
+    film.parent.mkdir()
+    film.write_bytes(clip.read_bytes())
+    diary.write_text("precious")
+    again = ("run", film, "-p", "sprite-sheet", "-o", tmp_path, "--overwrite", "--name", "{stem}")
+    eaten = ffspool(*again)
+    assert (eaten.returncode, film.exists(), diary.exists()) == (2, True, True)
+    assert "an input would be overwritten" in eaten.stderr
+    film.rename(tmp_path / "trip.mp4")
+    strange = ffspool(again[0], tmp_path / "trip.mp4", *again[2:])
+    assert (strange.returncode, diary.read_text()) == (2, "precious")
+    assert "with more in it than ffspool made" in strange.stderr
+    diary.unlink()
+    for _ in range(2):
+        assert ffspool(again[0], tmp_path / "trip.mp4", *again[2:]).returncode == 0
+        assert (tmp_path / "trip" / "thumbnails.vtt").exists()
+
+
+def test_an_input_by_another_name_is_not_overwritten(clip: Path, tmp_path: Path) -> None:
+    """As a disk that heeds no case has it."""
+    source, target = tmp_path / "CLIP.mp4", tmp_path / "CLIP_m4a.m4a"
+    source.write_bytes(clip.read_bytes())
+    target.hardlink_to(source)
+    assert ffspool("run", source, "-p", "m4a", "-o", tmp_path, "--overwrite").returncode == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, thorough(signal.SIGTERM)])
 def test_interrupting_run_keeps_what_is_completed_and_leaves_nothing_else(
     number: signal.Signals, clip: Path, long_clip: Path, ffmpeg: str, tmp_path: Path

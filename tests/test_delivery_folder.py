@@ -180,7 +180,7 @@ def occupy(scene: Scene, conflict: Conflict) -> None:
         there.mkdir(parents=True)
         there = there / "master.m3u8"
     there.parent.mkdir(exist_ok=True)
-    there.write_bytes(OLD)
+    there.write_bytes(b"#EXTM3U\n" if scene.output.is_dir() else OLD)
 
 
 def test_what_was_taken_away_before_it_was_seen_is_not_delivered_again_unasked(file_scene: Scene, notes: Notes) -> None:
@@ -298,14 +298,19 @@ def test_what_it_was_made_of_is_known_by_its_bytes_too(file_scene: Scene, notes:
     assert film.read_bytes() == file_scene.output.read_bytes()
 
 
-def test_a_folder_of_anything_is_not_overwritten(tmp_path: Path, notes: Notes) -> None:
+@pytest.mark.parametrize("told", ["", "master.m3u8", "thumbnails.vtt"])
+@pytest.mark.parametrize("name", ["thesis.odt", "wedding.mp4", "party/guests.jpg", "sprites-1.jpg"])
+def test_a_folder_of_anything_is_not_overwritten(tmp_path: Path, notes: Notes, name: str, told: str) -> None:
+    """However like files of outputs these are called."""
     scene = made(tmp_path, folder=True)
-    strange = scene.root / "films" / "clip_hls" / "thesis.odt"
-    strange.parent.mkdir(parents=True)
-    strange.write_bytes(OLD)
-    with pytest.raises(Undelivered, match=r"holds 'thesis.odt'"):
+    folder = scene.root / "films" / "clip_hls"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_bytes(OLD)
+    if told:
+        (folder / told).write_text("#EXTM3U\n")
+    with pytest.raises(Undelivered, match=f"holds '{name}'"):
         scene.place.deliver(scene.parcel(conflict="overwrite"), notes.course())
-    assert strange.read_bytes() == OLD
+    assert (folder / name).read_bytes() == OLD
 
 
 def test_a_file_does_not_overwrite_a_folder(file_scene: Scene, notes: Notes) -> None:

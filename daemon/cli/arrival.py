@@ -28,6 +28,7 @@ def arrive(output: Path, sha256: str, folder: Path, target: str, origin: Origin,
     """
     here, place = brought(output, folder, sha256), folder / target
     place.parent.mkdir(parents=True, exist_ok=True)
+    overwrite = overwrite and made.may_go(folder, target)
     if overwrite or not os.path.lexists(place):
         made.note(folder, place, origin, like=here)
     path = _placed(here, place, overwrite=overwrite)

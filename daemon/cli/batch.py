@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # it loads what knows of codecs, which is loaded while the re
     from daemon.cli.output_name import OneName
 
 MOST_NAMED = 5
+Key = tuple[int, int]  # device and inode
 
 
 class Unusable(Model, frozen=True):
@@ -208,18 +209,37 @@ def _source(path: Path) -> NewSource:
 
 
 def _refuse_existing(batch: Batch) -> None:
-    targets = [batch.folder / name for names in batch.targets for name in names]
-    existing = [path for path in targets if os.path.lexists(path)]
-    inputs = {path.resolve() for source in batch.sources if (path := source.path)}
-    if eaten := [path for path in existing if path.resolve() in inputs]:
-        raise InvalidRequest(f"an input would be overwritten: {_listed(eaten)}. Choose another --output folder")
+    existing = [name for names in batch.targets for name in names if os.path.lexists(batch.folder / name)]
+    inputs = _keys_of_inputs(batch) if existing else set()
+    if eaten := [name for name in existing if _key(batch.folder / name) in inputs]:
+        raise InvalidRequest(f"an input would be overwritten: {_listed(batch, eaten)}. Choose another --output folder")
     if existing and not batch.overwrite:
         raise InvalidRequest(
-            f"there already: {_listed(existing)}. Add --skip-existing to keep what an earlier run made of the same "
-            "files, or --overwrite; or choose another --output folder"
+            f"there already: {_listed(batch, existing)}. Add --skip-existing to keep what an earlier run made of the "
+            "same files, or --overwrite; or choose another --output folder"
+        )
+    if strange := [name for name in existing if not made.may_go(batch.folder, name)]:
+        raise InvalidRequest(
+            f"there already, with more in it than ffspool made: {_listed(batch, strange)}. Move that away, or choose "
+            "another --output folder"
         )
 
 
-def _listed(paths: Sequence[Path]) -> str:
-    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
-    return ", ".join(map(str, paths[:MOST_NAMED])) + more
+def _keys_of_inputs(batch: Batch) -> set[Key]:
+    """What all inputs are known by, and the folders that they lie in."""
+    inputs = {path for source in batch.sources if (path := source.path)}
+    return {key for path in inputs.union(*(path.parents for path in inputs)) if (key := _key(path))}
+
+
+def _key(path: Path) -> Key | None:
+    """What it is known by, also where a disk heeds no case, or is mounted twice."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _listed(batch: Batch, names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(str(batch.folder / name) for name in names[:MOST_NAMED]) + more

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -57,15 +58,29 @@ def read(folder: Path) -> dict[str, Entry]:
     return _entries(lines)
 
 
+def may_go(folder: Path, name: str) -> bool:
+    """Tells whether what has that name below the folder may be overwritten: a file, or a folder of which nothing is
+    anybody's but a run's, as one left it. Blocks."""
+    there = folder / name
+    return there.is_symlink() or not there.is_dir() or not any(there.iterdir()) or _is_own(folder, name)
+
+
+def _is_own(folder: Path, name: str) -> bool:
+    try:
+        lines, shape = (folder / RECORD).read_bytes().splitlines(), _shape(folder / name)
+    except OSError:
+        return False
+    return any(entry.name == name and (entry.bytes, entry.modified) == shape for entry in _told(lines))
+
+
 def _entries(lines: Iterable[bytes]) -> dict[str, Entry]:
-    entries = {}
+    return {entry.name: entry for entry in _told(lines)}
+
+
+def _told(lines: Iterable[bytes]) -> Iterator[Entry]:
     for line in lines:
-        try:
-            entry = msgspec.json.decode(line, type=Entry)
-        except msgspec.DecodeError:
-            continue
-        entries[entry.name] = entry
-    return entries
+        with suppress(msgspec.DecodeError):
+            yield msgspec.json.decode(line, type=Entry)
 
 
 def of_interrupted(folder: Path) -> frozenset[str]:

@@ -286,7 +286,7 @@ class _Delivery:
 
     def _replace_folder(self, name: str) -> None:
         with by_handle.folder(self._folder, (name,)) as there:
-            strange = _strange(Path(f"/proc/self/fd/{there}"))
+            strange = output_folder.strange(Path(f"/proc/self/fd/{there}"))
         if strange:
             raise Undelivered(f"{name} is not replaced: it holds {strange!r}, which is nothing of ours", final=True)
         if not no_replace.exchange(self._folder, self._part.name, name):
@@ -306,12 +306,6 @@ def _numbers(owner: str) -> tuple[int, int]:
         return pwd.getpwnam(user).pw_uid if user else -1, grp.getgrnam(group).gr_gid if group else -1
     except KeyError as error:
         raise StartupError(f"the output owner {owner} is nobody on this host: {error.args[0]}") from error
-
-
-def _strange(folder: Path) -> str | None:
-    """The first file below the folder that no output of ours would have."""
-    members, ours = output_folder.members(folder), output_folder.OF_OURS
-    return next((name for name, path in members if path.suffix not in ours), None)
 
 
 def _is_in(path: str, folder: str) -> bool:

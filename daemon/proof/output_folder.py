@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +22,11 @@ from daemon.errors import BadName, Broken, ManifestError
 from daemon.filenames import check
 from daemon.paths import fsync_folder, fsync_output
 from daemon.recipes import streaming_manifests
+from daemon.recipes.recipe import SPRITES_INDEX, SPRITES_SHEET
 from daemon.recipes.streaming_manifests import MASTERS, Rate, Rendition
 
 OF_OURS = frozenset({".m3u8", ".mpd", ".m4s", ".mp4", ".vtt", ".jpg", ".ts"})  # extensions of what is in one
+SHEET = re.compile(SPRITES_SHEET.replace("%03d", r"\d{3,}"))
 MAX_DEPTH = 4
 MAX_MANIFEST = 16 * 1024**2  # bytes: of 100,000 segments it has less
 
@@ -78,6 +81,23 @@ def listing(folder: Path, container: str) -> Listing:
     if len(found.files) < len(found.manifests) + sum(len(rendition.names) for rendition in found.renditions):
         raise ManifestError("the manifest names a file more than once")
     return found
+
+
+def strange(folder: Path) -> str | None:
+    """Returns a file of the folder that would not be in it if all of that were one output, by what its manifest names;
+    None: there is none. Raises OSError."""
+    names = {name for name, _ in members(folder)}
+    return min(names - _told(folder, names), default=None)
+
+
+def _told(folder: Path, names: Set[str]) -> Set[str]:
+    if SPRITES_INDEX in names:
+        return {SPRITES_INDEX} | {name for name in names if SHEET.fullmatch(name)}
+    container = next((container for container, master in MASTERS.items() if master in names), None)
+    try:
+        return listing(folder, container).files if container else set()
+    except ManifestError:
+        return set()
 
 
 def tell_rates(folder: Path) -> None:
