@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 BEGINNINGS = {b"ftyp", b"moov", b"wide", b"free", b"skip", b"mdat"}
@@ -17,15 +17,17 @@ _ITUNES = {
     b"\xa9wrt": "composer",
     b"\xa9nam": "title",
 }
-_TABLES = (b"mdia", b"minf", b"stbl")
 
 
 class Track(NamedTuple):
-    """Holds the names of a track's sample descriptions, their contents, and which of them (from 1) samples refer to."""
+    """Holds the names of a track's sample descriptions, their contents, and which of them (from 1) samples refer to;
+    what kind of track it is ("vide", "soun", …), and whether some of its samples lie in another file."""
 
     names: tuple[bytes, ...]
     described: tuple[bytes, ...]
     used: frozenset[int]
+    kind: bytes
+    elsewhere: bool
 
 
 def is_one(head: bytes) -> bool:
@@ -38,17 +40,36 @@ def tracks(moov: bytes) -> list[Track]:
     return [_track(trak) for name, trak in within(moov[8:]) if name == b"trak"]
 
 
+class Edit(NamedTuple):
+    """Shows a part of a track, so many ticks of the movie's clock long, from that tick of its own on, at a speed of 1.0
+    as it was recorded; or nothing (None) for that long."""
+
+    length: int
+    begin: int | None
+    speed: float
+
+
+def edits(moov: bytes) -> list[list[Edit]]:
+    """Returns what the edit list of each track has players show, in order; an empty list where it has none."""
+    return [[*_edits(only(only(trak, b"edts"), b"elst"))] for name, trak in within(moov[8:]) if name == b"trak"]
+
+
+def _edits(table: bytes) -> Iterator[Edit]:
+    size, entry = (20, ">Qqi") if table[:1] == b"\1" else (12, ">Iii")
+    for at in range(8, len(table) - size + 1, size):
+        length, begin, rate = struct.unpack_from(entry, table, at)
+        if length:
+            yield Edit(length, begin if begin >= 0 else None, rate / 65536)
+
+
 def speeds(moov: bytes) -> set[float]:
     """Returns how fast edit lists have players play what they show: 1.0 is as it was recorded."""
-    lists = (only(only(trak, b"edts"), b"elst") for name, trak in within(moov[8:]) if name == b"trak")
-    return {speed for table in lists for speed in _speeds(table)}
+    return {speed for track in edits(moov) for speed in _speeds(track)}
 
 
-def _speeds(table: bytes) -> Iterator[float]:
+def _speeds(edits: Iterable[Edit]) -> Iterator[float]:
     """A list of one edit alone does not stop at a picture: muxers say 0 of it that mean nothing."""
-    size, entry = (20, ">Qqi") if table[:1] == b"\1" else (12, ">Iii")
-    edits = [struct.unpack_from(entry, table, at) for at in range(8, len(table) - size + 1, size)]
-    shown = [rate / 65536 for length, begin, rate in edits if length and begin >= 0]
+    shown = [edit.speed for edit in edits if edit.begin is not None]
     yield from shown if shown != [0.0] else []
 
 
@@ -113,15 +134,23 @@ def top(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _track(trak: bytes) -> Track:
-    tables = trak
-    for name in _TABLES:
-        tables = only(tables, name)
+    media = only(trak, b"mdia")
+    tables = only(only(media, b"minf"), b"stbl")
     entries = list(within(only(tables, b"stsd")[8:]))
+    references = [*within(only(only(only(media, b"minf"), b"dinf"), b"dref")[8:])]
+    numbers = {int.from_bytes(content[6:8], "big") for _, content in entries}
     return Track(
         names=tuple(name for name, _ in entries),
         described=tuple(content for _, content in entries),
         used=frozenset(_descriptions(only(tables, b"stsc"))) & frozenset(range(1, len(entries) + 1)),
+        kind=only(media, b"hdlr")[8:12],
+        elsewhere=any(_leads_away(told) for number, (_, told) in enumerate(references, 1) if number in numbers),
     )
+
+
+def _leads_away(reference: bytes) -> bool:
+    """Whether a data reference names another file; one that names nothing is muxers' word for their own."""
+    return len(reference) > 4 and not reference[3] & 1 and reference[4:].strip(b"\0") != b""
 
 
 def only(content: bytes, wanted: bytes) -> bytes:

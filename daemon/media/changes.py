@@ -42,13 +42,57 @@ def refuse_changes(file: MediaFile, pids: set[int]) -> None:
         )
 
 
-def refuse_speeds(file: MediaFile) -> None:
+def refuse_unplayable(file: MediaFile) -> None:
+    """Raises ProbeError where an MP4 has players do what FFmpeg does not: it would show something else."""
+    _refuse_elsewhere(file)
+    _refuse_speeds(file)
+    _refuse_holes(file)
+
+
+def _refuse_speeds(file: MediaFile) -> None:
     """Raises ProbeError where an MP4 has players play parts faster or slower, or stop there, which FFmpeg ignores."""
     if speeds := boxes.speeds(file.index) - {1.0}:
         called = ", ".join(f"{speed:g}×" for speed in sorted(speeds))
         raise ProbeError(
             f"its edit list has parts of it played at another speed ({called}): export it again as it plays"
         )
+
+
+PLAYED = {b"vide", b"soun"}  # kinds of tracks of an MP4
+
+
+def _refuse_elsewhere(file: MediaFile) -> None:
+    """Raises ProbeError where picture or sound of an MP4 lies in other files, which are never opened: what lies in the
+    same place of this one would be taken for it."""
+    if any(track.elsewhere for track in boxes.tracks(file.index) if track.kind in PLAYED):
+        raise ProbeError(
+            "its picture or its sound is not in it, but in other files that it refers to: save it as a movie that "
+            "holds all of its own (QuickTime calls that self-contained)"
+        )
+
+
+def _refuse_holes(file: MediaFile) -> None:
+    """Raises ProbeError where the edit list of an MP4 has players show nothing for a while after they have shown
+    something: FFmpeg would show the film's beginning there."""
+    if any(_has_hole(track) for track in _edits(file)):
+        raise ProbeError(
+            "its edit list has players show nothing for a while behind its beginning: export it again as it plays"
+        )
+
+
+def _has_hole(track: list[boxes.Edit]) -> bool:
+    return any(before.begin is not None and after.begin is None for before, after in pairwise(track))
+
+
+def edited(file: MediaFile) -> bool:
+    """Tells whether the edit list of an MP4 has players show several parts of a track, which a copy cannot: it would
+    have to begin within a group of pictures, and end within a packet of sound."""
+    return any(sum(edit.begin is not None for edit in track) > 1 for track in _edits(file))
+
+
+def _edits(file: MediaFile) -> list[list[boxes.Edit]]:
+    tracks = zip(boxes.tracks(file.index), boxes.edits(file.index), strict=True)
+    return [edits for track, edits in tracks if track.kind in PLAYED]
 
 
 def redescribed(file: MediaFile) -> bool:

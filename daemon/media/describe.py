@@ -178,7 +178,7 @@ def _lasting(media: Media) -> Media:
 def _read(file: MediaFile, shape: str = "") -> Media:
     refuse_unreadable(file)
     encryption.refuse_encrypted(file)
-    changes.refuse_speeds(file)
+    changes.refuse_unplayable(file)
     appended.refuse_appended(file)
     if webp.animated(file.head):
         return webp.read(file)

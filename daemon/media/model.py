@@ -176,6 +176,7 @@ class Media(Model, frozen=True):
     lacks_end: bool = False  # whether its own structure goes on behind its end, however little of it is missing
     held: Held | None = None  # what is there, where it was cut off and its header speaks of more
     redescribed: bool = False  # whether it describes parts of a track in several ways, of which copies may keep one
+    edited: bool = False  # whether an edit list shows several parts of a track, of which no copy can be made
     begins_late: bool = False  # whether a track may begin so late that FFmpeg has to be told to look for it
     longest_pause_seconds: float = (
         0.0  # of a track while another goes on, that FFmpeg would take for a jump of the clock

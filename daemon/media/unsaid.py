@@ -24,6 +24,7 @@ def completed(file: MediaFile, media: Media) -> Media:
         languages_differ=any(track.full_language and not track.has_language for track in told),
         cropped=_crops(file, media, told),
         redescribed=changes.redescribed(file),
+        edited=changes.edited(file),
         passed_over=(*id3.passed_over(file.head), *(f"{name}, another" for name in sorted(twice))),
         inner_chapters=untold.inner_chapters,
         other_chapters=untold.other_chapters,

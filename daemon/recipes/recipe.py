@@ -41,6 +41,11 @@ class Request(NamedTuple, Generic[W]):
         refuse_lost(self.media, "picture")
         if self.media.video is None:
             raise UnsuitableSource(f"the source has no picture, which the preset {self.preset.name} needs")
+        if self.media.edited and self.media.video.reordered:
+            raise UnsuitableSource(
+                "the source's edit list shows several parts of its picture, of which FFmpeg would lose some where they "
+                "meet: export it again as it plays, or take a preset of the sound alone"
+            )
         if self.media.video.own_colours:
             raise UnsuitableSource(
                 "the source's picture is Dolby Vision alone (profile 5), whose colours only its own players know: "

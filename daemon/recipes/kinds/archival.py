@@ -49,6 +49,10 @@ def remux(request: Request[RemuxParameters]) -> Recipe:
         advice = "take remux-mkv, or encode it" if elsewhere else "encode it with another preset"
         raise UnsuitableSource(f"{CALLED[preset.container]} cannot hold the source's {', '.join(strange)}: {advice}")
     kept: list[AudioStream | VideoStream] = [*([media.video] if media.video else []), *heard]
+    if media.edited:
+        raise UnsuitableSource(
+            "the source's edit list shows several parts of a track, which no copy can do as exactly: encode it"
+        )
     if preset.container != "mp4" and any(stream.hidden_seconds > MOST_HIDDEN for stream in kept):
         raise UnsuitableSource(
             f"the source hides parts by an edit list, which {CALLED[preset.container]} would show: "
@@ -107,10 +111,11 @@ def archive(request: Request[ArchiveParameters]) -> Recipe:
 
 def _sound_as_it_is(media: Media, streams: Iterable[AudioStream]) -> Options:
     """What Matroska cannot hold, or would not hide, becomes FLAC."""
+    anew = media.redescribed or media.edited
     strange = [
         number
         for number, stream in enumerate(streams)
-        if stream.codec not in HOLDS["matroska"] or stream.hidden_seconds > MOST_HIDDEN or media.redescribed
+        if anew or stream.codec not in HOLDS["matroska"] or stream.hidden_seconds > MOST_HIDDEN
     ]
     return {"c:a": "copy", **{f"c:a:{number}": "flac" for number in strange}}
 
@@ -121,7 +126,7 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
     heard = default_first(request.media.audio)
     planned = _planned(request, upright(picture), heard)
     exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac", **_sliced(picture)}
-    exact |= {f"c:a:{number}": codec for number, stream in enumerate(heard) if (codec := _finer(stream))}
+    exact |= {f"c:a:{number}": codec for number, stream in enumerate(heard) if (codec := _finer(stream, request.media))}
     if picture.colour.range == "pc" and (picture.pixel_format or "").startswith("yuv"):
         exact["color_range"] = "pc"  # a container that says otherwise would have it squeezed
     if picture.alpha and picture.codec == "vp8" and picture.colour.matrix:
@@ -133,11 +138,11 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
     return threaded._replace(direct=picture)
 
 
-def _finer(stream: AudioStream) -> str | None:
+def _finer(stream: AudioStream, media: Media) -> str | None:
     """What takes sound that FLAC cannot: itself, where Matroska holds that, else PCM. FLAC has 24 bits."""
     if stream.exact is None and stream.channels <= MOST_IN_FLAC:
         return None
-    return "copy" if stream.codec in HOLDS["matroska"] else stream.exact or "pcm_s24le"
+    return "copy" if stream.codec in HOLDS["matroska"] and not media.edited else stream.exact or "pcm_s24le"
 
 
 def _sliced(picture: VideoStream) -> Options:
