@@ -162,3 +162,17 @@ def test_channels_that_are_mixed_down_are_told(clip: Path, preset: str, asked: d
     assert [str(fact) for fact in contents.left_out if fact.what == "channels"] == told
     failing = {**defaults(preset), **asked, "on_loss": "fail"}
     assert plan(around, preset, failing).audio == 1  # they are heard, if from fewer places
+
+
+def test_a_lost_name_and_lost_marks_have_reasons_of_their_own(clip: Path) -> None:
+    media = read_media(str(clip))
+    told = {"language": "de", "full_language": "de-CH", "title": "Kommentar", "marks": ("comment",), "disabled": True}
+    track = replace(media.audio[0], **told)
+    lost = plan(replace(media, audio=(track,)), "mp3", defaults("mp3")).contents.left_out
+    assert {(fact.detail, fact.why) for fact in lost if fact.track == track.index} == {
+        ("de", "MP3 has no place for it"),
+        ("de-CH", "MP3 has no place for it"),
+        ("disabled", "FFmpeg does not pass on that players are not to use it"),
+        ("Kommentar", "MP3 has no place for it"),
+        ("comment", "MP3 has no place for it"),
+    }

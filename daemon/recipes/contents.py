@@ -224,11 +224,11 @@ class _Account(NamedTuple):
         if stream.language and not language:
             yield LeftOut(what="language", why=why, track=stream.index, detail=stream.language)
         if stream.full_language:
-            why = f"FFmpeg passes on the language alone ({stream.language})"
-            yield LeftOut(what="language", why=why, track=stream.index, detail=stream.full_language)
+            alone = f"FFmpeg passes on the language alone ({language})" if language else why
+            yield LeftOut(what="language", why=alone, track=stream.index, detail=stream.full_language)
         if stream.disabled:
-            why = "FFmpeg does not pass on that players are not to use it"
-            yield LeftOut(what="mark", why=why, track=stream.index, detail="disabled")
+            unsaid = "FFmpeg does not pass on that players are not to use it"
+            yield LeftOut(what="mark", why=unsaid, track=stream.index, detail="disabled")
         if stream.title and not name:
             meant = bool(stripped)
             yield LeftOut(what="name", why=stripped or why, track=stream.index, detail=stream.title, meant=meant)
