@@ -123,6 +123,19 @@ def reading_slowly(visit: Visit) -> None:
     visit.say(201)
 
 
+def answering_early(status: int, *, held: bool = False) -> Answering:
+    """Answers when it has read a little, and then hangs up, or reads nothing until the gate is opened."""
+
+    def answer(visit: Visit) -> None:
+        visit.rfile.read(1000)
+        visit.say(102)
+        visit.say(status)
+        if held:
+            visit.server.gate.wait(60)
+
+    return answer
+
+
 def refusing(status: int, **headers: str) -> Answering:
     def refuse(visit: Visit) -> None:
         visit.body()

@@ -23,6 +23,7 @@ from conftest import Daemon, wait_until
 from receiving_host import (
     Answering,
     ReceivingHost,
+    answering_early,
     answering_for_ever,
     hang_up,
     keep_and_hang_up,
@@ -445,6 +446,28 @@ def test_a_host_that_asks_for_patience_for_ever_is_given_up(
     host.answers, host.pause = [answering_for_ever], pause
     with pytest.raises(Undelivered, match=words):
         place(host).deliver(parcel(output, host.url("/a")), Notes().course())
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("size", [300_000, 64 * 1024**2])
+def test_what_a_host_called_taken_before_it_had_all_of_it_is_not_delivered(
+    host: ReceivingHost, output: Path, size: int, held: bool
+) -> None:
+    """Be the rest of it still here, or in what the sockets hold."""
+    host.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    host.answers = [answering_early(201, held=held)]
+    output.write_bytes(bytes(size))
+    with pytest.raises(Undelivered, match="answered 201 before it had all of it") as early:
+        place(host).deliver(parcel(output, host.url("/a")), Notes().course())
+    assert (early.value.final, early.value.away) == (False, True)
+
+
+def test_a_host_that_refuses_before_it_had_all_of_it_is_heard(host: ReceivingHost, output: Path) -> None:
+    host.answers = [answering_early(413, held=True)]
+    output.write_bytes(bytes(64 * 1024**2))
+    with pytest.raises(Undelivered, match="answered 413 Request Entity Too Large") as refused:
+        place(host).deliver(parcel(output, host.url("/a")), Notes().course())
+    assert refused.value.final
 
 
 def hangs(host: ReceivingHost, answer: Answering) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import http.client
 import io
+import re
 import socket
 import ssl
 import struct
@@ -26,16 +27,21 @@ MOST_HEAD = 64 * 1024  # bytes of that head, and of all that go before it to ask
 PIECE = 64 * 1024  # bytes that are sent at once
 RECORD = 16 * 1024  # the same by TLS, which tells no sooner how far it is
 MOST_UNSENT = 256 * 1024  # bytes that wait here: of more nobody could tell for long whether they move
+FINAL = re.compile(rb"(^|\r\n\r\n)HTTP/1\.\d [2-9]")  # what follows no more answers
 
 
 class Stalled(Exception):
     """Says in words what a host did not do."""
 
 
+class Answered(Exception):
+    """A host has answered before it took all of it, and takes nothing more."""
+
+
 class Exchange:
     """Stands for the socket of one request, as `http.client` uses one. Whoever made the line closes it.
 
-    What sends and receives raises Stalled, Stopped or OSError.
+    What sends and receives raises Stalled, Stopped or OSError; what sends, Answered too.
     """
 
     def __init__(self, line: socket.socket, course: Course) -> None:
@@ -43,6 +49,7 @@ class Exchange:
         self._course = course
         self._answers = _Buffered(_Answer(self))
         self._sent = 0
+        self._early = b""  # what came while we sent
         self._until = 0.0
         self._head: int | None = None  # bytes that may yet come of it; None: the body comes
         line.settimeout(LOOK)
@@ -65,11 +72,33 @@ class Exchange:
                 return self._line.send(piece)
             except TimeoutError:
                 self._course.stop_if_unwanted()
+            self._listen()
             if (left := self._unsent()) < unsent:
                 unsent, until = left, time.monotonic() + lines.SILENCE
             elif time.monotonic() > until:
                 taken = self._sent - left
                 raise Stalled(f"took nothing more for {lines.SILENCE:.0f} s, after {taken} bytes")
+
+    def _listen(self) -> None:
+        """Hears what a host says that takes nothing just now. Raises Answered where that is all it will say."""
+        self._line.settimeout(0)
+        try:
+            while heard := self._line.recv(MOST_HEAD):
+                self._early += heard
+                if FINAL.search(self._early):
+                    raise Answered
+                if len(self._early) > MOST_HEAD:
+                    raise Stalled("answers without coming to an end")
+            raise Answered
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        finally:
+            self._line.settimeout(LOOK)
+
+    @property
+    def is_all_taken(self) -> bool:
+        """Tells whether all that was sent has come to the host's system, as far as ours tells."""
+        return self._unsent() == 0
 
     def _unsent(self) -> int:
         """How many bytes have not come to the host's system; 0 where ours does not tell."""
@@ -91,6 +120,10 @@ class Exchange:
         return self._answers
 
     def receive(self, into: memoryview) -> int:
+        if self._early:
+            heard, self._early = self._early[: len(into)], self._early[len(into) :]
+            into[: len(heard)] = heard
+            return self._counted(len(heard))
         unsent = self._unsent()
         while True:
             self._course.stop_if_unwanted()

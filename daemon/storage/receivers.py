@@ -30,7 +30,7 @@ from daemon.retry_after import seconds_of
 from daemon.storage import urls
 from daemon.storage.answers import MAY_PASS
 from daemon.storage.claimed_keys import ClaimedKeys
-from daemon.storage.exchange import Exchange, Stalled
+from daemon.storage.exchange import Answered, Exchange, Stalled
 from daemon.storage.line import Lines, asked, connected, reason
 from daemon.storage.objects import PIECE, in_turn, proven
 from daemon.storage.urls import Url
@@ -51,6 +51,7 @@ class _Answer(NamedTuple):
     status: int
     retry_after: str | None
     is_ours: bool  # whether what it brought is the file that was asked about
+    has_all: bool  # whether the host had all that was sent before it answered
 
 
 class _File(NamedTuple):
@@ -155,6 +156,8 @@ class Receivers:
         body = _noting(proven(file.path, file.sha256, course.check), last)
         answer = self._asked("PUT", file, headers, body, course)
         if 200 <= answer.status < 300:
+            if not answer.has_all:
+                raise Undelivered(f"{file.url.shown} answered {answer.status} before it had all of it", away=True)
             return True
         if answer.status not in UNCERTAIN:  # what comes to be there later is another's
             note(before)
@@ -186,10 +189,11 @@ class Receivers:
             line = connection.sock
             with closing(line):
                 exchange = connection.sock = Exchange(line, course)
-                _send(connection, method, url, headers, body)
+                sent = _send(connection, method, url, headers, body)
                 response = exchange.answer(method)
+                has_all = sent and exchange.is_all_taken
                 is_ours = method == "GET" and response.status == HTTPStatus.OK and _is_of(response, file, course)
-                return _Answer(response.status, response.getheader("Retry-After"), is_ours)
+                return _Answer(response.status, response.getheader("Retry-After"), is_ours, has_all)
         except Undelivered:
             raise
         except Stalled as error:
@@ -262,16 +266,18 @@ def _untold(url: Url) -> Undelivered:
 
 def _send(
     connection: http.client.HTTPConnection, method: str, url: Url, headers: dict[str, str], body: Iterator[bytes]
-) -> None:
+) -> bool:
+    """Whether all of it went; a host that takes no more may have said why."""
     connection.putrequest(method, url.target, skip_host=True, skip_accept_encoding=True)
     for name, value in {"Host": url.authority, "User-Agent": "ffspool", "Connection": "close", **headers}.items():
         connection.putheader(name, value)
-    connection.endheaders()
     try:
+        connection.endheaders()
         for piece in body:
             connection.send(piece)
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # it may have said why before it had all of it
+    except (Answered, BrokenPipeError, ConnectionResetError):
+        return False
+    return True
 
 
 def _phrase(status: int) -> str:
