@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -114,6 +115,11 @@ class Folder(AnyFolder, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Is a folder on this host."""
 
     path: Path
+
+    @property
+    def beginning(self) -> str:
+        """Returns what the path of all that is in it begins with, as it stands."""
+        return os.path.normpath(self.path).rstrip("/") + "/"
 
 
 class BucketFolder(AnyFolder, frozen=True, kw_only=True, forbid_unknown_fields=True):

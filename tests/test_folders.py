@@ -368,10 +368,16 @@ def to(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
     return {"name": name, "path": name, "deliver": Deliver(folder=path), **more}
 
 
+def over(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
+    return {"name": name, "path": name, "deliver": Deliver(folder=path, name="{stem}.{ext}", conflict="overwrite"), **more}
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         ([{"path": "/"}], "below no source root"),
+        ([over("x/y", recursive=True)], "a result may take the place of a source"),
+        ([over("y"), {"name": "y", "path": "y"}], "delivers into the folder y.* may take the place of a source"),
         ([{"variations": ({"preset": "mp4"},)}], "there is no preset 'mp4'"),
         ([{"variations": ({"crf": 1},)}], "names its `preset`"),
         ([to("x/")], "would take what is delivered to it"),
@@ -399,6 +405,8 @@ def test_folders_that_cannot_be_watched_are_refused_at_the_start(given: Any, wor
     with pytest.raises(StartupError, match=words) as refused:
         asyncio.run(checks.check([folder(tmp_path, **one) for one in given], Library(), settings))
     assert "In the file, line 3: the folder " in str(refused.value) or "`preset`" in words
+    harmless = [over("x/y", recursive=True, exclude=("y/*",)), over("y", "z", recursive=True)]
+    asyncio.run(checks.check([folder(tmp_path, **one) for one in harmless], Library(), settings))
     harmless = [to("x/made", recursive=True), to("x", "y"), {"name": "away", "path": "mount/films"}]
     asyncio.run(checks.check([folder(tmp_path, **one) for one in harmless], Library(), settings))
     inner = {**to("z", "in", on_success="delete"), "path": "x/y"}

@@ -41,11 +41,11 @@ async def _check(folders: Sequence[AnyFolder], library: Library, settings: Setti
         where = f"In {folder.place or 'ffspool.toml'}: the folder {folder.name}"
         wanted = _wanted(folder, library, where)
         refuse_unsafe(folder, folders, wanted, settings)
-        refuse_overwritten(folder, folders, wanted, where)
         refuse_one_name(folder.deliver, where)
         if folder.deliver:
             await _refuse_unmet(folder.deliver, settings, where)
         reached[folder.name] = _target(folder, settings.output_roots, where)
+        refuse_overwritten(folder, reached[folder.name], folders, wanted, where)
         if isinstance(folder, Folder):
             with suppress(Unavailable):
                 await looking.run(str(folder.path), partial(_refuse_unusable, folder.path, settings, where))

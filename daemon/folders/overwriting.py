@@ -1,6 +1,6 @@
-"""Refuses, when the daemon starts, deliveries that would overwrite what is watched in a bucket with what is made of it.
+"""Refuses, when the daemon starts, deliveries that would overwrite what is watched with what is made of it.
 
-There results are known by what stands beside them, so that they may lie among their sources, but not in their place.
+Results are known where they are, so that they may lie among their sources, but not in their place.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from msgspec import UNSET
 
-from daemon.config_tables import AnyFolder, BucketFolder
+from daemon.config_tables import AnyFolder, BucketFolder, Folder
 from daemon.errors import StartupError
 from daemon.folders.scan import is_being_made, may_be_taken
 from daemon.models import Conflict, Deliver, Wanted
@@ -22,22 +22,26 @@ TELLING = frozenset({"stem", "source", "job"})  # words that tell one file of a 
 SAMPLE = "x7q"  # stands for whatever a word may be
 
 
-def refuse_overwritten(folder: AnyFolder, others: Iterable[AnyFolder], wanted: Sequence[Wanted], where: str) -> None:
-    """Raises StartupError where a delivery of the folder's may take the place of an object that one of all watches.
+def refuse_overwritten(
+    folder: AnyFolder, target: str, others: Iterable[AnyFolder], wanted: Sequence[Wanted], where: str
+) -> None:
+    """Raises StartupError where a delivery of the folder's may take the place of a file that one of all watches.
 
-    URLs tell one bucket whichever profiles lead to it. `wanted` is what is made of each file.
+    It goes to the folder `target` of this host, unless that is empty. URLs tell one bucket whichever profiles lead to
+    it. `wanted` is what is made of each file.
     """
     wish = folder.deliver
-    if wish is None or not isinstance(wish.url, str) or wish.conflict != Conflict.OVERWRITE:
+    if wish is None or wish.conflict != Conflict.OVERWRITE or not (target or isinstance(wish.url, str)):
         return
+    template = f"{target}/{wish.name or USUAL}" if target else str(wish.url)
     for other in others:
-        if isinstance(other, BucketFolder) and any(_may_reach(wish.url, one, folder, other) for one in wanted):
+        if isinstance(other, Folder | BucketFolder) and any(_may_reach(template, one, folder, other) for one in wanted):
             words = (
                 "would take what is delivered to it" if other is folder else f"delivers into the folder {other.name}"
             )
             raise StartupError(
                 f'{where} {words}, and with `conflict` = "overwrite" a result may take the place of a source: deliver '
-                f"elsewhere, or take another `conflict`, such as number"
+                f"elsewhere, `exclude` that from what is watched, or take another `conflict`, such as number"
             )
 
 
@@ -53,9 +57,9 @@ def refuse_one_name(wish: Deliver | None, where: str) -> None:
         )
 
 
-def _may_reach(url: str, one: Wanted, folder: AnyFolder, watched: BucketFolder) -> bool:
-    """Whether an output may have a key that is watched."""
-    template = f"{url}{USUAL}" if url.endswith("/") else url
+def _may_reach(wished: str, one: Wanted, folder: AnyFolder, watched: Folder | BucketFolder) -> bool:
+    """Whether an output may have a key, or a path, that is watched."""
+    template = f"{wished}{USUAL}" if wished.endswith("/") else wished
     steps, above = template.split("/"), watched.beginning.rstrip("/").split("/")
     within = steps[len(above) :]
     if not within or (len(within) > 1 and not watched.recursive):
@@ -85,7 +89,7 @@ def _matches(step: str, known: str, patterns: dict[str, str]) -> bool:
     return re.fullmatch(pattern, known) is not None
 
 
-def _keys(template: str, one: Wanted, watched: BucketFolder) -> Iterator[str]:
+def _keys(template: str, one: Wanted, watched: AnyFolder) -> Iterator[str]:
     """Keys that it may become, of sources that the folder may hold."""
     end = "/x.ts" if one.extension == FOLDER else ""
     name = template if one.extension == FOLDER or "{ext}" in template else f"{template}.{{ext}}"
@@ -101,7 +105,7 @@ def _meant(pattern: str) -> str:
     return PurePosixPath(re.sub(r"\*|\?|\[[^]]*\]", "x", pattern)).stem
 
 
-def _is_watched(key: str, watched: BucketFolder) -> bool:
+def _is_watched(key: str, watched: AnyFolder) -> bool:
     steps = key.split("/")
     in_depth = len(steps) == 1 or watched.recursive
     return in_depth and not any(map(is_being_made, steps)) and may_be_taken(key, watched)
