@@ -369,7 +369,12 @@ def to(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
 
 
 def over(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
-    return {"name": name, "path": name, "deliver": Deliver(folder=path, name="{stem}.{ext}", conflict="overwrite"), **more}
+    return {
+        "name": name,
+        "path": name,
+        "deliver": Deliver(folder=path, name="{stem}.{ext}", conflict="overwrite"),
+        **more,
+    }
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,35 @@ def test_what_was_changed_or_replaced_stays(inbox: Path) -> None:
         assert (inbox / "film.mp4").read_bytes() == b"another"
 
 
+def test_what_somebody_has_open_to_write_waits(inbox: Path) -> None:
+    for fate in ("move", "delete"):
+        known = row(inbox, fate)
+        with (inbox / "film.mp4").open("ab"), pytest.raises(BlockingIOError):
+            fates.carry_out(folder(inbox, fate), known)
+        assert fates.carry_out(folder(inbox, fate), known) is None
+
+
+@pytest.mark.parametrize("fate", ["move", "delete"])
+def test_a_part_of_what_came_after_it_stays(inbox: Path, fate: str) -> None:
+    known = row(inbox, fate)
+    (inbox / "index.m3u8").write_text("#EXTM3U\nfilm.mp4\n")
+    assert fates.carry_out(folder(inbox, fate), known) == (
+        "it stays, for it is part of a stream or disc: index.m3u8 names it"
+    )
+    assert (inbox / "film.mp4").read_bytes() == CONTENT
+
+
+def test_a_disc_in_an_inbox_is_left_as_it_is(start_daemon: Start, inbox: Path, clip: Path) -> None:
+    (inbox / "BDMV" / "STREAM").mkdir(parents=True)
+    shutil.copy(clip, inbox / "BDMV" / "STREAM" / "00001.mp4")
+    daemon = watching(start_daemon, inbox, on_success="delete", recursive=True)
+    wait_until(lambda: verdicts(daemon) == {"BDMV/STREAM/00001.mp4": "refused"}, "a verdict")
+    [one] = page(daemon, limit=9)["items"]
+    assert one["error"] == (
+        "not taken, since what is taken here is moved or deleted: it is part of a stream or disc: it lies in BDMV"
+    )
+
+
 def test_what_has_the_name_of_many_is_moved_in_few_looks(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (inbox / ".done").mkdir()
     (inbox / ".done" / "film.mp4").touch()

@@ -286,6 +286,15 @@ def test_what_is_not_as_it_was_is_left(scene: Scene, journal: Journal) -> None:
     refused("not there any more")
 
 
+def test_an_original_that_somebody_has_open_to_write_waits(scene: Scene, journal: Journal) -> None:
+    parcel = scene.parcel()
+    with scene.film.open("r+b"), pytest.raises(Undelivered, match="open to write") as waits:
+        scene.place.deliver(parcel, journal.course())
+    assert (waits.value.final, scene.film.read_bytes()) == (False, FILM)
+    scene.place.deliver(parcel, journal.course())
+    assert scene.there == scene.replaced
+
+
 def test_what_changes_between_the_last_look_and_the_rename_comes_back(
     scene: Scene, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,9 @@ MPD = """<MPD><AdaptationSet><SegmentTemplate media="video/chunk-$Representation
         ("film.mkv", "#EXTM3U\n#EXTINF:2,\nseg0.ts\n", None),
         ("film/BDMV/STREAM/00001.m2ts", "", "it lies in BDMV"),
         ("film/Video_TS/VTS_01_1.VOB", "", "it lies in Video_TS"),
+        ("PRIVATE/M4ROOT/CLIP/C0001.MP4", "", "it lies in M4ROOT"),
         ("film.mkv", "", None),
+        ("00001.ts", "", None),
     ],
 )
 def test_a_part_of_a_larger_whole_is_told(tmp_path: Path, path: str, playlist: str, words: str | None) -> None:
@@ -37,6 +39,31 @@ def test_a_part_of_a_larger_whole_is_told(tmp_path: Path, path: str, playlist: s
     if playlist:
         (tmp_path / f"index.{'mpd' if playlist.startswith('<') else 'm3u8'}").write_text(playlist)
     assert whole_of(film) == (words and f"it is part of a stream or disc: {words}")
+
+
+@pytest.mark.parametrize(
+    ("path", "other", "text", "words"),
+    [
+        ("VTS_01_1.VOB", "VTS_01_0.IFO", "", "part of a stream or disc: VTS_01_0.IFO tells of it"),
+        ("trailer.mkv", "VTS_01_0.IFO", "", None),
+        ("STREAM/00001.m2ts", "index.bdmv", "", "part of a stream or disc: index.bdmv tells of it"),
+        ("CONTENTS/VIDEO/0001AB.MXF", "CONTENTS/CLIP/0001AB.XML", "", "part of a camera's card: it lies in CONTENTS"),
+        ("CONTENTS/VIDEO/0001AB.MXF", "CONTENTS/list.XML", "", None),
+        ("news.rec/00001.ts", "news.rec/index", "", "part of a recording: it lies in news.rec"),
+        ("news.rec/news.ts", "news.rec/index", "", None),
+        ("album.flac", "album.cue", 'FILE "album.flac" WAVE', "part of a stream or disc: album.cue names it"),
+        ("film_500.mp4", "film.ism", '<video src="film_500.mp4"/>', "part of a stream or disc: film.ism names it"),
+        ("seg0.ts", "all.m3u", "#EXTM3U\n#EXT-X-VERSION:3\nseg0.ts", "part of a stream or disc: all.m3u names it"),
+        ("film.mkv", "all.m3u", "#EXTM3U\nfilm.mkv", None),
+    ],
+)
+def test_a_part_is_told_by_what_lies_beside_it(
+    tmp_path: Path, path: str, other: str, text: str, words: str | None
+) -> None:
+    for name, holds in ((path, ""), (other, text)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(holds)
+    assert whole_of(tmp_path / path) == (words and f"it is {words}")
 
 
 def test_nothing_takes_the_place_of_a_part(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from daemon.delivery.returning import Folders, Pair, Return, Step, Swap, opened,
 from daemon.delivery.standing_terms import StandingTerms
 from daemon.errors import Undelivered
 from daemon.models import Deliver, Destination, Replacing
+from daemon.write_leases import is_written_to
 
 PLACE = "original"
 LINKED = "its original has other names too (hard links): it is left as it is"
@@ -131,6 +132,8 @@ class _Replacement(Pair):
 
     def _set_aside(self, swap: Swap) -> None:
         self._refuse_changed()  # to write took a while
+        if is_written_to(self._at, self._own_name):
+            raise Undelivered("somebody has the original open to write: it waits until that is over")
         if not self._moved(swap.aside):
             raise Undelivered("something in the trash has the name that the original would have", final=True)
         self._fsync()

@@ -13,6 +13,8 @@ from daemon.config_tables import Folder
 from daemon.database.store import Row, Transaction
 from daemon.delivery import by_handle, disk_mark, no_replace
 from daemon.delivery.by_handle import Rights
+from daemon.folders.structures import whole_of
+from daemon.write_leases import is_written_to
 
 OUTCOMES = {"move": "moved", "delete": "deleted"}
 NEW_FOLDER = Rights(0o755)
@@ -40,7 +42,7 @@ def at_hand(folder: Folder, rows: Sequence[Row]) -> list[Row]:
 def carry_out(folder: Folder, row: Row) -> str | None:
     """Has a file go as its row says; returns why it stays, if it does. It may be called again, wherever it broke off.
 
-    Raises OSError when it is to be tried again. Blocks.
+    Raises OSError when it is to be tried again; BlockingIOError where that is for the file alone. Blocks.
     """
     try:
         _carry_out(folder, row)
@@ -56,6 +58,9 @@ def _carry_out(folder: Folder, row: Row) -> None:
             raise OSError(errno.ENODEV, "another disk is where it was")
         try:
             with by_handle.folder(root, path.parent.parts) as at:
+                if words := whole_of(folder.path / row["name"]):  # its playlist may have come after it
+                    _give_back(at, path.name, row)
+                    raise _Stays(f"it stays, for {words}")
                 if row["fate"] != folder.on_success:
                     _give_back(at, path.name, row)
                     raise _Stays(f'it stays, for ffspool.toml does not say `on_success` = "{row["fate"]}" any more')
@@ -112,6 +117,8 @@ def _is_there(at: int, name: str, row: Row) -> bool:
         return False
     if not _is_same(at, name, row):
         raise _Stays("it was changed since it was read: it is left as it is")
+    if is_written_to(at, name):
+        raise BlockingIOError(errno.EBUSY, "somebody has it open to write")
     return True
 
 

@@ -20,6 +20,7 @@ from daemon.folders.hints import Hints
 from daemon.folders.origin import Refused, Taken, Unwritten
 from daemon.folders.replacing import Unfit, lost, replacing
 from daemon.folders.scan import Found, Walk
+from daemon.folders.structures import whole_of
 from daemon.folders.watched import key_of
 from daemon.folders.writers import has_holes, is_written
 from daemon.media.model import Media
@@ -30,6 +31,7 @@ from daemon.scheduling.sources import NewSource
 T = TypeVar("T")
 
 NOT_REPLACED = "not replaced: "
+STAYS = "not taken, since what is taken here is moved or deleted: "
 HOLES = 100  # times as long as other files one that has holes is to be as it is
 PATIENCE = 3.0  # seconds to find where a place lies
 
@@ -93,6 +95,7 @@ class LocalFiles:
         if key_of(source.identity) != key_of(found.identity) or await self._is_written(found.path):
             return None
         await self._refuse_holes(found.path)
+        await self._refuse_part(found.path)
         disk = await self._disk(found.path, source) if self._folder.is_changed else None
         if self._folder.is_changed and disk is None:
             return None
@@ -122,6 +125,17 @@ class LocalFiles:
         with suppress(OSError):  # it went meanwhile, which is seen next
             if await self._on_thread(partial(has_holes, self._folder.path / name, patience)):
                 raise Unwritten("parts of it were not written yet, as of a download that takes its room first")
+
+    async def _refuse_part(self, name: str) -> None:
+        """Raises Refused for what is to go and has parts beside it that are nothing without it."""
+        if self._folder.on_success == "leave":
+            return
+        try:
+            words = await self._reading.run("", partial(whole_of, self._folder.path / name))
+        except OSError as error:
+            raise Conflict(f"it cannot be read now: {error.strerror}") from error
+        if words:
+            raise Refused(f"{STAYS}{words}")
 
     async def _read(self, name: str, source: NewSource) -> Media:
         """What a file holds. Raises ProbeError, or as `find` does: where its disk went away that is no fault of it."""

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
-DISCS = frozenset({"bdmv", "video_ts", "audio_ts", "hvdvd_ts", "avchd", "xdroot"})
-PLAYLISTS = (".m3u8", ".mpd")
+DISCS = frozenset({"bdmv", "video_ts", "audio_ts", "hvdvd_ts", "avchd", "xdroot", "bdav", "bpav", "m4root", "dvd_rtav"})
+CARD = "contents"  # of P2 and Canon's, beside whose pictures and sounds lists of clips lie
+RECORDING = ".rec"  # VDR's folders, with an index of bytes
+PLAYLISTS = (".m3u8", ".mpd", ".ism", ".ismc", ".smil", ".cue")
+MAYBE = ".m3u"  # which mostly lists what a player is to play one after the other
+STREAMED = "#EXT-X-"
+# What lies beside files of a disc that was copied without the folders it had, or above them; by their extension.
+INDICES = {".vob": (".ifo",), ".m2ts": (".bdmv", ".mpls", ".clpi")}
 ABOVE = 3  # folders, from that of a segment on, in which its playlist may lie
 MOST = 4 * 1024**2  # bytes of a playlist that are looked at
-NAMES = re.compile(r'"([^"\n]+)"|>([^<\n]+)<|^([^#<\s][^\n]*)$', re.MULTILINE)
+NAMES = re.compile(r'"([^"\n]+)"|>([^<\n]+)<|^([^#<\s"][^\n"]*)$', re.MULTILINE)
 WORD = re.compile(r"\$[^$]*\$")  # of the templates of DASH
 
 
@@ -23,20 +29,33 @@ def whole_of(path: Path) -> str | None:
     """Returns in words what a file is a part of; None: of nothing that is known. Raises OSError. Blocks."""
     if disc := next((one.name for one in path.parents if one.name.lower() in DISCS), None):
         return f"it is part of a stream or disc: it lies in {disc}"
-    for playlist in _playlists(path):
-        if _names(playlist, path.name):
-            return f"it is part of a stream or disc: {playlist.name} names it"
+    if path.parent.name.endswith(RECORDING) and path.stem.isdecimal():
+        return f"it is part of a recording: it lies in {path.parent.name}"
+    for folder in list(path.parents)[:ABOVE]:
+        if words := _told_by(_entries(folder), folder, path):
+            return words
     return None
 
 
-def _playlists(path: Path) -> Iterator[Path]:
-    for folder in list(path.parents)[:ABOVE]:
-        try:
-            with os.scandir(folder) as entries:
-                names = [one.name for one in entries if one.name.lower().endswith(PLAYLISTS) and one.is_file()]
-        except PermissionError:
-            continue
-        yield from (folder / name for name in names)
+def _told_by(entries: Mapping[str, bool], folder: Path, path: Path) -> str | None:
+    """What the folder that a file lies in, or one above, tells of it by what else is there."""
+    if folder.name.lower() == CARD and any(name.lower().startswith("clip") for name in entries):
+        return f"it is part of a camera's card: it lies in {folder.name}"
+    if index := next((name for name in entries if name.lower().endswith(INDICES.get(path.suffix.lower(), ()))), None):
+        return f"it is part of a stream or disc: {index} tells of it"
+    playlists = (name for name, is_file in entries.items() if is_file and name.lower().endswith((*PLAYLISTS, MAYBE)))
+    if playlist := next((name for name in playlists if _names(folder / name, path.name)), None):
+        return f"it is part of a stream or disc: {playlist} names it"
+    return None
+
+
+def _entries(folder: Path) -> Mapping[str, bool]:
+    """What is in a folder, and whether that is a file; nothing where it may not be looked at."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name: entry.is_file() for entry in entries}
+    except PermissionError:
+        return {}
 
 
 def _names(playlist: Path, name: str) -> bool:
@@ -44,6 +63,8 @@ def _names(playlist: Path, name: str) -> bool:
         with playlist.open("rb") as file:
             text = file.read(MOST).decode("utf-8", "replace")
     except (FileNotFoundError, PermissionError):
+        return False
+    if playlist.suffix.lower() == MAYBE and STREAMED not in text:
         return False
     told = [found.strip() for groups in NAMES.findall(text) for found in groups if found]
     ways = (unquote(way).rpartition("/")[2] for one in told for way in (one, one.partition("?")[0]))

@@ -233,6 +233,8 @@ class Watcher:
                 stays = await self._threads.run(folder.name, partial(fates.carry_out, folder, row))
             except (OSError, Unavailable) as error:
                 tell(log, logging.WARNING, "a file of a folder cannot go yet", **of, error=str(error))
+                if isinstance(error, BlockingIOError):
+                    continue
                 return
             await self._store.write(partial(fates.record, row, stays))
             tell(

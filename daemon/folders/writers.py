@@ -5,15 +5,14 @@ together at both its ends, long before all of it is there.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
-import signal
 import time
 from pathlib import Path
 
+from daemon.write_leases import READ, is_open_to_write
+
 PROGRESS = (".aria2", ".part", ".!qb", ".crdownload")  # what programs keep beside a file while they write it
-READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 STREAM = re.compile(r"(.+\.)f[0-9][^.]*\.[^.]+")  # yt-dlp's, until it put sound and picture together
 PUT_TOGETHER = re.compile(r"(f[0-9][^.]*|temp)\.")
 
@@ -29,7 +28,7 @@ def is_written(path: Path) -> bool:
         return True
     file = os.open(path, READ)
     try:
-        return _is_open_to_write(file)
+        return is_open_to_write(file)
     finally:
         os.close(file)
 
@@ -62,14 +61,3 @@ def _is_there(record: Path) -> bool:
         if error.errno == errno.ENAMETOOLONG:
             return False
         raise
-
-
-def _is_open_to_write(file: int) -> bool:
-    """The kernel leases a file to readers only while nobody writes to it; who would, waits until it is given back."""
-    try:
-        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # else it is told of a writer by a signal that ends it
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:
-        return error.errno == errno.EAGAIN
-    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
