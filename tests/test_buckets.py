@@ -324,6 +324,20 @@ def test_each_part_is_sent_with_its_checksum(ill_store: ReceivingHost, tmp_path:
     assert "x-amz-content-sha256" in came["authorization"], "what is signed is compared by S3"
 
 
+def test_what_the_environment_holds_is_not_sent_beside_the_keys_of_a_file(
+    ill_store: ReceivingHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is for another store, such as the token of the machine's role."""
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token-of-a-role")
+    monkeypatch.setenv("AZURE_STORAGE_TOKEN", "token-of-a-role")
+    place, parcel = to_ill(ill_store, tmp_path)
+    with pytest.raises(Undelivered):
+        place.deliver(parcel, Notes().course())
+    assert [name for came in ill_store.came for name, value in came.items() if "token-of-a-role" in value] == []
+    keys = {"account_name": "ours", "account_key": "a2V5"}
+    assert "sig=" in ObjectStore(Bucket(name="blobs", url="az://blobs"), keys).signed("a", timedelta(hours=1))
+
+
 def test_a_store_whose_certificate_nobody_trusts_is_refused_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -222,5 +222,21 @@ def _opened(bucket: Bucket, credentials: Mapping[str, str]) -> Any:
         config["region"] = bucket.region
     if bucket.virtual_hosted:
         config["virtual_hosted_style_request"] = True
+    keys = _keys(bucket, credentials)
+    how: dict[str, Any] = {"client_options": client, "retry_config": RETRIES, "config": config}
     opening: Any = from_url
-    return opening(bucket.url.rstrip("/"), config=config, client_options=client, retry_config=RETRIES)
+    return opening(bucket.url.rstrip("/"), credential_provider=keys and (lambda: keys), **how)
+
+
+def _keys(bucket: Bucket, credentials: Mapping[str, str]) -> Mapping[str, str | None] | None:
+    """What opens the bucket and nothing else: beside mere settings the client takes what the environment holds, such as
+    the token of a role, which is for another store. None: it is to look there."""
+    if bucket.scheme == "s3" and credentials:
+        names = {"access_key_id": "access_key_id", "secret_access_key": "secret_access_key", "token": "session_token"}
+    elif "account_key" in credentials:
+        names = {"access_key": "account_key"}
+    elif "sas_key" in credentials:
+        names = {"sas_token": "sas_key"}
+    else:
+        return None
+    return {"expires_at": None, **{ours: credentials.get(theirs) for ours, theirs in names.items()}}
