@@ -25,7 +25,7 @@ QUICK = {"speed": "ultrafast"}
 
 
 def text(told: Told) -> str:
-    ends = [*(begin for begin, _ in told[1:]), 3.0]
+    ends = [*(begin for begin, _ in told[1:]), max(3.0, told[-1][0])]
     lines = [
         f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={begin * 1000:.0f}\nEND={end * 1000:.0f}\n"
         + (f"title={''.join(chr(92) + char if char in '=;#' + chr(92) else char for char in title)}\n" if title else "")
@@ -40,6 +40,28 @@ def parted(ffmpeg: str, folder: Path, name: str, told: Told) -> Path:
         [*picture(seconds=3.0), *sound(3.0), *read("c.txt"), "-map_metadata", "2", *H264, *AAC, "{out}"]
     ]
     return made(ffmpeg, folder, name, *steps)
+
+
+@pytest.mark.parametrize("preset", ["remux-mp4", "webm-720p", "m4a", "opus", thorough("h264-480p"), thorough("hls")])
+def test_what_begins_behind_the_end_is_left_out(ffmpeg: str, tmp_path: Path, preset: str) -> None:
+    quick = QUICK if preset in {"webm-720p", "h264-480p", "hls"} else {}
+    media = read_media(str(parted(ffmpeg, tmp_path, "film.mkv", [*LATE, (50.0, "Behind"), (90.0, "Far")])))
+    planned = plan(media, preset, {**defaults(preset), **quick})
+    assert ("chapters", "2 behind the end") in {(fact.what, fact.detail) for fact in planned.contents.left_out}
+    if preset != "hls":
+        output = make(ffmpeg, tmp_path / "film.mkv", tmp_path, preset, **quick)
+        assert differences(read_media(str(output)), planned) == []
+        assert [title for _, title in track_of(output) if title] == ["One", "Two"]
+
+
+@pytest.mark.parametrize(("preset", "kept"), [("mp3", 1200), ("opus", 1000)])
+def test_many_that_last_a_moment_are_kept(ffmpeg: str, tmp_path: Path, preset: str, kept: int) -> None:
+    path = parted(ffmpeg, tmp_path, "film.mkv", [(number / 1000, str(number)) for number in range(1200)])
+    planned = plan(read_media(str(path)), preset, defaults(preset))
+    output = read_media(str(make(ffmpeg, path, tmp_path, preset)))
+    assert (len(output.chapters), differences(output, planned)) == (kept, [])
+    lost = [fact.detail for fact in planned.contents.left_out if fact.what == "chapters"]
+    assert lost == [str(count) for count in [1200 - kept] if count]
 
 
 def track_of(path: Path) -> Told:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from av.container import InputContainer
+from msgspec.structs import replace
 
 from daemon.media import boxes
 from daemon.media.media_file import MediaFile
@@ -30,7 +31,11 @@ def found(file: MediaFile, container: InputContainer, first: float) -> tuple[tup
     listed = [*islice(_listed(file.index, first), MOST)] if file.boxed else []
     differ = len(read) == len(listed) and any(map(_differ, read, listed))
     told = _lasting(listed, read[-1]) if differ else read
-    return tuple(chapter for chapter in told if chapter.end_seconds >= 0), differ
+    return tuple(_not_before(chapter) for chapter in told if chapter.end_seconds >= -LEAST_OFF), differ
+
+
+def _not_before(chapter: Chapter) -> Chapter:
+    return chapter if chapter.end_seconds >= 0 else replace(chapter, end_seconds=0.0)
 
 
 def _chapter(chapter: Any, first: float) -> Chapter:

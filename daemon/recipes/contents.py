@@ -12,6 +12,7 @@ from daemon.errors import UnsuitableSource
 from daemon.media.model import AudioStream, Media, SubtitleStream, VideoStream
 from daemon.models import Contents, Kept, LeftOut, in_lines
 from daemon.presets.traits import Family
+from daemon.recipes import chapters
 from daemon.recipes.containers import MOMENT, RELEASE, Container
 from daemon.recipes.metadata import GAINS, told_by
 from daemon.recipes.picture import is_thinned
@@ -253,27 +254,31 @@ class _Account(NamedTuple):
     # What goes with the whole
 
     def _beside(self) -> _Facts:
-        media, plan = self.media, self.recipe.plan
-        for what, there, here, why in (
-            ("chapters", len(media.chapters), len(plan.chapters), self._asked("chapters", "drop")),
-            ("cover", media.covers, plan.covers, self._asked("metadata", "strip")),
-        ):
-            if here:
-                yield Kept(what=what, detail=str(min(here, there)))
-            if there > here:
-                yield LeftOut(what=what, why=why or _WITHOUT[what], detail=str(there - here), meant=bool(why))
+        yield from self._chapters()
+        stripped, there, here = self._asked("metadata", "strip"), self.media.covers, self.recipe.plan.covers
+        if here:
+            yield Kept(what="cover", detail=str(min(here, there)))
+        if there > here:
+            why, count = stripped or _WITHOUT["cover"], str(there - here)
+            yield LeftOut(what="cover", why=why, detail=count, meant=bool(stripped))
         yield from self._attachments()
-        dropped = self._asked("chapters", "drop")
+
+    def _chapters(self) -> _Facts:
+        media, plan, dropped = self.media, self.recipe.plan, self._asked("chapters", "drop")
+        within = len(chapters.within(media))
+        here = min(len(plan.chapters), len(chapters.told(plan.container, media)))
+        if here:
+            yield Kept(what="chapters", detail=str(here))
+        fewer = f"Ogg has numbers for {chapters.MOST_COMMENTED}" if here == chapters.MOST_COMMENTED else None
+        behind = len(media.chapters) - within
         for count, where, why in (
-            (media.inner_chapters, "within others", "FFmpeg reads none that lie within others"),
-            (
-                media.other_chapters,
-                "elsewhere",
-                "FFmpeg reads none of other editions, or in another order",
-            ),
+            (within - here, "", fewer or _WITHOUT["chapters"]),
+            (behind, " behind the end", "the source ends before they begin"),
+            (media.inner_chapters, " within others", "FFmpeg reads none that lie within others"),
+            (media.other_chapters, " elsewhere", "FFmpeg reads none of other editions, or in another order"),
         ):
-            if count:
-                yield LeftOut(what="chapters", why=dropped or why, detail=f"{count} {where}", meant=bool(dropped))
+            if count > 0:
+                yield LeftOut(what="chapters", why=dropped or why, detail=f"{count}{where}", meant=bool(dropped))
 
     def _attachments(self) -> _Facts:
         for index, name in self.media.attachment_names:

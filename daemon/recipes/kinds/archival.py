@@ -11,7 +11,7 @@ from daemon.errors import UnsuitableSource
 from daemon.media.model import AudioStream, Media, VideoStream
 from daemon.presets.parameters import ArchiveParameters, LosslessParameters, RemuxParameters
 from daemon.presets.traits import KeptTraits
-from daemon.recipes import metadata, stream_copy, subtitles
+from daemon.recipes import chapters, metadata, stream_copy, subtitles
 from daemon.recipes.contents import MOST_IN_FLAC
 from daemon.recipes.encoders import ENCODERS, STILLS_CPU, captioned, decimal, timing
 from daemon.recipes.kind import Estimate, Kind
@@ -163,7 +163,7 @@ def _planned(request: Request[KeptTraits], size: Size | None, heard: Iterable[Au
         video=size,
         audio=len(tuple(heard)),
         subtitles=len(subtitles.carried(preset.container, media, wanted.subtitles)),
-        chapters=media.chapters if wanted.chapters == "keep" else (),
+        chapters=chapters.told(preset.container, media) if wanted.chapters == "keep" else (),
     )
 
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from daemon.errors import UnsuitableSource
 from daemon.media.model import FRONT_COVER, AudioStream, Cover
 from daemon.presets.parameters import AudioParameters, FlacParameters
-from daemon.recipes import loudness, metadata
+from daemon.recipes import chapters, loudness, metadata
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.recipe import Options, Plan, Recipe, Request, Step, Steps, measuring
 from daemon.recipes.sound import default_first, mixed, narrowed
@@ -26,14 +26,14 @@ def audio(request: Request[AudioParameters | FlacParameters]) -> Recipe:
     first = default_first(media.audio)[0]
     duration = first.duration_seconds or media.duration_seconds
     # In FLAC they are comments, which FFmpeg writes and does not read.
-    chapters = media.chapters if wanted.chapters == "keep" and preset.container != "flac" else ()
+    kept = wanted.chapters == "keep" and preset.container != "flac"
     cover = media.cover if wanted.metadata == "keep" and _takes(preset.container, media.cover) else None
     planned = Plan(
         container=preset.container,
         duration_seconds=duration,
         video=None,
         audio=1,
-        chapters=chapters,
+        chapters=chapters.told(preset.container, media) if kept else (),
         covers=1 if cover else 0,
     )
     told = metadata.options(preset.container, media, wanted, [first])

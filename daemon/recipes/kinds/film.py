@@ -12,7 +12,7 @@ from daemon.errors import UnsuitableSource
 from daemon.media.model import AudioStream, VideoStream
 from daemon.presets.parameters import RefreshedParameters, VideoParameters
 from daemon.presets.traits import FilmTraits, Traits
-from daemon.recipes import crf_search, metadata, sound, stream_copy, subtitles
+from daemon.recipes import chapters, crf_search, metadata, sound, stream_copy, subtitles
 from daemon.recipes.encoders import ENCODERS, captioned, lasting, timing
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.picture import (
@@ -106,7 +106,7 @@ def planned_film(
         video=size,
         audio=len(heard),
         subtitles=len(subtitles.carried(preset.container, media, wanted.subtitles)),
-        chapters=media.chapters if wanted.chapters == "keep" else (),
+        chapters=chapters.told(preset.container, media) if wanted.chapters == "keep" else (),
         colour=shown_colour(picture, pixel_format, wanted.tone_map),
         frame_rate=frame_rate,
         pictures=kept_pictures(picture, getattr(wanted, "max_frame_rate", math.inf)),
