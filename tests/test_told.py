@@ -69,6 +69,17 @@ def test_a_place_to_the_meter_and_a_moment_of_any_clock_are_as_was_planned(
     assert output.place.startswith("+48.858")
 
 
+@pytest.mark.parametrize("preset", ["h264-480p", "remux-mkv", "mp3"])
+@pytest.mark.parametrize("moment", ["2024-02-30T25:61:00", "2024-01-01T10:11", "2024-01-01T10:11:12.5.6"])
+def test_a_moment_that_never_was_is_a_tag_like_others(ffmpeg: str, tmp_path: Path, moment: str, preset: str) -> None:
+    told = ("-movflags", "use_metadata_tags", "-metadata", f"com.apple.quicktime.creationdate={moment}")
+    path = made(ffmpeg, tmp_path, "phone.mov", film(*told, "{out}"))
+    media = read_media(str(path))
+    assert (media.created, media.tags) == (None, ("com.apple.quicktime.creationdate",))
+    planned = plan(media, preset, {**defaults(preset), **quick(preset)})
+    assert differences(read_media(str(make(ffmpeg, path, tmp_path, preset, **quick(preset)))), planned) == []
+
+
 @pytest.mark.parametrize("preset", ["h264-480p", "remux-mp4", "m4a"])
 def test_a_title_is_where_players_look_for_it_and_the_device_is_told_to_be_left_out(
     ffmpeg: str, tmp_path: Path, preset: str

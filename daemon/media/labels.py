@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 from av.container import InputContainer
 from av.stream import Stream
@@ -13,8 +14,9 @@ from daemon.media.model import APPLE
 MOST_TAGS = 200
 MOST_TOLD = 200  # characters
 MOST_OF_TRACK, MOST_OF_NAME = 50, 60  # tags of one, and characters of their names
-MOMENT = re.compile(r"(?:1[89]|20)\d\d-\d\d-\d\d[T ]\d\d:[\d:.]+(?:Z|[+-]\d\d:?\d\d)?")
+MOMENT = re.compile(r"(?:1[89]|20)\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 CLOCK = re.compile(r"(\d\d)[:.-](\d\d)[:.-](\d\d)")  # as recorders tell it in WAV (`bext`), beside a day
+MOMENTS = ("creation_time", f"{APPLE}creationdate", "date")  # names under which it is told, the best first
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
 NEVER = ("1970-01-01T00:00:00", "1904-01-01T00:00:00")  # where clocks begin: what says so knows of no moment
 PLACE = re.compile(r"[+-]\d+(?:\.\d+)?[+-]\d+(?:\.\d+)?.*")  # two numbers at least: latitude and longitude
@@ -26,7 +28,7 @@ TECHNICAL = {
     *("variant_bitrate", "metadatacreator", "hasaudio", "hasvideo", "hasmetadata", "canseektoend", "timecode"),
     *("encoding_tool", "company_name", "product_name", "product_version"),  # the last three FFmpeg copies to nothing
 }
-OF_RECORDING = {*PLACES, "make", "model", f"{APPLE}make", f"{APPLE}model", f"{APPLE}creationdate"}
+OF_RECORDING = {*PLACES, "make", "model", f"{APPLE}make", f"{APPLE}model"}
 
 
 # What tools count for Matroska, in a language or without: of another encode or another cut it is not true.
@@ -46,8 +48,26 @@ def created(told: dict[str, str]) -> str | None:
     """Returns the moment it was recorded at; None where nothing that is said is a moment."""
     if time := _of_day(told):
         return f"{told['date']}T{time}"
-    said = (told.get(name, "") for name in ("creation_time", f"{APPLE}creationdate", "date"))
-    return next((one for one in said if MOMENT.fullmatch(one) and not one.startswith(NEVER)), None)
+    name = _telling(told)
+    return told[name] if name else None
+
+
+def _telling(told: dict[str, str]) -> str | None:
+    """The name under which the moment is told."""
+    return next((name for name in MOMENTS if _is_moment(told.get(name, ""))), None)
+
+
+def _is_moment(said: str) -> bool:
+    """Whether there ever was that day and that hour."""
+    return MOMENT.fullmatch(said) is not None and not said.startswith(NEVER) and _is_in_calendars(said)
+
+
+def _is_in_calendars(said: str) -> bool:
+    try:
+        datetime.fromisoformat(said[:19])
+    except ValueError:
+        return False
+    return True
 
 
 def _of_day(told: dict[str, str]) -> str | None:
@@ -74,10 +94,9 @@ def tags(told: dict[str, str]) -> tuple[str, ...]:
 
 def _rest(told: dict[str, str]) -> Iterator[str]:
     for name in sorted(told):
-        elsewhere = "creation_time" in told or f"{APPLE}creationdate" in told
-        moment = name == "date" and ((MOMENT.fullmatch(told[name]) and not elsewhere) or _of_day(told))
-        local = name == f"{APPLE}creationdate" and "creation_time" in told  # which has no offset
-        if name not in TECHNICAL and (local or name not in OF_RECORDING) and not moment:
+        of_day = name in {"date", MOMENTS[0]} and _of_day(told)
+        moment = name == _telling(told) or of_day or (name in MOMENTS and told[name].startswith(NEVER))
+        if name not in TECHNICAL.difference(MOMENTS) | OF_RECORDING and not moment:
             yield name[:MOST_TOLD]
 
 

@@ -51,7 +51,7 @@ class Container(NamedTuple):
 
     def tells_tag(self, tag: str) -> bool:
         """Tells whether it has a place for that tag, by FFmpeg's name for it."""
-        return self.tags is None or tag in self.tags
+        return (self.tags is None or tag in self.tags) and not (tag == MOMENT == self.date)
 
 
 CONTAINERS = {
