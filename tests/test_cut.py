@@ -114,6 +114,22 @@ def test_of_groups_that_last_long_five_seconds_are_lost_and_what_follows_is_alik
     assert list(differences(joined, whole, ffmpeg)) == []
 
 
+def test_pictures_of_a_film_that_is_given_a_rate_are_shown_when_they_would_be_however_often_it_is_cut(
+    ffmpeg: str, tmp_path: Path
+) -> None:
+    """Thirty a second, in a container that tells of thousandths: each cut would add what it is rounded by."""
+    source, whole, rest = (tmp_path / name for name in ("uneven.mkv", "whole", "rest"))
+    picture = ["-f", "lavfi", "-i", "testsrc2=size=192x108:rate=25:duration=6,select='not(mod(n,3))+lt(n,50)'"]
+    subprocess.run([ffmpeg, "-v", "error", *picture, "-fps_mode", "vfr", str(source)], check=True)
+    [wanted] = Library().expand([VariationRequest("hls", {"speed": "ultrafast", "segment_seconds": 2})])
+    assert encoded(ffmpeg, task(source, whole, wanted, begin=Begin())).error is None
+    shown = times(whole)
+    for number in (85, 101):
+        begin = Begin(seconds=shown[number], after=shown[number], pictures=number)
+        assert encoded(ffmpeg, task(source, rest, wanted, begin=begin)).error is None
+        assert [begin.seconds + time for time in times(rest)] == pytest.approx(shown[number:], abs=1e-6)
+
+
 @pytest.fixture(scope="module")
 def reordered(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its pictures are stored up to eight earlier than they are shown, which is when a decoder has all before."""

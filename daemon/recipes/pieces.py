@@ -148,7 +148,8 @@ def _from(begin: Begin, picture: Node) -> Node:
     if not begin.seconds:
         return picture.filter("trim", **until) if until else picture
     rest = picture.filter("trim", start=f"{begin.seconds - EARLY:.6f}", **until)
-    return rest.filter("setpts", f"PTS-round({begin.seconds:.9f}/TB)")
+    fine = rest.filter("settb", "AVTB")  # a rate that a film was given is a clock too coarse for where it was cut
+    return fine.filter("setpts", f"PTS-round({begin.seconds:.9f}/TB)")
 
 
 def _of_sound(recipe: Recipe, threads: int) -> Options:
