@@ -86,7 +86,7 @@ class Room:
         return machine.pulse.free_bytes - sum(max(0, away.wanted - away.written) for away in self._at(machine))
 
     def _at(self, machine: Machine) -> Collection[Away]:
-        return [away for away in self._away.values() if away.machine is machine]
+        return [self._away[task] for task in machine.tasks]
 
 
 def outputs(task: Task) -> int:

@@ -32,7 +32,7 @@ T = TypeVar("T")
 BATCH = 500  # rows read at once
 MAX_PENDING = 256  # events that wait in memory for one subscriber
 TICK = 0.25  # seconds between two progress events of one variation, at least
-CROWD = 50  # so many subscribers are served each tick and each commit; with more, all comes less often
+CROWD = 50  # so many subscribers, and so many encodes, are told of each tick; with more, all comes less often
 PACE = 0.001  # seconds per subscriber of a crowd between two rounds of changes; each round wakes every one of them
 KEEP_ALIVE = 15.0  # seconds of silence after which a comment shows that the connection lives
 
@@ -161,7 +161,7 @@ class Feed(Generic[T]):
             await self._joined.wait()
             self._joined.clear()
             while self._subscribers:
-                await asyncio.sleep(TICK * max(1.0, len(self._subscribers) / CROWD))
+                await asyncio.sleep(TICK * max(1.0, len(self._subscribers) / CROWD, len(self._told) / CROWD))
                 self._conflate()
                 self._keep_alive(time.monotonic())
 

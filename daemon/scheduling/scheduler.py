@@ -199,6 +199,9 @@ class Scheduler:
     async def _fill_slots(self) -> None:
         await self._room.recall()
         for _ in range(MOST_AT_ONCE):
+            if not self._may_start():
+                self.shortage = None
+                return
             left = await self._room.left()
             self.shortage = left.refusal(0)
             if self.shortage or not self._may_start():
@@ -215,7 +218,7 @@ class Scheduler:
 
         A source that takes long to be read is overtaken.
         """
-        passed = {one.owner for one in self._running if self._more_of(one.owner) == 0}
+        passed = {owner for owner in {one.owner for one in self._running} if self._more_of(owner) == 0}
         while True:
             owners, rows = await self._resources.store.read(partial(self._ready_in_turn, passed))
             found = self._startable(rows)
