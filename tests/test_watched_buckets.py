@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +43,14 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S3Server]
 only_rclone = pytest.mark.parametrize("server", [S3Server], indirect=True)
 
 
-def watching(start_daemon: Start, server: S3Server, home: Path, **more: Any) -> Daemon:
+def watching(start_daemon: Start, server: S3Server, home: Path, endpoint: str = "", **more: Any) -> Daemon:
     """A daemon that makes mp3s of what lies below `in`, for `in/made`: it sees its own results."""
     wish = {"url": f"{URL}/in/made/{{stem}}.{{ext}}"}
     table = {"name": "inbox", "url": f"{URL}/in", "variations": [{"preset": "mp3"}], "deliver": wish, **QUICK, **more}
     lines = [f"{name} = {toml(value)}" for name, value in table.items()]
     config = home / "ffspool.toml"
-    config.write_text("\n".join([profile(server, home), "[[folders]]", *lines]))
+    bucket = profile(server, home, endpoint=endpoint or server.endpoint)
+    config.write_text("\n".join([bucket, "[[folders]]", *lines]))
     return start_daemon("--delivery-backoff", "0.1", "--fetch-backoff", "0.1", FFSPOOL_CONFIG=str(config))
 
 
@@ -123,6 +128,63 @@ def test_a_bucket_that_is_away_forgets_nothing(
     wait_until(lambda: shown(daemon)["error"] is None, "that it is back")
     scans(daemon)
     assert (shown(daemon)["taken"], len(jobs(daemon))) == (1, 1)
+
+
+class _Guarded(BaseHTTPRequestHandler):
+    """Passes on what is asked of a store, but shows nobody an object that is called secret."""
+
+    port: int
+
+    def do_GET(self) -> None:
+        if self.command == "HEAD" and "secret" in self.path:
+            self.send_response(400)
+            self.end_headers()
+            return
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        with closing(HTTPConnection("127.0.0.1", self.port)) as store:
+            store.request(self.command, self.path, body, dict(self.headers))
+            answer = store.getresponse()
+            content = answer.read()
+            length = answer.getheader("content-length") if self.command == "HEAD" else str(len(content))
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
+                    self.send_header(name, value)
+            self.send_header("content-length", length or "0")
+            self.end_headers()
+            self.wfile.write(content)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def guarded(server: S3Server) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Guarded", (_Guarded,), {"port": server.port})) as guard:
+        threading.Thread(target=guard.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{guard.server_port}"
+        guard.shutdown()
+
+
+@only_rclone
+def test_one_object_that_nobody_may_look_at_keeps_no_other_waiting(
+    start_daemon: Start, server: S3Server, tmp_path: Path, clip: Path
+) -> None:
+    """Such as one that its owner encrypted with a key of their own."""
+    for name in ("a secret.mp4", "b.mp4"):
+        server.put(f"renders/in/{name}", clip.read_bytes())
+    with guarded(server) as endpoint:
+        daemon = watching(start_daemon, server, tmp_path, endpoint=endpoint)
+        wait_until(lambda: shown(daemon)["made"] == 1, "the other")
+        words = "a secret.mp4 waits: the bucket renders answered 400 Bad Request"
+        wait_until(lambda: shown(daemon)["error"] == words, "what keeps the one")
+        assert [one["name"] for one in history(daemon)] == ["b.mp4"]
 
 
 @pytest.mark.thorough

@@ -216,13 +216,25 @@ class Watcher:
         watch.scanned_at, watch.error = self._now(), walk.flaw
         if isinstance(watch.folder, Folder):
             await self._let_go(watch.folder)
-        for found in watch.stable(before, time.monotonic()):
+        await self._take_all(watch, watch.stable(before, time.monotonic()))
+
+    async def _take_all(self, watch: Watched, files: Sequence[Found]) -> None:
+        """Takes each but what its store does not show, until there is no room, or the folder is away."""
+        unshown = list[str]()
+        for found in files:
             try:
                 await self._take(watch, found)
             except (LimitReached, OutOfSpace, Unavailable, Undelivered) as error:
+                if isinstance(error, Undelivered) and not error.away:
+                    unshown.append(f"{found.path} waits: {error}")
+                    continue
                 tell(log, logging.WARNING, "files wait to be taken", folder=watch.folder.name, error=str(error))
                 watch.error = "; ".join(filter(None, (watch.error, f"files wait to be taken: {error}")))
                 return
+        if unshown:
+            tell(log, logging.WARNING, "objects cannot be looked at", folder=watch.folder.name, count=len(unshown))
+            more = f" (and {len(unshown) - 1} more)" if unshown[1:] else ""
+            watch.error = "; ".join(filter(None, (watch.error, unshown[0] + more)))
 
     async def _let_go(self, folder: Folder) -> None:
         """Moves or deletes what is done with; what cannot be yet, after a later scan."""
