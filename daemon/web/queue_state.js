@@ -29,7 +29,8 @@ class Queue extends Observable {
     events.on("open", ({ resumed }) => (resumed ? this.#recount() : this.reload()));
     events.on("reset", () => this.reload());
     events.on("job", (change) => this.#change(change));
-    events.on("variation", ({ job, status }) => status === "failed" && (this.#strange.add(job), this.#settle()));
+    events.on("variation", ({ job, status }) => status === "failed" && this.#reread(job));
+    events.on("delivery", ({ job, status }) => (status === "failed" || this.get(job)?.deliveries?.failed) && this.#reread(job));
     events.on("deleted", ({ id }) => this.#drop(id));
     events.on("queue", ({ state }) => (this.#set({ state }), this.#recount())); // slots changed, perhaps
   }
@@ -104,6 +105,11 @@ class Queue extends Observable {
     this.#strange.delete(id);
     this.parts.forEach((part) => part.drop(id));
     this.changed();
+    this.#settle();
+  }
+
+  #reread(id) {
+    this.#strange.add(id);
     this.#settle();
   }
 
