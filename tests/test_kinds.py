@@ -252,8 +252,14 @@ FIELDS = ["-flags", "+ildct+ilme", "-x264-params", "tff=1"]
         ("ts", ["-c:v", "libx264"], ["320x240", "240x320"]),
         ("ts", ["-c:v", "libx264", *FIELDS], ["352x288,interlace,setsar=12/11", "360x576,interlace"]),
         thorough("webm", ["-c:v", "libvpx"], ["320x240", "240x320"]),
+        ("mkv", ["-c:v", "libsvtav1", "-preset", "12"], ["320x240", "240x320"]),
+        ("h264", ["-c:v", "libx264"], ["320x240", "240x320"]),
+        thorough("hevc", ["-c:v", "libx265"], ["320x240", "240x320"]),
+        thorough("mkv", ["-c:v", "mpeg2video"], ["320x240", "240x320"]),
+        thorough("avi", ["-c:v", "mpeg4"], ["320x240", "240x320"]),
+        thorough("mov", ["-c:v", "mjpeg"], ["320x240", "240x320"]),
     ],
-    ids=["broadcast", "fields", "call"],
+    ids=["broadcast", "fields", "call", "av1", "h264", "hevc", "disc", "mpeg4", "jpegs"],
 )
 def test_pictures_that_turn_midway_get_bars(
     ffmpeg: str, tmp_path: Path, kind: str, encode: list[str], looks: list[str]
@@ -266,6 +272,16 @@ def test_pictures_that_turn_midway_get_bars(
     [tiles] = frames(make(ffmpeg, source, tmp_path, "thumbnail-sheet"))
     assert red_share(tiles, ALL, (0.0, 0.45)) > 0.99
     assert 0.5 < red_share(tiles, ALL, (0.55, 1.0)) < 0.65
+    *_, archived = frames(make(ffmpeg, source, tmp_path, "archive-ffv1"))
+    assert max(red_share(archived, side, ALL) for side in SIDES) < 0.01
+
+
+def test_odd_pictures_that_change_their_size_are_told_to_be_stretched(ffmpeg: str, tmp_path: Path) -> None:
+    encode = ["-c:v", "mjpeg", "-pix_fmt", "yuvj444p"]
+    media = reading.read_media(str(spliced(ffmpeg, tmp_path, "mov", encode, "161x121", "121x161")))
+    [output] = outputs("h264-480p")
+    told = plan(media, output.preset, output.parameters).contents.left_out
+    assert [fact.what for fact in told] == ["shape"]
 
 
 def test_an_animated_webp_shows_the_excerpt(ffmpeg: str, clip: Path, tmp_path: Path) -> None:

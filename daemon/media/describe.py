@@ -41,6 +41,7 @@ from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Held, Media, VideoStream
 from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
 from daemon.media.plausible import MOST_STRETCH
+from daemon.media.shapes import Shapes
 
 MOST_DAYS = 7
 FINGER = 65536  # bytes at the beginning by which a file is told from another one
@@ -272,7 +273,7 @@ def _video(container: InputContainer, closed: set[int]) -> VideoStream | None:
         begin = durations.begin(stream)  # before it is read: where nothing tells, FFmpeg takes some later packet's then
         seen = frames.impression(container, stream)
         if seen is not None:
-            fields, captions = zip(*_later(container, stream), strict=True)
+            fields, captions = zip(*_later(container, stream, seen.shapes), strict=True)
             seen = seen._replace(interlaced=seen.interlaced or any(fields), captions=seen.captions or any(captions))
             return _pictured(stream, begin, seen)
     if candidates and not container.streams.audio:
@@ -280,10 +281,10 @@ def _video(container: InputContainer, closed: set[int]) -> VideoStream | None:
     return None
 
 
-def _later(container: InputContainer, stream: Pictures) -> list[tuple[bool, bool]]:
+def _later(container: InputContainer, stream: Pictures, shapes: Shapes) -> list[tuple[bool, bool]]:
     """Whether frames further on are made of fields, as in a broadcast, and whether they carry captions."""
     seconds = (container.duration or 0) / av.time_base
-    return [frames.look_later(container, stream, seconds * share) for share in (0.4, 0.75)]
+    return [frames.look_later(container, stream, seconds * share, shapes) for share in (0.4, 0.75)]
 
 
 def _refuse_tiles(container: InputContainer) -> None:
@@ -347,6 +348,7 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
         in_band=_in_band(stream),
         own_colours=dolby_vision and colour.transfer is None,
         captions=seen.captions,
+        reshaped=seen.shapes.changing,
         start_seconds=begin,
         duration_seconds=durations.of_stream(stream),
     )

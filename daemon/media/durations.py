@@ -16,6 +16,7 @@ from daemon.errors import ProbeError
 from daemon.media import demux
 from daemon.media.allowlist import BACKWARD_JUMP, DISCONTINUOUS, FORWARD_JUMP
 from daemon.media.model import AudioStream, Media, VideoStream
+from daemon.media.shapes import Shapes
 
 if TYPE_CHECKING:  # the daemon compares durations, and need not load FFmpeg's libraries for that
     from av.container import InputContainer
@@ -56,8 +57,8 @@ class Span(NamedTuple):
     """A span is when a stream begins and ends, what it leaves out between, and what it holds but hides, in seconds.
 
     Of a picture, `pauses` are those between two that are far longer than usual, `pictures` how many are shown, and
-    `fleeting` those of them that follow the one before at once. The `longest` pause is one of any track while another
-    went on, that seems to be a jump of the clock.
+    `fleeting` those of them that follow the one before at once, and it is `reshaped` where they change their size. The
+    `longest` pause is one of any track while another went on, that seems to be a jump of the clock.
     """
 
     begin: float
@@ -68,6 +69,7 @@ class Span(NamedTuple):
     pictures: int = 0
     fleeting: int = 0
     longest: float = 0.0
+    reshaped: bool = False
 
 
 Spans = dict[int, Span]  # by a stream's index
@@ -147,7 +149,8 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
     times, last = list[float](), (-math.inf, -math.inf)
     shown = media.video.index if media.video else None
     jumps = _Jumps() if container.format.name in DISCONTINUOUS else None
-    for index, begins, ends in _packets(container, [stream.index for stream in timed(media)], hidden, jumps):
+    shapes = Shapes(container.streams[shown]) if shown is not None else None
+    for index, begins, ends in _packets(container, [stream.index for stream in timed(media)], hidden, jumps, shapes):
         so_far = read.setdefault(index, [begins, begins, 0.0, begins])
         gap = begins - min(so_far[1], so_far[3] + longest.get(index, math.inf))
         if gap > LEAST_GAP:
@@ -164,7 +167,8 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
         for index, so_far in read.items()
     }
     if media.video and media.video.index in found:
-        found[media.video.index] = _shown(container, media, media.video, found[media.video.index], times, last)
+        span = _shown(container, media, media.video, found[media.video.index], times, last)
+        found[media.video.index] = span._replace(reshaped=shapes is not None and shapes.changing)
     return found
 
 
@@ -220,7 +224,11 @@ def _last_end(container: InputContainer, picture: VideoStream, begins: float, en
 
 
 def _packets(
-    container: InputContainer, indices: Sequence[int], hidden: dict[int, float], jumps: _Jumps | None
+    container: InputContainer,
+    indices: Sequence[int],
+    hidden: dict[int, float],
+    jumps: _Jumps | None,
+    shapes: Shapes | None,
 ) -> Iterator[tuple[int, float, float]]:
     """Stream, begin and end, in seconds, of every packet; a raw stream's have no times, and follow one another.
 
@@ -238,6 +246,8 @@ def _packets(
         if not packet.size:  # the end, which is told of streams nobody asked for, too
             continue
         index = packet.stream_index
+        if shapes and index == shapes.index:
+            shapes.take(packet)
         lasts = _signed(packet.duration or 0) * ticks[index] or usual[index]
         if packet.is_discard:
             hidden[index] = hidden.get(index, 0.0) + lasts
@@ -315,6 +325,7 @@ def gapped(media: Media, found: Spans | None) -> Media:
             gap_seconds=span.pauses,
             pictures=span.pictures,
             fleeting=span.fleeting,
+            reshaped=picture.reshaped or span.reshaped,
         )
     longest = max((span.longest for span in spans.values()), default=0.0)
     return replace(media, audio=tuple(heard), video=picture, longest_pause_seconds=longest)

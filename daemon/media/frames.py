@@ -21,6 +21,7 @@ from daemon.media.durations import JITTER, LEAST_JITTER
 from daemon.media.h264_sps import frames_only
 from daemon.media.model import Colour
 from daemon.media.plausible import MOST_FRAMES_PER_SECOND
+from daemon.media.shapes import Shapes
 
 MAX_PACKETS_BEFORE_A_PICTURE = 1000
 LOOKED_AT = 12  # frames, where the first does not settle how the stream is scanned
@@ -88,7 +89,7 @@ class Impression(NamedTuple):
 
     `late` is by how many seconds a packet is to be decoded after what is in it is to be shown: no more than 0.0 but
     where the file errs. It begins at that second of the file's own time, where that is told; before it is, so many
-    pictures are `unstamped`. `timed`: any packet that was read has a time.
+    pictures are `unstamped`. `timed`: any packet that was read has a time. `shapes` is what is told of their size.
     """
 
     frame: VideoFrame
@@ -100,6 +101,7 @@ class Impression(NamedTuple):
     begin: float | None
     unstamped: int
     timed: bool
+    shapes: Shapes
 
 
 def impression(container: InputContainer, stream: Pictures) -> Impression | None:
@@ -112,9 +114,11 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
     read_to = -math.inf  # no picture before this is still to come
     late = 0.0
     captions = timed = False
+    shapes = Shapes(stream)
     first: Any = None
     for count, packet in enumerate(demux.packets(container, stream)):
         first = first or packet
+        shapes.take(packet)
         timed = timed or packet.pts is not None
         if packet.pts is not None and tick:
             stamps.append(packet.pts * tick)
@@ -135,7 +139,7 @@ def impression(container: InputContainer, stream: Pictures) -> Impression | None
     rate, variable = _spacing(stamps, FORWARD_JUMP if container.format.name in DISCONTINUOUS else math.inf)
     captions = captions or any("A53_CC" in frame.side_data for frame in frames)
     begin, unstamped = _begin(frames, tick, rate or float(stream.average_rate or 0))
-    return Impression(frames[0], _interlaced(frames), rate, variable, late, captions, begin, unstamped, timed)
+    return Impression(frames[0], _interlaced(frames), rate, variable, late, captions, begin, unstamped, timed, shapes)
 
 
 def _leads(packet: Any, first: Any) -> bool:
@@ -153,10 +157,11 @@ def _begin(frames: Sequence[VideoFrame], tick: float, rate: float) -> tuple[floa
     return ticks * tick - (number / rate if number else 0.0), number
 
 
-def look_later(container: InputContainer, stream: Pictures, seconds: float) -> tuple[bool, bool]:
-    """Tells of some frames from there on whether any is made of fields, and whether any carries captions."""
+def look_later(container: InputContainer, stream: Pictures, seconds: float, shapes: Shapes) -> tuple[bool, bool]:
+    """Tells of some frames from there on whether any is made of fields, and whether any carries captions; gathers what
+    is told of their `shapes`."""
     fields = _may_hold_fields(stream)
-    if not fields and stream.codec_context.name not in CAPTIONING:
+    if not (fields or shapes.told or stream.codec_context.name in CAPTIONING):
         return False, False
     try:
         container.seek((container.start_time or 0) + int(seconds * av.time_base))
@@ -165,6 +170,7 @@ def look_later(container: InputContainer, stream: Pictures, seconds: float) -> t
     frames: list[VideoFrame] = []
     captions = False
     for count, packet in enumerate(demux.packets(container, stream)):
+        shapes.take(packet)
         captions = captions or _is_captioned(stream, packet)
         if fields and len(frames) < LOOKED_AT and count <= 2 * LOOKED_AT:
             frames += _decoded(packet)

@@ -67,6 +67,7 @@ class VideoStream(Model, frozen=True):
     late_seconds: float = 0.0  # at most, after a picture is to be shown, until its packet is to be decoded
     in_band: bool = False  # whether its packets alone tell what decoders must know before them (HEVC in MP4)
     own_colours: bool = False  # whether only players of Dolby Vision know what its numbers mean (profile 5)
+    reshaped: bool = False  # whether pictures change their size or their shape midway
     captions: bool = False  # whether frames carry some (EIA-608 or 708)
     spherical: bool = False  # whether it is marked as a 360° film
     stereo: bool = False  # whether each frame, or each second one, is marked as that of one eye or of both

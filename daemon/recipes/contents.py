@@ -15,7 +15,7 @@ from daemon.presets.traits import Family
 from daemon.recipes import chapters
 from daemon.recipes.containers import MOMENT, RELEASE, Container
 from daemon.recipes.metadata import GAINS, told_by
-from daemon.recipes.picture import is_thinned
+from daemon.recipes.picture import is_thinned, may_change_shape
 from daemon.recipes.recipe import Options, Recipe
 
 LEAST_HOLE = 0.5  # seconds without sound, amid it, that are worth a word
@@ -84,16 +84,7 @@ class _Account(NamedTuple):
             yield LeftOut(what="picture", why=why, track=index, detail=picture.codec, meant=True)
             return
         yield from self._track("picture", picture, picture.marks)
-        if picture.gap_seconds:
-            hole, why = (
-                f"{picture.gap_seconds:.1f} s of the picture",
-                "the source has none in its middle: the last stays",
-            )
-            yield LeftOut(what="gap", why=why, track=picture.index, detail=hole)
-        if picture.fleeting and self._encoder != "copy":
-            why = "by its times each follows the one before at once: no screen shows both, and not all are kept"
-            detail = f"{picture.fleeting} of {picture.pictures}"
-            yield LeftOut(what="pictures", why=why, track=picture.index, detail=detail)
+        yield from self._frames(picture)
         yield from self._hdr(picture)
         if picture.alpha:
             yield from self._transparency(picture)
@@ -113,6 +104,21 @@ class _Account(NamedTuple):
             yield from self._captions(picture)
         elif self._asked("captions", "text"):
             yield LeftOut(what="captions", why="captions=text was asked for, and none are found")
+
+    def _frames(self, picture: VideoStream) -> _Facts:
+        if picture.gap_seconds:
+            hole, why = (
+                f"{picture.gap_seconds:.1f} s of the picture",
+                "the source has none in its middle: the last stays",
+            )
+            yield LeftOut(what="gap", why=why, track=picture.index, detail=hole)
+        if picture.fleeting and self._encoder != "copy":
+            why = "by its times each follows the one before at once: no screen shows both, and not all are kept"
+            detail = f"{picture.fleeting} of {picture.pictures}"
+            yield LeftOut(what="pictures", why=why, track=picture.index, detail=detail)
+        if picture.reshaped and self._encoder != "copy" and not may_change_shape(self.media):
+            why = "its pictures change their size midway, and those of an odd one get no bars: later ones are stretched"
+            yield LeftOut(what="shape", why=why, track=picture.index)
 
     @property
     def _encoder(self) -> str | None:

@@ -74,7 +74,7 @@ def may_change_shape(media: Media) -> bool:
     picture = media.video
     if picture is None or picture.coded_width % 2 or picture.coded_height % 2:  # odd ones cannot have bars
         return False
-    return media.format in SPLICED or picture.codec in CALLS
+    return picture.reshaped or media.format in SPLICED or picture.codec in CALLS
 
 
 def of_one_shape(node: Node, picture: VideoStream) -> Node:

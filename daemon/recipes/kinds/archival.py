@@ -49,27 +49,7 @@ def remux(request: Request[RemuxParameters]) -> Recipe:
         advice = "take remux-mkv, or encode it" if elsewhere else "encode it with another preset"
         raise UnsuitableSource(f"{CALLED[preset.container]} cannot hold the source's {', '.join(strange)}: {advice}")
     kept: list[AudioStream | VideoStream] = [*([media.video] if media.video else []), *heard]
-    if media.edited:
-        raise UnsuitableSource(
-            "the source's edit list shows several parts of a track, which no copy can do as exactly: encode it"
-        )
-    if preset.container != "mp4" and any(stream.hidden_seconds > MOST_HIDDEN for stream in kept):
-        raise UnsuitableSource(
-            f"the source hides parts by an edit list, which {CALLED[preset.container]} would show: "
-            "take remux-mp4, or encode it"
-        )
-    to_its_own = media.format.startswith("mov")
-    if media.redescribed and not (to_its_own and preset.container == "mp4"):
-        raise UnsuitableSource(
-            f"the source describes parts of a track in different ways, of which {CALLED[preset.container]} keeps one: "
-            f"{'take remux-mp4, or ' if to_its_own else ''}encode it"
-        )
-    turned = media.video is not None and media.video.spherical and (media.video.rotation or media.video.mirrored)
-    if preset.container != "mp4" and turned:
-        raise UnsuitableSource(
-            f"the source is a 360° film that players have to turn: {CALLED[preset.container]} keeps one of the two. "
-            "Take remux-mp4, or encode it"
-        )
+    _refuse_untrue(media, kept, preset.container)
     if stream_copy.muddled(media):
         raise UnsuitableSource(
             "its file does not tell when all of its pictures are shown, which may be in another order than they are "
@@ -80,6 +60,31 @@ def remux(request: Request[RemuxParameters]) -> Recipe:
     fast_start = {"movflags": "+faststart"} if preset.container == "mp4" else {}
     options = {**fast_start, "c": "copy", **stream_copy.picture_options(media, preset.container)}
     return _kept(request, planned, options, heard)._replace(direct=media.video)
+
+
+def _refuse_untrue(media: Media, kept: Iterable[AudioStream | VideoStream], container: str) -> None:
+    """Raises UnsuitableSource where a copy of the tracks that are `kept` would show something else than its source."""
+    if media.edited:
+        raise UnsuitableSource(
+            "the source's edit list shows several parts of a track, which no copy can do as exactly: encode it"
+        )
+    if container != "mp4" and any(stream.hidden_seconds > MOST_HIDDEN for stream in kept):
+        raise UnsuitableSource(
+            f"the source hides parts by an edit list, which {CALLED[container]} would show: "
+            "take remux-mp4, or encode it"
+        )
+    to_its_own = media.format.startswith("mov")
+    if media.redescribed and not (to_its_own and container == "mp4"):
+        raise UnsuitableSource(
+            f"the source describes parts of a track in different ways, of which {CALLED[container]} keeps one: "
+            f"{'take remux-mp4, or ' if to_its_own else ''}encode it"
+        )
+    turned = media.video is not None and media.video.spherical and (media.video.rotation or media.video.mirrored)
+    if container != "mp4" and turned:
+        raise UnsuitableSource(
+            f"the source is a 360° film that players have to turn: {CALLED[container]} keeps one of the two. "
+            "Take remux-mp4, or encode it"
+        )
 
 
 def archive(request: Request[ArchiveParameters]) -> Recipe:
@@ -133,7 +138,7 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
         exact["colorspace"] = picture.colour.matrix  # which the decoder that sees alpha does not tell
     kept = _kept(request, planned, {**timing(), **exact}, heard)
     threaded = kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads})
-    if picture.counted or picture.unstamped:  # only filters can set the clock of such a picture
+    if picture.counted or picture.unstamped or picture.reshaped:  # only filters can set their clock, or give them bars
         return threaded._replace(filtered=lambda shown: shown)
     return threaded._replace(direct=picture)
 

@@ -1,0 +1,133 @@
+"""Finds out whether pictures of a stream change their size or their shape midway, by what its packets tell of that.
+
+Nothing is decoded: it is enough that a stream tells it anew, and otherwise than before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+LOOKED_AT = 4096  # bytes at the beginning of a packet
+_SPS_OF_H264, _SPS_OF_HEVC = 7, 33  # kinds of units
+_FRAMES_OF_JPEG = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of frames' headers
+_FIRST_ARRAY = 23  # byte of what describes HEVC; each has one unit
+_SEQUENCE, _SIZED = 1, 2  # a kind of AV1's units; the flag of one that tells how long it is
+
+
+class Shapes:
+    """Gathers what a stream tells of the shape of its pictures."""
+
+    def __init__(self, stream: Any) -> None:
+        self.index = stream.index
+        codec = stream.codec_context
+        described = codec.extradata or b""
+        self._told = set[bytes]()
+        self._reader: Callable[[bytes], Iterator[bytes]] | None = None
+        if codec.name in {"h264", "hevc"}:
+            of_h264 = codec.name == "h264"
+            length = (described[4 if of_h264 else 21] & 3) + 1 if described[:1] == b"\1" and len(described) > 21 else 0
+            self._reader = lambda packet: _parameters(packet, length, of_h264=of_h264)
+            self._told |= {*_described(described, of_h264=of_h264)}
+        elif codec.name in _READERS:
+            self._reader = _READERS[codec.name]
+
+    @property
+    def told(self) -> bool:
+        """Says whether packets of such a stream tell it."""
+        return self._reader is not None
+
+    @property
+    def changing(self) -> bool:
+        return len(self._told) > 1
+
+    def take(self, packet: Any) -> None:
+        """Reads the beginning of a packet with which decoders can begin."""
+        if self._reader and packet.is_keyframe and not self.changing:
+            self._told.update(self._reader(bytes(memoryview(packet)[:LOOKED_AT])))
+
+
+def _described(described: bytes, *, of_h264: bool) -> Iterator[bytes]:
+    """The first set of parameters in the description of a track."""
+    if of_h264:
+        at = 6
+    else:
+        at = _FIRST_ARRAY
+        while at + 5 < len(described) and described[at] & 63 != _SPS_OF_HEVC:
+            at += 5 + int.from_bytes(described[at + 3 : at + 5], "big")
+        at += 3
+    if described[:1] == b"\1" and at + 2 < len(described):
+        yield described[at + 2 : at + 2 + int.from_bytes(described[at : at + 2], "big")].rstrip(b"\0")
+
+
+def _parameters(packet: bytes, length: int, *, of_h264: bool) -> Iterator[bytes]:
+    """Sets of parameters, of units that tell how long they are in so many bytes, or are parted by marks (0)."""
+    for unit in _units(packet, length) if length else packet.split(b"\0\0\1")[1:]:
+        kind = unit[0] & 31 if of_h264 else unit[0] >> 1 & 63 if unit else -1
+        if kind == (_SPS_OF_H264 if of_h264 else _SPS_OF_HEVC):
+            yield unit.rstrip(b"\0")
+
+
+def _units(packet: bytes, length: int) -> Iterator[bytes]:
+    at = 0
+    while at + length < len(packet):
+        size = int.from_bytes(packet[at : at + length], "big")
+        yield packet[at + length : at + length + max(1, size)]
+        at += length + size
+
+
+def _of_av1(packet: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(packet) and packet[at] & _SIZED:
+        kind, at = packet[at] >> 3 & 15, at + (2 if packet[at] & 4 else 1)
+        size = shift = 0
+        while at < len(packet):
+            size, shift, at = size | (packet[at] & 127) << shift, shift + 7, at + 1
+            if not packet[at - 1] & 128:
+                break
+        if kind == _SEQUENCE:
+            yield packet[at : at + size]
+        at += size
+
+
+def _after(mark: bytes, length: int) -> Callable[[bytes], Iterator[bytes]]:
+    def found(packet: bytes) -> Iterator[bytes]:
+        at = packet.find(mark)
+        if at >= 0:
+            yield packet[at + len(mark) : at + len(mark) + length]
+
+    return found
+
+
+def _of_mpeg4(packet: bytes) -> Iterator[bytes]:
+    """The description of a layer, as far as to the next mark."""
+    for unit in packet.split(b"\0\0\1")[1:]:
+        if unit[:1] and 0x20 <= unit[0] < 0x30:
+            yield unit
+
+
+def _of_jpeg(packet: bytes) -> Iterator[bytes]:
+    at = 2
+    while at + 9 <= len(packet) and packet[at] == 0xFF:
+        if packet[at + 1] in _FRAMES_OF_JPEG:
+            yield packet[at + 5 : at + 9]
+            return
+        at += 2 + int.from_bytes(packet[at + 2 : at + 4], "big")
+
+
+def _of_vp9(packet: bytes) -> Iterator[bytes]:
+    """Colours and size, which stand behind a mark; what follows in the last byte is not of that."""
+    if packet[1:4] == b"\x49\x83\x42" and len(packet) > 8:
+        yield packet[4:8] + bytes([packet[8] & 0xF0])
+
+
+_OF_VP8 = _after(b"\x9d\1\x2a", 4)
+_OF_MPEG2 = _after(b"\0\0\1\xb3", 4)  # how wide, how high, of which shape, and how many in a second
+_READERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
+    **dict.fromkeys(("av1", "libdav1d", "libaom-av1"), _of_av1),
+    **dict.fromkeys(("mpeg1video", "mpeg2video"), _OF_MPEG2),
+    **dict.fromkeys(("vp8", "libvpx"), _OF_VP8),
+    **dict.fromkeys(("vp9", "libvpx-vp9"), _of_vp9),
+    "mpeg4": _of_mpeg4,
+    "mjpeg": _of_jpeg,
+}
