@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 39;
+PRAGMA user_version = 40;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -439,12 +439,21 @@ CREATE TABLE paused_folders (
     folder TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
+-- Watched folders as they were when their files were known last: one that is called otherwise by now is the same.
+CREATE TABLE known_folders (
+    name  TEXT PRIMARY KEY,
+    place TEXT NOT NULL,  -- what the path or URL of all that is in it begins with
+    made  TEXT NOT NULL   -- a hash of what its variations were, with all that their presets said
+) STRICT, WITHOUT ROWID;
+
 -- Where what was delivered lay then: a watched folder does not take it, long after its job is forgotten. Of a place
 -- there may be several, which lay there one after the other, or were to.
 CREATE TABLE brought (
     place    TEXT NOT NULL,     -- as of its delivery
     path     TEXT NOT NULL,     -- below that
     bytes    INTEGER NOT NULL,
+    seconds  REAL,              -- that it plays; NULL: it does not, or it is old
+    codec    TEXT,              -- of its picture, or of its sound where it has none
     PRIMARY KEY (place, path, bytes)
 ) STRICT, WITHOUT ROWID;
 

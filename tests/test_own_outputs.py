@@ -28,6 +28,7 @@ def known(tmp_path: Path, brought: list[tuple[int, int | None]], *files: Found) 
         store = await Store.open(paths.database)
         for size, inode in brought:
             row: dict[str, Any] = {"place": "original:/films", "path": "t1.mp4", "bytes": size}
+            row |= {"seconds": None, "codec": None}
             await store.write(lambda t, row=row: t.run("keep_brought", **row))  # type: ignore[misc]
             if inode is not None:
                 row = {"inode": inode, "bytes": size, "modified": inode, "name": "t1.mp4", "folder": None}

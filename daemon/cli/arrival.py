@@ -15,19 +15,23 @@ from daemon.cli.made import Origin
 from daemon.cli.work_place import brought, left_by_a_run
 from daemon.database.file import peek, prepare
 from daemon.database.store import Row, load_queries
+from daemon.delivery.result_mark import Mark, put_on_all
 from daemon.errors import StartupError
 from daemon.paths import Paths, remove
 from daemon.proof.publish import seal
 
 
-def arrive(output: Path, sha256: str, folder: Path, target: str, origin: Origin, *, overwrite: bool) -> Path:
+def arrive(
+    output: Path, sha256: str, seconds: float | None, folder: Path, target: str, origin: Origin, *, overwrite: bool
+) -> Path:
     """Puts a completed output to its place below `folder`, or numbered beside a file that came there meanwhile, and
-    notes what it is made of. Raises Unavailable as `brought` does. Blocks.
+    notes what it is made of; marked as ours, it plays so many `seconds`. Raises Unavailable as `brought` does. Blocks.
 
     It is noted before it has its name: a run that is killed in between is gone on with, and finds it there.
     """
     here, place = brought(output, folder, sha256), folder / target
     place.parent.mkdir(parents=True, exist_ok=True)
+    put_on_all(here, Mark(seconds=seconds))
     overwrite = overwrite and made.may_go(folder, target)
     if overwrite or not os.path.lexists(place):
         made.note(folder, place, origin, like=here)
@@ -59,7 +63,7 @@ def _bring(paths: Paths, folder: Path, *, overwrite: bool) -> Iterator[str]:
         if made.is_whole(made.read(folder), folder, row["name"], origin) or seal(output)[1] != row["sha256"]:
             remove(output)  # it was killed before its second name was gone; or it is not what was proven
             continue
-        path = arrive(output, row["sha256"], folder, row["name"], origin, overwrite=overwrite)
+        path = arrive(output, row["sha256"], row["output_seconds"], folder, row["name"], origin, overwrite=overwrite)
         yield str(path.relative_to(folder))
 
 

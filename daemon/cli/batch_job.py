@@ -179,6 +179,6 @@ class _Follower:
 
     async def _move(self, job: str, variation: str, target: str, origin: Origin) -> Made:
         output, row = await self._service.jobs.output(job, variation)
-        arriving = partial(arrive, output, row["sha256"], self._batch.folder, target, origin)
+        arriving = partial(arrive, output, row["sha256"], row["output_seconds"], self._batch.folder, target, origin)
         path = await asyncio.to_thread(arriving, overwrite=self._batch.overwrite)
         return Made(path=path, duration_seconds=row["output_seconds"])

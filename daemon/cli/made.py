@@ -1,4 +1,7 @@
-"""Keeps a small record beside the outputs of `ffspool run`: of what each was made, so that it is not made again."""
+"""Keeps a small record beside the outputs of `ffspool run`: of what each was made, so that it is not made again.
+
+Of a name that comes again in it, the last line is true.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from daemon.delivery.result_mark import RECORD
 from daemon.models import Model, Parameters, Wanted
 from daemon.scheduling.sources import NewSource
 
-RECORD = ".ffspool-made"  # lines of JSON; of a name that comes again, the last is true
 ENDED = b'"ended"'  # a line behind what a run made that was not interrupted
 
 

@@ -505,7 +505,7 @@ UPDATE variations SET name = :name WHERE id = :variation
 -- What was completed in the database of a single run, and of what it was made: there is little else in it.
 -- name: made_by_run
 SELECT jobs.id AS job, variations.id, variations.name, variations.extension, variations.sha256, variations.preset,
-    variations.parameters, sources.path, sources.bytes, sources.modified
+    variations.parameters, variations.output_seconds, sources.path, sources.bytes, sources.modified
 FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON jobs.seq = variations.job
 WHERE variations.seq > 0 AND variations.status = 'completed'
 
@@ -893,7 +893,7 @@ DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= :before ORDER 
 SELECT deliveries.id, deliveries.place, deliveries.wanted, deliveries.status, deliveries.landing, deliveries.failures,
     deliveries.since, variations.id AS variation, variations.name, variations.preset, variations.parameters,
     variations.extension, variations.bytes, variations.sha256, variations.quality, variations.contents,
-    sources.name AS source, sources.id AS source_id, sources.folder AS stem, sources.path,
+    variations.output_seconds, sources.name AS source, sources.id AS source_id, sources.folder AS stem, sources.path,
     sources.modified, sources.media, jobs.id AS job, jobs.name AS job_name, jobs.created_at, jobs.owner,
     (jobs.owner IS NULL OR EXISTS (
         SELECT 1 FROM tokens, json_each(tokens.rights) WHERE tokens.name = jobs.owner AND json_each.value = 'admin'
@@ -1240,7 +1240,7 @@ SELECT DISTINCT place FROM brought
 
 -- Those of these paths to which something was brought. `paths` is a JSON list of places and paths.
 -- name: brought_to
-SELECT place, path, bytes FROM brought
+SELECT place, path, bytes, seconds, codec FROM brought
 WHERE (place, path) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:paths))
 
 -- Those of these that were delivered, by whatever name. `keys` is a JSON list of inodes, bytes and times.
@@ -1255,7 +1255,8 @@ WHERE folder IS NOT NULL AND folder IN (SELECT value FROM json_each(:inodes))
 
 -- Keeps where a delivery lies now, or is about to.
 -- name: keep_brought
-INSERT OR IGNORE INTO brought (place, path, bytes) VALUES (:place, :path, :bytes)
+INSERT INTO brought (place, path, bytes, seconds, codec) VALUES (:place, :path, :bytes, :seconds, :codec)
+ON CONFLICT DO UPDATE SET seconds = excluded.seconds, codec = excluded.codec
 
 -- Keeps what is delivered, or part of it, by what no rename changes.
 -- name: keep_brought_file

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from daemon.delivery import result_mark
+from daemon.delivery.result_mark import Mark
 from daemon.proof import output_folder
 from daemon.source_files import PASSING, descriptor_path
 
@@ -148,9 +150,11 @@ def _write(target: int, chunk: bytes) -> None:
         left = left[os.write(target, left) :]
 
 
-def finish(descriptor: int, rights: Rights, modified: int | None) -> None:
-    """Sets rights and time of a file or folder, makes it durable, and lets go of what is kept of it in memory."""
+def finish(descriptor: int, rights: Rights, modified: int | None, mark: Mark) -> None:
+    """Sets rights and time of a file or folder and marks it, makes it durable, and lets go of what is kept of it in
+    memory."""
     rights.give(descriptor)
+    result_mark.put(descriptor, mark)
     with suppress(PermissionError):  # cards and shares have modes of their own
         os.fchmod(descriptor, rights.mode)
         if modified is not None:

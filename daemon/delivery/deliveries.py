@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from daemon import addresses
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
-from daemon.delivery import apart, originals, replacements
+from daemon.delivery import apart, brought, originals, replacements
 from daemon.delivery.hooks import Hooks
 from daemon.delivery.place import WEB, BroughtFile, Course, Parcel, Place, Receipt, Stopped, place_of_scheme
 from daemon.delivery.rests import WAITS as RESTS
@@ -238,19 +238,20 @@ class Deliveries:
             if due["landing"] is None and not await self._threads.run(due["place"], parcel.output.exists):
                 raise Undelivered("its file is gone from the disk, so it cannot be delivered", final=True)
             place, loop = self._place(due), asyncio.get_running_loop()
-            await self._store.write(partial(_expect, due, parcel, place))
+            await self._store.write(partial(brought.expect, due, parcel, place))
         except InvalidRequest as error:
             raise Undelivered(str(error), final=True) from error
 
-        def note(landing: str | None, brought: Sequence[BroughtFile]) -> None:
-            work = partial(_note, due["id"], landing, brought)
+        def note(landing: str | None, files: Sequence[BroughtFile]) -> None:
+            work = partial(brought.note, due["id"], landing, files)
             if not asyncio.run_coroutine_threadsafe(self._store.write(work), loop).result():
                 raise Stopped
 
         course = Course(due["landing"], note, trip.unwanted.is_set)
         watching = asyncio.create_task(self._tell_if_it_hangs(due["id"], course))
         try:
-            return await self._threads.run(due["place"], partial(place.deliver, parcel, course))
+            receipt = await self._threads.run(due["place"], partial(place.deliver, parcel, course))
+            return replace(receipt, mark=parcel.mark)
         finally:
             watching.cancel()
 
@@ -330,21 +331,6 @@ def _due(
     return due, at, untold
 
 
-def _expect(due: Row, parcel: Parcel, place: Place, transaction: Transaction) -> None:
-    """What takes a file's place in a watched folder is known as ours before it is there."""
-    apart.claim(due, parcel, place, transaction)
-    if parcel.destination.replaces:
-        taken = f"{parcel.destination.below}/{originals.name_of(parcel)}".lstrip("/")
-        _keep_brought(due, taken, transaction)
-
-
-def _note(delivery: str, landing: str | None, brought: Sequence[BroughtFile], transaction: Transaction) -> int:
-    for name, (inode, size, modified), folder in brought:
-        known = {"inode": inode, "bytes": size, "modified": modified}
-        transaction.run("keep_brought_file", name=name, folder=folder, **known)
-    return transaction.run("note_landing", id=delivery, landing=landing)
-
-
 def _wanted(deliveries: list[str], transaction: Transaction) -> set[str]:
     return {row["id"] for row in transaction.all("wanted_deliveries", deliveries=_json(deliveries))}
 
@@ -363,17 +349,13 @@ def _record_receipt(due: Row, receipt: Receipt, hooks: Hooks, now: float, transa
         now=now,
     )
     if not receipt.kept and not wish.scheme:  # a folder may be watched
-        _keep_brought(due, receipt.to, transaction)
+        brought.keep(due, receipt.to, receipt.mark, transaction)
     transaction.run("forget_orphaned_deliveries")
     if receipt.aside:
         replacements.record(due, receipt, now, transaction)
     hooks.queue(due, receipt, now, transaction)
     keep = receipt.kept or wish.keep
     return not keep and bool(transaction.run("drop_output", variation=due["variation"], now=now))
-
-
-def _keep_brought(due: Row, path: str, transaction: Transaction) -> None:
-    transaction.run("keep_brought", place=due["place"], path=path, bytes=due["bytes"])
 
 
 def _erase_url(due: Row, destination: Destination, transaction: Transaction) -> None:

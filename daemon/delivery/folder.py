@@ -234,6 +234,7 @@ class _Delivery:
                 name = self._free(name)
             self._course.check()
             landing = self._landing(name)
+            self._part.tell(name)
             self._course.note(msgspec.json.encode(landing).decode(), self._part.brought(name))
             try:
                 is_renamed = self._renamed(name)

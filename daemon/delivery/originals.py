@@ -174,6 +174,7 @@ class _Replacement(Pair):
     # The output
 
     def _place(self, swap: Swap) -> None:
+        self._part(None).tell(swap.name)
         self._note(replace(swap, step=Step.PLACING), self._part(None).brought(swap.name))
         if not no_replace.put(self._at, part_of(self._parcel.id), swap.name):
             raise Undelivered(f"something else came to lie at {swap.name}: the original is put back", final=True)

@@ -8,7 +8,9 @@ import stat
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from daemon.delivery import by_handle, no_replace
+from msgspec.structs import replace
+
+from daemon.delivery import by_handle, no_replace, result_mark
 from daemon.delivery.by_handle import Rights
 from daemon.delivery.place import BroughtFile, Course, Parcel
 from daemon.delivery.refusals import refuse_if_full
@@ -55,6 +57,11 @@ class Part:
         found = by_handle.contents(self._folder, name, self._course.check)
         return found == (self._parcel.bytes, self._parcel.sha256)
 
+    def tell(self, name: str) -> None:
+        """Has it be known as ours once it has that name."""
+        if not result_mark.is_on(self._folder, self.name):
+            result_mark.record(self._folder, name, replace(self._parcel.mark, bytes=self._parcel.bytes))
+
     def brought(self, name: str) -> list[BroughtFile]:
         """Returns what it is known by once it has that name: itself, or of each of its folders a file in it."""
         if key := no_replace.file_key(self._folder, self.name):
@@ -79,7 +86,7 @@ class Part:
         try:
             if not linked:
                 by_handle.pour(self._parcel.output, part, self._course.check)
-            by_handle.finish(part, self._rights, self._parcel.modified)
+            by_handle.finish(part, self._rights, self._parcel.modified, self._parcel.mark)
         finally:
             os.close(part)
 
@@ -103,12 +110,14 @@ class Part:
                     part = os.open(steps[-1], by_handle.NEW_FILE, 0o600, dir_fd=at)
                     try:
                         by_handle.pour(path, part, self._course.check)
-                        by_handle.finish(part, self._rights, None)
+                        by_handle.finish(part, self._rights, None, self._parcel.mark)
                     finally:
                         os.close(part)
             for steps in sorted(folders, key=len, reverse=True):
                 with by_handle.folder(top, steps) as at:
-                    by_handle.finish(at, self._folder_rights, None if steps else self._parcel.modified)
+                    by_handle.finish(
+                        at, self._folder_rights, None if steps else self._parcel.modified, self._parcel.mark
+                    )
 
 
 def _telling(top: int, name: PurePosixPath) -> BroughtFile:

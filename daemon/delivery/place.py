@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from daemon.delivery.result_mark import Mark
 from daemon.models import Destination, Model
 from daemon.name_template import Words
 
@@ -45,6 +46,7 @@ class Parcel(Model, frozen=True):
     sha256: str = ""
     modified: int | None = None  # of its source, in nanoseconds since the epoch
     source: str | None = None  # where that lies, or its upload
+    mark: Mark = Mark()  # that it gets where it is brought to
     landing: str | None = None  # of one to be withdrawn: what was noted of it, where that is to be undone
 
 
@@ -57,6 +59,7 @@ class Receipt(Model, frozen=True):
     to: str
     kept: bool = False
     aside: str | None = None
+    mark: Mark = Mark()
 
 
 class Course:

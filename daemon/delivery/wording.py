@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from daemon.database.store import Row
 from daemon.delivery import terms
 from daemon.delivery.place import Parcel
+from daemon.delivery.result_mark import Mark
 from daemon.errors import Undelivered, UnknownPreset
 from daemon.media.model import Media
 from daemon.models import Contents, Deliver, Destination, Replacing
@@ -38,6 +39,7 @@ def parcel_of(row: Row, paths: Paths, library: Library) -> Parcel:
         sha256=row["sha256"],
         modified=_modified(destination, row),
         source=row["path"] or str(paths.source(row["job"], row["source_id"])),
+        mark=_mark(row, library),
     )
 
 
@@ -50,6 +52,11 @@ def bound(row: Mapping[str, Any] | Row, library: Library, destination: Destinati
     words = _words(row, destination.wish, library) if template or destination.wish.scheme else None
     name = NameTemplate(template).name(words) if template and words else row["name"]
     return Parcel(id="", destination=destination, name=name, words=words)
+
+
+def _mark(row: Row, library: Library) -> Mark:
+    codec = _height_and_codec(row, library)[1] if row["media"] else ""
+    return Mark(by=row["id"], bytes=row["bytes"], seconds=row["output_seconds"], codec=codec)
 
 
 def _modified(destination: Destination, row: Row) -> int | None:

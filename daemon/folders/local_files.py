@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from daemon.bounded_threads import Workers
 from daemon.config_tables import Folder
 from daemon.delivery import disk_mark
+from daemon.delivery.result_mark import Mark, marks_of
 from daemon.errors import Conflict, ProbeError, Unavailable
 from daemon.folders import own_outputs, rules
 from daemon.folders.hints import Hints
-from daemon.folders.origin import Refused, Taken, Unwritten
+from daemon.folders.origin import Ours, Refused, Taken, Unwritten
 from daemon.folders.replacing import Unfit, lost, replacing
 from daemon.folders.scan import Found, Walk
 from daemon.folders.structures import whole_of
@@ -90,16 +91,25 @@ class LocalFiles:
                 places[row["place"]] = root
         return places
 
+    async def _marks_at(self, found: Found) -> Sequence[Mark]:
+        folder = await self._on_thread(partial(os.path.realpath, self._folder.path))
+        return await self._store.read(partial(own_outputs.marks_at, folder, await self._places(), found))
+
     async def take(self, found: Found) -> Taken | None:
         source = await self._whereabouts.find(str(self._folder.path / found.path))
         if key_of(source.identity) != key_of(found.identity) or await self._is_written(found.path):
             return None
         await self._refuse_holes(found.path)
+        marks = await self._on_thread(partial(marks_of, self._folder.path / found.path))
+        if any(mark.bytes == source.bytes for mark in marks):
+            raise Ours
         await self._refuse_part(found.path)
         disk = await self._disk(found.path, source) if self._folder.is_changed else None
         if self._folder.is_changed and disk is None:
             return None
         media = await self._read(found.path, source)
+        if any(mark.plays(media) for mark in (*marks, *await self._marks_at(found))):
+            raise Ours  # to which tags were written
         if error := self._flaw(media, source):
             raise Refused(error)
         return Taken(replace(source, media=media), await self._wanted(found.path, source, media, disk), disk)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from daemon.database.store import Row, Transaction
+from daemon.delivery.result_mark import Mark
 from daemon.folders.scan import Found
 from daemon.folders.watched import key_of
 from daemon.source_files import identity_of
@@ -29,6 +30,13 @@ def ours(folder: str, places: Mapping[str, str], files: Sequence[Found], transac
     rows = transaction.all("brought_files", keys=_json({key_of(found.identity) for found in files}))
     moved = {(row["inode"], row["bytes"], row["modified"]) for row in rows}
     return [found for found in files if key_of(found.identity) in moved or _is_ours(ways[found], found, brought)]
+
+
+def marks_at(folder: str, places: Mapping[str, str], found: Found, transaction: Transaction) -> list[Mark]:
+    """Returns what is known of results that were brought to where a file lies, whatever lies there now."""
+    whole = dict(reversed(list(_ways(f"{folder}/{found.path}", places))))  # it comes first
+    rows = transaction.all("brought_to", paths=_json(list(whole.items())))
+    return [Mark(bytes=row["bytes"], seconds=row["seconds"], codec=row["codec"] or "") for row in rows]
 
 
 def _ways(path: str, places: Mapping[str, str]) -> Iterator[tuple[str, str]]:

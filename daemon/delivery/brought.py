@@ -1,0 +1,35 @@
+"""Keeps what was brought where, and what is about to be, so that it is known as ours there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from daemon.database.store import Row, Transaction
+from daemon.delivery import apart, originals
+from daemon.delivery.place import BroughtFile, Parcel, Place
+from daemon.delivery.result_mark import Mark
+
+
+def expect(due: Row, parcel: Parcel, place: Place, transaction: Transaction) -> None:
+    """Claims its address. What takes a file's place in a watched folder is known as ours before it is there.
+
+    Raises Undelivered as `claim` does.
+    """
+    apart.claim(due, parcel, place, transaction)
+    if parcel.destination.replaces:
+        taken = f"{parcel.destination.below}/{originals.name_of(parcel)}".lstrip("/")
+        keep(due, taken, parcel.mark, transaction)
+
+
+def note(delivery: str, landing: str | None, files: Sequence[BroughtFile], transaction: Transaction) -> int:
+    """Keeps what a place notes, and which files are ours from then on; returns 0 where nobody wants it any more."""
+    for name, (inode, size, modified), folder in files:
+        known = {"inode": inode, "bytes": size, "modified": modified}
+        transaction.run("keep_brought_file", name=name, folder=folder, **known)
+    return transaction.run("note_landing", id=delivery, landing=landing)
+
+
+def keep(due: Row, path: str, mark: Mark, transaction: Transaction) -> None:
+    """Keeps where an output lies now, or is about to, and what it plays."""
+    played = {"seconds": mark.seconds, "codec": mark.codec}
+    transaction.run("keep_brought", place=due["place"], path=path, bytes=due["bytes"], **played)
