@@ -316,9 +316,9 @@ def _refuse_oversized(stream: Pictures) -> None:
 
 def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoStream:
     frame = seen.frame
-    rotation = frames.quarter_turns(frame)
+    turned = rotation, tilt = frames.turn(frame)
     stretch = _stretch(stream)
-    width, height = _displayed(frame.width, frame.height, float(stretch), rotation)
+    width, height = frames.displayed(frame.width, frame.height, float(stretch), turned)
     colour = frames.colour(frame)
     dolby_vision = frames.dolby_vision(frame)
     shown = VideoStream(
@@ -329,6 +329,7 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
         coded_width=frame.width,
         coded_height=frame.height,
         rotation=rotation,
+        tilt=tilt,
         mirrored=frames.mirrored(frame),
         sample_aspect_ratio=f"{stretch.numerator}:{stretch.denominator}",
         frame_rate=frames.rate(stream, seen),
@@ -390,8 +391,3 @@ def _stretch(stream: Pictures) -> Fraction:
     """How much wider than high a pixel is shown."""
     ratio = Fraction(stream.sample_aspect_ratio or 1)
     return ratio if 1 / MOST_STRETCH <= ratio <= MOST_STRETCH else Fraction(1)
-
-
-def _displayed(width: int, height: int, stretch: float, rotation: int) -> tuple[int, int]:
-    squared = max(1, round(width * stretch))
-    return (height, squared) if rotation in {90, 270} else (squared, height)

@@ -31,6 +31,7 @@ TIMED = 240  # packets at most whose distance is looked at
 MOST_REORDERED = 17  # pictures, until one is shown that has the time of its packet
 PATIENCE = 2.0  # seconds for all of this, beyond the first frame
 HIDING = {"vp8", "vp9", "libvpx", "libvpx-vp9"}  # codecs whose packets may hold what is never shown
+NEARLY = 0.5  # degrees, within which FFmpeg takes a turn for that of a quarter
 TICK = 0.0015  # seconds: one of Matroska's clock
 
 # Codecs that can hold fields; a stream of another is progressive.
@@ -317,17 +318,34 @@ def stereo(frame: VideoFrame) -> bool:
 
 def mirrored(frame: VideoFrame) -> bool:
     """Tells whether the display matrix flips the picture besides turning it."""
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return False
-    a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrix)[:36])
-    return bool(a * d - b * c < 0)
+    a, b, c, d = _matrix(frame)
+    return a * d - b * c < 0
 
 
-def quarter_turns(frame: VideoFrame) -> int:
-    """Returns the degrees clockwise a player turns the picture; a mirrored one was flipped upside down before."""
-    turned = round(-frame.rotation) % 360
-    return turned if turned % 90 == 0 else 0
+def turn(frame: VideoFrame) -> tuple[int, float]:
+    """Returns the degrees clockwise a player turns the picture, as a quarter turn (0, 90, 180 or 270) or else as what
+    is none; a mirrored one was flipped upside down before."""
+    a, b, *_ = _matrix(frame)
+    degrees = math.degrees(math.atan2(b, a)) % 360
+    quarter = round(degrees / 90) * 90
+    return (quarter % 360, 0.0) if abs(degrees - quarter) < NEARLY else (0, degrees)
+
+
+def _matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
+    """Where the display matrix has what lies beside a point, and what lies below it."""
+    told: Any = frame.side_data.get("DISPLAYMATRIX")
+    a, b, _, c, d, *_ = struct.unpack("<9i", bytes(told)[:36]) if told is not None else (1, 0, 0, 0, 1)
+    return (a, b, c, d) if (a, b) != (0, 0) else (1, 0, 0, 1)
+
+
+def displayed(width: int, height: int, stretch: float, turned: tuple[int, float]) -> tuple[int, int]:
+    """Returns the size in square pixels of a picture that is turned so: all of it is to be seen."""
+    squared, (rotation, tilt) = max(1, round(width * stretch)), turned
+    if tilt:
+        across, down = abs(math.cos(math.radians(tilt))), abs(math.sin(math.radians(tilt)))
+        sides = squared * across + height * down, squared * down + height * across
+        return math.ceil(sides[0] / 2) * 2, math.ceil(sides[1] / 2) * 2
+    return (height, squared) if rotation in {90, 270} else (squared, height)
 
 
 def _nameless(kinds: type, number: int) -> Any:

@@ -41,6 +41,7 @@ class VideoStream(Model, frozen=True):
     coded_width: int
     coded_height: int
     rotation: int = 0  # degrees clockwise a player turns the picture, 0, 90, 180 or 270
+    tilt: float = 0.0  # degrees clockwise, where a player is to turn it by what is no quarter turn
     mirrored: bool = False  # whether it is flipped as well
     sample_aspect_ratio: str = "1:1"  # of the coded pixels
     frame_rate: float | None = None  # average, frames per second; None when the file does not say

@@ -65,8 +65,9 @@ def _next_frame(container: av.container.InputContainer, stream: Pictures) -> Vid
 
 
 def _upright(frame: VideoFrame, video: VideoStream) -> VideoFrame:
-    shrink = min(1.0, LONG_SIDE / max(video.width, video.height))
-    width, height = (max(1, round(side * shrink)) for side in (video.width, video.height))
+    shown = (video.width, video.height) if not video.tilt else (video.coded_width, video.coded_height)
+    shrink = min(1.0, LONG_SIDE / max(shown))
+    width, height = (max(1, round(side * shrink)) for side in shown)
     if video.rotation in {90, 270}:
         width, height = height, width
     graph = Graph()

@@ -165,7 +165,7 @@ def _is_there(fact: Kept, made: Media) -> bool:
 def _of_picture(made: VideoStream, plan: Plan) -> Iterator[str]:
     if plan.video and (made.width, made.height) != plan.video:
         yield f"its picture is {made.width}×{made.height} instead of {plan.video[0]}×{plan.video[1]}"
-    if (made.rotation or made.mirrored) and not plan.copied:
+    if (made.rotation or made.tilt or made.mirrored) and not plan.copied:
         yield "its picture is still to be turned by the player"
     yield from _of_rate(made, plan)
     yield from _of_number(made, plan)

@@ -22,7 +22,7 @@ from daemon.recipes.filter_graph import apart, branched, merged
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import adaptive, archival, audio, capped, film, framed, sprites, stills
 from daemon.recipes.metadata import REPEATED, named_files, told_by_another, told_by_stream
-from daemon.recipes.picture import deinterlaced, is_idle, may_change_shape, of_one_shape, timed_backwards
+from daemon.recipes.picture import deinterlaced, is_idle, levelled, may_change_shape, of_one_shape, timed_backwards
 from daemon.recipes.reading import read
 from daemon.recipes.recipe import (
     NOTHING,
@@ -366,7 +366,8 @@ def _shown(decoded: Node, media: Media, recipe: Recipe, *, going_on: bool = Fals
     if media.still:
         picture = picture.filter("trim", end_frame=1)  # what follows in a photograph are previews, depths and the like
     same = of_one_shape(picture, media.video) if may_change_shape(media) else picture
-    shown = recipe.filtered(deinterlaced(same, recipe.deinterlace) if recipe.deinterlace else same)
+    whole = deinterlaced(same, recipe.deinterlace) if recipe.deinterlace else same
+    shown = recipe.filtered(levelled(whole, media.video) if media.video.tilt else whole)
     return shown if isinstance(shown, list) else [shown]
 
 

@@ -90,6 +90,15 @@ def of_one_shape(node: Node, picture: VideoStream) -> Node:
     return same.filter("pad", width, height, "(ow-iw)/2", "(oh-ih)/2", eval="frame")
 
 
+def levelled(node: Node, picture: VideoStream) -> Node:
+    """Turns one whole that is to be turned by what is no quarter turn: FFmpeg would cut its corners off."""
+    across, down = _ratio(picture)
+    squared = node.filter("scale", max(1, round(picture.coded_width * across / down)), picture.coded_height)
+    flat = squared.filter("setsar", 1).filter("sidedata", "delete", type="DISPLAYMATRIX")
+    upright = flat.filter("vflip") if picture.mirrored else flat
+    return upright.filter("rotate", f"{math.radians(picture.tilt):.6f}", ow=picture.width, oh=picture.height)
+
+
 def fitted(node: Node, picture: VideoStream, size: Size) -> Node:
     """Scales as `scaled` does, but crops a picture that is one pixel too wide or high instead: it stays sharp."""
     width, height = picture.width, picture.height
@@ -104,7 +113,7 @@ def is_idle(node: Any, picture: VideoStream | None) -> bool:
 
     Of a picture that is to be turned none does: FFmpeg puts that before the first.
     """
-    if picture is None or picture.rotation or picture.mirrored:
+    if picture is None or picture.rotation or picture.tilt or picture.mirrored:
         return False
     if node.name == "scale":
         return tuple(node.args) == (picture.coded_width, picture.coded_height) and not node.kwargs
@@ -292,7 +301,7 @@ def stays_all_around(picture: VideoStream, size: Size, container: str) -> bool:
 
 def stays_stereo(picture: VideoStream, container: str) -> bool:
     """Tells whether an encode passes on how a picture holds what each eye sees: turned, it would hold it elsewise."""
-    upright_already = not picture.rotation and not picture.mirrored
+    upright_already = not (picture.rotation or picture.tilt or picture.mirrored)
     return picture.stereo and upright_already and container in {"mp4", "matroska", "webm"}
 
 

@@ -43,6 +43,8 @@ def _reading(media: Media) -> dict[str, Any]:
         options |= READ_ON
     if media.cropped:
         options["apply_cropping:v"] = "codec"  # the size is planned as the stream has it
+    if picture and picture.tilt:
+        options["noautorotate"] = None
     if picture and picture.alpha and picture.codec in _ALPHA_DECODERS:
         options[f"c:{picture.index}"] = _ALPHA_DECODERS[picture.codec]
     return options

@@ -15,7 +15,8 @@ def picture_fits(request: Request[VideoParameters]) -> bool:
     picture, wanted = request.picture, request.wanted
     depth = {8: "yuv420p", 10: "yuv420p10le"}[wanted.bit_depth]
     plain = picture.pixel_format == depth and picture.hdr is None and not picture.alpha and picture.colour.range != "pc"
-    upright = not (picture.rotation or picture.mirrored or picture.reshaped) and picture.sample_aspect_ratio == "1:1"
+    turned = picture.rotation or picture.tilt or picture.mirrored
+    upright = not (turned or picture.reshaped) and picture.sample_aspect_ratio == "1:1"
     small = min(picture.width, picture.height) <= wanted.short_side
     slow = picture.frame_rate is not None and picture.frame_rate <= wanted.max_frame_rate * 1.01
     whole = to_deinterlace(picture, wanted.deinterlace) is None and not (picture.captions and wanted.captions == "drop")

@@ -79,12 +79,16 @@ def _refuse_untrue(media: Media, kept: Iterable[AudioStream | VideoStream], cont
             f"the source describes parts of a track in different ways, of which {CALLED[container]} keeps one: "
             f"{'take remux-mp4, or ' if to_its_own else ''}encode it"
         )
-    turned = media.video is not None and media.video.spherical and (media.video.rotation or media.video.mirrored)
+    turned = media.video is not None and media.video.spherical and _is_turned(media.video)
     if container != "mp4" and turned:
         raise UnsuitableSource(
             f"the source is a 360° film that players have to turn: {CALLED[container]} keeps one of the two. "
             "Take remux-mp4, or encode it"
         )
+
+
+def _is_turned(picture: VideoStream) -> bool:
+    return bool(picture.rotation or picture.tilt or picture.mirrored)
 
 
 def archive(request: Request[ArchiveParameters]) -> Recipe:
@@ -138,7 +142,7 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
         exact["colorspace"] = picture.colour.matrix  # which the decoder that sees alpha does not tell
     kept = _kept(request, planned, {**timing(), **exact}, heard)
     threaded = kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads})
-    if picture.counted or picture.unstamped or picture.reshaped:  # only filters can set their clock, or give them bars
+    if picture.counted or picture.unstamped or picture.reshaped or picture.tilt:  # only filters set clocks, or turn
         return threaded._replace(filtered=lambda shown: shown)
     return threaded._replace(direct=picture)
 
