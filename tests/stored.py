@@ -55,12 +55,13 @@ def house(paths: Paths, store: Store) -> tuple[Whereabouts, Settings, Library, Q
     return Whereabouts(paths, ()), settings, Library(), quota, deliveries
 
 
-def fetching(paths: Paths, store: Store) -> Fetches:
-    """Fetches of a house that has none, not run."""
-    rooms = SimpleNamespace(
-        store=store, paths=paths, quota=house(paths, store)[3], space=None, now=lambda: 1.0, caller_of=None
-    )
-    return Fetches(cast("Resources", rooms), Downloader(most_bytes=1), lambda: None)
+def fetching(
+    paths: Paths, store: Store, downloader: Downloader | None = None, now: Callable[[], float] = lambda: 1.0
+) -> Fetches:
+    """Fetches of a house, not run. Where no downloader is given they fetch nothing."""
+    quota, space = house(paths, store)[3], Space(lambda: DiskUsage(total=10**12, free=10**12), kept_free=0)
+    rooms = SimpleNamespace(store=store, paths=paths, quota=quota, space=space, now=now, caller_of=None)
+    return Fetches(cast("Resources", rooms), downloader or Downloader(most_bytes=1), lambda: None)
 
 
 def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1.0, home: str = "") -> LocalEngine:

@@ -12,19 +12,23 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
 from conftest import PATIENCE, Daemon, stored, told, wait_until
 from file_host import Answering, FileHost, Visit, broken, certified, held, hosting, saying, trickling
+from stored import add_job, fetching, in_store
 from surroundings import thorough
 
 from daemon import addresses
 from daemon.cli.main import main
+from daemon.database.store import Store, Transaction
 from daemon.errors import InvalidRequest, Unfetched
+from daemon.jobs.insertion import insert_fetch
 from daemon.models import Remote
-from daemon.storage import urls
+from daemon.paths import Paths
+from daemon.storage import fetches, urls
 from daemon.storage.answers import Answer, Known
 from daemon.storage.download import Downloader, Order
 from daemon.storage.trip import Trip
@@ -603,6 +607,72 @@ def test_what_comes_counts_as_stored_and_waits_for_room(start_daemon: Callable[.
     assert not size(part(daemon, second))
     assert daemon.client.delete(f"/api/jobs/{first['id']}").status_code == 204
     assert stored(daemon) < 1_000_000
+
+
+def small_at_first(visit: Visit) -> None:
+    visit.begin(200, 2 * HALF, content_type="video/mp4")
+    visit.wfile.write(bytes(HALF))
+
+
+def test_what_is_larger_than_it_said_at_first_waits_for_room(
+    start_daemon: Callable[..., Daemon], host: FileHost
+) -> None:
+    daemon = start_daemon(*open_to(host), "--max-stored-bytes", str(3_000_000))
+    host.content, host.answers = bytes(5_000_000), [small_at_first]
+    job = submit(daemon, {"url": host.url()})
+    words = "waits for room"
+    wait_until(lambda: words in (source_of(daemon, job)["fetch_error"] or ""), "what keeps it")
+    assert stored(daemon) < 1_000_000
+
+
+class Failing:
+    """Stands for hosts that do not answer; keeps at what times they were asked."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.asked: list[float] = []
+        self._now = now
+
+    async def fetch(self, *_: object) -> int:
+        self.asked.append(self._now())
+        raise Unfetched("it does not answer")
+
+
+def test_a_clock_that_jumps_neither_keeps_a_fetch_waiting_nor_gives_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetches, "LOOK_EVERY", 0.01)
+    paths, day, clock = Paths(tmp_path / "state"), 86400.0, 10 * 86400.0
+    paths.prepare()
+    hosts = Failing(lambda: clock)
+
+    def fill(transaction: Transaction) -> None:
+        add_job(transaction, "film")
+        remote = Remote(url="https://host.example/film.mp4", shown="https://host.example/…")
+        insert_fetch(transaction, 1, 1, remote, clock)
+
+    async def main(store: Store) -> None:
+        nonlocal clock
+        queue = fetching(paths, store, cast("Downloader", hosts), now=lambda: clock)
+        await store.write(fill)
+
+        async def failed(times: int) -> None:
+            row = None
+            while row is None or row["failures"] != times:
+                await asyncio.sleep(0.01)
+                [row] = await store.read(lambda t: t.all("fetches_of_job", job=1))
+
+        running = asyncio.create_task(queue.run())
+        async with asyncio.timeout(PATIENCE):
+            await failed(1)
+            clock -= 5 * day
+            await failed(2)
+            clock += 50 * day
+            await failed(3)
+        running.cancel()
+        await asyncio.wait([running])
+
+    in_store(paths, main)
+    assert hosts.asked == [10 * day, 5 * day, 55 * day]
 
 
 # Events

@@ -12,7 +12,7 @@ import logging
 import random
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -25,7 +25,9 @@ from daemon.paths import remove
 from daemon.scheduling import claims
 from daemon.scheduling.resources import Resources
 from daemon.states import UNFETCHED
+from daemon.steady_clock import steady
 from daemon.storage.answers import Answer, Known, Version
+from daemon.storage.bounds import Bounds
 from daemon.storage.download import Downloader, Order
 from daemon.storage.fetch_slots import FetchSlots
 from daemon.storage.trip import ENOUGH, Stopped, Trip
@@ -66,10 +68,12 @@ class Fetches:
         self._caller_of = resources.caller_of
         self._space = resources.space
         self._now = resources.now
+        self._steady = steady(resources.now)
         self._downloader = downloader
         self._of_buckets = of_buckets or downloader
         self._whole = whole
         self._backoff = backoff
+        self._longest = max(LONGEST_WAIT, backoff * max(WAITS) * (1 + JITTER))
         self._slots = FetchSlots(most)
         self._awake = asyncio.Event()
         self._ended = asyncio.Condition()  # whenever an attempt has
@@ -135,7 +139,7 @@ class Fetches:
         await self._stop_unwanted()
         while True:
             due, following = await self._store.read(
-                partial(_due, self._now(), self._slots.told(), self._slots.are_taken)
+                partial(_due, self._now(), self._longest, self._slots.told(), self._slots.are_taken)
             )
             if due is None:
                 if self._slots.are_taken:
@@ -150,7 +154,7 @@ class Fetches:
 
     async def _make_room(self) -> None:
         """Ends an attempt of who has more than a share, where another waits."""
-        waiting, _ = await self._store.read(partial(_due, self._now(), self._slots.told(), False))
+        waiting, _ = await self._store.read(partial(_due, self._now(), self._longest, self._slots.told(), False))
         source = self._slots.give_way(waiting) if waiting else None
         if source is not None:
             await self._store.write(lambda t: t.run("tell_of_fetch", id=source, error=GIVES_WAY))
@@ -215,7 +219,7 @@ class Fetches:
         came = await self._store.read(partial(_bytes, due["id"])) - due["bytes"]
         got_on = came > (ENOUGH if error.crawls else 0)
         failures = due["failures"] if error.room else 1 if got_on else due["failures"] + 1
-        given_up = not error.room and (failures >= MOST_FAILURES or now > due["since"] + GIVE_UP)
+        given_up = not error.room and (failures >= MOST_FAILURES or self._steady() > due["since"] + GIVE_UP)
         final = error.final or given_up
         why = addresses.told(error, to_admin=bool(due["of_admin"]))
         if final:
@@ -238,21 +242,21 @@ class Fetches:
 
     # What the thread of an attempt asks for
 
-    async def begin(self, due: Row, trip: Trip, answer: Answer) -> _Bounds | None:
+    async def begin(self, due: Row, trip: Trip, answer: Answer) -> Bounds | None:
         """Keeps which file it is, and room for it. Raises Unfetched; None: nobody wants it any more."""
         try:
             return await self._store.write(partial(self._begin, due, trip, answer))
         except (LimitReached, OutOfSpace) as error:
             raise Unfetched(f"{due['shown']} waits for room: {error}", room=True) from error
 
-    def _begin(self, due: Row, trip: Trip, answer: Answer, transaction: Transaction) -> _Bounds | None:
+    def _begin(self, due: Row, trip: Trip, answer: Answer, transaction: Transaction) -> Bounds | None:
         """Does so among writes, so that no two take the same room."""
         caller = self._caller_of(due["owner"])
-        _Bounds(due["shown"], caller.limits.max_stored_bytes).refuse_above(answer.length or 0)
+        Bounds(due["shown"], caller.limits.max_stored_bytes).refuse_above(answer.length or 0)
         if answer.length is not None:
             missing = answer.length - answer.begins
-            counted = due["length"] is not None
-            self._quota.check_bytes(transaction, 0 if counted else missing, caller)
+            counted = max(due["length"] or 0, due["bytes"])  # it may be longer than it said
+            self._quota.check_bytes(transaction, max(0, answer.length - counted), caller)
             self._quota.check_disk(missing)
             # The row counts as stored what is to come: only the disk is kept.
             self._space.reserve(due["id"], missing, lambda: trip.bytes - answer.begins, stored=True)
@@ -260,48 +264,30 @@ class Fetches:
         version = msgspec.json.encode(answer.version).decode()
         if not transaction.run("note_fetch", id=due["id"], length=answer.length, version=version):
             return None
-        return self._bounds(due, answer.begins, transaction) if answer.length is None else _Bounds(due["shown"])
+        return self._bounds(due, answer.begins, transaction) if answer.length is None else Bounds(due["shown"])
 
-    def _bounds(self, due: Row, size: int, transaction: Transaction) -> _Bounds:
+    def _bounds(self, due: Row, size: int, transaction: Transaction) -> Bounds:
         """How large a file may become that does not say so, of which so much is here. Raises LimitReached."""
         caller = self._caller_of(due["owner"])
         left = self._quota.own_left(transaction, caller)
-        bounds = _Bounds(due["shown"], caller.limits.max_stored_bytes, None if left is None else size + left)
+        bounds = Bounds(due["shown"], caller.limits.max_stored_bytes, None if left is None else size + left)
         bounds.refuse_above(size)
         self._quota.check_bytes(transaction, 0, caller)
         return bounds
 
-    async def grow(self, due: Row, trip: Trip, size: int) -> _Bounds | None:
+    async def grow(self, due: Row, trip: Trip, size: int) -> Bounds | None:
         """Keeps how much is on the disk. Raises Unfetched where a file that does not say how large it is takes the last
         room; None: nobody wants it any more.
         """
         if not await self._store.write(lambda t: t.run("grow_fetch", id=due["id"], bytes=size)):
             return None
         if trip.length is not None:
-            return _Bounds(due["shown"])
+            return Bounds(due["shown"])
         try:
             await asyncio.to_thread(self._quota.check_disk, 0)
             return await self._store.read(partial(self._bounds, due, size))
         except (LimitReached, OutOfSpace) as error:
             raise Unfetched(f"{due['shown']} waits for room: {error}", room=True, anew=True) from error
-
-
-class _Bounds(NamedTuple):
-    """Says how large a file may become: by the limit of its token, whatever else that stores, and by what is left."""
-
-    shown: str
-    limit: int | None = None
-    most: int | None = None
-
-    def refuse_above(self, size: int) -> None:
-        """Raises Unfetched."""
-        if self.limit is None or size <= (self.limit if self.most is None else self.most):
-            return
-        raise Unfetched(
-            f"{self.shown} holds more than this token may store, of which the limit is {self.limit} bytes "
-            f"(max_stored_bytes): delete some jobs and retry, or ask for a higher limit",
-            final=True,
-        )
 
 
 class _Keeper:
@@ -312,7 +298,7 @@ class _Keeper:
         self._due = due
         self._trip = trip
         self._loop = asyncio.get_running_loop()
-        self._bounds = _Bounds(due["shown"])
+        self._bounds = Bounds(due["shown"])
 
     def begin(self, answer: Answer) -> None:
         self._bounds = self._told(self._fetches.begin(self._due, self._trip, answer))
@@ -323,7 +309,7 @@ class _Keeper:
     def refuse_above(self, size: int) -> None:
         self._bounds.refuse_above(size)
 
-    def _told(self, coming: Coroutine[Any, Any, _Bounds | None]) -> _Bounds:
+    def _told(self, coming: Coroutine[Any, Any, Bounds | None]) -> Bounds:
         bounds = asyncio.run_coroutine_threadsafe(coming, self._loop).result()
         if bounds is None:
             raise Stopped
@@ -338,12 +324,20 @@ def _version(kept: str | None) -> Version:
     return msgspec.json.decode(kept, type=Version) if kept else Version()
 
 
-def _due(now: float, busy: Mapping[str, str], full: bool, transaction: Transaction) -> tuple[Row | None, float | None]:
-    """The next fetch whose time has come; if there is none, when one is due."""
+def _due(
+    now: float, longest: float, busy: Mapping[str, str], full: bool, transaction: Transaction
+) -> tuple[Row | None, float | None]:
+    """The next fetch whose time has come; if there is none, when one is due.
+
+    One that is to wait longer than any does saw the clock set back meanwhile.
+    """
     if due := transaction.one("due_fetch", now=now, full=full, **busy):
         return due, None
     following = transaction.one("next_fetch", now=now)
-    return None, following["at"] if following else None
+    at = following["at"] if following else None
+    if at is not None and at > now + longest:
+        return transaction.one("due_fetch", now=at, full=full, **busy), None
+    return None, at
 
 
 def _wanted(sources: str, transaction: Transaction) -> set[str]:
