@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice, pairwise
 
 from daemon.errors import ProbeError
-from daemon.media import boxes, mpegts
+from daemon.media import boxes, fragments, mpegts
 from daemon.media.media_file import MediaFile
 
 MOST_TAGS = 10**6  # of an FLV file that are looked at: hours of it
@@ -47,6 +47,7 @@ def refuse_unplayable(file: MediaFile) -> None:
     _refuse_elsewhere(file)
     _refuse_speeds(file)
     _refuse_holes(file)
+    _refuse_mixed(file)
 
 
 def _refuse_speeds(file: MediaFile) -> None:
@@ -78,6 +79,19 @@ def _refuse_holes(file: MediaFile) -> None:
         raise ProbeError(
             "its edit list has players show nothing for a while behind its beginning: export it again as it plays"
         )
+
+
+def _refuse_mixed(file: MediaFile) -> None:
+    if fragments.order(file) is fragments.Order.MIXED:
+        raise ProbeError(
+            "its fragments are not in the order of their times, as where parts of a stream were put together wrongly: "
+            "put them together anew"
+        )
+
+
+def repeated(file: MediaFile) -> bool:
+    """Tells whether fragments of an MP4 come more than once."""
+    return fragments.order(file) is fragments.Order.REPEATED
 
 
 def _has_hole(track: list[boxes.Edit]) -> bool:

@@ -179,6 +179,7 @@ class Media(Model, frozen=True):
     held: Held | None = None  # what is there, where it was cut off and its header speaks of more
     redescribed: bool = False  # whether it describes parts of a track in several ways, of which copies may keep one
     edited: bool = False  # whether an edit list shows several parts of a track, of which no copy can be made
+    repeated: bool = False  # whether parts of it come more than once, which decoders leave out
     begins_late: bool = False  # whether a track may begin so late that FFmpeg has to be told to look for it
     longest_pause_seconds: float = (
         0.0  # of a track while another goes on, that FFmpeg would take for a jump of the clock
@@ -190,6 +191,11 @@ class Media(Model, frozen=True):
     def device(self) -> str | None:
         """Names what recorded it, by make and model; None: nobody says."""
         return " ".join(filter(None, self.made_by)) or None
+
+    @property
+    def uncopied(self) -> bool:
+        """Tells whether a copy would show something else than what it is a copy of."""
+        return self.edited or self.repeated
 
     @property
     def still(self) -> bool:

@@ -25,6 +25,7 @@ def completed(file: MediaFile, media: Media) -> Media:
         cropped=_crops(file, media, told),
         redescribed=changes.redescribed(file),
         edited=changes.edited(file),
+        repeated=changes.repeated(file),
         passed_over=(*id3.passed_over(file.head), *(f"{name}, another" for name in sorted(twice))),
         inner_chapters=untold.inner_chapters,
         other_chapters=untold.other_chapters,

@@ -68,6 +68,10 @@ def _refuse_untrue(media: Media, kept: Iterable[AudioStream | VideoStream], cont
         raise UnsuitableSource(
             "the source's edit list shows several parts of a track, which no copy can do as exactly: encode it"
         )
+    if media.repeated:
+        raise UnsuitableSource(
+            "parts of the source come twice in its file, and a copy would show them twice: encode it"
+        )
     if container != "mp4" and any(stream.hidden_seconds > MOST_HIDDEN for stream in kept):
         raise UnsuitableSource(
             f"the source hides parts by an edit list, which {CALLED[container]} would show: "
@@ -120,7 +124,7 @@ def archive(request: Request[ArchiveParameters]) -> Recipe:
 
 def _sound_as_it_is(media: Media, streams: Iterable[AudioStream]) -> Options:
     """What Matroska cannot hold, or would not hide, becomes FLAC."""
-    anew = media.redescribed or media.edited
+    anew = media.redescribed or media.uncopied
     strange = [
         number
         for number, stream in enumerate(streams)
@@ -151,7 +155,7 @@ def _finer(stream: AudioStream, media: Media) -> str | None:
     """What takes sound that FLAC cannot: itself, where Matroska holds that, else PCM. FLAC has 24 bits."""
     if stream.exact is None and stream.channels <= MOST_IN_FLAC:
         return None
-    return "copy" if stream.codec in HOLDS["matroska"] and not media.edited else stream.exact or "pcm_s24le"
+    return "copy" if stream.codec in HOLDS["matroska"] and not media.uncopied else stream.exact or "pcm_s24le"
 
 
 def _sliced(picture: VideoStream) -> Options:

@@ -168,7 +168,7 @@ def _last_shown(picture: VideoStream, encoder: str) -> Options:
 def _copying(encoded: Recipe, request: Request[VideoParameters]) -> Recipe:
     """The same, but picture and tracks that already fit are copied, each for itself."""
     media, preset, wanted = request.media, request.preset, request.wanted
-    if media.edited:
+    if media.uncopied:
         return encoded
     as_it_is = stream_copy.picture_fits(request) and not stream_copy.muddled(media)
     encode = partial(ENCODERS[preset.encoder].options, wanted.crf, wanted.speed)
