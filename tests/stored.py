@@ -71,7 +71,14 @@ def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1
     return LocalEngine(ffmpeg=ffmpeg, slots=slots, limits=limits, grace=grace, sandbox=unsandboxed, home=home)
 
 
-def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0, deliver: str | None = None) -> None:
+def add_job(
+    transaction: Transaction,
+    name: str,
+    *,
+    expires_in: float = 100.0,
+    deliver: str | None = None,
+    owner: str | None = None,
+) -> None:
     """A job with one source and one variation, all of that name."""
     job = transaction.one(
         "insert_job",
@@ -82,7 +89,7 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0, d
         on_unsuitable="fail",
         now=1.0,
         expires_in=expires_in,
-        owner=None,
+        owner=owner,
     )
     assert job is not None
     source = transaction.one(
@@ -103,8 +110,8 @@ def add_job(transaction: Transaction, name: str, *, expires_in: float = 100.0, d
     )  # fmt: skip
 
 
-def claim(transaction: Transaction) -> claims.Claim:
-    row = transaction.all("ready", owner=None, limit=1)[0]
+def claim(transaction: Transaction, owner: str | None = None) -> claims.Claim:
+    row = transaction.all("ready", owner=owner, limit=1)[0]
     transaction.run("record_media", source=row["source_id"], media=msgspec.json.encode(SILENCE).decode())
     (claimed,) = claims.claim(transaction, variations=[row["id"]], now=2.0)
     return claimed
@@ -116,7 +123,9 @@ def finish(transaction: Transaction, name: str, paths: Paths, *, at: float, **jo
     output = write(paths.output(name, name, "mp3"))
     size, sha256, inode = seal(output)
     proof = Proof(bytes=size, sha256=sha256, inode=inode, output_seconds=1.0, cpu_seconds=1.0, speed=None)
-    assert claims.complete(transaction, variation=claim(transaction).seq, attempt=1, proof=proof, now=at)
+    assert claims.complete(
+        transaction, variation=claim(transaction, job.get("owner")).seq, attempt=1, proof=proof, now=at
+    )
 
 
 def write(path: Path) -> Path:

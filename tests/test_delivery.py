@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
 import forked
@@ -23,7 +24,7 @@ from test_webhooks import receiving
 
 from daemon.cli import checks
 from daemon.database.store import Store, Transaction
-from daemon.delivery import deliveries
+from daemon.delivery import deliveries, rests, slots
 from daemon.delivery.deliveries import Deliveries
 from daemon.delivery.hooks import Hooks
 from daemon.delivery.place import Course, Parcel, Place, Receipt
@@ -259,6 +260,9 @@ def test_where_nobody_asks_for_deliveries_no_commit_is_looked_at(tmp_path: Path)
 # Places that are away
 
 
+ANYWHERE: Any = {"busy": "[]", "places": "[]", "pairs": "[]", "stay": "[]", "abroad": 1}
+
+
 class Away:
     """A place that refuses, and at what times it was asked."""
 
@@ -294,12 +298,7 @@ def test_a_clock_that_jumps_neither_keeps_a_delivery_waiting_nor_gives_it_up(
         async def failed(times: int) -> None:
             while True:
                 committed.clear()
-                if await store.read(
-                    lambda t: (
-                        t.one("due_delivery", now=1e12, busy="[]", places="[]", resting="[]", abroad=1)["failures"]
-                        == times
-                    )
-                ):
+                if await store.read(lambda t: t.one("due_delivery", now=1e12, **ANYWHERE)["failures"] == times):
                     return
                 await committed.wait()
 
@@ -340,7 +339,7 @@ class Hanging:
 def test_however_many_hosts_hang_few_are_waited_for_and_folders_are_not_kept_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "MOST_ABROAD", 3)
+    monkeypatch.setattr(slots, "ABROAD", 6)  # of which one owner has half
     paths, hanging, folder = Paths(tmp_path / "state"), Hanging(), Hanging()
     paths.prepare()
     folder.gate.set()
@@ -366,6 +365,58 @@ def test_however_many_hosts_hang_few_are_waited_for_and_folders_are_not_kept_wai
         await asyncio.wait([running])
 
     in_store(paths, main)
+
+
+@pytest.mark.parametrize("url", ["https://one.example", "https://{}.example"])
+def test_one_owners_deliveries_leave_room_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Be they all for one place, or for many, and however long they hang."""
+    monkeypatch.setattr(slots, "ABROAD", 4)
+    paths, hanging = Paths(tmp_path / "state"), Hanging()
+    paths.prepare()
+    begun: list[str] = []
+    owners = [*["greedy"] * 5, "second", "third"]
+
+    def fill(transaction: Transaction) -> None:
+        for at, owner in enumerate(owners):
+            place = url.format(at)
+            wish = Deliver(url=f"{place}/{owner}")
+            wanted = msgspec.json.encode(Destination(place=place, below="", wish=wish)).decode()
+            finish(transaction, f"film {at}", paths, at=at + 1.0, deliver=wanted, owner=owner)
+
+    def deliver(parcel: Parcel, course: Course) -> Receipt:
+        begun.append(str(parcel.destination.wish.url).rpartition("/")[2])
+        return hanging.deliver(parcel, course)
+
+    async def main(store: Store) -> None:
+        place = SimpleNamespace(address=hanging.address, deliver=deliver)
+        await store.write(fill)
+        queue = Deliveries(
+            store, paths, {"https": cast("Place", place)}, Library(), Hooks(store, ()), now=lambda: 100.0
+        )
+        running = asyncio.create_task(queue.run())
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.to_thread(wait_until, lambda: len(begun) == 4, "all that there is room for")
+            assert sorted(begun) == ["greedy", "greedy", "second", "third"]
+            hanging.gate.set()
+            await asyncio.to_thread(wait_until, lambda: len(begun) == len(owners), "all the others")
+        running.cancel()
+        await asyncio.wait([running])
+
+    in_store(paths, main)
+
+
+def test_owners_take_turns_for_the_last_slot_of_a_place() -> None:
+    held, none = slots.Slots(), rests.Rests()
+    for number, owner in enumerate("abcd"):
+        held.take({"id": str(number), "place": "x", "owner": owner})
+    assert [told["places"] for told in held.told(none)] == ['["x"]']
+    held.leave("0")
+    first, then = (json.loads(str(told["pairs"])) for told in held.told(none))
+    assert (set(first), set(then)) == ({"x a", "x b", "x c", "x d"}, {"x b", "x c", "x d"})
+    held.take({"id": "5", "place": "x", "owner": "a"})  # nobody else waits
+    held.leave("5")
+    first, _ = (json.loads(str(told["pairs"])) for told in held.told(none))
+    assert "x a" in first, "who comes to wait meanwhile has a turn before its third"
 
 
 def test_what_is_not_delivered_yet_neither_fails_nor_expires_nor_goes_for_room(

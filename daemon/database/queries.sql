@@ -888,7 +888,8 @@ DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= :before ORDER 
 
 -- Deliveries
 
--- The one with something left to do that is due first, is not under way, and whose place is free.
+-- The one with something left to do that is due first, is not under way, and whose place is free for its owner: `pairs`
+-- holds places with owners who are to wait there, parted by a blank, and `stay` owners who send nothing more abroad.
 -- name: due_delivery
 SELECT deliveries.id, deliveries.place, deliveries.wanted, deliveries.status, deliveries.landing, deliveries.failures,
     deliveries.since, variations.id AS variation, variations.name, variations.preset, variations.parameters,
@@ -903,9 +904,10 @@ LEFT JOIN sources ON sources.seq = variations.source LEFT JOIN jobs ON jobs.seq 
 WHERE deliveries.next_attempt_at <= :now AND deliveries.id NOT IN (SELECT value FROM json_each(:busy))
     AND deliveries.place NOT IN (SELECT value FROM json_each(:places))
     AND (:abroad OR substr(deliveries.place, 1, 4) <> 'http')
-    AND NOT EXISTS (
-        SELECT 1 FROM json_each(:resting)
-        WHERE value ->> 0 = deliveries.place AND (value ->> 1 IS jobs.owner OR value ->> 2)
+    AND deliveries.place || ' ' || coalesce(jobs.owner, '') NOT IN (SELECT value FROM json_each(:pairs))
+    AND (
+        substr(deliveries.place, 1, 4) <> 'http'
+        OR coalesce(jobs.owner, '') NOT IN (SELECT value FROM json_each(:stay))
     )
 ORDER BY deliveries.next_attempt_at LIMIT 1
 

@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -28,6 +26,7 @@ from daemon.delivery.hooks import Hooks
 from daemon.delivery.place import WEB, BroughtFile, Course, Parcel, Place, Receipt, Stopped, place_of_scheme
 from daemon.delivery.rests import WAITS as RESTS
 from daemon.delivery.rests import Rests
+from daemon.delivery.slots import AT_PLACE, Slots, Trip
 from daemon.delivery.wording import parcel_of
 from daemon.errors import InvalidRequest, Undelivered
 from daemon.journal import known, tell
@@ -41,8 +40,6 @@ from daemon.steady_clock import steady
 
 log = logging.getLogger(__name__)
 
-PER_PLACE = 2  # deliveries at once: that many hang with a place that hangs, and keep nobody else waiting
-MOST_ABROAD = 32  # deliveries at once to hosts that jobs name: however many of those hang, so few threads and lines do
 WAITS = (1, 3, 12, 36, 120, 180)  # of the backoff: 5 s, 15 s, 1 min … 15 min
 JITTER = 0.2
 GIVE_UP = 7 * 24 * 3600.0  # seconds after which a delivery is not tried again by itself
@@ -50,15 +47,6 @@ LONGEST_WAIT = 3600.0  # seconds that a host may ask for
 LOOK_EVERY = 5.0  # seconds, should nothing wake us
 SILENCE = 30.0  # seconds without a step after which a place is said not to answer
 PARTING = 2.0  # seconds that a verb waits for what it ended to be let go of
-
-
-class _Trip:
-    """One attempt under way."""
-
-    def __init__(self, place: str) -> None:
-        self.place = place
-        self.is_abroad = place.partition(":")[0] in WEB
-        self.unwanted = threading.Event()
 
 
 class Deliveries:
@@ -85,8 +73,8 @@ class Deliveries:
         self._now = now
         self._steady = steady(now)
         self._longest = max(LONGEST_WAIT, backoff * max(WAITS) * (1 + JITTER))
-        self._threads = Workers("a delivery", most=PER_PLACE, patience=None)
-        self._under_way: dict[str, _Trip] = {}
+        self._threads = Workers("a delivery", most=AT_PLACE, patience=None)
+        self._slots = Slots()
         self._rests = Rests()
         self._awake = asyncio.Event()
         self._ended = asyncio.Condition()  # whenever an attempt has
@@ -148,7 +136,7 @@ class Deliveries:
                         log.exception("deliveries cannot be read; they are looked at again in %.0f s", LOOK_EVERY)
                         await asyncio.sleep(LOOK_EVERY)
         finally:
-            for trip in self._under_way.values():
+            for trip in self._slots.trips.values():
                 trip.unwanted.set()
 
     def _on_commit(self) -> None:
@@ -167,27 +155,25 @@ class Deliveries:
         """Begins what there is room for; returns when another is due, if that is known."""
         if not self._expecting:
             return None
-        if self._under_way:
+        if self._slots.trips:
             await self._stop_unwanted()
         while True:
-            due, following, untold = await self._store.read(partial(_due, self._now(), self._longest, self._busy()))
+            looking = partial(_due, self._now(), self._longest, self._busy(), self._rests.told())
+            due, following, untold = await self._store.read(looking)
             if untold:
                 await self._store.write(partial(self._rests.tell, self._now()))
             if due is None:
-                if following is None and not self._under_way:
+                if following is None and not self._slots.trips:
                     await self._look_ahead()
                 return min(filter(None, (following, *self._rests.ends)), default=None)
-            trip = self._under_way[due["id"]] = _Trip(due["place"])
+            trip = self._slots.take(due)
             carrying.create_task(self._carry(due, trip), name=f"delivery {due['id']}")
 
-    def _busy(self) -> dict[str, str | int]:
-        """What is not begun now, as statements take it."""
-        now, trips = self._now(), self._under_way.values()
+    def _busy(self) -> Sequence[Mapping[str, str | int]]:
+        """What is not begun now, as statements take it in turn."""
+        now = self._now()
         self._rests.forget_past(now, now + self._longest)
-        full = [place for place, count in Counter(trip.place for trip in trips).items() if count >= PER_PLACE]
-        abroad = sum(trip.is_abroad for trip in trips) < MOST_ABROAD
-        told = {"busy": _json(list(self._under_way)), "places": _json(full), "resting": self._rests.told()}
-        return {**told, "abroad": int(abroad)}
+        return list(self._slots.told(self._rests))
 
     async def _look_ahead(self) -> None:
         """Stops looking at commits where none can bring a delivery."""
@@ -196,14 +182,14 @@ class Deliveries:
         self._expecting = self._expecting or found is not None
 
     async def _stop_unwanted(self) -> None:
-        wanted = await self._store.read(partial(_wanted, list(self._under_way)))
-        for delivery, trip in self._under_way.items():
+        wanted = await self._store.read(partial(_wanted, list(self._slots.trips)))
+        for delivery, trip in self._slots.trips.items():
             if delivery not in wanted:
                 trip.unwanted.set()
 
     # One of them
 
-    async def _carry(self, due: Row, trip: _Trip) -> None:
+    async def _carry(self, due: Row, trip: Trip) -> None:
         """Makes one attempt, or removes what others left, and writes what came of it."""
         try:
             if due["status"] in {DeliveryStatus.PENDING, DeliveryStatus.RUNNING}:
@@ -215,12 +201,12 @@ class Deliveries:
             log.exception("what became of a delivery cannot be recorded", extra=known(**of))
             await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody tries it again
         finally:
-            del self._under_way[due["id"]]
+            self._slots.leave(due["id"])
             self._awake.set()
             async with self._ended:
                 self._ended.notify_all()
 
-    async def _attempt(self, due: Row, trip: _Trip) -> None:
+    async def _attempt(self, due: Row, trip: Trip) -> None:
         if not await self._store.write(lambda t: t.run("begin_delivery", id=due["id"], passed=RESTS)):
             return
         try:
@@ -232,7 +218,7 @@ class Deliveries:
         else:
             await self._record(due, receipt)
 
-    async def _delivered(self, due: Row, trip: _Trip) -> Receipt:
+    async def _delivered(self, due: Row, trip: Trip) -> Receipt:
         try:
             parcel = parcel_of(due, self._paths, self._library)
             if due["landing"] is None and not await self._threads.run(due["place"], parcel.output.exists):
@@ -316,19 +302,23 @@ class Deliveries:
 
 
 def _due(
-    now: float, longest: float, busy: Mapping[str, str | int], transaction: Transaction
+    now: float, longest: float, busy: Sequence[Mapping[str, str | int]], resting: str, transaction: Transaction
 ) -> tuple[Row | None, float | None, bool]:
     """The next delivery whose time has come; if there is none, when one is due; whether any waits for a place unsaid.
 
     One that is to wait longer than any does saw the clock set back meanwhile.
     """
-    untold = transaction.one("untold_rest", now=now, resting=busy["resting"]) is not None
-    due, at = transaction.one("due_delivery", now=now, **busy), None
+    untold = transaction.one("untold_rest", now=now, resting=resting) is not None
+    due, at = _first_due(now, busy, transaction), None
     if due is None and (following := transaction.one("next_delivery", now=now)):
         at = following["at"]
     if at is not None and at > now + longest:
-        return transaction.one("due_delivery", now=at, **busy), None, untold
+        return _first_due(at, busy, transaction), None, untold
     return due, at, untold
+
+
+def _first_due(now: float, busy: Sequence[Mapping[str, str | int]], transaction: Transaction) -> Row | None:
+    return next(filter(None, (transaction.one("due_delivery", now=now, **one) for one in busy)), None)
 
 
 def _wanted(deliveries: list[str], transaction: Transaction) -> set[str]:

@@ -44,8 +44,18 @@ class Rests:
         yield from self._until.values()
         yield from self._for_all.values()
 
+    @property
+    def of_owners(self) -> Iterator[tuple[str, Owner]]:
+        """Yields each place that rests, with whose deliveries do."""
+        yield from self._until
+
+    @property
+    def of_all(self) -> Iterator[str]:
+        """Yields the places that rest for everybody."""
+        yield from self._for_all
+
     def told(self) -> str:
-        """Returns each place that rests with whose it is not to be asked with, and whether nobody's, for statements."""
+        """Returns each place that rests with whose it is not to be asked with, and whether nobody's, as text."""
         resting = [(place, owner, place in self._for_all) for place, owner in self._until]
         return msgspec.json.encode(resting).decode()
 
