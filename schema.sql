@@ -219,6 +219,7 @@ CREATE TABLE fetches (
     next_attempt_at  REAL,              -- at what is left to do
     error            TEXT,              -- what kept it from being fetched so far
     settled_at       REAL,
+    address          TEXT,              -- a hash of that to which a result would have to go to take its place
     CHECK ((wanted IS NOT NULL) = (status = 'pending')),
     CHECK ((next_attempt_at IS NOT NULL) = (status = 'pending' OR part = 1))
 ) STRICT;

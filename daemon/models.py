@@ -263,6 +263,7 @@ class Remote(Model, frozen=True):
         None  # the operator's one whose object it is, by name; then `url` is not asked for as it stands
     )
     etag: str | None = None  # that it had when it was seen; another is another file
+    address: str = ""  # to which a result would have to go to take its place
 
 
 # Where untrusted files are decoded

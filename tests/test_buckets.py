@@ -979,6 +979,20 @@ def test_a_source_comes_from_a_bucket_by_its_key(daemon: Daemon, server: S3Serve
     assert "X-Amz-Signature" not in daemon.log()
 
 
+def test_a_result_does_not_take_the_place_of_the_object_it_was_made_of(
+    daemon: Daemon, server: S3Server, clip: Path
+) -> None:
+    for name, status in (("{stem}.{ext}", "failed"), ("{stem}_{preset}.{ext}", "delivered")):
+        server.put("renders/in/loop.mp4", clip.read_bytes())
+        wish = {"url": f"{URL}/in/{name}", "conflict": "overwrite"}
+        asked = {"sources": [{"url": f"{URL}/in/loop.mp4"}], "variations": [TINY], "deliver": wish}
+        answer = daemon.client.post("/api/jobs", json=asked)
+        assert answer.status_code == 202, answer.text
+        [told] = delivered(daemon, answer.json()["id"])
+        assert (told["status"], server.read("renders/in/loop.mp4")) == (status, clip.read_bytes())
+        assert status == "delivered" or "would take the place of what it was made of" in told["error"]
+
+
 def test_an_object_that_is_not_there_or_is_another_fails_in_words(daemon: Daemon, server: S3Server) -> None:
     server.put("renders/in/page.mp4", b"not media")
     missing = fetched(daemon, url=f"{URL}/in/nothing.mp4")

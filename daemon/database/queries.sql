@@ -894,7 +894,8 @@ DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at <= :before ORDER 
 SELECT deliveries.id, deliveries.place, deliveries.wanted, deliveries.status, deliveries.landing, deliveries.failures,
     deliveries.since, variations.id AS variation, variations.name, variations.preset, variations.parameters,
     variations.extension, variations.bytes, variations.sha256, variations.quality, variations.contents,
-    variations.output_seconds, sources.name AS source, sources.id AS source_id, sources.folder AS stem, sources.path,
+    variations.output_seconds, (SELECT address FROM fetches WHERE source = sources.seq) AS fetched_from,
+    sources.name AS source, sources.id AS source_id, sources.folder AS stem, sources.path,
     sources.modified, sources.media, jobs.id AS job, jobs.name AS job_name, jobs.created_at, jobs.owner,
     (jobs.owner IS NULL OR EXISTS (
         SELECT 1 FROM tokens, json_each(tokens.rights) WHERE tokens.name = jobs.owner AND json_each.value = 'admin'
@@ -1059,8 +1060,8 @@ SELECT 1 FROM deliveries WHERE status = 'failed' AND variation IN (
 
 -- Has a source be fetched; what is made of it waits until it is whole.
 -- name: insert_fetch
-INSERT INTO fetches (source, job, shown, wanted, since, next_attempt_at)
-VALUES (:source, :job, :shown, :wanted, :now, :now)
+INSERT INTO fetches (source, job, shown, wanted, address, since, next_attempt_at)
+VALUES (:source, :job, :shown, :wanted, :address, :now, :now)
 
 -- The one with something left to do that is to have its turn. What nobody wants any more is removed first; then comes
 -- what is urgent, of that the owner of whom least is under way (`owners`), or was lately (`turns`), then the job of which

@@ -52,12 +52,21 @@ def check(outputs: Iterable[Mapping[str, Any]], places: Mapping[str, Place], lib
             raise BadName(_refusal(first[around].called, one))
 
 
+def known_by(address: str) -> str:
+    """Returns what is kept of an address, which may be a secret."""
+    return hashlib.sha256(address.encode()).hexdigest()
+
+
 def claim(due: Row, parcel: Parcel, place: Place, transaction: Transaction) -> None:
-    """Keeps where a delivery comes to. Raises Undelivered where another of its job came, or is on its way."""
+    """Keeps where a delivery comes to. Raises Undelivered where another of its job came, or is on its way, or where it
+    would take the place of what it was made of."""
     if parcel.destination.replaces:
         return
     one = _bound(due, parcel, place)
-    mark = hashlib.sha256(f"{due['job']} {one.address}".encode()).hexdigest()  # an address may be a secret
+    if due["fetched_from"] == known_by(one.address) and parcel.destination.wish.conflict == Conflict.OVERWRITE:
+        words = f"{_called(due)} would take the place of what it was made of, and is not brought there: name another"
+        raise Undelivered(words, final=True)
+    mark = known_by(f"{due['job']} {one.address}")
     other = transaction.one("delivery_to_address", address=mark, id=due["id"])
     if other and not one.is_numbered:
         raise Undelivered(_refusal(_called(other), one), final=True)

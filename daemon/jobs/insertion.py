@@ -9,6 +9,7 @@ import msgspec
 
 from daemon.callers import Caller
 from daemon.database.store import Transaction
+from daemon.delivery.apart import known_by
 from daemon.errors import Forbidden, InvalidRequest
 from daemon.models import Model, Remote, VariationRequest, Wanted, Wish, new_id
 from daemon.scheduling.sources import NewSource
@@ -83,7 +84,8 @@ def insert_source(
 def insert_fetch(transaction: Transaction, job: int, source: int, remote: Remote, now: float) -> None:
     """Has a source be fetched; what is wanted of it has its rows already, and waits."""
     wanted = msgspec.json.encode(remote).decode()
-    transaction.run("insert_fetch", source=source, job=job, shown=remote.shown, wanted=wanted, now=now)
+    told = {"shown": remote.shown, "wanted": wanted, "address": known_by(remote.address)}
+    transaction.run("insert_fetch", source=source, job=job, now=now, **told)
 
 
 def new_variation(name: str, want: Wanted, deliver: str | None, keys: dict[str, int]) -> dict[str, Any]:

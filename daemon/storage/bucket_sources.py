@@ -39,7 +39,13 @@ class BucketSources:
         if not key or any(part in {"", ".", ".."} for part in key.split("/")):
             raise InvalidRequest("the URL of a source names no object of that bucket")
         shown = f"{bucket.scheme}://{bucket.beginning.split('/')[2]}/…"
-        asked = Remote(url=url, shown=shown, sha256=sha256.lower() if sha256 else None, bucket=bucket.name)
+        asked = Remote(
+            url=url,
+            shown=shown,
+            sha256=sha256.lower() if sha256 else None,
+            bucket=bucket.name,
+            address=url,
+        )
         return name or key.rpartition("/")[2], asked
 
     def opened(self, beginning: str) -> tuple[ObjectStore, str]:

@@ -155,7 +155,11 @@ def remote(
     found = parsed(url, ports, allow_private=allow_private)
     _check_headers(found.host, headers)
     return name or _name(found), Remote(
-        url=url, headers=dict(headers), sha256=sha256.lower() if sha256 else None, shown=found.shown
+        url=url,
+        headers=dict(headers),
+        sha256=sha256.lower() if sha256 else None,
+        shown=found.shown,
+        address=address(found),
     )
 
 

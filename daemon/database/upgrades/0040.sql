@@ -10,3 +10,6 @@ CREATE TABLE known_folders (
     place TEXT NOT NULL,
     made  TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- By which a result is known that would take the place of what it was made of.
+ALTER TABLE fetches ADD COLUMN address TEXT;
