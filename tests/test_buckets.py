@@ -915,6 +915,28 @@ def test_of_a_ladder_uploads_to_its_own_keys_alone_are_aborted(ladder: Scene) ->
     assert under_way(ladder) == strange
 
 
+@pytest.mark.parametrize("server", [S3Server, MotoServer])
+def test_uploads_are_found_however_many_are_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: type[S3Server]
+) -> None:
+    monkeypatch.setattr(leftovers, "PAGE", 2)
+    store = server(tmp_path / "s3")
+    store.start()
+    try:
+        scene = Scene(place(store, tmp_path), store, tmp_path / "clip.mp4")
+        keys = [f"renders/x/{name}" for name in ("a&b", "a&b", "a&b", "c", "d/e")]
+        begun(scene, "renders/w", *keys, "renders/x y")
+        bucket = named(store, tmp_path)
+        opening = credentials.credentials(bucket)
+        found = leftovers.under_way(bucket, opening, "x")
+        assert found is not None
+        assert {one: len(set(uploads)) for one, uploads in found.items()} == {"x/a&b": 3, "x/c": 1, "x/d/e": 1}
+        assert leftovers.abort(bucket, opening, "x", {"x/a&b": found["x/a&b"][:1], "x/d/e": []}) == 3
+        assert under_way(scene) == ["renders/w", "renders/x y", "renders/x/a&b", "renders/x/c"]
+    finally:
+        store.stop()
+
+
 def test_one_whose_upload_is_gone_is_put_off_in_words(scene: Scene) -> None:
     scene.output.write_bytes(bytes(4 * PART))
 

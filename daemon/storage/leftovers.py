@@ -24,7 +24,9 @@ from daemon.journal import tell
 log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # seconds
-MOST_BYTES = 4 * 1024**2  # of a list of a thousand uploads there are some 500,000
+PAGE = 1000  # uploads that are listed at once
+MOST_PAGES = 100
+MOST_BYTES = 4 * 1024**2  # of a page there are some 500,000
 UPLOAD = re.compile(r"<Upload>(.*?)</Upload>", re.DOTALL)
 TRUNCATED = "<IsTruncated>true</IsTruncated>"
 NOTHING = hashlib.sha256(b"").hexdigest()
@@ -91,16 +93,20 @@ class _Store:
 
     def uploads(self, key: str) -> Iterator[tuple[str, str]]:
         """Yields key and identifier of what is under way to a key, and to those below it. Raises ValueError where that
-        is more than a list holds."""
-        text = self._asked("GET", "/", {"prefix": self._prefix + key, "uploads": ""})
-        if TRUNCATED in text:
-            raise ValueError("more than a list holds")
-        for upload in UPLOAD.findall(text):
-            one, identifier = (re.search(rf"<{name}>(.*?)</{name}>", upload, re.DOTALL) for name in ("Key", "UploadId"))
-            if one and identifier:
-                found = html.unescape(one[1]).removeprefix(self._prefix)
-                if found == key or found.startswith(f"{key}/"):
-                    yield found, html.unescape(identifier[1])
+        is more than anybody could want to look through."""
+        begins: dict[str, str] = {}
+        for _ in range(MOST_PAGES):
+            asked = {"prefix": self._prefix + key, "uploads": "", "max-uploads": str(PAGE), **begins}
+            text = self._asked("GET", "/", asked)
+            for upload in UPLOAD.findall(text):
+                if (one := _said("Key", upload)) and (identifier := _said("UploadId", upload)):
+                    found = one.removeprefix(self._prefix)
+                    if found == key or found.startswith(f"{key}/"):
+                        yield found, identifier
+            if TRUNCATED not in text:
+                return
+            begins = {"key-marker": _said("NextKeyMarker", text), "upload-id-marker": _said("NextUploadIdMarker", text)}
+        raise ValueError("more than some pages hold")
 
     def abort(self, key: str, upload: str) -> None:
         self._asked("DELETE", f"/{quote(self._prefix + key, safe='/~')}", {"uploadId": upload})
@@ -138,3 +144,9 @@ class _Store:
         del headers["host"]
         signed = f"AWS4-HMAC-SHA256 {who}, SignedHeaders={names}, Signature={signature}"
         return {**headers, "Authorization": signed}
+
+
+def _said(name: str, text: str) -> str:
+    """What an answer has under that name; empty where it has nothing."""
+    found = re.search(rf"<{name}>(.*?)</{name}>", text, re.DOTALL)
+    return html.unescape(found[1]) if found else ""
