@@ -386,6 +386,8 @@ def test_a_ladder_is_put_below_a_url_and_goes_on_where_it_was(host: ReceivingHos
     place(host).deliver(asked, notes.course())
     assert host.there == {f"/films/clip_hls/{name}": content for name, content in LADDER.items()}
     assert [came["path"].rpartition("/")[2] for came in host.came[-2:]] == ["playlist.m3u8", "master.m3u8"]
+    cached = {came["path"].rpartition(".")[2]: came.get("cache-control") for came in host.came}
+    assert cached == {**dict.fromkeys(cached), "m3u8": "no-cache"}
 
 
 def test_a_ladder_does_not_go_to_the_url_of_one_file(host: ReceivingHost, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from daemon.storage.answers import MAY_PASS
 from daemon.storage.claimed_keys import ClaimedKeys
 from daemon.storage.exchange import Answered, Exchange, Stalled
 from daemon.storage.line import Lines, asked, connected, reason
-from daemon.storage.objects import PIECE, in_turn, proven
+from daemon.storage.objects import MANIFESTS, PIECE, in_turn, proven
 from daemon.storage.urls import Url
 
 UNCERTAIN = {500, 502, 504, 520, 522, 524}  # the host, or another before it, lost sight of what became of it
@@ -145,7 +145,8 @@ class Receivers:
         `before` is what holds again once the host has refused it.
         """
         condition = {} if conflict == Conflict.OVERWRITE else {"If-None-Match": "*"}
-        headers = {"Content-Type": media_type(file.path.name), "Content-Length": str(file.bytes), **condition}
+        cached = {"Cache-Control": "no-cache"} if file.path.suffix in MANIFESTS else {}
+        headers = {"Content-Type": media_type(file.path.name), "Content-Length": str(file.bytes), **cached, **condition}
 
         def note(landing: _Landing) -> None:
             course.note(msgspec.json.encode(landing).decode())
