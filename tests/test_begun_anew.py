@@ -26,9 +26,9 @@ def paths(tmp_path: Path) -> Paths:
     return paths
 
 
-def begin(transaction: Transaction, at: float = 0.0) -> claims.Claim:
+def begin(transaction: Transaction, at: float = 0.0, owner: str | None = None) -> claims.Claim:
     """Begins an attempt that writes a piece, from that second on."""
-    mine = claim(transaction)
+    mine = claim(transaction, owner)
     which = {"number": mine.attempt, "attempt": mine.attempt}
     piece_rows.record_piece(transaction, variation=mine.seq, begins=at, begun_with="", **which)
     piece_rows.record_resumed(transaction, variation=mine.seq, seconds=at)
@@ -60,8 +60,8 @@ def test_what_pieces_took_is_counted_with_the_film_they_become(paths: Paths, spe
     assert in_store(paths, work) == (in_all, 0.0)
 
 
-def stored(transaction: Transaction) -> int:
-    row = transaction.one("stored_bytes")
+def stored(transaction: Transaction, of: str = "stored_bytes") -> int:
+    row = transaction.one(of, owner="somebody")
     assert row
     return int(row["count"])
 
@@ -98,20 +98,21 @@ def test_all_pieces_that_a_cancel_keeps_are_told(paths: Paths) -> None:
 
 def test_sound_that_is_kept_beside_a_piece_is_counted_with_it(paths: Paths) -> None:
     async def work(store: Store) -> list[int]:
-        await store.write(lambda t: add_job(t, "a"))
-        mine = await store.write(begin)
+        await store.write(lambda t: add_job(t, "a", owner="somebody"))
+        mine = await store.write(lambda t: begin(t, owner="somebody"))
         which = {"variation": mine.seq, "span": 0, "number": mine.attempt}
         whole = partial(piece_rows.record_whole, seconds=9.0, kept=Kept(bytes=100), sound_bytes=30, **which)
         await store.write(whole)
-        running = await store.read(stored)
+        counts = [partial(stored, of=of) for of in ("stored_bytes", "stored_bytes_of_owner")]
+        running = [await store.read(count) for count in counts]
         await store.write(lambda t: give_up(t, mine, INTERRUPTED, 1.0))
-        told = [await store.read(stored) - running]
+        told = [await store.read(count) - before for count, before in zip(counts, running, strict=True)]
         told += [row["bytes"] for row in await store.read(lambda t: t.all("disk")) if row["kind"] == "pieces"]
         await store.write(lambda t: t.run("lay_down_waiting", now=4.0))
         kept = await store.read(lambda t: t.all("kept_pieces", job=1, source=None, variation=None))
         return [*told, *(row["bytes"] for row in kept)]
 
-    assert in_store(paths, work) == [130, 130, 130]
+    assert in_store(paths, work) == [130, 130, 130, 130]
 
 
 def test_what_pieces_took_is_discarded_with_them_and_a_full_disk_told(paths: Paths) -> None:

@@ -6,10 +6,17 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from conftest import EMPTY, Daemon, stored, wait_until
+from conftest import EMPTY, Daemon, slowed, stored, wait_until
+
+from daemon.media import describe
+from daemon.presets.library import Library
+from daemon.scheduling.forecast import Forecast
+from daemon.scheduling.space import Experience
+from daemon.states import ENDED
 
 MB = 1_000_000
 AT_ONCE = 20.0  # seconds on a busy machine; what was set aside would wait longer
@@ -141,3 +148,34 @@ def test_outputs_wait_until_what_may_be_stored_has_room_for_them(start_daemon: S
     assert daemon.client.delete(filler.headers["location"], headers=TUS).status_code == 204
     wait_until(lambda: daemon.job(job)["status"] == "completed", "it to be made as soon as there is room", AT_ONCE)
     assert stored(daemon) <= most
+
+
+def test_a_film_that_was_interrupted_goes_on_in_the_room_that_it_has(
+    start_daemon: Start, ffmpeg: str, small_film: Path, tmp_path: Path
+) -> None:
+    """What is encoded of it is a part of what it was to come to, and not more beside that."""
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0", **slowed(ffmpeg, tmp_path, rate=6, burst=0))
+    film = daemon.submit(small_film, spec={"variations": [{"preset": "h264-480p", "speed": "slow"}]})["id"]
+    wait_until(lambda: (daemon.job(film)["progress"] or 0.0) >= 50, "half of it")
+    daemon.client.post("/api/queue/pause")
+    daemon.stop()
+    daemon.start()
+    there = daemon.client.get("/api/stats").json()["disk"]["pieces_bytes"]
+    [variation] = daemon.job(film)["sources"][0]["variations"]
+    forecast = Forecast(Library(), {}, Experience(), resume_from=0.0)
+    media = describe.read_media(str(small_film))
+    whole = forecast.of("", "", media, "h264-480p", variation["parameters"], small_film.stat().st_size).ready.bytes
+    assert 200_000 < there < whole
+    daemon.env["FFSPOOL_MAX_STORED_BYTES"] = str(stored(daemon) + whole + there // 2)
+    daemon.stop()
+    daemon.start()
+    daemon.client.post("/api/queue/resume")
+    words = "it to go on, or to wait for room"
+    found = wait_until(lambda: (view := daemon.job(film))["status"] in ENDED or waiting(view), words)
+    assert found is True, found
+    assert daemon.job(film)["sources"][0]["variations"][0]["resumed_seconds"] > 5.0
+
+
+def waiting(job: Any) -> str | None:
+    words: str | None = job["sources"][0]["variations"][0]["waiting"]
+    return words

@@ -279,13 +279,13 @@ SELECT variations.owner, variations.priority FROM owners CROSS JOIN variations O
 )
 ORDER BY variations.priority DESC, variations.seq
 
--- What of an owner may start: highest priority first, then oldest.
+-- What of an owner may start: highest priority first, then oldest. `begun_bytes` are there of a film that was begun.
 -- name: ready
 SELECT variations.owner, variations.seq, variations.id, variations.preset, variations.parameters, variations.alone,
     variations.space_needed, variations.crashes, variations.in_pieces, variations.source, jobs.on_unsuitable, sources.id AS source_id,
     sources.name, sources.path, sources.bytes,
     sources.device, sources.inode, sources.modified, sources.boot, sources.media, jobs.id AS job,
-    EXISTS (SELECT 1 FROM pieces WHERE pieces.variation = variations.seq) AS begun
+    (SELECT sum(pieces.bytes + sound_bytes) FROM pieces WHERE pieces.variation = variations.seq) AS begun_bytes
 FROM variations JOIN sources ON sources.seq = variations.source JOIN jobs ON jobs.seq = variations.job
 WHERE variations.owner IS :owner AND variations.status = 'queued' AND held = 0 AND not_before IS NULL
     AND unfetched = 0
@@ -1483,7 +1483,7 @@ SELECT
     + (SELECT coalesce(sum(max(0, fetches.length - sources.bytes)), 0)
        FROM fetches CROSS JOIN sources ON sources.seq = fetches.source CROSS JOIN jobs ON jobs.seq = fetches.job
        WHERE fetches.next_attempt_at IS NOT NULL AND fetches.status = 'pending' AND jobs.owner = :owner)
-    + (SELECT coalesce(sum(pieces.bytes), 0) FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation
+    + (SELECT coalesce(sum(pieces.bytes + sound_bytes), 0) FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation
        WHERE variations.status <> 'processing' AND variations.owner = :owner)
     AS count
 

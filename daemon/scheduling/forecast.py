@@ -46,6 +46,12 @@ class Outlook(Model, frozen=True):
     one_picture: bool = False  # whether it is a film, and its source a photograph
     resumable: bool = False  # whether it is made in pieces, to be gone on with if it is interrupted
     spans: int = 1  # that may be encoded on several machines at once
+    begun_bytes: int = 0  # that are there of it already, and are counted as stored until it starts
+
+    @property
+    def more_bytes(self) -> int:
+        """Returns the bytes that it may come to beside those that are there."""
+        return max(0, self.ready.bytes - self.begun_bytes)
 
 
 class Forecast:
@@ -77,7 +83,7 @@ class Forecast:
         """
         try:
             wish, prospect = self._known(row["media"], row["preset"], row["parameters"])
-            begun = bool(row["begun"])
+            begun = row["begun_bytes"] is not None
             outlook = self._seen(row["id"], row["source_id"], wish, prospect, row["bytes"], begun=begun)
         except UnsuitableSource as error:
             return msgspec.structs.replace(_nothing(row), unsuitable=str(error))
@@ -92,7 +98,7 @@ class Forecast:
         alone = outlook.ready.alone or bool(row["alone"])
         ready = msgspec.structs.replace(outlook.ready, bytes=learnt, alone=alone)
         resumable = outlook.resumable and bool(row["in_pieces"])
-        return msgspec.structs.replace(outlook, ready=ready, resumable=resumable)
+        return msgspec.structs.replace(outlook, ready=ready, resumable=resumable, begun_bytes=row["begun_bytes"] or 0)
 
     def of(
         self, variation: str, source: str, media: Media, preset: str, parameters: Parameters, source_bytes: int

@@ -256,17 +256,17 @@ class Scheduler:
         outlooks = await self._suitable({row["id"]: (row, self.forecast.of_row(row)) for row in rows})
         owner: Owner = rows[0]["owner"]
         left = await self._room.left_to(owner, left)
-        waiting = await self._room.set_aside(owner, {one: each.ready.bytes for one, each in outlooks.items()}, left)
+        waiting = await self._room.set_aside(owner, {one: each.more_bytes for one, each in outlooks.items()}, left)
         fitting = [outlook.ready for one, outlook in outlooks.items() if one not in waiting]
         if not fitting:
             return
         share = self._share(fitting[: self._more_of(owner)], left.most)
         claimed = list[Claim]()
-        wanted = {variation: outlooks[variation].ready.bytes for variation in share.variations}
-        for variation, bytes_of_it in wanted.items():
-            self._resources.space.reserve(variation, bytes_of_it, owner=owner)
+        wanted = {variation: outlooks[variation] for variation in share.variations}
+        for variation, outlook in wanted.items():
+            self._resources.space.reserve(variation, outlook.more_bytes, owner=owner)
         try:
-            claimed = await self._resources.store.write(partial(self._claim, share, owner))
+            claimed = await self._resources.store.write(partial(self._claim, wanted, owner))
         finally:
             for variation in wanted.keys() - {claim.id for claim in claimed}:
                 self._resources.space.release(variation)
@@ -287,13 +287,16 @@ class Scheduler:
             self.changed.set()
         return {one: outlook for one, (_, outlook) in seen.items() if one not in unsuitable}
 
-    def _claim(self, share: Share, owner: Owner, transaction: Transaction) -> list[Claim]:
+    def _claim(self, wanted: Mapping[str, Outlook], owner: Owner, transaction: Transaction) -> list[Claim]:
         """An empty list, where a file that came meanwhile took the room."""
         quota = self._resources.quota
         lefts = quota.left(transaction), quota.own_left(transaction, self._resources.caller_of(owner))
         if any(left is not None and left < 0 for left in lefts):
             return []
-        return claims.claim(transaction, variations=share.variations, now=self._resources.now())
+        claimed = claims.claim(transaction, variations=list(wanted), now=self._resources.now())
+        for claim in claimed:  # from now on what is there of it does not count as stored
+            self._resources.space.reserve(claim.id, wanted[claim.id].ready.bytes, owner=owner)
+        return claimed
 
     def _share(self, ready: list[Ready], most_bytes: int) -> Share:
         slots, cores = self._capacity.slots, self._capacity.cores
