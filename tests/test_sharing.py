@@ -14,6 +14,10 @@ from typing import Any
 import av
 import pytest
 from conftest import Daemon, wait_until
+from test_unread import defaults
+
+from daemon.media.describe import read_media
+from daemon.recipes.command import prospect
 
 PRESETS = ["h264-480p", "h264-720p", "mp3"]
 
@@ -116,6 +120,35 @@ def test_an_output_of_10_bits_keeps_them_beside_one_of_8(daemon: Daemon, ffmpeg:
     slope, start = statistics.linear_regression(range(len(line)), line)
     off = statistics.fmean(abs(value - start - slope * place) for place, value in enumerate(line))
     assert off < 0.45  # of 1024 levels; 0.7 if they were brought to 8 bits first
+
+
+EVEN = "null"
+HALVED = "select=lt(mod(t\\,2)\\,0.5)"
+FASTER = "setpts=PTS*PTS*TB/4"
+
+
+@pytest.mark.parametrize(
+    ("rate", "vf", "apart"),
+    [("25", EVEN, False), ("60", EVEN, False), ("25", HALVED, True), ("25", FASTER, True), ("0.5", EVEN, True)],
+)
+def test_what_doubles_frames_is_made_apart(ffmpeg: str, tmp_path: Path, rate: str, vf: str, apart: bool) -> None:
+    """FFmpeg's threads would wait for each other until the watchdog ends them."""
+    film = tmp_path / "film.mp4"
+    source = [
+        "-f",
+        "lavfi",
+        "-i",
+        f"testsrc2=size=160x90:rate={rate}:duration=4",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=duration=4",
+    ]
+    how = ["-vf", vf, "-fps_mode", "vfr", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", film]
+    subprocess.run([ffmpeg, "-v", "error", *source, *how], check=True)
+    media = read_media(str(film))
+    assert prospect(media, "hls", defaults("hls")).shareable is not apart
+    assert all(prospect(media, name, defaults(name)).shareable for name in ("h264-480p", "mp3", "thumbnail-sheet"))
 
 
 @pytest.fixture

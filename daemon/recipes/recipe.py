@@ -169,6 +169,7 @@ class Recipe(NamedTuple):
     steps: Callable[[], Steps] | None = None
     encoded: Callable[[int], Options] | None = None  # by the number of threads
     paced: bool = False  # whether what is shown hangs on all frames from the first on
+    filled: bool = False  # whether frames are doubled where the source has none
     key_frames_every: int | None = None  # seconds of the film, where they are forced
     begin: Begin | None = None
     heard_beside: Callable[[int], Options] | None = None  # how its sound is encoded, into a file of its own

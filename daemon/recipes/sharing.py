@@ -10,13 +10,15 @@ from daemon.recipes.recipe import Plan, Recipe
 def may_share(media: Media, recipe: Recipe) -> bool:
     """Tells whether it can be made together with others.
 
-    Gaps in the sound can bring FFmpeg's threads to wait for each other when several films are made at once. And of
-    all that one graph of filters shows, only the first is told what screen an HDR film was made for, and how a 360° or
-    a stereoscopic one is to be shown.
+    Gaps in the sound can bring FFmpeg's threads to wait for each other when several films are made at once. So can a
+    graph of filters that doubles frames: once its output is ahead of another it is held back, and takes no more of what
+    the other waits for. And of all that one graph shows, only the first is told what screen an HDR film was made for,
+    and how a 360° or a stereoscopic one is to be shown.
     """
     gaps = any(heard.gap_seconds for heard in media.audio)
     told = _stays_hdr(media, recipe.plan) or recipe.plan.all_around or recipe.plan.stereo
-    return recipe.steps is None and not recipe.chapters and not gaps and not (recipe.filtered and told)
+    waited_for = gaps or recipe.filled
+    return recipe.steps is None and not recipe.chapters and not waited_for and not (recipe.filtered and told)
 
 
 def _stays_hdr(media: Media, plan: Plan) -> bool:

@@ -67,8 +67,10 @@ def ladder(request: Request[LadderParameters]) -> Recipe:
     made = Recipe(
         _planned(request, sizes, heard), filtered, heard, options, deinterlace=which, entry=entry, folders=folders
     )
-    paced = _pace(media, picture, wanted.max_frame_rate) is not None
-    return made._replace(encoded=encoded, paced=paced, key_frames_every=wanted.segment_seconds)
+    pace = _pace(media, picture, wanted.max_frame_rate)
+    filled = pace is not None and (picture.variable_frame_rate or pace > (picture.frame_rate or pace))
+    every = wanted.segment_seconds
+    return made._replace(encoded=encoded, paced=pace is not None, filled=filled, key_frames_every=every)
 
 
 def _planned(request: Request[LadderParameters], sizes: tuple[Size, ...], heard: tuple[AudioStream, ...]) -> Plan:
