@@ -20,6 +20,7 @@ from daemon.delivery.replacements import DAY, Replacements
 from daemon.delivery.standing_terms import StandingTerms
 from daemon.errors import Undelivered
 from daemon.paths import Paths
+from daemon.proof.quality import Quality
 
 __all__ = ["journal", "scene"]
 
@@ -36,6 +37,7 @@ def others(scene: Scene) -> dict[str, Originals]:
     tables["does not say"] = [replace(standing(scene), replace=None)]
     places = {words: Originals(StandingTerms(folders)) for words, folders in tables.items()}
     places["more is asked"] = originals(scene.library.parent, min_vmaf=95)
+    places["not smaller"] = originals(scene.library.parent, min_saving=0.9999)
     return places | {"another trash": originals(scene.library.parent, trash=scene.trash / "b")}
 
 
@@ -52,6 +54,13 @@ def test_what_was_taken_on_terms_that_do_not_stand_any_more_is_left(scene: Scene
             assert (refused.value.final, scene.there) == (True, scene.untouched), call
         if not died:
             break
+
+
+def test_what_is_as_stricter_terms_want_it_takes_its_place(scene: Scene, journal: Journal) -> None:
+    parcel = replace(scene.parcel(), quality=Quality(metric="vmaf", mean=96.0))
+    stricter = originals(scene.library.parent, min_vmaf=95, min_saving=1 - len(SMALLER) / len(FILM) - 0.001)
+    stricter.deliver(parcel, journal.course())
+    assert scene.there == scene.replaced
 
 
 # The trash

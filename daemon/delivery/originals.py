@@ -52,7 +52,7 @@ class Originals:
         return f"{parcel.destination.place}/{parcel.destination.below}/{parcel.name}"
 
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
-        if words := self._terms.refusal(wish_of(parcel.destination)):
+        if words := self._terms.refusal(wish_of(parcel.destination), parcel.bytes, parcel.quality):
             raise Undelivered(f"its original is left as it is: {words}", final=True)
         with in_words(), opened(parcel.destination, swap_of(course.landing)) as folders:
             swap = _Replacement(folders, parcel, course).carry_out()

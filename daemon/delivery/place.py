@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from daemon.delivery.result_mark import Mark
 from daemon.models import Destination, Model
 from daemon.name_template import Words
+from daemon.proof.quality import Quality
 
 FileKey = tuple[int, int, int]  # inode, bytes and ns of the last change, which no rename changes
 BUCKETS = frozenset({"s3", "gs", "az"})
@@ -47,6 +48,7 @@ class Parcel(Model, frozen=True):
     modified: int | None = None  # of its source, in nanoseconds since the epoch
     source: str | None = None  # where that lies, or its upload
     mark: Mark = Mark()  # that it gets where it is brought to
+    quality: Quality | None = None  # beside its source, where that was measured
     landing: str | None = None  # of one to be withdrawn: what was noted of it, where that is to be undone
 
 

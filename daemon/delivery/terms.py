@@ -14,6 +14,11 @@ def refusal(wish: Replacing, size: int, quality: Quality | None, contents: Conte
         return "what it keeps of its original is not known"
     if lost := losses(contents):
         return f"it would lose {lost}"
+    return unmet(wish, size, quality)
+
+
+def unmet(wish: Replacing, size: int, quality: Quality | None) -> str | None:
+    """Returns in words by what such an output falls short of the terms; None: by nothing."""
     return _by_size(wish, size) or _by_quality(wish, quality)
 
 

@@ -40,6 +40,7 @@ def parcel_of(row: Row, paths: Paths, library: Library) -> Parcel:
         modified=_modified(destination, row),
         source=row["path"] or str(paths.source(row["job"], row["source_id"])),
         mark=_mark(row, library),
+        quality=_quality(row),
     )
 
 
@@ -67,10 +68,13 @@ def _modified(destination: Destination, row: Row) -> int | None:
 
 
 def _refuse_unfit(wish: Replacing, row: Row) -> None:
-    quality = msgspec.json.decode(row["quality"], type=Quality) if row["quality"] else None
     contents = msgspec.json.decode(row["contents"], type=Contents) if row["contents"] else None
-    if words := terms.refusal(wish, row["bytes"], quality, contents):
+    if words := terms.refusal(wish, row["bytes"], _quality(row), contents):
         raise Undelivered(words, final=True)
+
+
+def _quality(row: Row) -> Quality | None:
+    return msgspec.json.decode(row["quality"], type=Quality) if row["quality"] else None
 
 
 def _words(row: Mapping[str, Any] | Row, wish: Deliver, library: Library) -> Words:
