@@ -1225,6 +1225,47 @@ WHERE watched_files.folder = :folder AND recipe IN (:recipe, :ruled) AND outcome
 UPDATE OR IGNORE watched_files SET recipe = iif(recipe = :was, :recipe, :ruled)
 WHERE folder = :folder AND recipe IN (:was, :was_ruled)
 
+-- Watched folders as they were.
+-- name: known_folders
+SELECT name, place, made FROM known_folders
+
+-- Keeps how one is.
+-- name: know_folder
+INSERT OR REPLACE INTO known_folders (name, place, made) VALUES (:name, :place, :made)
+
+-- Forgets one.
+-- name: forget_folder
+DELETE FROM known_folders WHERE name = :name
+
+-- A file of a folder of which that was made.
+-- name: file_of_folder
+SELECT 1 FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled) LIMIT 1
+
+-- Has files be those of their folder by its new name.
+-- name: rename_folder_of_watched_files
+UPDATE OR REPLACE watched_files SET folder = :name WHERE folder = :was
+
+-- The same of originals.
+-- name: rename_folder_of_replacements
+UPDATE replacements SET folder = :name WHERE folder = :was
+
+-- The same of jobs that are not over.
+-- name: rename_folder_of_jobs
+UPDATE jobs SET folder = :name WHERE folder = :was AND queued + processing > 0
+
+-- The same of what is paused.
+-- name: rename_folder_of_paused_folders
+UPDATE OR REPLACE paused_folders SET folder = :name WHERE folder = :was
+
+-- The same of what runs though it is not its hour.
+-- name: rename_folder_of_overruled_folders
+UPDATE OR REPLACE overruled_folders SET folder = :name WHERE folder = :was
+
+-- Forgets which files failed, or were not replaced, by presets that say something else now.
+-- name: forget_what_presets_did
+DELETE FROM watched_files WHERE folder = :folder AND recipe IN (:recipe, :ruled)
+    AND (outcome IN ('failed', 'not replaced') OR error LIKE 'not replaced: %')
+
 -- Those that are paused.
 -- name: paused_folders
 SELECT folder FROM paused_folders

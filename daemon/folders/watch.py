@@ -36,7 +36,7 @@ from daemon.errors import (
     Undelivered,
     Unresponsive,
 )
-from daemon.folders import fates, history, known_files, rules
+from daemon.folders import fates, history, known_files, renamed, rules
 from daemon.folders.bucket_files import BucketFiles
 from daemon.folders.hints import Hints
 from daemon.folders.history import Verdicts
@@ -79,6 +79,7 @@ class Watcher:
         folders: Sequence[AnyFolder],
     ) -> None:
         self._store = resources.store
+        self._library = resources.library
         self._jobs = jobs
         self._deliveries = deliveries
         self._fetches = fetches
@@ -167,8 +168,9 @@ class Watcher:
     # The loop
 
     async def restore(self) -> None:
-        """Has the jobs of folders keep to their hours, and files known that an earlier version took. Call it before
-        the scheduler runs."""
+        """Has the jobs of folders keep to their hours, and files known that were taken under another name, or by an
+        earlier version. Call it before the scheduler runs."""
+        await self._store.write(partial(renamed.know, self._watches, self._library))
         await self._schedules.restore()
         for watch in self._watches:
             if watch.folder.deliver:
