@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
 
 import pytest
 from conftest import PATIENCE, Daemon
 from msgspec.structs import replace
 from receiving_host import ReceivingHost, keep, receiving
+from stored import house, in_store
 from test_buckets import Notes
 from test_delivery import TINY, delivered
+from test_doubt import Woken
 from test_receivers import open_to, parcel, place
 
-from daemon.delivery.place import Receipt
-from daemon.errors import Undelivered
-from daemon.models import Conflict
+from daemon.database.store import Store
+from daemon.delivery.deliveries import Deliveries
+from daemon.delivery.hooks import Hooks
+from daemon.delivery.place import Place, Receipt
+from daemon.errors import BadName, Undelivered
+from daemon.jobs.insertion import JobSpec
+from daemon.jobs.jobs import Jobs
+from daemon.models import Conflict, Deliver, Destination, VariationRequest
 from daemon.name_template import UrlTemplate, Words
+from daemon.paths import Paths
+from daemon.scheduling.sources import NewSource
 from daemon.storage import urls
 
 MP3 = {"preset": "mp3"}
@@ -157,6 +168,36 @@ def test_a_name_is_put_behind_the_path(template: str, url: str) -> None:
 def test_urls_of_one_file_have_one_address(one: str, other: str, same: bool) -> None:
     first, second = (urls.address(urls.parsed(url, {443})) for url in (one, other))
     assert (first == second) is same
+
+
+def test_others_write_while_the_outputs_of_a_large_job_are_held_apart(tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+
+    async def work(store: Store) -> None:
+        loop, rooms = asyncio.get_running_loop(), house(paths, store)
+        place = SimpleNamespace(resolve=resolve, address=str)
+        deliveries = Deliveries(store, paths, {"https": cast("Place", place)}, rooms[2], Hooks(store, ()))
+
+        def hold_apart(_: object) -> NoReturn:
+            writing = asyncio.run_coroutine_threadsafe(store.write(lambda t: t.one("any_fetch")), loop)
+            assert writing.result(PATIENCE) is None
+            raise BadName("two of them")
+
+        deliveries.hold_apart = hold_apart  # type: ignore[method-assign]
+        jobs = Jobs(store, Woken(), paths, *rooms[:4], deliveries)  # type: ignore[arg-type]
+        body = paths.incoming / "body"
+        body.write_bytes(b"a source")
+        wish = VariationRequest("mp3", {}, Deliver(url="https://host.example/a.mp3"))
+        with pytest.raises(BadName, match="two of them"):
+            source = NewSource(name="clip.mp4", bytes=8, upload=body)
+            await jobs.create(JobSpec(variations=(wish,)), [source], conclude=lambda *_: None)
+
+    async def resolve(wish: Deliver) -> Destination:
+        return Destination(place="https://host.example", below="", wish=wish)
+
+    in_store(paths, work)
+    assert list(paths.jobs.iterdir()) == [], "nothing is left of it"
 
 
 def test_two_at_once_to_one_url_wait_for_each_other(tmp_path: Path, host: ReceivingHost) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from daemon import filenames
 from daemon.callers import Caller
 from daemon.database.store import Transaction
 from daemon.delivery.apart import known_by
@@ -100,15 +101,20 @@ def new_variation(name: str, want: Wanted, deliver: str | None, keys: dict[str, 
     }
 
 
+def called(sources: Sequence[NewSource], wanted: Sequence[Wanted]) -> tuple[list[str], Sequence[Sequence[str]]]:
+    """Returns what the folder of each source is called, and each of its outputs."""
+    names = [source.name for source in sources]
+    return list(filenames.folders(names)), filenames.outputs(names, [(want.label, want.extension) for want in wanted])
+
+
 def brought(
     job: Mapping[str, Any],
     wanted: Sequence[Wanted],
     places: Mapping[Wish, str],
     sources: Sequence[NewSource],
-    folders: Sequence[str],
-    outputs: Sequence[Sequence[str]],
 ) -> Iterator[Mapping[str, Any]]:
     """Yields of each output that is to be delivered what its delivery is worded of."""
+    folders, outputs = called(sources, wanted)
     for source, stem, names in zip(sources, folders, outputs, strict=True):
         media = msgspec.json.encode(source.media) if source.media else None
         of = {**job, "source": source.name, "stem": stem, "path": source.path and str(source.path), "media": media}

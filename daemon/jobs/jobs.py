@@ -160,6 +160,10 @@ class Jobs:
                 await asyncio.to_thread(self._take_over, job, identifiers, sources)
             read = await self._looked_at(job, identifiers, sources, caller)
             foreseen = await self._foreseen(read, wanted, caller)
+            if places:  # which takes a while where outputs are many
+                of = {"job": job, "job_name": spec.name, "created_at": self._now()}
+                brought = insertion.brought(of, wanted, places, read)
+                await asyncio.to_thread(self._deliveries.hold_apart, brought)
             made = await self._store.write(partial(inserting, [*zip(identifiers, read, strict=True)], foreseen))
         except Doubtful:  # after a crash the row may be there all the same, and need them
             raise
@@ -243,13 +247,8 @@ class Jobs:
         added = insertion.added_bytes(source for _, source in sources)
         self._quota.check_bytes(transaction, added, caller, foreseen=foreseen)
         seq = insertion.insert_job(transaction, job, spec, self._now(), self._settings.retention, caller.name)
-        called = [source.name for _, source in sources]
-        folders, boot = list(filenames.folders(called)), self._whereabouts.boot
-        outputs = filenames.outputs(called, [(want.label, want.extension) for want in wanted])
-        if places:
-            of = {"job": job, "job_name": spec.name, "created_at": self._now()}
-            brought = insertion.brought(of, wanted, places, [one for _, one in sources], folders, outputs)
-            self._deliveries.hold_apart(brought)
+        folders, outputs = insertion.called([source for _, source in sources], wanted)
+        boot = self._whereabouts.boot
         for (identifier, source), folder, names in zip(sources, folders, outputs, strict=True):
             row = insertion.insert_source(transaction, seq, identifier, source, folder, boot)
             keys = {"job": seq, "source": row, "priority": spec.priority}
