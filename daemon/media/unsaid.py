@@ -6,20 +6,20 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from daemon.media import boxes, changes, id3, matroska
+from daemon.media import avi, boxes, changes, id3, matroska
 from daemon.media.media_file import MediaFile
-from daemon.media.model import Media
+from daemon.media.model import AudioStream, Media
 
 
 def completed(file: MediaFile, media: Media) -> Media:
     """Returns the media with all of that. Raises OSError."""
-    told = matroska.tracks(file)
+    told, late = matroska.tracks(file), avi.begins(file)
     untold = matroska.untold(file)
     twice = {*untold.tags, *boxes.repeated_tags(file.index), *id3.repeated(file.head)}
     return replace(
         media,
         video=media.video and _track(media.video, told),
-        audio=tuple(_track(stream, told) for stream in media.audio),
+        audio=tuple(_begun(_track(stream, told), late) for stream in media.audio),
         subtitles=tuple(_track(stream, told) for stream in media.subtitles),
         languages_differ=any(track.full_language and not track.has_language for track in told),
         cropped=_crops(file, media, told),
@@ -40,6 +40,12 @@ def _track(stream: Any, told: tuple[matroska.Track, ...]) -> Any:
     own = {} if track.has_language or not track.full_language else {"language": track.full_language}
     more = track.full_language if track.has_language and "-" in (track.full_language or "") else None
     return replace(stream, **own, full_language=more, disabled=not track.enabled)
+
+
+def _begun(stream: AudioStream, late: tuple[float, ...]) -> AudioStream:
+    """The same, which begins when its header says."""
+    seconds = late[stream.index] if stream.index < len(late) else 0.0
+    return replace(stream, start_seconds=stream.start_seconds + seconds) if seconds else stream
 
 
 def _crops(file: MediaFile, media: Media, told: tuple[matroska.Track, ...]) -> bool:
