@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from daemon.media.model import AudioStream
@@ -80,14 +81,33 @@ def moved_to_front(stream: AudioStream) -> list[str]:
     return ["channelmap=0:mono" if stream.channels == 1 else "channelmap=0|1:stereo"]
 
 
+def of_all_around(stream: AudioStream) -> str | None:
+    """Returns the filter that makes stereo of a sound field (ambisonics, in ACN order), as two microphones to the left
+    and the right would hear it, with what is to be heard in both ears anyway; None of other sound."""
+    found = _FIELD.fullmatch(stream.layout or "")
+    if found is None:
+        return None
+    beside = (int(found[1]) + 1) ** 2
+    left, right = (f"+c{beside}", f"+c{beside + 1}") if found[2] else ("", "")
+    if beside == 1:  # of order 0, which has no direction
+        return f"pan=stereo|c0=c0{left}|c1=c0{right}"
+    return f"pan=stereo|c0=0.5*c0+0.5*c1{left}|c1=0.5*c0-0.5*c1{right}"
+
+
+def _filled(stream: AudioStream) -> list[str]:
+    return ["aresample=async=1"] if 0 < stream.gap_seconds <= LONGEST_FILLED else []
+
+
+_FIELD = re.compile(r"ambisonic (\d+)(\+stereo)?")
 _WIDE = {3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # what every encoder knows by that number
 
 
 def _filters(stream: AudioStream, max_channels: int, rewound: bool, whole: bool) -> list[str]:
     filters = ["asetpts=PTS-STARTPTS"] if rewound and stream.start_seconds > 0.001 else []
     filters += moved_to_front(stream)
-    if 0 < stream.gap_seconds <= LONGEST_FILLED:
-        filters.append("aresample=async=1")
+    if around := of_all_around(stream):
+        return [*filters, *([] if whole else [around]), *_filled(stream)]
+    filters += _filled(stream)
     if stream.layout is None and stream.channels > max(_WIDE):
         filters.append("pan=stereo|c0=c0|c1=c1")  # so many channels without a place cannot be mixed
     elif 2 < stream.channels <= max_channels and not (whole and stream.layout):

@@ -18,7 +18,7 @@ from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import film
 from daemon.recipes.picture import bounded, fitted, graded, kept_rate, to_deinterlace, upright
 from daemon.recipes.recipe import Node, Options, Plan, Recipe, Request, Size, refuse_lost
-from daemon.recipes.sound import default_first
+from daemon.recipes.sound import default_first, of_all_around
 
 MOST_HIDDEN = 0.1  # seconds; encoders of sound hide less at its beginning
 LEAST_SLICED = 16  # pixels of a side, below which FFV1 may find no way to cut a picture up that has coarser colours
@@ -108,7 +108,7 @@ def archive(request: Request[ArchiveParameters]) -> Recipe:
         encode = {"c:v": "libx265", "preset": wanted.speed, "crf": decimal(wanted.crf), "threads": threads}
         quiet = {"x265-params": f"pools={threads}:log-level=warning"}
         return {
-            **timing(),
+            **timing(picture),
             **encode,
             **quiet,
             **captioned(picture, "hevc", kept=wanted.captions != "drop"),
@@ -144,7 +144,7 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
         exact["color_range"] = "pc"  # a container that says otherwise would have it squeezed
     if picture.alpha and picture.codec == "vp8" and picture.colour.matrix:
         exact["colorspace"] = picture.colour.matrix  # which the decoder that sees alpha does not tell
-    kept = _kept(request, planned, {**timing(), **exact}, heard)
+    kept = _kept(request, planned, {**timing(picture), **exact}, heard)
     threaded = kept._replace(options=lambda threads: {**kept.options(threads), "threads": threads})
     if picture.counted or picture.unstamped or picture.reshaped or picture.tilt:  # only filters set clocks, or turn
         return threaded._replace(filtered=lambda shown: shown)
@@ -152,8 +152,9 @@ def lossless(request: Request[LosslessParameters]) -> Recipe:
 
 
 def _finer(stream: AudioStream, media: Media) -> str | None:
-    """What takes sound that FLAC cannot: itself, where Matroska holds that, else PCM. FLAC has 24 bits."""
-    if stream.exact is None and stream.channels <= MOST_IN_FLAC:
+    """What takes sound that FLAC cannot: itself, where Matroska holds that, else PCM. FLAC has 24 bits, and knows of no
+    sound field."""
+    if stream.exact is None and stream.channels <= MOST_IN_FLAC and not of_all_around(stream):
         return None
     return "copy" if stream.codec in HOLDS["matroska"] and not media.uncopied else stream.exact or "pcm_s24le"
 
