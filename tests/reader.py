@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.codec.context import Flags
 from av.video.reformatter import Colorspace
 
 import daemon.media.frames  # noqa: F401 — it lets photographs be looked at
@@ -132,6 +133,7 @@ def _seen(path: Path, index: int, region: Region) -> Seen:
     with av.open(str(path)) as container:
         stream: Any = container.streams[index]
         stream.thread_type = "AUTO"
+        stream.codec_context.flags |= Flags.unaligned
         usual = float(1 / stream.average_rate) if stream.average_rate else 0.0
         begin = float((stream.start_time or 0) * stream.time_base)
         for count, frame in enumerate(_frames(container, stream)):

@@ -19,6 +19,7 @@ import pytest
 from combinations import COMBINATIONS, HIDES, QUICK
 from conftest import Daemon, wait_until
 from harmful import HARMFUL, NO_MEDIA, TOO_LARGE
+from oddities import ODDITIES
 from reader import Reading, read
 from specimens import SPECIMENS, TRUNCATED, Specimen, make
 from surroundings import FILES, OUTSIDE
@@ -116,7 +117,7 @@ def given(path: Path) -> Specimen:
 
 
 GIVEN = [given(path) for path in FILES]
-EVERY = [*GIVEN, *SPECIMENS, *COMBINATIONS, *HARMFUL]
+EVERY = [*GIVEN, *SPECIMENS, *COMBINATIONS, *(odd for odd, _ in ODDITIES), *HARMFUL]
 # One of each trait, which the selection of `make test` goes through.
 CHOSEN = {
     *("plain.mp4", "turned-90.mp4", "mirrored-90.mp4", "turned-270-hlg.mov", "photo-upright.jpg", "anamorphic.mp4"),

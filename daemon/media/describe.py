@@ -335,6 +335,7 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
         frame_rate=frames.rate(stream, seen),
         variable_frame_rate=seen.variable,
         misstated_rate=frames.misstated(stream, seen),
+        ticks=float(1 / stream.time_base) if stream.time_base else 0.0,
         pixel_format=frame.format.name,
         bit_depth=max(part.bits for part in frame.format.components),
         alpha=any(part.is_alpha for part in frame.format.components) or _hides_alpha(stream),

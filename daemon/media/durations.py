@@ -35,6 +35,7 @@ Timed = VideoStream | AudioStream
 IN_FRAMES, MOST_SAMPLES = {"aac", "mp3", "mp2", "ac3", "eac3", "opus"}, 5760
 LEAST_LATE = 0.5  # seconds by which a track begins later than it seems, and not by what its encoder puts before
 JITTER, LEAST_JITTER = 0.25, 0.002  # of the usual distance of frames, or seconds: below it, a clock that rounds
+LEAST_EVEN = 3  # distances of pictures, by which one knows their rate
 LEAST_PAUSE, MANY = 0.5, 5  # seconds without a picture, and times what is usual, that are no rate any more
 LEAST_GAP = 0.1  # seconds between two packets that are more than a clock's rounding
 
@@ -57,8 +58,9 @@ class Span(NamedTuple):
     """A span is when a stream begins and ends, what it leaves out between, and what it holds but hides, in seconds.
 
     Of a picture, `pauses` are those between two that are far longer than usual, `pictures` how many are shown, and
-    `fleeting` those of them that follow the one before at once, and it is `reshaped` where they change their size. The
-    `longest` pause is one of any track while another went on, that seems to be a jump of the clock.
+    `fleeting` those of them that follow the one before at once; it is `reshaped` where they change their size. Where
+    they come evenly, so many in a second are its `rate`, and the last is `held` for so much longer. The `longest` pause
+    is one of any track while another went on, that seems to be a jump of the clock.
     """
 
     begin: float
@@ -70,6 +72,8 @@ class Span(NamedTuple):
     fleeting: int = 0
     longest: float = 0.0
     reshaped: bool = False
+    rate: float | None = None
+    held: float = 0.0
 
 
 Spans = dict[int, Span]  # by a stream's index
@@ -186,28 +190,35 @@ def _shown(
     first = max(begin if picture.unstamped else span.begin, min(begin, end))
     shown = sorted(time for time in times if time >= first - LEAST_JITTER)
     apart = [after - before for before, after in pairwise(shown)]
+    rate, pauses = _pace(apart)
+    usual = rate or picture.frame_rate
+    stays = end - shown[-1] if rate else 0.0
+    held = stays - 1 / rate if rate and stays > max(LEAST_PAUSE, MANY / rate) else 0.0
     # Pictures come in the order they are decoded in, so that only their number tells how many are missing.
-    missing = end - span.begin - len(times) / picture.frame_rate if picture.frame_rate else 0.0
+    missing = end - held - span.begin - len(times) / usual if usual else 0.0
     return span._replace(
         begin=first,
         end=end,
+        rate=rate,
+        held=held,
         gaps=max(0.0, missing),
-        pauses=_pauses(apart),
+        pauses=pauses,
         pictures=len(shown),
         fleeting=sum(length <= LEAST_JITTER for length in apart),
     )
 
 
-def _pauses(apart: Sequence[float]) -> float:
-    """Seconds of a picture whose frames, so far `apart`, come evenly but for them."""
+def _pace(apart: Sequence[float]) -> tuple[float | None, float]:
+    """How many frames, so far `apart`, come in a second, and the seconds of pauses but for which they come evenly; None
+    where they do not."""
     between = sorted(length for length in apart if length > LEAST_JITTER)  # others are never shown
     usual = between[len(between) // 2] if between else 0.0
     least = max(LEAST_PAUSE, MANY * usual)
     even = [length for length in between if length < least]
     ends = (even[len(even) // 50], even[-1 - len(even) // 50]) if even else ()
     if any(abs(length - usual) > max(LEAST_JITTER, usual * JITTER) for length in ends):
-        return 0.0
-    return sum(between[len(even) :])
+        return None, 0.0
+    return len(even) / sum(even) if len(even) >= LEAST_EVEN else None, sum(between[len(even) :])
 
 
 def _last_end(container: InputContainer, picture: VideoStream, begins: float, ends: float) -> float:
@@ -316,11 +327,16 @@ def gapped(media: Media, found: Spans | None) -> Media:
     )
     if picture and picture.index in spans:
         span = spans[picture.index]
-        slowest = 1.5 / picture.frame_rate if picture.frame_rate else LEAST_GAP
-        uneven = picture.variable_frame_rate or span.pauses > 0 or span.gaps > max(LEAST_GAP, slowest)
+        misstated = picture.misstated_rate and not picture.interlaced
+        rate = (misstated and span.rate) or picture.frame_rate
+        slowest = 1.5 / rate if rate else LEAST_GAP
+        unknown = misstated and span.rate is None and span.pictures > LEAST_EVEN
+        uneven = picture.variable_frame_rate or unknown or span.pauses > 0 or span.gaps > max(LEAST_GAP, slowest)
         picture = replace(
             picture,
+            frame_rate=rate,
             variable_frame_rate=uneven,
+            held_seconds=span.held,
             hidden_seconds=span.hidden,
             gap_seconds=span.pauses,
             pictures=span.pictures,

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
@@ -29,6 +30,7 @@ CAPTIONING = {"h264", "hevc", "mpeg2video"}  # whose frames may carry captions
 CAPTIONED = b"GA94"  # what those begin with
 TIMED = 240  # packets at most whose distance is looked at
 MOST_REORDERED = 17  # pictures, until one is shown that has the time of its packet
+RATE_SHARE = 0.1  # by which what is said of a rate may be off
 PATIENCE = 2.0  # seconds for all of this, beyond the first frame
 HIDING = {"vp8", "vp9", "libvpx", "libvpx-vp9"}  # codecs whose packets may hold what is never shown
 NEARLY = 0.5  # degrees, within which FFmpeg takes a turn for that of a quarter
@@ -80,6 +82,9 @@ MATRICES = {
     12: "chroma-derived-nc",
     13: "chroma-derived-c",
     14: "ictcp",
+    15: "ipt-c2",
+    16: "ycgco-re",
+    17: "ycgco-ro",
 }
 RANGES = {1: "tv", 2: "pc"}
 FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # of AVFieldOrder, by what is shown first
@@ -108,6 +113,7 @@ class Impression(NamedTuple):
 def impression(container: InputContainer, stream: Pictures) -> Impression | None:
     """Returns what the stream shows at its beginning; None when none of its pictures can be decoded."""
     stream.thread_count = 1
+    stream.codec_context.flags |= Flags.unaligned  # as ffmpeg has it, which leaves out edges to the pixel
     deadline = time.monotonic() + PATIENCE
     tick = float(stream.time_base or 0)
     stamps: list[float] = []
@@ -259,15 +265,17 @@ def counted(stream: Pictures, seen: Impression) -> bool:
 def rate(stream: Pictures, seen: Impression) -> float | None:
     """Returns what the file says, unless its frames come at quite another rate."""
     said = float(stream.average_rate or 0)
-    if seen.rate and misstated(stream, seen) and seen.rate <= MOST_FRAMES_PER_SECOND:
+    even = not seen.variable or not seen.rate / 2 < said < seen.rate * 2 if seen.rate else False
+    if seen.rate and even and misstated(stream, seen) and seen.rate <= MOST_FRAMES_PER_SECOND:
         return seen.rate
     return said if 0 < said <= MOST_FRAMES_PER_SECOND else None
 
 
 def misstated(stream: Pictures, seen: Impression) -> bool:
-    """Tells whether the file says quite another rate than its frames have: what is copied of it will, too, and muxers
-    take the length of the last frame from it."""
-    return bool(seen.rate and not seen.rate / 2 < float(stream.average_rate or 0) < seen.rate * 2)
+    """Tells whether the file says another rate than its frames have: what is copied of it will, too, and muxers take
+    the length of the last frame from it."""
+    said = float(stream.average_rate or 0)
+    return bool(seen.rate and not seen.rate * (1 - RATE_SHARE) < said < seen.rate * (1 + RATE_SHARE))
 
 
 def field_order(stream: Pictures, seen: Impression) -> str | None:

@@ -22,7 +22,15 @@ from daemon.recipes.filter_graph import apart, branched, merged
 from daemon.recipes.kind import Estimate, Kind
 from daemon.recipes.kinds import adaptive, archival, audio, capped, film, framed, sprites, stills
 from daemon.recipes.metadata import REPEATED, named_files, told_by_another, told_by_stream
-from daemon.recipes.picture import deinterlaced, is_idle, levelled, may_change_shape, of_one_shape, timed_backwards
+from daemon.recipes.picture import (
+    deinterlaced,
+    is_idle,
+    levelled,
+    may_change_shape,
+    of_known_matrix,
+    of_one_shape,
+    timed_backwards,
+)
 from daemon.recipes.reading import read
 from daemon.recipes.recipe import (
     NOTHING,
@@ -359,6 +367,7 @@ def _shown(decoded: Node, media: Media, recipe: Recipe, *, going_on: bool = Fals
         picture = picture.filter("trim", start=f"{recipe.begin.warm:.6f}")
     if media.video.stereo and not recipe.plan.stereo:
         picture = picture.filter("sidedata", "delete", type="STEREO3D")
+    picture = of_known_matrix(picture, media.video)
     if media.video.counted:
         picture = picture.filter("setpts", f"PTS-STARTPTS+{media.video.start_seconds:.6f}/TB")
     elif media.video.unstamped and not going_on:

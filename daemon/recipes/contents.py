@@ -15,8 +15,9 @@ from daemon.presets.traits import Family
 from daemon.recipes import chapters
 from daemon.recipes.containers import MOMENT, RELEASE, Container
 from daemon.recipes.metadata import GAINS, told_by
-from daemon.recipes.picture import is_thinned, may_change_shape
+from daemon.recipes.picture import is_mistaken, is_thinned, may_change_shape
 from daemon.recipes.recipe import Options, Recipe
+from daemon.recipes.sound import of_all_around
 
 LEAST_HOLE = 0.5  # seconds without sound, amid it, that are worth a word
 MOST_IN_FLAC = 8  # channels
@@ -86,6 +87,9 @@ class _Account(NamedTuple):
         yield from self._track("picture", picture, picture.marks)
         yield from self._frames(picture)
         yield from self._hdr(picture)
+        if is_mistaken(picture) and not self._is_exact():
+            why = "no filter converts them, and they are taken for usual ones: remux it"
+            yield LeftOut(what="colours", why=why, track=picture.index, detail=picture.colour.matrix)
         if picture.alpha:
             yield from self._transparency(picture)
         if picture.dolby_vision:
@@ -186,6 +190,9 @@ class _Account(NamedTuple):
             if stream not in taken:
                 yield LeftOut(what="sound", why=why, track=stream.index, detail=_described(stream))
 
+    def _is_encoded(self, number: int) -> bool:
+        return self.options.get(f"c:a:{number}", self.options.get("c:a", self.options.get("c"))) != "copy"
+
     def _is_bare(self, number: int, stream: AudioStream) -> bool:
         """Whether it comes into a Matroska as samples that tell nothing of themselves."""
         made = str(self.options.get(f"c:a:{number}", self.options.get("c:a", self.options.get("c"))))
@@ -193,11 +200,14 @@ class _Account(NamedTuple):
         return self.recipe.plan.container == "matroska" and codec.startswith("pcm_")
 
     def _mixed_down(self, number: int, stream: AudioStream) -> _Facts:
-        placeless = "pan=stereo" in self.options.get(f"filter:a:{number}", "")
-        most = 2 if placeless else self.options.get(f"ac:a:{number}", stream.channels)
+        around = of_all_around(stream) if self._is_encoded(number) else None
+        placeless = "pan=stereo" in self.options.get(f"filter:a:{number}", "") and not around
+        most = 2 if placeless or around else self.options.get(f"ac:a:{number}", stream.channels)
         if most < stream.channels:
             more = "nothing tells where they sit" if placeless else f"max_channels={stream.channels} keeps them"
-            why = f"mixed down to {most}" + (f": {more}" if placeless or hasattr(self.wanted, "max_channels") else "")
+            more = "they are a sound field (ambisonics), which copies keep" if around else more
+            told = placeless or around or hasattr(self.wanted, "max_channels")
+            why = f"mixed down to {most}" + (f": {more}" if told else "")
             detail = f"{stream.channels - most} of {stream.channels}"
             yield LeftOut(what="channels", why=why, track=stream.index, detail=detail)
 
@@ -325,6 +335,9 @@ def _beyond_flac(stream: AudioStream) -> _Facts:
     if stream.channels > MOST_IN_FLAC:
         why, detail = f"FLAC holds {MOST_IN_FLAC}", f"{stream.channels - MOST_IN_FLAC} of {stream.channels}"
         yield LeftOut(what="channels", why=why, track=stream.index, detail=detail)
+    if of_all_around(stream):
+        why = "FLAC tells how many channels there are, and not that they are a sound field"
+        yield LeftOut(what="layout", why=why, track=stream.index, detail=stream.layout)
     if stream.exact:
         why = "FLAC has 24 bits, and nothing beyond full scale: take archive-ffv1 or remux-mkv"
         yield LeftOut(what="precision", why=why, track=stream.index, detail=stream.codec)

@@ -11,13 +11,17 @@ from daemon.presets.parameters import Speed
 from daemon.recipes.kind import KEPT_SOUND_KBPS, Estimate
 from daemon.recipes.recipe import Options
 
+FINEST = 1_000_000  # ticks of a clock in a second, beyond which encoders refuse it, and players of long films
 
-def timing() -> Options:
+
+def timing(picture: VideoStream | None = None, *, paced: bool = False) -> Options:
     """Gives every frame its own time: a fixed rate would double frames, or fill a gap of days with them.
 
-    Sound keeps the clock of its samples: that of a container would have it stutter.
+    Sound keeps the clock of its samples: that of a container would have it stutter. What is `paced` has the clock of
+    its rate: the source's may be too coarse for that.
     """
-    return {"fps_mode": "vfr", "enc_time_base:v": "demux"}
+    fine = picture is not None and picture.ticks > FINEST
+    return {"fps_mode": "vfr", "enc_time_base:v": "filter" if paced else f"1:{FINEST}" if fine else "demux"}
 
 
 def lasting(last: str) -> Options:

@@ -15,6 +15,17 @@ BT601 = {  # by the lines of a full frame: 625-line systems, and 525-line ones
     True: Colour(primaries="bt470bg", transfer="smpte170m", matrix="bt470bg", range="tv"),
     False: Colour(primaries="smpte170m", transfer="smpte170m", matrix="smpte170m", range="tv"),
 }
+# Matrices that FFmpeg's scaler takes; and others that can be converted, of those transfers where any are named.
+SCALED = {"bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", "bt2020nc"}
+_CAMERAS = frozenset({"bt709", "smpte170m", "bt2020-10", "bt2020-12"})
+CONVERTED: dict[str | None, frozenset[str]] = {
+    **dict.fromkeys(("ycgco", "chroma-derived-nc", "chroma-derived-c"), frozenset()),
+    "bt2020c": _CAMERAS,
+    "ictcp": frozenset({"smpte2084", "arib-std-b67"}),
+}
+# Transfers that its filter knows.
+LINEARIZED = _CAMERAS | {"bt470m", "bt470bg", "smpte240m", "linear", "log100", "log316", "iec61966-2-4"}
+LINEARIZED |= {"iec61966-2-1", "smpte2084", "arib-std-b67"}
 JFIF = Colour(primaries="bt709", transfer="iec61966-2-1", matrix="bt470bg", range="pc")
 YUVA = "|".join(f"yuva4{sampling}p{depth}" for sampling in (44, 22, 20) for depth in ("", "10le", "16le"))
 WHITE_NITS = 203  # of a white page in HDR (ITU-R BT.2408): what becomes white on an ordinary screen
@@ -156,9 +167,30 @@ def source_colour(picture: VideoStream) -> Colour:
     return Colour(
         primaries=said.primaries or usual.primaries,
         transfer=said.transfer or usual.transfer,
-        matrix=said.matrix if said.matrix not in {None, "gbr"} else usual.matrix,
+        matrix=said.matrix if said.matrix in SCALED else usual.matrix,
         range=said.range or usual.range,
     )
+
+
+def is_mistaken(picture: VideoStream) -> bool:
+    """Tells whether no filter knows what its matrix says, so that an encode takes its numbers for usual ones."""
+    told, curves = picture.colour.matrix, CONVERTED.get(picture.colour.matrix)
+    if told is None or told in SCALED | {"gbr"}:
+        return False
+    return curves is None or (bool(curves) and source_colour(picture).transfer not in curves)
+
+
+def of_known_matrix(node: Node, picture: VideoStream) -> Node:
+    """Brings a picture whose matrix the scaler refuses to the usual one, so that filters after it take it. What no
+    filter can convert is called by the usual one's name."""
+    told, after = picture.colour, source_colour(picture)
+    if told.matrix is None or told.matrix in SCALED | {"gbr"}:
+        return node
+    if is_mistaken(picture):
+        return _tagged(node, after)
+    transfer = after.transfer if after.transfer in LINEARIZED else "bt709"
+    same = {"tin": transfer, "t": transfer, "pin": after.primaries, "p": after.primaries}
+    return node.filter("zscale", min=told.matrix, m=after.matrix, **same, rin=after.range, r=after.range)
 
 
 def shown_colour(picture: VideoStream, pixel_format: str = "yuv420p", tone_map: str = "auto") -> Colour:

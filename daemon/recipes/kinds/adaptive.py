@@ -48,9 +48,17 @@ def ladder(request: Request[LadderParameters]) -> Recipe:
         shown = graded(steady, picture, tone_map=wanted.tone_map, alpha_colour=wanted.alpha_colour)
         return [fitted(shown, picture, sizes[0]), *(_rung(shown, size, sizes[0]) for size in sizes[1:])]
 
+    pace = _pace(media, picture, wanted.max_frame_rate)
+
     def encoded(threads: int) -> Options:
         encode = ENCODERS[preset.encoder].options(wanted.crf, wanted.speed, threads)
-        return {**timing(), **encode, **_capped(sides), "sc_threshold": 0, **forced(wanted.segment_seconds)}
+        return {
+            **timing(picture, paced=pace is not None),
+            **encode,
+            **_capped(sides),
+            "sc_threshold": 0,
+            **forced(wanted.segment_seconds),
+        }
 
     def options(threads: int) -> Options:
         muxed = {"hls": _hls, "dash": _dash}[preset.container](sides, heard, wanted.segment_seconds)
@@ -67,7 +75,6 @@ def ladder(request: Request[LadderParameters]) -> Recipe:
     made = Recipe(
         _planned(request, sizes, heard), filtered, heard, options, deinterlace=which, entry=entry, folders=folders
     )
-    pace = _pace(media, picture, wanted.max_frame_rate)
     filled = pace is not None and (picture.variable_frame_rate or pace > (picture.frame_rate or pace))
     every = wanted.segment_seconds
     return made._replace(encoded=encoded, paced=pace is not None, filled=filled, key_frames_every=every)
@@ -103,13 +110,13 @@ def _steady(node: Node, media: Media, picture: VideoStream, most: int) -> Node:
 def _pace(media: Media, picture: VideoStream, most: int) -> float | None:
     """The constant rate that it is given, since the lengths of segments are told by it: that of a broadcast which lost
     some of its frames, else one at which those that come unevenly are hardly moved, and segments end where they should.
-    None: it keeps its own. A single picture stays."""
+    None: it keeps its own. A single picture stays, and so does a last one that is shown for longer than others."""
     rate = picture.frame_rate
     if rate is None or rate * (picture.duration_seconds or math.inf) < 2:
         return None
     even = rate >= SLOWEST and (media.format in DISCONTINUOUS or not picture.variable_frame_rate)
     pace = rate if even else max(USUAL_RATE, rate)
-    return None if pace == kept_rate(picture, most) else min(pace, most)
+    return None if pace == kept_rate(picture, most) and not picture.held_seconds else min(pace, most)
 
 
 def _held(node: Node, media: Media, picture: VideoStream) -> Node:

@@ -140,7 +140,7 @@ def film(
     def encoded(threads: int) -> Options:
         captions = captioned(picture, preset.encoder, kept=wanted.captions != "drop")
         last = _last_shown(picture, preset.encoder)
-        return {**timing(), **encode(threads), **captions, **last, **told_of_view(planned)}
+        return {**timing(picture), **encode(threads), **captions, **last, **told_of_view(planned)}
 
     def options(threads: int) -> Options:
         return {
@@ -159,7 +159,7 @@ def _last_shown(picture: VideoStream, encoder: str) -> Options:
     if encoder != "av1" or picture.duration_seconds is None:
         return {}
     rate = kept_rate(picture)
-    if rate is not None and rate * picture.duration_seconds >= LEAST_PICTURES:
+    if rate is not None and rate * picture.duration_seconds >= LEAST_PICTURES and not picture.held_seconds:
         return {}
     end = picture.start_seconds + picture.duration_seconds
     return lasting(f"max(DURATION,{end:.3f}/TB-PTS)")

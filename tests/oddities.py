@@ -1,0 +1,84 @@
+"""Files that are odd in a way that muxers or editors make, and the presets that odd way once stopped."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from specimens import H264, MPEG4, PCM, Specimen, encoded, film, picture, read, remuxed, silent
+
+FINE = ("-video_track_timescale", "2147483647")
+HELD = "setts=duration='if(eq(NEXT_DTS,NOPTS),DURATION*{times},DURATION)'"
+
+
+def held(name: str, times: int, seconds: float, *how: str) -> Specimen:
+    """The last picture stays for so many times as long as the others."""
+    steps = [
+        film("-bf", "0", "{work}/f.mov", seconds=seconds),
+        remuxed("f.mov", *how, "-bsf:v", HELD.replace("{times}", str(times))),
+    ]
+    return Specimen(name, steps, frames=False)
+
+
+def stream_header(kind: bytes, offset: int, value: bytes) -> Callable[[bytes], bytes]:
+    """Overwrites bytes of the header (`strh`) of an AVI's stream of that kind."""
+
+    def edit(whole: bytes) -> bytes:
+        at = whole.index(b"strh\x38\0\0\0" + kind) + 8 + offset
+        return whole[:at] + value + whole[at + len(value) :]
+
+    return edit
+
+
+SINE = "sine=frequency=440:sample_rate=48000:duration=1.6,pan=4c|c0=c0|c1=c0|c2=0*c0|c3=0*c0"
+# A sound field of four channels (ambisonics), heard from the left.
+FIELD = [
+    ["-f", "lavfi", "-i", SINE, "-f", "s16le", "{work}/a.pcm"],
+    [
+        *(*picture(), "-f", "s16le", "-ar", "48000", "-ch_layout", "ambisonic 1", *read("a.pcm")),
+        *(*H264, "-c:a", "libopus", "-mapping_family", "2", "{out}"),
+    ],
+]
+FILMS = ("h264-480p", "hevc-1080p", "av1-720p", "webm-720p", "hls", "dash", "archive-hevc", "remux-mkv")
+
+# Each with the presets that it is tried by.
+ODDITIES: tuple[tuple[Specimen, tuple[str, ...]], ...] = (
+    (held("held-last.mov", 100, 1.6, "-use_editlist", "0"), FILMS),
+    (held("held-last.mp4", 50, 22.0), ("hls", "dash", "av1-720p")),
+    (
+        Specimen("slow-by-seconds.mp4", [silent(*H264, "-video_track_timescale", "1", rate="1/2", seconds=8)]),
+        ("hls", "dash", "webm-720p"),
+    ),
+    (
+        Specimen(
+            "another-rate.avi",
+            [encoded(*MPEG4, *PCM)],
+            edit=stream_header(b"vids", 20, struct.pack("<II", 1001, 30000)),
+            frames=False,
+        ),
+        FILMS[:-1],
+    ),
+    (
+        Specimen(
+            "late-by-header.avi",
+            [encoded(*MPEG4, *PCM, seconds=3)],
+            edit=stream_header(b"auds", 28, struct.pack("<I", 24000)),
+            frames=False,
+        ),
+        ("h264-480p", "webm-720p", "hls", "dash", "opus", "mp3", "remux-mkv"),
+    ),
+    (
+        Specimen(
+            "cropped-within.mov",
+            [film("{work}/f.mov"), remuxed("f.mov", "-bsf:v", "h264_metadata=crop_left=20:crop_top=10")],
+            size=(300, 170),
+            corners=False,
+        ),
+        ("h264-480p", "webm-720p", "hls", "archive-ffv1", "remux-mkv", "gif"),
+    ),
+    (
+        Specimen("sound-field.mkv", FIELD),
+        ("h264-480p", "webm-720p", "m4a-r128", "opus", "archive-ffv1"),
+    ),
+    (Specimen("fine-clock.mp4", [film(*FINE, "{out}")]), (*FILMS, "archive-ffv1", "remux-mp4")),
+)
