@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec.structs import replace
+from surroundings import thorough
 from test_delivery_folder import dies_at
 from test_originals import FILM, SMALLER, Journal, Scene, journal, originals, scene
 
@@ -17,6 +19,7 @@ from daemon.config_tables import AnyFolder, Folder, Replace
 from daemon.database.store import Store
 from daemon.delivery.originals import Originals
 from daemon.delivery.replacements import DAY, Replacements
+from daemon.delivery.returning import Return, Step, Swap, opened
 from daemon.delivery.standing_terms import StandingTerms
 from daemon.errors import Undelivered
 from daemon.paths import Paths
@@ -145,3 +148,64 @@ def test_an_original_is_put_back_by_the_new_name_of_what_took_its_place(scene: S
     days = [standing(scene, 30)]
     replaced(scene, journal, days, then=lambda made: made.rename(new).touch(), undo=new)
     assert scene.there == scene.untouched
+
+
+def moved(made: Path) -> None:
+    """To another folder of the tree, under another name."""
+    new = made.parent.parent / "series" / "one" / "S01E01.mkv"
+    new.parent.mkdir(parents=True)
+    made.rename(new)
+
+
+def moved_with_its_folder(made: Path) -> None:
+    made.parent.rename(made.parent.with_name("Films (2020)"))
+
+
+@pytest.mark.parametrize("move", [moved, moved_with_its_folder])
+def test_what_took_its_place_and_was_moved_within_the_tree_is_there(
+    scene: Scene, journal: Journal, move: Callable[[Path], None]
+) -> None:
+    assert replaced(scene, journal, [standing(scene)], then=move) is None
+    assert list(scene.trash.iterdir()) == []
+
+
+def test_what_is_like_it_and_elsewhere_is_not_taken_for_it(scene: Scene, journal: Journal) -> None:
+    def lost(made: Path) -> None:
+        made.rename(scene.library / "another.mkv")
+        (scene.library / "another.mkv").write_bytes(bytes(len(SMALLER)))
+
+    assert "is not there any more" in replaced(scene, journal, [standing(scene)], then=lost)
+    assert len(list(scene.trash.iterdir())) == 1
+
+
+def test_an_original_is_put_back_by_where_what_took_its_place_was_moved_to(scene: Scene, journal: Journal) -> None:
+    new = scene.library / "series" / "one" / "S01E01.mkv"
+    replaced(scene, journal, [standing(scene, 30)], then=moved, undo=new)
+    assert (scene.there, list(new.parent.iterdir())) == (scene.untouched, [])
+
+
+@pytest.mark.parametrize("after", [False, thorough(True)])
+def test_at_whatever_call_such_an_undoing_dies_it_is_gone_on_with(
+    scene: Scene, journal: Journal, tmp_path: Path, after: bool
+) -> None:
+    for call in range(100):
+        scene.renew()
+        shutil.rmtree(scene.library / "series", ignore_errors=True)
+        journal = Journal(tmp_path / "journal")
+        parcel = scene.parcel()
+        receipt = scene.place.deliver(parcel, journal.course())
+        moved(scene.library / receipt.to)
+        swap = Swap(
+            step=Step.PLACING, name="S01E01.mkv", aside=receipt.aside or "", bytes=parcel.bytes, sha256=parcel.sha256
+        )
+
+        def back(parcel: Any = parcel, swap: Swap = swap) -> None:
+            with opened(parcel.destination, swap, make=True, moved=("series", "one")) as folders:
+                Return(folders, parcel.id, parcel.destination, swap).carry_out()
+
+        died = dies_at(call, after=after, work=back)
+        back()
+        assert (scene.there, list((scene.library / "series" / "one").iterdir())) == (scene.untouched, []), call
+        if not died:
+            break
+    assert call > 3

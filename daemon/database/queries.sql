@@ -1382,14 +1382,18 @@ WHERE :path IN (
 )
 ORDER BY step <> 'undone' DESC, replaced_at DESC
 
--- Those whose originals are kept, and that took their place in this folder, by its path.
--- name: replacements_in
-SELECT * FROM replacements WHERE step = 'done' AND :folder || '/' =
-    rtrim(wanted ->> '$.replaces.root', '/') || '/' || rtrim(taken_by, replace(taken_by, '/', ''))
+-- Those whose originals are kept, and in whose watched folder that path lies.
+-- name: replacements_around
+SELECT * FROM replacements
+WHERE step = 'done' AND substr(:path, 1, length(wanted ->> '$.replaces.root') + 1) = (wanted ->> '$.replaces.root') || '/'
 
--- Keeps that what took an original's place has another name by now.
+-- One of them.
+-- name: replacement
+SELECT * FROM replacements WHERE id = :id
+
+-- Keeps that what took an original's place has another path by now.
 -- name: rename_replacement
-UPDATE replacements SET taken_by = :taken_by WHERE id = :id AND step = 'done'
+UPDATE replacements SET taken_by = :taken_by WHERE id = :id AND step IN ('done', 'emptying')
 
 -- Those that something is left to be done of: what was begun, and what was kept long enough.
 -- name: due_replacements

@@ -6,6 +6,7 @@ What is about to be done is a step in a row of `replacements` before it is begun
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,7 +18,7 @@ import msgspec
 
 from daemon.bounded_threads import Workers
 from daemon.database.store import Row, Store, Transaction
-from daemon.delivery import disk_mark
+from daemon.delivery import disk_mark, moved
 from daemon.delivery.place import Receipt
 from daemon.delivery.refusals import in_words
 from daemon.delivery.returning import Return, Step, Swap, opened, wish_of
@@ -84,6 +85,7 @@ class Replacements:
         # One for each place: who was waited for in vain goes on, and another beside it would undo what that does.
         self._threads = Workers("putting back an original", most=1, patience=PATIENCE)
         self._reading = Workers("comparing what took its place", most=1, patience=READING)
+        self._looked_through: dict[str, Mapping[int, Sequence[str]]] = {}  # where files of which size lie, by folder
 
     async def undo(self, path: str) -> Undone:
         """Puts the original of what lies at that path of the host back, and removes what took its place.
@@ -115,21 +117,25 @@ class Replacements:
         return Undone(folder=row["folder"], name=row["name"], at=when(self._now()))
 
     async def _renamed(self, path: str) -> list[Row]:
-        """What was replaced by a file that has this path by now, in the folder that it was brought to.
+        """What was replaced by a file that has this path by now, in the watched folder that it was brought to.
 
         By all its bytes it is that, and no other of its size.
         """
-        way = PurePosixPath(path)
-        for row in await self._store.read(lambda t: t.all("replacements_in", folder=str(way.parent))):
-            named: Known = {**dict(row), "taken_by": str(PurePosixPath(row["taken_by"]).with_name(way.name))}
-            try:
-                found = await self._on_disk(named, Return.is_placed, self._reading)
-            except Undelivered:
-                continue
-            if found:
-                await self._store.write(partial(_rename, named["id"], named["taken_by"]))
+        rows = await self._store.read(lambda t: t.all("replacements_around", path=path))
+        size = await self._reading.run(_place(rows[0]), partial(_size, path)) if rows else None
+        for row in rows:
+            way = str(PurePosixPath(path).relative_to(_wish(row).root))
+            if row["bytes"] == size and await self._is_now(row, way):
                 return await self._store.read(lambda t: t.all("replacements_at", path=path))
         return []
+
+    async def _is_now(self, row: Row, way: str) -> bool:
+        """Whether what took an original's place has that path in its folder by now, as all its bytes tell."""
+        try:
+            is_there = await self._on_disk({**dict(row), "taken_by": way}, Return.is_placed, self._reading)
+        except Undelivered:
+            return False
+        return is_there and bool(await self._store.write(partial(_rename, row["id"], way)))
 
     async def tidy(self, now: float) -> None:
         """Goes on with what was begun, and empties the trash of what was kept long enough by `now`, and as was seen."""
@@ -137,21 +143,29 @@ class Replacements:
             await self._store.write(_see_time_pass)
             await self._store.write(partial(_keep_longer, self._terms))
         away = set[str]()  # folders whose disk does not answer: they are not asked again and again
-        for row in await self._store.read(lambda t: t.all("due_replacements", now=now)):
+        rows = await self._store.read(lambda t: t.all("due_replacements", now=now))
+        self._looked_through.clear()
+        for row in rows:
             if row["folder"] in away:
                 continue
             try:
                 if row["step"] == "undoing":
                     await self._go_on(row)
                 elif self._terms.gone(_wish(row)) is None:
-                    await self._empty(row)
+                    await self._empty(row, rows)
             except (Undelivered, Unavailable) as error:
                 away |= {row["folder"]} if isinstance(error, Unavailable) else set()
                 tell(log, logging.WARNING, "an original waits in the trash", folder=row["folder"], error=str(error))
 
-    async def _empty(self, row: Row) -> None:
+    async def _empty(self, row: Row, due: Sequence[Row]) -> None:
         """Removes an original, once its disk is there, if what took its place is; else says that it is kept."""
-        words, proven = await self._on_disk(row, _loss, self._reading)
+        try:
+            words, proven = await self._on_disk(row, _loss, self._reading)
+        except Gone as error:
+            words, proven = str(error), None
+        if words and (found := await self._moved(row, due)):
+            row = found
+            words, proven = await self._on_disk(row, _loss, self._reading)
         if words:
             await self._store.write(partial(_record_kept, row, words))
             tell(log, logging.WARNING, "an original stays in the trash", folder=row["folder"], error=words)
@@ -159,6 +173,22 @@ class Replacements:
         begun = row if row["step"] == "emptying" else await self._step(row, "emptying")
         if begun is not None:
             await self._go_on(begun, proven)
+
+    async def _moved(self, row: Row, due: Sequence[Row]) -> Row | None:
+        """The same, where what took its place was moved to another folder of the tree. That is looked through once for
+        all that are due."""
+        wish = _wish(row)
+        if wish.root not in self._looked_through:
+            sizes = {one["bytes"] for one in due if _wish(one).root == wish.root}
+            try:
+                found = await self._reading.run(_place(row), partial(moved.by_size, wish, sizes))
+            except OSError as error:
+                raise Undelivered(f"its folder cannot be looked through: {error.strerror}") from error
+            self._looked_through[wish.root] = found
+        for way in self._looked_through[wish.root].get(row["bytes"], ()):
+            if way != row["taken_by"] and await self._is_now(row, way):
+                return await self._store.read(lambda t: t.one("replacement", id=row["id"]))
+        return None
 
     async def _of_this_disk(self, rows: Sequence[Row]) -> Row:
         """The newest of several replacements at one path that is of the disk which is there now, if any is."""
@@ -199,8 +229,23 @@ class Replacements:
         return await self._store.write(lambda t: t.one("step_replacement", id=row["id"], before=row["step"], step=step))
 
 
-def _rename(replacement: str, taken_by: str, transaction: Transaction) -> None:
-    transaction.run("rename_replacement", id=replacement, taken_by=taken_by)
+class Gone(Undelivered):
+    """The folder in which an original lay is not there any more, by that name."""
+
+
+def _rename(replacement: str, taken_by: str, transaction: Transaction) -> int:
+    return transaction.run("rename_replacement", id=replacement, taken_by=taken_by)
+
+
+def _place(row: Row) -> str:
+    return msgspec.json.decode(row["wanted"], type=Destination).place
+
+
+def _size(path: str) -> int | None:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return None
 
 
 def _mark(destination: Destination) -> str | None:
@@ -221,11 +266,12 @@ def _at_work(row: Known, destination: Destination, work: Callable[[Return], T]) 
         sha256=row["sha256"],
     )
     try:
-        with in_words(), opened(destination, swap, make=row["step"] == "undoing") as folders:
+        moved_to = PurePosixPath(row["taken_by"]).parent.parts
+        with in_words(), opened(destination, swap, make=row["step"] == "undoing", moved=moved_to) as folders:
             return work(Return(folders, row["id"], destination, swap))
     except Undelivered as error:
         if isinstance(error.__cause__, FileNotFoundError):
-            raise Undelivered("the folder that it lay in has another name by now, or is gone: make it again") from error
+            raise Gone("the folder that it lay in has another name by now, or is gone: make it again") from error
         raise
 
 

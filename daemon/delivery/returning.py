@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -45,10 +45,11 @@ class Swap(Model, frozen=True):
 
 
 class Folders(NamedTuple):
-    """Holds descriptors of the folder in which the two change places, and of the trash."""
+    """Holds descriptors of the original's folder, of the trash, and of the folder in which the output is by now."""
 
     at: int
     trash: int
+    made: int
 
 
 def swap_of(landing: str | None) -> Swap | None:
@@ -57,8 +58,11 @@ def swap_of(landing: str | None) -> Swap | None:
 
 
 @contextmanager
-def opened(destination: Destination, swap: Swap | None, *, make: bool = False) -> Iterator[Folders]:
-    """Opens both folders; a trash that is missing is made, and with `make` the folder of the file too.
+def opened(
+    destination: Destination, swap: Swap | None, *, make: bool = False, moved: tuple[str, ...] | None = None
+) -> Iterator[Folders]:
+    """Opens both folders; a trash that is missing is made, and with `make` the folder of the file too. What took its
+    place may be `moved` to another folder of the tree; then that stands for the file's where that is gone.
 
     Raises Undelivered where the watched folder, or the disk that it was on, is away, or OSError. Without its mark that
     disk is known by the original of the `swap` alone.
@@ -72,12 +76,25 @@ def opened(destination: Destination, swap: Swap | None, *, make: bool = False) -
                 raise _away()
             if swap and os.fstat(trash).st_dev != os.fstat(root).st_dev:
                 raise _away()
-            with by_handle.folder(root, destination.steps, NEW_FOLDER if make else None) as at:
-                yield Folders(at, trash)
+            with _both(root, destination.steps, destination.steps if moved is None else moved, make) as (at, made):
+                yield Folders(at, trash, made)
     except NotADirectoryError as error:
         raise Undelivered("a link or a file stands where its folder, or the trash, was", final=True) from error
     finally:
         os.close(root)
+
+
+@contextmanager
+def _both(root: int, steps: tuple[str, ...], moved: tuple[str, ...], make: bool) -> Iterator[tuple[int, int]]:
+    with ExitStack() as stack:
+        made = stack.enter_context(by_handle.folder(root, moved)) if moved != steps else None
+        try:
+            at = stack.enter_context(by_handle.folder(root, steps, NEW_FOLDER if make else None))
+        except FileNotFoundError:
+            if made is None:
+                raise
+            at = made
+        yield at, at if made is None else made
 
 
 def _root(wish: Replacing) -> int:
@@ -116,7 +133,7 @@ class Pair:
     """An original and what is to take its place, or did, in folders that are open."""
 
     def __init__(self, folders: Folders, destination: Destination) -> None:
-        self._at, self._trash = folders
+        self._at, self._trash, self._made = folders
         self._wish = wish_of(destination)
         self._own_name = PurePosixPath(self._wish.name).name
 
@@ -129,6 +146,8 @@ class Pair:
     def _fsync(self) -> None:
         by_handle.fsync_folder(self._trash)
         by_handle.fsync_folder(self._at)
+        if self._made != self._at:
+            by_handle.fsync_folder(self._made)
 
 
 class Return(Pair):
@@ -146,9 +165,9 @@ class Return(Pair):
         self.put_back()
         is_back = self._is_original(self._at, self._own_name)
         if self._swap.step == Step.SETTING_ASIDE or (is_back and self._is_made(self._part)):
-            remove(self._at, self._part)
-        elif no_replace.status(self._at, self._part):  # the trash was emptied by somebody: this is all there is
-            no_replace.put(self._at, self._part, self._swap.name)
+            remove(self._made, self._part)
+        elif no_replace.status(self._made, self._part):  # the trash was emptied by somebody: this is all there is
+            no_replace.put(self._made, self._part, self._swap.name)
         self._fsync()
 
     def put_back(self, *, whatever: bool = False) -> None:
@@ -169,17 +188,18 @@ class Return(Pair):
 
     def _hide(self) -> None:
         """Gives what took its place its hidden name again; what came to lie there at the last moment stays."""
-        remove(self._at, self._part)  # of a link, it has both names, and a rename would leave them
-        os.rename(self._swap.name, self._part, src_dir_fd=self._at, dst_dir_fd=self._at)
+        remove(self._made, self._part)  # of a link, it has both names, and a rename would leave them
+        os.rename(self._swap.name, self._part, src_dir_fd=self._made, dst_dir_fd=self._made)
         if self._identity(self._part) != self.proven:
-            no_replace.put(self._at, self._part, self._swap.name)
+            no_replace.put(self._made, self._part, self._swap.name)
             raise Undelivered(f"{self._swap.name} was changed while it was to be removed")
 
     def obstacle(self) -> str | None:
         """Says in words what lies where the original, or what took its place, was; None where nothing is in the way."""
-        if not self.is_placed() and no_replace.status(self._at, self._swap.name):
+        if not self.is_placed() and no_replace.status(self._made, self._swap.name):
             return f"{self._swap.name} was changed since it took its place: move it away first"
-        if self._swap.name != self._own_name and no_replace.status(self._at, self._own_name):
+        is_apart = self._swap.name != self._own_name or self._made != self._at
+        if is_apart and no_replace.status(self._at, self._own_name):
             return f"something else is called {self._own_name} by now: move it away first"
         return None
 
@@ -192,16 +212,16 @@ class Return(Pair):
         swap, found = self._swap, self._identity(name)
         if found is None or found[0] != swap.bytes:
             return False
-        if swap.sha256 is None and not _has(self._at, name, swap.bytes, self._wish.modified):
+        if swap.sha256 is None and not _has(self._made, name, swap.bytes, self._wish.modified):
             return False
         known = found == self.proven or swap.sha256 is None
-        if not known and by_handle.contents(self._at, name, lambda: None) != (swap.bytes, swap.sha256):
+        if not known and by_handle.contents(self._made, name, lambda: None) != (swap.bytes, swap.sha256):
             return False
         self.proven = found
         return True
 
     def _identity(self, name: str) -> Identity | None:
-        there = no_replace.status(self._at, name)
+        there = no_replace.status(self._made, name)
         return identity_of(there) if there else None
 
     def is_aside(self) -> bool:
@@ -214,9 +234,9 @@ class Return(Pair):
         name = self._swap.name
         if self.is_placed():
             return None
-        if no_replace.status(self._at, name):
+        if no_replace.status(self._made, name):
             return f"{name}, which took its place, is damaged or was changed since"
-        with os.scandir(self._at) as entries:
+        with os.scandir(self._made) as entries:
             others = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
         if any(self._is_made(other) for other in others):
             return None
