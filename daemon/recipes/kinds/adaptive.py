@@ -52,13 +52,8 @@ def ladder(request: Request[LadderParameters]) -> Recipe:
 
     def encoded(threads: int) -> Options:
         encode = ENCODERS[preset.encoder].options(wanted.crf, wanted.speed, threads)
-        return {
-            **timing(picture, paced=pace is not None),
-            **encode,
-            **_capped(sides),
-            "sc_threshold": 0,
-            **forced(wanted.segment_seconds),
-        }
+        steady = {"sc_threshold": 0, **forced(wanted.segment_seconds)}
+        return {**timing(picture, paced=pace is not None), **encode, **_capped(sides), **steady}
 
     def options(threads: int) -> Options:
         muxed = {"hls": _hls, "dash": _dash}[preset.container](sides, heard, wanted.segment_seconds)
@@ -75,9 +70,13 @@ def ladder(request: Request[LadderParameters]) -> Recipe:
     made = Recipe(
         _planned(request, sizes, heard), filtered, heard, options, deinterlace=which, entry=entry, folders=folders
     )
-    filled = pace is not None and (picture.variable_frame_rate or pace > (picture.frame_rate or pace))
-    every = wanted.segment_seconds
+    filled, every = pace is not None and _fills(pace, picture), wanted.segment_seconds
     return made._replace(encoded=encoded, paced=pace is not None, filled=filled, key_frames_every=every)
+
+
+def _fills(pace: float, picture: VideoStream) -> bool:
+    """Whether some pictures become several at that rate."""
+    return picture.variable_frame_rate or picture.held_seconds > 0 or pace > (picture.frame_rate or pace)
 
 
 def _planned(request: Request[LadderParameters], sizes: tuple[Size, ...], heard: tuple[AudioStream, ...]) -> Plan:
