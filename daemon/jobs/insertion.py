@@ -37,6 +37,12 @@ def check_priority(priority: int, caller: Caller) -> None:
         raise Forbidden(f"priority {priority} is more than this token may ask for: {most} is the most")
 
 
+def check_names(sources: Iterable[NewSource]) -> None:
+    """Raises BadName for a name that no file may have."""
+    for source in sources:
+        filenames.check(source.name)
+
+
 def insert_job(
     transaction: Transaction, job: str, spec: JobSpec, now: float, retention: float, owner: str | None
 ) -> int:

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from daemon import filenames
 from daemon.addresses import WEBHOOKS, against_literal
 from daemon.callers import OURSELVES, Caller
 from daemon.database.store import Row, Store, Transaction
@@ -150,8 +149,7 @@ class Jobs:
         self._check_files(len(sources))
         spec = _ranked(spec, caller)
         wanted = self._library.expand(spec.variations)
-        for source in sources:
-            filenames.check(source.name)
+        insertion.check_names(sources)
         places = await self._deliveries.resolve(want.deliver for want in wanted if want.deliver)
         resumable, job, identifiers = insertion.resumable(sources), new_id(), [new_id() for _ in sources]
         inserting = partial(self._insert, job, spec, wanted, places, reservation, conclude, caller)
@@ -160,20 +158,26 @@ class Jobs:
                 await asyncio.to_thread(self._take_over, job, identifiers, sources)
             read = await self._looked_at(job, identifiers, sources, caller)
             foreseen = await self._foreseen(read, wanted, caller)
-            if places:  # which takes a while where outputs are many
-                of = {"job": job, "job_name": spec.name, "created_at": self._now()}
-                brought = insertion.brought(of, wanted, places, read)
-                await asyncio.to_thread(self._deliveries.hold_apart, brought)
+            await self._hold_apart(job, spec, wanted, places, read)
             made = await self._store.write(partial(inserting, [*zip(identifiers, read, strict=True)], foreseen))
         except Doubtful:  # after a crash the row may be there all the same, and need them
             raise
         except Exception:  # not of a cancelled caller: the write goes on without it, and may need the files
             await asyncio.to_thread(self._take_back, job, identifiers)
             raise
-        counts = {"files": len(sources), "variations": len(sources) * len(wanted)}
-        tell(log, logging.INFO, "job accepted", job=job, owner=caller.name, **counts)
+        of = {"owner": caller.name, "files": len(sources), "variations": len(sources) * len(wanted)}
+        tell(log, logging.INFO, "job accepted", job=job, **of)
         await self._set_going(places, resumable)
         return made
+
+    async def _hold_apart(
+        self, job: str, spec: JobSpec, wanted: Sequence[Wanted], places: Mapping[Wish, str], read: Sequence[NewSource]
+    ) -> None:
+        """Raises BadName where two outputs would come to one address: of many that takes a while."""
+        if places:
+            of = {"job": job, "job_name": spec.name, "created_at": self._now()}
+            brought = insertion.brought(of, wanted, places, read)
+            await asyncio.to_thread(self._deliveries.hold_apart, brought)
 
     async def _set_going(self, places: Mapping[Wish, str], resumable: Sequence[str]) -> None:
         self._scheduler.wake()
