@@ -335,7 +335,6 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
         frame_rate=frames.rate(stream, seen),
         variable_frame_rate=seen.variable,
         misstated_rate=frames.misstated(stream, seen),
-        ticks=float(1 / stream.time_base) if stream.time_base else 0.0,
         pixel_format=frame.format.name,
         bit_depth=max(part.bits for part in frame.format.components),
         alpha=any(part.is_alpha for part in frame.format.components) or _hides_alpha(stream),
@@ -373,7 +372,8 @@ def _told(shown: VideoStream, stream: Pictures, frame: VideoFrame) -> VideoStrea
     """The same with what is said of how it is to be looked at, and by its track."""
     around, eyes = frames.spherical(frame), frames.stereo(frame)
     language, title, tags = tracks.language(stream), tracks.title(stream), labels.of_track(stream)
-    marks = tracks.marks(stream)
+    marks, ticks = tracks.marks(stream), float(1 / stream.time_base) if stream.time_base else 0.0
+    shown = replace(shown, ticks=ticks)
     return replace(shown, spherical=around, stereo=eyes, language=language, title=title, tags=tags, marks=marks)
 
 
