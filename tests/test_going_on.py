@@ -213,6 +213,33 @@ def test_a_film_that_is_paused_before_it_is_joined_stands_still(
     assert daemon.wait_for(film)["status"] == "completed"
 
 
+@pytest.mark.parametrize("moment", ["it is joined", thorough("it goes on")])
+def test_a_cancel_does_not_wait_until_a_film_is_read(
+    start_daemon: Callable[..., Daemon], small_film: Path, ffmpeg: str, tmp_path: Path, moment: str
+) -> None:
+    slow = slowed(ffmpeg, tmp_path, rate=12, burst=0)
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0", FFSPOOL_SLOTS="1", **slow)
+    film = daemon.submit(small_film, presets=["h264-480p"])["id"]
+    if moment == "it goes on":
+        wait_until(lambda: (daemon.job(film)["progress"] or 0.0) >= 40, "much of it")
+        daemon.client.post("/api/queue/pause").raise_for_status()
+        daemon.stop()
+        daemon.start()
+    reader = wait_until(lambda: reader_of(psutil.Process(daemon.process.pid)), "a reader of media")
+    if moment == "it goes on":
+        reader.suspend()
+        daemon.client.post("/api/queue/resume").raise_for_status()
+        wait_until(lambda: status(daemon, film) == "processing", "the film's turn")
+    else:
+        wait_until(lambda: daemon.encoders(), "the film's turn")
+        reader.suspend()
+        wait_until(lambda: whole_pieces(daemon), "all of it to be encoded")
+    assert daemon.client.post(f"/api/jobs/{film}/cancel").json()["status"] == "cancelled"
+    assert reader.is_running(), "it was given up, after all that a film may take to be read"
+    assert daemon.parts() == []
+    reader.resume()
+
+
 def reader_of(process: psutil.Process) -> psutil.Process | None:
     children = process.children()
     return next((one for one in children if READERS & set(one.cmdline())), None)

@@ -162,9 +162,6 @@ class Attempt:
 
     async def _end_process(self) -> Stopped:
         stopped = await self._encoding.stop()
-        for member in self.members:
-            if member.proving:  # it may take long, and nothing will come of it any more
-                member.proving.cancel()
         self._resources.figures.stopped(stopped)
         await self._settlement.insist(lambda t: t.run("count_stop", stage=stopped.stage, seconds=stopped.seconds))
         return stopped
@@ -238,7 +235,7 @@ class Attempt:
             raise Unavailable("no machine that could encode it reads the source where it lies")
         for member in members:
             if member.film:
-                await member.film.begin_anew_or_go_on()
+                await self._encoding.read(member.film.begin_anew_or_go_on())
 
     async def _make(self, members: Sequence[Member]) -> Ended:
         """Runs the encoder; films in pieces are joined in a second task, once this attempt's pieces are there."""
@@ -287,17 +284,12 @@ class Attempt:
 
     async def _finish(self, member: Member, cpu_seconds: float) -> None:
         """Makes an encoded part a published file, if it is what was planned."""
-        member.proving = asyncio.create_task(self._prove(member))
-        if self._stopping:
-            member.proving.cancel()
         try:
-            lasting, sealed = await member.proving
+            lasting, sealed = await self._encoding.read(self._prove(member))
         except (ProofError, ProbeError) as error:
             if member.film:
                 return await self._begin_anew(member, str(error), cpu_seconds)
             return await self._settlement.abandon(member, Failure(error=str(error)), cpu_seconds)
-        finally:
-            member.proving = None
         speed = self._encoding.progress.speed if self._encoding.progress else None
         proof = member.proof(cpu_seconds, sealed, lasting, speed)
         return await self._settlement.publish(member, proof, time.monotonic() - self._began)
@@ -331,7 +323,7 @@ class Attempt:
         """Adds a film that may be joined of its pieces."""
         assert member.film
         try:
-            pieces = await member.film.pieces()
+            pieces = await self._encoding.read(member.film.pieces())
         except (ProofError, ProbeError) as error:
             await self._begin_anew(member, str(error), 0.0)
         else:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -22,6 +23,8 @@ from daemon.scheduling.film import Film
 from daemon.scheduling.lanes import Lane, Lanes
 from daemon.scheduling.resources import Resources
 from daemon.scheduling.settlement import Member
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class Encoding:
         self._all_encoded = False  # what follows goes by in moments
         self._lanes: Lanes | None = None  # of a film that is encoded in several spans at once
         self._tasks = set[str]()  # that run
+        self._readings = set[asyncio.Future[Any]]()  # of what was made, beside them
         self._vitals: dict[str, Vitals] = {}  # the latest, by task
         self._machines = set[str]()
         self._patience = min(resources.hung_after, SHARED_PATIENCE) if len(members) > 1 else resources.hung_after
@@ -141,7 +145,22 @@ class Encoding:
         if self._lanes:
             self._lanes.closed = True
         ended = await asyncio.gather(*map(self._resources.engine.stop, self._at_work))
+        for reading in self._readings:
+            reading.cancel()
         return max(ended, key=lambda stopped: stopped.seconds)
+
+    async def read(self, work: Awaitable[T]) -> T:
+        """Waits for `work` that reads what was made, which may take long. Raises CancelledError once all is ended, when
+        nothing will come of it any more.
+        """
+        reading = asyncio.ensure_future(work)
+        if self._has_ended():
+            reading.cancel()
+        self._readings.add(reading)
+        try:
+            return await reading
+        finally:
+            self._readings.discard(reading)
 
     @property
     def _at_work(self) -> list[str]:
@@ -167,7 +186,7 @@ class Encoding:
         ended = await self._run([self._order(member) for member in left]) if left else Ended()
         if ended.succeeded and not self._has_ended():
             for _, film in films:
-                await film.finish(film.spans[0], film.spans[0].latest)
+                await self.read(film.finish(film.spans[0], film.spans[0].latest))
         return ended
 
     async def _encode_spans(self, member: Member, film: Film) -> Ended:

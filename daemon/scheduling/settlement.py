@@ -48,7 +48,6 @@ class Member:
     space: int
     film: Film | None = None  # that is made in pieces
     plan: Plan | None = None
-    proving: asyncio.Task[tuple[float | None, Sealed]] | None = None
     unmeasured: str | None = None  # why it could not be compared with the source
     quality: Quality | None = None
     chosen: Parameters = field(default_factory=dict)
