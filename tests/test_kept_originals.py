@@ -17,6 +17,7 @@ from test_originals import FILM, SMALLER, Journal, Scene, journal, originals, sc
 
 from daemon.config_tables import AnyFolder, Folder, Replace
 from daemon.database.store import Store
+from daemon.delivery import moved as moves
 from daemon.delivery.originals import Originals
 from daemon.delivery.replacements import DAY, Replacements
 from daemon.delivery.returning import Return, Step, Swap, opened
@@ -90,7 +91,9 @@ def replaced(scene: Scene, journal: Journal, folders: Iterable[AnyFolder], **mor
             await store.write(lambda t: t.run("record_replaced", job="j", outcome="replaced"))
             if more.get("step"):
                 await store.write(lambda t: t.one("step_replacement", id=row["id"], before="done", step=more["step"]))
-            await Replacements(store, StandingTerms(folders)).tidy(20 * DAY)
+            keeper = Replacements(store, StandingTerms(folders))
+            for _ in range(more.get("times", 1)):
+                await keeper.tidy(20 * DAY)
             key = {"folder": "library", "recipe": "r", "ruled": "r", "limit": 9, "below": 9e99, "inode": 0}
             [told] = await store.read(lambda t: t.all("watched_history", **key))
             if more.get("undo"):
@@ -167,6 +170,15 @@ def test_what_took_its_place_and_was_moved_within_the_tree_is_there(
 ) -> None:
     assert replaced(scene, journal, [standing(scene)], then=move) is None
     assert list(scene.trash.iterdir()) == []
+
+
+def test_a_tree_is_not_looked_through_for_it_again_and_again(
+    scene: Scene, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, by_size = [], moves.by_size
+    monkeypatch.setattr(moves, "by_size", lambda *asked: looks.append(asked) or by_size(*asked))
+    replaced(scene, journal, [standing(scene)], then=Path.unlink, times=5)
+    assert len(looks) == 1
 
 
 def test_what_is_like_it_and_elsewhere_is_not_taken_for_it(scene: Scene, journal: Journal) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from math import inf
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -85,6 +86,7 @@ class Replacements:
         # One for each place: who was waited for in vain goes on, and another beside it would undo what that does.
         self._threads = Workers("putting back an original", most=1, patience=PATIENCE)
         self._reading = Workers("comparing what took its place", most=1, patience=READING)
+        self._sought: dict[str, float] = {}  # when each was looked for that was not there, by the monotonic clock
         self._looked_through: dict[str, Mapping[int, Sequence[str]]] = {}  # where files of which size lie, by folder
 
     async def undo(self, path: str) -> Undone:
@@ -176,8 +178,11 @@ class Replacements:
 
     async def _moved(self, row: Row, due: Sequence[Row]) -> Row | None:
         """The same, where what took its place was moved to another folder of the tree. That is looked through once for
-        all that are due."""
+        all that are due, and once a day."""
         wish = _wish(row)
+        if time.monotonic() < self._sought.get(row["id"], -inf) + DAY:
+            return None
+        self._sought[row["id"]] = time.monotonic()
         if wish.root not in self._looked_through:
             sizes = {one["bytes"] for one in due if _wish(one).root == wish.root}
             try:
