@@ -71,15 +71,18 @@ def test_a_hook_that_fails_is_run_again_one_that_hangs_is_ended_and_what_is_left
     hangs = script(tmp_path / "hangs", "sleep 1000")
     leaves = script(tmp_path / "leaves", f"sleep 1000 & echo $! > {tmp_path}/left; echo begun")
     config = f"[[hooks]]\ncommand = ['{fails}']\n[[hooks]]\ncommand = ['{hangs}']\ntimeout = 0.2\n"
-    config += f"[[hooks]]\ncommand = ['{leaves}']\ntimeout = 5\n"
+    gone = script(tmp_path / "gone", "true")
+    config += f"[[hooks]]\ncommand = ['{leaves}']\ntimeout = 5\n[[hooks]]\ncommand = ['{gone}']\n"
     flags = ("--output-root", str(library), "--delivery-backoff", "0.01")
     daemon = start_daemon(*flags, **configured(tmp_path, config))
+    gone.unlink()
     daemon.submit(clip, spec={"variations": [{"preset": "mp3"}], "deliver": {"folder": "sounds"}})
-    wait_until(lambda: [bool(run["settled_at"]) for run in runs(daemon)] == [True] * 3, "all to end")
+    wait_until(lambda: [bool(run["settled_at"]) for run in runs(daemon)] == [True] * 4, "all to end")
     os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
     ended = {run["hook"]: run for run in runs(daemon)}
     assert (ended["fails"]["status"], ended["fails"]["attempts"]) == ("done", 2)
     assert (ended["hangs"]["status"], ended["hangs"]["said"]) == ("failed", "it was ended after 0.2 s")
+    assert ended["gone"]["said"] == "the program of the hook gone cannot be executed: No such file or directory"
     assert (ended["leaves"]["status"], ended["leaves"]["attempts"], ended["leaves"]["said"]) == ("done", 1, "begun")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,17 @@ def test_nothing_takes_the_place_of_a_part(tmp_path: Path) -> None:
     source = local_source("seg0.ts", tmp_path / "seg0.ts", (str(tmp_path),))
     with pytest.raises(Unfit, match=r"index\.m3u8 names it"):
         replacing(folder, "seg0.ts", source, "ts", "")
+
+
+def test_what_is_protected_is_not_even_begun(tmp_path: Path) -> None:
+    film = tmp_path / "film.mkv"
+    film.write_bytes(b"film")
+    folder = Folder(name="x", path=tmp_path, variations=(), replace=Replace(trash=tmp_path / ".trash"))
+    source = local_source("film.mkv", film, (str(tmp_path),))
+    if subprocess.run(["chattr", "+i", film], check=False, capture_output=True).returncode:
+        pytest.skip("files cannot be protected: root, and a file system such as ext4")
+    try:
+        with pytest.raises(Unfit, match="it is protected against being changed"):
+            replacing(folder, "film.mkv", source, "mkv", "")
+    finally:
+        subprocess.run(["chattr", "-i", film], check=True)

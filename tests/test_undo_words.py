@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def test_an_undo_in_a_folder_that_was_renamed_says_so(tmp_path: Path) -> None:
     os.utime(tmp_path / ".trash" / "aside", ns=(10**18, 10**18))
     wish = Replacing(
         folder="x", root=str(tmp_path), name="a/film.mkv", bytes=2, inode=1, modified=10**18,
-        trash=str(tmp_path / ".trash"), min_saving=0.1,
+        trash=str(tmp_path / ".trash"), min_saving=0.1, disk="0" * 32,
     )  # fmt: skip
     wanted = msgspec.json.encode(asyncio.run(Originals(StandingTerms(())).resolve(wish))).decode()
     row = {"id": "a", "job": "j", "folder": "x", "name": wish.name, "taken_by": wish.name, "aside": "aside",
@@ -39,12 +40,15 @@ def test_an_undo_in_a_folder_that_was_renamed_says_so(tmp_path: Path) -> None:
         paths.prepare()
         store = await Store.open(paths.database)
         try:
-            await store.write(lambda t: t.run("insert_replacement", **row))
+            await store.write(lambda t: t.run("insert_replacement", **{**row, "id": str(time.time_ns())}))
             await Replacements(store, StandingTerms(())).undo(str(tmp_path / wish.name))
         finally:
             await store.close()
 
     with pytest.raises(Conflict, match="has another name by now, or is gone: make it again"):
+        asyncio.run(undone())
+    (tmp_path / ".trash").rename(tmp_path / "unmounted")
+    with pytest.raises(Conflict, match=r"is in its place: try again once that is there$"):
         asyncio.run(undone())
 
 

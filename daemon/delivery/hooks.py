@@ -132,7 +132,14 @@ class Hooks:
 async def _heard(hook: Hook, told: str) -> tuple[int | None, str]:
     """The exit code of its command, None where it took too long, and the last it said. Needs the main thread."""
     program, *_ = hook.command
-    child = spawn(list(hook.command), program=program, folder=Path("/"), limits=Limits(), environment=ENVIRONMENT)
+    child = spawn(
+        list(hook.command),
+        program=program,
+        folder=Path("/"),
+        limits=Limits(),
+        environment=ENVIRONMENT,
+        called=f"the program of the hook {hook.called}",
+    )
     child.write(told.encode())
     child.close_stdin()
     try:

@@ -31,6 +31,7 @@ from daemon.models import Deliver, Destination, Replacing
 from daemon.write_leases import is_written_to
 
 PLACE = "original"
+PROTECTED = "its original may not be moved: it, or its folder, is protected (see `lsattr`), or is another user's"
 LINKED = "its original has other names too (hard links): it is left as it is"
 
 
@@ -147,6 +148,8 @@ class _Replacement(Pair):
         except OSError as error:
             if error.errno == errno.EXDEV:
                 raise _elsewhere() from error
+            if error.errno == errno.EPERM:
+                raise Undelivered(PROTECTED) from error
             raise
 
     def _rights(self) -> Rights:

@@ -22,7 +22,7 @@ from daemon.database.store import Row, Store, Transaction
 from daemon.delivery import disk_mark, moved
 from daemon.delivery.place import Receipt
 from daemon.delivery.refusals import in_words
-from daemon.delivery.returning import Return, Step, Swap, opened, wish_of
+from daemon.delivery.returning import AWAY, Return, Step, Swap, opened, wish_of
 from daemon.delivery.standing_terms import StandingTerms
 from daemon.errors import Conflict, NotFound, Unavailable, Undelivered
 from daemon.host import boot_id
@@ -212,7 +212,8 @@ class Replacements:
         try:
             words, proven = await self._on_disk(row, _flaw, self._reading)
         except Undelivered as error:
-            raise Conflict(f"{row['name']} cannot be put back now: {error}") from error
+            why = f"{AWAY}: try again once that is there" if str(error).startswith(AWAY) else str(error)
+            raise Conflict(f"{row['name']} cannot be put back now: {why}") from error
         if words:
             raise Conflict(f"{row['name']} is not put back: {words}")
         return proven

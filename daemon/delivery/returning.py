@@ -22,7 +22,7 @@ from daemon.source_files import GONE, Identity, identity_of
 
 TRASH = Rights(0o700)
 ROUNDED = 2_000_000_000  # nanoseconds by which some file systems round times
-AWAY = "the watched folder is away, or another disk is in its place: it waits until that is there again"
+AWAY = "the watched folder is away, or another disk is in its place"
 NEW_FOLDER = Rights(0o755)  # of one that is gone, and an original is to be put back to
 
 
@@ -107,7 +107,7 @@ def _root(wish: Replacing) -> int:
 
 
 def _away() -> Undelivered:
-    return Undelivered(AWAY, away=True)
+    return Undelivered(f"{AWAY}: it waits until that is there again", away=True)
 
 
 @contextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from daemon import filenames
@@ -29,6 +32,8 @@ FINE = re.compile(r"444|440|422|411|rgb|gbr|bgr")  # pixel formats that store co
 LACKING = "its end is missing, as its own structure tells: what is left of it is all there is"
 SMALL = 64 * 1024**2  # bytes up to which a file is known by all of them
 CHUNK = 1024**2
+GET_FLAGS = 0x8008_6601  # FS_IOC_GETFLAGS, and two of what it tells
+IMMUTABLE, APPENDED_TO = 0x10, 0x20
 ROUNDING = 0.98  # of a picture's area
 
 
@@ -51,6 +56,7 @@ def replacing(folder: Folder, name: str, source: NewSource, extension: str, disk
     descriptor = open_source(str(source.path), identity=source.identity)
     try:
         _refuse_unfit(os.fstat(descriptor), folder.replace.trash)
+        _refuse_protected(descriptor)
         _refuse_taken(folder.path / name, f".{extension}")
         digest = _digest(descriptor) if size <= SMALL or folder.replace.paranoid else None
     finally:
@@ -78,6 +84,15 @@ def _refuse_unfit(status: os.stat_result, trash: Path) -> None:
         raise Unfit("the trash lies on another file system than it does")
     if os.geteuid() and status.st_uid != os.geteuid():
         raise Unfit("it belongs to another user, whom the daemon's may not give files to")
+
+
+def _refuse_protected(descriptor: int) -> None:
+    """Refuses what no user may move, root neither, where the file system tells."""
+    flags = bytearray(8)
+    with suppress(OSError):
+        fcntl.ioctl(descriptor, GET_FLAGS, flags)
+        if int.from_bytes(flags[:4], sys.byteorder) & (IMMUTABLE | APPENDED_TO):
+            raise Unfit("it is protected against being changed: `chattr -ia` lets it be replaced")
 
 
 def _refuse_taken(path: Path, ending: str) -> None:

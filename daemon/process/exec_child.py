@@ -47,7 +47,7 @@ def main() -> None:
     try:
         os.execve(order["program"], order["argv"], order["environment"])
     except OSError as error:
-        give_up(f"the encoder cannot be executed: {error.strerror}")
+        give_up(f"{order['called']} cannot be executed: {error.strerror}")
 
 
 def open_up(source: dict[str, Any]) -> int:

@@ -146,12 +146,14 @@ def spawn(
     walls: Walls | None = None,
     reserve: Reserve | None = None,
     before_reaping: Callable[[int], None] | None = None,
+    called: str = "the encoder",
 ) -> Child:
     """Starts `program` with `argv` in `folder`, with that environment and nothing more, within `walls` if given.
 
     It has the `source` open, and reads it as `exec_child.SOURCE_PATH`, within walls or without. Must be called on the
     main thread: the parent-death signal follows the thread that spawned. A program that cannot be executed, a source
-    that is not what it was, or walls that cannot be put up, show as exit code 127 and words on its stderr.
+    that is not what it was, or walls that cannot be put up, show as exit code 127 and words on its stderr, in which the
+    program is `called` so.
     """
     if walls is not None:
         walls = replace(walls, programs=(*walls.programs, program))
@@ -159,6 +161,7 @@ def spawn(
         **_conditions(folder, limits, walls),
         "source": asdict(source) if source is not None else None,
         "program": program,
+        "called": called,
         "argv": argv,
         "environment": dict(environment),
         "canary": None,
