@@ -176,3 +176,18 @@ def test_a_lost_name_and_lost_marks_have_reasons_of_their_own(clip: Path) -> Non
         ("Kommentar", "MP3 has no place for it"),
         ("comment", "MP3 has no place for it"),
     }
+
+
+@pytest.mark.parametrize("layout", ["2.1", "5.1(side)", "6.1(back)", "7.1", "7.1.4", "5.0", "quad", "cube"])
+def test_speakers_that_no_mix_of_two_has_are_told(ffmpeg: str, tmp_path: Path, layout: str) -> None:
+    """Each plays alone, in turn."""
+    places = [channel.name for channel in av.AudioLayout(layout).channels]
+    silent = set[str]()
+    for place in places:
+        only = ["-af", f"pan={layout}|{place}=c0,aformat=channel_layouts=stereo"]
+        alone = made(ffmpeg, tmp_path, f"{place}.wav", heard(*only, *PCM, seconds=0.1))
+        silent |= set() if any(alone.read_bytes()[100:]) else {place}
+    media = read_media(str(made(ffmpeg, tmp_path, "all.wav", heard(*PCM, seconds=0.1))))
+    track = replace(media.audio[0], channels=len(places), layout=layout)
+    told = plan(replace(media, audio=(track,)), "mp3", defaults("mp3")).contents.left_out
+    assert [fact.detail for fact in told if fact.what == "speakers"] == ([", ".join(sorted(silent))] if silent else [])

@@ -17,10 +17,10 @@ from daemon.recipes.containers import MOMENT, RELEASE, Container
 from daemon.recipes.metadata import GAINS, told_by
 from daemon.recipes.picture import is_mistaken, is_thinned, may_change_shape
 from daemon.recipes.recipe import Options, Recipe
-from daemon.recipes.sound import of_all_around
+from daemon.recipes.sound import of_all_around, unheard
 
 LEAST_HOLE = 0.5  # seconds without sound, amid it, that are worth a word
-MOST_IN_FLAC = 8  # channels
+MOST_IN_FLAC, STEREO = 8, 2  # channels
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 STAYS = {"hdr10+": "hdr10"}  # of HDR, what an encode passes on
 _HEARD_OR_SEEN = {"picture", "sound", "subtitles", "captions"}
@@ -203,13 +203,17 @@ class _Account(NamedTuple):
         around = of_all_around(stream) if self._is_encoded(number) else None
         placeless = "pan=stereo" in self.options.get(f"filter:a:{number}", "") and not around
         most = 2 if placeless or around else self.options.get(f"ac:a:{number}", stream.channels)
-        if most < stream.channels:
-            more = "nothing tells where they sit" if placeless else f"max_channels={stream.channels} keeps them"
-            more = "they are a sound field (ambisonics), which copies keep" if around else more
-            told = placeless or around or hasattr(self.wanted, "max_channels")
-            why = f"mixed down to {most}" + (f": {more}" if told else "")
-            detail = f"{stream.channels - most} of {stream.channels}"
-            yield LeftOut(what="channels", why=why, track=stream.index, detail=detail)
+        if most >= stream.channels:
+            return
+        more = f": max_channels={stream.channels} keeps them" if hasattr(self.wanted, "max_channels") else ""
+        why = f"mixed down to {most}" + (": they are a sound field (ambisonics), which copies keep" if around else more)
+        if placeless:
+            why = "nothing tells where they sit: only the first two are heard"
+        detail = f"{stream.channels - most} of {stream.channels}"
+        yield LeftOut(what="channels", why=why, track=stream.index, detail=detail)
+        if most == STEREO and not around and (speakers := unheard(stream)):
+            why = "a mix of two has nothing of them: what only they play is not heard"
+            yield LeftOut(what="speakers", why=why, track=stream.index, detail=speakers)
 
     def _subtitles(self) -> _Facts:
         for stream in self.recipe.subtitles:

@@ -113,3 +113,19 @@ def _filters(stream: AudioStream, max_channels: int, rewound: bool, whole: bool)
     elif 2 < stream.channels <= max_channels and not (whole and stream.layout):
         filters.append(f"aformat=channel_layouts={_WIDE[stream.channels]}")
     return filters
+
+
+def unheard(stream: AudioStream) -> str | None:
+    """Names the speakers that FFmpeg leaves out where it mixes two of more; None where it leaves out none."""
+    layout = stream.layout or ""
+    return _UNMIXED.get(layout) or ("LFE" if re.fullmatch(r"\d\.1(\.2)?(\([a-z-]+\))?", layout) else None)
+
+
+_UNMIXED = {
+    "cube": "TBL, TBR",
+    **dict.fromkeys(("5.1.4", "7.1.4", "9.1.4"), "LFE, TBL, TBR"),
+    "7.2.3": "LFE, LFE2, TBC",
+    "9.1.6": "LFE, TBL, TBR, TSL, TSR",
+    "hexadecagonal": "TFC, TBL, TBC, TBR, WL, WR",
+    "22.2": "LFE, LFE2, SL, SR, and those above and below",
+}
