@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from specimens import H264, MPEG4, PCM, Specimen, encoded, film, picture, read, remuxed, silent
+from specimens import AAC, H264, MPEG4, PCM, Specimen, encoded, film, picture, read, remuxed, silent, subtitled
 
 FINE = ("-video_track_timescale", "2147483647")
 HELD = "setts=duration='if(eq(NEXT_DTS,NOPTS),DURATION*{times},DURATION)'"
@@ -39,6 +39,15 @@ FIELD = [
         *(*H264, "-c:a", "libopus", "-mapping_family", "2", "{out}"),
     ],
 ]
+
+
+def unnamed(name: str, pixels: str) -> Specimen:
+    """Bare pixels of a kind that Matroska has no name for."""
+    bare = ["-c:v", "rawvideo", "-pix_fmt", pixels, *PCM]
+    refused = dict.fromkeys(("remux-mkv", "remux-mp4"), f"cannot hold the source's rawvideo.*{pixels}.*: encode it")
+    return Specimen(name, [encoded(*bare)], refused=refused, colours=False, corners=False)
+
+
 FILMS = ("h264-480p", "hevc-1080p", "av1-720p", "webm-720p", "hls", "dash", "archive-hevc", "remux-mkv")
 
 # Each with the presets that it is tried by.
@@ -79,6 +88,18 @@ ODDITIES: tuple[tuple[Specimen, tuple[str, ...]], ...] = (
     (
         Specimen("sound-field.mkv", FIELD),
         ("h264-480p", "webm-720p", "m4a-r128", "opus", "archive-ffv1"),
+    ),
+    (unnamed("palette.avi", "pal8"), ("h264-480p", "remux-mkv", "remux-mp4")),
+    (unnamed("black-and-white.nut", "monow"), ("h264-480p", "remux-mkv")),
+    (Specimen("plain-pixels.avi", [encoded("-c:v", "rawvideo", "-pix_fmt", "yuv420p", *PCM)]), ("remux-mkv",)),
+    (
+        Specimen(
+            "long-cue.mkv",
+            [subtitled(*H264, *AAC, "-c:s", "srt")],
+            companions={"s.srt": f"1\n00:00:00,200 --> 00:00:00,900\n{'Hello ' * 12000}\n"},
+            refused=dict.fromkeys(("h264-480p", "remux-mp4"), "a subtitle is longer than MP4 takes"),
+        ),
+        ("h264-480p", "remux-mp4", "webm-720p", "remux-mkv"),
     ),
     (Specimen("fine-clock.mp4", [film(*FINE, "{out}")]), (*FILMS, "archive-ffv1", "remux-mp4")),
 )

@@ -64,6 +64,7 @@ def to(encoder: str, *options: str, form: str = "mp4") -> tuple[str, ...]:
         (("-vn", "-channel_layout", "22.2", "-c:a", "aac", "-f", "mp4", "out"), "audio channels"),
         (("-vn", "-ac", "48", "-c:a", "aac", "-f", "mp4", "out"), "audio channels"),
         (("-c", "copy", "-f", "webm", "out"), "the container does not take"),
+        (to("libx264", "-preset", "nothing"), "does not take what this source holds"),
     ],
 )
 def test_what_the_encoder_refuses_is_named(fails: Callable[..., Ending], arguments: tuple[str, ...], what: str) -> None:

@@ -29,7 +29,9 @@ from daemon.presets.builtin import PRESETS, Preset
 
 SOUND = {preset.name for preset in PRESETS.values() if preset.kind == "audio"}
 # What FFmpeg says that nobody has put into words: the bare way it ended, or a reader of media that failed.
-WORDLESS = re.compile(r"did not foresee|could not encode [^\n]* \([^()\n]*\)(\n|$)")
+WORDLESS = re.compile(
+    r"did not foresee|does not take what this source holds|could not encode [^\n]* \([^()\n]*\)(\n|$)"
+)
 COPIES = {preset.name for preset in PRESETS.values() if preset.kind == "remux"}
 FRAMED = {preset.name: {"short_side": 240} for preset in PRESETS.values() if preset.kind == "framed"}
 SMALL = {"short_side": 240, "speed": "ultrafast"}

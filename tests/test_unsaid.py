@@ -8,7 +8,7 @@ from typing import Any
 
 import ebml
 import pytest
-from specimens import AAC, H264, MP3, Step, film, heard, mapped, picture, read, sound
+from specimens import AAC, H264, MP3, SUBTITLES, Step, film, heard, mapped, picture, read, sound
 from test_contents import box
 from test_kinds import make
 from test_told_of_tracks import frame
@@ -84,6 +84,21 @@ def test_chapters_of_other_editions_and_in_another_order_are_told(
     words = f"chapters ({missing} elsewhere): FFmpeg reads none of other editions, or in another order"
     assert lost(media, "remux-mkv", "chapters") == ([words] if missing else [])
     assert lost(media, "remux-mkv", "chapters", chapters="drop")[-1].endswith("chapters=drop was asked for")
+
+
+def test_webvtt_that_ffmpeg_does_not_read_is_told_with_a_way_out(ffmpeg: str, tmp_path: Path) -> None:
+    def named(entry: bytes) -> bytes:
+        told = ((one, b"S_TEXT/WEBVTT" if held == b"S_TEXT/UTF8" else held) for one, held in ebml.parts(entry))
+        return b"".join(ebml.element(one, held) for one, held in told)
+
+    tracks = ebml.inside(ebml.TRACKS, ebml.inside(ebml.ENTRY, named))
+    (tmp_path / "s.srt").write_text(SUBTITLES)
+    steps = [*picture(), *sound(), *read("s.srt"), *H264, *AAC, "-c:s", "srt", "{out}"]
+    edit = ebml.inside(ebml.SEGMENT, lambda segment: ebml.settled(tracks(segment)))
+    media = read_media(str(made(ffmpeg, tmp_path, "film.mkv", steps, edit=edit)))
+    [words] = lost(media, "remux-mkv", "subtitles")
+    assert "FFmpeg reads WebVTT in Matroska as WebM has it" in words
+    assert "take it out with mkvextract" in words
 
 
 def tag(*told: tuple[str, str], target: bytes = b"") -> bytes:

@@ -171,6 +171,11 @@ CAUSES = (
         r"not currently supported in container|are supported for WebM|from text to text or bitmap to bitmap",
     ),
     Cause(
+        "a subtitle is longer than MP4 takes, which is 64 kB of text",
+        "take a preset of MKV or WebM, or leave subtitles out by `subtitles=drop`",
+        r"enc:mov_text.*(?:Subtitle encoding failed|out of range)",
+    ),
+    Cause(
         "there was not enough memory",
         "raise `max_encoder_memory`, run fewer `slots`, or ask for a smaller picture, then retry",
         r"Cannot allocate memory|malloc of size \d+ failed|Resource temporarily unavailable",
@@ -230,6 +235,11 @@ CAUSES = (
         "the encoder crashed",
         "try another preset, and report it to the makers of ffmpeg together with the source",
         codes=_signals(signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS, signal.SIGTRAP),
+    ),
+    Cause(
+        "a filter, an encoder or the container does not take what this source holds",
+        "the lines below name it: try another preset, or convert the source first",
+        codes=_errors(errno.EINVAL, errno.ERANGE, errno.ENOSYS, errno.EDOM, errno.ENOTSUP),
     ),
     Cause(
         "the encoder could not be started",

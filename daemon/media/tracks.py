@@ -30,6 +30,11 @@ WITHOUT_LOSS = ("pcm_", "wavpack", "flac", "alac", "als", "tta", "ape", "tak", "
 WITHIN_24_BITS = {"pcm_s24le", "pcm_s24be", "pcm_s24daud", "pcm_s24le_planar", "pcm_u24le", "pcm_u24be", "pcm_bluray"}
 WITHIN_24_BITS |= {"pcm_dvd", "pcm_lxf", "tta", "ape", "tak", "ralf"}
 PCM = {"s32": "pcm_s32le", "flt": "pcm_f32le", "dbl": "pcm_f64le"}  # by what decoders make
+# Codecs by their names in Matroska, which FFmpeg reads in another form alone.
+UNTOLD = {
+    "S_TEXT/WEBVTT": "FFmpeg reads WebVTT in Matroska as WebM has it, not as mkvmerge writes it (S_TEXT/WEBVTT): "
+    "take it out with mkvextract, and put it back as SRT"
+}
 _KINDS = {"audio": "sound", "video": "picture", "subtitle": "subtitles", "data": "data"}
 
 
@@ -65,7 +70,8 @@ def _why(file: MediaFile, stream: Stream, closed: set[int], others: set[int], *,
         called = _called(file, stream)
         return None if called == CHAPTERS else f"no preset keeps data ({called})"
     if decoder(stream) is None:
-        return f"its codec {_called(file, stream)} is none that ffspool decodes"
+        called = _called(file, stream)
+        return UNTOLD.get(called) or f"its codec {called} is none that ffspool decodes"
     if stream.type == "audio":
         searched = not begins_late(stream.container) or file.size <= int(READ_ON["probesize"])
         return EMPTY.why if searched else "it begins too late for ffspool to find out what it holds"

@@ -22,6 +22,9 @@ from daemon.recipes.sound import default_first, of_all_around
 
 MOST_HIDDEN = 0.1  # seconds; encoders of sound hide less at its beginning
 LEAST_SLICED = 16  # pixels of a side, below which FFV1 may find no way to cut a picture up that has coarser colours
+# Pixels of which a name tells Matroska's readers how they lie.
+RAW = {"yuv420p", "yuv422p", "yuvj420p", "yuvj422p", "yuv410p", "yuv411p", "yuyv422", "uyvy422", "yvyu422"}
+RAW |= {"gray", "nv12", "nv21", "rgba"}
 CALLED = {"mp4": "MP4", "webm": "WebM", "matroska": "Matroska"}
 _MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 dts alac opus flac"
 _OLD = "theora vp8 mjpeg prores ffv1 huffyuv ffvhuff utvideo rawvideo vc1 wmv1 wmv2 wmv3 msmpeg4v2 msmpeg4v3 h263"
@@ -43,9 +46,8 @@ def remux(request: Request[RemuxParameters]) -> Recipe:
     media, preset, wanted = request.media, request.preset, request.wanted
     refuse_lost(media, "picture")
     heard = default_first(media.audio)[: None if wanted.tracks == "all" else 1]
-    codecs = [*([media.video.codec] if media.video else []), *(stream.codec for stream in heard)]
-    if strange := [codec for codec in codecs if codec not in HOLDS[preset.container]]:
-        elsewhere = preset.container != "matroska" and HOLDS["matroska"].issuperset(strange)
+    if strange := _strange(preset.container, media, heard):
+        elsewhere = preset.container != "matroska" and not _strange("matroska", media, heard)
         advice = "take remux-mkv, or encode it" if elsewhere else "encode it with another preset"
         raise UnsuitableSource(f"{CALLED[preset.container]} cannot hold the source's {', '.join(strange)}: {advice}")
     kept: list[AudioStream | VideoStream] = [*([media.video] if media.video else []), *heard]
@@ -93,6 +95,15 @@ def _refuse_untrue(media: Media, kept: Iterable[AudioStream | VideoStream], cont
 
 def _is_turned(picture: VideoStream) -> bool:
     return bool(picture.rotation or picture.tilt or picture.mirrored)
+
+
+def _strange(container: str, media: Media, heard: Iterable[AudioStream]) -> list[str]:
+    """Names what that container cannot hold of picture and sound."""
+    codecs = [*([media.video.codec] if media.video else []), *(stream.codec for stream in heard)]
+    strange = [codec for codec in codecs if codec not in HOLDS[container]]
+    kind = media.video.pixel_format if media.video and media.video.codec == "rawvideo" else None
+    bare = container == "matroska" and kind is not None and kind not in RAW
+    return [*strange, *([f"rawvideo ({kind})"] if bare else [])]
 
 
 def archive(request: Request[ArchiveParameters]) -> Recipe:
