@@ -6,6 +6,7 @@ what is left of this host, and encodes nothing.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from bench.clips import make_clip, make_scenes
 from bench.daemons import Daemon, daemon, wait_until
 
 FOR_BATCH, FOR_FILM = (1, 2, 4, 8), (1, 2, 4)  # machines
-CLIPS, SECONDS = 48, 10
+CLIPS, SECONDS, SPEED = 32, 10, "slow"  # what those with many machines encode at
 FILM, SPAN = 720, 30  # seconds, of all and of what is encoded at once
 PERIOD, QUARTER = 100_000, 25_000  # microseconds
 PORT = 18786
@@ -49,7 +50,10 @@ def _took(folder: Path, count: int, files: Iterable[Path], resume_from: str) -> 
     with tempfile.TemporaryDirectory(dir=folder) as name, ExitStack() as stack:
         place = Path(name)
         config = place / "ffspool.toml"
-        config.write_text(f'[cluster]\nlisten = "tls://127.0.0.1:{PORT}"\nlocal_slots = 0\npiece_seconds = {SPAN}\n')
+        config.write_text(
+            f"source_roots = [{json.dumps(str(folder))}]\n"
+            f'[cluster]\nlisten = "tls://127.0.0.1:{PORT}"\nlocal_slots = 0\npiece_seconds = {SPAN}\n'
+        )
         surroundings = {"FFSPOOL_CONFIG": str(config), "FFSPOOL_RESUME_FROM": resume_from}
         running = stack.enter_context(daemon(place, **surroundings))
         for number in range(count):
@@ -57,10 +61,15 @@ def _took(folder: Path, count: int, files: Iterable[Path], resume_from: str) -> 
         wait_until(lambda: _at_work(running) == count, every=0.1)
         running.settle()
         began = time.monotonic()
-        jobs = [running.submit(file, "h264-480p")["id"] for file in files]
+        jobs = [_submitted(running, file) for file in files]
         ended = [running.ended(job) for job in jobs]
         assert all(job["status"] == "completed" for job in ended)
         return time.monotonic() - began
+
+
+def _submitted(running: Daemon, file: Path) -> str:
+    wish = {"sources": [{"path": str(file)}], "variations": [{"preset": "h264-480p", "speed": SPEED}]}
+    return str(running.client.post("/api/jobs", json=wish).raise_for_status().json()["id"])
 
 
 def _at_work(running: Daemon) -> int:
