@@ -27,7 +27,7 @@ from daemon.cli import run, terminal, work_place
 from daemon.cli.batch_job import Result
 from daemon.errors import ProbeError
 from daemon.jobs.receipts import KeptVariation
-from daemon.jobs.views import VariationView
+from daemon.jobs.variation_views import VariationView
 from daemon.media import cut
 from daemon.states import State
 

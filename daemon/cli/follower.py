@@ -18,7 +18,8 @@ from daemon.cli.terminal import STYLES, clock, dawdling, factor, lasting, percen
 from daemon.encode.stall import Pace
 from daemon.jobs.delivery_views import DeliveryView
 from daemon.jobs.tally import tally
-from daemon.jobs.views import JobView, SourceView, VariationView
+from daemon.jobs.variation_views import VariationView
+from daemon.jobs.views import JobView, SourceView
 from daemon.plaintext import visible
 from daemon.states import ENDED, SourceStatus, State
 

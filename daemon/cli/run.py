@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from daemon.cli.batch_job import Result, Watcher
     from daemon.cli.folders import Named
     from daemon.cli.naming import Naming
-    from daemon.jobs.views import JobView, VariationView
+    from daemon.jobs.variation_views import VariationView
+    from daemon.jobs.views import JobView
     from daemon.models import VariationRequest
     from daemon.presets.library import Library
     from daemon.settings import Settings

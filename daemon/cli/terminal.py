@@ -23,7 +23,8 @@ from daemon.cli import fetching
 from daemon.cli.delivering import told
 from daemon.encode.stall import Pace
 from daemon.jobs.tally import is_mixed, rest, tally
-from daemon.jobs.views import JobSummary, JobView, SourceView, VariationView
+from daemon.jobs.variation_views import VariationView
+from daemon.jobs.views import JobSummary, JobView, SourceView
 from daemon.models import in_lines
 from daemon.plaintext import visible
 from daemon.states import ENDED, DeliveryStatus, SourceStatus, State

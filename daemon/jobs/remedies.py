@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from daemon.encode.diagnosis import known
 from daemon.jobs.reasons import Reason, reason
-from daemon.jobs.views import JobView, SourceView, VariationView
+from daemon.jobs.variation_views import VariationView
+from daemon.jobs.views import JobView, SourceView
 from daemon.media.allowlist import TOO_LARGE
 from daemon.plaintext import so_many
 from daemon.states import ENDED, State

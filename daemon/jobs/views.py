@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
 
-from daemon.encode import progress
-from daemon.encode.stall import Pace, Standing
-from daemon.encode.task import Progress
-from daemon.jobs.delivery_views import Deliveries, DeliveryView, counted, delivery_view
+from daemon.jobs.delivery_views import Deliveries, counted, delivery_view
 from daemon.jobs.effort import ALMOST, OUT, Effort, job_eta, job_progress, weighed
 from daemon.jobs.media_view import MediaView, media_view
 from daemon.jobs.tally import tally
+from daemon.jobs.variation_views import OVER, Live, VariationView, by_name, variation_view
 from daemon.media.model import Media
-from daemon.models import Contents, Kept, LeftOut, Model, Parameters, when
-from daemon.presets.builtin import FOLDER
-from daemon.proof.quality import Quality
+from daemon.models import Model, when
 from daemon.states import (
     ENDED,
     LIVE,
@@ -36,57 +32,6 @@ from daemon.states import (
 
 if TYPE_CHECKING:  # a client that only reads answers need not load the database
     from daemon.database.store import Row
-
-
-class Live(Protocol):
-    """Knows what is known of running variations and stands in no row."""
-
-    def progress(self, variation: str) -> Progress | None: ...
-
-    def standing(self, variation: str) -> Standing | None: ...
-
-    @property
-    def shortage(self) -> str | None:
-        """Says why nothing starts; None when something may."""
-        ...
-
-    def of_job(self, job: str) -> Iterable[tuple[Progress, float | None]]:
-        """Yields the latest report on each running variation of the job, and the seconds its source lasts."""
-        ...
-
-
-class VariationView(Model, frozen=True):
-    id: str
-    name: str
-    preset: str
-    parameters: Parameters
-    status: State
-    progress: float | None
-    speed: float | None
-    eta_seconds: float | None
-    bytes: int | None
-    sha256: str | None
-    attempts: int
-    resumed_seconds: float | None  # of it that its last attempt found encoded already
-    sharing: int | None  # how many were or are encoded in the same process, itself included; None: it never began
-    error: str | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    output_seconds: float | None = None
-    pace: Pace | None = None  # slow, finishing or hung; None while it gets on
-    doing: str | msgspec.UnsetType = msgspec.UNSET  # what it does meanwhile, where it does not get on
-    waiting: str | None = None  # why it does not start though it could; None: it waits for its turn
-    sandbox: str | None = None  # what its last encode was shut in by, or `none`; None: it was never encoded
-    quality: Quality | None = None  # how close it is to its source; None: not asked, or not completed
-    kept: tuple[Kept, ...] | None = None  # of its source; None: not completed, or so by an older ffspool
-    left_out: tuple[LeftOut, ...] | None = None  # the rest of its source; None as before
-    begun_anew: str | None = None  # why its last attempt did not go on with what one before had encoded
-    resumable: bool | msgspec.UnsetType = msgspec.UNSET  # true: some of it is encoded that may be gone on with
-    delivery: DeliveryView | msgspec.UnsetType = msgspec.UNSET  # where that was asked; not told in webhooks
-    work: float | msgspec.UnsetType = msgspec.UNSET  # in its job's progress; not told of very many, nor in webhooks
-    folder: bool | msgspec.UnsetType = msgspec.UNSET  # of files, which is downloaded as a zip; not told in webhooks
-    lost: bool | msgspec.UnsetType = msgspec.UNSET  # true: completed, and its file is gone from the disk unasked
-    machine: str | msgspec.UnsetType = msgspec.UNSET  # of the cluster, that encoded it; not told of the daemon's host
 
 
 class SourceView(Model, frozen=True):
@@ -209,38 +154,15 @@ def listed_job(
 
 def ended_job(copy: Any) -> EndedJob:
     """Returns an ended job, from a copy of its row in which `error` stands too."""
-    job = EndedJob(error=copy["error"], summary="", metadata=_metadata(copy), **_job_fields(copy, None, _OVER))
+    job = EndedJob(error=copy["error"], summary="", metadata=_metadata(copy), **_job_fields(copy, None, OVER))
     return replace(job, summary=tally(job))
-
-
-def ended_variation(copy: Any) -> VariationView:
-    """Returns an ended variation, from its row or a copy of it."""
-    return _variation_view(copy, None, _OVER)
-
-
-class _Over:
-    """Stands for what ended, of which nothing is live."""
-
-    shortage = None
-
-    def progress(self, _: str) -> None:
-        return None
-
-    def standing(self, _: str) -> None:
-        return None
-
-    def of_job(self, _: str) -> tuple[()]:
-        return ()
-
-
-_OVER = _Over()
 
 
 def _job_fields(
     row: Row | dict[str, Any], effort: Effort | None, live: Live, parts: Iterable[float | None] = ()
 ) -> dict[str, Any]:
     """The fields that every view of a job has; `parts` are the seconds that its variations are shown to have left."""
-    job = _by_name(row)
+    job = by_name(row)
     status = State(job["status"])
     running = list(live.of_job(job["id"])) if status is State.PROCESSING else []
     return {
@@ -278,11 +200,6 @@ def _metadata(job: Row | dict[str, Any]) -> dict[str, Any]:
     return msgspec.json.decode(job["metadata"], type=dict[str, Any])
 
 
-def _by_name(row: Row | dict[str, Any]) -> dict[str, Any]:
-    """A Row goes through its names one by one for each that is looked up: with all of them asked for, that is slow."""
-    return row if isinstance(row, dict) else dict(zip(row.keys(), row, strict=True))
-
-
 _TIMES = ("created_at", "started_at", "finished_at", "cancel_requested_at", "cancelled_at")
 
 
@@ -314,7 +231,7 @@ def _source_view(
     duration = media.duration_seconds if media else None
     mine = tuple(
         replace(
-            _variation_view(row, duration, live),
+            variation_view(row, duration, live),
             delivery=delivery_view(row, brought.get(row["id"])),
             work=works.get(row["id"], msgspec.UNSET),
         )
@@ -330,64 +247,6 @@ def _source_view(
         media=media_view(media) if media else None,
         variations=mine,
     )
-
-
-def _variation_view(columns: Row | dict[str, Any], duration: float | None, live: Live) -> VariationView:
-    row = _by_name(columns)
-    status = State(row["status"])
-    in_hand: float | None = row.get("in_hand")
-    seconds, speed = _where(status, live.progress(row["id"]), in_hand or 0.0)
-    standing = live.standing(row["id"]) if status == State.PROCESSING else None
-    contents = msgspec.json.decode(row["contents"], type=Contents) if row.get("contents") else None
-    return VariationView(
-        id=row["id"],
-        name=row["name"],
-        preset=row["preset"],
-        parameters=msgspec.json.decode(row["parameters"]),
-        status=status,
-        progress=100.0 if status == State.COMPLETED else _percent(status, seconds, duration),
-        speed=row["speed"] if status == State.COMPLETED else speed,
-        eta_seconds=0.0 if status in ENDED else progress.eta(seconds, duration, speed),
-        pace=standing.pace if standing else None,
-        doing=standing.words if standing else msgspec.UNSET,
-        bytes=row["bytes"],
-        sha256=row["sha256"],
-        output_seconds=row["output_seconds"],
-        attempts=row["attempts"],
-        waiting=_waiting(row, live) if status == State.QUEUED else None,
-        sandbox=row["sandbox"],
-        machine=row.get("machine") or msgspec.UNSET,
-        resumed_seconds=row["resumed_seconds"],
-        sharing=row["sharing"],
-        error=row["error"],
-        quality=msgspec.json.decode(row["quality"], type=Quality) if row["quality"] else None,
-        kept=contents.kept if contents else None,
-        left_out=contents.left_out if contents else None,
-        begun_anew=row.get("begun_anew"),
-        resumable=in_hand is not None or msgspec.UNSET,
-        folder=msgspec.UNSET if row["extension"] is None else row["extension"] == FOLDER,
-        lost=(row.get("lost_at") is not None and not row.get("dropped")) or msgspec.UNSET,
-        started_at=when(row["started_at"]),
-        finished_at=when(row["finished_at"]),
-    )
-
-
-def _waiting(row: dict[str, Any], live: Live) -> str | None:
-    return "its source is being fetched" if row.get("unfetched") else row["waiting"] or live.shortage
-
-
-def _where(status: State, report: Progress | None, in_hand: float) -> tuple[float, float | None]:
-    """Output seconds written and speed; what has not begun anew is where it will go on, and what is over at 0."""
-    if report and status == State.PROCESSING:
-        return report.seconds, report.speed
-    return (in_hand if status in LIVE else 0.0), None
-
-
-def _percent(status: State, seconds: float, duration: float | None) -> float | None:
-    if status != State.PROCESSING and not seconds:
-        return 0.0
-    percent = progress.percent(seconds, duration)
-    return None if percent is None else round(percent, 1)
 
 
 def _mean(variations: Sequence[VariationView]) -> float | None:

@@ -24,7 +24,8 @@ from daemon.database.store import Row, Store, Transaction, of_owner
 from daemon.errors import NotFound
 from daemon.jobs.delivery_views import BroughtJob, BroughtVariation, brought_job, brought_variation
 from daemon.jobs.listing import decode_cursor
-from daemon.jobs.views import EndedJob, VariationView, ended_job, ended_variation
+from daemon.jobs.variation_views import VariationView, ended_variation
+from daemon.jobs.views import EndedJob, ended_job
 from daemon.journal import known, tell
 from daemon.models import Model, when
 from daemon.scheduling.metrics import Figures
