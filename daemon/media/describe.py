@@ -24,6 +24,7 @@ from daemon.media import (
     changes,
     chapters,
     covers,
+    cues,
     durations,
     encryption,
     frames,
@@ -64,7 +65,7 @@ def read_media(path: str, patience: float = 10.0) -> Media:
     Raises ProbeError, in words without the path.
     """
     file = MediaFile(path)
-    media = _timed(file, patience)
+    media = cues.looked_at(file, _timed(file, patience))
     lacks_end = media.lacks_end or structure.lacks_end(file)
     media = replace(media, lacks_end=lacks_end, fingerprint=hashlib.sha256(file.head[:FINGER]).hexdigest())
     if media.duration_seconds is not None and media.duration_seconds > MOST_DAYS * durations.DAY:

@@ -120,6 +120,9 @@ class SubtitleStream(Model, frozen=True):
     disabled: bool = False  # whether players are not to use it
     marks: tuple[str, ...] = ()  # what else it is, such as "hearing_impaired", in FFmpeg's names
     tags: tuple[str, ...] = ()  # names, in lower case, of what else its track tells
+    late: int = 0  # of its cues, those that begin when the film has ended
+    at_once: int = 0  # of its cues, those that begin while another is shown
+    drawn: int = 0  # of its cues, those that are drawings
 
 
 class Chapter(Model, frozen=True):

@@ -219,11 +219,25 @@ class _Account(NamedTuple):
         for stream in self.recipe.subtitles:
             forced = ("forced",) if stream.forced else ()
             yield from self._track("subtitles", stream, (*forced, *stream.marks))
+            yield from self._cues(stream)
         for stream in self.media.subtitles:
             if stream not in self.recipe.subtitles:
                 asked, index = self._asked("subtitles", "drop"), stream.index
                 why = asked or self._without_subtitles(stream)
                 yield LeftOut(what="subtitles", why=why, track=index, detail=_described(stream), meant=bool(asked))
+
+    def _cues(self, stream: SubtitleStream) -> _Facts:
+        called, plain = self.container.called, self.recipe.plan.container in {"mp4", "webm"}
+        for count, why in (
+            (stream.late, "they begin when the film has ended"),
+            (
+                stream.at_once if self.recipe.plan.container == "mp4" else 0,
+                "MP4 shows one at a time: the one before ends where each of them begins",
+            ),
+            (stream.drawn if plain else 0, f"{called} has no place for drawings, which come out as text"),
+        ):
+            if count:
+                yield LeftOut(what="cues", why=why, track=stream.index, detail=str(count))
 
     def _without_subtitles(self, stream: SubtitleStream) -> str:
         if self.recipe.plan.container in {"mp4", "webm"} and not stream.text:
