@@ -17,7 +17,7 @@ from surroundings import thorough
 from test_delivery_folder import DEADLY, dies_at, mounted, refuse
 
 from daemon.config_tables import Folder, Replace
-from daemon.delivery import disk_mark, no_replace
+from daemon.delivery import disk_mark, no_replace, result_mark
 from daemon.delivery.originals import Originals
 from daemon.delivery.place import Course, Parcel, Receipt, Stopped
 from daemon.delivery.returning import Return, Step, Swap, opened
@@ -126,6 +126,7 @@ def journal(tmp_path: Path) -> Journal:
 
 def test_an_output_takes_its_originals_place_and_looks_like_it(scene: Scene, journal: Journal) -> None:
     os.setxattr(scene.film, "user.rating", b"5")
+    os.setxattr(scene.film, result_mark.ATTRIBUTE, b"not the output's")
     if os.geteuid() == 0:
         os.chown(scene.film, 1234, 4321)
     before = scene.film.stat()
@@ -140,6 +141,7 @@ def test_an_output_takes_its_originals_place_and_looks_like_it(scene: Scene, jou
     told = ("st_mtime_ns", "st_mode", "st_uid", "st_gid")
     assert [getattr(after, name) for name in told] == [getattr(before, name) for name in told]
     assert os.getxattr(new, "user.rating") == b"5"
+    assert [mark.bytes for mark in result_mark.marks_of(new)] == [len(SMALLER)]
 
 
 # Deaths and refusals

@@ -56,7 +56,7 @@ def _attributes(descriptor: int) -> Iterator[tuple[str, bytes]]:
             raise
         return
     for name in names:
-        if name.startswith(OF_USERS):
+        if name.startswith(OF_USERS) and name != result_mark.ATTRIBUTE:
             yield name, os.getxattr(descriptor, name)
 
 
@@ -153,8 +153,8 @@ def _write(target: int, chunk: bytes) -> None:
 def finish(descriptor: int, rights: Rights, modified: int | None, mark: Mark) -> None:
     """Sets rights and time of a file or folder and marks it, makes it durable, and lets go of what is kept of it in
     memory."""
+    result_mark.put(descriptor, mark)  # before it is another user's
     rights.give(descriptor)
-    result_mark.put(descriptor, mark)
     with suppress(PermissionError):  # cards and shares have modes of their own
         os.fchmod(descriptor, rights.mode)
         if modified is not None:
