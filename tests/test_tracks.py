@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from specimens import AAC, AV1, H264, MPEG2, SUBTITLES, X265, Step, encoded, heard, mapped, picture, silent, sound
 from test_kinds import lasting, make
-from test_unread import made
+from test_unread import defaults, made
 
 from daemon.media.describe import read_media
+from daemon.recipes.command import plan
 
 FORMATS = {
     "album.wv": heard("-c:a", "wavpack"),
@@ -110,3 +111,14 @@ def test_hevc_is_copied_to_matroska_whatever_an_mp4_calls_it(ffmpeg: str, tmp_pa
     path = made(ffmpeg, tmp_path, "film.mp4", step, edit=lambda whole: whole.replace(b"hvc1", name))
     output = make(ffmpeg, path, tmp_path, "remux-mkv")
     assert lasting(output, "video") == pytest.approx(1.6, abs=0.05)
+
+
+def test_sound_that_joins_a_broadcast_later_is_not_called_empty(ffmpeg: str, tmp_path: Path) -> None:
+    two = [*picture(), *sound(), *sound(frequency=880), *mapped("0", "1"), *H264, *AAC]
+    one = made(ffmpeg, tmp_path, "one.ts", [*two, "{out}"])
+    other = made(ffmpeg, tmp_path, "two.ts", [*two, *mapped("2"), "-output_ts_offset", "1.6", "{out}"])
+    joined = tmp_path / "later.ts"
+    joined.write_bytes(one.read_bytes() + other.read_bytes())
+    media = read_media(str(joined))
+    told = {fact.why for fact in plan(media, "remux-mkv", defaults("remux-mkv")).contents.left_out}
+    assert told == {"it begins too late for ffspool to find out what it holds"}

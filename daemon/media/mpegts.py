@@ -107,6 +107,11 @@ def scrambled(file: MediaFile) -> set[int]:
     return {pid for pid, count in closed.items() if 2 * count > all_of[pid]} | streams_of(file, PROTECTED)
 
 
+def carries(file: MediaFile, pid: int) -> bool:
+    """Tells whether packets of that stream are found at several places of the file."""
+    return any(pid == found for part in _parts(file) for found, _ in _marks(part))
+
+
 def _parts(file: MediaFile) -> Iterator[bytes]:
     """The beginning, the end, and what lies at several places between."""
     head = len(file.head)

@@ -9,7 +9,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from daemon.errors import ProbeError
-from daemon.media import boxes, durations, labels, matroska
+from daemon.media import boxes, durations, labels, matroska, mpegts
 from daemon.media.allowlist import ANNOUNCING, DECODERS, LENGTHLESS, READ_ON
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, SubtitleStream
@@ -74,7 +74,8 @@ def _why(file: MediaFile, stream: Stream, closed: set[int], others: set[int], *,
         return UNTOLD.get(called) or f"its codec {called} is none that ffspool decodes"
     if stream.type == "audio":
         searched = not begins_late(stream.container) or file.size <= int(READ_ON["probesize"])
-        return EMPTY.why if searched else "it begins too late for ffspool to find out what it holds"
+        there = stream.container.format.name == "mpegts" and mpegts.carries(file, stream.id)
+        return EMPTY.why if searched and not there else "it begins too late for ffspool to find out what it holds"
     if stream.type == "video":
         return "another picture is the one that matters" if seen else "it cannot be decoded: the file is damaged"
     return None
