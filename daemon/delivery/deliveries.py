@@ -32,6 +32,7 @@ from daemon.errors import InvalidRequest, Undelivered
 from daemon.journal import known, tell
 from daemon.models import Deliver, Destination, Wish
 from daemon.name_template import NameTemplate
+from daemon.pace import Pace
 from daemon.paths import Paths, remove
 from daemon.plaintext import clipped
 from daemon.presets.library import Library
@@ -75,6 +76,7 @@ class Deliveries:
         self._longest = max(LONGEST_WAIT, backoff * max(WAITS) * (1 + JITTER))
         self._threads = Workers("a delivery", most=AT_PLACE, patience=None)
         self._slots = Slots()
+        self._pace = Pace()
         self._rests = Rests()
         self._awake = asyncio.Event()
         self._ended = asyncio.Condition()  # whenever an attempt has
@@ -107,6 +109,7 @@ class Deliveries:
     def expect(self) -> None:
         """Has commits looked at from now on: a job was made or retried that wants deliveries."""
         self._expecting = True
+        self._pace.wake()
         self._awake.set()
 
     async def let_go(self, deliveries: list[str]) -> None:
@@ -157,6 +160,12 @@ class Deliveries:
             return None
         if self._slots.trips:
             await self._stop_unwanted()
+        if rest := self._pace.left:
+            return self._now() + rest
+        with self._pace.looking():
+            return await self._look(carrying)
+
+    async def _look(self, carrying: asyncio.TaskGroup) -> float | None:
         while True:
             looking = partial(_due, self._now(), self._longest, self._busy(), self._rests.told())
             due, following, untold = await self._store.read(looking)
@@ -202,6 +211,7 @@ class Deliveries:
             await asyncio.sleep(LOOK_EVERY)  # it is still due: while it sleeps here nobody tries it again
         finally:
             self._slots.leave(due["id"])
+            self._pace.wake()
             self._awake.set()
             async with self._ended:
                 self._ended.notify_all()

@@ -21,6 +21,7 @@ from daemon.database.store import Row, Transaction
 from daemon.errors import LimitReached, OutOfSpace, Unfetched
 from daemon.journal import known, tell
 from daemon.models import Remote
+from daemon.pace import Pace
 from daemon.paths import remove
 from daemon.scheduling import claims
 from daemon.scheduling.resources import Resources
@@ -75,6 +76,7 @@ class Fetches:
         self._backoff = backoff
         self._longest = max(LONGEST_WAIT, backoff * max(WAITS) * (1 + JITTER))
         self._slots = FetchSlots(most)
+        self._pace = Pace()
         self._awake = asyncio.Event()
         self._ended = asyncio.Condition()  # whenever an attempt has
         self._expecting = True  # whether there may be any: where nobody asks for them, commits are not looked at
@@ -83,6 +85,7 @@ class Fetches:
     def expect(self) -> None:
         """Has commits looked at from now on: a job was made that has sources by URL."""
         self._expecting = True
+        self._pace.wake()
         self._awake.set()
 
     def progress(self) -> Iterator[tuple[str | None, str, str, int, int | None, float | None]]:
@@ -137,6 +140,12 @@ class Fetches:
         if not self._expecting:
             return None
         await self._stop_unwanted()
+        if rest := self._pace.left:
+            return self._now() + rest
+        with self._pace.looking():
+            return await self._look(fetching)
+
+    async def _look(self, fetching: asyncio.TaskGroup) -> float | None:
         while True:
             due, following = await self._store.read(
                 partial(_due, self._now(), self._longest, self._slots.told(), self._slots.are_taken)
@@ -186,6 +195,7 @@ class Fetches:
         finally:
             self._space.release(due["id"])
             self._slots.leave(due["id"])
+            self._pace.wake()
             self._awake.set()
             async with self._ended:
                 self._ended.notify_all()
