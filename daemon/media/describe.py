@@ -237,6 +237,7 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         lacks_end=file.boxed and any(_goes_beyond(stream, file.size) for stream in container.streams),
         lead_seconds=first - (container.start_time or 0) / av.time_base,
         created=labels.created(told),
+        timecode=labels.timecode(told),
         place=labels.place(told),
         made_by=labels.device(told),
         tags=labels.tags(told),
@@ -375,7 +376,8 @@ def _told(shown: VideoStream, stream: Pictures, frame: VideoFrame) -> VideoStrea
     language, title, tags = tracks.language(stream), tracks.title(stream), labels.of_track(stream)
     marks, ticks = tracks.marks(stream), float(1 / stream.time_base) if stream.time_base else 0.0
     shown = replace(shown, ticks=ticks)
-    return replace(shown, spherical=around, stereo=eyes, language=language, title=title, tags=tags, marks=marks)
+    shown = replace(shown, spherical=around, stereo=eyes, language=language, title=title, tags=tags, marks=marks)
+    return replace(shown, timecode=labels.timecode(stream.metadata))
 
 
 def _in_band(stream: Pictures) -> bool:

@@ -11,8 +11,8 @@ UNSYNCHRONISED, EXTENDED = 0x80, 0x40  # flags
 DESCRIBED = {"TXX", "TXXX"}  # texts with a name of their own
 WIDE, MOST_OF_TEXT = {b"\1", b"\2"}, 1000  # encodings in which characters take two bytes; units that are looked at
 MOST_FRAMES = 1000
-# What FFmpeg reads: texts, comments, lyrics, pictures, objects, private data, chapters and what lists them.
-READ = re.compile(r"T...?|COMM?|USLT|ULT|A?PIC|GEOB?|PRIV|CHAP|CTOC|CRM")
+# What FFmpeg reads: texts, comments, lyrics, pictures, private data, chapters and what lists them; objects it forgets.
+READ = re.compile(r"T...?|COMM?|USLT|ULT|A?PIC|PRIV|CHAP|CTOC|CRM")
 
 
 def passed_over(head: bytes) -> tuple[str, ...]:

@@ -44,6 +44,11 @@ def told(container: InputContainer) -> dict[str, str]:
     return {name.lower(): value.strip() for name, value in of_all.items() if value.strip()}
 
 
+def timecode(told: dict[str, str]) -> str | None:
+    """Returns the hours, minutes, seconds and frames at which it begins, by the clock of who recorded it."""
+    return next((said[:MOST_OF_NAME] for name, said in told.items() if name.lower() == "timecode" and said), None)
+
+
 def created(told: dict[str, str]) -> str | None:
     """Returns the moment it was recorded at; None where nothing that is said is a moment."""
     if time := _of_day(told):

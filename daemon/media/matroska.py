@@ -12,6 +12,7 @@ MAGIC = b"\x1a\x45\xdf\xa3"
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
 SEEK_HEAD, SEEK, SEEK_ID, SEEK_POSITION = 0x114D9B74, 0x4DBB, 0x53AB, 0x53AC
 CHAPTERS, EDITION, CHAPTER, BEGIN = 0x1043A770, 0x45B9, 0xB6, 0x91
+ORDERED, DISPLAY = 0x45DD, 0x80  # whether an edition is played by its chapters; a chapter's name in some languages
 TRACKS, ENTRY, TYPE, ENABLED, CODEC, VIDEO = 0x1654AE6B, 0xAE, 0x83, 0xB9, 0x86, 0xE0
 ENCODINGS, ENCODING, ENCRYPTION = 0x6D80, 0x6240, 0x5035  # of what a track holds
 LANGUAGE, FULL_LANGUAGE = 0x22B59C, 0x22B59D
@@ -37,12 +38,15 @@ class Track(NamedTuple):
 
 
 class Untold(NamedTuple):
-    """Says what FFmpeg does not tell: so many chapters within others, and in other editions or another order, and names
-    of tags of which it tells the last alone."""
+    """Says what FFmpeg does not tell: so many chapters within others, and in other editions or another order; names of
+    tags of which it tells the last alone; how many names chapters have beyond one each, and whether players show these
+    alone, in their order."""
 
     inner_chapters: int = 0
     other_chapters: int = 0
     tags: tuple[str, ...] = ()
+    more_names: int = 0
+    ordered: bool = False
 
 
 def tracks(file: MediaFile) -> tuple[Track, ...]:
@@ -74,7 +78,10 @@ def untold(file: MediaFile) -> Untold:
     editions = [edition for name, edition in _contents(content) if name == EDITION]
     chapters = [chapter for edition in editions for name, chapter in _contents(edition) if name == CHAPTER]
     inner = min(MOST_CHAPTERS, sum(map(_inner, chapters)))
-    return Untold(inner, _passed_over(chapters), tuple(sorted(set(_repeated(_top(file, TAGS))))))
+    names = (sum(name == DISPLAY for name, _ in _contents(chapter)) for chapter in chapters[:MOST_CHAPTERS])
+    more = sum(max(0, count - 1) for count in names)
+    ordered = any(name == ORDERED and any(said) for edition in editions for name, said in _contents(edition))
+    return Untold(inner, _passed_over(chapters), tuple(sorted(set(_repeated(_top(file, TAGS))))), more, ordered)
 
 
 def _passed_over(chapters: Sequence[bytes]) -> int:

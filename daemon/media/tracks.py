@@ -19,6 +19,7 @@ MOST_DECODED = 256  # streams: discs have some 70
 MOST_STREAMS = 1000  # of all kinds; a subtitle's fonts come in dozens
 BITMAPS = {"hdmv_pgs_subtitle", "dvb_subtitle", "dvd_subtitle", "xsub"}
 CHAPTERS = "text"  # what an MP4 file calls a track that names its chapters
+TIMECODE = "tmcd"  # one that tells when a film begins, by its maker's clock, which FFmpeg tells of the picture
 EMPTY = Unread(kind="sound", why="it holds no sample", lost=False)
 MARKS = (
     *(Disposition.comment, Disposition.dub, Disposition.hearing_impaired, Disposition.visual_impaired),
@@ -68,7 +69,8 @@ def _why(file: MediaFile, stream: Stream, closed: set[int], others: set[int], *,
         return "it is encrypted"
     if stream.type == "data":
         called = _called(file, stream)
-        return None if called == CHAPTERS else f"no preset keeps data ({called})"
+        of_picture = seen and called == TIMECODE and labels.timecode(stream.metadata) is not None
+        return None if called == CHAPTERS or of_picture else f"no preset keeps data ({called})"
     if decoder(stream) is None:
         called = _called(file, stream)
         return UNTOLD.get(called) or f"its codec {called} is none that ffspool decodes"

@@ -29,6 +29,8 @@ def completed(file: MediaFile, media: Media) -> Media:
         passed_over=(*id3.passed_over(file.head), *(f"{name}, another" for name in sorted(twice))),
         inner_chapters=untold.inner_chapters,
         other_chapters=untold.other_chapters,
+        more_names=untold.more_names,
+        ordered=untold.ordered,
     )
 
 

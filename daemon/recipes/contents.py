@@ -28,6 +28,7 @@ _OF_PICTURES = {"picture", "hdr", "transparency", "end"}
 _IMPLIED = {"hearing_impaired": "captions", "visual_impaired": "descriptions"}  # in MP4 both stand for one thing
 SEE_THROUGH = {"libvpx-vp9", "gif", "libwebp_anim"}  # encoders that are given what is transparent, where it is
 APART = {"vp8", "vp9"}  # whose transparency is a stream of its own beside each picture
+TIMECODED = {"mp4", "matroska", "webm"}  # containers
 _Facts = Iterator[Kept | LeftOut]
 
 
@@ -95,6 +96,12 @@ class _Account(NamedTuple):
         if picture.dolby_vision:
             why = "an encode keeps only the picture below it"
             yield from _either("dolby_vision", why, kept=self._encoder == "copy")
+        if picture.timecode:
+            stripped = self._asked("metadata", "strip")
+            held = self._is_exact() and self.recipe.plan.container in TIMECODED
+            lost = LeftOut(what="timecode", why="an encode does not pass it on", detail=picture.timecode)
+            kept = Kept(what="timecode", detail=picture.timecode)
+            yield replace(lost, why=stripped, meant=True) if stripped else kept if held else lost
         if picture.spherical:
             why = "only an encode in its own size and shape passes it on, to MP4, MKV or WebM: remux it"
             yield from _either("spherical", why, kept=self._is_exact() or self.recipe.plan.all_around)
@@ -310,9 +317,13 @@ class _Account(NamedTuple):
             (behind, " behind the end", "the source ends before they begin"),
             (media.inner_chapters, " within others", "FFmpeg reads none that lie within others"),
             (media.other_chapters, " elsewhere", "FFmpeg reads none of other editions, or in another order"),
+            (media.more_names, " names", "FFmpeg reads one name of each, in one language"),
         ):
             if count > 0:
                 yield LeftOut(what="chapters", why=dropped or why, detail=f"{count}{where}", meant=bool(dropped))
+        if media.ordered:
+            why = "players show its chapters alone, in an order of their own: here all is shown as it is stored"
+            yield LeftOut(what="order", why=why)
 
     def _attachments(self) -> _Facts:
         for index, name in self.media.attachment_names:
@@ -321,7 +332,9 @@ class _Account(NamedTuple):
 
     def _recording(self) -> _Facts:
         media, told = self.media, self.container
+        whole = None if media.video and media.video.timecode else media.timecode
         for what, detail, held in (
+            ("timecode", whole, self.recipe.plan.container in TIMECODED),
             ("date", media.created, told.date == MOMENT or (told.date == RELEASE and RELEASE not in media.tags)),
             ("place", media.place, told.place),
             ("device", media.device, told.device),
