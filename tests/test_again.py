@@ -42,6 +42,16 @@ def test_what_is_there_whole_of_the_same_is_not_made_again(clip: Path, tmp_path:
     assert "All 2 are there already" in ffspool("run", *again).stdout
 
 
+def test_looks_that_were_drawn_are_known_again(clip: Path, tmp_path: Path) -> None:
+    """Nobody said which; but for what else is asked for others are drawn."""
+    wish = ("-p", "refresh:speed=ultrafast", "-p", "refresh:speed=ultrafast,count=2", "-o", tmp_path)
+    assert len(made(run(clip, *wish)[1])) == 3
+    code, again = run(clip, *wish, "--skip-existing")
+    assert (code, again["sources"], len(again["there"])) == (0, [], 3)
+    other = ("-p", "refresh:speed=ultrafast,crf=30", *wish[2:])
+    assert run(clip, *other, "--skip-existing")[0] == 2, "one of them is there already that was made otherwise"
+
+
 @pytest.mark.parametrize("what", [thorough("cut"), "another source", "another recipe", "not ours"])
 def test_what_is_not_the_same_is_never_taken_for_it(clip: Path, tmp_path: Path, what: str) -> None:
     source, out = tmp_path / "film.mp4", tmp_path / "out"

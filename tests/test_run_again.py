@@ -204,6 +204,21 @@ def test_what_is_not_the_same_begins_anew(folder: Path, what: str) -> None:
 
 
 @pytest.mark.thorough
+def test_looks_that_were_drawn_by_a_run_that_was_interrupted_are_gone_on_with(
+    small_film: Path, clip: Path, tmp_path: Path
+) -> None:
+    command = (clip, small_film, "-p", "refresh:speed=slow", "--slots", "1")
+    with under_way(tmp_path, *command) as process:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert names(tmp_path) == [".ffspool", "clip_refresh-01.mp4"]
+    again = ffspool("run", *command, "-o", tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "1 there already" in again.stdout
+    assert re.search(r"film_refresh-01.mp4 goes on at 0:[12]\d", again.stdout)
+
+
+@pytest.mark.thorough
 def test_a_lost_terminal_leaves_films_to_go_on_with(small_film: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     command = ["setsid", "--ctty", *FFSPOOL, "run", str(small_film), *OF_FILMS, "-o", str(tmp_path)]

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from daemon import filenames
 from daemon.cli import made
 from daemon.cli.folders import Named, is_folder, nothing_meant
-from daemon.cli.made import Entry, Origin
+from daemon.cli.made import Before, Entry, Origin
 from daemon.errors import FfspoolError, InvalidRequest
-from daemon.models import Model, VariationRequest, Wanted
+from daemon.models import Model, Parameters, VariationRequest, Wanted
 from daemon.plaintext import is_text, visible
 from daemon.presets.library import Library
 from daemon.scheduling.sources import NewSource, local_source
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # it loads what knows of codecs, which is loaded while the re
     from daemon.cli.output_name import OneName
 
 MOST_NAMED = 5
+NOTHING = Before()
 Key = tuple[int, int]  # device and inode
 
 
@@ -63,19 +64,19 @@ def check(
     overwrite: bool,
     strict: bool = False,
     skip_existing: bool = False,
-    made_before: Collection[str] = (),
+    before: Before = NOTHING,
     named: Naming | OneName | None = None,
     on_unsuitable: OnUnsuitable = OnUnsuitable.SKIP,
 ) -> Batch:
     """Checks all that can be checked before anything is encoded.
 
-    What an interrupted run had `made_before`, by name, is skipped where it exists, as all is with `skip_existing`.
-    Raises InvalidRequest or one of its kind, naming the file, the preset or the output at fault. Where others can be
-    used, a file that cannot be is refused by itself, unless it is to be `strict`.
+    What an interrupted run had made `before` is skipped where it exists, as all is with `skip_existing`; looks that
+    nobody chose are drawn as those were. Raises InvalidRequest or one of its kind, naming the file, the preset or the
+    output at fault. Where others can be used, a file that cannot be is refused by itself, unless it is to be `strict`.
     """
     found, refused = usable([file.path for file in files])
     sources = tuple(replace(source, media=named.media.get(path) if named else None) for path, source in found)
-    wanted = expanded(variations, library, refused)
+    requests, wanted = _drawn(variations, library, refused, _earlier(folder, before, everything=skip_existing))
     if refused and (strict or not sources):
         raise InvalidRequest(_listed_reasons(refused))
     _refuse_unnamed(folder)
@@ -83,14 +84,14 @@ def check(
     batch = Batch(
         sources=sources,
         refused=tuple(refused),
-        variations=tuple(variations),
+        variations=requests,
         folder=folder,
         targets=tuple(targets),
         origins=tuple(tuple(made.origin(source, want) for want in wanted) for source in sources),
         overwrite=overwrite,
         on_unsuitable=on_unsuitable,
     )
-    batch = _without_made(batch, None if skip_existing else made_before)
+    batch = _without_made(batch, None if skip_existing else before.made)
     with _telling(refused):
         _refuse_existing(batch)
     return batch
@@ -118,6 +119,21 @@ def expanded(
     """Returns all outputs of one source. Raises InvalidRequest, which tells of refused files too."""
     with _telling(refused):
         return library.expand(variations)
+
+
+def _drawn(
+    variations: Sequence[VariationRequest], library: Library, refused: Sequence[Unusable], earlier: Sequence[Parameters]
+) -> tuple[tuple[VariationRequest, ...], tuple[Wanted, ...]]:
+    """Gives each that draws looks a seed, and tells all outputs of one source."""
+    expanded(variations, library, refused)
+    seeded = library.seeded(variations, earlier)
+    return seeded, library.expand(seeded)
+
+
+def _earlier(folder: Path, before: Before, *, everything: bool) -> list[Parameters]:
+    """Parameters by which an interrupted run made outputs, or wanted some; or any run that is on record."""
+    entries = made.read(folder).items()
+    return [one.origin.parameters for name, one in entries if everything or name in before.made] + [*before.wanted]
 
 
 def _listed_reasons(refused: Sequence[Unusable]) -> str:

@@ -6,9 +6,10 @@ Of a name that comes again in it, the last line is true.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -37,6 +38,13 @@ class Entry(Model, frozen=True):
     origin: Origin
     bytes: int
     modified: int
+
+
+class Before(NamedTuple):
+    """Holds what an interrupted run had `made`, by name, and by which parameters it `wanted` outputs."""
+
+    made: frozenset[str] = frozenset()
+    wanted: Sequence[Parameters] = ()
 
 
 def origin(source: NewSource, want: Wanted) -> Origin:

@@ -81,7 +81,7 @@ def run(
     Each result is in the output folder as soon as it is complete. Ctrl-C ends the encodes gracefully and
     keeps what is completed; what is encoded of long films stays in .ffspool there, and the same again goes on with it.
     """
-    from daemon.cli import arrival, batch, output_name, work_place
+    from daemon.cli import arrival, batch, made, output_name, work_place
     from daemon.cli.folders import gather
     from daemon.states import OnUnsuitable
 
@@ -94,7 +94,7 @@ def run(
     how["named"] = only or _naming(template, named, settings, library)
     for name in () if fresh else arrival.bring_left(output, overwrite=how["overwrite"]):
         echo(f"{name} was completed by a run that was interrupted, and is there now", err=as_json)
-    how["made_before"] = () if fresh else work_place.made_before(output)
+    how["before"] = made.Before() if fresh else work_place.before(output)
     checked = batch.check(named, requests, library, output, on_unsuitable=OnUnsuitable(on_unsuitable), **how)
     if not checked.sources:
         work_place.clear_up(output)

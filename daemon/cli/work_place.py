@@ -19,7 +19,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
+
 from daemon.cli import made
+from daemon.cli.made import Before
 from daemon.database.file import inspect, peek
 from daemon.database.store import load_queries
 from daemon.errors import StartupError, Unavailable
@@ -94,13 +97,15 @@ def _local_name(folder: Path) -> Path:
 # What an interrupted run left
 
 
-def made_before(folder: Path) -> frozenset[str]:
-    """Names what an interrupted run into that folder had made, by its work folder or the record beside what it made.
+def before(folder: Path) -> Before:
+    """Returns what an interrupted run into that folder was at, by its work folder or the record beside what it made.
     Blocks."""
     if (work := _left_in(folder)) is None:
-        return made.of_interrupted(folder)
-    rows = peek(Paths(work).database, load_queries()["made_by_run"])
-    return made.of_interrupted(folder) | {row["name"] for row in rows}
+        return Before(made.of_interrupted(folder))
+    queries, database = load_queries(), Paths(work).database
+    names = {row["name"] for row in peek(database, queries["made_by_run"])}
+    wanted = [msgspec.json.decode(row["parameters"]) for row in peek(database, queries["wanted_by_run"])]
+    return Before(made.of_interrupted(folder) | names, wanted)
 
 
 def clear_up(folder: Path) -> None:

@@ -524,6 +524,10 @@ WHERE variations.job = :job AND (:source IS NULL OR variations.source = :source)
     AND variations.status IN ('cancelled', 'failed') AND variations.keep_partial
 GROUP BY variations.seq
 
+-- By what a single run was to encode: there is little else in its database.
+-- name: wanted_by_run
+SELECT parameters FROM variations WHERE seq > 0 ORDER BY seq
+
 -- Ends the record of a variation's attempt.
 -- name: end_attempt
 UPDATE attempts SET ended_at = :now WHERE variation = :variation AND ended_at IS NULL

@@ -69,6 +69,24 @@ class Library:
             raise _too_many(len(wanted))
         return tuple(wanted)
 
+    def seeded(
+        self, requests: Sequence[VariationRequest], earlier: Sequence[Parameters] = ()
+    ) -> tuple[VariationRequest, ...]:
+        """Returns the requests with a seed wherever looks are to be drawn: that of `earlier` outputs which are like
+        them in all else, or a new one. Raises as `expand` does.
+        """
+        seeds = list(dict.fromkeys(str(one["seed"]) for one in earlier if "seed" in one))
+        seeded = list[VariationRequest]()
+        for request in requests:
+            asked = resolve(self.find(request.preset), request.overrides)
+            if isinstance(asked, RefreshParameters) and asked.seed is None:
+                drawn = [_with_seed(request, seed) for seed in seeds]
+                same = (one for one in drawn if any(want.parameters in earlier for want in self.expand([one])))
+                request = next(same, None) or _with_seed(request, _new_seed())
+                seeds = [seed for seed in seeds if seed != request.overrides["seed"]]
+            seeded.append(request)
+        return tuple(seeded)
+
     def describe(self) -> list[dict[str, Any]]:
         """Returns every preset as JSON, in groups: what it is for, and each parameter's type, default and range.
 
@@ -196,7 +214,7 @@ def _described(name: str, schema: dict[str, Any], default: object) -> dict[str, 
 def _refreshed(
     preset: Preset, parameters: RefreshParameters, taken_looks: set[Look], taken_labels: int
 ) -> Iterator[Wanted]:
-    seed = secrets.token_hex(8) if parameters.seed is None else parameters.seed
+    seed = _new_seed() if parameters.seed is None else parameters.seed
     for number, look in enumerate(_draw(seed, parameters.count, taken_looks), taken_labels + 1):
         drawn = RefreshedParameters(
             **look._asdict(),
@@ -207,6 +225,14 @@ def _refreshed(
             audio_bitrate_kbps=parameters.audio_bitrate_kbps,
         )
         yield _wanted(preset, drawn, f"{preset.name}-{number:02}")
+
+
+def _new_seed() -> str:
+    return secrets.token_hex(8)
+
+
+def _with_seed(request: VariationRequest, seed: str) -> VariationRequest:
+    return replace(request, overrides={**request.overrides, "seed": seed})
 
 
 def _draw(seed: str, count: int, taken: set[Look]) -> Iterable[Look]:
