@@ -216,7 +216,6 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         raise ProbeError(f"it holds neither a picture nor sound ffspool can decode{tracks.named_codecs(container)}")
     first = min(stream.start_seconds for stream in timed)
     told = labels.told(container)
-    used = {stream.index for stream in timed}
     since: list[durations.Timed] = [replace(stream, start_seconds=stream.start_seconds - first) for stream in timed]
     return Media(
         format=container.format.name,
@@ -242,7 +241,7 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
         made_by=labels.device(told),
         tags=labels.tags(told),
         statistics=labels.statistics(container),
-        unread=tuple(tracks.unread(file, container, closed, others, used)),
+        unread=tuple(tracks.unread(file, container, closed, others, {stream.index for stream in timed})),
     )
 
 
