@@ -428,6 +428,19 @@ def test_what_the_daemon_may_have_died_of_runs_when_nothing_else_does(daemon: Da
     assert daemon.wait_for(suspect["id"])["started_at"] >= daemon.wait_for(others["id"])["finished_at"]
 
 
+def test_what_the_daemon_may_have_died_of_holds_up_nothing_while_it_is_paused(
+    daemon: Daemon, long_clip: Path, clip: Path
+) -> None:
+    suspect = daemon.submit(long_clip)["id"]
+    daemon.wait_for_encoder()
+    daemon.stop()
+    told(daemon, f"UPDATE variations SET crashes = {SUSPECT_AFTER} WHERE seq = 1")
+    daemon.start()
+    daemon.wait_for_encoder()
+    daemon.client.post(f"/api/jobs/{suspect}/pause").raise_for_status()
+    assert daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])["status"] == "completed"
+
+
 def test_a_hung_encoder_is_ended_tried_once_more_and_then_failed(
     start_daemon: Callable[..., Daemon], long_clip: Path
 ) -> None:

@@ -248,7 +248,7 @@ class Scheduler:
         innocent = [row for row in rows if row["crashes"] < claims.SUSPECT_AFTER]
         known = [row for row in innocent or rows if row["media"] is not None]
         if not innocent:  # the daemon may die again: of what else there is, nothing shall be lost by that
-            return [] if self._running else known[:1]
+            return [] if any(not attempt.frozen for attempt in self._running) else known[:1]
         return [row for row in known if row["job"] == known[0]["job"]]
 
     async def _start_best(self, rows: list[Row], left: Left) -> None:
@@ -318,8 +318,7 @@ class Scheduler:
         if self._closing or self._queue != QueueState.RUNNING or self._encoding >= slots:
             return False
         proving = sum(attempt.encoded for attempt in self._running)  # bounded too: a slow disk would gather them
-        suspect = any(m.claim.crashes >= claims.SUSPECT_AFTER for attempt in self._running for m in attempt.members)
-        return proving <= slots and not suspect
+        return proving <= slots and not any(_is_suspect(one) for one in self._running if not one.frozen)
 
     def _start(self, claimed: list[Claim], share: Share, outlooks: Mapping[str, Outlook]) -> None:
         cut = len(claimed) == 1 and self._idles_beside(outlooks)
@@ -377,6 +376,10 @@ class Scheduler:
         release = partial(claims.release_delayed, retry_delay=self._resources.retry_delay, now=self._resources.now())
         await self._resources.store.write(release)
         return 0.0
+
+
+def _is_suspect(attempt: Attempt) -> bool:
+    return any(member.claim.crashes >= claims.SUSPECT_AFTER for member in attempt.members)
 
 
 def _width(attempt: Attempt) -> int:
