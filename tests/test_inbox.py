@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 from conftest import Daemon, wait_until
+from stored import add_job, claim, in_store
 from surroundings import thorough
 from test_delivery_folder import dies_at
 from test_folders import inbox, jobs, made, page, scans, shown, verdicts, watching
 
 from daemon.config_tables import Folder
+from daemon.database.store import Transaction
 from daemon.delivery import disk_mark, no_replace
 from daemon.folders import fates
+from daemon.paths import Paths
 from daemon.source_files import identity_of
 
 __all__ = ["inbox"]
@@ -57,6 +60,21 @@ def test_what_is_delivered_is_deleted_however_soon_its_job_is_forgotten(
     wait_until(lambda: jobs(daemon) == [])
     shutil.copy(clip, inbox / "film.mp4")
     wait_until(lambda: shown(daemon)["taken"] == 2, "another one")
+
+
+@pytest.mark.parametrize(("fate", "whole"), [("delete", True), ("move", False), (None, False)])
+def test_of_what_is_to_be_all_there_is_all_is_proven(tmp_path: Path, fate: str | None, whole: bool) -> None:
+    known = {"folder": "x", "recipe": "r", "inode": 1, "bytes": 1, "modified": 1, "name": "clip.mp4", "job": "j"}
+    known |= {"error": None, "fate": fate, "disk": None, "returns": 0, "now": 0.0}
+
+    def claimed(transaction: Transaction) -> bool:
+        add_job(transaction, "j")
+        transaction.run("insert_watched_file", **known)
+        return claim(transaction).is_proven_whole
+
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+    assert in_store(paths, lambda store: store.write(claimed)) == whole
 
 
 def left(inbox: Path) -> list[str]:

@@ -338,7 +338,8 @@ SELECT min(not_before) AS at FROM variations WHERE not_before IS NOT NULL
 -- A source as an attempt needs it: whose it is, where its file is, what it holds.
 -- name: claimed_source
 SELECT jobs.id AS job, sources.id AS source, sources.name, sources.path, sources.bytes, sources.device, sources.inode,
-    sources.modified, sources.boot, sources.media
+    sources.modified, sources.boot, sources.media,
+    EXISTS (SELECT 1 FROM watched_files WHERE job = jobs.id AND fate = 'delete') AS goes
 FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.seq = :source
 
 -- Begins an attempt, before its process is started.

@@ -307,12 +307,12 @@ class Attempt:
         """Seconds it plays (None: pictures), and its seal."""
         assert member.plan is not None
         part = self._resources.part(member.claim)
-        whole = member.claim.most_bytes is not None
+        whole = member.claim.is_proven_whole
         file = self._resources.whereabouts.of(self._source.recorded)
         lasting = await prove.prove_output(self._resources.prober, part, member.plan, file, whole=whole)
         if member.film:
             await member.film.prove_joints(part, member.plan)
-        if whole:
+        if member.claim.most_bytes is not None:
             await prove.refuse_damaged(self._resources.prober, file, self._source.media, self._source.recorded.bytes)
         if metric := member.plan.quality:
             picture = self._resources.paths.plot(member.claim.job, member.claim.id)

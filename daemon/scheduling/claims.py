@@ -54,6 +54,12 @@ class Claim(Model, frozen=True):
     media: Media
     span_seconds: float | None = None  # that spans of it last at least, where the last attempt had it in several
     most_bytes: int | None = None  # that it may have, where it is to take its source's place
+    source_goes: bool = False  # once it is delivered: then it is all there is
+
+    @property
+    def is_proven_whole(self) -> bool:
+        """Returns whether all of its output is to be decoded, and not its end alone."""
+        return self.source_goes or self.most_bytes is not None
 
 
 def claim(transaction: Transaction, *, variations: Sequence[str], now: float) -> list[Claim]:
@@ -120,6 +126,7 @@ def _claim_of(row: Row, source: Row, token: str) -> Claim:
         media=msgspec.json.decode(source["media"], type=Media),
         span_seconds=row["span_seconds"],
         most_bytes=_most_bytes(row["deliver"]),
+        source_goes=bool(source["goes"]),
     )
 
 
