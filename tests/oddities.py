@@ -91,6 +91,24 @@ ODDITIES: tuple[tuple[Specimen, tuple[str, ...]], ...] = (
     ),
     (unnamed("palette.avi", "pal8"), ("h264-480p", "remux-mkv", "remux-mp4")),
     (unnamed("black-and-white.nut", "monow"), ("h264-480p", "remux-mkv")),
+    (
+        Specimen(
+            "half-bytes.nut",
+            [silent("-c:v", "rawvideo", "-pix_fmt", "bgr4")],
+            error="FFmpeg cannot convert the source's pixels|has no sound|cannot hold",
+        ),
+        ("h264-480p", "gif"),
+    ),
+    (
+        Specimen(
+            "floating.nut",
+            [silent("-c:v", "rawvideo", "-pix_fmt", "gbrpf32le", size="96x64", seconds=0.2)],
+            refused={"archive-ffv1": "floating-point numbers .gbrpf32le., which FFV1 does not hold"},
+            colours=False,
+            corners=False,
+        ),
+        ("archive-ffv1",),
+    ),
     (Specimen("plain-pixels.avi", [encoded("-c:v", "rawvideo", "-pix_fmt", "yuv420p", *PCM)]), ("remux-mkv",)),
     (
         Specimen(

@@ -161,6 +161,11 @@ CAUSES = (
         r"(?:width|height) not divisible|[Pp]icture size .*(?:too large|not valid|invalid)|TU size",
     ),
     Cause(
+        "FFmpeg cannot convert the source's pixels or samples to what the output needs",
+        "convert it first, with the program that made it",
+        r"Impossible to convert between the formats",
+    ),
+    Cause(
         "the encoder does not take pixels of this kind",
         "ask for another `bit_depth`, or for another preset",
         r"pixel format .*(?:not supported|requested)|do not have a common format|input chroma subsampling",

@@ -25,6 +25,7 @@ LEAST_SLICED = 16  # pixels of a side, below which FFV1 may find no way to cut a
 # Pixels of which a name tells Matroska's readers how they lie.
 RAW = {"yuv420p", "yuv422p", "yuvj420p", "yuvj422p", "yuv410p", "yuv411p", "yuyv422", "uyvy422", "yvyu422"}
 RAW |= {"gray", "nv12", "nv21", "rgba"}
+FLOATING = re.compile(r"f(?:16|32)(?:le|be)?$")
 CALLED = {"mp4": "MP4", "webm": "WebM", "matroska": "Matroska"}
 _MP4 = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video aac mp3 mp2 ac3 eac3 dts alac opus flac"
 _OLD = "theora vp8 mjpeg prores ffv1 huffyuv ffvhuff utvideo rawvideo vc1 wmv1 wmv2 wmv3 msmpeg4v2 msmpeg4v3 h263"
@@ -147,6 +148,11 @@ def _sound_as_it_is(media: Media, streams: Iterable[AudioStream]) -> Options:
 def lossless(request: Request[LosslessParameters]) -> Recipe:
     """Keeps the picture as it is decoded: fields stay fields, and pixels keep their shape and their depth."""
     picture, wanted = request.picture, request.wanted
+    if FLOATING.search(picture.pixel_format or ""):
+        raise UnsuitableSource(
+            f"the source's pixels are floating-point numbers ({picture.pixel_format}), which FFV1 does not hold: remux "
+            "it, or take another preset"
+        )
     heard = default_first(request.media.audio)
     planned = _planned(request, upright(picture), heard)
     exact = {"c:v": "ffv1", "level": 3, "g": wanted.keyframe_interval, "slicecrc": 1, "c:a": "flac", **_sliced(picture)}
