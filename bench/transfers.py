@@ -82,5 +82,7 @@ def bare(file: Path, sink: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "bench.bare", str(file), str(sink)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        yield f"http://127.0.0.1:{server.stdout.readline().strip()}/"
-        server.terminate()
+        try:
+            yield f"http://127.0.0.1:{server.stdout.readline().strip()}/"
+        finally:
+            server.terminate()
