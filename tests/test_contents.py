@@ -297,7 +297,7 @@ def test_a_second_picture_and_data_are_told(ffmpeg: str, tmp_path: Path) -> None
     media = read_media(str(made(ffmpeg, tmp_path, "two.mov", [*two, "{out}"])))
     told = [str(fact) for fact in plan(media, "h264-480p", defaults("h264-480p")).contents.left_out]
     assert "picture (track 1): another picture is the one that matters" in told
-    assert "data (track 3): no preset keeps data (tmcd)" in told
+    assert "data (track 3): only copies keep the timecode that it tells" in told
 
 
 # Where it is told

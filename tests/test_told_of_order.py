@@ -55,12 +55,18 @@ def test_names_in_other_languages_are_told(ffmpeg: str, tmp_path: Path) -> None:
 )
 def test_a_timecode_is_kept_in_copies_and_else_told(ffmpeg: str, tmp_path: Path, preset: str, kept: bool) -> None:
     path = made(ffmpeg, tmp_path, "timed.mov", silent(*H264, "-timecode", "01:02:03:04"))
-    lost = [] if kept else ["timecode (01:02:03:04): an encode does not pass it on"]
-    assert (told(path, preset, "timecode"), told(path, preset, "data")) == (lost, [])
+    lost = [] if kept else ["data (track 1): only copies keep the timecode that it tells"]
+    assert (told(path, preset, "timecode"), told(path, preset, "data")) == ([], lost)
     if kept:
         video = read_media(str(make(ffmpeg, path, tmp_path, preset))).video
         assert video is not None
         assert video.timecode == "01:02:03:04"
+
+
+@pytest.mark.parametrize(("preset", "count"), [("remux-mp4", 0), ("h264-480p", 1)])
+def test_a_timecode_that_matroska_tells_is_no_track(ffmpeg: str, tmp_path: Path, preset: str, count: int) -> None:
+    path = made(ffmpeg, tmp_path, "timed.mkv", silent(*H264, "-metadata:s:v", "timecode=01:02:03:04"))
+    assert told(path, preset, "timecode") == ["timecode (01:02:03:04): an encode does not pass it on"] * count
 
 
 def test_a_timecode_of_the_whole_is_told_where_there_is_no_place_for_it(ffmpeg: str, tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ class Chapter(Model, frozen=True):
 
 
 APPLE = "com.apple.quicktime."  # how Apple's names for what a phone tells of its films begin
+TIMED = "only copies keep the timecode that it tells"  # why nothing is made of a track of data
 FRONT_COVER = "Cover (front)"  # how FFmpeg tells that type of picture of ID3 and FLAC, in a comment
 
 

@@ -12,7 +12,7 @@ from daemon.errors import ProbeError
 from daemon.media import boxes, durations, labels, matroska, mpegts
 from daemon.media.allowlist import ANNOUNCING, DECODERS, LENGTHLESS, READ_ON
 from daemon.media.media_file import MediaFile
-from daemon.media.model import AudioStream, SubtitleStream
+from daemon.media.model import TIMED, AudioStream, SubtitleStream
 from daemon.models import Unread
 
 MOST_DECODED = 256  # streams: discs have some 70
@@ -70,7 +70,9 @@ def _why(file: MediaFile, stream: Stream, closed: set[int], others: set[int], *,
     if stream.type == "data":
         called = _called(file, stream)
         of_picture = seen and called == TIMECODE and labels.timecode(stream.metadata) is not None
-        return None if called == CHAPTERS or of_picture else f"no preset keeps data ({called})"
+        if of_picture:
+            return TIMED
+        return None if called == CHAPTERS else f"no preset keeps data ({called})"
     if decoder(stream) is None:
         called = _called(file, stream)
         return UNTOLD.get(called) or f"its codec {called} is none that ffspool decodes"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from daemon.errors import UnsuitableSource
-from daemon.media.model import AudioStream, Media, SubtitleStream, VideoStream
+from daemon.media.model import TIMED, AudioStream, Media, SubtitleStream, VideoStream
 from daemon.models import Contents, Kept, LeftOut, in_lines
 from daemon.presets.traits import Family
 from daemon.recipes import chapters
@@ -64,7 +64,10 @@ class _Account(NamedTuple):
         yield from self._sound()
         yield from self._subtitles()
         for track in self.media.unread:
-            yield LeftOut(what=track.kind, why=track.why, track=track.index)
+            if track.why == TIMED and self._keeps_timecode():
+                yield Kept(what=track.kind, track=track.index, detail="timecode")
+            else:
+                yield LeftOut(what=track.kind, why=track.why, track=track.index)
         yield from self._beside()
         yield from self._recording()
         yield from self._tags()
@@ -96,12 +99,9 @@ class _Account(NamedTuple):
         if picture.dolby_vision:
             why = "an encode keeps only the picture below it"
             yield from _either("dolby_vision", why, kept=self._encoder == "copy")
-        if picture.timecode:
-            stripped = self._asked("metadata", "strip")
-            held = self._is_exact() and self.recipe.plan.container in TIMECODED
-            lost = LeftOut(what="timecode", why="an encode does not pass it on", detail=picture.timecode)
-            kept = Kept(what="timecode", detail=picture.timecode)
-            yield replace(lost, why=stripped, meant=True) if stripped else kept if held else lost
+        if picture.timecode and not any(track.why == TIMED for track in self.media.unread):
+            why = "an encode does not pass it on"
+            yield from _either("timecode", why, kept=self._keeps_timecode(), detail=picture.timecode)
         if picture.spherical:
             why = "only an encode in its own size and shape passes it on, to MP4, MKV or WebM: remux it"
             yield from _either("spherical", why, kept=self._is_exact() or self.recipe.plan.all_around)
@@ -115,6 +115,10 @@ class _Account(NamedTuple):
             yield from self._captions(picture)
         elif self._asked("captions", "text"):
             yield LeftOut(what="captions", why="captions=text was asked for, and none are found")
+
+    def _keeps_timecode(self) -> bool:
+        fits = self._is_exact() and self.recipe.plan.container in TIMECODED
+        return fits and not self._asked("metadata", "strip")
 
     def _frames(self, picture: VideoStream) -> _Facts:
         if picture.gap_seconds:
