@@ -1,7 +1,7 @@
 -- The one source of the schema. A new database is made from this file; an older one is brought here by
 -- daemon/database/upgrades/. Times are seconds since the epoch (REAL), sizes bytes, structured values JSON text.
 
-PRAGMA user_version = 40;
+PRAGMA user_version = 41;
 
 CREATE TABLE jobs (
     seq                  INTEGER PRIMARY KEY AUTOINCREMENT,  -- age, and the key lists are paged by
@@ -235,6 +235,7 @@ CREATE TABLE attempts (
     started_at  REAL NOT NULL,
     ended_at    REAL,
     handle      TEXT,  -- NULL: no process was told of yet
+    boot        TEXT,  -- of the host, in which it was begun
     PRIMARY KEY (variation, number)
 ) STRICT, WITHOUT ROWID;
 

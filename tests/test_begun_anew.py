@@ -243,6 +243,23 @@ def test_a_film_whose_pieces_are_kept_no_longer_does_not_tell_of_them(paths: Pat
     assert in_store(paths, work) is None
 
 
+@pytest.mark.parametrize("plainly", [False, True])
+def test_a_plain_cancel_beside_one_that_keeps_pieces_keeps_none(paths: Paths, plainly: bool) -> None:
+    """It comes while the film is still being ended."""
+    whole = {"job": 1, "source": None, "variation": None}
+
+    async def work(store: Store) -> bool:
+        await store.write(lambda t: add_job(t, "a"))
+        mine = await store.write(begin)
+        await store.write(lambda t: t.run("request_cancel", now=3.0, keep=1, **whole))
+        if plainly:
+            await store.write(lambda t: t.run("keep_no_longer", **whole))
+        await store.write(lambda t: give_up(t, mine, KILLED, 1.0))
+        return await store.read(lambda t: pieces_owned(t, paths))
+
+    assert in_store(paths, work) is not plainly
+
+
 def test_a_film_that_was_failed_by_request_keeps_no_pieces(paths: Paths) -> None:
     async def work(store: Store) -> tuple[int, bool]:
         await store.write(lambda t: add_job(t, "a"))

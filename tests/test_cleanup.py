@@ -168,6 +168,21 @@ def test_a_process_that_survived_before_it_was_told_of_is_ended(paths: Paths) ->
     in_store(paths, work)
 
 
+@pytest.mark.parametrize(("since", "crashes"), [("the same boot", 1), ("a reboot", 0)])
+def test_a_reboot_before_any_process_was_told_of_is_not_held_against_a_variation(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, since: str, crashes: int
+) -> None:
+    async def work(store: Store) -> None:
+        await store.write(partial(add_job, name="j"))
+        monkeypatch.setattr("daemon.scheduling.claims.boot_id", lambda: "the same boot")
+        await store.write(claim)
+        monkeypatch.setattr("daemon.housekeeping.recovery.boot_id", lambda: since)
+        await recovery.recover(store, paths, local_engine(), now=9.0)
+        assert (await store.read(partial(variation, name="j")))["crashes"] == crashes
+
+    in_store(paths, work)
+
+
 @pytest.mark.parametrize("another", [{"later": 1}, {"boot": "an earlier one"}], ids=["since", "since a reboot"])
 def test_a_process_that_has_the_pid_now_is_left_alone(
     paths: Paths, other: subprocess.Popen[bytes], another: Any

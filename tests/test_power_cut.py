@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import zlib
 from collections.abc import Callable
@@ -54,6 +55,9 @@ def test_bytes_of_a_piece_are_told_once_they_are_synced_and_only_where_there_are
         sync(file)
         happened.append("synced")
 
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
     def report(one: Report) -> None:
         assert isinstance(one, Durable)
         happened.append(one.kept)
@@ -70,6 +74,9 @@ def test_bytes_of_a_piece_are_told_once_they_are_synced_and_only_where_there_are
         await kept.keep(2.0, 1.0, report)
         await kept.keep(3.0, 1.0, report)
         piece.write_bytes(b"moov and more")
+        monkeypatch.setattr(os, "fdatasync", failing)
+        await kept.keep(3.5, 1.0, report)  # which costs the encode nothing
+        monkeypatch.setattr(os, "fdatasync", synced)
         await kept.keep(4.0, 1.0, report)
 
     monkeypatch.setattr(os, "fdatasync", synced)

@@ -344,8 +344,8 @@ FROM sources JOIN jobs ON jobs.seq = sources.job WHERE sources.seq = :source
 
 -- Begins an attempt, before its process is started.
 -- name: insert_attempt
-INSERT INTO attempts (variation, number, token, started_at)
-VALUES (:variation, :number, :token, :now)
+INSERT INTO attempts (variation, number, token, started_at, boot)
+VALUES (:variation, :number, :token, :now, :boot)
 
 -- Keeps what the engine will end an attempt's process by after a crash.
 -- name: record_handle
@@ -624,11 +624,11 @@ UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished
 WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
     AND status = 'queued'
 
--- Has what was cancelled, or failed, be kept no longer.
+-- Has what was cancelled, is being cancelled, or failed, be kept no longer.
 -- name: keep_no_longer
 UPDATE variations SET keep_partial = 0
 WHERE job = :job AND (:source IS NULL OR source = :source) AND (:variation IS NULL OR seq = :variation)
-    AND status IN ('cancelled', 'failed') AND keep_partial
+    AND status IN ('processing', 'cancelled', 'failed') AND keep_partial
 
 -- Asks for what runs of a job to be ended as failed.
 -- name: request_fail
@@ -816,7 +816,7 @@ WHERE variations.status = 'processing' ORDER BY variations.seq
 
 -- Processes that may have outlived the last daemon.
 -- name: live_attempts
-SELECT variation, token, handle FROM attempts WHERE ended_at IS NULL
+SELECT variation, token, handle, boot FROM attempts WHERE ended_at IS NULL
 
 -- Sweep, expiry, eviction
 

@@ -7,6 +7,7 @@ a whole film again costs far more than to count what is in it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import time
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.encode.task import Durable, Kept, Report, Task
+
+log = logging.getLogger(__name__)
 
 KEEP_EVERY = 10.0  # seconds
 READ_AT_ONCE = 1 << 20  # bytes
@@ -34,9 +37,16 @@ class Durability:
         self._kept_at = time.monotonic()
 
     async def keep(self, seconds: float, cpu_seconds: float, report: Callable[[Report], None]) -> None:
-        """Syncs if it is time to; `seconds` of output are said to be written, and took that much CPU time."""
-        if time.monotonic() - self._kept_at >= KEEP_EVERY:
+        """Syncs if it is time to; `seconds` of output are said to be written, and took that much CPU time.
+
+        Of what a disk fails to keep nothing more is told, and the encode goes on.
+        """
+        if time.monotonic() - self._kept_at < KEEP_EVERY:
+            return
+        try:
             await self.keep_all(seconds, cpu_seconds, report)
+        except OSError as error:
+            log.warning("what is encoded of %s cannot be made durable: %s", ", ".join(self._pieces), error)
 
     def hasten(self) -> None:
         """Has the next time come, since nothing may be written for long."""

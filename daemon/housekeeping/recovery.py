@@ -15,6 +15,7 @@ from daemon.database import owned_files
 from daemon.database.store import Row, Store
 from daemon.encode.engine import Engine
 from daemon.encode.task import Unfinished
+from daemon.host import boot_id
 from daemon.paths import Paths, remove
 from daemon.proof.prove import Proof
 from daemon.proof.publish import matches, reveal
@@ -34,7 +35,8 @@ async def recover(store: Store, paths: Paths, engine: Engine, now: float) -> Non
     if attempts:
         unfinished = {row["token"]: Unfinished(task=row["token"], handle=row["handle"]) for row in attempts}
         fallen = await engine.end_survivors(list(unfinished.values()))
-        blameless = {row["variation"] for row in attempts if row["token"] in fallen}
+        before = {row["token"] for row in attempts if row["boot"] not in {None, boot_id()}}
+        blameless = {row["variation"] for row in attempts if row["token"] in fallen | before}
     for row in await store.read(lambda t: t.all("interrupted")):
         if not await _finish_publishing(store, paths, row, now):
             await _requeue(store, paths, row, now, crashed=row["seq"] not in blameless)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from daemon.database.store import Row, Transaction
 from daemon.encode.task import Ended, Started
+from daemon.host import boot_id
 from daemon.media.model import Media
 from daemon.models import Destination, Model, Parameters, new_id
 from daemon.proof.prove import Proof
@@ -71,7 +72,8 @@ def claim(transaction: Transaction, *, variations: Sequence[str], now: float) ->
     chosen = msgspec.json.encode(variations).decode()
     rows = transaction.all("claim", variations=chosen, now=now)
     for row in rows:
-        transaction.run("insert_attempt", variation=row["seq"], number=row["attempts"], token=token, now=now)
+        mine = {"variation": row["seq"], "number": row["attempts"]}
+        transaction.run("insert_attempt", **mine, token=token, now=now, boot=boot_id())
     if not rows:
         return []
     source = transaction.one("claimed_source", source=rows[0]["source"])
