@@ -114,20 +114,27 @@ def test_of_groups_that_last_long_five_seconds_are_lost_and_what_follows_is_alik
     assert list(differences(joined, whole, ffmpeg)) == []
 
 
+@pytest.mark.parametrize(
+    ("chosen", "preset", "parameters"),
+    [
+        ("not(mod(n,3))+lt(n,50)", "hls", {"speed": "ultrafast", "segment_seconds": 2}),
+        ("1", "h264-480p", {"speed": "ultrafast", "max_frame_rate": 20}),
+    ],
+)
 def test_pictures_of_a_film_that_is_given_a_rate_are_shown_when_they_would_be_however_often_it_is_cut(
-    ffmpeg: str, tmp_path: Path
+    ffmpeg: str, tmp_path: Path, chosen: str, preset: str, parameters: dict[str, Any]
 ) -> None:
-    """Thirty a second, in a container that tells of thousandths: each cut would add what it is rounded by."""
-    source, whole, rest = (tmp_path / name for name in ("uneven.mkv", "whole", "rest"))
-    picture = ["-f", "lavfi", "-i", "testsrc2=size=192x108:rate=25:duration=6,select='not(mod(n,3))+lt(n,50)'"]
+    """Fifteen or thirty a second, of a file that tells thousandths: each cut would add what it is rounded by."""
+    source, whole, rest = (tmp_path / name for name in ("film.mkv", "whole", "rest"))
+    picture = ["-f", "lavfi", "-i", f"testsrc2=size=192x108:rate=30:duration=6,select='{chosen}'"]
     subprocess.run([ffmpeg, "-v", "error", *picture, "-fps_mode", "vfr", str(source)], check=True)
-    [wanted] = Library().expand([VariationRequest("hls", {"speed": "ultrafast", "segment_seconds": 2})])
+    [wanted] = Library().expand([VariationRequest(preset, parameters)])
     assert encoded(ffmpeg, task(source, whole, wanted, begin=Begin())).error is None
     shown = times(whole)
-    for number in (85, 101):
-        begin = Begin(seconds=shown[number], after=shown[number], pictures=number)
+    for number in (52, 71):
+        begin = Begin(seconds=round(shown[number], 4), after=shown[number], pictures=number)
         assert encoded(ffmpeg, task(source, rest, wanted, begin=begin)).error is None
-        assert [begin.seconds + time for time in times(rest)] == pytest.approx(shown[number:], abs=1e-6)
+        assert [begin.seconds + time for time in times(rest)] == pytest.approx(shown[number:], abs=0.0002)
 
 
 @pytest.fixture(scope="module")

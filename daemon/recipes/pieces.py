@@ -78,7 +78,9 @@ def one_piece(recipe: Recipe, begin: Begin) -> Recipe:
 
     def shown(node: Node) -> Node | list[Node]:
         pictures = filtered(node)
-        return [_from(begin, size) for size in pictures] if isinstance(pictures, list) else _from(begin, pictures)
+        if isinstance(pictures, list):  # whose encoders have the clock of the rate
+            return [_from(begin, size, on_the_grid=True) for size in pictures]
+        return _from(begin, pictures)
 
     def options(threads: int) -> Options:
         picture = {name: value for name, value in encoded(threads).items() if name not in OF_THE_WHOLE}
@@ -142,14 +144,15 @@ def _encoder(recipe: Recipe) -> str:
     return str(recipe.encoded(1)["c:v"]) if recipe.encoded else ""
 
 
-def _from(begin: Begin, picture: Node) -> Node:
+def _from(begin: Begin, picture: Node, *, on_the_grid: bool = False) -> Node:
     """What of a picture is shown from then on, until the next span begins, on a clock of its own."""
     until = {} if begin.until is None else {"end": f"{begin.until - EARLY:.6f}"}
     if not begin.seconds:
         return picture.filter("trim", **until) if until else picture
     rest = picture.filter("trim", start=f"{begin.seconds - EARLY:.6f}", **until)
-    fine = rest.filter("settb", "AVTB")  # a rate that a film was given is a clock too coarse for where it was cut
-    return fine.filter("setpts", f"PTS-round({begin.seconds:.9f}/TB)")
+    if not on_the_grid:  # a rate that it was given is a clock too coarse for where it was cut
+        rest = rest.filter("settb", "AVTB")
+    return rest.filter("setpts", f"PTS-round({begin.seconds:.9f}/TB)")
 
 
 def _of_sound(recipe: Recipe, threads: int) -> Options:
