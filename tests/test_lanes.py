@@ -7,17 +7,25 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from conftest import slowed
 from film_house import WANTED, Film, House
+from stored import add_job, claim, in_store
 from test_resume import encoded, task
 
+from daemon.database.store import Store
 from daemon.encode.durability import synced
 from daemon.encode.task import Ended, Kept
+from daemon.media import describe
 from daemon.models import Stage, Stopped
+from daemon.paths import Paths
+from daemon.presets.library import Library
 from daemon.recipes.recipe import Begin
-from daemon.scheduling import film
+from daemon.scheduling import claims, film, piece_rows
+from daemon.scheduling.forecast import Forecast
 from daemon.scheduling.lanes import Lane, Lanes
+from daemon.scheduling.space import Experience
 
 PATIENCE = 30.0  # seconds
 LOST, FAILED = Ended(lost=True), Ended(error="it failed")
@@ -147,3 +155,23 @@ def test_of_two_pieces_of_a_span_the_one_that_is_done_first_is_kept(
     assert [piece.name for span in work.film.spans for piece in span.pieces] == ["1.piece", "1-1.piece", "2-2.piece"]
     assert work.film.spans[2].path(2).exists()
     assert not work.film.spans[2].path(1).exists()
+
+
+@pytest.mark.parametrize("span_seconds", [None, 30.0])
+def test_a_film_that_was_begun_in_spans_shares_no_process(
+    tmp_path: Path, clip: Path, span_seconds: float | None
+) -> None:
+    """One that others share has a piece for the first of them alone."""
+    media = msgspec.json.encode(describe.read_media(str(clip))).decode()
+
+    async def work(store: Store) -> bool:
+        await store.write(partial(add_job, name="film"))
+        await store.write(claim)
+        await store.write(lambda t: t.run("record_media", source="film", media=media))
+        await store.write(partial(piece_rows.record_resumed, variation=1, seconds=8.0, span_seconds=span_seconds))
+        again = {"failure": claims.INTERRUPTED, "crashed": False, "variation": 1, "attempt": 1, "now": 3.0}
+        await store.write(lambda t: claims.abandon(t, **again))
+        [row] = await store.read(lambda t: t.all("ready", owner=None, limit=1))
+        return Forecast(Library(), {}, Experience()).of_row(row).ready.alone
+
+    assert in_store(Paths(tmp_path), work) is (span_seconds is not None)

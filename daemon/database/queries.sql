@@ -282,7 +282,8 @@ ORDER BY variations.priority DESC, variations.seq
 -- What of an owner may start: highest priority first, then oldest. `begun_bytes` are there of a film that was begun.
 -- name: ready
 SELECT variations.owner, variations.seq, variations.id, variations.preset, variations.parameters, variations.alone,
-    variations.space_needed, variations.crashes, variations.in_pieces, variations.source, jobs.on_unsuitable, sources.id AS source_id,
+    variations.space_needed, variations.crashes, variations.in_pieces, variations.span_seconds, variations.source,
+    jobs.on_unsuitable, sources.id AS source_id,
     sources.name, sources.path, sources.bytes,
     sources.device, sources.inode, sources.modified, sources.boot, sources.media, jobs.id AS job,
     (SELECT sum(pieces.bytes + sound_bytes) FROM pieces WHERE pieces.variation = variations.seq) AS begun_bytes

@@ -95,7 +95,8 @@ class Forecast:
             )
             return _nothing(row)
         learnt = max(outlook.ready.bytes, row["space_needed"] or 0)
-        alone = outlook.ready.alone or bool(row["alone"])
+        in_spans = row["span_seconds"] is not None  # which are encoded by a process each
+        alone = outlook.ready.alone or bool(row["alone"]) or in_spans
         ready = msgspec.structs.replace(outlook.ready, bytes=learnt, alone=alone)
         resumable = outlook.resumable and bool(row["in_pieces"])
         return msgspec.structs.replace(outlook, ready=ready, resumable=resumable, begun_bytes=row["begun_bytes"] or 0)
