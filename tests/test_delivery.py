@@ -17,6 +17,7 @@ import forked
 import msgspec
 import pytest
 from conftest import PATIENCE, Daemon, wait_until
+from jumping_clock import TRIED_AT, Clock, through_jumps
 from stored import finish, in_store
 from surroundings import need_mounts
 from test_delivery_folder import mounted
@@ -282,42 +283,26 @@ def test_a_clock_that_jumps_neither_keeps_a_delivery_waiting_nor_gives_it_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries, "LOOK_EVERY", 0.01)
-    paths, day, clock = Paths(tmp_path / "state"), 86400.0, 10 * 86400.0
+    paths, clock = Paths(tmp_path / "state"), Clock()
     paths.prepare()
-    place = Away(lambda: clock)
+    place = Away(clock)
     wanted = msgspec.json.encode(Destination(place="folder:/x", below="", wish=Deliver(folder="/x"))).decode()
 
     def fill(transaction: Transaction) -> None:
-        finish(transaction, "film", paths, at=clock, deliver=wanted)
+        finish(transaction, "film", paths, at=clock(), deliver=wanted)
+
+    def failures(transaction: Transaction) -> int:
+        due = transaction.one("due_delivery", now=1e12, **ANYWHERE)
+        assert due is not None
+        return int(due["failures"])
 
     async def main(store: Store) -> None:
-        nonlocal clock
-        committed = asyncio.Event()
-        store.on_commit(committed.set)
-
-        async def failed(times: int) -> None:
-            while True:
-                committed.clear()
-                if await store.read(lambda t: t.one("due_delivery", now=1e12, **ANYWHERE)["failures"] == times):
-                    return
-                await committed.wait()
-
         await store.write(fill)
-        queue = Deliveries(
-            store, paths, {"folder": cast("Place", place)}, Library(), Hooks(store, ()), now=lambda: clock
-        )
-        running = asyncio.create_task(queue.run())
-        async with asyncio.timeout(PATIENCE):
-            await failed(1)
-            clock -= 5 * day
-            await failed(2)
-            clock += 50 * day
-            await failed(3)
-        running.cancel()
-        await asyncio.wait([running])
+        queue = Deliveries(store, paths, {"folder": cast("Place", place)}, Library(), Hooks(store, ()), now=clock)
+        await through_jumps(store, clock, queue.run(), failures)
 
     in_store(paths, main)
-    assert place.asked == [10 * day, 5 * day, 55 * day]
+    assert place.asked == TRIED_AT
 
 
 class Hanging:

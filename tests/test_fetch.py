@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import PATIENCE, Daemon, stored, told, wait_until
 from file_host import Answering, FileHost, Visit, broken, certified, held, hosting, saying, trickling
+from jumping_clock import TRIED_AT, Clock, through_jumps
 from stored import add_job, fetching, in_store
 from surroundings import thorough
 
@@ -641,38 +642,26 @@ def test_a_clock_that_jumps_neither_keeps_a_fetch_waiting_nor_gives_it_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetches, "LOOK_EVERY", 0.01)
-    paths, day, clock = Paths(tmp_path / "state"), 86400.0, 10 * 86400.0
+    paths, clock = Paths(tmp_path / "state"), Clock()
     paths.prepare()
-    hosts = Failing(lambda: clock)
+    hosts = Failing(clock)
 
     def fill(transaction: Transaction) -> None:
         add_job(transaction, "film")
         remote = Remote(url="https://host.example/film.mp4", shown="https://host.example/…")
-        insert_fetch(transaction, 1, 1, remote, clock)
+        insert_fetch(transaction, 1, 1, remote, clock())
+
+    def failures(transaction: Transaction) -> int:
+        [row] = transaction.all("fetches_of_job", job=1)
+        return int(row["failures"])
 
     async def main(store: Store) -> None:
-        nonlocal clock
-        queue = fetching(paths, store, cast("Downloader", hosts), now=lambda: clock)
         await store.write(fill)
-
-        async def failed(times: int) -> None:
-            row = None
-            while row is None or row["failures"] != times:
-                await asyncio.sleep(0.01)
-                [row] = await store.read(lambda t: t.all("fetches_of_job", job=1))
-
-        running = asyncio.create_task(queue.run())
-        async with asyncio.timeout(PATIENCE):
-            await failed(1)
-            clock -= 5 * day
-            await failed(2)
-            clock += 50 * day
-            await failed(3)
-        running.cancel()
-        await asyncio.wait([running])
+        queue = fetching(paths, store, cast("Downloader", hosts), now=clock)
+        await through_jumps(store, clock, queue.run(), failures)
 
     in_store(paths, main)
-    assert hosts.asked == [10 * day, 5 * day, 55 * day]
+    assert hosts.asked == TRIED_AT
 
 
 # Events
