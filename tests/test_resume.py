@@ -287,6 +287,16 @@ def test_nothing_is_held_against_a_film_that_got_on(tmp_path: Path) -> None:
     assert in_store(paths, work) == [(0, 0), (3, 0)]
 
 
+def test_a_film_that_got_on_lets_others_start_beside_it(start_daemon: Start, film: Path, clip: Path) -> None:
+    daemon = start_daemon("--slots", "2", FFSPOOL_RESUME_FROM="0")
+    suspect = daemon.submit(film, spec={"variations": [SLOW]})
+    interrupt(daemon, suspect, 30)
+    told(daemon, f"UPDATE variations SET crashes = {claims.SUSPECT_AFTER}")
+    daemon.start()
+    other = daemon.wait_for(daemon.submit(clip, presets=["mp3"])["id"])
+    assert (other["status"], daemon.job(suspect["id"])["status"]) == ("completed", "processing")
+
+
 def assert_alike(one: Path, other: Path) -> None:
     """The same pictures at the same times, and all else."""
     assert times(one) == pytest.approx(times(other), abs=0.001)

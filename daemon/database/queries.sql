@@ -363,13 +363,14 @@ INSERT OR REPLACE INTO pieces (variation, span, number, attempt, begins, begun_w
 VALUES (:variation, :span, :number, :attempt, :begins, :begun_with, :boot)
 
 -- Says how much of a film its attempt need not encode. Where that is more than before, no death of the daemon is held
--- against it, and where it is enough more, no attempt that came to nothing.
+-- against it, and where it is enough more, no attempt that came to nothing. Tells how many deaths are.
 -- name: record_resumed
 UPDATE variations SET crashes = iif(:seconds > coalesce(resumed_seconds, 0), 0, crashes),
     retries = iif(:seconds >= coalesce(resumed_seconds, 0) + :enough, 0, retries),
     resumed_seconds = nullif(:seconds, 0), begun_anew = iif(:seconds > 0, NULL, coalesce(:anew, begun_anew)),
     span_seconds = :span_seconds
 WHERE seq = :variation
+RETURNING crashes
 
 -- Keeps how much of a piece is on the disk for certain.
 -- name: record_durable

@@ -123,7 +123,7 @@ class Attempt:
         return self._encoding.written(variation)
 
     def on_free(self, tell: Callable[[], None]) -> None:
-        """Has `tell` called whenever it has a slot no more: once `encoded` is set, if ever, at last."""
+        """Has `tell` called whenever others may have a slot for it: once `encoded` is set, if ever, at last."""
         self._tell_free = tell
 
     def on_end(self, tell: Callable[[], None]) -> None:
@@ -236,6 +236,7 @@ class Attempt:
         for member in members:
             if member.film:
                 await self._encoding.read(member.film.begin_anew_or_go_on())
+        self._tell_free()  # a film that got on is held to be guilty of nothing
 
     async def _make(self, members: Sequence[Member]) -> Ended:
         """Runs the encoder; films in pieces are joined in a second task, once this attempt's pieces are there."""

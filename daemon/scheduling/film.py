@@ -36,6 +36,7 @@ class Film:
         self._cut = cut
         self._span_seconds: float | None = None  # that its spans last at least; None: it is not cut
         self.resumed = 0.0  # seconds of it that were there when this attempt began
+        self.crashes = claim.crashes  # of the daemon that are held against it
         self.spans = [Span(resources, claim)]
 
     @property
@@ -64,7 +65,7 @@ class Film:
             await self._forget(await self._rows())
             anew = await self._find([]) or OTHERS
         self.resumed = self.seconds
-        await self._resources.store.write(
+        self.crashes = await self._resources.store.write(
             partial(
                 piece_rows.record_resumed,
                 variation=self._claim.seq,

@@ -41,11 +41,15 @@ def record_resumed(
     seconds: float,
     anew: str | None = None,
     span_seconds: float | None = None,
-) -> None:
+) -> int:
     """So much of a film need not be encoded any more. `anew` is why it does not go on; where it is in several spans
-    `span_seconds` is what they were made by."""
+    `span_seconds` is what they were made by.
+
+    Returns how many deaths of the daemon are held against it from now on.
+    """
     how = {"anew": anew, "span_seconds": span_seconds}
-    transaction.run("record_resumed", variation=variation, seconds=seconds, enough=GOT_ON, **how)
+    row = transaction.one("record_resumed", variation=variation, seconds=seconds, enough=GOT_ON, **how)
+    return row["crashes"] if row else 0
 
 
 def record_durable(durable: Durable, transaction: Transaction, *, numbers: Mapping[str, int], span: int = 0) -> None:

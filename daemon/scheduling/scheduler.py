@@ -379,7 +379,7 @@ class Scheduler:
 
 
 def _is_suspect(attempt: Attempt) -> bool:
-    return any(member.claim.crashes >= claims.SUSPECT_AFTER for member in attempt.members)
+    return any((member.film or member.claim).crashes >= claims.SUSPECT_AFTER for member in attempt.members)
 
 
 def _width(attempt: Attempt) -> int:
