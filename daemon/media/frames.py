@@ -274,8 +274,9 @@ def rate(stream: Pictures, seen: Impression) -> float | None:
 def misstated(stream: Pictures, seen: Impression) -> bool:
     """Tells whether the file says another rate than its frames have: what is copied of it will, too, and muxers take
     the length of the last frame from it."""
-    said = float(stream.average_rate or 0)
-    return bool(seen.rate and not seen.rate * (1 - RATE_SHARE) < said < seen.rate * (1 + RATE_SHARE))
+    said, apart = float(stream.average_rate or 0), seen.rate or 0.0
+    alike = (1, 2) if seen.interlaced else (1,)  # packets to a picture: each of two fields may have one of its own
+    return apart > 0 and not any(apart * (1 - RATE_SHARE) < said * each < apart * (1 + RATE_SHARE) for each in alike)
 
 
 def field_order(stream: Pictures, seen: Impression) -> str | None:
