@@ -178,7 +178,8 @@ CAUSES = (
     Cause(
         "a subtitle is longer than MP4 takes, which is 64 kB of text",
         "take a preset of MKV or WebM, or leave subtitles out by `subtitles=drop`",
-        r"enc:mov_text.*(?:Subtitle encoding failed|out of range)",
+        r"enc:mov_text.*(?:Subtitle encoding failed|out of range)"
+        r"|/mov_text.*(?:error|return) code:? -34",  # which threads do not put their lines in between
     ),
     Cause(
         "there was not enough memory",
