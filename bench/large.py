@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from bench.daemons import Daemon, daemon, wait_until
 from bench.rounds import ratio, turned
 from bench.transfers import bare
 
-ROUNDS = 1
+ROUNDS = 3
 SECONDS = 110  # of a film that has some 5 GB
 LONGEST = 3600.0  # seconds of any step, on a machine that others use
 KEY, SECRET = "ffspool-bench", "the-secret-of-the-bench"
@@ -56,6 +57,7 @@ def _compete(running: Daemon, folder: Path, film: Path, url: str, endpoint: str)
     rivals = {"curl": ["sh", "-c", 'curl -sS -o "$0" "$1" && sync "$0"', str(copy), url], "rclone": upload}
     for turn in range(ROUNDS):
         for what in turned(["ours", *rivals], turn):
+            os.sync()  # gigabytes that the one before left to be written would cost this one
             if what == "ours":
                 fetched, delivered = _brought(running, url)
                 took["fetch"].append(fetched)
