@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from conftest import PATIENCE, wait_until
+from conftest import wait_until
 from s3_server import BUCKET, KEY, SECRET, S3Server, profile, serving
 
 from daemon.proof import output_folder
@@ -32,6 +32,7 @@ SECONDS = 90  # of noise, which as FLAC has some 8 MB: more than one part
 LADDER = {"preset": "hls", "rungs": 1}
 SOURCE = "renders/in/noise.mkv"
 PIECE = 64 * 1024
+AMPLE = 1800.0  # seconds for what takes some of them, but on a host with much else to do
 
 
 class Road:
@@ -118,25 +119,30 @@ def test_each_result_comes_to_its_bucket_once(
         config = tmp_path / "ffspool.toml"
         config.write_text(profile(server, tmp_path, endpoint=f"http://127.0.0.1:{way.port}"))
         victim, _ = attack("--delivery-backoff", "0.1", FFSPOOL_CONFIG=str(config))
-        assert victim.starts(), victim.log()
+        start(victim)
         for _ in range(2):  # deaths, each after some of what is left
             killed = threading.Event()
             soon, later = 2 ** moments.uniform(10, 26), moments.uniform(2e7, 6e7)  # the latter mostly in a delivery
             way.arm(int(moments.choice([soon, later])), partial(kill, victim, killed))
             with suppress(httpx.HTTPError, ValueError):  # it dies meanwhile
                 submit(victim, noise)
-                wait_until(partial(is_over, victim, killed), "its death, or the end of all of it")
+                wait_until(partial(is_over, victim, killed), "its death, or the end of all of it", AMPLE)
             way.disarm()
             if killed.is_set():
-                victim.process.wait(PATIENCE)
+                victim.process.wait(AMPLE)
                 tally.attack(f"kills in a {what_ran(victim)} a bucket")
-                assert victim.starts(), victim.log()
+                start(victim)
         submit(victim, noise)
-        wanted = wait_until(lambda: all_of(victim), "every delivery")
+        wanted = wait_until(lambda: all_of(victim), "every delivery", AMPLE)
         found = there(server)
         violated = found != wanted or bool(leftovers(server))
         tally.case(10, violated=violated)
         assert (found, leftovers(server)) == (wanted, [])
+
+
+def start(victim: Victim) -> None:
+    assert victim.starts(seconds=AMPLE), victim.log()
+    victim.client.timeout = AMPLE
 
 
 def kill(victim: Victim, killed: threading.Event) -> None:

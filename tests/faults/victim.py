@@ -49,12 +49,12 @@ class Victim(Daemon):
     def start(self) -> None:
         """Not yet: the test decides how, by `starts`."""
 
-    def starts(self, *prefix: str) -> bool:
-        """Starts it once more. False: it died, or refused, before it listened."""
+    def starts(self, *prefix: str, seconds: float = PATIENCE) -> bool:
+        """Starts it once more, which may take so long. False: it died, or refused, before it listened."""
         self.prefix = prefix
         (self.state_dir / "address").unlink(missing_ok=True)
         self.launch()
-        wait_until(lambda: self.died or self._listens(), "the start, or the end of it")
+        wait_until(lambda: self.died or self._listens(), "the start, or the end of it", seconds)
         if self.died:
             return False
         if self.client:  # of one that died by itself
