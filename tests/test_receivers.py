@@ -20,12 +20,14 @@ from typing import Any
 import obstore
 import pytest
 from conftest import Daemon, wait_until
+from msgspec.structs import replace
 from receiving_host import (
     Answering,
     ReceivingHost,
     answering_early,
     answering_for_ever,
     hang_up,
+    keep,
     keep_and_hang_up,
     reading_slowly,
     receiving,
@@ -388,6 +390,50 @@ def test_a_ladder_is_put_below_a_url_and_goes_on_where_it_was(host: ReceivingHos
     assert [came["path"].rpartition("/")[2] for came in host.came[-2:]] == ["playlist.m3u8", "master.m3u8"]
     cached = {came["path"].rpartition(".")[2]: came.get("cache-control") for came in host.came}
     assert cached == {**dict.fromkeys(cached), "m3u8": "no-cache"}
+
+
+def given_up(host: ReceivingHost, asked: Parcel, notes: Notes) -> None:
+    """Has a host refuse the third file for good, and nobody want the rest until somebody retries."""
+    host.answers = [keep, keep, refusing(403)]
+    with pytest.raises(Undelivered, match="403") as refused:
+        place(host).deliver(asked, notes.course())
+    assert refused.value.final
+    notes.landing = place(host).withdraw(replace(asked, landing=notes.landing))
+
+
+@pytest.mark.parametrize("conflict", [Conflict.FAIL, Conflict.SKIP, Conflict.OVERWRITE])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_ladder_that_is_retried_knows_its_own(
+    host: ReceivingHost, tmp_path: Path, conflict: Conflict, gone: bool
+) -> None:
+    """And that somebody took them away meanwhile."""
+    notes, asked = Notes(), parcel(ladder(tmp_path), host.url("/films/"), conflict=conflict)
+    for _ in range(2):
+        given_up(host, asked, notes)
+    host.there = {} if gone else host.there
+    assert not place(host).deliver(asked, notes.course()).kept
+    assert host.there == {f"/films/clip_hls/{name}": content for name, content in LADDER.items()}
+
+
+@pytest.mark.parametrize(("tells", "words"), [(None, "is there already"), (403, "nobody can tell whether what lies")])
+def test_a_ladder_that_is_retried_takes_nothing_of_anothers_for_its_own(
+    host: ReceivingHost, tmp_path: Path, tells: int | None, words: str
+) -> None:
+    notes, asked = Notes(), parcel(ladder(tmp_path), host.url("/films/"))
+    given_up(host, asked, notes)
+    host.there[next(iter(host.there))], host.tells = b"another's", tells
+    with pytest.raises(Undelivered, match=words) as refused:
+        place(host).deliver(asked, notes.course())
+    assert refused.value.final
+
+
+def test_a_ladder_is_brought_whole_by_a_retry(daemon: Daemon, host: ReceivingHost, clip: Path) -> None:
+    host.answers = [keep, keep, refusing(403)]
+    job = submit(daemon, clip, {"preset": "hls", "rungs": 1}, url=host.url("/films/"))
+    assert [told["status"] for told in delivered(daemon, job)] == ["failed"]
+    daemon.client.post(f"/api/jobs/{job}/retry").raise_for_status()
+    assert [(told["status"], told["error"]) for told in delivered(daemon, job)] == [("delivered", None)]
+    assert "/films/clip_hls/master.m3u8" in host.there
 
 
 def test_a_ladder_does_not_go_to_the_url_of_one_file(host: ReceivingHost, tmp_path: Path) -> None:

@@ -1004,10 +1004,10 @@ UPDATE deliveries SET status = :status, error = :error, failures = failures + 1,
     landing = iif(:status = 'failed' AND place LIKE 'folder:%', NULL, landing), settled_at = iif(:status = 'failed', :now, NULL)
 WHERE id = :id AND status = 'running'
 
--- What attempts left is removed, or is to be removed later.
+-- What attempts left is removed, but for what a retry may need to know of; or is to be removed later.
 -- name: record_cleared
 UPDATE deliveries SET part = :again IS NOT NULL, next_attempt_at = :again, failures = failures + 1,
-    landing = iif(:again IS NULL, NULL, landing)
+    landing = iif(:again IS NULL, :landing, landing)
 WHERE id = :id AND status IN ('delivered', 'failed')
 
 -- Forgets deliveries of deleted variations of which nothing is left.

@@ -299,8 +299,9 @@ class Deliveries:
         parcel = Parcel(id=due["id"], destination=destination, landing=due["landing"])
         now = self._now()
         again: float | None = None
+        landing: str | None = None
         try:
-            await self._threads.run(due["place"], partial(self._place(due).withdraw, parcel))
+            landing = await self._threads.run(due["place"], partial(self._place(due).withdraw, parcel))
         except Undelivered as error:
             wait = self._wait_after(due["failures"])
             again = now + wait
@@ -308,7 +309,7 @@ class Deliveries:
                 of = {"job": due["job"], "variation": due["variation"], "delivery": due["id"]}
                 tell(log, logging.ERROR, "what is left of a delivery cannot be removed", **of, error=error)
                 again = None
-        await self._store.write(partial(_record_clearing, due["id"], again))
+        await self._store.write(partial(_record_clearing, due["id"], again, landing))
 
 
 def _due(
@@ -373,8 +374,8 @@ def _record_failure(due: Row, error: str, again: float | None, now: float, trans
     )
 
 
-def _record_clearing(delivery: str, again: float | None, transaction: Transaction) -> None:
-    transaction.run("record_cleared", id=delivery, again=again)
+def _record_clearing(delivery: str, again: float | None, landing: str | None, transaction: Transaction) -> None:
+    transaction.run("record_cleared", id=delivery, again=again, landing=landing)
     transaction.run("forget_orphaned_deliveries")
 
 

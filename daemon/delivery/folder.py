@@ -120,9 +120,10 @@ class Folders:
         to = "/".join(filter(None, (parcel.destination.below, landed.name)))
         return Receipt(to=to, kept=landed.kept)
 
-    def withdraw(self, parcel: Parcel) -> None:
+    def withdraw(self, parcel: Parcel) -> str | None:
         with in_words(), suppress(FileNotFoundError), self._folder(parcel.destination, make=False) as folder:
             remove(folder, part_of(parcel.id))
+        return None
 
     @contextmanager
     def _folder(self, destination: Destination, *, make: bool) -> Iterator[int]:

@@ -60,13 +60,14 @@ class Originals:
         to = "/".join(filter(None, (parcel.destination.below, swap.name)))
         return Receipt(to=to, aside=swap.aside)
 
-    def withdraw(self, parcel: Parcel) -> None:
+    def withdraw(self, parcel: Parcel) -> str | None:
         swap = swap_of(parcel.landing)
         with in_words(), opened(parcel.destination, swap, make=swap is not None) as folders:
             if swap:
                 Return(folders, parcel.id, parcel.destination, swap).carry_out()
             else:
                 remove(folders.at, part_of(parcel.id))
+        return None
 
 
 class _Replacement(Pair):

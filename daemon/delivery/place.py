@@ -120,6 +120,8 @@ class Place(Protocol):
         """
         ...
 
-    def withdraw(self, parcel: Parcel) -> None:
-        """Removes what attempts left there without its name. Raises Undelivered."""
+    def withdraw(self, parcel: Parcel) -> str | None:
+        """Removes what attempts left there without its name; returns what is noted for a retry of what stays.
+
+        Raises Undelivered."""
         ...

@@ -58,12 +58,12 @@ class Buckets:
             self._claimed.let_go(parcel.id)
         return Receipt(to=bucket.beginning + key, kept=kept)
 
-    def withdraw(self, parcel: Parcel) -> None:
+    def withdraw(self, parcel: Parcel) -> str | None:
         """Removes parts of objects, and objects of a folder that has not all of them. What is whole stays."""
         landing = msgspec.json.decode(parcel.landing, type=Landing) if parcel.landing else None
         bucket = self._bucket(parcel.destination)
         if landing is None or bucket is None:
-            return
+            return None
         keys = opening(bucket)
         try:
             self._abort(bucket, keys, parcel.id, landing)
@@ -71,6 +71,7 @@ class Buckets:
             self._claimed.let_go(parcel.id)
         if landing.last:
             landing.clear(ObjectStore(bucket, keys), parcel.id)
+        return None
 
     def _abort(self, bucket: Bucket, keys: Mapping[str, str], delivery: str, landing: Landing) -> None:
         """Ends uploads to a key that nobody goes on with: another delivery may be on its way there by now."""

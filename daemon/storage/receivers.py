@@ -18,6 +18,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from daemon import addresses
 from daemon.delivery.place import Course, Parcel, Receipt
@@ -40,11 +41,16 @@ UNCERTAIN = {500, 502, 504, 520, 522, 524}  # the host, or another before it, lo
 
 class _Landing(Model, frozen=True):
     """What is noted before the last of a file is sent: all files before it are there, and it may be soon, unless its
-    host `refused` it each time.
+    host `refused` it each time. Of what was given up, `sent` so many files may be there, and is begun anew.
     """
 
     file: int
     refused: bool = False
+    sent: int = 0
+
+    def begun_anew(self) -> _Landing:
+        """Returns what to note once it is given up: who retries may have taken away what was there."""
+        return _Landing(file=0, refused=True, sent=max(self.sent, self.file + (not self.refused)))
 
 
 class _Answer(NamedTuple):
@@ -119,20 +125,23 @@ class Receivers:
         finally:
             self._claimed.let_go(parcel.id)
 
-    def withdraw(self, parcel: Parcel) -> None:
+    def withdraw(self, parcel: Parcel) -> str | None:
         """Removes nothing: who may put may not remove, and what came in part a host does not keep."""
+        if parcel.landing is None:
+            return None
+        return msgspec.json.encode(_landing(parcel.landing).begun_anew()).decode()
 
     def _put_all(self, files: list[_File], conflict: Conflict, course: Course) -> bool:
         """Whether what was there is left."""
-        begun = msgspec.json.decode(course.landing, type=_Landing) if course.landing else _Landing(file=-1)
+        begun = _landing(course.landing)
         for number, file in enumerate(files):
             if number < begun.file:
                 continue
             course.check()
-            may_be_there = number == begun.file and not begun.refused  # the daemon died, or the line broke
-            if self._put(file, _Landing(file=number, refused=not may_be_there), conflict, course):
+            uncertain = number == begun.file and not begun.refused  # the daemon died, or the line broke
+            if self._put(file, _Landing(file=number, refused=not uncertain, sent=begun.sent), conflict, course):
                 continue
-            if may_be_there and self._is_there(file, course):
+            if (uncertain or number < begun.sent) and self._is_there(file, course):
                 continue
             if conflict == Conflict.SKIP and number == 0:
                 return True
@@ -152,7 +161,7 @@ class Receivers:
             course.note(msgspec.json.encode(landing).decode())
 
         def last() -> None:
-            note(_Landing(file=before.file))
+            note(replace(before, refused=False))
 
         body = _noting(proven(file.path, file.sha256, course.check), last)
         answer = self._asked("PUT", file, headers, body, course)
@@ -219,6 +228,10 @@ class Receivers:
         line = connected(address, url.port, lambda _: None)
         asked(partial(self._lines.check, url, line))
         return self._lines.connection(url, line)
+
+
+def _landing(noted: str | None) -> _Landing:
+    return msgspec.json.decode(noted, type=_Landing) if noted else _Landing(file=0, refused=True)
 
 
 def _files(parcel: Parcel, base: Url, course: Course) -> list[_File]:
