@@ -224,6 +224,31 @@ def test_one_that_was_put_before_the_daemon_died_is_not_put_again(scene: Scene, 
     assert [len(content) for content in scene.there.values()] == [size]
 
 
+def restarted(server: S3Server) -> None:
+    """Has the store forget what was said beside its objects, as rclone's does."""
+    server.stop()
+    server.start()
+
+
+@pytest.mark.parametrize("conflict", list(Conflict))
+def test_where_a_store_forgot_whose_it_is_one_that_was_put_is_known_by_its_bytes(
+    scene: Scene, conflict: Conflict, puts: list[str]
+) -> None:
+    notes, parcel = Notes(), scene.parcel(conflict=conflict)
+    first = scene.place.deliver(parcel, notes.course())
+    restarted(scene.server)
+    assert scene.place.deliver(parcel, notes.course()) == first
+    assert puts == ["films/clip.mp4"]
+    scene.server.put("renders/films/clip.mp4", bytes(parcel.bytes))
+    restarted(scene.server)
+    if conflict == Conflict.FAIL:
+        with pytest.raises(Undelivered, match="is there already"):
+            scene.place.deliver(parcel, notes.course())
+    else:
+        receipt = scene.place.deliver(parcel, notes.course())
+        assert (receipt.kept, len(puts)) == (conflict == Conflict.SKIP, 1 + (conflict != Conflict.SKIP))
+
+
 def test_what_another_delivery_put_is_not_taken_for_its_own(scene: Scene) -> None:
     notes, parcel = Notes(), scene.parcel(conflict=Conflict.NUMBER)
     scene.place.deliver(parcel, notes.course())
@@ -534,6 +559,27 @@ def test_a_ladder_that_was_interrupted_goes_on_where_it_was(
     assert ladder.place.deliver(parcel, notes.course()).to == f"{URL}/films/clip_hls"
     assert ladder.there == {f"films/clip_hls/{name}": content for name, content in LADDER.items()}
     assert len(puts) == len(LADDER)
+
+
+@pytest.mark.parametrize("after", [1, 4, len(LADDER)])
+def test_where_a_store_forgot_whose_they_are_a_ladder_goes_on_with_its_own(
+    ladder: Scene, puts: list[str], after: int
+) -> None:
+    notes, parcel = Notes(), tree(ladder, conflict=Conflict.NUMBER)
+
+    def dies() -> bool:
+        if len(puts) > after - 1 and notes.landing:
+            raise Died
+        return False
+
+    if after == len(LADDER):
+        ladder.place.deliver(parcel, notes.course())
+    else:
+        with pytest.raises(Died):
+            ladder.place.deliver(parcel, notes.course(dies))
+    restarted(ladder.server)
+    assert ladder.place.deliver(parcel, notes.course()).to == f"{URL}/films/clip_hls"
+    assert len(puts) == len(ladder.there) == len(LADDER)
 
 
 def test_one_that_nobody_wants_any_more_leaves_nothing_of_its_own(ladder: Scene, puts: list[str]) -> None:

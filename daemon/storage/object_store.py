@@ -5,6 +5,7 @@ What obstore says of an error may hold a signed URL: of that only the number of 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from daemon.storage.azure_signing import signed_anew
 
 PART = 5 * 1024**2  # bytes: what is larger is sent in parts, as stores want them at least
 MOST_PARTS = 9_000  # of 10,000 that S3 allows
+PIECE = 1024**2  # bytes that are read at once
 PAGE = 1000  # objects that are listed at once
 AT_ONCE = 4  # parts of one object that are on their way
 REQUEST_TIMEOUT = timedelta(minutes=5)  # that long a store may take to join the parts of a large object
@@ -122,6 +124,18 @@ class ObjectStore:
 
         with self._in_words():
             return bytes(obstore.get(self._store, key).bytes())
+
+    def sha256(self, key: str, check: Callable[[], None]) -> str:
+        """Returns the hash of an object, all of which is read. Raises FileNotFoundError, Undelivered, or what `check`
+        does between two pieces."""
+        import obstore
+
+        digest = hashlib.sha256()
+        with self._in_words():
+            for piece in obstore.get(self._store, key).stream(min_chunk_size=PIECE):
+                check()
+                digest.update(piece)
+        return digest.hexdigest()
 
     def signed(self, key: str, lasts: timedelta) -> str:
         """Returns a URL by which whoever has it may get the object for so long. Raises Undelivered."""

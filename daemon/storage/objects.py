@@ -130,6 +130,19 @@ class _Output(ABC):
             said["Cache-Control"] = cache
         self._store.put(key, size, lambda: proven(path, sha256, self._course.check), said, over=over)
 
+    def _is_here(self, key: str, size: int, sha256: str) -> bool:
+        """Whether all of a file that we put is under a key: by what is said beside it, or where the store forgot that,
+        as rclone's does when it is started anew, by all its bytes."""
+        found = self._store.head(key)
+        if found is None or found.bytes != size:
+            return False
+        if DELIVERY in found.said:
+            return is_of(found, self._parcel.id)
+        try:
+            return self._store.sha256(key, self._course.check) == sha256
+        except FileNotFoundError:
+            return False
+
     def _tell(self, words: str, **of: str) -> None:
         tell(log, logging.WARNING, words, delivery=self._parcel.id, bucket=self._bucket.name, **of)
 
@@ -142,7 +155,7 @@ class OneObject(_Output):
 
     def carry_out(self) -> tuple[str, bool]:
         landing = self._landed()
-        if landing and self._is_ours(self._store.head(landing.key)):
+        if landing and self._is_here(landing.key, self._parcel.bytes, self._parcel.sha256):
             return landing.key, False
         while True:
             key = self._untaken()
@@ -153,7 +166,7 @@ class OneObject(_Output):
             try:
                 self._put(key, self._parcel.output, self._parcel.bytes, self._parcel.sha256, over=over)
             except Taken:  # meanwhile; or a first try of the very request came, and its answer did not
-                if self._is_ours(self._store.head(key)):
+                if self._is_here(key, self._parcel.bytes, self._parcel.sha256):
                     return key, False
                 continue
             self._look_at(key)
@@ -168,18 +181,16 @@ class OneObject(_Output):
             there = self._store.head(key)
         except Undelivered as error:
             return self._tell("what the store took cannot be looked at", error=str(error))
-        if there is None or not is_of(there, self._parcel.id):
+        is_all = there is not None and there.bytes == self._parcel.bytes
+        if there is None or not (is_of(there, self._parcel.id) or (is_all and DELIVERY not in there.said)):
             return self._tell("what the store took is not there any more: it is not sent again")
-        if not self._is_ours(there):
+        if not is_all:
             raise self._incomplete()
         return None
 
     def _is_free(self, key: str) -> bool:
         self._course.check()
         return self._store.head(key) is None
-
-    def _is_ours(self, there: Object | None) -> bool:
-        return there is not None and there.bytes == self._parcel.bytes and is_of(there, self._parcel.id)
 
 
 class Member(NamedTuple):
@@ -196,7 +207,7 @@ class Tree(_Output):
 
     def carry_out(self) -> tuple[str, bool]:
         members = in_turn(self._parcel, self._course)
-        landing = self._begun()
+        landing = self._begun(members)
         last = members[-1].name
         key = landing.key if landing else self._untaken()
         if key is None:
@@ -205,7 +216,7 @@ class Tree(_Output):
         if landing is None:
             others = self._others(key, {f"{key}/{member.name}": member.bytes for member in members})
             self._note(Landing(key=key, last=last, over=over, others=others))
-        if landing is None or not is_of(self._store.head(f"{key}/{last}"), self._parcel.id):
+        if landing is None or not self._is_there(f"{key}/{last}", members[-1]):
             if self._conflict == Conflict.OVERWRITE:
                 self._make_way(key)
             self._put_all(key, members, resumed=landing is not None)
@@ -217,7 +228,7 @@ class Tree(_Output):
         self._course.check()
         return next(iter(self._store.listed(key)), None) is None
 
-    def _begun(self) -> Landing | None:
+    def _begun(self, members: list[Member]) -> Landing | None:
         """Where an earlier attempt began, unless another output came to lie there. Raises Undelivered."""
         landing = self._landed()
         if landing is None:
@@ -225,8 +236,14 @@ class Tree(_Output):
         if not self._claim(landing.key):
             raise _on_the_way()
         there = next(iter(self._store.listed(landing.key)), None)
-        strange = there is not None and not is_of(self._store.head(there.key), self._parcel.id)
-        return None if strange and self._conflict != Conflict.OVERWRITE else landing
+        if there is None or self._conflict == Conflict.OVERWRITE or self._is_of_ours(there.key, landing.key, members):
+            return landing
+        return None
+
+    def _is_of_ours(self, key: str, folder: str, members: list[Member]) -> bool:
+        if is_of(self._store.head(key), self._parcel.id):
+            return True
+        return any(self._is_there(key, member) for member in members if f"{folder}/{member.name}" == key)
 
     def _put_all(self, key: str, members: list[Member], *, resumed: bool) -> None:
         segments = [member for member in members if not _turn(member.name)]
@@ -251,8 +268,7 @@ class Tree(_Output):
                 raise taken(whole.rpartition("/")[2]) from None
 
     def _is_there(self, key: str, member: Member) -> bool:
-        found = self._store.head(key)
-        return found is not None and found.bytes == member.bytes and is_of(found, self._parcel.id)
+        return self._is_here(key, member.bytes, member.sha256)
 
     def _make_way(self, key: str) -> None:
         """Removes what players were given of what is there: nobody is to get pieces of two."""
