@@ -451,7 +451,7 @@ CREATE TABLE known_folders (
 -- Where what was delivered lay then: a watched folder does not take it, long after its job is forgotten. Of a place
 -- there may be several, which lay there one after the other, or were to.
 CREATE TABLE brought (
-    place    TEXT NOT NULL,     -- as of its delivery
+    place    TEXT NOT NULL,     -- as of its delivery; of all buckets such as `s3:`
     path     TEXT NOT NULL,     -- below that
     bytes    INTEGER NOT NULL,
     seconds  REAL,              -- that it plays; NULL: it does not, or it is old

@@ -29,6 +29,7 @@ from daemon.storage.object_store import Listed
 Start = Callable[..., Daemon]
 
 LADDER = {"renders/in/made/second/master.m3u8", "renders/in/made/día 1 #2 100%/master.m3u8"}
+LADDERS = {"preset": "hls", "rungs": 1}  # whose segments are called as films are
 URL = f"s3://{BUCKET}/renders"
 
 
@@ -68,8 +69,7 @@ def test_what_comes_to_lie_in_a_bucket_is_made_and_delivered_once(
     odd = "día 1 #2 100%.mp4"
     for key in (odd, "within/second.mp4", ".hidden/a.mp4", "a.mp4.part", "notes.txt"):
         server.put(f"renders/in/{key}", clip.read_bytes())
-    ladder = {"preset": "hls", "rungs": 1}  # whose segments are called as films are
-    daemon = watching(start_daemon, server, tmp_path, recursive=True, variations=[{"preset": "mp3"}, ladder])
+    daemon = watching(start_daemon, server, tmp_path, recursive=True, variations=[{"preset": "mp3"}, LADDERS])
     wait_until(lambda: {*LADDER, "renders/in/made/second.mp3"} <= set(server.listed()), "all of both")
     wait_until(lambda: shown(daemon)["made"] == 2, "both")
     scans(daemon, 4)
@@ -111,6 +111,24 @@ def test_what_rules_refuse_is_not_made_and_not_kept(
     watching(lambda *_, **__: daemon, server, tmp_path, when={"larger_than": min(sizes)})
     daemon.start()
     wait_until(lambda: "renders/in/made/known.mp3" in server.listed(), "what another rule does not refuse")
+
+
+@only_rclone
+def test_results_are_not_made_anew_where_the_store_forgot_whose_they_are(
+    start_daemon: Start, server: S3Server, tmp_path: Path, clip: Path
+) -> None:
+    """As rclone's does when it is started anew."""
+    server.put("renders/in/film.mp4", clip.read_bytes())
+    daemon = watching(start_daemon, server, tmp_path, recursive=True, variations=[{"preset": "mp3"}, LADDERS])
+    wait_until(lambda: shown(daemon)["taken"] == 1, "the film")
+    told(daemon, "pause")
+    wait_until(lambda: shown(daemon)["made"] == 1, "both results")
+    assert len(server.listed()) > len(LADDER)
+    server.stop()
+    server.start()
+    told(daemon, "resume")
+    scans(daemon, 4)
+    assert (shown(daemon)["taken"], shown(daemon)["error"]) == (1, None)
 
 
 @pytest.mark.thorough

@@ -1285,9 +1285,9 @@ INSERT OR IGNORE INTO paused_folders (folder) VALUES (:folder)
 -- name: resume_folder
 DELETE FROM paused_folders WHERE folder = :folder
 
--- The places to which something was brought.
+-- The places on this host to which something was brought.
 -- name: brought_places
-SELECT DISTINCT place FROM brought
+SELECT DISTINCT place FROM brought WHERE place NOT IN ('s3:', 'gs:', 'az:')
 
 -- Those of these paths to which something was brought. `paths` is a JSON list of places and paths.
 -- name: brought_to

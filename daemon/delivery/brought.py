@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from daemon.database.store import Row, Transaction
 from daemon.delivery import apart, originals
-from daemon.delivery.place import BroughtFile, Parcel, Place
+from daemon.delivery.place import BroughtFile, Parcel, Place, Receipt
 from daemon.delivery.result_mark import Mark
 
 
@@ -18,7 +18,7 @@ def expect(due: Row, parcel: Parcel, place: Place, transaction: Transaction) -> 
     apart.claim(due, parcel, place, transaction)
     if parcel.destination.replaces:
         taken = f"{parcel.destination.below}/{originals.name_of(parcel)}".lstrip("/")
-        keep(due, taken, parcel.mark, transaction)
+        _keep(due, due["place"], taken, parcel.mark, transaction)
 
 
 def note(delivery: str, landing: str | None, files: Sequence[BroughtFile], transaction: Transaction) -> int:
@@ -29,7 +29,17 @@ def note(delivery: str, landing: str | None, files: Sequence[BroughtFile], trans
     return transaction.run("note_landing", id=delivery, landing=landing)
 
 
-def keep(due: Row, path: str, mark: Mark, transaction: Transaction) -> None:
-    """Keeps where an output lies now, or is about to, and what it plays."""
+def keep(due: Row, receipt: Receipt, transaction: Transaction) -> None:
+    """Keeps where an output lies now, and what it plays."""
+    scheme, mark, path = receipt.to.rpartition("://")
+    _keep(due, in_buckets(scheme) if mark else due["place"], path, receipt.mark, transaction)
+
+
+def in_buckets(scheme: str) -> str:
+    """Returns the place of all that lies in buckets of a scheme: their operator may call them another way by now."""
+    return f"{scheme}:"
+
+
+def _keep(due: Row, place: str, path: str, mark: Mark, transaction: Transaction) -> None:
     played = {"seconds": mark.seconds, "codec": mark.codec}
-    transaction.run("keep_brought", place=due["place"], path=path, bytes=due["bytes"], **played)
+    transaction.run("keep_brought", place=place, path=path, bytes=due["bytes"], **played)

@@ -349,8 +349,8 @@ def _record_receipt(due: Row, receipt: Receipt, hooks: Hooks, now: float, transa
         kept=int(receipt.kept),
         now=now,
     )
-    if not receipt.kept and not wish.scheme:  # a folder may be watched
-        brought.keep(due, receipt.to, receipt.mark, transaction)
+    if not receipt.kept and wish.scheme not in WEB:  # all else may be watched
+        brought.keep(due, receipt, transaction)
     transaction.run("forget_orphaned_deliveries")
     if receipt.aside:
         replacements.record(due, receipt, now, transaction)

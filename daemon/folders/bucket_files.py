@@ -1,7 +1,7 @@
 """Finds the files of a watched folder among the keys of a bucket; one that is taken is fetched when its turn comes.
 
 A store shows an object whole or not at all. It is known by key, size and ETag: in place of an inode and a time stand
-hashes of these. What ffspool itself put there says so beside it.
+hashes of these. What ffspool itself put there says so beside it, or is known by where it was brought.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from msgspec.structs import replace
 
 from daemon.bounded_threads import Workers
 from daemon.config_tables import BucketFolder
+from daemon.database.store import Store
+from daemon.delivery.brought import in_buckets
 from daemon.errors import InvalidRequest
-from daemon.folders import rules
+from daemon.folders import own_outputs, rules
 from daemon.folders.origin import Ours, Refused, Taken
 from daemon.folders.scan import Found, is_being_made, may_be_taken
 from daemon.models import VariationRequest
@@ -31,9 +33,15 @@ class BucketFiles:
     """Is the origin of the objects below a URL."""
 
     def __init__(
-        self, folder: BucketFolder, variations: tuple[VariationRequest, ...], sources: BucketSources, asking: Workers
+        self,
+        folder: BucketFolder,
+        variations: tuple[VariationRequest, ...],
+        store: Store,
+        sources: BucketSources,
+        asking: Workers,
     ) -> None:
         self._folder = folder
+        self._store = store
         self._variations = variations
         self._sources = sources
         self._asking = asking
@@ -44,9 +52,10 @@ class BucketFiles:
     def settle(self) -> None:
         """Lets go of nothing: there is nothing."""
 
-    async def own(self, _: Sequence[Found]) -> set[Found]:
-        """Returns none: that is asked of each when it is to be taken."""
-        return set()
+    async def own(self, files: Sequence[Found]) -> set[Found]:
+        """Returns those that lie where results were brought: not every store keeps what is said beside its objects."""
+        scheme, _, url = self._folder.url.rstrip("/").partition("://")
+        return set(await self._store.read(partial(own_outputs.ours, f"/{url}", {in_buckets(scheme): "/"}, files)))
 
     async def take(self, found: Found) -> Taken | None:
         size = found.identity[0] or 0

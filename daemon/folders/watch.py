@@ -344,7 +344,7 @@ class Watcher:
 def _origin(watch: Watched, *, resources: Resources, bucket_sources: BucketSources, threads: Workers) -> Origin:
     folder, hints = watch.folder, watch.hints
     if isinstance(folder, BucketFolder):
-        return BucketFiles(folder, watch.variations, bucket_sources, threads)
+        return BucketFiles(folder, watch.variations, resources.store, bucket_sources, threads)
     assert isinstance(folder, Folder)
     assert isinstance(hints, Hints)
     return LocalFiles(folder, watch.variations, hints, resources, threads)
