@@ -252,7 +252,8 @@ _Told = tuple[str, Sandbox, int]  # the encoder's version, its sandbox, and the 
 async def _open_rest(settings: Settings, resources: Resources, tables: Tables, tokens: Tokens, told: _Told) -> Service:
     """Opens what is left."""
     store, paths, now, whereabouts = resources.store, resources.paths, resources.now, resources.whereabouts
-    quota, scheduler = resources.quota, Scheduler(resources, longest=settings.max_shared_seconds)
+    quota, prober, grace = resources.quota, resources.prober, settings.grace
+    scheduler = Scheduler(resources, longest=settings.max_shared_seconds)
     hooks, deliveries = _open_deliveries(settings, resources, tables)
     fetches = _open_fetches(settings, resources, scheduler, bucket_sources := BucketSources(tables.buckets))
     jobs = Jobs(store, scheduler, paths, whereabouts, settings, resources.library, quota, deliveries, now=now)
@@ -269,7 +270,7 @@ async def _open_rest(settings: Settings, resources: Resources, tables: Tables, t
         figures=resources.figures,
         jobs=jobs,
         uploads=Uploads(store, paths, settings, bodies, quota, now=now),
-        upload_reader=UploadReader(store, resources.prober, paths, resources.library, now=now),
+        upload_reader=UploadReader(store, prober, paths, resources.library, now=now),
         keys=IdempotencyKeys(store, now=now),
         webhooks=_webhooks(settings, resources),
         deliveries=deliveries,
@@ -278,11 +279,11 @@ async def _open_rest(settings: Settings, resources: Resources, tables: Tables, t
         hooks=hooks,
         replacements=Replacements(store, StandingTerms(tables.folders), now=now),
         watcher=Watcher(resources, jobs, scheduler, deliveries, fetches, bucket_sources, tables.folders),
-        control=Control(store, scheduler, paths, deliveries, fetches, resources.prober, now=now),
+        control=Control(store, scheduler, paths, deliveries, fetches, prober, grace=grace, now=now),
         retries=Retries(store, scheduler, paths, quota, deliveries, now=now),
         queue=Queue(store, scheduler, resources.engine, settings.slots, tables.schedule, now=now),
         bulk=Bulk(store, scheduler, paths, quota, fetches, now=now),
-        thumbnails=Thumbnails(jobs, resources.prober, paths, whereabouts),
+        thumbnails=Thumbnails(jobs, prober, paths, whereabouts),
         cluster=of_many(resources.engine),
         encoder_version=told[0],
         sandbox=told[1],

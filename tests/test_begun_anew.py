@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
-from stored import add_job, claim, in_store, variation
+from stored import add_job, claim, fetching, house, in_store, variation
 
 from daemon.database import owned_files
 from daemon.database.store import Store, Transaction
 from daemon.encode.task import Durable, Ended, Kept
+from daemon.jobs.bulk import Bulk
+from daemon.jobs.control import Control
+from daemon.jobs.listing import Selection
+from daemon.jobs.scopes import Scope
+from daemon.media.prober import Prober
 from daemon.paths import Paths
 from daemon.proof.prove import Proof
 from daemon.scheduling import claims, piece_rows
 from daemon.scheduling.claims import INTERRUPTED, NO_ROOM, STUCK, Failure
+from daemon.scheduling.scheduler import Scheduler
 
 PROOF = Proof(bytes=1, sha256="-", inode=1, output_seconds=1.0, cpu_seconds=2.0, speed=None)
 
@@ -258,6 +267,59 @@ def test_a_plain_cancel_beside_one_that_keeps_pieces_keeps_none(paths: Paths, pl
         return await store.read(lambda t: pieces_owned(t, paths))
 
     assert in_store(paths, work) is not plainly
+
+
+@pytest.mark.parametrize("of_many", [False, True])
+def test_a_plain_cancel_at_the_time_of_one_that_keeps_pieces_is_another(paths: Paths, of_many: bool) -> None:
+    """Be it of that job, or of all that are found."""
+
+    async def work(store: Store) -> tuple[int, bool]:
+        await store.write(lambda t: add_job(t, "a"))
+        mine = await store.write(begin)
+        asked, ends = asyncio.Semaphore(0), asyncio.Event()
+
+        async def stop(_: object) -> list[object]:
+            asked.release()
+            await ends.wait()
+            await store.write(lambda t: give_up(t, mine, INTERRUPTED, 1.0))
+            return []
+
+        scheduler = cast("Scheduler", SimpleNamespace(stop=stop, changed=asyncio.Event()))
+        _, _, _, quota, deliveries = house(paths, store)
+        fetches, now = fetching(paths, store), {"now": lambda: 4.0}
+        control = Control(store, scheduler, paths, deliveries, fetches, Prober(sandboxed=False), grace=1.0, **now)
+        keeping = asyncio.create_task(control.cancel(Scope(job="a"), keep_partial=True))
+        await asked.acquire()
+        bulk = Bulk(store, scheduler, paths, quota, fetches, **now)
+        plain = asyncio.create_task(bulk.cancel(Selection()) if of_many else control.cancel(Scope(job="a")))
+        async with asyncio.timeout(10):
+            await asked.acquire()
+        ends.set()
+        receipt, _ = await asyncio.gather(keeping, plain)
+        return len(receipt.kept), await store.read(lambda t: pieces_owned(t, paths))
+
+    assert in_store(paths, work) == (0, False)
+
+
+def test_a_cancel_of_many_jobs_lets_go_of_what_one_of_a_part_kept(paths: Paths) -> None:
+    more = {"id": "b", "name": "b", "preset": "mp3", "parameters": "{}", "deliver": None, "extension": "mp3"}
+
+    async def work(store: Store) -> bool:
+        await store.write(lambda t: add_job(t, "a"))
+        await store.write(lambda t: t.run("insert_variation", job=1, source=1, priority=0, **more))
+        await store.write(lambda t: give_up(t, begin(t), INTERRUPTED, 1.0))
+        await store.write(lambda t: t.run("cancel_queued", job=1, source=None, variation=1, now=4.0, keep=1))
+        assert await store.read(lambda t: pieces_owned(t, paths))
+        fetches = fetching(paths, store)
+        scheduler = cast("Scheduler", SimpleNamespace(stop=ended, changed=asyncio.Event()))
+        await Bulk(store, scheduler, paths, house(paths, store)[3], fetches, now=lambda: 5.0).cancel(Selection())
+        return await store.read(lambda t: pieces_owned(t, paths))
+
+    assert not in_store(paths, work)
+
+
+async def ended(_: object) -> list[object]:
+    return []
 
 
 def test_a_film_that_was_failed_by_request_keeps_no_pieces(paths: Paths) -> None:

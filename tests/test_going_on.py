@@ -22,6 +22,7 @@ from test_resume import encoded, task
 
 from daemon.database import owned_files
 from daemon.jobs.kept_films import kept_films
+from daemon.media.model import MOST_REPEATED
 from daemon.paths import size
 from daemon.recipes.pieces import SOUND
 from daemon.recipes.recipe import Begin
@@ -104,7 +105,7 @@ def test_all_is_told_to_be_kept_of_a_film_that_is_only_to_be_joined(house: Film,
         store, rooms = house.resources.store, house.resources
         await store.write(lambda t: t.run("lay_down_waiting", now=4.0))
         rows = await store.read(lambda t: t.all("kept_pieces", job=1, source=None, variation=None))
-        [kept] = await kept_films(rooms.prober, rooms.paths, "a", rows)
+        [kept] = await kept_films(rooms.prober, rooms.paths, "a", rows, within=PATIENCE)
         return kept.seconds, kept.bytes == len(whole)
 
     assert house(work) == (24.0, True)
@@ -238,6 +239,25 @@ def test_a_cancel_does_not_wait_until_a_film_is_read(
     assert reader.is_running(), "it was given up, after all that a film may take to be read"
     assert daemon.parts() == []
     reader.resume()
+
+
+def test_a_cancel_that_keeps_a_film_does_not_wait_until_it_is_read(
+    start_daemon: Callable[..., Daemon], small_film: Path, ffmpeg: str, tmp_path: Path
+) -> None:
+    """It tells then what is there for certain."""
+    slow = slowed(ffmpeg, tmp_path, rate=12, burst=0)
+    daemon = start_daemon(FFSPOOL_RESUME_FROM="0", FFSPOOL_GRACE="0.5", **slow)
+    film = daemon.submit(small_film, presets=["h264-480p"])["id"]
+    wait_until(lambda: (daemon.job(film)["progress"] or 0.0) >= 60, "much of it")
+    reader = wait_until(lambda: reader_of(psutil.Process(daemon.process.pid)), "a reader of media")
+    reader.suspend()
+    receipt = daemon.client.post(f"/api/jobs/{film}/cancel", params={"keep_partial": True}).json()
+    assert reader.is_running(), "it was given up, after all that a film may take to be read"
+    reader.resume()
+    [kept] = receipt["kept"]
+    assert 0.6 * 24 - MOST_REPEATED <= kept["seconds"] <= 24 - MOST_REPEATED
+    assert daemon.client.post(f"/api/jobs/{film}/retry").status_code == 200
+    assert daemon.wait_for(film)["sources"][0]["variations"][0]["resumed_seconds"] >= kept["seconds"]
 
 
 def reader_of(process: psutil.Process) -> psutil.Process | None:

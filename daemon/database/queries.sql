@@ -784,6 +784,12 @@ WHERE seq IN (SELECT value FROM json_each(:jobs)) AND queued + processing > 0
     AND (queued > 0 OR cancel_requested_at IS NULL)
 RETURNING seq
 
+-- Has films of these jobs that were cancelled, are being cancelled, or failed, be kept no longer.
+-- name: keep_no_longer_of_jobs
+UPDATE variations SET keep_partial = 0
+WHERE seq IN (SELECT variation FROM pieces UNION SELECT seq FROM variations WHERE status = 'processing')
+    AND +job IN (SELECT value FROM json_each(:jobs)) AND keep_partial
+
 -- Cancels what waits of these jobs.
 -- name: cancel_queued_of_jobs
 UPDATE variations SET status = 'cancelled', cancel_requested_at = :now, finished_at = :now, not_before = NULL

@@ -169,6 +169,7 @@ def _request_many(
     found = listing.still(transaction, selection, jobs, now)
     keys = _keys(found)
     changed = {row["seq"] for row in transaction.all("request_cancel_of_jobs", jobs=keys, now=now)}
+    transaction.run("keep_no_longer_of_jobs", jobs=keys)
     transaction.run("cancel_queued_of_jobs", jobs=keys, now=now)
     transaction.run("request_cancel_of_running", jobs=keys, now=now)
     transaction.run("give_up_deliveries_of_jobs", jobs=keys, error=deliveries.CANCELLED, now=now)

@@ -50,17 +50,18 @@ class JobPatch(Model, frozen=True, forbid_unknown_fields=True):
 
 
 class _Verb(Model, frozen=True):
-    """One way of ending what is left of a scope."""
+    """One way of ending what is left of a scope; `keep`: pieces of films outlive it."""
 
     result: State
+    keep: bool
     mark_running: Callable[[Transaction, Located, float], int]
     end_queued: Callable[[Transaction, Located, float], int]
 
 
 def _cancelling(*, keep: bool) -> _Verb:
-    """`keep`: pieces of films outlive it."""
     return _Verb(
         result=State.CANCELLED,
+        keep=keep,
         mark_running=lambda t, scope, now: t.run("request_cancel", now=now, keep=int(keep), **scope.keys),
         end_queued=lambda t, scope, now: _cancel_queued(t, scope, now, keep=keep),
     )
@@ -73,6 +74,7 @@ def _cancel_queued(transaction: Transaction, scope: Located, now: float, *, keep
 
 _FAIL = _Verb(
     result=State.FAILED,
+    keep=False,
     mark_running=lambda t, scope, now: t.run("request_fail", now=now, job=scope.job),
     end_queued=lambda t, scope, now: t.run("fail_queued", now=now, job=scope.job, error=FORCED),
 )
@@ -90,16 +92,18 @@ class Control:
         fetches: Fetches,
         prober: Prober,
         *,
+        grace: float = 0.0,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._deliveries = deliveries
         self._fetches = fetches
         self._prober = prober
+        self._grace = grace
         self._scheduler = scheduler
         self._paths = paths
         self._now = now
-        self._ending: dict[tuple[Scope, State], asyncio.Task[CancelReceipt]] = {}
+        self._ending: dict[tuple[Scope, State, bool], asyncio.Task[CancelReceipt]] = {}
 
     # Ending
 
@@ -107,8 +111,8 @@ class Control:
         """Stops what is left of the scope and keeps what is completed.
 
         Answers once no process of it is left and its partial files are gone, but for those of films that a retry can
-        go on with, if `keep_partial`. Calls at the same time are one cancel with one receipt; a caller that goes away
-        does not stop it. Raises NotFound, Gone, or Conflict when the scope ended without being cancelled.
+        go on with, if `keep_partial`. Calls alike at the same time are one cancel with one receipt; a caller that goes
+        away does not stop it. Raises NotFound, Gone, or Conflict when the scope ended without being cancelled.
         """
         return await self._end_once(scope, _cancelling(keep=keep_partial))
 
@@ -117,7 +121,7 @@ class Control:
         return await self._end_once(Scope(job=job), _FAIL)
 
     async def _end_once(self, scope: Scope, verb: _Verb) -> CancelReceipt:
-        key = scope, verb.result
+        key = scope, verb.result, verb.keep
         ending = self._ending.get(key)
         if ending is None:
             ending = self._ending[key] = asyncio.create_task(self._end(scope, verb))
@@ -125,6 +129,7 @@ class Control:
         return await asyncio.shield(ending)
 
     async def _end(self, scope: Scope, verb: _Verb) -> CancelReceipt:
+        until = time.monotonic() + 2 * self._grace
         before = await self._store.read(partial(locate, scope, self._now()))
         given_up = await self._store.write(partial(rows.give_up, before.keys, self._now())) if before.brought else []
         if not given_up:
@@ -139,13 +144,13 @@ class Control:
         after = await self._store.read(partial(locate, scope, self._now()))
         if not changed:  # it may have ended by itself since the first look
             _check_open(scope, after, verb)
-        kept = await kept_films(self._prober, self._paths, scope.job, after.kept)
+        kept = await kept_films(self._prober, self._paths, scope.job, after.kept, within=until - time.monotonic())
         return _receipt(scope, after, changed, receipts, freed, kept)
 
     async def kept(self, scope: Scope) -> tuple[KeptVariation, ...]:
         """Returns what is kept of films that were cancelled or failed, for a retry. Raises NotFound or Gone."""
         located = await self._store.read(partial(locate, scope, self._now()))
-        return await kept_films(self._prober, self._paths, scope.job, located.kept)
+        return await kept_films(self._prober, self._paths, scope.job, located.kept, within=self._grace)
 
     async def delete(self, job: str) -> None:
         """Cancels the job and deletes all of it: processes, rows, files. Raises NotFound, Gone or Conflict."""
