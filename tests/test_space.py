@@ -55,6 +55,20 @@ def test_what_rows_do_not_tell_of_is_promised_until_they_do() -> None:
     assert refusal(100, 1000, 100) is None
 
 
+def test_where_there_is_plenty_nobody_is_asked_what_is_written() -> None:
+    asked = list[int]()
+
+    def written() -> int:
+        asked.append(60)
+        return 60
+
+    space = Space(lambda: DiskUsage(total=2_000, free=1_000), kept_free=0)
+    space.reserve("a", 90, written)
+    assert (space.available(), asked) == (910, [])
+    space.reserve("a", 100, written)
+    assert (space.available(), asked) == (960, [60])
+
+
 @pytest.mark.parametrize(("total", "reserve"), [(1024**4, 1024**3), (100 * MB, 2 * MB)])
 def test_the_reserve_is_smaller_on_a_small_disk(total: int, reserve: int) -> None:
     assert Space(lambda: DiskUsage(total=total, free=total), kept_free=None).available() == total - reserve

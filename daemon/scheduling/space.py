@@ -23,7 +23,7 @@ HEADROOM = 1.25  # over the worst that came out lately
 ENOUGH, LATELY = 3, 20  # outputs of a preset
 MOST_OFF = 16.0  # how far a prediction is corrected
 UNKNOWN_BYTE_RATE = 50_000  # of a source that does not say how long it lasts
-
+PLENTY = 10  # times as much free as is reserved
 
 _FRAME_RATE = 30.0  # of a source that does not say
 
@@ -127,9 +127,14 @@ class Space:
         return sum(one.bytes for one in list(self._reservations.values()) if not one.stored and one.owner == owner)
 
     def available(self) -> int:
-        """Returns the bytes for one more encode at this moment; below 0 when the reserve is used up."""
+        """Returns the bytes for one more encode at this moment; below 0 when the reserve is used up.
+
+        Where there is plenty nobody is asked what is written of all that is reserved: hundreds may run.
+        """
         total, free = self._usage()
-        return free - self.kept_free(total) - self.reserved
+        left = free - self.kept_free(total)
+        most = sum(one.bytes for one in list(self._reservations.values()))
+        return left - (most if left > PLENTY * most else self.reserved)
 
     def kept_free(self, total: int) -> int:
         """Returns the bytes that encodes leave free on a disk of `total`."""
