@@ -67,7 +67,6 @@ class ClusterEngine:
         self._charter = charter
         self._patience = 2 * grace + 1.0
         self._away: dict[str, Away] = {}
-        self._parts: dict[str, Away] = {}  # the same, by each file that is made
         self._room = Room(self._away)
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Answer]] = {}
@@ -123,8 +122,7 @@ class ClusterEngine:
         return self._local.reads(path)
 
     def written(self, order: Order) -> int:
-        away = self._parts.get(order.part)
-        return max(away.written if away else 0, self._local.written(order))
+        return self._local.written(order)
 
     def made_by(self, name: str) -> list[str]:
         """Returns the variations that a machine has at work, each once."""
@@ -168,7 +166,6 @@ class ClusterEngine:
             room=self._room.left(machine),
             wanted=self._room.wanted(task, machine),
         )
-        self._parts |= dict.fromkeys(away.parts, away)
         machine.tasks.add(task.id)
         machine.sources.append(task.source)
         self._send(Run(machine=machine.name, task=task))
@@ -189,8 +186,6 @@ class ClusterEngine:
             machine.tasks.discard(task.id)
             self._frozen.discard(task.id)
             del self._away[task.id]
-            for part in away.parts:
-                self._parts.pop(part, None)
             self._send(Forget(task=task.id))
 
     def _choose(self, task: Task) -> Machine | Engine | None:

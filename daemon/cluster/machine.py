@@ -56,10 +56,6 @@ class Away:
     written: int = 0
     seconds: float = 0.0  # of output
 
-    @property
-    def parts(self) -> list[str]:
-        return [order.part for order in self.task.orders]
-
 
 class Room:
     """Shares what is free on machines among the tasks that are `away`."""

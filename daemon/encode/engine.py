@@ -65,7 +65,7 @@ class Engine(Protocol):
         ...
 
     def written(self, order: Order) -> int:
-        """Returns the bytes made for the order so far, while it runs and after.
+        """Returns the bytes made for the order that are on this host's disk, while it runs and after.
 
         Any thread may call it; it may block.
         """

@@ -119,7 +119,7 @@ class Attempt:
         return self._source.media.duration_seconds
 
     def written(self, variation: str) -> int:
-        """Returns the bytes made for one of the variations so far. Any thread may call it; it may block."""
+        """Returns the bytes of one of the variations that are on this disk. Any thread may call it; it may block."""
         return self._encoding.written(variation)
 
     def on_free(self, tell: Callable[[], None]) -> None:

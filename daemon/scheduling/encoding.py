@@ -106,7 +106,7 @@ class Encoding:
         return max(filter(None, (self.duration(member.claim.id) for member in self._members)), default=None)
 
     def written(self, variation: str) -> int:
-        """Returns the bytes made for one of the variations so far. Any thread may call it; it may block."""
+        """Returns the bytes of one of the variations that are on this disk. Any thread may call it; it may block."""
         order = self._orders.get(variation)
         return self._resources.engine.written(order) if order else 0
 
