@@ -175,7 +175,8 @@ class ClusterEngine:
                 await asyncio.wait([away.keeping])
             if ended.succeeded:  # pieces that came home are on this disk
                 await away.durability.keep_all(away.seconds, ended.cpu_seconds, on_report)
-                await asyncio.to_thread(self._paces.learn, machine.name, cost(task), ended.cpu_seconds)
+                if self._paces.learn(machine.name, cost(task), ended.cpu_seconds):
+                    await asyncio.to_thread(self._paces.keep)
             if ended.lost and ended.disk_full:
                 self._room.lacked(away)
             return replace(ended, pace=self._paces.of(machine.name))

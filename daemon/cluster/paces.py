@@ -32,13 +32,17 @@ class Paces:
         """Returns the CPU seconds of the daemon's host that one of the machine's is worth; 1.0 before it made any."""
         return self._known.get(machine, 1.0)
 
-    def learn(self, machine: str, foreseen: float, taken: float) -> None:
+    def learn(self, machine: str, foreseen: float, taken: float) -> bool:
         """Learns from a task that took so many CPU seconds there and was foreseen to take others on the daemon's host.
 
-        It may block for a moment.
+        Tells whether there is something new to `keep`.
         """
         if foreseen <= 0 or taken < LEAST_SECONDS:
-            return
+            return False
         off = min(max(foreseen / (taken * self.of(machine)), 1 / WILD), WILD)
         self._known[machine] = self.of(machine) * (1 + TRUST * (off - 1))
+        return True
+
+    def keep(self) -> None:
+        """Writes down what was learnt. It may block for a moment."""
         write_private(self._file, msgspec.json.encode(self._known).decode())

@@ -87,6 +87,8 @@ class Room:
         self._ended_one |= not crowded_out  # else it would be recalled to the same full disk at once
 
     async def _any_fits(self) -> bool:
+        if not self._least:
+            return False
         left = await self.left()
         for owner, least in list(self._least.items()):
             if (await self.left_to(owner, left)).refusal(least) is None:

@@ -202,13 +202,14 @@ class Scheduler:
             if not self._may_start():
                 self.shortage = None
                 return
+            rows = await self._next_ready()
+            if not rows:
+                self.shortage = None
+                self._widen()
+                return
             left = await self._room.left()
             self.shortage = left.refusal(0)
             if self.shortage or not self._may_start():
-                return
-            rows = await self._next_ready()
-            if not rows:
-                self._widen()
                 return
             await self._start_best(rows, left)
 
