@@ -1361,6 +1361,10 @@ UPDATE jobs SET expires_in = 0 WHERE id = :job
 UPDATE variations SET status = 'skipped', error = :error, finished_at = :now, waiting = NULL
 WHERE source = :source AND status = 'queued'
 
+-- Has the file stay that a job was made of, and says why.
+-- name: keep_source
+UPDATE watched_files SET fate = NULL, said = :said WHERE job = :job AND fate IS NOT NULL
+
 -- Files of a folder of which all is delivered, and that are to go.
 -- name: files_to_go
 SELECT * FROM watched_files WHERE folder = :folder AND fate IS NOT NULL AND finished = 1

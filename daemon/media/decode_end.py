@@ -17,8 +17,10 @@ from daemon.media.durations import Timed, timed
 from daemon.media.media_file import MediaFile
 from daemon.media.model import Media
 from daemon.media.open_file import opened
+from daemon.media.seams import Seams
 
 LAST = 1.0  # seconds that must be decoded
+ESCAPED, UNWRITTEN = {"h264", "hevc"}, bytes(4096)  # codecs of which no picture has so many zeros in a row
 SOLO = 10.0  # seconds up to which one thread decodes: others would cost a quarter more, of cores that are to encode
 
 
@@ -47,17 +49,27 @@ def decode(path: str, media: Media, patience: float) -> None:
 
 
 def decode_all(path: str, media: Media) -> None:
-    """Returns once every picture and all sound are decoded. Raises ProbeError, which tells where one is damaged."""
+    """Returns once every picture and all sound are decoded, and nothing between them was passed over.
+
+    Raises ProbeError, which tells where one is damaged, or something is missing.
+    """
     if media.format == webp.FORMAT:  # which the library cannot decode
         return
-    with opened(MediaFile(path), media.format) as container:
+    file = MediaFile(path)
+    seams = Seams(file, media.format)
+    with opened(file, media.format) as container:
         for packet in demux.packets(container, *(container.streams[stream.index] for stream in timed(media))):
+            seams.see(packet.pos, packet.size)
             if _is_damaged(packet):
                 seconds = 0.0 if packet.pts is None or packet.time_base is None else packet.pts * packet.time_base
                 raise ProbeError(f"it cannot be decoded whole: it is damaged at {float(seconds):.1f} s")
+    if (at := seams.flaw()) is not None:
+        raise ProbeError(f"it cannot be decoded whole: from its byte {at} on something of it is missing")
 
 
 def _is_damaged(packet: Packet[Any]) -> bool:
+    if packet.stream.codec_context.name in ESCAPED and bytes(packet).find(UNWRITTEN) >= 0:
+        return True
     try:
         return any(frame.is_corrupt for frame in packet.decode() if isinstance(frame, Frame))
     except av.error.InvalidDataError:

@@ -18,7 +18,7 @@ from daemon.encode.stall import Standing
 from daemon.encode.task import Ended, Progress
 from daemon.errors import BadParameter, OutOfSpace, ProbeError, ProofError, Unavailable, UnknownPreset, UnsuitableSource
 from daemon.journal import known, tell
-from daemon.models import Stopped
+from daemon.models import SourceFile, Stopped
 from daemon.proof import prove
 from daemon.proof.publish import Sealed, seal
 from daemon.proof.score import score
@@ -313,12 +313,22 @@ class Attempt:
         lasting = await prove.prove_output(self._resources.prober, part, member.plan, file, whole=whole)
         if member.film:
             await member.film.prove_joints(part, member.plan)
-        if member.claim.most_bytes is not None:
-            await prove.refuse_damaged(self._resources.prober, file, self._source.media, self._source.recorded.bytes)
+        if whole:
+            await self._refuse_damaged(member, file)
         if metric := member.plan.quality:
             picture = self._resources.paths.plot(member.claim.job, member.claim.id)
             member.quality = await asyncio.to_thread(score, part, metric, picture, member.unmeasured)
         return lasting, await asyncio.to_thread(seal, part)
+
+    async def _refuse_damaged(self, member: Member, file: SourceFile) -> None:
+        """Nothing takes the place of a source that is damaged, nor is it deleted: what was missing may come yet."""
+        try:
+            await prove.refuse_damaged(self._resources.prober, file, self._source.media, self._source.recorded.bytes)
+        except UnsuitableSource as error:
+            if not member.claim.source_goes:
+                raise
+            words = f"it stays, for it is not whole: {str(error).partition(': ')[2]}"
+            await self._settlement.keep_source(member.claim.job, words)
 
     async def _collect(self, member: Member, films: list[tuple[Member, tuple[Piece, ...]]]) -> None:
         """Adds a film that may be joined of its pieces."""

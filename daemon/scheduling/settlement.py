@@ -109,6 +109,10 @@ class Settlement:
         resources.figures.completed(claim.preset, took, proof.speed, proof.output_seconds)
         return None
 
+    async def keep_source(self, job: str, words: str) -> None:
+        """Has the source of a job of a watched folder stay, for which the words give the reason."""
+        await self._resources.store.write(lambda t: t.run("keep_source", job=job, said=words))
+
     async def let_wait(
         self, members: Iterable[Member], written: Mapping[str, int], seconds: float, cpu_seconds: float
     ) -> None:
