@@ -213,7 +213,7 @@ CREATE TABLE fetches (
     length           INTEGER,           -- of the whole file, if its host said so
     version          TEXT,              -- by which its host tells whether the file is still the same
     part             INTEGER NOT NULL DEFAULT 0 CHECK (part IN (0, 1)),  -- some of it may lie there, and is not whole
-    since            REAL NOT NULL,
+    since            REAL NOT NULL,     -- when it was asked for, and then when it was first attempted
     attempts         INTEGER NOT NULL DEFAULT 0,
     failures         INTEGER NOT NULL DEFAULT 0,  -- since it last got on
     next_attempt_at  REAL,              -- at what is left to do

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
+from daemon.callers import Caller
 from daemon.database.store import Store, Transaction
 from daemon.delivery.deliveries import Deliveries
 from daemon.delivery.hooks import Hooks
@@ -56,12 +57,20 @@ def house(paths: Paths, store: Store) -> tuple[Whereabouts, Settings, Library, Q
 
 
 def fetching(
-    paths: Paths, store: Store, downloader: Downloader | None = None, now: Callable[[], float] = lambda: 1.0
+    paths: Paths,
+    store: Store,
+    downloader: Downloader | None = None,
+    now: Callable[[], float] = lambda: 1.0,
+    most: int = 4,
 ) -> Fetches:
     """Fetches of a house, not run. Where no downloader is given they fetch nothing."""
     quota, space = house(paths, store)[3], Space(lambda: DiskUsage(total=10**12, free=10**12), kept_free=0)
-    rooms = SimpleNamespace(store=store, paths=paths, quota=quota, space=space, now=now, caller_of=None)
-    return Fetches(cast("Resources", rooms), downloader or Downloader(most_bytes=1), lambda: None)
+    rooms = SimpleNamespace(store=store, paths=paths, quota=quota, space=space, now=now, caller_of=_caller)
+    return Fetches(cast("Resources", rooms), downloader or Downloader(most_bytes=1), lambda: None, most=most)
+
+
+def _caller(owner: str | None) -> Caller:
+    return Caller(name=owner, rights=frozenset())
 
 
 def local_engine(ffmpeg: str = "no encoder", *, slots: int = 1, grace: float = 1.0, home: str = "") -> LocalEngine:

@@ -8,8 +8,10 @@ import json
 import re
 import signal
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +31,7 @@ from daemon.errors import InvalidRequest, Unfetched
 from daemon.jobs.insertion import insert_fetch
 from daemon.models import Remote
 from daemon.paths import Paths
-from daemon.storage import fetches, urls
+from daemon.storage import fetch_slots, fetches, trip, urls
 from daemon.storage.answers import Answer, Known
 from daemon.storage.download import Downloader, Order
 from daemon.storage.trip import Trip
@@ -596,6 +598,58 @@ def test_one_tokens_slow_hosts_leave_slots_to_others(start_daemon: Callable[...,
     assert len([came for came in host.came if came.get("range")]) == 1, "which gave way goes on from where it was"
 
 
+def dripping(visit: Visit) -> None:
+    """Sends less than 100 KB a second."""
+    host = visit.server
+    visit.begin(200, len(host.content), content_type="video/mp4", etag=host.etag, accept_ranges="bytes")
+    for at in range(0, len(host.content), 1000):
+        visit.wfile.write(host.content[at : at + 1000])
+        if host.gate.wait(0.01):
+            return
+
+
+def test_slow_hosts_of_several_tokens_leave_a_slot_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: FileHost
+) -> None:
+    """In minutes of 100 ms."""
+    monkeypatch.setattr(fetches, "Trip", partial(Trip, patience=0.1))
+    monkeypatch.setattr(fetches, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(fetch_slots, "SLOW", 10**6)
+    monkeypatch.setattr(trip, "LEAST_SPEED", 0)  # a disk may take as long
+    paths = Paths(tmp_path / "state")
+    paths.prepare()
+    host.content, host.answers = bytes(300_000), [dripping, dripping]
+    owners = ("a", "b", "c")
+
+    def fill(transaction: Transaction) -> None:
+        for number, owner in enumerate(owners, 1):
+            add_job(transaction, owner, owner=owner)
+            paths.job(owner).joinpath("sources").mkdir(parents=True)
+            insert_fetch(transaction, number, number, Remote(url=host.url(f"/{owner}"), shown=owner), float(number))
+            transaction.run("grow_fetch", id=owner, bytes=0)
+
+    def left(transaction: Transaction) -> bool:
+        return transaction.one("any_fetch") is not None
+
+    async def main(store: Store) -> None:
+        await store.write(fill)
+        committed = asyncio.Event()
+        store.on_commit(committed.set)
+        downloader = Downloader(allow_private=True, ports={host.server_port}, most_bytes=10**9)
+        running = asyncio.create_task(fetching(paths, store, downloader, now=time.time, most=2).run())
+        async with asyncio.timeout(PATIENCE):
+            while await store.read(left):
+                await committed.wait()
+                committed.clear()
+        running.cancel()
+        await asyncio.wait([running])
+
+    in_store(paths, main)
+    assert [came["path"] for came in host.came[:3]] == ["/a", "/b", "/c"]
+    assert [paths.source(owner, owner).read_bytes() == host.content for owner in owners] == [True] * 3
+    assert "range" in host.came[3], "which gave way goes on from where it was"
+
+
 def test_what_comes_counts_as_stored_and_waits_for_room(start_daemon: Callable[..., Daemon], host: FileHost) -> None:
     daemon = start_daemon(*open_to(host), "--max-stored-bytes", str(3_000_000))
     host.content = bytes(2_000_000)
@@ -638,6 +692,9 @@ class Failing:
         raise Unfetched("it does not answer")
 
 
+WEEK = 7 * 86400.0  # seconds that a fetch waited for its first attempt, which do not count
+
+
 def test_a_clock_that_jumps_neither_keeps_a_fetch_waiting_nor_gives_it_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -649,7 +706,7 @@ def test_a_clock_that_jumps_neither_keeps_a_fetch_waiting_nor_gives_it_up(
     def fill(transaction: Transaction) -> None:
         add_job(transaction, "film")
         remote = Remote(url="https://host.example/film.mp4", shown="https://host.example/…")
-        insert_fetch(transaction, 1, 1, remote, clock())
+        insert_fetch(transaction, 1, 1, remote, clock() - WEEK)
 
     def failures(transaction: Transaction) -> int:
         [row] = transaction.all("fetches_of_job", job=1)

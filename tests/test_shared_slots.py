@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import sqlite3
@@ -20,7 +21,8 @@ from daemon.database.file import prepare
 from daemon.database.store import load_queries
 from daemon.scheduling.turns import Turns
 from daemon.states import ARROWS
-from daemon.storage.fetch_slots import FetchSlots
+from daemon.storage import fetch_slots
+from daemon.storage.fetch_slots import FetchSlots, Leaving
 from daemon.storage.trip import Trip
 
 MANY = {"variations": [{"preset": "refresh", "count": 6}]}
@@ -140,26 +142,76 @@ def test_fetches_go_to_the_owner_of_whom_least_is_under_way(tmp_path: Path) -> N
         assert due["owner"] != "a", "who had most of late"
 
 
-def test_who_holds_more_than_a_share_of_the_fetches_gives_way() -> None:
-    def due(name: str, owner: str | None, priority: int = 0) -> Any:
-        return {"id": name, "job_seq": 1, "owner": owner, "priority": priority}
+def waits(name: str, owner: str | None, priority: int = 0, job: int = 1) -> Any:
+    return {"id": name, "job_seq": job, "owner": owner, "priority": priority}
 
+
+def gives(slots: FetchSlots, waiting: Any) -> str | None:
+    leaving = slots.give_way(waiting)
+    return leaving.source if leaving else None
+
+
+def test_who_holds_more_than_a_share_of_the_fetches_gives_way() -> None:
     slots, trips = FetchSlots(4), {f"a{n}": Trip("j", 0, None) for n in range(4)}
     for name, trip in trips.items():
-        slots.take(due(name, "a", 5 if name == "a0" else 0), trip)
-    assert slots.give_way(due("a9", "a")) is None
-    assert slots.give_way(due("low", "b", -1)) is None
-    given = slots.give_way(due("b1", "b"))
+        slots.take(waits(name, "a", 5 if name == "a0" else 0), trip)
+    assert gives(slots, waits("a9", "a")) is None
+    assert gives(slots, waits("low", "b", -1)) is None
+    given = gives(slots, waits("b1", "b"))
     assert given in {"a1", "a2", "a3"}
     trips[given].stop()
-    assert slots.give_way(due("b1", "b")) is None, "a slot is about to be free"
+    assert gives(slots, waits("b1", "b")) is None, "a slot is about to be free"
     slots.leave(given)
-    slots.take(due("b1", "b"), Trip("j", 0, None))
-    assert slots.give_way(due("ours", None)) in trips
-    assert slots.give_way(due("b2", "b")) in trips
+    slots.take(waits("b1", "b"), Trip("j", 0, None))
+    assert gives(slots, waits("ours", None)) in trips
+    assert gives(slots, waits("b2", "b")) in trips
     slots.leave(next(name for name in ("a1", "a2") if name != given))
-    slots.take(due("b2", "b"), Trip("j", 0, None))
-    assert slots.give_way(due("b3", "b")) is None
+    slots.take(waits("b2", "b"), Trip("j", 0, None))
+    assert gives(slots, waits("b3", "b")) is None
+
+
+def trickling(*, resumable: bool = True, piece: int = 100) -> Trip:
+    """What has come for some minutes of 20 ms, so many bytes at a time."""
+
+    async def main() -> Trip:
+        trip = Trip("j", 0, None, patience=0.02)
+        trip.begin(0, None, resumable=resumable)
+        watching = asyncio.create_task(trip.watch())
+        while trip.speed_at_length is None:
+            assert trip.flaw is None
+            trip.took(piece)
+            await asyncio.sleep(0.001)
+        watching.cancel()
+        return trip
+
+    return asyncio.run(main())
+
+
+def test_a_slow_fetch_gives_way_where_another_would_be_begun_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch_slots, "SLOW", 10**6)
+    slots = FetchSlots(2)
+    slots.take(waits("anew", "a"), trickling(resumable=False))
+    slots.take(waits("slow", "b", 5, job=2), trickling())
+    first = slots.give_way(waits("c1", "c", 5, job=3))
+    assert first == Leaving("slow", queue_anew=True), "several together do not keep all others waiting"
+    assert gives(slots, waits("c1", "c", 4, job=3)) is None, "it has priority"
+    assert gives(slots, waits("b1", "b", 5, job=2)) == "slow"
+    assert gives(slots, waits("b2", "b", 5, job=3)) == "slow"
+    assert gives(slots, waits("a1", "a", 0)) is None, "what would begin anew loses nothing for its owner's own"
+    assert gives(slots, waits("b3", "a", 5)) is None, "whose turn it is not"
+    monkeypatch.setattr(fetch_slots, "TURN_ANEW", 0.0)
+    assert gives(slots, waits("c1", "c", 0, job=3)) == "anew"
+
+
+@pytest.mark.parametrize("kept", ["fast", "coming", "whole"])
+def test_one_that_is_not_slow_keeps_its_slot(monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
+    monkeypatch.setattr(fetch_slots, "SLOW", 10**5 if kept == "fast" else 10**9)
+    trip = Trip("j", 0, None) if kept == "coming" else trickling(piece=10**6)
+    if kept == "whole":
+        trip.end()  # as while its SHA-256 is made
+    slots = FetchSlots(1)
+    slots.take(waits("a", "a"), trip)
+    assert slots.give_way(waits("b", "b")) is None
 
 
 @pytest.fixture(scope="module")

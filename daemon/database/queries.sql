@@ -1080,8 +1080,9 @@ VALUES (:source, :job, :shown, :wanted, :address, :now, :now)
 -- what is urgent, of that the owner of whom least is under way (`owners`), or was lately (`turns`), then the job of which
 -- least is (`jobs`), and what is due longest.
 -- name: due_fetch
-SELECT fetches.shown, fetches.wanted, fetches.status, fetches.length, fetches.version, fetches.failures, fetches.since,
-    sources.id, sources.name, sources.bytes, jobs.id AS job, jobs.seq AS job_seq, jobs.owner, jobs.priority,
+SELECT fetches.shown, fetches.wanted, fetches.status, fetches.length, fetches.version, fetches.failures,
+    iif(fetches.attempts, fetches.since, :now) AS since, sources.id, sources.name, sources.bytes, jobs.id AS job,
+    jobs.seq AS job_seq, jobs.owner, jobs.priority,
     (jobs.owner IS NULL OR EXISTS (
         SELECT 1 FROM tokens, json_each(tokens.rights) WHERE tokens.name = jobs.owner AND json_each.value = 'admin'
     )) AS of_admin
@@ -1112,12 +1113,13 @@ WHERE sources.id IN (SELECT value FROM json_each(:sources)) AND fetches.status =
 
 -- Begins an attempt: from here on something may lie there. No row: it is not wanted any more.
 -- name: begin_fetch
-UPDATE fetches SET part = 1, attempts = attempts + 1, error = nullif(error, :passed)
+UPDATE fetches SET part = 1, attempts = attempts + 1, since = :since, error = nullif(error, :passed)
 WHERE source = (SELECT seq FROM sources WHERE id = :id) AND status = 'pending'
 
--- Says what keeps it, whatever else did.
--- name: tell_of_fetch
-UPDATE fetches SET error = :error WHERE source = (SELECT seq FROM sources WHERE id = :id) AND status = 'pending'
+-- Says that it gives way, whatever else kept it; from `again` on it waits as if it came then.
+-- name: leave_slot
+UPDATE fetches SET error = :error, next_attempt_at = coalesce(:again, next_attempt_at)
+WHERE source = (SELECT seq FROM sources WHERE id = :id) AND status = 'pending'
 
 -- Keeps which file it is that is being fetched.
 -- name: note_fetch

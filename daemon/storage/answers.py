@@ -61,6 +61,11 @@ class Answer(Model, frozen=True):
     length: int | None
     version: Version
     framed: bool  # whether its end can be told from a line that broke
+    ranges: bool = False  # whether its host sends parts of it
+
+    @property
+    def resumable(self) -> bool:
+        return self.ranges and self.version.condition is not None
 
 
 def plain_headers(headers: Iterable[tuple[str, str]]) -> tuple[dict[str, str], str | None]:
@@ -133,7 +138,8 @@ def _whole(shown: str, headers: Mapping[str, str], version: Version, _: Known, _
     length = int(said) if said.isdigit() and len(said) < 20 and not chunked else None
     if length == 0:
         raise Unfetched(f"{shown} holds an empty file", final=True)
-    return Answer(begins=0, length=length, version=version, framed=chunked or length is not None)
+    ranges = headers.get("accept-ranges", "").strip().lower() == "bytes"
+    return Answer(begins=0, length=length, version=version, framed=chunked or length is not None, ranges=ranges)
 
 
 def _rest(shown: str, headers: Mapping[str, str], version: Version, known: Known, asked: bool) -> Answer:
@@ -147,4 +153,4 @@ def _rest(shown: str, headers: Mapping[str, str], version: Version, known: Known
         version.modified and known.version.modified and version.modified != known.version.modified
     ):
         raise Unfetched(f"{shown} has another file there by now", anew=True)
-    return Answer(begins=begins, length=length, version=known.version, framed=True)
+    return Answer(begins=begins, length=length, version=known.version, framed=True, ranges=True)

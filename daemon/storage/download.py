@@ -263,7 +263,7 @@ def _receive(line: _Line, answer: Answer, order: Order, trip: Trip, keeper: Keep
             )
             raise Unfetched(f"{shown} {words}", final=True)
         keeper.begin(answer)
-        trip.begin(answer.begins, answer.length)
+        trip.begin(answer.begins, answer.length, resumable=answer.resumable)
         part = _open(order.path, answer.begins, shown)
         try:
             _fill(part, line.response, shown, trip, keeper, most)

@@ -1,7 +1,8 @@
 """Shares slots of fetches between owners, as those of encodes are: who had least gets the next.
 
 An encode ends by itself, and a fetch when its host pleases. So one that has more than its share gives way, while others
-of no lower priority wait; it goes on later from where it was.
+of no lower priority wait; it goes on later from where it was. So does one that is slow, once it had a turn of some
+minutes: else a few hosts that send a little now and then would keep all others waiting, whoever named them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from daemon.database.store import Row
 from daemon.scheduling.turns import Owner, Turns
 from daemon.storage.trip import Trip
 
+SLOW = 32 * 1024  # bytes per second: one that is slower leaves its slot to what waits, after a turn of its own
+TURN_ANEW = 40 * 60.0  # seconds of such a turn, of what would begin anew then
+
 
 class Held(NamedTuple):
     """Is an attempt in a slot."""
@@ -26,6 +30,13 @@ class Held(NamedTuple):
     owner: Owner
     priority: int
     began: float
+
+
+class Leaving(NamedTuple):
+    """Names a source whose attempt is to end for another; where it is to `queue_anew`, behind all that waits now."""
+
+    source: str
+    queue_anew: bool = False
 
 
 class FetchSlots:
@@ -65,10 +76,16 @@ class FetchSlots:
             "turns": _json(self._turns.ahead()),
         }
 
-    def give_way(self, waiting: Row) -> str | None:
-        """Returns the source whose attempt is to end for that which waits, the slowest of who has most; None: none."""
+    def give_way(self, waiting: Row) -> Leaving | None:
+        """Returns whose attempt is to end for that which waits: the slowest of who has most, or else one that is slow.
+
+        None: none is.
+        """
         if any(held.trip.stopped for held in self._held.values()):
             return None  # a slot is about to be free
+        return self._of_most(waiting) or self._of_slow(waiting)
+
+    def _of_most(self, waiting: Row) -> Leaving | None:
         counts = Counter(held.owner for held in self._held.values())
         share = max(1, self._most // len({*counts, waiting["owner"]}))
         if counts[waiting["owner"]] >= share:
@@ -78,7 +95,26 @@ class FetchSlots:
             for source, held in self._held.items()
             if counts[held.owner] > share and held.priority <= waiting["priority"]
         ]
-        return max(greedy)[2] if greedy else None
+        return Leaving(max(greedy)[2]) if greedy else None
+
+    def _of_slow(self, waiting: Row) -> Leaving | None:
+        slow = [
+            (speed, source)
+            for source, held in self._held.items()
+            if (speed := held.trip.speed_at_length) is not None and speed < SLOW and self._is_after(held, waiting)
+        ]
+        return Leaving(min(slow)[1], queue_anew=True) if slow else None
+
+    def _is_after(self, held: Held, waiting: Row) -> bool:
+        """Whether the other would be begun before it, if both waited, and it loses little."""
+        if held.priority > waiting["priority"]:
+            return False
+        if held.owner != waiting["owner"]:
+            counts = Counter(one.owner for one in self._held.values())
+            is_due = held.trip.resumable or time.monotonic() - held.began >= TURN_ANEW
+            return is_due and counts[waiting["owner"]] < counts[held.owner]
+        jobs = Counter(one.job for one in self._held.values())
+        return held.trip.resumable and (waiting["job_seq"] == held.job or jobs[waiting["job_seq"]] < jobs[held.job])
 
 
 def _json(values: Iterable[object]) -> str:

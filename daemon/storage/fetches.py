@@ -157,17 +157,19 @@ class Fetches:
                     await self._look_ahead()
                 return following
             have = due["bytes"] if due["status"] == "pending" else 0
-            trip = Trip(due["job"], have, due["length"], lasts=GIVE_UP)
+            lasts = min(GIVE_UP, max(0.0, due["since"] + GIVE_UP - self._steady()))
+            trip = Trip(due["job"], have, due["length"], lasts=lasts)
             self._slots.take(due, trip)
             fetching.create_task(self._carry(due, trip), name=f"fetch of {due['id']}")
 
     async def _make_room(self) -> None:
-        """Ends an attempt of who has more than a share, where another waits."""
+        """Ends an attempt of who has more than a share, or one that is slow, where another waits."""
         waiting, _ = await self._store.read(partial(_due, self._now(), self._longest, self._slots.told(), False))
-        source = self._slots.give_way(waiting) if waiting else None
-        if source is not None:
-            await self._store.write(lambda t: t.run("tell_of_fetch", id=source, error=GIVES_WAY))
-            self._slots.trips[source].stop()
+        leaving = self._slots.give_way(waiting) if waiting else None
+        if leaving is not None:
+            self._slots.trips[leaving.source].stop()
+            again = self._now() if leaving.queue_anew else None
+            await self._store.write(lambda t: t.run("leave_slot", id=leaving.source, error=GIVES_WAY, again=again))
 
     async def _look_ahead(self) -> None:
         """Stops looking at commits where nothing is left to do, but that which a commit meanwhile brought."""
@@ -201,7 +203,9 @@ class Fetches:
                 self._ended.notify_all()
 
     async def _attempt(self, due: Row, trip: Trip) -> None:
-        if not await self._store.write(lambda t: t.run("begin_fetch", id=due["id"], passed=GIVES_WAY)):
+        if not await self._store.write(
+            lambda t: t.run("begin_fetch", id=due["id"], passed=GIVES_WAY, since=due["since"])
+        ):
             return
         order = Order(
             remote=msgspec.json.decode(due["wanted"], type=Remote),

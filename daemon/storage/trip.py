@@ -19,6 +19,7 @@ LATELY = 12  # such looks that the speed is of
 LEAST_SPEED = 1024  # bytes per second: a host that sends less is as good as one that sends nothing
 PATIENCE = 60.0  # seconds that this is measured over
 ENOUGH = int(LEAST_SPEED * PATIENCE)  # bytes with which an attempt got on, though it ended in crawling
+AT_LENGTH = 5  # times the patience that tell how fast it is at length
 
 
 class Stopped(Exception):
@@ -39,7 +40,8 @@ class Trip:
         self._samples = deque([(time.monotonic(), begun)], maxlen=LATELY)
         self._ends = time.monotonic() + lasts
         self._patience = patience
-        self._measured = time.monotonic(), begun
+        self.resumable = False  # whether its host would send the rest of it alone
+        self._measured = deque([(time.monotonic(), begun)], maxlen=1 + AT_LENGTH)
         self._receiving = False
         self.flaw: str | None = None  # why it is not gone on with, as words that follow the name of its host
         self._over = asyncio.Event()
@@ -98,12 +100,14 @@ class Trip:
             self._line.close()
             self._line = None
 
-    def begin(self, begins: int, length: int | None) -> None:
+    def begin(self, begins: int, length: int | None, *, resumable: bool = False) -> None:
         """Says that the file comes from that byte on."""
-        self.bytes, self.length, self.coming = begins, length, True
+        self.bytes, self.length, self.coming, self.resumable = begins, length, True, resumable
         self._samples.clear()
         self._samples.append((time.monotonic(), begins))
-        self._measured, self._receiving = self._samples[0], True
+        self._measured.clear()
+        self._measured.append(self._samples[0])
+        self._receiving = True
 
     def took(self, size: int) -> None:
         """Counts bytes that came."""
@@ -125,19 +129,27 @@ class Trip:
 
     def _flaw(self) -> str | None:
         """Words that go on behind the name of its host."""
-        now, (since, before) = time.monotonic(), self._measured
+        now, (since, before) = time.monotonic(), self._measured[-1]
         if now > self._ends:
             return f"was given up after {self.bytes} bytes: all of it takes too long"
         if now - since < self._patience:
             return None
         if (came := self.bytes - before) < LEAST_SPEED * self._patience:
             return f"sent only {came} bytes within {now - since:.0f} s, as good as nothing"
-        self._measured = now, self.bytes
+        self._measured.append((now, self.bytes))
         return None
 
     @property
     def speed(self) -> float | None:
         """Returns bytes per second lately; None: too little came to tell."""
-        began, before = self._samples[0]
-        elapsed = time.monotonic() - began
-        return (self.bytes - before) / elapsed if elapsed >= SAMPLED else None
+        return self._mean(self._samples) if time.monotonic() - self._samples[0][0] >= SAMPLED else None
+
+    @property
+    def speed_at_length(self) -> float | None:
+        """Returns bytes per second over some minutes; None: it does not come for so long, or not any more."""
+        is_known = self._receiving and len(self._measured) > AT_LENGTH
+        return self._mean(self._measured) if is_known else None
+
+    def _mean(self, samples: deque[tuple[float, int]]) -> float:
+        began, before = samples[0]
+        return (self.bytes - before) / (time.monotonic() - began)
