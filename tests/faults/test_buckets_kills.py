@@ -140,6 +140,42 @@ def test_each_result_comes_to_its_bucket_once(
         assert (found, leftovers(server)) == (wanted, [])
 
 
+@pytest.mark.rounds([1], range(50))
+def test_each_result_comes_to_its_bucket_once_though_the_store_dies(
+    attack: Attack, noise: Path, tally: Tally, tmp_path: Path, round: int
+) -> None:
+    """And forgets what it said beside objects, and what came of uploads in parts."""
+    moments = random.Random(round)
+    with serving(tmp_path / "s3") as server, road(server) as way:
+        server.put(SOURCE, noise.read_bytes())
+        config = tmp_path / "ffspool.toml"
+        config.write_text(profile(server, tmp_path, endpoint=f"http://127.0.0.1:{way.port}"))
+        backoff = ["--delivery-backoff", "0.1", "--fetch-backoff", "0.1"]
+        victim, _ = attack(*backoff, FFSPOOL_CONFIG=str(config))
+        start(victim)
+        for _ in range(3):
+            died = threading.Event()
+            way.arm(int(2 ** moments.uniform(10, 26)), partial(end, server, died))
+            submit(victim, noise)
+            wait_until(partial(is_over, victim, died), "its death, or the end of all of it", AMPLE)
+            way.disarm()
+            if died.is_set():
+                tally.attack(f"deaths of a store in a {what_ran(victim)} it")
+                server.stop()
+                server.start()
+        wanted = wait_until(lambda: all_of(victim), "every delivery", AMPLE)
+        found = there(server)
+        violated = found != wanted or bool(leftovers(server))
+        tally.case(10, violated=violated)
+        assert (found, leftovers(server)) == (wanted, [])
+
+
+def end(server: S3Server, died: threading.Event) -> None:
+    assert server.process
+    server.process.kill()
+    died.set()
+
+
 def start(victim: Victim) -> None:
     assert victim.starts(seconds=AMPLE), victim.log()
     victim.client.timeout = AMPLE
