@@ -45,7 +45,7 @@ def spans(house: Film, ffmpeg: str, small_film: Path) -> Spans:
     async def at_work(choose: Choose, house: House) -> Work:
         vars(house.resources)["span_seconds"] = 8.0
         work = Work(house, await house.finds(cut=True), ffmpeg, small_film)
-        work.lanes = Lanes(work.film, choose(work), work.stop, work.look)
+        work.lanes = Lanes(work.film, choose(work), work.stop, work.look, work.read)
         async with asyncio.timeout(PATIENCE):
             work.ended = await work.lanes.run()
         return work
@@ -58,7 +58,7 @@ class Work:
 
     lanes: Lanes
     ended: Ended
-    eager = False
+    eager = hurried = False
 
     def __init__(self, house: House, cut: film.Film, ffmpeg: str, source: Path) -> None:
         self.house = house
@@ -83,6 +83,13 @@ class Work:
     async def stop(self, _: Lane) -> Stopped:
         self.stopped.set()
         return STOPPED
+
+    async def read(self, reading: Awaitable[object]) -> object:
+        """One that is `hurried` is to be ended meanwhile."""
+        done = asyncio.ensure_future(reading)
+        if self.hurried:
+            done.cancel()
+        return await done
 
     def look(self) -> None:
         if self.eager:
@@ -117,6 +124,29 @@ def test_what_is_to_be_ended_while_its_machine_leaves_waits_for_no_other(
         return leave
 
     assert spans(choose).ended.lost
+
+
+@pytest.mark.parametrize("comes_to", [Ended(), LOST], ids=["whole", "lost"])
+def test_what_is_to_be_ended_while_a_span_is_read_does_not_wait_for_that(spans: Spans, comes_to: Ended) -> None:
+    works = list[Work]()
+
+    def choose(work: Work) -> Encode:
+        async def encode(lane: Lane) -> Ended:
+            if lane.span.number:
+                await work.stopped.wait()
+                return Ended(stopped=STOPPED)
+            work.lanes.open()
+            work.hurried = True
+            return comes_to
+
+        works.append(work)
+        return encode
+
+    with pytest.raises(asyncio.CancelledError):
+        spans(choose)
+    [work] = works
+    assert work.stopped.is_set(), "the others are ended, too"
+    assert not work.film.spans[0].whole
 
 
 def test_a_span_is_not_begun_after_another_one_failed(spans: Spans) -> None:

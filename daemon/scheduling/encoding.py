@@ -199,7 +199,7 @@ class Encoding:
         async def stop(lane: Lane) -> Stopped:
             return await self._resources.engine.stop(self._name(lane))
 
-        self._lanes = Lanes(film, encode, stop, self._on_free)
+        self._lanes = Lanes(film, encode, stop, self._on_free, self.read)
         return await self._lanes.run()
 
     async def join(self, films: Sequence[tuple[Member, tuple[Piece, ...]]]) -> Ended:

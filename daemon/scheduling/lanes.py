@@ -37,7 +37,8 @@ class Lane(NamedTuple):
 
 
 class Lanes:
-    """Works off the spans of a film. `encode` has a lane encoded, and `stop` ends one.
+    """Works off the spans of a film. `encode` has a lane encoded, and `stop` ends one. What was made is read within
+    `read`, which raises CancelledError once all is to be ended.
 
     There is always one lane; whoever has slots to give opens more, each for one span. When that might be of use is told
     by calling `look`.
@@ -49,11 +50,13 @@ class Lanes:
         encode: Callable[[Lane], Awaitable[Ended]],
         stop: Callable[[Lane], Awaitable[object]],
         look: Callable[[], None],
+        read: Callable[[Awaitable[None]], Awaitable[object]],
     ) -> None:
         self._film = film
         self._encode = encode
         self._stop = stop
         self._look = look
+        self._read = read
         self._left = deque(span for span in film.spans if not span.whole)
         self._running: dict[asyncio.Task[Ended], Lane] = {}
         self._progress: dict[int, Progress] = {}  # of what is encoded now, by span
@@ -116,7 +119,9 @@ class Lanes:
         return replace(report, seconds=seconds, speed=sum(speeds) if speeds else None)
 
     async def run(self) -> Ended:
-        """Returns once all spans are encoded, or how the first ended that was not. Raises as `Film.finish` does."""
+        """Returns once all spans are encoded, or how the first ended that was not. Raises as `Film.finish` and
+        `read` do.
+        """
         ended, spent = Ended(), 0.0
         try:
             while (self._left or self._running) and ended.succeeded:
@@ -155,14 +160,14 @@ class Lanes:
             spent = await self._end(list(others))
             await span.forget(list(others.values()))
             self._progress.pop(span.number, None)
-            await self._film.finish(span, lane.piece, told.cpu_seconds)
+            await self._read(self._film.finish(span, lane.piece, told.cpu_seconds))
             pace = (self._film.end(span) - span.begin.seconds) / max(time.monotonic() - lane.began, MOMENT)
             self._fastest = max(self._fastest, pace)
         elif others and not told.stopped:
             await span.forget([lane.piece])
         elif told.lost and not self.closed and self._lost[span.number] < MOST_LOST:
             self._lost[span.number] += 1
-            await span.go_on(lane.piece)
+            await self._read(span.go_on(lane.piece))
             self._progress.pop(span.number, None)
             self._left.appendleft(span)
         return spent
