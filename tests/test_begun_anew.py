@@ -6,18 +6,20 @@ import asyncio
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from stored import add_job, claim, fetching, house, in_store, variation
 
 from daemon.database import owned_files
-from daemon.database.store import Store, Transaction
+from daemon.database.store import Row, Store, Transaction
 from daemon.encode.task import Durable, Ended, Kept
 from daemon.jobs.bulk import Bulk
 from daemon.jobs.control import Control
+from daemon.jobs.inheritance import inherit
 from daemon.jobs.listing import Selection
 from daemon.jobs.scopes import Scope
+from daemon.jobs.views import JobView
 from daemon.media.prober import Prober
 from daemon.paths import Paths
 from daemon.proof.prove import Proof
@@ -316,6 +318,55 @@ def test_a_cancel_of_many_jobs_lets_go_of_what_one_of_a_part_kept(paths: Paths) 
         return await store.read(lambda t: pieces_owned(t, paths))
 
     assert not in_store(paths, work)
+
+
+FILM = {"name": "film.mp4", "path": "/a/film.mkv", "modified": 5, "parameters": "{}"}
+MOVED, OTHER = {"path": "/b/film.mkv"}, {"path": "/b/film.mkv", "modified": 6}
+HEIRS = {
+    "the same": ([{}], 0),
+    "a moved one": ([OTHER | {"name": "other.mp4"}, MOVED], 1),
+    "another name": ([OTHER, {"name": "film.mkv.mp4"}], 1),
+    "other parameters": ([{"parameters": '{"crf": 30}'}], 0),
+    "the same before that of the name": ([{"parameters": '{"crf": 30}'}, {"name": "film_2.mp4"}], 1),
+    "another film of the name": ([OTHER], None),
+}
+
+
+@pytest.mark.parametrize(("wanted", "heir"), HEIRS.values(), ids=HEIRS)
+def test_what_a_run_left_of_a_film_goes_to_what_is_made_of_that_file(
+    paths: Paths, wanted: list[dict[str, Any]], heir: int | None
+) -> None:
+    def make(transaction: Transaction, job: str, films: list[dict[str, Any]]) -> list[str]:
+        add_job(transaction, job)
+        found = transaction.one("job", id=job)
+        assert found
+        seq = found["seq"]
+        for number, film in enumerate({**FILM, **one} for one in films):
+            which = {"id": f"{job}{number}", "job": seq}
+            more = {"folder": "", "bytes": 1, "device": 1, "inode": number, "boot": None, "media": None}
+            own = {name: film.pop(name) for name in ("path", "modified")}
+            source = transaction.one("insert_source", **which, **own, **more, name="film.mkv")
+            assert source
+            more = {"preset": "h264-480p", "extension": "mp4", "priority": 0, "deliver": None}
+            transaction.run("insert_variation", **which, **film, **more, source=source["seq"])
+        return [f"{job}{number}" for number in range(len(films))]
+
+    def work(transaction: Transaction) -> list[str]:
+        [old] = make(transaction, "old", [{}])
+        mine = variation_of(transaction, "old", old)["seq"]
+        piece_rows.record_piece(transaction, variation=mine, number=1, attempt=1, begins=0.0, begun_with="")
+        new = make(transaction, "new", wanted)
+        inherit(paths, cast("JobView", SimpleNamespace(id="new")), transaction)
+        seqs = {variation_of(transaction, "new", one)["seq"]: one for one in new}
+        return [seqs[row["variation"]] for seq in seqs for row in piece_rows.pieces_of(transaction, variation=seq)]
+
+    assert in_store(paths, lambda store: store.write(work)) == ([] if heir is None else [f"new{heir}"])
+
+
+def variation_of(transaction: Transaction, job: str, name: str) -> Row:
+    row = transaction.one("variation_of_job", job=job, id=name)
+    assert row
+    return row
 
 
 async def ended(_: object) -> list[object]:

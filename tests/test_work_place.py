@@ -7,15 +7,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from conftest import make_clip
-from surroundings import thorough
+from surroundings import need_mounts, thorough
 from test_cli import names
 
 from daemon.cli import work_place
-from daemon.errors import Unavailable
+from daemon.errors import StartupError, Unavailable
 from daemon.proof.publish import seal
 
 # As a card does, it refuses whatever links below a folder; and as rclone's, locks on it.
@@ -80,6 +81,22 @@ def test_what_comes_out_otherwise_than_it_was_made_is_told(tmp_path: Path, monke
     finally:
         output.unlink()
     assert names(tmp_path) == []
+
+
+def test_a_folder_on_a_disk_that_is_full_is_not_worked_beside(tmp_path: Path) -> None:
+    """What an interrupted run left there would be begun anew elsewhere, and could not be brought."""
+    need_mounts()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], check=True)
+    try:
+        with suppress(OSError), (tmp_path / "film").open("wb", buffering=0) as film:
+            while film.write(bytes(4096)):
+                pass
+        with pytest.raises(StartupError, match="No space left on device"):
+            work_place.base_of(tmp_path)
+        (tmp_path / "film").unlink()
+        assert work_place.base_of(tmp_path) == tmp_path
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 @pytest.mark.parametrize(("kind", "local"), [("fuse.sshfs", True), ("nfs4", True), ("exfat", True), ("ext4", False)])

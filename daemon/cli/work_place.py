@@ -31,6 +31,7 @@ from daemon.proof.publish import seal
 
 WORK = ".ffspool"
 NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}  # nor is then worked in it, but in a folder that has some
+FULL = {errno.ENOSPC, errno.EDQUOT}
 MOUNTS = Path("/proc/self/mountinfo")
 ELSEWHERE = {
     *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ocfs2", "gfs2", "davfs"),
@@ -62,18 +63,24 @@ def _takes_work(folder: Path) -> bool:
     try:
         trial = Path(tempfile.mkdtemp(prefix=".ffspool-", dir=folder))
     except OSError as error:
-        raise StartupError(f"the output folder {folder} cannot be used: {error.strerror}") from error
+        raise _unusable(folder, error) from error
     try:
         (trial / "link").symlink_to("nowhere")
         (trial / "file").write_bytes(bytes(mmap.PAGESIZE))
         (trial / "second name").hardlink_to(trial / "file")
         with (trial / "file").open("r+b") as file, mmap.mmap(file.fileno(), mmap.PAGESIZE) as shared:
             shared[:1] = b"x"
-    except OSError:
+    except OSError as error:
+        if error.errno in FULL:  # nor could it take what is made elsewhere
+            raise _unusable(folder, error) from error
         return False
     finally:
         remove(trial)
     return True
+
+
+def _unusable(folder: Path, error: OSError) -> StartupError:
+    return StartupError(f"the output folder {folder} cannot be used: {error.strerror}")
 
 
 def _local(folder: Path) -> Path:
@@ -215,7 +222,7 @@ def _locked(folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise StartupError(f"the output folder {folder} cannot be used: {error.strerror}") from error
+        raise _unusable(folder, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -244,7 +251,7 @@ def _make(work: Path) -> None:
         words = "whoever made it could bring files of theirs, and it cannot be removed"
         raise StartupError(f"{work} is there already, {words}: remove it, or choose another --output folder") from None
     except OSError as error:
-        raise StartupError(f"the output folder {work.parent} cannot be used: {error.strerror}") from error
+        raise _unusable(work.parent, error) from error
 
 
 # What is made

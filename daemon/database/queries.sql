@@ -483,11 +483,19 @@ UPDATE variations SET cancel_requested_at = :now, keep_partial = 1 WHERE status 
 -- name: lay_down_completed
 UPDATE variations SET dropped = 1, lost_at = :now WHERE status = 'completed' AND lost_at IS NULL
 
--- Films of earlier jobs of which something is encoded.
+-- Films of earlier jobs of which something is encoded, and of what they are made.
 -- name: films_in_pieces
-SELECT DISTINCT variations.seq, variations.id, variations.name, variations.attempts, variations.stuck_at, jobs.id AS job
+SELECT DISTINCT variations.seq, variations.id, variations.name, variations.attempts, variations.stuck_at, jobs.id AS job,
+    variations.preset, variations.parameters, sources.path, sources.bytes, sources.modified
 FROM pieces CROSS JOIN variations ON variations.seq = pieces.variation JOIN jobs ON jobs.seq = variations.job
+JOIN sources ON sources.seq = variations.source
 WHERE +variations.job < :job
+
+-- What is to be made by a job, and of what.
+-- name: wanted_of_job
+SELECT variations.id, variations.name, variations.preset, variations.parameters, sources.path, sources.bytes,
+    sources.modified
+FROM variations JOIN sources ON sources.seq = variations.source WHERE variations.job = :job ORDER BY variations.seq
 
 -- Jobs that were made before that one, and of which nothing was completed.
 -- name: earlier_jobs_in_vain
