@@ -45,7 +45,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{file:36} {preset:16} {verdict}")
 
 
-pytest_plugins = ["surroundings", "browser", "judged", "nothing_blocks", "film_house"]
+pytest_plugins = ["surroundings", "bucket_scene", "browser", "judged", "nothing_blocks", "film_house"]
 
 EMPTY = 1_000_000  # bytes: more than the database of a daemon that has done little
 PLAIN: dict[str, Any] = {"trust_env": False, "verify": False}  # clients that need not read all authorities first

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
 import pytest
+from bucket_scene import Notes
 from conftest import PATIENCE, Daemon
 from msgspec.structs import replace
 from receiving_host import ReceivingHost, keep, receiving
 from stored import house, in_store
-from test_buckets import Notes
 from test_delivery import TINY, delivered
 from test_doubt import Woken
 from test_receivers import open_to, parcel, place

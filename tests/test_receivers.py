@@ -19,6 +19,7 @@ from typing import Any
 
 import obstore
 import pytest
+from bucket_scene import LADDER, Died, Notes
 from conftest import Daemon, wait_until
 from msgspec.structs import replace
 from receiving_host import (
@@ -36,7 +37,6 @@ from receiving_host import (
     stalled,
 )
 from s3_server import serving
-from test_buckets import LADDER, Died, Notes
 from test_delivery import TINY, delivered, only
 
 from daemon.addresses import DELIVERIES
