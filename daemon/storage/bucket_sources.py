@@ -36,8 +36,12 @@ class BucketSources:
             raise InvalidRequest("a bucket is asked with what its operator gave for it: leave out the headers")
         bucket = meant(self._buckets.values(), url)
         key = url.removeprefix(bucket.beginning)
-        if not key or any(part in {"", ".", ".."} for part in key.split("/")):
+        *folders, last = key.split("/")
+        if not last:
             raise InvalidRequest("the URL of a source names no object of that bucket")
+        if not {"", ".", ".."}.isdisjoint([*folders, last]):
+            words = "begins with /, or holds //, . or .. as a step: it cannot be asked for, so give it another"
+            raise InvalidRequest(f"the key of a source {words}")
         shown = f"{bucket.scheme}://{bucket.beginning.split('/')[2]}/…"
         asked = Remote(
             url=url,

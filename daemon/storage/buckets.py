@@ -112,7 +112,8 @@ def opening(bucket: Bucket) -> dict[str, str]:
 
 def _key(bucket: Bucket, parcel: Parcel) -> str:
     key = _filled(bucket, parcel)
-    if len(key.encode()) > MOST_KEY_BYTES:
+    whole = bucket.beginning.split("/", 3)[3] + key
+    if len(whole.encode()) > MOST_KEY_BYTES:
         raise Undelivered(f"its key would be longer than {MOST_KEY_BYTES} bytes", final=True)
     return key
 
