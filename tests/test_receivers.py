@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from ipaddress import ip_address
@@ -20,7 +21,7 @@ from typing import Any
 import obstore
 import pytest
 from bucket_scene import LADDER, Died, Notes
-from conftest import Daemon, wait_until
+from conftest import PATIENCE, Daemon, wait_until
 from msgspec.structs import replace
 from receiving_host import (
     Answering,
@@ -104,25 +105,46 @@ def test_a_real_store_takes_what_is_put_to_a_presigned_url(
 def test_a_host_that_asks_to_be_left_alone_is_so_for_that_token_alone(
     daemon: Daemon, host: ReceivingHost, clip: Path
 ) -> None:
-    token = daemon.client.post("/api/tokens", json={"name": "other"}).json()["token"]
+    theirs = by_token(daemon, host, clip, "other")
+    host.answers = [refusing(503, retry_after="3000")]
+    assert "answered 503" in error(daemon, theirs("/theirs/a.mp4"))
+    waiting = theirs("/theirs/b.mp4")
+    assert error(daemon, waiting) == rests.WAITS
+    ours = submit(daemon, clip, url=host.url("/ours/a.mp4"))
+    assert [told["status"] for told in delivered(daemon, ours)] == ["delivered"]
+    assert list(host.there) == ["/ours/a.mp4"]
+    assert daemon.client.get("/api/stats").json()["deliveries"]["failing"] == 1, "the other was not tried"
 
-    def theirs(path: str) -> str:
+
+def test_that_a_host_was_away_for_others_is_told_the_operator_alone(
+    daemon: Daemon, host: ReceivingHost, clip: Path
+) -> None:
+    """Else a client would know that others bring something there."""
+    host.answers = [refusing(503, retry_after="3000")] * 2
+    for name in ("a", "b"):
+        assert "answered 503" in error(daemon, by_token(daemon, host, clip, name)("/x.mp4"))
+    theirs = by_token(daemon, host, clip, "c")("/y.mp4")
+    wait_until(lambda: only(daemon.job(theirs)).get("delivery", {}).get("status") == "pending", "that it waits")
+    assert error(daemon, submit(daemon, clip, url=host.url("/z.mp4"))) == rests.WAITS
+    told = only(daemon.job(theirs))["delivery"]
+    assert (told["status"], told["error"], told["attempts"]) == ("pending", None, 0)
+
+
+def by_token(daemon: Daemon, host: ReceivingHost, clip: Path, name: str) -> Callable[[str], str]:
+    """Makes jobs of a new token whose results are brought to that path of the host."""
+    token = daemon.client.post("/api/tokens", json={"name": name}).json()["token"]
+
+    def made(path: str) -> str:
         spec = json.dumps({"variations": [TINY], "deliver": {"url": host.url(path)}})
         given = {"data": {"spec": spec}, "files": [("files", (clip.name, clip.read_bytes()))]}
         answer = daemon.client.post("/api/jobs", headers={"Authorization": f"Bearer {token}"}, **given)
         return str(answer.json()["id"])
 
-    def error(job: str) -> Any:
-        return wait_until(lambda: only(daemon.job(job)).get("delivery", {}).get("error"), "what keeps it")
+    return made
 
-    host.answers = [refusing(503, retry_after="3000")]
-    assert "answered 503" in error(theirs("/theirs/a.mp4"))
-    waiting = theirs("/theirs/b.mp4")
-    assert error(waiting) == rests.WAITS
-    ours = submit(daemon, clip, url=host.url("/ours/a.mp4"))
-    assert [told["status"] for told in delivered(daemon, ours)] == ["delivered"]
-    assert list(host.there) == ["/ours/a.mp4"]
-    assert daemon.client.get("/api/stats").json()["deliveries"]["failing"] == 1, "the other was not tried"
+
+def error(daemon: Daemon, job: str) -> Any:
+    return wait_until(lambda: only(daemon.job(job)).get("delivery", {}).get("error"), "what keeps it")
 
 
 WITHOUT_FILES = """
@@ -529,6 +551,20 @@ def test_one_that_is_cancelled_leaves_a_host_that_hangs(host: ReceivingHost, out
     with pytest.raises(Stopped):
         place(host).deliver(parcel(output, host.url("/a")), Notes().course(lambda: hangs(host, answer)))
     assert not host.gate.is_set()
+
+
+def test_who_brings_something_to_one_url_knows_nothing_of_others(host: ReceivingHost, output: Path) -> None:
+    host.answers = [saying_nothing]
+    first, there = parcel(output, host.url("/a")), place(host)
+    with ThreadPoolExecutor(1) as threads:
+        hanging = threads.submit(there.deliver, replace(first, owner="a"), Notes().course(lambda: bool(host.there)))
+        assert host.taken.wait(PATIENCE)
+        with pytest.raises(Undelivered, match="another result is on its way to that URL"):
+            there.deliver(replace(first, id="1" * 16, owner="a"), Notes().course())
+        there.deliver(replace(first, id="2" * 16, owner="b"), Notes().course())
+        with pytest.raises(Stopped):
+            hanging.result(PATIENCE)
+    assert list(host.there) == ["/a"]
 
 
 def test_a_name_is_looked_up_once(host: ReceivingHost, output: Path) -> None:

@@ -933,14 +933,13 @@ WHERE deliveries.next_attempt_at <= :now AND deliveries.id NOT IN (SELECT value 
     )
 ORDER BY deliveries.next_attempt_at LIMIT 1
 
--- One that waits for a place that rests, without that it is said.
+-- One that waits for a place that rests, without that it is said. That others found it away is the operator's to know.
 -- name: untold_rest
 SELECT 1 FROM deliveries
 WHERE next_attempt_at <= :now AND status = 'pending' AND error IS NULL AND EXISTS (
-    SELECT 1 FROM json_each(:resting) WHERE value ->> 0 = deliveries.place AND (value ->> 2 OR value ->> 1 IS (
-        SELECT jobs.owner FROM variations JOIN jobs ON jobs.seq = variations.job
-        WHERE variations.seq = deliveries.variation
-    ))
+    SELECT 1 FROM variations JOIN jobs ON jobs.seq = variations.job CROSS JOIN json_each(:resting)
+    WHERE variations.seq = deliveries.variation AND value ->> 0 = deliveries.place
+        AND (value ->> 1 IS jobs.owner OR (value ->> 2 AND jobs.owner IS NULL))
 )
 LIMIT 1
 
@@ -948,10 +947,9 @@ LIMIT 1
 -- name: tell_of_rests
 UPDATE deliveries SET error = :error
 WHERE next_attempt_at <= :now AND status = 'pending' AND error IS NULL AND EXISTS (
-    SELECT 1 FROM json_each(:resting) WHERE value ->> 0 = deliveries.place AND (value ->> 2 OR value ->> 1 IS (
-        SELECT jobs.owner FROM variations JOIN jobs ON jobs.seq = variations.job
-        WHERE variations.seq = deliveries.variation
-    ))
+    SELECT 1 FROM variations JOIN jobs ON jobs.seq = variations.job CROSS JOIN json_each(:resting)
+    WHERE variations.seq = deliveries.variation AND value ->> 0 = deliveries.place
+        AND (value ->> 1 IS jobs.owner OR (value ->> 2 AND jobs.owner IS NULL))
 )
 
 -- When the next one is due.

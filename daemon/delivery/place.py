@@ -40,6 +40,7 @@ class Parcel(Model, frozen=True):
 
     id: str
     destination: Destination
+    owner: str | None = None  # whose it is, by the name of a token
     name: str = ""  # that it is to have, unless its place fills in a template of its own
     words: Words | None = None  # what such a template speaks of
     output: Path = Path()  # a file, or a folder of files

@@ -34,6 +34,7 @@ def parcel_of(row: Row, paths: Paths, library: Library) -> Parcel:
     return replace(
         bound(row, library, destination),
         id=row["id"],
+        owner=row["owner"],
         output=paths.output(row["job"], row["variation"], row["extension"]),
         bytes=row["bytes"],
         sha256=row["sha256"],

@@ -6,7 +6,8 @@ import threading
 
 
 class ClaimedKeys:
-    """Is shared by the threads that deliver. Keys are told by their whole URLs."""
+    """Is shared by the threads that deliver. Keys are told by their whole URLs, or whatever stands for
+    one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -118,7 +118,8 @@ class Receivers:
             files = _files(parcel, base, course)
         except InvalidRequest as error:
             raise Undelivered(str(error), final=True) from error
-        if not self._claimed.claim(urls.address(base), parcel.id):
+        claimed = f"{parcel.owner or ''} {urls.address(base)}"  # nobody is to know what others bring there
+        if not self._claimed.claim(claimed, parcel.id):
             raise Undelivered("another result is on its way to that URL: it waits for that")
         try:
             return Receipt(to=base.shown, kept=self._put_all(files, parcel.destination.wish.conflict, course))
