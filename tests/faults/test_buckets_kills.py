@@ -122,8 +122,7 @@ def test_each_result_comes_to_its_bucket_once(
         start(victim)
         for _ in range(2):  # deaths, each after some of what is left
             killed = threading.Event()
-            soon, later = 2 ** moments.uniform(10, 26), moments.uniform(2e7, 6e7)  # the latter mostly in a delivery
-            way.arm(int(moments.choice([soon, later])), partial(kill, victim, killed))
+            way.arm(int(moment(moments)), partial(kill, victim, killed))
             with suppress(httpx.HTTPError, ValueError):  # it dies meanwhile
                 submit(victim, noise)
                 wait_until(partial(is_over, victim, killed), "its death, or the end of all of it", AMPLE)
@@ -155,7 +154,7 @@ def test_each_result_comes_to_its_bucket_once_though_the_store_dies(
         start(victim)
         for _ in range(3):
             died = threading.Event()
-            way.arm(int(2 ** moments.uniform(10, 26)), partial(end, server, died))
+            way.arm(int(moment(moments)), partial(end, server, died))
             submit(victim, noise)
             wait_until(partial(is_over, victim, died), "its death, or the end of all of it", AMPLE)
             way.disarm()
@@ -168,6 +167,12 @@ def test_each_result_comes_to_its_bucket_once_though_the_store_dies(
         violated = found != wanted or bool(leftovers(server))
         tally.case(10, violated=violated)
         assert (found, leftovers(server)) == (wanted, [])
+
+
+def moment(draw: random.Random) -> float:
+    """So many bytes after which something dies."""
+    soon, later = 2 ** draw.uniform(10, 26), draw.uniform(2e7, 6e7)  # the latter mostly in a delivery
+    return draw.choice([soon, later])
 
 
 def end(server: S3Server, died: threading.Event) -> None:
