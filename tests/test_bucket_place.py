@@ -35,7 +35,7 @@ from daemon.config_tables import Bucket
 from daemon.delivery.place import Course, Parcel, Stopped
 from daemon.errors import ForbiddenPath, Undelivered
 from daemon.models import Conflict
-from daemon.storage import credentials, leftovers, object_store
+from daemon.storage import credentials, leftovers, object_store, s3_requests
 from daemon.storage.buckets import Buckets, meant
 from daemon.storage.object_store import PART, ObjectStore, Taken
 
@@ -407,7 +407,7 @@ def test_an_upload_below_the_key_of_a_file_is_anothers(scene: Scene) -> None:
 def test_uploads_are_found_however_many_are_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: type[S3Server]
 ) -> None:
-    monkeypatch.setattr(leftovers, "PAGE", 2)
+    monkeypatch.setattr(s3_requests, "PAGE", 2)
     store = server(tmp_path / "s3")
     store.start()
     try:

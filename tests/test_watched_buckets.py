@@ -14,6 +14,7 @@ from typing import Any
 
 import obstore
 import pytest
+from bucket_scene import named, s3
 from conftest import Daemon, wait_until
 from s3_server import BUCKET, MotoServer, S3Server, profile
 from test_folders import QUICK, jobs, scans, shown, told, toml
@@ -24,7 +25,8 @@ from daemon.folders import checks
 from daemon.folders.bucket_files import Listing
 from daemon.presets.library import Library
 from daemon.settings import Settings
-from daemon.storage.object_store import Listed
+from daemon.storage import credentials, s3_requests
+from daemon.storage.object_store import Listed, ObjectStore
 
 Start = Callable[..., Daemon]
 
@@ -203,6 +205,42 @@ def test_one_object_that_nobody_may_look_at_keeps_no_other_waiting(
         words = "a secret.mp4 waits: the bucket renders answered 400 Bad Request"
         wait_until(lambda: shown(daemon)["error"] == words, "what keeps the one")
         assert [one["name"] for one in history(daemon)] == ["b.mp4"]
+
+
+@pytest.mark.parametrize("server", [MotoServer], indirect=True)
+def test_a_key_that_is_no_path_keeps_no_other_object_waiting(
+    start_daemon: Start, server: S3Server, tmp_path: Path, clip: Path
+) -> None:
+    """Whoever may put something there could else keep all others out."""
+    for key in ("a//b.mp4", "b\tc.mp4", "d e+f&.mp4", "z.mp4"):
+        s3(server).put_object(Bucket=BUCKET, Key=f"renders/in/{key}", Body=clip.read_bytes())
+    daemon = watching(start_daemon, server, tmp_path, recursive=True)
+    wait_until(lambda: (shown(daemon)["made"], shown(daemon)["refused"]) == (2, 2), "all of them")
+    assert shown(daemon)["error"] is None
+    found = {name: (verdict, error) for name, verdict, error in verdicts(daemon)}
+    assert [name for name, (verdict, _) in found.items() if verdict == "completed"] == ["d e+f&.mp4", "z.mp4"]
+    assert "holds //, . or .. as a step" in str(found["a//b.mp4"])
+
+
+@pytest.mark.parametrize("server", [MotoServer], indirect=True)
+def test_each_object_is_listed_once_whatever_keys_hold(
+    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_requests, "PAGE", 2)
+    keys = sorted(["aa", "a//b", "é+ %41&", "x\ty", "y", "z"])
+    for key in keys:
+        s3(server).put_object(Bucket=BUCKET, Key=f"renders/in/{key}", Body=key.encode())
+    s3(server).put_object(Bucket=BUCKET, Key="renders/in.other", Body=b"x")
+    bucket = named(server, tmp_path)
+    store = ObjectStore(bucket, credentials.credentials(bucket))
+    found = list(store.listed("in"))
+    assert [one.key for one in found] == [f"in/{key}" for key in keys]
+    assert [one.bytes for one in found] == [len(key.encode()) for key in keys]
+    [whole] = [one for one in found if one.key == "in/y"]
+    obstore.delete(server.store(), "renders/in/z")
+    for key in ("a//b", "x\ty"):
+        s3(server).delete_object(Bucket=BUCKET, Key=f"renders/in/{key}")
+    assert whole in list(store.listed("in")), "it is as the client lists it"
 
 
 @pytest.mark.thorough

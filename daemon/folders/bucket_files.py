@@ -61,16 +61,16 @@ class BucketFiles:
         size = found.identity[0] or 0
         if words := rules.refusal_of_size(self._folder.when, size):
             raise Refused(words)
-        there = await self._asking.run(self._folder.name, partial(self._head, found.path))
-        if there is None or _identity(found.path, there.bytes, there.etag, found.changed) != found.identity:
-            return None
-        if DELIVERY in there.said:
-            raise Ours
         try:
             url = self._folder.beginning + found.path
             name, remote = self._sources.remote(url, headers={}, sha256=None, name=None)
         except InvalidRequest as error:
             raise Refused(str(error)) from error
+        there = await self._asking.run(self._folder.name, partial(self._head, found.path))
+        if there is None or _identity(found.path, there.bytes, there.etag, found.changed) != found.identity:
+            return None
+        if DELIVERY in there.said:
+            raise Ours
         return Taken(NewSource(name=name, bytes=0, remote=replace(remote, etag=there.etag)), self._variations)
 
     def _listed(self) -> Iterator[tuple[str, Listed]]:

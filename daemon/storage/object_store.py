@@ -9,8 +9,9 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any, NamedTuple
 
 from daemon.config_tables import Bucket
@@ -19,6 +20,7 @@ from daemon.models import Model
 from daemon.storage import leftovers
 from daemon.storage.answers import plain_etag
 from daemon.storage.azure_signing import signed_anew
+from daemon.storage.s3_requests import S3, may_be_asked
 
 PART = 5 * 1024**2  # bytes: what is larger is sent in parts, as stores want them at least
 MOST_PARTS = 9_000  # of 10,000 that S3 allows
@@ -54,6 +56,10 @@ class Listed(NamedTuple):
     bytes: int
     etag: str | None
     modified: int
+
+
+class NoPath(Undelivered):
+    """A key is none that the client takes."""
 
 
 class Taken(Exception):
@@ -110,9 +116,24 @@ class ObjectStore:
         """Yields all below a folder, in the store's order, a page at a time. Raises Undelivered."""
         import obstore
 
-        with self._in_words():
-            for found in obstore.list(self._store, folder or None, chunk_size=PAGE):
-                yield from map(_listed, found)
+        last = ""
+        try:
+            with self._in_words():
+                for found in obstore.list(self._store, folder or None, chunk_size=PAGE):
+                    for one in found:
+                        last = str(one["path"])
+                        yield _listed(one)
+        except NoPath:  # the client lists no such keys, nor others beside them
+            if not may_be_asked(self._bucket, self._credentials):
+                raise
+            yield from self._listed_whatever_they_hold(folder, last)
+
+    def _listed_whatever_they_hold(self, folder: str, after: str) -> Iterator[Listed]:
+        try:
+            for key, size, etag, modified in S3(self._bucket, self._credentials).objects(folder, after):
+                yield Listed(key, size, plain_etag(etag), _nanoseconds(modified))
+        except (OSError, HTTPException, ValueError):
+            raise Undelivered(f"the bucket {self._bucket.name} cannot be listed", away=True) from None
 
     def under_way(self, key: str) -> dict[str, list[str]] | None:
         """Returns what uploads there are by now to a key and below it; None: nobody can tell."""
@@ -170,7 +191,7 @@ class ObjectStore:
             raise
         except InvalidPathError:
             words = f"the bucket {self._bucket.name} holds a key that is no path, as with // or a tab in it: rename it"
-            raise Undelivered(words, away=True) from None
+            raise NoPath(words, away=True) from None
         except (BaseError, ValueError) as error:  # `from None`: what it says may be secret, and a log shows causes
             raise self._refusal(error) from None
 
@@ -197,8 +218,11 @@ class ObjectStore:
 
 
 def _listed(one: Any) -> Listed:
-    modified = round(one["last_modified"].timestamp() * 1e9)
-    return Listed(str(one["path"]), int(one["size"]), plain_etag(one["e_tag"]), modified)
+    return Listed(str(one["path"]), int(one["size"]), plain_etag(one["e_tag"]), _nanoseconds(one["last_modified"]))
+
+
+def _nanoseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1e9)
 
 
 def code(error: Exception) -> str:
