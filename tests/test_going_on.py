@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import forked
 import psutil
@@ -21,7 +21,9 @@ from surroundings import thorough
 from test_resume import encoded, task
 
 from daemon.database import owned_files
+from daemon.database.store import Row
 from daemon.jobs.kept_films import kept_films
+from daemon.jobs.variation_views import by_name
 from daemon.media.model import MOST_REPEATED
 from daemon.paths import size
 from daemon.recipes.pieces import SOUND
@@ -109,6 +111,21 @@ def test_all_is_told_to_be_kept_of_a_film_that_is_only_to_be_joined(house: Film,
         return kept.seconds, kept.bytes == len(whole)
 
     assert house(work) == (24.0, True)
+
+
+def test_what_is_kept_of_a_film_is_told_whose_source_was_not_read_yet(house: Film, piece: bytes) -> None:
+    """As by a run again that is interrupted at once, or of a source that was written to."""
+
+    async def work(house: House) -> float:
+        await interrupted(house, piece, None)
+        store, rooms = house.resources.store, house.resources
+        await store.write(lambda t: t.run("lay_down_waiting", now=4.0))
+        rows = await store.read(lambda t: t.all("kept_pieces", job=1, source=None, variation=None))
+        unread = cast("list[Row]", [{**by_name(row), "media": None} for row in rows])
+        [kept] = await kept_films(rooms.prober, rooms.paths, "a", unread, within=PATIENCE)
+        return kept.seconds
+
+    assert house(work) == 15.0 - MOST_REPEATED
 
 
 @pytest.mark.parametrize("since", ["a crash", "a power cut"])

@@ -10,7 +10,7 @@ import msgspec
 from daemon.database.store import Row
 from daemon.errors import ProbeError, Unavailable
 from daemon.jobs.receipts import KeptVariation
-from daemon.media.model import MOST_REPEATED, Media
+from daemon.media.model import MOST_REPEATED, Media, PieceContent
 from daemon.media.prober import Prober
 from daemon.paths import Paths
 
@@ -30,9 +30,8 @@ async def _kept_film(prober: Prober, paths: Paths, job: str, row: Row, within: f
     seconds = row["begins"]
     if row["told"]:  # it is whole, or cut into spans, and what is given up of each is little
         return KeptVariation(variation=row["id"], seconds=row["in_hand"], bytes=row["bytes"])
-    piece, media = paths.piece(job, row["id"], row["number"]), msgspec.json.decode(row["media"], type=Media)
     try:
-        content = await asyncio.wait_for(prober.piece(piece, media), max(within, SOON))
+        content = await asyncio.wait_for(_content(prober, paths, job, row), max(within, SOON))
         if content.cut:
             seconds = (seconds or content.begins) + content.cut.seconds
     except TimeoutError:
@@ -40,3 +39,11 @@ async def _kept_film(prober: Prober, paths: Paths, job: str, row: Row, within: f
     except (ProbeError, Unavailable):
         pass  # it is begun anew, from there
     return KeptVariation(variation=row["id"], seconds=seconds, bytes=row["bytes"])
+
+
+async def _content(prober: Prober, paths: Paths, job: str, row: Row) -> PieceContent:
+    """Raises TimeoutError where it cannot be read yet, since the source has to be before."""
+    if row["media"] is None:
+        raise TimeoutError
+    media = msgspec.json.decode(row["media"], type=Media)
+    return await prober.piece(paths.piece(job, row["id"], row["number"]), media)
