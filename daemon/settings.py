@@ -18,6 +18,7 @@ from daemon.unknown_fields import told
 
 PREFIX = "FFSPOOL_"
 ENVIRONMENT = "the environment"
+KEYS = ("_TOKEN", "_KEY")  # how names of variables end that hold one
 
 YEARS = 100 * 366 * 24 * 3600.0  # seconds; beyond it a time is no date any more
 
@@ -152,6 +153,11 @@ class Surroundings(msgspec.Struct, frozen=True):
     watchdog_seconds: float | None
     journald: bool = False  # what is logged goes to the journal
     credentials: str | None = None  # the folder of what `LoadCredential=` names
+
+
+def key_in_environment(beginning: str) -> str | None:
+    """Returns the name of a variable that begins so and holds a key, as its end says; None: there is none."""
+    return next((name for name in sorted(os.environ) if name.startswith(beginning) and name.endswith(KEYS)), None)
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:

@@ -33,7 +33,7 @@ from s3_server import BUCKET, KEY, MotoServer, S3Server, keys_file
 
 from daemon.config_tables import Bucket
 from daemon.delivery.place import Course, Parcel, Stopped
-from daemon.errors import ForbiddenPath, Undelivered
+from daemon.errors import ForbiddenPath, StartupError, Undelivered
 from daemon.models import Conflict
 from daemon.storage import credentials, leftovers, object_store, s3_requests
 from daemon.storage.buckets import Buckets, meant
@@ -208,6 +208,21 @@ def test_what_the_environment_holds_is_not_sent_beside_the_keys_of_a_file(
     assert [name for came in ill_store.came for name, value in came.items() if "token-of-a-role" in value] == []
     keys = {"account_name": "ours", "account_key": "a2V5"}
     assert "sig=" in ObjectStore(Bucket(name="blobs", url="az://blobs"), keys).signed("a", timedelta(hours=1))
+
+
+@pytest.mark.parametrize("name", ["AZURE_STORAGE_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_KEY"])
+def test_what_the_environment_holds_is_not_sent_in_place_of_a_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = tmp_path / "keys"
+    bucket = Bucket(name="blobs", url="az://blobs", credentials=path)
+    path.write_text("account_name = ours\nclient_id = i\nclient_secret = s\ntenant_id = t\n")
+    assert credentials.credentials(bucket)["client_secret"] == "s"
+    monkeypatch.setenv(name, "of-another-store")
+    with pytest.raises(StartupError, match=f"{name} would be sent in place of what"):
+        credentials.credentials(bucket)
+    path.write_text("account_name = ours\naccount_key = a2V5\n")
+    assert "account_key" in credentials.credentials(bucket)
 
 
 def test_a_store_whose_certificate_nobody_trusts_is_refused_in_words(

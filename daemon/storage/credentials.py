@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import configparser
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import util
 
 from daemon.config_tables import Bucket
 from daemon.errors import StartupError
+from daemon.settings import key_in_environment
 
 WANTED = {"s3": {"access_key_id", "secret_access_key"}, "az": {"account_name"}}
 KNOWN = {
@@ -36,12 +37,22 @@ def credentials(bucket: Bucket) -> dict[str, str]:
     try:
         with path.open("rb") as file:
             text = file.read(MOST_BYTES).decode()
-        return _of_google(text) if bucket.scheme == "gs" else _of_lines(text, bucket)
+        found = _of_google(text) if bucket.scheme == "gs" else _of_lines(text, bucket)
     except OSError as error:
         words = f"{path} cannot be read: {error.strerror}"
     except (ValueError, configparser.Error):
         words = f"{path} holds no {_sort(bucket)}"
+    else:
+        if (preferred := _preferred(found)) is None:
+            return found
+        words = f"{preferred} would be sent in place of what {path} holds: take it out of the environment"
     raise StartupError(f"In {bucket.place}: the credentials of the bucket {bucket.name}: {words}")
+
+
+def _preferred(found: Mapping[str, str]) -> str | None:
+    """The variable of which the client of stores makes use rather than of these; it may be for another store."""
+    is_by_name = "client_secret" in found and found.keys().isdisjoint({"account_key", "sas_key"})
+    return key_in_environment("AZURE_STORAGE_") if is_by_name else None
 
 
 def _sort(bucket: Bucket) -> str:
