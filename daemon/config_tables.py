@@ -117,6 +117,11 @@ class Folder(AnyFolder, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: Path
 
     @property
+    def aside(self) -> Path | None:
+        """Returns where its files are moved to, once others took their places or all is delivered; None: nowhere."""
+        return self.replace.trash if self.replace else self.move_to
+
+    @property
     def beginning(self) -> str:
         """Returns what the path of all that is in it begins with, as it stands."""
         return os.path.normpath(self.path).rstrip("/") + "/"

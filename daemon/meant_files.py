@@ -26,3 +26,8 @@ def is_meant(within: str, include: Iterable[str] = (), exclude: Iterable[str] = 
     if not include:
         return MEDIA.fullmatch(PurePosixPath(name).suffix) is not None
     return any(fnmatch(name, pattern) or fnmatch(within, pattern) for pattern in include)
+
+
+def sample_of(pattern: str) -> str:
+    """Returns the name of a file that the pattern means."""
+    return re.sub(r"\*|\?|\[[^]]*\]", "x", pattern).rpartition("/")[2]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from conftest import Daemon, wait_until
 from conftest import told as alter
 from msgspec.structs import replace
+from surroundings import need_mounts
 
 from daemon.config_tables import Folder, When, folders
 from daemon.errors import StartupError
@@ -378,6 +380,9 @@ def over(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
     }
 
 
+INNER = {**to("z", "in", on_success="delete"), "path": "x/y"}
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -397,9 +402,13 @@ def over(path: str, name: str = "x", **more: Any) -> dict[str, Any]:
         ([{"path": "file"}], "file is no folder"),
         ([{"path": "state/spool"}], "is in the state dir"),
         ([to("y"), to("z", "y"), to("x", "z")], "feed each other"),
+        ([to("y"), to("link", "y")], "feed each other"),
+        ([to("link")], "would take what is delivered to it"),
+        ([over("link", "y"), {"path": "x"}], "delivers into the folder x.* may take the place of a source"),
         ([to("y", "x", on_success="delete"), {"name": "again", "path": "link"}], "is the folder again by another name"),
         ([to("z", "x", on_success="delete", recursive=True), {"name": "in", "path": "link/y"}], "both take its files"),
         ([to("z", "x", recursive=True), {**to("z", "in", on_success="delete"), "path": "x/y"}], "both take its files"),
+        ([to("z", "x", recursive=True, include=("*.rare",)), {**INNER, "include": ("*.rare",)}], "both take its files"),
     ],
 )
 def test_folders_that_cannot_be_watched_are_refused_at_the_start(given: Any, words: str, tmp_path: Path) -> None:
@@ -420,6 +429,34 @@ def test_folders_that_cannot_be_watched_are_refused_at_the_start(given: Any, wor
         asyncio.run(
             checks.check([folder(tmp_path, **one) for one in (to("z", "x", **outer), inner)], Library(), settings)
         )
+
+
+def test_nothing_is_delivered_over_what_was_moved_aside(tmp_path: Path) -> None:
+    for name in ("x", "y", "z", "kept"):
+        (tmp_path / name).mkdir()
+    settings = Settings(state_dir=tmp_path / "state", source_roots=(tmp_path,), output_roots=(tmp_path,))
+    inbox = folder(tmp_path, **to("z", on_success="move", move_to=tmp_path / "kept"))
+    with pytest.raises(StartupError, match=r"into the folder x.* may take the place of a source"):
+        asyncio.run(checks.check([inbox, folder(tmp_path, **over("kept", "y"))], Library(), settings))
+    asyncio.run(checks.check([inbox, folder(tmp_path, **over("z", "y"))], Library(), settings))
+
+
+def test_a_folder_that_is_mounted_a_second_time_is_one(tmp_path: Path) -> None:
+    need_mounts()
+    for name in ("x/deep", "y", "again"):
+        (tmp_path / name).mkdir(parents=True)
+    settings = Settings(state_dir=tmp_path / "state", source_roots=(tmp_path,), output_roots=(tmp_path,))
+    subprocess.run(["mount", "--bind", str(tmp_path / "x" / "deep"), str(tmp_path / "again")], check=True)
+    try:
+        for given, words in (
+            ([over("again", "y"), {"path": "x", "recursive": True}], "may take the place of a source"),
+            ([to("x/deep", "y"), to("y", "again")], "feed each other"),
+            ([to("y", recursive=True), {**INNER, "deliver": Deliver(folder="y"), "path": "again"}], "both take its"),
+        ):
+            with pytest.raises(StartupError, match=words):
+                asyncio.run(checks.check([folder(tmp_path, **one) for one in given], Library(), settings))
+    finally:
+        subprocess.run(["umount", str(tmp_path / "again")], check=True)
 
 
 def test_folders_that_are_not_valid_are_refused_with_the_file_and_line(tmp_path: Path) -> None:

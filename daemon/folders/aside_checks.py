@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
 
 from daemon.config_tables import AnyFolder, Folder
 from daemon.errors import StartupError
 from daemon.folders.replacing import device_of
 from daemon.folders.scan import may_be_taken
+from daemon.meant_files import sample_of
 from daemon.models import Conflict, Wanted
 from daemon.presets.builtin import FOLDER
 from daemon.settings import Settings
 
 GO = "and the files of one of the two are replaced, moved or deleted"
-USUAL = tuple(f"film.{ending}" for ending in ("mkv", "mp4", "mov", "avi", "m4v", "ts", "mxf", "webm", "mp3", "wav"))
+ENDINGS = "mkv mp4 mov avi m4v ts m2ts mts mpg vob mxf webm wmv flv mp3 m4a flac wav"
+USUAL = tuple(f"film.{ending}" for ending in ENDINGS.split())
 
 
-def refuse_unsafe(
-    folder: AnyFolder, folders: Sequence[AnyFolder], wanted: Sequence[Wanted], settings: Settings
-) -> None:
-    """Raises StartupError for what is not to become of a folder's files, or for a place to move them that is watched.
+def refuse_unsafe(folder: AnyFolder, wanted: Sequence[Wanted], settings: Settings) -> None:
+    """Raises StartupError for what is not to become of a folder's files.
 
     `wanted` is what is made of each file. Nothing is looked at on the disk.
     """
@@ -43,8 +43,8 @@ def refuse_unsafe(
         )
     if (folder.on_success == "move") != (folder.move_to is not None):
         raise StartupError(f'{where}: `move_to` says where its files go, with `on_success` = "move"')
-    if aside := _aside(folder):
-        _refuse_watched(aside, folder, folders, settings)
+    if folder.aside:
+        _refuse_unclear(folder.aside, folder, settings)
 
 
 def _refuse_changes(folder: AnyFolder, where: str) -> None:
@@ -54,16 +54,28 @@ def _refuse_changes(folder: AnyFolder, where: str) -> None:
         raise StartupError(f"{where}: {words}, and let a lifecycle rule of the bucket do so")
 
 
-def _refuse_watched(aside: Path, folder: Folder, folders: Sequence[AnyFolder], settings: Settings) -> None:
+def _refuse_unclear(aside: Path, folder: Folder, settings: Settings) -> None:
     where, what = _where(folder), _called(folder)
     if not aside.is_absolute() or ".." in aside.parts or not aside.name:
         raise StartupError(f"{where}: {what} {aside} has to be named by its whole path")
     if aside.is_relative_to(settings.state_dir):
         raise StartupError(f"{where}: {what} is in the state dir: name a folder outside of that")
-    for other in (one for one in folders if isinstance(one, Folder)):
-        if other.path.is_relative_to(aside):
+
+
+def refuse_watched(
+    folder: AnyFolder, others: Sequence[Folder], places: Mapping[str, PurePath], kept: Mapping[str, PurePath]
+) -> None:
+    """Raises StartupError where what files of the folder are moved to is watched, or a folder lies in it.
+
+    `places` tell where folders lie, and `kept` where their files are moved to, by the names of the folders.
+    """
+    if not isinstance(folder, Folder) or folder.name not in kept:
+        return
+    where, what, aside = _where(folder), _called(folder), kept[folder.name]
+    for other in others:
+        if places[other.name].is_relative_to(aside):
             raise StartupError(f"{where}: the folder {other.name} lies in {what}: name another one")
-        if aside.is_relative_to(other.path) and not (other is folder and _is_hidden(aside, folder)):
+        if aside.is_relative_to(places[other.name]) and not (other is folder and _is_hidden(aside, places[other.name])):
             remedy = "let its name begin with a dot" if other is folder else "name another one"
             raise StartupError(f"{where}: {what} lies in the folder {other.name}, which is watched: {remedy}")
 
@@ -72,7 +84,7 @@ def refuse_unusable(folder: Folder) -> None:
     """Raises StartupError for a folder that may not be changed, or from which nothing can be moved. Blocks."""
     if not (folder.replace or folder.on_success != "leave") or not folder.path.is_dir():
         return
-    written, aside = [folder.path], _aside(folder)
+    written, aside = [folder.path], folder.aside
     if aside:
         _refuse_unmovable(aside, folder)
         written.append(aside if aside.exists() else aside.parent)
@@ -81,37 +93,29 @@ def refuse_unusable(folder: Folder) -> None:
             raise StartupError(f"{_where(folder)}: the daemon's user may not write to {path}, as it has to")
 
 
-def refuse_twice(folder: Folder, others: Sequence[Folder]) -> None:
+def refuse_twice(folder: Folder, others: Sequence[Folder], places: Mapping[str, PurePath]) -> None:
     """Raises StartupError where another name leads to the same folder, or into it, and files that both take are
-    changed. Blocks."""
+    changed. `places` tell where each lies."""
     for other in others:
         if other is folder or not (folder.is_changed or other.is_changed):
             continue
-        if _is_same(folder.path, other.path):
+        if places[folder.name] == places[other.name]:
             raise StartupError(
                 f"{_where(folder)}: {folder.path} is the folder {other.name} by another name, {GO}: watch it once"
             )
-        if folder.recursive and _takes_of(folder, other):
+        if folder.recursive and _takes_of(folder, other, places):
             raise StartupError(
                 f"{_where(folder)}: {other.name} lies in it, both take its files, {GO}: `exclude` them in one"
             )
 
 
-def _takes_of(folder: Folder, other: Folder) -> bool:
+def _takes_of(folder: Folder, other: Folder, places: Mapping[str, PurePath]) -> bool:
     """Whether it takes files of another that lies in it, by what they may be called."""
-    real = Path(os.path.realpath(other.path))
-    for above in real.parents:
-        if _is_same(folder.path, above):
-            within = real.relative_to(above)
-            return any(may_be_taken(f"{within}/{name}", folder) and may_be_taken(name, other) for name in USUAL)
-    return False
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    try:
-        return os.path.samestat(path.stat(), other.stat())
-    except OSError:
+    if not places[other.name].is_relative_to(places[folder.name]):
         return False
+    within = places[other.name].relative_to(places[folder.name])
+    meant = (sample_of(pattern) for pattern in (*folder.include, *other.include))
+    return any(may_be_taken(f"{within}/{name}", folder) and may_be_taken(name, other) for name in (*USUAL, *meant))
 
 
 def _refuse_unmovable(aside: Path, folder: Folder) -> None:
@@ -124,11 +128,6 @@ def _refuse_unmovable(aside: Path, folder: Folder) -> None:
         raise StartupError(f"{where}: {what} {aside} lies on another file system: files are moved, not copied")
 
 
-def _aside(folder: Folder) -> Path | None:
-    """Where its files are moved to."""
-    return folder.replace.trash if folder.replace else folder.move_to
-
-
 def _called(folder: Folder) -> str:
     return "the trash" if folder.replace else "`move_to`"
 
@@ -137,6 +136,6 @@ def _where(folder: AnyFolder) -> str:
     return f"In {folder.place or 'ffspool.toml'}: the folder {folder.name}"
 
 
-def _is_hidden(aside: Path, folder: Folder) -> bool:
+def _is_hidden(aside: PurePath, place: PurePath) -> bool:
     """Whether no scan of the folder comes there."""
-    return any(part.startswith(".") for part in aside.relative_to(folder.path).parts)
+    return any(part.startswith(".") for part in aside.relative_to(place).parts)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
+
+from msgspec.structs import replace
 
 from daemon.bounded_threads import Workers
 from daemon.config_tables import AnyFolder, Folder
 from daemon.delivery.place import WEB
 from daemon.errors import InvalidRequest, Misconfigured, StartupError, Unavailable
-from daemon.folders.aside_checks import refuse_twice, refuse_unsafe, refuse_unusable
+from daemon.folders.aside_checks import refuse_twice, refuse_unsafe, refuse_unusable, refuse_watched
 from daemon.folders.overwriting import refuse_one_name, refuse_overwritten
 from daemon.models import Deliver, VariationRequest, Wanted
+from daemon.mounts import location
 from daemon.name_template import NameTemplate
 from daemon.presets.library import Library
 from daemon.settings import Settings
@@ -35,23 +38,50 @@ async def check(folders: Sequence[AnyFolder], library: Library, settings: Settin
 
 async def _check(folders: Sequence[AnyFolder], library: Library, settings: Settings) -> None:
     looking = Workers("looking at a folder", patience=PATIENCE)
-    reached = dict[str, str]()
+    reached = dict[str, PurePath | None]()
     local = [folder for folder in folders if isinstance(folder, Folder)]
+    places = {folder.name: await _place(folder.path, looking) for folder in local}
+    kept = {folder.name: await _place(aside, looking) for folder in local if (aside := folder.aside)}
     for folder in folders:
         where = f"In {folder.place or 'ffspool.toml'}: the folder {folder.name}"
         wanted = _wanted(folder, library, where)
-        refuse_unsafe(folder, folders, wanted, settings)
+        refuse_unsafe(folder, wanted, settings)
+        refuse_watched(folder, local, places, kept)
         refuse_one_name(folder.deliver, where)
         if folder.deliver:
             await _refuse_unmet(folder.deliver, settings, where)
-        reached[folder.name] = _target(folder, settings.output_roots, where)
-        refuse_overwritten(folder, reached[folder.name], folders, wanted, where)
+        target = _target(folder, settings.output_roots, where)
+        reached[folder.name] = await _place(Path(target), looking) if target else None
+        if isinstance(folder, Folder) and reached[folder.name] == places[folder.name]:
+            raise StartupError(f"{where} would take what is delivered to it: deliver to another folder")
+        refuse_overwritten(folder, reached[folder.name], _filled(folders, places, kept), wanted, where)
         if isinstance(folder, Folder):
+            refuse_twice(folder, local, places)
             with suppress(Unavailable):
                 await looking.run(str(folder.path), partial(_refuse_unusable, folder.path, settings, where))
                 await looking.run(str(folder.path), partial(refuse_unusable, folder))
-                await looking.run(str(folder.path), partial(refuse_twice, folder, local))
-    _refuse_circles(local, reached)
+    _refuse_circles(local, reached, places)
+
+
+async def _place(path: Path, looking: Workers) -> PurePath:
+    """Where a path leads; as it stands, where its disk does not answer."""
+    try:
+        return await looking.run(str(path), partial(location, path))
+    except Unavailable:
+        return PurePath(os.path.normpath(path))
+
+
+def _filled(
+    folders: Sequence[AnyFolder], places: Mapping[str, PurePath], kept: Mapping[str, PurePath]
+) -> Iterator[AnyFolder]:
+    """What files lie in that nothing is to take the place of: folders, and what their files are moved to."""
+    for folder in folders:
+        if not isinstance(folder, Folder):
+            yield folder
+            continue
+        yield replace(folder, path=Path(places[folder.name]))
+        if folder.name in kept:
+            yield replace(folder, path=Path(kept[folder.name]), include=("*",), exclude=(), recursive=False)
 
 
 def _wanted(folder: AnyFolder, library: Library, where: str) -> tuple[Wanted, ...]:
@@ -84,8 +114,6 @@ def _target(folder: AnyFolder, roots: Sequence[Path], where: str) -> str:
     target = os.path.normpath(Path(roots[0] if len(roots) == 1 else "", folder.deliver.folder))
     if not any(_is_in(target, os.path.normpath(root)) for root in roots):
         raise StartupError(f"{where}: {folder.deliver.folder} is below no output root: name one (`output_roots`)")
-    if isinstance(folder, Folder) and target == os.path.normpath(folder.path):
-        raise StartupError(f"{where} would take what is delivered to it: deliver to another folder")
     return target
 
 
@@ -121,9 +149,11 @@ def _refuse_unusable(path: Path, settings: Settings, where: str) -> None:
             raise StartupError(f"{where}: {path} does not exist: correct it, or make it") from error
 
 
-def _refuse_circles(folders: Sequence[Folder], reached: Mapping[str, str]) -> None:
+def _refuse_circles(
+    folders: Sequence[Folder], reached: Mapping[str, PurePath | None], places: Mapping[str, PurePath]
+) -> None:
     """Refuses folders that feed each other, be it through others."""
-    fed = {folder.name: _fed(folder, folders, reached[folder.name]) for folder in folders}
+    fed = {folder.name: _fed(folder, folders, reached[folder.name], places) for folder in folders}
     for folder in folders:
         seen, ahead = set[str](), list(fed[folder.name])
         while ahead:
@@ -138,12 +168,17 @@ def _refuse_circles(folders: Sequence[Folder], reached: Mapping[str, str]) -> No
                 ahead += fed[name]
 
 
-def _fed(folder: Folder, folders: Sequence[Folder], target: str) -> list[str]:
+def _fed(
+    folder: Folder, folders: Sequence[Folder], target: PurePath | None, places: Mapping[str, PurePath]
+) -> list[str]:
     """The others that would see what is brought there."""
+    if target is None:
+        return []
     return [
         other.name
         for other in folders
-        if other is not folder and (target == str(other.path) or (other.recursive and _is_in(target, str(other.path))))
+        if other is not folder
+        and (target == places[other.name] or (other.recursive and target.is_relative_to(places[other.name])))
     ]
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 
 from msgspec import UNSET
 
 from daemon.config_tables import AnyFolder, BucketFolder, Folder
 from daemon.errors import StartupError
 from daemon.folders.scan import is_being_made, may_be_taken
+from daemon.meant_files import sample_of
 from daemon.models import Conflict, Deliver, Wanted
 from daemon.name_template import USUAL, WORD
 from daemon.presets.builtin import FOLDER
@@ -23,12 +24,12 @@ SAMPLE = "x7q"  # stands for whatever a word may be
 
 
 def refuse_overwritten(
-    folder: AnyFolder, target: str, others: Iterable[AnyFolder], wanted: Sequence[Wanted], where: str
+    folder: AnyFolder, target: PurePath | None, others: Iterable[AnyFolder], wanted: Sequence[Wanted], where: str
 ) -> None:
-    """Raises StartupError where a delivery of the folder's may take the place of a file that one of all watches.
+    """Raises StartupError where a delivery of the folder's may take the place of a file that lies in one of all.
 
-    It goes to the folder `target` of this host, unless that is empty. URLs tell one bucket whichever profiles lead to
-    it. `wanted` is what is made of each file.
+    It goes to the folder `target` of this host, if to any; `others` are named by where they lie, as that is. URLs tell
+    one bucket whichever profiles lead to it. `wanted` is what is made of each file.
     """
     wish = folder.deliver
     if wish is None or wish.conflict != Conflict.OVERWRITE or not (target or isinstance(wish.url, str)):
@@ -37,7 +38,9 @@ def refuse_overwritten(
     for other in others:
         if isinstance(other, Folder | BucketFolder) and any(_may_reach(template, one, folder, other) for one in wanted):
             words = (
-                "would take what is delivered to it" if other is folder else f"delivers into the folder {other.name}"
+                "would take what is delivered to it"
+                if other.name == folder.name
+                else f"delivers into the folder {other.name}"
             )
             raise StartupError(
                 f'{where} {words}, and with `conflict` = "overwrite" a result may take the place of a source: deliver '
@@ -93,16 +96,11 @@ def _keys(template: str, one: Wanted, watched: AnyFolder) -> Iterator[str]:
     """Keys that it may become, of sources that the folder may hold."""
     end = "/x.ts" if one.extension == FOLDER else ""
     name = template if one.extension == FOLDER or "{ext}" in template else f"{template}.{{ext}}"
-    for stem in (SAMPLE, *(_meant(pattern) for pattern in watched.include)):
+    for stem in (SAMPLE, *(PurePosixPath(sample_of(pattern)).stem for pattern in watched.include)):
         words = {"stem": stem, "source": f"{stem}.{one.extension}", "preset": one.label, "ext": one.extension}
         parts = WORD.split(name)  # texts and words in turn
         key = "".join(words.get(part, SAMPLE) if n % 2 else part for n, part in enumerate(parts)) + end
         yield re.sub(r"(^|/)\.", r"\1_", key)  # as templates name nothing that is hidden
-
-
-def _meant(pattern: str) -> str:
-    """The stem of a file that the pattern means."""
-    return PurePosixPath(re.sub(r"\*|\?|\[[^]]*\]", "x", pattern)).stem
 
 
 def _is_watched(key: str, watched: AnyFolder) -> bool:
