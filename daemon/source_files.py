@@ -21,6 +21,7 @@ EVERYWHERE = ("/",)
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 PASSING = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 GONE = {errno.ENOENT, errno.ENOTDIR}
+ROUNDED = 2_000_000_000  # nanoseconds by which some file systems round times
 
 
 class SourceRefused(OSError):
@@ -51,6 +52,12 @@ def open_source(path: str, roots: Iterable[str] = EVERYWHERE, identity: Identity
 
 def identity_of(status: os.stat_result) -> Identity:
     return status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def is_as_old(status: os.stat_result, size: int, modified: int) -> bool:
+    """Tells whether that is a regular file of so many bytes and of that time, in nanoseconds, as a move leaves it."""
+    is_regular = status.st_mode & 0o170000 == 0o100000
+    return is_regular and status.st_size == size and abs(status.st_mtime_ns - modified) <= ROUNDED
 
 
 def descriptor_path(descriptor: int) -> str:

@@ -298,6 +298,33 @@ def test_what_it_was_made_of_is_known_by_its_bytes_too(file_scene: Scene, notes:
     assert film.read_bytes() == file_scene.output.read_bytes()
 
 
+def test_what_it_was_made_of_is_not_overwritten_where_it_was_moved_to(file_scene: Scene, notes: Notes) -> None:
+    """As while the share was away, to the place of the result that did not come."""
+    film = file_scene.root / "films" / "clip.mp4"
+    film.parent.mkdir()
+    film.write_bytes(OLD)
+    os.utime(film, ns=(10**18, 10**18))
+    parcel = msgspec.structs.replace(
+        file_scene.parcel(conflict="overwrite"), source="/gone", source_key=(len(OLD), 10**18)
+    )
+    with pytest.raises(Undelivered, match="is what it was made of"):
+        file_scene.place.deliver(parcel, notes.course())
+    assert film.read_bytes() == OLD
+    os.utime(film)
+    file_scene.place.deliver(parcel, notes.course())
+    assert film.read_bytes() == file_scene.output.read_bytes()
+
+
+def test_a_folder_with_what_it_was_made_of_in_it_is_not_overwritten(tmp_path: Path, notes: Notes) -> None:
+    scene = made(tmp_path, folder=True)
+    scene.place.deliver(scene.parcel(), notes.course())
+    source = scene.root / "films" / "clip_hls" / "0" / "0.m4s"
+    parcel = msgspec.structs.replace(scene.parcel(1, conflict="overwrite"), source=str(source))
+    with pytest.raises(Undelivered, match="clip_hls holds what it was made of"):
+        scene.place.deliver(parcel, Notes(tmp_path / "more").course())
+    assert source.exists()
+
+
 @pytest.mark.parametrize("told", ["", "master.m3u8", "thumbnails.vtt"])
 @pytest.mark.parametrize("name", ["thesis.odt", "wedding.mp4", "party/guests.jpg", "sprites-1.jpg"])
 def test_a_folder_of_anything_is_not_overwritten(tmp_path: Path, notes: Notes, name: str, told: str) -> None:

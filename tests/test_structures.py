@@ -56,6 +56,14 @@ def test_a_part_of_a_larger_whole_is_told(tmp_path: Path, path: str, playlist: s
         ("film_500.mp4", "film.ism", '<video src="film_500.mp4"/>', "part of a stream or disc: film.ism names it"),
         ("seg0.ts", "all.m3u", "#EXTM3U\n#EXT-X-VERSION:3\nseg0.ts", "part of a stream or disc: all.m3u names it"),
         ("film.mkv", "all.m3u", "#EXTM3U\nfilm.mkv", None),
+        ("news.ts", "news.ts.ap", "", "part of a recording: news.ts.ap tells of it"),
+        ("news.ts", "news.eit", "", None),
+        ("news.ts", "news.hmt", "", "part of a stream or disc: news.hmt tells of it"),
+        ("MPEGAV/AVSEQ01.DAT", "VCD/INFO.VCD", "", "part of a stream or disc: it lies in MPEGAV"),
+        ("MPEG2/AVSEQ01.MPG", "SVCD/INFO.SVD", "", "part of a stream or disc: it lies in MPEG2"),
+        ("MPEG2/film.mpg", "other.mpg", "", None),
+        ("reel.mxf", "ASSETMAP.xml", "", "part of a stream or disc: ASSETMAP.xml tells of it"),
+        ("Ours.photoslibrary/originals/1/1.mov", "a", "", "part of a program's library: it lies in Ours.photoslibrary"),
     ],
 )
 def test_a_part_is_told_by_what_lies_beside_it(
@@ -74,6 +82,30 @@ def test_nothing_takes_the_place_of_a_part(tmp_path: Path) -> None:
     source = local_source("seg0.ts", tmp_path / "seg0.ts", (str(tmp_path),))
     with pytest.raises(Unfit, match=r"index\.m3u8 names it"):
         replacing(folder, "seg0.ts", source, "ts", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "refused"),
+    [
+        ("film.avi", "film.avi.srt", True),
+        ("film.avi", "film.srt", False),
+        ("film.avi", "film.nfo", False),
+        ("film.mkv", "film.mkv.jpg", False),
+        ("film.mkv", "film.mkv.md5", True),
+    ],
+)
+def test_what_is_called_after_the_whole_of_a_name_is_not_left_behind(
+    tmp_path: Path, name: str, other: str, refused: bool
+) -> None:
+    (tmp_path / name).write_bytes(b"film")
+    (tmp_path / other).touch()
+    folder = Folder(name="x", path=tmp_path, variations=(), replace=Replace(trash=tmp_path / ".trash"))
+    source = local_source(name, tmp_path / name, (str(tmp_path),))
+    if not refused:
+        assert replacing(folder, name, source, "mkv", "").name == name
+        return
+    with pytest.raises(Unfit, match=f"{other} is of this very file"):
+        replacing(folder, name, source, "mkv", "")
 
 
 def test_what_is_protected_is_not_even_begun(tmp_path: Path) -> None:

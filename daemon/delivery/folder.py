@@ -31,7 +31,7 @@ from daemon.errors import ForbiddenPath, InvalidRequest, StartupError, Unavailab
 from daemon.models import Conflict, Deliver, Destination, Model
 from daemon.paths import Paths
 from daemon.proof import output_folder
-from daemon.source_files import GONE
+from daemon.source_files import GONE, is_as_old
 
 A_ROOT = "name one by `--output-root FOLDER`, or `output_roots` in ffspool.toml, and start the daemon anew"
 PATIENCE = 3.0  # seconds to look for a folder: a job need not wait until its share is there
@@ -255,13 +255,17 @@ class _Delivery:
                 self._course.note(None)
 
     def _is_source(self, name: str, there: os.stat_result) -> bool:
-        """Tells whether that is the file it was made of, or all that is in it, as where it was uploaded from there: to
-        take its place is for `replace`, which keeps it."""
+        """Tells whether that is the file it was made of, or has all that is in it, as where it was uploaded from there, or
+        is a folder which holds it: to take its place is for `replace`, which keeps it."""
+        if self._parcel.source_key and is_as_old(there, *self._parcel.source_key):
+            return True  # though it may be gone from where it was read
         source = self._parcel.source
         try:
             kept = Path(source).stat() if source else None
             if source is None or kept is None or os.path.samestat(there, kept):
                 return kept is not None
+            if stat.S_ISDIR(there.st_mode):
+                return any(os.path.samestat(there, above.stat()) for above in Path(source).parents)
             if not stat.S_ISREG(there.st_mode) or there.st_size != kept.st_size:
                 return False
             found = by_handle.contents(self._folder, name, self._course.check)
@@ -275,9 +279,9 @@ class _Delivery:
         is_folder = self._parcel.output.is_dir()
         there = no_replace.status(self._folder, name)
         if there and self._is_source(name, there):
-            raise Undelivered(
-                f"{name} is what it was made of, and is not overwritten: give it another name", final=True
-            )
+            holds = "holds" if stat.S_ISDIR(there.st_mode) else "is"
+            words = f"{name} {holds} what it was made of, and is not overwritten: give it another name"
+            raise Undelivered(words, final=True)
         if there and stat.S_ISDIR(there.st_mode) != is_folder:
             raise Undelivered(f"{name} cannot be replaced: files replace files, and folders folders", final=True)
         if is_folder:

@@ -48,6 +48,7 @@ class Parcel(Model, frozen=True):
     sha256: str = ""
     modified: int | None = None  # of its source, in nanoseconds since the epoch
     source: str | None = None  # where that lies, or its upload
+    source_key: tuple[int, int] | None = None  # its bytes and time, in ns, by which it is known wherever it was moved
     mark: Mark = Mark()  # that it gets where it is brought to
     quality: Quality | None = None  # beside its source, where that was measured
     landing: str | None = None  # of one to be withdrawn: what was noted of it, where that is to be undone

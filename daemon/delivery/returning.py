@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
@@ -18,10 +17,9 @@ from daemon.delivery.by_handle import Rights
 from daemon.delivery.part import part_of, remove
 from daemon.errors import Undelivered
 from daemon.models import Destination, Model, Replacing
-from daemon.source_files import GONE, Identity, identity_of
+from daemon.source_files import GONE, Identity, identity_of, is_as_old
 
 TRASH = Rights(0o700)
-ROUNDED = 2_000_000_000  # nanoseconds by which some file systems round times
 AWAY = "the watched folder is away, or another disk is in its place"
 NEW_FOLDER = Rights(0o755)  # of one that is gone, and an original is to be put back to
 
@@ -257,6 +255,4 @@ class Return(Pair):
 def _has(folder: int, name: str, size: int, modified: int) -> bool:
     """Tells whether a file of that size and time has that name."""
     there = no_replace.status(folder, name)
-    if there is None or not stat.S_ISREG(there.st_mode):
-        return False
-    return there.st_size == size and abs(there.st_mtime_ns - modified) <= ROUNDED
+    return there is not None and is_as_old(there, size, modified)

@@ -34,6 +34,7 @@ SMALL = 64 * 1024**2  # bytes up to which a file is known by all of them
 CHUNK = 1024**2
 GET_FLAGS = 0x8008_6601  # FS_IOC_GETFLAGS, and two of what it tells
 IMMUTABLE, APPENDED_TO = 0x10, 0x20
+SUMS = (".md5", ".sha1", ".sha256", ".sha512", ".sfv", ".par2", ".torrent")  # what knows a file by its bytes
 ROUNDING = 0.98  # of a picture's area
 
 
@@ -96,10 +97,17 @@ def _refuse_protected(descriptor: int) -> None:
 
 
 def _refuse_taken(path: Path, ending: str) -> None:
+    """Refuses where something has the name to come already, or belongs to the file by its whole name."""
     if len(f"{path.stem}{ending}".encode()) > filenames.MAX_BYTES:
         raise Unfit(f"its name with {ending} would be longer than {filenames.MAX_BYTES} bytes")
     if path.suffix.lower() != ending and os.path.lexists(path.with_name(path.stem + ending)):
         raise Unfit(f"{path.stem}{ending} is there already")
+    with os.scandir(path.parent) as entries:
+        after = [entry.name for entry in entries if entry.name.startswith(f"{path.name}.")]
+    if path.suffix.lower() == ending:
+        after = [name for name in after if name.lower().endswith(SUMS)]
+    if after:
+        raise Unfit(f"{min(after)} is of this very file, by its name, and would be of none")
 
 
 def device_of(path: Path) -> int:

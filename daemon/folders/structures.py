@@ -11,14 +11,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
-DISCS = frozenset({"bdmv", "video_ts", "audio_ts", "hvdvd_ts", "avchd", "xdroot", "bdav", "bpav", "m4root", "dvd_rtav"})
+DISCS = frozenset({
+    "bdmv", "video_ts", "audio_ts", "hvdvd_ts", "avchd", "xdroot", "bdav", "bpav", "m4root", "dvd_rtav", "mpegav",
+})  # fmt: skip
+VIDEO_CDS = frozenset({"vcd", "svcd", "hsvcd"})  # folders that lie beside those with the films of one, which are these
+OF_VIDEO_CDS = frozenset({"mpeg2", "segment"})
+LIBRARIES = (".photoslibrary", ".imovielibrary", ".fcpbundle", ".aplibrary", ".tvlibrary", "avid mediafiles")
 CARD = "contents"  # of P2 and Canon's, beside whose pictures and sounds lists of clips lie
 RECORDING = ".rec"  # VDR's folders, with an index of bytes
-PLAYLISTS = (".m3u8", ".mpd", ".ism", ".ismc", ".smil", ".cue")
+RECORDED = (".meta", ".cuts", ".ap", ".sc")  # beside Enigma2's, called after the whole name: bytes, cuts and titles
+PLAYLISTS = (".m3u8", ".mpd", ".ism", ".ismc", ".smil", ".cue", ".f4m")
 MAYBE = ".m3u"  # which mostly lists what a player is to play one after the other
 STREAMED = "#EXT-X-"
 # What lies beside files of a disc that was copied without the folders it had, or above them; by their extension.
-INDICES = {".vob": (".ifo",), ".m2ts": (".bdmv", ".mpls", ".clpi")}
+INDICES = {
+    ".vob": (".ifo",),
+    ".m2ts": (".bdmv", ".mpls", ".clpi"),
+    ".ts": (".hmt", ".nts"),  # Humax's recordings
+    ".mxf": ("assetmap", "assetmap.xml"),  # packages for cinemas
+}
 ABOVE = 3  # folders, from that of a segment on, in which its playlist may lie
 MOST = 4 * 1024**2  # bytes of a playlist that are looked at
 NAMES = re.compile(r'"([^"\n]+)"|>([^<\n]+)<|^([^#<\s"][^\n"]*)$', re.MULTILINE)
@@ -29,6 +40,8 @@ def whole_of(path: Path) -> str | None:
     """Returns in words what a file is a part of; None: of nothing that is known. Raises OSError. Blocks."""
     if disc := next((one.name for one in path.parents if one.name.lower() in DISCS), None):
         return f"it is part of a stream or disc: it lies in {disc}"
+    if library := next((one.name for one in path.parents if one.name.lower().endswith(LIBRARIES)), None):
+        return f"it is part of a program's library: it lies in {library}"
     if path.parent.name.endswith(RECORDING) and path.stem.isdecimal():
         return f"it is part of a recording: it lies in {path.parent.name}"
     for folder in list(path.parents)[:ABOVE]:
@@ -39,6 +52,10 @@ def whole_of(path: Path) -> str | None:
 
 def _told_by(entries: Mapping[str, bool], folder: Path, path: Path) -> str | None:
     """What the folder that a file lies in, or one above, tells of it by what else is there."""
+    if index := next((path.name + ending for ending in RECORDED if path.name + ending in entries), None):
+        return f"it is part of a recording: {index} tells of it"
+    if path.parent.name.lower() in OF_VIDEO_CDS and not VIDEO_CDS.isdisjoint(map(str.lower, entries)):
+        return f"it is part of a stream or disc: it lies in {path.parent.name}"
     if folder.name.lower() == CARD and any(name.lower().startswith("clip") for name in entries):
         return f"it is part of a camera's card: it lies in {folder.name}"
     if index := next((name for name in entries if name.lower().endswith(INDICES.get(path.suffix.lower(), ()))), None):
