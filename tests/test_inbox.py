@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -114,6 +115,24 @@ def test_what_somebody_has_open_to_write_waits(inbox: Path) -> None:
         with (inbox / "film.mp4").open("ab"), pytest.raises(BlockingIOError):
             fates.carry_out(folder(inbox, fate), known)
         assert fates.carry_out(folder(inbox, fate), known) is None
+
+
+def test_what_cannot_go_holds_up_no_other_and_is_told(start_daemon: Start, inbox: Path, clip: Path) -> None:
+    names = ["a.mp4", "b.mp4", "c.mp4"]
+    for name in names:
+        shutil.copy(clip, inbox / name)
+    if subprocess.run(["chattr", "+i", inbox / "a.mp4"], check=False, capture_output=True).returncode:
+        pytest.skip("files cannot be protected: root, and a file system such as ext4")
+    try:
+        daemon = watching(start_daemon, inbox, on_success="delete")
+        wait_until(lambda: left(inbox) == ["a.mp4"], "the others to go")
+        found = wait_until(
+            lambda: next((one for one in page(daemon, limit=9)["items"] if one["error"]), None), "what is told"
+        )
+        assert (found["name"], found["error"]) == ("a.mp4", "it stays for now: Operation not permitted")
+    finally:
+        subprocess.run(["chattr", "-i", inbox / "a.mp4"], check=True)
+    wait_until(lambda: verdicts(daemon) == dict.fromkeys(names, "deleted"), "its end")
 
 
 @pytest.mark.parametrize("fate", ["move", "delete"])

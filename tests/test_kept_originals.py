@@ -22,7 +22,7 @@ from daemon.delivery.originals import Originals
 from daemon.delivery.replacements import DAY, Replacements
 from daemon.delivery.returning import Return, Step, Swap, opened
 from daemon.delivery.standing_terms import StandingTerms
-from daemon.errors import Undelivered
+from daemon.errors import Conflict, Undelivered
 from daemon.paths import Paths
 from daemon.proof.quality import Quality
 
@@ -151,6 +151,18 @@ def test_an_original_is_put_back_by_the_new_name_of_what_took_its_place(scene: S
     days = [standing(scene, 30)]
     replaced(scene, journal, days, then=lambda made: made.rename(new).touch(), undo=new)
     assert scene.there == scene.untouched
+
+
+def test_what_is_not_in_the_trash_any_more_does_not_pass_for_put_back(scene: Scene, journal: Journal) -> None:
+    """As where somebody empties the trash while it is put back."""
+
+    def emptied(_: Path) -> None:
+        for path in scene.trash.iterdir():
+            path.unlink()
+
+    with pytest.raises(Conflict, match="is not in the trash any more"):
+        replaced(scene, journal, [standing(scene, 30)], then=emptied, step="undoing", undo=scene.film)
+    assert list(scene.there.values()) == [SMALLER]
 
 
 def moved(made: Path) -> None:

@@ -15,11 +15,15 @@ import pytest
 from conftest import Daemon, wait_until
 from test_delivery_folder import Notes, made
 from test_folders import Start, inbox, jobs, scans, shown, watching
+from test_originals import Journal, journal, scene
+from test_originals import Scene as OriginalScene
 
+from daemon.config_tables import Folder
 from daemon.delivery import result_mark
 from daemon.delivery.result_mark import marks_of
+from daemon.folders.scan import Walk
 
-__all__ = ["inbox"]
+__all__ = ["inbox", "journal", "scene"]
 
 
 def results(folder: Path) -> set[str]:
@@ -118,3 +122,14 @@ def test_a_file_that_can_be_marked_leaves_no_record(tmp_path: Path) -> None:
     result = scene.root / receipt.to
     assert [mark.bytes for mark in marks_of(result)] == [result.stat().st_size]
     assert list(result.parent.glob(".*")) == []
+
+
+def test_what_is_kept_in_a_trash_is_no_source_of_another_daemon(scene: OriginalScene, journal: Journal) -> None:
+    """However visible that is."""
+    scene.place.deliver(scene.parcel(), journal.course())
+    assert scene.there == scene.replaced
+    above = scene.library.parent
+    walk = Walk(Folder(name="x", path=above, variations=(), recursive=True), above / "state", lambda *_: None)
+    assert [found.path for found in walk.next(1000) or () if found.path.startswith(("library", "trash"))] == [
+        "library/films/film.mkv"
+    ]

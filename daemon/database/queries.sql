@@ -1382,6 +1382,11 @@ SELECT * FROM watched_files WHERE folder = :folder AND fate IS NOT NULL AND fini
 UPDATE watched_files SET fate = NULL, outcome = coalesce(:outcome, outcome), said = :said
 WHERE folder = :folder AND recipe = :recipe AND inode = :inode AND bytes = :bytes AND modified = :modified
 
+-- Keeps why one of them does not go yet.
+-- name: tell_of_file
+UPDATE watched_files SET said = :said
+WHERE folder = :folder AND recipe = :recipe AND inode = :inode AND bytes = :bytes AND modified = :modified
+
 -- Keeps that an output took the place of its original.
 -- name: insert_replacement
 INSERT INTO replacements (id, job, folder, name, taken_by, aside, wanted, original_bytes, bytes, step, replaced_at,

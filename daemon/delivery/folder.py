@@ -255,7 +255,7 @@ class _Delivery:
                 self._course.note(None)
 
     def _is_source(self, name: str, there: os.stat_result) -> bool:
-        """Tells whether that is the file it was made of, or has all that is in it, as where it was uploaded from there, or
+        """Tells whether that is the file it was made of, or has all that is in it, as where that was uploaded, or
         is a folder which holds it: to take its place is for `replace`, which keeps it."""
         if self._parcel.source_key and is_as_old(there, *self._parcel.source_key):
             return True  # though it may be gone from where it was read

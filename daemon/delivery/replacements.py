@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 DAY = 24 * 3600.0  # seconds
 PATIENCE = 20.0  # seconds that a disk may take
+EMPTIED = "its original is not in the trash any more"
 READING = 560.0  # seconds to compare all of a film: a client waits some longer for its answer
 
 
@@ -113,9 +114,11 @@ class Replacements:
         if row is None:
             raise Conflict(f"{path} is being changed at this moment: try again")
         try:
-            await self._go_on(row, proven)
+            is_back = await self._go_on(row, proven)
         except Undelivered as error:
             raise Unavailable(f"{row['name']} is put back once that can be done: {error}") from error
+        if not is_back:
+            raise Conflict(f"{row['name']} is not put back: {EMPTIED}")
         return Undone(folder=row["folder"], name=row["name"], at=when(self._now()))
 
     async def _renamed(self, path: str) -> list[Row]:
@@ -218,13 +221,19 @@ class Replacements:
             raise Conflict(f"{row['name']} is not put back: {words}")
         return proven
 
-    async def _go_on(self, row: Row, proven: Identity | None = None) -> None:
-        """Carries out the step that is noted. Raises Undelivered or Unavailable."""
+    async def _go_on(self, row: Row, proven: Identity | None = None) -> bool:
+        """Carries out the step that is noted; returns whether it came to that. Raises Undelivered or Unavailable."""
         undoing = row["step"] == "undoing"
-        await self._on_disk(row, partial(_put_back if undoing else _remove, proven))
+        is_done = await self._on_disk(row, partial(_put_back if undoing else _remove, proven))
+        of = {"folder": row["folder"], "job": row["job"]}
+        if not is_done:  # somebody emptied the trash meanwhile
+            await self._store.write(lambda t: t.one("step_replacement", id=row["id"], before="undoing", step="emptied"))
+            tell(log, logging.WARNING, "an original is not put back", **of, error=EMPTIED)
+            return False
         await self._store.write(partial(_record_end, row, undoing))
         words = "an original is back in its place" if undoing else "an original was kept for its time, and is removed"
-        tell(log, logging.INFO, words, folder=row["folder"], job=row["job"])
+        tell(log, logging.INFO, words, **of)
+        return True
 
     async def _on_disk(self, row: Known, work: Callable[[Return], T], threads: Workers | None = None) -> T:
         destination = msgspec.json.decode(row["wanted"], type=Destination)
@@ -282,7 +291,7 @@ def _at_work(row: Known, destination: Destination, work: Callable[[Return], T]) 
 
 
 def _flaw(way: Return) -> tuple[str | None, Identity | None]:
-    words = way.obstacle() if way.is_aside() else "its original is not in the trash any more"
+    words = way.obstacle() if way.is_aside() else EMPTIED
     return words, way.proven
 
 
@@ -290,14 +299,15 @@ def _loss(way: Return) -> tuple[str | None, Identity | None]:
     return (way.loss() if way.is_aside() else None), way.proven
 
 
-def _remove(proven: Identity | None, way: Return) -> None:
+def _remove(proven: Identity | None, way: Return) -> bool:
     way.proven = proven
     way.empty()
+    return True
 
 
-def _put_back(proven: Identity | None, way: Return) -> None:
+def _put_back(proven: Identity | None, way: Return) -> bool:
     way.proven = proven
-    way.carry_out()
+    return way.carry_out()
 
 
 def _wish(row: Row) -> Replacing:

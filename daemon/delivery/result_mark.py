@@ -18,6 +18,7 @@ from daemon.media.model import Media
 from daemon.models import Model
 
 ATTRIBUTE = "user.ffspool"
+OF_TRASH = "user.ffspool.trash"
 RECORD = ".ffspool-made"  # lines of JSON; `ffspool run` keeps there, too, what it made
 CLOSE = 0.05  # seconds by which readers may differ
 
@@ -62,6 +63,21 @@ def put_on_all(path: Path, mark: Mark) -> None:
                 put(descriptor, mark)
             finally:
                 os.close(descriptor)
+
+
+def put_on_trash(descriptor: int) -> None:
+    """Marks an open folder as one that originals are kept in: no daemon makes anything of what lies there."""
+    with suppress(OSError):
+        os.setxattr(descriptor, OF_TRASH, b"")
+
+
+def is_trash(descriptor: int) -> bool:
+    """Tells whether an open folder is marked as that."""
+    try:
+        os.getxattr(descriptor, OF_TRASH)
+    except OSError:
+        return False
+    return True
 
 
 def is_on(folder: int, name: str) -> bool:

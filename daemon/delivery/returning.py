@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from daemon import filenames
-from daemon.delivery import by_handle, disk_mark, no_replace
+from daemon.delivery import by_handle, disk_mark, no_replace, result_mark
 from daemon.delivery.by_handle import Rights
 from daemon.delivery.part import part_of, remove
 from daemon.errors import Undelivered
@@ -116,6 +116,8 @@ def _trash(path: str, make: Rights | None) -> Iterator[int]:
         if make is None and no_replace.status(over, name) is None:
             raise _away()
         with by_handle.folder(over, (name,), make) as trash:
+            if make is not None:
+                result_mark.put_on_trash(trash)
             yield trash
     finally:
         os.close(over)
@@ -158,8 +160,11 @@ class Return(Pair):
         self._swap = swap
         self.proven: Identity | None = None  # of what took its place, once all of it was compared
 
-    def carry_out(self) -> None:
-        """Leaves what took its place nowhere, once the original is safely back; where there is none, that stays."""
+    def carry_out(self) -> bool:
+        """Leaves what took its place nowhere, once the original is safely back; where there is none, that stays.
+
+        Returns whether there is an original, be it beside something else that has its name by now.
+        """
         self.put_back()
         is_back = self._is_original(self._at, self._own_name)
         if self._swap.step == Step.SETTING_ASIDE or (is_back and self._is_made(self._part)):
@@ -167,6 +172,8 @@ class Return(Pair):
         elif no_replace.status(self._made, self._part):  # the trash was emptied by somebody: this is all there is
             no_replace.put(self._made, self._part, self._swap.name)
         self._fsync()
+        with os.scandir(self._at) as entries:
+            return is_back or any(self._is_original(self._at, entry.name) for entry in entries)
 
     def put_back(self, *, whatever: bool = False) -> None:
         """Moves the original back, if it is aside, and what has taken its place to beside it.

@@ -7,13 +7,16 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from daemon import filenames
 from daemon.config_tables import Folder
 from daemon.database.store import Row, Transaction
 from daemon.delivery import by_handle, disk_mark, no_replace
 from daemon.delivery.by_handle import Rights
+from daemon.delivery.refusals import AWAY
 from daemon.folders.structures import whole_of
+from daemon.source_files import GONE
 from daemon.write_leases import is_written_to
 
 OUTCOMES = {"move": "moved", "delete": "deleted"}
@@ -26,8 +29,27 @@ class _Stays(Exception):
 
 def record(row: Row, stays: str | None, transaction: Transaction) -> None:
     """Keeps what became of the file: it is gone, or `stays` for the reason that is told."""
-    key = {column: row[column] for column in ("folder", "recipe", "inode", "bytes", "modified")}
-    transaction.run("record_gone", outcome=None if stays else OUTCOMES[row["fate"]], said=stays, **key)
+    transaction.run("record_gone", outcome=None if stays else OUTCOMES[row["fate"]], said=stays, **_key(row))
+
+
+def _key(row: Row) -> dict[str, Any]:
+    return {column: row[column] for column in ("folder", "recipe", "inode", "bytes", "modified")}
+
+
+def tell_of(row: Row, words: str, transaction: Transaction) -> None:
+    """Keeps why the file does not go yet."""
+    if row["said"] != words:
+        transaction.run("tell_of_file", said=words, **_key(row))
+
+
+def is_away(error: Exception) -> bool:
+    """Tells whether what keeps a file from going keeps all of its folder from that: it is away, or does not answer."""
+    return not isinstance(error, OSError) or error.errno in AWAY | GONE
+
+
+def why(error: Exception) -> str:
+    """Returns in words, without a path, what keeps a file from going."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def at_hand(folder: Folder, rows: Sequence[Row]) -> list[Row]:
@@ -42,7 +64,7 @@ def at_hand(folder: Folder, rows: Sequence[Row]) -> list[Row]:
 def carry_out(folder: Folder, row: Row) -> str | None:
     """Has a file go as its row says; returns why it stays, if it does. It may be called again, wherever it broke off.
 
-    Raises OSError when it is to be tried again; BlockingIOError where that is for the file alone. Blocks.
+    Raises OSError when it is to be tried again. Blocks.
     """
     try:
         _carry_out(folder, row)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.config_tables import AnyFolder, Folder
+from daemon.delivery import result_mark
 from daemon.meant_files import is_meant
 from daemon.plaintext import is_text
 from daemon.source_files import GONE, Identity, identity_of
@@ -40,7 +41,8 @@ class Walk:
     `nameless` what is meant and whose name is no UTF-8, `left_out` the files that are not meant by their names."""
 
     def __init__(self, folder: Folder, apart: Path, enter: Callable[[int, tuple[str, ...]], None]) -> None:
-        """Enters all but the folder `apart`, wherever that lies; `enter` is told of each by its descriptor and way."""
+        """Enters all but the folder `apart`, wherever that lies, and daemons' trash; `enter` is told of each by its
+        descriptor and way."""
         self._folder = folder
         self._apart = apart
         self._enter = enter
@@ -108,7 +110,8 @@ class Walk:
                 return
             raise
         try:
-            if apart is None or not os.path.samestat(os.fstat(at), apart):
+            is_apart = apart is not None and os.path.samestat(os.fstat(at), apart)
+            if not is_apart and not result_mark.is_trash(at):
                 yield from self._within(at, (*way, name), apart)
         finally:
             os.close(at)

@@ -247,9 +247,10 @@ class Watcher:
                 stays = await self._threads.run(folder.name, partial(fates.carry_out, folder, row))
             except (OSError, Unavailable) as error:
                 tell(log, logging.WARNING, "a file of a folder cannot go yet", **of, error=str(error))
-                if isinstance(error, BlockingIOError):
-                    continue
-                return
+                if fates.is_away(error):
+                    return
+                await self._store.write(partial(fates.tell_of, row, f"it stays for now: {fates.why(error)}"))
+                continue
             await self._store.write(partial(fates.record, row, stays))
             tell(
                 log, logging.INFO, "a file of a folder stays" if stays else "a file of a folder went", **of, error=stays
