@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 MOUNTED = Path("/proc/self/mountinfo")
+TO_MOUNT = Path("/etc/fstab")
 ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
@@ -36,6 +37,19 @@ def mount_of(real: str) -> Mount | None:
     """Returns what is mounted last of all that a path without links lies in; None where the host does not tell."""
     around = [mount for mount in _mounts() if _is_in(real, mount.point)]
     return max(enumerate(around), key=lambda one: (len(one[1].point), one[0]))[1] if around else None
+
+
+def unmounted(real: str) -> str | None:
+    """Returns the mount point in which a path without links lies, where a table says so and nothing is mounted:
+    what is written there goes to the disk beneath. None: there is none such. Blocks."""
+    try:
+        lines = TO_MOUNT.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    told = [plain(fields[1]) for line in lines if len(fields := line.split()) > 1 and not fields[0].startswith("#")]
+    around = [os.path.normpath(point) for point in told if point.startswith("/") and _is_in(real, point)]
+    mount = mount_of(real) if around else None
+    return next((point for point in around if mount and not _is_in(mount.point, point)), None)
 
 
 def _is_in(path: str, folder: str) -> bool:

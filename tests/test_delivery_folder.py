@@ -18,6 +18,8 @@ import msgspec
 import pytest
 from surroundings import lacking, need_mounts, thorough
 
+from daemon import mounts
+from daemon.cli import checks as cli_checks
 from daemon.delivery import no_replace
 from daemon.delivery.folder import Folders
 from daemon.delivery.place import Course, Parcel, Stopped
@@ -518,6 +520,24 @@ def test_another_file_system_gets_it_whole(scene: Scene, notes: Notes, keep: boo
         parcel = scene.parcel(keep=keep)
         scene.place.deliver(parcel, notes.course())
         assert list(scene.there.values()) == [parcel.sha256]
+
+
+def test_a_root_that_is_to_be_mounted_and_is_not_is_away(
+    file_scene: Scene, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is delivered there would fill the disk beneath, unseen once it is mounted."""
+    need_mounts()
+    table = tmp_path / "fstab"
+    table.write_text(f"# what is mounted\nUUID=1 / ext4 defaults 0 1\nnas:/films {file_scene.root} nfs nofail 0 0\n")
+    monkeypatch.setattr(mounts, "TO_MOUNT", table)
+    with pytest.raises(Undelivered, match=r"is away, as /etc/fstab tells") as refused:
+        file_scene.place.deliver(file_scene.parcel(), notes.course())
+    assert (refused.value.final, refused.value.away, list(file_scene.root.iterdir())) == (False, True, [])
+    assert "is not mounted" in asyncio.run(cli_checks.output_root(file_scene.root)).found
+    with mounted(file_scene.root):
+        parcel = file_scene.parcel()
+        file_scene.place.deliver(parcel, notes.course())
+        assert file_scene.there == {"clip.mp4": parcel.sha256}
 
 
 def test_a_disk_that_fills_up_half_way_keeps_nothing_of_it(

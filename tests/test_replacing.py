@@ -309,6 +309,27 @@ def test_originals_are_removed_in_their_time_and_nothing_else_of_the_trash(
 
 
 @pytest.mark.thorough
+def test_an_original_that_tags_were_written_to_before_it_was_replaced_is_no_output(
+    start_daemon: Start, library: Path, ffmpeg: str
+) -> None:
+    """Though it plays as its output would, in whose place it lies."""
+    path = library / "films" / "film.mkv"
+    made = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:crf=2")
+    command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2", *made, str(path)]
+    subprocess.run(command, check=True)
+    daemon = shrinking(start_daemon, library)
+    daemon.client.post("/api/queue/pause").raise_for_status()
+    wait_until(lambda: jobs(daemon), "it to be taken")
+    os.link(path, library.parent / "seeded.mkv")
+    daemon.client.post("/api/queue/resume").raise_for_status()
+    assert verdict(daemon, "films/film.mkv")["verdict"] == "not replaced"
+    (library.parent / "seeded.mkv").unlink()
+    with path.open("ab") as file:
+        file.write(b"\xec\x90" + bytes(16))
+    wait_until(lambda: verdict(daemon, "films/film.mkv")["verdict"] == "replaced", "the tagged one to be replaced")
+
+
+@pytest.mark.thorough
 def test_an_undoing_that_a_crash_broke_off_is_gone_on_with(start_daemon: Start, library: Path, film: Path) -> None:
     copies(library, film, "film.mkv")
     daemon = shrinking(start_daemon, library)

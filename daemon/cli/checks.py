@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from daemon import config_tables
+from daemon import config_tables, mounts
 from daemon.bounded_threads import Workers
 from daemon.cli import batch, batch_job
 from daemon.cli.folders import Named
@@ -171,6 +171,8 @@ async def _root(name: str, root: Path, fine: str, rights: int, advice: str) -> C
 def _barred(root: Path, rights: int) -> str | None:
     if not root.is_dir():
         return "is no folder" if root.exists() else "is not there"
+    if mounts.unmounted(os.path.realpath(root)):
+        return "is not mounted, as /etc/fstab says it is to be"
     if os.access(root, rights):
         return None
     return "cannot be written by this user, or is read-only" if rights & os.W_OK else "cannot be read by this user"

@@ -18,7 +18,8 @@ def expect(due: Row, parcel: Parcel, place: Place, transaction: Transaction) -> 
     apart.claim(due, parcel, place, transaction)
     if parcel.destination.replaces:
         taken = f"{parcel.destination.below}/{originals.name_of(parcel)}".lstrip("/")
-        _keep(due, due["place"], taken, parcel.mark, transaction)
+        # What plays the same is no output yet: it may be the original.
+        _keep(due, due["place"], taken, Mark(), transaction)
 
 
 def note(delivery: str, landing: str | None, files: Sequence[BroughtFile], transaction: Transaction) -> int:

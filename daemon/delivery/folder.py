@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from daemon import filenames
+from daemon import filenames, mounts
 from daemon.bounded_threads import Workers
 from daemon.delivery import by_handle, no_replace
 from daemon.delivery.by_handle import Rights
@@ -112,7 +112,8 @@ class Folders:
     # What is brought
 
     def address(self, parcel: Parcel) -> str:
-        return "/".join(filter(None, (parcel.destination.place, parcel.destination.below, parcel.name)))
+        whole = "/".join(filter(None, (parcel.destination.place, parcel.destination.below, parcel.name)))
+        return whole.casefold()  # two that differ by that alone are one on cards and shares
 
     def deliver(self, parcel: Parcel, course: Course) -> Receipt:
         with in_words(), self._folder(parcel.destination, make=True) as folder:
@@ -133,6 +134,8 @@ class Folders:
         real = os.path.realpath(root)
         if _is_in(real, self._state):
             raise Undelivered("its output root leads into the state dir of this daemon", final=True)
+        if mounts.unmounted("/".join((real, *destination.steps))):
+            raise Undelivered("the output root is away, as /etc/fstab tells: it waits until that is mounted", away=True)
         try:
             opened = os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
