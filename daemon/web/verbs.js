@@ -108,7 +108,7 @@ function beyond(job, scope) {
 /** Of those that are made in the same process, which ends with this one. */
 function beside(variation) {
   const others = variation.status === "processing" ? variation.sharing - 1 : 0;
-  return others > 0 && html`<p>It shares its encoder with ${plural(others, "other")}: what is not finished of them begins again.</p>`;
+  return others > 0 && html`<p>It shares its encoder with ${plural(others, "other")}: what is not finished of them waits for its turn again.</p>`;
 }
 
 /** `part` says what of the job ends, null where it does as a whole. */
