@@ -27,6 +27,7 @@ from daemon.models import Model, Remote
 from daemon.paths import fsync_folder
 from daemon.storage import answers, urls
 from daemon.storage.answers import Answer, Known
+from daemon.storage.durable import Durable
 from daemon.storage.line import SILENCE, Lines, connected, reason
 from daemon.storage.trip import Stopped, Trip
 
@@ -37,7 +38,6 @@ MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 PIECE = 256 * 1024  # bytes that are read at once
-DURABLE_EVERY = 2.0  # seconds
 
 
 class Order(Model, frozen=True):
@@ -265,10 +265,12 @@ def _receive(line: _Line, answer: Answer, order: Order, trip: Trip, keeper: Keep
         keeper.begin(answer)
         trip.begin(answer.begins, answer.length, resumable=answer.resumable)
         part = _open(order.path, answer.begins, shown)
+        durable = Durable(part, keeper.grow)
         try:
-            _fill(part, line.response, shown, trip, keeper, most)
+            _fill(part, line.response, shown, trip, keeper, durable, most)
             _check_whole(part, answer, order, trip)
         finally:
+            durable.wait()
             os.close(part)
         fsync_folder(order.path.parent)
         return trip.bytes
@@ -304,28 +306,33 @@ def _open(path: Path, begins: int, shown: str) -> int:
     return part
 
 
-def _fill(part: int, response: http.client.HTTPResponse, shown: str, trip: Trip, keeper: Keeper, most: int) -> None:
+def _fill(
+    part: int,
+    response: http.client.HTTPResponse,
+    shown: str,
+    trip: Trip,
+    keeper: Keeper,
+    durable: Durable,
+    most: int,
+) -> None:
     """Writes what comes, until it ends or the line breaks; what is there then is durable and told."""
-    durable = 0.0  # what comes first is so at once
-    while piece := _next(response, shown, part, trip, keeper):
+    while piece := _next(response, shown, trip, durable):
         if trip.bytes + len(piece) > most:
             raise Unfetched(f"{shown} sends more than {most} bytes, which are the limit", final=True)
         keeper.refuse_above(trip.bytes + len(piece))
         _write(part, piece, trip.bytes)
         trip.took(len(piece))
-        if time.monotonic() - durable >= DURABLE_EVERY:
-            _settle(part, trip, keeper)
-            durable = time.monotonic()
+        durable.go_on(trip.bytes)
     trip.end()
-    _settle(part, trip, keeper)
+    durable.settle(trip.bytes)
     _check(shown, trip)
 
 
-def _next(response: http.client.HTTPResponse, shown: str, part: int, trip: Trip, keeper: Keeper) -> bytes:
+def _next(response: http.client.HTTPResponse, shown: str, trip: Trip, durable: Durable) -> bytes:
     try:
         return response.read1(PIECE)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        _settle(part, trip, keeper)
+        durable.settle(trip.bytes)
         _check(shown, trip)
         why = f"sent nothing for {SILENCE:.0f} s" if isinstance(error, TimeoutError) else "broke off"
         raise Unfetched(f"{shown} {why} after {trip.bytes} bytes") from error
@@ -336,11 +343,6 @@ def _check(shown: str, trip: Trip) -> None:
     trip.check()
     if trip.flaw and trip.bytes != trip.length:
         raise Unfetched(f"{shown} {trip.flaw}", crawls=True)
-
-
-def _settle(part: int, trip: Trip, keeper: Keeper) -> None:
-    os.fdatasync(part)
-    keeper.grow(trip.bytes)
 
 
 def _write(part: int, piece: bytes, at: int) -> None:
