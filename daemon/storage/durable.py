@@ -23,9 +23,9 @@ class Durable:
 
     def go_on(self, size: int) -> None:
         """Begins to make so many bytes durable, now and then, where nothing is on its way to the disk."""
+        self._raise()
         if time.monotonic() - self._began < EVERY or (self._writing and self._writing.is_alive()):
             return
-        self._raise()
         self._began = time.monotonic()
         self._writing = threading.Thread(target=self._try, args=(size,), daemon=True)
         self._writing.start()
