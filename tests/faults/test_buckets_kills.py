@@ -139,6 +139,7 @@ def test_each_result_comes_to_its_bucket_once(
         assert (found, leftovers(server)) == (wanted, [])
 
 
+@pytest.mark.thorough
 @pytest.mark.rounds([1], range(50))
 def test_each_result_comes_to_its_bucket_once_though_the_store_dies(
     attack: Attack, noise: Path, tally: Tally, tmp_path: Path, round: int
