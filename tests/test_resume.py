@@ -399,6 +399,13 @@ def test_an_undisturbed_film_in_one_piece_has_the_very_packets_of_a_whole_one(
     assert encoded(ffmpeg, task(film, tmp_path / "joined", wanted, pieces=pieces)).error is None
     assert packets(tmp_path / "joined") == packets(tmp_path / "whole")
     assert told_of_streams(tmp_path / "joined") == told_of_streams(tmp_path / "whole")
+    assert boxes(tmp_path / "joined") == boxes(tmp_path / "whole"), "what players need first stands in front"
+
+
+def boxes(path: Path) -> list[bytes]:
+    """Of an MP4 those that tell where its packets are, and these themselves, in the order in which they stand."""
+    content = path.read_bytes()
+    return sorted((name for name in (b"moov", b"mdat") if name in content), key=content.index)
 
 
 def test_a_large_piece_is_given_the_time_that_it_takes_to_be_read(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
