@@ -19,9 +19,10 @@ from test_originals import Journal, journal, scene
 from test_originals import Scene as OriginalScene
 
 from daemon.config_tables import Folder
-from daemon.delivery import result_mark
+from daemon.delivery import disk_mark, result_mark
 from daemon.delivery.result_mark import marks_of
 from daemon.folders.scan import Walk
+from daemon.source_files import identity_of
 
 __all__ = ["inbox", "journal", "scene"]
 
@@ -114,6 +115,19 @@ def test_where_files_cannot_be_marked_a_record_tells(
     one = result / "0" / "0.m4s" if folder else result
     assert [mark.bytes for mark in marks_of(one)] == [one.stat().st_size]
     assert marks_of(result.with_name("another")) == []
+
+
+def test_what_marks_say_another_users_daemon_may_read(tmp_path: Path) -> None:
+    (tmp_path / "film.mkv").write_bytes(b"a film")
+    before = os.umask(0o077)  # as a daemon has it
+    try:
+        disk_mark.keep(tmp_path, "film.mkv", identity_of((tmp_path / "film.mkv").stat()))
+        with disk_mark.opened(tmp_path) as folder:
+            result_mark.record(folder, "film.mp4", result_mark.Mark(bytes=1))
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob(".*")}
+    assert modes == {disk_mark.NAME: 0o644, result_mark.RECORD: 0o644}
 
 
 def test_a_file_that_can_be_marked_leaves_no_record(tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ def _make(folder: int) -> None:
     part = f".ffspool-{mark}.part"
     file = os.open(part, by_handle.NEW_FILE, 0o644, dir_fd=folder)
     try:
+        with suppress(PermissionError):
+            os.fchmod(file, 0o644)  # whatever a daemon's files are like else: others ask it, too
         os.write(file, f"{mark}\n".encode())
         os.fsync(file)
         no_replace.put(folder, part, NAME)

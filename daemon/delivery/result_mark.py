@@ -92,6 +92,8 @@ def record(folder: int, name: str, mark: Mark) -> None:
     with suppress(OSError):
         descriptor = os.open(RECORD, how, 0o644, dir_fd=folder)
         try:
+            with suppress(PermissionError):
+                os.fchmod(descriptor, 0o644)  # whatever a daemon's files are like else: others ask it, too
             os.write(descriptor, line + b"\n")
             os.fsync(descriptor)
         finally:
