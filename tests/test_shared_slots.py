@@ -199,6 +199,7 @@ def test_a_slow_fetch_gives_way_where_another_would_be_begun_before_it(monkeypat
     assert gives(slots, waits("b2", "b", 5, job=3)) == "slow"
     assert gives(slots, waits("a1", "a", 0)) is None, "what would begin anew loses nothing for its owner's own"
     assert gives(slots, waits("b3", "a", 5)) is None, "whose turn it is not"
+    assert gives(slots, waits("b3", "a", 6)) == "slow", "but it is urgent"
     monkeypatch.setattr(fetch_slots, "TURN_ANEW", 0.0)
     assert gives(slots, waits("c1", "c", 0, job=3)) == "anew"
 

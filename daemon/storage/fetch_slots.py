@@ -107,14 +107,16 @@ class FetchSlots:
 
     def _is_after(self, held: Held, waiting: Row) -> bool:
         """Whether the other would be begun before it, if both waited, and it loses little."""
-        if held.priority > waiting["priority"]:
+        is_others = held.owner != waiting["owner"]
+        if not (held.trip.resumable or (is_others and time.monotonic() - held.began >= TURN_ANEW)):
             return False
-        if held.owner != waiting["owner"]:
+        if held.priority != waiting["priority"]:
+            return bool(held.priority < waiting["priority"])
+        if is_others:
             counts = Counter(one.owner for one in self._held.values())
-            is_due = held.trip.resumable or time.monotonic() - held.began >= TURN_ANEW
-            return is_due and counts[waiting["owner"]] < counts[held.owner]
+            return counts[waiting["owner"]] < counts[held.owner]
         jobs = Counter(one.job for one in self._held.values())
-        return held.trip.resumable and (waiting["job_seq"] == held.job or jobs[waiting["job_seq"]] < jobs[held.job])
+        return waiting["job_seq"] == held.job or jobs[waiting["job_seq"]] < jobs[held.job]
 
 
 def _json(values: Iterable[object]) -> str:
