@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from surroundings import need_mounts, thorough
 from test_cli import names
 
 from daemon.cli import work_place
+from daemon.database.file import prepare, target
 from daemon.errors import StartupError, Unavailable
+from daemon.paths import Paths
 from daemon.proof.publish import seal
 
 # As a card does, it refuses whatever links below a folder; and as rclone's, locks on it.
@@ -81,6 +84,23 @@ def test_what_comes_out_otherwise_than_it_was_made_is_told(tmp_path: Path, monke
     finally:
         output.unlink()
     assert names(tmp_path) == []
+
+
+def test_what_a_newer_ffspool_left_is_removed_only_if_that_is_asked(tmp_path: Path) -> None:
+    with work_place.working_in(tmp_path) as work:
+        paths = Paths(work)
+        paths.prepare()
+        prepare(paths.database)
+        with closing(sqlite3.connect(paths.database)) as database:
+            database.execute(f"PRAGMA user_version = {target() + 1}")
+        piece = paths.piece("job", "film", 1)
+        piece.parent.mkdir(parents=True)
+        piece.write_bytes(b"of a film")
+    with pytest.raises(StartupError, match="left by a newer ffspool"), work_place.working_in(tmp_path):
+        pass
+    assert piece.exists()
+    with work_place.working_in(tmp_path, fresh=True):
+        assert not piece.exists()
 
 
 def test_a_folder_on_a_disk_that_is_full_is_not_worked_beside(tmp_path: Path) -> None:

@@ -154,16 +154,21 @@ def _left_in(folder: Path) -> Path | None:
 
 def _is_left(work: Path) -> bool:
     """Whether a run of this user's left it in a state that this ffspool can go on with."""
+    schema = _schema(work)
+    return schema is not None and schema[0] <= schema[1]
+
+
+def _schema(work: Path) -> tuple[int, int] | None:
+    """The version of the database that a run of this user's left, and the one that this ffspool makes."""
     try:
         status = work.lstat()
         ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
         database = Paths(work).database
         if not ours or not database.exists() or Paths(work).token.exists():
-            return False
-        version, target = inspect(database)
+            return None
+        return inspect(database)
     except (OSError, StartupError):
-        return False
-    return version <= target
+        return None
 
 
 # The work folder
@@ -179,6 +184,8 @@ def working_in(folder: Path, *, fresh: bool = False, say: Callable[[str], None] 
     """
     with _held(folder), _held_beside(folder) as base:
         work = base / WORK
+        if not fresh:
+            _refuse_newer(work)
         if fresh or not _is_left(work):
             left = os.path.lexists(work)
             _clear_leftovers(work)
@@ -232,6 +239,13 @@ def _locked(folder: Path) -> int:
         if error.errno not in NO_LOCKS:
             raise
     return descriptor
+
+
+def _refuse_newer(work: Path) -> None:
+    schema = _schema(work)
+    if schema and schema[0] > schema[1]:
+        words = "use that one, or choose another --output folder; with --fresh it is removed"
+        raise StartupError(f"{work} was left by a newer ffspool, which can go on with it: {words}")
 
 
 def _clear_leftovers(work: Path) -> None:
