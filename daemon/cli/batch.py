@@ -131,9 +131,10 @@ def _drawn(
 
 
 def _earlier(folder: Path, before: Before, *, everything: bool) -> list[Parameters]:
-    """Parameters by which an interrupted run made outputs, or wanted some; or any run that is on record."""
-    entries = made.read(folder).items()
-    return [one.origin.parameters for name, one in entries if everything or name in before.made] + [*before.wanted]
+    """Parameters by which an interrupted run wanted outputs, or made some; or any run that is on record. They are in the
+    order of what was asked for, as the numbers in names are, in whichever they ended."""
+    entries = sorted(made.read(folder).items())
+    return [*before.wanted, *(one.origin.parameters for name, one in entries if everything or name in before.made)]
 
 
 def _listed_reasons(refused: Sequence[Unusable]) -> str:
