@@ -131,8 +131,8 @@ def _drawn(
 
 
 def _earlier(folder: Path, before: Before, *, everything: bool) -> list[Parameters]:
-    """Parameters by which an interrupted run wanted outputs, or made some; or any run that is on record. They are in the
-    order of what was asked for, as the numbers in names are, in whichever they ended."""
+    """Parameters by which an interrupted run wanted outputs, or made some; or any run that is on record. They are in
+    the order of what was asked for, as the numbers in names are, in whichever they ended."""
     entries = sorted(made.read(folder).items())
     return [*before.wanted, *(one.origin.parameters for name, one in entries if everything or name in before.made)]
 
