@@ -111,7 +111,8 @@ def test_a_delivery_waits_for_a_store_that_is_away(
             lambda: (told := only(daemon.job(job))["delivery"])["error"] and told,
             "a first attempt that comes to nothing",
         )
-        assert (told["status"], told["error"]) == ("pending", "the bucket renders cannot be reached")
+        assert told["error"] == "the bucket renders cannot be reached"
+        assert told["status"] in {"pending", "running"}, "it is tried again"
         server.start()
         assert [told["status"] for told in delivered(daemon, job)] == ["delivered"]
         assert server.listed() == ["renders/later/clip_h264-480p.mp4"]
