@@ -7,11 +7,12 @@ import pty
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -160,8 +161,11 @@ def interrupted(small_film: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def folder(interrupted: Path, tmp_path: Path) -> Path:
-    """A copy of all that for each test."""
-    return Path(shutil.copytree(interrupted, tmp_path / "copy", symlinks=True))
+    """A copy of all that for each test, as if it had been made there."""
+    folder = Path(shutil.copytree(interrupted, tmp_path / "copy", symlinks=True))
+    with closing(sqlite3.connect(folder / "out" / ".ffspool" / "ffspool.db")) as database, database:
+        database.execute("UPDATE sources SET path = ?", (str(folder / "film.mkv"),))
+    return folder
 
 
 @pytest.mark.thorough
