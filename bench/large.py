@@ -49,17 +49,18 @@ def large(seconds: int = SECONDS) -> None:
 
 def _compete(running: Daemon, folder: Path, film: Path, url: str, endpoint: str) -> None:
     process = psutil.Process(running.process.pid)
-    before = process.memory_info().rss
-    Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # resets the kernel's peak
-    took = defaultdict[str, list[float]](list)
+    took, rises = defaultdict[str, list[float]](list), list[float]()
     there, copy = folder / "s3" / "bench", folder / "copy"
-    upload = [RCLONE, "copyto", "--config", "", str(film), f":s3,{_remote(endpoint)}:bench/film.mkv"]
+    upload = [RCLONE, "copyto", "--ignore-times", "--config", "", str(film), f":s3,{_remote(endpoint)}:bench/film.mkv"]
     rivals = {"curl": ["sh", "-c", 'curl -sS -o "$0" "$1" && sync "$0"', str(copy), url], "rclone": upload}
     for turn in range(ROUNDS):
         for what in turned(["ours", *rivals], turn):
             os.sync()  # gigabytes that the one before left to be written would cost this one
             if what == "ours":
+                before = process.memory_info().rss
+                Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # resets the kernel's peak
                 fetched, delivered = _brought(running, url)
+                rises.append((_peak(process.pid) - before) / 1e6)
                 took["fetch"].append(fetched)
                 took["delivery"].append(delivered)
             else:
@@ -69,12 +70,16 @@ def _compete(running: Daemon, folder: Path, film: Path, url: str, endpoint: str)
             copy.unlink(missing_ok=True)
             shutil.rmtree(there)
             there.mkdir()
-    peak = int(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
     size = film.stat().st_size
     for what, rival, called in (("fetch", "curl", "curl and sync"), ("delivery", "rclone", "rclone copyto")):
         speed = ", ".join(f"{size / seconds / 1e6:.0f}" for seconds in took[what])
         print(f"{what} of {size / 1e9:.1f} GB: {speed} MB/s, {ratio(took[rival], took[what]):.2f} × {called}")
-    print(f"the daemon's memory rose by {(peak - before) / 1e6:.0f} MB")
+    print(f"the daemon's memory rose by {', '.join(f'{rise:.0f}' for rise in rises)} MB")
+
+
+def _peak(pid: int) -> int:
+    """Bytes at most that the process held since that was reset."""
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 
 
 def _brought(running: Daemon, url: str) -> tuple[float, float]:
