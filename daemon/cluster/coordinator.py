@@ -166,6 +166,8 @@ class Coordinator(SchedulerPlugin):
                 future.release()
         finally:
             if self._futures.pop(task.id, None):
+                if not self._guests.invited(order.machine):  # or the task came back to it before its line is cut
+                    self.leaving(order.machine)
                 self.tell(Over(task=task.id, ended=None))
 
     def over(self, task: str, ended: Ended) -> None:

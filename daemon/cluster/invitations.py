@@ -56,6 +56,9 @@ class Guests:
     def names(self) -> list[str]:
         return sorted(self._read())
 
+    def invited(self, name: str) -> bool:
+        return name in self._read()
+
     def invite(self, name: str, version: str, addresses: Sequence[str], port: int, files_port: int) -> Invitation:
         """Invites a machine. Raises InvalidRequest for a name that is none, or another machine's."""
         from daemon.cluster import certificates  # which loads much
