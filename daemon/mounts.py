@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -21,22 +21,48 @@ class Mount(NamedTuple):
     point: str
 
 
-def location(path: Path | str) -> PurePath:
-    """Returns where a path leads, by its file system and the way within that: two to one folder have the same.
+class Place(NamedTuple):
+    """Is where a `path` without links leads, and all `ways` by which one comes there: what is mounted twice has two."""
 
-    What is missing of it is taken as it stands. Blocks.
-    """
+    path: PurePath
+    ways: frozenset[PurePath]
+
+    def within(self, other: Place) -> list[PurePath]:
+        """Returns how one comes there from the other place, in which it lies; nothing where it does not."""
+        return [way.relative_to(other.path) for way in self.ways if way.is_relative_to(other.path)]
+
+
+def place(path: Path | str) -> Place:
+    """Returns where a path leads. What is missing of it is taken as it stands. Blocks."""
     real = os.path.realpath(path)
-    mount = mount_of(real)
+    mounts = list(_mounts())
+    mount = _around(real, mounts)
     if mount is None:
-        return PurePath(real)
-    return PurePath(mount.device, mount.root.strip("/"), real[len(mount.point) :].strip("/"))
+        return known_as(real)
+    inner = _joined(mount.root, real[len(mount.point.rstrip("/")) :])
+    same = [one for one in mounts if one.device == mount.device and _is_in(inner, one.root)]
+    ways = {_joined(one.point, inner[len(one.root.rstrip("/")) :]): one for one in same}
+    hidden = {way for way, one in ways.items() if _around(way, mounts) != one}  # by what is mounted over it
+    return Place(PurePath(real), frozenset(map(PurePath, {real, *ways} - hidden)))
+
+
+def known_as(path: str) -> Place:
+    """Returns a place of which no more is known."""
+    return Place(PurePath(path), frozenset([PurePath(path)]))
 
 
 def mount_of(real: str) -> Mount | None:
     """Returns what is mounted last of all that a path without links lies in; None where the host does not tell."""
-    around = [mount for mount in _mounts() if _is_in(real, mount.point)]
+    return _around(real, list(_mounts()))
+
+
+def _around(real: str, mounts: Sequence[Mount]) -> Mount | None:
+    around = [mount for mount in mounts if _is_in(real, mount.point)]
     return max(enumerate(around), key=lambda one: (len(one[1].point), one[0]))[1] if around else None
+
+
+def _joined(folder: str, way: str) -> str:
+    return f"{folder.rstrip('/')}/{way.strip('/')}".rstrip("/") or "/"
 
 
 def unmounted(real: str) -> str | None:

@@ -459,6 +459,30 @@ def test_a_folder_that_is_mounted_a_second_time_is_one(tmp_path: Path) -> None:
         subprocess.run(["umount", str(tmp_path / "again")], check=True)
 
 
+def test_a_disk_that_is_mounted_in_a_folder_is_part_of_it(tmp_path: Path) -> None:
+    need_mounts()
+    for name in ("x/disk", "y", "z"):
+        (tmp_path / name).mkdir(parents=True)
+    settings = Settings(state_dir=tmp_path / "state", source_roots=(tmp_path,), output_roots=(tmp_path,))
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp_path / "x" / "disk")], check=True)
+    tree = {"path": "x", "recursive": True}
+    try:
+        (tmp_path / "x" / "disk" / "deep").mkdir()
+        for given, words in (
+            ([over("x/disk", "y"), tree], "may take the place of a source"),
+            ([over("x/disk/deep", recursive=True)], "may take the place of a source"),
+            ([to("x/disk", "y"), to("y", recursive=True)], "feed each other"),
+            ([to("z", recursive=True), {**INNER, "path": "x/disk"}], "both take its files"),
+            ([to("z", "x/disk", on_success="move", move_to=tmp_path / "x/disk/done"), tree], "which is watched"),
+        ):
+            with pytest.raises(StartupError, match=words):
+                asyncio.run(checks.check([folder(tmp_path, **one) for one in given], Library(), settings))
+        harmless = [over("x/disk", "y"), {"path": "x"}]
+        asyncio.run(checks.check([folder(tmp_path, **one) for one in harmless], Library(), settings))
+    finally:
+        subprocess.run(["umount", str(tmp_path / "x" / "disk")], check=True)
+
+
 def test_folders_that_are_not_valid_are_refused_with_the_file_and_line(tmp_path: Path) -> None:
     config = tmp_path / "ffspool.toml"
     config.write_text("\n[[folders]]\nname = 'x'\npath = '/in'\nvariations = []\n")

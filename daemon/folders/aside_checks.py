@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path, PurePath
 
 from daemon.config_tables import AnyFolder, Folder
@@ -12,6 +13,7 @@ from daemon.folders.replacing import device_of
 from daemon.folders.scan import may_be_taken
 from daemon.meant_files import sample_of
 from daemon.models import Conflict, Wanted
+from daemon.mounts import Place
 from daemon.presets.builtin import FOLDER
 from daemon.settings import Settings
 
@@ -63,7 +65,7 @@ def _refuse_unclear(aside: Path, folder: Folder, settings: Settings) -> None:
 
 
 def refuse_watched(
-    folder: AnyFolder, others: Sequence[Folder], places: Mapping[str, PurePath], kept: Mapping[str, PurePath]
+    folder: AnyFolder, others: Sequence[Folder], places: Mapping[str, Place], kept: Mapping[str, Place]
 ) -> None:
     """Raises StartupError where what files of the folder are moved to is watched, or a folder lies in it.
 
@@ -73,9 +75,10 @@ def refuse_watched(
         return
     where, what, aside = _where(folder), _called(folder), kept[folder.name]
     for other in others:
-        if places[other.name].is_relative_to(aside):
+        if places[other.name].within(aside):
             raise StartupError(f"{where}: the folder {other.name} lies in {what}: name another one")
-        if aside.is_relative_to(places[other.name]) and not (other is folder and _is_hidden(aside, places[other.name])):
+        ways = aside.within(places[other.name])
+        if any(not (other is folder and _is_hidden(way)) for way in ways):
             remedy = "let its name begin with a dot" if other is folder else "name another one"
             raise StartupError(f"{where}: {what} lies in the folder {other.name}, which is watched: {remedy}")
 
@@ -93,13 +96,13 @@ def refuse_unusable(folder: Folder) -> None:
             raise StartupError(f"{_where(folder)}: the daemon's user may not write to {path}, as it has to")
 
 
-def refuse_twice(folder: Folder, others: Sequence[Folder], places: Mapping[str, PurePath]) -> None:
+def refuse_twice(folder: Folder, others: Sequence[Folder], places: Mapping[str, Place]) -> None:
     """Raises StartupError where another name leads to the same folder, or into it, and files that both take are
     changed. `places` tell where each lies."""
     for other in others:
         if other is folder or not (folder.is_changed or other.is_changed):
             continue
-        if places[folder.name] == places[other.name]:
+        if places[folder.name].path in places[other.name].ways:
             raise StartupError(
                 f"{_where(folder)}: {folder.path} is the folder {other.name} by another name, {GO}: watch it once"
             )
@@ -109,13 +112,11 @@ def refuse_twice(folder: Folder, others: Sequence[Folder], places: Mapping[str, 
             )
 
 
-def _takes_of(folder: Folder, other: Folder, places: Mapping[str, PurePath]) -> bool:
+def _takes_of(folder: Folder, other: Folder, places: Mapping[str, Place]) -> bool:
     """Whether it takes files of another that lies in it, by what they may be called."""
-    if not places[other.name].is_relative_to(places[folder.name]):
-        return False
-    within = places[other.name].relative_to(places[folder.name])
-    meant = (sample_of(pattern) for pattern in (*folder.include, *other.include))
-    return any(may_be_taken(f"{within}/{name}", folder) and may_be_taken(name, other) for name in (*USUAL, *meant))
+    meant = [*USUAL, *(sample_of(pattern) for pattern in (*folder.include, *other.include))]
+    files = product(places[other.name].within(places[folder.name]), meant)
+    return any(may_be_taken(f"{way}/{name}", folder) and may_be_taken(name, other) for way, name in files)
 
 
 def _refuse_unmovable(aside: Path, folder: Folder) -> None:
@@ -136,6 +137,6 @@ def _where(folder: AnyFolder) -> str:
     return f"In {folder.place or 'ffspool.toml'}: the folder {folder.name}"
 
 
-def _is_hidden(aside: PurePath, place: PurePath) -> bool:
+def _is_hidden(way: PurePath) -> bool:
     """Whether no scan of the folder comes there."""
-    return any(part.startswith(".") for part in aside.relative_to(place).parts)
+    return any(part.startswith(".") for part in way.parts)

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -18,7 +18,7 @@ from daemon.errors import InvalidRequest, Misconfigured, StartupError, Unavailab
 from daemon.folders.aside_checks import refuse_twice, refuse_unsafe, refuse_unusable, refuse_watched
 from daemon.folders.overwriting import refuse_one_name, refuse_overwritten
 from daemon.models import Deliver, VariationRequest, Wanted
-from daemon.mounts import location
+from daemon.mounts import Place, known_as, place
 from daemon.name_template import NameTemplate
 from daemon.presets.library import Library
 from daemon.settings import Settings
@@ -38,7 +38,7 @@ async def check(folders: Sequence[AnyFolder], library: Library, settings: Settin
 
 async def _check(folders: Sequence[AnyFolder], library: Library, settings: Settings) -> None:
     looking = Workers("looking at a folder", patience=PATIENCE)
-    reached = dict[str, PurePath | None]()
+    reached = dict[str, Place | None]()
     local = [folder for folder in folders if isinstance(folder, Folder)]
     places = {folder.name: await _place(folder.path, looking) for folder in local}
     kept = {folder.name: await _place(aside, looking) for folder in local if (aside := folder.aside)}
@@ -52,9 +52,10 @@ async def _check(folders: Sequence[AnyFolder], library: Library, settings: Setti
             await _refuse_unmet(folder.deliver, settings, where)
         target = _target(folder, settings.output_roots, where)
         reached[folder.name] = await _place(Path(target), looking) if target else None
-        if isinstance(folder, Folder) and reached[folder.name] == places[folder.name]:
+        there = reached[folder.name]
+        if isinstance(folder, Folder) and there and places[folder.name].path in there.ways:
             raise StartupError(f"{where} would take what is delivered to it: deliver to another folder")
-        refuse_overwritten(folder, reached[folder.name], _filled(folders, places, kept), wanted, where)
+        refuse_overwritten(folder, there.ways if there else (), _filled(folders, places, kept), wanted, where)
         if isinstance(folder, Folder):
             refuse_twice(folder, local, places)
             with suppress(Unavailable):
@@ -63,25 +64,25 @@ async def _check(folders: Sequence[AnyFolder], library: Library, settings: Setti
     _refuse_circles(local, reached, places)
 
 
-async def _place(path: Path, looking: Workers) -> PurePath:
+async def _place(path: Path, looking: Workers) -> Place:
     """Where a path leads; as it stands, where its disk does not answer."""
     try:
-        return await looking.run(str(path), partial(location, path))
+        return await looking.run(str(path), partial(place, path))
     except Unavailable:
-        return PurePath(os.path.normpath(path))
+        return known_as(os.path.normpath(path))
 
 
 def _filled(
-    folders: Sequence[AnyFolder], places: Mapping[str, PurePath], kept: Mapping[str, PurePath]
+    folders: Sequence[AnyFolder], places: Mapping[str, Place], kept: Mapping[str, Place]
 ) -> Iterator[AnyFolder]:
     """What files lie in that nothing is to take the place of: folders, and what their files are moved to."""
     for folder in folders:
         if not isinstance(folder, Folder):
             yield folder
             continue
-        yield replace(folder, path=Path(places[folder.name]))
+        yield replace(folder, path=Path(places[folder.name].path))
         if folder.name in kept:
-            yield replace(folder, path=Path(kept[folder.name]), include=("*",), exclude=(), recursive=False)
+            yield replace(folder, path=Path(kept[folder.name].path), include=("*",), exclude=(), recursive=False)
 
 
 def _wanted(folder: AnyFolder, library: Library, where: str) -> tuple[Wanted, ...]:
@@ -150,7 +151,7 @@ def _refuse_unusable(path: Path, settings: Settings, where: str) -> None:
 
 
 def _refuse_circles(
-    folders: Sequence[Folder], reached: Mapping[str, PurePath | None], places: Mapping[str, PurePath]
+    folders: Sequence[Folder], reached: Mapping[str, Place | None], places: Mapping[str, Place]
 ) -> None:
     """Refuses folders that feed each other, be it through others."""
     fed = {folder.name: _fed(folder, folders, reached[folder.name], places) for folder in folders}
@@ -168,17 +169,14 @@ def _refuse_circles(
                 ahead += fed[name]
 
 
-def _fed(
-    folder: Folder, folders: Sequence[Folder], target: PurePath | None, places: Mapping[str, PurePath]
-) -> list[str]:
+def _fed(folder: Folder, folders: Sequence[Folder], target: Place | None, places: Mapping[str, Place]) -> list[str]:
     """The others that would see what is brought there."""
     if target is None:
         return []
     return [
         other.name
         for other in folders
-        if other is not folder
-        and (target == places[other.name] or (other.recursive and target.is_relative_to(places[other.name])))
+        if other is not folder and any(other.recursive or not way.parts for way in target.within(places[other.name]))
     ]
 
 

@@ -6,7 +6,7 @@ Results are known where they are, so that they may lie among their sources, but 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import PurePath, PurePosixPath
 
 from msgspec import UNSET
@@ -24,19 +24,20 @@ SAMPLE = "x7q"  # stands for whatever a word may be
 
 
 def refuse_overwritten(
-    folder: AnyFolder, target: PurePath | None, others: Iterable[AnyFolder], wanted: Sequence[Wanted], where: str
+    folder: AnyFolder, ways: Collection[PurePath], others: Iterable[AnyFolder], wanted: Sequence[Wanted], where: str
 ) -> None:
     """Raises StartupError where a delivery of the folder's may take the place of a file that lies in one of all.
 
-    It goes to the folder `target` of this host, if to any; `others` are named by where they lie, as that is. URLs tell
-    one bucket whichever profiles lead to it. `wanted` is what is made of each file.
+    It goes to the folder of this host to which all the `ways` lead, if to any; `others` are named by paths without
+    links, as those are. URLs tell one bucket whichever profiles lead to it. `wanted` is what is made of each file.
     """
     wish = folder.deliver
-    if wish is None or wish.conflict != Conflict.OVERWRITE or not (target or isinstance(wish.url, str)):
+    if wish is None or wish.conflict != Conflict.OVERWRITE or not (ways or isinstance(wish.url, str)):
         return
-    template = f"{target}/{wish.name or USUAL}" if target else str(wish.url)
+    templates = [f"{way}/{wish.name or USUAL}" for way in ways] or [str(wish.url)]
     for other in others:
-        if isinstance(other, Folder | BucketFolder) and any(_may_reach(template, one, folder, other) for one in wanted):
+        assert isinstance(other, Folder | BucketFolder)
+        if any(_may_reach(template, one, folder, other) for template in templates for one in wanted):
             words = (
                 "would take what is delivered to it"
                 if other.name == folder.name
