@@ -22,6 +22,7 @@ READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEX
 PASSING = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 GONE = {errno.ENOENT, errno.ENOTDIR}
 ROUNDED = 2_000_000_000  # nanoseconds by which some file systems round times
+LARGEST = 2**63 - 1  # number that the database takes
 
 
 class SourceRefused(OSError):
@@ -51,13 +52,23 @@ def open_source(path: str, roots: Iterable[str] = EVERYWHERE, identity: Identity
 
 
 def identity_of(status: os.stat_result) -> Identity:
-    return status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns
+    return status.st_size, status.st_dev, inode_of(status), changed_of(status)
+
+
+def inode_of(status: os.stat_result) -> int:
+    """Returns the inode without its highest bit: mergerfs, rclone and others make inodes of hashes."""
+    return status.st_ino & LARGEST
+
+
+def changed_of(status: os.stat_result) -> int:
+    """Returns when it was changed last, in ns since the epoch: in 2262 at the latest, whatever its time says."""
+    return min(status.st_mtime_ns, LARGEST)
 
 
 def is_as_old(status: os.stat_result, size: int, modified: int) -> bool:
     """Tells whether that is a regular file of so many bytes and of that time, in nanoseconds, as a move leaves it."""
     is_regular = status.st_mode & 0o170000 == 0o100000
-    return is_regular and status.st_size == size and abs(status.st_mtime_ns - modified) <= ROUNDED
+    return is_regular and status.st_size == size and abs(changed_of(status) - modified) <= ROUNDED
 
 
 def descriptor_path(descriptor: int) -> str:

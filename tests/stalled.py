@@ -23,9 +23,10 @@ TUS = {"Tus-Resumable": "1.0.0"}
 class Disk:
     """A mounted folder whose answers stop and go on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, inode: int = 0) -> None:
+        """Counts inodes from that one on."""
         self.folder = folder
-        command = [sys.executable, stalling.__file__, str(folder)]
+        command = [sys.executable, stalling.__file__, str(folder), str(inode)]
         self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._heard() == "mounted"
 

@@ -1,4 +1,5 @@
-"""A file system of one folder with files in it, by FUSE, that stops answering when it is told: `stalling.py FOLDER`.
+"""A file system of one folder with files in it, by FUSE, that stops answering when it is told:
+`stalling.py FOLDER [INODE]`, whose inodes are counted from that one on.
 
 It speaks the kernel's protocol itself (linux/fuse.h), and needs root. Lines on stdin say what stalls from then on, by
 names of `CALLS`; each is answered, once it holds, by how many calls hang. It ends with its stdin, and what hangs fails.
@@ -34,8 +35,9 @@ MOST = 1024 * 1024  # bytes of a request
 class FileSystem:
     """Serves what lies in a real folder under its names, read at the start, and what is written beside it."""
 
-    def __init__(self, device: int, files: dict[str, bytes]) -> None:
+    def __init__(self, device: int, files: dict[str, bytes], inode: int = 0) -> None:
         self._device = device
+        self._inode = inode
         self._names = {name: number for number, name in enumerate(files, ROOT + 1)}
         contents = (bytearray(content) for content in files.values())
         self._contents = dict(zip(self._names.values(), contents, strict=True))
@@ -114,7 +116,9 @@ class FileSystem:
     def _attributes(self, node: int) -> bytes:
         size = len(self._contents.get(node, b""))
         mode = 0o40755 if node == ROOT else 0o100644
-        return struct.pack("<6Q10I", node, size, size // 512 + 1, 1, 1, 1, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+        return struct.pack(
+            "<6Q10I", self._inode + node, size, size // 512 + 1, 1, 1, 1, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0
+        )
 
     def _listing(self) -> bytes:
         listing = b""
@@ -138,7 +142,7 @@ def main() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"stalling", str(folder).encode(), b"fuse.stalling", 0, options):
         raise OSError(ctypes.get_errno(), "mount")
-    system = FileSystem(device, files)
+    system = FileSystem(device, files, *map(int, sys.argv[2:]))
     try:
         serve(system, device)
     finally:

@@ -9,6 +9,8 @@ import stat
 import threading
 from collections import defaultdict
 
+from daemon.source_files import changed_of, inode_of
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 NOREPLACE, EXCHANGE = 1, 2
@@ -55,7 +57,7 @@ def file_key(folder: int, name: str) -> tuple[int, int, int] | None:
     found = status(folder, name)
     if found is None or not stat.S_ISREG(found.st_mode):
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return inode_of(found), found.st_size, changed_of(found)
 
 
 def _rename(folder: int, old: str, target: int, new: str, flags: int) -> int:

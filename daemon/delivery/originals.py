@@ -28,6 +28,7 @@ from daemon.delivery.returning import Folders, Pair, Return, Step, Swap, opened,
 from daemon.delivery.standing_terms import StandingTerms
 from daemon.errors import Undelivered
 from daemon.models import Deliver, Destination, Replacing
+from daemon.source_files import changed_of, inode_of
 from daemon.write_leases import is_written_to
 
 PLACE = "original"
@@ -165,7 +166,7 @@ class _Replacement(Pair):
         if there is None:
             raise Undelivered("its original is not there any more", final=True)
         wish = self._wish
-        now = (there.st_size, there.st_ino, there.st_mtime_ns)
+        now = (there.st_size, inode_of(there), changed_of(there))
         if not stat.S_ISREG(there.st_mode) or now != (wish.bytes, wish.inode, wish.modified):
             raise _changed()
         if there.st_nlink > 1:

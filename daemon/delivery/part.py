@@ -16,7 +16,7 @@ from daemon.delivery.place import BroughtFile, Course, Parcel
 from daemon.delivery.refusals import refuse_if_full
 from daemon.errors import Undelivered
 from daemon.proof import output_folder
-from daemon.source_files import descriptor_path
+from daemon.source_files import descriptor_path, inode_of
 
 
 class Part:
@@ -125,7 +125,7 @@ def _telling(top: int, name: PurePosixPath) -> BroughtFile:
     with by_handle.folder(top, name.parent.parts) as at:
         key = no_replace.file_key(at, name.name)
         assert key is not None
-        return BroughtFile(name.name, key, os.fstat(at).st_ino)
+        return BroughtFile(name.name, key, inode_of(os.fstat(at)))
 
 
 def part_of(delivery: str) -> str:

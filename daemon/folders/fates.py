@@ -16,7 +16,7 @@ from daemon.delivery import by_handle, disk_mark, no_replace
 from daemon.delivery.by_handle import Rights
 from daemon.delivery.refusals import AWAY
 from daemon.folders.structures import whole_of
-from daemon.source_files import GONE
+from daemon.source_files import GONE, changed_of, inode_of
 from daemon.write_leases import is_written_to
 
 OUTCOMES = {"move": "moved", "delete": "deleted"}
@@ -162,6 +162,6 @@ def _refuse_another(into: int, moved: str, row: Row, at: int, name: str) -> None
 def _is_same(at: int, name: str, row: Row) -> bool:
     found = no_replace.status(at, name)
     known = (row["bytes"], row["inode"], row["modified"])
-    return (
-        found is not None and stat.S_ISREG(found.st_mode) and known == (found.st_size, found.st_ino, found.st_mtime_ns)
-    )
+    if found is None or not stat.S_ISREG(found.st_mode):
+        return False
+    return known == (found.st_size, inode_of(found), changed_of(found))

@@ -12,7 +12,7 @@ from daemon.database.store import Row, Transaction
 from daemon.delivery.result_mark import Mark
 from daemon.folders.scan import Found
 from daemon.folders.watched import key_of
-from daemon.source_files import identity_of
+from daemon.source_files import identity_of, inode_of
 
 
 def ours(folder: str, places: Mapping[str, str], files: Sequence[Found], transaction: Transaction) -> list[Found]:
@@ -62,7 +62,7 @@ def folders_of(folder: str, files: Iterable[Found]) -> dict[str, int]:
     lowest = {found.path.rpartition("/")[0] for found in files}
     above = {way for one in lowest for way in _above(one)}
     found = {way: _status(f"{folder}/{way}") for way in above}
-    return {way: status.st_ino for way, status in found.items() if status}
+    return {way: inode_of(status) for way, status in found.items() if status}
 
 
 def known_folders(inodes: Iterable[int], transaction: Transaction) -> list[Row]:

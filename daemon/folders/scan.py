@@ -18,7 +18,7 @@ from daemon.config_tables import AnyFolder, Folder
 from daemon.delivery import result_mark
 from daemon.meant_files import is_meant
 from daemon.plaintext import is_text
-from daemon.source_files import GONE, Identity, identity_of
+from daemon.source_files import GONE, Identity, changed_of, identity_of
 
 UNFINISHED = (".part", ".partial", ".partial~", ".!qb", ".!ut", ".crdownload", ".download", ".aria2", ".tmp", "~")
 FRAGMENT = re.compile(r"\.(temp\.[^.]+|part-frag\d+(\.part)?|ytdl)$", re.IGNORECASE)  # yt-dlp's
@@ -131,7 +131,7 @@ class Walk:
             return None
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
-        return Found(within, identity_of(status), status.st_mtime_ns)
+        return Found(within, identity_of(status), changed_of(status))
 
 
 def may_be_taken(within: str, folder: AnyFolder) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from daemon.paths import fsync_folder, fsync_output, remove, size
 from daemon.proof import output_folder
 from daemon.proof.prove import Proof
+from daemon.source_files import inode_of
 
 Sealed = tuple[int, str, int]  # size in bytes, SHA-256, inode
 
@@ -19,12 +20,12 @@ def seal(part: Path) -> Sealed:
     Of a folder they are those of `output_folder.sealed`, and the inode is the folder's.
     """
     if part.is_dir():
-        return (*output_folder.sealed(part), part.stat().st_ino)
+        return (*output_folder.sealed(part), inode_of(part.stat()))
     with part.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         fsync_output(file.fileno())
         status = os.fstat(file.fileno())
-    return status.st_size, digest, status.st_ino
+    return status.st_size, digest, inode_of(status)
 
 
 def reveal(part: Path, output: Path) -> None:
@@ -43,7 +44,7 @@ def reveal(part: Path, output: Path) -> None:
 def matches(path: Path, proof: Proof) -> bool:
     """Tells whether the file or folder at `path` is the very one that `proof` speaks of."""
     try:
-        inode = path.stat().st_ino
+        inode = inode_of(path.stat())
     except FileNotFoundError:
         return False
     return (inode, size(path)) == (proof.inode, proof.bytes)
