@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 MOUNTED = Path("/proc/self/mountinfo")
 TO_MOUNT = Path("/etc/fstab")
+NUMBER = re.compile(r"^mnt_id:\s*(\d+)$", re.MULTILINE)
 ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
@@ -63,6 +64,18 @@ def _around(real: str, mounts: Sequence[Mount]) -> Mount | None:
 
 def _joined(folder: str, way: str) -> str:
     return f"{folder.rstrip('/')}/{way.strip('/')}".rstrip("/") or "/"
+
+
+def kind_of(descriptor: int) -> str | None:
+    """Returns the type of the file system on which an open file lies, as the kernel calls it; None where it does not
+    tell. Blocks."""
+    try:
+        told = NUMBER.search(Path(f"/proc/self/fdinfo/{descriptor}").read_text())
+        lines = MOUNTED.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    there = (line for line in lines if told and line.startswith(f"{told[1]} "))
+    return next((line.partition(" - ")[2].partition(" ")[0] for line in there), None)
 
 
 def unmounted(real: str) -> str | None:
