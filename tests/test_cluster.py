@@ -154,6 +154,27 @@ def test_a_host_that_works_alone_loads_nothing_of_it() -> None:
 # Behind a daemon
 
 
+@pytest.mark.parametrize("taken", ["port", "files_port"])
+def test_a_port_that_another_has_is_told_in_words_until_it_is_free(
+    start_daemon: Callable[..., Daemon], tmp_path: Path, taken: str
+) -> None:
+    ports = dict(zip(("port", "files_port"), free_ports(2), strict=True))
+    config = tmp_path / "ffspool.toml"
+    config.write_text(f"[cluster]\nlisten = 'tls://127.0.0.1:{ports['port']}'\nfiles_port = {ports['files_port']}\n")
+    with socket.create_server(("127.0.0.1", ports[taken])):
+        daemon = start_daemon(FFSPOOL_CONFIG=str(config))
+        words = f"cannot listen at 127.0.0.1, port {ports[taken]}: Address already in use"
+        wait_until(lambda: words in daemon.log(), "the words")
+        assert "Traceback" not in daemon.log()
+    wait_until(lambda: listens(ports[taken]), "it to listen")
+
+
+def listens(port: int) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
 class Cluster:
     """A daemon that has its work done by machines, none of it itself."""
 

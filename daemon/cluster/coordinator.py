@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import ssl
 import sys
 import time
 from asyncio.sslproto import SSLProtocol
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -182,6 +183,8 @@ class Coordinator(SchedulerPlugin):
         security = _security(Path(self._charter.folder), self._guard)
         scheduler = QuietScheduler(address.hostname, address.port or 0, security)
         scheduler.add_plugin(self)
+        with _listening(address.hostname, address.port):
+            await scheduler
         async with scheduler, Client(scheduler.within, asynchronous=True) as client:
             self._scheduler, self._client = scheduler, client
             async with self._serving_files(address.hostname or "") as port:
@@ -195,7 +198,8 @@ class Coordinator(SchedulerPlugin):
 
     @asynccontextmanager
     async def _serving_files(self, host: str) -> AsyncIterator[int]:
-        listening = socket.create_server((host, self._charter.files_port), family=_family(host))
+        with _listening(host, self._charter.files_port):
+            listening = socket.create_server((host, self._charter.files_port), family=_family(host))
         kept = int(2 * IDLE)  # the machines are the first to let go
         config = uvicorn.Config(
             self.files.app, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=kept
@@ -243,6 +247,18 @@ def _serial(line: Any) -> str | None:
     """That of the certificate at the other end of a line, as Python writes it but for zeros before it."""
     found: str | None = line.extra_info.get("peercert", {}).get("serialNumber")
     return found and found.lstrip("0")
+
+
+@contextmanager
+def _listening(host: str | None, port: int | None) -> Iterator[None]:
+    """Ends this process in words where it may not listen there; dask tells of that by an error of its own."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError) or cause.errno is None:
+            raise
+        sys.exit(f"cluster: cannot listen at {host}, port {port}: {os.strerror(cause.errno)}")
 
 
 def _family(host: str) -> socket.AddressFamily:
