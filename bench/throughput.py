@@ -1,7 +1,8 @@
 """How much more is done on more machines: a batch, and one long film, by machines of a quarter of a core each.
 
 A quarter is what the kernel lets all processes of a machine have together, the worker itself among them; the daemon has
-what is left of this host, and encodes nothing.
+what is left of this host, and encodes nothing. Eight machines have an eighth each, and so has the one that they are
+compared with: with a quarter they would leave nothing of two cores.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from pathlib import Path
 from bench.clips import make_clip, make_scenes
 from bench.daemons import Daemon, daemon, wait_until
 
-FOR_BATCH, FOR_FILM = (1, 2, 4, 8), (1, 2, 4)  # machines
-CLIPS, SECONDS, SPEED = 32, 10, "slow"  # what those with many machines encode at
+PERIOD, QUARTER, EIGHTH = 100_000, 25_000, 12_500  # microseconds
+FOR_BATCH = (QUARTER, (1, 2, 4)), (EIGHTH, (1, 8))  # how many machines
+FOR_FILM = (1, 2, 4)
+CLIPS, SECONDS, SPEED = 6, 10, "slow"  # clips for each machine; what those with many machines encode at
 FILM, SPAN = 720, 30  # seconds, of all and of what is encoded at once
-PERIOD, QUARTER = 100_000, 25_000  # microseconds
 PORT = 18786
 CPU = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")  # of the older kind, and of the newer
 
@@ -34,18 +36,21 @@ def throughput() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clips = [make_clip(folder / f"{number}.mp4", SECONDS, "640x360") for number in range(CLIPS)]
+        for quota, counts in FOR_BATCH:
+            clips = [make_clip(folder / f"{number}.mp4", SECONDS, "640x360") for number in range(CLIPS * max(counts))]
+            took = {count: _took(folder, count, clips[: CLIPS * count], "60", quota) / count for count in counts}
+            _tell(f"a batch of {CLIPS} clips for each", took, quota)
         film = [make_scenes(folder / "film.mp4", FILM)]
-        _tell("a batch", {count: _took(folder, count, clips, "60") for count in FOR_BATCH})
-        _tell("one film, in spans", {count: _took(folder, count, film, "0") for count in FOR_FILM})
+        _tell("one film, in spans", {count: _took(folder, count, film, "0", QUARTER) for count in FOR_FILM}, QUARTER)
 
 
-def _tell(what: str, took: Mapping[int, float]) -> None:
+def _tell(what: str, took: Mapping[int, float], quota: int) -> None:
+    """Tells how many seconds the same work took so many machines."""
     shares = (f"{count}: {seconds:.0f} s, {took[1] / seconds / count:.2f} N" for count, seconds in took.items())
-    print(f"{what} on machines of a quarter of a core: {', '.join(shares)}")
+    print(f"{what} on machines of {quota / PERIOD:g} of a core: {', '.join(shares)}", flush=True)
 
 
-def _took(folder: Path, count: int, files: Iterable[Path], resume_from: str) -> float:
+def _took(folder: Path, count: int, files: Iterable[Path], resume_from: str, quota: int) -> float:
     """Seconds from the first submit to the last end."""
     with tempfile.TemporaryDirectory(dir=folder) as name, ExitStack() as stack:
         place = Path(name)
@@ -57,7 +62,7 @@ def _took(folder: Path, count: int, files: Iterable[Path], resume_from: str) -> 
         surroundings = {"FFSPOOL_CONFIG": str(config), "FFSPOOL_RESUME_FROM": resume_from}
         running = stack.enter_context(daemon(place, **surroundings))
         for number in range(count):
-            stack.enter_context(_machine(place, f"box{number}", surroundings))
+            stack.enter_context(_machine(place, f"box{number}", surroundings, quota))
         wait_until(lambda: _at_work(running) == count, every=0.1)
         running.settle()
         began = time.monotonic()
@@ -77,13 +82,13 @@ def _at_work(running: Daemon) -> int:
 
 
 @contextmanager
-def _machine(place: Path, name: str, surroundings: dict[str, str]) -> Iterator[None]:
+def _machine(place: Path, name: str, surroundings: dict[str, str], quota: int) -> Iterator[None]:
     env = {**os.environ, **surroundings, "FFSPOOL_STATE_DIR": str(place / "state")}
     ffspool = [sys.executable, "-m", "daemon.cli"]
     invited = subprocess.run([*ffspool, "cluster", "invite", name], env=env, capture_output=True, check=True).stdout
     invitation = place / f"{name}.invite"
     invitation.write_bytes(invited)
-    with _bounded(name) as procs, (place / f"{name}.log").open("ab") as log:
+    with _bounded(name, quota) as procs, (place / f"{name}.log").open("ab") as log:
         work = [*ffspool, "worker", str(invitation), "--slots", "1", "--work", str(place / name)]
         into = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(procs), *work]
         process = subprocess.Popen(into, env=env, stdout=log, stderr=log)
@@ -109,18 +114,18 @@ def _may_be_bounded() -> bool:
 
 
 @contextmanager
-def _bounded(name: str) -> Iterator[Path]:
-    """A group that has a quarter of a core: its file of processes."""
+def _bounded(name: str, quota: int) -> Iterator[Path]:
+    """A group that has so much of each period: its file of processes."""
     groups = _groups()
     assert groups
     group = groups / f"ffspool-bench-{os.getpid()}-{name}"
     group.mkdir()
     try:
         if (group / "cpu.max").exists():
-            (group / "cpu.max").write_text(f"{QUARTER} {PERIOD}")
+            (group / "cpu.max").write_text(f"{quota} {PERIOD}")
         else:
             (group / "cpu.cfs_period_us").write_text(str(PERIOD))
-            (group / "cpu.cfs_quota_us").write_text(str(QUARTER))
+            (group / "cpu.cfs_quota_us").write_text(str(quota))
         yield group / "cgroup.procs"
     finally:
         wait_until(lambda: not (group / "cgroup.procs").read_text(), every=0.1)
