@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ class Paces:
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE
         self._known: dict[str, float] = {}
+        self._writing = threading.Lock()  # tasks end at once
         try:
             self._known = msgspec.json.decode(self._file.read_bytes(), type=dict[str, float])
         except (OSError, msgspec.DecodeError) as error:
@@ -44,5 +46,9 @@ class Paces:
         return True
 
     def keep(self) -> None:
-        """Writes down what was learnt. It may block for a moment."""
-        write_private(self._file, msgspec.json.encode(self._known).decode())
+        """Writes down what was learnt, where it can be. Any thread may call it; it may block for a moment."""
+        try:
+            with self._writing:
+                write_private(self._file, msgspec.json.encode(self._known).decode())
+        except OSError as error:
+            log.warning("how fast machines are cannot be kept: %s", error)
