@@ -26,6 +26,7 @@ from starlette.routing import Route
 from daemon.body_batches import batches
 from daemon.cluster.messages import Finish, Hello, Lease, Pulse, Words
 from daemon.encode.task import Ended, Order, Task
+from daemon.models import SourceFile
 from daemon.source_files import SourceRefused
 
 PIECE = 1024 * 1024
@@ -129,10 +130,9 @@ class FileServer:
         task = self._task(request)
         begin = _offset(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
         try:
-            descriptor = await asyncio.to_thread(task.source.open)
+            descriptor, length = await asyncio.to_thread(_opened, task.source)
         except SourceRefused as error:
             raise HTTPException(404, headers={WHY: str(error.strerror)}) from error
-        length = os.fstat(descriptor).st_size
         if begin > length:
             os.close(descriptor)
             raise HTTPException(416, "the source is not that long")
@@ -192,6 +192,12 @@ def _offset(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", text):
         raise HTTPException(400, "this is no offset")
     return int(text)
+
+
+def _opened(source: SourceFile) -> tuple[int, int]:
+    """Its descriptor, and how long it is. Raises SourceRefused."""
+    descriptor = source.open()
+    return descriptor, os.fstat(descriptor).st_size
 
 
 async def _read(descriptor: int, begin: int, length: int) -> AsyncIterator[bytes]:

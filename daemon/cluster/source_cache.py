@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ class SourceCache:
         self._most = most_bytes
         self._transfers = transfers
         self._coming: dict[str, asyncio.Lock] = {}
+        self._tidying = asyncio.Lock()  # nobody finds what goes just now
         self._used = Counter[str]()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -35,21 +37,37 @@ class SourceCache:
         self._used[name] += 1
         try:
             async with self._coming.setdefault(name, asyncio.Lock()):
-                if not await asyncio.to_thread(path.exists):
-                    await asyncio.to_thread(self._make_room, task.source.identity[0] or 0)
+                async with self._tidying:
+                    found = await asyncio.to_thread(self._found, path, task.source.identity[0] or 0)
+                if not found:
                     await self._transfers.fetch(task, path)
-                await asyncio.to_thread(path.touch)
             yield path
         finally:
             self._used[name] -= 1
 
+    def _found(self, path: Path, wanted: int) -> bool:
+        """Whether it is there; else there is room for it now, of so many bytes."""
+        if path.exists():
+            path.touch()
+            return True
+        self._make_room(wanted)
+        return False
+
     def _make_room(self, wanted: int) -> None:
         """Removes those that were used longest ago, until another of that many bytes fits."""
-        held = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime)
+        held = sorted(self._folder.iterdir(), key=_used_last)
         total = sum(map(size, held)) + wanted
         for path in held:
             if total <= self._most:
                 return
             if not self._used[path.name.removeprefix(".").removesuffix(".coming")]:
                 total -= size(path)
-                path.unlink()
+                path.unlink(missing_ok=True)
+
+
+def _used_last(path: Path) -> float:
+    """When it was; what came a moment ago, and has its name since, is used."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf

@@ -14,6 +14,7 @@ from typing import TypeVar
 import httpx
 import msgspec
 
+from daemon import paths
 from daemon.cluster.file_server import GROWING, OFFSET, SHA256, WHY
 from daemon.cluster.messages import Lease, Pulse, Words
 from daemon.encode.task import Order, Task
@@ -81,14 +82,14 @@ class Transfers:
 
     async def _fetch_rest(self, task: Task, draft: Path) -> bool:
         """Fetches what is missing of it. Tells whether it has the SHA-256 that follows it then."""
-        held, size = draft.stat().st_size if draft.exists() else 0, hashlib.sha256().digest_size
+        held, size = await asyncio.to_thread(paths.size, draft), hashlib.sha256().digest_size
         headers = {"Range": f"bytes={held}-"} if held else {}
         async with self._client.stream(
             "GET", f"/tasks/{task.id}/source", headers=headers, timeout=patience(held)
         ) as answer:
             _check(answer)
             rest, last = int(answer.headers["Content-Length"]) - size, b""
-            with draft.open("ab") as file:
+            with await asyncio.to_thread(draft.open, "ab") as file:
                 async for piece in answer.aiter_bytes(PIECE):
                     await asyncio.to_thread(file.write, piece[:rest])
                     last += piece[rest:]
@@ -142,7 +143,7 @@ class Transfers:
         await self._insist(once)
 
     async def _pieces(self, task: str, path: Path, begin: int, until: int) -> AsyncIterator[bytes]:
-        with path.open("rb") as file:
+        with await asyncio.to_thread(path.open, "rb") as file:
             await asyncio.to_thread(file.seek, begin)
             while piece := await asyncio.to_thread(file.read, min(PIECE, until - begin)):
                 begin += len(piece)
