@@ -28,8 +28,12 @@ def folder(tmp_path: Path) -> Path:
 
 def guest(folder: Path, name: str) -> ssl.SSLContext:
     """How a machine of that name, which is invited, dials."""
-    invited: Invitation = Guests(folder).invite(name, "1", ["127.0.0.1"], 1, 2)
-    papers = folder.parent / name
+    return dialling(Guests(folder).invite(name, "1", ["127.0.0.1"], 1, 2), folder.parent / name)
+
+
+def dialling(invited: Invitation, papers: Path) -> ssl.SSLContext:
+    """How whoever is invited dials, whose papers are laid down there."""
+    name = invited.machine
     papers.mkdir()
     write_private(papers / "authority.pem", invited.authority)
     write_private(papers / f"{name}.pem", invited.certificate)

@@ -53,6 +53,8 @@ from daemon.cluster.messages import (
 from daemon.cluster.task_function import HOME, topic, work
 from daemon.encode.task import Ended
 
+log = logging.getLogger(__name__)
+
 SKEW = 60.0  # seconds by which the clock of a machine may be off
 LOOK_EVERY = 2.0
 CHANGED = 0.01  # of what is free
@@ -297,9 +299,9 @@ async def main(descriptor: int) -> None:
         obeying = asyncio.create_task(_obey(coordinator, reader))
         revoking = asyncio.create_task(coordinator.send_away_revoked())
         done, _ = await asyncio.wait([obeying, revoking], return_when=asyncio.FIRST_COMPLETED)
-        revoking.cancel()
-        for task in done:
-            task.result()
+        for fault in filter(None, (task.exception() for task in done)):
+            log.error("it has to be started anew", exc_info=fault)
+        os._exit(0)  # at once: to close a line in order is to wait for what machines are sending
 
 
 async def _obey(coordinator: Coordinator, reader: asyncio.StreamReader) -> None:
