@@ -113,12 +113,13 @@ def worker(
 
     refuse_bare()
     from daemon.cluster import invitations
+    from daemon.cluster.dask_nodes import hush
     from daemon.cluster.worker import Means, serve
 
     settings = load_settings({"ffmpeg": ffmpeg})
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    for noisy in ("distributed", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.getLogger("httpx").setLevel(logging.ERROR)
+    hush(silent="distributed.client")  # which tells of a daemon that is gone by a trace
     means = Means(
         folder=work.resolve(),
         slots=slots or host.cores(),

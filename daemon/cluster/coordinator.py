@@ -311,15 +311,9 @@ async def _obey(coordinator: Coordinator, reader: asyncio.StreamReader) -> None:
             coordinator.obey(decoder.decode(command))
 
 
-def _hush() -> None:
-    """Has dask tell what goes wrong, and nothing else: it logs each connection."""
-    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
 if __name__ == "__main__":
     SSLProtocol.max_size = BUFFER
     logging.basicConfig(level=logging.WARNING, format="cluster: %(levelname)s %(name)s: %(message)s")
-    _hush()
+    dask_nodes.hush()
     with dask.config.set(RULES | dask_nodes.RULES):
         asyncio.run(main(int(sys.argv[1])))

@@ -5,6 +5,7 @@ machine.
 from __future__ import annotations
 
 import hashlib
+import logging
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -62,3 +63,9 @@ def nowhere(name: str) -> str:
     """Returns an address by which a scheduler tells a machine from others, and at which nothing is."""
     digest = hashlib.sha256(name.encode()).digest()
     return f"tls://[{IPv6Address(NOWHERE | int.from_bytes(digest[:12]))}]:1"
+
+
+def hush(silent: str = "") -> None:
+    """Has dask tell what goes wrong, and nothing else: it logs each connection. What is `silent` tells nothing."""
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL if name == silent else logging.ERROR)
