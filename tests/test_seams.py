@@ -24,6 +24,10 @@ MADE = {
     "live.webm": ("-c:v", "libvpx", "-deadline", "realtime", "-b:v", "8M", "-live", "1", *GROUPS, "-c:a", "libopus"),
     "film.wmv": ("-c:v", "wmv2", "-b:v", "8M", *GROUPS, "-c:a", "wmav2"),
     "film.mp4": ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "4", "-movflags", "faststart"),
+    "film.mov": ("-c:v", "dvvideo", "-s", "720x576", "-c:a", "pcm_s16le", "-movflags", "faststart"),
+    "film.mxf": ("-c:v", "mpeg2video", "-qscale:v", "1", *GROUPS, "-ar", "48000"),
+    "sound.flac": ("-filter_complex", "anoisesrc=duration=9"),
+    "sound.tta": ("-filter_complex", "anoisesrc=duration=9"),
 }
 
 
@@ -40,12 +44,12 @@ def unwritten(path: Path, begin: float, end: float) -> None:
     path.write_bytes(content[:first] + bytes(last - first) + content[last:])
 
 
-@pytest.mark.parametrize("name", ["film.mkv", *(thorough(name) for name in MADE if name != "film.mkv")])
+@pytest.mark.parametrize("name", [name if name in {"film.mkv", "sound.flac"} else thorough(name) for name in MADE])
 def test_what_was_never_written_is_missed_by_who_decodes_all(ffmpeg: str, tmp_path: Path, name: str) -> None:
     whole = film(ffmpeg, tmp_path / name)
     decode_end.decode_all(str(whole), read_media(str(whole), patience=PATIENCE))
     content = whole.read_bytes()
-    for begin, end in ((0.6, 1), (0.4, 0.7)):
+    for begin, end in ((0.6, 1), (0.4, 0.7), (0.5, 0.6)):
         whole.write_bytes(content)
         unwritten(whole, begin, end)
         with pytest.raises(ProbeError, match="it cannot be decoded whole: "):

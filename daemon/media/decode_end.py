@@ -17,10 +17,11 @@ from daemon.media.durations import Timed, timed
 from daemon.media.media_file import MediaFile
 from daemon.media.model import Media
 from daemon.media.open_file import opened
-from daemon.media.seams import Seams
+from daemon.media.seams import ZEROS, Seams
 
 LAST = 1.0  # seconds that must be decoded
 ESCAPED, UNWRITTEN = {"h264", "hevc"}, bytes(4096)  # codecs of which no picture has so many zeros in a row
+BARE = ("pcm", "adpcm", "dsd")  # of silence they are zeros
 SOLO = 10.0  # seconds up to which one thread decodes: others would cost a quarter more, of cores that are to encode
 
 
@@ -68,7 +69,11 @@ def decode_all(path: str, media: Media) -> None:
 
 
 def _is_damaged(packet: Packet[Any]) -> bool:
-    if packet.stream.codec_context.name in ESCAPED and bytes(packet).find(UNWRITTEN) >= 0:
+    codec = packet.stream.codec_context.name
+    if codec in ESCAPED and bytes(packet).find(UNWRITTEN) >= 0:
+        return True
+    packed = codec == "dvvideo" or (packet.stream.type == "audio" and not codec.startswith(BARE))
+    if packed and packet.size >= len(ZEROS) and bytes(packet).find(ZEROS) >= 0:  # beside sound, or in its place
         return True
     try:
         return any(frame.is_corrupt for frame in packet.decode() if isinstance(frame, Frame))

@@ -12,7 +12,9 @@ from daemon.media.media_file import MATROSKA, MediaFile, vint
 
 ZEROS = bytes(64 * 1024)  # more than compressed films hold in a row
 CHUNK = 1024**2
-INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", "mxf", "wav", "w64", "aiff", "caf"}  # these find what they hold by an index
+INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", "wav", "w64", "aiff", "caf"}  # these find what they hold by an index
+TOLD = {"mxf"}  # what they are made of tells where the next begins
+SMPTE = b"\x06\x0e\x2b\x34"  # how all that MXF files are made of begins
 
 EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 EVERYWHERE = {0xEC, 0xBF}  # room, and checksums
@@ -27,7 +29,8 @@ class Seams:
 
     def __init__(self, file: MediaFile, format_: str) -> None:
         self._file = file
-        self._counts = format_ not in INDEXED and not file.head.startswith(MATROSKA)
+        self._format = format_
+        self._counts = format_ not in INDEXED | TOLD and not file.head.startswith(MATROSKA)
         self._end: int | None = None
         self._between: list[tuple[int, int]] = []
 
@@ -44,6 +47,8 @@ class Seams:
         with self._file.open() as file:
             if self._file.head.startswith(MATROSKA):
                 return _strange(file, self._file.size)
+            if self._format == "mxf":
+                return _strange_in_mxf(file, self._file.size, self._file.head.find(SMPTE))
             tail = [] if self._end is None else [(self._end, self._file.size)]
             found = (_zeros(file, begin, end) for begin, end in (*self._between, *tail))
             return next((at for at in found if at is not None), None)
@@ -59,6 +64,28 @@ def _zeros(file: BinaryIO, begin: int, end: int) -> int | None:
         at += len(piece)
         before = (before + piece)[-len(ZEROS) + 1 :]
     return None
+
+
+def _strange_in_mxf(file: BinaryIO, size: int, at: int) -> int | None:
+    """Where something begins in an MXF file that is none of its parts, the first of which begins at that byte; it is
+    not looked for where that was not found.
+    """
+    while 0 <= at < size:
+        file.seek(at)
+        part = file.read(25)
+        length = _ber(part[16:])
+        if not part.startswith(SMPTE) or length is None:
+            return at
+        at += 16 + length
+    return None
+
+
+def _ber(told: bytes) -> int | None:
+    """How many bytes such a number and what it counts take; None: it is none."""
+    if not told or told[0] == 0x80:
+        return None
+    more = told[0] & 0x7F if told[0] > 0x80 else 0
+    return 1 + more + int.from_bytes(told[1 : 1 + more], "big") if more else 1 + told[0]
 
 
 def _strange(file: BinaryIO, size: int) -> int | None:
