@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from specimens import AAC, AV1, H264, MPEG2, SUBTITLES, X265, Step, encoded, heard, mapped, picture, silent, sound
-from test_kinds import lasting, make
+from test_kinds import frames, lasting, make
 from test_unread import defaults, made
 
 from daemon.media.describe import read_media
@@ -103,6 +103,23 @@ def test_hevc_that_tells_its_parameters_in_its_packets_is_copied(ffmpeg: str, tm
     output = make(ffmpeg, path, tmp_path, preset)
     assert lasting(output, "video") == pytest.approx(1.6, abs=0.05)
     assert b"hvc1" not in output.read_bytes()
+
+
+AGAIN = "log-level=error:crf=12:cbqpoffs=9"
+
+
+@pytest.mark.parametrize(("size", "told"), [("160x90", X265[-1]), ("320x180", AGAIN)])
+def test_hevc_that_tells_other_parameters_midway_is_copied_with_them(
+    ffmpeg: str, tmp_path: Path, size: str, told: str
+) -> None:
+    """A name that promises all of them beforehand would have FFmpeg leave them out of the packets."""
+    one = made(ffmpeg, tmp_path, "one.ts", silent(*X265, "-pix_fmt", "yuv420p"))
+    later = silent(*X265[:-1], told, "-pix_fmt", "yuv420p", "-output_ts_offset", "1.6", size=size)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(one.read_bytes() + made(ffmpeg, tmp_path, "two.ts", later).read_bytes())
+    copied = make(ffmpeg, joined, tmp_path, "remux-mp4")
+    shown = [[hash(frame.to_ndarray().tobytes()) for frame in frames(path)] for path in (joined, copied)]
+    assert shown[0] == shown[1]
 
 
 @pytest.mark.parametrize("name", [b"dvh1", b"dvhe", b"hev1"])

@@ -347,7 +347,7 @@ def _pictured(stream: Pictures, begin: float, seen: frames.Impression) -> VideoS
         colour=colour,
         hdr=frames.hdr(frame),
         dolby_vision=dolby_vision,
-        in_band=_in_band(stream),
+        in_band=_in_band(stream) or seen.shapes.retold,
         own_colours=dolby_vision and colour.transfer is None,
         captions=seen.captions,
         reshaped=seen.shapes.changing,

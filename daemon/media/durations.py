@@ -58,8 +58,8 @@ class Span(NamedTuple):
     """A span is when a stream begins and ends, what it leaves out between, and what it holds but hides, in seconds.
 
     Of a picture, `pauses` are those between two that are far longer than usual, `pictures` how many are shown, and
-    `fleeting` those of them that follow the one before at once; it is `reshaped` where they change their size. Where
-    they come evenly, so many in a second are its `rate`, and the last is `held` for so much longer. The `longest` pause
+    `fleeting` those of them that follow the one before at once; it is `reshaped` where they change their size, and told
+    of `in_band` where they change how they are coded. Where they come evenly, so many in a second are its `rate`, and the last is `held` for so much longer. The `longest` pause
     is one of any track while another went on, that seems to be a jump of the clock.
     """
 
@@ -72,6 +72,7 @@ class Span(NamedTuple):
     fleeting: int = 0
     longest: float = 0.0
     reshaped: bool = False
+    in_band: bool = False
     rate: float | None = None
     held: float = 0.0
 
@@ -170,9 +171,9 @@ def spans(container: InputContainer, media: Media, patience: float) -> Spans | N
         index: Span(so_far[0], so_far[1], so_far[2], hidden.get(index, 0.0), longest=paused)
         for index, so_far in read.items()
     }
-    if media.video and media.video.index in found:
+    if media.video and shapes and media.video.index in found:
         span = _shown(container, media, media.video, found[media.video.index], times, last)
-        found[media.video.index] = span._replace(reshaped=shapes is not None and shapes.changing)
+        found[media.video.index] = span._replace(reshaped=shapes.changing, in_band=shapes.retold)
     return found
 
 
@@ -342,6 +343,7 @@ def gapped(media: Media, found: Spans | None) -> Media:
             pictures=span.pictures,
             fleeting=span.fleeting,
             reshaped=picture.reshaped or span.reshaped,
+            in_band=picture.in_band or span.in_band,
         )
     longest = max((span.longest for span in spans.values()), default=0.0)
     return replace(media, audio=tuple(heard), video=picture, longest_pause_seconds=longest)

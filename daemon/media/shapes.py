@@ -1,4 +1,4 @@
-"""Finds out whether pictures of a stream change their size or their shape midway, by what its packets tell of that.
+"""Finds out whether pictures of a stream change their size, their shape or how they are coded, by what packets tell.
 
 Nothing is decoded: it is enough that a stream tells it anew, and otherwise than before.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 LOOKED_AT = 4096  # bytes at the beginning of a packet
-_SPS_OF_H264, _SPS_OF_HEVC = 7, 33  # kinds of units
+_SPS_OF_H264, _SPS_OF_HEVC, _SETS_OF_HEVC = 7, 33, {32, 33, 34}  # kinds of units
 _FRAMES_OF_JPEG = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of frames' headers
 _FIRST_ARRAY = 23  # byte of what describes HEVC; each has one unit
 _SEQUENCE, _SIZED = 1, 2  # a kind of AV1's units; the flag of one that tells how long it is
@@ -22,13 +22,15 @@ class Shapes:
         self.index = stream.index
         codec = stream.codec_context
         described = codec.extradata or b""
-        self._told = set[bytes]()
+        self._told, self._sets = set[bytes](), set[bytes]()
+        self._in_packets = False
         self._reader: Callable[[bytes], Iterator[bytes]] | None = None
         if codec.name in {"h264", "hevc"}:
             of_h264 = codec.name == "h264"
             length = (described[4 if of_h264 else 21] & 3) + 1 if described[:1] == b"\1" and len(described) > 21 else 0
             self._reader = lambda packet: _parameters(packet, length, of_h264=of_h264)
             self._told |= {*_described(described, of_h264=of_h264)}
+            self._in_packets = not (of_h264 or length)
         elif codec.name in _READERS:
             self._reader = _READERS[codec.name]
 
@@ -41,10 +43,19 @@ class Shapes:
     def changing(self) -> bool:
         return len(self._told) > 1
 
+    @property
+    def retold(self) -> bool:
+        """Says whether packets of HEVC tell decoders in marked units, as in broadcasts, other parameters than before."""
+        return len(self._sets) > 1
+
     def take(self, packet: Any) -> None:
         """Reads the beginning of a packet with which decoders can begin."""
-        if self._reader and packet.is_keyframe and not self.changing:
-            self._told.update(self._reader(bytes(memoryview(packet)[:LOOKED_AT])))
+        if not self._reader or not packet.is_keyframe or (self.changing and not self._in_packets):
+            return
+        begin = bytes(memoryview(packet)[:LOOKED_AT])
+        self._told.update(self._reader(begin))
+        if self._in_packets and not self.retold and (sets := b"".join(_sets(begin))):
+            self._sets.add(sets)
 
 
 def _described(described: bytes, *, of_h264: bool) -> Iterator[bytes]:
@@ -66,6 +77,11 @@ def _parameters(packet: bytes, length: int, *, of_h264: bool) -> Iterator[bytes]
         kind = unit[0] & 31 if of_h264 else unit[0] >> 1 & 63 if unit else -1
         if kind == (_SPS_OF_H264 if of_h264 else _SPS_OF_HEVC):
             yield unit.rstrip(b"\0")
+
+
+def _sets(packet: bytes) -> Iterator[bytes]:
+    """All sets of parameters of HEVC, of units that are parted by marks."""
+    return (unit.rstrip(b"\0") for unit in packet.split(b"\0\0\1")[1:] if unit and unit[0] >> 1 & 63 in _SETS_OF_HEVC)
 
 
 def _units(packet: bytes, length: int) -> Iterator[bytes]:
