@@ -108,6 +108,13 @@ def test_chapters_begin_when_they_did(
     assert differences(read_media(str(output)), planned) == []
 
 
+def test_a_chapter_without_a_name_is_not_called_by_its_mark_in_an_mp3(ffmpeg: str, tmp_path: Path) -> None:
+    path = parted(ffmpeg, tmp_path, "film.mkv", NAMELESS)
+    output = read_media(str(make(ffmpeg, path, tmp_path, "mp3")))
+    assert [chapter.title or "" for chapter in output.chapters] == [title for _, title in NAMELESS]
+    assert differences(output, plan(read_media(str(path)), "mp3", defaults("mp3"))) == []
+
+
 @pytest.mark.parametrize("preset", ["mp3", thorough("m4a"), thorough("opus")])
 def test_chapters_go_with_sound_that_is_rewound(ffmpeg: str, tmp_path: Path, preset: str) -> None:
     (tmp_path / "c.txt").write_text(text([(0.0, "Before"), (1.0, "One"), (2.5, "Two")]))

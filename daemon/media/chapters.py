@@ -6,6 +6,7 @@ begins, and of those without a name. FFmpeg writes both, and reads times and nam
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -22,12 +23,14 @@ MOST = 5000
 MOST_OF_TITLE = 200  # characters
 LEAST_OFF = 0.05  # seconds, beyond what clocks round
 UNIT = 10**7  # of a list's times, in a second
+MARK = re.compile(r"ch\d+")  # which FFmpeg writes into an MP3 for each, and reads as the name of one that has none
 
 
 def found(file: MediaFile, container: InputContainer, first: float) -> tuple[tuple[Chapter, ...], bool]:
     """Returns the chapters, in seconds from the `first` moment of picture and sound on, and whether FFmpeg takes them
     for others."""
-    read = [_chapter(chapter, first) for chapter in container.chapters()[:MOST]]
+    mark = MARK if container.format.name == "mp3" else None
+    read = [_chapter(chapter, first, mark) for chapter in container.chapters()[:MOST]]
     listed = [*islice(_listed(file.index, first), MOST)] if file.boxed else []
     differ = len(read) == len(listed) and any(map(_differ, read, listed))
     told = _lasting(listed, read[-1]) if differ else read
@@ -38,11 +41,12 @@ def _not_before(chapter: Chapter) -> Chapter:
     return chapter if chapter.end_seconds >= 0 else replace(chapter, end_seconds=0.0)
 
 
-def _chapter(chapter: Any, first: float) -> Chapter:
-    """One that lies before the first moment has a negative end."""
+def _chapter(chapter: Any, first: float, mark: re.Pattern[str] | None) -> Chapter:
+    """One that lies before the first moment has a negative end; one that is called by a `mark` has no name."""
     tick = float(chapter["time_base"])
     begin, end = chapter["start"] * tick - first, chapter["end"] * tick - first
-    return _called(begin, end, chapter["metadata"].get("title", ""))
+    title = chapter["metadata"].get("title", "")
+    return _called(begin, end, "" if mark and mark.fullmatch(title) else title)
 
 
 def _called(begin: float, end: float, title: str) -> Chapter:
