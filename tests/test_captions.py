@@ -99,7 +99,7 @@ def test_captions_are_left_out_on_request_or_it_is_refused(
 ) -> None:
     wanted = {**defaults(preset), "captions": "drop"}
     if preset == "remux-mkv":
-        with pytest.raises(UnsuitableSource, match="only an encode leaves them out"):
+        with pytest.raises(UnsuitableSource, match="a copy cannot leave them out: encode it"):
             plan(read_media(str(broadcast)), preset, wanted)
         return
     contents = plan(read_media(str(broadcast)), preset, wanted).contents

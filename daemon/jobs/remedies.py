@@ -12,7 +12,7 @@ from daemon.encode.diagnosis import known
 from daemon.jobs.reasons import Reason, reason
 from daemon.jobs.variation_views import VariationView
 from daemon.jobs.views import JobView, SourceView
-from daemon.media.allowlist import TOO_LARGE
+from daemon.media.allowlist import LIMIT
 from daemon.plaintext import so_many
 from daemon.states import ENDED, State
 
@@ -52,7 +52,7 @@ def remedy(status: State, error: str | None, source_error: str | None) -> Remedy
     why = reason(status, error, source_error)
     if why is Reason.UNFETCHED:
         return Remedy.FETCH
-    if words.endswith(TOO_LARGE):
+    if LIMIT in words:
         return Remedy.SMALLER
     if any(said in words or said in (source_error or "") for said in OF_GONE):
         return Remedy.GONE

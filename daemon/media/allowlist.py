@@ -80,7 +80,8 @@ _SUBTITLE_DECODERS = (
 DECODERS = (*_VIDEO_DECODERS, *_AUDIO_DECODERS, *_SUBTITLE_DECODERS)
 
 MAX_PIXELS = 40_000_000  # of one picture: 8K has 33 million; a small file may claim a billion
-TOO_LARGE = f"{MAX_PIXELS // 10**6} megapixels are the limit"  # ends what is told of a larger one
+LIMIT = f"{MAX_PIXELS // 10**6} megapixels are the limit"
+TOO_LARGE = f"{LIMIT}; make it smaller first"  # ends what is told of a larger one
 
 # Options that have FFmpeg refuse the rest, spelt alike on its command line and in its library.
 GUARDS = {

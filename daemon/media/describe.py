@@ -40,7 +40,7 @@ from daemon.media import (
 from daemon.media.allowlist import MAX_PIXELS, RESTARTABLE, TOO_LARGE
 from daemon.media.media_file import MediaFile
 from daemon.media.model import AudioStream, Held, Media, VideoStream
-from daemon.media.open_file import STILL_SECONDS, opened, refuse_unreadable
+from daemon.media.open_file import STILL_SECONDS, UNDECODABLE, opened, refuse_unreadable
 from daemon.media.plausible import MOST_STRETCH
 from daemon.media.shapes import Shapes
 
@@ -70,7 +70,7 @@ def read_media(path: str, patience: float = 10.0) -> Media:
     media = replace(media, lacks_end=lacks_end, fingerprint=hashlib.sha256(file.head[:FINGER]).hexdigest())
     if media.duration_seconds is not None and media.duration_seconds > MOST_DAYS * durations.DAY:
         days = media.duration_seconds / durations.DAY
-        raise ProbeError(f"it lasts {days:.0f} days; {MOST_DAYS} days are the limit")
+        raise ProbeError(f"it lasts {days:.0f} days; {MOST_DAYS} days are the limit: cut it into parts")
     return media
 
 
@@ -167,9 +167,9 @@ def _of_packets(media: Media, found: durations.Spans | None) -> Media:
     if found is None:
         return media
     if not found:
-        raise ProbeError("there is neither a picture nor sound behind its header")
+        raise ProbeError("there is neither a picture nor sound behind its header: fetch or export it again")
     heard = tuple(stream for stream in media.audio if stream.index in found)
-    empty = tuple(tracks.EMPTY for stream in media.audio if stream.index not in found)
+    empty = tuple(replace(tracks.EMPTY, index=stream.index) for stream in media.audio if stream.index not in found)
     return replace(media, audio=heard, unread=(*media.unread, *empty))
 
 
@@ -213,7 +213,7 @@ def _described(file: MediaFile, container: InputContainer) -> Media:
     audio = [stream for stream in heard if stream.index not in others]
     timed: list[durations.Timed] = [*([video] if video else []), *audio]
     if not timed:
-        raise ProbeError(f"it holds neither a picture nor sound ffspool can decode{tracks.named_codecs(container)}")
+        raise ProbeError(tracks.undecodable(container))
     first = min(stream.start_seconds for stream in timed)
     told = labels.told(container)
     since: list[durations.Timed] = [replace(stream, start_seconds=stream.start_seconds - first) for stream in timed]
@@ -278,7 +278,7 @@ def _video(container: InputContainer, closed: set[int]) -> VideoStream | None:
             seen = seen._replace(interlaced=seen.interlaced or any(fields), captions=seen.captions or any(captions))
             return _pictured(stream, begin, seen)
     if candidates and not container.streams.audio:
-        raise ProbeError("its picture cannot be decoded: the file is damaged")
+        raise ProbeError(UNDECODABLE)
     return None
 
 
@@ -291,7 +291,9 @@ def _later(container: InputContainer, stream: Pictures, shapes: Shapes) -> list[
 def _refuse_tiles(container: InputContainer) -> None:
     """A phone's still picture comes in tiles, of which one would pass for the whole."""
     if any(stream.disposition & Disposition.dependent for stream in container.streams.video):
-        raise ProbeError("it is a still picture made of tiles (HEIC or AVIF), which ffspool cannot put together")
+        raise ProbeError(
+            "it is a still picture made of tiles (HEIC or AVIF), which cannot be joined here: save it as PNG"
+        )
 
 
 def _refuse_packed(file: MediaFile, container: InputContainer) -> None:

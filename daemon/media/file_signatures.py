@@ -6,6 +6,11 @@ HEAD = 512  # bytes that tell
 
 _PLAYLIST = "a playlist, which names other files: give those"
 _ARCHIVE = "an archive: unpack it, and give what it holds"
+_NONE = "{0}: give a film, a sound or a picture"
+_PAGE = (
+    "a page or a list for programs (HTML or XML), perhaps what a server answered instead of the file: see what it "
+    "says, and fetch that"
+)
 _OTHER = "{0}, which ffspool does not read: convert it first"
 SIGNATURES = {
     b"#EXTM3U": _PLAYLIST,
@@ -15,9 +20,9 @@ SIGNATURES = {
     b"Rar!": _ARCHIVE,
     b"7z\xbc\xaf": _ARCHIVE,
     b"\x1f\x8b": _ARCHIVE,
-    b"%PDF": "a PDF",
-    b"MZ": "a program",
-    b"\x7fELF": "a program",
+    b"%PDF": _NONE.format("a PDF"),
+    b"MZ": _NONE.format("a program"),
+    b"\x7fELF": _NONE.format("a program"),
     b"MThd": _OTHER.format("MIDI"),
     b"\xff\x0a": _OTHER.format("JPEG XL"),
     b"\0\0\0\x0cJXL ": _OTHER.format("JPEG XL"),
@@ -50,10 +55,10 @@ def named(head: bytes) -> str | None:
     if _is_sbc(head):
         return _OTHER.format("raw SBC sound, as of Bluetooth")
     if head and not head.strip(b"\0"):
-        return "zeros alone at its beginning, as of a copy or download that was not completed"
+        return "zeros alone at its beginning, as of a copy or download that was not completed: fetch it again"
     if head.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith(_MARKUP):
-        return "a page or a list for programs (HTML or XML), perhaps what a server answered instead of the file"
-    return "a text" if head and all(byte >= 32 or byte in b"\t\r\n" for byte in head) and _is_text(head) else None
+        return _PAGE
+    return _NONE.format("a text") if head and _is_text(head) else None
 
 
 def _is_sbc(head: bytes) -> bool:
@@ -68,6 +73,8 @@ def _is_sbc(head: bytes) -> bool:
 
 
 def _is_text(head: bytes) -> bool:
+    if any(byte < 32 and byte not in b"\t\r\n" for byte in head):
+        return False
     try:
         head.decode()
     except UnicodeDecodeError as error:

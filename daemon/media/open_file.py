@@ -25,6 +25,11 @@ CHAINED = (
     "apart, or join them with a program that makes one sound of theirs"
 )
 NAMELESS = "; raw sound or pictures, such as G.722, tell nothing of themselves: put them into WAV or MKV first"
+UNINDEXED = (
+    "its index (moov) is missing: the file was cut off, or is still being written; fetch or copy it again once it is "
+    "whole"
+)
+UNDECODABLE = "its picture cannot be decoded: the file is damaged; fetch or export it again"
 STILL_SECONDS = 0.04  # for which a single picture is shown
 MOTION_JPEG = "mjpeg"
 BETWEEN, LEAST_BETWEEN = b"\xff\xd9\xff\xd8\xff", 2  # what ends a JPEG and begins the next; how often, in a film
@@ -43,11 +48,11 @@ def refuse_unreadable(file: MediaFile) -> None:
     try:
         status = file.status
     except OSError as error:
-        raise ProbeError(f"the file cannot be opened: {error.strerror}") from error
+        raise ProbeError(f"the file cannot be opened: {error.strerror}; see to that, then retry") from error
     if not stat.S_ISREG(status.st_mode):
-        raise ProbeError("it is not a file")
+        raise ProbeError("it is not a file: give the files in it, if it is a folder")
     if status.st_size == 0:
-        raise ProbeError("the file is empty")
+        raise ProbeError("the file is empty: fetch or export it again")
 
 
 @contextmanager
@@ -64,14 +69,18 @@ def opened(file: MediaFile, known: str = "", *, read_on: bool = False) -> Iterat
         with av.open(f"file:{file.path}", format=shape, options=options, metadata_errors="replace") as container:
             yield container
     except MemoryError as error:
-        raise ProbeError("reading it needs more memory than a media file should") from error
+        raise ProbeError(
+            "reading it needs more memory than a media file should: export it again, if it is to be trusted"
+        ) from error
     except PermissionError as error:
         if error.errno == errno.EPERM:  # which FFmpeg says where it seeks in vain
-            raise ProbeError("a moment within it is not found: its index is damaged, or it has none") from error
-        raise ProbeError("the file cannot be opened: permission denied") from error
+            raise ProbeError(
+                "a moment within it is not found, as its index is damaged or missing: export it again"
+            ) from error
+        raise ProbeError("the file cannot be opened: permission denied; let the daemon's user read it") from error
     except av.FFmpegError as error:
         if _misses_its_index(file):
-            raise ProbeError("its index (moov) is missing: the file was cut off, or is still being written") from error
+            raise ProbeError(UNINDEXED) from error
         raise ProbeError(CHAINED if _is_chained(file) else _no_media(file)) from error
 
 

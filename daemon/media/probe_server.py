@@ -34,6 +34,7 @@ from daemon.models import SourceFile
 from daemon.process import sandbox
 from daemon.source_files import SourceRefused, descriptor_path
 
+UNFORESEEN = "reading it failed in a way ffspool did not foresee: convert it first, and report it"
 MAX_REQUEST = 256 * 1024
 MAX_ANSWER = 200 * 1024
 MAX_ERROR = 4096  # characters
@@ -139,18 +140,18 @@ class Server:
 
 def _understood(said: bytes) -> Finding:
     """A reader that a file took over may say anything, also what takes more room once its defaults are filled in."""
-    too_long = Finding(error="its description is too long")
+    too_long = Finding(error="its description is too long: convert it first, with the program that made it")
     if len(said) > MAX_ANSWER:
         return too_long
     try:
         found = msgspec.json.decode(said, type=Finding)
         if not all(is_plausible(what) for what in (found.media, found.piece) if what):
-            return Finding(error="its description cannot be true")
+            return Finding(error="its description cannot be true: convert it first, with the program that made it")
         if found.error and len(found.error) > MAX_ERROR:
             return too_long
         return found if len(msgspec.json.encode(found)) <= MAX_ANSWER else too_long
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
-        return Finding(error="reading it failed in a way ffspool did not foresee")
+        return Finding(error=UNFORESEEN)
 
 
 def _read_and_exit(answer: int, request: Request, parent: int, sandboxed: bool) -> NoReturn:
@@ -207,7 +208,7 @@ def _find(request: Request, sandboxed: bool) -> Finding:
     except ProbeError as error:
         return Finding(error=str(error))
     except SourceRefused as error:
-        return Finding(error=f"the file cannot be opened: {error.strerror}")
+        return Finding(error=f"the file cannot be opened: {error.strerror}; see to that, then retry")
     except sandbox.Shortfall as error:
         return Finding(error=f"there is no sandbox to read it in: {error}")
 
@@ -221,10 +222,10 @@ def _shut_in(path: str, descriptor: int) -> str:
 
 def _epitaph(code: int, request: Request) -> str:
     if -code in {signal.SIGALRM, signal.SIGXCPU}:
-        return f"reading it took longer than {request.timeout:g} s"
+        return f"reading it took longer than {request.timeout:g} s: see whether its disk is slow, or export it again"
     if code < 0:
-        return f"reading it crashed the decoder (signal {-code})"
-    return "reading it failed in a way ffspool did not foresee"
+        return f"reading it crashed the decoder (signal {-code}): convert it first, with another program"
+    return UNFORESEEN
 
 
 def _die_with(parent: int) -> None:

@@ -28,6 +28,7 @@ How = Literal["describe", "measure", "prove", "whole", "picture", "piece", "exte
 
 log = logging.getLogger(__name__)
 
+NO_ANSWER = "what was to read it gave no answer: try again"
 SILENT = "the disk it lies on does not answer, or the server of that"
 
 TIMEOUT = 20.0  # seconds for one file, enforced by the server
@@ -123,7 +124,7 @@ class Prober:
         """Returns a small WebP of a picture near the file's beginning. Raises ProbeError as `probe` does."""
         answer = await self._ask(file, "picture")
         if answer.picture is None:
-            raise ProbeError(answer.error or "the prober gave no answer")
+            raise ProbeError(answer.error or NO_ANSWER)
         return answer.picture
 
     async def piece(self, file: Path, source: Media) -> PieceContent:
@@ -144,10 +145,10 @@ class Prober:
         try:
             size = (await asyncio.to_thread(file.stat)).st_size
         except OSError as error:
-            raise ProbeError(f"the file cannot be opened: {error.strerror}") from error
+            raise ProbeError(f"the file cannot be opened: {error.strerror}; see to that, then retry") from error
         answer = await self._ask(file, how, TIMEOUT + size / SLOWEST, **more)
         if answer.piece is None:
-            raise ProbeError(answer.error or "the prober gave no answer")
+            raise ProbeError(answer.error or NO_ANSWER)
         return answer.piece
 
     async def _ask(self, file: Path | SourceFile, how: How, timeout: float = TIMEOUT, **more: Any) -> _Answer:
@@ -175,7 +176,7 @@ class Prober:
             return found
         except TimeoutError:
             await self.close()
-            raise ProbeError("reading it took too long") from None
+            raise ProbeError("reading it took too long: see whether its disk is slow, or export it again") from None
         except OSError as error:
             raise _ServerGone() from error
         finally:
@@ -212,5 +213,5 @@ class Prober:
 
 def _media(answer: _Answer) -> Media:
     if answer.media is None:
-        raise ProbeError(answer.error or "the prober gave no answer")
+        raise ProbeError(answer.error or NO_ANSWER)
     return answer.media

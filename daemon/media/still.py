@@ -17,7 +17,7 @@ from daemon.media import demux
 from daemon.media.describe import read_media
 from daemon.media.media_file import MediaFile
 from daemon.media.model import VideoStream
-from daemon.media.open_file import opened
+from daemon.media.open_file import UNDECODABLE, opened
 
 LONG_SIDE = 320  # pixels
 LATEST = 60.0  # seconds into the file at most: what a still is made of should not take long to reach
@@ -48,7 +48,7 @@ def _frame(path: str, video: VideoStream, seconds: float) -> VideoFrame:
             container.seek(int((begin + moment) * av.time_base))
             if frame := _next_frame(container, stream):
                 return frame
-    raise ProbeError("its picture cannot be decoded: the file is damaged")
+    raise ProbeError(UNDECODABLE)
 
 
 def _next_frame(container: av.container.InputContainer, stream: Pictures) -> VideoFrame | None:

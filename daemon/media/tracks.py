@@ -44,7 +44,7 @@ def refuse_too_many(container: InputContainer) -> None:
     decoded = sum(decoder(stream) is not None for stream in container.streams)
     for count, most, noun in ((decoded, MOST_DECODED, "tracks"), (len(container.streams), MOST_STREAMS, "streams")):
         if count > most:
-            raise ProbeError(f"it holds {count} {noun}; {most} are the limit")
+            raise ProbeError(f"it holds {count} {noun}; {most} are the limit: leave out what is not needed of them")
 
 
 def unread(
@@ -99,10 +99,11 @@ def beside(stream: Stream) -> bool:
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
 
 
-def named_codecs(container: InputContainer) -> str:
-    """Names the codecs that the file has, in brackets; nothing where they are not known either."""
+def undecodable(container: InputContainer) -> str:
+    """Says that nothing of it can be decoded, and names the codecs that it has, where they are known."""
     names = sorted({codec.canonical_name for stream in container.streams if (codec := _codec(stream))})
-    return f" (it has {', '.join(names)})" if names else ""
+    named = f" (it has {', '.join(names)})" if names else ""
+    return f"it holds neither a picture nor sound ffspool can decode{named}: convert it first, with a program that can"
 
 
 def attached_name(stream: Stream) -> str | None:

@@ -17,6 +17,7 @@ from daemon.media.model import Media, VideoStream
 FORMAT = "webp_anim"
 ANIMATED, ALPHA = 0x02, 0x10  # flags of the VP8X chunk
 MAX_FRAMES = 100_000
+CUT_OFF = "it is a WebP that was cut off: fetch it again"
 
 
 def animated(head: bytes) -> bool:
@@ -29,13 +30,13 @@ def read(media_file: MediaFile) -> Media:
     with media_file.open() as file:
         head = file.read(30)
         if len(head) < 30:
-            raise ProbeError("it is a WebP that was cut off")
+            raise ProbeError(CUT_OFF)
         width, height = 1 + _three(head[24:27]), 1 + _three(head[27:30])
         gaps = list(_frame_durations(file))
     if width * height > MAX_PIXELS:
         raise ProbeError(f"its picture is {width}×{height}; {TOO_LARGE}")
     if not gaps:
-        raise ProbeError("it is an animated WebP without a frame")
+        raise ProbeError("it is an animated WebP without a frame: export it again")
     seconds = sum(gaps) / 1000 or None  # one that does not last stays
     return Media(
         format=FORMAT,
@@ -70,7 +71,7 @@ def _frame_durations(file: BinaryIO) -> Iterator[int]:
         if name != b"ANMF":
             file.seek(length + length % 2, 1)
         elif len(payload) < length:
-            raise ProbeError("it is a WebP that was cut off")
+            raise ProbeError(CUT_OFF)
         else:
             yield _three(payload[12:15])
 

@@ -36,7 +36,7 @@ def as_text(recipe: Recipe, request: Request[W]) -> Recipe:
         return recipe
     if wanted.captions == "drop" and _is_copied(recipe.options(1)):
         raise UnsuitableSource(
-            "captions=drop was asked for, and they are in the picture: only an encode leaves them out"
+            "captions=drop was asked for, and they are in the picture, where a copy cannot leave them out: encode it"
         )
     if wanted.captions != "text":
         return recipe

@@ -49,7 +49,8 @@ def accounted(recipe: Recipe, media: Media, wanted: Family, *, silent: bool) -> 
 
 def _refuse_losses(left_out: Sequence[LeftOut]) -> None:
     if lost := in_lines(fact for fact in left_out if fact.what in _HEARD_OR_SEEN):
-        raise UnsuitableSource(f"on_loss=fail was asked for, and it would be without {'; '.join(lost)}")
+        words = f"on_loss=fail was asked for, and it would be without {'; '.join(lost)}"
+        raise UnsuitableSource(f"{words}; ask for on_loss=tell to have the rest")
 
 
 class _Account(NamedTuple):

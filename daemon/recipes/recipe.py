@@ -40,7 +40,9 @@ class Request(NamedTuple, Generic[W]):
         """The picture the preset needs. Raises UnsuitableSource when there is none, ProbeError when it is lost."""
         refuse_lost(self.media, "picture")
         if self.media.video is None:
-            raise UnsuitableSource(f"the source has no picture, which the preset {self.preset.name} needs")
+            raise UnsuitableSource(
+                f"the source has no picture, which the preset {self.preset.name} needs: take one of sound, such as m4a"
+            )
         if self.media.edited and self.media.video.reordered:
             raise UnsuitableSource(
                 "the source's edit list shows several parts of its picture, of which FFmpeg would lose some where they "
@@ -268,4 +270,4 @@ def refuse_lost(media: Media, kind: str) -> None:
     found = media.video if kind == "picture" else media.audio
     lost = [track.why for track in media.unread if track.kind == kind and track.lost]
     if lost and not found:
-        raise ProbeError(f"the source's {kind} cannot be read: {lost[0]}")
+        raise ProbeError(f"the source's {kind} cannot be read: {lost[0]}; take a preset without, or convert it first")

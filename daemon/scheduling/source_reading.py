@@ -125,7 +125,7 @@ class Survey:
         await asyncio.sleep(RESPITE)
         found = await self._whereabouts.identity(known)
         if found is None:
-            raise ProbeError("it is no longer on the disk")
+            raise ProbeError("it is no longer on the disk: put it back, then retry")
         if found == before:
             await self._record(partial(claims.settle_source, source=known.source, identity=found))
 

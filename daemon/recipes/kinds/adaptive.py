@@ -98,7 +98,9 @@ def _refuse_too_short(media: Media, preset: Preset) -> None:
     """FFmpeg tells no bit rate of such a segment, and leaves its track out of the master playlist."""
     seconds = media.duration_seconds
     if preset.container == "hls" and seconds is not None and seconds <= LEAST_SECONDS:
-        raise UnsuitableSource(f"the source lasts {seconds:.2f} s; HLS needs more than {LEAST_SECONDS} s")
+        raise UnsuitableSource(
+            f"the source lasts {seconds:.2f} s; HLS needs more than {LEAST_SECONDS} s: take another one, such as dash"
+        )
 
 
 def _steady(node: Node, media: Media, picture: VideoStream, most: int) -> Node:

@@ -49,8 +49,10 @@ def remux(request: Request[RemuxParameters]) -> Recipe:
     heard = default_first(media.audio)[: None if wanted.tracks == "all" else 1]
     if strange := _strange(preset.container, media, heard):
         elsewhere = preset.container != "matroska" and not _strange("matroska", media, heard)
-        advice = "take remux-mkv, or encode it" if elsewhere else "encode it with another preset"
-        raise UnsuitableSource(f"{CALLED[preset.container]} cannot hold the source's {', '.join(strange)}: {advice}")
+        words = f"{CALLED[preset.container]} cannot hold the source's {', '.join(strange)}"
+        raise UnsuitableSource(
+            f"{words}: {'take remux-mkv, or encode it' if elsewhere else 'encode it with another preset'}"
+        )
     kept: list[AudioStream | VideoStream] = [*([media.video] if media.video else []), *heard]
     _refuse_untrue(media, kept, preset.container)
     if stream_copy.muddled(media):

@@ -22,7 +22,9 @@ ENCODERS = {"mp3": "libmp3lame", "aac": "aac", "opus": "libopus", "flac": "flac"
 def audio(request: Request[AudioParameters | FlacParameters]) -> Recipe:
     media, preset, wanted = request.media, request.preset, request.wanted
     if not media.audio:
-        raise UnsuitableSource(f"the source has no sound, which the preset {preset.name} needs")
+        raise UnsuitableSource(
+            f"the source has no sound, which the preset {preset.name} needs: take one of pictures, such as h264-720p"
+        )
     first = default_first(media.audio)[0]
     duration = first.duration_seconds or media.duration_seconds
     # In FLAC they are comments, which FFmpeg writes and does not read.

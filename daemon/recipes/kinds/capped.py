@@ -87,7 +87,9 @@ def _budget(media: Media, rate: float, wanted: CappedParameters) -> Budget:
     """Raises UnsuitableSource when the source does not say how long it lasts, or does not fit at all."""
     duration, heard = media.duration_seconds, media.audio
     if duration is None:
-        raise UnsuitableSource("the source does not say how long it lasts, so nothing can be made to fit a size")
+        raise UnsuitableSource(
+            "the source does not say how long it lasts, so nothing can be made to fit a size: remux it first"
+        )
     packets = sum(stream.sample_rate / 1024 for stream in heard)
     fixed, per_picture, per_packet = INDEX_BYTES
     index = fixed + duration * (rate * per_picture + packets * per_packet)

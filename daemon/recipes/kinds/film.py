@@ -98,7 +98,10 @@ def planned_film(
     least = ENCODERS[preset.encoder].least_side
     if min(size) < least:
         said = "×".join(map(str, size))
-        raise UnsuitableSource(f"the picture would be {said}: the encoder takes none with a side below {least} pixels")
+        raise UnsuitableSource(
+            f"the picture would be {said}: the encoder takes none with a side below {least} pixels; take a preset of "
+            "another codec, such as h264-720p"
+        )
     heard = sound.default_first(media.audio)
     return Plan(
         container=preset.container,

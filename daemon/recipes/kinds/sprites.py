@@ -23,7 +23,9 @@ def sprites(request: Request[SpritesParameters]) -> Recipe:
     media, wanted, picture = request.media, request.wanted, request.picture
     duration = picture.duration_seconds or media.duration_seconds
     if duration is None:
-        raise UnsuitableSource("the source does not say how long it lasts, so tiles cannot be indexed by time")
+        raise UnsuitableSource(
+            "the source does not say how long it lasts, so tiles cannot be indexed by time: remux it first"
+        )
     count = max(1, math.ceil(duration / wanted.interval_seconds - 1e-3))
     if count > MAX_TILES:
         least = math.ceil(duration / MAX_TILES)

@@ -55,7 +55,9 @@ def poster(request: Request[PosterParameters]) -> Recipe:
     size = bounded(picture, long_side=wanted.long_side)
     duration = picture.duration_seconds or request.media.duration_seconds
     if wanted.at_seconds is not None and duration is not None and wanted.at_seconds >= duration:
-        raise UnsuitableSource(f"the source lasts {duration:.1f} s; there is no frame at {wanted.at_seconds:g} s")
+        raise UnsuitableSource(
+            f"the source lasts {duration:.1f} s; there is no frame at {wanted.at_seconds:g} s: ask for an earlier one"
+        )
 
     def filtered(node: Node) -> Node:
         return graded(scaled(_chosen(rewound(node, picture), duration, wanted.at_seconds), size), picture, "yuvj420p")
@@ -96,7 +98,9 @@ def _shown_seconds(duration: float | None, wanted: GifParameters) -> float | Non
     if duration is None:
         return None
     if wanted.start_seconds >= duration:
-        raise UnsuitableSource(f"the source lasts {duration:.1f} s; nothing is left at {wanted.start_seconds:g} s")
+        raise UnsuitableSource(
+            f"the source lasts {duration:.1f} s; nothing is left at {wanted.start_seconds:g} s: ask to begin earlier"
+        )
     return min(wanted.seconds, duration - wanted.start_seconds)
 
 
