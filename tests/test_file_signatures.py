@@ -33,7 +33,7 @@ def test_a_stranger_is_called_by_its_name(tmp_path: Path, content: bytes) -> Non
     path.write_bytes(content)
     with pytest.raises(ProbeError) as caught:
         read_media(str(path))
-    assert str(caught.value) == f"it is not a media file ffspool can read, {WORDS[content]}"
+    assert str(caught.value).startswith(f"it is not a media file ffspool can read, {WORDS[content]}")
 
 
 def test_what_nobody_knows_is_told_what_it_may_be(tmp_path: Path) -> None:
