@@ -316,13 +316,19 @@ def test_a_crash_takes_only_its_own_answer(server: Server, media: Specimens, end
 
 def test_a_missing_file_is_refused_without_its_path(server: Server, tmp_path: Path) -> None:
     server.ask(1, tmp_path / "secret")
-    assert server.answer() == {"id": 1, "error": "the file cannot be opened: No such file or directory"}
+    assert server.answer() == {
+        "id": 1,
+        "error": "the file cannot be opened: No such file or directory; see to that, then retry",
+    }
 
 
 def test_what_is_no_file_is_refused(server: Server, tmp_path: Path, pipe: Path) -> None:
     for path in (tmp_path, pipe):
         server.ask(1, path)
-        assert server.answer() == {"id": 1, "error": "the file cannot be opened: it is not a regular file"}
+        assert server.answer() == {
+            "id": 1,
+            "error": "the file cannot be opened: it is not a regular file; see to that, then retry",
+        }
 
 
 def test_closing_the_socket_ends_the_server_and_its_children(endless: Path) -> None:
@@ -395,7 +401,10 @@ def test_what_no_file_can_hold_is_not_believed_of_a_picture(
     taken_over.ask(1, tmp_path / "honest")
     assert taken_over.answer()["media"]
     taken_over.ask(2, tmp_path / "hostile")
-    assert taken_over.answer() == {"id": 2, "error": "its description cannot be true"}
+    assert taken_over.answer() == {
+        "id": 2,
+        "error": "its description cannot be true: convert it first, with the program that made it",
+    }
 
 
 @pytest.mark.parametrize("forged", [{"duration_seconds": 1e308}, {"duration_seconds": -1.0}, {"covers": 10**30}])
@@ -408,4 +417,7 @@ def test_a_piece_does_not_begin_where_no_film_can(taken_over: Server, tmp_path: 
     lie = PieceContent(begins=1e308, pictures=(1,), cut=None)
     (tmp_path / "hostile").write_bytes(msgspec.json.encode({"piece": lie}))
     taken_over.ask(1, tmp_path / "hostile")
-    assert taken_over.answer() == {"id": 1, "error": "its description cannot be true"}
+    assert taken_over.answer() == {
+        "id": 1,
+        "error": "its description cannot be true: convert it first, with the program that made it",
+    }
