@@ -59,8 +59,9 @@ class Span(NamedTuple):
 
     Of a picture, `pauses` are those between two that are far longer than usual, `pictures` how many are shown, and
     `fleeting` those of them that follow the one before at once; it is `reshaped` where they change their size, and told
-    of `in_band` where they change how they are coded. Where they come evenly, so many in a second are its `rate`, and the last is `held` for so much longer. The `longest` pause
-    is one of any track while another went on, that seems to be a jump of the clock.
+    of `in_band` where they change how they are coded. Where they come evenly, so many in a second are its `rate`, and
+    the last is `held` for so much longer. The `longest` pause is one of any track while another went on, that seems to
+    be a jump of the clock.
     """
 
     begin: float

@@ -45,7 +45,7 @@ class Shapes:
 
     @property
     def retold(self) -> bool:
-        """Says whether packets of HEVC tell decoders in marked units, as in broadcasts, other parameters than before."""
+        """Tells whether packets of HEVC hold other parameters than those before, as in broadcasts."""
         return len(self._sets) > 1
 
     def take(self, packet: Any) -> None:
