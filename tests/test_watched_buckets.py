@@ -344,6 +344,10 @@ def test_a_listing_of_many_keys_takes_no_memory() -> None:
         return ((f"{n}.mp4", Listed(f"{n}.mp4", 1, f"e{n}", n)) for n in range(count))
 
     def peak(count: int) -> int:
+        """At least: what else this process does in the meantime is counted too."""
+        return min(once(count) for _ in range(3))
+
+    def once(count: int) -> int:
         walk = Listing(folder, lambda: listed(count))
         tracemalloc.start()
         while walk.next(1000) is not None:
